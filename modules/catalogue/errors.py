@@ -1,0 +1,9 @@
+"""What the catalogue refuses, always as one sentence that says what to do."""
+
+
+class ModelFileError(ValueError):
+    """A file is not what its place or name promises; the message is the sentence to show."""
+
+
+class ModelNotFoundError(LookupError):
+    """No file answers to the name that was asked for; the message is the sentence to show."""

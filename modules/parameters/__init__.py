@@ -1,0 +1,18 @@
+"""The request: every generation parameter declared once, checked, and resolved into what applies."""
+
+from modules.parameters.declaration import Parameter, declared_parameters, parameter_of
+from modules.parameters.request import GenerationRequest, Mode, RequestError, parse_request
+from modules.parameters.resolved import ResolvedRequest, fixed_seeds, resolve
+
+__all__ = [
+    "GenerationRequest",
+    "Mode",
+    "Parameter",
+    "RequestError",
+    "ResolvedRequest",
+    "declared_parameters",
+    "fixed_seeds",
+    "parameter_of",
+    "parse_request",
+    "resolve",
+]

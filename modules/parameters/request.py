@@ -1,0 +1,200 @@
+"""The request as somebody asked it: one frozen value for page, API, infotext, queue row and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+
+from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG, Parameter, parameter_of
+
+Mode = Literal["txt2img", "img2img"]
+
+MAXIMUM_SIDE: Final = 8192
+MAXIMUM_PROMPT: Final = 1_000_000
+LARGEST_SEED: Final = 2**64 - 1
+
+Prompt = Annotated[str, Field(max_length=MAXIMUM_PROMPT)]
+Side = Annotated[int, Field(ge=64, le=MAXIMUM_SIDE)]
+OptionalSide = Annotated[int, Field(ge=0, le=MAXIMUM_SIDE)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class RequestError(ValueError):
+    """A request that cannot be carried out. The message is one sentence for the person who asked."""
+
+
+class GenerationRequest(BaseModel):
+    """What was asked. Field names are those of A1111's API; labels, ranges and infotext keys stand beside them.
+
+    Sampler and schedule are labels as shown on the page. Seeds of -1 are drawn when the request is resolved.
+    Pictures (`init_images`, `mask`) are references into the job's stored inputs, never the bytes themselves.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode = "txt2img"
+    prompt: Annotated[Prompt, Parameter("Prompt", infotext="Prompt")] = ""
+    negative_prompt: Annotated[Prompt, Parameter("Negative prompt", infotext="Negative prompt")] = ""
+    styles: Annotated[tuple[str, ...], Parameter("Styles", choices="styles")] = ()
+    steps: Annotated[
+        int,
+        Field(ge=1, le=1000),
+        Parameter("Sampling steps", infotext="Steps", api_default=50, minimum=1, maximum=150, step=1),
+    ] = 20
+    sampler_name: Annotated[
+        str, Parameter("Sampling method", infotext="Sampler", api_default="Euler", choices="samplers")
+    ] = "DPM++ 2M"
+    scheduler: Annotated[str, Parameter("Schedule type", infotext="Schedule type", choices="schedules")] = "Automatic"
+    cfg_scale: Annotated[
+        float,
+        Field(ge=0, le=1000, allow_inf_nan=False),
+        Parameter("CFG Scale", infotext="CFG scale", minimum=1, maximum=30, step=0.5),
+    ] = 7.0
+    image_cfg_scale: Annotated[
+        Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] | None,
+        Parameter("Image CFG Scale", infotext="Image CFG scale", minimum=0, maximum=3, step=0.05, modes=IMG2IMG),
+    ] = None
+    seed: Annotated[int, Field(ge=-1, le=LARGEST_SEED), Parameter("Seed", infotext="Seed")] = -1
+    width: Annotated[Side, Parameter("Width", infotext="Size-1", minimum=64, maximum=2048, step=8)] = 512
+    height: Annotated[Side, Parameter("Height", infotext="Size-2", minimum=64, maximum=2048, step=8)] = 512
+    n_iter: Annotated[int, Field(ge=1, le=1000), Parameter("Batch count", minimum=1, maximum=100, step=1)] = 1
+    batch_size: Annotated[int, Field(ge=1, le=64), Parameter("Batch size", minimum=1, maximum=8, step=1)] = 1
+
+    subseed: Annotated[int, Field(ge=-1, le=LARGEST_SEED), Parameter("Variation seed", infotext="Variation seed")] = -1
+    subseed_strength: Annotated[
+        Share,
+        Parameter("Variation strength", infotext="Variation seed strength", minimum=0, maximum=1, step=0.01),
+    ] = 0.0
+    seed_resize_from_w: Annotated[
+        Annotated[int, Field(ge=-1, le=MAXIMUM_SIDE)],
+        Parameter(
+            "Resize seed from width", infotext="Seed resize from-1", api_default=-1, minimum=0, maximum=2048, step=8
+        ),
+    ] = 0
+    seed_resize_from_h: Annotated[
+        Annotated[int, Field(ge=-1, le=MAXIMUM_SIDE)],
+        Parameter(
+            "Resize seed from height", infotext="Seed resize from-2", api_default=-1, minimum=0, maximum=2048, step=8
+        ),
+    ] = 0
+
+    denoising_strength: Annotated[
+        Share,
+        Parameter(
+            "Denoising strength", infotext="Denoising strength", img2img_default=0.75, minimum=0, maximum=1, step=0.01
+        ),
+    ] = 0.7
+    enable_hr: Annotated[bool, Parameter("Hires. fix", modes=TXT2IMG)] = False
+    hr_upscaler: Annotated[
+        str, Parameter("Upscaler", infotext="Hires upscaler", choices="hires_upscalers", modes=TXT2IMG)
+    ] = "Latent"
+    hr_second_pass_steps: Annotated[
+        int,
+        Field(ge=0, le=1000),
+        Parameter("Hires steps", infotext="Hires steps", minimum=0, maximum=150, step=1, modes=TXT2IMG),
+    ] = 0
+    hr_scale: Annotated[
+        float,
+        Field(gt=0, le=16, allow_inf_nan=False),
+        Parameter("Upscale by", infotext="Hires upscale", minimum=1, maximum=4, step=0.05, modes=TXT2IMG),
+    ] = 2.0
+    hr_resize_x: Annotated[
+        OptionalSide,
+        Parameter("Resize width to", infotext="Hires resize-1", minimum=0, maximum=2048, step=8, modes=TXT2IMG),
+    ] = 0
+    hr_resize_y: Annotated[
+        OptionalSide,
+        Parameter("Resize height to", infotext="Hires resize-2", minimum=0, maximum=2048, step=8, modes=TXT2IMG),
+    ] = 0
+    hr_checkpoint_name: Annotated[
+        str, Parameter("Hires checkpoint", infotext="Hires checkpoint", choices="checkpoints", modes=TXT2IMG)
+    ] = "Use same checkpoint"
+    hr_sampler_name: Annotated[
+        str, Parameter("Hires sampling method", infotext="Hires sampler", choices="samplers", modes=TXT2IMG)
+    ] = "Use same sampler"
+    hr_scheduler: Annotated[
+        str, Parameter("Hires schedule type", infotext="Hires schedule type", choices="schedules", modes=TXT2IMG)
+    ] = "Use same scheduler"
+    hr_prompt: Annotated[Prompt, Parameter("Hires prompt", infotext="Hires prompt", modes=TXT2IMG)] = ""
+    hr_negative_prompt: Annotated[
+        Prompt, Parameter("Hires negative prompt", infotext="Hires negative prompt", modes=TXT2IMG)
+    ] = ""
+    hr_cfg: Annotated[
+        Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] | None,
+        Parameter("Hires CFG Scale", infotext="Hires CFG Scale", minimum=1, maximum=30, step=0.5, modes=TXT2IMG),
+    ] = None
+
+    init_images: Annotated[tuple[str, ...], Parameter("Image", modes=IMG2IMG)] = ()
+    mask: Annotated[str | None, Parameter("Mask", modes=IMG2IMG)] = None
+    resize_mode: Annotated[int, Field(ge=0, le=3), Parameter("Resize mode", choices="resize_modes", modes=IMG2IMG)] = 0
+    mask_blur_x: Annotated[
+        int,
+        Field(ge=0, le=256),
+        Parameter("Mask blur", infotext="Mask blur", minimum=0, maximum=64, step=1, modes=IMG2IMG),
+    ] = 4
+    mask_blur_y: Annotated[
+        int, Field(ge=0, le=256), Parameter("Mask blur, vertical", minimum=0, maximum=64, step=1, modes=IMG2IMG)
+    ] = 4
+    mask_round: Annotated[bool, Parameter("Round mask", modes=IMG2IMG)] = True
+    inpainting_mask_invert: Annotated[
+        int, Field(ge=0, le=1), Parameter("Mask mode", infotext="Mask mode", choices="mask_modes", modes=IMG2IMG)
+    ] = 0
+    inpainting_fill: Annotated[
+        int,
+        Field(ge=0, le=3),
+        Parameter("Masked content", infotext="Masked content", api_default=0, choices="masked_contents", modes=IMG2IMG),
+    ] = 1
+    inpaint_full_res: Annotated[
+        bool,
+        Parameter("Inpaint area", infotext="Inpaint area", api_default=True, choices="inpaint_areas", modes=IMG2IMG),
+    ] = False
+    inpaint_full_res_padding: Annotated[
+        int,
+        Field(ge=0, le=MAXIMUM_SIDE),
+        Parameter(
+            "Only masked padding, pixels",
+            infotext="Masked area padding",
+            api_default=0,
+            minimum=0,
+            maximum=256,
+            step=4,
+            modes=IMG2IMG,
+        ),
+    ] = 32
+
+    tiling: Annotated[bool | None, Parameter("Tiling", infotext="Tiling")] = None
+    override_settings: Annotated[dict[str, JsonValue], Parameter("Override settings", modes=BOTH)] = Field(
+        default_factory=dict
+    )
+
+    @field_validator("width", "height")
+    @classmethod
+    def _multiple_of_8(cls, side: int) -> int:
+        if side % 8:
+            raise ValueError(f"it must be a multiple of 8; the nearest is {max(64, round(side / 8) * 8)}")
+        return side
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing wrong with a request, in the words of the page."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "request"
+    try:
+        label = parameter_of(GenerationRequest, name).parameter.label
+    except KeyError:
+        label = name
+    value = repr(first.get("input"))
+    shown = value if len(value) <= 60 else f"{value[:57]}..."
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return f"{label} is {shown}: {reason[:1].lower()}{reason[1:]}."
+
+
+def parse_request(values: Mapping[str, Any]) -> GenerationRequest:
+    """Check raw values. Raises RequestError with one sentence naming the first value that cannot be used."""
+    try:
+        return GenerationRequest.model_validate(dict(values))
+    except ValidationError as error:
+        raise RequestError(_sentence(error)) from error

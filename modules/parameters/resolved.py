@@ -1,0 +1,73 @@
+"""The request as it applies: seeds drawn, sampler and schedule concrete, options frozen with it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from modules.parameters.request import GenerationRequest
+
+# The bound of A1111's random seeds: 0 .. 4294967293.
+RANDOM_SEEDS: Final = 4294967294
+
+
+class ResolvedRequest(BaseModel):
+    """What a job runs with, and what is recorded: the same value gives the same pictures, whenever it is run.
+
+    `request` carries the final prompts (styles merged, comments stripped), seeds, sampler and schedule labels.
+    `seeds` and `subseeds` hold one number per image of the whole job, batch count times batch size.
+    `options` are the options that change a picture or its file, with this request's overrides merged in.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    request: GenerationRequest
+    seeds: tuple[int, ...]
+    subseeds: tuple[int, ...]
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    checkpoint: str | None = None
+    vae: str | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def image_count(self) -> int:
+        return self.request.n_iter * self.request.batch_size
+
+
+def fixed_seeds(request: GenerationRequest, rng: random.Random) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Seeds and variation seeds of every image of a job, by A1111's rule.
+
+    Image k has seed + k, unless a variation strength is set: then all share the seed and only the variation seed
+    counts up. A seed of -1 is drawn from `rng` in 0..4294967293.
+    """
+    seed = request.seed if request.seed >= 0 else rng.randrange(RANDOM_SEEDS)
+    subseed = request.subseed if request.subseed >= 0 else rng.randrange(RANDOM_SEEDS)
+    count = request.n_iter * request.batch_size
+    seeds = tuple(seed + (k if request.subseed_strength == 0 else 0) for k in range(count))
+    return seeds, tuple(subseed + k for k in range(count))
+
+
+def resolve(
+    request: GenerationRequest,
+    *,
+    options: Mapping[str, JsonValue],
+    rng: random.Random,
+    checkpoint: str | None = None,
+    vae: str | None = None,
+    notices: tuple[str, ...] = (),
+) -> ResolvedRequest:
+    """Fix what the request leaves open. `request` must already carry final prompts and concrete sampler labels."""
+    seeds, subseeds = fixed_seeds(request, rng)
+    fixed = request.model_copy(update={"seed": seeds[0], "subseed": subseeds[0]})
+    return ResolvedRequest(
+        request=fixed,
+        seeds=seeds,
+        subseeds=subseeds,
+        options=dict(options),
+        checkpoint=checkpoint,
+        vae=vae,
+        notices=notices,
+    )

@@ -1,0 +1,191 @@
+"""The messages. Commands go from the server to an engine, events come back; each is frozen and serialisable."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from modules.parameters import ResolvedRequest
+
+
+class Message(BaseModel):
+    """A frozen message. `blobs` travel beside the JSON as bytes: pictures never become base64 on the way."""
+
+    model_config = ConfigDict(frozen=True)
+
+    blobs: tuple[bytes, ...] = Field(default=(), exclude=True)
+
+
+class CheckpointFile(BaseModel):
+    """A checkpoint as the engine needs it: where it lies, and what is written into pictures about it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    title: str
+    name: str
+    sha256: str | None = None
+    vae_path: str | None = None
+
+
+class LoadCheckpoint(Message):
+    type: Literal["load_checkpoint"] = "load_checkpoint"
+    checkpoint: CheckpointFile
+
+
+class UnloadCheckpoint(Message):
+    type: Literal["unload_checkpoint"] = "unload_checkpoint"
+
+
+class RunJob(Message):
+    """Run one job. `done` are the image indexes an earlier engine already delivered: they are not made again.
+
+    `inputs` names, in the order of `blobs`, the references that `init_images` and `mask` use.
+    """
+
+    type: Literal["run_job"] = "run_job"
+    job_id: str
+    resolved: ResolvedRequest
+    checkpoint: CheckpointFile
+    done: tuple[int, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+
+class Interrupt(Message):
+    """Stop the job after the current step; with `after_image`, after the batch that is being made."""
+
+    type: Literal["interrupt"] = "interrupt"
+    job_id: str
+    after_image: bool = False
+
+
+class Skip(Message):
+    """Leave the batch that is being made and go on with the next one of the job."""
+
+    type: Literal["skip"] = "skip"
+    job_id: str
+
+
+class Shutdown(Message):
+    type: Literal["shutdown"] = "shutdown"
+
+
+class EngineReady(Message):
+    """The engine has imported torch and chosen its device. `hardware` is a sentence for the page."""
+
+    type: Literal["engine_ready"] = "engine_ready"
+    pid: int
+    device: str
+    hardware: str
+
+
+class CheckpointLoading(Message):
+    type: Literal["checkpoint_loading"] = "checkpoint_loading"
+    title: str
+
+
+class CheckpointLoaded(Message):
+    """`width` and `height` are the checkpoint's native size in pixels, where it states one."""
+
+    type: Literal["checkpoint_loaded"] = "checkpoint_loaded"
+    title: str
+    seconds: float
+    width: int | None = None
+    height: int | None = None
+
+
+class CheckpointFailed(Message):
+    type: Literal["checkpoint_failed"] = "checkpoint_failed"
+    title: str
+    cause: str
+
+
+class JobStarted(Message):
+    type: Literal["job_started"] = "job_started"
+    job_id: str
+    images: int
+
+
+class StepDone(Message):
+    """`step` of `steps` of the current batch is done; `fraction` is the share of the whole job, 0..1."""
+
+    type: Literal["step_done"] = "step_done"
+    job_id: str
+    batch: int
+    step: int
+    steps: int
+    fraction: float
+
+
+class Preview(Message):
+    """A small picture of the latents under way in `blobs[0]`, encoded as `mime`."""
+
+    type: Literal["preview"] = "preview"
+    job_id: str
+    batch: int
+    step: int
+    mime: str
+
+
+class ImageReady(Message):
+    """One encoded picture in `blobs[0]`, its infotext already inside. `index` counts images over the whole job.
+
+    `kind` is `image`, `grid`, or the suffix of an extra picture (`mask`, `before-highres-fix`, ...);
+    grids and extras carry the index of the image they belong to. `save` is false for pictures only to be returned.
+    """
+
+    type: Literal["image_ready"] = "image_ready"
+    job_id: str
+    index: int
+    kind: str = "image"
+    extension: str
+    infotext: str
+    seed: int
+    subseed: int
+    width: int
+    height: int
+    save: bool = True
+
+
+class JobFinished(Message):
+    type: Literal["job_finished"] = "job_finished"
+    job_id: str
+    seconds: float
+    interrupted: bool = False
+    notices: tuple[str, ...] = ()
+    peak_memory: int | None = None
+
+
+class JobFailed(Message):
+    """`cause` is one sentence for the person; `retry` says whether the same request could work another time."""
+
+    type: Literal["job_failed"] = "job_failed"
+    job_id: str
+    cause: str
+    retry: bool = False
+
+
+class Notice(Message):
+    type: Literal["notice"] = "notice"
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+
+
+Command = Annotated[
+    LoadCheckpoint | UnloadCheckpoint | RunJob | Interrupt | Skip | Shutdown, Field(discriminator="type")
+]
+Event = Annotated[
+    EngineReady
+    | CheckpointLoading
+    | CheckpointLoaded
+    | CheckpointFailed
+    | JobStarted
+    | StepDone
+    | Preview
+    | ImageReady
+    | JobFinished
+    | JobFailed
+    | Notice,
+    Field(discriminator="type"),
+]
