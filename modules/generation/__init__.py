@@ -1,0 +1,1 @@
+"""The passes: prompt to conditioning, noise to latents, latents to pictures."""
