@@ -1,0 +1,31 @@
+"""Flags, options and paths: what the person at the machine decided, read once and told to every other room."""
+
+from modules.settings.atomic import write_atomically
+from modules.settings.flag_parser import declared_flags, parse_flags
+from modules.settings.flags import FlagError, Flags
+from modules.settings.option import Option, OptionError, OptionValue
+from modules.settings.options import OptionStore, frozen_keys
+from modules.settings.paths import REPOSITORY, Paths
+from modules.settings.sections import SECTIONS
+from modules.settings.tables import OPTIONS
+from modules.settings.ui_config import Control, UiConfig, UiConfigError
+
+__all__ = [
+    "OPTIONS",
+    "REPOSITORY",
+    "SECTIONS",
+    "Control",
+    "FlagError",
+    "Flags",
+    "Option",
+    "OptionError",
+    "OptionStore",
+    "OptionValue",
+    "Paths",
+    "UiConfig",
+    "UiConfigError",
+    "declared_flags",
+    "frozen_keys",
+    "parse_flags",
+    "write_atomically",
+]

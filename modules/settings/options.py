@@ -1,0 +1,208 @@
+"""The settings that are in force: read from config.json, changed as a whole or not at all."""
+
+import difflib
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from modules.settings.atomic import write_atomically
+from modules.settings.flags import Flags
+from modules.settings.option import Option, OptionError, OptionValue
+from modules.settings.sections import SECTIONS
+from modules.settings.tables import OPTIONS
+
+
+class OptionStore:
+    """Options by key, kept in a flat JSON file that an A1111 installation wrote as well.
+
+    Keys that are not declared here are kept in the file untouched. A value of the wrong kind is replaced by the
+    default, and a file that isn't JSON is set aside; `notices` says both. Safe to use from several threads.
+    """
+
+    def __init__(
+        self, path: Path, options: Mapping[str, Option] = OPTIONS, frozen: frozenset[str] = frozenset()
+    ) -> None:
+        self.path = path
+        self.options = options
+        self.frozen = frozen
+        self._lock = threading.RLock()
+        self._values: dict[str, OptionValue] = {}
+        self._foreign: dict[str, Any] = {}
+        self.notices: tuple[str, ...] = ()
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the file again."""
+        written, notices = read_json_object(self.path)
+        values: dict[str, OptionValue] = {}
+        foreign: dict[str, Any] = {}
+        for key, value in written.items():
+            option = self.options.get(key)
+            if option is None:
+                foreign[key] = value
+                continue
+            try:
+                values[key] = option.checked(value)
+            except OptionError as problem:
+                notices.append(f"{self.path.name}: {problem} The default applies.")
+        with self._lock:
+            self._values, self._foreign, self.notices = values, foreign, tuple(notices)
+
+    def get(self, key: str) -> OptionValue:
+        """The value in force. Raises OptionError for a key that isn't declared."""
+        option = self._option(key)
+        with self._lock:
+            return self._values.get(key, option.default)
+
+    def switch(self, key: str) -> bool:
+        """The value of a switch."""
+        return cast(bool, self._typed(key, "switch"))
+
+    def whole(self, key: str) -> int:
+        """The value of a whole number."""
+        return cast(int, self._typed(key, "whole"))
+
+    def number(self, key: str) -> float:
+        """The value of a number."""
+        return float(cast(float, self._typed(key, "number", "whole")))
+
+    def text(self, key: str) -> str:
+        """The value of a text, choice or colour; "" when nothing is chosen."""
+        return cast(str | None, self._typed(key, "text", "choice", "colour")) or ""
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """The value of a list of texts."""
+        return cast(tuple[str, ...], self._typed(key, "texts"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every declared option as JSON, for /sdapi/v1/options."""
+        with self._lock:
+            return {key: as_json(self._values.get(key, option.default)) for key, option in self.options.items()}
+
+    def changed_from_default(self) -> tuple[str, ...]:
+        """Keys whose value is not the default."""
+        return tuple(key for key, option in self.options.items() if self.get(key) != option.default)
+
+    def update(
+        self, changes: Mapping[str, object], *, through_api: bool = False, skip_unknown: bool = False
+    ) -> tuple[str, ...]:
+        """Check all of `changes`, save them, then let them apply; returns the keys whose value changed.
+
+        Nothing applies when one value is refused or the file can't be written (OptionError). A client that sends the
+        whole list back is not refused for frozen or API-protected options that it leaves as they are.
+        """
+        with self._lock:
+            values = dict(self._values)
+            changed = []
+            for key, value in changes.items():
+                if skip_unknown and key not in self.options:
+                    continue
+                option = self._option(key)
+                checked = option.checked(value)
+                if checked == self.get(key):
+                    continue
+                self._refuse_protected(option, through_api)
+                values[key] = checked
+                changed.append(key)
+            if changed:
+                self._save(values)
+                self._values = values
+            return tuple(changed)
+
+    def reset(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Set options back to their defaults; returns the keys whose value changed."""
+        return self.update({key: self._option(key).default for key in keys})
+
+    def snapshot(self, overrides: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """What a job carries, as JSON: every option that changes a picture or how it is saved, `overrides` in place.
+
+        The store itself stays as it is, so an override never outlives its request. Raises OptionError.
+        """
+        checked = {key: self._option(key).checked(value) for key, value in (overrides or {}).items()}
+        with self._lock:
+            return {
+                key: as_json(checked[key] if key in checked else self._values.get(key, option.default))
+                for key, option in self.options.items()
+                if option.changes_picture or option.travels
+            }
+
+    def _option(self, key: str) -> Option:
+        option = self.options.get(key)
+        if option is None:
+            near = difflib.get_close_matches(key, self.options, n=1)
+            raise OptionError(f"There is no setting {key[:80]!r}" + (f"; did you mean {near[0]!r}?" if near else "."))
+        return option
+
+    def _typed(self, key: str, *kinds: str) -> OptionValue:
+        option = self._option(key)
+        if option.kind not in kinds:
+            raise OptionError(f"The setting {key} is a {option.kind}, not a {kinds[0]}.")
+        return self.get(key)
+
+    def _refuse_protected(self, option: Option, through_api: bool) -> None:
+        if option.key in self.frozen:
+            raise OptionError(
+                f"The setting {option.key} is frozen by a command line flag (--freeze-settings and its kin)."
+            )
+        if through_api and option.restrict_api:
+            raise OptionError(
+                f"The setting {option.key} can't be changed through the API; change it on the settings page."
+            )
+
+    def _save(self, values: Mapping[str, OptionValue]) -> None:
+        declared = {key: as_json(values.get(key, option.default)) for key, option in self.options.items()}
+        try:
+            write_atomically(self.path, json.dumps({**self._foreign, **declared}, indent=4, ensure_ascii=False))
+        except OSError as problem:
+            raise OptionError(
+                f"The settings can't be saved to {self.path} ({problem.strerror}); nothing was changed."
+            ) from problem
+
+
+def frozen_keys(flags: Flags, options: Mapping[str, Option] = OPTIONS) -> frozenset[str]:
+    """Keys that --freeze-settings, --freeze-settings-in-sections and --freeze-specific-settings hold as they are."""
+    if flags.freeze_settings:
+        return frozenset(options)
+    sections = {name.lower() for name in _listed(flags.freeze_settings_in_sections)}
+    named = set(_listed(flags.freeze_specific_settings))
+    return frozenset(
+        key
+        for key, option in options.items()
+        if key in named or option.section.lower() in sections or SECTIONS[option.section].lower() in sections
+    )
+
+
+def as_json(value: OptionValue) -> bool | int | float | str | list[str] | None:
+    """A value as JSON knows it: lists for tuples."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def read_json_object(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """A JSON object from a file, and what has to be said about it.
+
+    No file is an empty object. A file that holds anything else is renamed to `<name>.corrupt-<time>`, so that it can be
+    mended by hand, and read as empty.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return {}, []
+    except OSError as problem:
+        return {}, [f"{path} can't be read ({problem.strerror}); defaults apply."]
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict):
+        return content, []
+    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}")
+    try:
+        path.replace(aside)
+    except OSError as problem:
+        return {}, [f"{path} isn't a JSON object and can't be set aside ({problem.strerror}); defaults apply."]
+    return {}, [f"{path} isn't a JSON object; it was set aside as {aside.name} and defaults apply."]
+
+
+def _listed(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

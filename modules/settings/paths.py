@@ -1,0 +1,123 @@
+"""Where everything lies on disk, decided once from the flags."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.settings.flags import Flags
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+CHECKPOINT_FOLDERS = ("Stable-Diffusion", "Stable-diffusion")
+UPSCALER_FOLDERS = ("ESRGAN", "RealESRGAN", "BSRGAN", "DAT", "ScuNET", "SwinIR", "HAT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Absolute paths of one installation. Of several folders, new files go into the first; all are searched."""
+
+    root: Path
+    data_dir: Path
+    models_dir: Path
+    checkpoint_dirs: tuple[Path, ...]
+    checkpoint_file: Path | None
+    vae_dirs: tuple[Path, ...]
+    vae_file: Path | None
+    lora_dirs: tuple[Path, ...]
+    embeddings_dir: Path
+    hypernetwork_dir: Path
+    upscaler_dirs: tuple[Path, ...]
+    gfpgan_dir: Path
+    codeformer_dir: Path
+    vae_approx_dir: Path
+    outputs_dir: Path
+    config_file: Path
+    ui_config_file: Path
+    styles_files: tuple[str, ...]
+    params_file: Path
+    user_css: Path
+    localizations_dirs: tuple[Path, ...]
+    cache_dir: Path
+    log_dir: Path
+    tmp_dir: Path
+    database: Path
+
+    @classmethod
+    def from_flags(cls, flags: Flags, root: Path = REPOSITORY) -> "Paths":
+        """The layout that `flags` ask for; `root` is the folder that holds webui.py. Creates nothing."""
+        data = (flags.data_dir or root).absolute()
+        models = (flags.models_dir or data / "models").absolute()
+        return cls(
+            root=root,
+            data_dir=data,
+            models_dir=models,
+            checkpoint_dirs=_checkpoint_dirs(flags, models, root),
+            checkpoint_file=_absolute(flags.ckpt),
+            vae_dirs=distinct([models / "VAE", *_given(flags.vae_dir)]),
+            vae_file=_absolute(flags.vae_path),
+            lora_dirs=distinct([flags.lora_dir or models / "Lora", flags.lyco_dir_backcompat or models / "LyCORIS"]),
+            embeddings_dir=(flags.embeddings_dir or data / "embeddings").absolute(),
+            hypernetwork_dir=(flags.hypernetwork_dir or models / "hypernetworks").absolute(),
+            upscaler_dirs=_upscaler_dirs(flags, models),
+            gfpgan_dir=(flags.gfpgan_models_path or models / "GFPGAN").absolute(),
+            codeformer_dir=(flags.codeformer_models_path or models / "Codeformer").absolute(),
+            vae_approx_dir=models / "VAE-approx",
+            outputs_dir=data / "outputs",
+            config_file=(flags.ui_settings_file or data / "config.json").absolute(),
+            ui_config_file=(flags.ui_config_file or data / "ui-config.json").absolute(),
+            styles_files=flags.styles_file or (str(data / "styles.csv"),),
+            params_file=data / "params.txt",
+            user_css=data / "user.css",
+            localizations_dirs=distinct(
+                [*_given(flags.localizations_dir), data / "localizations", root / "localizations"]
+            ),
+            cache_dir=data / "cache",
+            log_dir=data / "log",
+            tmp_dir=data / "tmp",
+            database=data / "webui.db",
+        )
+
+
+def distinct(candidates: Iterable[Path]) -> tuple[Path, ...]:
+    """Absolute paths in the given order, each folder once, however it is spelled or linked."""
+    kept: dict[tuple[int, int] | str, Path] = {}
+    for candidate in candidates:
+        kept.setdefault(_identity(candidate), candidate.absolute())
+    return tuple(kept.values())
+
+
+def _checkpoint_dirs(flags: Flags, models: Path, root: Path) -> tuple[Path, ...]:
+    spellings = [models / name for name in CHECKPOINT_FOLDERS]
+    # An existing folder comes first, so that new files join the ones of an A1111 installation.
+    spellings.sort(key=lambda folder: not folder.is_dir())
+    shipped = [root / "models" / name for name in CHECKPOINT_FOLDERS if (root / "models" / name).is_dir()]
+    return distinct([*spellings, *_given(flags.ckpt_dir), *shipped])
+
+
+def _upscaler_dirs(flags: Flags, models: Path) -> tuple[Path, ...]:
+    asked = {
+        "ESRGAN": flags.esrgan_models_path,
+        "RealESRGAN": flags.realesrgan_models_path,
+        "BSRGAN": flags.bsrgan_models_path,
+        "DAT": flags.dat_models_path,
+        "ScuNET": flags.scunet_models_path,
+        "SwinIR": flags.swinir_models_path,
+    }
+    return distinct(asked.get(name) or models / name for name in UPSCALER_FOLDERS)
+
+
+def _identity(folder: Path) -> tuple[int, int] | str:
+    # "Stable-Diffusion" and "Stable-diffusion" are one folder on Windows and macOS and two on Linux: ask the disk.
+    try:
+        status = folder.stat()
+    except OSError:
+        return str(folder.absolute())
+    return (status.st_dev, status.st_ino)
+
+
+def _given(folder: Path | None) -> list[Path]:
+    return [] if folder is None else [folder]
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()

@@ -1,0 +1,27 @@
+"""The sections of the settings page: A1111's names for --freeze-settings-in-sections, and the titles shown."""
+
+SECTIONS: dict[str, str] = {
+    "saving-images": "Saving images/grids",
+    "saving-paths": "Paths for saving",
+    "saving-to-dirs": "Saving to a directory",
+    "upscaling": "Upscaling",
+    "face-restoration": "Face restoration",
+    "system": "System",
+    "API": "API",
+    "sd": "Stable Diffusion",
+    "sdxl": "Stable Diffusion XL",
+    "vae": "VAE",
+    "img2img": "img2img",
+    "optimizations": "Optimizations",
+    "compatibility": "Compatibility",
+    "extra_networks": "Extra Networks",
+    "ui_prompt_editing": "Prompt editing",
+    "ui_gallery": "Gallery",
+    "ui_alternatives": "UI alternatives",
+    "ui": "User interface",
+    "settings_in_ui": "Settings in UI",
+    "infotext": "Infotext",
+    "live_previews": "Live previews",
+    "sampler-params": "Sampler parameters",
+    "postprocessing": "Postprocessing",
+}

@@ -1,0 +1,17 @@
+"""The declared settings, one file per group of sections."""
+
+from modules.settings.option import Option
+from modules.settings.tables import compatibility, models, networks, page, pictures, sampling, saving, system
+
+TABLES = (
+    saving.OPTIONS,
+    pictures.OPTIONS,
+    system.OPTIONS,
+    models.OPTIONS,
+    compatibility.OPTIONS,
+    networks.OPTIONS,
+    page.OPTIONS,
+    sampling.OPTIONS,
+)
+
+OPTIONS: dict[str, Option] = {option.key: option for table in TABLES for option in table}

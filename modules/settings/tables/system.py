@@ -1,0 +1,20 @@
+"""Settings about the program itself: start, log, API."""
+
+from modules.settings.declare import choice, switch, text, whole
+
+SYSTEM, API = "system", "API"
+
+OPTIONS = (
+    choice(SYSTEM, "auto_launch_browser", "Local", "Open the browser at start", ("Disable", "Local", "Remote")),
+    switch(SYSTEM, "show_warnings", False, "Show warnings on the page"),
+    switch(SYSTEM, "samples_log_stdout", False, "Log every saved file"),
+    switch(SYSTEM, "multiple_tqdm", True, "Second progress bar in the terminal for the whole job"),
+    switch(SYSTEM, "list_hidden_files", True, "List models in hidden folders"),
+    switch(
+        SYSTEM, "disable_mmap_load_safetensors", False, "Read model files at once instead of mapping them", travels=True
+    ),
+    whole(SYSTEM, "memmon_poll_rate", 8, "Memory readings per second while a job runs", 0, 40, travels=True),
+    switch(API, "api_enable_requests", True, "Let API requests name pictures by http address", restrict_api=True),
+    switch(API, "api_forbid_local_requests", True, "Refuse such addresses in the own network", restrict_api=True),
+    text(API, "api_useragent", "", "User agent of such requests", restrict_api=True),
+)
