@@ -157,7 +157,7 @@ class _Reader:
         if found is None:
             return None
         width, height = int(found[1]), int(found[2] or found[1])
-        return (width, height) if 64 <= min(width, height) and max(width, height) <= 16384 else None
+        return (width, height) if min(width, height) >= 64 and max(width, height) <= 16384 else None
 
     def _wrong(self, key: str, expected: str) -> ModelFileError:
         return ModelFileError(f"{self.source} states {key} = {str(self.values[key])[:40]!r}, which must be {expected}.")

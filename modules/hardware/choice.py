@@ -1,0 +1,146 @@
+"""What is made of the machine: a pure function from what was asked and what is there to one frozen answer."""
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from modules.hardware.attention import AttentionName, choose_attention
+from modules.hardware.machine import CudaDevice, Machine, probe_machine
+
+Precision = Literal["full", "half", "autocast"]
+
+log = logging.getLogger(__name__)
+
+
+class HardwareError(RuntimeError):
+    """A device that was asked for is not there; the message is the sentence to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareWishes:
+    """What the flags ask for; the defaults ask for nothing and leave the choice to the machine."""
+
+    use_cpu: bool = False
+    device_id: int | None = None
+    no_half: bool = False
+    no_half_vae: bool = False
+    precision: Precision = "autocast"
+    channels_last: bool = False
+    attention: AttentionName | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Where and how models run; `why` says in one sentence what decided it."""
+
+    device: torch.device
+    unet_dtype: torch.dtype
+    vae_dtype: torch.dtype
+    text_dtype: torch.dtype
+    channels_last: bool
+    threads: int
+    attention: AttentionName
+    cudnn_benchmark: bool
+    """Let cuDNN try its algorithms: those it picks by rule give NaN in fp16 on Turing cards without tensor cores."""
+    why: str
+
+
+def choose_hardware(wishes: HardwareWishes | None = None, machine: Machine | None = None) -> Hardware:
+    """Choose device, types and attention; without arguments for this machine and no flags.
+
+    Raises:
+        HardwareError: `device_id` names a device that is not there.
+    """
+    wishes, machine = wishes or HardwareWishes(), machine or probe_machine()
+    device, cuda = choose_device(wishes, machine)
+    dtype, vae_dtype, why = choose_dtype(device, wishes, machine, cuda)
+    on_cpu = device.type == "cpu"
+    text_dtype = torch.float32 if on_cpu else dtype
+    threads = wishes.threads or machine.physical_cores
+    return Hardware(
+        device=device,
+        unet_dtype=dtype,
+        vae_dtype=vae_dtype,
+        text_dtype=text_dtype,
+        channels_last=wishes.channels_last or on_cpu,
+        threads=threads,
+        attention=choose_attention(wishes.attention, device, machine),
+        cudnn_benchmark=_lacks_tensor_cores(cuda),
+        why=why,
+    )
+
+
+def prepare_torch(hardware: Hardware) -> None:
+    """Set what torch keeps for the whole process: threads and cuDNN's way of choosing. Once, when the engine starts."""
+    torch.set_num_threads(hardware.threads)
+    torch.backends.cudnn.benchmark = hardware.cudnn_benchmark
+
+
+def choose_device(wishes: HardwareWishes, machine: Machine) -> tuple[torch.device, CudaDevice | None]:
+    """CUDA (or ROCm) before MPS before the CPU; `--use-cpu` and `--device-id` decide otherwise."""
+    if wishes.use_cpu:
+        return torch.device("cpu"), None
+    if machine.cuda:
+        index = wishes.device_id or 0
+        found = next((device for device in machine.cuda if device.index == index), None)
+        if found is None:
+            there = ", ".join(f"{device.index} ({device.name})" for device in machine.cuda)
+            raise HardwareError(f"--device-id {index} names no device; there are: {there}.")
+        return torch.device("cuda", index), found
+    if wishes.device_id is not None:
+        log.warning("--device-id %d has no effect: PyTorch sees no CUDA device.", wishes.device_id)
+    return torch.device("mps" if machine.mps else "cpu"), None
+
+
+def choose_dtype(
+    device: torch.device, wishes: HardwareWishes, machine: Machine, cuda: CudaDevice | None = None
+) -> tuple[torch.dtype, torch.dtype, str]:
+    """The UNet's type, the VAE's, and why. Half types are chosen where they are faster, never for their name.
+
+    fp16 on a CPU has no fast path and is slower than fp32; bf16 has one with AMX or AVX512-BF16
+    (benchmarks/unet_dtype.py: 2.4 times as fast as fp32 with AVX512-BF16 alone).
+    """
+    if wishes.no_half or wishes.precision == "full":
+        return torch.float32, torch.float32, f"{_name(device, cuda)} in fp32, as --no-half or --precision full asks"
+    if device.type == "cpu":
+        if machine.cpu_amx or machine.cpu_avx512_bf16:
+            unit = "AMX" if machine.cpu_amx else "AVX512-BF16"
+            vae = torch.float32 if wishes.no_half_vae else torch.bfloat16
+            return torch.bfloat16, vae, f"CPU in bf16 with channels_last, since it has {unit}"
+        return torch.float32, torch.float32, "CPU in fp32, since it has no fast path for half types"
+    if device.type == "mps":
+        vae = torch.float32  # decoding in fp16 on Apple silicon gives black pictures for many VAEs
+        return torch.float16, vae, "Apple GPU in fp16, its VAE in fp32"
+    return _choose_cuda(device, wishes, cuda)
+
+
+def _choose_cuda(
+    device: torch.device, wishes: HardwareWishes, cuda: CudaDevice | None
+) -> tuple[torch.dtype, torch.dtype, str]:
+    name = _name(device, cuda)
+    capability = cuda.capability if cuda else (7, 0)
+    if capability < (5, 3):
+        return torch.float32, torch.float32, f"{name} in fp32, since compute capability {capability} has no fp16"
+    if _lacks_tensor_cores(cuda):
+        return torch.float16, torch.float32, f"{name} in fp16, its VAE in fp32: GTX 16xx cards decode to black in fp16"
+    if wishes.no_half_vae:
+        return torch.float16, torch.float32, f"{name} in fp16, its VAE in fp32 as --no-half-vae asks"
+    # A VAE that overflows fp16 is decoded again in fp32 by generation/; bf16 would never overflow, but its eight
+    # bits of mantissa change every picture.
+    return torch.float16, torch.float16, f"{name} in fp16"
+
+
+def _name(device: torch.device, cuda: CudaDevice | None) -> str:
+    return cuda.name if cuda else {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type, device.type)
+
+
+def _lacks_tensor_cores(cuda: CudaDevice | None) -> bool:
+    """GTX 1650 and 1660 (and the T500 to T1200 that are built alike) share Turing's number, not its tensor cores."""
+    return (
+        cuda is not None
+        and cuda.capability == (7, 5)
+        and not any(series in cuda.name.upper() for series in ("RTX", "TITAN", "TESLA T4"))
+    )

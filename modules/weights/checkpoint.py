@@ -1,0 +1,188 @@
+"""Loading a single-file checkpoint, offline: infer, build, fill."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from modules.catalogue.hints import ModelHints, gather_hints
+from modules.weights.errors import CheckpointError
+from modules.weights.family import DEFAULTS, SD1_TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX, Family, detect_family
+from modules.weights.fill import build_module
+from modules.weights.model import Model, NoiseTraining
+from modules.weights.original_names import unet_original_name, vae_original_name
+from modules.weights.tensor_file import TensorFile, open_tensors
+from modules.weights.text_shapes import TextEncoderShape, infer_text_encoder
+from modules.weights.unet_shapes import UnetShape, infer_unet
+from modules.weights.vae_shapes import VaeShape, infer_vae
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and in which type the modules are wanted."""
+
+    device: torch.device
+    unet_dtype: torch.dtype
+    vae_dtype: torch.dtype
+    text_dtype: torch.dtype
+    channels_last: bool
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    vae_dtype: torch.dtype | None = None,
+    text_dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+    vae_path: Path | None = None,
+    title: str | None = None,
+    sha256: str | None = None,
+) -> Model:
+    """Load a checkpoint in the original layout (`model.diffusion_model.*` ...) without any network access.
+
+    Args:
+        dtype: of the UNet; `vae_dtype` and `text_dtype` follow it unless given.
+        channels_last: memory layout of the UNet's and the VAE's convolutions.
+        vae_path: a VAE file to use instead of the checkpoint's own; needed if it has none.
+        title, sha256: what the catalogue knows; kept with the model for the infotext.
+
+    Raises:
+        CheckpointError: wrong kind, incomplete or unsupported; the message is one sentence to show.
+        ModelFileError: truncated, malformed or unsafe, or its metadata states something impossible.
+    """
+    place = Placement(torch.device(device), dtype, vae_dtype or dtype, text_dtype or dtype, channels_last)
+    with ExitStack() as files:
+        file = files.enter_context(open_tensors(path))
+        family = detect_family(file.shapes, path.name)
+        if family is not Family.SD1:
+            raise CheckpointError(
+                f"{path.name} is a {family.value} checkpoint; this version loads Stable Diffusion 1.x only so far."
+            )
+        hints = gather_hints(path, file.metadata)
+        vae_file, vae_hints = file, hints
+        if vae_path is not None:
+            vae_file = files.enter_context(open_tensors(vae_path))
+            vae_hints = gather_hints(vae_path, vae_file.metadata)
+        unet, unet_shape = _load_unet(file, hints, place)
+        vae, vae_shape = _load_vae(vae_file, vae_hints, family, place)
+        text_encoder, text_shape = _load_text_encoder(file, hints, place)
+    _check_parts_fit(path.name, unet_shape, vae_shape, text_shape)
+    return Model(
+        unet=unet,
+        vae=vae,
+        text_encoder=text_encoder,
+        path=path,
+        vae_path=vae_path,
+        family=family,
+        prediction_type=hints.prediction_type or ("v_prediction" if "v_pred" in file.shapes else "epsilon"),
+        zero_terminal_snr="ztsnr" in file.shapes if hints.zero_terminal_snr is None else hints.zero_terminal_snr,
+        resolution=hints.resolution,
+        default_resolution=hints.resolution or DEFAULTS[family].resolution,
+        unet_channels=unet_shape.in_channels,
+        latent_channels=vae_shape.latent_channels,
+        vae_factor=vae_shape.factor,
+        vae_scaling_factor=vae.config.scaling_factor,
+        context_dim=unet_shape.context_dim,
+        text_layers=text_shape.layers,
+        text_positions=text_shape.positions,
+        noise=NoiseTraining(),
+        title=title or path.name,
+        sha256=sha256,
+    )
+
+
+def load_vae(
+    path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu", channels_last: bool = False
+) -> AutoencoderKL:
+    """Load a standalone VAE file, or the VAE inside a checkpoint; errors as `load_checkpoint`."""
+    place = Placement(torch.device(device), dtype, dtype, dtype, channels_last)
+    with open_tensors(path) as file:
+        return _load_vae(file, gather_hints(path, file.metadata), Family.SD1, place)[0]
+
+
+def _load_unet(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[UNet2DConditionModel, UnetShape]:
+    shape = infer_unet(file.below(UNET_PREFIX))
+    config = shape.config(hints.unet_groups, hints.unet_heads)
+    unet = build_module(
+        lambda: _constructed(UNet2DConditionModel, config, file.path.name, "UNet"),
+        file,
+        lambda name: UNET_PREFIX + unet_original_name(name, shape.layers_per_block, shape.attention),
+        part="UNet",
+        dtype=place.unet_dtype,
+        device=place.device,
+        channels_last=place.channels_last,
+    )
+    return unet, shape
+
+
+def _load_vae(file: TensorFile, hints: ModelHints, family: Family, place: Placement) -> tuple[AutoencoderKL, VaeShape]:
+    prefix = VAE_PREFIX if any(name.startswith(VAE_PREFIX) for name in file.shapes) else ""
+    if not prefix and not any(name.startswith("decoder.") for name in file.shapes):
+        raise CheckpointError(
+            f"{file.path.name} has no VAE inside (first_stage_model.*); "
+            "put one into models/VAE and choose it under SD VAE."
+        )
+    shape = infer_vae(file.below(prefix))
+    config = shape.config(hints.vae_groups, hints.vae_scaling_factor or DEFAULTS[family].vae_scaling_factor)
+    vae = build_module(
+        lambda: _constructed(AutoencoderKL, config, file.path.name, "VAE"),
+        file,
+        lambda name: prefix + vae_original_name(name, len(shape.channels)),
+        part="VAE",
+        dtype=place.vae_dtype,
+        device=place.device,
+        channels_last=place.channels_last,
+    )
+    return vae, shape
+
+
+def _load_text_encoder(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[CLIPTextModel, TextEncoderShape]:
+    marker = "embeddings.token_embedding.weight"
+    prefix = next((prefix for prefix in SD1_TEXT_PREFIXES if prefix + marker in file.shapes), None)
+    if prefix is None:
+        raise CheckpointError(
+            f"{file.path.name} has no text encoder inside ({SD1_TEXT_PREFIXES[0]}*), so it can't read a prompt; "
+            "a complete checkpoint is needed."
+        )
+    shape = infer_text_encoder(file.below(prefix))
+    config = shape.config(hints.text_heads)
+    text_encoder = build_module(
+        lambda: _constructed(lambda **values: CLIPTextModel(CLIPTextConfig(**values)), config, file.path.name, "CLIP"),
+        file,
+        lambda name: prefix + name.removeprefix("text_model."),
+        part="text encoder",
+        dtype=place.text_dtype,
+        device=place.device,
+    )
+    return text_encoder, shape
+
+
+def _constructed(make: Callable[..., nn.Module], config: dict[str, object], file_name: str, part: str) -> nn.Module:
+    """Construct a module; a configuration that its class refuses becomes our sentence."""
+    try:
+        return make(**config)
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise CheckpointError(
+            f"The {part} of {file_name} can't be built: {error}. If it is a small model, state its "
+            f"norm_num_groups and attention_heads in {Path(file_name).stem}.json (docs/checkpoints.md)."
+        ) from error
+
+
+def _check_parts_fit(file_name: str, unet: UnetShape, vae: VaeShape, text: TextEncoderShape) -> None:
+    if unet.context_dim != text.hidden:
+        raise CheckpointError(
+            f"{file_name} mixes models: its UNet listens to {unet.context_dim} channels of text, "
+            f"its text encoder speaks {text.hidden}."
+        )
+    if unet.out_channels != vae.latent_channels:
+        raise CheckpointError(
+            f"The UNet of {file_name} works on {unet.out_channels} latent channels, the VAE has {vae.latent_channels}; "
+            "choose another VAE."
+        )

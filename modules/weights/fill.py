@@ -1,0 +1,79 @@
+"""Filling a module with tensors from a file: no random initialisation, nothing missing, nothing left on meta."""
+
+from collections.abc import Callable
+
+import torch
+from accelerate import init_empty_weights
+from torch import nn
+
+from modules.weights.errors import CheckpointError
+from modules.weights.tensor_file import TensorFile
+
+ModuleFactory = Callable[[], nn.Module]
+OriginalName = Callable[[str], str]
+
+
+def build_module(
+    make: ModuleFactory,
+    file: TensorFile,
+    original_name: OriginalName,
+    *,
+    part: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    channels_last: bool = False,
+) -> nn.Module:
+    """Make a module with the weights of `file`, frozen and in evaluation mode.
+
+    Args:
+        make: constructs the module; called where parameters cost nothing, while buffers stay real (a buffer on the
+            meta device would be read as garbage without any error).
+        original_name: maps a parameter's name to the file's, prefix included.
+        part: what the module is called in errors, such as "UNet".
+
+    Raises:
+        CheckpointError: tensors are missing or of another shape; the sentence names the first ones.
+    """
+    with init_empty_weights():
+        module = make()
+    wanted = {name: original_name(name) for name, _ in module.named_parameters()}
+    _check_present(wanted, file, part)
+    loaded = {}
+    for name, parameter in module.named_parameters():
+        loaded[name] = _fitted(file.tensor(wanted[name]), parameter, wanted[name], part, dtype, device, channels_last)
+    module.load_state_dict(loaded, strict=False, assign=True)
+    for _, buffer in module.named_buffers():
+        buffer.data = buffer.data.to(device)
+    return module.eval().requires_grad_(False)
+
+
+def _check_present(wanted: dict[str, str], file: TensorFile, part: str) -> None:
+    missing = [original for original in wanted.values() if original not in file.shapes]
+    if missing:
+        raise CheckpointError(
+            f"{file.path.name} lacks {len(missing)} of the {len(wanted)} tensors of its {part}, first {missing[0]}: "
+            "the file is incomplete; fetch it again or choose another."
+        )
+
+
+def _fitted(
+    tensor: torch.Tensor,
+    parameter: torch.Tensor,
+    name: str,
+    part: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    channels_last: bool,
+) -> torch.Tensor:
+    """A copy in the wanted type, place and memory layout: the file may be replaced while the model lives."""
+    if tensor.ndim > parameter.ndim:  # the original VAE's attention is made of 1×1 convolutions
+        tensor = (
+            tensor.reshape(tensor.shape[: parameter.ndim]) if tensor.shape[parameter.ndim :].numel() == 1 else tensor
+        )
+    if tensor.shape != parameter.shape:
+        raise CheckpointError(
+            f"The {part}'s {name} has the shape {list(tensor.shape)} where the rest of the file calls for "
+            f"{list(parameter.shape)}: the file mixes parts of different models."
+        )
+    layout = torch.channels_last if channels_last and tensor.ndim == 4 else torch.contiguous_format
+    return tensor.to(device=device, dtype=dtype, copy=True, memory_format=layout)

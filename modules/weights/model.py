@@ -1,0 +1,89 @@
+"""A loaded checkpoint: its modules and everything that sampling must know about them."""
+
+import ctypes
+import gc
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from modules.catalogue.hints import PredictionType
+from modules.weights.family import Family
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseTraining:
+    """The noise a model was trained on: betas run from `beta_start` to `beta_end`, linear in their square root."""
+
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    steps: int = 1000
+
+    def alphas_cumprod(self) -> torch.Tensor:
+        """The cumulated signal share ᾱ_t, float32 computed in float64, shape [steps] (latent-diffusion's `linear`)."""
+        roots = torch.linspace(self.beta_start**0.5, self.beta_end**0.5, self.steps, dtype=torch.float64)
+        return torch.cumprod(1.0 - roots**2, dim=0).float()
+
+
+@dataclass(slots=True)
+class Model:
+    """A checkpoint's modules on their device, and the facts that go with them.
+
+    `release` ends its life: afterwards the modules are gone and only the facts remain.
+    """
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    path: Path
+    vae_path: Path | None
+    """The external VAE in use; None when it is the checkpoint's own."""
+    family: Family
+    prediction_type: PredictionType
+    zero_terminal_snr: bool
+    resolution: tuple[int, int] | None
+    """Native (width, height) if the file states one."""
+    default_resolution: tuple[int, int]
+    """`resolution`, or what the family was trained at."""
+    unet_channels: int
+    """Input channels of the UNet: 4, 9 for inpainting, 8 for instruct-pix2pix."""
+    latent_channels: int
+    vae_factor: int
+    """Pixels per latent cell along one side, 8 in every published Stable Diffusion."""
+    vae_scaling_factor: float
+    """Latents are multiplied with this after encoding, so that their variance is near one."""
+    context_dim: int
+    text_layers: int
+    text_positions: int
+    """Tokens of one chunk with its begin and end, 77."""
+    noise: NoiseTraining
+    title: str
+    sha256: str | None
+
+    @property
+    def loaded(self) -> bool:
+        return self.unet is not None
+
+    def release(self) -> None:
+        """Drop the modules and hand their memory back to the system and the device; calling it twice is harmless."""
+        self.unet = self.vae = self.text_encoder = None
+        release_memory()
+
+
+def release_memory() -> None:
+    """Return what Python and the allocators hold but nobody uses.
+
+    glibc keeps freed blocks below its (growing) mmap threshold; without the trim a few switches look like a leak.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:  # musl has none
+            trim(0)

@@ -1,0 +1,86 @@
+"""Names of parameters: from diffusers' and transformers' modules to the original Stable Diffusion layout.
+
+The original layout (CompVis latent-diffusion, `openaimodel.py` and `model.py`) numbers the UNet's blocks in one row,
+`input_blocks.0 .. output_blocks.N`; diffusers nests them in levels. Going from the module's name to the file's name
+means that only what the module needs is ever read, and that what is missing can be named as the file would.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_RESNET: Final = {
+    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0", "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
+}  # fmt: skip
+_UNET_TOP: Final = {
+    "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
+    "time_embedding.cond_proj": "time_embed.cond_proj",
+    "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2",
+    "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
+}  # fmt: skip
+_VAE_ATTENTION: Final = {
+    "group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out",
+}  # fmt: skip
+_BLOCK = re.compile(r"(down|up|mid)_blocks?\.(?:(\d+)\.)?(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)")
+_VAE_BLOCK = re.compile(r"(encoder|decoder)\." + _BLOCK.pattern)
+
+
+def unet_original_name(name: str, layers_per_block: Sequence[int], attention: Sequence[bool]) -> str:
+    """`down_blocks.0.resnets.1.conv1.weight` → `input_blocks.2.0.in_layers.2.weight`.
+
+    Args:
+        name: a parameter of diffusers' UNet2DConditionModel.
+        layers_per_block: residual blocks of each level on the way down, top level first.
+        attention: whether each level has attention; on the way up it moves the upsampler from slot 1 to slot 2.
+    """
+    stem, _, kind = name.rpartition(".")
+    if stem in _UNET_TOP:
+        return f"{_UNET_TOP[stem]}.{kind}"
+    found = _BLOCK.fullmatch(name)
+    if found is None:
+        return name
+    side, level, part, index, rest = found[1], int(found[2] or 0), found[3], int(found[4]), found[5]
+    inner = _resnet_name(rest) if part == "resnets" else rest
+    if side == "mid":
+        return f"middle_block.{2 * index if part == 'resnets' else 1}.{inner}"
+    if side == "down":
+        start = 1 + sum(layers + 1 for layers in layers_per_block[:level])
+        if part == "downsamplers":
+            return f"input_blocks.{start + layers_per_block[level]}.0.op.{rest.removeprefix('conv.')}"
+        return f"input_blocks.{start + index}.{int(part == 'attentions')}.{inner}"
+    rising = layers_per_block[::-1]
+    start = sum(layers + 1 for layers in rising[:level])
+    if part == "upsamplers":
+        return f"output_blocks.{start + rising[level]}.{1 + attention[::-1][level]}.{rest}"
+    return f"output_blocks.{start + index}.{int(part == 'attentions')}.{inner}"
+
+
+def vae_original_name(name: str, levels: int) -> str:
+    """`decoder.up_blocks.0.resnets.1.norm1.bias` → `decoder.up.3.block.1.norm1.bias` (of four levels)."""
+    found = _VAE_BLOCK.fullmatch(name)
+    if found is None:
+        return name.replace("conv_norm_out", "norm_out")
+    side, direction, level, part, index, rest = (
+        found[1],
+        found[2],
+        int(found[3] or 0),
+        found[4],
+        int(found[5]),
+        found[6],
+    )
+    rest = rest.replace("conv_shortcut", "nin_shortcut")
+    if direction == "mid":
+        if part == "resnets":
+            return f"{side}.mid.block_{index + 1}.{rest}"
+        stem, _, kind = rest.rpartition(".")
+        return f"{side}.mid.attn_{index + 1}.{_VAE_ATTENTION.get(stem, stem)}.{kind}"
+    if direction == "up":
+        level = levels - 1 - level
+    slot = {"resnets": f"block.{index}", "downsamplers": "downsample", "upsamplers": "upsample"}.get(part, part)
+    return f"{side}.{direction}.{level}.{slot}.{rest}"
+
+
+def _resnet_name(rest: str) -> str:
+    stem, _, kind = rest.rpartition(".")
+    return f"{_RESNET.get(stem, stem)}.{kind}"

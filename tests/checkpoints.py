@@ -1,0 +1,290 @@
+"""Synthetic model files for tests and benchmarks: checkpoints in the original layout of any width, and broken ones.
+
+    from tests.checkpoints import write_tiny_checkpoint
+    path = write_tiny_checkpoint(tmp_path / "tiny.safetensors", seed=1)
+
+The weights are random but reproducible by seed, and scaled so that a picture made with them is colourful and changes
+with the prompt. All names come from diffusers' own modules, so what is written has every tensor that a real file has.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from modules.weights.original_names import unet_original_name, vae_original_name
+
+Dtype = Literal["fp16", "bf16", "fp32"]
+DTYPES: Mapping[str, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Widths and depths of a model in the SD1 layout; the defaults are a toy of about 4 million parameters."""
+
+    unet_channels: tuple[int, ...] = (32, 64)
+    unet_layers: int = 1
+    unet_attention: tuple[bool, ...] = (True, True)
+    unet_depth: int = 1
+    in_channels: int = 4
+    heads: int | tuple[int, ...] = 8
+    linear_projection: bool = False
+    vae_channels: tuple[int, ...] = (16, 16, 32, 32)
+    vae_layers: int = 1
+    latent_channels: int = 4
+    norm_num_groups: int = 8
+    text_hidden: int = 64
+    text_layers: int = 2
+    text_heads: int = 1
+    vocabulary: int = 49408
+    positions: int = 77
+
+
+SD15 = Architecture(
+    unet_channels=(320, 640, 1280, 1280),
+    unet_layers=2,
+    unet_attention=(True, True, True, False),
+    vae_channels=(128, 256, 512, 512),
+    vae_layers=2,
+    norm_num_groups=32,
+    text_hidden=768,
+    text_layers=12,
+    text_heads=12,
+)
+
+
+@dataclass(frozen=True)
+class Modules:
+    """diffusers' and transformers' own modules: what a loaded checkpoint must be equal to."""
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+
+
+def make_modules(architecture: Architecture, seed: int = 0) -> Modules:
+    """Random fp32 modules of this architecture, the same ones for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = Modules(_make_unet(architecture), _make_vae(architecture), _make_text_encoder(architecture))
+    for module in (modules.unet, modules.vae, modules.text_encoder):
+        module.eval().requires_grad_(False)
+    return modules
+
+
+def _make_unet(a: Architecture) -> UNet2DConditionModel:
+    unet = UNet2DConditionModel(
+        in_channels=a.in_channels,
+        out_channels=a.latent_channels,
+        block_out_channels=a.unet_channels,
+        layers_per_block=a.unet_layers,
+        down_block_types=tuple("CrossAttnDownBlock2D" if has else "DownBlock2D" for has in a.unet_attention),
+        up_block_types=tuple("CrossAttnUpBlock2D" if has else "UpBlock2D" for has in reversed(a.unet_attention)),
+        cross_attention_dim=a.text_hidden,
+        transformer_layers_per_block=a.unet_depth,
+        attention_head_dim=a.heads,
+        use_linear_projection=a.linear_projection,
+        norm_num_groups=a.norm_num_groups,
+    )
+    with torch.no_grad():
+        for name, parameter in unet.named_parameters():
+            if ".attn2.to_out" in name or ".attn2.to_v" in name:
+                parameter.mul_(4.0)  # so that a random model listens to its prompt
+    return unet
+
+
+def _make_vae(a: Architecture) -> AutoencoderKL:
+    vae = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=a.latent_channels,
+        block_out_channels=a.vae_channels,
+        layers_per_block=a.vae_layers,
+        down_block_types=("DownEncoderBlock2D",) * len(a.vae_channels),
+        up_block_types=("UpDecoderBlock2D",) * len(a.vae_channels),
+        norm_num_groups=a.norm_num_groups,
+        scaling_factor=0.18215,
+    )
+    with torch.no_grad():
+        vae.decoder.conv_out.weight.mul_(3.0)  # so that pictures are colourful
+    return vae
+
+
+def _make_text_encoder(a: Architecture) -> CLIPTextModel:
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=a.vocabulary,
+            hidden_size=a.text_hidden,
+            intermediate_size=4 * a.text_hidden,
+            num_hidden_layers=a.text_layers,
+            num_attention_heads=a.text_heads,
+            max_position_embeddings=a.positions,
+            hidden_act="quick_gelu",
+            projection_dim=a.text_hidden,
+            bos_token_id=a.vocabulary - 2,
+            eos_token_id=a.vocabulary - 1,
+        )
+    )
+    with torch.no_grad():  # CLIP's 0.02 would make every prompt alike after two untrained layers
+        text_encoder.embeddings.token_embedding.weight.mul_(25.0)
+    return text_encoder
+
+
+def original_tensors(modules: Modules, dtype: Dtype = "fp32", *, vae: bool = True) -> Tensors:
+    """The modules' weights under the names of the original layout."""
+    tensors: Tensors = {}
+    config = modules.unet.config
+    layers = (config.layers_per_block,) * len(config.block_out_channels)
+    attention = tuple(kind.startswith("CrossAttn") for kind in config.down_block_types)
+    for name, value in modules.unet.state_dict().items():
+        tensors["model.diffusion_model." + unet_original_name(name, layers, attention)] = value
+    if vae:
+        tensors |= {"first_stage_model." + name: value for name, value in original_vae_tensors(modules.vae).items()}
+    for name, value in modules.text_encoder.state_dict().items():
+        tensors["cond_stage_model.transformer.text_model." + name.removeprefix("text_model.")] = value
+    tensors = {name: value.to(DTYPES[dtype]).clone().contiguous() for name, value in tensors.items()}
+    positions = modules.text_encoder.config.max_position_embeddings
+    tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(positions)[None]
+    return tensors
+
+
+def original_vae_tensors(vae: AutoencoderKL) -> Tensors:
+    """A VAE as standalone files hold it: no prefix, attention as 1×1 convolutions."""
+    tensors: Tensors = {}
+    for name, value in vae.state_dict().items():
+        is_projection = ".attentions.0." in name and value.ndim == 2
+        tensors[vae_original_name(name, len(vae.config.block_out_channels))] = (
+            value[:, :, None, None] if is_projection else value
+        )
+    return tensors
+
+
+def stated_facts(architecture: Architecture) -> dict[str, str]:
+    """What the metadata must state about an architecture because shapes can't tell."""
+    heads = architecture.heads if isinstance(architecture.heads, tuple) else (architecture.heads,)
+    return {
+        "webui.unet.norm_num_groups": str(architecture.norm_num_groups),
+        "webui.vae.norm_num_groups": str(architecture.norm_num_groups),
+        "webui.unet.attention_heads": ",".join(map(str, heads)),
+        "webui.text_encoder.attention_heads": str(architecture.text_heads),
+    }
+
+
+def write_tiny_checkpoint(
+    path: Path,
+    *,
+    seed: int = 0,
+    dtype: Dtype = "fp16",
+    norm_num_groups: int = 8,
+    architecture: Architecture | None = None,
+    vae: bool = True,
+    ema: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> Path:
+    """Write a toy checkpoint; `.ckpt` and `.safetensors` by suffix. Returns `path`.
+
+    Args:
+        vae: False leaves the VAE out, as pruned merges do.
+        ema: adds the `model_ema.*` twin of every UNet tensor, with other values.
+        metadata: added to the facts that the loader needs (`webui.*`); a pickle gets them as `<name>.json`.
+        extra: added beside "state_dict" in a `.ckpt`, for the leftovers of training.
+    """
+    architecture = replace(architecture or Architecture(), norm_num_groups=norm_num_groups)
+    tensors = original_tensors(make_modules(architecture, seed), dtype, vae=vae)
+    if ema:
+        tensors |= _ema_twins(tensors)
+    return write_tensors(path, tensors, stated_facts(architecture) | dict(metadata or {}), extra)
+
+
+def write_sd15_size_checkpoint(path: Path, *, seed: int = 0, dtype: Dtype = "fp16") -> Path:
+    """Write a random checkpoint with exactly SD 1.5's shapes, 2.1 GB in fp16; quick, for its values mean nothing."""
+    torch.manual_seed(seed)
+    with torch.device("meta"):
+        modules = Modules(_make_unet(SD15), _make_vae(SD15), _make_text_encoder(SD15))
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(1 << 22, generator=generator)
+    tensors: Tensors = {}
+    for name, value in original_tensors_of_meta(modules).items():
+        fan_in = max(1, value.shape[1:].numel())
+        values = noise.repeat(-(-value.numel() // noise.numel()))[: value.numel()].reshape(value.shape)
+        values = values * fan_in**-0.5 if value.ndim > 1 else values * 0.02 + float(name.endswith("weight"))
+        tensors[name] = values.to(DTYPES[dtype])
+    return write_tensors(path, tensors, {})
+
+
+def original_tensors_of_meta(modules: Modules) -> Tensors:
+    """Names and shapes only: `original_tensors` for modules on the meta device."""
+    tensors = original_tensors(modules, "fp32")
+    return {name: value for name, value in tensors.items() if not name.endswith("position_ids")}
+
+
+def _ema_twins(tensors: Tensors) -> Tensors:
+    """Training keeps averages as `model_ema.<name without dots>`; here they are the weights halved."""
+    prefix = "model.diffusion_model."
+    twins = {
+        "model_ema." + name.removeprefix("model.").replace(".", ""): value * 0.5
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+    return twins | {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(1000)}
+
+
+def write_tensors(
+    path: Path, tensors: Tensors, metadata: Mapping[str, str], extra: Mapping[str, object] | None = None
+) -> Path:
+    """Write named tensors as safetensors or, by suffix, as a pickle with its facts in `<name>.json`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors":
+        save_file(tensors, path, metadata={"format": "pt", **metadata})
+        return path
+    torch.save({"state_dict": tensors, **(extra or {})}, path)
+    if metadata:
+        path.with_suffix(".json").write_text(json.dumps(dict(metadata)), "utf-8")
+    return path
+
+
+def write_vae(path: Path, *, seed: int = 1, prefix: str = "", architecture: Architecture | None = None) -> Path:
+    """Write a standalone VAE file that fits `write_tiny_checkpoint`'s."""
+    architecture = architecture or Architecture()
+    vae = make_modules(architecture, seed).vae
+    tensors = {prefix + name: value.clone().contiguous() for name, value in original_vae_tensors(vae).items()}
+    return write_tensors(path, tensors, {"webui.vae.norm_num_groups": str(architecture.norm_num_groups)})
+
+
+def write_lora(path: Path, *, rank: int = 4, seed: int = 0, metadata: Mapping[str, str] | None = None) -> Path:
+    """Write a small LoRA in kohya's naming, for the toy's first cross attention."""
+    generator = torch.Generator().manual_seed(seed)
+    stem = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    tensors = {
+        f"{stem}.lora_down.weight": torch.randn(rank, 64, generator=generator),
+        f"{stem}.lora_up.weight": torch.randn(32, rank, generator=generator),
+        f"{stem}.alpha": torch.tensor(float(rank)),
+    }
+    return write_tensors(path, tensors, {"ss_output_name": path.stem, **(metadata or {})})
+
+
+def write_embedding(path: Path, *, vectors: int = 2, width: int = 64, seed: int = 0) -> Path:
+    """Write a textual inversion embedding, `.safetensors` or `.pt` by suffix."""
+    values = torch.randn(vectors, width, generator=torch.Generator().manual_seed(seed))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors":
+        save_file({"emb_params": values}, path)
+    else:
+        torch.save({"string_to_param": {"*": values}, "name": path.stem, "step": 100}, path)
+    return path
+
+
+def truncate(path: Path, keep: float = 0.6) -> Path:
+    """Cut a file off as a broken download does."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(int(size * keep))
+    return path
