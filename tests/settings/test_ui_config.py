@@ -1,0 +1,72 @@
+"""ui-config.json: A1111's keys read, wrong kinds left aside, foreign entries kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modules.settings import Control, UiConfig, UiConfigError
+
+STEPS = Control(value=20, minimum=1, maximum=150, step=1)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ui-config.json"
+
+
+def test_without_a_file_the_declared_control_stands(file: Path) -> None:
+    assert UiConfig(file).control("txt2img", "Sampling steps", STEPS) == STEPS
+
+
+def test_entries_replace_value_limits_and_visibility(file: Path) -> None:
+    entries = {
+        "txt2img/Sampling steps/value": 30,
+        "txt2img/Sampling steps/maximum": 300,
+        "txt2img/Sampling steps/visible": False,
+        "img2img/Sampling steps/value": 40,
+    }
+    file.write_text(json.dumps(entries), encoding="utf-8")
+    found = UiConfig(file).control("txt2img", "Sampling steps", STEPS)
+    assert found == Control(value=30, minimum=1, maximum=300, step=1, visible=False)
+
+
+@pytest.mark.parametrize("wrong", ["many", True, None, [20]])
+def test_an_entry_of_another_kind_is_left_aside(file: Path, wrong: object) -> None:
+    file.write_text(json.dumps({"txt2img/Sampling steps/value": wrong}), encoding="utf-8")
+    assert UiConfig(file).control("txt2img", "Sampling steps", STEPS) == STEPS
+
+
+def test_limits_are_not_given_to_controls_without_any(file: Path) -> None:
+    file.write_text(json.dumps({"txt2img/Prompt/minimum": 3}), encoding="utf-8")
+    assert UiConfig(file).control("txt2img", "Prompt", Control(value="")).minimum is None
+
+
+def test_saving_merges_and_keeps_foreign_entries(file: Path) -> None:
+    file.write_text(json.dumps({"customscript/x.py/txt2img/Y/value": 1}), encoding="utf-8")
+    config = UiConfig(file)
+    changed = config.save({("txt2img", "Sampling steps"): STEPS})
+    assert "txt2img/Sampling steps/value" in changed
+    assert config.save({("txt2img", "Sampling steps"): STEPS}) == ()
+    again = json.loads(file.read_text(encoding="utf-8"))
+    assert again["customscript/x.py/txt2img/Y/value"] == 1
+    assert UiConfig(file).control("txt2img", "Sampling steps", Control(value=1, minimum=1, maximum=2, step=1)) == STEPS
+
+
+def test_forgetting_brings_the_declared_defaults_back(file: Path) -> None:
+    config = UiConfig(file)
+    config.save({("txt2img", "Sampling steps"): Control(value=77), ("txt2img", "Sampling"): Control(value="x")})
+    config.forget("txt2img", "Sampling steps")
+    assert UiConfig(file).control("txt2img", "Sampling steps", STEPS) == STEPS
+    assert UiConfig(file).control("txt2img", "Sampling", Control(value="")).value == "x"
+
+
+def test_a_corrupt_file_is_set_aside(file: Path) -> None:
+    file.write_text("not json")
+    assert "was set aside" in UiConfig(file).notices[0]
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_text("")
+    with pytest.raises(UiConfigError, match="can't be saved"):
+        UiConfig(tmp_path / "blocked" / "ui-config.json").save({("a", "b"): STEPS})
