@@ -1,0 +1,65 @@
+"""The web application: the page's routes, the page, and the door in front of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.staticfiles import StaticFiles
+
+from modules.settings import Flags
+from modules.ui.auth import logins
+from modules.ui.page import ASSETS, HEAD, build_page
+from modules.ui.routes import create_router
+from modules.ui.theme import create_theme
+
+
+def create_app(services: Any, flags: Flags) -> FastAPI:
+    """The application that uvicorn serves; whoever serves it puts the door around it."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    outputs = str(services.paths.outputs_dir)
+    # Routes go in before the page is mounted on "/": it answers everything that is left.
+    app.mount("/internal/assets", StaticFiles(directory=ASSETS), name="assets")
+    app.include_router(create_router(services, _login_check(app, needed=bool(logins(flags)))))
+    gr.set_static_paths([outputs])
+    page = build_page(services, folder_button=folder_button(flags))
+    gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        auth=logins(flags) or None,
+        root_path=flags.subpath and f"/{flags.subpath.strip('/')}",
+        allowed_paths=[outputs, *flags.gradio_allowed_path],
+        max_file_size="200mb",
+        ssr_mode=False,
+        pwa=False,
+        theme=create_theme(),
+        head=HEAD,
+    )
+    return app
+
+
+def folder_button(flags: Flags) -> bool:
+    """The folder opens on the server's screen, so the button is only for who sits before it."""
+    return not (flags.listen or flags.share or flags.server_name or flags.hide_ui_dir_config)
+
+
+def _login_check(app: FastAPI, *, needed: bool) -> Callable[[Request], None]:
+    def logged_in(request: Request) -> None:
+        if needed and not _session(app, request):
+            raise HTTPException(401, "Log in on the page first.")
+
+    return logged_in
+
+
+def _session(app: FastAPI, request: Request) -> str | None:
+    """Whom Gradio's login cookie belongs to: the page and its routes share one login."""
+    mounted: Any = next(route.app for route in app.routes if isinstance(getattr(route, "app", None), gr.routes.App))
+    cookies = request.cookies
+    token = cookies.get(f"access-token-{mounted.cookie_id}") or cookies.get(f"access-token-unsecure-{mounted.cookie_id}")
+    user: str | None = mounted.tokens.get(token)
+    return user

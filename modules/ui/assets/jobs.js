@@ -1,0 +1,117 @@
+// The page's picture of the server: one small request a second while a job runs, and whatever happens in between -
+// a reload, a tab that slept, a server that was restarted - the next answer puts everything right.
+
+import { act, client, read } from "./client.js";
+import { fail, lasting, toast } from "./messages.js";
+import { drawEngine, drawLost, drawProgress, drawQueue, drawRecent } from "./progress.js";
+
+const IDLE = 2500;
+const RETRY = 1000;
+
+let timer = null;
+let asking = null;
+let last = null; // the last answer
+let shown = null; // `id:images` of what the gallery shows
+let wantedJob = "";
+let pinned = false; // an older result was chosen by hand
+const told = new Set(); // failures this page has already shown
+let firstAnswer = true;
+
+export const wanted = () => wantedJob;
+
+export function poll() {
+  clearTimeout(timer);
+  asking ??= ask().finally(() => {
+    asking = null;
+  });
+  return asking;
+}
+
+async function ask() {
+  let wait = RETRY;
+  try {
+    const state = await read(`page?client=${client}`);
+    draw(state);
+    const busy = state.running || state.waiting.length || state.engine.state !== "ready";
+    wait = busy ? state.refresh : IDLE;
+  } catch {
+    drawLost();
+  }
+  clearTimeout(timer);
+  timer = setTimeout(poll, wait);
+}
+
+function draw(state) {
+  last = state;
+  drawEngine(state.engine);
+  drawProgress(state);
+  drawQueue(state, poll);
+  tellFailures(state);
+  if (!pinned) showLatest(state);
+  drawRecent(state.recent, wantedJob, choose);
+  firstAnswer = false;
+}
+
+function tellFailures(state) {
+  const job = state.latest;
+  if (!job || told.has(job.id) || job.state === "running") return;
+  told.add(job.id);
+  if (job.state === "failed") {
+    if (firstAnswer) lasting(job.cause);
+    else fail(job.cause);
+  } else if (job.notices.length) lasting(job.notices.join("\n"), "info");
+}
+
+function showLatest(state) {
+  const job = state.recent[0];
+  if (job) show(job);
+}
+
+function show(job) {
+  const key = `${job.id}:${job.images}`;
+  const button = document.getElementById("txt2img_show");
+  if (key === shown || !button) return;
+  shown = key;
+  wantedJob = job.id;
+  button.click();
+}
+
+function choose(id) {
+  const job = last.recent.find((entry) => entry.id === id);
+  if (!job) return;
+  pinned = id !== last.recent[0].id;
+  show(job);
+  drawRecent(last.recent, wantedJob, choose);
+}
+
+// Generate was pressed: the answer says which job it became, or why it became none.
+export function submitted(answer) {
+  const { id, error } = JSON.parse(answer || "{}");
+  if (error) return fail(error);
+  pinned = false;
+  if (id) lasting("");
+  return poll();
+}
+
+async function stop(path) {
+  if (!last?.running) return;
+  const refusal = await act(`jobs/${last.running.id}/${path}`).catch(() => "The server does not answer; try again.");
+  if (refusal) toast(refusal);
+  poll();
+}
+
+let askedToStop = "";
+
+// With several pictures in the job the first press lets the current one finish, the second stops at once (a setting).
+export function interrupt() {
+  const job = last?.running;
+  if (!job) return;
+  const gently = job.several && last.interrupt_after_current && askedToStop !== job.id;
+  askedToStop = job.id;
+  if (gently) toast("Interrupting after the current image; press again to stop now.", "info");
+  stop(`interrupt?after_image=${gently}`);
+}
+
+export const skip = () => stop("skip");
+
+export const busy = () => Boolean(last?.running);

@@ -1,0 +1,16 @@
+// Form values survive a reload: each change is kept in this browser, and the server checks what comes back.
+
+let ready = false;
+let pending = null;
+
+// Before the stored values are back in the controls, their defaults must not overwrite them.
+export const restored = () => {
+  ready = true;
+};
+
+export function remember(tab, names, values) {
+  if (!ready) return;
+  clearTimeout(pending);
+  const entry = JSON.stringify(Object.fromEntries(names.map((name, index) => [name, values[index]])));
+  pending = setTimeout(() => localStorage.setItem(`webui-${tab}`, entry), 150);
+}

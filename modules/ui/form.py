@@ -1,0 +1,99 @@
+"""The txt2img form as values: in page order, to a request, and back from storage or an infotext."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gradio as gr
+
+from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
+
+# Page-only: the checkbox that shows the variation controls. They apply only while it is ticked, as in A1111.
+EXTRA: Final = "seed_extra"
+VARIATION: Final = ("subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h")
+SEEDS: Final = ("seed", "subseed")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The controls of one tab by field name; the order is that of every event's inputs."""
+
+    mode: str
+    controls: Mapping[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.controls)
+
+    @property
+    def components(self) -> list[Any]:
+        return list(self.controls.values())
+
+    def request(self, values: Sequence[Any]) -> GenerationRequest:
+        """What the form asks for. Raises RequestError naming the control that is wrong."""
+        return request_from(self.mode, dict(zip(self.names, values, strict=True)))
+
+    def updates(self, values: Mapping[str, Any]) -> list[Any]:
+        """One Gradio update per control: those named in `values` change, the others stay."""
+        return [gr.update(value=values[name]) if name in values else gr.skip() for name in self.names]
+
+    def default(self, name: str) -> Any:
+        """What a control shows on a first visit."""
+        return False if name == EXTRA else parameter_of(GenerationRequest, name).default_for(self.mode)
+
+
+def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
+    """The request behind a form's values. Raises RequestError."""
+    asked = {name: value for name, value in values.items() if name != EXTRA}
+    if not values.get(EXTRA):
+        asked = {name: value for name, value in asked.items() if name not in VARIATION}
+    for name in SEEDS:
+        if name in asked:
+            asked[name] = _seed(name, asked[name])
+    missing = next((name for name, value in asked.items() if value is None), None)
+    if missing is not None:
+        raise RequestError(f"{parameter_of(GenerationRequest, missing).parameter.label} is empty: give it a value.")
+    return parse_request({"mode": mode, **{name: _plain(value) for name, value in asked.items()}})
+
+
+def _seed(name: str, value: Any) -> Any:
+    text = str(value if value is not None else "").strip()
+    if text == "":
+        return -1
+    try:
+        return int(text)
+    except ValueError:
+        label = parameter_of(GenerationRequest, name).parameter.label
+        shown = text if len(text) <= 40 else f"{text[:37]}..."
+        raise RequestError(f"{label} is {shown!r}: give a whole number, or -1 for a random one.") from None
+
+
+def _plain(value: Any) -> Any:
+    # A slider's 20 arrives as 20.0 after someone typed into its number box.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def stored_values(text: str, names: Sequence[str]) -> dict[str, Any]:
+    """What a browser kept of the form, as far as it is still a form: anything else is forgotten, never an error."""
+    try:
+        stored = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(stored, dict):
+        return {}
+    return {name: stored[name] for name in names if name in stored and _sound(name, stored[name])}
+
+
+def _sound(name: str, value: Any) -> bool:
+    if name == EXTRA:
+        return isinstance(value, bool)
+    if name in SEEDS:
+        return isinstance(value, str)
+    try:
+        parse_request({name: _plain(value)})
+    except RequestError:
+        return False
+    return True

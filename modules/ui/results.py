@@ -1,0 +1,88 @@
+"""The right half of a tab: progress and live preview, gallery, buttons, and the infotext under it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gradio as gr
+
+from modules.jobs.job import Job, SavedImage
+from modules.ui.controls import Textbox, tool_button
+
+# Filled by assets/progress.js; with no script running it stays invisible.
+LIVE: Final = """
+<div class="live" hidden>
+  <div class="bar" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100"><div class="fill"></div>
+  <span class="text" aria-live="polite"></span></div>
+  <img class="preview" alt="Live preview" hidden>
+  <ol class="queue" aria-label="Queue"></ol>
+</div>"""
+MESSAGE: Final = '<div class="message" role="alert" hidden></div>'
+RECENT: Final = '<div class="recent" aria-label="Recent pictures" hidden></div>'
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The components of the result column that events need. `shown` holds the id of the job on display."""
+
+    gallery: Any
+    infotext: Any
+    shown: Any
+    show: Any
+    selected: Any
+    save: Any
+    save_zip: Any
+    files: Any
+    open_folder: Any
+
+
+def build_results(mode: str, *, folder_button: bool) -> Results:
+    """Lay out the result column inside the tab being built."""
+    with gr.Column(elem_id=f"{mode}_results", min_width=320):
+        gr.HTML(LIVE, elem_id=f"{mode}_live", padding=False)
+        gallery = gr.Gallery(
+            label="Output",
+            show_label=False,
+            elem_id=f"{mode}_gallery",
+            columns=4,
+            object_fit="contain",
+            format="png",
+            preview=True,
+            height=None,
+            interactive=False,
+            buttons=["download", "fullscreen"],
+        )
+        gr.HTML(MESSAGE, elem_id=f"{mode}_message", padding=False)
+        with gr.Row(elem_id=f"image_buttons_{mode}", elem_classes=["tools", "image-buttons"]):
+            open_folder = tool_button("📂", f"{mode}_open_folder", visible=folder_button)
+            save = tool_button("💾", f"save_{mode}")
+            save_zip = tool_button("🗃️", f"save_zip_{mode}")
+        files = gr.File(label="Download", visible=False, interactive=False, elem_id=f"download_files_{mode}")
+        infotext = gr.HTML("", elem_id=f"html_info_{mode}", elem_classes=["infotext"])
+        gr.HTML(RECENT, elem_id=f"{mode}_recent", padding=False)
+        shown = Textbox("", visible="hidden", elem_id=f"{mode}_shown")
+        selected = gr.Number(0, visible="hidden", elem_id=f"{mode}_selected")
+        show = gr.Button("Show", visible="hidden", elem_id=f"{mode}_show")
+    return Results(gallery, infotext, shown, show, selected, save, save_zip, files, open_folder)
+
+
+def pictures(job: Job) -> list[SavedImage]:
+    """A job's pictures in the order of the gallery: grids first, as A1111 shows them."""
+    present = [image for image in job.images if image.path.is_file()]
+    return sorted(present, key=lambda image: image.kind != "grid")
+
+
+def gallery_value(images: Sequence[SavedImage]) -> list[str]:
+    """The gallery shows the saved files themselves, so that a dragged or downloaded picture keeps its parameters."""
+    return [str(image.path) for image in images]
+
+
+def infotext_html(text: str) -> str:
+    """An infotext as A1111 shows it under the gallery. User text never becomes markup."""
+    if not text:
+        return ""
+    lines = "<br>".join(html.escape(line) for line in text.split("\n"))
+    return f"<p>{lines}</p>"

@@ -1,0 +1,198 @@
+"""The page's own small routes: the state it polls, previews, pictures, and the buttons that act on jobs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel
+
+from modules.jobs.job import ENDED, Job, JobError
+from modules.ui.results import pictures
+
+# Changes with every start of the server: a page that sees another one knows that the server was restarted.
+BOOT: Final = secrets.token_hex(8)
+RECENT: Final = 12
+QUEUE_SHOWN: Final = 20
+ClientId = Annotated[str, Query(max_length=64)]
+
+
+class RunningJob(BaseModel):
+    """The job on the device, as the progress bar needs it."""
+
+    id: str
+    mine: bool
+    fraction: float
+    step: int
+    steps: int
+    eta: float | None
+    preview: int
+    images: int
+    several: bool
+
+
+class WaitingJob(BaseModel):
+    """A job in the queue; `position` 1 is the next one."""
+
+    id: str
+    mine: bool
+    position: int
+    prompt: str
+
+
+class EndedJob(BaseModel):
+    """A job of this browser that is over, or has pictures already."""
+
+    id: str
+    state: str
+    images: int
+    cause: str | None
+    notices: list[str]
+
+
+class EngineLine(BaseModel):
+    """How the engine is."""
+
+    state: str
+    sentence: str
+    checkpoint: str | None
+    width: int | None
+    height: int | None
+
+
+class PageState(BaseModel):
+    """Everything a page needs to draw itself again after a reload, a sleep or a restart of the server."""
+
+    server: str
+    refresh: int
+    title: bool
+    interrupt_after_current: bool
+    engine: EngineLine
+    running: RunningJob | None
+    waiting: list[WaitingJob]
+    waiting_count: int
+    latest: EndedJob | None
+    recent: list[EndedJob]
+
+
+def page_state(services: Any, client: str) -> PageState:
+    """The state for one browser. Reads rows, counters and a few settings only."""
+    jobs, options = services.jobs, services.options
+    active: list[Job] = jobs.list(states=("running", "waiting"))
+    running = next((job for job in active if job.state == "running"), None)
+    waiting = [job for job in active if job.state == "waiting"]
+    recent = _recent(jobs, client) if client else []
+    return PageState(
+        server=BOOT,
+        refresh=options.whole("live_preview_refresh_period"),
+        title=options.switch("show_progress_in_title"),
+        interrupt_after_current=options.switch("interrupt_after_current"),
+        engine=_engine(jobs),
+        running=None if running is None else _running(jobs, running, client),
+        waiting=[_waiting(job, position, client) for position, job in enumerate(waiting[:QUEUE_SHOWN], start=1)],
+        waiting_count=len(waiting),
+        latest=recent[0] if recent else None,
+        recent=[job for job in recent if job.images][:RECENT],
+    )
+
+
+def _recent(jobs: Any, client: str) -> list[EndedJob]:
+    listed: list[Job] = jobs.list(states=("running", *sorted(ENDED)), limit=RECENT, client=client)
+    newest = sorted(listed, key=lambda job: job.started or job.created, reverse=True)
+    told = [_ended(job) for job in newest if job.state != "cancelled"]
+    return [job for job in told if job.images or job.state != "running"]
+
+
+def _ended(job: Job) -> EndedJob:
+    return EndedJob(
+        id=job.id, state=job.state, images=len(pictures(job)), cause=job.cause, notices=list(job.notices)
+    )
+
+
+def _running(jobs: Any, job: Job, client: str) -> RunningJob:
+    progress = jobs.progress(job.id)
+    return RunningJob(
+        id=job.id,
+        mine=job.client == client,
+        fraction=progress.fraction,
+        step=progress.step,
+        steps=progress.steps,
+        eta=progress.eta_seconds,
+        preview=progress.preview_serial if progress.preview else 0,
+        images=len(progress.images),
+        several=job.resolved.image_count > 1,
+    )
+
+
+def _waiting(job: Job, position: int, client: str) -> WaitingJob:
+    mine = job.client == client
+    # Another browser's prompt is nobody else's business.
+    return WaitingJob(id=job.id, mine=mine, position=position, prompt=job.request.prompt[:80] if mine else "")
+
+
+def _engine(jobs: Any) -> EngineLine:
+    status = jobs.engine()
+    return EngineLine(
+        state=status.state,
+        sentence=status.sentence,
+        checkpoint=status.checkpoint_title,
+        width=status.width,
+        height=status.height,
+    )
+
+
+def create_router(services: Any, logged_in: Callable[[Request], None]) -> APIRouter:
+    """The routes under /internal that the page's scripts use. `logged_in` refuses who has no session."""
+    jobs = services.jobs
+    router = APIRouter(prefix="/internal", dependencies=[Depends(logged_in)], include_in_schema=False)
+
+    @router.get("/page")
+    def page(client: ClientId = "") -> PageState:
+        return page_state(services, client)
+
+    @router.get("/preview/{job_id}")
+    def preview(job_id: str) -> Response:
+        progress = _or_404(lambda: jobs.progress(job_id))
+        if not progress.preview:
+            raise HTTPException(404, "There is no preview yet.")
+        return Response(progress.preview, media_type=progress.preview_mime, headers={"Cache-Control": "no-store"})
+
+    @router.get("/image/{job_id}/{index}")
+    def image(job_id: str, index: int) -> FileResponse:
+        job = _or_404(lambda: jobs.get(job_id))
+        shown = pictures(job) if job is not None else []
+        if not 0 <= index < len(shown):
+            raise HTTPException(404, "This picture is not there any more.")
+        return FileResponse(shown[index].path)
+
+    @router.post("/jobs/{job_id}/cancel")
+    def cancel(job_id: str) -> JSONResponse:
+        return _done(lambda: jobs.cancel(job_id))
+
+    @router.post("/jobs/{job_id}/interrupt")
+    def interrupt(job_id: str, after_image: bool = False) -> JSONResponse:
+        return _done(lambda: jobs.interrupt(job_id, after_image=after_image))
+
+    @router.post("/jobs/{job_id}/skip")
+    def skip(job_id: str) -> JSONResponse:
+        return _done(lambda: jobs.skip(job_id))
+
+    return router
+
+
+def _or_404(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except JobError as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def _done(act: Callable[[], object]) -> JSONResponse:
+    try:
+        act()
+    except JobError as error:
+        return JSONResponse({"detail": str(error)}, status_code=409)
+    return JSONResponse({})

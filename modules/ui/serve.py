@@ -1,0 +1,110 @@
+"""The server process: reads the flags, binds the port, opens the services, and serves page and API."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from modules.settings import FlagError, Flags, parse_flags
+from modules.ui.ports import PortInUse, bind
+
+log = logging.getLogger(__name__)
+
+OpenServices = Callable[[Flags], Any]
+
+
+def main(argv: Sequence[str], open_services: OpenServices | None = None) -> int:
+    """Serve until told to stop. Returns the process's exit code; what went wrong is one sentence on stderr."""
+    try:
+        flags = parse_flags(argv)
+        logging.basicConfig(level=flags.loglevel, format="%(message)s")
+        for notice in flags.notices:
+            log.warning(notice)
+        listener = bind(bind_address(flags), flags.effective_port, fixed=flags.port is not None)
+        with listener:
+            serve(flags, listener, open_services or _real_services())
+    except (FlagError, PortInUse) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def bind_address(flags: Flags) -> str:
+    """The address to bind: loopback unless a flag opens the server."""
+    if flags.server_name:
+        return flags.server_name
+    return "0.0.0.0" if flags.listen else "127.0.0.1"
+
+
+def serve(flags: Flags, listener: socket.socket, open_services: OpenServices) -> None:
+    """Serve on a bound socket. Slow imports come after the port is bound, so that a second start fails at once."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import uvicorn
+
+    from modules.ui.app import create_app
+    from modules.ui.auth import logins
+
+    protected = bool(logins(flags))
+    services = open_services(flags)
+    with contextlib.closing(services.jobs):
+        app = create_app(services, flags)
+        config = uvicorn.Config(
+            _door(app, flags),
+            log_level="warning",
+            timeout_keep_alive=flags.timeout_keep_alive,
+            ssl_keyfile=flags.tls_keyfile,
+            ssl_certfile=flags.tls_certfile,
+            # A browser's open streams must not hold up Ctrl+C.
+            timeout_graceful_shutdown=2,
+        )
+        for line in announcement(flags, listener.getsockname()[1], protected=protected):
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        if flags.autolaunch:
+            webbrowser.open(local_url(flags, listener.getsockname()[1]))
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def local_url(flags: Flags, port: int) -> str:
+    """The address to open on this machine."""
+    scheme = "https" if flags.tls_certfile else "http"
+    address = bind_address(flags)
+    name = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def announcement(flags: Flags, port: int, *, protected: bool) -> Iterator[str]:
+    """What is printed at start: the address, and what is open to whom."""
+    yield f"Running on local URL:  {local_url(flags, port)}"
+    if flags.share:
+        yield "--share is not available yet: use --listen with --gradio-auth, or a reverse proxy."
+    if (flags.listen or flags.server_name) and not protected:
+        yield (
+            f"WARNING: everyone who can reach {bind_address(flags)}:{port} can make pictures, see the prompts and all files "
+            "in outputs/, and change the checkpoint: set a password with --gradio-auth user:password."
+        )
+
+
+def _door(app: Any, flags: Flags) -> Any:
+    from modules.api.door import Door, door_rules
+
+    rules = door_rules(
+        server_name=flags.server_name,
+        listen=flags.listen,
+        machine_names={socket.gethostname(), socket.getfqdn()} if flags.listen or flags.server_name else (),
+        origins=flags.cors_allow_origins,
+        origin_pattern=flags.cors_allow_origins_regex,
+    )
+    return Door(app, rules)
+
+
+def _real_services() -> OpenServices:
+    from modules.jobs.services import open_services
+
+    return open_services

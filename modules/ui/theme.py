@@ -1,0 +1,19 @@
+"""The look: Gradio's default theme with A1111's orange Generate, tighter spacing, and no font from elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+
+def create_theme() -> Any:
+    """The theme of the page."""
+    return gr.themes.Default(
+        primary_hue=gr.themes.colors.orange,
+        secondary_hue=gr.themes.colors.orange,
+        neutral_hue=gr.themes.colors.gray,
+        spacing_size=gr.themes.sizes.spacing_sm,
+        radius_size=gr.themes.sizes.radius_md,
+        text_size=gr.themes.sizes.text_md,
+    )

@@ -1,0 +1,95 @@
+"""The txt2img tab: A1111's layout, every control made from the request's declaration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gradio as gr
+
+from modules.ui import listing
+from modules.ui.controls import dropdown, slider, textbox, tool_button
+from modules.ui.form import EXTRA, Form
+from modules.ui.prompts import PromptRow, build_prompt_row
+from modules.ui.results import Results, build_results
+
+MODE: Final = "txt2img"
+
+
+@dataclass(frozen=True, slots=True)
+class Buttons:
+    """The small buttons among the settings."""
+
+    swap: Any
+    random_seed: Any
+    reuse_seed: Any
+    random_subseed: Any
+    reuse_subseed: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Txt2Img:
+    """The built tab: what events are wired to."""
+
+    form: Form
+    top: PromptRow
+    buttons: Buttons
+    results: Results
+
+
+def build_txt2img(services: Any, *, folder_button: bool) -> Txt2Img:
+    """Lay out the tab inside the page being built."""
+    top = build_prompt_row(MODE, listing.style_names(services))
+    with gr.Row(equal_height=False, elem_classes=["halves"]):
+        with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
+            sampling = _sampling(services)
+            size, swap = _size()
+            cfg = {"cfg_scale": slider("cfg_scale", MODE)}
+            seeds, seed_buttons = _seeds()
+        results = build_results(MODE, folder_button=folder_button)
+    prompts = {"prompt": top.prompt, "negative_prompt": top.negative_prompt, "styles": top.styles}
+    form = Form(MODE, {**prompts, **sampling, **size, **cfg, **seeds})
+    return Txt2Img(form, top, Buttons(swap, *seed_buttons), results)
+
+
+def _sampling(services: Any) -> dict[str, Any]:
+    with gr.Row(elem_id=f"sampler_selection_{MODE}"):
+        return {
+            "sampler_name": dropdown("sampler_name", MODE, listing.samplers(services), min_width=120),
+            "scheduler": dropdown("scheduler", MODE, listing.schedules(), min_width=120),
+            "steps": slider("steps", MODE, min_width=200, scale=2),
+        }
+
+
+def _size() -> tuple[dict[str, Any], Any]:
+    with gr.Row(elem_classes=["sizes"]):
+        with gr.Column(scale=4, min_width=200, elem_id=f"{MODE}_column_size"):
+            sides = {name: slider(name, MODE) for name in ("width", "height")}
+        with gr.Column(scale=0, min_width=40, elem_id=f"{MODE}_dimensions_row"):
+            swap = tool_button("⇅", f"{MODE}_res_switch_btn")
+        with gr.Column(scale=2, min_width=160, elem_id=f"{MODE}_column_batch"):
+            batch = {name: slider(name, MODE) for name in ("n_iter", "batch_size")}
+    return {**sides, **batch}, swap
+
+
+def _seeds() -> tuple[dict[str, Any], list[Any]]:
+    with gr.Row(elem_id=f"{MODE}_seed_row", elem_classes=["with-tool", "seed-row"]):
+        seed = textbox("seed", MODE, max_lines=1, scale=4, min_width=120)
+        buttons = [tool_button("🎲️", f"{MODE}_random_seed"), tool_button("♻️", f"{MODE}_reuse_seed")]
+        extra = gr.Checkbox(False, label="Extra", elem_id=f"{MODE}_subseed_show", scale=0, min_width=90)
+    with gr.Column(elem_id=f"{MODE}_seed_extras", visible="hidden") as panel:
+        with gr.Row(elem_classes=["with-tool", "seed-row"]):
+            subseed = textbox("subseed", MODE, max_lines=1, scale=2, min_width=120)
+            buttons += [tool_button("🎲️", f"{MODE}_random_subseed"), tool_button("♻️", f"{MODE}_reuse_subseed")]
+            strength = slider("subseed_strength", MODE, scale=3, min_width=160)
+        with gr.Row():
+            sides = {name: slider(name, MODE) for name in ("seed_resize_from_w", "seed_resize_from_h")}
+    extra.change(
+        lambda shown: gr.update(visible=True if shown else "hidden"),
+        extra,
+        panel,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return {"seed": seed, EXTRA: extra, "subseed": subseed, "subseed_strength": strength, **sides}, buttons

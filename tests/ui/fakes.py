@@ -1,0 +1,189 @@
+"""Services without an engine: a queue that draws gradients in a thread, for tests of the page and by hand.
+
+`python -m tests.ui.fakes --port 7870 --data-dir somewhere` serves the page over them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
+from modules.parameters import GenerationRequest, resolve
+from modules.settings import Flags, OptionStore, Paths
+
+
+@dataclass(frozen=True)
+class FakeCheckpoint:
+    title: str
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class FakeStyle:
+    name: str
+    prompt: str
+    negative_prompt: str = ""
+
+
+CHECKPOINTS = (FakeCheckpoint("demo-emoji.safetensors [0123456789]", 128, 128), FakeCheckpoint("other.safetensors [aaaaaaaaaa]"))
+
+
+class FakeJobs:
+    """The JobService of the contract, in memory. `step_seconds` is how long a step takes."""
+
+    def __init__(self, outputs: Path, step_seconds: float = 0.05) -> None:
+        self.outputs = outputs
+        self.step_seconds = step_seconds
+        self.rows: dict[str, Job] = {}
+        self.progresses: dict[str, JobProgress] = {}
+        self.stops: set[str] = set()
+        self.calls: list[tuple[Any, ...]] = []
+        self.loaded = CHECKPOINTS[0].title
+        self.wake = threading.Condition()
+        self.closed = False
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def submit(self, request: GenerationRequest, *, client: str | None = None, **_: Any) -> Job:
+        resolved = resolve(request, options={}, rng=random.Random(), checkpoint=self.loaded)
+        job = Job(f"job{len(self.rows)}", "waiting", request, resolved, created=time.time(), client=client)
+        with self.wake:
+            self.rows[job.id] = job
+            self.wake.notify_all()
+        return job
+
+    def get(self, job_id: str) -> Job | None:
+        return self.rows.get(job_id)
+
+    def list(self, states: Iterable[str] = (), limit: int = 1000, client: str | None = None) -> list[Job]:
+        wanted = set(states)
+        found = [job for job in self.rows.values() if not wanted or job.state in wanted]
+        return [job for job in found if client is None or job.client == client][-limit:]
+
+    def progress(self, job_id: str | None) -> JobProgress:
+        if job_id not in self.rows:
+            raise UnknownJob(str(job_id))
+        job = self.rows[job_id]
+        return self.progresses.get(job_id) or JobProgress(job.id, job.state)
+
+    def cancel(self, job_id: str) -> None:
+        self._change(job_id, state="cancelled")
+
+    def interrupt(self, job_id: str | None, after_image: bool = False) -> None:
+        self.calls.append(("interrupt", job_id, after_image))
+        if job_id is not None and not after_image:
+            self.stops.add(job_id)
+
+    def skip(self, job_id: str | None) -> None:
+        self.calls.append(("skip", job_id))
+
+    def engine(self) -> EngineStatus:
+        return EngineStatus("ready", "Ready: gradients on a fake engine", self.loaded, "fake", os.getpid())
+
+    def load_checkpoint(self, title: str) -> None:
+        self.loaded = title
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _change(self, job_id: str, **changes: Any) -> Job:
+        with self.wake:
+            self.rows[job_id] = replace(self.rows[job_id], **changes)
+            return self.rows[job_id]
+
+    def _run(self) -> None:
+        while not self.closed:
+            with self.wake:
+                job = next((row for row in self.rows.values() if row.state == "waiting"), None)
+                if job is None:
+                    self.wake.wait(0.2)
+                    continue
+            self._make(self._change(job.id, state="running", started=time.time()))
+
+    def _make(self, job: Job) -> None:
+        if "fail" in job.request.prompt:
+            self._change(job.id, state="failed", cause="The engine was told to fail.", finished=time.time())
+            return
+        images: tuple[SavedImage, ...] = ()
+        count, steps = job.resolved.image_count, job.request.steps
+        for index in range(count):
+            for step in range(1, steps + 1):
+                time.sleep(self.step_seconds)
+                if job.id in self.stops:
+                    self._change(job.id, state="interrupted", images=images, finished=time.time())
+                    return
+                done = (index * steps + step) / (count * steps)
+                self.progresses[job.id] = JobProgress(
+                    job.id,
+                    "running",
+                    0,
+                    done,
+                    step,
+                    steps,
+                    index,
+                    (1 - done) * count * steps * self.step_seconds,
+                    _picture(job.request.width // 4, job.request.height // 4, step / steps, None),
+                    "image/png",
+                    index * steps + step,
+                    images,
+                )
+            images = (*images, self._save(job, index))
+            self._change(job.id, images=images)
+        self._change(job.id, state="finished", images=images, finished=time.time())
+
+    def _save(self, job: Job, index: int) -> SavedImage:
+        request, seed = job.request, job.resolved.seeds[index]
+        text = (
+            f"{request.prompt}\nNegative prompt: {request.negative_prompt}\nSteps: {request.steps}, Sampler: "
+            f"{request.sampler_name}, Schedule type: Karras, CFG scale: {request.cfg_scale:g}, Seed: {seed}, "
+            f"Size: {request.width}x{request.height}, Model hash: 0123456789, Model: demo-emoji, Version: v1.10.1"
+        )
+        self.outputs.mkdir(parents=True, exist_ok=True)
+        path = self.outputs / f"{job.id}-{index}-{seed}.png"
+        path.write_bytes(_picture(request.width, request.height, 1.0, text, seed))
+        return SavedImage(index, "image", path, text, seed, job.resolved.subseeds[index], request.width, request.height)
+
+
+def _picture(width: int, height: int, done: float, infotext: str | None, seed: int = 7) -> bytes:
+    low = tuple(seed // divisor % 200 for divisor in (1, 11, 101))
+    gradient = Image.linear_gradient("L").resize((max(width, 8), max(height, 8)))
+    solid = [gradient.point(lambda value, base=base: int((base + value * 0.4) * done)) for base in low]
+    info = PngInfo()
+    if infotext is not None:
+        info.add_text("parameters", infotext)
+    buffer = io.BytesIO()
+    Image.merge("RGB", solid).save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def open_services(flags: Flags) -> Any:
+    paths = Paths.from_flags(flags)
+    seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.1"))
+    styles = (FakeStyle("Oil", "oil painting of {prompt}, masterpiece"), FakeStyle("Photo", "photo, 50mm", "drawing"))
+    return SimpleNamespace(
+        flags=flags,
+        paths=paths,
+        options=OptionStore(paths.config_file),
+        catalogue=SimpleNamespace(checkpoints=lambda: CHECKPOINTS),
+        styles=SimpleNamespace(all=lambda: styles),
+        jobs=FakeJobs(paths.outputs_dir, seconds),
+    )
+
+
+if __name__ == "__main__":
+    from modules.ui.serve import main
+
+    sys.exit(main(sys.argv[1:], open_services))
