@@ -1,0 +1,55 @@
+"""Noise, noise schedules, guidance and samplers: pure functions on tensors that turn a UNet and a seed into a latent.
+
+A run, from seeds to latent:
+
+    choice = resolve_sampler("DPM++ 2M Karras")                    # modules.parameters: any spelling
+    options = SamplerOptions.from_options(all_options)              # A1111's option keys
+    model = ModelSigmas.from_training(alphas_cumprod)               # or sd1_sigmas()
+    plan = plan_run(choice, 20, model, options)                     # strength=0.5 makes it img2img
+    noise = ImageNoise((4, 64, 64), seeds, source=options.randn_source, device=device)
+    latent = sample(plan, unet, conditions, noise, GuidanceOptions(cfg_scale=7))
+
+`unet(x, t, conditioning)` answers with the model's raw prediction for a batch of rows; it casts to the model's own
+type and device layout itself, since `x` comes in float32. `conditions(c)` gives the texts of the c-th model call,
+c from 0 (`constant_conditions` where nothing is scheduled; `plan.total_calls` is the count to make a schedule for).
+Use a fresh ImageNoise for every pass. Hooks may raise `Interrupted`.
+"""
+
+from modules.sampling.conditioning import Conditioning, ConditionsAt, Part, StepConditions, constant_conditions
+from modules.sampling.denoiser import PredictionType, UNet
+from modules.sampling.guidance import GuidanceOptions, InpaintMask
+from modules.sampling.model_schedule import ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
+from modules.sampling.noise import ImageNoise, NoiseSource, Variation
+from modules.sampling.options import SamplerOptionError, SamplerOptions
+from modules.sampling.run import Interrupted, SamplingPlan, img2img_steps, plan_run, sample
+from modules.sampling.samplers import SAMPLER_FUNCTIONS, Step
+from modules.sampling.schedules import build_sigmas, sigma_schedule
+
+__all__ = [
+    "SAMPLER_FUNCTIONS",
+    "Conditioning",
+    "ConditionsAt",
+    "GuidanceOptions",
+    "ImageNoise",
+    "InpaintMask",
+    "Interrupted",
+    "ModelSigmas",
+    "NoiseSource",
+    "Part",
+    "PredictionType",
+    "SamplerOptionError",
+    "SamplerOptions",
+    "SamplingPlan",
+    "Step",
+    "StepConditions",
+    "UNet",
+    "Variation",
+    "build_sigmas",
+    "constant_conditions",
+    "img2img_steps",
+    "plan_run",
+    "sample",
+    "scaled_linear_alphas_cumprod",
+    "sd1_sigmas",
+    "sigma_schedule",
+]

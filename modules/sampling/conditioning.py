@@ -1,0 +1,87 @@
+"""What a model call is conditioned on, and how the conditions of a batch are laid out as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """Encoded text for some rows of a UNet batch.
+
+    `context` is (rows, tokens, channels). `added` holds whatever else a model family takes, one row each (SDXL's
+    pooled text and size embedding, say); this room only stacks it.
+    """
+
+    context: Tensor
+    added: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return self.context.shape[0]
+
+    @property
+    def tokens(self) -> int:
+        return self.context.shape[1]
+
+    def with_context(self, context: Tensor) -> Conditioning:
+        return Conditioning(context, self.added)
+
+    def slice(self, start: int, stop: int) -> Conditioning:
+        return Conditioning(self.context[start:stop], {key: rows[start:stop] for key, rows in self.added.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One text of a prompt joined with AND: a single row, and its weight."""
+
+    conditioning: Conditioning
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepConditions:
+    """All that guides one model call: for each image of the batch its AND parts and its negative prompt (one row)."""
+
+    positive: tuple[tuple[Part, ...], ...]
+    negative: tuple[Conditioning, ...]
+
+
+# Gives the conditions of the c-th model call of a pass, c counting from 0. While the texts stay the same it should
+# return the same object: its rows are then laid out only once.
+ConditionsAt = Callable[[int], StepConditions]
+
+
+def constant_conditions(positive: Conditioning, negative: Conditioning) -> ConditionsAt:
+    """Conditions without a schedule, from one row per image each."""
+    conditions = StepConditions(
+        tuple((Part(positive.slice(row, row + 1)),) for row in range(positive.rows)),
+        tuple(negative.slice(row, row + 1) for row in range(negative.rows)),
+    )
+    return lambda call: conditions
+
+
+def stack_rows(items: Sequence[Conditioning]) -> Conditioning:
+    """One batch of rows; shorter contexts are lengthened by repeating their last token's vector, as A1111 does."""
+    tokens = max(item.tokens for item in items)
+    context = torch.cat([repeat_last_token(item.context, tokens) for item in items])
+    return Conditioning(context, {key: torch.cat([item.added[key] for item in items]) for key in items[0].added})
+
+
+def repeat_last_token(context: Tensor, tokens: int) -> Tensor:
+    """`context` (rows, tokens, channels) lengthened to `tokens` with copies of its last vector."""
+    missing = tokens - context.shape[1]
+    return context if missing <= 0 else torch.cat([context, context[:, -1:].expand(-1, missing, -1)], dim=1)
+
+
+def pad_with_empty(shorter: Conditioning, longer_tokens: int, empty: Tensor) -> Conditioning:
+    """Lengthen by whole copies of the empty prompt's encoding, (1, tokens, channels): A1111's pad_cond_uncond."""
+    copies = (longer_tokens - shorter.tokens) // empty.shape[1]
+    if copies <= 0:
+        return shorter
+    padding = empty.to(shorter.context).repeat(shorter.rows, copies, 1)
+    return shorter.with_context(torch.cat([shorter.context, padding], dim=1))

@@ -1,0 +1,117 @@
+"""From a UNet's answer to what samplers work with: a denoised latent, or the noise at a discrete timestep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from modules.sampling.conditioning import Conditioning
+from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
+
+# unet(x, t, conditioning) -> the model's raw prediction. x is (rows, channels, height, width) with any extra input
+# channels (inpainting, instruct-pix2pix) already joined on; t is (rows,), fractional timesteps as float32.
+UNet = Callable[[Tensor, Tensor, Conditioning], Tensor]
+
+PredictionType = Literal["epsilon", "v_prediction"]
+
+# The boundary condition of latent consistency models: Luo et al. (2023), arXiv:2310.04378.
+_LCM_SIGMA_DATA: Final = 0.5
+_LCM_TIMESTEP_SCALING: Final = 10.0
+
+
+class Prediction(Protocol):
+    """How one family of samplers sees the model.
+
+    `level` is a noise level (sigma) or a timestep: a scalar tensor on the CPU, so that reading it never waits for a
+    device. `blends_input` says where an inpainting mask acts: on the model's input or on its answer.
+    """
+
+    blends_input: bool
+
+    @property
+    def alphas_cumprod(self) -> Tensor: ...
+
+    def __call__(self, x: Tensor, level: Tensor, conditioning: Conditioning, extra: Tensor | None) -> Tensor: ...
+
+    def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor: ...
+
+
+class SigmaPrediction:
+    """x = image + sigma * noise in, the denoised latent out: what k-diffusion's samplers ask for.
+
+    Karras et al. (2022), arXiv:2206.00364, section 5: the input is scaled to unit variance and the answer turned
+    into an estimate of the image.
+    """
+
+    blends_input = False
+
+    def __init__(self, unet: UNet, model: ModelSigmas, prediction_type: PredictionType = "epsilon") -> None:
+        self._unet = unet
+        self._model = model
+        self._predicts_v = prediction_type == "v_prediction"
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        return self._model.alphas_cumprod
+
+    def __call__(self, x: Tensor, level: Tensor, conditioning: Conditioning, extra: Tensor | None) -> Tensor:
+        variance = level**2 + 1
+        timestep = self._model.sigma_to_t(level)
+        answer = _call(self._unet, x * (1 / variance**0.5), timestep, conditioning, extra)
+        if self._predicts_v:
+            return answer * (-level / variance**0.5) + x * (1 / variance)
+        return x - answer * level
+
+    def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor:
+        return answer
+
+
+class LcmPrediction(SigmaPrediction):
+    """A latent consistency model: timesteps of the distilled model, and its skip connection at the boundary."""
+
+    def __init__(self, unet: UNet, model: LcmSigmas) -> None:
+        super().__init__(unet, model)
+
+    def __call__(self, x: Tensor, level: Tensor, conditioning: Conditioning, extra: Tensor | None) -> Tensor:
+        denoised = super().__call__(x, level, conditioning, extra)
+        scaled = self._model.sigma_to_t(level) * _LCM_TIMESTEP_SCALING
+        total = scaled**2 + _LCM_SIGMA_DATA**2
+        return denoised * (scaled / total**0.5) + x * (_LCM_SIGMA_DATA**2 / total)
+
+
+class TimestepPrediction:
+    """x = sqrt(a) * image + sqrt(1 - a) * noise in, the noise out: what DDIM, PLMS and UniPC ask for."""
+
+    blends_input = True
+
+    def __init__(self, unet: UNet, model: ModelSigmas, prediction_type: PredictionType = "epsilon") -> None:
+        self._unet = unet
+        self._model = model
+        self._predicts_v = prediction_type == "v_prediction"
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        return self._model.alphas_cumprod
+
+    def __call__(self, x: Tensor, level: Tensor, conditioning: Conditioning, extra: Tensor | None) -> Tensor:
+        answer = _call(self._unet, x, level, conditioning, extra)
+        if not self._predicts_v:
+            return answer
+        alpha_bar = self._alpha_bar(level)
+        return answer * alpha_bar.sqrt() + x * (1 - alpha_bar).sqrt()
+
+    def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor:
+        alpha_bar = self._alpha_bar(level)
+        return (x - answer * (1 - alpha_bar).sqrt()) / alpha_bar.sqrt()
+
+    def _alpha_bar(self, timestep: Tensor) -> Tensor:
+        # UniPC asks between whole timesteps; as in A1111 the table is read at the whole step below.
+        return self._model.alphas_cumprod[timestep.long()]
+
+
+def _call(unet: UNet, x: Tensor, timestep: Tensor, conditioning: Conditioning, extra: Tensor | None) -> Tensor:
+    timesteps = torch.full((x.shape[0],), float(timestep), device=x.device, dtype=torch.float32)
+    return unet(x if extra is None else torch.cat([x, extra.to(x)], dim=1), timesteps, conditioning).to(x.dtype)

@@ -1,0 +1,199 @@
+"""Classifier-free guidance: the denoiser that samplers call, made of the model's answers to all conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from modules.sampling.conditioning import (
+    Conditioning,
+    ConditionsAt,
+    StepConditions,
+    pad_with_empty,
+    repeat_last_token,
+    stack_rows,
+)
+from modules.sampling.denoiser import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceOptions:
+    """How conditions are weighed, and when the negative prompt's model call is spared.
+
+    `cfg_scale`: Ho & Salimans (2022), arXiv:2207.12598. `image_cfg_scale`, if not None, makes this the three-way
+    guidance of instruct-pix2pix (Brooks et al. 2023, arXiv:2211.09800). `min_sigma` is A1111's NGMS: below it every
+    second call (or, with `min_sigma_all`, each) goes without the negative prompt; `skip_early` does so for that
+    fraction of the first calls. `empty_context` is the empty prompt's encoding for `pad_with_empty`.
+    """
+
+    cfg_scale: float = 7.0
+    image_cfg_scale: float | None = None
+    min_sigma: float = 0.0
+    min_sigma_all: bool = False
+    skip_early: float = 0.0
+    pad_with_empty: bool = False
+    pad_with_last: bool = False
+    empty_context: Tensor | None = None
+    one_batch: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InpaintMask:
+    """Latent-space inpainting: 1 in `keep` holds on to `init`, 0 repaints. Shapes broadcast to the latent's."""
+
+    init: Tensor
+    keep: Tensor
+
+    def blend(self, latent: Tensor) -> Tensor:
+        return self.init * self.keep + latent * (1 - self.keep)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The conditions of one call laid out as a batch. `owners[r]` is (image, weight) of positive row r.
+
+    `both` is positive and negative in one batch, None where their lengths differ.
+    """
+
+    positive: Conditioning
+    negative: Conditioning
+    both: Conditioning | None
+    owners: tuple[tuple[int, float], ...]
+    image_of_row: tuple[int, ...]
+
+    @property
+    def plain(self) -> bool:
+        """Every image has a single text of weight 1."""
+        return len(self.owners) == self.negative.rows and all(weight == 1.0 for _, weight in self.owners)
+
+
+class Guidance:
+    """The denoiser a sampler calls: `guidance(x, level)` is the combined answer for the batch.
+
+    It counts its calls from 0, and the conditions of a call are those that `conditions` gives for that count.
+    `before_call(count)` runs first; what it raises ends the run. `last_denoised` is the latest estimate of the
+    finished latent, for previews. With `keep_uncond` the negative prompt's answer is kept in `last_uncond`.
+    """
+
+    def __init__(
+        self,
+        prediction: Prediction,
+        conditions: ConditionsAt,
+        options: GuidanceOptions,
+        *,
+        total_calls: int,
+        extra_channels: Tensor | None = None,
+        mask: InpaintMask | None = None,
+        before_call: Callable[[int], None] | None = None,
+        keep_uncond: bool = False,
+        scale_factor: float = 1.0,
+    ) -> None:
+        """`extra_channels`, (images, channels, height, width), is joined to the UNet's input of every image."""
+        self.calls = 0
+        self.last_denoised: Tensor | None = None
+        self.last_uncond: Tensor | None = None
+        self._prediction = prediction
+        self._conditions = conditions
+        self._options = options
+        self._scale = options.cfg_scale * scale_factor
+        self._total_calls = max(total_calls, 1)
+        self._extra = extra_channels
+        self._mask = mask
+        self._before_call = before_call
+        self._keep_uncond = keep_uncond
+        self._laid_out: tuple[StepConditions, _Rows] | None = None
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        return self._prediction.alphas_cumprod
+
+    def __call__(self, x: Tensor, level: Tensor) -> Tensor:
+        if self._before_call is not None:
+            self._before_call(self.calls)
+        if self._mask is not None and self._prediction.blends_input:
+            x = self._mask.blend(x)
+        answer = self._guided(x, level, self._rows(self._conditions(self.calls)))
+        if self._mask is not None and not self._prediction.blends_input:
+            answer = self._mask.blend(answer)
+        self.last_denoised = self._prediction.denoised(x, answer, level)
+        self.calls += 1
+        return answer
+
+    def _guided(self, x: Tensor, level: Tensor, rows: _Rows) -> Tensor:
+        if self._options.image_cfg_scale is not None:
+            return self._edit_guided(x, level, rows, self._options.image_cfg_scale)
+        spared = self._spares_uncond(level)
+        # At scale 1 a single text of weight 1 leaves nothing of the negative prompt: its call can be saved.
+        if spared or (self._scale == 1.0 and rows.plain and not self._keep_uncond):
+            conds, uncond, scale = self._ask(x, level, rows.positive, rows.image_of_row), None, 1.0
+        else:
+            conds, uncond = self._ask_both(x, level, rows)
+            scale = self._scale
+        if uncond is None:
+            first_rows = [rows.image_of_row.index(image) for image in range(x.shape[0])]
+            uncond = conds if rows.plain else conds[first_rows]
+        if self._keep_uncond:
+            self.last_uncond = uncond
+        return _combine(conds, uncond, rows, scale)
+
+    def _edit_guided(self, x: Tensor, level: Tensor, rows: _Rows, image_scale: float) -> Tensor:
+        images = tuple(range(x.shape[0]))
+        blank = None if self._extra is None else torch.zeros_like(self._extra)
+        cond = self._ask(x, level, rows.positive, rows.image_of_row)
+        only_image = self._ask(x, level, rows.negative, images)
+        neither = self._prediction(x, level, rows.negative, blank)
+        return neither + self._scale * (cond - only_image) + image_scale * (only_image - neither)
+
+    def _spares_uncond(self, level: Tensor) -> bool:
+        options = self._options
+        if options.skip_early and self.calls / self._total_calls <= options.skip_early:
+            return True
+        alternate = self.calls % 2 == 1 or options.min_sigma_all
+        return alternate and options.min_sigma > 0 and float(level) < options.min_sigma
+
+    def _ask(self, x: Tensor, level: Tensor, conditioning: Conditioning, images: tuple[int, ...]) -> Tensor:
+        same = images == tuple(range(x.shape[0]))
+        extra = self._extra if same or self._extra is None else self._extra[list(images)]
+        return self._prediction(x if same else x[list(images)], level, conditioning, extra)
+
+    def _ask_both(self, x: Tensor, level: Tensor, rows: _Rows) -> tuple[Tensor, Tensor]:
+        images = tuple(range(x.shape[0]))
+        if rows.both is not None:
+            answers = self._ask(x, level, rows.both, rows.image_of_row + images)
+            return answers[: rows.positive.rows], answers[rows.positive.rows :]
+        return self._ask(x, level, rows.positive, rows.image_of_row), self._ask(x, level, rows.negative, images)
+
+    def _rows(self, conditions: StepConditions) -> _Rows:
+        if self._laid_out is None or self._laid_out[0] is not conditions:
+            self._laid_out = (conditions, self._lay_out(conditions))
+        return self._laid_out[1]
+
+    def _lay_out(self, conditions: StepConditions) -> _Rows:
+        parts = [(image, part) for image, own in enumerate(conditions.positive) for part in own]
+        positive = stack_rows([part.conditioning for _, part in parts])
+        negative = stack_rows(conditions.negative)
+        options = self._options
+        if options.pad_with_last:
+            context = repeat_last_token(negative.context, positive.tokens)[:, : positive.tokens]
+            negative = negative.with_context(context)
+        elif options.pad_with_empty and options.empty_context is not None:
+            padded = positive, negative
+            positive = pad_with_empty(padded[0], padded[1].tokens, options.empty_context)
+            negative = pad_with_empty(padded[1], padded[0].tokens, options.empty_context)
+        owners = tuple((image, part.weight) for image, part in parts)
+        together = options.one_batch and positive.tokens == negative.tokens
+        both = stack_rows([positive, negative]) if together else None
+        return _Rows(positive, negative, both, owners, tuple(image for image, _ in owners))
+
+
+def _combine(conds: Tensor, uncond: Tensor, rows: _Rows, scale: float) -> Tensor:
+    """uncond + scale * sum of weight * (cond - uncond) over each image's texts: Liu et al. (2022), arXiv:2206.01714."""
+    if rows.plain:
+        return conds if conds is uncond else uncond + (conds - uncond) * scale
+    combined = uncond.clone()
+    for row, (image, weight) in enumerate(rows.owners):
+        combined[image] += (conds[row] - uncond[image]) * (weight * scale)
+    return combined
