@@ -1,0 +1,36 @@
+"""The queue: keeps jobs in SQLite, runs them in order on an engine it looks after, and tells what happens."""
+
+from modules.jobs.job import (
+    EngineChanged,
+    EngineStatus,
+    ImageSaved,
+    Job,
+    JobChanged,
+    JobError,
+    JobProgress,
+    JobState,
+    QueueChanged,
+    QueueFull,
+    SavedImage,
+    UnknownJob,
+)
+from modules.jobs.service import JobService
+from modules.jobs.subscriptions import JobEvent, Subscription
+
+__all__ = [
+    "EngineChanged",
+    "EngineStatus",
+    "ImageSaved",
+    "Job",
+    "JobChanged",
+    "JobError",
+    "JobEvent",
+    "JobProgress",
+    "JobService",
+    "JobState",
+    "QueueChanged",
+    "QueueFull",
+    "SavedImage",
+    "Subscription",
+    "UnknownJob",
+]

@@ -1,0 +1,43 @@
+"""What can be left for the queue's thread to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.jobs.engine_process import EngineEnded, EngineSaid
+from modules.protocol import CheckpointFile
+
+
+@dataclass(frozen=True, slots=True)
+class StopWish:
+    """Interrupt the running job, if it is still `job_id`."""
+
+    job_id: str
+    after_image: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SkipWish:
+    """Leave the batch that is being made, if the running job is still `job_id`."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadWish:
+    """Have a checkpoint loaded before a job asks for it; None gives the loaded one's memory back."""
+
+    checkpoint: CheckpointFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The queue has changed: see whether a job can start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Put the running job back for the next start of the server, end the engine, and stop."""
+
+
+Item = EngineSaid | EngineEnded | StopWish | SkipWish | LoadWish | Look | Close

@@ -1,0 +1,139 @@
+"""The values the queue hands out: a job, its saved pictures, its progress, and how the engine is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from modules.parameters import GenerationRequest, ResolvedRequest
+
+JobState = Literal["waiting", "running", "finished", "interrupted", "cancelled", "failed"]
+EngineState = Literal["starting", "loading", "ready", "restarting", "stopped"]
+
+ENDED: Final[frozenset[JobState]] = frozenset({"finished", "interrupted", "cancelled", "failed"})
+
+
+class JobError(RuntimeError):
+    """Something the queue cannot do. The message is one sentence for the person who asked."""
+
+
+class UnknownJob(JobError):
+    """No job has this id: it was never accepted here, or its row was pruned."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id[:60]!r}: it was never queued here, or it was cleared away.")
+
+
+class QueueFull(JobError):
+    """The queue holds as many waiting jobs as it may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The queue holds {limit} waiting jobs already: let some finish or cancel some first.")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedImage:
+    """One picture on disk. `kind` is `image`, `grid`, or the suffix of an extra picture; sizes are in pixels.
+
+    `kept` is false for pictures that were only to be returned: their file goes when the job's row is pruned.
+    """
+
+    index: int
+    kind: str
+    path: Path
+    infotext: str
+    seed: int
+    subseed: int
+    width: int
+    height: int
+    kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of the queue: what was asked, what applies, and what came of it. Times are seconds since the epoch.
+
+    `attempts` counts the engines that died while they ran this job.
+    """
+
+    id: str
+    state: JobState
+    request: GenerationRequest
+    resolved: ResolvedRequest
+    images: tuple[SavedImage, ...] = ()
+    cause: str | None = None
+    notices: tuple[str, ...] = ()
+    created: float = 0.0
+    started: float | None = None
+    finished: float | None = None
+    attempts: int = 0
+    client: str | None = None
+    task_id: str | None = None
+    save: bool = True
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a job is. `position` is 0 for the running job, 1 for the next one, None once it has ended.
+
+    `fraction` is the share of the whole job, 0..1; `preview_serial` grows with every new preview of the job.
+    """
+
+    job_id: str
+    state: JobState
+    position: int | None = None
+    fraction: float = 0.0
+    step: int = 0
+    steps: int = 0
+    batch: int = 0
+    eta_seconds: float | None = None
+    preview: bytes | None = None
+    preview_mime: str | None = None
+    preview_serial: int = 0
+    images: tuple[SavedImage, ...] = ()
+    cause: str | None = None
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """How the engine is, with one sentence for the page. `width` and `height`: the checkpoint's native size."""
+
+    state: EngineState
+    sentence: str
+    checkpoint_title: str | None = None
+    hardware: str | None = None
+    pid: int | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    """A job was accepted, moved, started, put back, or has ended. Carries the row as it is now."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSaved:
+    """A picture of a job is on disk and in its row."""
+
+    image: SavedImage
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChanged:
+    """The engine started, loads, is ready, or died."""
+
+    status: EngineStatus
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChanged:
+    """The order of the waiting jobs, or the set of rows, is another one now."""

@@ -1,0 +1,89 @@
+"""Between the values of Python and the columns of SQLite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.jobs.job import Job, SavedImage
+from modules.parameters import GenerationRequest, ResolvedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """A picture's row: what is handed out, and the digest that tells whether the file is the one that was meant."""
+
+    job_id: str
+    saved: SavedImage
+    sha256: str
+    complete: bool = False
+
+
+def values_of_job(job: Job) -> dict[str, Any]:
+    """Column values of a new row, its place in the queue left out."""
+    return {
+        "id": job.id,
+        "state": job.state,
+        "request": job.request.model_dump_json(),
+        "resolved": job.resolved.model_dump_json(),
+        "client": job.client,
+        "task_id": job.task_id,
+        "save": int(job.save),
+        "created": job.created,
+        "notices": json.dumps(job.notices),
+    }
+
+
+def job_of_row(row: sqlite3.Row, images: Sequence[SavedImage]) -> Job:
+    return Job(
+        id=row["id"],
+        state=row["state"],
+        request=GenerationRequest.model_validate_json(row["request"]),
+        resolved=ResolvedRequest.model_validate_json(row["resolved"]),
+        images=tuple(images),
+        cause=row["cause"],
+        notices=tuple(json.loads(row["notices"])),
+        created=row["created"],
+        started=row["started"],
+        finished=row["finished"],
+        attempts=row["attempts"],
+        client=row["client"],
+        task_id=row["task_id"],
+        save=bool(row["save"]),
+    )
+
+
+def values_of_image(job_id: str, image: ImageRow) -> dict[str, Any]:
+    saved = image.saved
+    return {
+        "job_id": job_id,
+        "number": saved.index,
+        "kind": saved.kind,
+        "path": str(saved.path),
+        "kept": int(saved.kept),
+        "sha256": image.sha256,
+        "infotext": saved.infotext,
+        "seed": str(saved.seed),
+        "subseed": str(saved.subseed),
+        "width": saved.width,
+        "height": saved.height,
+    }
+
+
+def image_of_row(row: sqlite3.Row) -> ImageRow:
+    saved = SavedImage(
+        index=row["number"],
+        kind=row["kind"],
+        path=Path(row["path"]),
+        infotext=row["infotext"],
+        seed=int(row["seed"]),
+        subseed=int(row["subseed"]),
+        width=row["width"],
+        height=row["height"],
+        kept=bool(row["kept"]),
+    )
+    return ImageRow(row["job_id"], saved, row["sha256"], row["state"] == "saved")

@@ -1,0 +1,333 @@
+"""The queue as page and API use it: ask, watch, stop, and find again. Every method may be called from any thread."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from modules.jobs.engine_process import Launch
+from modules.jobs.inbox import LoadWish, Look, SkipWish, StopWish
+from modules.jobs.inputs import InputStore, references, stored
+from modules.jobs.job import (
+    EngineChanged,
+    EngineStatus,
+    Job,
+    JobChanged,
+    JobError,
+    JobProgress,
+    JobState,
+    QueueChanged,
+    QueueFull,
+    UnknownJob,
+)
+from modules.jobs.saving import ImageSaver, Shelf
+from modules.jobs.store import JobStore
+from modules.jobs.subscriptions import Hub, Subscription
+from modules.jobs.supervisor import Patience, Supervisor
+from modules.jobs.worker import Worker
+from modules.parameters import GenerationRequest, ResolvedRequest
+from modules.protocol import CheckpointFile
+
+_log = logging.getLogger(__name__)
+
+CLOSE_SECONDS: Final = 15.0
+DEFAULT_PATIENCE: Final = Patience()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the queue holds."""
+
+    waiting: int = 1000
+    """Jobs that may wait; the next one is refused with a sentence."""
+    ended: int = 10_000
+    """Ended jobs whose rows are kept; older ones go, their saved pictures stay."""
+    server_deaths: int = 10
+    """Servers that may end while they run one job before it fails: it may be what ends them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What the queue needs of other rooms, as functions, so that tests can do without those rooms."""
+
+    resolve: Callable[[GenerationRequest], ResolvedRequest]
+    """What applies for a request. Raises RequestError with a sentence."""
+    checkpoint_of: Callable[[ResolvedRequest], CheckpointFile]
+    """The file a job runs with, looked up when it starts. Raises RequestError with a sentence."""
+    checkpoint_named: Callable[[str | None], CheckpointFile]
+    """The file behind a title, or behind the present option. Raises RequestError with a sentence."""
+    shelf: Shelf
+    launch: Launch
+    engine_tail: Callable[[], tuple[str, ...]] = tuple
+
+
+class JobService:
+    """The queue. Constructing it settles what an earlier server left; `start` begins to run jobs."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        inputs: InputStore,
+        collaborators: Collaborators,
+        limits: Callable[[], Limits] = Limits,
+        patience: Patience = DEFAULT_PATIENCE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store, self._inputs, self._with = store, inputs, collaborators
+        self._limits = limits
+        self._patience = patience
+        self._clock = clock
+        self._hub = Hub()
+        self._ended = threading.Condition()
+        # Between storing a job's pictures and writing its row, nothing may clear them away.
+        self._accepting = threading.Lock()
+        saver = ImageSaver(store, collaborators.shelf)
+        self._worker = Worker(store, saver, inputs, collaborators.checkpoint_of, self._hub, self._job_ended, patience)
+        self._supervisor = Supervisor(
+            collaborators.launch, self._worker.post, self._engine_changed, patience, collaborators.engine_tail
+        )
+        saver.settle()
+        recover(store, limits().server_deaths)
+        self.prune()
+
+    def start(self) -> None:
+        """Start the engine, and go on with the jobs that wait."""
+        self._worker.start(self._supervisor)
+
+    def close(self) -> None:
+        """End the engine. The running job is put back and goes on, with the waiting ones, at the next start."""
+        self._worker.close(CLOSE_SECONDS)
+        self._hub.close()
+        self._store.close()
+
+    # Asking
+
+    def submit(
+        self,
+        request: GenerationRequest,
+        *,
+        inputs: Mapping[str, bytes] | None = None,
+        client: str | None = None,
+        task_id: str | None = None,
+        save: bool = True,
+    ) -> Job:
+        """Queue a job; once this returns, it survives a power cut.
+
+        `inputs` holds the pictures that the request names. With `save` false the pictures go to a cache instead of the
+        outputs. Raises RequestError when the request can't be carried out and JobError when it can't be accepted.
+        """
+        with self._accepting:
+            limit = self._limits().waiting
+            if self._store.count("waiting") >= limit:
+                raise QueueFull(limit)
+            request = stored(request, inputs or {}, self._inputs)
+            return self._accept(request, self._with.resolve(request), client, task_id, save)
+
+    def duplicate(self, job_id: str) -> Job:
+        """Queue what a job asked once more, by the present settings; a random seed is drawn anew."""
+        job = self._existing(job_id)
+        return self.submit(job.request, client=job.client, save=job.save)
+
+    def retry(self, job_id: str) -> Job:
+        """Queue an ended job once more exactly as it was resolved, seeds and settings included."""
+        job = self._existing(job_id)
+        if not job.ended:
+            raise JobError("This job has not ended: there is nothing to retry yet.")
+        with self._accepting:
+            for digest in references(job.resolved.request):
+                self._inputs.get(digest)
+            return self._accept(job.request, job.resolved, job.client, None, job.save)
+
+    # Watching
+
+    def get(self, job_id: str) -> Job | None:
+        return self._store.get(job_id)
+
+    def of_task(self, task_id: str) -> Job | None:
+        """The latest job that was submitted with this `task_id`."""
+        return self._store.of_task(task_id)
+
+    def running(self) -> Job | None:
+        return self._store.running()
+
+    def list(
+        self, states: Iterable[JobState] | None = None, limit: int = 100, client: str | None = None
+    ) -> Sequence[Job]:
+        """The running job, the waiting ones in order, then the ended ones, latest first."""
+        return self._store.list(states, limit, client)
+
+    def progress(self, job_id: str | None = None) -> JobProgress | None:
+        """How far a job is; without an id, the running one (None when none runs). Raises UnknownJob."""
+        job = self._store.running() if job_id is None else self._existing(job_id)
+        if job is None:
+            return None
+        told = JobProgress(
+            job.id,
+            job.state,
+            position=self._position(job),
+            fraction=1.0 if job.state == "finished" else 0.0,
+            images=job.images,
+            cause=job.cause,
+            notices=job.notices,
+        )
+        if (now := self._worker.board.of(job.id)) is None:
+            return told
+        live, eta = now
+        return JobProgress(
+            job.id,
+            job.state,
+            position=told.position,
+            fraction=live.fraction,
+            step=live.step,
+            steps=live.steps,
+            batch=live.batch,
+            eta_seconds=eta,
+            preview=live.preview,
+            preview_mime=live.preview_mime,
+            preview_serial=live.preview_serial,
+            images=job.images,
+            cause=job.cause,
+            notices=job.notices,
+        )
+
+    def wait(self, job_id: str, timeout: float | None = None) -> Job:
+        """The job once it has ended, or as it is after `timeout` seconds. Raises UnknownJob."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._ended:
+            while not (job := self._existing(job_id)).ended:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    break
+                self._ended.wait(left)
+        return job
+
+    def subscribe(self, wake: Callable[[], None] | None = None) -> Subscription:
+        """Receive what happens from now on. Async code passes a `wake` that does not block, and polls when called."""
+        return self._hub.subscribe(wake)
+
+    def engine(self) -> EngineStatus:
+        return self._supervisor.status
+
+    # Stopping and ordering
+
+    def cancel(self, job_id: str) -> None:
+        """Take a waiting job out of the queue; a running one is interrupted. Ended ones stay as they are."""
+        self._existing(job_id)
+        if self._store.end_waiting(job_id, "cancelled"):
+            self._after_cancel(job_id)
+        else:
+            self.interrupt(job_id)
+
+    def interrupt(self, job_id: str | None = None, *, after_image: bool = False) -> None:
+        """End the running job after its current step, or after its current batch, keeping what is finished.
+
+        With the id of a waiting job, that job is cancelled. An engine that does not react ends at the second call.
+        """
+        job = self._store.running() if job_id is None else self._existing(job_id)
+        if job is None or job.ended:
+            return
+        if job.state == "waiting" and self._store.end_waiting(job.id, "cancelled"):
+            return self._after_cancel(job.id)
+        if not after_image:
+            self._store.ask_to_stop(job.id)
+        self._worker.post(StopWish(job.id, after_image))
+
+    def skip(self, job_id: str | None = None) -> None:
+        """Leave the batch that the running job is making, and go on with its next one."""
+        job = self._store.running() if job_id is None else self._existing(job_id)
+        if job is not None:
+            self._worker.post(SkipWish(job.id))
+
+    def move(self, job_id: str, position: int) -> None:
+        """Put a waiting job at `position`, 1 being the next to run. Raises JobError when it does not wait."""
+        if not self._store.move(job_id, position):
+            self._existing(job_id)
+            raise JobError("Only a job that waits can be moved.")
+        self._hub.publish(job_id, QueueChanged())
+
+    # The engine and its checkpoint
+
+    def load_checkpoint(self, title: str | None) -> None:
+        """Have the engine load a checkpoint once no job runs or waits. Raises RequestError for an unknown title."""
+        self._worker.post(LoadWish(self._with.checkpoint_named(title)))
+
+    def unload_checkpoint(self) -> None:
+        """Give back the memory of the loaded checkpoint once no job runs."""
+        self._worker.post(LoadWish(None))
+
+    # Keeping house
+
+    def prune(self) -> None:
+        """Delete the oldest ended rows beyond the limit, with the files that were kept only for them."""
+        with self._accepting:
+            for job in self._store.delete_ended(self._limits().ended):
+                for image in job.images:
+                    if not image.kept:
+                        image.path.unlink(missing_ok=True)
+            self._inputs.prune(self._store.inputs_in_use())
+
+    # Below
+
+    def _accept(
+        self, request: GenerationRequest, resolved: ResolvedRequest, client: str | None, task_id: str | None, save: bool
+    ) -> Job:
+        job = Job(
+            secrets.token_hex(8),
+            "waiting",
+            request,
+            resolved,
+            notices=resolved.notices,
+            created=self._clock(),
+            client=client,
+            task_id=task_id,
+            save=save,
+        )
+        self._store.add(job, references(resolved.request))
+        self._hub.publish(job.id, JobChanged(job))
+        self._worker.post(Look())
+        return job
+
+    def _position(self, job: Job) -> int | None:
+        if job.state == "running":
+            return 0
+        waiting = self._store.waiting_ids() if job.state == "waiting" else []
+        return waiting.index(job.id) + 1 if job.id in waiting else None
+
+    def _after_cancel(self, job_id: str) -> None:
+        job = self._existing(job_id)
+        self._hub.publish(job_id, JobChanged(job))
+        self._job_ended(job)
+
+    def _job_ended(self, job: Job) -> None:
+        with self._ended:
+            self._ended.notify_all()
+
+    def _engine_changed(self, status: EngineStatus) -> None:
+        self._hub.publish(None, EngineChanged(status))
+
+    def _existing(self, job_id: str) -> Job:
+        job = self._store.get(job_id)
+        if job is None:
+            raise UnknownJob(job_id)
+        return job
+
+
+def recover(store: JobStore, server_deaths: int) -> None:
+    """What was running when the last server ended goes back to the head of the queue: that end was not the job's fault.
+
+    Unless it had been interrupted, or as many servers as `server_deaths` have ended while they ran it.
+    """
+    job = store.running()
+    if job is None:
+        return
+    if store.asked_to_stop(job.id):
+        store.end(job.id, "interrupted", notices=("The server ended while the job was being interrupted.",))
+    elif store.restarts(job.id) + 1 >= server_deaths:
+        store.end(job.id, "failed", cause=f"The server ended {server_deaths} times while it ran this job.")
+    else:
+        store.put_back(job.id, blame="server")

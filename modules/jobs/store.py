@@ -1,0 +1,263 @@
+"""The rows of the queue: every change of a job is one transaction here, and nothing else writes them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+from modules.jobs.database import connect
+from modules.jobs.job import ENDED, Job, JobState, UnknownJob
+from modules.jobs.rows import ImageRow, image_of_row, job_of_row, values_of_image, values_of_job
+
+MANY: Final = 500  # Bound parameters per statement; SQLite's oldest limit is 999.
+
+
+class JobStore:
+    """The queue's tables in one SQLite file, prepared by `database.prepare`. Safe to use from any thread.
+
+    Reads have a connection of their own: in WAL mode they never wait for a write that is being synced to disk.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._writer, self._writing = connect(path), threading.RLock()
+        self._reader, self._reading = connect(path), threading.Lock()
+
+    def close(self) -> None:
+        with self._writing, self._reading:
+            self._reader.close()
+            self._writer.close()
+
+    # Reading
+
+    def get(self, job_id: str) -> Job | None:
+        found = self._jobs("WHERE id = ?", (job_id,))
+        return found[0] if found else None
+
+    def of_task(self, task_id: str) -> Job | None:
+        """The latest job that carries a client's own task id."""
+        found = self._jobs("WHERE task_id = ? ORDER BY created DESC, rowid DESC LIMIT 1", (task_id,))
+        return found[0] if found else None
+
+    def list(
+        self, states: Iterable[JobState] | None = None, limit: int = 100, client: str | None = None
+    ) -> Sequence[Job]:
+        """Running and waiting jobs in the order they run, then the ended ones, latest first."""
+        where: Sequence[str] = ["1"]
+        values: tuple[object, ...] = ()
+        if states is not None:
+            values = tuple(states)
+            where = [*where, f"state IN ({_marks(values)})"]
+        if client is not None:
+            where = [*where, "client = ?"]
+            values = (*values, client)
+        order = (
+            "ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'waiting' THEN 1 ELSE 2 END,"
+            " CASE WHEN finished IS NULL THEN position END, finished DESC, rowid DESC LIMIT ?"
+        )
+        return self._jobs(f"WHERE {' AND '.join(where)} {order}", (*values, limit))
+
+    def waiting_ids(self) -> Sequence[str]:
+        """The waiting jobs in the order they will run."""
+        rows = self._read("SELECT id FROM jobs WHERE state = 'waiting' ORDER BY position, rowid")
+        return [str(row["id"]) for row in rows]
+
+    def running(self) -> Job | None:
+        found = self._jobs("WHERE state = 'running'")
+        return found[0] if found else None
+
+    def count(self, state: JobState) -> int:
+        return int(self._read("SELECT count(*) FROM jobs WHERE state = ?", (state,))[0][0])
+
+    def reserved(self) -> Sequence[ImageRow]:
+        """Pictures whose row was written and whose file may or may not be there."""
+        rows = self._read("SELECT * FROM images WHERE state = 'reserved' ORDER BY rowid")
+        return [image_of_row(row) for row in rows]
+
+    def image(self, job_id: str, number: int, kind: str) -> ImageRow | None:
+        sql = "SELECT * FROM images WHERE job_id = ? AND number = ? AND kind = ?"
+        rows = self._read(sql, (job_id, number, kind))
+        return image_of_row(rows[0]) if rows else None
+
+    # A job's life
+
+    def add(self, job: Job, inputs: Iterable[str] = ()) -> Job:
+        """Write a new waiting job at the end of the queue."""
+        with self._change() as write:
+            last = write.execute("SELECT coalesce(max(position), 0) FROM jobs").fetchone()[0]
+            values = values_of_job(job) | {"position": last + 1}
+            write.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values()))
+            write.executemany(
+                "INSERT INTO job_inputs (job_id, digest) VALUES (?, ?)", [(job.id, one) for one in sorted(set(inputs))]
+            )
+        return job
+
+    def claim_next(self) -> Job | None:
+        """Make the first waiting job the running one; None when there is none, or when one runs already."""
+        with self._change() as write:
+            if write.execute("SELECT 1 FROM jobs WHERE state = 'running'").fetchone():
+                return None
+            row = write.execute(
+                "SELECT id FROM jobs WHERE state = 'waiting' ORDER BY position, rowid LIMIT 1"
+            ).fetchone()
+            if row is None:
+                return None
+            write.execute(
+                "UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = ?",
+                (self._clock(), row["id"]),
+            )
+        return self.get(row["id"])
+
+    def put_back(self, job_id: str, *, blame: Literal["engine", "server", "nobody"]) -> Job:
+        """Make a running job the first waiting one again, and count whose death it was."""
+        with self._change() as write:
+            first = write.execute("SELECT coalesce(min(position), 1) FROM jobs WHERE state = 'waiting'").fetchone()[0]
+            write.execute(
+                "UPDATE jobs SET state = 'waiting', position = ?, attempts = attempts + ?, restarts = restarts + ?"
+                " WHERE id = ? AND state = 'running'",
+                (first - 1, blame == "engine", blame == "server", job_id),
+            )
+        return self._existing(job_id)
+
+    def end(self, job_id: str, state: JobState, *, cause: str | None = None, notices: Iterable[str] = ()) -> Job:
+        """End a waiting or running job. One that has ended already stays as it is. Reserved pictures are forgotten."""
+        with self._change() as write:
+            old = write.execute("SELECT notices FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if old is None:
+                raise UnknownJob(job_id)
+            told = list(dict.fromkeys([*json.loads(old["notices"]), *notices]))
+            write.execute(
+                "UPDATE jobs SET state = ?, cause = ?, notices = ?, finished = ?"
+                " WHERE id = ? AND state IN ('waiting', 'running')",
+                (state, cause, json.dumps(told), self._clock(), job_id),
+            )
+            write.execute("DELETE FROM images WHERE job_id = ? AND state = 'reserved'", (job_id,))
+        return self._existing(job_id)
+
+    def end_waiting(self, job_id: str, state: JobState) -> bool:
+        """End a job only if it still waits; says whether it did."""
+        with self._change() as write:
+            done = write.execute(
+                "UPDATE jobs SET state = ?, finished = ? WHERE id = ? AND state = 'waiting'",
+                (state, self._clock(), job_id),
+            )
+            write.execute(
+                "DELETE FROM images WHERE job_id = ? AND state = 'reserved'"
+                " AND EXISTS (SELECT 1 FROM jobs WHERE id = job_id AND finished IS NOT NULL)",
+                (job_id,),
+            )
+        return done.rowcount == 1
+
+    def ask_to_stop(self, job_id: str) -> bool:
+        """Remember that a running job was interrupted, so that no crash starts it again."""
+        with self._change() as write:
+            done = write.execute("UPDATE jobs SET stop_requested = 1 WHERE id = ? AND state = 'running'", (job_id,))
+        return done.rowcount == 1
+
+    def asked_to_stop(self, job_id: str) -> bool:
+        rows = self._read("SELECT stop_requested FROM jobs WHERE id = ?", (job_id,))
+        return bool(rows and rows[0][0])
+
+    def restarts(self, job_id: str) -> int:
+        """How many servers ended while they ran this job."""
+        rows = self._read("SELECT restarts FROM jobs WHERE id = ?", (job_id,))
+        return int(rows[0][0]) if rows else 0
+
+    def move(self, job_id: str, position: int) -> bool:
+        """Put a waiting job at `position` among the waiting ones, 1 being the next to run; says whether it waited."""
+        with self._change() as write:
+            rows = write.execute(
+                "SELECT id, position FROM jobs WHERE state = 'waiting' ORDER BY position, rowid"
+            ).fetchall()
+            order = [str(row["id"]) for row in rows]
+            if job_id not in order:
+                return False
+            order.remove(job_id)
+            order.insert(max(0, position - 1), job_id)
+            places = [int(row["position"]) for row in rows]
+            write.executemany("UPDATE jobs SET position = ? WHERE id = ?", list(zip(places, order, strict=True)))
+        return True
+
+    # Pictures
+
+    def reserve_image(self, job_id: str, image: ImageRow) -> None:
+        """Write a picture's row before its file. An earlier reservation of the same picture is replaced."""
+        values = values_of_image(job_id, image) | {"state": "reserved"}
+        with self._change() as write:
+            write.execute(
+                f"INSERT OR REPLACE INTO images ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values())
+            )
+
+    def image_saved(self, job_id: str, number: int, kind: str) -> None:
+        with self._change() as write:
+            write.execute(
+                "UPDATE images SET state = 'saved' WHERE job_id = ? AND number = ? AND kind = ?", (job_id, number, kind)
+            )
+
+    def forget_image(self, job_id: str, number: int, kind: str) -> None:
+        """Take back a reservation whose file could not be written."""
+        with self._change() as write:
+            write.execute(
+                "DELETE FROM images WHERE job_id = ? AND number = ? AND kind = ? AND state = 'reserved'",
+                (job_id, number, kind),
+            )
+
+    # Clearing away
+
+    def delete_ended(self, keep: int) -> Sequence[Job]:
+        """Delete all but the latest `keep` ended jobs and return the deleted ones, for their files to be dealt with."""
+        ended = f"state IN ({_marks(ENDED)})"
+        old = self._jobs(f"WHERE {ended} ORDER BY finished DESC, rowid DESC LIMIT -1 OFFSET ?", (*sorted(ENDED), keep))
+        with self._change() as write:
+            for start in range(0, len(old), MANY):
+                part = [job.id for job in old[start : start + MANY]]
+                write.execute(f"DELETE FROM jobs WHERE id IN ({_marks(part)})", part)
+        return old
+
+    def inputs_in_use(self) -> set[str]:
+        return {str(row[0]) for row in self._read("SELECT DISTINCT digest FROM job_inputs")}
+
+    # Below
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def _read(self, sql: str, values: Iterable[object] = ()) -> Sequence[sqlite3.Row]:
+        with self._reading:
+            return self._reader.execute(sql, tuple(values)).fetchall()
+
+    def _existing(self, job_id: str) -> Job:
+        job = self.get(job_id)
+        if job is None:
+            raise UnknownJob(job_id)
+        return job
+
+    def _jobs(self, rest: str, values: Iterable[object] = ()) -> Sequence[Job]:
+        rows = self._read(f"SELECT * FROM jobs {rest}", values)
+        images: dict[str, list[ImageRow]] = {str(row["id"]): [] for row in rows}
+        ids = list(images)
+        for start in range(0, len(ids), MANY):
+            part = ids[start : start + MANY]
+            sql = f"SELECT * FROM images WHERE state = 'saved' AND job_id IN ({_marks(part)}) ORDER BY number, rowid"
+            for row in self._read(sql, part):
+                images[str(row["job_id"])].append(image_of_row(row))
+        return [job_of_row(row, [image.saved for image in images[str(row["id"])]]) for row in rows]
+
+
+def _marks(values: Iterable[object]) -> str:
+    return ", ".join("?" for _ in values)

@@ -1,0 +1,230 @@
+"""An engine that speaks the protocol without torch: small pictures that depend on the seed alone, trouble on demand.
+
+Words in the prompt choose the behaviour: `slow` (0.05 s a step), `crash` (ends with code 3), `crashonce` (only the
+first time, by a file in FAKE_ENGINE_FOLDER), `sigkill`, `hang`, `oom` (fails with a cause), `deaf` (ignores Interrupt),
+`twice` (delivers every picture twice), `silent` (no steps). The checkpoint title `bad.safetensors` fails to load,
+`deadly.safetensors` ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from multiprocessing.connection import Client
+from pathlib import Path
+from queue import SimpleQueue
+
+from modules.protocol import (
+    CheckpointFailed,
+    CheckpointFile,
+    CheckpointLoaded,
+    CheckpointLoading,
+    EngineReady,
+    ImageReady,
+    Interrupt,
+    JobFailed,
+    JobFinished,
+    JobStarted,
+    LoadCheckpoint,
+    Preview,
+    RunJob,
+    Shutdown,
+    Skip,
+    StepDone,
+    UnloadCheckpoint,
+    decode,
+    encode,
+)
+from modules.protocol.messages import Message
+
+
+class Died(BaseException):
+    """The in-process stand-in for the end of the process; carries the cause."""
+
+
+def picture(seed: int, width: int = 8, height: int = 8, text: str = "") -> bytes:
+    """A PNG whose pixels follow from `seed` alone, with `text` in its `parameters` chunk."""
+    pixels = bytearray()
+    state = seed & 0xFFFFFFFF
+    for _ in range(height):
+        pixels.append(0)
+        for _ in range(width * 3):
+            state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
+            pixels.append(state >> 24)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+            chunk(b"tEXt", b"parameters\0" + text.encode("latin-1", "replace")),
+            chunk(b"IDAT", zlib.compress(bytes(pixels))),
+            chunk(b"IEND", b""),
+        )
+    )
+
+
+class FakeEngine:
+    """Commands in through `commands`, events out through `emit`."""
+
+    def __init__(self, emit: Callable[[Message], None], die: Callable[[str], None]) -> None:
+        self.commands: SimpleQueue[Message | None] = SimpleQueue()
+        self._emit = emit
+        self._die = die
+        self._stop: dict[str, str] = {}
+        self._loaded: str | None = None
+        self.jobs_run: list[RunJob] = []
+
+    def receive(self, command: Message | None) -> None:
+        """Take a command; wishes about the running job act at once."""
+        if isinstance(command, Interrupt):
+            self._stop[command.job_id] = "after" if command.after_image else "now"
+        elif isinstance(command, Skip):
+            self._stop.setdefault(command.job_id, "skip")
+        else:
+            self.commands.put(command)
+
+    def run(self) -> None:
+        self._emit(EngineReady(pid=os.getpid(), device="cpu", hardware="a fake, int8"))
+        while (command := self.commands.get()) is not None and not isinstance(command, Shutdown):
+            match command:
+                case LoadCheckpoint(checkpoint=checkpoint):
+                    self._load(checkpoint)
+                case UnloadCheckpoint():
+                    self._loaded = None
+                case RunJob():
+                    self.jobs_run.append(command)
+                    self._job(command)
+                    self._stop.pop(command.job_id, None)
+
+    def _load(self, checkpoint: CheckpointFile) -> str | None:
+        if self._loaded == checkpoint.path:
+            return None
+        self._emit(CheckpointLoading(title=checkpoint.title))
+        if checkpoint.title.startswith("deadly"):
+            self._die("exit")
+        if checkpoint.title.startswith("bad"):
+            cause = f"{checkpoint.title} is not a checkpoint."
+            self._emit(CheckpointFailed(title=checkpoint.title, cause=cause))
+            return cause
+        self._loaded = checkpoint.path
+        self._emit(CheckpointLoaded(title=checkpoint.title, seconds=0.0, width=64, height=64))
+        return None
+
+    def _job(self, job: RunJob) -> None:
+        request = job.resolved.request
+        words = set(request.prompt.split())
+        if cause := self._load(job.checkpoint):
+            self._emit(JobFailed(job_id=job.job_id, cause=cause))
+            return
+        self._emit(JobStarted(job_id=job.job_id, images=job.resolved.image_count))
+        self._trouble(words, job)
+        if "oom" in words:
+            self._emit(JobFailed(job_id=job.job_id, cause="The device ran out of memory.", retry=True))
+            return
+        for batch in range(request.n_iter):
+            if "silent" not in words and not self._steps(job, batch, 0.05 if "slow" in words else 0.0, words):
+                if self._stop.get(job.job_id) == "skip":
+                    self._stop.pop(job.job_id)
+                    continue
+                break
+            self._deliver(job, batch, words)
+            if self._stop.get(job.job_id) in ("now", "after") and "deaf" not in words:
+                break
+        interrupted = job.job_id in self._stop and "deaf" not in words
+        self._emit(JobFinished(job_id=job.job_id, seconds=0.1, interrupted=interrupted, notices=("made by a fake",)))
+
+    def _trouble(self, words: set[str], job: RunJob) -> None:
+        once = Path(os.environ.get("FAKE_ENGINE_FOLDER", ".")) / f"crashed-{job.job_id}"
+        if "crash" in words:
+            self._die("exit")
+        if "crashonce" in words and not once.exists():
+            once.write_text("")
+            self._die("exit")
+        if "sigkill" in words:
+            self._die("kill")
+        while "hang" in words:
+            time.sleep(0.02)
+            self._die("wait")
+
+    def _steps(self, job: RunJob, batch: int, seconds: float, words: set[str]) -> bool:
+        request = job.resolved.request
+        for step in range(request.steps):
+            time.sleep(seconds)
+            self._die("wait")
+            if self._stop.get(job.job_id) in ("now", "skip") and "deaf" not in words:
+                return False
+            fraction = (batch + (step + 1) / request.steps) / request.n_iter
+            self._emit(StepDone(job_id=job.job_id, batch=batch, step=step + 1, steps=request.steps, fraction=fraction))
+            if step % 2 == 0:
+                self._emit(
+                    Preview(job_id=job.job_id, batch=batch, step=step, mime="image/png", blobs=(picture(step, 2, 2),))
+                )
+        return True
+
+    def _deliver(self, job: RunJob, batch: int, words: set[str]) -> None:
+        request = job.resolved.request
+        for index in range(batch * request.batch_size, (batch + 1) * request.batch_size):
+            if index in job.done:
+                continue
+            seed = job.resolved.seeds[index]
+            text = f"{request.prompt}\nSteps: {request.steps}, Seed: {seed}"
+            message = ImageReady(
+                job_id=job.job_id,
+                index=index,
+                extension="png",
+                infotext=text,
+                seed=seed,
+                subseed=job.resolved.subseeds[index],
+                width=request.width,
+                height=request.height,
+                blobs=(picture(seed, text=text),),
+            )
+            for _ in range(2 if "twice" in words else 1):
+                self._emit(message)
+
+
+def _die(how: str) -> None:
+    if how == "exit":
+        sys.stdout.write("the fake engine crashes now\n")
+        sys.stdout.flush()
+        os._exit(3)
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(address: str) -> None:
+    """Serve one server over the line, as the real engine does."""
+    connection = Client(address, authkey=bytes.fromhex(os.environ.pop("WEBUI_ENGINE_AUTHKEY")))
+    lock = threading.Lock()
+
+    def emit(event: Message) -> None:
+        with lock:
+            try:
+                connection.send_bytes(encode(event))
+            except OSError:
+                os._exit(0)
+
+    engine = FakeEngine(emit, _die)
+
+    def listen() -> None:
+        while True:
+            try:
+                engine.receive(decode(connection.recv_bytes()))
+            except (EOFError, OSError):
+                os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    engine.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
