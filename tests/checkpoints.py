@@ -8,6 +8,9 @@ with the prompt. All names come from diffusers' own modules, so what is written 
 """
 
 import json
+import sys
+import types
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -288,3 +291,54 @@ def truncate(path: Path, keep: float = 0.6) -> Path:
     with path.open("r+b") as file:
         file.truncate(int(size * keep))
     return path
+
+
+class Payload:
+    """Pickles as a call: what an attacker puts into a model. `call(*arguments)` would run when a file is loaded."""
+
+    def __init__(self, call: object, *arguments: object) -> None:
+        self._recipe = (call, arguments)
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return self._recipe
+
+
+def write_malicious_checkpoint(path: Path, payload: object, *, legacy: bool = False) -> Path:
+    """Write a toy-sized pickle that carries `payload` beside a tensor, in the zip format or the one before it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"state_dict": {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(4, 4)}, "extra": payload}
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def lightning_leftovers() -> dict[str, object]:
+    """What pytorch-lightning left in the checkpoints of 2022, with classes that are installed nowhere today.
+
+    Pickle writes a class by name, so a class made here under lightning's name stands for the real one.
+    """
+    module_name = "pytorch_lightning.callbacks.model_checkpoint"
+    callback = type("ModelCheckpoint", (), {"__module__": module_name})
+    attributes = type("AttributeDict", (dict,), {"__module__": "pytorch_lightning.utilities.parsing"})
+    for made in (callback, attributes):
+        names = made.__module__.split(".")
+        for end in range(1, len(names) + 1):
+            sys.modules.setdefault(".".join(names[:end]), types.ModuleType(".".join(names[:end])))
+        setattr(sys.modules[made.__module__], made.__name__, made)
+    state = callback()
+    state.best_model_score = torch.tensor(0.125)
+    return {
+        "epoch": 3,
+        "global_step": 470000,
+        "pytorch-lightning_version": "1.4.2",
+        "callbacks": {callback: {"best_model_score": torch.tensor(0.5), "monitor": "val/loss"}, "again": state},
+        "hyper_parameters": attributes(lr=1e-4, betas=(0.9, 0.99)),
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []}],
+        "lr_schedulers": [],
+        "loops": OrderedDict(done=True),
+    }
+
+
+def forget_lightning() -> None:
+    """Take the stand-in packages of `lightning_leftovers` away again, as on a machine without lightning."""
+    for name in [name for name in sys.modules if name.startswith("pytorch_lightning")]:
+        del sys.modules[name]

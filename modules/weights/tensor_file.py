@@ -8,8 +8,11 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from modules.catalogue.kinds import Container, sniff_container
 from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.weights.errors import CheckpointError
+from modules.weights.torch_file import TorchFile, read_torch_legacy, read_torch_zip
+from modules.weights.unpickle import TensorRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,30 @@ class TensorFile:
 
 @contextmanager
 def open_tensors(path: Path) -> Iterator[TensorFile]:
-    """Open a safetensors file for reading.
+    """Open a file of tensors for reading; its bytes decide how, not its suffix.
 
     Raises:
-        ModelFileError: the file is malformed or truncated.
+        ModelFileError: the file is malformed, truncated, unsafe, or no file of tensors.
     """
+    container = sniff_container(path)
+    if container is not Container.SAFETENSORS:
+        yield _torch_tensors(read_torch_zip(path) if container is Container.TORCH_ZIP else read_torch_legacy(path))
+        return
     header = read_safetensors_header(path)
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             yield TensorFile(path, header.shapes, header.metadata, file.get_tensor)
     except SafetensorError as error:
         raise CheckpointError(f"{path.name} can't be read as safetensors ({error}); fetch it again.") from error
+
+
+def _torch_tensors(file: TorchFile) -> TensorFile:
+    """The tensors of a pickle: its "state_dict" where there is one, as training writes it, else its top level."""
+    content = file.content
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file.path.name} holds no dictionary of tensors; it is not a file of model weights.")
+    refs = {name: ref for name, ref in content.items() if isinstance(name, str) and isinstance(ref, TensorRef)}
+    shapes = {name: ref.shape for name, ref in refs.items()}
+    return TensorFile(file.path, shapes, {}, lambda name: file.tensor(refs[name]))

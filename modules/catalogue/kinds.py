@@ -1,0 +1,124 @@
+"""What a file is, told by its bytes and its tensors' names, never by its suffix; each wrong kind has its sentence."""
+
+from collections.abc import Collection
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from modules.catalogue.errors import ModelFileError
+
+
+class Container(Enum):
+    """How a file of tensors is packed."""
+
+    SAFETENSORS = "safetensors"
+    TORCH_ZIP = "PyTorch zip"
+    TORCH_LEGACY = "PyTorch pickle of before 2020"
+
+
+class ModelKind(Enum):
+    """What a file of tensors is for; the value says it to a person, with what to do with such a file."""
+
+    CHECKPOINT = "a checkpoint"
+    LORA = "a LoRA: put it into models/Lora and write <lora:name:1> into the prompt"
+    VAE = "a VAE: put it into models/VAE and choose it under SD VAE"
+    EMBEDDING = "a textual inversion embedding: put it into embeddings/ and write its name into the prompt"
+    CONTROLNET = "a ControlNet, which guides a checkpoint but can't replace one"
+    HYPERNETWORK = "a hypernetwork: put it into models/hypernetworks"
+    UPSCALER = "an upscaler: put it into models/ESRGAN"
+    FLUX = "a Flux model, which can't run here"
+    SD3 = "a Stable Diffusion 3 model, which can't run here"
+    DIFFUSERS_UNET = "a UNet in diffusers' layout; a single file with the original layout is needed"
+    TEXT_ENCODER = "a text encoder, one part of a checkpoint"
+    EMA_ONLY = "the EMA half of a training checkpoint (model_ema.*); export it with these weights in the model's place"
+    UNKNOWN = "of a kind that is not known here"
+
+
+# In the order of asking: a checkpoint contains what a VAE or a text encoder consists of.
+_BEGINNINGS: Final = (
+    (ModelKind.CHECKPOINT, ("model.diffusion_model.input_blocks.",)),
+    (ModelKind.LORA, ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_", "lycoris_")),
+    (ModelKind.CONTROLNET, ("control_model.", "input_hint_block.", "controlnet_", "lllite_")),
+    (ModelKind.FLUX, ("double_blocks.", "model.diffusion_model.double_blocks.")),
+    (ModelKind.SD3, ("joint_blocks.", "model.diffusion_model.joint_blocks.")),
+    (ModelKind.EMA_ONLY, ("model_ema.",)),
+    (ModelKind.VAE, ("first_stage_model.", "encoder.down.", "decoder.up.", "decoder.conv_in.", "decoder.up_blocks.")),
+    (ModelKind.DIFFUSERS_UNET, ("down_blocks.", "time_embedding.")),
+    (ModelKind.EMBEDDING, ("emb_params", "string_to_param", "clip_l", "clip_g")),
+    (ModelKind.TEXT_ENCODER, ("cond_stage_model.", "text_model.", "embeddings.", "encoder.layers.")),
+    (ModelKind.UPSCALER, ("params_ema.", "conv_first.", "model.0.weight", "RRDB_trunk.", "layers.0.residual_group.")),
+)
+_LORA_PARTS: Final = (".lora_A.", ".lora_B.", ".lora_down.", ".lora_up.", ".lora.down.", ".hada_w1", ".lokr_w1")
+
+_IMAGES: Final = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"\x00\x00\x00 ftypavif", "an AVIF picture"),
+)
+_STRAYS: Final = (
+    (b"GGUF", "a GGUF file (a language model, or a quantised one), which can't be read here"),
+    (b"version https://git-lfs", "only a Git LFS pointer; download the file itself (git lfs pull)"),
+    (b"Rar!", "a RAR archive; unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+)
+
+
+def classify_tensors(names: Collection[str]) -> ModelKind:
+    """Tell what a file of tensors is for by how its tensors are called."""
+    for kind, beginnings in _BEGINNINGS:
+        if any(name.startswith(beginnings) for name in names):
+            if kind is ModelKind.DIFFUSERS_UNET and any(part in name for name in names for part in _LORA_PARTS):
+                return ModelKind.LORA
+            return kind
+    if any(part in name for name in names for part in _LORA_PARTS):
+        return ModelKind.LORA
+    if names and all(name.isdigit() for name in names):
+        return ModelKind.HYPERNETWORK
+    return ModelKind.UNKNOWN
+
+
+def sniff_container(path: Path) -> Container:
+    """Tell how a file of tensors is packed.
+
+    Raises:
+        ModelFileError: it is no file of tensors; one sentence says what it is instead.
+        OSError: it can't be opened or read.
+    """
+    if path.is_dir():
+        raise ModelFileError(f"{path.name} is a folder (a model in diffusers' layout?); a single file is needed.")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(512)
+    if size == 0:
+        raise ModelFileError(f"{path.name} is empty (0 bytes); fetch it again from its source.")
+    stray = _describe_stray(head)
+    if stray is not None:
+        raise ModelFileError(f"{path.name} is {stray}, whatever its name says.")
+    if head.startswith(b"PK\x03\x04"):
+        return Container.TORCH_ZIP
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return Container.TORCH_LEGACY
+    if head[8:9] == b"{" or (size < 9 and path.suffix.lower() == ".safetensors"):
+        return Container.SAFETENSORS
+    if not head.strip(b"\x00"):
+        raise ModelFileError(f"{path.name} begins with zeros only; the download was interrupted, fetch it again.")
+    raise ModelFileError(
+        f"{path.name} is not a file of model weights: it is neither safetensors nor a PyTorch file "
+        f"(it begins with {head[:8].hex(' ')}); fetch it again from its source."
+    )
+
+
+def _describe_stray(head: bytes) -> str | None:
+    for magic, kind in (*_IMAGES, *_STRAYS):
+        if head.startswith(magic):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "a WebP picture"
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "a web page; the download link led to a page instead of the file"
+    if text.startswith(b"{") and b'"' in text[:64]:
+        return "a text file in JSON, perhaps a server's error message instead of the model"
+    return None

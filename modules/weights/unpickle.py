@@ -1,0 +1,232 @@
+"""Reading PyTorch's pickles without executing anything in them.
+
+A pickle is a program: it may name any function and call it. Here a name is never looked up. Names of tensor building
+become values of our own; names that training leaves behind (Lightning callbacks, optimizers, numpy scalars) become
+inert stand-ins; the standard library's and other names that could run code are refused by name.
+
+Formats: PyTorch's zip (`archive/data.pkl` + `archive/data/<key>`, since 1.6) and the sequence of pickles before it
+(torch.serialization `_legacy_save`).
+"""
+
+import mmap
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Final, NoReturn, Self
+
+import torch
+
+from modules.weights.errors import CheckpointError, UnsafePickleError
+from modules.weights.pickle_names import may_run_code
+
+_DTYPES: Final[Mapping[str, torch.dtype]] = {
+    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
+    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
+    "UntypedStorage": torch.uint8,
+}  # fmt: skip
+_DTYPE_NAMES: Final = (
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool",
+    "float8_e4m3fn", "float8_e5m2",
+)  # fmt: skip
+_DICTIONARIES: Final = ("OrderedDict", "dict")
+_PYTHON2_NAMES: Final = {"__builtin__": "builtins", "copy_reg": "copyreg", "UserDict": "collections"}
+
+
+@dataclass(frozen=True, slots=True)
+class StorageType:
+    """What `torch.HalfStorage` and its like become."""
+
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRef:
+    """A storage as the pickle refers to it; `start` in elements of `dtype`, for views in old files."""
+
+    dtype: torch.dtype
+    key: str
+    count: int
+    start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRef:
+    """A tensor that has not been read: where it lies in which storage. Sizes and strides in elements."""
+
+    storage: StorageRef
+    dtype: torch.dtype
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class Inert:
+    """Stands in for an object of a class that is not needed; takes whatever the pickle does to it, keeps its state."""
+
+    __slots__ = ("entries", "state")
+    entries: dict[object, object]
+    state: object
+
+    def __new__(cls, *_arguments: object, **_named: object) -> Self:  # pickles may skip __init__, never __new__
+        made = super().__new__(cls)
+        made.entries, made.state = {}, None
+        return made
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self.entries[key] = value
+
+    def append(self, _value: object) -> None:
+        """Lists of training state are not needed."""
+
+    def extend(self, _values: object) -> None:
+        """As `append`."""
+
+    def add(self, _value: object) -> None:
+        """As `append`, for sets."""
+
+
+class Dictionary(dict[object, object]):
+    """An OrderedDict of the file; what a module's state_dict hangs on it (`_metadata`) is not needed."""
+
+    def __setstate__(self, state: object) -> None:
+        """Take a state, as pickle demands, and forget it."""
+
+
+class SafeUnpickler(pickle.Unpickler):
+    """An unpickler that never imports and never calls what a file names; `storages` are those it met."""
+
+    def __init__(self, file: BinaryIO, file_name: str) -> None:
+        super().__init__(file, encoding="latin1")
+        self._file_name = file_name
+        self.storages: dict[str, torch.dtype] = {}
+
+    def find_class(self, module: str, name: str) -> object:
+        """Resolve a name from the pickle to a value of ours.
+
+        Raises:
+            UnsafePickleError: the name could run code.
+        """
+        module = _PYTHON2_NAMES.get(module, module)
+        if module in ("torch", "torch.storage") and name in _DTYPES:
+            return StorageType(_DTYPES[name])
+        if module == "torch" and name in _DTYPE_NAMES:
+            return getattr(torch, name)
+        if (module, name) in _BUILDERS:
+            return _BUILDERS[module, name]
+        if module in ("collections", "builtins") and name in _DICTIONARIES:
+            return Dictionary
+        if may_run_code(module, name):
+            self._refuse(module, name)
+        return Inert
+
+    def persistent_load(self, pid: object) -> StorageRef:
+        """Read a storage's reference: ("storage", type, key, location, count[, (view key, offset, count)])."""
+        match pid:
+            case ("storage", StorageType(dtype), str(key), _, int(count), *view) if count >= 0:
+                self.storages[key] = dtype
+            case _:
+                raise pickle.UnpicklingError("a persistent id that is no storage")
+        match view:
+            case [] | [None]:
+                return StorageRef(dtype, key, count)
+            case [(str(_), int(start), int(view_count))] if start >= 0 and 0 <= view_count <= count - start:
+                return StorageRef(dtype, key, view_count, start)
+        raise pickle.UnpicklingError("a storage with an odd view")
+
+    def _refuse(self, module: str, name: str) -> NoReturn:
+        raise UnsafePickleError(
+            f"{self._file_name} was refused: it contains {module}.{name}, which could run code on this machine and has "
+            "no place in a model. Nothing was executed; delete the file, or get a .safetensors version of the model."
+        )
+
+
+def unpickle(file: BinaryIO, file_name: str) -> tuple[object, dict[str, torch.dtype]]:
+    """Read one pickle from where the file stands: its object, and the type of each storage it refers to.
+
+    Raises:
+        UnsafePickleError: it names something that could run code.
+        CheckpointError: it is damaged.
+    """
+    try:
+        reader = SafeUnpickler(file, file_name)
+        return reader.load(), reader.storages
+    except (
+        pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError,
+        MemoryError, RecursionError, ImportError,
+    ) as error:  # fmt: skip
+        if isinstance(error, UnsafePickleError):
+            raise
+        raise CheckpointError(
+            f"{file_name} is a damaged PyTorch file ({type(error).__name__} while reading it); fetch it again."
+        ) from error
+
+
+def materialise(ref: TensorRef, data: mmap.mmap, begin: int, file_name: str) -> torch.Tensor:
+    """The tensor that `ref` describes, a window into `data`, whose storage begins at byte `begin`.
+
+    Raises:
+        CheckpointError: the description reaches beyond its storage, or repeats elements to look larger than it is.
+    """
+    storage, size = ref.storage, ref.dtype.itemsize
+    stored = storage.count * storage.dtype.itemsize // size
+    if not ref.shape or 0 not in ref.shape:
+        last = ref.offset + sum((extent - 1) * step for extent, step in zip(ref.shape, ref.stride, strict=True))
+        numel = 1
+        for extent in ref.shape:
+            numel *= extent
+        if last >= stored or numel > max(stored, 1 << 16):
+            raise CheckpointError(f"{file_name} describes a tensor larger than its data; it is damaged or forged.")
+    else:
+        return torch.empty(ref.shape, dtype=ref.dtype)
+    start = begin + storage.start * storage.dtype.itemsize
+    flat = torch.frombuffer(data, dtype=ref.dtype, count=stored, offset=start)
+    return flat.as_strided(ref.shape, ref.stride, ref.offset)
+
+
+def _rebuild_tensor(storage: object, offset: object, shape: object, stride: object, *_rest: object) -> TensorRef:
+    match storage, offset, shape, stride:
+        case StorageRef(), int(start), tuple(extents), tuple(steps) if len(extents) == len(steps):
+            if start >= 0 and all(type(value) is int and 0 <= value < 1 << 48 for value in (*extents, *steps)):
+                return TensorRef(storage, storage.dtype, start, extents, steps)
+    raise pickle.UnpicklingError("a tensor with an odd description")
+
+
+def _rebuild_tensor_v3(
+    storage: object, offset: object, shape: object, stride: object, _grad: object, _hooks: object, dtype: object,
+    *_rest: object,
+) -> TensorRef:  # fmt: skip
+    ref = _rebuild_tensor(storage, offset, shape, stride)
+    if not isinstance(dtype, torch.dtype):
+        raise pickle.UnpicklingError("a tensor without a dtype")
+    return TensorRef(ref.storage, dtype, ref.offset, ref.shape, ref.stride)
+
+
+def _rebuild_parameter(data: object, *_rest: object) -> object:
+    return data
+
+
+def _rebuild_from_type(function: object, _type: object, arguments: object, _state: object) -> object:
+    if function not in (_rebuild_tensor, _rebuild_tensor_v3) or not isinstance(arguments, tuple):
+        raise pickle.UnpicklingError("a tensor subclass with an odd recipe")
+    return _rebuild_tensor(*arguments) if function is _rebuild_tensor else _rebuild_tensor_v3(*arguments)
+
+
+def _size(extents: object = ()) -> tuple[object, ...]:
+    if not isinstance(extents, tuple | list):
+        raise pickle.UnpicklingError("a size that is no list")
+    return tuple(extents)
+
+
+_BUILDERS: Final[Mapping[tuple[str, str], Callable[..., object]]] = {
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
+    ("torch", "Size"): _size,
+}
