@@ -6,9 +6,11 @@ import hashlib
 import logging
 import sqlite3
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from modules.gallery import SaveError, remove_stale_temporaries
 from modules.jobs.job import Job, JobError, SavedImage
 from modules.jobs.rows import ImageRow
 from modules.jobs.store import JobStore
@@ -18,15 +20,20 @@ _log = logging.getLogger(__name__)
 
 
 class Shelf(Protocol):
-    """Where pictures go. `place` chooses a path that is free; `write` puts the whole file there or nothing."""
+    """Where pictures go."""
 
-    def place(self, job: Job, image: ImageReady) -> Path: ...
+    def place(self, job: Job, image: ImageReady) -> Path:
+        """A path that is free for this picture. Creates nothing. Raises SaveError."""
 
-    def write(self, path: Path, data: bytes, image: ImageReady) -> None: ...
+    def write(self, path: Path, job: Job, image: ImageReady) -> Path:
+        """Put the whole file at `path` or nothing; returns where it went if the name was taken. Raises SaveError."""
+
+    def release(self, path: Path) -> None:
+        """No picture will come for this path."""
 
 
 class SavingError(JobError):
-    """A picture could not be written. The message names the folder and what to do."""
+    """A picture could not be saved. The message is one sentence naming the folder."""
 
 
 class ImageSaver:
@@ -41,17 +48,25 @@ class ImageSaver:
         row = self._store.image(job.id, image.index, image.kind)
         if row is not None and row.complete:
             return None
-        path: Path | None = None
         try:
             path = self._path(job, image, row)
-            row = _row_of(job, image, path)
+            return self._save_at(path, job, image)
+        except (SaveError, OSError) as error:
+            self._forget(job, image)
+            raise SavingError(str(error)) from error
+        except sqlite3.OperationalError as error:
+            self._shelf.release(path)
+            self._forget(job, image)
+            raise SavingError(f"{path.name} was not saved: the job list can't be written ({error}).") from error
+
+    def _save_at(self, path: Path, job: Job, image: ImageReady) -> SavedImage:
+        row = _row_of(job, image, path)
+        self._store.reserve_image(job.id, row)
+        where = self._shelf.write(path, job, image)
+        if where != path:
+            row = replace(row, saved=replace(row.saved, path=where))
             self._store.reserve_image(job.id, row)
-            self._shelf.write(path, image.blobs[0], image)
-            self._store.image_saved(job.id, image.index, image.kind)
-        except (OSError, sqlite3.OperationalError) as error:
-            with suppress(sqlite3.OperationalError):
-                self._store.forget_image(job.id, image.index, image.kind)
-            raise SavingError(_sentence(path, error)) from error
+        self._store.image_saved(job.id, image.index, image.kind)
         return row.saved
 
     def _path(self, job: Job, image: ImageReady, reserved: ImageRow | None) -> Path:
@@ -61,6 +76,10 @@ class ImageSaver:
             return promised
         return self._shelf.place(job, image)
 
+    def _forget(self, job: Job, image: ImageReady) -> None:
+        with suppress(sqlite3.OperationalError):
+            self._store.forget_image(job.id, image.index, image.kind)
+
     def settle(self) -> tuple[int, int]:
         """After a crash: reserved pictures whose file is whole are saved, the others stay promised to their job.
 
@@ -68,6 +87,8 @@ class ImageSaver:
         """
         whole = again = 0
         for row in self._store.reserved():
+            # No other server can be writing: the data folder is locked to this one.
+            remove_stale_temporaries(row.saved.path.parent, older_than=0)
             if _digest_of(row.saved.path) == row.sha256:
                 self._store.image_saved(row.job_id, row.saved.index, row.saved.kind)
                 whole += 1
@@ -99,13 +120,3 @@ def _digest_of(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-
-
-def _sentence(path: Path | None, error: OSError | sqlite3.OperationalError) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    if path is not None:
-        where = str(path.parent)
-    else:
-        named = error.filename if isinstance(error, OSError) else None
-        where = str(named or "the output folder")
-    return f"The picture could not be saved in {where}: {reason}. Make room there or choose another folder."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modules.gallery import write_atomic
 from modules.jobs import Job, JobService
 from modules.jobs.database import prepare
 from modules.jobs.engine_log import EngineLog
@@ -45,7 +45,7 @@ class FolderShelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.fail_with: OSError | None = None
+        self.fail_with: Exception | None = None
         self.before_write: Callable[[Path], None] = lambda path: None
 
     def place(self, job: Job, image: ImageReady) -> Path:
@@ -53,16 +53,15 @@ class FolderShelf:
         numbers = [int(path.name[:5]) for path in self.folder.glob("[0-9]*.*") if path.name[:5].isdigit()]
         return self.folder / f"{max(numbers, default=-1) + 1:05d}-{image.seed}.{image.extension}"
 
-    def write(self, path: Path, data: bytes, image: ImageReady) -> None:
+    def write(self, path: Path, job: Job, image: ImageReady) -> Path:
         self.before_write(path)
         if self.fail_with is not None:
             raise self.fail_with
-        part = path.with_name(f".{path.name}.tmp")
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_atomic(path, image.blobs[0])
+        return path
+
+    def release(self, path: Path) -> None:
+        pass
 
 
 class InProcessEngine:
