@@ -1,0 +1,65 @@
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.prompt import NetworkTag, extract_networks
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "tags"),
+    [
+        ("a <lora:ink> b", "a  b", [NetworkTag("lora", "ink")]),
+        ("<lora:ink:0.8>", "", [NetworkTag("lora", "ink", ("0.8",))]),
+        ("<lora:ink:0.8:0.5:64>", "", [NetworkTag("lora", "ink", ("0.8", "0.5", "64"))]),
+        ("<lora:ink:te=0.5:unet=1>", "", [NetworkTag("lora", "ink", (), {"te": "0.5", "unet": "1"})]),
+        ("<lyco:x:1><hypernet:y:0.3>", "", [NetworkTag("lyco", "x", ("1",)), NetworkTag("hypernet", "y", ("0.3",))]),
+        ("<foo_1:bar>", "", [NetworkTag("foo_1", "bar")]),
+        ("<lora:a b/c d:1>", "", [NetworkTag("lora", "a b/c d", ("1",))]),
+        ("<lora:a=b=c>", "", [NetworkTag("lora", "a=b=c")]),
+        ("<lora:te=1>", "", [NetworkTag("lora", "", (), {"te": "1"})]),
+        ("<lora:a<b>c", "c", [NetworkTag("lora", "a<b")]),
+        ("<<lora:x>>", "<>", [NetworkTag("lora", "x")]),
+        ("[<lora:x:1>::5]", "[::5]", [NetworkTag("lora", "x", ("1",))]),
+        ("<lora:x", "<lora:x", []),
+        ("<lora:>", "<lora:>", []),
+        ("<lora x>", "<lora x>", []),
+        ("< lora:x>", "< lora:x>", []),
+        ("1 < 2 > 1", "1 < 2 > 1", []),
+        ("<lora:x> <lora:y", " <lora:y", [NetworkTag("lora", "x")]),
+        ("<lora:x\ny:1>", "", [NetworkTag("lora", "x\ny", ("1",))]),
+        ("", "", []),
+    ],
+)
+def test_extract(text, left, tags):
+    assert extract_networks(text) == (left, tags)
+
+
+def test_tags_are_values():
+    tag = extract_networks("<lora:x:te=1>")[1][0]
+    with pytest.raises(TypeError):
+        tag.named["te"] = "2"
+
+
+@given(st.text(alphabet="<>:=lora \n", max_size=40))
+def test_any_text_is_read(text):
+    left, tags = extract_networks(text)
+    assert len(left) <= len(text)
+    assert (left == text) == (not tags)
+
+
+names = st.text(alphabet="abc-_. ", min_size=1, max_size=8)
+
+
+@given(st.lists(st.tuples(names, st.floats(-2, 2).map(str)), max_size=4), names)
+def test_tags_round_trip(networks, prompt):
+    text = prompt + "".join(f"<lora:{name}:{weight}>" for name, weight in networks)
+    assert extract_networks(text) == (prompt, [NetworkTag("lora", name, (weight,)) for name, weight in networks])
+
+
+@pytest.mark.parametrize("piece", ["<lora:", "<", "<a", "<lora:x>", "<lora:=:"])
+def test_linear(piece):
+    start = time.perf_counter()
+    extract_networks(piece * (1_000_000 // len(piece)))
+    assert time.perf_counter() - start < 2.0

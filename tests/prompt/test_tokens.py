@@ -1,0 +1,64 @@
+import random
+import time
+
+import pytest
+
+from modules.prompt import clip_tokenizer
+from modules.prompt.tokens import _vocabulary
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return clip_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    transformers = pytest.importorskip("transformers")
+    vocabulary, merges = _vocabulary()
+    return transformers.CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=1_000_000)
+
+
+def test_known_ids(tokenizer):
+    assert tokenizer.encode("a photo of a cat") == [320, 1125, 539, 320, 2368]
+    assert tokenizer.encode("") == tokenizer.encode(" \n\t ") == []
+    assert tokenizer.encode(",") == [tokenizer.comma]
+    assert tokenizer.encode("!") == [256]
+    assert tokenizer.encode("A  Photo\nOF a\u3000cat ") == [320, 1125, 539, 320, 2368]
+
+
+def test_the_vocabulary_has_clips_size():
+    vocabulary, merges = _vocabulary()
+    assert (len(vocabulary), len(merges)) == (49408, 48894)
+
+
+LETTERS = "abcXYZ 0123 ,.!?'\"()[]{}<>|:;-_+=*&^%$#@~`\\/\n\t\r éüßÅıσ日本語中文한국어ру́сский😀🇩🇪"
+LETTERS += "\u200b\u00a0\u3000“”‘’—…１２Ａ½²\u0301\x00\x07"
+WORDS = ["it's", "don't", "we'll", "I'M", "<|endoftext|>", "<|startoftext|>", "masterpiece", "(best quality:1.2)", "8k"]
+
+
+def test_ids_equal_transformers(tokenizer, oracle):
+    """But for capital sigmas: transformers 5 lowers letter by letter, the slow tokenizer of A1111 as Python does."""
+    choice = random.Random(20)
+    for _ in range(3000):
+        text = "".join(choice.choice(LETTERS if choice.random() < 0.8 else WORDS) for _ in range(choice.randrange(30)))
+        assert tokenizer.encode(text) == oracle(text, add_special_tokens=False)["input_ids"], ascii(text)
+
+
+def test_case_is_lowered_as_python_does(tokenizer):
+    assert tokenizer.encode("ΟΔΟΣ") == tokenizer.encode("οδος")
+
+
+def test_several_texts_stay_apart(tokenizer):
+    assert tokenizer.encode_all(["a", "", "cat"]) == [[320], [], [2368]]
+
+
+def test_words_of_ids(tokenizer):
+    assert tokenizer.words(tokenizer.encode("A photo, été")) == ["a ", "photo ", ", ", "é", "té "]
+    assert "".join(tokenizer.words(tokenizer.encode("emotionless"))) == "emotionless "
+
+
+def test_long_text_is_linear(tokenizer):
+    start = time.perf_counter()
+    assert len(tokenizer.encode("cat " * 50_000)) == 50_000
+    assert time.perf_counter() - start < 3.0
