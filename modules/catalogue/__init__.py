@@ -1,1 +1,43 @@
 """What lies on disk: checkpoints, VAEs, networks and upscalers, with their titles, headers, metadata and hashes."""
+
+from modules.catalogue.catalogue import Catalogue
+from modules.catalogue.entries import Checkpoint, ModelFile
+from modules.catalogue.errors import ModelFileError, ModelNotFoundError
+from modules.catalogue.folders import ModelFolders
+from modules.catalogue.hashes import FileState, HashCache, legacy_hash_of, network_hash_of, sha256_of
+from modules.catalogue.hashing import BackgroundHashing
+from modules.catalogue.hints import ModelHints, PredictionType, gather_hints, read_sidecar
+from modules.catalogue.kinds import Container, ModelKind, classify_tensors, sniff_container
+from modules.catalogue.safetensors_header import (
+    SafetensorsHeader,
+    TensorEntry,
+    read_safetensors_header,
+    read_safetensors_metadata,
+)
+
+__all__ = [
+    "BackgroundHashing",
+    "Catalogue",
+    "Checkpoint",
+    "Container",
+    "FileState",
+    "HashCache",
+    "ModelFile",
+    "ModelFileError",
+    "ModelFolders",
+    "ModelHints",
+    "ModelKind",
+    "ModelNotFoundError",
+    "PredictionType",
+    "SafetensorsHeader",
+    "TensorEntry",
+    "classify_tensors",
+    "gather_hints",
+    "legacy_hash_of",
+    "network_hash_of",
+    "read_safetensors_header",
+    "read_safetensors_metadata",
+    "read_sidecar",
+    "sha256_of",
+    "sniff_container",
+]

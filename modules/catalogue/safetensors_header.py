@@ -6,6 +6,7 @@ Layout (safetensors format, github.com/huggingface/safetensors): 8 bytes little-
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Final
 from modules.catalogue.errors import ModelFileError
 
 MAX_HEADER_BYTES: Final = 100_000_000
+_METADATA_BYTES: Final = 1 << 16
 DTYPE_BITS: Final[Mapping[str, int]] = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
     "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64,
@@ -68,6 +70,29 @@ def read_safetensors_header(path: Path) -> SafetensorsHeader:
     if needed > size:
         raise _truncated(path, size, needed)
     return header
+
+
+def read_safetensors_metadata(path: Path) -> dict[str, str]:
+    """The `__metadata__` alone; {} for any other kind of file.
+
+    Writers put it first, so listing a folder of checkpoints reads a few bytes of each instead of every header.
+
+    Raises:
+        ModelFileError: the header is malformed.
+        OSError: the file can't be opened or read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_METADATA_BYTES)
+    start = re.match(rb"\s*\{\s*\"__metadata__\"\s*:\s*", head[8:])
+    if start is not None:
+        text = head[8 + start.end() :].decode("utf-8", errors="replace")
+        try:
+            metadata, _ = json.JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError):
+            metadata = None  # longer than what was read; the whole header tells
+        if isinstance(metadata, dict):
+            return {key: value for key, value in metadata.items() if isinstance(value, str)}
+    return dict(read_safetensors_header(path).metadata) if head[8:9] == b"{" else {}
 
 
 def parse_safetensors_header(raw: bytes, path: Path) -> SafetensorsHeader:

@@ -1,0 +1,183 @@
+"""All model files of an installation, listed from disk and found by the names that people and programs use."""
+
+import difflib
+import logging
+import re
+import threading
+from pathlib import Path
+from typing import Final
+
+from modules.catalogue.entries import Checkpoint, ModelFile
+from modules.catalogue.errors import ModelFileError, ModelNotFoundError
+from modules.catalogue.folders import ModelFolders
+from modules.catalogue.hashes import FileState, HashCache, legacy_hash_of
+from modules.catalogue.hints import gather_hints, read_sidecar
+from modules.catalogue.safetensors_header import read_safetensors_metadata
+from modules.catalogue.walk import FoundFile, found_file, walk_folders
+
+CHECKPOINT_SUFFIXES: Final = (".safetensors", ".ckpt")
+VAE_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")
+NETWORK_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")
+EMBEDDING_SUFFIXES: Final = (".safetensors", ".pt", ".bin", ".png", ".webp", ".jxl", ".avif")
+UPSCALER_SUFFIXES: Final = (".safetensors", ".pth", ".pt")
+_VAE_BESIDE: Final = tuple(f".vae{suffix}" for suffix in VAE_SUFFIXES)
+
+log = logging.getLogger(__name__)
+
+
+class Catalogue:
+    """What lies in the model folders. Lists are as of the last `refresh`; all methods may be called from any thread."""
+
+    def __init__(self, folders: ModelFolders, cache_file: Path) -> None:
+        self.folders = folders
+        self.hashes = HashCache(cache_file)
+        self._lock = threading.RLock()
+        self._facts: dict[tuple[Path, FileState], tuple[str | None, tuple[int, int] | None]] = {}
+        self._checkpoints: tuple[Checkpoint, ...] = ()
+        self._vaes: tuple[ModelFile, ...] = ()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the disk again."""
+        files = walk_folders(self.folders.checkpoints, CHECKPOINT_SUFFIXES)
+        alone = found_file(self.folders.checkpoint_file) if self.folders.checkpoint_file else None
+        if alone is not None and alone.path not in {file.path for file in files}:
+            files.insert(0, alone)
+        beside = [file for file in files if file.path.name.lower().endswith(_VAE_BESIDE)]
+        vaes = walk_folders(self.folders.vaes, VAE_SUFFIXES)
+        with self._lock:
+            self._checkpoints = tuple(self._checkpoint(file) for file in files if file not in beside)
+            self._vaes = tuple(_model_file(file) for file in (*vaes, *beside))
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Checkpoints by name, with the titles that are known by now."""
+        with self._lock:
+            return self._checkpoints
+
+    def vaes(self) -> tuple[ModelFile, ...]:
+        """VAE files: those in the VAE folders, and `*.vae.*` beside checkpoints."""
+        with self._lock:
+            return self._vaes
+
+    def loras(self) -> tuple[ModelFile, ...]:
+        """LoRA and LyCORIS files, read from disk now."""
+        return _listed(self.folders.loras, NETWORK_SUFFIXES)
+
+    def embeddings(self) -> tuple[ModelFile, ...]:
+        """Textual inversion files, pictures with embedded data included, read from disk now."""
+        return _listed(self.folders.embeddings, EMBEDDING_SUFFIXES)
+
+    def hypernetworks(self) -> tuple[ModelFile, ...]:
+        """Hypernetwork files, read from disk now."""
+        return _listed(self.folders.hypernetworks, (".pt", ".safetensors"))
+
+    def upscalers(self) -> tuple[ModelFile, ...]:
+        """Upscaler files, read from disk now."""
+        return _listed(self.folders.upscalers, UPSCALER_SUFFIXES)
+
+    def find_checkpoint(self, wanted: str) -> Checkpoint:
+        """The checkpoint that `wanted` means: an alias, else the shortest title with it, else without the "[hash]".
+
+        Raises:
+            ModelNotFoundError: there is none; the sentence names the nearest ones.
+        """
+        text = wanted.strip()
+        checkpoints = self.checkpoints()
+        for ask in dict.fromkeys((text, re.sub(r"\s*\[[^\]]*\]\s*$", "", text))):
+            if not ask:
+                continue
+            for fold in (str, str.lower):
+                for checkpoint in checkpoints:
+                    if fold(ask) in map(fold, checkpoint.aliases):
+                        return checkpoint
+                inside = [checkpoint for checkpoint in checkpoints if fold(ask) in fold(checkpoint.title)]
+                if inside:
+                    return min(inside, key=lambda checkpoint: len(checkpoint.title))
+        raise ModelNotFoundError(self._absence(text, checkpoints))
+
+    def find_vae(self, wanted: str) -> ModelFile:
+        """A VAE by file name, path below its folder, or stem.
+
+        Raises:
+            ModelNotFoundError: there is none.
+        """
+        for vae in self.vaes():
+            if wanted in (vae.name, vae.path.name, vae.stem):
+                return vae
+        raise ModelNotFoundError(f"No VAE is called {wanted[:80]!r}; put it into models/VAE and press refresh.")
+
+    def vae_for(
+        self, checkpoint: Checkpoint, setting: str = "Automatic", *, overrides: bool = True
+    ) -> ModelFile | None:
+        """The VAE to use with a checkpoint, in A1111's order; None means the checkpoint's own.
+
+        Args:
+            setting: the option `sd_vae`: "Automatic", "None", or a file's name.
+            overrides: the option `sd_vae_overrides_per_model_preferences`: a name in `setting` beats what the
+                checkpoint's sidecar and its neighbours say.
+
+        Raises:
+            ModelNotFoundError: `setting` names a VAE that is not there.
+        """
+        named = setting not in ("", "Automatic", "auto")
+        if named and overrides:
+            return None if setting == "None" else self.find_vae(setting)
+        preferred = read_sidecar(checkpoint.path.with_suffix(".json")).get("vae")
+        if isinstance(preferred, str) and preferred not in ("", "Automatic", "None"):
+            return self.find_vae(preferred)
+        for vae in self.vaes():
+            if vae.path.name.startswith(f"{checkpoint.stem}."):
+                return vae
+        return self.find_vae(setting) if named and setting != "None" else None
+
+    def remember_hash(self, path: Path, state: FileState, sha256: str) -> None:
+        """Take a hash that was worked out somewhere, and title the checkpoint by it."""
+        self.hashes.put(path, state, sha256)
+        with self._lock:
+            self._checkpoints = tuple(
+                self._checkpoint(FoundFile(entry.path, entry.name, entry.state)) if entry.path == path else entry
+                for entry in self._checkpoints
+            )
+
+    def _checkpoint(self, file: FoundFile) -> Checkpoint:
+        legacy, size = self._file_facts(file)
+        return Checkpoint(
+            path=file.path,
+            name=file.name,
+            state=file.state,
+            sha256=self.hashes.get(file.path, file.state),
+            legacy_hash=legacy,
+            width=size[0] if size else None,
+            height=size[1] if size else None,
+        )
+
+    def _file_facts(self, file: FoundFile) -> tuple[str | None, tuple[int, int] | None]:
+        """Legacy hash and stated size, read once for each state of a file; what can't be read is left open."""
+        key = (file.path, file.state)
+        if key not in self._facts:
+            legacy = size = None
+            try:
+                legacy = legacy_hash_of(file.path)
+                size = gather_hints(file.path, read_safetensors_metadata(file.path)).resolution
+            except (OSError, ModelFileError) as error:
+                log.warning("%s", error)
+            self._facts[key] = (legacy, size)
+        return self._facts[key]
+
+    def _absence(self, wanted: str, checkpoints: tuple[Checkpoint, ...]) -> str:
+        if not checkpoints:
+            folder = next(iter(self.folders.checkpoints), None)
+            return f"There is no checkpoint; put a .safetensors file into {folder} and press refresh."
+        near = difflib.get_close_matches(wanted, [checkpoint.name for checkpoint in checkpoints], 2, 0.4)
+        hint = (
+            f"; the nearest are {' and '.join(near)}" if len(near) > 1 else f"; did you mean {near[0]}?" if near else ""
+        )
+        return f"No checkpoint is called {wanted[:80]!r}{hint}{'' if hint.endswith('?') else '.'}"
+
+
+def _listed(folders: tuple[Path, ...], suffixes: tuple[str, ...]) -> tuple[ModelFile, ...]:
+    return tuple(_model_file(file) for file in walk_folders(folders, suffixes))
+
+
+def _model_file(file: FoundFile) -> ModelFile:
+    return ModelFile(path=file.path, name=file.name, state=file.state)

@@ -1,0 +1,33 @@
+"""The folders in which model files lie."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from modules.settings import Paths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolders:
+    """Where to look; of several folders all are searched, and the first holds what counts if a name occurs twice."""
+
+    checkpoints: tuple[Path, ...] = ()
+    checkpoint_file: Path | None = None
+    vaes: tuple[Path, ...] = ()
+    loras: tuple[Path, ...] = ()
+    embeddings: tuple[Path, ...] = ()
+    hypernetworks: tuple[Path, ...] = ()
+    upscalers: tuple[Path, ...] = ()
+
+    @classmethod
+    def from_paths(cls, paths: Paths) -> Self:
+        """The model folders of an installation."""
+        return cls(
+            checkpoints=paths.checkpoint_dirs,
+            checkpoint_file=paths.checkpoint_file,
+            vaes=paths.vae_dirs,
+            loras=paths.lora_dirs,
+            embeddings=(paths.embeddings_dir,),
+            hypernetworks=(paths.hypernetwork_dir,),
+            upscalers=paths.upscaler_dirs,
+        )

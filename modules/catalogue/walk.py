@@ -1,0 +1,73 @@
+"""Walking model folders: every file with a suffix, once, through links but never in circles."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.catalogue.hashes import FileState
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file below a model folder; `name` is its path from there, with "/" on every system."""
+
+    path: Path
+    name: str
+    state: FileState
+
+
+def walk_folders(folders: Iterable[Path], suffixes: Iterable[str]) -> list[FoundFile]:
+    """Files in the order of the folders, inside each by name without regard to case.
+
+    Two folders may hold the same relative name; the first one counts. Hidden folders are left out, absent ones are
+    empty, unreadable ones are logged.
+    """
+    wanted = tuple(suffix.lower() for suffix in suffixes)
+    found: dict[str, FoundFile] = {}
+    seen: set[tuple[int, int]] = set()
+    for folder in folders:
+        below = [file for file in _walk(folder, folder, seen) if file.path.name.lower().endswith(wanted)]
+        for file in sorted(below, key=lambda file: (file.name.lower(), file.name)):
+            found.setdefault(file.name, file)
+    return list(found.values())
+
+
+def found_file(path: Path) -> FoundFile | None:
+    """A file that was named by itself (`--ckpt`), or None if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return FoundFile(path.absolute(), path.name, FileState(status.st_size, status.st_mtime_ns))
+
+
+def _walk(folder: Path, top: Path, seen: set[tuple[int, int]]) -> Iterator[FoundFile]:
+    try:
+        here = folder.stat()
+        if (here.st_dev, here.st_ino) in seen:
+            return
+        seen.add((here.st_dev, here.st_ino))
+        with os.scandir(folder) as listing:
+            entries = list(listing)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("The folder %s can't be read: %s.", folder, error.strerror or error)
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        try:
+            if entry.is_dir():
+                if not entry.name.startswith("."):
+                    yield from _walk(path, top, seen)
+                continue
+            status = path.stat()  # follows links; a scandir entry on Windows would not know the size behind one
+        except OSError:
+            continue  # a link to nothing, or a file that vanished while we looked
+        yield FoundFile(
+            path.absolute(), path.relative_to(top).as_posix(), FileState(status.st_size, status.st_mtime_ns)
+        )
