@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,14 +10,17 @@ from pathlib import Path
 
 import torch
 
-from modules.catalogue import sha256_of
+from modules.catalogue.hashes import sha256_of
+from modules.catalogue.errors import ModelFileError
 from modules.engine.channel import Emit
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours
-from modules.hardware import Hardware
-from modules.prompt import Tokenizer
+from modules.hardware.attention import apply_attention
+from modules.hardware.choice import Hardware
+from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading
-from modules.weights import CheckpointError, Model, load_checkpoint
+from modules.weights.checkpoint import load_checkpoint
+from modules.weights.model import Model
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class LoadedModel:
     model: Model
     encoder: PromptEncoder
     sha256: Future[str]
+    vae_sha256: Future[str] | None = None
     colours: torch.Tensor | None = None
 
     def preview_colours(self) -> torch.Tensor:
@@ -35,6 +40,13 @@ class LoadedModel:
             self.colours = fit_colours(self.model.vae, self.model.vae_scaling_factor)
         return self.colours
 
+    def facts(self) -> dict[str, object]:
+        """What infotext says about the checkpoint. Waits for the hashes, if they are still being worked out."""
+        facts: dict[str, object] = {"Model hash": self.sha256.result()[:10], "Model": Path(self.file.name).stem}
+        if self.file.vae_path and self.vae_sha256:
+            facts |= {"VAE hash": self.vae_sha256.result()[:10], "VAE": Path(self.file.vae_path).name}
+        return facts
+
 
 class ModelKeeper:
     """Owns the one loaded checkpoint of this process."""
@@ -42,45 +54,70 @@ class ModelKeeper:
     def __init__(self, hardware: Hardware, emit: Emit) -> None:
         self._hardware = hardware
         self._emit = emit
-        self._tokenizer = Tokenizer()
+        self._tokenizer = clip_tokenizer()
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self._loaded: LoadedModel | None = None
 
     def load(self, file: CheckpointFile) -> LoadedModel:
-        """`file`, loaded. Raises CheckpointError with one sentence; then nothing is loaded."""
-        if self._loaded and (self._loaded.file.path, self._loaded.file.vae_path) == (file.path, file.vae_path):
+        """`file`, loaded. Raises ModelFileError with one sentence; then nothing is loaded."""
+        if self._loaded and _same_files(self._loaded.file, file):
             return self._loaded
         self.unload()
         self._emit(CheckpointLoading(title=file.title))
         started = time.monotonic()
         try:
             model = self._read(file)
-        except CheckpointError as error:
+        except ModelFileError as error:
             self._emit(CheckpointFailed(title=file.title, cause=str(error)))
             raise
-        self._loaded = LoadedModel(file, model, PromptEncoder(model.text_encoder, self._tokenizer), self._hash(file))
-        width, height = model.native_size or (None, None)
+        self._loaded = LoadedModel(
+            file=file,
+            model=model,
+            encoder=PromptEncoder(model.text_encoder, self._tokenizer),
+            sha256=self._hash(Path(file.path), file.sha256),
+            vae_sha256=self._hash(Path(file.vae_path), None) if file.vae_path else None,
+        )
+        width, height = model.resolution or (None, None)
         seconds = time.monotonic() - started
         self._emit(CheckpointLoaded(title=file.title, seconds=seconds, width=width, height=height))
         return self._loaded
 
     def _read(self, file: CheckpointFile) -> Model:
-        return load_checkpoint(
+        hardware = self._hardware
+        model = load_checkpoint(
             Path(file.path),
-            hardware=self._hardware,
+            dtype=hardware.unet_dtype,
+            vae_dtype=hardware.vae_dtype,
+            text_dtype=hardware.text_dtype,
+            device=hardware.device,
+            channels_last=hardware.channels_last,
             vae_path=Path(file.vae_path) if file.vae_path else None,
+            title=file.title,
+            sha256=file.sha256,
         )
+        apply_attention(model.unet, hardware.attention)
+        return model
 
-    def _hash(self, file: CheckpointFile) -> Future[str]:
-        """The file's sha256, known already or worked out beside the first steps: it is needed when a picture is saved."""
-        if file.sha256:
-            known: Future[str] = Future()
-            known.set_result(file.sha256)
-            return known
-        return self._hashing.submit(sha256_of, Path(file.path))
+    def _hash(self, path: Path, known: str | None) -> Future[str]:
+        """The file's sha256, known already or worked out beside the first steps: a picture's infotext needs it."""
+        if known is None:
+            return self._hashing.submit(sha256_of, path)
+        future: Future[str] = Future()
+        future.set_result(known)
+        return future
+
+    def recover(self) -> None:
+        """Drop what a failed job may have left on the device, so that the next one finds the room it needs."""
+        gc.collect()
+        if self._hardware.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def unload(self) -> None:
         """Give back every byte the checkpoint holds."""
         if self._loaded is not None:
             self._loaded.model.release()
             self._loaded = None
+
+
+def _same_files(loaded: CheckpointFile, wanted: CheckpointFile) -> bool:
+    return (loaded.path, loaded.vae_path) == (wanted.path, wanted.vae_path)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from modules.prompt import Chunk, Tokenizer, chunk_prompt, empty_chunk
+from modules.prompt import Chunk, Emphasis, Tokenizer, chunk_prompt, empty_chunk
 
 REMEMBERED_ENCODINGS: Final = 256
 
@@ -20,7 +20,7 @@ REMEMBERED_ENCODINGS: Final = 256
 class EncodingOptions:
     """How text becomes conditioning. Field values are those of A1111's options of the same meaning."""
 
-    emphasis: str = "Original"
+    emphasis: Emphasis = "Original"
     clip_skip: int = 1
     comma_padding_backtrack: int = 20
 
@@ -35,7 +35,9 @@ def apply_emphasis(hidden: Tensor, multipliers: Tensor, mode: str) -> Tensor:
         return hidden
     weighted = hidden * multipliers.to(hidden.dtype).unsqueeze(-1)
     if mode == "Original":
-        return weighted * (hidden.mean() / weighted.mean())
+        before, after = hidden.mean(), weighted.mean()
+        # Encodings whose mean is zero have nothing to be brought back to.
+        return weighted * torch.where(after == 0, torch.ones_like(after), before / after)
     return weighted
 
 
@@ -90,9 +92,3 @@ class PromptEncoder:
         else:
             hidden = output.last_hidden_state
         return apply_emphasis(hidden, multipliers, options.emphasis)
-
-
-def pad_to_same_length(conditionings: Sequence[Tensor]) -> list[Tensor]:
-    """Give all the length of the longest by repeating each one's last vector. Each is (tokens, width)."""
-    longest = max(c.shape[0] for c in conditionings)
-    return [torch.cat([c, c[-1:].expand(longest - c.shape[0], -1)]) if c.shape[0] < longest else c for c in conditionings]

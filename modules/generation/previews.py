@@ -30,12 +30,13 @@ def fit_colours(vae: AutoencoderKL, scaling: float) -> Tensor:
         .float()
         .cpu()[:, :, 24:40, 24:40]
         .mean(dim=(2, 3))
-        for part in flat.split(8)
+        for part in torch.split(flat, 8)
     ]
     target = (torch.cat(colours) + 1.0) / 2.0
     known = torch.cat([channels, torch.ones(_FITTED_LATENTS, 1)], dim=1)
     usable = torch.isfinite(target).all(dim=1)
-    return torch.linalg.lstsq(known[usable], target[usable]).solution
+    solution: Tensor = torch.linalg.lstsq(known[usable], target[usable]).solution
+    return solution
 
 
 def preview_image(latents: Tensor, colours: Tensor) -> Image.Image:

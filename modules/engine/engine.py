@@ -1,0 +1,101 @@
+"""The engine: one thread listens, the other works through what was asked."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from diffusers.utils import logging as diffusers_logging
+
+from modules.catalogue.errors import ModelFileError
+from modules.engine.channel import Channel, Closed
+from modules.engine.control import JobControl, Wish
+from modules.engine.failures import sentence_for
+from modules.engine.job import run_job
+from modules.engine.models import ModelKeeper
+from modules.engine.wishes import hardware_wishes
+from modules.hardware.choice import choose_hardware, prepare_torch
+from modules.protocol import (
+    EngineReady,
+    Interrupt,
+    JobFailed,
+    LoadCheckpoint,
+    RunJob,
+    Shutdown,
+    Skip,
+    UnloadCheckpoint,
+)
+from modules.protocol.messages import Message
+from modules.settings import parse_flags
+
+_log = logging.getLogger(__name__)
+
+_HUNG_UP: Final = 3
+
+
+class Engine:
+    """Takes commands in order, one at a time; only interrupts and skips overtake."""
+
+    def __init__(self, channel: Channel, argv: Sequence[str]) -> None:
+        diffusers_logging.set_verbosity_error()
+        self._channel = channel
+        self._hardware = choose_hardware(hardware_wishes(parse_flags(list(argv))))
+        prepare_torch(self._hardware)
+        self._models = ModelKeeper(self._hardware, channel.emit)
+        self._control = JobControl()
+        self._work: queue.SimpleQueue[Message] = queue.SimpleQueue()
+
+    def work(self) -> None:
+        """Serve until told to shut down. Ends the process when the server is gone."""
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        self._channel.emit(EngineReady(pid=os.getpid(), device=str(self._hardware.device), hardware=self._hardware.why))
+        while not isinstance(command := self._work.get(), Shutdown):
+            self._do(command)
+        self._models.unload()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                command = self._channel.receive()
+            except Closed:
+                # Nobody is left to save what is being made, and its job is still in the queue: stop at once.
+                os._exit(_HUNG_UP)
+            match command:
+                case Interrupt(job_id=job_id, after_image=after):
+                    self._control.wish(job_id, Wish.STOP_AFTER_BATCH if after else Wish.STOP)
+                case Skip(job_id=job_id):
+                    self._control.wish(job_id, Wish.SKIP)
+                case _:
+                    self._work.put(command)
+
+    def _do(self, command: Message) -> None:
+        match command:
+            case RunJob():
+                self._run(command)
+            case LoadCheckpoint(checkpoint=checkpoint):
+                try:
+                    self._models.load(checkpoint)
+                except ModelFileError as error:
+                    _log.warning("%s", error)
+            case UnloadCheckpoint():
+                self._models.unload()
+            case _:
+                _log.warning("Ignored a %s command.", type(command).__name__)
+
+    def _run(self, command: RunJob) -> None:
+        self._control.begin(command.job_id)
+        try:
+            run_job(command, self._models, self._control, self._hardware, self._channel.emit)
+        except Closed:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever a job dies of, the next one must run
+            _log.exception("Job %s failed.", command.job_id)
+            cause = sentence_for(error, self._hardware)
+            self._models.recover()
+            self._channel.emit(JobFailed(job_id=command.job_id, cause=cause))
+        finally:
+            self._control.end()

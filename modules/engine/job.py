@@ -1,0 +1,140 @@
+"""One job from its first batch to its last picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from modules.engine.channel import Emit
+from modules.engine.control import JobControl
+from modules.engine.models import LoadedModel, ModelKeeper
+from modules.engine.pictures import PictureWriter
+from modules.gallery.grids import image_grid
+from modules.generation.decoding import decode_latent, to_image
+from modules.generation.previews import preview_image
+from modules.generation.txt2img import Engine, Progress, txt2img
+from modules.hardware.choice import Hardware
+from modules.protocol import JobFinished, JobStarted, RunJob, StepDone
+from modules.sampling import Interrupted
+
+
+def run_job(command: RunJob, models: ModelKeeper, control: JobControl, hardware: Hardware, emit: Emit) -> None:
+    """Make every picture of a job that is not done yet, and tell what happens. Raises what it cannot finish with."""
+    started = time.monotonic()
+    resolved = command.resolved
+    loaded = models.load(command.checkpoint)
+    emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
+    if hardware.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(hardware.device)
+    with PictureWriter(command.job_id, resolved, loaded.facts, emit) as writer:
+        _Job(command, loaded, control, hardware, emit, writer).run()
+    peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None
+    emit(
+        JobFinished(
+            job_id=command.job_id,
+            seconds=time.monotonic() - started,
+            interrupted=control.stopped,
+            peak_memory=peak,
+        )
+    )
+
+
+class _Job:
+    """The running job: which batches there are, how far it is, and whether it should go on."""
+
+    def __init__(
+        self,
+        command: RunJob,
+        loaded: LoadedModel,
+        control: JobControl,
+        hardware: Hardware,
+        emit: Emit,
+        writer: PictureWriter,
+    ) -> None:
+        self._command = command
+        self._loaded = loaded
+        self._control = control
+        self._emit = emit
+        self._writer = writer
+        self._engine = Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last)
+        # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
+        self._together = 1 if hardware.device.type == "cpu" else command.resolved.request.batch_size
+        self._preview_every = float(str(command.resolved.options.get("live_preview_refresh_period", 1000))) / 1000
+        self._previews = bool(command.resolved.options.get("live_previews_enable", True))
+        self._last_preview = 0.0
+        self._pictures: list[Image.Image] = []
+
+    def run(self) -> None:
+        for batch, images in self._batches():
+            if not self._control.next_batch():
+                return
+            for part in _split(images, self._together):
+                self._make(batch, images, part)
+        self._grid()
+
+    def _batches(self) -> Iterator[tuple[int, range]]:
+        """(number, image indexes) of each batch of which something is still to be made."""
+        size = self._command.resolved.request.batch_size
+        for batch in range(self._command.resolved.request.n_iter):
+            images = range(batch * size, (batch + 1) * size)
+            if not set(images) <= set(self._command.done):
+                yield batch, images
+
+    def _make(self, batch: int, images: range, part: range) -> None:
+        if set(part) <= set(self._command.done) or self._control.leave_batch():
+            return
+        progress = Progress(
+            on_step=lambda step, steps, denoised: self._step(batch, images, part, step, steps, denoised),
+            before_call=self._stop_if_asked,
+        )
+        latents = txt2img(self._engine, self._command.resolved, part, progress)
+        unfinished = self._control.leave_batch()
+        if unfinished and not self._command.resolved.options.get("save_incomplete_images", False):
+            return
+        for index, latent in zip(part, latents, strict=True):
+            if index not in self._command.done:
+                self._deliver(index, latent)
+
+    def _deliver(self, index: int, latent: Tensor) -> None:
+        model = self._loaded.model
+        image = to_image(decode_latent(model.vae, latent, model.vae_scaling_factor))
+        self._pictures.append(image)
+        self._writer.picture(image, index)
+
+    def _stop_if_asked(self) -> None:
+        if self._control.leave_batch():
+            raise Interrupted
+
+    def _step(self, batch: int, images: range, part: range, step: int, steps: int, denoised: Tensor) -> None:
+        within = (part.start - images.start + len(part) * min(step / steps, 1.0)) / len(images)
+        self._emit(
+            StepDone(
+                job_id=self._command.job_id,
+                batch=batch,
+                step=step,
+                steps=steps,
+                fraction=(batch + within) / self._command.resolved.request.n_iter,
+            )
+        )
+        if self._previews and time.monotonic() - self._last_preview >= self._preview_every:
+            self._last_preview = time.monotonic()
+            self._writer.preview(lambda: preview_image(denoised, self._loaded.preview_colours()), batch, step)
+
+    def _grid(self) -> None:
+        options = self._command.resolved.options
+        count = self._command.resolved.image_count
+        wanted = options.get("grid_save", True) or options.get("return_grid", True)
+        if not wanted or (count < 2 and options.get("grid_only_if_multiple", True)):
+            return
+        if len(self._pictures) == count:
+            grid = image_grid(self._pictures, self._command.resolved.request.batch_size, options)
+            self._writer.picture(grid, 0, kind="grid", save=bool(options.get("grid_save", True)))
+
+
+def _split(images: range, size: int) -> Iterator[range]:
+    for start in range(images.start, images.stop, size):
+        yield range(start, min(start + size, images.stop))

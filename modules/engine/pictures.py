@@ -1,0 +1,78 @@
+"""Pictures on their way out: encoded with their infotext inside, on a thread of their own beside the step loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+from PIL import Image
+
+from modules.engine.channel import Emit
+from modules.gallery import encode_picture
+from modules.generation.previews import encode_preview
+from modules.parameters import ResolvedRequest, write_infotext
+from modules.protocol import ImageReady, Preview
+
+Facts = Callable[[], dict[str, object]]
+
+
+class PictureWriter:
+    """Encodes the pictures of one job in order. `facts` is asked late: the checkpoint's hash may still be under way."""
+
+    def __init__(self, job_id: str, resolved: ResolvedRequest, facts: Facts, emit: Emit) -> None:
+        self._job_id = job_id
+        self._resolved = resolved
+        self._facts = facts
+        self._emit = emit
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+        self._pending: list[Future[None]] = []
+        self._preview: Future[None] | None = None
+
+    def __enter__(self) -> PictureWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True)
+        if error is None:
+            self.wait()
+
+    def wait(self) -> None:
+        """Until every picture is out. Raises what went wrong with one of them."""
+        for future in self._pending:
+            future.result()
+        self._pending.clear()
+
+    def picture(self, image: Image.Image, index: int, *, kind: str = "image", save: bool = True) -> None:
+        """Encode `image`, the `index`-th of the job, and send it."""
+        self._pending.append(self._thread.submit(self._send, image, index, kind, save))
+
+    def preview(self, make: Callable[[], Image.Image], batch: int, step: int) -> None:
+        """Make and send a preview, unless the last one is still being made: a late preview is worth nothing."""
+        if self._preview is None or self._preview.done():
+            self._preview = self._thread.submit(self._send_preview, make, batch, step)
+
+    def _send_preview(self, make: Callable[[], Image.Image], batch: int, step: int) -> None:
+        blob = encode_preview(make())
+        self._emit(Preview(job_id=self._job_id, batch=batch, step=step, mime="image/jpeg", blobs=(blob,)))
+
+    def _send(self, image: Image.Image, index: int, kind: str, save: bool) -> None:
+        infotext = write_infotext(self._resolved, index, self._facts())
+        data, extension = encode_picture(image, self._resolved.options, infotext)
+        self._emit(
+            ImageReady(
+                job_id=self._job_id,
+                index=index,
+                kind=kind,
+                extension=extension,
+                infotext=infotext,
+                seed=self._resolved.seeds[index],
+                subseed=self._resolved.subseeds[index],
+                width=image.width,
+                height=image.height,
+                save=save,
+                blobs=(data,),
+            )
+        )

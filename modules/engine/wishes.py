@@ -1,0 +1,35 @@
+"""From flags to what is wished of the hardware."""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+from modules.hardware.attention import AttentionName
+from modules.hardware.choice import HardwareWishes, Precision
+from modules.settings import Flags
+
+# In A1111's order of preference: the first flag given decides.
+_ATTENTION_FLAGS: Final[tuple[tuple[str, AttentionName], ...]] = (
+    ("force_enable_xformers", "xformers"),
+    ("xformers", "xformers"),
+    ("opt_sdp_no_mem_attention", "sdp-no-mem"),
+    ("opt_sdp_attention", "sdp"),
+    ("opt_sub_quad_attention", "sub-quad"),
+    ("opt_split_attention", "split"),
+    ("opt_split_attention_invokeai", "split"),
+    ("opt_split_attention_v1", "split"),
+    ("disable_opt_split_attention", "math"),
+)
+
+
+def hardware_wishes(flags: Flags) -> HardwareWishes:
+    """The flags that choose device, number types and attention, in the hardware room's words."""
+    return HardwareWishes(
+        use_cpu=bool({"all", "sd"} & set(flags.use_cpu)),
+        device_id=flags.device_id,
+        no_half=flags.no_half,
+        no_half_vae=flags.no_half_vae,
+        precision=next(kind for kind in get_args(Precision) if kind == flags.precision),
+        channels_last=flags.opt_channelslast,
+        attention=next((name for flag, name in _ATTENTION_FLAGS if getattr(flags, flag)), None),
+    )

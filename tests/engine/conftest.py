@@ -1,0 +1,88 @@
+"""A real engine process, spoken to over its line as the server does."""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Listener
+from pathlib import Path
+
+import pytest
+
+from modules.parameters import GenerationRequest, parse_request, resolve
+from modules.protocol import CheckpointFile, RunJob, Shutdown, decode, encode
+from modules.protocol.messages import Message
+from tests.checkpoints import write_tiny_checkpoint
+
+
+class RunningEngine:
+    """The server's end: commands out, events into a queue."""
+
+    def __init__(self, *flags: str) -> None:
+        key = secrets.token_bytes(16)
+        listener = Listener(("127.0.0.1", 0), authkey=key)
+        host, port = listener.address
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "modules.engine", *flags, f"{host}:{port}"],
+            env=os.environ | {"WEBUI_ENGINE_AUTHKEY": key.hex(), "COMMANDLINE_ARGS": ""},
+        )
+        self.connection = listener.accept()
+        listener.close()
+        self.events: queue.Queue[Message] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        try:
+            while True:
+                self.events.put(decode(self.connection.recv_bytes()))
+        except (EOFError, OSError):
+            return
+
+    def send(self, command: Message) -> None:
+        self.connection.send_bytes(encode(command))
+
+    def until(self, *kinds: type[Message], timeout: float = 120) -> list[Message]:
+        """Every event up to and with the first of one of these kinds."""
+        seen: list[Message] = []
+        while not (seen and isinstance(seen[-1], kinds)):
+            seen.append(self.events.get(timeout=timeout))
+        return seen
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.send(Shutdown())
+        self.process.wait(30)
+        self.connection.close()
+        self._reader.join(10)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> CheckpointFile:
+    path = write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors")
+    return CheckpointFile(path=str(path), title="tiny.safetensors", name="tiny.safetensors")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[RunningEngine]:
+    running = RunningEngine("--use-cpu", "all", "--no-half")
+    yield running
+    running.end()
+
+
+def job(checkpoint: CheckpointFile, job_id: str, *, options: dict | None = None, **values: object) -> RunJob:
+    """A job of this id for this checkpoint; what is not said is small and quick."""
+    asked = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 4, "seed": 7, "sampler_name": "Euler"}
+    request: GenerationRequest = parse_request(asked | values)
+    resolved = resolve(request, options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0))
+    return RunJob(job_id=job_id, resolved=resolved, checkpoint=checkpoint)
+
+
+def checkpoint_at(path: Path) -> CheckpointFile:
+    return CheckpointFile(path=str(path), title=path.name, name=path.name)

@@ -1,0 +1,163 @@
+"""A real engine process: jobs, interrupts, bad files, and the end of the server."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from PIL import Image
+
+from modules.protocol import (
+    CheckpointFailed,
+    CheckpointLoaded,
+    EngineReady,
+    ImageReady,
+    Interrupt,
+    JobFailed,
+    JobFinished,
+    LoadCheckpoint,
+    Preview,
+    Skip,
+    StepDone,
+    UnloadCheckpoint,
+)
+from tests.checkpoints import write_tiny_checkpoint
+from tests.engine.conftest import RunningEngine, checkpoint_at, job
+
+pytestmark = pytest.mark.server
+
+
+def images_in(events: list) -> list[ImageReady]:
+    return [event for event in events if isinstance(event, ImageReady)]
+
+
+def test_a_job_gives_its_pictures_with_their_parameters_inside(engine, tiny):
+    engine.send(job(tiny, "a", n_iter=2, batch_size=2))
+    events = engine.until(JobFinished, JobFailed)
+    assert isinstance(events[-1], JobFinished)
+    pictures = [event for event in images_in(events) if event.kind == "image"]
+    assert [(picture.index, picture.seed) for picture in pictures] == [(0, 7), (1, 8), (2, 9), (3, 10)]
+    for picture in pictures:
+        image = Image.open(io.BytesIO(picture.blobs[0]))
+        assert image.size == (64, 64)
+        assert image.info["parameters"] == picture.infotext
+        assert f"Seed: {picture.seed}" in picture.infotext
+    assert [event.kind for event in images_in(events)][-1] == "grid"
+
+
+def test_steps_are_told_in_order_up_to_the_whole(engine, tiny):
+    engine.send(job(tiny, "steps", steps=5, n_iter=2))
+    steps = [event for event in engine.until(JobFinished, JobFailed) if isinstance(event, StepDone)]
+    fractions = [event.fraction for event in steps]
+    assert fractions == sorted(fractions)
+    assert [event.step for event in steps] == [1, 2, 3, 4, 5] * 2
+    assert fractions[-1] == pytest.approx(1.0)
+
+
+def test_a_preview_comes_along(engine, tiny):
+    engine.send(job(tiny, "preview", options={"live_preview_refresh_period": 0}))
+    previews = [event for event in engine.until(JobFinished, JobFailed) if isinstance(event, Preview)]
+    assert previews
+    assert Image.open(io.BytesIO(previews[0].blobs[0])).format == "JPEG"
+
+
+def test_the_same_job_gives_the_same_bytes_alone_in_a_batch_and_after_a_restart(engine, tiny):
+    engine.send(job(tiny, "one", seed=8))
+    alone = images_in(engine.until(JobFinished))[0].blobs[0]
+    engine.send(job(tiny, "three", batch_size=3, options={"grid_save": False, "return_grid": False}))
+    in_batch = images_in(engine.until(JobFinished))[1]
+    assert Image.open(io.BytesIO(in_batch.blobs[0])).tobytes() == Image.open(io.BytesIO(alone)).tobytes()
+    again = RunningEngine("--use-cpu", "all", "--no-half")
+    again.send(job(tiny, "one", seed=8))
+    assert images_in(again.until(JobFinished))[0].blobs[0] == alone
+    again.end()
+
+
+def test_pictures_that_are_done_are_not_made_again(engine, tiny):
+    command = job(tiny, "rest", n_iter=3).model_copy(update={"done": (0, 1)})
+    engine.send(command)
+    events = engine.until(JobFinished)
+    assert [event.index for event in images_in(events) if event.kind == "image"] == [2]
+
+
+def test_an_interrupt_ends_the_job_after_the_step_and_keeps_what_is_finished(engine, tiny):
+    engine.send(job(tiny, "long", steps=150, n_iter=3))
+    seen = engine.until(ImageReady)
+    engine.send(Interrupt(job_id="long"))
+    events = seen + engine.until(JobFinished)
+    assert events[-1].interrupted
+    assert [event.index for event in images_in(events)] == [0]
+
+
+def test_an_interrupt_before_the_first_step_is_not_lost(engine, tiny):
+    engine.send(job(tiny, "early", steps=1000, width=256, height=256))
+    engine.until(StepDone)
+    engine.send(Interrupt(job_id="early"))
+    assert engine.until(JobFinished)[-1].interrupted
+
+
+def test_a_skip_goes_on_with_the_next_picture(engine, tiny):
+    engine.send(job(tiny, "skip", steps=400, n_iter=2))
+    engine.until(StepDone)
+    engine.send(Skip(job_id="skip"))
+    events = engine.until(JobFinished)
+    assert not events[-1].interrupted
+    assert [event.index for event in images_in(events)] == [1]
+
+
+def test_a_bad_checkpoint_is_one_sentence_and_the_next_job_works(engine, tiny, tmp_path):
+    bad = tmp_path / "cut.safetensors"
+    bad.write_bytes(b"\x10\x00\x00")
+    engine.send(job(checkpoint_at(bad), "bad"))
+    events = engine.until(JobFailed, JobFinished)
+    assert isinstance(events[-1], JobFailed)
+    assert any(isinstance(event, CheckpointFailed) for event in events)
+    assert "cut.safetensors" in events[-1].cause
+    assert "\n" not in events[-1].cause
+    engine.send(job(tiny, "good"))
+    assert isinstance(engine.until(JobFinished, JobFailed)[-1], JobFinished)
+
+
+def test_a_checkpoint_that_cannot_be_loaded_on_its_own_is_said_so(engine, tmp_path):
+    engine.send(LoadCheckpoint(checkpoint=checkpoint_at(tmp_path / "missing.safetensors")))
+    assert "missing.safetensors" in engine.until(CheckpointFailed)[-1].cause
+
+
+def test_unload_and_load_again(engine, tiny):
+    engine.send(UnloadCheckpoint())
+    engine.send(LoadCheckpoint(checkpoint=tiny))
+    assert engine.until(CheckpointLoaded)[-1].title == "tiny.safetensors"
+
+
+def test_an_unknown_sampler_is_a_sentence(engine, tiny):
+    engine.send(job(tiny, "sampler", sampler_name="Eulre"))
+    failed = engine.until(JobFailed, JobFinished)[-1]
+    assert isinstance(failed, JobFailed)
+    assert "Eulre" in failed.cause
+
+
+def test_a_checkpoint_without_size_says_none_and_one_with_size_says_it(engine, tmp_path):
+    path = write_tiny_checkpoint(tmp_path / "sized.safetensors", metadata={"modelspec.resolution": "128x192"})
+    engine.send(LoadCheckpoint(checkpoint=checkpoint_at(path)))
+    loaded = engine.until(CheckpointLoaded)[-1]
+    assert (loaded.width, loaded.height) == (128, 192)
+
+
+def test_the_engine_says_what_it_runs_on():
+    running = RunningEngine("--use-cpu", "all")
+    ready = running.until(EngineReady)[-1]
+    assert ready.device == "cpu"
+    assert "CPU" in ready.hardware
+    running.end()
+    assert running.process.returncode == 0
+
+
+def test_the_engine_ends_when_the_server_is_gone(tiny):
+    running = RunningEngine("--use-cpu", "all", "--no-half")
+    running.send(job(tiny, "long", steps=1000, width=256, height=256))
+    running.until(StepDone)
+    running.connection.close()
+    started = time.monotonic()
+    running.process.wait(10)
+    assert time.monotonic() - started < 5

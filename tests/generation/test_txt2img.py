@@ -1,0 +1,168 @@
+"""The txt2img pass on a toy checkpoint: against diffusers' own pipeline, and what must not change a picture."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+from transformers import CLIPTokenizer
+
+from modules.generation.conditioning import PromptEncoder
+from modules.generation.txt2img import Engine, Progress, UnetOverflow, txt2img
+from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.prompt import clip_tokenizer
+from modules.prompt.tokens import _vocabulary
+from modules.sampling import ImageNoise, Interrupted, sigma_schedule
+from modules.weights.checkpoint import load_checkpoint
+from tests.checkpoints import write_tiny_checkpoint
+
+QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory) -> Engine:
+    torch.set_num_threads(1)
+    model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
+    return Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False)
+
+
+def resolved(options: dict | None = None, **values) -> ResolvedRequest:
+    asked = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 6, "seed": 7, "sampler_name": "Euler"}
+    return resolve(
+        parse_request(asked | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
+    )
+
+
+def latents_of(engine: Engine, request: ResolvedRequest, images: range | None = None) -> torch.Tensor:
+    return txt2img(engine, request, images or range(request.image_count), QUIET)
+
+
+def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(engine):
+    """Tolerance 1e-4 absolute on latents of unit scale, fp32, Euler."""
+    vocabulary, merges = _vocabulary()
+    pipeline = StableDiffusionPipeline(
+        vae=engine.model.vae,
+        text_encoder=engine.model.text_encoder,
+        tokenizer=CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77),
+        unet=engine.model.unet,
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            timestep_spacing="linspace",
+            steps_offset=1,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    request = resolved(
+        prompt="a red circle on a beach", negative_prompt="blue", steps=8, cfg_scale=5, scheduler="Karras"
+    )
+    expected = pipeline(
+        "a red circle on a beach",
+        negative_prompt="blue",
+        width=64,
+        height=64,
+        guidance_scale=5,
+        sigmas=sigma_schedule("Karras", 8),
+        num_inference_steps=8,
+        latents=ImageNoise((4, 8, 8), [7], source="CPU").draw(),
+        output_type="latent",
+    ).images
+    ours = latents_of(engine, request)
+    assert (ours - expected).abs().max() < 1e-4 * max(1.0, float(expected.std()))
+
+
+def test_an_image_does_not_depend_on_the_batch_it_is_made_in(engine):
+    request = resolved(batch_size=3, sampler_name="Euler a")
+    together = latents_of(engine, request)
+    for index in range(3):
+        alone = latents_of(engine, request, range(index, index + 1))
+        assert torch.allclose(together[index], alone[0], atol=1e-3)
+
+
+def test_the_same_request_gives_the_same_bytes(engine):
+    assert torch.equal(latents_of(engine, resolved()), latents_of(engine, resolved()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": "a blue square"},
+        {"prompt": "a (red:1.4) circle"},
+        {"prompt": "a [red:blue:3] circle"},
+        {"prompt": "a red circle BREAK a beach"},
+        {"prompt": "a red circle AND a beach"},
+        {"negative_prompt": "circle"},
+        {"cfg_scale": 3},
+        {"seed": 8},
+        {"subseed": 3, "subseed_strength": 0.3},
+        {"seed_resize_from_w": 128, "seed_resize_from_h": 96},
+        {"scheduler": "Karras"},
+        {"sampler_name": "DPM++ 2M"},
+        {"options": {"CLIP_stop_at_last_layers": 2}},
+        {"options": {"randn_source": "NV"}},
+        {"options": {"sgm_noise_multiplier": True}},
+    ],
+    ids=str,
+)
+def test_what_is_asked_changes_the_picture(engine, change):
+    assert not torch.allclose(latents_of(engine, resolved()), latents_of(engine, resolved(**change)), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "same_as"),
+    [
+        ("a red circle [x:99]", "a red circle "),
+        ("[a red circle::99]", "a red circle"),
+        ("(a red circle:1.0)", "a red circle"),
+    ],
+)
+def test_prompts_that_read_the_same_give_the_same_picture(engine, prompt, same_as):
+    assert torch.equal(latents_of(engine, resolved(prompt=prompt)), latents_of(engine, resolved(prompt=same_as)))
+
+
+def test_emphasis_ignored_is_the_plain_prompt(engine):
+    ignored = latents_of(engine, resolved({"emphasis": "Ignore"}, prompt="a (red:1.4) circle"))
+    assert torch.equal(ignored, latents_of(engine, resolved(prompt="a red circle")))
+
+
+def test_negative_prompt_longer_than_a_chunk_is_used_whole(engine):
+    long = ", ".join(["blue"] * 60)
+    plain = latents_of(engine, resolved(negative_prompt=long))
+    assert not torch.allclose(plain, latents_of(engine, resolved(negative_prompt=long + ", circle")), atol=1e-6)
+
+
+def test_progress_counts_every_step(engine):
+    seen: list[tuple[int, int]] = []
+    progress = Progress(on_step=lambda step, steps, denoised: seen.append((step, steps)), before_call=lambda: None)
+    txt2img(engine, resolved(steps=5), range(1), progress)
+    assert seen == [(step, 5) for step in range(1, 6)]
+
+
+def test_an_interrupt_ends_the_pass_with_the_latest_estimate(engine):
+    seen: list[int] = []
+
+    def stop() -> None:
+        if len(seen) == 2:
+            raise Interrupted
+
+    progress = Progress(on_step=lambda step, steps, denoised: seen.append(step), before_call=stop)
+    latents = txt2img(engine, resolved(steps=50), range(1), progress)
+    assert seen == [1, 2]
+    assert torch.isfinite(latents).all()
+
+
+def test_a_checkpoint_that_overflows_is_named(engine, monkeypatch):
+    broken = type(engine.model.unet).forward
+
+    def overflow(self, *args, **kwargs):
+        return (broken(self, *args, **kwargs)[0] * float("inf"),)
+
+    monkeypatch.setattr(type(engine.model.unet), "forward", overflow)
+    with pytest.raises(UnetOverflow, match="NaN"):
+        latents_of(engine, resolved())
