@@ -1,6 +1,7 @@
 """The request: every generation parameter declared once, checked, and resolved into what applies."""
 
 from modules.parameters.declaration import Parameter, declared_parameters, parameter_of
+from modules.parameters.infotext_writer import write_infotext
 from modules.parameters.request import GenerationRequest, Mode, RequestError, parse_request
 from modules.parameters.resolved import ResolvedRequest, fixed_seeds, resolve
 
@@ -15,4 +16,5 @@ __all__ = [
     "parameter_of",
     "parse_request",
     "resolve",
+    "write_infotext",
 ]

@@ -1,0 +1,21 @@
+"""Pictures on disk: their names, atomic saving, grids, the metadata inside them, and small copies for the page."""
+
+from modules.gallery.atomic import SaveError, remove_stale_temporaries, write_atomic
+from modules.gallery.encode import encode_picture, shareable_copy
+from modules.gallery.gallery import Gallery
+from modules.gallery.name_facts import NameFacts, name_facts
+from modules.gallery.naming import apply_pattern
+from modules.gallery.sanitizing import sanitize
+
+__all__ = [
+    "Gallery",
+    "NameFacts",
+    "SaveError",
+    "apply_pattern",
+    "encode_picture",
+    "name_facts",
+    "remove_stale_temporaries",
+    "sanitize",
+    "shareable_copy",
+    "write_atomic",
+]

@@ -1,0 +1,99 @@
+"""What a name may speak of: the picture, its request, its place in the job, and the time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from modules.parameters import ResolvedRequest
+from modules.settings import OPTIONS
+
+_TITLE: Final = re.compile(r"(?P<file>.*?)(?:\s\[(?P<hash>[0-9a-fA-F]+)\])?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameFacts:
+    """The values behind the tokens of a pattern.
+
+    `index` counts from 0 over the whole job. `denoising` is None where the strength had no effect. `pixels_hash` is
+    asked only when the pattern needs it, because the picture must be decoded for it.
+    """
+
+    now: datetime
+    started: datetime | None = None
+    prompt: str = ""
+    negative_prompt: str = ""
+    style_prompts: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    index: int = 0
+    steps: int = 20
+    cfg_scale: float = 7.0
+    width: int = 512
+    height: int = 512
+    sampler: str = ""
+    scheduler: str = "Automatic"
+    model_name: str = ""
+    model_hash: str = ""
+    vae: str | None = None
+    batch_size: int = 1
+    batch_count: int = 1
+    clip_skip: int = 1
+    denoising: float | None = None
+    user: str | None = None
+    basename: str | None = None
+    most_words: int = 8
+    pixels_hash: Callable[[], str] | None = None
+
+    @property
+    def seed(self) -> int:
+        return self.seeds[min(self.index, len(self.seeds) - 1)]
+
+
+def name_facts(
+    resolved: ResolvedRequest,
+    index: int,
+    now: datetime,
+    *,
+    options: Mapping[str, object],
+    size: tuple[int, int] | None = None,
+    pixels_hash: Callable[[], str] | None = None,
+) -> NameFacts:
+    """What names may say about image `index` of a job; `size` is the finished picture's, where it differs."""
+    request = resolved.request
+    file, model_hash = _split_title(resolved.checkpoint or "")
+    width, height = size or (request.width, request.height)
+    return NameFacts(
+        now=now,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        styles=request.styles,
+        seeds=resolved.seeds,
+        index=index,
+        steps=request.steps,
+        cfg_scale=request.cfg_scale,
+        width=width,
+        height=height,
+        sampler=request.sampler_name,
+        scheduler=request.scheduler,
+        model_name=file.replace("\\", "/").replace("/", "_").rpartition(".")[0] or file,
+        model_hash=model_hash,
+        vae=resolved.vae,
+        batch_size=request.batch_size,
+        batch_count=request.n_iter,
+        clip_skip=int(str(options.get("CLIP_stop_at_last_layers", 1))),
+        denoising=request.denoising_strength if request.mode == "img2img" or request.enable_hr else None,
+        most_words=int(
+            str(options.get("directories_max_prompt_words", OPTIONS["directories_max_prompt_words"].default))
+        ),
+        pixels_hash=pixels_hash,
+    )
+
+
+def _split_title(title: str) -> tuple[str, str]:
+    """`model.safetensors [0123456789]` as file and hash."""
+    match = _TITLE.fullmatch(title)
+    return (match.group("file"), match.group("hash") or "") if match else (title, "")

@@ -1,0 +1,207 @@
+"""From a resolved request to the text that stands in its pictures, in A1111's format and key order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from modules.parameters.declaration import declared_parameters
+from modules.parameters.infotext_options import recorded_options
+from modules.parameters.infotext_values import printable, quote
+from modules.parameters.request import GenerationRequest
+from modules.parameters.resolved import ResolvedRequest
+from modules.parameters.samplers import resolve_sampler
+
+MASKED_CONTENTS: Final = ("fill", "original", "latent noise", "latent nothing")
+
+# What comes before the extras (`_EXTRAS` and whatever else `facts` holds), and what comes after them.
+_BASE: Final = (
+    "Steps",
+    "Sampler",
+    "Schedule type",
+    "CFG scale",
+    "Image CFG scale",
+    "Seed",
+    "Face restoration",
+    "Size",
+    "Model hash",
+    "Model",
+    "FP8 weight",
+    "Cache FP16 weight for LoRA",
+    "VAE hash",
+    "VAE",
+    "Variation seed",
+    "Variation seed strength",
+    "Seed resize from",
+    "Denoising strength",
+    "Conditional mask weight",
+    "Clip skip",
+    "ENSD",
+    "Token merging ratio",
+    "Token merging ratio hr",
+    "Init image hash",
+    "RNG",
+    "Tiling",
+)
+# The order in which A1111 comes to know them: the passes are set up, networks and prompts are read, then it samples.
+_EXTRAS: Final = (
+    "Hires checkpoint",
+    "Hires sampler",
+    "Hires prompt",
+    "Hires negative prompt",
+    "Hires schedule type",
+    "Hires CFG Scale",
+    "Hires upscale",
+    "Hires resize",
+    "Hires steps",
+    "Hires upscaler",
+    "Noise multiplier",
+    "Mask mode",
+    "Mask blur",
+    "Inpaint area",
+    "Masked area padding",
+    "Masked content",
+    "Lora hashes",
+    "Downcast alphas_cumprod",
+    "Noise Schedule",
+    "TI hashes",
+    "Emphasis",
+)
+_LAST: Final = ("Version", "User")
+_PROSE: Final = ("Hires prompt", "Hires negative prompt")
+
+# Facts that an option keeps out of the picture.
+_SWITCHED_OFF_BY: Final = {
+    "Model": "add_model_name_to_info",
+    "Model hash": "add_model_hash_to_info",
+    "VAE": "add_vae_name_to_info",
+    "VAE hash": "add_vae_hash_to_info",
+    "User": "add_user_name_to_info",
+    "Version": "add_version_to_infotext",
+    "Lora hashes": "lora_add_hashes_to_infotext",
+    "TI hashes": "textual_inversion_add_hashes_to_infotext",
+}
+
+
+def write_infotext(resolved: ResolvedRequest, index: int, facts: Mapping[str, object]) -> str:
+    """The infotext of image `index` of a job.
+
+    `facts` are infotext keys that only the engine knows (Model, Model hash, VAE, Lora hashes, Version, ...). They win
+    over what is derived from the request; a fact that is None removes its key; unknown keys follow the known extras in
+    their own order.
+    """
+    known: dict[str, object] = dict(_request_values(resolved, index))
+    known.update(recorded_options(resolved))
+    known.update(facts)
+    for key, option in _SWITCHED_OFF_BY.items():
+        if resolved.options.get(option, option != "add_user_name_to_info") is False:
+            known.pop(key, None)
+    others = [key for key in known if key not in _BASE and key not in _EXTRAS and key not in _LAST]
+    keys = (*_BASE, *_EXTRAS, *others, *_LAST)
+    line = ", ".join(_pair(key, known[key]) for key in keys if known.get(key) is not None)
+    request = resolved.request
+    negative = f"\nNegative prompt: {printable(request.negative_prompt)}" if request.negative_prompt else ""
+    return f"{printable(request.prompt)}{negative}\n{line}".strip()
+
+
+def _pair(key: str, value: object) -> str:
+    return key if value == key else f"{key}: {quote(value, prose=key in _PROSE)}"
+
+
+def _request_values(resolved: ResolvedRequest, index: int) -> Iterator[tuple[str, object]]:
+    """Every key that the request itself decides, sizes joined to `WxH`."""
+    request = _of_image(resolved, index)
+    silent = set(_silent(request))
+    pending: dict[str, object] = {}
+    for declared in declared_parameters(GenerationRequest):
+        key = declared.parameter.infotext
+        if key is None or declared.name in silent or request.mode not in declared.parameter.modes:
+            continue
+        value = _shown(declared.name, getattr(request, declared.name))
+        if key.endswith("-1"):
+            pending[key.removesuffix("-1")] = value
+        elif key.endswith("-2"):
+            key = key.removesuffix("-2")
+            yield key, f"{pending[key]}x{value}"
+        else:
+            yield key, value
+
+
+def _of_image(resolved: ResolvedRequest, index: int) -> GenerationRequest:
+    request = resolved.request
+    choice = resolve_sampler(request.sampler_name, request.scheduler)
+    tiling = resolved.options.get("tiling") if request.tiling is None else request.tiling
+    return request.model_copy(
+        update={
+            "seed": resolved.seeds[index],
+            "subseed": resolved.subseeds[index],
+            "sampler_name": choice.sampler.label,
+            "scheduler": choice.applied_schedule.label,
+            "tiling": tiling or None,
+        }
+    )
+
+
+def _silent(request: GenerationRequest) -> Iterator[str]:
+    """Fields that this request leaves out, because they had no effect."""
+    yield from ("prompt", "negative_prompt")
+    hires = request.enable_hr and request.mode == "txt2img"
+    if request.subseed_strength == 0:
+        yield from ("subseed", "subseed_strength")
+    if request.seed_resize_from_w <= 0 or request.seed_resize_from_h <= 0:
+        yield from ("seed_resize_from_w", "seed_resize_from_h")
+    if request.mode == "txt2img" and not hires:
+        yield "denoising_strength"
+    yield from _silent_hires(request) if hires else _HIRES
+    yield from _silent_inpainting(request) if request.mask is not None else _INPAINTING
+
+
+_HIRES: Final = tuple(name for name in GenerationRequest.model_fields if name.startswith("hr_"))
+_INPAINTING: Final = (
+    "mask_blur_x",
+    "inpainting_mask_invert",
+    "inpainting_fill",
+    "inpaint_full_res",
+    "inpaint_full_res_padding",
+)
+
+
+def _silent_hires(request: GenerationRequest) -> Iterator[str]:
+    if request.hr_resize_x == request.hr_resize_y == 0:
+        yield from ("hr_resize_x", "hr_resize_y")
+    else:
+        yield "hr_scale"
+    if request.hr_second_pass_steps == 0:
+        yield "hr_second_pass_steps"
+    if request.hr_prompt in ("", request.prompt):
+        yield "hr_prompt"
+    if request.hr_negative_prompt in ("", request.negative_prompt):
+        yield "hr_negative_prompt"
+    if request.hr_sampler_name == request.sampler_name:
+        yield "hr_sampler_name"
+    for name in ("hr_checkpoint_name", "hr_sampler_name", "hr_scheduler"):
+        if getattr(request, name) == GenerationRequest.model_fields[name].default:
+            yield name
+
+
+def _silent_inpainting(request: GenerationRequest) -> Iterator[str]:
+    if request.mask_blur_x == 0 or request.mask_blur_x != request.mask_blur_y:
+        yield "mask_blur_x"
+    if request.inpainting_mask_invert == 0:
+        yield "inpainting_mask_invert"
+    if request.inpainting_fill == 1:
+        yield "inpainting_fill"
+    if not request.inpaint_full_res:
+        yield from ("inpaint_full_res", "inpaint_full_res_padding")
+
+
+def _shown(name: str, value: object) -> object:
+    """A field's value in the words of infotext; whole floats without `.0`, as the page's sliders give them."""
+    match name:
+        case "inpainting_mask_invert":
+            return "Inpaint not masked"
+        case "inpainting_fill":
+            return MASKED_CONTENTS[int(str(value))]
+        case "inpaint_full_res":
+            return "Only masked"
+    return int(value) if isinstance(value, float) and value.is_integer() else value

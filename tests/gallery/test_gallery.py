@@ -1,0 +1,223 @@
+"""Where pictures go: A1111's folders and names, no two alike, whatever else writes there."""
+
+import hashlib
+import io
+import os
+import threading
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from modules.gallery import Gallery, SaveError
+
+NOW = datetime(2026, 11, 21, 21, 30, 5)
+
+
+def picture(size=(8, 8)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, "red").save(file, "PNG")
+    return file.getvalue()
+
+
+def test_the_first_picture_of_a_day(gallery, resolved, tmp_path):
+    path = gallery.reserve(resolved(), 0, "image", NOW)
+    assert path == tmp_path / "outputs/txt2img-images/2026-11-21/00000-1234.png"
+    assert not path.parent.exists()
+
+
+def test_numbers_go_on_from_the_largest_on_disk(gallery, resolved, tmp_path):
+    folder = tmp_path / "outputs/txt2img-images/2026-11-21"
+    folder.mkdir(parents=True)
+    for name in ("00007-5.png", "00003.png", "12-x.txt", "99notanumber.png", "9" * 40 + "-x.png", "grid-0500.png"):
+        (folder / name).touch()
+    assert gallery.reserve(resolved(), 0, "image", NOW).name == "00013-1234.png"
+
+
+def test_numbers_beyond_five_digits(gallery, resolved, tmp_path):
+    folder = tmp_path / "outputs/txt2img-images/2026-11-21"
+    folder.mkdir(parents=True)
+    (folder / "99999-1.png").touch()
+    assert gallery.reserve(resolved(), 0, "image", NOW).name == "100000-1234.png"
+
+
+def test_each_image_of_a_job_has_its_own_seed_and_number(gallery, resolved):
+    job = resolved(batch_size=2, n_iter=2)
+    names = [gallery.reserve(job, index, "image", NOW).name for index in range(4)]
+    assert names == ["00000-1234.png", "00001-1235.png", "00002-1236.png", "00003-1237.png"]
+
+
+def test_grids_and_extra_pictures(gallery, resolved, tmp_path):
+    job = resolved()
+    grid = gallery.reserve(job, 0, "grid", NOW)
+    assert grid == tmp_path / "outputs/txt2img-grids/2026-11-21/grid-0000.png"
+    assert gallery.reserve(job, 0, "xyz_grid", NOW).name == "xyz_grid-0000-1234.png"
+    assert gallery.reserve(job, 0, "before-highres-fix", NOW).name == "00000-1234-before-highres-fix.png"
+    assert gallery.reserve(job, 0, "image", NOW).name == "00001-1234.png"
+    extended = resolved({"grid_extended_filename": True})
+    assert gallery.reserve(extended, 0, "grid", NOW).name == "grid-0001-1234.png"
+
+
+def test_img2img_has_its_own_folder(gallery, resolved, tmp_path):
+    path = gallery.reserve(resolved(mode="img2img"), 0, "image", NOW, extension="webp")
+    assert path == tmp_path / "outputs/img2img-images/2026-11-21/00000-1234.webp"
+
+
+def test_without_subfolders_the_prompt_is_in_the_name(gallery, resolved, tmp_path):
+    path = gallery.reserve(resolved({"save_to_dirs": False}, prompt="a cat: big?"), 0, "image", NOW)
+    assert path == tmp_path / "outputs/txt2img-images/00000-1234-a cat_ big_.png"
+
+
+def test_an_empty_directory_pattern_means_words_of_the_prompt(gallery, resolved, tmp_path):
+    job = resolved({"directories_filename_pattern": ""}, prompt="one, (two:1.2) three four five six seven eight nine")
+    assert gallery.reserve(job, 0, "image", NOW).parent.name == "one two 1 2 three four five six"
+
+
+def test_folders_come_from_the_server_and_never_from_a_request(gallery, options, resolved, tmp_path):
+    job = resolved({"outdir_txt2img_samples": "/somewhere/else", "outdir_samples": "/else"})
+    assert gallery.reserve(job, 0, "image", NOW).is_relative_to(tmp_path / "outputs")
+    options.update({"outdir_samples": str(tmp_path / "mine")})
+    assert gallery.reserve(job, 0, "image", NOW) == tmp_path / "mine/2026-11-21/00000-1234.png"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["../../../up", "..\\..\\up", "/etc/[seed]", "C:\\x", "[prompt]/../..", "....//", "a/./b"]
+)
+def test_no_pattern_leaves_the_folder(gallery, resolved, tmp_path, pattern):
+    job = resolved({"directories_filename_pattern": pattern, "samples_filename_pattern": pattern}, prompt="../../x")
+    path = gallery.reserve(job, 0, "image", NOW)
+    root = tmp_path / "outputs/txt2img-images"
+    assert path.resolve().is_relative_to(root)
+    assert ".." not in path.parts
+
+
+def test_a_link_out_of_the_folder_is_refused(gallery, resolved, tmp_path):
+    root = tmp_path / "outputs/txt2img-images"
+    root.mkdir(parents=True)
+    (root / "2026-11-21").symlink_to("/tmp")
+    with pytest.raises(SaveError, match="lies outside"):
+        gallery.reserve(resolved(), 0, "image", NOW)
+
+
+def test_unnumbered_names_replace_or_count(gallery, resolved):
+    plain: dict[str, object] = {"save_images_add_number": False, "samples_filename_pattern": "[prompt]"}
+    job = resolved(plain)
+    first = gallery.save(gallery.reserve(job, 0, "image", NOW), picture())
+    again = gallery.save(gallery.reserve(job, 0, "image", NOW), picture((9, 9)))
+    assert first == again and first.name == "a_cat.png"
+    with Image.open(first) as image:
+        assert image.size == (9, 9)
+    counting = resolved(plain | {"save_images_replace_action": "Add number suffix"})
+    assert gallery.reserve(counting, 0, "image", NOW).name == "a_cat-1.png"
+    assert gallery.reserve(counting, 0, "image", NOW).name == "a_cat-2.png"
+
+
+def test_device_names_get_a_mark(gallery, resolved):
+    job = resolved({"save_images_add_number": False, "samples_filename_pattern": "[prompt]",
+                    "directories_filename_pattern": "nul/[prompt]"}, prompt="CON")  # fmt: skip
+    path = gallery.reserve(job, 0, "image", NOW)
+    assert path.name == "_CON.png" and path.parts[-3:-1] == ("_nul", "_CON")
+
+
+def test_long_and_odd_prompts_make_names_that_can_be_written(gallery, resolved):
+    pattern = {"samples_filename_pattern": "[prompt][prompt_spaces][prompt_words]"}
+    family = "\U0001f469\u200d\U0001f467" * 90
+    prompts = ("名" * 1_000, "a" * 1_000_000, "e\u0301" * 300, "\u202egnp.exe", family, "\0\x1b[31m", ". . .", "")
+    for prompt in prompts:
+        path = gallery.reserve(resolved(pattern, prompt=prompt), 0, "image", NOW)
+        saved = gallery.save(path, picture())
+        assert saved.is_file() and len(saved.name.encode()) <= 255
+        assert saved.name.startswith("0000") and saved.name.endswith(".png")
+
+
+def test_reservations_of_many_threads_never_collide(gallery, resolved):
+    job, paths, lock = resolved(), [], threading.Lock()
+
+    def work() -> None:
+        for _ in range(20):
+            path = gallery.save(gallery.reserve(job, 0, "image", NOW), picture())
+            with lock:
+                paths.append(path)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(paths)) == 80
+    assert sorted(path.name for path in paths) == [f"{number:05d}-1234.png" for number in range(80)]
+
+
+def test_a_name_taken_by_another_program_moves_to_the_next_number(gallery, resolved):
+    path = gallery.reserve(resolved(), 0, "image", NOW)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"theirs")
+    saved = gallery.save(path, picture())
+    assert saved.name == "00001-1234.png" and path.read_bytes() == b"theirs"
+
+
+def test_a_path_kept_over_a_restart_can_be_saved_again(gallery, paths, options, resolved):
+    path = gallery.reserve(resolved(), 0, "image", NOW)
+    later = Gallery(paths, options)
+    assert later.save(path, picture()) == path
+    assert later.save(path, picture((9, 9)), overwrite=True) == path
+    assert later.save(path, picture()).name == "00000-1234-1.png"
+
+
+def test_a_released_number_is_given_again(gallery, resolved):
+    path = gallery.reserve(resolved(), 0, "image", NOW)
+    gallery.release(path)
+    assert gallery.reserve(resolved(), 0, "image", NOW) == path
+
+
+def test_a_text_file_beside_the_picture(gallery, options, resolved):
+    options.update({"save_txt": True})
+    saved = gallery.save(gallery.reserve(resolved(), 0, "image", NOW), picture(), infotext="a cat\nSteps: 20")
+    assert saved.with_suffix(".txt").read_text() == "a cat\nSteps: 20\n"
+
+
+def test_a_copy_for_sites_with_small_limits(gallery, options, resolved):
+    options.update({"target_side_length": 64})
+    saved = gallery.save(gallery.reserve(resolved(), 0, "image", NOW), picture((128, 32)), infotext="a cat")
+    with Image.open(saved.with_suffix(".jpg")) as copy:
+        assert copy.size == (64, 16)
+
+
+def test_what_belongs_beside_a_picture_cannot_lose_it(gallery, options, resolved, caplog):
+    saved = gallery.save(gallery.reserve(resolved(), 0, "image", NOW), b"no picture at all")
+    assert saved.read_bytes() == b"no picture at all"
+    assert "is saved, but what belongs beside it is not" in caplog.text
+
+
+def test_params_txt_holds_the_last_infotext(gallery, tmp_path):
+    assert gallery.read_params() == ""
+    gallery.write_params("a cat\nSteps: 20")
+    gallery.write_params("ein Hündchen \ud800")
+    assert gallery.read_params() == "ein Hündchen \ufffd"
+    assert (tmp_path / "params.txt").is_file()
+
+
+def test_the_hash_of_the_picture_in_its_name(gallery, resolved):
+    job = resolved({"samples_filename_pattern": "[image_hash<8>]"})
+    path = gallery.reserve(job, 0, "image", NOW, data=picture())
+    # SHA-256 of 8 x 8 pixels of pure red.
+    assert path.name == f"00000-{hashlib.sha256(bytes((255, 0, 0)) * 64).hexdigest()[:8]}.png"
+
+
+def test_a_folder_that_may_not_be_written_is_said_in_one_sentence(gallery, options, resolved, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    options.update({"outdir_samples": str(blocker)})
+    path = gallery.reserve(resolved(), 0, "image", NOW)
+    with pytest.raises(SaveError, match=r"^00000-1234\.png was not saved: .* is not a folder that can be used"):
+        gallery.save(path, picture())
+
+
+def test_stale_temporaries_go_at_start(gallery, resolved, tmp_path):
+    saved = gallery.save(gallery.reserve(resolved(), 0, "image", NOW), picture())
+    stale = saved.with_name(".saving-0123456789abcdef.tmp")
+    stale.write_bytes(b"half")
+    assert gallery.clean() == 0
+    os.utime(stale, (0, 0))
+    assert gallery.clean() == 1 and not stale.exists() and Path(saved).exists()
