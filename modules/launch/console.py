@@ -1,0 +1,34 @@
+"""What the launcher tells: each step with the time it took."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def say(text: str) -> None:
+    """One line, at once: pip's lines, which another process writes, must not overtake it."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """One line that a person should not miss."""
+    print(f"Warning: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Say what is done, and afterwards how long it took."""
+    say(f"{title} ...")
+    start = time.monotonic()
+    yield
+    say(f"{title}: done in {duration(time.monotonic() - start)}.")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
