@@ -18,10 +18,10 @@ ELEMENT_NAMES: Final = {
 
 
 class CheckedByUs:
-    """Hands the raw value to our function: `parse_request` refuses with the control's name, Gradio without."""
+    """Hands the raw value to our function: `parse_request` refuses with the control's name, Gradio without.
 
-    # Gradio then draws the parent's component.
-    is_template = True
+    Gradio picks the component to draw by the class's name, so a subclass is named as its parent.
+    """
 
     def preprocess(self, payload: Any) -> Any:
         return payload
@@ -55,6 +55,7 @@ def slider(name: str, mode: str, **more: Any) -> Slider:
         step=about.step,
         value=declared.default_for(mode),
         elem_id=element_id(name, mode),
+        buttons=[],
         **more,
     )
 

@@ -79,7 +79,7 @@ def _wire_results(tab: Txt2Img, services: Any) -> None:
         [results.gallery, results.infotext, results.selected, results.shown],
         js="() => [window.webui.wanted()]",
         **QUICK,
-    )
+    ).success(None, None, None, js="() => window.webui.filled()")
     results.gallery.select(select, results.shown, [results.selected, results.infotext], **QUICK)
 
 

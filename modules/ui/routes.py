@@ -17,6 +17,7 @@ from modules.ui.results import pictures
 BOOT: Final = secrets.token_hex(8)
 RECENT: Final = 12
 QUEUE_SHOWN: Final = 20
+QUEUE_COUNTED: Final = 1001
 ClientId = Annotated[str, Query(max_length=64)]
 
 
@@ -63,13 +64,23 @@ class EngineLine(BaseModel):
     height: int | None
 
 
+class PageSettings(BaseModel):
+    """The settings that the page's scripts act by, sent with every answer so that a change needs no reload."""
+
+    refresh: int
+    title: bool
+    interrupt_after_current: bool
+    attention: float
+    extra: float
+    delimiters: str
+    move: bool
+
+
 class PageState(BaseModel):
     """Everything a page needs to draw itself again after a reload, a sleep or a restart of the server."""
 
     server: str
-    refresh: int
-    title: bool
-    interrupt_after_current: bool
+    settings: PageSettings
     engine: EngineLine
     running: RunningJob | None
     waiting: list[WaitingJob]
@@ -80,16 +91,14 @@ class PageState(BaseModel):
 
 def page_state(services: Any, client: str) -> PageState:
     """The state for one browser. Reads rows, counters and a few settings only."""
-    jobs, options = services.jobs, services.options
-    active: list[Job] = jobs.list(states=("running", "waiting"))
+    jobs = services.jobs
+    active: list[Job] = jobs.list(states=("running", "waiting"), limit=QUEUE_COUNTED)
     running = next((job for job in active if job.state == "running"), None)
     waiting = [job for job in active if job.state == "waiting"]
     recent = _recent(jobs, client) if client else []
     return PageState(
         server=BOOT,
-        refresh=options.whole("live_preview_refresh_period"),
-        title=options.switch("show_progress_in_title"),
-        interrupt_after_current=options.switch("interrupt_after_current"),
+        settings=_settings(services.options),
         engine=_engine(jobs),
         running=None if running is None else _running(jobs, running, client),
         waiting=[_waiting(job, position, client) for position, job in enumerate(waiting[:QUEUE_SHOWN], start=1)],
@@ -131,6 +140,18 @@ def _waiting(job: Job, position: int, client: str) -> WaitingJob:
     mine = job.client == client
     # Another browser's prompt is nobody else's business.
     return WaitingJob(id=job.id, mine=mine, position=position, prompt=job.request.prompt[:80] if mine else "")
+
+
+def _settings(options: Any) -> PageSettings:
+    return PageSettings(
+        refresh=options.whole("live_preview_refresh_period"),
+        title=options.switch("show_progress_in_title"),
+        interrupt_after_current=options.switch("interrupt_after_current"),
+        attention=options.number("keyedit_precision_attention"),
+        extra=options.number("keyedit_precision_extra"),
+        delimiters=options.text("keyedit_delimiters"),
+        move=options.switch("keyedit_move"),
+    )
 
 
 def _engine(jobs: Any) -> EngineLine:

@@ -77,19 +77,12 @@ def _seeds() -> tuple[dict[str, Any], list[Any]]:
         seed = textbox("seed", MODE, max_lines=1, scale=4, min_width=120)
         buttons = [tool_button("🎲️", f"{MODE}_random_seed"), tool_button("♻️", f"{MODE}_reuse_seed")]
         extra = gr.Checkbox(False, label="Extra", elem_id=f"{MODE}_subseed_show", scale=0, min_width=90)
-    with gr.Column(elem_id=f"{MODE}_seed_extras", visible="hidden") as panel:
+    # Shown by the style sheet while Extra is ticked.
+    with gr.Column(elem_id=f"{MODE}_seed_extras"):
         with gr.Row(elem_classes=["with-tool", "seed-row"]):
             subseed = textbox("subseed", MODE, max_lines=1, scale=2, min_width=120)
             buttons += [tool_button("🎲️", f"{MODE}_random_subseed"), tool_button("♻️", f"{MODE}_reuse_subseed")]
             strength = slider("subseed_strength", MODE, scale=3, min_width=160)
         with gr.Row():
             sides = {name: slider(name, MODE) for name in ("seed_resize_from_w", "seed_resize_from_h")}
-    extra.change(
-        lambda shown: gr.update(visible=True if shown else "hidden"),
-        extra,
-        panel,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
     return {"seed": seed, EXTRA: extra, "subseed": subseed, "subseed_strength": strength, **sides}, buttons

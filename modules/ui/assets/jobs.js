@@ -4,20 +4,26 @@
 import { act, client, read } from "./client.js";
 import { fail, lasting, toast } from "./messages.js";
 import { drawEngine, drawLost, drawProgress, drawQueue, drawRecent } from "./progress.js";
+import { nameButtons } from "./tooltips.js";
 
 const IDLE = 2500;
 const RETRY = 1000;
+const FIRST = 400; // a job that has just begun should be seen to move
 
 let timer = null;
 let asking = null;
 let last = null; // the last answer
 let shown = null; // `id:images` of what the gallery shows
+let showing = null; // the same, of what it was asked to show
+let askedAt = 0;
 let wantedJob = "";
 let pinned = false; // an older result was chosen by hand
 const told = new Set(); // failures this page has already shown
 let firstAnswer = true;
 
 export const wanted = () => wantedJob;
+
+export const settings = () => last?.settings;
 
 export function poll() {
   clearTimeout(timer);
@@ -32,8 +38,7 @@ async function ask() {
   try {
     const state = await read(`page?client=${client}`);
     draw(state);
-    const busy = state.running || state.waiting.length || state.engine.state !== "ready";
-    wait = busy ? state.refresh : IDLE;
+    wait = pause(state);
   } catch {
     drawLost();
   }
@@ -41,8 +46,14 @@ async function ask() {
   timer = setTimeout(poll, wait);
 }
 
+function pause({ running, waiting, engine, settings }) {
+  if (running && !running.step) return Math.min(FIRST, settings.refresh);
+  return running || waiting.length || engine.state !== "ready" ? settings.refresh : IDLE;
+}
+
 function draw(state) {
   last = state;
+  nameButtons();
   drawEngine(state.engine);
   drawProgress(state);
   drawQueue(state, poll);
@@ -70,11 +81,18 @@ function showLatest(state) {
 function show(job) {
   const key = `${job.id}:${job.images}`;
   const button = document.getElementById("txt2img_show");
-  if (key === shown || !button) return;
-  shown = key;
+  const underWay = key === showing && Date.now() - askedAt < 4000;
+  if (key === shown || underWay || !button) return;
+  showing = key;
+  askedAt = Date.now();
   wantedJob = job.id;
   button.click();
 }
+
+// Gradio has filled the gallery; an answer that got lost is asked for again.
+export const filled = () => {
+  shown = showing;
+};
 
 function choose(id) {
   const job = last.recent.find((entry) => entry.id === id);
@@ -106,7 +124,7 @@ let askedToStop = "";
 export function interrupt() {
   const job = last?.running;
   if (!job) return;
-  const gently = job.several && last.interrupt_after_current && askedToStop !== job.id;
+  const gently = job.several && last.settings.interrupt_after_current && askedToStop !== job.id;
   askedToStop = job.id;
   if (gently) toast("Interrupting after the current image; press again to stop now.", "info");
   stop(`interrupt?after_image=${gently}`);

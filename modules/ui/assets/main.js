@@ -2,7 +2,9 @@
 
 import { client } from "./client.js";
 import * as jobs from "./jobs.js";
+import { listen } from "./keys.js";
 import { remember, restored } from "./memory.js";
+import { toast } from "./messages.js";
 
 window.webui = {
   stamp: (values) => [...values.slice(0, -1), client],
@@ -10,10 +12,19 @@ window.webui = {
   interrupt: jobs.interrupt,
   skip: jobs.skip,
   wanted: jobs.wanted,
+  filled: jobs.filled,
   remember,
   restored,
+  say: (text) => text && toast(text, "info"),
 };
 
+listen({
+  settings: jobs.settings,
+  generate: () => document.getElementById("txt2img_generate")?.click(),
+  skip: jobs.skip,
+  interrupt: jobs.interrupt,
+  busy: jobs.busy,
+});
 document.addEventListener("visibilitychange", () => document.hidden || jobs.poll());
 window.addEventListener("online", jobs.poll);
 window.addEventListener("pageshow", jobs.poll);

@@ -37,7 +37,7 @@ export function drawProgress(state) {
   bar.querySelector(".fill").style.width = `${percent}%`;
   bar.querySelector(".text").textContent = running?.steps && percent ? `${text}  ·  step ${running.step}/${running.steps}` : text;
   drawPreview(live.querySelector(".preview"), running);
-  document.title = text && state.title ? `[${text}] ${TITLE}` : TITLE;
+  document.title = text && state.settings.title ? `[${text}] ${TITLE}` : TITLE;
   for (const id of ["txt2img_interrupt", "txt2img_skip"]) {
     document.getElementById(id)?.classList.toggle("idle", !state.running);
   }

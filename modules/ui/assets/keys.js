@@ -1,0 +1,57 @@
+// The keyboard: Ctrl/Cmd+Enter generates, Alt+Enter skips, Esc interrupts, Ctrl+Up/Down weighs, Alt+Left/Right moves.
+
+import { changeWeight, movePart } from "./weights.js";
+
+const PROMPTS = "#txt2img_prompt textarea, #txt2img_neg_prompt textarea";
+
+// Typed in as a person would, so that Ctrl+Z takes it back and Gradio hears of it.
+function apply(box, change) {
+  if (!change) return;
+  box.setSelectionRange(change.from, change.to);
+  if (!document.execCommand("insertText", false, change.insert)) {
+    box.setRangeText(change.insert, change.from, change.to);
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  box.setSelectionRange(change.start, change.end);
+}
+
+function editPrompt(event, settings) {
+  const box = event.target;
+  if (!settings || !box.matches?.(PROMPTS)) return false;
+  const upDown = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+  const leftRight = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if ((event.ctrlKey || event.metaKey) && !event.altKey && upDown) {
+    apply(box, changeWeight(box.value, box.selectionStart, box.selectionEnd, upDown, settings));
+    return true;
+  }
+  if (event.altKey && !event.ctrlKey && leftRight && settings.move) {
+    apply(box, movePart(box.value, box.selectionStart, leftRight));
+    return true;
+  }
+  return false;
+}
+
+// Esc first closes what is open: a list, a full-screen picture, a dialog.
+const somethingOpen = () =>
+  document.querySelector("ul.options, dialog[open], .lightbox") !== null || document.fullscreenElement !== null;
+
+export function listen({ settings, generate, skip, interrupt, busy }) {
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.isComposing || event.repeat) {
+        if (!(event.key.startsWith("Arrow") && editPrompt(event, settings()))) return;
+        event.preventDefault();
+        return;
+      }
+      const enter = event.key === "Enter";
+      if (enter && (event.ctrlKey || event.metaKey)) generate();
+      else if (enter && event.altKey) skip();
+      else if (event.key === "Escape" && busy() && !somethingOpen()) interrupt();
+      else if (!editPrompt(event, settings())) return;
+      event.preventDefault();
+      event.stopPropagation();
+    },
+    true,
+  );
+}
