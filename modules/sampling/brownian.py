@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,18 +65,21 @@ class BrownianTree:
         start, end = (round(min(max(time, low), high), _DIGITS) for time in (start, end))
         if start == end:
             return torch.zeros_like(self._total)
-        return self._sum(self._root, self._total, start, end)
+        pieces = list(self._pieces(self._root, self._total, start, end))
+        # Added from the left one by one: so torchsde rounds.
+        return sum(pieces[1:], pieces[0])
 
-    def _sum(self, node: _Node, value: Tensor, start: float, end: float) -> Tensor:
+    def _pieces(self, node: _Node, value: Tensor, start: float, end: float) -> Iterator[Tensor]:
+        """Increments of the largest pieces that make up the interval, from the left."""
         if start == node.start and end == node.end:
-            return value
+            yield value
+            return
         left, right = node.children()
         left_value, right_value = self._halves(node, value, left)
-        if end <= left.end:
-            return self._sum(left, left_value, start, end)
-        if start >= right.start:
-            return self._sum(right, right_value, start, end)
-        return self._sum(left, left_value, start, left.end) + self._sum(right, right_value, right.start, end)
+        if start < left.end:
+            yield from self._pieces(left, left_value, start, min(end, left.end))
+        if end > right.start:
+            yield from self._pieces(right, right_value, max(start, right.start), end)
 
     def _halves(self, node: _Node, value: Tensor, left: _Node) -> tuple[Tensor, Tensor]:
         key = (node.depth, node.index)

@@ -4,15 +4,45 @@ from __future__ import annotations
 
 from typing import Final
 
+from modules.sampling.samplers.ddim import ddim, ddim_cfgpp, plms
+from modules.sampling.samplers.dpm2 import dpm2, dpm2_ancestral
+from modules.sampling.samplers.dpm_solver import dpm_adaptive, dpm_fast
 from modules.sampling.samplers.dpmpp import dpmpp_2m, dpmpp_2s_ancestral
-from modules.sampling.samplers.euler import euler, euler_ancestral
+from modules.sampling.samplers.dpmpp_sde import dpmpp_2m_sde, dpmpp_3m_sde, dpmpp_sde
+from modules.sampling.samplers.euler import ddpm, euler, euler_ancestral
+from modules.sampling.samplers.heun import heun, heunpp2
+from modules.sampling.samplers.lcm import lcm
+from modules.sampling.samplers.multistep import deis, ipndm, ipndm_v, lms
 from modules.sampling.samplers.protocol import Denoiser, Noise, OnStep, SamplerFunction, Step
+from modules.sampling.samplers.restart import restart
+from modules.sampling.samplers.unipc import unipc
 
 SAMPLER_FUNCTIONS: Final[dict[str, SamplerFunction]] = {
     "DPM++ 2M": dpmpp_2m,
+    "DPM++ SDE": dpmpp_sde,
+    "DPM++ 2M SDE": dpmpp_2m_sde,
+    "DPM++ 2M SDE Heun": dpmpp_2m_sde,
     "DPM++ 2S a": dpmpp_2s_ancestral,
+    "DPM++ 3M SDE": dpmpp_3m_sde,
     "Euler a": euler_ancestral,
     "Euler": euler,
+    "LMS": lms,
+    "Heun": heun,
+    "DPM2": dpm2,
+    "DPM2 a": dpm2_ancestral,
+    "DPM fast": dpm_fast,
+    "DPM adaptive": dpm_adaptive,
+    "Restart": restart,
+    "DDIM": ddim,
+    "DDIM CFG++": ddim_cfgpp,
+    "PLMS": plms,
+    "UniPC": unipc,
+    "LCM": lcm,
+    "HeunPP2": heunpp2,
+    "IPNDM": ipndm,
+    "IPNDM_V": ipndm_v,
+    "DEIS": deis,
+    "DDPM": ddpm,
 }
 
 # These walk from one noise level to another on their own: their `levels` are just the two ends.

@@ -33,3 +33,18 @@ def euler_ancestral(
         if following > 0:
             x = x + noise(sigma, following) * options.s_noise * up
     return x
+
+
+def ddpm(
+    denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: Noise, options: SolverOptions, on_step: OnStep
+) -> Tensor:
+    """The posterior of DDPM, Ho et al. (2020), arXiv:2006.11239, equation 7, between any two levels, in sigma space."""
+    for i in range(len(sigmas) - 1):
+        sigma, following = sigmas[i], sigmas[i + 1]
+        denoised = denoiser(x, sigma)
+        on_step(Step(i, x, denoised, sigma))
+        kept = (following / sigma) ** 2
+        x = denoised + (x - denoised) * kept
+        if following > 0:
+            x = x + noise(sigma, following) * following * (1 - kept) ** 0.5
+    return x
