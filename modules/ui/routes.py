@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 
-from modules.jobs.job import ENDED, Job, JobError
+from modules.jobs.job import ENDED, Job, JobError, UnknownJob
 from modules.ui.results import pictures
 
 # Changes with every start of the server: a page that sees another one knows that the server was restarted.
@@ -215,5 +215,5 @@ def _done(act: Callable[[], object]) -> JSONResponse:
     try:
         act()
     except JobError as error:
-        return JSONResponse({"detail": str(error)}, status_code=409)
+        return JSONResponse({"detail": str(error)}, status_code=404 if isinstance(error, UnknownJob) else 409)
     return JSONResponse({})

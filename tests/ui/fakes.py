@@ -74,21 +74,27 @@ class FakeJobs:
         return [job for job in found if client is None or job.client == client][-limit:]
 
     def progress(self, job_id: str | None) -> JobProgress:
-        if job_id not in self.rows:
+        job = self._known(job_id)
+        return self.progresses.get(job.id) or JobProgress(job.id, job.state)
+
+    def _known(self, job_id: str | None) -> Job:
+        if job_id is None or job_id not in self.rows:
             raise UnknownJob(str(job_id))
-        job = self.rows[job_id]
-        return self.progresses.get(job_id) or JobProgress(job.id, job.state)
+        return self.rows[job_id]
 
     def cancel(self, job_id: str) -> None:
+        self._known(job_id)
         self._change(job_id, state="cancelled")
 
     def interrupt(self, job_id: str | None, after_image: bool = False) -> None:
         self.calls.append(("interrupt", job_id, after_image))
+        self._known(job_id)
         if job_id is not None and not after_image:
             self.stops.add(job_id)
 
     def skip(self, job_id: str | None) -> None:
         self.calls.append(("skip", job_id))
+        self._known(job_id)
 
     def engine(self) -> EngineStatus:
         return EngineStatus("ready", "Ready: gradients on a fake engine", self.loaded, "fake", os.getpid())
