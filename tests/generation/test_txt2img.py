@@ -10,7 +10,8 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from modules.generation.conditioning import PromptEncoder
-from modules.generation.txt2img import Engine, Progress, UnetOverflow, txt2img
+from modules.generation.passes import Engine, Progress, UnetOverflow
+from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.prompt.tokens import _vocabulary

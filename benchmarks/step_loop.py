@@ -1,0 +1,110 @@
+"""What the step loop costs over the bare UNet forwards it makes: the same calls, with and without our sampling around.
+
+    python -m benchmarks.step_loop --side 256 512 --steps 6
+
+Uses a random checkpoint of exactly SD 1.5's size. Loop and bare forwards take turns, so that a machine that slows
+down slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+
+from modules.generation.conditioning import PromptEncoder
+from modules.generation.passes import Engine, Progress
+from modules.generation.txt2img import txt2img
+from modules.generation.unet import unet_function
+from modules.hardware.choice import choose_hardware, prepare_torch
+from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.prompt import clip_tokenizer
+from modules.sampling import Conditioning
+from modules.weights.checkpoint import load_checkpoint
+from tests.checkpoints import write_sd15_size_checkpoint
+
+
+def request_of(side: int, steps: int) -> ResolvedRequest:
+    asked = {
+        "prompt": "a lighthouse on a cliff, (storm:1.2)",
+        "negative_prompt": "blurry",
+        "width": side,
+        "height": side,
+        "steps": steps,
+        "sampler_name": "DPM++ 2M",
+    }
+    return resolve(parse_request(asked | {"seed": 1}), options={}, rng=random.Random(0))
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def timed_loop(engine: Engine, request: ResolvedRequest) -> float:
+    quiet = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
+    started = time.perf_counter()
+    txt2img(engine, request, range(1), quiet)
+    synchronize(engine.device)
+    return time.perf_counter() - started
+
+
+@torch.inference_mode()
+def timed_forwards(engine: Engine, request: ResolvedRequest) -> float:
+    """The UNet alone: as many forwards of two rows as the loop makes steps."""
+    side = request.request.width // engine.model.vae_factor
+    width = engine.model.context_dim
+    unet = unet_function(engine.model.unet, channels_last=engine.channels_last)
+    x = torch.randn(2, engine.model.latent_channels, side, side, device=engine.device)
+    context = Conditioning(torch.randn(2, 77, width, device=engine.device, dtype=engine.model.unet.dtype))
+    started = time.perf_counter()
+    for step in range(request.request.steps):
+        unet(x, torch.full((2,), 999.0 - step, device=engine.device), context)
+    synchronize(engine.device)
+    return time.perf_counter() - started
+
+
+def measure(engine: Engine, side: int, steps: int, rounds: int) -> tuple[float, float, float]:
+    """Median seconds per step of loop and bare forwards, and the median of their ratios."""
+    request = request_of(side, steps)
+    timed_loop(engine, request_of(side, 1))
+    pairs = [(timed_loop(engine, request), timed_forwards(engine, request)) for _ in range(rounds)]
+    return (
+        statistics.median(loop for loop, _ in pairs) / steps,
+        statistics.median(bare for _, bare in pairs) / steps,
+        statistics.median(loop / bare for loop, bare in pairs),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    hardware = choose_hardware()
+    prepare_torch(hardware)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_sd15_size_checkpoint(Path(folder) / "sd15-size.safetensors")
+        model = load_checkpoint(
+            path, dtype=hardware.unet_dtype, device=hardware.device, channels_last=hardware.channels_last
+        )
+        encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
+        engine = Engine(model, encoder, hardware.device, hardware.channels_last)
+        print(hardware.why)
+        print("| size | loop, s/step | bare UNet, s/step | ratio |\n|---|---|---|---|")
+        for side in arguments.side:
+            loop, bare, ratio = measure(engine, side, arguments.steps, arguments.rounds)
+            print(f"| {side}² | {loop:.3f} | {bare:.3f} | {ratio:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

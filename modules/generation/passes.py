@@ -1,0 +1,195 @@
+"""One denoising pass, whatever starts it: noise alone, a picture, or a smaller picture of the same job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, get_args
+
+import torch
+from torch import Tensor
+
+from modules.generation.conditioning import EncodingOptions, PromptEncoder
+from modules.generation.conditions import conditions_for, empty_context
+from modules.generation.unet import unet_function
+from modules.parameters import ResolvedRequest
+from modules.parameters.samplers import resolve_sampler
+from modules.prompt import Emphasis, plan_conditioning
+from modules.sampling import (
+    GuidanceOptions,
+    ImageNoise,
+    InpaintMask,
+    ModelSigmas,
+    SamplerOptions,
+    SamplingPlan,
+    Step,
+    Variation,
+    plan_run,
+    sample,
+)
+from modules.weights.model import Model
+
+
+class UnetOverflow(RuntimeError):
+    """The UNet answered with something that is no number."""
+
+
+OVERFLOW: Final = (
+    "A tensor with NaNs was produced in Unet: the checkpoint overflows half precision or is broken. "
+    "Start with --no-half, or choose another checkpoint."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a pass tells while it runs: `on_step(step, steps, denoised)` after each step, `before_call()` before each
+    model call. Either may raise `modules.sampling.Interrupted`."""
+
+    on_step: Callable[[int, int, Tensor], None]
+    before_call: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a pass works with: the checkpoint, its prompt encoder and where it runs."""
+
+    model: Model
+    encoder: PromptEncoder
+    device: torch.device
+    channels_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over some images of a job.
+
+    `size` is (width, height) in pixels. With a `strength` the pass starts from `init_latent`, (images, channels,
+    height/8, width/8); `exact_steps` then takes as many steps as were asked for, as hires passes do. `first_calls` is
+    set for a hires pass: the model calls of the pass before, which prompt schedules count from.
+    """
+
+    prompt: str
+    negative_prompt: str
+    sampler_name: str
+    scheduler: str
+    steps: int
+    cfg_scale: float
+    size: tuple[int, int]
+    strength: float | None = None
+    init_latent: Tensor | None = None
+    exact_steps: bool = False
+    first_calls: int | None = None
+    noise_multiplier: float = 1.0
+    image_cfg_scale: float | None = None
+    mask: InpaintMask | None = None
+    extra_channels: Tensor | None = None
+
+
+def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pass, progress: Progress) -> Tensor:
+    """Run `asked` for the images with these indexes of the job, as one batch.
+
+    Returns latents (images, channels, height/8, width/8), float32; the latest estimate if a hook interrupts. Raises
+    UnetOverflow if the result is not finite.
+    """
+    options = SamplerOptions.from_options(resolved.options)
+    choice = resolve_sampler(asked.sampler_name, asked.scheduler, strict=True)
+    plan = plan_run(
+        choice,
+        asked.steps,
+        _model_sigmas(engine.model, options),
+        options,
+        strength=asked.strength,
+        exact_steps=asked.exact_steps,
+    )
+    encoding = encoding_options(resolved)
+    # Prompt schedules are made for all the steps that were asked for, also where a picture as start spares some.
+    calls = choice.sampler.call_count(asked.steps)
+    conditioning = plan_conditioning(
+        [asked.prompt] * len(images),
+        [asked.negative_prompt] * len(images),
+        calls if asked.first_calls is None else asked.first_calls,
+        None if asked.first_calls is None else calls,
+        old=bool(resolved.options.get("use_old_scheduling", False)),
+    )
+    latents = sample(
+        plan,
+        unet_function(engine.model.unet, channels_last=engine.channels_last),
+        conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
+        pass_noise(engine, resolved, images, asked.size, options),
+        _guidance(engine, asked, options, encoding),
+        prediction_type=engine.model.prediction_type,
+        init_latent=asked.init_latent,
+        noise_multiplier=asked.noise_multiplier,
+        mask=asked.mask,
+        extra_channels=asked.extra_channels,
+        on_step=lambda step: _report(progress, plan, step),
+        before_call=lambda call: progress.before_call(),
+    )
+    if not torch.isfinite(latents).all():
+        raise UnetOverflow(OVERFLOW)
+    return latents
+
+
+def _report(progress: Progress, plan: SamplingPlan, step: Step) -> None:
+    progress.on_step(step.index + 1, plan.steps, step.denoised)
+
+
+def _model_sigmas(model: Model, options: SamplerOptions) -> ModelSigmas:
+    return ModelSigmas.from_training(
+        model.noise.alphas_cumprod(),
+        zero_terminal_snr=model.zero_terminal_snr or options.zero_terminal_snr,
+        downcast=options.use_downcasted_alpha_bar,
+        quantize=options.enable_quantization,
+    )
+
+
+def encoding_options(resolved: ResolvedRequest) -> EncodingOptions:
+    """How this job's text is encoded, from the options recorded with it."""
+    options = resolved.options
+    modes: tuple[Emphasis, ...] = get_args(Emphasis)
+    return EncodingOptions(
+        emphasis=next((mode for mode in modes if mode == options.get("emphasis")), "Original"),
+        clip_skip=int(str(options.get("CLIP_stop_at_last_layers", 1))),
+        comma_padding_backtrack=int(str(options.get("comma_padding_backtrack", 20))),
+    )
+
+
+def latent_shape(engine: Engine, size: tuple[int, int]) -> tuple[int, int, int]:
+    """One image's latent (channels, height, width) at a size in pixels."""
+    factor = engine.model.vae_factor
+    return engine.model.latent_channels, size[1] // factor, size[0] // factor
+
+
+def pass_noise(
+    engine: Engine, resolved: ResolvedRequest, images: range, size: tuple[int, int], options: SamplerOptions
+) -> ImageNoise:
+    """The noise of these images at `size` pixels, from their own seeds: fresh for every pass."""
+    request = resolved.request
+    factor = engine.model.vae_factor
+    resize = (request.seed_resize_from_h // factor, request.seed_resize_from_w // factor)
+    variation = Variation(tuple(resolved.subseeds[i] for i in images), request.subseed_strength)
+    return ImageNoise(
+        latent_shape(engine, size),
+        [resolved.seeds[i] for i in images],
+        source=options.randn_source,
+        device=engine.device,
+        variation=variation if request.subseed_strength > 0 else None,
+        resize_from=resize if min(resize) > 0 else None,
+        seed_delta=options.eta_noise_seed_delta,
+    )
+
+
+def _guidance(engine: Engine, asked: Pass, options: SamplerOptions, encoding: EncodingOptions) -> GuidanceOptions:
+    padded = options.pad_cond_uncond
+    dtype = engine.model.unet.dtype
+    return GuidanceOptions(
+        cfg_scale=asked.cfg_scale,
+        image_cfg_scale=asked.image_cfg_scale,
+        min_sigma=options.s_min_uncond,
+        min_sigma_all=options.s_min_uncond_all,
+        skip_early=options.skip_early_cond,
+        pad_with_empty=padded,
+        pad_with_last=options.pad_cond_uncond_v0,
+        empty_context=empty_context(engine.encoder, encoding, engine.device, dtype) if padded else None,
+        one_batch=options.batch_cond_uncond,
+    )
