@@ -1,9 +1,9 @@
 """An engine that speaks the protocol without torch: small pictures that depend on the seed alone, trouble on demand.
 
-Words in the prompt choose the behaviour: `slow` (0.05 s a step), `brisk` (0.01 s), `crash` (ends with code 3), `crashonce` (only the
-first time, by a file in FAKE_ENGINE_FOLDER), `sigkill`, `hang`, `oom` (fails with a cause), `deaf` (ignores Interrupt),
-`twice` (delivers every picture twice), `silent` (no steps). The checkpoint title `bad.safetensors` fails to load,
-`deadly.safetensors` ends the process.
+Words in the prompt choose the behaviour: `slow` (0.05 s a step), `brisk` (0.01 s), `crash` (ends with code 3),
+`crashonce` (only the first time, by a file in FAKE_ENGINE_FOLDER), `sigkill`, `hang`, `oom` (fails with a cause),
+`deaf` (ignores Interrupt), `twice` (delivers every picture twice), `silent` (no steps). The checkpoint title
+`bad.safetensors` fails to load, `deadly.safetensors` ends the process.
 """
 
 from __future__ import annotations

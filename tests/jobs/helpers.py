@@ -90,6 +90,7 @@ class InProcessEngine:
         cause = "it ended by itself"
         try:
             self.engine.run()
+            self._die("wait")
         except Died as died:
             cause = str(died)
         self._post(EngineEnded(self._number, cause))

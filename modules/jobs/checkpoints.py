@@ -1,0 +1,100 @@
+"""Which checkpoint and VAE a job runs with: its override, else the setting, else the first one there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
+from modules.parameters import RequestError, ResolvedRequest
+from modules.protocol import CheckpointFile
+from modules.settings import OptionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A checkpoint by title, and its VAE by file name where it is not the checkpoint's own."""
+
+    title: str
+    vae_name: str | None
+
+
+class CheckpointChooser:
+    """Asks the catalogue. `vae_file` is the VAE that a flag prescribes for everything."""
+
+    def __init__(self, catalogue: Catalogue, options: OptionStore, vae_file: Path | None = None) -> None:
+        self._catalogue = catalogue
+        self._options = options
+        self._vae_file = vae_file
+
+    def choose(self, options: Mapping[str, Any]) -> tuple[Choice, tuple[str, ...]]:
+        """The checkpoint for these option values, and what should be said about it.
+
+        A title that the request itself named must be there; a setting that points to a file which is gone falls back
+        to the first checkpoint, as in A1111. Raises RequestError with one sentence.
+        """
+        override = options.get("sd_model_checkpoint")
+        stored = self._options.text("sd_model_checkpoint")
+        notices: tuple[str, ...] = ()
+        if override and override != stored:
+            checkpoint = self._find(str(override))
+        else:
+            checkpoint, notices = self._current(stored)
+        vae = self._vae(checkpoint, options)
+        return Choice(checkpoint.title, vae.name if vae else None), notices
+
+    def current(self) -> CheckpointFile:
+        """The file of the checkpoint that the setting names. Raises RequestError when there is none at all."""
+        return self.named(None)
+
+    def named(self, title: str | None) -> CheckpointFile:
+        """The file behind a title, or behind the present setting. Raises RequestError with one sentence."""
+        checkpoint = self._find(title) if title else self._current(self._options.text("sd_model_checkpoint"))[0]
+        return _file(checkpoint, self._vae(checkpoint, self._options.as_dict()))
+
+    def of(self, resolved: ResolvedRequest) -> CheckpointFile:
+        """The files a job runs with, as they lie on disk now. Raises RequestError when they are gone."""
+        checkpoint = self._find(resolved.checkpoint or "")
+        return _file(checkpoint, self._vae(checkpoint, resolved.options))
+
+    def _find(self, title: str) -> Checkpoint:
+        try:
+            return self._catalogue.find_checkpoint(title)
+        except ModelNotFoundError as error:
+            raise RequestError(str(error)) from error
+
+    def _current(self, title: str) -> tuple[Checkpoint, tuple[str, ...]]:
+        if not title:
+            return self._first(), ()
+        try:
+            return self._catalogue.find_checkpoint(title), ()
+        except ModelNotFoundError:
+            first = self._first()
+            return first, (f"The checkpoint {title[:80]!r} of the settings is gone: {first.title} was used.",)
+
+    def _first(self) -> Checkpoint:
+        checkpoints = self._catalogue.checkpoints()
+        return checkpoints[0] if checkpoints else self._find("")
+
+    def _vae(self, checkpoint: Checkpoint, options: Mapping[str, Any]) -> Path | None:
+        if self._vae_file is not None:
+            return self._vae_file
+        setting = str(options.get("sd_vae") or "Automatic")
+        overrides = bool(options.get("sd_vae_overrides_per_model_preferences", True))
+        try:
+            vae = self._catalogue.vae_for(checkpoint, setting, overrides=overrides)
+        except ModelNotFoundError as error:
+            raise RequestError(str(error)) from error
+        return vae.path if vae else None
+
+
+def _file(checkpoint: Checkpoint, vae: Path | None) -> CheckpointFile:
+    return CheckpointFile(
+        path=str(checkpoint.path),
+        title=checkpoint.title,
+        name=checkpoint.name,
+        sha256=checkpoint.sha256,
+        vae_path=str(vae) if vae else None,
+    )

@@ -1,0 +1,96 @@
+"""From what was asked to what applies: styles, comments, names, settings, checkpoint and seeds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from modules.jobs.checkpoints import CheckpointChooser
+from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, resolve
+from modules.parameters.samplers import UnknownSamplerError, resolve_sampler
+from modules.parameters.schedules import UnknownScheduleError
+from modules.settings import OptionError, OptionStore
+
+SAME_SAMPLER: Final = "Use same sampler"
+SAME_SCHEDULE: Final = "Use same scheduler"
+
+MergeStyles = Callable[[str, str, tuple[str, ...]], tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Resolves requests. `merge_styles` takes prompt, negative prompt and style names; `strip_comments` one prompt."""
+
+    options: OptionStore
+    checkpoints: CheckpointChooser
+    merge_styles: MergeStyles
+    strip_comments: Callable[[str], str]
+    rng: random.Random = field(default_factory=random.SystemRandom)
+
+    def resolve(self, request: GenerationRequest) -> ResolvedRequest:
+        """What applies for `request` by the settings of this moment. Raises RequestError with one sentence."""
+        overrides, notices = self._known(request.override_settings)
+        try:
+            options = self.options.snapshot(overrides)
+        except OptionError as error:
+            raise RequestError(str(error)) from error
+        checkpoint, told = self.checkpoints.choose(options | overrides)
+        request, odd = concrete_names(self._final_prompts(request, options))
+        return resolve(
+            request,
+            options=options | {"sd_model_checkpoint": checkpoint.title},
+            rng=self.rng,
+            checkpoint=checkpoint.title,
+            vae=checkpoint.vae_name,
+            notices=(*notices, *told, *odd),
+        )
+
+    def _known(self, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        # Old clients send settings of extensions and of other programs: they are told, not refused.
+        known = {key: value for key, value in overrides.items() if key in self.options.options}
+        foreign = [key for key in overrides if key not in known]
+        return known, tuple(f"There is no setting {key[:80]!r}: it was ignored." for key in foreign)
+
+    def _final_prompts(self, request: GenerationRequest, options: Mapping[str, Any]) -> GenerationRequest:
+        strip = self.strip_comments if options.get("enable_prompt_comments", True) else _as_it_is
+        prompt, negative = self.merge_styles(request.prompt, request.negative_prompt, request.styles)
+        changed = {"prompt": strip(prompt), "negative_prompt": strip(negative)}
+        # An empty hires prompt means the first pass's prompt: a style added to it would make it another one.
+        hires = self.merge_styles(request.hr_prompt, request.hr_negative_prompt, request.styles)
+        for name, merged in zip(("hr_prompt", "hr_negative_prompt"), hires, strict=True):
+            if getattr(request, name):
+                changed[name] = strip(merged)
+        return request.model_copy(update=changed)
+
+
+def concrete_names(request: GenerationRequest) -> tuple[GenerationRequest, tuple[str, ...]]:
+    """`request` with sampler and schedule as labels of what runs, and what is odd about the names that were asked.
+
+    As in A1111, an unknown name is the first sampler, or Automatic; unlike there, that is said.
+    """
+    sampler, schedule, notices = _applied(request.sampler_name, request.scheduler)
+    changed = {"sampler_name": sampler, "scheduler": schedule}
+    if request.enable_hr and request.hr_sampler_name != SAME_SAMPLER:
+        asked = "Automatic" if request.hr_scheduler == SAME_SCHEDULE else request.hr_scheduler
+        hires, hires_schedule, told = _applied(request.hr_sampler_name, asked)
+        changed["hr_sampler_name"] = hires
+        if request.hr_scheduler != SAME_SCHEDULE:
+            changed["hr_scheduler"] = hires_schedule
+        notices += told
+    return request.model_copy(update=changed), notices
+
+
+def _applied(sampler: str, schedule: str) -> tuple[str, str, tuple[str, ...]]:
+    notices: tuple[str, ...] = ()
+    try:
+        choice = resolve_sampler(sampler, schedule, strict=True)
+    except (UnknownSamplerError, UnknownScheduleError) as error:
+        choice = resolve_sampler(sampler, schedule)
+        notices = (f"{error} {choice.sampler.label} with {choice.applied_schedule.label} was used.",)
+    return choice.sampler.label, choice.applied_schedule.label, notices
+
+
+def _as_it_is(prompt: str) -> str:
+    return prompt
