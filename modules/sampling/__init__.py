@@ -21,7 +21,8 @@ from modules.sampling.guidance import GuidanceOptions, InpaintMask
 from modules.sampling.model_schedule import ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
 from modules.sampling.noise import ImageNoise, NoiseSource, Variation
 from modules.sampling.options import SamplerOptionError, SamplerOptions
-from modules.sampling.run import Interrupted, SamplingPlan, img2img_steps, plan_run, sample
+from modules.sampling.plan import SamplingPlan, img2img_steps, plan_run
+from modules.sampling.run import Interrupted, sample
 from modules.sampling.samplers import SAMPLER_FUNCTIONS, Step
 from modules.sampling.schedules import build_sigmas, sigma_schedule
 

@@ -56,6 +56,16 @@ class StepConditions:
 ConditionsAt = Callable[[int], StepConditions]
 
 
+def of_image(conditions: ConditionsAt, index: int) -> ConditionsAt:
+    """The conditions of one image of a batch alone."""
+
+    def at(call: int) -> StepConditions:
+        whole = conditions(call)
+        return StepConditions((whole.positive[index],), (whole.negative[index],))
+
+    return at
+
+
 def constant_conditions(positive: Conditioning, negative: Conditioning) -> ConditionsAt:
     """Conditions without a schedule, from one row per image each."""
     conditions = StepConditions(

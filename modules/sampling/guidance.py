@@ -50,6 +50,15 @@ class InpaintMask:
     def blend(self, latent: Tensor) -> Tensor:
         return self.init * self.keep + latent * (1 - self.keep)
 
+    def of_image(self, index: int) -> InpaintMask:
+        """The part of one image of the batch; what all share stays as it is."""
+        return InpaintMask(row_of(self.init, index), row_of(self.keep, index))
+
+
+def row_of(batch: Tensor, index: int) -> Tensor:
+    """Row `index` as a batch of one, unless there is a single row for all (or no batch dimension)."""
+    return batch if batch.dim() < 4 or batch.shape[0] == 1 else batch[index : index + 1]
+
 
 @dataclass(frozen=True, slots=True)
 class _Rows:

@@ -84,9 +84,23 @@ class ImageNoise:
         self.device = torch.device(device)
         self._variation = variation if variation is not None and variation.strength != 0 else None
         self._first_shape = shape if resize_from is None else (shape[0], *resize_from)
+        self._resize_from = resize_from
         self._seed_delta = seed_delta
         self._streams = [self.open(seed) for seed in self.seeds]
         self._drew_first = False
+
+    def of_image(self, index: int) -> ImageNoise:
+        """A fresh object for one image of the batch alone: it draws what that image draws here."""
+        variation = self._variation
+        return ImageNoise(
+            self.shape,
+            self.seeds[index : index + 1],
+            source=self.source,
+            device=self.device,
+            variation=None if variation is None else Variation((variation.seeds[index],), variation.strength),
+            resize_from=self._resize_from,
+            seed_delta=self._seed_delta,
+        )
 
     def open(self, seed: int) -> NoiseStream:
         """A further stream of this pass's source."""

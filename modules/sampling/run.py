@@ -1,17 +1,16 @@
-"""A sampling run: from labels and step counts to noise levels, starting latent and finished latent."""
+"""A sampling run: from a plan, a UNet and noise to the finished latent."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from modules.parameters.samplers import Sampler, SamplerChoice
 from modules.sampling.brownian import BrownianNoise
-from modules.sampling.conditioning import ConditionsAt
+from modules.sampling.conditioning import ConditionsAt, of_image
 from modules.sampling.denoiser import (
     LcmPrediction,
     Prediction,
@@ -20,179 +19,18 @@ from modules.sampling.denoiser import (
     TimestepPrediction,
     UNet,
 )
-from modules.sampling.guidance import Guidance, GuidanceOptions, InpaintMask
-from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
+from modules.sampling.guidance import Guidance, GuidanceOptions, InpaintMask, row_of
+from modules.sampling.model_schedule import LcmSigmas
 from modules.sampling.noise import ImageNoise
-from modules.sampling.options import SamplerOptions, SolverOptions
-from modules.sampling.samplers import RANGE_SAMPLERS, SAMPLER_FUNCTIONS, Noise, OnStep, Step
-from modules.sampling.schedules import build_sigmas
-
-# Denoising strength stops short of 1, or the last timestep would be missed.
-_MAX_STRENGTH = 0.999
+from modules.sampling.plan import SamplingPlan
+from modules.sampling.samplers import SAMPLER_FUNCTIONS, STEP_CONTROLLED_SAMPLERS, Noise, OnStep, Step
 
 # DDIM CFG++ takes the usual CFG slider and divides it down to its own range of 0 to 1.
-_CFG_PLUS_PLUS_DIVISOR = 12.5
+_CFG_PLUS_PLUS_DIVISOR: Final = 12.5
 
 
 class Interrupted(Exception):
     """Raise it from a hook to end a run early; `sample` then returns the latest estimate of the finished latent."""
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingPlan:
-    """A run worked out down to its noise levels, before any model is called.
-
-    `levels` are descending sigmas (with the final 0 where the schedule has one) or ascending timesteps. `start` is
-    the level the starting latent is brought to, `brownian_range` the lowest and highest sigma above 0 of the whole
-    schedule. `steps` counts sampler steps, `total_calls` the model calls that prompt schedules and progress reckon
-    with.
-    """
-
-    sampler: Sampler
-    model: ModelSigmas
-    levels: Tensor
-    start: Tensor
-    steps: int
-    total_calls: int
-    solver: SolverOptions
-    options: SamplerOptions
-    from_image: bool
-    brownian_range: tuple[float, float]
-
-    def starting_latent(self, noise: Tensor, init_latent: Tensor | None = None) -> Tensor:
-        """`noise` brought to the first level: alone for txt2img, over `init_latent` for img2img."""
-        if self.sampler.family == "timestep":
-            return self._timestep_start(noise, init_latent)
-        if init_latent is not None:
-            return init_latent + noise * self.start + noise * self.options.img2img_extra_noise
-        return noise * ((1 + self.start**2).sqrt() if self.options.sgm_noise_multiplier else self.start)
-
-    def _timestep_start(self, noise: Tensor, init_latent: Tensor | None) -> Tensor:
-        if init_latent is None:
-            return noise
-        if not len(self.levels) and not int(self.start):
-            return init_latent
-        alpha_bar = self.model.alphas_cumprod[int(self.start)]
-        mixed = init_latent * alpha_bar.sqrt() + noise * (1 - alpha_bar).sqrt()
-        return mixed + noise * self.options.img2img_extra_noise * alpha_bar.sqrt()
-
-
-def img2img_steps(steps: int, strength: float, *, exact: bool) -> tuple[int, int]:
-    """(steps the schedule is made for, t_enc): the run then takes its last t_enc + 1 steps.
-
-    As A1111: `exact` (hires passes, or the option img2img_fix_steps) stretches the schedule so that exactly `steps`
-    are taken; otherwise the strength decides how many of them.
-    """
-    if exact:
-        return (int(steps / min(strength, _MAX_STRENGTH)) if strength > 0 else 0), steps - 1
-    return steps, int(min(strength, _MAX_STRENGTH) * steps)
-
-
-def timestep_schedule(steps: int) -> Tensor:
-    """Ascending timesteps of DDIM, PLMS and UniPC: more than `steps` of them if 1000 cannot be divided evenly."""
-    return (torch.arange(0, 1000, max(1000 // steps, 1)) + 1).clamp(0, 999)
-
-
-def plan_run(
-    choice: SamplerChoice,
-    steps: int,
-    model: ModelSigmas,
-    options: SamplerOptions,
-    *,
-    strength: float | None = None,
-    exact_steps: bool = False,
-    eta: float | None = None,
-    is_sdxl: bool = False,
-) -> SamplingPlan:
-    """Work out a run. `strength` (denoising strength) makes it start from an image; see `img2img_steps`.
-
-    `eta`, when given, wins over the option of the sampler's kind.
-    """
-    sampler = choice.sampler
-    exact = exact_steps or options.img2img_fix_steps
-    schedule_steps, t_enc = (steps, 0) if strength is None else img2img_steps(steps, strength, exact=exact)
-    taken = steps if strength is None else t_enc + 1
-    if sampler.family == "lcm":
-        model = LcmSigmas(model)
-    whole = _whole_schedule(choice, schedule_steps, model, options, is_sdxl)
-    levels, start = _entered(whole, sampler, schedule_steps, None if strength is None else t_enc)
-    positive = whole[whole > 0]
-    plan = SamplingPlan(
-        sampler=sampler,
-        model=model,
-        levels=levels,
-        start=start,
-        steps=taken,
-        total_calls=sampler.call_count(taken),
-        solver=_solver_options(sampler, options, eta, from_image=strength is not None),
-        options=options,
-        from_image=strength is not None,
-        brownian_range=(float(positive.min()), float(positive.max())) if len(positive) else (0.0, 0.0),
-    )
-    return _as_range(plan) if sampler.label in RANGE_SAMPLERS else plan
-
-
-def _whole_schedule(
-    choice: SamplerChoice, steps: int, model: ModelSigmas, options: SamplerOptions, is_sdxl: bool
-) -> Tensor:
-    sampler = choice.sampler
-    if sampler.family == "timestep":
-        if steps == 0:
-            return torch.zeros(1, dtype=torch.long)
-        return timestep_schedule(steps + options.always_discard_next_to_last_sigma)
-    if steps == 0:
-        return torch.zeros(1)
-    return build_sigmas(
-        choice.applied_schedule,
-        steps,
-        model,
-        options,
-        discard_penultimate=sampler.discards_penultimate,
-        is_sdxl=is_sdxl,
-    )
-
-
-def _entered(whole: Tensor, sampler: Sampler, steps: int, t_enc: int | None) -> tuple[Tensor, Tensor]:
-    """(levels to run over, level to start at); `t_enc` None means from the very beginning."""
-    if sampler.family == "timestep":
-        if t_enc is None:
-            return whole, whole[-1]
-        entry = 0 if steps == 0 else min(t_enc, len(whole) - 1)
-        return whole[:entry], whole[entry]
-    levels = whole if t_enc is None else whole[max(steps - t_enc - 1, 0) :]
-    return levels, levels[0]
-
-
-def _as_range(plan: SamplingPlan) -> SamplingPlan:
-    """Reduce the levels to the two ends that DPM fast and adaptive go between.
-
-    From noise these are the model's own, whatever the schedule; from an image the first and the last but one.
-    """
-    if not plan.from_image:
-        ends, calls = torch.tensor([plan.model.sigma_max, plan.model.sigma_min]), plan.steps
-    elif len(plan.levels) < 2:
-        ends, calls = plan.levels, 0
-    else:
-        ends, calls = torch.stack([plan.levels[0], plan.levels[-2]]), len(plan.levels) - 1
-    return replace(plan, levels=ends, solver=replace(plan.solver, calls=calls))
-
-
-def _solver_options(sampler: Sampler, options: SamplerOptions, eta: float | None, *, from_image: bool) -> SolverOptions:
-    takes = set(sampler.settings)
-    own_eta = options.eta_ddim if sampler.eta == "eta_ddim" else options.eta_ancestral
-    return SolverOptions(
-        eta=own_eta if eta is None else eta,
-        s_churn=options.s_churn if "s_churn" in takes else 0.0,
-        s_tmin=options.s_tmin if "s_tmin" in takes else 0.0,
-        s_tmax=(options.s_tmax if "s_tmax" in takes else 0.0) or math.inf,
-        s_noise=options.s_noise if "s_noise" in takes else 1.0,
-        solver_type=sampler.solver_type or "midpoint",
-        is_img2img=from_image,
-        uni_pc_variant=options.uni_pc_variant,
-        uni_pc_skip_type=options.uni_pc_skip_type,
-        uni_pc_order=options.uni_pc_order,
-        uni_pc_lower_order_final=options.uni_pc_lower_order_final,
-    )
 
 
 def sample(
@@ -217,23 +55,63 @@ def sample(
     during the run; blending the finished latent once more is the caller's. `on_step` is called after each step's
     first model call, `before_call(c)` before the c-th model call; either may raise Interrupted.
     """
-    x = plan.starting_latent(noise.draw() * noise_multiplier, init_latent)
+    inputs = _Inputs(prediction_type, init_latent, noise_multiplier, mask, extra_channels, on_step, before_call)
+    if plan.sampler.label not in STEP_CONTROLLED_SAMPLERS:
+        return _sample(plan, unet, conditions, noise, guidance, inputs)
+    alone = [
+        _sample(plan, unet, of_image(conditions, index), noise.of_image(index), guidance, inputs.of_image(index))
+        for index in range(len(noise.seeds))
+    ]
+    return torch.cat(alone)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What a run may be given besides its plan."""
+
+    prediction_type: PredictionType
+    init_latent: Tensor | None
+    noise_multiplier: float
+    mask: InpaintMask | None
+    extra_channels: Tensor | None
+    on_step: OnStep | None
+    before_call: Callable[[int], None] | None
+
+    def of_image(self, index: int) -> _Inputs:
+        """The same for one image of the batch."""
+        return replace(
+            self,
+            init_latent=None if self.init_latent is None else row_of(self.init_latent, index),
+            mask=None if self.mask is None else self.mask.of_image(index),
+            extra_channels=None if self.extra_channels is None else row_of(self.extra_channels, index),
+        )
+
+
+def _sample(
+    plan: SamplingPlan,
+    unet: UNet,
+    conditions: ConditionsAt,
+    noise: ImageNoise,
+    guidance: GuidanceOptions,
+    inputs: _Inputs,
+) -> Tensor:
+    x = plan.starting_latent(noise.draw() * inputs.noise_multiplier, inputs.init_latent)
     cfg_plus_plus = plan.sampler.label == "DDIM CFG++"
     denoiser = Guidance(
-        _prediction(plan, unet, prediction_type),
+        _prediction(plan, unet, inputs.prediction_type),
         conditions,
         guidance,
         total_calls=plan.total_calls,
-        extra_channels=extra_channels,
-        mask=mask,
-        before_call=before_call,
+        extra_channels=inputs.extra_channels,
+        mask=inputs.mask,
+        before_call=inputs.before_call,
         keep_uncond=cfg_plus_plus,
         scale_factor=1 / _CFG_PLUS_PLUS_DIVISOR if cfg_plus_plus else 1.0,
     )
     run = SAMPLER_FUNCTIONS[plan.sampler.label]
     try:
         with torch.no_grad():
-            return run(denoiser, x, plan.levels, _sampler_noise(plan, noise), plan.solver, on_step or _ignore)
+            return run(denoiser, x, plan.levels, _sampler_noise(plan, noise), plan.solver, inputs.on_step or _ignore)
     except Interrupted:
         return x if denoiser.last_denoised is None else denoiser.last_denoised
 

@@ -48,4 +48,16 @@ SAMPLER_FUNCTIONS: Final[dict[str, SamplerFunction]] = {
 # These walk from one noise level to another on their own: their `levels` are just the two ends.
 RANGE_SAMPLERS: Final = frozenset({"DPM fast", "DPM adaptive"})
 
-__all__ = ["RANGE_SAMPLERS", "SAMPLER_FUNCTIONS", "Denoiser", "Noise", "OnStep", "SamplerFunction", "Step"]
+# Their step sizes follow from the picture, so each image of a batch runs on its own to stay what it is alone.
+STEP_CONTROLLED_SAMPLERS: Final = frozenset({"DPM adaptive"})
+
+__all__ = [
+    "RANGE_SAMPLERS",
+    "SAMPLER_FUNCTIONS",
+    "STEP_CONTROLLED_SAMPLERS",
+    "Denoiser",
+    "Noise",
+    "OnStep",
+    "SamplerFunction",
+    "Step",
+]
