@@ -1,0 +1,156 @@
+"""Every moment at which a server can die around a picture, and what the next one makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from modules.gallery import Gallery, SaveError
+from modules.jobs import Job
+from modules.jobs.database import prepare
+from modules.jobs.saving import ImageSaver, SavingError
+from modules.jobs.shelf import GalleryShelf
+from modules.jobs.store import JobStore
+from modules.parameters import GenerationRequest
+from modules.protocol import ImageReady
+from modules.settings import OptionStore, Paths, parse_flags
+from tests.jobs.fake_engine import picture
+from tests.jobs.helpers import FolderShelf, resolved
+
+
+class Death(BaseException):
+    """The server dies here."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[JobStore]:
+    prepare(tmp_path / "webui.db")
+    with closing(JobStore(tmp_path / "webui.db")) as opened:
+        request = GenerationRequest(prompt="a cat", seed=7, n_iter=2)
+        opened.add(Job("one", "waiting", request, resolved(request)))
+        opened.claim_next()
+        yield opened
+
+
+def ready(index: int = 0, *, extension: str = "png", save: bool = True, kind: str = "image") -> ImageReady:
+    data = picture(7 + index, 8, 8, "a cat")
+    return ImageReady(
+        job_id="one", index=index, kind=kind, extension=extension, infotext="a cat", seed=7 + index, subseed=1,
+        width=8, height=8, save=save, blobs=(data,),
+    )  # fmt: skip
+
+
+def test_a_death_before_the_file_is_written(store: JobStore, tmp_path: Path) -> None:
+    shelf = FolderShelf(tmp_path / "outputs")
+    saver = ImageSaver(store, shelf)
+
+    def die(path: Path) -> None:
+        raise Death
+
+    shelf.before_write = die
+    with pytest.raises(Death):
+        saver.save(store.get("one"), ready())
+    promised = store.reserved()[0].saved.path
+    (promised.parent / ".saving-0123456789abcdef.tmp").write_bytes(b"half a pic")
+    assert saver.settle() == (0, 1)
+    assert list(promised.parent.iterdir()) == []
+    shelf.before_write = lambda path: None
+    # Another picture took the number meanwhile; the promise holds all the same.
+    (promised.parent / "00007-1.png").touch()
+    assert saver.save(store.get("one"), ready()).path == promised
+
+
+def test_a_death_after_the_file_is_written(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saver = ImageSaver(store, FolderShelf(tmp_path / "outputs"))
+
+    def die(*_: object) -> None:
+        raise Death
+
+    with monkeypatch.context() as patch, pytest.raises(Death):
+        patch.setattr(store, "image_saved", die)
+        saver.save(store.get("one"), ready())
+    assert store.get("one").images == ()
+    assert saver.settle() == (1, 0)
+    (image,) = store.get("one").images
+    assert image.path.read_bytes() == ready().blobs[0]
+    assert saver.save(store.get("one"), ready()) is None
+
+
+def test_a_name_that_a_stranger_took_is_left_to_him(store: JobStore, tmp_path: Path) -> None:
+    shelf = FolderShelf(tmp_path / "outputs")
+    saver = ImageSaver(store, shelf)
+    shelf.before_write = lambda path: (_ for _ in ()).throw(Death)
+    with pytest.raises(Death):
+        saver.save(store.get("one"), ready())
+    stranger = store.reserved()[0].saved.path
+    stranger.write_bytes(b"mine")
+    assert saver.settle() == (0, 1)
+    shelf.before_write = lambda path: None
+    image = saver.save(store.get("one"), ready())
+    assert image is not None and image.path != stranger
+    assert stranger.read_bytes() == b"mine"
+    assert store.get("one").images == (image,)
+
+
+def test_a_file_that_cannot_be_written_leaves_no_row(store: JobStore, tmp_path: Path) -> None:
+    shelf = FolderShelf(tmp_path / "outputs")
+    shelf.fail_with = SaveError("00000-7.png was not saved: the disk is full.")
+    with pytest.raises(SavingError, match="disk is full"):
+        ImageSaver(store, shelf).save(store.get("one"), ready())
+    assert store.reserved() == []
+    assert store.image("one", 0, "image") is None
+
+
+# With the real gallery
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> GalleryShelf:
+    paths = Paths.from_flags(parse_flags(["--data-dir", str(tmp_path)]))
+    return GalleryShelf(Gallery(paths, OptionStore(paths.config_file)), tmp_path / "cache" / "jobs")
+
+
+def test_the_gallery_names_pictures_and_keeps_the_last_infotext(
+    store: JobStore, shelf: GalleryShelf, tmp_path: Path
+) -> None:
+    saver = ImageSaver(store, shelf)
+    first, second = (saver.save(store.get("one"), ready(index)) for index in (0, 1))
+    grid = saver.save(store.get("one"), ready(kind="grid"))
+    assert first is not None and second is not None and grid is not None
+    assert first.path.name == "00000-7.png"
+    assert second.path.name == "00001-8.png"
+    assert grid.path.name.startswith("grid-0000")
+    assert first.path.is_relative_to(tmp_path / "outputs" / "txt2img-images")
+    assert (tmp_path / "params.txt").read_text() == "a cat"
+    assert [image.kind for image in store.get("one").images] == ["image", "grid", "image"]
+
+
+def test_pictures_only_to_be_returned_stay_out_of_the_outputs(
+    store: JobStore, shelf: GalleryShelf, tmp_path: Path
+) -> None:
+    image = ImageSaver(store, shelf).save(store.get("one"), ready(save=False))
+    assert image is not None
+    assert image.path == tmp_path / "cache" / "jobs" / "one" / "0-image.png"
+    assert not image.kept
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_name_taken_at_the_last_moment_is_replaced_by_the_next(
+    store: JobStore, shelf: GalleryShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = GalleryShelf.write
+
+    def overtaken(self: GalleryShelf, path: Path, job: Job, image: ImageReady) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"a stranger's")
+        return write(self, path, job, image)
+
+    monkeypatch.setattr(GalleryShelf, "write", overtaken)
+    image = ImageSaver(store, shelf).save(store.get("one"), ready())
+    assert image is not None
+    assert image.path.read_bytes() == ready().blobs[0]
+    assert store.get("one").images == (image,)
+    assert store.reserved() == []
