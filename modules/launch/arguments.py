@@ -15,7 +15,9 @@ def split_arguments(text: str, windows: bool) -> list[str]:
     """
     if not windows:
         return shlex.split(text)
-    return [part.replace('"', "") for part in shlex.split(text, posix=False)]
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape, lexer.quotes = True, "", "", '"'
+    return list(lexer)
 
 
 class LaunchFlags(NamedTuple):

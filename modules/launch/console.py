@@ -20,11 +20,11 @@ def warn(text: str) -> None:
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Say what is done, and afterwards how long it took."""
+    """Say what is done, and afterwards how long it took; whether it went well is for the caller to tell."""
     say(f"{title} ...")
     start = time.monotonic()
     yield
-    say(f"{title}: done in {duration(time.monotonic() - start)}.")
+    say(f"{title}: {duration(time.monotonic() - start)}")
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,99 @@
+"""The real computer: programs run, missing ones told apart, and sources that an old Python can read."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modules.launch.console import duration, step
+from modules.launch.machine import Machine
+from modules.launch.stamp import digest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_asking_a_program() -> None:
+    told = Machine().ask([sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"])
+    assert told.code == 3 and "out" in told.output and "err" in told.output
+
+
+def test_a_missing_or_hanging_program_is_an_answer() -> None:
+    assert Machine().ask(["no-such-program-here"]).code == 127
+    assert Machine().show(["no-such-program-here"]).code == 127
+    assert Machine().ask([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.5).code == 127
+
+
+def test_showing_a_program_remembers_its_complaints(capsys: pytest.CaptureFixture[str]) -> None:
+    done = Machine().show([sys.executable, "-c", "import sys; sys.stderr.write('disk full\\n'); sys.exit(1)"])
+    assert done == (1, "disk full\n") and "disk full" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_an_os_error() -> None:
+    with pytest.raises(OSError, match="libno-such"):
+        Machine().library("libno-such.so.9")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="replacing a process is POSIX's")
+def test_becoming_a_program_replaces_this_one() -> None:
+    code = (
+        "import os, sys; from modules.launch.machine import Machine; print(os.getpid(), flush=True);"
+        "Machine().become([sys.executable, '-c', 'import os; print(os.getpid())'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    before, after = done.stdout.split()
+    assert before == after
+
+
+def test_python_3_8_can_read_the_launcher() -> None:
+    files = [ROOT / "webui.py", ROOT / "modules/__init__.py", *sorted((ROOT / "modules/launch").glob("*.py"))]
+    assert len(files) > 10
+    for file in files:
+        ast.parse(file.read_text(encoding="utf-8"), str(file), feature_version=(3, 8))
+
+
+def test_even_python_2_can_read_the_sentence_in_webui_py() -> None:
+    text = (ROOT / "webui.py").read_text(encoding="utf-8")
+    assert 'f"' not in text and "->" not in text and text.isascii()
+
+
+def test_the_launcher_uses_the_standard_library_only() -> None:
+    for file in (ROOT / "modules/launch").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                assert name.split(".")[0] in sys.stdlib_module_names or name.startswith("modules.launch"), (file, name)
+
+
+def test_durations_are_said_as_people_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (duration(0.26), duration(59.94), duration(125)) == ("0.3 s", "59.9 s", "2 min 5 s")
+    with step("Working"):
+        pass
+    assert capsys.readouterr().out == "Working ...\nWorking: 0.0 s\n"
+
+
+def test_digest(tmp_path: Path) -> None:
+    assert digest(tmp_path / "none") == "missing"
+    (tmp_path / "a").write_text("x")
+    assert len(digest(tmp_path / "a")) == 16
+
+
+def test_locked_versions_fit_the_bounds() -> None:
+    from packaging.requirements import Requirement
+
+    def read(name: str) -> dict[str, Requirement]:
+        lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+        return {one.name.lower().replace("_", "-"): one for one in wanted}
+
+    bounds, lock = read("requirements.txt"), read("requirements-lock.txt")
+    assert len(bounds) > 10 and len(lock) > 50
+    for name, wanted in bounds.items():
+        if name == "torch":
+            continue
+        (pin,) = lock[name].specifier
+        assert pin.operator == "==" and wanted.specifier.contains(pin.version), name
+    for name in {**lock, **read("requirements-test.txt"), **read("requirements-test-oracles.txt")}:
+        assert name not in ("torch", "torchvision", "torchaudio"), "torch is chosen for the hardware"
