@@ -170,8 +170,8 @@ def _constructed(make: Callable[..., nn.Module], config: dict[str, object], file
         return make(**config)
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise CheckpointError(
-            f"The {part} of {file_name} can't be built: {error}. If it is a small model, state its "
-            f"norm_num_groups and attention_heads in {Path(file_name).stem}.json (docs/checkpoints.md)."
+            f"The {part} of {file_name} can't be built: {error} A small model must state what shapes don't tell, "
+            f"such as webui.unet.norm_num_groups or webui.unet.attention_heads, in {Path(file_name).stem}.json."
         ) from error
 
 

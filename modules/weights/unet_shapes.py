@@ -77,12 +77,13 @@ class UnetShape:
     def _depth_config(self) -> dict[str, object]:
         """diffusers takes the middle block's depth from the last level, whose own depth counts only if it attends."""
         down = [level.depths for level in self.down]
-        last = self.middle_depth or 1
-        if any(down[-1]) and any(depth != last for depth in down[-1]):
+        last = self.middle_depth or down[-1][0] or 1
+        if self.middle_depth and any(down[-1]) and set(down[-1]) != {last}:
             raise CheckpointError(
                 "The UNet's middle block is deeper than its coarsest level, a construction that diffusers lacks."
             )
-        down[-1] = (last,) * len(down[-1])
+        if not any(down[-1]):
+            down[-1] = (last,) * len(down[-1])
         uniform = all(len({*falling, *rising}) == 1 for falling, rising in zip(down[:-1], self.up[:0:-1], strict=True))
         if uniform and len({0, last, *self.up[0]}) <= 2:
             return {"transformer_layers_per_block": tuple(depths[0] or 1 for depths in down)}
