@@ -13,6 +13,16 @@ OPTIONS = (
     switch(
         SYSTEM, "disable_mmap_load_safetensors", False, "Read model files at once instead of mapping them", travels=True
     ),
+    whole(SYSTEM, "queue_waiting_limit", 1000, "Jobs that may wait in the queue", 1, 100_000),
+    whole(
+        SYSTEM,
+        "queue_ended_kept",
+        10_000,
+        "Ended jobs that the queue remembers",
+        0,
+        1_000_000,
+        hint="older ones are forgotten; their saved pictures stay",
+    ),
     whole(SYSTEM, "memmon_poll_rate", 8, "Memory readings per second while a job runs", 0, 40, travels=True),
     switch(API, "api_enable_requests", True, "Let API requests name pictures by http address", restrict_api=True),
     switch(API, "api_forbid_local_requests", True, "Refuse such addresses in the own network", restrict_api=True),
