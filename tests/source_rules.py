@@ -1,0 +1,231 @@
+"""Reading the package's sources for tests/test_rooms.py: what imports what, and calls that block an event loop."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# In the order of docs/architecture.md: a room imports only from rooms above it. True: may import torch.
+ROOMS = {
+    "launch": False,
+    "settings": False,
+    "parameters": False,
+    "prompt": False,
+    "catalogue": False,
+    "gallery": False,
+    "protocol": False,
+    "hardware": True,
+    "weights": True,
+    "sampling": True,
+    "upscaling": True,
+    "generation": True,
+    "engine": True,
+    "jobs": False,
+    "api": False,
+    "ui": False,
+}
+
+TORCH_PACKAGES = {
+    *(
+        "torch",
+        "torchvision",
+        "torchaudio",
+        "torchsde",
+        "diffusers",
+        "transformers",
+        "accelerate",
+        "spandrel",
+        "xformers",
+    ),
+}
+
+BLOCKING_NAMES = {
+    *(
+        "time.sleep",
+        "open",
+        "input",
+        "os.system",
+        "sqlite3.connect",
+        "urllib.request.urlopen",
+        "socket.create_connection",
+    ),
+    *("subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.check_output", "subprocess.Popen"),
+    *("requests.get", "requests.post", "httpx.get", "httpx.post", "shutil.copyfile", "shutil.rmtree", "shutil.move"),
+}
+BLOCKING_METHODS = {
+    "read_text",
+    "read_bytes",
+    "write_text",
+    "write_bytes",
+    "result",
+    "recv",
+    "fetchall",
+    "executescript",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file of the package."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        """The room it stands in; "" for what lies in modules/ itself, which every room may use."""
+        folders = self.path.relative_to(ROOT / "modules").parts[:-1]
+        return folders[0] if folders else ""
+
+
+def sources() -> list[Source]:
+    """Every file of the package."""
+    return [source(path, path.read_text(encoding="utf-8")) for path in sorted((ROOT / "modules").rglob("*.py"))]
+
+
+def source(path: Path, text: str) -> Source:
+    """One file, as the rules see it."""
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return Source(".".join(parts), path, ast.parse(text, str(path)))
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import: of `base` itself, or of `names` out of it."""
+
+    base: str
+    names: tuple[str, ...]
+    line: int
+
+    def dotted(self) -> tuple[str, ...]:
+        """Everything it may mean, as dotted names."""
+        return (self.base, *(f"{self.base}.{name}" for name in self.names))
+
+
+def imports(one: Source) -> Iterator[Import]:
+    """What a file imports anywhere, inside functions too."""
+    package = one.name.split(".") if one.path.name == "__init__.py" else one.name.split(".")[:-1]
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, (), node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            yield Import(base, tuple(alias.name for alias in node.names), node.lineno)
+        elif isinstance(node, ast.Call) and _dotted(node.func) in ("importlib.import_module", "__import__"):
+            first = node.args[0] if node.args else None
+            if isinstance(first, ast.Constant):
+                yield Import(str(first.value), (), node.lineno)
+
+
+def room_violations(one: Source) -> Iterator[str]:
+    """Imports that the order of rooms, or who may know torch, Gradio and FastAPI, forbids."""
+    for imported in imports(one):
+        for name in imported.dotted():
+            complaint = _complaint(one.room, name)
+            if complaint:
+                yield f"{one.name}:{imported.line} imports {name}; {complaint}"
+                break
+
+
+def _complaint(room: str, name: str) -> str:
+    top, _, rest = name.partition(".")
+    target = rest.split(".")[0] if top == "modules" else ""
+    below = room in ROOMS and target in ROOMS and target != room
+    order = list(ROOMS)
+    with_torch = top in TORCH_PACKAGES or name.startswith("safetensors.torch")
+    rules = {
+        "that room stands below": below and order.index(target) > order.index(room),
+        "that room has torch and this one none": below and ROOMS[target] and not ROOMS[room],
+        "this room has no torch": with_torch and not ROOMS.get(room, False),
+        "only ui/ knows Gradio": top == "gradio" and room != "ui",
+        "only api/ and ui/ know FastAPI": top in ("fastapi", "starlette", "uvicorn") and room not in ("api", "ui"),
+    }
+    return ", ".join(complaint for complaint, broken in rules.items() if broken)
+
+
+def import_graph(files: list[Source]) -> dict[str, set[str]]:
+    """Which file of the package imports which; `from a import b` means file b where there is one, else file a."""
+    names = {one.name for one in files}
+
+    def targets(one: Source) -> Iterator[str]:
+        for imported in imports(one):
+            parts = [f"{imported.base}.{name}" for name in imported.names]
+            if not parts or any(part not in names for part in parts):
+                yield imported.base
+            yield from parts
+
+    return {one.name: {name for name in targets(one) if name in names and name != one.name} for one in files}
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """The names along one import cycle, or nothing."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        for target in sorted(graph.get(name, ())):
+            found = visit(target, [*path, name])
+            if found:
+                return found
+        done.add(name)
+        return []
+
+    for start in sorted(graph):
+        found = visit(start, [])
+        if found:
+            return found
+    return []
+
+
+def global_statements(one: Source) -> Iterator[str]:
+    """`global` statements of a file."""
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Global):
+            yield f"{one.name}:{node.lineno} global {', '.join(node.names)}"
+
+
+def blocking_calls(one: Source) -> Iterator[str]:
+    """Calls in `async def` that hold up every other connection; a nested `def` runs elsewhere and isn't looked at."""
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.AsyncFunctionDef):
+            for call in _own_calls(node):
+                name = _dotted(call.func)
+                if name in BLOCKING_NAMES or name.rpartition(".")[2] in BLOCKING_METHODS:
+                    yield f"{one.name}:{call.lineno} {name}() in async {node.name}()"
+
+
+def async_functions(files: list[Source]) -> int:
+    """How many `async def` there are."""
+    return sum(isinstance(node, ast.AsyncFunctionDef) for one in files for node in ast.walk(one.tree))
+
+
+def _own_calls(function: ast.AsyncFunctionDef) -> Iterator[ast.Call]:
+    todo: list[ast.AST] = list(function.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Await):
+            # What is awaited is a coroutine's own call: only its arguments run here.
+            todo.extend(ast.iter_child_nodes(node.value))
+            continue
+        if isinstance(node, ast.Call):
+            yield node
+        todo.extend(ast.iter_child_nodes(node))
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return "?"

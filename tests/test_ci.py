@@ -1,0 +1,90 @@
+"""What CI relies on: skipped tests fail there, and the start and test scripts do what they say."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pytest\ndef test_a(): pytest.skip('no chromium')\ndef test_b(): pass",
+        "import pytest\npytest.importorskip('nowhere')",
+    ],
+    ids=["test", "module"],
+)
+def test_skips_fail_in_ci_only(tmp_path: Path, text: str, ci: str, status: int) -> None:
+    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
+    (tmp_path / "test_it.py").write_text(text)
+    (tmp_path / "test_fine.py").write_text("def test_fine(): pass")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(tmp_path),
+        "--rootdir",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command, env={**os.environ, "CI": ci}, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == status, done.stdout
+    assert ("in CI that counts as a failure" in done.stdout) == (ci == "true")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Path:
+    """A copy of webui-user.sh beside a Python that writes down what it was given and ends with 3."""
+    (tmp_path / "webui-user.sh").write_bytes((ROOT / "webui-user.sh").read_bytes())
+    python = tmp_path / "python stub"
+    python.write_text('#!/bin/sh\nprintf "%s|" "$PWD" "$VENV_DIR" "$@"\nexit ${STUB_STATUS:-3}\n')
+    python.chmod(0o755)
+    return tmp_path
+
+
+def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(folder / "webui-user.sh"), "--port", "7000 "]
+    base = {"PATH": os.environ["PATH"], "PYTHON": str(folder / "python stub")}
+    return subprocess.run(
+        command, env={**base, **environ}, cwd="/", capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def test_the_start_script_passes_on_what_it_is_given(shell: Path) -> None:
+    done = start(shell, VENV_DIR="/my env")
+    assert done.stdout == f"{shell}|/my env|webui.py|--port|7000 |"
+    assert done.returncode == 3 and "ended with status 3; the reason stands above" in done.stderr
+
+
+def test_names_of_older_start_scripts_work(shell: Path) -> None:
+    done = start(shell, PYTHON="", python_cmd=str(shell / "python stub"), venv_dir="old")
+    assert "|old|webui.py|" in done.stdout
+
+
+@pytest.mark.parametrize("status", ["0", "130"])
+def test_an_end_by_ctrl_c_is_no_error(shell: Path, status: str) -> None:
+    done = start(shell, STUB_STATUS=status)
+    assert done.returncode == int(status) and done.stderr == ""
+
+
+def test_the_windows_script_keeps_its_window_open() -> None:
+    text = (ROOT / "webui-user.bat").read_bytes()
+    assert text.count(b"\r\n") == text.count(b"\n") > 20
+    assert b"pause" in text and all(
+        name in text for name in (b"COMMANDLINE_ARGS", b"PYTHON", b"VENV_DIR", b"TORCH_COMMAND")
+    )
+
+
+@pytest.mark.parametrize("script", ["webui-user.sh", "scripts/test.sh", ".ci/run"])
+def test_scripts_are_executable_and_parse(script: str) -> None:
+    assert os.access(ROOT / script, os.X_OK)
+    assert subprocess.run(["bash", "-n", script], cwd=ROOT, check=False).returncode == 0

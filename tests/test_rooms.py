@@ -1,0 +1,135 @@
+"""The house rules of docs/architecture.md, held by reading the sources.
+
+An own reading instead of import-linter: it also sees who may know torch, Gradio and FastAPI, imports inside functions,
+blocking calls in coroutines and `global`, tells file and line, and each rule is shown to bite on a made-up file below.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests import source_rules as rules
+from tests.source_rules import ROOMS, ROOT, TORCH_PACKAGES, Source
+
+FILES = rules.sources()
+
+
+def made_up(room: str, text: str, file: str = "made_up.py") -> Source:
+    return rules.source(ROOT / "modules" / room / file, text)
+
+
+def test_there_is_something_to_read() -> None:
+    assert len(FILES) > 80
+    assert sum(1 for one in FILES for _ in rules.imports(one)) > 400
+    assert {one.room for one in FILES} - {""} <= set(ROOMS), "a room that docs/architecture.md doesn't know"
+    assert len({one.room for one in FILES}) >= 14
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if (ROOT / "modules" / room).is_dir()])
+def test_each_room_says_its_job(room: str) -> None:
+    (door,) = [one for one in FILES if one.name == f"modules.{room}"]
+    docstring = rules.ast.get_docstring(door.tree) or ""
+    assert docstring.split("\n\n")[0].strip().endswith("."), (
+        f"modules/{room}/__init__.py says in one sentence what it is for"
+    )
+
+
+def test_rooms_import_upwards_only_and_know_what_they_may() -> None:
+    assert [problem for one in FILES for problem in rules.room_violations(one)] == []
+
+
+def test_no_import_cycle() -> None:
+    assert rules.cycle(rules.import_graph(FILES)) == []
+
+
+def test_no_global_statement() -> None:
+    assert [problem for one in FILES for problem in rules.global_statements(one)] == []
+
+
+def test_no_blocking_call_in_a_coroutine() -> None:
+    assert rules.async_functions(FILES) >= 3
+    assert [problem for one in FILES for problem in rules.blocking_calls(one)] == []
+
+
+def test_rooms_without_torch_load_none_even_indirectly() -> None:
+    names = [
+        one.name for one in FILES if one.room in ROOMS and not ROOMS[one.room] and not one.name.endswith("__main__")
+    ]
+    assert len(names) > 50
+    code = (
+        "import importlib, json, sys\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "modules.settings" in loaded
+    assert loaded & TORCH_PACKAGES == set()
+
+
+@pytest.mark.parametrize(
+    ("room", "text", "complaint"),
+    [
+        ("prompt", "from modules.ui import page", "that room stands below"),
+        ("prompt", "from ..catalogue import Catalogue", "that room stands below"),
+        ("jobs", "def start():\n    import modules.engine.worker", "that room has torch"),
+        ("jobs", "import importlib\nimportlib.import_module('modules.engine')", "that room has torch"),
+        ("settings", "import torch.nn", "this room has no torch"),
+        ("catalogue", "from safetensors.torch import load_file", "this room has no torch"),
+        ("ui", "def f():\n    from diffusers import UNet2DConditionModel", "this room has no torch"),
+        ("api", "import gradio as gr", "only ui/ knows Gradio"),
+        ("jobs", "from fastapi import FastAPI", "only api/ and ui/ know FastAPI"),
+    ],
+)
+def test_a_forbidden_import_is_found(room: str, text: str, complaint: str) -> None:
+    problems = list(rules.room_violations(made_up(room, text)))
+    assert problems and any(complaint in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("room", "text"),
+    [
+        ("ui", "import gradio\nfrom fastapi import Request\nfrom modules.jobs import Queue"),
+        ("engine", "import torch\nfrom modules.generation import run\nfrom modules.protocol import Job"),
+        ("catalogue", "from safetensors import safe_open\nfrom .hints import Hints"),
+    ],
+)
+def test_an_allowed_import_is_not(room: str, text: str) -> None:
+    assert list(rules.room_violations(made_up(room, text))) == []
+
+
+def test_a_cycle_is_found() -> None:
+    a = made_up("prompt", "from modules.prompt.b import x", "a.py")
+    b = made_up("prompt", "def f():\n    from modules.prompt import a", "b.py")
+    assert rules.cycle(rules.import_graph([a, b])) == ["modules.prompt.a", "modules.prompt.b", "modules.prompt.a"]
+    assert rules.cycle(rules.import_graph([a])) == []
+
+
+def test_a_global_statement_is_found() -> None:
+    assert list(rules.global_statements(made_up("ui", "def f():\n    global x\n    x = 1")))
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["time.sleep(1)", "open('x')", "path.read_text()", "subprocess.run(['x'])", "future.result()", "f(p.read_bytes())"],
+)
+def test_a_blocking_call_is_found(call: str) -> None:
+    assert list(rules.blocking_calls(made_up("api", f"async def f(path, future, p):\n    x = {call}")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f():\n    time.sleep(1)",
+        "async def f():\n    await asyncio.sleep(1)",
+        "async def f():\n    def g():\n        time.sleep(1)\n    await run(g)",
+        "async def f(socket):\n    await socket.recv()",
+    ],
+)
+def test_what_blocks_nobody_is_not(text: str) -> None:
+    assert list(rules.blocking_calls(made_up("api", text))) == []
