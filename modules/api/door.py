@@ -36,16 +36,16 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 # A file among the outputs is shown, never run: someone may have saved an SVG or a web page there.
 FILE_ROUTE: Final = "/gradio_api/file="
-FILE_POLICY: Final = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
+FILE_POLICY: Final = "sandbox; default-src 'none'; img-src 'self' data:; frame-ancestors 'self'"
 
 
 @dataclass(frozen=True, slots=True)
 class DoorRules:
     """Who may come in.
 
-    `hosts` are names of this server beside the loopback ones, lower case, without port. With `any_address`, every literal
-    IP address is one too (a name can be pointed here by strangers, an address cannot). `origins` are foreign origins that
-    were allowed by name, `origin_pattern` the same as a regular expression that must match the whole origin.
+    `hosts` are names of this server beside the loopback ones, lower case, without port. With `any_address`, every
+    literal IP address is one too (a name can be pointed here by strangers, an address cannot). `origins` are foreign
+    origins that were allowed by name, `origin_pattern` the same as a regular expression for the whole origin.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -57,9 +57,7 @@ class DoorRules:
         """Why a request may not come in, as one sentence, or None. Header names are lower case."""
         host = headers.get("host", "")
         if not self.knows_host(host):
-            return (
-                f"This server does not answer to the name {_shown(host)}: open it under the address it printed at start."
-            )
+            return f"This server does not answer to the name {_shown(host)}: open the address it printed at start."
         origin = headers.get("origin")
         if origin is not None:
             allowed = same_origin(origin, host) or self.allows_origin(origin)

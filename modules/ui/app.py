@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from fastapi import FastAPI, HTTPException, Request
@@ -15,8 +15,11 @@ from modules.ui.page import ASSETS, HEAD, build_page
 from modules.ui.routes import create_router
 from modules.ui.theme import create_theme
 
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
 
-def create_app(services: Any, flags: Flags) -> FastAPI:
+
+def create_app(services: Services, flags: Flags) -> FastAPI:
     """The application that uvicorn serves; whoever serves it puts the door around it."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     outputs = str(services.paths.outputs_dir)
@@ -58,8 +61,9 @@ def _login_check(app: FastAPI, *, needed: bool) -> Callable[[Request], None]:
 
 def _session(app: FastAPI, request: Request) -> str | None:
     """Whom Gradio's login cookie belongs to: the page and its routes share one login."""
-    mounted: Any = next(route.app for route in app.routes if isinstance(getattr(route, "app", None), gr.routes.App))
-    cookies = request.cookies
-    token = cookies.get(f"access-token-{mounted.cookie_id}") or cookies.get(f"access-token-unsecure-{mounted.cookie_id}")
-    user: str | None = mounted.tokens.get(token)
+    applications = (getattr(route, "app", None) for route in app.routes)
+    page = next(mounted for mounted in applications if isinstance(mounted, gr.routes.App))
+    names = (f"access-token-{page.cookie_id}", f"access-token-unsecure-{page.cookie_id}")
+    token = next((request.cookies[name] for name in names if name in request.cookies), None)
+    user: str | None = page.tokens.get(token)
     return user

@@ -12,7 +12,8 @@ def logins(flags: Flags) -> list[tuple[str, str]]:
         try:
             texts.append(flags.gradio_auth_path.read_text("utf-8"))
         except OSError as error:
-            raise FlagError(f"--gradio-auth-path: {flags.gradio_auth_path} can't be read ({error.strerror}).") from error
+            sentence = f"--gradio-auth-path: {flags.gradio_auth_path} can't be read ({error.strerror})."
+            raise FlagError(sentence) from error
     entries = [entry.strip() for text in texts for entry in text.replace("\n", ",").split(",")]
     return [_pair(entry) for entry in entries if entry]
 
@@ -20,5 +21,5 @@ def logins(flags: Flags) -> list[tuple[str, str]]:
 def _pair(entry: str) -> tuple[str, str]:
     user, colon, password = entry.partition(":")
     if not colon or not user or not password:
-        raise FlagError("--gradio-auth takes user:password, several separated by commas; one entry has no colon or an empty half.")
+        raise FlagError("--gradio-auth takes user:password, several with commas; one has no colon or an empty half.")
     return user, password

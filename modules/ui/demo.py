@@ -6,8 +6,8 @@ from typing import Final
 DEMO_PREFIX: Final = "demo-emoji"
 
 NOTICE: Final = (
-    "<p><b>This is the demo checkpoint</b>: a tiny model that came with the project and only knows emoji-like things on "
-    "simple backgrounds. For real pictures, put a Stable Diffusion checkpoint (.safetensors) into "
+    "<p><b>This is the demo checkpoint</b>: a tiny model that came with the project and only knows emoji-like things "
+    "on simple backgrounds. For real pictures, put a Stable Diffusion checkpoint (.safetensors) into "
     "<code>models/Stable-diffusion</code> and press 🔄 beside the checkpoint list. Try:</p>"
 )
 

@@ -1,10 +1,10 @@
-"""What happens on the txt2img tab: submitting, showing results, seeds, sizes, and remembering the form."""
+"""What happens on the txt2img tab: submitting, showing results, seeds, sizes, reading parameters, remembering."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
@@ -12,22 +12,28 @@ from modules.jobs.job import JobError
 from modules.parameters import RequestError
 from modules.ui import listing
 from modules.ui.form import Form, stored_values
+from modules.ui.open_folder import open_folder
+from modules.ui.paste import form_values
 from modules.ui.results import gallery_value, infotext_html, pictures
 from modules.ui.txt2img import Txt2Img
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
 
 # Events answer at once and never wait in Gradio's queue: the real queue is the server's.
 QUICK: Final[Mapping[str, Any]] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
-def wire_txt2img(tab: Txt2Img, services: Any, page: Any) -> None:
+def wire_txt2img(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     """Connect the tab's components."""
     _wire_generate(tab, services)
     _wire_results(tab, services)
     _wire_settings(tab, services)
+    _wire_paste(tab, services)
     _wire_memory(tab, services, page)
 
 
-def _wire_generate(tab: Txt2Img, services: Any) -> None:
+def _wire_generate(tab: Txt2Img, services: Services) -> None:
     client = gr.Textbox("", visible="hidden", elem_id="txt2img_client")
     submitted = gr.Textbox("", visible="hidden", elem_id="txt2img_submitted")
     tab.top.generate.click(
@@ -36,19 +42,21 @@ def _wire_generate(tab: Txt2Img, services: Any) -> None:
         submitted,
         js="(...values) => window.webui.stamp(values)",
         trigger_mode="multiple",
+        # The raw values: `parse_request` refuses one with the control's name, Gradio would without.
+        preprocess=False,
         **QUICK,
     ).then(None, submitted, None, js="(answer) => window.webui.submitted(answer)")
     tab.top.interrupt.click(None, None, None, js="() => window.webui.interrupt()")
     tab.top.skip.click(None, None, None, js="() => window.webui.skip()")
 
 
-def submitter(form: Form, services: Any) -> Callable[..., str]:
+def submitter(form: Form, services: Services) -> Callable[..., str]:
     """The function behind Generate: queues a job and answers with its id, or with why not, as JSON."""
 
-    def submit(*values: Any) -> str:
+    def submit(*values: object) -> str:
         *fields, client = values
         try:
-            job = services.jobs.submit(form.request(fields), client=client or None)
+            job = services.jobs.submit(form.request(fields), client=str(client) if client else None)
         except (RequestError, JobError) as error:
             return json.dumps({"error": str(error)})
         return json.dumps({"id": job.id})
@@ -56,14 +64,19 @@ def submitter(form: Form, services: Any) -> Callable[..., str]:
     return submit
 
 
-def _wire_results(tab: Txt2Img, services: Any) -> None:
+def _wire_results(tab: Txt2Img, services: Services) -> None:
     results = tab.results
 
-    def show(job_id: str) -> tuple[Any, str, int, str]:
+    def show(job_id: str) -> tuple[gr.Gallery, str, int, str]:
         job = services.jobs.get(job_id) if job_id else None
         images = pictures(job) if job is not None else []
         text = images[0].infotext if images else ""
-        return gr.update(value=gallery_value(images), selected_index=0 if images else None), infotext_html(text), 0, job_id
+        return (
+            gr.Gallery(value=gallery_value(images), selected_index=0 if images else None),
+            infotext_html(text),
+            0,
+            job_id,
+        )
 
     def select(job_id: str, event: gr.SelectData) -> tuple[int, str]:
         job = services.jobs.get(job_id) if job_id else None
@@ -71,8 +84,6 @@ def _wire_results(tab: Txt2Img, services: Any) -> None:
         index = int(event.index)
         return index, infotext_html(images[index].infotext if 0 <= index < len(images) else "")
 
-    # Gradio reads the parameter's annotation to know that it wants the event.
-    select.__annotations__["event"] = gr.SelectData
     results.show.click(
         show,
         results.shown,
@@ -83,7 +94,7 @@ def _wire_results(tab: Txt2Img, services: Any) -> None:
     results.gallery.select(select, results.shown, [results.selected, results.infotext], **QUICK)
 
 
-def _wire_settings(tab: Txt2Img, services: Any) -> None:
+def _wire_settings(tab: Txt2Img, services: Services) -> None:
     form, buttons = tab.form.controls, tab.buttons
     sides = [form["width"], form["height"]]
     buttons.swap.click(None, sides, sides, js="(width, height) => [height, width]")
@@ -92,16 +103,14 @@ def _wire_settings(tab: Txt2Img, services: Any) -> None:
         ("subseed", buttons.random_subseed, buttons.reuse_subseed),
     ):
         random_button.click(None, None, form[name], js="() => '-1'")
-        reuse_button.click(
-            seed_reader(name, services), [tab.results.shown, tab.results.selected], form[name], **QUICK
-        )
+        reuse_button.click(seed_reader(name, services), [tab.results.shown, tab.results.selected], form[name], **QUICK)
     prompts = [tab.top.prompt, tab.top.negative_prompt]
     tab.top.clear.click(
         None, prompts, prompts, js="(prompt, negative) => confirm('Delete prompt?') ? ['', ''] : [prompt, negative]"
     )
 
 
-def seed_reader(name: str, services: Any) -> Callable[[str, float], str]:
+def seed_reader(name: str, services: Services) -> Callable[[str, float], str]:
     """The function behind ♻️: the seed of the picture on display, or -1 when there is none."""
 
     def read(job_id: str, index: float) -> str:
@@ -114,7 +123,27 @@ def seed_reader(name: str, services: Any) -> Callable[[str, float], str]:
     return read
 
 
-def _wire_memory(tab: Txt2Img, services: Any, page: Any) -> None:
+def _wire_paste(tab: Txt2Img, services: Services) -> None:
+    notice = gr.Textbox("", visible="hidden", elem_id="txt2img_notice")
+    say = "(text) => window.webui.say(text)"
+
+    def read(prompt: str) -> list[Any]:
+        text = prompt if prompt.strip() else services.gallery.read_params()
+        values, notices = form_values(services, text) if text.strip() else ({}, ("There is nothing to read yet.",))
+        return [*tab.form.updates(values), "\n".join(notices)]
+
+    outputs = [*tab.form.components, notice]
+    tab.top.paste.click(read, tab.top.prompt, outputs, **QUICK).then(None, notice, None, js=say)
+
+    def show_folder(job_id: str) -> str:
+        job = services.jobs.get(job_id) if job_id else None
+        images = pictures(job) if job is not None else []
+        return open_folder(images[0].path.parent if images else services.gallery.folder(tab.form.mode))
+
+    tab.results.open_folder.click(show_folder, tab.results.shown, notice, **QUICK).then(None, notice, None, js=say)
+
+
+def _wire_memory(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     form = tab.form
     names = json.dumps(form.names)
     gr.on(
@@ -127,7 +156,7 @@ def _wire_memory(tab: Txt2Img, services: Any, page: Any) -> None:
 
     def restore(text: str) -> list[Any]:
         values = stored_values(text, form.names)
-        size = listing.native_size(services, listing.current_checkpoint(services))
+        size = listing.native_size(listing.current_checkpoint(services))
         if size is not None and "width" not in values:
             values["width"], values["height"] = size
         return form.updates(values)

@@ -10,11 +10,13 @@ from typing import Any, Final
 import gradio as gr
 
 from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
+from modules.ui.overrides import overrides_from
 
 # Page-only: the checkbox that shows the variation controls. They apply only while it is ticked, as in A1111.
 EXTRA: Final = "seed_extra"
 VARIATION: Final = ("subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h")
 SEEDS: Final = ("seed", "subseed")
+OVERRIDES: Final = "override_settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +24,23 @@ class Form:
     """The controls of one tab by field name; the order is that of every event's inputs."""
 
     mode: str
-    controls: Mapping[str, Any]
+    controls: Mapping[str, gr.components.Component]
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.controls)
 
     @property
-    def components(self) -> list[Any]:
+    def components(self) -> list[gr.components.Component]:
         return list(self.controls.values())
 
-    def request(self, values: Sequence[Any]) -> GenerationRequest:
+    def request(self, values: Sequence[object]) -> GenerationRequest:
         """What the form asks for. Raises RequestError naming the control that is wrong."""
         return request_from(self.mode, dict(zip(self.names, values, strict=True)))
 
     def updates(self, values: Mapping[str, Any]) -> list[Any]:
         """One Gradio update per control: those named in `values` change, the others stay."""
         return [gr.update(value=values[name]) if name in values else gr.skip() for name in self.names]
-
-    def default(self, name: str) -> Any:
-        """What a control shows on a first visit."""
-        return False if name == EXTRA else parameter_of(GenerationRequest, name).default_for(self.mode)
 
 
 def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
@@ -53,13 +51,15 @@ def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
     for name in SEEDS:
         if name in asked:
             asked[name] = _seed(name, asked[name])
+    if OVERRIDES in asked:
+        asked[OVERRIDES] = overrides_from(asked[OVERRIDES] or ())
     missing = next((name for name, value in asked.items() if value is None), None)
     if missing is not None:
         raise RequestError(f"{parameter_of(GenerationRequest, missing).parameter.label} is empty: give it a value.")
     return parse_request({"mode": mode, **{name: _plain(value) for name, value in asked.items()}})
 
 
-def _seed(name: str, value: Any) -> Any:
+def _seed(name: str, value: object) -> int:
     text = str(value if value is not None else "").strip()
     if text == "":
         return -1
@@ -71,7 +71,7 @@ def _seed(name: str, value: Any) -> Any:
         raise RequestError(f"{label} is {shown!r}: give a whole number, or -1 for a random one.") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     # A slider's 20 arrives as 20.0 after someone typed into its number box.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -87,11 +87,13 @@ def stored_values(text: str, names: Sequence[str]) -> dict[str, Any]:
     return {name: stored[name] for name in names if name in stored and _sound(name, stored[name])}
 
 
-def _sound(name: str, value: Any) -> bool:
+def _sound(name: str, value: object) -> bool:
     if name == EXTRA:
         return isinstance(value, bool)
     if name in SEEDS:
         return isinstance(value, str)
+    if name == OVERRIDES:
+        return isinstance(value, list) and all(isinstance(text, str) for text in value)
     try:
         parse_request({name: _plain(value)})
     except RequestError:

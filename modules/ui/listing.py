@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
+from modules.catalogue import Checkpoint, ModelNotFoundError
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
 
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
 
-def samplers(services: Any) -> list[str]:
+
+def samplers(services: Services) -> list[str]:
     """Sampler labels in A1111's order, without those that the settings hide."""
     hidden = set(services.options.texts("hide_samplers"))
     return [label for label in sampler_labels() if label not in hidden]
@@ -19,26 +23,65 @@ def schedules() -> list[str]:
     return list(schedule_labels())
 
 
-def checkpoint_titles(services: Any) -> list[str]:
+def checkpoint_titles(services: Services) -> list[str]:
     """Titles of every checkpoint on disk."""
     return [entry.title for entry in services.catalogue.checkpoints()]
 
 
-def current_checkpoint(services: Any) -> str | None:
-    """The checkpoint that the next job uses."""
-    title: str | None = services.jobs.engine().checkpoint_title or services.options.text("sd_model_checkpoint")
-    titles = checkpoint_titles(services)
-    return title if title in titles else next(iter(titles), None)
+def find_checkpoint(services: Services, wanted: str | None) -> Checkpoint | None:
+    """The checkpoint behind a title, name or hash."""
+    if not wanted:
+        return None
+    try:
+        found: Checkpoint = services.catalogue.find_checkpoint(wanted)
+    except ModelNotFoundError:
+        return None
+    return found
 
 
-def native_size(services: Any, title: str | None) -> tuple[int, int] | None:
+def current_checkpoint(services: Services) -> Checkpoint | None:
+    """The checkpoint that the next job uses: the setting's, else the first there is."""
+    chosen = find_checkpoint(services, services.options.text("sd_model_checkpoint"))
+    return chosen or next(iter(services.catalogue.checkpoints()), None)
+
+
+def current_title(services: Services) -> str | None:
+    """Its title as it is now: a title gains its hash once the file has been hashed."""
+    checkpoint = current_checkpoint(services)
+    return None if checkpoint is None else checkpoint.title
+
+
+def native_size(checkpoint: Checkpoint | None) -> tuple[int, int] | None:
     """The size in pixels a checkpoint states for itself, if it does."""
-    for entry in services.catalogue.checkpoints():
-        if entry.title == title and entry.width and entry.height:
-            return entry.width, entry.height
-    return None
+    if checkpoint is None or not checkpoint.width or not checkpoint.height:
+        return None
+    return checkpoint.width, checkpoint.height
 
 
-def style_names(services: Any) -> list[str]:
+class LocalModels:
+    """What lies on this machine, for infotexts that name models by name and hash."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def checkpoint(self, name: str, sha256: str) -> str | None:
+        found = find_checkpoint(self._services, sha256) or find_checkpoint(self._services, name)
+        return None if found is None else found.title
+
+    def vae(self, name: str, sha256: str) -> str | None:
+        try:
+            found: str = self._services.catalogue.find_vae(name).name
+        except ModelNotFoundError:
+            return None
+        return found
+
+    def network(self, name: str, sha256: str) -> str | None:
+        return None
+
+    def embedding(self, name: str, sha256: str) -> str | None:
+        return None
+
+
+def style_names(services: Services) -> list[str]:
     """Names of the saved styles."""
     return [style.name for style in services.styles.all()]

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from modules.jobs.job import JobError
+from modules.parameters import RequestError
+from modules.settings import OptionError
 from modules.ui import listing
 from modules.ui.events import QUICK, wire_txt2img
 from modules.ui.quicksettings import QuickSettings, build_quicksettings
 from modules.ui.txt2img import Txt2Img, build_txt2img
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
 
 ASSETS: Final = Path(__file__).parent / "assets"
 TITLE: Final = "Stable Diffusion"
@@ -21,29 +27,48 @@ HEAD: Final = """
 """
 
 
-def build_page(services: Any, *, folder_button: bool) -> Any:
+def build_page(services: Services, *, folder_button: bool) -> gr.Blocks:
     """The Gradio Blocks of the page."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        quick = build_quicksettings(listing.checkpoint_titles(services), listing.current_checkpoint(services))
+        quick = build_quicksettings(listing.checkpoint_titles(services), listing.current_title(services))
         with gr.Tabs(elem_id="tabs"), gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
             tab = build_txt2img(services, folder_button=folder_button)
         wire_txt2img(tab, services, page)
-        _wire_quicksettings(quick, tab, services)
+        _wire_quicksettings(quick, tab, services, page)
     return page
 
 
-def _wire_quicksettings(quick: QuickSettings, tab: Txt2Img, services: Any) -> None:
+def _wire_quicksettings(quick: QuickSettings, tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     sides = [tab.form.controls["width"], tab.form.controls["height"]]
 
     def choose(title: str) -> list[Any]:
-        services.jobs.load_checkpoint(title)
-        size = listing.native_size(services, title)
-        return [gr.skip(), gr.skip()] if size is None else [gr.update(value=side) for side in size]
+        refusal = use_checkpoint(services, title)
+        size = None if refusal else listing.native_size(listing.find_checkpoint(services, title))
+        return [*([gr.skip(), gr.skip()] if size is None else [gr.update(value=side) for side in size]), refusal]
 
-    def refresh() -> Any:
-        return gr.update(choices=listing.checkpoint_titles(services), value=listing.current_checkpoint(services))
+    def listed() -> gr.Dropdown:
+        return gr.Dropdown(choices=listing.checkpoint_titles(services), value=listing.current_title(services))
 
-    quick.checkpoint.input(choose, quick.checkpoint, sides, **QUICK)
+    def refresh() -> gr.Dropdown:
+        services.refresh_models()
+        return listed()
+
+    quick.checkpoint.input(choose, quick.checkpoint, [*sides, quick.refusal], **QUICK).then(
+        None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
+    )
     quick.refresh.click(refresh, None, quick.checkpoint, **QUICK)
+    # Pressed by the scripts when the server says that another checkpoint is in use, or the same under a new title.
+    quick.sync.click(listed, None, quick.checkpoint, **QUICK)
+    page.load(listed, None, quick.checkpoint, **QUICK)
     for button in quick.examples:
         button.click(None, button, tab.top.prompt, js="(prompt) => prompt")
+
+
+def use_checkpoint(services: Services, title: str) -> str:
+    """Make a checkpoint the one that jobs use from now on. Returns why not, as a sentence, or an empty text."""
+    try:
+        services.options.update({"sd_model_checkpoint": title})
+        services.jobs.load_checkpoint(title)
+    except (OptionError, RequestError, JobError) as error:
+        return str(error)
+    return ""

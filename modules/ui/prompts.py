@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import gradio as gr
 
@@ -17,19 +17,19 @@ HINT: Final = "(Press Ctrl+Enter to generate, Alt+Enter to skip, Esc to interrup
 class PromptRow:
     """The components of the top row that events need."""
 
-    prompt: Any
-    negative_prompt: Any
-    counter: Any
-    negative_counter: Any
-    reading: Any
-    generate: Any
-    interrupt: Any
-    skip: Any
-    paste: Any
-    clear: Any
-    styles: Any
-    apply_styles: Any
-    refresh_styles: Any
+    prompt: gr.Textbox
+    negative_prompt: gr.Textbox
+    counter: gr.HTML
+    negative_counter: gr.HTML
+    reading: gr.HTML
+    generate: gr.Button
+    interrupt: gr.Button
+    skip: gr.Button
+    paste: gr.Button
+    clear: gr.Button
+    styles: gr.Dropdown
+    apply_styles: gr.Button
+    refresh_styles: gr.Button
 
 
 def build_prompt_row(mode: str, style_names: Sequence[str]) -> PromptRow:
@@ -70,7 +70,7 @@ def build_prompt_row(mode: str, style_names: Sequence[str]) -> PromptRow:
     )
 
 
-def _prompt_box(name: str, mode: str, title: str) -> tuple[Any, Any]:
+def _prompt_box(name: str, mode: str, title: str) -> tuple[gr.Textbox, gr.HTML]:
     element = "token_counter" if name == "prompt" else "negative_token_counter"
     with gr.Column(elem_classes=["prompt-box"]):
         box = textbox(name, mode, show_label=False, lines=3, max_lines=30, placeholder=f"{title}\n{HINT}")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import gradio as gr
 
 from modules.jobs.job import Job, SavedImage
-from modules.ui.controls import Textbox, tool_button
+from modules.ui.controls import tool_button
 
 # Filled by assets/progress.js; with no script running it stays invisible.
 LIVE: Final = """
 <div class="live" hidden>
-  <div class="bar" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100"><div class="fill"></div>
-  <span class="text" aria-live="polite"></span></div>
+  <div class="bar" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100">
+  <div class="fill"></div><span class="text" aria-live="polite"></span></div>
   <img class="preview" alt="Live preview" hidden>
   <ol class="queue" aria-label="Queue"></ol>
 </div>"""
@@ -28,15 +28,15 @@ RECENT: Final = '<div class="recent" aria-label="Recent pictures" hidden></div>'
 class Results:
     """The components of the result column that events need. `shown` holds the id of the job on display."""
 
-    gallery: Any
-    infotext: Any
-    shown: Any
-    show: Any
-    selected: Any
-    save: Any
-    save_zip: Any
-    files: Any
-    open_folder: Any
+    gallery: gr.Gallery
+    infotext: gr.HTML
+    shown: gr.Textbox
+    show: gr.Button
+    selected: gr.Number
+    save: gr.Button
+    save_zip: gr.Button
+    files: gr.File
+    open_folder: gr.Button
 
 
 def build_results(mode: str, *, folder_button: bool) -> Results:
@@ -63,7 +63,7 @@ def build_results(mode: str, *, folder_button: bool) -> Results:
         files = gr.File(label="Download", visible=False, interactive=False, elem_id=f"download_files_{mode}")
         infotext = gr.HTML("", elem_id=f"html_info_{mode}", elem_classes=["infotext"])
         gr.HTML(RECENT, elem_id=f"{mode}_recent", padding=False)
-        shown = Textbox("", visible="hidden", elem_id=f"{mode}_shown")
+        shown = gr.Textbox("", visible="hidden", elem_id=f"{mode}_shown")
         selected = gr.Number(0, visible="hidden", elem_id=f"{mode}_selected")
         show = gr.Button("Show", visible="hidden", elem_id=f"{mode}_show")
     return Results(gallery, infotext, shown, show, selected, save, save_zip, files, open_folder)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 
-from modules.jobs.job import ENDED, Job, JobError, UnknownJob
+from modules.jobs.job import ENDED, Job, JobError, JobProgress, UnknownJob
+from modules.ui import listing
 from modules.ui.results import pictures
+
+if TYPE_CHECKING:
+    from modules.jobs import JobService
+    from modules.jobs.services import Services
+    from modules.settings import OptionStore
 
 # Changes with every start of the server: a page that sees another one knows that the server was restarted.
 BOOT: Final = secrets.token_hex(8)
@@ -60,8 +66,6 @@ class EngineLine(BaseModel):
     state: str
     sentence: str
     checkpoint: str | None
-    width: int | None
-    height: int | None
 
 
 class PageSettings(BaseModel):
@@ -81,6 +85,7 @@ class PageState(BaseModel):
 
     server: str
     settings: PageSettings
+    checkpoint: str | None
     engine: EngineLine
     running: RunningJob | None
     waiting: list[WaitingJob]
@@ -89,16 +94,17 @@ class PageState(BaseModel):
     recent: list[EndedJob]
 
 
-def page_state(services: Any, client: str) -> PageState:
+def page_state(services: Services, client: str) -> PageState:
     """The state for one browser. Reads rows, counters and a few settings only."""
     jobs = services.jobs
-    active: list[Job] = jobs.list(states=("running", "waiting"), limit=QUEUE_COUNTED)
+    active = jobs.list(states=("running", "waiting"), limit=QUEUE_COUNTED)
     running = next((job for job in active if job.state == "running"), None)
     waiting = [job for job in active if job.state == "waiting"]
     recent = _recent(jobs, client) if client else []
     return PageState(
         server=BOOT,
         settings=_settings(services.options),
+        checkpoint=listing.current_title(services),
         engine=_engine(jobs),
         running=None if running is None else _running(jobs, running, client),
         waiting=[_waiting(job, position, client) for position, job in enumerate(waiting[:QUEUE_SHOWN], start=1)],
@@ -108,21 +114,19 @@ def page_state(services: Any, client: str) -> PageState:
     )
 
 
-def _recent(jobs: Any, client: str) -> list[EndedJob]:
-    listed: list[Job] = jobs.list(states=("running", *sorted(ENDED)), limit=RECENT, client=client)
+def _recent(jobs: JobService, client: str) -> list[EndedJob]:
+    listed = jobs.list(states=("running", *sorted(ENDED)), limit=RECENT, client=client)
     newest = sorted(listed, key=lambda job: job.started or job.created, reverse=True)
     told = [_ended(job) for job in newest if job.state != "cancelled"]
     return [job for job in told if job.images or job.state != "running"]
 
 
 def _ended(job: Job) -> EndedJob:
-    return EndedJob(
-        id=job.id, state=job.state, images=len(pictures(job)), cause=job.cause, notices=list(job.notices)
-    )
+    return EndedJob(id=job.id, state=job.state, images=len(pictures(job)), cause=job.cause, notices=list(job.notices))
 
 
-def _running(jobs: Any, job: Job, client: str) -> RunningJob:
-    progress = jobs.progress(job.id)
+def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
+    progress = jobs.progress(job.id) or JobProgress(job.id, job.state)
     return RunningJob(
         id=job.id,
         mine=job.client == client,
@@ -142,7 +146,7 @@ def _waiting(job: Job, position: int, client: str) -> WaitingJob:
     return WaitingJob(id=job.id, mine=mine, position=position, prompt=job.request.prompt[:80] if mine else "")
 
 
-def _settings(options: Any) -> PageSettings:
+def _settings(options: OptionStore) -> PageSettings:
     return PageSettings(
         refresh=options.whole("live_preview_refresh_period"),
         title=options.switch("show_progress_in_title"),
@@ -154,18 +158,12 @@ def _settings(options: Any) -> PageSettings:
     )
 
 
-def _engine(jobs: Any) -> EngineLine:
+def _engine(jobs: JobService) -> EngineLine:
     status = jobs.engine()
-    return EngineLine(
-        state=status.state,
-        sentence=status.sentence,
-        checkpoint=status.checkpoint_title,
-        width=status.width,
-        height=status.height,
-    )
+    return EngineLine(state=status.state, sentence=status.sentence, checkpoint=status.checkpoint_title)
 
 
-def create_router(services: Any, logged_in: Callable[[Request], None]) -> APIRouter:
+def create_router(services: Services, logged_in: Callable[[Request], None]) -> APIRouter:
     """The routes under /internal that the page's scripts use. `logged_in` refuses who has no session."""
     jobs = services.jobs
     router = APIRouter(prefix="/internal", dependencies=[Depends(logged_in)], include_in_schema=False)
@@ -176,14 +174,14 @@ def create_router(services: Any, logged_in: Callable[[Request], None]) -> APIRou
 
     @router.get("/preview/{job_id}")
     def preview(job_id: str) -> Response:
-        progress = _or_404(lambda: jobs.progress(job_id))
+        progress = _progress(jobs, job_id)
         if not progress.preview:
             raise HTTPException(404, "There is no preview yet.")
         return Response(progress.preview, media_type=progress.preview_mime, headers={"Cache-Control": "no-store"})
 
     @router.get("/image/{job_id}/{index}")
     def image(job_id: str, index: int) -> FileResponse:
-        job = _or_404(lambda: jobs.get(job_id))
+        job = jobs.get(job_id)
         shown = pictures(job) if job is not None else []
         if not 0 <= index < len(shown):
             raise HTTPException(404, "This picture is not there any more.")
@@ -204,11 +202,14 @@ def create_router(services: Any, logged_in: Callable[[Request], None]) -> APIRou
     return router
 
 
-def _or_404(read: Callable[[], Any]) -> Any:
+def _progress(jobs: JobService, job_id: str) -> JobProgress:
     try:
-        return read()
+        progress = jobs.progress(job_id)
     except JobError as error:
         raise HTTPException(404, str(error)) from error
+    if progress is None:
+        raise HTTPException(404, "No job runs.")
+    return progress
 
 
 def _done(act: Callable[[], object]) -> JSONResponse:

@@ -5,21 +5,37 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
+from modules.jobs.database import DatabaseError
+from modules.jobs.lock import AlreadyRunning
 from modules.settings import FlagError, Flags, parse_flags
 from modules.ui.ports import PortInUse, bind
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from modules.api.door import Door
+    from modules.jobs.services import Services
+
 log = logging.getLogger(__name__)
 
-OpenServices = Callable[[Flags], Any]
+OpenServices = Callable[[Flags], "Services"]
 
 
-def main(argv: Sequence[str], open_services: OpenServices | None = None) -> int:
+def open_real_services(flags: Flags) -> Services:
+    """The services of a real server, with an engine process."""
+    from modules.jobs.services import open_services
+
+    return open_services(flags)
+
+
+def main(argv: Sequence[str], open_services: OpenServices = open_real_services) -> int:
     """Serve until told to stop. Returns the process's exit code; what went wrong is one sentence on stderr."""
     try:
         flags = parse_flags(argv)
@@ -28,10 +44,12 @@ def main(argv: Sequence[str], open_services: OpenServices | None = None) -> int:
             log.warning(notice)
         listener = bind(bind_address(flags), flags.effective_port, fixed=flags.port is not None)
         with listener:
-            serve(flags, listener, open_services or _real_services())
-    except (FlagError, PortInUse) as error:
+            serve(flags, listener, open_services)
+    except (FlagError, PortInUse, AlreadyRunning, DatabaseError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:
+        return 0
     return 0
 
 
@@ -51,8 +69,10 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices) ->
     from modules.ui.auth import logins
 
     protected = bool(logins(flags))
+    # uvicorn raises the signal again once it has stopped; the default would then end us before the engine is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     services = open_services(flags)
-    with contextlib.closing(services.jobs):
+    with contextlib.closing(services):
         app = create_app(services, flags)
         config = uvicorn.Config(
             _door(app, flags),
@@ -63,6 +83,8 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices) ->
             # A browser's open streams must not hold up Ctrl+C.
             timeout_graceful_shutdown=2,
         )
+        for notice in services.notices:
+            log.warning(notice)
         for line in announcement(flags, listener.getsockname()[1], protected=protected):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
@@ -86,12 +108,12 @@ def announcement(flags: Flags, port: int, *, protected: bool) -> Iterator[str]:
         yield "--share is not available yet: use --listen with --gradio-auth, or a reverse proxy."
     if (flags.listen or flags.server_name) and not protected:
         yield (
-            f"WARNING: everyone who can reach {bind_address(flags)}:{port} can make pictures, see the prompts and all files "
-            "in outputs/, and change the checkpoint: set a password with --gradio-auth user:password."
+            f"WARNING: everyone who can reach {bind_address(flags)}:{port} can make pictures, see the prompts and all "
+            "files in outputs/, and change the checkpoint: set a password with --gradio-auth user:password."
         )
 
 
-def _door(app: Any, flags: Flags) -> Any:
+def _door(app: FastAPI, flags: Flags) -> Door:
     from modules.api.door import Door, door_rules
 
     rules = door_rules(
@@ -102,9 +124,3 @@ def _door(app: Any, flags: Flags) -> Any:
         origin_pattern=flags.cors_allow_origins_regex,
     )
     return Door(app, rules)
-
-
-def _real_services() -> OpenServices:
-    from modules.jobs.services import open_services
-
-    return open_services

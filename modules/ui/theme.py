@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 
-def create_theme() -> Any:
+def create_theme() -> gr.Theme:
     """The theme of the page."""
     return gr.themes.Default(
         primary_hue=gr.themes.colors.orange,

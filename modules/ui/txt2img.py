@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gradio as gr
 
 from modules.ui import listing
 from modules.ui.controls import dropdown, slider, textbox, tool_button
-from modules.ui.form import EXTRA, Form
+from modules.ui.form import EXTRA, OVERRIDES, Form
 from modules.ui.prompts import PromptRow, build_prompt_row
 from modules.ui.results import Results, build_results
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
 
 MODE: Final = "txt2img"
 
@@ -20,11 +23,11 @@ MODE: Final = "txt2img"
 class Buttons:
     """The small buttons among the settings."""
 
-    swap: Any
-    random_seed: Any
-    reuse_seed: Any
-    random_subseed: Any
-    reuse_subseed: Any
+    swap: gr.Button
+    random_seed: gr.Button
+    reuse_seed: gr.Button
+    random_subseed: gr.Button
+    reuse_subseed: gr.Button
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Txt2Img:
     results: Results
 
 
-def build_txt2img(services: Any, *, folder_button: bool) -> Txt2Img:
+def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
     """Lay out the tab inside the page being built."""
     top = build_prompt_row(MODE, listing.style_names(services))
     with gr.Row(equal_height=False, elem_classes=["halves"]):
@@ -46,13 +49,15 @@ def build_txt2img(services: Any, *, folder_button: bool) -> Txt2Img:
             size, swap = _size()
             cfg = {"cfg_scale": slider("cfg_scale", MODE)}
             seeds, seed_buttons = _seeds()
+            # The style sheet shows the list only while something is in it.
+            overrides = {OVERRIDES: dropdown(OVERRIDES, MODE, (), multiselect=True, allow_custom_value=True)}
         results = build_results(MODE, folder_button=folder_button)
     prompts = {"prompt": top.prompt, "negative_prompt": top.negative_prompt, "styles": top.styles}
-    form = Form(MODE, {**prompts, **sampling, **size, **cfg, **seeds})
+    form = Form(MODE, {**prompts, **sampling, **size, **cfg, **seeds, **overrides})
     return Txt2Img(form, top, Buttons(swap, *seed_buttons), results)
 
 
-def _sampling(services: Any) -> dict[str, Any]:
+def _sampling(services: Services) -> dict[str, gr.components.Component]:
     with gr.Row(elem_id=f"sampler_selection_{MODE}"):
         return {
             "sampler_name": dropdown("sampler_name", MODE, listing.samplers(services), min_width=120),
@@ -61,7 +66,7 @@ def _sampling(services: Any) -> dict[str, Any]:
         }
 
 
-def _size() -> tuple[dict[str, Any], Any]:
+def _size() -> tuple[dict[str, gr.components.Component], gr.Button]:
     with gr.Row(elem_classes=["sizes"]):
         with gr.Column(scale=4, min_width=200, elem_id=f"{MODE}_column_size"):
             sides = {name: slider(name, MODE) for name in ("width", "height")}
@@ -72,7 +77,7 @@ def _size() -> tuple[dict[str, Any], Any]:
     return {**sides, **batch}, swap
 
 
-def _seeds() -> tuple[dict[str, Any], list[Any]]:
+def _seeds() -> tuple[dict[str, gr.components.Component], list[gr.Button]]:
     with gr.Row(elem_id=f"{MODE}_seed_row", elem_classes=["with-tool", "seed-row"]):
         seed = textbox("seed", MODE, max_lines=1, scale=4, min_width=120)
         buttons = [tool_button("🎲️", f"{MODE}_random_seed"), tool_button("♻️", f"{MODE}_reuse_seed")]

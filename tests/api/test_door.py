@@ -1,4 +1,4 @@
-"""The attacks that were measured against Gradio and A1111, against a real server process of ours, and the door's rules."""
+"""The attacks measured against Gradio and A1111, tried on a real server process of ours, and the door's rules."""
 
 from __future__ import annotations
 

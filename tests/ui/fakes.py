@@ -20,6 +20,8 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from modules.catalogue import ModelNotFoundError
+from modules.gallery import Gallery
 from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
 from modules.parameters import GenerationRequest, resolve
 from modules.settings import Flags, OptionStore, Paths
@@ -39,7 +41,26 @@ class FakeStyle:
     negative_prompt: str = ""
 
 
-CHECKPOINTS = (FakeCheckpoint("demo-emoji.safetensors [0123456789]", 128, 128), FakeCheckpoint("other.safetensors [aaaaaaaaaa]"))
+CHECKPOINTS = (
+    FakeCheckpoint("demo-emoji.safetensors [0123456789]", 128, 128),
+    FakeCheckpoint("other.safetensors [aaaaaaaaaa]"),
+)
+
+
+class FakeCatalogue:
+    """Two checkpoints that are on no disk."""
+
+    def checkpoints(self) -> tuple[FakeCheckpoint, ...]:
+        return CHECKPOINTS
+
+    def find_checkpoint(self, wanted: str) -> FakeCheckpoint:
+        for checkpoint in CHECKPOINTS:
+            if wanted and wanted in checkpoint.title:
+                return checkpoint
+        raise ModelNotFoundError(f"There is no checkpoint {wanted}.")
+
+    def refresh(self) -> None:
+        pass
 
 
 class FakeJobs:
@@ -177,15 +198,20 @@ def _picture(width: int, height: int, done: float, infotext: str | None, seed: i
 
 def open_services(flags: Flags) -> Any:
     paths = Paths.from_flags(flags)
+    options = OptionStore(paths.config_file)
     seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.1"))
     styles = (FakeStyle("Oil", "oil painting of {prompt}, masterpiece"), FakeStyle("Photo", "photo, 50mm", "drawing"))
     return SimpleNamespace(
         flags=flags,
         paths=paths,
-        options=OptionStore(paths.config_file),
-        catalogue=SimpleNamespace(checkpoints=lambda: CHECKPOINTS),
+        options=options,
+        catalogue=FakeCatalogue(),
+        gallery=Gallery(paths, options),
         styles=SimpleNamespace(all=lambda: styles),
         jobs=FakeJobs(paths.outputs_dir, seconds),
+        refresh_models=lambda: None,
+        notices=(),
+        close=lambda: None,
     )
 
 

@@ -27,7 +27,9 @@ def free_port() -> int:
 class Server:
     """`python -m <module>` with its own data folder. Use as a context manager."""
 
-    def __init__(self, data_dir: Path, *flags: str, module: str = "tests.ui.fakes", env: Mapping[str, str] | None = None):
+    def __init__(
+        self, data_dir: Path, *flags: str, module: str = "tests.ui.fakes", env: Mapping[str, str] | None = None
+    ) -> None:
         self.data_dir = data_dir
         self.flags = flags
         self.module = module

@@ -54,6 +54,7 @@ function pause({ running, waiting, engine, settings }) {
 function draw(state) {
   last = state;
   nameButtons();
+  syncCheckpoint(state.checkpoint);
   drawEngine(state.engine);
   drawProgress(state);
   drawQueue(state, poll);
@@ -61,6 +62,19 @@ function draw(state) {
   if (!pinned) showLatest(state);
   drawRecent(state.recent, wantedJob, choose);
   firstAnswer = false;
+}
+
+// The list above the tabs follows the server: another page, a program or a finished hash may have changed it.
+let listedCheckpoint;
+function syncCheckpoint(title) {
+  if (listedCheckpoint !== undefined && listedCheckpoint !== title) document.getElementById("sync_checkpoint")?.click();
+  listedCheckpoint = title;
+}
+
+export function chosen(refusal) {
+  if (refusal) fail(refusal);
+  listedCheckpoint = refusal ? null : undefined;
+  return poll();
 }
 
 function tellFailures(state) {
@@ -102,12 +116,17 @@ function choose(id) {
   drawRecent(last.recent, wantedJob, choose);
 }
 
-// Generate was pressed: the answer says which job it became, or why it became none.
-export function submitted(answer) {
-  const { id, error } = JSON.parse(answer || "{}");
-  if (error) return fail(error);
+// Generate was pressed: what the last job had to say is over.
+export function stamp(values) {
   pinned = false;
-  if (id) lasting("");
+  lasting("");
+  return [...values.slice(0, -1), client];
+}
+
+// The answer says which job it became, or why it became none.
+export function submitted(answer) {
+  const { error } = JSON.parse(answer || "{}");
+  if (error) return fail(error);
   return poll();
 }
 

@@ -1,14 +1,14 @@
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
-import { client } from "./client.js";
 import * as jobs from "./jobs.js";
 import { listen } from "./keys.js";
 import { remember, restored } from "./memory.js";
 import { toast } from "./messages.js";
 
 window.webui = {
-  stamp: (values) => [...values.slice(0, -1), client],
+  stamp: jobs.stamp,
   submitted: jobs.submitted,
+  chosen: jobs.chosen,
   interrupt: jobs.interrupt,
   skip: jobs.skip,
   wanted: jobs.wanted,

@@ -1,0 +1,24 @@
+"""Opening a folder on the screen of the machine that runs the server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def open_folder(folder: Path) -> str:
+    """Open `folder` in the system's file manager. Returns a sentence when that can't be done, else an empty text."""
+    if not folder.is_dir():
+        return f"There is no folder {folder} yet: it is made with the first picture."
+    try:
+        if sys.platform == "win32":
+            os.startfile(folder)
+        else:
+            opener = "open" if sys.platform == "darwin" else "xdg-open"
+            # A list, never a shell: a folder's name is not a command.
+            subprocess.Popen([opener, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except OSError:
+        return f"No file manager could be started; the pictures are in {folder}."
+    return ""
