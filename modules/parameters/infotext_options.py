@@ -97,14 +97,18 @@ _RULES: Final[Mapping[str, _Rule]] = {
 }
 
 
+def had_effect(key: str, request: GenerationRequest, options: Mapping[str, object]) -> bool:
+    """Whether `request` records the option `key` once it isn't at its default, so that silence means the default."""
+    choice = resolve_sampler(request.sampler_name, request.scheduler)
+    run = _Run(request, choice.sampler, choice.applied_schedule, options)
+    return _RULES.get(key, _always)(run)
+
+
 def recorded_options(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
     """Infotext keys and values of the options in force that differ from their default and had an effect."""
-    request = resolved.request
-    choice = resolve_sampler(request.sampler_name, request.scheduler)
-    run = _Run(request, choice.sampler, choice.applied_schedule, resolved.options)
     for key, option in OPTIONS.items():
         value = resolved.options.get(key, option.default)
         if option.infotext is None or value is None or value == option.default:
             continue
-        if _RULES.get(key, _always)(run):
+        if had_effect(key, resolved.request, resolved.options):
             yield option.infotext, value

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 _NEEDS_QUOTES: Final = re.compile(r"[,:\n]")
 _SIZE: Final = re.compile(r"[0-9]{1,9}x[0-9]{1,9}")
 # Possessive, so that a string that never ends is given up in one pass.
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)++"', re.DOTALL)
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _END_OF_VALUE: Final = re.compile(r"\s*(?:,|\Z)")
 # Always matches where a run of key characters begins: the text is walked run by run, never from each character anew.
 _KEY_RUN: Final = re.compile(r"[\w \-/]++(:?)")
@@ -18,6 +18,8 @@ _WORD: Final = re.compile(r"\w")
 _SPACE: Final = re.compile(r"\s*")
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _JSON: Final = json.JSONDecoder()
+# Each failed attempt makes the json module count the lines of the whole text for its error.
+_MOST_JSON: Final = 200
 
 
 class Pair(NamedTuple):
@@ -58,14 +60,15 @@ def pairs(line: str) -> Iterator[Pair]:
     A key is a word character followed by one or more of word characters, blanks, `-` and `/`. A value is a string in
     double quotes, a JSON object or array that stands unquoted (as Civitai writes), or what comes before the next comma.
     """
-    position = 0
+    position, json_values = 0, 0
     while run := _KEY_RUN.search(line, position):
         position = run.end()
         if not run.group(1):
             continue
         key = _key_in(run.group()[:-1])
         if key is not None:
-            value, quoted, position = _value_at(line, position)
+            value, quoted, position = _value_at(line, position, read_json=json_values < _MOST_JSON)
+            json_values += value.startswith(("{", "["))
             yield Pair(key, value, quoted)
 
 
@@ -74,7 +77,7 @@ def _key_in(run: str) -> str | None:
     return run[first.start() :] if first and len(run) - first.start() >= 2 else None
 
 
-def _value_at(line: str, start: int) -> tuple[str, bool, int]:
+def _value_at(line: str, start: int, *, read_json: bool) -> tuple[str, bool, int]:
     """The value at `start`, whether it was quoted, and where the next pair may begin."""
     begin = _skip_space(line, start)
     if line.startswith('"', begin):
@@ -82,7 +85,7 @@ def _value_at(line: str, start: int) -> tuple[str, bool, int]:
         end = string and _END_OF_VALUE.match(line, string.end())
         if string and end:
             return unquote(string.group()), True, end.end()
-    elif line.startswith(("{", "["), begin):
+    elif read_json and line.startswith(("{", "["), begin):
         stop = _json_end(line, begin)
         end = _END_OF_VALUE.match(line, stop) if stop else None
         if end:

@@ -10,7 +10,7 @@ from modules.parameters.infotext_options import recorded_options
 from modules.parameters.infotext_values import printable, quote
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
-from modules.parameters.samplers import resolve_sampler
+from modules.parameters.samplers import find_sampler, resolve_sampler
 
 MASKED_CONTENTS: Final = ("fill", "original", "latent noise", "latent nothing")
 
@@ -130,6 +130,7 @@ def _request_values(resolved: ResolvedRequest, index: int) -> Iterator[tuple[str
 def _of_image(resolved: ResolvedRequest, index: int) -> GenerationRequest:
     request = resolved.request
     choice = resolve_sampler(request.sampler_name, request.scheduler)
+    hires = find_sampler(request.hr_sampler_name)
     tiling = resolved.options.get("tiling") if request.tiling is None else request.tiling
     return request.model_copy(
         update={
@@ -137,6 +138,7 @@ def _of_image(resolved: ResolvedRequest, index: int) -> GenerationRequest:
             "subseed": resolved.subseeds[index],
             "sampler_name": choice.sampler.label,
             "scheduler": choice.applied_schedule.label,
+            "hr_sampler_name": hires.label if hires else request.hr_sampler_name,
             "tiling": tiling or None,
         }
     )

@@ -1,0 +1,254 @@
+"""From the keys of an infotext to a request: fields, settings for this request only, and what has to be said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from pydantic import JsonValue, ValidationError
+
+from modules.parameters.declaration import declared_parameters
+from modules.parameters.infotext_options import had_effect
+from modules.parameters.infotext_writer import MASKED_CONTENTS
+from modules.parameters.request import GenerationRequest
+from modules.parameters.samplers import UnknownSamplerError, resolve_sampler
+from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
+from modules.settings import OPTIONS, Option, OptionError
+
+_HASHED: Final = re.compile(r"([^:,]+):\s*([0-9a-fA-F]{4,64})\s*(?:,|\Z)")
+_LORA: Final = re.compile(r"<lora:([^:>]+)(?=[:>])")
+
+# Keys that speak about the picture or its file rather than about how to make it.
+_TELLING: Final = frozenset(
+    {
+        *("Model", "Model hash", "VAE hash", "Version", "User", "Lora hashes", "TI hashes", "Hashes"),
+        *("Created Date", "Civitai resources", "Civitai metadata", "Init image hash", "Batch size", "Batch pos"),
+        *("Hypernet", "Hypernet strength", "First pass size-1", "First pass size-2"),
+        *("Template", "Negative Template"),
+    }
+)
+# Settings that fields or models decide.
+_DECIDED_ELSEWHERE: Final = frozenset({"sd_model_checkpoint", "sd_vae", "face_restoration", "tiling"})
+# Written only where they differ from this: to leave them out is to say so.
+_WHEN_ABSENT: Final[Mapping[str, object]] = {
+    "subseed": -1,
+    "subseed_strength": 0.0,
+    "seed_resize_from_w": 0,
+    "seed_resize_from_h": 0,
+    "hr_second_pass_steps": 0,
+    "hr_cfg": None,
+}
+
+
+class ModelLookup(Protocol):
+    """What lies on this machine. Each method answers with the local name, or None; hashes may be empty or short."""
+
+    def checkpoint(self, name: str, sha256: str) -> str | None: ...
+
+    def vae(self, name: str, sha256: str) -> str | None: ...
+
+    def network(self, name: str, sha256: str) -> str | None: ...
+
+    def embedding(self, name: str, sha256: str) -> str | None: ...
+
+
+class PastedRequest(NamedTuple):
+    """`fields` are of GenerationRequest, `override_settings` differ from the settings in force."""
+
+    fields: dict[str, Any]
+    override_settings: dict[str, JsonValue]
+    notices: tuple[str, ...]
+
+
+def request_from_infotext(
+    parsed: Mapping[str, str], options: Mapping[str, object], *, models: ModelLookup | None = None
+) -> PastedRequest:
+    """Turn what `parse_infotext` read into fields and override settings, given the settings in force.
+
+    A key that is only written where it matters means its default where it is missing, so that pasting gives the same
+    picture whatever the settings are. What can't be taken over is named in `notices`; nothing differs silently.
+    """
+    skipped = options.get("infotext_skip_pasting")
+    skip = set(skipped) if isinstance(skipped, list | tuple) else set()
+    values = {key: value for key, value in parsed.items() if key not in skip}
+    notices: list[str] = []
+    fields = _prompts(values, models, notices)
+    overrides: dict[str, JsonValue] = {}
+    if _has_parameters(values):
+        fields |= _fields(values, notices)
+        fields["tiling"] = values.get("Tiling") == "True" or (False if options.get("tiling") else None)
+        overrides |= _overrides(values, fields, options, notices)
+        overrides |= _models(values, options, models, notices)
+        _name_the_rest(values, notices)
+    return PastedRequest(fields, overrides, tuple(notices))
+
+
+def _has_parameters(values: Mapping[str, str]) -> bool:
+    return any(key in values for key in ("Steps", "Sampler", "Seed", "Size-1"))
+
+
+def _prompts(values: Mapping[str, str], models: ModelLookup | None, notices: list[str]) -> dict[str, Any]:
+    """Both prompts, LoRA names replaced by the local ones of the same hash."""
+    prompt = values.get("Prompt", "")
+    if models is not None:
+        local: dict[str, str] = {}
+        for name, sha256 in _HASHED.findall(values.get("Lora hashes", "")):
+            found = models.network(name.strip(), sha256)
+            if found is None:
+                notices.append(f"The LoRA {name.strip()} ({sha256}) is not here; the picture will differ without it.")
+            else:
+                local[name.strip()] = found
+        prompt = _LORA.sub(lambda tag: f"<lora:{local.get(tag.group(1), tag.group(1))}", prompt)
+        for name, sha256 in _HASHED.findall(values.get("TI hashes", "")):
+            if models.embedding(name.strip(), sha256) is None:
+                notices.append(f"The embedding {name.strip()} ({sha256}) is not here; its name is read as plain words.")
+    return {"prompt": prompt, "negative_prompt": values.get("Negative prompt", "")}
+
+
+def _fields(values: Mapping[str, str], notices: list[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = dict(_WHEN_ABSENT)
+    for name, text in _field_texts(values, notices):
+        try:
+            checked = GenerationRequest.model_validate({name: _in_steps_of_8(name, text, notices)})
+        except ValidationError as error:
+            reason = str(error.errors()[0]["msg"])
+            notices.append(f"{text[:60]!r} can't be taken over as {name}: {reason[:1].lower()}{reason[1:]}.")
+        else:
+            fields[name] = getattr(checked, name)
+    if "mask_blur_x" in fields:
+        fields["mask_blur_y"] = fields["mask_blur_x"]
+    fields["enable_hr"] = _asks_for_hires(values)
+    return fields
+
+
+def _asks_for_hires(values: Mapping[str, str]) -> bool:
+    """Whether the text is of a hires picture.
+
+    A1111 takes the resize keys that it filled in itself for a yes, and so turns hires on for every img2img picture.
+    """
+    sizes = values.get("Hires resize-1", "0"), values.get("Hires resize-2", "0")
+    hires = "Hires upscale" in values or "Hires upscaler" in values or any(size != "0" for size in sizes)
+    return "Denoising strength" in values and hires
+
+
+def _in_steps_of_8(name: str, text: str, notices: list[str]) -> str:
+    if name not in ("width", "height") or not text.isdecimal() or len(text) > 9 or int(text) % 8 == 0:
+        return text
+    nearest = str(max(64, round(int(text) / 8) * 8))
+    notices.append(f"The {name} of {text} became {nearest}: sides are multiples of 8.")
+    return nearest
+
+
+def _field_texts(values: Mapping[str, str], notices: list[str]) -> Iterator[tuple[str, str]]:
+    """Fields and the text for each, in the words of GenerationRequest rather than of infotext."""
+    samplers = dict(_samplers(values, notices))
+    for declared in declared_parameters(GenerationRequest):
+        key, name = declared.parameter.infotext, declared.name
+        if key is None or key not in values or name in ("prompt", "negative_prompt", "tiling"):
+            continue
+        if name in _SAMPLER_FIELDS:
+            if name in samplers:
+                yield name, samplers[name]
+        elif name in _WORDS:
+            words = _WORDS[name]
+            if values[key] in words:
+                yield name, str(words.index(values[key]))
+            else:
+                notices.append(f"{key} is {values[key][:60]!r}, which is none of: {', '.join(words)}.")
+        else:
+            yield name, values[key]
+
+
+_WORDS: Final = {
+    "inpainting_mask_invert": ("Inpaint masked", "Inpaint not masked"),
+    "inpainting_fill": MASKED_CONTENTS,
+    "inpaint_full_res": ("Whole picture", "Only masked"),
+}
+_SAMPLER_FIELDS: Final = ("sampler_name", "scheduler", "hr_sampler_name", "hr_scheduler")
+
+
+def _samplers(values: Mapping[str, str], notices: list[str]) -> Iterator[tuple[str, str]]:
+    schedule = values.get("Schedule type", "Automatic")
+    try:
+        if "Sampler" in values:
+            choice = resolve_sampler(values["Sampler"], schedule, strict=True)
+            yield from (("sampler_name", choice.sampler.label), ("scheduler", choice.schedule.label))
+        for name, key in (("hr_sampler_name", "Hires sampler"), ("hr_scheduler", "Hires schedule type")):
+            same = GenerationRequest.model_fields[name].default
+            text = values.get(key, same)
+            if text != same and key == "Hires sampler":
+                text = resolve_sampler(text, strict=True).sampler.label
+            elif text != same:
+                text = resolve_schedule(text, strict=True).label
+            yield name, text
+    except (UnknownSamplerError, UnknownScheduleError) as error:
+        notices.append(str(error))
+
+
+def _overrides(
+    values: Mapping[str, str], fields: Mapping[str, Any], options: Mapping[str, object], notices: list[str]
+) -> dict[str, JsonValue]:
+    """Settings whose recorded value, or the default where it isn't recorded, is not the one in force."""
+    made_from_picture = "Denoising strength" in values and not fields["enable_hr"]
+    request = GenerationRequest.model_validate({**fields, "mode": "img2img" if made_from_picture else "txt2img"})
+    overrides: dict[str, JsonValue] = {}
+    for key, option in OPTIONS.items():
+        if option.infotext is None or key in _DECIDED_ELSEWHERE:
+            continue
+        text = values.get(option.infotext)
+        if text is None and not had_effect(key, request, options):
+            continue
+        try:
+            value = option.checked(_typed(option, text))
+        except (OptionError, OverflowError, ValueError):
+            notices.append(f"{option.infotext} is {(text or '')[:60]!r}, which that setting can't take.")
+            continue
+        if value != options.get(key, option.default):
+            overrides[key] = list(value) if isinstance(value, tuple) else value
+    return overrides
+
+
+def _typed(option: Option, text: str | None) -> object:
+    if text is None:
+        return option.default
+    match option.kind:
+        case "switch":
+            return text != "False"
+        case "whole" | "number":
+            return float(text)
+    return text
+
+
+def _models(
+    values: Mapping[str, str], options: Mapping[str, object], models: ModelLookup | None, notices: list[str]
+) -> dict[str, JsonValue]:
+    overrides: dict[str, JsonValue] = {}
+    name, sha256 = values.get("Model", ""), values.get("Model hash", "")
+    loaded = str(options.get("sd_model_checkpoint") or "")
+    if models is not None and (name or sha256) and not (sha256 and f"[{sha256}]" in loaded):
+        title = models.checkpoint(name, sha256)
+        said = f"{name or 'a checkpoint'} [{sha256}]" if sha256 else name
+        if title is None:
+            notices.append(f"This picture was made with {said}, which is not here; the loaded checkpoint stays.")
+        elif not options.get("disable_weights_auto_swap", True):
+            overrides["sd_model_checkpoint"] = title
+        elif title != loaded:
+            notices.append(f"This picture was made with {said}; the loaded checkpoint stays, as the settings say.")
+    vae = values.get("VAE")
+    if vae and models is not None:
+        found = models.vae(vae, values.get("VAE hash", ""))
+        if found is None:
+            notices.append(f"The VAE {vae} [{values.get('VAE hash', 'no hash')}] is not here; the loaded one stays.")
+        elif found != options.get("sd_vae"):
+            overrides["sd_vae"] = found
+    return overrides
+
+
+def _name_the_rest(values: Mapping[str, str], notices: list[str]) -> None:
+    known = {declared.parameter.infotext for declared in declared_parameters(GenerationRequest)}
+    known |= {option.infotext for option in OPTIONS.values()}
+    rest = [key for key in values if key not in known and key not in _TELLING]
+    if rest:
+        shown = ", ".join(rest[:12]) + (", ..." if len(rest) > 12 else "")
+        notices.append(f"Nothing here takes over: {shown[:300]}.")

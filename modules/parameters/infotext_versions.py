@@ -1,0 +1,121 @@
+"""What older writers of infotext meant: defaults they left out, hires as it was, behaviour that changed since."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from modules.parameters.infotext_options import uses_emphasis
+from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
+
+_VERSION: Final = re.compile(r"v?([0-9]{1,6}(?:\.[0-9]{1,6}){1,5})(?:-([0-9]{1,6})(?:-[\w.+-]{1,80})?)?")
+_BREAK: Final = re.compile(r"\bBREAK\b")
+
+# What a missing key means. A1111 v1.10.1 fills these in when it reads.
+_DEFAULTS: Final = {
+    "Clip skip": "1",
+    "Hires resize-1": "0",
+    "Hires resize-2": "0",
+    "Hires sampler": "Use same sampler",
+    "Hires schedule type": "Use same scheduler",
+    "Hires checkpoint": "Use same checkpoint",
+    "Hires prompt": "",
+    "Hires negative prompt": "",
+    "Mask mode": "Inpaint masked",
+    "Masked content": "original",
+    "Inpaint area": "Whole picture",
+    "Masked area padding": "32",
+    "RNG": "GPU",
+    "Schedule type": "Automatic",
+    "Schedule max sigma": "0",
+    "Schedule min sigma": "0",
+    "Schedule rho": "0",
+    "VAE Encoder": "Full",
+    "VAE Decoder": "Full",
+    "FP8 weight": "Disable",
+    "Refiner switch by sampling steps": "False",
+}
+_OLD_HIRES_AREA: Final = 512 * 512
+
+Version = tuple[tuple[int, ...], int]
+
+
+def fill_defaults(values: dict[str, str]) -> None:
+    """Write into `values` what a missing key means."""
+    for key, default in _DEFAULTS.items():
+        values.setdefault(key, default)
+    prompts = values["Prompt"], values["Negative prompt"]
+    if any(uses_emphasis(prompt) or _BREAK.search(prompt) for prompt in prompts):
+        values.setdefault("Emphasis", "Original")
+
+
+def append_hypernetwork(values: dict[str, str]) -> None:
+    """Before 1.0 a hypernetwork was a setting; now it is a tag at the end of the prompt."""
+    if name := values.get("Hypernet"):
+        values["Prompt"] += f"<hypernet:{name}:{values.get('Hypernet strength', '1.0')}>"
+
+
+def restore_old_hires(values: dict[str, str]) -> None:
+    """Before 1.0 `Size` was the final size and `First pass size` the first one; 0x0 meant about 512 x 512."""
+    first = _side(values, "First pass size-1"), _side(values, "First pass size-2")
+    final = _side(values, "Size-1"), _side(values, "Size-2")
+    if first[0] is None or first[1] is None or not final[0] or not final[1]:
+        return
+    width, height = first
+    if width == 0 or height == 0:
+        scale = math.sqrt(_OLD_HIRES_AREA / (final[0] * final[1]))
+        width, height = (math.ceil(scale * side / 64) * 64 for side in (final[0], final[1]))
+    values |= {"Size-1": str(width), "Size-2": str(height)}
+    values |= {"Hires resize-1": str(final[0]), "Hires resize-2": str(final[1])}
+
+
+def _side(values: dict[str, str], key: str) -> int | None:
+    text = values.get(key, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def split_old_sampler(values: dict[str, str]) -> None:
+    """Before 1.9 the schedule was a part of the sampler's name: "DPM++ 2M Karras"."""
+    for sampler, schedule in (("Sampler", "Schedule type"), ("Hires sampler", "Hires schedule type")):
+        name = values.get(sampler)
+        if not name or len(name) > 100 or find_sampler(name) or name == _DEFAULTS.get(sampler):
+            continue
+        try:
+            choice = resolve_sampler(name, values[schedule], strict=True)
+        except UnknownSamplerError:
+            continue
+        except ValueError:
+            choice = resolve_sampler(name)
+        values[sampler], values[schedule] = choice.sampler.label, choice.schedule.label
+
+
+def restore_old_behaviour(values: dict[str, str]) -> None:
+    """Turn on what the version that wrote the text did. A version that can't be read, or none, changes nothing."""
+    version = parse_version(values.get("Version", ""))
+    if version is None:
+        return
+    if version < _V160 and "[" in values["Prompt"]:
+        values["Old prompt editing timelines"] = "True"
+    if version < _V160 and values.get("Sampler") in ("DDIM", "PLMS"):
+        values["Pad conds v0"] = "True"
+    if version < _V170_225:
+        values["Downcast alphas_cumprod"] = "True"
+    if version < _V180 and values.get("Refiner"):
+        values["Refiner switch by sampling steps"] = "True"
+
+
+def parse_version(text: str) -> Version | None:
+    """`v1.7.0-225-gabc` as ((1, 7), 225); zeros at the end do not count. None for what isn't of A1111's form."""
+    match = _VERSION.fullmatch(text.strip())
+    if match is None:
+        return None
+    numbers = [int(part) for part in match.group(1).split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers), int(match.group(2) or 0)
+
+
+_V160: Final[Version] = ((1, 6), 0)
+_V170_225: Final[Version] = ((1, 7), 225)
+_V180: Final[Version] = ((1, 8), 0)
