@@ -7,16 +7,9 @@ inside it is well-formed; brackets that are not stay text, and a `|` outside any
 import re
 from dataclasses import dataclass
 
-_PIECE = re.compile(
-    r"""
-      (?P<text> (?: [^\\\[\]():|] | \\[^\n] )++ )
-    | (?P<open> [\[(] )
-    | (?P<close> [\])] )
-    | (?P<mark> [:|] )
-    | (?P<stray> \\ )
-    """,
-    re.VERBOSE,
-)
+_PIECE = re.compile(r"(?:[^\\\[\]():|]|\\[^\n])++|.", re.DOTALL)
+"""A run of plain text, in which a backslash escapes any character but the end of a line, or one other character."""
+
 _NUMBER = re.compile(r"\s*+([+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?)\s*+")
 
 
@@ -24,11 +17,12 @@ _NUMBER = re.compile(r"\s*+([+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?
 class _Edit:
     """`[before:after:when]`: the first item until step `when`, the second from then on."""
 
-    items: tuple["_Text", "_Text"]
+    before: "_Text"
+    after: "_Text"
     when: int
 
     def at(self, step: int) -> "_Text":
-        return self.items[0] if step <= self.when else self.items[1]
+        return self.before if step <= self.when else self.after
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +35,8 @@ class _Alternation:
         return self.items[(step - 1) % len(self.items)]
 
 
-_Text = list["str | _Edit | _Alternation"]
+_Piece = str | _Edit | _Alternation
+_Text = _Piece | list[_Piece]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +76,12 @@ def schedule(text: str, steps: int, hires_steps: int | None = None, old: bool = 
     order. The last entry's step is the pass's number of steps. What cannot be read is taken literally; never raises.
     """
     clock = Clock(steps, hires_steps, old)
-    parsed = _parse(text, clock)
-    if parsed is None:
+    parser = _Parser(clock)
+    parser.parse(text)
+    if not parser.readable:
         return [(clock.steps, text)]
-    root, switches = parsed
-    return [(step, _text_at(root, step)) for step in sorted(switches | {clock.steps})]
-
-
-@dataclass(slots=True)
-class _Bracket:
-    """An open bracket: where its text begins in the output, and where the marks directly in it stand there."""
-
-    closer: str
-    start: int
-    marks: list[int]
+    switches = range(1, clock.steps + 1) if parser.periods else parser.switches
+    return [(step, parser.text_at(step)) for step in sorted({*switches, clock.steps})]
 
 
 class _Parser:
@@ -102,103 +89,124 @@ class _Parser:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.out: _Text = []
-        self.open: list[_Bracket] = []
+        self.out: list[_Piece] = []
+        self.open: list[tuple[str, int, int]] = []
+        """Of each open bracket its closer, where its text begins in `out`, and its marks in `marks`."""
+        self.marks: list[int] = []
+        """Where in `out` the `:` and `|` of the open brackets stand; those of closed ones are taken away."""
         self.switches: set[int] = set()
+        self.periods: set[int] = set()
+        """How many items the alternations have: steps that agree in the remainders take the same ones."""
+        self.texts: dict[tuple[int, ...], str] = {}
         self.readable = True
 
-    def feed(self, kind: str | None, piece: str) -> None:
-        if kind == "close" and self.open:
-            self._close(piece)
-            return
-        if kind == "mark":
-            self._mark(piece)
-        self.out.append(piece)
-        if kind == "open":
-            self.open.append(_Bracket(")" if piece == "(" else "]", len(self.out), []))
-        elif kind == "stray":
-            self.readable = False
+    def parse(self, text: str) -> None:
+        handlers = {
+            **dict.fromkeys("([", self._opened),
+            **dict.fromkeys(")]", self._closed),
+            **dict.fromkeys(":|", self._marked),
+            "\\": self._stray,
+        }
+        for piece in _PIECE.findall(text):
+            handler = handlers.get(piece)
+            if handler is None:
+                self.out.append(piece)
+            else:
+                handler(piece)
+                if not self.readable:
+                    return
+        self._abandon()
 
-    def abandon(self) -> None:
-        """None of the open brackets can be well-formed any more: what they hold stands outside any construct."""
-        for bracket in self.open:
-            self.readable = self.readable and all(self.out[mark] == ":" for mark in bracket.marks)
-        self.open.clear()
+    def text_at(self, step: int) -> str:
+        """The text of one step, made once for all steps at which every construct chooses the same."""
+        switched = sum(switch < step for switch in self.switches)
+        choices = (switched, *(step % period for period in self.periods))
+        if choices not in self.texts:
+            self.texts[choices] = _text_at(self.out, step)
+        return self.texts[choices]
 
-    def _mark(self, piece: str) -> None:
+    def _opened(self, bracket: str) -> None:
+        self.out.append(bracket)
+        self.open.append((")" if bracket == "(" else "]", len(self.out), len(self.marks)))
+
+    def _marked(self, mark: str) -> None:
         if self.open:
-            self.open[-1].marks.append(len(self.out))
-        elif piece == "|":
-            self.readable = False
-
-    def _close(self, closer: str) -> None:
-        bracket = self.open[-1]
-        marks = "".join(str(self.out[mark]) for mark in bracket.marks)
-        if bracket.closer != closer:
-            self.abandon()
-        elif not marks or (closer == ")" and marks == ":"):
-            self.open.pop()
-        elif closer == "]" and self._replace(bracket, marks):
-            self.open.pop()
-            return
+            self.marks.append(len(self.out))
         else:
-            self.abandon()
-        self.out.append(closer)
+            self.readable = mark == ":"
+        self.out.append(mark)
 
-    def _replace(self, bracket: _Bracket, marks: str) -> bool:
-        """Put an edit or an alternation where its pieces stood; False if they are neither."""
-        node = self._alternation(bracket) if "|" in marks else self._edit(bracket)
-        if node is None:
-            return False
-        del self.out[bracket.start - 1 :]
-        self.out.append(node)
-        return True
+    def _stray(self, backslash: str) -> None:
+        self.readable = False
 
-    def _alternation(self, bracket: _Bracket) -> _Alternation | None:
-        if any(self.out[mark] == ":" for mark in bracket.marks):
+    def _closed(self, closer: str) -> None:
+        if not self.open:
+            self.out.append(closer)
+            return
+        expected, start, first_mark = self.open[-1]
+        marks = self.marks[first_mark:]
+        node = self._construct(start, marks) if closer == expected == "]" and marks else None
+        if node is not None:
+            del self.out[start - 1 :]
+            self.out.append(node)
+        else:
+            self.out.append(closer)
+        if node is not None or (closer == expected and self._is_emphasis(closer, marks)):
+            self.open.pop()
+            del self.marks[first_mark:]
+        else:
+            self._abandon()
+
+    def _is_emphasis(self, closer: str, marks: list[int]) -> bool:
+        return not marks or (closer == ")" and len(marks) == 1 and self.out[marks[0]] == ":")
+
+    def _abandon(self) -> None:
+        """None of the open brackets can be well-formed any more: what they hold stands outside any construct."""
+        self.readable = self.readable and all(self.out[mark] == ":" for mark in self.marks)
+        self.open.clear()
+        self.marks.clear()
+
+    def _construct(self, start: int, marks: list[int]) -> _Edit | _Alternation | None:
+        """The edit or alternation that begins at `start` and has these marks; None if it is neither."""
+        kinds = {self.out[mark] for mark in marks}
+        if kinds == {"|"}:
+            self.periods.add(len(marks) + 1)
+            return _Alternation(tuple(self._items(start, marks)))
+        if kinds != {":"} or len(marks) > 2:
             return None
-        self.switches.update(range(1, self.clock.steps + 1))
-        return _Alternation(tuple(self._items(bracket)))
-
-    def _edit(self, bracket: _Bracket) -> _Edit | None:
-        *items, when = self._items(bracket)
-        number = _NUMBER.fullmatch(when[0]) if len(when) == 1 and isinstance(when[0], str) else None
-        if number is None or len(items) > 2:
+        *items, when = self._items(start, marks)
+        number = _NUMBER.fullmatch(when) if isinstance(when, str) else None
+        if number is None:
             return None
         step = self.clock.step_of(number.group(1))
         if step >= 1:
             self.switches.add(step)
-        before, after = items if len(items) == 2 else ([], items[0])
-        return _Edit((before, after), step)
+        return _Edit(items[0] if len(items) == 2 else "", items[-1], step)
 
-    def _items(self, bracket: _Bracket) -> list[_Text]:
+    def _items(self, start: int, marks: list[int]) -> list[_Text]:
         """What stands between the marks of a bracket."""
-        starts = [bracket.start, *(mark + 1 for mark in bracket.marks)]
-        return [self.out[start:end] for start, end in zip(starts, [*bracket.marks, len(self.out)], strict=True)]
+        starts = [start, *(mark + 1 for mark in marks)]
+        return [_joined(self.out[begin:end]) for begin, end in zip(starts, [*marks, len(self.out)], strict=True)]
 
 
-def _parse(text: str, clock: Clock) -> tuple[_Text, set[int]] | None:
-    """The prompt with its constructs in place, and the steps at which they switch; None if it cannot be read."""
-    parser = _Parser(clock)
-    for match in _PIECE.finditer(text):
-        parser.feed(match.lastgroup, match.group())
-        if not parser.readable:
-            return None
-    parser.abandon()
-    return (parser.out, parser.switches) if parser.readable else None
+def _joined(pieces: list[_Piece]) -> _Text:
+    """The pieces as one text, if there is nothing in them that changes from step to step."""
+    if len(pieces) == 1:
+        return pieces[0]
+    texts = [piece for piece in pieces if isinstance(piece, str)]
+    return "".join(texts) if len(texts) == len(pieces) else pieces
 
 
-def _text_at(root: _Text, step: int) -> str:
+def _text_at(root: list[_Piece], step: int) -> str:
     """The text of one step. Constructs nest as deep as a prompt is long, so the stack is ours and not Python's."""
     parts: list[str] = []
-    pending = [iter(root)]
+    pending: list[_Text] = [root]
     while pending:
-        for piece in pending[-1]:
-            if isinstance(piece, str):
-                parts.append(piece)
-            else:
-                pending.append(iter(piece.at(step)))
-                break
+        piece = pending.pop()
+        while not isinstance(piece, (str, list)):
+            piece = piece.at(step)
+        if isinstance(piece, str):
+            parts.append(piece)
         else:
-            pending.pop()
+            pending.extend(reversed(piece))
     return "".join(parts)
