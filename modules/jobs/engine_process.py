@@ -67,7 +67,7 @@ Launch = Callable[[int, Callable[[EngineNews], None]], Engine]
 
 
 class EngineProcess:
-    """A child that runs `command` with the address to call as its last argument.
+    """A child that runs `command` in `folder`, with the address to call as its last argument.
 
     Raises OSError if it can't be started.
     """
@@ -78,20 +78,22 @@ class EngineProcess:
         post: Callable[[EngineNews], None],
         command: Sequence[str],
         output: Callable[[IO[bytes]], None],
+        folder: Path | None = None,
     ) -> None:
         self._number = number
         self._post = post
         self._key = secrets.token_bytes(32)
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._connected = threading.Event()
-        self._folder = _private_folder()
-        self._listener = Listener(str(self._folder / "line") if self._folder else None, authkey=self._key)
+        self._socket_folder = _private_folder()
+        self._listener = Listener(str(self._socket_folder / "line") if self._socket_folder else None, authkey=self._key)
         try:
             self._process = subprocess.Popen(
                 [*command, str(self._listener.address)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                cwd=folder,
                 env={**os.environ, AUTHKEY_VARIABLE: self._key.hex(), "PYTHONUNBUFFERED": "1"},
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 # Ctrl+C in the terminal is for the server, which then ends its engine in good order.
@@ -170,8 +172,8 @@ class EngineProcess:
 
     def _stop_listening(self) -> None:
         self._listener.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._socket_folder is not None:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
 
     def _receive(self, connection: Connection) -> str | None:
         while True:

@@ -72,12 +72,13 @@ def concrete_names(request: GenerationRequest) -> tuple[GenerationRequest, tuple
     """
     sampler, schedule, notices = _applied(request.sampler_name, request.scheduler)
     changed = {"sampler_name": sampler, "scheduler": schedule}
-    if request.enable_hr and request.hr_sampler_name != SAME_SAMPLER:
-        asked = "Automatic" if request.hr_scheduler == SAME_SCHEDULE else request.hr_scheduler
-        hires, hires_schedule, told = _applied(request.hr_sampler_name, asked)
-        changed["hr_sampler_name"] = hires
-        if request.hr_scheduler != SAME_SCHEDULE:
-            changed["hr_scheduler"] = hires_schedule
+    if request.enable_hr:
+        same_sampler, same_schedule = request.hr_sampler_name == SAME_SAMPLER, request.hr_scheduler == SAME_SCHEDULE
+        hires, hires_schedule, told = _applied(
+            sampler if same_sampler else request.hr_sampler_name, schedule if same_schedule else request.hr_scheduler
+        )
+        changed["hr_sampler_name"] = SAME_SAMPLER if same_sampler else hires
+        changed["hr_scheduler"] = SAME_SCHEDULE if same_schedule else hires_schedule
         notices += told
     return request.model_copy(update=changed), notices
 

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from modules.jobs.engine_process import Launch
@@ -61,6 +61,10 @@ class Collaborators:
     """The file a job runs with, looked up when it starts. Raises RequestError with a sentence."""
     checkpoint_named: Callable[[str | None], CheckpointFile]
     """The file behind a title, or behind the present option. Raises RequestError with a sentence."""
+    title_now: Callable[[str], str] = str
+    """A checkpoint's title as the lists have it now; the engine knows it as of the time it was loaded."""
+    keeps_pictures: Callable[[], bool] = lambda: True
+    """Whether pictures are saved at all; else they are only returned."""
     shelf: Shelf
     launch: Launch
     engine_tail: Callable[[], tuple[str, ...]] = tuple
@@ -126,7 +130,8 @@ class JobService:
             if self._store.count("waiting") >= limit:
                 raise QueueFull(limit)
             request = stored(request, inputs or {}, self._inputs)
-            return self._accept(request, self._with.resolve(request), client, task_id, save)
+            kept = save and self._with.keeps_pictures()
+            return self._accept(request, self._with.resolve(request), client, task_id, kept)
 
     def duplicate(self, job_id: str) -> Job:
         """Queue what a job asked once more, by the present settings; a random seed is drawn anew."""
@@ -160,6 +165,10 @@ class JobService:
     ) -> Sequence[Job]:
         """The running job, the waiting ones in order, then the ended ones, latest first."""
         return self._store.list(states, limit, client)
+
+    def count(self, state: JobState) -> int:
+        """How many jobs are in this state."""
+        return self._store.count(state)
 
     def progress(self, job_id: str | None = None) -> JobProgress | None:
         """How far a job is; without an id, the running one (None when none runs). Raises UnknownJob."""
@@ -211,7 +220,11 @@ class JobService:
         return self._hub.subscribe(wake)
 
     def engine(self) -> EngineStatus:
-        return self._supervisor.status
+        """How the engine is, with the checkpoint's title as the lists have it now."""
+        status = self._supervisor.status
+        if status.checkpoint_title is None:
+            return status
+        return replace(status, checkpoint_title=self._with.title_now(status.checkpoint_title))
 
     # Stopping and ordering
 
@@ -295,8 +308,7 @@ class JobService:
     def _position(self, job: Job) -> int | None:
         if job.state == "running":
             return 0
-        waiting = self._store.waiting_ids() if job.state == "waiting" else []
-        return waiting.index(job.id) + 1 if job.id in waiting else None
+        return self._store.position(job.id) if job.state == "waiting" else None
 
     def _after_cancel(self, job_id: str) -> None:
         job = self._existing(job_id)

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from modules.jobs.database import connect
 from modules.jobs.job import ENDED, Job, JobState, UnknownJob
-from modules.jobs.rows import ImageRow, image_of_row, job_of_row, values_of_image, values_of_job
+from modules.jobs.rows import ImageRow, RequestCache, image_of_row, job_of_row, values_of_image, values_of_job
 
 MANY: Final = 500  # Bound parameters per statement; SQLite's oldest limit is 999.
 
@@ -26,6 +26,7 @@ class JobStore:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self._requests = RequestCache()
         self._writer, self._writing = connect(path), threading.RLock()
         self._reader, self._reading = connect(path), threading.Lock()
 
@@ -67,6 +68,15 @@ class JobStore:
         """The waiting jobs in the order they will run."""
         rows = self._read("SELECT id FROM jobs WHERE state = 'waiting' ORDER BY position, rowid")
         return [str(row["id"]) for row in rows]
+
+    def position(self, job_id: str) -> int | None:
+        """The place of a waiting job in the queue, 1 being the next to run; None when it does not wait."""
+        sql = (
+            "SELECT count(*) FROM jobs AS one JOIN jobs AS other ON other.state = 'waiting'"
+            " AND (other.position < one.position OR (other.position = one.position AND other.rowid <= one.rowid))"
+            " WHERE one.id = ? AND one.state = 'waiting'"
+        )
+        return int(self._read(sql, (job_id,))[0][0]) or None
 
     def running(self) -> Job | None:
         found = self._jobs("WHERE state = 'running'")
@@ -256,7 +266,7 @@ class JobStore:
             sql = f"SELECT * FROM images WHERE state = 'saved' AND job_id IN ({_marks(part)}) ORDER BY number, rowid"
             for row in self._read(sql, part):
                 images[str(row["job_id"])].append(image_of_row(row))
-        return [job_of_row(row, [image.saved for image in images[str(row["id"])]]) for row in rows]
+        return [job_of_row(row, [image.saved for image in images[str(row["id"])]], self._requests) for row in rows]
 
 
 def _marks(values: Iterable[object]) -> str:

@@ -1,0 +1,142 @@
+"""Everything that page and API share, opened from the flags in the order in which it depends on each other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, ModelNotFoundError
+from modules.gallery import Gallery
+from modules.jobs.checkpoints import CheckpointChooser
+from modules.jobs.database import prepare
+from modules.jobs.engine_command import engine_launch
+from modules.jobs.engine_log import EngineLog
+from modules.jobs.inputs import InputStore
+from modules.jobs.intake import Intake
+from modules.jobs.lock import FolderLock
+from modules.jobs.service import Collaborators, JobService, Limits
+from modules.jobs.shelf import GalleryShelf
+from modules.jobs.store import JobStore
+from modules.parameters import RequestError
+from modules.settings import Flags, OptionError, OptionStore, Paths, frozen_keys
+
+_log = logging.getLogger(__name__)
+
+
+class NoStyles:
+    """A list of styles without any."""
+
+    def all(self) -> tuple[()]:
+        return ()
+
+    def merge(self, prompt: str, negative: str, names: tuple[str, ...]) -> tuple[str, str]:
+        return prompt, negative
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What page and API work with. `notices` are sentences about the start: a file set aside, a flag without effect."""
+
+    flags: Flags
+    paths: Paths
+    options: OptionStore
+    catalogue: Catalogue
+    hashing: BackgroundHashing
+    styles: NoStyles
+    gallery: Gallery
+    jobs: JobService
+    engine_log: EngineLog
+    lock: FolderLock
+    notices: tuple[str, ...] = ()
+
+    def refresh_models(self) -> None:
+        """Look at the model folders again, and hash what is new."""
+        self.catalogue.refresh()
+        if not self.flags.no_hashing:
+            self.hashing.wake()
+
+    def close(self) -> None:
+        """End the engine and let go of the data folder. Jobs that wait or run go on at the next start."""
+        self.hashing.stop()
+        self.jobs.close()
+        self.engine_log.close()
+        self.lock.release()
+
+
+def open_services(flags: Flags) -> Services:
+    """Open the data folder, start the engine, and go on with the jobs that are left from last time.
+
+    Raises AlreadyRunning or DatabaseError, each one sentence for the person who starts the server.
+    """
+    paths = Paths.from_flags(flags)
+    lock = FolderLock(paths.data_dir / "webui.lock")
+    notices = prepare(paths.database)
+    options = OptionStore(paths.config_file, frozen=frozen_keys(flags))
+    catalogue = Catalogue(ModelFolders.from_paths(paths), paths.cache_dir / "hashes.json")
+    styles = NoStyles()
+    gallery = Gallery(paths, options)
+    engine_log = EngineLog(paths.log_dir)
+    checkpoints = CheckpointChooser(catalogue, options, paths.vae_file)
+    if paths.checkpoint_file is not None:
+        _prefer(paths.checkpoint_file, catalogue, options)
+    jobs = JobService(
+        JobStore(paths.database),
+        InputStore(paths.cache_dir / "inputs"),
+        Collaborators(
+            resolve=Intake(
+                options=options,
+                checkpoints=checkpoints,
+                merge_styles=styles.merge,
+                strip_comments=str,
+            ).resolve,
+            checkpoint_of=checkpoints.of,
+            checkpoint_named=checkpoints.named,
+            title_now=lambda title: _title_now(catalogue, title),
+            keeps_pictures=lambda: options.switch("samples_save"),
+            shelf=GalleryShelf(gallery, paths.cache_dir / "jobs", keep_params=not flags.no_prompt_history),
+            launch=engine_launch(flags, engine_log),
+            engine_tail=engine_log.tail,
+        ),
+        limits=lambda: Limits(waiting=options.whole("queue_waiting_limit"), ended=options.whole("queue_ended_kept")),
+    )
+    hashing = BackgroundHashing(catalogue)
+    services = Services(
+        flags, paths, options, catalogue, hashing, styles, gallery, jobs, engine_log, lock, (*notices, *options.notices)
+    )
+    _start(services)
+    return services
+
+
+def _start(services: Services) -> None:
+    services.jobs.start()
+    if not services.flags.skip_load_model_at_start:
+        try:
+            services.jobs.load_checkpoint(None)
+        except RequestError as error:
+            _log.warning("%s", error)
+    if not services.flags.no_hashing:
+        services.hashing.start()
+    # Walking a large outputs folder takes a while, and nobody waits for its leftovers to go.
+    threading.Thread(target=services.gallery.clean, name="clean", daemon=True).start()
+
+
+def _prefer(file: Path, catalogue: Catalogue, options: OptionStore) -> None:
+    """Make --ckpt's file the chosen checkpoint, as A1111 does."""
+    title = next((entry.title for entry in catalogue.checkpoints() if entry.path == file), None)
+    if title is None:
+        _log.warning("The checkpoint of --ckpt is not there: %s.", file)
+        return
+    try:
+        options.update({"sd_model_checkpoint": title})
+    except OptionError as error:
+        _log.warning("%s", error)
+
+
+def _title_now(catalogue: Catalogue, title: str) -> str:
+    """A title as the lists have it now: a hash may have been worked out since."""
+    try:
+        return catalogue.find_checkpoint(title).title
+    except ModelNotFoundError:
+        return title

@@ -1,0 +1,129 @@
+"""Opening a data folder: what page and API get, one server per folder, and flags that reach the engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.jobs import services
+from modules.jobs.engine_command import engine_arguments
+from modules.jobs.engine_log import EngineLog
+from modules.jobs.engine_process import Launch
+from modules.jobs.lock import AlreadyRunning
+from modules.jobs.services import Services, open_services
+from modules.parameters import GenerationRequest, RequestError
+from modules.settings import Flags, parse_flags
+from tests.jobs.helpers import child, eventually
+from tests.jobs.test_intake import write_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def launch(flags: Flags, log: EngineLog) -> Launch:
+        return child(Path(), log)
+
+    monkeypatch.setattr(services, "engine_launch", launch)
+
+
+def flags(folder: Path, *more: str) -> Flags:
+    return parse_flags(["--data-dir", str(folder), *more], {})
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Services]:
+    write_checkpoint(tmp_path / "models" / "Stable-Diffusion" / "cat.safetensors")
+    one = open_services(flags(tmp_path))
+    yield one
+    one.close()
+
+
+def test_a_prompt_becomes_a_file_in_the_outputs(opened: Services, tmp_path: Path) -> None:
+    job = opened.jobs.wait(opened.jobs.submit(GenerationRequest(prompt="a cat", steps=2)).id, 20)
+    assert job.state == "finished", job.cause
+    (image,) = job.images
+    assert image.path.is_relative_to(tmp_path / "outputs" / "txt2img-images")
+    assert image.path.name == f"00000-{image.seed}.png"
+    assert (tmp_path / "params.txt").read_text().startswith("a cat")
+
+
+def test_the_chosen_checkpoint_is_loaded_and_titled_by_its_hash(opened: Services) -> None:
+    eventually(lambda: opened.jobs.engine().checkpoint_title, 20)
+    assert opened.hashing.wait(10)
+    assert opened.jobs.engine().checkpoint_title == opened.catalogue.checkpoints()[0].title
+    assert "[" in opened.catalogue.checkpoints()[0].title
+
+
+def test_new_models_are_found_and_hashed(opened: Services, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "models" / "Stable-Diffusion" / "dog.safetensors")
+    opened.refresh_models()
+    assert opened.hashing.wait(10)
+    assert [entry.stem for entry in opened.catalogue.checkpoints() if entry.sha256] == ["cat", "dog"]
+
+
+def test_pictures_are_only_returned_when_the_settings_say_so(opened: Services, tmp_path: Path) -> None:
+    opened.options.update({"samples_save": False})
+    job = opened.jobs.wait(opened.jobs.submit(GenerationRequest(steps=1)).id, 20)
+    assert job.images[0].path.is_relative_to(tmp_path / "cache")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_second_server_on_the_same_folder_is_refused(opened: Services, tmp_path: Path) -> None:
+    with pytest.raises(AlreadyRunning, match="Another server already uses"):
+        open_services(flags(tmp_path))
+
+
+def test_what_was_set_aside_is_said(tmp_path: Path) -> None:
+    (tmp_path / "webui.db").write_text("no database" * 100)
+    one = open_services(flags(tmp_path))
+    assert "set aside" in one.notices[0]
+    one.close()
+    open_services(flags(tmp_path)).close()
+
+
+def test_without_a_checkpoint_the_server_is_up_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        one = open_services(flags(tmp_path, "--models-dir", str(tmp_path / "empty")))
+    try:
+        if one.catalogue.checkpoints():
+            pytest.skip("this checkout ships a checkpoint, which is always listed")
+        assert "There is no checkpoint" in caplog.text
+        with pytest.raises(RequestError, match="There is no checkpoint"):
+            one.jobs.submit(GenerationRequest())
+    finally:
+        one.close()
+
+
+def test_ckpt_chooses_the_checkpoint(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "models" / "Stable-Diffusion" / "a.safetensors")
+    write_checkpoint(tmp_path / "elsewhere" / "z.safetensors")
+    one = open_services(flags(tmp_path, "--ckpt", str(tmp_path / "elsewhere" / "z.safetensors"), "--no-hashing"))
+    assert one.options.text("sd_model_checkpoint") == "z.safetensors"
+    eventually(lambda: one.jobs.engine().checkpoint_title == "z.safetensors", 20)
+    one.close()
+    one = open_services(flags(tmp_path, "--ckpt", str(tmp_path / "gone.safetensors"), "--skip-load-model-at-start"))
+    one.close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--xformers", "--lowvram"),
+        ("--use-cpu", "all", "sd"),
+        ("--device-id", "1", "--precision", "full", "--no-half-vae"),
+        ("--opt-sub-quad-attention", "--sub-quad-q-chunk-size", "512"),
+        (),
+    ],
+)
+def test_the_engine_reads_the_flags_that_concern_it(words: tuple[str, ...]) -> None:
+    given = parse_flags(list(words), {})
+    assert parse_flags(engine_arguments(given), {}) == given
+
+
+def test_secrets_and_paths_stay_with_the_server() -> None:
+    given = parse_flags(["--gradio-auth", "me:secret", "--api", "--port", "1234", "--data-dir", "/tmp"], {})
+    assert engine_arguments(given) == []
