@@ -2,11 +2,11 @@
 
 import gzip
 import re
-import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
+from ftfy import fix_text
 from tokenizers import AddedToken, Regex
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers.models import BPE
@@ -59,8 +59,12 @@ def clip_tokenizer() -> Tokenizer:
 
 
 def clean(text: str) -> str:
-    """The text as CLIP's vocabulary knows it: composed, one space for any white space, lower case."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip().lower()
+    """The text as CLIP's vocabulary knows it: mended, composed, one space for any white space, lower case.
+
+    The mending is that of ftfy, which CLIP was trained with and A1111's tokenizer uses: curly quotes and full-width
+    letters become plain ones, ligatures come apart, HTML entities and mojibake are undone.
+    """
+    return re.sub(r"\s+", " ", fix_text(text)).strip().lower()
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -2,6 +2,7 @@ import random
 import time
 
 import pytest
+from ftfy import fix_text
 
 from modules.prompt import clip_tokenizer
 from modules.prompt.tokens import _vocabulary
@@ -42,7 +43,23 @@ def test_ids_equal_transformers(tokenizer, oracle):
     choice = random.Random(20)
     for _ in range(3000):
         text = "".join(choice.choice(LETTERS if choice.random() < 0.8 else WORDS) for _ in range(choice.randrange(30)))
-        assert tokenizer.encode(text) == oracle(text, add_special_tokens=False)["input_ids"], ascii(text)
+        assert tokenizer.encode(text) == oracle(fix_text(text), add_special_tokens=False)["input_ids"], ascii(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("a cat’s “toy”", "a cat's \"toy\""),
+        ("１２ＡＢ，ｃ（d：1）", "12ab,c(d:1)"),
+        ("ﬁne ŀ", "fine ŀ"),
+        ("cats &amp; dogs", "cats & dogs"),
+        ("cafÃ©", "café"),
+        ("cafe\u0301", "café"),
+        ("a\ud800b", "a\ufffdb"),
+    ],
+)
+def test_text_is_mended_as_in_training(tokenizer, written, plain):
+    assert tokenizer.encode(written) == tokenizer.encode(plain)
 
 
 def test_case_is_lowered_as_python_does(tokenizer):
