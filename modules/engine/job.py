@@ -13,10 +13,11 @@ from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.models import LoadedModel, ModelKeeper
 from modules.engine.pictures import PictureWriter
+from modules.engine.work import Work, open_work
 from modules.gallery.grids import image_grid
 from modules.generation.decoding import decode_latent, to_image
+from modules.generation.passes import Engine, Progress
 from modules.generation.previews import preview_image
-from modules.generation.txt2img import Engine, Progress, txt2img
 from modules.hardware.choice import Hardware
 from modules.protocol import JobFinished, JobStarted, RunJob, StepDone
 from modules.sampling import Interrupted
@@ -30,14 +31,16 @@ def run_job(command: RunJob, models: ModelKeeper, control: JobControl, hardware:
     emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
     if hardware.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(hardware.device)
+    work = open_work(Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last), command)
     with PictureWriter(command.job_id, resolved, loaded.facts, emit) as writer:
-        _Job(command, loaded, control, hardware, emit, writer).run()
+        _Job(command, work, loaded, control, hardware, emit, writer).run()
     peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None
     emit(
         JobFinished(
             job_id=command.job_id,
             seconds=time.monotonic() - started,
             interrupted=control.stopped,
+            notices=work.notices,
             peak_memory=peak,
         )
     )
@@ -49,6 +52,7 @@ class _Job:
     def __init__(
         self,
         command: RunJob,
+        work: Work,
         loaded: LoadedModel,
         control: JobControl,
         hardware: Hardware,
@@ -56,11 +60,11 @@ class _Job:
         writer: PictureWriter,
     ) -> None:
         self._command = command
+        self._work = work
         self._loaded = loaded
         self._control = control
         self._emit = emit
         self._writer = writer
-        self._engine = Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last)
         # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
         self._together = 1 if hardware.device.type == "cpu" else command.resolved.request.batch_size
         self._preview_every = float(str(command.resolved.options.get("live_preview_refresh_period", 1000))) / 1000
@@ -87,11 +91,7 @@ class _Job:
     def _make(self, batch: int, images: range, part: range) -> None:
         if set(part) <= set(self._command.done) or self._control.leave_batch():
             return
-        progress = Progress(
-            on_step=lambda step, steps, denoised: self._step(batch, images, part, step, steps, denoised),
-            before_call=self._stop_if_asked,
-        )
-        latents = txt2img(self._engine, self._command.resolved, part, progress)
+        latents = self._work.latents(part, lambda number: self._progress(batch, images, part, number))
         unfinished = self._control.leave_batch()
         if unfinished and not self._command.resolved.options.get("save_incomplete_images", False):
             return
@@ -101,7 +101,7 @@ class _Job:
 
     def _deliver(self, index: int, latent: Tensor) -> None:
         model = self._loaded.model
-        image = to_image(decode_latent(model.vae, latent, model.vae_scaling_factor))
+        image = self._work.finish(to_image(decode_latent(model.vae, latent, model.vae_scaling_factor)))
         self._pictures.append(image)
         self._writer.picture(image, index)
 
@@ -109,17 +109,23 @@ class _Job:
         if self._control.leave_batch():
             raise Interrupted
 
-    def _step(self, batch: int, images: range, part: range, step: int, steps: int, denoised: Tensor) -> None:
-        within = (part.start - images.start + len(part) * min(step / steps, 1.0)) / len(images)
-        self._emit(
-            StepDone(
-                job_id=self._command.job_id,
-                batch=batch,
-                step=step,
-                steps=steps,
-                fraction=(batch + within) / self._command.resolved.request.n_iter,
-            )
-        )
+    def _progress(self, batch: int, images: range, part: range, number: int) -> Progress:
+        """The hooks of pass `number` over `part`, one part of a batch's `images`."""
+        before, whole = sum(self._work.steps[:number]), sum(self._work.steps)
+        earlier = (part.start - images.start) / len(images)
+
+        def on_step(step: int, steps: int, denoised: Tensor) -> None:
+            share = min((before + step) / whole, 1.0) * len(part) / len(images)
+            self._tell(batch, before + step, whole, earlier + share)
+            self._preview(batch, step, denoised)
+
+        return Progress(on_step=on_step, before_call=self._stop_if_asked)
+
+    def _tell(self, batch: int, step: int, steps: int, share: float) -> None:
+        fraction = (batch + share) / self._command.resolved.request.n_iter
+        self._emit(StepDone(job_id=self._command.job_id, batch=batch, step=step, steps=steps, fraction=fraction))
+
+    def _preview(self, batch: int, step: int, denoised: Tensor) -> None:
         if self._previews and time.monotonic() - self._last_preview >= self._preview_every:
             self._last_preview = time.monotonic()
             self._writer.preview(lambda: preview_image(denoised, self._loaded.preview_colours()), batch, step)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from modules.catalogue.hashes import sha256_of
 from modules.catalogue.errors import ModelFileError
+from modules.catalogue.hashes import sha256_of
 from modules.engine.channel import Emit
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours
@@ -67,6 +67,10 @@ class ModelKeeper:
         started = time.monotonic()
         try:
             model = self._read(file)
+        except OSError as error:
+            cause = f"{Path(file.path).name} could not be read: {error.strerror or error}."
+            self._emit(CheckpointFailed(title=file.title, cause=cause))
+            raise ModelFileError(cause) from error
         except ModelFileError as error:
             self._emit(CheckpointFailed(title=file.title, cause=str(error)))
             raise
