@@ -17,6 +17,7 @@ from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
 from modules.settings import OPTIONS, Option, OptionError
 
 _HASHED: Final = re.compile(r"([^:,]+):\s*([0-9a-fA-F]{4,64})\s*(?:,|\Z)")
+_WHOLE: Final = re.compile(r"-?[0-9]{1,40}")
 _LORA: Final = re.compile(r"<lora:([^:>]+)(?=[:>])")
 
 # Keys that speak about the picture or its file rather than about how to make it.
@@ -215,7 +216,9 @@ def _typed(option: Option, text: str | None) -> object:
     match option.kind:
         case "switch":
             return text != "False"
-        case "whole" | "number":
+        case "whole":
+            return int(text) if _WHOLE.fullmatch(text) else float(text)
+        case "number":
             return float(text)
     return text
 

@@ -81,8 +81,11 @@ Steps: 30, Sampler: DPM++ SDE, Schedule type: Karras, CFG scale: 7, Seed: 99, Si
 Model: inpaintModel, Denoising strength: 0.75, Conditional mask weight: 1.0, Mask blur: 8, Inpaint area: Only masked, \
 Masked area padding: 48, Masked content: fill, Version: v1.9.4""")
     assert [said[k] for k in ("Mask blur", "Inpaint area", "Masked area padding", "Masked content")] == [
-        "8", "Only masked", "48", "fill",
-    ]  # fmt: skip
+        "8",
+        "Only masked",
+        "48",
+        "fill",
+    ]
     assert said["Conditional mask weight"] == "1.0" and said["Negative prompt"] == ""
 
 
@@ -285,10 +288,45 @@ def test_emphasis_is_filled_in_where_the_prompt_uses_it(prompt, emphasis):
 
 MEGABYTE = 1_000_000
 NASTY = [
-    "a", ":", "a:", "a: ", ", ", 'ab:"', 'ab:"\\', 'ab: "x\\",', "ab:[", 'ab:["', 'ab:[",', 'ab:{"c":[', "ab:[1,", "ab c-/",
-    "(", "[", "\\", "\n", "\r\n", "Negative prompt:", "\nNegative prompt: x", "Size: 9x", "9", "x", "\ud800", "é: ",
-    'ab:"x,', "ab:[[", "a, b: c, ", "{", '{"a":', "\t", "\0", "BREAK ", "Steps: 1, ", "<lora:a:1>", "-", " ",
-]  # fmt: skip
+    "a",
+    ":",
+    "a:",
+    "a: ",
+    ", ",
+    'ab:"',
+    'ab:"\\',
+    'ab: "x\\",',
+    "ab:[",
+    'ab:["',
+    'ab:[",',
+    'ab:{"c":[',
+    "ab:[1,",
+    "ab c-/",
+    "(",
+    "[",
+    "\\",
+    "\n",
+    "\r\n",
+    "Negative prompt:",
+    "\nNegative prompt: x",
+    "Size: 9x",
+    "9",
+    "x",
+    "\ud800",
+    "é: ",
+    'ab:"x,',
+    "ab:[[",
+    "a, b: c, ",
+    "{",
+    '{"a":',
+    "\t",
+    "\0",
+    "BREAK ",
+    "Steps: 1, ",
+    "<lora:a:1>",
+    "-",
+    " ",
+]
 
 
 @pytest.mark.parametrize("unit", NASTY)
@@ -302,8 +340,22 @@ def test_a_megabyte_of_anything_is_read_in_linear_time(unit):
 
 def test_fifty_thousand_nasty_texts_never_raise():
     rng = random.Random(20261121)
-    pieces = [*NASTY, LINE, "Version: v1.5.0", "First pass size: 0x0", "Size: 512x768", "Hypernet: a", "Sampler: Euler Karras",
-              "Schedule type: ", "Refiner: a", 'Hashes: {"a": 1}', "1" * 5000, "Negative prompt: b\n", "\u2028", "\x0b"]  # fmt: skip
+    pieces = [
+        *NASTY,
+        LINE,
+        "Version: v1.5.0",
+        "First pass size: 0x0",
+        "Size: 512x768",
+        "Hypernet: a",
+        "Sampler: Euler Karras",
+        "Schedule type: ",
+        "Refiner: a",
+        'Hashes: {"a": 1}',
+        "1" * 5000,
+        "Negative prompt: b\n",
+        "\u2028",
+        "\x0b",
+    ]
     keys = {"Prompt", "Negative prompt", *DEFAULTS}
     for _ in range(50_000):
         text = "".join(rng.choice(pieces) for _ in range(rng.randrange(12)))
