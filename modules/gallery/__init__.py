@@ -3,6 +3,7 @@
 from modules.gallery.atomic import SaveError, remove_stale_temporaries, write_atomic
 from modules.gallery.encode import encode_picture, shareable_copy
 from modules.gallery.gallery import Gallery
+from modules.gallery.grids import grid_shape, image_grid
 from modules.gallery.name_facts import NameFacts, name_facts
 from modules.gallery.naming import apply_pattern
 from modules.gallery.sanitizing import sanitize
@@ -13,6 +14,8 @@ __all__ = [
     "SaveError",
     "apply_pattern",
     "encode_picture",
+    "grid_shape",
+    "image_grid",
     "name_facts",
     "remove_stale_temporaries",
     "sanitize",

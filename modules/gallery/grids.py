@@ -1,0 +1,51 @@
+"""Several pictures as one, in A1111's arrangement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from PIL import Image, ImageColor
+
+from modules.settings import OPTIONS
+
+
+def grid_shape(count: int, batch_size: int, options: Mapping[str, object]) -> tuple[int, int]:
+    """Rows and columns for `count` pictures, by the options n_rows and grid_prevent_empty_spots.
+
+    n_rows above 0 is the number of rows, 0 means one row per picture of a batch, and -1 a square: rounded, or with
+    grid_prevent_empty_spots the largest number of rows up to it that leaves no cell empty.
+    """
+    wanted = int(str(options.get("n_rows", OPTIONS["n_rows"].default)))
+    if wanted > 0:
+        rows = wanted
+    elif wanted == 0:
+        rows = batch_size
+    elif options.get("grid_prevent_empty_spots", False):
+        rows = math.isqrt(count)
+        while count % rows:
+            rows -= 1
+    else:
+        rows = round(math.sqrt(count))
+    rows = max(1, min(rows, count))
+    return rows, math.ceil(count / rows)
+
+
+def image_grid(images: Sequence[Image.Image], batch_size: int, options: Mapping[str, object]) -> Image.Image:
+    """`images` row by row on the grid's background; each cell is as large as the largest, smaller ones are centred."""
+    rows, columns = grid_shape(len(images), batch_size, options)
+    width, height = max(image.width for image in images), max(image.height for image in images)
+    grid = Image.new("RGB", (columns * width, rows * height), _background(options))
+    for index, image in enumerate(images):
+        left = index % columns * width + (width - image.width) // 2
+        top = index // columns * height + (height - image.height) // 2
+        grid.paste(image, (left, top))
+    return grid
+
+
+def _background(options: Mapping[str, object]) -> tuple[int, ...]:
+    default = str(OPTIONS["grid_background_color"].default)
+    try:
+        return ImageColor.getrgb(str(options.get("grid_background_color", default)))[:3]
+    except ValueError:
+        return ImageColor.getrgb(default)[:3]
