@@ -41,7 +41,7 @@ def build_prompt_row(mode: str, style_names: Sequence[str]) -> PromptRow:
             with gr.Accordion("How this was read", open=False, elem_id=f"{mode}_reading"):
                 reading = gr.HTML("", elem_id=f"{mode}_reading_html")
         with gr.Column(scale=1, min_width=240, elem_id=f"{mode}_actions_column", elem_classes=["actions"]):
-            with gr.Group(elem_id=f"{mode}_generate_box", elem_classes=["generate-box"]):
+            with gr.Column(elem_id=f"{mode}_generate_box", elem_classes=["generate-box"]):
                 generate = gr.Button("Generate", variant="primary", elem_id=f"{mode}_generate")
                 with gr.Row(elem_classes=["stop-row"]):
                     interrupt = gr.Button("Interrupt", elem_id=f"{mode}_interrupt", min_width=60)

@@ -40,7 +40,7 @@ def build_quicksettings(titles: Sequence[str], current: str | None) -> QuickSett
             gr.HTML(STATUS, elem_id="engine_status", padding=False)
         sync = gr.Button("Sync", visible="hidden", elem_id="sync_checkpoint")
         refusal = gr.Textbox("", visible="hidden", elem_id="checkpoint_refusal")
-    with gr.Group(elem_id="demo_notice"):
+    with gr.Column(elem_id="demo_notice"):
         gr.HTML(NOTICE, padding=False)
         with gr.Row(elem_classes=["examples"]):
             examples = [gr.Button(prompt, size="sm", min_width=60, scale=0) for prompt in EXAMPLE_PROMPTS]

@@ -51,7 +51,7 @@ def build_results(mode: str, *, folder_button: bool) -> Results:
             object_fit="contain",
             format="png",
             preview=True,
-            height=None,
+            height="min(60vh, 560px)",
             interactive=False,
             buttons=["download", "fullscreen"],
         )
