@@ -32,6 +32,13 @@ class QueueFull(JobError):
         super().__init__(f"The queue holds {limit} waiting jobs already: let some finish or cancel some first.")
 
 
+class QueueNotWritable(JobError):
+    """The queue's file can't be written now: the disk is full, or somebody else holds it. Trying again may help."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"The job list {path} can't be written: {reason}. Make room on its disk and try again.")
+
+
 @dataclass(frozen=True, slots=True)
 class SavedImage:
     """One picture on disk. `kind` is `image`, `grid`, or the suffix of an extra picture; sizes are in pixels.

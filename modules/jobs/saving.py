@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sqlite3
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from modules.gallery import SaveError, remove_stale_temporaries
-from modules.jobs.job import Job, JobError, SavedImage
+from modules.jobs.job import Job, JobError, QueueNotWritable, SavedImage
 from modules.jobs.rows import ImageRow
 from modules.jobs.store import JobStore
 from modules.protocol import ImageReady
@@ -54,10 +53,10 @@ class ImageSaver:
         except (SaveError, OSError) as error:
             self._forget(job, image)
             raise SavingError(str(error)) from error
-        except sqlite3.OperationalError as error:
+        except QueueNotWritable as error:
             self._shelf.release(path)
             self._forget(job, image)
-            raise SavingError(f"{path.name} was not saved: the job list can't be written ({error}).") from error
+            raise SavingError(f"{path.name} was not saved. {error}") from error
 
     def _save_at(self, path: Path, job: Job, image: ImageReady) -> SavedImage:
         row = _row_of(job, image, path)
@@ -77,7 +76,7 @@ class ImageSaver:
         return self._shelf.place(job, image)
 
     def _forget(self, job: Job, image: ImageReady) -> None:
-        with suppress(sqlite3.OperationalError):
+        with suppress(QueueNotWritable):
             self._store.forget_image(job.id, image.index, image.kind)
 
     def settle(self) -> tuple[int, int]:

@@ -7,7 +7,9 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from modules.jobs.engine_process import Launch
@@ -36,6 +38,7 @@ from modules.protocol import CheckpointFile
 _log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 15.0
+PRUNE_EVERY: Final = 100
 DEFAULT_PATIENCE: Final = Patience()
 
 
@@ -88,6 +91,8 @@ class JobService:
         self._clock = clock
         self._hub = Hub()
         self._ended = threading.Condition()
+        self._endings = 0
+        self._closed = False
         # Between storing a job's pictures and writing its row, nothing may clear them away.
         self._accepting = threading.Lock()
         saver = ImageSaver(store, collaborators.shelf)
@@ -107,7 +112,10 @@ class JobService:
         """End the engine. The running job is put back and goes on, with the waiting ones, at the next start."""
         self._worker.close(CLOSE_SECONDS)
         self._hub.close()
-        self._store.close()
+        with self._ended:
+            self._closed = True
+            self._ended.notify_all()
+            self._store.close()
 
     # Asking
 
@@ -205,14 +213,18 @@ class JobService:
         )
 
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
-        """The job once it has ended, or as it is after `timeout` seconds. Raises UnknownJob."""
+        """The job once it has ended; as it is after `timeout` seconds, or when the server closes. Raises UnknownJob."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._ended:
-            while not (job := self._existing(job_id)).ended:
+            job = self._existing(job_id)
+            while not job.ended:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     break
                 self._ended.wait(left)
+                if self._closed:
+                    break
+                job = self._existing(job_id)
         return job
 
     def subscribe(self, wake: Callable[[], None] | None = None) -> Subscription:
@@ -281,7 +293,7 @@ class JobService:
             for job in self._store.delete_ended(self._limits().ended):
                 for image in job.images:
                     if not image.kept:
-                        image.path.unlink(missing_ok=True)
+                        _remove(image.path)
             self._inputs.prune(self._store.inputs_in_use())
 
     # Below
@@ -318,6 +330,9 @@ class JobService:
     def _job_ended(self, job: Job) -> None:
         with self._ended:
             self._ended.notify_all()
+        self._endings += 1
+        if self._endings % PRUNE_EVERY == 0:
+            self.prune()
 
     def _engine_changed(self, status: EngineStatus) -> None:
         self._hub.publish(None, EngineChanged(status))
@@ -327,6 +342,14 @@ class JobService:
         if job is None:
             raise UnknownJob(job_id)
         return job
+
+
+def _remove(path: Path) -> None:
+    """Delete a picture that was kept for its job only, and the job's folder once it is empty."""
+    with suppress(OSError):
+        path.unlink()
+    with suppress(OSError):
+        path.parent.rmdir()
 
 
 def recover(store: JobStore, server_deaths: int) -> None:

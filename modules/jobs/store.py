@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from modules.jobs.database import connect
-from modules.jobs.job import ENDED, Job, JobState, UnknownJob
+from modules.jobs.job import ENDED, Job, JobState, QueueNotWritable, UnknownJob
 from modules.jobs.rows import ImageRow, RequestCache, image_of_row, job_of_row, values_of_image, values_of_job
 
 MANY: Final = 500  # Bound parameters per statement; SQLite's oldest limit is 999.
@@ -25,6 +25,7 @@ class JobStore:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
         self._clock = clock
         self._requests = RequestCache()
         self._writer, self._writing = connect(path), threading.RLock()
@@ -237,15 +238,17 @@ class JobStore:
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it is on disk when this returns, or nothing. Raises QueueNotWritable."""
         with self._writing:
-            self._writer.execute("BEGIN IMMEDIATE")
             try:
+                self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 self._writer.execute("COMMIT")
-            except BaseException:
+            except sqlite3.OperationalError as error:
+                raise QueueNotWritable(self._path, error) from error
+            finally:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
-                raise
 
     def _read(self, sql: str, values: Iterable[object] = ()) -> Sequence[sqlite3.Row]:
         with self._reading:

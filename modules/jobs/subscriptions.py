@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Final
 
 from modules.jobs.job import EngineChanged, ImageSaved, JobChanged, QueueChanged
-from modules.protocol import Preview, StepDone
+from modules.protocol import Notice, Preview, StepDone
 
-JobEvent = JobChanged | ImageSaved | EngineChanged | QueueChanged | StepDone | Preview
+JobEvent = JobChanged | ImageSaved | EngineChanged | QueueChanged | StepDone | Preview | Notice
 Delivered = tuple[str | None, JobEvent]
 
 BOUND: Final = 512

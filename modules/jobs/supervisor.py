@@ -152,12 +152,12 @@ class Supervisor:
         due = [at for at in (self._start_at, self._ready_by) if at is not None]
         return max(0.0, min(due) - self._clock()) if due else None
 
-    def close(self) -> None:
-        """End the engine, kindly first."""
+    def close(self, sentence: str) -> None:
+        """End the engine, kindly first, and say why."""
         self._start_at = self._ready_by = None
         if self._engine is not None:
             self._engine.close(self._patience.farewell)
-        self._show(EngineStatus("stopped", "The server is shutting down."))
+        self._show(EngineStatus("stopped", sentence))
 
     def _show(self, status: EngineStatus) -> None:
         if status != self.status:

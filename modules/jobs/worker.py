@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from modules.jobs.engine_process import EngineEnded, EngineSaid
 from modules.jobs.inbox import Close, Item, LoadWish, Look, SkipWish, StopWish
 from modules.jobs.inputs import InputStore, references
-from modules.jobs.job import ImageSaved, Job, JobChanged, JobError, JobState
+from modules.jobs.job import ImageSaved, Job, JobChanged, JobError, JobState, QueueNotWritable
 from modules.jobs.live import LiveBoard
 from modules.jobs.saving import ImageSaver, SavingError
 from modules.jobs.store import JobStore
@@ -30,6 +30,7 @@ from modules.protocol import (
     JobFailed,
     JobFinished,
     LoadCheckpoint,
+    Notice,
     Preview,
     RunJob,
     Skip,
@@ -117,7 +118,8 @@ class Worker:
                 self._until_written(self._start_next)
         finally:
             self._put_back_for_next_start()
-            self.supervisor.close()
+            closing = self._closing.is_set()
+            self.supervisor.close("The server is shutting down." if closing else "The queue broke: restart the server.")
 
     def _next(self) -> Item:
         due = self.supervisor.next_due()
@@ -134,8 +136,8 @@ class Worker:
         while True:
             try:
                 return action(*arguments)
-            except sqlite3.OperationalError as error:
-                _log.error("The job list can't be written (%s). It is tried again.", error)
+            except QueueNotWritable as error:
+                _log.error("%s", error)
                 if self._closing.wait(RETRY_DISK_SECONDS):
                     return
 
@@ -159,7 +161,8 @@ class Worker:
 
     def _start_next(self) -> None:
         while self.supervisor.ready and self._running is None:
-            job = self._store.claim_next()
+            # A row that runs while nothing does is one whose end could not be written at the first try.
+            job = self._store.claim_next() or self._store.running()
             if job is None:
                 self._grant_wish()
                 return
@@ -213,6 +216,9 @@ class Worker:
         if getattr(event, "job_id", running.job.id) != running.job.id:
             return
         match event:
+            case Notice(text=text):
+                _log.info("%s", text)
+                self._hub.publish(running.job.id, event)
             case StepDone():
                 self.board.step(event)
                 self._hub.publish(running.job.id, event)
@@ -308,6 +314,8 @@ class Worker:
 
     def _put_back_for_next_start(self) -> None:
         if self._running is not None:
-            self._store.put_back(self._running.job.id, blame="nobody")
+            # What can't be written now is put back by the next start all the same.
+            with suppress(QueueNotWritable):
+                self._store.put_back(self._running.job.id, blame="nobody")
             self._running = None
             self.board.end()

@@ -303,3 +303,31 @@ def test_many_threads_submit_and_watch_at_once(house: House) -> None:
     for job in answers:
         assert job.state == "finished"
         assert job.images[0].seed == int(job.request.prompt.split()[1])
+
+
+def test_who_waits_is_let_go_when_the_server_closes(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.jobs.start()
+    job = start(house, "slow", steps=1000)
+    answers: list[Job] = []
+    waiting = threading.Thread(target=lambda: answers.append(house.jobs.wait(job.id)))
+    waiting.start()
+    house.close()
+    waiting.join(5)
+    assert [answer.ended for answer in answers] == [False]
+
+
+def test_rows_are_cleared_away_while_the_server_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modules.jobs.service.PRUNE_EVERY", 3)
+    with House(tmp_path, limits=Limits(ended=1)) as house:
+        jobs = [house.jobs.submit(ask()) for _ in range(3)]
+        house.jobs.wait(jobs[-1].id, 10)
+        eventually(lambda: [job.id for job in house.jobs.list()] == [jobs[-1].id])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_queue_that_breaks_says_so_and_keeps_its_jobs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = start(house)
+    monkeypatch.setattr(house.jobs._worker, "_handle", lambda item: 1 / 0)
+    eventually(lambda: house.jobs.engine().sentence == "The queue broke: restart the server.")
+    assert house.jobs.get(job.id).state == "waiting"
