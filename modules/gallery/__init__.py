@@ -4,19 +4,23 @@ from modules.gallery.atomic import SaveError, remove_stale_temporaries, write_at
 from modules.gallery.encode import encode_picture, shareable_copy
 from modules.gallery.gallery import Gallery
 from modules.gallery.grids import grid_shape, image_grid
+from modules.gallery.metadata import ImageMetadata, PictureError, read_metadata
 from modules.gallery.name_facts import NameFacts, name_facts
 from modules.gallery.naming import apply_pattern
 from modules.gallery.sanitizing import sanitize
 
 __all__ = [
     "Gallery",
+    "ImageMetadata",
     "NameFacts",
+    "PictureError",
     "SaveError",
     "apply_pattern",
     "encode_picture",
     "grid_shape",
     "image_grid",
     "name_facts",
+    "read_metadata",
     "remove_stale_temporaries",
     "sanitize",
     "shareable_copy",
