@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from modules.parameters.schedules import (
     AUTOMATIC,
-    SCHEDULES,
+    SCHEDULE_SPELLINGS,
     Schedule,
     find_schedule,
     nearest_hint,
@@ -180,10 +180,10 @@ def resolve_sampler(name: str | None, schedule: str | None = None, *, strict: bo
 
 def _split_schedule(name: str) -> tuple[str, Schedule | None]:
     lowered = name.lower()
-    for schedule in SCHEDULES:
-        for spelling in schedule.spellings:
-            if lowered.endswith(f" {spelling.lower()}"):
-                return name[: -len(spelling) - 1].rstrip(), schedule
+    # Longest first, or "SGM Uniform" would be taken for Uniform (as A1111 takes it).
+    for ending in sorted(SCHEDULE_SPELLINGS, key=len, reverse=True):
+        if lowered.endswith(f" {ending}"):
+            return name[: -len(ending) - 1].rstrip(), find_schedule(ending)
     for ending, label in _OLD_ALIAS_ENDINGS.items():
         if lowered.endswith(ending):
             return name[: -len(ending)], find_schedule(label)

@@ -66,6 +66,9 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
 
 _BY_SPELLING: Final = {spelling.lower(): entry for entry in SCHEDULES for spelling in entry.spellings}
 
+# Every name, in lower case, that `find_schedule` knows.
+SCHEDULE_SPELLINGS: Final = frozenset(_BY_SPELLING)
+
 
 def schedule_labels() -> tuple[str, ...]:
     """Labels in the order of the page's dropdown."""

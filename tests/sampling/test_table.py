@@ -1,0 +1,29 @@
+"""What the tables list and what this room can run are the same."""
+
+from __future__ import annotations
+
+import inspect
+
+from modules.parameters.samplers import SAMPLERS, sampler_labels
+from modules.sampling import SAMPLER_FUNCTIONS, SamplerOptions
+from modules.sampling.samplers import RANGE_SAMPLERS, STEP_CONTROLLED_SAMPLERS
+
+
+def test_each_sampler_of_the_table_has_its_function() -> None:
+    assert list(SAMPLER_FUNCTIONS) == list(sampler_labels())[: len(SAMPLER_FUNCTIONS)]
+    assert len(SAMPLER_FUNCTIONS) == len(SAMPLERS) >= 25
+    assert set(SAMPLER_FUNCTIONS) >= RANGE_SAMPLERS | STEP_CONTROLLED_SAMPLERS
+
+
+def test_each_sampler_fits_on_a_screen_and_names_its_source() -> None:
+    for label, function in SAMPLER_FUNCTIONS.items():
+        lines, _ = inspect.getsourcelines(function)
+        assert len(lines) <= 40, label
+        assert function.__doc__, label
+
+
+def test_settings_and_etas_of_the_table_are_options() -> None:
+    known = set(SamplerOptions.__slots__)
+    for entry in SAMPLERS:
+        assert set(entry.settings) <= known, entry.label
+        assert entry.eta is None or entry.eta in known, entry.label
