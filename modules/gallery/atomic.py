@@ -8,8 +8,9 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _TEMPORARY: Final = re.compile(r"\.saving-[0-9a-f]{16}\.tmp")
 _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -43,11 +44,16 @@ def write_atomic(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     When this returns, the file survives a power cut; when it does not, `path` is as it was and nothing else stays.
     Raises FileExistsError if `path` exists and `overwrite` is not given, SaveError for everything else.
     """
+    write_atomic_with(path, lambda file: file.write(data), overwrite=overwrite)
+
+
+def write_atomic_with(path: Path, write: Callable[[BinaryIO], object], *, overwrite: bool = False) -> None:
+    """As `write_atomic`, with `write` filling the file: for what is too large to hold in memory."""
     temporary = path.with_name(f".saving-{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write_synced(temporary, data)
+            _write_synced(temporary, write)
             if overwrite:
                 temporary.replace(path)
             else:
@@ -65,11 +71,11 @@ def write_atomic(path: Path, data: bytes, *, overwrite: bool = False) -> None:
         raise save_error(path, error) from error
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
     # Not mkstemp: its files can be read by their owner only, and pictures are to be as the user's umask says.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-        file.write(data)
+        write(file)
         file.flush()
         os.fsync(file.fileno())
 

@@ -1,0 +1,88 @@
+"""Names that are promised to pictures under way, so that no two pictures get the same."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from modules.gallery.atomic import SaveError, save_error
+from modules.gallery.naming import below, largest_number
+from modules.gallery.sanitizing import LONGEST_NAME, avoid_device, fit
+
+_TRIES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class OpenName:
+    """A file name whose number is still open. Without `digits` it has none, and a `replace`able file gives way."""
+
+    folder: Path
+    prefix: str
+    stem: str
+    tail: str
+    digits: int = 5
+    replace: bool = False
+
+    def path(self, number: int, longest: int) -> Path:
+        """The path with `number`; unnumbered names show it as a suffix, and 0 not at all."""
+        if self.digits:
+            head = f"{self.prefix}{number:0{self.digits}d}" + ("-" if self.stem else "")
+            name = head + fit(self.stem, self.tail, longest=longest - len(head.encode()))
+        else:
+            name = fit(self.stem or "image", f"-{number}{self.tail}" if number else self.tail, longest=longest)
+        return self.folder / avoid_device(name)
+
+
+class Reservations:
+    """The names held in this process. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[Path, tuple[OpenName, int]] = {}
+
+    def hold(self, name: OpenName) -> Path:
+        """The next free path for `name`, nobody else's until it is released. Creates nothing. Raises SaveError."""
+        try:
+            longest = _longest_name(name.folder)
+            with self._lock:
+                first = self._next_number(name) if name.digits else 0
+                for number in range(first, first + _TRIES):
+                    path = below(name.folder, name.path(number, longest))
+                    if path not in self._held and (name.replace or not path.exists()):
+                        self._held[path] = (name, number)
+                        return path
+        except OSError as error:
+            raise save_error(name.folder / f"{name.stem}{name.tail}", error) from error
+        raise SaveError(f"{name.folder} has no free name left for {name.stem}{name.tail}; choose another name pattern.")
+
+    def _next_number(self, name: OpenName) -> int:
+        held = [
+            number
+            for other, number in self._held.values()
+            if other.folder == name.folder and other.prefix == name.prefix
+        ]
+        return 1 + max(largest_number(name.folder, name.prefix), *held, -1)
+
+    def of(self, path: Path) -> OpenName | None:
+        """The name behind a held path."""
+        with self._lock:
+            return self._held.get(path, (None, 0))[0]
+
+    def release(self, path: Path) -> None:
+        """Let go of a path, whether it is held or not."""
+        with self._lock:
+            self._held.pop(path, None)
+
+
+def _longest_name(folder: Path) -> int:
+    """Bytes that a name in `folder` may have; encrypted folders allow fewer than 255."""
+    existing = next((place for place in (folder, *folder.parents) if place.is_dir()), None)
+    if existing is None or not hasattr(os, "pathconf"):
+        return LONGEST_NAME
+    try:
+        return min(LONGEST_NAME, max(64, os.pathconf(existing, "PC_NAME_MAX")))
+    except (OSError, ValueError):
+        return LONGEST_NAME
