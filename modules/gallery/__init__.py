@@ -4,17 +4,21 @@ from modules.gallery.atomic import SaveError, remove_stale_temporaries, write_at
 from modules.gallery.encode import encode_picture, shareable_copy
 from modules.gallery.gallery import Gallery
 from modules.gallery.grids import grid_shape, image_grid
+from modules.gallery.kept import KeptPictures
 from modules.gallery.metadata import ImageMetadata, PictureError, read_metadata
 from modules.gallery.name_facts import NameFacts, name_facts
 from modules.gallery.naming import apply_pattern
 from modules.gallery.sanitizing import sanitize
+from modules.gallery.thumbnails import Thumbnails
 
 __all__ = [
     "Gallery",
     "ImageMetadata",
+    "KeptPictures",
     "NameFacts",
     "PictureError",
     "SaveError",
+    "Thumbnails",
     "apply_pattern",
     "encode_picture",
     "grid_shape",

@@ -16,10 +16,10 @@ from modules.gallery.foreign import foreign_infotext
 from modules.parameters.infotext_values import printable
 
 # Only formats of pictures: some of Pillow's others start programs or follow paths.
-_FORMATS: Final = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 # Beyond this many pixels the texts behind a PNG's pixels are not looked for.
 _MOST_PIXELS_TO_DECODE: Final = 64_000_000
-_BROKEN: Final = (
+BROKEN: Final = (
     OSError,
     ValueError,
     SyntaxError,
@@ -58,18 +58,22 @@ def read_metadata(source: bytes | Path) -> ImageMetadata:
     infotext, it is made from what NovelAI, InvokeAI or ComfyUI left. Raises PictureError.
     """
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             texts = dict(_texts(image))
             if image.format == "PNG" and not texts and image.width * image.height <= _MOST_PIXELS_TO_DECODE:
                 texts = dict(_texts_behind_pixels(image))
             size, form = image.size, image.format or ""
-    except _BROKEN as error:
-        name = "The file" if isinstance(source, bytes) else source.name
-        raise PictureError(f"{name} can't be read as a picture: it is damaged or of another kind.") from error
+    except BROKEN as error:
+        raise unreadable("The file" if isinstance(source, bytes) else source.name) from error
     infotext = texts.pop("parameters", "")
     infotext = texts.get("exif comment", "").strip() or infotext or foreign_infotext(texts, size)
     infotext = infotext or texts.get("comment", "")
     return ImageMetadata(infotext, texts, size[0], size[1], form)
+
+
+def unreadable(name: str) -> PictureError:
+    """The sentence for a file that is no picture."""
+    return PictureError(f"{name} can't be read as a picture: it is damaged or of another kind.")
 
 
 def _texts(image: Image.Image) -> Iterator[tuple[str, str]]:
@@ -98,6 +102,6 @@ def _exif(block: bytes) -> Iterator[tuple[str, str]]:
 def _texts_behind_pixels(image: Image.Image) -> Iterator[tuple[str, str]]:
     try:
         image.load()
-    except _BROKEN:
+    except BROKEN:
         return
     yield from _texts(image)

@@ -11,6 +11,7 @@ from typing import Final
 from modules.parameters import ResolvedRequest
 from modules.settings import OPTIONS
 
+_NUMBER: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _TITLE: Final = re.compile(r"(?P<file>.*?)(?:\s\[(?P<hash>[0-9a-fA-F]+)\])?", re.DOTALL)
 
 
@@ -91,6 +92,37 @@ def name_facts(
         ),
         pixels_hash=pixels_hash,
     )
+
+
+def facts_of_infotext(parsed: Mapping[str, str], now: datetime, *, most_words: int = 8) -> NameFacts:
+    """What names may say about a picture of which only the parsed infotext is known."""
+    return NameFacts(
+        now=now,
+        prompt=parsed.get("Prompt", ""),
+        negative_prompt=parsed.get("Negative prompt", ""),
+        seeds=(_whole(parsed.get("Seed"), 0),),
+        steps=_whole(parsed.get("Steps"), 0),
+        cfg_scale=_number(parsed.get("CFG scale"), 0.0),
+        width=_whole(parsed.get("Size-1"), 0),
+        height=_whole(parsed.get("Size-2"), 0),
+        sampler=parsed.get("Sampler", ""),
+        scheduler=parsed.get("Schedule type", "Automatic"),
+        model_name=parsed.get("Model", ""),
+        model_hash=parsed.get("Model hash", ""),
+        vae=parsed.get("VAE"),
+        clip_skip=_whole(parsed.get("Clip skip"), 1),
+        denoising=_number(parsed["Denoising strength"], 0.0) if "Denoising strength" in parsed else None,
+        user=parsed.get("User"),
+        most_words=most_words,
+    )
+
+
+def _whole(text: str | None, default: int) -> int:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) <= 20 else default
+
+
+def _number(text: str | None, default: float) -> float:
+    return float(text) if text and _NUMBER.fullmatch(text) else default
 
 
 def _split_title(title: str) -> tuple[str, str]:
