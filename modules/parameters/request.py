@@ -84,7 +84,13 @@ class GenerationRequest(BaseModel):
     denoising_strength: Annotated[
         Share,
         Parameter(
-            "Denoising strength", infotext="Denoising strength", img2img_default=0.75, minimum=0, maximum=1, step=0.01
+            "Denoising strength",
+            infotext="Denoising strength",
+            api_default=0.75,
+            img2img_default=0.75,
+            minimum=0,
+            maximum=1,
+            step=0.01,
         ),
     ] = 0.7
     enable_hr: Annotated[bool, Parameter("Hires. fix", modes=TXT2IMG)] = False

@@ -9,11 +9,13 @@ import gradio as gr
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.staticfiles import StaticFiles
 
+from modules.api.routes import api_is_served, api_routes
 from modules.settings import Flags
 from modules.ui.auth import logins
 from modules.ui.page import ASSETS, HEAD, build_page
 from modules.ui.routes import create_router
 from modules.ui.theme import create_theme
+from modules.version import VERSION
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -21,11 +23,19 @@ if TYPE_CHECKING:
 
 def create_app(services: Services, flags: Flags) -> FastAPI:
     """The application that uvicorn serves; whoever serves it puts the door around it."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    outputs = str(services.paths.outputs_dir)
+    app = FastAPI(title="Stable Diffusion web UI", version=VERSION, docs_url=None, redoc_url=None)
     # Routes go in before the page is mounted on "/": it answers everything that is left.
     app.mount("/internal/assets", StaticFiles(directory=ASSETS), name="assets")
     app.include_router(create_router(services, _login_check(app, needed=bool(logins(flags)))))
+    if api_is_served(services):
+        app.include_router(api_routes(services, lambda request: _session(app, request) is not None))
+    if not flags.nowebui:
+        _mount_page(app, services, flags)
+    return app
+
+
+def _mount_page(app: FastAPI, services: Services, flags: Flags) -> None:
+    outputs = str(services.paths.outputs_dir)
     gr.set_static_paths([outputs])
     page = build_page(services, folder_button=folder_button(flags))
     gr.mount_gradio_app(
@@ -43,7 +53,6 @@ def create_app(services: Services, flags: Flags) -> FastAPI:
         theme=create_theme(),
         head=HEAD,
     )
-    return app
 
 
 def folder_button(flags: Flags) -> bool:
@@ -62,7 +71,9 @@ def _login_check(app: FastAPI, *, needed: bool) -> Callable[[Request], None]:
 def _session(app: FastAPI, request: Request) -> str | None:
     """Whom Gradio's login cookie belongs to: the page and its routes share one login."""
     applications = (getattr(route, "app", None) for route in app.routes)
-    page = next(mounted for mounted in applications if isinstance(mounted, gr.routes.App))
+    page = next((mounted for mounted in applications if isinstance(mounted, gr.routes.App)), None)
+    if page is None:
+        return None
     names = (f"access-token-{page.cookie_id}", f"access-token-unsecure-{page.cookie_id}")
     token = next((request.cookies[name] for name in names if name in request.cookies), None)
     user: str | None = page.tokens.get(token)

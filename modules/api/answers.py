@@ -1,0 +1,92 @@
+"""Finished jobs as A1111's API answers them: pictures in base64, the echoed request, and `info` as a JSON string."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from modules.api.bodies import ApiOnly
+from modules.api.errors import GenerationFailed
+from modules.api.pictures import as_base64
+from modules.jobs.job import Job, SavedImage
+from modules.parameters import parse_infotext
+from modules.version import INFOTEXT_VERSION
+
+
+def returned_images(job: Job) -> list[SavedImage]:
+    """The pictures of a job in A1111's order: the grid first if there is one to return, then the images."""
+    grids = (
+        [image for image in job.images if image.kind == "grid"] if job.resolved.options.get("return_grid", True) else []
+    )
+    return [*grids, *sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index)]
+
+
+def generation_answer(job: Job, body: ApiOnly) -> dict[str, Any]:
+    """The answer to a generation call. Raises GenerationFailed with the cause when there is none."""
+    if job.state == "failed":
+        raise GenerationFailed(job.cause or "The job failed.")
+    images = returned_images(job)
+    hidden = {"init_images", "mask"} if not getattr(body, "include_init_images", False) else set()
+    return {
+        "images": [as_base64(image.path.read_bytes()) for image in images] if body.send_images else [],
+        "parameters": body.model_dump() | dict.fromkeys(hidden & set(type(body).model_fields), None),
+        "info": json.dumps(job_info(job, images), ensure_ascii=False),
+    }
+
+
+def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
+    """A1111's `info`: what was made, by which seeds, with one infotext for each returned picture."""
+    resolved, request = job.resolved, job.resolved.request
+    count = resolved.image_count
+    told = parse_infotext(images[0].infotext) if images else {}
+    return {
+        "prompt": request.prompt,
+        "all_prompts": [request.prompt] * count,
+        "negative_prompt": request.negative_prompt,
+        "all_negative_prompts": [request.negative_prompt] * count,
+        "seed": resolved.seeds[0],
+        "all_seeds": list(resolved.seeds),
+        "subseed": resolved.subseeds[0],
+        "all_subseeds": list(resolved.subseeds),
+        "subseed_strength": request.subseed_strength,
+        "width": request.width,
+        "height": request.height,
+        "sampler_name": request.sampler_name,
+        "cfg_scale": request.cfg_scale,
+        "steps": request.steps,
+        "batch_size": request.batch_size,
+        "restore_faces": False,
+        "face_restoration_model": None,
+        **_models(resolved.checkpoint, resolved.vae, told),
+        "seed_resize_from_w": request.seed_resize_from_w,
+        "seed_resize_from_h": request.seed_resize_from_h,
+        "denoising_strength": request.denoising_strength if request.enable_hr or request.mode == "img2img" else None,
+        "extra_generation_params": {},
+        "index_of_first_image": sum(image.kind == "grid" for image in images),
+        "infotexts": [image.infotext for image in images],
+        "styles": list(job.request.styles),
+        "job_timestamp": job_timestamp(job),
+        "clip_skip": resolved.options.get("CLIP_stop_at_last_layers", 1),
+        "is_using_inpainting_conditioning": False,
+        "version": INFOTEXT_VERSION,
+        "job_id": job.id,
+        "comments": list(job.notices),
+    }
+
+
+def _models(checkpoint: str | None, vae: str | None, told: Mapping[str, str]) -> dict[str, Any]:
+    title = (checkpoint or "").rsplit(" [", 1)[0]
+    return {
+        "sd_model_name": told.get("Model", PurePath(title).stem),
+        "sd_model_hash": told.get("Model hash"),
+        "sd_vae_name": vae,
+        "sd_vae_hash": told.get("VAE hash"),
+    }
+
+
+def job_timestamp(job: Job) -> str:
+    """When the job began, in the form A1111 uses for names and state."""
+    return time.strftime("%Y%m%d%H%M%S", time.localtime(job.started or job.created))

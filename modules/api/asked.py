@@ -1,0 +1,96 @@
+"""From a request body to what is queued."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import HTTPException
+
+from modules.api.bodies import ApiOnly, Img2ImgOnly
+from modules.api.pictures import picture_bytes
+from modules.parameters import (
+    GenerationRequest,
+    Mode,
+    declared_parameters,
+    parse_infotext,
+    parse_request,
+    request_from_infotext,
+)
+
+if TYPE_CHECKING:
+    from modules.jobs.job import Job
+    from modules.jobs.services import Services
+
+# Body fields that A1111 keeps in the processing object and that are settings of the same meaning.
+_AS_SETTINGS: Final = ("s_churn", "s_tmin", "s_tmax", "s_noise", "s_min_uncond", "initial_noise_multiplier")
+_DECLARED: Final = tuple(declared.name for declared in declared_parameters(GenerationRequest))
+
+
+def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[GenerationRequest, dict[str, bytes]]:
+    """The request behind a body, and the pictures it refers to by name.
+
+    Raises RequestError with one sentence, and HTTPException as A1111 does for scripts and a missing picture.
+    """
+    _refuse_scripts(body)
+    said = body.model_dump(exclude_unset=True, exclude_none=True)
+    values = {name: value for name in _DECLARED if (value := getattr(body, name, None)) is not None}
+    if "sampler_name" not in values:
+        values["sampler_name"] = body.sampler_index or "Euler"
+    overrides = dict(body.override_settings or {})
+    if body.infotext:
+        pasted = request_from_infotext(parse_infotext(body.infotext), services.options.as_dict())
+        values |= {name: value for name, value in pasted.fields.items() if name not in said}
+        overrides = pasted.override_settings | overrides
+    overrides |= _settings_in(said)
+    values |= {"mode": mode, "override_settings": overrides, "styles": tuple(body.styles or ())}
+    for side in ("width", "height"):
+        # A1111 cuts sizes down to whole latent cells, and clients rely on it.
+        if isinstance(values.get(side), int):
+            values[side] -= values[side] % 8
+    inputs: dict[str, bytes] = {}
+    if isinstance(body, Img2ImgOnly):
+        inputs = _pictures(body, values)
+    return parse_request(values), inputs
+
+
+def submit(services: Services, body: ApiOnly, mode: Mode) -> Job:
+    """Queue what a body asks for."""
+    request, inputs = generation_request(services, body, mode)
+    return services.jobs.submit(request, inputs=inputs, client="api", task_id=body.force_task_id, save=body.save_images)
+
+
+def _refuse_scripts(body: ApiOnly) -> None:
+    if body.script_name:
+        raise HTTPException(422, f"Script '{body.script_name}' not found")
+    for title, value in (body.alwayson_scripts or {}).items():
+        if isinstance(value, Mapping) and value.get("args"):
+            raise HTTPException(422, f"always on script {title} not found")
+
+
+def _settings_in(said: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: said[name] for name in _AS_SETTINGS if name in said}
+    if "eta" in said:
+        settings |= {"eta_ancestral": said["eta"], "eta_ddim": said["eta"]}
+    return settings
+
+
+def _pictures(body: Img2ImgOnly, values: dict[str, Any]) -> dict[str, bytes]:
+    """Decode the body's pictures, and put their names into `values`."""
+    if not body.init_images:
+        raise HTTPException(404, "Init image not found")
+    pictures = [picture_bytes(text, "init_images") for text in body.init_images]
+    inputs = dict(zip(_names(pictures), pictures, strict=True))
+    values["init_images"] = tuple(_names(pictures))
+    if body.mask:
+        mask = picture_bytes(body.mask, "mask")
+        (values["mask"],) = _names([mask])
+        inputs[values["mask"]] = mask
+    if body.mask_blur is not None:
+        values |= {"mask_blur_x": body.mask_blur, "mask_blur_y": body.mask_blur}
+    return inputs
+
+
+def _names(pictures: Iterable[bytes]) -> list[str]:
+    return [hashlib.sha256(data).hexdigest() for data in pictures]

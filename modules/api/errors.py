@@ -1,0 +1,57 @@
+"""Errors in A1111's shape: `{"error", "detail", "body", "errors"}`, which its clients read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from fastapi import HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+
+from modules.catalogue import ModelNotFoundError
+from modules.jobs.job import JobError, QueueFull, UnknownJob
+from modules.parameters import RequestError
+from modules.settings import OptionError
+
+_STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (UnknownJob, 404),
+    (QueueFull, 503),
+    (ModelNotFoundError, 404),
+    (RequestError, 422),
+    (OptionError, 422),
+    (JobError, 409),
+)
+
+
+class GenerationFailed(RuntimeError):
+    """A job was accepted and then failed. The message is its cause."""
+
+
+def error_answer(error: Exception, status: int) -> JSONResponse:
+    """`error` as A1111 writes it; a sentence of ours stands in `detail` too, where most clients look."""
+    detail = getattr(error, "detail", None) or str(error)
+    body = {"error": type(error).__name__, "detail": detail, "body": "", "errors": str(error)}
+    return JSONResponse(body, status, headers=getattr(error, "headers", None))
+
+
+class ApiRoute(APIRoute):
+    """A route whose refusals have A1111's shape. What nobody foresaw is still a 500, raised to the log."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except RequestValidationError:
+                raise
+            except HTTPException as error:
+                return error_answer(error, error.status_code)
+            except GenerationFailed as error:
+                return error_answer(error, 500)
+            except tuple(kind for kind, _ in _STATUS) as error:
+                return error_answer(error, next(status for kind, status in _STATUS if isinstance(error, kind)))
+
+        return answer

@@ -1,0 +1,202 @@
+"""Our own calls beside A1111's: the queue as a resource, and a stream of what happens to a job."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import BaseModel, Field
+
+from modules.api.asked import submit
+from modules.api.bodies import Img2ImgBody, Txt2ImgBody
+from modules.api.errors import ApiRoute
+from modules.jobs.job import ImageSaved, Job, JobChanged, JobProgress, JobState
+from modules.protocol import StepDone
+
+if TYPE_CHECKING:
+    from modules.jobs import JobService
+    from modules.jobs.services import Services
+
+HEARTBEAT_SECONDS: Final = 10.0
+Limit = Annotated[int, Field(ge=1, le=1000)]
+
+
+class Position(BaseModel):
+    """Where a waiting job is put; 1 is the next to run."""
+
+    position: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+def job_routes(services: Services) -> APIRouter:
+    """Submit, list, fetch, reorder, stop, retry and watch jobs."""
+    router = APIRouter(prefix="/v1/jobs", route_class=ApiRoute, tags=["jobs"])
+    _asking(router, services)
+    _watching(router, services)
+    _changing(router, services.jobs)
+    return router
+
+
+def _asking(router: APIRouter, services: Services) -> None:
+    @router.post("/txt2img", status_code=202)
+    def submit_txt2img(body: Txt2ImgBody) -> dict[str, Any]:  # type: ignore[valid-type]
+        """Queue a txt2img job and answer at once. The body is that of /sdapi/v1/txt2img."""
+        return job_item(submit(services, body, "txt2img"))
+
+    @router.post("/img2img", status_code=202)
+    def submit_img2img(body: Img2ImgBody) -> dict[str, Any]:  # type: ignore[valid-type]
+        """Queue an img2img job and answer at once. The body is that of /sdapi/v1/img2img."""
+        return job_item(submit(services, body, "img2img"))
+
+
+def _watching(router: APIRouter, services: Services) -> None:
+    jobs = services.jobs
+
+    @router.get("")
+    def list_jobs(state: JobState | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
+        """The running job, the waiting ones in order, then the ended ones, latest first."""
+        return [job_item(job) for job in jobs.list(states=None if state is None else (state,), limit=limit)]
+
+    @router.get("/{job_id}")
+    def get_job(job_id: str) -> dict[str, Any]:
+        job = _existing(jobs, job_id)
+        return job_item(job) | {"progress": _progress_item(jobs.progress(job_id))}
+
+    @router.get("/{job_id}/images/{number}")
+    def get_image(job_id: str, number: int) -> FileResponse:
+        """The `number`-th file of the job, counted from 0 in the order of its `images`."""
+        images = _existing(jobs, job_id).images
+        if not 0 <= number < len(images) or not images[number].path.exists():
+            raise HTTPException(404, f"Job {job_id} has no picture {number}.")
+        return FileResponse(images[number].path)
+
+    @router.get("/{job_id}/events")
+    def events(job_id: str) -> StreamingResponse:
+        """Server-sent events: `state`, `step`, `image`; the stream ends when the job has."""
+        job = _existing(jobs, job_id)
+        return StreamingResponse(_stream(jobs, job.id), media_type="text/event-stream")
+
+
+def _changing(router: APIRouter, jobs: JobService) -> None:
+    @router.post("/{job_id}/move")
+    def move(job_id: str, to: Position) -> dict[str, Any]:
+        jobs.move(job_id, to.position)
+        return job_item(_existing(jobs, job_id))
+
+    @router.post("/{job_id}/cancel")
+    def cancel(job_id: str) -> dict[str, Any]:
+        jobs.cancel(job_id)
+        return job_item(_existing(jobs, job_id))
+
+    @router.post("/{job_id}/interrupt")
+    def interrupt(job_id: str, after_image: bool = False) -> dict[str, Any]:
+        jobs.interrupt(job_id, after_image=after_image)
+        return job_item(_existing(jobs, job_id))
+
+    @router.post("/{job_id}/skip")
+    def skip(job_id: str) -> dict[str, Any]:
+        jobs.skip(job_id)
+        return job_item(_existing(jobs, job_id))
+
+    @router.post("/{job_id}/{again}", status_code=202)
+    def again(job_id: str, again: Literal["retry", "duplicate"]) -> dict[str, Any]:
+        """retry: exactly as it was resolved, seeds included. duplicate: asked anew, by the present settings."""
+        return job_item(jobs.retry(job_id) if again == "retry" else jobs.duplicate(job_id))
+
+
+def _existing(jobs: JobService, job_id: str) -> Job:
+    job = jobs.get(job_id)
+    if job is None:
+        raise HTTPException(404, f"There is no job {job_id[:60]!r}.")
+    return job
+
+
+def job_item(job: Job) -> dict[str, Any]:
+    """A job as JSON."""
+    return {
+        "id": job.id,
+        "state": job.state,
+        "task_id": job.task_id,
+        "created": job.created,
+        "started": job.started,
+        "finished": job.finished,
+        "attempts": job.attempts,
+        "cause": job.cause,
+        "notices": list(job.notices),
+        "request": job.resolved.request.model_dump(mode="json"),
+        "seeds": list(job.resolved.seeds),
+        "checkpoint": job.resolved.checkpoint,
+        "images": [
+            {
+                "kind": image.kind,
+                "index": image.index,
+                "seed": image.seed,
+                "width": image.width,
+                "height": image.height,
+                "infotext": image.infotext,
+            }
+            for image in job.images
+        ],
+    }
+
+
+def _progress_item(now: JobProgress | None) -> dict[str, Any] | None:
+    if now is None:
+        return None
+    return {
+        "position": now.position,
+        "fraction": now.fraction,
+        "step": now.step,
+        "steps": now.steps,
+        "eta": now.eta_seconds,
+    }
+
+
+async def _stream(jobs: JobService, job_id: str) -> AsyncIterator[str]:
+    """What happens to one job as server-sent events, the present state first. Holds no thread while it waits."""
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(woken.set)
+
+    subscription = jobs.subscribe(wake)
+    try:
+        job = await run_sync(jobs.get, job_id)
+        while job is not None:
+            yield _event("state", {"state": job.state, "cause": job.cause})
+            if job.ended or subscription.closed:
+                return
+            changed = False
+            while not changed and not subscription.closed:
+                try:
+                    await asyncio.wait_for(woken.wait(), HEARTBEAT_SECONDS)
+                except TimeoutError:
+                    yield ": still here\n\n"
+                woken.clear()
+                news = [event for about, event in subscription.poll() if about == job_id]
+                for event in news:
+                    if (told := _told(event)) is not None:
+                        yield told
+                changed = any(isinstance(event, JobChanged) for event in news)
+            job = await run_sync(jobs.get, job_id)
+    finally:
+        subscription.close()
+
+
+def _told(event: object) -> str | None:
+    match event:
+        case StepDone():
+            return _event("step", {"step": event.step, "steps": event.steps, "fraction": event.fraction})
+        case ImageSaved(image=image):
+            return _event("image", {"kind": image.kind, "index": image.index, "seed": image.seed})
+        case _:
+            return None
+
+
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"

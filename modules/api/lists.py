@@ -1,0 +1,123 @@
+"""What there is to choose from: samplers, models, upscalers and so on, in the shapes of A1111's API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter
+
+from modules.api.errors import ApiRoute
+from modules.catalogue import ModelFile
+from modules.catalogue.errors import ModelFileError
+from modules.catalogue.safetensors_header import read_safetensors_metadata
+from modules.parameters.samplers import SAMPLERS
+from modules.parameters.schedules import SCHEDULES
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES, PIXEL_UPSCALERS
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+Item = dict[str, Any]
+# Lists of what is not there yet: clients ask for them and take an empty answer well.
+_EMPTY: Final = ("face-restorers", "realesrgan-models", "extensions")
+
+
+def list_routes(services: Services) -> APIRouter:
+    """The lists, and the calls that look at the folders again."""
+    router = APIRouter(prefix="/sdapi/v1", route_class=ApiRoute, tags=["lists"])
+    _sampling_lists(router)
+    _model_lists(router, services)
+
+    @router.get("/prompt-styles")
+    def prompt_styles() -> list[Item]:
+        return [
+            {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt}
+            for style in services.styles.all()
+        ]
+
+    @router.get("/scripts")
+    def scripts() -> dict[str, list[str]]:
+        return {"txt2img": [], "img2img": []}
+
+    @router.get("/script-info")
+    def script_info() -> list[Item]:
+        return []
+
+    for name in _EMPTY:
+        router.add_api_route(f"/{name}", _nothing, methods=["GET"], name=name)
+    for name in ("checkpoints", "vae", "loras", "embeddings"):
+        router.add_api_route(f"/refresh-{name}", services.refresh_models, methods=["POST"], name=f"refresh {name}")
+    return router
+
+
+def _nothing() -> list[Item]:
+    """There is none of these yet."""
+    return []
+
+
+def _sampling_lists(router: APIRouter) -> None:
+    @router.get("/samplers")
+    def samplers() -> list[Item]:
+        return [sampler.api_item() for sampler in SAMPLERS]
+
+    @router.get("/schedulers")
+    def schedulers() -> list[Item]:
+        return [schedule.api_item() for schedule in SCHEDULES]
+
+    @router.get("/upscalers")
+    def upscalers() -> list[Item]:
+        return [
+            {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4}
+            for name in PIXEL_UPSCALERS
+        ]
+
+    @router.get("/latent-upscale-modes")
+    def latent_upscale_modes() -> list[Item]:
+        return [{"name": name} for name in LATENT_UPSCALE_MODES]
+
+
+def _model_lists(router: APIRouter, services: Services) -> None:
+    catalogue = services.catalogue
+
+    @router.get("/sd-models")
+    def sd_models() -> list[Item]:
+        return [
+            {
+                "title": entry.title,
+                "model_name": entry.model_name,
+                "hash": entry.short_hash,
+                "sha256": entry.sha256,
+                "filename": str(entry.path),
+                "config": None,
+            }
+            for entry in catalogue.checkpoints()
+        ]
+
+    @router.get("/sd-vae")
+    def sd_vae() -> list[Item]:
+        return [{"model_name": entry.name, "filename": str(entry.path)} for entry in catalogue.vaes()]
+
+    @router.get("/loras")
+    def loras() -> list[Item]:
+        return [_lora(entry) for entry in catalogue.loras()]
+
+    @router.get("/hypernetworks")
+    def hypernetworks() -> list[Item]:
+        return [{"name": entry.stem, "path": str(entry.path)} for entry in catalogue.hypernetworks()]
+
+    @router.get("/embeddings")
+    def embeddings() -> dict[str, dict[str, Item]]:
+        # None is loaded before a prompt names it, so all are told as not loaded yet.
+        blank = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": 0, "vectors": 0}
+        return {"loaded": {}, "skipped": {entry.stem: blank for entry in catalogue.embeddings()}}
+
+
+def _lora(entry: ModelFile) -> Item:
+    metadata: dict[str, str] = {}
+    if entry.path.suffix == ".safetensors":
+        try:
+            metadata = read_safetensors_metadata(entry.path)
+        except (ModelFileError, OSError):
+            metadata = {}
+    alias = metadata.get("ss_output_name") or entry.stem
+    return {"name": entry.stem, "alias": alias, "path": str(entry.path), "metadata": metadata}

@@ -1,0 +1,55 @@
+"""Pictures as clients send and get them: base64, with or without a data-URI head."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import re
+from typing import Final
+
+from PIL import Image
+
+from modules.parameters import RequestError
+
+MAXIMUM_PIXELS: Final = 64_000_000
+_DATA_URI: Final = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*,")
+
+
+def picture_bytes(text: str, what: str) -> bytes:
+    """The bytes behind base64 `text`, checked to be a picture of a bearable size. Raises RequestError naming `what`."""
+    if text.startswith(("http://", "https://")):
+        raise RequestError(f"{what} is a URL: this server fetches none; send the picture itself in base64.")
+    head = _DATA_URI.match(text)
+    try:
+        data = base64.b64decode(text[head.end() :] if head else text, validate=False)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"{what} is not valid base64.") from error
+    check_picture(data, what)
+    return data
+
+
+def check_picture(data: bytes, what: str) -> None:
+    """Refuse what is no picture, or too large to decode, by its header alone. Raises RequestError naming `what`."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = image.width * image.height
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise RequestError(f"{what} is no picture that can be read.") from error
+    if pixels > MAXIMUM_PIXELS:
+        raise RequestError(f"{what} has {pixels / 1e6:.0f} megapixels; at most {MAXIMUM_PIXELS // 10**6} are taken.")
+
+
+def open_picture(data: bytes, what: str) -> Image.Image:
+    """Decode `data`. Raises RequestError naming `what` when it is cut short or broken."""
+    check_picture(data, what)
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise RequestError(f"{what} is damaged: {error}.") from error
+    return image
+
+
+def as_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

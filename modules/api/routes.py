@@ -1,0 +1,46 @@
+"""The whole API: A1111's calls under /sdapi/v1 and /internal, ours under /v1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Depends
+
+from modules.api.auth import HasSession, login_required, logins
+from modules.api.extras import extras_routes
+from modules.api.generation import generation_routes
+from modules.api.jobs import job_routes
+from modules.api.lists import list_routes
+from modules.api.options import option_routes
+from modules.api.progress import progress_routes
+from modules.api.system import system_routes
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+
+def api_is_served(services: Services) -> bool:
+    """Whether the API is on: with --api or --nowebui, as in A1111, and always while only this machine can reach us.
+
+    On loopback it gives nobody more than the page does, since the door stands before both, and programs then work
+    without a flag to find out about.
+    """
+    flags = services.flags
+    return flags.api or flags.nowebui or not (flags.listen or flags.server_name or flags.share)
+
+
+def api_routes(services: Services, has_session: HasSession) -> APIRouter:
+    """Every call of the API, behind the one list of logins. `has_session` says who is logged in on the page."""
+    known = logins(services.flags)
+    router = APIRouter(dependencies=[Depends(login_required(known, has_session))])
+    for make in (
+        generation_routes,
+        progress_routes,
+        list_routes,
+        option_routes,
+        extras_routes,
+        system_routes,
+        job_routes,
+    ):
+        router.include_router(make(services))
+    return router
