@@ -25,6 +25,7 @@ from modules.jobs.job import (
     JobState,
     QueueChanged,
     QueueFull,
+    QueueNotWritable,
     UnknownJob,
 )
 from modules.jobs.saving import ImageSaver, Shelf
@@ -259,7 +260,9 @@ class JobService:
         if job.state == "waiting" and self._store.end_waiting(job.id, "cancelled"):
             return self._after_cancel(job.id)
         if not after_image:
-            self._store.ask_to_stop(job.id)
+            # A disk that is full must not keep a job from being stopped; only a crash in between would run it again.
+            with suppress(QueueNotWritable):
+                self._store.ask_to_stop(job.id)
         self._worker.post(StopWish(job.id, after_image))
 
     def skip(self, job_id: str | None = None) -> None:

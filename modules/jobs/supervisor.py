@@ -29,8 +29,8 @@ class Patience:
     """No event from an engine that runs a job: one step of a large picture on a slow processor may take minutes."""
     pauses: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)
     """Before the n-th start in a row that has not become ready yet."""
-    farewell: float = 5.0
-    """For the engine to end by itself when it is asked to."""
+    farewell: float = 2.0
+    """For the engine to end by itself when it is asked to: it has nothing to save, and torch takes its time."""
 
 
 class Supervisor:

@@ -86,6 +86,20 @@ def test_a_queue_that_another_program_holds_is_waited_for(tmp_path: Path, monkey
         assert house.jobs.wait(job.id, 10).ended
 
 
+def test_a_job_can_be_stopped_while_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modules.jobs.worker.RETRY_DISK_SECONDS", 0.02)
+    monkeypatch.setattr("modules.jobs.database.BUSY_SECONDS", 0.05)
+    with House(tmp_path) as house:
+        job = start(house, "slow", steps=1000)
+        other = connect(tmp_path / "webui.db")
+        other.execute("BEGIN IMMEDIATE")
+        house.jobs.interrupt(job.id)
+        assert house.jobs.wait(job.id, 0.5).state == "running"
+        other.execute("ROLLBACK")
+        other.close()
+        assert house.jobs.wait(job.id, 10).state == "interrupted"
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_outputs_without_permission_fail_the_job(tmp_path: Path) -> None:
     with House(tmp_path) as house:
