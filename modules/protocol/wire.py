@@ -6,7 +6,7 @@ import json
 import struct
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from modules.protocol.messages import Command, Event, Message
 
@@ -31,11 +31,13 @@ def decode(frame: bytes) -> Message:
         head = json.loads(frame[_HEAD.size : _HEAD.size + length])
         blobs, offset = [], _HEAD.size + length
         for size in head["blobs"]:
+            if size < 0:
+                raise ProtocolError(f"A message says that a blob of it has {size} bytes.")
             blobs.append(frame[offset : offset + size])
             offset += size
         if offset != len(frame):
             raise ProtocolError(f"A message of {len(frame)} bytes says it has {offset}.")
         message = _ANY.validate_python(head["message"])
-    except (struct.error, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
+    except (struct.error, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"A message could not be read: {str(error)[:200]}") from error
     return message.model_copy(update={"blobs": tuple(blobs)})
