@@ -2,33 +2,63 @@
 
 from modules.prompt.attention import BREAK, parse_attention
 from modules.prompt.chunks import CHUNK_LENGTH, Chunk, ChunkedPrompt, Emphasis, chunk_prompt, empty_chunk
+from modules.prompt.comments import strip_comments
 from modules.prompt.composable import split_composable
+from modules.prompt.counter import count_tokens
 from modules.prompt.networks import NetworkTag, extract_networks
 from modules.prompt.notices import Notice
 from modules.prompt.plan import ConditioningPlan, Part, PromptPlan, active_index, active_text, plan_conditioning
+from modules.prompt.reading import (
+    ChunkReading,
+    PartReading,
+    PromptReading,
+    ReadingOptions,
+    Run,
+    TextReading,
+    read_prompt,
+)
 from modules.prompt.scheduling import schedule
+from modules.prompt.style_files import StyleBook, StyleFileError, read_style_file, write_style_file
+from modules.prompt.styles import Style, apply_styles, extract_styles, merge_style
 from modules.prompt.tokens import Tokenizer, clip_tokenizer
 
 __all__ = [
     "BREAK",
     "CHUNK_LENGTH",
     "Chunk",
+    "ChunkReading",
     "ChunkedPrompt",
     "ConditioningPlan",
     "Emphasis",
     "NetworkTag",
     "Notice",
     "Part",
+    "PartReading",
     "PromptPlan",
+    "PromptReading",
+    "ReadingOptions",
+    "Run",
+    "Style",
+    "StyleBook",
+    "StyleFileError",
+    "TextReading",
     "Tokenizer",
     "active_index",
     "active_text",
+    "apply_styles",
     "chunk_prompt",
     "clip_tokenizer",
+    "count_tokens",
     "empty_chunk",
     "extract_networks",
+    "extract_styles",
+    "merge_style",
     "parse_attention",
     "plan_conditioning",
+    "read_prompt",
+    "read_style_file",
     "schedule",
     "split_composable",
+    "strip_comments",
+    "write_style_file",
 ]

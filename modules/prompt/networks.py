@@ -1,9 +1,7 @@
 """Extra-network tags: `<lora:name:0.8>` and its kin, taken off a prompt."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 
 _TAG = re.compile(r"<(\w++):([^>]+)>")
 
@@ -19,7 +17,11 @@ class NetworkTag:
     kind: str
     name: str
     positional: tuple[str, ...] = ()
-    named: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    named: tuple[tuple[str, str], ...] = ()
+
+    def get(self, key: str) -> str | None:
+        """The value of the last argument `key=value`, None without one."""
+        return dict(self.named).get(key)
 
 
 def extract_networks(text: str) -> tuple[str, list[NetworkTag]]:
@@ -36,12 +38,12 @@ def extract_networks(text: str) -> tuple[str, list[NetworkTag]]:
 
 def _read(match: re.Match[str]) -> NetworkTag:
     positional: list[str] = []
-    named: dict[str, str] = {}
+    named: list[tuple[str, str]] = []
     for argument in match.group(2).split(":"):
         key, *values = argument.split("=")
         if len(values) == 1:
-            named[key] = values[0]
+            named.append((key, values[0]))
         else:
             positional.append(argument)
     name = positional[0] if positional else ""
-    return NetworkTag(match.group(1), name, tuple(positional[1:]), MappingProxyType(named))
+    return NetworkTag(match.group(1), name, tuple(positional[1:]), tuple(named))

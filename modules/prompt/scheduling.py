@@ -84,6 +84,13 @@ def schedule(text: str, steps: int, hires_steps: int | None = None, old: bool = 
     return [(step, parser.text_at(step)) for step in sorted({*switches, clock.steps})]
 
 
+def is_literal(text: str) -> bool:
+    """Whether a prompt with square brackets is taken literally as a whole, by a `|` or `\\` in the wrong place."""
+    parser = _Parser(Clock(1))
+    parser.parse(text)
+    return not parser.readable and "[" in text and "]" in text
+
+
 class _Parser:
     """One pass over a prompt's pieces, with a stack of open brackets; every piece is moved once, so time is linear."""
 

@@ -13,12 +13,12 @@ from modules.prompt import NetworkTag, extract_networks
         ("a <lora:ink> b", "a  b", [NetworkTag("lora", "ink")]),
         ("<lora:ink:0.8>", "", [NetworkTag("lora", "ink", ("0.8",))]),
         ("<lora:ink:0.8:0.5:64>", "", [NetworkTag("lora", "ink", ("0.8", "0.5", "64"))]),
-        ("<lora:ink:te=0.5:unet=1>", "", [NetworkTag("lora", "ink", (), {"te": "0.5", "unet": "1"})]),
+        ("<lora:ink:te=0.5:unet=1>", "", [NetworkTag("lora", "ink", (), (("te", "0.5"), ("unet", "1")))]),
         ("<lyco:x:1><hypernet:y:0.3>", "", [NetworkTag("lyco", "x", ("1",)), NetworkTag("hypernet", "y", ("0.3",))]),
         ("<foo_1:bar>", "", [NetworkTag("foo_1", "bar")]),
         ("<lora:a b/c d:1>", "", [NetworkTag("lora", "a b/c d", ("1",))]),
         ("<lora:a=b=c>", "", [NetworkTag("lora", "a=b=c")]),
-        ("<lora:te=1>", "", [NetworkTag("lora", "", (), {"te": "1"})]),
+        ("<lora:te=1>", "", [NetworkTag("lora", "", (), (("te", "1"),))]),
         ("<lora:a<b>c", "c", [NetworkTag("lora", "a<b")]),
         ("<<lora:x>>", "<>", [NetworkTag("lora", "x")]),
         ("[<lora:x:1>::5]", "[::5]", [NetworkTag("lora", "x", ("1",))]),
@@ -36,10 +36,10 @@ def test_extract(text, left, tags):
     assert extract_networks(text) == (left, tags)
 
 
-def test_tags_are_values():
-    tag = extract_networks("<lora:x:te=1>")[1][0]
-    with pytest.raises(TypeError):
-        tag.named["te"] = "2"
+def test_named_arguments_by_name():
+    tag = extract_networks("<lora:x:te=1:dyn=4:te=2>")[1][0]
+    assert (tag.get("te"), tag.get("dyn"), tag.get("unet")) == ("2", "4", None)
+    assert tag in {tag}
 
 
 @given(st.text(alphabet="<>:=lora \n", max_size=40))

@@ -1,0 +1,117 @@
+"""Style files: `styles.csv` as AUTOMATIC1111 reads and writes it, several of them as one list."""
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.prompt.styles import Style
+
+HEADER = ("name", "prompt", "negative_prompt")
+LONGEST_FIELD = 131_072
+"""Of one field of a file, in characters: what the csv module accepts."""
+
+
+class StyleFileError(ValueError):
+    """A style file that cannot be read or must not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class StyleBook:
+    """The styles of some files; a file name may hold wildcards (`styles-*.csv`), and need not exist yet.
+
+    Every call reads the files anew: they are small, and people edit them by hand while the program runs.
+    """
+
+    patterns: tuple[Path, ...]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that exist, in order, each once."""
+        found = (path for pattern in self.patterns for path in sorted(pattern.parent.glob(pattern.name)))
+        return tuple(dict.fromkeys(path for path in found if path.is_file()))
+
+    def load(self) -> dict[str, Style]:
+        """All styles by name; of two with one name the later one counts. Raises StyleFileError."""
+        styles = (style for path in self.files for style in read_style_file(path))
+        return {style.name: style for style in styles if not style.name.startswith("#")}
+
+    def choose(self, names: Sequence[str]) -> list[Style]:
+        """The styles of these names, in this order; names that are unknown are left out."""
+        styles = self.load()
+        return [styles[name] for name in names if name in styles]
+
+    def save(self, style: Style) -> None:
+        """Add a style, or replace the one of that name where it stands. Raises StyleFileError."""
+        if not style.name or style.name.startswith("#"):
+            raise StyleFileError(f"A style cannot be named {style.name!r}: give it a name that does not begin with #.")
+        if max(len(style.name), len(style.prompt), len(style.negative_prompt)) > LONGEST_FIELD:
+            raise StyleFileError(
+                f"The style {style.name!r} is too long: a text of it has over {LONGEST_FIELD} characters."
+            )
+        known = self.load().get(style.name)
+        path = known.path if known and known.path else style.path or self._new_file()
+        rows = read_style_file(path) if path.is_file() else []
+        names = [row.name for row in rows]
+        if style.name in names:
+            rows = [style if row.name == style.name else row for row in rows]
+        else:
+            rows.append(style)
+        write_style_file(path, rows)
+
+    def delete(self, name: str) -> None:
+        """Take the style of that name out of every file that has it. Raises StyleFileError if none has."""
+        holders = [path for path in self.files if any(row.name == name for row in read_style_file(path))]
+        if not holders or name.startswith("#"):
+            raise StyleFileError(f"There is no style named {name!r}: choose one from the list.")
+        for path in holders:
+            write_style_file(path, [row for row in read_style_file(path) if row.name != name])
+
+    def _new_file(self) -> Path:
+        plain = (path for path in self.patterns if not set("*?[") & set(path.name))
+        path = next(plain, None) or next(iter(self.files), None)
+        if path is None:
+            raise StyleFileError("No style file is set to save to: name one without wildcards in --styles-file.")
+        return path
+
+
+def read_style_file(path: Path) -> list[Style]:
+    """The rows of one file, those whose name begins with # included. Raises StyleFileError.
+
+    The header is `name,prompt,negative_prompt`, or `name,text` as in A1111's first versions; a byte order mark is fine.
+    """
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # What a spreadsheet saves on Windows.
+        text = data.decode("cp1252", errors="replace")
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True))
+    except csv.Error as error:
+        raise StyleFileError(
+            f"The style file {path} is no table that can be read ({error}): mend or remove it."
+        ) from error
+    styles = []
+    for row in rows:
+        prompt = row.get("prompt") if "prompt" in row else row.get("text")
+        if row.get("name"):
+            styles.append(Style(row["name"], prompt or "", row.get("negative_prompt") or "", path))
+    return styles
+
+
+def write_style_file(path: Path, styles: Sequence[Style]) -> None:
+    """Write one file whole or not at all, and keep the old one beside it with `.bak` behind its name."""
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(HEADER)
+    writer.writerows((style.name, style.prompt, style.negative_prompt) for style in styles)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file():
+        shutil.copy(path, path.with_name(path.name + ".bak"))
+    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    part.write_bytes(table.getvalue().encode("utf-8-sig", errors="replace"))
+    part.replace(path)

@@ -1,0 +1,101 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modules.prompt import Style, StyleBook, StyleFileError, read_style_file, write_style_file
+
+
+def test_a_file_of_a1111(tmp_path):
+    path = tmp_path / "styles.csv"
+    path.write_text(
+        'name,prompt,negative_prompt\nPhoto,"photo of {prompt}, 50mm","drawing, ""art"""\n'
+        "# off,x,y\nShort, b\n,nameless,\n",
+        encoding="utf-8-sig",
+    )
+    assert [(style.name, style.prompt, style.negative_prompt) for style in read_style_file(path)] == [
+        ("Photo", "photo of {prompt}, 50mm", 'drawing, "art"'),
+        ("# off", "x", "y"),
+        ("Short", "b", ""),
+    ]
+    assert list(StyleBook((path,)).load()) == ["Photo", "Short"]
+
+
+def test_the_first_versions_header(tmp_path):
+    path = tmp_path / "styles.csv"
+    path.write_text("name,text\nOld,oil painting\n", encoding="utf-8")
+    assert read_style_file(path) == [Style("Old", "oil painting", "", path)]
+
+
+def test_a_file_in_a_windows_code_page(tmp_path):
+    path = tmp_path / "styles.csv"
+    path.write_bytes("name,prompt,negative_prompt\nCafé,crème,\n".encode("cp1252"))
+    assert read_style_file(path) == [Style("Café", "crème", "", path)]
+
+
+def test_an_unreadable_file_is_named(tmp_path):
+    path = tmp_path / "styles.csv"
+    path.write_text("name,prompt\na," + "x" * 200_000)
+    with pytest.raises(StyleFileError, match=r"styles\.csv"):
+        read_style_file(path)
+
+
+def test_saving_keeps_the_old_file_and_the_other_rows(tmp_path):
+    path = tmp_path / "new" / "styles.csv"
+    book = StyleBook((path,))
+    assert book.load() == {}
+    book.save(Style("a", "one\ntwo", "no, not"))
+    before = path.read_bytes()
+    assert before.startswith(b"\xef\xbb\xbfname,prompt,negative_prompt\r\n")
+    book.save(Style("b", "later"))
+    assert path.with_name("styles.csv.bak").read_bytes() == before
+    book.save(Style("a", "changed"))
+    assert [(style.name, style.prompt) for style in book.load().values()] == [("a", "changed"), ("b", "later")]
+    assert [style.name for style in book.choose(["b", "missing", "a"])] == ["b", "a"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["styles.csv", "styles.csv.bak"]
+
+
+def test_rows_switched_off_stay_in_the_file(tmp_path):
+    path = tmp_path / "styles.csv"
+    path.write_text("name,prompt,negative_prompt\n# off,x,y\na,b,c\n")
+    StyleBook((path,)).save(Style("d", "e"))
+    assert [style.name for style in read_style_file(path)] == ["# off", "a", "d"]
+
+
+def test_several_files_are_one_list(tmp_path):
+    write_style_file(tmp_path / "styles-1.csv", [Style("a", "1"), Style("b", "1")])
+    write_style_file(tmp_path / "styles-2.csv", [Style("b", "2")])
+    book = StyleBook((tmp_path / "styles-*.csv", tmp_path / "styles-1.csv", tmp_path / "missing.csv"))
+    assert [file.name for file in book.files] == ["styles-1.csv", "styles-2.csv"]
+    assert {name: style.prompt for name, style in book.load().items()} == {"a": "1", "b": "2"}
+    book.save(Style("b", "3"))
+    assert [style.prompt for style in read_style_file(tmp_path / "styles-2.csv")] == ["3"]
+    book.save(Style("c", "new"))
+    assert [style.name for style in read_style_file(tmp_path / "styles-1.csv")] == ["a", "b", "c"]
+    book.delete("b")
+    assert list(book.load()) == ["a", "c"]
+
+
+def test_what_cannot_be_saved_or_deleted_is_said(tmp_path):
+    book = StyleBook((tmp_path / "styles.csv",))
+    for name in ("", "# x"):
+        with pytest.raises(StyleFileError, match="name"):
+            book.save(Style(name))
+    with pytest.raises(StyleFileError, match="too long"):
+        book.save(Style("a", "x" * 200_000))
+    with pytest.raises(StyleFileError, match="no style named 'a'"):
+        book.delete("a")
+    with pytest.raises(StyleFileError, match="--styles-file"):
+        StyleBook((tmp_path / "*.csv",)).save(Style("a"))
+    assert list(tmp_path.iterdir()) == []
+
+
+texts = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+styles = st.builds(Style, name=texts.filter(lambda name: name.strip(" ") == name and name), prompt=texts.map(str.strip))
+
+
+@given(st.lists(styles, max_size=4))
+@settings(max_examples=40)
+def test_files_round_trip(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("styles") / "styles.csv"
+    write_style_file(path, rows)
+    assert [(style.name, style.prompt) for style in read_style_file(path)] == [(row.name, row.prompt) for row in rows]
