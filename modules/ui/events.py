@@ -10,10 +10,12 @@ import gradio as gr
 
 from modules.jobs.job import JobError
 from modules.parameters import RequestError
+from modules.prompt.styles import apply_styles
 from modules.ui import listing
 from modules.ui.form import Form, stored_values
 from modules.ui.open_folder import open_folder
 from modules.ui.paste import form_values
+from modules.ui.reading import Typed, counters, reading_html
 from modules.ui.results import gallery_value, infotext_html, pictures
 from modules.ui.txt2img import Txt2Img
 
@@ -30,6 +32,8 @@ def wire_txt2img(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     _wire_results(tab, services)
     _wire_settings(tab, services)
     _wire_paste(tab, services)
+    _wire_styles(tab, services)
+    _wire_reading(tab, services)
     _wire_memory(tab, services, page)
 
 
@@ -141,6 +145,41 @@ def _wire_paste(tab: Txt2Img, services: Services) -> None:
         return open_folder(images[0].path.parent if images else services.gallery.folder(tab.form.mode))
 
     tab.results.open_folder.click(show_folder, tab.results.shown, notice, **QUICK).then(None, notice, None, js=say)
+
+
+def _wire_reading(tab: Txt2Img, services: Services) -> None:
+    top, form = tab.top, tab.form.controls
+    names = ("prompt", "negative_prompt", "styles", "steps", "sampler_name")
+
+    def read(prompt: str, negative: str, styles: list[str], steps: object, sampler: str) -> tuple[str, str, str]:
+        usable = int(steps) if isinstance(steps, int | float) and 1 <= steps <= 1000 else 1
+        typed = Typed(prompt or "", negative or "", tuple(styles or ()), usable, sampler or "")
+        return *counters(services, typed), reading_html(services, typed)
+
+    gr.on(
+        [form[name].change for name in names],
+        read,
+        [form[name] for name in names],
+        [top.counter, top.negative_counter, top.reading],
+        trigger_mode="always_last",
+        preprocess=False,
+        **QUICK,
+    )
+
+
+def _wire_styles(tab: Txt2Img, services: Services) -> None:
+    top = tab.top
+
+    def merge(prompt: str, negative: str, names: list[str]) -> tuple[str, str, list[str]]:
+        return *apply_styles(prompt, negative, services.styles.choose(names or [])), []
+
+    def relist(names: list[str]) -> gr.Dropdown:
+        present = listing.style_names(services)
+        return gr.Dropdown(choices=present, value=[name for name in names or [] if name in present])
+
+    boxes = [top.prompt, top.negative_prompt, top.styles]
+    top.apply_styles.click(merge, boxes, boxes, preprocess=False, **QUICK)
+    top.refresh_styles.click(relist, top.styles, top.styles, preprocess=False, **QUICK)
 
 
 def _wire_memory(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import gradio as gr
 
 from modules.ui.controls import dropdown, textbox, tool_button
+from modules.ui.reading import counter_html
 
 HINT: Final = "(Press Ctrl+Enter to generate, Alt+Enter to skip, Esc to interrupt)"
 
@@ -76,8 +77,3 @@ def _prompt_box(name: str, mode: str, title: str) -> tuple[gr.Textbox, gr.HTML]:
         box = textbox(name, mode, show_label=False, lines=3, max_lines=30, placeholder=f"{title}\n{HINT}")
         counter = gr.HTML(counter_html(0, 75), elem_id=f"{mode}_{element}", elem_classes=["token-counter"])
     return box, counter
-
-
-def counter_html(count: int, limit: int) -> str:
-    """The token counter over a prompt, A1111's `n/75`."""
-    return f'<span title="Tokens in this prompt / the next multiple of 75">{count}/{limit}</span>'

@@ -176,7 +176,8 @@ def create_router(services: Services, logged_in: Callable[[Request], None]) -> A
     def preview(job_id: str) -> Response:
         progress = _progress(jobs, job_id)
         if not progress.preview:
-            raise HTTPException(404, "There is no preview yet.")
+            # The job has ended since the page heard of the preview: nothing to show, and no error either.
+            return Response(status_code=204)
         return Response(progress.preview, media_type=progress.preview_mime, headers={"Cache-Control": "no-store"})
 
     @router.get("/image/{job_id}/{index}")

@@ -13,6 +13,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.ui.server import Server
 
+# The real server with the real queue and gallery; its engine draws noise and needs no torch.
+FAKE_ENGINE = "tests.ui.fake_engine_server"
+
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -41,7 +44,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data"), env={"FAKE_STEP_SECONDS": "0.1"}) as running:
+    with Server(tmp_path_factory.mktemp("data"), module=FAKE_ENGINE) as running:
         yield running
 
 

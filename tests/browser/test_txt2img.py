@@ -31,15 +31,15 @@ def test_a_prompt_becomes_a_picture_with_its_parameters(watched: Watched, server
     page = watched.page
     visit(page, server.url)
     before = set(saved(server.data_dir))
-    set_number(page, "steps", 50)
-    generate(page, "a red apple")
+    set_number(page, "steps", 120)
+    generate(page, "a slow red apple")
     expect(page.locator(BAR)).to_be_visible()
     page.wait_for_function("() => document.title.match(/^\\[\\d+%.*\\] Stable Diffusion$/)")
     first = fraction(page)
     page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > {first}")
     expect(page.locator("#txt2img_live .preview")).to_be_visible()
     expect(page.locator(PICTURE).first).to_be_visible(timeout=30_000)
-    expect(page.locator(INFOTEXT)).to_contain_text("a red apple")
+    expect(page.locator(INFOTEXT)).to_contain_text("a slow red apple")
     (picture,) = set(saved(server.data_dir)) - before
     assert words(shown_infotext(page)) == words(parameters(picture))
     expect(page.locator(BAR)).to_be_hidden()
@@ -61,9 +61,10 @@ def test_the_gallery_shows_the_saved_file_itself(watched: Watched, server: Serve
 def test_pressing_generate_again_queues_and_a_job_can_be_cancelled(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
-    generate(page, "first")
-    generate(page, "second")
-    generate(page, "third")
+    set_number(page, "steps", 60)
+    generate(page, "first slow")
+    generate(page, "second slow")
+    generate(page, "third slow")
     rows = page.locator("#txt2img_live .queue li")
     expect(rows).to_have_count(2)
     expect(rows.nth(1)).to_contain_text("In queue: 2/2")
@@ -71,7 +72,7 @@ def test_pressing_generate_again_queues_and_a_job_can_be_cancelled(watched: Watc
     expect(rows).to_have_count(1)
     expect(page.locator(INFOTEXT)).to_contain_text("second", timeout=30_000)
     expect(rows).to_have_count(0)
-    assert "third" not in {parameters(path).split("\n")[0] for path in saved(server.data_dir)}
+    assert "third slow" not in {parameters(path).split("\n")[0] for path in saved(server.data_dir)}
     expect(page.locator("#txt2img_recent button")).not_to_have_count(0)
 
 
@@ -79,7 +80,7 @@ def test_interrupt_ends_the_job_and_the_next_one_works(watched: Watched, server:
     page = watched.page
     visit(page, server.url)
     set_number(page, "steps", 150)
-    generate(page, "never finished")
+    generate(page, "slow never finished")
     page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 0")
     page.keyboard.press("Escape")
     expect(page.locator(BAR)).to_be_hidden()
@@ -92,13 +93,13 @@ def test_interrupt_ends_the_job_and_the_next_one_works(watched: Watched, server:
 def test_a_running_job_is_found_again_after_a_reload(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
-    set_number(page, "steps", 60)
-    generate(page, "still there")
+    set_number(page, "steps", 150)
+    generate(page, "slow still there")
     page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 2")
     page.reload()
     expect(page.locator(BAR)).to_be_visible()
     expect(page.locator("#txt2img_live .preview")).to_be_visible()
-    expect(page.locator(f"{PROMPT}")).to_have_value("still there")
+    expect(page.locator(f"{PROMPT}")).to_have_value("slow still there")
     expect(page.locator(INFOTEXT)).to_contain_text("still there", timeout=30_000)
     page.reload()
     expect(page.locator(INFOTEXT)).to_contain_text("still there")
@@ -115,15 +116,15 @@ def test_a_refused_value_is_named_under_the_gallery(watched: Watched, server: Se
     page.click("#txt2img_random_seed")
     set_number(page, "steps", 2)
     generate(page, "works again")
-    expect(page.locator(MESSAGE)).to_be_hidden()
+    expect(page.locator(MESSAGE)).not_to_contain_text("abc")
     expect(page.locator(INFOTEXT)).to_contain_text("works again", timeout=30_000)
 
 
 def test_a_failed_job_says_why(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
-    generate(page, "please fail")
-    expect(page.locator(MESSAGE)).to_have_text("The engine was told to fail.")
+    generate(page, "oom")
+    expect(page.locator(MESSAGE)).to_have_text("The device ran out of memory.")
     page.reload()
-    expect(page.locator(MESSAGE)).to_have_text("The engine was told to fail.")
+    expect(page.locator(MESSAGE)).to_have_text("The device ran out of memory.")
     expect(page.locator(".toasts .note")).to_have_count(0)

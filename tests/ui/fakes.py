@@ -24,6 +24,7 @@ from modules.catalogue import ModelNotFoundError
 from modules.gallery import Gallery
 from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
 from modules.parameters import GenerationRequest, resolve
+from modules.prompt.style_files import StyleBook
 from modules.settings import Flags, OptionStore, Paths
 
 
@@ -32,13 +33,6 @@ class FakeCheckpoint:
     title: str
     width: int | None = None
     height: int | None = None
-
-
-@dataclass(frozen=True)
-class FakeStyle:
-    name: str
-    prompt: str
-    negative_prompt: str = ""
 
 
 CHECKPOINTS = (
@@ -200,14 +194,13 @@ def open_services(flags: Flags) -> Any:
     paths = Paths.from_flags(flags)
     options = OptionStore(paths.config_file)
     seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.1"))
-    styles = (FakeStyle("Oil", "oil painting of {prompt}, masterpiece"), FakeStyle("Photo", "photo, 50mm", "drawing"))
     return SimpleNamespace(
         flags=flags,
         paths=paths,
         options=options,
         catalogue=FakeCatalogue(),
         gallery=Gallery(paths, options),
-        styles=SimpleNamespace(all=lambda: styles),
+        styles=StyleBook(paths.styles_files),
         jobs=FakeJobs(paths.outputs_dir, seconds),
         refresh_models=lambda: None,
         notices=(),

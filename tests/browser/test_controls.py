@@ -1,0 +1,202 @@
+"""The controls: labels, keyboard, tool buttons, token counters, width of a phone, and what a reload keeps."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from modules.parameters import GenerationRequest, parameter_of
+from modules.ui.form import EXTRA, OVERRIDES
+from tests.browser.conftest import Watched
+from tests.browser.steps import BAR, INFOTEXT, NEGATIVE, PROMPT, generate, set_number, stored_form, visit
+from tests.ui.server import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.server]
+
+SEED = "#txt2img_seed input, #txt2img_seed textarea"
+
+
+def test_every_control_has_its_label(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    page.check("#txt2img_subseed_show input")
+    page.locator(PROMPT).press("x")
+    page.wait_for_function("() => localStorage.getItem('webui-txt2img')")
+    labels = [
+        parameter_of(GenerationRequest, name).parameter.label
+        for name in stored_form(page)
+        if name not in (EXTRA, OVERRIDES)
+    ]
+    assert len(labels) >= 16
+    missing = [label for label in labels if page.get_by_label(label).count() == 0]
+    assert missing == []
+
+
+def test_every_button_has_a_name_in_words(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    names = page.evaluate(
+        "() => [...document.querySelectorAll('#quicksettings button, #tab_txt2img button')]"
+        ".filter((button) => button.offsetParent).map((button) => button.ariaLabel || button.innerText)"
+    )
+    assert len(names) >= 12
+    assert [name for name in names if not any("a" <= letter.lower() <= "z" for letter in name)] == []
+
+
+def test_the_keyboard(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    box = page.locator(PROMPT)
+    box.fill("a cat, slow")
+    box.evaluate("(box) => box.setSelectionRange(3, 3)")
+    box.press("Control+ArrowUp")
+    expect(box).to_have_value("a (cat:1.1), slow")
+    box.press("Control+ArrowUp")
+    expect(box).to_have_value("a (cat:1.2), slow")
+    box.press("Control+ArrowDown")
+    box.press("Control+ArrowDown")
+    expect(box).to_have_value("a cat, slow")
+    box.press("Alt+ArrowRight")
+    expect(box).to_have_value("slow, a cat")
+    set_number(page, "steps", 150)
+    box.fill("slow cat")
+    box.press("Control+Enter")
+    expect(page.locator(BAR)).to_be_visible()
+    page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 0")
+    page.keyboard.press("Alt+Enter")
+    expect(page.locator(BAR)).to_be_hidden()
+
+
+WEIGHTS = [
+    ("a cat, dog", 3, 3, 1, "a (cat:1.1), dog"),
+    ("a (cat:1.1), dog", 4, 4, -1, "a cat, dog"),
+    ("<lora:ink:0.8> a", 8, 8, 1, "<lora:ink:0.85> a"),
+    ("<lora:ink:0.8> a", 8, 8, -1, "<lora:ink:0.75> a"),
+    ("(a cat and dog:1.2)", 4, 4, 1, "(a cat and dog:1.3)"),
+    ("(a cat and dog:1.2)", 3, 6, 1, "(a (cat:1.1) and dog:1.2)"),
+    ("a red cat", 2, 9, 1, "a (red cat:1.1)"),
+    ("(cat)", 2, 2, -1, "cat"),
+    ("((cat))", 3, 3, 1, "(cat:1.31)"),
+    ("a \\(cat\\) b", 5, 5, 1, "a \\((cat:1.1)\\) b"),
+]
+
+
+def test_weights_follow_a1111s_rules(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    script = """async (cases) => {
+      const { changeWeight } = await import("/internal/assets/weights.js");
+      const settings = { attention: 0.1, extra: 0.05, delimiters: ".,\\\\/!?%^*;:{}=`~() " };
+      return cases.map(([text, start, end, direction]) => {
+        const change = changeWeight(text, start, end, direction, settings);
+        return change ? text.slice(0, change.from) + change.insert + text.slice(change.to) : text;
+      });
+    }"""
+    assert page.evaluate(script, [case[:4] for case in WEIGHTS]) == [case[4] for case in WEIGHTS]
+
+
+def test_form_values_survive_a_reload(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    page.fill(PROMPT, "kept prompt")
+    page.fill(NEGATIVE, "kept negative")
+    set_number(page, "steps", 33)
+    set_number(page, "width", 640)
+    page.fill(SEED, "18446744073709551615")
+    page.check("#txt2img_subseed_show input")
+    page.wait_for_function("() => JSON.parse(localStorage.getItem('webui-txt2img') ?? '{}').seed_extra")
+    page.wait_for_timeout(300)
+    page.reload()
+    expect(page.locator(PROMPT)).to_have_value("kept prompt")
+    expect(page.locator(NEGATIVE)).to_have_value("kept negative")
+    expect(page.locator("#txt2img_steps input[type=number]")).to_have_value("33")
+    expect(page.locator("#txt2img_width input[type=number]")).to_have_value("640")
+    expect(page.locator(SEED)).to_have_value("18446744073709551615")
+    expect(page.locator("#txt2img_seed_extras")).to_be_visible()
+
+
+def test_tokens_are_counted_and_the_reading_is_shown(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    page.fill(PROMPT, "a (red:1.3) apple [and:or:0.5] <b>pear</b>")
+    page.fill(NEGATIVE, "blurry " * 80)
+    expect(page.locator("#txt2img_negative_token_counter")).to_have_text("80/150")
+    page.click("#txt2img_reading button")
+    reading = page.locator("#txt2img_reading_html")
+    expect(reading).to_contain_text("steps 1–")
+    expect(reading.locator(".up").first).to_contain_text("1.3")
+    expect(reading.locator("b")).to_have_count(0)
+
+
+def test_size_seed_and_clear_buttons(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    set_number(page, "width", 256)
+    set_number(page, "height", 384)
+    page.click("#txt2img_res_switch_btn")
+    expect(page.locator("#txt2img_width input[type=number]")).to_have_value("384")
+    expect(page.locator("#txt2img_height input[type=number]")).to_have_value("256")
+    page.fill(SEED, "4242")
+    generate(page, "with a seed")
+    expect(page.locator(INFOTEXT)).to_contain_text("Seed: 4242", timeout=30_000)
+    page.click("#txt2img_random_seed")
+    expect(page.locator(SEED)).to_have_value("-1")
+    page.click("#txt2img_reuse_seed")
+    expect(page.locator(SEED)).to_have_value("4242")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.click("#txt2img_clear_prompt")
+    expect(page.locator(PROMPT)).to_have_value("with a seed")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.click("#txt2img_clear_prompt")
+    expect(page.locator(PROMPT)).to_have_value("")
+    page.click("#txt2img_paste")
+    expect(page.locator(PROMPT)).to_have_value("with a seed")
+    page.fill(
+        PROMPT, "pasted\nNegative prompt: bad\nSteps: 7, Sampler: Euler a, CFG scale: 3.5, Seed: 5, Size: 320x192"
+    )
+    page.click("#txt2img_paste")
+    expect(page.locator(PROMPT)).to_have_value("pasted")
+    expect(page.locator(NEGATIVE)).to_have_value("bad")
+    expect(page.locator("#txt2img_steps input[type=number]")).to_have_value("7")
+    expect(page.locator("#txt2img_cfg_scale input[type=number]")).to_have_value("3.5")
+    expect(page.locator("#txt2img_sampling input")).to_have_value("Euler a")
+
+
+def test_choosing_a_checkpoint_sets_its_size_and_loads_it(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    expect(page.locator("#txt2img_width input[type=number]")).to_have_value("128")
+    expect(page.locator("#demo_notice")).to_be_visible()
+    _choose_checkpoint(page, "other.safetensors")
+    expect(page.locator("#txt2img_width input[type=number]")).to_have_value("256")
+    expect(page.locator("#txt2img_height input[type=number]")).to_have_value("192")
+    expect(page.locator("#demo_notice")).to_be_hidden()
+    _choose_checkpoint(page, "demo-emoji.safetensors")
+    expect(page.locator("#demo_notice")).to_be_visible()
+    page.click("#demo_notice .examples button >> nth=0")
+    expect(page.locator(PROMPT)).not_to_have_value("")
+
+
+def _choose_checkpoint(page: Page, name: str) -> None:
+    page.click("#setting_sd_model_checkpoint input")
+    page.get_by_role("option", name=name).click()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_is_wider_than_the_screen(watched: Watched, server: Server, width: int, theme: str) -> None:
+    page = watched.page
+    page.set_viewport_size({"width": width, "height": 844})
+    visit(page, f"{server.url}/?__theme={theme}")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    assert page.evaluate("() => document.body.classList.contains('dark')") is (theme == "dark")
+    outside = page.evaluate(
+        "(width) => [...document.querySelectorAll('button, input, textarea')].filter((one) => one.offsetParent)"
+        ".filter((one) => one.getBoundingClientRect().right > width + 1).map((one) => one.id || one.className)",
+        width,
+    )
+    assert outside == []
+    if width == 390:
+        results, settings = (page.locator(f"#txt2img_{name}").bounding_box() for name in ("results", "settings"))
+        assert results is not None and settings is not None and results["y"] < settings["y"]
+    assert watched.problems == []

@@ -1,0 +1,72 @@
+"""The server dies under an open page, and the page goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import FAKE_ENGINE, Watched
+from tests.browser.steps import BAR, INFOTEXT, PICTURE, PROMPT, generate, parameters, saved, set_number, state, visit
+from tests.ui.server import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.server]
+
+
+def test_the_server_is_killed_and_started_again_while_the_page_is_open(watched: Watched, tmp_path: Path) -> None:
+    page = watched.page
+    with Server(tmp_path, module=FAKE_ENGINE) as server:
+        visit(page, server.url)
+        set_number(page, "steps", 150)
+        generate(page, "slow survivor")
+        generate(page, "second survivor")
+        page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 2")
+        seed = page.evaluate("() => fetch('internal/page').then((answer) => answer.json())")["running"]["id"]
+        server.kill()
+        status = page.locator("#engine_status .engine")
+        expect(status).to_contain_text("Connection lost, retrying…")
+        expect(page.locator(PROMPT)).to_have_value("second survivor")
+        server.start()
+        expect(status).to_have_attribute("data-state", "ready", timeout=60_000)
+        expect(page.locator(BAR)).to_be_visible()
+        assert state(page)["running"]["id"] == seed
+        expect(page.locator(INFOTEXT)).to_contain_text("second survivor", timeout=60_000)
+        expect(page.locator(PICTURE).first).to_be_visible()
+        expect(page.locator("#txt2img_recent button")).to_have_count(2)
+        firsts = sorted(parameters(path).split("\n")[0] for path in saved(tmp_path))
+        assert firsts == ["second survivor", "slow survivor"]
+        expect(page.locator(PROMPT)).to_have_value("second survivor")
+        generate(page, "a third one")
+        expect(page.locator(INFOTEXT)).to_contain_text("a third one", timeout=30_000)
+
+
+def test_a_second_page_of_the_same_browser_shows_the_same_job(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    set_number(page, "steps", 150)
+    generate(page, "slow in two tabs")
+    other = page.context.new_page()
+    visit(other, server.url)
+    expect(other.locator(BAR)).to_be_visible()
+    expect(other.locator(INFOTEXT)).to_contain_text("slow in two tabs", timeout=30_000)
+    expect(page.locator(INFOTEXT)).to_contain_text("slow in two tabs", timeout=30_000)
+
+
+def test_another_browser_sees_the_queue_but_not_the_prompt(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    set_number(page, "steps", 100)
+    generate(page, "slow secret")
+    generate(page, "slow secret again")
+    assert page.context.browser is not None
+    context = page.context.browser.new_context()
+    stranger = context.new_page()
+    visit(stranger, server.url)
+    expect(stranger.locator("#txt2img_live .queue li")).to_contain_text("somebody else's")
+    assert "secret" not in stranger.content()
+    told = state(stranger)
+    assert told["recent"] == [] and told["running"]["mine"] is False
+    context.close()
+    page.click("#txt2img_interrupt")
+    page.locator("#txt2img_live .queue button").first.click()
