@@ -19,20 +19,12 @@ from modules.jobs.lock import FolderLock
 from modules.jobs.service import Collaborators, JobService, Limits
 from modules.jobs.shelf import GalleryShelf
 from modules.jobs.store import JobStore
+from modules.jobs.styles import SavedStyles
 from modules.parameters import RequestError
+from modules.prompt.comments import strip_comments
 from modules.settings import Flags, OptionError, OptionStore, Paths, frozen_keys
 
 _log = logging.getLogger(__name__)
-
-
-class NoStyles:
-    """A list of styles without any."""
-
-    def all(self) -> tuple[()]:
-        return ()
-
-    def merge(self, prompt: str, negative: str, names: tuple[str, ...]) -> tuple[str, str]:
-        return prompt, negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +36,7 @@ class Services:
     options: OptionStore
     catalogue: Catalogue
     hashing: BackgroundHashing
-    styles: NoStyles
+    styles: SavedStyles
     gallery: Gallery
     jobs: JobService
     engine_log: EngineLog
@@ -75,7 +67,7 @@ def open_services(flags: Flags) -> Services:
     notices = prepare(paths.database)
     options = OptionStore(paths.config_file, frozen=frozen_keys(flags))
     catalogue = Catalogue(ModelFolders.from_paths(paths), paths.cache_dir / "hashes.json")
-    styles = NoStyles()
+    styles = SavedStyles.of(paths.styles_files, paths.data_dir)
     gallery = Gallery(paths, options)
     engine_log = EngineLog(paths.log_dir)
     checkpoints = CheckpointChooser(catalogue, options, paths.vae_file)
@@ -89,7 +81,7 @@ def open_services(flags: Flags) -> Services:
                 options=options,
                 checkpoints=checkpoints,
                 merge_styles=styles.merge,
-                strip_comments=str,
+                strip_comments=strip_comments,
             ).resolve,
             checkpoint_of=checkpoints.of,
             checkpoint_named=checkpoints.named,

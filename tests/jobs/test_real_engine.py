@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from modules.jobs.services import Services, open_services
 from modules.parameters import GenerationRequest
 from modules.settings import parse_flags
 from tests.checkpoints import truncate, write_tiny_checkpoint
-from tests.jobs.helpers import eventually
+from tests.jobs.helpers import ROOT, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 STARTED = 120.0
@@ -86,6 +87,56 @@ def test_interrupt_reaches_the_engine_between_two_steps(opened: Services) -> Non
     eventually(lambda: opened.jobs.progress(job.id).step > 1, STARTED)
     opened.jobs.interrupt()
     assert opened.jobs.wait(job.id, STARTED).state == "interrupted"
+
+
+SERVER = """
+import sys, time
+from modules.jobs.services import open_services
+from modules.settings import parse_flags
+from tests.jobs.test_real_engine import make
+
+services = open_services(parse_flags(sys.argv[1:], {}))
+job = make(services, seed=11, steps=1000)
+while not services.jobs.progress(job.id).step > 3:
+    time.sleep(0.01)
+sys.stdout.write(f"{job.id} {services.jobs.engine().pid}\\n")
+sys.stdout.flush()
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the engine in /proc")
+def test_a_killed_server_takes_its_engine_along_and_leaves_the_job(tmp_path: Path) -> None:
+    write_tiny_checkpoint(tmp_path / "tiny.safetensors")
+    flags = ["--data-dir", str(tmp_path), "--ckpt", str(tmp_path / "tiny.safetensors"), "--use-cpu", "all"]
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, *flags],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert server.stdout is not None
+    with server.stdout:
+        job_id, engine = server.stdout.readline().decode().split()
+    server.kill()
+    server.wait()
+    eventually(lambda: not _runs(engine), 20)
+    services = open_services(parse_flags(flags, {}))
+    try:
+        eventually(lambda: services.jobs.progress(job_id).step > 3, STARTED)
+        job = services.jobs.get(job_id)
+        assert job is not None and (job.state, job.attempts) == ("running", 0)
+        services.jobs.interrupt(job_id)
+        assert services.jobs.wait(job_id, STARTED).state == "interrupted"
+    finally:
+        services.close()
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _pixels(path: Path) -> bytes:

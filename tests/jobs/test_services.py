@@ -14,7 +14,9 @@ from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import Launch
 from modules.jobs.lock import AlreadyRunning
 from modules.jobs.services import Services, open_services
+from modules.jobs.styles import SavedStyles
 from modules.parameters import GenerationRequest, RequestError
+from modules.prompt.style_files import StyleFileError
 from modules.settings import Flags, parse_flags
 from tests.jobs.helpers import child, eventually
 from tests.jobs.test_intake import write_checkpoint
@@ -127,3 +129,24 @@ def test_the_engine_reads_the_flags_that_concern_it(words: tuple[str, ...]) -> N
 def test_secrets_and_paths_stay_with_the_server() -> None:
     given = parse_flags(["--gradio-auth", "me:secret", "--api", "--port", "1234", "--data-dir", "/tmp"], {})
     assert engine_arguments(given) == []
+
+
+def test_styles_come_from_the_files_and_are_read_anew(opened: Services, tmp_path: Path) -> None:
+    assert opened.styles.all() == []
+    (tmp_path / "styles.csv").write_text("name,prompt,negative_prompt\noil,oil painting of {prompt},photo\n")
+    assert [style.name for style in opened.styles.all()] == ["oil"]
+    request = GenerationRequest(prompt="a cat # mine", styles=("oil", "unknown"), steps=1)
+    job = opened.jobs.submit(request)
+    assert job.request == request
+    assert (job.resolved.request.prompt, job.resolved.request.negative_prompt) == ("oil painting of a cat \n", "photo")
+
+
+def test_a_broken_styles_file_is_a_sentence(opened: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(book: SavedStyles) -> None:
+        raise StyleFileError("The style file styles.csv is no table that can be read.")
+
+    monkeypatch.setattr(SavedStyles, "load", broken)
+    assert opened.styles.all() == []
+    with pytest.raises(RequestError, match="styles can't be merged: The style file"):
+        opened.jobs.submit(GenerationRequest(styles=("oil",)))
+    assert opened.jobs.submit(GenerationRequest(steps=1)).state == "waiting"

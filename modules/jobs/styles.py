@@ -1,0 +1,40 @@
+"""The saved styles as page, API and queue use them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from modules.parameters import RequestError
+from modules.prompt.style_files import StyleBook, StyleFileError
+from modules.prompt.styles import Style, apply_styles
+
+_log = logging.getLogger(__name__)
+
+
+class SavedStyles(StyleBook):
+    """The style files of an installation; `save` and `delete` are the book's own."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, files: Sequence[str], folder: Path) -> Self:
+        """The files that --styles-file names, seen from `folder`; they may hold wildcards."""
+        return cls(tuple(folder / file for file in files))
+
+    def all(self) -> list[Style]:
+        """Every style, for a list to choose from; a file that can't be read is logged and leaves the list empty."""
+        try:
+            return list(self.load().values())
+        except (StyleFileError, OSError) as error:
+            _log.warning("%s", error)
+            return []
+
+    def merge(self, prompt: str, negative: str, names: tuple[str, ...]) -> tuple[str, str]:
+        """Both prompts with these styles merged in; names that nobody saved are left out. Raises RequestError."""
+        try:
+            return apply_styles(prompt, negative, self.choose(names)) if names else (prompt, negative)
+        except (StyleFileError, OSError) as error:
+            raise RequestError(f"The styles can't be merged: {error}") from error
