@@ -9,7 +9,7 @@ from types import TracebackType
 from PIL import Image
 
 from modules.engine.channel import Emit
-from modules.gallery import encode_picture
+from modules.gallery import GRID_KINDS, encode_picture
 from modules.generation.previews import encode_preview
 from modules.parameters import ResolvedRequest, write_infotext
 from modules.protocol import ImageReady, Preview
@@ -60,7 +60,7 @@ class PictureWriter:
 
     def _send(self, image: Image.Image, index: int, kind: str, save: bool) -> None:
         infotext = write_infotext(self._resolved, index, self._facts())
-        data, extension = encode_picture(image, self._resolved.options, infotext)
+        data, extension = encode_picture(image, self._resolved.options, infotext, grid=kind in GRID_KINDS)
         self._emit(
             ImageReady(
                 job_id=self._job_id,

@@ -2,7 +2,7 @@
 
 from modules.gallery.atomic import SaveError, remove_stale_temporaries, write_atomic
 from modules.gallery.encode import encode_picture, shareable_copy
-from modules.gallery.gallery import Gallery
+from modules.gallery.gallery import GRID_KINDS, Gallery
 from modules.gallery.grids import grid_shape, image_grid
 from modules.gallery.kept import KeptPictures
 from modules.gallery.metadata import ImageMetadata, PictureError, read_metadata
@@ -12,6 +12,7 @@ from modules.gallery.sanitizing import sanitize
 from modules.gallery.thumbnails import Thumbnails
 
 __all__ = [
+    "GRID_KINDS",
     "Gallery",
     "ImageMetadata",
     "KeptPictures",

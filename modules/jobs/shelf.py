@@ -38,7 +38,7 @@ class GalleryShelf:
         if path.is_relative_to(self._cache):
             write_atomic(path, image.blobs[0], overwrite=True)
             return path
-        return self._gallery.save(path, image.blobs[0], infotext=image.infotext)
+        return self._gallery.save(path, image.blobs[0], infotext=image.infotext, options=job.resolved.options)
 
     def release(self, path: Path) -> None:
         self._gallery.release(path)

@@ -11,6 +11,7 @@ from modules.parameters.infotext_values import printable, quote
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import find_sampler, resolve_sampler
+from modules.version import INFOTEXT_VERSION
 
 MASKED_CONTENTS: Final = ("fill", "original", "latent noise", "latent nothing")
 
@@ -86,11 +87,12 @@ _SWITCHED_OFF_BY: Final = {
 def write_infotext(resolved: ResolvedRequest, index: int, facts: Mapping[str, object]) -> str:
     """The infotext of image `index` of a job.
 
-    `facts` are infotext keys that only the engine knows (Model, Model hash, VAE, Lora hashes, Version, ...). They win
+    `facts` are infotext keys that only the engine knows (Model, Model hash, VAE, Lora hashes, ...). They win
     over what is derived from the request; a fact that is None removes its key; unknown keys follow the known extras in
     their own order.
     """
-    known: dict[str, object] = dict(_request_values(resolved, index))
+    known: dict[str, object] = {"Version": INFOTEXT_VERSION}
+    known.update(_request_values(resolved, index))
     known.update(recorded_options(resolved))
     known.update(facts)
     for key, option in _SWITCHED_OFF_BY.items():

@@ -7,6 +7,8 @@ import pytest
 
 from modules.parameters import GenerationRequest, ResolvedRequest, resolve, write_infotext
 from modules.parameters.infotext_values import Pair, pairs, quote
+from modules.parameters.infotext_versions import parse_version
+from modules.version import INFOTEXT_VERSION
 
 SD15 = {"Model hash": "6ce0161689", "Model": "v1-5-pruned-emaonly", "Version": "v1.10.1"}
 
@@ -124,6 +126,13 @@ def test_each_image_has_its_own_seeds():
     assert ["Seed: 8" in last_line(resolved, index=index) for index in range(4)] == [False, False, False, True]
     varied = job(n_iter=2, seed=5, subseed=7, subseed_strength=0.5)
     assert "Seed: 5, " in last_line(varied, index=1) and "Variation seed: 8, " in last_line(varied, index=1)
+
+
+def test_the_version_is_ours_unless_facts_say_another():
+    assert last_line(job()).endswith(f", Version: {INFOTEXT_VERSION}")
+    assert last_line(job(), {"Version": "v1.9.4"}).endswith(", Version: v1.9.4")
+    # Whoever reads it takes it for A1111 v1.10.1, which is how our pictures are made.
+    assert parse_version(INFOTEXT_VERSION) == ((1, 10, 1), 1)
 
 
 def test_an_empty_prompt_leaves_only_the_line():
