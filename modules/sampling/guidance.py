@@ -142,8 +142,8 @@ class Guidance:
             conds, uncond = self._ask_both(x, level, rows)
             scale = self._scale
         if uncond is None:
-            first_rows = [rows.image_of_row.index(image) for image in range(x.shape[0])]
-            uncond = conds if rows.plain else conds[first_rows]
+            first_rows = tuple(rows.image_of_row.index(image) for image in range(x.shape[0]))
+            uncond = conds if rows.plain else pick_rows(conds, first_rows)
         if self._keep_uncond:
             self.last_uncond = uncond
         return _combine(conds, uncond, rows, scale)
@@ -164,9 +164,8 @@ class Guidance:
         return alternate and options.min_sigma > 0 and float(level) < options.min_sigma
 
     def _ask(self, x: Tensor, level: Tensor, conditioning: Conditioning, images: tuple[int, ...]) -> Tensor:
-        same = images == tuple(range(x.shape[0]))
-        extra = self._extra if same or self._extra is None else self._extra[list(images)]
-        return self._prediction(x if same else x[list(images)], level, conditioning, extra)
+        extra = None if self._extra is None else pick_rows(self._extra, images)
+        return self._prediction(pick_rows(x, images), level, conditioning, extra)
 
     def _ask_both(self, x: Tensor, level: Tensor, rows: _Rows) -> tuple[Tensor, Tensor]:
         images = tuple(range(x.shape[0]))
@@ -196,6 +195,13 @@ class Guidance:
         together = options.one_batch and positive.tokens == negative.tokens
         both = stack_rows([positive, negative]) if together else None
         return _Rows(positive, negative, both, owners, tuple(image for image, _ in owners))
+
+
+def pick_rows(batch: Tensor, rows: tuple[int, ...]) -> Tensor:
+    """The rows in this order, by slices: an index list would be copied to the device, and waited for."""
+    if rows == tuple(range(batch.shape[0])):
+        return batch
+    return torch.cat([batch[row : row + 1] for row in rows])
 
 
 def _combine(conds: Tensor, uncond: Tensor, rows: _Rows, scale: float) -> Tensor:

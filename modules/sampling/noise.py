@@ -118,8 +118,11 @@ class ImageNoise:
         return torch.stack(noises).to(self.device)
 
     def seeded(self, seed: int, shape: Sequence[int]) -> Tensor:
-        """A single draw from a stream of its own, as a Brownian tree needs for each of its nodes."""
-        return self.open(seed).draw(shape).to(self.device)
+        """A single draw from a stream of its own, left where its source draws it.
+
+        A Brownian tree takes dozens of them a step: it adds them up there, and only the sum goes to the device.
+        """
+        return self.open(seed).draw(shape)
 
     def _initial(self, index: int) -> Tensor:
         own_size = self._first_shape == self.shape

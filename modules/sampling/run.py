@@ -131,6 +131,11 @@ def _prediction(plan: SamplingPlan, unet: UNet, prediction_type: PredictionType)
 def _sampler_noise(plan: SamplingPlan, noise: ImageNoise) -> Noise:
     if not plan.sampler.brownian_noise:
         return lambda sigma, sigma_next: noise.draw()
+    brownian = _brownian_noise(plan, noise)
+    return lambda sigma, sigma_next: brownian(sigma, sigma_next).to(noise.device)
+
+
+def _brownian_noise(plan: SamplingPlan, noise: ImageNoise) -> BrownianNoise:
     if not plan.options.no_dpmpp_sde_batch_determinism:
         return BrownianNoise(noise.shape, *plan.brownian_range, noise.seeds, noise.seeded)
     # Without determinism A1111 seeds one tree from torch's own generator, which the last image's seed has just set.

@@ -7,7 +7,6 @@ import math
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
 from modules.sampling import SAMPLER_FUNCTIONS, sd1_sigmas
@@ -15,30 +14,25 @@ from modules.sampling.options import SolverOptions
 from modules.sampling.plan import timestep_schedule
 from modules.sampling.samplers import Step
 from modules.sampling.samplers.unipc import UniPCOptionError
+from tests.sampling import references
 from tests.sampling.doubles import MixingDenoiser, ignore, latent, no_noise, seeded_noise
-
-BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
 def model() -> MixingDenoiser:
     return MixingDenoiser(sd1_sigmas().alphas_cumprod)
 
 
+def difference(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
 @pytest.mark.parametrize("steps", [5, 10, 20, 50])
 @pytest.mark.parametrize("eta", [0.0, 0.7, 1.0])
 def test_ddim_equals_diffusers_but_for_its_last_step(steps: int, eta: float) -> None:
-    scheduler = DDIMScheduler(**BETAS, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
-    scheduler.set_timesteps(steps)
-    timesteps = timestep_schedule(steps)
-    assert scheduler.timesteps.tolist() == timesteps.flip(0).tolist()
-    x, theirs = latent(2, 4, 8, 8), latent(2, 4, 8, 8)
-    noise = seeded_noise(x, 1)
-    for t in scheduler.timesteps[:-1]:
-        eps = model()(theirs, t.float())
-        drawn = noise(t, t) if eta else None
-        theirs = scheduler.step(eps, t, theirs, eta=eta, variance_noise=drawn).prev_sample
-    ours = SAMPLER_FUNCTIONS["DDIM"](model(), x, timesteps, seeded_noise(x, 1), SolverOptions(eta=eta), ignore)
-    assert float((ours - theirs).abs().max() / theirs.abs().max()) <= 5e-6
+    timesteps, x = timestep_schedule(steps), latent(2, 4, 8, 8)
+    expected = references.ddim(model(), x, timesteps, seeded_noise(x, 1), eta)
+    found = SAMPLER_FUNCTIONS["DDIM"](model(), x, timesteps, seeded_noise(x, 1), SolverOptions(eta=eta), ignore)
+    assert difference(found, expected) <= 5e-6
 
 
 def test_the_first_timestep_is_stepped_to_but_never_from() -> None:
@@ -52,18 +46,12 @@ def test_the_first_timestep_is_stepped_to_but_never_from() -> None:
         assert denoiser.levels[0] == 951 and min(denoiser.levels) == 51, label
 
 
-def test_cfgpp_puts_noise_back_along_the_unconditional_prediction() -> None:
-    timesteps, denoiser = torch.tensor([1, 501, 951]), model()
-    x = latent(1, 4, 8, 8)
-    alphas = denoiser.alphas_cumprod.double()
-    expected = x.double()
-    for t, following in ((951, 501), (501, 1)):
-        eps = denoiser(expected, torch.tensor(float(t)))
-        image = (expected - (1 - alphas[t]).sqrt() * eps) / alphas[t].sqrt()
-        assert denoiser.last_uncond is not None
-        expected = alphas[following].sqrt() * image + (1 - alphas[following]).sqrt() * denoiser.last_uncond
+@pytest.mark.parametrize("steps", [2, 7, 20])
+def test_cfgpp_puts_noise_back_along_the_unconditional_prediction(steps: int) -> None:
+    timesteps, x = timestep_schedule(steps), latent(1, 4, 8, 8)
+    expected = references.ddim_cfgpp(model(), x, timesteps, no_noise)
     found = SAMPLER_FUNCTIONS["DDIM CFG++"](model(), x, timesteps, no_noise, SolverOptions(eta=0), ignore)
-    assert float((found - expected).abs().max()) <= 1e-5
+    assert difference(found, expected) <= 5e-6
 
 
 def test_cfgpp_needs_the_unconditional_prediction() -> None:
@@ -80,59 +68,12 @@ def test_cfgpp_needs_the_unconditional_prediction() -> None:
         )
 
 
-def plms_by_the_paper(x: Tensor, timesteps: list[int]) -> Tensor:
-    """Liu et al. (2022), arXiv:2202.09778: equation 12 for the multistep, 13's second-order form for the start."""
-    denoiser = model()
-    alphas = denoiser.alphas_cumprod.double()
-
-    def phi(x: Tensor, eps: Tensor, t: int, s: int) -> Tensor:
-        a, b = alphas[t], alphas[s]
-        weight = (b - a) / (a.sqrt() * (((1 - b) * a).sqrt() + ((1 - a) * b).sqrt()))
-        return (b / a).sqrt() * x - weight * eps
-
-    history: list[Tensor] = []
-    x = x.double()
-    for t, s in itertools.pairwise(timesteps):
-        e = denoiser(x, torch.tensor(float(t)))
-        if not history:
-            mixed = (e + denoiser(phi(x, e, t, s), torch.tensor(float(s)))) / 2
-        elif len(history) == 1:
-            mixed = (3 * e - history[-1]) / 2
-        elif len(history) == 2:
-            mixed = (23 * e - 16 * history[-1] + 5 * history[-2]) / 12
-        else:
-            mixed = (55 * e - 59 * history[-1] + 37 * history[-2] - 9 * history[-3]) / 24
-        history.append(e)
-        x = phi(x, mixed, t, s)
-    return x
-
-
 @pytest.mark.parametrize("steps", [2, 3, 4, 5, 20, 30])
 def test_plms_equals_the_paper(steps: int) -> None:
     x, timesteps = latent(2, 4, 8, 8), timestep_schedule(steps)
-    expected = plms_by_the_paper(x, timesteps.flip(0).tolist())
+    expected = references.plms(model(), x, timesteps, no_noise)
     found = SAMPLER_FUNCTIONS["PLMS"](model(), x, timesteps, no_noise, SolverOptions(), ignore)
-    assert float((found - expected).abs().max() / expected.abs().max()) <= 5e-6
-
-
-def unipc_by_diffusers(x: Tensor, times: Tensor, variant: str, order: int, *, lower_final: bool) -> Tensor:
-    """diffusers' UniPC, driven over our continuous times: only its noise levels and model inputs are replaced."""
-    scheduler = UniPCMultistepScheduler(
-        **BETAS, solver_order=order, solver_type=variant, lower_order_final=lower_final, final_sigmas_type="sigma_min"
-    )
-    steps = len(times) - 1
-    scheduler.set_timesteps(steps)
-    logs = 0.5 * sd1_sigmas().alphas_cumprod.double().log()
-    place = times.double() * 1000 - 1
-    below = place.floor().long().clamp(0, 998)
-    alphas = logs[below].lerp(logs[below + 1], place - below).exp()
-    scheduler.sigmas = ((1 - alphas**2).sqrt() / alphas).float()
-    scheduler.timesteps = place.float()[:-1]
-    denoiser = model()
-    for i in range(steps):
-        answer = denoiser(x, scheduler.timesteps[i])
-        x = scheduler.step(answer, scheduler.timesteps[i], x).prev_sample
-    return x
+    assert difference(found, expected) <= 5e-6
 
 
 @pytest.mark.parametrize("lower_final", [True, False])
@@ -142,9 +83,12 @@ def test_unipc_equals_diffusers(variant: str, order: int, lower_final: bool) -> 
     for steps in (5, 10, 20):
         x = latent(2, 4, 8, 8)
         options = SolverOptions(uni_pc_variant=variant, uni_pc_order=order, uni_pc_lower_order_final=lower_final)
-        found = SAMPLER_FUNCTIONS["UniPC"](model(), x, timestep_schedule(steps), no_noise, options, ignore)
-        expected = unipc_by_diffusers(x, torch.linspace(1, 0.001, steps + 1), variant, order, lower_final=lower_final)
-        assert float((found - expected).abs().max() / expected.abs().max()) <= 2e-4, steps
+        timesteps = timestep_schedule(steps)
+        found = SAMPLER_FUNCTIONS["UniPC"](model(), x, timesteps, no_noise, options, ignore)
+        expected = references.unipc(
+            model(), x, timesteps, no_noise, variant=variant, order=order, lower_final=lower_final
+        )
+        assert difference(found, expected) <= 2e-4, steps
 
 
 def test_unipc_calls_the_model_once_a_step_and_reports_each() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 from modules.parameters.samplers import SAMPLERS, sampler_labels
 from modules.sampling import SAMPLER_FUNCTIONS, SamplerOptions
@@ -20,6 +21,12 @@ def test_each_sampler_fits_on_a_screen_and_names_its_source() -> None:
         lines, _ = inspect.getsourcelines(function)
         assert len(lines) <= 40, label
         assert function.__doc__, label
+
+
+def test_the_page_on_exactness_lists_every_sampler() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "exactness.md").read_text(encoding="utf-8")
+    for label in sampler_labels():
+        assert f"| {label} |" in page, f"run python -m benchmarks.exactness: {label} is missing"
 
 
 def test_settings_and_etas_of_the_table_are_options() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -89,16 +90,23 @@ def _lagrange(nodes: np.ndarray, points: np.ndarray, j: int) -> np.ndarray:
     return value
 
 
+@cache
+def _gauss(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of Gauss-Legendre quadrature on -1..1."""
+    points, weights = np.polynomial.legendre.leggauss(count)
+    return points, weights
+
+
 def _lagrange_integrals(nodes: np.ndarray, start: float, end: float) -> list[float]:
     # Two Gauss points integrate a cubic exactly.
-    points, weights = np.polynomial.legendre.leggauss(2)
+    points, weights = _gauss(2)
     places = (points + 1) / 2 * (end - start) + start
     return [float((_lagrange(nodes, places, j) * weights).sum() * (end - start) / 2) for j in range(len(nodes))]
 
 
 def _time_integrals(nodes: np.ndarray, start: float, end: float) -> list[float]:
     """The same over sigma, for polynomials in the variance-preserving time of each sigma."""
-    points, weights = np.polynomial.legendre.leggauss(64)
+    points, weights = _gauss(32)
     places = _vp_time((points + 1) / 2 * (end - start) + start)
     return [float((_lagrange(nodes, places, j) * weights).sum() * (end - start) / 2) for j in range(len(nodes))]
 

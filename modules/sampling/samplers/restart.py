@@ -25,8 +25,10 @@ def restart(
 
     As in A1111 the repeated stretch is paid for out of the step count, which then is spread by Karras' schedule.
     """
-    last = sigmas[0]
-    for i, (sigma, following) in enumerate(restart_steps(sigmas)):
+    plan = restart_steps(sigmas)
+    # Not sigmas[0]: the respread schedule may start a rounding error above it, and no noise is due there.
+    last = plan[0][0] if plan else sigmas[0]
+    for i, (sigma, following) in enumerate(plan):
         if sigma > last:
             x = x + noise(last, sigma) * options.s_noise * (sigma**2 - last**2) ** 0.5
         denoised = denoiser(x, sigma)
