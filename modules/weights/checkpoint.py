@@ -14,6 +14,7 @@ from modules.catalogue.hints import ModelHints, gather_hints
 from modules.weights.errors import CheckpointError
 from modules.weights.family import DEFAULTS, SD1_TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX, Family, detect_family
 from modules.weights.fill import build_module
+from modules.weights.landing import one_thread
 from modules.weights.model import Model, NoiseTraining
 from modules.weights.original_names import unet_original_name, vae_original_name
 from modules.weights.tensor_file import TensorFile, open_tensors
@@ -59,6 +60,7 @@ def load_checkpoint(
     """
     place = Placement(torch.device(device), dtype, vae_dtype or dtype, text_dtype or dtype, channels_last)
     with ExitStack() as files:
+        files.enter_context(one_thread())
         file = files.enter_context(open_tensors(path))
         family = detect_family(file.shapes, path.name)
         if family is not Family.SD1:
@@ -103,7 +105,7 @@ def load_vae(
 ) -> AutoencoderKL:
     """Load a standalone VAE file, or the VAE inside a checkpoint; errors as `load_checkpoint`."""
     place = Placement(torch.device(device), dtype, dtype, dtype, channels_last)
-    with open_tensors(path) as file:
+    with one_thread(), open_tensors(path) as file:
         return _load_vae(file, gather_hints(path, file.metadata), Family.SD1, place)[0]
 
 

@@ -7,6 +7,7 @@ from accelerate import init_empty_weights
 from torch import nn
 
 from modules.weights.errors import CheckpointError
+from modules.weights.landing import Landing
 from modules.weights.tensor_file import TensorFile
 
 ModuleFactory = Callable[[], nn.Module]
@@ -25,6 +26,8 @@ def build_module(
 ) -> nn.Module:
     """Make a module with the weights of `file`, frozen and in evaluation mode.
 
+    The weights are copies: the file may be replaced while the model lives.
+
     Args:
         make: constructs the module; called where parameters cost nothing, while buffers stay real (a buffer on the
             meta device would be read as garbage without any error).
@@ -38,9 +41,12 @@ def build_module(
         module = make()
     wanted = {name: original_name(name) for name, _ in module.named_parameters()}
     _check_present(wanted, file, part)
-    loaded = {}
-    for name, parameter in module.named_parameters():
-        loaded[name] = _fitted(file.tensor(wanted[name]), parameter, wanted[name], part, dtype, device, channels_last)
+    parameters = dict(module.named_parameters())
+    landing = Landing((value.shape for value in parameters.values()), dtype, device, channels_last=channels_last)
+    loaded = {
+        name: landing.take(_fitted(file.tensor(wanted[name]), value, wanted[name], part))
+        for name, value in parameters.items()
+    }
     module.load_state_dict(loaded, strict=False, assign=True)
     for _, buffer in module.named_buffers():
         buffer.data = buffer.data.to(device)
@@ -56,24 +62,13 @@ def _check_present(wanted: dict[str, str], file: TensorFile, part: str) -> None:
         )
 
 
-def _fitted(
-    tensor: torch.Tensor,
-    parameter: torch.Tensor,
-    name: str,
-    part: str,
-    dtype: torch.dtype,
-    device: torch.device,
-    channels_last: bool,
-) -> torch.Tensor:
-    """A copy in the wanted type, place and memory layout: the file may be replaced while the model lives."""
-    if tensor.ndim > parameter.ndim:  # the original VAE's attention is made of 1×1 convolutions
-        tensor = (
-            tensor.reshape(tensor.shape[: parameter.ndim]) if tensor.shape[parameter.ndim :].numel() == 1 else tensor
-        )
+def _fitted(tensor: torch.Tensor, parameter: torch.Tensor, name: str, part: str) -> torch.Tensor:
+    """The file's tensor in the parameter's shape: the original VAE's attention is made of 1×1 convolutions."""
+    if tensor.ndim > parameter.ndim and tensor.shape[parameter.ndim :].numel() == 1:
+        tensor = tensor.reshape(tensor.shape[: parameter.ndim])
     if tensor.shape != parameter.shape:
         raise CheckpointError(
             f"The {part}'s {name} has the shape {list(tensor.shape)} where the rest of the file calls for "
             f"{list(parameter.shape)}: the file mixes parts of different models."
         )
-    layout = torch.channels_last if channels_last and tensor.ndim == 4 else torch.contiguous_format
-    return tensor.to(device=device, dtype=dtype, copy=True, memory_format=layout)
+    return tensor
