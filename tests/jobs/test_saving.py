@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,15 @@ def test_the_gallery_names_pictures_and_keeps_the_last_infotext(
     assert first.path.is_relative_to(tmp_path / "outputs" / "txt2img-images")
     assert (tmp_path / "params.txt").read_text() == "a cat"
     assert [image.kind for image in store.get("one").images] == ["image", "grid", "image"]
+
+
+def test_a_job_decides_what_lies_beside_its_pictures(store: JobStore, shelf: GalleryShelf) -> None:
+    job = store.get("one")
+    assert job is not None
+    job = replace(job, resolved=job.resolved.model_copy(update={"options": {"save_txt": True}}))
+    image = ImageSaver(store, shelf).save(job, ready())
+    assert image is not None
+    assert image.path.with_suffix(".txt").read_text() == "a cat\n"
 
 
 def test_pictures_only_to_be_returned_stay_out_of_the_outputs(
