@@ -129,9 +129,8 @@ def page(rows: list[Row]) -> str:
     counts = ", ".join(str(steps) for steps in STEPS)
     return f"""# Exactness
 
-How close the numbers are to those of AUTOMATIC1111's web UI, and what they were compared with. Pages and tests say
-the same: the figures below come from `python -m benchmarks.exactness`, the same comparisons run as tests in
-`tests/sampling/`.
+How close the numbers are to those of AUTOMATIC1111's web UI, and what they were compared with. The figures come from
+`python -m benchmarks.exactness`; the same comparisons run as tests in `tests/sampling/`.
 
 Measured on {date.today():%d %B %Y} on the CPU ({processor()}, one thread, float32) with
 torch {torch.__version__.split("+")[0]}.
@@ -157,6 +156,8 @@ latent; 0 means equal to the last bit.
 | all of A1111's schedules at 10 steps, two at 20 | levels recorded from A1111 v1.10.1 | none in four digits |
 | Karras, Exponential, Polyexponential | k-diffusion | none |
 | Beta | SciPy's quantiles | below 1e-6 |
+| whole runs, small random UNet, noise and v prediction | k-diffusion's wrappers and samplers | below 1e-5 |
+| noise levels and timesteps of a model | k-diffusion's discrete schedule | none |
 | Brownian tree and noise of the SDE samplers | torchsde, k-diffusion's BrownianTreeNoiseSampler | none |
 
 ## Kept although surprising

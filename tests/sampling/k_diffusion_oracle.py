@@ -29,3 +29,10 @@ def k_diffusion_sampling() -> Any:
     sys.modules["k_diffusion"] = package
     sys.modules["k_diffusion.utils"] = utils
     return importlib.import_module("k_diffusion.sampling")
+
+
+@cache
+def k_diffusion_external() -> Any:
+    """k-diffusion's own wrappers around discretely trained models."""
+    k_diffusion_sampling()
+    return importlib.import_module("k_diffusion.external")
