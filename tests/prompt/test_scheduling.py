@@ -49,6 +49,7 @@ FIRST_PASS += [
     ("[a:b:5]\\", LITERAL),
     ("a\\\nb [c:d:5]", LITERAL),
     ("a | [b:c:5]", LITERAL),
+    ("a [{b|d{:.5] c", LITERAL),
     ("(a|b:1.2) [c:d:5]", LITERAL),
     ("[(a|b):c:5]", LITERAL),
     ("[a|(b|c:1.2)]", LITERAL),
@@ -109,6 +110,13 @@ def test_old_rule_counts_the_first_pass_in_both(hires_steps):
     assert schedule("[a:b:1.0]", 10, hires_steps, old=True) == [(1, "a"), (10, "b")]
     assert schedule("[a:b:3.9]", 10, hires_steps, old=True) == [(3, "a"), (10, "b")]
     assert schedule("[a:b:15]", 10, hires_steps, old=True) == [(10, "a")]
+
+
+@pytest.mark.parametrize("stray", [")", "]", ":", "[", "(x:y:z)", " ratio 16:9", " :)", "[x:y]"])
+def test_a_well_formed_construct_counts_beside_stray_brackets(stray):
+    """Where the stray stands right behind it, A1111 decides differently from one start of the program to the next."""
+    assert schedule(f"[a:b:5]{stray}", 10) == [(5, f"a{stray}"), (10, f"b{stray}")]
+    assert schedule(f"{stray} [a:b:5]", 10)[0] == (5, f"{stray} a")
 
 
 @pytest.mark.parametrize(
