@@ -83,14 +83,18 @@ def sniff_container(path: Path) -> Container:
     """Tell how a file of tensors is packed.
 
     Raises:
-        ModelFileError: it is no file of tensors; one sentence says what it is instead.
-        OSError: it can't be opened or read.
+        ModelFileError: it is no file of tensors, or it can't be read; one sentence says what it is instead.
     """
     if path.is_dir():
         raise ModelFileError(f"{path.name} is a folder (a model in diffusers' layout?); a single file is needed.")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(512)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(512)
+    except FileNotFoundError as error:
+        raise ModelFileError(f"{path.name} is no longer in {path.parent}; press refresh and choose another.") from error
+    except OSError as error:
+        raise ModelFileError(f"{path} can't be read: {error.strerror or error}.") from error
     if size == 0:
         raise ModelFileError(f"{path.name} is empty (0 bytes); fetch it again from its source.")
     stray = _describe_stray(head)

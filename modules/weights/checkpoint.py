@@ -11,6 +11,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from modules.catalogue.hints import ModelHints, gather_hints
+from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.weights.errors import CheckpointError
 from modules.weights.family import DEFAULTS, SD1_TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX, Family, detect_family
 from modules.weights.fill import build_module
@@ -125,12 +126,17 @@ def _load_unet(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[U
 
 
 def _load_vae(file: TensorFile, hints: ModelHints, family: Family, place: Placement) -> tuple[AutoencoderKL, VaeShape]:
+    kind = classify_tensors(file.shapes)
+    if kind not in (ModelKind.VAE, ModelKind.CHECKPOINT):
+        raise CheckpointError(f"{file.path.name} is not a VAE but {kind.value}.")
     prefix = VAE_PREFIX if any(name.startswith(VAE_PREFIX) for name in file.shapes) else ""
     if not prefix and not any(name.startswith("decoder.") for name in file.shapes):
         raise CheckpointError(
             f"{file.path.name} has no VAE inside (first_stage_model.*); "
             "put one into models/VAE and choose it under SD VAE."
         )
+    if any(name.startswith("decoder.up_blocks.") for name in file.shapes):
+        raise CheckpointError(f"{file.path.name} is a VAE in diffusers' layout; the single-file version is needed.")
     shape = infer_vae(file.below(prefix))
     config = shape.config(hints.vae_groups, hints.vae_scaling_factor or DEFAULTS[family].vae_scaling_factor)
     vae = build_module(

@@ -16,6 +16,7 @@ from modules.weights.errors import CheckpointError
 from modules.weights.family import Family
 from modules.weights.fill import build_module
 from modules.weights.tensor_file import open_tensors
+from tests.catalogue.files import write_header
 from tests.checkpoints import (
     Architecture,
     forget_lightning,
@@ -238,6 +239,15 @@ def test_a_vae_for_other_latents_is_refused(tmp_path: Path) -> None:
         load_checkpoint(path, vae_path=vae)
 
 
+def test_what_is_no_vae_says_what_it_is(tmp_path: Path) -> None:
+    path = write_tiny_checkpoint(tmp_path / "m.safetensors", architecture=SMALL)
+    with pytest.raises(CheckpointError, match=r"l\.safetensors is not a VAE but a LoRA"):
+        load_checkpoint(path, vae_path=write_lora(tmp_path / "l.safetensors"))
+    diffusers_vae = write_tensors(tmp_path / "d.safetensors", make_modules(SMALL).vae.state_dict(), {})
+    with pytest.raises(CheckpointError, match="diffusers' layout"):
+        load_checkpoint(path, vae_path=diffusers_vae)
+
+
 # Files that are not what they should be
 
 
@@ -337,6 +347,28 @@ def test_a_truncated_checkpoint_is_one_sentence(tmp_path: Path, suffix: str, kee
     with pytest.raises(ModelFileError) as error:
         load_checkpoint(path)
     assert "cut" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_file_that_vanished_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"gone\.ckpt is no longer in .*press refresh"):
+        load_checkpoint(tmp_path / "gone.ckpt")
+
+
+def test_tensors_that_overlap_are_refused(tmp_path: Path) -> None:
+    """Our header check reads each entry alone; that they lie apart is safetensors' own check."""
+    entry = {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}
+    path = write_header(tmp_path / "overlap.safetensors", {"a": entry, "b": entry}, b"\0" * 4)
+    with pytest.raises(CheckpointError, match=r"overlap\.safetensors can't be read as safetensors"):
+        load_checkpoint(path)
+
+
+def test_fp8_files_load(good: Path, tmp_path: Path) -> None:
+    tensors = {
+        name: value.to(torch.float8_e4m3fn) if value.is_floating_point() else value
+        for name, value in tensors_of(good).items()
+    }
+    model = load_checkpoint(write_tensors(tmp_path / "m.safetensors", tensors, stated_facts(SMALL)))
+    assert torch.equal(model.unet.conv_out.weight, tensors["model.diffusion_model.out.2.weight"].float())
 
 
 def test_a_module_keeps_its_buffers_real(good: Path) -> None:
