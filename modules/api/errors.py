@@ -36,6 +36,11 @@ def error_answer(error: Exception, status: int) -> JSONResponse:
     return JSONResponse(body, status, headers=getattr(error, "headers", None))
 
 
+def _validation_answer(error: RequestValidationError) -> JSONResponse:
+    """FastAPI's own form, without the values: they may be as large as the body, or NaN, which JSON cannot say."""
+    return JSONResponse({"detail": [{key: one[key] for key in ("loc", "msg", "type")} for one in error.errors()]}, 422)
+
+
 class ApiRoute(APIRoute):
     """A route whose refusals have A1111's shape. What nobody foresaw is still a 500, raised to the log."""
 
@@ -45,8 +50,8 @@ class ApiRoute(APIRoute):
         async def answer(request: Request) -> Response:
             try:
                 return await handler(request)
-            except RequestValidationError:
-                raise
+            except RequestValidationError as error:
+                return _validation_answer(error)
             except HTTPException as error:
                 return error_answer(error, error.status_code)
             except GenerationFailed as error:

@@ -34,10 +34,16 @@ def check_picture(data: bytes, what: str) -> None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             pixels = image.width * image.height
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise RequestError(_too_large(what)) from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise RequestError(f"{what} is no picture that can be read.") from error
     if pixels > MAXIMUM_PIXELS:
-        raise RequestError(f"{what} has {pixels / 1e6:.0f} megapixels; at most {MAXIMUM_PIXELS // 10**6} are taken.")
+        raise RequestError(_too_large(what))
+
+
+def _too_large(what: str) -> str:
+    return f"{what} is too large: at most {MAXIMUM_PIXELS // 10**6} megapixels are taken."
 
 
 def open_picture(data: bytes, what: str) -> Image.Image:

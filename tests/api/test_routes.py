@@ -1,0 +1,211 @@
+"""Lists, settings, progress and the rest of A1111's routes, and our own job calls."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from modules.generation.hires import LATENT_MODES
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
+from tests.api.conftest import SMALL, b64, made, opened, png
+
+pytestmark = pytest.mark.server
+
+
+def test_the_latent_modes_that_are_listed_are_those_that_exist():
+    assert tuple(LATENT_MODES) == LATENT_UPSCALE_MODES
+
+
+@pytest.mark.parametrize(
+    ("route", "keys"),
+    [
+        ("samplers", {"name", "aliases", "options"}),
+        ("schedulers", {"name", "label", "aliases", "default_rho", "need_inner_model"}),
+        ("upscalers", {"name", "model_name", "model_path", "model_url", "scale"}),
+        ("latent-upscale-modes", {"name"}),
+        ("sd-models", {"title", "model_name", "hash", "sha256", "filename", "config"}),
+    ],
+)
+def test_lists_have_a1111s_shape(api, route, keys):
+    items = api.get(f"/sdapi/v1/{route}").json()
+    assert items
+    assert all(keys <= set(item) for item in items)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "sd-vae",
+        "loras",
+        "hypernetworks",
+        "face-restorers",
+        "realesrgan-models",
+        "prompt-styles",
+        "script-info",
+        "extensions",
+    ],
+)
+def test_lists_of_what_is_not_there_are_empty(api, route):
+    assert api.get(f"/sdapi/v1/{route}").json() == []
+
+
+def test_the_first_samplers_are_a1111s(api):
+    names = [item["name"] for item in api.get("/sdapi/v1/samplers").json()]
+    assert names[:3] == ["DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE"]
+
+
+def test_the_whole_options_dict_can_be_posted_back(api):
+    options = api.get("/sdapi/v1/options").json()
+    assert options["sd_model_checkpoint"]
+    assert api.post("/sdapi/v1/options", json=options | {"from_another_program": 1}).status_code == 200
+    assert api.get("/sdapi/v1/options").json() == options
+
+
+def test_an_option_is_changed_and_a_bad_value_refused(api):
+    assert api.post("/sdapi/v1/options", json={"jpeg_quality": 70}).status_code == 200
+    assert api.get("/sdapi/v1/options").json()["jpeg_quality"] == 70
+    refused = api.post("/sdapi/v1/options", json={"jpeg_quality": "very"})
+    assert refused.status_code == 422
+    assert api.get("/sdapi/v1/options").json()["jpeg_quality"] == 70
+
+
+def test_choosing_a_checkpoint_by_any_of_its_names(api):
+    titles = {item["model_name"]: item["title"] for item in api.get("/sdapi/v1/sd-models").json()}
+    assert api.post("/sdapi/v1/options", json={"sd_model_checkpoint": "other"}).status_code == 200
+    assert api.get("/sdapi/v1/options").json()["sd_model_checkpoint"].startswith("other.safetensors")
+    assert json.loads(made(api)["info"])["sd_model_name"] == "other"
+    assert api.post("/sdapi/v1/options", json={"sd_model_checkpoint": titles["tiny"]}).status_code == 200
+    assert api.post("/sdapi/v1/options", json={"sd_model_checkpoint": "nonesuch"}).status_code == 404
+
+
+def test_flags_are_told_without_secrets(api):
+    flags = api.get("/sdapi/v1/cmd-flags").json()
+    assert "port" in flags
+    assert not {"gradio_auth", "api_auth"} & set(flags)
+
+
+def test_progress_is_zero_when_nothing_runs(api):
+    progress = api.get("/sdapi/v1/progress").json()
+    assert progress["progress"] == 0.0
+    assert progress["state"]["job_count"] == 0
+    assert set(progress["state"]) >= {"skipped", "interrupted", "job", "job_no", "sampling_step", "sampling_steps"}
+
+
+def test_stopping_nothing_is_no_error(api):
+    assert api.post("/sdapi/v1/interrupt").json() == {}
+    assert api.post("/sdapi/v1/skip").json() is None
+
+
+def test_internal_progress_knows_a_finished_task(api):
+    made(api, force_task_id="task(abc)")
+    told = api.post("/internal/progress", json={"id_task": "task(abc)"}).json()
+    assert (told["active"], told["queued"], told["completed"]) == (False, False, True)
+    unknown = api.post("/internal/progress", json={"id_task": "task(nobody)"}).json()
+    assert not unknown["completed"]
+
+
+def test_png_info_reads_what_was_written(api):
+    picture = made(api)["images"][0]
+    told = api.post("/sdapi/v1/png-info", json={"image": picture}).json()
+    assert told["info"].startswith("a red circle\nSteps: 2")
+    assert told["parameters"]["Seed"] == "7"
+    assert told["items"]["parameters"] == told["info"]
+    assert api.post("/sdapi/v1/png-info", json={"image": b64(png())}).json()["info"] == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({"upscaling_resize": 2, "upscaler_1": "Lanczos"}, (128, 64)),
+        ({"upscaling_resize": 2, "upscaler_1": "None"}, (64, 32)),
+        ({"resize_mode": 1, "upscaling_resize_w": 100, "upscaling_resize_h": 100, "upscaler_1": "Nearest"}, (100, 100)),
+        (
+            {
+                "resize_mode": 1,
+                "upscaling_resize_w": 100,
+                "upscaling_resize_h": 100,
+                "upscaling_crop": False,
+                "upscaler_1": "Nearest",
+            },
+            (100, 50),
+        ),
+    ],
+)
+def test_extras_enlarges(api, fields, size):
+    answer = api.post("/sdapi/v1/extra-single-image", json={"image": b64(png((64, 32)))} | fields)
+    assert opened(answer.json()["image"]).size == size
+
+
+def test_extras_takes_a_list(api):
+    pictures = [{"data": b64(png(seed=n)), "name": f"{n}.png"} for n in range(3)]
+    answer = api.post("/sdapi/v1/extra-batch-images", json={"imageList": pictures, "upscaler_1": "Nearest"})
+    assert [opened(image).size for image in answer.json()["images"]] == [(128, 128)] * 3
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"upscaler_1": "R-ESRGAN 4x+"},
+        {"gfpgan_visibility": 1},
+        {"upscaler_1": "Lanczos", "resize_mode": 1, "upscaling_resize_w": 16384, "upscaling_resize_h": 16384},
+    ],
+)
+def test_what_extras_cannot_do_is_said(api, fields):
+    answer = api.post("/sdapi/v1/extra-single-image", json={"image": b64(png())} | fields)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+def test_a_picture_of_many_megapixels_is_refused_before_it_is_decoded(api):
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
+    answer = api.post("/sdapi/v1/png-info", json={"image": b64(buffer.getvalue())})
+    assert answer.status_code == 422
+    assert "megapixels" in answer.json()["detail"]
+
+
+def test_memory_unload_and_reload(api):
+    assert api.get("/sdapi/v1/memory").json()["ram"]["total"] > 0
+    assert api.post("/sdapi/v1/unload-checkpoint").json() == {}
+    assert api.post("/sdapi/v1/reload-checkpoint").json() == {}
+    assert made(api)["images"]
+
+
+def test_the_server_cannot_be_stopped_without_the_flag(api):
+    assert api.post("/sdapi/v1/server-kill").status_code in (404, 405)
+
+
+def test_a_job_by_our_own_calls(api):
+    accepted = api.post("/v1/jobs/txt2img", json=SMALL)
+    assert accepted.status_code == 202
+    job_id = accepted.json()["id"]
+    with api.stream("GET", f"/v1/jobs/{job_id}/events") as stream:
+        events = [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
+    assert events[-1] == "state"
+    job = api.get(f"/v1/jobs/{job_id}").json()
+    assert job["state"] == "finished"
+    picture = api.get(f"/v1/jobs/{job_id}/images/0")
+    assert Image.open(io.BytesIO(picture.content)).size == (64, 64)
+    again = api.post(f"/v1/jobs/{job_id}/retry").json()
+    assert again["seeds"] == job["seeds"]
+
+
+def test_waiting_jobs_are_reordered_and_cancelled(api):
+    running = api.post("/v1/jobs/txt2img", json=SMALL | {"steps": 1000, "width": 128, "height": 128}).json()["id"]
+    first, second = (api.post("/v1/jobs/txt2img", json=SMALL).json()["id"] for _ in range(2))
+    assert api.post(f"/v1/jobs/{second}/move", json={"position": 1}).status_code == 200
+    waiting = [job["id"] for job in api.get("/v1/jobs?state=waiting").json()]
+    assert waiting.index(second) < waiting.index(first)
+    assert api.post(f"/v1/jobs/{first}/cancel").json()["state"] == "cancelled"
+    api.post(f"/v1/jobs/{running}/cancel")
+    with api.stream("GET", f"/v1/jobs/{second}/events") as stream:
+        assert list(stream.iter_lines())
+    assert api.get(f"/v1/jobs/{second}").json()["state"] == "finished"
+
+
+@pytest.mark.parametrize("call", ["", "/events", "/images/0"])
+def test_a_job_that_is_not_there(api, call):
+    assert api.get(f"/v1/jobs/nonesuch{call}").status_code == 404
