@@ -34,7 +34,7 @@ def apply_styles(prompt: str, negative_prompt: str, styles: Iterable[Style]) -> 
 
 
 def extract_styles(prompt: str, negative_prompt: str, styles: Sequence[Style]) -> tuple[str, str, list[str]]:
-    """What the user typed before styles were merged, and those styles: merged in the order given, they give the prompts again.
+    """What the user typed before styles were merged, and the names of those styles in an order that merges back.
 
     A style is found only if both its texts are there: at the end, or around everything where it has a `{prompt}`.
     """
