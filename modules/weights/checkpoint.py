@@ -63,18 +63,11 @@ def load_checkpoint(
     with ExitStack() as files:
         files.enter_context(one_thread())
         file = files.enter_context(open_tensors(path))
-        family = detect_family(file.shapes, path.name)
-        if family is not Family.SD1:
-            raise CheckpointError(
-                f"{path.name} is a {family.value} checkpoint; this version loads Stable Diffusion 1.x only so far."
-            )
+        family = _supported_family(file)
         hints = gather_hints(path, file.metadata)
-        vae_file, vae_hints = file, hints
-        if vae_path is not None:
-            vae_file = files.enter_context(open_tensors(vae_path))
-            vae_hints = gather_hints(vae_path, vae_file.metadata)
+        vae_file = file if vae_path is None else files.enter_context(open_tensors(vae_path))
         unet, unet_shape = _load_unet(file, hints, place)
-        vae, vae_shape = _load_vae(vae_file, vae_hints, family, place)
+        vae, vae_shape = _load_vae(vae_file, family, place)
         text_encoder, text_shape = _load_text_encoder(file, hints, place)
     _check_parts_fit(path.name, unet_shape, vae_shape, text_shape)
     return Model(
@@ -107,7 +100,16 @@ def load_vae(
     """Load a standalone VAE file, or the VAE inside a checkpoint; errors as `load_checkpoint`."""
     place = Placement(torch.device(device), dtype, dtype, dtype, channels_last)
     with one_thread(), open_tensors(path) as file:
-        return _load_vae(file, gather_hints(path, file.metadata), Family.SD1, place)[0]
+        return _load_vae(file, Family.SD1, place)[0]
+
+
+def _supported_family(file: TensorFile) -> Family:
+    family = detect_family(file.shapes, file.path.name)
+    if family is not Family.SD1:
+        raise CheckpointError(
+            f"{file.path.name} is a {family.value} checkpoint; this version loads Stable Diffusion 1.x only so far."
+        )
+    return family
 
 
 def _load_unet(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[UNet2DConditionModel, UnetShape]:
@@ -125,7 +127,7 @@ def _load_unet(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[U
     return unet, shape
 
 
-def _load_vae(file: TensorFile, hints: ModelHints, family: Family, place: Placement) -> tuple[AutoencoderKL, VaeShape]:
+def _load_vae(file: TensorFile, family: Family, place: Placement) -> tuple[AutoencoderKL, VaeShape]:
     kind = classify_tensors(file.shapes)
     if kind not in (ModelKind.VAE, ModelKind.CHECKPOINT):
         raise CheckpointError(f"{file.path.name} is not a VAE but {kind.value}.")
@@ -138,6 +140,7 @@ def _load_vae(file: TensorFile, hints: ModelHints, family: Family, place: Placem
     if any(name.startswith("decoder.up_blocks.") for name in file.shapes):
         raise CheckpointError(f"{file.path.name} is a VAE in diffusers' layout; the single-file version is needed.")
     shape = infer_vae(file.below(prefix))
+    hints = gather_hints(file.path, file.metadata)
     config = shape.config(hints.vae_groups, hints.vae_scaling_factor or DEFAULTS[family].vae_scaling_factor)
     vae = build_module(
         lambda: _constructed(AutoencoderKL, config, file.path.name, "VAE"),

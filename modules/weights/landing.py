@@ -52,7 +52,7 @@ class Landing:
     def _convert(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         if source.ndim == 0 or {source.dtype, target.dtype} != {torch.float16, torch.bfloat16}:
             return target.copy_(source)
-        rows = max(1, _CHUNK // max(1, source[0].numel()))
+        rows = max(1, _CHUNK // max(1, source.shape[1:].numel()))
         for start in range(0, len(source), rows):
             part = source[start : start + rows]
             target[start : start + rows].copy_(part.float().to(target.dtype))
