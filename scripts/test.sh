@@ -21,13 +21,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 # Without what they depend on: only single files of them are used, and they would bring another torch.
 "$python" -m pip install --quiet --no-deps --requirement requirements-test-oracles.txt
 
-if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+# A browser for the tests that drive the page, and the font that the demo checkpoint's pictures are drawn from.
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)
+compgen -G "/usr/share/fonts/*/*oto*/NotoColorEmoji.ttf" >/dev/null || missing+=(fonts-noto-color-emoji)
+if [ "${#missing[@]}" -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "Chromium"
+        say "Debian packages: ${missing[*]}"
         export DEBIAN_FRONTEND=noninteractive
-        apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null
+        apt-get -qq update && apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
     else
-        echo "Chromium isn't installed, so the tests that drive the page are skipped (on Debian: apt install chromium)."
+        echo "Not installed, so some tests are skipped: ${missing[*]} (Debian's names)."
     fi
 fi
 

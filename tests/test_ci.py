@@ -20,25 +20,27 @@ ROOT = Path(__file__).resolve().parents[1]
     ids=["test", "module"],
 )
 def test_skips_fail_in_ci_only(tmp_path: Path, text: str, ci: str, status: int) -> None:
-    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
-    (tmp_path / "test_it.py").write_text(text)
-    (tmp_path / "test_fine.py").write_text("def test_fine(): pass")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        str(tmp_path),
-        "--rootdir",
-        str(tmp_path),
-    ]
-    done = subprocess.run(
-        command, env={**os.environ, "CI": ci}, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
-    )
+    done = run_pytest(tmp_path, text, ci)
     assert done.returncode == status, done.stdout
     assert ("in CI that counts as a failure" in done.stdout) == (ci == "true")
+
+
+def test_a_skip_that_stands_is_no_failure(tmp_path: Path) -> None:
+    done = run_pytest(
+        tmp_path,
+        "import pytest\n@pytest.mark.skipif(True, reason='root may write everywhere')\ndef test_a(): 1/0",
+        "true",
+    )
+    assert done.returncode == 0 and "1 skipped" in done.stdout
+
+
+def run_pytest(folder: Path, text: str, ci: str) -> subprocess.CompletedProcess[str]:
+    (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
+    (folder / "test_it.py").write_text(text)
+    (folder / "test_fine.py").write_text("def test_fine(): pass")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder), "--rootdir", str(folder)]
+    environ = {**os.environ, "CI": ci}
+    return subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.fixture
