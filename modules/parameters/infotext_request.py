@@ -16,7 +16,11 @@ from modules.parameters.samplers import UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
 from modules.settings import OPTIONS, Option, OptionError
 
-_HASHED: Final = re.compile(r"([^:,]+):\s*([0-9a-fA-F]{4,64})\s*(?:,|\Z)")
+_HASH: Final = re.compile(r"[0-9a-fA-F]{4,64}")
+_MOST_HASHES: Final = 200
+# No name of a sampler or a file is longer; the search for the nearest one would take long.
+_LONGEST_NAME: Final = 300
+_LONGEST_NOTICE: Final = 400
 _WHOLE: Final = re.compile(r"-?[0-9]{1,40}")
 _LORA: Final = re.compile(r"<lora:([^:>]+)(?=[:>])")
 
@@ -82,7 +86,11 @@ def request_from_infotext(
         overrides |= _overrides(values, fields, options, notices)
         overrides |= _models(values, options, models, notices)
         _name_the_rest(values, notices)
-    return PastedRequest(fields, overrides, tuple(notices))
+    return PastedRequest(fields, overrides, tuple(map(_short, notices)))
+
+
+def _short(notice: str) -> str:
+    return notice if len(notice) <= _LONGEST_NOTICE else f"{notice[:_LONGEST_NOTICE]}..."
 
 
 def _has_parameters(values: Mapping[str, str]) -> bool:
@@ -94,17 +102,25 @@ def _prompts(values: Mapping[str, str], models: ModelLookup | None, notices: lis
     prompt = values.get("Prompt", "")
     if models is not None:
         local: dict[str, str] = {}
-        for name, sha256 in _HASHED.findall(values.get("Lora hashes", "")):
-            found = models.network(name.strip(), sha256)
+        for name, sha256 in _hashes(values.get("Lora hashes", "")):
+            found = models.network(name, sha256)
             if found is None:
-                notices.append(f"The LoRA {name.strip()} ({sha256}) is not here; the picture will differ without it.")
+                notices.append(f"The LoRA {name} ({sha256}) is not here; the picture will differ without it.")
             else:
-                local[name.strip()] = found
+                local[name] = found
         prompt = _LORA.sub(lambda tag: f"<lora:{local.get(tag.group(1), tag.group(1))}", prompt)
-        for name, sha256 in _HASHED.findall(values.get("TI hashes", "")):
-            if models.embedding(name.strip(), sha256) is None:
-                notices.append(f"The embedding {name.strip()} ({sha256}) is not here; its name is read as plain words.")
+        for name, sha256 in _hashes(values.get("TI hashes", "")):
+            if models.embedding(name, sha256) is None:
+                notices.append(f"The embedding {name} ({sha256}) is not here; its name is read as plain words.")
     return {"prompt": prompt, "negative_prompt": values.get("Negative prompt", "")}
+
+
+def _hashes(text: str) -> Iterator[tuple[str, str]]:
+    """Names and hashes of `ink: 0f1e2d3c4b5a, paper: 123456789abc`."""
+    for part in text.split(",")[:_MOST_HASHES]:
+        name, _, sha256 = (piece.strip() for piece in part.rpartition(":"))
+        if 0 < len(name) <= _LONGEST_NAME and _HASH.fullmatch(sha256):
+            yield name, sha256
 
 
 def _fields(values: Mapping[str, str], notices: list[str]) -> dict[str, Any]:
@@ -170,14 +186,14 @@ _SAMPLER_FIELDS: Final = ("sampler_name", "scheduler", "hr_sampler_name", "hr_sc
 
 
 def _samplers(values: Mapping[str, str], notices: list[str]) -> Iterator[tuple[str, str]]:
-    schedule = values.get("Schedule type", "Automatic")
+    schedule = values.get("Schedule type", "Automatic")[:_LONGEST_NAME]
     try:
         if "Sampler" in values:
-            choice = resolve_sampler(values["Sampler"], schedule, strict=True)
+            choice = resolve_sampler(values["Sampler"][:_LONGEST_NAME], schedule, strict=True)
             yield from (("sampler_name", choice.sampler.label), ("scheduler", choice.schedule.label))
         for name, key in (("hr_sampler_name", "Hires sampler"), ("hr_scheduler", "Hires schedule type")):
             same = GenerationRequest.model_fields[name].default
-            text = values.get(key, same)
+            text = values.get(key, same)[:_LONGEST_NAME]
             if text != same and key == "Hires sampler":
                 text = resolve_sampler(text, strict=True).sampler.label
             elif text != same:
@@ -217,9 +233,9 @@ def _typed(option: Option, text: str | None) -> object:
         case "switch":
             return text != "False"
         case "whole":
-            return int(text) if _WHOLE.fullmatch(text) else float(text)
+            return int(text) if _WHOLE.fullmatch(text) else float(text[:_LONGEST_NAME])
         case "number":
-            return float(text)
+            return float(text[:_LONGEST_NAME])
     return text
 
 

@@ -1,6 +1,7 @@
 """From infotext to a request: what is restored, what becomes an override, what is said; and the whole way round."""
 
 import random
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from modules.parameters import (
     GenerationRequest,
+    declared_parameters,
     parse_infotext,
     parse_request,
     request_from_infotext,
@@ -184,6 +186,59 @@ def test_a_vae_that_is_here():
 def test_keys_that_the_user_leaves_alone():
     pasted = paste(f"a\n{LINE}, Clip skip: 2", {"infotext_skip_pasting": ("Seed", "Clip skip")})
     assert "seed" not in pasted.fields and pasted.override_settings == {}
+
+
+KEYS = [
+    declared.parameter.infotext for declared in declared_parameters(GenerationRequest) if declared.parameter.infotext
+]
+KEYS += [option.infotext for option in OPTIONS.values() if option.infotext]
+KEYS += ["Lora hashes", "TI hashes", "Model", "VAE hash", "Something else"]
+
+
+def test_a_megabyte_in_any_value_is_taken_over_or_refused_in_time():
+    for unit in ("9", "a", "a: ", "0f1e,", "x: 0f1e, ", "<lora:", "(", "Karras "):
+        start = time.process_time()
+        for key in KEYS:
+            parsed = parse_infotext(f"a\n{LINE}") | {key: unit * (1_000_000 // len(unit))}
+            request_from_infotext(parsed, {}, models=Shelf())
+        assert time.process_time() - start < 8.0, unit
+
+
+def test_no_values_raise_and_whatever_is_taken_over_can_be_used():
+    rng = random.Random(4)
+    pieces = [
+        "",
+        "-1",
+        "0",
+        "7",
+        "7.5",
+        "1e999",
+        "nan",
+        "inf",
+        "True",
+        "False",
+        "512x512",
+        "999999999999999999999",
+        "x" * 400,
+        "猫",
+        "Automatic",
+        "Karras",
+        "Euler a Karras",
+        "Inpaint masked",
+        "\0",
+        "9" * 5000,
+        "-" + "9" * 30,
+        "٣",
+    ]
+    for _ in range(1500):
+        parsed = parse_infotext("(a) <lora:b:1>")
+        parsed |= {rng.choice(KEYS): rng.choice(pieces) for _ in range(rng.randrange(12))}
+        pasted = request_from_infotext(parsed, {}, models=Shelf())
+        request = parse_request(pasted.fields)
+        for key, value in pasted.override_settings.items():
+            OPTIONS[key].checked(value)
+        write_infotext(resolve(request, options=pasted.override_settings, rng=rng), 0, {})
+        assert all(len(notice) < 410 for notice in pasted.notices)
 
 
 SCHEDULE_LABELS = [schedule.label for schedule in SCHEDULES]
