@@ -18,7 +18,9 @@ from modules.gallery.grids import image_grid
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.passes import Engine, Progress
 from modules.generation.previews import preview_image
+from modules.generation.tiling import edges_joined
 from modules.hardware.choice import Hardware
+from modules.parameters import ResolvedRequest
 from modules.protocol import JobFinished, JobStarted, RunJob, StepDone
 from modules.sampling import Interrupted
 
@@ -32,7 +34,10 @@ def run_job(command: RunJob, models: ModelKeeper, control: JobControl, hardware:
     if hardware.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(hardware.device)
     work = open_work(Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last), command)
-    with PictureWriter(command.job_id, resolved, loaded.facts, emit) as writer:
+    with (
+        PictureWriter(command.job_id, resolved, loaded.facts, emit) as writer,
+        edges_joined(loaded.model, _tiles(resolved)),
+    ):
         _Job(command, work, loaded, control, hardware, emit, writer).run()
     peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None
     emit(
@@ -44,6 +49,11 @@ def run_job(command: RunJob, models: ModelKeeper, control: JobControl, hardware:
             peak_memory=peak,
         )
     )
+
+
+def _tiles(resolved: ResolvedRequest) -> bool:
+    asked = resolved.request.tiling
+    return bool(resolved.options.get("tiling", False)) if asked is None else asked
 
 
 class _Job:

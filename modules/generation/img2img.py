@@ -40,6 +40,7 @@ from modules.sampling import InpaintMask, SamplerOptions
 
 FILL, ORIGINAL, LATENT_NOISE, LATENT_NOTHING = 0, 1, 2, 3
 
+DEFAULT_IMAGE_CFG = 1.5
 BLANK_MASK = 'The mask is blank: "Only masked" has nothing to work on, so the whole picture was used.'
 
 
@@ -128,7 +129,7 @@ def img2img(engine: Engine, resolved: ResolvedRequest, images: range, source: So
         strength=request.denoising_strength,
         init_latent=latent,
         noise_multiplier=float(str(options.get("initial_noise_multiplier", 1.0))),
-        image_cfg_scale=request.image_cfg_scale if model.unet_channels == 8 else None,
+        image_cfg_scale=(request.image_cfg_scale or DEFAULT_IMAGE_CFG) if model.unet_channels == 8 else None,
         mask=mask,
         extra_channels=_extra_channels(engine, resolved, pixels, source.mask, shape, len(images)),
     )

@@ -14,7 +14,7 @@ from modules.generation.conditions import conditions_for, empty_context
 from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
 from modules.parameters.samplers import resolve_sampler
-from modules.prompt import Emphasis, plan_conditioning
+from modules.prompt import Emphasis, extract_networks, plan_conditioning
 from modules.sampling import (
     GuidanceOptions,
     ImageNoise,
@@ -102,10 +102,12 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
         exact_steps=asked.exact_steps,
     )
     encoding = encoding_options(resolved)
+    # Tags of extra networks are no text. Negative prompts are not searched for them, as in A1111.
+    prompt, _ = extract_networks(asked.prompt)
     # Prompt schedules are made for all the steps that were asked for, also where a picture as start spares some.
     calls = choice.sampler.call_count(asked.steps)
     conditioning = plan_conditioning(
-        [asked.prompt] * len(images),
+        [prompt] * len(images),
         [asked.negative_prompt] * len(images),
         calls if asked.first_calls is None else asked.first_calls,
         None if asked.first_calls is None else calls,
@@ -184,7 +186,8 @@ def _guidance(engine: Engine, asked: Pass, options: SamplerOptions, encoding: En
     dtype = engine.model.unet.dtype
     return GuidanceOptions(
         cfg_scale=asked.cfg_scale,
-        image_cfg_scale=asked.image_cfg_scale,
+        # At 1 the third forward changes nothing, and without it AND works, as in A1111.
+        image_cfg_scale=None if asked.image_cfg_scale == 1.0 else asked.image_cfg_scale,
         min_sigma=options.s_min_uncond,
         min_sigma_all=options.s_min_uncond_all,
         skip_early=options.skip_early_cond,

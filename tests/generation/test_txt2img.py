@@ -10,7 +10,9 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from modules.generation.conditioning import PromptEncoder
+from modules.generation.decoding import decode_latent
 from modules.generation.passes import Engine, Progress, UnetOverflow
+from modules.generation.tiling import edges_joined
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
@@ -125,6 +127,23 @@ def test_what_is_asked_changes_the_picture(engine, change):
 )
 def test_prompts_that_read_the_same_give_the_same_picture(engine, prompt, same_as):
     assert torch.equal(latents_of(engine, resolved(prompt=prompt)), latents_of(engine, resolved(prompt=same_as)))
+
+
+def test_tags_of_networks_are_no_text(engine):
+    tagged = latents_of(engine, resolved(prompt="a red circle<lora:ink:0.8>"))
+    assert torch.equal(tagged, latents_of(engine, resolved(prompt="a red circle")))
+
+
+def test_joined_edges_make_the_picture_independent_of_where_it_is_cut(engine):
+    """With circular padding, shifting the latent shifts the decoded picture and changes nothing else."""
+    latent = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(1))
+    model = engine.model
+    with edges_joined(model, True):
+        plain = decode_latent(model.vae, latent, 1.0)
+        shifted = decode_latent(model.vae, latent.roll(2, dims=2), 1.0)
+    assert torch.allclose(plain.roll(16, dims=2), shifted, atol=1e-3)
+    apart = decode_latent(model.vae, latent.roll(2, dims=2), 1.0)
+    assert not torch.allclose(shifted, apart, atol=1e-3)
 
 
 def test_emphasis_ignored_is_the_plain_prompt(engine):
