@@ -94,7 +94,7 @@ styles = st.builds(Style, name=texts.filter(lambda name: name.strip(" ") == name
 
 
 @given(st.lists(styles, max_size=4))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_files_round_trip(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("styles") / "styles.csv"
     write_style_file(path, rows)
