@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.gallery import NameFacts, SaveError, apply_pattern, name_facts, sanitize
@@ -168,6 +168,7 @@ def test_sanitising(text, clean):
 
 
 @given(st.text(st.characters(), max_size=300))
+@settings(deadline=None)
 def test_whatever_is_sanitised_is_one_part_of_a_path(text):
     clean = sanitize(text)
     assert len(clean) <= 128 and clean == sanitize(clean)
@@ -225,6 +226,7 @@ def test_largest_numbers(tmp_path):
 
 
 @given(st.text(st.sampled_from("[]<>/\\.|% seedprompthaY-\0猫"), max_size=60), st.text(max_size=40))
+@settings(deadline=None)
 def test_no_pattern_raises_or_leaves_its_folder(pattern, prompt):
     facts = replace(FACTS, prompt=prompt)
     root = Path("/outputs")

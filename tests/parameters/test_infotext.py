@@ -365,7 +365,7 @@ def test_fifty_thousand_nasty_texts_never_raise():
 
 
 @given(st.text(alphabet=st.characters(), max_size=300))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_any_text_can_be_read_and_stored(text):
     for candidate in (text, f"x\n{LINE}, {text}"):
         for key, value in parse_infotext(candidate).items():

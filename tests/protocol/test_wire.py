@@ -95,6 +95,7 @@ def test_blobs_do_not_travel_as_json():
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5), st.text(), st.floats(0, 1), st.integers(0, 2**63))
+@settings(deadline=None)
 def test_any_content_comes_back(blobs, text, fraction, step):
     image = IMAGE.model_copy(update={"infotext": text, "blobs": tuple(blobs)})
     assert decode(encode(image)) == image and decode(encode(image)).blobs == tuple(blobs)
@@ -153,6 +154,7 @@ def test_damaged_frames_are_refused_or_valid(data):
 
 
 @given(st.binary(max_size=200))
+@settings(deadline=None)
 def test_any_bytes_are_refused(data):
     with pytest.raises(ProtocolError):
         decode(data)
