@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.staticfiles import StaticFiles
 
+from modules.api.auth import logins
 from modules.api.routes import api_is_served, api_routes
+from modules.gallery import KeptPictures
 from modules.settings import Flags
-from modules.ui.auth import logins
 from modules.ui.page import ASSETS, HEAD, build_page
 from modules.ui.routes import create_router
 from modules.ui.theme import create_theme
@@ -35,8 +37,9 @@ def create_app(services: Services, flags: Flags) -> FastAPI:
 
 
 def _mount_page(app: FastAPI, services: Services, flags: Flags) -> None:
-    outputs = str(services.paths.outputs_dir)
-    gr.set_static_paths([outputs])
+    folders = [str(folder) for folder in picture_folders(services)]
+    # Shown from where they lie: Gradio would copy every picture into its cache first.
+    gr.set_static_paths(folders)
     page = build_page(services, folder_button=folder_button(flags))
     gr.mount_gradio_app(
         app,
@@ -46,13 +49,25 @@ def _mount_page(app: FastAPI, services: Services, flags: Flags) -> None:
         run_history=False,
         auth=logins(flags) or None,
         root_path=flags.subpath and f"/{flags.subpath.strip('/')}",
-        allowed_paths=[outputs, *flags.gradio_allowed_path],
+        allowed_paths=[*folders, *flags.gradio_allowed_path],
         max_file_size="200mb",
         ssr_mode=False,
         pwa=False,
         theme=create_theme(),
         head=HEAD,
     )
+
+
+def picture_folders(services: Services) -> list[Path]:
+    """The folders whose files the page may show: those of pictures, wherever the settings put them.
+
+    A folder that holds the data folder itself is left out: with it, settings and models would be served.
+    """
+    gallery, data = services.gallery, services.paths.data_dir
+    wanted = [services.paths.outputs_dir, KeptPictures(services.paths, services.options).folder]
+    wanted += [gallery.folder(mode, grid=grid) for mode in ("txt2img", "img2img") for grid in (False, True)]
+    resolved = dict.fromkeys(folder.resolve() for folder in wanted)
+    return [folder for folder in resolved if not data.resolve().is_relative_to(folder)]
 
 
 def folder_button(flags: Flags) -> bool:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from modules.jobs.job import JobError
 from modules.parameters import RequestError
-from modules.prompt.styles import apply_styles
 from modules.ui import listing
 from modules.ui.form import Form, stored_values
-from modules.ui.open_folder import open_folder
+from modules.ui.messages import QUICK, SAY, told
 from modules.ui.paste import form_values
 from modules.ui.reading import Typed, counters, reading_html
 from modules.ui.results import gallery_value, infotext_html, pictures
+from modules.ui.saving import wire_saving
 from modules.ui.txt2img import Txt2Img
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-
-# Events answer at once and never wait in Gradio's queue: the real queue is the server's.
-QUICK: Final[Mapping[str, Any]] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 def wire_txt2img(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     """Connect the tab's components."""
     _wire_generate(tab, services)
     _wire_results(tab, services)
+    wire_saving(tab.results, tab.form.mode, services)
     _wire_settings(tab, services)
     _wire_paste(tab, services)
     _wire_styles(tab, services)
@@ -129,22 +127,14 @@ def seed_reader(name: str, services: Services) -> Callable[[str, float], str]:
 
 def _wire_paste(tab: Txt2Img, services: Services) -> None:
     notice = gr.Textbox("", visible="hidden", elem_id="txt2img_notice")
-    say = "(text) => window.webui.say(text)"
 
     def read(prompt: str) -> list[Any]:
         text = prompt if prompt.strip() else services.gallery.read_params()
         values, notices = form_values(services, text) if text.strip() else ({}, ("There is nothing to read yet.",))
-        return [*tab.form.updates(values), "\n".join(notices)]
+        return [*tab.form.updates(values), told("\n".join(notices))]
 
     outputs = [*tab.form.components, notice]
-    tab.top.paste.click(read, tab.top.prompt, outputs, **QUICK).then(None, notice, None, js=say)
-
-    def show_folder(job_id: str) -> str:
-        job = services.jobs.get(job_id) if job_id else None
-        images = pictures(job) if job is not None else []
-        return open_folder(images[0].path.parent if images else services.gallery.folder(tab.form.mode))
-
-    tab.results.open_folder.click(show_folder, tab.results.shown, notice, **QUICK).then(None, notice, None, js=say)
+    tab.top.paste.click(read, tab.top.prompt, outputs, **QUICK).then(None, notice, None, js=SAY)
 
 
 def _wire_reading(tab: Txt2Img, services: Services) -> None:
@@ -170,15 +160,20 @@ def _wire_reading(tab: Txt2Img, services: Services) -> None:
 def _wire_styles(tab: Txt2Img, services: Services) -> None:
     top = tab.top
 
-    def merge(prompt: str, negative: str, names: list[str]) -> tuple[str, str, list[str]]:
-        return *apply_styles(prompt, negative, services.styles.choose(names or [])), []
+    notice = gr.Textbox("", visible="hidden", elem_id="txt2img_style_notice")
+
+    def merge(prompt: str, negative: str, names: list[str]) -> tuple[str, str, list[str], str]:
+        try:
+            return *services.styles.merge(prompt, negative, tuple(names or ())), [], ""
+        except RequestError as error:
+            return prompt, negative, names, told(str(error), "error")
 
     def relist(names: list[str]) -> gr.Dropdown:
         present = listing.style_names(services)
         return gr.Dropdown(choices=present, value=[name for name in names or [] if name in present])
 
     boxes = [top.prompt, top.negative_prompt, top.styles]
-    top.apply_styles.click(merge, boxes, boxes, preprocess=False, **QUICK)
+    top.apply_styles.click(merge, boxes, [*boxes, notice], preprocess=False, **QUICK).then(None, notice, None, js=SAY)
     top.refresh_styles.click(relist, top.styles, top.styles, preprocess=False, **QUICK)
 
 
@@ -203,4 +198,10 @@ def _wire_memory(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     stored = gr.Textbox("", visible="hidden", elem_id="txt2img_stored")
     page.load(
         restore, stored, form.components, js=f"() => [localStorage.getItem('webui-{form.mode}') ?? '']", **QUICK
-    ).then(None, None, None, js="() => window.webui.restored()")
+    ).then(
+        None,
+        form.components,
+        None,
+        # The scripts may still be on their way: then they find it here.
+        js=f"(...values) => {{ window.webuiForm = ['{form.mode}', {names}, values]; window.webui?.restored(); }}",
+    )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from modules.catalogue import Checkpoint, ModelNotFoundError
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
-from modules.prompt.style_files import StyleFileError
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-
-log = logging.getLogger(__name__)
 
 
 def samplers(services: Services) -> list[str]:
@@ -87,9 +83,5 @@ class LocalModels:
 
 
 def style_names(services: Services) -> list[str]:
-    """Names of the saved styles; none when a styles file can't be read, which the log then says."""
-    try:
-        return list(services.styles.load())
-    except StyleFileError as error:
-        log.warning("%s", error)
-        return []
+    """Names of the saved styles."""
+    return [style.name for style in services.styles.all()]

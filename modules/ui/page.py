@@ -11,7 +11,9 @@ from modules.jobs.job import JobError
 from modules.parameters import RequestError
 from modules.settings import OptionError
 from modules.ui import listing
-from modules.ui.events import QUICK, wire_txt2img
+from modules.ui.events import wire_txt2img
+from modules.ui.messages import QUICK
+from modules.ui.png_info import build_png_info, wire_png_info
 from modules.ui.quicksettings import QuickSettings, build_quicksettings
 from modules.ui.txt2img import Txt2Img, build_txt2img
 
@@ -31,9 +33,13 @@ def build_page(services: Services, *, folder_button: bool) -> gr.Blocks:
     """The Gradio Blocks of the page."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         quick = build_quicksettings(listing.checkpoint_titles(services), listing.current_title(services))
-        with gr.Tabs(elem_id="tabs"), gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
-            tab = build_txt2img(services, folder_button=folder_button)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
+                tab = build_txt2img(services, folder_button=folder_button)
+            with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
+                info = build_png_info()
         wire_txt2img(tab, services, page)
+        wire_png_info(info, tab, tabs, services)
         _wire_quicksettings(quick, tab, services, page)
     return page
 

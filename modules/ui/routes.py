@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 
+from modules.gallery import PictureError, SaveError, Thumbnails
 from modules.jobs.job import ENDED, Job, JobError, JobProgress, UnknownJob
 from modules.ui import listing
 from modules.ui.results import pictures
@@ -166,6 +167,7 @@ def _engine(jobs: JobService) -> EngineLine:
 def create_router(services: Services, logged_in: Callable[[Request], None]) -> APIRouter:
     """The routes under /internal that the page's scripts use. `logged_in` refuses who has no session."""
     jobs = services.jobs
+    thumbnails = Thumbnails(services.paths.cache_dir / "thumbnails", side=128)
     router = APIRouter(prefix="/internal", dependencies=[Depends(logged_in)], include_in_schema=False)
 
     @router.get("/page")
@@ -180,13 +182,16 @@ def create_router(services: Services, logged_in: Callable[[Request], None]) -> A
             return Response(status_code=204)
         return Response(progress.preview, media_type=progress.preview_mime, headers={"Cache-Control": "no-store"})
 
-    @router.get("/image/{job_id}/{index}")
-    def image(job_id: str, index: int) -> FileResponse:
+    @router.get("/thumbnail/{job_id}")
+    def thumbnail(job_id: str) -> FileResponse:
         job = jobs.get(job_id)
         shown = pictures(job) if job is not None else []
-        if not 0 <= index < len(shown):
+        if not shown:
             raise HTTPException(404, "This picture is not there any more.")
-        return FileResponse(shown[index].path)
+        try:
+            return FileResponse(thumbnails.of(shown[0].path))
+        except (PictureError, SaveError):
+            return FileResponse(shown[0].path)
 
     @router.post("/jobs/{job_id}/cancel")
     def cancel(job_id: str) -> JSONResponse:

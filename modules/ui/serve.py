@@ -65,8 +65,8 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices) ->
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import uvicorn
 
+    from modules.api.auth import logins
     from modules.ui.app import create_app
-    from modules.ui.auth import logins
 
     protected = bool(logins(flags))
     # uvicorn raises the signal again once it has stopped; the default would then end us before the engine is.

@@ -21,7 +21,7 @@ MESSAGE = "#txt2img_message .message"
 def visit(page: Page, url: str) -> None:
     """Open the page and wait until it is at work."""
     page.goto(url)
-    page.wait_for_selector("#txt2img_generate")
+    page.wait_for_selector("body[data-form=restored] #txt2img_generate")
     expect(page.locator("#engine_status .engine")).to_have_attribute("data-state", "ready", timeout=120_000)
 
 

@@ -23,8 +23,8 @@ from PIL.PngImagePlugin import PngInfo
 from modules.catalogue import ModelNotFoundError
 from modules.gallery import Gallery
 from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
+from modules.jobs.styles import SavedStyles
 from modules.parameters import GenerationRequest, resolve
-from modules.prompt.style_files import StyleBook
 from modules.settings import Flags, OptionStore, Paths
 
 
@@ -200,7 +200,7 @@ def open_services(flags: Flags) -> Any:
         options=options,
         catalogue=FakeCatalogue(),
         gallery=Gallery(paths, options),
-        styles=StyleBook(paths.styles_files),
+        styles=SavedStyles.of(paths.styles_files, paths.data_dir),
         jobs=FakeJobs(paths.outputs_dir, seconds),
         refresh_models=lambda: None,
         notices=(),

@@ -23,7 +23,10 @@ from modules.ui.paste import form_values
 from modules.ui.txt2img import MODE, build_txt2img
 from tests.ui.fakes import FakeCatalogue, open_services
 
-LATER = {"enable_hr", "denoising_strength", "image_cfg_scale", "tiling"}
+# Gradio leaves an event loop open for each page it builds; see conftest.py.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+LATER = {"enable_hr", "denoising_strength", "tiling"}
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_controls_say_what_the_declaration_says(form: Form) -> None:
             assert (control.minimum, control.maximum, control.step) == (about.minimum, about.maximum, about.step)
             assert control.value == parameter_of(GenerationRequest, name).default_for(MODE)
             checked += 1
-    assert checked >= 10
+    assert checked >= 9
 
 
 def test_an_untouched_form_asks_for_the_defaults(form: Form) -> None:

@@ -3,7 +3,7 @@
 import * as jobs from "./jobs.js";
 import { listen } from "./keys.js";
 import { remember, restored } from "./memory.js";
-import { toast } from "./messages.js";
+import { say } from "./messages.js";
 
 window.webui = {
   stamp: jobs.stamp,
@@ -15,7 +15,7 @@ window.webui = {
   filled: jobs.filled,
   remember,
   restored,
-  say: (text) => text && toast(text, "info"),
+  say,
 };
 
 listen({
@@ -28,4 +28,5 @@ listen({
 document.addEventListener("visibilitychange", () => document.hidden || jobs.poll());
 window.addEventListener("online", jobs.poll);
 window.addEventListener("pageshow", jobs.poll);
+restored();
 jobs.poll();

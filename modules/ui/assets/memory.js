@@ -4,9 +4,13 @@ let ready = false;
 let pending = null;
 
 // Before the stored values are back in the controls, their defaults must not overwrite them.
-export const restored = () => {
+export function restored() {
+  if (!window.webuiForm) return;
   ready = true;
-};
+  document.body.dataset.form = "restored";
+  // What was typed in the meantime is kept as well.
+  remember(...window.webuiForm);
+}
 
 export function remember(tab, names, values) {
   if (!ready) return;

@@ -29,3 +29,10 @@ export function fail(text) {
   toast(text);
   lasting(text);
 }
+
+// A sentence from one of Gradio's events, as JSON.
+export function say(told) {
+  if (!told) return;
+  const { text, kind } = JSON.parse(told);
+  toast(text, kind);
+}

@@ -119,7 +119,7 @@ export function drawRecent(recent, shown, choose) {
       button.className = job.id === shown ? "chosen" : "";
       button.setAttribute("aria-label", `Show the results of job ${place + 1}, counted back from the newest`);
       const image = document.createElement("img");
-      image.src = url(`image/${job.id}/0`);
+      image.src = url(`thumbnail/${job.id}?n=${job.images}`);
       image.alt = "";
       image.loading = "lazy";
       button.append(image);

@@ -1,0 +1,18 @@
+"""How events answer: at once, and with sentences that the page's scripts show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+# Events never wait in Gradio's queue: the real queue is the server's.
+QUICK: Final[Mapping[str, Any]] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+# Shows what `told` wrote into a hidden box.
+SAY: Final = "(text) => window.webui.say(text)"
+
+
+def told(text: str, kind: str = "info") -> str:
+    """A sentence for the page as a hidden box carries it; `kind` is info or error. Empty text says nothing."""
+    return json.dumps({"text": text, "kind": kind}) if text else ""
