@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Final
 
 from modules.api.bodies import ApiOnly
 from modules.api.errors import GenerationFailed
@@ -14,6 +14,17 @@ from modules.api.pictures import as_base64
 from modules.jobs.job import Job, SavedImage
 from modules.parameters import parse_infotext
 from modules.version import INFOTEXT_VERSION
+
+NO_FACES: Final = "Faces were not restored: there is no face restoration model here."
+# Of an infotext, what A1111 keeps among the extra parameters: of hires fix, of inpainting and of changed settings.
+_NOT_EXTRA: Final = frozenset(
+    {
+        *("Prompt", "Negative prompt", "Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model"),
+        *("Model hash", "VAE", "VAE hash", "Variation seed", "Variation seed strength", "Seed resize from"),
+        *("Denoising strength", "Clip skip", "Version", "User", "Face restoration", "Image CFG scale", "Tiling"),
+        *("Size-1", "Size-2", "Seed resize from-1", "Seed resize from-2", "ENSD", "RNG", "Token merging ratio"),
+    }
+)
 
 
 def returned_images(job: Job) -> list[SavedImage]:
@@ -33,15 +44,19 @@ def generation_answer(job: Job, body: ApiOnly) -> dict[str, Any]:
     return {
         "images": [as_base64(image.path.read_bytes()) for image in images] if body.send_images else [],
         "parameters": body.model_dump() | dict.fromkeys(hidden & set(type(body).model_fields), None),
-        "info": json.dumps(job_info(job, images), ensure_ascii=False),
+        "info": json.dumps(job_info(job, images) | _about_faces(job, body), ensure_ascii=False),
     }
+
+
+def _about_faces(job: Job, body: ApiOnly) -> dict[str, Any]:
+    return {"comments": [*job.notices, NO_FACES]} if body.restore_faces else {}
 
 
 def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
     """A1111's `info`: what was made, by which seeds, with one infotext for each returned picture."""
     resolved, request = job.resolved, job.resolved.request
     count = resolved.image_count
-    told = parse_infotext(images[0].infotext) if images else {}
+    told = _told(images)
     return {
         "prompt": request.prompt,
         "all_prompts": [request.prompt] * count,
@@ -64,7 +79,7 @@ def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
         "seed_resize_from_w": request.seed_resize_from_w,
         "seed_resize_from_h": request.seed_resize_from_h,
         "denoising_strength": request.denoising_strength if request.enable_hr or request.mode == "img2img" else None,
-        "extra_generation_params": {},
+        "extra_generation_params": _extra_parameters(images),
         "index_of_first_image": sum(image.kind == "grid" for image in images),
         "infotexts": [image.infotext for image in images],
         "styles": list(job.request.styles),
@@ -74,6 +89,19 @@ def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
         "version": INFOTEXT_VERSION,
         "job_id": job.id,
         "comments": list(job.notices),
+    }
+
+
+def _told(images: list[SavedImage]) -> Mapping[str, str]:
+    return parse_infotext(images[0].infotext) if images else {}
+
+
+def _extra_parameters(images: list[SavedImage]) -> dict[str, str]:
+    """What stands written in the infotext beside the usual; the reader adds what a missing key means, we don't."""
+    return {
+        key: value
+        for key, value in _told(images).items()
+        if key not in _NOT_EXTRA and f", {key}: " in images[0].infotext
     }
 
 

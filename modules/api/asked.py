@@ -13,6 +13,7 @@ from modules.api.pictures import picture_bytes
 from modules.parameters import (
     GenerationRequest,
     Mode,
+    RequestError,
     declared_parameters,
     parse_infotext,
     parse_request,
@@ -33,7 +34,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
 
     Raises RequestError with one sentence, and HTTPException as A1111 does for scripts and a missing picture.
     """
-    _refuse_scripts(body)
+    _refuse_what_is_not_here(body)
     said = body.model_dump(exclude_unset=True, exclude_none=True)
     values = {name: value for name in _DECLARED if (value := getattr(body, name, None)) is not None}
     if "sampler_name" not in values:
@@ -61,7 +62,11 @@ def submit(services: Services, body: ApiOnly, mode: Mode) -> Job:
     return services.jobs.submit(request, inputs=inputs, client="api", task_id=body.force_task_id, save=body.save_images)
 
 
-def _refuse_scripts(body: ApiOnly) -> None:
+def _refuse_what_is_not_here(body: ApiOnly) -> None:
+    if body.refiner_checkpoint and body.refiner_checkpoint != "None":
+        raise RequestError("There is no refiner here yet: leave refiner_checkpoint out.")
+    if getattr(body, "firstpass_image", None):
+        raise RequestError("firstpass_image is not supported: use img2img to go on from a picture.")
     if body.script_name:
         raise HTTPException(422, f"Script '{body.script_name}' not found")
     for title, value in (body.alwayson_scripts or {}).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,18 +16,22 @@ from modules.settings import FlagError, Flags
 Logins = Sequence[tuple[str, str]]
 HasSession = Callable[[Request], bool]
 
+ENVIRONMENT: Final = "WEBUI_AUTH"
 _CHALLENGE: Final = {"WWW-Authenticate": "Basic"}
 
 
 def logins(flags: Flags) -> list[tuple[str, str]]:
-    """User and password pairs of --gradio-auth, --gradio-auth-path and --api-auth together.
+    """User and password pairs of --gradio-auth, --gradio-auth-path, --api-auth and $WEBUI_AUTH together.
 
-    Raises FlagError for an entry without a colon; never shows a password.
+    Other users of this machine can read a command line: file and environment are for who shares one. Raises FlagError
+    for an entry without a colon; never shows a password.
     """
-    texts = [flags.gradio_auth or "", flags.api_auth or ""]
+    texts = [flags.gradio_auth or "", flags.api_auth or "", os.environ.get(ENVIRONMENT, "")]
     if flags.gradio_auth_path is not None:
         try:
             texts.append(flags.gradio_auth_path.read_text("utf-8"))
+        except UnicodeDecodeError as error:
+            raise FlagError(f"--gradio-auth-path: {flags.gradio_auth_path} is no UTF-8 text.") from error
         except OSError as error:
             sentence = f"--gradio-auth-path: {flags.gradio_auth_path} can't be read ({error.strerror})."
             raise FlagError(sentence) from error
@@ -45,10 +50,15 @@ def matches(known: Logins, user: str, password: str) -> bool:
     """Whether this pair is among `known`, in a time that does not tell how far a guess was right."""
     found = False
     for known_user, known_password in known:
-        same_user = secrets.compare_digest(user.encode(), known_user.encode())
-        same_password = secrets.compare_digest(password.encode(), known_password.encode())
+        same_user = secrets.compare_digest(_bytes(user), _bytes(known_user))
+        same_password = secrets.compare_digest(_bytes(password), _bytes(known_password))
         found |= same_user and same_password
     return found
+
+
+def _bytes(text: str) -> bytes:
+    # A command line that is no UTF-8 arrives with surrogates in it.
+    return text.encode("utf-8", "surrogateescape")
 
 
 def login_required(known: Logins, has_session: HasSession) -> Callable[[Request], None]:
@@ -66,6 +76,8 @@ def login_required(known: Logins, has_session: HasSession) -> Callable[[Request]
                 user = password = ""
             if matches(known, user, password):
                 return
-        raise HTTPException(401, "Incorrect username or password", headers=_CHALLENGE)
+        # A script of our page that is challenged makes the browser open a box of its own, beside the page's login.
+        asked_by_script = request.headers.get("sec-fetch-dest", "").lower() == "empty"
+        raise HTTPException(401, "Incorrect username or password", headers=None if asked_by_script else _CHALLENGE)
 
     return check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, create_model
 
 from modules.parameters import GenerationRequest, declared_parameters
 
@@ -13,8 +13,31 @@ _OWN_FORM: Final = frozenset({"init_images", "mask", "override_settings", "style
 # A picture of 64 megapixels as PNG in base64 is smaller than this.
 MAXIMUM_PICTURE: Final = 256 * 1024 * 1024
 
+# Nothing that a client of this API sends is nested deeper; what is, was made to exhaust a stack.
+MAXIMUM_DEPTH: Final = 16
+
 Picture = Annotated[str, Field(max_length=MAXIMUM_PICTURE)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=1000)]
+
+
+def shallow(value: JsonValue) -> JsonValue:
+    """`value`, unless it is nested deeper than MAXIMUM_DEPTH. Looks level by level, so that no depth can hurt here."""
+    level: list[JsonValue] = [value]
+    for _ in range(MAXIMUM_DEPTH):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return value
+    raise ValueError(f"it is nested deeper than {MAXIMUM_DEPTH} levels")
+
+
+def _inside(value: JsonValue) -> list[JsonValue]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+Json = Annotated[JsonValue, AfterValidator(shallow)]
 
 
 class ApiOnly(BaseModel):
@@ -22,9 +45,9 @@ class ApiOnly(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    sampler_index: str | None = Field("Euler", description="The sampler where sampler_name is not given.")
-    styles: list[str] | None = None
-    override_settings: dict[str, JsonValue] | None = None
+    sampler_index: Name | None = Field("Euler", description="The sampler where sampler_name is not given.")
+    styles: Annotated[list[Name] | None, Field(max_length=1000)] = None
+    override_settings: dict[str, Json] | None = None
     override_settings_restore_afterwards: bool = Field(True, description="Overrides never outlive their request.")
     eta: Number | None = None
     s_churn: Number | None = None
@@ -32,16 +55,29 @@ class ApiOnly(BaseModel):
     s_tmax: Number | None = None
     s_noise: Number | None = None
     s_min_uncond: Number | None = None
-    script_name: str | None = None
-    script_args: list[JsonValue] | None = None
-    alwayson_scripts: dict[str, JsonValue] | None = None
+    script_name: Name | None = None
+    script_args: list[Json] | None = []
+    alwayson_scripts: dict[str, Json] | None = {}
     send_images: bool = True
     save_images: bool = False
     do_not_save_samples: bool = False
     do_not_save_grid: bool = False
     force_task_id: Annotated[str | None, Field(max_length=200)] = None
     infotext: Annotated[str | None, Field(max_length=1_000_000)] = None
+    restore_faces: bool | None = Field(None, description="There is no face model here: true is answered by a comment.")
+    refiner_checkpoint: Name | None = Field(None, description="There is no refiner here: a name is refused.")
+    refiner_switch_at: Number | None = None
+    disable_extra_networks: bool | None = False
+    comments: dict[str, Json] | None = None
     cancel_on_disconnect: bool = Field(False, description="Ours: cancel the job when the client hangs up.")
+
+
+class Txt2ImgOnly(ApiOnly):
+    """What only txt2img takes. The first two are A1111's hires fix of 2022; they are taken and without effect."""
+
+    firstphase_width: int | None = 0
+    firstphase_height: int | None = 0
+    firstpass_image: Picture | None = Field(None, description="Not supported, as in A1111: anything else is refused.")
 
 
 class Img2ImgOnly(ApiOnly):
@@ -49,6 +85,7 @@ class Img2ImgOnly(ApiOnly):
 
     init_images: Annotated[list[Picture] | None, Field(max_length=64)] = None
     mask: Picture | None = None
+    latent_mask: Picture | None = Field(None, description="Taken and without effect.")
     mask_blur: Annotated[int | None, Field(ge=0, le=256)] = None
     initial_noise_multiplier: Number | None = None
     include_init_images: bool = False
@@ -69,5 +106,13 @@ def _body(name: str, mode: str, base: type[ApiOnly]) -> type[ApiOnly]:
     return create_model(name, __base__=base, **fields)
 
 
-Txt2ImgBody: Final = _body("StableDiffusionTxt2ImgRequest", "txt2img", ApiOnly)
+Txt2ImgBody: Final = _body("StableDiffusionTxt2ImgRequest", "txt2img", Txt2ImgOnly)
 Img2ImgBody: Final = _body("StableDiffusionImg2ImgRequest", "img2img", Img2ImgOnly)
+
+
+class GenerationAnswer(BaseModel):
+    """What a generation call answers: pictures in base64, the request as it was taken, and `info` as JSON text."""
+
+    images: list[str]
+    parameters: dict[str, Any]
+    info: str

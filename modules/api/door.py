@@ -11,13 +11,17 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modules.api.limits import BodyLimit
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -86,7 +90,7 @@ class Door:
     """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, rules: DoorRules) -> None:
-        self.app = app
+        self.app = _with_allowed_origins(BodyLimit(app), rules)
         self.rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,8 +193,23 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
+def _with_allowed_origins(app: ASGIApp, rules: DoorRules) -> ASGIApp:
+    """Answers for the origins that were allowed: without these headers their browser would not show them an answer."""
+    if not rules.origins and rules.origin_pattern is None:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=sorted(rules.origins),
+        allow_origin_regex=rules.origin_pattern.pattern if rules.origin_pattern else None,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        allow_credentials=True,
+    )
+
+
 def _with_headers(send: Send, path: str) -> Send:
     policy = FILE_POLICY if FILE_ROUTE in path else CONTENT_POLICY
+    began = time.perf_counter()
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -198,6 +217,8 @@ def _with_headers(send: Send, path: str) -> Send:
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             headers["Content-Security-Policy"] = policy
+            # A1111's clients read how long a call took.
+            headers["X-Process-Time"] = f"{time.perf_counter() - began:.6f}"
         await send(message)
 
     return send_with_headers

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from modules.api.answers import generation_answer
 from modules.api.asked import submit
-from modules.api.bodies import ApiOnly, Img2ImgBody, Txt2ImgBody
+from modules.api.bodies import ApiOnly, GenerationAnswer, Img2ImgBody, Txt2ImgBody
 from modules.api.errors import ApiRoute
 from modules.jobs.job import Job, UnknownJob
 from modules.parameters import Mode
@@ -30,18 +31,19 @@ def generation_routes(services: Services) -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", route_class=ApiRoute, tags=["generation"])
     waiting = CapacityLimiter(WAITING_CALLS)
 
-    async def made(body: ApiOnly, mode: Mode, request: Request) -> dict[str, Any]:
+    async def made(body: ApiOnly, mode: Mode, request: Request) -> Response:
         job = await run_sync(submit, services, body, mode)
         job = await _ended(services, job, request if body.cancel_on_disconnect else None, waiting)
-        return await run_sync(generation_answer, job, body)
+        # Megabytes of base64 are put together off the event loop: progress must answer meanwhile.
+        return await run_sync(lambda: JSONResponse(generation_answer(job, body)))
 
-    @router.post("/txt2img")
-    async def txt2img(body: Txt2ImgBody, request: Request) -> dict[str, Any]:  # type: ignore[valid-type]
+    @router.post("/txt2img", response_model=GenerationAnswer)
+    async def txt2img(body: Txt2ImgBody, request: Request) -> Response:  # type: ignore[valid-type]
         """Make pictures from a prompt. Field names and defaults are A1111's."""
         return await made(body, "txt2img", request)
 
-    @router.post("/img2img")
-    async def img2img(body: Img2ImgBody, request: Request) -> dict[str, Any]:  # type: ignore[valid-type]
+    @router.post("/img2img", response_model=GenerationAnswer)
+    async def img2img(body: Img2ImgBody, request: Request) -> Response:  # type: ignore[valid-type]
         """Make pictures from a picture, or inpaint it where `mask` is white."""
         return await made(body, "img2img", request)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from fastapi import APIRouter
 from pydantic import JsonValue
 
+from modules.api.bodies import Json
 from modules.api.errors import ApiRoute
 from modules.settings import declared_flags
 
@@ -29,7 +30,7 @@ def option_routes(services: Services) -> APIRouter:
         return values | {"sd_model_checkpoint": title, "sd_checkpoint_hash": _hash_of(services, title)}
 
     @router.post("/options")
-    def set_options(values: dict[str, JsonValue]) -> None:
+    def set_options(values: dict[str, Json]) -> None:
         options = services.options
         known = {key: value for key, value in values.items() if _settable(services, key)}
         title = known.get("sd_model_checkpoint")

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Depends
 
 from modules.api.auth import HasSession, login_required, logins
+from modules.api.calls import log_call
+from modules.api.docs import docs_routes
 from modules.api.extras import extras_routes
 from modules.api.generation import generation_routes
+from modules.api.internal import extra_network_routes, internal_routes
 from modules.api.jobs import job_routes
 from modules.api.lists import list_routes
 from modules.api.options import option_routes
@@ -32,7 +35,9 @@ def api_is_served(services: Services) -> bool:
 def api_routes(services: Services, has_session: HasSession) -> APIRouter:
     """Every call of the API, behind the one list of logins. `has_session` says who is logged in on the page."""
     known = logins(services.flags)
-    router = APIRouter(dependencies=[Depends(login_required(known, has_session))])
+    logged = [Depends(log_call)] if services.flags.api_log else []
+    router = APIRouter(dependencies=[Depends(login_required(known, has_session)), *logged])
+    router.include_router(docs_routes())
     for make in (
         generation_routes,
         progress_routes,
@@ -40,6 +45,8 @@ def api_routes(services: Services, has_session: HasSession) -> APIRouter:
         option_routes,
         extras_routes,
         system_routes,
+        internal_routes,
+        extra_network_routes,
         job_routes,
     ):
         router.include_router(make(services))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
-from modules.api.auth import logins
+from modules.api.auth import login_required, logins, matches
 from modules.api.routes import api_is_served, api_routes
 from modules.gallery import KeptPictures
 from modules.settings import Flags
@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 
 def create_app(services: Services, flags: Flags) -> FastAPI:
     """The application that uvicorn serves; whoever serves it puts the door around it."""
-    app = FastAPI(title="Stable Diffusion web UI", version=VERSION, docs_url=None, redoc_url=None)
+    # Description and docs are routes of the API, so that its login covers them.
+    app = FastAPI(title="Stable Diffusion web UI", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
+    known = logins(flags)
+
+    def has_session(request: Request) -> bool:
+        return _session(app, request) is not None
+
     # Routes go in before the page is mounted on "/": it answers everything that is left.
     app.mount("/internal/assets", StaticFiles(directory=ASSETS), name="assets")
-    app.include_router(create_router(services, _login_check(app, needed=bool(logins(flags)))))
+    app.include_router(create_router(services, login_required(known, has_session)))
     if api_is_served(services):
-        app.include_router(api_routes(services, lambda request: _session(app, request) is not None))
+        app.include_router(api_routes(services, has_session))
     if not flags.nowebui:
         _mount_page(app, services, flags)
     return app
@@ -40,6 +46,7 @@ def _mount_page(app: FastAPI, services: Services, flags: Flags) -> None:
     folders = [str(folder) for folder in picture_folders(services)]
     # Shown from where they lie: Gradio would copy every picture into its cache first.
     gr.set_static_paths(folders)
+    known = logins(flags)
     page = build_page(services, folder_button=folder_button(flags))
     gr.mount_gradio_app(
         app,
@@ -47,7 +54,8 @@ def _mount_page(app: FastAPI, services: Services, flags: Flags) -> None:
         path="/",
         footer_links=[],
         run_history=False,
-        auth=logins(flags) or None,
+        # A function, so that page and API compare in the same way, which tells nothing by its time.
+        auth=partial(matches, known) if known else None,
         root_path=flags.subpath and f"/{flags.subpath.strip('/')}",
         allowed_paths=[*folders, *flags.gradio_allowed_path],
         max_file_size="200mb",
@@ -73,14 +81,6 @@ def picture_folders(services: Services) -> list[Path]:
 def folder_button(flags: Flags) -> bool:
     """The folder opens on the server's screen, so the button is only for who sits before it."""
     return not (flags.listen or flags.share or flags.server_name or flags.hide_ui_dir_config)
-
-
-def _login_check(app: FastAPI, *, needed: bool) -> Callable[[Request], None]:
-    def logged_in(request: Request) -> None:
-        if needed and not _session(app, request):
-            raise HTTPException(401, "Log in on the page first.")
-
-    return logged_in
 
 
 def _session(app: FastAPI, request: Request) -> str | None:
