@@ -14,7 +14,7 @@ from modules.api.auth import login_required, logins, matches
 from modules.api.routes import api_is_served, api_routes
 from modules.gallery import KeptPictures
 from modules.settings import Flags
-from modules.ui.page import ASSETS, HEAD, build_page
+from modules.ui.page import ASSETS, build_page, page_head
 from modules.ui.routes import create_router
 from modules.ui.theme import create_theme
 from modules.version import VERSION
@@ -62,7 +62,7 @@ def _mount_page(app: FastAPI, services: Services, flags: Flags) -> None:
         ssr_mode=False,
         pwa=False,
         theme=create_theme(),
-        head=HEAD,
+        head=page_head(flags.theme, services.paths.user_css),
     )
 
 

@@ -27,6 +27,25 @@ HEAD: Final = """
 <link rel="stylesheet" href="internal/assets/style.css">
 <script type="module" src="internal/assets/main.js"></script>
 """
+# Gradio takes the theme from the address; one that a person typed there counts for more than the flag.
+THEME: Final = """<script>
+(() => {
+  const address = new URL(location);
+  if (address.searchParams.has("__theme")) return;
+  address.searchParams.set("__theme", "%s");
+  history.replaceState(null, "", address);
+})();
+</script>"""
+
+
+def page_head(theme: str | None, user_css: Path) -> str:
+    """What stands in the page's head: scripts, styles, the theme of --theme, and the person's own user.css."""
+    parts = [THEME % theme] if theme in ("light", "dark") else []
+    parts.append(HEAD)
+    if user_css.is_file():
+        # The person at the machine wrote it; only the end of the element could do more than style.
+        parts.append(f"<style>{user_css.read_text('utf-8', 'replace').replace('</', '<')}</style>")
+    return "".join(parts)
 
 
 def build_page(services: Services, *, folder_button: bool) -> gr.Blocks:

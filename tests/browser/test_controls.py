@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from modules.parameters import GenerationRequest, parameter_of
 from modules.ui.form import EXTRA, OVERRIDES
 from tests.browser.conftest import Watched
-from tests.browser.steps import BAR, INFOTEXT, NEGATIVE, PROMPT, generate, set_number, stored_form, visit
+from tests.browser.steps import BAR, INFOTEXT, NEGATIVE, PROMPT, generate, saved, set_number, stored_form, visit
 from tests.ui.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -202,3 +202,38 @@ def test_nothing_is_wider_than_the_screen(watched: Watched, server: Server, widt
         results, settings = (page.locator(f"#txt2img_{name}").bounding_box() for name in ("results", "settings"))
         assert results is not None and settings is not None and results["y"] < settings["y"]
     assert watched.problems == []
+
+
+def test_save_zip_and_png_info(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    page.fill(SEED, "777")
+    generate(page, "kept picture")
+    expect(page.locator(INFOTEXT)).to_contain_text("kept picture", timeout=30_000)
+    page.click("#save_txt2img")
+    expect(page.locator(".toasts .note").last).to_contain_text(re.compile("Saved 00000-.*kept picture"))
+    expect(page.locator("#download_files_txt2img")).to_contain_text("kept picture")
+    page.click("#save_zip_txt2img")
+    expect(page.locator("#download_files_txt2img")).to_contain_text(".zip")
+    page.get_by_role("tab", name="PNG Info").click()
+    page.set_input_files("#pnginfo_image input[type=file]", saved(server.data_dir)[-1])
+    expect(page.locator("#pnginfo_html")).to_contain_text("Seed: 777")
+    page.click("#pnginfo_send_to_txt2img")
+    expect(page.locator(PROMPT)).to_have_value(re.compile("^kept picture"))
+    expect(page.locator(PROMPT)).to_be_visible()
+
+
+def test_styles_are_merged_by_button_and_by_the_server(watched: Watched, server: Server) -> None:
+    (server.data_dir / "styles.csv").write_text("name,prompt,negative_prompt\nOil,oil of {prompt},photo\n")
+    page = watched.page
+    visit(page, server.url)
+    page.click("#txt2img_styles_refresh")
+    page.fill(PROMPT, "a cat")
+    page.click("#txt2img_styles input")
+    page.get_by_role("option", name="Oil").click()
+    page.keyboard.press("Escape")
+    generate(page, "a dog")
+    expect(page.locator(INFOTEXT)).to_contain_text("oil of a dog", timeout=30_000)
+    page.click("#txt2img_style_apply")
+    expect(page.locator(PROMPT)).to_have_value("oil of a dog")
+    expect(page.locator(NEGATIVE)).to_have_value("photo")

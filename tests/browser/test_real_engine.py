@@ -1,0 +1,53 @@
+"""From an empty data folder with one checkpoint to the first picture, with the engine that people get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from modules.parameters import parse_infotext
+from tests.browser.conftest import Watched
+from tests.browser.steps import (
+    BAR,
+    INFOTEXT,
+    PICTURE,
+    generate,
+    parameters,
+    saved,
+    set_number,
+    shown_infotext,
+    visit,
+    words,
+)
+from tests.checkpoints import write_tiny_checkpoint
+from tests.ui.server import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+
+
+def test_the_first_picture_and_what_it_says_about_itself(watched: Watched, tmp_path: Path) -> None:
+    write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "tiny.safetensors")
+    page = watched.page
+    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.ui") as server:
+        visit(page, server.url)
+        for name, value in {"width": 128, "height": 64, "steps": 60}.items():
+            set_number(page, name, value)
+        page.fill("#txt2img_seed textarea, #txt2img_seed input", "1234")
+        generate(page, "a (red:1.2) circle")
+        page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 0", timeout=120_000)
+        expect(page.locator(INFOTEXT)).to_contain_text("a (red:1.2) circle", timeout=120_000)
+        expect(page.locator(PICTURE).first).to_be_visible()
+        (picture,) = saved(tmp_path)
+        assert picture.name == "00000-1234.png"
+        assert words(shown_infotext(page)) == words(parameters(picture))
+        told = parse_infotext(parameters(picture))
+        assert (told["Steps"], told["Seed"], told["Size-1"], told["Size-2"]) == ("60", "1234", "128", "64")
+        assert told["Model"] == "tiny"
+        # The same seed again: the same pixels, under a name of its own.
+        generate(page, "a (red:1.2) circle")
+        expect(page.locator("#txt2img_recent button")).to_have_count(2, timeout=120_000)
+        first, second = saved(tmp_path)
+        assert first.read_bytes() == second.read_bytes()
+        assert watched.problems == []

@@ -1,0 +1,83 @@
+"""What the page shows of prompts, infotexts and pictures: right, and never as markup."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modules.gallery import ImageMetadata
+from modules.settings import OptionStore
+from modules.ui.page import page_head
+from modules.ui.png_info import metadata_html
+from modules.ui.reading import LONGEST_READ, Typed, counters, reading_html
+from modules.ui.results import infotext_html
+
+TAG = re.compile(r"</?([a-z0-9]+)[^>]*>")
+OURS = {"h4", "p", "div", "span", "sub", "ul", "li", "i", "br"}
+MARKUP = st.text(alphabet="<>&\"'/ab=:()[]|,.1\n ", max_size=60)
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    options = OptionStore(tmp_path_factory.mktemp("reading") / "config.json")
+    return SimpleNamespace(options=options, styles=SimpleNamespace(choose=lambda names: []))
+
+
+def typed(prompt: str, negative: str = "", steps: int = 20, sampler: str = "Euler") -> Typed:
+    return Typed(prompt, negative, (), steps, sampler)
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"<[^>]+>", " ", html)
+
+
+def test_counters_count_the_longest_text(services: Any) -> None:
+    told = counters(services, typed("a [b:c d e:0.5]", "x " * 76))
+    assert "4/75" in told[0] and "76/150" in told[1]
+
+
+def test_weights_steps_parts_and_notices_are_told(services: Any) -> None:
+    html = reading_html(services, typed("a (red:1.3) [cat:dog:0.5] AND b :0.7 <lora:ink:0.8>", "x"))
+    told = " ".join(text_of(html).split())
+    for wanted in ("Part 1, weight 1", "Part 2, weight 0.7", "red 1.3", "steps 1–", "Extra network lora: ink (0.8)"):
+        assert wanted in told, told
+    assert "Negative prompt" in told
+
+
+def test_second_order_samplers_have_twice_the_calls() -> None:
+    assert typed("a", sampler="Heun").calls == 40
+    assert typed("a", sampler="no such sampler").calls == 20
+
+
+def test_a_very_long_prompt_is_not_shown_but_counted(services: Any) -> None:
+    assert "too long" in reading_html(services, typed("a " * LONGEST_READ))
+    assert "1,000,000 characters" in counters(services, typed("a" * 1_000_000))[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(MARKUP, MARKUP)
+def test_prompts_never_become_markup(prompt: str, negative: str) -> None:
+    options = OptionStore(Path("no-such-folder") / "config.json")
+    services: Any = SimpleNamespace(options=options, styles=SimpleNamespace(choose=lambda names: []))
+    assert set(TAG.findall(reading_html(services, typed(prompt, negative, steps=5)))) <= OURS
+
+
+@given(MARKUP)
+def test_infotexts_and_picture_texts_never_become_markup(text: str) -> None:
+    assert set(TAG.findall(infotext_html(text))) <= OURS
+    assert set(TAG.findall(metadata_html(ImageMetadata(text, {text: text}, 8, 8, "PNG")))) <= OURS
+
+
+def test_the_head_takes_theme_and_user_css(tmp_path: Path) -> None:
+    css = tmp_path / "user.css"
+    assert "__theme" not in page_head(None, css)
+    assert '"dark"' in page_head("dark", css)
+    css.write_text("body { color: red } </style><script>x</script>")
+    head = page_head(None, css)
+    assert "color: red" in head and "</style><script>x" not in head
