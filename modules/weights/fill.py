@@ -42,7 +42,7 @@ def build_module(
     wanted = {name: original_name(name) for name, _ in module.named_parameters()}
     _check_present(wanted, file, part)
     parameters = dict(module.named_parameters())
-    landing = Landing((value.shape for value in parameters.values()), dtype, device, channels_last=channels_last)
+    landing = Landing([value.shape for value in parameters.values()], dtype, device, channels_last=channels_last)
     loaded = {
         name: landing.take(_fitted(file.tensor(wanted[name]), value, wanted[name], part))
         for name, value in parameters.items()

@@ -8,7 +8,7 @@ fp32 take half the time), and threads waiting for each other on a busy machine (
 import contextlib
 import mmap
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -22,10 +22,13 @@ class Landing:
     """Takes tensors in, converted to one type on one device; the memory lives as long as any of them."""
 
     def __init__(
-        self, shapes: Iterable[torch.Size], dtype: torch.dtype, device: torch.device, *, channels_last: bool
+        self, shapes: Sequence[torch.Size], dtype: torch.dtype, device: torch.device, *, channels_last: bool
     ) -> None:
         self._dtype, self._device, self._channels_last = dtype, device, channels_last
         self._used = 0
+        longest_row = max((shape[1:].numel() for shape in shapes if len(shape)), default=1)
+        self._exact = torch.empty(max(_CHUNK, longest_row), dtype=torch.float32)
+        self._half = torch.empty(len(self._exact), dtype=dtype)
         self._memory: torch.Tensor | None = None
         if device.type == "cpu":
             total = sum(_aligned(shape.numel() * dtype.itemsize) for shape in shapes)
@@ -55,7 +58,8 @@ class Landing:
         rows = max(1, _CHUNK // max(1, source.shape[1:].numel()))
         for start in range(0, len(source), rows):
             part = source[start : start + rows]
-            target[start : start + rows].copy_(part.float().to(target.dtype))
+            exact = _window(self._exact, part.shape).copy_(part)
+            target[start : start + rows].copy_(_window(self._half, part.shape).copy_(exact))
         return target
 
 
@@ -68,6 +72,10 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _window(buffer: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    return buffer[: shape.numel()].view(shape)
 
 
 def _aligned(size: int) -> int:

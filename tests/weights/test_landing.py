@@ -22,7 +22,7 @@ SHAPES = [(), (1,), (7,), (300_001,), (5, 3), (513, 700), (4, 3, 1, 1), (33, 17,
 @pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels_last"])
 def test_values_are_those_of_torch(stored: torch.dtype, wanted: torch.dtype, last: bool) -> None:
     tensors = [torch.randn(shape, generator=torch.Generator().manual_seed(3)).to(stored) for shape in SHAPES]
-    landing = Landing((tensor.shape for tensor in tensors), wanted, CPU, channels_last=last)
+    landing = Landing([tensor.shape for tensor in tensors], wanted, CPU, channels_last=last)
     for tensor in tensors:
         landed = landing.take(tensor)
         assert landed.dtype is wanted and torch.equal(landed, tensor.to(wanted))
