@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, HTTPException
-from PIL import Image
 from pydantic import BaseModel, Field
 
 from modules.api.bodies import Picture
 from modules.api.errors import ApiRoute
-from modules.api.pictures import MAXIMUM_PIXELS, as_base64, open_picture, picture_bytes
+from modules.api.pictures import MAXIMUM_PIXELS, Fetch, as_base64, fetcher, open_picture, picture_bytes
 from modules.gallery import encode_picture
+from modules.gallery.enlarging import Enlargement, enlarge
 from modules.gallery.metadata import PictureError, read_metadata
 from modules.parameters import RequestError, parse_infotext
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
-_RESAMPLING: Final = {"Lanczos": Image.Resampling.LANCZOS, "Nearest": Image.Resampling.NEAREST}
 _FACES: Final = "Face restoration has no model here: put a GFPGAN or CodeFormer file in place, or leave it off."
 
 
@@ -69,7 +68,7 @@ def extras_routes(services: Services) -> APIRouter:
     @router.post("/png-info")
     def png_info(body: PngInfoBody) -> dict[str, Any]:
         try:
-            found = read_metadata(picture_bytes(body.image, "image"))
+            found = read_metadata(picture_bytes(body.image, "image", fetcher(services.options)))
         except PictureError as error:
             raise RequestError(str(error)) from error
         items = found.items | ({"parameters": found.infotext} if found.infotext else {})
@@ -77,11 +76,12 @@ def extras_routes(services: Services) -> APIRouter:
 
     @router.post("/extra-single-image")
     def extra_single_image(body: ExtrasSingleBody) -> dict[str, str]:
-        return {"html_info": "", "image": _enlarged(services, body, body.image, "image")}
+        return {"html_info": "", "image": _enlarged(services, body, body.image, "image", fetcher(services.options))}
 
     @router.post("/extra-batch-images")
     def extra_batch_images(body: ExtrasBatchBody) -> dict[str, Any]:
-        images = [_enlarged(services, body, one.data, one.name[:80]) for one in body.imageList]
+        fetch = fetcher(services.options)
+        images = [_enlarged(services, body, one.data, one.name[:80], fetch) for one in body.imageList]
         return {"html_info": "", "images": images}
 
     @router.post("/interrogate")
@@ -97,40 +97,21 @@ def _enlarged(services: Services, body: ExtrasBody, picture: str, what: str) -> 
     if body.gfpgan_visibility or body.codeformer_visibility:
         raise RequestError(_FACES)
     data = picture_bytes(picture, what)
-    image = open_picture(data, what).convert("RGB")
-    result = _upscaled(image, body, body.upscaler_1)
-    if body.upscaler_2 != "None" and body.extras_upscaler_2_visibility:
-        second = _upscaled(image, body, body.upscaler_2)
-        result = Image.blend(result, second, body.extras_upscaler_2_visibility)
-    infotext = read_metadata(data).infotext
-    note = f"Postprocess upscale by: {body.upscaling_resize:g}, Postprocess upscaler: {body.upscaler_1}"
-    done = "" if body.upscaler_1 == "None" else note
-    encoded, _ = encode_picture(
-        result, services.options.as_dict(), infotext, chunks={"postprocessing": done} if done else None
+    asked = Enlargement(
+        body.upscaler_1,
+        body.upscaler_2,
+        body.extras_upscaler_2_visibility,
+        mode=body.resize_mode,
+        scale=body.upscaling_resize,
+        width=body.upscaling_resize_w,
+        height=body.upscaling_resize_h,
+        crop=body.upscaling_crop,
     )
+    try:
+        result = enlarge(open_picture(data, what).convert("RGB"), asked)
+    except PictureError as error:
+        raise RequestError(str(error)) from error
+    infotext = read_metadata(data).infotext
+    chunks = {"postprocessing": asked.note} if asked.note else None
+    encoded, _ = encode_picture(result, services.options.as_dict(), infotext, chunks=chunks)
     return as_base64(encoded)
-
-
-def _upscaled(image: Image.Image, body: ExtrasBody, upscaler: str) -> Image.Image:
-    if upscaler == "None":
-        return image
-    if upscaler not in _RESAMPLING:
-        raise RequestError(f"The upscaler {upscaler[:80]!r} is not here; see /sdapi/v1/upscalers.")
-    size = _target(image.size, body)
-    if size[0] * size[1] > MAXIMUM_PIXELS:
-        raise RequestError(f"{size[0]}x{size[1]} is more than {MAXIMUM_PIXELS // 10**6} megapixels.")
-    larger = image.resize(size, _RESAMPLING[upscaler])
-    if body.resize_mode == 1 and body.upscaling_crop:
-        left = (size[0] - body.upscaling_resize_w) // 2
-        top = (size[1] - body.upscaling_resize_h) // 2
-        return larger.crop((left, top, left + body.upscaling_resize_w, top + body.upscaling_resize_h))
-    return larger
-
-
-def _target(size: tuple[int, int], body: ExtrasBody) -> tuple[int, int]:
-    """The size to enlarge to: by a factor, or so that the picture covers (cropped) or fits the asked size."""
-    if body.resize_mode == 0:
-        return max(1, int(size[0] * body.upscaling_resize)), max(1, int(size[1] * body.upscaling_resize))
-    factors = body.upscaling_resize_w / size[0], body.upscaling_resize_h / size[1]
-    factor = max(factors) if body.upscaling_crop else min(factors)
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -10,6 +9,8 @@ from typing import Final, Protocol
 from PIL import Image
 from torch import Tensor
 
+from modules.gallery.metadata import PictureError
+from modules.gallery.opening import open_picture as gallery_picture
 from modules.generation.hires import LATENT_MODES, hires_pass
 from modules.generation.img2img import Source, finish, img2img, prepare_source
 from modules.generation.passes import Engine, Progress
@@ -21,8 +22,6 @@ from modules.sampling import img2img_steps
 
 # Gives the hooks of the n-th pass, n counting from 0.
 ProgressOf = Callable[[int], Progress]
-
-MAXIMUM_PIXELS: Final = 64_000_000
 
 _RESAMPLERS: Final[dict[str, Resize]] = {
     "None": lanczos,
@@ -128,14 +127,6 @@ def _source(resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> Source:
 def open_picture(data: bytes, what: str) -> Image.Image:
     """Decode `data`, refused before decoding if too large. Raises RequestError naming `what`."""
     try:
-        image = Image.open(io.BytesIO(data))
-        if image.width * image.height > MAXIMUM_PIXELS:
-            raise RequestError(
-                f"{what} is {image.width}x{image.height}: more than {MAXIMUM_PIXELS // 10**6} megapixels."
-            )
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, RequestError):
-            raise
-        raise RequestError(f"{what} could not be read: {error}.") from error
-    return image
+        return gallery_picture(data, what)
+    except PictureError as error:
+        raise RequestError(str(error)) from error
