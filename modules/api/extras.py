@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from modules.api.bodies import Picture
 from modules.api.errors import ApiRoute
-from modules.api.pictures import MAXIMUM_PIXELS, Fetch, as_base64, fetcher, open_picture, picture_bytes
+from modules.api.pictures import Fetch, as_base64, fetcher, open_picture, picture_bytes
 from modules.gallery import encode_picture
 from modules.gallery.enlarging import Enlargement, enlarge
 from modules.gallery.metadata import PictureError, read_metadata
@@ -93,10 +93,10 @@ def extras_routes(services: Services) -> APIRouter:
     return router
 
 
-def _enlarged(services: Services, body: ExtrasBody, picture: str, what: str) -> str:
+def _enlarged(services: Services, body: ExtrasBody, picture: str, what: str, fetch: Fetch | None) -> str:
     if body.gfpgan_visibility or body.codeformer_visibility:
         raise RequestError(_FACES)
-    data = picture_bytes(picture, what)
+    data = picture_bytes(picture, what, fetch)
     asked = Enlargement(
         body.upscaler_1,
         body.upscaler_2,
