@@ -14,13 +14,14 @@ from diffusers.utils import logging as diffusers_logging
 from modules.catalogue.errors import ModelFileError
 from modules.engine.channel import Channel, Closed
 from modules.engine.control import JobControl, Wish
-from modules.engine.failures import sentence_for
+from modules.engine.failures import is_out_of_memory, sentence_for
 from modules.engine.job import run_job
 from modules.engine.models import ModelKeeper
-from modules.engine.wishes import hardware_wishes
+from modules.engine.wishes import hardware_wishes, memory_wish
 from modules.hardware.choice import choose_hardware, prepare_torch
 from modules.protocol import (
     EngineReady,
+    ImageReady,
     Interrupt,
     JobFailed,
     LoadCheckpoint,
@@ -43,9 +44,10 @@ class Engine:
     def __init__(self, channel: Channel, argv: Sequence[str]) -> None:
         diffusers_logging.set_verbosity_error()
         self._channel = channel
-        self._hardware = choose_hardware(hardware_wishes(parse_flags(list(argv))))
+        flags = parse_flags(list(argv))
+        self._hardware = choose_hardware(hardware_wishes(flags))
         prepare_torch(self._hardware)
-        self._models = ModelKeeper(self._hardware, channel.emit)
+        self._models = ModelKeeper(self._hardware, channel.emit, memory_wish(flags))
         self._control = JobControl()
         self._work: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
@@ -89,7 +91,7 @@ class Engine:
     def _run(self, command: RunJob) -> None:
         self._control.begin(command.job_id)
         try:
-            run_job(command, self._models, self._control, self._hardware, self._channel.emit)
+            self._run_within_memory(command, notices=())
         except Closed:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a job dies of, the next one must run
@@ -99,3 +101,24 @@ class Engine:
             self._channel.emit(JobFailed(job_id=command.job_id, cause=cause))
         finally:
             self._control.end()
+
+    def _run_within_memory(self, command: RunJob, notices: tuple[str, ...]) -> None:
+        """Run a job; when the device runs out of memory, go on with the rest of it in the next thriftier mode."""
+        delivered: set[int] = set(command.done)
+
+        def emit(event: Message) -> None:
+            if isinstance(event, ImageReady) and event.kind == "image":
+                delivered.add(event.index)
+            self._channel.emit(event)
+
+        try:
+            run_job(command, self._models, self._control, self._hardware, emit, notices)
+            return
+        except (RuntimeError, MemoryError) as error:
+            mode = self._models.step_down() if is_out_of_memory(error) else None
+            if mode is None:
+                raise
+        # Outside the handler, which would keep the failed pass's tensors alive.
+        notice = f"The card ran out of memory: the job went on with --{mode}, and so will the next ones."
+        rest = command.model_copy(update={"done": tuple(sorted(delivered))})
+        self._run_within_memory(rest, (*notices, notice))

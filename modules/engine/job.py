@@ -25,7 +25,14 @@ from modules.protocol import JobFinished, JobStarted, RunJob, StepDone
 from modules.sampling import Interrupted
 
 
-def run_job(command: RunJob, models: ModelKeeper, control: JobControl, hardware: Hardware, emit: Emit) -> None:
+def run_job(
+    command: RunJob,
+    models: ModelKeeper,
+    control: JobControl,
+    hardware: Hardware,
+    emit: Emit,
+    notices: tuple[str, ...] = (),
+) -> None:
     """Make every picture of a job that is not done yet, and tell what happens. Raises what it cannot finish with."""
     started = time.monotonic()
     resolved = command.resolved
@@ -45,7 +52,7 @@ def run_job(command: RunJob, models: ModelKeeper, control: JobControl, hardware:
             job_id=command.job_id,
             seconds=time.monotonic() - started,
             interrupted=control.stopped,
-            notices=work.notices,
+            notices=(*notices, *work.notices),
             peak_memory=peak,
         )
     )

@@ -17,8 +17,17 @@ from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours
 from modules.hardware.attention import apply_attention
 from modules.hardware.choice import Hardware
+from modules.hardware.memory import (
+    THRIFTIER,
+    MemoryChoice,
+    MemoryMode,
+    arrange,
+    choose_memory,
+    dissolve,
+    free_memory,
+)
 from modules.prompt import clip_tokenizer
-from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading
+from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, Notice
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 
@@ -51,12 +60,15 @@ class LoadedModel:
 class ModelKeeper:
     """Owns the one loaded checkpoint of this process."""
 
-    def __init__(self, hardware: Hardware, emit: Emit) -> None:
+    def __init__(self, hardware: Hardware, emit: Emit, memory: MemoryMode | None = None) -> None:
+        """`memory` is the mode that the flags ask for; without one it follows from what is free and the file's size."""
         self._hardware = hardware
+        self._memory = memory
         self._emit = emit
         self._tokenizer = clip_tokenizer()
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self._loaded: LoadedModel | None = None
+        self._mode: MemoryMode = "full"
 
     def load(self, file: CheckpointFile) -> LoadedModel:
         """`file`, loaded. Raises ModelFileError with one sentence; then nothing is loaded."""
@@ -88,19 +100,40 @@ class ModelKeeper:
 
     def _read(self, file: CheckpointFile) -> Model:
         hardware = self._hardware
+        choice = self._choose_memory(Path(file.path))
         model = load_checkpoint(
             Path(file.path),
             dtype=hardware.unet_dtype,
             vae_dtype=hardware.vae_dtype,
             text_dtype=hardware.text_dtype,
-            device=hardware.device,
+            # What comes and goes is loaded into main memory; a file that stays goes to the device at once.
+            device=hardware.device if choice.mode == "full" else "cpu",
             channels_last=hardware.channels_last,
             vae_path=Path(file.vae_path) if file.vae_path else None,
             title=file.title,
             sha256=file.sha256,
         )
         apply_attention(model.unet, hardware.attention)
+        arrange(choice.mode, model.unet, model.vae, model.text_encoder, hardware.device)
+        self._mode = choice.mode
+        self._emit(Notice(text=f"{file.name}: {choice.why}."))
         return model
+
+    def _choose_memory(self, path: Path) -> MemoryChoice:
+        # The file's size stands for the model's: pruned half-precision files are as large as what is loaded, others
+        # are larger, which errs on the safe side. Of SD1 and SDXL alike, four fifths or less are the UNet.
+        size = path.stat().st_size
+        device = self._hardware.device
+        return choose_memory(self._memory, device, free_memory(device), size, size * 4 // 5)
+
+    def step_down(self) -> MemoryMode | None:
+        """Release the checkpoint and load the next one in a thriftier mode. None when this was the thriftiest."""
+        mode = THRIFTIER.get(self._mode) if self._hardware.device.type == "cuda" else None
+        self.recover()
+        if mode is not None:
+            self.unload()
+            self._memory = mode
+        return mode
 
     def _hash(self, path: Path, known: str | None) -> Future[str]:
         """The file's sha256, known already or worked out beside the first steps: a picture's infotext needs it."""
@@ -119,7 +152,9 @@ class ModelKeeper:
     def unload(self) -> None:
         """Give back every byte the checkpoint holds."""
         if self._loaded is not None:
-            self._loaded.model.release()
+            model = self._loaded.model
+            dissolve(model.unet, model.vae, model.text_encoder)
+            model.release()
             self._loaded = None
 
 

@@ -6,6 +6,7 @@ from typing import Final, get_args
 
 from modules.hardware.attention import AttentionName
 from modules.hardware.choice import HardwareWishes, Precision
+from modules.hardware.memory import MemoryMode
 from modules.settings import Flags
 
 # In A1111's order of preference: the first flag given decides.
@@ -33,3 +34,10 @@ def hardware_wishes(flags: Flags) -> HardwareWishes:
         channels_last=flags.opt_channelslast,
         attention=next((name for flag, name in _ATTENTION_FLAGS if getattr(flags, flag)), None),
     )
+
+
+def memory_wish(flags: Flags) -> MemoryMode | None:
+    """The memory mode that the flags ask for; the thriftier one if both are given."""
+    if flags.lowvram:
+        return "lowvram"
+    return "medvram" if flags.medvram else None

@@ -27,6 +27,18 @@ def _decode_once(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
     return decoded.float()
 
 
+def _decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
+    """Decode whole; in overlapping tiles if that does not fit on the device."""
+    try:
+        return _decode_once(vae, latents, scaling)
+    except torch.OutOfMemoryError:
+        vae.enable_tiling()
+    try:
+        return _decode_once(vae, latents, scaling)
+    finally:
+        vae.disable_tiling()
+
+
 @torch.inference_mode()
 def decode_latent(vae: AutoencoderKL, latent: Tensor, scaling: float) -> Tensor:
     """Decode one latent (4, h, w) to an RGB picture (3, 8h, 8w) in 0..1, float32.
@@ -35,11 +47,11 @@ def decode_latent(vae: AutoencoderKL, latent: Tensor, scaling: float) -> Tensor:
     half precision is answered by one retry in float32 (A1111's "Automatically revert VAE to 32-bit floats").
     Raises VaeOverflow when that does not help.
     """
-    picture = _decode_once(vae, latent.unsqueeze(0), scaling)
+    picture = _decode_within_memory(vae, latent.unsqueeze(0), scaling)
     if not torch.isfinite(picture).all():
         before = next(vae.parameters()).dtype
         try:
-            picture = _decode_once(vae.to(torch.float32), latent.unsqueeze(0), scaling)
+            picture = _decode_within_memory(vae.to(torch.float32), latent.unsqueeze(0), scaling)
         finally:
             vae.to(before)
         if not torch.isfinite(picture).all():

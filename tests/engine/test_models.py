@@ -1,0 +1,147 @@
+"""The one loaded checkpoint: kept, exchanged, and brought down to a thriftier mode when memory runs out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from modules.engine import engine as engine_module
+from modules.engine.engine import Engine
+from modules.engine.failures import is_out_of_memory, sentence_for
+from modules.engine.models import ModelKeeper
+from modules.engine.wishes import hardware_wishes, memory_wish
+from modules.hardware.choice import HardwareWishes, choose_hardware
+from modules.protocol import CheckpointLoaded, ImageReady, JobFailed, JobFinished, Notice
+from modules.settings import parse_flags
+from tests.checkpoints import write_tiny_checkpoint
+from tests.engine.conftest import checkpoint_at, job
+
+CPU = choose_hardware(HardwareWishes(use_cpu=True, no_half=True))
+
+
+class Line:
+    """A channel that only remembers what was said."""
+
+    def __init__(self) -> None:
+        self.events: list = []
+
+    def emit(self, event) -> None:
+        self.events.append(event)
+
+    def of(self, kind) -> list:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def test_the_same_checkpoint_is_loaded_once_and_another_takes_its_place(tmp_path):
+    line = Line()
+    models = ModelKeeper(CPU, line.emit)
+    files = [checkpoint_at(write_tiny_checkpoint(tmp_path / f"{n}.safetensors", seed=n)) for n in range(2)]
+    first = models.load(files[0])
+    assert models.load(files[0]) is first
+    second = models.load(files[1])
+    assert not first.model.loaded
+    assert second.model.loaded
+    assert [event.title for event in line.of(CheckpointLoaded)] == ["0.safetensors", "1.safetensors"]
+    assert second.facts()["Model"] == "1"
+    models.unload()
+    assert not second.model.loaded
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode"),
+    [([], None), (["--medvram"], "medvram"), (["--lowvram"], "lowvram"), (["--medvram", "--lowvram"], "lowvram")],
+)
+def test_the_flags_choose_the_memory_mode(flags, mode):
+    assert memory_wish(parse_flags(flags, {})) == mode
+
+
+def test_the_flags_of_old_cards_are_understood_together():
+    flags = parse_flags([], {"COMMANDLINE_ARGS": "--xformers --lowvram"})
+    assert memory_wish(flags) == "lowvram"
+    assert hardware_wishes(flags).attention == "xformers"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shapes do not match"), False),
+        (ValueError("not enough memory"), False),
+    ],
+)
+def test_running_out_of_memory_is_told_from_other_errors(error, is_memory):
+    assert is_out_of_memory(error) is is_memory
+    assert ("memory" in sentence_for(error, CPU)) is (is_memory or "memory" in str(error))
+    assert "\n" not in sentence_for(error, CPU)
+
+
+class OnCard(Engine):
+    """An engine that believes to own a card; what runs there runs on the CPU."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line, ["--use-cpu", "all", "--no-half"])
+
+
+def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(monkeypatch, tmp_path):
+    """The first run delivers one picture and then finds no memory; the second makes only what is missing."""
+    line = Line()
+    engine = OnCard(line)
+    checkpoint = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
+    runs: list[tuple[int, ...]] = []
+    real = engine_module.run_job
+
+    def runs_out_once(command, models, control, hardware, emit, notices):
+        runs.append(command.done)
+        if len(runs) == 1:
+            first = command.model_copy(
+                update={"resolved": command.resolved.model_copy(update={"options": {"grid_save": False}})}
+            )
+            real(first.model_copy(update={"done": (1,)}), models, control, hardware, emit, notices)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        real(command, models, control, hardware, emit, notices)
+
+    monkeypatch.setattr(engine_module, "run_job", runs_out_once)
+    monkeypatch.setattr(ModelKeeper, "step_down", lambda self: "medvram")
+    engine._run(job(checkpoint, "a", n_iter=2))
+    assert runs == [(), (0,)]
+    assert sorted(event.index for event in line.of(ImageReady) if event.kind == "image") == [0, 1]
+    assert "--medvram" in line.of(JobFinished)[-1].notices[0]
+    assert not line.of(JobFailed)
+
+
+def test_out_of_memory_in_the_thriftiest_mode_fails_with_a_sentence_and_the_next_job_works(monkeypatch, tmp_path):
+    line = Line()
+    engine = OnCard(line)
+    checkpoint = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
+
+    def runs_out(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine_module, "run_job", runs_out)
+        engine._run(job(checkpoint, "a"))
+    assert "smaller size" in line.of(JobFailed)[-1].cause
+    engine._run(job(checkpoint, "b"))
+    assert line.of(JobFinished)[-1].job_id == "b"
+
+
+def test_a_cpu_has_no_thriftier_mode(tmp_path):
+    models = ModelKeeper(CPU, Line().emit)
+    models.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
+    assert models.step_down() is None
+
+
+def test_a_card_steps_down_from_mode_to_mode(tmp_path):
+    on_card = replace(CPU, device=torch.device("cuda"))
+    models = ModelKeeper(on_card, Line().emit)
+    assert [models.step_down(), models._memory] == ["medvram", "medvram"]
+
+
+def test_the_memory_mode_is_told(tmp_path):
+    line = Line()
+    ModelKeeper(CPU, line.emit, "lowvram").load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
+    assert "--lowvram has no effect on cpu" in line.of(Notice)[-1].text
