@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import HTTPException
 
 from modules.api.bodies import ApiOnly, Img2ImgOnly
-from modules.api.pictures import picture_bytes
+from modules.api.pictures import Fetch, fetcher, picture_bytes
 from modules.parameters import (
     GenerationRequest,
     Mode,
@@ -52,7 +52,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
             values[side] -= values[side] % 8
     inputs: dict[str, bytes] = {}
     if isinstance(body, Img2ImgOnly):
-        inputs = _pictures(body, values)
+        inputs = _pictures(body, values, fetcher(services.options))
     return parse_request(values), inputs
 
 
@@ -81,15 +81,15 @@ def _settings_in(said: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _pictures(body: Img2ImgOnly, values: dict[str, Any]) -> dict[str, bytes]:
+def _pictures(body: Img2ImgOnly, values: dict[str, Any], fetch: Fetch | None) -> dict[str, bytes]:
     """Decode the body's pictures, and put their names into `values`."""
     if not body.init_images:
         raise HTTPException(404, "Init image not found")
-    pictures = [picture_bytes(text, "init_images") for text in body.init_images]
+    pictures = [picture_bytes(text, "init_images", fetch) for text in body.init_images]
     inputs = dict(zip(_names(pictures), pictures, strict=True))
     values["init_images"] = tuple(_names(pictures))
     if body.mask:
-        mask = picture_bytes(body.mask, "mask")
+        mask = picture_bytes(body.mask, "mask", fetch)
         (values["mask"],) = _names([mask])
         inputs[values["mask"]] = mask
     if body.mask_blur is not None:

@@ -6,27 +6,54 @@ import base64
 import binascii
 import io
 import re
+from collections.abc import Callable
 from typing import Final
 
 from PIL import Image
 
+from modules.api.fetch import Fetcher, FetchSome
 from modules.parameters import RequestError
+from modules.settings import OptionStore
 
 MAXIMUM_PIXELS: Final = 64_000_000
+_NOT_FETCHED: Final = (
+    "this server fetches none unless its setting api_enable_requests is on; send the picture itself in base64."
+)
 _DATA_URI: Final = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*,")
 
 
-def picture_bytes(text: str, what: str) -> bytes:
-    """The bytes behind base64 `text`, checked to be a picture of a bearable size. Raises RequestError naming `what`."""
+Fetch = Callable[[str, str], bytes]
+
+
+def fetcher(options: OptionStore) -> Fetch | None:
+    """What fetches the pictures of one request that are named by an address, or None when that is not allowed."""
+    if not options.switch("api_enable_requests"):
+        return None
+    local = not options.switch("api_forbid_local_requests")
+    return FetchSome(Fetcher(allow_local=local, user_agent=options.text("api_useragent")))
+
+
+def picture_bytes(text: str, what: str, fetch: Fetch | None = None) -> bytes:
+    """The bytes behind base64 `text`, checked to be a picture of a bearable size. Raises RequestError naming `what`.
+
+    An http(s) address is fetched with `fetch`, and refused without one.
+    """
     if text.startswith(("http://", "https://")):
-        raise RequestError(f"{what} is a URL: this server fetches none; send the picture itself in base64.")
-    head = _DATA_URI.match(text)
-    try:
-        data = base64.b64decode(text[head.end() :] if head else text, validate=False)
-    except (binascii.Error, ValueError) as error:
-        raise RequestError(f"{what} is not valid base64.") from error
+        if fetch is None:
+            raise RequestError(f"{what} is an address: {_NOT_FETCHED}")
+        data = fetch(text, what)
+    else:
+        data = _decoded(text, what)
     check_picture(data, what)
     return data
+
+
+def _decoded(text: str, what: str) -> bytes:
+    head = _DATA_URI.match(text)
+    try:
+        return base64.b64decode(text[head.end() :] if head else text, validate=False)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"{what} is not valid base64.") from error
 
 
 def check_picture(data: bytes, what: str) -> None:

@@ -24,7 +24,8 @@ OPTIONS = (
         hint="older ones are forgotten; their saved pictures stay",
     ),
     whole(SYSTEM, "memmon_poll_rate", 8, "Memory readings per second while a job runs", 0, 40, travels=True),
-    switch(API, "api_enable_requests", True, "Let API requests name pictures by http address", restrict_api=True),
+    # On in A1111: whoever can call the API could then make this server fetch what only it can reach.
+    switch(API, "api_enable_requests", False, "Let API requests name pictures by http address", restrict_api=True),
     switch(API, "api_forbid_local_requests", True, "Refuse such addresses in the own network", restrict_api=True),
     text(API, "api_useragent", "", "User agent of such requests", restrict_api=True),
 )
