@@ -58,8 +58,8 @@ class Environment:
     def mend(self) -> None:
         """Remove what an installation that was cut short left behind, so that pip installs it again.
 
-        pip writes a package's RECORD last: one without it is half there, though pip would call it installed. Names that
-        begin with "~" are copies that pip kept while it replaced a package.
+        pip writes INSTALLER when all of a package is unpacked, and RECORD after it: without them a package is half there,
+        though pip would call it installed. Names that begin with "~" are copies that pip kept while it replaced a package.
         """
         if self.is_system:
             return
@@ -71,6 +71,6 @@ class Environment:
 def _leftovers(folder: Path) -> Iterator[Path]:
     for packages in [*folder.glob("lib/python3*/site-packages"), *folder.glob("Lib/site-packages")]:
         for entry in packages.iterdir():
-            half = entry.suffix == ".dist-info" and not (entry / "RECORD").exists()
+            half = entry.suffix == ".dist-info" and not all((entry / name).exists() for name in ("INSTALLER", "RECORD"))
             if entry.is_dir() and (half or entry.name.startswith("~")):
                 yield entry

@@ -66,10 +66,11 @@ def test_its_version(tmp_path: Path, told: Finished, version: tuple[int, int]) -
 @pytest.mark.parametrize("packages", ["lib/python3.11/site-packages", "Lib/site-packages"])
 def test_mending_removes_half_installed_packages_only(tmp_path: Path, packages: str) -> None:
     site = tmp_path / "venv" / packages
-    for name in ("whole-1.dist-info", "half-2.dist-info", "~orch", "torch"):
+    for name in ("whole-1.dist-info", "half-2.dist-info", "cut-3.dist-info", "~orch", "torch"):
         (site / name).mkdir(parents=True)
-    (site / "whole-1.dist-info" / "RECORD").write_text("")
-    (site / "half-2.dist-info" / "METADATA").write_text("")
+    for file in ("whole-1.dist-info/RECORD", "whole-1.dist-info/INSTALLER", "half-2.dist-info/METADATA"):
+        (site / file).write_text("")
+    (site / "cut-3.dist-info" / "RECORD").write_text("the wheel's own, which lies in it before all files are unpacked")
     Environment(FakeMachine(), tmp_path).mend()
     assert sorted(entry.name for entry in site.iterdir()) == ["torch", "whole-1.dist-info"]
 
