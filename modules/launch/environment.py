@@ -58,8 +58,9 @@ class Environment:
     def mend(self) -> None:
         """Remove what an installation that was cut short left behind, so that pip installs it again.
 
-        pip writes INSTALLER when all of a package is unpacked, and RECORD after it: without them a package is half there,
-        though pip would call it installed. Names that begin with "~" are copies that pip kept while it replaced a package.
+        pip writes INSTALLER when all of a package is unpacked, and RECORD after it: without them a package is half
+        there, though pip would call it installed. Names that begin with "~" are copies that pip kept while it replaced
+        a package.
         """
         if self.is_system:
             return
