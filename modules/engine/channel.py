@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from multiprocessing.connection import Client, Connection
-from typing import Final, Protocol
+from typing import Protocol
 
-from modules.protocol import decode, encode
+from modules.protocol import AUTHKEY_VARIABLE, decode, encode
 from modules.protocol.messages import Message
-
-AUTHKEY_VARIABLE: Final = "WEBUI_ENGINE_AUTHKEY"
 
 
 class Closed(Exception):

@@ -104,11 +104,11 @@ class Engine:
 
     def _run_within_memory(self, command: RunJob, notices: tuple[str, ...]) -> None:
         """Run a job; when the device runs out of memory, go on with the rest of it in the next thriftier mode."""
-        delivered: set[int] = set(command.done)
+        delivered: dict[int, bytes] = {}
 
         def emit(event: Message) -> None:
             if isinstance(event, ImageReady) and event.kind == "image":
-                delivered.add(event.index)
+                delivered[event.index] = event.blobs[0]
             self._channel.emit(event)
 
         try:
@@ -120,5 +120,11 @@ class Engine:
                 raise
         # Outside the handler, which would keep the failed pass's tensors alive.
         notice = f"The card ran out of memory: the job went on with --{mode}, and so will the next ones."
-        rest = command.model_copy(update={"done": tuple(sorted(delivered))})
+        rest = command.model_copy(
+            update={
+                "done": (*command.done, *delivered),
+                "pictures": (*command.pictures, *delivered),
+                "blobs": (*command.blobs, *delivered.values()),
+            }
+        )
         self._run_within_memory(rest, (*notices, notice))

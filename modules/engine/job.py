@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 
@@ -18,9 +19,8 @@ from modules.gallery.grids import image_grid
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.passes import Engine, Progress
 from modules.generation.previews import preview_image
-from modules.generation.tiling import edges_joined
+from modules.generation.tiling import edges_joined, is_tiled
 from modules.hardware.choice import Hardware
-from modules.parameters import ResolvedRequest
 from modules.protocol import JobFinished, JobStarted, RunJob, StepDone
 from modules.sampling import Interrupted
 
@@ -43,7 +43,7 @@ def run_job(
     work = open_work(Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last), command)
     with (
         PictureWriter(command.job_id, resolved, loaded.facts, emit) as writer,
-        edges_joined(loaded.model, _tiles(resolved)),
+        edges_joined(loaded.model, is_tiled(resolved)),
     ):
         _Job(command, work, loaded, control, hardware, emit, writer).run()
     peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None
@@ -58,9 +58,10 @@ def run_job(
     )
 
 
-def _tiles(resolved: ResolvedRequest) -> bool:
-    asked = resolved.request.tiling
-    return bool(resolved.options.get("tiling", False)) if asked is None else asked
+def delivered_pictures(command: RunJob) -> dict[int, Image.Image]:
+    """The pictures of this job that an earlier run delivered and that came along, by their index."""
+    encoded = zip(command.pictures, command.blobs[len(command.inputs) :], strict=True)
+    return {index: Image.open(io.BytesIO(data)).convert("RGB") for index, data in encoded}
 
 
 class _Job:
@@ -87,7 +88,7 @@ class _Job:
         self._preview_every = float(str(command.resolved.options.get("live_preview_refresh_period", 1000))) / 1000
         self._previews = bool(command.resolved.options.get("live_previews_enable", True))
         self._last_preview = 0.0
-        self._pictures: list[Image.Image] = []
+        self._pictures: dict[int, Image.Image] = delivered_pictures(command)
 
     def run(self) -> None:
         for batch, images in self._batches():
@@ -119,7 +120,7 @@ class _Job:
     def _deliver(self, index: int, latent: Tensor) -> None:
         model = self._loaded.model
         image = self._work.finish(to_image(decode_latent(model.vae, latent, model.vae_scaling_factor)))
-        self._pictures.append(image)
+        self._pictures[index] = image
         self._writer.picture(image, index)
 
     def _stop_if_asked(self) -> None:
@@ -154,7 +155,8 @@ class _Job:
         if not wanted or (count < 2 and options.get("grid_only_if_multiple", True)):
             return
         if len(self._pictures) == count:
-            grid = image_grid(self._pictures, self._command.resolved.request.batch_size, options)
+            pictures = [self._pictures[index] for index in range(count)]
+            grid = image_grid(pictures, self._command.resolved.request.batch_size, options)
             self._writer.picture(grid, 0, kind="grid", save=bool(options.get("grid_save", True)))
 
 

@@ -60,8 +60,15 @@ class LoadedModel:
 class ModelKeeper:
     """Owns the one loaded checkpoint of this process."""
 
-    def __init__(self, hardware: Hardware, emit: Emit, memory: MemoryMode | None = None) -> None:
+    def __init__(
+        self,
+        hardware: Hardware,
+        emit: Emit,
+        memory: MemoryMode | None = None,
+        embeddings: EmbeddingShelf | None = None,
+    ) -> None:
         """`memory` is the mode that the flags ask for; without one it follows from what is free and the file's size."""
+        self._embeddings = embeddings
         self._hardware = hardware
         self._memory = memory
         self._emit = emit
@@ -72,8 +79,13 @@ class ModelKeeper:
 
     def load(self, file: CheckpointFile) -> LoadedModel:
         """`file`, loaded. Raises ModelFileError with one sentence; then nothing is loaded."""
-        if self._loaded and _same_files(self._loaded.file, file):
-            return self._loaded
+        if self._loaded is None or not _same_files(self._loaded.file, file):
+            self._loaded = self._load(file)
+        if self._embeddings is not None:
+            self._loaded.encoder.begin(self._embeddings.fitting(self._loaded.model.context_dim))
+        return self._loaded
+
+    def _load(self, file: CheckpointFile) -> LoadedModel:
         self.unload()
         self._emit(CheckpointLoading(title=file.title))
         started = time.monotonic()

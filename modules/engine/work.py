@@ -52,7 +52,7 @@ def open_work(engine: Engine, command: RunJob) -> Work:
     """The work of a job. Raises RequestError when what it needs is missing or cannot be used."""
     resolved = command.resolved
     if resolved.request.mode == "img2img":
-        return _FromPicture(engine, resolved, _source(resolved, dict(zip(command.inputs, command.blobs, strict=True))))
+        return _FromPicture(engine, resolved, _source(resolved, dict(zip(command.inputs, command.blobs, strict=False))))
     return _FromNoise(engine, resolved)
 
 

@@ -19,11 +19,9 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import IO, Final, Protocol
 
-from modules.protocol import ProtocolError, Shutdown, decode, encode
+from modules.protocol import AUTHKEY_VARIABLE, ProtocolError, Shutdown, decode, encode
 from modules.protocol.messages import Message
 
-# The engine reads its key under this name and removes it from its environment.
-AUTHKEY_VARIABLE: Final = "WEBUI_ENGINE_AUTHKEY"
 # How long an engine that hung up may take to end before it is killed.
 LINGER_SECONDS: Final = 5.0
 

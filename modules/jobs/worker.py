@@ -179,13 +179,17 @@ class Worker:
 
     def _command(self, job: Job) -> RunJob:
         names = references(job.resolved.request)
+        delivered = {image.index: image.path for image in job.images if image.kind == "image"}
+        # A picture that somebody has deleted since is not made again: only the grid will lack it.
+        pictures = {index: path.read_bytes() for index, path in sorted(delivered.items()) if path.is_file()}
         return RunJob(
             job_id=job.id,
             resolved=job.resolved,
             checkpoint=self._find_checkpoint(job.resolved),
-            done=tuple(sorted({image.index for image in job.images if image.kind == "image"})),
+            done=tuple(sorted(delivered)),
             inputs=names,
-            blobs=tuple(self._inputs.get(name) for name in names),
+            pictures=tuple(pictures),
+            blobs=(*(self._inputs.get(name) for name in names), *pictures.values()),
         )
 
     def _grant_wish(self) -> None:

@@ -22,9 +22,10 @@ from modules.protocol.messages import (
     StepDone,
     UnloadCheckpoint,
 )
-from modules.protocol.wire import ProtocolError, decode, encode
+from modules.protocol.wire import AUTHKEY_VARIABLE, ProtocolError, decode, encode
 
 __all__ = [
+    "AUTHKEY_VARIABLE",
     "CheckpointFailed",
     "CheckpointFile",
     "CheckpointLoaded",

@@ -41,7 +41,8 @@ class UnloadCheckpoint(Message):
 class RunJob(Message):
     """Run one job. `done` are the image indexes an earlier engine already delivered: they are not made again.
 
-    `inputs` names, in the order of `blobs`, the references that `init_images` and `mask` use.
+    `blobs` holds first the pictures that `init_images` and `mask` refer to, named in `inputs`, then the delivered
+    pictures whose indexes are in `pictures`: the job's grid needs them.
     """
 
     type: Literal["run_job"] = "run_job"
@@ -50,6 +51,7 @@ class RunJob(Message):
     checkpoint: CheckpointFile
     done: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
+    pictures: tuple[int, ...] = ()
 
 
 class Interrupt(Message):

@@ -10,6 +10,9 @@ from pydantic import TypeAdapter
 
 from modules.protocol.messages import Command, Event, Message
 
+# The environment variable in which a server gives its engine the key of their line, as hexadecimal digits.
+AUTHKEY_VARIABLE: Final = "WEBUI_ENGINE_AUTHKEY"
+
 _HEAD: Final = struct.Struct("<I")
 _ANY: Final[TypeAdapter[Message]] = TypeAdapter(Command | Event)
 

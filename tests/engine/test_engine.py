@@ -81,6 +81,20 @@ def test_pictures_that_are_done_are_not_made_again(engine, tiny):
     assert [event.index for event in images_in(events) if event.kind == "image"] == [2]
 
 
+def test_a_grid_holds_the_pictures_of_an_earlier_run_too(engine, tiny):
+    whole = job(tiny, "whole", n_iter=4)
+    engine.send(whole)
+    first = images_in(engine.until(JobFinished))
+    rest = whole.model_copy(
+        update={"done": (0, 1), "pictures": (0, 1), "blobs": tuple(event.blobs[0] for event in first[:2])}
+    )
+    engine.send(rest)
+    second = images_in(engine.until(JobFinished))
+    assert [event.index for event in second if event.kind == "image"] == [2, 3]
+    assert second[-1].kind == "grid"
+    assert second[-1].blobs == first[-1].blobs
+
+
 def test_an_interrupt_ends_the_job_after_the_step_and_keeps_what_is_finished(engine, tiny):
     engine.send(job(tiny, "long", steps=150, n_iter=3))
     seen = engine.until(ImageReady)
