@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from modules.prompt import Chunk, Emphasis, Tokenizer, chunk_prompt, empty_chunk
+from modules.prompt import Chunk, Emphasis, Tokenizer, chunk_prompt, chunk_prompt_as_before, empty_chunk
 
 REMEMBERED_ENCODINGS: Final = 256
 
@@ -23,6 +24,7 @@ class EncodingOptions:
     emphasis: Emphasis = "Original"
     clip_skip: int = 1
     comma_padding_backtrack: int = 20
+    old_emphasis: bool = False
 
 
 def apply_emphasis(hidden: Tensor, multipliers: Tensor, mode: str) -> Tensor:
@@ -41,54 +43,103 @@ def apply_emphasis(hidden: Tensor, multipliers: Tensor, mode: str) -> Tensor:
     return weighted
 
 
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """Vectors of some texts, (texts, 77 * chunks, width), and the textual inversions among them."""
+
+    vectors: Tensor
+    embeddings: tuple[str, ...]
+
+
 class PromptEncoder:
     """Encodes texts with one checkpoint's text encoder and remembers the latest encodings."""
 
     def __init__(self, text_encoder: CLIPTextModel, tokenizer: Tokenizer) -> None:
         self._text_encoder = text_encoder
         self._tokenizer = tokenizer
-        self._memory: OrderedDict[tuple[tuple[str, ...], EncodingOptions], Tensor] = OrderedDict()
+        self._memory: OrderedDict[tuple[tuple[str, ...], EncodingOptions], _Encoded] = OrderedDict()
+        self._embeddings: Mapping[str, Tensor] = {}
+        self._used: dict[str, None] = {}
+
+    @property
+    def embeddings_used(self) -> tuple[str, ...]:
+        """The textual inversions found in this job's texts, in the order in which they were encoded."""
+        return tuple(self._used)
+
+    def begin(self, embeddings: Mapping[str, Tensor]) -> None:
+        """Start a job with these textual inversions: vectors (count, width) by name.
+
+        Encodings made with other ones are forgotten.
+        """
+        if embeddings is not self._embeddings:
+            self._embeddings = embeddings
+            self._memory.clear()
+        self._used = {}
 
     def encode(self, texts: Sequence[str], options: EncodingOptions) -> Tensor:
-        """Conditioning of `texts`, the distinct texts of one prompt's schedule: (texts, 77 * chunks, width).
+        """Conditioning of `texts`, all texts of one prompt's schedule: (texts, 77 * chunks, width).
 
-        They are encoded together and shorter ones are filled up with empty chunks, because A1111 does and the
-        emphasis mean depends on it.
+        They are encoded together, one that comes back later counted again, and shorter ones are filled up with empty
+        chunks: A1111 does so, and the emphasis mean depends on it.
         """
         key = (tuple(texts), options)
         if key in self._memory:
             self._memory.move_to_end(key)
-            return self._memory[key]
-        encoded = self._encode(key[0], options)
-        self._memory[key] = encoded
-        while len(self._memory) > REMEMBERED_ENCODINGS:
-            self._memory.popitem(last=False)
-        return encoded
+        else:
+            self._memory[key] = self._encode(key[0], options)
+            while len(self._memory) > REMEMBERED_ENCODINGS:
+                self._memory.popitem(last=False)
+        encoded = self._memory[key]
+        self._used |= dict.fromkeys(encoded.embeddings)
+        return encoded.vectors
 
-    def _encode(self, texts: tuple[str, ...], options: EncodingOptions) -> Tensor:
-        chunked = [
-            chunk_prompt(
-                text,
-                self._tokenizer,
-                emphasis=options.emphasis,
-                comma_padding_backtrack=options.comma_padding_backtrack,
-            ).chunks
-            for text in texts
-        ]
+    def _encode(self, texts: tuple[str, ...], options: EncodingOptions) -> _Encoded:
+        chunked = [self._chunks(text, options) for text in texts]
         count = max(len(chunks) for chunks in chunked)
         filler = empty_chunk()
         columns = [[chunks[i] if i < len(chunks) else filler for chunks in chunked] for i in range(count)]
-        return torch.cat([self._encode_chunks(column, options) for column in columns], dim=1)
+        vectors = torch.cat([self._encode_chunks(column, options) for column in columns], dim=1)
+        names = (name for column in columns for chunk in column for _, name in chunk.embeddings)
+        return _Encoded(vectors, tuple(dict.fromkeys(names)))
+
+    def _chunks(self, text: str, options: EncodingOptions) -> tuple[Chunk, ...]:
+        counts = {name: vectors.shape[0] for name, vectors in self._embeddings.items()}
+        if options.old_emphasis:
+            return chunk_prompt_as_before(text, self._tokenizer, options.emphasis, counts).chunks
+        backtrack = options.comma_padding_backtrack
+        return chunk_prompt(text, self._tokenizer, options.emphasis, backtrack, counts).chunks
 
     @torch.inference_mode()
     def _encode_chunks(self, chunks: Sequence[Chunk], options: EncodingOptions) -> Tensor:
         device = self._text_encoder.device
         ids = torch.tensor([chunk.tokens for chunk in chunks], device=device)
         multipliers = torch.tensor([chunk.multipliers for chunk in chunks], dtype=torch.float32, device=device)
-        output = self._text_encoder(ids, output_hidden_states=options.clip_skip > 1)
+        with self._placed(chunks):
+            output = self._text_encoder(ids, output_hidden_states=options.clip_skip > 1)
         if options.clip_skip > 1:
             layer = min(options.clip_skip, len(output.hidden_states) - 1)
             hidden = self._text_encoder.final_layer_norm(output.hidden_states[-layer])
         else:
             hidden = output.last_hidden_state
         return apply_emphasis(hidden, multipliers, options.emphasis)
+
+    @contextmanager
+    def _placed(self, chunks: Sequence[Chunk]) -> Iterator[None]:
+        """While open, the vectors of textual inversions stand where their names stood, before positions are added."""
+        if not any(chunk.embeddings for chunk in chunks):
+            yield
+            return
+
+        def overwrite(_layer: nn.Module, _inputs: object, looked_up: Tensor) -> Tensor:
+            placed = looked_up.clone()
+            for row, chunk in zip(placed, chunks, strict=True):
+                for offset, name in chunk.embeddings:
+                    vectors = self._embeddings[name][: len(row) - offset]
+                    row[offset : offset + len(vectors)] = vectors.to(row)
+            return placed
+
+        hook = self._text_encoder.get_input_embeddings().register_forward_hook(overwrite)
+        try:
+            yield
+        finally:
+            hook.remove()

@@ -153,6 +153,7 @@ def encoding_options(resolved: ResolvedRequest) -> EncodingOptions:
         emphasis=next((mode for mode in modes if mode == options.get("emphasis")), "Original"),
         clip_skip=int(str(options.get("CLIP_stop_at_last_layers", 1))),
         comma_padding_backtrack=int(str(options.get("comma_padding_backtrack", 20))),
+        old_emphasis=bool(options.get("use_old_emphasis_implementation", False)),
     )
 
 

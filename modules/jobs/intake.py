@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from modules.jobs.checkpoints import CheckpointChooser
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, resolve
-from modules.parameters.samplers import UnknownSamplerError, resolve_sampler
+from modules.parameters.infotext_versions import first_pass_size
+from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
 from modules.settings import OptionError, OptionStore
 
@@ -37,6 +38,8 @@ class Intake:
         except OptionError as error:
             raise RequestError(str(error)) from error
         checkpoint, told = self.checkpoints.choose(options | overrides)
+        if options.get("use_old_hires_fix_width_height"):
+            request = with_old_hires_sizes(request)
         request, odd = concrete_names(self._final_prompts(request, options))
         return resolve(
             request,
@@ -68,29 +71,42 @@ class Intake:
 def concrete_names(request: GenerationRequest) -> tuple[GenerationRequest, tuple[str, ...]]:
     """`request` with sampler and schedule as labels of what runs, and what is odd about the names that were asked.
 
-    As in A1111, an unknown name is the first sampler, or Automatic; unlike there, that is said.
+    As in A1111, an unknown name is the first sampler, or Automatic; unlike there, that is said. A hires pass with the
+    same schedule has the same word for it: "Automatic" then is what its own sampler prefers.
     """
-    sampler, schedule, notices = _applied(request.sampler_name, request.scheduler)
+    choice, notices = _chosen(request.sampler_name, request.scheduler)
+    sampler, schedule = choice.sampler.label, choice.applied_schedule.label
     changed = {"sampler_name": sampler, "scheduler": schedule}
     if request.enable_hr:
         same_sampler, same_schedule = request.hr_sampler_name == SAME_SAMPLER, request.hr_scheduler == SAME_SCHEDULE
-        hires, hires_schedule, told = _applied(
-            sampler if same_sampler else request.hr_sampler_name, schedule if same_schedule else request.hr_scheduler
+        hires, told = _chosen(
+            sampler if same_sampler else request.hr_sampler_name,
+            choice.schedule.label if same_schedule else request.hr_scheduler,
         )
-        changed["hr_sampler_name"] = SAME_SAMPLER if same_sampler else hires
-        changed["hr_scheduler"] = SAME_SCHEDULE if same_schedule else hires_schedule
+        still_same = same_schedule and hires.applied_schedule.label == schedule
+        changed["hr_sampler_name"] = SAME_SAMPLER if same_sampler else hires.sampler.label
+        changed["hr_scheduler"] = SAME_SCHEDULE if still_same else hires.applied_schedule.label
         notices += told
     return request.model_copy(update=changed), notices
 
 
-def _applied(sampler: str, schedule: str) -> tuple[str, str, tuple[str, ...]]:
+def with_old_hires_sizes(request: GenerationRequest) -> GenerationRequest:
+    """Before 1.0 width and height were the hires pass's, and the first pass had about the area that SD1 knows."""
+    if not request.enable_hr or (request.hr_resize_x and request.hr_resize_y):
+        return request
+    width, height = first_pass_size(request.width, request.height)
+    final = {"hr_resize_x": request.width, "hr_resize_y": request.height}
+    return request.model_copy(update={"width": width, "height": height, **final})
+
+
+def _chosen(sampler: str, schedule: str) -> tuple[SamplerChoice, tuple[str, ...]]:
     notices: tuple[str, ...] = ()
     try:
         choice = resolve_sampler(sampler, schedule, strict=True)
     except (UnknownSamplerError, UnknownScheduleError) as error:
         choice = resolve_sampler(sampler, schedule)
         notices = (f"{error} {choice.sampler.label} with {choice.applied_schedule.label} was used.",)
-    return choice.sampler.label, choice.applied_schedule.label, notices
+    return choice, notices
 
 
 def _as_it_is(prompt: str) -> str:

@@ -7,6 +7,7 @@ from modules.prompt.composable import split_composable
 from modules.prompt.counter import count_tokens
 from modules.prompt.networks import NetworkTag, extract_networks
 from modules.prompt.notices import Notice
+from modules.prompt.old_emphasis import chunk_prompt_as_before
 from modules.prompt.plan import ConditioningPlan, Part, PromptPlan, active_index, active_text, plan_conditioning
 from modules.prompt.reading import (
     ChunkReading,
@@ -47,6 +48,7 @@ __all__ = [
     "active_text",
     "apply_styles",
     "chunk_prompt",
+    "chunk_prompt_as_before",
     "clip_tokenizer",
     "count_tokens",
     "empty_chunk",

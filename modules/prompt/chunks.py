@@ -74,12 +74,12 @@ def chunk_prompt(
         parts = [part if part == BREAK else (part[0], 1.0) for part in parts]
     builder = _Builder(tokenizer.comma, comma_padding_backtrack, padding)
     vectors = embeddings or {}
-    names = _names_by_first_token(vectors, tokenizer)
+    names = names_by_first_token(vectors, tokenizer)
     for part, ids in zip(parts, tokenizer.encode_all([text for text, _ in parts]), strict=True):
         if part == BREAK:
             builder.end_chunk()
             continue
-        for name, token in _found(ids, names):
+        for name, token in embeddings_among(ids, names):
             builder.add(name, token, part[1], min(vectors[name], CHUNK_LENGTH) if name else 1)
     return builder.finish()
 
@@ -92,7 +92,8 @@ def empty_chunk(padding: int = END) -> Chunk:
 _Names = dict[int, list[tuple[list[int], str]]]
 
 
-def _names_by_first_token(embeddings: Mapping[str, int], tokenizer: Encoder) -> _Names:
+def names_by_first_token(embeddings: Mapping[str, int], tokenizer: Encoder) -> _Names:
+    """The tokens of each textual inversion's name, by the first of them, the longest name first."""
     found: _Names = {}
     names = list(embeddings)
     for name, ids in zip(names, tokenizer.encode_all(names) if names else [], strict=True):
@@ -103,7 +104,7 @@ def _names_by_first_token(embeddings: Mapping[str, int], tokenizer: Encoder) -> 
     return found
 
 
-def _found(ids: list[int], names: _Names) -> Iterator[tuple[str, int]]:
+def embeddings_among(ids: list[int], names: _Names) -> Iterator[tuple[str, int]]:
     """The tokens in order as (name of the textual inversion or "", its first token)."""
     position = 0
     while position < len(ids):

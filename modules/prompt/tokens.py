@@ -2,7 +2,7 @@
 
 import gzip
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -34,6 +34,7 @@ class Tokenizer:
         )
         self._rust.add_special_tokens([AddedToken(mark, normalized=False) for mark in MARKS])
         self._words = {number: word for word, number in vocabulary.items()}
+        self._bracketed = {number: word for word, number in vocabulary.items() if set(word) & set("()[]")}
         self.comma = vocabulary[",</w>"]
 
     def encode(self, text: str) -> list[int]:
@@ -44,6 +45,10 @@ class Tokenizer:
         """The ids of several texts, each on its own."""
         encodings = self._rust.encode_batch([clean(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
+
+    def bracketed(self) -> Mapping[int, str]:
+        """The tokens that have a bracket in them, as the vocabulary spells them."""
+        return self._bracketed
 
     def words(self, ids: Sequence[int]) -> list[str]:
         """What each id stands for, as text for people: words end in a space, bytes that are no letter become `�`."""

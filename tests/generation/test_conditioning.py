@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modules.generation.conditioning import EncodingOptions, PromptEncoder, apply_emphasis
-from modules.prompt import clip_tokenizer
+from modules.prompt import clip_tokenizer, plan_conditioning
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 
@@ -65,3 +65,63 @@ def test_no_norm_multiplies_and_nothing_else():
 def test_other_modes_leave_the_encoding_alone(mode):
     hidden = torch.randn(1, 77, 4)
     assert apply_emphasis(hidden, torch.full((1, 77), 1.2), mode) is hidden
+
+
+@pytest.fixture
+def with_ink(encoder):
+    """The encoder with one textual inversion of two vectors, and without it afterwards."""
+    vectors = torch.randn(2, 64, generator=torch.Generator().manual_seed(3))
+    encoder.begin({"ink": vectors})
+    yield vectors
+    encoder.begin({})
+
+
+def test_a_textual_inversion_stands_where_its_name_stood(encoder, with_ink):
+    told = encoder.encode(("a ink cat",), EncodingOptions())[0]
+    assert encoder.embeddings_used == ("ink",)
+    encoder.begin({})
+    plain = encoder.encode(("a ink cat",), EncodingOptions())[0]
+    # The encoder looks back only: what stands before the name stays as it was.
+    assert torch.allclose(told[:2], plain[:2], atol=1e-5)
+    assert not torch.allclose(told[2:], plain[2:], atol=1e-3)
+    assert encoder.embeddings_used == ()
+
+
+def test_the_vectors_of_a_word_are_the_word(encoder):
+    """A textual inversion that holds a word's own vector changes nothing."""
+    (token,) = clip_tokenizer().encode("cat")
+    own = encoder._text_encoder.get_input_embeddings().weight[token : token + 1].detach().float()
+    plain = encoder.encode(("a cat on a beach",), EncodingOptions())
+    encoder.begin({"ink": own})
+    for options in (EncodingOptions(), EncodingOptions(old_emphasis=True)):
+        assert torch.allclose(encoder.encode(("a ink on a beach",), options), plain, atol=1e-5)
+    encoder.begin({})
+
+
+def test_an_encoding_is_remembered_until_the_textual_inversions_change(encoder, with_ink):
+    embeddings = {"ink": with_ink}
+    encoder.begin(embeddings)
+    first = encoder.encode(("ink",), EncodingOptions())
+    encoder.begin(embeddings)
+    assert encoder.embeddings_used == ()
+    assert encoder.encode(("ink",), EncodingOptions()) is first
+    assert encoder.embeddings_used == ("ink",)
+    encoder.begin({"ink": with_ink * 2})
+    assert not torch.equal(encoder.encode(("ink",), EncodingOptions()), first)
+
+
+def test_the_mean_is_taken_over_all_texts_of_a_schedule_repeated_ones_included(encoder):
+    weighed, plain = "a (red:3) cat", "a dog on a beach, blue sky"
+    once = encoder.encode((weighed, plain), EncodingOptions())
+    twice = encoder.encode((weighed, plain, weighed), EncodingOptions())
+    assert torch.equal(twice[0], twice[2])
+    assert twice.shape[0] == 3
+    raw = encoder.encode((weighed, plain, weighed), EncodingOptions(emphasis="No norm"))
+    neutral = encoder.encode((weighed, plain, weighed), EncodingOptions(emphasis="Ignore"))
+    assert torch.allclose(twice, raw * (neutral.mean() / raw.mean()), rtol=1e-4, atol=1e-5)
+    assert once.shape[0] == 2
+
+
+def test_a_schedule_hands_every_text_to_the_encoder_repeated_ones_too():
+    plan = plan_conditioning(["a [b|c]"], [""], 4)
+    assert plan.pictures[0].parts[0].texts == ("a b", "a c", "a b", "a c")

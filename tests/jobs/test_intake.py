@@ -96,7 +96,16 @@ def test_hires_names_are_resolved_only_where_they_differ() -> None:
     request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="k_euler", hr_scheduler="karras"))
     assert (request.hr_sampler_name, request.hr_scheduler) == ("Euler", "Karras")
     request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="Euler"))
-    assert (request.hr_sampler_name, request.hr_scheduler) == ("Euler", "Use same scheduler")
+    # The same word, "Automatic", means another schedule for another sampler.
+    assert (request.scheduler, request.hr_sampler_name, request.hr_scheduler) == ("Karras", "Euler", "Automatic")
+    again, _ = concrete_names(request)
+    assert again == request
+    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="DPM++ 2M SDE"))
+    assert request.hr_scheduler == "Exponential"
+    request, _ = concrete_names(GenerationRequest(enable_hr=True, scheduler="Normal", hr_sampler_name="DPM++ 2M SDE"))
+    assert request.hr_scheduler == "Use same scheduler"
+    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="DPM++ 2M SDE Karras"))
+    assert (request.hr_sampler_name, request.hr_scheduler) == ("DPM++ 2M SDE", "Use same scheduler")
     request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_scheduler="exponential"))
     assert (request.hr_sampler_name, request.hr_scheduler) == ("Use same sampler", "Exponential")
 

@@ -1,0 +1,216 @@
+"""Each option that changes pictures, set for one request: through the intake and the passes, on a toy checkpoint."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from modules.catalogue import Catalogue, ModelFolders
+from modules.generation.conditioning import PromptEncoder
+from modules.generation.hires import hires_pass
+from modules.generation.img2img import img2img, prepare_source
+from modules.generation.passes import Engine, Progress
+from modules.generation.resizing import lanczos
+from modules.generation.tiling import edges_joined, is_tiled
+from modules.generation.txt2img import txt2img
+from modules.jobs.checkpoints import CheckpointChooser
+from modules.jobs.intake import Intake
+from modules.parameters import GenerationRequest, ResolvedRequest
+from modules.prompt import clip_tokenizer
+from modules.prompt.comments import strip_comments
+from modules.settings import OPTIONS, OptionStore
+from modules.weights.checkpoint import load_checkpoint
+from tests.checkpoints import write_tiny_checkpoint
+
+QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
+LONG = ", ".join(["a red circle"] * 20)
+SMALL = {"prompt": "a (red:1.4) circle", "width": 64, "height": 64, "steps": 4, "seed": 7, "sampler_name": "Euler"}
+HIRES = {"enable_hr": True, "hr_scale": 1.5, "hr_second_pass_steps": 3, "denoising_strength": 0.8}
+IMG2IMG = {"mode": "img2img", "denoising_strength": 0.6}
+
+
+class Room:
+    """What a request goes through between the door and the latents."""
+
+    def __init__(self, folder: Path) -> None:
+        torch.set_num_threads(1)
+        path = write_tiny_checkpoint(folder / "models" / "tiny.safetensors", dtype="fp32")
+        catalogue = Catalogue(ModelFolders(checkpoints=(path.parent,)), folder / "hashes.json")
+        self.options = OptionStore(folder / "config.json")
+        self.intake = Intake(
+            options=self.options,
+            checkpoints=CheckpointChooser(catalogue, self.options),
+            merge_styles=lambda prompt, negative, names: (prompt, negative),
+            strip_comments=strip_comments,
+            rng=random.Random(0),
+        )
+        model = load_checkpoint(path)
+        self.engine = Engine(
+            model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
+        )
+
+        self._before: dict[str, torch.Tensor] = {}
+
+    def before(self, asked: dict) -> torch.Tensor:
+        """The latents without the option in question, made once."""
+        if str(asked) not in self._before:
+            self._before[str(asked)] = self.latents(asked, {})
+        return self._before[str(asked)]
+
+    def latents(self, asked: dict, overrides: dict) -> torch.Tensor:
+        overrides = asked.get("override_settings", {}) | overrides
+        request = GenerationRequest.model_validate(SMALL | asked | {"override_settings": overrides})
+        resolved = self.intake.resolve(request)
+        with edges_joined(self.engine.model, is_tiled(resolved)):
+            return self._run(resolved)
+
+    def _run(self, resolved: ResolvedRequest) -> torch.Tensor:
+        request = resolved.request
+        images = range(resolved.image_count)
+        if request.mode == "img2img":
+            source = prepare_source(resolved, Image.linear_gradient("L").resize((64, 64)).convert("RGB"), None, lanczos)
+            return img2img(self.engine, resolved, images, source, QUIET)
+        first = txt2img(self.engine, resolved, images, QUIET)
+        return hires_pass(self.engine, resolved, images, first, QUIET, lanczos) if request.enable_hr else first
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory) -> Room:
+    return Room(tmp_path_factory.mktemp("room"))
+
+
+CHANGES = [
+    ("emphasis", "No norm", {"prompt": "(a red circle:8)"}),
+    ("emphasis", "Ignore", {}),
+    ("emphasis", "None", {}),
+    ("use_old_emphasis_implementation", True, {}),
+    ("use_old_emphasis_implementation", True, {"prompt": LONG}),
+    ("CLIP_stop_at_last_layers", 2, {}),
+    ("comma_padding_backtrack", 0, {"prompt": "sun, " + LONG}),
+    ("randn_source", "NV", {}),
+    ("eta_noise_seed_delta", 31337, {"sampler_name": "Euler a"}),
+    ("eta_noise_seed_delta", 31337, {"sampler_name": "Euler", **HIRES, "hr_sampler_name": "Euler a"}),
+    ("eta_ancestral", 0.5, {"sampler_name": "Euler a"}),
+    ("eta_ancestral", 0.5, {"sampler_name": "DPM++ 2M SDE"}),
+    ("eta_ancestral", 0.5, {"sampler_name": "DPM fast"}),
+    ("eta_ddim", 0.5, {"sampler_name": "DDIM"}),
+    ("s_churn", 20.0, {}),
+    ("s_churn", 20.0, {"sampler_name": "Heun"}),
+    ("s_noise", 1.05, {"sampler_name": "DPM++ SDE"}),
+    ("s_noise", 1.05, {"sampler_name": "DPM2 a"}),
+    ("sigma_min", 0.3, {"scheduler": "Karras"}),
+    ("sigma_max", 8.0, {"scheduler": "Exponential"}),
+    ("sigma_max", 8.0, {"scheduler": "SGM Uniform"}),
+    ("sigma_min", 0.3, {"scheduler": "KL Optimal"}),
+    ("rho", 3.0, {"scheduler": "Karras"}),
+    ("rho", 3.0, {"scheduler": "Polyexponential"}),
+    ("beta_dist_alpha", 0.4, {"scheduler": "Beta"}),
+    ("beta_dist_beta", 0.4, {"scheduler": "Beta"}),
+    ("always_discard_next_to_last_sigma", True, {}),
+    ("always_discard_next_to_last_sigma", True, {"sampler_name": "DDIM", "steps": 8}),
+    ("use_old_karras_scheduler_sigmas", True, {"scheduler": "Karras"}),
+    ("sgm_noise_multiplier", True, {}),
+    ("enable_quantization", True, {"scheduler": "Karras"}),
+    ("uni_pc_variant", "bh2", {"sampler_name": "UniPC"}),
+    ("uni_pc_skip_type", "logSNR", {"sampler_name": "UniPC"}),
+    ("uni_pc_order", 1, {"sampler_name": "UniPC"}),
+    ("uni_pc_lower_order_final", False, {"sampler_name": "UniPC"}),
+    ("sd_noise_schedule", "Zero Terminal SNR", {}),
+    ("sd_noise_schedule", "Zero Terminal SNR", {"sampler_name": "DDIM"}),
+    ("skip_early_cond", 0.3, {}),
+    ("s_min_uncond", 4.0, {}),
+    ("pad_cond_uncond", True, {"prompt": LONG}),
+    ("pad_cond_uncond_v0", True, {"prompt": LONG}),
+    ("no_dpmpp_sde_batch_determinism", True, {"sampler_name": "DPM++ SDE"}),
+    ("use_old_scheduling", True, {"prompt": "a [red:blue:1.0] circle"}),
+    ("use_old_scheduling", True, {"prompt": "a [red:blue:0.5] circle", **HIRES}),
+    ("use_downcasted_alpha_bar", True, {"sampler_name": "DDIM"}),
+    ("use_downcasted_alpha_bar", True, {}),
+    ("enable_prompt_comments", False, {"prompt": "a circle # blue"}),
+    ("img2img_fix_steps", True, IMG2IMG),
+    ("img2img_extra_noise", 0.5, IMG2IMG),
+    ("img2img_extra_noise", 0.5, HIRES),
+    ("initial_noise_multiplier", 1.2, IMG2IMG),
+    ("use_old_hires_fix_width_height", True, {**HIRES, "width": 128, "height": 128}),
+    ("tiling", True, {}),
+]
+
+
+CHURNED = {"override_settings": {"s_churn": 20.0}}
+CHANGES_WITH_OTHERS = [
+    ("s_tmin", 5.0, CHURNED),
+    ("s_tmax", 5.0, CHURNED),
+    ("s_noise", 1.05, CHURNED),
+    ("s_min_uncond_all", True, {"override_settings": {"s_min_uncond": 4.0}}),
+]
+
+LEAVES = [
+    ("emphasis", "Ignore", {"prompt": "a red circle"}),
+    ("comma_padding_backtrack", 0, {}),
+    ("use_old_emphasis_implementation", True, {"prompt": "a red circle"}),
+    ("eta_noise_seed_delta", 31337, {}),
+    ("eta_noise_seed_delta", 31337, {"sampler_name": "DPM++ 2M SDE"}),
+    ("eta_ancestral", 0.5, {}),
+    ("eta_ancestral", 0.5, {"sampler_name": "DDIM"}),
+    ("eta_ddim", 0.5, {"sampler_name": "Euler a"}),
+    ("s_churn", 20.0, {"sampler_name": "DPM++ 2M"}),
+    ("s_noise", 1.05, {"sampler_name": "Euler a"}),
+    ("s_noise", 1.05, {}),
+    ("sigma_min", 0.3, {}),
+    ("sigma_min", 0.3, {"sampler_name": "DDIM"}),
+    ("rho", 3.0, {"scheduler": "Exponential"}),
+    ("beta_dist_alpha", 0.4, {"scheduler": "Karras"}),
+    ("always_discard_next_to_last_sigma", True, {"sampler_name": "DPM2"}),
+    ("use_old_karras_scheduler_sigmas", True, {}),
+    ("sgm_noise_multiplier", True, {"sampler_name": "DDIM"}),
+    ("sgm_noise_multiplier", True, IMG2IMG),
+    ("enable_quantization", True, {"sampler_name": "DDIM"}),
+    ("uni_pc_order", 1, {"sampler_name": "PLMS"}),
+    ("ddim_discretize", "quad", {"sampler_name": "DDIM"}),
+    ("pad_cond_uncond", True, {}),
+    ("use_old_scheduling", True, {"prompt": "a [red:blue:2] circle"}),
+    ("hires_fix_use_firstpass_conds", True, HIRES),
+    ("initial_noise_multiplier", 1.2, HIRES),
+    ("img2img_fix_steps", True, HIRES),
+    ("persistent_cond_cache", False, {}),
+    ("auto_backcompat", False, {}),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "asked"), [*CHANGES, *CHANGES_WITH_OTHERS], ids=str)
+def test_an_option_changes_the_picture_of_its_request(room: Room, key: str, value: object, asked: dict) -> None:
+    assert OPTIONS[key].default != value
+    changed, before = room.latents(asked, {key: value}), room.before(asked)
+    assert changed.shape != before.shape or float((changed - before).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize(("key", "value", "asked"), LEAVES, ids=str)
+def test_an_option_leaves_what_it_is_not_about(room: Room, key: str, value: object, asked: dict) -> None:
+    assert OPTIONS[key].default != value
+    assert torch.equal(room.latents(asked, {key: value}), room.before(asked))
+
+
+def test_one_batch_or_two_is_a_matter_of_speed(room: Room) -> None:
+    apart = room.latents({}, {"batch_cond_uncond": False})
+    assert torch.allclose(apart, room.before({}), atol=1e-3)
+
+
+@pytest.mark.parametrize("asked", [{}, {"sampler_name": "Euler a"}, HIRES], ids=str)
+def test_no_override_outlives_its_request(room: Room, asked: dict) -> None:
+    before = room.before(asked)
+    # Both together leave no number of the noise schedule's end, in A1111 as well.
+    loud = {key: value for key, value, _ in CHANGES if key != "use_downcasted_alpha_bar"}
+    assert not torch.equal(room.latents(asked, loud), before)
+    assert torch.equal(room.latents(asked, {}), before)
+    assert not room.options.changed_from_default()
+
+
+def test_every_option_of_the_sampler_section_has_a_case() -> None:
+    tested = {key for key, _, _ in (*CHANGES, *CHANGES_WITH_OTHERS, *LEAVES)}
+    sampling = {key for key, option in OPTIONS.items() if option.section == "sampler-params" and option.changes_picture}
+    assert len(sampling) > 20
+    assert sampling <= tested
