@@ -14,6 +14,7 @@ from diffusers.utils import logging as diffusers_logging
 from modules.catalogue.errors import ModelFileError
 from modules.engine.channel import Channel, Closed
 from modules.engine.control import JobControl, Wish
+from modules.engine.embeddings import EmbeddingShelf
 from modules.engine.failures import is_out_of_memory, sentence_for
 from modules.engine.job import run_job
 from modules.engine.models import ModelKeeper
@@ -31,7 +32,7 @@ from modules.protocol import (
     UnloadCheckpoint,
 )
 from modules.protocol.messages import Message
-from modules.settings import parse_flags
+from modules.settings import Paths, parse_flags
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class Engine:
         flags = parse_flags(list(argv))
         self._hardware = choose_hardware(hardware_wishes(flags))
         prepare_torch(self._hardware)
-        self._models = ModelKeeper(self._hardware, channel.emit, memory_wish(flags))
+        embeddings = EmbeddingShelf(Paths.from_flags(flags).embeddings_dir, channel.emit)
+        self._models = ModelKeeper(self._hardware, channel.emit, memory_wish(flags), embeddings)
         self._control = JobControl()
         self._work: queue.SimpleQueue[Message] = queue.SimpleQueue()
 

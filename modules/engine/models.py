@@ -13,6 +13,7 @@ import torch
 from modules.catalogue.errors import ModelFileError
 from modules.catalogue.hashes import sha256_of
 from modules.engine.channel import Emit
+from modules.engine.embeddings import EmbeddingShelf
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours
 from modules.hardware.attention import apply_attention
@@ -41,6 +42,7 @@ class LoadedModel:
     encoder: PromptEncoder
     sha256: Future[str]
     vae_sha256: Future[str] | None = None
+    embeddings: EmbeddingShelf | None = None
     colours: torch.Tensor | None = None
 
     def preview_colours(self) -> torch.Tensor:
@@ -50,10 +52,12 @@ class LoadedModel:
         return self.colours
 
     def facts(self) -> dict[str, object]:
-        """What infotext says about the checkpoint. Waits for the hashes, if they are still being worked out."""
+        """What infotext says about checkpoint and embeddings. Waits for hashes that are still being worked out."""
         facts: dict[str, object] = {"Model hash": self.sha256.result()[:10], "Model": Path(self.file.name).stem}
         if self.file.vae_path and self.vae_sha256:
             facts |= {"VAE hash": self.vae_sha256.result()[:10], "VAE": Path(self.file.vae_path).name}
+        if self.embeddings is not None and (found := self.encoder.embeddings_used):
+            facts["TI hashes"] = ", ".join(f"{name}: {self.embeddings.hash_of(name)}" for name in found)
         return facts
 
 
@@ -98,17 +102,18 @@ class ModelKeeper:
         except ModelFileError as error:
             self._emit(CheckpointFailed(title=file.title, cause=str(error)))
             raise
-        self._loaded = LoadedModel(
+        loaded = LoadedModel(
             file=file,
             model=model,
             encoder=PromptEncoder(model.text_encoder, self._tokenizer),
             sha256=self._hash(Path(file.path), file.sha256),
             vae_sha256=self._hash(Path(file.vae_path), None) if file.vae_path else None,
+            embeddings=self._embeddings,
         )
         width, height = model.resolution or (None, None)
         seconds = time.monotonic() - started
         self._emit(CheckpointLoaded(title=file.title, seconds=seconds, width=width, height=height))
-        return self._loaded
+        return loaded
 
     def _read(self, file: CheckpointFile) -> Model:
         hardware = self._hardware

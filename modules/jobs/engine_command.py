@@ -1,4 +1,4 @@
-"""How an engine is started: by name, with the flags that concern the device and nothing that is secret."""
+"""How an engine is started: by name, with the flags that concern it and nothing that is secret."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import EngineNews, EngineProcess, Launch
-from modules.settings import REPOSITORY, Flags, declared_flags
+from modules.settings import REPOSITORY, Flags, Paths, declared_flags
 from modules.settings.flag_parser import DeclaredFlag
 from modules.settings.flags import ATTENTION, MEMORY
 
@@ -17,7 +17,8 @@ _GROUPS: Final = (MEMORY, ATTENTION)
 
 def engine_launch(flags: Flags, log: EngineLog) -> Launch:
     """Launches `python -m modules.engine` with this Python and these flags, its output going to `log`."""
-    command = [sys.executable, "-m", "modules.engine", *engine_arguments(flags)]
+    embeddings = f"--embeddings-dir={Paths.from_flags(flags).embeddings_dir}"
+    command = [sys.executable, "-m", "modules.engine", *engine_arguments(flags), embeddings]
 
     def launch(number: int, post: Callable[[EngineNews], None]) -> EngineProcess:
         return EngineProcess(number, post, command, log.copy, folder=REPOSITORY)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from modules.jobs.checkpoints import CheckpointChooser
+from modules.jobs.networks import NetworkNames, tag_notices
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, resolve
 from modules.parameters.infotext_versions import first_pass_size
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
@@ -22,12 +23,16 @@ MergeStyles = Callable[[str, str, tuple[str, ...]], tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """Resolves requests. `merge_styles` takes prompt, negative prompt and style names; `strip_comments` one prompt."""
+    """Resolves requests. `merge_styles` takes prompt, negative prompt and style names; `strip_comments` one prompt.
+
+    With `networks` the tags of extra networks are spoken of.
+    """
 
     options: OptionStore
     checkpoints: CheckpointChooser
     merge_styles: MergeStyles
     strip_comments: Callable[[str], str]
+    networks: NetworkNames | None = None
     rng: random.Random = field(default_factory=random.SystemRandom)
 
     def resolve(self, request: GenerationRequest) -> ResolvedRequest:
@@ -47,8 +52,15 @@ class Intake:
             rng=self.rng,
             checkpoint=checkpoint.title,
             vae=checkpoint.vae_name,
-            notices=(*notices, *told, *odd),
+            notices=(*notices, *told, *odd, *self._networks(request)),
         )
+
+    def _networks(self, request: GenerationRequest) -> tuple[str, ...]:
+        if self.networks is None:
+            return ()
+        # Negative prompts are not searched for tags, as in A1111.
+        prompts = (request.prompt, request.hr_prompt) if request.enable_hr else (request.prompt,)
+        return tag_notices(prompts, self.networks)
 
     def _known(self, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         # Old clients send settings of extensions and of other programs: they are told, not refused.

@@ -16,6 +16,7 @@ from modules.jobs.engine_log import EngineLog
 from modules.jobs.inputs import InputStore
 from modules.jobs.intake import Intake
 from modules.jobs.lock import FolderLock
+from modules.jobs.networks import names_in
 from modules.jobs.service import Collaborators, JobService, Limits
 from modules.jobs.shelf import GalleryShelf
 from modules.jobs.store import JobStore
@@ -82,6 +83,7 @@ def open_services(flags: Flags) -> Services:
                 checkpoints=checkpoints,
                 merge_styles=styles.merge,
                 strip_comments=strip_comments,
+                networks=names_in(catalogue),
             ).resolve,
             checkpoint_of=checkpoints.of,
             checkpoint_named=checkpoints.named,

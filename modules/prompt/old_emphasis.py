@@ -6,6 +6,7 @@ backslashes and BREAK are text like any other, and what does not fit into one ch
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from modules.prompt.chunks import (
     CHUNK_LENGTH,
@@ -21,7 +22,7 @@ from modules.prompt.tokens import END, START
 _FACTORS = {"(": 1.1, ")": 1 / 1.1, "[": 1 / 1.1, "]": 1.1}
 
 
-class BracketEncoder(Encoder):
+class BracketEncoder(Encoder, Protocol):
     """A tokenizer that also knows which of its tokens hold brackets."""
 
     def bracketed(self) -> Mapping[int, str]:

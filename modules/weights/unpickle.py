@@ -123,9 +123,14 @@ class SafeUnpickler(pickle.Unpickler):
             self._refuse(module, name)
         return Inert
 
-    def persistent_load(self, pid: object) -> StorageRef:
-        """Read a storage's reference: ("storage", type, key, location, count[, (view key, offset, count)])."""
+    def persistent_load(self, pid: object) -> object:
+        """Read a storage's reference: ("storage", type, key, location, count[, (view key, offset, count)]).
+
+        Before 1.6 modules were written with their source, ("module", type, file, source): the source is dropped.
+        """
         match pid:
+            case ("module", kind, *_) if kind is Inert:
+                return kind
             case ("storage", StorageType(dtype), str(key), _, int(count), *view) if count >= 0:
                 self.storages[key] = dtype
             case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 
@@ -17,12 +18,13 @@ from modules.protocol import (
     JobFailed,
     JobFinished,
     LoadCheckpoint,
+    Notice,
     Preview,
     Skip,
     StepDone,
     UnloadCheckpoint,
 )
-from tests.checkpoints import write_tiny_checkpoint
+from tests.checkpoints import write_embedding, write_tiny_checkpoint
 from tests.engine.conftest import RunningEngine, checkpoint_at, job
 
 pytestmark = pytest.mark.server
@@ -175,3 +177,22 @@ def test_the_engine_ends_when_the_server_is_gone(tiny):
     started = time.monotonic()
     running.process.wait(10)
     assert time.monotonic() - started < 5
+
+
+def test_textual_inversions_are_found_named_and_left_out_where_they_do_not_fit(tiny, tmp_path):
+    running = RunningEngine("--use-cpu", "all", "--no-half", f"--embeddings-dir={tmp_path}")
+    try:
+        running.send(job(tiny, "before", prompt="a red ink circle"))
+        before = running.until(JobFinished)
+        write_embedding(tmp_path / "red ink.pt")
+        write_embedding(tmp_path / "big.safetensors", width=768)
+        running.send(job(tiny, "with", prompt="a (red ink:1.2) circle, big"))
+        seen = running.until(JobFinished)
+    finally:
+        running.end()
+    (plain,), (told,) = images_in(before), images_in(seen)
+    assert "TI hashes" not in plain.infotext
+    hash_of_file = hashlib.sha256((tmp_path / "red ink.pt").read_bytes()).hexdigest()[:12]
+    assert f'TI hashes: "red ink: {hash_of_file}"' in told.infotext
+    (notice,) = [event.text for event in seen if isinstance(event, Notice)]
+    assert notice == "The embedding big is left out: it is for text encoders 768 wide, and this one is 64."

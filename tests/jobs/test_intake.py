@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from modules.catalogue import Catalogue, ModelFolders
 from modules.jobs.checkpoints import CheckpointChooser
 from modules.jobs.intake import Intake, concrete_names
+from modules.jobs.networks import names_in
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.samplers import SAMPLERS
 from modules.settings import OptionStore
@@ -174,3 +176,40 @@ def test_a_vae_from_a_flag_goes_before_everything(tmp_path: Path) -> None:
     room = intake(tmp_path, "cat.safetensors", "cat.vae.safetensors", vae_file=vae)
     assert room.resolve(GenerationRequest(override_settings={"sd_vae": "None"})).vae == "flag.pt"
     assert room.checkpoints.named(None).vae_path == str(vae)
+
+
+def test_networks_are_named_whether_they_are_here_or_not(tmp_path: Path) -> None:
+    for path in (tmp_path / "loras" / "ink.safetensors", tmp_path / "hyper" / "paper.pt"):
+        write_checkpoint(path)
+    header = json.dumps({"__metadata__": {"ss_output_name": "Charcoal"}}).encode()
+    (tmp_path / "loras" / "file.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    folders = ModelFolders(checkpoints=(), loras=(tmp_path / "loras",), hypernetworks=(tmp_path / "hyper",))
+    names = names_in(Catalogue(folders, tmp_path / "hashes.json"))
+    room = replace(intake(tmp_path, "cat.safetensors"), networks=names)
+    asked = GenerationRequest(
+        prompt="a <lora:ink:0.8> <lora:nothing:1> <lora:nothing:2> <lyco:Charcoal> <hypernet:paper:1> <wild:x>",
+        negative_prompt="<lora:unseen:1>",
+        hr_prompt="<lora:large:1>",
+    )
+    assert room.resolve(asked).notices == (
+        "The LoRA ink is here, but it is not applied yet: the picture is made without it.",
+        "LoRA not found: nothing. The picture is made without it.",
+        "The LoRA Charcoal is here, but it is not applied yet: the picture is made without it.",
+        "The hypernetwork paper is here, but it is not applied yet: the picture is made without it.",
+        "<wild:x> is no tag that is known here: it was taken off the prompt.",
+    )
+    hires = room.resolve(asked.model_copy(update={"enable_hr": True})).notices
+    assert hires[-1] == "LoRA not found: large. The picture is made without it."
+
+
+def test_before_1_0_width_and_height_were_the_final_size(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors")
+    asked = GenerationRequest(
+        enable_hr=True, width=1024, height=768, override_settings={"use_old_hires_fix_width_height": True}
+    )
+    made = room.resolve(asked).request
+    assert (made.width, made.height, made.hr_resize_x, made.hr_resize_y) == (640, 448, 1024, 768)
+    again = room.resolve(made).request
+    assert (again.width, again.height, again.hr_resize_x) == (640, 448, 1024)
+    plain = room.resolve(asked.model_copy(update={"enable_hr": False})).request
+    assert (plain.width, plain.hr_resize_x) == (1024, 0)

@@ -1,0 +1,62 @@
+"""Textual inversion files in every form, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from modules.weights.embeddings import read_embedding
+from modules.weights.errors import CheckpointError, UnsafePickleError
+from tests.checkpoints import Payload, write_embedding, write_malicious_checkpoint
+
+VECTORS = torch.arange(12.0).reshape(3, 4)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_the_files_of_a1111_are_read(tmp_path, suffix):
+    path = write_embedding(tmp_path / f"ink{suffix}", vectors=3, width=8, seed=5)
+    expected = torch.randn(3, 8, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(read_embedding(path), expected)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"<ink>": VECTORS},
+        {"string_to_param": {"*": VECTORS}, "name": "other", "step": 1, "string_to_token": {"*": 265}},
+        {"string_to_param": torch.nn.ParameterDict({"*": torch.nn.Parameter(VECTORS)}), "name": None},
+        OrderedDict({"<ink>": VECTORS}),
+    ],
+    ids=["diffusers", "a1111", "a1111 of 2022", "ordered"],
+)
+def test_pickles_are_read_without_running_them(tmp_path, content, zipped):
+    path = tmp_path / "ink.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert torch.equal(read_embedding(path), VECTORS)
+
+
+def test_one_vector_without_a_dimension_for_it_and_half_precision(tmp_path):
+    save_file({"emb_params": VECTORS[0].half()}, tmp_path / "ink.safetensors")
+    assert torch.equal(read_embedding(tmp_path / "ink.safetensors"), VECTORS[:1])
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [{"clip_l": VECTORS, "clip_g": VECTORS + 1}, {}, {"a": torch.zeros(2, 2, 2)}, {"a": torch.zeros(0, 4)}],
+    ids=["sdxl", "none", "not vectors", "empty"],
+)
+def test_what_is_no_textual_inversion_is_said(tmp_path, tensors):
+    save_file(tensors, tmp_path / "ink.safetensors")
+    with pytest.raises(CheckpointError, match=r"ink\.safetensors"):
+        read_embedding(tmp_path / "ink.safetensors")
+
+
+def test_code_is_refused(tmp_path):
+    path = write_malicious_checkpoint(tmp_path / "ink.pt", Payload(os.system, "true"))
+    with pytest.raises(UnsafePickleError):
+        read_embedding(path)
