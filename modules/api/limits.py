@@ -13,7 +13,11 @@ MEBIBYTE: Final = 2**20
 # A picture of 32 megapixels of noise, or one of 64 as photographs compress, in base64.
 LARGEST_BODY: Final = 128 * MEBIBYTE
 # Where a path begins with one of these, another limit holds. Uploads are files, which Gradio counts on its own.
-_LIMITS: Final = (("/gradio_api/upload", 1024 * MEBIBYTE), ("/internal/", MEBIBYTE))
+_LIMITS: Final = (
+    ("/gradio_api/upload", 1024 * MEBIBYTE),
+    ("/internal/pictures", 256 * MEBIBYTE),
+    ("/internal/", MEBIBYTE),
+)
 
 
 def largest_body(path: str) -> int:

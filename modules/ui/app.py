@@ -15,7 +15,9 @@ from modules.api.routes import api_is_served, api_routes
 from modules.gallery import KeptPictures
 from modules.settings import Flags
 from modules.ui.page import ASSETS, build_page, page_head
+from modules.ui.picture_routes import create_picture_router
 from modules.ui.routes import create_router
+from modules.ui.shelf import PictureShelf
 from modules.ui.theme import create_theme
 from modules.version import VERSION
 
@@ -35,19 +37,21 @@ def create_app(services: Services, flags: Flags) -> FastAPI:
     # Routes go in before the page is mounted on "/": it answers everything that is left.
     app.mount("/internal/assets", StaticFiles(directory=ASSETS), name="assets")
     app.include_router(create_router(services, login_required(known, has_session)))
+    shelf = PictureShelf(services.paths.cache_dir / "pictures")
+    app.include_router(create_picture_router(shelf, login_required(known, has_session)))
     if api_is_served(services):
         app.include_router(api_routes(services, has_session))
     if not flags.nowebui:
-        _mount_page(app, services, flags)
+        _mount_page(app, services, flags, shelf)
     return app
 
 
-def _mount_page(app: FastAPI, services: Services, flags: Flags) -> None:
+def _mount_page(app: FastAPI, services: Services, flags: Flags, shelf: PictureShelf) -> None:
     folders = [str(folder) for folder in picture_folders(services)]
     # Shown from where they lie: Gradio would copy every picture into its cache first.
     gr.set_static_paths(folders)
     known = logins(flags)
-    page = build_page(services, folder_button=folder_button(flags))
+    page = build_page(services, shelf, folder_button=folder_button(flags))
     gr.mount_gradio_app(
         app,
         page,
@@ -73,6 +77,7 @@ def picture_folders(services: Services) -> list[Path]:
     """
     gallery, data = services.gallery, services.paths.data_dir
     wanted = [services.paths.outputs_dir, KeptPictures(services.paths, services.options).folder]
+    wanted += [gallery.folder("extras")]
     wanted += [gallery.folder(mode, grid=grid) for mode in ("txt2img", "img2img") for grid in (False, True)]
     resolved = dict.fromkeys(folder.resolve() for folder in wanted)
     return [folder for folder in resolved if not data.resolve().is_relative_to(folder)]

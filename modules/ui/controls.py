@@ -14,6 +14,7 @@ ELEMENT_NAMES: Final = {
     "negative_prompt": "neg_prompt",
     "sampler_name": "sampling",
     "n_iter": "batch_count",
+    "enable_hr": "hr-checkbox",
 }
 
 
@@ -60,6 +61,25 @@ def textbox(name: str, mode: str, **more: object) -> gr.Textbox:
     return gr.Textbox(
         label=declared.parameter.label,
         value=str(declared.default_for(mode)),
+        elem_id=element_id(name, mode),
+        **more,
+    )
+
+
+def checkbox(name: str, mode: str, **more: object) -> gr.Checkbox:
+    """The checkbox of one declared parameter."""
+    declared = parameter_of(GenerationRequest, name)
+    said = {"elem_id": element_id(name, mode), **more}
+    return gr.Checkbox(label=declared.parameter.label, value=bool(declared.default_for(mode)), **said)
+
+
+def radio(name: str, mode: str, words: Sequence[str], **more: object) -> gr.Radio:
+    """The radio buttons of one declared parameter whose values count up from 0, with a word for each."""
+    declared = parameter_of(GenerationRequest, name)
+    return gr.Radio(
+        label=declared.parameter.label,
+        choices=[(word, number) for number, word in enumerate(words)],
+        value=int(str(int(bool(value)) if isinstance(value := declared.default_for(mode), bool) else value)),
         elem_id=element_id(name, mode),
         **more,
     )

@@ -1,4 +1,4 @@
-"""What happens on the txt2img tab: submitting, showing results, seeds, sizes, reading parameters, remembering."""
+"""What happens on the tabs that make pictures: submitting, results, seeds, sizes, reading parameters, remembering."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from modules.parameters import RequestError
 from modules.ui import listing
 from modules.ui.form import Form, stored_values
 from modules.ui.messages import QUICK, SAY, told
+from modules.ui.parts import GenerationTab
 from modules.ui.paste import form_values
 from modules.ui.reading import Typed, counters, reading_html
 from modules.ui.results import gallery_value, infotext_html, pictures
 from modules.ui.saving import wire_saving
-from modules.ui.txt2img import Txt2Img
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 
-def wire_txt2img(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
-    """Connect the tab's components."""
-    _wire_generate(tab, services)
+def wire_tab(tab: GenerationTab, services: Services, page: gr.Blocks) -> None:
+    """Connect what every tab that makes pictures has. Generate is the tab's own: see `wire_generate`."""
     _wire_results(tab, services)
     wire_saving(tab.results, tab.form.mode, services)
     _wire_settings(tab, services)
@@ -35,19 +34,25 @@ def wire_txt2img(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     _wire_memory(tab, services, page)
 
 
-def _wire_generate(tab: Txt2Img, services: Services) -> None:
-    client = gr.Textbox("", visible="hidden", elem_id="txt2img_client")
-    submitted = gr.Textbox("", visible="hidden", elem_id="txt2img_submitted")
+def wire_generate(tab: GenerationTab, submit: Callable[..., str], *, stamp: str, more: int = 0) -> None:
+    """Generate asks `submit`, which gets the form's values, the browser's id and `more` texts that `stamp` fills in.
+
+    `stamp` is the function of the page's scripts that completes the values.
+    """
+    mode = tab.form.mode
+    client = gr.Textbox("", visible="hidden", elem_id=f"{mode}_client")
+    added = [gr.Textbox("", visible="hidden", elem_id=f"{mode}_added_{number}") for number in range(more)]
+    submitted = gr.Textbox("", visible="hidden", elem_id=f"{mode}_submitted")
     tab.top.generate.click(
-        submitter(tab.form, services),
-        [*tab.form.components, client],
+        submit,
+        [*tab.form.components, client, *added],
         submitted,
-        js="(...values) => window.webui.stamp(values)",
+        js=f"(...values) => window.webui.{stamp}(values, '{mode}')",
         trigger_mode="multiple",
         # The raw values: `parse_request` refuses one with the control's name, Gradio would without.
         preprocess=False,
         **QUICK,
-    ).then(None, submitted, None, js="(answer) => window.webui.submitted(answer)")
+    ).then(None, submitted, None, js=f"(answer) => window.webui.submitted(answer, '{mode}')")
     tab.top.interrupt.click(None, None, None, js="() => window.webui.interrupt()")
     tab.top.skip.click(None, None, None, js="() => window.webui.skip()")
 
@@ -66,7 +71,7 @@ def submitter(form: Form, services: Services) -> Callable[..., str]:
     return submit
 
 
-def _wire_results(tab: Txt2Img, services: Services) -> None:
+def _wire_results(tab: GenerationTab, services: Services) -> None:
     results = tab.results
 
     def show(job_id: str) -> tuple[gr.Gallery, str, int, str]:
@@ -90,13 +95,13 @@ def _wire_results(tab: Txt2Img, services: Services) -> None:
         show,
         results.shown,
         [results.gallery, results.infotext, results.selected, results.shown],
-        js="() => [window.webui.wanted()]",
+        js=f"() => [window.webui.wanted('{tab.form.mode}')]",
         **QUICK,
-    ).success(None, None, None, js="() => window.webui.filled()")
+    ).success(None, None, None, js=f"() => window.webui.filled('{tab.form.mode}')")
     results.gallery.select(select, results.shown, [results.selected, results.infotext], **QUICK)
 
 
-def _wire_settings(tab: Txt2Img, services: Services) -> None:
+def _wire_settings(tab: GenerationTab, services: Services) -> None:
     form, buttons = tab.form.controls, tab.buttons
     sides = [form["width"], form["height"]]
     buttons.swap.click(None, sides, sides, js="(width, height) => [height, width]")
@@ -125,8 +130,8 @@ def seed_reader(name: str, services: Services) -> Callable[[str, float], str]:
     return read
 
 
-def _wire_paste(tab: Txt2Img, services: Services) -> None:
-    notice = gr.Textbox("", visible="hidden", elem_id="txt2img_notice")
+def _wire_paste(tab: GenerationTab, services: Services) -> None:
+    notice = gr.Textbox("", visible="hidden", elem_id=f"{tab.form.mode}_notice")
 
     def read(prompt: str) -> list[Any]:
         text = prompt if prompt.strip() else services.gallery.read_params()
@@ -137,7 +142,7 @@ def _wire_paste(tab: Txt2Img, services: Services) -> None:
     tab.top.paste.click(read, tab.top.prompt, outputs, **QUICK).then(None, notice, None, js=SAY)
 
 
-def _wire_reading(tab: Txt2Img, services: Services) -> None:
+def _wire_reading(tab: GenerationTab, services: Services) -> None:
     top, form = tab.top, tab.form.controls
     names = ("prompt", "negative_prompt", "styles", "steps", "sampler_name")
 
@@ -157,10 +162,10 @@ def _wire_reading(tab: Txt2Img, services: Services) -> None:
     )
 
 
-def _wire_styles(tab: Txt2Img, services: Services) -> None:
+def _wire_styles(tab: GenerationTab, services: Services) -> None:
     top = tab.top
 
-    notice = gr.Textbox("", visible="hidden", elem_id="txt2img_style_notice")
+    notice = gr.Textbox("", visible="hidden", elem_id=f"{tab.form.mode}_style_notice")
 
     def merge(prompt: str, negative: str, names: list[str]) -> tuple[str, str, list[str], str]:
         try:
@@ -177,7 +182,7 @@ def _wire_styles(tab: Txt2Img, services: Services) -> None:
     top.refresh_styles.click(relist, top.styles, top.styles, preprocess=False, **QUICK)
 
 
-def _wire_memory(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
+def _wire_memory(tab: GenerationTab, services: Services, page: gr.Blocks) -> None:
     form = tab.form
     names = json.dumps(form.names)
     gr.on(
@@ -195,7 +200,7 @@ def _wire_memory(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
             values["width"], values["height"] = size
         return form.updates(values)
 
-    stored = gr.Textbox("", visible="hidden", elem_id="txt2img_stored")
+    stored = gr.Textbox("", visible="hidden", elem_id=f"{form.mode}_stored")
     page.load(
         restore, stored, form.components, js=f"() => [localStorage.getItem('webui-{form.mode}') ?? '']", **QUICK
     ).then(
@@ -203,5 +208,7 @@ def _wire_memory(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
         form.components,
         None,
         # The scripts may still be on their way: then they find it here.
-        js=f"(...values) => {{ window.webuiForm = ['{form.mode}', {names}, values]; window.webui?.restored(); }}",
+        js="(...values) => { "
+        f"(window.webuiForms ??= {{}})['{form.mode}'] = [{names}, values]; "
+        "window.webui?.restored(); }",
     )

@@ -1,4 +1,4 @@
-"""The txt2img form as values: in page order, to a request, and back from storage or an infotext."""
+"""A tab's form as values: in page order, to a request, and back from storage or an infotext."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ EXTRA: Final = "seed_extra"
 VARIATION: Final = ("subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h")
 SEEDS: Final = ("seed", "subseed")
 OVERRIDES: Final = "override_settings"
+# Page-only: img2img's size is the sliders', or the picture's times a scale.
+SIZE_FROM: Final = "size_from"
+SCALE: Final = "scale"
+RESIZE_TO: Final = "Resize to"
+RESIZE_BY: Final = "Resize by"
+PAGE_ONLY: Final = (EXTRA, SIZE_FROM, SCALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Form:
 
 def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
     """The request behind a form's values. Raises RequestError."""
-    asked = {name: value for name, value in values.items() if name != EXTRA}
+    asked = {name: value for name, value in values.items() if name not in PAGE_ONLY}
     if not values.get(EXTRA):
         asked = {name: value for name, value in asked.items() if name not in VARIATION}
     for name in SEEDS:
@@ -53,6 +59,8 @@ def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
             asked[name] = _seed(name, asked[name])
     if OVERRIDES in asked:
         asked[OVERRIDES] = overrides_from(asked[OVERRIDES] or ())
+    if "mask_blur_x" in asked:
+        asked["mask_blur_y"] = asked["mask_blur_x"]
     missing = next((name for name, value in asked.items() if value is None), None)
     if missing is not None:
         raise RequestError(f"{parameter_of(GenerationRequest, missing).parameter.label} is empty: give it a value.")
@@ -90,6 +98,10 @@ def stored_values(text: str, names: Sequence[str]) -> dict[str, Any]:
 def _sound(name: str, value: object) -> bool:
     if name == EXTRA:
         return isinstance(value, bool)
+    if name == SIZE_FROM:
+        return value in (RESIZE_TO, RESIZE_BY)
+    if name == SCALE:
+        return isinstance(value, int | float) and 0.05 <= value <= 4
     if name in SEEDS:
         return isinstance(value, str)
     if name == OVERRIDES:

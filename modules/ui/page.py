@@ -11,10 +11,17 @@ from modules.jobs.job import JobError
 from modules.parameters import RequestError
 from modules.settings import OptionError
 from modules.ui import listing
-from modules.ui.events import wire_txt2img
+from modules.ui.events import submitter, wire_generate, wire_tab
+from modules.ui.extras import build_extras, wire_extras
+from modules.ui.hires_events import wire_hires
+from modules.ui.img2img import Img2Img, build_img2img
+from modules.ui.img2img_events import submitter as img2img_submitter
+from modules.ui.img2img_events import wire_img2img
 from modules.ui.messages import QUICK
 from modules.ui.png_info import build_png_info, wire_png_info
 from modules.ui.quicksettings import QuickSettings, build_quicksettings
+from modules.ui.sending import Destinations, wire_results_sending
+from modules.ui.shelf import PictureShelf
 from modules.ui.txt2img import Txt2Img, build_txt2img
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ TITLE: Final = "Stable Diffusion"
 
 HEAD: Final = """
 <link rel="stylesheet" href="internal/assets/style.css">
+<link rel="stylesheet" href="internal/assets/pictures.css">
 <script type="module" src="internal/assets/main.js"></script>
 """
 # Gradio takes the theme from the address; one that a person typed there counts for more than the flag.
@@ -48,19 +56,36 @@ def page_head(theme: str | None, user_css: Path) -> str:
     return "".join(parts)
 
 
-def build_page(services: Services, *, folder_button: bool) -> gr.Blocks:
-    """The Gradio Blocks of the page."""
+def build_page(services: Services, shelf: PictureShelf, *, folder_button: bool) -> gr.Blocks:
+    """The Gradio Blocks of the page. `shelf` keeps the pictures that people bring to it."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         quick = build_quicksettings(listing.checkpoint_titles(services), listing.current_title(services))
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
                 tab = build_txt2img(services, folder_button=folder_button)
-            with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
+            # Rendered at once: results and pictures arrive there before anyone has opened it.
+            with gr.Tab("img2img", id="img2img", elem_id="tab_img2img", render_children=True):
+                img2img = build_img2img(services, folder_button=folder_button)
+            with gr.Tab("Extras", id="extras", elem_id="tab_extras", render_children=True):
+                extras = build_extras()
+            with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo", render_children=True):
                 info = build_png_info()
-        wire_txt2img(tab, services, page)
-        wire_png_info(info, tab, tabs, services)
+        to = Destinations(tabs, img2img)
+        wire_generate(tab, submitter(tab.form, services), stamp="stamp")
+        wire_hires(tab, services, page)
+        _wire_img2img(img2img, services, shelf)
+        for one in (tab, img2img):
+            wire_tab(one, services, page)
+            wire_results_sending(one, to, services, shelf)
+        wire_extras(extras, services, shelf)
+        wire_png_info(info, tab, to, services, shelf)
         _wire_quicksettings(quick, tab, services, page)
     return page
+
+
+def _wire_img2img(tab: Img2Img, services: Services, shelf: PictureShelf) -> None:
+    wire_generate(tab, img2img_submitter(tab.form, services, shelf), stamp="stampWithPictures", more=1)
+    wire_img2img(tab)
 
 
 def _wire_quicksettings(quick: QuickSettings, tab: Txt2Img, services: Services, page: gr.Blocks) -> None:

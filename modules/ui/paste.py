@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from modules.parameters import GenerationRequest, RequestError, parse_request
+from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
 from modules.parameters.infotext import parse_infotext
 from modules.parameters.infotext_request import request_from_infotext
 from modules.ui.form import EXTRA, OVERRIDES, SEEDS
+from modules.ui.hires import PROMPT_FIELDS, SAMPLER_FIELDS
 from modules.ui.listing import LocalModels
 from modules.ui.overrides import override_texts
 
@@ -21,17 +22,32 @@ def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple
     pasted = request_from_infotext(parse_infotext(text), services.options.as_dict(), models=LocalModels(services))
     values = {name: _control_value(name, value) for name, value in pasted.fields.items()}
     notices = list(pasted.notices)
-    if values.pop("enable_hr", False):
-        notices.append("This picture was made with Hires. fix, which this page does not have yet.")
+    notices += _said_of_hires(services, pasted.fields)
     if len(pasted.fields) > 2:
         values[EXTRA] = _uses_extra(pasted.fields)
         values[OVERRIDES] = override_texts(pasted.override_settings)
     return values, tuple(notices)
 
 
+def _said_of_hires(services: Services, fields: Mapping[str, object]) -> Iterator[str]:
+    """The hires pass may have a sampler or prompts of its own, whose controls a setting hides."""
+    hidden = (("hires_fix_show_sampler", SAMPLER_FIELDS), ("hires_fix_show_prompts", PROMPT_FIELDS))
+    for option, names in hidden if fields.get("enable_hr") else ():
+        given = [name for name in names if fields.get(name, _default(name)) != _default(name)]
+        if given and not services.options.switch(option):
+            labels = ", ".join(parameter_of(GenerationRequest, name).parameter.label for name in given)
+            yield f"Read as well, though not shown: {labels}. Settings, User interface, has a switch that shows them."
+
+
+def _default(name: str) -> object:
+    return GenerationRequest.model_fields[name].default
+
+
 def _control_value(name: str, value: object) -> object:
     if name in SEEDS:
         return str(value)
+    if name == "inpaint_full_res":
+        return int(bool(value))
     return list(value) if isinstance(value, tuple) else value
 
 

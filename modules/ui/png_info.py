@@ -3,69 +3,83 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
 from modules.gallery import ImageMetadata, PictureError, read_metadata
 from modules.ui.messages import QUICK, SAY, told
+from modules.ui.parts import GenerationTab
 from modules.ui.paste import form_values
 from modules.ui.results import infotext_html
+from modules.ui.sending import Destinations, wire_sending
+from modules.ui.shelf import PictureShelf
+from modules.ui.slots import build_slot
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-    from modules.ui.txt2img import Txt2Img
+
+TARGETS: Final = {"img2img": "Send to img2img", "inpaint": "Send to inpaint", "extras": "Send to extras"}
 
 
 @dataclass(frozen=True, slots=True)
 class PngInfo:
-    """The components of the tab that events need. `infotext` keeps what was read, for sending it on."""
+    """The components of the tab that events need. `infotext` keeps what was read, for sending it on.
 
-    picture: gr.Image
+    `read` is pressed by the page's scripts when the picture has changed; `digest` then names the picture.
+    """
+
+    read: gr.Button
+    digest: gr.Textbox
     shown: gr.HTML
     infotext: gr.Textbox
     send: gr.Button
+    sends: dict[str, gr.Button]
 
 
 def build_png_info() -> PngInfo:
     """Lay out the tab inside the page being built."""
     with gr.Row(equal_height=False, elem_classes=["halves"]):
         with gr.Column(min_width=320):
-            picture = gr.Image(
-                label="Source",
-                type="filepath",
-                sources=["upload", "clipboard"],
-                elem_id="pnginfo_image",
-                height="min(60vh, 560px)",
-                buttons=[],
-            )
+            build_slot("pnginfo", "Source")
+            read = gr.Button("Read", visible="hidden", elem_id="pnginfo_read")
+            digest = gr.Textbox("", visible="hidden", elem_id="pnginfo_digest")
         with gr.Column(min_width=320):
             shown = gr.HTML("", elem_id="pnginfo_html", elem_classes=["infotext"])
             infotext = gr.Textbox("", visible="hidden", elem_id="pnginfo_generation_info")
-            send = gr.Button("Send to txt2img", elem_id="pnginfo_send_to_txt2img")
-    return PngInfo(picture, shown, infotext, send)
+            with gr.Row():
+                send = gr.Button("Send to txt2img", elem_id="pnginfo_send_to_txt2img", min_width=120)
+                sends = {
+                    target: gr.Button(label, elem_id=f"pnginfo_send_to_{target}", min_width=120)
+                    for target, label in TARGETS.items()
+                }
+    return PngInfo(read, digest, shown, infotext, send, sends)
 
 
-def wire_png_info(info: PngInfo, tab: Txt2Img, tabs: gr.Tabs, services: Services) -> None:
+def wire_png_info(info: PngInfo, tab: GenerationTab, to: Destinations, services: Services, shelf: PictureShelf) -> None:
     """Connect the tab's components."""
     notice = gr.Textbox("", visible="hidden", elem_id="pnginfo_notice")
 
-    def read(uploaded: Mapping[str, Any] | None) -> tuple[str, str, str]:
-        if not uploaded:
-            return "", "", ""
+    def read(source: str) -> tuple[str, str, str, str]:
+        digest = str(json.loads(source).get("picture") or "")
+        if not digest:
+            return "", "", "", ""
         try:
-            metadata = read_metadata(Path(uploaded["path"]))
+            metadata = read_metadata(shelf.path(digest))
         except PictureError as error:
-            return "", "", told(str(error), "error")
-        return metadata_html(metadata), metadata.infotext, ""
+            return digest, "", "", told(str(error), "error")
+        return digest, metadata_html(metadata), metadata.infotext, ""
 
-    # The file as it was uploaded: Gradio would hand over a converted copy without its texts.
-    info.picture.change(read, info.picture, [info.shown, info.infotext, notice], preprocess=False, **QUICK).then(
-        None, notice, None, js=SAY
-    )
+    info.read.click(
+        read,
+        info.digest,
+        [info.digest, info.shown, info.infotext, notice],
+        js="async () => [await window.webui.source('pnginfo')]",
+        **QUICK,
+    ).then(None, notice, None, js=SAY)
 
     def send(text: str) -> list[Any]:
         if not text.strip():
@@ -73,7 +87,15 @@ def wire_png_info(info: PngInfo, tab: Txt2Img, tabs: gr.Tabs, services: Services
         values, notices = form_values(services, text)
         return [*tab.form.updates(values), gr.Tabs(selected="txt2img"), told("\n".join(notices))]
 
-    info.send.click(send, info.infotext, [*tab.form.components, tabs, notice], **QUICK).then(None, notice, None, js=SAY)
+    info.send.click(send, info.infotext, [*tab.form.components, to.tabs, notice], **QUICK).then(
+        None, notice, None, js=SAY
+    )
+
+    def uploaded(digest: str, text: str) -> tuple[Path, str] | None:
+        return (shelf.path(digest), text) if digest else None
+
+    for target, button in info.sends.items():
+        wire_sending(button, target, [info.digest, info.infotext], uploaded, to, services, shelf)
 
 
 def metadata_html(metadata: ImageMetadata) -> str:

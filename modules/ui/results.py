@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +37,12 @@ class Results:
     save_zip: gr.Button
     files: gr.File
     open_folder: gr.Button
+    sends: Mapping[str, gr.Button]
+    upscale: gr.Button
+
+
+# Where a result can be sent on to, with the symbol of its button.
+TARGETS: Final = {"img2img": "🖼️", "inpaint": "🎨️", "extras": "📐"}
 
 
 def build_results(mode: str, *, folder_button: bool) -> Results:
@@ -60,13 +66,15 @@ def build_results(mode: str, *, folder_button: bool) -> Results:
             open_folder = tool_button("📂", f"{mode}_open_folder", visible=folder_button)
             save = tool_button("💾", f"save_{mode}")
             save_zip = tool_button("🗃️", f"save_zip_{mode}")
+            sends = {target: tool_button(symbol, f"{mode}_send_to_{target}") for target, symbol in TARGETS.items()}
+            upscale = tool_button("✨", f"{mode}_upscale", visible=mode == "txt2img")
         files = gr.File(label="Download", visible=False, interactive=False, elem_id=f"download_files_{mode}")
         infotext = gr.HTML("", elem_id=f"html_info_{mode}", elem_classes=["infotext"])
         gr.HTML(RECENT, elem_id=f"{mode}_recent", padding=False)
         shown = gr.Textbox("", visible="hidden", elem_id=f"{mode}_shown")
         selected = gr.Number(0, visible="hidden", elem_id=f"{mode}_selected")
         show = gr.Button("Show", visible="hidden", elem_id=f"{mode}_show")
-    return Results(gallery, infotext, shown, show, selected, save, save_zip, files, open_folder)
+    return Results(gallery, infotext, shown, show, selected, save, save_zip, files, open_folder, sends, upscale)
 
 
 def pictures(job: Job) -> list[SavedImage]:

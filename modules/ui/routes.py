@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # Changes with every start of the server: a page that sees another one knows that the server was restarted.
 BOOT: Final = secrets.token_hex(8)
 RECENT: Final = 12
+# Of txt2img and img2img together, so that the results of one are still there after a dozen of the other.
+RECENT_ASKED: Final = 4 * RECENT
 QUEUE_SHOWN: Final = 20
 QUEUE_COUNTED: Final = 1001
 ClientId = Annotated[str, Query(max_length=64)]
@@ -32,6 +35,7 @@ class RunningJob(BaseModel):
     """The job on the device, as the progress bar needs it."""
 
     id: str
+    mode: str
     mine: bool
     fraction: float
     step: int
@@ -55,6 +59,7 @@ class EndedJob(BaseModel):
     """A job of this browser that is over, or has pictures already."""
 
     id: str
+    mode: str
     state: str
     images: int
     cause: str | None
@@ -111,25 +116,41 @@ def page_state(services: Services, client: str) -> PageState:
         waiting=[_waiting(job, position, client) for position, job in enumerate(waiting[:QUEUE_SHOWN], start=1)],
         waiting_count=len(waiting),
         latest=recent[0] if recent else None,
-        recent=[job for job in recent if job.images][:RECENT],
+        recent=list(_of_each_mode(recent)),
     )
 
 
 def _recent(jobs: JobService, client: str) -> list[EndedJob]:
-    listed = jobs.list(states=("running", *sorted(ENDED)), limit=RECENT, client=client)
+    listed = jobs.list(states=("running", *sorted(ENDED)), limit=RECENT_ASKED, client=client)
     newest = sorted(listed, key=lambda job: job.started or job.created, reverse=True)
     told = [_ended(job) for job in newest if job.state != "cancelled"]
     return [job for job in told if job.images or job.state != "running"]
 
 
+def _of_each_mode(jobs: Iterable[EndedJob]) -> Iterator[EndedJob]:
+    seen: Counter[str] = Counter()
+    for job in jobs:
+        if job.images and seen[job.mode] < RECENT:
+            seen[job.mode] += 1
+            yield job
+
+
 def _ended(job: Job) -> EndedJob:
-    return EndedJob(id=job.id, state=job.state, images=len(pictures(job)), cause=job.cause, notices=list(job.notices))
+    return EndedJob(
+        id=job.id,
+        mode=job.request.mode,
+        state=job.state,
+        images=len(pictures(job)),
+        cause=job.cause,
+        notices=list(job.notices),
+    )
 
 
 def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
     progress = jobs.progress(job.id) or JobProgress(job.id, job.state)
     return RunningJob(
         id=job.id,
+        mode=job.request.mode,
         mine=job.client == client,
         fraction=progress.fraction,
         step=progress.step,

@@ -20,13 +20,14 @@ from modules.ui.form import EXTRA, OVERRIDES, SEEDS, Form, request_from, stored_
 from modules.ui.overrides import override_texts, overrides_from
 from modules.ui.page import build_page
 from modules.ui.paste import form_values
+from modules.ui.shelf import PictureShelf
 from modules.ui.txt2img import MODE, build_txt2img
 from tests.ui.fakes import FakeCatalogue, open_services
 
 # Gradio leaves an event loop open for each page it builds; see conftest.py.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
-LATER = {"enable_hr", "denoising_strength", "tiling"}
+LATER = {"tiling", "hr_checkpoint_name", "hr_cfg"}
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def form(services: Any) -> Form:
 def test_every_declared_parameter_of_txt2img_has_a_control(form: Form) -> None:
     wanted = {one.name for one in declared_parameters(GenerationRequest) if MODE in one.parameter.modes}
     missing = wanted - set(form.names)
-    assert {name for name in missing if not name.startswith("hr_")} == LATER
+    assert missing == LATER
 
 
 def test_controls_say_what_the_declaration_says(form: Form) -> None:
@@ -66,8 +67,8 @@ def test_an_untouched_form_asks_for_the_defaults(form: Form) -> None:
     assert form.request(values) == GenerationRequest()
 
 
-def test_the_page_has_a1111s_element_ids(services: Any) -> None:
-    page = build_page(services, folder_button=True)
+def test_the_page_has_a1111s_element_ids(services: Any, tmp_path: Path) -> None:
+    page = build_page(services, PictureShelf(tmp_path), folder_button=True)
     ids = {block.elem_id for block in page.blocks.values()}
     expected = [
         "txt2img_prompt",
@@ -197,4 +198,4 @@ def test_a_page_can_be_built_without_any_checkpoint(tmp_path: Path) -> None:
             return ()
 
     empty = SimpleNamespace(**{**vars(full), "catalogue": Empty(), "options": OptionStore(tmp_path / "config.json")})
-    assert build_page(empty, folder_button=False) is not None
+    assert build_page(empty, PictureShelf(tmp_path), folder_button=False) is not None

@@ -13,20 +13,31 @@ const FIRST = 400; // a job that has just begun should be seen to move
 let timer = null;
 let asking = null;
 let last = null; // the last answer
-let shown = null; // `id:images` of what the gallery shows
-let showing = null; // the same, of what it was asked to show
-let askedAt = 0;
-let wantedJob = "";
-let pinned = false; // an older result was chosen by hand
+// What each tab's gallery shows: `shown` is `id:images` of it, `showing` the same of what it was asked to show;
+// `pinned` while an older result was chosen by hand.
+const newView = () => ({ shown: null, showing: null, askedAt: 0, wantedJob: "", pinned: false });
+const views = { txt2img: newView(), img2img: newView() };
+export const MODES = Object.keys(views);
 const told = new Set(); // failures this page has already shown
 let firstAnswer = true;
+let onDraw = () => {};
 
-export const wanted = () => wantedJob;
+// Called with every answer: what has to look whether Gradio has drawn its places yet.
+export const whenDrawn = (act) => {
+  onDraw = act;
+};
+
+export const wanted = (mode) => views[mode].wantedJob;
 
 export const settings = () => last?.settings;
 
 export function poll() {
   clearTimeout(timer);
+  // The login page carries these scripts too, and has nothing to ask for.
+  if (!document.getElementById("engine_status")) {
+    timer = setTimeout(poll, RETRY);
+    return Promise.resolve();
+  }
   asking ??= ask().finally(() => {
     asking = null;
   });
@@ -54,13 +65,17 @@ function pause({ running, waiting, engine, settings }) {
 function draw(state) {
   last = state;
   nameButtons();
+  onDraw();
   syncCheckpoint(state.checkpoint);
   drawEngine(state.engine);
-  drawProgress(state);
-  drawQueue(state, poll);
+  drawProgress(state, MODES);
+  for (const mode of MODES) drawQueue(mode, state, poll);
   tellFailures(state);
-  if (!pinned) showLatest(state);
-  drawRecent(state.recent, wantedJob, choose);
+  for (const mode of MODES) {
+    const recent = state.recent.filter((job) => job.mode === mode);
+    if (!views[mode].pinned && recent.length) show(recent[0]);
+    drawRecent(mode, recent, views[mode].wantedJob, choose);
+  }
   firstAnswer = false;
 }
 
@@ -82,51 +97,49 @@ function tellFailures(state) {
   if (!job || told.has(job.id) || job.state === "running") return;
   told.add(job.id);
   if (job.state === "failed") {
-    if (firstAnswer) lasting(job.cause);
-    else fail(job.cause);
-  } else if (job.notices.length) lasting(job.notices.join("\n"), "info");
-}
-
-function showLatest(state) {
-  const job = state.recent[0];
-  if (job) show(job);
+    if (firstAnswer) lasting(job.cause, job.mode);
+    else fail(job.cause, job.mode);
+  } else if (job.notices.length) lasting(job.notices.join("\n"), job.mode, "info");
 }
 
 function show(job) {
   const key = `${job.id}:${job.images}`;
-  const button = document.getElementById("txt2img_show");
-  const underWay = key === showing && Date.now() - askedAt < 4000;
-  if (key === shown || underWay || !button) return;
-  showing = key;
-  askedAt = Date.now();
-  wantedJob = job.id;
+  const view = views[job.mode];
+  const button = document.getElementById(`${job.mode}_show`);
+  const underWay = key === view.showing && Date.now() - view.askedAt < 4000;
+  if (key === view.shown || underWay || !button) return;
+  view.showing = key;
+  view.askedAt = Date.now();
+  view.wantedJob = job.id;
   button.click();
 }
 
 // Gradio has filled the gallery; an answer that got lost is asked for again.
-export const filled = () => {
-  shown = showing;
+export const filled = (mode) => {
+  views[mode].shown = views[mode].showing;
 };
 
 function choose(id) {
   const job = last.recent.find((entry) => entry.id === id);
   if (!job) return;
-  pinned = id !== last.recent[0].id;
+  const recent = last.recent.filter((entry) => entry.mode === job.mode);
+  views[job.mode].pinned = id !== recent[0].id;
   show(job);
-  drawRecent(last.recent, wantedJob, choose);
+  drawRecent(job.mode, recent, views[job.mode].wantedJob, choose);
 }
 
 // Generate was pressed: what the last job had to say is over.
-export function stamp(values) {
-  pinned = false;
-  lasting("");
+export function stamp(values, mode) {
+  views[mode].pinned = false;
+  lasting("", mode);
   return [...values.slice(0, -1), client];
 }
 
 // The answer says which job it became, or why it became none.
-export function submitted(answer) {
-  const { error } = JSON.parse(answer || "{}");
-  if (error) return fail(error);
+export function submitted(answer, mode) {
+  const { error, notice } = JSON.parse(answer || "{}");
+  if (notice) toast(notice, "info");
+  if (error) return fail(error, mode);
   return poll();
 }
 

@@ -2,7 +2,7 @@
 
 import { changeWeight, movePart } from "./weights.js";
 
-const PROMPTS = "#txt2img_prompt textarea, #txt2img_neg_prompt textarea";
+const PROMPTS = ["txt2img", "img2img"].map((tab) => `#${tab}_prompt textarea, #${tab}_neg_prompt textarea`).join(", ");
 
 // Typed in as a person would, so that Ctrl+Z takes it back and Gradio hears of it.
 function apply(box, change) {

@@ -1,9 +1,11 @@
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
 import * as jobs from "./jobs.js";
+import { hiresLine } from "./hires.js";
 import { listen } from "./keys.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
+import * as slots from "./slots.js";
 
 window.webui = {
   stamp: jobs.stamp,
@@ -16,11 +18,18 @@ window.webui = {
   remember,
   restored,
   say,
+  hiresLine,
+  stampWithPictures: slots.stampWithPictures,
+  source: slots.source,
+  arrive: slots.arrive,
+  copyPicture: slots.copyPicture,
+  pictureSize: slots.pictureSize,
 };
 
 listen({
   settings: jobs.settings,
-  generate: () => document.getElementById("txt2img_generate")?.click(),
+  // The one of the tab that is open.
+  generate: () => jobs.MODES.map((mode) => document.getElementById(`${mode}_generate`)).find((button) => button?.offsetParent)?.click(),
   skip: jobs.skip,
   interrupt: jobs.interrupt,
   busy: jobs.busy,
@@ -29,4 +38,5 @@ document.addEventListener("visibilitychange", () => document.hidden || jobs.poll
 window.addEventListener("online", jobs.poll);
 window.addEventListener("pageshow", jobs.poll);
 restored();
+jobs.whenDrawn(slots.mount);
 jobs.poll();

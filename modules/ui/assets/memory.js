@@ -1,20 +1,23 @@
 // Form values survive a reload: each change is kept in this browser, and the server checks what comes back.
 
-let ready = false;
-let pending = null;
+const ready = new Set();
+const pending = {};
 
 // Before the stored values are back in the controls, their defaults must not overwrite them.
 export function restored() {
-  if (!window.webuiForm) return;
-  ready = true;
-  document.body.dataset.form = "restored";
-  // What was typed in the meantime is kept as well.
-  remember(...window.webuiForm);
+  for (const [tab, [names, values]] of Object.entries(window.webuiForms ?? {})) {
+    if (ready.has(tab)) continue;
+    ready.add(tab);
+    // What was typed in the meantime is kept as well.
+    remember(tab, names, values);
+  }
+  if (ready.has("txt2img")) document.body.dataset.form = "restored";
+  if (ready.has("img2img")) document.body.dataset.img2img = "restored";
 }
 
 export function remember(tab, names, values) {
-  if (!ready) return;
-  clearTimeout(pending);
+  if (!ready.has(tab)) return;
+  clearTimeout(pending[tab]);
   const entry = JSON.stringify(Object.fromEntries(names.map((name, index) => [name, values[index]])));
-  pending = setTimeout(() => localStorage.setItem(`webui-${tab}`, entry), 150);
+  pending[tab] = setTimeout(() => localStorage.setItem(`webui-${tab}`, entry), 150);
 }

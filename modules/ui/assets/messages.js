@@ -17,17 +17,17 @@ export function toast(text, kind = "error") {
   setTimeout(() => note.remove(), kind === "error" ? 10000 : 5000);
 }
 
-export function lasting(text, kind = "error") {
-  const message = document.querySelector("#txt2img_message .message");
+export function lasting(text, mode = "txt2img", kind = "error") {
+  const message = document.querySelector(`#${mode}_message .message`);
   if (!message) return;
   message.hidden = !text;
   message.className = `message ${kind}`;
   message.textContent = text ?? "";
 }
 
-export function fail(text) {
+export function fail(text, mode) {
   toast(text);
-  lasting(text);
+  lasting(text, mode);
 }
 
 // A sentence from one of Gradio's events, as JSON.

@@ -24,11 +24,18 @@ function words(state) {
   return "";
 }
 
-export function drawProgress(state) {
-  const live = document.querySelector("#txt2img_live .live");
-  if (!live) return;
-  const running = state.running?.mine ? state.running : null;
+export function drawProgress(state, modes) {
   const text = words(state);
+  document.title = text && state.settings.title ? `[${text}] ${TITLE}` : TITLE;
+  for (const mode of modes) drawTab(mode, state, text);
+}
+
+function drawTab(mode, state, told) {
+  const live = document.querySelector(`#${mode}_live .live`);
+  if (!live) return;
+  const running = state.running?.mine && state.running.mode === mode ? state.running : null;
+  // What runs is shown on its own tab, a place in the queue on every one.
+  const text = state.running?.mine && !running ? "" : told;
   live.hidden = !text && !state.waiting.length;
   const bar = live.querySelector(".bar");
   const percent = running ? Math.floor(running.fraction * 100) : 0;
@@ -36,15 +43,14 @@ export function drawProgress(state) {
   bar.setAttribute("aria-valuenow", percent);
   bar.querySelector(".fill").style.width = `${percent}%`;
   bar.querySelector(".text").textContent = running?.steps && percent ? `${text}  ·  step ${running.step}/${running.steps}` : text;
-  drawPreview(live.querySelector(".preview"), running);
-  document.title = text && state.settings.title ? `[${text}] ${TITLE}` : TITLE;
-  for (const id of ["txt2img_interrupt", "txt2img_skip"]) {
+  drawPreview(mode, live.querySelector(".preview"), running);
+  for (const id of [`${mode}_interrupt`, `${mode}_skip`]) {
     document.getElementById(id)?.classList.toggle("idle", !state.running);
   }
 }
 
-function drawPreview(image, running) {
-  const gallery = document.getElementById("txt2img_gallery");
+function drawPreview(mode, image, running) {
+  const gallery = document.getElementById(`${mode}_gallery`);
   const wanted = running?.preview ? url(`preview/${running.id}?n=${running.preview}`) : "";
   if (wanted && image.dataset.wanted !== wanted) {
     image.dataset.wanted = wanted;
@@ -66,8 +72,8 @@ function drawPreview(image, running) {
   }
 }
 
-export function drawQueue(state, again) {
-  const list = document.querySelector("#txt2img_live .queue");
+export function drawQueue(mode, state, again) {
+  const list = document.querySelector(`#${mode}_live .queue`);
   if (!list) return;
   const key = JSON.stringify([state.waiting, state.waiting_count]);
   if (list.dataset.key === key) return;
@@ -106,8 +112,8 @@ export function drawLost() {
   drawEngine({ state: "lost", sentence: "Connection lost, retrying…" });
 }
 
-export function drawRecent(recent, shown, choose) {
-  const shelf = document.querySelector("#txt2img_recent .recent");
+export function drawRecent(mode, recent, shown, choose) {
+  const shelf = document.querySelector(`#${mode}_recent .recent`);
   if (!shelf) return;
   const key = JSON.stringify([recent.map((job) => [job.id, job.images]), shown]);
   if (shelf.dataset.key === key) return;

@@ -1,24 +1,33 @@
 // Names for the buttons that show only a symbol, read aloud and shown on hover, and for fields without a visible label.
 
-const HINTS = {
-  txt2img_paste: "Read generation parameters from the prompt, or from the last generation if the prompt is empty",
-  txt2img_clear_prompt: "Clear prompt",
-  txt2img_style_apply: "Apply all selected styles to the prompts",
-  txt2img_styles_refresh: "Refresh styles",
-  refresh_sd_model_checkpoint: "Refresh the list of checkpoints",
-  txt2img_res_switch_btn: "Switch width and height",
-  txt2img_random_seed: "Set seed to -1, which gives a new random seed every time",
-  txt2img_reuse_seed: "Reuse seed from the picture on display",
-  txt2img_random_subseed: "Set variation seed to -1",
-  txt2img_reuse_subseed: "Reuse variation seed from the picture on display",
-  txt2img_open_folder: "Open images output directory",
-  save_txt2img: "Save the image to a dedicated directory",
-  save_zip_txt2img: "Save zip archive with images",
-  txt2img_interrupt: "Interrupt (Esc)",
-  txt2img_skip: "Skip to the next image (Alt+Enter)",
-  txt2img_generate: "Generate (Ctrl+Enter); pressed again, the next job is queued",
+// "tab" stands for txt2img and for img2img.
+const TAB_HINTS = {
+  tab_paste: "Read generation parameters from the prompt, or from the last generation if the prompt is empty",
+  tab_clear_prompt: "Clear prompt",
+  tab_style_apply: "Apply all selected styles to the prompts",
+  tab_styles_refresh: "Refresh styles",
+  tab_res_switch_btn: "Switch width and height",
+  tab_random_seed: "Set seed to -1, which gives a new random seed every time",
+  tab_reuse_seed: "Reuse seed from the picture on display",
+  tab_random_subseed: "Set variation seed to -1",
+  tab_reuse_subseed: "Reuse variation seed from the picture on display",
+  tab_open_folder: "Open images output directory",
+  save_tab: "Save the image to a dedicated directory",
+  save_zip_tab: "Save zip archive with images",
+  tab_send_to_img2img: "Send image and generation parameters to img2img tab",
+  tab_send_to_inpaint: "Send image and generation parameters to img2img inpaint tab",
+  tab_send_to_extras: "Send image and generation parameters to extras tab",
+  tab_upscale: "Upscale this one: make the picture on display again with the same seed and the Hires. fix settings above",
+  tab_detect_size: "Set width and height to those of the picture",
+  tab_interrupt: "Interrupt (Esc)",
+  tab_skip: "Skip to the next image (Alt+Enter)",
+  tab_generate: "Generate (Ctrl+Enter); pressed again, the next job is queued",
 };
-const KEEP_NAME = new Set(["txt2img_interrupt", "txt2img_skip", "txt2img_generate"]);
+const HINTS = { refresh_sd_model_checkpoint: "Refresh the list of checkpoints" };
+for (const tab of ["txt2img", "img2img"]) {
+  for (const [id, text] of Object.entries(TAB_HINTS)) HINTS[id.replace(/tab/, tab)] = text;
+}
+const KEEP_NAME = new Set(["txt2img", "img2img"].flatMap((tab) => [`${tab}_interrupt`, `${tab}_skip`, `${tab}_generate`]));
 
 export function nameButtons() {
   for (const [id, text] of Object.entries(HINTS)) {

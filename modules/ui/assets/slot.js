@@ -1,0 +1,200 @@
+// A place for a picture: dropped, chosen, pasted or sent there; its bytes go to the server as they are.
+
+import { client, url } from "./client.js";
+import { toast } from "./messages.js";
+import { Painter } from "./painting.js";
+import { Surface } from "./surface.js";
+import { View } from "./view.js";
+
+const LATER = 900; // after the last stroke the painting is kept
+
+async function upload(blob) {
+  const answer = await fetch(url("pictures"), { method: "POST", body: blob, headers: { "X-Client": client } });
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(told.detail ?? `The server refused the picture (${answer.status}).`);
+  return told;
+}
+
+// Drawn here: no font has all of these on every machine.
+const icon = (path) => `<svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="${path}"/></svg>`;
+const ICONS = {
+  brush: icon("M14 4l6 6-9 9-6 1 1-6zM12 6l6 6"),
+  eraser: icon("M7 20h13M4 15L14 5l6 6-8 9H8z"),
+  undo: icon("M8 5L4 9l4 4M4 9h10a6 6 0 0 1 0 12h-3"),
+  redo: icon("M16 5l4 4-4 4M20 9H10a6 6 0 0 0 0 12h3"),
+  clear: icon("M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13"),
+  fit: icon("M4 12h16M12 4v16M12 12m-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0"),
+  full: icon("M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5"),
+  remove: icon("M6 6l12 12M18 6L6 18"),
+};
+
+const MARKUP = `
+  <div class="frame"><div class="content"><img class="under" alt="" draggable="false" hidden><canvas class="paint"></canvas></div>
+  <label class="drop"><input type="file" accept="image/*"><b>Drop a picture here</b><span>or click to choose one, or paste it</span></label></div>
+  <div class="bar" hidden><span class="size"></span><span class="brushes">
+    <button data-do="brush" title="Brush"></button><button data-do="eraser" title="Eraser (or hold Ctrl)"></button>
+    <input type="color" title="Colour" value="#e11d48">
+    <input type="range" min="0" max="100" title="Brush size (Ctrl+wheel, Q, W)" aria-label="Brush size">
+    <button data-do="undo" title="Undo (Ctrl+Z)"></button><button data-do="redo" title="Redo (Ctrl+Y)"></button>
+    <button data-do="clear" title="Clear the painting"></button></span>
+    <button data-do="fit" title="Fit (R); zoom with Alt+wheel, move with F"></button>
+    <button data-do="full" title="Full screen (S)"></button><button data-do="remove" title="Remove the picture"></button></div>`;
+
+// The slider is logarithmic: small brushes need fine steps.
+const toShare = (place) => 0.2 * 300 ** (place / 100);
+const toPlace = (share) => (100 * Math.log(share / 0.2)) / Math.log(300);
+
+export class Slot {
+  constructor(element, kept, keep) {
+    this.element = element;
+    this.name = element.dataset.slot;
+    this.keep = () => keep(this.name, this.state);
+    this.state = null; // {id, width, height, paint}
+    this.saving = null;
+    element.dataset.ready = "";
+    element.innerHTML = MARKUP;
+    const find = (selector) => element.querySelector(selector);
+    this.image = find(".under");
+    this.view = new View(find(".frame"), find(".content"));
+    this.surface = new Surface(find(".paint"));
+    this.painter = new Painter(element, this.view, this.surface, () => this.changed());
+    this.listen(find);
+    this.choose("brush");
+    if (kept?.id) this.show(kept);
+  }
+
+  listen(find) {
+    find("input[type=file]").addEventListener("change", (event) => {
+      if (event.target.files[0]) this.take(event.target.files[0]);
+      event.target.value = "";
+    });
+    this.element.addEventListener("dragover", (event) => event.preventDefault());
+    this.element.addEventListener("drop", (event) => this.dropped(event));
+    const range = find("input[type=range]");
+    range.addEventListener("input", () => (this.painter.share = toShare(Number(range.value))));
+    this.element.addEventListener("brush", () => (range.value = toPlace(this.painter.share)));
+    this.element.dispatchEvent(new CustomEvent("brush"));
+    find("input[type=color]").addEventListener("input", (event) => {
+      this.painter.colour = event.target.value;
+      this.choose("brush");
+    });
+    const painter = this.painter;
+    const actions = {
+      undo: () => painter.undo(),
+      redo: () => painter.redo(),
+      clear: () => painter.clear(),
+      fit: () => this.view.reset(),
+      full: () => painter.fullScreen(),
+      remove: () => this.remove(),
+    };
+    for (const button of this.element.querySelectorAll("button")) {
+      button.type = "button";
+      button.innerHTML = ICONS[button.dataset.do];
+      button.setAttribute("aria-label", button.title);
+      button.onclick = actions[button.dataset.do] ?? (() => this.choose(button.dataset.do));
+    }
+  }
+
+  choose(tool) {
+    this.painter.tool = tool;
+    for (const button of this.element.querySelectorAll("[data-do=brush], [data-do=eraser]")) {
+      button.classList.toggle("chosen", button.dataset.do === tool);
+    }
+  }
+
+  async dropped(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    const file = event.dataTransfer.files[0];
+    const address = event.dataTransfer.getData("text/uri-list").split("\n")[0];
+    if (file) return this.take(file);
+    // A picture of this page's own gallery: the saved file itself. Nothing is fetched from anywhere else.
+    if (!address || new URL(address).origin !== location.origin) return toast("Drop a picture from this page, or a file.");
+    return this.take(await (await fetch(address)).blob());
+  }
+
+  async take(blob) {
+    this.element.classList.add("busy");
+    try {
+      const picture = await upload(blob);
+      if (picture.notice) toast(picture.notice, "info");
+      await this.show(picture);
+      this.keep();
+    } catch (error) {
+      toast(error.message);
+    } finally {
+      this.element.classList.remove("busy");
+    }
+  }
+
+  // The painting is kept while the picture has the same size: the next attempt often starts from the result.
+  async show({ id, width, height, paint }) {
+    const same = this.state && this.state.width === width && this.state.height === height;
+    this.state = { id, width, height, paint: paint ?? (same ? this.state.paint : null) };
+    if (!same) {
+      this.surface.resize(width, height);
+      this.view.show(width, height);
+    }
+    this.element.classList.add("filled");
+    this.element.querySelector(".bar").hidden = false;
+    this.element.querySelector(".size").textContent = `${width}×${height}`;
+    this.image.hidden = false;
+    this.image.onerror = () => this.remove("The picture is not there any more: choose it again.");
+    this.image.src = url(`pictures/${id}`);
+    if (paint) await this.restore(paint);
+    this.element.dispatchEvent(new CustomEvent("filled", { bubbles: true }));
+  }
+
+  restore(paint) {
+    return new Promise((resolve) => {
+      const image = new Image();
+      image.onload = () => resolve(this.surface.restore(image));
+      image.onerror = () => resolve((this.state.paint = null));
+      image.src = url(`pictures/${paint}`);
+    });
+  }
+
+  remove(why) {
+    if (why) toast(why);
+    this.state = null;
+    this.surface.resize(1, 1);
+    this.view.size = null;
+    this.image.hidden = true;
+    this.image.onerror = null;
+    this.image.removeAttribute("src");
+    this.element.classList.remove("filled");
+    this.element.querySelector(".bar").hidden = true;
+    this.keep();
+    this.element.dispatchEvent(new CustomEvent("filled", { bubbles: true }));
+  }
+
+  changed() {
+    clearTimeout(this.timer);
+    if (this.state) this.state.paint = undefined;
+    this.timer = setTimeout(() => this.flush().catch((error) => toast(error.message)), LATER);
+  }
+
+  // The painting as the server has it; a painting of nothing is none.
+  async flush() {
+    clearTimeout(this.timer);
+    await this.saving;
+    if (!this.state || this.state.paint !== undefined) return this.state?.paint ?? null;
+    this.saving = this.store();
+    return this.saving;
+  }
+
+  async store() {
+    const { state, surface } = this;
+    const count = surface.strokes.length;
+    const paint = surface.empty ? null : (await upload(await surface.file())).id;
+    // Painted on in the meantime: then this one is old already.
+    if (this.state !== state || surface.strokes.length !== count) return paint;
+    state.paint = paint;
+    this.keep();
+    return paint;
+  }
+
+  async source() {
+    return { picture: this.state?.id ?? null, paint: await this.flush() };
+  }
+}

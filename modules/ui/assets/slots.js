@@ -1,0 +1,102 @@
+// All places for pictures on the page, and the ways between them.
+
+import { stamp } from "./jobs.js";
+import { toast } from "./messages.js";
+import { Slot } from "./slot.js";
+
+const STORE = "webui-pictures";
+const INPUTS = ["img2img", "sketch", "inpaint", "inpaint_sketch", "inpaint_upload"];
+const slots = new Map();
+
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem(STORE) ?? "{}") ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function keep(name, state) {
+  localStorage.setItem(STORE, JSON.stringify({ ...kept(), [name]: state }));
+}
+
+// Called again and again: Gradio draws the page when it likes.
+export function mount() {
+  for (const element of document.querySelectorAll(".slot:not([data-ready])")) {
+    const slot = new Slot(element, kept()[element.dataset.slot], keep);
+    slots.set(slot.name, slot);
+    if (slot.name === "pnginfo") {
+      element.addEventListener("filled", () => document.getElementById("pnginfo_read")?.click());
+      if (slot.state) document.getElementById("pnginfo_read")?.click();
+    }
+  }
+}
+
+const visible = (names) => names.map((name) => slots.get(name)).find((slot) => slot?.element.offsetParent);
+
+export async function source(name) {
+  const slot = slots.get(name);
+  if (!slot) return "{}";
+  try {
+    return JSON.stringify(await slot.source());
+  } catch (error) {
+    return JSON.stringify({ error: error.message });
+  }
+}
+
+// Generate on img2img: the open sub-tab's picture and painting, kept on the server before the job names them.
+export async function stampWithPictures(values, mode) {
+  const named = stamp(values.slice(0, -1), mode);
+  const slot = visible(INPUTS);
+  const told = JSON.parse(slot ? await source(slot.name) : "{}");
+  const mask = slots.get("inpaint_mask")?.state?.id ?? null;
+  return [...named, JSON.stringify({ ...told, tab: slot?.name ?? "img2img", mask })];
+}
+
+// A picture that was sent from another tab; the server has it already.
+export function arrive(text) {
+  if (!text) return;
+  const { slot, ...picture } = JSON.parse(text);
+  mount();
+  slots.get(slot)?.show(picture);
+  keep(slot, slots.get(slot)?.state);
+  if (picture.notice) toast(picture.notice, "info");
+}
+
+export function copyPicture(target) {
+  const from = visible(INPUTS);
+  if (!from?.state) {
+    toast("There is no picture to copy yet.");
+    return;
+  }
+  const { id, width, height } = from.state;
+  const to = slots.get(target);
+  if (to !== from) to.show({ id, width, height }).then(() => keep(target, to.state));
+  document.getElementById(`img2img_${target}_tab-button`)?.click();
+}
+
+export function pictureSize(width, height) {
+  const state = visible(INPUTS)?.state;
+  if (!state) return [width, height];
+  const near = (side) => Math.min(2048, Math.max(64, Math.round(side / 8) * 8));
+  return [near(state.width), near(state.height)];
+}
+
+// A pasted picture goes to the place that is open; text goes where it is typed.
+document.addEventListener("paste", (event) => {
+  const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
+  const slot = file && visible([...INPUTS, "extras", "pnginfo"]);
+  if (!slot) return;
+  event.preventDefault();
+  slot.take(file);
+});
+
+let under = null;
+document.addEventListener("pointermove", (event) => (under = event.target.closest?.(".slot.filled") ?? null));
+document.addEventListener("keydown", (event) => {
+  if (!under || event.target.matches?.("textarea, input:not([type=range])")) return;
+  if (slots.get(under.dataset.slot)?.painter.key(event)) event.preventDefault();
+});
+document.addEventListener("keyup", (event) => {
+  if (event.key.toLowerCase() === "f") for (const slot of slots.values()) slot.painter.moving = false;
+});

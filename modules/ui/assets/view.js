@@ -1,0 +1,64 @@
+// How a picture lies in its frame: fitted, zoomed about a point, moved.
+
+const CLOSEST = 32;
+
+export class View {
+  constructor(frame, content) {
+    this.frame = frame;
+    this.content = content;
+    this.size = null;
+    this.reset();
+    new ResizeObserver(() => this.moved || this.reset()).observe(frame);
+  }
+
+  show(width, height) {
+    this.size = { width, height };
+    this.content.style.width = `${width}px`;
+    this.content.style.height = `${height}px`;
+    this.reset();
+  }
+
+  fit() {
+    const { clientWidth, clientHeight } = this.frame;
+    return Math.min(clientWidth / this.size.width, clientHeight / this.size.height) || 1;
+  }
+
+  reset() {
+    this.moved = false;
+    if (!this.size) return;
+    this.scale = this.fit();
+    this.x = (this.frame.clientWidth - this.size.width * this.scale) / 2;
+    this.y = (this.frame.clientHeight - this.size.height * this.scale) / 2;
+    this.apply();
+  }
+
+  zoom(factor, clientX, clientY) {
+    const box = this.frame.getBoundingClientRect();
+    const [x, y] = [clientX - box.left, clientY - box.top];
+    const scale = Math.min(CLOSEST, Math.max(this.fit() / 4, this.scale * factor));
+    this.x = x - ((x - this.x) * scale) / this.scale;
+    this.y = y - ((y - this.y) * scale) / this.scale;
+    this.scale = scale;
+    this.moved = true;
+    this.apply();
+  }
+
+  pan(x, y) {
+    this.x += x;
+    this.y += y;
+    this.moved = true;
+    this.apply();
+  }
+
+  apply() {
+    this.content.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
+    // Pixels are to be seen as such once they are large.
+    this.content.classList.toggle("close", this.scale >= 3);
+  }
+
+  // The point of the picture under a point of the window.
+  point({ clientX, clientY }) {
+    const box = this.frame.getBoundingClientRect();
+    return { x: (clientX - box.left - this.x) / this.scale, y: (clientY - box.top - this.y) / this.scale };
+  }
+}

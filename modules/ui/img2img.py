@@ -1,0 +1,105 @@
+"""The img2img tab: five ways to start from a picture, and A1111's settings for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import gradio as gr
+
+from modules.parameters.infotext_writer import MASKED_CONTENTS
+from modules.ui import listing
+from modules.ui.controls import radio, slider
+from modules.ui.form import RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form
+from modules.ui.parts import (
+    Buttons,
+    Controls,
+    GenerationTab,
+    batch_sliders,
+    override_list,
+    prompt_controls,
+    sampling_row,
+    seed_rows,
+    side_sliders,
+)
+from modules.ui.prompts import build_prompt_row
+from modules.ui.results import build_results
+from modules.ui.slots import Brush, build_slot
+from modules.ui.sources import TITLES
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+MODE: Final = "img2img"
+RESIZE_MODES: Final = ("Just resize", "Crop and resize", "Resize and fill", "Just resize (latent upscale)")
+MASK_MODES: Final = ("Inpaint masked", "Inpaint not masked")
+AREAS: Final = ("Whole picture", "Only masked")
+_BRUSHES: Final[dict[str, Brush]] = {"sketch": "colour", "inpaint": "mask", "inpaint_sketch": "colour"}
+# Between these "Copy image to" goes.
+COPIED: Final = ("img2img", "sketch", "inpaint", "inpaint_sketch")
+
+
+@dataclass(frozen=True, slots=True)
+class Img2Img(GenerationTab):
+    """The built tab. `inputs` are its sub-tabs; `copies` the buttons that copy the open one's picture to another."""
+
+    inputs: gr.Tabs
+    copies: dict[str, gr.Button]
+    detect: gr.Button
+
+
+def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
+    """Lay out the tab inside the page being built."""
+    top = build_prompt_row(MODE, listing.style_names(services))
+    with gr.Row(equal_height=False, elem_classes=["halves"]):
+        with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
+            inputs, copies = _inputs()
+            masking = _masking()
+            resize = {"resize_mode": radio("resize_mode", MODE, RESIZE_MODES)}
+            sampling = sampling_row(services, MODE)
+            size, swap, detect = _size()
+            with gr.Row():
+                strengths: Controls = {name: slider(name, MODE) for name in ("cfg_scale", "denoising_strength")}
+            seeds, seed_buttons = seed_rows(MODE)
+            overrides = override_list(MODE)
+        results = build_results(MODE, folder_button=folder_button)
+    rows = (prompt_controls(top), masking, resize, sampling, size, strengths, seeds, overrides)
+    form = Form(MODE, {name: control for row in rows for name, control in row.items()})
+    return Img2Img(form, top, Buttons(swap, *seed_buttons), results, inputs, copies, detect)
+
+
+def _inputs() -> tuple[gr.Tabs, dict[str, gr.Button]]:
+    with gr.Tabs(elem_id="mode_img2img") as tabs:
+        for name, title in TITLES.items():
+            with gr.Tab(title, id=name, elem_id=f"img2img_{name}_tab", render_children=True):
+                build_slot(name, "Picture", _BRUSHES.get(name, ""))
+                if name == "inpaint_upload":
+                    build_slot("inpaint_mask", "Mask")
+    with gr.Row(elem_id="img2img_copy_to", elem_classes=["copy-to"]):
+        gr.HTML("<span>Copy image to</span>", elem_classes=["copy-label"])
+        copies = {name: gr.Button(TITLES[name], size="sm", elem_id=f"img2img_copy_to_{name}") for name in COPIED}
+    return tabs, copies
+
+
+def _masking() -> Controls:
+    """Shown by the style sheet while a sub-tab with a mask is open."""
+    with gr.Column(elem_id="inpaint_controls"):
+        controls: Controls = {"mask_blur_x": slider("mask_blur_x", MODE)}
+        controls["inpainting_mask_invert"] = radio("inpainting_mask_invert", MODE, MASK_MODES)
+        controls["inpainting_fill"] = radio("inpainting_fill", MODE, MASKED_CONTENTS)
+        with gr.Row():
+            controls["inpaint_full_res"] = radio("inpaint_full_res", MODE, AREAS, min_width=200)
+            controls["inpaint_full_res_padding"] = slider("inpaint_full_res_padding", MODE, min_width=200)
+    return controls
+
+
+def _size() -> tuple[Controls, gr.Button, gr.Button]:
+    """The sliders, or a scale of the picture: the style sheet shows the one that is chosen."""
+    chosen = gr.Radio([RESIZE_TO, RESIZE_BY], value=RESIZE_TO, show_label=False, elem_id=f"{MODE}_size_from")
+    with gr.Row(elem_classes=["sizes"]):
+        with gr.Row(elem_id=f"{MODE}_resize_to", elem_classes=["sizes"], scale=5):
+            sides, (swap, detect) = side_sliders(MODE, ("📐", f"{MODE}_detect_size"))
+        with gr.Column(elem_id=f"{MODE}_resize_by", scale=5, min_width=200):
+            scale = gr.Slider(0.05, 4, value=1, step=0.05, label="Scale", elem_id=f"{MODE}_scale", buttons=[])
+        batch = batch_sliders(MODE)
+    return {SIZE_FROM: chosen, **sides, SCALE: scale, **batch}, swap, detect
