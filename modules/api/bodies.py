@@ -95,14 +95,15 @@ def _body(name: str, mode: str, base: type[ApiOnly]) -> type[ApiOnly]:
     """A model with every declared parameter of `mode`; null means the API's default."""
     fields: dict[str, Any] = {
         declared.name: (
-            declared.type | None,
+            # What is chosen from a list is a name; prompts have their own bound.
+            (Name if declared.type is str and declared.parameter.choices else declared.type) | None,
             Field(declared.default_for(mode, api=True), description=declared.parameter.label),
         )
         for declared in declared_parameters(GenerationRequest)
         if mode in declared.parameter.modes and declared.name not in _OWN_FORM
     }
     # A1111's default is null, and then sampler_index counts.
-    fields["sampler_name"] = (str | None, None)
+    fields["sampler_name"] = (Name | None, None)
     return create_model(name, __base__=base, **fields)
 
 
