@@ -12,18 +12,22 @@ import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from modules.jobs.database import DatabaseError
-from modules.jobs.lock import AlreadyRunning
 from modules.settings import FlagError, Flags, parse_flags
 from modules.ui.ports import PortInUse, bind
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
     from modules.api.door import Door
     from modules.jobs.services import Services
 
 log = logging.getLogger(__name__)
+
+
+class StartError(RuntimeError):
+    """The server can't start. The message is one sentence for the person who started it."""
+
 
 OpenServices = Callable[[Flags], "Services"]
 
@@ -45,7 +49,7 @@ def main(argv: Sequence[str], open_services: OpenServices = open_real_services) 
         listener = bind(bind_address(flags), flags.effective_port, fixed=flags.port is not None)
         with listener:
             serve(flags, listener, open_services)
-    except (FlagError, PortInUse, AlreadyRunning, DatabaseError) as error:
+    except (FlagError, PortInUse, StartError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
@@ -62,35 +66,51 @@ def bind_address(flags: Flags) -> str:
 
 def serve(flags: Flags, listener: socket.socket, open_services: OpenServices) -> None:
     """Serve on a bound socket. Slow imports come after the port is bound, so that a second start fails at once."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    import uvicorn
-
     from modules.api.auth import logins
-    from modules.ui.app import create_app
+    from modules.jobs.database import DatabaseError
+    from modules.jobs.lock import AlreadyRunning
 
     protected = bool(logins(flags))
     # uvicorn raises the signal again once it has stopped; the default would then end us before the engine is.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    services = open_services(flags)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        services = open_services(flags)
+    except (AlreadyRunning, DatabaseError) as error:
+        raise StartError(str(error)) from error
     with contextlib.closing(services):
-        app = create_app(services, flags)
-        config = uvicorn.Config(
-            _door(app, flags),
-            log_level="warning",
-            timeout_keep_alive=flags.timeout_keep_alive,
-            ssl_keyfile=flags.tls_keyfile,
-            ssl_certfile=flags.tls_certfile,
-            # A browser's open streams must not hold up Ctrl+C.
-            timeout_graceful_shutdown=2,
-        )
         for notice in services.notices:
             log.warning(notice)
-        for line in announcement(flags, listener.getsockname()[1], protected=protected):
+        server = _web_server(services, flags)
+        port = listener.getsockname()[1]
+        for line in announcement(flags, port, protected=protected):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         if flags.autolaunch:
-            webbrowser.open(local_url(flags, listener.getsockname()[1]))
-        uvicorn.Server(config).run(sockets=[listener])
+            webbrowser.open(local_url(flags, port))
+        server.run(sockets=[listener])
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _web_server(services: Services, flags: Flags) -> uvicorn.Server:
+    # Imported here: by now the engine is on its way, and loads while Gradio does.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import uvicorn
+
+    from modules.ui.app import create_app
+
+    config = uvicorn.Config(
+        _door(create_app(services, flags), flags),
+        log_level="warning",
+        timeout_keep_alive=flags.timeout_keep_alive,
+        ssl_keyfile=flags.tls_keyfile,
+        ssl_certfile=flags.tls_certfile,
+        # A browser's open streams must not hold up Ctrl+C.
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config)
 
 
 def local_url(flags: Flags, port: int) -> str:
