@@ -94,8 +94,9 @@ def name_facts(
     )
 
 
-def facts_of_infotext(parsed: Mapping[str, str], now: datetime, *, most_words: int = 8) -> NameFacts:
+def facts_of_infotext(told: Mapping[str, object], now: datetime, *, most_words: int = 8) -> NameFacts:
     """What names may say about a picture of which only the parsed infotext is known."""
+    parsed = {key: str(value) for key, value in told.items()}
     return NameFacts(
         now=now,
         prompt=parsed.get("Prompt", ""),

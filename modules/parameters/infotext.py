@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from modules.parameters.infotext_values import Pair, pairs, printable, split_size
 from modules.parameters.infotext_versions import (
@@ -15,26 +15,36 @@ from modules.parameters.infotext_versions import (
 
 _NEGATIVE: Final = "Negative prompt:"
 _FEWEST_PAIRS: Final = 3
+_TEXTS: Final = ("Prompt", "Clip skip")
 
 
-def parse_infotext(text: str, *, backcompat: bool = True) -> dict[str, str]:
+def parse_infotext(text: str, *, backcompat: bool = True) -> dict[str, Any]:
     """Read infotext under A1111's keys: "Prompt", "Negative prompt", "Steps", "Size-1", "Size-2", ...
 
     Sizes are split in two, quoted values are unquoted, and what a missing key means is filled in ("Clip skip" is "1").
     JSON that stands unquoted (Civitai's) is kept whole. Keys that nobody here knows are kept. With `backcompat`, an old
-    version turns on the behaviour it had. Text without parameters is all prompt. Never raises; linear in the length.
+    version turns on the behaviour it had. What the text says is text; what is filled in is of the type that A1111 gives
+    it (0, 32, False). Text without parameters is all prompt. Never raises; linear in the length.
     """
     prompt, negative, found = _split(printable(text))
     values = {"Prompt": prompt, "Negative prompt": negative}
     for pair in found:
         _add(values, pair)
+    said = dict(values)
     fill_defaults(values)
     append_hypernetwork(values)
     restore_old_hires(values)
     split_old_sampler(values)
     if backcompat:
         restore_old_behaviour(values)
-    return values
+    return {key: value if said.get(key) == value else _filled_in(key, value) for key, value in values.items()}
+
+
+def _filled_in(key: str, value: str) -> str | int | bool:
+    """A value that does not stand in the text, as A1111 has it in memory."""
+    if value in ("True", "False"):
+        return value == "True"
+    return int(value) if key not in _TEXTS and value.isdecimal() and value.isascii() else value
 
 
 def _split(text: str) -> tuple[str, str, list[Pair]]:

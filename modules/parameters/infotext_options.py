@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,12 +12,10 @@ from modules.parameters.samplers import Sampler, resolve_sampler
 from modules.parameters.schedules import Schedule
 from modules.settings import OPTIONS
 
-_BRACKET: Final = re.compile(r"(?<!\\)(?:\\\\)*[(\[]")
 
-
-def uses_emphasis(prompt: str) -> bool:
-    """Whether a prompt has a bracket that isn't escaped."""
-    return _BRACKET.search(prompt) is not None
+def has_bracket(prompt: str) -> bool:
+    """Whether A1111 says by which rule brackets weigh: it looks for any that opens, escaped or not."""
+    return "(" in prompt or "[" in prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "refiner_switch_by_sample_steps": _never,
     "inpainting_mask_weight": _never,
     "tiling": _never,
-    "emphasis": lambda run: uses_emphasis(run.request.prompt) or uses_emphasis(run.request.negative_prompt),
+    "emphasis": lambda run: has_bracket(run.request.prompt) or has_bracket(run.request.negative_prompt),
     "eta_noise_seed_delta": lambda run: run.sampler.uses_ensd and run.eta != 0,
     "eta_ancestral": lambda run: run.sampler.eta == "eta_ancestral",
     "eta_ddim": lambda run: run.sampler.eta == "eta_ddim",
@@ -97,6 +94,10 @@ _RULES: Final[Mapping[str, _Rule]] = {
 }
 
 
+# A1111 tells these even at their defaults, as soon as they had an effect.
+_ALWAYS_TOLD: Final = ("beta_dist_alpha", "beta_dist_beta")
+
+
 def had_effect(key: str, request: GenerationRequest, options: Mapping[str, object]) -> bool:
     """Whether `request` records the option `key` once it isn't at its default, so that silence means the default."""
     choice = resolve_sampler(request.sampler_name, request.scheduler)
@@ -105,10 +106,10 @@ def had_effect(key: str, request: GenerationRequest, options: Mapping[str, objec
 
 
 def recorded_options(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
-    """Infotext keys and values of the options in force that differ from their default and had an effect."""
+    """Infotext keys and values of the options that had an effect, most of them only where they are not at default."""
     for key, option in OPTIONS.items():
         value = resolved.options.get(key, option.default)
-        if option.infotext is None or value is None or value == option.default:
+        if option.infotext is None or value is None or (value == option.default and key not in _ALWAYS_TOLD):
             continue
         if had_effect(key, resolved.request, resolved.options):
             yield option.infotext, value

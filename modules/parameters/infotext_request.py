@@ -67,7 +67,7 @@ class PastedRequest(NamedTuple):
 
 
 def request_from_infotext(
-    parsed: Mapping[str, str], options: Mapping[str, object], *, models: ModelLookup | None = None
+    parsed: Mapping[str, object], options: Mapping[str, object], *, models: ModelLookup | None = None
 ) -> PastedRequest:
     """Turn what `parse_infotext` read into fields and override settings, given the settings in force.
 
@@ -76,7 +76,7 @@ def request_from_infotext(
     """
     skipped = options.get("infotext_skip_pasting")
     skip = set(skipped) if isinstance(skipped, list | tuple) else set()
-    values = {key: value for key, value in parsed.items() if key not in skip}
+    values = {key: str(value) for key, value in parsed.items() if key not in skip}
     notices: list[str] = []
     fields = _prompts(values, models, notices)
     overrides: dict[str, JsonValue] = {}

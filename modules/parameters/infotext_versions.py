@@ -6,11 +6,10 @@ import math
 import re
 from typing import Final
 
-from modules.parameters.infotext_options import uses_emphasis
 from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
 
 _VERSION: Final = re.compile(r"v?([0-9]{1,6}(?:\.[0-9]{1,6}){1,5})(?:-([0-9]{1,6})(?:-[\w.+-]{1,80})?)?")
-_BREAK: Final = re.compile(r"\bBREAK\b")
+_BRACKETS: Final = re.compile(r"\\.?|[(\[]|:\s*+(?P<weight>[+-]?[.\d]++)\s*+\)|[)\]]|[^\\()\[\]:]+|:", re.DOTALL)
 
 # What a missing key means. A1111 v1.10.1 fills these in when it reads.
 _DEFAULTS: Final = {
@@ -36,6 +35,7 @@ _DEFAULTS: Final = {
     "FP8 weight": "Disable",
     "Refiner switch by sampling steps": "False",
 }
+_WEIGHT_ONE: Final = ("1", "1.", "1.0", "1.00", "+1", "+1.0")
 _OLD_HIRES_AREA: Final = 512 * 512
 
 Version = tuple[tuple[int, ...], int]
@@ -45,9 +45,27 @@ def fill_defaults(values: dict[str, str]) -> None:
     """Write into `values` what a missing key means."""
     for key, default in _DEFAULTS.items():
         values.setdefault(key, default)
-    prompts = values["Prompt"], values["Negative prompt"]
-    if any(uses_emphasis(prompt) or _BREAK.search(prompt) for prompt in prompts):
+    if values["FP8 weight"] != "Disable":
+        values.setdefault("Cache FP16 weight for LoRA", "False")
+    if weighs_words(values["Prompt"]) or weighs_words(values["Negative prompt"]):
         values.setdefault("Emphasis", "Original")
+
+
+def weighs_words(prompt: str) -> bool:
+    """Whether a bracket, closed or not, gives the text in it another weight than 1."""
+    opened: dict[str, list[int]] = {")": [], "]": []}
+    texts = 0
+    for match in _BRACKETS.finditer(prompt):
+        piece = match.group()
+        closer = {"(": ")", "[": "]"}.get(piece)
+        if closer:
+            opened[closer].append(texts)
+        elif piece[-1] in opened and piece[0] != "\\" and opened[piece[-1]]:
+            if opened[piece[-1]].pop() < texts and match["weight"] not in _WEIGHT_ONE:
+                return True
+        else:
+            texts += 1
+    return any(start < texts for starts in opened.values() for start in starts)
 
 
 def append_hypernetwork(values: dict[str, str]) -> None:

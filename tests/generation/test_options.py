@@ -135,7 +135,6 @@ CHANGES = [
     ("img2img_extra_noise", 0.5, IMG2IMG),
     ("img2img_extra_noise", 0.5, HIRES),
     ("initial_noise_multiplier", 1.2, IMG2IMG),
-    ("use_old_hires_fix_width_height", True, {**HIRES, "width": 128, "height": 128}),
     ("tiling", True, {}),
 ]
 

@@ -12,8 +12,8 @@ from modules.parameters.infotext_versions import parse_version
 
 DEFAULTS = {
     "Clip skip": "1",
-    "Hires resize-1": "0",
-    "Hires resize-2": "0",
+    "Hires resize-1": 0,
+    "Hires resize-2": 0,
     "Hires sampler": "Use same sampler",
     "Hires schedule type": "Use same scheduler",
     "Hires checkpoint": "Use same checkpoint",
@@ -22,20 +22,20 @@ DEFAULTS = {
     "Mask mode": "Inpaint masked",
     "Masked content": "original",
     "Inpaint area": "Whole picture",
-    "Masked area padding": "32",
+    "Masked area padding": 32,
     "RNG": "GPU",
     "Schedule type": "Automatic",
-    "Schedule max sigma": "0",
-    "Schedule min sigma": "0",
-    "Schedule rho": "0",
+    "Schedule max sigma": 0,
+    "Schedule min sigma": 0,
+    "Schedule rho": 0,
     "VAE Encoder": "Full",
     "VAE Decoder": "Full",
     "FP8 weight": "Disable",
-    "Refiner switch by sampling steps": "False",
+    "Refiner switch by sampling steps": False,
 }
 
 
-def read(text: str) -> dict[str, str]:
+def read(text: str) -> dict[str, object]:
     """What the text itself says: everything but the defaults."""
     return {key: value for key, value in parse_infotext(text).items() if DEFAULTS.get(key) != value}
 
@@ -93,8 +93,8 @@ def test_old_style_before_1_0():
     said = read("""castle
 Steps: 50, Sampler: DPM++ 2S a Karras, CFG scale: 12, Seed: 7, Size: 1024x1024, Model hash: 7460a6fa, Denoising \
 strength: 0.7, First pass size: 0x0, Eta: 0.67, ENSD: 31337""")
-    assert (said["Size-1"], said["Size-2"]) == ("512", "512")
-    assert (said["Hires resize-1"], said["Hires resize-2"]) == ("1024", "1024")
+    assert (said["Size-1"], said["Size-2"]) == (512, 512)
+    assert (said["Hires resize-1"], said["Hires resize-2"]) == (1024, 1024)
     # Karras is this sampler's own schedule, so the split name means Automatic.
     assert said["Sampler"] == "DPM++ 2S a" and "Schedule type" not in said
     assert said["Eta"] == "0.67" and said["ENSD"] == "31337" and said["First pass size-1"] == "0"
@@ -231,9 +231,9 @@ def test_versions(text, version):
 )
 def test_behaviour_of_old_versions(prompt, extra, turned_on):
     said = parse_infotext(f"{prompt}\n{LINE}, {extra}")
-    assert {key for key, value in said.items() if value == "True"} == turned_on
+    assert {key for key, value in said.items() if value is True} == turned_on
     plain = parse_infotext(f"{prompt}\n{LINE}, {extra}", backcompat=False)
-    assert "True" not in plain.values()
+    assert True not in plain.values()
 
 
 @pytest.mark.parametrize(
@@ -258,16 +258,17 @@ def test_sampler_names(sampler, schedule, read_as):
 @pytest.mark.parametrize(
     ("sizes", "first", "final"),
     [
-        ("Size: 1024x768, First pass size: 512x384", ("512", "384"), ("1024", "768")),
-        ("Size: 1024x768, First pass size: 0x0", ("640", "448"), ("1024", "768")),
-        ("Size: 512x512, First pass size: 0x0", ("512", "512"), ("512", "512")),
-        ("Size: 512x512", ("512", "512"), ("0", "0")),
-        ("Size: 0x0, First pass size: 0x0", ("0", "0"), ("0", "0")),
+        ("Size: 1024x768, First pass size: 512x384", (512, 384), (1024, 768)),
+        ("Size: 1024x768, First pass size: 0x0", (640, 448), (1024, 768)),
+        ("Size: 512x512, First pass size: 0x0", (512, 512), (512, 512)),
+        ("Size: 512x512", (512, 512), (0, 0)),
+        ("Size: 0x0, First pass size: 0x0", (0, 0), (0, 0)),
     ],
 )
 def test_hires_before_1_0(sizes, first, final):
     said = parse_infotext(f"a\n{LINE}, {sizes}")
-    assert ((said["Size-1"], said["Size-2"]), (said["Hires resize-1"], said["Hires resize-2"])) == (first, final)
+    assert (int(said["Size-1"]), int(said["Size-2"])) == first
+    assert (said["Hires resize-1"], said["Hires resize-2"]) == final
 
 
 def test_hypernetworks_become_tags():
@@ -278,7 +279,20 @@ def test_hypernetworks_become_tags():
 
 @pytest.mark.parametrize(
     ("prompt", "emphasis"),
-    [("(a)", True), ("[a]", True), ("\\(a\\)", False), ("\\\\(a)", True), ("a) b]", False), ("a BREAK b", True)],
+    [
+        ("(a)", True),
+        ("[a]", True),
+        ("\\(a\\)", False),
+        ("\\\\(a)", True),
+        ("a) b]", False),
+        ("a BREAK b", False),
+        ("(a:1.0)", False),
+        ("()", False),
+        ("[a", True),
+        ("((a:1.0))", True),
+        ("(a\\):1.0)", False),
+        ("(a:1.5", True),
+    ],
 )
 def test_emphasis_is_filled_in_where_the_prompt_uses_it(prompt, emphasis):
     assert ("Emphasis" in parse_infotext(f"{prompt}\n{LINE}")) is emphasis
@@ -361,7 +375,7 @@ def test_fifty_thousand_nasty_texts_never_raise():
         text = "".join(rng.choice(pieces) for _ in range(rng.randrange(12)))
         said = parse_infotext(text)
         assert keys <= said.keys()
-        assert all(isinstance(value, str) for value in said.values())
+        assert all(isinstance(value, str | int) for value in said.values())
 
 
 @given(st.text(alphabet=st.characters(), max_size=300))
@@ -369,4 +383,4 @@ def test_fifty_thousand_nasty_texts_never_raise():
 def test_any_text_can_be_read_and_stored(text):
     for candidate in (text, f"x\n{LINE}, {text}"):
         for key, value in parse_infotext(candidate).items():
-            (key + value).encode("utf-8")
+            (key + str(value)).encode("utf-8")

@@ -220,7 +220,9 @@ def test_the_user_only_when_asked_for():
         ({"uni_pc_order": 2}, {"sampler_name": "UniPC"}, "UniPC order: 2"),
         ({"uni_pc_order": 2}, {}, None),
         ({"emphasis": "No norm"}, {"prompt": "a (cat)"}, "Emphasis: No norm"),
-        ({"emphasis": "No norm"}, {"prompt": "a \\(cat\\)"}, None),
+        ({"emphasis": "No norm"}, {"prompt": "a \\(cat\\)"}, "Emphasis: No norm"),
+        ({"emphasis": "No norm"}, {"prompt": "a cat"}, None),
+        ({"beta_dist_alpha": 0.5}, {"prompt": "a cat"}, None),
         ({"s_min_uncond_all": True}, {}, None),
         ({"initial_noise_multiplier": 0.9}, {"mode": "img2img"}, "Noise multiplier: 0.9"),
         ({"initial_noise_multiplier": 0.9}, {}, None),
@@ -262,3 +264,7 @@ def test_hires_keys(fields, shown):
 def test_old_sampler_names_are_written_as_what_applies():
     assert "Sampler: DPM++ 2M, Schedule type: Karras, " in last_line(job(sampler_name="DPM++ 2M Karras"))
     assert "Sampler: Euler a, Schedule type: Automatic, " in last_line(job(sampler_name="k_euler_a"))
+
+
+def test_the_shape_of_the_beta_schedule_is_always_told():
+    assert "Beta schedule alpha: 0.6, Beta schedule beta: 0.6" in last_line(job({}, scheduler="Beta"))
