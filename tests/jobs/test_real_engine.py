@@ -68,9 +68,9 @@ def test_a_bad_file_is_a_sentence_and_the_next_job_works(opened: Services, name:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_engine_costs_nothing_but_time(opened: Services) -> None:
-    whole = made(opened, seed=11, steps=30, n_iter=3)
-    job = make(opened, seed=11, steps=30, n_iter=3)
-    eventually(lambda: len(opened.jobs.progress(job.id).images) == 1, STARTED)
+    whole = made(opened, seed=11, steps=80, n_iter=3)
+    job = make(opened, seed=11, steps=80, n_iter=3)
+    eventually(lambda: opened.jobs.progress(job.id).images, STARTED)
     pid = opened.jobs.engine().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
