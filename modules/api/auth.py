@@ -7,7 +7,7 @@ import binascii
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from fastapi import HTTPException, Request
 
@@ -61,10 +61,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def login_required(known: Logins, has_session: HasSession) -> Callable[[Request], None]:
+def login_required(known: Logins, has_session: HasSession) -> Callable[[Request], Any]:
     """A dependency that lets in whoever logged in on the page, or names a login by HTTP Basic. No logins: everybody."""
 
-    def check(request: Request) -> None:
+    # A coroutine without a wait in it: a plain function would cost every call a thread of its own.
+    async def check(request: Request) -> None:
         if not known or has_session(request):
             return
         # Open WebUI sends an empty header where it has no login: that is no header.
