@@ -71,7 +71,7 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
 def _inputs() -> tuple[gr.Tabs, dict[str, gr.Button]]:
     with gr.Tabs(elem_id="mode_img2img") as tabs:
         for name, title in TITLES.items():
-            with gr.Tab(title, id=name, elem_id=f"img2img_{name}_tab", render_children=True):
+            with gr.Tab(title, id=name, elem_id=f"img2img_{name}_tab"):
                 build_slot(name, "Picture", _BRUSHES.get(name, ""))
                 if name == "inpaint_upload":
                     build_slot("inpaint_mask", "Mask")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def wire_img2img(tab: Img2Img) -> None:
     """Connect the buttons that the page's scripts carry out by themselves."""
     for name, button in tab.copies.items():
-        button.click(None, None, tab.inputs, js=f"() => window.webui.copyPicture('{name}')")
+        button.click(None, None, None, js=f"() => window.webui.copyPicture('{name}')")
     sides = [tab.form.controls["width"], tab.form.controls["height"]]
     tab.detect.click(None, sides, sides, js="(width, height) => window.webui.pictureSize(width, height)")
 

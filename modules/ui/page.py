@@ -63,12 +63,11 @@ def build_page(services: Services, shelf: PictureShelf, *, folder_button: bool) 
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
                 tab = build_txt2img(services, folder_button=folder_button)
-            # Rendered at once: results and pictures arrive there before anyone has opened it.
-            with gr.Tab("img2img", id="img2img", elem_id="tab_img2img", render_children=True):
+            with gr.Tab("img2img", id="img2img", elem_id="tab_img2img"):
                 img2img = build_img2img(services, folder_button=folder_button)
-            with gr.Tab("Extras", id="extras", elem_id="tab_extras", render_children=True):
+            with gr.Tab("Extras", id="extras", elem_id="tab_extras"):
                 extras = build_extras()
-            with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo", render_children=True):
+            with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 info = build_png_info()
         to = Destinations(tabs, img2img)
         wire_generate(tab, submitter(tab.form, services), stamp="stamp")

@@ -20,12 +20,6 @@ const views = { txt2img: newView(), img2img: newView() };
 export const MODES = Object.keys(views);
 const told = new Set(); // failures this page has already shown
 let firstAnswer = true;
-let onDraw = () => {};
-
-// Called with every answer: what has to look whether Gradio has drawn its places yet.
-export const whenDrawn = (act) => {
-  onDraw = act;
-};
 
 export const wanted = (mode) => views[mode].wantedJob;
 
@@ -65,7 +59,6 @@ function pause({ running, waiting, engine, settings }) {
 function draw(state) {
   last = state;
   nameButtons();
-  onDraw();
   syncCheckpoint(state.checkpoint);
   drawEngine(state.engine);
   drawProgress(state, MODES);

@@ -38,5 +38,4 @@ document.addEventListener("visibilitychange", () => document.hidden || jobs.poll
 window.addEventListener("online", jobs.poll);
 window.addEventListener("pageshow", jobs.poll);
 restored();
-jobs.whenDrawn(slots.mount);
 jobs.poll();

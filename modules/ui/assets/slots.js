@@ -20,7 +20,7 @@ function keep(name, state) {
   localStorage.setItem(STORE, JSON.stringify({ ...kept(), [name]: state }));
 }
 
-// Called again and again: Gradio draws the page when it likes.
+// Gradio draws a tab when it is first opened. Until then what is sent there waits in the store.
 export function mount() {
   for (const element of document.querySelectorAll(".slot:not([data-ready])")) {
     const slot = new Slot(element, kept()[element.dataset.slot], keep);
@@ -35,6 +35,7 @@ export function mount() {
 const visible = (names) => names.map((name) => slots.get(name)).find((slot) => slot?.element.offsetParent);
 
 export async function source(name) {
+  mount();
   const slot = slots.get(name);
   if (!slot) return "{}";
   try {
@@ -46,6 +47,7 @@ export async function source(name) {
 
 // Generate on img2img: the open sub-tab's picture and painting, kept on the server before the job names them.
 export async function stampWithPictures(values, mode) {
+  mount();
   const named = stamp(values.slice(0, -1), mode);
   const slot = visible(INPUTS);
   const told = JSON.parse(slot ? await source(slot.name) : "{}");
@@ -57,10 +59,15 @@ export async function stampWithPictures(values, mode) {
 export function arrive(text) {
   if (!text) return;
   const { slot, ...picture } = JSON.parse(text);
-  mount();
-  slots.get(slot)?.show(picture);
-  keep(slot, slots.get(slot)?.state);
+  put(slot, picture);
   if (picture.notice) toast(picture.notice, "info");
+}
+
+function put(name, { id, width, height }) {
+  mount();
+  const slot = slots.get(name);
+  if (!slot) keep(name, { id, width, height });
+  else slot.show({ id, width, height }).then(() => keep(name, slot.state));
 }
 
 export function copyPicture(target) {
@@ -69,9 +76,7 @@ export function copyPicture(target) {
     toast("There is no picture to copy yet.");
     return;
   }
-  const { id, width, height } = from.state;
-  const to = slots.get(target);
-  if (to !== from) to.show({ id, width, height }).then(() => keep(target, to.state));
+  if (target !== from.name) put(target, from.state);
   document.getElementById(`img2img_${target}_tab-button`)?.click();
 }
 
@@ -81,6 +86,8 @@ export function pictureSize(width, height) {
   const near = (side) => Math.min(2048, Math.max(64, Math.round(side / 8) * 8));
   return [near(state.width), near(state.height)];
 }
+
+new MutationObserver(mount).observe(document.documentElement, { childList: true, subtree: true });
 
 // A pasted picture goes to the place that is open; text goes where it is typed.
 document.addEventListener("paste", (event) => {
