@@ -168,4 +168,5 @@ def export(
     halves[TEXT + "embeddings.position_ids"] = torch.arange(LENGTH)[None]
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(halves, file, metadata("Emoji demo", note))
+    file.chmod(0o644)
     return hashlib.sha256(file.read_bytes()).hexdigest()
