@@ -19,27 +19,34 @@ def to_tensor(images: Sequence[Image.Image]) -> Tensor:
     return torch.from_numpy(stacked).permute(0, 3, 1, 2) / 255.0 * 2.0 - 1.0
 
 
-def _moments(vae: AutoencoderKL, picture: Tensor) -> Tensor:
+def _drawn(vae: AutoencoderKL, picture: Tensor, noise: Tensor | None) -> Tensor:
     parameter = next(vae.parameters())
     distribution = vae.encode(picture.to(device=parameter.device, dtype=parameter.dtype)).latent_dist
     mean: Tensor = distribution.mode()
-    return mean.float()
+    drawn = mean if noise is None else mean + distribution.std * noise.to(mean)
+    return drawn.float()
+
+
+def _encoded(vae: AutoencoderKL, pictures: Tensor, noise: Tensor | None) -> Tensor:
+    own = [None if noise is None else noise[i : i + 1] for i in range(len(pictures))]
+    return torch.cat([_drawn(vae, picture.unsqueeze(0), draw) for picture, draw in zip(pictures, own, strict=True)])
 
 
 @torch.inference_mode()
-def encode_pictures(vae: AutoencoderKL, pictures: Tensor, scaling: float) -> Tensor:
+def encode_pictures(vae: AutoencoderKL, pictures: Tensor, scaling: float, noise: Tensor | None = None) -> Tensor:
     """Latents (images, channels, height/8, width/8) of pictures in -1..1, float32.
 
-    Each picture is encoded by itself. The mean of the VAE's posterior is taken where A1111 draws from it with numbers
-    of no seed: the same picture then always gives the same latent, and none lies nearer to A1111's on average.
+    Each picture is encoded by itself: drawn from the VAE's posterior with `noise` of the latents' shape. Without it the
+    mean is taken, where A1111 draws with numbers of no seed: the same picture then always gives the same latent, and
+    none lies nearer to A1111's on average.
     Overflow in half precision is answered by one retry in float32. Raises VaeOverflow when that does not help.
     """
-    latents = torch.cat([_moments(vae, picture.unsqueeze(0)) for picture in pictures])
+    latents = _encoded(vae, pictures, noise)
     if not torch.isfinite(latents).all():
         before = next(vae.parameters()).dtype
         try:
             vae.to(torch.float32)
-            latents = torch.cat([_moments(vae, picture.unsqueeze(0)) for picture in pictures])
+            latents = _encoded(vae, pictures, noise)
         finally:
             vae.to(before)
         if not torch.isfinite(latents).all():

@@ -61,25 +61,51 @@ def hires_size(request: GenerationRequest) -> HiresSize:
     return HiresSize(*cover, cut=((cover[0] - x) // 8, (cover[1] - y) // 8))
 
 
-def enlarge(engine: Engine, latents: Tensor, upscaler: str, size: HiresSize, resize: Resize) -> Tensor:
-    """`latents` of the first pass at `size`: interpolated, or through pixels with `resize`; then cut to the middle."""
+def enlarge(
+    engine: Engine,
+    latents: Tensor,
+    upscaler: str,
+    size: HiresSize,
+    resize: Resize,
+    posterior_seeds: Sequence[int] | None = None,
+) -> Tensor:
+    """`latents` of the first pass at `size`: interpolated, or through pixels with `resize`; then cut to the middle.
+
+    With `posterior_seeds`, one for each image, the way back from pixels draws from the VAE's posterior.
+    """
     if upscaler in LATENT_MODES:
         mode, antialias = LATENT_MODES[upscaler]
         larger = interpolate(latents, size=(size.height // 8, size.width // 8), mode=mode, antialias=antialias)
     else:
-        larger = _through_pixels(engine, latents, size, resize)
+        larger = _through_pixels(engine, latents, size, resize, posterior_seeds)
     left, top = size.cut[0] // 2, size.cut[1] // 2
     right, bottom = (size.cut[0] + 1) // 2, (size.cut[1] + 1) // 2
     return larger[:, :, top : larger.shape[2] - bottom, left : larger.shape[3] - right]
 
 
-def _through_pixels(engine: Engine, latents: Tensor, size: HiresSize, resize: Resize) -> Tensor:
+def _through_pixels(
+    engine: Engine, latents: Tensor, size: HiresSize, resize: Resize, seeds: Sequence[int] | None
+) -> Tensor:
     model = engine.model
+    shape = (1, model.latent_channels, size.height // model.vae_factor, size.width // model.vae_factor)
+    draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds or ()]
     pictures: Sequence[Image.Image] = [
         resize(to_image(decode_latent(model.vae, latent, model.vae_scaling_factor)), (size.width, size.height))
         for latent in latents
     ]
-    return encode_pictures(model.vae, to_tensor(pictures), model.vae_scaling_factor).to(latents)
+    noise = torch.cat(draws) if draws else None
+    return encode_pictures(model.vae, to_tensor(pictures), model.vae_scaling_factor, noise).to(latents)
+
+
+def _posterior_seeds(resolved: ResolvedRequest, images: range) -> list[int] | None:
+    """A1111 draws from torch's own generator, which the first pass has left newly seeded: the image's own numbers.
+
+    (In a batch it goes on with those of the last image; here no picture depends on its batch.) Under NV nothing has
+    seeded that generator.
+    """
+    if resolved.options.get("randn_source") == "NV":
+        return None
+    return [resolved.seeds[index] for index in images]
 
 
 def hires_pass(
@@ -87,7 +113,8 @@ def hires_pass(
 ) -> Tensor:
     """Enlarge the first pass's `latents` and denoise them again: latents at the final size, float32."""
     request = resolved.request
-    larger = enlarge(engine, latents, request.hr_upscaler, hires_size(request), resize)
+    seeds = _posterior_seeds(resolved, images)
+    larger = enlarge(engine, latents, request.hr_upscaler, hires_size(request), resize, seeds)
     same_sampler = request.hr_sampler_name == "Use same sampler"
     same_schedule = request.hr_scheduler == "Use same scheduler"
     first = resolve_sampler(request.sampler_name, request.scheduler, strict=True).sampler

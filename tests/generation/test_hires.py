@@ -94,3 +94,14 @@ def test_a_schedule_for_the_hires_pass_leaves_the_first_alone(engine):
     plain = txt2img(engine, resolved(prompt="a red circle"), range(1), QUIET)
     scheduled = txt2img(engine, resolved(prompt="a red circle[ moon:1.5]"), range(1), QUIET)
     assert torch.equal(plain, scheduled)
+
+
+def test_pixels_come_back_drawn_from_the_posterior_with_the_numbers_of_the_image(engine):
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    size = hires_size(resolved(hr_scale=1.5).request)
+    drawn = enlarge(engine, latents, "Lanczos", size, lanczos, [7, 8])
+    mean = enlarge(engine, latents, "Lanczos", size, lanczos)
+    assert not torch.equal(drawn, mean)
+    alone = enlarge(engine, latents[1:], "Lanczos", size, lanczos, [8])
+    assert torch.allclose(drawn[1:], alone, atol=1e-5)
+    assert torch.equal(drawn, enlarge(engine, latents, "Lanczos", size, lanczos, [7, 8]))

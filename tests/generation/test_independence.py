@@ -1,0 +1,92 @@
+"""What a picture must not depend on: its batch, who watches, how attention is computed, and what ran before."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from modules.generation.conditioning import PromptEncoder
+from modules.generation.decoding import decode_latent, to_image
+from modules.generation.passes import Engine, Progress
+from modules.generation.previews import fit_colours, preview_image
+from modules.generation.txt2img import txt2img
+from modules.hardware.attention import apply_attention
+from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.parameters.samplers import sampler_labels
+from modules.prompt import clip_tokenizer
+from modules.weights.checkpoint import load_checkpoint
+from tests.checkpoints import write_tiny_checkpoint
+
+QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
+# Differences of two orders of the same sums, on latents whose values reach some tens.
+SAME = {"atol": 2e-3, "rtol": 1e-4}
+STOCHASTIC = ["Euler a", "DPM++ 2M SDE", "DPM adaptive", "LCM"]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory) -> Engine:
+    torch.set_num_threads(1)
+    path = write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors", dtype="fp32")
+    model = load_checkpoint(path)
+    return Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False)
+
+
+def resolved(**values) -> ResolvedRequest:
+    asked = {"prompt": "a [red|blue] (circle:1.3)", "width": 64, "height": 64, "steps": 4, "seed": 7}
+    options = {"randn_source": "CPU", "eta_noise_seed_delta": 31337}
+    return resolve(parse_request(asked | values), options=options, rng=random.Random(0))
+
+
+def latents_of(engine: Engine, request: ResolvedRequest, images: range = range(1), progress: Progress = QUIET):
+    return txt2img(engine, request, images, progress)
+
+
+@pytest.mark.parametrize("sampler", STOCHASTIC)
+@pytest.mark.parametrize("more", [{}, {"subseed": 3, "subseed_strength": 0.4}], ids=["seeds", "variations"])
+def test_neither_batch_size_nor_place_in_it_matters(engine, sampler, more):
+    request = resolved(batch_size=3, sampler_name=sampler, **more)
+    together = latents_of(engine, request, range(3))
+    for index in range(3):
+        alone = latents_of(engine, request, range(index, index + 1))
+        assert torch.allclose(together[index : index + 1], alone, **SAME)
+    # The last picture of a batch is the first of another request with its seed.
+    if not more:
+        assert torch.equal(latents_of(engine, resolved(sampler_name=sampler, seed=9)), alone)
+
+
+def test_previews_only_look(engine):
+    colours = fit_colours(engine.model.vae, engine.model.vae_scaling_factor)
+    seen = []
+    watched = Progress(
+        on_step=lambda step, steps, denoised: seen.append(preview_image(denoised, colours)), before_call=lambda: None
+    )
+    request = resolved(sampler_name="Euler a")
+    assert torch.equal(latents_of(engine, request, progress=watched), latents_of(engine, request))
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("name", ["sdp-no-mem", "sub-quad", "split", "math"])
+def test_the_ways_to_compute_attention_differ_by_rounding_alone(engine, name):
+    """No 8-bit value of the picture differs by more than 1."""
+    request = resolved(sampler_name="Euler")
+    try:
+        apply_attention(engine.model.unet, name)
+        other = latents_of(engine, request)
+    finally:
+        apply_attention(engine.model.unet, "sdp")
+    usual = latents_of(engine, request)
+    assert torch.allclose(other, usual, **SAME)
+    pictures = [to_image(decode_latent(engine.model.vae, latent[0], 1.0)) for latent in (other, usual)]
+    levels = [torch.tensor(list(picture.tobytes()), dtype=torch.int16) for picture in pictures]
+    assert int((levels[0] - levels[1]).abs().max()) <= 1
+
+
+def test_what_ran_before_leaves_no_trace(engine):
+    request = resolved(sampler_name="DPM++ SDE")
+    before = latents_of(engine, request)
+    for sampler in sampler_labels()[::5]:
+        latents_of(engine, resolved(sampler_name=sampler, prompt="something else entirely", seed=99, width=128))
+    torch.manual_seed(5)
+    assert torch.equal(latents_of(engine, request), before)
