@@ -70,3 +70,35 @@ def words(text: str) -> list[str]:
 def stored_form(page: Page) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(page.evaluate("() => localStorage.getItem('webui-txt2img') ?? '{}'"))
     return found
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Open one of the main tabs."""
+    page.locator("#tabs").get_by_role("tab", name=name, exact=True).first.click()
+
+
+def open_input(page: Page, name: str) -> None:
+    """Open the img2img tab and one of its sub-tabs."""
+    page.wait_for_selector("body[data-img2img=restored]")
+    open_tab(page, "img2img")
+    page.locator("#mode_img2img").get_by_role("tab", name=name, exact=True).click()
+
+
+def drop(page: Page, slot: str, file: Path) -> None:
+    """Put a picture into a place for one."""
+    page.set_input_files(f"{slot} input[type=file]", file)
+    page.wait_for_selector(f"{slot} .slot.filled")
+
+
+def paint(page: Page, slot: str, *points: tuple[float, float]) -> None:
+    """Draw a stroke with the mouse; points are shares of the picture's width and height."""
+    content = page.locator(f"{slot} .content")
+    page.locator(f"{slot} .frame").evaluate("(frame) => frame.scrollIntoView({ block: 'center' })")
+    box = content.bounding_box()
+    assert box is not None
+    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()

@@ -2,8 +2,8 @@
 
 Words in the prompt choose the behaviour: `slow` (0.05 s a step), `brisk` (0.01 s), `crash` (ends with code 3),
 `crashonce` (only the first time, by a file in FAKE_ENGINE_FOLDER), `sigkill`, `hang`, `oom` (fails with a cause),
-`deaf` (ignores Interrupt), `twice` (delivers every picture twice), `silent` (no steps). The checkpoint title
-`bad.safetensors` fails to load, `deadly.safetensors` ends the process.
+`deaf` (ignores Interrupt), `twice` (delivers every picture twice), `silent` (no steps), `detailed` (a longer
+infotext). The checkpoint title `bad.safetensors` fails to load, `deadly.safetensors` ends the process.
 """
 
 from __future__ import annotations
@@ -178,6 +178,8 @@ class FakeEngine:
                 continue
             seed = job.resolved.seeds[index]
             text = f"{request.prompt}\nSteps: {request.steps}, Seed: {seed}"
+            if "detailed" in words:
+                text += f", Sampler: {request.sampler_name}, Size: {request.width}x{request.height}"
             message = ImageReady(
                 job_id=job.job_id,
                 index=index,

@@ -30,7 +30,7 @@ const ICONS = {
 
 const MARKUP = `
   <div class="frame"><div class="content"><img class="under" alt="" draggable="false" hidden><canvas class="paint"></canvas></div>
-  <label class="drop"><input type="file" accept="image/*"><b>Drop a picture here</b><span>or click to choose one, or paste it</span></label></div>
+  <label class="drop"><input type="file" accept="image/*"><b></b><span>or click to choose one, or paste it</span></label></div>
   <div class="bar" hidden><span class="size"></span><span class="brushes">
     <button data-do="brush" title="Brush"></button><button data-do="eraser" title="Eraser (or hold Ctrl)"></button>
     <input type="color" title="Colour" value="#e11d48">
@@ -54,6 +54,8 @@ export class Slot {
     element.dataset.ready = "";
     element.innerHTML = MARKUP;
     const find = (selector) => element.querySelector(selector);
+    const mask = this.name === "inpaint_mask";
+    find(".drop b").textContent = mask ? "Drop a mask here: what is white in it is repainted" : "Drop a picture here";
     this.image = find(".under");
     this.view = new View(find(".frame"), find(".content"));
     this.surface = new Surface(find(".paint"));
