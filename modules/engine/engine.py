@@ -83,8 +83,10 @@ class Engine:
             case LoadCheckpoint(checkpoint=checkpoint):
                 try:
                     self._models.load(checkpoint)
-                except ModelFileError as error:
+                except (ModelFileError, RuntimeError, MemoryError) as error:
+                    # Told on the page by now. A job with this file tries again, and may do with less memory.
                     _log.warning("%s", error)
+                    self._models.recover()
             case UnloadCheckpoint():
                 self._models.unload()
             case _:

@@ -14,6 +14,7 @@ from modules.catalogue.errors import ModelFileError
 from modules.catalogue.hashes import sha256_of
 from modules.engine.channel import Emit
 from modules.engine.embeddings import EmbeddingShelf
+from modules.engine.failures import sentence_for
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours
 from modules.hardware.attention import apply_attention
@@ -102,6 +103,9 @@ class ModelKeeper:
         except ModelFileError as error:
             self._emit(CheckpointFailed(title=file.title, cause=str(error)))
             raise
+        except (RuntimeError, MemoryError) as error:
+            self._emit(CheckpointFailed(title=file.title, cause=sentence_for(error, self._hardware)))
+            raise
         loaded = LoadedModel(
             file=file,
             model=model,
@@ -110,6 +114,9 @@ class ModelKeeper:
             vae_sha256=self._hash(Path(file.vae_path), None) if file.vae_path else None,
             embeddings=self._embeddings,
         )
+        if self._mode != "full":
+            # Now, while nothing else is on the card: the first preview's thread would push the UNet off it in mid-step.
+            loaded.preview_colours()
         width, height = model.resolution or (None, None)
         seconds = time.monotonic() - started
         self._emit(CheckpointLoaded(title=file.title, seconds=seconds, width=width, height=height))

@@ -121,7 +121,8 @@ class PromptEncoder:
             hidden = self._text_encoder.final_layer_norm(output.hidden_states[-layer])
         else:
             hidden = output.last_hidden_state
-        return apply_emphasis(hidden, multipliers, options.emphasis)
+        # An encoder that waits in main memory is brought to the device by the call: what it answers lies there.
+        return apply_emphasis(hidden, multipliers.to(hidden.device), options.emphasis)
 
     @contextmanager
     def _placed(self, chunks: Sequence[Chunk]) -> Iterator[None]:

@@ -9,6 +9,8 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
+from modules.hardware.memory import compute_device
+
 
 class VaeOverflow(RuntimeError):
     """The VAE made no numbers even in full precision."""
@@ -21,8 +23,7 @@ OVERFLOW: Final = (
 
 
 def _decode_once(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
-    parameter = next(vae.parameters())
-    scaled = (latents / scaling).to(device=parameter.device, dtype=parameter.dtype)
+    scaled = (latents / scaling).to(device=compute_device(vae), dtype=next(vae.parameters()).dtype)
     decoded: Tensor = vae.decode(scaled, return_dict=False)[0]
     return decoded.float()
 

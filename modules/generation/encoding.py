@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from modules.generation.decoding import OVERFLOW, VaeOverflow
+from modules.hardware.memory import compute_device
 
 
 def to_tensor(images: Sequence[Image.Image]) -> Tensor:
@@ -20,8 +21,7 @@ def to_tensor(images: Sequence[Image.Image]) -> Tensor:
 
 
 def _drawn(vae: AutoencoderKL, picture: Tensor, noise: Tensor | None) -> Tensor:
-    parameter = next(vae.parameters())
-    distribution = vae.encode(picture.to(device=parameter.device, dtype=parameter.dtype)).latent_dist
+    distribution = vae.encode(picture.to(device=compute_device(vae), dtype=next(vae.parameters()).dtype)).latent_dist
     mean: Tensor = distribution.mode()
     drawn = mean if noise is None else mean + distribution.std * noise.to(mean)
     return drawn.float()

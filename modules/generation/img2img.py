@@ -171,7 +171,7 @@ def _extra_channels(
     weight = float(str(resolved.options.get("inpainting_mask_weight", 1.0)))
     hidden = torch.lerp(pixels, pixels * (1.0 - painted), weight)
     latent = encode_pictures(model.vae, hidden, model.vae_scaling_factor)
-    small = interpolate(painted, size=shape)
+    small = interpolate(painted, size=shape).to(latent)
     return torch.cat([small, latent], dim=1).repeat(images, 1, 1, 1)
 
 

@@ -60,6 +60,12 @@ def module_bytes(module: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
 
 
+def compute_device(module: nn.Module) -> torch.device:
+    """Where `module` computes once it is called: in "medvram" and "lowvram" it waits in main memory until then."""
+    brought_to = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+    return next(module.parameters()).device if brought_to is None else torch.device(brought_to)
+
+
 def arrange(
     mode: MemoryMode,
     unet: UNet2DConditionModel,

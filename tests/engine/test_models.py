@@ -13,7 +13,7 @@ from modules.engine.failures import is_out_of_memory, sentence_for
 from modules.engine.models import ModelKeeper
 from modules.engine.wishes import hardware_wishes, memory_wish
 from modules.hardware.choice import HardwareWishes, choose_hardware
-from modules.protocol import CheckpointLoaded, ImageReady, JobFailed, JobFinished, Notice
+from modules.protocol import CheckpointFailed, CheckpointLoaded, ImageReady, JobFailed, JobFinished, Notice
 from modules.settings import parse_flags
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
@@ -145,3 +145,20 @@ def test_the_memory_mode_is_told(tmp_path):
     line = Line()
     ModelKeeper(CPU, line.emit, "lowvram").load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
     assert "--lowvram has no effect on cpu" in line.of(Notice)[-1].text
+
+
+def test_memory_that_runs_out_while_a_checkpoint_loads_is_told_and_the_next_load_works(monkeypatch, tmp_path):
+    line = Line()
+    keeper = ModelKeeper(CPU, line.emit)
+    wanted = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
+    with monkeypatch.context() as patch:
+
+        def no_room(*_, **__):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        patch.setattr("modules.engine.models.load_checkpoint", no_room)
+        with pytest.raises(torch.OutOfMemoryError):
+            keeper.load(wanted)
+    (failed,) = line.of(CheckpointFailed)
+    assert "Not enough memory" in failed.cause
+    assert keeper.load(wanted).model.loaded

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import pytest
 import torch
+from accelerate import cpu_offload_with_hook
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.hardware.memory import (
     THRIFTIER,
     WORKING_MEMORY,
     arrange,
     choose_memory,
+    compute_device,
     dissolve,
     free_memory,
     module_bytes,
 )
+from modules.prompt import clip_tokenizer
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 
 CUDA = torch.device("cuda")
 CPU = torch.device("cpu")
+META = torch.device("meta")
 GB = 10**9
 
 
@@ -91,3 +96,16 @@ def test_every_mode_gives_the_same_answer(mode, tmp_path):
     after = answers()
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     dissolve(model.unet, model.vae, model.text_encoder)
+
+
+def test_what_waits_in_main_memory_is_given_its_input_where_it_computes(tmp_path):
+    """The meta device stands for the card: what is brought there and what stayed behind can be told apart."""
+    model = load_checkpoint(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
+    assert compute_device(model.vae) == CPU
+    cpu_offload_with_hook(model.text_encoder, META)
+    cpu_offload_with_hook(model.vae, META)
+    assert next(model.vae.parameters()).device == CPU
+    assert compute_device(model.vae) == compute_device(model.text_encoder) == META
+    encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
+    assert encoder.encode(("a (red:1.3) circle",), EncodingOptions(clip_skip=2)).device == META
+    assert model.vae.decode(torch.zeros(1, 4, 8, 8, device=compute_device(model.vae))).sample.device == META

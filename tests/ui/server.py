@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 60
+# A machine that runs other tests beside this one needs a minute to import what takes two seconds alone.
+START_SECONDS = 180
 
 
 def free_port() -> int:
