@@ -184,6 +184,42 @@ Pictures already made depend on these, so they are as in A1111 v1.10.1:
 - At CFG scale 1 a prompt without AND skips the negative prompt's model call: the same picture in half the time.
 - DEIS integrates its weights to machine precision; the code Forge uses sums 10,000 rectangles.
 
+## Run beside A1111's own code
+
+On 21 November 2026 functions of A1111's that a package on PyPI carries were run as black boxes, outside of this
+repository, against ours on the same inputs:
+
+| what | cases | largest difference |
+|---|---|---|
+| DDIM, PLMS | 4 to 30 steps | none |
+| UniPC, all variants, spacings, orders; txt2img and img2img | 90 | 2.5e-6 of the latent's largest value |
+| Restart, with its noise | 10 to 50 steps | none |
+| noise: CPU and NV, variations, seed resize, ENSD, three draws each | 16 | CPU none, NV 1.1e-6 |
+| `use_old_emphasis_implementation`: tokens and weights | 400 random prompts | none |
+
+## From request to latent
+
+Held by `tests/generation/`, on a small random checkpoint:
+
+- Every option that changes pictures, set for one request through its `override_settings`, changes the latents where it
+  should and leaves them equal to the bit where it should not; the next request knows nothing of it.
+- Equal to diffusers' pipeline at the same weights, noise and levels: 1e-4 on latents.
+- Batch size and the place in a batch: 2e-3 on latents that reach some tens (sums in another order). The engine on a
+  CPU makes one picture at a time, so there the bytes are equal.
+- Attention (`sdp`, `sdp-no-mem`, `sub-quad`, `split`, `math`): the same tolerance, and no 8-bit value of the picture
+  differs by more than 1. Previews and what ran before: equal to the bit.
+- A hires pass on "Use same scheduler" has the same *word*: Automatic then is what its own sampler prefers.
+- A hires pass through pixels draws from the VAE's posterior with the image's seed, as A1111 does for a batch of one.
+- img2img takes the mean of the posterior: A1111 draws there from a generator in whatever state it was left.
+
+## Not there yet
+
+- LoRA and hypernetworks: their tags are taken off, and each is named as missing or as not applied.
+- Textual inversions inside pictures (`.png`, `.webp`), and those of SDXL.
+- Token merging, the refiner, TAESD as encoder or decoder, SDXL's own options.
+- Some keys of infotext stand there when their option is set, while A1111 waits whether it had an effect: "NGMS",
+  "Pad conds", "Pad conds v0", "Old prompt editing timelines".
+
 ## Two spaces
 
 Sigma samplers work on x = image + sigma * noise, start from noise * sigma_max and are given the denoised latent.
