@@ -59,7 +59,7 @@ def test_no_made_up_request_breaks_the_server(server: Server) -> None:
         # A route that takes nothing has one request; the others make up for it in further rounds.
         while sum(answered.values()) < REQUESTS:
             start = next(rounds)
-            for operation, mode in itertools.product(operations, GenerationMode.all()):
+            for operation, mode in itertools.product(operations, (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)):
                 hit(operation, mode, start, each, answered)
         broken = {status: count for status, count in answered.items() if status >= 500 and status not in MEANT}
         assert not broken, server.log.read_text()[-3000:]
