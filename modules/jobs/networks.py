@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from modules.catalogue import Catalogue, ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_metadata
-from modules.prompt.networks import NetworkTag, extract_networks
+from modules.prompt.networks import extract_networks
 
 _log = logging.getLogger(__name__)
 
 _LORA_KINDS: Final = ("lora", "lyco")
+_WORDS: Final = {"lora": "LoRA", "lyco": "LoRA", "hypernet": "hypernetwork"}
+_MOST_TOLD: Final = 20
 
 # The names under which networks of a kind ("lora", "hypernet") are here.
 NetworkNames = Callable[[str], frozenset[str]]
@@ -44,14 +46,18 @@ def _lora_names(catalogue: Catalogue) -> Iterator[str]:
 def tag_notices(prompts: Iterable[str], names: NetworkNames) -> tuple[str, ...]:
     """A sentence for each network that these prompts name. None is applied yet, so each is told."""
     tags = [tag for prompt in prompts for tag in extract_networks(prompt)[1]]
-    return tuple(dict.fromkeys(_sentence(tag, names) for tag in tags))
+    asked = list(dict.fromkeys((tag.kind, tag.name) for tag in tags))
+    # Asking for names looks at folders: once for each kind is enough.
+    here = {kind: names(kind) for kind in {kind for kind, _ in asked} if kind in _WORDS}
+    told = tuple(dict.fromkeys(_sentence(kind, name, here) for kind, name in asked[:_MOST_TOLD]))
+    more = len(asked) - _MOST_TOLD
+    return told if more <= 0 else (*told, f"The prompt names {more} networks more; none of them is applied yet.")
 
 
-def _sentence(tag: NetworkTag, names: NetworkNames) -> str:
-    what = {"lora": "LoRA", "lyco": "LoRA", "hypernet": "hypernetwork"}.get(tag.kind)
-    name = tag.name[:80]
+def _sentence(kind: str, name: str, here: Mapping[str, frozenset[str]]) -> str:
+    what, shown = _WORDS.get(kind), name[:80]
     if what is None:
-        return f"<{tag.kind[:40]}:{name}> is no tag that is known here: it was taken off the prompt."
-    if tag.name not in names(tag.kind):
-        return f"{what[0].upper()}{what[1:]} not found: {name}. The picture is made without it."
-    return f"The {what} {name} is here, but it is not applied yet: the picture is made without it."
+        return f"<{kind[:40]}:{shown}> is no tag that is known here: it was taken off the prompt."
+    if name not in here[kind]:
+        return f"{what[0].upper()}{what[1:]} not found: {shown}. The picture is made without it."
+    return f"The {what} {shown} is here, but it is not applied yet: the picture is made without it."

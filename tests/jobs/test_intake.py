@@ -12,7 +12,7 @@ import pytest
 from modules.catalogue import Catalogue, ModelFolders
 from modules.jobs.checkpoints import CheckpointChooser
 from modules.jobs.intake import Intake, concrete_names
-from modules.jobs.networks import names_in
+from modules.jobs.networks import names_in, tag_notices
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.samplers import SAMPLERS
 from modules.settings import OptionStore
@@ -213,3 +213,15 @@ def test_before_1_0_width_and_height_were_the_final_size(tmp_path: Path) -> None
     assert (again.width, again.height, again.hr_resize_x) == (640, 448, 1024)
     plain = room.resolve(asked.model_copy(update={"enable_hr": False})).request
     assert (plain.width, plain.hr_resize_x) == (1024, 0)
+
+
+def test_a_prompt_full_of_tags_costs_a_look_at_each_folder_once() -> None:
+    asked: list[str] = []
+
+    def names(kind: str) -> frozenset[str]:
+        asked.append(kind)
+        return frozenset()
+
+    notices = tag_notices(["".join(f"<lora:n{number}>" for number in range(50_000))], names)
+    assert (asked, len(notices)) == (["lora"], 21)
+    assert notices[-1] == "The prompt names 49980 networks more; none of them is applied yet."

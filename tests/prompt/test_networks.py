@@ -62,6 +62,6 @@ def test_tags_round_trip(networks, prompt):
 
 @pytest.mark.parametrize("piece", ["<lora:", "<", "<a", "<lora:x>", "<lora:=:"])
 def test_linear(piece):
-    start = time.perf_counter()
+    start = time.process_time()
     extract_networks(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
