@@ -1,0 +1,1 @@
+"""What the shipped demo checkpoint draws: the pictures themselves are looked at."""

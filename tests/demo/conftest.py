@@ -1,0 +1,66 @@
+"""The shipped checkpoint, loaded as any other, in 32 bits on the CPU."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from modules.generation.conditioning import PromptEncoder
+from modules.generation.decoding import decode_latent, to_image
+from modules.generation.img2img import finish, img2img, prepare_source
+from modules.generation.passes import Engine, Progress
+from modules.generation.txt2img import txt2img
+from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.prompt import clip_tokenizer
+from modules.weights.checkpoint import load_checkpoint
+
+DEMO = Path(__file__).parents[2] / "models" / "Stable-Diffusion" / "demo-emoji.safetensors"
+QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
+DEFAULTS = {"width": 128, "height": 128, "steps": 12, "cfg_scale": 5, "sampler_name": "Euler", "seed": 1}
+
+
+class Artist:
+    """Draws with the demo checkpoint what a request asks for."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        model = load_checkpoint(DEMO)
+        self.engine = Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
+
+    def draw(self, prompt: str, **values: object) -> Image.Image:
+        request = resolved(prompt=prompt, **values)
+        return self._image(txt2img(self.engine, request, range(1), QUIET)[0])
+
+    def redraw(
+        self, picture: Image.Image, prompt: str, mask: Image.Image | None = None, **values: object
+    ) -> Image.Image:
+        request = resolved(prompt=prompt, mode="img2img", mask=None if mask is None else "stored", **values)
+        source = prepare_source(request, picture, mask)
+        latent = img2img(self.engine, request, range(1), source, QUIET)[0]
+        return finish(self._image(latent), source, correct_colours=False)
+
+    def _image(self, latent: torch.Tensor) -> Image.Image:
+        return to_image(decode_latent(self.engine.model.vae, latent, self.engine.model.vae_scaling_factor))
+
+
+def resolved(**values: object) -> ResolvedRequest:
+    return resolve(parse_request(DEFAULTS | values), options={"randn_source": "CPU"}, rng=random.Random(0))
+
+
+def mean_colour(image: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray:
+    return np.asarray(image.crop(box), dtype=float).mean(axis=(0, 1))
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """Mean absolute difference in grey levels."""
+    return float(np.abs(np.asarray(one, dtype=float) - np.asarray(other, dtype=float)).mean())
+
+
+@pytest.fixture(scope="session")
+def artist() -> Artist:
+    return Artist()
