@@ -64,6 +64,7 @@ class Server:
                 return bound
             except OSError:
                 time.sleep(0.05)
+        self.kill()
         raise AssertionError(f"the server did not answer:\n{self.log.read_text()}")
 
     def cpu_seconds(self) -> float:
