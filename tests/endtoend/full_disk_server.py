@@ -1,0 +1,29 @@
+"""The real server on a disk that is full while the file `full` lies in its data folder, where none can be mounted."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+
+from modules.gallery import atomic
+from modules.ui.serve import main
+
+
+def pretend(flag: Path, outputs: Path) -> None:
+    """Let pictures below `outputs` meet a full disk while `flag` exists."""
+    write = atomic._write_synced
+
+    def guarded(path: Path, data: bytes) -> None:
+        if flag.exists() and path.is_relative_to(outputs):
+            path.write_bytes(data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, data)
+
+    atomic._write_synced = guarded
+
+
+if __name__ == "__main__":
+    data = Path(sys.argv[sys.argv.index("--data-dir") + 1])
+    pretend(data / "full", data / "outputs")
+    sys.exit(main(sys.argv[1:]))
