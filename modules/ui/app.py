@@ -17,6 +17,7 @@ from modules.settings import Flags
 from modules.ui.page import ASSETS, build_page, page_head
 from modules.ui.picture_routes import create_picture_router
 from modules.ui.routes import create_router
+from modules.ui.settings_tab import settings_routes
 from modules.ui.shelf import PictureShelf
 from modules.ui.theme import create_theme
 from modules.version import VERSION
@@ -37,6 +38,7 @@ def create_app(services: Services, flags: Flags) -> FastAPI:
     # Routes go in before the page is mounted on "/": it answers everything that is left.
     app.mount("/internal/assets", StaticFiles(directory=ASSETS), name="assets")
     app.include_router(create_router(services, login_required(known, has_session)))
+    app.include_router(settings_routes(services, login_required(known, has_session)))
     shelf = PictureShelf(services.paths.cache_dir / "pictures")
     app.include_router(create_picture_router(shelf, login_required(known, has_session)))
     if api_is_served(services):

@@ -21,6 +21,7 @@ from modules.ui.messages import QUICK
 from modules.ui.png_info import build_png_info, wire_png_info
 from modules.ui.quicksettings import QuickSettings, build_quicksettings
 from modules.ui.sending import Destinations, wire_results_sending
+from modules.ui.settings_tab import build_settings
 from modules.ui.shelf import PictureShelf
 from modules.ui.txt2img import Txt2Img, build_txt2img
 
@@ -33,6 +34,7 @@ TITLE: Final = "Stable Diffusion"
 HEAD: Final = """
 <link rel="stylesheet" href="internal/assets/style.css">
 <link rel="stylesheet" href="internal/assets/pictures.css">
+<link rel="stylesheet" href="internal/assets/settings.css">
 <script type="module" src="internal/assets/main.js"></script>
 """
 # Gradio takes the theme from the address; one that a person typed there counts for more than the flag.
@@ -69,6 +71,8 @@ def build_page(services: Services, shelf: PictureShelf, *, folder_button: bool) 
                 extras = build_extras()
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 info = build_png_info()
+            with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
+                build_settings()
         to = Destinations(tabs, img2img)
         wire_generate(tab, submitter(tab.form, services), stamp="stamp")
         wire_hires(tab, services, page)

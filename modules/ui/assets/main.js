@@ -5,6 +5,7 @@ import { hiresLine } from "./hires.js";
 import { listen } from "./keys.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
+import { watchSettings } from "./settings.js";
 import * as slots from "./slots.js";
 
 window.webui = {
@@ -37,5 +38,6 @@ listen({
 document.addEventListener("visibilitychange", () => document.hidden || jobs.poll());
 window.addEventListener("online", jobs.poll);
 window.addEventListener("pageshow", jobs.poll);
+watchSettings();
 restored();
 jobs.poll();
