@@ -19,10 +19,14 @@ _FILL_BLURS: Final = ((256, 1), (64, 1), (16, 2), (4, 4), (2, 2), (0, 1))
 
 
 def binary_mask(mask: Image.Image, *, rounded: bool) -> Image.Image:
-    """The mask in grey: from the alpha channel if there is one that says something, cut at half if `rounded`."""
-    has_alpha = mask.mode == "RGBA" and mask.getchannel("A").getextrema() != (255, 255)
-    grey = mask.getchannel("A") if has_alpha else mask.convert("L")
-    return grey.point(lambda value: 255 if value > 128 else 0) if rounded else grey
+    """The mask in grey: from the alpha channel if there is one that says something, then cut at half if `rounded`.
+
+    A mask that comes as grey keeps its grey, as in A1111: only what is drawn over a picture is cut.
+    """
+    if mask.mode != "RGBA" or mask.getchannel("A").getextrema() == (255, 255):
+        return mask.convert("L")
+    alpha = mask.getchannel("A")
+    return alpha.point(lambda value: 255 if value > 128 else 0) if rounded else alpha
 
 
 def _blurred_along(pixels: np.ndarray, axis: int, sigma: float) -> np.ndarray:

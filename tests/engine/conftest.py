@@ -6,6 +6,7 @@ import os
 import queue
 import random
 import secrets
+import socket
 import subprocess
 import sys
 import threading
@@ -54,6 +55,11 @@ class RunningEngine:
         while not (seen and isinstance(seen[-1], kinds)):
             seen.append(self.events.get(timeout=timeout))
         return seen
+
+    def hang_up(self) -> None:
+        """End the line as the system does when a server dies. Closing it under the reader would break the reader."""
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         if self.process.poll() is None:

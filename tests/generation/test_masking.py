@@ -35,12 +35,14 @@ def test_a_mask_comes_from_alpha_where_alpha_says_something():
     assert binary_mask(opaque, rounded=True).getpixel((0, 0)) == 255
 
 
-def test_rounding_cuts_at_half():
-    grey = Image.new("L", (2, 1))
-    grey.putpixel((0, 0), 128)
-    grey.putpixel((1, 0), 129)
-    assert list(binary_mask(grey, rounded=True).tobytes()) == [0, 255]
-    assert list(binary_mask(grey, rounded=False).tobytes()) == [128, 129]
+def test_rounding_cuts_a_drawn_mask_at_half_and_leaves_a_grey_one():
+    drawn = Image.new("RGBA", (2, 1))
+    drawn.putpixel((0, 0), (0, 0, 0, 128))
+    drawn.putpixel((1, 0), (0, 0, 0, 129))
+    assert list(binary_mask(drawn, rounded=True).tobytes()) == [0, 255]
+    assert list(binary_mask(drawn, rounded=False).tobytes()) == [128, 129]
+    grey = Image.new("L", (1, 1), 100)
+    assert list(binary_mask(grey, rounded=True).tobytes()) == [100]
 
 
 def test_blur_is_a_gaussian_of_the_stated_width():
