@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 def test_without_a_checkpoint_the_server_starts_and_says_where_to_put_one(tmp_path: Path) -> None:
-    with Server(tmp_path, *FLAGS, module="modules.ui") as server:
+    with Server(tmp_path, *FLAGS, module="tests.endtoend.bare_server") as server:
         house = House(server)
         assert b"<!doctype html>" in server.request("GET", "/")[2]
         answer = house.post("/v1/jobs/txt2img", prompt="a", steps=1)
