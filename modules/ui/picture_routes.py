@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
 
-from modules.gallery import PictureError, SaveError
+from modules.gallery import PictureError, SaveError, read_metadata
 from modules.gallery.opening import MOST_PIXELS, open_picture
 from modules.ui.shelf import PictureShelf, Shelved
 
@@ -33,6 +33,13 @@ def create_picture_router(shelf: PictureShelf, logged_in: Callable[[Request], No
         if data is None:
             return _refused(f"The file is larger than {LARGEST_PICTURE // 2**20} MiB: make the picture smaller first.")
         return await run_sync(_put, shelf, data)
+
+    @router.get("/{digest}/infotext")
+    def infotext(digest: str) -> dict[str, str]:
+        try:
+            return {"infotext": read_metadata(shelf.path(digest)).infotext}
+        except PictureError as error:
+            raise HTTPException(404, str(error)) from error
 
     @router.get("/{digest}")
     def show(digest: str) -> Response:

@@ -1,6 +1,7 @@
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
 import * as jobs from "./jobs.js";
+import { listenForDrops } from "./drop.js";
 import { hiresLine } from "./hires.js";
 import { listen } from "./keys.js";
 import { remember, restored } from "./memory.js";
@@ -39,5 +40,6 @@ document.addEventListener("visibilitychange", () => document.hidden || jobs.poll
 window.addEventListener("online", jobs.poll);
 window.addEventListener("pageshow", jobs.poll);
 watchSettings();
+listenForDrops();
 restored();
 jobs.poll();

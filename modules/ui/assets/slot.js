@@ -8,7 +8,7 @@ import { View } from "./view.js";
 
 const LATER = 900; // after the last stroke the painting is kept
 
-async function upload(blob) {
+export async function upload(blob) {
   const answer = await fetch(url("pictures"), { method: "POST", body: blob, headers: { "X-Client": client } });
   const told = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(told.detail ?? `The server refused the picture (${answer.status}).`);

@@ -1,0 +1,45 @@
+// A picture or a text file dropped on a prompt box: its parameters go into the form, as if pasted and read.
+
+import { read } from "./client.js";
+import { toast } from "./messages.js";
+import { upload } from "./slot.js";
+
+const LONGEST_TEXT = 1000000;
+const PROMPTS = ["txt2img", "img2img"].map((tab) => `#${tab}_prompt textarea, #${tab}_neg_prompt textarea`).join(", ");
+
+async function parametersOf(file) {
+  if (!file.type.startsWith("image/")) {
+    if (file.size > LONGEST_TEXT) throw new Error("This file is too long to be a picture's parameters.");
+    return file.text();
+  }
+  const { id } = await upload(file);
+  const { infotext } = await read(`pictures/${id}/infotext`);
+  if (!infotext) throw new Error("There are no generation parameters in this picture.");
+  return infotext;
+}
+
+async function take(tab, file) {
+  const text = await parametersOf(file);
+  const box = document.querySelector(`#${tab}_prompt textarea`);
+  box.value = text;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  document.getElementById(`${tab}_paste`).click();
+}
+
+export function listenForDrops() {
+  const boxOf = (event) => (event.dataTransfer?.types.includes("Files") ? event.target.closest?.(PROMPTS) : null);
+  document.addEventListener("dragover", (event) => boxOf(event) && event.preventDefault(), { capture: true });
+  document.addEventListener(
+    "drop",
+    (event) => {
+      const box = boxOf(event);
+      const [file] = event.dataTransfer?.files ?? [];
+      if (!box || !file) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const tab = box.closest("#tab_img2img") ? "img2img" : "txt2img";
+      take(tab, file).catch((error) => toast(error.message));
+    },
+    { capture: true },
+  );
+}
