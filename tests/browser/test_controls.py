@@ -193,7 +193,8 @@ def test_nothing_is_wider_than_the_screen(watched: Watched, server: Server, widt
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     assert page.evaluate("() => document.body.classList.contains('dark')") is (theme == "dark")
     outside = page.evaluate(
-        "(width) => [...document.querySelectorAll('button, input, textarea')].filter((one) => one.offsetParent)"
+        "(width) => [...document.querySelectorAll('button, input, textarea')]"
+        ".filter((one) => one.offsetParent && !one.closest('[aria-hidden=true]'))"
         ".filter((one) => one.getBoundingClientRect().right > width + 1).map((one) => one.id || one.className)",
         width,
     )

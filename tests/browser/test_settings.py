@@ -22,14 +22,14 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
     expect(panel.locator("details")).to_have_count(len(shown & set(SECTIONS)))
 
     page.fill("#settings_search", "clip skip")
-    field = page.locator("#setting_CLIP_stop_at_last_layers")
+    field = page.locator("#option_CLIP_stop_at_last_layers")
     expect(field).to_be_visible()
-    expect(page.locator("#setting_jpeg_quality")).to_be_hidden()
+    expect(page.locator("#option_jpeg_quality")).to_be_hidden()
 
     field.fill("2")
     expect(page.locator("#settings_apply")).to_have_text("Apply 1 change")
     page.click("#settings_apply")
-    expect(page.locator(".setting.other #setting_CLIP_stop_at_last_layers")).to_have_value("2")
+    expect(page.locator(".setting.other #option_CLIP_stop_at_last_layers")).to_have_value("2")
     assert server.json("/sdapi/v1/options")["CLIP_stop_at_last_layers"] == 2
 
     field.fill("99")
@@ -38,7 +38,7 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
     assert server.json("/sdapi/v1/options")["CLIP_stop_at_last_layers"] == 2
 
     page.locator(".setting", has=field).get_by_role("button").click()
-    expect(page.locator(".setting.other #setting_CLIP_stop_at_last_layers")).to_have_count(0)
+    expect(page.locator(".setting.other #option_CLIP_stop_at_last_layers")).to_have_count(0)
     assert server.json("/sdapi/v1/options")["CLIP_stop_at_last_layers"] == 1
     # The refused value is told by the browser as a failed request; nothing else may have gone wrong.
     assert [problem for problem in watched.problems if "422" not in problem] == []

@@ -19,7 +19,7 @@ function listed(text) {
 
 // One control for an option, and how its value is read from it.
 function control(option) {
-  const id = `setting_${option.key}`;
+  const id = `option_${option.key}`;
   const common = { id, disabled: option.frozen };
   if (option.kind === "switch") {
     const box = element("input", { ...common, type: "checkbox", checked: Boolean(option.value) });
