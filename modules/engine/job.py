@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from typing import Final
 
 import torch
 from PIL import Image
@@ -24,6 +25,20 @@ from modules.hardware.choice import Hardware
 from modules.protocol import JobFinished, JobStarted, RunJob, StepDone
 from modules.sampling import Interrupted
 
+# Options that act only under some conditions, by the name of the effect, and where A1111 records them if they did.
+_CONDITIONAL: Final[dict[str, tuple[str, ...]]] = {
+    "min_sigma": ("NGMS", "NGMS all steps"),
+    "skip_early": ("Skip Early CFG",),
+    "pad_with_empty": ("Pad conds",),
+    "pad_with_last": ("Pad conds v0",),
+    "old_scheduling": ("Old prompt editing timelines",),
+}
+
+
+def without_effect(effects: set[str]) -> dict[str, object]:
+    """Infotext keys that are left out, since what they record changed nothing in this job."""
+    return {key: None for effect, keys in _CONDITIONAL.items() if effect not in effects for key in keys}
+
 
 def run_job(
     command: RunJob,
@@ -41,11 +56,12 @@ def run_job(
     if hardware.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(hardware.device)
     work = open_work(Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last), command)
+    effects: set[str] = set()
     with (
-        PictureWriter(command.job_id, resolved, loaded.facts, emit) as writer,
+        PictureWriter(command.job_id, resolved, lambda: loaded.facts() | without_effect(effects), emit) as writer,
         edges_joined(loaded.model, is_tiled(resolved)),
     ):
-        _Job(command, work, loaded, control, hardware, emit, writer).run()
+        _Job(command, work, loaded, control, hardware, emit, writer, effects).run()
     peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None
     emit(
         JobFinished(
@@ -76,6 +92,7 @@ class _Job:
         hardware: Hardware,
         emit: Emit,
         writer: PictureWriter,
+        effects: set[str],
     ) -> None:
         self._command = command
         self._work = work
@@ -83,6 +100,7 @@ class _Job:
         self._control = control
         self._emit = emit
         self._writer = writer
+        self._effects = effects
         # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
         self._together = 1 if hardware.device.type == "cpu" else command.resolved.request.batch_size
         self._preview_every = float(str(command.resolved.options.get("live_preview_refresh_period", 1000))) / 1000
@@ -137,7 +155,7 @@ class _Job:
             self._tell(batch, before + step, whole, earlier + share)
             self._preview(batch, step, denoised)
 
-        return Progress(on_step=on_step, before_call=self._stop_if_asked)
+        return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._effects)
 
     def _tell(self, batch: int, step: int, steps: int, share: float) -> None:
         fraction = (batch + share) / self._command.resolved.request.n_iter

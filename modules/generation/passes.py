@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, get_args
 
 import torch
@@ -14,7 +14,7 @@ from modules.generation.conditions import conditions_for, empty_context
 from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
 from modules.parameters.samplers import resolve_sampler
-from modules.prompt import Emphasis, extract_networks, plan_conditioning
+from modules.prompt import ConditioningPlan, Emphasis, extract_networks, plan_conditioning
 from modules.sampling import (
     GuidanceOptions,
     ImageNoise,
@@ -43,10 +43,13 @@ OVERFLOW: Final = (
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What a pass tells while it runs: `on_step(step, steps, denoised)` after each step, `before_call()` before each
-    model call. Either may raise `modules.sampling.Interrupted`."""
+    model call. Either may raise `modules.sampling.Interrupted`. `effects` gathers which of the options that act only
+    sometimes really did: A1111 records those only then.
+    """
 
     on_step: Callable[[int, int, Tensor], None]
     before_call: Callable[[], None]
+    effects: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +109,15 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
     prompt, _ = extract_networks(asked.prompt)
     # Prompt schedules are made for all the steps that were asked for, also where a picture as start spares some.
     calls = choice.sampler.call_count(asked.steps)
-    conditioning = plan_conditioning(
-        [prompt] * len(images),
-        [asked.negative_prompt] * len(images),
-        calls if asked.first_calls is None else asked.first_calls,
-        None if asked.first_calls is None else calls,
-        old=bool(resolved.options.get("use_old_scheduling", False)),
+    conditioning = _plan_texts(
+        prompt, asked, len(images), calls, bool(resolved.options.get("use_old_scheduling")), progress
     )
     latents = sample(
         plan,
         unet_function(engine.model.unet, channels_last=engine.channels_last),
         conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
         pass_noise(engine, resolved, images, asked.size, options),
-        _guidance(engine, asked, options, encoding),
+        _guidance(engine, asked, options, encoding, progress.effects.add),
         prediction_type=engine.model.prediction_type,
         init_latent=asked.init_latent,
         noise_multiplier=asked.noise_multiplier,
@@ -130,6 +129,16 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
     if not torch.isfinite(latents).all():
         raise UnetOverflow(OVERFLOW)
     return latents
+
+
+def _plan_texts(prompt: str, asked: Pass, images: int, calls: int, old: bool, progress: Progress) -> ConditioningPlan:
+    """The texts of the pass by the present number rule of prompt editing, or by that before A1111 1.6 (`old`)."""
+    first, hires = (calls, None) if asked.first_calls is None else (asked.first_calls, calls)
+    texts = [prompt] * images, [asked.negative_prompt] * images
+    plan = plan_conditioning(*texts, first, hires, old=old)
+    if old and plan != plan_conditioning(*texts, first, hires):
+        progress.effects.add("old_scheduling")
+    return plan
 
 
 def _report(progress: Progress, plan: SamplingPlan, step: Step) -> None:
@@ -182,7 +191,9 @@ def pass_noise(
     )
 
 
-def _guidance(engine: Engine, asked: Pass, options: SamplerOptions, encoding: EncodingOptions) -> GuidanceOptions:
+def _guidance(
+    engine: Engine, asked: Pass, options: SamplerOptions, encoding: EncodingOptions, on_effect: Callable[[str], None]
+) -> GuidanceOptions:
     padded = options.pad_cond_uncond
     dtype = engine.model.unet.dtype
     return GuidanceOptions(
@@ -196,4 +207,5 @@ def _guidance(engine: Engine, asked: Pass, options: SamplerOptions, encoding: En
         pad_with_last=options.pad_cond_uncond_v0,
         empty_context=empty_context(engine.encoder, encoding, engine.device, dtype) if padded else None,
         one_batch=options.batch_cond_uncond,
+        on_effect=on_effect,
     )

@@ -27,6 +27,7 @@ class GuidanceOptions:
     guidance of instruct-pix2pix (Brooks et al. 2023, arXiv:2211.09800). `min_sigma` is A1111's NGMS: below it every
     second call (or, with `min_sigma_all`, each) goes without the negative prompt; `skip_early` does so for that
     fraction of the first calls. `empty_context` is the empty prompt's encoding for `pad_with_empty`.
+    `on_effect` hears the name of each of these options once it really changes an answer.
     """
 
     cfg_scale: float = 7.0
@@ -38,6 +39,7 @@ class GuidanceOptions:
     pad_with_last: bool = False
     empty_context: Tensor | None = None
     one_batch: bool = True
+    on_effect: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,17 @@ class Guidance:
     def _spares_uncond(self, level: Tensor) -> bool:
         options = self._options
         if options.skip_early and self.calls / self._total_calls <= options.skip_early:
+            self._tell("skip_early")
             return True
         alternate = self.calls % 2 == 1 or options.min_sigma_all
-        return alternate and options.min_sigma > 0 and float(level) < options.min_sigma
+        spared = alternate and options.min_sigma > 0 and float(level) < options.min_sigma
+        if spared:
+            self._tell("min_sigma")
+        return spared
+
+    def _tell(self, effect: str) -> None:
+        if self._options.on_effect is not None:
+            self._options.on_effect(effect)
 
     def _ask(self, x: Tensor, level: Tensor, conditioning: Conditioning, images: tuple[int, ...]) -> Tensor:
         extra = None if self._extra is None else pick_rows(self._extra, images)
@@ -184,10 +194,15 @@ class Guidance:
         positive = stack_rows([part.conditioning for _, part in parts])
         negative = stack_rows(conditions.negative)
         options = self._options
+        uneven = positive.tokens != negative.tokens
         if options.pad_with_last:
+            if uneven:
+                self._tell("pad_with_last")
             context = repeat_last_token(negative.context, positive.tokens)[:, : positive.tokens]
             negative = negative.with_context(context)
         elif options.pad_with_empty and options.empty_context is not None:
+            if uneven:
+                self._tell("pad_with_empty")
             padded = positive, negative
             positive = pad_with_empty(padded[0], padded[1].tokens, options.empty_context)
             negative = pad_with_empty(padded[1], padded[0].tokens, options.empty_context)

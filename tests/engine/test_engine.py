@@ -195,3 +195,21 @@ def test_textual_inversions_are_found_named_and_left_out_where_they_do_not_fit(t
     assert f'TI hashes: "red ink: {hash_of_file}"' in told.infotext
     (notice,) = [event.text for event in seen if isinstance(event, Notice)]
     assert notice == "The embedding big is left out: it is for text encoders 768 wide, and this one is 64."
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "key", "written"),
+    [
+        ({"s_min_uncond": 3.0}, {"steps": 8}, "NGMS: 3", True),
+        ({"s_min_uncond": 0.001}, {"steps": 8}, "NGMS", False),
+        ({"skip_early_cond": 0.3}, {"steps": 8}, "Skip Early CFG: 0.3", True),
+        ({"pad_cond_uncond": True}, {"negative_prompt": "blue BREAK dark"}, "Pad conds: True", True),
+        ({"pad_cond_uncond": True}, {}, "Pad conds", False),
+        ({"use_old_scheduling": True}, {"prompt": "a [red:blue:1.5] circle"}, "Old prompt editing timelines", True),
+        ({"use_old_scheduling": True}, {"prompt": "a [red:blue:0.5] circle"}, "Old prompt editing timelines", False),
+    ],
+)
+def test_what_acts_only_sometimes_is_recorded_only_then(engine, tiny, options, fields, key, written):
+    engine.send(job(tiny, "effect", options=options, **fields))
+    (picture,) = images_in(engine.until(JobFinished))
+    assert (key in picture.infotext) is written
