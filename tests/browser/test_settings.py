@@ -30,6 +30,7 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
     expect(page.locator("#settings_apply")).to_have_text("Apply 1 change")
     page.click("#settings_apply")
     expect(page.locator(".setting.other #option_CLIP_stop_at_last_layers")).to_have_value("2")
+    expect(page.locator("#settings_apply")).to_be_disabled()
     assert server.json("/sdapi/v1/options")["CLIP_stop_at_last_layers"] == 2
 
     field.fill("99")
