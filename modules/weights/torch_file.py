@@ -70,7 +70,8 @@ def read_torch_zip(path: Path) -> TorchFile:
         if name.startswith(root + "data/") or name in (root + "data.pkl", root + "byteorder")
     }
     order = entries.get(root + "byteorder")
-    if order is not None and data[begins[root + "byteorder"] :][: order.file_size].strip() == b"big":
+    order_begin = begins.get(root + "byteorder", 0)
+    if order is not None and data[order_begin : order_begin + order.file_size].strip() == b"big":
         raise CheckpointError(f"{path.name} was written on a big-endian machine, which can't be read here.")
     pickled, size = begins[root + "data.pkl"], entries[root + "data.pkl"].file_size
     if size > _MAX_PICKLE_BYTES:
