@@ -13,6 +13,7 @@ from modules.settings import OptionError
 from modules.ui import listing
 from modules.ui.events import submitter, wire_generate, wire_tab
 from modules.ui.extras import build_extras, wire_extras
+from modules.ui.form import Form
 from modules.ui.hires_events import wire_hires
 from modules.ui.img2img import Img2Img, build_img2img
 from modules.ui.img2img_events import submitter as img2img_submitter
@@ -73,6 +74,8 @@ def build_page(services: Services, shelf: PictureShelf, *, folder_button: bool) 
                 info = build_png_info()
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
                 build_settings()
+        for one in (tab, img2img):
+            _start_at_native_size(one.form, services)
         to = Destinations(tabs, img2img)
         wire_generate(tab, submitter(tab.form, services), stamp="stamp")
         wire_hires(tab, services, page)
@@ -84,6 +87,13 @@ def build_page(services: Services, shelf: PictureShelf, *, folder_button: bool) 
         wire_png_info(info, tab, to, services, shelf)
         _wire_quicksettings(quick, tab, services, page)
     return page
+
+
+def _start_at_native_size(form: Form, services: Services) -> None:
+    """Width and Height as the checkpoint states them, from the first moment: who is quick draws before scripts run."""
+    size = listing.native_size(listing.current_checkpoint(services))
+    for name, side in zip(("width", "height"), size or (), strict=False):
+        form.controls[name].value = side
 
 
 def _wire_img2img(tab: Img2Img, services: Services, shelf: PictureShelf) -> None:

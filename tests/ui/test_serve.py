@@ -118,3 +118,11 @@ def _log_in(server: Server) -> str:
     cookies = [value.split(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
     connection.close()
     return "; ".join(cookies)
+
+
+def test_the_page_starts_at_the_size_that_the_checkpoint_states(tmp_path: Path) -> None:
+    """In the page as it is served, before any script has run: who is quick must not draw at another size."""
+    with Server(tmp_path, module="tests.ui.fake_engine_server") as server:
+        components = server.json("/config")["components"]
+    values = {one["props"].get("elem_id"): one["props"].get("value") for one in components}
+    assert [values[f"{tab}_{side}"] for tab in ("txt2img", "img2img") for side in ("width", "height")] == [128] * 4
