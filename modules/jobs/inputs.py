@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from modules.gallery import SaveError, write_atomic
 from modules.jobs.job import JobError
 from modules.parameters import GenerationRequest, RequestError
 
@@ -30,11 +29,9 @@ class InputStore:
         if path.exists():
             return digest
         try:
-            self._write(path, data)
-        except OSError as error:
-            raise JobError(
-                f"The job's pictures can't be stored in {path.parent}: {error.strerror or error}."
-            ) from error
+            write_atomic(path, data, overwrite=True)
+        except SaveError as error:
+            raise JobError(f"The job's pictures can't be stored in {path.parent}: {error}") from error
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -64,20 +61,6 @@ class InputStore:
     def _path(self, digest: str) -> Path:
         # Two levels, so that no folder grows to tens of thousands of files.
         return self._folder / digest[:2] / digest
-
-    def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix="incoming-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
 
 
 def references(request: GenerationRequest) -> tuple[str, ...]:
