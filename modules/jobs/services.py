@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, ModelNotFoundError
 from modules.gallery import Gallery
+from modules.gallery.allowed import AllowedFolders
 from modules.jobs.checkpoints import CheckpointChooser
 from modules.jobs.database import prepare
 from modules.jobs.engine_command import engine_launch
@@ -39,6 +40,7 @@ class Services:
     hashing: BackgroundHashing
     styles: SavedStyles
     gallery: Gallery
+    folders: AllowedFolders
     jobs: JobService
     engine_log: EngineLog
     lock: FolderLock
@@ -97,7 +99,18 @@ def open_services(flags: Flags) -> Services:
     )
     hashing = BackgroundHashing(catalogue)
     services = Services(
-        flags, paths, options, catalogue, hashing, styles, gallery, jobs, engine_log, lock, (*notices, *options.notices)
+        flags=flags,
+        paths=paths,
+        options=options,
+        catalogue=catalogue,
+        hashing=hashing,
+        styles=styles,
+        gallery=gallery,
+        folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path),
+        jobs=jobs,
+        engine_log=engine_log,
+        lock=lock,
+        notices=(*notices, *options.notices),
     )
     _start(services)
     return services

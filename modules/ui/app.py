@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -12,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 from modules.api.auth import login_required, logins, matches
 from modules.api.routes import api_is_served, api_routes
-from modules.gallery import KeptPictures
+from modules.gallery.allowed import picture_folders
 from modules.settings import Flags
 from modules.ui.page import ASSETS, build_page, page_head
 from modules.ui.picture_routes import create_picture_router
@@ -49,7 +48,7 @@ def create_app(services: Services, flags: Flags) -> FastAPI:
 
 
 def _mount_page(app: FastAPI, services: Services, flags: Flags, shelf: PictureShelf) -> None:
-    folders = [str(folder) for folder in picture_folders(services)]
+    folders = [str(folder) for folder in picture_folders(services.paths, services.options)]
     # Shown from where they lie: Gradio would copy every picture into its cache first.
     gr.set_static_paths(folders)
     known = logins(flags)
@@ -70,19 +69,6 @@ def _mount_page(app: FastAPI, services: Services, flags: Flags, shelf: PictureSh
         theme=create_theme(),
         head=page_head(flags.theme, services.paths.user_css),
     )
-
-
-def picture_folders(services: Services) -> list[Path]:
-    """The folders whose files the page may show: those of pictures, wherever the settings put them.
-
-    A folder that holds the data folder itself is left out: with it, settings and models would be served.
-    """
-    gallery, data = services.gallery, services.paths.data_dir
-    wanted = [services.paths.outputs_dir, KeptPictures(services.paths, services.options).folder]
-    wanted += [gallery.folder("extras")]
-    wanted += [gallery.folder(mode, grid=grid) for mode in ("txt2img", "img2img") for grid in (False, True)]
-    resolved = dict.fromkeys(folder.resolve() for folder in wanted)
-    return [folder for folder in resolved if not data.resolve().is_relative_to(folder)]
 
 
 def folder_button(flags: Flags) -> bool:

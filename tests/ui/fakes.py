@@ -22,6 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from modules.catalogue import ModelNotFoundError
 from modules.gallery import Gallery
+from modules.gallery.allowed import AllowedFolders
 from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
 from modules.jobs.styles import SavedStyles
 from modules.parameters import GenerationRequest, resolve
@@ -200,6 +201,7 @@ def open_services(flags: Flags) -> Any:
         options=options,
         catalogue=FakeCatalogue(),
         gallery=Gallery(paths, options),
+        folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path),
         styles=SavedStyles.of(paths.styles_files, paths.data_dir),
         jobs=FakeJobs(paths.outputs_dir, seconds),
         refresh_models=lambda: None,

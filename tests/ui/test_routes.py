@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from modules.parameters import GenerationRequest
 from modules.settings import parse_flags
-from modules.ui.app import folder_button, picture_folders
+from modules.ui.app import folder_button
 from modules.ui.routes import create_router, page_state
 from tests.ui.fakes import open_services
 
@@ -75,15 +75,6 @@ def test_routes_answer_and_refuse(services: Any) -> None:
     assert client.get("/internal/preview/none").status_code == 404
     assert client.post("/internal/jobs/none/cancel").json()["detail"]
     assert client.get(f"/internal/jobs/{job}/cancel").status_code == 405
-
-
-def test_only_folders_of_pictures_are_shown(services: Any, tmp_path: Path) -> None:
-    assert tmp_path / "outputs" in picture_folders(services)
-    services.options.update({"outdir_txt2img_samples": str(tmp_path), "outdir_save": str(tmp_path.parent)})
-    folders = picture_folders(services)
-    assert tmp_path not in folders and tmp_path.parent not in folders
-    services.options.update({"outdir_txt2img_samples": str(tmp_path / "pictures")})
-    assert tmp_path / "pictures" in picture_folders(services)
 
 
 @pytest.mark.parametrize(
