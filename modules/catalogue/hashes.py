@@ -15,7 +15,7 @@ from typing import Final
 
 from modules.catalogue.errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header
-from modules.settings import write_atomically
+from modules.settings import SaveError, write_text_atomic
 
 _CHUNK: Final = 1 << 20
 _LEGACY_OFFSET: Final = 0x100000
@@ -83,11 +83,9 @@ class HashCache:
             self._entries[str(path.absolute())] = (state.size, state.mtime_ns, sha256)
             rows = {name: list(entry) for name, entry in sorted(self._entries.items())}
             try:
-                write_atomically(self._file, json.dumps(rows, indent=1))
-            except OSError as error:
-                log.warning(
-                    "The hash cache %s can't be written (%s); files are hashed again next time.", self._file, error
-                )
+                write_text_atomic(self._file, json.dumps(rows, indent=1))
+            except SaveError as error:
+                log.warning("%s Files are hashed again next time.", error)
 
 
 def _read_entries(file: Path) -> dict[str, tuple[int, int, str]]:

@@ -1,6 +1,5 @@
 """Pictures on disk: their names, atomic saving, grids, the metadata inside them, and small copies for the page."""
 
-from modules.gallery.atomic import SaveError, remove_stale_temporaries, write_atomic
 from modules.gallery.encode import encode_picture, shareable_copy
 from modules.gallery.gallery import GRID_KINDS, Gallery
 from modules.gallery.grids import grid_shape, image_grid
@@ -10,6 +9,7 @@ from modules.gallery.name_facts import NameFacts, name_facts
 from modules.gallery.naming import apply_pattern
 from modules.gallery.sanitizing import sanitize
 from modules.gallery.thumbnails import Thumbnails
+from modules.settings.atomic import SaveError, remove_stale_temporaries, write_atomic
 
 __all__ = [
     "GRID_KINDS",

@@ -13,7 +13,6 @@ from typing import Final
 
 from PIL import Image
 
-from modules.gallery.atomic import SaveError, remove_stale_temporaries, write_atomic
 from modules.gallery.encode import shareable_copy
 from modules.gallery.name_facts import NameFacts, name_facts
 from modules.gallery.naming import file_stem, subfolder
@@ -22,6 +21,7 @@ from modules.gallery.sanitizing import sanitize
 from modules.parameters import ResolvedRequest
 from modules.parameters.infotext_values import printable
 from modules.settings import OptionStore, Paths
+from modules.settings.atomic import SaveError, remove_stale_temporaries, write_atomic
 
 GRID_KINDS: Final = frozenset({"grid", "xyz_grid", "prompt_matrix"})
 

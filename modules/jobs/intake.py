@@ -64,9 +64,12 @@ class Intake:
 
     def _known(self, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         # Old clients send settings of extensions and of other programs: they are told, not refused.
-        known = {key: value for key, value in overrides.items() if key in self.options.options}
-        foreign = [key for key in overrides if key not in known]
-        return known, tuple(f"There is no setting {key[:80]!r}: it was ignored." for key in foreign)
+        declared = [key for key in overrides if key in self.options.options]
+        # What is frozen, or where files go, is for the person at the machine to say, not for a request.
+        protected = {key: self.options.protection(key, through_api=True) for key in declared}
+        known = {key: overrides[key] for key in declared if not protected[key]}
+        foreign = (f"There is no setting {key[:80]!r}: it was ignored." for key in overrides if key not in declared)
+        return known, (*foreign, *(f"{why} The job runs without it." for why in protected.values() if why))
 
     def _final_prompts(self, request: GenerationRequest, options: Mapping[str, Any]) -> GenerationRequest:
         strip = self.strip_comments if options.get("enable_prompt_comments", True) else _as_it_is

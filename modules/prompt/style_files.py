@@ -2,17 +2,20 @@
 
 import csv
 import io
-import os
-import shutil
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modules.prompt.styles import Style
+from modules.settings.atomic import SaveError, write_atomic
 
 HEADER = ("name", "prompt", "negative_prompt")
 LONGEST_FIELD = 131_072
 """Of one field of a file, in characters: what the csv module accepts."""
+
+_WRITING = threading.Lock()
+_TRIES = 5
 
 
 class StyleFileError(ValueError):
@@ -54,13 +57,7 @@ class StyleBook:
             )
         known = self.load().get(style.name)
         path = known.path if known and known.path else style.path or self._new_file()
-        rows = read_style_file(path) if path.is_file() else []
-        names = [row.name for row in rows]
-        if style.name in names:
-            rows = [style if row.name == style.name else row for row in rows]
-        else:
-            rows.append(style)
-        write_style_file(path, rows)
+        _rewrite(path, lambda rows: _with(rows, style))
 
     def delete(self, name: str) -> None:
         """Take the style of that name out of every file that has it. Raises StyleFileError if none has."""
@@ -68,7 +65,7 @@ class StyleBook:
         if not holders or name.startswith("#"):
             raise StyleFileError(f"There is no style named {name!r}: choose one from the list.")
         for path in holders:
-            write_style_file(path, [row for row in read_style_file(path) if row.name != name])
+            _rewrite(path, lambda rows: [row for row in rows if row.name != name])
 
     def _new_file(self) -> Path:
         plain = (path for path in self.patterns if not set("*?[") & set(path.name))
@@ -76,6 +73,24 @@ class StyleBook:
         if path is None:
             raise StyleFileError("No style file is set to save to: name one without wildcards in --styles-file.")
         return path
+
+
+def _with(rows: list[Style], style: Style) -> list[Style]:
+    if any(row.name == style.name for row in rows):
+        return [style if row.name == style.name else row for row in rows]
+    return [*rows, style]
+
+
+def _rewrite(path: Path, change: Callable[[list[Style]], list[Style]]) -> None:
+    """Change a file that somebody else may be writing: what they saved in between is read again, not lost."""
+    with _WRITING:
+        for _ in range(_TRIES):
+            before = path.read_bytes() if path.is_file() else None
+            rows = change(read_style_file(path) if before is not None else [])
+            if (path.read_bytes() if path.is_file() else None) == before:
+                write_style_file(path, rows)
+                return
+        raise StyleFileError(f"The style file {path} is being written by another program: try again.")
 
 
 def read_style_file(path: Path) -> list[Style]:
@@ -109,9 +124,10 @@ def write_style_file(path: Path, styles: Sequence[Style]) -> None:
     writer = csv.writer(table)
     writer.writerow(HEADER)
     writer.writerows((style.name, style.prompt, style.negative_prompt) for style in styles)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file():
-        shutil.copy(path, path.with_name(path.name + ".bak"))
-    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    part.write_bytes(table.getvalue().encode("utf-8-sig", errors="replace"))
-    part.replace(path)
+    path = path.resolve()
+    try:
+        if path.is_file():
+            write_atomic(path.with_name(path.name + ".bak"), path.read_bytes(), overwrite=True)
+        write_atomic(path, table.getvalue().encode("utf-8-sig", errors="replace"), overwrite=True)
+    except SaveError as error:
+        raise StyleFileError(f"The style was not saved: {error}") from error

@@ -1,6 +1,6 @@
 """Flags, options and paths: what the person at the machine decided, read once and told to every other room."""
 
-from modules.settings.atomic import write_atomically
+from modules.settings.atomic import SaveError, write_text_atomic
 from modules.settings.flag_parser import declared_flags, parse_flags
 from modules.settings.flags import FlagError, Flags
 from modules.settings.option import Option, OptionError, OptionValue
@@ -22,10 +22,11 @@ __all__ = [
     "OptionStore",
     "OptionValue",
     "Paths",
+    "SaveError",
     "UiConfig",
     "UiConfigError",
     "declared_flags",
     "frozen_keys",
     "parse_flags",
-    "write_atomically",
+    "write_text_atomic",
 ]

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from modules.settings.atomic import write_atomically
+from modules.settings.atomic import SaveError, write_text_atomic
 from modules.settings.flags import Flags
+from modules.settings.migrations import migrated
 from modules.settings.option import Option, OptionError, OptionValue
 from modules.settings.sections import SECTIONS
 from modules.settings.tables import OPTIONS
@@ -18,8 +19,9 @@ from modules.settings.tables import OPTIONS
 class OptionStore:
     """Options by key, kept in a flat JSON file that an A1111 installation wrote as well.
 
-    Keys that are not declared here are kept in the file untouched. A value of the wrong kind is replaced by the
-    default, and a file that isn't JSON is set aside; `notices` says both. Safe to use from several threads.
+    Keys that are not declared here are kept in the file untouched. In place of a value of the wrong kind the default
+    applies; it stays in the file until the option is set. A file that isn't JSON is set aside. `notices` says both.
+    Safe to use from several threads.
     """
 
     def __init__(
@@ -36,7 +38,8 @@ class OptionStore:
 
     def reload(self) -> None:
         """Read the file again."""
-        written, notices = read_json_object(self.path)
+        content, notices = read_json_object(self.path)
+        written = migrated(content)
         values: dict[str, OptionValue] = {}
         foreign: dict[str, Any] = {}
         for key, value in written.items():
@@ -47,6 +50,7 @@ class OptionStore:
             try:
                 values[key] = option.checked(value)
             except OptionError as problem:
+                foreign[key] = value
                 notices.append(f"{self.path.name}: {problem} The default applies.")
         with self._lock:
             self._values, self._foreign, self.notices = values, foreign, tuple(notices)
@@ -108,8 +112,9 @@ class OptionStore:
                 values[key] = checked
                 changed.append(key)
             if changed:
-                self._save(values)
-                self._values = values
+                foreign = {key: value for key, value in self._foreign.items() if key not in changed}
+                self._save(values, foreign)
+                self._values, self._foreign = values, foreign
             return tuple(changed)
 
     def reset(self, keys: Iterable[str]) -> tuple[str, ...]:
@@ -142,24 +147,25 @@ class OptionStore:
             raise OptionError(f"The setting {key} is a {option.kind}, not a {kinds[0]}.")
         return self.get(key)
 
-    def _refuse_protected(self, option: Option, through_api: bool) -> None:
-        if option.key in self.frozen:
-            raise OptionError(
-                f"The setting {option.key} is frozen by a command line flag (--freeze-settings and its kin)."
-            )
-        if through_api and option.restrict_api:
-            raise OptionError(
-                f"The setting {option.key} can't be changed through the API; change it on the settings page."
-            )
+    def protection(self, key: str, *, through_api: bool = False) -> str:
+        """Why an option can't be changed, as a sentence; empty when it can."""
+        if key in self.frozen:
+            return f"The setting {key} is frozen by a command line flag (--freeze-settings and its kin)."
+        if through_api and self._option(key).restrict_api:
+            return f"The setting {key} can't be changed through the API; change it on the settings page."
+        return ""
 
-    def _save(self, values: Mapping[str, OptionValue]) -> None:
+    def _refuse_protected(self, option: Option, through_api: bool) -> None:
+        refusal = self.protection(option.key, through_api=through_api)
+        if refusal:
+            raise OptionError(refusal)
+
+    def _save(self, values: Mapping[str, OptionValue], foreign: Mapping[str, Any]) -> None:
         declared = {key: as_json(values.get(key, option.default)) for key, option in self.options.items()}
         try:
-            write_atomically(self.path, json.dumps({**self._foreign, **declared}, indent=4, ensure_ascii=False))
-        except OSError as problem:
-            raise OptionError(
-                f"The settings can't be saved to {self.path} ({problem.strerror}); nothing was changed."
-            ) from problem
+            write_text_atomic(self.path, json.dumps({**declared, **foreign}, indent=4, ensure_ascii=False))
+        except SaveError as problem:
+            raise OptionError(f"The settings can't be saved, and nothing was changed: {problem}") from problem
 
 
 def frozen_keys(flags: Flags, options: Mapping[str, Option] = OPTIONS) -> frozenset[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from modules.settings.atomic import write_atomically
+from modules.settings.atomic import SaveError, write_text_atomic
 from modules.settings.options import read_json_object
 
 
@@ -72,9 +72,9 @@ class UiConfig:
 
     def _write(self, entries: dict[str, Any]) -> None:
         try:
-            write_atomically(self.path, json.dumps(entries, indent=4, ensure_ascii=False))
-        except OSError as problem:
-            raise UiConfigError(f"The page's defaults can't be saved to {self.path} ({problem.strerror}).") from problem
+            write_text_atomic(self.path, json.dumps(entries, indent=4, ensure_ascii=False))
+        except SaveError as problem:
+            raise UiConfigError(f"The page's defaults can't be saved: {problem}") from problem
         self._entries = entries
 
 

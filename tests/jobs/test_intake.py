@@ -133,6 +133,17 @@ def test_overrides_last_for_one_request(tmp_path: Path) -> None:
     assert (after.checkpoint, after.options["CLIP_stop_at_last_layers"]) == ("cat.safetensors", 1)
 
 
+def test_a_request_overrides_nothing_that_is_frozen_or_names_folders(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors")
+    room.options.frozen = frozenset({"CLIP_stop_at_last_layers"})
+    overrides = {"CLIP_stop_at_last_layers": 2, "outdir_samples": "/etc", "tiling": True}
+    resolved = room.resolve(GenerationRequest(override_settings=overrides))
+    options = resolved.options
+    assert (options["CLIP_stop_at_last_layers"], options["outdir_samples"], options["tiling"]) == (1, "", True)
+    frozen, folder = resolved.notices
+    assert "CLIP_stop_at_last_layers is frozen" in frozen and "outdir_samples can't be changed" in folder
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

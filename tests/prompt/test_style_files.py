@@ -1,10 +1,11 @@
 import csv
+import errno
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.prompt import Style, StyleBook, StyleFileError, read_style_file, write_style_file
+from modules.prompt import Style, StyleBook, StyleFileError, read_style_file, style_files, write_style_file
 
 
 def test_a_file_of_a1111(tmp_path):
@@ -106,3 +107,37 @@ def test_files_round_trip(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("styles") / "styles.csv"
     write_style_file(path, rows)
     assert [(style.name, style.prompt) for style in read_style_file(path)] == [(row.name, row.prompt) for row in rows]
+
+
+def test_what_another_program_saves_in_between_is_not_lost(tmp_path, monkeypatch):
+    path = tmp_path / "styles.csv"
+    write_style_file(path, [Style("a", "one")])
+    read = style_files.read_style_file
+    edits = iter([True])
+
+    def edited_while_read(file):
+        rows = read(file)
+        if len(rows) == 1 and next(edits, False):
+            write_style_file(file, [*rows, Style("theirs", "kept")])
+        return rows
+
+    book = StyleBook((path,))
+    known = book.load()
+    monkeypatch.setattr(style_files, "read_style_file", edited_while_read)
+    monkeypatch.setattr(StyleBook, "load", lambda _: known)
+    book.save(Style("b", "two"))
+    assert [row.name for row in read(path)] == ["a", "theirs", "b"]
+
+
+def test_a_full_disk_loses_no_style(tmp_path, monkeypatch):
+    path = tmp_path / "styles.csv"
+    write_style_file(path, [Style("a", "one")])
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("modules.settings.atomic._write_synced", full)
+    with pytest.raises(StyleFileError, match=r"the disk of .* is full"):
+        StyleBook((path,)).save(Style("b", "two"))
+    assert path.read_bytes() == before

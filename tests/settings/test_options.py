@@ -50,6 +50,25 @@ def test_an_a1111_config_is_understood(file: Path) -> None:
     assert len(store.notices) == 1 and "s_noise takes a number, not 'loud'. The default applies." in store.notices[0]
 
 
+def test_what_older_versions_wrote_is_read_as_what_it_became(file: Path) -> None:
+    old = {"quicksettings": "sd_vae, CLIP_stop_at_last_layers", "sd_vae_as_default": True, "sd_vae": "auto"}
+    file.write_text(json.dumps({**old, "ui_reorder": "seed, cfg", "hidden_tabs": "Extras"}), encoding="utf-8")
+    store = OptionStore(file)
+    assert store.notices == ()
+    assert store.texts("quicksettings_list") == ("sd_vae", "CLIP_stop_at_last_layers")
+    assert (store.text("sd_vae"), store.switch("sd_vae_overrides_per_model_preferences")) == ("Automatic", False)
+    assert (store.texts("ui_reorder_list"), store.texts("hidden_tabs")) == (("seed", "cfg"), ("Extras",))
+
+
+def test_a_value_that_is_not_understood_stays_in_the_file_until_it_is_set(file: Path) -> None:
+    file.write_text(json.dumps(A1111_CONFIG), encoding="utf-8")
+    store = OptionStore(file)
+    store.update({"tiling": True})
+    assert written(file)["s_noise"] == "loud"
+    store.update({"s_noise": 1.05})
+    assert written(file)["s_noise"] == 1.05 and OptionStore(file).notices == ()
+
+
 def test_unknown_keys_survive_a_change(file: Path) -> None:
     file.write_text(json.dumps(A1111_CONFIG), encoding="utf-8")
     OptionStore(file).update({"samples_format": "webp"})
@@ -111,9 +130,25 @@ def test_an_unknown_key_is_refused_or_skipped(file: Path) -> None:
 def test_a_file_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "blocked").write_text("a file where a folder should be")
     store = OptionStore(tmp_path / "blocked" / "config.json")
-    with pytest.raises(OptionError, match=r"can't be saved to .*; nothing was changed"):
+    with pytest.raises(OptionError, match=r"nothing was changed: config.json was not saved: .* is not a folder"):
         store.update({"tiling": True})
     assert store.get("tiling") is False
+
+
+def test_a_crash_while_saving_leaves_the_old_settings(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = OptionStore(file)
+    store.update({"tiling": True})
+    before = file.read_bytes()
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt  # between the write of the new file and its move into place
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            store.update({"tiling": False, "rho": 3.0})
+    assert file.read_bytes() == before and [path.name for path in file.parent.iterdir()] == ["config.json"]
+    assert store.switch("tiling") and OptionStore(file).changed_from_default() == ("tiling",)
 
 
 def test_reset(file: Path) -> None:
