@@ -57,6 +57,7 @@ class Engine:
         """Serve until told to shut down. Ends the process when the server is gone."""
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         self._channel.emit(EngineReady(pid=os.getpid(), device=str(self._hardware.device), hardware=self._hardware.why))
+        self._channel.emit(self._models.facts())
         while not isinstance(command := self._work.get(), Shutdown):
             self._do(command)
         self._models.unload()
@@ -105,6 +106,7 @@ class Engine:
             self._channel.emit(JobFailed(job_id=command.job_id, cause=cause))
         finally:
             self._control.end()
+            self._channel.emit(self._models.facts())
 
     def _run_within_memory(self, command: RunJob, notices: tuple[str, ...]) -> None:
         """Run a job; when the device runs out of memory, go on with the rest of it in the next thriftier mode."""

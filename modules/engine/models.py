@@ -14,11 +14,13 @@ from modules.catalogue.errors import ModelFileError
 from modules.catalogue.hashes import sha256_of
 from modules.engine.channel import Emit
 from modules.engine.embeddings import EmbeddingShelf
+from modules.engine.facts import machine_facts
 from modules.engine.failures import sentence_for
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours
 from modules.hardware.attention import apply_attention
 from modules.hardware.choice import Hardware
+from modules.hardware.device import free_memory, module_bytes
 from modules.hardware.memory import (
     THRIFTIER,
     MemoryChoice,
@@ -26,10 +28,9 @@ from modules.hardware.memory import (
     arrange,
     choose_memory,
     dissolve,
-    free_memory,
 )
 from modules.prompt import clip_tokenizer
-from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, Notice
+from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 
@@ -81,6 +82,16 @@ class ModelKeeper:
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self._loaded: LoadedModel | None = None
         self._mode: MemoryMode = "full"
+        self._memory_why = ""
+
+    def facts(self) -> MachineFacts:
+        """What this process makes of its machine at this moment."""
+        loaded = self._loaded
+        if loaded is None:
+            return machine_facts(self._hardware)
+        model = loaded.model
+        weights = sum(map(module_bytes, (model.unet, model.vae, model.text_encoder)))
+        return machine_facts(self._hardware, MemoryChoice(self._mode, self._memory_why), weights)
 
     def load(self, file: CheckpointFile) -> LoadedModel:
         """`file`, loaded. Raises ModelFileError with one sentence; then nothing is loaded."""
@@ -119,7 +130,9 @@ class ModelKeeper:
             loaded.preview_colours()
         width, height = model.resolution or (None, None)
         seconds = time.monotonic() - started
+        self._loaded = loaded
         self._emit(CheckpointLoaded(title=file.title, seconds=seconds, width=width, height=height))
+        self._emit(self.facts())
         return loaded
 
     def _read(self, file: CheckpointFile) -> Model:
@@ -139,7 +152,7 @@ class ModelKeeper:
         )
         apply_attention(model.unet, hardware.attention)
         arrange(choice.mode, model.unet, model.vae, model.text_encoder, hardware.device)
-        self._mode = choice.mode
+        self._mode, self._memory_why = choice.mode, choice.why
         self._emit(Notice(text=f"{file.name}: {choice.why}."))
         return model
 
@@ -180,6 +193,7 @@ class ModelKeeper:
             dissolve(model.unet, model.vae, model.text_encoder)
             model.release()
             self._loaded = None
+            self._emit(self.facts())
 
 
 def _same_files(loaded: CheckpointFile, wanted: CheckpointFile) -> bool:

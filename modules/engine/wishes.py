@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
-from modules.hardware.attention import AttentionName
+from modules.hardware.attention import AttentionName, AttentionWish
 from modules.hardware.choice import HardwareWishes, Precision
 from modules.hardware.memory import MemoryMode
 from modules.settings import Flags
@@ -17,8 +17,8 @@ _ATTENTION_FLAGS: Final[tuple[tuple[str, AttentionName], ...]] = (
     ("opt_sdp_attention", "sdp"),
     ("opt_sub_quad_attention", "sub-quad"),
     ("opt_split_attention", "split"),
-    ("opt_split_attention_invokeai", "split"),
-    ("opt_split_attention_v1", "split"),
+    ("opt_split_attention_invokeai", "invokeai"),
+    ("opt_split_attention_v1", "split-v1"),
     ("disable_opt_split_attention", "math"),
 )
 
@@ -32,7 +32,12 @@ def hardware_wishes(flags: Flags) -> HardwareWishes:
         no_half_vae=flags.no_half_vae,
         precision=next(kind for kind in get_args(Precision) if kind == flags.precision),
         channels_last=flags.opt_channelslast,
-        attention=next((name for flag, name in _ATTENTION_FLAGS if getattr(flags, flag)), None),
+        attention=AttentionWish(
+            name=next((name for flag, name in _ATTENTION_FLAGS if getattr(flags, flag)), None),
+            query_chunk=flags.sub_quad_q_chunk_size,
+            key_chunk=flags.sub_quad_kv_chunk_size,
+            threshold=flags.sub_quad_chunk_threshold,
+        ),
     )
 
 

@@ -7,22 +7,50 @@ xformers and needs no package.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, Protocol
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0, XFormersAttnProcessor
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
+from diffusers.models.attention_processor import (
+    AttnProcessor,
+    AttnProcessor2_0,
+    SlicedAttnProcessor,
+    XFormersAttnProcessor,
+)
+from torch import Tensor, nn
 
+from modules.hardware.attention_kernels import (
+    Kernel,
+    by_free_memory,
+    by_queries,
+    fused,
+    repeatable,
+    sub_quadratic,
+    within,
+)
 from modules.hardware.machine import Machine
 
-AttentionName = Literal["sdp", "sdp-no-mem", "xformers", "sub-quad", "split", "math"]
+AttentionName = Literal["sdp", "sdp-no-mem", "xformers", "sub-quad", "split", "split-v1", "invokeai", "math"]
 
 DEFAULT_QUERY_CHUNK: Final = 1024
-_SPLIT_QUERY_CHUNK: Final = 512
+# A1111's V1 takes two heads of one row at a time.
+_V1_SLICE: Final = 2
+# The InvokeAI rule caps a slice where free memory can't be asked for.
+_INVOKE_SCORES: Final = 1 << 28
+
+BY_SETTING: Final[dict[str, AttentionName]] = {
+    "xformers": "xformers",
+    "sdp-no-mem": "sdp-no-mem",
+    "sdp": "sdp",
+    "sub-quadratic": "sub-quad",
+    "V1": "split-v1",
+    "InvokeAI": "invokeai",
+    "Doggettx": "split",
+    "None": "math",
+}
+"""What the setting `cross_attention_optimization` may say besides "Automatic"."""
 
 log = logging.getLogger(__name__)
 
@@ -37,75 +65,105 @@ class AttentionModule(Protocol):
     to_out: nn.ModuleList
 
 
-def choose_attention(wished: AttentionName | None, device: torch.device, machine: Machine) -> AttentionName:
-    """What was asked for where it can work, else SDPA with one line that says so."""
-    if wished != "xformers":
-        return wished or "sdp"
-    if not machine.xformers:
+@dataclass(frozen=True, slots=True)
+class AttentionWish:
+    """What flags or settings ask for. The chunks and the threshold (per cent of free memory) are for "sub-quad"."""
+
+    name: AttentionName | None = None
+    query_chunk: int = DEFAULT_QUERY_CHUNK
+    key_chunk: int | None = None
+    threshold: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionChoice:
+    """The attention in use and, in a few words, what decided it. `upcast` computes it in 32 bits."""
+
+    name: AttentionName
+    why: str
+    query_chunk: int = DEFAULT_QUERY_CHUNK
+    key_chunk: int | None = None
+    threshold: int | None = None
+    upcast: bool = False
+
+
+def choose_attention(
+    wished: AttentionWish, device: torch.device, machine: Machine, setting: str = "Automatic", *, upcast: bool = False
+) -> AttentionChoice:
+    """What the setting asks for, else the flags, where it can work; else SDPA with one line that says so."""
+    asked = BY_SETTING.get(setting, wished.name)
+    by = "as the setting says" if setting in BY_SETTING else "as the flag says"
+    name, why = (asked, by) if asked else ("sdp", "the default: fast and sparing everywhere")
+    if name == "xformers" and not machine.xformers:
+        name, why = "sdp", "xformers is not installed, and this is as fast"
         log.warning("--xformers: the package is not installed; PyTorch's SDPA is used, which is as fast.")
-        return "sdp"
-    if device.type != "cuda":
+    elif name == "xformers" and device.type != "cuda":
+        name, why = "sdp", "xformers works on CUDA devices only"
         log.warning("--xformers works on CUDA devices only; PyTorch's SDPA is used on %s.", device.type)
-        return "sdp"
-    return "xformers"
+    return AttentionChoice(name, why, wished.query_chunk, wished.key_chunk, wished.threshold, upcast)
 
 
-def apply_attention(unet: UNet2DConditionModel, name: AttentionName, query_chunk: int = DEFAULT_QUERY_CHUNK) -> None:
-    """Set the processor called `name` on every attention of the UNet; `query_chunk` is for "sub-quad"."""
-    makers: dict[AttentionName, Callable[[], object]] = {
-        "sdp": AttnProcessor2_0,
-        "sdp-no-mem": RepeatableAttention,
-        "xformers": XFormersAttnProcessor,
-        "sub-quad": lambda: ChunkedAttention(query_chunk),
-        "split": lambda: ChunkedAttention(_SPLIT_QUERY_CHUNK),
-        "math": AttnProcessor,
+def apply_attention(unet: UNet2DConditionModel, choice: AttentionChoice) -> None:
+    """Set the processor of `choice` on every attention of the UNet."""
+    unet.set_attn_processor(_processor(choice))
+
+
+def _processor(choice: AttentionChoice) -> object:
+    if choice.upcast:
+        # The kernels of diffusers' own processors stay in the model's type.
+        return KernelAttention(_kernel(choice), upcast=True)
+    match choice.name:
+        case "sdp":
+            return AttnProcessor2_0()
+        case "xformers":
+            return XFormersAttnProcessor()
+        case "split-v1":
+            return SlicedAttnProcessor(slice_size=_V1_SLICE)
+        case "math":
+            return AttnProcessor()
+        case _:
+            return KernelAttention(_kernel(choice))
+
+
+def _kernel(choice: AttentionChoice) -> Kernel:
+    kernels: dict[AttentionName, Kernel] = {
+        "sdp-no-mem": repeatable,
+        "split": by_free_memory,
+        "split-v1": partial(by_queries, chunk=DEFAULT_QUERY_CHUNK),
+        "invokeai": partial(within, scores=_INVOKE_SCORES),
+        "sub-quad": partial(
+            sub_quadratic,
+            query_chunk=choice.query_chunk,
+            key_chunk=choice.key_chunk,
+            threshold=choice.threshold,
+        ),
     }
-    unet.set_attn_processor(makers[name]())
+    return kernels.get(choice.name, fused)
 
 
 @dataclass(frozen=True, slots=True)
-class RepeatableAttention:
-    """SDPA without the memory-efficient kernel, whose sums run in an order that changes between two calls."""
+class KernelAttention:
+    """A processor that projects, lets `kernel` attend, and projects back; with `upcast` the kernel works in 32 bits."""
 
-    inner: Callable[..., torch.Tensor] = field(default_factory=AttnProcessor2_0)
+    kernel: Callable[[Tensor, Tensor, Tensor], Tensor]
+    upcast: bool = False
 
     def __call__(
         self,
         attn: AttentionModule,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        temb: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]):
-            return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkedAttention:
-    """Exact attention over a few queries at a time, so that memory grows with `chunk` × keys, not queries × keys.
-
-    For devices without a fused kernel ("Self-attention does not need O(n²) memory", arXiv:2112.05682). Each query's
-    softmax is complete within its chunk, so nothing has to be rescaled.
-    """
-
-    chunk: int
-
-    def __call__(
-        self,
-        attn: AttentionModule,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        temb: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
         """One transformer attention; hidden states [batch, tokens, channels], context [batch, tokens, channels]."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, key, value = (
             projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for projected in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         )
-        chunks = [scaled_dot_product_attention(part, key, value) for part in query.split(self.chunk, dim=2)]
-        joined = torch.cat(chunks, dim=2).transpose(1, 2).flatten(2)
-        projected_out: torch.Tensor = attn.to_out[1](attn.to_out[0](joined))
+        if self.upcast:
+            query, key, value = query.float(), key.float(), value.float()
+        joined = self.kernel(query, key, value).to(hidden_states.dtype).transpose(1, 2).flatten(2)
+        projected_out: Tensor = attn.to_out[1](attn.to_out[0](joined))
         return projected_out

@@ -1,12 +1,12 @@
 """What is made of the machine: a pure function from what was asked and what is there to one frozen answer."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 
-from modules.hardware.attention import AttentionName, choose_attention
+from modules.hardware.attention import AttentionChoice, AttentionWish, choose_attention
 from modules.hardware.machine import CudaDevice, Machine, probe_machine
 
 Precision = Literal["full", "half", "autocast"]
@@ -28,7 +28,7 @@ class HardwareWishes:
     no_half_vae: bool = False
     precision: Precision = "autocast"
     channels_last: bool = False
-    attention: AttentionName | None = None
+    attention: AttentionWish = field(default_factory=AttentionWish)
     threads: int | None = None
 
 
@@ -42,10 +42,13 @@ class Hardware:
     text_dtype: torch.dtype
     channels_last: bool
     threads: int
-    attention: AttentionName
+    attention: AttentionChoice
     cudnn_benchmark: bool
     """Let cuDNN try its algorithms: those it picks by rule give NaN in fp16 on Turing cards without tensor cores."""
     why: str
+    device_name: str
+    wishes: HardwareWishes
+    machine: Machine
 
 
 def choose_hardware(wishes: HardwareWishes | None = None, machine: Machine | None = None) -> Hardware:
@@ -70,6 +73,9 @@ def choose_hardware(wishes: HardwareWishes | None = None, machine: Machine | Non
         attention=choose_attention(wishes.attention, device, machine),
         cudnn_benchmark=_lacks_tensor_cores(cuda),
         why=why,
+        device_name=_name(device, cuda),
+        wishes=wishes,
+        machine=machine,
     )
 
 

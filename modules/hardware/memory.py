@@ -50,16 +50,6 @@ def choose_memory(
     return MemoryChoice("lowvram", f"the UNet block by block ({room})")
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that are free on a CUDA device; None where the question has no answer."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-
-
-def module_bytes(module: nn.Module) -> int:
-    """Bytes of a module's weights."""
-    return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
-
-
 def compute_device(module: nn.Module) -> torch.device:
     """Where `module` computes once it is called: in "medvram" and "lowvram" it waits in main memory until then."""
     brought_to = getattr(getattr(module, "_hf_hook", None), "execution_device", None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from modules.parameters import GenerationRequest, ResolvedRequest
+from modules.protocol import MachineFacts
 
 JobState = Literal["waiting", "running", "finished", "interrupted", "cancelled", "failed"]
 EngineState = Literal["starting", "loading", "ready", "restarting", "stopped"]
@@ -109,7 +110,10 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """How the engine is, with one sentence for the page. `width` and `height`: the checkpoint's native size."""
+    """How the engine is, with one sentence for the page. `width` and `height`: the checkpoint's native size.
+
+    `facts` is what the engine last told of device, memory and attention; None before its first word.
+    """
 
     state: EngineState
     sentence: str
@@ -118,6 +122,7 @@ class EngineStatus:
     pid: int | None = None
     width: int | None = None
     height: int | None = None
+    facts: MachineFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from modules.jobs.engine_process import Engine, EngineEnded, EngineNews, Launch
 from modules.jobs.job import EngineStatus
-from modules.protocol import CheckpointFailed, CheckpointLoaded, CheckpointLoading, EngineReady
+from modules.protocol import CheckpointFailed, CheckpointLoaded, CheckpointLoading, EngineReady, MachineFacts
 from modules.protocol.messages import Message
 
 _log = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ class Supervisor:
                 self._ready_by = None
                 ready = EngineStatus("ready", f"Ready: {event.hardware}.", hardware=event.hardware, pid=event.pid)
                 self._show(ready)
+            case MachineFacts():
+                self._show(replace(status, facts=event))
             case CheckpointLoading():
                 self._show(replace(status, state="loading", sentence=f"Loading {event.title}…", checkpoint_title=None))
             case CheckpointLoaded():

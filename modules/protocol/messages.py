@@ -82,6 +82,32 @@ class EngineReady(Message):
     hardware: str
 
 
+class MachineFacts(Message):
+    """What the engine makes of its machine, each choice with its reason, for the page: told when the engine is ready
+    and whenever something of it changed. Memory is in bytes, the device's own or a CPU's main memory.
+
+    `memory_mode` is None while no checkpoint is loaded; `weights` are the bytes of the one that is.
+    """
+
+    type: Literal["machine_facts"] = "machine_facts"
+    device: str
+    device_name: str
+    unet_dtype: str
+    vae_dtype: str
+    text_dtype: str
+    dtype_why: str
+    attention: str
+    attention_why: str
+    channels_last: bool
+    threads: int
+    memory_mode: str | None = None
+    memory_why: str = ""
+    fast_mode: str = ""
+    free_memory: int | None = None
+    total_memory: int | None = None
+    weights: int = 0
+
+
 class CheckpointLoading(Message):
     type: Literal["checkpoint_loading"] = "checkpoint_loading"
     title: str
@@ -179,6 +205,7 @@ Command = Annotated[
 ]
 Event = Annotated[
     EngineReady
+    | MachineFacts
     | CheckpointLoading
     | CheckpointLoaded
     | CheckpointFailed

@@ -60,7 +60,7 @@ def test_the_flags_choose_the_memory_mode(flags, mode):
 def test_the_flags_of_old_cards_are_understood_together():
     flags = parse_flags([], {"COMMANDLINE_ARGS": "--xformers --lowvram"})
     assert memory_wish(flags) == "lowvram"
-    assert hardware_wishes(flags).attention == "xformers"
+    assert hardware_wishes(flags).attention.name == "xformers"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from modules.generation.decoding import decode_latent, to_image
 from modules.generation.passes import Engine, Progress
 from modules.generation.previews import fit_colours, preview_image
 from modules.generation.txt2img import txt2img
-from modules.hardware.attention import apply_attention
+from modules.hardware.attention import AttentionChoice, apply_attention
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.parameters.samplers import sampler_labels
 from modules.prompt import clip_tokenizer
@@ -67,15 +67,15 @@ def test_previews_only_look(engine):
     assert len(seen) == 4
 
 
-@pytest.mark.parametrize("name", ["sdp-no-mem", "sub-quad", "split", "math"])
+@pytest.mark.parametrize("name", ["sdp-no-mem", "sub-quad", "split", "split-v1", "invokeai", "math"])
 def test_the_ways_to_compute_attention_differ_by_rounding_alone(engine, name):
     """No 8-bit value of the picture differs by more than 1."""
     request = resolved(sampler_name="Euler")
     try:
-        apply_attention(engine.model.unet, name)
+        apply_attention(engine.model.unet, AttentionChoice(name, ""))
         other = latents_of(engine, request)
     finally:
-        apply_attention(engine.model.unet, "sdp")
+        apply_attention(engine.model.unet, AttentionChoice("sdp", ""))
     usual = latents_of(engine, request)
     assert torch.allclose(other, usual, **SAME)
     pictures = [to_image(decode_latent(engine.model.vae, latent[0], 1.0)) for latent in (other, usual)]

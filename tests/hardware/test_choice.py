@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from modules.hardware.attention import AttentionWish
 from modules.hardware.choice import HardwareError, HardwareWishes, choose_hardware, prepare_torch
 from modules.hardware.machine import CudaDevice, Machine, physical_cores, probe_machine
 
@@ -105,13 +106,13 @@ def test_xformers_where_it_works_else_sdpa_and_one_warning(
     machine: Machine, expected: str, warned: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        assert choose_hardware(HardwareWishes(attention="xformers"), machine).attention == expected
+        assert choose_hardware(HardwareWishes(attention=AttentionWish("xformers")), machine).attention.name == expected
     assert len(caplog.records) == bool(warned) and warned in caplog.text
 
 
 def test_the_default_attention_is_sdpa_and_others_are_taken() -> None:
-    assert choose_hardware(HardwareWishes(), Machine(cuda=(RTX,), xformers=True)).attention == "sdp"
-    assert choose_hardware(HardwareWishes(attention="sub-quad"), Machine()).attention == "sub-quad"
+    assert choose_hardware(HardwareWishes(), Machine(cuda=(RTX,), xformers=True)).attention.name == "sdp"
+    assert choose_hardware(HardwareWishes(attention=AttentionWish("sub-quad")), Machine()).attention.name == "sub-quad"
 
 
 def test_this_machine_can_be_probed() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.generation.conditioning import EncodingOptions, PromptEncoder
+from modules.hardware.device import free_memory, memory_now, module_bytes
 from modules.hardware.memory import (
     THRIFTIER,
     WORKING_MEMORY,
@@ -16,8 +17,6 @@ from modules.hardware.memory import (
     choose_memory,
     compute_device,
     dissolve,
-    free_memory,
-    module_bytes,
 )
 from modules.prompt import clip_tokenizer
 from modules.weights.checkpoint import load_checkpoint
@@ -72,6 +71,8 @@ def test_after_running_out_there_is_a_thriftier_mode_until_the_last():
 
 def test_the_cpu_has_no_free_memory_to_ask_for():
     assert free_memory(CPU) is None
+    free, total = memory_now(CPU)
+    assert 0 < free < total  # main memory's
 
 
 def test_bytes_are_those_of_the_weights():

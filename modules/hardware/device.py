@@ -1,0 +1,32 @@
+"""What a device tells about its memory, and where a module computes."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+from torch import nn
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can be used on a CUDA device, those that torch holds in reserve among them; None on other devices."""
+    if device.type != "cuda":
+        return None
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + idle
+
+
+def total_memory(device: torch.device) -> int | None:
+    """Bytes that a CUDA device has; None on other devices, which share main memory."""
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else None
+
+
+def memory_now(device: torch.device) -> tuple[int, int]:
+    """(free, total) bytes of the device, or of main memory where it shares that."""
+    free, total = free_memory(device), total_memory(device)
+    main = psutil.virtual_memory()
+    return (main.available if free is None else free), (main.total if total is None else total)
+
+
+def module_bytes(module: nn.Module) -> int:
+    """Bytes of a module's weights and buffers."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
