@@ -17,8 +17,8 @@ from modules.gallery.encode import shareable_copy
 from modules.gallery.name_facts import NameFacts, name_facts
 from modules.gallery.naming import file_stem, subfolder
 from modules.gallery.reservations import OpenName, Reservations
-from modules.gallery.sanitizing import sanitize
-from modules.parameters import ResolvedRequest
+from modules.gallery.sanitizing import LONGEST_NAME, sanitize
+from modules.parameters import BatchFile, ResolvedRequest
 from modules.parameters.infotext_values import printable
 from modules.settings import OptionStore, Paths
 from modules.settings.atomic import SaveError, remove_stale_temporaries, write_atomic
@@ -73,7 +73,11 @@ class Gallery:
             size=size,
             pixels_hash=None if data is None else lambda: pixels_hash(data),
         )
-        name = self._name(resolved.request.mode, kind, extension, facts, options)
+        batch = resolved.request.batch
+        if batch is not None and batch.folder is not None and kind not in GRID_KINDS:
+            name = _beside_the_others(batch, index if resolved.image_count > 1 else None, kind, extension)
+        else:
+            name = self._name(resolved.request.mode, kind, extension, facts, options)
         return self._names.hold(name)
 
     def _name(self, mode: str, kind: str, extension: str, facts: NameFacts, options: Mapping[str, object]) -> OpenName:
@@ -159,6 +163,13 @@ class Gallery:
         roots = {self.folder(mode, grid=grid) for mode in ("txt2img", "img2img") for grid in (False, True)}
         roots |= {self.folder("extras"), self._paths.data_dir / self._options.text("outdir_save")}
         return sum(remove_stale_temporaries(root) for root in roots)
+
+
+def _beside_the_others(batch: BatchFile, index: int | None, kind: str, extension: str) -> OpenName:
+    """The name of a batch's picture in the folder of its own: that of the file it came from, its number if several."""
+    stem = sanitize(batch.stem, length=LONGEST_NAME) + ("" if index is None else f"-{index + 1}")
+    tail = ("" if kind == "image" else f"-{sanitize(kind)}") + "." + sanitize(extension).lower().lstrip(".")
+    return OpenName(Path(str(batch.folder)), "", stem, tail, digits=0)
 
 
 def pixels_hash(data: bytes) -> str:

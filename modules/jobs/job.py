@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -62,7 +63,8 @@ class SavedImage:
 class Job:
     """A row of the queue: what was asked, what applies, and what came of it. Times are seconds since the epoch.
 
-    `attempts` counts the engines that died while they ran this job.
+    `attempts` counts the engines that died while they ran this job. `task_id` is the client's own name for it; the jobs
+    of a batch share one.
     """
 
     id: str
@@ -83,6 +85,22 @@ class Job:
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How the jobs of a batch stand: their number by state, and the pictures they have made so far."""
+
+    states: Mapping[JobState, int]
+    images: int
+
+    @property
+    def count(self) -> int:
+        return sum(self.states.values())
+
+    @property
+    def ended(self) -> int:
+        return sum(number for state, number in self.states.items() if state in ENDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from modules.jobs.job import (
     QueueChanged,
     QueueFull,
     QueueNotWritable,
+    Tally,
     UnknownJob,
 )
 from modules.jobs.saving import ImageSaver, Shelf
@@ -128,11 +129,13 @@ class JobService:
         client: str | None = None,
         task_id: str | None = None,
         save: bool = True,
+        notices: tuple[str, ...] = (),
     ) -> Job:
         """Queue a job; once this returns, it survives a power cut.
 
-        `inputs` holds the pictures that the request names. With `save` false the pictures go to a cache instead of the
-        outputs. Raises RequestError when the request can't be carried out and JobError when it can't be accepted.
+        `inputs` holds the pictures that the request names; `notices` are to be told with the job's own. With `save`
+        false the pictures go to a cache instead of the outputs. Raises RequestError when the request can't be carried
+        out and JobError when it can't be accepted.
         """
         with self._accepting:
             limit = self._limits().waiting
@@ -140,7 +143,9 @@ class JobService:
                 raise QueueFull(limit)
             request = stored(request, inputs or {}, self._inputs)
             kept = save and self._with.keeps_pictures()
-            return self._accept(request, self._with.resolve(request), client, task_id, kept)
+            resolved = self._with.resolve(request)
+            resolved = resolved.model_copy(update={"notices": (*notices, *resolved.notices)})
+            return self._accept(request, resolved, client, task_id, kept)
 
     def duplicate(self, job_id: str) -> Job:
         """Queue what a job asked once more, by the present settings; a random seed is drawn anew."""
@@ -165,6 +170,14 @@ class JobService:
     def of_task(self, task_id: str) -> Job | None:
         """The latest job that was submitted with this `task_id`."""
         return self._store.of_task(task_id)
+
+    def of_batch(self, task_id: str) -> Sequence[Job]:
+        """All jobs that were submitted with this `task_id`, in their order."""
+        return self._store.of_batch(task_id)
+
+    def tally(self, task_id: str) -> Tally:
+        """How the jobs that were submitted with this `task_id` stand."""
+        return self._store.tally(task_id)
 
     def running(self) -> Job | None:
         return self._store.running()
@@ -249,14 +262,23 @@ class JobService:
         else:
             self.interrupt(job_id)
 
+    def cancel_batch(self, task_id: str) -> None:
+        """Take every waiting job of a batch out of the queue; what runs of it goes on."""
+        for job in self._store.of_batch(task_id):
+            if job.state == "waiting" and self._store.end_waiting(job.id, "cancelled"):
+                self._after_cancel(job.id)
+
     def interrupt(self, job_id: str | None = None, *, after_image: bool = False) -> None:
         """End the running job after its current step, or after its current batch, keeping what is finished.
 
-        With the id of a waiting job, that job is cancelled. An engine that does not react ends at the second call.
+        With the id of a waiting job, that job is cancelled. The other files of a batch are taken out of the queue. An
+        engine that does not react ends at the second call.
         """
         job = self._store.running() if job_id is None else self._existing(job_id)
         if job is None or job.ended:
             return
+        if job.request.batch is not None and job.task_id:
+            self.cancel_batch(job.task_id)
         if job.state == "waiting" and self._store.end_waiting(job.id, "cancelled"):
             return self._after_cancel(job.id)
         if not after_image:

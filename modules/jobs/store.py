@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from modules.jobs.database import connect
-from modules.jobs.job import ENDED, Job, JobState, QueueNotWritable, UnknownJob
+from modules.jobs.job import ENDED, Job, JobState, QueueNotWritable, Tally, UnknownJob
 from modules.jobs.rows import ImageRow, RequestCache, image_of_row, job_of_row, values_of_image, values_of_job
 
 MANY: Final = 500  # Bound parameters per statement; SQLite's oldest limit is 999.
@@ -46,6 +46,20 @@ class JobStore:
         """The latest job that carries a client's own task id."""
         found = self._jobs("WHERE task_id = ? ORDER BY created DESC, rowid DESC LIMIT 1", (task_id,))
         return found[0] if found else None
+
+    def of_batch(self, task_id: str) -> Sequence[Job]:
+        """All jobs that carry a client's own task id, in the order they were accepted."""
+        return self._jobs("WHERE task_id = ? ORDER BY rowid", (task_id,))
+
+    def tally(self, task_id: str) -> Tally:
+        """How the jobs that carry a client's own task id stand."""
+        states = self._read("SELECT state, count(*) FROM jobs WHERE task_id = ? GROUP BY state", (task_id,))
+        images = self._read(
+            "SELECT count(*) FROM images JOIN jobs ON jobs.id = job_id"
+            " WHERE task_id = ? AND images.state = 'saved' AND kind = 'image'",
+            (task_id,),
+        )
+        return Tally({row[0]: int(row[1]) for row in states}, int(images[0][0]))
 
     def list(
         self, states: Iterable[JobState] | None = None, limit: int = 100, client: str | None = None

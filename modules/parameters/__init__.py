@@ -4,10 +4,11 @@ from modules.parameters.declaration import Parameter, declared_parameters, param
 from modules.parameters.infotext import parse_infotext
 from modules.parameters.infotext_request import ModelLookup, PastedRequest, request_from_infotext
 from modules.parameters.infotext_writer import write_infotext
-from modules.parameters.request import GenerationRequest, Mode, RequestError, parse_request
+from modules.parameters.request import BatchFile, GenerationRequest, Mode, RequestError, parse_request
 from modules.parameters.resolved import ResolvedRequest, fixed_seeds, resolve
 
 __all__ = [
+    "BatchFile",
     "GenerationRequest",
     "Mode",
     "ModelLookup",

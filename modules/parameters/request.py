@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
@@ -24,6 +25,23 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 class RequestError(ValueError):
     """A request that cannot be carried out. The message is one sentence for the person who asked."""
+
+
+class BatchFile(BaseModel):
+    """The file of a batch that a request came from: its name, its place in the batch, and where its pictures go.
+
+    Without a `folder` they go where all others do. Only the page sets this, after checking that the folder is allowed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    number: int = 0
+    folder: str | None = None
+
+    @property
+    def stem(self) -> str:
+        return PurePath(self.name).stem
 
 
 class GenerationRequest(BaseModel):
@@ -175,6 +193,8 @@ class GenerationRequest(BaseModel):
     override_settings: Annotated[dict[str, JsonValue], Parameter("Override settings", modes=BOTH)] = Field(
         default_factory=dict
     )
+    # No parameter, so that no program and no infotext can set it.
+    batch: BatchFile | None = None
 
     @field_validator("width", "height")
     @classmethod

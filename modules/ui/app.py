@@ -62,7 +62,8 @@ def _mount_page(app: FastAPI, services: Services, flags: Flags, shelf: PictureSh
         # A function, so that page and API compare in the same way, which tells nothing by its time.
         auth=partial(matches, known) if known else None,
         root_path=flags.subpath and f"/{flags.subpath.strip('/')}",
-        allowed_paths=[*folders, *flags.gradio_allowed_path],
+        # What a person may name as a folder for pictures must be shown from there as well.
+        allowed_paths=[str(root) for root in services.folders.roots],
         max_file_size="200mb",
         ssr_mode=False,
         pwa=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -16,8 +16,9 @@ from modules.ui.messages import QUICK, SAY, told
 from modules.ui.parts import GenerationTab
 from modules.ui.paste import form_values
 from modules.ui.reading import Typed, counters, reading_html
-from modules.ui.results import gallery_value, infotext_html, pictures
+from modules.ui.results import gallery_value, infotext_html
 from modules.ui.saving import wire_saving
+from modules.ui.shown import shown_pictures
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -34,10 +35,18 @@ def wire_tab(tab: GenerationTab, services: Services, page: gr.Blocks) -> None:
     _wire_memory(tab, services, page)
 
 
-def wire_generate(tab: GenerationTab, submit: Callable[..., str], *, stamp: str, more: int = 0) -> None:
-    """Generate asks `submit`, which gets the form's values, the browser's id and `more` texts that `stamp` fills in.
+def wire_generate(
+    tab: GenerationTab,
+    submit: Callable[..., str],
+    *,
+    stamp: str,
+    controls: Sequence[gr.components.Component] = (),
+    more: int = 0,
+) -> None:
+    """Generate asks `submit`.
 
-    `stamp` is the function of the page's scripts that completes the values.
+    It gets the form's values, those of `controls`, the browser's id and `more` texts that `stamp` fills in. `stamp` is
+    the function of the page's scripts that completes the values.
     """
     mode = tab.form.mode
     client = gr.Textbox("", visible="hidden", elem_id=f"{mode}_client")
@@ -45,7 +54,7 @@ def wire_generate(tab: GenerationTab, submit: Callable[..., str], *, stamp: str,
     submitted = gr.Textbox("", visible="hidden", elem_id=f"{mode}_submitted")
     tab.top.generate.click(
         submit,
-        [*tab.form.components, client, *added],
+        [*tab.form.components, *controls, client, *added],
         submitted,
         js=f"(...values) => window.webui.{stamp}(values, '{mode}')",
         trigger_mode="multiple",
@@ -75,8 +84,7 @@ def _wire_results(tab: GenerationTab, services: Services) -> None:
     results = tab.results
 
     def show(job_id: str) -> tuple[gr.Gallery, str, int, str]:
-        job = services.jobs.get(job_id) if job_id else None
-        images = pictures(job) if job is not None else []
+        images = shown_pictures(services, job_id)
         text = images[0].infotext if images else ""
         return (
             gr.Gallery(value=gallery_value(images), selected_index=0 if images else None),
@@ -86,8 +94,7 @@ def _wire_results(tab: GenerationTab, services: Services) -> None:
         )
 
     def select(job_id: str, event: gr.SelectData) -> tuple[int, str]:
-        job = services.jobs.get(job_id) if job_id else None
-        images = pictures(job) if job is not None else []
+        images = shown_pictures(services, job_id)
         index = int(event.index)
         return index, infotext_html(images[index].infotext if 0 <= index < len(images) else "")
 
@@ -121,8 +128,7 @@ def seed_reader(name: str, services: Services) -> Callable[[str, float], str]:
     """The function behind ♻️: the seed of the picture on display, or -1 when there is none."""
 
     def read(job_id: str, index: float) -> str:
-        job = services.jobs.get(job_id) if job_id else None
-        images = pictures(job) if job is not None else []
+        images = shown_pictures(services, job_id)
         if not 0 <= int(index) < len(images):
             return "-1"
         return str(getattr(images[int(index)], name))

@@ -1,4 +1,4 @@
-"""The img2img tab: five ways to start from a picture, and A1111's settings for them."""
+"""The img2img tab: five ways to start from a picture, a sixth for many, and A1111's settings for them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import gradio as gr
 
 from modules.parameters.infotext_writer import MASKED_CONTENTS
 from modules.ui import listing
+from modules.ui.batch import NAME as BATCH
+from modules.ui.batch import Batch, build_batch
 from modules.ui.controls import radio, slider
 from modules.ui.form import RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form
 from modules.ui.parts import (
@@ -44,6 +46,7 @@ class Img2Img(GenerationTab):
     """The built tab. `inputs` are its sub-tabs; `copies` the buttons that copy the open one's picture to another."""
 
     inputs: gr.Tabs
+    batch: Batch
     copies: dict[str, gr.Button]
     detect: gr.Button
 
@@ -53,7 +56,7 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
     top = build_prompt_row(MODE, listing.style_names(services))
     with gr.Row(equal_height=False, elem_classes=["halves"]):
         with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
-            inputs, copies = _inputs()
+            inputs, batch, copies = _inputs()
             masking = _masking()
             resize = {"resize_mode": radio("resize_mode", MODE, RESIZE_MODES)}
             sampling = sampling_row(services, MODE)
@@ -65,20 +68,22 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
         results = build_results(MODE, folder_button=folder_button)
     rows = (prompt_controls(top), masking, resize, sampling, size, strengths, seeds, overrides)
     form = Form(MODE, {name: control for row in rows for name, control in row.items()})
-    return Img2Img(form, top, Buttons(swap, *seed_buttons), results, inputs, copies, detect)
+    return Img2Img(form, top, Buttons(swap, *seed_buttons), results, inputs, batch, copies, detect)
 
 
-def _inputs() -> tuple[gr.Tabs, dict[str, gr.Button]]:
+def _inputs() -> tuple[gr.Tabs, Batch, dict[str, gr.Button]]:
     with gr.Tabs(elem_id="mode_img2img") as tabs:
         for name, title in TITLES.items():
             with gr.Tab(title, id=name, elem_id=f"img2img_{name}_tab"):
                 build_slot(name, "Picture", _BRUSHES.get(name, ""))
                 if name == "inpaint_upload":
                     build_slot("inpaint_mask", "Mask")
+        with gr.Tab("Batch", id=BATCH, elem_id="img2img_batch_tab"):
+            batch = build_batch()
     with gr.Row(elem_id="img2img_copy_to", elem_classes=["copy-to"]):
         gr.HTML("<span>Copy image to</span>", elem_classes=["copy-label"])
         copies = {name: gr.Button(TITLES[name], size="sm", elem_id=f"img2img_copy_to_{name}") for name in COPIED}
-    return tabs, copies
+    return tabs, batch, copies
 
 
 def _masking() -> Controls:

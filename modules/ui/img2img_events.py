@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from modules.gallery.allowed import FolderError
 from modules.jobs.job import JobError
 from modules.parameters import RequestError
-from modules.ui.form import RESIZE_BY, SCALE, SIZE_FROM, Form, request_from
-from modules.ui.img2img import MODE, Img2Img
+from modules.ui.batch import NAME as BATCH
+from modules.ui.batch_files import read_wish, submit_batch
+from modules.ui.form import Form
+from modules.ui.from_picture import with_source
+from modules.ui.img2img import Img2Img
 from modules.ui.shelf import PictureShelf
-from modules.ui.sources import MASKED, Source, read_source
+from modules.ui.sources import MASKED, read_source
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-    from modules.parameters import GenerationRequest
 
 
 def wire_img2img(tab: Img2Img) -> None:
@@ -28,47 +30,29 @@ def wire_img2img(tab: Img2Img) -> None:
 
 
 def submitter(form: Form, services: Services, shelf: PictureShelf) -> Callable[..., str]:
-    """The function behind Generate: the form's values, the browser's id, and the pictures as JSON."""
+    """The function behind Generate: the form's values, those of the Batch tab, the browser's id, pictures as JSON."""
+    size = len(form.names)
 
     def submit(*values: object) -> str:
-        *fields, client, told = values
-        named = dict(zip(form.names, fields, strict=True))
+        *fields, client, text = values
+        named = dict(zip(form.names, fields[:size], strict=True))
+        told = json.loads(str(text)) if text else {}
+        who = str(client) if client else None
         try:
-            source = read_source(shelf, str(told or ""), inverted=bool(named.get("inpainting_mask_invert")))
-            request, inputs = with_source(named, source, masked=_tab(str(told or "")) in MASKED)
-            job = services.jobs.submit(request, inputs=inputs, client=str(client) if client else None)
-        except (RequestError, JobError) as error:
+            if told.get("tab") == BATCH:
+                wish = read_wish(services, fields[size:], upload=told.get("from") != "directory")
+                return submit_batch(services, named, wish, who)
+            return _submit_one(services, shelf, named, told, who)
+        except (RequestError, FolderError, JobError) as error:
             return json.dumps({"error": str(error)})
-        return json.dumps({"id": job.id, "notice": source.notice})
 
     return submit
 
 
-def _tab(told: str) -> str:
-    return str(json.loads(told).get("tab", "")) if told else ""
-
-
-def with_source(
-    named: Mapping[str, Any], source: Source, *, masked: bool
-) -> tuple[GenerationRequest, dict[str, bytes]]:
-    """The request behind the form's values and a source, with the pictures it refers to. Raises RequestError."""
-    values = dict(named)
-    if values.get(SIZE_FROM) == RESIZE_BY:
-        values["width"], values["height"] = scaled(source.size, values.get(SCALE))
-    if not masked:
-        values = {name: value for name, value in values.items() if not name.startswith(("inpaint", "mask_"))}
-    files = [source.picture] if source.mask is None else [source.picture, source.mask]
-    names = [hashlib.sha256(data).hexdigest() for data in files]
-    # Not among the form's values: those are a person's, these are ours.
-    request = request_from(MODE, values).model_copy(
-        update={"init_images": (names[0],), "mask": names[1] if source.mask is not None else None}
-    )
-    return request, dict(zip(names, files, strict=True))
-
-
-def scaled(size: Sequence[int], scale: object) -> tuple[int, int]:
-    """A picture's size times `scale`, cut to whole latent cells as A1111 does. Raises RequestError for no scale."""
-    if not isinstance(scale, int | float) or not 0 < scale <= 16:
-        raise RequestError("Scale is empty: give it a value between 0.05 and 4.")
-    width, height = (max(64, int(side * scale) // 8 * 8) for side in size)
-    return width, height
+def _submit_one(
+    services: Services, shelf: PictureShelf, named: dict[str, Any], told: dict[str, Any], client: str | None
+) -> str:
+    source = read_source(shelf, told, inverted=bool(named.get("inpainting_mask_invert")))
+    request, inputs = with_source(named, source, masked=told.get("tab") in MASKED)
+    job = services.jobs.submit(request, inputs=inputs, client=client)
+    return json.dumps({"id": job.id, "notice": source.notice})

@@ -97,7 +97,8 @@ def _start_at_native_size(form: Form, services: Services) -> None:
 
 
 def _wire_img2img(tab: Img2Img, services: Services, shelf: PictureShelf) -> None:
-    wire_generate(tab, img2img_submitter(tab.form, services, shelf), stamp="stampWithPictures", more=1)
+    submit = img2img_submitter(tab.form, services, shelf)
+    wire_generate(tab, submit, stamp="stampWithPictures", controls=tab.batch.components, more=1)
     wire_img2img(tab)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -15,6 +15,7 @@ from modules.gallery import PictureError, SaveError, Thumbnails
 from modules.jobs.job import ENDED, Job, JobError, JobProgress, UnknownJob
 from modules.ui import listing
 from modules.ui.results import pictures
+from modules.ui.shown import BATCH_PREFIX, first_picture
 
 if TYPE_CHECKING:
     from modules.jobs import JobService
@@ -27,12 +28,21 @@ RECENT: Final = 12
 # Of txt2img and img2img together, so that the results of one are still there after a dozen of the other.
 RECENT_ASKED: Final = 4 * RECENT
 QUEUE_SHOWN: Final = 20
+# Files of a batch that a sentence names.
+FAILED_NAMED: Final = 12
 QUEUE_COUNTED: Final = 1001
 ClientId = Annotated[str, Query(max_length=64)]
 
 
+class BatchPlace(BaseModel):
+    """How far a batch is: files that are done, of how many."""
+
+    done: int
+    count: int
+
+
 class RunningJob(BaseModel):
-    """The job on the device, as the progress bar needs it."""
+    """The job on the device, as the progress bar needs it; of a file of a batch, `fraction` is the whole batch's."""
 
     id: str
     mode: str
@@ -44,19 +54,21 @@ class RunningJob(BaseModel):
     preview: int
     images: int
     several: bool
+    batch: BatchPlace | None = None
 
 
 class WaitingJob(BaseModel):
-    """A job in the queue; `position` 1 is the next one."""
+    """A job in the queue; `position` 1 is the next one. `files` counts those of a batch, which are told as one."""
 
     id: str
     mine: bool
     position: int
     prompt: str
+    files: int = 0
 
 
 class EndedJob(BaseModel):
-    """A job of this browser that is over, or has pictures already."""
+    """A job of this browser that is over, or has pictures already. A batch is one, under an id of its own."""
 
     id: str
     mode: str
@@ -113,7 +125,7 @@ def page_state(services: Services, client: str) -> PageState:
         checkpoint=listing.current_title(services),
         engine=_engine(jobs),
         running=None if running is None else _running(jobs, running, client),
-        waiting=[_waiting(job, position, client) for position, job in enumerate(waiting[:QUEUE_SHOWN], start=1)],
+        waiting=list(_waiting(waiting, client))[:QUEUE_SHOWN],
         waiting_count=len(waiting),
         latest=recent[0] if recent else None,
         recent=list(_of_each_mode(recent)),
@@ -123,8 +135,18 @@ def page_state(services: Services, client: str) -> PageState:
 def _recent(jobs: JobService, client: str) -> list[EndedJob]:
     listed = jobs.list(states=("running", *sorted(ENDED)), limit=RECENT_ASKED, client=client)
     newest = sorted(listed, key=lambda job: job.started or job.created, reverse=True)
-    told = [_ended(job) for job in newest if job.state != "cancelled"]
-    return [job for job in told if job.images or job.state != "running"]
+    told = [_ended(jobs, job) for job in _once_each_batch(newest)]
+    return [job for job in told if job.state != "cancelled" and (job.images or job.state != "running")]
+
+
+def _once_each_batch(newest: Iterable[Job]) -> Iterator[Job]:
+    seen = set()
+    for job in newest:
+        if job.request.batch is None or not job.task_id:
+            yield job
+        elif job.task_id not in seen:
+            seen.add(job.task_id)
+            yield job
 
 
 def _of_each_mode(jobs: Iterable[EndedJob]) -> Iterator[EndedJob]:
@@ -135,7 +157,9 @@ def _of_each_mode(jobs: Iterable[EndedJob]) -> Iterator[EndedJob]:
             yield job
 
 
-def _ended(job: Job) -> EndedJob:
+def _ended(jobs: JobService, job: Job) -> EndedJob:
+    if job.request.batch is not None and job.task_id:
+        return _ended_batch(jobs, job, job.task_id)
     return EndedJob(
         id=job.id,
         mode=job.request.mode,
@@ -146,26 +170,61 @@ def _ended(job: Job) -> EndedJob:
     )
 
 
+def _ended_batch(jobs: JobService, job: Job, task_id: str) -> EndedJob:
+    """A batch has ended when all its jobs have, and failed when one of them did: the sentence names those files."""
+    tally = jobs.tally(task_id)
+    if tally.ended < tally.count:
+        return EndedJob(id=task_id, mode=job.request.mode, state="running", images=tally.images, cause=None, notices=[])
+    files = jobs.of_batch(task_id)
+    failed = [f"{one.request.batch.name}: {one.cause}" for one in files if one.state == "failed" and one.request.batch]
+    made = tally.states.get("finished", 0)
+    head = f"{made} of {tally.count} files of the batch were made into pictures; these were not:"
+    return EndedJob(
+        id=task_id,
+        mode=job.request.mode,
+        state="failed" if failed else job.state,
+        images=tally.images,
+        cause="\n".join([head, *failed[:FAILED_NAMED]]) if failed else None,
+        notices=list(dict.fromkeys(notice for one in files for notice in one.notices)),
+    )
+
+
 def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
     progress = jobs.progress(job.id) or JobProgress(job.id, job.state)
+    fraction, several, batch = progress.fraction, job.resolved.image_count > 1, None
+    if job.request.batch is not None and job.task_id:
+        tally = jobs.tally(job.task_id)
+        batch = BatchPlace(done=tally.ended, count=tally.count)
+        fraction = (tally.ended + fraction) / tally.count
+        several = several or tally.ended + 1 < tally.count
     return RunningJob(
         id=job.id,
         mode=job.request.mode,
         mine=job.client == client,
-        fraction=progress.fraction,
+        fraction=fraction,
         step=progress.step,
         steps=progress.steps,
         eta=progress.eta_seconds,
         preview=progress.preview_serial if progress.preview else 0,
         images=len(progress.images),
-        several=job.resolved.image_count > 1,
+        several=several,
+        batch=batch,
     )
 
 
-def _waiting(job: Job, position: int, client: str) -> WaitingJob:
-    mine = job.client == client
-    # Another browser's prompt is nobody else's business.
-    return WaitingJob(id=job.id, mine=mine, position=position, prompt=job.request.prompt[:80] if mine else "")
+def _waiting(jobs: Sequence[Job], client: str) -> Iterator[WaitingJob]:
+    files = Counter(job.task_id for job in jobs if job.request.batch is not None)
+    told = set()
+    for position, job in enumerate(jobs, start=1):
+        count = files[job.task_id] if job.request.batch is not None else 0
+        if count and job.task_id in told:
+            continue
+        told.add(job.task_id if count else None)
+        mine = job.client == client
+        # Another browser's prompt is nobody else's business.
+        prompt = job.request.prompt[:80] if mine else ""
+        name = str(job.task_id) if count else job.id
+        yield WaitingJob(id=name, mine=mine, position=position, prompt=prompt, files=count)
 
 
 def _settings(options: OptionStore) -> PageSettings:
@@ -205,18 +264,17 @@ def create_router(services: Services, logged_in: Callable[[Request], None]) -> A
 
     @router.get("/thumbnail/{job_id}")
     def thumbnail(job_id: str) -> FileResponse:
-        job = jobs.get(job_id)
-        shown = pictures(job) if job is not None else []
-        if not shown:
+        shown = first_picture(services, job_id)
+        if shown is None:
             raise HTTPException(404, "This picture is not there any more.")
         try:
-            return FileResponse(thumbnails.of(shown[0].path))
+            return FileResponse(thumbnails.of(shown.path))
         except (PictureError, SaveError):
-            return FileResponse(shown[0].path)
+            return FileResponse(shown.path)
 
     @router.post("/jobs/{job_id}/cancel")
     def cancel(job_id: str) -> JSONResponse:
-        return _done(lambda: jobs.cancel(job_id))
+        return _done(lambda: (jobs.cancel_batch if job_id.startswith(BATCH_PREFIX) else jobs.cancel)(job_id))
 
     @router.post("/jobs/{job_id}/interrupt")
     def interrupt(job_id: str, after_image: bool = False) -> JSONResponse:

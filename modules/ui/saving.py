@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from modules.gallery import KeptPictures, SaveError
-from modules.jobs.job import SavedImage
 from modules.ui.messages import QUICK, SAY, told
 from modules.ui.open_folder import open_folder
-from modules.ui.results import Results, pictures
+from modules.ui.results import Results
+from modules.ui.shown import shown_pictures
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -23,12 +23,8 @@ def wire_saving(results: Results, mode: str, services: Services) -> None:
     notice = gr.Textbox("", visible="hidden", elem_id=f"{mode}_saving_notice")
     kept = KeptPictures(services.paths, services.options)
 
-    def of_job(job_id: str) -> list[SavedImage]:
-        job = services.jobs.get(job_id) if job_id else None
-        return pictures(job) if job is not None else []
-
     def save(job_id: str, selected: float) -> tuple[gr.File, str]:
-        images = of_job(job_id)
+        images = shown_pictures(services, job_id)
         if services.options.switch("save_selected_only"):
             images = images[int(selected) : int(selected) + 1]
         else:
@@ -42,12 +38,14 @@ def wire_saving(results: Results, mode: str, services: Services) -> None:
 
     def archive(job_id: str) -> tuple[gr.File, str]:
         try:
-            return _files([kept.zip([image.path for image in of_job(job_id) if image.kind == "image"])])
+            return _files(
+                [kept.zip([image.path for image in shown_pictures(services, job_id) if image.kind == "image"])]
+            )
         except SaveError as error:
             return gr.skip(), told(str(error), "error")
 
     def show_folder(job_id: str) -> str:
-        images = of_job(job_id)
+        images = shown_pictures(services, job_id)
         folder = images[0].path.parent if images else services.gallery.folder(mode)
         return told(open_folder(folder), "error")
 

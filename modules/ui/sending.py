@@ -17,8 +17,8 @@ from modules.ui.messages import QUICK, SAY, told
 from modules.ui.parts import GenerationTab
 from modules.ui.paste import form_values
 from modules.ui.picture_routes import as_told
-from modules.ui.results import pictures
 from modules.ui.shelf import PictureShelf, Shelved
+from modules.ui.shown import shown_pictures
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -51,8 +51,7 @@ def wire_results_sending(tab: GenerationTab, to: Destinations, services: Service
 
 def _of_job(services: Services) -> Callable[..., tuple[Path, str] | None]:
     def find(job_id: str, index: float) -> tuple[Path, str] | None:
-        job = services.jobs.get(job_id) if job_id else None
-        images = pictures(job) if job is not None else []
+        images = shown_pictures(services, job_id)
         if not 0 <= int(index) < len(images):
             return None
         return images[int(index)].path, images[int(index)].infotext

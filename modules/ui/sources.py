@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,13 +39,12 @@ class Source:
     notice: str = ""
 
 
-def read_source(shelf: PictureShelf, text: str, *, inverted: bool = False) -> Source:
+def read_source(shelf: PictureShelf, told: Mapping[str, str | None], *, inverted: bool = False) -> Source:
     """The source that the page's scripts describe. Raises RequestError with one sentence.
 
-    `text` is JSON: `tab` names the sub-tab, and `picture`, `paint` and `mask` are digests on the shelf. `inverted`
-    says whether the mask counts the other way round.
+    In `told`, `tab` names the sub-tab, and `picture`, `paint` and `mask` are digests on the shelf. `inverted` says
+    whether the mask counts the other way round.
     """
-    told = json.loads(text) if text else {}
     if told.get("error"):
         raise RequestError(str(told["error"]))
     tab = str(told.get("tab", "img2img"))
@@ -55,7 +54,7 @@ def read_source(shelf: PictureShelf, text: str, *, inverted: bool = False) -> So
         raise RequestError(str(error)) from error
 
 
-def _source(shelf: PictureShelf, tab: str, told: dict[str, str | None], *, inverted: bool) -> Source:
+def _source(shelf: PictureShelf, tab: str, told: Mapping[str, str | None], *, inverted: bool) -> Source:
     if not told.get("picture"):
         raise RequestError(_NO_PICTURE.format(title=TITLES.get(tab, tab)))
     data = shelf.get(str(told["picture"]))
@@ -74,11 +73,12 @@ def _source(shelf: PictureShelf, tab: str, told: dict[str, str | None], *, inver
         case "inpaint_upload":
             if not told.get("mask"):
                 raise RequestError(_NO_MASK)
-            return _uploaded(data, size, shelf.get(str(told["mask"])), inverted=inverted)
+            return masked_source(data, size, shelf.get(str(told["mask"])), inverted=inverted)
     return Source(data, size)
 
 
-def _uploaded(data: bytes, size: tuple[int, int], mask: bytes, *, inverted: bool) -> Source:
+def masked_source(data: bytes, size: tuple[int, int], mask: bytes, *, inverted: bool) -> Source:
+    """A picture with a mask file. Raises PictureError, and RequestError for a mask that leaves nothing to repaint."""
     image = open_picture(mask, "The mask")
     _usable(grey_mask(image), inverted=inverted)
     if image.size == size:

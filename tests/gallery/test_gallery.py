@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from modules.gallery import Gallery, SaveError
+from modules.parameters import BatchFile
 
 NOW = datetime(2026, 11, 21, 21, 30, 5)
 
@@ -221,3 +222,24 @@ def test_stale_temporaries_go_at_start(gallery, resolved, tmp_path):
     assert gallery.clean() == 0
     os.utime(stale, (0, 0))
     assert gallery.clean() == 1 and not stale.exists() and Path(saved).exists()
+
+
+def test_pictures_of_a_batch_lie_under_the_names_of_their_files_in_the_folder_that_was_named(
+    gallery, resolved, tmp_path
+):
+    batch = BatchFile(name="a [seed] frame.png", folder=str(tmp_path / "out"))
+    one = resolved(batch=batch)
+    assert gallery.reserve(one, 0, "image", NOW, extension="webp") == tmp_path / "out" / "a [seed] frame.webp"
+    several = resolved(batch=batch, n_iter=2)
+    names = [gallery.reserve(several, index, "image", NOW).name for index in range(2)]
+    assert names == ["a [seed] frame-1.png", "a [seed] frame-2.png"]
+    assert gallery.reserve(several, 0, "mask", NOW).name == "a [seed] frame-1-mask.png"
+    assert gallery.reserve(several, 0, "grid", NOW).parent == tmp_path / "outputs/txt2img-grids/2026-11-21"
+    usual = resolved(batch=BatchFile(name="a.png"))
+    assert gallery.reserve(usual, 0, "image", NOW).parent == tmp_path / "outputs/txt2img-images/2026-11-21"
+
+
+def test_a_file_that_is_there_already_keeps_its_name_from_the_picture_of_a_batch(gallery, resolved, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"of somebody")
+    job = resolved(batch=BatchFile(name="a.png", folder=str(tmp_path)))
+    assert gallery.reserve(job, 0, "image", NOW).name == "a-1.png"

@@ -12,7 +12,7 @@ import pytest
 from modules.gallery import SaveError
 from modules.jobs import EngineChanged, ImageSaved, Job, JobChanged, JobError, QueueFull, UnknownJob
 from modules.jobs.service import Limits
-from modules.parameters import GenerationRequest, RequestError
+from modules.parameters import BatchFile, GenerationRequest, RequestError
 from modules.protocol import Preview, StepDone
 from tests.jobs.fake_engine import picture
 from tests.jobs.helpers import House, eventually
@@ -331,3 +331,18 @@ def test_a_queue_that_breaks_says_so_and_keeps_its_jobs(house: House, monkeypatc
     monkeypatch.setattr(house.jobs._worker, "_handle", lambda item: 1 / 0)
     eventually(lambda: house.jobs.engine().sentence == "The queue broke: restart the server.")
     assert house.jobs.get(job.id).state == "waiting"
+
+
+def test_to_interrupt_one_file_of_a_batch_is_to_interrupt_the_batch(house: House) -> None:
+    def file(number: int) -> GenerationRequest:
+        return ask("slow", steps=8, batch=BatchFile(name=f"{number}.png", number=number))
+
+    jobs = [house.jobs.submit(file(number), task_id="batch-1", notices=("one was skipped",)) for number in range(3)]
+    other = house.jobs.submit(ask("of somebody else"))
+    eventually(lambda: (now := house.jobs.progress(jobs[0].id)) is not None and now.step > 0)
+    house.jobs.interrupt(jobs[0].id)
+    assert house.jobs.wait(other.id, 10).state == "finished"
+    assert [job.state for job in house.jobs.of_batch("batch-1")] == ["interrupted", "cancelled", "cancelled"]
+    tally = house.jobs.tally("batch-1")
+    assert (tally.count, tally.ended, tally.images) == (3, 3, 0)
+    assert jobs[0].notices[0] == "one was skipped"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from modules.gallery import PictureError
 from modules.gallery.opening import open_picture
 from modules.parameters import RequestError
 from modules.ui.form import RESIZE_BY, SCALE, SIZE_FROM
-from modules.ui.img2img_events import scaled, with_source
+from modules.ui.from_picture import scaled, with_source
 from modules.ui.shelf import MOST_PICTURES, PictureShelf
 from modules.ui.sources import Source, paint_mask, painted, read_source
 from tests.gallery.test_opening import encoded, header_only
@@ -34,9 +33,9 @@ def painting(*boxes: tuple[int, int, int, int], colour: str = "red") -> Image.Im
     return paint
 
 
-def told(shelf: PictureShelf, tab: str, picture: bytes | None = SCENE, **more: bytes) -> str:
+def told(shelf: PictureShelf, tab: str, picture: bytes | None = SCENE, **more: bytes) -> dict[str, str | None]:
     named = {name: shelf.put(data).id for name, data in more.items()}
-    return json.dumps({"tab": tab, "picture": shelf.put(picture).id if picture else None, **named})
+    return {"tab": tab, "picture": shelf.put(picture).id if picture else None, **named}
 
 
 def pixels(data: bytes) -> Image.Image:
@@ -116,9 +115,9 @@ def test_without_a_picture_it_says_where(shelf: PictureShelf) -> None:
         with pytest.raises(RequestError, match=f"no picture on the {title} tab"):
             read_source(shelf, told(shelf, tab, None))
     with pytest.raises(RequestError, match="choose it again"):
-        read_source(shelf, json.dumps({"tab": "img2img", "picture": "0" * 64}))
+        read_source(shelf, {"tab": "img2img", "picture": "0" * 64})
     with pytest.raises(RequestError, match="The disk is full"):
-        read_source(shelf, json.dumps({"error": "The disk is full."}))
+        read_source(shelf, {"error": "The disk is full."})
 
 
 def test_painting_makes_transparent_parts_solid() -> None:

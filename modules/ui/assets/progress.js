@@ -16,6 +16,8 @@ function words(state) {
   const mine = waiting.find((job) => job.mine);
   if (running?.mine) {
     const percent = Math.floor(running.fraction * 100);
+    const { batch } = running;
+    if (batch) return `File ${Math.min(batch.done + 1, batch.count)}/${batch.count}: ${percent}%`;
     if (!percent && !running.step) return "Starting…";
     const left = eta(running.eta);
     return left ? `${percent}% ETA: ${left}` : `${percent}%`;
@@ -84,7 +86,8 @@ export function drawQueue(mode, state, again) {
 function queueRow(job, count, again) {
   const row = document.createElement("li");
   const text = document.createElement("span");
-  text.textContent = `In queue: ${job.position}/${count}  ${job.mine ? job.prompt || "(no prompt)" : "(somebody else's)"}`;
+  const files = job.files ? `${job.files} files of a batch: ` : "";
+  text.textContent = `In queue: ${job.position}/${count}  ${files}${job.mine ? job.prompt || "(no prompt)" : "(somebody else's)"}`;
   row.append(text);
   if (job.mine) {
     const button = document.createElement("button");

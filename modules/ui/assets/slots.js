@@ -32,6 +32,7 @@ export function mount() {
   }
 }
 
+const isOpen = (tab) => document.getElementById(`${tab}-button`)?.getAttribute("aria-selected") === "true";
 const visible = (names) => names.map((name) => slots.get(name)).find((slot) => slot?.element.offsetParent);
 
 export async function source(name) {
@@ -49,6 +50,10 @@ export async function source(name) {
 export async function stampWithPictures(values, mode) {
   mount();
   const named = stamp(values.slice(0, -1), mode);
+  if (isOpen("img2img_batch_tab")) {
+    toast("Reading the files of the batch…", "info");
+    return [...named, JSON.stringify({ tab: "batch", from: isOpen("img2img_batch_from_dir_tab") ? "directory" : "upload" })];
+  }
   const slot = visible(INPUTS);
   const told = JSON.parse(slot ? await source(slot.name) : "{}");
   const mask = slots.get("inpaint_mask")?.state?.id ?? null;
