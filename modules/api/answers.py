@@ -11,6 +11,7 @@ from typing import Any, Final
 from modules.api.bodies import ApiOnly
 from modules.api.errors import GenerationFailed
 from modules.api.pictures import as_base64
+from modules.gallery import ANIMATION, GRID_KINDS
 from modules.jobs.job import Job, SavedImage
 from modules.parameters import parse_infotext
 from modules.version import INFOTEXT_VERSION
@@ -28,11 +29,14 @@ _NOT_EXTRA: Final = frozenset(
 
 
 def returned_images(job: Job) -> list[SavedImage]:
-    """The pictures of a job in A1111's order: the grid first if there is one to return, then the images."""
-    grids = (
-        [image for image in job.images if image.kind == "grid"] if job.resolved.options.get("return_grid", True) else []
-    )
-    return [*grids, *sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index)]
+    """The pictures of a job in A1111's order: the grids first if they are to be returned, then the images.
+
+    What a script has made of its images comes last.
+    """
+    grids = [image for image in job.images if image.kind in GRID_KINDS]
+    images = sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index)
+    made_of_them = [image for image in job.images if image.kind == ANIMATION]
+    return [*(grids if job.resolved.options.get("return_grid", True) else []), *images, *made_of_them]
 
 
 def generation_answer(job: Job, body: ApiOnly) -> dict[str, Any]:
@@ -55,13 +59,14 @@ def _about_faces(job: Job, body: ApiOnly) -> dict[str, Any]:
 def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
     """A1111's `info`: what was made, by which seeds, with one infotext for each returned picture."""
     resolved, request = job.resolved, job.resolved.request
-    count = resolved.image_count
+    one_for_all = [request] * resolved.image_count
+    each = [resolved.of_image(index).request for index in range(len(one_for_all))] if resolved.variants else one_for_all
     told = _told(images)
     return {
         "prompt": request.prompt,
-        "all_prompts": [request.prompt] * count,
+        "all_prompts": [one.prompt for one in each],
         "negative_prompt": request.negative_prompt,
-        "all_negative_prompts": [request.negative_prompt] * count,
+        "all_negative_prompts": [one.negative_prompt for one in each],
         "seed": resolved.seeds[0],
         "all_seeds": list(resolved.seeds),
         "subseed": resolved.subseeds[0],
@@ -80,7 +85,7 @@ def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
         "seed_resize_from_h": request.seed_resize_from_h,
         "denoising_strength": request.denoising_strength if request.enable_hr or request.mode == "img2img" else None,
         "extra_generation_params": _extra_parameters(images),
-        "index_of_first_image": sum(image.kind == "grid" for image in images),
+        "index_of_first_image": sum(image.kind in GRID_KINDS for image in images),
         "infotexts": [image.infotext for image in images],
         "styles": list(job.request.styles),
         "job_timestamp": job_timestamp(job),

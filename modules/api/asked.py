@@ -10,6 +10,7 @@ from fastapi import HTTPException
 
 from modules.api.bodies import ApiOnly, Img2ImgOnly
 from modules.api.pictures import Fetch, fetcher, picture_bytes
+from modules.api.scripts import asked_scripts, is_always_on
 from modules.parameters import (
     GenerationRequest,
     Mode,
@@ -36,6 +37,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
     """
     _refuse_what_is_not_here(body)
     said = body.model_dump(exclude_unset=True, exclude_none=True)
+    scripts = asked_scripts(body, mode)
     values = {name: value for name in _DECLARED if (value := getattr(body, name, None)) is not None}
     if "sampler_name" not in values:
         values["sampler_name"] = body.sampler_index or "Euler"
@@ -43,9 +45,13 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
     if body.infotext:
         pasted = request_from_infotext(parse_infotext(body.infotext), services.options.as_dict())
         values |= {name: value for name, value in pasted.fields.items() if name not in said}
+        # A script that is chosen is named by script_name alone, as in A1111.
+        scripts = {
+            title: told for title, told in pasted.fields.get("scripts", {}).items() if is_always_on(title)
+        } | scripts
         overrides = pasted.override_settings | overrides
     overrides |= _settings_in(said)
-    values |= {"mode": mode, "override_settings": overrides, "styles": tuple(body.styles or ())}
+    values |= {"mode": mode, "scripts": scripts, "override_settings": overrides, "styles": tuple(body.styles or ())}
     for side in ("width", "height"):
         # A1111 cuts sizes down to whole latent cells, and clients rely on it.
         if isinstance(values.get(side), int):
@@ -67,11 +73,6 @@ def _refuse_what_is_not_here(body: ApiOnly) -> None:
         raise RequestError("There is no refiner here yet: leave refiner_checkpoint out.")
     if getattr(body, "firstpass_image", None):
         raise RequestError("firstpass_image is not supported: use img2img to go on from a picture.")
-    if body.script_name:
-        raise HTTPException(422, f"Script '{body.script_name}' not found")
-    for title, value in (body.alwayson_scripts or {}).items():
-        if isinstance(value, Mapping) and value.get("args"):
-            raise HTTPException(422, f"always on script {title} not found")
 
 
 def _settings_in(said: Mapping[str, Any]) -> dict[str, Any]:

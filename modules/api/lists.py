@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import APIRouter
 
 from modules.api.errors import ApiRoute
+from modules.api.scripts import script_items, script_names
 from modules.catalogue import ModelFile
 from modules.catalogue.errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_metadata
@@ -37,11 +38,11 @@ def list_routes(services: Services) -> APIRouter:
 
     @router.get("/scripts")
     def scripts() -> dict[str, list[str]]:
-        return {"txt2img": [], "img2img": []}
+        return script_names()
 
     @router.get("/script-info")
     def script_info() -> list[Item]:
-        return []
+        return script_items()
 
     for name in _EMPTY:
         router.add_api_route(f"/{name}", _nothing, methods=["GET"], name=name)

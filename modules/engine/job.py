@@ -15,14 +15,15 @@ from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.models import LoadedModel, ModelKeeper
 from modules.engine.pictures import PictureWriter
+from modules.engine.script_job import ScriptJob
+from modules.engine.telling import Telling
 from modules.engine.work import Work, open_work
 from modules.gallery.grids import image_grid
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.passes import Engine, Progress
-from modules.generation.previews import preview_image
 from modules.generation.tiling import edges_joined, is_tiled
 from modules.hardware.choice import Hardware
-from modules.protocol import JobFinished, JobStarted, RunJob, StepDone
+from modules.protocol import JobFinished, JobStarted, RunJob
 from modules.sampling import Interrupted
 
 # Options that act only under some conditions, by the name of the effect, and where A1111 records them if they did.
@@ -55,20 +56,27 @@ def run_job(
     emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
     if hardware.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(hardware.device)
-    work = open_work(Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last), command)
     effects: set[str] = set()
     with (
         PictureWriter(command.job_id, resolved, lambda: loaded.facts() | without_effect(effects), emit) as writer,
         edges_joined(loaded.model, is_tiled(resolved)),
     ):
-        _Job(command, work, loaded, control, hardware, emit, writer, effects).run()
+        engine = Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last)
+        told = Telling(command, loaded, emit, writer, effects)
+        pictures = delivered_pictures(command)
+        job: _Job | ScriptJob
+        if resolved.request.script is None:
+            job = _Job(command, open_work(engine, command), loaded, control, hardware, writer, told, pictures)
+        else:
+            job = ScriptJob(command, engine, control, writer, told, pictures)
+        job.run()
     peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None
     emit(
         JobFinished(
             job_id=command.job_id,
             seconds=time.monotonic() - started,
             interrupted=control.stopped,
-            notices=(*notices, *work.notices),
+            notices=(*notices, *job.notices),
             peak_memory=peak,
         )
     )
@@ -90,23 +98,23 @@ class _Job:
         loaded: LoadedModel,
         control: JobControl,
         hardware: Hardware,
-        emit: Emit,
         writer: PictureWriter,
-        effects: set[str],
+        told: Telling,
+        pictures: dict[int, Image.Image],
     ) -> None:
         self._command = command
         self._work = work
         self._loaded = loaded
         self._control = control
-        self._emit = emit
         self._writer = writer
-        self._effects = effects
+        self._told = told
         # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
         self._together = 1 if hardware.device.type == "cpu" else command.resolved.request.batch_size
-        self._preview_every = float(str(command.resolved.options.get("live_preview_refresh_period", 1000))) / 1000
-        self._previews = bool(command.resolved.options.get("live_previews_enable", True))
-        self._last_preview = 0.0
-        self._pictures: dict[int, Image.Image] = delivered_pictures(command)
+        self._pictures = pictures
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return self._work.notices
 
     def run(self) -> None:
         for batch, images in self._batches():
@@ -151,20 +159,11 @@ class _Job:
         earlier = (part.start - images.start) / len(images)
 
         def on_step(step: int, steps: int, denoised: Tensor) -> None:
-            share = min((before + step) / whole, 1.0) * len(part) / len(images)
-            self._tell(batch, before + step, whole, earlier + share)
-            self._preview(batch, step, denoised)
+            share = earlier + min((before + step) / whole, 1.0) * len(part) / len(images)
+            fraction = (batch + share) / self._command.resolved.request.n_iter
+            self._told.step(batch, before + step, whole, fraction, denoised)
 
-        return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._effects)
-
-    def _tell(self, batch: int, step: int, steps: int, share: float) -> None:
-        fraction = (batch + share) / self._command.resolved.request.n_iter
-        self._emit(StepDone(job_id=self._command.job_id, batch=batch, step=step, steps=steps, fraction=fraction))
-
-    def _preview(self, batch: int, step: int, denoised: Tensor) -> None:
-        if self._previews and time.monotonic() - self._last_preview >= self._preview_every:
-            self._last_preview = time.monotonic()
-            self._writer.preview(lambda: preview_image(denoised, self._loaded.preview_colours()), batch, step)
+        return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects)
 
     def _grid(self) -> None:
         options = self._command.resolved.options

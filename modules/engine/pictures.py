@@ -11,6 +11,7 @@ from PIL import Image
 from modules.engine.channel import Emit
 from modules.gallery import GRID_KINDS, encode_picture
 from modules.generation.previews import encode_preview
+from modules.generation.scripts import Extra
 from modules.parameters import ResolvedRequest, write_infotext
 from modules.protocol import ImageReady, Preview
 
@@ -49,6 +50,10 @@ class PictureWriter:
         """Encode `image`, the `index`-th of the job, and send it."""
         self._pending.append(self._thread.submit(self._send, image, index, kind, save))
 
+    def extra(self, extra: Extra, *, save: bool) -> None:
+        """Encode and send what a script made of its pictures, unless it comes encoded already."""
+        self._pending.append(self._thread.submit(self._send, extra.image, 0, extra.kind, save, extra))
+
     def preview(self, make: Callable[[], Image.Image], batch: int, step: int) -> None:
         """Make and send a preview, unless the last one is still being made: a late preview is worth nothing."""
         if self._preview is None or self._preview.done():
@@ -58,9 +63,12 @@ class PictureWriter:
         blob = encode_preview(make())
         self._emit(Preview(job_id=self._job_id, batch=batch, step=step, mime="image/jpeg", blobs=(blob,)))
 
-    def _send(self, image: Image.Image, index: int, kind: str, save: bool) -> None:
-        infotext = write_infotext(self._resolved, index, self._facts())
-        data, extension = encode_picture(image, self._resolved.options, infotext, grid=kind in GRID_KINDS)
+    def _send(self, image: Image.Image, index: int, kind: str, save: bool, extra: Extra | None = None) -> None:
+        infotext = write_infotext(self._resolved, index, self._facts() | (dict(extra.facts) if extra else {}))
+        if extra is not None and extra.encode is not None:
+            data, extension = extra.encode(infotext)
+        else:
+            data, extension = encode_picture(image, self._resolved.options, infotext, grid=kind in GRID_KINDS)
         self._emit(
             ImageReady(
                 job_id=self._job_id,

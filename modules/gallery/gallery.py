@@ -24,6 +24,8 @@ from modules.settings import OptionStore, Paths
 from modules.settings.atomic import SaveError, remove_stale_temporaries, write_atomic
 
 GRID_KINDS: Final = frozenset({"grid", "xyz_grid", "prompt_matrix"})
+# The suffix of a file that holds a job's pictures one after the other.
+ANIMATION: Final = "animation"
 
 _log = logging.getLogger(__name__)
 

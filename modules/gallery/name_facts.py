@@ -64,7 +64,8 @@ def name_facts(
     pixels_hash: Callable[[], str] | None = None,
 ) -> NameFacts:
     """What names may say about image `index` of a job; `size` is the finished picture's, where it differs."""
-    request = resolved.request
+    own = resolved.of_image(index) if resolved.variants else resolved
+    request = own.request
     file, model_hash = _split_title(resolved.checkpoint or "")
     width, height = size or (request.width, request.height)
     return NameFacts(

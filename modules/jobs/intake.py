@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from modules.jobs.checkpoints import CheckpointChooser
 from modules.jobs.networks import NetworkNames, tag_notices
-from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, resolve
+from modules.jobs.plans import Picture, plan_of
+from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, Variant, parse_request, resolve
 from modules.parameters.infotext_versions import first_pass_size
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
@@ -45,7 +46,8 @@ class Intake:
         checkpoint, told = self.checkpoints.choose(options | overrides)
         if options.get("use_old_hires_fix_width_height"):
             request = with_old_hires_sizes(request)
-        request, odd = concrete_names(self._final_prompts(request, options))
+        plan = plan_of(request)
+        asked, (request, odd) = request, self._applied(request, options)
         return resolve(
             request,
             options=options | {"sd_model_checkpoint": checkpoint.title},
@@ -53,7 +55,23 @@ class Intake:
             checkpoint=checkpoint.title,
             vae=checkpoint.vae_name,
             notices=(*notices, *told, *odd, *self._networks(request)),
+            offsets=None if plan is None else [(picture.seed, picture.subseed) for picture in plan],
+            variants=() if plan is None else self._variants(plan, asked, request, options),
         )
+
+    def _applied(
+        self, request: GenerationRequest, options: Mapping[str, Any]
+    ) -> tuple[GenerationRequest, tuple[str, ...]]:
+        return concrete_names(self._final_prompts(request, options))
+
+    def _variants(
+        self, plan: Sequence[Picture], asked: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
+    ) -> tuple[Variant, ...]:
+        """How each picture of a script differs from what applies to them all; nothing, if none does."""
+        if not any(picture.fields for picture in plan):
+            return ()
+        changed = (checked_copy(asked, picture.fields) for picture in plan)
+        return tuple(Variant(fields=differences(applies, self._applied(one, options)[0])) for one in changed)
 
     def _networks(self, request: GenerationRequest) -> tuple[str, ...]:
         if self.networks is None:
@@ -103,6 +121,17 @@ def concrete_names(request: GenerationRequest) -> tuple[GenerationRequest, tuple
         changed["hr_scheduler"] = SAME_SCHEDULE if still_same else hires.applied_schedule.label
         notices += told
     return request.model_copy(update=changed), notices
+
+
+def checked_copy(request: GenerationRequest, changes: Mapping[str, Any]) -> GenerationRequest:
+    """`request` with `changes`, checked like any. Raises RequestError."""
+    return parse_request({**request.model_dump(), **changes}) if changes else request
+
+
+def differences(request: GenerationRequest, other: GenerationRequest) -> dict[str, Any]:
+    """The fields in which `other` differs from `request`, as JSON."""
+    names = {name for name in type(other).model_fields if getattr(other, name) != getattr(request, name)}
+    return other.model_dump(mode="json", include=names)
 
 
 def with_old_hires_sizes(request: GenerationRequest) -> GenerationRequest:

@@ -5,7 +5,7 @@ from modules.parameters.infotext import parse_infotext
 from modules.parameters.infotext_request import ModelLookup, PastedRequest, request_from_infotext
 from modules.parameters.infotext_writer import write_infotext
 from modules.parameters.request import BatchFile, GenerationRequest, Mode, RequestError, parse_request
-from modules.parameters.resolved import ResolvedRequest, fixed_seeds, resolve
+from modules.parameters.resolved import ResolvedRequest, Variant, fixed_seeds, resolve
 
 __all__ = [
     "BatchFile",
@@ -16,6 +16,7 @@ __all__ = [
     "PastedRequest",
     "RequestError",
     "ResolvedRequest",
+    "Variant",
     "declared_parameters",
     "fixed_seeds",
     "parameter_of",

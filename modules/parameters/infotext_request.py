@@ -14,6 +14,8 @@ from modules.parameters.infotext_writer import MASKED_CONTENTS
 from modules.parameters.request import GenerationRequest
 from modules.parameters.samplers import UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
+from modules.parameters.scripts import scripts_from_infotext
+from modules.parameters.scripts.infotext import keys_of_scripts
 from modules.settings import OPTIONS, Option, OptionError
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{4,64}")
@@ -82,6 +84,7 @@ def request_from_infotext(
     overrides: dict[str, JsonValue] = {}
     if _has_parameters(values):
         fields |= _fields(values, notices)
+        fields["scripts"] = scripts_from_infotext(values, notices)
         fields["tiling"] = values.get("Tiling") == "True" or (False if options.get("tiling") else None)
         overrides |= _overrides(values, fields, options, notices)
         overrides |= _models(values, options, models, notices)
@@ -208,7 +211,8 @@ def _overrides(
 ) -> dict[str, JsonValue]:
     """Settings whose recorded value, or the default where it isn't recorded, is not the one in force."""
     made_from_picture = "Denoising strength" in values and not fields["enable_hr"]
-    request = GenerationRequest.model_validate({**fields, "mode": "img2img" if made_from_picture else "txt2img"})
+    mode = "img2img" if made_from_picture else "txt2img"
+    request = GenerationRequest.model_validate({**fields, "scripts": {}, "mode": mode})
     overrides: dict[str, JsonValue] = {}
     for key, option in OPTIONS.items():
         if option.infotext is None or key in _DECIDED_ELSEWHERE:
@@ -267,6 +271,7 @@ def _models(
 def _name_the_rest(values: Mapping[str, str], notices: list[str]) -> None:
     known = {declared.parameter.infotext for declared in declared_parameters(GenerationRequest)}
     known |= {option.infotext for option in OPTIONS.values()}
+    known |= keys_of_scripts()
     rest = [key for key in values if key not in known and key not in _TELLING]
     if rest:
         shown = ", ".join(rest[:12]) + (", ..." if len(rest) > 12 else "")

@@ -11,6 +11,7 @@ from modules.parameters.infotext_values import printable, quote
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import find_sampler, resolve_sampler
+from modules.parameters.scripts import script_values
 from modules.version import INFOTEXT_VERSION
 
 MASKED_CONTENTS: Final = ("fill", "original", "latent noise", "latent nothing")
@@ -91,15 +92,19 @@ def write_infotext(resolved: ResolvedRequest, index: int, facts: Mapping[str, ob
     over what is derived from the request; a fact that is None removes its key; unknown keys follow the known extras in
     their own order.
     """
+    resolved = resolved.of_image(index)
     known: dict[str, object] = {"Version": INFOTEXT_VERSION}
-    known.update(_request_values(resolved, index))
+    scripts = dict(script_values(resolved.request.scripts))
+    known.update(scripts)
+    known.update(_request_values(resolved))
     known.update(recorded_options(resolved))
     known.update(facts)
     for key, option in _SWITCHED_OFF_BY.items():
         if resolved.options.get(option, option != "add_user_name_to_info") is False:
             known.pop(key, None)
-    others = [key for key in known if key not in _BASE and key not in _EXTRAS and key not in _LAST]
-    keys = (*_BASE, *_EXTRAS, *others, *_LAST)
+    placed = {*_BASE, *scripts, *_EXTRAS, *_LAST}
+    # Scripts speak before the passes that they set up.
+    keys = (*_BASE, *scripts, *_EXTRAS, *(key for key in known if key not in placed), *_LAST)
     line = ", ".join(_pair(key, known[key]) for key in keys if known.get(key) is not None)
     request = resolved.request
     negative = f"\nNegative prompt: {printable(request.negative_prompt)}" if request.negative_prompt else ""
@@ -110,9 +115,9 @@ def _pair(key: str, value: object) -> str:
     return key if value == key else f"{key}: {quote(value, prose=key in _PROSE)}"
 
 
-def _request_values(resolved: ResolvedRequest, index: int) -> Iterator[tuple[str, object]]:
+def _request_values(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
     """Every key that the request itself decides, sizes joined to `WxH`."""
-    request = _of_image(resolved, index)
+    request = _in_labels(resolved)
     silent = set(_silent(request))
     pending: dict[str, object] = {}
     for declared in declared_parameters(GenerationRequest):
@@ -129,15 +134,13 @@ def _request_values(resolved: ResolvedRequest, index: int) -> Iterator[tuple[str
             yield key, value
 
 
-def _of_image(resolved: ResolvedRequest, index: int) -> GenerationRequest:
+def _in_labels(resolved: ResolvedRequest) -> GenerationRequest:
     request = resolved.request
     choice = resolve_sampler(request.sampler_name, request.scheduler)
     hires = find_sampler(request.hr_sampler_name)
     tiling = resolved.options.get("tiling") if request.tiling is None else request.tiling
     return request.model_copy(
         update={
-            "seed": resolved.seeds[index],
-            "subseed": resolved.subseeds[index],
             "sampler_name": choice.sampler.label,
             "scheduler": choice.applied_schedule.label,
             "hr_sampler_name": hires.label if hires else request.hr_sampler_name,

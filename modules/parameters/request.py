@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG, Parameter, parameter_of
+from modules.parameters.scripts import SELECTABLE, Script, checked_scripts
 
 Mode = Literal["txt2img", "img2img"]
 
@@ -49,6 +50,8 @@ class GenerationRequest(BaseModel):
 
     Sampler and schedule are labels as shown on the page. Seeds of -1 are drawn when the request is resolved.
     Pictures (`init_images`, `mask`) are references into the job's stored inputs, never the bytes themselves.
+    `scripts` holds the arguments of every script that acts, by its title: at most one that is chosen, and those that
+    are always on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -195,6 +198,19 @@ class GenerationRequest(BaseModel):
     )
     # No parameter, so that no program and no infotext can set it.
     batch: BatchFile | None = None
+    scripts: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+
+    @property
+    def script(self) -> Script | None:
+        """The script that was chosen, if any."""
+        return next((script for script in SELECTABLE if script.title in self.scripts), None)
+
+    @field_validator("scripts")
+    @classmethod
+    def _scripts_that_exist(
+        cls, scripts: dict[str, dict[str, JsonValue]], info: ValidationInfo
+    ) -> dict[str, dict[str, JsonValue]]:
+        return checked_scripts(scripts, str(info.data.get("mode", "txt2img")))
 
     @field_validator("width", "height")
     @classmethod
@@ -208,6 +224,9 @@ def _sentence(error: ValidationError) -> str:
     """The first thing wrong with a request, in the words of the page."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "request"
+    if name == "scripts":
+        # These sentences name the script themselves.
+        return str(first["msg"]).removeprefix("Value error, ")
     try:
         label = parameter_of(GenerationRequest, name).parameter.label
     except KeyError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -14,11 +14,21 @@ from modules.parameters.request import GenerationRequest
 RANDOM_SEEDS: Final = 4294967294
 
 
+class Variant(BaseModel):
+    """How one picture of a job differs from the request: fields of GenerationRequest, and options."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fields: dict[str, JsonValue] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+
+
 class ResolvedRequest(BaseModel):
     """What a job runs with, and what is recorded: the same value gives the same pictures, whenever it is run.
 
     `request` carries the final prompts (styles merged, comments stripped), seeds, sampler and schedule labels.
-    `seeds` and `subseeds` hold one number per image of the whole job, batch count times batch size.
+    `seeds` and `subseeds` hold one number per image of the whole job: batch count times batch size, or what a script
+    makes. Where the images of a script differ in more than their seeds, `variants` says how, one for each.
     `options` are the options that change a picture or its file, with this request's overrides merged in.
     """
 
@@ -31,23 +41,44 @@ class ResolvedRequest(BaseModel):
     checkpoint: str | None = None
     vae: str | None = None
     notices: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
 
     @property
     def image_count(self) -> int:
-        return self.request.n_iter * self.request.batch_size
+        return len(self.seeds)
+
+    def of_image(self, index: int) -> ResolvedRequest:
+        """What applies to image `index` alone: a job of that one image."""
+        own = self.variants[index] if self.variants else Variant()
+        seeds = {"seed": self.seeds[index], "subseed": self.subseeds[index]}
+        return self.model_copy(
+            update={
+                "request": self.request.model_copy(update=own.fields | seeds),
+                "options": self.options | own.options,
+                "seeds": (self.seeds[index],),
+                "subseeds": (self.subseeds[index],),
+                "variants": (),
+            }
+        )
 
 
-def fixed_seeds(request: GenerationRequest, rng: random.Random) -> tuple[tuple[int, ...], tuple[int, ...]]:
+Offsets = Sequence[tuple[int, int]]
+
+
+def fixed_seeds(
+    request: GenerationRequest, rng: random.Random, offsets: Offsets | None = None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Seeds and variation seeds of every image of a job, by A1111's rule.
 
     Image k has seed + k, unless a variation strength is set: then all share the seed and only the variation seed
-    counts up. A seed of -1 is drawn from `rng` in 0..4294967293.
+    counts up. The `offsets` of a script's images say otherwise. A seed of -1 is drawn from `rng` in 0..4294967293.
     """
     seed = request.seed if request.seed >= 0 else rng.randrange(RANDOM_SEEDS)
     subseed = request.subseed if request.subseed >= 0 else rng.randrange(RANDOM_SEEDS)
-    count = request.n_iter * request.batch_size
-    seeds = tuple(seed + (k if request.subseed_strength == 0 else 0) for k in range(count))
-    return seeds, tuple(subseed + k for k in range(count))
+    if offsets is None:
+        count = request.n_iter * request.batch_size
+        offsets = [(k if request.subseed_strength == 0 else 0, k) for k in range(count)]
+    return tuple(seed + added for added, _ in offsets), tuple(subseed + added for _, added in offsets)
 
 
 def resolve(
@@ -58,9 +89,11 @@ def resolve(
     checkpoint: str | None = None,
     vae: str | None = None,
     notices: tuple[str, ...] = (),
+    offsets: Offsets | None = None,
+    variants: tuple[Variant, ...] = (),
 ) -> ResolvedRequest:
     """Fix what the request leaves open. `request` must already carry final prompts and concrete sampler labels."""
-    seeds, subseeds = fixed_seeds(request, rng)
+    seeds, subseeds = fixed_seeds(request, rng, offsets)
     fixed = request.model_copy(update={"seed": seeds[0], "subseed": subseeds[0]})
     return ResolvedRequest(
         request=fixed,
@@ -70,4 +103,5 @@ def resolve(
         checkpoint=checkpoint,
         vae=vae,
         notices=notices,
+        variants=variants,
     )

@@ -9,6 +9,7 @@ from typing import Final
 
 import gradio as gr
 
+from modules.gallery import GRID_KINDS
 from modules.jobs.job import Job, SavedImage
 from modules.ui.controls import tool_button
 
@@ -80,7 +81,7 @@ def build_results(mode: str, *, folder_button: bool) -> Results:
 def pictures(job: Job) -> list[SavedImage]:
     """A job's pictures in the order of the gallery: grids first, as A1111 shows them."""
     present = [image for image in job.images if image.path.is_file()]
-    return sorted(present, key=lambda image: image.kind != "grid")
+    return sorted(present, key=lambda image: image.kind not in GRID_KINDS)
 
 
 def gallery_value(images: Sequence[SavedImage]) -> list[str]:

@@ -1,0 +1,133 @@
+"""A job with a script: its pictures one by one, each as its maker makes it, and what is made of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from PIL import Image
+from torch import Tensor
+
+from modules.engine.control import JobControl
+from modules.engine.pictures import PictureWriter
+from modules.engine.telling import Telling
+from modules.engine.work import open_picture, open_work, resampler
+from modules.gallery import GRID_KINDS
+from modules.generation.decoding import decode_latent, to_image
+from modules.generation.passes import Engine, Progress
+from modules.generation.scripts import MAKERS, Stage
+from modules.parameters import RequestError, ResolvedRequest
+from modules.protocol import RunJob
+from modules.sampling import Interrupted
+
+# Formats in which a picture comes back as it was made.
+_LOSSLESS: Final = ("png",)
+
+
+class ScriptJob:
+    """The running job of a script: which pictures there are, how far it is, and whether it should go on."""
+
+    def __init__(
+        self,
+        command: RunJob,
+        engine: Engine,
+        control: JobControl,
+        writer: PictureWriter,
+        told: Telling,
+        pictures: dict[int, Image.Image],
+    ) -> None:
+        script = command.resolved.request.script
+        if script is None:
+            raise RequestError("This job has no script.")
+        self._command = command
+        self._engine = engine
+        self._control = control
+        self._writer = writer
+        self._told = told
+        self._maker = MAKERS[script.title]
+        self._pictures = pictures
+        self._index = 0
+        self._stage = self._set_up()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return tuple(self._stage.notices)
+
+    def run(self) -> None:
+        for images in self._batches():
+            if not self._control.next_batch():
+                return
+            try:
+                self._make(images)
+            except Interrupted:
+                continue
+            if self._control.stopped:
+                return
+        self._finale()
+
+    def _set_up(self) -> Stage:
+        command, request = self._command, self._command.resolved.request
+        inputs = dict(zip(command.inputs, command.blobs, strict=False))
+        lossless = command.resolved.options.get("samples_format", "png") in _LOSSLESS
+        return Stage(
+            engine=self._engine,
+            resolved=command.resolved,
+            pictures=tuple(open_picture(inputs[name], "The picture") for name in request.init_images),
+            mask=None if request.mask is None else open_picture(inputs[request.mask], "The mask"),
+            known=dict(self._pictures) if lossless else {},
+            resampler=resampler,
+            progress=self._progress,
+            plain=self._plain,
+            check=self._stop_if_asked,
+        )
+
+    def _batches(self) -> Iterator[range]:
+        """The indexes of the pictures that hang together, wherever one of them is still to be made."""
+        count, together = self._command.resolved.image_count, self._maker.together(self._command.resolved)
+        for start in range(0, count, together):
+            images = range(start, min(start + together, count))
+            if not set(images) <= set(self._command.done):
+                yield images
+
+    def _make(self, images: range) -> None:
+        for index in images:
+            if index in self._command.done:
+                continue
+            self._index = index
+            picture = self._maker.make(self._stage, index)
+            self._stop_if_asked()
+            self._stage.known[index] = self._pictures[index] = picture
+            self._writer.picture(picture, index)
+            if self._control.stopped:
+                return
+
+    def _stop_if_asked(self) -> None:
+        if self._control.leave_batch():
+            raise Interrupted
+
+    def _progress(self, number: int, of: int) -> Progress:
+        index, count = self._index, self._command.resolved.image_count
+
+        def on_step(step: int, steps: int, denoised: Tensor) -> None:
+            fraction = (index + (number + step / steps) / of) / count
+            self._told.step(index, step, steps, min(fraction, 1.0), denoised)
+
+        return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects)
+
+    def _plain(self, resolved: ResolvedRequest) -> Image.Image:
+        model = self._engine.model
+        work = open_work(self._engine, self._command.model_copy(update={"resolved": resolved}))
+        self._stage.notices.update(dict.fromkeys(work.notices))
+        (latent,) = work.latents(range(1), lambda number: self._progress(number, len(work.steps)))
+        self._stop_if_asked()
+        return work.finish(to_image(decode_latent(model.vae, latent, model.vae_scaling_factor)))
+
+    def _finale(self) -> None:
+        count, options = self._command.resolved.image_count, self._command.resolved.options
+        if len(self._pictures) != count:
+            return
+        for extra in self._maker.finale(self._stage, [self._pictures[index] for index in range(count)]):
+            grid = extra.kind in GRID_KINDS
+            save = bool(options.get("grid_save", True)) if grid else True
+            if save or options.get("return_grid", True):
+                self._writer.extra(extra, save=save)

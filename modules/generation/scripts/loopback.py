@@ -1,0 +1,40 @@
+"""Loopback: each pass starts from the picture before it. As A1111 v1.10.1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from PIL import Image
+
+from modules.gallery.grids import image_grid
+from modules.generation.img2img import prepare_source
+from modules.generation.scripts.stage import Extra, Stage
+from modules.parameters import ResolvedRequest
+
+
+def loopback(stage: Stage, index: int) -> Image.Image:
+    """Picture `index`: from the one before it, or from the start where a batch begins."""
+    start = stage.pictures[0]
+    resolved = stage.resolved.of_image(index)
+    picture = start if index % loops(stage.resolved) == 0 else _before(stage, index)
+    source = prepare_source(resolved, picture, stage.mask, stage.resize)
+    # The colours that are kept are those of the very first picture, not of the last loop's.
+    return stage.from_picture(resolved, source, colours=start)
+
+
+def _before(stage: Stage, index: int) -> Image.Image:
+    # After a restart it may be on disk only in a format that loses something: then it is made again, to go on from.
+    return stage.known.get(index - 1) or loopback(stage, index - 1)
+
+
+def loops(resolved: ResolvedRequest) -> int:
+    """How many pictures hang together."""
+    return int(str(resolved.request.scripts["Loopback"]["loops"]))
+
+
+def loopback_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
+    """The loops in one row; of several batches the last picture of each."""
+    several = stage.resolved.request.n_iter > 1
+    shown = pictures[loops(stage.resolved) - 1 :: loops(stage.resolved)] if several else pictures
+    if len(shown) > 1:
+        yield Extra("grid", image_grid(shown, 1, {**stage.options, "n_rows": 1}))

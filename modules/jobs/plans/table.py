@@ -1,0 +1,30 @@
+"""The plan of each script by its title."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from modules.jobs.plans.loopback import loopback
+from modules.jobs.plans.picture import MOST_PICTURES, Picture, Plan
+from modules.parameters import GenerationRequest, RequestError
+
+PLANS: Final[Mapping[str, Plan]] = {"Loopback": loopback}
+
+
+def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:
+    """The pictures of the request's script, or None without one. Raises RequestError for what cannot be done."""
+    script = request.script
+    if script is None:
+        return None
+    if request.mode == "img2img" and len(request.init_images) < script.pictures:
+        needed = "a picture" if script.pictures == 1 else f"{script.pictures} pictures"
+        raise RequestError(
+            f"{script.title} starts from {needed}, and {len(request.init_images)} came with the request."
+        )
+    pictures = PLANS[script.title](request, request.scripts[script.title])
+    if len(pictures) > MOST_PICTURES:
+        raise RequestError(
+            f"{script.title} would make {len(pictures):,} pictures; at most {MOST_PICTURES:,} go at once."
+        )
+    return pictures

@@ -1,0 +1,21 @@
+"""Scripts: what a job does besides a plain pass, declared once for page, API, infotext and job row."""
+
+from modules.parameters.scripts.declaration import Argument, Look, Script, ScriptError, checked_arguments
+from modules.parameters.scripts.infotext import script_values, scripts_from_infotext
+from modules.parameters.scripts.table import ALWAYS_ON, SCRIPTS, SELECTABLE, checked_scripts, find_script, scripts_of
+
+__all__ = [
+    "ALWAYS_ON",
+    "SCRIPTS",
+    "SELECTABLE",
+    "Argument",
+    "Look",
+    "Script",
+    "ScriptError",
+    "checked_arguments",
+    "checked_scripts",
+    "find_script",
+    "script_values",
+    "scripts_from_infotext",
+    "scripts_of",
+]

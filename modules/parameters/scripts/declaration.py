@@ -1,0 +1,142 @@
+"""How a script and its arguments are declared, and how values for them are checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import JsonValue
+
+from modules.parameters.declaration import BOTH
+
+# How an argument looks on the page; it also says of which type its value is. A note is a text between the controls:
+# it has no value, but A1111 counts it among the positional arguments of the API.
+Look = Literal["slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note"]
+LONGEST_TEXT: Final = 1_000_000
+
+
+class ScriptError(ValueError):
+    """A script or an argument that cannot be used. The message is one sentence for the person who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a script, in the place that A1111's positional `script_args` give it.
+
+    `choices` are the words of a radio, a dropdown or checkboxes; `listed` names the list of this machine that fills
+    them instead (`upscalers`). `most` is what is accepted where that is more than the slider offers. `infotext` is the
+    key under which the value stands in pictures, if any.
+    """
+
+    name: str
+    label: str
+    default: JsonValue = ""
+    look: Look = "slider"
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    listed: str | None = None
+    infotext: str | None = None
+    lines: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether a slider goes by whole numbers."""
+        return self.look == "slider" and float(self.step or 1).is_integer()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script. An `always_on` one stands beside the others and acts where its first argument, a checkbox, is ticked.
+
+    `pictures` is how many pictures it starts from on the img2img tab. A `named` one writes its title into pictures.
+    """
+
+    title: str
+    tabs: frozenset[str] = BOTH
+    arguments: tuple[Argument, ...] = ()
+    always_on: bool = False
+    pictures: int = 1
+    named: bool = False
+
+    @property
+    def valued(self) -> tuple[Argument, ...]:
+        """The arguments that have a value."""
+        return tuple(argument for argument in self.arguments if argument.look != "note")
+
+
+def checked_arguments(script: Script, values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """A value for every argument of `script`, the default where none is given. Raises ScriptError."""
+    known = {argument.name for argument in script.valued}
+    foreign = next((name for name in values if name not in known), None)
+    if foreign is not None:
+        raise ScriptError(f"{script.title} has no argument {foreign[:60]!r}.")
+    return {
+        argument.name: _checked(script, argument, values.get(argument.name, argument.default))
+        for argument in script.valued
+    }
+
+
+def _checked(script: Script, argument: Argument, value: JsonValue) -> JsonValue:
+    match argument.look:
+        case "slider":
+            return _number(script, argument, value)
+        case "checkbox":
+            if isinstance(value, bool):
+                return value
+        case "textbox":
+            if isinstance(value, str) and len(value) <= LONGEST_TEXT:
+                return value
+        case "radio" | "dropdown":
+            if isinstance(value, str) and argument.listed:
+                return value
+            if (word := _word(argument, value)) is not None:
+                return word
+        case "checkboxes":
+            words = [_word(argument, item) for item in value] if isinstance(value, list) else [None]
+            if None not in words:
+                return [word for word in argument.choices if word in words]
+    raise ScriptError(f"{script.title}: {argument.label} is {_shown(value)}: {_wanted(argument)}.")
+
+
+def _number(script: Script, argument: Argument, value: JsonValue) -> JsonValue:
+    low = argument.minimum if argument.minimum is not None else -math.inf
+    high = max(x for x in (argument.maximum, argument.most, -math.inf) if x is not None)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ScriptError(f"{script.title}: {argument.label} is {_shown(value)}: {_wanted(argument)}.")
+    if not low <= value <= high or (argument.whole and not float(value).is_integer()):
+        raise ScriptError(f"{script.title}: {argument.label} is {_shown(value)}: {_wanted(argument)}.")
+    return int(value) if float(value).is_integer() else value
+
+
+def _word(argument: Argument, value: JsonValue) -> str | None:
+    """The choice that `value` means: a word of it in any case, or its place in the list, as A1111 takes both."""
+    if isinstance(value, str):
+        return next((word for word in argument.choices if word.casefold() == value.casefold()), None)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(argument.choices):
+        return argument.choices[value]
+    return None
+
+
+def _shown(value: JsonValue) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _wanted(argument: Argument) -> str:
+    match argument.look:
+        case "slider":
+            high = max(x for x in (argument.maximum, argument.most, -math.inf) if x is not None)
+            kind = "a whole number" if argument.whole else "a number"
+            return f"it must be {kind} from {argument.minimum:g} to {high:g}"
+        case "checkbox":
+            return "it must be true or false"
+        case "textbox":
+            return "it must be a text"
+        case "checkboxes":
+            return f"it must be a list out of {', '.join(argument.choices)}"
+    return f"it must be one of {', '.join(argument.choices)}" if argument.choices else "it must be a name"

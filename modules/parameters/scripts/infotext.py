@@ -1,0 +1,65 @@
+"""Arguments of scripts in the infotext of pictures, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pydantic import JsonValue
+
+from modules.parameters.scripts.declaration import Argument, Script, ScriptError, checked_arguments
+from modules.parameters.scripts.table import SCRIPTS, scripts_of
+
+# Where A1111 names a script that pictures cannot be told by otherwise.
+NAME: Final = "Script"
+
+
+def script_values(scripts: Mapping[str, Mapping[str, JsonValue]]) -> Iterator[tuple[str, object]]:
+    """Keys and values that a request's scripts write into its pictures."""
+    for script, values in scripts_of(scripts):
+        if script.named:
+            yield NAME, script.title
+        for argument in script.valued:
+            if argument.infotext is not None:
+                yield argument.infotext, _written(values[argument.name])
+
+
+def _written(value: JsonValue) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def scripts_from_infotext(values: Mapping[str, str], notices: list[str]) -> dict[str, dict[str, JsonValue]]:
+    """The scripts that made a picture, as far as it tells: what it does not say has its default."""
+    found = {}
+    for script in SCRIPTS:
+        keys = {argument.infotext: argument for argument in script.valued if argument.infotext is not None}
+        told = {argument.name: values[key] for key, argument in keys.items() if key in values}
+        if not told and values.get(NAME) != script.title:
+            continue
+        try:
+            read = {name: _read(_argument(script, name), text) for name, text in told.items()}
+            found[script.title] = checked_arguments(script, read)
+        except (ScriptError, ValueError) as error:
+            notices.append(str(error))
+    return found
+
+
+def keys_of_scripts() -> frozenset[str]:
+    """Every infotext key that a script may write."""
+    keys = (argument.infotext for script in SCRIPTS for argument in script.arguments)
+    return frozenset({NAME, *(key for key in keys if key is not None)})
+
+
+def _argument(script: Script, name: str) -> Argument:
+    return next(argument for argument in script.valued if argument.name == name)
+
+
+def _read(argument: Argument, text: str) -> JsonValue:
+    match argument.look:
+        case "slider":
+            return float(text[:40])
+        case "checkbox":
+            return text != "False"
+        case "checkboxes":
+            return [word.strip() for word in text.split(",")]
+    return text

@@ -1,0 +1,85 @@
+"""Every script by its title, in the order of A1111's list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pydantic import JsonValue
+
+from modules.parameters.declaration import IMG2IMG
+from modules.parameters.scripts.declaration import Argument, Script, ScriptError, checked_arguments
+
+_LOOPBACK: Final = Script(
+    "Loopback",
+    IMG2IMG,
+    (
+        Argument("loops", "Loops", 4, minimum=1, maximum=32, step=1, most=1000),
+        Argument(
+            "final_denoising_strength",
+            "Final denoising strength",
+            0.5,
+            minimum=0,
+            maximum=1,
+            step=0.01,
+            infotext="Final denoising strength",
+        ),
+        Argument(
+            "denoising_curve",
+            "Denoising strength curve",
+            "Linear",
+            "dropdown",
+            choices=("Aggressive", "Linear", "Lazy"),
+            infotext="Denoising curve",
+        ),
+        Argument(
+            "append_interrogation",
+            "Append interrogated prompt at each iteration",
+            "None",
+            "dropdown",
+            choices=("None",),
+        ),
+    ),
+)
+
+SCRIPTS: Final = (_LOOPBACK,)
+SELECTABLE: Final = tuple(script for script in SCRIPTS if not script.always_on)
+ALWAYS_ON: Final = tuple(script for script in SCRIPTS if script.always_on)
+
+
+def find_script(title: str) -> Script | None:
+    """The script of this title, in any case."""
+    return next((script for script in SCRIPTS if script.title.casefold() == title.casefold()), None)
+
+
+def scripts_of(scripts: Mapping[str, Mapping[str, JsonValue]]) -> Iterator[tuple[Script, Mapping[str, JsonValue]]]:
+    """The scripts of a request with their arguments, in the order of the table."""
+    for script in SCRIPTS:
+        if script.title in scripts:
+            yield script, scripts[script.title]
+
+
+def checked_scripts(scripts: Mapping[str, Mapping[str, JsonValue]], mode: str) -> dict[str, dict[str, JsonValue]]:
+    """`scripts` under their titles with a value for every argument; always-on ones that are off left out.
+
+    Raises ScriptError for what is not there, does not work on this tab, or does not go together.
+    """
+    checked: dict[str, dict[str, JsonValue]] = {}
+    for title, values in scripts.items():
+        script = find_script(title)
+        if script is None:
+            raise ScriptError(f"There is no script {title[:60]!r}; there are {_titles()}.")
+        arguments = checked_arguments(script, values)
+        if script.always_on and not arguments[script.arguments[0].name]:
+            continue
+        if mode not in script.tabs:
+            raise ScriptError(f"{script.title} works on the {' and '.join(sorted(script.tabs))} tab only.")
+        checked[script.title] = arguments
+    chosen = [script.title for script in SELECTABLE if script.title in checked]
+    if len(chosen) > 1:
+        raise ScriptError(f"{' and '.join(chosen)} can't be run at once: choose one script.")
+    return checked
+
+
+def _titles() -> str:
+    return ", ".join(script.title for script in SCRIPTS)

@@ -1,0 +1,129 @@
+"""Scripts from the queue to the pictures on disk, with a real engine and a toy checkpoint."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from modules.jobs import Job
+from modules.jobs.services import Services, open_services
+from modules.parameters import parse_infotext, parse_request
+from modules.settings import parse_flags
+from tests.checkpoints import write_tiny_checkpoint
+from tests.jobs.helpers import eventually
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+STARTED = 180.0
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    folder = tmp_path_factory.mktemp("data")
+    models = folder / "models" / "Stable-Diffusion"
+    models.mkdir(parents=True)
+    write_tiny_checkpoint(models / "tiny.safetensors")
+    services = open_services(parse_flags(["--data-dir", str(folder), "--use-cpu", "all", "--no-half"], {}))
+    services.options.update({"sd_model_checkpoint": "tiny.safetensors", "randn_source": "CPU"})
+    yield services
+    services.close()
+
+
+def picture(width: int = 64, height: int = 64, seed: int = 3) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(pixels, "RGB").resize((width, height), Image.Resampling.BICUBIC))
+
+
+def encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make(services: Services, *pictures: bytes, script: str = "", arguments: Any = None, **values: Any) -> Job:
+    asked = {"prompt": "a red circle", "steps": 4, "width": 64, "height": 64, "sampler_name": "Euler", "seed": 7}
+    start = {"mode": "img2img", "init_images": tuple(map(str, range(len(pictures))))} if pictures else {}
+    scripts = {script: arguments or {}} if script else {}
+    request = parse_request({**asked, **start, "scripts": scripts, **values})
+    return services.jobs.submit(request, inputs={str(number): data for number, data in enumerate(pictures)})
+
+
+def made(services: Services, *pictures: bytes, **values: Any) -> Job:
+    job = services.jobs.wait(make(services, *pictures, **values).id, STARTED)
+    assert (job.state, job.cause) == ("finished", None)
+    return job
+
+
+def images(job: Job, kind: str = "image") -> list[Image.Image]:
+    return [opened_image(image.path) for image in job.images if image.kind == kind]
+
+
+def opened_image(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+        return image.copy()
+
+
+def infotexts(job: Job) -> list[dict[str, Any]]:
+    return [parse_infotext(image.infotext) for image in job.images if image.kind == "image"]
+
+
+def test_one_loop_is_plain_img2img(opened: Services) -> None:
+    plain = made(opened, picture(), denoising_strength=0.6)
+    looped = made(opened, picture(), script="Loopback", arguments={"loops": 1}, denoising_strength=0.6)
+    assert images(looped)[0].tobytes() == images(plain)[0].tobytes()
+    assert "Final denoising strength" not in infotexts(plain)[0]
+    assert infotexts(looped)[0]["Denoising strength"] == "0.6"
+
+
+def test_each_loop_starts_from_the_picture_before_it(opened: Services) -> None:
+    arguments = {"loops": 3, "final_denoising_strength": 0.4}
+    job = made(opened, picture(), script="Loopback", arguments=arguments, denoising_strength=0.8)
+    start, by_hand = picture(), []
+    for loop, strength in enumerate((0.8, 0.8 + (0.4 - 0.8) * 0.5, 0.4)):
+        one = made(opened, start, denoising_strength=strength, seed=7 + loop)
+        by_hand.append(images(one)[0])
+        start = encoded(by_hand[-1])
+    assert [image.tobytes() for image in images(job)] == [image.tobytes() for image in by_hand]
+    assert [(told["Seed"], told["Denoising curve"]) for told in infotexts(job)] == [
+        *[("7", "Linear"), ("8", "Linear"), ("9", "Linear")]
+    ]
+    (grid,) = images(job, "grid")
+    assert grid.size == (192, 64)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("form", ["png", "jpg"])
+def test_a_killed_engine_costs_a_script_nothing_but_time(opened: Services, form: str) -> None:
+    asked = {
+        "script": "Loopback",
+        "arguments": {"loops": 3},
+        "steps": 60,
+        "override_settings": {"samples_format": form},
+    }
+    whole = made(opened, picture(), **asked)
+    job = make(opened, picture(), **asked)
+    eventually(lambda: opened.jobs.progress(job.id).images, STARTED)
+    pid = opened.jobs.engine().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    again = opened.jobs.wait(job.id, STARTED)
+    assert (again.state, again.attempts, again.cause) == ("finished", 1, None)
+    assert [image.tobytes() for image in images(again)] == [image.tobytes() for image in images(whole)]
+
+
+def test_an_interrupt_keeps_the_loops_that_are_finished(opened: Services) -> None:
+    job = make(opened, picture(), script="Loopback", arguments={"loops": 30}, steps=60)
+    eventually(lambda: opened.jobs.progress(job.id).images, STARTED)
+    opened.jobs.interrupt(job.id)
+    ended = opened.jobs.wait(job.id, STARTED)
+    assert ended.state == "interrupted"
+    assert 1 <= len(ended.images) < 30

@@ -1,0 +1,124 @@
+"""The table of scripts: what is declared holds together, and what is given is checked with a sentence."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from modules.parameters import RequestError, parse_infotext, parse_request, request_from_infotext, write_infotext
+from modules.parameters.resolved import resolve
+from modules.parameters.scripts import (
+    SCRIPTS,
+    Argument,
+    Script,
+    ScriptError,
+    checked_arguments,
+    find_script,
+    script_values,
+)
+
+MADE_UP = Script(
+    "Made up",
+    arguments=(
+        Argument("note", "A word", look="note"),
+        Argument("count", "Count", 4, minimum=1, maximum=32, step=1, most=100),
+        Argument("share", "Share", 0.5, minimum=0, maximum=1, step=0.01),
+        Argument("on", "On", False, "checkbox"),
+        Argument("way", "Way", "Up", "radio", choices=("Up", "Down")),
+        Argument("sides", "Sides", ["left"], "checkboxes", choices=("left", "right")),
+        Argument("text", "Text", "", "textbox"),
+    ),
+)
+
+
+def test_titles_names_and_infotext_keys_are_unique_and_defaults_are_accepted():
+    titles = [script.title.lower() for script in SCRIPTS]
+    assert titles and len(set(titles)) == len(titles)
+    keys = [argument.infotext for script in SCRIPTS for argument in script.arguments if argument.infotext]
+    assert len(set(keys)) == len(keys)
+    for script in SCRIPTS:
+        names = [argument.name for argument in script.arguments]
+        assert len(set(names)) == len(names)
+        for argument in script.valued:
+            assert checked_arguments(script, {})[argument.name] == argument.default
+            assert argument.label and (argument.look in ("dropdown", "radio", "checkboxes")) == bool(
+                argument.choices or argument.listed
+            )
+        assert not script.always_on or script.arguments[0].look == "checkbox"
+        assert find_script(script.title.upper()) is script
+
+
+def test_values_are_taken_as_a1111_takes_them():
+    given = {"count": 7.0, "way": 1, "sides": ["RIGHT", 0], "on": True}
+    assert checked_arguments(MADE_UP, given) == {
+        **{"count": 7, "share": 0.5, "on": True, "way": "Down", "sides": ["left", "right"], "text": ""}
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"count": 0}, "Made up: Count is 0: it must be a whole number from 1 to 100."),
+        ({"count": 101}, "Made up: Count is 101: it must be a whole number from 1 to 100."),
+        ({"count": 1.5}, "Made up: Count is 1.5: it must be a whole number from 1 to 100."),
+        ({"count": "many"}, "Made up: Count is 'many': it must be a whole number from 1 to 100."),
+        ({"share": float("nan")}, "Made up: Share is nan: it must be a number from 0 to 1."),
+        ({"share": True}, "Made up: Share is True: it must be a number from 0 to 1."),
+        ({"on": 1}, "Made up: On is 1: it must be true or false."),
+        ({"way": "Sideways"}, "Made up: Way is 'Sideways': it must be one of Up, Down."),
+        ({"way": 2}, "Made up: Way is 2: it must be one of Up, Down."),
+        ({"sides": "left"}, "Made up: Sides is 'left': it must be a list out of left, right."),
+        ({"sides": ["up"]}, "Made up: Sides is ['up']: it must be a list out of left, right."),
+        ({"text": 3}, "Made up: Text is 3: it must be a text."),
+        ({"speed": 3}, "Made up has no argument 'speed'."),
+        ({"note": "x"}, "Made up has no argument 'note'."),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(given, said):
+    with pytest.raises(ScriptError) as refused:
+        checked_arguments(MADE_UP, given)
+    assert str(refused.value) == said
+
+
+def test_a_request_carries_its_script_with_every_argument():
+    request = parse_request({"mode": "img2img", "scripts": {"loopback": {"loops": 2}}})
+    assert request.script is find_script("Loopback")
+    assert request.scripts["Loopback"]["loops"] == 2
+    assert request.scripts["Loopback"]["final_denoising_strength"] == 0.5
+    assert parse_request(request.model_dump()) == request
+    assert parse_request({}).script is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"scripts": {"Loopbakc": {}}}, "There is no script 'Loopbakc'"),
+        ({"scripts": {"Loopback": {}}}, "Loopback works on the img2img tab only."),
+        ({"mode": "img2img", "scripts": {"Loopback": {"loops": -1}}}, "Loopback: Loops is -1: it must be"),
+    ],
+)
+def test_a_request_with_a_script_that_cannot_run_is_refused(values, said):
+    with pytest.raises(RequestError, match=said):
+        parse_request(values)
+
+
+def test_arguments_come_back_from_the_infotext_that_they_were_written_to():
+    given = {"final_denoising_strength": 0.25, "denoising_curve": "Lazy"}
+    request = parse_request({"mode": "img2img", "seed": 3, "scripts": {"Loopback": given}})
+    text = write_infotext(resolve(request, options={}, rng=random.Random(0)), 0, {})
+    assert "Denoising strength: 0.7, Final denoising strength: 0.25, Denoising curve: Lazy, Version:" in text
+    pasted = request_from_infotext(parse_infotext(text), {})
+    assert pasted.fields["scripts"] == request.scripts
+    assert pasted.notices == ()
+
+
+def test_what_an_infotext_says_wrongly_of_a_script_is_told():
+    text = "a cat\nSteps: 20, Sampler: Euler, Seed: 3, Final denoising strength: much, Denoising curve: Lazy"
+    pasted = request_from_infotext(parse_infotext(text), {})
+    assert pasted.fields["scripts"] == {}
+    assert any("much" in notice for notice in pasted.notices)
+
+
+def test_a_request_without_scripts_writes_nothing_of_them():
+    assert list(script_values({})) == []
