@@ -24,8 +24,8 @@ from modules.parameters.declaration import IMG2IMG, SAME_AS_PAGE, TXT2IMG
 DECLARED = {declared.name: declared for declared in declared_parameters(GenerationRequest)}
 
 
-def test_every_field_but_mode_and_scripts_is_declared():
-    assert set(DECLARED) == set(GenerationRequest.model_fields) - {"mode", "scripts"}
+def test_every_field_a_person_sets_is_declared():
+    assert set(DECLARED) == set(GenerationRequest.model_fields) - {"mode", "batch", "scripts"}
 
 
 def test_labels_and_infotext_keys_are_unique_where_they_must_be():
