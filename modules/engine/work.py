@@ -11,10 +11,12 @@ from torch import Tensor
 
 from modules.gallery.metadata import PictureError
 from modules.gallery.opening import open_picture as gallery_picture
+from modules.generation.finishing import finish
 from modules.generation.hires import LATENT_MODES, hires_pass
-from modules.generation.img2img import Source, finish, img2img, prepare_source
+from modules.generation.img2img import img2img
 from modules.generation.passes import Engine, Progress
 from modules.generation.resizing import Resize, lanczos
+from modules.generation.source import Source, prepare_source
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import RunJob

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import torch
 from PIL import Image
@@ -16,8 +16,9 @@ from torch.nn.functional import interpolate
 
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.encoding import encode_pictures, to_tensor
+from modules.generation.image_conditioning import INPAINTING, mask_weight, of_nothing, of_picture
 from modules.generation.passes import Engine, Pass, Progress, run_pass
-from modules.generation.resizing import Resize
+from modules.generation.resizing import Resize, enlarged_by
 from modules.parameters import GenerationRequest, ResolvedRequest
 from modules.parameters.samplers import resolve_sampler
 
@@ -73,28 +74,59 @@ def enlarge(
 
     With `posterior_seeds`, one for each image, the way back from pixels draws from the VAE's posterior.
     """
-    if upscaler in LATENT_MODES:
-        mode, antialias = LATENT_MODES[upscaler]
-        larger = interpolate(latents, size=(size.height // 8, size.width // 8), mode=mode, antialias=antialias)
-    else:
-        larger = _through_pixels(engine, latents, size, resize, posterior_seeds)
+    return _cut(_enlarged(engine, FirstPass(latents), upscaler, size, resize, posterior_seeds)[0], size)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPass:
+    """What a hires pass starts from: latents (images, channels, height/8, width/8), or pictures instead."""
+
+    latents: Tensor | None = None
+    pictures: tuple[Image.Image, ...] = ()
+
+    @classmethod
+    def of(cls, engine: Engine, latents: Tensor, upscaler: str) -> Self:
+        """The latents of a first pass, as pictures where the upscaler takes those: `engine` has the VAE for them."""
+        return cls(latents) if upscaler in LATENT_MODES else cls(pictures=decoded(engine, latents))
+
+    @classmethod
+    def of_picture(cls, engine: Engine, picture: Image.Image, upscaler: str, images: int) -> Self:
+        """A finished picture in the place of a first pass."""
+        if upscaler not in LATENT_MODES:
+            return cls(pictures=(picture,) * images)
+        latent = encode_pictures(engine.model.vae, to_tensor([picture]), engine.model.vae_scaling_factor)
+        return cls(latent.repeat(images, 1, 1, 1))
+
+
+def decoded(engine: Engine, latents: Tensor) -> tuple[Image.Image, ...]:
+    """The pictures of latents (images, channels, height/8, width/8)."""
+    model = engine.model
+    return tuple(to_image(decode_latent(model.vae, latent, model.vae_scaling_factor)) for latent in latents)
+
+
+def _cut(larger: Tensor, size: HiresSize) -> Tensor:
     left, top = size.cut[0] // 2, size.cut[1] // 2
     right, bottom = (size.cut[0] + 1) // 2, (size.cut[1] + 1) // 2
     return larger[:, :, top : larger.shape[2] - bottom, left : larger.shape[3] - right]
 
 
-def _through_pixels(
-    engine: Engine, latents: Tensor, size: HiresSize, resize: Resize, seeds: Sequence[int] | None
-) -> Tensor:
+def _enlarged(
+    engine: Engine, first: FirstPass, upscaler: str, size: HiresSize, resize: Resize, seeds: Sequence[int] | None
+) -> tuple[Tensor, Tensor | None]:
+    """(latents at `size`, not cut yet; the pictures they came from in 0..1, where they came from pictures)."""
+    if upscaler in LATENT_MODES and first.latents is not None:
+        mode, antialias = LATENT_MODES[upscaler]
+        cells = (size.height // 8, size.width // 8)
+        return interpolate(first.latents, size=cells, mode=mode, antialias=antialias), None
     model = engine.model
+    pictures = first.pictures if first.latents is None else decoded(engine, first.latents)
+    larger = [enlarged_by(resize, picture, (size.width, size.height)) for picture in pictures]
     shape = (1, model.latent_channels, size.height // model.vae_factor, size.width // model.vae_factor)
     draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds or ()]
-    pictures: Sequence[Image.Image] = [
-        resize(to_image(decode_latent(model.vae, latent, model.vae_scaling_factor)), (size.width, size.height))
-        for latent in latents
-    ]
     noise = torch.cat(draws) if draws else None
-    return encode_pictures(model.vae, to_tensor(pictures), model.vae_scaling_factor, noise).to(latents)
+    pixels = to_tensor(larger)
+    latents = encode_pictures(model.vae, pixels, model.vae_scaling_factor, noise).to(engine.device)
+    return latents, (pixels + 1.0) / 2.0
 
 
 def _posterior_seeds(resolved: ResolvedRequest, images: range) -> list[int] | None:
@@ -108,16 +140,40 @@ def _posterior_seeds(resolved: ResolvedRequest, images: range) -> list[int] | No
     return [resolved.seeds[index] for index in images]
 
 
+def _extra_channels(engine: Engine, resolved: ResolvedRequest, larger: Tensor, pixels: Tensor | None) -> Tensor | None:
+    """What an inpainting checkpoint is shown beside the enlarged latents: grey, as in the first pass, by default.
+
+    With a mask weight below 1 it is shown the picture too: on 0..1 where an upscaler for pixels made it, as in A1111.
+    """
+    model, weight = engine.model, mask_weight(resolved.options)
+    shape = larger.shape[2], larger.shape[3]
+    if model.unet_channels != INPAINTING or weight >= 1.0:
+        return of_nothing(model, len(larger), shape)
+    if pixels is None:
+        pixels = torch.stack([decode_latent(model.vae, one, model.vae_scaling_factor) for one in larger]) * 2.0 - 1.0
+    each = [of_picture(model, one[None], None, shape, 1, weight=weight, rounded=True) for one in pixels]
+    return torch.cat([one for one in each if one is not None])
+
+
 def hires_pass(
-    engine: Engine, resolved: ResolvedRequest, images: range, latents: Tensor, progress: Progress, resize: Resize
+    engine: Engine,
+    resolved: ResolvedRequest,
+    images: range,
+    first: Tensor | FirstPass,
+    progress: Progress,
+    resize: Resize,
 ) -> Tensor:
-    """Enlarge the first pass's `latents` and denoise them again: latents at the final size, float32."""
+    """Enlarge what the first pass made and denoise it again: latents at the final size, float32."""
     request = resolved.request
-    seeds = _posterior_seeds(resolved, images)
-    larger = enlarge(engine, latents, request.hr_upscaler, hires_size(request), resize, seeds)
+    if isinstance(first, Tensor):
+        first = FirstPass(first)
+    size = hires_size(request)
+    larger, pixels = _enlarged(engine, first, request.hr_upscaler, size, resize, _posterior_seeds(resolved, images))
+    extra = _extra_channels(engine, resolved, larger, pixels)
+    larger = _cut(larger, size)
     same_sampler = request.hr_sampler_name == "Use same sampler"
     same_schedule = request.hr_scheduler == "Use same scheduler"
-    first = resolve_sampler(request.sampler_name, request.scheduler, strict=True).sampler
+    sampler = resolve_sampler(request.sampler_name, request.scheduler, strict=True).sampler
     asked = Pass(
         prompt=request.hr_prompt or request.prompt,
         negative_prompt=request.hr_negative_prompt or request.negative_prompt,
@@ -129,7 +185,8 @@ def hires_pass(
         strength=request.denoising_strength,
         init_latent=larger,
         exact_steps=True,
-        first_calls=first.call_count(request.steps),
+        first_calls=sampler.call_count(request.steps),
+        extra_channels=None if extra is None else _cut(extra, size),
     )
     with torch.inference_mode():
         return run_pass(engine, resolved, images, asked, progress)

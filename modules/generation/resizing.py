@@ -22,13 +22,19 @@ def lanczos(image: Image.Image, size: Size) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
+def enlarged_by(resize: Resize, image: Image.Image, size: Size) -> Image.Image:
+    """`image` at `size` by `resize` if that is larger in any direction; else resampled, as A1111 spares upscalers."""
+    grows = size[0] > image.width or size[1] > image.height
+    return resize(image, size) if grows else lanczos(image, size)
+
+
 def resize_image(mode: int, image: Image.Image, size: Size, resize: Resize = lanczos) -> Image.Image:
     """`image` at `size` (width, height) by A1111's resize mode: 0 stretched, 1 cropped, 2 fitted and filled up."""
     if mode == JUST_RESIZE:
-        return resize(image, size)
+        return enlarged_by(resize, image, size)
     if mode == CROP_AND_RESIZE:
-        return _centred(resize(image, _scaled(image.size, size, cover=True)), size)
-    return _filled(resize(image, _scaled(image.size, size, cover=False)), size)
+        return _centred(enlarged_by(resize, image, _scaled(image.size, size, cover=True)), size)
+    return _filled(enlarged_by(resize, image, _scaled(image.size, size, cover=False)), size)
 
 
 def _scaled(have: Size, want: Size, *, cover: bool) -> Size:
@@ -68,6 +74,7 @@ def flatten(image: Image.Image, background: str) -> Image.Image:
     """`image` as RGB, its transparent parts on a background colour such as `#ffffff`."""
     if image.mode == "RGBA":
         ground = Image.new("RGBA", image.size, background)
-        ground.alpha_composite(image)
+        # Pasted, not composited: the two round differently, and A1111 pastes.
+        ground.paste(image, mask=image)
         return ground.convert("RGB")
     return image.convert("RGB")

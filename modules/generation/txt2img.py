@@ -1,16 +1,18 @@
-"""txt2img: a first pass from noise, and if asked for a hires pass over the enlarged result."""
+"""txt2img: a pass from noise."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from modules.generation.passes import Engine, Pass, Progress, run_pass
+from modules.generation.image_conditioning import of_nothing
+from modules.generation.passes import Engine, Pass, Progress, latent_shape, run_pass
 from modules.parameters import ResolvedRequest
 
 
 def txt2img(engine: Engine, resolved: ResolvedRequest, images: range, progress: Progress) -> Tensor:
     """The first pass: latents (images, channels, height/8, width/8), float32, of the images with these indexes."""
     request = resolved.request
+    size = (request.width, request.height)
     first = Pass(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
@@ -18,6 +20,7 @@ def txt2img(engine: Engine, resolved: ResolvedRequest, images: range, progress: 
         scheduler=request.scheduler,
         steps=request.steps,
         cfg_scale=request.cfg_scale,
-        size=(request.width, request.height),
+        size=size,
+        extra_channels=of_nothing(engine.model, len(images), latent_shape(engine, size)[1:]),
     )
     return run_pass(engine, resolved, images, first, progress)

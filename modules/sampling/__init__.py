@@ -17,7 +17,8 @@ Use a fresh ImageNoise for every pass. Hooks may raise `Interrupted`.
 
 from modules.sampling.conditioning import Conditioning, ConditionsAt, Part, StepConditions, constant_conditions
 from modules.sampling.denoiser import PredictionType, UNet
-from modules.sampling.guidance import GuidanceOptions, InpaintMask
+from modules.sampling.guidance import GuidanceOptions
+from modules.sampling.inpainting import InpaintMask, SoftBlend
 from modules.sampling.model_schedule import ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
 from modules.sampling.noise import ImageNoise, NoiseSource, Variation
 from modules.sampling.options import SamplerOptionError, SamplerOptions
@@ -41,6 +42,7 @@ __all__ = [
     "SamplerOptionError",
     "SamplerOptions",
     "SamplingPlan",
+    "SoftBlend",
     "Step",
     "StepConditions",
     "UNet",

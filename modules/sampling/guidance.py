@@ -17,6 +17,7 @@ from modules.sampling.conditioning import (
     stack_rows,
 )
 from modules.sampling.denoiser import Prediction
+from modules.sampling.inpainting import InpaintMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +41,6 @@ class GuidanceOptions:
     empty_context: Tensor | None = None
     one_batch: bool = True
     on_effect: Callable[[str], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class InpaintMask:
-    """Latent-space inpainting: 1 in `keep` holds on to `init`, 0 repaints. Shapes broadcast to the latent's."""
-
-    init: Tensor
-    keep: Tensor
-
-    def blend(self, latent: Tensor) -> Tensor:
-        return self.init * self.keep + latent * (1 - self.keep)
-
-    def of_image(self, index: int) -> InpaintMask:
-        """The part of one image of the batch; what all share stays as it is."""
-        return InpaintMask(row_of(self.init, index), row_of(self.keep, index))
-
-
-def row_of(batch: Tensor, index: int) -> Tensor:
-    """Row `index` as a batch of one, unless there is a single row for all (or no batch dimension)."""
-    return batch if batch.dim() < 4 or batch.shape[0] == 1 else batch[index : index + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +106,10 @@ class Guidance:
         if self._before_call is not None:
             self._before_call(self.calls)
         if self._mask is not None and self._prediction.blends_input:
-            x = self._mask.blend(x)
+            x = self._mask.blend(x, level)
         answer = self._guided(x, level, self._rows(self._conditions(self.calls)))
         if self._mask is not None and not self._prediction.blends_input:
-            answer = self._mask.blend(answer)
+            answer = self._mask.blend(answer, level)
         self.last_denoised = self._prediction.denoised(x, answer, level)
         self.calls += 1
         return answer

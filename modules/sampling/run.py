@@ -19,7 +19,8 @@ from modules.sampling.denoiser import (
     TimestepPrediction,
     UNet,
 )
-from modules.sampling.guidance import Guidance, GuidanceOptions, InpaintMask, row_of
+from modules.sampling.guidance import Guidance, GuidanceOptions
+from modules.sampling.inpainting import InpaintMask, row_of
 from modules.sampling.model_schedule import LcmSigmas
 from modules.sampling.noise import ImageNoise
 from modules.sampling.plan import SamplingPlan

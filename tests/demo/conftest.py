@@ -12,8 +12,10 @@ from PIL import Image
 
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.decoding import decode_latent, to_image
-from modules.generation.img2img import finish, img2img, prepare_source
+from modules.generation.finishing import finish
+from modules.generation.img2img import img2img
 from modules.generation.passes import Engine, Progress
+from modules.generation.source import prepare_source
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer

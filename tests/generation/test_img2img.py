@@ -14,8 +14,10 @@ from modules.generation.colour_correction import match_colours
 from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.encoding import encode_pictures, to_tensor
-from modules.generation.img2img import Source, finish, img2img, prepare_source
+from modules.generation.finishing import finish
+from modules.generation.img2img import img2img
 from modules.generation.passes import Engine, Progress
+from modules.generation.source import Source, prepare_source
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.sampling import ImageNoise, sigma_schedule

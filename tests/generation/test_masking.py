@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from modules.gallery.masks import binary_mask, blur_mask
 from modules.generation.masking import (
-    binary_mask,
-    blur_mask,
     box_of_ratio,
     fill_masked,
     latent_mask,

@@ -12,9 +12,10 @@ from PIL import Image
 from modules.catalogue import Catalogue, ModelFolders
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.hires import hires_pass
-from modules.generation.img2img import img2img, prepare_source
+from modules.generation.img2img import img2img
 from modules.generation.passes import Engine, Progress
 from modules.generation.resizing import lanczos
+from modules.generation.source import prepare_source
 from modules.generation.tiling import edges_joined, is_tiled
 from modules.generation.txt2img import txt2img
 from modules.jobs.checkpoints import CheckpointChooser

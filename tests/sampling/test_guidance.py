@@ -19,7 +19,8 @@ from modules.sampling.conditioning import (
     stack_rows,
 )
 from modules.sampling.denoiser import SigmaPrediction, TimestepPrediction
-from modules.sampling.guidance import Guidance, GuidanceOptions, InpaintMask
+from modules.sampling.guidance import Guidance, GuidanceOptions
+from modules.sampling.inpainting import InpaintMask
 from modules.sampling.model_schedule import sd1_sigmas
 from tests.sampling.doubles import latent, toy_conditioning, toy_unet
 
@@ -233,7 +234,7 @@ def test_inpainting_blends_the_input_of_timestep_samplers() -> None:
     prediction, t = TimestepPrediction(toy_unet, sd1_sigmas()), torch.tensor(601.0)
     options = GuidanceOptions()
     found = Guidance(prediction, conditions, options, total_calls=20, mask=mask)(X, t)
-    assert torch.equal(found, Guidance(prediction, conditions, options, total_calls=20)(mask.blend(X), t))
+    assert torch.equal(found, Guidance(prediction, conditions, options, total_calls=20)(mask.blend(X, t), t))
 
 
 def test_cfgpp_keeps_the_unconditional_answer_even_at_scale_1() -> None:

@@ -263,7 +263,7 @@ def test_the_mask_keeps_the_picture() -> None:
     # DDIM shows the model the picture, but leaves the last blend to the caller.
     ddim = run(plan("DDIM", strength=0.8), [3], init=init, mask=mask)
     assert not torch.allclose(ddim[..., :4], init[..., :4], atol=1e-3)
-    assert torch.equal(mask.blend(ddim)[..., :4], init[..., :4])
+    assert torch.equal(mask.finished(ddim)[..., :4], init[..., :4])
 
 
 def test_the_mask_of_a_batch_is_split_for_step_controlled_samplers() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from PIL import Image
 
 from modules.gallery.grids import image_grid
-from modules.generation.img2img import prepare_source
 from modules.generation.scripts.stage import Extra, Stage
+from modules.generation.source import prepare_source
 from modules.parameters import ResolvedRequest
 
 

@@ -10,9 +10,11 @@ from PIL import Image
 
 from modules.generation.colour_correction import match_colours
 from modules.generation.decoding import decode_latent, to_image
-from modules.generation.img2img import Source, finish, img2img
+from modules.generation.finishing import finish
+from modules.generation.img2img import img2img
 from modules.generation.passes import Engine, Progress
 from modules.generation.resizing import Resize
+from modules.generation.source import Source
 from modules.parameters import ResolvedRequest
 
 

@@ -1,0 +1,75 @@
+"""What inpainting checkpoints (9 input channels) and instruct-pix2pix ones (8) are shown beside the latent.
+
+Behaviour reproduced: A1111 v1.10.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from modules.generation.encoding import encode_pictures, to_tensor
+from modules.weights.model import Model
+
+INPAINTING: Final = 9
+EDITING: Final = 8
+
+
+def mask_weight(options: Mapping[str, object]) -> float:
+    """How much of the picture an inpainting checkpoint is not shown under the mask: 1 nothing of it, 0 all."""
+    return float(str(options.get("inpainting_mask_weight", 1.0)))
+
+
+def of_nothing(model: Model, images: int, shape: tuple[int, int]) -> Tensor | None:
+    """For a pass without a picture, at a latent's (height, width): a mask of ones over grey, or no picture at all.
+
+    Returns (images, channels, height, width), or None for a checkpoint that takes no more than the latent.
+    """
+    if model.unet_channels == EDITING:
+        return torch.zeros(images, model.latent_channels, *shape)
+    if model.unet_channels != INPAINTING:
+        return None
+    grey = torch.zeros(1, 3, shape[0] * model.vae_factor, shape[1] * model.vae_factor)
+    return _behind_mask(model, grey, torch.ones(1, 1, *shape), images)
+
+
+def of_picture(
+    model: Model,
+    pixels: Tensor,
+    mask: Image.Image | None,
+    shape: tuple[int, int],
+    images: int,
+    *,
+    weight: float,
+    rounded: bool,
+) -> Tensor | None:
+    """For a pass over `pixels`, (1, 3, height, width) in -1..1, whose latent is `shape` (height, width).
+
+    The mask has the size of `pixels`; it is brought to the latent's by taking the nearest pixels.
+    """
+    if model.unet_channels == EDITING:
+        return _fitted(encode_pictures(model.vae, pixels, 1.0), shape).repeat(images, 1, 1, 1)
+    if model.unet_channels != INPAINTING:
+        return None
+    painted = torch.ones(1, 1, *pixels.shape[2:])
+    if mask is not None:
+        grey = (to_tensor([mask])[:, :1] + 1.0) / 2.0
+        painted = grey.round() if rounded else grey
+    hidden = torch.lerp(pixels, pixels * (1.0 - painted), weight)
+    return _behind_mask(model, hidden, interpolate(painted, size=shape), images)
+
+
+def _behind_mask(model: Model, hidden: Tensor, mask: Tensor, images: int) -> Tensor:
+    latent = _fitted(encode_pictures(model.vae, hidden, model.vae_scaling_factor), tuple(mask.shape[2:]))
+    joined = torch.cat([mask.expand(len(latent), -1, -1, -1).to(latent), latent], dim=1)
+    return joined if len(joined) == images else joined.repeat(images, 1, 1, 1)
+
+
+def _fitted(latent: Tensor, shape: tuple[int, ...]) -> Tensor:
+    # "Just resize (latent upscale)" leaves the picture as it was: then this is enlarged as its latent is.
+    return latent if tuple(latent.shape[2:]) == shape else interpolate(latent, size=shape, mode="bilinear")
