@@ -22,7 +22,9 @@ SIZE_FROM: Final = "size_from"
 SCALE: Final = "scale"
 RESIZE_TO: Final = "Resize to"
 RESIZE_BY: Final = "Resize by"
-PAGE_ONLY: Final = (EXTRA, SIZE_FROM, SCALE)
+# Page-only: how much of the mask of Inpaint sketch shows through, in percent.
+MASK_ALPHA: Final = "mask_alpha"
+PAGE_ONLY: Final = (EXTRA, SIZE_FROM, SCALE, MASK_ALPHA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ def _sound(name: str, value: object) -> bool:
         return value in (RESIZE_TO, RESIZE_BY)
     if name == SCALE:
         return isinstance(value, int | float) and 0.05 <= value <= 4
+    if name == MASK_ALPHA:
+        return isinstance(value, int | float) and 0 <= value <= 100
     if name in SEEDS:
         return isinstance(value, str)
     if name == OVERRIDES:

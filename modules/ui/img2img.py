@@ -12,7 +12,7 @@ from modules.ui import listing
 from modules.ui.batch import NAME as BATCH
 from modules.ui.batch import Batch, build_batch
 from modules.ui.controls import radio, slider
-from modules.ui.form import RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form
+from modules.ui.form import MASK_ALPHA, RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form
 from modules.ui.parts import (
     Buttons,
     Controls,
@@ -31,12 +31,19 @@ from modules.ui.sources import TITLES
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
+    from modules.settings import OptionStore
 
 MODE: Final = "img2img"
 RESIZE_MODES: Final = ("Just resize", "Crop and resize", "Resize and fill", "Just resize (latent upscale)")
 MASK_MODES: Final = ("Inpaint masked", "Inpaint not masked")
 AREAS: Final = ("Whole picture", "Only masked")
 _BRUSHES: Final[dict[str, Brush]] = {"sketch": "colour", "inpaint": "mask", "inpaint_sketch": "colour"}
+# The settings that hold their first colours.
+_COLOURS: Final = {
+    "sketch": "img2img_sketch_default_brush_color",
+    "inpaint": "img2img_inpaint_mask_brush_color",
+    "inpaint_sketch": "img2img_inpaint_sketch_default_brush_color",
+}
 # Between these "Copy image to" goes.
 COPIED: Final = ("img2img", "sketch", "inpaint", "inpaint_sketch")
 
@@ -56,7 +63,7 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
     top = build_prompt_row(MODE, listing.style_names(services))
     with gr.Row(equal_height=False, elem_classes=["halves"]):
         with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
-            inputs, batch, copies = _inputs()
+            inputs, batch, copies = _inputs(services.options)
             masking = _masking()
             resize = {"resize_mode": radio("resize_mode", MODE, RESIZE_MODES)}
             sampling = sampling_row(services, MODE)
@@ -71,13 +78,15 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
     return Img2Img(form, top, Buttons(swap, *seed_buttons), results, inputs, batch, copies, detect)
 
 
-def _inputs() -> tuple[gr.Tabs, Batch, dict[str, gr.Button]]:
+def _inputs(options: OptionStore) -> tuple[gr.Tabs, Batch, dict[str, gr.Button]]:
+    height = options.whole("img2img_editor_height")
     with gr.Tabs(elem_id="mode_img2img") as tabs:
         for name, title in TITLES.items():
             with gr.Tab(title, id=name, elem_id=f"img2img_{name}_tab"):
-                build_slot(name, "Picture", _BRUSHES.get(name, ""))
+                colour = options.text(_COLOURS[name]) if name in _COLOURS else ""
+                build_slot(name, "Picture", _BRUSHES.get(name, ""), colour=colour, height=height)
                 if name == "inpaint_upload":
-                    build_slot("inpaint_mask", "Mask")
+                    build_slot("inpaint_mask", "Mask", height=200)
         with gr.Tab("Batch", id=BATCH, elem_id="img2img_batch_tab"):
             batch = build_batch()
     with gr.Row(elem_id="img2img_copy_to", elem_classes=["copy-to"]):
@@ -90,6 +99,9 @@ def _masking() -> Controls:
     """Shown by the style sheet while a sub-tab with a mask is open."""
     with gr.Column(elem_id="inpaint_controls"):
         controls: Controls = {"mask_blur_x": slider("mask_blur_x", MODE)}
+        controls[MASK_ALPHA] = gr.Slider(
+            0, 100, 0, step=1, label="Mask transparency", elem_id=f"{MODE}_mask_alpha", buttons=[]
+        )
         controls["inpainting_mask_invert"] = radio("inpainting_mask_invert", MODE, MASK_MODES)
         controls["inpainting_fill"] = radio("inpainting_fill", MODE, MASKED_CONTENTS)
         with gr.Row():
@@ -106,5 +118,15 @@ def _size() -> tuple[Controls, gr.Button, gr.Button]:
             sides, (swap, detect) = side_sliders(MODE, ("📐", f"{MODE}_detect_size"))
         with gr.Column(elem_id=f"{MODE}_resize_by", scale=5, min_width=200):
             scale = gr.Slider(0.05, 4, value=1, step=0.05, label="Scale", elem_id=f"{MODE}_scale", buttons=[])
+            line = gr.HTML("", elem_id=f"{MODE}_scale_resolution_preview", elem_classes=["hint"])
         batch = batch_sliders(MODE)
+        # The picture may change as well: the scripts press this when one has.
+        refresh = gr.Button("Refresh", visible="hidden", elem_id=f"{MODE}_scale_refresh")
+    gr.on(
+        [scale.change, refresh.click, chosen.change],
+        None,
+        scale,
+        line,
+        js="(scale) => `<p>${window.webui?.scaleLine(scale) ?? ''}</p>`",
+    )
     return {SIZE_FROM: chosen, **sides, SCALE: scale, **batch}, swap, detect

@@ -11,11 +11,11 @@ from modules.jobs.job import JobError
 from modules.parameters import RequestError
 from modules.ui.batch import NAME as BATCH
 from modules.ui.batch_files import read_wish, submit_batch
-from modules.ui.form import Form
+from modules.ui.form import MASK_ALPHA, Form
 from modules.ui.from_picture import with_source
 from modules.ui.img2img import Img2Img
 from modules.ui.shelf import PictureShelf
-from modules.ui.sources import MASKED, read_source
+from modules.ui.sources import MASKED, Masking, read_source
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -52,7 +52,12 @@ def submitter(form: Form, services: Services, shelf: PictureShelf) -> Callable[.
 def _submit_one(
     services: Services, shelf: PictureShelf, named: dict[str, Any], told: dict[str, Any], client: str | None
 ) -> str:
-    source = read_source(shelf, told, inverted=bool(named.get("inpainting_mask_invert")))
+    masking = Masking(
+        inverted=bool(named.get("inpainting_mask_invert")),
+        blur=float(named.get("mask_blur_x") or 0),
+        transparency=float(named.get(MASK_ALPHA) or 0),
+    )
+    source = read_source(shelf, told, masking)
     request, inputs = with_source(named, source, masked=told.get("tab") in MASKED)
     job = services.jobs.submit(request, inputs=inputs, client=client)
     return json.dumps({"id": job.id, "notice": source.notice})

@@ -22,7 +22,9 @@ ELEMENT_IDS: Final = {
 Brush = Literal["", "mask", "colour"]
 
 
-def build_slot(name: str, label: str, brush: Brush = "") -> gr.HTML:
-    """A place for one picture inside the page being built."""
-    inside = f'<div class="slot" data-slot="{name}" data-brush="{brush}" aria-label="{html.escape(label)}"></div>'
+def build_slot(name: str, label: str, brush: Brush = "", *, colour: str = "", height: int = 480) -> gr.HTML:
+    """A place for one picture inside the page being built; `colour` is the brush's, `height` the most it may have."""
+    said = {"data-slot": name, "data-brush": brush, "data-colour": colour, "aria-label": label}
+    attributes = " ".join(f'{key}="{html.escape(value)}"' for key, value in said.items())
+    inside = f'<div class="slot" {attributes} style="--editor-height: {height}px"></div>'
     return gr.HTML(inside, elem_id=ELEMENT_IDS[name], elem_classes=["slot-block"], padding=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter
 
 from modules.gallery import PictureError
 from modules.gallery.opening import open_picture, picture_size
@@ -25,6 +26,7 @@ TITLES: Final = {
 MASKED: Final = frozenset({"inpaint", "inpaint_sketch", "inpaint_upload"})
 _NO_PICTURE: Final = "There is no picture on the {title} tab: drop one there, or send one from a gallery."
 _NOT_PAINTED: Final = "Nothing is painted: paint over what should change, or use the img2img tab to change everything."
+_TRANSPARENT: Final = "Mask transparency leaves nothing of the painting: lower it to below 50."
 _NO_MASK: Final = "There is no mask on the Inpaint upload tab: drop one there; what is white in it is repainted."
 _BLANK: Final = 'The mask leaves nothing to repaint: it is all {colour} and Mask mode is "{mode}".'
 
@@ -39,22 +41,34 @@ class Source:
     notice: str = ""
 
 
-def read_source(shelf: PictureShelf, told: Mapping[str, str | None], *, inverted: bool = False) -> Source:
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """What the form says of masks: `inverted` that they count the other way round; the blur in pixels, the share of the
+    painting on Inpaint sketch that shows through in percent."""
+
+    inverted: bool = False
+    blur: float = 4
+    transparency: float = 0
+
+
+AS_PAINTED: Final = Masking()
+
+
+def read_source(shelf: PictureShelf, told: Mapping[str, str | None], masking: Masking = AS_PAINTED) -> Source:
     """The source that the page's scripts describe. Raises RequestError with one sentence.
 
-    In `told`, `tab` names the sub-tab, and `picture`, `paint` and `mask` are digests on the shelf. `inverted` says
-    whether the mask counts the other way round.
+    In `told`, `tab` names the sub-tab, and `picture`, `paint` and `mask` are digests on the shelf.
     """
     if told.get("error"):
         raise RequestError(str(told["error"]))
     tab = str(told.get("tab", "img2img"))
     try:
-        return _source(shelf, tab, told, inverted=inverted)
+        return _source(shelf, tab, told, masking)
     except PictureError as error:
         raise RequestError(str(error)) from error
 
 
-def _source(shelf: PictureShelf, tab: str, told: Mapping[str, str | None], *, inverted: bool) -> Source:
+def _source(shelf: PictureShelf, tab: str, told: Mapping[str, str | None], masking: Masking) -> Source:
     if not told.get("picture"):
         raise RequestError(_NO_PICTURE.format(title=TITLES.get(tab, tab)))
     data = shelf.get(str(told["picture"]))
@@ -63,17 +77,18 @@ def _source(shelf: PictureShelf, tab: str, told: Mapping[str, str | None], *, in
     match tab:
         case "sketch" if paint is not None:
             return Source(png(painted(open_picture(data, "The picture"), paint)), size)
-        case "inpaint" | "inpaint_sketch":
-            if paint is None:
-                raise RequestError(_NOT_PAINTED)
-            mask = _usable(paint_mask(paint), inverted=inverted, blank=_NOT_PAINTED)
-            if tab == "inpaint":
-                return Source(data, size, png(mask))
-            return Source(png(painted(open_picture(data, "The picture"), paint)), size, png(mask))
+        case "inpaint" | "inpaint_sketch" if paint is None:
+            raise RequestError(_NOT_PAINTED)
+        case "inpaint" if paint is not None:
+            return Source(data, size, png(_usable(paint_mask(paint), inverted=masking.inverted, blank=_NOT_PAINTED)))
+        case "inpaint_sketch" if paint is not None:
+            picture, mask = sketched(open_picture(data, "The picture"), paint, masking)
+            blank = _TRANSPARENT if masking.transparency else _NOT_PAINTED
+            return Source(png(picture), size, png(_usable(mask, inverted=masking.inverted, blank=blank)))
         case "inpaint_upload":
             if not told.get("mask"):
                 raise RequestError(_NO_MASK)
-            return masked_source(data, size, shelf.get(str(told["mask"])), inverted=inverted)
+            return masked_source(data, size, shelf.get(str(told["mask"])), inverted=masking.inverted)
     return Source(data, size)
 
 
@@ -122,6 +137,20 @@ def painted(picture: Image.Image, paint: Image.Image) -> Image.Image:
     if result.mode == "RGBA":
         result.putalpha(ImageChops.lighter(picture.getchannel("A"), alpha))
     return result
+
+
+def sketched(picture: Image.Image, paint: Image.Image, masking: Masking) -> tuple[Image.Image, Image.Image]:
+    """Picture and mask of Inpaint sketch, as A1111 makes them.
+
+    The mask is what the painting changed, as dark as it is transparent; the picture has the painting in it, both and
+    their seam softened by the mask's blur.
+    """
+    coloured = painted(picture, paint)
+    bands = ImageChops.difference(coloured, picture).split()
+    changed = functools.reduce(ImageChops.lighter, bands).point(lambda value: 255 if value else 0)
+    mask = ImageEnhance.Brightness(changed).enhance(1 - masking.transparency / 100)
+    soft = ImageFilter.GaussianBlur(masking.blur)
+    return Image.composite(coloured.filter(soft), picture, mask.filter(soft)), mask
 
 
 def png(image: Image.Image) -> bytes:

@@ -15,7 +15,7 @@ from modules.parameters import RequestError
 from modules.ui.form import RESIZE_BY, SCALE, SIZE_FROM
 from modules.ui.from_picture import scaled, with_source
 from modules.ui.shelf import MOST_PICTURES, PictureShelf
-from modules.ui.sources import Source, paint_mask, painted, read_source
+from modules.ui.sources import Masking, Source, paint_mask, painted, read_source
 from tests.gallery.test_opening import encoded, header_only
 
 SCENE = encoded(Image.effect_noise((40, 30), 80).convert("RGB"))
@@ -70,9 +70,23 @@ def test_a_picture_painted_over_completely_is_all_mask(shelf: PictureShelf) -> N
 
 
 def test_inpaint_sketch_takes_both(shelf: PictureShelf) -> None:
-    source = read_source(shelf, told(shelf, "inpaint_sketch", paint=encoded(painting((5, 5, 20, 20)))))
+    paint = encoded(painting((5, 5, 20, 20)))
+    source = read_source(shelf, told(shelf, "inpaint_sketch", paint=paint), Masking(blur=0))
     assert source.mask is not None and pixels(source.mask).convert("L").getbbox() == (5, 5, 20, 20)
     assert pixels(source.picture).getpixel((10, 10)) == (255, 0, 0)
+    # Far from the painting no pixel is touched; at its seam the mask's blur softens the picture, as in A1111.
+    soft = read_source(shelf, told(shelf, "inpaint_sketch", paint=paint), Masking(blur=2))
+    assert pixels(soft.picture).getpixel((5, 12)) != (255, 0, 0)
+    assert pixels(soft.picture).getpixel((38, 28)) == pixels(SCENE).getpixel((38, 28))
+
+
+def test_mask_transparency_thins_the_mask_of_inpaint_sketch_until_nothing_is_left(shelf: PictureShelf) -> None:
+    sketch = told(shelf, "inpaint_sketch", paint=encoded(painting((5, 5, 20, 20))))
+    thin = read_source(shelf, sketch, Masking(blur=0, transparency=40))
+    assert thin.mask is not None and pixels(thin.mask).convert("L").getextrema() == (0, 153)
+    assert 140 < pixels(thin.picture).getpixel((10, 10))[0] < 255
+    with pytest.raises(RequestError, match="Mask transparency leaves nothing"):
+        read_source(shelf, sketch, Masking(transparency=60))
 
 
 def test_a_mask_of_another_size_is_taken_and_said(shelf: PictureShelf) -> None:
@@ -100,14 +114,14 @@ def test_masks_that_leave_nothing_to_do(
     shelf: PictureShelf, tab: str, more: dict[str, bytes], inverted: bool, sentence: str
 ) -> None:
     with pytest.raises(RequestError, match=sentence) as refusal:
-        read_source(shelf, told(shelf, tab, **more), inverted=inverted)
+        read_source(shelf, told(shelf, tab, **more), Masking(inverted=inverted))
     assert "\n" not in str(refusal.value)
 
 
 def test_black_and_white_masks_count_the_other_way_round_when_inverted(shelf: PictureShelf) -> None:
     for colour, inverted in ((255, False), (0, True)):
         mask = encoded(Image.new("L", (40, 30), colour))
-        assert read_source(shelf, told(shelf, "inpaint_upload", mask=mask), inverted=inverted).mask == mask
+        assert read_source(shelf, told(shelf, "inpaint_upload", mask=mask), Masking(inverted=inverted)).mask == mask
 
 
 def test_without_a_picture_it_says_where(shelf: PictureShelf) -> None:

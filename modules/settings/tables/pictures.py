@@ -73,7 +73,7 @@ OPTIONS = (
     ),
     whole(IMG2IMG, "img2img_editor_height", 720, "Height of the picture editor, in pixels", 80, 1600, needs="restart"),
     colour(IMG2IMG, "img2img_sketch_default_brush_color", "#ffffff", "First brush colour of Sketch", needs="restart"),
-    colour(IMG2IMG, "img2img_inpaint_mask_brush_color", "#ffffff", "Brush colour of Inpaint", needs="restart"),
+    colour(IMG2IMG, "img2img_inpaint_mask_brush_color", "#a855f7", "Brush colour of Inpaint", needs="restart"),
     colour(
         IMG2IMG,
         "img2img_inpaint_sketch_default_brush_color",

@@ -26,6 +26,7 @@ window.webui = {
   arrive: slots.arrive,
   copyPicture: slots.copyPicture,
   pictureSize: slots.pictureSize,
+  scaleLine: slots.scaleLine,
 };
 
 listen({

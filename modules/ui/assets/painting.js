@@ -1,12 +1,10 @@
 // Mouse, pen, fingers and keys on a picture: one finger paints, two zoom and move.
 
-const MASK = "#a855f7";
-
 export class Painter {
   constructor(slot, view, surface, changed) {
     Object.assign(this, { slot, view, surface, changed });
     this.tool = "brush";
-    this.colour = slot.dataset.brush === "mask" ? MASK : "#e11d48";
+    this.colour = slot.dataset.colour || "#ffffff";
     this.share = 8; // of the picture's shorter side, in percent
     this.fingers = new Map();
     this.moving = false;
@@ -70,6 +68,7 @@ export class Painter {
     this.fingers.delete(event.pointerId);
     if (!this.painting) return;
     this.painting = false;
+    this.surface.finish();
     this.changed();
   }
 
@@ -97,10 +96,21 @@ export class Painter {
     cursor.style.transform = `translate(${event.clientX - box.left - across / 2}px, ${event.clientY - box.top - across / 2}px)`;
   }
 
-  // Keys act on the picture under the mouse: Q and W size the brush, R fits, S fills the screen, F held moves.
+  // Keys act on the picture under the mouse or in focus: Q and W size the brush, R fits, S fills the screen, F held
+  // moves; arrows, + and - do so without a mouse.
   key(event) {
     const command = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
+    const arrow = { arrowleft: [40, 0], arrowright: [-40, 0], arrowup: [0, 40], arrowdown: [0, -40] }[key];
+    if (arrow && (command || event.altKey || document.activeElement !== this.view.frame)) return false;
+    if (arrow) this.view.pan(...arrow);
+    else if (!command && (key === "+" || key === "=")) this.view.zoomMiddle(1.2);
+    else if (!command && key === "-") this.view.zoomMiddle(1 / 1.2);
+    else return this.paintingKey(event, command, key);
+    return true;
+  }
+
+  paintingKey(event, command, key) {
     if (command && key === "z") event.shiftKey ? this.redo() : this.undo();
     else if (command && key === "y") this.redo();
     else if (command || event.altKey) return false;

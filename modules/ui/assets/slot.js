@@ -33,7 +33,7 @@ const MARKUP = `
   <label class="drop"><input type="file" accept="image/*"><b></b><span>or click to choose one, or paste it</span></label></div>
   <div class="bar" hidden><span class="size"></span><span class="brushes">
     <button data-do="brush" title="Brush"></button><button data-do="eraser" title="Eraser (or hold Ctrl)"></button>
-    <input type="color" title="Colour" value="#e11d48">
+    <input type="color" title="Colour" aria-label="Brush colour">
     <input type="range" min="0" max="100" title="Brush size (Ctrl+wheel, Q, W)" aria-label="Brush size">
     <button data-do="undo" title="Undo (Ctrl+Z)"></button><button data-do="redo" title="Redo (Ctrl+Y)"></button>
     <button data-do="clear" title="Clear the painting"></button></span>
@@ -76,6 +76,7 @@ export class Slot {
     range.addEventListener("input", () => (this.painter.share = toShare(Number(range.value))));
     this.element.addEventListener("brush", () => (range.value = toPlace(this.painter.share)));
     this.element.dispatchEvent(new CustomEvent("brush"));
+    find("input[type=color]").value = this.painter.colour;
     find("input[type=color]").addEventListener("input", (event) => {
       this.painter.colour = event.target.value;
       this.choose("brush");
@@ -101,6 +102,7 @@ export class Slot {
     this.painter.tool = tool;
     for (const button of this.element.querySelectorAll("[data-do=brush], [data-do=eraser]")) {
       button.classList.toggle("chosen", button.dataset.do === tool);
+      button.setAttribute("aria-pressed", button.dataset.do === tool);
     }
   }
 
@@ -138,6 +140,9 @@ export class Slot {
       this.view.show(width, height);
     }
     this.element.classList.add("filled");
+    this.view.frame.tabIndex = 0;
+    this.view.frame.setAttribute("role", "group");
+    this.view.frame.setAttribute("aria-label", `${this.element.getAttribute("aria-label")}: arrows move, + and - zoom, R fits`);
     this.element.querySelector(".bar").hidden = false;
     this.element.querySelector(".size").textContent = `${width}×${height}`;
     this.image.hidden = false;
@@ -165,6 +170,7 @@ export class Slot {
     this.image.onerror = null;
     this.image.removeAttribute("src");
     this.element.classList.remove("filled");
+    for (const name of ["tabindex", "role", "aria-label"]) this.view.frame.removeAttribute(name);
     this.element.querySelector(".bar").hidden = true;
     this.keep();
     this.element.dispatchEvent(new CustomEvent("filled", { bubbles: true }));

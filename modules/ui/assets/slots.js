@@ -85,12 +85,25 @@ export function copyPicture(target) {
   document.getElementById(`img2img_${target}_tab-button`)?.click();
 }
 
+// What "Resize by" comes to, in A1111's words.
+export function scaleLine(scale) {
+  const state = visible(INPUTS)?.state;
+  if (!state || !scale) return "";
+  const side = (pixels) => Math.max(64, Math.floor(Math.floor(pixels * scale) / 8) * 8);
+  return `resize: from ${state.width}×${state.height} to ${side(state.width)}×${side(state.height)}`;
+}
+
 export function pictureSize(width, height) {
   const state = visible(INPUTS)?.state;
   if (!state) return [width, height];
   const near = (side) => Math.min(2048, Math.max(64, Math.round(side / 8) * 8));
   return [near(state.width), near(state.height)];
 }
+
+// The line under "Resize by" speaks of the picture of the sub-tab that is open.
+const sayScale = () => document.getElementById("img2img_scale_refresh")?.click();
+document.addEventListener("filled", sayScale);
+document.addEventListener("click", (event) => event.target.closest?.("#mode_img2img [role=tab]") && setTimeout(sayScale, 100));
 
 new MutationObserver(mount).observe(document.documentElement, { childList: true, subtree: true });
 
@@ -106,8 +119,9 @@ document.addEventListener("paste", (event) => {
 let under = null;
 document.addEventListener("pointermove", (event) => (under = event.target.closest?.(".slot.filled") ?? null));
 document.addEventListener("keydown", (event) => {
-  if (!under || event.target.matches?.("textarea, input:not([type=range])")) return;
-  if (slots.get(under.dataset.slot)?.painter.key(event)) event.preventDefault();
+  const meant = document.activeElement?.closest?.(".slot.filled") ?? under;
+  if (!meant || event.target.matches?.("textarea, input:not([type=range])")) return;
+  if (slots.get(meant.dataset.slot)?.painter.key(event)) event.preventDefault();
 });
 document.addEventListener("keyup", (event) => {
   if (event.key.toLowerCase() === "f") for (const slot of slots.values()) slot.painter.moving = false;

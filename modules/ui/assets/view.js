@@ -43,6 +43,11 @@ export class View {
     this.apply();
   }
 
+  zoomMiddle(factor) {
+    const box = this.frame.getBoundingClientRect();
+    this.zoom(factor, box.left + box.width / 2, box.top + box.height / 2);
+  }
+
   pan(x, y) {
     this.x += x;
     this.y += y;

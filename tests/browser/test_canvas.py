@@ -1,0 +1,168 @@
+"""The canvas under mouse, fingers and keys: what stays painted, on large pictures as well."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Watched
+from tests.browser.steps import drop, open_input, open_tab, paint, visit
+from tests.browser.test_img2img import kept, painted_pixels
+from tests.ui.server import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.server]
+
+MASK = "#img2maskimg"
+PAINT_KEPT = "() => JSON.parse(localStorage.getItem('webui-pictures')).inpaint.paint"
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "scene.png"
+    Image.effect_noise((160, 120), 70).convert("RGB").save(path)
+    return path
+
+
+def painting(page: Page, server: Server) -> Image.Image:
+    """The painting as the server keeps it."""
+    page.wait_for_function(PAINT_KEPT)
+    answer = page.request.get(f"{server.url}/internal/pictures/{kept(page)['inpaint']['paint']}")
+    return Image.open(io.BytesIO(answer.body()))
+
+
+def test_a_mask_stays_between_runs_and_over_tabs(watched: Watched, server: Server, scene: Path) -> None:
+    page = watched.page
+    visit(page, server.url)
+    open_input(page, "Inpaint")
+    drop(page, MASK, scene)
+    paint(page, MASK, (0.2, 0.5), (0.6, 0.5))
+    painted = painted_pixels(page, MASK)
+    for prompt in ("first run", "second run"):
+        page.fill("#img2img_prompt textarea", prompt)
+        page.click("#img2img_generate")
+        expect(page.locator("#html_info_img2img")).to_contain_text(prompt, timeout=30_000)
+    open_input(page, "Sketch")
+    open_tab(page, "txt2img")
+    open_input(page, "Inpaint")
+    assert painted_pixels(page, MASK) == painted > 300
+    # And can still be taken back.
+    page.locator(f"{MASK} [data-do=undo]").click()
+    assert painted_pixels(page, MASK) == 0
+    page.locator(f"{MASK} [data-do=redo]").click()
+    page.locator(f"{MASK} [data-do=clear]").click()
+    page.click("#img2img_generate")
+    expect(page.locator("#img2img_message .message")).to_contain_text("Nothing is painted")
+    assert watched.problems == []
+
+
+def test_many_strokes_are_undone_one_by_one(watched: Watched, server: Server, scene: Path) -> None:
+    page = watched.page
+    visit(page, server.url)
+    open_input(page, "Inpaint")
+    drop(page, MASK, scene)
+    for _ in range(8):
+        page.locator(f"{MASK} .frame").hover()
+        page.keyboard.press("q")
+    counts = [0]
+    for number in range(27):
+        paint(page, MASK, (0.05 + number / 30, 0.2), (0.05 + number / 30, 0.8))
+        counts.append(painted_pixels(page, MASK))
+    assert counts == sorted(set(counts))
+    for expected in reversed(counts[:-1]):
+        page.keyboard.press("Control+z")
+        assert painted_pixels(page, MASK) == expected
+    for expected in counts[1:]:
+        page.keyboard.press("Control+y")
+        assert painted_pixels(page, MASK) == expected
+
+
+def test_a_picture_of_4096_is_painted_small_and_kept_whole(watched: Watched, server: Server, tmp_path: Path) -> None:
+    page = watched.page
+    Image.linear_gradient("L").resize((4096, 4096)).save(tmp_path / "big.jpg")
+    visit(page, server.url)
+    open_input(page, "Inpaint")
+    drop(page, MASK, tmp_path / "big.jpg")
+    assert page.locator(f"{MASK} .paint").evaluate("(canvas) => canvas.width * canvas.height") <= 4_000_000
+    paint(page, MASK, (0.5, 0.5))
+    whole = painting(page, server)
+    assert whole.size == (4096, 4096)
+    left, top, right, bottom = whole.getchannel("A").getbbox() or (0, 0, 0, 0)
+    # A dot of 8 % in the middle.
+    assert (left + right) / 2 == pytest.approx(2048, abs=16) and (top + bottom) / 2 == pytest.approx(2048, abs=16)
+    assert right - left == pytest.approx(328, abs=6) and bottom - top == pytest.approx(328, abs=6)
+
+
+class Fingers:
+    """Fingers on a touch screen, by the browser's own input events."""
+
+    def __init__(self, page: Page) -> None:
+        self._devtools = page.context.new_cdp_session(page)
+
+    def __call__(self, kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        self._devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+
+def test_one_finger_paints_two_zoom_and_the_page_stays(browser: Any, server: Server, scene: Path) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    visit(page, server.url)
+    open_input(page, "Inpaint")
+    drop(page, MASK, scene)
+    page.locator(f"{MASK} .frame").evaluate("(frame) => frame.scrollIntoView({ block: 'center' })")
+    box = page.locator(f"{MASK} .content").bounding_box()
+    assert box is not None and box["width"] <= 390
+    scrolled = page.evaluate("scrollY")
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    fingers = Fingers(page)
+    fingers("touchStart", middle)
+    for step in range(1, 9):
+        fingers("touchMove", (middle[0], middle[1] + step * 8))
+    fingers("touchEnd")
+    stroke = painted_pixels(page, MASK)
+    assert stroke > 150 and page.evaluate("scrollY") == scrolled
+    # Two fingers: what the first began is no stroke, and the picture grows.
+    fingers("touchStart", middle)
+    fingers("touchStart", middle, (middle[0] + 40, middle[1]))
+    for step in range(1, 9):
+        fingers("touchMove", (middle[0] - step * 6, middle[1]), (middle[0] + 40 + step * 6, middle[1]))
+    fingers("touchEnd")
+    assert painted_pixels(page, MASK) == stroke
+    zoomed = page.locator(f"{MASK} .content").bounding_box()
+    assert zoomed is not None and zoomed["width"] > box["width"] * 1.5
+    for button in page.locator(f"{MASK} .bar button:visible").all():
+        size = button.bounding_box()
+        assert size is not None and min(size["width"], size["height"]) >= 40
+    context.close()
+
+
+def test_keys_move_and_zoom_a_picture_in_focus(watched: Watched, server: Server, scene: Path) -> None:
+    page = watched.page
+    visit(page, server.url)
+    open_input(page, "Inpaint")
+    drop(page, MASK, scene)
+    page.locator(f"{MASK} .frame").focus()
+    content = page.locator(f"{MASK} .content")
+    before = content.bounding_box()
+    page.keyboard.press("+")
+    larger = content.bounding_box()
+    assert (
+        before is not None and larger is not None and larger["width"] == pytest.approx(before["width"] * 1.2, rel=0.01)
+    )
+    page.keyboard.press("ArrowLeft")
+    moved = content.bounding_box()
+    assert moved is not None and moved["x"] == pytest.approx(larger["x"] + 40, abs=1)
+    page.keyboard.press("r")
+    assert content.bounding_box() == before
+    # Every button is reached by Tab and says what it does.
+    names = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.getAttribute('aria-label') ?? ''"))
+    assert names[0] == "Brush" and "Brush size" in names and any(name.startswith("Undo") for name in names)
