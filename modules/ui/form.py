@@ -11,6 +11,7 @@ import gradio as gr
 
 from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
 from modules.ui.overrides import overrides_from
+from modules.ui.scripts import NONE, SCRIPT, is_of_script, is_sound, offered, page_scripts
 
 # Page-only: the checkbox that shows the variation controls. They apply only while it is ticked, as in A1111.
 EXTRA: Final = "seed_extra"
@@ -48,12 +49,14 @@ class Form:
 
     def updates(self, values: Mapping[str, Any]) -> list[Any]:
         """One Gradio update per control: those named in `values` change, the others stay."""
+        if SCRIPT in values and not offered(self.mode, values[SCRIPT]):
+            values = {**values, SCRIPT: NONE}
         return [gr.update(value=values[name]) if name in values else gr.skip() for name in self.names]
 
 
 def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
     """The request behind a form's values. Raises RequestError."""
-    asked = {name: value for name, value in values.items() if name not in PAGE_ONLY}
+    asked = {name: value for name, value in values.items() if name not in PAGE_ONLY and not is_of_script(name)}
     if not values.get(EXTRA):
         asked = {name: value for name, value in asked.items() if name not in VARIATION}
     for name in SEEDS:
@@ -66,7 +69,8 @@ def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
     missing = next((name for name, value in asked.items() if value is None), None)
     if missing is not None:
         raise RequestError(f"{parameter_of(GenerationRequest, missing).parameter.label} is empty: give it a value.")
-    return parse_request({"mode": mode, **{name: _plain(value) for name, value in asked.items()}})
+    scripts = page_scripts(mode, values)
+    return parse_request({"mode": mode, "scripts": scripts, **{name: _plain(value) for name, value in asked.items()}})
 
 
 def _seed(name: str, value: object) -> int:
@@ -106,6 +110,8 @@ def _sound(name: str, value: object) -> bool:
         return isinstance(value, int | float) and 0.05 <= value <= 4
     if name == MASK_ALPHA:
         return isinstance(value, int | float) and 0 <= value <= 100
+    if is_of_script(name):
+        return is_sound(name, value)
     if name in SEEDS:
         return isinstance(value, str)
     if name == OVERRIDES:

@@ -75,5 +75,6 @@ def upscaled(job: Job | None, index: int, hires: GenerationRequest) -> Generatio
         "batch_size": 1,
         # The prompts of a resolved request have the styles in them.
         "styles": (),
+        "scripts": {},
     }
-    return job.resolved.request.model_copy(update=changes)
+    return job.resolved.of_image(images[index].index).request.model_copy(update=changes)

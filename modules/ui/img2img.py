@@ -26,6 +26,7 @@ from modules.ui.parts import (
 )
 from modules.ui.prompts import build_prompt_row
 from modules.ui.results import build_results
+from modules.ui.scripts import build_scripts
 from modules.ui.slots import Brush, build_slot
 from modules.ui.sources import TITLES
 
@@ -72,8 +73,9 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
                 strengths: Controls = {name: slider(name, MODE) for name in ("cfg_scale", "denoising_strength")}
             seeds, seed_buttons = seed_rows(MODE)
             overrides = override_list(MODE)
+            scripts = build_scripts(services, MODE)
         results = build_results(MODE, folder_button=folder_button)
-    rows = (prompt_controls(top), masking, resize, sampling, size, strengths, seeds, overrides)
+    rows = (prompt_controls(top), masking, resize, sampling, size, strengths, seeds, overrides, scripts)
     form = Form(MODE, {name: control for row in rows for name, control in row.items()})
     return Img2Img(form, top, Buttons(swap, *seed_buttons), results, inputs, batch, copies, detect)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from modules.catalogue import Checkpoint, ModelNotFoundError
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
+from modules.parameters.upscalers import PIXEL_UPSCALERS
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -21,6 +22,11 @@ def samplers(services: Services) -> list[str]:
 def schedules() -> list[str]:
     """Schedule labels, Automatic first."""
     return list(schedule_labels())
+
+
+def named_list(services: Services, name: str) -> list[str]:
+    """What a script's argument offers that takes its choices from this machine."""
+    return list(PIXEL_UPSCALERS) if name == "upscalers" else []
 
 
 def checkpoint_titles(services: Services) -> list[str]:

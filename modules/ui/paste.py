@@ -12,6 +12,7 @@ from modules.ui.form import EXTRA, OVERRIDES, SEEDS
 from modules.ui.hires import PROMPT_FIELDS, SAMPLER_FIELDS
 from modules.ui.listing import LocalModels
 from modules.ui.overrides import override_texts
+from modules.ui.scripts import script_controls
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -24,6 +25,7 @@ def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple
     notices = list(pasted.notices)
     notices += _said_of_hires(services, pasted.fields)
     if len(pasted.fields) > 2:
+        values |= script_controls(pasted.fields["scripts"])
         values[EXTRA] = _uses_extra(pasted.fields)
         values[OVERRIDES] = override_texts(pasted.override_settings)
     return values, tuple(notices)

@@ -17,6 +17,7 @@ from modules.ui.messages import QUICK, SAY, told
 from modules.ui.parts import GenerationTab
 from modules.ui.paste import form_values
 from modules.ui.picture_routes import as_told
+from modules.ui.scripts import is_of_script
 from modules.ui.shelf import PictureShelf, Shelved
 from modules.ui.shown import shown_pictures
 
@@ -107,7 +108,9 @@ def sent_values(services: Services, infotext: str, picture: Shelved) -> tuple[Ma
         values.pop("denoising_strength", None)
     if not services.options.switch("send_seed"):
         values = {name: value for name, value in values.items() if name not in SEEDS}
-    values = {name: value for name, value in values.items() if name not in ("width", "height", SIZE_FROM, SCALE)}
+    size = ("width", "height", SIZE_FROM, SCALE)
+    # What is sent on is worked on anew: the script that made it is not asked for again.
+    values = {name: value for name, value in values.items() if name not in size and not is_of_script(name)}
     if services.options.switch("send_size"):
         factor = min(1.0, LONGEST_SIDE / max(picture.width, picture.height))
         sides = (max(64, round(side * factor / 8) * 8) for side in (picture.width, picture.height))

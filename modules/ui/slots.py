@@ -27,4 +27,4 @@ def build_slot(name: str, label: str, brush: Brush = "", *, colour: str = "", he
     said = {"data-slot": name, "data-brush": brush, "data-colour": colour, "aria-label": label}
     attributes = " ".join(f'{key}="{html.escape(value)}"' for key, value in said.items())
     inside = f'<div class="slot" {attributes} style="--editor-height: {height}px"></div>'
-    return gr.HTML(inside, elem_id=ELEMENT_IDS[name], elem_classes=["slot-block"], padding=False)
+    return gr.HTML(inside, elem_id=ELEMENT_IDS.get(name, name), elem_classes=["slot-block"], padding=False)

@@ -23,6 +23,7 @@ from modules.ui.parts import (
 )
 from modules.ui.prompts import build_prompt_row
 from modules.ui.results import build_results
+from modules.ui.scripts import build_scripts
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -50,6 +51,7 @@ def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
             cfg = {"cfg_scale": slider("cfg_scale", MODE)}
             seeds, seed_buttons = seed_rows(MODE)
             overrides = override_list(MODE)
+            scripts = build_scripts(services, MODE)
         results = build_results(MODE, folder_button=folder_button)
-    form = Form(MODE, {**prompt_controls(top), **sampling, **hires, **size, **cfg, **seeds, **overrides})
+    form = Form(MODE, {**prompt_controls(top), **sampling, **hires, **size, **cfg, **seeds, **overrides, **scripts})
     return Txt2Img(form, top, Buttons(swap, *seed_buttons), results, line)

@@ -20,6 +20,7 @@ from modules.ui.form import EXTRA, OVERRIDES, SEEDS, Form, request_from, stored_
 from modules.ui.overrides import override_texts, overrides_from
 from modules.ui.page import build_page
 from modules.ui.paste import form_values
+from modules.ui.scripts import is_of_script
 from modules.ui.shelf import PictureShelf
 from modules.ui.txt2img import MODE, build_txt2img
 from tests.ui.fakes import FakeCatalogue, open_services
@@ -50,7 +51,7 @@ def test_every_declared_parameter_of_txt2img_has_a_control(form: Form) -> None:
 def test_controls_say_what_the_declaration_says(form: Form) -> None:
     checked = 0
     for name, control in form.controls.items():
-        if name == EXTRA:
+        if name == EXTRA or is_of_script(name):
             continue
         about = parameter_of(GenerationRequest, name).parameter
         assert control.label == about.label
@@ -100,6 +101,7 @@ def test_the_page_has_a1111s_element_ids(services: Any, tmp_path: Path) -> None:
         "tabs",
         "tab_txt2img",
         "quicksettings",
+        "txt2img_script_list",
     ]
     assert [name for name in expected if name not in ids] == []
 

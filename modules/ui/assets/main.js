@@ -6,6 +6,7 @@ import { hiresLine } from "./hires.js";
 import { listen } from "./keys.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
+import { chooseScript } from "./scripts.js";
 import { watchSettings } from "./settings.js";
 import * as slots from "./slots.js";
 
@@ -21,6 +22,7 @@ window.webui = {
   restored,
   say,
   hiresLine,
+  chooseScript,
   stampWithPictures: slots.stampWithPictures,
   source: slots.source,
   arrive: slots.arrive,

@@ -1,0 +1,55 @@
+"""A script on the page: chosen, its controls seen, run with the real engine, and still chosen after a reload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from modules.parameters import parse_infotext
+from tests.browser.conftest import Watched
+from tests.browser.steps import drop, open_input, parameters, saved, visit
+from tests.checkpoints import write_tiny_checkpoint
+from tests.ui.server import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+
+LOOPS = "#script_img2img_loopback_loops"
+
+
+def choose(page: Page, mode: str, title: str) -> None:
+    page.click(f"#{mode}_script_list input")
+    page.get_by_role("option", name=title, exact=True).click()
+
+
+def set_number(page: Page, box: str, value: float) -> None:
+    page.fill(f"{box} input[type=number]", str(value))
+    page.press(f"{box} input[type=number]", "Tab")
+
+
+def test_a_script_is_chosen_run_and_remembered(watched: Watched, tmp_path: Path) -> None:
+    write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "tiny.safetensors")
+    scene = tmp_path / "scene.png"
+    Image.effect_noise((64, 64), 60).convert("RGB").save(scene)
+    page = watched.page
+    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.ui") as server:
+        visit(page, server.url)
+        open_input(page, "img2img")
+        expect(page.locator(LOOPS)).to_be_hidden()
+        choose(page, "img2img", "Loopback")
+        expect(page.locator(LOOPS)).to_be_visible()
+        drop(page, "#img2img_image", scene)
+        for box, value in {"#img2img_width": 64, "#img2img_height": 64, "#img2img_steps": 4, LOOPS: 2}.items():
+            set_number(page, box, value)
+        page.click("#img2img_generate")
+        expect(page.locator("#html_info_img2img")).to_contain_text("Denoising curve: Linear", timeout=180_000)
+        told = [parse_infotext(parameters(path)) for path in saved(tmp_path) if "grids" not in str(path)]
+        assert len(saved(tmp_path)) == 3
+        assert [one["Denoising strength"] for one in told] == ["0.75", "0.5"]
+        page.reload()
+        open_input(page, "img2img")
+        expect(page.locator(LOOPS)).to_be_visible()
+        expect(page.locator(f"{LOOPS} input[type=number]")).to_have_value("2")
+        assert watched.problems == []
