@@ -15,7 +15,7 @@ from modules.parameters import RequestError
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Where tiles of one size lie in a picture: their left edges, column by column, and their upper ones, row by row."""
+    """Where tiles of one size lie in a picture: their left edges by column, and their upper edges by row."""
 
     size: tuple[int, int]
     tile: tuple[int, int]
