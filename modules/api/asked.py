@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import HTTPException
 
-from modules.api.bodies import ApiOnly, Img2ImgOnly
+from modules.api.bodies import ApiOnly, Img2ImgOnly, Txt2ImgOnly
 from modules.api.pictures import Fetch, fetcher, picture_bytes
 from modules.api.scripts import asked_scripts, is_always_on
+from modules.jobs.first_pass import first_pass_size
 from modules.parameters import (
     GenerationRequest,
     Mode,
@@ -39,6 +40,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
     said = body.model_dump(exclude_unset=True, exclude_none=True)
     scripts = asked_scripts(body, mode)
     values = {name: value for name in _DECLARED if (value := getattr(body, name, None)) is not None}
+    values.pop("firstpass_image", None)
     if "sampler_name" not in values:
         values["sampler_name"] = body.sampler_index or "Euler"
     overrides = dict(body.override_settings or {})
@@ -59,6 +61,8 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
     inputs: dict[str, bytes] = {}
     if isinstance(body, Img2ImgOnly):
         inputs = _pictures(body, values, fetcher(services.options))
+    elif isinstance(body, Txt2ImgOnly) and body.firstpass_image:
+        inputs = _first_pass(body.firstpass_image, values, fetcher(services.options))
     return parse_request(values), inputs
 
 
@@ -71,8 +75,6 @@ def submit(services: Services, body: ApiOnly, mode: Mode) -> Job:
 def _refuse_what_is_not_here(body: ApiOnly) -> None:
     if body.refiner_checkpoint and body.refiner_checkpoint != "None":
         raise RequestError("There is no refiner here yet: leave refiner_checkpoint out.")
-    if getattr(body, "firstpass_image", None):
-        raise RequestError("firstpass_image is not supported: use img2img to go on from a picture.")
 
 
 def _settings_in(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +98,14 @@ def _pictures(body: Img2ImgOnly, values: dict[str, Any], fetch: Fetch | None) ->
     if body.mask_blur is not None:
         values |= {"mask_blur_x": body.mask_blur, "mask_blur_y": body.mask_blur}
     return inputs
+
+
+def _first_pass(text: str, values: dict[str, Any], fetch: Fetch | None) -> dict[str, bytes]:
+    """Decode the picture that stands for a first pass; that pass's size is the picture's."""
+    picture = picture_bytes(text, "firstpass_image", fetch)
+    (name,) = _names([picture])
+    values |= {"firstpass_image": name, "enable_hr": True} | first_pass_size(picture)
+    return {name: picture}
 
 
 def _names(pictures: Iterable[bytes]) -> list[str]:

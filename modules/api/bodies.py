@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, cr
 from modules.parameters import GenerationRequest, declared_parameters
 
 # Fields whose API form differs from the declared one: pictures come as base64, override settings may be null.
-_OWN_FORM: Final = frozenset({"init_images", "mask", "override_settings", "styles"})
+_OWN_FORM: Final = frozenset({"init_images", "mask", "firstpass_image", "override_settings", "styles"})
 # A picture of 64 megapixels as PNG in base64 is smaller than this.
 MAXIMUM_PICTURE: Final = 256 * 1024 * 1024
 
@@ -77,7 +77,9 @@ class Txt2ImgOnly(ApiOnly):
 
     firstphase_width: int | None = 0
     firstphase_height: int | None = 0
-    firstpass_image: Picture | None = Field(None, description="Not supported, as in A1111: anything else is refused.")
+    firstpass_image: Picture | None = Field(
+        None, description="A finished picture: only the hires pass runs, from there. Implies enable_hr."
+    )
 
 
 class Img2ImgOnly(ApiOnly):

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
-from modules.engine.models import LoadedModel, ModelKeeper
+from modules.engine.models import ModelKeeper
 from modules.engine.pictures import PictureWriter
 from modules.engine.script_job import ScriptJob
+from modules.engine.switching import JobModels
 from modules.engine.telling import Telling
 from modules.engine.work import Work, open_work
 from modules.gallery.grids import image_grid
-from modules.generation.decoding import decode_latent, to_image
-from modules.generation.passes import Engine, Progress
-from modules.generation.tiling import edges_joined, is_tiled
+from modules.generation.finishing import is_saved
+from modules.generation.passes import Progress
 from modules.hardware.choice import Hardware
 from modules.protocol import JobFinished, JobStarted, RunJob
 from modules.sampling import Interrupted
@@ -52,21 +52,26 @@ def run_job(
     """Make every picture of a job that is not done yet, and tell what happens. Raises what it cannot finish with."""
     started = time.monotonic()
     resolved = command.resolved
-    loaded = models.load(command.checkpoint)
+    job_models = JobModels(models, hardware, resolved)
+    engine = job_models.engine(command.checkpoint)
     emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
     if hardware.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(hardware.device)
     effects: set[str] = set()
+    facts: dict[str, object] = {}
     with (
-        PictureWriter(command.job_id, resolved, lambda: loaded.facts() | without_effect(effects), emit) as writer,
-        edges_joined(loaded.model, is_tiled(resolved)),
+        job_models,
+        PictureWriter(
+            command.job_id, resolved, lambda: job_models.facts() | facts | without_effect(effects), emit
+        ) as writer,
     ):
-        engine = Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last)
-        told = Telling(command, loaded, emit, writer, effects)
+        told = Telling(command, job_models.preview_colours, emit, writer, effects)
         pictures = delivered_pictures(command)
         job: _Job | ScriptJob
         if resolved.request.script is None:
-            job = _Job(command, open_work(engine, command), loaded, control, hardware, writer, told, pictures)
+            work = open_work(job_models.engine, command)
+            facts.update(work.facts)
+            job = _Job(command, work, control, hardware, writer, told, pictures)
         else:
             job = ScriptJob(command, engine, control, writer, told, pictures)
         job.run()
@@ -95,7 +100,6 @@ class _Job:
         self,
         command: RunJob,
         work: Work,
-        loaded: LoadedModel,
         control: JobControl,
         hardware: Hardware,
         writer: PictureWriter,
@@ -104,7 +108,6 @@ class _Job:
     ) -> None:
         self._command = command
         self._work = work
-        self._loaded = loaded
         self._control = control
         self._writer = writer
         self._told = told
@@ -117,6 +120,7 @@ class _Job:
         return self._work.notices
 
     def run(self) -> None:
+        self._keep_init_picture()
         for batch, images in self._batches():
             if not self._control.next_batch():
                 return
@@ -143,11 +147,17 @@ class _Job:
             if index not in self._command.done:
                 self._deliver(index, latent)
 
+    def _keep_init_picture(self) -> None:
+        if self._work.init_picture is not None and 0 not in self._command.done:
+            self._writer.init_picture(self._work.init_picture)
+
     def _deliver(self, index: int, latent: Tensor) -> None:
-        model = self._loaded.model
-        image = self._work.finish(to_image(decode_latent(model.vae, latent, model.vae_scaling_factor)))
-        self._pictures[index] = image
-        self._writer.picture(image, index)
+        finished = self._work.finish(latent, index)
+        self._pictures[index] = finished.picture
+        for kind, image in finished.beside.items():
+            self._writer.picture(image, index, kind=kind, save=is_saved(kind, self._command.resolved.options))
+        # Last: a picture that is there says that what belongs beside it is there too.
+        self._writer.picture(finished.picture, index)
 
     def _stop_if_asked(self) -> None:
         if self._control.leave_batch():

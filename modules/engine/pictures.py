@@ -9,7 +9,7 @@ from types import TracebackType
 from PIL import Image
 
 from modules.engine.channel import Emit
-from modules.gallery import GRID_KINDS, encode_picture
+from modules.gallery import GRID_KINDS, INIT_PICTURE, encode_picture
 from modules.generation.previews import encode_preview
 from modules.generation.scripts import Extra
 from modules.parameters import ResolvedRequest, write_infotext
@@ -50,17 +50,24 @@ class PictureWriter:
         """Encode `image`, the `index`-th of the job, and send it."""
         self._pending.append(self._thread.submit(self._send, image, index, kind, save))
 
+    def init_picture(self, image: Image.Image) -> None:
+        """Send the picture that the job starts from, to be kept as it came: a PNG with its own parameters."""
+        self._pending.append(self._thread.submit(self._send_init, image))
+
     def extra(self, extra: Extra, *, save: bool) -> None:
         """Encode and send what a script made of its pictures, unless it comes encoded already."""
         self._pending.append(self._thread.submit(self._send, extra.image, 0, extra.kind, save, extra))
 
-    def preview(self, make: Callable[[], Image.Image], batch: int, step: int) -> None:
+    def preview(self, make: Callable[[], Image.Image | None], batch: int, step: int) -> None:
         """Make and send a preview, unless the last one is still being made: a late preview is worth nothing."""
         if self._preview is None or self._preview.done():
             self._preview = self._thread.submit(self._send_preview, make, batch, step)
 
-    def _send_preview(self, make: Callable[[], Image.Image], batch: int, step: int) -> None:
-        blob = encode_preview(make())
+    def _send_preview(self, make: Callable[[], Image.Image | None], batch: int, step: int) -> None:
+        image = make()
+        if image is None:
+            return  # Its checkpoint made way for another meanwhile.
+        blob = encode_preview(image)
         self._emit(Preview(job_id=self._job_id, batch=batch, step=step, mime="image/jpeg", blobs=(blob,)))
 
     def _send(self, image: Image.Image, index: int, kind: str, save: bool, extra: Extra | None = None) -> None:
@@ -69,6 +76,16 @@ class PictureWriter:
             data, extension = extra.encode(infotext)
         else:
             data, extension = encode_picture(image, self._resolved.options, infotext, grid=kind in GRID_KINDS)
+        self._ready(image, index, kind, data, extension, infotext, save)
+
+    def _send_init(self, image: Image.Image) -> None:
+        infotext = str(image.info.get("parameters", ""))
+        data, extension = encode_picture(image, {"samples_format": "png"}, infotext)
+        self._ready(image, 0, INIT_PICTURE, data, extension, infotext, True)
+
+    def _ready(
+        self, image: Image.Image, index: int, kind: str, data: bytes, extension: str, infotext: str, save: bool
+    ) -> None:
         self._emit(
             ImageReady(
                 job_id=self._job_id,

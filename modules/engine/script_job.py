@@ -13,7 +13,6 @@ from modules.engine.pictures import PictureWriter
 from modules.engine.telling import Telling
 from modules.engine.work import open_picture, open_work, resampler
 from modules.gallery import GRID_KINDS
-from modules.generation.decoding import decode_latent, to_image
 from modules.generation.passes import Engine, Progress
 from modules.generation.scripts import MAKERS, Stage
 from modules.parameters import RequestError, ResolvedRequest
@@ -115,12 +114,11 @@ class ScriptJob:
         return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects)
 
     def _plain(self, resolved: ResolvedRequest) -> Image.Image:
-        model = self._engine.model
-        work = open_work(self._engine, self._command.model_copy(update={"resolved": resolved}))
+        work = open_work(lambda file: self._engine, self._command.model_copy(update={"resolved": resolved}))
         self._stage.notices.update(dict.fromkeys(work.notices))
         (latent,) = work.latents(range(1), lambda number: self._progress(number, len(work.steps)))
         self._stop_if_asked()
-        return work.finish(to_image(decode_latent(model.vae, latent, model.vae_scaling_factor)))
+        return work.finish(latent, 0).picture
 
     def _finale(self) -> None:
         count, options = self._command.resolved.image_count, self._command.resolved.options

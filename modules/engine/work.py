@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from PIL import Image
@@ -11,19 +11,23 @@ from torch import Tensor
 
 from modules.gallery.metadata import PictureError
 from modules.gallery.opening import open_picture as gallery_picture
-from modules.generation.finishing import finish
-from modules.generation.hires import LATENT_MODES, hires_pass
-from modules.generation.img2img import img2img
+from modules.generation.decoding import decode_latent, to_image
+from modules.generation.finishing import Finished, finished
+from modules.generation.hires import LATENT_MODES, FirstPass, decoded, hires_pass
+from modules.generation.img2img import img2img, start_of
 from modules.generation.passes import Engine, Progress
-from modules.generation.resizing import Resize, lanczos
-from modules.generation.source import Source, prepare_source
+from modules.generation.resizing import Resize, flatten, lanczos
+from modules.generation.soft_inpainting import SoftInpainting
+from modules.generation.source import prepare_source
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
-from modules.protocol import RunJob
-from modules.sampling import img2img_steps
+from modules.protocol import CheckpointFile, RunJob
+from modules.sampling import Interrupted, img2img_steps
 
 # Gives the hooks of the n-th pass, n counting from 0.
 ProgressOf = Callable[[int], Progress]
+# Gives the engine with this checkpoint loaded; the engine before, of another one, is then gone.
+EngineWith = Callable[[CheckpointFile], Engine]
 
 _RESAMPLERS: Final[dict[str, Resize]] = {
     "None": lanczos,
@@ -33,7 +37,11 @@ _RESAMPLERS: Final[dict[str, Resize]] = {
 
 
 class Work(Protocol):
-    """The making of a job's pictures. `steps` are those of each of its passes."""
+    """The making of a job's pictures. `steps` are those of each of its passes.
+
+    `facts` is what only the work knows for the infotext; `init_picture` the picture it starts from, if it is to be
+    saved.
+    """
 
     @property
     def steps(self) -> tuple[int, ...]: ...
@@ -41,70 +49,124 @@ class Work(Protocol):
     @property
     def notices(self) -> tuple[str, ...]: ...
 
+    @property
+    def facts(self) -> Mapping[str, object]: ...
+
+    @property
+    def init_picture(self) -> Image.Image | None: ...
+
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         """Finished latents of the images with these indexes."""
         ...
 
-    def finish(self, image: Image.Image) -> Image.Image:
-        """The decoded picture as it is saved."""
+    def finish(self, latent: Tensor, index: int) -> Finished:
+        """The picture of a latent that `latents` gave for image `index`, as it is saved, and what goes beside it."""
         ...
 
 
-def open_work(engine: Engine, command: RunJob) -> Work:
+def open_work(engine: EngineWith, command: RunJob) -> Work:
     """The work of a job. Raises RequestError when what it needs is missing or cannot be used."""
-    resolved = command.resolved
-    if resolved.request.mode == "img2img":
-        return _FromPicture(engine, resolved, _source(resolved, dict(zip(command.inputs, command.blobs, strict=False))))
-    return _FromNoise(engine, resolved)
+    inputs = dict(zip(command.inputs, command.blobs, strict=False))
+    if command.resolved.request.mode == "img2img":
+        return _FromPicture(engine(command.checkpoint), command.resolved, inputs)
+    return _FromNoise(engine, command, inputs)
+
+
+def _picture_of(engine: Engine, latent: Tensor) -> Image.Image:
+    return to_image(decode_latent(engine.model.vae, latent, engine.model.vae_scaling_factor))
 
 
 class _FromNoise:
-    """txt2img, with a hires pass if asked."""
+    """txt2img, with a hires pass if asked; or that pass alone, over a finished picture."""
 
-    def __init__(self, engine: Engine, resolved: ResolvedRequest) -> None:
-        request = resolved.request
-        self._engine = engine
-        self._resolved = resolved
+    notices: tuple[str, ...] = ()
+    facts: Mapping[str, object] = {}
+    init_picture: Image.Image | None = None
+
+    def __init__(self, engine: EngineWith, command: RunJob, inputs: Mapping[str, bytes]) -> None:
+        request = command.resolved.request
+        self._engine_with = engine
+        self._command = command
+        self._resolved = command.resolved
+        self._before: dict[int, Image.Image] = {}
+        self._engine = engine(command.checkpoint)
+        self._first: Image.Image | None = None
         self.steps: tuple[int, ...] = (request.steps,)
-        self.notices: tuple[str, ...] = ()
-        if request.enable_hr:
-            self._resize = resampler(request.hr_upscaler)
-            self.steps = (request.steps, request.hr_second_pass_steps or request.steps)
+        if not request.enable_hr:
+            return
+        hires = request.hr_second_pass_steps or request.steps
+        self._resize = resampler(request.hr_upscaler)
+        self.steps = (request.steps, hires)
+        if request.firstpass_image is not None:
+            self._first = _first_picture(command.resolved, inputs)
+            self.steps = (hires,)
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
-        first = txt2img(self._engine, self._resolved, images, progress(0))
-        if not self._resolved.request.enable_hr:
-            return first
-        return hires_pass(self._engine, self._resolved, images, first, progress(1), self._resize)
+        request = self._resolved.request
+        self._engine = self._engine_with(self._command.checkpoint)
+        if not request.enable_hr:
+            return txt2img(self._engine, self._resolved, images, progress(0))
+        if self._first is not None:
+            first = FirstPass.of_picture(self._engine, self._first, request.hr_upscaler, len(images))
+            return self._hires(images, first, progress(0))
+        latents = txt2img(self._engine, self._resolved, images, progress(0))
+        try:
+            progress(1).before_call()
+        except Interrupted:
+            return latents
+        if self._resolved.options.get("save_images_before_highres_fix"):
+            self._before |= zip(images, decoded(self._engine, latents), strict=True)
+        return self._hires(images, FirstPass.of(self._engine, latents, request.hr_upscaler), progress(1))
 
-    def finish(self, image: Image.Image) -> Image.Image:
-        return image
+    def _hires(self, images: range, first: FirstPass, progress: Progress) -> Tensor:
+        if self._command.hires_checkpoint is not None:
+            self._engine = self._engine_with(self._command.hires_checkpoint)
+        return hires_pass(self._engine, self._resolved, images, first, progress, self._resize)
+
+    def finish(self, latent: Tensor, index: int) -> Finished:
+        before = self._before.pop(index, None)
+        return Finished(_picture_of(self._engine, latent), {} if before is None else {"before-highres-fix": before})
 
 
-@dataclass(slots=True)
 class _FromPicture:
     """img2img and inpainting."""
 
-    _engine: Engine
-    _resolved: ResolvedRequest
-    _source: Source
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        request = self._resolved.request
-        exact = bool(self._resolved.options.get("img2img_fix_steps", False))
-        return (img2img_steps(request.steps, request.denoising_strength, exact=exact)[1] + 1,)
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        return self._source.notices
+    def __init__(self, engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> None:
+        request, options = resolved.request, resolved.options
+        if not request.init_images:
+            raise RequestError("img2img needs a picture to start from, and none was given.")
+        picture = open_picture(inputs[request.init_images[0]], "The picture")
+        mask = None if request.mask is None else open_picture(inputs[request.mask], "The mask")
+        self._engine = engine
+        self._resolved = resolved
+        self._source = prepare_source(
+            resolved,
+            picture,
+            mask,
+            resampler(str(options.get("upscaler_for_img2img") or "None")),
+            rounded=request.mask_round and SoftInpainting.of(resolved) is None,
+        )
+        self._masks: dict[int, Image.Image] = {}
+        self.notices = self._source.notices
+        exact = bool(options.get("img2img_fix_steps", False))
+        self.steps = (img2img_steps(request.steps, request.denoising_strength, exact=exact)[1] + 1,)
+        self.init_picture = picture if options.get("save_init_img") else None
+        self.facts: Mapping[str, object] = {}
+        if self.init_picture is not None:
+            self.facts = {"Init image hash": hashlib.md5(picture.tobytes(), usedforsecurity=False).hexdigest()}
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
-        return img2img(self._engine, self._resolved, images, self._source, progress(0))
+        start = start_of(self._engine, self._resolved, images, self._source)
+        latents = img2img(self._engine, self._resolved, images, self._source, progress(0), start)
+        if start.soft is not None and start.painted is not None:
+            size = (self._resolved.request.width, self._resolved.request.height)
+            for index, before, after in zip(images, start.latent, latents, strict=True):
+                self._masks[index] = start.soft.overlay_mask(start.painted, before, after, self._source, size)
+        return latents
 
-    def finish(self, image: Image.Image) -> Image.Image:
-        correct = bool(self._resolved.options.get("img2img_color_correction", False))
-        return finish(image, self._source, correct_colours=correct)
+    def finish(self, latent: Tensor, index: int) -> Finished:
+        image = _picture_of(self._engine, latent)
+        return finished(image, self._source, self._resolved.options, self._masks.pop(index, None))
 
 
 def resampler(upscaler: str) -> Resize:
@@ -116,14 +178,13 @@ def resampler(upscaler: str) -> Resize:
     return _RESAMPLERS[upscaler]
 
 
-def _source(resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> Source:
+def _first_picture(resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> Image.Image:
+    """The finished picture that a hires pass goes on from, at the size that counts as the first pass's."""
     request = resolved.request
-    if not request.init_images:
-        raise RequestError("img2img needs a picture to start from, and none was given.")
-    picture = open_picture(inputs[request.init_images[0]], "The picture")
-    mask = None if request.mask is None else open_picture(inputs[request.mask], "The mask")
-    upscaler = str(resolved.options.get("upscaler_for_img2img") or "None")
-    return prepare_source(resolved, picture, mask, resampler(upscaler))
+    background = str(resolved.options.get("img2img_background_color", "#ffffff"))
+    picture = flatten(open_picture(inputs[str(request.firstpass_image)], "The picture"), background)
+    size = (request.width, request.height)
+    return picture if picture.size == size else lanczos(picture, size)
 
 
 def open_picture(data: bytes, what: str) -> Image.Image:

@@ -1,7 +1,7 @@
 """Pictures on disk: their names, atomic saving, grids, the metadata inside them, and small copies for the page."""
 
 from modules.gallery.encode import encode_picture, shareable_copy
-from modules.gallery.gallery import ANIMATION, GRID_KINDS, Gallery
+from modules.gallery.gallery import ANIMATION, GRID_KINDS, INIT_PICTURE, Gallery
 from modules.gallery.grids import grid_shape, image_grid
 from modules.gallery.kept import KeptPictures
 from modules.gallery.metadata import ImageMetadata, PictureError, read_metadata
@@ -14,6 +14,7 @@ from modules.settings.atomic import SaveError, remove_stale_temporaries, write_a
 __all__ = [
     "ANIMATION",
     "GRID_KINDS",
+    "INIT_PICTURE",
     "Gallery",
     "ImageMetadata",
     "KeptPictures",

@@ -26,6 +26,8 @@ from modules.settings.atomic import SaveError, remove_stale_temporaries, write_a
 GRID_KINDS: Final = frozenset({"grid", "xyz_grid", "prompt_matrix"})
 # The suffix of a file that holds a job's pictures one after the other.
 ANIMATION: Final = "animation"
+# The picture that a job started from (setting save_init_img).
+INIT_PICTURE: Final = "init"
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +77,8 @@ class Gallery:
             size=size,
             pixels_hash=None if data is None else lambda: pixels_hash(data),
         )
+        if kind == INIT_PICTURE and data is not None:
+            return self._names.hold(self._of_init_picture(data))
         batch = resolved.request.batch
         if batch is not None and batch.folder is not None and kind not in GRID_KINDS:
             name = _beside_the_others(batch, index if resolved.image_count > 1 else None, kind, extension)
@@ -101,6 +105,13 @@ class Gallery:
             return OpenName(folder, "", file_stem(pattern, facts), tail)
         replace = options["save_images_replace_action"] == "Replace"
         return OpenName(folder, "", file_stem(pattern, facts), tail, digits=0, replace=replace)
+
+    def _of_init_picture(self, data: bytes) -> OpenName:
+        """Named by its pixels, as A1111 does: a picture that ten jobs start from lies there once."""
+        with Image.open(io.BytesIO(data)) as image:
+            name = hashlib.md5(image.tobytes(), usedforsecurity=False).hexdigest()
+        folder = self._paths.data_dir / self._options.text("outdir_init_images")
+        return OpenName(folder, "", name, ".png", digits=0, replace=True)
 
     def release(self, path: Path) -> None:
         """Give back a reservation that no picture will come for."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from PIL import Image
 
@@ -22,6 +23,15 @@ class Finished:
 
     picture: Image.Image
     beside: Mapping[str, Image.Image]
+
+
+# What is saved beside a picture, and which option says so; the others are saved whenever they are made.
+_SAVED_BY: Final = {"mask": "save_mask", "mask-composite": "save_mask_composite"}
+
+
+def is_saved(kind: str, options: Mapping[str, object]) -> bool:
+    """Whether a picture beside another is saved; else it is only shown."""
+    return kind not in _SAVED_BY or bool(options.get(_SAVED_BY[kind], False))
 
 
 def finish(

@@ -16,6 +16,7 @@ from modules.generation.masking import uncropped
 from modules.generation.resizing import RESIZE_AND_FILL, Size, resize_image
 from modules.generation.source import Source
 from modules.parameters import ResolvedRequest
+from modules.parameters.scripts import SOFT_INPAINTING
 from modules.sampling import SoftBlend
 
 # A cell is compared with those up to two away, weighed by a Gaussian that ends just beyond them.
@@ -43,7 +44,16 @@ class SoftInpainting:
     @classmethod
     def of(cls, resolved: ResolvedRequest) -> Self | None:
         """What the request asks of the script; None where it is off."""
-        return None
+        asked = resolved.request.scripts.get(SOFT_INPAINTING.title)
+        if asked is None:
+            return None
+        numbers = {name: float(str(value)) for name, value in asked.items() if name != "enabled"}
+        return cls(
+            SoftBlend(numbers["schedule_bias"], numbers["preservation_strength"], numbers["transition_contrast_boost"]),
+            numbers["mask_influence"],
+            numbers["difference_threshold"],
+            numbers["difference_contrast"],
+        )
 
     def overlay_mask(self, painted: Tensor, before: Tensor, after: Tensor, source: Source, size: Size) -> Image.Image:
         """Where one image's result replaces the original: grey, of the size of the source's `original`.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
 from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import CheckpointFile
 from modules.settings import OptionStore
+
+SAME_CHECKPOINT: Final = "Use same checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,18 @@ class CheckpointChooser:
     def of(self, resolved: ResolvedRequest) -> CheckpointFile:
         """The files a job runs with, as they lie on disk now. Raises RequestError when they are gone."""
         checkpoint = self._find(resolved.checkpoint or "")
+        return _file(checkpoint, self._vae(checkpoint, resolved.options))
+
+    def titled(self, name: str) -> str:
+        """The title of the checkpoint that a name means. Raises RequestError with one sentence."""
+        return self._find(name).title
+
+    def of_hires(self, resolved: ResolvedRequest) -> CheckpointFile | None:
+        """The files of a job's hires pass, where they are others than the first pass's. Raises RequestError."""
+        request = resolved.request
+        if not request.enable_hr or request.hr_checkpoint_name == SAME_CHECKPOINT:
+            return None
+        checkpoint = self._find(request.hr_checkpoint_name)
         return _file(checkpoint, self._vae(checkpoint, resolved.options))
 
     def _find(self, title: str) -> Checkpoint:

@@ -65,8 +65,8 @@ class InputStore:
 
 def references(request: GenerationRequest) -> tuple[str, ...]:
     """What the request's pictures are called, each once, in the order of their first use."""
-    named = (*request.init_images, *((request.mask,) if request.mask else ()))
-    return tuple(dict.fromkeys(named))
+    named = (*request.init_images, request.mask, request.firstpass_image)
+    return tuple(dict.fromkeys(name for name in named if name))
 
 
 def stored(request: GenerationRequest, given: Mapping[str, bytes], store: InputStore) -> GenerationRequest:
@@ -85,7 +85,10 @@ def stored(request: GenerationRequest, given: Mapping[str, bytes], store: InputS
             raise RequestError(f"The picture {name[:60]!r} that this job should start from was not sent with it.")
     if not digests:
         return request
-    mask = digests[request.mask] if request.mask else None
     return request.model_copy(
-        update={"init_images": tuple(digests[name] for name in request.init_images), "mask": mask}
+        update={
+            "init_images": tuple(digests[name] for name in request.init_images),
+            "mask": digests[request.mask] if request.mask else None,
+            "firstpass_image": digests[request.firstpass_image] if request.firstpass_image else None,
+        }
     )

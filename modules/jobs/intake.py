@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from modules.jobs.checkpoints import CheckpointChooser
+from modules.jobs.checkpoints import SAME_CHECKPOINT, CheckpointChooser
 from modules.jobs.networks import NetworkNames, tag_notices
 from modules.jobs.plans import Picture, plan_of
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, Variant, parse_request, resolve
 from modules.parameters.infotext_versions import first_pass_size
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
+from modules.parameters.scripts import scripts_of
 from modules.settings import OptionError, OptionStore
 
 SAME_SAMPLER: Final = "Use same sampler"
@@ -46,6 +47,7 @@ class Intake:
         checkpoint, told = self.checkpoints.choose(options | overrides)
         if options.get("use_old_hires_fix_width_height"):
             request = with_old_hires_sizes(request)
+        request = self._with_hires_checkpoint(request, checkpoint.title)
         plan = plan_of(request)
         asked, (request, odd) = request, self._applied(request, options)
         return resolve(
@@ -59,10 +61,18 @@ class Intake:
             variants=() if plan is None else self._variants(plan, asked, request, options),
         )
 
+    def _with_hires_checkpoint(self, request: GenerationRequest, title: str) -> GenerationRequest:
+        """`request` with the hires pass's checkpoint by its title. Raises RequestError for one that is not there."""
+        named = request.hr_checkpoint_name
+        if not request.enable_hr or named in (SAME_CHECKPOINT, "", "None"):
+            return request.model_copy(update={"hr_checkpoint_name": SAME_CHECKPOINT})
+        found = self.checkpoints.titled(named)
+        return request.model_copy(update={"hr_checkpoint_name": SAME_CHECKPOINT if found == title else found})
+
     def _applied(
         self, request: GenerationRequest, options: Mapping[str, Any]
     ) -> tuple[GenerationRequest, tuple[str, ...]]:
-        return concrete_names(self._final_prompts(request, options))
+        return concrete_names(without_idle_scripts(self._final_prompts(request, options)))
 
     def _variants(
         self, plan: Sequence[Picture], asked: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
@@ -101,6 +111,13 @@ class Intake:
         return request.model_copy(update=changed)
 
 
+def without_idle_scripts(request: GenerationRequest) -> GenerationRequest:
+    """`request` without the scripts that have nothing to act on: pictures should not tell of them."""
+    idle = {script.title for script, _ in scripts_of(request.scripts) if script.needs_mask and request.mask is None}
+    kept = {title: arguments for title, arguments in request.scripts.items() if title not in idle}
+    return request.model_copy(update={"scripts": kept}) if idle else request
+
+
 def concrete_names(request: GenerationRequest) -> tuple[GenerationRequest, tuple[str, ...]]:
     """`request` with sampler and schedule as labels of what runs, and what is odd about the names that were asked.
 
@@ -136,7 +153,8 @@ def differences(request: GenerationRequest, other: GenerationRequest) -> dict[st
 
 def with_old_hires_sizes(request: GenerationRequest) -> GenerationRequest:
     """Before 1.0 width and height were the hires pass's, and the first pass had about the area that SD1 knows."""
-    if not request.enable_hr or (request.hr_resize_x and request.hr_resize_y):
+    given = request.firstpass_image is not None or (request.hr_resize_x and request.hr_resize_y)
+    if not request.enable_hr or given:
         return request
     width, height = first_pass_size(request.width, request.height)
     final = {"hr_resize_x": request.width, "hr_resize_y": request.height}

@@ -64,6 +64,8 @@ class Collaborators:
     """What applies for a request. Raises RequestError with a sentence."""
     checkpoint_of: Callable[[ResolvedRequest], CheckpointFile]
     """The file a job runs with, looked up when it starts. Raises RequestError with a sentence."""
+    hires_checkpoint_of: Callable[[ResolvedRequest], CheckpointFile | None] = lambda resolved: None
+    """The file of its hires pass, where that is another one. Raises RequestError with a sentence."""
     checkpoint_named: Callable[[str | None], CheckpointFile]
     """The file behind a title, or behind the present option. Raises RequestError with a sentence."""
     title_now: Callable[[str], str] = str
@@ -98,7 +100,16 @@ class JobService:
         # Between storing a job's pictures and writing its row, nothing may clear them away.
         self._accepting = threading.Lock()
         saver = ImageSaver(store, collaborators.shelf)
-        self._worker = Worker(store, saver, inputs, collaborators.checkpoint_of, self._hub, self._job_ended, patience)
+        self._worker = Worker(
+            store,
+            saver,
+            inputs,
+            collaborators.checkpoint_of,
+            collaborators.hires_checkpoint_of,
+            self._hub,
+            self._job_ended,
+            patience,
+        )
         self._supervisor = Supervisor(
             collaborators.launch, self._worker.post, self._engine_changed, patience, collaborators.engine_tail
         )

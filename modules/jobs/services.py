@@ -88,6 +88,7 @@ def open_services(flags: Flags) -> Services:
                 networks=names_in(catalogue),
             ).resolve,
             checkpoint_of=checkpoints.of,
+            hires_checkpoint_of=checkpoints.of_hires,
             checkpoint_named=checkpoints.named,
             title_now=lambda title: _title_now(catalogue, title),
             keeps_pictures=lambda: options.switch("samples_save"),

@@ -72,13 +72,14 @@ class Worker:
         saver: ImageSaver,
         inputs: InputStore,
         find_checkpoint: Callable[[ResolvedRequest], CheckpointFile],
+        find_hires_checkpoint: Callable[[ResolvedRequest], CheckpointFile | None],
         hub: Hub,
         ended: Callable[[Job], None],
         patience: Patience,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._saver, self._inputs, self._hub = store, saver, inputs, hub
-        self._find_checkpoint = find_checkpoint
+        self._find_checkpoint, self._find_hires_checkpoint = find_checkpoint, find_hires_checkpoint
         self._tell_ended = ended
         self._patience = patience
         self._clock = clock
@@ -186,6 +187,7 @@ class Worker:
             job_id=job.id,
             resolved=job.resolved,
             checkpoint=self._find_checkpoint(job.resolved),
+            hires_checkpoint=self._find_hires_checkpoint(job.resolved),
             done=tuple(sorted(delivered)),
             inputs=names,
             pictures=tuple(pictures),

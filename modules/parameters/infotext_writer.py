@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Final
 
 from modules.parameters.declaration import declared_parameters
@@ -211,4 +212,12 @@ def _shown(name: str, value: object) -> object:
             return MASKED_CONTENTS[int(str(value))]
         case "inpaint_full_res":
             return "Only masked"
+        case "hr_checkpoint_name":
+            return _short_title(str(value))
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _short_title(title: str) -> str:
+    """A checkpoint as A1111 names it in infotext: `name [hash]`, without folder and suffix."""
+    file, bracket, hash_part = title.partition(" [")
+    return PurePath(file).stem + bracket + hash_part

@@ -49,7 +49,8 @@ class GenerationRequest(BaseModel):
     """What was asked. Field names are those of A1111's API; labels, ranges and infotext keys stand beside them.
 
     Sampler and schedule are labels as shown on the page. Seeds of -1 are drawn when the request is resolved.
-    Pictures (`init_images`, `mask`) are references into the job's stored inputs, never the bytes themselves.
+    Pictures (`init_images`, `mask`, `firstpass_image`) are references into the job's stored inputs, never the bytes
+    themselves.
     `scripts` holds the arguments of every script that acts, by its title: at most one that is chosen, and those that
     are always on.
     """
@@ -154,6 +155,7 @@ class GenerationRequest(BaseModel):
         Parameter("Hires CFG Scale", infotext="Hires CFG Scale", minimum=1, maximum=30, step=0.5, modes=TXT2IMG),
     ] = None
 
+    firstpass_image: Annotated[str | None, Parameter("First pass", modes=TXT2IMG)] = None
     init_images: Annotated[tuple[str, ...], Parameter("Image", modes=IMG2IMG)] = ()
     mask: Annotated[str | None, Parameter("Mask", modes=IMG2IMG)] = None
     resize_mode: Annotated[int, Field(ge=0, le=3), Parameter("Resize mode", choices="resize_modes", modes=IMG2IMG)] = 0

@@ -42,13 +42,15 @@ class RunJob(Message):
     """Run one job. `done` are the image indexes an earlier engine already delivered: they are not made again.
 
     `blobs` holds first the pictures that `init_images` and `mask` refer to, named in `inputs`, then the delivered
-    pictures whose indexes are in `pictures`: the job's grid needs them.
+    pictures whose indexes are in `pictures`: the job's grid needs them. `hires_checkpoint` is set where the hires pass
+    runs with another checkpoint.
     """
 
     type: Literal["run_job"] = "run_job"
     job_id: str
     resolved: ResolvedRequest
     checkpoint: CheckpointFile
+    hires_checkpoint: CheckpointFile | None = None
     done: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
     pictures: tuple[int, ...] = ()

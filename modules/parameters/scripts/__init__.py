@@ -2,12 +2,14 @@
 
 from modules.parameters.scripts.declaration import Argument, Look, Script, ScriptError, checked_arguments
 from modules.parameters.scripts.infotext import script_values, scripts_from_infotext
+from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 from modules.parameters.scripts.table import ALWAYS_ON, SCRIPTS, SELECTABLE, checked_scripts, find_script, scripts_of
 
 __all__ = [
     "ALWAYS_ON",
     "SCRIPTS",
     "SELECTABLE",
+    "SOFT_INPAINTING",
     "Argument",
     "Look",
     "Script",

@@ -53,7 +53,8 @@ class Argument:
 class Script:
     """One script. An `always_on` one stands beside the others and acts where its first argument, a checkbox, is ticked.
 
-    `pictures` is how many pictures it starts from on the img2img tab. A `named` one writes its title into pictures.
+    `pictures` is how many pictures it starts from on the img2img tab. A `named` one writes its title into pictures. One
+    that `needs_mask` is off where there is none.
     """
 
     title: str
@@ -62,6 +63,7 @@ class Script:
     always_on: bool = False
     pictures: int = 1
     named: bool = False
+    needs_mask: bool = False
 
     @property
     def valued(self) -> tuple[Argument, ...]:

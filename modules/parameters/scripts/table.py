@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from modules.parameters.declaration import IMG2IMG
 from modules.parameters.scripts.declaration import Argument, Script, ScriptError, checked_arguments
+from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 
 _LOOPBACK: Final = Script(
     "Loopback",
@@ -42,7 +43,7 @@ _LOOPBACK: Final = Script(
     ),
 )
 
-SCRIPTS: Final = (_LOOPBACK,)
+SCRIPTS: Final = (_LOOPBACK, SOFT_INPAINTING)
 SELECTABLE: Final = tuple(script for script in SCRIPTS if not script.always_on)
 ALWAYS_ON: Final = tuple(script for script in SCRIPTS if script.always_on)
 
