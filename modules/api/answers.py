@@ -11,8 +11,9 @@ from typing import Any, Final
 from modules.api.bodies import ApiOnly
 from modules.api.errors import GenerationFailed
 from modules.api.pictures import as_base64
-from modules.gallery import ANIMATION, GRID_KINDS
+from modules.gallery import GRID_KINDS
 from modules.jobs.job import Job, SavedImage
+from modules.jobs.showing import shown_images
 from modules.parameters import parse_infotext
 from modules.version import INFOTEXT_VERSION
 
@@ -28,22 +29,11 @@ _NOT_EXTRA: Final = frozenset(
 )
 
 
-def returned_images(job: Job) -> list[SavedImage]:
-    """The pictures of a job in A1111's order: the grids first if they are to be returned, then the images.
-
-    What a script has made of its images comes last.
-    """
-    grids = [image for image in job.images if image.kind in GRID_KINDS]
-    images = sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index)
-    made_of_them = [image for image in job.images if image.kind == ANIMATION]
-    return [*(grids if job.resolved.options.get("return_grid", True) else []), *images, *made_of_them]
-
-
 def generation_answer(job: Job, body: ApiOnly) -> dict[str, Any]:
     """The answer to a generation call. Raises GenerationFailed with the cause when there is none."""
     if job.state == "failed":
         raise GenerationFailed(job.cause or "The job failed.")
-    images = returned_images(job)
+    images = shown_images(job)
     hidden = {"init_images", "mask"} if not getattr(body, "include_init_images", False) else set()
     return {
         "images": [as_base64(image.path.read_bytes()) for image in images] if body.send_images else [],

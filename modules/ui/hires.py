@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MODE: Final = "txt2img"
 # What the size line under the checkbox follows, in the order of its script.
 SIZE_FIELDS: Final = ("width", "height", "hr_scale", "hr_resize_x", "hr_resize_y")
-SAMPLER_FIELDS: Final = ("hr_sampler_name", "hr_scheduler")
+SAMPLER_FIELDS: Final = ("hr_checkpoint_name", "hr_sampler_name", "hr_scheduler")
 PROMPT_FIELDS: Final = ("hr_prompt", "hr_negative_prompt")
 FIELDS: Final = (
     "hr_upscaler",
@@ -54,7 +54,9 @@ def _sampling(services: Services) -> Controls:
     with gr.Row(elem_classes=_shown(services, "hires_fix_show_sampler")):
         samplers = ["Use same sampler", *listing.samplers(services)]
         schedules = ["Use same scheduler", *listing.schedules()]
+        checkpoints = ["Use same checkpoint", *listing.checkpoint_titles(services)]
         return {
+            "hr_checkpoint_name": dropdown("hr_checkpoint_name", MODE, checkpoints),
             "hr_sampler_name": dropdown("hr_sampler_name", MODE, samplers),
             "hr_scheduler": dropdown("hr_scheduler", MODE, schedules),
         }

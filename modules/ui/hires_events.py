@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from modules.jobs.first_pass import first_pass_size
 from modules.jobs.job import JobError
 from modules.parameters import GenerationRequest, RequestError
 from modules.ui.form import Form
@@ -45,15 +47,15 @@ def wire_hires(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
 def upscaler(form: Form, services: Services) -> Callable[..., str]:
     """The function behind ✨: queues the picture on display once more, with the form's hires settings.
 
-    The first pass runs again with the same seed, so the result is the picture that Hires. fix would have made of it.
+    As in A1111 the finished picture stands for the first pass: only the hires pass runs, with the picture's seed.
     """
 
     def upscale(job_id: str, index: float, *values: object) -> str:
         *fields, client = values
         try:
             hires = form.request(fields)
-            request = upscaled(services.jobs.get(job_id) if job_id else None, int(index), hires)
-            job = services.jobs.submit(request, client=str(client) if client else None)
+            request, inputs = upscaled(services.jobs.get(job_id) if job_id else None, int(index), hires)
+            job = services.jobs.submit(request, inputs=inputs, client=str(client) if client else None)
         except (RequestError, JobError) as error:
             return json.dumps({"error": str(error)})
         return json.dumps({"id": job.id})
@@ -61,14 +63,21 @@ def upscaler(form: Form, services: Services) -> Callable[..., str]:
     return upscale
 
 
-def upscaled(job: Job | None, index: int, hires: GenerationRequest) -> GenerationRequest:
-    """The request for one picture of `job` with the settings of `hires`. Raises RequestError without a picture."""
+def upscaled(job: Job | None, index: int, hires: GenerationRequest) -> tuple[GenerationRequest, dict[str, bytes]]:
+    """The request for one picture of `job` with the settings of `hires`, and the picture by the name it has there.
+
+    Raises RequestError without a picture.
+    """
     images = pictures(job) if job is not None else []
     if job is None or not 0 <= index < len(images) or images[index].kind != "image":
         raise RequestError(NO_PICTURE)
+    picture = images[index].path.read_bytes()
+    name = hashlib.sha256(picture).hexdigest()
     changes: Mapping[str, Any] = {
         **{name: getattr(hires, name) for name in FIELDS},
+        **first_pass_size(picture),
         "enable_hr": True,
+        "firstpass_image": name,
         "seed": images[index].seed,
         "subseed": images[index].subseed,
         "n_iter": 1,
@@ -77,4 +86,4 @@ def upscaled(job: Job | None, index: int, hires: GenerationRequest) -> Generatio
         "styles": (),
         "scripts": {},
     }
-    return job.resolved.of_image(images[index].index).request.model_copy(update=changes)
+    return job.resolved.of_image(images[index].index).request.model_copy(update=changes), {name: picture}

@@ -9,8 +9,8 @@ from typing import Final
 
 import gradio as gr
 
-from modules.gallery import GRID_KINDS
 from modules.jobs.job import Job, SavedImage
+from modules.jobs.showing import shown_images
 from modules.ui.controls import tool_button
 
 # Filled by assets/progress.js; with no script running it stays invisible.
@@ -79,9 +79,8 @@ def build_results(mode: str, *, folder_button: bool) -> Results:
 
 
 def pictures(job: Job) -> list[SavedImage]:
-    """A job's pictures in the order of the gallery: grids first, as A1111 shows them."""
-    present = [image for image in job.images if image.path.is_file()]
-    return sorted(present, key=lambda image: image.kind not in GRID_KINDS)
+    """A job's pictures in the order of the gallery, as far as their files are there."""
+    return [image for image in shown_images(job) if image.path.is_file()]
 
 
 def gallery_value(images: Sequence[SavedImage]) -> list[str]:

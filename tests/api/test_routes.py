@@ -46,7 +46,6 @@ def test_lists_have_a1111s_shape(api, route, keys):
         "face-restorers",
         "realesrgan-models",
         "prompt-styles",
-        "script-info",
         "extensions",
     ],
 )

@@ -295,7 +295,7 @@ hires = {
     "denoising_strength": shares,
     "hr_upscaler": st.sampled_from(["Latent", "R-ESRGAN 4x+", "odd, name: [x]"]),
     "hr_second_pass_steps": st.integers(0, 1000),
-    "hr_checkpoint_name": st.sampled_from(["Use same checkpoint", "a.safetensors [0123456789]"]),
+    "hr_checkpoint_name": st.sampled_from(["Use same checkpoint", "a [0123456789]"]),
     "hr_sampler_name": st.sampled_from(["Use same sampler", *SAMPLER_LABELS]),
     "hr_scheduler": st.sampled_from(["Use same scheduler", *SCHEDULE_LABELS]),
     "hr_prompt": st.text(characters, max_size=30),

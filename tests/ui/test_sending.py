@@ -41,8 +41,8 @@ def finished(tmp_path: Path, request: GenerationRequest, count: int = 2) -> Job:
     images = []
     for index in range(count):
         path = tmp_path / f"{index}.png"
-        path.write_bytes(encoded(Image.new("RGB", (8, 8))))
-        images.append(SavedImage(index, "image", path, "", resolved.seeds[index], resolved.subseeds[index], 8, 8))
+        path.write_bytes(encoded(Image.new("RGB", (64, 72))))
+        images.append(SavedImage(index, "image", path, "", resolved.seeds[index], resolved.subseeds[index], 64, 72))
     return Job("id", "finished", request, resolved, images=tuple(images), created=time.time())
 
 
@@ -70,10 +70,12 @@ def test_settings_decide_whether_seed_and_size_are_sent(services: Any) -> None:
     assert (values["width"], values["height"]) == (2048, 1024)
 
 
-def test_upscaling_one_of_a_batch_repeats_it_with_its_seed(tmp_path: Path) -> None:
+def test_upscaling_one_of_a_batch_goes_on_from_its_picture_with_its_seed(tmp_path: Path) -> None:
     job = finished(tmp_path, GenerationRequest(prompt="x", seed=70, n_iter=2, steps=9))
     hires = GenerationRequest(hr_upscaler="Nearest", hr_scale=1.5, denoising_strength=0.3, prompt="other", seed=1)
-    request = upscaled(job, 1, hires)
+    request, inputs = upscaled(job, 1, hires)
+    assert inputs == {request.firstpass_image: job.images[1].path.read_bytes()}
+    assert (request.width, request.height) == (job.images[1].width, job.images[1].height)
     assert (request.seed, request.n_iter, request.batch_size, request.enable_hr) == (71, 1, 1, True)
     assert (request.prompt, request.steps) == ("x", 9)
     assert (request.hr_upscaler, request.hr_scale, request.denoising_strength) == ("Nearest", 1.5, 0.3)

@@ -12,7 +12,7 @@ OPTIONS = (
     switch("use_old_karras_scheduler_sigmas", False, "Karras from sigma 0.1 to 10"),
     switch("no_dpmpp_sde_batch_determinism", False, "DPM++ SDE noise that depends on the batch"),
     switch("use_old_hires_fix_width_height", False, "Width and Height are the hires pass's size"),
-    switch("hires_fix_use_firstpass_conds", False, "The hires pass uses the first pass's text encodings"),
+    switch("hires_fix_use_firstpass_conds", False, "The hires pass's text is read with the first pass's networks"),
     switch(
         "use_old_scheduling",
         False,

@@ -1,0 +1,29 @@
+"""Which of a job's pictures are shown and returned, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from modules.gallery import ANIMATION, GRID_KINDS
+from modules.jobs.job import Job, SavedImage
+
+# What is shown behind a picture that it belongs to, and the option that says so. The rest is only saved.
+_BEHIND: Final = {"mask": "return_mask", "mask-composite": "return_mask_composite"}
+
+
+def shown_images(job: Job) -> list[SavedImage]:
+    """A job's pictures in A1111's order: the grids first if they are wanted, then the images with their masks.
+
+    What a script has made of its images comes last.
+    """
+    options = job.resolved.options
+    grids = [image for image in job.images if image.kind in GRID_KINDS]
+    made_of_them = [image for image in job.images if image.kind == ANIMATION]
+    return [*(grids if options.get("return_grid", True) else []), *_images(job), *made_of_them]
+
+
+def _images(job: Job) -> Iterator[SavedImage]:
+    kinds = ("image", *(kind for kind, option in _BEHIND.items() if job.resolved.options.get(option, False)))
+    own = [image for image in job.images if image.kind in kinds]
+    yield from sorted(own, key=lambda image: (image.index, kinds.index(image.kind)))

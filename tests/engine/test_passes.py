@@ -1,0 +1,187 @@
+"""Jobs of several passes, or of a picture and a mask, in a real engine: what they give, and what beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from modules.protocol import CheckpointFile, CheckpointLoaded, ImageReady, JobFailed, JobFinished, LoadCheckpoint
+from tests.checkpoints import Architecture, write_tiny_checkpoint
+from tests.engine.conftest import RunningEngine, checkpoint_at, job
+
+pytestmark = pytest.mark.server
+
+SOFT = {"Soft Inpainting": {"enabled": True}}
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> CheckpointFile:
+    return checkpoint_at(write_tiny_checkpoint(tmp_path_factory.mktemp("other") / "other.safetensors", seed=5))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded(engine: RunningEngine, tiny: CheckpointFile) -> None:
+    engine.send(LoadCheckpoint(checkpoint=tiny))
+    engine.until(CheckpointLoaded)
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def picture(size: tuple[int, int] = (64, 64)) -> Image.Image:
+    pixels = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels, "RGB")
+
+
+def mask(size: tuple[int, int] = (64, 64)) -> Image.Image:
+    drawn = Image.new("L", size, 0)
+    ImageDraw.Draw(drawn).rectangle((24, 24, 47, 47), fill=255)
+    return drawn
+
+
+def inpainting(tiny: CheckpointFile, options: dict | None = None, **values: object) -> object:
+    command = job(
+        tiny, "inpaint", options=options, mode="img2img", init_images=("picture",), mask="mask", mask_blur_x=2, **values
+    )
+    return command.model_copy(update={"inputs": ("picture", "mask"), "blobs": (png(picture()), png(mask()))})
+
+
+def made(engine: RunningEngine, command: object) -> dict[str, list[ImageReady]]:
+    """The pictures of a job by kind."""
+    engine.send(command)
+    events = engine.until(JobFinished, JobFailed)
+    assert isinstance(events[-1], JobFinished), events[-1]
+    found: dict[str, list[ImageReady]] = {}
+    for event in events:
+        if isinstance(event, ImageReady):
+            found.setdefault(event.kind, []).append(event)
+    return found
+
+
+def opened(event: ImageReady) -> Image.Image:
+    return Image.open(io.BytesIO(event.blobs[0]))
+
+
+def test_a_hires_pass_from_the_finished_picture_gives_what_both_passes_give(engine, tiny):
+    hires = {"hr_upscaler": "Lanczos", "hr_scale": 1.5, "denoising_strength": 0.5, "hr_second_pass_steps": 3}
+    (both,) = made(engine, job(tiny, "both", enable_hr=True, **hires))["image"]
+    (first,) = made(engine, job(tiny, "first"))["image"]
+    command = job(tiny, "second", enable_hr=True, firstpass_image="first", **hires)
+    command = command.model_copy(update={"inputs": ("first",), "blobs": (first.blobs[0],)})
+    (second,) = made(engine, command)["image"]
+    assert opened(second).size == (96, 96)
+    assert opened(second).tobytes() == opened(both).tobytes()
+    assert second.infotext == both.infotext
+
+
+@pytest.mark.parametrize("upscaler", ["Latent", "Lanczos"])
+def test_the_picture_before_the_hires_pass_is_saved_on_request(engine, tiny, upscaler):
+    asked = {"enable_hr": True, "hr_upscaler": upscaler, "hr_scale": 1.5}
+    found = made(engine, job(tiny, "before", options={"save_images_before_highres_fix": True}, **asked))
+    (before,), (plain,) = found["before-highres-fix"], made(engine, job(tiny, "plain"))["image"]
+    assert opened(before).tobytes() == opened(plain).tobytes()
+    assert before.save
+    assert "before-highres-fix" not in made(engine, job(tiny, "without", **asked))
+
+
+@pytest.mark.parametrize("upscaler", ["Latent", "Lanczos"])
+def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(engine, tiny, other, upscaler):
+    asked = {
+        "enable_hr": True,
+        "hr_upscaler": upscaler,
+        "hr_scale": 1.5,
+        "n_iter": 2,
+        "hr_checkpoint_name": other.title,
+    }
+    engine.send(job(tiny, "two", **asked).model_copy(update={"hires_checkpoint": other}))
+    events = engine.until(JobFinished, JobFailed)
+    assert isinstance(events[-1], JobFinished), events[-1]
+    titles = [event.title for event in events if isinstance(event, CheckpointLoaded)]
+    assert titles in ([other.title, tiny.title, other.title], [tiny.title, other.title, tiny.title, other.title])
+    pictures = [event for event in events if isinstance(event, ImageReady) and event.kind == "image"]
+    same = made(engine, job(tiny, "same", **asked | {"hr_checkpoint_name": "Use same checkpoint"}))["image"]
+    for switched, stayed in zip(pictures, same, strict=True):
+        assert opened(switched).tobytes() != opened(stayed).tobytes()
+        assert "Model: tiny" in switched.infotext and "Hires checkpoint: other" in switched.infotext
+        assert "Hires checkpoint" not in stayed.infotext
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"inpaint_full_res": True, "inpaint_full_res_padding": 4}, {"scripts": SOFT}, {"inpainting_fill": 2}],
+    ids=str,
+)
+def test_no_bit_changes_where_the_blurred_mask_is_black(engine, tiny, values):
+    options = {"return_mask": True, "save_mask_composite": True}
+    found = made(engine, inpainting(tiny, options, denoising_strength=1.0, **values))
+    (result,), (shown,), (composite,) = found["image"], found["mask"], found["mask-composite"]
+    kept = np.asarray(opened(shown).convert("L")) == 0
+    assert kept.sum() > 1500
+    assert (np.asarray(opened(result))[kept] == np.asarray(picture())[kept]).all()
+    assert (np.asarray(opened(result))[36, 30:40] != np.asarray(picture())[36, 30:40]).any()
+    # The mask is only shown, the composite also saved: transparent where the picture was kept.
+    assert (shown.save, composite.save) == (False, True)
+    assert opened(composite).mode == "RGBA"
+    assert not np.asarray(opened(composite))[..., 3][kept].any()
+
+
+def test_without_overlay_the_whole_result_is_the_models(engine, tiny):
+    (laid,) = made(engine, inpainting(tiny))["image"]
+    (bare,) = made(engine, inpainting(tiny, {"overlay_inpaint": False}))["image"]
+    assert (np.asarray(opened(bare))[:8, :8] != np.asarray(opened(laid))[:8, :8]).any()
+
+
+def test_soft_inpainting_is_told_with_its_numbers_and_changes_the_picture(engine, tiny):
+    (hard,), (soft,) = made(engine, inpainting(tiny))["image"], made(engine, inpainting(tiny, scripts=SOFT))["image"]
+    assert opened(soft).tobytes() != opened(hard).tobytes()
+    for told in ("Soft inpainting enabled: True", "Soft inpainting schedule bias: 1", "contrast boost: 4"):
+        assert told in soft.infotext
+    assert "Soft inpainting" not in hard.infotext
+
+
+def test_colour_correction_keeps_a_copy_of_what_it_corrected(engine, tiny):
+    options = {"img2img_color_correction": True, "save_images_before_color_correction": True}
+    found = made(engine, inpainting(tiny, options))
+    (corrected,), (before,) = found["image"], found["before-color-correction"]
+    (plain,) = made(engine, inpainting(tiny))["image"]
+    assert opened(before).tobytes() == opened(plain).tobytes()
+    assert opened(corrected).tobytes() != opened(plain).tobytes()
+
+
+def test_the_input_is_kept_with_its_own_parameters_and_named_by_its_pixels(engine, tiny):
+    found = made(engine, inpainting(tiny, {"save_init_img": True}))
+    (kept,), (result,) = found["init"], found["image"]
+    assert opened(kept).tobytes() == picture().tobytes()
+    assert f"Init image hash: {hashlib.md5(picture().tobytes()).hexdigest()}" in result.infotext
+    assert kept.infotext == ""
+
+
+@pytest.mark.parametrize("channels", [8, 9])
+def test_checkpoints_with_more_channels_make_pictures_of_every_kind(engine, tmp_path, channels):
+    file = write_tiny_checkpoint(tmp_path / f"{channels}.safetensors", architecture=Architecture(in_channels=channels))
+    wide = checkpoint_at(file)
+    (plain,) = made(engine, job(wide, "plain"))["image"]
+    (latent,) = made(engine, job(wide, "latent", enable_hr=True, hr_scale=1.5))["image"]
+    (pixels,) = made(
+        engine,
+        job(
+            wide,
+            "pixels",
+            options={"inpainting_mask_weight": 0.5},
+            enable_hr=True,
+            hr_upscaler="Lanczos",
+            hr_resize_x=96,
+            hr_resize_y=64,
+        ),
+    )["image"]
+    (painted,) = made(engine, inpainting(wide, image_cfg_scale=1.5))["image"]
+    assert [opened(one).size for one in (plain, latent, pixels, painted)] == [(64, 64), (96, 96), (96, 64), (64, 64)]
+    assert ("Conditional mask weight: 0.5" in pixels.infotext) == (channels == 9)
+    assert ("Image CFG scale: 1.5" in painted.infotext) == (channels == 8)
