@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse
 from modules.api.errors import ApiRoute
 from modules.catalogue.errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_metadata
+from modules.settings.start_profile import StartProfile
 from modules.version import VERSION
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _PREVIEWS: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif"})
 Text = Annotated[str, Query(max_length=1000)]
 
 
-def internal_routes(services: Services) -> APIRouter:
+def internal_routes(services: Services, profile: StartProfile) -> APIRouter:
     """The system report and the page's hints. Secrets are in none of them: they are made of what may be told."""
     router = APIRouter(prefix="/internal", route_class=ApiRoute, tags=["internal"])
 
@@ -37,8 +38,8 @@ def internal_routes(services: Services) -> APIRouter:
 
     @router.get("/profile-startup")
     def profile_startup() -> dict[str, Any]:
-        """A1111 tells the seconds of each step of its start; here nobody counts them."""
-        return {"total": 0.0, "records": {}}
+        """Seconds of each step of the start."""
+        return {"total": profile.total, "records": profile.records}
 
     @router.get("/sysinfo")
     def sysinfo() -> Response:
@@ -63,11 +64,21 @@ def system_report(services: Services) -> dict[str, Any]:
         "Version": VERSION,
         "Flags": services.flags.public(),
         "Engine": {"state": engine.state, "sentence": engine.sentence, "hardware": engine.hardware},
-        "CPU": {"model": platform.processor(), "count logical": psutil.cpu_count(), "count physical": _cores()},
+        "CPU": {"model": _processor(), "count logical": psutil.cpu_count(), "count physical": _cores()},
         "RAM": {"total": ram.total, "used": ram.used, "free": ram.available},
         "Packages": {name: _version(name) for name in _PACKAGES},
         "Changed settings": {key: options.as_dict()[key] for key in options.changed_from_default()},
     }
+
+
+def _processor() -> str:
+    """The processor's name; Python itself knows it on Windows and macOS only."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return platform.processor()
+    lines = (line.partition(":") for line in text.splitlines())
+    return next((value.strip() for key, _, value in lines if key.strip() == "model name"), platform.processor())
 
 
 def _cores() -> int | None:

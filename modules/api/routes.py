@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends
@@ -17,6 +18,7 @@ from modules.api.lists import list_routes
 from modules.api.options import option_routes
 from modules.api.progress import progress_routes
 from modules.api.system import system_routes
+from modules.settings.start_profile import StartProfile
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -32,7 +34,7 @@ def api_is_served(services: Services) -> bool:
     return flags.api or flags.nowebui or not (flags.listen or flags.server_name or flags.share)
 
 
-def api_routes(services: Services, has_session: HasSession) -> APIRouter:
+def api_routes(services: Services, has_session: HasSession, profile: StartProfile | None = None) -> APIRouter:
     """Every call of the API, behind the one list of logins. `has_session` says who is logged in on the page."""
     known = logins(services.flags)
     logged = [Depends(log_call)] if services.flags.api_log else []
@@ -45,7 +47,7 @@ def api_routes(services: Services, has_session: HasSession) -> APIRouter:
         option_routes,
         extras_routes,
         system_routes,
-        internal_routes,
+        partial(internal_routes, profile=profile or StartProfile()),
         extra_network_routes,
         job_routes,
     ):

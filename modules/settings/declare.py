@@ -1,8 +1,11 @@
 """Short forms of `Option`, so that a table of settings reads as a table."""
 
-from typing import TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 from modules.settings.option import Needs, Option, Source
+
+# Settings of the page's layout apply when the page is built anew.
+PAGE: Final = "reload UI"
 
 
 class More(TypedDict, total=False):

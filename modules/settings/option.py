@@ -7,7 +7,7 @@ from typing import Literal
 
 OptionValue = bool | int | float | str | None | tuple[str, ...]
 Kind = Literal["switch", "whole", "number", "text", "choice", "texts", "colour"]
-Needs = Literal["nothing", "reload model", "restart"]
+Needs = Literal["nothing", "reload model", "reload UI", "restart"]
 Source = Literal[
     "",
     "checkpoints",
@@ -19,6 +19,7 @@ Source = Literal[
     "samplers",
     "localizations",
     "tabs",
+    "categories",
     "options",
 ]
 

@@ -2,13 +2,27 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from modules.settings.atomic import SaveError, write_text_atomic
 from modules.settings.options import read_json_object
+
+# Controls that A1111 builds from scripts of its own have the script's name before their key.
+SCRIPT_OF: Final = {
+    "Sampling method": "sampler.py",
+    "Schedule type": "sampler.py",
+    "Sampling steps": "sampler.py",
+    "Seed": "seed.py",
+    "Extra": "seed.py",
+    "Variation seed": "seed.py",
+    "Variation strength": "seed.py",
+    "Resize seed from width": "seed.py",
+    "Resize seed from height": "seed.py",
+    "Switch at": "refiner.py",
+}
 
 
 class UiConfigError(RuntimeError):
@@ -27,7 +41,10 @@ class Control:
 
 
 class UiConfig:
-    """ui-config.json: a flat object with keys `<tab>/<label>/<field>`. Entries of unknown controls are kept."""
+    """ui-config.json: a flat object with keys `<tab>/<label>/<field>`. Entries of unknown controls are kept.
+
+    `notices` says which entries are of no use.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,26 +52,36 @@ class UiConfig:
         self._entries, notices = read_json_object(path)
         self.notices: tuple[str, ...] = tuple(notices)
 
-    def control(self, tab: str, label: str, declared: Control) -> Control:
+    def control(self, tab: str, label: str, declared: Control, choices: Sequence[str] = ()) -> Control:
         """The control as the file wants it: `declared`, with every usable entry in its place.
 
-        An entry of another kind than the declared one (a text for a number) is left aside, as an old file may hold one.
+        An entry of another kind than the declared one (a text for a number), or a value that is none of `choices`, is
+        left aside, as an old file may hold one.
         """
         with self._lock:
-            found = {
-                one.name: self._entries[key]
-                for one in fields(Control)
-                if (key := f"{tab}/{label}/{one.name}") in self._entries
-                and _usable(getattr(declared, one.name), self._entries[key])
-            }
-        return replace(declared, **found)
+            found: dict[str, Any] = {}
+            for one in fields(Control):
+                key = self._key(tab, label, one.name)
+                if key not in self._entries:
+                    continue
+                meant = _converted(getattr(declared, one.name), self._entries[key])
+                if not _usable(getattr(declared, one.name), meant):
+                    self._tell(key, "it is of another kind than the control's")
+                elif one.name == "value" and choices and meant not in (None, *choices):
+                    self._tell(key, "it is none of the control's choices")
+                else:
+                    found[one.name] = meant
+        return _sound(replace(declared, **found), declared)
 
     def save(self, controls: Mapping[tuple[str, str], Control]) -> tuple[str, ...]:
         """Write these controls by (tab, label); returns the keys whose entry changed. Raises UiConfigError."""
         with self._lock:
             entries = dict(self._entries)
             for (tab, label), control in controls.items():
-                entries.update(_entries_of(tab, label, control))
+                told = {one.name: getattr(control, one.name) for one in fields(Control)}
+                for name, value in told.items():
+                    if value is not None or name == "value":
+                        entries[self._key(tab, label, name)] = value
             changed = tuple(
                 key for key, value in entries.items() if key not in self._entries or self._entries[key] != value
             )
@@ -64,11 +91,32 @@ class UiConfig:
 
     def forget(self, tab: str, label: str) -> None:
         """Let a control have its declared defaults again. Raises UiConfigError."""
+        self.keep_without({self._key(tab, label, one.name) for one in fields(Control)})
+
+    def keep_without(self, keys: set[str]) -> None:
+        """Take entries out of the file. Raises UiConfigError."""
         with self._lock:
-            prefix = f"{tab}/{label}/"
-            entries = {key: value for key, value in self._entries.items() if not key.startswith(prefix)}
+            entries = {key: value for key, value in self._entries.items() if key not in keys}
             if entries != self._entries:
                 self._write(entries)
+
+    def keys(self, tab: str, label: str) -> set[str]:
+        """The keys that the file has for a control."""
+        with self._lock:
+            return {key for one in fields(Control) if (key := self._key(tab, label, one.name)) in self._entries}
+
+    def _key(self, tab: str, label: str, name: str) -> str:
+        """The key that the file has for this, else A1111's."""
+        plain = f"{tab}/{label}/{name}"
+        script = SCRIPT_OF.get(label)
+        if script is None or plain in self._entries:
+            return plain
+        return f"customscript/{script}/{plain}"
+
+    def _tell(self, key: str, why: str) -> None:
+        value = repr(self._entries[key])
+        shown = value if len(value) <= 60 else f"{value[:57]}..."
+        self.notices = (*self.notices, f"{self.path.name}: {key} is {shown}: {why}. The control's own default applies.")
 
     def _write(self, entries: dict[str, Any]) -> None:
         try:
@@ -78,9 +126,11 @@ class UiConfig:
         self._entries = entries
 
 
-def _entries_of(tab: str, label: str, control: Control) -> dict[str, Any]:
-    told = {one.name: getattr(control, one.name) for one in fields(Control)}
-    return {f"{tab}/{label}/{name}": value for name, value in told.items() if value is not None or name == "value"}
+def _converted(declared: object, written: object) -> object:
+    # A1111's seeds are numbers; texts hold larger ones.
+    if isinstance(declared, str) and isinstance(written, int) and not isinstance(written, bool):
+        return str(written)
+    return written
 
 
 def _usable(declared: object, written: object) -> bool:
@@ -91,3 +141,15 @@ def _usable(declared: object, written: object) -> bool:
     if isinstance(declared, int | float):
         return isinstance(written, int | float)
     return isinstance(written, type(declared))
+
+
+def _sound(wanted: Control, declared: Control) -> Control:
+    """Limits that leave no room, and a value outside of them, are those of the declaration."""
+    low, high = wanted.minimum, wanted.maximum
+    if low is not None and high is not None and low >= high:
+        wanted = replace(wanted, minimum=declared.minimum, maximum=declared.maximum)
+    if wanted.step is not None and wanted.step <= 0:
+        wanted = replace(wanted, step=declared.step)
+    if isinstance(wanted.value, int | float) and wanted.minimum is not None and wanted.maximum is not None:
+        return replace(wanted, value=min(max(wanted.value, wanted.minimum), wanted.maximum))
+    return wanted

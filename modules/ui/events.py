@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 
-def wire_tab(tab: GenerationTab, services: Services, page: gr.Blocks) -> None:
-    """Connect what every tab that makes pictures has. Generate is the tab's own: see `wire_generate`."""
+def wire_tab(tab: GenerationTab, services: Services, page: gr.Blocks, *, own_size: bool = False) -> None:
+    """Connect what every tab that makes pictures has. Generate is the tab's own: see `wire_generate`.
+
+    `own_size` says that ui-config.json has a size, which then goes before the checkpoint's native one.
+    """
     _wire_results(tab, services)
     wire_saving(tab.results, tab.form.mode, services)
     _wire_settings(tab, services)
     _wire_paste(tab, services)
     _wire_styles(tab, services)
     _wire_reading(tab, services)
-    _wire_memory(tab, services, page)
+    _wire_memory(tab, services, page, own_size=own_size)
 
 
 def wire_generate(
@@ -185,10 +188,11 @@ def _wire_styles(tab: GenerationTab, services: Services) -> None:
 
     boxes = [top.prompt, top.negative_prompt, top.styles]
     top.apply_styles.click(merge, boxes, [*boxes, notice], preprocess=False, **QUICK).then(None, notice, None, js=SAY)
+    top.edit_styles.click(None, None, None, js=f"() => window.webui.editStyles('{tab.form.mode}')")
     top.refresh_styles.click(relist, top.styles, top.styles, preprocess=False, **QUICK)
 
 
-def _wire_memory(tab: GenerationTab, services: Services, page: gr.Blocks) -> None:
+def _wire_memory(tab: GenerationTab, services: Services, page: gr.Blocks, *, own_size: bool) -> None:
     form = tab.form
     names = json.dumps(form.names)
     gr.on(
@@ -202,7 +206,7 @@ def _wire_memory(tab: GenerationTab, services: Services, page: gr.Blocks) -> Non
     def restore(text: str) -> list[Any]:
         values = stored_values(text, form.names)
         size = listing.native_size(listing.current_checkpoint(services))
-        if size is not None and "width" not in values:
+        if size is not None and "width" not in values and not own_size:
             values["width"], values["height"] = size
         return form.updates(values)
 

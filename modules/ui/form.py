@@ -10,7 +10,8 @@ from typing import Any, Final
 import gradio as gr
 
 from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
-from modules.ui.overrides import overrides_from
+from modules.settings import OPTIONS, OptionError
+from modules.ui.overrides import EXTRA_OPTION, asked_options, overrides_from
 from modules.ui.scripts import NONE, SCRIPT, is_of_script, is_sound, offered, page_scripts
 
 # Page-only: the checkbox that shows the variation controls. They apply only while it is ticked, as in A1111.
@@ -56,14 +57,16 @@ class Form:
 
 def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
     """The request behind a form's values. Raises RequestError."""
-    asked = {name: value for name, value in values.items() if name not in PAGE_ONLY and not is_of_script(name)}
+    own = {name: value for name, value in values.items() if not name.startswith(EXTRA_OPTION)}
+    asked = {name: value for name, value in own.items() if name not in PAGE_ONLY and not is_of_script(name)}
     if not values.get(EXTRA):
         asked = {name: value for name, value in asked.items() if name not in VARIATION}
     for name in SEEDS:
         if name in asked:
             asked[name] = _seed(name, asked[name])
     if OVERRIDES in asked:
-        asked[OVERRIDES] = overrides_from(asked[OVERRIDES] or ())
+        # What was read from a picture goes before the settings that are shown in the tab.
+        asked[OVERRIDES] = asked_options(values) | overrides_from(asked[OVERRIDES] or ())
     if "mask_blur_x" in asked:
         asked["mask_blur_y"] = asked["mask_blur_x"]
     missing = next((name for name, value in asked.items() if value is None), None)
@@ -114,10 +117,20 @@ def _sound(name: str, value: object) -> bool:
         return is_sound(name, value)
     if name in SEEDS:
         return isinstance(value, str)
+    if name.startswith(EXTRA_OPTION):
+        return _takes(name.removeprefix(EXTRA_OPTION), value)
     if name == OVERRIDES:
         return isinstance(value, list) and all(isinstance(text, str) for text in value)
     try:
         parse_request({name: _plain(value)})
     except RequestError:
+        return False
+    return True
+
+
+def _takes(key: str, value: object) -> bool:
+    try:
+        OPTIONS[key].checked(_plain(value))
+    except OptionError:
         return False
     return True

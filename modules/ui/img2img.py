@@ -12,6 +12,7 @@ from modules.ui import listing
 from modules.ui.batch import NAME as BATCH
 from modules.ui.batch import Batch, build_batch
 from modules.ui.controls import radio, slider
+from modules.ui.extra_options import build_extra_options
 from modules.ui.form import MASK_ALPHA, RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form
 from modules.ui.parts import (
     Buttons,
@@ -72,7 +73,7 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
             with gr.Row():
                 strengths: Controls = {name: slider(name, MODE) for name in ("cfg_scale", "denoising_strength")}
             seeds, seed_buttons = seed_rows(MODE)
-            overrides = override_list(MODE)
+            overrides = {**override_list(MODE), **build_extra_options(services, MODE)}
             scripts = build_scripts(services, MODE)
         results = build_results(MODE, folder_button=folder_button)
     rows = (prompt_controls(top), masking, resize, sampling, size, strengths, seeds, overrides, scripts)

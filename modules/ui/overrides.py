@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from pydantic import JsonValue
 
 from modules.parameters import RequestError
 from modules.settings import OPTIONS
+
+# Names the form's fields that are settings shown in the tab.
+EXTRA_OPTION: Final = "option:"
+
+
+def asked_options(values: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """The settings among a form's values, by key; see modules/ui/extra_options.py."""
+    return {name.removeprefix(EXTRA_OPTION): value for name, value in values.items() if name.startswith(EXTRA_OPTION)}
 
 
 def override_texts(overrides: Mapping[str, JsonValue]) -> list[str]:

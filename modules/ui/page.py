@@ -11,6 +11,8 @@ from modules.jobs.job import JobError
 from modules.parameters import RequestError
 from modules.settings import OptionError
 from modules.ui import listing
+from modules.ui.arrange import arrange_tab, arrange_tabs
+from modules.ui.defaults import PageDefaults, wire_defaults
 from modules.ui.events import submitter, wire_generate, wire_tab
 from modules.ui.extras import build_extras, wire_extras
 from modules.ui.form import Form
@@ -18,12 +20,16 @@ from modules.ui.hires_events import wire_hires
 from modules.ui.img2img import Img2Img, build_img2img
 from modules.ui.img2img_events import submitter as img2img_submitter
 from modules.ui.img2img_events import wire_img2img
+from modules.ui.layout import mark_layout
 from modules.ui.messages import QUICK
+from modules.ui.option_choices import checkpoint_choices
+from modules.ui.option_controls import wire_option_control
 from modules.ui.png_info import build_png_info, wire_png_info
 from modules.ui.quicksettings import QuickSettings, build_quicksettings
 from modules.ui.sending import Destinations, wire_results_sending
 from modules.ui.settings_tab import build_settings
 from modules.ui.shelf import PictureShelf
+from modules.ui.styles import wire_style_lists
 from modules.ui.txt2img import Txt2Img, build_txt2img
 
 if TYPE_CHECKING:
@@ -59,10 +65,13 @@ def page_head(theme: str | None, user_css: Path) -> str:
     return "".join(parts)
 
 
-def build_page(services: Services, shelf: PictureShelf, *, folder_button: bool) -> gr.Blocks:
-    """The Gradio Blocks of the page. `shelf` keeps the pictures that people bring to it."""
+def build_page(
+    services: Services, shelf: PictureShelf, defaults: PageDefaults | None = None, *, folder_button: bool
+) -> gr.Blocks:
+    """The Gradio Blocks of the page. `shelf` keeps the pictures that people bring to it, `defaults` its ui-config."""
+    defaults = defaults or PageDefaults(services.paths.ui_config_file)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        quick = build_quicksettings(listing.checkpoint_titles(services), listing.current_title(services))
+        quick = build_quicksettings(services)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
                 tab = build_txt2img(services, folder_button=folder_button)
@@ -74,18 +83,28 @@ def build_page(services: Services, shelf: PictureShelf, *, folder_button: bool) 
                 info = build_png_info()
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
                 build_settings()
+        defaults.apply(tabs)
         for one in (tab, img2img):
-            _start_at_native_size(one.form, services)
+            if not defaults.chose(one.form.controls["width"]):
+                _start_at_native_size(one.form, services)
+        for mode in (tab.form.mode, img2img.form.mode):
+            arrange_tab(page, mode, services.options)
+        arrange_tabs(tabs, services.options.texts("ui_tab_order"), services.options.texts("hidden_tabs"))
         to = Destinations(tabs, img2img)
         wire_generate(tab, submitter(tab.form, services), stamp="stamp")
         wire_hires(tab, services, page)
         _wire_img2img(img2img, services, shelf)
         for one in (tab, img2img):
-            wire_tab(one, services, page)
+            wire_tab(one, services, page, own_size=defaults.chose(one.form.controls["width"]))
             wire_results_sending(one, to, services, shelf)
+        wire_style_lists((tab, img2img), services, page)
         wire_extras(extras, services, shelf)
         wire_png_info(info, tab, to, services, shelf)
         _wire_quicksettings(quick, tab, services, page)
+        for control in quick.others:
+            wire_option_control(control, services, page)
+        wire_defaults(defaults)
+        mark_layout(page)
     return page
 
 
@@ -111,7 +130,7 @@ def _wire_quicksettings(quick: QuickSettings, tab: Txt2Img, services: Services, 
         return [*([gr.skip(), gr.skip()] if size is None else [gr.update(value=side) for side in size]), refusal]
 
     def listed() -> gr.Dropdown:
-        return gr.Dropdown(choices=listing.checkpoint_titles(services), value=listing.current_title(services))
+        return gr.Dropdown(choices=checkpoint_choices(services), value=listing.current_title(services))
 
     def refresh() -> gr.Dropdown:
         services.refresh_models()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from modules.parameters import GenerationRequest, parameter_of
 from modules.ui import listing
-from modules.ui.controls import dropdown, slider, textbox, tool_button
+from modules.ui.controls import dropdown, element_id, slider, textbox, tool_button
 from modules.ui.form import EXTRA, OVERRIDES, Form
 from modules.ui.prompts import PromptRow
 from modules.ui.results import Results
@@ -49,10 +50,23 @@ def sampling_row(services: Services, mode: str) -> Controls:
     """Sampler, schedule and steps."""
     with gr.Row(elem_id=f"sampler_selection_{mode}"):
         return {
-            "sampler_name": dropdown("sampler_name", mode, listing.samplers(services), min_width=120),
+            "sampler_name": _samplers(services, mode),
             "scheduler": dropdown("scheduler", mode, listing.schedules(), min_width=120),
             "steps": slider("steps", mode, min_width=200, scale=2),
         }
+
+
+def _samplers(services: Services, mode: str) -> gr.components.Component:
+    if services.options.switch("samplers_in_dropdown"):
+        return dropdown("sampler_name", mode, listing.samplers(services), min_width=120)
+    declared = parameter_of(GenerationRequest, "sampler_name")
+    return gr.Radio(
+        label=declared.parameter.label,
+        choices=listing.samplers(services),
+        value=str(declared.default_for(mode)),
+        elem_id=element_id("sampler_name", mode),
+        min_width=400,
+    )
 
 
 def side_sliders(mode: str, *more: tuple[str, str]) -> tuple[Controls, list[gr.Button]]:

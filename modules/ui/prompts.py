@@ -31,6 +31,7 @@ class PromptRow:
     styles: gr.Dropdown
     apply_styles: gr.Button
     refresh_styles: gr.Button
+    edit_styles: gr.Button
 
 
 def build_prompt_row(mode: str, style_names: Sequence[str]) -> PromptRow:
@@ -54,6 +55,7 @@ def build_prompt_row(mode: str, style_names: Sequence[str]) -> PromptRow:
             with gr.Row(elem_id=f"{mode}_styles_row", elem_classes=["with-tool"]):
                 styles = dropdown("styles", mode, style_names, multiselect=True)
                 refresh_styles = tool_button("🔄", f"{mode}_styles_refresh")
+                edit_styles = tool_button("🖌️", f"{mode}_styles_edit_button")
     return PromptRow(
         prompt,
         negative,
@@ -68,6 +70,7 @@ def build_prompt_row(mode: str, style_names: Sequence[str]) -> PromptRow:
         styles,
         apply_styles,
         refresh_styles,
+        edit_styles,
     )
 
 

@@ -99,9 +99,13 @@ class PageSettings(BaseModel):
 
 
 class PageState(BaseModel):
-    """Everything a page needs to draw itself again after a reload, a sleep or a restart of the server."""
+    """Everything a page needs to draw itself again after a reload, a sleep or a restart of the server.
+
+    A page that was built with another `layout` has to be loaded again.
+    """
 
     server: str
+    layout: str
     settings: PageSettings
     checkpoint: str | None
     engine: EngineLine
@@ -112,7 +116,7 @@ class PageState(BaseModel):
     recent: list[EndedJob]
 
 
-def page_state(services: Services, client: str) -> PageState:
+def page_state(services: Services, client: str, layout: str = "") -> PageState:
     """The state for one browser. Reads rows, counters and a few settings only."""
     jobs = services.jobs
     active = jobs.list(states=("running", "waiting"), limit=QUEUE_COUNTED)
@@ -121,6 +125,7 @@ def page_state(services: Services, client: str) -> PageState:
     recent = _recent(jobs, client) if client else []
     return PageState(
         server=BOOT,
+        layout=layout,
         settings=_settings(services.options),
         checkpoint=listing.current_title(services),
         engine=_engine(jobs),
@@ -244,7 +249,9 @@ def _engine(jobs: JobService) -> EngineLine:
     return EngineLine(state=status.state, sentence=status.sentence, checkpoint=status.checkpoint_title)
 
 
-def create_router(services: Services, logged_in: Callable[[Request], None]) -> APIRouter:
+def create_router(
+    services: Services, logged_in: Callable[[Request], None], layout: Callable[[], str] = lambda: ""
+) -> APIRouter:
     """The routes under /internal that the page's scripts use. `logged_in` refuses who has no session."""
     jobs = services.jobs
     thumbnails = Thumbnails(services.paths.cache_dir / "thumbnails", side=128)
@@ -252,7 +259,7 @@ def create_router(services: Services, logged_in: Callable[[Request], None]) -> A
 
     @router.get("/page")
     def page(client: ClientId = "") -> PageState:
-        return page_state(services, client)
+        return page_state(services, client, layout())
 
     @router.get("/preview/{job_id}")
     def preview(job_id: str) -> Response:

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from modules.settings import FlagError, Flags, parse_flags
+from modules.settings.start_profile import StartProfile
 from modules.ui.ports import PortInUse, bind
+from modules.ui.process import ServerProcess
 
 if TYPE_CHECKING:
     import uvicorn
@@ -44,11 +46,13 @@ def main(argv: Sequence[str], open_services: OpenServices = open_real_services) 
     try:
         flags = parse_flags(argv)
         logging.basicConfig(level=flags.loglevel, format="%(message)s")
+        process = ServerProcess(StartProfile(told=flags.log_startup))
+        logging.getLogger().addHandler(process.log)
         for notice in flags.notices:
             log.warning(notice)
         listener = bind(bind_address(flags), flags.effective_port, fixed=flags.port is not None)
         with listener:
-            serve(flags, listener, open_services)
+            serve(flags, listener, open_services, process)
     except (FlagError, PortInUse, StartError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -64,7 +68,7 @@ def bind_address(flags: Flags) -> str:
     return "0.0.0.0" if flags.listen else "127.0.0.1"
 
 
-def serve(flags: Flags, listener: socket.socket, open_services: OpenServices) -> None:
+def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, process: ServerProcess) -> None:
     """Serve on a bound socket. Slow imports come after the port is bound, so that a second start fails at once."""
     from modules.api.auth import logins
     from modules.jobs.database import DatabaseError
@@ -74,13 +78,14 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices) ->
     # uvicorn raises the signal again once it has stopped; the default would then end us before the engine is.
     signal.signal(signal.SIGTERM, _stop)
     try:
-        services = open_services(flags)
+        with process.profile.step("Opening data folder, jobs and catalogue"):
+            services = open_services(flags)
     except (AlreadyRunning, DatabaseError) as error:
         raise StartError(str(error)) from error
     with contextlib.closing(services):
         for notice in services.notices:
             log.warning(notice)
-        server = _web_server(services, flags)
+        server = _web_server(services, flags, process)
         port = listener.getsockname()[1]
         for line in announcement(flags, port, protected=protected):
             sys.stdout.write(f"{line}\n")
@@ -94,15 +99,18 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _web_server(services: Services, flags: Flags) -> uvicorn.Server:
+def _web_server(services: Services, flags: Flags, process: ServerProcess) -> uvicorn.Server:
     # Imported here: by now the engine is on its way, and loads while Gradio does.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    import uvicorn
+    with process.profile.step("Importing the web server and Gradio"):
+        import uvicorn
 
-    from modules.ui.app import create_app
+        from modules.ui.app import create_app
 
+    with process.profile.step("Building the page"):
+        app = create_app(services, flags, process)
     config = uvicorn.Config(
-        _door(create_app(services, flags), flags),
+        _door(app, flags),
         log_level="warning",
         timeout_keep_alive=flags.timeout_keep_alive,
         ssl_keyfile=flags.tls_keyfile,

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import gradio as gr
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, Field, JsonValue
 
-from modules.jobs.job import JobError
-from modules.parameters import RequestError
-from modules.parameters.samplers import sampler_labels
-from modules.parameters.upscalers import PIXEL_UPSCALERS
 from modules.settings import SECTIONS, Option, OptionError
 from modules.ui import listing
+from modules.ui.option_changes import change_options
+from modules.ui.option_choices import option_choices
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-
-_MODEL_KEYS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
 
 
 class Changes(BaseModel):
@@ -40,7 +36,9 @@ def settings_routes(services: Services, logged_in: Callable[[Request], None]) ->
 
     @router.get("/settings")
     def read() -> list[dict[str, Any]]:
-        shown = [option for option in services.options.options.values() if not option.hidden]
+        hidden = {"saving-paths"} if services.flags.hide_ui_dir_config else set()
+        options = services.options.options.values()
+        shown = [option for option in options if not option.hidden and option.section not in hidden]
         return [
             {
                 "section": section,
@@ -54,44 +52,31 @@ def settings_routes(services: Services, logged_in: Callable[[Request], None]) ->
     @router.post("/settings")
     def change(changes: Changes) -> dict[str, Any]:
         try:
-            changed = services.options.update(changes.values) + services.options.reset(changes.reset)
-            if _MODEL_KEYS & set(changed):
-                services.jobs.load_checkpoint(None)
-        except (OptionError, RequestError, JobError) as error:
+            changed = change_options(services, changes.values, changes.reset)
+        except OptionError as error:
             raise HTTPException(422, str(error)) from error
-        needs = {services.options.options[key].needs for key in changed}
-        return {"changed": list(changed), "restart": "restart" in needs}
+        return {"changed": list(changed), "needs": sorted({services.options.options[key].needs for key in changed})}
 
     return router
 
 
 def _told(services: Services, option: Option) -> dict[str, Any]:
     value, default = services.options.get(option.key), option.default
+    if option.choices_from == "checkpoints":
+        # While nothing was chosen, the first one there is.
+        value = value or listing.current_title(services)
+        default = default or value
     return {
         "key": option.key,
         "label": option.label,
         "kind": option.kind,
         "value": list(value) if isinstance(value, tuple) else value,
         "default": list(default) if isinstance(default, tuple) else default,
-        "choices": _choices(services, option),
+        "choices": option_choices(services, option),
         "minimum": option.minimum,
         "maximum": option.maximum,
         "step": option.step,
         "hint": option.hint,
-        "restart": option.needs == "restart",
+        "needs": option.needs,
         "frozen": option.key in services.options.frozen,
     }
-
-
-def _choices(services: Services, option: Option) -> list[str]:
-    match option.choices_from:
-        case "checkpoints":
-            return listing.checkpoint_titles(services)
-        case "vaes":
-            return ["Automatic", "None", *(entry.name for entry in services.catalogue.vaes())]
-        case "samplers":
-            return list(sampler_labels())
-        case "upscalers":
-            return list(PIXEL_UPSCALERS)
-        case _:
-            return list(option.choices)

@@ -9,6 +9,7 @@ import gradio as gr
 
 from modules.ui import listing
 from modules.ui.controls import slider
+from modules.ui.extra_options import build_extra_options
 from modules.ui.form import Form
 from modules.ui.hires import build_hires
 from modules.ui.parts import (
@@ -50,7 +51,7 @@ def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
                 size = {**sides, **batch_sliders(MODE)}
             cfg = {"cfg_scale": slider("cfg_scale", MODE)}
             seeds, seed_buttons = seed_rows(MODE)
-            overrides = override_list(MODE)
+            overrides = {**override_list(MODE), **build_extra_options(services, MODE)}
             scripts = build_scripts(services, MODE)
         results = build_results(MODE, folder_button=folder_button)
     form = Form(MODE, {**prompt_controls(top), **sampling, **hires, **size, **cfg, **seeds, **overrides, **scripts})

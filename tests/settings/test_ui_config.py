@@ -31,10 +31,33 @@ def test_entries_replace_value_limits_and_visibility(file: Path) -> None:
     assert found == Control(value=30, minimum=1, maximum=300, step=1, visible=False)
 
 
+def test_keys_of_a1111s_scripts_are_understood(file: Path) -> None:
+    entries = {"customscript/sampler.py/txt2img/Sampling steps/value": 33, "customscript/seed.py/txt2img/Seed/value": 7}
+    file.write_text(json.dumps(entries), encoding="utf-8")
+    config = UiConfig(file)
+    assert config.control("txt2img", "Sampling steps", STEPS).value == 33
+    assert config.control("txt2img", "Seed", Control(value="-1")).value == "7"
+    config.forget("txt2img", "Seed")
+    assert set(json.loads(file.read_text("utf-8"))) == {"customscript/sampler.py/txt2img/Sampling steps/value"}
+
+
 @pytest.mark.parametrize("wrong", ["many", True, None, [20]])
-def test_an_entry_of_another_kind_is_left_aside(file: Path, wrong: object) -> None:
+def test_an_entry_of_another_kind_is_left_aside_and_said(file: Path, wrong: object) -> None:
     file.write_text(json.dumps({"txt2img/Sampling steps/value": wrong}), encoding="utf-8")
-    assert UiConfig(file).control("txt2img", "Sampling steps", STEPS) == STEPS
+    config = UiConfig(file)
+    assert config.control("txt2img", "Sampling steps", STEPS) == STEPS
+    assert f"txt2img/Sampling steps/value is {wrong!r}: it is of another kind" in config.notices[0]
+
+
+def test_a_value_that_cannot_be_chosen_and_limits_without_room_are_left_aside(file: Path) -> None:
+    entries = {"extras/Upscaler 1/value": "Gone", "extras/Resize/minimum": 9, "extras/Resize/step": 0}
+    file.write_text(json.dumps(entries | {"extras/Width/value": 9000}), encoding="utf-8")
+    config = UiConfig(file)
+    assert config.control("extras", "Upscaler 1", Control(value="None"), ("None", "Lanczos")).value == "None"
+    assert "it is none of the control's choices" in config.notices[0]
+    resize = Control(value=4, minimum=1, maximum=8, step=0.05)
+    assert config.control("extras", "Resize", resize) == resize
+    assert config.control("extras", "Width", Control(value=512, minimum=64, maximum=8192, step=8)).value == 8192
 
 
 def test_limits_are_not_given_to_controls_without_any(file: Path) -> None:
@@ -46,7 +69,7 @@ def test_saving_merges_and_keeps_foreign_entries(file: Path) -> None:
     file.write_text(json.dumps({"customscript/x.py/txt2img/Y/value": 1}), encoding="utf-8")
     config = UiConfig(file)
     changed = config.save({("txt2img", "Sampling steps"): STEPS})
-    assert "txt2img/Sampling steps/value" in changed
+    assert "customscript/sampler.py/txt2img/Sampling steps/value" in changed, "A1111's own key"
     assert config.save({("txt2img", "Sampling steps"): STEPS}) == ()
     again = json.loads(file.read_text(encoding="utf-8"))
     assert again["customscript/x.py/txt2img/Y/value"] == 1

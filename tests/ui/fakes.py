@@ -54,6 +54,9 @@ class FakeCatalogue:
                 return checkpoint
         raise ModelNotFoundError(f"There is no checkpoint {wanted}.")
 
+    def vaes(self) -> tuple[FakeCheckpoint, ...]:
+        return ()
+
     def refresh(self) -> None:
         pass
 
@@ -205,6 +208,7 @@ def open_services(flags: Flags) -> Any:
         styles=SavedStyles.of(paths.styles_files, paths.data_dir),
         jobs=FakeJobs(paths.outputs_dir, seconds),
         refresh_models=lambda: None,
+        engine_log=SimpleNamespace(tail=lambda: ()),
         notices=(),
         close=lambda: None,
     )

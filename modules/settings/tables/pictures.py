@@ -1,6 +1,6 @@
 """Settings about making pictures from pictures: img2img, upscaling, face restoration, postprocessing."""
 
-from modules.settings.declare import choice, colour, number, pick, switch, texts, whole
+from modules.settings.declare import PAGE, choice, colour, number, pick, switch, texts, whole
 
 UPSCALING, FACES, IMG2IMG, POST = "upscaling", "face-restoration", "img2img", "postprocessing"
 
@@ -71,22 +71,22 @@ OPTIONS = (
         "What transparent parts of an input become",
         changes_picture=True,
     ),
-    whole(IMG2IMG, "img2img_editor_height", 720, "Height of the picture editor, in pixels", 80, 1600, needs="restart"),
-    colour(IMG2IMG, "img2img_sketch_default_brush_color", "#ffffff", "First brush colour of Sketch", needs="restart"),
-    colour(IMG2IMG, "img2img_inpaint_mask_brush_color", "#a855f7", "Brush colour of Inpaint", needs="restart"),
+    whole(IMG2IMG, "img2img_editor_height", 720, "Height of the picture editor, in pixels", 80, 1600, needs=PAGE),
+    colour(IMG2IMG, "img2img_sketch_default_brush_color", "#ffffff", "First brush colour of Sketch", needs=PAGE),
+    colour(IMG2IMG, "img2img_inpaint_mask_brush_color", "#a855f7", "Brush colour of Inpaint", needs=PAGE),
     colour(
         IMG2IMG,
         "img2img_inpaint_sketch_default_brush_color",
         "#ffffff",
         "First brush colour of Inpaint sketch",
-        needs="restart",
+        needs=PAGE,
     ),
     switch(IMG2IMG, "return_mask", False, "Show the mask among the results", travels=True),
     switch(IMG2IMG, "return_mask_composite", False, "Show the masked part among the results", travels=True),
     whole(IMG2IMG, "img2img_batch_show_results_limit", 32, "Results shown of a batch", -1, 1000, hint="-1: all"),
     switch(IMG2IMG, "overlay_inpaint", True, "Put the input's pixels back outside the mask", changes_picture=True),
-    texts(POST, "postprocessing_enable_in_main_ui", (), "Postprocessing shown in txt2img and img2img", needs="restart"),
-    texts(POST, "postprocessing_disable_in_extras", (), "Postprocessing left out of Extras", needs="restart"),
+    texts(POST, "postprocessing_enable_in_main_ui", (), "Postprocessing shown in txt2img and img2img", needs=PAGE),
+    texts(POST, "postprocessing_disable_in_extras", (), "Postprocessing left out of Extras", needs=PAGE),
     whole(POST, "upscaling_max_images_in_cache", 5, "Upscaled pictures kept for the next run", 0, 10),
     choice(
         POST,

@@ -3,6 +3,7 @@
 from functools import partial
 
 from modules.settings import declare
+from modules.settings.declare import PAGE
 
 SECTION = "sampler-params"
 switch = partial(declare.switch, SECTION, changes_picture=True)
@@ -11,9 +12,7 @@ number = partial(declare.number, SECTION, changes_picture=True)
 choice = partial(declare.choice, SECTION, changes_picture=True)
 
 OPTIONS = (
-    declare.texts(
-        SECTION, "hide_samplers", (), "Samplers left out of the list", choices_from="samplers", needs="restart"
-    ),
+    declare.texts(SECTION, "hide_samplers", (), "Samplers left out of the list", choices_from="samplers", needs=PAGE),
     number("eta_ddim", 0.0, "Eta of DDIM", 0, 1, 0.01, infotext="Eta DDIM"),
     number("eta_ancestral", 1.0, "Eta of the other samplers", 0, 1, 0.01, infotext="Eta"),
     choice("ddim_discretize", "uniform", "DDIM steps for img2img", ("uniform", "quad")),

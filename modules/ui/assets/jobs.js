@@ -56,7 +56,17 @@ function pause({ running, waiting, engine, settings }) {
   return running || waiting.length || engine.state !== "ready" ? settings.refresh : IDLE;
 }
 
+// The page was built anew: this one's events would reach nothing. The form is kept in the browser.
+function outdated(layout) {
+  const own = document.querySelector("[data-layout]")?.dataset.layout;
+  if (!own || own === layout || sessionStorage.getItem("webui-layout") === layout) return false;
+  // Once for each: a browser that shows an old copy again must not turn in circles.
+  sessionStorage.setItem("webui-layout", layout);
+  return true;
+}
+
 function draw(state) {
+  if (outdated(state.layout)) return location.reload();
   last = state;
   nameButtons();
   syncCheckpoint(state.checkpoint);

@@ -1,13 +1,16 @@
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
 import * as jobs from "./jobs.js";
+import { defaultsAnswered, defaultsChosen } from "./defaults.js";
 import { listenForDrops } from "./drop.js";
 import { hiresLine } from "./hires.js";
 import { listen } from "./keys.js";
+import { translatePage } from "./localization.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
 import { chooseScript } from "./scripts.js";
-import { watchSettings } from "./settings.js";
+import { watchSettings } from "./settings_pages.js";
+import { editStyles } from "./styles.js";
 import * as slots from "./slots.js";
 
 window.webui = {
@@ -21,6 +24,9 @@ window.webui = {
   remember,
   restored,
   say,
+  editStyles,
+  defaultsAnswered,
+  defaultsChosen,
   hiresLine,
   chooseScript,
   stampWithPictures: slots.stampWithPictures,
@@ -31,6 +37,7 @@ window.webui = {
   scaleLine: slots.scaleLine,
 };
 
+translatePage();
 listen({
   settings: jobs.settings,
   // The one of the tab that is open.

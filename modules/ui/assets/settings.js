@@ -1,31 +1,25 @@
-// The Settings tab: drawn from the server's table of options when it is first opened; only what was changed is sent.
+// The options of the Settings tab, drawn from the server's table; only what was changed is sent.
 
-import { read, url } from "./client.js";
+import { read } from "./client.js";
+import { button, element, reloadPage, send } from "./dom.js";
 import { toast } from "./messages.js";
 
-const panel = () => document.getElementById("settings_panel");
 const changed = new Map();
+let panel;
 let sections = [];
 
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
-function listed(text) {
-  return text.split(",").map((part) => part.trim()).filter(Boolean);
-}
+const listed = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 // One control for an option, and how its value is read from it.
 function control(option) {
-  const id = `option_${option.key}`;
-  const common = { id, disabled: option.frozen };
+  const common = { id: `option_${option.key}`, disabled: option.frozen };
   if (option.kind === "switch") {
     const box = element("input", { ...common, type: "checkbox", checked: Boolean(option.value) });
     return [box, () => box.checked];
   }
-  if (option.choices.length && option.kind !== "texts") {
+  if (option.kind === "texts") return list(option, common);
+  if (option.choices.length) {
     const names = option.choices.includes(option.value) ? option.choices : [option.value ?? "", ...option.choices];
     const select = element("select", common, ...names.map((name) => new Option(name, name, false, name === option.value)));
     return [select, () => select.value];
@@ -35,21 +29,41 @@ function control(option) {
     const field = element("input", { ...common, type: "number", value: option.value, ...limits });
     return [field, () => field.valueAsNumber];
   }
-  const shown = option.kind === "texts" ? (option.value ?? []).join(", ") : (option.value ?? "");
-  const field = element("input", { ...common, type: option.kind === "colour" ? "color" : "text", value: shown });
-  return [field, () => (option.kind === "texts" ? listed(field.value) : field.value)];
+  const field = element("input", { ...common, type: option.kind === "colour" ? "color" : "text", value: option.value ?? "" });
+  return [field, () => field.value];
 }
 
-const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+// Several texts, comma-separated; where there is a list to choose from, a choice is put behind them.
+function list(option, common) {
+  const field = element("input", { ...common, type: "text", value: (option.value ?? []).join(", ") });
+  if (option.choices.length && !option.frozen) {
+    const add = element("select", { ariaLabel: `Add to: ${option.label}` }, new Option("Add…", ""), ...option.choices.map((name) => new Option(name)));
+    add.addEventListener("change", () => {
+      field.value = [...new Set([...listed(field.value), add.value])].join(", ");
+      add.value = "";
+      field.dispatchEvent(new Event("input"));
+    });
+    field.adding = add;
+  }
+  return [field, () => listed(field.value)];
+}
+
+const NEEDS = {
+  "reload UI": "Applies after Reload UI.",
+  "reload model": "The checkpoint is loaded anew.",
+  restart: "Applies after a restart of the server.",
+};
 
 function row(option) {
   const [input, value] = control(option);
-  const reset = element("button", { type: "button", className: "reset", title: "Back to the default", textContent: "↺" });
+  const reset = button("↺", () => change({ reset: [option.key] }), { className: "reset", title: "Back to the default", disabled: option.frozen });
   const label = element("label", { htmlFor: input.id, textContent: option.label });
-  const line = element("div", { className: "setting" }, label, element("span", {}, input, reset));
+  const line = element("div", { className: "setting" }, label, element("span", {}, input, ...(input.adding ? [input.adding] : []), reset));
   line.dataset.words = `${option.label} ${option.key} ${option.hint}`.toLowerCase();
-  const hint = [option.hint, option.restart ? "Applies after a restart." : ""].filter(Boolean).join(" ");
-  line.append(element("small", { textContent: `${option.key}${hint ? ` · ${hint}` : ""}` }));
+  const notes = [option.hint, NEEDS[option.needs], option.inert && "Has no effect yet.", option.frozen && "Locked by a command line flag."];
+  const code = element("code", { textContent: option.key });
+  line.append(element("small", {}, code, ...notes.filter(Boolean).map((note) => element("span", { textContent: note }))));
+  line.classList.toggle("frozen", option.frozen);
   const mark = () => line.classList.toggle("other", !same(changed.has(option.key) ? changed.get(option.key) : option.value, option.default));
   input.addEventListener("input", () => {
     if (same(value(), option.value)) changed.delete(option.key);
@@ -57,71 +71,89 @@ function row(option) {
     mark();
     count();
   });
-  reset.addEventListener("click", () => send({ reset: [option.key] }));
   mark();
   return line;
 }
 
 function count() {
-  const button = document.getElementById("settings_apply");
-  button.textContent = changed.size ? `Apply ${changed.size} change${changed.size > 1 ? "s" : ""}` : "Apply settings";
-  button.disabled = !changed.size;
+  const apply = document.getElementById("settings_apply");
+  const several = changed.size === 1 ? "Apply 1 change" : `Apply ${changed.size} changes`;
+  apply.textContent = changed.size ? several : "Apply settings";
+  apply.disabled = !changed.size;
 }
 
-function search(words) {
-  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
-  for (const section of panel().querySelectorAll("details")) {
+// Everything with these words; with `onlyChanged`, what is not at its default.
+function search() {
+  const wanted = document.getElementById("settings_search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const onlyChanged = document.getElementById("settings_changed").checked;
+  for (const section of panel.querySelectorAll("details")) {
     let found = 0;
     for (const line of section.querySelectorAll(".setting")) {
-      line.hidden = !wanted.every((word) => line.dataset.words.includes(word));
+      // In another language, the words on the page are found as well.
+      const words = `${line.dataset.words} ${line.textContent.toLowerCase()}`;
+      line.hidden = !wanted.every((word) => words.includes(word)) || (onlyChanged && !line.classList.contains("other"));
       found += !line.hidden;
     }
     section.hidden = !found;
-    section.open = wanted.length > 0;
+    section.open = wanted.length > 0 || onlyChanged;
   }
+}
+
+const resettable = (options) => options.filter((one) => !one.frozen && !same(one.value, one.default)).map((one) => one.key);
+
+function head() {
+  const find = element("input", { type: "search", id: "settings_search", placeholder: "Search settings by name or key", ariaLabel: "Search settings" });
+  find.addEventListener("input", search);
+  const only = element("input", { type: "checkbox", id: "settings_changed" });
+  only.addEventListener("change", search);
+  const apply = button("Apply settings", () => change({ values: Object.fromEntries(changed) }), { id: "settings_apply", className: "primary", disabled: true });
+  const reload = button("Reload UI", () => reloadPage().catch((error) => toast(error.message)), { id: "settings_reload" });
+  const label = element("label", { className: "only" }, only, element("span", { textContent: "Changed only" }));
+  return element("div", { className: "settings-head" }, find, label, apply, reload);
+}
+
+function resetAll() {
+  const keys = resettable(sections.flatMap((one) => one.options));
+  if (!keys.length) return toast("Every setting is at its default.", "info");
+  if (confirm(`Set ${keys.length} changed settings back to their defaults?`)) change({ reset: keys });
 }
 
 function draw() {
   changed.clear();
-  const find = element("input", { type: "search", id: "settings_search", placeholder: "Search settings by name or key", ariaLabel: "Search settings" });
-  find.addEventListener("input", () => search(find.value));
-  const apply = element("button", { type: "button", id: "settings_apply", className: "primary", disabled: true, textContent: "Apply settings" });
-  apply.addEventListener("click", () => send({ values: Object.fromEntries(changed) }));
+  const open = [...panel.querySelectorAll("details[open]")].map((one) => one.dataset.section);
   const drawn = sections.map(({ section, title, options }) => {
-    const all = element("button", { type: "button", className: "reset", textContent: "Reset this section" });
-    all.addEventListener("click", () => send({ reset: options.filter((one) => !one.frozen).map((one) => one.key) }));
-    const folded = element("details", {}, element("summary", { textContent: `${title} (${options.length})` }), ...options.map(row), all);
+    const all = button("Reset this section", () => change({ reset: resettable(options) }), { className: "reset" });
+    const summary = element("summary", {}, element("span", { textContent: title }), element("small", { textContent: options.length }));
+    const folded = element("details", { open: open.includes(section) }, summary, ...options.map(row), all);
     folded.dataset.section = section;
     return folded;
   });
-  const open = [...panel().querySelectorAll("details[open]")].map((one) => one.dataset.section);
-  panel().replaceChildren(element("div", { className: "settings-head" }, find, apply), ...drawn);
-  for (const one of panel().querySelectorAll("details")) one.open = open.includes(one.dataset.section);
+  panel.replaceChildren(head(), ...drawn, button("Reset all settings", resetAll, { id: "settings_reset_all", className: "reset" }));
 }
 
 async function load() {
   sections = await read("settings");
+  const [words, only] = ["settings_search", "settings_changed"].map((id) => document.getElementById(id));
   draw();
+  if (!words) return;
+  document.getElementById("settings_search").value = words.value;
+  document.getElementById("settings_changed").checked = only.checked;
+  if (words.value || only.checked) search();
 }
 
-async function send(changes) {
-  const words = document.getElementById("settings_search").value;
-  const body = JSON.stringify(changes);
-  const answer = await fetch(url("settings"), { method: "POST", headers: { "Content-Type": "application/json" }, body });
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) return toast(String(told.detail ?? `The server refused this (${answer.status}).`), "error");
-  toast(told.restart ? "Saved. Something of it applies after a restart." : `Saved ${told.changed.length} setting(s).`, "info");
+async function change(changes) {
+  try {
+    const told = await send("settings", changes);
+    const needs = told.needs.map((need) => NEEDS[need]).filter(Boolean);
+    toast(told.changed.length === 1 ? "Saved 1 setting." : `Saved ${told.changed.length} settings.`, "info");
+    for (const need of needs) toast(need, "info");
+    await load();
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+export async function drawOptions(into) {
+  panel = into;
   await load();
-  document.getElementById("settings_search").value = words;
-  if (words) search(words);
-}
-
-// The tab's content stands in the page only once it has been opened.
-export function watchSettings() {
-  new MutationObserver(() => {
-    const frame = panel();
-    if (!frame || frame.dataset.drawn) return;
-    frame.dataset.drawn = "yes";
-    load().catch((error) => (frame.textContent = `The settings can't be read: ${error.message}`));
-  }).observe(document.body, { childList: true, subtree: true });
 }

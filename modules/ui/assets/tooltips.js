@@ -6,6 +6,7 @@ const TAB_HINTS = {
   tab_clear_prompt: "Clear prompt",
   tab_style_apply: "Apply all selected styles to the prompts",
   tab_styles_refresh: "Refresh styles",
+  tab_styles_edit_button: "Edit styles",
   tab_res_switch_btn: "Switch width and height",
   tab_random_seed: "Set seed to -1, which gives a new random seed every time",
   tab_reuse_seed: "Reuse seed from the picture on display",
@@ -23,7 +24,10 @@ const TAB_HINTS = {
   tab_skip: "Skip to the next image (Alt+Enter)",
   tab_generate: "Generate (Ctrl+Enter); pressed again, the next job is queued",
 };
-const HINTS = { refresh_sd_model_checkpoint: "Refresh the list of checkpoints" };
+const HINTS = {
+  refresh_sd_model_checkpoint: "Refresh the list of checkpoints",
+  refresh_sd_vae: "Refresh the list of VAE files",
+};
 for (const tab of ["txt2img", "img2img"]) {
   for (const [id, text] of Object.entries(TAB_HINTS)) HINTS[id.replace(/tab/, tab)] = text;
 }

@@ -1,0 +1,67 @@
+// The Defaults page: what ui-config.json makes the controls start with, and the values on the page as new defaults.
+
+import { button, element, reloadPage } from "./dom.js";
+import { toast } from "./messages.js";
+
+let panel;
+let chosen = [];
+
+export const defaultsChosen = () => JSON.stringify(chosen);
+
+// The controls' values reach the server through Gradio's own events.
+const ask = (action) => document.getElementById(`defaults_${action}`).click();
+
+const shown = (value) => (value === "" ? "(empty)" : Array.isArray(value) ? value.join(", ") || "(empty)" : String(value));
+
+function table(id, head, rows) {
+  const cells = (kind, texts) => texts.map((text) => (text instanceof Node ? element("td", {}, text) : element(kind, { textContent: text })));
+  const body = rows.map((texts) => element("tr", {}, ...cells("td", texts)));
+  return element("table", { id }, element("thead", {}, element("tr", {}, ...cells("th", head))), element("tbody", {}, ...body));
+}
+
+function reset(rows) {
+  chosen = rows.map((row) => [row.tab, row.label]);
+  ask("reset");
+}
+
+function resetButton(row) {
+  return button("↺", () => reset([row]), { className: "reset", title: "Back to the control's own default" });
+}
+
+function draw({ changes, own, notices }) {
+  const parts = [element("h3", { textContent: "Values on the page that differ from its defaults" })];
+  if (changes.length) {
+    parts.push(table("defaults_changes", ["Tab", "Control", "Default", "On the page"], changes.map((row) => [row.tab, row.label, shown(row.before), shown(row.after)])));
+    parts.push(button("Save these as defaults", () => ask("save"), { id: "defaults_apply", className: "primary" }));
+  } else parts.push(element("p", { textContent: "None: change something in txt2img, img2img or Extras, then come back." }));
+  parts.push(element("h3", { textContent: "Defaults of your own (ui-config.json)" }));
+  if (own.length) {
+    const rows = own.map((row) => [row.tab, row.label, shown(row.before), [shown(row.after), ...row.limits].join(", "), resetButton(row)]);
+    parts.push(table("defaults_own", ["Tab", "Control", "Built in", "Yours", ""], rows));
+    parts.push(button("Reset all defaults", () => confirm("Give every control its built-in default again?") && reset(own), { id: "defaults_reset_all" }));
+  } else parts.push(element("p", { textContent: "None: every control starts with its built-in default." }));
+  parts.push(...notices.map((text) => element("p", { className: "notice", textContent: text })));
+  const fresh = button("Fill the forms with the defaults", forget, { id: "defaults_fill" });
+  fresh.title = "Prompts and other values on the page are forgotten";
+  parts.push(element("h3", { textContent: "This browser" }), fresh);
+  panel.replaceChildren(...parts);
+}
+
+function forget() {
+  if (!confirm("Forget what stands in the forms of this browser?")) return;
+  for (const tab of ["txt2img", "img2img"]) localStorage.removeItem(`webui-${tab}`);
+  location.reload();
+}
+
+export function defaultsAnswered(text) {
+  const answer = JSON.parse(text || "{}");
+  if (answer.error) return toast(answer.error);
+  if (answer.changes) return draw(answer);
+  // The file was written: a page that is built from it shows it.
+  return reloadPage().catch((error) => toast(error.message));
+}
+
+export async function drawDefaults(into) {
+  panel = into;
+  ask("look");
+}

@@ -1,0 +1,121 @@
+// The styles dialog behind the pencil, A1111's: choose or name a style, edit its texts, save, delete, put it to use.
+
+import { read } from "./client.js";
+import { button, element, send } from "./dom.js";
+
+const HELP = "Where a text holds {prompt}, your prompt takes its place; without it, the text is put behind your prompt.";
+let dialog;
+let mode;
+let styles = [];
+
+const field = (part) => document.getElementById(`${mode}_${part}`);
+const prompts = () => ["prompt", "neg_prompt"].map((name) => document.querySelector(`#${mode}_${name} textarea`));
+const typed = () => ({ name: field("styles_edit_select").value, prompt: field("edit_style_prompt").value, negative_prompt: field("edit_style_neg_prompt").value });
+
+function say(text, kind = "info") {
+  const note = dialog.querySelector("output");
+  note.className = kind;
+  note.textContent = text;
+}
+
+// Typed in as a person would, so that Gradio hears of it.
+function put(box, text) {
+  box.value = text;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+function labelled(text, control) {
+  return element("label", {}, element("span", { textContent: text }), control);
+}
+
+function fill() {
+  const names = field("styles_edit_names");
+  names.replaceChildren(...styles.map(({ name, file }) => element("option", { value: name, textContent: file })));
+}
+
+// A name that is known shows its texts; an unknown one is a new style with what stands there.
+function choose() {
+  const found = styles.find((style) => style.name === typed().name);
+  field("edit_style_delete").disabled = !found;
+  if (!found) return say(typed().name ? "A new style: Save adds it." : "");
+  field("edit_style_prompt").value = found.prompt;
+  field("edit_style_neg_prompt").value = found.negative_prompt;
+  say(found.file ? `From ${found.file}.` : "");
+}
+
+async function attempt(act) {
+  try {
+    await act();
+  } catch (error) {
+    say(error.message, "error");
+  }
+}
+
+async function change(path, done) {
+  ({ styles } = await send(path, typed()));
+  fill();
+  document.getElementById("styles_changed")?.click();
+  field("edit_style_delete").disabled = !styles.some((style) => style.name === typed().name);
+  say(done);
+}
+
+async function apply() {
+  const [prompt, negative] = prompts();
+  const merged = await send("styles/apply", { style: typed(), prompt: prompt.value, negative_prompt: negative.value });
+  put(prompt, merged.prompt);
+  put(negative, merged.negative_prompt);
+  say("Put into the prompts.");
+}
+
+function copy() {
+  const [prompt, negative] = prompts();
+  field("edit_style_prompt").value = prompt.value;
+  field("edit_style_neg_prompt").value = negative.value;
+  say("Copied from the prompts.");
+}
+
+async function remove() {
+  if (!confirm(`Delete the style ${typed().name}?`)) return;
+  await change("styles/delete", "Deleted.");
+}
+
+function build() {
+  const names = element("datalist", { id: `${mode}_styles_edit_names` });
+  const name = element("input", { type: "text", id: `${mode}_styles_edit_select`, placeholder: "Choose a style, or type a new name" });
+  name.setAttribute("list", names.id);
+  name.addEventListener("input", choose);
+  const [prompt, negative] = ["prompt", "neg_prompt"].map((part) => element("textarea", { id: `${mode}_edit_style_${part}`, rows: 4 }));
+  const tools = element(
+    "div",
+    { className: "dialog-buttons" },
+    button("Apply to prompts", () => attempt(apply), { id: `${mode}_style_apply_dialog` }),
+    button("Copy from prompts", copy, { id: `${mode}_style_copy` }),
+  );
+  const ends = element(
+    "div",
+    { className: "dialog-buttons" },
+    button("Save", () => attempt(() => change("styles", "Saved.")), { id: `${mode}_edit_style_save`, className: "primary" }),
+    button("Delete", () => attempt(remove), { id: `${mode}_edit_style_delete` }),
+    button("Close", () => dialog.close(), { id: `${mode}_edit_style_close` }),
+  );
+  const title = element("h2", { id: `${mode}_styles_dialog_title`, textContent: "Styles" });
+  const made = element("dialog", { id: `${mode}_styles_dialog`, className: "webui-dialog" });
+  made.setAttribute("aria-labelledby", title.id);
+  made.append(title, element("p", { textContent: HELP }), labelled("Style", name), names, tools, labelled("Prompt", prompt), labelled("Negative prompt", negative), element("output", {}), ends);
+  document.querySelector(".gradio-container").append(made);
+  return made;
+}
+
+export async function editStyles(tab) {
+  mode = tab;
+  dialog = document.getElementById(`${mode}_styles_dialog`) ?? build();
+  dialog.showModal();
+  await attempt(async () => {
+    ({ styles } = await read("styles"));
+    fill();
+    // The style that is chosen on the page, if there is one.
+    const chosen = document.querySelector(`#${mode}_styles .token`)?.textContent.trim();
+    if (chosen && styles.some((style) => style.name === chosen)) field("styles_edit_select").value = chosen;
+    choose();
+  });
+}

@@ -1,0 +1,24 @@
+"""Settings shown in txt2img and img2img (`extra_options_txt2img`, `extra_options_img2img`): for this request only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from modules.ui.option_controls import build_option_control
+from modules.ui.overrides import EXTRA_OPTION
+from modules.ui.parts import Controls
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+
+def build_extra_options(services: Services, mode: str) -> Controls:
+    """Their controls, inside the tab being built. As in A1111 they override the setting and leave it as it is."""
+    chosen = services.options.texts(f"extra_options_{mode}")
+    keys = [key for key in dict.fromkeys(chosen) if key in services.options.options]
+    if not keys:
+        return {}
+    with gr.Row(elem_id=f"extra_options_{mode}", elem_classes=["extra-options"]):
+        return {f"{EXTRA_OPTION}{key}": build_option_control(services, key, f"{mode}_option").component for key in keys}

@@ -1,0 +1,28 @@
+"""Changing settings from the page: saved, and whatever depends on them told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from modules.jobs.job import JobError
+from modules.parameters import RequestError
+from modules.settings import OptionError
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+_MODEL_KEYS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
+
+
+def change_options(services: Services, values: Mapping[str, object], reset: Iterable[str] = ()) -> tuple[str, ...]:
+    """Change and reset settings; returns the keys whose value changed. Raises OptionError with one sentence."""
+    defaults = {key: services.options.options[key].default for key in reset if key in services.options.options}
+    changed = services.options.update({**values, **defaults})
+    reloads = any(services.options.options[key].needs == "reload model" for key in changed)
+    if reloads or _MODEL_KEYS & set(changed):
+        try:
+            services.jobs.load_checkpoint(None)
+        except (RequestError, JobError) as error:
+            raise OptionError(str(error)) from error
+    return changed

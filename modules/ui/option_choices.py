@@ -1,0 +1,68 @@
+"""What a setting can be chosen from, where only the running server knows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from modules.parameters.samplers import sampler_labels
+from modules.parameters.upscalers import PIXEL_UPSCALERS
+from modules.settings import Option
+from modules.ui import listing
+from modules.ui.localization import localization_names
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+TABS: Final = ("txt2img", "img2img", "Extras", "PNG Info", "Settings")
+# What `ui_reorder_list` knows: A1111's names for the groups of controls in txt2img and img2img.
+CATEGORIES: Final = (
+    "image",
+    "inpaint",
+    "sampler",
+    "accordions",
+    "dimensions",
+    "batch",
+    "cfg",
+    "denoising",
+    "seed",
+    "override_settings",
+    "scripts",
+)
+
+
+def option_choices(services: Services, option: Option) -> list[str]:
+    """The values to choose from; empty where anything goes."""
+    match option.choices_from:
+        case "checkpoints":
+            return listing.checkpoint_titles(services)
+        case "vaes":
+            return ["Automatic", "None", *(entry.name for entry in services.catalogue.vaes())]
+        case "samplers":
+            return list(sampler_labels())
+        case "upscalers":
+            return list(PIXEL_UPSCALERS)
+        case "loras":
+            return ["None", *(entry.name for entry in services.catalogue.loras())]
+        case "hypernetworks":
+            return ["None", *(entry.name for entry in services.catalogue.hypernetworks())]
+        case "localizations":
+            return ["None", *localization_names(services.paths.localizations_dirs)]
+        case "tabs":
+            return list(TABS)
+        case "categories":
+            return list(CATEGORIES)
+        case "options":
+            return [key for key, one in services.options.options.items() if not one.hidden]
+    return list(option.choices)
+
+
+def checkpoint_choices(services: Services) -> list[tuple[str, str]]:
+    """Checkpoints as shown and as meant: without folders and file type where the setting says so."""
+    short = services.options.switch("sd_checkpoint_dropdown_use_short")
+    return [(_short(title) if short else title, title) for title in listing.checkpoint_titles(services)]
+
+
+def _short(title: str) -> str:
+    file, bracket, short_hash = title.partition(" [")
+    return f"{Path(file).stem}{bracket}{short_hash}"

@@ -1,0 +1,30 @@
+"""The Styles dropdowns: listed anew when the page is loaded, and when the dialog has changed a style."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.ui import listing
+from modules.ui.messages import QUICK
+from modules.ui.parts import GenerationTab
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+
+def wire_style_lists(tabs: Sequence[GenerationTab], services: Services, page: gr.Blocks) -> None:
+    """Connect the lists of all tabs, also of those that nobody has opened yet."""
+    changed = gr.Button("Styles changed", visible="hidden", elem_id="styles_changed")
+    lists = [tab.top.styles for tab in tabs]
+
+    def relist(*chosen: list[str] | None) -> list[dict[str, Any]]:
+        present = listing.style_names(services)
+        kept = [[name for name in names or [] if name in present] for names in chosen]
+        return [gr.update(choices=present, value=names) for names in kept]
+
+    changed.click(relist, lists, lists, preprocess=False, **QUICK)
+    # Only what there is to choose from: what is chosen comes back from the browser.
+    page.load(lambda: [gr.update(choices=listing.style_names(services)) for _ in lists], None, lists, **QUICK)

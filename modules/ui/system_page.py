@@ -1,0 +1,99 @@
+"""The Settings tab's System and Actions pages: how program and machine are, and what can be done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+
+from modules.api.internal import system_report
+from modules.jobs.job import JobError
+from modules.parameters import RequestError
+from modules.ui.language_texts import page_texts
+from modules.ui.process import ServerProcess
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+GIGABYTE: Final = 1e9
+_ENGINE_NOTE: Final = "What the engine printed last; all of it is in log/engine.log."
+_SERVER_NOTE: Final = "What the server logged last."
+
+
+def system_routes(services: Services, process: ServerProcess, logged_in: Callable[[Request], None]) -> APIRouter:
+    """What the two pages ask for."""
+    router = APIRouter(prefix="/internal", dependencies=[Depends(logged_in)], include_in_schema=False)
+
+    @router.get("/system")
+    def system() -> dict[str, Any]:
+        sections = [{"title": title, "facts": facts} for title, facts in _sections(services, process)]
+        logs = [
+            {"title": "Server log", "note": _SERVER_NOTE, "lines": process.log.tail()},
+            {"title": "Engine log", "note": _ENGINE_NOTE, "lines": services.engine_log.tail()},
+        ]
+        return {"sections": sections, "notices": services.notices, "logs": logs}
+
+    @router.get("/system-report")
+    def report() -> dict[str, Any]:
+        return system_report(services)
+
+    @router.get("/localization-texts")
+    def texts() -> list[str]:
+        return page_texts()
+
+    @router.post("/actions/{action}", status_code=200)
+    def act(action: str) -> dict[str, str]:
+        try:
+            _act(services, action)
+        except (RequestError, JobError) as error:
+            raise HTTPException(422, str(error)) from error
+        return {}
+
+    return router
+
+
+def _act(services: Services, action: str) -> None:
+    match action:
+        case "unload":
+            services.jobs.unload_checkpoint()
+        case "load":
+            services.jobs.load_checkpoint(None)
+        case "refresh":
+            services.refresh_models()
+        case "hash":
+            if services.flags.no_hashing:
+                raise RequestError("Hashes aren't calculated: the server was started with --no-hashing.")
+            services.hashing.wake()
+        case _:
+            raise HTTPException(404, f"There is no action {action!r}.")
+
+
+def _sections(services: Services, process: ServerProcess) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    report, engine = system_report(services), services.jobs.engine()
+    yield (
+        "Engine",
+        [
+            ("State", engine.sentence),
+            ("Checkpoint", engine.checkpoint_title or "none is loaded"),
+            ("Device, precision and why", engine.hardware or "not known yet"),
+            ("Process", f"{engine.pid}" if engine.pid else "none"),
+        ],
+    )
+    memory, processor = report["RAM"], report["CPU"]
+    used = f"{memory['used'] / GIGABYTE:.1f} of {memory['total'] / GIGABYTE:.1f} GB in use"
+    cores = f"{processor['count physical']} cores, {processor['count logical']} threads"
+    yield (
+        "Machine",
+        [
+            ("System", report["Platform"]),
+            ("Processor", f"{processor['model'] or 'unknown'}, {cores}"),
+            ("Memory", used),
+        ],
+    )
+    packages = [(name, version or "not installed") for name, version in report["Packages"].items()]
+    yield "Versions", [("This program", report["Version"]), ("Python", report["Python"]), *packages]
+    flags = [name for name, value in report["Flags"].items() if value not in (None, False, [], "")]
+    yield "Folders and flags", [("Data folder", str(services.paths.data_dir)), ("Flags that are set", ", ".join(flags))]
+    steps = [(name, f"{seconds:.2f} s") for name, seconds in process.profile.records.items()]
+    yield "Start of the server", [*steps, ("Altogether", f"{process.profile.total:.2f} s")]
