@@ -19,6 +19,7 @@ import psutil
 from tests.checkpoints import write_tiny_checkpoint
 from tests.ui.server import Server
 
+MODULES = {"real": "modules.ui", "fake": "tests.ui.fake_engine_server"}
 SMALL = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 1}
 
 
@@ -47,14 +48,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--switches", type=int, default=50)
-    parser.add_argument("--warm", type=int, default=40)
+    parser.add_argument("--warm", type=int, default=100)
+    parser.add_argument("--engine", choices=("real", "fake"), default="real")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         for name in ("one", "two"):
             write_tiny_checkpoint(data / "models" / "Stable-diffusion" / f"{name}.safetensors", seed=len(name))
         with (
-            Server(data, "--use-cpu", "all", "--no-half", module="modules.ui") as server,
+            Server(data, "--use-cpu", "all", "--no-half", module=MODULES[asked.engine]) as server,
             httpx.Client(base_url=server.url, timeout=600) as client,
         ):
 
@@ -72,6 +74,8 @@ def main() -> None:
             ):
                 grown = drift(server, run, asked.warm, count)
                 print(f"| {what} | {grown['server']:+.1f} % | {grown['engine']:+.1f} % |", flush=True)
+            held = {name: size / 2**20 for name, size in resident(server).items()}
+            print(f"In the end the server holds {held['server']:.0f} MiB and the engine {held['engine']:.0f} MiB.")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,16 @@
     python -m benchmarks.api_progress --clients 32 --jobs 20 [--engine fake]
 
 Starts a server of its own with a random checkpoint of SD 1.5's size for the loads, or with an engine that draws nothing
-(`--engine fake`), which leaves the server's own share. Checks that each answer is its own request's. Prints lines for
-the table of docs/performance.md.
+(`--engine fake`), which leaves the server's own share. Checks that each answer is its own request's. The crowd runs in a
+process of its own: on threads beside the one that measures, it would be its own waiting that is measured. Prints lines
+for the table of docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import tempfile
@@ -27,6 +29,7 @@ from tests.ui.server import Server
 
 SMALL = {"width": 64, "height": 64, "steps": 2, "cfg_scale": 7}
 PAUSE = 0.01
+FLAGS = ("--use-cpu", "all")
 
 
 class Prober:
@@ -61,6 +64,16 @@ class Prober:
         ordered = sorted(self.seconds)
         at = [f"{1000 * ordered[int(share * (len(ordered) - 1))]:.1f}" for share in (0.5, 0.95, 0.99, 1.0)]
         return f"| {what} | {len(ordered)} | {' | '.join(at)} |"
+
+
+def cpu_of_one(server: Server, count: int = 1000) -> float:
+    """Milliseconds of CPU time that the server spends on one answer, however busy the machine is; nothing else runs."""
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        client.get("/sdapi/v1/progress").raise_for_status()
+        before = server.cpu_seconds()
+        for _ in range(count):
+            client.get("/sdapi/v1/progress")
+        return 1000 * (server.cpu_seconds() - before) / count
 
 
 def own_answers(url: str, clients: int, jobs: int) -> int:
@@ -103,7 +116,7 @@ def main() -> None:
         if asked.engine == "real":
             _write_checkpoints(data / "models" / "Stable-diffusion")
         module = "modules.ui" if asked.engine == "real" else "tests.ui.fake_engine_server"
-        with Server(data, "--use-cpu", "all", module=module) as server:
+        with multiprocessing.get_context("spawn").Pool(1) as crowd, Server(data, *FLAGS, module=module) as server:
             prober = Prober(server.url)
             print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
             print("| progress meanwhile | answers | p50 ms | p95 ms | p99 ms | most ms |")
@@ -111,12 +124,14 @@ def main() -> None:
             with prober.probing():
                 time.sleep(3)
             print(prober.line("nothing runs"))
+            cpu = cpu_of_one(server)
             with prober.probing():
-                wrong = own_answers(server.url, asked.clients, asked.jobs)
+                wrong = crowd.apply(own_answers, (server.url, asked.clients, asked.jobs))
             print(prober.line(f"{asked.clients} clients x {asked.jobs} jobs, {wrong} answers mixed up"))
             with prober.probing():
-                switch_checkpoints(server.url, asked.loads)
+                crowd.apply(switch_checkpoints, (server.url, asked.loads))
             print(prober.line(f"{asked.loads} checkpoint loads"))
+            print(f"CPU time of the server for one answer: {cpu:.2f} ms; load average {os.getloadavg()[0]:.1f}")
 
 
 def _write_checkpoints(folder: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-import anyio
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
 from modules.api.answers import generation_answer
@@ -19,21 +18,20 @@ from modules.jobs.job import Job, UnknownJob
 from modules.parameters import Mode
 
 if TYPE_CHECKING:
+    from modules.jobs import JobService
     from modules.jobs.services import Services
 
-# Calls that may wait at once. They have threads of their own, so that short calls always find one free.
-WAITING_CALLS: Final = 256
+# How often a call that is cancelled with its client looks whether the client is still there.
 LOOK_SECONDS: Final = 1.0
 
 
 def generation_routes(services: Services) -> APIRouter:
     """The two calls that make pictures."""
     router = APIRouter(prefix="/sdapi/v1", route_class=ApiRoute, tags=["generation"])
-    waiting = CapacityLimiter(WAITING_CALLS)
 
     async def made(body: ApiOnly, mode: Mode, request: Request) -> Response:
         job = await run_sync(submit, services, body, mode)
-        job = await _ended(services, job, request if body.cancel_on_disconnect else None, waiting)
+        job = await _ended(services.jobs, job, request if body.cancel_on_disconnect else None)
         # Megabytes of base64 are put together off the event loop: progress must answer meanwhile.
         return await run_sync(lambda: JSONResponse(generation_answer(job, body)))
 
@@ -50,12 +48,29 @@ def generation_routes(services: Services) -> APIRouter:
     return router
 
 
-async def _ended(services: Services, job: Job, request: Request | None, waiting: CapacityLimiter) -> Job:
-    """The job once it has ended; given a `request` whose client hangs up, the job is cancelled."""
-    while not job.ended:
-        job = await run_sync(services.jobs.wait, job.id, LOOK_SECONDS, limiter=waiting)
-        if request is not None and await request.is_disconnected():
-            with suppress(UnknownJob):
-                await run_sync(services.jobs.cancel, job.id)
-        await anyio.lowlevel.checkpoint()
-    return job
+async def _ended(jobs: JobService, job: Job, request: Request | None) -> Job:
+    """The job once it has ended; given a `request` whose client hangs up, the job is cancelled. Holds no thread."""
+    loop = asyncio.get_running_loop()
+    end: asyncio.Future[Job | None] = loop.create_future()
+
+    def settle(ended: Job | None) -> None:
+        if not end.done():
+            end.set_result(ended)
+
+    def told(ended: Job | None) -> None:
+        loop.call_soon_threadsafe(settle, ended)
+
+    with jobs.watched(job.id, told):
+        # It may have ended before anybody watched.
+        now = await run_sync(jobs.get, job.id)
+        if now is not None and now.ended:
+            return now
+        while not end.done():
+            await asyncio.wait([end], timeout=None if request is None else LOOK_SECONDS)
+            if request is not None and not end.done() and await request.is_disconnected():
+                with suppress(UnknownJob):
+                    await run_sync(jobs.cancel, job.id)
+                request = None
+    if (ended := end.result()) is None:
+        raise HTTPException(503, f"The server is shutting down: job {job.id} goes on at its next start.")
+    return ended

@@ -5,18 +5,32 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from modules.api.answers import job_timestamp
 from modules.api.errors import ApiRoute
-from modules.jobs.job import Job, JobProgress
+from modules.jobs.job import Job, UnknownJob
 
 if TYPE_CHECKING:
     from modules.jobs import JobService
+    from modules.jobs.live import Live
     from modules.jobs.services import Services
 
 TaskId = Annotated[str, Field(max_length=200)]
+
+
+class ProgressAnswer(BaseModel):
+    """A1111's answer; `current_task` is beside it, for who asks about jobs of several programs."""
+
+    progress: float
+    eta_relative: float
+    state: dict[str, Any]
+    current_image: str | None = None
+    textinfo: str | None = None
+    current_task: str | None = None
 
 
 class ProgressQuestion(BaseModel):
@@ -27,28 +41,43 @@ class ProgressQuestion(BaseModel):
     live_preview: bool = True
 
 
+class PreviewText:
+    """The newest preview in base64: many clients ask for the same one, and it is put into letters once."""
+
+    def __init__(self) -> None:
+        self._of: tuple[str, int] | None = None
+        self._text = ""
+
+    def of(self, live: Live) -> str | None:
+        if not live.preview:
+            return None
+        if self._of != (live.job_id, live.preview_serial):
+            self._text = base64.b64encode(live.preview).decode("ascii")
+            self._of = (live.job_id, live.preview_serial)
+        return self._text
+
+
 def progress_routes(services: Services) -> APIRouter:
-    """Progress, interrupt and skip."""
+    """Progress, interrupt and skip. What is polled is answered from memory, on the event loop, without a thread."""
     router = APIRouter(route_class=ApiRoute, tags=["progress"])
     jobs = services.jobs
+    previews = PreviewText()
 
-    @router.get("/sdapi/v1/progress")
-    def progress(skip_current_image: bool = False, id_task: TaskId | None = None) -> dict[str, Any]:
-        job = _job_of(jobs, id_task)
-        if job is None or job.state != "running":
-            return _idle(jobs)
-        now = jobs.progress(job.id)
-        if now is None:
-            return _idle(jobs)
-        image = None if skip_current_image or not now.preview else base64.b64encode(now.preview).decode("ascii")
-        return {
-            "progress": max(0.01, min(now.fraction, 1.0)),
-            "eta_relative": now.eta_seconds or 0.0,
-            "state": _state(job, now),
-            "current_image": image,
+    @router.get("/sdapi/v1/progress", response_model=ProgressAnswer)
+    async def progress(skip_current_image: bool = False, id_task: TaskId | None = None) -> Response:
+        now = jobs.now()
+        if now is None or not _means(id_task, now[0]):
+            return JSONResponse(_idle(jobs))
+        job, live, eta = now
+        told = {
+            "progress": max(0.01, min(live.fraction, 1.0)),
+            "eta_relative": eta or 0.0,
+            "state": _state(job, live),
+            "current_image": None if skip_current_image else previews.of(live),
             "textinfo": None,
             "current_task": job.task_id or job.id,
         }
+        return JSONResponse(told)
 
     @router.post("/sdapi/v1/interrupt")
     def interrupt(id_task: TaskId | None = None) -> dict[str, Any]:
@@ -64,19 +93,11 @@ def progress_routes(services: Services) -> APIRouter:
             jobs.skip(job.id)
 
     @router.post("/internal/progress", tags=["internal"])
-    def internal_progress(question: ProgressQuestion) -> dict[str, Any]:
-        job = _job_of(jobs, question.id_task)
-        now = None if job is None else jobs.progress(job.id)
-        if job is None or now is None:
-            return _told(active=False, queued=False, completed=False, text="Waiting...")
-        return _told(
-            active=now.state == "running",
-            queued=now.state == "waiting",
-            completed=job.ended,
-            text=f"In queue: {now.position}/{jobs.count('waiting')}" if now.state == "waiting" else job.cause,
-            now=now,
-            question=question,
-        )
+    async def internal_progress(question: ProgressQuestion) -> Response:
+        now = jobs.now()
+        if now is not None and _means(question.id_task, now[0]):
+            return JSONResponse(_active(now[1], now[2], question, previews))
+        return JSONResponse(await run_sync(_not_active, jobs, question.id_task))
 
     @router.get("/internal/pending-tasks", tags=["internal"])
     def pending_tasks() -> dict[str, Any]:
@@ -84,65 +105,73 @@ def progress_routes(services: Services) -> APIRouter:
         return {"size": len(waiting), "tasks": [job.task_id or job.id for job in waiting]}
 
     @router.get("/internal/ping", tags=["internal"])
-    def ping() -> dict[str, Any]:
+    async def ping() -> dict[str, Any]:
         return {}
 
     return router
 
 
+def _means(id_task: str | None, job: Job) -> bool:
+    """Whether an id, a client's own or one of ours, or the lack of one, means the running `job`."""
+    return not id_task or id_task in (job.task_id, job.id)
+
+
 def _job_of(jobs: JobService, id_task: str | None) -> Job | None:
-    """The job that an id means, a task id or one of ours; without an id the running one."""
     if not id_task:
         return jobs.running()
     return jobs.of_task(id_task) or jobs.get(id_task)
 
 
 def _idle(jobs: JobService) -> dict[str, Any]:
+    engine = jobs.engine()
     return {
         "progress": 0.0,
         "eta_relative": 0.0,
         "state": _state(None, None),
         "current_image": None,
-        "textinfo": jobs.engine().sentence if jobs.engine().state == "loading" else None,
+        "textinfo": engine.sentence if engine.state == "loading" else None,
         "current_task": None,
     }
 
 
-def _state(job: Job | None, now: JobProgress | None) -> dict[str, Any]:
+def _state(job: Job | None, live: Live | None) -> dict[str, Any]:
     return {
         "skipped": False,
-        "interrupted": False,
-        "stopping_generation": False,
+        "interrupted": live is not None and live.interrupted,
+        "stopping_generation": live is not None and live.stopping,
         "job": "" if job is None else f"scripts_{job.request.mode}",
         "job_count": 0 if job is None else job.resolved.request.n_iter,
         "job_timestamp": "0" if job is None else job_timestamp(job),
-        "job_no": 0 if now is None else now.batch,
-        "sampling_step": 0 if now is None else now.step,
-        "sampling_steps": 0 if now is None else now.steps,
+        "job_no": 0 if live is None else live.batch,
+        "sampling_step": 0 if live is None else live.step,
+        "sampling_steps": 0 if live is None else live.steps,
     }
 
 
-def _told(
-    *,
-    active: bool,
-    queued: bool,
-    completed: bool,
-    text: str | None,
-    now: JobProgress | None = None,
-    question: ProgressQuestion | None = None,
-) -> dict[str, Any]:
-    """An answer to A1111's page: the preview comes along only when it is newer than the one already shown."""
-    preview, serial = None, question.id_live_preview if question else -1
-    if now and question and question.live_preview and now.preview and now.preview_serial != serial:
-        preview = f"data:{now.preview_mime};base64,{base64.b64encode(now.preview).decode('ascii')}"
-        serial = now.preview_serial
-    return {
-        "active": active,
-        "queued": queued,
-        "completed": completed,
-        "progress": now.fraction if now else None,
-        "eta": now.eta_seconds if now else None,
-        "live_preview": preview,
-        "id_live_preview": serial,
-        "textinfo": text,
-    }
+def _told(*, active: bool = False, queued: bool = False, completed: bool = False, **more: object) -> dict[str, Any]:
+    blank = {"progress": None, "eta": None, "live_preview": None, "id_live_preview": -1, "textinfo": None}
+    return {"active": active, "queued": queued, "completed": completed} | blank | more
+
+
+def _active(live: Live, eta: float | None, question: ProgressQuestion, previews: PreviewText) -> dict[str, Any]:
+    """The running job's; the preview comes along only when it is newer than the one already shown."""
+    told = _told(active=True, progress=live.fraction, eta=eta, id_live_preview=question.id_live_preview)
+    newer = live.preview_serial != question.id_live_preview
+    if question.live_preview and newer and (text := previews.of(live)) is not None:
+        preview = f"data:{live.preview_mime};base64,{text}"
+        told |= {"live_preview": preview, "id_live_preview": live.preview_serial}
+    return told
+
+
+def _not_active(jobs: JobService, id_task: str | None) -> dict[str, Any]:
+    """A job that does not run: its place in the queue, or its end."""
+    job = _job_of(jobs, id_task)
+    try:
+        now = None if job is None else jobs.progress(job.id)
+    except UnknownJob:
+        now = None
+    if job is None or now is None:
+        return _told(textinfo="Waiting...")
+    if now.state == "waiting":
+        return _told(queued=True, textinfo=f"In queue: {now.position}/{jobs.count('waiting')}")
+    return _told(active=now.state == "running", completed=job.ended, progress=now.fraction, textinfo=job.cause)

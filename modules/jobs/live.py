@@ -23,6 +23,9 @@ class Live:
     preview: bytes | None = None
     preview_mime: str | None = None
     preview_serial: int = 0
+    interrupted: bool = False
+    stopping: bool = False
+    """Asked to end after the picture under way."""
 
     def eta(self, now: float) -> float | None:
         """Seconds until the job is done, from the pace since its first step; None before there is a pace."""
@@ -66,6 +69,13 @@ class LiveBoard:
         if (live := self._live) is not None:
             self._live = replace(
                 live, preview=message.blobs[0], preview_mime=message.mime, preview_serial=live.preview_serial + 1
+            )
+
+    def stopping(self, *, after_image: bool) -> None:
+        """The job was asked to end, at once or after the picture under way."""
+        if (live := self._live) is not None:
+            self._live = replace(
+                live, interrupted=live.interrupted or not after_image, stopping=live.stopping or after_image
             )
 
     def of(self, job_id: str) -> tuple[Live, float | None] | None:

@@ -7,11 +7,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from modules.jobs.endings import Endings, Told
 from modules.jobs.engine_process import Launch
 from modules.jobs.inbox import LoadWish, Look, SkipWish, StopWish
 from modules.jobs.inputs import InputStore, references, stored
@@ -29,6 +30,7 @@ from modules.jobs.job import (
     Tally,
     UnknownJob,
 )
+from modules.jobs.live import Live
 from modules.jobs.saving import ImageSaver, Shelf
 from modules.jobs.store import JobStore
 from modules.jobs.subscriptions import Hub, Subscription
@@ -94,9 +96,10 @@ class JobService:
         self._patience = patience
         self._clock = clock
         self._hub = Hub()
-        self._ended = threading.Condition()
-        self._endings = 0
-        self._closed = False
+        self._endings = Endings()
+        self._ended_count = 0
+        # Held while the store is read for somebody who waits, so that it is not closed under them.
+        self._closing = threading.Lock()
         # Between storing a job's pictures and writing its row, nothing may clear them away.
         self._accepting = threading.Lock()
         saver = ImageSaver(store, collaborators.shelf)
@@ -125,9 +128,8 @@ class JobService:
         """End the engine. The running job is put back and goes on, with the waiting ones, at the next start."""
         self._worker.close(CLOSE_SECONDS)
         self._hub.close()
-        with self._ended:
-            self._closed = True
-            self._ended.notify_all()
+        self._endings.close()
+        with self._closing:
             self._store.close()
 
     # Asking
@@ -194,14 +196,27 @@ class JobService:
         return self._store.running()
 
     def list(
-        self, states: Iterable[JobState] | None = None, limit: int = 100, client: str | None = None
+        self,
+        states: Iterable[JobState] | None = None,
+        limit: int = 100,
+        client: str | None = None,
+        offset: int = 0,
     ) -> Sequence[Job]:
-        """The running job, the waiting ones in order, then the ended ones, latest first."""
-        return self._store.list(states, limit, client)
+        """The running job, the waiting ones in order, then the ended ones, latest first, from `offset` on."""
+        return self._store.list(states, limit, client, offset)
 
     def count(self, state: JobState) -> int:
         """How many jobs are in this state."""
         return self._store.count(state)
+
+    def now(self) -> tuple[Job, Live, float | None] | None:
+        """The running job, how far it is, and its ETA in seconds, from memory: an event loop waits for nothing here.
+
+        The job is as it was when it began: pictures that it has saved since are not in it.
+        """
+        job = self._worker.running
+        read = None if job is None else self._worker.board.of(job.id)
+        return None if job is None or read is None else (job, *read)
 
     def progress(self, job_id: str | None = None) -> JobProgress | None:
         """How far a job is; without an id, the running one (None when none runs). Raises UnknownJob."""
@@ -239,18 +254,18 @@ class JobService:
 
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """The job once it has ended; as it is after `timeout` seconds, or when the server closes. Raises UnknownJob."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._ended:
+        told = threading.Event()
+        with self._endings.watched(job_id, lambda _: told.set()):
             job = self._existing(job_id)
-            while not job.ended:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    break
-                self._ended.wait(left)
-                if self._closed:
-                    break
-                job = self._existing(job_id)
-        return job
+            if job.ended:
+                return job
+            told.wait(timeout)
+            with self._closing:
+                return job if self._endings.closed else self._existing(job_id)
+
+    def watched(self, job_id: str, told: Told) -> AbstractContextManager[None]:
+        """Have `told` called at the job's end while this holds; for async code, which must hold no thread to wait."""
+        return self._endings.watched(job_id, told)
 
     def subscribe(self, wake: Callable[[], None] | None = None) -> Subscription:
         """Receive what happens from now on. Async code passes a `wake` that does not block, and polls when called."""
@@ -364,10 +379,9 @@ class JobService:
         self._job_ended(job)
 
     def _job_ended(self, job: Job) -> None:
-        with self._ended:
-            self._ended.notify_all()
-        self._endings += 1
-        if self._endings % PRUNE_EVERY == 0:
+        self._endings.tell(job)
+        self._ended_count += 1
+        if self._ended_count % PRUNE_EVERY == 0:
             self.prune()
 
     def _engine_changed(self, status: EngineStatus) -> None:

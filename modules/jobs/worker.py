@@ -92,6 +92,12 @@ class Worker:
         self._in_hand: CheckpointFile | None = None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
 
+    @property
+    def running(self) -> Job | None:
+        """The job under way, as it was when it began. May be read from any thread."""
+        running = self._running
+        return None if running is None else running.job
+
     def post(self, item: Item) -> None:
         """Leave something to be done. Never blocks."""
         self._inbox.put(item)
@@ -172,9 +178,9 @@ class Worker:
             except (JobError, RequestError) as error:
                 self._announce_end(self._store.end(job.id, "failed", cause=str(error)))
                 continue
+            self.board.begin(job.id)
             self._running = Running(job, heard=self._clock())
             self._in_hand = command.checkpoint
-            self.board.begin(job.id)
             self.supervisor.send(command)
             self._hub.publish(job.id, JobChanged(job))
 
@@ -283,6 +289,7 @@ class Worker:
             return
         if not wish.after_image and running.stopping_since is None:
             running.stopping_since = now
+        self.board.stopping(after_image=wish.after_image)
         self.supervisor.send(Interrupt(job_id=wish.job_id, after_image=wish.after_image))
 
     def _engine_ended(self, news: EngineEnded) -> None:

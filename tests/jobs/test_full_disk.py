@@ -20,13 +20,13 @@ from tests.jobs.test_service import ask, start
 
 
 class SmallDisk:
-    """A disk of 256 KiB: a tmpfs where one may be mounted, else SQLite's page limit and a write that fails."""
+    """A disk of 512 KiB: a tmpfs where one may be mounted, else SQLite's page limit and a write that fails."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self._patch = patch
         folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+        command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
         self.real = sys.platform == "linux" and subprocess.run(command, capture_output=True).returncode == 0
         self._filler = folder / "filler"
         self._house: House | None = None

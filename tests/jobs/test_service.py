@@ -317,6 +317,48 @@ def test_who_waits_is_let_go_when_the_server_closes(tmp_path: Path) -> None:
     assert [answer.ended for answer in answers] == [False]
 
 
+def test_the_end_of_a_job_is_told_to_who_watches_it_and_to_nobody_else(house: House) -> None:
+    first, second = start(house, "slow", steps=4), house.jobs.submit(ask("two"))
+    told: list[tuple[str, Job | None]] = []
+    done = threading.Event()
+    with (
+        house.jobs.watched(first.id, lambda job: told.append(("first", job))),
+        house.jobs.watched(first.id, lambda job: told.append(("first too", job))),
+        house.jobs.watched(second.id, lambda job: (told.append(("second", job)), done.set())[0]),
+    ):
+        assert done.wait(10)
+    house.jobs.wait(house.jobs.submit(ask("three")).id, 10)
+    assert [name for name, _ in told] == ["first", "first too", "second"]
+    assert [job.id for _, job in told if job] == [first.id, first.id, second.id]
+    assert all(job.state == "finished" and job.images for _, job in told if job)
+
+
+def test_the_running_job_is_known_without_a_look_into_the_database(house: House) -> None:
+    assert house.jobs.now() is None
+    job = start(house, "slow", steps=1000)
+    house.jobs.interrupt(job.id, after_image=True)
+    eventually(lambda: house.jobs.now()[1].stopping)
+    running, live, _ = house.jobs.now()
+    assert (running.id, live.step > 0, live.interrupted) == (job.id, True, False)
+    house.jobs.interrupt(job.id)
+    house.jobs.wait(job.id, 10)
+    assert house.jobs.now() is None
+
+
+def test_the_list_is_read_page_by_page(house: House) -> None:
+    ended = [house.jobs.wait(house.jobs.submit(ask(f"job {n}")).id, 10) for n in range(3)]
+    running = start(house, "slow", steps=1000)
+    waiting = [house.jobs.submit(ask(), client="me") for _ in range(3)]
+    everything = [running.id, *(job.id for job in waiting), *(job.id for job in reversed(ended))]
+    assert [job.id for job in house.jobs.list()] == everything
+    for limit in (1, 2, 3, 7, 9):
+        pages = [house.jobs.list(limit=limit, offset=start) for start in range(0, 9, limit)]
+        assert [job.id for page in pages for job in page] == everything
+    assert [job.id for job in house.jobs.list(("finished",), limit=2, offset=1)] == everything[5:]
+    assert [job.id for job in house.jobs.list(client="me", offset=1)] == everything[2:4]
+    house.jobs.cancel(running.id)
+
+
 def test_rows_are_cleared_away_while_the_server_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modules.jobs.service.PRUNE_EVERY", 3)
     with House(tmp_path, limits=Limits(ended=1)) as house:
