@@ -3,8 +3,8 @@
     python -m benchmarks.api_progress --clients 32 --jobs 20 [--engine fake]
 
 Starts a server of its own with a random checkpoint of SD 1.5's size for the loads, or with an engine that draws nothing
-(`--engine fake`), which leaves the server's own share. Checks that each answer is its own request's. The crowd runs in a
-process of its own: on threads beside the one that measures, it would be its own waiting that is measured. Prints lines
+(`--engine fake`), which leaves the server's own share. Checks that each answer is its own request's. The crowd runs in
+a process of its own: on threads beside the one that measures, its own waiting would be measured. Prints lines
 for the table of docs/performance.md.
 """
 

@@ -43,7 +43,8 @@ Json = Annotated[JsonValue, AfterValidator(shallow)]
 class ApiOnly(BaseModel):
     """What clients send besides the parameters. Unknown fields are ignored, as in A1111."""
 
-    model_config = ConfigDict(extra="ignore")
+    # A bot's prompt or style that is all digits comes as a number; A1111 takes it.
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
     sampler_index: Name | None = Field("Euler", description="The sampler where sampler_name is not given.")
     styles: Annotated[list[Name] | None, Field(max_length=1000)] = None

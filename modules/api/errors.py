@@ -11,13 +11,14 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from modules.catalogue import ModelNotFoundError
-from modules.jobs.job import JobError, QueueFull, UnknownJob
+from modules.jobs.job import JobError, QueueFull, QueueNotWritable, UnknownJob
 from modules.parameters import RequestError
 from modules.settings import OptionError
 
 _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnknownJob, 404),
     (QueueFull, 503),
+    (QueueNotWritable, 503),
     (ModelNotFoundError, 404),
     (RequestError, 422),
     (OptionError, 422),
@@ -34,6 +35,11 @@ def error_answer(error: Exception, status: int) -> JSONResponse:
     detail = getattr(error, "detail", None) or str(error)
     body = {"error": type(error).__name__, "detail": detail, "body": "", "errors": str(error)}
     return JSONResponse(body, status, headers=getattr(error, "headers", None))
+
+
+async def unforeseen(request: Request, error: Exception) -> Response:
+    """The answer to what nobody foresaw, in A1111's shape; Starlette raises the error to the log all the same."""
+    return error_answer(error, 500)
 
 
 def _validation_answer(error: RequestValidationError) -> JSONResponse:

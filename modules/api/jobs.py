@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, HTTPException
-from fastapi.responses import FileResponse, StreamingResponse
-from pydantic import BaseModel, Field
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from modules.api.asked import submit
 from modules.api.bodies import Img2ImgBody, Txt2ImgBody
 from modules.api.errors import ApiRoute
-from modules.jobs.job import ImageSaved, Job, JobChanged, JobProgress, JobState
+from modules.api.queue import From, existing, job_item
+from modules.jobs.job import ImageSaved, JobChanged, JobProgress, JobState
 from modules.protocol import StepDone
 
 if TYPE_CHECKING:
@@ -26,18 +27,11 @@ HEARTBEAT_SECONDS: Final = 10.0
 Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
-class Position(BaseModel):
-    """Where a waiting job is put; 1 is the next to run."""
-
-    position: Annotated[int, Field(ge=1, le=1_000_000)]
-
-
 def job_routes(services: Services) -> APIRouter:
-    """Submit, list, fetch, reorder, stop, retry and watch jobs."""
+    """Submit, list, fetch and watch jobs; what changes the queue is in `queue`."""
     router = APIRouter(prefix="/v1/jobs", route_class=ApiRoute, tags=["jobs"])
     _asking(router, services)
     _watching(router, services)
-    _changing(router, services.jobs)
     return router
 
 
@@ -57,91 +51,21 @@ def _watching(router: APIRouter, services: Services) -> None:
     jobs = services.jobs
 
     @router.get("")
-    def list_jobs(state: JobState | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
-        """The running job, the waiting ones in order, then the ended ones, latest first."""
-        return [job_item(job) for job in jobs.list(states=None if state is None else (state,), limit=limit)]
+    def list_jobs(state: JobState | None = None, limit: Limit = 100, offset: From = 0) -> list[dict[str, Any]]:
+        """The running job, the waiting ones in order, then the ended ones, latest first; a page of them."""
+        states = None if state is None else (state,)
+        return [job_item(job) for job in jobs.list(states=states, limit=limit, offset=offset)]
 
     @router.get("/{job_id}")
     def get_job(job_id: str) -> dict[str, Any]:
-        job = _existing(jobs, job_id)
+        job = existing(jobs, job_id)
         return job_item(job) | {"progress": _progress_item(jobs.progress(job_id))}
-
-    @router.get("/{job_id}/images/{number}")
-    def get_image(job_id: str, number: int) -> FileResponse:
-        """The `number`-th file of the job, counted from 0 in the order of its `images`."""
-        images = _existing(jobs, job_id).images
-        if not 0 <= number < len(images) or not images[number].path.exists():
-            raise HTTPException(404, f"Job {job_id} has no picture {number}.")
-        return FileResponse(images[number].path)
 
     @router.get("/{job_id}/events")
     def events(job_id: str) -> StreamingResponse:
         """Server-sent events: `state`, `step`, `image`; the stream ends when the job has."""
-        job = _existing(jobs, job_id)
+        job = existing(jobs, job_id)
         return StreamingResponse(_stream(jobs, job.id), media_type="text/event-stream")
-
-
-def _changing(router: APIRouter, jobs: JobService) -> None:
-    @router.post("/{job_id}/move")
-    def move(job_id: str, to: Position) -> dict[str, Any]:
-        jobs.move(job_id, to.position)
-        return job_item(_existing(jobs, job_id))
-
-    @router.post("/{job_id}/cancel")
-    def cancel(job_id: str) -> dict[str, Any]:
-        jobs.cancel(job_id)
-        return job_item(_existing(jobs, job_id))
-
-    @router.post("/{job_id}/interrupt")
-    def interrupt(job_id: str, after_image: bool = False) -> dict[str, Any]:
-        jobs.interrupt(job_id, after_image=after_image)
-        return job_item(_existing(jobs, job_id))
-
-    @router.post("/{job_id}/skip")
-    def skip(job_id: str) -> dict[str, Any]:
-        jobs.skip(job_id)
-        return job_item(_existing(jobs, job_id))
-
-    @router.post("/{job_id}/{again}", status_code=202)
-    def again(job_id: str, again: Literal["retry", "duplicate"]) -> dict[str, Any]:
-        """retry: exactly as it was resolved, seeds included. duplicate: asked anew, by the present settings."""
-        return job_item(jobs.retry(job_id) if again == "retry" else jobs.duplicate(job_id))
-
-
-def _existing(jobs: JobService, job_id: str) -> Job:
-    job = jobs.get(job_id)
-    if job is None:
-        raise HTTPException(404, f"There is no job {job_id[:60]!r}.")
-    return job
-
-
-def job_item(job: Job) -> dict[str, Any]:
-    """A job as JSON."""
-    return {
-        "id": job.id,
-        "state": job.state,
-        "task_id": job.task_id,
-        "created": job.created,
-        "started": job.started,
-        "finished": job.finished,
-        "attempts": job.attempts,
-        "cause": job.cause,
-        "notices": list(job.notices),
-        "request": job.resolved.request.model_dump(mode="json"),
-        "seeds": list(job.resolved.seeds),
-        "checkpoint": job.resolved.checkpoint,
-        "images": [
-            {
-                "kind": image.kind,
-                "index": image.index,
-                "seed": image.seed,
-                "width": image.width,
-                "height": image.height,
-                "infotext": image.infotext,
-            }
-            for image in job.images
-        ],
-    }
 
 
 def _progress_item(now: JobProgress | None) -> dict[str, Any] | None:

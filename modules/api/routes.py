@@ -17,6 +17,7 @@ from modules.api.jobs import job_routes
 from modules.api.lists import list_routes
 from modules.api.options import option_routes
 from modules.api.progress import progress_routes
+from modules.api.queue import queue_routes
 from modules.api.system import system_routes
 from modules.settings.start_profile import StartProfile
 
@@ -49,7 +50,15 @@ def api_routes(services: Services, has_session: HasSession, profile: StartProfil
         system_routes,
         partial(internal_routes, profile=profile or StartProfile()),
         extra_network_routes,
+        queue_routes,
         job_routes,
     ):
         router.include_router(make(services))
+    return router
+
+
+def page_queue_routes(services: Services, has_session: HasSession) -> APIRouter:
+    """What the page's Queue tab calls, for a server whose API is off."""
+    router = APIRouter(dependencies=[Depends(login_required(logins(services.flags), has_session))])
+    router.include_router(queue_routes(services))
     return router

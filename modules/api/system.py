@@ -49,7 +49,7 @@ def system_routes(services: Services) -> APIRouter:
 
 
 def _refuse_training() -> None:
-    raise HTTPException(501, _NOT_TRAINED_HERE)
+    raise HTTPException(404, _NOT_TRAINED_HERE)
 
 
 def _stopping(router: APIRouter) -> None:

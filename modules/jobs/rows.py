@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.jobs.job import Job, SavedImage
+from modules.jobs.job import ENDED, Job, SavedImage
 from modules.parameters import GenerationRequest, ResolvedRequest
+
+
+Parsed = tuple[GenerationRequest, ResolvedRequest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +46,30 @@ def values_of_job(job: Job) -> dict[str, Any]:
 class RequestCache:
     """Parsed requests of the rows last read, by job id: a page that polls a long queue must not parse it each time.
 
-    A job's request never changes. One takes some 16 kB and a fifteenth of a millisecond, so only as many are kept as
-    one page looks at again and again; very long ones are parsed anew.
+    A job's request never changes. One takes some 16 kB: those of the jobs that wait are kept, of the ended ones only as
+    many as a page looks at again and again. Very long ones are parsed anew, which takes a fifteenth of a millisecond.
     """
 
-    def __init__(self, jobs: int = 64, longest: int = 20_000) -> None:
-        self._jobs = jobs
+    def __init__(self, active: int = 1024, ended: int = 64, longest: int = 20_000) -> None:
+        self._most = {False: active, True: ended}
         self._longest = longest
         self._lock = threading.Lock()
-        self._parsed: OrderedDict[str, tuple[GenerationRequest, ResolvedRequest]] = OrderedDict()
+        self._parsed: dict[bool, OrderedDict[str, Parsed]] = {False: OrderedDict(), True: OrderedDict()}
 
-    def of(self, row: sqlite3.Row) -> tuple[GenerationRequest, ResolvedRequest]:
+    def of(self, row: sqlite3.Row) -> Parsed:
+        ended = row["state"] in ENDED
         with self._lock:
-            if row["id"] in self._parsed:
-                self._parsed.move_to_end(row["id"])
-                return self._parsed[row["id"]]
+            # Who has ended since leaves its place among the waiting ones.
+            found = self._parsed[not ended].pop(row["id"], None) or self._parsed[ended].get(row["id"])
         asked, applies = row["request"], row["resolved"]
-        parsed = GenerationRequest.model_validate_json(asked), ResolvedRequest.model_validate_json(applies)
+        parsed = found or (GenerationRequest.model_validate_json(asked), ResolvedRequest.model_validate_json(applies))
         if len(asked) + len(applies) <= self._longest:
             with self._lock:
-                self._parsed[row["id"]] = parsed
-                if len(self._parsed) > self._jobs:
-                    self._parsed.popitem(last=False)
+                kept = self._parsed[ended]
+                kept[row["id"]] = parsed
+                kept.move_to_end(row["id"])
+                if len(kept) > self._most[ended]:
+                    kept.popitem(last=False)
         return parsed
 
 

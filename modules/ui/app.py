@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
 from modules.api.auth import login_required, logins, matches
-from modules.api.routes import api_is_served, api_routes
+from modules.api.errors import unforeseen
+from modules.api.routes import api_is_served, api_routes, page_queue_routes
 from modules.gallery.allowed import picture_folders
 from modules.settings import Flags
 from modules.ui.host import PageHost
@@ -46,6 +47,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
         openapi_url=None,
         lifespan=host.lifespan if host is not None else None,
     )
+    app.add_exception_handler(Exception, unforeseen)
 
     def has_session(request: Request) -> bool:
         return host is not None and host.user(request) is not None
@@ -60,6 +62,8 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     app.include_router(create_picture_router(shelf, logged_in))
     if api_is_served(services):
         app.include_router(api_routes(services, has_session, process.profile))
+    else:
+        app.include_router(page_queue_routes(services, has_session))
     if host is not None:
         app.include_router(reload_route(host, logged_in))
         app.mount("/", host)

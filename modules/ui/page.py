@@ -25,6 +25,7 @@ from modules.ui.messages import QUICK
 from modules.ui.option_choices import checkpoint_choices
 from modules.ui.option_controls import wire_option_control
 from modules.ui.png_info import build_png_info, wire_png_info
+from modules.ui.queue_tab import build_queue
 from modules.ui.quicksettings import QuickSettings, build_quicksettings
 from modules.ui.sending import Destinations, wire_results_sending
 from modules.ui.settings_tab import build_settings
@@ -42,6 +43,7 @@ HEAD: Final = """
 <link rel="stylesheet" href="internal/assets/style.css">
 <link rel="stylesheet" href="internal/assets/pictures.css">
 <link rel="stylesheet" href="internal/assets/settings.css">
+<link rel="stylesheet" href="internal/assets/queue.css">
 <script type="module" src="internal/assets/main.js"></script>
 """
 # Gradio takes the theme from the address; one that a person typed there counts for more than the flag.
@@ -81,6 +83,8 @@ def build_page(
                 extras = build_extras()
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 info = build_png_info()
+            with gr.Tab("Queue", id="queue", elem_id="tab_queue"):
+                build_queue()
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
                 build_settings()
         defaults.apply(tabs)

@@ -87,10 +87,18 @@ class FakeJobs:
     def get(self, job_id: str) -> Job | None:
         return self.rows.get(job_id)
 
-    def list(self, states: Iterable[str] = (), limit: int = 1000, client: str | None = None) -> list[Job]:
+    def list(
+        self, states: Iterable[str] = (), limit: int = 1000, client: str | None = None, offset: int = 0
+    ) -> list[Job]:
         wanted = set(states)
         found = [job for job in self.rows.values() if not wanted or job.state in wanted]
-        return [job for job in found if client is None or job.client == client][-limit:]
+        return [job for job in found if client is None or job.client == client][offset:][-limit:]
+
+    def count(self, state: str) -> int:
+        return sum(job.state == state for job in self.rows.values())
+
+    def now(self) -> None:
+        return None
 
     def progress(self, job_id: str | None) -> JobProgress:
         job = self._known(job_id)

@@ -11,6 +11,8 @@ import { say } from "./messages.js";
 import { chooseScript } from "./scripts.js";
 import { watchSettings } from "./settings_pages.js";
 import { editStyles } from "./styles.js";
+import { watchQueue } from "./queue.js";
+import { watchSettings } from "./settings.js";
 import * as slots from "./slots.js";
 
 window.webui = {
@@ -50,6 +52,7 @@ document.addEventListener("visibilitychange", () => document.hidden || jobs.poll
 window.addEventListener("online", jobs.poll);
 window.addEventListener("pageshow", jobs.poll);
 watchSettings();
+watchQueue();
 listenForDrops();
 restored();
 jobs.poll();

@@ -1,0 +1,120 @@
+// One job as a row of the Queue tab: picture, prompt, what it is, and what can be done with it.
+
+import { url } from "./client.js";
+import { eta } from "./progress.js";
+
+const STATES = { finished: "Finished", interrupted: "Interrupted", cancelled: "Cancelled", failed: "Failed" };
+
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+function button(what, text, label, press, more = {}) {
+  const made = element("button", { type: "button", textContent: text, title: label, ariaLabel: label, ...more });
+  made.dataset.act = what;
+  made.onclick = async () => {
+    // A second press must not ask for the same thing twice; a button that is disabled would lose the focus.
+    if (made.dataset.busy) return;
+    made.dataset.busy = "yes";
+    await press();
+    delete made.dataset.busy;
+  };
+  return made;
+}
+
+export const title = (job) => job.prompt || (job.mine || job.program ? "(no prompt)" : "(another browser's)");
+
+function about(job) {
+  const parts = [job.mode, `${job.width}×${job.height}`, `${job.steps} steps`];
+  if (job.wanted > 1 || job.ended) parts.push(`${job.made}/${job.wanted} pictures`);
+  if (job.program) parts.push("from a program");
+  if (job.checkpoint) parts.push(job.checkpoint.replace(/\.(safetensors|ckpt)( \[.*)?$/, ""));
+  return parts.join(" · ");
+}
+
+function when(job) {
+  const at = new Date(job.finished * 1000);
+  const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const day = at.toDateString() === new Date().toDateString() ? "" : `${at.toLocaleDateString()} `;
+  return `${STATES[job.state]} ${day}${time}${job.started && job.state !== "cancelled" ? `, took ${eta(job.finished - job.started) || "0s"}` : ""}`;
+}
+
+// A stranger's picture is not shown, as its prompt is not.
+function picture(job) {
+  const shown = job.made > 0 && (job.mine || job.program);
+  const frame = element(shown ? "a" : "span", { className: "picture" });
+  if (!shown) return frame;
+  const label = `Open the picture of ${title(job)}`;
+  Object.assign(frame, { href: new URL(`v1/jobs/${job.id}/images/0`, document.baseURI).href, target: "_blank", ariaLabel: label });
+  frame.append(element("img", { src: url(`thumbnail/${job.id}?n=${job.made}`), alt: "", loading: "lazy" }));
+  return frame;
+}
+
+function actions(job, count, { act, move }) {
+  const name = title(job).slice(0, 60);
+  const duplicate = button("duplicate", "Duplicate", `Duplicate: ${name}`, () => act(`${job.id}/duplicate`));
+  if (job.state === "running") {
+    return [
+      button("interrupt", "Interrupt", `Interrupt ${name}`, () => act(`${job.id}/interrupt`)),
+      button("skip", "Skip", `Skip the batch under way of ${name}`, () => act(`${job.id}/skip`)),
+      duplicate,
+    ];
+  }
+  if (job.state === "waiting") {
+    return [
+      button("up", "↑", `Move up: ${name}`, () => move(job.id, job.position - 1), { disabled: job.position === 1 }),
+      button("down", "↓", `Move down: ${name}`, () => move(job.id, job.position + 1), { disabled: job.position === count }),
+      duplicate,
+      button("cancel", "✕", `Cancel ${name}`, () => act(`${job.id}/cancel`)),
+    ];
+  }
+  const retry = button("retry", "Retry", `Retry with the same seed: ${name}`, () => act(`${job.id}/retry`));
+  return job.state === "finished" ? [duplicate] : [retry, duplicate];
+}
+
+export function queueRow(job, count, asking) {
+  const ended = job.state in STATES;
+  const text = element("div", { className: "text" }, element("b", { textContent: title(job), title: title(job) }));
+  text.append(element("small", { textContent: `${ended ? `${when(job)} · ` : ""}${about({ ...job, ended })}` }));
+  if (job.cause) text.append(element("small", { className: "cause", textContent: job.cause }));
+  for (const notice of job.notices) text.append(element("small", { className: "notice", textContent: notice }));
+  const row = element("li", { className: job.state === "failed" ? "failed" : "" });
+  if (job.state === "waiting") {
+    const label = `Drag to reorder, or press the arrow keys: ${title(job).slice(0, 60)}, place ${job.position} of ${count}`;
+    const handle = element("button", { type: "button", className: "handle", textContent: "⠿", title: "Drag to reorder", ariaLabel: label });
+    handle.dataset.act = "handle";
+    row.append(handle, element("span", { className: "place", textContent: job.position }));
+  } else {
+    row.append(picture(job));
+  }
+  if (job.state === "running") text.append(bar());
+  row.append(text, element("div", { className: "actions" }, ...actions(job, count, asking)));
+  return row;
+}
+
+function bar() {
+  const made = element("div", { className: "bar" }, element("div", { className: "fill" }), element("span"));
+  made.setAttribute("role", "progressbar");
+  made.setAttribute("aria-label", "Progress");
+  return made;
+}
+
+// What moves every second, apart from the row that stays.
+export function progressLine(row, job) {
+  const now = job.progress;
+  const line = row.querySelector(".bar");
+  const percent = now ? Math.floor(now.fraction * 100) : 0;
+  line.setAttribute("aria-valuenow", percent);
+  line.querySelector(".fill").style.width = `${percent}%`;
+  const left = now && eta(now.eta);
+  line.querySelector("span").textContent = now?.steps ? `${percent}% · step ${now.step}/${now.steps}${left ? ` · ETA ${left}` : ""}` : "Starting…";
+  const preview = now?.preview && (job.mine || job.program) ? url(`preview/${job.id}?n=${now.preview}`) : "";
+  const frame = row.querySelector(".picture");
+  if (!preview || frame.dataset.shown === preview) return;
+  frame.dataset.shown = preview;
+  const next = element("img", { alt: "Live preview" });
+  next.onload = () => frame.replaceChildren(next);
+  next.src = preview;
+}
