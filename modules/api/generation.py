@@ -71,6 +71,6 @@ async def _ended(jobs: JobService, job: Job, request: Request | None) -> Job:
                 with suppress(UnknownJob):
                     await run_sync(jobs.cancel, job.id)
                 request = None
-    if (ended := end.result()) is None:
+    if (ended := await end) is None:
         raise HTTPException(503, f"The server is shutting down: job {job.id} goes on at its next start.")
     return ended

@@ -14,7 +14,6 @@ from typing import Any
 from modules.jobs.job import ENDED, Job, SavedImage
 from modules.parameters import GenerationRequest, ResolvedRequest
 
-
 Parsed = tuple[GenerationRequest, ResolvedRequest]
 
 

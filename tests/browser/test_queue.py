@@ -1,4 +1,4 @@
-"""The Queue tab: waiting jobs dragged, moved by key and button, cancelled and doubled; failed ones say why and go again."""
+"""The Queue tab: waiting jobs are dragged, moved by key and button, cancelled, doubled; failed ones say why."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Watched
 from tests.browser.steps import open_tab, visit
+from tests.jobs.helpers import eventually
 from tests.ui.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -27,6 +28,11 @@ def ask(server: Server, prompt: str, **fields: Any) -> str:
 def waiting(server: Server) -> list[str]:
     """The prompts of the waiting jobs in the order in which they will run."""
     return [job["request"]["prompt"] for job in server.json("/v1/jobs?state=waiting")]
+
+
+def agreed(server: Server, *prompts: str) -> None:
+    """The page shows a move at once; the server has it a moment later."""
+    eventually(lambda: waiting(server) == list(prompts))
 
 
 @pytest.fixture
@@ -95,25 +101,25 @@ def test_waiting_jobs_are_reordered_cancelled_and_doubled(queue: Locator, watche
     drag(page, row(queue, "third"), row(queue, "first"))
     shown(queue, "third", "first", "second")
     expect(queue.locator(".said")).to_have_text("Moved to place 1 of 3.")
-    assert waiting(server) == ["third", "first", "second"]
+    agreed(server, "third", "first", "second")
 
     row(queue, "first").locator(".handle").press("ArrowDown")
     shown(queue, "third", "second", "first")
-    assert waiting(server) == ["third", "second", "first"]
+    agreed(server, "third", "second", "first")
     up = row(queue, "first").get_by_role("button", name="Move up")
     up.click()
     shown(queue, "third", "first", "second")
     expect(row(queue, "first").locator("[data-act=up]")).to_be_focused()
     page.keyboard.press("Enter")
     shown(queue, "first", "third", "second")
-    assert waiting(server) == ["first", "third", "second"]
+    agreed(server, "first", "third", "second")
 
     row(queue, "third").get_by_role("button", name="Cancel").click()
     shown(queue, "first", "second")
     expect(row(queue.locator(".ended"), "third")).to_contain_text("Cancelled")
     row(queue, "second").get_by_role("button", name="Duplicate").click()
     shown(queue, "first", "second", "second")
-    assert waiting(server) == ["first", "second", "second"]
+    agreed(server, "first", "second", "second")
     assert watched.problems == []
 
 
@@ -146,4 +152,4 @@ def test_on_a_phone_a_finger_reorders(queue: Locator, watched: Watched, server: 
     row(queue, "third").scroll_into_view_if_needed()
     swipe(page, row(queue, "third"), row(queue, "first"))
     shown(queue, "third", "first", "second")
-    assert waiting(server) == ["third", "first", "second"]
+    agreed(server, "third", "first", "second")
