@@ -10,7 +10,7 @@ from modules.api.errors import ApiRoute
 from modules.api.scripts import script_items, script_names
 from modules.catalogue import ModelFile
 from modules.catalogue.errors import ModelFileError
-from modules.catalogue.safetensors_header import read_safetensors_metadata
+from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
 from modules.parameters.samplers import SAMPLERS
 from modules.parameters.schedules import SCHEDULES
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES, PIXEL_UPSCALERS
@@ -108,9 +108,27 @@ def _model_lists(router: APIRouter, services: Services) -> None:
 
     @router.get("/embeddings")
     def embeddings() -> dict[str, dict[str, Item]]:
-        # None is loaded before a prompt names it, so all are told as not loaded yet.
-        blank = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": 0, "vectors": 0}
-        return {"loaded": {}, "skipped": {entry.stem: blank for entry in catalogue.embeddings()}}
+        told = {entry.stem: _embedding(entry) for entry in catalogue.embeddings()}
+        # A1111 skips what does not fit the loaded model; here only what is known to be for two text encoders.
+        fitting = {name: item for name, item in told.items() if item is not None}
+        return {"loaded": fitting, "skipped": {name: _EMBEDDING for name, item in told.items() if item is None}}
+
+
+_EMBEDDING: Final[Item] = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": 0, "vectors": 0}
+
+
+def _embedding(entry: ModelFile) -> Item | None:
+    """A textual inversion by its header; None for one of SDXL. What a .pt holds is read only once a prompt names it."""
+    if entry.path.suffix != ".safetensors":
+        return _EMBEDDING
+    try:
+        shapes = list(read_safetensors_header(entry.path).shapes.values())
+    except (ModelFileError, OSError):
+        return _EMBEDDING
+    if len(shapes) != 1:
+        return None
+    (shape,) = shapes
+    return _EMBEDDING | {"shape": shape[-1] if shape else 0, "vectors": shape[0] if len(shape) == 2 else 1}
 
 
 def _lora(entry: ModelFile) -> Item:

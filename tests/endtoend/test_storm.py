@@ -1,0 +1,28 @@
+"""The server that people get, killed at random moments of a stream of jobs. SERVER_KILLS=200 for the long run.
+
+Each kill of the server costs a start of all of it: the ten kills of every run are those of tests/jobs/test_kill.py.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.durability import run
+
+KILLS = int(os.environ.get("SERVER_KILLS", "3"))
+SEED = int(os.environ.get("SERVER_KILL_SEED", "20261125"))
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.timeout(300 + 60 * KILLS),
+    pytest.mark.skipif(not Path("/proc").exists(), reason="kills by SIGKILL"),
+]
+
+
+def test_kills_lose_nothing_tear_nothing_and_double_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = run(tmp_path, os.environ.get("SERVER_KILL_ENGINE", "fake"), KILLS, SEED)
+    with capsys.disabled():
+        print(f"\n{told}")  # noqa: T201
