@@ -12,7 +12,6 @@ import { chooseScript } from "./scripts.js";
 import { watchSettings } from "./settings_pages.js";
 import { editStyles } from "./styles.js";
 import { watchQueue } from "./queue.js";
-import { watchSettings } from "./settings.js";
 import * as slots from "./slots.js";
 
 window.webui = {
