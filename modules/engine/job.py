@@ -53,7 +53,7 @@ def run_job(
     started = time.monotonic()
     resolved = command.resolved
     job_models = JobModels(models, hardware, resolved)
-    engine = job_models.engine(command.checkpoint)
+    job_models.engine(command.checkpoint)
     emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
     if hardware.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(hardware.device)
@@ -73,7 +73,7 @@ def run_job(
             facts.update(work.facts)
             job = _Job(command, work, control, hardware, writer, told, pictures)
         else:
-            job = ScriptJob(command, engine, control, writer, told, pictures)
+            job = ScriptJob(command, job_models.engine, control, writer, told, pictures)
         job.run()
     peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None
     emit(

@@ -11,10 +11,12 @@ from torch import Tensor
 from modules.engine.control import JobControl
 from modules.engine.pictures import PictureWriter
 from modules.engine.telling import Telling
-from modules.engine.work import open_picture, open_work, resampler
+from modules.engine.work import EngineWith, Work, open_picture, open_work, resampler, work_over
 from modules.gallery import GRID_KINDS
-from modules.generation.passes import Engine, Progress
+from modules.generation.img2img import Start
+from modules.generation.passes import Progress
 from modules.generation.scripts import MAKERS, Stage
+from modules.generation.source import Source
 from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import RunJob
 from modules.sampling import Interrupted
@@ -29,7 +31,7 @@ class ScriptJob:
     def __init__(
         self,
         command: RunJob,
-        engine: Engine,
+        engine: EngineWith,
         control: JobControl,
         writer: PictureWriter,
         told: Telling,
@@ -69,7 +71,7 @@ class ScriptJob:
         inputs = dict(zip(command.inputs, command.blobs, strict=False))
         lossless = command.resolved.options.get("samples_format", "png") in _LOSSLESS
         return Stage(
-            engine=self._engine,
+            load=lambda: self._engine(command.checkpoint),
             resolved=command.resolved,
             pictures=tuple(open_picture(inputs[name], "The picture") for name in request.init_images),
             mask=None if request.mask is None else open_picture(inputs[request.mask], "The mask"),
@@ -77,6 +79,7 @@ class ScriptJob:
             resampler=resampler,
             progress=self._progress,
             plain=self._plain,
+            over=self._over,
             check=self._stop_if_asked,
         )
 
@@ -114,9 +117,18 @@ class ScriptJob:
         return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects)
 
     def _plain(self, resolved: ResolvedRequest) -> Image.Image:
-        work = open_work(lambda file: self._engine, self._command.model_copy(update={"resolved": resolved}))
+        work = open_work(self._engine, self._command.model_copy(update={"resolved": resolved}))
+        return self._finished(work, 0, len(work.steps))
+
+    def _over(
+        self, resolved: ResolvedRequest, source: Source, number: int = 0, of: int = 1, start: Start | None = None
+    ) -> Image.Image:
+        return self._finished(work_over(self._stage.engine, resolved, source, start), number, of)
+
+    def _finished(self, work: Work, before: int, of: int) -> Image.Image:
+        """The one picture of `work`, whose first pass is number `before` of the `of` that the whole takes."""
         self._stage.notices.update(dict.fromkeys(work.notices))
-        (latent,) = work.latents(range(1), lambda number: self._progress(number, len(work.steps)))
+        (latent,) = work.latents(range(1), lambda number: self._progress(before + number, of))
         self._stop_if_asked()
         return work.finish(latent, 0).picture
 

@@ -14,11 +14,11 @@ from modules.gallery.opening import open_picture as gallery_picture
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.finishing import Finished, finished
 from modules.generation.hires import LATENT_MODES, FirstPass, decoded, hires_pass
-from modules.generation.img2img import img2img, start_of
+from modules.generation.img2img import Start, img2img, start_of
 from modules.generation.passes import Engine, Progress
 from modules.generation.resizing import Resize, flatten, lanczos
 from modules.generation.soft_inpainting import SoftInpainting
-from modules.generation.source import prepare_source
+from modules.generation.source import Source, prepare_source
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import CheckpointFile, RunJob
@@ -68,12 +68,29 @@ def open_work(engine: EngineWith, command: RunJob) -> Work:
     """The work of a job. Raises RequestError when what it needs is missing or cannot be used."""
     inputs = dict(zip(command.inputs, command.blobs, strict=False))
     if command.resolved.request.mode == "img2img":
-        return _FromPicture(engine(command.checkpoint), command.resolved, inputs)
+        return _from_inputs(engine(command.checkpoint), command.resolved, inputs)
     return _FromNoise(engine, command, inputs)
 
 
 def _picture_of(engine: Engine, latent: Tensor) -> Image.Image:
     return to_image(decode_latent(engine.model.vae, latent, engine.model.vae_scaling_factor))
+
+
+def work_over(engine: Engine, resolved: ResolvedRequest, source: Source, start: Start | None = None) -> Work:
+    """The work of a pass over a picture that is prepared already, and maybe encoded."""
+    return _FromPicture(engine, resolved, source, start=start)
+
+
+def _from_inputs(engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> Work:
+    request, options = resolved.request, resolved.options
+    if not request.init_images:
+        raise RequestError("img2img needs a picture to start from, and none was given.")
+    picture = open_picture(inputs[request.init_images[0]], "The picture")
+    mask = None if request.mask is None else open_picture(inputs[request.mask], "The mask")
+    resize = resampler(str(options.get("upscaler_for_img2img") or "None"))
+    rounded = request.mask_round and SoftInpainting.of(resolved) is None
+    source = prepare_source(resolved, picture, mask, resize, rounded=rounded)
+    return _FromPicture(engine, resolved, source, picture if options.get("save_init_img") else None)
 
 
 class _FromNoise:
@@ -131,32 +148,30 @@ class _FromNoise:
 class _FromPicture:
     """img2img and inpainting."""
 
-    def __init__(self, engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> None:
-        request, options = resolved.request, resolved.options
-        if not request.init_images:
-            raise RequestError("img2img needs a picture to start from, and none was given.")
-        picture = open_picture(inputs[request.init_images[0]], "The picture")
-        mask = None if request.mask is None else open_picture(inputs[request.mask], "The mask")
+    def __init__(
+        self,
+        engine: Engine,
+        resolved: ResolvedRequest,
+        source: Source,
+        init_picture: Image.Image | None = None,
+        start: Start | None = None,
+    ) -> None:
+        request = resolved.request
         self._engine = engine
         self._resolved = resolved
-        self._source = prepare_source(
-            resolved,
-            picture,
-            mask,
-            resampler(str(options.get("upscaler_for_img2img") or "None")),
-            rounded=request.mask_round and SoftInpainting.of(resolved) is None,
-        )
+        self._source = source
+        self._start = start
         self._masks: dict[int, Image.Image] = {}
-        self.notices = self._source.notices
-        exact = bool(options.get("img2img_fix_steps", False))
+        self.notices = source.notices
+        exact = bool(resolved.options.get("img2img_fix_steps", False))
         self.steps = (img2img_steps(request.steps, request.denoising_strength, exact=exact)[1] + 1,)
-        self.init_picture = picture if options.get("save_init_img") else None
+        self.init_picture = init_picture
         self.facts: Mapping[str, object] = {}
         if self.init_picture is not None:
-            self.facts = {"Init image hash": hashlib.md5(picture.tobytes(), usedforsecurity=False).hexdigest()}
+            self.facts = {"Init image hash": _md5(self.init_picture)}
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
-        start = start_of(self._engine, self._resolved, images, self._source)
+        start = self._start or start_of(self._engine, self._resolved, images, self._source)
         latents = img2img(self._engine, self._resolved, images, self._source, progress(0), start)
         if start.soft is not None and start.painted is not None:
             size = (self._resolved.request.width, self._resolved.request.height)
@@ -167,6 +182,10 @@ class _FromPicture:
     def finish(self, latent: Tensor, index: int) -> Finished:
         image = _picture_of(self._engine, latent)
         return finished(image, self._source, self._resolved.options, self._masks.pop(index, None))
+
+
+def _md5(picture: Image.Image) -> str:
+    return hashlib.md5(picture.tobytes(), usedforsecurity=False).hexdigest()
 
 
 def resampler(upscaler: str) -> Resize:

@@ -45,7 +45,7 @@ def finish(
     """The decoded picture as it is saved. Where the overlay's mask is black it is the source's, to the bit."""
     mask = overlay_mask or source.overlay_mask
     if correct_colours:
-        image = match_colours(image, source.picture)
+        image = match_colours(image, source.colours or source.picture)
     return _laid_over(image, source, mask if lay_over else None)[0]
 
 
@@ -59,7 +59,7 @@ def finished(
     if options.get("img2img_color_correction"):
         if options.get("save_images_before_color_correction"):
             beside["before-color-correction"] = _laid_over(image, source, over)[0]
-        image = match_colours(image, source.picture)
+        image = match_colours(image, source.colours or source.picture)
     picture, made = _laid_over(image, source, over)
     if mask is not None:
         beside |= dict(_about_mask(made, mask, options))

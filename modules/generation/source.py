@@ -35,7 +35,7 @@ class Source:
 
     `picture` has the size of the pass (or, in latent upscaling, its own). `mask` (grey, white is repainted) too.
     `original` is what is laid over the result again where `overlay_mask` is black; where only a part was worked on,
-    `paste_to` says where that goes in `original`.
+    `paste_to` says where that goes in `original`. `colours` has the colours to be kept, where `picture` has not.
     """
 
     picture: Image.Image
@@ -44,6 +44,7 @@ class Source:
     overlay_mask: Image.Image | None = None
     paste_to: Box | None = None
     notices: tuple[str, ...] = ()
+    colours: Image.Image | None = None
 
 
 def prepare_source(

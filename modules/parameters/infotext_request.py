@@ -10,11 +10,10 @@ from pydantic import JsonValue, ValidationError
 
 from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import had_effect
-from modules.parameters.infotext_writer import MASKED_CONTENTS
 from modules.parameters.request import GenerationRequest
 from modules.parameters.samplers import UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
-from modules.parameters.scripts import scripts_from_infotext
+from modules.parameters.scripts import MASKED_CONTENTS, scripts_from_infotext
 from modules.parameters.scripts.infotext import keys_of_scripts
 from modules.settings import OPTIONS, Option, OptionError
 

@@ -12,10 +12,8 @@ from modules.parameters.infotext_values import printable, quote
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import find_sampler, resolve_sampler
-from modules.parameters.scripts import script_values
+from modules.parameters.scripts import MASKED_CONTENTS, script_values
 from modules.version import INFOTEXT_VERSION
-
-MASKED_CONTENTS: Final = ("fill", "original", "latent noise", "latent nothing")
 
 # What comes before the extras (`_EXTRAS` and whatever else `facts` holds), and what comes after them.
 _BASE: Final = (

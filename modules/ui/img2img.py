@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import gradio as gr
 
-from modules.parameters.infotext_writer import MASKED_CONTENTS
+from modules.parameters.scripts import MASKED_CONTENTS
 from modules.ui import listing
 from modules.ui.batch import NAME as BATCH
 from modules.ui.batch import Batch, build_batch

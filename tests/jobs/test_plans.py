@@ -57,3 +57,30 @@ def test_loopback_counts_the_seed_through_all_batches_and_goes_on_from_what_is_u
 def test_too_many_loops_are_refused_before_anything_starts():
     with pytest.raises(RequestError, match="1000 loops times 1000 batches are more than 5,000"):
         plan_of(asked("Loopback", {"loops": 1000}, n_iter=1000))
+
+
+@pytest.mark.parametrize(
+    ("title", "arguments", "values", "said"),
+    [
+        ("SD upscale", {"overlap": 64}, {"width": 64}, "SD upscale: tiles of 64x512 can't overlap by 64 pixels"),
+        ("SD upscale", {}, {"mask": "mask"}, "SD upscale takes no mask"),
+        ("Outpainting mk2", {"direction": []}, {}, "Outpainting mk2: no direction is chosen"),
+        ("Poor man's outpainting", {"direction": []}, {}, "Poor man's outpainting: no direction is chosen"),
+        ("Poor man's outpainting", {"pixels": 512}, {}, "tiles of 512x512 must be larger than the 512 pixels"),
+        ("Outpaint", {"direction": []}, {}, "Outpaint: no direction is chosen"),
+        ("Outpaint", {}, {"mask": "mask"}, "Outpaint takes no mask"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_starts(title, arguments, values, said):
+    with pytest.raises(RequestError, match=said):
+        plan_of(asked(title, arguments, **values))
+
+
+def test_seeds_count_up_by_picture():
+    upscaled = plan_of(asked("SD upscale", n_iter=3, batch_size=4))
+    outpainted = plan_of(asked("Outpaint", n_iter=2, batch_size=2))
+    varied = plan_of(asked("Outpaint", batch_size=3, subseed_strength=0.5))
+    assert upscaled and outpainted and varied
+    assert [picture.seed for picture in upscaled] == [0, 1, 2]
+    assert [(picture.seed, picture.subseed) for picture in outpainted] == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert [(picture.seed, picture.subseed) for picture in varied] == [(0, 0), (0, 1), (0, 2)]

@@ -127,3 +127,51 @@ def test_an_interrupt_keeps_the_loops_that_are_finished(opened: Services) -> Non
     ended = opened.jobs.wait(job.id, STARTED)
     assert ended.state == "interrupted"
     assert 1 <= len(ended.images) < 30
+
+
+def test_sd_upscale_of_one_tile_at_scale_1_is_plain_img2img(opened: Services) -> None:
+    plain = made(opened, picture(), denoising_strength=0.4)
+    arguments = {"upscaler": "Lanczos", "scale_factor": 1, "overlap": 32}
+    upscaled = made(opened, picture(), script="SD upscale", arguments=arguments, denoising_strength=0.4)
+    assert images(upscaled)[0].tobytes() == images(plain)[0].tobytes()
+    told = infotexts(upscaled)[0]
+    assert (told["SD upscale overlap"], told["SD upscale upscaler"]) == ("32", "Lanczos")
+
+
+def test_sd_upscale_joins_tiles_with_the_seeds_of_a1111s_batches(opened: Services) -> None:
+    arguments = {"upscaler": "Nearest", "scale_factor": 2, "overlap": 16}
+    job = made(opened, picture(64, 32), script="SD upscale", arguments=arguments, batch_size=2)
+    (upscaled,) = images(job)
+    assert upscaled.size == (128, 64)
+    # Three tiles from the left; A1111 makes the third in a second batch, whose seed is the first one's next.
+    larger = opened_picture(picture(64, 32)).resize((128, 64), Image.Resampling.NEAREST)
+    first = made(opened, encoded(larger.crop((0, 0, 64, 64))), seed=7)
+    last = made(opened, encoded(larger.crop((64, 0, 128, 64))), seed=8)
+    assert upscaled.crop((0, 0, 32, 64)).tobytes() == images(first)[0].crop((0, 0, 32, 64)).tobytes()
+    assert upscaled.crop((80, 0, 128, 64)).tobytes() == images(last)[0].crop((16, 0, 64, 64)).tobytes()
+
+
+def opened_picture(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+@pytest.mark.parametrize("script", ["Outpaint", "Outpainting mk2", "Poor man's outpainting"])
+def test_outpainting_grows_the_picture_and_keeps_its_bits_away_from_the_seam(opened: Services, script: str) -> None:
+    arguments = {"pixels": 32, "mask_blur": 0, "direction": ["left", "down"]}
+    if script == "Outpaint":
+        arguments["overlap"] = 4
+    start = opened_picture(picture(96, 96))
+    job = made(opened, encoded(start), script=script, arguments=arguments, denoising_strength=1.0, width=64, height=64)
+    (result,) = images(job)
+    assert result.size == (128, 128)
+    old, kept = np.asarray(start), np.asarray(result)[:96, 32:]
+    inside = np.s_[: 96 - 6, 6:]
+    assert np.array_equal(old[inside], kept[inside])
+    assert np.asarray(result)[:, :32].std() > 1 and np.asarray(result)[96:].std() > 1
+
+
+def test_a_picture_that_would_grow_too_large_is_a_sentence(opened: Services) -> None:
+    arguments = {"upscaler": "Lanczos", "scale_factor": 16, "overlap": 0}
+    job = opened.jobs.wait(make(opened, picture(1024, 1024), script="SD upscale", arguments=arguments).id, STARTED)
+    assert job.state == "failed"
+    assert job.cause is not None and "the result would be 16384x16384" in job.cause

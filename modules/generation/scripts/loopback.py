@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from PIL import Image
 
 from modules.gallery.grids import image_grid
 from modules.generation.scripts.stage import Extra, Stage
+from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.source import prepare_source
 from modules.parameters import ResolvedRequest
 
@@ -17,9 +19,10 @@ def loopback(stage: Stage, index: int) -> Image.Image:
     start = stage.pictures[0]
     resolved = stage.resolved.of_image(index)
     picture = start if index % loops(stage.resolved) == 0 else _before(stage, index)
-    source = prepare_source(resolved, picture, stage.mask, stage.resize)
+    rounded = resolved.request.mask_round and SoftInpainting.of(resolved) is None
+    source = prepare_source(resolved, picture, stage.mask, stage.resize, rounded=rounded)
     # The colours that are kept are those of the very first picture, not of the last loop's.
-    return stage.from_picture(resolved, source, colours=start)
+    return stage.over(resolved, replace(source, colours=start))
 
 
 def _before(stage: Stage, index: int) -> Image.Image:

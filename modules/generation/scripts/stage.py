@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from PIL import Image
+from PIL import Image, ImageOps
 
-from modules.generation.colour_correction import match_colours
-from modules.generation.decoding import decode_latent, to_image
-from modules.generation.finishing import finish
-from modules.generation.img2img import img2img
+from modules.gallery.grids import image_grid
+from modules.generation.img2img import Start
 from modules.generation.passes import Engine, Progress
-from modules.generation.resizing import Resize
+from modules.generation.resizing import Resize, flatten
 from modules.generation.source import Source
 from modules.parameters import ResolvedRequest
 
 
+class Over(Protocol):
+    """Makes a picture from a source, or from the latents it was encoded to, as pass `number` of `of`."""
+
+    def __call__(
+        self, resolved: ResolvedRequest, source: Source, number: int = 0, of: int = 1, start: Start | None = None
+    ) -> Image.Image: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The job of a script. `pictures` and `mask` are those it starts from, as they came.
+    """The job of a script. `load` gives the engine; `pictures` and `mask` are those it starts from, as they came.
 
     `known` holds the pictures of the job that exist already, by index. `progress(number, of)` gives the hooks of pass
-    `number` of the `of` passes that the present picture takes; `plain` makes a picture as a job without a script
-    would; `check` raises Interrupted when the job, or this part of it, is to be left. `notices` gathers what has to be
-    said, each sentence once.
+    `number` of the `of` passes that the present picture takes. `plain` makes a picture as a job without a script would,
+    `over` one from a source as pass `number` of `of`; both raise Interrupted rather than return half of one, as `check`
+    does when the job, or this part of it, is to be left. `notices` gathers what has to be said, each sentence once.
     """
 
-    engine: Engine
+    load: Callable[[], Engine]
     resolved: ResolvedRequest
     pictures: tuple[Image.Image, ...]
     mask: Image.Image | None
@@ -36,8 +42,14 @@ class Stage:
     resampler: Callable[[str], Resize]
     progress: Callable[[int, int], Progress]
     plain: Callable[[ResolvedRequest], Image.Image]
+    over: Over
     check: Callable[[], None]
     notices: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def engine(self) -> Engine:
+        """The job's checkpoint, where it runs."""
+        return self.load()
 
     @property
     def resize(self) -> Resize:
@@ -55,27 +67,23 @@ class Stage:
         script = self.resolved.request.script
         return {} if script is None else self.resolved.request.scripts[script.title]
 
-    def from_picture(
-        self,
-        resolved: ResolvedRequest,
-        source: Source,
-        number: int = 0,
-        of: int = 1,
-        colours: Image.Image | None = None,
-    ) -> Image.Image:
-        """A finished picture made from `source`; colours are brought back to those of `colours` if the option says so.
+    @property
+    def start(self) -> Image.Image:
+        """The picture that the job starts from: upright, RGB, what was transparent on the background colour."""
+        background = str(self.options.get("img2img_background_color", "#ffffff"))
+        return flatten(ImageOps.exif_transpose(self.pictures[0]), background)
 
-        Raises Interrupted rather than return half of one.
-        """
-        model = self.engine.model
-        self.notices.update(dict.fromkeys(source.notices))
-        (latent,) = img2img(self.engine, resolved, range(1), source, self.progress(number, of))
-        self.check()
-        image = to_image(decode_latent(model.vae, latent, model.vae_scaling_factor))
-        correct = bool(resolved.options.get("img2img_color_correction", False))
-        if correct and colours is not None:
-            return finish(match_colours(image, colours), source, correct_colours=False)
-        return finish(image, source, correct_colours=correct)
+
+def with_seed(resolved: ResolvedRequest, seed: int, subseed: int, size: tuple[int, int]) -> ResolvedRequest:
+    """What applies to a part of a picture: the same with these added to its seeds, at `size` pixels."""
+    sides = {"width": size[0], "height": size[1]}
+    return resolved.model_copy(
+        update={
+            "request": resolved.request.model_copy(update=sides),
+            "seeds": (resolved.seeds[0] + seed,),
+            "subseeds": (resolved.subseeds[0] + subseed,),
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,12 @@ class Extra:
     image: Image.Image
     facts: Mapping[str, object] = field(default_factory=dict)
     encode: Callable[[str], tuple[bytes, str]] | None = None
+
+
+def job_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
+    """The grid of a plain job: in A1111's arrangement, and only of several pictures if the option says so."""
+    if len(pictures) > 1 or not stage.options.get("grid_only_if_multiple", True):
+        yield Extra("grid", image_grid(pictures, stage.resolved.request.batch_size, stage.options))
 
 
 def _one(resolved: ResolvedRequest) -> int:

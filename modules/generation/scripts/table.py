@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from modules.generation.scripts.loopback import loopback, loopback_grid, loops
-from modules.generation.scripts.stage import Maker
+from modules.generation.scripts.outpaint import outpaint
+from modules.generation.scripts.outpainting_mk2 import outpainting_mk2
+from modules.generation.scripts.poor_mans_outpainting import poor_mans_outpainting
+from modules.generation.scripts.sd_upscale import sd_upscale
+from modules.generation.scripts.stage import Maker, job_grid
 
-MAKERS: Final[Mapping[str, Maker]] = {"Loopback": Maker(loopback, together=loops, finale=loopback_grid)}
+MAKERS: Final[Mapping[str, Maker]] = {
+    "Loopback": Maker(loopback, together=loops, finale=loopback_grid),
+    "Outpaint": Maker(outpaint, finale=job_grid),
+    "Outpainting mk2": Maker(outpainting_mk2, finale=job_grid),
+    "Poor man's outpainting": Maker(poor_mans_outpainting),
+    "SD upscale": Maker(sd_upscale),
+}

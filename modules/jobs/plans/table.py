@@ -7,9 +7,16 @@ from typing import Final
 
 from modules.jobs.plans.loopback import loopback
 from modules.jobs.plans.picture import MOST_PICTURES, Picture, Plan
+from modules.jobs.plans.pictures import outpaint, poor_mans_outpainting, sd_upscale
 from modules.parameters import GenerationRequest, RequestError
 
-PLANS: Final[Mapping[str, Plan]] = {"Loopback": loopback}
+PLANS: Final[Mapping[str, Plan]] = {
+    "Loopback": loopback,
+    "Outpaint": outpaint,
+    "Outpainting mk2": outpaint,
+    "Poor man's outpainting": poor_mans_outpainting,
+    "SD upscale": sd_upscale,
+}
 
 
 def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:

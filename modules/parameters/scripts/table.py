@@ -7,43 +7,24 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from modules.parameters.declaration import IMG2IMG
-from modules.parameters.scripts.declaration import Argument, Script, ScriptError, checked_arguments
+from modules.parameters.scripts.declaration import Script, ScriptError, checked_arguments
+from modules.parameters.scripts.from_pictures import (
+    LOOPBACK,
+    OUTPAINT,
+    OUTPAINTING_MK2,
+    POOR_MANS_OUTPAINTING,
+    SD_UPSCALE,
+)
 from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 
-_LOOPBACK: Final = Script(
-    "Loopback",
-    IMG2IMG,
-    (
-        Argument("loops", "Loops", 4, minimum=1, maximum=32, step=1, most=1000),
-        Argument(
-            "final_denoising_strength",
-            "Final denoising strength",
-            0.5,
-            minimum=0,
-            maximum=1,
-            step=0.01,
-            infotext="Final denoising strength",
-        ),
-        Argument(
-            "denoising_curve",
-            "Denoising strength curve",
-            "Linear",
-            "dropdown",
-            choices=("Aggressive", "Linear", "Lazy"),
-            infotext="Denoising curve",
-        ),
-        Argument(
-            "append_interrogation",
-            "Append interrogated prompt at each iteration",
-            "None",
-            "dropdown",
-            choices=("None",),
-        ),
-    ),
+SCRIPTS: Final = (
+    LOOPBACK,
+    OUTPAINT,
+    OUTPAINTING_MK2,
+    POOR_MANS_OUTPAINTING,
+    SD_UPSCALE,
+    SOFT_INPAINTING,
 )
-
-SCRIPTS: Final = (_LOOPBACK, SOFT_INPAINTING)
 SELECTABLE: Final = tuple(script for script in SCRIPTS if not script.always_on)
 ALWAYS_ON: Final = tuple(script for script in SCRIPTS if script.always_on)
 

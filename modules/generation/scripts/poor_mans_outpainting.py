@@ -1,0 +1,63 @@
+"""Poor man's outpainting: the grown picture tile by tile, each inpainted where it stands over. As A1111 v1.10.1."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageDraw
+
+from modules.gallery.masks import blur_mask
+from modules.generation.masking import Box, fill_masked, whole_picture_overlay_mask
+from modules.generation.resizing import Size
+from modules.generation.scripts.margins import Margins, margins
+from modules.generation.scripts.stage import Stage, with_seed
+from modules.generation.scripts.tiles import join_tiles, lay_tiles
+from modules.generation.source import ORIGINAL, Source
+from modules.parameters import ResolvedRequest
+
+
+def poor_mans_outpainting(stage: Stage, index: int) -> Image.Image:
+    """Tiles of Width x Height overlap by the pixels to expand; those within the old picture stay as they are."""
+    resolved, arguments, start = stage.resolved.of_image(index), stage.arguments, stage.start
+    pixels, blur = arguments["pixels"], arguments["mask_blur"]
+    around = margins(start.size, pixels, arguments["direction"])
+    canvas = around.around(start)
+    mask, latent_mask = (frame(around, canvas.size, inset) for inset in (blur * 2, blur // 2))
+    tile = (min(resolved.request.width, canvas.width // 8 * 8), min(resolved.request.height, canvas.height // 8 * 8))
+    tiles = lay_tiles(canvas.size, tile, pixels)
+    old = around.inner(start.size)
+    new = [box for box in tiles.boxes if not _within(box, old)]
+    made = {
+        box: stage.over(
+            with_seed(resolved, number, 0, tiles.tile),
+            _source(resolved, canvas.crop(box), mask.crop(box), latent_mask.crop(box), blur * 2),
+            number,
+            len(new),
+        )
+        for number, box in enumerate(new)
+    }
+    return join_tiles(tiles, [made[box] if box in made else canvas.crop(box) for box in tiles.boxes])
+
+
+def frame(around: Margins, size: Size, inset: int) -> Image.Image:
+    """White where the picture of `size` is new, and `inset` pixels further in on the sides that grow."""
+    mask = Image.new("L", size, 255)
+    kept = (
+        around.left + (inset if around.left else 0),
+        around.up + (inset if around.up else 0),
+        size[0] - around.right - (inset if around.right else 0),
+        size[1] - around.down - (inset if around.down else 0),
+    )
+    if kept[0] <= kept[2] and kept[1] <= kept[3]:
+        ImageDraw.Draw(mask).rectangle(kept, fill=0)
+    return mask
+
+
+def _within(box: Box, outer: Box) -> bool:
+    return box[0] >= outer[0] and box[1] >= outer[1] and box[2] <= outer[2] and box[3] <= outer[3]
+
+
+def _source(
+    resolved: ResolvedRequest, tile: Image.Image, mask: Image.Image, latent_mask: Image.Image, blur: int
+) -> Source:
+    over = whole_picture_overlay_mask(blur_mask(mask, blur, blur))
+    content = tile if resolved.request.inpainting_fill == ORIGINAL else fill_masked(tile, latent_mask)
+    return Source(content, latent_mask, tile, over)
