@@ -1,24 +1,31 @@
-"""Pictures without a model: their parameters, and plain enlarging."""
+"""Finished pictures: their parameters, and enlarging and mending them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 
 from modules.api.bodies import Picture
-from modules.api.errors import ApiRoute
-from modules.api.pictures import Fetch, as_base64, fetcher, open_picture, picture_bytes
+from modules.api.errors import ApiRoute, GenerationFailed
+from modules.api.generation import ended_job
+from modules.api.pictures import as_base64, fetcher, picture_bytes
+from modules.catalogue.errors import ModelNotFoundError
+from modules.catalogue.upscalers import find_upscaler
 from modules.gallery import encode_picture
-from modules.gallery.enlarging import Enlargement, enlarge
+from modules.gallery.enlarging import PLAIN
 from modules.gallery.metadata import PictureError, read_metadata
+from modules.gallery.opening import open_picture
+from modules.gallery.postprocessing import FOLDERS, Tools, postprocess
+from modules.jobs.job import Job
 from modules.parameters import RequestError, parse_infotext
+from modules.parameters.extras import ExtrasRequest
+from modules.parameters.request import extras_job
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-
-_FACES: Final = "Face restoration has no model here: put a GFPGAN or CodeFormer file in place, or leave it off."
 
 
 class PngInfoBody(BaseModel):
@@ -26,7 +33,7 @@ class PngInfoBody(BaseModel):
 
 
 class ExtrasBody(BaseModel):
-    """A1111's fields for enlarging; those of face restoration must be zero."""
+    """A1111's fields. `upscale_first` has no effect, as in A1111: pictures are enlarged before faces are restored."""
 
     resize_mode: Annotated[int, Field(ge=0, le=1)] = 0
     show_extras_results: bool = True
@@ -75,14 +82,23 @@ def extras_routes(services: Services) -> APIRouter:
         return {"info": found.infotext, "items": items, "parameters": parse_infotext(found.infotext)}
 
     @router.post("/extra-single-image")
-    def extra_single_image(body: ExtrasSingleBody) -> dict[str, str]:
-        return {"html_info": "", "image": _enlarged(services, body, body.image, "image", fetcher(services.options))}
+    async def extra_single_image(body: ExtrasSingleBody) -> dict[str, str]:
+        image = NamedPicture(data=body.image, name="image")
+        return {"html_info": "", "image": (await worked(body, [image]))[0]}
 
     @router.post("/extra-batch-images")
-    def extra_batch_images(body: ExtrasBatchBody) -> dict[str, Any]:
-        fetch = fetcher(services.options)
-        images = [_enlarged(services, body, one.data, one.name[:80], fetch) for one in body.imageList]
-        return {"html_info": "", "images": images}
+    async def extra_batch_images(body: ExtrasBatchBody) -> dict[str, Any]:
+        return {"html_info": "", "images": await worked(body, body.imageList)}
+
+    async def worked(body: ExtrasBody, pictures: list[NamedPicture]) -> list[str]:
+        asked = extras_request(services, body, tuple(one.name[:80] for one in pictures))
+        inputs = await run_sync(_decoded, services, pictures)
+        if asked.restorers or not set(asked.upscalers) <= set(PLAIN):
+            job = await run_sync(_submitted, services, asked, inputs)
+            job = await ended_job(services.jobs, job, None)
+            return await run_sync(_of_job, job, len(pictures))
+        # Without a model it takes no engine, and need not wait for a job of another kind.
+        return await run_sync(_at_once, services, asked, inputs)
 
     @router.post("/interrogate")
     def interrogate(body: InterrogateBody) -> dict[str, str]:
@@ -93,25 +109,49 @@ def extras_routes(services: Services) -> APIRouter:
     return router
 
 
-def _enlarged(services: Services, body: ExtrasBody, picture: str, what: str, fetch: Fetch | None) -> str:
-    if body.gfpgan_visibility or body.codeformer_visibility:
-        raise RequestError(_FACES)
-    data = picture_bytes(picture, what, fetch)
-    asked = Enlargement(
-        body.upscaler_1,
-        body.upscaler_2,
-        body.extras_upscaler_2_visibility,
-        mode=body.resize_mode,
-        scale=body.upscaling_resize,
-        width=body.upscaling_resize_w,
-        height=body.upscaling_resize_h,
-        crop=body.upscaling_crop,
-    )
+def extras_request(services: Services, body: ExtrasBody, names: tuple[str, ...]) -> ExtrasRequest:
+    """What a body asks for. Raises RequestError naming an upscaler or a restorer that is not here."""
+    shared = set(type(body).model_fields) & set(ExtrasRequest.model_fields)
+    values = {name: getattr(body, name) for name in shared}
+    asked = ExtrasRequest(names=names, transparency=False, **values)
+    known = services.upscalers()
     try:
-        result = enlarge(open_picture(data, what).convert("RGB"), asked)
-    except PictureError as error:
+        exact = {field: find_upscaler(getattr(asked, field), known).name for field in ("upscaler_1", "upscaler_2")}
+    except ModelNotFoundError as error:
         raise RequestError(str(error)) from error
-    infotext = read_metadata(data).infotext
-    chunks = {"postprocessing": asked.note} if asked.note else None
-    encoded, _ = encode_picture(result, services.options.as_dict(), infotext, chunks=chunks)
-    return as_base64(encoded)
+    for name in asked.restorers:
+        if name not in services.catalogue.restorers():
+            raise RequestError(f"{name} is not here: put its file into models/{FOLDERS[name]}, or leave it off.")
+    return asked.model_copy(update=exact)
+
+
+def _decoded(services: Services, pictures: list[NamedPicture]) -> dict[str, bytes]:
+    fetch = fetcher(services.options)
+    # Numbered, since two may have the same name.
+    return {f"{n} {one.name}": picture_bytes(one.data, one.name[:80], fetch) for n, one in enumerate(pictures)}
+
+
+def _submitted(services: Services, asked: ExtrasRequest, inputs: dict[str, bytes]) -> Job:
+    return services.jobs.submit(extras_job(asked, tuple(inputs)), inputs=inputs, save=False)
+
+
+def _of_job(job: Job, wanted: int) -> list[str]:
+    """The results in the order of the pictures. Raises GenerationFailed unless there is one for each."""
+    images = sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index)
+    if len(images) < wanted:
+        raise GenerationFailed(job.cause or next(iter(job.notices), "The job was stopped before it was complete."))
+    return [as_base64(image.path.read_bytes()) for image in images]
+
+
+def _at_once(services: Services, asked: ExtrasRequest, inputs: dict[str, bytes]) -> list[str]:
+    options = services.options.as_dict()
+    answers = []
+    for name, data in zip(asked.names, inputs.values(), strict=True):
+        try:
+            result = postprocess(open_picture(data, name), asked, Tools())
+        except PictureError as error:
+            raise RequestError(str(error)) from error
+        chunks = {"postprocessing": result.note} if result.note else None
+        encoded, _ = encode_picture(result.pictures[0][1], options, read_metadata(data).infotext, chunks=chunks)
+        answers.append(as_base64(encoded))
+    return answers

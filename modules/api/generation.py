@@ -31,7 +31,7 @@ def generation_routes(services: Services) -> APIRouter:
 
     async def made(body: ApiOnly, mode: Mode, request: Request) -> Response:
         job = await run_sync(submit, services, body, mode)
-        job = await _ended(services.jobs, job, request if body.cancel_on_disconnect else None)
+        job = await ended_job(services.jobs, job, request if body.cancel_on_disconnect else None)
         # Megabytes of base64 are put together off the event loop: progress must answer meanwhile.
         return await run_sync(lambda: JSONResponse(generation_answer(job, body)))
 
@@ -48,7 +48,7 @@ def generation_routes(services: Services) -> APIRouter:
     return router
 
 
-async def _ended(jobs: JobService, job: Job, request: Request | None) -> Job:
+async def ended_job(jobs: JobService, job: Job, request: Request | None) -> Job:
     """The job once it has ended; given a `request` whose client hangs up, the job is cancelled. Holds no thread."""
     loop = asyncio.get_running_loop()
     end: asyncio.Future[Job | None] = loop.create_future()

@@ -11,22 +11,24 @@ from modules.api.scripts import script_items, script_names
 from modules.catalogue import ModelFile
 from modules.catalogue.errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
+from modules.catalogue.upscalers import REAL_ESRGAN
 from modules.parameters.samplers import SAMPLERS
 from modules.parameters.schedules import SCHEDULES
-from modules.parameters.upscalers import LATENT_UPSCALE_MODES, PIXEL_UPSCALERS
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 Item = dict[str, Any]
 # Lists of what is not there yet: clients ask for them and take an empty answer well.
-_EMPTY: Final = ("face-restorers", "realesrgan-models", "extensions")
+_EMPTY: Final = ("extensions",)
 
 
 def list_routes(services: Services) -> APIRouter:
     """The lists, and the calls that look at the folders again."""
     router = APIRouter(prefix="/sdapi/v1", route_class=ApiRoute, tags=["lists"])
     _sampling_lists(router)
+    _upscaling_lists(router, services)
     _model_lists(router, services)
 
     @router.get("/prompt-styles")
@@ -65,16 +67,38 @@ def _sampling_lists(router: APIRouter) -> None:
     def schedulers() -> list[Item]:
         return [schedule.api_item() for schedule in SCHEDULES]
 
-    @router.get("/upscalers")
-    def upscalers() -> list[Item]:
-        return [
-            {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4}
-            for name in PIXEL_UPSCALERS
-        ]
-
     @router.get("/latent-upscale-modes")
     def latent_upscale_modes() -> list[Item]:
         return [{"name": name} for name in LATENT_UPSCALE_MODES]
+
+
+def _upscaling_lists(router: APIRouter, services: Services) -> None:
+    @router.get("/upscalers")
+    def upscalers() -> list[Item]:
+        return [
+            {
+                "name": one.name,
+                "model_name": one.model_name,
+                "model_path": None if one.path is None else str(one.path),
+                "model_url": None,
+                "scale": one.scale,
+            }
+            for one in services.upscalers()
+        ]
+
+    @router.get("/realesrgan-models")
+    def realesrgan_models() -> list[Item]:
+        known = set(REAL_ESRGAN.values())
+        return [
+            {"name": one.name, "path": str(one.path), "scale": one.scale}
+            for one in services.upscalers()
+            if one.name in known
+        ]
+
+    @router.get("/face-restorers")
+    def face_restorers() -> list[Item]:
+        found = services.catalogue.restorers()
+        return [{"name": name, "cmd_dir": str(path.parent)} for name, path in found.items()]
 
 
 def _model_lists(router: APIRouter, services: Services) -> None:

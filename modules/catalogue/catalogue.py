@@ -4,6 +4,7 @@ import difflib
 import logging
 import re
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -13,13 +14,13 @@ from modules.catalogue.folders import ModelFolders
 from modules.catalogue.hashes import FileState, HashCache, legacy_hash_of
 from modules.catalogue.hints import gather_hints, read_sidecar
 from modules.catalogue.safetensors_header import read_safetensors_metadata
+from modules.catalogue.upscalers import Upscaler, list_restorers, list_upscalers
 from modules.catalogue.walk import FoundFile, found_file, walk_folders
 
 CHECKPOINT_SUFFIXES: Final = (".safetensors", ".ckpt")
 VAE_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")
 NETWORK_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")
 EMBEDDING_SUFFIXES: Final = (".safetensors", ".pt", ".bin", ".png", ".webp", ".jxl", ".avif")
-UPSCALER_SUFFIXES: Final = (".safetensors", ".pth", ".pt")
 _VAE_BESIDE: Final = tuple(f".vae{suffix}" for suffix in VAE_SUFFIXES)
 
 log = logging.getLogger(__name__)
@@ -71,9 +72,15 @@ class Catalogue:
         """Hypernetwork files, read from disk now."""
         return _listed(self.folders.hypernetworks, (".pt", ".safetensors"))
 
-    def upscalers(self) -> tuple[ModelFile, ...]:
-        """Upscaler files, read from disk now."""
-        return _listed(self.folders.upscalers, UPSCALER_SUFFIXES)
+    def upscalers(
+        self, *, real_esrgan: Collection[str] | None = None, dat: Collection[str] | None = None
+    ) -> tuple[Upscaler, ...]:
+        """Upscalers, read from disk now: see `list_upscalers`."""
+        return list_upscalers(self.folders.upscalers, real_esrgan=real_esrgan, dat=dat)
+
+    def restorers(self) -> dict[str, Path]:
+        """Face restorers by name, read from disk now."""
+        return list_restorers(self.folders)
 
     def find_checkpoint(self, wanted: str) -> Checkpoint:
         """The checkpoint that `wanted` means: an alias, else the shortest title with it, else without the "[hash]".

@@ -18,6 +18,8 @@ class ModelFolders:
     embeddings: tuple[Path, ...] = ()
     hypernetworks: tuple[Path, ...] = ()
     upscalers: tuple[Path, ...] = ()
+    gfpgan: Path | None = None
+    codeformer: Path | None = None
 
     @classmethod
     def from_paths(cls, paths: Paths) -> Self:
@@ -30,4 +32,6 @@ class ModelFolders:
             embeddings=(paths.embeddings_dir,),
             hypernetworks=(paths.hypernetwork_dir,),
             upscalers=paths.upscaler_dirs,
+            gfpgan=paths.gfpgan_dir,
+            codeformer=paths.codeformer_dir,
         )

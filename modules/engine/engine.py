@@ -12,12 +12,15 @@ from typing import Final
 from diffusers.utils import logging as diffusers_logging
 
 from modules.catalogue.errors import ModelFileError
+from modules.catalogue.folders import ModelFolders
 from modules.engine.channel import Channel, Closed
 from modules.engine.control import JobControl, Wish
 from modules.engine.embeddings import EmbeddingShelf
+from modules.engine.extras import run_extras
 from modules.engine.failures import is_out_of_memory, sentence_for
 from modules.engine.job import run_job
 from modules.engine.models import ModelKeeper
+from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.wishes import hardware_wishes, memory_wish
 from modules.hardware.choice import choose_hardware, prepare_torch
 from modules.protocol import (
@@ -26,6 +29,7 @@ from modules.protocol import (
     Interrupt,
     JobFailed,
     LoadCheckpoint,
+    RunExtras,
     RunJob,
     Shutdown,
     Skip,
@@ -48,8 +52,10 @@ class Engine:
         flags = parse_flags(list(argv))
         self._hardware = choose_hardware(hardware_wishes(flags))
         prepare_torch(self._hardware)
-        embeddings = EmbeddingShelf(Paths.from_flags(flags).embeddings_dir, channel.emit)
+        paths = Paths.from_flags(flags)
+        embeddings = EmbeddingShelf(paths.embeddings_dir, channel.emit)
         self._models = ModelKeeper(self._hardware, channel.emit, memory_wish(flags), embeddings)
+        self._upscalers = UpscalerKeeper(self._hardware, ModelFolders.from_paths(paths), flags.use_cpu)
         self._control = JobControl()
         self._work: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
@@ -79,7 +85,7 @@ class Engine:
 
     def _do(self, command: Message) -> None:
         match command:
-            case RunJob():
+            case RunJob() | RunExtras():
                 self._run(command)
             case LoadCheckpoint(checkpoint=checkpoint):
                 try:
@@ -90,18 +96,23 @@ class Engine:
                     self._models.recover()
             case UnloadCheckpoint():
                 self._models.unload()
+                self._upscalers.forget()
             case _:
                 _log.warning("Ignored a %s command.", type(command).__name__)
 
-    def _run(self, command: RunJob) -> None:
+    def _run(self, command: RunJob | RunExtras) -> None:
         self._control.begin(command.job_id)
         try:
-            self._run_within_memory(command, notices=())
+            if isinstance(command, RunExtras):
+                run_extras(command, self._upscalers, self._control, self._channel.emit, self._models.make_room)
+            else:
+                self._run_within_memory(command, notices=())
         except Closed:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a job dies of, the next one must run
             _log.exception("Job %s failed.", command.job_id)
             cause = sentence_for(error, self._hardware)
+            self._upscalers.rest()
             self._models.recover()
             self._channel.emit(JobFailed(job_id=command.job_id, cause=cause))
         finally:
@@ -118,7 +129,7 @@ class Engine:
             self._channel.emit(event)
 
         try:
-            run_job(command, self._models, self._control, self._hardware, emit, notices)
+            run_job(command, self._models, self._upscalers, self._control, self._hardware, emit, notices)
             return
         except (RuntimeError, MemoryError) as error:
             mode = self._models.step_down() if is_out_of_memory(error) else None

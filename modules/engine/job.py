@@ -18,7 +18,8 @@ from modules.engine.pictures import PictureWriter
 from modules.engine.script_job import ScriptJob
 from modules.engine.switching import JobModels
 from modules.engine.telling import Telling
-from modules.engine.work import Work, open_work
+from modules.engine.upscalers import UpscalerKeeper
+from modules.engine.work import Pixels, Work, open_work
 from modules.gallery.grids import image_grid
 from modules.generation.finishing import is_saved
 from modules.generation.passes import Progress
@@ -44,6 +45,7 @@ def without_effect(effects: set[str]) -> dict[str, object]:
 def run_job(
     command: RunJob,
     models: ModelKeeper,
+    upscalers: UpscalerKeeper,
     control: JobControl,
     hardware: Hardware,
     emit: Emit,
@@ -65,16 +67,18 @@ def run_job(
             command.job_id, resolved, lambda: job_models.facts() | facts | without_effect(effects), emit
         ) as writer,
     ):
+        pixels = Pixels(upscalers, resolved.options, control.leave_batch)
         told = Telling(command, job_models.preview_colours, emit, writer, effects)
         pictures = delivered_pictures(command)
         job: _Job | ScriptJob
         if resolved.request.script is None:
-            work = open_work(job_models.engine, command)
+            work = open_work(job_models.engine, command, pixels)
             facts.update(work.facts)
             job = _Job(command, work, control, hardware, writer, told, pictures)
         else:
-            job = ScriptJob(command, job_models.engine, control, writer, told, pictures)
+            job = ScriptJob(command, job_models.engine, pixels, control, writer, told, pictures)
         job.run()
+    upscalers.rest()
     peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None
     emit(
         JobFinished(

@@ -172,6 +172,13 @@ class ModelKeeper:
             self._memory = mode
         return mode
 
+    def make_room(self) -> bool:
+        """Unload the checkpoint for a job that needs none; says whether one was loaded."""
+        loaded = self._loaded is not None
+        self.unload()
+        self.recover()
+        return loaded
+
     def _hash(self, path: Path, known: str | None) -> Future[str]:
         """The file's sha256, known already or worked out beside the first steps: a picture's infotext needs it."""
         if known is None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from modules.engine.control import JobControl
 from modules.engine.pictures import PictureWriter
 from modules.engine.telling import Telling
-from modules.engine.work import EngineWith, Work, open_picture, open_work, resampler, work_over
+from modules.engine.work import EngineWith, Pixels, Work, open_picture, open_work, work_over
 from modules.gallery import GRID_KINDS
 from modules.generation.img2img import Start
 from modules.generation.passes import Progress
@@ -32,6 +32,7 @@ class ScriptJob:
         self,
         command: RunJob,
         engine: EngineWith,
+        pixels: Pixels,
         control: JobControl,
         writer: PictureWriter,
         told: Telling,
@@ -42,6 +43,7 @@ class ScriptJob:
             raise RequestError("This job has no script.")
         self._command = command
         self._engine = engine
+        self._pixels = pixels
         self._control = control
         self._writer = writer
         self._told = told
@@ -76,7 +78,7 @@ class ScriptJob:
             pictures=tuple(open_picture(inputs[name], "The picture") for name in request.init_images),
             mask=None if request.mask is None else open_picture(inputs[request.mask], "The mask"),
             known=dict(self._pictures) if lossless else {},
-            resampler=resampler,
+            resampler=self._pixels.resampler,
             progress=self._progress,
             plain=self._plain,
             over=self._over,
@@ -117,7 +119,7 @@ class ScriptJob:
         return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects)
 
     def _plain(self, resolved: ResolvedRequest) -> Image.Image:
-        work = open_work(self._engine, self._command.model_copy(update={"resolved": resolved}))
+        work = open_work(self._engine, self._command.model_copy(update={"resolved": resolved}), self._pixels)
         return self._finished(work, 0, len(work.steps))
 
     def _over(

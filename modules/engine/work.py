@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from PIL import Image
 from torch import Tensor
 
+from modules.engine.upscalers import UpscalerKeeper
+from modules.gallery.enlarging import resize_to
 from modules.gallery.metadata import PictureError
 from modules.gallery.opening import open_picture as gallery_picture
 from modules.generation.decoding import decode_latent, to_image
@@ -16,7 +19,7 @@ from modules.generation.finishing import Finished, finished
 from modules.generation.hires import LATENT_MODES, FirstPass, decoded, hires_pass
 from modules.generation.img2img import Start, img2img, start_of
 from modules.generation.passes import Engine, Progress
-from modules.generation.resizing import Resize, flatten, lanczos
+from modules.generation.resizing import Resize, Size, flatten, lanczos
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.source import Source, prepare_source
 from modules.generation.txt2img import txt2img
@@ -29,11 +32,38 @@ ProgressOf = Callable[[int], Progress]
 # Gives the engine with this checkpoint loaded; the engine before, of another one, is then gone.
 EngineWith = Callable[[CheckpointFile], Engine]
 
-_RESAMPLERS: Final[dict[str, Resize]] = {
-    "None": lanczos,
-    "Lanczos": lanczos,
-    "Nearest": lambda image, size: image.resize(size, Image.Resampling.NEAREST),
-}
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The pixel upscalers of a job. `stopped` says whether the batch under way should be left."""
+
+    upscalers: UpscalerKeeper
+    options: Mapping[str, object]
+    stopped: Callable[[], bool]
+
+    def resampler(self, upscaler: str) -> Resize:
+        """What brings pictures to a size with that upscaler. Latent ones need none.
+
+        Raises RequestError for a name that is not there.
+        """
+        if upscaler in LATENT_MODES:
+            return lanczos
+        once = self.upscalers.once(upscaler, self.options, self._watch)
+
+        def resize(image: Image.Image, size: Size) -> Image.Image:
+            try:
+                return resize_to(image.convert("RGB"), size, once)
+            except Interrupted:
+                # The pass that follows is not begun either: what it would have got is of no matter.
+                return lanczos(image, size)
+            except PictureError as error:
+                raise RequestError(str(error)) from error
+
+        return resize
+
+    def _watch(self, done: int, total: int) -> None:
+        if self.stopped():
+            raise Interrupted
 
 
 class Work(Protocol):
@@ -64,12 +94,12 @@ class Work(Protocol):
         ...
 
 
-def open_work(engine: EngineWith, command: RunJob) -> Work:
+def open_work(engine: EngineWith, command: RunJob, pixels: Pixels) -> Work:
     """The work of a job. Raises RequestError when what it needs is missing or cannot be used."""
     inputs = dict(zip(command.inputs, command.blobs, strict=False))
     if command.resolved.request.mode == "img2img":
-        return _from_inputs(engine(command.checkpoint), command.resolved, inputs)
-    return _FromNoise(engine, command, inputs)
+        return _from_inputs(engine(command.checkpoint), command.resolved, inputs, pixels)
+    return _FromNoise(engine, command, inputs, pixels)
 
 
 def _picture_of(engine: Engine, latent: Tensor) -> Image.Image:
@@ -81,13 +111,13 @@ def work_over(engine: Engine, resolved: ResolvedRequest, source: Source, start: 
     return _FromPicture(engine, resolved, source, start=start)
 
 
-def _from_inputs(engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> Work:
+def _from_inputs(engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str, bytes], pixels: Pixels) -> Work:
     request, options = resolved.request, resolved.options
     if not request.init_images:
         raise RequestError("img2img needs a picture to start from, and none was given.")
     picture = open_picture(inputs[request.init_images[0]], "The picture")
     mask = None if request.mask is None else open_picture(inputs[request.mask], "The mask")
-    resize = resampler(str(options.get("upscaler_for_img2img") or "None"))
+    resize = pixels.resampler(str(options.get("upscaler_for_img2img") or "None"))
     rounded = request.mask_round and SoftInpainting.of(resolved) is None
     source = prepare_source(resolved, picture, mask, resize, rounded=rounded)
     return _FromPicture(engine, resolved, source, picture if options.get("save_init_img") else None)
@@ -100,7 +130,7 @@ class _FromNoise:
     facts: Mapping[str, object] = {}
     init_picture: Image.Image | None = None
 
-    def __init__(self, engine: EngineWith, command: RunJob, inputs: Mapping[str, bytes]) -> None:
+    def __init__(self, engine: EngineWith, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> None:
         request = command.resolved.request
         self._engine_with = engine
         self._command = command
@@ -112,7 +142,7 @@ class _FromNoise:
         if not request.enable_hr:
             return
         hires = request.hr_second_pass_steps or request.steps
-        self._resize = resampler(request.hr_upscaler)
+        self._resize = pixels.resampler(request.hr_upscaler)
         self.steps = (request.steps, hires)
         if request.firstpass_image is not None:
             self._first = _first_picture(command.resolved, inputs)
@@ -186,15 +216,6 @@ class _FromPicture:
 
 def _md5(picture: Image.Image) -> str:
     return hashlib.md5(picture.tobytes(), usedforsecurity=False).hexdigest()
-
-
-def resampler(upscaler: str) -> Resize:
-    """The pixel upscaler of that name. Latent ones need none. Raises RequestError for a name that is not there."""
-    if upscaler in LATENT_MODES:
-        return lanczos
-    if upscaler not in _RESAMPLERS:
-        raise RequestError(f"The upscaler {upscaler!r} is not here; choose one of the list.")
-    return _RESAMPLERS[upscaler]
 
 
 def _first_picture(resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> Image.Image:

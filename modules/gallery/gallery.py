@@ -19,6 +19,7 @@ from modules.gallery.naming import file_stem, subfolder
 from modules.gallery.reservations import OpenName, Reservations
 from modules.gallery.sanitizing import LONGEST_NAME, sanitize
 from modules.parameters import BatchFile, ResolvedRequest
+from modules.parameters.extras import ExtrasRequest
 from modules.parameters.infotext_values import printable
 from modules.settings import OptionStore, Paths
 from modules.settings.atomic import SaveError, remove_stale_temporaries, write_atomic
@@ -85,6 +86,24 @@ class Gallery:
         else:
             name = self._name(resolved.request.mode, kind, extension, facts, options)
         return self._names.hold(name)
+
+    def reserve_extras(self, asked: ExtrasRequest, index: int, kind: str = "image", *, extension: str = "png") -> Path:
+        """The path for a picture of an Extras job: a number, or in a batch the name of the picture it came from.
+
+        As in A1111 the folder has no subfolders. Raises SaveError.
+        """
+        folder = Path(asked.output_dir) if asked.output_dir else self.folder("extras")
+        stem = ""
+        if asked.batch and index < len(asked.names) and self._options.switch("use_original_name_batch"):
+            stem = sanitize(Path(asked.names[index]).stem)
+        ending = (
+            "".join(f"-{name}" for name in asked.upscalers)
+            if self._options.switch("use_upscaler_name_as_suffix")
+            else ""
+        )
+        ending += "" if kind == "image" else f"-{kind}"
+        tail = f"{sanitize(ending)}.{sanitize(extension).lower().lstrip('.')}"
+        return self._names.hold(OpenName(folder, "", stem, tail, digits=0 if stem else 5))
 
     def _name(self, mode: str, kind: str, extension: str, facts: NameFacts, options: Mapping[str, object]) -> OpenName:
         grid = kind in GRID_KINDS

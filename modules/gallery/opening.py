@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 from modules.gallery.metadata import BROKEN, FORMATS, PictureError
 
 MOST_PIXELS: Final = 64_000_000
+# A picture of 64 megapixels with 8 bits a channel fits however badly it compresses.
+MOST_BYTES: Final = 4 * MOST_PIXELS
 # EXIF orientations that exchange width and height.
 _LYING: Final = frozenset({5, 6, 7, 8})
 _ORIENTATION: Final = 0x0112

@@ -13,17 +13,28 @@ from modules.settings.flag_parser import DeclaredFlag
 from modules.settings.flags import ATTENTION, MEMORY
 
 _GROUPS: Final = (MEMORY, ATTENTION)
+_MODEL_FOLDERS: Final = (
+    *("esrgan_models_path", "bsrgan_models_path", "realesrgan_models_path", "dat_models_path", "scunet_models_path"),
+    *("swinir_models_path", "gfpgan_models_path", "codeformer_models_path"),
+)
 
 
 def engine_launch(flags: Flags, log: EngineLog) -> Launch:
     """Launches `python -m modules.engine` with this Python and these flags, its output going to `log`."""
-    embeddings = f"--embeddings-dir={Paths.from_flags(flags).embeddings_dir}"
-    command = [sys.executable, "-m", "modules.engine", *engine_arguments(flags), embeddings]
+    command = [sys.executable, "-m", "modules.engine", *engine_arguments(flags), *engine_folders(flags)]
 
     def launch(number: int, post: Callable[[EngineNews], None]) -> EngineProcess:
         return EngineProcess(number, post, command, log.copy, folder=REPOSITORY)
 
     return launch
+
+
+def engine_folders(flags: Flags) -> list[str]:
+    """Where the engine finds by itself what jobs name: embeddings, upscalers, face restorers. All of it absolute."""
+    paths = Paths.from_flags(flags)
+    given = {name: getattr(flags, name) for name in _MODEL_FOLDERS}
+    folders = [f"--{name.replace('_', '-')}={path.absolute()}" for name, path in given.items() if path is not None]
+    return [f"--models-dir={paths.models_dir}", f"--embeddings-dir={paths.embeddings_dir}", *folders]
 
 
 def engine_arguments(flags: Flags) -> list[str]:

@@ -45,6 +45,12 @@ class InputStore:
             raise JobError(f"A picture this job starts from has changed on disk: {path}.")
         return data
 
+    def path(self, digest: str) -> Path:
+        """Where the bytes of `digest` lie. Raises JobError when they are gone."""
+        if digest not in self:
+            raise JobError("A picture this job starts from is gone: bring it again.")
+        return self._path(digest)
+
     def __contains__(self, digest: str) -> bool:
         return bool(_DIGEST.fullmatch(digest)) and self._path(digest).exists()
 

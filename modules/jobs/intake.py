@@ -44,6 +44,8 @@ class Intake:
             options = self.options.snapshot(overrides)
         except OptionError as error:
             raise RequestError(str(error)) from error
+        if request.mode == "extras":
+            return resolve(request, options=options, rng=self.rng, notices=notices)
         checkpoint, told = self.checkpoints.choose(options | overrides)
         if options.get("use_old_hires_fix_width_height"):
             request = with_old_hires_sizes(request)

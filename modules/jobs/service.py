@@ -155,7 +155,7 @@ class JobService:
             if self._store.count("waiting") >= limit:
                 raise QueueFull(limit)
             request = stored(request, inputs or {}, self._inputs)
-            kept = save and self._with.keeps_pictures()
+            kept = save and (request.mode == "extras" or self._with.keeps_pictures())
             resolved = self._with.resolve(request)
             resolved = resolved.model_copy(update={"notices": (*notices, *resolved.notices)})
             return self._accept(request, resolved, client, task_id, kept)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, ModelNotFoundError
+from modules.catalogue.upscalers import Upscaler
 from modules.gallery import Gallery
 from modules.gallery.allowed import AllowedFolders
 from modules.jobs.checkpoints import CheckpointChooser
@@ -45,6 +46,12 @@ class Services:
     engine_log: EngineLog
     lock: FolderLock
     notices: tuple[str, ...] = ()
+
+    def upscalers(self) -> tuple[Upscaler, ...]:
+        """The upscalers that page and API offer, read from disk now."""
+        return self.catalogue.upscalers(
+            real_esrgan=self.options.texts("realesrgan_enabled_models"), dat=self.options.texts("dat_enabled_models")
+        )
 
     def refresh_models(self) -> None:
         """Look at the model folders again, and hash what is new."""

@@ -23,6 +23,8 @@ class GalleryShelf:
     def place(self, job: Job, image: ImageReady) -> Path:
         if not (job.save and image.save):
             return self._cache / job.id / f"{image.index}-{image.kind}.{image.extension}"
+        if (asked := job.request.extras) is not None:
+            return self._gallery.reserve_extras(asked, image.index, image.kind, extension=image.extension)
         return self._gallery.reserve(
             job.resolved,
             image.index,
@@ -33,7 +35,7 @@ class GalleryShelf:
         )
 
     def write(self, path: Path, job: Job, image: ImageReady) -> Path:
-        if image.index == 0 and image.kind == "image":
+        if image.index == 0 and image.kind == "image" and job.request.mode != "extras":
             self._remember(image.infotext)
         if path.is_relative_to(self._cache):
             write_atomic(path, image.blobs[0], overwrite=True)

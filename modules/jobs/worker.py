@@ -32,6 +32,7 @@ from modules.protocol import (
     LoadCheckpoint,
     Notice,
     Preview,
+    RunExtras,
     RunJob,
     Skip,
     StepDone,
@@ -180,11 +181,18 @@ class Worker:
                 continue
             self.board.begin(job.id)
             self._running = Running(job, heard=self._clock())
-            self._in_hand = command.checkpoint
+            if isinstance(command, RunJob):
+                self._in_hand = command.checkpoint
             self.supervisor.send(command)
             self._hub.publish(job.id, JobChanged(job))
 
-    def _command(self, job: Job) -> RunJob:
+    def _command(self, job: Job) -> RunJob | RunExtras:
+        if (asked := job.resolved.request.extras) is not None:
+            done = {image.index for image in job.images if image.kind == "image"}
+            given = (str(self._inputs.path(name)) for name in job.resolved.request.init_images)
+            return RunExtras(
+                job_id=job.id, resolved=job.resolved, files=asked.paths or tuple(given), done=tuple(sorted(done))
+            )
         names = references(job.resolved.request)
         delivered = {image.index: image.path for image in job.images if image.kind == "image"}
         # A picture that somebody has deleted since is not made again: only the grid will lack it.

@@ -14,6 +14,8 @@ from modules.launch.torch_choice import TORCH_VERSION, TorchPlan, choose_torch, 
 
 XFORMERS = "xformers==0.0.35"
 REQUIREMENTS = "requirements-lock.txt"
+# What names a torchvision among its dependencies, which must not come: it fits one build of torch only.
+WITHOUT_DEPENDENCIES = "requirements-no-deps.txt"
 
 # What pip's and the system's words mean to a person, most telling first.
 REASONS = (
@@ -59,6 +61,7 @@ class Installer:
         self.machine = machine
         self.environment = environment
         self.requirements = root / machine.environ.get("REQS_FILE", REQUIREMENTS)
+        self.without_dependencies = root / WITHOUT_DEPENDENCIES
 
     def plan_torch(self) -> TorchPlan:
         """Look at the hardware and choose. Raises LaunchError."""
@@ -99,7 +102,9 @@ class Installer:
     def install_requirements(self) -> None:
         """Bring everything else to the tested versions. Raises LaunchError."""
         with step(f"Installing the requirements ({self.requirements.name})"):
-            output = self.pip("install", "--only-binary", ":all:", "--requirement", str(self.requirements))
+            wheels = ("install", "--only-binary", ":all:")
+            output = self.pip(*wheels, "--requirement", str(self.requirements))
+            output = output or self.pip(*wheels, "--no-deps", "--requirement", str(self.without_dependencies))
         if output:
             raise LaunchError(f"The requirements can't be installed: {reason(output)}.")
 

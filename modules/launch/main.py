@@ -123,9 +123,11 @@ class _Launch:
 
     def _facts(self) -> dict[str, str]:
         environ = self.machine.environ
+        installer = Installer(self.machine, self.environment, self.root)
         return {
             "generation": GENERATION,
-            "requirements": digest(Installer(self.machine, self.environment, self.root).requirements),
+            "requirements": digest(installer.requirements),
+            "without dependencies": digest(installer.without_dependencies),
             "driver": str(driver_cuda(self.machine)),
             "xformers": str(self._wants_xformers()),
             "torch command": environ.get("TORCH_COMMAND", ""),

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG, Parameter, parameter_of
+from modules.parameters.extras import MOST_PICTURES, ExtrasRequest
 from modules.parameters.scripts import SELECTABLE, Script, checked_scripts
 
-Mode = Literal["txt2img", "img2img"]
+Mode = Literal["txt2img", "img2img", "extras"]
 
 MAXIMUM_SIDE: Final = 8192
 MAXIMUM_PROMPT: Final = 1_000_000
@@ -195,6 +196,7 @@ class GenerationRequest(BaseModel):
     ] = 32
 
     tiling: Annotated[bool | None, Parameter("Tiling", infotext="Tiling")] = None
+    extras: ExtrasRequest | None = None
     override_settings: Annotated[dict[str, JsonValue], Parameter("Override settings", modes=BOTH)] = Field(
         default_factory=dict
     )
@@ -245,3 +247,11 @@ def parse_request(values: Mapping[str, Any]) -> GenerationRequest:
         return GenerationRequest.model_validate(dict(values))
     except ValidationError as error:
         raise RequestError(_sentence(error)) from error
+
+
+def extras_job(asked: ExtrasRequest, pictures: tuple[str, ...] = ()) -> GenerationRequest:
+    """The request behind an Extras job, over the files that `asked` names or over these pictures."""
+    count = len(asked.paths or pictures)
+    if not 1 <= count <= MOST_PICTURES:
+        raise RequestError(f"An Extras job takes from 1 to {MOST_PICTURES} pictures, not {count}.")
+    return GenerationRequest(mode="extras", seed=0, subseed=0, n_iter=count, init_images=pictures, extras=asked)

@@ -1,4 +1,4 @@
-"""The upscalers that need no model file: ways to enlarge latents, and plain resampling of pixels."""
+"""The upscalers that work on latents; those of pixels are the catalogue's, since most of them are files."""
 
 from typing import Final
 
@@ -10,5 +10,3 @@ LATENT_UPSCALE_MODES: Final = (
     "Latent (nearest)",
     "Latent (nearest-exact)",
 )
-
-PIXEL_UPSCALERS: Final = ("None", "Lanczos", "Nearest")

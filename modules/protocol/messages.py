@@ -56,6 +56,20 @@ class RunJob(Message):
     pictures: tuple[int, ...] = ()
 
 
+class RunExtras(Message):
+    """Work on finished pictures. No checkpoint is needed.
+
+    `files` are read by the engine one after the other, for there may be a thousand; `done` are the indexes of those
+    whose results an earlier engine already delivered.
+    """
+
+    type: Literal["run_extras"] = "run_extras"
+    job_id: str
+    resolved: ResolvedRequest
+    files: tuple[str, ...]
+    done: tuple[int, ...] = ()
+
+
 class Interrupt(Message):
     """Stop the job after the current step; with `after_image`, after the batch that is being made."""
 
@@ -203,7 +217,7 @@ class Notice(Message):
 
 
 Command = Annotated[
-    LoadCheckpoint | UnloadCheckpoint | RunJob | Interrupt | Skip | Shutdown, Field(discriminator="type")
+    LoadCheckpoint | UnloadCheckpoint | RunJob | RunExtras | Interrupt | Skip | Shutdown, Field(discriminator="type")
 ]
 Event = Annotated[
     EngineReady

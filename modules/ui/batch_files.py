@@ -60,7 +60,7 @@ def read_wish(services: Services, values: Sequence[Any], *, upload: bool) -> Wis
     if use_png_info and str(png_info_dir or "").strip():
         info["png_info_dir"] = folders.existing(str(png_info_dir), "PNG info directory")
     if upload:
-        return Wish(list(_uploaded(files or ())), **info)
+        return Wish(list(uploaded(files or ())), **info)
     found = folders.pictures(folders.existing(str(input_dir or ""), "Input directory"))
     output = folders.target(str(output_dir), "Output directory") if str(output_dir or "").strip() else None
     masks = None
@@ -72,7 +72,7 @@ def read_wish(services: Services, values: Sequence[Any], *, upload: bool) -> Wis
     return Wish([(path.name, path) for path in found], output, masks, **info)
 
 
-def _uploaded(files: Sequence[Any]) -> Iterator[tuple[str, Path]]:
+def uploaded(files: Sequence[Any]) -> Iterator[tuple[str, Path]]:
     """Name and place of uploaded files. Only what Gradio itself has put into its folder counts as uploaded."""
     folder = Path(get_upload_folder()).resolve()
     for file in files:

@@ -16,7 +16,7 @@ from modules.ui.messages import QUICK, SAY, told
 from modules.ui.parts import GenerationTab
 from modules.ui.paste import form_values
 from modules.ui.reading import Typed, counters, reading_html
-from modules.ui.results import gallery_value, infotext_html
+from modules.ui.results import Results, gallery_value, infotext_html
 from modules.ui.saving import wire_saving
 from modules.ui.shown import shown_pictures
 
@@ -29,7 +29,7 @@ def wire_tab(tab: GenerationTab, services: Services, page: gr.Blocks, *, own_siz
 
     `own_size` says that ui-config.json has a size, which then goes before the checkpoint's native one.
     """
-    _wire_results(tab, services)
+    wire_results(tab.results, tab.form.mode, services)
     wire_saving(tab.results, tab.form.mode, services)
     _wire_settings(tab, services)
     _wire_paste(tab, services)
@@ -83,8 +83,8 @@ def submitter(form: Form, services: Services) -> Callable[..., str]:
     return submit
 
 
-def _wire_results(tab: GenerationTab, services: Services) -> None:
-    results = tab.results
+def wire_results(results: Results, mode: str, services: Services) -> None:
+    """Connect the gallery: what the page's scripts want shown, and the picture that is looked at."""
 
     def show(job_id: str) -> tuple[gr.Gallery, str, int, str]:
         images = shown_pictures(services, job_id)
@@ -105,9 +105,9 @@ def _wire_results(tab: GenerationTab, services: Services) -> None:
         show,
         results.shown,
         [results.gallery, results.infotext, results.selected, results.shown],
-        js=f"() => [window.webui.wanted('{tab.form.mode}')]",
+        js=f"() => [window.webui.wanted('{mode}')]",
         **QUICK,
-    ).success(None, None, None, js=f"() => window.webui.filled('{tab.form.mode}')")
+    ).success(None, None, None, js=f"() => window.webui.filled('{mode}')")
     results.gallery.select(select, results.shown, [results.selected, results.infotext], **QUICK)
 
 

@@ -1,167 +1,161 @@
-"""The Extras tab: a finished picture enlarged without a model, its parameters kept."""
+"""The Extras tab: where pictures come from, what is done to them, and the results."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import gradio as gr
 
-from modules.gallery import PictureError, SaveError, encode_picture, read_metadata, write_atomic
-from modules.gallery.enlarging import SCALE_BY, SCALE_TO, Enlargement, enlarge
-from modules.gallery.opening import open_picture
-from modules.parameters.upscalers import PIXEL_UPSCALERS
-from modules.ui.messages import SAY, told
-from modules.ui.results import infotext_html
-from modules.ui.shelf import PictureShelf
+from modules.parameters.extras import SCALE_BY, SCALE_TO, AutoCrop, FocalCrop, SplitOversized
+from modules.ui.results import Results, build_results
 from modules.ui.slots import build_slot
 
-if TYPE_CHECKING:
-    from modules.jobs.services import Services
+MODE: Final = "extras"
+_FOLDERS: Final = "<p>Folders of the machine that runs the server.</p>"
+_FACES: Final = "<p>For GFPGAN and CodeFormer their files and that of the face detector have to be there.</p>"
 
-_NAMES: Final = (
-    *("Upscaler 1", "Upscaler 2", "Upscaler 2 visibility", "Scale by or to"),
-    *("Resize", "Max side length", "Width", "Height", "Crop to fit"),
-)
-_NO_PICTURE: Final = "There is no picture on the Extras tab: drop one there, or send one from a gallery."
+Controls = dict[str, gr.components.Component]
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """The components that events need; `controls` are in the order of Enlargement's fields."""
+    """The components that events need; `controls` are by the name of what they set."""
 
-    controls: list[gr.components.Component]
+    controls: Controls
     generate: gr.Button
-    result: gr.Gallery
-    infotext: gr.HTML
+    interrupt: gr.Button
+    skip: gr.Button
+    results: Results
 
 
-def build_extras() -> Extras:
+def build_extras(upscalers: Sequence[str], *, folder_button: bool) -> Extras:
     """Lay out the tab inside the page being built."""
     with gr.Row(equal_height=False, elem_classes=["halves"]):
-        with gr.Column(min_width=320):
-            build_slot("extras", "Source")
-            controls = _controls()
-        with gr.Column(min_width=320):
-            generate = gr.Button("Generate", variant="primary", elem_id="extras_generate")
-            result = gr.Gallery(
-                label="Output",
-                show_label=False,
-                elem_id="extras_gallery",
-                columns=1,
-                object_fit="contain",
-                format="png",
-                preview=True,
-                height="min(60vh, 560px)",
-                interactive=False,
-                buttons=["download", "fullscreen"],
+        with gr.Column(min_width=320, elem_id="extras_settings"):
+            controls = {**_sources(), **_upscaling(upscalers), **_faces(), **_cutting()}
+        with gr.Column(min_width=320, elem_id="extras_right"):
+            with gr.Column(elem_id="extras_generate_box", elem_classes=["generate-box"]):
+                generate = gr.Button("Generate", variant="primary", elem_id="extras_generate")
+                with gr.Row(elem_classes=["stop-row"]):
+                    interrupt = gr.Button("Interrupt", elem_id="extras_interrupt", min_width=60)
+                    skip = gr.Button("Skip", elem_id="extras_skip", min_width=60)
+            results = build_results(MODE, folder_button=folder_button)
+    return Extras(controls, generate, interrupt, skip, results)
+
+
+def _sources() -> Controls:
+    with gr.Tabs(elem_id="mode_extras"):
+        with gr.Tab("Single Image", id="single", elem_id="extras_single_tab"):
+            build_slot(MODE, "Source")
+        with gr.Tab("Batch Process", id="batch", elem_id="extras_batch_process_tab"):
+            # Of any suffix: a file that is no picture is told by its name, and the others go on.
+            files = gr.File(label="Batch Process", file_count="multiple", height=220, elem_id="extras_image_batch")
+        with gr.Tab("Batch from Directory", id="directory", elem_id="extras_batch_directory_tab"):
+            gr.HTML(_FOLDERS, elem_classes=["hint"])
+            input_dir = gr.Textbox(label="Input directory", max_lines=1, elem_id="extras_batch_input_dir")
+            output_dir = gr.Textbox(
+                label="Output directory",
+                max_lines=1,
+                placeholder="Leave blank to save images to the default path.",
+                elem_id="extras_batch_output_dir",
             )
-            infotext = gr.HTML("", elem_id="html_info_extras", elem_classes=["infotext"])
-    return Extras(controls, generate, result, infotext)
+            show = gr.Checkbox(True, label="Show result images", elem_id="extras_show_extras_results")
+    return {"files": files, "input_dir": input_dir, "output_dir": output_dir, "show": show}
 
 
-def _controls() -> list[gr.components.Component]:
+def _upscaling(upscalers: Sequence[str]) -> Controls:
     with gr.Row():
-        first = gr.Dropdown(list(PIXEL_UPSCALERS), value="Lanczos", label="Upscaler 1", elem_id="extras_upscaler_1")
-        second = gr.Dropdown(list(PIXEL_UPSCALERS), value="None", label="Upscaler 2", elem_id="extras_upscaler_2")
-        share = gr.Slider(
-            0, 1, 0, step=0.001, label="Upscaler 2 visibility", elem_id="extras_upscaler_2_visibility", buttons=[]
-        )
+        first = gr.Dropdown(list(upscalers), value="Lanczos", label="Upscaler 1", elem_id="extras_upscaler_1")
+        second = gr.Dropdown(list(upscalers), value="None", label="Upscaler 2", elem_id="extras_upscaler_2")
+        share = _slider("Upscaler 2 visibility", 0, 1, 0, 0.001, "extras_upscaler_2_visibility")
     mode = gr.Radio(
         [("Scale by", SCALE_BY), ("Scale to", SCALE_TO)], value=SCALE_BY, show_label=False, elem_id="extras_mode"
     )
     with gr.Row(elem_id="extras_scale_by"):
-        scale = gr.Slider(1, 8, 4, step=0.05, label="Resize", elem_id="extras_upscaling_resize", buttons=[])
-        longest = gr.Slider(0, 8192, 0, step=8, label="Max side length", elem_id="extras_max_side_length", buttons=[])
+        scale = _slider("Resize", 1, 8, 4, 0.05, "extras_upscaling_resize")
+        longest = _slider("Max side length", 0, 8192, 0, 8, "extras_max_side_length")
     with gr.Row(elem_id="extras_scale_to"):
-        width = gr.Slider(64, 8192, 512, step=8, label="Width", elem_id="extras_upscaling_resize_w", buttons=[])
-        height = gr.Slider(64, 8192, 512, step=8, label="Height", elem_id="extras_upscaling_resize_h", buttons=[])
+        width = _slider("Width", 64, 8192, 512, 8, "extras_upscaling_resize_w")
+        height = _slider("Height", 64, 8192, 512, 8, "extras_upscaling_resize_h")
         crop = gr.Checkbox(True, label="Crop to fit", elem_id="extras_upscaling_crop", min_width=120)
-    return [first, second, share, mode, scale, longest, width, height, crop]
+    return {
+        "upscaler_1": first,
+        "upscaler_2": second,
+        "extras_upscaler_2_visibility": share,
+        "resize_mode": mode,
+        "upscaling_resize": scale,
+        "max_side_length": longest,
+        "upscaling_resize_w": width,
+        "upscaling_resize_h": height,
+        "upscaling_crop": crop,
+    }
 
 
-def wire_extras(tab: Extras, services: Services, shelf: PictureShelf) -> None:
-    """Connect Generate."""
-    source = gr.Textbox("", visible="hidden", elem_id="extras_source")
-    notice = gr.Textbox("", visible="hidden", elem_id="extras_notice")
-
-    def run(*values: object) -> tuple[Any, Any, str]:
-        *fields, picture = values
-        try:
-            path, infotext = enlarged(services, shelf, str(picture or ""), enlargement(fields))
-        except (PictureError, SaveError) as error:
-            return gr.skip(), gr.skip(), told(str(error), "error")
-        return gr.Gallery(value=[str(path)], selected_index=0), infotext_html(infotext), ""
-
-    tab.generate.click(
-        run,
-        [*tab.controls, source],
-        [tab.result, tab.infotext, notice],
-        js="async (...values) => [...values.slice(0, -1), await window.webui.source('extras')]",
-        preprocess=False,
-        queue=False,
-        api_visibility="private",
-    ).then(None, notice, None, js=SAY)
+def _faces() -> Controls:
+    with gr.Accordion("Restore faces: GFPGAN, CodeFormer", open=False, elem_id="extras_faces"):
+        gr.HTML(_FACES, elem_classes=["hint"])
+        with gr.Row():
+            gfpgan = _slider("GFPGAN visibility", 0, 1, 0, 0.001, "extras_gfpgan_visibility")
+            codeformer = _slider("CodeFormer visibility", 0, 1, 0, 0.001, "extras_codeformer_visibility")
+            weight = _slider("CodeFormer weight (0: strongest)", 0, 1, 0, 0.001, "extras_codeformer_weight")
+    return {"gfpgan_visibility": gfpgan, "codeformer_visibility": codeformer, "codeformer_weight": weight}
 
 
-def enlargement(fields: list[Any]) -> Enlargement:
-    """The controls' values as what they ask for. Raises PictureError naming the one that is empty."""
-    names = (
-        "Upscaler 1",
-        "Upscaler 2",
-        "Upscaler 2 visibility",
-        "Scale",
-        "Resize",
-        "Max side length",
-        "Width",
-        "Height",
-    )
-    for name, value in zip(names, fields, strict=False):
-        if value is None:
-            raise PictureError(f"{name} is empty: give it a value.")
-    first, second, share, mode, scale, longest, width, height, crop = fields
-    if not 0 < scale <= 64 or not (1 <= width <= 16384 and 1 <= height <= 16384):
-        raise PictureError("The size is out of bounds: enlarge by at most 64, to sides of at most 16384.")
-    return Enlargement(
-        str(first),
-        str(second),
-        min(1.0, max(0.0, float(share))),
-        mode=int(mode),
-        scale=float(scale),
-        longest_side=max(0, int(longest)),
-        width=int(width),
-        height=int(height),
-        crop=bool(crop),
-    )
+def _cutting() -> Controls:
+    split, focal, auto = SplitOversized(), FocalCrop(), AutoCrop()
+    with gr.Accordion("Split, crop and flip, for training pictures", open=False, elem_id="extras_cutting"):
+        gr.HTML("<p>Split and Focal crop work towards the Width and Height of Scale to.</p>", elem_classes=["hint"])
+        with gr.Row():
+            splits = gr.Checkbox(False, label="Split oversized images", elem_id="extras_split", min_width=160)
+            threshold = _slider("Threshold", 0, 1, split.threshold, 0.05, "extras_split_threshold")
+            overlap = _slider("Overlap ratio", 0, 0.9, split.overlap_ratio, 0.05, "extras_split_overlap_ratio")
+        with gr.Row():
+            crops = gr.Checkbox(False, label="Auto focal point crop", elem_id="extras_focal_crop", min_width=160)
+            face = _slider("Focal point face weight", 0, 1, focal.face_weight, 0.05, "extras_focal_face")
+            entropy = _slider("Focal point entropy weight", 0, 1, focal.entropy_weight, 0.05, "extras_focal_entropy")
+            edges = _slider("Focal point edges weight", 0, 1, focal.edges_weight, 0.05, "extras_focal_edges")
+        with gr.Row():
+            sized = gr.Checkbox(False, label="Auto-sized crop", elem_id="extras_autocrop", min_width=160)
+            low = _slider("Dimension lower bound", 64, 2048, auto.mindim, 8, "extras_autocrop_mindim")
+            high = _slider("Dimension upper bound", 64, 2048, auto.maxdim, 8, "extras_autocrop_maxdim")
+        with gr.Row():
+            least = _slider("Area lower bound", 4096, 4194304, auto.minarea, 1, "extras_autocrop_minarea")
+            most = _slider("Area upper bound", 4096, 4194304, auto.maxarea, 1, "extras_autocrop_maxarea")
+        with gr.Row():
+            objective = gr.Radio(
+                [("Maximize area", True), ("Minimize error", False)],
+                value=True,
+                label="Resizing objective",
+                elem_id="extras_autocrop_objective",
+            )
+            error = _slider("Error threshold", 0, 1, auto.threshold, 0.01, "extras_autocrop_threshold")
+        flips = gr.CheckboxGroup(
+            ["Horizontal", "Vertical", "Both"], value=[], label="Create flipped copies", elem_id="extras_flips"
+        )
+    return {
+        "split": splits,
+        "split.threshold": threshold,
+        "split.overlap_ratio": overlap,
+        "focal_crop": crops,
+        "focal_crop.face_weight": face,
+        "focal_crop.entropy_weight": entropy,
+        "focal_crop.edges_weight": edges,
+        "auto_crop": sized,
+        "auto_crop.mindim": low,
+        "auto_crop.maxdim": high,
+        "auto_crop.minarea": least,
+        "auto_crop.maxarea": most,
+        "auto_crop.maximize_area": objective,
+        "auto_crop.threshold": error,
+        "flips": flips,
+    }
 
 
-def enlarged(services: Services, shelf: PictureShelf, told_source: str, asked: Enlargement) -> tuple[Path, str]:
-    """Enlarge and save: the file, and its infotext. Raises PictureError and SaveError with one sentence."""
-    found = json.loads(told_source) if told_source else {}
-    if found.get("error"):
-        raise PictureError(str(found["error"]))
-    if not found.get("picture"):
-        raise PictureError(_NO_PICTURE)
-    data = shelf.get(str(found["picture"]))
-    image = enlarge(open_picture(data, "The picture"), asked)
-    infotext = read_metadata(data).infotext
-    chunks = {"postprocessing": asked.note, "extras": asked.note} if asked.note else None
-    encoded, extension = encode_picture(image, services.options.as_dict(), infotext, chunks=chunks)
-    path = _saved(services.gallery.folder("extras"), encoded, extension)
-    return path, "\n".join(text for text in (infotext, asked.note) if text)
+def _slider(label: str, low: float, high: float, value: float, step: float, name: str) -> gr.Slider:
+    return gr.Slider(low, high, value, step=step, label=label, elem_id=name, buttons=[], min_width=160)
 
 
-def _saved(folder: Path, data: bytes, extension: str) -> Path:
-    """Written under the next free number, A1111's way of naming these."""
-    numbers = [int(path.stem[:5]) for path in folder.glob("[0-9]" * 5 + ".*")]
-    number = max(numbers, default=-1) + 1
-    while True:
-        path = folder / f"{number:05}.{extension}"
-        try:
-            write_atomic(path, data)
-        except FileExistsError:
-            number += 1
-        else:
-            return path
+# The controls that say where pictures come from and go to, and no field of the request by themselves.
+PLACES: Final = frozenset({"files", "input_dir", "output_dir", "show"})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import gradio as gr
 
-from modules.parameters.upscalers import LATENT_UPSCALE_MODES, PIXEL_UPSCALERS
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.ui import listing
 from modules.ui.controls import checkbox, dropdown, slider, textbox
 from modules.ui.parts import Controls
@@ -40,7 +40,9 @@ def build_hires(services: Services) -> tuple[Controls, gr.HTML]:
     with gr.Column(elem_id="txt2img_hr", elem_classes=["hires"]):
         with gr.Row():
             passes: Controls = {
-                "hr_upscaler": dropdown("hr_upscaler", MODE, (*LATENT_UPSCALE_MODES, *PIXEL_UPSCALERS), min_width=140),
+                "hr_upscaler": dropdown(
+                    "hr_upscaler", MODE, (*LATENT_UPSCALE_MODES, *listing.upscalers(services)), min_width=140
+                ),
                 "hr_second_pass_steps": slider("hr_second_pass_steps", MODE, min_width=140),
                 "denoising_strength": slider("denoising_strength", MODE, min_width=140),
             }

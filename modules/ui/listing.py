@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from modules.catalogue import Checkpoint, ModelNotFoundError
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
-from modules.parameters.upscalers import PIXEL_UPSCALERS
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -26,7 +25,12 @@ def schedules() -> list[str]:
 
 def named_list(services: Services, name: str) -> list[str]:
     """What a script's argument offers that takes its choices from this machine."""
-    return list(PIXEL_UPSCALERS) if name == "upscalers" else []
+    return upscalers(services) if name == "upscalers" else []
+
+
+def upscalers(services: Services) -> list[str]:
+    """Names of the pixel upscalers, those without a model first."""
+    return [one.name for one in services.upscalers()]
 
 
 def checkpoint_titles(services: Services) -> list[str]:

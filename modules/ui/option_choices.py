@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from modules.catalogue.upscalers import RESTORERS
 from modules.parameters.samplers import sampler_labels
-from modules.parameters.upscalers import PIXEL_UPSCALERS
 from modules.settings import Option
 from modules.ui import listing
 from modules.ui.localization import localization_names
@@ -41,7 +41,9 @@ def option_choices(services: Services, option: Option) -> list[str]:
         case "samplers":
             return list(sampler_labels())
         case "upscalers":
-            return list(PIXEL_UPSCALERS)
+            return listing.upscalers(services)
+        case "face restorers":
+            return list(RESTORERS)
         case "loras":
             return ["None", *(entry.name for entry in services.catalogue.loras())]
         case "hypernetworks":

@@ -14,7 +14,8 @@ from modules.ui import listing
 from modules.ui.arrange import arrange_tab, arrange_tabs
 from modules.ui.defaults import PageDefaults, wire_defaults
 from modules.ui.events import submitter, wire_generate, wire_tab
-from modules.ui.extras import build_extras, wire_extras
+from modules.ui.extras import build_extras
+from modules.ui.extras_events import wire_extras
 from modules.ui.form import Form
 from modules.ui.hires_events import wire_hires
 from modules.ui.img2img import Img2Img, build_img2img
@@ -80,7 +81,7 @@ def build_page(
             with gr.Tab("img2img", id="img2img", elem_id="tab_img2img"):
                 img2img = build_img2img(services, folder_button=folder_button)
             with gr.Tab("Extras", id="extras", elem_id="tab_extras"):
-                extras = build_extras()
+                extras = build_extras(listing.upscalers(services), folder_button=folder_button)
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 info = build_png_info()
             with gr.Tab("Queue", id="queue", elem_id="tab_queue"):
@@ -100,9 +101,10 @@ def build_page(
         _wire_img2img(img2img, services, shelf)
         for one in (tab, img2img):
             wire_tab(one, services, page, own_size=defaults.chose(one.form.controls["width"]))
-            wire_results_sending(one, to, services, shelf)
+            wire_results_sending(one.results, to, services, shelf)
         wire_style_lists((tab, img2img), services, page)
-        wire_extras(extras, services, shelf)
+        wire_extras(extras, services, shelf, page)
+        wire_results_sending(extras.results, to, services, shelf)
         wire_png_info(info, tab, to, services, shelf)
         _wire_quicksettings(quick, tab, services, page)
         for control in quick.others:

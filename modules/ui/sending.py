@@ -14,9 +14,9 @@ from modules.gallery import PictureError, SaveError
 from modules.ui.form import RESIZE_TO, SCALE, SEEDS, SIZE_FROM
 from modules.ui.img2img import Img2Img
 from modules.ui.messages import QUICK, SAY, told
-from modules.ui.parts import GenerationTab
 from modules.ui.paste import form_values
 from modules.ui.picture_routes import as_told
+from modules.ui.results import Results
 from modules.ui.scripts import is_of_script
 from modules.ui.shelf import PictureShelf, Shelved
 from modules.ui.shown import shown_pictures
@@ -43,9 +43,8 @@ class Destinations:
         return [*self.img2img.form.components, self.img2img.inputs, self.tabs]
 
 
-def wire_results_sending(tab: GenerationTab, to: Destinations, services: Services, shelf: PictureShelf) -> None:
+def wire_results_sending(results: Results, to: Destinations, services: Services, shelf: PictureShelf) -> None:
     """Connect the buttons under a gallery."""
-    results = tab.results
     for target, button in results.sends.items():
         wire_sending(button, target, [results.shown, results.selected], _of_job(services), to, services, shelf)
 

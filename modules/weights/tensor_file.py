@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,6 +14,9 @@ from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.weights.errors import CheckpointError
 from modules.weights.torch_file import TorchFile, read_torch_legacy, read_torch_zip
 from modules.weights.unpickle import TensorRef
+
+# Under which names training writes the weights beside what else it keeps; those that are used come first.
+_WEIGHTS: Final = ("state_dict", "params_ema", "params-ema", "params", "model_state_dict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,10 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
 
 
 def _torch_tensors(file: TorchFile) -> TensorFile:
-    """The tensors of a pickle: its "state_dict" where there is one, as training writes it, else its top level."""
+    """The tensors of a pickle: those of the dictionary in it that training calls its weights, else its top level."""
     content = file.content
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    if isinstance(content, dict):
+        content = next((content[key] for key in _WEIGHTS if isinstance(content.get(key), dict)), content)
     if not isinstance(content, dict):
         raise CheckpointError(f"{file.path.name} holds no dictionary of tensors; it is not a file of model weights.")
     refs = {name: ref for name, ref in content.items() if isinstance(name, str) and isinstance(ref, TensorRef)}

@@ -13,6 +13,7 @@ from modules.generation.hires import LATENT_MODES
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.ui.ports import bind
 from tests.api.conftest import SMALL, b64, made, opened, png
+from tests.upscaling.models import write_upscaler
 
 pytestmark = pytest.mark.server
 
@@ -131,13 +132,39 @@ def test_png_info_reads_what_was_written(api):
                 "upscaling_crop": False,
                 "upscaler_1": "Nearest",
             },
-            (100, 50),
+            (200, 96),
         ),
     ],
 )
 def test_extras_enlarges(api, fields, size):
     answer = api.post("/sdapi/v1/extra-single-image", json={"image": b64(png((64, 32)))} | fields)
     assert opened(answer.json()["image"]).size == size
+
+
+def test_extras_with_a_model_is_a_job_of_the_engine(api, server):
+    folder = server.data_dir / "models" / "ESRGAN"
+    write_upscaler(folder / "2x_tiny.pth", "Compact", "params")
+    (folder / "broken.pth").write_bytes(b"PK\x03\x04")
+    listed = {one["name"]: one for one in api.get("/sdapi/v1/upscalers").json()}
+    path = str(folder / "2x_tiny.pth")
+    assert listed["2x_tiny"] == {
+        "name": "2x_tiny", "model_name": "2x_tiny", "model_path": path, "model_url": None, "scale": 2,
+    }  # fmt: skip
+    assert list(listed)[:3] == ["None", "Lanczos", "Nearest"] and listed["Lanczos"]["model_path"] is None
+    pictures = [{"data": b64(png(seed=n)), "name": "same.png"} for n in range(2)]
+    fields = {"imageList": pictures, "upscaler_1": "2x_tiny", "upscaling_resize": 2}
+    answer = api.post("/sdapi/v1/extra-batch-images", json=fields)
+    assert answer.status_code == 200, answer.text
+    results = [opened(image) for image in answer.json()["images"]]
+    assert [image.size for image in results] == [(128, 128)] * 2 and results[0].tobytes() != results[1].tobytes()
+    assert results[0].info["postprocessing"] == "Postprocess upscale by: 2, Postprocess upscaler: 2x_tiny"
+    one = api.post("/sdapi/v1/extra-single-image", json=fields | {"image": pictures[0]["data"]}).json()
+    assert opened(one["image"]).tobytes() == results[0].tobytes()
+    broken = api.post("/sdapi/v1/extra-single-image", json={"image": b64(png()), "upscaler_1": "broken"})
+    assert broken.status_code == 500 and "broken.pth is truncated" in broken.json()["detail"]
+    assert api.get("/sdapi/v1/realesrgan-models").json() == api.get("/sdapi/v1/face-restorers").json() == []
+    saved = made(api, enable_hr=True, hr_upscaler="2x_tiny", denoising_strength=0.3)
+    assert opened(saved["images"][0]).size == (128, 128)
 
 
 def test_extras_takes_a_list(api):

@@ -75,7 +75,7 @@ def test_circles_and_dead_links_do_no_harm(models: Path) -> None:
 
 def test_no_folders_at_all_is_an_empty_list(models: Path) -> None:
     catalogue = catalogue_of(models)
-    assert (catalogue.checkpoints(), catalogue.vaes(), catalogue.loras(), catalogue.upscalers()) == ((), (), (), ())
+    assert (catalogue.checkpoints(), catalogue.vaes(), catalogue.loras()) == ((), (), ())
     with pytest.raises(ModelNotFoundError, match=r"There is no checkpoint; put a \.safetensors file into"):
         catalogue.find_checkpoint("anything")
 
@@ -210,7 +210,7 @@ def test_networks_embeddings_and_upscalers_are_listed(models: Path) -> None:
     catalogue = catalogue_of(models)
     assert [file.name for file in catalogue.loras()] == ["b.pt", "style/a.safetensors"]
     assert [file.name for file in catalogue.embeddings()] == ["e.png"]
-    assert [file.stem for file in catalogue.upscalers()] == ["4x"]
+    assert [one.name for one in catalogue.upscalers()] == ["None", "Lanczos", "Nearest", "4x"]
 
 
 def test_the_catalogue_runs_without_torch() -> None:

@@ -20,6 +20,9 @@ from multiprocessing.connection import Client
 from pathlib import Path
 from queue import SimpleQueue
 
+from modules.gallery import PictureError, encode_picture, read_metadata
+from modules.gallery.opening import open_picture
+from modules.gallery.postprocessing import Tools, postprocess
 from modules.protocol import (
     CheckpointFailed,
     CheckpointFile,
@@ -33,6 +36,7 @@ from modules.protocol import (
     JobStarted,
     LoadCheckpoint,
     Preview,
+    RunExtras,
     RunJob,
     Shutdown,
     Skip,
@@ -104,6 +108,9 @@ class FakeEngine:
                     self.jobs_run.append(command)
                     self._job(command)
                     self._stop.pop(command.job_id, None)
+                case RunExtras():
+                    self._extras(command)
+                    self._stop.pop(command.job_id, None)
 
     def _load(self, checkpoint: CheckpointFile) -> str | None:
         if self._loaded == checkpoint.path:
@@ -141,6 +148,42 @@ class FakeEngine:
                 break
         interrupted = job.job_id in self._stop and "deaf" not in words
         self._emit(JobFinished(job_id=job.job_id, seconds=0.1, interrupted=interrupted, notices=("made by a fake",)))
+
+    def _extras(self, job: RunExtras) -> None:
+        """As the real engine, with the upscalers that need no model."""
+        asked = job.resolved.request.extras
+        assert asked is not None
+        self._emit(JobStarted(job_id=job.job_id, images=len(job.files)))
+        bad = []
+        for index, (file, name) in enumerate(zip(job.files, asked.names, strict=True)):
+            if index in job.done or job.job_id in self._stop:
+                continue
+            try:
+                image = postprocess(open_picture(Path(file).read_bytes(), name), asked, Tools())
+            except PictureError as error:
+                bad.append(str(error))
+                continue
+            for kind, result in reversed(image.pictures):
+                infotext = read_metadata(file).infotext
+                data, extension = encode_picture(result, {}, infotext, chunks={"postprocessing": image.note})
+                self._emit(
+                    ImageReady(
+                        job_id=job.job_id,
+                        index=index,
+                        kind=kind,
+                        extension=extension,
+                        infotext=", ".join(text for text in (infotext, image.note) if text),
+                        seed=0,
+                        subseed=0,
+                        width=result.width,
+                        height=result.height,
+                        blobs=(data,),
+                    )
+                )
+        if len(bad) == len(job.files):
+            self._emit(JobFailed(job_id=job.job_id, cause=bad[0]))
+        else:
+            self._emit(JobFinished(job_id=job.job_id, seconds=0.1, notices=tuple(bad)))
 
     def _trouble(self, words: set[str], job: RunJob) -> None:
         once = Path(os.environ.get("FAKE_ENGINE_FOLDER", ".")) / f"crashed-{job.job_id}"

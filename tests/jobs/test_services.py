@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modules.jobs import services
-from modules.jobs.engine_command import engine_arguments
+from modules.jobs.engine_command import engine_arguments, engine_folders
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import Launch
 from modules.jobs.lock import AlreadyRunning
@@ -17,7 +17,7 @@ from modules.jobs.services import Services, open_services
 from modules.jobs.styles import SavedStyles
 from modules.parameters import GenerationRequest, RequestError
 from modules.prompt.style_files import StyleFileError
-from modules.settings import Flags, parse_flags
+from modules.settings import Flags, Paths, parse_flags
 from tests.jobs.helpers import child, eventually
 from tests.jobs.test_intake import write_checkpoint
 
@@ -153,3 +153,12 @@ def test_a_broken_styles_file_is_a_sentence(opened: Services, monkeypatch: pytes
     with pytest.raises(RequestError, match="styles can't be merged: The style file"):
         opened.jobs.submit(GenerationRequest(styles=("oil",)))
     assert opened.jobs.submit(GenerationRequest(steps=1)).state == "waiting"
+
+
+def test_the_engine_looks_for_models_where_the_server_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = parse_flags(["--data-dir", "data", "--esrgan-models-path", "up", "--gfpgan-models-path", "faces"], {})
+    server, engine = Paths.from_flags(given), Paths.from_flags(parse_flags(engine_folders(given), {}))
+    for name in ("models_dir", "embeddings_dir", "upscaler_dirs", "gfpgan_dir", "codeformer_dir"):
+        assert getattr(engine, name) == getattr(server, name)
+    assert server.upscaler_dirs[0] == tmp_path / "up" and server.gfpgan_dir == tmp_path / "faces"

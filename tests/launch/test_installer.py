@@ -13,6 +13,7 @@ from tests.launch.fake_machine import FakeDriver, FakeMachine
 
 CPU = TorchPlan("the CPU", (("pip", "install", TORCH),))
 CUDA = TorchPlan("CUDA 12.8 (card)", (("pip", "install", TORCH, "a"), ("pip", "install", TORCH, "b")), cuda=True)
+REPOSITORY = Path(__file__).resolve().parents[2]
 ABSENT = Finished(1, "PackageNotFoundError")
 FAILED = Finished(1, "ERROR: No matching distribution found for torch")
 
@@ -77,8 +78,20 @@ def test_unknown_words_are_repeated() -> None:
 def test_requirements_are_wheels_from_the_tested_set() -> None:
     machine = FakeMachine()
     installer(machine).install_requirements()
-    (command,) = machine.ran("pip install")
+    command, alone = machine.ran("pip install")
     assert "--only-binary :all:" in command and command.endswith("requirements-lock.txt")
+    assert "--no-deps" not in command
+    assert "--only-binary :all: --no-deps" in alone and alone.endswith("requirements-no-deps.txt")
+
+
+def test_what_would_bring_torchvision_comes_alone_and_fails_as_loudly() -> None:
+    named = (REPOSITORY / "requirements-no-deps.txt").read_text(encoding="utf-8")
+    assert "\nspandrel==" in named
+    for others in ("requirements.txt", "requirements-lock.txt", "requirements-test.txt"):
+        assert "spandrel==" not in (REPOSITORY / others).read_text(encoding="utf-8")
+    broken = FakeMachine(answers={"--no-deps": Finished(1, "Could not fetch URL: name resolution")})
+    with pytest.raises(LaunchError, match="the package index can't be reached"):
+        installer(broken).install_requirements()
 
 
 def test_reqs_file_names_another_set() -> None:

@@ -95,5 +95,10 @@ def test_locked_versions_fit_the_bounds() -> None:
             continue
         (pin,) = lock[name].specifier
         assert pin.operator == "==" and wanted.specifier.contains(pin.version), name
-    for name in {**lock, **read("requirements-test.txt"), **read("requirements-test-oracles.txt")}:
+    for name in {
+        **lock,
+        **read("requirements-test.txt"),
+        **read("requirements-test-oracles.txt"),
+        **read("requirements-no-deps.txt"),
+    }:
         assert name not in ("torch", "torchvision", "torchaudio"), "torch is chosen for the hardware"

@@ -51,7 +51,16 @@ def test_a_later_start_runs_nothing_at_all(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["requirements", "driver", "xformers", "torch command", "torch index", "stamp", "environment"],
+    [
+        "requirements",
+        "without dependencies",
+        "driver",
+        "xformers",
+        "torch command",
+        "torch index",
+        "stamp",
+        "environment",
+    ],
 )
 def test_a_change_is_noticed(root: Path, change: str) -> None:
     main(["--exit"], computer(), root)
@@ -59,6 +68,8 @@ def test_a_change_is_noticed(root: Path, change: str) -> None:
     argv = ["--exit"]
     if change == "requirements":
         (root / "requirements-lock.txt").write_text("gradio==6.32.0\n")
+    elif change == "without dependencies":
+        (root / "requirements-no-deps.txt").write_text("spandrel==0.4.3\n")
     elif change == "driver":
         machine = computer(driver=FakeDriver(12080, ("RTX 4090", (8, 9))))
     elif change == "xformers":
@@ -197,7 +208,15 @@ def test_what_children_run_under(root: Path) -> None:
 def test_the_stamp_says_what_was_installed(root: Path) -> None:
     main(["--exit"], computer(), root)
     stamp = json.loads((root / "venv" / ".webui-installed.json").read_text(encoding="utf-8"))
-    assert set(stamp) == {"generation", "requirements", "driver", "xformers", "torch command", "torch index"}
+    assert set(stamp) == {
+        "generation",
+        "requirements",
+        "without dependencies",
+        "driver",
+        "xformers",
+        "torch command",
+        "torch index",
+    }
 
 
 @pytest.mark.parametrize("system", ["Windows", "Darwin"])

@@ -25,7 +25,7 @@ DECLARED = {declared.name: declared for declared in declared_parameters(Generati
 
 
 def test_every_field_a_person_sets_is_declared():
-    assert set(DECLARED) == set(GenerationRequest.model_fields) - {"mode", "batch", "scripts"}
+    assert set(DECLARED) == set(GenerationRequest.model_fields) - {"mode", "batch", "scripts", "extras"}
 
 
 def test_labels_and_infotext_keys_are_unique_where_they_must_be():
@@ -87,7 +87,7 @@ def test_a_field_without_declaration_is_passed_over():
         ({"seed": -2}, "Seed is -2"),
         ({"prompt": "x" * 1_000_001}, "Prompt is 'xxxx"),
         ({"prompt": None}, "Prompt is None: input should be a valid string."),
-        ({"mode": "video"}, "mode is 'video': input should be 'txt2img' or 'img2img'."),
+        ({"mode": "video"}, "mode is 'video': input should be 'txt2img', 'img2img' or 'extras'."),
         ({"nonsense": 1}, "nonsense is 1: extra inputs are not permitted."),
         ({"batch_size": 65}, "Batch size is 65"),
         ({"hr_scale": 0}, "Upscale by is 0: input should be greater than 0."),

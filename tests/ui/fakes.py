@@ -21,6 +21,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from modules.catalogue import ModelNotFoundError
+from modules.catalogue.upscalers import list_upscalers
 from modules.gallery import Gallery
 from modules.gallery.allowed import AllowedFolders
 from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
@@ -217,6 +218,7 @@ def open_services(flags: Flags) -> Any:
         jobs=FakeJobs(paths.outputs_dir, seconds),
         refresh_models=lambda: None,
         engine_log=SimpleNamespace(tail=lambda: ()),
+        upscalers=lambda: list_upscalers(paths.upscaler_dirs),
         notices=(),
         close=lambda: None,
     )

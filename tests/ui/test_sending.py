@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from pathlib import Path
@@ -11,16 +10,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from modules.gallery import PictureError, encode_picture, read_metadata
 from modules.jobs.job import Job, SavedImage
 from modules.parameters import GenerationRequest, RequestError, resolve
 from modules.settings import parse_flags
-from modules.ui.extras import enlarged, enlargement
 from modules.ui.form import RESIZE_TO, SIZE_FROM
 from modules.ui.hires_events import upscaled
 from modules.ui.paste import form_values
 from modules.ui.sending import sent_values
-from modules.ui.shelf import PictureShelf, Shelved
+from modules.ui.shelf import Shelved
 from tests.gallery.test_opening import encoded
 from tests.ui.fakes import open_services
 
@@ -28,7 +25,6 @@ HIRES = (
     "a barn\nSteps: 12, Sampler: Euler, Schedule type: Karras, CFG scale: 7, Seed: 5, Size: 512x384, "
     "Denoising strength: 0.6, Hires upscale: 2, Hires steps: 9, Hires upscaler: Lanczos, Hires prompt: a red barn"
 )
-CONTROLS: list[Any] = ["Lanczos", "None", 0, 0, 2, 0, 512, 512, True]
 
 
 @pytest.fixture
@@ -82,27 +78,3 @@ def test_upscaling_one_of_a_batch_goes_on_from_its_picture_with_its_seed(tmp_pat
     for missing, index in ((None, 0), (job, 2)):
         with pytest.raises(RequestError, match="no picture to enlarge"):
             upscaled(missing, index, hires)
-
-
-def test_extras_keeps_the_parameters_and_says_what_it_did(services: Any, tmp_path: Path) -> None:
-    shelf = PictureShelf(tmp_path / "shelf")
-    data, _ = encode_picture(Image.new("RGB", (20, 10), "red"), {}, HIRES)
-    told = json.dumps({"picture": shelf.put(data).id})
-    path, shown = enlarged(services, shelf, told, enlargement(CONTROLS))
-    again, _ = enlarged(services, shelf, told, enlargement(CONTROLS))
-    assert (path.name, again.name) == ("00000.png", "00001.png")
-    assert path.parent == services.gallery.folder("extras")
-    found = read_metadata(path)
-    assert found.infotext == HIRES and (found.width, found.height) == (40, 20)
-    assert found.items["postprocessing"] == "Postprocess upscale by: 2, Postprocess upscaler: Lanczos"
-    assert shown.endswith(found.items["postprocessing"])
-
-
-def test_extras_without_a_picture_or_with_an_empty_control(services: Any, tmp_path: Path) -> None:
-    shelf = PictureShelf(tmp_path / "shelf")
-    with pytest.raises(PictureError, match="no picture on the Extras tab"):
-        enlarged(services, shelf, "{}", enlargement(CONTROLS))
-    with pytest.raises(PictureError, match="Resize is empty"):
-        enlargement([*CONTROLS[:4], None, *CONTROLS[5:]])
-    with pytest.raises(PictureError, match="out of bounds"):
-        enlargement([*CONTROLS[:6], 10**7, *CONTROLS[7:]])

@@ -16,7 +16,7 @@ let last = null; // the last answer
 // What each tab's gallery shows: `shown` is `id:images` of it, `showing` the same of what it was asked to show;
 // `pinned` while an older result was chosen by hand.
 const newView = () => ({ shown: null, showing: null, askedAt: 0, wantedJob: "", pinned: false });
-const views = { txt2img: newView(), img2img: newView() };
+const views = { txt2img: newView(), img2img: newView(), extras: newView() };
 export const MODES = Object.keys(views);
 const told = new Set(); // failures this page has already shown
 let firstAnswer = true;

@@ -32,6 +32,7 @@ window.webui = {
   chooseScript,
   stampWithPictures: slots.stampWithPictures,
   source: slots.source,
+  stampExtras: slots.stampExtras,
   arrive: slots.arrive,
   copyPicture: slots.copyPicture,
   pictureSize: slots.pictureSize,

@@ -60,6 +60,15 @@ export async function stampWithPictures(values, mode) {
   return [...named, JSON.stringify({ ...told, tab: slot?.name ?? "img2img", mask })];
 }
 
+// Generate on Extras: the open sub-tab, and its picture.
+export async function stampExtras(values) {
+  mount();
+  const named = stamp(values.slice(0, -1), "extras");
+  const tabs = { batch: "#extras_batch_process_tab", directory: "#extras_batch_directory_tab" };
+  const tab = Object.keys(tabs).find((name) => document.querySelector(tabs[name])?.offsetParent) ?? "single";
+  return [...named, JSON.stringify({ ...JSON.parse(await source("extras")), tab })];
+}
+
 // A picture that was sent from another tab; the server has it already.
 export function arrive(text) {
   if (!text) return;

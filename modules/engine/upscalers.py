@@ -1,0 +1,123 @@
+"""The upscalers and face restorers of this process: loaded when they are asked for, the last few kept."""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from PIL import Image
+
+from modules.catalogue.errors import ModelNotFoundError
+from modules.catalogue.folders import ModelFolders
+from modules.catalogue.hashes import FileState
+from modules.catalogue.upscalers import NO_UPSCALER, find_upscaler, list_upscalers
+from modules.catalogue.walk import found_file
+from modules.gallery.enlarging import PLAIN, Once
+from modules.hardware.choice import Hardware
+from modules.hardware.device import free_memory, module_bytes
+from modules.hardware.memory import WORKING_MEMORY
+from modules.parameters import RequestError
+from modules.upscaling.model import PictureModel, load_upscaler
+from modules.upscaling.tiles import Tiling
+from modules.upscaling.upscale import Watch, upscale
+
+KEPT: Final = 2
+# Architectures whose tiles have settings of their own.
+_OWN_TILES: Final = frozenset({"DAT"})
+
+
+class UpscalerKeeper:
+    """Owns the loaded upscalers. They are on the device while they work, and wait in main memory."""
+
+    def __init__(self, hardware: Hardware, folders: ModelFolders, on_cpu: Sequence[str] = ()) -> None:
+        """`on_cpu` are A1111's words of --use-cpu."""
+        self._hardware = hardware
+        self._folders = folders
+        self._on_cpu = frozenset(on_cpu)
+        self._models: OrderedDict[tuple[Path, FileState], PictureModel] = OrderedDict()
+        # Frees the device of what is not needed now, and says whether there was something; set by who may do so.
+        self.make_room: Callable[[], bool] = lambda: False
+
+    def once(self, name: str, options: Mapping[str, object], watch: Watch) -> Once | None:
+        """One application of the upscaler called `name`; None for "None". Raises RequestError when it is not here.
+
+        `watch` is told of every tile, and may raise to stop. The file is read at the first application.
+        """
+        if name == NO_UPSCALER:
+            return None
+        if name in PLAIN:
+            return PLAIN[name]
+        try:
+            path = find_upscaler(name, list_upscalers(self._folders.upscalers)).path
+        except ModelNotFoundError as error:
+            raise RequestError(str(error)) from error
+        if path is None:
+            return self.once(next(one for one in (NO_UPSCALER, *PLAIN) if one.lower() == name.lower()), options, watch)
+
+        def apply(image: Image.Image, scale: float) -> Image.Image:
+            model = self._model(path)
+            return self._upscale(image, model, tiling_for(model.architecture, options), watch)
+
+        return apply
+
+    def rest(self) -> None:
+        """Leave the device; the models stay in main memory for the next time."""
+        for model in self._models.values():
+            if model.device.type != "cpu":
+                model.net.model.to("cpu")
+
+    def forget(self) -> None:
+        """Give back every byte."""
+        self._models.clear()
+        gc.collect()
+
+    def _upscale(self, image: Image.Image, model: PictureModel, tiling: Tiling, watch: Watch) -> Image.Image:
+        device = self.device_of("esrgan", model.architecture)
+        self._bring(model, device)
+        try:
+            return upscale(image, model, tiling, watch)
+        except torch.OutOfMemoryError:
+            if not self.make_room():
+                raise
+        return upscale(image, model, tiling, watch)
+
+    def _bring(self, model: PictureModel, device: torch.device) -> None:
+        if model.device == device:
+            return
+        free = free_memory(device)
+        if free is not None and free < module_bytes(model.net.model) + WORKING_MEMORY:
+            self.make_room()
+        model.to(device, self._hardware.unet_dtype if device.type == "cuda" else torch.float32)
+
+    def device_of(self, part: str, architecture: str = "") -> torch.device:
+        """Where a part works: on the CPU if --use-cpu names it or its architecture."""
+        if self._on_cpu & {"all", part, architecture.lower()}:
+            return torch.device("cpu")
+        return self._hardware.device
+
+    def _model(self, path: Path) -> PictureModel:
+        return self.kept(path, load_upscaler)
+
+    def kept(self, path: Path, load: Callable[[Path], PictureModel]) -> PictureModel:
+        """The model of a file, read anew when the file has changed. Raises ModelFileError."""
+        found = found_file(path)
+        key = (path, found.state if found else FileState(0, 0))
+        if key not in self._models:
+            while len(self._models) >= KEPT:
+                self._models.popitem(last=False)
+            self._models[key] = load(path)
+        self._models.move_to_end(key)
+        return self._models[key]
+
+
+def tiling_for(architecture: str, options: Mapping[str, object]) -> Tiling:
+    """The tiles that the settings ask for."""
+    prefix = architecture if architecture in _OWN_TILES else "ESRGAN"
+    default = Tiling()
+    size = options.get(f"{prefix}_tile", default.size)
+    overlap = options.get(f"{prefix}_tile_overlap", default.overlap)
+    return Tiling(int(str(size)), int(str(overlap)))

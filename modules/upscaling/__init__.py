@@ -1,0 +1,1 @@
+"""Pixel upscalers and face restorers: a file becomes a model, and a picture larger, tile by tile."""
