@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -28,6 +29,9 @@ _INVOKE_SAMPLERS: Final = {
     "heun": "Heun",
     "lms": "LMS",
     "kdpm_2": "DPM2",
+    "dpm_2": "DPM2",
+    "dpm_2_a": "DPM2 a",
+    "plms": "PLMS",
     "kdpm_2_a": "DPM2 a",
     "ddim": "DDIM",
     "ddpm": "DDPM",
@@ -36,6 +40,9 @@ _INVOKE_SAMPLERS: Final = {
     "unipc": "UniPC",
     "lcm": "LCM",
 }
+_BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
+_DREAM: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>.*?))(?P<flags>(?:\s-.*)?)', re.DOTALL)
+_FLAG: Final = re.compile(r"-([sSWHCAf])\s*([\w.]{1,40})")
 
 
 def foreign_infotext(items: Mapping[str, str], size: tuple[int, int]) -> str:
@@ -45,6 +52,8 @@ def foreign_infotext(items: Mapping[str, str], size: tuple[int, int]) -> str:
     for key in ("invokeai_metadata", "sd-metadata"):
         if metadata := _json(items.get(key)):
             return _invoke(metadata, size)
+    if dream := items.get("Dream") or items.get("dream"):
+        return _dream(dream, size)
     graph = _json(items.get("prompt"))
     return read_graph(graph, size) if graph else ""
 
@@ -88,9 +97,37 @@ def _invoke(metadata: Mapping[str, object], size: tuple[int, int]) -> str:
         "Model": text(model.get("name") or model.get("model_name") or source.get("model_weights")),
         "Denoising strength": number(source.get("strength")),
     }
-    prompt = text(source.get("positive_prompt")) or " ".join(_old_prompts(source.get("prompt")))
+    prompt, negative = text(source.get("positive_prompt")), text(source.get("negative_prompt"))
+    if not prompt:
+        prompt, negative = _brackets_apart(" ".join(_old_prompts(source.get("prompt"))))
     prompt += "".join(_invoke_loras(source.get("loras")))
-    return compose(prompt, text(source.get("negative_prompt")), values)
+    return compose(prompt, negative, values)
+
+
+def _dream(line: str, size: tuple[int, int]) -> str:
+    """The command line that the first InvokeAI wrote: a prompt in quotes, then `-s50 -S 7 -A k_lms`."""
+    found = _DREAM.fullmatch(line.strip())
+    if found is None:
+        return ""
+    prompt, negative = _brackets_apart((found["quoted"] or found["bare"] or "").replace('\\"', '"'))
+    said: dict[str, str] = dict(_FLAG.findall(found["flags"]))
+    sampler, schedule = _invoke_sampler(said.get("A", ""))
+    values = {
+        "Steps": said.get("s"),
+        "Sampler": sampler,
+        "Schedule type": schedule,
+        "CFG scale": said.get("C"),
+        "Seed": said.get("S"),
+        "Size": f"{said.get('W', size[0])}x{said.get('H', size[1])}",
+        "Denoising strength": said.get("f"),
+    }
+    return compose(prompt, negative, values)
+
+
+def _brackets_apart(prompt: str) -> tuple[str, str]:
+    """Old InvokeAI's negative words stand in square brackets among the others."""
+    negative = ", ".join(part.strip() for part in _BRACKETS.findall(prompt))
+    return " ".join(_BRACKETS.sub("", prompt).split()), negative
 
 
 def _invoke_sampler(name: str) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
-from modules.gallery import ImageMetadata, PictureError, read_metadata
+from modules.gallery import PictureError, read_metadata
 from modules.ui.messages import QUICK, SAY, told
+from modules.ui.metadata_html import metadata_html
 from modules.ui.parts import GenerationTab
 from modules.ui.paste import form_values
-from modules.ui.results import infotext_html
 from modules.ui.sending import Destinations, wire_sending
 from modules.ui.shelf import PictureShelf
 from modules.ui.slots import build_slot
@@ -96,13 +95,3 @@ def wire_png_info(info: PngInfo, tab: GenerationTab, to: Destinations, services:
 
     for target, button in info.sends.items():
         wire_sending(button, target, [info.digest, info.infotext], uploaded, to, services, shelf)
-
-
-def metadata_html(metadata: ImageMetadata) -> str:
-    """The texts of a picture. None of them becomes markup."""
-    size = f"<p>{html.escape(metadata.format)}, {metadata.width}×{metadata.height}</p>"
-    if not metadata.infotext and not metadata.items:
-        return f"{size}<p>Nothing is written in this picture.</p>"
-    parameters = f"<h4>parameters</h4>{infotext_html(metadata.infotext)}" if metadata.infotext else ""
-    others = "".join(f"<h4>{html.escape(key)}</h4>{infotext_html(text)}" for key, text in metadata.items.items())
-    return f"{size}{parameters}{others}"

@@ -155,6 +155,19 @@ def test_old_invokeai():
     assert (said["Prompt"], said["Sampler"], said["Steps"], said["Model"]) == ("a fox", "LMS", "50", "sd-1.5")
 
 
+def test_the_first_invokeai():
+    line = '"a fox in \\"snow\\" [blurry] at dawn [fog]" -s 50 -S 3 -W 512 -H 640 -C7.5 -A k_dpm_2_a'
+    said = parse_infotext(read_metadata(png({"Dream": line})).infotext)
+    assert (said["Prompt"], said["Negative prompt"]) == ('a fox in "snow" at dawn', "blurry, fog")
+    assert (said["Steps"], said["Seed"], said["CFG scale"], said["Size-2"]) == ("50", "3", "7.5", "640")
+    assert said["Sampler"] == "DPM2 a"
+    assert parse_infotext(read_metadata(png({"Dream": "bare words -s9 -S1 -C2"})).infotext)["Prompt"] == "bare words"
+    # Brackets hold negative words in the JSON of that time as well.
+    old = {"image": {"prompt": [{"prompt": "a fox [fog]", "weight": 1}], "steps": 5, "seed": 3, "cfg_scale": 7.5}}
+    said = parse_infotext(read_metadata(png({"sd-metadata": json.dumps(old)})).infotext)
+    assert (said["Prompt"], said["Negative prompt"]) == ("a fox", "fog")
+
+
 GRAPH = {
     "3": {
         "class_type": "KSampler",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 
 from modules.gallery import ImageMetadata
 from modules.settings import OptionStore
+from modules.ui.metadata_html import metadata_html
 from modules.ui.page import page_head
-from modules.ui.png_info import metadata_html
 from modules.ui.reading import LONGEST_READ, Typed, counters, reading_html
 from modules.ui.results import infotext_html
 
@@ -81,3 +82,22 @@ def test_the_head_takes_theme_and_user_css(tmp_path: Path) -> None:
     css.write_text("body { color: red } </style><script>x</script>")
     head = page_head(None, css)
     assert "color: red" in head and "</style><script>x" not in head
+
+
+def test_the_texts_of_other_programs_are_laid_out_and_never_markup() -> None:
+    graph = {
+        "3": {"class_type": "KSampler", "inputs": {"seed": 42, "model": ["4", 0]}, "_meta": {"title": "<b>Sam</b>"}},
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "<img src=x>.safetensors"}},
+    }
+    items = {
+        "prompt": json.dumps(graph),
+        "workflow": json.dumps({"nodes": ["<script>alert(1)</script>"] * 100}),
+        "invokeai_metadata": json.dumps({"positive_prompt": "a fox"}),
+        "Title": "{ no JSON <i>",
+    }
+    shown = metadata_html(ImageMetadata("a fox", items, 8, 8, "PNG"))
+    assert "<dt>#3 KSampler — &lt;b&gt;Sam&lt;/b&gt;</dt><dd>seed: 42; model: #4</dd>" in shown
+    assert "ckpt_name: &lt;img src=x&gt;.safetensors" in shown
+    assert "<details><summary>JSON, " in shown and "&quot;positive_prompt&quot;: &quot;a fox&quot;" in shown
+    assert "{ no JSON &lt;i&gt;" in shown
+    assert not any(tag in shown for tag in ("<script", "<img", "<b>", "<i>"))
