@@ -96,10 +96,10 @@ def wire_results(results: Results, mode: str, services: Services) -> None:
             job_id,
         )
 
-    def select(job_id: str, event: gr.SelectData) -> tuple[int, str]:
-        images = shown_pictures(services, job_id)
-        index = int(event.index)
-        return index, infotext_html(images[index].infotext if 0 <= index < len(images) else "")
+    def select(shown_id: str, index: float) -> tuple[int, str]:
+        images = shown_pictures(services, shown_id)
+        inside = 0 <= int(index) < len(images)
+        return int(index), infotext_html(images[int(index)].infotext if inside else "")
 
     results.show.click(
         show,
@@ -108,7 +108,17 @@ def wire_results(results: Results, mode: str, services: Services) -> None:
         js=f"() => [window.webui.wanted('{mode}')]",
         **QUICK,
     ).success(None, None, None, js=f"() => window.webui.filled('{mode}')")
-    results.gallery.select(select, results.shown, [results.selected, results.infotext], **QUICK)
+    # Arrows may be pressed faster than answers come: whatever the event says, what is selected by then is what counts.
+    selected = [results.selected, results.infotext]
+    results.gallery.select(
+        select,
+        [results.shown, results.selected],
+        selected,
+        js=f"(shown) => window.webui.selectedPicture('{mode}', shown)",
+        trigger_mode="always_last",
+        preprocess=False,
+        **QUICK,
+    )
 
 
 def _wire_settings(tab: GenerationTab, services: Services) -> None:

@@ -96,6 +96,8 @@ class PageSettings(BaseModel):
     extra: float
     delimiters: str
     move: bool
+    lightbox: bool
+    zoomed: bool
 
 
 class PageState(BaseModel):
@@ -241,6 +243,8 @@ def _settings(options: OptionStore) -> PageSettings:
         extra=options.number("keyedit_precision_extra"),
         delimiters=options.text("keyedit_delimiters"),
         move=options.switch("keyedit_move"),
+        lightbox=options.switch("js_modal_lightbox"),
+        zoomed=options.switch("js_modal_lightbox_initially_zoomed"),
     )
 
 

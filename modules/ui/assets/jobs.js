@@ -102,6 +102,7 @@ function tellFailures(state) {
   if (job.state === "failed") {
     if (firstAnswer) lasting(job.cause, job.mode);
     else fail(job.cause, job.mode);
+    document.dispatchEvent(new CustomEvent("webui-failed", { detail: job.mode }));
   } else if (job.notices.length) lasting(job.notices.join("\n"), job.mode, "info");
 }
 
@@ -142,8 +143,9 @@ export function stamp(values, mode) {
 export function submitted(answer, mode) {
   const { error, notice } = JSON.parse(answer || "{}");
   if (notice) toast(notice, "info");
-  if (error) return fail(error, mode);
-  return poll();
+  if (error) fail(error, mode);
+  const known = error ? Promise.resolve() : poll();
+  return known.then(() => document.dispatchEvent(new CustomEvent("webui-submitted", { detail: { mode, error } })));
 }
 
 async function stop(path) {
@@ -166,5 +168,8 @@ export function interrupt() {
 }
 
 export const skip = () => stop("skip");
+
+// Nothing of this page runs or waits.
+export const idle = () => Boolean(last) && !last.running?.mine && !last.waiting.some((job) => job.mine);
 
 export const busy = () => Boolean(last?.running);

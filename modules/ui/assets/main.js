@@ -3,8 +3,10 @@
 import * as jobs from "./jobs.js";
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";
 import { listenForDrops } from "./drop.js";
+import { listenForMenus } from "./forever.js";
 import { hiresLine } from "./hires.js";
 import { listen } from "./keys.js";
+import { listenForPictures, selectedPicture } from "./lightbox.js";
 import { translatePage } from "./localization.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
@@ -23,6 +25,7 @@ window.webui = {
   wanted: jobs.wanted,
   filled: jobs.filled,
   remember,
+  selectedPicture,
   restored,
   say,
   editStyles,
@@ -54,5 +57,7 @@ window.addEventListener("pageshow", jobs.poll);
 watchSettings();
 watchQueue();
 listenForDrops();
+listenForMenus(jobs.idle);
+listenForPictures(jobs.settings);
 restored();
 jobs.poll();

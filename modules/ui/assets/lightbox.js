@@ -1,0 +1,134 @@
+// A picture over the whole window, as in A1111: arrows go on, S saves, Esc or a click closes; zoom and tiling.
+
+const ICONS = {
+  previous: "M15 5l-7 7 7 7",
+  next: "M9 5l7 7-7 7",
+  zoom: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  tile: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+  save: "M5 4h11l3 3v13H5zM8 4v5h7V4M8 20v-6h8v6",
+  close: "M6 6l12 12M18 6L6 18",
+};
+const NAMES = {
+  previous: "Previous picture (left arrow)",
+  next: "Next picture (right arrow)",
+  zoom: "Fit into the window, or the picture's own size",
+  tile: "Tile the picture, to see its seams",
+  save: "Save the picture (S)",
+  close: "Close (Esc)",
+};
+const IMAGE = "[id$=_gallery] .media-button";
+
+const thumbnails = (gallery) => [...gallery.querySelectorAll(".thumbnails .thumbnail-item")];
+
+class Lightbox {
+  constructor(settings) {
+    this.settings = settings;
+    this.gallery = null;
+    this.dialog = document.createElement("dialog");
+    this.dialog.className = "lightbox";
+    this.dialog.setAttribute("aria-label", "Picture");
+    this.dialog.innerHTML = `<div class="tools">${["zoom", "tile", "save", "close"].map((name) => this.button(name)).join("")}</div>
+      ${this.button("previous")}<div class="picture"><img alt=""></div>${this.button("next")}<span class="place" aria-live="polite"></span>`;
+    document.body.append(this.dialog);
+    this.picture = this.dialog.querySelector(".picture");
+    this.image = this.dialog.querySelector("img");
+    this.dialog.addEventListener("click", (event) => this.act(event.target.closest("button")?.dataset.do ?? "close"));
+    this.dialog.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  button(name) {
+    return `<button type="button" class="${name}" data-do="${name}" title="${NAMES[name]}" aria-label="${NAMES[name]}"><svg viewBox="0 0 24 24" width="24" height="24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="${ICONS[name]}"/></svg></button>`;
+  }
+
+  open(gallery) {
+    this.gallery = gallery;
+    const chosen = thumbnails(gallery).findIndex((item) => item.classList.contains("selected"));
+    this.picture.classList.toggle("whole", this.settings()?.zoomed ?? true);
+    this.dialog.querySelector(".save").hidden = !this.saveButton();
+    this.show(Math.max(0, chosen));
+    this.dialog.showModal();
+  }
+
+  show(index) {
+    const all = thumbnails(this.gallery);
+    this.index = all.length ? (index + all.length) % all.length : 0;
+    const source = (all[this.index] ?? this.gallery.querySelector(".media-button")).querySelector("img").src;
+    this.image.src = source;
+    this.picture.style.backgroundImage = this.picture.classList.contains("tiled") ? `url("${source}")` : "";
+    for (const name of ["previous", "next"]) this.dialog.querySelector(`.${name}`).hidden = all.length < 2;
+    this.dialog.querySelector(".place").textContent = all.length > 1 ? `${this.index + 1} / ${all.length}` : "";
+  }
+
+  // The gallery follows, so that what is under it speaks of the same picture.
+  step(by) {
+    this.show(this.index + by);
+    thumbnails(this.gallery)[this.index]?.click();
+  }
+
+  act(name) {
+    if (name === "previous") this.step(-1);
+    else if (name === "next") this.step(1);
+    else if (name === "zoom") this.picture.classList.toggle("whole");
+    else if (name === "tile") this.tile();
+    else if (name === "save") this.save();
+    else this.dialog.close();
+  }
+
+  tile() {
+    this.picture.classList.toggle("tiled");
+    this.show(this.index);
+  }
+
+  saveButton() {
+    return document.getElementById(`save_${this.gallery.id.replace("_gallery", "")}`);
+  }
+
+  // The server has heard which picture is meant once the hidden box says so.
+  async save() {
+    const mode = this.gallery.id.replace("_gallery", "");
+    const box = document.querySelector(`#${mode}_selected input`);
+    for (let tries = 0; box && Number(box.value) !== this.index && tries < 20; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    this.saveButton()?.click();
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const name = { ArrowLeft: "previous", ArrowRight: "next", s: "save", S: "save" }[event.key];
+    if (!name || this.dialog.querySelector(`.${name}`).hidden) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.act(name);
+  }
+}
+
+// Which picture of a gallery is selected, once Gradio has drawn that.
+export async function selectedPicture(mode, shown) {
+  await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  const gallery = document.getElementById(`${mode}_gallery`);
+  const small = thumbnails(gallery);
+  const all = small.length ? small : [...gallery.querySelectorAll(".thumbnail-item")];
+  return [shown, Math.max(0, all.findIndex((item) => item.classList.contains("selected")))];
+}
+
+export function listenForPictures(settings) {
+  let box = null;
+  const wanted = (event) => (settings()?.lightbox === false ? null : event.target.closest?.(IMAGE));
+  document.addEventListener(
+    "click",
+    (event) => {
+      const image = wanted(event);
+      if (!image || event.button !== 0) return;
+      event.preventDefault();
+      event.stopPropagation();
+      box ??= new Lightbox(settings);
+      box.open(image.closest("[id$=_gallery]"));
+    },
+    { capture: true },
+  );
+  document.addEventListener("auxclick", (event) => {
+    const source = event.button === 1 && event.target.closest?.(IMAGE)?.querySelector("img")?.src;
+    if (source) window.open(source, "_blank", "noopener");
+  });
+}
