@@ -80,7 +80,7 @@ def side_sliders(mode: str, *more: tuple[str, str]) -> tuple[Controls, list[gr.B
 
 def batch_sliders(mode: str) -> Controls:
     """Batch count and batch size."""
-    with gr.Column(scale=2, min_width=160, elem_id=f"{mode}_column_batch"):
+    with gr.Column(scale=2, min_width=210, elem_id=f"{mode}_column_batch"):
         return {name: slider(name, mode) for name in ("n_iter", "batch_size")}
 
 

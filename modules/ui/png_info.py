@@ -47,14 +47,15 @@ def build_png_info() -> PngInfo:
             read = gr.Button("Read", visible="hidden", elem_id="pnginfo_read")
             digest = gr.Textbox("", visible="hidden", elem_id="pnginfo_digest")
         with gr.Column(min_width=320):
-            shown = gr.HTML("", elem_id="pnginfo_html", elem_classes=["infotext"])
-            infotext = gr.Textbox("", visible="hidden", elem_id="pnginfo_generation_info")
-            with gr.Row():
-                send = gr.Button("Send to txt2img", elem_id="pnginfo_send_to_txt2img", min_width=120)
+            # Above what is read, which may be long.
+            with gr.Row(elem_classes=["pnginfo-sends"]):
+                send = gr.Button("Send to txt2img", elem_id="pnginfo_send_to_txt2img", min_width=130)
                 sends = {
-                    target: gr.Button(label, elem_id=f"pnginfo_send_to_{target}", min_width=120)
+                    target: gr.Button(label, elem_id=f"pnginfo_send_to_{target}", min_width=130)
                     for target, label in TARGETS.items()
                 }
+            shown = gr.HTML("", elem_id="pnginfo_html", elem_classes=["infotext"])
+            infotext = gr.Textbox("", visible="hidden", elem_id="pnginfo_generation_info")
     return PngInfo(read, digest, shown, infotext, send, sends)
 
 

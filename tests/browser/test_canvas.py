@@ -139,6 +139,13 @@ def test_one_finger_paints_two_zoom_and_the_page_stays(browser: Any, server: Ser
     for button in page.locator(f"{MASK} .bar button:visible").all():
         size = button.bounding_box()
         assert size is not None and min(size["width"], size["height"]) >= 40
+    # Every sub-tab has a name to press, and what depends on it shows.
+    for tab in page.locator("#mode_img2img").first.get_by_role("tab").all():
+        size = tab.bounding_box()
+        assert size is not None and size["height"] >= 40 and size["x"] + size["width"] <= 390
+    open_input(page, "Inpaint sketch")
+    expect(page.locator("#img2img_mask_alpha")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
 
 
