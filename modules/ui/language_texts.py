@@ -21,7 +21,25 @@ _LETTERS: Final = re.compile(r"[^\W\d_]{2}")
 _COMMENT: Final = re.compile(r"(?m)^\s*//.*$|\s//\s.*$")
 _STRING: Final = re.compile(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`')
 _HOLE: Final = re.compile(r"\$\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
-_WORDS: Final = re.compile(r"[A-Z({][^<>=;%]*")
+_WORDS: Final = re.compile(r"[A-Z({][^<>=%]*")
+_TAG: Final = re.compile(r"<[^<>]*>")
+# Words in the sources that look like labels: names of keys and types, of what is hidden, and what the terminal says.
+_UNSHOWN: Final = frozenset(
+    {
+        *(
+            "Arrow",
+            "Enter",
+            "Escape",
+            "False",
+            "Notification",
+            "Services",
+            "Source Sans Pro",
+            "Stable Diffusion web UI",
+        ),
+        *("Sync", "Styles changed", "Platform", "Packages", "Flags", "A local web UI for Stable Diffusion."),
+    }
+)
+_TERMINAL: Final = re.compile(r"^(WARNING|Running on|Port |No port|The address|ORDER BY|SELECT|INSERT|DELETE|WHERE)")
 _CODE: Final = re.compile(r"^[A-Z]\d|^[A-Z][a-z]*(-[A-Z][a-z]+)+$|https?:|^\(values")
 _NAMED: Final = re.compile(r"\{\w+\}")
 _LOGGING: Final = frozenset({"debug", "info", "warning", "error", "exception"})
@@ -56,7 +74,10 @@ def _parameter_texts() -> Iterator[str]:
 
 
 def _python_texts() -> Iterator[str]:
-    yield from filter(_is_said, _room_texts("ui"))
+    for text in _room_texts("ui"):
+        # Of markup, the texts between the tags.
+        pieces = [piece.strip() for piece in _TAG.split(text)] if _TAG.search(text) else [text]
+        yield from (piece for piece in pieces if _is_said(piece) or (len(pieces) > 1 and _is_prose(piece)))
     for room in _SPEAKING:
         yield from (text for text in _room_texts(room) if _is_said(text) and _is_sentence(text))
 
@@ -71,14 +92,19 @@ def _room_texts(room: str) -> Iterator[str]:
                 yield _NAMED.sub("{}", text)
 
 
+def _is_prose(text: str) -> bool:
+    return " " in text and "{" not in text and len(re.findall(r"[A-Za-z']{2,}", text)) >= 2
+
+
 def _is_sentence(text: str) -> bool:
     """Enough words of its own to be known by, and an end."""
-    return text.endswith((".", "…", "?")) and len(re.findall(r"[a-z']{2,}", text)) >= 3
+    words = len(re.findall(r"[A-Za-z']{3,}", text))
+    return text.endswith((".", "…", "?")) and words >= (1 if text[0].isupper() else 2)
 
 
 def _is_said(text: str) -> bool:
     """Words as people read them: a sentence, or a label that begins with a capital; no name, header or drawing."""
-    if not _WORDS.fullmatch(text) or _CODE.search(text):
+    if not _WORDS.fullmatch(text) or _CODE.search(text) or _TERMINAL.match(text) or text in _UNSHOWN:
         return False
     return " " in text or text.istitle()
 

@@ -28,13 +28,14 @@ function fitted(text) {
   return undefined;
 }
 
-export function translated(text) {
+function translated(text) {
   return TEXTS[text] ?? fitted(text);
 }
 
 function changed(text) {
   const bare = text.trim();
   if (!bare) return text;
+  if (bare.includes("\n")) return text.split("\n").map(changed).join("\n");
   seen.add(bare);
   const translation = translated(bare);
   return translation === undefined ? text : text.replace(bare, () => translation);
@@ -74,6 +75,9 @@ export function template(more = []) {
   const all = [...new Set([...more, ...seen])].filter((text) => /\p{L}{2}/u.test(text)).sort();
   return Object.fromEntries(all.map((text) => [text, TEXTS[text] ?? ""]));
 }
+
+// What was on the page and has no translation.
+export const untranslated = () => [...seen].filter((text) => translated(text) === undefined && /\p{L}{2}/u.test(text));
 
 export function translatePage() {
   if (!Object.keys(TEXTS).length) return;

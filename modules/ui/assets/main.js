@@ -7,7 +7,7 @@ import { listenForMenus } from "./forever.js";
 import { hiresLine } from "./hires.js";
 import { listen } from "./keys.js";
 import { listenForPictures, selectedPicture } from "./lightbox.js";
-import { translatePage } from "./localization.js";
+import { translatePage, untranslated } from "./localization.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
 import { chooseScript } from "./scripts.js";
@@ -29,6 +29,7 @@ window.webui = {
   restored,
   say,
   editStyles,
+  untranslated,
   defaultsAnswered,
   defaultsChosen,
   hiresLine,
