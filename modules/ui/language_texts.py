@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from modules.parameters import GenerationRequest, declared_parameters
+from modules.parameters.scripts import MASKED_CONTENTS, SCRIPTS
 from modules.settings import OPTIONS, SECTIONS
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
@@ -22,6 +23,9 @@ _COMMENT: Final = re.compile(r"(?m)^\s*//.*$|\s//\s.*$")
 _STRING: Final = re.compile(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`')
 _HOLE: Final = re.compile(r"\$\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _WORDS: Final = re.compile(r"[A-Z({][^<>=%]*")
+_SHOWN: Final = re.compile(r'(?:title|placeholder|aria-label)="([^"]+)"')
+# What Gradio adds to controls.
+_GRADIO: Final = ("number input for {}", "range slider for {}", "More tabs", "Empty value")
 _TAG: Final = re.compile(r"<[^<>]*>")
 # Words in the sources that look like labels: names of keys and types, of what is hidden, and what the terminal says.
 _UNSHOWN: Final = frozenset(
@@ -48,7 +52,7 @@ _LOGGING: Final = frozenset({"debug", "info", "warning", "error", "exception"})
 @cache
 def page_texts() -> list[str]:
     """The texts, each once; `{}` stands for what is filled in."""
-    found = [*_option_texts(), *_parameter_texts(), *_script_texts(), *_python_texts()]
+    found = [*_option_texts(), *_parameter_texts(), *_script_texts(), *_python_texts(), *_GRADIO]
     return list(dict.fromkeys(text for text in found if _LETTERS.search(text)))
 
 
@@ -58,32 +62,37 @@ def _option_texts() -> Iterator[str]:
         if not option.hidden:
             yield option.label
             yield option.hint
-            yield from filter(_is_said, option.choices)
+            yield from filter(_is_choice, option.choices)
+
+
+def _parameter_texts() -> Iterator[str]:
+    yield from (declared.parameter.label for declared in declared_parameters(GenerationRequest))
+    yield from filter(_is_choice, MASKED_CONTENTS)
+    for script in SCRIPTS:
+        yield script.title
+        for argument in script.arguments:
+            yield argument.label
+            if argument.look == "note":
+                yield from _pieces(str(argument.default))
+            yield from filter(_is_choice, argument.choices)
 
 
 def _script_texts() -> Iterator[str]:
     for path in sorted(_ASSETS.glob("*.js")):
         for plain, template in _STRING.findall(_COMMENT.sub("", path.read_text("utf-8"))):
             text = _HOLE.sub("{}", template) if template else plain.replace('\\"', '"')
-            if _is_said(text):
-                yield text
-
-
-def _parameter_texts() -> Iterator[str]:
-    yield from (declared.parameter.label for declared in declared_parameters(GenerationRequest))
+            yield from _pieces(text)
 
 
 def _python_texts() -> Iterator[str]:
     for text in _room_texts("ui"):
-        # Of markup, the texts between the tags.
-        pieces = [piece.strip() for piece in _TAG.split(text)] if _TAG.search(text) else [text]
-        yield from (piece for piece in pieces if _is_said(piece) or (len(pieces) > 1 and _is_prose(piece)))
+        yield from _pieces(text)
     for room in _SPEAKING:
         yield from (text for text in _room_texts(room) if _is_said(text) and _is_sentence(text))
 
 
 def _room_texts(room: str) -> Iterator[str]:
-    for path in sorted((_ROOT / room).glob("*.py")):
+    for path in sorted((_ROOT / room).rglob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         silent = {id(node) for node in _silent(tree)}
         for node in ast.walk(tree):
@@ -92,14 +101,29 @@ def _room_texts(room: str) -> Iterator[str]:
                 yield _NAMED.sub("{}", text)
 
 
-def _is_prose(text: str) -> bool:
-    return " " in text and "{" not in text and len(re.findall(r"[A-Za-z']{2,}", text)) >= 2
+def _pieces(text: str) -> Iterator[str]:
+    """Of markup, the texts between the tags and in attributes that are shown; else the text, if it is one to read."""
+    if not _TAG.search(text):
+        if _is_said(text):
+            yield text
+        return
+    between = (piece.strip() for piece in _TAG.split(text))
+    yield from (piece for piece in between if _is_said(piece) or _is_prose(piece))
+    yield from (piece for piece in _SHOWN.findall(text) if "{" not in piece)
+
+
+def _is_choice(text: str) -> bool:
+    return _is_said(text) or " " in text
 
 
 def _is_sentence(text: str) -> bool:
     """Enough words of its own to be known by, and an end."""
     words = len(re.findall(r"[A-Za-z']{3,}", text))
     return text.endswith((".", "…", "?")) and words >= (1 if text[0].isupper() else 2)
+
+
+def _is_prose(text: str) -> bool:
+    return " " in text and "{" not in text and len(re.findall(r"[A-Za-z']{2,}", text)) >= 2
 
 
 def _is_said(text: str) -> bool:

@@ -14,7 +14,7 @@ from modules.ui.localization import localization_names
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
-TABS: Final = ("txt2img", "img2img", "Extras", "PNG Info", "Settings")
+TABS: Final = ("txt2img", "img2img", "Extras", "PNG Info", "Queue", "Settings")
 # What `ui_reorder_list` knows: A1111's names for the groups of controls in txt2img and img2img.
 CATEGORIES: Final = (
     "image",

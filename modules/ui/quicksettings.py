@@ -53,7 +53,7 @@ def build_quicksettings(services: Services) -> QuickSettings:
         refusal = gr.Textbox("", visible="hidden", elem_id="checkpoint_refusal")
     with gr.Column(elem_id="demo_notice"):
         gr.HTML(NOTICE, padding=False)
-        with gr.Row(elem_classes=["examples"]):
+        with gr.Row(elem_classes=["examples", "no-translate"]):
             examples = [gr.Button(prompt, size="sm", min_width=60, scale=0) for prompt in EXAMPLE_PROMPTS]
     return QuickSettings(checkpoint, refresh, others, sync, refusal, examples)
 

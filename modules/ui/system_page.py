@@ -10,11 +10,13 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from modules.api.internal import system_report
 from modules.jobs.job import JobError
 from modules.parameters import RequestError
+from modules.settings import declared_flags
 from modules.ui.language_texts import page_texts
 from modules.ui.process import ServerProcess
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
+    from modules.protocol import MachineFacts
 
 GIGABYTE: Final = 1e9
 _ENGINE_NOTE: Final = "What the engine printed last; all of it is in log/engine.log."
@@ -71,15 +73,9 @@ def _act(services: Services, action: str) -> None:
 
 def _sections(services: Services, process: ServerProcess) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     report, engine = system_report(services), services.jobs.engine()
-    yield (
-        "Engine",
-        [
-            ("State", engine.sentence),
-            ("Checkpoint", engine.checkpoint_title or "none is loaded"),
-            ("Device, precision and why", engine.hardware or "not known yet"),
-            ("Process", f"{engine.pid}" if engine.pid else "none"),
-        ],
-    )
+    yield "Engine", [("State", engine.sentence), ("Checkpoint", engine.checkpoint_title or "none is loaded")]
+    if engine.facts is not None:
+        yield "What was chosen, and why", list(_choices(engine.facts))
     memory, processor = report["RAM"], report["CPU"]
     used = f"{memory['used'] / GIGABYTE:.1f} of {memory['total'] / GIGABYTE:.1f} GB in use"
     cores = f"{processor['count physical']} cores, {processor['count logical']} threads"
@@ -93,7 +89,31 @@ def _sections(services: Services, process: ServerProcess) -> Iterator[tuple[str,
     )
     packages = [(name, version or "not installed") for name, version in report["Packages"].items()]
     yield "Versions", [("This program", report["Version"]), ("Python", report["Python"]), *packages]
-    flags = [name for name, value in report["Flags"].items() if value not in (None, False, [], "")]
-    yield "Folders and flags", [("Data folder", str(services.paths.data_dir)), ("Flags that are set", ", ".join(flags))]
+    flags = [flag.name for flag in declared_flags() if getattr(services.flags, flag.key) != flag.default]
+    yield (
+        "Folders and flags",
+        [("Data folder", str(services.paths.data_dir)), ("Flags that are set", ", ".join(flags) or "none")],
+    )
     steps = [(name, f"{seconds:.2f} s") for name, seconds in process.profile.records.items()]
     yield "Start of the server", [*steps, ("Altogether", f"{process.profile.total:.2f} s")]
+
+
+def _choices(facts: MachineFacts) -> Iterator[tuple[str, str]]:
+    yield "Device", f"{facts.device_name} ({facts.device})"
+    if facts.free_memory is not None and facts.total_memory:
+        free, total = facts.free_memory / GIGABYTE, facts.total_memory / GIGABYTE
+        yield "Its memory", f"{free:.1f} of {total:.1f} GB free"
+    if facts.memory_mode is not None:
+        yield "Memory mode", _reasoned(facts.memory_mode, facts.memory_why)
+        yield "Weights", f"{facts.weights / GIGABYTE:.2f} GB"
+    kinds = f"UNet {facts.unet_dtype}, VAE {facts.vae_dtype}, text encoder {facts.text_dtype}"
+    yield "Precision", _reasoned(kinds, facts.dtype_why)
+    yield "Attention", _reasoned(facts.attention, facts.attention_why)
+    if facts.fast_mode:
+        yield "Fast mode", facts.fast_mode
+    layout = "channels last" if facts.channels_last else "channels first"
+    yield "Threads and layout", f"{facts.threads} threads, {layout}"
+
+
+def _reasoned(choice: str, why: str) -> str:
+    return f"{choice}: {why}" if why else choice

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from modules.parameters.samplers import sampler_labels
+from modules.parameters.schedules import schedule_labels
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES, PIXEL_UPSCALERS
 from modules.settings import OPTIONS, SECTIONS
 from tests.browser.conftest import FAKE_ENGINE, Watched
 from tests.browser.steps import NEGATIVE, PROMPT, open_tab, set_number, visit
@@ -179,7 +183,7 @@ def test_the_system_page_and_a_page_built_anew(watched: Watched, server: Server)
     page = watched.page
     visit(page, server.url)
     open_page(page, "system")
-    expect(page.locator("#settings_content")).to_contain_text("a fake, int8")
+    expect(page.locator("#settings_content")).to_contain_text("Ready: a fake, int8.")
     expect(page.locator("#settings_content")).to_contain_text("Building the page")
     open_page(page, "actions")
     page.click("#action_unload_checkpoint")
@@ -196,3 +200,34 @@ def test_the_system_page_and_a_page_built_anew(watched: Watched, server: Server)
         expect(one.locator("#tabs > .tab-wrapper [role=tab]:visible").first).to_have_text("PNG Info", timeout=30_000)
         assert "Extras" not in one.locator("#tabs > .tab-wrapper [role=tab]:visible").all_inner_texts()
     assert watched.problems == []
+
+
+def test_the_page_in_german(watched: Watched, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"localization": "de_DE", "hires_fix_show_prompts": true}')
+    page = watched.page
+    with Server(tmp_path, module=FAKE_ENGINE) as server:
+        visit(page, server.url)
+        expect(page.locator("#txt2img_generate")).to_have_text("Erzeugen")
+        expect(page.locator(PROMPT)).to_have_attribute("placeholder", re.compile("^Prompt\n.Strg.Eingabe erzeugt"))
+        expect(page.locator("#txt2img_clear_prompt")).to_have_attribute("title", "Prompt leeren")
+        for name in page.locator("#tabs > .tab-wrapper [role=tab]:visible").all_inner_texts():
+            open_tab(page, name.strip())
+        for name in ("defaults", "actions", "system", "options"):
+            page.click(f"#settings_page_{name}")
+            page.wait_for_selector(".settings-page > *")
+        # Sentences with something filled in, and words found in the other language.
+        page.fill("#settings_search", "qualität von jpeg")
+        page.fill("#option_jpeg_quality", "101")
+        page.click("#settings_apply")
+        expect(page.get_by_text("Die Einstellung jpeg_quality nimmt von 1 bis 100, nicht 101.")).to_be_visible()
+        open_tab(page, "txt2img")
+        page.click("#txt2img_styles_edit_button")
+        expect(page.locator("#txt2img_styles_dialog")).to_contain_text("Negativer Prompt")
+        left = page.evaluate("() => window.webui.untranslated()")
+    names = {*sampler_labels(), *schedule_labels(), *LATENT_UPSCALE_MODES, *OPTIONS}
+    names |= {choice for option in OPTIONS.values() for choice in option.choices} | {"Sync", "Styles changed"}
+    # Of what is hidden, Gradio's own names.
+    names |= {"Textbox", "Number", "Radio", *PIXEL_UPSCALERS}
+    data = re.compile(r"(demo-emoji|other)\.safetensors.*|a fake.*|[\d.]+(\+cpu)?|[a-z0-9_]+|Linux.*|.*/.*|--.*|de_DE")
+    missing = [text for text in left if text not in names and not data.fullmatch(text)]
+    assert not missing, f"localizations/de_DE.json lacks, or the page should mark as foreign: {json.dumps(missing)}"

@@ -22,7 +22,7 @@ function fitted(text) {
     let next = 1;
     return translation.replace(/\{(\d*)\}/g, (_, number) => {
       const part = found[number ? Number(number) : next++] ?? "";
-      return TEXTS[part] ?? part;
+      return translated(part) ?? part;
     });
   }
   return undefined;

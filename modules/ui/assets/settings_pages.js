@@ -6,11 +6,16 @@ import { button, element } from "./dom.js";
 import { drawOptions } from "./settings.js";
 import { drawSystem } from "./system.js";
 
-const PAGES = { Options: drawOptions, Defaults: drawDefaults, Actions: drawActions, System: drawSystem };
+const PAGES = [
+  ["Options", drawOptions],
+  ["Defaults", drawDefaults],
+  ["Actions", drawActions],
+  ["System", drawSystem],
+];
 
 function build(frame) {
   const content = element("div", { id: "settings_content", role: "tabpanel" });
-  const tabs = Object.entries(PAGES).map(([name, draw]) => {
+  const tabs = PAGES.map(([name, draw]) => {
     const tab = button(name, () => open(tab, draw), { role: "tab", id: `settings_page_${name.toLowerCase()}`, ariaSelected: "false" });
     return tab;
   });
