@@ -122,6 +122,7 @@ def test_only_old_files_with_our_temporary_names_are_removed(tmp_path):
     assert not old.exists() and fresh.exists() and other.exists()
 
 
+SAVED = "outputs/txt2img-images/2026-11-21/*.png"
 SAVER = """
 import sys
 from datetime import datetime
@@ -146,16 +147,20 @@ def test_no_picture_is_truncated_by_sigkill(tmp_path):
     noise = random.Random(0).randbytes(256 * 256 * 3)
     Image.frombytes("RGB", (256, 256), noise).save(source)
     data, rng = source.read_bytes(), random.Random(1)
-    for _ in range(8):
+    for round_number in range(8):
         process = subprocess.Popen(
             [sys.executable, "-c", SAVER, str(tmp_path), str(source)], stdout=subprocess.PIPE, env=os.environ
         )
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        # On a machine that is busy elsewhere, the first picture of a round may take long.
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob(SAVED))) <= round_number and time.monotonic() < deadline:
+            time.sleep(0.005)
         time.sleep(rng.uniform(0.0, 0.05))
         process.kill()
         process.wait()
         process.stdout.close()
-    pictures = list(tmp_path.glob("outputs/txt2img-images/2026-11-21/*.png"))
+    pictures = list(tmp_path.glob(SAVED))
     assert len(pictures) >= 8
     assert all(path.read_bytes() == data for path in pictures)
     with Image.open(io.BytesIO(data)) as image:
