@@ -21,7 +21,7 @@ from modules.engine.failures import is_out_of_memory, sentence_for
 from modules.engine.job import run_job
 from modules.engine.models import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
-from modules.engine.wishes import hardware_wishes, memory_wish
+from modules.engine.wishes import hardware_wishes, memory_wish, sdxl_memory_wish
 from modules.hardware.choice import choose_hardware, prepare_torch
 from modules.protocol import (
     EngineReady,
@@ -54,7 +54,9 @@ class Engine:
         prepare_torch(self._hardware)
         paths = Paths.from_flags(flags)
         embeddings = EmbeddingShelf(paths.embeddings_dir, channel.emit)
-        self._models = ModelKeeper(self._hardware, channel.emit, memory_wish(flags), embeddings)
+        self._models = ModelKeeper(
+            self._hardware, channel.emit, memory_wish(flags), embeddings, sdxl_memory_wish(flags)
+        )
         self._upscalers = UpscalerKeeper(self._hardware, ModelFolders.from_paths(paths), flags.use_cpu)
         self._control = JobControl()
         self._work: queue.SimpleQueue[Message] = queue.SimpleQueue()

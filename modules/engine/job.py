@@ -74,7 +74,7 @@ def run_job(
         if resolved.request.script is None:
             work = open_work(job_models.engine, command, pixels)
             facts.update(work.facts)
-            job = _Job(command, work, control, hardware, writer, told, pictures)
+            job = _Job(command, work, control, job_models.together, writer, told, pictures)
         else:
             job = ScriptJob(command, job_models.engine, pixels, control, writer, told, pictures)
         job.run()
@@ -85,7 +85,7 @@ def run_job(
             job_id=command.job_id,
             seconds=time.monotonic() - started,
             interrupted=control.stopped,
-            notices=(*notices, *job.notices),
+            notices=(*notices, *job_models.notices, *job.notices),
             peak_memory=peak,
         )
     )
@@ -105,7 +105,7 @@ class _Job:
         command: RunJob,
         work: Work,
         control: JobControl,
-        hardware: Hardware,
+        together: int,
         writer: PictureWriter,
         told: Telling,
         pictures: dict[int, Image.Image],
@@ -115,8 +115,7 @@ class _Job:
         self._control = control
         self._writer = writer
         self._told = told
-        # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
-        self._together = 1 if hardware.device.type == "cpu" else command.resolved.request.batch_size
+        self._together = together
         self._pictures = pictures
 
     @property

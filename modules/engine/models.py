@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -16,23 +17,21 @@ from modules.engine.channel import Emit
 from modules.engine.embeddings import EmbeddingShelf
 from modules.engine.facts import machine_facts
 from modules.engine.failures import sentence_for
+from modules.engine.placement import Placement, asked_memory
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours
-from modules.hardware.attention import apply_attention
+from modules.hardware.attention import apply_attention, choose_attention
+from modules.hardware.budget import MemoryMode, MemoryPlan, RequestSize, gigabytes
 from modules.hardware.choice import Hardware
-from modules.hardware.device import free_memory, module_bytes
-from modules.hardware.memory import (
-    THRIFTIER,
-    MemoryChoice,
-    MemoryMode,
-    arrange,
-    choose_memory,
-    dissolve,
-)
+from modules.hardware.compiling import slow_down, speed_up
+from modules.hardware.storage import keep_in_8_bits
 from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.family import Family
 from modules.weights.model import Model
+
+_XL: Final = (Family.SDXL, Family.SDXL_REFINER)
 
 
 @dataclass(slots=True)
@@ -46,6 +45,8 @@ class LoadedModel:
     vae_sha256: Future[str] | None = None
     embeddings: EmbeddingShelf | None = None
     colours: torch.Tensor | None = None
+    sped_up_in: MemoryMode | None = None
+    in_8_bits: bool = False
 
     def preview_colours(self) -> torch.Tensor:
         """The map from latents to colours, fitted at the first preview."""
@@ -55,7 +56,8 @@ class LoadedModel:
 
     def facts(self) -> dict[str, object]:
         """What infotext says about checkpoint and embeddings. Waits for hashes that are still being worked out."""
-        facts: dict[str, object] = {"Model hash": self.sha256.result()[:10], "Model": Path(self.file.name).stem}
+        facts: dict[str, object] = {} if self.in_8_bits else {"FP8 weight": None, "Cache FP16 weight for LoRA": None}
+        facts |= {"Model hash": self.sha256.result()[:10], "Model": Path(self.file.name).stem}
         if self.file.vae_path and self.vae_sha256:
             facts |= {"VAE hash": self.vae_sha256.result()[:10], "VAE": Path(self.file.vae_path).name}
         if self.embeddings is not None and (found := self.encoder.embeddings_used):
@@ -72,31 +74,42 @@ class ModelKeeper:
         emit: Emit,
         memory: MemoryMode | None = None,
         embeddings: EmbeddingShelf | None = None,
+        memory_sdxl: MemoryMode | None = None,
     ) -> None:
-        """`memory` is the mode that the flags ask for; without one it follows from what is free and the file's size."""
+        """`memory` is the mode that the flags ask for, `memory_sdxl` for SDXL only; without one it follows from what is
+        free and what is asked.
+        """
         self._embeddings = embeddings
         self._hardware = hardware
         self._memory = memory
+        self._memory_sdxl = memory_sdxl
+        self.attention = hardware.attention
+        self.fast_mode = ""
         self._emit = emit
         self._tokenizer = clip_tokenizer()
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self._loaded: LoadedModel | None = None
-        self._mode: MemoryMode = "full"
-        self._memory_why = ""
+        self.placement = Placement(hardware)
 
     def facts(self) -> MachineFacts:
         """What this process makes of its machine at this moment."""
         loaded = self._loaded
-        if loaded is None:
-            return machine_facts(self._hardware)
-        model = loaded.model
-        weights = sum(map(module_bytes, (model.unet, model.vae, model.text_encoder)))
-        return machine_facts(self._hardware, MemoryChoice(self._mode, self._memory_why), weights)
+        return machine_facts(
+            self._hardware,
+            self.attention,
+            self.placement.plan,
+            self.placement.weights,
+            in_8_bits=loaded is not None and loaded.in_8_bits,
+            fast_mode=self.fast_mode,
+        )
 
     def load(self, file: CheckpointFile) -> LoadedModel:
         """`file`, loaded. Raises ModelFileError with one sentence; then nothing is loaded."""
         if self._loaded is None or not _same_files(self._loaded.file, file):
             self._loaded = self._load(file)
+        elif self._loaded.file.options != file.options:
+            self._set_attention(self._loaded.model, file)
+        self._loaded.file = file
         if self._embeddings is not None:
             self._loaded.encoder.begin(self._embeddings.fitting(self._loaded.model.context_dim))
         return self._loaded
@@ -124,8 +137,9 @@ class ModelKeeper:
             sha256=self._hash(Path(file.path), file.sha256),
             vae_sha256=self._hash(Path(file.vae_path), None) if file.vae_path else None,
             embeddings=self._embeddings,
+            in_8_bits=self._stored_in_8_bits(file, model.family),
         )
-        if self._mode != "full":
+        if self.placement.take(model, self._asked(file, model.family)).mode != "full":
             # Now, while nothing else is on the card: the first preview's thread would push the UNet off it in mid-step.
             loaded.preview_colours()
         width, height = model.resolution or (None, None)
@@ -137,40 +151,69 @@ class ModelKeeper:
 
     def _read(self, file: CheckpointFile) -> Model:
         hardware = self._hardware
-        choice = self._choose_memory(Path(file.path))
         model = load_checkpoint(
             Path(file.path),
             dtype=hardware.unet_dtype,
             vae_dtype=hardware.vae_dtype,
             text_dtype=hardware.text_dtype,
-            # What comes and goes is loaded into main memory; a file that stays goes to the device at once.
-            device=hardware.device if choice.mode == "full" else "cpu",
+            device=self.placement.loads_to(Path(file.path).stat().st_size, self._asked(file)),
             channels_last=hardware.channels_last,
             vae_path=Path(file.vae_path) if file.vae_path else None,
             title=file.title,
             sha256=file.sha256,
         )
-        apply_attention(model.unet, hardware.attention)
-        arrange(choice.mode, model.unet, model.vae, model.text_encoder, hardware.device)
-        self._mode, self._memory_why = choice.mode, choice.why
-        self._emit(Notice(text=f"{file.name}: {choice.why}."))
+        self._set_attention(model, file)
+        if self._stored_in_8_bits(file, model.family):
+            spared = keep_in_8_bits(model.unet)
+            self._emit(Notice(text=f"{file.name}: its weights are kept in 8 bits, which spares {gigabytes(spared)}."))
         return model
 
-    def _choose_memory(self, path: Path) -> MemoryChoice:
-        # The file's size stands for the model's: pruned half-precision files are as large as what is loaded, others
-        # are larger, which errs on the safe side. Of SD1 and SDXL alike, four fifths or less are the UNet.
-        size = path.stat().st_size
-        device = self._hardware.device
-        return choose_memory(self._memory, device, free_memory(device), size, size * 4 // 5)
+    def _stored_in_8_bits(self, file: CheckpointFile, family: Family) -> bool:
+        wanted = file.options.get("fp8_storage", "Disable")
+        return wanted == "Enable" or (wanted == "Enable for SDXL" and family in _XL)
+
+    def _set_attention(self, model: Model, file: CheckpointFile) -> None:
+        setting = str(file.options.get("cross_attention_optimization", "Automatic"))
+        upcast = bool(file.options.get("upcast_attn", False))
+        hardware = self._hardware
+        choice = choose_attention(hardware.wishes.attention, hardware.device, hardware.machine, setting, upcast=upcast)
+        apply_attention(model.unet, choice)
+        self.attention = choice
+
+    def fit(self, request: RequestSize) -> MemoryPlan:
+        """Place the loaded checkpoint for a request. Raises OutOfBudget when nothing makes it fit."""
+        assert self._loaded is not None
+        before = self.placement.plan
+        plan = self.placement.fit(request, self._asked(self._loaded.file, self._loaded.model.family))
+        if before is None or (before.mode, before.tiled) != (plan.mode, plan.tiled):
+            self._emit(Notice(text=f"{self._loaded.file.name}: {plan.why}."))
+        self._set_speed(self._loaded, plan.mode)
+        return plan
+
+    def _set_speed(self, loaded: LoadedModel, mode: MemoryMode) -> None:
+        """Compile the UNet where that is wanted and can be, or run it plain again."""
+        wanted = mode if loaded.file.options.get("fast_mode") else None
+        if wanted == loaded.sped_up_in:
+            return
+        loaded.sped_up_in = wanted
+        if wanted is None:
+            slow_down(loaded.model.unet)
+            self.fast_mode = ""
+            return
+        slow_down(loaded.model.unet)
+        self.fast_mode = speed_up(loaded.model.unet, self._hardware.device, wanted)
+        self._emit(Notice(text=f"Fast mode {self.fast_mode}."))
+
+    def _asked(self, file: CheckpointFile, family: Family | None = None) -> MemoryMode | None:
+        flagged = self._memory
+        if flagged is None and family in _XL:
+            flagged = self._memory_sdxl
+        return asked_memory(file.options, (file.name, file.title, Path(file.path).name), flagged)
 
     def step_down(self) -> MemoryMode | None:
-        """Release the checkpoint and load the next one in a thriftier mode. None when this was the thriftiest."""
-        mode = THRIFTIER.get(self._mode) if self._hardware.device.type == "cuda" else None
+        """What comes next in thrift after running out of memory. None when this was the thriftiest."""
         self.recover()
-        if mode is not None:
-            self.unload()
-            self._memory = mode
-        return mode
+        return self.placement.step_down()
 
     def make_room(self) -> bool:
         """Unload the checkpoint for a job that needs none; says whether one was loaded."""
@@ -197,11 +240,14 @@ class ModelKeeper:
         """Give back every byte the checkpoint holds."""
         if self._loaded is not None:
             model = self._loaded.model
-            dissolve(model.unet, model.vae, model.text_encoder)
+            self.placement.release()
+            self.fast_mode = ""
             model.release()
             self._loaded = None
             self._emit(self.facts())
 
 
 def _same_files(loaded: CheckpointFile, wanted: CheckpointFile) -> bool:
-    return (loaded.path, loaded.vae_path) == (wanted.path, wanted.vae_path)
+    """Whether what is loaded serves; weights that were cut to 8 bits don't grow again."""
+    stored = loaded.options.get("fp8_storage") == wanted.options.get("fp8_storage")
+    return stored and (loaded.path, loaded.vae_path) == (wanted.path, wanted.vae_path)

@@ -9,6 +9,7 @@ from typing import Self
 from torch import Tensor
 
 from modules.engine.models import LoadedModel, ModelKeeper
+from modules.engine.placement import request_size
 from modules.generation.image_conditioning import EDITING, INPAINTING, mask_weight
 from modules.generation.passes import Engine
 from modules.generation.tiling import edges_joined, is_tiled
@@ -27,6 +28,9 @@ class JobModels:
         self._edges = ExitStack()
         self._loaded: LoadedModel | None = None
         self._told: dict[str, object] | None = None
+        # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
+        self.together = 1 if hardware.device.type == "cpu" else resolved.request.batch_size
+        self.notices: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -45,8 +49,17 @@ class JobModels:
             self._loaded = None
         if self._loaded is None:
             self._loaded = self._models.load(file)
+            self._place()
             self._edges.enter_context(edges_joined(self._loaded.model, is_tiled(self._resolved)))
         return Engine(self._loaded.model, self._loaded.encoder, self._hardware.device, self._hardware.channels_last)
+
+    def _place(self) -> None:
+        """Put the checkpoint where the job's size wants it. Raises OutOfBudget when nothing makes it fit."""
+        plan = self._models.fit(request_size(self._resolved, together=self.together))
+        self.together = plan.images
+        self._edges.enter_context(self._models.placement.tiles(plan.tiled))
+        if plan.tiled and not self.notices:
+            self.notices = (f"The picture was decoded in tiles, since there is no room for it whole: {plan.why}.",)
 
     def facts(self) -> dict[str, object]:
         """What infotext says of the first checkpoint. Waits for hashes that are still being worked out."""

@@ -19,13 +19,14 @@ from modules.catalogue.walk import found_file
 from modules.gallery.enlarging import PLAIN, Once
 from modules.hardware.choice import Hardware
 from modules.hardware.device import free_memory, module_bytes
-from modules.hardware.memory import WORKING_MEMORY
 from modules.parameters import RequestError
 from modules.upscaling.model import PictureModel, load_upscaler
 from modules.upscaling.tiles import Tiling
 from modules.upscaling.upscale import Watch, upscale
 
 KEPT: Final = 2
+# What one tile takes beside an upscaler's weights, in bytes, on the safe side.
+_WORKING_MEMORY: Final = 1_500_000_000
 # Architectures whose tiles have settings of their own.
 _OWN_TILES: Final = frozenset({"DAT"})
 
@@ -89,7 +90,7 @@ class UpscalerKeeper:
         if model.device == device:
             return
         free = free_memory(device)
-        if free is not None and free < module_bytes(model.net.model) + WORKING_MEMORY:
+        if free is not None and free < module_bytes(model.net.model) + _WORKING_MEMORY:
             self.make_room()
         model.to(device, self._hardware.unet_dtype if device.type == "cuda" else torch.float32)
 

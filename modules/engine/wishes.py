@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, get_args
 
 from modules.hardware.attention import AttentionName, AttentionWish
+from modules.hardware.budget import MemoryMode
 from modules.hardware.choice import HardwareWishes, Precision
-from modules.hardware.memory import MemoryMode
 from modules.settings import Flags
 
 # In A1111's order of preference: the first flag given decides.
@@ -46,3 +46,8 @@ def memory_wish(flags: Flags) -> MemoryMode | None:
     if flags.lowvram:
         return "lowvram"
     return "medvram" if flags.medvram else None
+
+
+def sdxl_memory_wish(flags: Flags) -> MemoryMode | None:
+    """The memory mode that the flags ask for SDXL models only."""
+    return "medvram" if flags.medvram_sdxl else None

@@ -9,7 +9,8 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
-from modules.hardware.memory import compute_device
+from modules.hardware.device import compute_device
+from modules.hardware.tiles import decode_in_tiles
 
 
 class VaeOverflow(RuntimeError):
@@ -33,7 +34,9 @@ def _decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: float) -
     try:
         return _decode_once(vae, latents, scaling)
     except torch.OutOfMemoryError:
-        vae.enable_tiling()
+        if vae.use_tiling:
+            raise
+        decode_in_tiles(vae)
     try:
         return _decode_once(vae, latents, scaling)
     finally:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from modules.generation.decoding import OVERFLOW, VaeOverflow
-from modules.hardware.memory import compute_device
+from modules.hardware.device import compute_device
 
 
 def to_tensor(images: Sequence[Image.Image]) -> Tensor:

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
-from modules.hardware.memory import compute_device
+from modules.hardware.device import compute_device
 
 PREVIEW_SIDE: Final = 512
 _FITTED_LATENTS: Final = 48

@@ -30,3 +30,9 @@ def memory_now(device: torch.device) -> tuple[int, int]:
 def module_bytes(module: nn.Module) -> int:
     """Bytes of a module's weights and buffers."""
     return sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
+
+
+def compute_device(module: nn.Module) -> torch.device:
+    """Where `module` computes once it is called: in "medvram" and "lowvram" it waits in main memory until then."""
+    brought_to = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+    return next(module.parameters()).device if brought_to is None else torch.device(brought_to)

@@ -14,6 +14,16 @@ from modules.settings import OptionStore
 
 SAME_CHECKPOINT: Final = "Use same checkpoint"
 
+# Options that say how a checkpoint is loaded and where its parts lie.
+LOAD_OPTIONS: Final = (
+    "memory_mode",
+    "checkpoint_memory",
+    "cross_attention_optimization",
+    "upcast_attn",
+    "fp8_storage",
+    "fast_mode",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -54,12 +64,13 @@ class CheckpointChooser:
     def named(self, title: str | None) -> CheckpointFile:
         """The file behind a title, or behind the present setting. Raises RequestError with one sentence."""
         checkpoint = self._find(title) if title else self._current(self._options.text("sd_model_checkpoint"))[0]
-        return _file(checkpoint, self._vae(checkpoint, self._options.as_dict()))
+        options = self._options.as_dict()
+        return _file(checkpoint, self._vae(checkpoint, options), options)
 
     def of(self, resolved: ResolvedRequest) -> CheckpointFile:
         """The files a job runs with, as they lie on disk now. Raises RequestError when they are gone."""
         checkpoint = self._find(resolved.checkpoint or "")
-        return _file(checkpoint, self._vae(checkpoint, resolved.options))
+        return _file(checkpoint, self._vae(checkpoint, resolved.options), resolved.options)
 
     def titled(self, name: str) -> str:
         """The title of the checkpoint that a name means. Raises RequestError with one sentence."""
@@ -71,7 +82,7 @@ class CheckpointChooser:
         if not request.enable_hr or request.hr_checkpoint_name == SAME_CHECKPOINT:
             return None
         checkpoint = self._find(request.hr_checkpoint_name)
-        return _file(checkpoint, self._vae(checkpoint, resolved.options))
+        return _file(checkpoint, self._vae(checkpoint, resolved.options), resolved.options)
 
     def _find(self, title: str) -> Checkpoint:
         try:
@@ -104,11 +115,12 @@ class CheckpointChooser:
         return vae.path if vae else None
 
 
-def _file(checkpoint: Checkpoint, vae: Path | None) -> CheckpointFile:
+def _file(checkpoint: Checkpoint, vae: Path | None, options: Mapping[str, Any]) -> CheckpointFile:
     return CheckpointFile(
         path=str(checkpoint.path),
         title=checkpoint.title,
         name=checkpoint.name,
         sha256=checkpoint.sha256,
         vae_path=str(vae) if vae else None,
+        options={key: options[key] for key in LOAD_OPTIONS if key in options},
     )

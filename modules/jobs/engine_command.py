@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from modules.jobs.engine_log import EngineLog
@@ -22,9 +23,10 @@ _MODEL_FOLDERS: Final = (
 def engine_launch(flags: Flags, log: EngineLog) -> Launch:
     """Launches `python -m modules.engine` with this Python and these flags, its output going to `log`."""
     command = [sys.executable, "-m", "modules.engine", *engine_arguments(flags), *engine_folders(flags)]
+    environment = engine_environment(Paths.from_flags(flags).cache_dir)
 
     def launch(number: int, post: Callable[[EngineNews], None]) -> EngineProcess:
-        return EngineProcess(number, post, command, log.copy, folder=REPOSITORY)
+        return EngineProcess(number, post, command, log.copy, REPOSITORY, environment)
 
     return launch
 
@@ -35,6 +37,16 @@ def engine_folders(flags: Flags) -> list[str]:
     given = {name: getattr(flags, name) for name in _MODEL_FOLDERS}
     folders = [f"--{name.replace('_', '-')}={path.absolute()}" for name, path in given.items() if path is not None]
     return [f"--models-dir={paths.models_dir}", f"--embeddings-dir={paths.embeddings_dir}", *folders]
+
+
+def engine_environment(cache: Path) -> dict[str, str]:
+    """What torch and the C library read when the engine starts."""
+    return {
+        # Compiled code outlives the engine: the fast mode's first picture waits for it once.
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+        # Idle worker threads that spin instead of sleeping make a busy machine many times slower.
+        "OMP_WAIT_POLICY": "passive",
+    }
 
 
 def engine_arguments(flags: Flags) -> list[str]:

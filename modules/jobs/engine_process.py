@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
@@ -67,7 +67,7 @@ Launch = Callable[[int, Callable[[EngineNews], None]], Engine]
 class EngineProcess:
     """A child that runs `command` in `folder`, with the address to call as its last argument.
 
-    Raises OSError if it can't be started.
+    `environment` holds for it unless the server's own says otherwise. Raises OSError if it can't be started.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class EngineProcess:
         command: Sequence[str],
         output: Callable[[IO[bytes]], None],
         folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._number = number
         self._post = post
@@ -92,7 +93,7 @@ class EngineProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env={**os.environ, AUTHKEY_VARIABLE: self._key.hex(), "PYTHONUNBUFFERED": "1"},
+                env={**(environment or {}), **os.environ, AUTHKEY_VARIABLE: self._key.hex(), "PYTHONUNBUFFERED": "1"},
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 # Ctrl+C in the terminal is for the server, which then ends its engine in good order.
                 start_new_session=True,

@@ -18,7 +18,9 @@ class Message(BaseModel):
 
 
 class CheckpointFile(BaseModel):
-    """A checkpoint as the engine needs it: where it lies, and what is written into pictures about it."""
+    """A checkpoint as the engine needs it: where it lies, what is written into pictures about it, and the values of the
+    options that say how it is loaded.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,6 +29,7 @@ class CheckpointFile(BaseModel):
     name: str
     sha256: str | None = None
     vae_path: str | None = None
+    options: dict[str, object] = {}
 
 
 class LoadCheckpoint(Message):

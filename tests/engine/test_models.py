@@ -12,8 +12,9 @@ from modules.engine.engine import Engine
 from modules.engine.failures import is_out_of_memory, sentence_for
 from modules.engine.models import ModelKeeper
 from modules.engine.wishes import hardware_wishes, memory_wish
+from modules.hardware.budget import MemoryPlan
 from modules.hardware.choice import HardwareWishes, choose_hardware
-from modules.protocol import CheckpointFailed, CheckpointLoaded, ImageReady, JobFailed, JobFinished, Notice
+from modules.protocol import CheckpointFailed, CheckpointLoaded, ImageReady, JobFailed, JobFinished
 from modules.settings import parse_flags
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
@@ -135,16 +136,15 @@ def test_a_cpu_has_no_thriftier_mode(tmp_path):
     assert models.step_down() is None
 
 
-def test_a_card_steps_down_from_mode_to_mode(tmp_path):
+def test_a_card_steps_down_from_mode_to_mode():
     on_card = replace(CPU, device=torch.device("cuda"))
     models = ModelKeeper(on_card, Line().emit)
-    assert [models.step_down(), models._memory] == ["medvram", "medvram"]
-
-
-def test_the_memory_mode_is_told(tmp_path):
-    line = Line()
-    ModelKeeper(CPU, line.emit, "lowvram").load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
-    assert "--lowvram has no effect on cpu" in line.of(Notice)[-1].text
+    models.placement.plan = MemoryPlan("full", "")
+    assert models.step_down() == "medvram"
+    models.placement.plan = MemoryPlan("medvram", "")
+    assert models.step_down() == "lowvram"
+    models.placement.plan = MemoryPlan("lowvram", "")
+    assert models.step_down() is None
 
 
 def test_memory_that_runs_out_while_a_checkpoint_loads_is_told_and_the_next_load_works(monkeypatch, tmp_path):

@@ -1,6 +1,6 @@
 """Settings about models: checkpoint, VAE, text encoding, noise source, memory and speed."""
 
-from modules.settings.declare import choice, number, pick, switch, text, whole
+from modules.settings.declare import choice, number, pick, switch, text, texts, whole
 
 SD, SDXL, VAE, SPEED = "sd", "sdxl", "vae", "optimizations"
 
@@ -112,6 +112,32 @@ OPTIONS = (
         ("Full", "TAESD"),
         infotext="VAE Decoder",
         changes_picture=True,
+    ),
+    choice(
+        SPEED,
+        "memory_mode",
+        "Automatic",
+        "Memory on the card",
+        ("Automatic", "full", "medvram", "lowvram"),
+        travels=True,
+        hint="medvram: one part of the model at a time; lowvram: the UNet piece by piece; Automatic: what fits",
+    ),
+    texts(
+        SPEED,
+        "checkpoint_memory",
+        (),
+        "Memory mode of single checkpoints",
+        travels=True,
+        hint="one entry each: file name: medvram",
+    ),
+    switch(
+        SPEED,
+        "fast_mode",
+        False,
+        "Compile the UNet (CUDA)",
+        travels=True,
+        needs="reload model",
+        hint="faster steps after a slow first one; needs a CUDA card, triton and a C compiler",
     ),
     choice(
         SPEED,

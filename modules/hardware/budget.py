@@ -1,0 +1,200 @@
+"""How much memory a model and a request take, and which memory mode that calls for: pure functions of numbers.
+
+Peaks beside the weights, in numbers of the part's own type (counted on every tensor that lives at once in diffusers'
+forwards, tests/hardware/test_budget.py; `C` are channels of a level, from the finest):
+
+- UNet: rows × (cells × (10·C[0] + 16·C[a] / 4^a) + 77·4·C[-1]), `a` the finest level with attention. The feed-forward
+  there holds 4·C·2 twice gated (16·C) over what the residual path and the skip connections keep; the last term is the
+  text and what is made of it.
+- its attention, unless a fused kernel takes the scores: rows × heads × tokens² scores, twice for softmax.
+- VAE decoding: pixels × (3·C[1] + 4), the last level's input, normed and activated, at full size.
+- VAE encoding: pixels × (5·C[0] + 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+MemoryMode = Literal["full", "medvram", "lowvram"]
+MODES: Final[tuple[MemoryMode, ...]] = ("full", "medvram", "lowvram")
+THRIFTIER: Final[dict[MemoryMode, MemoryMode]] = {"full": "medvram", "medvram": "lowvram"}
+
+# Workspaces of cuDNN and cuBLAS, fragments, and a desktop that takes more while a picture is made.
+RESERVE: Final = 300_000_000
+# Text encoders work on 77 tokens: what they take beside their weights is small and hardly varies.
+_TEXT_WORK: Final = 60_000_000
+# The picture itself, beside what the VAE makes of it.
+_PICTURE_IN_AND_OUT: Final = 4
+# Two pieces of the UNet are on the device while it is streamed: one computes, the next one arrives.
+STREAM_SLOTS: Final = 2
+
+
+class OutOfBudget(RuntimeError):
+    """Not even the thriftiest way fits; the message is the sentence to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """A model in numbers: bytes of its parts' weights, and the widths that its working memory follows from.
+
+    `largest_piece` is the largest streamed piece of the UNet in bytes, `kept` what streaming leaves on the device.
+    """
+
+    unet: int
+    vae: int
+    text: int
+    largest_piece: int
+    kept: int
+    unet_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    attention: tuple[bool, ...] = (True, True, True, False)
+    heads: int = 8
+    vae_channels: tuple[int, ...] = (128, 256, 512, 512)
+    unet_itemsize: int = 2
+    vae_itemsize: int = 2
+    vae_factor: int = 8
+
+    @property
+    def weights(self) -> int:
+        return self.unet + self.vae + self.text
+
+    @property
+    def streamed(self) -> int:
+        """The least that streaming keeps on the device, in bytes."""
+        return min(self.unet, self.kept + STREAM_SLOTS * self.largest_piece)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSize:
+    """What a request asks of the device: the largest picture of its passes, in pixels, and the rows of one forward."""
+
+    width: int
+    height: int
+    images: int = 1
+    rows_per_image: int = 2
+    encodes: bool = False
+
+    @property
+    def rows(self) -> int:
+        return self.images * self.rows_per_image
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """How a job runs: mode, how many bytes of the UNet streaming may leave on the device, how many images at once,
+    and whether the VAE works in tiles. `peak` is the most it is expected to take; `why` says what decided it.
+    """
+
+    mode: MemoryMode
+    why: str
+    images: int = 1
+    tiled: bool = False
+    resident: int = 0
+    peak: int = 0
+
+
+def unet_work(model: ModelSize, request: RequestSize, *, fused: bool = True) -> int:
+    """Bytes of the UNet's activations at their peak."""
+    cells = request.pixels // model.vae_factor**2
+    level = next((index for index, has in enumerate(model.attention) if has), None)
+    numbers = 10 * model.unet_channels[0]
+    scores = 0
+    if level is not None:
+        numbers += 16 * model.unet_channels[level] // 4**level
+        scores = 0 if fused else 2 * model.heads * (cells // 4**level) ** 2
+    text = 77 * 4 * model.unet_channels[-1]
+    return request.rows * (cells * numbers + scores + text) * model.unet_itemsize
+
+
+def vae_work(model: ModelSize, request: RequestSize, *, tile: int | None = None) -> int:
+    """Bytes of the VAE's activations for one picture at their peak; with `tile`, its side in pixels, for one tile."""
+    pixels = min(request.pixels, tile * tile) if tile else request.pixels
+    second = model.vae_channels[min(1, len(model.vae_channels) - 1)]
+    numbers = max(3 * second, 5 * model.vae_channels[0]) if request.encodes else 3 * second
+    numbers += _PICTURE_IN_AND_OUT
+    # In tiles the finished ones wait beside each other, and are joined.
+    joined = 3 * 3 * request.pixels if tile else 0
+    return (pixels * numbers + joined) * model.vae_itemsize
+
+
+VAE_TILE: Final = 512
+
+
+def peak(model: ModelSize, request: RequestSize, mode: MemoryMode, *, fused: bool = True, tiled: bool = False) -> int:
+    """The most bytes that lie on the device at once while the request runs in this mode."""
+    unet = unet_work(model, request, fused=fused)
+    vae = vae_work(model, request, tile=VAE_TILE if tiled else None)
+    if mode == "full":
+        return model.weights + max(unet, vae, _TEXT_WORK)
+    if mode == "medvram":
+        return max(model.text + _TEXT_WORK, model.unet + unet, model.vae + vae)
+    # The slots stay where they are while the others are on the device.
+    return model.streamed + max(model.text + _TEXT_WORK, unet, model.vae + vae)
+
+
+def choose_plan(
+    free: int,
+    model: ModelSize,
+    request: RequestSize,
+    *,
+    asked: MemoryMode | None = None,
+    least: MemoryMode = "full",
+    modes: tuple[MemoryMode, ...] = MODES,
+    fused: bool = True,
+    device: str = "the card",
+) -> MemoryPlan:
+    """The fastest plan that fits into `free` bytes (what the model holds already counts as free).
+
+    `asked` is the mode that a flag or a setting demands; otherwise any of `modes` from `least` on may be chosen. What
+    changes nothing in the picture is tried first: fewer images at once, then a thriftier mode, and only then VAE tiles;
+    what is kept in reserve is touched last, in the thriftiest mode.
+
+    Raises:
+        OutOfBudget: no mode, tile or batch makes it fit.
+    """
+    allowed = (asked,) if asked else tuple(mode for mode in modes if MODES.index(mode) >= MODES.index(least))
+    for reserve, tiled, ways in ((RESERVE, False, allowed), (RESERVE, True, allowed), (0, True, allowed[-1:])):
+        for mode in ways:
+            for images in _batches(request.images):
+                needed = peak(model, replace(request, images=images), mode, fused=fused, tiled=tiled)
+                if needed <= free - reserve:
+                    # Room that is left keeps pieces on the device; who asks for lowvram wants it for something else.
+                    spare = free - reserve - needed if mode == "lowvram" and asked is None else 0
+                    resident = min(spare, model.unet - model.streamed)
+                    why = _reason(mode, free, needed, asked=asked is not None, tiled=tiled)
+                    return MemoryPlan(mode, why, images, tiled, resident, needed + resident)
+    least_needed = peak(model, replace(request, images=1), allowed[-1], fused=fused, tiled=True)
+    raise OutOfBudget(
+        f"{request.width}×{request.height} needs about {gigabytes(least_needed)} on {device}"
+        f"{_even_with(allowed[-1])}, and {gigabytes(max(free, 0))} are free: choose a smaller size."
+    )
+
+
+def _reason(mode: MemoryMode, free: int, needed: int, *, asked: bool, tiled: bool) -> str:
+    does = {
+        "full": "everything on the device",
+        "medvram": "one part on the device at a time",
+        "lowvram": "the UNet piece by piece",
+    }[mode]
+    tiles = ", pictures decoded in tiles" if tiled else ""
+    return f"{does}{tiles} ({'as asked; ' if asked else ''}{gigabytes(free)} free, about {gigabytes(needed)} needed)"
+
+
+def _batches(images: int) -> tuple[int, ...]:
+    """All at once, then halves: 8, 4, 2, 1."""
+    sizes = [images]
+    while sizes[-1] > 1:
+        sizes.append(sizes[-1] // 2)
+    return tuple(sizes)
+
+
+def _even_with(mode: MemoryMode) -> str:
+    return "" if mode == "full" else f" even with --{mode}"
+
+
+def gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

@@ -1,0 +1,91 @@
+"""A module's weights, kept in main memory and brought to the device for as long as they are needed there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+# What cuBLAS and cuDNN like their operands to start at.
+_ALIGNMENT: Final = 256
+
+
+@dataclass(slots=True)
+class Luggage:
+    """The tensors of a module: `at_home` they lie in main memory, which stays theirs while a copy is away."""
+
+    tensors: tuple[Tensor, ...]
+    at_home: tuple[Tensor, ...]
+
+    @staticmethod
+    def of(module: nn.Module) -> Luggage:
+        tensors = (*module.parameters(), *module.buffers())
+        return Luggage(tensors, tuple(tensor.data for tensor in tensors))
+
+    @property
+    def size(self) -> int:
+        """Bytes that a device needs for it, gaps for alignment among them."""
+        return sum(_aligned(tensor.numel() * tensor.element_size()) for tensor in self.at_home)
+
+    def unpacked_in(self, place: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of the same shapes, types and memory layouts inside `place`, flat bytes on the device."""
+        views, used = [], 0
+        for tensor in self.at_home:
+            length = tensor.numel() * tensor.element_size()
+            typed = place[used : used + length].view(tensor.dtype)
+            views.append(typed.as_strided(tensor.shape, tensor.stride()))
+            used += _aligned(length)
+        return tuple(views)
+
+    def use(self, values: Sequence[Tensor]) -> None:
+        """Let the module compute with `values`."""
+        for tensor, value in zip(self.tensors, values, strict=True):
+            tensor.data = value
+
+    def go_home(self) -> None:
+        """Let the module's tensors be those in main memory again."""
+        self.use(self.at_home)
+
+    def bring(self, device: torch.device) -> None:
+        """Let the module compute with copies on `device`."""
+        self.use([tensor.to(device, non_blocking=True, copy=True) for tensor in self.at_home])
+
+    def carry_back(self) -> None:
+        """Take home what was changed on the device, a network merged into the weights say."""
+        for home, tensor in zip(self.at_home, self.tensors, strict=True):
+            if tensor.data is not home:
+                home.copy_(tensor.data, non_blocking=True)
+        self.go_home()
+
+
+def pin(tensors: Sequence[Tensor]) -> list[int]:
+    """Lock the main memory behind `tensors` so that CUDA copies from it without the processor's help.
+
+    Returns the addresses to `unpin`. The memory is registered where it lies: pinned allocations are rounded up to a
+    power of two and would hold every weight twice for a while. What can't be registered (a limit on locked memory) is
+    copied all the same, only slower.
+    """
+    pinned = []
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in tensors}
+    for address, storage in storages.items():
+        if storage.nbytes() and _register(address, storage.nbytes()):
+            pinned.append(address)
+    return pinned
+
+
+def unpin(addresses: Sequence[int]) -> None:
+    """Unlock memory that `pin` locked, before it is given back."""
+    for address in addresses:
+        torch.cuda.cudart().cudaHostUnregister(address)  # type: ignore[no-untyped-call]
+
+
+def _register(address: int, size: int) -> bool:
+    # It answers 0 for success; flags 0 are the default ones.
+    return int(torch.cuda.cudart().cudaHostRegister(address, size, 0)) == 0  # type: ignore[no-untyped-call]
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

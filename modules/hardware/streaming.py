@@ -1,0 +1,119 @@
+"""A UNet that computes piece by piece: while one piece works, the next one is copied to the device beside it.
+
+diffusers' group offloading streams whole levels: of SDXL's UNet up to 2.2 GB at once, with the middle block moved in
+the open at each step, and the processor waits for the device after each level. Here two slots as large as the largest
+piece (95 MB in 16 bits) take turns; all waiting happens on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from modules.hardware.budget import STREAM_SLOTS
+from modules.hardware.lanes import Lanes, Mark
+from modules.hardware.luggage import Luggage
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """A place on the device, who is in it, and from when on it may be overwritten."""
+
+    place: Tensor
+    holder: _Piece | None = None
+    free: Mark = None
+
+
+@dataclass(slots=True, eq=False)
+class _Piece:
+    """One streamed module. `following` is the piece that was called after it last time."""
+
+    luggage: Luggage
+    slot: _Slot | None = None
+    arrived: Mark = None
+    following: _Piece | None = None
+    views: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    def views_in(self, slot: _Slot) -> tuple[Tensor, ...]:
+        return self.views.setdefault(id(slot), self.luggage.unpacked_in(slot.place))
+
+
+class WeightStream:
+    """Streams `modules`, the parts of `whole`, from main memory through slots on `device` as they are called.
+
+    The order is learnt from the calls themselves; a piece that comes unexpected is copied when it is called. Nothing is
+    fetched from one forward of `whole` to the next: the weights may be changed in between.
+    """
+
+    def __init__(self, whole: nn.Module, modules: Iterable[nn.Module], device: torch.device, lanes: Lanes) -> None:
+        self._lanes = lanes
+        modules = tuple(modules)
+        pieces = [_Piece(Luggage.of(module)) for module in modules]
+        largest = max(piece.luggage.size for piece in pieces)
+        self._slots = [_Slot(torch.empty(largest, dtype=torch.uint8, device=device)) for _ in range(STREAM_SLOTS)]
+        self._last: _Piece | None = None
+        self._hooks: list[RemovableHandle] = [whole.register_forward_pre_hook(self._begin)]
+        for module, piece in zip(modules, pieces, strict=True):
+            self._hooks.append(module.register_forward_pre_hook(self._entering(piece)))
+            self._hooks.append(module.register_forward_hook(self._leaving(piece), always_call=True))
+
+    @property
+    def bytes_on_device(self) -> int:
+        return sum(slot.place.numel() for slot in self._slots)
+
+    def close(self) -> None:
+        """Let go of the device; the modules are whole in main memory."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self._slots.clear()
+        self._last = None
+
+    def _begin(self, _module: nn.Module, _inputs: object) -> None:
+        self._last = None
+        for slot in self._slots:
+            if slot.holder is not None:
+                slot.holder.slot = None
+                slot.holder = None
+
+    def _entering(self, piece: _Piece) -> Callable[..., None]:
+        def enter(_module: nn.Module, _inputs: object) -> None:
+            if self._last is not None:
+                self._last.following = piece
+            self._last = piece
+            if piece.slot is None:
+                self._fetch(piece)
+            slot = piece.slot
+            assert slot is not None
+            self._lanes.wait_for(piece.arrived)
+            piece.luggage.use(piece.views_in(slot))
+            following = piece.following
+            if following is not None and following is not piece and following.slot is None:
+                self._fetch(following, beside=slot)
+
+        return enter
+
+    def _leaving(self, piece: _Piece) -> Callable[..., None]:
+        def leave(_module: nn.Module, _inputs: object, _output: object) -> None:
+            piece.luggage.go_home()
+            if piece.slot is not None:
+                piece.slot.free = self._lanes.computed()
+                piece.slot.holder = None
+                piece.slot = None
+
+        return leave
+
+    def _fetch(self, piece: _Piece, beside: _Slot | None = None) -> None:
+        """Begin to copy `piece` into a slot that is not `beside`; one that nobody waits in where there is one."""
+        slot = min((slot for slot in self._slots if slot is not beside), key=lambda slot: slot.holder is not None)
+        if slot.holder is not None:
+            slot.holder.slot = None
+        slot.holder, piece.slot = piece, slot
+        with self._lanes.copying(after=slot.free):
+            for view, home in zip(piece.views_in(slot), piece.luggage.at_home, strict=True):
+                view.copy_(home, non_blocking=True)
+        piece.arrived = self._lanes.copied()

@@ -1,0 +1,249 @@
+"""Memory as numbers: the formulas against every byte that diffusers' forwards hold, and plans against a budget."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from hypothesis import given
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from modules.hardware.attention import AttentionChoice, apply_attention
+from modules.hardware.budget import (
+    MODES,
+    RESERVE,
+    MemoryPlan,
+    ModelSize,
+    OutOfBudget,
+    RequestSize,
+    choose_plan,
+    peak,
+    unet_work,
+    vae_work,
+)
+from modules.hardware.sizes import size_of
+from modules.hardware.tiles import decode_in_tiles
+from tests.checkpoints import SD15, Architecture, _make_text_encoder, _make_unet, _make_vae
+from tests.hardware.byte_counter import ByteCounter, without_memory
+
+GB = 10**9
+TINY = ModelSize(8_000_000, 1_000_000, 7_000_000, 500_000, 300_000, (32, 64), (True, True), 8, (16, 16, 32, 32), 4, 4)
+SD1 = ModelSize(1_719_000_000, 167_000_000, 246_000_000, 95_000_000, 70_000_000)
+SDXL = ModelSize(
+    5_135_000_000, 167_000_000, 1_640_000_000, 95_000_000, 62_000_000, (320, 640, 1280), (False, True, True), 10
+)
+SIZES = {"tiny": TINY, "SD1.5": SD1, "SDXL": SDXL}
+
+
+def _sdxl_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        block_out_channels=(320, 640, 1280),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 2, 10),
+        attention_head_dim=(5, 10, 20),
+        cross_attention_dim=2048,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=2816,
+    )
+
+
+class Counted:
+    """Models of real size without memory, and the peak of one forward in bytes."""
+
+    def __init__(self) -> None:
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        torch.set_default_dtype(torch.float16)
+        try:
+            with torch.device("meta"):
+                self.unets = {"tiny": _make_unet(Architecture()), "SD1.5": _make_unet(SD15), "SDXL": _sdxl_unet()}
+                self.vaes: dict[str, AutoencoderKL] = {"tiny": _make_vae(Architecture()), "SD1.5": _make_vae(SD15)}
+                self.text = _make_text_encoder(SD15)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        for module in (*self.unets.values(), *self.vaes.values(), self.text):
+            without_memory(module, self.mode)
+        self.vaes["SDXL"] = self.vaes["SD1.5"]
+
+    def size(self, name: str) -> ModelSize:
+        return size_of(self.unets[name], self.vaes[name], self.text)
+
+    @torch.no_grad()
+    def unet_peak(self, name: str, width: int, height: int, rows: int) -> int:
+        unet = self.unets[name]
+        half = {"dtype": torch.float16}
+        with self.mode, ByteCounter([unet]) as counter:
+            added = {"text_embeds": torch.empty(rows, 1280, **half), "time_ids": torch.empty(rows, 6, **half)}
+            unet(
+                torch.empty(rows, 4, height // 8, width // 8, **half),
+                torch.full((rows,), 500.0),
+                encoder_hidden_states=torch.empty(rows, 77, unet.config.cross_attention_dim, **half),
+                added_cond_kwargs=added,
+            )
+        return counter.peak
+
+    @torch.no_grad()
+    def vae_peak(self, name: str, width: int, height: int, *, encodes: bool = False, tiled: bool = False) -> int:
+        vae = self.vaes[name]
+        if tiled:
+            decode_in_tiles(vae)
+        try:
+            with self.mode, ByteCounter([vae]) as counter:
+                if encodes:
+                    vae.encode(torch.empty(1, 3, height, width, dtype=torch.float16)).latent_dist.mode()
+                else:
+                    vae.decode(torch.empty(1, 4, height // 8, width // 8, dtype=torch.float16))
+        finally:
+            vae.disable_tiling()
+        return counter.peak
+
+
+@pytest.fixture(scope="module")
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height", "rows"),
+    [("tiny", 128, 128, 2), ("SD1.5", 512, 512, 2), ("SD1.5", 1024, 768, 1), ("SD1.5", 512, 512, 8),
+     ("SDXL", 1024, 1024, 2), ("SDXL", 1536, 1024, 1)],
+)  # fmt: skip
+def test_the_unets_estimate_holds_what_it_really_takes(
+    counted: Counted, name: str, width: int, height: int, rows: int
+) -> None:
+    """Never less, and at most a fifth more."""
+    request = RequestSize(width, height, images=rows, rows_per_image=1)
+    really, estimate = counted.unet_peak(name, width, height, rows), unet_work(counted.size(name), request)
+    assert 0.97 * really <= estimate <= 1.2 * really
+
+
+def test_unfused_attention_is_counted_with_its_scores(counted: Counted) -> None:
+    apply_attention(counted.unets["SD1.5"], AttentionChoice("math", ""))
+    try:
+        really = counted.unet_peak("SD1.5", 512, 512, 2)
+    finally:
+        apply_attention(counted.unets["SD1.5"], AttentionChoice("sdp", ""))
+    estimate = unet_work(counted.size("SD1.5"), RequestSize(512, 512), fused=False)
+    assert really <= estimate <= 1.3 * really
+
+
+@pytest.mark.parametrize("encodes", [False, True])
+@pytest.mark.parametrize(("name", "width", "height"), [("SD1.5", 512, 512), ("SD1.5", 1024, 768), ("SDXL", 2048, 1024)])
+def test_the_vaes_estimate_holds_what_it_really_takes(
+    counted: Counted, name: str, width: int, height: int, encodes: bool
+) -> None:
+    request = RequestSize(width, height, encodes=encodes)
+    really, estimate = counted.vae_peak(name, width, height, encodes=encodes), vae_work(counted.size(name), request)
+    assert 0.97 * really <= estimate <= 1.25 * really
+
+
+def test_a_decode_in_tiles_takes_what_is_planned(counted: Counted) -> None:
+    request = RequestSize(1024, 1024)
+    really = counted.vae_peak("SDXL", 1024, 1024, tiled=True)
+    planned = vae_work(counted.size("SDXL"), request, tile=512)
+    assert really <= planned < 0.5 * vae_work(counted.size("SDXL"), request)
+
+
+def test_sizes_are_those_of_the_modules(counted: Counted) -> None:
+    for name, known in (("SD1.5", SD1), ("SDXL", SDXL)):
+        size = counted.size(name)
+        assert size.unet == pytest.approx(known.unet, rel=0.01)
+        assert size.largest_piece == pytest.approx(known.largest_piece, rel=0.1)
+        assert size.kept == pytest.approx(known.kept, rel=0.3)
+        assert (size.unet_channels, size.attention) == (known.unet_channels, known.attention)
+
+
+SIDES = st.integers(1, 64).map(lambda eighths: eighths * 64)
+REQUESTS = st.builds(RequestSize, SIDES, SIDES, st.integers(1, 8), st.sampled_from([1, 2]), st.booleans())
+
+
+@given(
+    free=st.integers(0, 30 * GB),
+    model=st.sampled_from(list(SIZES.values())),
+    request_=REQUESTS,
+    asked=st.sampled_from([None, *MODES]),
+    least=st.sampled_from(MODES),
+    fused=st.booleans(),
+)
+def test_every_plan_ends_within_the_budget_or_is_refused_before_it_starts(
+    free: int, model: ModelSize, request_: RequestSize, asked: str | None, least: str, fused: bool
+) -> None:
+    try:
+        plan = choose_plan(free, model, request_, asked=asked, least=least, fused=fused)  # type: ignore[arg-type]
+    except OutOfBudget as refusal:
+        thriftiest = asked or "lowvram"
+        one = RequestSize(request_.width, request_.height, 1, request_.rows_per_image, request_.encodes)
+        assert peak(model, one, thriftiest, fused=fused, tiled=True) > free  # type: ignore[arg-type]
+        assert f"{request_.width}×{request_.height}" in str(refusal) and str(refusal).endswith("a smaller size.")
+        return
+    assert run_on_paper(plan, model, request_, fused=fused) <= free
+    assert plan.peak <= free
+    assert asked in (None, plan.mode) and (asked or MODES.index(plan.mode) >= MODES.index(least))  # type: ignore[arg-type]
+    assert 1 <= plan.images <= request_.images
+
+
+def run_on_paper(plan: MemoryPlan, model: ModelSize, request: RequestSize, *, fused: bool) -> int:
+    """What lies on the device phase by phase, counted without `peak`."""
+    part = RequestSize(request.width, request.height, plan.images, request.rows_per_image, request.encodes)
+    weights = {"text": model.text, "unet": model.unet, "vae": model.vae}
+    work = {"text": 0, "unet": unet_work(model, part, fused=fused), "vae": vae_work(model, part, tile=tile_of(plan))}
+    always = 0
+    if plan.mode == "full":
+        always, weights = sum(weights.values()), dict.fromkeys(weights, 0)
+    elif plan.mode == "lowvram":
+        always = min(model.unet, model.kept + 2 * model.largest_piece + plan.resident)
+        weights["unet"] = 0
+    return always + max(weights[phase] + work[phase] for phase in weights)
+
+
+def tile_of(plan: MemoryPlan) -> int | None:
+    return 512 if plan.tiled else None
+
+
+@given(free=st.integers(0, 30 * GB), more=st.integers(0, 10 * GB), request_=REQUESTS)
+def test_more_memory_never_makes_a_plan_thriftier(free: int, more: int, request_: RequestSize) -> None:
+    try:
+        poor = choose_plan(free, SDXL, request_)
+    except OutOfBudget:
+        return
+    rich = choose_plan(free + more, SDXL, request_)
+    assert (rich.tiled, MODES.index(rich.mode)) <= (poor.tiled, MODES.index(poor.mode))
+
+
+@pytest.mark.parametrize(
+    ("free", "model", "request_", "expected"),
+    [
+        (23.5, SD1, RequestSize(512, 512), ("full", 1, False)),
+        (3.5, SD1, RequestSize(512, 512), ("full", 1, False)),
+        (2.4, SD1, RequestSize(512, 512), ("medvram", 1, False)),
+        (1.5, SD1, RequestSize(512, 512), ("lowvram", 1, False)),
+        (23.5, SDXL, RequestSize(1024, 1024), ("full", 1, False)),
+        (7.5, SDXL, RequestSize(1024, 1024), ("medvram", 1, False)),
+        (3.0, SDXL, RequestSize(1024, 1024), ("lowvram", 1, False)),
+        (3.0, SDXL, RequestSize(2048, 2048), ("lowvram", 1, True)),
+        (23.5, SD1, RequestSize(1024, 1024, images=128), ("full", 32, False)),
+    ],
+)
+def test_what_cards_get(free: float, model: ModelSize, request_: RequestSize, expected: tuple[str, int, bool]) -> None:
+    plan = choose_plan(int(free * GB), model, request_)
+    assert (plan.mode, plan.images, plan.tiled) == expected
+    assert f"{free:.1f} GB free" in plan.why
+
+
+def test_the_goals_for_small_cards_hold_on_paper() -> None:
+    """DESIGN.md: SDXL 1024² within 3 GB, SD1.5 512² within 1.5 GB, under --lowvram."""
+    assert peak(SDXL, RequestSize(1024, 1024), "lowvram") + RESERVE < 3 * GB
+    assert peak(SD1, RequestSize(512, 512), "lowvram") + RESERVE < 1.5 * GB
+
+
+def test_room_that_is_left_keeps_pieces_on_the_device_unless_lowvram_was_asked_for() -> None:
+    assert choose_plan(4 * GB, SDXL, RequestSize(1024, 1024)).resident > GB
+    assert choose_plan(4 * GB, SDXL, RequestSize(1024, 1024), asked="lowvram").resident == 0
+
+
+def test_a_device_without_modes_is_refused_without_naming_one() -> None:
+    with pytest.raises(OutOfBudget, match=r"^4096×4096 needs about .* GB on this machine, and 2.0 GB are free"):
+        choose_plan(2 * GB, SD1, RequestSize(4096, 4096), modes=("full",), device="this machine")
