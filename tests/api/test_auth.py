@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -130,6 +131,15 @@ def test_no_route_breaks_on_what_is_no_request(server: Server, routes, body: byt
         headers = {**basic(*LOGINS[1]), "Content-Type": kind}
         status, _, answer = server.request(method, path, headers, body)
         assert status < 500, (method, path, answer[:300])
+
+
+@pytest.mark.server
+def test_no_route_takes_what_is_announced_huge(server: Server, routes) -> None:
+    host = f"Host: 127.0.0.1:{server.port}\r\nAuthorization: {basic(*LOGINS[0])['Authorization']}\r\n"
+    for method, path in routes:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
+            line.sendall(f"{method} {path} HTTP/1.1\r\n{host}Content-Length: {2**40}\r\n\r\n".encode())
+            assert b" 413 " in line.recv(100).split(b"\r\n")[0], (method, path)
 
 
 @pytest.mark.server

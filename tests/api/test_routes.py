@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+import struct
 
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from modules.generation.hires import LATENT_MODES
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.ui.ports import bind
 from tests.api.conftest import SMALL, b64, made, opened, png
+from tests.checkpoints import write_embedding
 from tests.upscaling.models import write_upscaler
 
 pytestmark = pytest.mark.server
@@ -200,6 +202,32 @@ def test_memory_unload_and_reload(api):
     assert api.post("/sdapi/v1/unload-checkpoint").json() == {}
     assert api.post("/sdapi/v1/reload-checkpoint").json() == {}
     assert made(api)["images"]
+
+
+@pytest.mark.parametrize("call", ["create/embedding", "create/hypernetwork", "train/embedding", "train/hypernetwork"])
+def test_training_is_refused_in_a_sentence(api, call):
+    answer = api.post(f"/sdapi/v1/{call}", json={"name": "x"})
+    assert answer.status_code == 404
+    assert set(answer.json()) == {"error", "detail", "body", "errors"}
+    assert "Training" in answer.json()["detail"]
+
+
+def test_embeddings_are_told_with_their_size_and_those_of_sdxl_apart(api, server):
+    folder = server.data_dir / "embeddings"
+    folder.mkdir(exist_ok=True)
+    write_embedding(folder / "ink.safetensors", vectors=3, width=64)
+    header = {name: {"dtype": "F32", "shape": [0, 8], "data_offsets": [0, 0]} for name in ("clip_g", "clip_l")}
+    text = json.dumps(header).encode()
+    (folder / "xl.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+    api.post("/sdapi/v1/refresh-embeddings")
+    told = api.get("/sdapi/v1/embeddings").json()
+    assert {"step", "sd_checkpoint", "sd_checkpoint_name", "shape", "vectors"} == set(told["loaded"]["ink"])
+    assert (told["loaded"]["ink"]["vectors"], told["loaded"]["ink"]["shape"]) == (3, 64)
+    assert "xl" in told["skipped"] and "xl" not in told["loaded"]
+
+
+def test_a_prompt_of_digits_may_come_as_a_number(api):
+    assert json.loads(made(api, prompt=1984)["info"])["prompt"] == "1984"
 
 
 def test_the_server_cannot_be_stopped_without_the_flag(api):
