@@ -24,6 +24,7 @@ from modules.ui.routes import create_router
 from modules.ui.settings_tab import settings_routes
 from modules.ui.shelf import PictureShelf
 from modules.ui.style_routes import style_routes
+from modules.ui.subpath import prefix_of
 from modules.ui.system_page import system_routes
 from modules.ui.theme import create_theme
 from modules.version import VERSION
@@ -46,6 +47,8 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
         redoc_url=None,
         openapi_url=None,
         lifespan=host.lifespan if host is not None else None,
+        # A proxy may pass the prefix on or take it off: both are served, and links carry it.
+        root_path=prefix_of(flags.subpath),
     )
     app.add_exception_handler(Exception, unforeseen)
 
@@ -85,7 +88,7 @@ def _page(services: Services, flags: Flags, shelf: PictureShelf) -> FastAPI:
         run_history=False,
         # A function, so that page and API compare in the same way, which tells nothing by its time.
         auth=partial(matches, known) if known else None,
-        root_path=flags.subpath and f"/{flags.subpath.strip('/')}",
+        root_path=prefix_of(flags.subpath) or None,
         # What a person may name as a folder for pictures must be shown from there as well.
         allowed_paths=[str(root) for root in services.folders.roots],
         max_file_size="200mb",

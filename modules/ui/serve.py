@@ -154,6 +154,7 @@ def announcement(flags: Flags, port: int, *, protected: bool) -> Iterator[str]:
 
 def _door(app: FastAPI, flags: Flags) -> Door:
     from modules.api.door import Door, door_rules
+    from modules.ui.subpath import Subpath, prefix_of
 
     rules = door_rules(
         server_name=flags.server_name,
@@ -162,4 +163,5 @@ def _door(app: FastAPI, flags: Flags) -> Door:
         origins=flags.cors_allow_origins,
         origin_pattern=flags.cors_allow_origins_regex,
     )
-    return Door(app, rules)
+    prefix = prefix_of(flags.subpath)
+    return Door(Subpath(app, prefix) if prefix else app, rules)

@@ -125,6 +125,29 @@ def test_only_pictures_are_served_and_they_never_run(server: Server, tmp_path: P
 
 
 @pytest.mark.server
+def test_a_link_in_the_outputs_leads_nowhere_else(server: Server) -> None:
+    outputs = server.data_dir / "outputs"
+    outputs.mkdir(exist_ok=True)
+    (server.data_dir / "secret.txt").write_text("a secret")
+    (outputs / "link.png").symlink_to(server.data_dir / "secret.txt")
+    (outputs / "folder").symlink_to(server.data_dir)
+    for name in ("link.png", "folder/secret.txt", "folder/../secret.txt"):
+        status, _, body = server.request("GET", f"/gradio_api/file={outputs}/{name}")
+        assert status in {403, 404} and b"a secret" not in body, name
+
+
+@pytest.mark.server
+def test_under_a_subpath_both_kinds_of_proxy_are_served(tmp_path: Path) -> None:
+    with Server(tmp_path, "--subpath", "/sd/", module="tests.ui.fake_engine_server") as behind:
+        for path in ("/", "/config", "/docs", "/sdapi/v1/options", "/internal/page", "/internal/assets/main.js"):
+            assert behind.request("GET", path)[0] == 200, path
+            assert behind.request("GET", f"/sd{path}")[0] == 200, path
+        assert b'"/sd/openapi.json' in behind.request("GET", "/docs")[2].replace(b"'", b'"')
+        assert b"/sd/openapi.json" in behind.request("GET", "/sd/redoc")[2]
+        assert behind.request("GET", "/sd/sdapi/v1/options", {"Origin": EVIL})[0] == 403
+
+
+@pytest.mark.server
 def test_two_hosts_in_one_request_are_refused(server: Server) -> None:
     import socket
 
