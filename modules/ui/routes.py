@@ -107,6 +107,7 @@ class PageState(BaseModel):
     """
 
     server: str
+    notices: list[str]
     layout: str
     settings: PageSettings
     checkpoint: str | None
@@ -127,6 +128,7 @@ def page_state(services: Services, client: str, layout: str = "") -> PageState:
     recent = _recent(jobs, client) if client else []
     return PageState(
         server=BOOT,
+        notices=list(services.notices),
         layout=layout,
         settings=_settings(services.options),
         checkpoint=listing.current_title(services),

@@ -143,9 +143,7 @@ def test_on_a_phone_a_finger_reorders(queue: Locator, watched: Watched, server: 
     for scheme in ("light", "dark"):
         page.set_viewport_size({"width": 390, "height": 844})
         page.goto(f"{server.url}/?__theme={scheme}")
-        # Tabs that a narrow page has no room for are behind a button.
-        page.locator(".overflow-menu > button").first.click()
-        page.locator(".overflow-dropdown").get_by_role("button", name="Queue").click()
+        open_tab(page, "Queue")
         shown(queue, "first", "second", "third")
         look(page, f"phone-{scheme}")
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
@@ -153,3 +151,16 @@ def test_on_a_phone_a_finger_reorders(queue: Locator, watched: Watched, server: 
     swipe(page, row(queue, "third"), row(queue, "first"))
     shown(queue, "third", "first", "second")
     agreed(server, "third", "first", "second")
+
+
+def test_a_queue_that_had_to_be_set_aside_is_told_on_the_page(watched: Watched, server: Server) -> None:
+    page = watched.page
+    server.kill()
+    (server.data_dir / "webui.db").write_bytes(b"this is no database" * 1000)
+    server.start()
+    visit(page, server.url)
+    expect(page.locator(".toasts .note")).to_contain_text("was set aside as webui.db.corrupt-")
+    page.reload()
+    expect(page.locator("#engine_status .engine")).to_have_attribute("data-state", "ready", timeout=120_000)
+    expect(page.locator(".toasts .note")).to_have_count(0)
+    assert list(server.data_dir.glob("webui.db.corrupt-*"))

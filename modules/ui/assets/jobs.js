@@ -73,6 +73,7 @@ function draw(state) {
   drawEngine(state.engine);
   drawProgress(state, MODES);
   for (const mode of MODES) drawQueue(mode, state, poll);
+  tellStart(state);
   tellFailures(state);
   for (const mode of MODES) {
     const recent = state.recent.filter((job) => job.mode === mode);
@@ -93,6 +94,13 @@ export function chosen(refusal) {
   if (refusal) fail(refusal);
   listedCheckpoint = refusal ? null : undefined;
   return poll();
+}
+
+// What went wrong at the server's start, such as a queue that had to be set aside: told once to each browser.
+function tellStart({ server, notices }) {
+  if (!notices.length || localStorage.getItem("webui-told") === server) return;
+  localStorage.setItem("webui-told", server);
+  for (const notice of notices) toast(notice);
 }
 
 function tellFailures(state) {
