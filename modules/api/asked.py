@@ -38,7 +38,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
     """
     _refuse_what_is_not_here(body)
     said = body.model_dump(exclude_unset=True, exclude_none=True)
-    scripts = asked_scripts(body, mode)
+    scripts = asked_scripts(services, body, mode)
     values = {name: value for name in _DECLARED if (value := getattr(body, name, None)) is not None}
     values.pop("firstpass_image", None)
     if "sampler_name" not in values:

@@ -44,7 +44,7 @@ def list_routes(services: Services) -> APIRouter:
 
     @router.get("/script-info")
     def script_info() -> list[Item]:
-        return script_items()
+        return script_items(services)
 
     for name in _EMPTY:
         router.add_api_route(f"/{name}", _nothing, methods=["GET"], name=name)

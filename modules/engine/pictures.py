@@ -56,7 +56,7 @@ class PictureWriter:
 
     def extra(self, extra: Extra, *, save: bool) -> None:
         """Encode and send what a script made of its pictures, unless it comes encoded already."""
-        self._pending.append(self._thread.submit(self._send, extra.image, 0, extra.kind, save, extra))
+        self._pending.append(self._thread.submit(self._send, extra.image, extra.index, extra.kind, save, extra))
 
     def preview(self, make: Callable[[], Image.Image | None], batch: int, step: int) -> None:
         """Make and send a preview, unless the last one is still being made: a late preview is worth nothing."""

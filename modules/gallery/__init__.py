@@ -1,6 +1,6 @@
 """Pictures on disk: their names, atomic saving, grids, the metadata inside them, and small copies for the page."""
 
-from modules.gallery.encode import encode_picture, shareable_copy
+from modules.gallery.encode import encode_animation, encode_picture, shareable_copy
 from modules.gallery.gallery import ANIMATION, GRID_KINDS, INIT_PICTURE, Gallery
 from modules.gallery.grids import grid_shape, image_grid
 from modules.gallery.kept import KeptPictures
@@ -23,6 +23,7 @@ __all__ = [
     "SaveError",
     "Thumbnails",
     "apply_pattern",
+    "encode_animation",
     "encode_picture",
     "grid_shape",
     "image_grid",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from PIL import Image
@@ -51,6 +51,31 @@ def encode_picture(
         case "avif":
             return _saved(_plain(image), "AVIF", quality=quality, exif=exif), extension
     return _png(image, {"parameters": text, **(chunks or {})}), "png"
+
+
+def encode_animation(
+    frames: Sequence[Image.Image], options: Mapping[str, object], infotext: str | None, *, per_second: int
+) -> tuple[bytes, str]:
+    """Pictures of one size as an animated WebP that repeats for ever, and its extension.
+
+    Reads jpeg_quality, webp_lossless and enable_pnginfo. Raises ValueError for frames that the format cannot hold.
+    """
+    text = printable(infotext or "") if _option(options, "enable_pnginfo") else ""
+    longest = max(max(frame.size) for frame in frames)
+    if longest > _LONGEST_SIDE["webp"]:
+        raise ValueError(f"Frames of {longest} pixels are too large for an animation.")
+    first, *rest = (_without_alpha(frame) for frame in frames)
+    return _saved(
+        first,
+        "WEBP",
+        save_all=True,
+        append_images=rest,
+        duration=round(1000 / per_second),
+        loop=0,
+        quality=int(str(_option(options, "jpeg_quality"))),
+        lossless=bool(_option(options, "webp_lossless")),
+        exif=user_comment_exif(text) if text else b"",
+    ), "webp"
 
 
 def shareable_copy(image: Image.Image, size: int, options: Mapping[str, object], infotext: str | None) -> bytes | None:

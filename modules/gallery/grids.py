@@ -35,7 +35,7 @@ def image_grid(images: Sequence[Image.Image], batch_size: int, options: Mapping[
     """`images` row by row on the grid's background; each cell is as large as the largest, smaller ones are centred."""
     rows, columns = grid_shape(len(images), batch_size, options)
     width, height = max(image.width for image in images), max(image.height for image in images)
-    grid = Image.new("RGB", (columns * width, rows * height), _background(options))
+    grid = Image.new("RGB", (columns * width, rows * height), colour_of(options, "grid_background_color"))
     for index, image in enumerate(images):
         left = index % columns * width + (width - image.width) // 2
         top = index // columns * height + (height - image.height) // 2
@@ -43,9 +43,10 @@ def image_grid(images: Sequence[Image.Image], batch_size: int, options: Mapping[
     return grid
 
 
-def _background(options: Mapping[str, object]) -> tuple[int, ...]:
-    default = str(OPTIONS["grid_background_color"].default)
+def colour_of(options: Mapping[str, object], key: str) -> tuple[int, ...]:
+    """The colour that an option says, or its default where it says none."""
+    default = str(OPTIONS[key].default)
     try:
-        return ImageColor.getrgb(str(options.get("grid_background_color", default)))[:3]
+        return ImageColor.getrgb(str(options.get(key, default)))[:3]
     except ValueError:
         return ImageColor.getrgb(default)[:3]

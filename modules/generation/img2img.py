@@ -25,13 +25,14 @@ class Start:
     """What a pass over a picture starts from, in latents.
 
     `latent` is (images, channels, height, width), `painted` the share of each cell that is repainted, (height, width),
-    `extra` what the checkpoint is shown beside the latent.
+    `extra` what the checkpoint is shown beside the latent, `noise` what is added instead of that of the seeds.
     """
 
     latent: Tensor
     painted: Tensor | None = None
     extra: Tensor | None = None
     soft: SoftInpainting | None = None
+    noise: Tensor | None = None
 
     @property
     def mask(self) -> InpaintMask | None:
@@ -86,6 +87,7 @@ def img2img(
         image_cfg_scale=request.image_cfg_scale if engine.model.unet_channels == EDITING else None,
         mask=mask,
         extra_channels=start.extra,
+        noise=start.noise,
     )
     result = run_pass(engine, resolved, images, asked, progress)
     return result if mask is None else mask.finished(result)

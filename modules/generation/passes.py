@@ -68,7 +68,8 @@ class Pass:
 
     `size` is (width, height) in pixels. With a `strength` the pass starts from `init_latent`, (images, channels,
     height/8, width/8); `exact_steps` then takes as many steps as were asked for, as hires passes do. `first_calls` is
-    set for a hires pass: the model calls of the pass before, which prompt schedules count from.
+    set for a hires pass: the model calls of the pass before, which prompt schedules count from. `noise` stands for what
+    the seeds would draw first.
     """
 
     prompt: str
@@ -86,6 +87,7 @@ class Pass:
     image_cfg_scale: float | None = None
     mask: InpaintMask | None = None
     extra_channels: Tensor | None = None
+    noise: Tensor | None = None
 
 
 def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pass, progress: Progress) -> Tensor:
@@ -99,7 +101,7 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
     plan = plan_run(
         choice,
         asked.steps,
-        _model_sigmas(engine.model, options),
+        model_sigmas(engine.model, options),
         options,
         strength=asked.strength,
         exact_steps=asked.exact_steps,
@@ -116,8 +118,8 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
         plan,
         unet_function(engine.model.unet, channels_last=engine.channels_last),
         conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
-        pass_noise(engine, resolved, images, asked.size, options),
-        _guidance(engine, asked, options, encoding, progress.effects.add),
+        pass_noise(engine, resolved, images, asked.size, options, asked.noise),
+        guidance_of(engine, asked, options, encoding, progress.effects.add),
         prediction_type=engine.model.prediction_type,
         init_latent=asked.init_latent,
         noise_multiplier=asked.noise_multiplier,
@@ -145,7 +147,8 @@ def _report(progress: Progress, plan: SamplingPlan, step: Step) -> None:
     progress.on_step(step.index + 1, plan.steps, step.denoised)
 
 
-def _model_sigmas(model: Model, options: SamplerOptions) -> ModelSigmas:
+def model_sigmas(model: Model, options: SamplerOptions) -> ModelSigmas:
+    """The noise levels that the checkpoint was trained on, as the options change them."""
     return ModelSigmas.from_training(
         model.noise.alphas_cumprod(),
         zero_terminal_snr=model.zero_terminal_snr or options.zero_terminal_snr,
@@ -173,9 +176,17 @@ def latent_shape(engine: Engine, size: tuple[int, int]) -> tuple[int, int, int]:
 
 
 def pass_noise(
-    engine: Engine, resolved: ResolvedRequest, images: range, size: tuple[int, int], options: SamplerOptions
+    engine: Engine,
+    resolved: ResolvedRequest,
+    images: range,
+    size: tuple[int, int],
+    options: SamplerOptions,
+    first: Tensor | None = None,
 ) -> ImageNoise:
-    """The noise of these images at `size` pixels, from their own seeds: fresh for every pass."""
+    """The noise of these images at `size` pixels, from their own seeds unless the `first` draw is given.
+
+    Fresh for every pass.
+    """
     request = resolved.request
     factor = engine.model.vae_factor
     resize = (request.seed_resize_from_h // factor, request.seed_resize_from_w // factor)
@@ -188,12 +199,14 @@ def pass_noise(
         variation=variation if request.subseed_strength > 0 else None,
         resize_from=resize if min(resize) > 0 else None,
         seed_delta=options.eta_noise_seed_delta,
+        first=first,
     )
 
 
-def _guidance(
+def guidance_of(
     engine: Engine, asked: Pass, options: SamplerOptions, encoding: EncodingOptions, on_effect: Callable[[str], None]
 ) -> GuidanceOptions:
+    """How a pass is guided, from what was asked and the options."""
     padded = options.pad_cond_uncond
     dtype = engine.model.unet.dtype
     return GuidanceOptions(

@@ -9,12 +9,21 @@ from typing import Any, Final
 
 from modules.jobs.checkpoints import SAME_CHECKPOINT, CheckpointChooser
 from modules.jobs.networks import NetworkNames, tag_notices
-from modules.jobs.plans import Picture, plan_of
-from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, Variant, parse_request, resolve
+from modules.jobs.plans import Picture, plan_of, seeds_of
+from modules.parameters import (
+    GenerationRequest,
+    RequestError,
+    ResolvedRequest,
+    Variant,
+    fixed_seeds,
+    parse_request,
+    resolve,
+)
 from modules.parameters.infotext_versions import first_pass_size
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
 from modules.parameters.scripts import scripts_of
+from modules.prompt import blended
 from modules.settings import OptionError, OptionStore
 
 SAME_SAMPLER: Final = "Use same sampler"
@@ -59,7 +68,7 @@ class Intake:
             checkpoint=checkpoint.title,
             vae=checkpoint.vae_name,
             notices=(*notices, *told, *odd, *self._networks(request)),
-            offsets=None if plan is None else [(picture.seed, picture.subseed) for picture in plan],
+            seeds=None if plan is None else seeds_of(plan, fixed_seeds(asked, self.rng)),
             variants=() if plan is None else self._variants(plan, asked, request, options),
         )
 
@@ -80,10 +89,19 @@ class Intake:
         self, plan: Sequence[Picture], asked: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
     ) -> tuple[Variant, ...]:
         """How each picture of a script differs from what applies to them all; nothing, if none does."""
-        if not any(picture.fields for picture in plan):
+        if not any(picture.fields or picture.overrides or picture.towards for picture in plan):
             return ()
-        changed = (checked_copy(asked, picture.fields) for picture in plan)
-        return tuple(Variant(fields=differences(applies, self._applied(one, options)[0])) for one in changed)
+        return tuple(self._variant(picture, asked, applies, options) for picture in plan)
+
+    def _variant(
+        self, picture: Picture, asked: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
+    ) -> Variant:
+        changed = self._applied(checked_copy(asked, picture.fields), options)[0]
+        if picture.towards is not None:
+            prompt, share = picture.towards
+            other = self._applied(checked_copy(asked, {**picture.fields, "prompt": prompt}), options)[0]
+            changed = changed.model_copy(update={"prompt": blended(changed.prompt, other.prompt, share)})
+        return Variant(fields=differences(applies, changed))
 
     def _networks(self, request: GenerationRequest) -> tuple[str, ...]:
         if self.networks is None:

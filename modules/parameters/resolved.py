@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -62,23 +62,20 @@ class ResolvedRequest(BaseModel):
         )
 
 
-Offsets = Sequence[tuple[int, int]]
+Seeds = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def fixed_seeds(
-    request: GenerationRequest, rng: random.Random, offsets: Offsets | None = None
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def fixed_seeds(request: GenerationRequest, rng: random.Random) -> Seeds:
     """Seeds and variation seeds of every image of a job, by A1111's rule.
 
     Image k has seed + k, unless a variation strength is set: then all share the seed and only the variation seed
-    counts up. The `offsets` of a script's images say otherwise. A seed of -1 is drawn from `rng` in 0..4294967293.
+    counts up. A seed of -1 is drawn from `rng` in 0..4294967293.
     """
     seed = request.seed if request.seed >= 0 else rng.randrange(RANDOM_SEEDS)
     subseed = request.subseed if request.subseed >= 0 else rng.randrange(RANDOM_SEEDS)
-    if offsets is None:
-        count = request.n_iter * request.batch_size
-        offsets = [(k if request.subseed_strength == 0 else 0, k) for k in range(count)]
-    return tuple(seed + added for added, _ in offsets), tuple(subseed + added for _, added in offsets)
+    count = request.n_iter * request.batch_size
+    seeds = tuple(seed + (k if request.subseed_strength == 0 else 0) for k in range(count))
+    return seeds, tuple(subseed + k for k in range(count))
 
 
 def resolve(
@@ -89,16 +86,19 @@ def resolve(
     checkpoint: str | None = None,
     vae: str | None = None,
     notices: tuple[str, ...] = (),
-    offsets: Offsets | None = None,
+    seeds: Seeds | None = None,
     variants: tuple[Variant, ...] = (),
 ) -> ResolvedRequest:
-    """Fix what the request leaves open. `request` must already carry final prompts and concrete sampler labels."""
-    seeds, subseeds = fixed_seeds(request, rng, offsets)
-    fixed = request.model_copy(update={"seed": seeds[0], "subseed": subseeds[0]})
+    """Fix what the request leaves open. `request` must already carry final prompts and concrete sampler labels.
+
+    A script says the `seeds` of its images itself, and in which `variants` they differ.
+    """
+    own, varied = seeds or fixed_seeds(request, rng)
+    fixed = request.model_copy(update={"seed": own[0], "subseed": varied[0]})
     return ResolvedRequest(
         request=fixed,
-        seeds=seeds,
-        subseeds=subseeds,
+        seeds=own,
+        subseeds=varied,
         options=dict(options),
         checkpoint=checkpoint,
         vae=vae,

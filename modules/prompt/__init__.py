@@ -3,7 +3,7 @@
 from modules.prompt.attention import BREAK, parse_attention
 from modules.prompt.chunks import CHUNK_LENGTH, Chunk, ChunkedPrompt, Emphasis, chunk_prompt, empty_chunk
 from modules.prompt.comments import strip_comments
-from modules.prompt.composable import split_composable
+from modules.prompt.composable import blended, split_composable
 from modules.prompt.counter import count_tokens
 from modules.prompt.networks import NetworkTag, extract_networks
 from modules.prompt.notices import Notice
@@ -47,6 +47,7 @@ __all__ = [
     "active_index",
     "active_text",
     "apply_styles",
+    "blended",
     "chunk_prompt",
     "chunk_prompt_as_before",
     "clip_tokenizer",

@@ -26,6 +26,20 @@ def split_composable(text: str) -> list[tuple[str, float]]:
     return list(read_composition(text).parts)
 
 
+def blended(first: str, second: str, share: float) -> str:
+    """A prompt guided by `first` with 1 - `share` of its weight and by `second` with `share` of its own.
+
+    At 0 and 1 that is one of them as it stands.
+    """
+    if share <= 0:
+        return first
+    if share >= 1:
+        return second
+    both = [(first, 1 - share), (second, share)]
+    parts = [(text, weight * part) for prompt, part in both for text, weight in split_composable(prompt)]
+    return " AND ".join(f"{text} :{weight:.6f}".rstrip("0").rstrip(".") for text, weight in parts)
+
+
 def read_composition(text: str) -> Composition:
     """As `split_composable`, with the notices about readings that differ from A1111's or may surprise."""
     texts = _AND.split(text)

@@ -71,10 +71,12 @@ class ImageNoise:
         variation: Variation | None = None,
         resize_from: tuple[int, int] | None = None,
         seed_delta: int = 0,
+        first: Tensor | None = None,
     ) -> None:
         """`shape` is one image's latent (channels, height, width); `resize_from` another (height, width) in latents.
 
-        Raises ValueError when there are fewer variation seeds than seeds.
+        `first`, (images, channels, height, width), is what the first draw gives instead of the seeds'. Raises
+        ValueError when there are fewer variation seeds than seeds.
         """
         if variation is not None and len(variation.seeds) < len(seeds):
             raise ValueError(f"{len(seeds)} seeds need as many variation seeds, but {len(variation.seeds)} were given.")
@@ -86,6 +88,7 @@ class ImageNoise:
         self._first_shape = shape if resize_from is None else (shape[0], *resize_from)
         self._resize_from = resize_from
         self._seed_delta = seed_delta
+        self._first = first
         self._streams = [self.open(seed) for seed in self.seeds]
         self._drew_first = False
 
@@ -100,6 +103,7 @@ class ImageNoise:
             variation=None if variation is None else Variation((variation.seeds[index],), variation.strength),
             resize_from=self._resize_from,
             seed_delta=self._seed_delta,
+            first=None if self._first is None else self._first[index : index + 1],
         )
 
     def open(self, seed: int) -> NoiseStream:
@@ -125,6 +129,8 @@ class ImageNoise:
         return self.open(seed).draw(shape)
 
     def _initial(self, index: int) -> Tensor:
+        if self._first is not None:
+            return self._first[index].to(self.device)
         own_size = self._first_shape == self.shape
         stream = self._streams[index]
         noise = stream.draw(self.shape) if own_size else self.open(self.seeds[index]).draw(self._first_shape)

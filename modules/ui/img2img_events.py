@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from modules.gallery import PictureError
 from modules.gallery.allowed import FolderError
 from modules.jobs.job import JobError
-from modules.parameters import RequestError
+from modules.parameters import GenerationRequest, RequestError
 from modules.ui.batch import NAME as BATCH
 from modules.ui.batch_files import read_wish, submit_batch
 from modules.ui.form import MASK_ALPHA, Form
@@ -49,6 +50,18 @@ def submitter(form: Form, services: Services, shelf: PictureShelf) -> Callable[.
     return submit
 
 
+def with_second(
+    request: GenerationRequest, inputs: Mapping[str, bytes], shelf: PictureShelf, digest: str
+) -> tuple[GenerationRequest, dict[str, bytes]]:
+    """The request with the second picture that its script starts from. Raises RequestError when it is gone."""
+    try:
+        data = shelf.get(digest)
+    except PictureError as error:
+        raise RequestError(str(error)) from error
+    pictures = (*request.init_images, digest)
+    return request.model_copy(update={"init_images": pictures}), {**inputs, digest: data}
+
+
 def _submit_one(
     services: Services, shelf: PictureShelf, named: dict[str, Any], told: dict[str, Any], client: str | None
 ) -> str:
@@ -59,5 +72,7 @@ def _submit_one(
     )
     source = read_source(shelf, told, masking)
     request, inputs = with_source(named, source, masked=told.get("tab") in MASKED)
+    if told.get("second"):
+        request, inputs = with_second(request, inputs, shelf, str(told["second"]))
     job = services.jobs.submit(request, inputs=inputs, client=client)
     return json.dumps({"id": job.id, "notice": source.notice})

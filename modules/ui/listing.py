@@ -23,11 +23,6 @@ def schedules() -> list[str]:
     return list(schedule_labels())
 
 
-def named_list(services: Services, name: str) -> list[str]:
-    """What a script's argument offers that takes its choices from this machine."""
-    return upscalers(services) if name == "upscalers" else []
-
-
 def upscalers(services: Services) -> list[str]:
     """Names of the pixel upscalers, those without a model first."""
     return [one.name for one in services.upscalers()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from modules.jobs.listed import choices_of
 from modules.parameters import RequestError
 from modules.parameters.scripts import (
     ALWAYS_ON,
@@ -19,7 +20,6 @@ from modules.parameters.scripts import (
     checked_arguments,
     find_script,
 )
-from modules.ui import listing
 from modules.ui.slots import build_slot
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _arguments(services: Services, script: Script, mode: str) -> Controls:
 def _control(services: Services, argument: Argument, elem_id: str) -> gr.components.Component:
     value: Any = argument.default
     about: dict[str, Any] = {"label": argument.label, "value": value, "elem_id": elem_id}
-    choices = list(listing.named_list(services, argument.listed) if argument.listed else argument.choices)
+    choices = choices_of(services, argument)
     match argument.look:
         case "note":
             return gr.HTML(str(value), elem_id=elem_id, elem_classes=["script-note"])

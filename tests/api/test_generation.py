@@ -144,7 +144,7 @@ def test_images_can_be_left_out_of_the_answer(api):
         ({"cfg_scale": 1e9}, "CFG"),
         ({"seed": 2**70}, "Seed"),
         ({"n_iter": 10**9}, "Batch count"),
-        ({"script_name": "X/Y/Z plot"}, "not found"),
+        ({"script_name": "Custom code"}, "not found"),
         ({"alwayson_scripts": {"ADetailer": {"args": [1]}}}, "ADetailer"),
     ],
     ids=str,

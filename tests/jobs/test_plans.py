@@ -55,7 +55,7 @@ def test_loopback_counts_the_seed_through_all_batches_and_goes_on_from_what_is_u
 
 
 def test_too_many_loops_are_refused_before_anything_starts():
-    with pytest.raises(RequestError, match="1000 loops times 1000 batches are more than 5,000"):
+    with pytest.raises(RequestError, match="Loopback would make 1,000,000 pictures; at most 5,000 go at once"):
         plan_of(asked("Loopback", {"loops": 1000}, n_iter=1000))
 
 
@@ -84,3 +84,66 @@ def test_seeds_count_up_by_picture():
     assert [picture.seed for picture in upscaled] == [0, 1, 2]
     assert [(picture.seed, picture.subseed) for picture in outpainted] == [(0, 0), (1, 1), (2, 2), (3, 3)]
     assert [(picture.seed, picture.subseed) for picture in varied] == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_a_prompt_matrix_goes_through_its_parts_as_a_binary_number():
+    request = asked("Prompt matrix", {"different_seeds": True}, mode="txt2img", prompt="a cat|red,| big")
+    plan = plan_of(request)
+    assert plan is not None
+    assert [picture.fields["prompt"] for picture in plan] == ["a cat", "a cat, red", "a cat, big", "a cat, red, big"]
+    assert [picture.seed for picture in plan] == [0, 1, 2, 3]
+    arguments = {"put_at_start": True, "variations_delimiter": "space", "prompt_type": "negative"}
+    request = asked("Prompt matrix", arguments, mode="txt2img", negative_prompt="dark|blurred")
+    assert [picture.fields["negative_prompt"] for picture in plan_of(request) or ()] == ["dark", "blurred dark"]
+    with pytest.raises(RequestError, match="Prompt matrix would make 8,192 pictures"):
+        plan_of(asked("Prompt matrix", mode="txt2img", prompt="|" * 13))
+
+
+def test_prompts_from_a_list_change_what_their_lines_say():
+    lines = "a dog\n\n--prompt 'a cat' --steps 7 --width 64 --seed 5 --n_iter 2\nit's --odd\n--negative_prompt dark red"
+    arguments = {"prompts": lines, "iterate_seed": True}
+    request = asked("Prompts from file or textbox", arguments, mode="txt2img", prompt="oil", seed=100)
+    plan = plan_of(request)
+    assert plan is not None
+    assert [picture.fields.get("prompt") for picture in plan] == [
+        *["a dog oil", "a cat oil", "a cat oil", "it's --odd oil", None]
+    ]
+    assert [picture.fields.get("seed") for picture in plan] == [None, 5, 6, None, None]
+    assert (plan[1].fields["steps"], plan[1].fields["width"]) == (7, 64)
+    assert plan[4].fields["negative_prompt"] == "dark red"
+    assert [picture.seed for picture in plan] == [0, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (" \n", "the list is empty"),
+        ("a cat\n--steps many", "Line 2 of the prompts: --steps is 'many', which is no number."),
+        ("--steps", "Line 1 of the prompts: --steps has no value."),
+    ],
+)
+def test_a_list_of_prompts_that_cannot_be_read_is_one_sentence(prompts, said):
+    with pytest.raises(RequestError, match=said):
+        plan_of(asked("Prompts from file or textbox", {"prompts": prompts}, mode="txt2img"))
+
+
+def test_without_a_seed_each_line_has_another_one():
+    arguments = {"prompts": "a cat\na dog"}
+    plan = plan_of(asked("Prompts from file or textbox", arguments, mode="txt2img", batch_size=2))
+    same = plan_of(asked("Prompts from file or textbox", {**arguments, "same_seed": True}, mode="txt2img"))
+    assert plan and same
+    assert plan[1].seed - plan[0].seed == plan[3].seed - plan[2].seed == 1
+    assert plan[0].seed != plan[2].seed
+    assert [picture.seed for picture in same] == [0, 0]
+
+
+def test_a_sequence_has_one_seed_and_needs_its_second_prompt_or_picture():
+    plan = plan_of(asked("Interpolate prompts", {"frames": 3, "second_prompt": "b"}, mode="txt2img", n_iter=2))
+    assert plan is not None
+    assert [(picture.seed, picture.towards) for picture in plan] == [
+        *((seed, ("b", share)) for seed in (0, 1) for share in (0.0, 0.5, 1.0))
+    ]
+    with pytest.raises(RequestError, match="Second prompt is empty"):
+        plan_of(asked("Interpolate prompts", mode="txt2img"))
+    with pytest.raises(RequestError, match="Interpolate pictures starts from 2 pictures, and 1 came with the request"):
+        plan_of(asked("Interpolate pictures"))

@@ -175,3 +175,86 @@ def test_a_picture_that_would_grow_too_large_is_a_sentence(opened: Services) -> 
     job = opened.jobs.wait(make(opened, picture(1024, 1024), script="SD upscale", arguments=arguments).id, STARTED)
     assert job.state == "failed"
     assert job.cause is not None and "the result would be 16384x16384" in job.cause
+
+
+def frames_of(image: Image.Image) -> list[Image.Image]:
+    frames = []
+    for number in range(getattr(image, "n_frames", 1)):
+        image.seek(number)
+        frames.append(image.convert("RGB"))
+    return frames
+
+
+def test_between_two_prompts_the_ends_are_the_plain_pictures(opened: Services) -> None:
+    arguments = {"second_prompt": "a blue square", "frames": 3, "and_back": True, "frames_per_second": 4}
+    job = made(opened, script="Interpolate prompts", arguments=arguments, override_settings={"webp_lossless": True})
+    ends = [images(made(opened, prompt=prompt))[0] for prompt in ("a red circle", "a blue square")]
+    found = images(job)
+    assert [found[0].tobytes(), found[2].tobytes()] == [end.tobytes() for end in ends]
+    assert found[1].tobytes() not in (found[0].tobytes(), found[2].tobytes())
+    assert infotexts(job)[1]["Prompt"] == "a red circle :0.5 AND a blue square :0.5"
+    again = made(opened, prompt=infotexts(job)[1]["Prompt"])
+    assert images(again)[0].tobytes() == found[1].tobytes()
+    (animation,) = [image for image in job.images if image.kind == "animation"]
+    assert animation.path.suffix == ".webp" and "Steps: 4" in animation.infotext
+    with Image.open(animation.path) as shown:
+        assert shown.info["duration"] == 250
+        assert [frame.tobytes() for frame in frames_of(shown)] == [found[n].tobytes() for n in (0, 1, 2, 1)]
+
+
+def test_between_two_pictures_the_ends_are_plain_img2img(opened: Services) -> None:
+    pair = picture(seed=1), picture(80, 64, seed=2)
+    job = made(opened, *pair, script="Interpolate pictures", arguments={"frames": 3}, denoising_strength=0.4)
+    ends = [images(made(opened, one, denoising_strength=0.4))[0] for one in pair]
+    found = images(job)
+    assert [found[0].tobytes(), found[2].tobytes()] == [end.tobytes() for end in ends]
+    first, middle, last = (np.asarray(image, dtype=float) for image in found)
+    apart = np.abs(first - last).mean()
+    assert np.abs(middle - first).mean() < apart and np.abs(middle - last).mean() < apart
+    assert infotexts(job)[1]["Script"] == "Interpolate pictures"
+    assert len([image for image in job.images if image.kind == "animation"]) == 1
+
+
+def test_a_prompt_matrix_makes_each_combination_and_a_grid_that_names_them(opened: Services) -> None:
+    job = made(opened, script="Prompt matrix", prompt="a circle|red|big", styles=())
+    assert [told["Prompt"] for told in infotexts(job)] == [
+        *["a circle", "a circle, red", "a circle, big", "a circle, red, big"]
+    ]
+    plain = made(opened, prompt="a circle, red")
+    assert images(job)[1].tobytes() == images(plain)[0].tobytes()
+    (grid,) = images(job, "prompt_matrix")
+    assert grid.width == 48 + 128 and grid.height > 128
+    cells = [
+        grid.crop((48 + x, grid.height - 128 + y, 112 + x, grid.height - 64 + y)) for y in (0, 64) for x in (0, 64)
+    ]
+    assert [cell.tobytes() for cell in cells] == [image.tobytes() for image in images(job)]
+
+
+def test_each_line_of_prompts_is_a_picture_with_what_it_changes(opened: Services) -> None:
+    lines = "a dog\n--prompt a cat --steps 2 --height 128"
+    job = made(opened, script="Prompts from file or textbox", arguments={"prompts": lines}, prompt="")
+    assert [(told["Prompt"], told["Steps"]) for told in infotexts(job)] == [("a dog", "4"), ("a cat", "2")]
+    assert [image.size for image in images(job)] == [(64, 64), (64, 128)]
+    assert [image.path.name for image in job.images] == sorted(image.path.name for image in job.images)
+
+
+def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(opened: Services) -> None:
+    asked = {"prompt": "a red circle", "cfg_scale": 1.0, "steps": 30}
+    (original,) = images(made(opened, **asked))
+    arguments = {"original_prompt": "a red circle", "decode_steps": 30, "decode_cfg": 1.0}
+    titled = {"script": "img2img alternative test", "cfg_scale": 1.0, "prompt": "something else"}
+    job = made(opened, encoded(original), arguments=arguments, **titled)
+    adjusted = made(opened, encoded(original), arguments={**arguments, "sigma_adjustment": True}, **titled)
+    at_random = made(opened, encoded(original), arguments={**arguments, "randomness": 1.0}, **titled)
+    through_vae = made(opened, encoded(original), denoising_strength=0.0, **asked)
+    told = infotexts(job)[0]
+    assert (told["Prompt"], told["Steps"], told["Denoising strength"]) == ("a red circle", "30", "1")
+    assert (told["Decode prompt"], told["Decode steps"], told["Decode CFG scale"]) == ("a red circle", "30", "1")
+    assert (told["Randomness"], told["Sigma Adjustment"]) == ("0", "False")
+    target = np.asarray(images(through_vae)[0], dtype=float)
+
+    def apart(job: Job) -> float:
+        return float(np.abs(np.asarray(images(job)[0], dtype=float) - target).mean())
+
+    assert apart(job) < 0.5 * apart(at_random)
+    assert apart(adjusted) < 0.5 * apart(at_random)

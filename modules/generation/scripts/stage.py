@@ -31,7 +31,8 @@ class Stage:
     `known` holds the pictures of the job that exist already, by index. `progress(number, of)` gives the hooks of pass
     `number` of the `of` passes that the present picture takes. `plain` makes a picture as a job without a script would,
     `over` one from a source as pass `number` of `of`; both raise Interrupted rather than return half of one, as `check`
-    does when the job, or this part of it, is to be left. `notices` gathers what has to be said, each sentence once.
+    does when the job, or this part of it, is to be left. `notices` gathers what has to be said, each sentence once,
+    and `starts` keeps what was encoded for the next picture.
     """
 
     load: Callable[[], Engine]
@@ -45,6 +46,7 @@ class Stage:
     over: Over
     check: Callable[[], None]
     notices: dict[str, None] = field(default_factory=dict)
+    starts: dict[int, Start] = field(default_factory=dict)
 
     @property
     def engine(self) -> Engine:
@@ -90,12 +92,13 @@ def with_seed(resolved: ResolvedRequest, seed: int, subseed: int, size: tuple[in
 class Extra:
     """What is made of the job's pictures: a grid (`kind` names which), or an animation.
 
-    `encode` gives the bytes and the extension of a file that holds more than `image`, given the infotext. `facts` are
-    infotext keys that only this picture has.
+    `index` is that of the first picture it is made of. `encode` gives the bytes and the extension of a file that holds
+    more than `image`, given the infotext. `facts` are infotext keys that only this picture has.
     """
 
     kind: str
     image: Image.Image
+    index: int = 0
     facts: Mapping[str, object] = field(default_factory=dict)
     encode: Callable[[str], tuple[bytes, str]] | None = None
 
@@ -104,6 +107,11 @@ def job_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
     """The grid of a plain job: in A1111's arrangement, and only of several pictures if the option says so."""
     if len(pictures) > 1 or not stage.options.get("grid_only_if_multiple", True):
         yield Extra("grid", image_grid(pictures, stage.resolved.request.batch_size, stage.options))
+
+
+def plainly(stage: Stage, index: int) -> Image.Image:
+    """Picture `index` as a job without a script would make it."""
+    return stage.plain(stage.resolved.of_image(index))
 
 
 def _one(resolved: ResolvedRequest) -> int:

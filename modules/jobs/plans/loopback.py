@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from modules.jobs.plans.picture import MOST_PICTURES, Picture
-from modules.parameters import GenerationRequest, RequestError
+from modules.jobs.plans.picture import Picture, few_enough
+from modules.parameters import GenerationRequest
 
 # How far from the first strength to the final one, by the share of the loops that is done.
 _CURVES: Final[Mapping[str, Callable[[float], float]]] = {
@@ -20,8 +20,7 @@ _CURVES: Final[Mapping[str, Callable[[float], float]]] = {
 def loopback(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequence[Picture]:
     """Every pass of every batch is a picture; the seed goes on counting through them all. Batch size has no effect."""
     loops = arguments["loops"]
-    if loops * request.n_iter > MOST_PICTURES:
-        raise RequestError(f"Loopback: {loops} loops times {request.n_iter} batches are more than {MOST_PICTURES:,}.")
+    few_enough("Loopback", loops * request.n_iter)
     strengths = loop_strengths(request.denoising_strength, arguments)
     return [
         Picture(_changes(strengths[loop], first=loop == 0), seed=batch * loops + loop)

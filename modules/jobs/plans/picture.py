@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
-from modules.parameters import GenerationRequest
+from modules.parameters import GenerationRequest, RequestError
+from modules.parameters.resolved import Seeds
 
 MOST_PICTURES: Final = 5000
 
@@ -17,13 +18,34 @@ MOST_PICTURES: Final = 5000
 class Picture:
     """What one picture changes of the request: `fields` of it, and `overrides` of settings.
 
-    `seed` and `subseed` are added to the job's own.
+    `seed` and `subseed` are added to the job's own. `towards` is another prompt and how far this picture's is blended
+    into it, once styles are merged into both.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, JsonValue] = field(default_factory=dict)
     seed: int = 0
     subseed: int = 0
+    towards: tuple[str, float] | None = None
+
+
+def few_enough(title: str, count: int) -> None:
+    """Raises RequestError where a script would make more pictures than go at once."""
+    if count > MOST_PICTURES:
+        raise RequestError(f"{title} would make {count:,} pictures; at most {MOST_PICTURES:,} go at once.")
+
+
+def seeds_of(plan: Sequence[Picture], first: Seeds) -> Seeds:
+    """Seed and variation seed of each picture, counted from those of a plain job's `first` image."""
+    return (
+        tuple(_told_or(picture, "seed", first[0][0] + picture.seed) for picture in plan),
+        tuple(_told_or(picture, "subseed", first[1][0] + picture.subseed) for picture in plan),
+    )
+
+
+def _told_or(picture: Picture, name: str, counted: int) -> int:
+    told = int(picture.fields.get(name, -1))
+    return told if told >= 0 else counted
 
 
 # From a request and its script's arguments to the pictures. Raises RequestError for what cannot be done.

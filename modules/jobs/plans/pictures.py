@@ -27,6 +27,24 @@ def outpaint(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequen
     return ordinary(request, {"inpainting_fill": 1})
 
 
+def alternative_test(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequence[Picture]:
+    """A plain job's pictures, with what the script overrides."""
+    _without_mask(request, "img2img alternative test")
+    overridden = {
+        "override_sampler": {"sampler_name": "Euler"},
+        "override_prompt": {
+            "prompt": arguments["original_prompt"],
+            "negative_prompt": arguments["original_negative_prompt"],
+        },
+        "override_steps": {"steps": arguments["decode_steps"]},
+        "override_strength": {"denoising_strength": 1.0},
+    }
+    fields: dict[str, Any] = {}
+    for name, changes in overridden.items():
+        fields |= changes if arguments[name] else {}
+    return ordinary(request, fields)
+
+
 def poor_mans_outpainting(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequence[Picture]:
     """One picture: batch count and size have no effect."""
     _outpaints(request, arguments)

@@ -6,15 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from modules.jobs.plans.loopback import loopback
-from modules.jobs.plans.picture import MOST_PICTURES, Picture, Plan
-from modules.jobs.plans.pictures import outpaint, poor_mans_outpainting, sd_upscale
+from modules.jobs.plans.picture import Picture, Plan, few_enough
+from modules.jobs.plans.pictures import alternative_test, outpaint, poor_mans_outpainting, sd_upscale
+from modules.jobs.plans.prompts import prompt_matrix
+from modules.jobs.plans.prompts_from_file import prompts_from_file
+from modules.jobs.plans.sequences import interpolate_pictures, interpolate_prompts
 from modules.parameters import GenerationRequest, RequestError
 
 PLANS: Final[Mapping[str, Plan]] = {
+    "img2img alternative test": alternative_test,
+    "Interpolate pictures": interpolate_pictures,
+    "Interpolate prompts": interpolate_prompts,
     "Loopback": loopback,
     "Outpaint": outpaint,
     "Outpainting mk2": outpaint,
     "Poor man's outpainting": poor_mans_outpainting,
+    "Prompt matrix": prompt_matrix,
+    "Prompts from file or textbox": prompts_from_file,
     "SD upscale": sd_upscale,
 }
 
@@ -30,8 +38,5 @@ def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:
             f"{script.title} starts from {needed}, and {len(request.init_images)} came with the request."
         )
     pictures = PLANS[script.title](request, request.scripts[script.title])
-    if len(pictures) > MOST_PICTURES:
-        raise RequestError(
-            f"{script.title} would make {len(pictures):,} pictures; at most {MOST_PICTURES:,} go at once."
-        )
+    few_enough(script.title, len(pictures))
     return pictures

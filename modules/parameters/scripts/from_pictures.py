@@ -6,6 +6,7 @@ from typing import Final
 
 from modules.parameters.declaration import IMG2IMG
 from modules.parameters.scripts.declaration import Argument, Script
+from modules.parameters.scripts.frames import SEQUENCE
 
 MASKED_CONTENTS: Final = ("fill", "original", "latent noise", "latent nothing")
 
@@ -116,5 +117,69 @@ SD_UPSCALE: Final = Script(
         ),
         Argument("upscaler", "Upscaler", "None", "radio", listed="upscalers", infotext="SD upscale upscaler"),
         Argument("scale_factor", "Scale Factor", 2.0, minimum=1, maximum=4, step=0.05, most=16),
+    ),
+)
+
+INTERPOLATE_PICTURES: Final = Script(
+    "Interpolate pictures",
+    IMG2IMG,
+    (
+        Argument(
+            "note",
+            "",
+            "<p>From the picture above to the second one: each frame is a mixture of their latents, gone over with the "
+            "prompt, the seed and the Denoising strength of this tab. Around 0.5 each is a picture of its own.</p>",
+            "note",
+        ),
+        *SEQUENCE,
+    ),
+    pictures=2,
+    named=True,
+)
+
+ALTERNATIVE_TEST: Final = Script(
+    "img2img alternative test",
+    IMG2IMG,
+    (
+        Argument("note", "", "<p>CFG Scale should be 2 or lower.</p>", "note"),
+        Argument(
+            "override_sampler",
+            "Override `Sampling method` to Euler?(this method is built for it)",
+            True,
+            "checkbox",
+        ),
+        Argument(
+            "override_prompt",
+            "Override `prompt` to the same value as `original prompt`?(and `negative prompt`)",
+            True,
+            "checkbox",
+        ),
+        Argument("original_prompt", "Original prompt", "", "textbox", infotext="Decode prompt"),
+        Argument(
+            "original_negative_prompt", "Original negative prompt", "", "textbox", infotext="Decode negative prompt"
+        ),
+        Argument("override_steps", "Override `Sampling Steps` to the same value as `Decode steps`?", True, "checkbox"),
+        Argument(
+            "decode_steps", "Decode steps", 50, minimum=1, maximum=150, step=1, most=1000, infotext="Decode steps"
+        ),
+        Argument("override_strength", "Override `Denoising strength` to 1?", True, "checkbox"),
+        Argument(
+            "decode_cfg",
+            "Decode CFG scale",
+            1.0,
+            minimum=0,
+            maximum=15,
+            step=0.1,
+            most=100,
+            infotext="Decode CFG scale",
+        ),
+        Argument("randomness", "Randomness", 0.0, minimum=0, maximum=1, step=0.01, infotext="Randomness"),
+        Argument(
+            "sigma_adjustment",
+            "Sigma adjustment for finding noise for image",
+            False,
+            "checkbox",
+            infotext="Sigma Adjustment",
+        ),
     ),
 )

@@ -9,19 +9,27 @@ from pydantic import JsonValue
 
 from modules.parameters.scripts.declaration import Script, ScriptError, checked_arguments
 from modules.parameters.scripts.from_pictures import (
+    ALTERNATIVE_TEST,
+    INTERPOLATE_PICTURES,
     LOOPBACK,
     OUTPAINT,
     OUTPAINTING_MK2,
     POOR_MANS_OUTPAINTING,
     SD_UPSCALE,
 )
+from modules.parameters.scripts.from_prompts import INTERPOLATE_PROMPTS, PROMPT_MATRIX, PROMPTS_FROM_FILE
 from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 
 SCRIPTS: Final = (
+    ALTERNATIVE_TEST,
+    INTERPOLATE_PICTURES,
+    INTERPOLATE_PROMPTS,
     LOOPBACK,
     OUTPAINT,
     OUTPAINTING_MK2,
     POOR_MANS_OUTPAINTING,
+    PROMPT_MATRIX,
+    PROMPTS_FROM_FILE,
     SD_UPSCALE,
     SOFT_INPAINTING,
 )

@@ -57,7 +57,9 @@ export async function stampWithPictures(values, mode) {
   const slot = visible(INPUTS);
   const told = JSON.parse(slot ? await source(slot.name) : "{}");
   const mask = slots.get("inpaint_mask")?.state?.id ?? null;
-  return [...named, JSON.stringify({ ...told, tab: slot?.name ?? "img2img", mask })];
+  // The chosen script may start from a second picture.
+  const second = visible([...slots.keys()].filter((name) => name.startsWith("script_")))?.state?.id ?? null;
+  return [...named, JSON.stringify({ ...told, tab: slot?.name ?? "img2img", mask, second })];
 }
 
 // Generate on Extras: the open sub-tab, and its picture.

@@ -1,0 +1,108 @@
+"""img2img alternative test: the noise that a picture could have been made from, and made again from it.
+
+Euler's method run backwards from the picture to the highest noise level. As A1111 v1.10.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from modules.generation.conditions import conditions_for
+from modules.generation.img2img import Start, start_of
+from modules.generation.passes import (
+    OVERFLOW,
+    Engine,
+    Pass,
+    Progress,
+    UnetOverflow,
+    encoding_options,
+    guidance_of,
+    model_sigmas,
+    pass_noise,
+)
+from modules.generation.scripts.stage import Stage
+from modules.generation.source import prepare_source
+from modules.generation.unet import unet_function
+from modules.parameters import ResolvedRequest
+from modules.prompt import plan_conditioning
+from modules.sampling import SamplerOptions
+from modules.sampling.denoiser import SigmaPrediction
+from modules.sampling.guidance import Guidance
+
+
+def alternative_test(stage: Stage, index: int) -> Image.Image:
+    """Picture `index`. The noise is found once for all of them; Randomness mixes in that of the picture's seed."""
+    arguments, resolved = stage.arguments, stage.resolved.of_image(index)
+    source = prepare_source(resolved, stage.pictures[0], None, stage.resize)
+    if 0 not in stage.starts:
+        start = start_of(stage.engine, resolved, range(1), source)
+        asked, adjusted = decoding(resolved, arguments), bool(arguments["sigma_adjustment"])
+        noise = found_noise(stage.engine, resolved, start, asked, stage.progress(0, 2), adjusted=adjusted)
+        stage.check()
+        stage.starts[0] = replace(start, noise=noise)
+    start = stage.starts[0]
+    assert start.noise is not None
+    options = SamplerOptions.from_options(resolved.options)
+    size = (resolved.request.width, resolved.request.height)
+    drawn = pass_noise(stage.engine, resolved, range(1), size, options).draw().to(start.noise)
+    share = float(arguments["randomness"])
+    noise = ((1 - share) * start.noise + share * drawn) / (share**2 + (1 - share) ** 2) ** 0.5
+    # What is added to the picture, so that the pass begins with this noise and nothing of the picture.
+    added = noise - start.latent.to(noise) / model_sigmas(stage.engine.model, options).sigma_max
+    return stage.over(resolved, source, 1, 2, replace(start, noise=added))
+
+
+def decoding(resolved: ResolvedRequest, arguments: Mapping[str, Any]) -> Pass:
+    """The pass of which the run backwards is the reverse."""
+    request = resolved.request
+    return Pass(
+        prompt=arguments["original_prompt"],
+        negative_prompt=arguments["original_negative_prompt"],
+        sampler_name="Euler",
+        scheduler="Automatic",
+        steps=arguments["decode_steps"],
+        cfg_scale=arguments["decode_cfg"],
+        size=(request.width, request.height),
+    )
+
+
+@torch.inference_mode()
+def found_noise(
+    engine: Engine, resolved: ResolvedRequest, start: Start, asked: Pass, progress: Progress, *, adjusted: bool
+) -> Tensor:
+    """The noise, (images, channels, height, width), that Euler's method leads to from the start's latent.
+
+    `adjusted` takes each step's direction at the level it comes from, and scales by the highest level instead of the
+    result's own spread.
+    """
+    options, encoding = SamplerOptions.from_options(resolved.options), encoding_options(resolved)
+    model = model_sigmas(engine.model, options)
+    conditioning = plan_conditioning([asked.prompt], [asked.negative_prompt], asked.steps, None)
+    denoise = Guidance(
+        SigmaPrediction(
+            unet_function(engine.model.unet, channels_last=engine.channels_last), model, engine.model.prediction_type
+        ),
+        conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
+        guidance_of(engine, asked, options, encoding, progress.effects.add),
+        total_calls=asked.steps,
+        extra_channels=start.extra,
+        before_call=lambda call: progress.before_call(),
+    )
+    x = start.latent.to(engine.device)
+    sigmas = model.uniform(asked.steps).flip(0).to(engine.device)
+    for step in range(1, len(sigmas)):
+        level = sigmas[step - 1] if adjusted else sigmas[step]
+        # At level 0 the picture is its own estimate: there is no direction to go.
+        if level > 0:
+            denoised = denoise(x, level)
+            x = x + (x - denoised) / level * (sigmas[step] - sigmas[step - 1])
+            progress.on_step(step, asked.steps, denoised)
+    if not torch.isfinite(x).all():
+        raise UnetOverflow(OVERFLOW)
+    return x / sigmas[-1] if adjusted else x / x.std()

@@ -1,0 +1,27 @@
+"""The grid of a prompt matrix. As A1111 v1.10.1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from PIL import Image
+
+from modules.gallery.legend import Word, legend_grid
+from modules.generation.scripts.stage import Extra, Stage
+
+
+def matrix_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
+    """The first half of the parts above the columns, the others beside the rows; what a picture lacks is struck out."""
+    request = stage.resolved.request
+    prompt = request.prompt if stage.arguments["prompt_type"] == "positive" else request.negative_prompt
+    parts = [part.strip() for part in prompt.split("|")[1:]]
+    half = (len(parts) + 1) // 2
+    columns, rows = _words(parts[:half]), _words(parts[half:])
+    margin = stage.arguments["margin_size"]
+    yield Extra("prompt_matrix", legend_grid(pictures, columns, rows, stage.options, margin))
+
+
+def _words(parts: list[str]) -> list[list[Word]]:
+    return [
+        [Word(part, bool(number >> bit & 1)) for bit, part in enumerate(parts)] for number in range(2 ** len(parts))
+    ]
