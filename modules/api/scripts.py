@@ -31,7 +31,7 @@ def script_items(services: Services) -> list[dict[str, Any]]:
             "name": script.title.lower(),
             "is_alwayson": script.always_on,
             "is_img2img": tab == "img2img",
-            "args": [_item(services, argument) for argument in script.arguments],
+            "args": [_item(services, argument, tab) for argument in script.arguments],
         }
         for tab in _TABS
         for script in SCRIPTS
@@ -39,7 +39,7 @@ def script_items(services: Services) -> list[dict[str, Any]]:
     ]
 
 
-def _item(services: Services, argument: Argument) -> dict[str, Any]:
+def _item(services: Services, argument: Argument, tab: Mode) -> dict[str, Any]:
     slider = argument.look == "slider"
     return {
         "label": argument.label,
@@ -47,7 +47,7 @@ def _item(services: Services, argument: Argument) -> dict[str, Any]:
         "minimum": argument.minimum if slider else None,
         "maximum": argument.maximum if slider else None,
         "step": argument.step if slider else None,
-        "choices": choices_of(services, argument) or None,
+        "choices": choices_of(services, argument, tab) or None,
     }
 
 
@@ -64,33 +64,33 @@ def asked_scripts(services: Services, body: ApiOnly, mode: Mode) -> dict[str, di
         script = find_script(body.script_name)
         if script is None or script.always_on or mode not in script.tabs:
             raise HTTPException(422, f"Script '{body.script_name}' not found")
-        scripts[script.title] = _named(services, script, body.script_args or [])
+        scripts[script.title] = _named(services, mode, script, body.script_args or [])
     for title, value in (body.alwayson_scripts or {}).items():
         given = value.get("args") if isinstance(value, Mapping) else None
         script = find_script(title)
         if script is not None and not script.always_on:
             raise HTTPException(422, "Cannot have a selectable script in the always on scripts params")
         if script is not None and mode in script.tabs:
-            scripts[script.title] = _named(services, script, given if isinstance(given, list) else [])
+            scripts[script.title] = _named(services, mode, script, given if isinstance(given, list) else [])
         elif given:
             # Clients send the empty arguments of extensions that they know; those ask for nothing.
             raise HTTPException(422, f"always on script {title} not found")
     return scripts
 
 
-def _named(services: Services, script: Script, given: Sequence[JsonValue]) -> dict[str, JsonValue]:
+def _named(services: Services, mode: Mode, script: Script, given: Sequence[JsonValue]) -> dict[str, JsonValue]:
     """Positional arguments by name. Missing and null ones keep their default; more than there are are ignored."""
     pairs = zip(script.arguments, given, strict=False)
     return {
-        argument.name: _word(services, argument, value)
+        argument.name: _word(services, mode, argument, value)
         for argument, value in pairs
         if argument.look != "note" and value is not None
     }
 
 
-def _word(services: Services, argument: Argument, value: JsonValue) -> JsonValue:
+def _word(services: Services, mode: Mode, argument: Argument, value: JsonValue) -> JsonValue:
     """What a place in a list of this machine, or a name in other letters, stands for; anything else stays."""
-    words = choices_of(services, argument) if argument.listed else []
+    words = choices_of(services, argument, mode) if argument.listed else []
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(words):
         return words[value]
     return next((word for word in words if isinstance(value, str) and word.casefold() == value.casefold()), value)

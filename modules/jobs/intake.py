@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import JsonValue
+
 from modules.jobs.checkpoints import SAME_CHECKPOINT, CheckpointChooser
 from modules.jobs.networks import NetworkNames, tag_notices
-from modules.jobs.plans import Picture, plan_of, seeds_of
+from modules.jobs.plans import Picture, plan_of, seeds_of, with_drawn_seeds
 from modules.parameters import (
     GenerationRequest,
     RequestError,
@@ -59,6 +61,7 @@ class Intake:
         if options.get("use_old_hires_fix_width_height"):
             request = with_old_hires_sizes(request)
         request = self._with_hires_checkpoint(request, checkpoint.title)
+        request = with_drawn_seeds(request, self.rng)
         plan = plan_of(request)
         asked, (request, odd) = request, self._applied(request, options)
         return resolve(
@@ -101,7 +104,19 @@ class Intake:
             prompt, share = picture.towards
             other = self._applied(checked_copy(asked, {**picture.fields, "prompt": prompt}), options)[0]
             changed = changed.model_copy(update={"prompt": blended(changed.prompt, other.prompt, share)})
-        return Variant(fields=differences(applies, changed))
+        return Variant(fields=differences(applies, changed), options=self._changed_options(picture, asked, options))
+
+    def _changed_options(
+        self, picture: Picture, asked: GenerationRequest, options: Mapping[str, Any]
+    ) -> dict[str, JsonValue]:
+        if not picture.overrides:
+            return {}
+        try:
+            known, _ = self._known(asked.override_settings)
+            changed = self.options.snapshot({**known, **picture.overrides})
+        except OptionError as error:
+            raise RequestError(str(error)) from error
+        return {key: value for key, value in changed.items() if key in picture.overrides and value != options.get(key)}
 
     def _networks(self, request: GenerationRequest) -> tuple[str, ...]:
         if self.networks is None:

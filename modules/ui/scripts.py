@@ -20,6 +20,7 @@ from modules.parameters.scripts import (
     checked_arguments,
     find_script,
 )
+from modules.parameters.xyz import axis_labels
 from modules.ui.slots import build_slot
 
 if TYPE_CHECKING:
@@ -78,16 +79,18 @@ def on_tab(scripts: tuple[Script, ...], mode: str) -> Iterator[Script]:
 def _arguments(services: Services, script: Script, mode: str) -> Controls:
     controls: Controls = {}
     for argument in script.arguments:
-        control = _control(services, argument, f"script_{mode}_{slug(script)}_{argument.name}")
+        if not argument.shown:
+            continue
+        control = _control(services, argument, mode, f"script_{mode}_{slug(script)}_{argument.name}")
         if argument.look != "note":
             controls[control_name(script, argument)] = control
     return controls
 
 
-def _control(services: Services, argument: Argument, elem_id: str) -> gr.components.Component:
+def _control(services: Services, argument: Argument, mode: str, elem_id: str) -> gr.components.Component:
     value: Any = argument.default
     about: dict[str, Any] = {"label": argument.label, "value": value, "elem_id": elem_id}
-    choices = choices_of(services, argument)
+    choices = axis_labels(mode) if argument.listed == "axes" else choices_of(services, argument, mode)
     match argument.look:
         case "note":
             return gr.HTML(str(value), elem_id=elem_id, elem_classes=["script-note"])
@@ -99,7 +102,7 @@ def _control(services: Services, argument: Argument, elem_id: str) -> gr.compone
             return gr.Dropdown(choices, filterable=False, **about)
         case "checkboxes":
             return gr.CheckboxGroup(choices, **about)
-        case "textbox":
+        case "textbox" | "words":
             return gr.Textbox(lines=argument.lines, **about)
     limits = {"minimum": argument.minimum, "maximum": argument.maximum, "step": argument.step}
     return gr.Slider(**limits, **about, buttons=[])

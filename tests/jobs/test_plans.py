@@ -147,3 +147,19 @@ def test_a_sequence_has_one_seed_and_needs_its_second_prompt_or_picture():
         plan_of(asked("Interpolate prompts", mode="txt2img"))
     with pytest.raises(RequestError, match="Interpolate pictures starts from 2 pictures, and 1 came with the request"):
         plan_of(asked("Interpolate pictures"))
+
+
+def test_a_plot_has_a_cell_for_each_combination():
+    axes = {"x_type": "Steps", "x_values": "1-2", "y_type": "Prompt S/R", "y_values": "cat, dog", "vary_seeds_y": True}
+    more = {"z_type": "Clip skip", "z_values": "1, 2"}
+    plan = plan_of(asked("X/Y/Z plot", axes | more, mode="txt2img", prompt="a cat", n_iter=3))
+    assert plan is not None
+    assert [(picture.fields["steps"], picture.fields["prompt"]) for picture in plan] == [
+        *[(1, "a cat"), (2, "a cat"), (1, "a dog"), (2, "a dog")] * 2
+    ]
+    assert [picture.overrides["CLIP_stop_at_last_layers"] for picture in plan] == [1] * 4 + [2] * 4
+    assert [picture.seed for picture in plan] == [0, 0, 1, 1] * 2
+    with pytest.raises(RequestError, match="Prompt S/R did not find cow in prompt or negative prompt"):
+        plan_of(asked("X/Y/Z plot", {**axes, "y_values": "cow, cat"}, mode="txt2img", prompt="a cat"))
+    with pytest.raises(RequestError, match="the grid would have 262 megapixels"):
+        plan_of(asked("X/Y/Z plot", {"x_values": "1-1000"}, mode="txt2img"))

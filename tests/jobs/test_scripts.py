@@ -198,6 +198,7 @@ def test_between_two_prompts_the_ends_are_the_plain_pictures(opened: Services) -
     (animation,) = [image for image in job.images if image.kind == "animation"]
     assert animation.path.suffix == ".webp" and "Steps: 4" in animation.infotext
     with Image.open(animation.path) as shown:
+        shown.load()
         assert shown.info["duration"] == 250
         assert [frame.tobytes() for frame in frames_of(shown)] == [found[n].tobytes() for n in (0, 1, 2, 1)]
 
@@ -258,3 +259,25 @@ def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(opened: Se
 
     assert apart(job) < 0.5 * apart(at_random)
     assert apart(adjusted) < 0.5 * apart(at_random)
+
+
+def test_a_plot_holds_the_pictures_that_its_values_make(opened: Services) -> None:
+    axes = {
+        **{"x_type": "Sampler", "x_values": "Euler, DPM++ 2M", "y_type": "Clip skip", "y_values": "1, 2"},
+        **{"z_type": "Seed", "z_values": "-1, 5", "include_sub_grids": True},
+    }
+    job = made(opened, script="X/Y/Z plot", arguments=axes)
+    told = infotexts(job)
+    assert [(one["Sampler"], one["Clip skip"]) for one in told[:4]] == [
+        *[("Euler", "1"), ("DPM++ 2M", "1"), ("Euler", "2"), ("DPM++ 2M", "2")]
+    ]
+    assert "Script" not in told[0]
+    plain = made(opened, sampler_name="DPM++ 2M", seed=5, override_settings={"CLIP_stop_at_last_layers": 2})
+    assert images(job)[7].tobytes() == images(plain)[0].tobytes()
+    assert told[3]["Schedule type"] == "Karras"
+    grids = [image for image in job.images if image.kind == "xyz_grid"]
+    assert len(grids) == 3
+    about = parse_infotext(grids[0].infotext)
+    assert (about["Script"], about["X Type"], about["Z Type"]) == ("X/Y/Z plot", "Sampler", "Seed")
+    assert about["Z Values"].split(", ")[0] == told[0]["Seed"] != "-1"
+    assert "Z Type" not in parse_infotext(grids[1].infotext)

@@ -14,6 +14,7 @@ from modules.generation.scripts.prompt_matrix import matrix_grid
 from modules.generation.scripts.sd_upscale import sd_upscale
 from modules.generation.scripts.sequences import animation, between_pictures
 from modules.generation.scripts.stage import Maker, job_grid, plainly
+from modules.generation.scripts.xyz import xyz_grids
 
 MAKERS: Final[Mapping[str, Maker]] = {
     "img2img alternative test": Maker(alternative_test, finale=job_grid),
@@ -26,4 +27,5 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "Prompt matrix": Maker(plainly, finale=matrix_grid),
     "Prompts from file or textbox": Maker(plainly),
     "SD upscale": Maker(sd_upscale),
+    "X/Y/Z plot": Maker(plainly, finale=xyz_grids),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,7 +12,9 @@ from modules.jobs.plans.pictures import alternative_test, outpaint, poor_mans_ou
 from modules.jobs.plans.prompts import prompt_matrix
 from modules.jobs.plans.prompts_from_file import prompts_from_file
 from modules.jobs.plans.sequences import interpolate_pictures, interpolate_prompts
+from modules.jobs.plans.xyz import xyz_plot
 from modules.parameters import GenerationRequest, RequestError
+from modules.parameters.xyz import TITLE, with_fixed_seeds
 
 PLANS: Final[Mapping[str, Plan]] = {
     "img2img alternative test": alternative_test,
@@ -24,6 +27,7 @@ PLANS: Final[Mapping[str, Plan]] = {
     "Prompt matrix": prompt_matrix,
     "Prompts from file or textbox": prompts_from_file,
     "SD upscale": sd_upscale,
+    "X/Y/Z plot": xyz_plot,
 }
 
 
@@ -40,3 +44,11 @@ def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:
     pictures = PLANS[script.title](request, request.scripts[script.title])
     few_enough(script.title, len(pictures))
     return pictures
+
+
+def with_drawn_seeds(request: GenerationRequest, rng: random.Random) -> GenerationRequest:
+    """`request` with what its script leaves to chance drawn. Raises RequestError."""
+    if TITLE not in request.scripts:
+        return request
+    arguments = with_fixed_seeds(request.scripts[TITLE], request.mode, rng)
+    return request.model_copy(update={"scripts": {**request.scripts, TITLE: arguments}})

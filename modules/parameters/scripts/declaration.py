@@ -12,8 +12,8 @@ from pydantic import JsonValue
 from modules.parameters.declaration import BOTH
 
 # How an argument looks on the page; it also says of which type its value is. A note is a text between the controls:
-# it has no value, but A1111 counts it among the positional arguments of the API.
-Look = Literal["slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note"]
+# it has no value, but A1111 counts it among the positional arguments of the API. Words are any list of texts.
+Look = Literal["slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note", "words"]
 LONGEST_TEXT: Final = 1_000_000
 
 
@@ -27,7 +27,8 @@ class Argument:
 
     `choices` are the words of a radio, a dropdown or checkboxes; `listed` names the list of this machine that fills
     them instead (`upscalers`). `most` is what is accepted where that is more than the slider offers. `infotext` is the
-    key under which the value stands in pictures, if any.
+    key under which the value stands in pictures, if any; one that is `of_grid` is written into the script's grids only.
+    Those that are not `shown` are for programs.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Argument:
     choices: tuple[str, ...] = ()
     listed: str | None = None
     infotext: str | None = None
+    of_grid: bool = False
+    shown: bool = True
     lines: int = 1
 
     @property
@@ -98,6 +101,9 @@ def _checked(script: Script, argument: Argument, value: JsonValue) -> JsonValue:
                 return value
             if (word := _word(argument, value)) is not None:
                 return word
+        case "words":
+            if isinstance(value, list) and all(isinstance(item, str) for item in value):
+                return value
         case "checkboxes":
             words = [_word(argument, item) for item in value] if isinstance(value, list) else [None]
             if None not in words:
@@ -139,6 +145,8 @@ def _wanted(argument: Argument) -> str:
             return "it must be true or false"
         case "textbox":
             return "it must be a text"
+        case "words":
+            return "it must be a list of texts"
         case "checkboxes":
             return f"it must be a list out of {', '.join(argument.choices)}"
     return f"it must be one of {', '.join(argument.choices)}" if argument.choices else "it must be a name"

@@ -20,7 +20,7 @@ def script_values(scripts: Mapping[str, Mapping[str, JsonValue]]) -> Iterator[tu
         if script.named:
             yield NAME, script.title
         for argument in script.valued:
-            if argument.infotext is not None:
+            if argument.infotext is not None and not argument.of_grid:
                 yield argument.infotext, _written(values[argument.name])
 
 

@@ -17,7 +17,7 @@ from modules.parameters.scripts.from_pictures import (
     POOR_MANS_OUTPAINTING,
     SD_UPSCALE,
 )
-from modules.parameters.scripts.from_prompts import INTERPOLATE_PROMPTS, PROMPT_MATRIX, PROMPTS_FROM_FILE
+from modules.parameters.scripts.from_prompts import INTERPOLATE_PROMPTS, PROMPT_MATRIX, PROMPTS_FROM_FILE, XYZ_PLOT
 from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 
 SCRIPTS: Final = (
@@ -32,6 +32,7 @@ SCRIPTS: Final = (
     PROMPTS_FROM_FILE,
     SD_UPSCALE,
     SOFT_INPAINTING,
+    XYZ_PLOT,
 )
 SELECTABLE: Final = tuple(script for script in SCRIPTS if not script.always_on)
 ALWAYS_ON: Final = tuple(script for script in SCRIPTS if script.always_on)

@@ -1,0 +1,166 @@
+"""The axes of X/Y/Z plot: A1111's names in its order, and what a value on each of them changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG
+from modules.parameters.request import GenerationRequest, RequestError
+from modules.parameters.samplers import resolve_sampler
+from modules.parameters.schedules import resolve_schedule
+
+Kind = Literal["whole", "number", "text"]
+NOTHING: Final = "Nothing"
+SEEDS: Final = ("Seed", "Var. seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis. `field` is of the request, `options` are settings that take the value.
+
+    An axis without either has a rule of its own in `changes`, or is not possible here. `plain` values stand in the
+    legend without the axis's name.
+    """
+
+    label: str
+    kind: Kind = "text"
+    field: str | None = None
+    options: tuple[str, ...] = ()
+    tabs: frozenset[str] = BOTH
+    plain: bool = False
+
+
+AXES: Final = (
+    Axis(NOTHING),
+    Axis("Seed", "whole", "seed"),
+    Axis("Var. seed", "whole", "subseed"),
+    Axis("Var. strength", "number", "subseed_strength"),
+    Axis("Steps", "whole", "steps"),
+    Axis("Hires steps", "whole", "hr_second_pass_steps", tabs=TXT2IMG),
+    Axis("CFG Scale", "number", "cfg_scale"),
+    Axis("Image CFG Scale", "number", "image_cfg_scale", tabs=IMG2IMG),
+    Axis("Prompt S/R", plain=True),
+    Axis("Prompt order", plain=True),
+    Axis("Sampler", "text", "sampler_name", plain=True),
+    Axis("Hires sampler", "text", "hr_sampler_name", tabs=TXT2IMG),
+    Axis("Checkpoint name"),
+    Axis("Negative Guidance minimum sigma", "number", options=("s_min_uncond",)),
+    Axis("Sigma Churn", "number", options=("s_churn",)),
+    Axis("Sigma min", "number", options=("s_tmin",)),
+    Axis("Sigma max", "number", options=("s_tmax",)),
+    Axis("Sigma noise", "number", options=("s_noise",)),
+    Axis("Schedule type", "text", "scheduler"),
+    Axis("Schedule min sigma", "number", options=("sigma_min",)),
+    Axis("Schedule max sigma", "number", options=("sigma_max",)),
+    Axis("Schedule rho", "number", options=("rho",)),
+    Axis("Beta schedule alpha", "number", options=("beta_dist_alpha",)),
+    Axis("Beta schedule beta", "number", options=("beta_dist_beta",)),
+    Axis("Eta", "number", options=("eta_ancestral", "eta_ddim")),
+    Axis("Clip skip", "whole", options=("CLIP_stop_at_last_layers",)),
+    Axis("Denoising", "number", "denoising_strength"),
+    Axis("Initial noise multiplier", "number", options=("initial_noise_multiplier",)),
+    Axis("Extra noise", "number", options=("img2img_extra_noise",)),
+    Axis("Hires upscaler", "text", "hr_upscaler", tabs=TXT2IMG),
+    Axis("Cond. Image Mask Weight", "number", options=("inpainting_mask_weight",), tabs=IMG2IMG),
+    Axis("VAE"),
+    Axis("Styles"),
+    Axis("UniPC Order", "whole", options=("uni_pc_order",)),
+    Axis("Face restore"),
+    Axis("Token merging ratio"),
+    Axis("Token merging ratio high-res"),
+    Axis("Always discard next-to-last sigma", options=("always_discard_next_to_last_sigma",)),
+    Axis("SGM noise multiplier", options=("sgm_noise_multiplier",)),
+    Axis("Refiner checkpoint"),
+    Axis("Refiner switch at"),
+    Axis("RNG source", options=("randn_source",)),
+    Axis("FP8 mode"),
+    Axis("Size"),
+)
+_WITH_RULES: Final = (NOTHING, "Prompt S/R", "Prompt order", "Styles", "Size")
+_SWITCHES: Final = ("Always discard next-to-last sigma", "SGM noise multiplier")
+
+
+def axis_labels(mode: str, *, possible: bool = True) -> list[str]:
+    """The axes of a tab in A1111's order; all that it has, or those that are possible here."""
+    return [axis.label for axis in AXES if mode in axis.tabs and (is_possible(axis) or not possible)]
+
+
+def is_possible(axis: Axis) -> bool:
+    """Whether something here stands behind the axis."""
+    return bool(axis.field or axis.options) or axis.label in _WITH_RULES
+
+
+def find_axis(label: str, mode: str) -> Axis:
+    """The axis of this name. Raises RequestError."""
+    axis = next((one for one in AXES if one.label.casefold() == label.casefold() and mode in one.tabs), None)
+    if axis is None:
+        raise RequestError(f"X/Y/Z plot: there is no axis {label[:60]!r} on the {mode} tab.")
+    if not is_possible(axis):
+        raise RequestError(f"X/Y/Z plot: {axis.label} is not possible here: choose another axis.")
+    return axis
+
+
+def checked_values(axis: Axis, values: Sequence[Any]) -> list[Any]:
+    """Values in the words of the tables: samplers and schedules are looked up. Raises RequestError."""
+    try:
+        if axis.label in ("Sampler", "Hires sampler"):
+            return [resolve_sampler(value, strict=True).sampler.label for value in values]
+        if axis.label == "Schedule type":
+            return [resolve_schedule(value, strict=True).label for value in values]
+    except ValueError as error:
+        raise RequestError(f"X/Y/Z plot: {error}") from error
+    if axis.label == "Size":
+        for value in values:
+            _sides(value)
+    return list(values)
+
+
+def changes(axis: Axis, value: object, values: Sequence[Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that `value` changes, given what the axes before have made of them."""
+    match axis.label:
+        case "Prompt S/R":
+            return _replaced(str(values[0]), str(value), fields)
+        case "Prompt order" if isinstance(value, tuple):
+            return {"prompt": reordered(str(fields["prompt"]), value)}
+        case "Styles":
+            names = [name.strip() for name in str(value).split(",")]
+            return {"styles": (*fields["styles"], *(name for name in names if name))}
+        case "Size":
+            width, height = _sides(value)
+            return {"width": width, "height": height}
+    return {axis.field: value} if axis.field else {}
+
+
+def overrides(axis: Axis, value: object) -> dict[str, Any]:
+    """The settings that `value` changes."""
+    if axis.label in _SWITCHES:
+        return dict.fromkeys(axis.options, str(value).strip().lower() in ("true", "1", "yes", "on"))
+    return dict.fromkeys(axis.options, value)
+
+
+def _replaced(wanted: str, by: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: str(fields[name]).replace(wanted, by) for name in ("prompt", "negative_prompt")}
+
+
+def missing_in_prompts(request: GenerationRequest, wanted: str) -> bool:
+    """Whether Prompt S/R would find nothing to replace."""
+    return wanted not in request.prompt and wanted not in request.negative_prompt
+
+
+def reordered(prompt: str, tokens: Sequence[str]) -> str:
+    """`prompt` with these tokens in this order in the places that they have in it."""
+    places = sorted((place, token) for token in tokens if (place := prompt.find(token)) >= 0)
+    parts, end = [], 0
+    for (place, token), instead in zip(places, tokens, strict=False):
+        parts += [prompt[end:place], instead]
+        end = place + len(token)
+    return "".join([*parts, prompt[end:]])
+
+
+def _sides(value: object) -> tuple[int, int]:
+    width, cross, height = str(value).lower().partition("x")
+    if not (cross and width.strip().isdecimal() and height.strip().isdecimal()):
+        raise RequestError(f"X/Y/Z plot: the size {str(value)[:40]!r} is not of the form 512x768.")
+    return int(width), int(height)

@@ -1,0 +1,123 @@
+"""X/Y/Z plot: values in A1111's forms, axes in its order, and what stands in the legend."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from modules.parameters import GenerationRequest, RequestError
+from modules.parameters.scripts import checked_arguments, find_script
+from modules.parameters.xyz import AXES, axes_of, axis_labels, find_axis, grid_facts, with_fixed_seeds
+from modules.parameters.xyz.axes import is_possible, reordered
+from modules.parameters.xyz.axis_values import numbers, split_values
+from modules.settings import OPTIONS
+
+
+def plot(**given: object) -> dict:
+    script = find_script("X/Y/Z plot")
+    assert script is not None
+    return checked_arguments(script, given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1-5", [1, 2, 3, 4, 5]),
+        ("1-5 (+2)", [1, 3, 5]),
+        ("10-5 (-3)", [10, 7]),
+        ("1-10 [5]", [1, 3, 5, 7, 10]),
+        ("3, 1-2, -1", [3, 1, 2, -1]),
+    ],
+)
+def test_whole_numbers(text, values):
+    assert numbers(split_values(text), "Steps", whole=True) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1-3 (+0.5)", [1, 1.5, 2, 2.5, 3]),
+        ("0.0-1.0 [6]", [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        ("0-0.3 (+0.1)", [0, 0.1, 0.2, 0.3]),
+        ("7.5", [7.5]),
+    ],
+)
+def test_other_numbers(text, values):
+    assert numbers(split_values(text), "CFG Scale", whole=False) == pytest.approx(values)
+
+
+@pytest.mark.parametrize("text", ["many", "1-5 (+0)", "1.5", "nan", "1-5 (+0.5)", "9" * 400])
+def test_what_is_no_value_is_named_with_its_axis(text):
+    with pytest.raises(RequestError, match="is no value for Steps"):
+        numbers([text], "Steps", whole=True)
+
+
+def test_endless_ranges_are_refused():
+    for text in ("0-99999999", "1-2 [999999]"):
+        with pytest.raises(RequestError, match="Steps has more than 5,000 values"):
+            numbers([text], "Steps", whole=True)
+
+
+def test_quotes_hold_commas_together():
+    assert split_values('darkness,"light, green",heat') == ["darkness", "light, green", "heat"]
+    assert split_values("a, b\nc,") == ["a", "b", "c"]
+
+
+def test_tokens_change_places():
+    assert reordered("a cat, a dog and a cow", ("dog", "cow", "cat")) == "a dog, a cow and a cat"
+
+
+def test_axes_name_fields_and_settings_that_exist():
+    for axis in AXES:
+        assert axis.field is None or axis.field in GenerationRequest.model_fields
+        assert set(axis.options) <= set(OPTIONS)
+    assert sum(is_possible(axis) for axis in AXES) >= 30
+    assert axis_labels("txt2img", possible=False)[:6] == [
+        "Nothing",
+        "Seed",
+        "Var. seed",
+        "Var. strength",
+        "Steps",
+        "Hires steps",
+    ]
+    assert "Hires steps" not in axis_labels("img2img")
+    assert find_axis("cfg scale", "img2img").label == "CFG Scale"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"x_type": "Speed", "x_values": "1"}, "there is no axis 'Speed' on the txt2img tab"),
+        ({"x_type": "Face restore", "x_values": "1"}, "Face restore is not possible here"),
+        ({"x_type": "Steps"}, "X values are empty"),
+        ({"x_type": "Sampler", "x_values": "Eulre"}, "Eulre"),
+        ({"x_type": "Size", "x_values": "512"}, "the size '512' is not of the form 512x768"),
+        ({"x_type": "Prompt order", "x_values": "a,b,c,d,e,f,g,h"}, "Prompt order takes at most 7 values, not 8"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(given, said):
+    with pytest.raises(RequestError, match=said):
+        axes_of(plot(**given), "txt2img")
+
+
+def test_random_seeds_on_an_axis_are_drawn_once_and_told():
+    given = plot(x_type="Seed", x_values="-1, 5", y_type="CFG Scale", y_values="1-2")
+    fixed = with_fixed_seeds(given, "txt2img", random.Random(1))
+    x, y, z = axes_of(fixed, "txt2img")
+    assert x.values[0] >= 0 and x.values[1] == 5
+    assert x.words == [f"Seed: {seed}" for seed in x.values]
+    assert (y.words, z.words) == (["CFG Scale: 1.0", "CFG Scale: 2.0"], [""])
+    seeds = ", ".join(map(str, x.values))
+    assert dict(grid_facts(fixed, [x, y, z], whole=True)) == {
+        **{"Script": "X/Y/Z plot", "X Type": "Seed", "X Values": seeds, "Fixed X Values": seeds},
+        **{"Y Type": "CFG Scale", "Y Values": "1-2"},
+    }
+    kept = with_fixed_seeds({**given, "no_fixed_seeds": True}, "txt2img", random.Random(1))
+    assert kept["x_values"] == "-1, 5"
+
+
+def test_chosen_values_count_unless_texts_are_used():
+    given = plot(x_type="Sampler", x_values="Heun", x_values_dropdown=["Euler", "k_euler_a"])
+    assert axes_of(given, "txt2img")[0].words == ["Euler", "Euler a"]
+    assert axes_of({**given, "csv_mode": True}, "txt2img")[0].words == ["Heun"]
