@@ -1,0 +1,41 @@
+"""img2img alternative test with a checkpoint that has learned something: the picture comes back from its noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from modules.generation.decoding import decode_latent, to_image
+from modules.generation.img2img import img2img, start_of
+from modules.generation.passes import model_sigmas
+from modules.generation.scripts.alternative_test import decoding, found_noise
+from modules.generation.source import prepare_source
+from modules.sampling import SamplerOptions
+from tests.demo.conftest import QUIET, Artist, difference, resolved
+
+STEPS = 25
+
+
+@pytest.mark.parametrize("adjusted", [False, True])
+def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Artist, adjusted: bool):
+    prompt = "a red circle on a blue background"
+    picture = artist.draw(prompt, seed=3)
+    request = resolved(prompt=prompt, mode="img2img", denoising_strength=1.0, steps=STEPS, cfg_scale=1.0)
+    source = prepare_source(request, picture, None)
+    start = start_of(artist.engine, request, range(1), source)
+    asked = {"original_prompt": prompt, "original_negative_prompt": "", "decode_steps": STEPS, "decode_cfg": 1.0}
+    noise = found_noise(artist.engine, request, start, decoding(request, asked), QUIET, adjusted=adjusted)
+    assert 0.9 < float(noise.std()) < 1.1
+    sigma = model_sigmas(artist.engine.model, SamplerOptions.from_options(request.options)).sigma_max
+    begun = replace(start, noise=noise - start.latent / sigma)
+    again = image(artist, img2img(artist.engine, request, range(1), source, QUIET, begun)[0])
+    through_vae = image(artist, start.latent[0])
+    at_random = image(artist, img2img(artist.engine, request, range(1), source, QUIET)[0])
+    assert difference(again, through_vae) < 0.4 * difference(at_random, through_vae)
+
+
+def image(artist: Artist, latent) -> Image.Image:
+    model = artist.engine.model
+    return to_image(decode_latent(model.vae, latent, model.vae_scaling_factor))
