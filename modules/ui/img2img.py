@@ -66,8 +66,8 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
     with gr.Row(equal_height=False, elem_classes=["halves"]):
         with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
             inputs, batch, copies = _inputs(services.options)
-            masking = _masking()
             resize = {"resize_mode": radio("resize_mode", MODE, RESIZE_MODES)}
+            masking = _masking()
             sampling = sampling_row(services, MODE)
             size, swap, detect = _size()
             with gr.Row():

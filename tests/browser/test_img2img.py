@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Watched
@@ -174,6 +175,34 @@ def test_the_way_of_a_picture_through_every_tab(watched: Watched, server: Server
     expect(page.locator("#txt2img_prompt textarea")).to_have_value("a detailed lighthouse")
     expect(page.locator("#txt2img_seed textarea, #txt2img_seed input").first).to_have_value("4242")
     assert "a detailed lighthouse" in parameters(enlarged)
+    assert watched.problems == []
+
+
+def test_png_info_sends_picture_and_parameters_to_every_tab(watched: Watched, server: Server, tmp_path: Path) -> None:
+    page = watched.page
+    texts = PngInfo()
+    told = "a mill\nNegative prompt: fog\nSteps: 9, Sampler: Heun, CFG scale: 3.5, Seed: 11, Size: 64x64"
+    texts.add_text("parameters", told)
+    Image.effect_noise((96, 64), 40).convert("RGB").save(tmp_path / "mill.png", pnginfo=texts)
+    visit(page, server.url)
+    open_tab(page, "PNG Info")
+    drop(page, "#pnginfo_image", tmp_path / "mill.png")
+    expect(page.locator("#pnginfo_html")).to_contain_text("Sampler: Heun")
+    for target, slot in (("img2img", "#img2img_image"), ("inpaint", MASK), ("extras", "#extras_image")):
+        open_tab(page, "PNG Info")
+        page.click(f"#pnginfo_send_to_{target}")
+        page.wait_for_selector(f"{slot} .slot.filled")
+        expect(page.locator(f"{slot} .frame")).to_be_visible()
+        digest = kept(page)[target]["id"]
+        sent = page.request.get(f"{server.url}/internal/pictures/{digest}").body()
+        assert sent == (tmp_path / "mill.png").read_bytes()
+        if target == "extras":
+            continue
+        expect(page.locator("#img2img_prompt textarea")).to_have_value("a mill")
+        expect(page.locator("#img2img_neg_prompt textarea")).to_have_value("fog")
+        expect(page.locator("#img2img_sampling input")).to_have_value("Heun")
+        for name, value in {"steps": "9", "cfg_scale": "3.5", "width": "96", "height": "64"}.items():
+            expect(page.locator(f"#img2img_{name} input[type=number]")).to_have_value(value)
     assert watched.problems == []
 
 
