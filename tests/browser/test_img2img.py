@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,13 @@ def test_sketch_and_copying_between_the_inputs(watched: Watched, server: Server,
     expect(page.locator("#html_info_img2img")).to_contain_text("sketched over", timeout=30_000)
     # The painting stays for the next attempt.
     assert painted_pixels(page, "#img2img_sketch") > 100
+    # A copy of it has the colours in it, and the same picture elsewhere.
+    page.click("#img2img_copy_to_inpaint")
+    page.wait_for_selector(f"{MASK} .slot.filled")
+    answer = page.request.get(f"{server.url}/internal/pictures/{kept(page)['inpaint']['id']}")
+    with Image.open(io.BytesIO(answer.body())) as copied, Image.open(scene) as before:
+        assert copied.convert("RGB").getpixel((72, 60)) == (255, 255, 255) != before.getpixel((72, 60))
+        assert copied.convert("RGB").crop((0, 0, 160, 30)).tobytes() == before.crop((0, 0, 160, 30)).tobytes()
     assert watched.problems == []
 
 

@@ -202,6 +202,12 @@ export class Slot {
     return paint;
   }
 
+  // What is copied from here: where the brush has colours, they belong to the picture, as in A1111.
+  async copied() {
+    const coloured = this.element.dataset.brush === "colour" && !this.surface.empty;
+    return coloured ? upload(await this.surface.over(this.image)) : this.state;
+  }
+
   async source() {
     return { picture: this.state?.id ?? null, paint: await this.flush() };
   }

@@ -92,7 +92,9 @@ export function copyPicture(target) {
     toast("There is no picture to copy yet.");
     return;
   }
-  if (target !== from.name) put(target, from.state);
+  if (target !== from.name) {
+    from.copied().then((picture) => put(target, picture), (error) => toast(error.message));
+  }
   document.getElementById(`img2img_${target}_tab-button`)?.click();
 }
 

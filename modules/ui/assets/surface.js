@@ -8,6 +8,11 @@ const STATES = 2;
 
 const sized = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 
+const fileOf = (canvas) =>
+  new Promise((resolve, reject) => {
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The painting is too large."))), "image/png");
+  });
+
 export class Surface {
   constructor(canvas) {
     this.canvas = canvas;
@@ -119,11 +124,23 @@ export class Surface {
     context.stroke();
   }
 
+  // The painting at the picture's own resolution.
+  whole() {
+    if (this.scale === 1) return this.canvas;
+    const whole = sized(this.width, this.height);
+    this.paint(whole.getContext("2d"), this.base, 0);
+    return whole;
+  }
+
   file() {
-    const whole = this.scale === 1 ? this.canvas : sized(this.width, this.height);
-    if (whole !== this.canvas) this.paint(whole.getContext("2d"), this.base, 0);
-    return new Promise((resolve, reject) => {
-      whole.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The painting is too large."))), "image/png");
-    });
+    return fileOf(this.whole());
+  }
+
+  // The picture with the painting over it.
+  over(image) {
+    const both = sized(this.width, this.height);
+    both.getContext("2d").drawImage(image, 0, 0, this.width, this.height);
+    both.getContext("2d").drawImage(this.whole(), 0, 0);
+    return fileOf(both);
   }
 }
