@@ -163,6 +163,8 @@ class Gallery:
         finally:
             self.release(path)
             self.release(saved)
+        if self._options.switch("samples_log_stdout"):
+            _log.info("Saved %s", saved)
         self._write_companions(saved, data, infotext, ChainMap(dict(options or {}), self._options.as_dict()))
         return saved
 

@@ -10,6 +10,7 @@ from modules.settings.option import Option
 from modules.settings.options import as_json
 from modules.settings.sections import SECTIONS
 from modules.settings.tables import OPTIONS
+from modules.settings.without_effect import WITHOUT_EFFECT
 
 _WRITTEN_FROM = "<!-- Written by `python -m modules.settings docs`; a test holds it fresh. -->"
 
@@ -67,6 +68,7 @@ def _option_row(option: Option) -> tuple[str, ...]:
         option.needs if option.needs != "nothing" else "",
         "not through the API" if option.restrict_api else "",
         "hidden" if option.hidden else "",
+        "no effect yet" if option.key in WITHOUT_EFFECT else "",
     ]
     label = option.label + (f" ({option.hint})" if option.hint else "")
     default = f"`{_cell(repr(as_json(option.default)))}`"

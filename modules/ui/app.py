@@ -94,7 +94,7 @@ def _page(services: Services, flags: Flags, shelf: PictureShelf) -> FastAPI:
         max_file_size="200mb",
         ssr_mode=False,
         pwa=False,
-        theme=create_theme(),
+        theme=create_theme(services.options.text("gradio_theme")),
         head=page_head(flags.theme, services.paths.user_css) + _language(services),
     )
     return holder

@@ -87,7 +87,7 @@ def wire_results(results: Results, mode: str, services: Services) -> None:
     """Connect the gallery: what the page's scripts want shown, and the picture that is looked at."""
 
     def show(job_id: str) -> tuple[gr.Gallery, str, int, str]:
-        images = shown_pictures(services, job_id)
+        images = [] if services.options.switch("do_not_show_images") else shown_pictures(services, job_id)
         text = images[0].infotext if images else ""
         return (
             gr.Gallery(value=gallery_value(images), selected_index=0 if images else None),

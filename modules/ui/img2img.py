@@ -75,7 +75,7 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
             seeds, seed_buttons = seed_rows(MODE)
             overrides = {**override_list(MODE), **build_extra_options(services, MODE)}
             scripts = build_scripts(services, MODE)
-        results = build_results(MODE, folder_button=folder_button)
+        results = build_results(MODE, folder_button=folder_button, height=services.options.text("gallery_height"))
     rows = (prompt_controls(top), masking, resize, sampling, size, strengths, seeds, overrides, scripts)
     form = Form(MODE, {name: control for row in rows for name, control in row.items()})
     return Img2Img(form, top, Buttons(swap, *seed_buttons), results, inputs, batch, copies, detect)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
 from modules.parameters.infotext import parse_infotext
 from modules.parameters.infotext_request import request_from_infotext
+from modules.prompt import extract_styles
 from modules.ui.form import EXTRA, OVERRIDES, SEEDS
 from modules.ui.hires import PROMPT_FIELDS, SAMPLER_FIELDS
 from modules.ui.listing import LocalModels
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple[str, ...]]:
     """What an infotext puts into the form, by control, and what has to be said about it."""
     pasted = request_from_infotext(parse_infotext(text), services.options.as_dict(), models=LocalModels(services))
-    values = {name: _control_value(name, value) for name, value in pasted.fields.items()}
+    fields = {**pasted.fields, **_styles_taken_out(services, pasted.fields)}
+    values = {name: _control_value(name, value) for name, value in fields.items()}
     notices = list(pasted.notices)
     notices += _said_of_hires(services, pasted.fields)
     if len(pasted.fields) > 2:
@@ -29,6 +31,18 @@ def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple
         values[EXTRA] = _uses_extra(pasted.fields)
         values[OVERRIDES] = override_texts(pasted.override_settings)
     return values, tuple(notices)
+
+
+def _styles_taken_out(services: Services, fields: Mapping[str, object]) -> dict[str, object]:
+    """The prompts without the texts of saved styles, and the styles, as `infotext_styles` says."""
+    rule = services.options.text("infotext_styles")
+    if rule == "Ignore" or "prompt" not in fields:
+        return {}
+    styles = services.styles.all()
+    prompt, negative, names = extract_styles(str(fields["prompt"]), str(fields.get("negative_prompt", "")), styles)
+    if rule == "Apply" or (rule == "Apply if any" and names):
+        return {"prompt": prompt, "negative_prompt": negative, "styles": tuple(names)}
+    return {"prompt": prompt, "negative_prompt": negative}
 
 
 def _said_of_hires(services: Services, fields: Mapping[str, object]) -> Iterator[str]:

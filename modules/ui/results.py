@@ -46,8 +46,8 @@ class Results:
 TARGETS: Final = {"img2img": "🖼️", "inpaint": "🎨️", "extras": "📐"}
 
 
-def build_results(mode: str, *, folder_button: bool) -> Results:
-    """Lay out the result column inside the tab being built."""
+def build_results(mode: str, *, folder_button: bool, height: str = "") -> Results:
+    """Lay out the result column inside the tab being built; `height` is the gallery's, with a unit."""
     with gr.Column(elem_id=f"{mode}_results", min_width=320):
         gr.HTML(LIVE, elem_id=f"{mode}_live", padding=False)
         gallery = gr.Gallery(
@@ -58,7 +58,7 @@ def build_results(mode: str, *, folder_button: bool) -> Results:
             object_fit="contain",
             format="png",
             preview=True,
-            height="min(60vh, 560px)",
+            height=height or "min(60vh, 560px)",
             interactive=False,
             buttons=["download", "fullscreen"],
         )

@@ -98,6 +98,9 @@ class PageSettings(BaseModel):
     move: bool
     lightbox: bool
     zoomed: bool
+    volume: int
+    awake: bool
+    progressbar: bool
 
 
 class PageState(BaseModel):
@@ -247,6 +250,9 @@ def _settings(options: OptionStore) -> PageSettings:
         move=options.switch("keyedit_move"),
         lightbox=options.switch("js_modal_lightbox"),
         zoomed=options.switch("js_modal_lightbox_initially_zoomed"),
+        volume=options.whole("notification_volume") if options.switch("notification_audio") else 0,
+        awake=options.switch("prevent_screen_sleep_during_generation"),
+        progressbar=options.switch("show_progressbar"),
     )
 
 
@@ -266,6 +272,13 @@ def create_router(
     @router.get("/page")
     def page(client: ClientId = "") -> PageState:
         return page_state(services, client, layout())
+
+    @router.get("/notification")
+    def notification() -> FileResponse:
+        file = services.paths.data_dir / "notification.mp3"
+        if not file.is_file():
+            raise HTTPException(404, "No notification.mp3.")
+        return FileResponse(file, media_type="audio/mpeg")
 
     @router.get("/preview/{job_id}")
     def preview(job_id: str) -> Response:

@@ -45,8 +45,10 @@ def wire_saving(results: Results, mode: str, services: Services) -> None:
             return gr.skip(), told(str(error), "error")
 
     def show_folder(job_id: str) -> str:
+        root = services.gallery.folder(mode)
         images = shown_pictures(services, job_id)
-        folder = images[0].path.parent if images else services.gallery.folder(mode)
+        subdirectory = services.options.text("open_dir_button_choice") != "Output Root"
+        folder = images[0].path.parent if images and subdirectory else root
         return told(open_folder(folder), "error")
 
     outputs = [results.files, notice]

@@ -11,9 +11,10 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.settings import FlagError, Flags, parse_flags
+from modules.settings import FlagError, Flags, OptionStore, parse_flags
 from modules.settings.start_profile import StartProfile
 from modules.ui.ports import PortInUse, bind
 from modules.ui.process import ServerProcess
@@ -86,12 +87,13 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
     with contextlib.closing(services):
         for notice in services.notices:
             log.warning(notice)
+        _use_temporary_folder(services.options)
         server = _web_server(services, flags, process)
         port = listener.getsockname()[1]
         for line in announcement(flags, port, protected=protected):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
-        if flags.autolaunch:
+        if wants_browser(flags, services.options.text("auto_launch_browser")):
             webbrowser.open(local_url(flags, port))
         _favour_short_answers()
         server.run(sockets=[listener])
@@ -104,6 +106,26 @@ def _favour_short_answers() -> None:
     gc.freeze()
     # A thread that computes gives way after 1 ms instead of 5.
     sys.setswitchinterval(0.001)
+
+
+def wants_browser(flags: Flags, setting: str) -> bool:
+    """Whether to open the page on this machine's screen: --autolaunch, else the setting, where there is a screen."""
+    if flags.autolaunch or flags.nowebui:
+        return flags.autolaunch and not flags.nowebui
+    screen = sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return screen and (setting == "Remote" or (setting == "Local" and not flags.exposed))
+
+
+def _use_temporary_folder(options: OptionStore) -> None:
+    """Where Gradio puts what passes through it; it asks once, when it is imported."""
+    folder = options.text("temp_dir")
+    if not folder:
+        return
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    if options.switch("clean_temp_dir_at_start"):
+        for picture in Path(folder).rglob("*.png"):
+            with contextlib.suppress(OSError):
+                picture.unlink()
 
 
 def _stop(*_: object) -> None:

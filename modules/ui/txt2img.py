@@ -53,6 +53,6 @@ def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
             seeds, seed_buttons = seed_rows(MODE)
             overrides = {**override_list(MODE), **build_extra_options(services, MODE)}
             scripts = build_scripts(services, MODE)
-        results = build_results(MODE, folder_button=folder_button)
+        results = build_results(MODE, folder_button=folder_button, height=services.options.text("gallery_height"))
     form = Form(MODE, {**prompt_controls(top), **sampling, **hires, **size, **cfg, **seeds, **overrides, **scripts})
     return Txt2Img(form, top, Buttons(swap, *seed_buttons), results, line)

@@ -58,6 +58,8 @@ class FakeCatalogue:
     def vaes(self) -> tuple[FakeCheckpoint, ...]:
         return ()
 
+    loras = hypernetworks = vaes
+
     def refresh(self) -> None:
         pass
 

@@ -3,6 +3,7 @@
 
 import { act, client, read } from "./client.js";
 import { fail, lasting, toast } from "./messages.js";
+import { notify } from "./notify.js";
 import { drawEngine, drawLost, drawProgress, drawQueue, drawRecent } from "./progress.js";
 import { nameButtons } from "./tooltips.js";
 
@@ -75,6 +76,7 @@ function draw(state) {
   for (const mode of MODES) drawQueue(mode, state, poll);
   tellStart(state);
   tellFailures(state);
+  notify(state);
   for (const mode of MODES) {
     const recent = state.recent.filter((job) => job.mode === mode);
     if (!views[mode].pinned && recent.length) show(recent[0]);

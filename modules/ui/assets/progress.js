@@ -41,7 +41,7 @@ function drawTab(mode, state, told) {
   live.hidden = !text && !state.waiting.length;
   const bar = live.querySelector(".bar");
   const percent = running ? Math.floor(running.fraction * 100) : 0;
-  bar.hidden = !text;
+  bar.hidden = !text || !state.settings.progressbar;
   bar.setAttribute("aria-valuenow", percent);
   bar.querySelector(".fill").style.width = `${percent}%`;
   bar.querySelector(".text").textContent = running?.steps && percent ? `${text}  ·  step ${running.step}/${running.steps}` : text;

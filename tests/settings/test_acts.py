@@ -1,0 +1,32 @@
+"""Which settings act: those that no source mentions are told as without effect, and no others."""
+
+import re
+from typing import Final
+
+import pytest
+
+from modules.settings import OPTIONS, REPOSITORY
+from modules.settings.without_effect import WITHOUT_EFFECT
+
+# Their keys are put together where they are read: `outdir_{mode}_{kind}`, `{architecture}_tile`.
+_COMPOSED: Final = re.compile(r"outdir_(txt2img|img2img|extras)?_?(samples|grids)|(ESRGAN|DAT)_tile(_overlap)?")
+
+
+@pytest.fixture(scope="module")
+def mentioned() -> set[str]:
+    files = [path for path in (REPOSITORY / "modules").rglob("*") if path.suffix in (".py", ".js")]
+    kept = [path for path in files if "tables" not in path.parts and path.stem != "without_effect"]
+    assert len(kept) > 200
+    return {word for path in kept for word in re.findall(r"\w+", path.read_text("utf-8"))}
+
+
+def test_what_nothing_reads_is_told(mentioned: set[str]) -> None:
+    shown = {key for key, option in OPTIONS.items() if not option.hidden and not _COMPOSED.fullmatch(key)}
+    silent = sorted(shown - mentioned - WITHOUT_EFFECT)
+    assert not silent, f"no source reads these settings: make them act, or add them to without_effect.py: {silent}"
+    acting = sorted(WITHOUT_EFFECT & mentioned)
+    assert not acting, f"these settings act now: take them out of modules/settings/without_effect.py: {acting}"
+
+
+def test_only_declared_settings_are_listed() -> None:
+    assert set(OPTIONS) >= WITHOUT_EFFECT
