@@ -72,7 +72,6 @@ WITHOUT_EFFECT: Final = frozenset(
         "show_warnings",
         "token_merging_ratio",
         "token_merging_ratio_img2img",
-        "upcast_attn",
         "upscaling_max_images_in_cache",
     }
 )
