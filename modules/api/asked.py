@@ -53,7 +53,8 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
         } | scripts
         overrides = pasted.override_settings | overrides
     overrides |= _settings_in(said)
-    values |= {"mode": mode, "scripts": scripts, "override_settings": overrides, "styles": tuple(body.styles or ())}
+    values |= {"mode": mode, "from_program": True, "scripts": scripts}
+    values |= {"override_settings": overrides, "styles": tuple(body.styles or ())}
     for side in ("width", "height"):
         # A1111 cuts sizes down to whole latent cells, and clients rely on it.
         if isinstance(values.get(side), int):

@@ -32,6 +32,7 @@ class Catalogue:
     def __init__(self, folders: ModelFolders, cache_file: Path) -> None:
         self.folders = folders
         self.hashes = HashCache(cache_file)
+        self.network_hashes = HashCache(cache_file.with_name(f"network-{cache_file.name}"))
         self._lock = threading.RLock()
         self._facts: dict[tuple[Path, FileState], tuple[str | None, tuple[int, int] | None]] = {}
         self._checkpoints: tuple[Checkpoint, ...] = ()

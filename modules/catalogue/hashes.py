@@ -44,12 +44,12 @@ def legacy_hash_of(path: Path) -> str:
 
 
 def network_hash_of(path: Path) -> str:
-    """The hash under which a LoRA is known: the tensors without the metadata, which tools rewrite; 12 digits."""
+    """The sha256 by which a LoRA is known, told by 12 digits: its tensors without the metadata, which tools rewrite."""
     try:
         start = read_safetensors_header(path).data_start
     except ModelFileError:
         start = 0
-    return sha256_of(path, start=start)[:12]
+    return sha256_of(path, start=start)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ _CONDITIONAL: Final[dict[str, tuple[str, ...]]] = {
     "pad_with_empty": ("Pad conds",),
     "pad_with_last": ("Pad conds v0",),
     "old_scheduling": ("Old prompt editing timelines",),
+    "brackets": ("Emphasis",),
 }
 
 

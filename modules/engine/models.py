@@ -61,8 +61,13 @@ class LoadedModel:
         if self.file.vae_path and self.vae_sha256:
             facts |= {"VAE hash": self.vae_sha256.result()[:10], "VAE": Path(self.file.vae_path).name}
         if self.embeddings is not None and (found := self.encoder.embeddings_used):
-            facts["TI hashes"] = ", ".join(f"{name}: {self.embeddings.hash_of(name)}" for name in found)
+            facts["TI hashes"] = ", ".join(f"{_bare(name)}: {self.embeddings.hash_of(name)}" for name in found)
         return facts
+
+
+def _bare(name: str) -> str:
+    """A name as it stands among hashes, where commas and colons mean something."""
+    return name.replace(":", "").replace(",", "")
 
 
 class ModelKeeper:

@@ -11,7 +11,7 @@ from torch import Tensor
 from modules.engine.models import LoadedModel, ModelKeeper
 from modules.engine.placement import request_size
 from modules.generation.image_conditioning import EDITING, INPAINTING, mask_weight
-from modules.generation.passes import Engine
+from modules.generation.passes import Engine, shares_noise
 from modules.generation.tiling import edges_joined, is_tiled
 from modules.hardware.choice import Hardware
 from modules.parameters import ResolvedRequest
@@ -29,7 +29,8 @@ class JobModels:
         self._loaded: LoadedModel | None = None
         self._told: dict[str, object] | None = None
         # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
-        self.together = 1 if hardware.device.type == "cpu" else resolved.request.batch_size
+        alone = hardware.device.type == "cpu" and not shares_noise(resolved)
+        self.together = 1 if alone else resolved.request.batch_size
         self.notices: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:

@@ -20,33 +20,41 @@ def binary_mask(mask: Image.Image, *, rounded: bool) -> Image.Image:
     return alpha.point(lambda value: 255 if value > 128 else 0) if rounded else alpha
 
 
-def _blurred_along(pixels: np.ndarray, axis: int, sigma: float) -> np.ndarray:
-    """Gaussian blur along one axis: 2.5 sigma to each side, edges mirrored about the edge pixel."""
+def _weights(sigma: float) -> np.ndarray:
+    """A Gaussian in 256ths, 2.5 sigma to each side; each weight is rounded with what those before it left over.
+
+    So OpenCV blurs 8-bit pictures, and A1111 blurs with it: the middle takes what the rounding leaves.
+    """
     reach = int(2.5 * sigma + 0.5)
-    offsets = np.arange(-reach, reach + 1)
-    weights = np.exp(-(offsets**2) / (2 * sigma**2))
-    weights /= weights.sum()
+    offsets = np.arange(-reach, 1)
+    exact = np.exp(-(offsets**2) / (2 * sigma**2))
+    exact *= 256 / (2 * exact.sum() - 1)
+    ends = np.diff(np.rint(np.cumsum(exact[:-1])), prepend=0)
+    return np.concatenate([ends, [256 - 2 * ends.sum()], ends[::-1]]).astype(np.int32)
+
+
+def _blurred_along(pixels: np.ndarray, axis: int, sigma: float) -> np.ndarray:
+    """8-bit `pixels` blurred along one axis, edges mirrored about the edge pixel, halves rounded up."""
+    weights = _weights(sigma)
+    moved = np.moveaxis(pixels, axis, 0).astype(np.int32)
+    length = len(moved)
     # A kernel may reach further than the picture is long; then the mirror image is mirrored again.
-    length = pixels.shape[axis]
     period = max(1, 2 * (length - 1))
-    moved = np.moveaxis(pixels, axis, 0)
-    blurred = np.zeros_like(moved)
+    sums = np.full_like(moved, 128)
     # One offset at a time: all of them at once would be the picture a hundred times over.
-    for offset, weight in zip(offsets, weights, strict=True):
+    for offset, weight in enumerate(weights, start=-(len(weights) // 2)):
         index = (np.arange(length) + offset) % period
-        blurred += weight * moved[np.where(index >= length, period - index, index)]
-    return np.moveaxis(blurred, 0, axis)
+        sums += weight * moved[np.where(index >= length, period - index, index)]
+    return np.moveaxis((sums >> 8).clip(0, 255).astype(np.uint8), 0, axis)
 
 
 def blur_mask(mask: Image.Image, x: float, y: float) -> Image.Image:
-    """The mask blurred by Gaussians of `x` and `y` pixels standard deviation, rounded to 8 bits after each."""
-    if x <= 0 and y <= 0:
-        return mask
-    pixels = np.asarray(mask, dtype=np.float32)
+    """The mask blurred by Gaussians of `x` and `y` pixels standard deviation, in 8 bits after each."""
+    pixels = np.asarray(mask)
     for axis, sigma in ((1, x), (0, y)):
         if sigma > 0:
-            pixels = np.clip(np.rint(_blurred_along(pixels, axis, sigma)), 0, 255)
-    return Image.fromarray(pixels.astype(np.uint8), "L")
+            pixels = _blurred_along(pixels, axis, sigma)
+    return Image.fromarray(pixels, "L")
 
 
 def sketched(

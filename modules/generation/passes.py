@@ -13,6 +13,7 @@ from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.generation.conditions import conditions_for, empty_context
 from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
+from modules.parameters.infotext_options import has_bracket, passes_of
 from modules.parameters.samplers import resolve_sampler
 from modules.prompt import ConditioningPlan, Emphasis, extract_networks, plan_conditioning
 from modules.sampling import (
@@ -140,6 +141,8 @@ def _plan_texts(prompt: str, asked: Pass, images: int, calls: int, old: bool, pr
     plan = plan_conditioning(*texts, first, hires, old=old)
     if old and plan != plan_conditioning(*texts, first, hires):
         progress.effects.add("old_scheduling")
+    if any(has_bracket(text) for batch in plan.batches for text in batch):
+        progress.effects.add("brackets")
     return plan
 
 
@@ -155,6 +158,15 @@ def model_sigmas(model: Model, options: SamplerOptions) -> ModelSigmas:
         downcast=options.use_downcasted_alpha_bar,
         quantize=options.enable_quantization,
     )
+
+
+def shares_noise(resolved: ResolvedRequest) -> bool:
+    """Whether the pictures of a batch are cut from one Brownian path, and so depend on each other.
+
+    That is what the option no_dpmpp_sde_batch_determinism asks for, in A1111 as here.
+    """
+    asked = bool(resolved.options.get("no_dpmpp_sde_batch_determinism"))
+    return asked and any(choice.sampler.brownian_noise for choice in passes_of(resolved.request))
 
 
 def encoding_options(resolved: ResolvedRequest) -> EncodingOptions:

@@ -8,8 +8,8 @@ from typing import Final
 
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
-from modules.parameters.samplers import Sampler, resolve_sampler
-from modules.parameters.schedules import Schedule
+from modules.parameters.samplers import SamplerChoice, resolve_sampler
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.settings import OPTIONS
 
 
@@ -20,22 +20,49 @@ def has_bracket(prompt: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What a rule may look at: does this option have an effect on this run?"""
+    """What a rule may look at: does this option have an effect on this run?
+
+    `passes` are the first one and, if there is one, the hires pass: the sampler and the schedule of each.
+    """
 
     request: GenerationRequest
-    sampler: Sampler
-    schedule: Schedule
+    passes: tuple[SamplerChoice, ...]
     options: Mapping[str, object]
 
     @property
-    def has_second_picture(self) -> bool:
-        return self.request.mode == "img2img" or self.request.enable_hr
+    def has_hires(self) -> bool:
+        return self.request.mode == "txt2img" and self.request.enable_hr
 
     @property
-    def eta(self) -> object:
-        if self.sampler.eta is None:
+    def encodes_picture(self) -> bool:
+        return self.request.mode == "img2img" or (
+            self.has_hires and self.request.hr_upscaler not in LATENT_UPSCALE_MODES
+        )
+
+    @property
+    def brackets(self) -> bool:
+        request = self.request
+        hires = (request.hr_prompt, request.hr_negative_prompt) if self.has_hires else ()
+        return any(map(has_bracket, (request.prompt, request.negative_prompt, *hires)))
+
+    def eta_of(self, choice: SamplerChoice) -> object:
+        if choice.sampler.eta is None:
             return 0
-        return self.options.get(self.sampler.eta, OPTIONS[self.sampler.eta].default)
+        return self.options.get(choice.sampler.eta, OPTIONS[choice.sampler.eta].default)
+
+
+def passes_of(request: GenerationRequest) -> tuple[SamplerChoice, ...]:
+    """Sampler and schedule of the first pass, and of the hires pass if there is one."""
+    first = resolve_sampler(request.sampler_name, request.scheduler)
+    if request.mode != "txt2img" or not request.enable_hr:
+        return (first,)
+    same_sampler = request.hr_sampler_name == GenerationRequest.model_fields["hr_sampler_name"].default
+    same_schedule = request.hr_scheduler == GenerationRequest.model_fields["hr_scheduler"].default
+    hires = resolve_sampler(
+        first.sampler.label if same_sampler else request.hr_sampler_name,
+        first.schedule.label if same_schedule else request.hr_scheduler,
+    )
+    return first, hires
 
 
 _Rule = Callable[[_Run], bool]
@@ -49,12 +76,26 @@ def _never(_: _Run) -> bool:
     return False
 
 
-def _is_unipc(run: _Run) -> bool:
-    return run.sampler.label == "UniPC"
+def _of_any_pass(rule: Callable[[SamplerChoice], bool]) -> _Rule:
+    return lambda run: any(rule(choice) for choice in run.passes)
 
 
-def _walks_sigmas(run: _Run) -> bool:
-    return run.sampler.family != "timestep"
+def _takes(setting: str) -> _Rule:
+    return _of_any_pass(lambda choice: setting in choice.sampler.settings)
+
+
+def _has_eta(name: str) -> _Rule:
+    return _of_any_pass(lambda choice: choice.sampler.eta == name)
+
+
+_is_unipc = _of_any_pass(lambda choice: choice.sampler.label == "UniPC")
+_takes_a_range = _of_any_pass(lambda choice: choice.told_schedule is not None)
+_has_rho = _of_any_pass(lambda choice: choice.told_schedule is not None and choice.applied_schedule.default_rho > 0)
+_is_beta = _of_any_pass(lambda choice: choice.told_schedule == "Beta")
+
+
+def _draws_again(run: _Run) -> bool:
+    return any(choice.sampler.uses_ensd and run.eta_of(choice) != 0 for choice in run.passes)
 
 
 # Options without a rule are recorded whenever they are not at their default. The ones that never are stand in `facts`
@@ -67,29 +108,30 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "refiner_switch_by_sample_steps": _never,
     "inpainting_mask_weight": _never,
     "tiling": _never,
-    "emphasis": lambda run: has_bracket(run.request.prompt) or has_bracket(run.request.negative_prompt),
-    "eta_noise_seed_delta": lambda run: run.sampler.uses_ensd and run.eta != 0,
-    "eta_ancestral": lambda run: run.sampler.eta == "eta_ancestral",
-    "eta_ddim": lambda run: run.sampler.eta == "eta_ddim",
-    "s_churn": lambda run: "s_churn" in run.sampler.settings,
-    "s_tmin": lambda run: "s_tmin" in run.sampler.settings,
-    "s_tmax": lambda run: "s_tmax" in run.sampler.settings,
-    "s_noise": lambda run: "s_noise" in run.sampler.settings,
-    "sigma_min": _walks_sigmas,
-    "sigma_max": _walks_sigmas,
-    "rho": lambda run: run.schedule.default_rho > 0,
-    "always_discard_next_to_last_sigma": lambda run: not run.sampler.discards_penultimate,
-    "beta_dist_alpha": lambda run: run.schedule.name == "beta",
-    "beta_dist_beta": lambda run: run.schedule.name == "beta",
+    "emphasis": lambda run: run.brackets,
+    "eta_noise_seed_delta": _draws_again,
+    "eta_ancestral": _has_eta("eta_ancestral"),
+    "eta_ddim": _has_eta("eta_ddim"),
+    "s_churn": _takes("s_churn"),
+    "s_tmin": _takes("s_tmin"),
+    "s_tmax": _takes("s_tmax"),
+    "s_noise": _takes("s_noise"),
+    "sigma_min": _takes_a_range,
+    "sigma_max": _takes_a_range,
+    "rho": _has_rho,
+    "always_discard_next_to_last_sigma": _of_any_pass(lambda choice: not choice.sampler.discards_penultimate),
+    "beta_dist_alpha": _is_beta,
+    "beta_dist_beta": _is_beta,
+    "sgm_noise_multiplier": lambda run: run.request.mode == "txt2img" and run.passes[0].sampler.family != "timestep",
     "uni_pc_variant": _is_unipc,
     "uni_pc_skip_type": _is_unipc,
     "uni_pc_order": _is_unipc,
     "uni_pc_lower_order_final": _is_unipc,
     "s_min_uncond_all": lambda run: bool(run.options.get("s_min_uncond")),
     "initial_noise_multiplier": lambda run: run.request.mode == "img2img",
-    "img2img_extra_noise": lambda run: run.has_second_picture,
-    "sd_vae_encode_method": lambda run: run.has_second_picture,
-    "token_merging_ratio_hr": lambda run: run.request.mode == "txt2img" and run.request.enable_hr,
+    "img2img_extra_noise": lambda run: run.request.mode == "img2img" or run.has_hires,
+    "sd_vae_encode_method": lambda run: run.encodes_picture,
+    "token_merging_ratio_hr": lambda run: run.has_hires,
     "cache_fp16_weight": lambda run: run.options.get("fp8_storage", "Disable") != "Disable",
 }
 
@@ -100,16 +142,16 @@ _ALWAYS_TOLD: Final = ("beta_dist_alpha", "beta_dist_beta")
 
 def had_effect(key: str, request: GenerationRequest, options: Mapping[str, object]) -> bool:
     """Whether `request` records the option `key` once it isn't at its default, so that silence means the default."""
-    choice = resolve_sampler(request.sampler_name, request.scheduler)
-    run = _Run(request, choice.sampler, choice.applied_schedule, options)
-    return _RULES.get(key, _always)(run)
+    return _RULES.get(key, _always)(_Run(request, passes_of(request), options))
 
 
 def recorded_options(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
     """Infotext keys and values of the options that had an effect, most of them only where they are not at default."""
+    run = _Run(resolved.request, passes_of(resolved.request), resolved.options)
     for key, option in OPTIONS.items():
         value = resolved.options.get(key, option.default)
         if option.infotext is None or value is None or (value == option.default and key not in _ALWAYS_TOLD):
             continue
-        if had_effect(key, resolved.request, resolved.options):
-            yield option.infotext, value
+        if _RULES.get(key, _always)(run):
+            # What a slider gives, and what clients send, is 2 and not 2.0.
+            yield option.infotext, int(value) if isinstance(value, float) and value.is_integer() else value

@@ -47,16 +47,23 @@ _WHEN_ABSENT: Final[Mapping[str, object]] = {
 }
 
 
+class LocalFile(NamedTuple):
+    """The name under which a model is here. `same` is false where its hash is known to be another one."""
+
+    name: str
+    same: bool = True
+
+
 class ModelLookup(Protocol):
-    """What lies on this machine. Each method answers with the local name, or None; hashes may be empty or short."""
+    """What lies on this machine. Hashes may be empty or cut short; None means that there is no such model."""
 
-    def checkpoint(self, name: str, sha256: str) -> str | None: ...
+    def checkpoint(self, name: str, sha256: str) -> LocalFile | None: ...
 
-    def vae(self, name: str, sha256: str) -> str | None: ...
+    def vae(self, name: str, sha256: str) -> LocalFile | None: ...
 
-    def network(self, name: str, sha256: str) -> str | None: ...
+    def network(self, name: str, sha256: str) -> LocalFile | None: ...
 
-    def embedding(self, name: str, sha256: str) -> str | None: ...
+    def embedding(self, name: str, sha256: str) -> LocalFile | None: ...
 
 
 class PastedRequest(NamedTuple):
@@ -109,12 +116,28 @@ def _prompts(values: Mapping[str, str], models: ModelLookup | None, notices: lis
             if found is None:
                 notices.append(f"The LoRA {name} ({sha256}) is not here; the picture will differ without it.")
             else:
-                local[name] = found
-        prompt = _LORA.sub(lambda tag: f"<lora:{local.get(tag.group(1), tag.group(1))}", prompt)
+                local[name] = found.name
+                notices += _if_other("LoRA", name, sha256, found)
+        prompt = _LORA.sub(lambda tag: f"<lora:{local.get(_bare(tag.group(1)), tag.group(1))}", prompt)
         for name, sha256 in _hashes(values.get("TI hashes", "")):
-            if models.embedding(name, sha256) is None:
+            embedding = models.embedding(name, sha256)
+            if embedding is None:
                 notices.append(f"The embedding {name} ({sha256}) is not here; its name is read as plain words.")
+            elif embedding.same and embedding.name.lower() != name.lower():
+                notices.append(f"The embedding {name} ({sha256}) is called {embedding.name} here: write that instead.")
+            else:
+                notices += _if_other("embedding", name, sha256, embedding)
     return {"prompt": prompt, "negative_prompt": values.get("Negative prompt", "")}
+
+
+def _if_other(kind: str, name: str, sha256: str, found: LocalFile) -> Iterator[str]:
+    if not found.same:
+        yield f"The {kind} {name} is here, but as another file than {sha256}; the picture will differ."
+
+
+def _bare(name: str) -> str:
+    """A name as it stands among hashes, where commas and colons mean something."""
+    return name.replace(",", "").replace(":", "")
 
 
 def _hashes(text: str) -> Iterator[tuple[str, str]]:
@@ -249,21 +272,24 @@ def _models(
     name, sha256 = values.get("Model", ""), values.get("Model hash", "")
     loaded = str(options.get("sd_model_checkpoint") or "")
     if models is not None and (name or sha256) and not (sha256 and f"[{sha256}]" in loaded):
-        title = models.checkpoint(name, sha256)
         said = f"{name or 'a checkpoint'} [{sha256}]" if sha256 else name
-        if title is None:
+        found = models.checkpoint(name, sha256)
+        if found is None:
             notices.append(f"This picture was made with {said}, which is not here; the loaded checkpoint stays.")
         elif not options.get("disable_weights_auto_swap", True):
-            overrides["sd_model_checkpoint"] = title
-        elif title != loaded:
+            overrides["sd_model_checkpoint"] = found.name
+            notices += _if_other("checkpoint", name, sha256, found)
+        elif found.name != loaded or not found.same:
             notices.append(f"This picture was made with {said}; the loaded checkpoint stays, as the settings say.")
     vae = values.get("VAE")
     if vae and models is not None:
-        found = models.vae(vae, values.get("VAE hash", ""))
-        if found is None:
+        local = models.vae(vae, values.get("VAE hash", ""))
+        if local is None:
             notices.append(f"The VAE {vae} [{values.get('VAE hash', 'no hash')}] is not here; the loaded one stays.")
-        elif found != options.get("sd_vae"):
-            overrides["sd_vae"] = found
+        else:
+            notices += _if_other("VAE", vae, values.get("VAE hash", ""), local)
+            if local.name != options.get("sd_vae"):
+                overrides["sd_vae"] = local.name
     return overrides
 
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Final
 
 from modules.parameters.declaration import declared_parameters
-from modules.parameters.infotext_options import recorded_options
+from modules.parameters.infotext_options import passes_of, recorded_options
 from modules.parameters.infotext_values import printable, quote
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
@@ -56,17 +56,43 @@ _EXTRAS: Final = (
     "Hires resize",
     "Hires steps",
     "Hires upscaler",
-    "Noise multiplier",
     "Mask mode",
     "Mask blur",
     "Inpaint area",
     "Masked area padding",
     "Masked content",
+    "VAE Encoder",
     "Lora hashes",
-    "Downcast alphas_cumprod",
-    "Noise Schedule",
+    "Old prompt editing timelines",
     "TI hashes",
     "Emphasis",
+    "Downcast alphas_cumprod",
+    "Noise Schedule",
+    "Noise multiplier",
+    "Discard penultimate sigma",
+    "Schedule min sigma",
+    "Schedule max sigma",
+    "Schedule rho",
+    "Beta schedule alpha",
+    "Beta schedule beta",
+    "SGM noise multiplier",
+    "Extra noise",
+    "Eta",
+    "Eta DDIM",
+    "Sigma churn",
+    "Sigma tmin",
+    "Sigma tmax",
+    "Sigma noise",
+    "Refiner switch by sampling steps",
+    "Hires refiner",
+    "Refiner",
+    "Refiner switch at",
+    "Skip Early CFG",
+    "NGMS",
+    "NGMS all steps",
+    "Pad conds",
+    "Pad conds v0",
+    "VAE Decoder",
 )
 _LAST: Final = ("Version", "User")
 _PROSE: Final = ("Hires prompt", "Hires negative prompt")
@@ -124,6 +150,8 @@ def _request_values(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
         if key is None or declared.name in silent or request.mode not in declared.parameter.modes:
             continue
         value = _shown(declared.name, getattr(request, declared.name))
+        if isinstance(value, float) and value.is_integer() and not request.from_program:
+            value = int(value)
         if key.endswith("-1"):
             pending[key.removesuffix("-1")] = value
         elif key.endswith("-2"):
@@ -137,15 +165,33 @@ def _in_labels(resolved: ResolvedRequest) -> GenerationRequest:
     request = resolved.request
     choice = resolve_sampler(request.sampler_name, request.scheduler)
     hires = find_sampler(request.hr_sampler_name)
+    schedule = _hires_schedule(request) if request.enable_hr else request.hr_scheduler
     tiling = resolved.options.get("tiling") if request.tiling is None else request.tiling
     return request.model_copy(
         update={
             "sampler_name": choice.sampler.label,
             "scheduler": choice.applied_schedule.label,
             "hr_sampler_name": hires.label if hires else request.hr_sampler_name,
+            "hr_scheduler": schedule,
             "tiling": tiling or None,
         }
     )
+
+
+def _hires_schedule(request: GenerationRequest) -> str:
+    """What is written of the hires pass's schedule: A1111 tells one that the first pass did not note.
+
+    Where silence would be read as another schedule than the one that ran, the label is told as well.
+    """
+    same = str(GenerationRequest.model_fields["hr_scheduler"].default)
+    if request.mode != "txt2img":
+        return same
+    first, hires = passes_of(request)
+    if hires.told_schedule not in (None, first.told_schedule):
+        return str(hires.told_schedule)
+    word = resolve_sampler(first.sampler.label, first.applied_schedule.label).schedule.label
+    read = resolve_sampler(hires.sampler.label, word)
+    return same if read.told_schedule == hires.told_schedule else hires.applied_schedule.label
 
 
 def _silent(request: GenerationRequest) -> Iterator[str]:
@@ -202,7 +248,7 @@ def _silent_inpainting(request: GenerationRequest) -> Iterator[str]:
 
 
 def _shown(name: str, value: object) -> object:
-    """A field's value in the words of infotext; whole floats without `.0`, as the page's sliders give them."""
+    """A field's value in the words of infotext."""
     match name:
         case "inpainting_mask_invert":
             return "Inpaint not masked"
@@ -212,7 +258,7 @@ def _shown(name: str, value: object) -> object:
             return "Only masked"
         case "hr_checkpoint_name":
             return _short_title(str(value))
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return value
 
 
 def _short_title(title: str) -> str:

@@ -59,6 +59,8 @@ class GenerationRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Mode = "txt2img"
+    from_program: bool = False
+    """Asked through A1111's API, which knows numbers by their type: its infotext says 7.0 where the page's says 7."""
     prompt: Annotated[Prompt, Parameter("Prompt", infotext="Prompt")] = ""
     negative_prompt: Annotated[Prompt, Parameter("Negative prompt", infotext="Negative prompt")] = ""
     styles: Annotated[tuple[str, ...], Parameter("Styles", choices="styles")] = ()

@@ -142,6 +142,12 @@ class SamplerChoice:
             return resolve_schedule(self.sampler.schedule)
         return self.schedule
 
+    @property
+    def told_schedule(self) -> str | None:
+        """The label that A1111 notes while it samples: none where the levels come from the model itself."""
+        applied = self.applied_schedule
+        return None if self.sampler.family == "timestep" or applied is AUTOMATIC else applied.label
+
 
 def sampler_labels() -> tuple[str, ...]:
     """Labels in the order of the page's dropdown; the first is the default."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gradio.utils import get_upload_folder
 
+from modules.catalogue.lookup import LocalModels
 from modules.gallery import PictureError, read_metadata
 from modules.gallery.allowed import FolderError
 from modules.gallery.opening import picture_size
 from modules.jobs.job import JobError
 from modules.parameters import BatchFile, GenerationRequest, RequestError, parse_infotext
 from modules.ui.from_picture import with_source
-from modules.ui.listing import LocalModels
 from modules.ui.shown import BATCH_PREFIX
 from modules.ui.sources import Source, masked_source
 
@@ -178,10 +178,10 @@ def with_png_info(
         # With its schedule: old infotexts have both in one name, and one without the other is another sampler.
         changed |= {"sampler_name": taken["Sampler"], "scheduler": str(parsed.get("Schedule type") or "Automatic")}
     if "Model hash" in taken:
-        title = LocalModels(services).checkpoint("", taken["Model hash"])
-        if title is None:
+        found = LocalModels(services.catalogue).checkpoint("", taken["Model hash"])
+        if found is None:
             raise RequestError(f"there is no checkpoint with the hash {taken['Model hash'][:20]} here.")
-        overrides["sd_model_checkpoint"] = title
+        overrides["sd_model_checkpoint"] = found.name
     return changed, overrides
 
 

@@ -63,30 +63,6 @@ def native_size(checkpoint: Checkpoint | None) -> tuple[int, int] | None:
     return checkpoint.width, checkpoint.height
 
 
-class LocalModels:
-    """What lies on this machine, for infotexts that name models by name and hash."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    def checkpoint(self, name: str, sha256: str) -> str | None:
-        found = find_checkpoint(self._services, sha256) or find_checkpoint(self._services, name)
-        return None if found is None else found.title
-
-    def vae(self, name: str, sha256: str) -> str | None:
-        try:
-            found: str = self._services.catalogue.find_vae(name).name
-        except ModelNotFoundError:
-            return None
-        return found
-
-    def network(self, name: str, sha256: str) -> str | None:
-        return None
-
-    def embedding(self, name: str, sha256: str) -> str | None:
-        return None
-
-
 def style_names(services: Services) -> list[str]:
     """Names of the saved styles."""
     return [style.name for style in services.styles.all()]

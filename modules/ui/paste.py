@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from modules.catalogue.lookup import LocalModels
 from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
 from modules.parameters.infotext import parse_infotext
 from modules.parameters.infotext_request import request_from_infotext
 from modules.prompt import extract_styles
 from modules.ui.form import EXTRA, OVERRIDES, SEEDS
 from modules.ui.hires import PROMPT_FIELDS, SAMPLER_FIELDS
-from modules.ui.listing import LocalModels
 from modules.ui.overrides import override_texts
 from modules.ui.scripts import script_controls
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple[str, ...]]:
     """What an infotext puts into the form, by control, and what has to be said about it."""
-    pasted = request_from_infotext(parse_infotext(text), services.options.as_dict(), models=LocalModels(services))
+    models = LocalModels(services.catalogue)
+    pasted = request_from_infotext(parse_infotext(text), services.options.as_dict(), models=models)
     fields = {**pasted.fields, **_styles_taken_out(services, pasted.fields)}
     values = {name: _control_value(name, value) for name, value in fields.items()}
     notices = list(pasted.notices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,6 +53,21 @@ def test_blur_is_a_gaussian_of_the_stated_width():
     positions = np.arange(101) + 0.5 - 50
     expected = 255 * 0.5 * (1 + np.vectorize(lambda v: float(torch.erf(torch.tensor(v / 4 / 2**0.5))))(positions))
     assert np.abs(blurred - expected).max() < 4
+
+
+@pytest.mark.parametrize(
+    ("length", "white", "blur", "first"),
+    [
+        (16, (6, 10), 1, [0, 0, 0, 1, 15, 77, 178, 239, 239, 178, 77, 15, 1, 0, 0, 0]),
+        (16, (6, 10), 4, [40, 41, 48, 58, 70, 83, 93, 99, 99, 93, 83, 70, 58, 48, 41, 40]),
+        (40, (10, 22), 16, [96, 98, 97, 96, 96, 96, 96, 96, 95, 95, 93, 93, 93, 90, 91, 90, 88, 86, 85, 83, 81, 79]),
+    ],
+)
+def test_blur_rounds_as_opencv_does(length, white, blur, first):
+    """Recorded from cv2.GaussianBlur of OpenCV 5.0 on 8-bit rows."""
+    row = Image.new("L", (length, 1))
+    row.paste(255, (white[0], 0, white[1], 1))
+    assert list(blur_mask(row, blur, 0).tobytes())[: len(first)] == first
 
 
 def test_no_blur_changes_nothing():

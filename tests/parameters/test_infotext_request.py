@@ -17,7 +17,9 @@ from modules.parameters import (
     resolve,
     write_infotext,
 )
-from modules.parameters.samplers import SAMPLERS, resolve_sampler
+from modules.parameters.infotext_options import passes_of
+from modules.parameters.infotext_request import LocalFile
+from modules.parameters.samplers import SAMPLERS
 from modules.parameters.schedules import SCHEDULES
 from modules.settings import OPTIONS
 
@@ -27,17 +29,18 @@ LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x768"
 class Shelf:
     """A machine with one of everything."""
 
-    def checkpoint(self, name: str, sha256: str) -> str | None:
-        return "here.safetensors [aaaaaaaaaa]" if sha256 == "aaaaaaaaaa" else None
+    def checkpoint(self, name: str, sha256: str) -> LocalFile | None:
+        known = sha256[:1] in ("a", "b")
+        return LocalFile("here.safetensors [aaaaaaaaaa]", sha256 == "aaaaaaaaaa") if known else None
 
-    def vae(self, name: str, sha256: str) -> str | None:
-        return name if name == "here.vae.pt" else None
+    def vae(self, name: str, sha256: str) -> LocalFile | None:
+        return LocalFile(name, sha256 != "bbbbbbbbbb") if name == "here.vae.pt" else None
 
-    def network(self, name: str, sha256: str) -> str | None:
-        return "my/ink" if sha256.startswith("0f1e") else None
+    def network(self, name: str, sha256: str) -> LocalFile | None:
+        return LocalFile("my/ink", sha256.startswith("0f1e")) if sha256.startswith("0f") else None
 
-    def embedding(self, name: str, sha256: str) -> str | None:
-        return name if name == "EasyNegative" else None
+    def embedding(self, name: str, sha256: str) -> LocalFile | None:
+        return LocalFile(name) if name == "EasyNegative" else None
 
 
 def paste(text: str, options: dict[str, Any] | None = None, shelf: Shelf | None = None):
@@ -174,6 +177,10 @@ def test_models_that_are_here_and_not_here():
     kept = paste(text.format("aaaaaaaaaa"), {}, Shelf())
     assert kept.override_settings == {}
     assert any("the loaded checkpoint stays, as the settings say" in notice for notice in kept.notices)
+    other = paste(text.format("bbbbbbbbbb"), {"disable_weights_auto_swap": False}, Shelf())
+    assert other.notices[2] == (
+        "The checkpoint old is here, but as another file than bbbbbbbbbb; the picture will differ."
+    )
     loaded = paste(text.format("aaaaaaaaaa"), {"sd_model_checkpoint": "here.safetensors [aaaaaaaaaa]"}, Shelf())
     assert not any("checkpoint" in notice for notice in loaded.notices)
 
@@ -181,6 +188,16 @@ def test_models_that_are_here_and_not_here():
 def test_a_vae_that_is_here():
     pasted = paste(f"a\n{LINE}, VAE: here.vae.pt", {}, Shelf())
     assert pasted.override_settings == {"sd_vae": "here.vae.pt"} and pasted.notices == ()
+
+
+def test_a_file_of_the_same_name_with_another_hash_is_told():
+    pasted = paste(f'<lora:a,b:1>\n{LINE}, Lora hashes: "ab: 0fffffffffff", VAE: here.vae.pt, VAE hash: bbbbbbbbbb', {},
+                   Shelf())  # fmt: skip
+    assert pasted.fields["prompt"] == "<lora:my/ink:1>"
+    assert pasted.notices == (
+        "The LoRA ab is here, but as another file than 0fffffffffff; the picture will differ.",
+        "The VAE here.vae.pt is here, but as another file than bbbbbbbbbb; the picture will differ.",
+    )
 
 
 def test_keys_that_the_user_leaves_alone():
@@ -341,17 +358,12 @@ def test_every_request_survives_the_way_round(values):
 
 
 # Two spellings of one picture: Automatic and the schedule it stands for, an empty hires prompt and the same prompt.
-SPELLED_OTHERWISE = {"scheduler", "hr_sampler_name", "hr_prompt", "hr_negative_prompt"}
+SPELLED_OTHERWISE = {"scheduler", "hr_sampler_name", "hr_scheduler", "hr_prompt", "hr_negative_prompt"}
 
 
-def applied(request: GenerationRequest) -> tuple[str, str, str]:
-    choice = resolve_sampler(request.sampler_name, request.scheduler)
-    same = request.hr_sampler_name == "Use same sampler"
-    return (
-        choice.sampler.label,
-        choice.applied_schedule.label,
-        request.sampler_name if same else request.hr_sampler_name,
-    )
+def applied(request: GenerationRequest) -> list[tuple[str, str | None]]:
+    """Sampler and schedule of each pass, as they run."""
+    return [(choice.sampler.label, choice.told_schedule) for choice in passes_of(request)]
 
 
 WRITTEN = {

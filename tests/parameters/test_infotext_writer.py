@@ -204,15 +204,23 @@ def test_the_user_only_when_asked_for():
     [
         ({"eta_noise_seed_delta": 31337}, {"sampler_name": "Euler a"}, "ENSD: 31337"),
         ({"eta_noise_seed_delta": 31337}, {"sampler_name": "Euler"}, None),
-        ({"eta_noise_seed_delta": 31337, "eta_ancestral": 0.0}, {"sampler_name": "Euler a"}, "Eta: 0.0"),
+        ({"eta_noise_seed_delta": 31337, "eta_ancestral": 0.0}, {"sampler_name": "Euler a"}, "Eta: 0"),
         ({"eta_noise_seed_delta": 31337}, {"sampler_name": "DDIM"}, None),
         ({"eta_ddim": 0.5}, {"sampler_name": "DDIM"}, "Eta DDIM: 0.5"),
         ({"eta_ddim": 0.5}, {"sampler_name": "Euler a"}, None),
         ({"eta_ancestral": 0.67}, {"sampler_name": "DPM2 a"}, "Eta: 0.67"),
-        ({"s_churn": 2.0}, {"sampler_name": "Heun"}, "Sigma churn: 2.0"),
+        ({"s_churn": 2.0}, {"sampler_name": "Heun"}, "Sigma churn: 2"),
         ({"s_churn": 2.0}, {"sampler_name": "DPM++ 2M"}, None),
-        ({"rho": 3.0}, {"scheduler": "Karras"}, "Schedule rho: 3.0"),
+        ({"rho": 3.0}, {"scheduler": "Karras"}, "Schedule rho: 3"),
         ({"rho": 3.0}, {"scheduler": "Uniform"}, None),
+        ({"rho": 3.0}, {"sampler_name": "DDIM", "scheduler": "Karras"}, None),
+        ({"sigma_min": 0.1}, {"sampler_name": "Euler"}, None),
+        ({"sigma_min": 0.1}, {}, "Schedule min sigma: 0.1"),
+        ({"s_churn": 2.0}, {"enable_hr": True, "hr_sampler_name": "Heun"}, "Sigma churn: 2"),
+        ({"sgm_noise_multiplier": True}, {"mode": "img2img"}, None),
+        ({"sgm_noise_multiplier": True}, {"sampler_name": "DDIM"}, None),
+        ({"sd_vae_encode_method": "TAESD"}, {"enable_hr": True}, None),
+        ({"sd_vae_encode_method": "TAESD"}, {"enable_hr": True, "hr_upscaler": "None"}, "VAE Encoder: TAESD"),
         ({"beta_dist_alpha": 0.5}, {"scheduler": "Beta"}, "Beta schedule alpha: 0.5"),
         ({"beta_dist_alpha": 0.5}, {}, None),
         ({"always_discard_next_to_last_sigma": True}, {}, "Discard penultimate sigma: True"),
@@ -252,7 +260,19 @@ def test_a_request_that_tiles_needs_no_option():
         ({"hr_prompt": "a", "prompt": "a"}, "Denoising strength: 0.7, Hires upscale: 2"),
         ({"hr_sampler_name": "Euler a"}, "Hires sampler: Euler a, Hires upscale: 2"),
         ({"hr_sampler_name": "DPM++ 2M"}, "Denoising strength: 0.7, Hires upscale: 2"),
-        ({"hr_scheduler": "Karras"}, "Hires schedule type: Karras, Hires upscale: 2"),
+        ({"hr_scheduler": "Exponential"}, "Hires schedule type: Exponential, Hires upscale: 2"),
+        # The schedule of the first pass need not be told again, nor that its word means none for another sampler.
+        ({"hr_scheduler": "Karras"}, "Denoising strength: 0.7, Hires upscale: 2"),
+        ({"hr_sampler_name": "Euler"}, "Hires sampler: Euler, Hires upscale: 2"),
+        ({"hr_sampler_name": "DPM++ SDE"}, "Hires sampler: DPM++ SDE, Hires upscale: 2"),
+        ({"hr_sampler_name": "DPM++ 2M SDE"}, "Hires sampler: DPM++ 2M SDE, Hires schedule type: Exponential, "),
+        ({"sampler_name": "Euler", "hr_sampler_name": "DPM2"}, "DPM2, Hires schedule type: Karras, Hires upscale"),
+        ({"sampler_name": "DDIM", "scheduler": "Beta", "hr_sampler_name": "Euler"}, "Hires schedule type: Beta, "),
+        ({"hr_scheduler": "Karras", "hr_sampler_name": "DDIM"}, "Hires sampler: DDIM, Hires upscale"),
+        # A1111 is silent here too, and then reads Uniform.
+        ({"hr_scheduler": "Karras", "hr_sampler_name": "Euler"}, "Euler, Hires schedule type: Karras, Hires upscale"),
+        ({"from_program": True}, "CFG scale: 7.0, "),
+        ({"from_program": True}, "Hires upscale: 2.0, "),
         ({"hr_cfg": 1.0}, "Hires CFG Scale: 1, Hires upscale: 2"),
     ],
 )
@@ -268,3 +288,25 @@ def test_old_sampler_names_are_written_as_what_applies():
 
 def test_the_shape_of_the_beta_schedule_is_always_told():
     assert "Beta schedule alpha: 0.6, Beta schedule beta: 0.6" in last_line(job({}, scheduler="Beta"))
+
+
+def test_extras_stand_in_the_order_in_which_a1111_comes_to_know_them():
+    options = {
+        "s_min_uncond": 2.5,
+        "s_noise": 1.05,
+        "eta_ancestral": 0.5,
+        "sigma_max": 10.0,
+        "always_discard_next_to_last_sigma": True,
+        "sd_noise_schedule": "Zero Terminal SNR",
+        "use_downcasted_alpha_bar": True,
+        "emphasis": "No norm",
+        "use_old_scheduling": True,
+        "pad_cond_uncond": True,
+    }
+    resolved = job(options, prompt="(a) [b:c:5]", enable_hr=True, hr_prompt="d", sampler_name="DPM++ 2S a")
+    line = last_line(resolved, {"Lora hashes": "a: b", "TI hashes": "c: d"})
+    assert [pair.key for pair in pairs(line)][7:-1] == [
+        *("Hires prompt", "Hires upscale", "Hires upscaler", "Lora hashes", "Old prompt editing timelines"),
+        *("TI hashes", "Emphasis", "Downcast alphas_cumprod", "Noise Schedule", "Discard penultimate sigma"),
+        *("Schedule max sigma", "Eta", "Sigma noise", "NGMS", "Pad conds"),
+    ]

@@ -1,0 +1,117 @@
+"""Models that an infotext names, looked for on this machine: by hash where one is told, else by name."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from modules.catalogue.catalogue import Catalogue
+from modules.catalogue.entries import ModelFile
+from modules.catalogue.errors import ModelFileError, ModelNotFoundError
+from modules.catalogue.hashes import HashCache, network_hash_of, sha256_of
+from modules.catalogue.safetensors_header import read_safetensors_metadata
+from modules.parameters.infotext_request import LocalFile
+
+# A person waits while files are hashed that never were: about two seconds' worth of reading.
+_MOST_HASHED: Final = 2 << 30
+
+
+class LocalModels:
+    """What lies on this machine, for infotexts that name models by name and hash. Hashes may be cut short, or empty."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._plain = _Hashes(catalogue.hashes, sha256_of)
+        self._networks = _Hashes(catalogue.network_hashes, network_hash_of)
+
+    def checkpoint(self, name: str, sha256: str) -> LocalFile | None:
+        """Its title."""
+        for wanted in filter(None, (sha256, name)):
+            try:
+                found = self._catalogue.find_checkpoint(wanted)
+            except ModelNotFoundError:
+                continue
+            known = [hashed for hashed in (found.sha256, found.legacy_hash) if hashed]
+            same = found.sha256 is None or any(hashed.startswith(sha256.lower()) for hashed in known)
+            return LocalFile(found.title, same)
+        return None
+
+    def vae(self, name: str, sha256: str) -> LocalFile | None:
+        """Its name in the list."""
+        files = self._catalogue.vaes()
+        found = _found(files, sha256, lambda file: name in (file.name, file.path.name, file.stem), self._plain)
+        return found and LocalFile(found[0].name, found[1])
+
+    def embedding(self, name: str, sha256: str) -> LocalFile | None:
+        """Its stem, by which prompts name it."""
+        files = self._catalogue.embeddings()
+        found = _found(files, sha256, lambda file: name.lower() == _bare(file.stem).lower(), self._plain)
+        return found and LocalFile(found[0].stem, found[1])
+
+    def network(self, name: str, sha256: str) -> LocalFile | None:
+        """`name` itself where the LoRA answers to it, else its stem."""
+        files = self._catalogue.loras()
+        found = _found(files, sha256, lambda file: name in _network_names(file), self._networks)
+        if found is None:
+            return None
+        return LocalFile(name if name in _network_names(found[0]) else found[0].stem, found[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashes:
+    """One kind of hash: those known already, and how another is worked out."""
+
+    cache: HashCache
+    compute: Callable[[Path], str]
+
+    def known(self, file: ModelFile) -> str | None:
+        return self.cache.get(file.path, file.state)
+
+    def of(self, file: ModelFile) -> str:
+        """The hash; empty for a file that can't be read."""
+        hashed = self.known(file)
+        if hashed is None:
+            try:
+                hashed = self.compute(file.path)
+            except OSError:
+                return ""
+            self.cache.put(file.path, file.state, hashed)
+        return hashed
+
+    def each(self, files: Sequence[ModelFile]) -> Iterator[tuple[ModelFile, str]]:
+        """Files with their hashes, those that are known first, then as many as can be read while somebody waits."""
+        room = _MOST_HASHED
+        for file in sorted(files, key=lambda file: self.known(file) is None):
+            if self.known(file) is None:
+                room -= file.state.size
+                if room < 0:
+                    return
+            yield file, self.of(file)
+
+
+def _found(
+    files: Sequence[ModelFile], sha256: str, named: Callable[[ModelFile], bool], hashes: _Hashes
+) -> tuple[ModelFile, bool] | None:
+    """(the file, whether it is the one that was meant): that of the name if its hash agrees, else that of the hash."""
+    wanted = sha256.lower()
+    first = next(filter(named, files), None)
+    if first is not None and (not wanted or hashes.of(first).startswith(wanted)):
+        return first, True
+    of_hash = (file for file, known in hashes.each(files) if known.startswith(wanted)) if wanted else iter(())
+    other = next(of_hash, None)
+    if other is not None:
+        return other, True
+    return None if first is None else (first, False)
+
+
+def _bare(name: str) -> str:
+    """A name as A1111 writes it among hashes."""
+    return name.replace(",", "").replace(":", "")
+
+
+def _network_names(file: ModelFile) -> tuple[str, ...]:
+    try:
+        alias = read_safetensors_metadata(file.path).get("ss_output_name")
+    except (ModelFileError, OSError):
+        alias = None
+    return tuple(_bare(name) for name in (file.stem, alias) if name)

@@ -1,0 +1,66 @@
+"""Models that infotexts name, found by hash and by name."""
+
+from pathlib import Path
+
+import pytest
+
+from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, network_hash_of, sha256_of
+from modules.catalogue.lookup import LocalModels
+from modules.parameters.infotext_request import LocalFile
+from tests.catalogue.files import write_model
+
+NO_HASH = "0" * 12
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+def lookup_in(models: Path) -> LocalModels:
+    folders = ModelFolders(
+        checkpoints=(models / "Stable-diffusion",), vaes=(models / "VAE",), loras=(models / "Lora",),
+        embeddings=(models / "embeddings",), upscalers=(),
+    )  # fmt: skip
+    catalogue = Catalogue(folders, models.parent / "cache" / "hashes.json")
+    worker = BackgroundHashing(catalogue)
+    worker.start()
+    assert worker.wait(20)
+    worker.stop()
+    return LocalModels(catalogue)
+
+
+def test_a_lora_is_known_by_its_hash_whatever_it_is_called(models: Path) -> None:
+    ink = write_model(models / "Lora" / "sub" / "pen.safetensors", {"ss_output_name": "inkStyle"}, b"a" * 12)
+    write_model(models / "Lora" / "other.safetensors", content=b"b" * 12)
+    lookup, told = lookup_in(models), network_hash_of(ink)[:12]
+    assert lookup.network("inkStyle", told) == lookup.network("inkStyle", "") == LocalFile("inkStyle")
+    assert lookup.network("pen", told.upper()) == LocalFile("pen")
+    assert lookup.network("renamed", told) == LocalFile("pen")
+    assert lookup.network("other", told) == LocalFile("pen")
+    assert lookup.network("pen", NO_HASH) == LocalFile("pen", same=False)
+    assert lookup.network("gone", NO_HASH) is lookup.network("gone", "") is None
+
+
+def test_a_lora_is_hashed_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ink = write_model(models / "Lora" / "ink.safetensors")
+    told = network_hash_of(ink)[:12]
+    assert lookup_in(models).network("ink", told) == LocalFile("ink")
+    monkeypatch.setattr("modules.catalogue.lookup.network_hash_of", lambda path: pytest.fail(f"{path} hashed again"))
+    assert lookup_in(models).network("ink", told) == LocalFile("ink")
+
+
+def test_embeddings_vaes_and_checkpoints(models: Path) -> None:
+    bad = write_model(models / "embeddings" / "Bad,Hands.safetensors", content=b"c" * 12)
+    vae = write_model(models / "VAE" / "my.vae.safetensors", content=b"d" * 12)
+    cat = write_model(models / "Stable-diffusion" / "cat.safetensors", content=b"e" * 12)
+    lookup = lookup_in(models)
+    assert lookup.embedding("badhands", sha256_of(bad)[:12]) == LocalFile("Bad,Hands")
+    assert lookup.embedding("else", sha256_of(bad)[:12]) == LocalFile("Bad,Hands")
+    assert lookup.embedding("else", NO_HASH) is None
+    assert lookup.vae("my.vae.safetensors", sha256_of(vae)[:10]) == LocalFile("my.vae.safetensors")
+    assert lookup.vae("my.vae.safetensors", NO_HASH) == LocalFile("my.vae.safetensors", same=False)
+    title = f"cat.safetensors [{sha256_of(cat)[:10]}]"
+    assert lookup.checkpoint("renamed", sha256_of(cat)[:10]) == LocalFile(title)
+    assert lookup.checkpoint("cat", NO_HASH) == LocalFile(title, same=False)
+    assert lookup.checkpoint("dog", NO_HASH) is None
