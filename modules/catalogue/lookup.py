@@ -1,5 +1,7 @@
 """Models that an infotext names, looked for on this machine: by hash where one is told, else by name."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +23,6 @@ class LocalModels:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._plain = _Hashes(catalogue.hashes, sha256_of)
-        self._networks = _Hashes(catalogue.network_hashes, network_hash_of)
 
     def checkpoint(self, name: str, sha256: str) -> LocalFile | None:
         """Its title."""
@@ -39,22 +39,26 @@ class LocalModels:
     def vae(self, name: str, sha256: str) -> LocalFile | None:
         """Its name in the list."""
         files = self._catalogue.vaes()
-        found = _found(files, sha256, lambda file: name in (file.name, file.path.name, file.stem), self._plain)
+        found = _found(files, sha256, lambda file: name in (file.name, file.path.name, file.stem), self._plain())
         return found and LocalFile(found[0].name, found[1])
 
     def embedding(self, name: str, sha256: str) -> LocalFile | None:
         """Its stem, by which prompts name it."""
         files = self._catalogue.embeddings()
-        found = _found(files, sha256, lambda file: name.lower() == _bare(file.stem).lower(), self._plain)
+        found = _found(files, sha256, lambda file: name.lower() == _bare(file.stem).lower(), self._plain())
         return found and LocalFile(found[0].stem, found[1])
 
     def network(self, name: str, sha256: str) -> LocalFile | None:
         """`name` itself where the LoRA answers to it, else its stem."""
         files = self._catalogue.loras()
-        found = _found(files, sha256, lambda file: name in _network_names(file), self._networks)
+        hashes = _Hashes(self._catalogue.network_hashes, network_hash_of)
+        found = _found(files, sha256, lambda file: name in _network_names(file), hashes)
         if found is None:
             return None
         return LocalFile(name if name in _network_names(found[0]) else found[0].stem, found[1])
+
+    def _plain(self) -> _Hashes:
+        return _Hashes(self._catalogue.hashes, sha256_of)
 
 
 @dataclass(frozen=True, slots=True)
