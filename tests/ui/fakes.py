@@ -35,6 +35,8 @@ class FakeCheckpoint:
     title: str
     width: int | None = None
     height: int | None = None
+    sha256: str | None = None
+    legacy_hash: str | None = None
 
 
 CHECKPOINTS = (
@@ -45,6 +47,8 @@ CHECKPOINTS = (
 
 class FakeCatalogue:
     """Two checkpoints that are on no disk."""
+
+    hashes = network_hashes = None
 
     def checkpoints(self) -> tuple[FakeCheckpoint, ...]:
         return CHECKPOINTS
@@ -58,7 +62,7 @@ class FakeCatalogue:
     def vaes(self) -> tuple[FakeCheckpoint, ...]:
         return ()
 
-    loras = hypernetworks = vaes
+    loras = embeddings = hypernetworks = vaes
 
     def refresh(self) -> None:
         pass
