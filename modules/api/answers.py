@@ -17,7 +17,6 @@ from modules.jobs.showing import shown_images
 from modules.parameters import parse_infotext
 from modules.version import INFOTEXT_VERSION
 
-NO_FACES: Final = "Faces were not restored: there is no face restoration model here."
 # Of an infotext, what A1111 keeps among the extra parameters: of hires fix, of inpainting and of changed settings.
 _NOT_EXTRA: Final = frozenset(
     {
@@ -38,12 +37,8 @@ def generation_answer(job: Job, body: ApiOnly) -> dict[str, Any]:
     return {
         "images": [as_base64(image.path.read_bytes()) for image in images] if body.send_images else [],
         "parameters": body.model_dump() | dict.fromkeys(hidden & set(type(body).model_fields), None),
-        "info": json.dumps(job_info(job, images) | _about_faces(job, body), ensure_ascii=False),
+        "info": json.dumps(job_info(job, images), ensure_ascii=False),
     }
-
-
-def _about_faces(job: Job, body: ApiOnly) -> dict[str, Any]:
-    return {"comments": [*job.notices, NO_FACES]} if body.restore_faces else {}
 
 
 def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
@@ -68,8 +63,8 @@ def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
         "cfg_scale": request.cfg_scale,
         "steps": request.steps,
         "batch_size": request.batch_size,
-        "restore_faces": False,
-        "face_restoration_model": None,
+        "restore_faces": "Face restoration" in told,
+        "face_restoration_model": told.get("Face restoration"),
         **_models(resolved.checkpoint, resolved.vae, told),
         "seed_resize_from_w": request.seed_resize_from_w,
         "seed_resize_from_h": request.seed_resize_from_h,

@@ -65,7 +65,6 @@ class ApiOnly(BaseModel):
     do_not_save_grid: bool = False
     force_task_id: Annotated[str | None, Field(max_length=200)] = None
     infotext: Annotated[str | None, Field(max_length=1_000_000)] = None
-    restore_faces: bool | None = Field(None, description="There is no face model here: true is answered by a comment.")
     refiner_checkpoint: Name | None = Field(None, description="There is no refiner here: a name is refused.")
     refiner_switch_at: Number | None = None
     disable_extra_networks: bool | None = False

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from PIL import Image
 
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
@@ -62,11 +63,13 @@ class _Extras:
         self._before = 0.0
         self._applications = max(1, len(asked.upscalers))
         self._application = 0
-        self._tools = Tools(upscaler=lambda name: self._upscaler(upscalers, name))
+        self._told: dict[str, None] = {}
+        self._tools = Tools(lambda name: self._upscaler(upscalers, name), self._restored, upscalers.faces.boxes)
         # Before the first picture: an upscaler that is not here is nobody's picture's fault.
         for name in asked.upscalers:
             self._upscaler(upscalers, name)
         self._application = 0
+        self._menders = {name: upscalers.faces.mender(name, asked.codeformer_weight) for name in asked.restorers}
 
     def run(self) -> tuple[str, ...]:
         bad: list[str] = []
@@ -96,10 +99,11 @@ class _Extras:
     def _one(self, index: int, file: Path) -> tuple[str, ...]:
         name = self._asked.names[index] if index < len(self._asked.names) else file.name
         data = _read(file, name)
+        self._told.clear()
         with torch.inference_mode():
             result = postprocess(open_picture(data, name), self._asked, self._tools)
         self._deliver(index, result, read_metadata(data).infotext)
-        return tuple(f"{name}: {notice}" for notice in result.notices)
+        return tuple(f"{name}: {notice}" for notice in (*result.notices, *self._told))
 
     def _deliver(self, index: int, result: Result, infotext: str) -> None:
         chunks = {"postprocessing": result.note, "extras": result.note} if result.note else None
@@ -128,6 +132,14 @@ class _Extras:
         if once is None:
             raise PictureError(f"The upscaler {name!r} leaves a picture as it is.")
         return once
+
+    def _restored(self, name: str, image: Image.Image, weight: float) -> Image.Image:
+        if self._control.leave_batch():
+            raise Interrupted
+        mended = self._menders[name](image)
+        if mended is None:
+            self._told["no face was found."] = None
+        return mended or image
 
     def _watch(self, done: int, total: int) -> None:
         if self._control.leave_batch():

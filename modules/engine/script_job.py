@@ -125,7 +125,7 @@ class ScriptJob:
     def _over(
         self, resolved: ResolvedRequest, source: Source, number: int = 0, of: int = 1, start: Start | None = None
     ) -> Image.Image:
-        return self._finished(work_over(self._stage.engine, resolved, source, start), number, of)
+        return self._finished(work_over(self._stage.engine, resolved, source, self._pixels, start), number, of)
 
     def _finished(self, work: Work, before: int, of: int) -> Image.Image:
         """The one picture of `work`, whose first pass is number `before` of the `of` that the whole takes."""

@@ -16,6 +16,7 @@ from modules.catalogue.folders import ModelFolders
 from modules.catalogue.hashes import FileState
 from modules.catalogue.upscalers import NO_UPSCALER, find_upscaler, list_upscalers
 from modules.catalogue.walk import found_file
+from modules.engine.faces import FaceKeeper
 from modules.gallery.enlarging import PLAIN, Once
 from modules.hardware.choice import Hardware
 from modules.hardware.device import free_memory, module_bytes
@@ -39,6 +40,7 @@ class UpscalerKeeper:
         self._hardware = hardware
         self._folders = folders
         self._on_cpu = frozenset(on_cpu)
+        self.faces = FaceKeeper(folders, self.device_of)
         self._models: OrderedDict[tuple[Path, FileState], PictureModel] = OrderedDict()
         # Frees the device of what is not needed now, and says whether there was something; set by who may do so.
         self.make_room: Callable[[], bool] = lambda: False
@@ -70,10 +72,12 @@ class UpscalerKeeper:
         for model in self._models.values():
             if model.device.type != "cpu":
                 model.net.model.to("cpu")
+        self.faces.rest()
 
     def forget(self) -> None:
         """Give back every byte."""
         self._models.clear()
+        self.faces.forget()
         gc.collect()
 
     def _upscale(self, image: Image.Image, model: PictureModel, tiling: Tiling, watch: Watch) -> Image.Image:

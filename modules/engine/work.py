@@ -10,6 +10,7 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor
 
+from modules.engine.mending import Mender, mender_for
 from modules.engine.upscalers import UpscalerKeeper
 from modules.gallery.enlarging import resize_to
 from modules.gallery.metadata import PictureError
@@ -106,9 +107,11 @@ def _picture_of(engine: Engine, latent: Tensor) -> Image.Image:
     return to_image(decode_latent(engine.model.vae, latent, engine.model.vae_scaling_factor))
 
 
-def work_over(engine: Engine, resolved: ResolvedRequest, source: Source, start: Start | None = None) -> Work:
+def work_over(
+    engine: Engine, resolved: ResolvedRequest, source: Source, pixels: Pixels, start: Start | None = None
+) -> Work:
     """The work of a pass over a picture that is prepared already, and maybe encoded."""
-    return _FromPicture(engine, resolved, source, start=start)
+    return _FromPicture(engine, resolved, source, mender_for(resolved, pixels.upscalers.faces), start=start)
 
 
 def _from_inputs(engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str, bytes], pixels: Pixels) -> Work:
@@ -120,14 +123,13 @@ def _from_inputs(engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str,
     resize = pixels.resampler(str(options.get("upscaler_for_img2img") or "None"))
     rounded = request.mask_round and SoftInpainting.of(resolved) is None
     source = prepare_source(resolved, picture, mask, resize, rounded=rounded)
-    return _FromPicture(engine, resolved, source, picture if options.get("save_init_img") else None)
+    mender = mender_for(resolved, pixels.upscalers.faces)
+    return _FromPicture(engine, resolved, source, mender, picture if options.get("save_init_img") else None)
 
 
 class _FromNoise:
     """txt2img, with a hires pass if asked; or that pass alone, over a finished picture."""
 
-    notices: tuple[str, ...] = ()
-    facts: Mapping[str, object] = {}
     init_picture: Image.Image | None = None
 
     def __init__(self, engine: EngineWith, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> None:
@@ -138,6 +140,9 @@ class _FromNoise:
         self._before: dict[int, Image.Image] = {}
         self._engine = engine(command.checkpoint)
         self._first: Image.Image | None = None
+        self._mend = mender_for(command.resolved, pixels.upscalers.faces)
+        self.notices = self._mend.notices
+        self.facts = self._mend.facts
         self.steps: tuple[int, ...] = (request.steps,)
         if not request.enable_hr:
             return
@@ -171,8 +176,9 @@ class _FromNoise:
         return hires_pass(self._engine, self._resolved, images, first, progress, self._resize)
 
     def finish(self, latent: Tensor, index: int) -> Finished:
+        picture, beside = self._mend(_picture_of(self._engine, latent))
         before = self._before.pop(index, None)
-        return Finished(_picture_of(self._engine, latent), {} if before is None else {"before-highres-fix": before})
+        return Finished(picture, beside if before is None else {"before-highres-fix": before, **beside})
 
 
 class _FromPicture:
@@ -183,6 +189,7 @@ class _FromPicture:
         engine: Engine,
         resolved: ResolvedRequest,
         source: Source,
+        mend: Mender,
         init_picture: Image.Image | None = None,
         start: Start | None = None,
     ) -> None:
@@ -192,13 +199,14 @@ class _FromPicture:
         self._source = source
         self._start = start
         self._masks: dict[int, Image.Image] = {}
-        self.notices = source.notices
+        self._mend = mend
+        self.notices = (*source.notices, *mend.notices)
         exact = bool(resolved.options.get("img2img_fix_steps", False))
         self.steps = (img2img_steps(request.steps, request.denoising_strength, exact=exact)[1] + 1,)
         self.init_picture = init_picture
-        self.facts: Mapping[str, object] = {}
+        self.facts = mend.facts
         if self.init_picture is not None:
-            self.facts = {"Init image hash": _md5(self.init_picture)}
+            self.facts = {**mend.facts, "Init image hash": _md5(self.init_picture)}
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         start = self._start or start_of(self._engine, self._resolved, images, self._source)
@@ -210,8 +218,9 @@ class _FromPicture:
         return latents
 
     def finish(self, latent: Tensor, index: int) -> Finished:
-        image = _picture_of(self._engine, latent)
-        return finished(image, self._source, self._resolved.options, self._masks.pop(index, None))
+        image, beside = self._mend(_picture_of(self._engine, latent))
+        result = finished(image, self._source, self._resolved.options, self._masks.pop(index, None))
+        return Finished(result.picture, {**beside, **result.beside})
 
 
 def _md5(picture: Image.Image) -> str:

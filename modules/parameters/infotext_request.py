@@ -93,9 +93,19 @@ def request_from_infotext(
         fields["scripts"] = scripts_from_infotext(values, notices)
         fields["tiling"] = values.get("Tiling") == "True" or (False if options.get("tiling") else None)
         overrides |= _overrides(values, fields, options, notices)
+        overrides |= _faces(values, options)
         overrides |= _models(values, options, models, notices)
         _name_the_rest(values, notices)
     return PastedRequest(fields, overrides, tuple(map(_short, notices)))
+
+
+def _faces(values: Mapping[str, str], options: Mapping[str, object]) -> dict[str, JsonValue]:
+    """Which restorer went over the faces, as settings, as far as those of now are others."""
+    named = values.get("Face restoration", "None")
+    if named == "None":
+        return {"face_restoration": False} if options.get("face_restoration") else {}
+    said: dict[str, JsonValue] = {"face_restoration": True, "face_restoration_model": named}
+    return {key: value for key, value in said.items() if options.get(key) != value}
 
 
 def _short(notice: str) -> str:

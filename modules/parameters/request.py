@@ -197,6 +197,7 @@ class GenerationRequest(BaseModel):
         ),
     ] = 32
 
+    restore_faces: Annotated[bool | None, Parameter("Restore faces")] = None
     tiling: Annotated[bool | None, Parameter("Tiling", infotext="Tiling")] = None
     extras: ExtrasRequest | None = None
     override_settings: Annotated[dict[str, JsonValue], Parameter("Override settings", modes=BOTH)] = Field(

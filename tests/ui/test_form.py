@@ -28,7 +28,7 @@ from tests.ui.fakes import FakeCatalogue, open_services
 # Gradio leaves an event loop open for each page it builds; see conftest.py.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
-LATER = {"tiling", "hr_cfg", "firstpass_image"}
+LATER = {"tiling", "restore_faces", "hr_cfg", "firstpass_image"}
 
 
 @pytest.fixture

@@ -56,3 +56,16 @@ def write_upscaler(path: Path, architecture: str = "Compact", wrapper: str = "",
     else:
         torch.save({wrapper: tensors} if wrapper else tensors, path)
     return path
+
+
+def restorer_weights(architecture: str, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A face restorer's state dict. Their loaders know one size only, the real one."""
+    makers = {
+        "GFPGAN": lambda: _class("GFPGAN")(),
+        "CodeFormer": lambda: _class("CodeFormer")(dim_embd=64, n_layers=1),
+    }
+    # Without the initialisation that takes most of the time.
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in makers[architecture]().state_dict().items()}
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(shape, generator=generator) * 0.02 for name, shape in shapes.items()}
