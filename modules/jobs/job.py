@@ -89,10 +89,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How the jobs of a batch stand: their number by state, and the pictures they have made so far."""
+    """How the jobs of a batch stand: their number by state, and the pictures they have made so far.
+
+    `failed` are the file and the cause of the first that failed; `notices` those of all, each once.
+    """
 
     states: Mapping[JobState, int]
     images: int
+    failed: tuple[tuple[str, str], ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:

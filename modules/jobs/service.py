@@ -27,6 +27,7 @@ from modules.jobs.job import (
     QueueChanged,
     QueueFull,
     QueueNotWritable,
+    SavedImage,
     Tally,
     UnknownJob,
 )
@@ -191,6 +192,10 @@ class JobService:
     def tally(self, task_id: str) -> Tally:
         """How the jobs that were submitted with this `task_id` stand."""
         return self._store.tally(task_id)
+
+    def images_of_batch(self, task_id: str, limit: int = -1) -> Sequence[SavedImage]:
+        """The pictures of the jobs that were submitted with this `task_id`, at most `limit` (-1: all)."""
+        return self._store.images_of_batch(task_id, limit)
 
     def running(self) -> Job | None:
         return self._store.running()

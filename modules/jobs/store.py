@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from modules.jobs.database import connect
-from modules.jobs.job import ENDED, Job, JobState, QueueNotWritable, Tally, UnknownJob
+from modules.jobs.job import ENDED, Job, JobState, QueueNotWritable, SavedImage, Tally, UnknownJob
 from modules.jobs.rows import ImageRow, RequestCache, image_of_row, job_of_row, values_of_image, values_of_job
 
 ACTIVE: Final[tuple[JobState, ...]] = ("running", "waiting")
+_OF_BATCH: Final = (
+    "FROM images JOIN jobs ON jobs.id = job_id WHERE task_id = ? AND images.state = 'saved' AND kind = 'image'"
+)
 MANY: Final = 500  # Bound parameters per statement; SQLite's oldest limit is 999.
 
 
@@ -52,15 +55,30 @@ class JobStore:
         """All jobs that carry a client's own task id, in the order they were accepted."""
         return self._jobs("WHERE task_id = ? ORDER BY rowid", (task_id,))
 
-    def tally(self, task_id: str) -> Tally:
-        """How the jobs that carry a client's own task id stand."""
+    def tally(self, task_id: str, named: int = 12) -> Tally:
+        """How the jobs that carry a client's own task id stand; of the failed ones `named` are told by their file.
+
+        Without parsing a request: a page asks this of a large batch each second.
+        """
         states = self._read("SELECT state, count(*) FROM jobs WHERE task_id = ? GROUP BY state", (task_id,))
-        images = self._read(
-            "SELECT count(*) FROM images JOIN jobs ON jobs.id = job_id"
-            " WHERE task_id = ? AND images.state = 'saved' AND kind = 'image'",
-            (task_id,),
+        failed = self._read(
+            "SELECT json_extract(request, '$.batch.name'), cause FROM jobs WHERE task_id = ? AND state = 'failed'"
+            " ORDER BY rowid LIMIT ?",
+            (task_id, named),
         )
-        return Tally({row[0]: int(row[1]) for row in states}, int(images[0][0]))
+        notices = self._read("SELECT DISTINCT notices FROM jobs WHERE task_id = ? ORDER BY rowid", (task_id,))
+        images = self._read(f"SELECT count(*) {_OF_BATCH}", (task_id,))
+        return Tally(
+            {row[0]: int(row[1]) for row in states},
+            int(images[0][0]),
+            tuple((str(row[0]), str(row[1])) for row in failed),
+            tuple(dict.fromkeys(notice for row in notices for notice in json.loads(row[0]))),
+        )
+
+    def images_of_batch(self, task_id: str, limit: int) -> Sequence[SavedImage]:
+        """The pictures of the jobs that carry a client's own task id, in their order, at most `limit` (-1: all)."""
+        sql = f"SELECT images.* {_OF_BATCH} ORDER BY jobs.rowid, number LIMIT ?"
+        return [image_of_row(row).saved for row in self._read(sql, (task_id, limit))]
 
     def list(
         self,

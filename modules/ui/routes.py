@@ -28,8 +28,6 @@ RECENT: Final = 12
 # Of txt2img and img2img together, so that the results of one are still there after a dozen of the other.
 RECENT_ASKED: Final = 4 * RECENT
 QUEUE_SHOWN: Final = 20
-# Files of a batch that a sentence names.
-FAILED_NAMED: Final = 12
 QUEUE_COUNTED: Final = 1001
 ClientId = Annotated[str, Query(max_length=64)]
 
@@ -187,8 +185,8 @@ def _ended_batch(jobs: JobService, job: Job, task_id: str) -> EndedJob:
     tally = jobs.tally(task_id)
     if tally.ended < tally.count:
         return EndedJob(id=task_id, mode=job.request.mode, state="running", images=tally.images, cause=None, notices=[])
-    files = jobs.of_batch(task_id)
-    failed = [f"{one.request.batch.name}: {one.cause}" for one in files if one.state == "failed" and one.request.batch]
+    failed = [f"{name}: {cause}" for name, cause in tally.failed]
+    more = tally.states.get("failed", 0) - len(failed)
     made = tally.states.get("finished", 0)
     head = f"{made} of {tally.count} files of the batch were made into pictures; these were not:"
     return EndedJob(
@@ -196,8 +194,8 @@ def _ended_batch(jobs: JobService, job: Job, task_id: str) -> EndedJob:
         mode=job.request.mode,
         state="failed" if failed else job.state,
         images=tally.images,
-        cause="\n".join([head, *failed[:FAILED_NAMED]]) if failed else None,
-        notices=list(dict.fromkeys(notice for one in files for notice in one.notices)),
+        cause="\n".join([head, *failed, *([f"and {more} more."] if more else [])]) if failed else None,
+        notices=list(tally.notices),
     )
 
 

@@ -20,12 +20,11 @@ def shown_pictures(services: Services, shown_id: str) -> list[SavedImage]:
         job = services.jobs.get(shown_id) if shown_id else None
         return [] if job is None else pictures(job)
     limit = services.options.whole("img2img_batch_show_results_limit")
-    images = [image for job in services.jobs.of_batch(shown_id) for image in pictures(job)]
-    return images if limit < 0 else images[:limit]
+    return [image for image in services.jobs.images_of_batch(shown_id, limit) if image.path.is_file()]
 
 
 def first_picture(services: Services, shown_id: str) -> SavedImage | None:
     """The picture that stands for a job or a batch."""
     if not shown_id.startswith(BATCH_PREFIX):
         return next(iter(shown_pictures(services, shown_id)), None)
-    return next((image for job in services.jobs.of_batch(shown_id) for image in pictures(job)), None)
+    return next((image for image in services.jobs.images_of_batch(shown_id, 1) if image.path.is_file()), None)

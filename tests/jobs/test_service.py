@@ -386,5 +386,22 @@ def test_to_interrupt_one_file_of_a_batch_is_to_interrupt_the_batch(house: House
     assert house.jobs.wait(other.id, 10).state == "finished"
     assert [job.state for job in house.jobs.of_batch("batch-1")] == ["interrupted", "cancelled", "cancelled"]
     tally = house.jobs.tally("batch-1")
-    assert (tally.count, tally.ended, tally.images) == (3, 3, 0)
+    assert (tally.count, tally.ended, tally.images, tally.failed) == (3, 3, 0, ())
+    assert "one was skipped" in tally.notices
     assert jobs[0].notices[0] == "one was skipped"
+
+
+def test_a_batch_tells_its_pictures_and_what_failed_by_name(house: House) -> None:
+    prompts = {"a.png": "a cat", "b.png": "oom", "c.png": "a dog"}
+    jobs = [
+        house.jobs.submit(ask(prompt, seed=5, batch=BatchFile(name=name)), task_id="batch-2")
+        for name, prompt in prompts.items()
+    ]
+    house.jobs.wait(jobs[-1].id, 10)
+    tally = house.jobs.tally("batch-2")
+    assert (tally.count, tally.ended, tally.images) == (3, 3, 2)
+    ((name, cause),) = tally.failed
+    assert name == "b.png" and cause == house.jobs.wait(jobs[1].id).cause
+    images = house.jobs.images_of_batch("batch-2")
+    assert [image.infotext.split("\n")[0] for image in images] == ["a cat", "a dog"]
+    assert house.jobs.images_of_batch("batch-2", 1) == images[:1]
