@@ -322,7 +322,7 @@ def test_hires_fix_says_its_sizes_and_upscales_a_finished_picture(watched: Watch
     expect(page.locator("#txtimg_hr_finalres")).to_contain_text("to 640×320")
     page.uncheck("#txt2img_hr-checkbox input")
     page.fill("#txt2img_seed textarea, #txt2img_seed input", "31")
-    generate(page, "small first")
+    generate(page, "sized and small first")
     expect(page.locator(INFOTEXT)).to_contain_text("small first", timeout=30_000)
     before = len(saved(server.data_dir))
     page.fill("#txt2img_seed textarea, #txt2img_seed input", "-1")

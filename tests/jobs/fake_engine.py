@@ -3,7 +3,8 @@
 Words in the prompt choose the behaviour: `slow` (0.05 s a step), `brisk` (0.01 s), `crash` (ends with code 3),
 `crashonce` (only the first time, by a file in FAKE_ENGINE_FOLDER), `sigkill`, `hang`, `oom` (fails with a cause),
 `deaf` (ignores Interrupt), `twice` (delivers every picture twice), `silent` (no steps), `detailed` (a longer
-infotext). The checkpoint title `bad.safetensors` fails to load, `deadly.safetensors` ends the process.
+infotext), `sized` (pictures as large as asked, else 8x8). The checkpoint title `bad.safetensors` fails to load,
+`deadly.safetensors` ends the process.
 """
 
 from __future__ import annotations
@@ -223,6 +224,7 @@ class FakeEngine:
             text = f"{request.prompt}\nSteps: {request.steps}, Seed: {seed}"
             if "detailed" in words:
                 text += f", Sampler: {request.sampler_name}, Size: {request.width}x{request.height}"
+            size = (request.width, request.height) if "sized" in words else (8, 8)
             message = ImageReady(
                 job_id=job.job_id,
                 index=index,
@@ -232,7 +234,7 @@ class FakeEngine:
                 subseed=job.resolved.subseeds[index],
                 width=request.width,
                 height=request.height,
-                blobs=(picture(seed, text=text),),
+                blobs=(picture(seed, *size, text=text),),
             )
             for _ in range(2 if "twice" in words else 1):
                 self._emit(message)
