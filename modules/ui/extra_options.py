@@ -20,5 +20,13 @@ def build_extra_options(services: Services, mode: str) -> Controls:
     keys = [key for key in dict.fromkeys(chosen) if key in services.options.options]
     if not keys:
         return {}
-    with gr.Row(elem_id=f"extra_options_{mode}", elem_classes=["extra-options"]):
-        return {f"{EXTRA_OPTION}{key}": build_option_control(services, key, f"{mode}_option").component for key in keys}
+    columns = services.options.whole("extra_options_cols")
+    folded = services.options.switch("extra_options_accordion")
+    frame = gr.Accordion("Options", open=False) if folded else gr.Column()
+    controls: Controls = {}
+    with gr.Column(elem_id=f"extra_options_{mode}", elem_classes=["extra-options"]), frame:
+        for first in range(0, len(keys), columns):
+            with gr.Row():
+                for key in keys[first : first + columns]:
+                    controls[f"{EXTRA_OPTION}{key}"] = build_option_control(services, key, f"{mode}_option").component
+    return controls

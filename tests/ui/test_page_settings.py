@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,20 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from modules.jobs.job import EngineStatus
 from modules.prompt import Style
+from modules.protocol import MachineFacts
 from modules.settings import Flags, OptionStore, frozen_keys, parse_flags
 from modules.ui.defaults import PageDefaults
 from modules.ui.layout import layout_of
 from modules.ui.option_choices import TABS
 from modules.ui.page import build_page
 from modules.ui.paste import form_values
+from modules.ui.process import ServerProcess
 from modules.ui.serve import wants_browser
 from modules.ui.settings_tab import settings_routes
 from modules.ui.shelf import PictureShelf
+from modules.ui.system_page import system_routes
 from modules.ui.theme import create_theme
 from tests.ui.fakes import open_services
 
@@ -182,3 +187,50 @@ def test_the_browser_is_opened_where_there_is_a_screen(monkeypatch: pytest.Monke
     assert wants_browser(Flags(), "Local") and not wants_browser(Flags(), "Disable")
     assert not wants_browser(Flags(listen=True), "Local") and wants_browser(Flags(listen=True), "Remote")
     assert not wants_browser(Flags(nowebui=True), "Remote")
+
+
+class Told:
+    """A job service of which only the engine's state is asked."""
+
+    def engine(self) -> EngineStatus:
+        facts = MachineFacts(
+            device="cuda:0",
+            device_name="RTX 3060",
+            unet_dtype="float16",
+            vae_dtype="float32",
+            text_dtype="float16",
+            dtype_why="its VAE in fp32 as --no-half-vae asks",
+            attention="sdp",
+            attention_why="the card has a kernel for it",
+            channels_last=True,
+            threads=8,
+            memory_mode="medvram",
+            memory_why="2.1 GB free, 3.6 GB wanted",
+            free_memory=2_100_000_000,
+            total_memory=12_000_000_000,
+            weights=2_130_000_000,
+        )
+        return EngineStatus("ready", "Ready.", "cat", "RTX 3060 in fp16", 7, facts=facts)
+
+
+def test_the_system_page_says_what_was_chosen_and_why_and_no_secret(tmp_path: Path) -> None:
+    _, services = settings_client(tmp_path, "--gradio-auth", "me:geheim", "--api-auth", "you:verraten", "--medvram")
+    services.jobs = Told()
+    process = ServerProcess()
+    with process.profile.step("Building the page"):
+        process.log.emit(logging.LogRecord("x", logging.WARNING, "", 0, "a file was set aside", None, None))
+    app = FastAPI()
+    app.include_router(system_routes(services, process, lambda: None))
+    client = TestClient(app)
+    told = client.get("/internal/system").json()
+    facts = {title: dict(part["facts"]) for part in told["sections"] for title in [part["title"]]}
+    chosen = facts["What was chosen, and why"]
+    assert chosen["Memory mode"] == "medvram: 2.1 GB free, 3.6 GB wanted"
+    assert chosen["Its memory"] == "2.1 of 12.0 GB free" and chosen["Device"] == "RTX 3060 (cuda:0)"
+    assert chosen["Precision"].endswith("its VAE in fp32 as --no-half-vae asks") and "kernel" in chosen["Attention"]
+    assert facts["Folders and flags"]["Flags that are set"] == "--data-dir, --medvram, --gradio-auth, --api-auth"
+    assert "Building the page" in facts["Start of the server"]
+    assert told["logs"][0]["lines"][0].endswith("WARNING a file was set aside")
+    everything = client.get("/internal/system").text + client.get("/internal/system-report").text
+    assert "geheim" not in everything and "verraten" not in everything
+    assert client.post("/internal/actions/dance").status_code == 404

@@ -63,6 +63,8 @@ OPTIONS = (
     switch(UI, "send_size", True, "Send to: with the size"),
     texts(IN_UI, "extra_options_txt2img", (), "Settings shown in txt2img", choices_from="options", needs=PAGE),
     texts(IN_UI, "extra_options_img2img", (), "Settings shown in img2img", choices_from="options", needs=PAGE),
+    whole(IN_UI, "extra_options_cols", 1, "Such settings in a row", 1, 20, needs=PAGE),
+    switch(IN_UI, "extra_options_accordion", False, "Fold them away", needs=PAGE),
     texts(IN_UI, "disabled_extensions", (), "Extensions that are off", hidden=True, needs=PAGE, restrict_api=True),
     choice(
         IN_UI,
