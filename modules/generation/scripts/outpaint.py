@@ -68,9 +68,12 @@ def grown(area: np.ndarray, by: int) -> np.ndarray:
 
 
 def filled_from_edges(picture: Image.Image, around: Margins) -> Image.Image:
-    """`picture` with margins that mirror it about its edges, softer the further out they are."""
+    """`picture` with margins that draw its edges out, softer the further out they are.
+
+    A mirror image would be livelier, but what is seen twice is then painted twice.
+    """
     pads = ((around.up, around.down), (around.left, around.right), (0, 0))
-    canvas = Image.fromarray(np.pad(np.asarray(picture), pads, mode="symmetric"), "RGB")
+    canvas = Image.fromarray(np.pad(np.asarray(picture), pads, mode="edge"), "RGB")
     distance = _distance(canvas.size, around.inner(picture.size))
     for radius in (2, 4, 8, 16, 32):
         softer = canvas.filter(ImageFilter.GaussianBlur(radius))

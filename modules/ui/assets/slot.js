@@ -55,7 +55,9 @@ export class Slot {
     element.innerHTML = MARKUP;
     const find = (selector) => element.querySelector(selector);
     const mask = this.name === "inpaint_mask";
-    find(".drop b").textContent = mask ? "Drop a mask here: what is white in it is repainted" : "Drop a picture here";
+    const second = this.name.startsWith("script_");
+    const whole = second ? "Drop the second picture here" : "Drop a picture here";
+    find(".drop b").textContent = mask ? "Drop a mask here: what is white in it is repainted" : whole;
     this.image = find(".under");
     this.view = new View(find(".frame"), find(".content"));
     this.surface = new Surface(find(".paint"));
