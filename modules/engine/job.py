@@ -77,7 +77,7 @@ def run_job(
             facts.update(work.facts)
             job = _Job(command, work, control, job_models.together, writer, told, pictures)
         else:
-            job = ScriptJob(command, job_models.engine, pixels, control, writer, told, pictures)
+            job = ScriptJob(command, job_models, pixels, control, writer, told, pictures)
         job.run()
     upscalers.rest()
     peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None

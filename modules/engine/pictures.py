@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
@@ -46,9 +46,17 @@ class PictureWriter:
             future.result()
         self._pending.clear()
 
-    def picture(self, image: Image.Image, index: int, *, kind: str = "image", save: bool = True) -> None:
-        """Encode `image`, the `index`-th of the job, and send it."""
-        self._pending.append(self._thread.submit(self._send, image, index, kind, save))
+    def picture(
+        self,
+        image: Image.Image,
+        index: int,
+        *,
+        kind: str = "image",
+        save: bool = True,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        """Encode `image`, the `index`-th of the job, and send it; `facts` are this one's own."""
+        self._pending.append(self._thread.submit(self._send, image, index, kind, save, facts or {}))
 
     def init_picture(self, image: Image.Image) -> None:
         """Send the picture that the job starts from, to be kept as it came: a PNG with its own parameters."""
@@ -56,7 +64,9 @@ class PictureWriter:
 
     def extra(self, extra: Extra, *, save: bool) -> None:
         """Encode and send what a script made of its pictures, unless it comes encoded already."""
-        self._pending.append(self._thread.submit(self._send, extra.image, extra.index, extra.kind, save, extra))
+        self._pending.append(
+            self._thread.submit(self._send, extra.image, extra.index, extra.kind, save, extra.facts, extra)
+        )
 
     def preview(self, make: Callable[[], Image.Image | None], batch: int, step: int) -> None:
         """Make and send a preview, unless the last one is still being made: a late preview is worth nothing."""
@@ -70,8 +80,16 @@ class PictureWriter:
         blob = encode_preview(image)
         self._emit(Preview(job_id=self._job_id, batch=batch, step=step, mime="image/jpeg", blobs=(blob,)))
 
-    def _send(self, image: Image.Image, index: int, kind: str, save: bool, extra: Extra | None = None) -> None:
-        infotext = write_infotext(self._resolved, index, self._facts() | (dict(extra.facts) if extra else {}))
+    def _send(
+        self,
+        image: Image.Image,
+        index: int,
+        kind: str,
+        save: bool,
+        facts: Mapping[str, object],
+        extra: Extra | None = None,
+    ) -> None:
+        infotext = write_infotext(self._resolved, index, {**self._facts(), **facts})
         if extra is not None and extra.encode is not None:
             data, extension = extra.encode(infotext)
         else:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from modules.engine.control import JobControl
 from modules.engine.pictures import PictureWriter
+from modules.engine.switching import JobModels
 from modules.engine.telling import Telling
-from modules.engine.work import EngineWith, Pixels, Work, open_picture, open_work, work_over
+from modules.engine.work import Pixels, Work, open_picture, open_work, work_over
 from modules.gallery import GRID_KINDS
 from modules.generation.img2img import Start
 from modules.generation.passes import Progress
@@ -21,6 +22,8 @@ from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import RunJob
 from modules.sampling import Interrupted
 
+# Left out unless the checkpoint in hand has one.
+_NO_VAE: Final[dict[str, object]] = {"VAE": None, "VAE hash": None}
 # Formats in which a picture comes back as it was made.
 _LOSSLESS: Final = ("png",)
 
@@ -31,7 +34,7 @@ class ScriptJob:
     def __init__(
         self,
         command: RunJob,
-        engine: EngineWith,
+        models: JobModels,
         pixels: Pixels,
         control: JobControl,
         writer: PictureWriter,
@@ -42,7 +45,7 @@ class ScriptJob:
         if script is None:
             raise RequestError("This job has no script.")
         self._command = command
-        self._engine = engine
+        self._models = models
         self._pixels = pixels
         self._control = control
         self._writer = writer
@@ -73,7 +76,7 @@ class ScriptJob:
         inputs = dict(zip(command.inputs, command.blobs, strict=False))
         lossless = command.resolved.options.get("samples_format", "png") in _LOSSLESS
         return Stage(
-            load=lambda: self._engine(command.checkpoint),
+            load=lambda: self._models.engine(command.checkpoint),
             resolved=command.resolved,
             pictures=tuple(open_picture(inputs[name], "The picture") for name in request.init_images),
             mask=None if request.mask is None else open_picture(inputs[request.mask], "The mask"),
@@ -88,10 +91,19 @@ class ScriptJob:
     def _batches(self) -> Iterator[range]:
         """The indexes of the pictures that hang together, wherever one of them is still to be made."""
         count, together = self._command.resolved.image_count, self._maker.together(self._command.resolved)
-        for start in range(0, count, together):
+        starts = list(range(0, count, together))
+        if self._command.others:
+            starts.sort(key=self._first_with_its_checkpoint)
+        for start in starts:
             images = range(start, min(start + together, count))
             if not set(images) <= set(self._command.done):
                 yield images
+
+    def _first_with_its_checkpoint(self, index: int) -> int:
+        """Sorted by this, pictures of one checkpoint follow each other, and each is loaded once."""
+        others, file = self._command.others, self._command.others.get(index, self._command.checkpoint)
+        count = self._command.resolved.image_count
+        return next(one for one in range(count) if others.get(one, self._command.checkpoint) == file)
 
     def _make(self, images: range) -> None:
         for index in images:
@@ -101,7 +113,9 @@ class ScriptJob:
             picture = self._maker.make(self._stage, index)
             self._stop_if_asked()
             self._stage.known[index] = self._pictures[index] = picture
-            self._writer.picture(picture, index)
+            # Of several checkpoints each picture names its own, as long as that is there.
+            facts = _NO_VAE | self._models.present_facts() if self._command.others else None
+            self._writer.picture(picture, index, facts=facts)
             if self._control.stopped:
                 return
 
@@ -119,7 +133,9 @@ class ScriptJob:
         return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects)
 
     def _plain(self, resolved: ResolvedRequest) -> Image.Image:
-        work = open_work(self._engine, self._command.model_copy(update={"resolved": resolved}), self._pixels)
+        file = self._command.others.get(self._index, self._command.checkpoint)
+        command = self._command.model_copy(update={"resolved": resolved, "checkpoint": file})
+        work = open_work(self._models.engine, command, self._pixels)
         return self._finished(work, 0, len(work.steps))
 
     def _over(

@@ -68,6 +68,10 @@ class JobModels:
             return self._told
         return {} if self._loaded is None else self._facts_of(self._loaded)
 
+    def present_facts(self) -> dict[str, object]:
+        """What infotext says of the checkpoint that is loaded now."""
+        return {} if self._loaded is None else self._facts_of(self._loaded)
+
     def preview_colours(self) -> Tensor | None:
         return None if self._loaded is None else self._loaded.preview_colours()
 

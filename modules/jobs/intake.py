@@ -28,6 +28,8 @@ from modules.parameters.scripts import scripts_of
 from modules.prompt import blended
 from modules.settings import OptionError, OptionStore
 
+# The settings that say which files a picture is made with.
+MODELS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
 SAME_SAMPLER: Final = "Use same sampler"
 SAME_SCHEDULE: Final = "Use same scheduler"
 
@@ -104,7 +106,13 @@ class Intake:
             prompt, share = picture.towards
             other = self._applied(checked_copy(asked, {**picture.fields, "prompt": prompt}), options)[0]
             changed = changed.model_copy(update={"prompt": blended(changed.prompt, other.prompt, share)})
-        return Variant(fields=differences(applies, changed), options=self._changed_options(picture, asked, options))
+        settings = self._changed_options(picture, asked, options)
+        variant = Variant(fields=differences(applies, changed), options=settings)
+        if not MODELS & set(settings):
+            return variant
+        chosen, _ = self.checkpoints.choose({**options, **settings})
+        own = settings | {"sd_model_checkpoint": chosen.title}
+        return variant.model_copy(update={"options": own, "checkpoint": chosen.title, "vae": chosen.vae_name})
 
     def _changed_options(
         self, picture: Picture, asked: GenerationRequest, options: Mapping[str, Any]

@@ -202,11 +202,23 @@ class Worker:
             resolved=job.resolved,
             checkpoint=self._find_checkpoint(job.resolved),
             hires_checkpoint=self._find_hires_checkpoint(job.resolved),
+            others=self._other_checkpoints(job.resolved),
             done=tuple(sorted(delivered)),
             inputs=names,
             pictures=tuple(pictures),
             blobs=(*(self._inputs.get(name) for name in names), *pictures.values()),
         )
+
+    def _other_checkpoints(self, resolved: ResolvedRequest) -> dict[int, CheckpointFile]:
+        found: dict[tuple[str | None, str | None], CheckpointFile] = {}
+        others = {}
+        for index, variant in enumerate(resolved.variants):
+            if variant.checkpoint is not None:
+                key = variant.checkpoint, variant.vae
+                if key not in found:
+                    found[key] = self._find_checkpoint(resolved.of_image(index))
+                others[index] = found[key]
+        return others
 
     def _grant_wish(self) -> None:
         wish, self._wish = self._wish, None

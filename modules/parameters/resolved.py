@@ -15,12 +15,17 @@ RANDOM_SEEDS: Final = 4294967294
 
 
 class Variant(BaseModel):
-    """How one picture of a job differs from the request: fields of GenerationRequest, and options."""
+    """How one picture of a job differs from the request: fields of GenerationRequest, options, and the checkpoint.
+
+    With a `checkpoint` the `vae` is that picture's too, None being the checkpoint's own.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     fields: dict[str, JsonValue] = Field(default_factory=dict)
     options: dict[str, JsonValue] = Field(default_factory=dict)
+    checkpoint: str | None = None
+    vae: str | None = None
 
 
 class ResolvedRequest(BaseModel):
@@ -51,8 +56,10 @@ class ResolvedRequest(BaseModel):
         """What applies to image `index` alone: a job of that one image."""
         own = self.variants[index] if self.variants else Variant()
         seeds = {"seed": self.seeds[index], "subseed": self.subseeds[index]}
+        model = {} if own.checkpoint is None else {"checkpoint": own.checkpoint, "vae": own.vae}
         return self.model_copy(
             update={
+                **model,
                 "request": self.request.model_copy(update=own.fields | seeds),
                 "options": self.options | own.options,
                 "seeds": (self.seeds[index],),

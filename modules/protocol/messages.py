@@ -46,7 +46,7 @@ class RunJob(Message):
 
     `blobs` holds first the pictures that `init_images` and `mask` refer to, named in `inputs`, then the delivered
     pictures whose indexes are in `pictures`: the job's grid needs them. `hires_checkpoint` is set where the hires pass
-    runs with another checkpoint.
+    runs with another checkpoint, `others` holds the checkpoints of images that are made with another than `checkpoint`.
     """
 
     type: Literal["run_job"] = "run_job"
@@ -54,6 +54,7 @@ class RunJob(Message):
     resolved: ResolvedRequest
     checkpoint: CheckpointFile
     hires_checkpoint: CheckpointFile | None = None
+    others: dict[int, CheckpointFile] = Field(default_factory=dict)
     done: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
     pictures: tuple[int, ...] = ()

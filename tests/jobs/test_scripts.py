@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.jobs import Job
+from modules.jobs import Job, SavedImage
 from modules.jobs.services import Services, open_services
-from modules.parameters import parse_infotext, parse_request
+from modules.parameters import RequestError, parse_infotext, parse_request
 from modules.settings import parse_flags
 from tests.checkpoints import write_tiny_checkpoint
 from tests.jobs.helpers import eventually
@@ -31,6 +31,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     models = folder / "models" / "Stable-Diffusion"
     models.mkdir(parents=True)
     write_tiny_checkpoint(models / "tiny.safetensors")
+    write_tiny_checkpoint(models / "other.safetensors", seed=1)
     services = open_services(parse_flags(["--data-dir", str(folder), "--use-cpu", "all", "--no-half"], {}))
     services.options.update({"sd_model_checkpoint": "tiny.safetensors", "randn_source": "CPU"})
     yield services
@@ -63,7 +64,11 @@ def made(services: Services, *pictures: bytes, **values: Any) -> Job:
 
 
 def images(job: Job, kind: str = "image") -> list[Image.Image]:
-    return [opened_image(image.path) for image in job.images if image.kind == kind]
+    return [opened_image(image.path) for image in in_order(job, kind)]
+
+
+def in_order(job: Job, kind: str = "image") -> list[SavedImage]:
+    return sorted((image for image in job.images if image.kind == kind), key=lambda image: image.index)
 
 
 def opened_image(path: Path) -> Image.Image:
@@ -73,7 +78,7 @@ def opened_image(path: Path) -> Image.Image:
 
 
 def infotexts(job: Job) -> list[dict[str, Any]]:
-    return [parse_infotext(image.infotext) for image in job.images if image.kind == "image"]
+    return [parse_infotext(image.infotext) for image in in_order(job)]
 
 
 def test_one_loop_is_plain_img2img(opened: Services) -> None:
@@ -274,3 +279,19 @@ def test_a_plot_holds_the_pictures_that_its_values_make(opened: Services) -> Non
     assert (about["Script"], about["X Type"], about["Z Type"]) == ("X/Y/Z plot", "Sampler", "Seed")
     assert about["Z Values"].split(", ")[0] == told[0]["Seed"] != "-1"
     assert "Z Type" not in parse_infotext(grids[1].infotext)
+
+
+def test_a_plot_goes_over_checkpoints_and_each_picture_names_its_own(opened: Services) -> None:
+    axes = {"x_type": "Checkpoint name", "x_values": "tiny, other", "y_type": "Steps", "y_values": "2, 3"}
+    job = made(opened, script="X/Y/Z plot", arguments=axes)
+    told = infotexts(job)
+    assert [(one["Model"], one["Steps"]) for one in told] == [
+        *[("tiny", "2"), ("other", "2"), ("tiny", "3"), ("other", "3")]
+    ]
+    plain = made(opened, override_settings={"sd_model_checkpoint": "other"}, steps=3)
+    assert images(job)[3].tobytes() == images(plain)[0].tobytes()
+    lines = "a dog --odd\n--prompt a cat --sd_model other"
+    listed = infotexts(made(opened, script="Prompts from file or textbox", arguments={"prompts": lines}, prompt=""))
+    assert [(one["Prompt"], one["Model"]) for one in listed] == [("a dog --odd", "tiny"), ("a cat", "other")]
+    with pytest.raises(RequestError, match="nowhere"):
+        made(opened, script="X/Y/Z plot", arguments={**axes, "x_values": "nowhere"})

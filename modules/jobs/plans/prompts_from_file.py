@@ -26,6 +26,8 @@ def _sampler(text: str) -> str:
     return SAMPLERS[int(text)].label if text.isdecimal() and int(text) < len(SAMPLERS) else text
 
 
+_CHECKPOINT: Final = "sd_model_checkpoint"
+
 # What a line may change: the field, and how its text is read. The others that A1111 knows are without effect here.
 _TAGS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "prompt": ("prompt", str),
@@ -44,9 +46,10 @@ _TAGS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "width": ("width", int),
     "height": ("height", int),
     "tiling": ("tiling", _switch),
+    "sd_model": (_CHECKPOINT, str),
 }
 _IDLE: Final = ("outpath_samples", "outpath_grids", "prompt_for_display", "styles", "restore_faces")
-_IDLE_TOO: Final = ("sd_model", "do_not_save_samples", "do_not_save_grid")
+_IDLE_TOO: Final = ("do_not_save_samples", "do_not_save_grid")
 
 
 def prompts_from_file(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequence[Picture]:
@@ -59,12 +62,13 @@ def prompts_from_file(request: GenerationRequest, arguments: Mapping[str, Any]) 
     pictures: list[Picture] = []
     for number, line in enumerate(lines):
         fields = _joined(request, read_line(line, number + 1), at_start=arguments["prompt_position"] == "start")
+        overrides = {_CHECKPOINT: fields.pop(_CHECKPOINT)} if _CHECKPOINT in fields else {}
         changed = request.model_copy(update=fields)
         before = number * request.n_iter * request.batch_size if arguments["iterate_seed"] else 0
         before += _RANDOM.randrange(_APART) if drawn_anew else 0
         for one in ordinary(changed, fields):
             own = {"seed": fields["seed"] + one.seed} if fields.get("seed", -1) >= 0 else {}
-            pictures.append(Picture({**fields, **own}, seed=before + one.seed, subseed=one.subseed))
+            pictures.append(Picture({**fields, **own}, overrides, seed=before + one.seed, subseed=one.subseed))
     return pictures
 
 
@@ -92,10 +96,6 @@ def read_line(line: str, number: int) -> dict[str, Any]:
             continue
         if position >= len(words):
             raise RequestError(f"Line {number} of the prompts: --{tag} has no value.")
-        if tag == "sd_model":
-            raise RequestError(
-                f"Line {number} of the prompts: --sd_model is not possible here: a job has one checkpoint."
-            )
         if tag in _TAGS:
             fields |= _read(tag, words[position], number)
         position += 1
