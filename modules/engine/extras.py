@@ -128,7 +128,7 @@ class _Extras:
 
     def _upscaler(self, upscalers: UpscalerKeeper, name: str) -> Once:
         self._application += 1
-        once = upscalers.once(name, self._options, self._watch)
+        once = upscalers.once(name, self._options, self._watch, remember=True)
         if once is None:
             raise PictureError(f"The upscaler {name!r} leaves a picture as it is.")
         return once

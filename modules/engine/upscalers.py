@@ -17,6 +17,7 @@ from modules.catalogue.hashes import FileState
 from modules.catalogue.upscalers import NO_UPSCALER, find_upscaler, list_upscalers
 from modules.catalogue.walk import found_file
 from modules.engine.faces import FaceKeeper
+from modules.engine.upscaled_cache import UpscaledCache
 from modules.gallery.enlarging import PLAIN, Once
 from modules.hardware.choice import Hardware
 from modules.hardware.device import free_memory, module_bytes
@@ -40,15 +41,17 @@ class UpscalerKeeper:
         self._hardware = hardware
         self._folders = folders
         self._on_cpu = frozenset(on_cpu)
+        self._cache = UpscaledCache()
         self.faces = FaceKeeper(folders, self.device_of)
         self._models: OrderedDict[tuple[Path, FileState], PictureModel] = OrderedDict()
         # Frees the device of what is not needed now, and says whether there was something; set by who may do so.
         self.make_room: Callable[[], bool] = lambda: False
 
-    def once(self, name: str, options: Mapping[str, object], watch: Watch) -> Once | None:
+    def once(self, name: str, options: Mapping[str, object], watch: Watch, *, remember: bool = False) -> Once | None:
         """One application of the upscaler called `name`; None for "None". Raises RequestError when it is not here.
 
-        `watch` is told of every tile, and may raise to stop. The file is read at the first application.
+        `watch` is told of every tile, and may raise to stop. The file is read at the first application. With
+        `remember` results are kept, as many as the settings say.
         """
         if name == NO_UPSCALER:
             return None
@@ -63,7 +66,12 @@ class UpscalerKeeper:
 
         def apply(image: Image.Image, scale: float) -> Image.Image:
             model = self._model(path)
-            return self._upscale(image, model, tiling_for(model.architecture, options), watch)
+            tiling = tiling_for(model.architecture, options)
+            most = int(str(options.get("upscaling_max_images_in_cache", 0))) if remember else 0
+            if not most:
+                return self._upscale(image, model, tiling, watch)
+            how = (path, found_file(path), tiling)
+            return self._cache.get(image, how, most, lambda: self._upscale(image, model, tiling, watch))
 
         return apply
 
@@ -77,6 +85,7 @@ class UpscalerKeeper:
     def forget(self) -> None:
         """Give back every byte."""
         self._models.clear()
+        self._cache.clear()
         self.faces.forget()
         gc.collect()
 

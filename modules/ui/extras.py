@@ -107,17 +107,17 @@ def _cutting() -> Controls:
     split, focal, auto = SplitOversized(), FocalCrop(), AutoCrop()
     with gr.Accordion("Split, crop and flip, for training pictures", open=False, elem_id="extras_cutting"):
         gr.HTML("<p>Split and Focal crop work towards the Width and Height of Scale to.</p>", elem_classes=["hint"])
+        splits = gr.Checkbox(False, label="Split oversized images", elem_id="extras_split")
         with gr.Row():
-            splits = gr.Checkbox(False, label="Split oversized images", elem_id="extras_split", min_width=160)
             threshold = _slider("Threshold", 0, 1, split.threshold, 0.05, "extras_split_threshold")
             overlap = _slider("Overlap ratio", 0, 0.9, split.overlap_ratio, 0.05, "extras_split_overlap_ratio")
+        crops = gr.Checkbox(False, label="Auto focal point crop", elem_id="extras_focal_crop")
         with gr.Row():
-            crops = gr.Checkbox(False, label="Auto focal point crop", elem_id="extras_focal_crop", min_width=160)
             face = _slider("Focal point face weight", 0, 1, focal.face_weight, 0.05, "extras_focal_face")
             entropy = _slider("Focal point entropy weight", 0, 1, focal.entropy_weight, 0.05, "extras_focal_entropy")
             edges = _slider("Focal point edges weight", 0, 1, focal.edges_weight, 0.05, "extras_focal_edges")
+        sized = gr.Checkbox(False, label="Auto-sized crop", elem_id="extras_autocrop")
         with gr.Row():
-            sized = gr.Checkbox(False, label="Auto-sized crop", elem_id="extras_autocrop", min_width=160)
             low = _slider("Dimension lower bound", 64, 2048, auto.mindim, 8, "extras_autocrop_mindim")
             high = _slider("Dimension upper bound", 64, 2048, auto.maxdim, 8, "extras_autocrop_maxdim")
         with gr.Row():

@@ -17,6 +17,7 @@ from modules.ui.events import submitter, wire_generate, wire_tab
 from modules.ui.extras import build_extras
 from modules.ui.extras_events import wire_extras
 from modules.ui.form import Form
+from modules.ui.hires import hires_upscalers
 from modules.ui.hires_events import wire_hires
 from modules.ui.img2img import Img2Img, build_img2img
 from modules.ui.img2img_events import submitter as img2img_submitter
@@ -105,6 +106,7 @@ def build_page(
         wire_style_lists((tab, img2img), services, page)
         wire_extras(extras, services, shelf, page)
         wire_results_sending(extras.results, to, services, shelf)
+        _list_hires_upscalers(tab, services, page)
         wire_png_info(info, tab, to, services, shelf)
         _wire_quicksettings(quick, tab, services, page)
         for control in quick.others:
@@ -125,6 +127,15 @@ def _wire_img2img(tab: Img2Img, services: Services, shelf: PictureShelf) -> None
     submit = img2img_submitter(tab.form, services, shelf)
     wire_generate(tab, submit, stamp="stampWithPictures", controls=tab.batch.components, more=1)
     wire_img2img(tab)
+
+
+def _list_hires_upscalers(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
+    """A file that was put into place since the start is there after a reload."""
+
+    def listed() -> gr.Dropdown:
+        return gr.Dropdown(choices=hires_upscalers(services))
+
+    page.load(listed, None, tab.form.controls["hr_upscaler"], **QUICK)
 
 
 def _wire_quicksettings(quick: QuickSettings, tab: Txt2Img, services: Services, page: gr.Blocks) -> None:

@@ -5,6 +5,7 @@ Words in the prompt choose the behaviour: `slow` (0.05 s a step), `brisk` (0.01 
 `deaf` (ignores Interrupt), `twice` (delivers every picture twice), `silent` (no steps), `detailed` (a longer
 infotext), `sized` (pictures as large as asked, else 8x8). The checkpoint title `bad.safetensors` fails to load,
 `deadly.safetensors` ends the process.
+A file of Extras called `crash` and so on does the same.
 """
 
 from __future__ import annotations
@@ -159,6 +160,7 @@ class FakeEngine:
         for index, (file, name) in enumerate(zip(job.files, asked.names, strict=True)):
             if index in job.done or job.job_id in self._stop:
                 continue
+            self._trouble({Path(name).stem}, job)
             try:
                 image = postprocess(open_picture(Path(file).read_bytes(), name), asked, Tools())
             except PictureError as error:
@@ -186,7 +188,7 @@ class FakeEngine:
         else:
             self._emit(JobFinished(job_id=job.job_id, seconds=0.1, notices=tuple(bad)))
 
-    def _trouble(self, words: set[str], job: RunJob) -> None:
+    def _trouble(self, words: set[str], job: RunJob | RunExtras) -> None:
         once = Path(os.environ.get("FAKE_ENGINE_FOLDER", ".")) / f"crashed-{job.job_id}"
         if "crash" in words:
             self._die("exit")

@@ -34,6 +34,7 @@ PLACES = {"files": None, "input_dir": "", "output_dir": "", "show": True}
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[real.Services]:
     monkeypatch.setattr(real, "engine_launch", real.engine_launch)
+    monkeypatch.setenv("FAKE_ENGINE_FOLDER", str(tmp_path))
     opened = fake_engine_server.open_services(parse_flags(["--data-dir", str(tmp_path / "data")], {}))
     yield opened
     opened.close()
@@ -136,6 +137,20 @@ def test_a_directory_of_this_machine(page: Page, tmp_path: Path) -> None:
     for changed in ({"input_dir": str(tmp_path / "elsewhere")}, {"input_dir": "outputs/mine", "output_dir": "/etc"},
                     {"input_dir": "outputs/none"}, {"input_dir": ""}):  # fmt: skip
         assert "directory" in page.generate(told, **changed)["error"]
+
+
+def test_an_engine_that_dies_in_a_batch_is_started_anew_and_goes_on(page: Page) -> None:
+    """What it has delivered is not made again, and no file is lost or doubled."""
+    folder = page.services.paths.outputs_dir / "mine"
+    for name in ("a", "crashonce", "z"):
+        saved(folder / f"{name}.png")
+    job = page.job({"tab": "directory"}, input_dir="outputs/mine")
+    assert (job.state, job.attempts) == ("finished", 1)
+    assert [image.path.name for image in pictures(job)] == ["a.png", "crashonce.png", "z.png"]
+    (folder / "crashonce.png").rename(folder / "crash.png")
+    twice = page.job({"tab": "directory"}, input_dir="outputs/mine")
+    assert twice.state == "failed" and "ended twice" in str(twice.cause)
+    assert [image.path.name for image in pictures(twice)] == ["a-1.png"]
 
 
 def test_what_cannot_be_asked_is_said(page: Page, tab: tuple[dict[str, Any], dict[str, str]]) -> None:

@@ -106,7 +106,7 @@ OPTIONS = (
     switch(IMG2IMG, "overlay_inpaint", True, "Put the input's pixels back outside the mask", changes_picture=True),
     texts(POST, "postprocessing_enable_in_main_ui", (), "Postprocessing shown in txt2img and img2img", needs=PAGE),
     texts(POST, "postprocessing_disable_in_extras", (), "Postprocessing left out of Extras", needs=PAGE),
-    whole(POST, "upscaling_max_images_in_cache", 5, "Upscaled pictures kept for the next run", 0, 10),
+    whole(POST, "upscaling_max_images_in_cache", 5, "Upscaled pictures kept for the next run", 0, 10, travels=True),
     choice(
         POST,
         "postprocessing_existing_caption_action",
