@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
-from modules.parameters.upscalers import LATENT_UPSCALE_MODES, PIXEL_UPSCALERS
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.settings import OPTIONS, SECTIONS
 from tests.browser.conftest import FAKE_ENGINE, Watched
 from tests.browser.steps import NEGATIVE, PROMPT, open_tab, set_number, visit
@@ -227,7 +227,7 @@ def test_the_page_in_german(watched: Watched, tmp_path: Path) -> None:
     names = {*sampler_labels(), *schedule_labels(), *LATENT_UPSCALE_MODES, *OPTIONS}
     names |= {choice for option in OPTIONS.values() for choice in option.choices} | {"Sync", "Styles changed"}
     # Of what is hidden, Gradio's own names.
-    names |= {"Textbox", "Number", "Radio", *PIXEL_UPSCALERS}
+    names |= {"Textbox", "Number", "Radio", "Nearest", "CodeFormer", "GFPGAN"}
     data = re.compile(r"(demo-emoji|other)\.safetensors.*|a fake.*|[\d.]+(\+cpu)?|[a-z0-9_]+|Linux.*|.*/.*|--.*|de_DE")
     missing = [text for text in left if text not in names and not data.fullmatch(text)]
     assert not missing, f"localizations/de_DE.json lacks, or the page should mark as foreign: {json.dumps(missing)}"
