@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from modules.api.errors import ApiRoute
+from modules.gallery import GRID_KINDS
 from modules.jobs.job import ENDED, Job, JobState, UnknownJob
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _row(job: Job, client: str, position: int | None = None, live: tuple[Live, f
         height=request.height,
         steps=request.steps,
         wanted=job.resolved.image_count,
-        made=sum(image.kind == "image" for image in job.images),
+        made=sum(image.kind not in GRID_KINDS for image in job.images),
         checkpoint=job.resolved.checkpoint,
         created=job.created,
         started=job.started,

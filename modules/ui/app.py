@@ -49,6 +49,8 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
         lifespan=host.lifespan if host is not None else None,
         # A proxy may pass the prefix on or take it off: both are served, and links carry it.
         root_path=prefix_of(flags.subpath),
+        # Bots send JSON without saying so, and A1111 takes it. The door, not a header, keeps other web pages out.
+        strict_content_type=False,
     )
     app.add_exception_handler(Exception, unforeseen)
 

@@ -199,6 +199,13 @@ def test_a_bot_of_2022(api):
     assert told["info"].startswith("a\nSteps: 2, Sampler: Euler")
 
 
+def test_a_body_that_does_not_say_that_it_is_json(server):
+    body = json.dumps(SMALL).encode()
+    status, _, answer = server.request("POST", "/sdapi/v1/txt2img", None, body)
+    assert status == 200, answer[:200]
+    assert server.request("POST", "/sdapi/v1/txt2img", {"Origin": "http://evil.example"}, body)[0] == 403
+
+
 def test_a_request_value_applies_only_where_it_is_given(api):
     def infotext(**fields):
         return json.loads(made(api, **fields)["info"])["infotexts"][0]

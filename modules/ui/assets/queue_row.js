@@ -24,13 +24,17 @@ function button(what, text, label, press, more = {}) {
   return made;
 }
 
-export const title = (job) => job.prompt || (job.mine || job.program ? "(no prompt)" : "(another browser's)");
+export const title = (job) => {
+  if (job.prompt) return job.prompt;
+  if (!job.mine && !job.program) return "(another browser's)";
+  return job.mode === "extras" ? "Extras" : "(no prompt)";
+};
 
 function about(job) {
-  const parts = [job.mode, `${job.width}×${job.height}`, `${job.steps} steps`];
+  const parts = job.mode === "extras" ? [job.mode] : [job.mode, `${job.width}×${job.height}`, `${job.steps} steps`];
   if (job.wanted > 1 || job.ended) parts.push(`${job.made}/${job.wanted} pictures`);
   if (job.program) parts.push("from a program");
-  if (job.checkpoint) parts.push(job.checkpoint.replace(/\.(safetensors|ckpt)( \[.*)?$/, ""));
+  if (job.checkpoint && job.mode !== "extras") parts.push(job.checkpoint.replace(/\.(safetensors|ckpt)( \[.*)?$/, ""));
   return parts.join(" · ");
 }
 
