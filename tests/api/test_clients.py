@@ -92,6 +92,43 @@ def test_the_img2img_bodies_of_a1111s_own_tests(api):
     assert echoed["init_images"] == body["init_images"]
 
 
+def test_the_sd_upscale_of_a1111s_own_tests(api):
+    script = {"script_name": "sd upscale", "script_args": ["", 8, "Lanczos", 2.0]}
+    answer = api.post("/sdapi/v1/img2img", json=OLD_IMG2IMG | {"init_images": [b64(png())]} | script)
+    assert answer.status_code == 200, answer.text
+    assert opened(answer.json()["images"][0]).size == (128, 128)
+
+
+def test_what_a1111s_own_tests_read_and_write(api):
+    before = api.get("/sdapi/v1/options").json()["send_seed"]
+    assert api.post("/sdapi/v1/options", json={"send_seed": not before}).status_code == 200
+    assert api.get("/sdapi/v1/options").json()["send_seed"] is not before
+    assert api.post("/sdapi/v1/options", json={"send_seed": before}).status_code == 200
+    names = (
+        "cmd-flags samplers upscalers sd-models hypernetworks face-restorers realesrgan-models prompt-styles embeddings"
+    )
+    for name in names.split():
+        assert api.get(f"/sdapi/v1/{name}").status_code == 200, name
+    upscaling = {
+        "resize_mode": 0,
+        "show_extras_results": True,
+        "gfpgan_visibility": 0,
+        "codeformer_visibility": 0,
+        "codeformer_weight": 0,
+        "upscaling_resize": 2,
+        "upscaling_resize_w": 128,
+        "upscaling_resize_h": 128,
+        "upscaling_crop": True,
+        "upscaler_1": "Lanczos",
+        "upscaler_2": "None",
+        "extras_upscaler_2_visibility": 0,
+        "image": b64(png()),
+    }
+    answer = api.post("/sdapi/v1/extra-single-image", json=upscaling)
+    assert opened(answer.json()["image"]).size == (128, 128)
+    assert set(api.post("/sdapi/v1/png-info", json={"image": b64(png())}).json()) == {"info", "items", "parameters"}
+
+
 def test_info_has_every_key_of_a1111(api):
     info = json.loads(made(api, restore_faces=True, enable_hr=True, hr_scale=1.5, denoising_strength=0.6)["info"])
     wanted = (
