@@ -70,6 +70,5 @@ WITHOUT_EFFECT: Final = frozenset(
         "show_warnings",
         "token_merging_ratio",
         "token_merging_ratio_img2img",
-        "upscaling_max_images_in_cache",
     }
 )
