@@ -38,7 +38,6 @@ _UNSHOWN: Final = frozenset(
             "Notification",
             "Services",
             "Source Sans Pro",
-            "No notification.mp3.",
             "Stable Diffusion web UI",
         ),
         *("Sync", "Styles changed", "Platform", "Packages", "Flags", "A local web UI for Stable Diffusion."),

@@ -272,10 +272,11 @@ def create_router(
         return page_state(services, client, layout())
 
     @router.get("/notification")
-    def notification() -> FileResponse:
+    def notification() -> Response:
         file = services.paths.data_dir / "notification.mp3"
         if not file.is_file():
-            raise HTTPException(404, "No notification.mp3.")
+            # That there is none is no error: a browser would tell each one.
+            return Response(status_code=204)
         return FileResponse(file, media_type="audio/mpeg")
 
     @router.get("/preview/{job_id}")
