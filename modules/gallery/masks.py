@@ -1,4 +1,4 @@
-"""Masks as people bring and paint them: what they say, blurred, and the painting of Inpaint sketch.
+"""Masks as people bring and paint them: what they say, and blurred.
 
 Behaviour reproduced: A1111 v1.10.1. White (255) is repainted, black kept.
 """
@@ -6,7 +6,7 @@ Behaviour reproduced: A1111 v1.10.1. White (255) is repainted, black kept.
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageChops, ImageEnhance, ImageFilter
+from PIL import Image
 
 
 def binary_mask(mask: Image.Image, *, rounded: bool) -> Image.Image:
@@ -55,21 +55,3 @@ def blur_mask(mask: Image.Image, x: float, y: float) -> Image.Image:
         if sigma > 0:
             pixels = _blurred_along(pixels, axis, sigma)
     return Image.fromarray(pixels, "L")
-
-
-def sketched(
-    picture: Image.Image, coloured: Image.Image, blur: int, transparency: float
-) -> tuple[Image.Image, Image.Image]:
-    """(what Inpaint sketch starts from, its mask): `coloured` is `picture` with the painting on it, both RGB.
-
-    The mask is where the two differ, weaker by `transparency` per cent. What is painted is blurred and flows into the
-    picture over a blurred edge; where the blurred mask says nothing, the picture's own bits stay.
-    """
-    differs = (np.asarray(picture) != np.asarray(coloured)).any(axis=-1)
-    mask = Image.fromarray(differs.astype(np.uint8) * 255, "L")
-    mask = ImageEnhance.Brightness(mask).enhance(1 - transparency / 100)
-    soft = ImageFilter.GaussianBlur(blur)
-    # Pillow's Gaussian has a longer tail than that of the mask: there A1111 moves some colours by one level.
-    reached = blur_mask(mask, blur, blur).point(lambda value: 255 if value else 0)
-    edge = ImageChops.darker(mask.filter(soft), reached)
-    return Image.composite(coloured.filter(soft), picture, edge), mask

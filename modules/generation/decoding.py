@@ -9,8 +9,9 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
+from modules.generation.tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
+from modules.hardware.budget import VAE_TILE
 from modules.hardware.device import compute_device
-from modules.hardware.tiles import decode_in_tiles
 
 
 class VaeOverflow(RuntimeError):
@@ -30,17 +31,18 @@ def _decode_once(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
 
 
 def _decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
-    """Decode whole; in overlapping tiles if that does not fit on the device."""
-    try:
-        return _decode_once(vae, latents, scaling)
-    except torch.OutOfMemoryError:
-        if vae.use_tiling:
-            raise
-        decode_in_tiles(vae)
-    try:
-        return _decode_once(vae, latents, scaling)
-    finally:
-        vae.disable_tiling()
+    """Decode in one piece; in overlapping tiles if that would take too much, or does not fit on the device."""
+    factor = pixels_per_cell(vae)
+    tile = tile_side(vae, latents.shape[3] * factor, latents.shape[2] * factor)
+    if tile is None:
+        try:
+            return _decode_once(vae, latents, scaling)
+        except torch.OutOfMemoryError:
+            if vae.use_tiling:
+                raise
+        tile = VAE_TILE // factor
+    joined = edges_are_joined(vae)
+    return in_tiles(lambda part: _decode_once(vae, part, scaling), latents, tile, unit=1, made=factor, joined=joined)
 
 
 @torch.inference_mode()

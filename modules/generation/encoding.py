@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 from torch import Tensor
 
 from modules.generation.decoding import OVERFLOW, VaeOverflow
+from modules.generation.tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
+from modules.hardware.budget import VAE_TILE
 from modules.hardware.device import compute_device
 
 
@@ -20,8 +23,29 @@ def to_tensor(images: Sequence[Image.Image]) -> Tensor:
     return torch.from_numpy(stacked).permute(0, 3, 1, 2) / 255.0 * 2.0 - 1.0
 
 
+def _moments_once(vae: AutoencoderKL, picture: Tensor) -> Tensor:
+    brought = picture.to(device=compute_device(vae), dtype=next(vae.parameters()).dtype)
+    moments: Tensor = vae.encode(brought).latent_dist.parameters
+    return moments
+
+
+def _moments(vae: AutoencoderKL, picture: Tensor) -> Tensor:
+    """Mean and log variance of the latent, (1, 2 * channels, height/8, width/8), in one piece or in tiles."""
+    factor = pixels_per_cell(vae)
+    tile = tile_side(vae, picture.shape[3], picture.shape[2])
+    if tile is None:
+        try:
+            return _moments_once(vae, picture)
+        except torch.OutOfMemoryError:
+            if vae.use_tiling:
+                raise
+        tile = VAE_TILE // factor
+    joined = edges_are_joined(vae)
+    return in_tiles(lambda part: _moments_once(vae, part), picture, tile, unit=factor, made=1, joined=joined)
+
+
 def _drawn(vae: AutoencoderKL, picture: Tensor, noise: Tensor | None) -> Tensor:
-    distribution = vae.encode(picture.to(device=compute_device(vae), dtype=next(vae.parameters()).dtype)).latent_dist
+    distribution = DiagonalGaussianDistribution(_moments(vae, picture))
     mean: Tensor = distribution.mode()
     drawn = mean if noise is None else mean + distribution.std * noise.to(mean)
     return drawn.float()

@@ -11,6 +11,7 @@ from typing import Final
 from PIL import Image, ImageChops, ImageEnhance, ImageFilter
 
 from modules.gallery import PictureError
+from modules.gallery.masks import blur_mask
 from modules.gallery.opening import open_picture, picture_size
 from modules.parameters import RequestError
 from modules.ui.shelf import PictureShelf
@@ -150,7 +151,10 @@ def sketched(picture: Image.Image, paint: Image.Image, masking: Masking) -> tupl
     changed = functools.reduce(ImageChops.lighter, bands).point(lambda value: 255 if value else 0)
     mask = ImageEnhance.Brightness(changed).enhance(1 - masking.transparency / 100)
     soft = ImageFilter.GaussianBlur(masking.blur)
-    return Image.composite(coloured.filter(soft), picture, mask.filter(soft)), mask
+    # Pillow's Gaussian has a longer tail than that of masks: beyond theirs the picture's own bits stay.
+    reached = blur_mask(mask, masking.blur, masking.blur).point(lambda value: 255 if value else 0)
+    seam = ImageChops.darker(mask.filter(soft), reached)
+    return Image.composite(coloured.filter(soft), picture, seam), mask
 
 
 def png(image: Image.Image) -> bytes:
