@@ -25,6 +25,7 @@ from modules.generation.resizing import (
 from modules.parameters import GenerationRequest, ResolvedRequest
 
 ORIGINAL: Final = 1
+_CELL: Final = 8
 
 BLANK_MASK: Final = 'The mask is blank: "Only masked" has nothing to work on, so the whole picture was used.'
 
@@ -89,6 +90,7 @@ def _of_whole(request: GenerationRequest, picture: Image.Image, mask: Image.Imag
     """Whole picture. In latent upscaling picture and mask keep their size, and the result has that of the pass."""
     size = (request.width, request.height)
     if request.resize_mode == LATENT_UPSCALE:
+        picture = _fitted(picture, request, resize)
         mask = _on(mask, picture.size)
         over = whole_picture_overlay_mask(mask.resize(size, Image.Resampling.LANCZOS))
         return Source(_content(picture, mask, request), mask, lanczos(picture, size), over)
@@ -106,7 +108,9 @@ def _on(mask: Image.Image, size: Size) -> Image.Image:
 
 def _fitted(picture: Image.Image, request: GenerationRequest, resize: Resize) -> Image.Image:
     if request.resize_mode == LATENT_UPSCALE:
-        return picture
+        # The VAE makes no latent of less than one cell.
+        at_least = max(_CELL, picture.width), max(_CELL, picture.height)
+        return picture if picture.size == at_least else lanczos(picture, at_least)
     return resize_image(request.resize_mode, picture, (request.width, request.height), resize)
 
 

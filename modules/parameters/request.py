@@ -80,7 +80,16 @@ class GenerationRequest(BaseModel):
     ] = 7.0
     image_cfg_scale: Annotated[
         Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] | None,
-        Parameter("Image CFG Scale", infotext="Image CFG scale", minimum=0, maximum=3, step=0.05, modes=IMG2IMG),
+        Parameter(
+            "Image CFG Scale",
+            infotext="Image CFG scale",
+            api_default=None,
+            img2img_default=1.5,
+            minimum=0,
+            maximum=3,
+            step=0.05,
+            modes=IMG2IMG,
+        ),
     ] = None
     seed: Annotated[int, Field(ge=-1, le=LARGEST_SEED), Parameter("Seed", infotext="Seed")] = -1
     width: Annotated[Side, Parameter("Width", infotext="Size-1", minimum=64, maximum=2048, step=8)] = 512

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from modules.catalogue import Checkpoint, ModelNotFoundError
+from modules.catalogue.errors import ModelFileError
+from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
+
+# Input channels of an instruct-pix2pix UNet: the latent, and that of the picture it edits.
+_EDITING_CHANNELS: Final = 8
 
 
 def samplers(services: Services) -> list[str]:
@@ -61,6 +66,18 @@ def native_size(checkpoint: Checkpoint | None) -> tuple[int, int] | None:
     if checkpoint is None or not checkpoint.width or not checkpoint.height:
         return None
     return checkpoint.width, checkpoint.height
+
+
+def follows_pictures(checkpoint: Checkpoint | None) -> bool:
+    """Whether a checkpoint is of instruct-pix2pix, which Image CFG scale is for: its UNet takes two latents."""
+    if checkpoint is None or checkpoint.path.suffix != ".safetensors":
+        return checkpoint is not None and "pix2pix" in checkpoint.name.lower()
+    try:
+        shapes = read_safetensors_header(checkpoint.path).shapes
+    except (ModelFileError, OSError):
+        return False
+    entry = shapes.get("model.diffusion_model.input_blocks.0.0.weight", ())
+    return len(entry) == 4 and entry[1] == _EDITING_CHANNELS
 
 
 def style_names(services: Services) -> list[str]:

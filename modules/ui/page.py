@@ -108,7 +108,7 @@ def build_page(
         wire_results_sending(extras.results, to, services, shelf)
         _list_hires_upscalers(tab, services, page)
         wire_png_info(info, tab, to, services, shelf)
-        _wire_quicksettings(quick, tab, services, page)
+        _wire_quicksettings(quick, tab, img2img, services, page)
         for control in quick.others:
             wire_option_control(control, services, page)
         wire_defaults(defaults)
@@ -138,28 +138,39 @@ def _list_hires_upscalers(tab: Txt2Img, services: Services, page: gr.Blocks) -> 
     page.load(listed, None, tab.form.controls["hr_upscaler"], **QUICK)
 
 
-def _wire_quicksettings(quick: QuickSettings, tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
+def _wire_quicksettings(
+    quick: QuickSettings, tab: Txt2Img, img2img: Img2Img, services: Services, page: gr.Blocks
+) -> None:
+    image_cfg = img2img.form.controls["image_cfg_scale"]
     sides = [tab.form.controls["width"], tab.form.controls["height"]]
 
     def choose(title: str) -> list[Any]:
         refusal = use_checkpoint(services, title)
         size = None if refusal else listing.native_size(listing.find_checkpoint(services, title))
-        return [*([gr.skip(), gr.skip()] if size is None else [gr.update(value=side) for side in size]), refusal]
+        sizes = [gr.skip(), gr.skip()] if size is None else [gr.update(value=side) for side in size]
+        return [*sizes, shown(), refusal]
 
-    def listed() -> gr.Dropdown:
-        return gr.Dropdown(choices=checkpoint_choices(services), value=listing.current_title(services))
+    def shown() -> dict[str, object]:
+        updated: dict[str, object] = gr.update(
+            visible=listing.follows_pictures(listing.current_checkpoint(services)) or "hidden"
+        )
+        return updated
 
-    def refresh() -> gr.Dropdown:
+    def listed() -> list[Any]:
+        titles = gr.Dropdown(choices=checkpoint_choices(services), value=listing.current_title(services))
+        return [titles, shown()]
+
+    def refresh() -> list[Any]:
         services.refresh_models()
         return listed()
 
-    quick.checkpoint.input(choose, quick.checkpoint, [*sides, quick.refusal], **QUICK).then(
+    quick.checkpoint.input(choose, quick.checkpoint, [*sides, image_cfg, quick.refusal], **QUICK).then(
         None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
     )
-    quick.refresh.click(refresh, None, quick.checkpoint, **QUICK)
+    quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg], **QUICK)
     # Pressed by the scripts when the server says that another checkpoint is in use, or the same under a new title.
-    quick.sync.click(listed, None, quick.checkpoint, **QUICK)
-    page.load(listed, None, quick.checkpoint, **QUICK)
+    quick.sync.click(listed, None, [quick.checkpoint, image_cfg], **QUICK)
+    page.load(listed, None, [quick.checkpoint, image_cfg], **QUICK)
     for button in quick.examples:
         button.click(None, button, tab.top.prompt, js="(prompt) => prompt")
 

@@ -37,6 +37,7 @@ class FakeCheckpoint:
     height: int | None = None
     sha256: str | None = None
     legacy_hash: str | None = None
+    path: Path = Path("demo-emoji.safetensors")
 
 
 CHECKPOINTS = (
