@@ -12,6 +12,7 @@ from modules.parameters import parse_infotext
 from tests.browser.conftest import Watched
 from tests.browser.steps import drop, open_input, parameters, saved, visit
 from tests.checkpoints import write_tiny_checkpoint
+from tests.jobs.helpers import eventually
 from tests.ui.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
@@ -48,6 +49,17 @@ def test_a_script_is_chosen_run_and_remembered(watched: Watched, tmp_path: Path)
         told = [parse_infotext(parameters(path)) for path in saved(tmp_path) if "grids" not in str(path)]
         assert len(saved(tmp_path)) == 3
         assert [one["Denoising strength"] for one in told] == ["0.75", "0.5"]
+        sequence = "#script_img2img_interpolate_pictures"
+        choose(page, "img2img", "Interpolate pictures")
+        expect(page.locator(LOOPS)).to_be_hidden()
+        page.click("#img2img_generate")
+        expect(page.locator("#img2img_message")).to_contain_text("Interpolate pictures starts from 2 pictures")
+        drop(page, "#script_interpolate_pictures", scene)
+        set_number(page, f"{sequence}_frames", 2)
+        page.click("#img2img_generate")
+        expect(page.locator("#html_info_img2img")).to_contain_text("Script: Interpolate pictures", timeout=180_000)
+        eventually(lambda: list((tmp_path / "outputs").rglob("*-animation.webp")), 60)
+        choose(page, "img2img", "Loopback")
         page.reload()
         open_input(page, "img2img")
         expect(page.locator(LOOPS)).to_be_visible()
