@@ -20,6 +20,7 @@ from modules.engine.extras import run_extras
 from modules.engine.failures import is_out_of_memory, sentence_for
 from modules.engine.job import run_job
 from modules.engine.models import ModelKeeper
+from modules.engine.tiny_autoencoders import TinyShelf
 from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.wishes import hardware_wishes, memory_wish, sdxl_memory_wish
 from modules.hardware.choice import choose_hardware, prepare_torch
@@ -54,8 +55,9 @@ class Engine:
         prepare_torch(self._hardware)
         paths = Paths.from_flags(flags)
         embeddings = EmbeddingShelf(paths.embeddings_dir, channel.emit)
+        tiny = TinyShelf(paths.vae_approx_dir, self._hardware)
         self._models = ModelKeeper(
-            self._hardware, channel.emit, memory_wish(flags), embeddings, sdxl_memory_wish(flags)
+            self._hardware, channel.emit, memory_wish(flags), embeddings, sdxl_memory_wish(flags), tiny
         )
         self._upscalers = UpscalerKeeper(self._hardware, ModelFolders.from_paths(paths), flags.use_cpu)
         self._control = JobControl()

@@ -15,6 +15,7 @@ from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.models import ModelKeeper
 from modules.engine.pictures import PictureWriter
+from modules.engine.previewing import Previewer
 from modules.engine.script_job import ScriptJob
 from modules.engine.switching import JobModels
 from modules.engine.telling import Telling
@@ -69,13 +70,13 @@ def run_job(
         ) as writer,
     ):
         pixels = Pixels(upscalers, resolved.options, control.leave_batch)
-        told = Telling(command, job_models.preview_colours, emit, writer, effects)
+        told = Telling(command, Previewer(job_models, resolved.options), emit, writer, effects)
         pictures = delivered_pictures(command)
         job: _Job | ScriptJob
         if resolved.request.script is None:
             work = open_work(job_models.engine, command, pixels)
             facts.update(work.facts)
-            job = _Job(command, work, control, job_models.together, writer, told, pictures)
+            job = _Job(command, work, control, job_models, writer, told, pictures)
         else:
             job = ScriptJob(command, job_models, pixels, control, writer, told, pictures)
         job.run()
@@ -106,7 +107,7 @@ class _Job:
         command: RunJob,
         work: Work,
         control: JobControl,
-        together: int,
+        models: JobModels,
         writer: PictureWriter,
         told: Telling,
         pictures: dict[int, Image.Image],
@@ -116,7 +117,7 @@ class _Job:
         self._control = control
         self._writer = writer
         self._told = told
-        self._together = together
+        self._models = models
         self._pictures = pictures
 
     @property
@@ -128,7 +129,7 @@ class _Job:
         for batch, images in self._batches():
             if not self._control.next_batch():
                 return
-            for part in _split(images, self._together):
+            for part in _split(images, self._models.together):
                 self._make(batch, images, part)
         self._grid()
 
@@ -147,19 +148,23 @@ class _Job:
         unfinished = self._control.leave_batch()
         if unfinished and not self._command.resolved.options.get("save_incomplete_images", False):
             return
+        if unfinished and self._command.resolved.options.get("live_preview_fast_interrupt", False):
+            self._models.codec.quick = self._told.previewer.quick()
         for index, latent in zip(part, latents, strict=True):
             if index not in self._command.done:
-                self._deliver(index, latent)
+                self._deliver(index, latent, batch)
+        self._models.codec.quick = None
 
     def _keep_init_picture(self) -> None:
         if self._work.init_picture is not None and 0 not in self._command.done:
             self._writer.init_picture(self._work.init_picture)
 
-    def _deliver(self, index: int, latent: Tensor) -> None:
+    def _deliver(self, index: int, latent: Tensor, batch: int) -> None:
         finished = self._work.finish(latent, index)
         self._pictures[index] = finished.picture
         for kind, image in finished.beside.items():
             self._writer.picture(image, index, kind=kind, save=is_saved(kind, self._command.resolved.options))
+        self._told.finished(batch, sum(self._work.steps), finished.picture)
         # Last: a picture that is there says that what belongs beside it is there too.
         self._writer.picture(finished.picture, index)
 
@@ -177,7 +182,9 @@ class _Job:
             fraction = (batch + share) / self._command.resolved.request.n_iter
             self._told.step(batch, before + step, whole, fraction, denoised)
 
-        return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects)
+        return Progress(
+            on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects, shown=self._told.shown
+        )
 
     def _grid(self) -> None:
         options = self._command.resolved.options

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from torch import nn
 
 from modules.catalogue.errors import ModelFileError
 from modules.catalogue.hashes import sha256_of
@@ -18,6 +19,7 @@ from modules.engine.embeddings import EmbeddingShelf
 from modules.engine.facts import machine_facts
 from modules.engine.failures import sentence_for
 from modules.engine.placement import Placement, asked_memory
+from modules.engine.tiny_autoencoders import TinyShelf
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours
 from modules.hardware.attention import apply_attention, choose_attention
@@ -30,6 +32,7 @@ from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded,
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.family import Family
 from modules.weights.model import Model
+from modules.weights.tiny_autoencoder import Half
 
 _XL: Final = (Family.SDXL, Family.SDXL_REFINER)
 
@@ -80,6 +83,7 @@ class ModelKeeper:
         memory: MemoryMode | None = None,
         embeddings: EmbeddingShelf | None = None,
         memory_sdxl: MemoryMode | None = None,
+        tiny: TinyShelf | None = None,
     ) -> None:
         """`memory` is the mode that the flags ask for, `memory_sdxl` for SDXL only; without one it follows from what is
         free and what is asked.
@@ -88,6 +92,7 @@ class ModelKeeper:
         self._hardware = hardware
         self._memory = memory
         self._memory_sdxl = memory_sdxl
+        self._tiny = tiny
         self.attention = hardware.attention
         self.fast_mode = ""
         self._emit = emit
@@ -107,6 +112,10 @@ class ModelKeeper:
             in_8_bits=loaded is not None and loaded.in_8_bits,
             fast_mode=self.fast_mode,
         )
+
+    def tiny(self, half: Half, family: Family) -> nn.Module | str:
+        """The tiny autoencoder's half for that family, or why there is none."""
+        return "TAESD is not at hand" if self._tiny is None else self._tiny.half(half, family)
 
     def load(self, file: CheckpointFile) -> LoadedModel:
         """`file`, loaded. Raises ModelFileError with one sentence; then nothing is loaded."""

@@ -68,17 +68,22 @@ class PictureWriter:
             self._thread.submit(self._send, extra.image, extra.index, extra.kind, save, extra.facts, extra)
         )
 
+    @property
+    def free_for_preview(self) -> bool:
+        """Whether the last preview is out: a late one is worth nothing."""
+        return self._preview is None or self._preview.done()
+
     def preview(self, make: Callable[[], Image.Image | None], batch: int, step: int) -> None:
-        """Make and send a preview, unless the last one is still being made: a late preview is worth nothing."""
-        if self._preview is None or self._preview.done():
+        """Make and send a preview, unless the last one is still being made."""
+        if self.free_for_preview:
             self._preview = self._thread.submit(self._send_preview, make, batch, step)
 
     def _send_preview(self, make: Callable[[], Image.Image | None], batch: int, step: int) -> None:
         image = make()
         if image is None:
             return  # Its checkpoint made way for another meanwhile.
-        blob = encode_preview(image)
-        self._emit(Preview(job_id=self._job_id, batch=batch, step=step, mime="image/jpeg", blobs=(blob,)))
+        blob, mime = encode_preview(image, str(self._resolved.options.get("live_previews_image_format", "png")))
+        self._emit(Preview(job_id=self._job_id, batch=batch, step=step, mime=mime, blobs=(blob,)))
 
     def _send(
         self,

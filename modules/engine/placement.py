@@ -131,6 +131,11 @@ class Placement:
             return free + torch.cuda.memory_allocated(self._hardware.device)
         return free + self.weights
 
+    @property
+    def all_at_once(self) -> bool:
+        """Whether every part of the checkpoint stays on the device, so that none takes another's place."""
+        return self.plan is None or self.plan.mode == "full"
+
     def _must_move(self, plan: MemoryPlan) -> bool:
         before = self.plan
         if before is None or before.mode != plan.mode:

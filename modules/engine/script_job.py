@@ -113,6 +113,7 @@ class ScriptJob:
             picture = self._maker.make(self._stage, index)
             self._stop_if_asked()
             self._stage.known[index] = self._pictures[index] = picture
+            self._told.finished(index, 0, picture)
             # Of several checkpoints each picture names its own, as long as that is there.
             facts = _NO_VAE | self._models.present_facts() if self._command.others else None
             self._writer.picture(picture, index, facts=facts)
@@ -130,7 +131,9 @@ class ScriptJob:
             fraction = (index + (number + step / steps) / of) / count
             self._told.step(index, step, steps, min(fraction, 1.0), denoised)
 
-        return Progress(on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects)
+        return Progress(
+            on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects, shown=self._told.shown
+        )
 
     def _plain(self, resolved: ResolvedRequest) -> Image.Image:
         file = self._command.others.get(self._index, self._command.checkpoint)

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from modules.engine.models import LoadedModel, ModelKeeper
 from modules.engine.placement import request_size
+from modules.generation.codec import Codec, vae_retries
+from modules.generation.decoding import decode_within_memory
 from modules.generation.image_conditioning import EDITING, INPAINTING, mask_weight
 from modules.generation.passes import Engine, shares_noise
 from modules.generation.tiling import edges_joined, is_tiled
 from modules.hardware.choice import Hardware
 from modules.parameters import ResolvedRequest
 from modules.protocol import CheckpointFile
+from modules.weights.tiny_autoencoder import Half
+
+# The settings that put a tiny autoencoder in the place of half a VAE, and where infotext tells it.
+_METHODS: Final[dict[Half, tuple[str, str]]] = {
+    "encoder": ("sd_vae_encode_method", "VAE Encoder"),
+    "decoder": ("sd_vae_decode_method", "VAE Decoder"),
+}
 
 
 class JobModels:
@@ -32,6 +42,8 @@ class JobModels:
         alone = hardware.device.type == "cpu" and not shares_noise(resolved)
         self.together = 1 if alone else resolved.request.batch_size
         self.notices: tuple[str, ...] = ()
+        self.codec = Codec()
+        self._replaced: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -52,15 +64,53 @@ class JobModels:
             self._loaded = self._models.load(file)
             self._place()
             self._edges.enter_context(edges_joined(self._loaded.model, is_tiled(self._resolved)))
-        return Engine(self._loaded.model, self._loaded.encoder, self._hardware.device, self._hardware.channels_last)
+            self.codec = self._codec()
+        loaded, hardware = self._loaded, self._hardware
+        return Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last, self.codec)
+
+    def _codec(self) -> Codec:
+        options = self._resolved.options
+        found: dict[Half, nn.Module | None] = {}
+        for half, (option, key) in _METHODS.items():
+            if options.get(option) == "TAESD":
+                found[half] = self.tiny(half)
+                if found[half] is None:
+                    self._replaced.add(key)
+        return Codec(vae_retries(options), found.get("encoder"), found.get("decoder"))
+
+    def tiny(self, half: Half) -> nn.Module | None:
+        """The tiny autoencoder's half for the checkpoint in hand; where it is missing the job says so, once."""
+        if self._loaded is None:
+            return None
+        found = self._models.tiny(half, self._loaded.model.family)
+        if isinstance(found, str):
+            self._notice(f"{found}: something else was used instead.")
+            return None
+        return found
+
+    def _notice(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices = (*self.notices, text)
+
+    def may_decode_previews(self) -> bool:
+        """Whether the VAE may be called between steps: where it takes turns with the UNet only if that is wanted."""
+        return self._models.placement.all_at_once or bool(self._resolved.options.get("live_preview_allow_lowvram_full"))
+
+    def decoded(self, latents: Tensor) -> Tensor | None:
+        """Latents under way by the VAE itself, RGB (n, 3, 8h, 8w) in 0..1; what is no number becomes black."""
+        if self._loaded is None:
+            return None
+        model = self._loaded.model
+        pictures = [decode_within_memory(model.vae, latent[None], model.vae_scaling_factor) for latent in latents]
+        return ((torch.cat(pictures) + 1.0) / 2.0).nan_to_num(0.0).clamp_(0.0, 1.0)
 
     def _place(self) -> None:
         """Put the checkpoint where the job's size wants it. Raises OutOfBudget when nothing makes it fit."""
         plan = self._models.fit(request_size(self._resolved, together=self.together))
         self.together = plan.images
         self._edges.enter_context(self._models.placement.tiles(plan.tiled))
-        if plan.tiled and not self.notices:
-            self.notices = (f"The picture was decoded in tiles, since there is no room for it whole: {plan.why}.",)
+        if plan.tiled:
+            self._notice(f"The picture was decoded in tiles, since there is no room for it whole: {plan.why}.")
 
     def facts(self) -> dict[str, object]:
         """What infotext says of the first checkpoint. Waits for hashes that are still being worked out."""
@@ -80,4 +130,4 @@ class JobModels:
         shown: dict[str, object] = {} if channels == EDITING else {"Image CFG scale": None}
         if channels == INPAINTING:
             shown["Conditional mask weight"] = mask_weight(self._resolved.options)
-        return loaded.facts() | shown
+        return loaded.facts() | shown | dict.fromkeys(self._replaced)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from PIL import Image
 from torch import Tensor
 
 from modules.engine.channel import Emit
 from modules.engine.pictures import PictureWriter
-from modules.generation.previews import preview_image
+from modules.engine.previewing import Pace, Previewer, shown
+from modules.generation.previews import small
 from modules.protocol import RunJob, StepDone
 
 
@@ -20,28 +18,27 @@ class Telling:
     def __init__(
         self,
         command: RunJob,
-        colours: Callable[[], Tensor | None],
+        previewer: Previewer,
         emit: Emit,
         writer: PictureWriter,
         effects: set[str],
     ) -> None:
         options = command.resolved.options
         self._job_id = command.job_id
-        self._colours = colours
+        self.previewer = previewer
         self._emit = emit
         self._writer = writer
         self.effects = effects
-        self._every = float(str(options.get("live_preview_refresh_period", 1000))) / 1000
-        self._previews = bool(options.get("live_previews_enable", True))
-        self._last_preview = 0.0
+        self._pace = Pace(options)
+        self.shown = shown(options)
 
     def step(self, batch: int, step: int, steps: int, fraction: float, denoised: Tensor) -> None:
         """`step` of `steps` of this batch is done, and `fraction` of the whole job."""
         self._emit(StepDone(job_id=self._job_id, batch=batch, step=step, steps=steps, fraction=fraction))
-        if self._previews and time.monotonic() - self._last_preview >= self._every:
-            self._last_preview = time.monotonic()
-            self._writer.preview(lambda: self._picture(denoised), batch, step)
+        if self._writer.free_for_preview and self._pace.due(step):
+            self._writer.preview(self.previewer.make(denoised), batch, step)
 
-    def _picture(self, denoised: Tensor) -> Image.Image | None:
-        colours = self._colours()
-        return None if colours is None else preview_image(denoised, colours)
+    def finished(self, batch: int, step: int, picture: Image.Image) -> None:
+        """A picture is done: it is the preview where the settings want none before."""
+        if self._pace.only_finished:
+            self._writer.preview(lambda: small(picture), batch, step)

@@ -15,7 +15,7 @@ from modules.engine.upscalers import UpscalerKeeper
 from modules.gallery.enlarging import resize_to
 from modules.gallery.metadata import PictureError
 from modules.gallery.opening import open_picture as gallery_picture
-from modules.generation.decoding import decode_latent, to_image
+from modules.generation.decoding import to_image
 from modules.generation.finishing import Finished, finished
 from modules.generation.hires import LATENT_MODES, FirstPass, decoded, hires_pass
 from modules.generation.img2img import Start, img2img, start_of
@@ -104,7 +104,7 @@ def open_work(engine: EngineWith, command: RunJob, pixels: Pixels) -> Work:
 
 
 def _picture_of(engine: Engine, latent: Tensor) -> Image.Image:
-    return to_image(decode_latent(engine.model.vae, latent, engine.model.vae_scaling_factor))
+    return to_image(engine.codec.decode(engine.model, latent))
 
 
 def work_over(

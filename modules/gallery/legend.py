@@ -50,7 +50,7 @@ def legend_grid(
         place = left + column * (width + margin), top + row * (height + margin)
         grid.paste(picture, (place[0] + (width - picture.width) // 2, place[1] + (height - picture.height) // 2))
     draw = ImageDraw.Draw(grid)
-    active, inactive = (colour_of(options, f"grid_text_{kind}_color") for kind in ("active", "inactive"))
+    active, inactive = (colour_of(options, key) for key in ("grid_text_active_color", "grid_text_inactive_color"))
     for column, lines in enumerate(above if top else ()):
         middle = left + column * (width + margin) + width // 2, top // 2
         _write(draw, lines, middle, font, size, active, inactive)

@@ -1,7 +1,8 @@
-"""Latents to pictures and back, with a retry in full precision when half precision overflows."""
+"""Latents to pictures, with a retry in a wider number type when half precision overflows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -15,13 +16,22 @@ from modules.hardware.device import compute_device
 
 
 class VaeOverflow(RuntimeError):
-    """The VAE made no numbers even in full precision."""
+    """The VAE made no numbers, in none of the number types that were allowed."""
 
 
 OVERFLOW: Final = (
     "The VAE produced no valid picture (NaN) even at full precision: the latents are broken. "
     "Try another VAE or checkpoint, or start with --no-half."
 )
+NOT_RETRIED: Final = (
+    "The VAE produced no valid picture (NaN) in its number type. Turn on the setting auto_vae_precision, which decodes "
+    "such pictures again in 32 bits, or start with --no-half-vae."
+)
+
+
+def overflow(retries: Sequence[torch.dtype]) -> VaeOverflow:
+    """What to raise when these number types did not help either."""
+    return VaeOverflow(OVERFLOW if torch.float32 in retries else NOT_RETRIED)
 
 
 def _decode_once(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
@@ -30,8 +40,12 @@ def _decode_once(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
     return decoded.float()
 
 
-def _decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
-    """Decode in one piece; in overlapping tiles if that would take too much, or does not fit on the device."""
+@torch.inference_mode()
+def decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
+    """Latents (n, 4, h, w) as the VAE decodes them, RGB (n, 3, 8h, 8w) around -1..1, float32, not checked.
+
+    In one piece; in overlapping tiles if that would take too much, or does not fit on the device.
+    """
     factor = pixels_per_cell(vae)
     tile = tile_side(vae, latents.shape[3] * factor, latents.shape[2] * factor)
     if tile is None:
@@ -46,22 +60,26 @@ def _decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: float) -
 
 
 @torch.inference_mode()
-def decode_latent(vae: AutoencoderKL, latent: Tensor, scaling: float) -> Tensor:
+def decode_latent(
+    vae: AutoencoderKL, latent: Tensor, scaling: float, retries: Sequence[torch.dtype] = (torch.float32,)
+) -> Tensor:
     """Decode one latent (4, h, w) to an RGB picture (3, 8h, 8w) in 0..1, float32.
 
     One picture at a time, so that it does not depend on what else is in the batch. Overflow to NaN or infinity in
-    half precision is answered by one retry in float32 (A1111's "Automatically revert VAE to 32-bit floats").
+    half precision is answered by a try in each of the `retries` (A1111's "Automatically revert VAE to 32-bit floats").
     Raises VaeOverflow when that does not help.
     """
-    picture = _decode_within_memory(vae, latent.unsqueeze(0), scaling)
-    if not torch.isfinite(picture).all():
-        before = next(vae.parameters()).dtype
+    picture = decode_within_memory(vae, latent.unsqueeze(0), scaling)
+    before = next(vae.parameters()).dtype
+    for dtype in retries:
+        if torch.isfinite(picture).all():
+            break
         try:
-            picture = _decode_within_memory(vae.to(torch.float32), latent.unsqueeze(0), scaling)
+            picture = decode_within_memory(vae.to(dtype), latent.unsqueeze(0), scaling)
         finally:
             vae.to(before)
-        if not torch.isfinite(picture).all():
-            raise VaeOverflow(OVERFLOW)
+    if not torch.isfinite(picture).all():
+        raise overflow(retries)
     return ((picture[0] + 1.0) / 2.0).clamp_(0.0, 1.0)
 
 

@@ -11,7 +11,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 from torch import Tensor
 
-from modules.generation.decoding import OVERFLOW, VaeOverflow
+from modules.generation.decoding import overflow
 from modules.generation.tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
 from modules.hardware.budget import VAE_TILE
 from modules.hardware.device import compute_device
@@ -57,22 +57,31 @@ def _encoded(vae: AutoencoderKL, pictures: Tensor, noise: Tensor | None) -> Tens
 
 
 @torch.inference_mode()
-def encode_pictures(vae: AutoencoderKL, pictures: Tensor, scaling: float, noise: Tensor | None = None) -> Tensor:
+def encode_pictures(
+    vae: AutoencoderKL,
+    pictures: Tensor,
+    scaling: float,
+    noise: Tensor | None = None,
+    retries: Sequence[torch.dtype] = (torch.float32,),
+) -> Tensor:
     """Latents (images, channels, height/8, width/8) of pictures in -1..1, float32.
 
     Each picture is encoded by itself: drawn from the VAE's posterior with `noise` of the latents' shape. Without it the
     mean is taken, where A1111 draws with numbers of no seed: the same picture then always gives the same latent, and
     none lies nearer to A1111's on average.
-    Overflow in half precision is answered by one retry in float32. Raises VaeOverflow when that does not help.
+    Overflow in half precision is answered by a try in each of the `retries`. Raises VaeOverflow when that does not
+    help.
     """
     latents = _encoded(vae, pictures, noise)
-    if not torch.isfinite(latents).all():
-        before = next(vae.parameters()).dtype
+    before = next(vae.parameters()).dtype
+    for dtype in retries:
+        if torch.isfinite(latents).all():
+            break
         try:
-            vae.to(torch.float32)
+            vae.to(dtype)
             latents = _encoded(vae, pictures, noise)
         finally:
             vae.to(before)
-        if not torch.isfinite(latents).all():
-            raise VaeOverflow(OVERFLOW)
+    if not torch.isfinite(latents).all():
+        raise overflow(retries)
     return latents * scaling

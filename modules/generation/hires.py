@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from modules.generation.decoding import decode_latent, to_image
-from modules.generation.encoding import encode_pictures, to_tensor
+from modules.generation.decoding import to_image
+from modules.generation.encoding import to_tensor
 from modules.generation.image_conditioning import INPAINTING, mask_weight, of_nothing, of_picture
 from modules.generation.passes import Engine, Pass, Progress, run_pass
 from modules.generation.resizing import Resize, enlarged_by
@@ -94,14 +94,13 @@ class FirstPass:
         """A finished picture in the place of a first pass."""
         if upscaler not in LATENT_MODES:
             return cls(pictures=(picture,) * images)
-        latent = encode_pictures(engine.model.vae, to_tensor([picture]), engine.model.vae_scaling_factor)
+        latent = engine.codec.encode(engine.model, to_tensor([picture]))
         return cls(latent.repeat(images, 1, 1, 1))
 
 
 def decoded(engine: Engine, latents: Tensor) -> tuple[Image.Image, ...]:
     """The pictures of latents (images, channels, height/8, width/8)."""
-    model = engine.model
-    return tuple(to_image(decode_latent(model.vae, latent, model.vae_scaling_factor)) for latent in latents)
+    return tuple(to_image(engine.codec.decode(engine.model, latent)) for latent in latents)
 
 
 def _cut(larger: Tensor, size: HiresSize) -> Tensor:
@@ -125,7 +124,7 @@ def _enlarged(
     draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds or ()]
     noise = torch.cat(draws) if draws else None
     pixels = to_tensor(larger)
-    latents = encode_pictures(model.vae, pixels, model.vae_scaling_factor, noise).to(engine.device)
+    latents = engine.codec.encode(model, pixels, noise).to(engine.device)
     return latents, (pixels + 1.0) / 2.0
 
 
@@ -150,7 +149,7 @@ def _extra_channels(engine: Engine, resolved: ResolvedRequest, larger: Tensor, p
     if model.unet_channels != INPAINTING or weight >= 1.0:
         return of_nothing(model, len(larger), shape)
     if pixels is None:
-        pixels = torch.stack([decode_latent(model.vae, one, model.vae_scaling_factor) for one in larger]) * 2.0 - 1.0
+        pixels = torch.stack([engine.codec.decode(model, one) for one in larger]) * 2.0 - 1.0
     each = [of_picture(model, one[None], None, shape, 1, weight=weight, rounded=True) for one in pixels]
     return torch.cat([one for one in each if one is not None])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from modules.generation.encoding import encode_pictures, to_tensor
+from modules.generation.encoding import to_tensor
 from modules.generation.image_conditioning import EDITING, mask_weight, of_picture
 from modules.generation.masking import latent_mask
 from modules.generation.passes import Engine, Pass, Progress, latent_shape, run_pass
@@ -46,7 +46,7 @@ def start_of(engine: Engine, resolved: ResolvedRequest, images: range, source: S
     request, model = resolved.request, engine.model
     shape = latent_shape(engine, (request.width, request.height))[1:]
     pixels = to_tensor([source.picture])
-    latent = encode_pictures(model.vae, pixels, model.vae_scaling_factor)
+    latent = engine.codec.encode(model, pixels)
     if tuple(latent.shape[2:]) != shape:
         latent = interpolate(latent, size=shape, mode="bilinear")
     latent = latent.repeat(len(images), 1, 1, 1)

@@ -9,6 +9,7 @@ from typing import Final, get_args
 import torch
 from torch import Tensor
 
+from modules.generation.codec import Codec
 from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.generation.conditions import conditions_for, empty_context
 from modules.generation.unet import unet_function
@@ -23,6 +24,7 @@ from modules.sampling import (
     ModelSigmas,
     SamplerOptions,
     SamplingPlan,
+    Shown,
     Step,
     Variation,
     plan_run,
@@ -45,22 +47,24 @@ OVERFLOW: Final = (
 class Progress:
     """What a pass tells while it runs: `on_step(step, steps, denoised)` after each step, `before_call()` before each
     model call. Either may raise `modules.sampling.Interrupted`. `effects` gathers which of the options that act only
-    sometimes really did: A1111 records those only then.
+    sometimes really did: A1111 records those only then. `shown` says which estimate `denoised` is.
     """
 
     on_step: Callable[[int, int, Tensor], None]
     before_call: Callable[[], None]
     effects: set[str] = field(default_factory=set)
+    shown: Shown = "Combined"
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a pass works with: the checkpoint, its prompt encoder and where it runs."""
+    """What a pass works with: the checkpoint, its prompt encoder, where it runs, and what decodes and encodes."""
 
     model: Model
     encoder: PromptEncoder
     device: torch.device
     channels_last: bool
+    codec: Codec = field(default_factory=Codec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
         unet_function(engine.model.unet, channels_last=engine.channels_last),
         conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
         pass_noise(engine, resolved, images, asked.size, options, asked.noise),
-        guidance_of(engine, asked, options, encoding, progress.effects.add),
+        guidance_of(engine, asked, options, encoding, progress),
         prediction_type=engine.model.prediction_type,
         init_latent=asked.init_latent,
         noise_multiplier=asked.noise_multiplier,
@@ -216,7 +220,7 @@ def pass_noise(
 
 
 def guidance_of(
-    engine: Engine, asked: Pass, options: SamplerOptions, encoding: EncodingOptions, on_effect: Callable[[str], None]
+    engine: Engine, asked: Pass, options: SamplerOptions, encoding: EncodingOptions, progress: Progress
 ) -> GuidanceOptions:
     """How a pass is guided, from what was asked and the options."""
     padded = options.pad_cond_uncond
@@ -232,5 +236,6 @@ def guidance_of(
         pad_with_last=options.pad_cond_uncond_v0,
         empty_context=empty_context(engine.encoder, encoding, engine.device, dtype) if padded else None,
         one_batch=options.batch_cond_uncond,
-        on_effect=on_effect,
+        on_effect=progress.effects.add,
+        shown=progress.shown,
     )

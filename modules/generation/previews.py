@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from modules.hardware.device import compute_device
 
@@ -44,18 +45,40 @@ def fit_colours(vae: AutoencoderKL, scaling: float) -> Tensor:
     return solution
 
 
-def preview_image(latents: Tensor, colours: Tensor) -> Image.Image:
-    """Latents (n, 4, h, w) as one picture, side by side, enlarged towards 512 pixels."""
+def linear_pictures(latents: Tensor, colours: Tensor) -> Tensor:
+    """Latents (n, 4, h, w) as RGB pictures (n, 3, h, w) in 0..1 on the CPU, a pixel for each cell."""
     flat = latents.float().cpu().permute(0, 2, 3, 1)
-    rgb = (flat @ colours[:4] + colours[4]).clamp(0.0, 1.0)
-    row = torch.cat(list(rgb), dim=1)
-    image = Image.fromarray((row * 255).to(torch.uint8).numpy(), "RGB")
+    rgb: Tensor = (flat @ colours[:4] + colours[4]).nan_to_num(0.0).clamp(0.0, 1.0)
+    return rgb.permute(0, 3, 1, 2)
+
+
+def enlarged(pictures: Tensor) -> Tensor:
+    """Pictures of a pixel for each cell at the size that a VAE would give them."""
+    return interpolate(pictures, scale_factor=8, mode="bilinear")
+
+
+def at_preview_size(image: Image.Image) -> Image.Image:
+    """`image` enlarged towards 512 pixels, by a whole factor, or as it is."""
     factor = max(1, PREVIEW_SIDE // max(image.size))
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.BILINEAR)
 
 
-def encode_preview(image: Image.Image) -> bytes:
-    """The preview as a JPEG of a few kilobytes."""
+def small(image: Image.Image) -> Image.Image:
+    """A copy of a finished picture, no larger than previews are."""
+    copy = image.convert("RGB")
+    copy.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    return copy
+
+
+def encode_preview(image: Image.Image, format_name: str) -> tuple[bytes, str]:
+    """The preview as a file in one of A1111's three formats, packed quickly rather than small, and its MIME type."""
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+    match format_name:
+        case "jpeg":
+            image.save(buffer, "JPEG", quality=80)
+        case "webp":
+            image.save(buffer, "WEBP", quality=80, method=0)
+        case _:
+            image.save(buffer, "PNG", compress_level=1)
+            format_name = "png"
+    return buffer.getvalue(), f"image/{format_name}"

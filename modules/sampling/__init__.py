@@ -17,7 +17,7 @@ Use a fresh ImageNoise for every pass. Hooks may raise `Interrupted`.
 
 from modules.sampling.conditioning import Conditioning, ConditionsAt, Part, StepConditions, constant_conditions
 from modules.sampling.denoiser import PredictionType, UNet
-from modules.sampling.guidance import GuidanceOptions
+from modules.sampling.guidance import GuidanceOptions, Shown
 from modules.sampling.inpainting import InpaintMask, SoftBlend
 from modules.sampling.model_schedule import ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
 from modules.sampling.noise import ImageNoise, NoiseSource, Variation
@@ -42,6 +42,7 @@ __all__ = [
     "SamplerOptionError",
     "SamplerOptions",
     "SamplingPlan",
+    "Shown",
     "SoftBlend",
     "Step",
     "StepConditions",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +20,9 @@ from modules.sampling.conditioning import (
 from modules.sampling.denoiser import Prediction
 from modules.sampling.inpainting import InpaintMask
 
+# Which estimate a preview shows: the one that is sampled with, or that of the prompt or of the negative prompt alone.
+Shown = Literal["Combined", "Prompt", "Negative prompt"]
+
 
 @dataclass(frozen=True, slots=True)
 class GuidanceOptions:
@@ -28,7 +32,7 @@ class GuidanceOptions:
     guidance of instruct-pix2pix (Brooks et al. 2023, arXiv:2211.09800). `min_sigma` is A1111's NGMS: below it every
     second call (or, with `min_sigma_all`, each) goes without the negative prompt; `skip_early` does so for that
     fraction of the first calls. `empty_context` is the empty prompt's encoding for `pad_with_empty`.
-    `on_effect` hears the name of each of these options once it really changes an answer.
+    `on_effect` hears the name of each of these options once it really changes an answer. `shown` is for previews only.
     """
 
     cfg_scale: float = 7.0
@@ -41,6 +45,7 @@ class GuidanceOptions:
     empty_context: Tensor | None = None
     one_batch: bool = True
     on_effect: Callable[[str], None] | None = None
+    shown: Shown = "Combined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ class Guidance:
         self.calls = 0
         self.last_denoised: Tensor | None = None
         self.last_uncond: Tensor | None = None
+        self._part: Tensor | None = None
+        self._last: tuple[Tensor, Tensor] | None = None
         self._prediction = prediction
         self._conditions = conditions
         self._options = options
@@ -111,8 +118,19 @@ class Guidance:
         if self._mask is not None and not self._prediction.blends_input:
             answer = self._mask.blend(answer, level)
         self.last_denoised = self._prediction.denoised(x, answer, level)
+        self._last = x, level
         self.calls += 1
         return answer
+
+    def shown(self, denoised: Tensor) -> Tensor:
+        """What a preview of the latest call shows, where `denoised` is its combined estimate."""
+        if self._part is None or self._last is None:
+            return denoised
+        x, level = self._last
+        part = self._part
+        if self._mask is not None and not self._prediction.blends_input:
+            part = self._mask.blend(part, level)
+        return self._prediction.denoised(x, part, level)
 
     def _guided(self, x: Tensor, level: Tensor, rows: _Rows) -> Tensor:
         if self._options.image_cfg_scale is not None:
@@ -125,10 +143,11 @@ class Guidance:
             conds, uncond = self._ask_both(x, level, rows)
             scale = self._scale
         if uncond is None:
-            first_rows = tuple(rows.image_of_row.index(image) for image in range(x.shape[0]))
-            uncond = conds if rows.plain else pick_rows(conds, first_rows)
+            uncond = _first_of_each(conds, rows, x.shape[0])
         if self._keep_uncond:
             self.last_uncond = uncond
+        if self._options.shown != "Combined":
+            self._part = uncond if self._options.shown == "Negative prompt" else _first_of_each(conds, rows, x.shape[0])
         return _combine(conds, uncond, rows, scale)
 
     def _edit_guided(self, x: Tensor, level: Tensor, rows: _Rows, image_scale: float) -> Tensor:
@@ -198,6 +217,13 @@ def pick_rows(batch: Tensor, rows: tuple[int, ...]) -> Tensor:
     if rows == tuple(range(batch.shape[0])):
         return batch
     return torch.cat([batch[row : row + 1] for row in rows])
+
+
+def _first_of_each(conds: Tensor, rows: _Rows, images: int) -> Tensor:
+    """The answer to the first text of each image."""
+    if rows.plain:
+        return conds
+    return pick_rows(conds, tuple(rows.image_of_row.index(image) for image in range(images)))
 
 
 def _combine(conds: Tensor, uncond: Tensor, rows: _Rows, scale: float) -> Tensor:

@@ -54,7 +54,8 @@ def sample(
     `noise` is used up: its first draw is the initial noise, later ones feed the sampler. `init_latent` is needed by
     plans with a strength; `noise_multiplier` is A1111's initial_noise_multiplier. `mask` keeps parts of its `init`
     during the run; blending the finished latent once more is the caller's. `on_step` is called after each step's
-    first model call, `before_call(c)` before the c-th model call; either may raise Interrupted.
+    first model call, with the estimate that `guidance` wants shown, `before_call(c)` before the c-th model call; either
+    may raise Interrupted.
     """
     inputs = _Inputs(prediction_type, init_latent, noise_multiplier, mask, extra_channels, on_step, before_call)
     if plan.sampler.label not in STEP_CONTROLLED_SAMPLERS:
@@ -110,9 +111,14 @@ def _sample(
         scale_factor=1 / _CFG_PLUS_PLUS_DIVISOR if cfg_plus_plus else 1.0,
     )
     run = SAMPLER_FUNCTIONS[plan.sampler.label]
+    told = inputs.on_step or _ignore
+
+    def on_step(step: Step) -> None:
+        told(replace(step, denoised=denoiser.shown(step.denoised)))
+
     try:
         with torch.no_grad():
-            return run(denoiser, x, plan.levels, _sampler_noise(plan, noise), plan.solver, inputs.on_step or _ignore)
+            return run(denoiser, x, plan.levels, _sampler_noise(plan, noise), plan.solver, on_step)
     except Interrupted:
         return x if denoiser.last_denoised is None else denoiser.last_denoised
 

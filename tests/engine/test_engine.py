@@ -56,11 +56,66 @@ def test_steps_are_told_in_order_up_to_the_whole(engine, tiny):
     assert fractions[-1] == pytest.approx(1.0)
 
 
-def test_a_preview_comes_along(engine, tiny):
-    engine.send(job(tiny, "preview", options={"live_preview_refresh_period": 0}))
-    previews = [event for event in engine.until(JobFinished, JobFailed) if isinstance(event, Preview)]
-    assert previews
-    assert Image.open(io.BytesIO(previews[0].blobs[0])).format == "JPEG"
+def previews_of(engine, command) -> list[tuple[Preview, Image.Image]]:
+    engine.send(command)
+    events = engine.until(JobFinished, JobFailed)
+    assert isinstance(events[-1], JobFinished), events[-1]
+    return [(event, Image.open(io.BytesIO(event.blobs[0]))) for event in events if isinstance(event, Preview)]
+
+
+@pytest.mark.parametrize("format_name", ["png", "jpeg", "webp"])
+def test_previews_come_in_the_format_and_as_often_as_the_settings_say(engine, tiny, format_name):
+    pace = {"live_preview_refresh_period": 0, "show_progress_every_n_steps": 2}
+    found = previews_of(
+        engine, job(tiny, "preview", steps=5, options=pace | {"live_previews_image_format": format_name})
+    )
+    assert found
+    assert all(event.step in (2, 4) for event, _ in found)
+    for event, image in found:
+        assert (image.format, event.mime) == (format_name.upper(), f"image/{format_name}")
+
+
+def test_previews_at_the_end_only_are_the_finished_picture(engine, tiny):
+    options = {"live_preview_refresh_period": 0, "show_progress_every_n_steps": -1}
+    ((event, image),) = previews_of(engine, job(tiny, "end", options=options))
+    assert (event.step, image.size) == (4, (64, 64))
+
+
+def test_full_previews_are_the_pictures_that_the_vae_makes(engine, tiny):
+    options = {"live_preview_refresh_period": 0, "show_progress_every_n_steps": 1, "show_progress_type": "Full"}
+    found = previews_of(engine, job(tiny, "full", options=options | {"live_preview_content": "Combined"}))
+    assert found
+    assert {image.size for _, image in found} == {(512, 512)}  # 64 x 64 enlarged, as small pictures are
+
+
+def test_a_missing_tiny_autoencoder_is_told_and_the_vae_is_used(engine, tiny):
+    options = {"sd_vae_decode_method": "TAESD", "show_progress_type": "TAESD"}
+    (plain,) = picture_events(engine, job(tiny, "plain"))
+    engine.send(job(tiny, "missing", options=options))
+    events = engine.until(JobFinished, JobFailed)
+    (made,) = images_in(events)
+    assert "taesd_decoder.pth" in " ".join(events[-1].notices)
+    assert Image.open(io.BytesIO(made.blobs[0])).tobytes() == Image.open(io.BytesIO(plain.blobs[0])).tobytes()
+    assert "VAE Decoder" not in made.infotext
+
+
+def test_a_quick_interrupt_returns_what_previews_show(engine, tiny):
+    kept = {"save_incomplete_images": True, "live_previews_enable": False}
+    for quick in (False, True):
+        options = kept | {"live_preview_fast_interrupt": quick, "show_progress_type": "Approx cheap"}
+        engine.send(job(tiny, f"quick{quick}", steps=150, options=options))
+        engine.until(StepDone)
+        engine.send(Interrupt(job_id=f"quick{quick}"))
+        (picture,) = images_in(engine.until(JobFinished))
+        image = Image.open(io.BytesIO(picture.blobs[0]))
+        assert image.size == (64, 64)
+        # A corner of one latent cell, enlarged from cells, is of one colour.
+        assert (len(image.crop((0, 0, 4, 4)).getcolors() or ()) == 1) == quick
+
+
+def picture_events(engine, command) -> list[ImageReady]:
+    engine.send(command)
+    return images_in(engine.until(JobFinished))
 
 
 def test_the_same_job_gives_the_same_bytes_alone_in_a_batch_and_after_a_restart(engine, tiny):

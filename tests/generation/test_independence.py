@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import random
 
 import pytest
 import torch
 
+from modules.generation.codec import vae_retries
 from modules.generation.conditioning import PromptEncoder
-from modules.generation.decoding import decode_latent, to_image
+from modules.generation.decoding import VaeOverflow, decode_latent, to_image
 from modules.generation.passes import Engine, Progress
-from modules.generation.previews import fit_colours, preview_image
+from modules.generation.previews import fit_colours, linear_pictures
 from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, apply_attention
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.parameters.samplers import sampler_labels
 from modules.prompt import clip_tokenizer
+from modules.sampling import Shown
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 
@@ -60,11 +63,43 @@ def test_previews_only_look(engine):
     colours = fit_colours(engine.model.vae, engine.model.vae_scaling_factor)
     seen = []
     watched = Progress(
-        on_step=lambda step, steps, denoised: seen.append(preview_image(denoised, colours)), before_call=lambda: None
+        on_step=lambda step, steps, denoised: seen.append(linear_pictures(denoised, colours)), before_call=lambda: None
     )
     request = resolved(sampler_name="Euler a")
     assert torch.equal(latents_of(engine, request, progress=watched), latents_of(engine, request))
     assert len(seen) == 4
+
+
+@pytest.mark.parametrize(("shown", "scale"), [("Prompt", 1.0), ("Negative prompt", 0.0)])
+def test_previews_show_the_estimate_that_the_settings_name(engine, shown, scale):
+    def first_seen(request: ResolvedRequest, progress: Shown) -> torch.Tensor:
+        seen: list[torch.Tensor] = []
+        watched = Progress(lambda step, steps, denoised: seen.append(denoised), lambda: None, shown=progress)
+        latents_of(engine, request, progress=watched)
+        return seen[0]
+
+    alone = resolved(prompt="a red circle", steps=2, sampler_name="Euler", cfg_scale=scale)
+    guided = alone.model_copy(update={"request": alone.request.model_copy(update={"cfg_scale": 7.0})})
+    assert torch.allclose(first_seen(guided, shown), first_seen(alone, "Combined"), **SAME)
+    assert not torch.allclose(first_seen(guided, "Combined"), first_seen(alone, "Combined"), **SAME)
+
+
+def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(engine):
+    """Latents that no 16-bit float holds come from a VAE of 16-bit floats as NaN."""
+    latent = torch.full((4, 8, 8), 1e5)
+    half = copy.deepcopy(engine.model.vae).half()
+
+    def decoded(**options: bool) -> torch.Tensor:
+        return decode_latent(half, latent, 1.0, vae_retries(options))
+
+    with pytest.raises(VaeOverflow, match="auto_vae_precision"):
+        decoded(auto_vae_precision=False)
+    full = decode_latent(copy.deepcopy(half).float(), latent, 1.0)
+    assert torch.equal(decoded(), full)
+    wide = decode_latent(copy.deepcopy(half).bfloat16(), latent, 1.0)
+    assert torch.equal(decoded(auto_vae_precision_bfloat16=True, auto_vae_precision=False), wide)
+    assert not torch.equal(full, wide)
+    assert half.dtype == torch.float16
 
 
 @pytest.mark.parametrize("name", ["sdp-no-mem", "sub-quad", "split", "split-v1", "invokeai", "math"])

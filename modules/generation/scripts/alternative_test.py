@@ -89,7 +89,7 @@ def found_noise(
             unet_function(engine.model.unet, channels_last=engine.channels_last), model, engine.model.prediction_type
         ),
         conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
-        guidance_of(engine, asked, options, encoding, progress.effects.add),
+        guidance_of(engine, asked, options, encoding, progress),
         total_calls=asked.steps,
         extra_channels=start.extra,
         before_call=lambda call: progress.before_call(),

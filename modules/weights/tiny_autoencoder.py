@@ -1,0 +1,54 @@
+"""Tiny autoencoders (TAESD): a stand-in of some 5 MB for one half of a VAE.
+
+Ollin Boer Bohan, https://github.com/madebyollin/taesd (MIT licence): each half is a file of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import nn
+
+from modules.weights.errors import CheckpointError
+from modules.weights.tensor_file import open_tensors
+
+Half = Literal["encoder", "decoder"]
+# The original decoder begins with a layer without weights that clamps; diffusers does that outside its layers.
+_LAYERS_BEFORE: Final[dict[Half, int]] = {"encoder": 0, "decoder": 1}
+
+
+def load_tiny_autoencoder(path: Path, half: Half) -> nn.Module:
+    """The encoder (pictures in -1..1 to scaled latents) or the decoder (the way back) in `path`, float32 on the CPU.
+
+    The file may name its tensors as TAESD's author does, or as diffusers does.
+
+    Raises:
+        ModelFileError: the file is unsafe, damaged, or holds something else.
+    """
+    tiny = AutoencoderTiny()
+    module: nn.Module = tiny.encoder if half == "encoder" else tiny.decoder
+    with open_tensors(path) as file:
+        names = {_name(name, half, path): name for name in file.shapes if _belongs(name, half)}
+        wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+        if {name: file.shapes[own] for name, own in names.items()} != wanted:
+            raise CheckpointError(f"{path.name} is not TAESD's {half}: its tensors have other names or shapes.")
+        weights: dict[str, torch.Tensor] = {name: file.tensor(own) for name, own in names.items()}
+        module.load_state_dict(weights)
+    return module.requires_grad_(False).eval()
+
+
+def _belongs(name: str, half: Half) -> bool:
+    return name[:1].isdigit() or name.startswith((f"{half}.", f"taesd_{half}."))
+
+
+def _name(name: str, half: Half, path: Path) -> str:
+    """diffusers' name of a tensor inside its half."""
+    if not name[:1].isdigit():
+        return name.removeprefix("taesd_").removeprefix(f"{half}.")
+    index, _, rest = name.partition(".")
+    if not index.isdigit():
+        raise CheckpointError(f"{path.name} is not TAESD's {half}: it holds a tensor called {name[:60]!r}.")
+    return f"layers.{int(index) - _LAYERS_BEFORE[half]}.{rest}"
