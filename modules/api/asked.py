@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fastapi import HTTPException
 
 from modules.api.bodies import ApiOnly, Img2ImgOnly, Txt2ImgOnly
 from modules.api.pictures import Fetch, fetcher, picture_bytes
 from modules.api.scripts import asked_scripts, is_always_on
+from modules.catalogue.lookup import LocalModels
 from modules.jobs.first_pass import first_pass_size
 from modules.parameters import (
     GenerationRequest,
@@ -28,11 +29,20 @@ if TYPE_CHECKING:
 
 # Body fields that A1111 keeps in the processing object and that are settings of the same meaning.
 _AS_SETTINGS: Final = ("s_churn", "s_tmin", "s_tmax", "s_noise", "s_min_uncond", "initial_noise_multiplier")
+_RESIZE: Final = ("hr_resize_x", "hr_resize_y")
 _DECLARED: Final = tuple(declared.name for declared in declared_parameters(GenerationRequest))
 
 
-def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[GenerationRequest, dict[str, bytes]]:
-    """The request behind a body, and the pictures it refers to by name.
+class Asked(NamedTuple):
+    """What a body asks for: the request, the pictures it refers to by name, and what its infotext leaves to be said."""
+
+    request: GenerationRequest
+    inputs: dict[str, bytes]
+    notices: tuple[str, ...]
+
+
+def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Asked:
+    """The request behind a body.
 
     Raises RequestError with one sentence, and HTTPException as A1111 does for scripts and a missing picture.
     """
@@ -44,8 +54,11 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
     if "sampler_name" not in values:
         values["sampler_name"] = body.sampler_index or "Euler"
     overrides = dict(body.override_settings or {})
+    notices: tuple[str, ...] = ()
     if body.infotext:
-        pasted = request_from_infotext(parse_infotext(body.infotext), services.options.as_dict())
+        models = LocalModels(services.catalogue)
+        pasted = request_from_infotext(parse_infotext(body.infotext), services.options.as_dict(), models=models)
+        notices = pasted.notices
         values |= {name: value for name, value in pasted.fields.items() if name not in said}
         # A script that is chosen is named by script_name alone, as in A1111.
         scripts = {
@@ -55,6 +68,8 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
     overrides |= _settings_in(said)
     values |= {"mode": mode, "from_program": True, "scripts": scripts}
     values |= {"override_settings": overrides, "styles": tuple(body.styles or ())}
+    if isinstance(body, Txt2ImgOnly):
+        values |= _first_phase(body, values)
     for side in ("width", "height"):
         # A1111 cuts sizes down to whole latent cells, and clients rely on it.
         if isinstance(values.get(side), int):
@@ -64,13 +79,15 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> tuple[G
         inputs = _pictures(body, values, fetcher(services.options))
     elif isinstance(body, Txt2ImgOnly) and body.firstpass_image:
         inputs = _first_pass(body.firstpass_image, values, fetcher(services.options))
-    return parse_request(values), inputs
+    return Asked(parse_request(values), inputs, notices)
 
 
 def submit(services: Services, body: ApiOnly, mode: Mode) -> Job:
     """Queue what a body asks for."""
-    request, inputs = generation_request(services, body, mode)
-    return services.jobs.submit(request, inputs=inputs, client="api", task_id=body.force_task_id, save=body.save_images)
+    request, inputs, notices = generation_request(services, body, mode)
+    return services.jobs.submit(
+        request, inputs=inputs, client="api", task_id=body.force_task_id, save=body.save_images, notices=notices
+    )
 
 
 def _refuse_what_is_not_here(body: ApiOnly) -> None:
@@ -107,6 +124,20 @@ def _first_pass(text: str, values: dict[str, Any], fetch: Fetch | None) -> dict[
     (name,) = _names([picture])
     values |= {"firstpass_image": name, "enable_hr": True} | first_pass_size(picture)
     return {name: picture}
+
+
+def _first_phase(body: Txt2ImgOnly, values: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes as clients of 2022 give them: width and height are the hires pass's, these two the first pass's.
+
+    Of one side alone the other follows, in the same proportion. A size for the hires pass that is given goes before.
+    """
+    sides, asked = ("width", "height"), (body.firstphase_width or 0, body.firstphase_height or 0)
+    final = [values.get(side, GenerationRequest.model_fields[side].default) for side in sides]
+    if not values.get("enable_hr") or not any(asked) or min(*asked, *final) < 0 or 0 in final:
+        return {}
+    first = [own or max(64, round(final[i] * asked[1 - i] / final[1 - i] / 8) * 8) for i, own in enumerate(asked)]
+    resize = {} if values.get("hr_resize_x") or values.get("hr_resize_y") else dict(zip(_RESIZE, final, strict=True))
+    return {**dict(zip(sides, first, strict=True)), **resize}
 
 
 def _names(pictures: Iterable[bytes]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, create_model
 
 from modules.parameters import GenerationRequest, declared_parameters
+from modules.parameters.request import MAXIMUM_SIDE
 
 # Fields whose API form differs from the declared one: pictures come as base64, override settings may be null.
 _OWN_FORM: Final = frozenset({"init_images", "mask", "firstpass_image", "override_settings", "styles"})
@@ -73,10 +74,12 @@ class ApiOnly(BaseModel):
 
 
 class Txt2ImgOnly(ApiOnly):
-    """What only txt2img takes. The first two are A1111's hires fix of 2022; they are taken and without effect."""
+    """What only txt2img takes. The first two are A1111's hires fix of 2022."""
 
-    firstphase_width: int | None = 0
-    firstphase_height: int | None = 0
+    firstphase_width: int | None = Field(
+        0, ge=0, le=MAXIMUM_SIDE, description="With enable_hr: the first pass's; width is then the hires pass's."
+    )
+    firstphase_height: int | None = Field(0, ge=0, le=MAXIMUM_SIDE, description="As firstphase_width.")
     firstpass_image: Picture | None = Field(
         None, description="A finished picture: only the hires pass runs, from there. Implies enable_hr."
     )

@@ -11,7 +11,7 @@ from pydantic import JsonValue, ValidationError
 from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import had_effect
 from modules.parameters.request import GenerationRequest
-from modules.parameters.samplers import UnknownSamplerError, resolve_sampler
+from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
 from modules.parameters.scripts import MASKED_CONTENTS, scripts_from_infotext
 from modules.parameters.scripts.infotext import keys_of_scripts
@@ -226,16 +226,24 @@ def _samplers(values: Mapping[str, str], notices: list[str]) -> Iterator[tuple[s
         if "Sampler" in values:
             choice = resolve_sampler(values["Sampler"][:_LONGEST_NAME], schedule, strict=True)
             yield from (("sampler_name", choice.sampler.label), ("scheduler", choice.schedule.label))
-        for name, key in (("hr_sampler_name", "Hires sampler"), ("hr_scheduler", "Hires schedule type")):
-            same = GenerationRequest.model_fields[name].default
-            text = values.get(key, same)[:_LONGEST_NAME]
-            if text != same and key == "Hires sampler":
-                text = resolve_sampler(text, strict=True).sampler.label
-            elif text != same:
-                text = resolve_schedule(text, strict=True).label
-            yield name, text
+        yield from _hires_sampler(values)
     except (UnknownSamplerError, UnknownScheduleError) as error:
         notices.append(str(error))
+
+
+def _hires_sampler(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Before 1.9 the hires sampler's name had its schedule in it, and there was no key for that."""
+    same = (GenerationRequest.model_fields[name].default for name in ("hr_sampler_name", "hr_scheduler"))
+    same_sampler, same_schedule = map(str, same)
+    sampler = values.get("Hires sampler", same_sampler)[:_LONGEST_NAME]
+    schedule = values.get("Hires schedule type", same_schedule)[:_LONGEST_NAME]
+    if schedule != same_schedule:
+        schedule = resolve_schedule(schedule, strict=True).label
+    if sampler != same_sampler:
+        choice = resolve_sampler(sampler, strict=True)
+        schedule = schedule if find_sampler(sampler) else choice.schedule.label
+        sampler = choice.sampler.label
+    yield from (("hr_sampler_name", sampler), ("hr_scheduler", schedule))
 
 
 def _overrides(

@@ -9,9 +9,10 @@ from modules.catalogue.lookup import LocalModels
 from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
 from modules.parameters.infotext import parse_infotext
 from modules.parameters.infotext_request import request_from_infotext
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.prompt import extract_styles
 from modules.ui.form import EXTRA, OVERRIDES, SEEDS
-from modules.ui.hires import PROMPT_FIELDS, SAMPLER_FIELDS
+from modules.ui.hires import PROMPT_FIELDS, SAMPLER_FIELDS, hires_upscalers
 from modules.ui.overrides import override_texts
 from modules.ui.scripts import script_controls
 
@@ -47,9 +48,14 @@ def _styles_taken_out(services: Services, fields: Mapping[str, object]) -> dict[
 
 
 def _said_of_hires(services: Services, fields: Mapping[str, object]) -> Iterator[str]:
-    """The hires pass may have a sampler or prompts of its own, whose controls a setting hides."""
+    """An upscaler that is missing; and a sampler or prompts of its own, whose controls a setting hides."""
     hidden = (("hires_fix_show_sampler", SAMPLER_FIELDS), ("hires_fix_show_prompts", PROMPT_FIELDS))
-    for option, names in hidden if fields.get("enable_hr") else ():
+    if not fields.get("enable_hr"):
+        return
+    upscaler = str(fields.get("hr_upscaler", LATENT_UPSCALE_MODES[0]))
+    if upscaler not in hires_upscalers(services):
+        yield f"The hires upscaler {upscaler[:100]} is not here: choose another, or put its file into models/ESRGAN."
+    for option, names in hidden:
         given = [name for name in names if fields.get(name, _default(name)) != _default(name)]
         if given and not services.options.switch(option):
             labels = ", ".join(parameter_of(GenerationRequest, name).parameter.label for name in given)

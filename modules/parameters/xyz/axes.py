@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG
 from modules.parameters.request import GenerationRequest, RequestError
-from modules.parameters.samplers import resolve_sampler
+from modules.parameters.samplers import find_sampler, resolve_sampler
 from modules.parameters.schedules import resolve_schedule
 
 Kind = Literal["whole", "number", "text"]
@@ -106,7 +106,7 @@ def checked_values(axis: Axis, values: Sequence[Any]) -> list[Any]:
     """Values in the words of the tables: samplers and schedules are looked up. Raises RequestError."""
     try:
         if axis.label in ("Sampler", "Hires sampler"):
-            return [resolve_sampler(value, strict=True).sampler.label for value in values]
+            return [_sampler_label(value) for value in values]
         if axis.label == "Schedule type":
             return [resolve_schedule(value, strict=True).label for value in values]
     except ValueError as error:
@@ -115,6 +115,12 @@ def checked_values(axis: Axis, values: Sequence[Any]) -> list[Any]:
         for value in values:
             _sides(value)
     return list(values)
+
+
+def _sampler_label(value: str) -> str:
+    """The sampler's label, with the schedule's behind it where the name has one ("k_dpmpp_2m_ka")."""
+    choice = resolve_sampler(value, strict=True)
+    return choice.sampler.label if find_sampler(value) else f"{choice.sampler.label} {choice.applied_schedule.label}"
 
 
 def changes(axis: Axis, value: object, values: Sequence[Any], fields: Mapping[str, Any]) -> dict[str, Any]:
