@@ -10,7 +10,7 @@ from pydantic import JsonValue, ValidationError
 
 from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import had_effect
-from modules.parameters.request import GenerationRequest
+from modules.parameters.request import MAXIMUM_PROMPT, GenerationRequest
 from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
 from modules.parameters.scripts import MASKED_CONTENTS, scripts_from_infotext
@@ -252,7 +252,9 @@ def _overrides(
     """Settings whose recorded value, or the default where it isn't recorded, is not the one in force."""
     made_from_picture = "Denoising strength" in values and not fields["enable_hr"]
     mode = "img2img" if made_from_picture else "txt2img"
-    request = GenerationRequest.model_validate({**fields, "scripts": {}, "mode": mode})
+    # Whoever runs it says that a prompt is too long; here only its brackets count.
+    prompts = {name: fields[name][:MAXIMUM_PROMPT] for name in ("prompt", "negative_prompt")}
+    request = GenerationRequest.model_validate({**fields, **prompts, "scripts": {}, "mode": mode})
     overrides: dict[str, JsonValue] = {}
     for key, option in OPTIONS.items():
         if option.infotext is None or key in _DECIDED_ELSEWHERE:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Final
 
 from ftfy import fix_text
 from tokenizers import AddedToken, Regex
@@ -20,6 +21,9 @@ MERGES = 49152 - 256 - 2
 """Merges that CLIP uses of the file; its ids are the 256 bytes, the same at a word's end, the merges, two marks."""
 
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+# Printable ASCII without the & of an HTML entity: ftfy leaves it as it is, and takes long to find that out.
+_NOTHING_TO_MEND: Final = re.compile(r"[\t\n\r -%'-~]*")
 
 
 class Tokenizer:
@@ -43,8 +47,11 @@ class Tokenizer:
 
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of several texts, each on its own."""
-        encodings = self._rust.encode_batch([clean(text) for text in texts], add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        # A long prompt's parts are often the same few.
+        distinct = list(dict.fromkeys(texts))
+        encodings = self._rust.encode_batch([clean(text) for text in distinct], add_special_tokens=False)
+        ids = {text: encoding.ids for text, encoding in zip(distinct, encodings, strict=True)}
+        return [ids[text] for text in texts]
 
     def bracketed(self) -> Mapping[int, str]:
         """The tokens that have a bracket in them, as the vocabulary spells them."""
@@ -69,7 +76,8 @@ def clean(text: str) -> str:
     The mending is that of ftfy, which CLIP was trained with and A1111's tokenizer uses: curly quotes and full-width
     letters become plain ones, ligatures come apart, HTML entities and mojibake are undone.
     """
-    return re.sub(r"\s+", " ", fix_text(text)).strip().lower()
+    mended = text if _NOTHING_TO_MEND.fullmatch(text) else fix_text(text)
+    return re.sub(r"\s+", " ", mended).strip().lower()
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -404,3 +404,9 @@ def test_options_survive_as_overrides_and_no_others_appear(sampler, schedule, op
     fields = GenerationRequest(**pasted.fields)
     again = resolve(fields, options=options | pasted.override_settings, rng=random.Random(0))
     assert write_infotext(again, 0, {}) == text
+
+
+def test_a_prompt_longer_than_any_is_read_without_an_error():
+    pasted = paste(f"{'(' * 1_000_001}\nSteps: 5, Sampler: Euler, Seed: 1, Size: 64x64, Emphasis: No norm")
+    assert len(pasted.fields["prompt"]) == 1_000_001
+    assert pasted.override_settings["emphasis"] == "No norm"

@@ -1,11 +1,14 @@
 import random
+import re
 import time
 
 import pytest
 from ftfy import fix_text
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modules.prompt import clip_tokenizer
-from modules.prompt.tokens import _vocabulary
+from modules.prompt.tokens import _vocabulary, clean
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +82,8 @@ def test_long_text_is_linear(tokenizer):
     start = time.perf_counter()
     assert len(tokenizer.encode("cat " * 50_000)) == 50_000
     assert time.perf_counter() - start < 3.0
+
+
+@given(st.text(st.characters(max_codepoint=0x7F), max_size=60))
+def test_plain_text_needs_no_mending(text):
+    assert clean(text) == re.sub(r"\s+", " ", fix_text(text)).strip().lower()
