@@ -1,9 +1,10 @@
 """One setting, declared: its key, default, kind, limits, and what changing it means."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 OptionValue = bool | int | float | str | None | tuple[str, ...]
 Kind = Literal["switch", "whole", "number", "text", "choice", "texts", "colour"]
@@ -22,6 +23,10 @@ Source = Literal[
     "categories",
     "options",
 ]
+
+_HEX: Final = re.compile("#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
+_DECIMAL: Final = r"([0-9]{1,3}(?:\.[0-9]{1,20})?)"
+_RGB: Final = re.compile(rf"rgba?\({_DECIMAL}, ?{_DECIMAL}, ?{_DECIMAL}(?:, ?[0-9.]{{1,20}})?\)")
 
 
 class OptionError(ValueError):
@@ -64,7 +69,9 @@ class Option:
                 return self._number(value)
             case "texts":
                 return self._texts(value)
-            case "text" | "choice" | "colour":
+            case "colour":
+                return self._colour(value)
+            case "text" | "choice":
                 return self._text(value)
 
     def _switch(self, value: object) -> bool:
@@ -108,6 +115,15 @@ class Option:
         if self.choices and value not in self.choices:
             raise self._refusal(value, "one of " + ", ".join(f'"{choice}"' for choice in self.choices))
         return value
+
+    def _colour(self, value: object) -> str:
+        """As #rrggbb. Gradio's colour picker says rgba(…) with decimals, which Pillow does not read."""
+        if isinstance(value, str) and _HEX.fullmatch(value):
+            return value
+        numbers = _RGB.fullmatch(value) if isinstance(value, str) else None
+        if numbers is None:
+            raise self._refusal(value, "a colour as #rrggbb")
+        return "#" + "".join(f"{min(round(float(number)), 255):02x}" for number in numbers.groups())
 
     def _refusal(self, value: object, wanted: str) -> OptionError:
         return OptionError(f"The setting {self.key} takes {wanted}, not {_shown(value)}.")

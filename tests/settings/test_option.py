@@ -97,6 +97,8 @@ def test_what_the_api_must_not_change(key: str) -> None:
         ("sd_model_checkpoint", "any name.safetensors", "any name.safetensors"),
         ("tiling", True, True),
         ("eta_noise_seed_delta", 31337, 31337),
+        ("img2img_background_color", "#00FF7f", "#00FF7f"),
+        ("img2img_background_color", "rgba(255, 127.6, 0.2, 1)", "#ff8000"),
     ],
 )
 def test_taken(key: str, given_value: object, kept: object) -> None:
@@ -118,6 +120,8 @@ def test_taken(key: str, given_value: object, kept: object) -> None:
         ("ui_tab_order", "img2img", "a list of texts"),
         ("ui_tab_order", [1], "a list of texts"),
         ("sd_vae", None, "a text"),
+        ("img2img_background_color", "blah", "a colour as #rrggbb"),
+        ("img2img_background_color", None, "a colour as #rrggbb"),
         ("samples_filename_pattern", "x" * 0 or 5, "a text"),
     ],
 )
