@@ -26,7 +26,10 @@ def obj(value: object) -> Mapping[str, object]:
 
 
 def compose(prompt: str, negative: str, values: Mapping[str, object]) -> str:
-    """Infotext of both prompts and the values that are not empty."""
-    line = ", ".join(f"{key}: {quote(value)}" for key, value in values.items() if value not in (None, ""))
+    """Infotext of both prompts and the values that are not empty; "" where the size is all that is known."""
+    known = {key: value for key, value in values.items() if value not in (None, "")}
+    if not prompt.strip() and not negative.strip() and not known.keys() - {"Size"}:
+        return ""
+    line = ", ".join(f"{key}: {quote(value)}" for key, value in known.items())
     parts = [prompt.strip(), f"Negative prompt: {negative.strip()}" if negative.strip() else "", line]
     return printable("\n".join(part for part in parts if part))

@@ -140,6 +140,11 @@ def test_invokeai():
     )
 
 
+@pytest.mark.parametrize("metadata", ['{"seed": {"a": [1]}, "model": "x"}', '{"app_version": "3.0"}'])
+def test_a_size_alone_is_no_parameters(metadata):
+    assert read_metadata(png({"invokeai_metadata": metadata})).infotext == ""
+
+
 def test_old_invokeai():
     old = {
         "model_weights": "sd-1.5",

@@ -11,7 +11,7 @@ from modules.generation.scripts.margins import Margins, margins
 from modules.generation.scripts.stage import Stage, with_seed
 from modules.generation.scripts.tiles import join_tiles, lay_tiles
 from modules.generation.source import ORIGINAL, Source
-from modules.parameters import ResolvedRequest
+from modules.parameters import RequestError, ResolvedRequest
 
 
 def poor_mans_outpainting(stage: Stage, index: int) -> Image.Image:
@@ -21,6 +21,11 @@ def poor_mans_outpainting(stage: Stage, index: int) -> Image.Image:
     around = margins(start.size, pixels, arguments["direction"])
     canvas = around.around(start)
     mask, latent_mask = (frame(around, canvas.size, inset) for inset in (blur * 2, blur // 2))
+    if min(canvas.size) <= pixels:
+        raise RequestError(
+            f"Poor man's outpainting: the picture is too small: grown to {canvas.width}x{canvas.height} it must have "
+            f"more than the {pixels} pixels to expand on each side."
+        )
     tile = (min(resolved.request.width, canvas.width // 8 * 8), min(resolved.request.height, canvas.height // 8 * 8))
     tiles = lay_tiles(canvas.size, tile, pixels)
     old = around.inner(start.size)

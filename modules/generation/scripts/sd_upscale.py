@@ -32,6 +32,7 @@ def sd_upscale(stage: Stage, index: int) -> Image.Image:
 def _enlarged(stage: Stage) -> Image.Image:
     start, upscaler, scale = stage.start, stage.arguments["upscaler"], stage.arguments["scale_factor"]
     if upscaler == "None":
+        _check_size(start.size)
         return start
     size = int(start.width * scale // 8 * 8), int(start.height * scale // 8 * 8)
     _check_size(size)
@@ -49,4 +50,4 @@ def _check_size(size: Size) -> None:
             f"SD upscale: the result would be {size[0]}x{size[1]}, more than {MOST_PIXELS // 10**6} megapixels."
         )
     if min(size) < 8:
-        raise RequestError(f"SD upscale: a picture of {size[0]}x{size[1]} is too small.")
+        raise RequestError("SD upscale: the picture is too small: enlarged, each side must have 8 pixels or more.")
