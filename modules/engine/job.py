@@ -125,7 +125,7 @@ class _Job:
         return self._work.notices
 
     def run(self) -> None:
-        self._keep_init_picture()
+        self._keep_init_pictures()
         for batch, images in self._batches():
             if not self._control.next_batch():
                 return
@@ -155,9 +155,10 @@ class _Job:
                 self._deliver(index, latent, batch)
         self._models.codec.quick = None
 
-    def _keep_init_picture(self) -> None:
-        if self._work.init_picture is not None and 0 not in self._command.done:
-            self._writer.init_picture(self._work.init_picture)
+    def _keep_init_pictures(self) -> None:
+        if 0 not in self._command.done:
+            for picture in self._work.init_pictures:
+                self._writer.init_picture(picture)
 
     def _deliver(self, index: int, latent: Tensor, batch: int) -> None:
         finished = self._work.finish(latent, index)

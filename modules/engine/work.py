@@ -18,7 +18,7 @@ from modules.gallery.opening import open_picture as gallery_picture
 from modules.generation.decoding import to_image
 from modules.generation.finishing import Finished, finished
 from modules.generation.hires import LATENT_MODES, FirstPass, decoded, hires_pass
-from modules.generation.img2img import Start, img2img, start_of
+from modules.generation.img2img import Start, img2img, start_of_each
 from modules.generation.passes import Engine, Progress
 from modules.generation.resizing import Resize, Size, flatten, lanczos
 from modules.generation.soft_inpainting import SoftInpainting
@@ -70,8 +70,7 @@ class Pixels:
 class Work(Protocol):
     """The making of a job's pictures. `steps` are those of each of its passes.
 
-    `facts` is what only the work knows for the infotext; `init_picture` the picture it starts from, if it is to be
-    saved.
+    `facts` is what only the work knows for the infotext; `init_pictures` those it starts from, if they are to be saved.
     """
 
     @property
@@ -84,7 +83,7 @@ class Work(Protocol):
     def facts(self) -> Mapping[str, object]: ...
 
     @property
-    def init_picture(self) -> Image.Image | None: ...
+    def init_pictures(self) -> tuple[Image.Image, ...]: ...
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         """Finished latents of the images with these indexes."""
@@ -111,26 +110,26 @@ def work_over(
     engine: Engine, resolved: ResolvedRequest, source: Source, pixels: Pixels, start: Start | None = None
 ) -> Work:
     """The work of a pass over a picture that is prepared already, and maybe encoded."""
-    return _FromPicture(engine, resolved, source, mender_for(resolved, pixels.upscalers.faces), start=start)
+    return _FromPictures(engine, resolved, (source,), mender_for(resolved, pixels.upscalers.faces), start=start)
 
 
 def _from_inputs(engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str, bytes], pixels: Pixels) -> Work:
     request, options = resolved.request, resolved.options
     if not request.init_images:
         raise RequestError("img2img needs a picture to start from, and none was given.")
-    picture = open_picture(inputs[request.init_images[0]], "The picture")
+    pictures = tuple(open_picture(inputs[name], "The picture") for name in request.init_images)
     mask = None if request.mask is None else open_picture(inputs[request.mask], "The mask")
     resize = pixels.resampler(str(options.get("upscaler_for_img2img") or "None"))
     rounded = request.mask_round and SoftInpainting.of(resolved) is None
-    source = prepare_source(resolved, picture, mask, resize, rounded=rounded)
+    sources = tuple(prepare_source(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
     mender = mender_for(resolved, pixels.upscalers.faces)
-    return _FromPicture(engine, resolved, source, mender, picture if options.get("save_init_img") else None)
+    return _FromPictures(engine, resolved, sources, mender, pictures if options.get("save_init_img") else ())
 
 
 class _FromNoise:
     """txt2img, with a hires pass if asked; or that pass alone, over a finished picture."""
 
-    init_picture: Image.Image | None = None
+    init_pictures: tuple[Image.Image, ...] = ()
 
     def __init__(self, engine: EngineWith, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> None:
         request = command.resolved.request
@@ -181,45 +180,51 @@ class _FromNoise:
         return Finished(picture, beside if before is None else {"before-highres-fix": before, **beside})
 
 
-class _FromPicture:
-    """img2img and inpainting."""
+class _FromPictures:
+    """img2img and inpainting; with several sources each image of a batch has its own."""
 
     def __init__(
         self,
         engine: Engine,
         resolved: ResolvedRequest,
-        source: Source,
+        sources: tuple[Source, ...],
         mend: Mender,
-        init_picture: Image.Image | None = None,
+        init_pictures: tuple[Image.Image, ...] = (),
         start: Start | None = None,
     ) -> None:
         request = resolved.request
         self._engine = engine
         self._resolved = resolved
-        self._source = source
+        self._sources = sources
         self._start = start
         self._masks: dict[int, Image.Image] = {}
         self._mend = mend
-        self.notices = (*source.notices, *mend.notices)
+        self.notices = (*dict.fromkeys(notice for source in sources for notice in source.notices), *mend.notices)
         exact = bool(resolved.options.get("img2img_fix_steps", False))
         self.steps = (img2img_steps(request.steps, request.denoising_strength, exact=exact)[1] + 1,)
-        self.init_picture = init_picture
+        self.init_pictures = init_pictures
         self.facts = mend.facts
-        if self.init_picture is not None:
-            self.facts = {**mend.facts, "Init image hash": _md5(self.init_picture)}
+        if init_pictures:
+            # Of several A1111 names the last.
+            self.facts = {**mend.facts, "Init image hash": _md5(init_pictures[-1])}
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
-        start = self._start or start_of(self._engine, self._resolved, images, self._source)
-        latents = img2img(self._engine, self._resolved, images, self._source, progress(0), start)
+        start = self._start or start_of_each(self._engine, self._resolved, images, self._sources)
+        latents = img2img(self._engine, self._resolved, images, self._source(images.start), progress(0), start)
         if start.soft is not None and start.painted is not None:
             size = (self._resolved.request.width, self._resolved.request.height)
-            for index, before, after in zip(images, start.latent, latents, strict=True):
-                self._masks[index] = start.soft.overlay_mask(start.painted, before, after, self._source, size)
+            painted = start.painted.expand(len(images), 1, *latents.shape[2:])[:, 0]
+            for index, share, before, after in zip(images, painted, start.latent, latents, strict=True):
+                if self._source(index).overlay_mask is not None:
+                    self._masks[index] = start.soft.overlay_mask(share, before, after, self._source(index), size)
         return latents
+
+    def _source(self, index: int) -> Source:
+        return self._sources[index % len(self._sources)]
 
     def finish(self, latent: Tensor, index: int) -> Finished:
         image, beside = self._mend(_picture_of(self._engine, latent))
-        result = finished(image, self._source, self._resolved.options, self._masks.pop(index, None))
+        result = finished(image, self._source(index), self._resolved.options, self._masks.pop(index, None))
         return Finished(result.picture, {**beside, **result.beside})
 
 

@@ -5,8 +5,10 @@ Behaviour reproduced: A1111 v1.10.1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -24,7 +26,8 @@ from modules.sampling import ImageNoise, InpaintMask, SamplerOptions
 class Start:
     """What a pass over a picture starts from, in latents.
 
-    `latent` is (images, channels, height, width), `painted` the share of each cell that is repainted, (height, width),
+    `latent` is (images, channels, height, width), `painted` the share of each cell that is repainted, (height, width)
+    or with the images' own (images, 1, height, width),
     `extra` what the checkpoint is shown beside the latent, `noise` what is added instead of that of the seeds.
     """
 
@@ -59,6 +62,22 @@ def start_of(engine: Engine, resolved: ResolvedRequest, images: range, source: S
     weight = mask_weight(resolved.options)
     extra = of_picture(model, pixels, source.mask, shape, len(images), weight=weight, rounded=rounded)
     return Start(latent, painted, extra, soft)
+
+
+def start_of_each(engine: Engine, resolved: ResolvedRequest, images: range, sources: Sequence[Source]) -> Start:
+    """Where every image has a picture of its own: the first image the first, and round again when they are used up."""
+    if len(sources) == 1:
+        return start_of(engine, resolved, images, sources[0])
+    each = [start_of(engine, resolved, range(i, i + 1), sources[i % len(sources)]) for i in images]
+    latent = torch.cat([start.latent for start in each])
+    painted = None
+    if any(start.painted is not None for start in each):
+        # One whose mask left nothing to work on is repainted whole.
+        whole = torch.ones_like(latent[0, :1])
+        painted = torch.stack([whole if start.painted is None else start.painted[None] for start in each])
+    extra = [start.extra for start in each if start.extra is not None]
+    soft = next((start.soft for start in each if start.soft is not None), None)
+    return Start(latent, painted, torch.cat(extra) if extra else None, soft)
 
 
 def img2img(

@@ -256,9 +256,20 @@ def _sentence(error: ValidationError) -> str:
 def parse_request(values: Mapping[str, Any]) -> GenerationRequest:
     """Check raw values. Raises RequestError with one sentence naming the first value that cannot be used."""
     try:
-        return GenerationRequest.model_validate(dict(values))
+        return _with_room_for_its_pictures(GenerationRequest.model_validate(dict(values)))
     except ValidationError as error:
         raise RequestError(_sentence(error)) from error
+
+
+def _with_room_for_its_pictures(request: GenerationRequest) -> GenerationRequest:
+    """Several pictures to start from are the batch, as in A1111. A script that was chosen takes them as it does.
+
+    A1111 makes a larger batch size smaller, and refuses a smaller one; here that grows.
+    """
+    pictures = len(request.init_images)
+    if request.mode != "img2img" or pictures < 2 or request.script is not None:
+        return request
+    return request.model_copy(update={"batch_size": pictures})
 
 
 def extras_job(asked: ExtrasRequest, pictures: tuple[str, ...] = ()) -> GenerationRequest:

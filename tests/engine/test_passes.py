@@ -7,9 +7,17 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
-from modules.protocol import CheckpointFile, CheckpointLoaded, ImageReady, JobFailed, JobFinished, LoadCheckpoint
+from modules.protocol import (
+    CheckpointFile,
+    CheckpointLoaded,
+    ImageReady,
+    JobFailed,
+    JobFinished,
+    LoadCheckpoint,
+    RunJob,
+)
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 from tests.engine.conftest import RunningEngine, checkpoint_at, job
 
@@ -185,3 +193,18 @@ def test_checkpoints_with_more_channels_make_pictures_of_every_kind(engine, tmp_
     assert [opened(one).size for one in (plain, latent, pixels, painted)] == [(64, 64), (96, 96), (96, 64), (64, 64)]
     assert ("Conditional mask weight: 0.5" in pixels.infotext) == (channels == 9)
     assert ("Image CFG scale: 1.5" in painted.infotext) == (channels == 8)
+
+
+@pytest.mark.parametrize("values", [{"scripts": SOFT}, {"inpaint_full_res": True}])
+def test_several_pictures_are_a_batch_in_which_each_is_what_it_is_alone(engine, tiny, values):
+    blobs = {"one": png(picture()), "two": png(ImageOps.mirror(picture((96, 64)))), "mask": png(mask())}
+
+    def command(*names: str, **more: object) -> RunJob:
+        asked = job(tiny, "several", mode="img2img", init_images=names, mask="mask", **values, **more)
+        return asked.model_copy(update={"inputs": tuple(blobs), "blobs": tuple(blobs.values())})
+
+    together = made(engine, command("one", "two", n_iter=2))["image"]
+    assert len(together) == 4
+    for number, name in ((1, "two"), (2, "one")):
+        (alone,) = made(engine, command(name, seed=7 + number))["image"]
+        assert opened(together[number]).tobytes() == opened(alone).tobytes()
