@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import random
 import signal
@@ -24,7 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import psutil
 from PIL import Image
 
@@ -33,7 +33,8 @@ from tests.ui.server import Server
 
 DEMO: Final = REPOSITORY / "models" / "Stable-Diffusion" / "demo-emoji.safetensors"
 MODULES: Final = {"real": "modules.ui", "fake": "tests.ui.fake_engine_server"}
-FLAGS: Final = ("--use-cpu", "all", "--no-half")
+# The page is not asked for anything here, and building it is most of a start.
+FLAGS: Final = ("--use-cpu", "all", "--no-half", "--nowebui")
 PROMPTS: Final = ("a red apple on a blue background", "a brisk rocket in space")
 # As many different requests as are drawn a second time in peace, to compare the bytes.
 REQUESTS: Final = 12
@@ -70,6 +71,15 @@ def house(folder: Path, engine: str) -> Iterator[Server]:
         yield server
 
 
+def ask(server: Server, request: dict[str, Any]) -> str:
+    """Queue a job; returns its id."""
+    headers = {"Content-Type": "application/json"}
+    status, _, answer = server.request("POST", "/v1/jobs/txt2img", headers, json.dumps(request).encode())
+    assert status == 202, answer
+    identity: str = json.loads(answer)["id"]
+    return identity
+
+
 @dataclass
 class Storm:
     """Submits, kills, and remembers what was accepted."""
@@ -82,9 +92,7 @@ class Storm:
     engines: set[int] = field(default_factory=set)
 
     def jobs(self, query: str) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.server.url}/v1/jobs?limit=1000{query}", timeout=60)
-        answer.raise_for_status()
-        found: list[dict[str, Any]] = answer.json()
+        found: list[dict[str, Any]] = self.server.json(f"/v1/jobs?limit=1000{query}")
         return found
 
     def left(self) -> int:
@@ -92,9 +100,7 @@ class Storm:
 
     def submit(self) -> None:
         number = self.chance.randrange(len(self.requests))
-        answer = httpx.post(f"{self.server.url}/v1/jobs/txt2img", json=self.requests[number], timeout=60)
-        answer.raise_for_status()
-        self.accepted[answer.json()["id"]] = number
+        self.accepted[ask(self.server, self.requests[number])] = number
 
     def engine(self) -> psutil.Process | None:
         assert self.server.process is not None
@@ -137,18 +143,18 @@ def pictures(server: Server, job: dict[str, Any]) -> dict[tuple[str, int], bytes
     """The files of a job by kind and number, as the server serves them."""
     found = {}
     for place, image in enumerate(job["images"]):
-        answer = httpx.get(f"{server.url}/v1/jobs/{job['id']}/images/{place}", timeout=60)
-        assert answer.status_code == 200, (job["id"], place, answer.text)
-        Image.open(io.BytesIO(answer.content)).load()
+        status, _, data = server.request("GET", f"/v1/jobs/{job['id']}/images/{place}")
+        assert status == 200, (job["id"], place, data)
+        Image.open(io.BytesIO(data)).load()
         assert (image["kind"], image["index"]) not in found, "a picture is there twice"
-        found[image["kind"], image["index"]] = answer.content
+        found[image["kind"], image["index"]] = data
     return found
 
 
 def undisturbed(folder: Path, engine: str, requests: list[dict[str, Any]]) -> list[dict[tuple[str, int], bytes]]:
     """What each request gives on a server that nobody kills."""
     with house(folder, engine) as server:
-        ids = [httpx.post(f"{server.url}/v1/jobs/txt2img", json=one, timeout=60).json()["id"] for one in requests]
+        ids = [ask(server, one) for one in requests]
         made = []
         for identity in ids:
             while (job := server.json(f"/v1/jobs/{identity}"))["state"] in ("waiting", "running"):

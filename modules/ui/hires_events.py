@@ -15,7 +15,7 @@ from modules.parameters import GenerationRequest, RequestError
 from modules.ui.form import Form
 from modules.ui.hires import FIELDS, SIZE_FIELDS
 from modules.ui.messages import QUICK
-from modules.ui.results import pictures
+from modules.ui.shown import pictures
 from modules.ui.txt2img import MODE, Txt2Img
 
 if TYPE_CHECKING:

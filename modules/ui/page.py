@@ -30,7 +30,6 @@ from modules.ui.png_info import build_png_info, wire_png_info
 from modules.ui.queue_tab import build_queue
 from modules.ui.quicksettings import QuickSettings, build_quicksettings
 from modules.ui.sending import Destinations, wire_results_sending
-from modules.ui.settings_tab import build_settings
 from modules.ui.shelf import PictureShelf
 from modules.ui.styles import wire_style_lists
 from modules.ui.txt2img import Txt2Img, build_txt2img
@@ -88,7 +87,8 @@ def build_page(
             with gr.Tab("Queue", id="queue", elem_id="tab_queue"):
                 build_queue()
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
-                build_settings()
+                # assets/settings.js fills it when the tab is opened first.
+                gr.HTML('<div id="settings_panel" aria-live="polite">The settings are being read…</div>')
         defaults.apply(tabs)
         for one in (tab, img2img):
             if not defaults.chose(one.form.controls["width"]):

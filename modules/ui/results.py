@@ -9,8 +9,7 @@ from typing import Final
 
 import gradio as gr
 
-from modules.jobs.job import Job, SavedImage
-from modules.jobs.showing import shown_images
+from modules.jobs.job import SavedImage
 from modules.ui.controls import tool_button
 
 # Filled by assets/progress.js; with no script running it stays invisible.
@@ -76,11 +75,6 @@ def build_results(mode: str, *, folder_button: bool, height: str = "") -> Result
         selected = gr.Number(0, visible="hidden", elem_id=f"{mode}_selected")
         show = gr.Button("Show", visible="hidden", elem_id=f"{mode}_show")
     return Results(gallery, infotext, shown, show, selected, save, save_zip, files, open_folder, sends, upscale)
-
-
-def pictures(job: Job) -> list[SavedImage]:
-    """A job's pictures in the order of the gallery, as far as their files are there."""
-    return [image for image in shown_images(job) if image.path.is_file()]
 
 
 def gallery_value(images: Sequence[SavedImage]) -> list[str]:

@@ -14,8 +14,7 @@ from pydantic import BaseModel
 from modules.gallery import PictureError, SaveError, Thumbnails
 from modules.jobs.job import ENDED, Job, JobError, JobProgress, UnknownJob
 from modules.ui import listing
-from modules.ui.results import pictures
-from modules.ui.shown import BATCH_PREFIX, first_picture
+from modules.ui.shown import BATCH_PREFIX, first_picture, pictures
 
 if TYPE_CHECKING:
     from modules.jobs import JobService

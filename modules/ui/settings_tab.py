@@ -1,11 +1,10 @@
-"""The Settings tab: its frame, and the routes from which the page's script draws and changes the options."""
+"""The Settings tab: the routes from which the page's script draws and changes the options."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-import gradio as gr
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, Field, JsonValue
 
@@ -24,11 +23,6 @@ class Changes(BaseModel):
 
     values: Annotated[dict[str, JsonValue], Field(max_length=1000)] = Field(default_factory=dict)
     reset: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
-
-
-def build_settings() -> None:
-    """The frame; assets/settings.js fills it when the tab is opened first."""
-    gr.HTML('<div id="settings_panel" aria-live="polite">The settings are being read…</div>')
 
 
 def settings_routes(services: Services, logged_in: Callable[[Request], None]) -> APIRouter:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from modules.ui.results import pictures
+from modules.jobs.showing import shown_images
 
 if TYPE_CHECKING:
-    from modules.jobs.job import SavedImage
+    from modules.jobs.job import Job, SavedImage
     from modules.jobs.services import Services
 
 # What the ids of batches begin with; the jobs of a batch have ids of their own.
 BATCH_PREFIX: Final = "batch-"
+
+
+def pictures(job: Job) -> list[SavedImage]:
+    """A job's pictures in the order of the gallery, as far as their files are there."""
+    return [image for image in shown_images(job) if image.path.is_file()]
 
 
 def shown_pictures(services: Services, shown_id: str) -> list[SavedImage]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -213,6 +215,17 @@ def test_without_the_page_the_api_is_served_alone(tmp_path) -> None:
         assert server.request("GET", "/sdapi/v1/options", basic("api", "secret"))[0] == 200
         assert server.request("GET", "/docs", basic("api", "secret"))[0] == 200
     assert parse_flags(["--nowebui"]).effective_port == 7861
+
+
+def test_without_the_page_gradio_is_not_imported() -> None:
+    """It is three quarters of a start."""
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, modules.ui.app as app; print(app.__name__, 'gradio' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["modules.ui.app", "False"]
 
 
 @pytest.mark.server

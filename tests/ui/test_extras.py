@@ -20,8 +20,8 @@ from modules.parameters import RequestError, parse_infotext
 from modules.settings import parse_flags
 from modules.ui.extras import build_extras
 from modules.ui.extras_events import extras_request, labels_of, submitter
-from modules.ui.results import pictures
 from modules.ui.shelf import PictureShelf
+from modules.ui.shown import pictures
 from tests.ui import fake_engine_server
 
 # Event loops that Gradio leaves open.

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from modules.parameters import GenerationRequest
 from modules.settings import parse_flags
-from modules.ui.app import folder_button
+from modules.ui.page_app import folder_button
 from modules.ui.routes import create_router, page_state
 from tests.ui.fakes import open_services
 
