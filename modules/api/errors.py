@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -24,6 +26,8 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (OptionError, 422),
     (JobError, 409),
 )
+# Halves of a pair as JSON writes them; together they are a character, alone they are none.
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class GenerationFailed(RuntimeError):
@@ -47,6 +51,25 @@ def _validation_answer(error: RequestValidationError) -> JSONResponse:
     return JSONResponse({"detail": [{key: one[key] for key in ("loc", "msg", "type")} for one in error.errors()]}, 422)
 
 
+class SoundRequest(Request):
+    """A request whose JSON can be written down again: Python reads NaN and half characters, and JSON has neither."""
+
+    async def json(self) -> object:
+        """The body read. Raises HTTPException for what no file, database or answer could hold later on."""
+        body = await self.body()
+        value = json.loads(body, parse_constant=_refuse_constant)
+        if _SURROGATE.search(body):
+            try:
+                json.dumps(value, ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                raise HTTPException(422, "The body holds half of a surrogate pair, which is no character.") from error
+        return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise HTTPException(422, f"The body holds {name}, which is no number in JSON.")
+
+
 class ApiRoute(APIRoute):
     """A route whose refusals have A1111's shape. What nobody foresaw is still a 500, raised to the log."""
 
@@ -55,7 +78,7 @@ class ApiRoute(APIRoute):
 
         async def answer(request: Request) -> Response:
             try:
-                return await handler(request)
+                return await handler(SoundRequest(request.scope, request.receive))
             except RequestValidationError as error:
                 return _validation_answer(error)
             except HTTPException as error:

@@ -70,14 +70,14 @@ def test_only_pictures_may_be_large() -> None:
 
 
 def test_what_is_no_http_is_passed_on() -> None:
-    import asyncio
-
     seen = []
 
     async def app(scope, receive, send):
         seen.append(scope["type"])
 
-    asyncio.run(BodyLimit(app)({"type": "lifespan"}, None, None))
+    # Not asyncio.run: Playwright keeps a loop running in the thread of a process that tested the page before.
+    with pytest.raises(StopIteration):
+        BodyLimit(app)({"type": "lifespan"}, None, None).send(None)
     assert seen == ["lifespan"]
 
 
@@ -103,6 +103,31 @@ def test_deep_json_is_refused(api: httpx.Client, path: str, depth: int) -> None:
     body = '{"alwayson_scripts": {"a": ' + "[" * depth + "]" * depth + "}}"
     answer = api.post(path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422), answer.text[:200]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("path", "body", "word"),
+    [
+        ("/sdapi/v1/txt2img", r'{"override_settings": {"\ud83d": 1}}', "surrogate"),
+        ("/sdapi/v1/txt2img", r'{"alwayson_scripts": {"\udE00": {"args": [1]}}}', "surrogate"),
+        ("/sdapi/v1/options", r'{"samples_filename_pattern": "\ud83d"}', "surrogate"),
+        ("/v1/jobs/img2img", r'{"infotext": "\ude00\ud83d"}', "surrogate"),
+        ("/sdapi/v1/txt2img", '{"override_settings": {"eta_ancestral": NaN}}', "NaN"),
+        ("/sdapi/v1/txt2img", '{"script_args": [-Infinity]}', "Infinity"),
+    ],
+)
+def test_what_no_json_could_hold_is_refused(api: httpx.Client, path: str, body: str, word: str) -> None:
+    answer = api.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert word in answer.json()["detail"]
+
+
+@pytest.mark.server
+def test_a_character_in_two_halves_is_one(api: httpx.Client) -> None:
+    body = r'{"prompt": "a \ud83d\ude00 cat", "width": 64, "height": 64, "steps": 1}'
+    answer = api.post("/sdapi/v1/txt2img", content=body, headers={"Content-Type": "application/json"})
+    assert json.loads(answer.json()["info"])["prompt"] == "a 😀 cat"
 
 
 @pytest.mark.server
