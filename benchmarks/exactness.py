@@ -210,7 +210,9 @@ Held by `tests/generation/`, on a small random checkpoint:
   differs by more than 1. Previews and what ran before: equal to the bit.
 - A hires pass on "Use same scheduler" has the same *word*: Automatic then is what its own sampler prefers.
 - A hires pass through pixels draws from the VAE's posterior with the image's seed, as A1111 does for a batch of one.
-- img2img takes the mean of the posterior: A1111 draws there from a generator in whatever state it was left.
+- img2img takes the mean of the posterior: A1111 draws there from a generator in whatever state it was left. On the demo
+  checkpoint (Euler, 10 steps, strength 0.3, 0.5 and 0.75, three draws over each of three pictures) a drawn latent gives
+  the mean's picture at 70 dB and more, median 74; two draws give each other's at 69 dB and more.
 
 ## Not there yet
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from modules.jobs.networks import names_in
 from modules.parameters.samplers import find_sampler
 from modules.prompt import (
     ChunkReading,
@@ -46,8 +47,13 @@ class Typed:
     @property
     def calls(self) -> int:
         """Calls of the model: prompt editing counts these, and samplers of second order make two a step."""
+        return self.steps * (2 if self.twice else 1)
+
+    @property
+    def twice(self) -> bool:
+        """Whether each step is two calls."""
         sampler = find_sampler(self.sampler)
-        return self.steps * (2 if sampler is not None and sampler.second_order else 1)
+        return sampler is not None and sampler.second_order
 
 
 def counters(services: Services, typed: Typed) -> tuple[str, str]:
@@ -102,44 +108,55 @@ def reading_html(services: Services, typed: Typed) -> str:
     for title, text, negative in zip(("Prompt", "Negative prompt"), texts, (False, True), strict=True):
         if text.strip():
             reading = read_prompt(text, clip_tokenizer(), reading_options, negative=negative)
-            sections.append(f"<h4>{title}</h4>{prompt_html(reading)}")
+            here = _names_here(services, reading.tags)
+            unit = "calls (two a step)" if typed.twice else "steps"
+            sections.append(f"<h4>{title}</h4>{prompt_html(reading, here, unit)}")
     return "".join(sections) or "<p>Nothing to read yet.</p>"
 
 
-def prompt_html(reading: PromptReading) -> str:
-    """One prompt's reading. User text never becomes markup."""
+def _names_here(services: Services, tags: Sequence[NetworkTag]) -> Mapping[str, frozenset[str]]:
+    """The names of extra networks on this machine, of the kinds that the tags ask for."""
+    names = names_in(services.catalogue)
+    return {kind: names(kind) for kind in {tag.kind for tag in tags}}
+
+
+def prompt_html(reading: PromptReading, here: Mapping[str, frozenset[str]], unit: str = "steps") -> str:
+    """One prompt's reading; `here` has the networks on this machine, by kind. User text never becomes markup."""
     several = len(reading.parts) > 1
-    parts = "".join(_part(part, number if several else 0) for number, part in enumerate(reading.parts, start=1))
-    tags = "".join(f"<li>{html.escape(_tag(tag))}</li>" for tag in reading.tags)
+    parts = "".join(_part(part, number if several else 0, unit) for number, part in enumerate(reading.parts, start=1))
+    tags = "".join(_tag(tag, here.get(tag.kind, frozenset())) for tag in reading.tags)
     comments = "".join(f"<li>Comment, left out: {html.escape(text)}</li>" for text in reading.comments)
     notices = "".join(f'<li class="notice">{html.escape(notice.message)}</li>' for notice in reading.notices)
     listed = tags + comments + notices
     return parts + (f"<ul>{listed}</ul>" if listed else "")
 
 
-def _tag(tag: NetworkTag) -> str:
+def _tag(tag: NetworkTag, here: frozenset[str]) -> str:
     arguments = (*tag.positional, *(f"{key}={value}" for key, value in tag.named))
-    return f"Extra network {tag.kind}: {tag.name}" + (f" ({', '.join(arguments)})" if arguments else "")
+    told = f"Extra network {tag.kind}: {tag.name}" + (f" ({', '.join(arguments)})" if arguments else "")
+    if tag.name in here:
+        return f"<li>{html.escape(told)}</li>"
+    return f'<li class="notice">{html.escape(told)}: not found here</li>'
 
 
-def _part(part: PartReading, number: int) -> str:
+def _part(part: PartReading, number: int, unit: str) -> str:
     head = f'<p class="part">Part {number}, weight {part.weight:g}</p>' if number else ""
     texts = [text for text in part.texts if text.calls] or list(part.texts)
-    shown = "".join(_text(text, several=len(texts) > 1) for text in texts[:TEXTS_SHOWN])
+    shown = "".join(_text(text, unit if len(texts) > 1 else "") for text in texts[:TEXTS_SHOWN])
     left = len(texts) - TEXTS_SHOWN
     return head + shown + (f"<p>… and {left} more texts</p>" if left > 0 else "")
 
 
-def _text(text: TextReading, *, several: bool) -> str:
+def _text(text: TextReading, unit: str) -> str:
     calls = ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in text.calls)
-    when = f'<span class="when">steps {calls}</span>' if several else ""
+    when = f'<span class="when">{unit} {calls}</span>' if unit else ""
     return f'<div class="text">{when}{"".join(_chunks(text.chunks))}</div>'
 
 
 def _chunks(chunks: Sequence[ChunkReading]) -> Iterator[str]:
     for number, chunk in enumerate(chunks, start=1):
         runs = " ".join(_run(run.text, run.weight, embedding=run.embedding) for run in chunk.runs)
-        label = f'<span class="when">chunk {number}, {chunk.length}/75</span>' if len(chunks) > 1 else ""
+        label = f'<span class="when">chunk {number}, {chunk.length}/75</span>'
         yield f'<div class="chunk">{label}{runs or "<i>empty</i>"}</div>'
 
 

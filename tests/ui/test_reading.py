@@ -27,7 +27,9 @@ MARKUP = st.text(alphabet="<>&\"'/ab=:()[]|,.1\n ", max_size=60)
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Any:
     options = OptionStore(tmp_path_factory.mktemp("reading") / "config.json")
-    return SimpleNamespace(options=options, styles=SimpleNamespace(choose=lambda names: []))
+    files = tuple(SimpleNamespace(stem=name, path=Path(f"{name}.safetensors")) for name in ("ink", "pen"))
+    catalogue = SimpleNamespace(loras=lambda: files, hypernetworks=tuple)
+    return SimpleNamespace(options=options, styles=SimpleNamespace(choose=lambda names: []), catalogue=catalogue)
 
 
 def typed(prompt: str, negative: str = "", steps: int = 20, sampler: str = "Euler") -> Typed:
@@ -44,11 +46,17 @@ def test_counters_count_the_longest_text(services: Any) -> None:
 
 
 def test_weights_steps_parts_and_notices_are_told(services: Any) -> None:
-    html = reading_html(services, typed("a (red:1.3) [cat:dog:0.5] AND b :0.7 <lora:ink:0.8>", "x"))
+    html = reading_html(services, typed("a (red:1.3) [cat:dog:0.5] AND b :0.7 <lora:ink:0.8> <lora:gone:1>", "x"))
     told = " ".join(text_of(html).split())
     for wanted in ("Part 1, weight 1", "Part 2, weight 0.7", "red 1.3", "steps 1–", "Extra network lora: ink (0.8)"):
         assert wanted in told, told
-    assert "Negative prompt" in told
+    assert "Negative prompt" in told and "chunk 1, 3/75" in told
+    assert "gone (1): not found here" in told and "ink (0.8): not found" not in told
+
+
+def test_two_calls_a_step_are_said_to_be_calls(services: Any) -> None:
+    told = " ".join(text_of(reading_html(services, typed("[cat:dog:0.5]", steps=4, sampler="Heun"))).split())
+    assert "calls (two a step) 1–5" in told and "calls (two a step) 6–8" in told
 
 
 def test_second_order_samplers_have_twice_the_calls() -> None:
@@ -65,7 +73,10 @@ def test_a_very_long_prompt_is_not_shown_but_counted(services: Any) -> None:
 @given(MARKUP, MARKUP)
 def test_prompts_never_become_markup(prompt: str, negative: str) -> None:
     options = OptionStore(Path("no-such-folder") / "config.json")
-    services: Any = SimpleNamespace(options=options, styles=SimpleNamespace(choose=lambda names: []))
+    catalogue = SimpleNamespace(loras=tuple, hypernetworks=tuple)
+    services: Any = SimpleNamespace(
+        options=options, styles=SimpleNamespace(choose=lambda names: []), catalogue=catalogue
+    )
     assert set(TAG.findall(reading_html(services, typed(prompt, negative, steps=5)))) <= OURS
 
 
