@@ -57,7 +57,8 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Asked:
     notices: tuple[str, ...] = ()
     if body.infotext:
         models = LocalModels(services.catalogue)
-        pasted = request_from_infotext(parse_infotext(body.infotext), services.options.as_dict(), models=models)
+        parsed = parse_infotext(body.infotext, backcompat=services.options.switch("auto_backcompat"))
+        pasted = request_from_infotext(parsed, services.options.as_dict(), models=models)
         notices = pasted.notices
         values |= {name: value for name, value in pasted.fields.items() if name not in said}
         # A script that is chosen is named by script_name alone, as in A1111.

@@ -4,7 +4,7 @@ import difflib
 import logging
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -29,8 +29,12 @@ log = logging.getLogger(__name__)
 class Catalogue:
     """What lies in the model folders. Lists are as of the last `refresh`; all methods may be called from any thread."""
 
-    def __init__(self, folders: ModelFolders, cache_file: Path) -> None:
+    def __init__(
+        self, folders: ModelFolders, cache_file: Path, lists_hidden: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`lists_hidden` says whether files in folders whose name begins with a dot are listed."""
         self.folders = folders
+        self._lists_hidden = lists_hidden
         self.hashes = HashCache(cache_file)
         self.network_hashes = HashCache(cache_file.with_name(f"network-{cache_file.name}"))
         self._lock = threading.RLock()
@@ -41,12 +45,12 @@ class Catalogue:
 
     def refresh(self) -> None:
         """Look at the disk again."""
-        files = walk_folders(self.folders.checkpoints, CHECKPOINT_SUFFIXES)
+        files = self._files(self.folders.checkpoints, CHECKPOINT_SUFFIXES)
         alone = found_file(self.folders.checkpoint_file) if self.folders.checkpoint_file else None
         if alone is not None and alone.path not in {file.path for file in files}:
             files.insert(0, alone)
         beside = [file for file in files if file.path.name.lower().endswith(_VAE_BESIDE)]
-        vaes = walk_folders(self.folders.vaes, VAE_SUFFIXES)
+        vaes = self._files(self.folders.vaes, VAE_SUFFIXES)
         with self._lock:
             self._checkpoints = tuple(self._checkpoint(file) for file in files if file not in beside)
             self._vaes = tuple(_model_file(file) for file in (*vaes, *beside))
@@ -63,21 +67,21 @@ class Catalogue:
 
     def loras(self) -> tuple[ModelFile, ...]:
         """LoRA and LyCORIS files, read from disk now."""
-        return _listed(self.folders.loras, NETWORK_SUFFIXES)
+        return self._listed(self.folders.loras, NETWORK_SUFFIXES)
 
     def embeddings(self) -> tuple[ModelFile, ...]:
         """Textual inversion files, pictures with embedded data included, read from disk now."""
-        return _listed(self.folders.embeddings, EMBEDDING_SUFFIXES)
+        return self._listed(self.folders.embeddings, EMBEDDING_SUFFIXES)
 
     def hypernetworks(self) -> tuple[ModelFile, ...]:
         """Hypernetwork files, read from disk now."""
-        return _listed(self.folders.hypernetworks, (".pt", ".safetensors"))
+        return self._listed(self.folders.hypernetworks, (".pt", ".safetensors"))
 
     def upscalers(
         self, *, real_esrgan: Collection[str] | None = None, dat: Collection[str] | None = None
     ) -> tuple[Upscaler, ...]:
         """Upscalers, read from disk now: see `list_upscalers`."""
-        return list_upscalers(self.folders.upscalers, real_esrgan=real_esrgan, dat=dat)
+        return list_upscalers(self.folders.upscalers, real_esrgan=real_esrgan, dat=dat, in_hidden=self._lists_hidden())
 
     def restorers(self) -> dict[str, Path]:
         """Face restorers by name, read from disk now."""
@@ -172,6 +176,12 @@ class Catalogue:
             self._facts[key] = (legacy, size)
         return self._facts[key]
 
+    def _listed(self, folders: tuple[Path, ...], suffixes: tuple[str, ...]) -> tuple[ModelFile, ...]:
+        return tuple(_model_file(file) for file in self._files(folders, suffixes))
+
+    def _files(self, folders: tuple[Path, ...], suffixes: Iterable[str]) -> list[FoundFile]:
+        return walk_folders(folders, suffixes, hidden=self._lists_hidden())
+
     def _absence(self, wanted: str, checkpoints: tuple[Checkpoint, ...]) -> str:
         if not checkpoints:
             folder = next(iter(self.folders.checkpoints), None)
@@ -181,10 +191,6 @@ class Catalogue:
             f"; the nearest are {' and '.join(near)}" if len(near) > 1 else f"; did you mean {near[0]}?" if near else ""
         )
         return f"No checkpoint is called {wanted[:80]!r}{hint}{'' if hint.endswith('?') else '.'}"
-
-
-def _listed(folders: tuple[Path, ...], suffixes: tuple[str, ...]) -> tuple[ModelFile, ...]:
-    return tuple(_model_file(file) for file in walk_folders(folders, suffixes))
 
 
 def _model_file(file: FoundFile) -> ModelFile:

@@ -63,7 +63,11 @@ class Upscaler:
 
 
 def list_upscalers(
-    folders: Sequence[Path], *, real_esrgan: Collection[str] | None = None, dat: Collection[str] | None = None
+    folders: Sequence[Path],
+    *,
+    real_esrgan: Collection[str] | None = None,
+    dat: Collection[str] | None = None,
+    in_hidden: bool = True,
 ) -> tuple[Upscaler, ...]:
     """The plain ones, then every file. `real_esrgan` and `dat` are the known names that are wanted, None meaning all.
 
@@ -72,7 +76,7 @@ def list_upscalers(
     found = {name: Upscaler(name=name) for name in PLAIN_UPSCALERS}
     hidden = {name for known, wanted in ((REAL_ESRGAN, real_esrgan), (DAT, dat)) for name in _unwanted(known, wanted)}
     for folder in folders:
-        for file in walk_folders((folder,), UPSCALER_SUFFIXES):
+        for file in walk_folders((folder,), UPSCALER_SUFFIXES, hidden=in_hidden):
             name = _name(file)
             if name not in hidden:
                 free = name if name not in found else f"{name} ({folder.name})"

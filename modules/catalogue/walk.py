@@ -20,17 +20,17 @@ class FoundFile:
     state: FileState
 
 
-def walk_folders(folders: Iterable[Path], suffixes: Iterable[str]) -> list[FoundFile]:
+def walk_folders(folders: Iterable[Path], suffixes: Iterable[str], *, hidden: bool = True) -> list[FoundFile]:
     """Files in the order of the folders, inside each by name without regard to case.
 
-    Two folders may hold the same relative name; the first one counts. Hidden folders are left out, absent ones are
-    empty, unreadable ones are logged.
+    Two folders may hold the same relative name; the first one counts. Folders whose name begins with a dot are left out
+    unless `hidden`, absent ones are empty, unreadable ones are logged.
     """
     wanted = tuple(suffix.lower() for suffix in suffixes)
     found: dict[str, FoundFile] = {}
     seen: set[tuple[int, int]] = set()
     for folder in folders:
-        below = [file for file in _walk(folder, folder, seen) if file.path.name.lower().endswith(wanted)]
+        below = [file for file in _walk(folder, folder, seen, hidden) if file.path.name.lower().endswith(wanted)]
         for file in sorted(below, key=lambda file: (file.name.lower(), file.name)):
             found.setdefault(file.name, file)
     return list(found.values())
@@ -45,7 +45,7 @@ def found_file(path: Path) -> FoundFile | None:
     return FoundFile(path.absolute(), path.name, FileState(status.st_size, status.st_mtime_ns))
 
 
-def _walk(folder: Path, top: Path, seen: set[tuple[int, int]]) -> Iterator[FoundFile]:
+def _walk(folder: Path, top: Path, seen: set[tuple[int, int]], hidden: bool) -> Iterator[FoundFile]:
     try:
         here = folder.stat()
         if (here.st_dev, here.st_ino) in seen:
@@ -62,8 +62,8 @@ def _walk(folder: Path, top: Path, seen: set[tuple[int, int]]) -> Iterator[Found
         path = Path(entry.path)
         try:
             if entry.is_dir():
-                if not entry.name.startswith("."):
-                    yield from _walk(path, top, seen)
+                if hidden or not entry.name.startswith("."):
+                    yield from _walk(path, top, seen, hidden)
                 continue
             status = path.stat()  # follows links; a scandir entry on Windows would not know the size behind one
         except OSError:

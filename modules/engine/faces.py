@@ -47,8 +47,8 @@ class FaceKeeper:
         able = [name for name in list_restorers(self._folders) if name != "CodeFormer" or has_more_architectures()]
         return tuple(name for name in RESTORERS if name in able)
 
-    def mender(self, name: str, weight: float = 0.0) -> Mend:
-        """What restores the faces of a picture. `weight` is CodeFormer's.
+    def mender(self, name: str, weight: float = 0.0, *, unload: bool = False) -> Mend:
+        """What restores the faces of a picture. `weight` is CodeFormer's; with `unload` the device is left after each.
 
         Raises RequestError with a sentence when a file, or CodeFormer's package, is not there. Files are read at the
         first picture.
@@ -73,7 +73,13 @@ class FaceKeeper:
                 model.to(torch.device("cpu"), torch.float32)
             return restore_faces(image, faces, restorer(model, weight))
 
-        return mend
+        def mend_and_rest(image: Image.Image) -> Image.Image | None:
+            try:
+                return mend(image)
+            finally:
+                self.rest()
+
+        return mend_and_rest if unload else mend
 
     def faces(self, image: Image.Image) -> list[Face]:
         """The faces of a picture; none where there is no detector."""

@@ -21,7 +21,7 @@ from modules.engine.switching import JobModels
 from modules.engine.telling import Telling
 from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.work import Pixels, Work, open_work
-from modules.gallery.grids import image_grid
+from modules.gallery.grids import image_grid, too_large
 from modules.generation.finishing import is_saved
 from modules.generation.passes import Progress
 from modules.hardware.choice import Hardware
@@ -119,10 +119,11 @@ class _Job:
         self._told = told
         self._models = models
         self._pictures = pictures
+        self._grid_notices: tuple[str, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return self._work.notices
+        return (*self._work.notices, *self._grid_notices)
 
     def run(self) -> None:
         self._keep_init_pictures()
@@ -195,6 +196,9 @@ class _Job:
             return
         if len(self._pictures) == count:
             pictures = [self._pictures[index] for index in range(count)]
+            if (why := too_large(pictures, options)) is not None:
+                self._grid_notices = (why,)
+                return
             grid = image_grid(pictures, self._command.resolved.request.batch_size, options)
             self._writer.picture(grid, 0, kind="grid", save=bool(options.get("grid_save", True)))
 

@@ -42,10 +42,12 @@ def mender_for(resolved: ResolvedRequest, faces: FaceKeeper) -> Mender:
     wanted = str(options.get("face_restoration_model") or "CodeFormer")
     weight = float(str(options.get("code_former_weight", 0.5)))
     keep = bool(options.get("save_images_before_face_restoration", False))
+    unload = bool(options.get("face_restoration_unload", False))
     try:
-        return Mender(wanted, faces.mender(wanted, weight), keep)
+        return Mender(wanted, faces.mender(wanted, weight, unload=unload), keep)
     except RequestError as error:
         other = next(iter(faces.available()), "")
         if not other:
             return Mender(notices=(f"Faces were not restored. {error}",))
-        return Mender(other, faces.mender(other, weight), keep, (f"{other} restored the faces. {error}",))
+        mend = faces.mender(other, weight, unload=unload)
+        return Mender(other, mend, keep, (f"{other} restored the faces. {error}",))

@@ -62,6 +62,8 @@ class JobModels:
             self._loaded = None
         if self._loaded is None:
             self._loaded = self._models.load(file)
+            if not self._resolved.options.get("persistent_cond_cache", True):
+                self._loaded.encoder.forget()
             self._place()
             self._edges.enter_context(edges_joined(self._loaded.model, is_tiled(self._resolved)))
             self.codec = self._codec()

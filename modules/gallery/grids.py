@@ -43,6 +43,17 @@ def image_grid(images: Sequence[Image.Image], batch_size: int, options: Mapping[
     return grid
 
 
+def too_large(pictures: Sequence[Image.Image], options: Mapping[str, object]) -> str | None:
+    """Why no grid is made of these pictures, in a sentence: it would be above the option img_max_size_mp."""
+    limit = int(str(options.get("img_max_size_mp", OPTIONS["img_max_size_mp"].default)))
+    megapixels = sum(picture.width * picture.height for picture in pictures) / 1_000_000
+    if megapixels <= limit:
+        return None
+    return (
+        f"No grid was made: it would have {megapixels:.1f} megapixels, and the setting img_max_size_mp allows {limit}."
+    )
+
+
 def colour_of(options: Mapping[str, object], key: str) -> tuple[int, ...]:
     """The colour that an option says, or its default where it says none."""
     default = str(OPTIONS[key].default)

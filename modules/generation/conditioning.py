@@ -76,6 +76,10 @@ class PromptEncoder:
             self._memory.clear()
         self._used = {}
 
+    def forget(self) -> None:
+        """Give back the remembered encodings."""
+        self._memory.clear()
+
     def encode(self, texts: Sequence[str], options: EncodingOptions) -> Tensor:
         """Conditioning of `texts`, all texts of one prompt's schedule: (texts, 77 * chunks, width).
 

@@ -76,7 +76,9 @@ def open_services(flags: Flags) -> Services:
     lock = FolderLock(paths.data_dir / "webui.lock")
     notices = prepare(paths.database)
     options = OptionStore(paths.config_file, frozen=frozen_keys(flags))
-    catalogue = Catalogue(ModelFolders.from_paths(paths), paths.cache_dir / "hashes.json")
+    catalogue = Catalogue(
+        ModelFolders.from_paths(paths), paths.cache_dir / "hashes.json", lambda: options.switch("list_hidden_files")
+    )
     styles = SavedStyles.of(paths.styles_files, paths.data_dir)
     gallery = Gallery(paths, options)
     engine_log = EngineLog(paths.log_dir)

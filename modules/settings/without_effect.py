@@ -7,7 +7,6 @@ from typing import Final
 
 WITHOUT_EFFECT: Final = frozenset(
     {
-        "auto_backcompat",
         "ddim_discretize",
         "disable_mmap_load_safetensors",
         "enable_batch_seeds",
@@ -23,13 +22,10 @@ WITHOUT_EFFECT: Final = frozenset(
         "extra_networks_show_hidden_directories",
         "extra_networks_tree_view_default_width",
         "extra_networks_tree_view_style",
-        "face_restoration_unload",
         "hires_fix_use_firstpass_conds",
-        "img_max_size_mp",
         "js_live_preview_in_modal_lightbox",
         "js_modal_lightbox_gamepad",
         "js_modal_lightbox_gamepad_repeat",
-        "list_hidden_files",
         "lora_bundled_ti_to_infotext",
         "lora_functional",
         "lora_hide_unknown_for_versions",
@@ -40,7 +36,6 @@ WITHOUT_EFFECT: Final = frozenset(
         "lora_show_all",
         "memmon_poll_rate",
         "multiple_tqdm",
-        "persistent_cond_cache",
         "postprocessing_disable_in_extras",
         "postprocessing_enable_in_main_ui",
         "postprocessing_existing_caption_action",

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple[str, ...]]:
     """What an infotext puts into the form, by control, and what has to be said about it."""
     models = LocalModels(services.catalogue)
-    pasted = request_from_infotext(parse_infotext(text), services.options.as_dict(), models=models)
+    parsed = parse_infotext(text, backcompat=services.options.switch("auto_backcompat"))
+    pasted = request_from_infotext(parsed, services.options.as_dict(), models=models)
     fields = {**pasted.fields, **_styles_taken_out(services, pasted.fields)}
     values = {name: _control_value(name, value) for name, value in fields.items()}
     notices = list(pasted.notices)

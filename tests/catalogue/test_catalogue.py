@@ -44,7 +44,11 @@ def test_both_spellings_and_subfolders_are_listed(models: Path) -> None:
     write_model(models / "Stable-Diffusion" / "gamma.ckpt")
     write_model(models / "Stable-diffusion" / ".hidden" / "x.safetensors")
     (models / "Stable-diffusion" / "readme.txt").write_text("no model")
-    assert names(catalogue_of(models)) == ["Beta.safetensors", "sub/deep/alpha.SAFETENSORS", "gamma.ckpt"]
+    shown = ["Beta.safetensors", "sub/deep/alpha.SAFETENSORS", "gamma.ckpt"]
+    catalogue = catalogue_of(models)
+    assert names(catalogue) == [".hidden/x.safetensors", *shown]
+    without = Catalogue(catalogue.folders, models.parent / "cache" / "hashes.json", lambda: False)
+    assert names(without) == shown
 
 
 def test_a_name_that_occurs_twice_counts_once_and_the_first_folder_wins(models: Path) -> None:

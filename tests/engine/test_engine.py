@@ -151,6 +151,13 @@ def test_a_grid_holds_the_pictures_of_an_earlier_run_too(engine, tiny):
     assert second[-1].blobs == first[-1].blobs
 
 
+def test_a_grid_above_the_largest_size_is_left_out_and_said(engine, tiny):
+    engine.send(job(tiny, "large", batch_size=5, width=512, height=512, steps=1, options={"img_max_size_mp": 1}))
+    events = engine.until(JobFinished)
+    assert [event.kind for event in images_in(events)] == ["image"] * 5
+    assert "img_max_size_mp allows 1" in events[-1].notices[0]
+
+
 def test_an_interrupt_ends_the_job_after_the_step_and_keeps_what_is_finished(engine, tiny):
     engine.send(job(tiny, "long", steps=150, n_iter=3))
     seen = engine.until(ImageReady)

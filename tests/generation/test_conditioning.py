@@ -45,6 +45,8 @@ def test_an_encoding_is_remembered(encoder):
     first = encoder.encode(("a remembered cat",), EncodingOptions())
     assert encoder.encode(("a remembered cat",), EncodingOptions()) is first
     assert encoder.encode(("a remembered cat",), EncodingOptions(clip_skip=2)) is not first
+    encoder.forget()
+    assert encoder.encode(("a remembered cat",), EncodingOptions()) is not first
 
 
 def test_original_emphasis_keeps_the_mean():

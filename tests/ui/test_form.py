@@ -185,6 +185,13 @@ def test_an_infotext_fills_the_form_and_asks_for_the_same_again(services: Any, f
     assert request.override_settings == {"CLIP_stop_at_last_layers": 2}
 
 
+def test_an_old_version_is_followed_unless_the_settings_say_otherwise(services: Any) -> None:
+    old = "a [cat:dog:0.5]\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64, Version: v1.5.1"
+    assert any("Old prompt editing" in text for text in form_values(services, old)[0][OVERRIDES])
+    services.options.update({"auto_backcompat": False})
+    assert not form_values(services, old)[0][OVERRIDES]
+
+
 def test_a_plain_prompt_is_only_a_prompt(services: Any) -> None:
     values, notices = form_values(services, "just a prompt")
     assert values["prompt"] == "just a prompt"

@@ -155,3 +155,22 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert (
         mender_for(by_setting.model_copy(update={"request": GenerationRequest(restore_faces=False)}), keeper).name == ""
     )
+
+
+def test_the_device_is_left_after_each_picture_where_the_settings_say_so(tmp_path: Path) -> None:
+    class Watched(FaceKeeper):
+        rests = 0
+
+        def rest(self) -> None:
+            super().rest()
+            self.rests += 1
+
+    folders = ModelFolders(gfpgan=tmp_path, codeformer=tmp_path)
+    (tmp_path / "GFPGANv1.4.pth").touch()
+    write_detector(tmp_path / "detection_Resnet50_Final.pth")
+    keeper = Watched(folders, lambda part: torch.device("cpu"))
+    plain = Image.new("RGB", (64, 64), "grey")
+    for unload, rests in ((False, 0), (True, 1)):
+        options = {"face_restoration_model": "GFPGAN", "face_restoration_unload": unload}
+        mender_for(asking(restore_faces=True, options=options), keeper)(plain)
+        assert keeper.rests == rests

@@ -39,5 +39,5 @@ def loopback_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
     """The loops in one row; of several batches the last picture of each."""
     several = stage.resolved.request.n_iter > 1
     shown = pictures[loops(stage.resolved) - 1 :: loops(stage.resolved)] if several else pictures
-    if len(shown) > 1:
+    if len(shown) > 1 and stage.makes_grid_of(shown):
         yield Extra("grid", image_grid(shown, 1, {**stage.options, "n_rows": 1}))

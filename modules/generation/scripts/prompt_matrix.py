@@ -12,6 +12,8 @@ from modules.generation.scripts.stage import Extra, Stage
 
 def matrix_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
     """The first half of the parts above the columns, the others beside the rows; what a picture lacks is struck out."""
+    if not stage.makes_grid_of(pictures):
+        return
     request = stage.resolved.request
     prompt = request.prompt if stage.arguments["prompt_type"] == "positive" else request.negative_prompt
     parts = [part.strip() for part in prompt.split("|")[1:]]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from PIL import Image, ImageOps
 
-from modules.gallery.grids import image_grid
+from modules.gallery.grids import image_grid, too_large
 from modules.generation.img2img import Start
 from modules.generation.passes import Engine, Progress
 from modules.generation.resizing import Resize, flatten
@@ -52,6 +52,13 @@ class Stage:
     def engine(self) -> Engine:
         """The job's checkpoint, where it runs."""
         return self.load()
+
+    def makes_grid_of(self, pictures: Sequence[Image.Image]) -> bool:
+        """Whether a grid of these pictures is within what the settings allow; if not, that is said."""
+        why = too_large(pictures, self.options)
+        if why is not None:
+            self.notices[why] = None
+        return why is None
 
     @property
     def resize(self) -> Resize:
@@ -105,7 +112,8 @@ class Extra:
 
 def job_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
     """The grid of a plain job: in A1111's arrangement, and only of several pictures if the option says so."""
-    if len(pictures) > 1 or not stage.options.get("grid_only_if_multiple", True):
+    wanted = len(pictures) > 1 or not stage.options.get("grid_only_if_multiple", True)
+    if wanted and stage.makes_grid_of(pictures):
         yield Extra("grid", image_grid(pictures, stage.resolved.request.batch_size, stage.options))
 
 
