@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.ui.server import Server
+
+# A page on a busy machine takes its time; nobody waits longer than it takes.
+LONGEST_WAIT = 40_000
+expect.set_options(timeout=LONGEST_WAIT)
 
 # The real server with the real queue and gallery; its engine draws noise and needs no torch.
 FAKE_ENGINE = "tests.ui.fake_engine_server"
@@ -66,7 +70,7 @@ class Watched:
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[Watched]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(LONGEST_WAIT)
     seen = Watched(context.new_page())
     yield seen
     context.close()

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Watched
+from tests.browser.conftest import LONGEST_WAIT, Watched
 from tests.browser.steps import drop, open_input, open_tab, paint, visit
 from tests.browser.test_img2img import kept, painted_pixels
 from tests.ui.server import Server
@@ -110,7 +110,7 @@ class Fingers:
 
 def test_one_finger_paints_two_zoom_and_the_page_stays(browser: Any, server: Server, scene: Path) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(LONGEST_WAIT)
     page = context.new_page()
     visit(page, server.url)
     open_input(page, "Inpaint")

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Watched
+from tests.browser.conftest import LONGEST_WAIT, Watched
 from tests.browser.steps import (
     INFOTEXT,
     PICTURE,
@@ -121,7 +121,7 @@ def test_zooming_keeps_the_brush_on_the_picture(watched: Watched, server: Server
 
 def test_a_finger_paints_on_a_phone(browser: Any, server: Server, scene: Path) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(LONGEST_WAIT)
     page = context.new_page()
     visit(page, server.url)
     open_input(page, "Inpaint")
