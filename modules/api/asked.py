@@ -11,7 +11,9 @@ from fastapi import HTTPException
 from modules.api.bodies import ApiOnly, Img2ImgOnly, Txt2ImgOnly
 from modules.api.pictures import Fetch, fetcher, picture_bytes
 from modules.api.scripts import asked_scripts, is_always_on
+from modules.catalogue.errors import ModelNotFoundError
 from modules.catalogue.lookup import LocalModels
+from modules.catalogue.upscalers import find_upscaler
 from modules.jobs.first_pass import first_pass_size
 from modules.parameters import (
     GenerationRequest,
@@ -80,7 +82,10 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Asked:
         inputs = _pictures(body, values, fetcher(services.options))
     elif isinstance(body, Txt2ImgOnly) and body.firstpass_image:
         inputs = _first_pass(body.firstpass_image, values, fetcher(services.options))
-    return Asked(parse_request(values), inputs, notices)
+    request = parse_request(values)
+    if request.enable_hr and not request.hr_upscaler.startswith("Latent"):
+        _find_upscaler(services, request.hr_upscaler)
+    return Asked(request, inputs, notices)
 
 
 def submit(services: Services, body: ApiOnly, mode: Mode) -> Job:
@@ -94,6 +99,13 @@ def submit(services: Services, body: ApiOnly, mode: Mode) -> Job:
 def _refuse_what_is_not_here(body: ApiOnly) -> None:
     if body.refiner_checkpoint and body.refiner_checkpoint != "None":
         raise RequestError("There is no refiner here yet: leave refiner_checkpoint out.")
+
+
+def _find_upscaler(services: Services, name: str) -> None:
+    try:
+        find_upscaler(name, services.upscalers())
+    except ModelNotFoundError as error:
+        raise RequestError(str(error)) from error
 
 
 def _settings_in(said: Mapping[str, Any]) -> dict[str, Any]:

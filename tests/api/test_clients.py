@@ -259,6 +259,7 @@ def test_a_request_value_applies_only_where_it_is_given(api):
     ("fields", "word"),
     [
         ({"refiner_checkpoint": "other", "refiner_switch_at": 0.5}, "refiner"),
+        ({"enable_hr": True, "hr_upscaler": "nowhere"}, "nowhere"),
         ({"firstpass_image": "abc"}, "firstpass_image is not valid base64"),
         ({"script_name": "dynamic thresholding", "script_args": []}, "not found"),
         ({"alwayson_scripts": {"controlnet": {"args": [{"enabled": True}]}}}, "controlnet"),
