@@ -1,4 +1,4 @@
-"""How far each sampler is from its oracle: writes docs/exactness.md.
+"""How far each sampler is from its oracle: writes the table of docs/exactness.md.
 
     python -m benchmarks.exactness
 
@@ -122,17 +122,13 @@ def oracle_latent(plan: SamplingPlan, x: Tensor) -> Tensor:
     return function(model(), x.clone(), plan.levels, disable=True, **options)
 
 
-def page(rows: list[Row]) -> str:
+def measured(rows: list[Row]) -> str:
+    """The part of the page that comes from this run: when and where, and the table of samplers."""
     table = "\n".join(
         f"| {row.label} | {row.schedule} | {row.oracle} | {row.difference:.1e} | {row.steps} |" for row in rows
     )
     counts = ", ".join(str(steps) for steps in STEPS)
-    return f"""# Exactness
-
-How close the numbers are to those of AUTOMATIC1111's web UI, and what they were compared with. The figures come from
-`python -m benchmarks.exactness`; the same comparisons run as tests in `tests/sampling/`.
-
-Measured on {date.today():%d %B %Y} on the CPU ({processor()}, one thread, float32) with
+    return f"""Measured on {date.today():%d %B %Y} on the CPU ({processor()}, one thread, float32) with
 torch {torch.__version__.split("+")[0]}.
 
 ## Samplers
@@ -145,89 +141,13 @@ latent; 0 means equal to the last bit.
 | sampler | default schedule | compared with | largest relative difference | at steps |
 |---|---|---|---|---|
 {table}
-
-## Noise, schedules, Brownian motion
-
-| what | compared with | difference |
-|---|---|---|
-| CPU and NV noise, variation, ENSD | draws recorded from A1111 v1.10.1 | none in four digits |
-| seed resize | A1111's rule, written out in the test | none |
-| Philox (NV) | torch.randn on CUDA, public values | below 2e-6 |
-| all of A1111's schedules at 10 steps, two at 20 | levels recorded from A1111 v1.10.1 | none in four digits |
-| Karras, Exponential, Polyexponential | k-diffusion | none |
-| Beta | SciPy's quantiles | below 1e-6 |
-| whole runs, small random UNet, noise and v prediction | k-diffusion's wrappers and samplers | below 1e-5 |
-| noise levels and timesteps of a model | k-diffusion's discrete schedule | none |
-| Brownian tree and noise of the SDE samplers | torchsde, k-diffusion's BrownianTreeNoiseSampler | none |
-
-## Kept although surprising
-
-Pictures already made depend on these, so they are as in A1111 v1.10.1:
-
-- KL Optimal ends at the model's lowest noise level, without a final 0.
-- Beta takes its quantiles on sigma; ComfyUI takes them on the timestep under the same name.
-- DDIM, DDIM CFG++ and PLMS step to their first timestep but never from it: 20 steps are 19 (PLMS: 20) model calls.
-- Their list of timesteps is longer than asked if the steps do not divide 1000 (30 steps: 31 timesteps).
-- img2img takes one step more than strength times steps; hires passes take exactly the steps asked.
-- Prompt schedules count model calls from 0, so "from" lasts one call longer than the number says.
-- Two nearly equal noises are mixed with the weights exchanged when a variation seed is used.
-- UniPC's `vary_coeff` corrector and IPNDM_V carry slips of their published code; both are then of first order.
-- NGMS compares its limit with the timestep, not with sigma, for timestep samplers.
-- Inpainting with timestep samplers shows the model the picture without noise in the kept part.
-
-## Different on purpose
-
-- DPM adaptive runs each image of a batch on its own: elsewhere its step sizes, and with them the picture, depend on
-  the other images.
-- UniPC lowers its order when there are fewer steps; A1111 stops with an error.
-- One step of DPM++ 2M SDE and 3M SDE works; k-diffusion stops with an error.
-- At CFG scale 1 a prompt without AND skips the negative prompt's model call: the same picture in half the time.
-- DEIS integrates its weights to machine precision; the code Forge uses sums 10,000 rectangles.
-
-## Run beside A1111's own code
-
-On 21 November 2026 functions of A1111's that a package on PyPI carries were run as black boxes, outside of this
-repository, against ours on the same inputs:
-
-| what | cases | largest difference |
-|---|---|---|
-| DDIM, PLMS | 4 to 30 steps | none |
-| UniPC, all variants, spacings, orders; txt2img and img2img | 90 | 2.5e-6 of the latent's largest value |
-| Restart, with its noise | 10 to 50 steps | none |
-| noise: CPU and NV, variations, seed resize, ENSD, three draws each | 16 | CPU none, NV 1.1e-6 |
-| `use_old_emphasis_implementation`: tokens and weights | 400 random prompts | none |
-
-## From request to latent
-
-Held by `tests/generation/`, on a small random checkpoint:
-
-- Every option that changes pictures, set for one request through its `override_settings`, changes the latents where it
-  should and leaves them equal to the bit where it should not; the next request knows nothing of it.
-- Equal to diffusers' pipeline at the same weights, noise and levels: 1e-4 on latents.
-- Batch size and the place in a batch: 2e-3 on latents that reach some tens (sums in another order). The engine on a
-  CPU makes one picture at a time, so there the bytes are equal.
-- Attention (`sdp`, `sdp-no-mem`, `sub-quad`, `split`, `math`): the same tolerance, and no 8-bit value of the picture
-  differs by more than 1. Previews and what ran before: equal to the bit.
-- A hires pass on "Use same scheduler" has the same *word*: Automatic then is what its own sampler prefers.
-- A hires pass through pixels draws from the VAE's posterior with the image's seed, as A1111 does for a batch of one.
-- img2img takes the mean of the posterior: A1111 draws there from a generator in whatever state it was left. On the demo
-  checkpoint (Euler, 10 steps, strength 0.3, 0.5 and 0.75, three draws over each of three pictures) a drawn latent gives
-  the mean's picture at 70 dB and more, median 74; two draws give each other's at 69 dB and more.
-
-## Not there yet
-
-- LoRA and hypernetworks: their tags are taken off, and each is named as missing or as not applied.
-- Textual inversions inside pictures (`.png`, `.webp`), and those of SDXL.
-- Token merging, the refiner, TAESD as encoder or decoder, SDXL's own options.
-- Some keys of infotext stand there when their option is set, while A1111 waits whether it had an effect: "NGMS",
-  "Pad conds", "Pad conds v0", "Old prompt editing timelines".
-
-## Two spaces
-
-Sigma samplers work on x = image + sigma * noise, start from noise * sigma_max and are given the denoised latent.
-Timestep samplers (DDIM, DDIM CFG++, PLMS, UniPC) work on x = sqrt(a) * image + sqrt(1 - a) * noise, start from the
-noise as drawn and are given the predicted noise. Dividing the first by sqrt(1 + sigma^2) gives the second.
 """
+
+
+def replaced(page: str, part: str) -> str:
+    """The page with its measured part exchanged; what people wrote around it stays."""
+    start, end = page.index("Measured on "), page.index("\n## Noise, schedules")
+    return page[:start] + part + page[end:]
 
 
 def processor() -> str:
@@ -244,8 +164,7 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchsde remarks on rounding at the ends of its interval
         rows = [measure(entry) for entry in SAMPLERS]
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(rows), encoding="utf-8")
+    PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), measured(rows)), encoding="utf-8")
     for row in rows:
         print(f"{row.label:18} {row.difference:.1e}")
 
