@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from fastapi import HTTPException, Request, Response
@@ -57,7 +58,7 @@ class SoundRequest(Request):
     async def json(self) -> object:
         """The body read. Raises HTTPException for what no file, database or answer could hold later on."""
         body = await self.body()
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_constant=partial(_refuse_constant, body))
         if _SURROGATE.search(body):
             try:
                 json.dumps(value, ensure_ascii=False).encode()
@@ -66,8 +67,10 @@ class SoundRequest(Request):
         return value
 
 
-def _refuse_constant(name: str) -> None:
-    raise HTTPException(422, f"The body holds {name}, which is no number in JSON.")
+def _refuse_constant(body: bytes, name: str) -> None:
+    field = re.search(rb'"(\w+)"\s*:\s*' + name.encode(), body)
+    where = f"{field[1].decode()} is" if field else "The body holds"
+    raise HTTPException(422, f"{where} {name}, which is no number in JSON.")
 
 
 class ApiRoute(APIRoute):
