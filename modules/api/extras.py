@@ -12,13 +12,12 @@ from modules.api.bodies import Picture
 from modules.api.errors import ApiRoute, GenerationFailed
 from modules.api.generation import ended_job
 from modules.api.pictures import as_base64, fetcher, picture_bytes
-from modules.catalogue.errors import ModelNotFoundError
-from modules.catalogue.upscalers import find_upscaler
 from modules.gallery import encode_picture
 from modules.gallery.enlarging import PLAIN
 from modules.gallery.metadata import PictureError, read_metadata
 from modules.gallery.opening import open_picture
-from modules.gallery.postprocessing import FOLDERS, Tools, postprocess
+from modules.gallery.postprocessing import Tools, postprocess
+from modules.jobs.extras_names import checked_names
 from modules.jobs.job import Job
 from modules.parameters import RequestError, parse_infotext
 from modules.parameters.extras import ExtrasRequest
@@ -113,16 +112,7 @@ def extras_request(services: Services, body: ExtrasBody, names: tuple[str, ...])
     """What a body asks for. Raises RequestError naming an upscaler or a restorer that is not here."""
     shared = set(type(body).model_fields) & set(ExtrasRequest.model_fields)
     values = {name: getattr(body, name) for name in shared}
-    asked = ExtrasRequest(names=names, transparency=False, **values)
-    known = services.upscalers()
-    try:
-        exact = {field: find_upscaler(getattr(asked, field), known).name for field in ("upscaler_1", "upscaler_2")}
-    except ModelNotFoundError as error:
-        raise RequestError(str(error)) from error
-    for name in asked.restorers:
-        if name not in services.catalogue.restorers():
-            raise RequestError(f"{name} is not here: put its file into models/{FOLDERS[name]}, or leave it off.")
-    return asked.model_copy(update=exact)
+    return checked_names(services, ExtrasRequest(names=names, transparency=False, **values))
 
 
 def _decoded(services: Services, pictures: list[NamedPicture]) -> dict[str, bytes]:

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 from pydantic import ValidationError
 
-from modules.catalogue.errors import ModelNotFoundError
-from modules.catalogue.upscalers import find_upscaler
 from modules.gallery import PictureError, SaveError
 from modules.gallery.allowed import FolderError
-from modules.gallery.postprocessing import FOLDERS
+from modules.jobs.extras_names import checked_names
 from modules.jobs.job import JobError
 from modules.parameters import RequestError
 from modules.parameters.extras import MOST_PICTURES, ExtrasRequest
@@ -114,19 +112,6 @@ def extras_request(named: Mapping[str, Any], labels: Mapping[str, str]) -> Extra
         raise RequestError(
             f"{labels.get(name, name)} is {shown}: {str(first['msg'])[:1].lower()}{first['msg'][1:]}."
         ) from error
-
-
-def checked_names(services: Services, asked: ExtrasRequest) -> ExtrasRequest:
-    """`asked` with the listed names of its upscalers. Raises RequestError for one, or a restorer, that is not here."""
-    known = services.upscalers()
-    try:
-        exact = {field: find_upscaler(getattr(asked, field), known).name for field in ("upscaler_1", "upscaler_2")}
-    except ModelNotFoundError as error:
-        raise RequestError(str(error)) from error
-    for name in asked.restorers:
-        if name not in services.catalogue.restorers():
-            raise RequestError(f"{name} is not here: put its file into models/{FOLDERS[name]}, or set it to 0.")
-    return asked.model_copy(update=exact)
 
 
 def queue(
