@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
+from modules.engine.decodes import Decodes
 from modules.engine.models import ModelKeeper
 from modules.engine.pictures import PictureWriter
 from modules.engine.previewing import Previewer
@@ -22,7 +24,7 @@ from modules.engine.telling import Telling
 from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.work import Pixels, Work, open_work
 from modules.gallery.grids import image_grid, too_large
-from modules.generation.finishing import is_saved
+from modules.generation.finishing import Finished
 from modules.generation.passes import Progress
 from modules.hardware.choice import Hardware
 from modules.protocol import JobFinished, JobStarted, RunJob
@@ -119,6 +121,9 @@ class _Job:
         self._told = told
         self._models = models
         self._pictures = pictures
+        # Another checkpoint for the hires pass makes room for the next batch's first, its VAE included.
+        beside = work.apart and command.hires_checkpoint is None
+        self._decodes = Decodes(work, models.lanes_beside() if beside else None, self._deliver)
         self._grid_notices: tuple[str, ...] = ()
 
     @property
@@ -127,11 +132,12 @@ class _Job:
 
     def run(self) -> None:
         self._keep_init_pictures()
-        for batch, images in self._batches():
-            if not self._control.next_batch():
-                return
-            for part in _split(images, self._models.together):
-                self._make(batch, images, part)
+        with self._decodes:
+            for batch, images in self._batches():
+                if not self._control.next_batch():
+                    return
+                for part in _split(images, self._models.together):
+                    self._make(batch, images, part)
         self._grid()
 
     def _batches(self) -> Iterator[tuple[int, range]]:
@@ -153,7 +159,7 @@ class _Job:
             self._models.codec.quick = self._told.previewer.quick()
         for index, latent in zip(part, latents, strict=True):
             if index not in self._command.done:
-                self._deliver(index, latent, batch)
+                self._decodes.add(latent, index, batch)
         self._models.codec.quick = None
 
     def _keep_init_pictures(self) -> None:
@@ -161,14 +167,20 @@ class _Job:
             for picture in self._work.init_pictures:
                 self._writer.init_picture(picture)
 
-    def _deliver(self, index: int, latent: Tensor, batch: int) -> None:
-        finished = self._work.finish(latent, index)
+    def _deliver(self, picture: Image.Image, index: int, batch: int) -> None:
+        """Finish a decoded picture and send it: on the writer's thread, unless that takes the device."""
+        shown_at = (batch, sum(self._work.steps)) if self._told.shows_finished else None
+        finish = partial(self._finished, picture, index)
+        if not self._work.apart:
+            finished = finish()
+            self._writer.finished(lambda: finished, index, shown_at=shown_at)
+        else:
+            self._writer.finished(finish, index, shown_at=shown_at)
+
+    def _finished(self, picture: Image.Image, index: int) -> Finished:
+        finished = self._work.finish(picture, index)
         self._pictures[index] = finished.picture
-        for kind, image in finished.beside.items():
-            self._writer.picture(image, index, kind=kind, save=is_saved(kind, self._command.resolved.options))
-        self._told.finished(batch, sum(self._work.steps), finished.picture)
-        # Last: a picture that is there says that what belongs beside it is there too.
-        self._writer.picture(finished.picture, index)
+        return finished
 
     def _stop_if_asked(self) -> None:
         if self._control.leave_batch():
@@ -183,6 +195,7 @@ class _Job:
             share = earlier + min((before + step) / whole, 1.0) * len(part) / len(images)
             fraction = (batch + share) / self._command.resolved.request.n_iter
             self._told.step(batch, before + step, whole, fraction, denoised)
+            self._decodes.take_up()
 
         return Progress(
             on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects, shown=self._told.shown
@@ -194,6 +207,7 @@ class _Job:
         wanted = options.get("grid_save", True) or options.get("return_grid", True)
         if not wanted or (count < 2 and options.get("grid_only_if_multiple", True)):
             return
+        self._writer.wait()
         if len(self._pictures) == count:
             pictures = [self._pictures[index] for index in range(count)]
             if (why := too_large(pictures, options)) is not None:

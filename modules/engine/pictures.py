@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 
 from PIL import Image
 
 from modules.engine.channel import Emit
 from modules.gallery import GRID_KINDS, INIT_PICTURE, encode_picture
-from modules.generation.previews import encode_preview
+from modules.generation.finishing import Finished, is_saved
+from modules.generation.previews import encode_preview, small
 from modules.generation.scripts import Extra
 from modules.parameters import ResolvedRequest, write_infotext
 from modules.protocol import ImageReady, Preview
@@ -46,6 +48,17 @@ class PictureWriter:
             future.result()
         self._pending.clear()
 
+    def finished(
+        self,
+        finish: Callable[[], Finished],
+        index: int,
+        *,
+        shown_at: tuple[int, int] | None = None,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        """Finish the `index`-th picture and send it; with `shown_at`, (batch, step), as a preview too."""
+        self._pending.append(self._thread.submit(self._finish, finish, index, shown_at, facts or {}))
+
     def picture(
         self,
         image: Image.Image,
@@ -77,6 +90,21 @@ class PictureWriter:
         """Make and send a preview, unless the last one is still being made."""
         if self.free_for_preview:
             self._preview = self._thread.submit(self._send_preview, make, batch, step)
+
+    def _finish(
+        self,
+        finish: Callable[[], Finished],
+        index: int,
+        shown_at: tuple[int, int] | None,
+        facts: Mapping[str, object],
+    ) -> None:
+        finished = finish()
+        for kind, image in finished.beside.items():
+            self._send(image, index, kind, is_saved(kind, self._resolved.options), {})
+        if shown_at is not None:
+            self._send_preview(partial(small, finished.picture), *shown_at)
+        # Last: a picture that is there says that what belongs beside it is there too.
+        self._send(finished.picture, index, "image", True, facts)
 
     def _send_preview(self, make: Callable[[], Image.Image | None], batch: int, step: int) -> None:
         image = make()

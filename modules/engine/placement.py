@@ -31,8 +31,10 @@ from modules.weights.model import Model
 
 # Attentions whose scores lie in memory as a whole.
 _UNFUSED: Final = ("math",)
-# Moving the UNet about for less room than this is not worth its time, in bytes.
+# Moving the UNet about to use less room than this is not worth its time, in bytes.
 _WORTH_MOVING: Final = 500_000_000
+# Free memory is never the same twice. So little may be missing before pieces go home: the reserve has room for it.
+_NOT_MISSED: Final = RESERVE // 3
 
 
 class Placement:
@@ -140,7 +142,7 @@ class Placement:
         before = self.plan
         if before is None or before.mode != plan.mode:
             return True
-        return plan.resident < before.resident or plan.resident > before.resident + _WORTH_MOVING
+        return not -_NOT_MISSED <= plan.resident - before.resident <= _WORTH_MOVING
 
 
 def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:

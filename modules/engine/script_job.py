@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from PIL import Image
@@ -12,8 +13,9 @@ from modules.engine.control import JobControl
 from modules.engine.pictures import PictureWriter
 from modules.engine.switching import JobModels
 from modules.engine.telling import Telling
-from modules.engine.work import Pixels, Work, open_picture, open_work, work_over
+from modules.engine.work import Pixels, Work, open_picture, open_work, picture_of, work_over
 from modules.gallery import GRID_KINDS
+from modules.generation.finishing import Finished
 from modules.generation.img2img import Start
 from modules.generation.passes import Progress
 from modules.generation.scripts import MAKERS, Stage
@@ -113,10 +115,10 @@ class ScriptJob:
             picture = self._maker.make(self._stage, index)
             self._stop_if_asked()
             self._stage.known[index] = self._pictures[index] = picture
-            self._told.finished(index, 0, picture)
             # Of several checkpoints each picture names its own, as long as that is there.
             facts = _NO_VAE | self._models.present_facts() if self._command.others else None
-            self._writer.picture(picture, index, facts=facts)
+            shown_at = (index, 0) if self._told.shows_finished else None
+            self._writer.finished(partial(Finished, picture, {}), index, shown_at=shown_at, facts=facts)
             if self._control.stopped:
                 return
 
@@ -151,7 +153,7 @@ class ScriptJob:
         self._stage.notices.update(dict.fromkeys(work.notices))
         (latent,) = work.latents(range(1), lambda number: self._progress(before + number, of))
         self._stop_if_asked()
-        return work.finish(latent, 0).picture
+        return work.finish(picture_of(work.engine, latent), 0).picture
 
     def _finale(self) -> None:
         count, options = self._command.resolved.image_count, self._command.resolved.options

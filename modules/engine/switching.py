@@ -17,6 +17,7 @@ from modules.generation.image_conditioning import EDITING, INPAINTING, mask_weig
 from modules.generation.passes import Engine, shares_noise
 from modules.generation.tiling import edges_joined, is_tiled
 from modules.hardware.choice import Hardware
+from modules.hardware.lanes import Lanes, lanes_to
 from modules.parameters import ResolvedRequest
 from modules.protocol import CheckpointFile
 from modules.weights.tiny_autoencoder import Half
@@ -93,6 +94,11 @@ class JobModels:
     def _notice(self, text: str) -> None:
         if text not in self.notices:
             self.notices = (*self.notices, text)
+
+    def lanes_beside(self) -> Lanes | None:
+        """The lanes on which pictures are decoded beside the next ones' steps, where the device has room for both."""
+        device, plan = self._hardware.device, self._models.placement.plan
+        return lanes_to(device) if device.type == "cuda" and plan is not None and plan.beside else None
 
     def may_decode_previews(self) -> bool:
         """Whether the VAE may be called between steps: where it takes turns with the UNet only if that is wanted."""

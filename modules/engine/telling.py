@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from PIL import Image
 from torch import Tensor
 
 from modules.engine.channel import Emit
 from modules.engine.pictures import PictureWriter
 from modules.engine.previewing import Pace, Previewer, shown
-from modules.generation.previews import small
 from modules.protocol import RunJob, StepDone
 
 
@@ -38,7 +36,7 @@ class Telling:
         if self._writer.free_for_preview and self._pace.due(step):
             self._writer.preview(self.previewer.make(denoised), batch, step)
 
-    def finished(self, batch: int, step: int, picture: Image.Image) -> None:
-        """A picture is done: it is the preview where the settings want none before."""
-        if self._pace.only_finished:
-            self._writer.preview(lambda: small(picture), batch, step)
+    @property
+    def shows_finished(self) -> bool:
+        """Whether a finished picture is the preview, since the settings want none before."""
+        return self._pace.only_finished

@@ -68,13 +68,20 @@ class Pixels:
 
 
 class Work(Protocol):
-    """The making of a job's pictures. `steps` are those of each of its passes.
+    """The making of a job's pictures. `steps` are those of each of its passes, `engine` made the latest latents.
 
+    `apart` says that pictures can be finished on another thread than that of the steps: no face restorer computes.
     `facts` is what only the work knows for the infotext; `init_pictures` those it starts from, if they are to be saved.
     """
 
     @property
     def steps(self) -> tuple[int, ...]: ...
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def apart(self) -> bool: ...
 
     @property
     def notices(self) -> tuple[str, ...]: ...
@@ -89,8 +96,8 @@ class Work(Protocol):
         """Finished latents of the images with these indexes."""
         ...
 
-    def finish(self, latent: Tensor, index: int) -> Finished:
-        """The picture of a latent that `latents` gave for image `index`, as it is saved, and what goes beside it."""
+    def finish(self, picture: Image.Image, index: int) -> Finished:
+        """What was decoded from the latent of image `index`, as it is saved, and what goes beside it."""
         ...
 
 
@@ -102,7 +109,8 @@ def open_work(engine: EngineWith, command: RunJob, pixels: Pixels) -> Work:
     return _FromNoise(engine, command, inputs, pixels)
 
 
-def _picture_of(engine: Engine, latent: Tensor) -> Image.Image:
+def picture_of(engine: Engine, latent: Tensor) -> Image.Image:
+    """The picture of one latent that `engine` made. Raises VaeOverflow."""
     return to_image(engine.codec.decode(engine.model, latent))
 
 
@@ -137,9 +145,10 @@ class _FromNoise:
         self._command = command
         self._resolved = command.resolved
         self._before: dict[int, Image.Image] = {}
-        self._engine = engine(command.checkpoint)
+        self.engine = engine(command.checkpoint)
         self._first: Image.Image | None = None
         self._mend = mender_for(command.resolved, pixels.upscalers.faces)
+        self.apart = not self._mend.name
         self.notices = self._mend.notices
         self.facts = self._mend.facts
         self.steps: tuple[int, ...] = (request.steps,)
@@ -154,28 +163,28 @@ class _FromNoise:
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         request = self._resolved.request
-        self._engine = self._engine_with(self._command.checkpoint)
+        self.engine = self._engine_with(self._command.checkpoint)
         if not request.enable_hr:
-            return txt2img(self._engine, self._resolved, images, progress(0))
+            return txt2img(self.engine, self._resolved, images, progress(0))
         if self._first is not None:
-            first = FirstPass.of_picture(self._engine, self._first, request.hr_upscaler, len(images))
+            first = FirstPass.of_picture(self.engine, self._first, request.hr_upscaler, len(images))
             return self._hires(images, first, progress(0))
-        latents = txt2img(self._engine, self._resolved, images, progress(0))
+        latents = txt2img(self.engine, self._resolved, images, progress(0))
         try:
             progress(1).before_call()
         except Interrupted:
             return latents
         if self._resolved.options.get("save_images_before_highres_fix"):
-            self._before |= zip(images, decoded(self._engine, latents), strict=True)
-        return self._hires(images, FirstPass.of(self._engine, latents, request.hr_upscaler), progress(1))
+            self._before |= zip(images, decoded(self.engine, latents), strict=True)
+        return self._hires(images, FirstPass.of(self.engine, latents, request.hr_upscaler), progress(1))
 
     def _hires(self, images: range, first: FirstPass, progress: Progress) -> Tensor:
         if self._command.hires_checkpoint is not None:
-            self._engine = self._engine_with(self._command.hires_checkpoint)
-        return hires_pass(self._engine, self._resolved, images, first, progress, self._resize)
+            self.engine = self._engine_with(self._command.hires_checkpoint)
+        return hires_pass(self.engine, self._resolved, images, first, progress, self._resize)
 
-    def finish(self, latent: Tensor, index: int) -> Finished:
-        picture, beside = self._mend(_picture_of(self._engine, latent))
+    def finish(self, picture: Image.Image, index: int) -> Finished:
+        picture, beside = self._mend(picture)
         before = self._before.pop(index, None)
         return Finished(picture, beside if before is None else {"before-highres-fix": before, **beside})
 
@@ -193,7 +202,7 @@ class _FromPictures:
         start: Start | None = None,
     ) -> None:
         request = resolved.request
-        self._engine = engine
+        self.engine = engine
         self._resolved = resolved
         self._sources = sources
         self._start = start
@@ -203,14 +212,15 @@ class _FromPictures:
         exact = bool(resolved.options.get("img2img_fix_steps", False))
         self.steps = (img2img_steps(request.steps, request.denoising_strength, exact=exact)[1] + 1,)
         self.init_pictures = init_pictures
+        self.apart = not mend.name
         self.facts = mend.facts
         if init_pictures:
             # Of several A1111 names the last.
             self.facts = {**mend.facts, "Init image hash": _md5(init_pictures[-1])}
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
-        start = self._start or start_of_each(self._engine, self._resolved, images, self._sources)
-        latents = img2img(self._engine, self._resolved, images, self._source(images.start), progress(0), start)
+        start = self._start or start_of_each(self.engine, self._resolved, images, self._sources)
+        latents = img2img(self.engine, self._resolved, images, self._source(images.start), progress(0), start)
         if start.soft is not None and start.painted is not None:
             size = (self._resolved.request.width, self._resolved.request.height)
             painted = start.painted.expand(len(images), 1, *latents.shape[2:])[:, 0]
@@ -222,8 +232,8 @@ class _FromPictures:
     def _source(self, index: int) -> Source:
         return self._sources[index % len(self._sources)]
 
-    def finish(self, latent: Tensor, index: int) -> Finished:
-        image, beside = self._mend(_picture_of(self._engine, latent))
+    def finish(self, picture: Image.Image, index: int) -> Finished:
+        image, beside = self._mend(picture)
         result = finished(image, self._source(index), self._resolved.options, self._masks.pop(index, None))
         return Finished(result.picture, {**beside, **result.beside})
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from modules.generation.decoding import decode_latent
+from modules.generation.decoding import decode_latent, decode_unchecked
 from modules.generation.encoding import encode_pictures
 from modules.weights.model import Model
 
@@ -35,6 +35,13 @@ class Codec:
         if self.decoder is not None:
             return decode_tiny(self.decoder, latent.unsqueeze(0))[0]
         return decode_latent(model.vae, latent, model.vae_scaling_factor, self.retries)
+
+    def begin(self, model: Model, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """`decode` without waiting for the device, see `decode_unchecked`: what is no picture wants a true `decode`."""
+        if self.decoder is not None:
+            picture = decode_tiny(self.decoder, latent.unsqueeze(0))[0]
+            return picture, torch.ones((), dtype=torch.bool, device=picture.device)
+        return decode_unchecked(model.vae, latent, model.vae_scaling_factor)
 
     def encode(self, model: Model, pictures: Tensor, noise: Tensor | None = None) -> Tensor:
         """Latents of pictures in -1..1, see `encode_pictures`; a tiny encoder draws nothing, so needs no noise."""

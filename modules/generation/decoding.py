@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -69,21 +70,52 @@ def decode_latent(
     half precision is answered by a try in each of the `retries` (A1111's "Automatically revert VAE to 32-bit floats").
     Raises VaeOverflow when that does not help.
     """
-    picture = decode_within_memory(vae, latent.unsqueeze(0), scaling)
-    before = next(vae.parameters()).dtype
+    picture, finite = decode_unchecked(vae, latent, scaling)
     for dtype in retries:
-        if torch.isfinite(picture).all():
+        if finite:
             break
-        try:
-            picture = decode_within_memory(vae.to(dtype), latent.unsqueeze(0), scaling)
-        finally:
-            vae.to(before)
-    if not torch.isfinite(picture).all():
+        with in_type(vae, dtype):
+            picture, finite = decode_unchecked(vae, latent, scaling)
+    if not finite:
         raise overflow(retries)
-    return ((picture[0] + 1.0) / 2.0).clamp_(0.0, 1.0)
+    return picture
+
+
+@torch.inference_mode()
+def decode_unchecked(vae: AutoencoderKL, latent: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+    """`decode_latent` in the VAE's own number type, without waiting for the device: the picture, and whether it is one.
+
+    The second is a boolean tensor on the device: false where the VAE made something that is no number.
+    """
+    picture = decode_within_memory(vae, latent.unsqueeze(0), scaling)
+    finite = torch.isfinite(picture).all()
+    return ((picture[0] + 1.0) / 2.0).clamp_(0.0, 1.0), finite
+
+
+@contextmanager
+def in_type(vae: AutoencoderKL, dtype: torch.dtype) -> Iterator[None]:
+    """While open, `vae` computes in `dtype`."""
+    device, before = compute_device(vae), next(vae.parameters()).dtype
+    if device.type == "cuda":
+        # Its weights are replaced, and may still be read by a decode that runs beside.
+        torch.cuda.synchronize(device)
+    try:
+        vae.to(dtype)
+        yield
+    finally:
+        vae.to(before)
+
+
+def to_bytes(picture: Tensor) -> Tensor:
+    """A picture (3, h, w) in 0..1 as (h, w, 3) of 8 bits. Fractions are cut off as A1111 does, not rounded."""
+    return (picture * 255.0).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
 def to_image(picture: Tensor) -> Image.Image:
-    """A picture (3, h, w) in 0..1 as 8-bit RGB. Fractions are cut off as A1111 does, not rounded."""
-    pixels = (picture * 255.0).to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    return Image.fromarray(pixels, "RGB")
+    """A picture (3, h, w) in 0..1 as 8-bit RGB."""
+    return image_of(to_bytes(picture).cpu())
+
+
+def image_of(pixels: Tensor) -> Image.Image:
+    """The picture of what `to_bytes` gave, once it lies in main memory."""
+    return Image.fromarray(pixels.numpy(), "RGB")

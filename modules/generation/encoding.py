@@ -11,7 +11,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 from torch import Tensor
 
-from modules.generation.decoding import overflow
+from modules.generation.decoding import in_type, overflow
 from modules.generation.tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
 from modules.hardware.budget import VAE_TILE
 from modules.hardware.device import compute_device
@@ -73,15 +73,11 @@ def encode_pictures(
     help.
     """
     latents = _encoded(vae, pictures, noise)
-    before = next(vae.parameters()).dtype
     for dtype in retries:
         if torch.isfinite(latents).all():
             break
-        try:
-            vae.to(dtype)
+        with in_type(vae, dtype):
             latents = _encoded(vae, pictures, noise)
-        finally:
-            vae.to(before)
     if not torch.isfinite(latents).all():
         raise overflow(retries)
     return latents * scaling

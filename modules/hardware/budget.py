@@ -86,7 +86,8 @@ class RequestSize:
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """How a job runs: mode, how many bytes of the UNet streaming may leave on the device, how many images at once,
-    and whether the VAE works in tiles. `peak` is the most it is expected to take; `why` says what decided it.
+    and whether the VAE works in tiles. `peak` is the most it is expected to take; `why` says what decided it. `beside`
+    says that there is room for decoding a picture while the next one is made.
     """
 
     mode: MemoryMode
@@ -95,6 +96,7 @@ class MemoryPlan:
     tiled: bool = False
     resident: int = 0
     peak: int = 0
+    beside: bool = False
 
 
 def unet_work(model: ModelSize, request: RequestSize, *, fused: bool = True) -> int:
@@ -166,7 +168,10 @@ def choose_plan(
                     spare = free - reserve - needed if mode == "lowvram" and asked is None else 0
                     resident = min(spare, model.unet - model.streamed)
                     why = _reason(mode, free, needed, asked=asked is not None, tiled=tiled)
-                    return MemoryPlan(mode, why, images, tiled, resident, needed + resident)
+                    decode = vae_work(model, request)
+                    beside = mode == "full" and not tiled and needed + decode <= free - reserve
+                    most = needed + resident + (decode if beside else 0)
+                    return MemoryPlan(mode, why, images, tiled, resident, most, beside)
     least_needed = peak(model, replace(request, images=1), allowed[-1], fused=fused, tiled=True)
     raise OutOfBudget(
         f"{request.width}×{request.height} needs about {gigabytes(least_needed)} on {device}"

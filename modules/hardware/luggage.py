@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
+
+_log = logging.getLogger(__name__)
 
 # What cuBLAS and cuDNN like their operands to start at.
 _ALIGNMENT: Final = 256
@@ -66,14 +69,20 @@ def pin(tensors: Sequence[Tensor]) -> list[int]:
 
     Returns the addresses to `unpin`. The memory is registered where it lies: pinned allocations are rounded up to a
     power of two and would hold every weight twice for a while. What can't be registered (a limit on locked memory) is
-    copied all the same, only slower.
+    copied all the same, only slower, and the log says so.
     """
-    pinned = []
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in tensors}
-    for address, storage in storages.items():
-        if storage.nbytes() and _register(address, storage.nbytes()):
-            pinned.append(address)
-    return pinned
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    errors = {address: _register(address, size) for address, size in storages.items() if size}
+    refused = [address for address, error in errors.items() if error]
+    if refused:
+        _forget_error()
+        size, first = sum(storages[address] for address in refused), errors[refused[0]]
+        _log.warning(
+            "%.1f GB of weights could not be locked in main memory (CUDA error %d): they come to the card slower.",
+            size / 1e9,
+            first,
+        )
+    return [address for address, error in errors.items() if not error]
 
 
 def unpin(addresses: Sequence[int]) -> None:
@@ -82,9 +91,21 @@ def unpin(addresses: Sequence[int]) -> None:
         torch.cuda.cudart().cudaHostUnregister(address)  # type: ignore[no-untyped-call]
 
 
-def _register(address: int, size: int) -> bool:
-    # It answers 0 for success; flags 0 are the default ones.
-    return int(torch.cuda.cudart().cudaHostRegister(address, size, 0)) == 0  # type: ignore[no-untyped-call]
+def _register(address: int, size: int) -> int:
+    # It answers 0 for success, else the error; flags 0 are the default ones.
+    return int(torch.cuda.cudart().cudaHostRegister(address, size, 0))  # type: ignore[no-untyped-call]
+
+
+def _forget_error() -> None:
+    """Have the CUDA runtime forget the error it answered with: the next launch would be blamed for it.
+
+    cudaGetLastError would do it, but PyTorch binds no such name. It calls it after every launch, so here is one to take
+    the blame; a card that is really broken will say so again.
+    """
+    try:
+        torch.ones(1, device="cuda")
+    except RuntimeError as error:
+        _log.debug("Taken back: %s", error)
 
 
 def _aligned(size: int) -> int:

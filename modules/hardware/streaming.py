@@ -113,7 +113,7 @@ class WeightStream:
         if slot.holder is not None:
             slot.holder.slot = None
         slot.holder, piece.slot = piece, slot
-        with self._lanes.copying(after=slot.free):
+        with self._lanes.beside(after=slot.free):
             for view, home in zip(piece.views_in(slot), piece.luggage.at_home, strict=True):
                 view.copy_(home, non_blocking=True)
-        piece.arrived = self._lanes.copied()
+        piece.arrived = self._lanes.done_beside()

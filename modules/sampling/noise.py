@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from modules.hardware.lanes import sent
 from modules.sampling.philox import PhiloxStream
 
 NoiseSource = Literal["GPU", "CPU", "NV"]
@@ -119,7 +120,7 @@ class ImageNoise:
             self._drew_first = True
             if self._seed_delta:
                 self._streams = [self.open(seed + self._seed_delta) for seed in self.seeds]
-        return torch.stack(noises).to(self.device)
+        return sent(torch.stack(noises), self.device)
 
     def seeded(self, seed: int, shape: Sequence[int]) -> Tensor:
         """A single draw from a stream of its own, left where its source draws it.

@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from modules.hardware.lanes import sent
 from modules.sampling.brownian import BrownianNoise
 from modules.sampling.conditioning import ConditionsAt, of_image
 from modules.sampling.denoiser import (
@@ -139,7 +140,7 @@ def _sampler_noise(plan: SamplingPlan, noise: ImageNoise) -> Noise:
     if not plan.sampler.brownian_noise:
         return lambda sigma, sigma_next: noise.draw()
     brownian = _brownian_noise(plan, noise)
-    return lambda sigma, sigma_next: brownian(sigma, sigma_next).to(noise.device)
+    return lambda sigma, sigma_next: sent(brownian(sigma, sigma_next), noise.device)
 
 
 def _brownian_noise(plan: SamplingPlan, noise: ImageNoise) -> BrownianNoise:

@@ -29,6 +29,7 @@ from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
 from tests.engine.test_models import Line
+from tests.hardware.test_budget import SDXL
 
 CPU = choose_hardware(HardwareWishes(use_cpu=True, no_half=True))
 CARD = replace(CPU, device=torch.device("cuda"))
@@ -89,6 +90,21 @@ def test_each_job_is_placed_anew_and_moved_only_when_it_must_be(on_a_card):
     assert [mode for mode, _ in moves] == ["full", "medvram", "full"]
     with pytest.raises(OutOfBudget, match=r"8192×8192 needs about .* even with --lowvram, and 3\.0 GB are free"):
         placed.fit(RequestSize(8192, 8192), None)
+
+
+def test_the_unet_stays_where_it_is_while_free_memory_wavers(on_a_card):
+    """A desktop takes and gives back some megabytes all the time; the reserve of 300 has room for that."""
+    placed, model, free, moves = on_a_card
+    placed.take(model, None)
+    placed._size = SDXL
+    moves.clear()
+    for millions in (4000, 3950, 3900, 4400, 3890, 4600):
+        free["bytes"] = millions * MB
+        placed.fit(RequestSize(1024, 1024), None)
+    assert [mode for mode, _ in moves] == ["lowvram"] * 3
+    first, less, more = (resident for _, resident in moves)
+    assert (first - less, more - first) == (110 * MB, 600 * MB)
+    assert placed.plan.resident == more
 
 
 def test_after_running_out_a_faster_mode_is_not_tried_again_whoever_asks(on_a_card):

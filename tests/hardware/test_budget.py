@@ -196,6 +196,8 @@ def run_on_paper(plan: MemoryPlan, model: ModelSize, request: RequestSize, *, fu
     elif plan.mode == "lowvram":
         always = min(model.unet, model.kept + 2 * model.largest_piece + plan.resident)
         weights["unet"] = 0
+    if plan.beside:
+        always += work["vae"]
     return always + max(weights[phase] + work[phase] for phase in weights)
 
 
@@ -242,6 +244,26 @@ def test_the_goals_for_small_cards_hold_on_paper() -> None:
 def test_room_that_is_left_keeps_pieces_on_the_device_unless_lowvram_was_asked_for() -> None:
     assert choose_plan(4 * GB, SDXL, RequestSize(1024, 1024)).resident > GB
     assert choose_plan(4 * GB, SDXL, RequestSize(1024, 1024), asked="lowvram").resident == 0
+
+
+@pytest.mark.parametrize(
+    ("free", "model", "request_", "beside"),
+    [
+        (3.6, SD1, RequestSize(512, 512), True),
+        (3.0, SD1, RequestSize(512, 512), False),
+        (11.5, SDXL, RequestSize(1024, 1024), True),
+        (9.5, SDXL, RequestSize(1024, 1024), False),
+        (2.4, SD1, RequestSize(512, 512), False),
+    ],
+)
+def test_a_picture_is_decoded_beside_the_next_ones_steps_where_both_fit(
+    free: float, model: ModelSize, request_: RequestSize, beside: bool
+) -> None:
+    plan = choose_plan(int(free * GB), model, request_)
+    assert plan.beside is beside
+    work = max(unet_work(model, request_), vae_work(model, request_))
+    fits = model.weights + work + vae_work(model, request_) <= free * GB - RESERVE
+    assert beside is (fits and plan.mode == "full")
 
 
 def test_a_device_without_modes_is_refused_without_naming_one() -> None:

@@ -157,9 +157,9 @@ class WatchedLanes(OneLane):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def copying(self, after: Mark) -> AbstractContextManager[None]:
+    def beside(self, after: Mark) -> AbstractContextManager[None]:
         self.said.append("copy")
-        return super().copying(after)
+        return super().beside(after)
 
 
 def test_the_next_piece_is_copied_while_one_works():

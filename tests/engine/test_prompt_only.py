@@ -1,0 +1,125 @@
+"""What changes with the prompt alone: one text to encode. Nothing is read, moved or set up again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modules.catalogue import ModelFolders
+from modules.engine import models as models_module
+from modules.engine.control import JobControl
+from modules.engine.embeddings import EmbeddingShelf
+from modules.engine.job import run_job
+from modules.engine.models import LoadedModel, ModelKeeper
+from modules.engine.upscalers import UpscalerKeeper
+from modules.generation.conditioning import PromptEncoder
+from modules.hardware.residence import Residence
+from modules.protocol import CheckpointLoaded, CheckpointLoading, ImageReady
+from modules.settings import Paths, parse_flags
+from tests.checkpoints import write_tiny_checkpoint
+from tests.engine.conftest import checkpoint_at, job
+from tests.engine.test_models import CPU, Line
+
+# What costs time, and is owed to a checkpoint or to its options: each is counted where the engine does it.
+WORK = ("load_checkpoint", "apply_attention", "keep_in_8_bits", "fit_colours", "slow_down", "speed_up", "sha256_of")
+
+
+class Watched:
+    """An engine's pieces on a toy checkpoint, with everything counted that a job may do beside its steps."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.line = Line()
+        self.did: Counter[str] = Counter()
+        self.encoded: list[tuple[str, ...]] = []
+        for name in WORK:
+            patch.setattr(models_module, name, self.counted(name, getattr(models_module, name)))
+        patch.setattr(Residence, "arrange", self.counted("arrange", Residence.arrange))
+        real = PromptEncoder._encode
+
+        def encode(encoder: PromptEncoder, texts: tuple[str, ...], options: object) -> object:
+            self.encoded.append(texts)
+            return real(encoder, texts, options)
+
+        patch.setattr(PromptEncoder, "_encode", encode)
+        self.keeper = ModelKeeper(CPU, self.line.emit, embeddings=EmbeddingShelf(folder / "embeddings", self.line.emit))
+        self.folders = ModelFolders.from_paths(Paths.from_flags(parse_flags([], {})))
+        self.checkpoint = checkpoint_at(write_tiny_checkpoint(folder / "tiny.safetensors"))
+
+    def counted(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def count(*args: object, **kwargs: object) -> object:
+            self.did[name] += 1
+            return real(*args, **kwargs)
+
+        return count
+
+    def run(self, **values: object) -> tuple[Counter[str], list[tuple[str, ...]], bytes]:
+        """(what was done, which texts were encoded, the picture) in a job of its own, checkpoint file and all."""
+        self.did.clear()
+        self.encoded.clear()
+        command = job(self.checkpoint.model_copy(), "a", **{"steps": 2, "negative_prompt": "blurred"} | values)
+        run_job(command, self.keeper, UpscalerKeeper(CPU, self.folders), JobControl(), CPU, self.line.emit)
+        return Counter(self.did), list(self.encoded), self.line.of(ImageReady)[-1].blobs[0]
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(tmp_path, monkeypatch)
+
+
+def test_another_prompt_is_one_text_to_encode_and_nothing_else(watched: Watched) -> None:
+    did, encoded, first = watched.run(prompt="a red circle")
+    assert {name: did[name] for name in ("load_checkpoint", "apply_attention", "arrange", "sha256_of")} == {
+        "load_checkpoint": 1, "apply_attention": 1, "arrange": 1, "sha256_of": 1,
+    }  # fmt: skip
+    assert encoded == [("a red circle",), ("blurred",)]
+    loaded, processors = watched.keeper._loaded, set_up(watched.keeper)
+
+    did, encoded, other = watched.run(prompt="a blue square")
+    assert did == Counter()
+    assert encoded == [("a blue square",)]
+    assert other != first
+    assert watched.keeper._loaded is loaded
+    assert set_up(watched.keeper) == processors
+    assert len(watched.line.of(CheckpointLoading)) == len(watched.line.of(CheckpointLoaded)) == 1
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 8}, {"cfg_scale": 3.0}, {"steps": 3}, {"sampler_name": "Euler a"}], ids=str
+)
+def test_the_same_prompt_is_not_encoded_again(watched: Watched, changed: dict[str, object]) -> None:
+    first = watched.run()[2]
+    did, encoded, other = watched.run(**changed)
+    assert (did, encoded) == (Counter(), [])
+    assert other != first
+    assert watched.run()[1:] == ([], first)  # and what was remembered is what was encoded
+
+
+def test_a_text_that_comes_back_is_remembered_and_an_edited_one_is_not(watched: Watched) -> None:
+    watched.run(prompt="a red circle")
+    watched.run(prompt="a blue square")
+    assert watched.run(prompt="a red circle", negative_prompt="a blue square")[1] == []
+    assert watched.run(prompt="a (red:1.1) circle")[1] == [("a (red:1.1) circle",)]
+
+
+def test_the_count_bites(watched: Watched) -> None:
+    """Other weights, another attention and a cleared memory are seen by the very same counters."""
+    watched.run()
+    watched.checkpoint = watched.checkpoint.model_copy(
+        update={"options": {"cross_attention_optimization": "sub-quadratic"}}
+    )
+    assert watched.run()[0] == Counter({"apply_attention": 1})
+    watched.checkpoint = watched.checkpoint.model_copy(update={"options": {"fp8_storage": "Enable"}})
+    did, encoded, _ = watched.run()
+    assert (did["load_checkpoint"], did["arrange"], len(encoded)) == (1, 1, 2)
+    assert watched.run(options={"persistent_cond_cache": False})[1] == encoded
+
+
+def set_up(keeper: ModelKeeper) -> dict[str, int]:
+    """Which very objects compute: attention processors and the model's parts."""
+    loaded = keeper._loaded
+    assert isinstance(loaded, LoadedModel)
+    parts = {"unet": loaded.model.unet, "vae": loaded.model.vae, "text": loaded.model.text_encoder}
+    return {name: id(one) for name, one in (parts | dict(loaded.model.unet.attn_processors)).items()}
