@@ -24,6 +24,7 @@ from modules.engine.tiny_autoencoders import TinyShelf
 from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.wishes import hardware_wishes, memory_wish, sdxl_memory_wish
 from modules.hardware.choice import choose_hardware, prepare_torch
+from modules.hardware.watch import MemoryWatch
 from modules.protocol import (
     EngineReady,
     ImageReady,
@@ -106,11 +107,14 @@ class Engine:
 
     def _run(self, command: RunJob | RunExtras) -> None:
         self._control.begin(command.job_id)
+        looks = command.resolved.options.get("memmon_poll_rate", 0)
         try:
-            if isinstance(command, RunExtras):
-                run_extras(command, self._upscalers, self._control, self._channel.emit, self._models.make_room)
-            else:
-                self._run_within_memory(command, notices=())
+            with MemoryWatch(self._hardware.device, float(str(looks))) as watch:
+                if isinstance(command, RunExtras):
+                    emit, room = self._channel.emit, self._models.make_room
+                    run_extras(command, self._upscalers, self._control, emit, watch, room)
+                else:
+                    self._run_within_memory(command, watch, notices=())
         except Closed:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a job dies of, the next one must run
@@ -123,7 +127,7 @@ class Engine:
             self._control.end()
             self._channel.emit(self._models.facts())
 
-    def _run_within_memory(self, command: RunJob, notices: tuple[str, ...]) -> None:
+    def _run_within_memory(self, command: RunJob, watch: MemoryWatch, notices: tuple[str, ...]) -> None:
         """Run a job; when the device runs out of memory, go on with the rest of it in the next thriftier mode."""
         delivered: dict[int, bytes] = {}
 
@@ -133,7 +137,7 @@ class Engine:
             self._channel.emit(event)
 
         try:
-            run_job(command, self._models, self._upscalers, self._control, self._hardware, emit, notices)
+            run_job(command, self._models, self._upscalers, self._control, self._hardware, emit, notices, watch)
             return
         except (RuntimeError, MemoryError) as error:
             mode = self._models.step_down() if is_out_of_memory(error) else None
@@ -148,4 +152,4 @@ class Engine:
                 "blobs": (*command.blobs, *delivered.values()),
             }
         )
-        self._run_within_memory(rest, (*notices, notice))
+        self._run_within_memory(rest, watch, (*notices, notice))

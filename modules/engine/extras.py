@@ -17,6 +17,7 @@ from modules.gallery import PictureError, encode_picture, read_metadata
 from modules.gallery.enlarging import Once
 from modules.gallery.opening import MOST_BYTES, open_picture
 from modules.gallery.postprocessing import Result, Tools, postprocess
+from modules.hardware.watch import MemoryWatch
 from modules.parameters import RequestError
 from modules.parameters.extras import ExtrasRequest
 from modules.protocol import ImageReady, JobFinished, JobStarted, RunExtras, StepDone
@@ -32,7 +33,12 @@ class AllBad(RuntimeError):
 
 
 def run_extras(
-    command: RunExtras, upscalers: UpscalerKeeper, control: JobControl, emit: Emit, make_room: Callable[[], bool]
+    command: RunExtras,
+    upscalers: UpscalerKeeper,
+    control: JobControl,
+    emit: Emit,
+    watch: MemoryWatch,
+    make_room: Callable[[], bool],
 ) -> None:
     """Work through the pictures that are not done yet. Raises RequestError, ModelFileError, and AllBad."""
     started = time.monotonic()
@@ -47,7 +53,15 @@ def run_extras(
         upscalers.make_room = lambda: False
         upscalers.rest()
     seconds = time.monotonic() - started
-    emit(JobFinished(job_id=command.job_id, seconds=seconds, interrupted=control.stopped, notices=notices))
+    emit(
+        JobFinished(
+            job_id=command.job_id,
+            seconds=seconds,
+            interrupted=control.stopped,
+            notices=notices,
+            memory=watch.peak(),
+        )
+    )
 
 
 class _Extras:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from modules.gallery.grids import image_grid, too_large
 from modules.generation.finishing import Finished
 from modules.generation.passes import Progress
 from modules.hardware.choice import Hardware
+from modules.hardware.watch import MemoryWatch
 from modules.protocol import JobFinished, JobStarted, RunJob
 from modules.sampling import Interrupted
 
@@ -54,6 +54,7 @@ def run_job(
     hardware: Hardware,
     emit: Emit,
     notices: tuple[str, ...] = (),
+    watch: MemoryWatch | None = None,
 ) -> None:
     """Make every picture of a job that is not done yet, and tell what happens. Raises what it cannot finish with."""
     started = time.monotonic()
@@ -61,8 +62,6 @@ def run_job(
     job_models = JobModels(models, hardware, resolved)
     job_models.engine(command.checkpoint)
     emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
-    if hardware.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(hardware.device)
     effects: set[str] = set()
     facts: dict[str, object] = {}
     with (
@@ -83,14 +82,13 @@ def run_job(
             job = ScriptJob(command, job_models, pixels, control, writer, told, pictures)
         job.run()
     upscalers.rest()
-    peak = torch.cuda.max_memory_allocated(hardware.device) if hardware.device.type == "cuda" else None
     emit(
         JobFinished(
             job_id=command.job_id,
             seconds=time.monotonic() - started,
             interrupted=control.stopped,
             notices=(*notices, *job_models.notices, *job.notices),
-            peak_memory=peak,
+            memory=watch.peak() if watch else None,
         )
     )
 

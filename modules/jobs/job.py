@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from modules.parameters import GenerationRequest, ResolvedRequest
-from modules.protocol import MachineFacts
+from modules.protocol import MachineFacts, MemoryPeak
 
 JobState = Literal["waiting", "running", "finished", "interrupted", "cancelled", "failed"]
 EngineState = Literal["starting", "loading", "ready", "restarting", "stopped"]
@@ -60,6 +60,14 @@ class SavedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a job took of the engine's time, in seconds, and of memory at most, where somebody looked."""
+
+    seconds: float
+    memory: MemoryPeak | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A row of the queue: what was asked, what applies, and what came of it. Times are seconds since the epoch.
 
@@ -81,6 +89,7 @@ class Job:
     client: str | None = None
     task_id: str | None = None
     save: bool = True
+    spent: Spent | None = None
 
     @property
     def ended(self) -> bool:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.jobs.job import ENDED, Job, SavedImage
+from modules.jobs.job import ENDED, Job, SavedImage, Spent
 from modules.parameters import GenerationRequest, ResolvedRequest
+from modules.protocol import MemoryPeak
 
 Parsed = tuple[GenerationRequest, ResolvedRequest]
 
@@ -89,7 +90,14 @@ def job_of_row(row: sqlite3.Row, images: Sequence[SavedImage], requests: Request
         client=row["client"],
         task_id=row["task_id"],
         save=bool(row["save"]),
+        spent=_spent(row),
     )
+
+
+def _spent(row: sqlite3.Row) -> Spent | None:
+    if row["seconds"] is None:
+        return None
+    return Spent(row["seconds"], MemoryPeak.model_validate_json(row["memory"]) if row["memory"] else None)
 
 
 def values_of_image(job_id: str, image: ImageRow) -> dict[str, Any]:

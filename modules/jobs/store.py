@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from modules.jobs.database import connect
-from modules.jobs.job import ENDED, Job, JobState, QueueNotWritable, SavedImage, Tally, UnknownJob
+from modules.jobs.job import ENDED, Job, JobState, QueueNotWritable, SavedImage, Spent, Tally, UnknownJob
 from modules.jobs.rows import ImageRow, RequestCache, image_of_row, job_of_row, values_of_image, values_of_job
 
 ACTIVE: Final[tuple[JobState, ...]] = ("running", "waiting")
@@ -183,17 +183,29 @@ class JobStore:
             )
         return self._existing(job_id)
 
-    def end(self, job_id: str, state: JobState, *, cause: str | None = None, notices: Iterable[str] = ()) -> Job:
+    def end(
+        self,
+        job_id: str,
+        state: JobState,
+        *,
+        cause: str | None = None,
+        notices: Iterable[str] = (),
+        spent: Spent | None = None,
+    ) -> Job:
         """End a waiting or running job. One that has ended already stays as it is. Reserved pictures are forgotten."""
         with self._change() as write:
             old = write.execute("SELECT notices FROM jobs WHERE id = ?", (job_id,)).fetchone()
             if old is None:
                 raise UnknownJob(job_id)
             told = list(dict.fromkeys([*json.loads(old["notices"]), *notices]))
+            seconds, memory = (spent.seconds, spent.memory) if spent else (None, None)
             write.execute(
-                "UPDATE jobs SET state = ?, cause = ?, notices = ?, finished = ?"
+                "UPDATE jobs SET state = ?, cause = ?, notices = ?, finished = ?, seconds = ?, memory = ?"
                 " WHERE id = ? AND state IN ('waiting', 'running')",
-                (state, cause, json.dumps(told), self._clock(), job_id),
+                (
+                    *(state, cause, json.dumps(told), self._clock(), seconds),
+                    *(memory.model_dump_json() if memory else None, job_id),
+                ),
             )
             write.execute("DELETE FROM images WHERE job_id = ? AND state = 'reserved'", (job_id,))
         return self._existing(job_id)

@@ -26,8 +26,12 @@ class SavedStyles(StyleBook):
 
     def all(self) -> list[Style]:
         """Every style, for a list to choose from; a file that can't be read is logged and leaves the list empty."""
+        return [style for _, styles in self.grouped() for style in styles]
+
+    def grouped(self) -> list[tuple[Path, list[Style]]]:
+        """The same under the files that they are from."""
         try:
-            return list(self.load().values())
+            return self.by_file()
         except (StyleFileError, OSError) as error:
             _log.warning("%s", error)
             return []

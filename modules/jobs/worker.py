@@ -14,7 +14,7 @@ from typing import Final
 from modules.jobs.engine_process import EngineEnded, EngineSaid
 from modules.jobs.inbox import Close, Item, LoadWish, Look, SkipWish, StopWish
 from modules.jobs.inputs import InputStore, references
-from modules.jobs.job import ImageSaved, Job, JobChanged, JobError, JobState, QueueNotWritable
+from modules.jobs.job import ImageSaved, Job, JobChanged, JobError, JobState, QueueNotWritable, Spent
 from modules.jobs.live import LiveBoard
 from modules.jobs.saving import ImageSaver, SavingError
 from modules.jobs.store import JobStore
@@ -281,12 +281,20 @@ class Worker:
         if running.failure is not None:
             self._end(running, "failed", cause=running.failure, notices=event.notices)
         else:
-            self._end(running, "interrupted" if event.interrupted else "finished", notices=event.notices)
+            spent = Spent(event.seconds, event.memory)
+            state: JobState = "interrupted" if event.interrupted else "finished"
+            self._end(running, state, notices=event.notices, spent=spent)
 
     def _end(
-        self, running: Running, state: JobState, *, cause: str | None = None, notices: tuple[str, ...] = ()
+        self,
+        running: Running,
+        state: JobState,
+        *,
+        cause: str | None = None,
+        notices: tuple[str, ...] = (),
+        spent: Spent | None = None,
     ) -> None:
-        job = self._store.end(running.job.id, state, cause=cause, notices=notices)
+        job = self._store.end(running.job.id, state, cause=cause, notices=notices, spent=spent)
         self._running = None
         self.board.end()
         self._announce_end(job)

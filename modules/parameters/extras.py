@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,17 @@ SCALE_BY: Final = 0
 SCALE_TO: Final = 1
 NO_UPSCALER: Final = "None"
 MOST_PICTURES: Final = 1000
+
+# Its operations by A1111's names, by which the settings know them, and what each of them is when it is off.
+OPERATIONS: Final[dict[str, dict[str, object]]] = {
+    "Upscale": {"upscaler_1": NO_UPSCALER, "upscaler_2": NO_UPSCALER},
+    "GFPGAN": {"gfpgan_visibility": 0.0},
+    "CodeFormer": {"codeformer_visibility": 0.0},
+    "Split oversized images": {"split": None},
+    "Auto focal point crop": {"focal_crop": None},
+    "Auto-sized crop": {"auto_crop": None},
+    "Create flipped copies": {"flips": ()},
+}
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Length = Annotated[int, Field(ge=1, le=16384)]
@@ -100,3 +112,8 @@ class ExtrasRequest(BaseModel):
         """The face restorers that are used, with how much of each is seen."""
         asked = {"GFPGAN": self.gfpgan_visibility, "CodeFormer": self.codeformer_visibility}
         return {name: visibility for name, visibility in asked.items() if visibility > 0}
+
+    def without(self, operations: Iterable[str]) -> ExtrasRequest:
+        """The same with these operations off; names that are none are passed over."""
+        off = {field: value for name in operations for field, value in OPERATIONS.get(name, {}).items()}
+        return self.model_copy(update=off)

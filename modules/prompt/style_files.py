@@ -42,6 +42,12 @@ class StyleBook:
         styles = (style for path in self.files for style in read_style_file(path))
         return {style.name: style for style in styles if not style.name.startswith("#")}
 
+    def by_file(self) -> list[tuple[Path, list[Style]]]:
+        """The styles under the file that counts for each, files without any left out. Raises StyleFileError."""
+        styles = self.load().values()
+        groups = [(path, [style for style in styles if style.path == path]) for path in self.files]
+        return [(path, own) for path, own in groups if own]
+
     def choose(self, names: Sequence[str]) -> list[Style]:
         """The styles of these names, in this order; names that are unknown are left out."""
         styles = self.load()

@@ -196,13 +196,26 @@ class ImageReady(Message):
     save: bool = True
 
 
+class MemoryPeak(BaseModel):
+    """The most memory that a job took, in bytes: `used` of the `total` of its device, or of main memory where it shares
+    that, whoever took it. Of it `allocated` by this engine, and `reserved` by torch on a device of its own.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    used: int
+    total: int
+    allocated: int
+    reserved: int | None = None
+
+
 class JobFinished(Message):
     type: Literal["job_finished"] = "job_finished"
     job_id: str
     seconds: float
     interrupted: bool = False
     notices: tuple[str, ...] = ()
-    peak_memory: int | None = None
+    memory: MemoryPeak | None = None
 
 
 class JobFailed(Message):

@@ -8,7 +8,7 @@ from modules.settings.options import OptionStore, frozen_keys
 from modules.settings.paths import REPOSITORY, Paths
 from modules.settings.sections import SECTIONS
 from modules.settings.tables import OPTIONS
-from modules.settings.ui_config import Control, UiConfig, UiConfigError
+from modules.settings.ui_config import Control, Place, UiConfig, UiConfigError
 
 __all__ = [
     "OPTIONS",
@@ -22,6 +22,7 @@ __all__ = [
     "OptionStore",
     "OptionValue",
     "Paths",
+    "Place",
     "SaveError",
     "UiConfig",
     "UiConfigError",

@@ -21,6 +21,7 @@ Source = Literal[
     "localizations",
     "tabs",
     "categories",
+    "operations",
     "options",
 ]
 

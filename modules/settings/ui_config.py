@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,8 +10,8 @@ from typing import Any, Final
 from modules.settings.atomic import SaveError, write_text_atomic
 from modules.settings.options import read_json_object
 
-# Controls that A1111 builds from scripts of its own have the script's name before their key.
-SCRIPT_OF: Final = {
+# Controls that A1111 builds from scripts of its own have the script's file before their key.
+_GENERATION: Final = {
     "Sampling method": "sampler.py",
     "Schedule type": "sampler.py",
     "Sampling steps": "sampler.py",
@@ -23,6 +23,28 @@ SCRIPT_OF: Final = {
     "Resize seed from height": "seed.py",
     "Switch at": "refiner.py",
 }
+_EXTRAS: Final = {
+    label: f"postprocessing_{name}.py"
+    for name, labels in {
+        "upscale": (
+            *("Upscaler 1", "Upscaler 2", "Upscaler 2 visibility"),
+            *("Resize", "Max side length", "Width", "Height", "Crop to fit"),
+        ),
+        "split_oversized": ("Split oversized images", "Threshold", "Overlap ratio"),
+        "focal_crop": (
+            *("Auto focal point crop", "Focal point face weight"),
+            *("Focal point entropy weight", "Focal point edges weight"),
+        ),
+        "autosized_crop": (
+            *("Auto-sized crop", "Dimension lower bound", "Dimension upper bound"),
+            *("Area lower bound", "Area upper bound", "Resizing objective", "Error threshold"),
+        ),
+    }.items()
+    for label in labels
+}
+_FILES: Final = {"txt2img": _GENERATION, "img2img": _GENERATION, "extras": _EXTRAS}
+# Which tab is open at first.
+_SELECTED: Final = "webui/Tabs@tabs/selected"
 
 
 class UiConfigError(RuntimeError):
@@ -40,6 +62,24 @@ class Control:
     visible: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a control stands: on which tab, under which label, and in which script's part of it, by its file."""
+
+    tab: str
+    label: str
+    script: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What its keys begin with: A1111's first, then what else is understood."""
+        plain = f"{self.tab}/{self.label}"
+        if self.script:
+            return (f"customscript/{self.script}/{plain}",)
+        file = _FILES.get(self.tab, {}).get(self.label)
+        return (plain,) if file is None else (f"customscript/{file}/{plain}", plain)
+
+
 class UiConfig:
     """ui-config.json: a flat object with keys `<tab>/<label>/<field>`. Entries of unknown controls are kept.
 
@@ -52,7 +92,7 @@ class UiConfig:
         self._entries, notices = read_json_object(path)
         self.notices: tuple[str, ...] = tuple(notices)
 
-    def control(self, tab: str, label: str, declared: Control, choices: Sequence[str] = ()) -> Control:
+    def control(self, place: Place, declared: Control, choices: Sequence[str] = ()) -> Control:
         """The control as the file wants it: `declared`, with every usable entry in its place.
 
         An entry of another kind than the declared one (a text for a number), or a value that is none of `choices`, is
@@ -61,7 +101,7 @@ class UiConfig:
         with self._lock:
             found: dict[str, Any] = {}
             for one in fields(Control):
-                key = self._key(tab, label, one.name)
+                key = self._key(place, one.name)
                 if key not in self._entries:
                     continue
                 meant = _converted(getattr(declared, one.name), self._entries[key])
@@ -73,15 +113,15 @@ class UiConfig:
                     found[one.name] = meant
         return _sound(replace(declared, **found), declared)
 
-    def save(self, controls: Mapping[tuple[str, str], Control]) -> tuple[str, ...]:
-        """Write these controls by (tab, label); returns the keys whose entry changed. Raises UiConfigError."""
+    def save(self, controls: Mapping[Place, Control]) -> tuple[str, ...]:
+        """Write these controls by their place; returns the keys whose entry changed. Raises UiConfigError."""
         with self._lock:
-            entries = dict(self._entries)
-            for (tab, label), control in controls.items():
+            entries = self._read_again()
+            for place, control in controls.items():
                 told = {one.name: getattr(control, one.name) for one in fields(Control)}
                 for name, value in told.items():
                     if value is not None or name == "value":
-                        entries[self._key(tab, label, name)] = value
+                        entries[self._key(place, name)] = value
             changed = tuple(
                 key for key, value in entries.items() if key not in self._entries or self._entries[key] != value
             )
@@ -89,29 +129,30 @@ class UiConfig:
                 self._write(entries)
             return changed
 
-    def forget(self, tab: str, label: str) -> None:
-        """Let a control have its declared defaults again. Raises UiConfigError."""
-        self.keep_without({self._key(tab, label, one.name) for one in fields(Control)})
-
-    def keep_without(self, keys: set[str]) -> None:
-        """Take entries out of the file. Raises UiConfigError."""
+    def selected(self, tabs: Sequence[str]) -> str | None:
+        """Which of these tabs is open at first; None where the file names none of them."""
         with self._lock:
-            entries = {key: value for key, value in self._entries.items() if key not in keys}
+            wanted = self._entries.get(_SELECTED)
+        return wanted if isinstance(wanted, str) and wanted in tabs else None
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """Let controls have their declared defaults again. Raises UiConfigError."""
+        keys = {f"{key}/{one.name}" for place in places for key in place.keys for one in fields(Control)}
+        with self._lock:
+            entries = {key: value for key, value in self._read_again().items() if key not in keys}
             if entries != self._entries:
                 self._write(entries)
 
-    def keys(self, tab: str, label: str) -> set[str]:
-        """The keys that the file has for a control."""
-        with self._lock:
-            return {key for one in fields(Control) if (key := self._key(tab, label, one.name)) in self._entries}
+    def _read_again(self) -> dict[str, Any]:
+        """A copy of the entries as the file has them now: people edit it while the program runs."""
+        self._entries, notices = read_json_object(self.path)
+        self.notices = tuple(dict.fromkeys((*self.notices, *notices)))
+        return dict(self._entries)
 
-    def _key(self, tab: str, label: str, name: str) -> str:
+    def _key(self, place: Place, name: str) -> str:
         """The key that the file has for this, else A1111's."""
-        plain = f"{tab}/{label}/{name}"
-        script = SCRIPT_OF.get(label)
-        if script is None or plain in self._entries:
-            return plain
-        return f"customscript/{script}/{plain}"
+        keys = [f"{key}/{name}" for key in place.keys]
+        return next((key for key in keys if key in self._entries), keys[0])
 
     def _tell(self, key: str, why: str) -> None:
         value = repr(self._entries[key])

@@ -27,16 +27,23 @@ _MARKS: Final = {
 }
 
 
-def arrange_tabs(tabs: gr.Tabs, order: Sequence[str], hidden: Sequence[str]) -> None:
-    """Tabs named in `order` come first; those in `hidden` are there without being shown."""
+def arrange_tabs(tabs: gr.Tabs, order: Sequence[str], hidden: Sequence[str], first: str | None = None) -> None:
+    """Tabs named in `order` come first; those in `hidden` are there without being shown.
+
+    The tab with the id `first` is open at the start, unless it is hidden; else the first one that is shown. With every
+    tab hidden nobody could bring one back: then Settings stays.
+    """
+    if all(_label(tab) in hidden for tab in tabs.children):
+        hidden = [label for label in hidden if label != "Settings"]
     places = {label: place for place, label in enumerate(order)}
     tabs.children.sort(key=lambda tab: places.get(_label(tab), len(places)))
     for tab in tabs.children:
         if _label(tab) in hidden:
             tab.visible = False
     if tabs.children:
-        shown = next((tab for tab in tabs.children if _label(tab) not in hidden), tabs.children[0])
-        tabs.selected = getattr(shown, "id", None)
+        shown = [tab for tab in tabs.children if _label(tab) not in hidden] or tabs.children
+        ids = [getattr(tab, "id", None) for tab in shown]
+        tabs.selected = first if first in ids else ids[0]
 
 
 def arrange_tab(page: gr.Blocks, mode: str, options: OptionStore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +13,9 @@ from typing import Any, Final
 import gradio as gr
 from gradio.blocks import Block
 
-from modules.settings import Control, UiConfig, UiConfigError
+from modules.settings import Control, Place, UiConfig, UiConfigError
 from modules.ui.messages import QUICK
+from modules.ui.scripts import element_files
 
 log = logging.getLogger(__name__)
 _CONTROLS: Final = (gr.Slider, gr.Radio, gr.Checkbox, gr.Textbox, gr.Number, gr.Dropdown, gr.ColorPicker)
@@ -24,10 +25,9 @@ _SECTIONS: Final = {"txt2img", "img2img", "extras", "pnginfo", "modelmerger", "t
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A control of the page under its tab and label, with what it is without the file."""
+    """A control of the page and its place, with what it is without the file."""
 
-    tab: str
-    label: str
+    place: Place
     component: gr.components.Component
     declared: Control
 
@@ -54,15 +54,16 @@ class PageDefaults:
             log.warning("%s", notice)
 
     def _apply_in(self, tab: str, block: Block) -> None:
-        seen: set[str] = set()
+        scripts = element_files(tab)
+        seen: set[Place] = set()
         for component in _labelled(block):
-            label = str(getattr(component, "label", ""))
-            if label in seen:
+            place = Place(tab, str(getattr(component, "label", "")), scripts.get(str(component.elem_id), ""))
+            if place in seen:
                 continue
-            seen.add(label)
+            seen.add(place)
             declared = as_control(component)
-            self.known.append(Known(tab, label, component, declared))
-            wanted = self.config.control(tab, label, declared, _words(component))
+            self.known.append(Known(place, component, declared))
+            wanted = self.config.control(place, declared, _words(component))
             if wanted.value != declared.value:
                 self._chosen.add(id(component))
             _put(component, wanted)
@@ -142,21 +143,19 @@ def _look(defaults: PageDefaults, _: str, values: Sequence[object]) -> dict[str,
 
 def _save(defaults: PageDefaults, _: str, values: Sequence[object]) -> dict[str, Any]:
     changes = defaults.changes(values)
-    defaults.config.save({(known.tab, known.label): shown for known, _, shown in changes})
+    defaults.config.save({known.place: shown for known, _, shown in changes})
     return {"saved": len(changes)}
 
 
 def _reset(defaults: PageDefaults, chosen: str, _: Sequence[object]) -> dict[str, Any]:
-    wanted = {tuple(pair) for pair in json.loads(chosen or "[]")}
-    keys = [
-        defaults.config.keys(known.tab, known.label) for known in defaults.known if (known.tab, known.label) in wanted
-    ]
-    defaults.config.keep_without(set().union(*keys))
-    return {"reset": len(keys)}
+    wanted = {tuple(place) for place in json.loads(chosen or "[]")}
+    places = [known.place for known in defaults.known if astuple(known.place) in wanted]
+    defaults.config.forget(places)
+    return {"reset": len(places)}
 
 
 def _row(known: Known, before: object, after: object) -> dict[str, Any]:
-    return {"tab": known.tab, "label": known.label, "before": before, "after": after}
+    return {**asdict(known.place), "before": before, "after": after}
 
 
 def _labelled(block: Block) -> Iterator[gr.components.Component]:

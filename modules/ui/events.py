@@ -16,9 +16,9 @@ from modules.ui.messages import QUICK, SAY, told
 from modules.ui.parts import GenerationTab
 from modules.ui.paste import form_values
 from modules.ui.reading import Typed, counters, reading_html
-from modules.ui.results import Results, gallery_value, infotext_html
+from modules.ui.results import Results, gallery_value, infotext_html, spent_html
 from modules.ui.saving import wire_saving
-from modules.ui.shown import shown_pictures
+from modules.ui.shown import shown_pictures, spent_on
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -86,12 +86,13 @@ def submitter(form: Form, services: Services) -> Callable[..., str]:
 def wire_results(results: Results, mode: str, services: Services) -> None:
     """Connect the gallery: what the page's scripts want shown, and the picture that is looked at."""
 
-    def show(job_id: str) -> tuple[gr.Gallery, str, int, str]:
+    def show(job_id: str) -> tuple[gr.Gallery, str, str, int, str]:
         images = [] if services.options.switch("do_not_show_images") else shown_pictures(services, job_id)
         text = images[0].infotext if images else ""
         return (
             gr.Gallery(value=gallery_value(images), selected_index=0 if images else None),
             infotext_html(text),
+            spent_html(spent_on(services, job_id)),
             0,
             job_id,
         )
@@ -104,7 +105,7 @@ def wire_results(results: Results, mode: str, services: Services) -> None:
     results.show.click(
         show,
         results.shown,
-        [results.gallery, results.infotext, results.selected, results.shown],
+        [results.gallery, results.infotext, results.spent, results.selected, results.shown],
         js=f"() => [window.webui.wanted('{mode}')]",
         **QUICK,
     ).success(None, None, None, js=f"() => window.webui.filled('{mode}')")
@@ -192,14 +193,9 @@ def _wire_styles(tab: GenerationTab, services: Services) -> None:
         except RequestError as error:
             return prompt, negative, names, told(str(error), "error")
 
-    def relist(names: list[str]) -> gr.Dropdown:
-        present = listing.style_names(services)
-        return gr.Dropdown(choices=present, value=[name for name in names or [] if name in present])
-
     boxes = [top.prompt, top.negative_prompt, top.styles]
     top.apply_styles.click(merge, boxes, [*boxes, notice], preprocess=False, **QUICK).then(None, notice, None, js=SAY)
     top.edit_styles.click(None, None, None, js=f"() => window.webui.editStyles('{tab.form.mode}')")
-    top.refresh_styles.click(relist, top.styles, top.styles, preprocess=False, **QUICK)
 
 
 def _wire_memory(tab: GenerationTab, services: Services, page: gr.Blocks, *, own_size: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,11 +30,12 @@ class Extras:
     results: Results
 
 
-def build_extras(upscalers: Sequence[str], *, folder_button: bool) -> Extras:
-    """Lay out the tab inside the page being built."""
+def build_extras(upscalers: Sequence[str], without: Collection[str] = (), *, folder_button: bool) -> Extras:
+    """Lay out the tab inside the page being built; the operations named in `without` are not to be seen."""
     with gr.Row(equal_height=False, elem_classes=["halves"]):
         with gr.Column(min_width=320, elem_id="extras_settings"):
-            controls = {**_sources(), **_upscaling(upscalers), **_faces(), **_cutting()}
+            controls = {**_sources(), **_upscaling(upscalers), **_faces(without), **_cutting(without)}
+            _hide(controls, without)
         with gr.Column(min_width=320, elem_id="extras_right"):
             with gr.Column(elem_id="extras_generate_box", elem_classes=["generate-box"]):
                 generate = gr.Button("Generate", variant="primary", elem_id="extras_generate")
@@ -43,6 +44,37 @@ def build_extras(upscalers: Sequence[str], *, folder_button: bool) -> Extras:
                     skip = gr.Button("Skip", elem_id="extras_skip", min_width=60)
             results = build_results(MODE, folder_button=folder_button)
     return Extras(controls, generate, interrupt, skip, results)
+
+
+# By the start of their names, the controls of each operation.
+_CONTROLS: Final = {
+    "Upscale": ("upscaler_", "extras_upscaler_", "resize_mode", "upscaling_", "max_side_length"),
+    "GFPGAN": ("gfpgan_",),
+    "CodeFormer": ("codeformer_",),
+    "Split oversized images": ("split",),
+    "Auto focal point crop": ("focal_crop",),
+    "Auto-sized crop": ("auto_crop",),
+    "Create flipped copies": ("flips",),
+}
+# Whoever has one of these left needs the size that they work towards.
+_SIZED: Final = {"Split oversized images", "Auto focal point crop"}
+
+
+def _hide(controls: Controls, operations: Collection[str]) -> None:
+    """Let nobody see the controls of some operations. What they ask for is left out when the job is made."""
+    hidden = tuple(start for name in operations for start in _CONTROLS.get(name, ()))
+    kept = ("upscaling_resize_w", "upscaling_resize_h") if _SIZED - set(operations) else ()
+    if "Upscale" in operations and kept:
+        controls["resize_mode"].value = SCALE_TO
+    for name, control in controls.items():
+        if hidden and name.startswith(hidden) and name not in kept:
+            control.visible = "hidden"
+
+
+def _fold(title: str, elem_id: str, operations: Collection[str], without: Collection[str]) -> gr.Accordion:
+    """A closed fold for some operations, unseen where each of them is."""
+    unseen = set(operations) <= set(without)
+    return gr.Accordion(title, open=False, elem_id=elem_id, elem_classes=["unseen"] if unseen else None)
 
 
 def _sources() -> Controls:
@@ -93,8 +125,8 @@ def _upscaling(upscalers: Sequence[str]) -> Controls:
     }
 
 
-def _faces() -> Controls:
-    with gr.Accordion("Restore faces: GFPGAN, CodeFormer", open=False, elem_id="extras_faces"):
+def _faces(without: Collection[str]) -> Controls:
+    with _fold("Restore faces: GFPGAN, CodeFormer", "extras_faces", ("GFPGAN", "CodeFormer"), without):
         gr.HTML(_FACES, elem_classes=["hint"])
         with gr.Row():
             gfpgan = _slider("GFPGAN visibility", 0, 1, 0, 0.001, "extras_gfpgan_visibility")
@@ -103,9 +135,10 @@ def _faces() -> Controls:
     return {"gfpgan_visibility": gfpgan, "codeformer_visibility": codeformer, "codeformer_weight": weight}
 
 
-def _cutting() -> Controls:
+def _cutting(without: Collection[str]) -> Controls:
     split, focal, auto = SplitOversized(), FocalCrop(), AutoCrop()
-    with gr.Accordion("Split, crop and flip, for training pictures", open=False, elem_id="extras_cutting"):
+    operations = ("Split oversized images", "Auto focal point crop", "Auto-sized crop", "Create flipped copies")
+    with _fold("Split, crop and flip, for training pictures", "extras_cutting", operations, without):
         gr.HTML("<p>Split and Focal crop work towards the Width and Height of Scale to.</p>", elem_classes=["hint"])
         splits = gr.Checkbox(False, label="Split oversized images", elem_id="extras_split")
         with gr.Row():

@@ -85,7 +85,8 @@ def submitter(
         *fields, client, told = values
         named = dict(zip(names, fields, strict=True))
         try:
-            asked = checked_names(services, extras_request(named, labels))
+            asked = extras_request(named, labels).without(services.options.texts("postprocessing_disable_in_extras"))
+            asked = checked_names(services, asked)
             ids = queue(services, shelf, asked, named, json.loads(str(told or "{}")), str(client) if client else None)
         except (RequestError, PictureError, SaveError, FolderError, JobError) as error:
             return json.dumps({"error": str(error)})

@@ -62,7 +62,7 @@ class Img2Img(GenerationTab):
 
 def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
     """Lay out the tab inside the page being built."""
-    top = build_prompt_row(MODE, listing.style_names(services))
+    top = build_prompt_row(MODE, listing.style_choices(services))
     with gr.Row(equal_height=False, elem_classes=["halves"]):
         with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
             inputs, batch, copies = _inputs(services.options)

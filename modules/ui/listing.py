@@ -80,6 +80,18 @@ def follows_pictures(checkpoint: Checkpoint | None) -> bool:
     return len(entry) == 4 and entry[1] == _EDITING_CHANNELS
 
 
-def style_names(services: Services) -> list[str]:
-    """Names of the saved styles."""
-    return [style.name for style in services.styles.all()]
+def style_choices(services: Services) -> list[str]:
+    """Names of the saved styles; those of several files under lines that name the files, as in A1111."""
+    groups = services.styles.grouped()
+    several = len(groups) > 1
+    return [
+        name
+        for path, styles in groups
+        for name in ([style_divider(path.name)] if several else []) + [style.name for style in styles]
+    ]
+
+
+def style_divider(file_name: str) -> str:
+    """The line above a file's styles. Whoever picks it picks nothing: assets/styles.js knows it by its form."""
+    dashes = "-" * max(4, (38 - len(file_name)) // 2)
+    return f"{dashes} {file_name} {dashes}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from modules.catalogue.upscalers import RESTORERS
+from modules.parameters.extras import OPERATIONS
 from modules.parameters.samplers import sampler_labels
 from modules.settings import Option
 from modules.ui import listing
@@ -54,6 +55,8 @@ def option_choices(services: Services, option: Option) -> list[str]:
             return list(TABS)
         case "categories":
             return list(CATEGORIES)
+        case "operations":
+            return list(OPERATIONS)
         case "options":
             return [key for key, one in services.options.options.items() if not one.hidden]
     return list(option.choices)

@@ -81,7 +81,8 @@ def build_page(
             with gr.Tab("img2img", id="img2img", elem_id="tab_img2img"):
                 img2img = build_img2img(services, folder_button=folder_button)
             with gr.Tab("Extras", id="extras", elem_id="tab_extras"):
-                extras = build_extras(listing.upscalers(services), folder_button=folder_button)
+                without = services.options.texts("postprocessing_disable_in_extras")
+                extras = build_extras(listing.upscalers(services), without, folder_button=folder_button)
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 info = build_png_info()
             with gr.Tab("Queue", id="queue", elem_id="tab_queue"):
@@ -95,7 +96,8 @@ def build_page(
                 _start_at_native_size(one.form, services)
         for mode in (tab.form.mode, img2img.form.mode):
             arrange_tab(page, mode, services.options)
-        arrange_tabs(tabs, services.options.texts("ui_tab_order"), services.options.texts("hidden_tabs"))
+        first = defaults.config.selected([str(getattr(one, "id", "")) for one in tabs.children])
+        arrange_tabs(tabs, services.options.texts("ui_tab_order"), services.options.texts("hidden_tabs"), first)
         to = Destinations(tabs, img2img)
         wire_generate(tab, submitter(tab.form, services), stamp="stamp")
         wire_hires(tab, services, page)

@@ -34,7 +34,7 @@ class PromptRow:
     edit_styles: gr.Button
 
 
-def build_prompt_row(mode: str, style_names: Sequence[str]) -> PromptRow:
+def build_prompt_row(mode: str, style_choices: Sequence[str]) -> PromptRow:
     """Lay out the top row inside the tab being built."""
     with gr.Row(elem_id=f"{mode}_toprow", elem_classes=["toprow"]):
         with gr.Column(scale=6, min_width=320, elem_id=f"{mode}_prompt_container"):
@@ -53,7 +53,7 @@ def build_prompt_row(mode: str, style_names: Sequence[str]) -> PromptRow:
                 clear = tool_button("🗑️", f"{mode}_clear_prompt")
                 apply_styles = tool_button("📋", f"{mode}_style_apply")
             with gr.Row(elem_id=f"{mode}_styles_row", elem_classes=["with-tool"]):
-                styles = dropdown("styles", mode, style_names, multiselect=True)
+                styles = dropdown("styles", mode, style_choices, multiselect=True)
                 refresh_styles = tool_button("🔄", f"{mode}_styles_refresh")
                 edit_styles = tool_button("🖌️", f"{mode}_styles_edit_button")
     return PromptRow(

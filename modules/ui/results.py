@@ -9,7 +9,8 @@ from typing import Final
 
 import gradio as gr
 
-from modules.jobs.job import SavedImage
+from modules.jobs.job import SavedImage, Spent
+from modules.protocol import MemoryPeak
 from modules.ui.controls import tool_button
 
 # Filled by assets/progress.js; with no script running it stays invisible.
@@ -20,6 +21,7 @@ LIVE: Final = """
   <img class="preview" alt="Live preview" hidden>
   <ol class="queue" aria-label="Queue"></ol>
 </div>"""
+GIGABYTE: Final = 1e9
 MESSAGE: Final = '<div class="message" role="alert" hidden></div>'
 RECENT: Final = '<div class="recent" aria-label="Recent pictures" hidden></div>'
 
@@ -30,6 +32,7 @@ class Results:
 
     gallery: gr.Gallery
     infotext: gr.HTML
+    spent: gr.HTML
     shown: gr.Textbox
     show: gr.Button
     selected: gr.Number
@@ -70,11 +73,12 @@ def build_results(mode: str, *, folder_button: bool, height: str = "") -> Result
             upscale = tool_button("✨", f"{mode}_upscale", visible=mode == "txt2img")
         files = gr.File(label="Download", visible=False, interactive=False, elem_id=f"download_files_{mode}")
         infotext = gr.HTML("", elem_id=f"html_info_{mode}", elem_classes=["infotext"])
+        spent = gr.HTML("", elem_id=f"html_log_{mode}", elem_classes=["spent"], padding=False)
         gr.HTML(RECENT, elem_id=f"{mode}_recent", padding=False)
         shown = gr.Textbox("", visible="hidden", elem_id=f"{mode}_shown")
         selected = gr.Number(0, visible="hidden", elem_id=f"{mode}_selected")
         show = gr.Button("Show", visible="hidden", elem_id=f"{mode}_show")
-    return Results(gallery, infotext, shown, show, selected, save, save_zip, files, open_folder, sends, upscale)
+    return Results(gallery, infotext, spent, shown, show, selected, save, save_zip, files, open_folder, sends, upscale)
 
 
 def gallery_value(images: Sequence[SavedImage]) -> list[str]:
@@ -88,3 +92,23 @@ def infotext_html(text: str) -> str:
         return ""
     lines = "<br>".join(html.escape(line) for line in text.split("\n"))
     return f"<p>{lines}</p>"
+
+
+def spent_html(spent: Spent | None) -> str:
+    """What a job took, in A1111's words; empty where nothing is known of it."""
+    if spent is None:
+        return ""
+    minutes, seconds = divmod(spent.seconds, 60)
+    time = f"{int(minutes)} min. {seconds:.1f} sec." if minutes else f"{seconds:.1f} sec."
+    return f"<p>Time taken: <b>{time}</b></p>{'' if spent.memory is None else _memory_html(spent.memory)}"
+
+
+def _memory_html(memory: MemoryPeak) -> str:
+    share = 100 * memory.used / memory.total if memory.total else 0
+    system = f"{memory.used / GIGABYTE:.1f}/{memory.total / GIGABYTE:.1f} GB"
+    told = [f'<span title="Most memory that the engine used">A: <b>{memory.allocated / GIGABYTE:.2f} GB</b></span>']
+    if memory.reserved is not None:
+        held = f"{memory.reserved / GIGABYTE:.2f} GB"
+        told.append(f'<span title="Most memory that torch held, with what it keeps for later">R: <b>{held}</b></span>')
+    told.append(f'<span title="Most memory that all programs used">Sys: <b>{system}</b> ({share:.0f}%)</span>')
+    return f"<p>{', '.join(told)}</p>"

@@ -95,6 +95,8 @@ class PageSettings(BaseModel):
     move: bool
     lightbox: bool
     zoomed: bool
+    live_lightbox: bool
+    gamepad: int
     volume: int
     awake: bool
     progressbar: bool
@@ -247,6 +249,9 @@ def _settings(options: OptionStore) -> PageSettings:
         move=options.switch("keyedit_move"),
         lightbox=options.switch("js_modal_lightbox"),
         zoomed=options.switch("js_modal_lightbox_initially_zoomed"),
+        live_lightbox=options.switch("js_live_preview_in_modal_lightbox"),
+        # Milliseconds between two pictures; 0 is off.
+        gamepad=options.whole("js_modal_lightbox_gamepad_repeat") if options.switch("js_modal_lightbox_gamepad") else 0,
         volume=options.whole("notification_volume") if options.switch("notification_audio") else 0,
         awake=options.switch("prevent_screen_sleep_during_generation"),
         progressbar=options.switch("show_progressbar"),

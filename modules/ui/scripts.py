@@ -45,6 +45,20 @@ def control_name(script: Script, argument: Argument) -> str:
     return f"{_PREFIX}{slug(script)}/{argument.name}"
 
 
+def element_files(mode: str) -> dict[str, str]:
+    """By the id of each element of the tab that belongs to a script, the script's file."""
+    return {
+        element_name(script, argument, mode): script.file
+        for script in on_tab(SCRIPTS, mode)
+        for argument in script.valued
+    }
+
+
+def element_name(script: Script, argument: Argument, mode: str) -> str:
+    """The id of an argument's element."""
+    return f"script_{mode}_{slug(script)}_{argument.name}"
+
+
 def is_of_script(name: str) -> bool:
     """Whether a control of the form belongs to the scripts."""
     return name == SCRIPT or name.startswith(_PREFIX)
@@ -81,7 +95,7 @@ def _arguments(services: Services, script: Script, mode: str) -> Controls:
     for argument in script.arguments:
         if not argument.shown:
             continue
-        control = _control(services, argument, mode, f"script_{mode}_{slug(script)}_{argument.name}")
+        control = _control(services, argument, mode, element_name(script, argument, mode))
         if argument.look != "note":
             controls[control_name(script, argument)] = control
     return controls

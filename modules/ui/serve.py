@@ -88,6 +88,7 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
         for notice in services.notices:
             log.warning(notice)
         _use_temporary_folder(services.options)
+        _show_progress(services, flags)
         server = _web_server(services, flags, process)
         port = listener.getsockname()[1]
         for line in announcement(flags, port, protected=protected):
@@ -97,6 +98,21 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
             webbrowser.open(local_url(flags, port))
         _favour_short_answers()
         server.run(sockets=[listener])
+
+
+def _show_progress(services: Services, flags: Flags) -> None:
+    """Progress bars, where somebody looks at a terminal."""
+    if flags.disable_console_progressbars or not sys.stderr.isatty():
+        return
+    from modules.jobs.console import ConsoleProgress
+
+    bars = ConsoleProgress(
+        services.jobs.subscribe(), sys.stderr, whole_job=lambda: services.options.switch("multiple_tqdm")
+    )
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.addFilter(bars.before_log)
+    bars.start()
 
 
 def _favour_short_answers() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from modules.jobs.showing import shown_images
 
 if TYPE_CHECKING:
-    from modules.jobs.job import Job, SavedImage
+    from modules.jobs.job import Job, SavedImage, Spent
     from modules.jobs.services import Services
 
 # What the ids of batches begin with; the jobs of a batch have ids of their own.
@@ -33,3 +33,9 @@ def first_picture(services: Services, shown_id: str) -> SavedImage | None:
     if not shown_id.startswith(BATCH_PREFIX):
         return next(iter(shown_pictures(services, shown_id)), None)
     return next((image for image in services.jobs.images_of_batch(shown_id, 1) if image.path.is_file()), None)
+
+
+def spent_on(services: Services, shown_id: str) -> Spent | None:
+    """What a job took. Of a batch nothing is told: its jobs may have waited for others."""
+    job = services.jobs.get(shown_id) if shown_id and not shown_id.startswith(BATCH_PREFIX) else None
+    return None if job is None else job.spent

@@ -1,4 +1,4 @@
-"""The Styles dropdowns: listed anew when the page is loaded, and when the dialog has changed a style."""
+"""The Styles dropdowns: listed anew when the page is loaded, on demand, and when the dialog has changed a style."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ def wire_style_lists(tabs: Sequence[GenerationTab], services: Services, page: gr
     lists = [tab.top.styles for tab in tabs]
 
     def relist(*chosen: list[str] | None) -> list[dict[str, Any]]:
-        present = listing.style_names(services)
-        kept = [[name for name in names or [] if name in present] for names in chosen]
-        return [gr.update(choices=present, value=names) for names in kept]
+        choices = listing.style_choices(services)
+        kept = [[name for name in names or [] if name in choices] for names in chosen]
+        return [gr.update(choices=choices, value=names) for names in kept]
 
     changed.click(relist, lists, lists, preprocess=False, **QUICK)
     # Only what there is to choose from: what is chosen comes back from the browser.
-    page.load(lambda: [gr.update(choices=listing.style_names(services)) for _ in lists], None, lists, **QUICK)
+    page.load(lambda: [gr.update(choices=listing.style_choices(services)) for _ in lists], None, lists, **QUICK)
+    for tab in tabs:
+        tab.top.refresh_styles.click(relist, lists, lists, preprocess=False, **QUICK)
+        tab.top.styles.input(None, tab.top.styles, tab.top.styles, js="(names) => window.webui.withoutDividers(names)")

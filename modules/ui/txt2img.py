@@ -41,7 +41,7 @@ class Txt2Img(GenerationTab):
 
 def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
     """Lay out the tab inside the page being built."""
-    top = build_prompt_row(MODE, listing.style_names(services))
+    top = build_prompt_row(MODE, listing.style_choices(services))
     with gr.Row(equal_height=False, elem_classes=["halves"]):
         with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
             sampling = sampling_row(services, MODE)

@@ -102,3 +102,15 @@ def paint(page: Page, slot: str, *points: tuple[float, float]) -> None:
     for place in places:
         page.mouse.move(*place, steps=4)
     page.mouse.up()
+
+
+def change_settings(page: Page, values: dict[str, Any]) -> None:
+    """Change settings as the Settings tab does."""
+    page.evaluate(
+        """(values) => fetch("internal/settings", {
+            method: "POST",
+            headers: { "Content-Type": "application/json" },
+            body: JSON.stringify({ values }),
+        })""",
+        values,
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
+from modules.settings import OPTIONS
 from tests.browser.conftest import Watched
-from tests.browser.steps import INFOTEXT, PICTURE, generate, saved, set_number, visit
+from tests.browser.steps import INFOTEXT, PICTURE, change_settings, generate, saved, set_number, visit
 from tests.ui.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -39,6 +42,47 @@ def test_a_picture_over_the_whole_window_is_left_saved_and_closed_by_keys(watche
     expect(page.locator("dialog.lightbox")).to_be_hidden()
     kept = list((server.data_dir / "log" / "images").rglob("*502*.png"))
     assert len(kept) == 1
+    assert watched.problems == []
+
+
+# A browser without one: its state is what a test puts there.
+GAMEPAD = """() => {
+  window.pad = { axes: [0, 0], buttons: Array.from({ length: 16 }, () => ({ pressed: false })) };
+  navigator.getGamepads = () => [null, window.pad];
+}"""
+LIGHTBOX = {
+    "js_live_preview_in_modal_lightbox": True,
+    "js_modal_lightbox_gamepad": True,
+    "js_modal_lightbox_gamepad_repeat": 10_000,
+    "show_progress_every_n_steps": 1,
+}
+
+
+def test_over_the_whole_window_a_job_is_watched_and_a_gamepad_leafs(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    change_settings(page, LIGHTBOX)
+    visit(page, server.url)
+    page.evaluate(GAMEPAD)
+    set_number(page, "batch_count", 2)
+    set_number(page, "steps", 40)
+    generate(page, "slow pictures to be watched")
+    page.locator("#txt2img_live .preview").click(timeout=60_000)
+    image = page.locator("dialog.lightbox .picture img")
+    expect(image).to_have_attribute("src", re.compile("internal/preview"))
+    first = image.get_attribute("src")
+    page.wait_for_function("(first) => document.querySelector('.lightbox img').src !== first", arg=first)
+    expect(page.locator("dialog.lightbox .watch")).to_have_attribute("aria-pressed", "true")
+    # Once the job is over, its pictures.
+    expect(image).to_have_attribute("src", re.compile("file="), timeout=60_000)
+    expect(page.locator(PLACE)).to_have_text("1 / 2")
+    expect(page.locator("dialog.lightbox .watch")).to_be_hidden()
+    # Held, it goes on after a while only.
+    page.evaluate("() => { window.pad.axes[0] = 0.9; }")
+    expect(page.locator(PLACE)).to_have_text("2 / 2")
+    page.evaluate("() => { window.pad.axes[0] = 0.1; window.pad.buttons[14].pressed = true; }")
+    expect(page.locator(PLACE)).to_have_text("1 / 2")
+    change_settings(page, {key: OPTIONS[key].default for key in LIGHTBOX})
     assert watched.problems == []
 
 

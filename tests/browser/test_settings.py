@@ -179,6 +179,28 @@ def test_the_styles_dialog(watched: Watched, server: Server) -> None:
     assert [problem for problem in watched.problems if "422" not in problem] == []
 
 
+def test_styles_of_several_files_stand_under_their_names(watched: Watched, tmp_path: Path) -> None:
+    (tmp_path / "styles.csv").write_text("name,prompt,negative_prompt\nPhoto,photo of {prompt},\n", "utf-8")
+    (tmp_path / "painters.csv").write_text("name,prompt,negative_prompt\nOil,oil painting,\n", "utf-8")
+    page = watched.page
+    with Server(tmp_path, "--styles-file", "styles.csv", "--styles-file", "p*.csv", module=FAKE_ENGINE) as server:
+        visit(page, server.url)
+        page.click("#txt2img_styles input")
+        options = page.locator("#txt2img_styles [role=option]")
+        listed = [text.strip(" ✓\n-") for text in options.all_inner_texts()]
+        assert listed == ["styles.csv", "Photo", "painters.csv", "Oil"]
+        # By the keyboard as well, a line that names a file is nothing to be picked.
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        options.filter(has_text="Oil").click()
+        expect(page.locator("#txt2img_styles .token")).to_have_text([re.compile("Oil")])
+        page.fill(PROMPT, "a cat")
+        page.click("#txt2img_style_apply")
+        expect(page.locator(PROMPT)).to_have_value("a cat, oil painting")
+    assert watched.problems == []
+
+
 def test_the_system_page_and_a_page_built_anew(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)

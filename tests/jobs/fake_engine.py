@@ -37,6 +37,7 @@ from modules.protocol import (
     JobFinished,
     JobStarted,
     LoadCheckpoint,
+    MemoryPeak,
     Preview,
     RunExtras,
     RunJob,
@@ -149,7 +150,12 @@ class FakeEngine:
             if self._stop.get(job.job_id) in ("now", "after") and "deaf" not in words:
                 break
         interrupted = job.job_id in self._stop and "deaf" not in words
-        self._emit(JobFinished(job_id=job.job_id, seconds=0.1, interrupted=interrupted, notices=("made by a fake",)))
+        memory = MemoryPeak(used=2_000_000_000, total=8_000_000_000, allocated=1_230_000_000)
+        self._emit(
+            JobFinished(
+                job_id=job.job_id, seconds=0.1, interrupted=interrupted, notices=("made by a fake",), memory=memory
+            )
+        )
 
     def _extras(self, job: RunExtras) -> None:
         """As the real engine, with the upscalers that need no model."""

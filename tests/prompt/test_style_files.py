@@ -75,6 +75,8 @@ def test_several_files_are_one_list(tmp_path):
     book = StyleBook((tmp_path / "styles-*.csv", tmp_path / "styles-1.csv", tmp_path / "missing.csv"))
     assert [file.name for file in book.files] == ["styles-1.csv", "styles-2.csv"]
     assert {name: style.prompt for name, style in book.load().items()} == {"a": "1", "b": "2"}
+    grouped = [(path.name, [style.name for style in styles]) for path, styles in book.by_file()]
+    assert grouped == [("styles-1.csv", ["a"]), ("styles-2.csv", ["b"])]
     book.save(Style("b", "3"))
     assert [style.prompt for style in read_style_file(tmp_path / "styles-2.csv")] == ["3"]
     book.save(Style("c", "new"))

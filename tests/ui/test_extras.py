@@ -17,6 +17,7 @@ from modules.gallery import read_metadata
 from modules.jobs import services as real
 from modules.jobs.job import Job
 from modules.parameters import RequestError, parse_infotext
+from modules.parameters.extras import OPERATIONS
 from modules.settings import parse_flags
 from modules.ui.extras import build_extras
 from modules.ui.extras_events import extras_request, labels_of, submitter
@@ -95,6 +96,29 @@ def test_a_single_picture(page: Page, tmp_path: Path) -> None:
     page.services.options.update({"use_upscaler_name_as_suffix": True})
     shown_now = pictures(page.job(told, upscaler_1="Nearest", flips=["Both"]))
     assert [image.path.name for image in shown_now] == ["00003-Nearest.png", "00002-Nearest-both.png"]
+
+
+def test_operations_that_the_settings_leave_out_are_not_done(page: Page, tmp_path: Path) -> None:
+    digest = page.shelf.put(saved(tmp_path / "cat.png").read_bytes()).id
+    page.services.options.update({"postprocessing_disable_in_extras": ["Upscale", "GFPGAN", "Caption"]})
+    job = page.job({"tab": "single", "picture": digest}, upscaling_resize=2, gfpgan_visibility=1, flips=["Both"])
+    assert [(image.width, image.height) for image in pictures(job)] == [(20, 12), (20, 12)]
+    assert read_metadata(job.images[0].path).items.get("postprocessing") is None
+
+
+def test_operations_that_the_settings_leave_out_are_not_seen() -> None:
+    def unseen(without: tuple[str, ...]) -> tuple[set[str], list[str]]:
+        with gr.Blocks() as blocks:
+            built = build_extras(["None", "Lanczos"], without, folder_button=False)
+        folds = [str(one.elem_id) for one in blocks.blocks.values() if "unseen" in (one.elem_classes or ())]
+        return {name for name, control in built.controls.items() if control.visible == "hidden"}, folds
+
+    assert unseen(()) == (set(), [])
+    hidden, folds = unseen(("Upscale", "CodeFormer"))
+    assert {"upscaler_1", "resize_mode", "max_side_length", "codeformer_weight"} <= hidden and folds == []
+    assert not {"gfpgan_visibility", "upscaling_resize_w", "split"} & hidden, "Split works towards that width"
+    hidden, folds = unseen(tuple(OPERATIONS))
+    assert folds == ["extras_faces", "extras_cutting"] and "upscaling_resize_w" in hidden and "files" not in hidden
 
 
 def test_a_batch_keeps_names_and_skips_what_is_no_picture(page: Page) -> None:

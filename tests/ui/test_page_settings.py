@@ -52,6 +52,10 @@ UI_CONFIG = {
     "txt2img/Styles/visible": False,
     "img2img/Masked content/value": "latent noise",
     "txt2img/Upscaler/value": "Gone",
+    "customscript/sd_upscale.py/img2img/Tile overlap/value": 96,
+    "customscript/outpainting_mk_2.py/img2img/Mask blur/maximum": 32,
+    "customscript/xyz_grid.py/txt2img/Y type/value": "Steps",
+    "webui/Tabs@tabs/selected": "img2img",
 }
 
 
@@ -89,7 +93,7 @@ def test_tabs_in_the_order_that_was_asked_for(built: tuple[gr.Blocks, PageDefaul
     labels = [tab.label for tab in tabs.children]
     assert labels[:3] == ["PNG Info", "img2img", "txt2img"] and set(labels) == set(TABS)
     assert [tab.label for tab in tabs.children if tab.visible is False] == ["Extras"]
-    assert tabs.selected == "pnginfo"
+    assert tabs.selected == "img2img", "as ui-config.json says"
 
 
 def test_groups_of_controls_in_the_order_that_was_asked_for(built: tuple[gr.Blocks, PageDefaults]) -> None:
@@ -118,10 +122,14 @@ def test_ui_config_of_a1111_is_put_into_the_controls(built: tuple[gr.Blocks, Pag
     assert element(page, "txt2img_steps").value == 33 and element(page, "txt2img_seed").value == "7"
     assert element(page, "txt2img_batch_size").maximum == 32 and element(page, "txt2img_styles").visible == "hidden"
     assert element(page, "img2img_inpainting_fill").value == 2, "the third choice"
+    assert element(page, "script_img2img_sd_upscale_overlap").value == 96
+    assert element(page, "script_img2img_outpainting_mk2_mask_blur").maximum == 32
+    assert element(page, "img2img_mask_blur_x").maximum == 64, "it has the same label"
+    assert element(page, "script_txt2img_x_y_z_plot_y_type").value == "Steps"
     # A size that the file gives goes before the checkpoint's; the declared default, which A1111 writes, gives none.
     assert element(page, "txt2img_width").value == 768 and element(page, "img2img_width").value == 128
     assert [text for text in defaults.notices if "txt2img/Upscaler/value is 'Gone'" in text]
-    labels = {(known.tab, known.label) for known, _, _ in defaults.own()}
+    labels = {(known.place.tab, known.place.label) for known, _, _ in defaults.own()}
     assert labels >= {("txt2img", "Sampling steps"), ("txt2img", "Batch size"), ("txt2img", "Styles")}
     assert ("img2img", "Width") not in labels
 

@@ -57,7 +57,8 @@ class Script:
     """One script. An `always_on` one stands beside the others and acts where its first argument, a checkbox, is ticked.
 
     `pictures` is how many pictures it starts from on the img2img tab. A `named` one writes its title into pictures. One
-    that `needs_mask` is off where there is none.
+    that `needs_mask` is off where there is none. `file` stands before its controls in ui-config.json: for A1111's
+    scripts the name of A1111's file.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Script:
     pictures: int = 1
     named: bool = False
     needs_mask: bool = False
+    file: str = ""
 
     @property
     def valued(self) -> tuple[Argument, ...]:

@@ -40,6 +40,7 @@ LOOPBACK: Final = Script(
             choices=("None",),
         ),
     ),
+    file="loopback.py",
 )
 
 _SIDES: Final = ("left", "right", "up", "down")
@@ -74,6 +75,7 @@ OUTPAINT: Final = Script(
         _direction(),
     ),
     named=True,
+    file="outpaint.py",
 )
 OUTPAINTING_MK2: Final = Script(
     "Outpainting mk2",
@@ -91,6 +93,7 @@ OUTPAINTING_MK2: Final = Script(
         Argument("noise_q", "Fall-off exponent (lower=higher detail)", 1.0, minimum=0, maximum=4, step=0.01),
         Argument("color_variation", "Color variation", 0.05, minimum=0, maximum=1, step=0.01),
     ),
+    file="outpainting_mk_2.py",
 )
 POOR_MANS_OUTPAINTING: Final = Script(
     "Poor man's outpainting",
@@ -101,6 +104,7 @@ POOR_MANS_OUTPAINTING: Final = Script(
         Argument("inpainting_fill", "Masked content", "fill", "radio", choices=MASKED_CONTENTS),
         _direction(),
     ),
+    file="poor_mans_outpainting.py",
 )
 SD_UPSCALE: Final = Script(
     "SD upscale",
@@ -118,6 +122,7 @@ SD_UPSCALE: Final = Script(
         Argument("upscaler", "Upscaler", "None", "radio", listed="upscalers", infotext="SD upscale upscaler"),
         Argument("scale_factor", "Scale Factor", 2.0, minimum=1, maximum=4, step=0.05, most=16),
     ),
+    file="sd_upscale.py",
 )
 
 INTERPOLATE_PICTURES: Final = Script(
@@ -135,6 +140,7 @@ INTERPOLATE_PICTURES: Final = Script(
     ),
     pictures=2,
     named=True,
+    file="interpolate_pictures.py",
 )
 
 ALTERNATIVE_TEST: Final = Script(
@@ -182,4 +188,5 @@ ALTERNATIVE_TEST: Final = Script(
             infotext="Sigma Adjustment",
         ),
     ),
+    file="img2imgalt.py",
 )

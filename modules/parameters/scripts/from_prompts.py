@@ -20,6 +20,7 @@ INTERPOLATE_PROMPTS: Final = Script(
         Argument("second_prompt", "Second prompt", "", "textbox", lines=3),
         *SEQUENCE,
     ),
+    file="interpolate_prompts.py",
 )
 PROMPT_MATRIX: Final = Script(
     "Prompt matrix",
@@ -30,6 +31,7 @@ PROMPT_MATRIX: Final = Script(
         Argument("variations_delimiter", "Select joining char", "comma", "radio", choices=("comma", "space")),
         Argument("margin_size", "Grid margins (px)", 0, minimum=0, maximum=500, step=2),
     ),
+    file="prompt_matrix.py",
 )
 PROMPTS_FROM_FILE: Final = Script(
     "Prompts from file or textbox",
@@ -39,6 +41,7 @@ PROMPTS_FROM_FILE: Final = Script(
         Argument("prompt_position", "Insert prompts at the", "start", "radio", choices=("start", "end")),
         Argument("prompts", "List of prompt inputs", "", "textbox", lines=4),
     ),
+    file="prompts_from_file.py",
 )
 
 
@@ -69,4 +72,5 @@ XYZ_PLOT: Final = Script(
         Argument("margin_size", "Grid margins (px)", 0, minimum=0, maximum=500, step=2),
         Argument("csv_mode", "Use text inputs instead of dropdowns", False, "checkbox", shown=False),
     ),
+    file="xyz_grid.py",
 )

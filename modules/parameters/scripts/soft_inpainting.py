@@ -69,4 +69,5 @@ SOFT_INPAINTING: Final = Script(
     ),
     always_on=True,
     needs_mask=True,
+    file="soft_inpainting.py",
 )

@@ -105,7 +105,14 @@ OPTIONS = (
     whole(IMG2IMG, "img2img_batch_show_results_limit", 32, "Results shown of a batch", -1, 1000, hint="-1: all"),
     switch(IMG2IMG, "overlay_inpaint", True, "Put the input's pixels back outside the mask", changes_picture=True),
     texts(POST, "postprocessing_enable_in_main_ui", (), "Postprocessing shown in txt2img and img2img", needs=PAGE),
-    texts(POST, "postprocessing_disable_in_extras", (), "Postprocessing left out of Extras", needs=PAGE),
+    texts(
+        POST,
+        "postprocessing_disable_in_extras",
+        (),
+        "Postprocessing left out of Extras",
+        choices_from="operations",
+        needs=PAGE,
+    ),
     whole(POST, "upscaling_max_images_in_cache", 5, "Upscaled pictures kept for the next run", 0, 10, travels=True),
     choice(
         POST,

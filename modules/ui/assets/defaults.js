@@ -11,6 +11,8 @@ export const defaultsChosen = () => JSON.stringify(chosen);
 // The controls' values reach the server through Gradio's own events.
 const ask = (action) => document.getElementById(`defaults_${action}`).click();
 
+// Controls of scripts have names that others have as well.
+const tabOf = (row) => (row.script ? `${row.tab}: ${row.script}` : row.tab);
 const shown = (value) => (value === "" ? "(empty)" : Array.isArray(value) ? value.join(", ") || "(empty)" : String(value));
 
 function table(id, head, rows) {
@@ -20,7 +22,7 @@ function table(id, head, rows) {
 }
 
 function reset(rows) {
-  chosen = rows.map((row) => [row.tab, row.label]);
+  chosen = rows.map((row) => [row.tab, row.label, row.script]);
   ask("reset");
 }
 
@@ -31,12 +33,12 @@ function resetButton(row) {
 function draw({ changes, own, notices }) {
   const parts = [element("h3", { textContent: "Values on the page that differ from its defaults" })];
   if (changes.length) {
-    parts.push(table("defaults_changes", ["Tab", "Control", "Default", "On the page"], changes.map((row) => [row.tab, row.label, shown(row.before), shown(row.after)])));
+    parts.push(table("defaults_changes", ["Tab", "Control", "Default", "On the page"], changes.map((row) => [tabOf(row), row.label, shown(row.before), shown(row.after)])));
     parts.push(button("Save these as defaults", () => ask("save"), { id: "defaults_apply", className: "primary" }));
   } else parts.push(element("p", { textContent: "None: change something in txt2img, img2img or Extras, then come back." }));
   parts.push(element("h3", { textContent: "Defaults of your own (ui-config.json)" }));
   if (own.length) {
-    const rows = own.map((row) => [row.tab, row.label, shown(row.before), [shown(row.after), ...row.limits].join(", "), resetButton(row)]);
+    const rows = own.map((row) => [tabOf(row), row.label, shown(row.before), [shown(row.after), ...row.limits].join(", "), resetButton(row)]);
     parts.push(table("defaults_own", ["Tab", "Control", "Built in", "Yours", ""], rows));
     parts.push(button("Reset all defaults", () => confirm("Give every control its built-in default again?") && reset(own), { id: "defaults_reset_all" }));
   } else parts.push(element("p", { textContent: "None: every control starts with its built-in default." }));

@@ -131,6 +131,7 @@ function show(job) {
 // Gradio has filled the gallery; an answer that got lost is asked for again.
 export const filled = (mode) => {
   views[mode].shown = views[mode].showing;
+  document.dispatchEvent(new CustomEvent("webui-filled", { detail: mode }));
 };
 
 function choose(id) {

@@ -1,9 +1,13 @@
-// A picture over the whole window, as in A1111: arrows go on, S saves, Esc or a click closes; zoom and tiling.
+// A picture over the whole window, as in A1111: arrows go on, S saves, Esc or a click closes; zoom and tiling. While a
+// job runs its preview can stand there instead, and its picture once it is there.
+
+import { leafByGamepad } from "./gamepad.js";
 
 const ICONS = {
   previous: "M15 5l-7 7 7 7",
   next: "M9 5l7 7-7 7",
   zoom: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  watch: "M2 12s4-7 10-7 10 7 10 7-4 7-10 7-10-7-10-7zM12 9a3 3 0 1 0 0 6a3 3 0 1 0 0-6",
   tile: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   save: "M5 4h11l3 3v13H5zM8 4v5h7V4M8 20v-6h8v6",
   close: "M6 6l12 12M18 6L6 18",
@@ -12,11 +16,16 @@ const NAMES = {
   previous: "Previous picture (left arrow)",
   next: "Next picture (right arrow)",
   zoom: "Fit into the window, or the picture's own size",
+  watch: "Live preview of the job that runs, or the finished pictures",
   tile: "Tile the picture, to see its seams",
   save: "Save the picture (S)",
   close: "Close (Esc)",
 };
 const IMAGE = "[id$=_gallery] .media-button";
+const PREVIEW = "[id$=_live] .preview";
+
+// How long the last preview stays when a job is over: its picture comes in that time, if it made one.
+const FADE = 3000;
 
 const thumbnails = (gallery) => [...gallery.querySelectorAll(".thumbnails .thumbnail-item")];
 
@@ -27,13 +36,15 @@ class Lightbox {
     this.dialog = document.createElement("dialog");
     this.dialog.className = "lightbox";
     this.dialog.setAttribute("aria-label", "Picture");
-    this.dialog.innerHTML = `<div class="tools">${["zoom", "tile", "save", "close"].map((name) => this.button(name)).join("")}</div>
+    this.dialog.innerHTML = `<div class="tools">${["watch", "zoom", "tile", "save", "close"].map((name) => this.button(name)).join("")}</div>
       ${this.button("previous")}<div class="picture"><img alt=""></div>${this.button("next")}<span class="place" aria-live="polite"></span>`;
     document.body.append(this.dialog);
     this.picture = this.dialog.querySelector(".picture");
     this.image = this.dialog.querySelector("img");
     this.dialog.addEventListener("click", (event) => this.act(event.target.closest("button")?.dataset.do ?? "close"));
     this.dialog.addEventListener("keydown", (event) => this.key(event));
+    document.addEventListener("webui-preview", () => this.previewed());
+    document.addEventListener("webui-filled", ({ detail }) => this.filled(detail));
   }
 
   button(name) {
@@ -42,25 +53,56 @@ class Lightbox {
 
   open(gallery) {
     this.gallery = gallery;
+    this.mode = gallery.id.replace("_gallery", "");
+    this.live = this.settings()?.live_lightbox ?? false;
     const chosen = thumbnails(gallery).findIndex((item) => item.classList.contains("selected"));
     this.picture.classList.toggle("whole", this.settings()?.zoomed ?? true);
     this.dialog.querySelector(".save").hidden = !this.saveButton();
     this.show(Math.max(0, chosen));
     this.dialog.showModal();
+    leafByGamepad(() => this.dialog.open && (this.settings()?.gamepad ?? 0), (by) => this.step(by));
   }
 
   show(index) {
+    clearTimeout(this.fading);
     const all = thumbnails(this.gallery);
     this.index = all.length ? (index + all.length) % all.length : 0;
-    const source = (all[this.index] ?? this.gallery.querySelector(".media-button")).querySelector("img").src;
-    this.image.src = source;
+    const preview = this.preview();
+    const source = (this.live && preview) || this.finished(all) || preview;
+    this.shownLive = Boolean(preview) && source === preview;
+    this.dialog.querySelector(".watch").hidden = !preview;
+    this.dialog.querySelector(".watch").setAttribute("aria-pressed", this.shownLive);
+    // The same once more would blink.
+    if (this.image.src !== source) this.image.src = source;
     this.picture.style.backgroundImage = this.picture.classList.contains("tiled") ? `url("${source}")` : "";
     for (const name of ["previous", "next"]) this.dialog.querySelector(`.${name}`).hidden = all.length < 2;
     this.dialog.querySelector(".place").textContent = all.length > 1 ? `${this.index + 1} / ${all.length}` : "";
   }
 
+  finished(all) {
+    return (all[this.index] ?? this.gallery.querySelector(".media-button"))?.querySelector("img")?.src ?? "";
+  }
+
+  preview() {
+    const image = document.querySelector(`#${this.mode}_live .preview`);
+    return image && !image.hidden ? image.src : "";
+  }
+
+  previewed() {
+    if (!this.dialog.open) return;
+    if (this.preview() || !this.shownLive) this.show(this.index);
+    else this.fading = setTimeout(() => this.dialog.open && this.show(this.index), FADE);
+  }
+
+  // The gallery shows other pictures: those of the job that is over.
+  async filled(mode) {
+    if (!this.dialog.open || mode !== this.mode) return;
+    this.show((await selectedPicture(mode))[1]);
+  }
+
   // The gallery follows, so that what is under it speaks of the same picture.
   step(by) {
+    this.live = false;
     this.show(this.index + by);
     thumbnails(this.gallery)[this.index]?.click();
   }
@@ -70,6 +112,7 @@ class Lightbox {
     else if (name === "next") this.step(1);
     else if (name === "zoom") this.picture.classList.toggle("whole");
     else if (name === "tile") this.tile();
+    else if (name === "watch") this.watch();
     else if (name === "save") this.save();
     else this.dialog.close();
   }
@@ -79,14 +122,18 @@ class Lightbox {
     this.show(this.index);
   }
 
+  watch() {
+    this.live = !this.shownLive;
+    this.show(this.index);
+  }
+
   saveButton() {
-    return document.getElementById(`save_${this.gallery.id.replace("_gallery", "")}`);
+    return document.getElementById(`save_${this.mode}`);
   }
 
   // The server has heard which picture is meant once the hidden box says so.
   async save() {
-    const mode = this.gallery.id.replace("_gallery", "");
-    const box = document.querySelector(`#${mode}_selected input`);
+    const box = document.querySelector(`#${this.mode}_selected input`);
     for (let tries = 0; box && Number(box.value) !== this.index && tries < 20; tries += 1) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -114,7 +161,7 @@ export async function selectedPicture(mode, shown) {
 
 export function listenForPictures(settings) {
   let box = null;
-  const wanted = (event) => (settings()?.lightbox === false ? null : event.target.closest?.(IMAGE));
+  const wanted = (event) => (settings()?.lightbox === false ? null : event.target.closest?.(settings()?.live_lightbox ? `${IMAGE}, ${PREVIEW}` : IMAGE));
   document.addEventListener(
     "click",
     (event) => {
@@ -123,7 +170,7 @@ export function listenForPictures(settings) {
       event.preventDefault();
       event.stopPropagation();
       box ??= new Lightbox(settings);
-      box.open(image.closest("[id$=_gallery]"));
+      box.open(document.getElementById(image.closest("[id$=_gallery], [id$=_live]").id.replace("_live", "_gallery")));
     },
     { capture: true },
   );

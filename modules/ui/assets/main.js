@@ -12,7 +12,7 @@ import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
 import { chooseScript } from "./scripts.js";
 import { watchSettings } from "./settings_pages.js";
-import { editStyles } from "./styles.js";
+import { editStyles, withoutDividers } from "./styles.js";
 import { watchQueue } from "./queue.js";
 import * as slots from "./slots.js";
 
@@ -29,6 +29,7 @@ window.webui = {
   restored,
   say,
   editStyles,
+  withoutDividers,
   untranslated,
   defaultsAnswered,
   defaultsChosen,

@@ -29,6 +29,7 @@ function words(state) {
 export function drawProgress(state, modes) {
   const text = words(state);
   document.title = text && state.settings.title ? `[${text}] ${TITLE}` : TITLE;
+  document.body.toggleAttribute("data-live-lightbox", state.settings.lightbox && state.settings.live_lightbox);
   for (const mode of modes) drawTab(mode, state, text);
 }
 
@@ -63,14 +64,17 @@ function drawPreview(mode, image, running) {
       image.src = wanted;
       image.hidden = false;
       gallery?.classList.add("behind-preview");
+      document.dispatchEvent(new CustomEvent("webui-preview"));
     };
     next.src = wanted;
   }
   if (!wanted) {
+    const ended = !image.hidden;
     delete image.dataset.wanted;
     image.hidden = true;
     image.removeAttribute("src");
     gallery?.classList.remove("behind-preview");
+    if (ended) document.dispatchEvent(new CustomEvent("webui-preview"));
   }
 }
 

@@ -37,7 +37,7 @@ function control(option) {
 function list(option, common) {
   const field = element("input", { ...common, type: "text", value: (option.value ?? []).join(", ") });
   if (option.choices.length && !option.frozen) {
-    const add = element("select", { ariaLabel: `Add to: ${option.label}` }, new Option("Add…", ""), ...option.choices.map((name) => new Option(name)));
+    const add = element("select", { ariaLabel: `Add to: ${option.label}` }, new Option("Add…", ""), ...option.choices.map((name) => new Option(name, name)));
     add.addEventListener("change", () => {
       field.value = [...new Set([...listed(field.value), add.value])].join(", ");
       add.value = "";

@@ -106,6 +106,12 @@ function build() {
   return made;
 }
 
+// The lines that name the files are there to be read: `---- file.csv ----`.
+const DIVIDER = /^-{4,} .+\.\w+ -{4,}$/;
+
+// In a list of its own: Gradio takes a list for the values of several components.
+export const withoutDividers = (names) => [(names ?? []).filter((name) => !DIVIDER.test(name))];
+
 export async function editStyles(tab) {
   mode = tab;
   dialog = document.getElementById(`${mode}_styles_dialog`) ?? build();
