@@ -38,6 +38,7 @@ _CONDITIONAL: Final[dict[str, tuple[str, ...]]] = {
     "pad_with_last": ("Pad conds v0",),
     "old_scheduling": ("Old prompt editing timelines",),
     "brackets": ("Emphasis",),
+    "token_merging": ("Token merging ratio", "Token merging ratio hr"),
 }
 
 

@@ -21,6 +21,7 @@ from modules.generation.passes import Engine, Pass, Progress, run_pass
 from modules.generation.resizing import Resize, enlarged_by
 from modules.parameters import GenerationRequest, ResolvedRequest
 from modules.parameters.samplers import resolve_sampler
+from modules.parameters.token_merging import hires_merging_ratio
 
 # A1111's latent upscalers: torch's interpolation mode, and whether it is antialiased.
 LATENT_MODES: Final[dict[str, tuple[str, bool]]] = {
@@ -186,6 +187,7 @@ def hires_pass(
         exact_steps=True,
         first_calls=sampler.call_count(request.steps),
         extra_channels=None if extra is None else _cut(extra, size),
+        token_merging=hires_merging_ratio(resolved.options),
     )
     with torch.inference_mode():
         return run_pass(engine, resolved, images, asked, progress)

@@ -19,6 +19,7 @@ from modules.generation.passes import Engine, Pass, Progress, latent_shape, run_
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.source import Source
 from modules.parameters import ResolvedRequest
+from modules.parameters.token_merging import merging_ratio
 from modules.sampling import ImageNoise, InpaintMask, SamplerOptions
 
 
@@ -107,6 +108,7 @@ def img2img(
         mask=mask,
         extra_channels=start.extra,
         noise=start.noise,
+        token_merging=merging_ratio(resolved.options, "img2img"),
     )
     result = run_pass(engine, resolved, images, asked, progress)
     return result if mask is None else mask.finished(result)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, get_args
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from modules.generation.codec import Codec
 from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.generation.conditions import conditions_for, empty_context
+from modules.generation.token_merging import tokens_merged
 from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
 from modules.parameters.infotext_options import has_bracket, passes_of
@@ -74,7 +76,7 @@ class Pass:
     `size` is (width, height) in pixels. With a `strength` the pass starts from `init_latent`, (images, channels,
     height/8, width/8); `exact_steps` then takes as many steps as were asked for, as hires passes do. `first_calls` is
     set for a hires pass: the model calls of the pass before, which prompt schedules count from. `noise` stands for what
-    the seeds would draw first.
+    the seeds would draw first. `token_merging` is the share of tokens that self-attention takes as one with another.
     """
 
     prompt: str
@@ -93,6 +95,7 @@ class Pass:
     mask: InpaintMask | None = None
     extra_channels: Tensor | None = None
     noise: Tensor | None = None
+    token_merging: float = 0.0
 
 
 def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pass, progress: Progress) -> Tensor:
@@ -119,23 +122,34 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
     conditioning = _plan_texts(
         prompt, asked, len(images), calls, bool(resolved.options.get("use_old_scheduling")), progress
     )
-    latents = sample(
-        plan,
-        unet_function(engine.model.unet, channels_last=engine.channels_last),
-        conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
-        pass_noise(engine, resolved, images, asked.size, options, asked.noise),
-        guidance_of(engine, asked, options, encoding, progress),
-        prediction_type=engine.model.prediction_type,
-        init_latent=asked.init_latent,
-        noise_multiplier=asked.noise_multiplier,
-        mask=asked.mask,
-        extra_channels=asked.extra_channels,
-        on_step=lambda step: _report(progress, plan, step),
-        before_call=lambda call: progress.before_call(),
-    )
+    with merging(engine, asked, progress):
+        latents = sample(
+            plan,
+            unet_function(engine.model.unet, channels_last=engine.channels_last),
+            conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
+            pass_noise(engine, resolved, images, asked.size, options, asked.noise),
+            guidance_of(engine, asked, options, encoding, progress),
+            prediction_type=engine.model.prediction_type,
+            init_latent=asked.init_latent,
+            noise_multiplier=asked.noise_multiplier,
+            mask=asked.mask,
+            extra_channels=asked.extra_channels,
+            on_step=lambda step: _report(progress, plan, step),
+            before_call=lambda call: progress.before_call(),
+        )
     if not torch.isfinite(latents).all():
         raise UnetOverflow(OVERFLOW)
     return latents
+
+
+@contextmanager
+def merging(engine: Engine, asked: Pass, progress: Progress) -> Iterator[None]:
+    """While open, tokens are merged as the pass asks for."""
+    cells = latent_shape(engine, asked.size)[1:]
+    with tokens_merged(engine.model.unet, asked.token_merging, cells, engine.device) as acts:
+        if acts:
+            progress.effects.add("token_merging")
+        yield
 
 
 def _plan_texts(prompt: str, asked: Pass, images: int, calls: int, old: bool, progress: Progress) -> ConditioningPlan:

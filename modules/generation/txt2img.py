@@ -7,6 +7,7 @@ from torch import Tensor
 from modules.generation.image_conditioning import of_nothing
 from modules.generation.passes import Engine, Pass, Progress, latent_shape, run_pass
 from modules.parameters import ResolvedRequest
+from modules.parameters.token_merging import merging_ratio
 
 
 def txt2img(engine: Engine, resolved: ResolvedRequest, images: range, progress: Progress) -> Tensor:
@@ -22,5 +23,6 @@ def txt2img(engine: Engine, resolved: ResolvedRequest, images: range, progress: 
         cfg_scale=request.cfg_scale,
         size=size,
         extra_channels=of_nothing(engine.model, len(images), latent_shape(engine, size)[1:]),
+        token_merging=merging_ratio(resolved.options, "txt2img"),
     )
     return run_pass(engine, resolved, images, first, progress)

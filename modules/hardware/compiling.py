@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
 from diffusers import UNet2DConditionModel
+from torch import nn
 from torch.utils._triton import has_triton
 
 from modules.hardware.budget import MemoryMode
@@ -43,6 +46,19 @@ def slow_down(unet: UNet2DConditionModel) -> None:
     """Take compiled code off again."""
     for module in unet.modules():
         module._compiled_call_impl = None
+
+
+@contextmanager
+def run_plain(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """While open, these modules run uncompiled: hooks that come and go are not seen by compiled code."""
+    compiled = [(module, module._compiled_call_impl) for module in modules]
+    for module, _ in compiled:
+        module._compiled_call_impl = None
+    try:
+        yield
+    finally:
+        for module, code in compiled:
+            module._compiled_call_impl = code
 
 
 @torch.inference_mode()

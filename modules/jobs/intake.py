@@ -25,6 +25,7 @@ from modules.parameters.infotext_versions import first_pass_size
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
 from modules.parameters.scripts import scripts_of
+from modules.parameters.token_merging import IMG2IMG, with_asked_ratio
 from modules.prompt import blended
 from modules.settings import OptionError, OptionStore
 
@@ -54,7 +55,7 @@ class Intake:
         """What applies for `request` by the settings of this moment. Raises RequestError with one sentence."""
         overrides, notices = self._known(request.override_settings)
         try:
-            options = self.options.snapshot(overrides)
+            options = self.options.snapshot(with_asked_ratio(overrides))
         except OptionError as error:
             raise RequestError(str(error)) from error
         if request.mode == "extras":
@@ -121,10 +122,11 @@ class Intake:
             return {}
         try:
             known, _ = self._known(asked.override_settings)
-            changed = self.options.snapshot({**known, **picture.overrides})
+            changed = self.options.snapshot(with_asked_ratio({**known, **picture.overrides}))
         except OptionError as error:
             raise RequestError(str(error)) from error
-        return {key: value for key, value in changed.items() if key in picture.overrides and value != options.get(key)}
+        possible = {*picture.overrides, IMG2IMG}
+        return {key: value for key, value in changed.items() if key in possible and value != options.get(key)}
 
     def _networks(self, request: GenerationRequest) -> tuple[str, ...]:
         if self.networks is None:

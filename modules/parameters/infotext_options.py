@@ -9,6 +9,7 @@ from typing import Final
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import SamplerChoice, resolve_sampler
+from modules.parameters.token_merging import hires_merging_ratio, merging_ratio
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.settings import OPTIONS
 
@@ -136,6 +137,11 @@ _RULES: Final[Mapping[str, _Rule]] = {
 }
 
 
+# Where one setting stands for another, what applied is told.
+_APPLIED: Final[Mapping[str, Callable[[_Run], object]]] = {
+    "token_merging_ratio": lambda run: merging_ratio(run.options, run.request.mode),
+    "token_merging_ratio_hr": lambda run: hires_merging_ratio(run.options),
+}
 # A1111 tells these even at their defaults, as soon as they had an effect.
 _ALWAYS_TOLD: Final = ("beta_dist_alpha", "beta_dist_beta")
 
@@ -149,7 +155,7 @@ def recorded_options(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
     """Infotext keys and values of the options that had an effect, most of them only where they are not at default."""
     run = _Run(resolved.request, passes_of(resolved.request), resolved.options)
     for key, option in OPTIONS.items():
-        value = resolved.options.get(key, option.default)
+        value = _APPLIED[key](run) if key in _APPLIED else resolved.options.get(key, option.default)
         if option.infotext is None or value is None or (value == option.default and key not in _ALWAYS_TOLD):
             continue
         if _RULES.get(key, _always)(run):

@@ -15,6 +15,7 @@ from modules.parameters.samplers import UnknownSamplerError, find_sampler, resol
 from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
 from modules.parameters.scripts import MASKED_CONTENTS, scripts_from_infotext
 from modules.parameters.scripts.infotext import keys_of_scripts
+from modules.parameters.token_merging import IMG2IMG
 from modules.settings import OPTIONS, Option, OptionError
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{4,64}")
@@ -269,6 +270,9 @@ def _overrides(
             continue
         if value != options.get(key, option.default):
             overrides[key] = list(value) if isinstance(value, tuple) else value
+    if mode == "img2img" and options.get(IMG2IMG):
+        # What the text tells is what applied; the setting for img2img would go before it.
+        overrides[IMG2IMG] = 0.0
     return overrides
 
 

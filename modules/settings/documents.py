@@ -10,7 +10,7 @@ from modules.settings.option import Option
 from modules.settings.options import as_json
 from modules.settings.sections import SECTIONS
 from modules.settings.tables import OPTIONS
-from modules.settings.without_effect import WITHOUT_EFFECT
+from modules.settings.without_effect import IDLE_IN_A1111, NOT_YET
 
 _WRITTEN_FROM = "<!-- Written by `python -m modules.settings docs`; a test holds it fresh. -->"
 
@@ -64,11 +64,12 @@ def _flag_row(flag: DeclaredFlag) -> tuple[str, ...]:
 
 def _option_row(option: Option) -> tuple[str, ...]:
     notes = [
-        "picture" if option.changes_picture else "",
+        "picture" if option.changes_picture and option.key not in IDLE_IN_A1111 else "",
         option.needs if option.needs != "nothing" else "",
         "not through the API" if option.restrict_api else "",
         "hidden" if option.hidden else "",
-        "no effect yet" if option.key in WITHOUT_EFFECT else "",
+        "no effect yet" if option.key in NOT_YET else "",
+        "kept for config.json; A1111 v1.10.1 ignores it too" if option.key in IDLE_IN_A1111 else "",
     ]
     label = option.label + (f" ({option.hint})" if option.hint else "")
     default = f"`{_cell(repr(as_json(option.default)))}`"

@@ -1,15 +1,17 @@
-"""Settings that are kept for config.json and the API's sake, and act on nothing yet: page and docs say so.
+"""Settings that are kept for config.json and the API's sake, and act on nothing: page and docs say why.
 
-A test compares this list with what the sources mention; who makes one act takes it out.
+A test compares these lists with what the sources mention; who makes one act takes it out.
 """
 
 from typing import Final
 
-WITHOUT_EFFECT: Final = frozenset(
+# What A1111 v1.10.1 keeps and reads nowhere: the samplers that did were replaced in its 1.6.
+IDLE_IN_A1111: Final = frozenset({"ddim_discretize", "enable_batch_seeds"})
+
+# What A1111 has and this program does not have yet.
+NOT_YET: Final = frozenset(
     {
-        "ddim_discretize",
         "disable_mmap_load_safetensors",
-        "enable_batch_seeds",
         "extra_networks_add_text_separator",
         "extra_networks_card_height",
         "extra_networks_card_order",
@@ -45,7 +47,14 @@ WITHOUT_EFFECT: Final = frozenset(
         "sdxl_refiner_high_aesthetic_score",
         "sdxl_refiner_low_aesthetic_score",
         "show_warnings",
-        "token_merging_ratio",
-        "token_merging_ratio_img2img",
     }
 )
+
+WITHOUT_EFFECT: Final = NOT_YET | IDLE_IN_A1111
+
+
+def without_effect(key: str) -> str:
+    """Why the setting does nothing, as a sentence; empty if it acts."""
+    if key in IDLE_IN_A1111:
+        return "Kept for config.json; A1111 v1.10.1 ignores it too."
+    return "Has no effect yet." if key in NOT_YET else ""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, Field, JsonValue
 
 from modules.settings import SECTIONS, Option, OptionError
-from modules.settings.without_effect import WITHOUT_EFFECT
+from modules.settings.without_effect import without_effect
 from modules.ui import listing
 from modules.ui.option_changes import change_options
 from modules.ui.option_choices import option_choices
@@ -73,6 +73,6 @@ def _told(services: Services, option: Option) -> dict[str, Any]:
         "step": option.step,
         "hint": option.hint,
         "needs": option.needs,
-        "inert": option.key in WITHOUT_EFFECT,
+        "inert": without_effect(option.key),
         "frozen": option.key in services.options.frozen,
     }

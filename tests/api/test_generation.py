@@ -93,6 +93,14 @@ def test_an_override_never_outlives_its_request(api):
     assert overridden["images"] != made(api)["images"]
 
 
+def test_merged_tokens_change_the_picture_are_told_and_come_back_by_infotext(api):
+    merged = made(api, override_settings={"token_merging_ratio": 0.5})
+    (told,) = json.loads(merged["info"])["infotexts"]
+    assert "Token merging ratio: 0.5" in told
+    assert merged["images"] != made(api)["images"]
+    assert api.post("/sdapi/v1/txt2img", json={"infotext": told}).json()["images"] == merged["images"]
+
+
 def test_two_clients_with_different_checkpoints_do_not_disturb_each_other(api):
     def picture(name: str) -> str:
         return made(api, override_settings={"sd_model_checkpoint": name})["images"][0]

@@ -24,7 +24,7 @@ from modules.protocol import (
     StepDone,
     UnloadCheckpoint,
 )
-from tests.checkpoints import write_embedding, write_tiny_checkpoint
+from tests.checkpoints import Architecture, write_embedding, write_tiny_checkpoint
 from tests.engine.conftest import RunningEngine, checkpoint_at, job
 
 pytestmark = pytest.mark.server
@@ -278,3 +278,13 @@ def test_what_acts_only_sometimes_is_recorded_only_then(engine, tiny, options, f
     engine.send(job(tiny, "effect", options=options, **fields))
     (picture,) = images_in(engine.until(JobFinished))
     assert (key in picture.infotext) is written
+
+
+def test_merged_tokens_are_told_where_the_model_has_any_to_merge(engine, tiny, tmp_path):
+    coarse = Architecture(unet_attention=(False, True))
+    without = checkpoint_at(write_tiny_checkpoint(tmp_path / "coarse.safetensors", architecture=coarse))
+    for file, told in ((tiny, True), (without, False)):
+        engine.send(job(file, "merging", options={"token_merging_ratio": 0.5}, enable_hr=True, hr_scale=1.5))
+        (picture,) = images_in(engine.until(JobFinished))
+        assert ("Token merging ratio: 0.5, Token merging ratio hr: 0.5" in picture.infotext) is told
+        assert ("Token merging" in picture.infotext) is told

@@ -137,6 +137,11 @@ CHANGES = [
     ("img2img_extra_noise", 0.5, HIRES),
     ("initial_noise_multiplier", 1.2, IMG2IMG),
     ("tiling", True, {}),
+    ("token_merging_ratio", 0.5, {}),
+    ("token_merging_ratio", 0.5, IMG2IMG),
+    ("token_merging_ratio", 0.5, {"tiling": True, "batch_size": 2, "width": 72}),
+    ("token_merging_ratio_img2img", 0.5, IMG2IMG),
+    ("token_merging_ratio_hr", 0.5, HIRES),
 ]
 
 
@@ -178,6 +183,17 @@ LEAVES = [
     ("img2img_fix_steps", True, HIRES),
     ("persistent_cond_cache", False, {}),
     ("auto_backcompat", False, {}),
+    ("token_merging_ratio_img2img", 0.5, {}),
+    ("token_merging_ratio_img2img", 0.5, HIRES),
+    ("token_merging_ratio_hr", 0.5, {}),
+    ("token_merging_ratio_hr", 0.5, IMG2IMG),
+]
+
+# Two ways to say the same: settings of one request, and those that it comes to.
+RATIOS = [
+    (HIRES, {"token_merging_ratio": 0.5}, {"token_merging_ratio": 0.5, "token_merging_ratio_hr": 0.5}),
+    (IMG2IMG, {"token_merging_ratio": 0.5, "token_merging_ratio_img2img": 0.2}, {"token_merging_ratio": 0.5}),
+    (IMG2IMG, {"token_merging_ratio": 0.0, "token_merging_ratio_img2img": 0.5}, {"token_merging_ratio": 0.5}),
 ]
 
 
@@ -192,6 +208,11 @@ def test_an_option_changes_the_picture_of_its_request(room: Room, key: str, valu
 def test_an_option_leaves_what_it_is_not_about(room: Room, key: str, value: object, asked: dict) -> None:
     assert OPTIONS[key].default != value
     assert torch.equal(room.latents(asked, {key: value}), room.before(asked))
+
+
+@pytest.mark.parametrize(("asked", "overrides", "same"), RATIOS, ids=str)
+def test_one_ratio_of_merging_stands_for_another(room: Room, asked: dict, overrides: dict, same: dict) -> None:
+    assert torch.equal(room.latents(asked, overrides), room.latents(asked, same))
 
 
 def test_one_batch_or_two_is_a_matter_of_speed(room: Room) -> None:

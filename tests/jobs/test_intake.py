@@ -15,6 +15,7 @@ from modules.jobs.intake import Intake, concrete_names
 from modules.jobs.networks import names_in, tag_notices
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.samplers import SAMPLERS
+from modules.parameters.token_merging import merging_ratio
 from modules.settings import OptionStore
 
 
@@ -131,6 +132,28 @@ def test_overrides_last_for_one_request(tmp_path: Path) -> None:
     assert resolved.notices == ("There is no setting 'some_extension': it was ignored.",)
     after = room.resolve(GenerationRequest())
     assert (after.checkpoint, after.options["CLIP_stop_at_last_layers"]) == ("cat.safetensors", 1)
+
+
+def test_a_ratio_that_a_request_asks_for_goes_before_the_setting_for_img2img(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors", token_merging_ratio_img2img=0.5)
+
+    def ratio(overrides: dict[str, object]) -> float:
+        request = GenerationRequest.model_validate({"mode": "img2img", "override_settings": overrides})
+        return merging_ratio(room.resolve(request).options, "img2img")
+
+    assert ratio({}) == ratio({"token_merging_ratio": 0}) == 0.5
+    assert ratio({"token_merging_ratio": 0.3}) == 0.3
+    axis = {"x_type": "Token merging ratio", "x_values": "0, 0.2, 0.3"}
+    plotted = room.resolve(
+        GenerationRequest(
+            mode="img2img",
+            init_images=("stored",),
+            scripts={"X/Y/Z plot": axis},
+            override_settings={"token_merging_ratio": 0.3},
+        )
+    )
+    ratios = [merging_ratio(plotted.of_image(index).options, "img2img") for index in range(3)]
+    assert ratios == [0.5, 0.2, 0.3]
 
 
 def test_a_request_overrides_nothing_that_is_frozen_or_names_folders(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from modules.parameters.infotext_options import passes_of
 from modules.parameters.infotext_request import LocalFile
 from modules.parameters.samplers import SAMPLERS
 from modules.parameters.schedules import SCHEDULES
+from modules.parameters.token_merging import HIRES, hires_merging_ratio, merging_ratio
 from modules.settings import OPTIONS
 
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x768"
@@ -198,6 +199,17 @@ def test_a_file_of_the_same_name_with_another_hash_is_told():
         "The LoRA ab is here, but as another file than 0fffffffffff; the picture will differ.",
         "The VAE here.vae.pt is here, but as another file than bbbbbbbbbb; the picture will differ.",
     )
+
+
+@pytest.mark.parametrize("in_force", [{}, {"token_merging_ratio": 0.3}, {"token_merging_ratio_img2img": 0.6}])
+@pytest.mark.parametrize("told", [0.0, 0.3, 0.5])
+def test_a_picture_made_from_another_merges_as_it_is_told_whatever_is_in_force(in_force, told):
+    text = f"a\n{LINE}, Denoising strength: 0.6" + (f", Token merging ratio: {told}" if told else "")
+    parsed = {
+        key: value for key, value in parse_infotext(text).items() if key not in ("Hires resize-1", "Hires resize-2")
+    }
+    overrides = request_from_infotext(parsed, in_force).override_settings
+    assert merging_ratio(in_force | overrides, "img2img") == told
 
 
 def test_keys_that_the_user_leaves_alone():
@@ -391,6 +403,8 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
 @settings(max_examples=300, deadline=None)
 def test_options_survive_as_overrides_and_no_others_appear(sampler, schedule, options):
     request = GenerationRequest(prompt="a (cat)", sampler_name=sampler, scheduler=schedule, enable_hr=True)
+    # Where it is 0 the first pass's ratio applies, and that is told.
+    options = options | {HIRES: hires_merging_ratio(options)}
     text = write_infotext(resolve(request, options=options, rng=random.Random(0)), 0, {})
     told = parse_infotext(text)
     overrides = request_from_infotext(told, {}).override_settings

@@ -237,6 +237,11 @@ def test_the_user_only_when_asked_for():
         ({"tiling": True}, {}, "Tiling: True"),
         ({"tiling": True}, {"tiling": False}, None),
         ({"token_merging_ratio": 0.5}, {}, "Token merging ratio: 0.5"),
+        ({"token_merging_ratio": 0.5}, {"mode": "img2img"}, "Token merging ratio: 0.5"),
+        ({"token_merging_ratio_img2img": 0.4}, {"mode": "img2img"}, "Token merging ratio: 0.4"),
+        ({"token_merging_ratio_img2img": 0.4}, {}, None),
+        ({"token_merging_ratio_hr": 0.4}, {"enable_hr": True}, "Token merging ratio hr: 0.4"),
+        ({"token_merging_ratio_hr": 0.4}, {}, None),
         ({"sgm_noise_multiplier": True}, {}, "SGM noise multiplier: True"),
         ({"use_old_scheduling": True}, {}, "Old prompt editing timelines: True"),
         ({"sd_vae": "x.pt", "sd_model_checkpoint": "y"}, {}, None),
@@ -245,6 +250,13 @@ def test_the_user_only_when_asked_for():
 def test_options_are_recorded_where_they_had_an_effect(options, fields, shown):
     line, plain = last_line(job(options, **fields)), last_line(job(**fields))
     assert (set(line.split(", ")) - set(plain.split(", "))) == ({shown} if shown else set())
+
+
+def test_a_hires_pass_merges_as_the_first_one_unless_told():
+    both = last_line(job({"token_merging_ratio": 0.5}, enable_hr=True))
+    assert ", Token merging ratio: 0.5, Token merging ratio hr: 0.5, " in both
+    own = last_line(job({"token_merging_ratio": 0.5, "token_merging_ratio_img2img": 0.2}, mode="img2img"))
+    assert "Token merging ratio: 0.2, " in own
 
 
 def test_a_request_that_tiles_needs_no_option():

@@ -9,7 +9,7 @@ import pytest
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.scripts import checked_arguments, find_script
 from modules.parameters.xyz import AXES, axes_of, axis_labels, find_axis, grid_facts, with_fixed_seeds
-from modules.parameters.xyz.axes import is_possible, reordered
+from modules.parameters.xyz.axes import is_possible, overrides, reordered
 from modules.parameters.xyz.axis_values import numbers, split_values
 from modules.settings import OPTIONS
 
@@ -83,6 +83,8 @@ def test_axes_name_fields_and_settings_that_exist():
     ]
     assert "Hires steps" not in axis_labels("img2img")
     assert find_axis("cfg scale", "img2img").label == "CFG Scale"
+    merging = find_axis("Token merging ratio", "img2img"), find_axis("Token merging ratio high-res", "txt2img")
+    assert [overrides(axis, 0.3) for axis in merging] == [{"token_merging_ratio": 0.3}, {"token_merging_ratio_hr": 0.3}]
 
 
 @pytest.mark.parametrize(

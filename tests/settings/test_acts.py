@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from modules.settings import OPTIONS, REPOSITORY
-from modules.settings.without_effect import WITHOUT_EFFECT
+from modules.settings.without_effect import IDLE_IN_A1111, NOT_YET, WITHOUT_EFFECT, without_effect
 
 # Their keys are put together where they are read: `outdir_{mode}_{kind}`, `{architecture}_tile`.
 _COMPOSED: Final = re.compile(r"outdir_(txt2img|img2img|extras)?_?(samples|grids)|(ESRGAN|DAT)_tile(_overlap)?")
@@ -30,3 +30,10 @@ def test_what_nothing_reads_is_told(mentioned: set[str]) -> None:
 
 def test_only_declared_settings_are_listed() -> None:
     assert set(OPTIONS) >= WITHOUT_EFFECT
+
+
+def test_what_a1111_ignores_too_is_told_apart() -> None:
+    assert not NOT_YET & IDLE_IN_A1111
+    assert "A1111 v1.10.1 ignores it too" in without_effect("ddim_discretize")
+    assert without_effect("show_warnings") == "Has no effect yet."
+    assert without_effect("token_merging_ratio") == ""

@@ -23,6 +23,7 @@ from modules.generation.passes import (
     UnetOverflow,
     encoding_options,
     guidance_of,
+    merging,
     model_sigmas,
     pass_noise,
 )
@@ -30,6 +31,7 @@ from modules.generation.scripts.stage import Stage
 from modules.generation.source import prepare_source
 from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
+from modules.parameters.token_merging import merging_ratio
 from modules.prompt import plan_conditioning
 from modules.sampling import SamplerOptions
 from modules.sampling.denoiser import SigmaPrediction
@@ -69,6 +71,7 @@ def decoding(resolved: ResolvedRequest, arguments: Mapping[str, Any]) -> Pass:
         steps=arguments["decode_steps"],
         cfg_scale=arguments["decode_cfg"],
         size=(request.width, request.height),
+        token_merging=merging_ratio(resolved.options, "img2img"),
     )
 
 
@@ -96,13 +99,14 @@ def found_noise(
     )
     x = start.latent.to(engine.device)
     sigmas = model.uniform(asked.steps).flip(0).to(engine.device)
-    for step in range(1, len(sigmas)):
-        level = sigmas[step - 1] if adjusted else sigmas[step]
-        # At level 0 the picture is its own estimate: there is no direction to go.
-        if level > 0:
-            denoised = denoise(x, level)
-            x = x + (x - denoised) / level * (sigmas[step] - sigmas[step - 1])
-            progress.on_step(step, asked.steps, denoised)
+    with merging(engine, asked, progress):
+        for step in range(1, len(sigmas)):
+            level = sigmas[step - 1] if adjusted else sigmas[step]
+            # At level 0 the picture is its own estimate: there is no direction to go.
+            if level > 0:
+                denoised = denoise(x, level)
+                x = x + (x - denoised) / level * (sigmas[step] - sigmas[step - 1])
+                progress.on_step(step, asked.steps, denoised)
     if not torch.isfinite(x).all():
         raise UnetOverflow(OVERFLOW)
     return x / sigmas[-1] if adjusted else x / x.std()

@@ -187,8 +187,19 @@ OPTIONS = (
         0.1,
         infotext="Token merging ratio",
         changes_picture=True,
+        hint="share of tokens that attention takes as one with another; faster and less exact; 0: off",
     ),
-    number(SPEED, "token_merging_ratio_img2img", 0.0, "Token merging in img2img", 0, 0.9, 0.1, changes_picture=True),
+    number(
+        SPEED,
+        "token_merging_ratio_img2img",
+        0.0,
+        "Token merging in img2img",
+        0,
+        0.9,
+        0.1,
+        changes_picture=True,
+        hint="0: the ratio above",
+    ),
     number(
         SPEED,
         "token_merging_ratio_hr",
@@ -199,6 +210,7 @@ OPTIONS = (
         0.1,
         infotext="Token merging ratio hr",
         changes_picture=True,
+        hint="0: that of the first pass",
     ),
     switch(
         SPEED,

@@ -60,7 +60,7 @@ function row(option) {
   const label = element("label", { htmlFor: input.id, textContent: option.label });
   const line = element("div", { className: "setting" }, label, element("span", {}, input, ...(input.adding ? [input.adding] : []), reset));
   line.dataset.words = `${option.label} ${option.key} ${option.hint}`.toLowerCase();
-  const notes = [option.hint, NEEDS[option.needs], option.inert && "Has no effect yet.", option.frozen && "Locked by a command line flag."];
+  const notes = [option.hint, NEEDS[option.needs], option.inert, option.frozen && "Locked by a command line flag."];
   const code = element("code", { textContent: option.key });
   line.append(element("small", {}, code, ...notes.filter(Boolean).map((note) => element("span", { textContent: note }))));
   line.classList.toggle("frozen", option.frozen);
