@@ -24,6 +24,7 @@ from modules.engine.tiny_autoencoders import TinyShelf
 from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.wishes import hardware_wishes, memory_wish, sdxl_memory_wish
 from modules.hardware.choice import choose_hardware, prepare_torch
+from modules.hardware.main_memory import give_back_memory
 from modules.hardware.watch import MemoryWatch
 from modules.protocol import (
     EngineReady,
@@ -43,6 +44,8 @@ from modules.settings import Paths, parse_flags
 _log = logging.getLogger(__name__)
 
 _HUNG_UP: Final = 3
+# Seconds without a command after which the next one is not waited for with memory in hand.
+_IDLE: Final = 2.0
 
 
 class Engine:
@@ -69,9 +72,17 @@ class Engine:
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         self._channel.emit(EngineReady(pid=os.getpid(), device=str(self._hardware.device), hardware=self._hardware.why))
         self._channel.emit(self._models.facts())
-        while not isinstance(command := self._work.get(), Shutdown):
+        while not isinstance(command := self._next(), Shutdown):
             self._do(command)
         self._models.unload()
+
+    def _next(self) -> Message:
+        """The next command. Once none has come for a while, memory that was kept for it goes back to the system."""
+        try:
+            return self._work.get(timeout=_IDLE)
+        except queue.Empty:
+            give_back_memory()
+            return self._work.get()
 
     def _listen(self) -> None:
         while True:

@@ -8,6 +8,7 @@ import torch
 
 from modules.hardware.attention import AttentionChoice, AttentionWish, choose_attention
 from modules.hardware.machine import CudaDevice, Machine, probe_machine
+from modules.hardware.main_memory import keep_freed_memory
 
 Precision = Literal["full", "half", "autocast"]
 
@@ -80,8 +81,13 @@ def choose_hardware(wishes: HardwareWishes | None = None, machine: Machine | Non
 
 
 def prepare_torch(hardware: Hardware) -> None:
-    """Set what torch keeps for the whole process: threads and cuDNN's way of choosing. Once, when the engine starts."""
+    """Set what torch and the C library keep for the whole process: threads, cuDNN's way of choosing, freed memory.
+
+    Once, when the engine starts.
+    """
     torch.set_num_threads(hardware.threads)
+    if hardware.device.type == "cpu":
+        keep_freed_memory()
     torch.backends.cudnn.benchmark = hardware.cudnn_benchmark
 
 

@@ -1,8 +1,5 @@
 """A loaded checkpoint: its modules and everything that sampling must know about them."""
 
-import ctypes
-import gc
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +8,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel
 
 from modules.catalogue.hints import PredictionType
+from modules.hardware.main_memory import give_back_memory
 from modules.weights.family import Family
 
 
@@ -74,16 +72,9 @@ class Model:
 
 
 def release_memory() -> None:
-    """Return what Python and the allocators hold but nobody uses.
-
-    glibc keeps freed blocks below its (growing) mmap threshold; without the trim a few switches look like a leak.
-    """
-    gc.collect()
+    """Return what Python and the allocators hold but nobody uses, on the device and in main memory."""
+    give_back_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
         torch.mps.empty_cache()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:  # musl has none
-            trim(0)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
+import time
 from itertools import pairwise
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -288,3 +291,18 @@ def test_merged_tokens_are_told_where_the_model_has_any_to_merge(engine, tiny, t
         (picture,) = images_in(engine.until(JobFinished))
         assert ("Token merging ratio: 0.5, Token merging ratio hr: 0.5" in picture.infotext) is told
         assert ("Token merging" in picture.infotext) is told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what glibc does")
+def test_memory_that_was_kept_between_steps_goes_back_once_nothing_is_to_be_done(engine, tiny):
+    engine.send(job(tiny, "large", width=512, height=512, steps=1))
+    engine.until(JobFinished, JobFailed)
+    busy, waited = engine_memory(engine), time.monotonic()
+    while engine_memory(engine) > busy - 20e6 and time.monotonic() < waited + 60:
+        time.sleep(0.1)
+    assert engine_memory(engine) <= busy - 20e6
+
+
+def engine_memory(engine: RunningEngine) -> int:
+    """Resident bytes of the engine."""
+    return psutil.Process(engine.process.pid).memory_info().rss

@@ -1,0 +1,46 @@
+"""Freed memory is kept for the next step and given back when asked, measured in processes of their own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+MEASURED = """
+import json, resource, sys
+import torch
+from modules.hardware import main_memory
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def step():
+    alive = [torch.ones(count * 2**22) for count in (4, 3, 2, 1)]
+
+kept = sys.argv[1] == "kept" and main_memory.keep_freed_memory()
+step()
+before = faults()
+step()
+after = faults()
+peak = held()
+main_memory.give_back_memory()
+print(json.dumps({"kept": kept, "faults": after - before, "held": peak, "after": held()}))
+"""
+
+
+def measure(way: str) -> dict[str, float]:
+    run = subprocess.run([sys.executable, "-c", MEASURED, way], capture_output=True, text=True, timeout=120, check=True)
+    result: dict[str, float] = json.loads(run.stdout)
+    return result
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what glibc does")
+def test_a_step_takes_its_memory_from_the_step_before_until_it_is_given_back() -> None:
+    kept, plain = measure("kept"), measure("plain")
+    assert kept["kept"] and not plain["kept"]
+    # 160 MiB: 40,960 pages, or 80 huge ones.
+    assert 2 * kept["faults"] < plain["faults"]
+    assert kept["held"] - kept["after"] > 150e6, "what was kept did not go back"
