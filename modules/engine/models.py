@@ -153,7 +153,7 @@ class ModelKeeper:
             embeddings=self._embeddings,
             in_8_bits=self._stored_in_8_bits(file, model.family),
         )
-        if self.placement.take(model, self._asked(file, model.family)).mode != "full":
+        if self.placement.take(model, self._asked(file, model.family), self.attention).mode != "full":
             # Now, while nothing else is on the card: the first preview's thread would push the UNet off it in mid-step.
             loaded.preview_colours()
         width, height = model.resolution or (None, None)
@@ -198,7 +198,8 @@ class ModelKeeper:
         """Place the loaded checkpoint for a request. Raises OutOfBudget when nothing makes it fit."""
         assert self._loaded is not None
         before = self.placement.plan
-        plan = self.placement.fit(request, self._asked(self._loaded.file, self._loaded.model.family))
+        asked = self._asked(self._loaded.file, self._loaded.model.family)
+        plan = self.placement.fit(request, asked, self.attention)
         if before is None or (before.mode, before.tiled) != (plan.mode, plan.tiled):
             self._emit(Notice(text=f"{self._loaded.file.name}: {plan.why}."))
         self._set_speed(self._loaded, plan.mode)

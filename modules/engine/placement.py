@@ -10,6 +10,7 @@ from typing import Final
 import torch
 
 from modules.generation.hires import hires_size
+from modules.hardware.attention import AttentionChoice, scores_of
 from modules.hardware.budget import (
     MODES,
     RESERVE,
@@ -29,8 +30,6 @@ from modules.hardware.tiles import decode_in_tiles
 from modules.parameters import ResolvedRequest
 from modules.weights.model import Model
 
-# Attentions whose scores lie in memory as a whole.
-_UNFUSED: Final = ("math",)
 # Moving the UNet about to use less room than this is not worth its time, in bytes.
 _WORTH_MOVING: Final = 500_000_000
 # Free memory is never the same twice. So little may be missing before pieces go home: the reserve has room for it.
@@ -62,13 +61,13 @@ class Placement:
         stays = asked in (None, "full") and self._least == "full" and file_size + RESERVE < self._free()
         return self._hardware.device if stays or len(self._modes) == 1 else torch.device("cpu")
 
-    def take(self, model: Model, asked: MemoryMode | None) -> MemoryPlan:
+    def take(self, model: Model, asked: MemoryMode | None, attention: AttentionChoice | None = None) -> MemoryPlan:
         """Place a newly loaded checkpoint, for a picture of its own size until a job says otherwise."""
         self._model = model
         self._residence = Residence(self._hardware.device, model.unet, (model.vae, model.text_encoder))
         self._size = size_of(model.unet, model.vae, model.text_encoder)
         try:
-            return self.fit(RequestSize(*model.default_resolution), asked)
+            return self.fit(RequestSize(*model.default_resolution), asked, attention)
         except OutOfBudget:
             # A smaller picture may fit. What doesn't is refused when it is asked for.
             thriftiest = self._modes[-1]
@@ -76,8 +75,13 @@ class Placement:
             self.plan = MemoryPlan(thriftiest, "there is little memory for this checkpoint", tiled=True)
             return self.plan
 
-    def fit(self, request: RequestSize, asked: MemoryMode | None) -> MemoryPlan:
-        """Place the checkpoint for this request. Raises OutOfBudget when nothing makes it fit."""
+    def fit(
+        self, request: RequestSize, asked: MemoryMode | None, attention: AttentionChoice | None = None
+    ) -> MemoryPlan:
+        """Place the checkpoint for this request, with the attention in use if it is not the hardware's own choice.
+
+        Raises OutOfBudget when nothing makes it fit.
+        """
         assert self._size is not None and self._residence is not None
         if len(self._modes) == 1 or (asked and MODES.index(asked) < MODES.index(self._least)):
             asked = None
@@ -88,7 +92,8 @@ class Placement:
             asked=asked,
             least=self._least,
             modes=self._modes,
-            fused=self._hardware.attention.name not in _UNFUSED,
+            scores=scores_of(attention or self._hardware.attention),
+            cpu=self._hardware.device.type == "cpu",
             device=str(self._hardware.device) if len(self._modes) > 1 else "this machine",
         )
         if self._must_move(plan):

@@ -30,13 +30,12 @@ from modules.hardware.attention_kernels import (
     sub_quadratic,
     within,
 )
+from modules.hardware.budget import SLICE, Scores
 from modules.hardware.machine import Machine
 
 AttentionName = Literal["sdp", "sdp-no-mem", "xformers", "sub-quad", "split", "split-v1", "invokeai", "math"]
 
 DEFAULT_QUERY_CHUNK: Final = 1024
-# A1111's V1 takes two heads of one row at a time.
-_V1_SLICE: Final = 2
 # The InvokeAI rule caps a slice where free memory can't be asked for.
 _INVOKE_SCORES: Final = 1 << 28
 
@@ -108,6 +107,14 @@ def apply_attention(unet: UNet2DConditionModel, choice: AttentionChoice) -> None
     unet.set_attn_processor(_processor(choice))
 
 
+def scores_of(choice: AttentionChoice) -> Scores:
+    """How much of the scores this attention holds in memory at once."""
+    if choice.upcast:
+        # The kernels that work in 32 bits are fused or go by parts.
+        return "fused"
+    return "sliced" if choice.name == "split-v1" else "whole" if choice.name == "math" else "fused"
+
+
 def _processor(choice: AttentionChoice) -> object:
     if choice.upcast:
         # The kernels of diffusers' own processors stay in the model's type.
@@ -118,7 +125,7 @@ def _processor(choice: AttentionChoice) -> object:
         case "xformers":
             return XFormersAttnProcessor()
         case "split-v1":
-            return SlicedAttnProcessor(slice_size=_V1_SLICE)
+            return SlicedAttnProcessor(slice_size=SLICE)
         case "math":
             return AttnProcessor()
         case _:

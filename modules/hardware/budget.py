@@ -6,8 +6,10 @@ forwards, tests/hardware/test_budget.py; `C` are channels of a level, from the f
 - UNet: rows × (cells × (10·C[0] + 16·C[a] / 4^a) + 77·4·C[-1]), `a` the finest level with attention. The feed-forward
   there holds 4·C·2 twice gated (16·C) over what the residual path and the skip connections keep; the last term is the
   text and what is made of it.
-- its attention, unless a fused kernel takes the scores: rows × heads × tokens² scores, twice for softmax.
-- VAE decoding: pixels × (3·C[1] + 4), the last level's input, normed and activated, at full size.
+- its attention, unless a fused kernel takes the scores, instead of the 16·C if it is more: 4·C for query, key, value
+  and result, and rows × heads × tokens² scores, twice for softmax; in slices two heads of one row at a time.
+- VAE decoding: pixels × (3·C[1] + 4), the last level's input, normed and activated, at full size. On a CPU a fourth
+  C[1]: convolutions there copy what comes in another memory layout (tests/hardware/test_allocations.py measures it).
 - VAE encoding: pixels × (5·C[0] + 4).
 """
 
@@ -17,6 +19,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 MemoryMode = Literal["full", "medvram", "lowvram"]
+# How much of attention's scores lies in memory at once: nothing of account, a slice of heads, or all.
+Scores = Literal["fused", "sliced", "whole"]
 MODES: Final[tuple[MemoryMode, ...]] = ("full", "medvram", "lowvram")
 THRIFTIER: Final[dict[MemoryMode, MemoryMode]] = {"full": "medvram", "medvram": "lowvram"}
 
@@ -26,6 +30,8 @@ RESERVE: Final = 300_000_000
 _TEXT_WORK: Final = 60_000_000
 # The picture itself, beside what the VAE makes of it.
 _PICTURE_IN_AND_OUT: Final = 4
+# Heads of one row that sliced attention takes together.
+SLICE: Final = 2
 # Two pieces of the UNet are on the device while it is streamed: one computes, the next one arrives.
 STREAM_SLOTS: Final = 2
 
@@ -99,24 +105,24 @@ class MemoryPlan:
     beside: bool = False
 
 
-def unet_work(model: ModelSize, request: RequestSize, *, fused: bool = True) -> int:
+def unet_work(model: ModelSize, request: RequestSize, *, scores: Scores = "fused") -> int:
     """Bytes of the UNet's activations at their peak."""
     cells = request.pixels // model.vae_factor**2
     level = next((index for index, has in enumerate(model.attention) if has), None)
-    numbers = 10 * model.unet_channels[0]
-    scores = 0
+    numbers = request.rows * (cells * 10 * model.unet_channels[0] + 77 * 4 * model.unet_channels[-1])
     if level is not None:
-        numbers += 16 * model.unet_channels[level] // 4**level
-        scores = 0 if fused else 2 * model.heads * (cells // 4**level) ** 2
-    text = 77 * 4 * model.unet_channels[-1]
-    return request.rows * (cells * numbers + scores + text) * model.unet_itemsize
+        tokens = cells // 4**level
+        stream = request.rows * tokens * model.unet_channels[level]
+        heads_at_once = {"fused": 0, "sliced": SLICE, "whole": request.rows * model.heads}[scores]
+        numbers += max(16 * stream, 4 * stream + 2 * heads_at_once * tokens**2)
+    return numbers * model.unet_itemsize
 
 
-def vae_work(model: ModelSize, request: RequestSize, *, tile: int | None = None) -> int:
+def vae_work(model: ModelSize, request: RequestSize, *, tile: int | None = None, cpu: bool = False) -> int:
     """Bytes of the VAE's activations for one picture at their peak; with `tile`, its side in pixels, for one tile."""
     pixels = min(request.pixels, tile * tile) if tile else request.pixels
-    second = model.vae_channels[min(1, len(model.vae_channels) - 1)]
-    numbers = max(3 * second, 5 * model.vae_channels[0]) if request.encodes else 3 * second
+    decoding = (4 if cpu else 3) * model.vae_channels[min(1, len(model.vae_channels) - 1)]
+    numbers = max(decoding, 5 * model.vae_channels[0]) if request.encodes else decoding
     numbers += _PICTURE_IN_AND_OUT
     # In tiles the finished ones wait beside each other, and are joined.
     joined = 3 * 3 * request.pixels if tile else 0
@@ -126,10 +132,18 @@ def vae_work(model: ModelSize, request: RequestSize, *, tile: int | None = None)
 VAE_TILE: Final = 512
 
 
-def peak(model: ModelSize, request: RequestSize, mode: MemoryMode, *, fused: bool = True, tiled: bool = False) -> int:
+def peak(
+    model: ModelSize,
+    request: RequestSize,
+    mode: MemoryMode,
+    *,
+    scores: Scores = "fused",
+    tiled: bool = False,
+    cpu: bool = False,
+) -> int:
     """The most bytes that lie on the device at once while the request runs in this mode."""
-    unet = unet_work(model, request, fused=fused)
-    vae = vae_work(model, request, tile=VAE_TILE if tiled else None)
+    unet = unet_work(model, request, scores=scores)
+    vae = vae_work(model, request, tile=VAE_TILE if tiled else None, cpu=cpu)
     if mode == "full":
         return model.weights + max(unet, vae, _TEXT_WORK)
     if mode == "medvram":
@@ -146,7 +160,8 @@ def choose_plan(
     asked: MemoryMode | None = None,
     least: MemoryMode = "full",
     modes: tuple[MemoryMode, ...] = MODES,
-    fused: bool = True,
+    scores: Scores = "fused",
+    cpu: bool = False,
     device: str = "the card",
 ) -> MemoryPlan:
     """The fastest plan that fits into `free` bytes (what the model holds already counts as free).
@@ -162,7 +177,8 @@ def choose_plan(
     for reserve, tiled, ways in ((RESERVE, False, allowed), (RESERVE, True, allowed), (0, True, allowed[-1:])):
         for mode in ways:
             for images in _batches(request.images):
-                needed = peak(model, replace(request, images=images), mode, fused=fused, tiled=tiled)
+                part = replace(request, images=images)
+                needed = peak(model, part, mode, scores=scores, tiled=tiled, cpu=cpu)
                 if needed <= free - reserve:
                     # Room that is left keeps pieces on the device; who asks for lowvram wants it for something else.
                     spare = free - reserve - needed if mode == "lowvram" and asked is None else 0
@@ -172,7 +188,7 @@ def choose_plan(
                     beside = mode == "full" and not tiled and needed + decode <= free - reserve
                     most = needed + resident + (decode if beside else 0)
                     return MemoryPlan(mode, why, images, tiled, resident, most, beside)
-    least_needed = peak(model, replace(request, images=1), allowed[-1], fused=fused, tiled=True)
+    least_needed = peak(model, replace(request, images=1), allowed[-1], scores=scores, tiled=True, cpu=cpu)
     raise OutOfBudget(
         f"{request.width}×{request.height} needs about {gigabytes(least_needed)} on {device}"
         f"{_even_with(allowed[-1])}, and {gigabytes(max(free, 0))} are free: choose a smaller size."

@@ -217,3 +217,16 @@ def test_attention_changes_without_loading_again_and_the_fast_mode_says_why_it_i
 
 def test_the_options_of_loading_are_declared_and_travel():
     assert all(OPTIONS[key].travels or OPTIONS[key].changes_picture for key in LOAD_OPTIONS)
+
+
+def test_the_attention_that_the_setting_asks_for_is_reckoned_with(tmp_path):
+    path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")
+    models = ModelKeeper(CPU, Line().emit)
+    peaks = {}
+    for setting in ("Automatic", "V1", "None", "sub-quadratic"):
+        options = {"cross_attention_optimization": setting}
+        models.load(checkpoint_at(path).model_copy(update={"options": options}))
+        peaks[setting] = models.fit(RequestSize(512, 512)).peak
+    # All the scores of two rows with 8 heads of 4096 tokens, twice in 32 bits.
+    assert peaks["None"] > peaks["V1"] > peaks["Automatic"] == peaks["sub-quadratic"]
+    assert peaks["None"] - peaks["V1"] == 2 * (16 - 2) * 4096**2 * 4

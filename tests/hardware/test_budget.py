@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from modules.hardware.attention import AttentionChoice, apply_attention
+from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention, scores_of
 from modules.hardware.budget import (
     MODES,
     RESERVE,
@@ -17,6 +19,7 @@ from modules.hardware.budget import (
     ModelSize,
     OutOfBudget,
     RequestSize,
+    Scores,
     choose_plan,
     peak,
     unet_work,
@@ -120,14 +123,16 @@ def test_the_unets_estimate_holds_what_it_really_takes(
     assert 0.97 * really <= estimate <= 1.2 * really
 
 
-def test_unfused_attention_is_counted_with_its_scores(counted: Counted) -> None:
-    apply_attention(counted.unets["SD1.5"], AttentionChoice("math", ""))
+@pytest.mark.parametrize("name", ["math", "split-v1"])
+def test_unfused_attention_is_counted_with_its_scores(counted: Counted, name: AttentionName) -> None:
+    choice = AttentionChoice(name, "")
+    apply_attention(counted.unets["SD1.5"], choice)
     try:
         really = counted.unet_peak("SD1.5", 512, 512, 2)
     finally:
         apply_attention(counted.unets["SD1.5"], AttentionChoice("sdp", ""))
-    estimate = unet_work(counted.size("SD1.5"), RequestSize(512, 512), fused=False)
-    assert really <= estimate <= 1.3 * really
+    estimate = unet_work(counted.size("SD1.5"), RequestSize(512, 512), scores=scores_of(choice))
+    assert really <= estimate <= 1.1 * really
 
 
 @pytest.mark.parametrize("encodes", [False, True])
@@ -166,30 +171,32 @@ REQUESTS = st.builds(RequestSize, SIDES, SIDES, st.integers(1, 8), st.sampled_fr
     request_=REQUESTS,
     asked=st.sampled_from([None, *MODES]),
     least=st.sampled_from(MODES),
-    fused=st.booleans(),
+    scores=st.sampled_from(get_args(Scores)),
+    cpu=st.booleans(),
 )
 def test_every_plan_ends_within_the_budget_or_is_refused_before_it_starts(
-    free: int, model: ModelSize, request_: RequestSize, asked: str | None, least: str, fused: bool
+    free: int, model: ModelSize, request_: RequestSize, asked: str | None, least: str, scores: Scores, cpu: bool
 ) -> None:
     try:
-        plan = choose_plan(free, model, request_, asked=asked, least=least, fused=fused)  # type: ignore[arg-type]
+        plan = choose_plan(free, model, request_, asked=asked, least=least, scores=scores, cpu=cpu)  # type: ignore[arg-type]
     except OutOfBudget as refusal:
         thriftiest = asked or "lowvram"
         one = RequestSize(request_.width, request_.height, 1, request_.rows_per_image, request_.encodes)
-        assert peak(model, one, thriftiest, fused=fused, tiled=True) > free  # type: ignore[arg-type]
+        assert peak(model, one, thriftiest, scores=scores, tiled=True, cpu=cpu) > free  # type: ignore[arg-type]
         assert f"{request_.width}×{request_.height}" in str(refusal) and str(refusal).endswith("a smaller size.")
         return
-    assert run_on_paper(plan, model, request_, fused=fused) <= free
+    assert run_on_paper(plan, model, request_, scores=scores, cpu=cpu) <= free
     assert plan.peak <= free
     assert asked in (None, plan.mode) and (asked or MODES.index(plan.mode) >= MODES.index(least))  # type: ignore[arg-type]
     assert 1 <= plan.images <= request_.images
 
 
-def run_on_paper(plan: MemoryPlan, model: ModelSize, request: RequestSize, *, fused: bool) -> int:
+def run_on_paper(plan: MemoryPlan, model: ModelSize, request: RequestSize, *, scores: Scores, cpu: bool) -> int:
     """What lies on the device phase by phase, counted without `peak`."""
     part = RequestSize(request.width, request.height, plan.images, request.rows_per_image, request.encodes)
     weights = {"text": model.text, "unet": model.unet, "vae": model.vae}
-    work = {"text": 0, "unet": unet_work(model, part, fused=fused), "vae": vae_work(model, part, tile=tile_of(plan))}
+    vae = vae_work(model, part, tile=tile_of(plan), cpu=cpu)
+    work = {"text": 0, "unet": unet_work(model, part, scores=scores), "vae": vae}
     always = 0
     if plan.mode == "full":
         always, weights = sum(weights.values()), dict.fromkeys(weights, 0)
