@@ -119,6 +119,7 @@ class Engine:
     def _run(self, command: RunJob | RunExtras) -> None:
         self._control.begin(command.job_id)
         looks = command.resolved.options.get("memmon_poll_rate", 0)
+        self._models.begin_job()
         try:
             with MemoryWatch(self._hardware.device, float(str(looks))) as watch:
                 if isinstance(command, RunExtras):
@@ -139,7 +140,7 @@ class Engine:
             self._channel.emit(self._models.facts())
 
     def _run_within_memory(self, command: RunJob, watch: MemoryWatch, notices: tuple[str, ...]) -> None:
-        """Run a job; when the device runs out of memory, go on with the rest of it in the next thriftier mode."""
+        """Run a job; when the device runs out of memory, go on with the rest of it more thriftily."""
         delivered: dict[int, bytes] = {}
 
         def emit(event: Message) -> None:
@@ -151,11 +152,10 @@ class Engine:
             run_job(command, self._models, self._upscalers, self._control, self._hardware, emit, notices, watch)
             return
         except (RuntimeError, MemoryError) as error:
-            mode = self._models.step_down() if is_out_of_memory(error) else None
-            if mode is None:
+            notice = self._make_do() if is_out_of_memory(error) else None
+            if notice is None:
                 raise
         # Outside the handler, which would keep the failed pass's tensors alive.
-        notice = f"The card ran out of memory: the job went on with --{mode}, and so will the next ones."
         rest = command.model_copy(
             update={
                 "done": (*command.done, *delivered),
@@ -164,3 +164,12 @@ class Engine:
             }
         )
         self._run_within_memory(rest, watch, (*notices, notice))
+
+    def _make_do(self) -> str | None:
+        """After running out of memory: ask for less. What was done, as a sentence; None when nothing was left to do."""
+        if self._models.drop_kept():
+            return "Memory ran out: the checkpoints that were kept there were dropped, and the job went on."
+        mode = self._models.step_down()
+        if mode is None:
+            return None
+        return f"The card ran out of memory: the job went on with --{mode}, and so will the next ones."

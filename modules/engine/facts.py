@@ -10,7 +10,7 @@ from modules.hardware.attention import AttentionChoice
 from modules.hardware.budget import MemoryPlan
 from modules.hardware.choice import Hardware
 from modules.hardware.device import memory_now
-from modules.protocol import MachineFacts
+from modules.protocol import KeptModel, MachineFacts
 
 _SHORT: Final = {
     torch.float32: "fp32",
@@ -27,8 +27,9 @@ def machine_facts(
     *,
     in_8_bits: bool = False,
     fast_mode: str = "",
+    kept: tuple[KeptModel, ...] = (),
 ) -> MachineFacts:
-    """The facts of now; `memory` and `weights` (bytes) are those of the loaded checkpoint, if one is loaded."""
+    """The facts of now; `memory` and `weights` (bytes) are those of the checkpoint in use, `kept` is beside it."""
     free, total = memory_now(hardware.device)
     return MachineFacts(
         device=str(hardware.device),
@@ -47,4 +48,5 @@ def machine_facts(
         total_memory=total,
         weights=weights,
         fast_mode=fast_mode,
+        kept=kept,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 import torch
 
@@ -23,7 +25,8 @@ from modules.hardware.budget import (
     choose_plan,
 )
 from modules.hardware.choice import Hardware
-from modules.hardware.device import memory_now
+from modules.hardware.device import has_own_memory, memory_now
+from modules.hardware.main_memory import give_back_memory
 from modules.hardware.residence import Residence
 from modules.hardware.sizes import size_of
 from modules.hardware.tiles import decode_in_tiles
@@ -36,12 +39,36 @@ _WORTH_MOVING: Final = 500_000_000
 _NOT_MISSED: Final = RESERVE // 3
 
 
+class Others(Protocol):
+    """What lies on the device beside the checkpoint and its work."""
+
+    @property
+    def on_device(self) -> int:
+        """Its bytes."""
+        ...
+
+    def give_way(self, enough: Callable[[], bool]) -> None:
+        """Leave the device, piece by piece, until there is `enough` room."""
+        ...
+
+
+class Nothing:
+    """No others."""
+
+    on_device = 0
+
+    def give_way(self, enough: Callable[[], bool]) -> None:
+        pass
+
+
 class Placement:
     """Owns the device for one loaded checkpoint. Only CUDA devices have memory of their own to be thrifty with."""
 
-    def __init__(self, hardware: Hardware) -> None:
+    def __init__(self, hardware: Hardware, others: Others | None = None) -> None:
+        """`others` count as free memory, and leave the device when that is needed."""
         self._hardware = hardware
-        self._modes: tuple[MemoryMode, ...] = MODES if hardware.device.type == "cuda" else ("full",)
+        self._others = others or Nothing()
+        self._modes: tuple[MemoryMode, ...] = MODES if has_own_memory(hardware.device) else ("full",)
         self._least: MemoryMode = "full"
         self._model: Model | None = None
         self._residence: Residence | None = None
@@ -58,8 +85,16 @@ class Placement:
 
         A half-precision file is as large as what is loaded; others are larger, which errs on the safe side.
         """
-        stays = asked in (None, "full") and self._least == "full" and file_size + RESERVE < self._free()
-        return self._hardware.device if stays or len(self._modes) == 1 else torch.device("cpu")
+        if len(self._modes) == 1:
+            return self._hardware.device
+
+        def fits() -> bool:
+            return file_size + RESERVE < self._free()
+
+        stays = asked in (None, "full") and self._least == "full"
+        if stays:
+            self._others.give_way(fits)
+        return self._hardware.device if stays and fits() else torch.device("cpu")
 
     def take(self, model: Model, asked: MemoryMode | None, attention: AttentionChoice | None = None) -> MemoryPlan:
         """Place a newly loaded checkpoint, for a picture of its own size until a job says otherwise."""
@@ -85,16 +120,18 @@ class Placement:
         assert self._size is not None and self._residence is not None
         if len(self._modes) == 1 or (asked and MODES.index(asked) < MODES.index(self._least)):
             asked = None
-        plan = choose_plan(
-            self._free(),
-            self._size,
-            request,
-            asked=asked,
-            least=self._least,
-            modes=self._modes,
-            scores=scores_of(attention or self._hardware.attention),
-            cpu=self._hardware.device.type == "cpu",
-            device=str(self._hardware.device) if len(self._modes) > 1 else "this machine",
+        plan = self._with_others(
+            partial(
+                choose_plan,
+                model=self._size,
+                request=request,
+                asked=asked,
+                least=self._least,
+                modes=self._modes,
+                scores=scores_of(attention or self._hardware.attention),
+                cpu=self._hardware.device.type == "cpu",
+                device=str(self._hardware.device) if len(self._modes) > 1 else "this machine",
+            )
         )
         if self._must_move(plan):
             self._residence.arrange(plan.mode, plan.resident)
@@ -102,6 +139,21 @@ class Placement:
             plan = replace(plan, resident=self.plan.resident)
         self.plan = plan
         return plan
+
+    def _with_others(self, plan_for: Callable[[int], MemoryPlan]) -> MemoryPlan:
+        """The plan for what is free, for which others give way as far as that makes it better."""
+
+        def as_good_as(wanted: MemoryPlan) -> bool:
+            try:
+                return _way(plan_for(self._free())) == _way(wanted)
+            except OutOfBudget:
+                return False
+
+        if not has_own_memory(self._hardware.device) and not as_good_as(plan_for(sys.maxsize)):
+            give_back_memory()  # the C library holds some for the next step
+        alone = plan_for(self._free() + self._others.on_device)
+        self._others.give_way(lambda: as_good_as(alone))
+        return plan_for(self._free())
 
     @contextmanager
     def tiles(self, wanted: bool) -> Iterator[None]:
@@ -134,8 +186,8 @@ class Placement:
     def _free(self) -> int:
         """Bytes that are there for the checkpoint and its work, those among them that it holds already."""
         free = memory_now(self._hardware.device)[0]
-        if self._hardware.device.type == "cuda":
-            return free + torch.cuda.memory_allocated(self._hardware.device)
+        if has_own_memory(self._hardware.device):
+            return free + torch.cuda.memory_allocated(self._hardware.device) - self._others.on_device
         return free + self.weights
 
     @property
@@ -148,6 +200,11 @@ class Placement:
         if before is None or before.mode != plan.mode:
             return True
         return not -_NOT_MISSED <= plan.resident - before.resident <= _WORTH_MOVING
+
+
+def _way(plan: MemoryPlan) -> tuple[MemoryMode, int, bool, int]:
+    """What other checkpoints give way for. Decoding beside the steps is not worth one."""
+    return plan.mode, plan.images, plan.tiled, plan.resident
 
 
 def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:

@@ -1,4 +1,4 @@
-"""The checkpoints that one job works with, one in memory at a time."""
+"""The checkpoints that one job works with, one at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final, Self
 import torch
 from torch import Tensor, nn
 
-from modules.engine.models import LoadedModel, ModelKeeper
+from modules.engine.loaded import LoadedModel
+from modules.engine.models import ModelKeeper
 from modules.engine.placement import request_size
 from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import decode_within_memory
@@ -30,7 +31,7 @@ _METHODS: Final[dict[Half, tuple[str, str]]] = {
 
 
 class JobModels:
-    """Loads what the passes of a job ask for. A checkpoint that another one replaces gives back its memory first."""
+    """Loads what the passes of a job ask for. A checkpoint that another one replaces is kept or unloaded first."""
 
     def __init__(self, models: ModelKeeper, hardware: Hardware, resolved: ResolvedRequest) -> None:
         self._models = models
@@ -57,7 +58,7 @@ class JobModels:
     def engine(self, file: CheckpointFile) -> Engine:
         """The engine of `file`. The one before, where it was another, is of no use from then on."""
         if self._loaded is not None and self._loaded.file != file:
-            # Asked while it is there: whoever holds a replaced checkpoint would keep its text encoder in memory.
+            # Asked while it is there: whoever holds a replaced checkpoint would keep what is derived from it in memory.
             self._told = self._told or self._facts_of(self._loaded)
             self._edges.close()
             self._loaded = None

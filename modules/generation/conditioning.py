@@ -80,6 +80,11 @@ class PromptEncoder:
         """Give back the remembered encodings."""
         self._memory.clear()
 
+    def release(self) -> None:
+        """Let go of the text encoder, also where somebody still holds this object; nothing is encoded afterwards."""
+        self._memory.clear()
+        self._text_encoder = None
+
     def encode(self, texts: Sequence[str], options: EncodingOptions) -> Tensor:
         """Conditioning of `texts`, all texts of one prompt's schedule: (texts, 77 * chunks, width).
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import psutil
 import torch
 from torch import nn
+
+from modules.hardware.available_memory import main_memory
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -23,8 +24,13 @@ def total_memory(device: torch.device) -> int | None:
 def memory_now(device: torch.device) -> tuple[int, int]:
     """(free, total) bytes of the device, or of main memory where it shares that."""
     free, total = free_memory(device), total_memory(device)
-    main = psutil.virtual_memory()
+    main = main_memory()
     return (main.available if free is None else free), (main.total if total is None else total)
+
+
+def has_own_memory(device: torch.device) -> bool:
+    """Whether what lies on the device takes no main memory, and the other way round."""
+    return device.type == "cuda"
 
 
 def module_bytes(module: nn.Module) -> int:

@@ -14,7 +14,7 @@ from modules.settings import OptionStore
 
 SAME_CHECKPOINT: Final = "Use same checkpoint"
 
-# Options that say how a checkpoint is loaded and where its parts lie.
+# Options that say how a checkpoint is loaded, where its parts lie, and what is kept beside it.
 LOAD_OPTIONS: Final = (
     "memory_mode",
     "checkpoint_memory",
@@ -22,6 +22,11 @@ LOAD_OPTIONS: Final = (
     "upcast_attn",
     "fp8_storage",
     "fast_mode",
+    "sd_checkpoints_limit",
+    "sd_checkpoints_keep_in_cpu",
+    "sd_checkpoint_cache",
+    "sd_vae_checkpoint_cache",
+    "disable_mmap_load_safetensors",
 )
 
 

@@ -102,11 +102,23 @@ class EngineReady(Message):
     hardware: str
 
 
+class KeptModel(BaseModel):
+    """What stays in memory beside the checkpoint in use; `size` in bytes, `on_device` false for main memory."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    part: Literal["checkpoint", "VAE"] = "checkpoint"
+    size: int
+    on_device: bool = False
+
+
 class MachineFacts(Message):
     """What the engine makes of its machine, each choice with its reason, for the page: told when the engine is ready
     and whenever something of it changed. Memory is in bytes, the device's own or a CPU's main memory.
 
-    `memory_mode` is None while no checkpoint is loaded; `weights` are the bytes of the one that is.
+    `memory_mode` is None while no checkpoint is loaded; `weights` are the bytes of the one that is, `kept` what stays
+    in memory beside it, the last used first.
     """
 
     type: Literal["machine_facts"] = "machine_facts"
@@ -126,6 +138,7 @@ class MachineFacts(Message):
     free_memory: int | None = None
     total_memory: int | None = None
     weights: int = 0
+    kept: tuple[KeptModel, ...] = ()
 
 
 class CheckpointLoading(Message):
@@ -134,11 +147,14 @@ class CheckpointLoading(Message):
 
 
 class CheckpointLoaded(Message):
-    """`width` and `height` are the checkpoint's native size in pixels, where it states one."""
+    """`width` and `height` are the checkpoint's native size in pixels, where it states one. `read` says whether its
+    file was read; one that was kept in memory comes back without.
+    """
 
     type: Literal["checkpoint_loaded"] = "checkpoint_loaded"
     title: str
     seconds: float
+    read: bool = True
     width: int | None = None
     height: int | None = None
 

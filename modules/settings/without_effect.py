@@ -11,7 +11,6 @@ IDLE_IN_A1111: Final = frozenset({"ddim_discretize", "enable_batch_seeds"})
 # What A1111 has and this program does not have yet.
 NOT_YET: Final = frozenset(
     {
-        "disable_mmap_load_safetensors",
         "extra_networks_add_text_separator",
         "extra_networks_card_height",
         "extra_networks_card_order",
@@ -35,12 +34,8 @@ NOT_YET: Final = frozenset(
         "lora_show_all",
         "postprocessing_enable_in_main_ui",
         "postprocessing_existing_caption_action",
-        "sd_checkpoint_cache",
-        "sd_checkpoints_keep_in_cpu",
-        "sd_checkpoints_limit",
         "sd_hypernetwork",
         "sd_lora",
-        "sd_vae_checkpoint_cache",
         "sdxl_clip_l_skip",
         "sdxl_crop_left",
         "sdxl_crop_top",

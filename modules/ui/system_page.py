@@ -16,7 +16,7 @@ from modules.ui.process import ServerProcess
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-    from modules.protocol import MachineFacts
+    from modules.protocol import KeptModel, MachineFacts
 
 GIGABYTE: Final = 1e9
 _ENGINE_NOTE: Final = "What the engine printed last; all of it is in log/engine.log."
@@ -106,6 +106,8 @@ def _choices(facts: MachineFacts) -> Iterator[tuple[str, str]]:
     if facts.memory_mode is not None:
         yield "Memory mode", _reasoned(facts.memory_mode, facts.memory_why)
         yield "Weights", f"{facts.weights / GIGABYTE:.2f} GB"
+    if facts.kept:
+        yield "Kept in memory", "; ".join(map(_kept, facts.kept))
     kinds = f"UNet {facts.unet_dtype}, VAE {facts.vae_dtype}, text encoder {facts.text_dtype}"
     yield "Precision", _reasoned(kinds, facts.dtype_why)
     yield "Attention", _reasoned(facts.attention, facts.attention_why)
@@ -113,6 +115,12 @@ def _choices(facts: MachineFacts) -> Iterator[tuple[str, str]]:
         yield "Fast mode", facts.fast_mode
     layout = "channels last" if facts.channels_last else "channels first"
     yield "Threads and layout", f"{facts.threads} threads, {layout}"
+
+
+def _kept(one: KeptModel) -> str:
+    what = f"{one.part} " if one.part != "checkpoint" else ""
+    place = "on the card" if one.on_device else "in main memory"
+    return f"{what}{one.name} ({one.size / GIGABYTE:.2f} GB {place})"
 
 
 def _reasoned(choice: str, why: str) -> str:

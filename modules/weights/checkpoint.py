@@ -1,9 +1,11 @@
 """Loading a single-file checkpoint, offline: infer, build, fill."""
 
+import math
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -12,6 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from modules.catalogue.hints import ModelHints, gather_hints
 from modules.catalogue.kinds import ModelKind, classify_tensors
+from modules.hardware.device import has_own_memory
 from modules.weights.errors import CheckpointError
 from modules.weights.family import DEFAULTS, SD1_TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX, Family, detect_family
 from modules.weights.fill import build_module
@@ -21,7 +24,11 @@ from modules.weights.original_names import unet_original_name, vae_original_name
 from modules.weights.tensor_file import TensorFile, open_tensors
 from modules.weights.text_shapes import TextEncoderShape, infer_text_encoder
 from modules.weights.unet_shapes import UnetShape, infer_unet
-from modules.weights.vae_shapes import VaeShape, infer_vae
+from modules.weights.vae_shapes import infer_vae
+
+MakeRoom = Callable[[int], None]
+# All that families keep their text encoders under.
+_TEXT_PREFIXES: Final = ("cond_stage_model.", "conditioner.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,9 @@ def load_checkpoint(
     text_dtype: torch.dtype | None = None,
     channels_last: bool = False,
     vae_path: Path | None = None,
+    vae: AutoencoderKL | None = None,
+    mapped: bool = True,
+    make_room: MakeRoom = lambda needed: None,
     title: str | None = None,
     sha256: str | None = None,
 ) -> Model:
@@ -53,6 +63,9 @@ def load_checkpoint(
         dtype: of the UNet; `vae_dtype` and `text_dtype` follow it unless given.
         channels_last: memory layout of the UNet's and the VAE's convolutions.
         vae_path: a VAE file to use instead of the checkpoint's own; needed if it has none.
+        vae: what is in that file, or in the checkpoint's own place, where it is in memory already.
+        mapped: whether files are mapped, or read at once: see `open_tensors`.
+        make_room: is told how many bytes of main memory will be taken next, before they are.
         title, sha256: what the catalogue knows; kept with the model for the infotext.
 
     Raises:
@@ -62,14 +75,18 @@ def load_checkpoint(
     place = Placement(torch.device(device), dtype, vae_dtype or dtype, text_dtype or dtype, channels_last)
     with ExitStack() as files:
         files.enter_context(one_thread())
-        file = files.enter_context(open_tensors(path))
+        file = files.enter_context(_opened(path, mapped, make_room))
         family = _supported_family(file)
         hints = gather_hints(path, file.metadata)
-        vae_file = file if vae_path is None else files.enter_context(open_tensors(vae_path))
+        if not has_own_memory(place.device):
+            make_room(_bytes_of(file, place))
         unet, unet_shape = _load_unet(file, hints, place)
-        vae, vae_shape = _load_vae(vae_file, family, place)
+        if vae is None:
+            vae_file = file if vae_path is None else files.enter_context(_opened(vae_path, mapped, make_room))
+            vae = _load_vae(vae_file, family, place)
         text_encoder, text_shape = _load_text_encoder(file, hints, place)
-    _check_parts_fit(path.name, unet_shape, vae_shape, text_shape)
+    _check_text_fits(path.name, unet_shape, text_shape)
+    _check_vae_fits(path.name, unet_shape.out_channels, vae)
     return Model(
         unet=unet,
         vae=vae,
@@ -82,8 +99,8 @@ def load_checkpoint(
         resolution=hints.resolution,
         default_resolution=hints.resolution or DEFAULTS[family].resolution,
         unet_channels=unet_shape.in_channels,
-        latent_channels=vae_shape.latent_channels,
-        vae_factor=vae_shape.factor,
+        latent_channels=vae.config.latent_channels,
+        vae_factor=_factor(vae),
         vae_scaling_factor=vae.config.scaling_factor,
         context_dim=unet_shape.context_dim,
         text_layers=text_shape.layers,
@@ -95,12 +112,52 @@ def load_checkpoint(
 
 
 def load_vae(
-    path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu", channels_last: bool = False
+    path: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    channels_last: bool = False,
+    family: Family = Family.SD1,
+    mapped: bool = True,
 ) -> AutoencoderKL:
     """Load a standalone VAE file, or the VAE inside a checkpoint; errors as `load_checkpoint`."""
     place = Placement(torch.device(device), dtype, dtype, dtype, channels_last)
-    with one_thread(), open_tensors(path) as file:
-        return _load_vae(file, Family.SD1, place)[0]
+    with one_thread(), open_tensors(path, mapped=mapped) as file:
+        return _load_vae(file, family, place)
+
+
+def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> AutoencoderKL:
+    """Let `model` work with another VAE from now on, and return the one before. `vae_path` as in `Model`.
+
+    Raises:
+        CheckpointError: it is for other latents; then nothing has changed.
+    """
+    _check_vae_fits(model.path.name, model.unet.config.out_channels, vae)
+    before = model.vae
+    model.vae, model.vae_path = vae, vae_path
+    model.latent_channels = vae.config.latent_channels
+    model.vae_factor = _factor(vae)
+    model.vae_scaling_factor = vae.config.scaling_factor
+    return before
+
+
+def _opened(path: Path, mapped: bool, make_room: MakeRoom) -> AbstractContextManager[TensorFile]:
+    if not mapped:
+        make_room(path.stat().st_size)
+    return open_tensors(path, mapped=mapped)
+
+
+def _bytes_of(file: TensorFile, place: Placement) -> int:
+    """What the parts of a checkpoint take. A VAE of another file is about as large as the one inside."""
+    dtypes = {UNET_PREFIX: place.unet_dtype, VAE_PREFIX: place.vae_dtype} | dict.fromkeys(
+        _TEXT_PREFIXES, place.text_dtype
+    )
+    return sum(
+        math.prod(shape) * dtype.itemsize
+        for prefix, dtype in dtypes.items()
+        for name, shape in file.shapes.items()
+        if name.startswith(prefix)
+    )
 
 
 def _supported_family(file: TensorFile) -> Family:
@@ -127,7 +184,7 @@ def _load_unet(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[U
     return unet, shape
 
 
-def _load_vae(file: TensorFile, family: Family, place: Placement) -> tuple[AutoencoderKL, VaeShape]:
+def _load_vae(file: TensorFile, family: Family, place: Placement) -> AutoencoderKL:
     kind = classify_tensors(file.shapes)
     if kind not in (ModelKind.VAE, ModelKind.CHECKPOINT):
         raise CheckpointError(f"{file.path.name} is not a VAE but {kind.value}.")
@@ -151,7 +208,7 @@ def _load_vae(file: TensorFile, family: Family, place: Placement) -> tuple[Autoe
         device=place.device,
         channels_last=place.channels_last,
     )
-    return vae, shape
+    return vae
 
 
 def _load_text_encoder(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[CLIPTextModel, TextEncoderShape]:
@@ -186,14 +243,21 @@ def _constructed(make: Callable[..., nn.Module], config: dict[str, object], file
         ) from error
 
 
-def _check_parts_fit(file_name: str, unet: UnetShape, vae: VaeShape, text: TextEncoderShape) -> None:
+def _check_text_fits(file_name: str, unet: UnetShape, text: TextEncoderShape) -> None:
     if unet.context_dim != text.hidden:
         raise CheckpointError(
             f"{file_name} mixes models: its UNet listens to {unet.context_dim} channels of text, "
             f"its text encoder speaks {text.hidden}."
         )
-    if unet.out_channels != vae.latent_channels:
+
+
+def _check_vae_fits(file_name: str, unet_channels: int, vae: AutoencoderKL) -> None:
+    if unet_channels != vae.config.latent_channels:
         raise CheckpointError(
-            f"The UNet of {file_name} works on {unet.out_channels} latent channels, the VAE has {vae.latent_channels}; "
-            "choose another VAE."
+            f"The UNet of {file_name} works on {unet_channels} latent channels, the VAE has "
+            f"{vae.config.latent_channels}; choose another VAE."
         )
+
+
+def _factor(vae: AutoencoderKL) -> int:
+    return int(2 ** (len(vae.config.block_out_channels) - 1))

@@ -21,11 +21,6 @@ class VaeShape:
     post_quant_conv: bool
     mid_attention: bool
 
-    @property
-    def factor(self) -> int:
-        """Pixels per latent cell along one side."""
-        return int(2 ** (len(self.channels) - 1))
-
     def config(self, groups: int | None = None, scaling_factor: float = 0.18215) -> dict[str, object]:
         """Arguments for diffusers' `AutoencoderKL`."""
         levels = len(self.channels)

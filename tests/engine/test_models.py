@@ -95,15 +95,15 @@ def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(monkeypatch, 
     runs: list[tuple[int, ...]] = []
     real = engine_module.run_job
 
-    def runs_out_once(command, models, upscalers, control, hardware, emit, notices):
+    def runs_out_once(command, models, upscalers, control, hardware, emit, notices, watch):
         runs.append(command.done)
         if len(runs) == 1:
             first = command.model_copy(
                 update={"resolved": command.resolved.model_copy(update={"options": {"grid_save": False}})}
             )
-            real(first.model_copy(update={"done": (1,)}), models, upscalers, control, hardware, emit, notices)
+            real(first.model_copy(update={"done": (1,)}), models, upscalers, control, hardware, emit, notices, watch)
             raise torch.OutOfMemoryError("CUDA out of memory")
-        real(command, models, upscalers, control, hardware, emit, notices)
+        real(command, models, upscalers, control, hardware, emit, notices, watch)
 
     monkeypatch.setattr(engine_module, "run_job", runs_out_once)
     monkeypatch.setattr(ModelKeeper, "step_down", lambda self: "medvram")

@@ -11,7 +11,12 @@ OPTIONS = (
     switch(SYSTEM, "multiple_tqdm", True, "Second progress bar in the terminal for the whole job"),
     switch(SYSTEM, "list_hidden_files", True, "List models in hidden folders"),
     switch(
-        SYSTEM, "disable_mmap_load_safetensors", False, "Read model files at once instead of mapping them", travels=True
+        SYSTEM,
+        "disable_mmap_load_safetensors",
+        False,
+        "Read .safetensors files at once instead of mapping them",
+        travels=True,
+        hint="for network drives; takes as much more memory while a file is read",
     ),
     whole(SYSTEM, "queue_waiting_limit", 1000, "Jobs that may wait in the queue", 1, 100_000),
     whole(

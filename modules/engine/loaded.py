@@ -1,0 +1,113 @@
+"""A checkpoint in memory: where it came from, its modules, and what is derived from them."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from modules.catalogue.hashes import FileState
+from modules.catalogue.walk import found_file
+from modules.engine.embeddings import EmbeddingShelf
+from modules.generation.conditioning import PromptEncoder
+from modules.generation.previews import fit_colours
+from modules.hardware.attention import AttentionChoice
+from modules.hardware.budget import MemoryMode
+from modules.hardware.device import module_bytes
+from modules.protocol import CheckpointFile
+from modules.weights.family import Family
+from modules.weights.model import Model
+
+XL: Final = (Family.SDXL, Family.SDXL_REFINER)
+# Beside a model file: what its shapes don't tell (catalogue/hints.py).
+_SIDECARS: Final = (".json", ".yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A model file as it is at one moment; `states` are its own, None if it is out of reach, and its sidecars'."""
+
+    path: Path
+    states: tuple[FileState | None, ...]
+
+    @staticmethod
+    def of(path: str | Path) -> Origin:
+        own = Path(path)
+        files = (own, *(own.with_suffix(suffix) for suffix in _SIDECARS))
+        return Origin(own, tuple(found.state if (found := found_file(file)) else None for file in files))
+
+    def serves(self, now: Origin) -> bool:
+        """Whether what was read then is what `now` holds. A file that is out of reach can't have been changed."""
+        return self.path == now.path and (now.states[0] is None or self.states == now.states)
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """A checkpoint in memory with what is derived from it. `vae_origin` is `origin` where the VAE is its own."""
+
+    file: CheckpointFile
+    origin: Origin
+    vae_origin: Origin
+    model: Model
+    encoder: PromptEncoder
+    sha256: Future[str]
+    attention: AttentionChoice
+    vae_sha256: Future[str] | None = None
+    embeddings: EmbeddingShelf | None = None
+    colours: torch.Tensor | None = None
+    sped_up_in: MemoryMode | None = None
+    fast_mode: str = ""
+    in_8_bits: bool = False
+
+    @property
+    def weights(self) -> int:
+        """Bytes of its weights."""
+        return sum(map(module_bytes, self.parts))
+
+    @property
+    def parts(self) -> tuple[torch.nn.Module, ...]:
+        return self.model.unet, self.model.vae, self.model.text_encoder
+
+    @property
+    def at_home(self) -> bool:
+        """Whether its weights lie in main memory. Not to be asked while a job works with it."""
+        return all(tensor.device.type == "cpu" for part in self.parts for tensor in part.parameters())
+
+    def serves(self, file: CheckpointFile, now: Origin) -> bool:
+        """Whether it is what `file` asks for, whatever VAE is in it; weights cut to 8 bits don't grow again."""
+        return self.origin.serves(now) and self.in_8_bits == stored_in_8_bits(file, self.model.family)
+
+    def preview_colours(self) -> torch.Tensor:
+        """The map from latents to colours, fitted at the first preview."""
+        if self.colours is None:
+            self.colours = fit_colours(self.model.vae, self.model.vae_scaling_factor)
+        return self.colours
+
+    def facts(self) -> dict[str, object]:
+        """What infotext says about checkpoint and embeddings. Waits for hashes that are still being worked out."""
+        facts: dict[str, object] = {} if self.in_8_bits else {"FP8 weight": None, "Cache FP16 weight for LoRA": None}
+        facts |= {"Model hash": self.sha256.result()[:10], "Model": Path(self.file.name).stem}
+        if self.file.vae_path and self.vae_sha256:
+            facts |= {"VAE hash": self.vae_sha256.result()[:10], "VAE": Path(self.file.vae_path).name}
+        if self.embeddings is not None and (found := self.encoder.embeddings_used):
+            facts["TI hashes"] = ", ".join(f"{_bare(name)}: {self.embeddings.hash_of(name)}" for name in found)
+        return facts
+
+    def release(self) -> None:
+        """Give back its memory; nothing can be made with it afterwards."""
+        self.encoder.release()
+        self.model.release()
+
+
+def stored_in_8_bits(file: CheckpointFile, family: Family) -> bool:
+    """Whether the settings that `file` carries want a checkpoint of that family in 8 bits."""
+    wanted = file.options.get("fp8_storage", "Disable")
+    return wanted == "Enable" or (wanted == "Enable for SDXL" and family in XL)
+
+
+def _bare(name: str) -> str:
+    """A name as it stands among hashes, where commas and colons mean something."""
+    return name.replace(":", "").replace(",", "")
