@@ -17,16 +17,13 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn.functional import pad
 
+from modules.hardware.budget import CPU_MEMORY
 from modules.hardware.device import compute_device
 
 # In latent cells: what a tile sees beyond what it makes, and the stretch over which two of them are mixed.
 MARGIN: Final = 8
 RAMP: Final = 8
 SMALLEST: Final = 64
-
-# What the VAE may take beside the weights on a CPU, in bytes. It decides beforehand, by size and number type alone, so
-# that the same request always gives the same picture. What a card does is planned by what is free there.
-CPU_MEMORY: Final = 4_500_000_000
 
 # Measured for SD 1.5's VAE, 256 channels on its second level: 985 numbers a pixel at the highest point of decoding.
 _NUMBERS: Final = 4

@@ -30,6 +30,10 @@ RESERVE: Final = 300_000_000
 _TEXT_WORK: Final = 60_000_000
 # The picture itself, beside what the VAE makes of it.
 _PICTURE_IN_AND_OUT: Final = 4
+# What the VAE may take beside the weights on a CPU, in bytes; a larger picture goes through in tiles that do. That is
+# decided by size and number type alone, so that the same request always gives the same picture. What a card does is
+# planned by what is free there.
+CPU_MEMORY: Final = 4_500_000_000
 # Heads of one row that sliced attention takes together.
 SLICE: Final = 2
 # Two pieces of the UNet are on the device while it is streamed: one computes, the next one arrives.
@@ -126,7 +130,9 @@ def vae_work(model: ModelSize, request: RequestSize, *, tile: int | None = None,
     numbers += _PICTURE_IN_AND_OUT
     # In tiles the finished ones wait beside each other, and are joined.
     joined = 3 * 3 * request.pixels if tile else 0
-    return (pixels * numbers + joined) * model.vae_itemsize
+    work = (pixels * numbers + joined) * model.vae_itemsize
+    # Where a CPU's own tiles are joined, three colours and their weight lie there in 32 bits.
+    return CPU_MEMORY + 16 * request.pixels if cpu and not tile and work > CPU_MEMORY else work
 
 
 VAE_TILE: Final = 512

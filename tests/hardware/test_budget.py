@@ -273,6 +273,14 @@ def test_a_picture_is_decoded_beside_the_next_ones_steps_where_both_fit(
     assert beside is (fits and plan.mode == "full")
 
 
+def test_on_a_cpu_the_vae_is_reckoned_with_the_tiles_that_it_has_there() -> None:
+    """Tiles by what is free would give another picture on another machine: they are for where nothing else fits."""
+    large = RequestSize(2048, 2048)
+    assert vae_work(SD1, large, cpu=True) == 4_500_000_000 + 16 * 2048**2
+    assert not choose_plan(8 * GB, SD1, large, modes=("full",), cpu=True).tiled
+    assert choose_plan(6 * GB, SD1, large, modes=("full",), cpu=True).tiled
+
+
 def test_a_device_without_modes_is_refused_without_naming_one() -> None:
     with pytest.raises(OutOfBudget, match=r"^4096×4096 needs about .* GB on this machine, and 2.0 GB are free"):
         choose_plan(2 * GB, SD1, RequestSize(4096, 4096), modes=("full",), device="this machine")
