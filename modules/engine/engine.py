@@ -32,6 +32,7 @@ from modules.protocol import (
     Interrupt,
     JobFailed,
     LoadCheckpoint,
+    Notice,
     RunExtras,
     RunJob,
     Shutdown,
@@ -40,6 +41,7 @@ from modules.protocol import (
 )
 from modules.protocol.messages import Message
 from modules.settings import Paths, parse_flags
+from modules.settings.warned import HeardWarnings
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class Engine:
     def work(self) -> None:
         """Serve until told to shut down. Ends the process when the server is gone."""
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        HeardWarnings(lambda text: self._channel.emit(Notice(text=text, level="warning"))).listen()
         self._channel.emit(EngineReady(pid=os.getpid(), device=str(self._hardware.device), hardware=self._hardware.why))
         self._channel.emit(self._models.facts())
         while not isinstance(command := self._next(), Shutdown):

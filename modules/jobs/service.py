@@ -276,6 +276,10 @@ class JobService:
         """Receive what happens from now on. Async code passes a `wake` that does not block, and polls when called."""
         return self._hub.subscribe(wake)
 
+    def on_warning(self, told: Callable[[str], None]) -> None:
+        """Have `told` called, from another thread, with every sentence that the engine warns of."""
+        self._worker.warned = told
+
     def engine(self) -> EngineStatus:
         """How the engine is, with the checkpoint's title as the lists have it now."""
         status = self._supervisor.status

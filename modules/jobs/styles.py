@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from modules.parameters import RequestError
-from modules.prompt.style_files import StyleBook, StyleFileError
+from modules.prompt.style_files import StyleBook, StyleFileError, read_style_file
 from modules.prompt.styles import Style, apply_styles
 
 _log = logging.getLogger(__name__)
@@ -25,16 +26,21 @@ class SavedStyles(StyleBook):
         return cls(tuple(folder / file for file in files))
 
     def all(self) -> list[Style]:
-        """Every style, for a list to choose from; a file that can't be read is logged and leaves the list empty."""
+        """Every style, for a list to choose from; a file that can't be read is logged and left out."""
         return [style for _, styles in self.grouped() for style in styles]
 
     def grouped(self) -> list[tuple[Path, list[Style]]]:
         """The same under the files that they are from."""
+        sound = (path.with_name(glob.escape(path.name)) for path in self.files if self._is_sound(path))
+        return StyleBook(tuple(sound)).by_file()
+
+    def _is_sound(self, path: Path) -> bool:
         try:
-            return self.by_file()
+            read_style_file(path)
         except (StyleFileError, OSError) as error:
             _log.warning("%s", error)
-            return []
+            return False
+        return True
 
     def merge(self, prompt: str, negative: str, names: tuple[str, ...]) -> tuple[str, str]:
         """Both prompts with these styles merged in; names that nobody saved are left out. Raises RequestError."""

@@ -85,6 +85,7 @@ class Worker:
         self._patience = patience
         self._clock = clock
         self.board = LiveBoard(clock)
+        self.warned: Callable[[str], None] = lambda text: None
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._running: Running | None = None
@@ -239,6 +240,10 @@ class Worker:
             self._wish = LoadWish(self._in_hand)
         elif isinstance(event, CheckpointFailed):
             self._in_hand = None
+        if isinstance(event, Notice):
+            _log.log(logging.WARNING if event.level == "warning" else logging.INFO, "%s", event.text)
+            if event.level == "warning":
+                self.warned(event.text)
         running = self._running
         if running is None:
             return
@@ -248,8 +253,7 @@ class Worker:
         if getattr(event, "job_id", running.job.id) != running.job.id:
             return
         match event:
-            case Notice(text=text):
-                _log.info("%s", text)
+            case Notice():
                 self._hub.publish(running.job.id, event)
             case StepDone():
                 self.board.step(event)

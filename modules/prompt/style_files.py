@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modules.prompt.styles import Style
 from modules.settings.atomic import SaveError, write_atomic
+from modules.settings.decoding import decoded
 
 HEADER = ("name", "prompt", "negative_prompt")
 LONGEST_FIELD = 131_072
@@ -102,20 +103,25 @@ def _rewrite(path: Path, change: Callable[[list[Style]], list[Style]]) -> None:
 def read_style_file(path: Path) -> list[Style]:
     """The rows of one file, those whose name begins with # included. Raises StyleFileError.
 
-    The header is `name,prompt,negative_prompt`, or `name,text` as in A1111's first versions; a byte order mark is fine.
+    The header is `name,prompt,negative_prompt`, or `name,text` as in A1111's first versions; a byte order mark is fine,
+    and so are semicolons or tabs for commas.
     """
-    data = path.read_bytes()
+    text = decoded(path.read_bytes())
+    # Spreadsheets put what stands between numbers elsewhere.
+    head = text.lstrip().partition("\n")[0]
+    comma = next((mark for mark in ";\t" if head.startswith(f"name{mark}")), ",")
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # What a spreadsheet saves on Windows.
-        text = data.decode("cp1252", errors="replace")
-    try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True))
+        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=comma)
+        rows = list(table)
     except csv.Error as error:
         raise StyleFileError(
             f"The style file {path} is no table that can be read ({error}): mend or remove it."
         ) from error
+    if table.fieldnames and "name" not in table.fieldnames:
+        # Saving a style would write the file anew, without what is in it now.
+        raise StyleFileError(
+            f"The style file {path} has no column `name`: its first line has to be {','.join(HEADER)}."
+        )
     styles = []
     for row in rows:
         prompt = row.get("prompt") if "prompt" in row else row.get("text")

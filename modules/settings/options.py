@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from modules.settings.atomic import SaveError, write_text_atomic
+from modules.settings.decoding import decoded
 from modules.settings.flags import Flags
 from modules.settings.migrations import migrated
 from modules.settings.option import Option, OptionError, OptionValue
@@ -162,6 +164,11 @@ class OptionStore:
 
     def _save(self, values: Mapping[str, OptionValue], foreign: Mapping[str, Any]) -> None:
         declared = {key: as_json(values.get(key, option.default)) for key, option in self.options.items()}
+        if self.path.is_file() and not os.access(self.path, os.R_OK):
+            # What stands in it is unknown here, and would be lost.
+            raise OptionError(
+                f"{self.path} may not be read by this program, so nothing is saved over it: check its owner."
+            )
         try:
             write_text_atomic(self.path, json.dumps({**declared, **foreign}, indent=4, ensure_ascii=False))
         except SaveError as problem:
@@ -193,7 +200,7 @@ def read_json_object(path: Path) -> tuple[dict[str, Any], list[str]]:
     mended by hand, and read as empty.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(decoded(path.read_bytes()))
     except FileNotFoundError:
         return {}, []
     except OSError as problem:

@@ -1,6 +1,7 @@
 """The page's defaults as people edit them in ui-config.json: value, limits, step and visibility of each control."""
 
 import json
+import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -180,7 +181,7 @@ def _usable(declared: object, written: object) -> bool:
     if isinstance(declared, bool) or isinstance(written, bool):
         return isinstance(declared, bool) and isinstance(written, bool)
     if isinstance(declared, int | float):
-        return isinstance(written, int | float)
+        return isinstance(written, int | float) and math.isfinite(written)
     return isinstance(written, type(declared))
 
 

@@ -41,7 +41,6 @@ NOT_YET: Final = frozenset(
         "sdxl_crop_top",
         "sdxl_refiner_high_aesthetic_score",
         "sdxl_refiner_low_aesthetic_score",
-        "show_warnings",
     }
 )
 

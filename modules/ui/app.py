@@ -57,7 +57,9 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     logged_in = login_required(known, has_session)
     # Routes go in before the page is mounted on "/": it answers everything that is left.
     app.mount("/internal/assets", StaticFiles(directory=ASSETS), name="assets")
-    app.include_router(create_router(services, logged_in, layout=lambda: host.layout if host else ""))
+    app.include_router(
+        create_router(services, logged_in, layout=lambda: host.layout if host else "", warned=process.warned)
+    )
     app.include_router(settings_routes(services, logged_in))
     app.include_router(system_routes(services, process, logged_in))
     app.include_router(style_routes(services, logged_in))

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from modules.settings.decoding import decoded
+
 log = logging.getLogger(__name__)
 NONE: Final = "None"
 
@@ -26,7 +28,7 @@ def read_localization(folders: Sequence[Path], name: str) -> dict[str, str]:
         log.warning("There is no language %r in %s: the page stays English.", name, ", ".join(map(str, folders)))
         return {}
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
+        content = json.loads(decoded(path.read_bytes()))
     except (OSError, ValueError, RecursionError) as error:
         log.warning("The language file %s can't be read (%s): the page stays English.", path, error)
         return {}

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from modules.gallery import PictureError, SaveError, Thumbnails
 from modules.jobs.job import ENDED, Job, JobError, JobProgress, UnknownJob
 from modules.ui import listing
+from modules.ui.process import Warned
 from modules.ui.shown import BATCH_PREFIX, first_picture, pictures
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ RECENT: Final = 12
 RECENT_ASKED: Final = 4 * RECENT
 QUEUE_SHOWN: Final = 20
 QUEUE_COUNTED: Final = 1001
+NOTHING_WARNED: Final = Warned()
 ClientId = Annotated[str, Query(max_length=64)]
 
 
@@ -105,11 +107,12 @@ class PageSettings(BaseModel):
 class PageState(BaseModel):
     """Everything a page needs to draw itself again after a reload, a sleep or a restart of the server.
 
-    A page that was built with another `layout` has to be loaded again.
+    A page that was built with another `layout` has to be loaded again. `warnings` are numbers that grow, and texts.
     """
 
     server: str
     notices: list[str]
+    warnings: list[tuple[int, str]]
     layout: str
     settings: PageSettings
     checkpoint: str | None
@@ -121,7 +124,7 @@ class PageState(BaseModel):
     recent: list[EndedJob]
 
 
-def page_state(services: Services, client: str, layout: str = "") -> PageState:
+def page_state(services: Services, client: str, layout: str = "", warned: Warned = NOTHING_WARNED) -> PageState:
     """The state for one browser. Reads rows, counters and a few settings only."""
     jobs = services.jobs
     active = jobs.list(states=("running", "waiting"), limit=QUEUE_COUNTED)
@@ -131,6 +134,7 @@ def page_state(services: Services, client: str, layout: str = "") -> PageState:
     return PageState(
         server=BOOT,
         notices=list(services.notices),
+        warnings=warned.last() if services.options.switch("show_warnings") else [],
         layout=layout,
         settings=_settings(services.options),
         checkpoint=listing.current_title(services),
@@ -264,7 +268,10 @@ def _engine(jobs: JobService) -> EngineLine:
 
 
 def create_router(
-    services: Services, logged_in: Callable[[Request], None], layout: Callable[[], str] = lambda: ""
+    services: Services,
+    logged_in: Callable[[Request], None],
+    layout: Callable[[], str] = lambda: "",
+    warned: Warned = NOTHING_WARNED,
 ) -> APIRouter:
     """The routes under /internal that the page's scripts use. `logged_in` refuses who has no session."""
     jobs = services.jobs
@@ -273,7 +280,7 @@ def create_router(
 
     @router.get("/page")
     def page(client: ClientId = "") -> PageState:
-        return page_state(services, client, layout())
+        return page_state(services, client, layout(), warned)
 
     @router.get("/notification")
     def notification() -> Response:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from modules.settings import FlagError, Flags, OptionStore, parse_flags
 from modules.settings.start_profile import StartProfile
+from modules.settings.warned import HeardWarnings
 from modules.ui.ports import PortInUse, bind
 from modules.ui.process import ServerProcess
 
@@ -50,6 +51,7 @@ def main(argv: Sequence[str], open_services: OpenServices = open_real_services) 
         logging.basicConfig(level=flags.loglevel, format="%(message)s")
         process = ServerProcess(StartProfile(told=flags.log_startup))
         logging.getLogger().addHandler(process.log)
+        HeardWarnings(process.warned.tell).listen()
         for notice in flags.notices:
             log.warning(notice)
         listener = bind(bind_address(flags), flags.effective_port, fixed=flags.port is not None)
@@ -89,6 +91,7 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
             log.warning(notice)
         _use_temporary_folder(services.options)
         _show_progress(services, flags)
+        services.jobs.on_warning(process.warned.tell)
         server = _web_server(services, flags, process)
         port = listener.getsockname()[1]
         for line in announcement(flags, port, protected=protected):

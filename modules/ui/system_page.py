@@ -99,7 +99,8 @@ def _sections(services: Services, process: ServerProcess) -> Iterator[tuple[str,
 
 
 def _choices(facts: MachineFacts) -> Iterator[tuple[str, str]]:
-    yield "Device", f"{facts.device_name} ({facts.device})"
+    same = facts.device_name.lower() == facts.device
+    yield "Device", facts.device_name if same else f"{facts.device_name} ({facts.device})"
     if facts.free_memory is not None and facts.total_memory:
         free, total = facts.free_memory / GIGABYTE, facts.total_memory / GIGABYTE
         yield "Its memory", f"{free:.1f} of {total:.1f} GB free"

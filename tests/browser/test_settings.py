@@ -15,7 +15,7 @@ from modules.parameters.schedules import schedule_labels
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.settings import OPTIONS, SECTIONS
 from tests.browser.conftest import FAKE_ENGINE, Watched
-from tests.browser.steps import NEGATIVE, PROMPT, open_tab, set_number, visit
+from tests.browser.steps import NEGATIVE, PROMPT, change_settings, generate, open_tab, set_number, visit
 from tests.ui.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -81,6 +81,18 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
     page.click("#settings_apply")
     expect(page.get_by_text("takes from 1 to 100, not 101")).to_be_visible()
     assert server.json("/sdapi/v1/options")["jpeg_quality"] == 90
+    # What is typed and not applied stays while something else is saved.
+    field.fill("95")
+    with page.expect_response("**/internal/settings"):
+        line = page.locator(".setting", has=page.locator("#option_CLIP_stop_at_last_layers"))
+        line.get_by_role("button").evaluate("(reset) => reset.click()")
+    expect(page.locator(".setting.other #option_CLIP_stop_at_last_layers")).to_have_count(0)
+    expect(field).to_have_value("95")
+    expect(page.locator("#settings_apply")).to_have_text("Apply 1 change")
+    change_settings(page, {"CLIP_stop_at_last_layers": 2})
+    page.click("#settings_apply")
+    expect(page.locator("#settings_apply")).to_be_disabled()
+    assert server.json("/sdapi/v1/options")["jpeg_quality"] == 95
 
     # What A1111's file has changed is marked as well, and what a flag has frozen is locked.
     page.fill("#settings_search", "")
@@ -210,6 +222,15 @@ def test_the_system_page_and_a_page_built_anew(watched: Watched, server: Server)
     open_page(page, "actions")
     page.click("#action_unload_checkpoint")
     expect(page.get_by_text("The checkpoint is being unloaded.")).to_be_visible()
+
+    # What the engine warns of, where the settings ask for it.
+    change_settings(page, {"show_warnings": True})
+    open_tab(page, "txt2img")
+    generate(page, "warns of something")
+    expect(page.locator(".toasts .note.info").filter(has_text="the fake is only a fake")).to_be_visible(timeout=60_000)
+    expect(page.locator("#html_log_txt2img")).to_contain_text("Time taken: 0.1 sec.")
+    expect(page.locator("#html_log_txt2img")).to_contain_text("A: 1.23 GB, Sys: 2.0/8.0 GB (25%)")
+    open_page(page, "actions")
 
     # Tabs are moved and hidden without a restart; whoever has the page open gets the new one.
     body = json.dumps({"values": {"ui_tab_order": ["PNG Info"], "hidden_tabs": ["Extras"]}})

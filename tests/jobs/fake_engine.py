@@ -3,8 +3,8 @@
 Words in the prompt choose the behaviour: `slow` (0.05 s a step), `brisk` (0.01 s), `crash` (ends with code 3),
 `crashonce` (only the first time, by a file in FAKE_ENGINE_FOLDER), `sigkill`, `hang`, `oom` (fails with a cause),
 `deaf` (ignores Interrupt), `twice` (delivers every picture twice), `silent` (no steps), `detailed` (a longer
-infotext), `sized` (pictures as large as asked, else 8x8). The checkpoint title `bad.safetensors` fails to load,
-`deadly.safetensors` ends the process.
+infotext), `warns` (of something), `sized` (pictures as large as asked, else 8x8). The checkpoint title
+`bad.safetensors` fails to load, `deadly.safetensors` ends the process.
 A file of Extras called `crash` and so on does the same.
 """
 
@@ -38,6 +38,7 @@ from modules.protocol import (
     JobStarted,
     LoadCheckpoint,
     MemoryPeak,
+    Notice,
     Preview,
     RunExtras,
     RunJob,
@@ -195,6 +196,8 @@ class FakeEngine:
             self._emit(JobFinished(job_id=job.job_id, seconds=0.1, notices=tuple(bad)))
 
     def _trouble(self, words: set[str], job: RunJob | RunExtras) -> None:
+        if "warns" in words:
+            self._emit(Notice(text="UserWarning: the fake is only a fake", level="warning"))
         once = Path(os.environ.get("FAKE_ENGINE_FOLDER", ".")) / f"crashed-{job.job_id}"
         if "crash" in words:
             self._die("exit")

@@ -47,9 +47,17 @@ def test_a_job_is_made_and_saved(house: House) -> None:
     assert done.images[0].path.read_bytes() == picture(7, text=text)
     assert done.images[0].infotext == text
     assert done.notices == ("made by a fake",)
+    assert done.spent is not None and (done.spent.seconds, done.spent.memory.allocated) == (0.1, 1_230_000_000)
     assert house.jobs.of_task("task(1)") == done
     assert house.jobs.list(client="page-1") == [done]
     assert house.jobs.list(client="page-2") == []
+
+
+def test_what_the_engine_warns_of_is_told(house: House) -> None:
+    told: list[str] = []
+    house.jobs.on_warning(told.append)
+    house.jobs.wait(house.jobs.submit(ask("warns")).id, 10)
+    assert told == ["UserWarning: the fake is only a fake"]
 
 
 def test_jobs_run_in_the_order_of_the_queue(house: House) -> None:

@@ -144,6 +144,14 @@ def test_styles_come_from_the_files_and_are_read_anew(opened: Services, tmp_path
     assert (job.resolved.request.prompt, job.resolved.request.negative_prompt) == ("oil painting of a cat \n", "photo")
 
 
+def test_one_bad_styles_file_leaves_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_text("no;styles\n")
+    (tmp_path / "b[1].csv").write_text("name,prompt,negative_prompt\noil,oil painting,\n")
+    styles = SavedStyles.of(("*.csv",), tmp_path)
+    assert [(path.name, [style.name for style in one]) for path, one in styles.grouped()] == [("b[1].csv", ["oil"])]
+    assert "a.csv has no column" in caplog.text
+
+
 def test_a_broken_styles_file_is_a_sentence(opened: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(book: SavedStyles) -> None:
         raise StyleFileError("The style file styles.csv is no table that can be read.")

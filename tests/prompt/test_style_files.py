@@ -35,6 +35,23 @@ def test_a_file_in_a_windows_code_page(tmp_path):
     assert read_style_file(path) == [Style("Café", "crème", "", path)]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("comma", [",", ";", "\t"])
+def test_a_file_of_a_spreadsheet(tmp_path, encoding, comma):
+    path = tmp_path / "styles.csv"
+    rows = [["name", "prompt", "negative_prompt"], ["Café", "crème", ""]]
+    path.write_text("".join(comma.join(row) + "\n" for row in rows), encoding)
+    assert read_style_file(path) == [Style("Café", "crème", "", path)]
+
+
+def test_a_table_of_something_else_is_not_written_over(tmp_path):
+    path = tmp_path / "styles.csv"
+    path.write_text("model,price\nA,1\n")
+    with pytest.raises(StyleFileError, match="has no column `name`: its first line has to be name,prompt"):
+        StyleBook((path,)).save(Style("a", "b"))
+    assert path.read_text() == "model,price\nA,1\n"
+
+
 def test_an_unreadable_file_is_named(tmp_path):
     path = tmp_path / "styles.csv"
     path.write_text("name,prompt\na," + "x" * 200_000)

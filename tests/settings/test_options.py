@@ -93,6 +93,13 @@ def test_a_byte_order_mark_is_no_corruption(file: Path) -> None:
     assert OptionStore(file).switch("tiling")
 
 
+def test_what_other_editors_save_is_read(file: Path) -> None:
+    file.write_bytes('{"font": "Café"}'.encode("cp1252"))
+    assert OptionStore(file).text("font") == "Café"
+    file.write_bytes('{"font": "字体"}'.encode("utf-16"))
+    assert OptionStore(file).text("font") == "字体"
+
+
 def test_a_folder_in_the_files_place_is_said(file: Path) -> None:
     file.mkdir()
     assert "can't be read" in OptionStore(file).notices[0]

@@ -1,6 +1,7 @@
 """ui-config.json: A1111's keys read, wrong kinds left aside, foreign entries kept."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_keys_of_a1111s_scripts_are_understood(file: Path) -> None:
     assert set(json.loads(file.read_text("utf-8"))) == {"customscript/sampler.py/txt2img/Sampling steps/value"}
 
 
-@pytest.mark.parametrize("wrong", ["many", True, None, [20]])
+@pytest.mark.parametrize("wrong", ["many", True, None, [20], math.nan, math.inf])
 def test_an_entry_of_another_kind_is_left_aside_and_said(file: Path, wrong: object) -> None:
     file.write_text(json.dumps({"txt2img/Sampling steps/value": wrong}), encoding="utf-8")
     config = UiConfig(file)

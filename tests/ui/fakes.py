@@ -131,6 +131,9 @@ class FakeJobs:
         self.calls.append(("skip", job_id))
         self._known(job_id)
 
+    def on_warning(self, told: object) -> None:
+        pass
+
     def engine(self) -> EngineStatus:
         return EngineStatus("ready", "Ready: gradients on a fake engine", self.loaded, "fake", os.getpid())
 

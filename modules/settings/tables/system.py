@@ -6,7 +6,7 @@ SYSTEM, API = "system", "API"
 
 OPTIONS = (
     choice(SYSTEM, "auto_launch_browser", "Local", "Open the browser at start", ("Disable", "Local", "Remote")),
-    switch(SYSTEM, "show_warnings", False, "Show warnings on the page"),
+    switch(SYSTEM, "show_warnings", False, "Show warnings on the page", hint="those of the engine and of libraries"),
     switch(SYSTEM, "samples_log_stdout", False, "Log every saved file"),
     switch(SYSTEM, "multiple_tqdm", True, "Second progress bar in the terminal for the whole job"),
     switch(SYSTEM, "list_hidden_files", True, "List models in hidden folders"),

@@ -9,6 +9,7 @@ import { nameButtons } from "./tooltips.js";
 
 const IDLE = 2500;
 const RETRY = 1000;
+const FEW = 3; // of the sentences about a start that are shown by themselves
 const FIRST = 400; // a job that has just begun should be seen to move
 
 let timer = null;
@@ -75,6 +76,7 @@ function draw(state) {
   drawProgress(state, MODES);
   for (const mode of MODES) drawQueue(mode, state, poll);
   tellStart(state);
+  tellWarnings(state);
   tellFailures(state);
   notify(state);
   for (const mode of MODES) {
@@ -102,7 +104,18 @@ export function chosen(refusal) {
 function tellStart({ server, notices }) {
   if (!notices.length || localStorage.getItem("webui-told") === server) return;
   localStorage.setItem("webui-told", server);
-  for (const notice of notices) toast(notice);
+  for (const notice of notices.slice(0, FEW)) toast(notice);
+  if (notices.length > FEW) toast(`${notices.length - FEW} more: see Settings, System.`);
+}
+
+// Those that came up since the page was opened.
+let warned = null;
+function tellWarnings({ server, warnings }) {
+  const newest = warnings.at(-1)?.[0] ?? 0;
+  if (warned?.server === server) {
+    for (const [number, text] of warnings.slice(-FEW)) if (number > warned.number) toast(text, "info");
+  }
+  warned = { server, number: Math.max(newest, warned?.server === server ? warned.number : 0) };
 }
 
 function tellFailures(state) {

@@ -55,7 +55,9 @@ const NEEDS = {
 };
 
 function row(option) {
-  const [input, value] = control(option);
+  // What was typed and not yet applied stays when something else was saved.
+  const typed = changed.has(option.key) && !option.frozen;
+  const [input, value] = control(typed ? { ...option, value: changed.get(option.key) } : option);
   const reset = button("↺", () => change({ reset: [option.key] }), { className: "reset", title: "Back to the default", disabled: option.frozen });
   const label = element("label", { htmlFor: input.id, textContent: option.label });
   const line = element("div", { className: "setting" }, label, element("span", {}, input, ...(input.adding ? [input.adding] : []), reset));
@@ -119,7 +121,6 @@ function resetAll() {
 }
 
 function draw() {
-  changed.clear();
   const open = [...panel.querySelectorAll("details[open]")].map((one) => one.dataset.section);
   const drawn = sections.map(({ section, title, options }) => {
     const all = button("Reset this section", () => change({ reset: resettable(options) }), { className: "reset" });
@@ -129,6 +130,7 @@ function draw() {
     return folded;
   });
   panel.replaceChildren(head(), ...drawn, button("Reset all settings", resetAll, { id: "settings_reset_all", className: "reset" }));
+  count();
 }
 
 async function load() {
@@ -144,6 +146,7 @@ async function load() {
 async function change(changes) {
   try {
     const told = await send("settings", changes);
+    for (const key of [...Object.keys(changes.values ?? {}), ...(changes.reset ?? [])]) changed.delete(key);
     const needs = told.needs.map((need) => NEEDS[need]).filter(Boolean);
     toast(told.changed.length === 1 ? "Saved 1 setting." : `Saved ${told.changed.length} settings.`, "info");
     for (const need of needs) toast(need, "info");

@@ -1,0 +1,27 @@
+"""Python's warnings of this process, heard by whoever tells them on: libraries speak through them."""
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Final
+
+# As `warnings` formats one: where, of which kind, what, and then the line of code.
+_WARNING: Final = re.compile(r"^.*?:\d+: (\w+: .*)$", re.MULTILINE)
+
+
+class HeardWarnings(logging.Handler):
+    """Takes every warning that Python would print, which goes on to the log as well."""
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        super().__init__()
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        found = _WARNING.search(text)
+        self._told(found.group(1) if found else text.strip())
+
+    def listen(self) -> None:
+        """From now on, until the process ends."""
+        logging.captureWarnings(True)
+        logging.getLogger("py.warnings").addHandler(self)
