@@ -85,7 +85,7 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
     field.fill("95")
     with page.expect_response("**/internal/settings"):
         line = page.locator(".setting", has=page.locator("#option_CLIP_stop_at_last_layers"))
-        line.get_by_role("button").evaluate("(reset) => reset.click()")
+        line.locator("button.reset").evaluate("(reset) => reset.click()")
     expect(page.locator(".setting.other #option_CLIP_stop_at_last_layers")).to_have_count(0)
     expect(field).to_have_value("95")
     expect(page.locator("#settings_apply")).to_have_text("Apply 1 change")
