@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from PIL import Image, ImageDraw
 
 from modules.catalogue import ModelFolders
@@ -40,17 +41,29 @@ from tests.engine.test_models import CPU, Line, OnCard
 
 @dataclass
 class Moment:
-    """The end of one decode: over after it was asked for `late` times, or once somebody waits for it."""
+    """The end of one decode: over after it was asked for `late` times, or once somebody waits for it.
+
+    What was fetched arrives then and not before: until then it is a white picture that claims to be a good one.
+    """
 
     late: float
+    fetched: list[tuple[torch.Tensor, torch.Tensor]]
     waited: bool = False
 
     def query(self) -> bool:
         self.late -= 1
+        if self.late < 0:
+            self._arrive()
         return self.late < 0
 
     def synchronize(self) -> None:
-        self.waited, self.late = True, 0
+        self.waited = True
+        self._arrive()
+
+    def _arrive(self) -> None:
+        for there, tensor in self.fetched:
+            there.copy_(tensor)
+        self.fetched.clear()
 
 
 @dataclass
@@ -59,9 +72,16 @@ class LateLanes(OneLane):
 
     late: Callable[[int], float]
     moments: list[Moment] = field(default_factory=list)
+    fetched: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+
+    def fetch(self, tensor: torch.Tensor) -> torch.Tensor:
+        there = torch.full_like(tensor, True if tensor.dtype == torch.bool else 255)
+        self.fetched.append((there, tensor))
+        return there
 
     def done_beside(self) -> Mark:
-        self.moments.append(Moment(self.late(len(self.moments))))
+        self.moments.append(Moment(self.late(len(self.moments)), self.fetched))
+        self.fetched = []
         return self.moments[-1]  # type: ignore[return-value]
 
 
@@ -101,14 +121,16 @@ class Delivered(list[tuple[int, bytes]]):
         return [index for index, _ in self]
 
 
+@pytest.mark.parametrize("tiny", [False, True], ids=["VAE", "tiny decoder"])
 @pytest.mark.parametrize("late", LATENESS.values(), ids=LATENESS)
-def test_the_queue_gives_each_picture_once_and_in_order(model, late) -> None:
+def test_the_queue_gives_each_picture_once_and_in_order(model, late, tiny) -> None:
+    codec = Codec(decoder=AutoencoderTiny().decoder if tiny else None)
     plain, beside = Delivered(), Delivered()
-    with Decodes(work_of(model), None, plain) as decodes:
+    with Decodes(work_of(model, codec), None, plain) as decodes:
         for index, latent in enumerate(latents()):
             decodes.add(latent, index, 0)
             assert plain.indexes == list(range(index + 1))  # without lanes nothing is ever under way
-    with Decodes(work_of(model), LateLanes(late), beside) as decodes:
+    with Decodes(work_of(model, codec), LateLanes(late), beside) as decodes:
         for index, latent in enumerate(latents()):
             decodes.add(latent, index, 0)
             decodes.take_up()
