@@ -16,6 +16,7 @@ from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours
 from modules.hardware.attention import AttentionChoice
 from modules.hardware.budget import MemoryMode
+from modules.hardware.compiling import FastMode
 from modules.hardware.device import module_bytes
 from modules.protocol import CheckpointFile
 from modules.weights.family import Family
@@ -59,7 +60,7 @@ class LoadedModel:
     embeddings: EmbeddingShelf | None = None
     colours: torch.Tensor | None = None
     sped_up_in: MemoryMode | None = None
-    fast_mode: str = ""
+    fast_mode: FastMode | None = None
     in_8_bits: bool = False
 
     @property

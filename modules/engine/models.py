@@ -77,7 +77,7 @@ class ModelKeeper:
             self.placement.plan,
             self.placement.weights,
             in_8_bits=loaded is not None and loaded.in_8_bits,
-            fast_mode="" if loaded is None else loaded.fast_mode,
+            fast_mode="" if loaded is None or loaded.fast_mode is None else loaded.fast_mode.told,
             kept=self._kept.listed(),
         )
 
@@ -261,15 +261,15 @@ class ModelKeeper:
         return plan
 
     def _set_speed(self, loaded: LoadedModel, mode: MemoryMode) -> None:
-        """Compile the UNet where that is wanted and can be, or run it plain again."""
+        """Make the UNet fast where that is wanted and can be, or run it plain again."""
         wanted = mode if loaded.file.options.get("fast_mode") else None
         if wanted == loaded.sped_up_in:
             return
         loaded.sped_up_in = wanted
         slow_down(loaded.model.unet)
-        loaded.fast_mode = "" if wanted is None else speed_up(loaded.model.unet, self._hardware.device, wanted)
-        if loaded.fast_mode:
-            self._emit(Notice(text=f"Fast mode {loaded.fast_mode}."))
+        loaded.fast_mode = None if wanted is None else speed_up(loaded.model.unet, self._hardware.device, wanted)
+        if loaded.fast_mode is not None:
+            self._emit(Notice(text=f"Fast mode: {loaded.fast_mode.told}."))
 
     def _asked(self, file: CheckpointFile, family: Family | None = None) -> MemoryMode | None:
         flagged = self._memory

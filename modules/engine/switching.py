@@ -18,6 +18,7 @@ from modules.generation.image_conditioning import EDITING, INPAINTING, mask_weig
 from modules.generation.passes import Engine, shares_noise
 from modules.generation.tiling import edges_joined, is_tiled
 from modules.hardware.choice import Hardware
+from modules.hardware.graphs import StepGraphs
 from modules.hardware.lanes import Lanes, lanes_to
 from modules.parameters import ResolvedRequest
 from modules.protocol import CheckpointFile
@@ -70,7 +71,13 @@ class JobModels:
             self._edges.enter_context(edges_joined(self._loaded.model, is_tiled(self._resolved)))
             self.codec = self._codec()
         loaded, hardware = self._loaded, self._hardware
-        return Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last, self.codec)
+        graphs = self._graphs(loaded)
+        return Engine(loaded.model, loaded.encoder, hardware.device, hardware.channels_last, self.codec, graphs)
+
+    def _graphs(self, loaded: LoadedModel) -> StepGraphs | None:
+        """What replays the steps, in the fast mode and where the device has room for that."""
+        plan = self._models.placement.plan
+        return loaded.fast_mode.graphs if loaded.fast_mode and plan is not None and plan.recorded else None
 
     def _codec(self) -> Codec:
         options = self._resolved.options

@@ -14,7 +14,8 @@ from modules.generation.codec import Codec
 from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.generation.conditions import conditions_for, empty_context
 from modules.generation.token_merging import tokens_merged
-from modules.generation.unet import unet_function
+from modules.generation.unet import replayed, unet_function
+from modules.hardware.graphs import StepGraphs
 from modules.parameters import ResolvedRequest
 from modules.parameters.infotext_options import has_bracket, passes_of
 from modules.parameters.samplers import resolve_sampler
@@ -60,13 +61,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a pass works with: the checkpoint, its prompt encoder, where it runs, and what decodes and encodes."""
+    """What a pass works with: the checkpoint, its prompt encoder, where it runs, and what decodes and encodes.
+
+    `graphs` replay its steps in the fast mode.
+    """
 
     model: Model
     encoder: PromptEncoder
     device: torch.device
     channels_last: bool
     codec: Codec = field(default_factory=Codec)
+    graphs: StepGraphs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +127,11 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
     conditioning = _plan_texts(
         prompt, asked, len(images), calls, bool(resolved.options.get("use_old_scheduling")), progress
     )
-    with merging(engine, asked, progress):
+    unet = engine.model.unet
+    with merging(engine, asked, progress), replayed(unet, engine.graphs) as forward:
         latents = sample(
             plan,
-            unet_function(engine.model.unet, channels_last=engine.channels_last),
+            unet_function(unet, channels_last=engine.channels_last, forward=forward),
             conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
             pass_noise(engine, resolved, images, asked.size, options, asked.noise),
             guidance_of(engine, asked, options, encoding, progress),

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from modules.hardware.graphs import Forward, StepGraphs
 from modules.sampling import Conditioning, UNet
 
 
-def unet_function(unet: UNet2DConditionModel, *, channels_last: bool) -> UNet:
+def unet_function(unet: UNet2DConditionModel, *, channels_last: bool, forward: Forward | None = None) -> UNet:
     """`unet` as (x, timesteps, conditioning) -> raw prediction, cast to its type and memory layout and back to float32.
 
-    x is (rows, channels, height, width); timesteps (rows,) may be fractional.
+    x is (rows, channels, height, width); timesteps (rows,) may be fractional. `forward` may stand for its forward.
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     dtype = unet.dtype
+    predict = forward or forward_of(unet)
 
     def call(x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         sample = x.to(dtype=dtype, memory_format=layout)
-        prediction: Tensor = unet(sample, timesteps, encoder_hidden_states=conditioning.context, return_dict=False)[0]
-        return prediction.to(torch.float32, memory_format=torch.contiguous_format)
+        return predict(sample, timesteps, conditioning.context).to(torch.float32, memory_format=torch.contiguous_format)
 
     return call
+
+
+def forward_of(unet: UNet2DConditionModel) -> Forward:
+    """`unet` as (sample, timesteps, context) -> prediction, all in its own type."""
+
+    def forward(sample: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        prediction: Tensor = unet(sample, timesteps, encoder_hidden_states=context, return_dict=False)[0]
+        return prediction
+
+    return forward
+
+
+@contextmanager
+def replayed(unet: UNet2DConditionModel, graphs: StepGraphs | None) -> Iterator[Forward]:
+    """The forward for the steps of one pass: recorded and replayed if there are `graphs`.
+
+    While this is open nothing that the forward depends on may change: weights, attention, padding, merged tokens.
+    """
+    forward = forward_of(unet)
+    if graphs is None:
+        yield forward
+        return
+    with graphs.replaying(forward) as call:
+        yield call

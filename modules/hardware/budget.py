@@ -97,7 +97,8 @@ class RequestSize:
 class MemoryPlan:
     """How a job runs: mode, how many bytes of the UNet streaming may leave on the device, how many images at once,
     and whether the VAE works in tiles. `peak` is the most it is expected to take; `why` says what decided it. `beside`
-    says that there is room for decoding a picture while the next one is made.
+    says that there is room for decoding a picture while the next one is made, `recorded` for a step's work once more,
+    which recorded steps hold as long as they last.
     """
 
     mode: MemoryMode
@@ -107,6 +108,7 @@ class MemoryPlan:
     resident: int = 0
     peak: int = 0
     beside: bool = False
+    recorded: bool = False
 
 
 def unet_work(model: ModelSize, request: RequestSize, *, scores: Scores = "fused") -> int:
@@ -193,7 +195,9 @@ def choose_plan(
                     decode = vae_work(model, request)
                     beside = mode == "full" and not tiled and needed + decode <= free - reserve
                     most = needed + resident + (decode if beside else 0)
-                    return MemoryPlan(mode, why, images, tiled, resident, most, beside)
+                    again = unet_work(model, replace(request, images=images), scores=scores)
+                    recorded = mode == "full" and most + again <= free - reserve
+                    return MemoryPlan(mode, why, images, tiled, resident, most, beside, recorded)
     least_needed = peak(model, replace(request, images=1), allowed[-1], scores=scores, tiled=True, cpu=cpu)
     raise OutOfBudget(
         f"{request.width}×{request.height} needs about {gigabytes(least_needed)} on {device}"

@@ -1,10 +1,11 @@
-"""The opt-in fast mode: the UNet's repeated transformer blocks compiled by torch.compile, or one sentence why not."""
+"""The opt-in fast mode: steps replayed as CUDA graphs, the UNet's repeated blocks compiled, or one sentence why not."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from torch.utils._triton import has_triton
 
 from modules.hardware.budget import MemoryMode
+from modules.hardware.graphs import CudaRecorder, StepGraphs
 
 log = logging.getLogger(__name__)
 
@@ -20,26 +22,44 @@ log = logging.getLogger(__name__)
 _TRIAL_CELLS: Final = 16
 
 
-def speed_up(unet: UNet2DConditionModel, device: torch.device, mode: MemoryMode) -> str:
-    """Compile `unet`'s repeated blocks and try them; returns what came of it. If it fails the UNet is as before.
+@dataclass(frozen=True, slots=True)
+class FastMode:
+    """What came of the wish for it: `graphs` replay steps, `blocks` tells of compilation or why nothing is done."""
+
+    blocks: str
+    graphs: StepGraphs | None = None
+
+    @property
+    def told(self) -> str:
+        """A sentence for the page."""
+        return f"off: {self.blocks}" if self.graphs is None else f"{self.graphs.told}; {self.blocks}"
+
+
+def speed_up(unet: UNet2DConditionModel, device: torch.device, mode: MemoryMode) -> FastMode:
+    """Make `unet`'s steps fast where they can be. Whatever fails leaves it as before, and is told."""
+    if device.type != "cuda":
+        return FastMode(f"it is for CUDA cards, on {device.type} it gains nothing (docs/performance.md)")
+    if mode != "full":
+        return FastMode(f"--{mode} moves weights about, which recorded and compiled code can't follow")
+    return FastMode(_compiled(unet, device), StepGraphs(CudaRecorder()))
+
+
+def _compiled(unet: UNet2DConditionModel, device: torch.device) -> str:
+    """Compile `unet`'s repeated blocks and try them; returns what came of it.
 
     One block is compiled for all that are alike, a tenth of the time that the whole would take; sizes may vary without
     compiling again. What was compiled is kept on disk (TORCHINDUCTOR_CACHE_DIR) for the next start.
     """
-    if device.type != "cuda":
-        return f"off: compiling is for CUDA cards, on {device.type} it gains nothing (docs/performance.md)"
-    if mode != "full":
-        return f"off: --{mode} moves weights about, which compiled code can't follow"
     if not has_triton():
-        return "off: it needs the triton package and a C compiler, and this installation lacks them"
+        return "nothing is compiled, which needs the triton package and a C compiler that this installation lacks"
     try:
         unet.compile_repeated_blocks(dynamic=True)
         _trial(unet, device)
     except (RuntimeError, OSError, ImportError) as error:
         slow_down(unet)
         log.warning("The fast mode failed.", exc_info=error)
-        return f"off: compiling failed with {type(error).__name__} (details in the log), so the plain UNet runs"
-    return "on: the UNet's transformer blocks are compiled"
+        return f"compiling failed with {type(error).__name__} (details in the log), so the plain blocks run"
+    return "the UNet's transformer blocks are compiled"
 
 
 def slow_down(unet: UNet2DConditionModel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,9 +17,12 @@ from modules.engine.control import JobControl
 from modules.engine.job import run_job
 from modules.engine.models import ModelKeeper
 from modules.engine.placement import Placement, asked_memory, request_size
+from modules.engine.switching import JobModels
 from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.budget import OutOfBudget, RequestSize
 from modules.hardware.choice import HardwareWishes, choose_hardware
+from modules.hardware.compiling import FastMode
+from modules.hardware.graphs import TOLD, StepGraphs
 from modules.hardware.residence import Residence
 from modules.jobs.checkpoints import LOAD_OPTIONS
 from modules.parameters import parse_request, resolve
@@ -30,6 +34,7 @@ from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
 from tests.engine.test_models import Line
 from tests.hardware.test_budget import SDXL
+from tests.place_recorder import PlaceRecorder
 
 CPU = choose_hardware(HardwareWishes(use_cpu=True, no_half=True))
 CARD = replace(CPU, device=torch.device("cuda"))
@@ -208,11 +213,26 @@ def test_attention_changes_without_loading_again_and_the_fast_mode_says_why_it_i
     facts = keeper.facts()
     assert (facts.attention, "setting" in facts.attention_why) == ("sub-quad", True)
     assert "on cpu it gains nothing" in facts.fast_mode
-    assert sum("Fast mode off" in notice.text for notice in line.of(Notice)) == 1
+    assert sum("Fast mode: off" in notice.text for notice in line.of(Notice)) == 1
     keeper.load(checkpoint_at(path))
     keeper.fit(RequestSize(64, 64))
     assert (keeper.facts().attention, keeper.facts().fast_mode) == ("sdp", "")
     assert len(line.of(CheckpointLoaded)) == 1
+
+
+def test_steps_are_replayed_in_the_fast_mode_where_there_is_room(tmp_path, monkeypatch):
+    fast = FastMode("nothing is compiled", StepGraphs(PlaceRecorder()))
+    monkeypatch.setattr("modules.engine.models.speed_up", lambda *_: fast)
+    file = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"), {"fast_mode": True})
+    keeper = ModelKeeper(CPU, Line().emit)
+    models = JobModels(keeper, CPU, job(file, "fast").resolved)
+    engine = models.engine(file)
+    assert engine.graphs is fast.graphs
+    assert keeper.facts().fast_mode == f"{TOLD}; nothing is compiled"
+    keeper.placement.plan = replace(keeper.placement.plan, recorded=False)
+    assert models.engine(file).graphs is None
+    plain = JobModels(keeper, CPU, job(checkpoint_at(Path(file.path)), "plain").resolved)
+    assert plain.engine(checkpoint_at(Path(file.path))).graphs is None
 
 
 def test_the_options_of_loading_are_declared_and_travel():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,12 +16,14 @@ from modules.generation.passes import Engine, Progress
 from modules.generation.previews import fit_colours, linear_pictures
 from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, apply_attention
+from modules.hardware.graphs import StepGraphs
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.parameters.samplers import sampler_labels
 from modules.prompt import clip_tokenizer
 from modules.sampling import Shown
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
+from tests.place_recorder import PlaceRecorder
 
 QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
 # Differences of two orders of the same sums, on latents whose values reach some tens.
@@ -57,6 +60,27 @@ def test_neither_batch_size_nor_place_in_it_matters(engine, sampler, more):
     # The last picture of a batch is the first of another request with its seed.
     if not more:
         assert torch.equal(latents_of(engine, resolved(sampler_name=sampler, seed=9)), alone)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"sampler_name": "Euler a"},
+        {"sampler_name": "DPM++ 2M", "batch_size": 2, "prompt": "a [red|blue] cat AND a dog"},
+        {"sampler_name": "Heun", "prompt": "a [red:" + "very " * 80 + "blue:0.5] cat"},
+        {"sampler_name": "DDIM", "tiling": True, "cfg_scale": 1.0},
+    ],
+    ids=["plain", "together", "longer in between", "without negative"],
+)
+def test_replayed_steps_paint_the_same_picture(engine, more):
+    """The fast mode, with a recorder that stands in for CUDA's."""
+    recorder = PlaceRecorder()
+    graphs = StepGraphs(recorder)
+    request = resolved(steps=8, **more)
+    images = range(request.request.batch_size)
+    fast = latents_of(replace(engine, graphs=graphs), request, images)
+    assert torch.equal(fast, latents_of(engine, request, images))
+    assert not graphs.trouble and recorder.replayed > 3
 
 
 def test_previews_only_look(engine):

@@ -281,6 +281,15 @@ def test_on_a_cpu_the_vae_is_reckoned_with_the_tiles_that_it_has_there() -> None
     assert choose_plan(6 * GB, SD1, large, modes=("full",), cpu=True).tiled
 
 
+def test_steps_are_recorded_where_there_is_room_for_their_work_twice() -> None:
+    request = RequestSize(512, 512)
+    step = unet_work(SD1, request)
+    for free in range(1 * GB, 5 * GB, GB // 20):
+        plan = choose_plan(free, SD1, request)
+        assert plan.recorded is (plan.mode == "full" and plan.peak + step <= free - RESERVE)
+    assert plan.recorded and not choose_plan(2 * GB, SD1, request).recorded
+
+
 def test_a_device_without_modes_is_refused_without_naming_one() -> None:
     with pytest.raises(OutOfBudget, match=r"^4096×4096 needs about .* GB on this machine, and 2.0 GB are free"):
         choose_plan(2 * GB, SD1, RequestSize(4096, 4096), modes=("full",), device="this machine")

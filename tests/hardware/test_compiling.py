@@ -5,7 +5,9 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from modules.hardware import compiling
+from modules.hardware.budget import MemoryMode
 from modules.hardware.compiling import slow_down, speed_up
+from modules.hardware.graphs import TOLD
 from tests.checkpoints import Architecture, make_modules
 
 CUDA = torch.device("cuda")
@@ -24,11 +26,26 @@ def compiled(unet: UNet2DConditionModel) -> int:
 
 
 def test_it_says_why_it_is_off(unet: UNet2DConditionModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "on cpu it gains nothing" in speed_up(unet, torch.device("cpu"), "full")
-    assert "--lowvram moves weights" in speed_up(unet, CUDA, "lowvram")
-    monkeypatch.setattr(compiling, "has_triton", lambda: False)
-    assert "triton" in speed_up(unet, CUDA, "full")
+    cases: tuple[tuple[str, MemoryMode, str], ...] = (
+        ("cpu", "full", "on cpu it gains nothing"),
+        ("cuda", "lowvram", "--lowvram moves"),
+    )
+    for device, mode, why in cases:
+        fast = speed_up(unet, torch.device(device), mode)
+        assert fast.told.startswith("off: ") and why in fast.told and fast.graphs is None
     assert compiled(unet) == 0
+
+
+def test_without_a_compiler_steps_are_replayed_all_the_same(
+    unet: UNet2DConditionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where PyTorch comes without triton."""
+    monkeypatch.setattr(compiling, "has_triton", lambda: False)
+    fast = speed_up(unet, CUDA, "full")
+    assert fast.told.startswith(f"{TOLD}; nothing is compiled, which needs the triton package")
+    assert fast.graphs is not None and compiled(unet) == 0
+    fast.graphs.trouble = "recording failed"
+    assert fast.told.startswith("steps are not replayed: recording failed; nothing is compiled")
 
 
 def test_a_failure_falls_back_to_the_plain_unet(
@@ -42,8 +59,8 @@ def test_a_failure_falls_back_to_the_plain_unet(
 
     monkeypatch.setattr(compiling, "_trial", without_a_compiler)
     monkeypatch.setattr(compiling, "has_triton", lambda: True)
-    said = speed_up(unet, CUDA, "full")
-    assert said.startswith("off: compiling failed with ") and "The fast mode failed" in caplog.text
+    told = speed_up(unet, CUDA, "full").told
+    assert "; compiling failed with " in told and "The fast mode failed" in caplog.text
     assert compiled(unet) == 0
 
 
@@ -52,7 +69,7 @@ def test_the_blocks_that_repeat_are_the_ones_compiled(
 ) -> None:
     monkeypatch.setattr(compiling, "has_triton", lambda: True)
     monkeypatch.setattr(compiling, "_trial", lambda unet, device: None)
-    assert speed_up(unet, CUDA, "full").startswith("on: ")
+    assert speed_up(unet, CUDA, "full").told == f"{TOLD}; the UNet's transformer blocks are compiled"
     blocks = [module for module in unet.modules() if module._compiled_call_impl is not None]
     assert len(blocks) == 7 and {type(block).__name__ for block in blocks} == {"BasicTransformerBlock"}
     slow_down(unet)

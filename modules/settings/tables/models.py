@@ -168,10 +168,10 @@ OPTIONS = (
         SPEED,
         "fast_mode",
         False,
-        "Compile the UNet (CUDA)",
+        "Fast mode (CUDA)",
         travels=True,
         needs="reload model",
-        hint="faster steps after a slow first one; needs a CUDA card, triton and a C compiler",
+        hint="steps replayed as CUDA graphs, and blocks compiled where triton and a C compiler are",
     ),
     choice(
         SPEED,

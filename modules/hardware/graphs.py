@@ -1,0 +1,130 @@
+"""Forwards recorded once and replayed: a step's thousand kernels go to the device in one command (CUDA graphs).
+
+A fast card computes a small picture's step in less time than Python takes to ask for its kernels one by one. A
+recording holds for tensors of one shape, and for as long as nothing but them changes: each lives no longer than a pass.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+# Tensors in, one tensor out.
+Forward = Callable[..., Tensor]
+
+# Each holds its own working memory. A pass has two or three: with and without negative prompt, a longer text.
+_MOST: Final = 4
+# How far a replay may be from the forward, as a share of its length: kernels that round otherwise are within.
+_ALIKE: Final = 1e-2
+
+TOLD: Final = "steps are replayed as CUDA graphs"
+
+
+class Recorder(Protocol):
+    """What a device offers for it."""
+
+    def record(self, forward: Forward, inputs: Sequence[Tensor]) -> Forward:
+        """`forward` for tensors like `inputs`, not run while it is recorded. Raises RuntimeError where it can't be."""
+        ...
+
+
+class CudaRecorder:
+    """CUDA graphs through PyTorch. Previews on another thread go on meanwhile."""
+
+    def record(self, forward: Forward, inputs: Sequence[Tensor]) -> Forward:
+        places = [tensor.clone() for tensor in inputs]
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            made = forward(*places)
+
+        def replay(*given: Tensor) -> Tensor:
+            for place, tensor in zip(places, given, strict=True):
+                place.copy_(tensor)
+            graph.replay()
+            return made.clone()
+
+        return replay
+
+
+class StepGraphs:
+    """Records what steps have in common. The first `trouble` ends it: forwards then run as they are."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.trouble = ""
+
+    @property
+    def told(self) -> str:
+        return f"steps are not replayed: {self.trouble}" if self.trouble else TOLD
+
+    @contextmanager
+    def replaying(self, forward: Forward) -> Iterator[Forward]:
+        """While open, `forward` by its recordings. What it depends on beside its tensors must not change meanwhile."""
+        recordings: dict[tuple[object, ...], _Recording] = {}
+
+        def call(*inputs: Tensor) -> Tensor:
+            alike = tuple((tensor.shape, tensor.stride(), tensor.dtype, tensor.device) for tensor in inputs)
+            if alike not in recordings:
+                if len(recordings) == _MOST:
+                    return forward(*inputs)
+                recordings[alike] = _Recording(self, forward)
+            return recordings[alike](inputs)
+
+        try:
+            yield call
+        finally:
+            recordings.clear()
+
+    def record(self, forward: Forward, inputs: Sequence[Tensor]) -> Forward | None:
+        """A recording, or None and a `trouble`."""
+        try:
+            return self._recorder.record(forward, inputs)
+        except RuntimeError as error:
+            self._give_up(f"recording failed with {type(error).__name__} (details in the log)", error)
+            return None
+
+    def check(self, made: Tensor, replayed: Tensor) -> bool:
+        """Whether a replay gave what the forward gives; else there is a `trouble`. Waits for the device."""
+        made, replayed = made.float(), replayed.float()
+        if torch.equal(made.isfinite(), replayed.isfinite()):
+            made, replayed = made.nan_to_num(0.0, 0.0, 0.0), replayed.nan_to_num(0.0, 0.0, 0.0)
+            if (made - replayed).norm() <= _ALIKE * made.norm():
+                return True
+        self._give_up("a replayed step differed from the step itself")
+        return False
+
+    def _give_up(self, trouble: str, error: RuntimeError | None = None) -> None:
+        self.trouble = trouble
+        log.warning("Fast mode: %s.", trouble, exc_info=error)
+
+
+class _Recording:
+    """The life of one shape: the first call warms it up, the second records, the third checks; then it is replayed."""
+
+    def __init__(self, graphs: StepGraphs, forward: Forward) -> None:
+        self._graphs = graphs
+        self._forward = forward
+        self._warm = self._checked = False
+        self._replay: Forward | None = None
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
+        if self._graphs.trouble:
+            self._replay = None
+        if self._replay is not None and self._checked:
+            return self._replay(*inputs)
+        if self._replay is not None:
+            # By other tensors than those that were recorded: a replay that ignores what it is given is found out.
+            made = self._forward(*inputs)
+            self._checked = self._graphs.check(made, self._replay(*inputs))
+            return made
+        if self._warm and not self._graphs.trouble:
+            self._replay = self._graphs.record(self._forward, inputs)
+        self._warm = True
+        return self._forward(*inputs)
