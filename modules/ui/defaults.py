@@ -88,7 +88,9 @@ class PageDefaults:
         for known in self.known:
             now = as_control(known.component)
             limits = [
-                name for name in ("minimum", "maximum", "step") if getattr(now, name) != getattr(known.declared, name)
+                f"{name} {getattr(now, name):g}"
+                for name in ("minimum", "maximum", "step")
+                if getattr(now, name) != getattr(known.declared, name)
             ]
             limits += [] if now.visible else ["hidden"]
             if limits or id(known.component) in self._chosen:

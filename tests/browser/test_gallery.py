@@ -9,7 +9,17 @@ from playwright.sync_api import expect
 
 from modules.settings import OPTIONS
 from tests.browser.conftest import Watched
-from tests.browser.steps import INFOTEXT, PICTURE, change_settings, generate, saved, set_number, visit
+from tests.browser.steps import (
+    BAR,
+    INFOTEXT,
+    PICTURE,
+    change_settings,
+    generate,
+    saved,
+    set_number,
+    state,
+    visit,
+)
 from tests.ui.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -82,6 +92,21 @@ def test_over_the_whole_window_a_job_is_watched_and_a_gamepad_leafs(watched: Wat
     expect(page.locator(PLACE)).to_have_text("2 / 2")
     page.evaluate("() => { window.pad.axes[0] = 0.1; window.pad.buttons[14].pressed = true; }")
     expect(page.locator(PLACE)).to_have_text("1 / 2")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog.lightbox")).to_be_hidden()
+    # Esc closes an open list first, and what was over the window once keeps it from nothing.
+    generate(page, "slow pictures to be stopped")
+    page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 0")
+    page.click("#txt2img_sampling input")
+    expect(page.get_by_role("option").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("option")).to_have_count(0)
+    assert state(page)["running"] is not None
+    page.click("#tab_txt2img .toprow", position={"x": 2, "y": 2})
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => document.querySelector('#txt2img_interrupt.idle')")
+    assert state(page)["latest"]["state"] == "interrupted"
     change_settings(page, {key: OPTIONS[key].default for key in LIGHTBOX})
     assert watched.problems == []
 

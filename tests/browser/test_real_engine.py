@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from modules.parameters import parse_infotext
 from tests.browser.conftest import Watched
@@ -14,6 +15,7 @@ from tests.browser.steps import (
     INFOTEXT,
     PICTURE,
     generate,
+    open_tab,
     parameters,
     saved,
     set_number,
@@ -22,6 +24,7 @@ from tests.browser.steps import (
     words,
 )
 from tests.checkpoints import write_tiny_checkpoint
+from tests.jobs.helpers import eventually
 from tests.ui.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
@@ -50,4 +53,26 @@ def test_the_first_picture_and_what_it_says_about_itself(watched: Watched, tmp_p
         expect(page.locator("#txt2img_recent button")).to_have_count(2, timeout=120_000)
         first, second = saved(tmp_path)
         assert first.read_bytes() == second.read_bytes()
+        _look_at_the_system_page(page)
         assert watched.problems == []
+
+
+def _look_at_the_system_page(page: Page) -> None:
+    """What the engine made of this machine, with a checkpoint and once it is given back."""
+    expect(page.locator("#html_log_txt2img")).to_contain_text(re.compile(r"Time taken: \d.*A: \d.* GB, Sys: \d.*%"))
+    open_tab(page, "Settings")
+    page.click("#settings_page_system")
+    facts = page.locator("#settings_content")
+    for told in ("tiny.safetensors", "full: everything on the device", "UNet fp32, VAE fp32", "--no-half", "sdp: "):
+        expect(facts).to_contain_text(told)
+    page.click("#settings_page_actions")
+    page.click("#action_unload_checkpoint")
+    page.click("#settings_page_system")
+
+    def given_back() -> bool:
+        page.click("#system_refresh")
+        page.wait_for_timeout(200)
+        return "none is loaded" in facts.inner_text()
+
+    eventually(given_back, 30)
+    expect(facts).not_to_contain_text("Memory mode")

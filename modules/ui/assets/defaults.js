@@ -15,6 +15,8 @@ const ask = (action) => document.getElementById(`defaults_${action}`).click();
 const tabOf = (row) => (row.script ? `${row.tab}: ${row.script}` : row.tab);
 const shown = (value) => (value === "" ? "(empty)" : Array.isArray(value) ? value.join(", ") || "(empty)" : String(value));
 
+const withLimits = (row) => element("span", {}, shown(row.after), ...row.limits.flatMap((text) => [", ", element("span", { textContent: text })]));
+
 function table(id, head, rows) {
   const cells = (kind, texts) => texts.map((text) => (text instanceof Node ? element("td", {}, text) : element(kind, { textContent: text })));
   const body = rows.map((texts) => element("tr", {}, ...cells("td", texts)));
@@ -38,7 +40,7 @@ function draw({ changes, own, notices }) {
   } else parts.push(element("p", { textContent: "None: change something in txt2img, img2img or Extras, then come back." }));
   parts.push(element("h3", { textContent: "Defaults of your own (ui-config.json)" }));
   if (own.length) {
-    const rows = own.map((row) => [tabOf(row), row.label, shown(row.before), [shown(row.after), ...row.limits].join(", "), resetButton(row)]);
+    const rows = own.map((row) => [tabOf(row), row.label, shown(row.before), withLimits(row), resetButton(row)]);
     parts.push(table("defaults_own", ["Tab", "Control", "Built in", "Yours", ""], rows));
     parts.push(button("Reset all defaults", () => confirm("Give every control its built-in default again?") && reset(own), { id: "defaults_reset_all" }));
   } else parts.push(element("p", { textContent: "None: every control starts with its built-in default." }));

@@ -33,7 +33,7 @@ function editPrompt(event, settings) {
 
 // Esc first closes what is open: a list, a full-screen picture, a dialog.
 const somethingOpen = () =>
-  document.querySelector("ul.options, dialog[open], .lightbox") !== null || document.fullscreenElement !== null;
+  document.querySelector("ul.option-list, dialog[open]") !== null || document.fullscreenElement !== null;
 
 export function listen({ settings, generate, skip, interrupt, busy }) {
   document.addEventListener(

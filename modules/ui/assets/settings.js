@@ -99,6 +99,7 @@ function search() {
     section.hidden = !found;
     section.open = wanted.length > 0 || onlyChanged;
   }
+  document.getElementById("settings_none").hidden = Boolean(panel.querySelector("details:not([hidden])"));
 }
 
 const resettable = (options) => options.filter((one) => !one.frozen && !same(one.value, one.default)).map((one) => one.key);
@@ -129,7 +130,8 @@ function draw() {
     folded.dataset.section = section;
     return folded;
   });
-  panel.replaceChildren(head(), ...drawn, button("Reset all settings", resetAll, { id: "settings_reset_all", className: "reset" }));
+  const none = element("p", { id: "settings_none", textContent: "No setting has these words.", hidden: true });
+  panel.replaceChildren(head(), none, ...drawn, button("Reset all settings", resetAll, { id: "settings_reset_all", className: "reset" }));
   count();
 }
 

@@ -25,10 +25,16 @@ async function copy() {
   }
 }
 
+// Many are folded away: the facts come first then.
+function told(notices) {
+  const lines = notices.map((text) => element("p", { className: "notice", textContent: text }));
+  if (lines.length <= 3) return lines;
+  return [element("details", { className: "log" }, element("summary", { textContent: `${lines.length} notices about the start` }), ...lines)];
+}
+
 export async function drawSystem(into) {
   const { sections, notices, logs } = await read("system");
   const buttons = element("div", { className: "settings-head" }, button("Copy system info", copy, { id: "system_copy" }), button("Refresh", () => drawSystem(into), { id: "system_refresh" }));
   const drawn = sections.map(({ title, facts: pairs }) => facts(title, pairs));
-  const told = notices.map((text) => element("p", { className: "notice", textContent: text }));
-  into.replaceChildren(buttons, ...told, ...drawn, ...logs.map(({ title, lines, note }) => log(title, lines, note)));
+  into.replaceChildren(buttons, ...told(notices), ...drawn, ...logs.map(({ title, lines, note }) => log(title, lines, note)));
 }
