@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from modules.catalogue import ModelFolders
-from modules.engine import models as models_module
+from modules.engine import loaded, models
 from modules.engine.control import JobControl
 from modules.engine.embeddings import EmbeddingShelf
 from modules.engine.job import run_job
-from modules.engine.models import LoadedModel, ModelKeeper
+from modules.engine.models import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
 from modules.generation.conditioning import PromptEncoder
 from modules.hardware.residence import Residence
@@ -24,7 +24,11 @@ from tests.engine.conftest import checkpoint_at, job
 from tests.engine.test_models import CPU, Line
 
 # What costs time, and is owed to a checkpoint or to its options: each is counted where the engine does it.
-WORK = ("load_checkpoint", "apply_attention", "keep_in_8_bits", "fit_colours", "slow_down", "speed_up", "sha256_of")
+WORK = {
+    models: ("load_checkpoint", "load_vae", "exchange_vae", "apply_attention", "keep_in_8_bits", "slow_down",
+             "speed_up", "sha256_of"),
+    loaded: ("fit_colours",),
+}  # fmt: skip
 
 
 class Watched:
@@ -34,8 +38,9 @@ class Watched:
         self.line = Line()
         self.did: Counter[str] = Counter()
         self.encoded: list[tuple[str, ...]] = []
-        for name in WORK:
-            patch.setattr(models_module, name, self.counted(name, getattr(models_module, name)))
+        for module, names in WORK.items():
+            for name in names:
+                patch.setattr(module, name, self.counted(name, getattr(module, name)))
         patch.setattr(Residence, "arrange", self.counted("arrange", Residence.arrange))
         real = PromptEncoder._encode
 
@@ -75,13 +80,13 @@ def test_another_prompt_is_one_text_to_encode_and_nothing_else(watched: Watched)
         "load_checkpoint": 1, "apply_attention": 1, "arrange": 1, "sha256_of": 1,
     }  # fmt: skip
     assert encoded == [("a red circle",), ("blurred",)]
-    loaded, processors = watched.keeper._loaded, set_up(watched.keeper)
+    in_use, processors = watched.keeper._loaded, set_up(watched.keeper)
 
     did, encoded, other = watched.run(prompt="a blue square")
     assert did == Counter()
     assert encoded == [("a blue square",)]
     assert other != first
-    assert watched.keeper._loaded is loaded
+    assert watched.keeper._loaded is in_use
     assert set_up(watched.keeper) == processors
     assert len(watched.line.of(CheckpointLoading)) == len(watched.line.of(CheckpointLoaded)) == 1
 
@@ -119,7 +124,7 @@ def test_the_count_bites(watched: Watched) -> None:
 
 def set_up(keeper: ModelKeeper) -> dict[str, int]:
     """Which very objects compute: attention processors and the model's parts."""
-    loaded = keeper._loaded
-    assert isinstance(loaded, LoadedModel)
-    parts = {"unet": loaded.model.unet, "vae": loaded.model.vae, "text": loaded.model.text_encoder}
-    return {name: id(one) for name, one in (parts | dict(loaded.model.unet.attn_processors)).items()}
+    assert keeper._loaded is not None
+    model = keeper._loaded.model
+    parts = {"unet": model.unet, "vae": model.vae, "text": model.text_encoder}
+    return {name: id(one) for name, one in (parts | dict(model.unet.attn_processors)).items()}
