@@ -1,21 +1,28 @@
 """What a picture takes of the device in each memory mode: planned, and counted byte by byte without a device.
 
-    python -m benchmarks.memory_modes
+    python -m benchmarks.memory_modes [--stream 256 512]
 
-The models have the published sizes and no memory: their forwards run on tensors that only know their shape, and every
-storage that lives is counted. Workspaces of cuDNN are not among them. Then, with `--stream`, what streaming an SD 1.5
-UNet costs on the CPU, where the copies are made in the open: CPU seconds of one thread with and without.
+The models have the published sizes, SDXL with both of its text encoders, and no memory: their forwards run on tensors
+that only know their shape, and every storage that lives is counted. Workspaces of cuDNN are not among them. Then, with
+`--stream`, what streaming an SD 1.5 UNet costs on the CPU, where the copies are made in the open: CPU seconds of one
+thread, and how long a bare copy of the same weights takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from benchmarks.unet_dtype import random_modules
 from modules.hardware.budget import MODES, MemoryMode, RequestSize, peak
@@ -26,85 +33,154 @@ from tests.hardware.byte_counter import ByteCounter, without_memory
 from tests.hardware.test_budget import _sdxl_unet
 
 HALF = {"dtype": torch.float16}
+PICTURES = (("SD1.5", 512), ("SDXL", 1024))
 
 
-def hollow(name: str, mode: FakeTensorMode) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """UNet, VAE and text encoder of a published size in 16 bits, without memory."""
+@dataclass(frozen=True)
+class Hollow:
+    """A model's parts, whose tensors know their shape and hold nothing."""
+
+    unet: nn.Module
+    vae: nn.Module
+    texts: tuple[nn.Module, ...]
+
+    @property
+    def parts(self) -> tuple[nn.Module, ...]:
+        return self.unet, self.vae, *self.texts
+
+
+def big_g() -> CLIPTextModelWithProjection:
+    """OpenCLIP's ViT-bigG/14 text encoder, the second one of SDXL: 695 million parameters."""
+    return CLIPTextModelWithProjection(
+        CLIPTextConfig(
+            hidden_size=1280,
+            intermediate_size=5120,
+            num_hidden_layers=32,
+            num_attention_heads=20,
+            hidden_act="gelu",
+            projection_dim=1280,
+        )
+    )
+
+
+def hollow(name: str, mode: FakeTensorMode) -> Hollow:
+    """The parts of a published size in 16 bits."""
     torch.set_default_dtype(torch.float16)
     try:
         with torch.device("meta"):
-            unet = _make_unet(SD15) if name == "SD1.5" else _sdxl_unet()
-            parts = unet, _make_vae(SD15), _make_text_encoder(SD15)
+            vae, clip = _make_vae(SD15), _make_text_encoder(SD15)
+            made = (
+                Hollow(_make_unet(SD15), vae, (clip,))
+                if name == "SD1.5"
+                else Hollow(_sdxl_unet(), vae, (clip, big_g()))
+            )
     finally:
         torch.set_default_dtype(torch.float32)
-    for part in parts:
+    for part in made.parts:
         without_memory(part, mode)
-    return parts
+    return made
+
+
+def picture(model: Hollow, side: int, steps: int = 2) -> None:
+    """A prompt and its negative, steps of two rows, a decode: what a picture asks of the model."""
+    for text in model.texts:
+        text(torch.zeros(2, 77, dtype=torch.long), output_hidden_states=True)
+    added = {"text_embeds": torch.empty(2, 1280, **HALF), "time_ids": torch.empty(2, 6, **HALF)}
+    width, cells = model.unet.config.cross_attention_dim, side // 8
+    for _ in range(steps):
+        model.unet(
+            torch.empty(2, 4, cells, cells, **HALF),
+            torch.full((2,), 500.0),
+            encoder_hidden_states=torch.empty(2, 77, width, **HALF),
+            added_cond_kwargs=added,
+        )
+    model.vae.decode(torch.empty(1, 4, cells, cells, **HALF))
 
 
 @torch.no_grad()
 def counted(name: str, side: int, memory_mode: MemoryMode) -> tuple[int, int]:
     """(planned, counted) peak bytes of two steps with their negative prompt and a decode."""
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    unet, vae, text = hollow(name, mode)
-    size, request = size_of(unet, vae, text), RequestSize(side, side)
-    residence = Residence(torch.device("cpu"), unet, (vae, text))
-    width = unet.config.cross_attention_dim
-    with mode, ByteCounter([unet, vae, text]) as counter:
+    model = hollow(name, mode)
+    size = size_of(model.unet, model.vae, *model.texts)
+    residence = Residence(torch.device("cpu"), model.unet, (model.vae, *model.texts))
+    with mode, ByteCounter(model.parts) as counter:
         if memory_mode != "full":
             residence.arrange(memory_mode)
-        text(torch.zeros(2, 77, dtype=torch.long))
-        added = {"text_embeds": torch.empty(2, 1280, **HALF), "time_ids": torch.empty(2, 6, **HALF)}
-        for _ in range(2):
-            unet(
-                torch.empty(2, 4, side // 8, side // 8, **HALF),
-                torch.full((2,), 500.0),
-                encoder_hidden_states=torch.empty(2, 77, width, **HALF),
-                added_cond_kwargs=added,
-            )
-        vae.decode(torch.empty(1, 4, side // 8, side // 8, **HALF))
+        picture(model, side)
     # In "full" the weights lie where they are counted as known.
     weights = size.weights if memory_mode == "full" else 0
-    return peak(size, request, memory_mode), counter.peak + weights
+    return peak(size, RequestSize(side, side), memory_mode), counter.peak + weights
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """CPU seconds of one step: with the UNet at rest, streamed with every copy in the open, and of the copies alone."""
+
+    plain: float
+    streamed: float
+    copies: float
+
+    def line(self, side: int) -> str:
+        """A row of the table; what is left of a streamed step once the copies are hidden is its bookkeeping."""
+        hidden = (self.streamed - self.copies) / self.plain
+        cells = (self.plain, self.streamed, self.copies, self.streamed / self.plain, hidden)
+        return f"| {side}² | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |"
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """CPU seconds of the second of two runs: the first one meets cold caches and learns the pieces' order."""
+    run()
+    began = time.process_time()
+    run()
+    return time.process_time() - began
 
 
 @torch.no_grad()
-def streaming_cost(side: int, rounds: int) -> float:
-    """CPU seconds of a streamed step over those of a plain one, taking turns."""
-    torch.set_num_threads(1)
-    modules = random_modules()
-    unet = modules.unet.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
+def streaming_cost(unet: nn.Module, side: int, rounds: int) -> Streaming:
+    """The medians over `rounds`, in which the three take turns."""
+    width, cells = unet.config.cross_attention_dim, side // 8
+    latents, context = torch.randn(2, 4, cells, cells).bfloat16(), torch.randn(2, 77, width).bfloat16()
     residence = Residence(torch.device("cpu"), unet, ())
-    latents, context = torch.randn(2, 4, side // 8, side // 8).bfloat16(), torch.randn(2, 77, 768).bfloat16()
+    weights = list(unet.parameters())
+    place = torch.empty(max(one.numel() for one in weights), dtype=torch.bfloat16)
 
-    def step() -> float:
-        began = time.process_time()
+    def step() -> None:
         unet(latents, 500, context)
-        return time.process_time() - began
 
-    ratios = []
+    def copy() -> None:
+        for one in weights:
+            place[: one.numel()].as_strided(one.shape, one.stride()).copy_(one)
+
+    plain, streamed, copies = [], [], []
     for _ in range(rounds):
         residence.arrange("full")
-        step()
-        plain = step()
+        plain.append(seconds(step))
         residence.arrange("lowvram")
-        step()
-        ratios.append(step() / plain)
-    return statistics.median(ratios)
+        streamed.append(seconds(step))
+        residence.dissolve()
+        copies.append(seconds(copy))
+    return Streaming(statistics.median(plain), statistics.median(streamed), statistics.median(copies))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stream", type=int, metavar="SIDE", help="also time streaming at this size, 256 say")
+    parser.add_argument("--stream", type=int, nargs="+", metavar="SIDE", help="also time streaming at these sizes")
     parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
     print("| model, picture | mode | planned, GB | counted, GB |\n|---|---|---|---|")
-    for name, side in (("SD1.5", 512), ("SDXL", 1024)):
+    for name, side in PICTURES:
         for memory_mode in MODES:
             planned, found = counted(name, side, memory_mode)
             print(f"| {name} {side}² | {memory_mode} | {planned / 1e9:.2f} | {found / 1e9:.2f} |", flush=True)
     if asked.stream:
-        print(f"streamed / plain at {asked.stream}², CPU seconds: {streaming_cost(asked.stream, asked.rounds):.3f}")
+        torch.set_num_threads(1)
+        unet = random_modules().unet.to(dtype=torch.bfloat16, memory_format=torch.channels_last).eval()
+        print("\n| step, CPU s | plain | streamed | copies alone | streamed / plain | the same, copies hidden |")
+        print("|---|---|---|---|---|---|")
+        for side in asked.stream:
+            print(streaming_cost(unet, side, asked.rounds).line(side), flush=True)
+        print(f"load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

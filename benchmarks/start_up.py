@@ -76,12 +76,12 @@ def has_torch(pid: int) -> bool | None:
         return None
 
 
-def started(data: Path) -> Start:
+def started(data: Path, module: str = "modules.ui") -> Start:
     """Start a server on `data`, time it, and stop it."""
     port = free_port()
     flags = ["--port", str(port), "--data-dir", str(data), "--use-cpu", "all"]
     began = time.monotonic()
-    server = subprocess.Popen([sys.executable, "-m", "modules.ui", *flags], cwd=ROOT, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen([sys.executable, "-m", module, *flags], cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         wait_for_port(port)
         bound = time.monotonic() - began

@@ -32,7 +32,7 @@ from modules.generation.conditioning import PromptEncoder
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.passes import Engine, Progress
 from modules.generation.txt2img import txt2img
-from modules.hardware.choice import choose_hardware, prepare_torch
+from modules.hardware.choice import Hardware, choose_hardware, prepare_torch
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.prompt.tokens import _vocabulary
@@ -119,6 +119,20 @@ def draw_there(pipeline: StableDiffusionPipeline, side: int, steps: int, parts: 
     clock.stop()
 
 
+def engine_of(path: Path, hardware: Hardware) -> Engine:
+    """Our side, with the number types and the memory layout that people get."""
+    model = load_checkpoint(
+        path,
+        dtype=hardware.unet_dtype,
+        vae_dtype=hardware.vae_dtype,
+        text_dtype=hardware.text_dtype,
+        device=hardware.device,
+        channels_last=hardware.channels_last,
+    )
+    encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
+    return Engine(model, encoder, hardware.device, hardware.channels_last)
+
+
 def pipeline_of(path: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
     model = load_checkpoint(path, dtype=dtype)
     vocabulary, merges = _vocabulary()
@@ -152,16 +166,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     with tempfile.TemporaryDirectory() as folder:
         path = asked.checkpoint or write_sd15_size_checkpoint(Path(folder) / "sd15-size.safetensors")
-        model = load_checkpoint(
-            path,
-            dtype=hardware.unet_dtype,
-            vae_dtype=hardware.vae_dtype,
-            text_dtype=hardware.text_dtype,
-            device=hardware.device,
-            channels_last=hardware.channels_last,
-        )
-        encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
-        engine = Engine(model, encoder, hardware.device, hardware.channels_last)
+        engine = engine_of(path, hardware)
         pipeline = pipeline_of(path, torch.float32 if asked.against == "fp32" else hardware.unet_dtype)
         here, there = Parts(), Parts()
         for _ in range(asked.rounds):
