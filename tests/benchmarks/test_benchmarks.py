@@ -23,6 +23,7 @@ from benchmarks import (
     saving,
     start_up,
     step_loop,
+    token_merging,
     unet_dtype,
     whole_picture,
 )
@@ -84,7 +85,7 @@ def row(printed: str, name: str) -> list[float]:
 
 def test_every_benchmark_has_a_test() -> None:
     names = {path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")}
-    assert len(names) >= 13
+    assert len(names) >= 14
     here = {name for name, value in globals().items() if isinstance(value, ModuleType)}
     for name in names - here:
         assert f"from benchmarks.{name} import" in (ROOT / ELSEWHERE[name]).read_text("utf-8")
@@ -169,6 +170,12 @@ def test_number_types(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setattr(unet_dtype, "SD15", Architecture(text_hidden=768, text_heads=12))
     printed = run(unet_dtype, "--side", 64, "--repeats", 1)
     assert printed.count("| float32 |") == printed.count("| bfloat16 |") == 2
+
+
+def test_merged_tokens(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr(unet_dtype, "SD15", Architecture(text_hidden=768, text_heads=12))
+    printed = run(token_merging, "--sides", 64, "--rounds", 1)
+    assert len(row(printed, "64²")) == 1 + len(token_merging.RATIOS)
 
 
 def test_the_step_loop_and_the_bare_unet(checkpoint: Path) -> None:
