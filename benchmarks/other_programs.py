@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.whole_picture import NEGATIVE, PROMPT, STEPS, Clock, Parts, draw_here, engine_of, request_of
-from modules.hardware.choice import choose_hardware
+from modules.hardware.choice import choose_hardware, prepare_torch
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 from tests.checkpoints import write_sd15_size_checkpoint
@@ -56,7 +56,10 @@ class Picture:
 
 
 def ours(picture: Picture, _precision: str) -> Draw:
-    engine, request = engine_of(picture.checkpoint, choose_hardware()), request_of(picture.side, picture.steps)
+    hardware = choose_hardware()
+    prepare_torch(hardware)
+    torch.set_num_threads(1)
+    engine, request = engine_of(picture.checkpoint, hardware), request_of(picture.side, picture.steps)
     return lambda parts: draw_here(engine, request, parts)
 
 
@@ -174,7 +177,6 @@ OURS = Program("torch", ours, "")
 
 def serve(line: Connection, program: Program, picture: Picture) -> None:
     """The process of a program: loads, then draws once for each word it gets and answers with the seconds."""
-    torch.set_num_threads(1)
     draw = program.start(picture, program.precision)
     draw(Parts())  # the first one meets cold caches
     line.send(None)

@@ -19,6 +19,7 @@ from benchmarks import (
     exactness,
     hires_memory,
     memory_modes,
+    on_cuda,
     other_programs,
     saving,
     start_up,
@@ -27,19 +28,20 @@ from benchmarks import (
     unet_dtype,
     whole_picture,
 )
+from modules.hardware import choice
 from modules.hardware.choice import choose_hardware
 from modules.parameters.samplers import SAMPLERS
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 from tests.ui.server import ROOT, Server
 
 FAKE = "tests.ui.fake_engine_server"
-# Run at small size by tests of their own.
-ELSEWHERE = {"durability": "tests/endtoend/test_storm.py"}
 Run = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def threads_as_before() -> Iterator[None]:
+def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Benchmarks set up their process, which here is that of all tests."""
+    monkeypatch.setattr(choice, "keep_freed_memory", lambda: True)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -84,11 +86,12 @@ def row(printed: str, name: str) -> list[float]:
 
 
 def test_every_benchmark_has_a_test() -> None:
+    """One of these, or one elsewhere that runs it at small size."""
     names = {path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")}
-    assert len(names) >= 14
+    assert len(names) >= 15
     here = {name for name, value in globals().items() if isinstance(value, ModuleType)}
-    for name in names - here:
-        assert f"from benchmarks.{name} import" in (ROOT / ELSEWHERE[name]).read_text("utf-8")
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in sorted(names - here) if f"from benchmarks.{name} import" not in tests] == []
 
 
 def test_what_servers_hold(server: Server, client: httpx.Client) -> None:
@@ -189,6 +192,12 @@ def test_whole_pictures(checkpoint: Path, run: Run, against: str) -> None:
     printed = run(whole_picture, "--against", against, "--side", 64, "--steps", 3, "--checkpoint", checkpoint)
     assert len(row(printed, "here")) == len(row(printed, f"diffusers, {against}")) == 4
     assert float(printed.rpartition("diffusers / here: ")[2]) > 0
+
+
+def test_what_is_measured_on_cuda_without_it(checkpoint: Path, run: Run) -> None:
+    sizes = ("--side", 64, "--steps", 1, "--rounds", 1)
+    printed = run(on_cuda, "--device", "cpu", *sizes, "--checkpoint", checkpoint)
+    assert all(f"| {way[0]} |" in printed for way in on_cuda.WAYS)
 
 
 def test_other_programs_take_turns_with_ours(checkpoint: Path) -> None:
