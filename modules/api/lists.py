@@ -40,7 +40,7 @@ def list_routes(services: Services) -> APIRouter:
 
     @router.get("/scripts")
     def scripts() -> dict[str, list[str]]:
-        return script_names()
+        return script_names(services)
 
     @router.get("/script-info")
     def script_info() -> list[Item]:

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 _TABS: tuple[Mode, Mode] = ("txt2img", "img2img")
 
 
-def script_names() -> dict[str, list[str]]:
+def script_names(services: Services) -> dict[str, list[str]]:
     """The scripts of each tab, in lower case as A1111 tells them."""
-    return {tab: [script.title.lower() for script in SCRIPTS if tab in script.tabs] for tab in _TABS}
+    return {tab: [script.title.lower() for script in _listed(services) if tab in script.tabs] for tab in _TABS}
+
+
+def _listed(services: Services) -> list[Script]:
+    """Those that are on the page: what works afterwards is there where the settings say so."""
+    shown = services.options.texts("postprocessing_enable_in_main_ui")
+    return [script for script in SCRIPTS if not script.afterwards or script.title in shown]
 
 
 def script_items(services: Services) -> list[dict[str, Any]]:
@@ -34,7 +40,7 @@ def script_items(services: Services) -> list[dict[str, Any]]:
             "args": [_item(services, argument, tab) for argument in script.arguments],
         }
         for tab in _TABS
-        for script in SCRIPTS
+        for script in _listed(services)
         if tab in script.tabs
     ]
 

@@ -11,6 +11,7 @@ from typing import Final
 from PIL import Image
 from torch import Tensor
 
+from modules.engine.afterwards import Afterwards
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.decodes import Decodes
@@ -74,13 +75,14 @@ def run_job(
         pixels = Pixels(upscalers, resolved.options, control.leave_batch)
         told = Telling(command, Previewer(job_models, resolved.options), emit, writer, effects)
         pictures = delivered_pictures(command)
+        after = Afterwards(resolved, upscalers, control.leave_batch)
         job: _Job | ScriptJob
         if resolved.request.script is None:
             work = open_work(job_models.engine, command, pixels)
             facts.update(work.facts)
-            job = _Job(command, work, control, job_models, writer, told, pictures)
+            job = _Job(command, work, control, job_models, writer, told, pictures, after)
         else:
-            job = ScriptJob(command, job_models, pixels, control, writer, told, pictures)
+            job = ScriptJob(command, job_models, pixels, control, writer, told, pictures, after)
         job.run()
     upscalers.rest()
     emit(
@@ -88,7 +90,7 @@ def run_job(
             job_id=command.job_id,
             seconds=time.monotonic() - started,
             interrupted=control.stopped,
-            notices=(*notices, *job_models.notices, *job.notices),
+            notices=(*notices, *job_models.notices, *job.notices, *after.notices),
             memory=watch.peak() if watch else None,
         )
     )
@@ -112,16 +114,20 @@ class _Job:
         writer: PictureWriter,
         told: Telling,
         pictures: dict[int, Image.Image],
+        after: Afterwards,
     ) -> None:
         self._command = command
         self._work = work
+        self._after = after
+        # What takes the device is not done beside the steps of the next batch.
+        self._apart = work.apart and not after.wanted
         self._control = control
         self._writer = writer
         self._told = told
         self._models = models
         self._pictures = pictures
         # Another checkpoint for the hires pass makes room for the next batch's first, its VAE included.
-        beside = work.apart and command.hires_checkpoint is None
+        beside = self._apart and command.hires_checkpoint is None
         self._decodes = Decodes(work, models.lanes_beside() if beside else None, self._deliver)
         self._grid_notices: tuple[str, ...] = ()
 
@@ -170,14 +176,14 @@ class _Job:
         """Finish a decoded picture and send it: on the writer's thread, unless that takes the device."""
         shown_at = (batch, sum(self._work.steps)) if self._told.shows_finished else None
         finish = partial(self._finished, picture, index)
-        if not self._work.apart:
+        if not self._apart:
             finished = finish()
             self._writer.finished(lambda: finished, index, shown_at=shown_at)
         else:
             self._writer.finished(finish, index, shown_at=shown_at)
 
     def _finished(self, picture: Image.Image, index: int) -> Finished:
-        finished = self._work.finish(picture, index)
+        finished = self._after(self._work.finish(picture, index))
         self._pictures[index] = finished.picture
         return finished
 

@@ -104,7 +104,7 @@ class PictureWriter:
         if shown_at is not None:
             self._send_preview(partial(small, finished.picture), *shown_at)
         # Last: a picture that is there says that what belongs beside it is there too.
-        self._send(finished.picture, index, "image", True, facts)
+        self._send(finished.picture, index, "image", True, {**facts, **finished.facts})
 
     def _send_preview(self, make: Callable[[], Image.Image | None], batch: int, step: int) -> None:
         image = make()

@@ -9,6 +9,7 @@ from typing import Final
 from PIL import Image
 from torch import Tensor
 
+from modules.engine.afterwards import Afterwards
 from modules.engine.control import JobControl
 from modules.engine.pictures import PictureWriter
 from modules.engine.switching import JobModels
@@ -42,6 +43,7 @@ class ScriptJob:
         writer: PictureWriter,
         told: Telling,
         pictures: dict[int, Image.Image],
+        after: Afterwards,
     ) -> None:
         script = command.resolved.request.script
         if script is None:
@@ -54,6 +56,7 @@ class ScriptJob:
         self._told = told
         self._maker = MAKERS[script.title]
         self._pictures = pictures
+        self._after = after
         self._index = 0
         self._stage = self._set_up()
 
@@ -82,7 +85,8 @@ class ScriptJob:
             resolved=command.resolved,
             pictures=tuple(open_picture(inputs[name], "The picture") for name in request.init_images),
             mask=None if request.mask is None else open_picture(inputs[request.mask], "The mask"),
-            known=dict(self._pictures) if lossless else {},
+            # What was made of a picture afterwards is nothing to go on from.
+            known=dict(self._pictures) if lossless and not self._after.wanted else {},
             resampler=self._pixels.resampler,
             progress=self._progress,
             plain=self._plain,
@@ -114,11 +118,13 @@ class ScriptJob:
             self._index = index
             picture = self._maker.make(self._stage, index)
             self._stop_if_asked()
-            self._stage.known[index] = self._pictures[index] = picture
+            self._stage.known[index] = picture
+            finished = self._after(Finished(picture, {}))
+            self._pictures[index] = finished.picture
             # Of several checkpoints each picture names its own, as long as that is there.
             facts = _NO_VAE | self._models.present_facts() if self._command.others else None
             shown_at = (index, 0) if self._told.shows_finished else None
-            self._writer.finished(partial(Finished, picture, {}), index, shown_at=shown_at, facts=facts)
+            self._writer.finished(partial(_itself, finished), index, shown_at=shown_at, facts=facts)
             if self._control.stopped:
                 return
 
@@ -164,3 +170,7 @@ class ScriptJob:
             save = bool(options.get("grid_save", True)) if grid else True
             if save or options.get("return_grid", True):
                 self._writer.extra(extra, save=save)
+
+
+def _itself(finished: Finished) -> Finished:
+    return finished

@@ -6,7 +6,7 @@ Behaviour reproduced: A1111 v1.10.1.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from PIL import Image
@@ -19,10 +19,14 @@ from modules.generation.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A picture as it is saved, and what may be saved or shown beside it, by the suffix of its file."""
+    """A picture as it is saved, and what may be saved or shown beside it, by the suffix of its file.
+
+    `facts` are infotext keys of this picture.
+    """
 
     picture: Image.Image
     beside: Mapping[str, Image.Image]
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 # What is saved beside a picture, and which option says so; the others are saved whenever they are made.

@@ -22,6 +22,7 @@ Source = Literal[
     "tabs",
     "categories",
     "operations",
+    "afterwards",
     "options",
 ]
 

@@ -32,7 +32,6 @@ NOT_YET: Final = frozenset(
         "lora_not_found_warning_console",
         "lora_preferred_name",
         "lora_show_all",
-        "postprocessing_enable_in_main_ui",
         "postprocessing_existing_caption_action",
         "sd_hypernetwork",
         "sd_lora",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from modules.catalogue.upscalers import RESTORERS
 from modules.parameters.extras import OPERATIONS
 from modules.parameters.samplers import sampler_labels
+from modules.parameters.scripts import AFTERWARDS
 from modules.settings import Option
 from modules.ui import listing
 from modules.ui.localization import localization_names
@@ -57,6 +58,8 @@ def option_choices(services: Services, option: Option) -> list[str]:
             return list(CATEGORIES)
         case "operations":
             return list(OPERATIONS)
+        case "afterwards":
+            return [script.title for script in AFTERWARDS]
         case "options":
             return [key for key, one in services.options.options.items() if not one.hidden]
     return list(option.choices)

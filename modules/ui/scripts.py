@@ -67,7 +67,10 @@ def is_of_script(name: str) -> bool:
 def build_scripts(services: Services, mode: str) -> Controls:
     """Lay them out inside the tab being built."""
     controls: Controls = {}
+    shown = services.options.texts("postprocessing_enable_in_main_ui")
     for script in on_tab(ALWAYS_ON, mode):
+        if script.afterwards and script.title not in shown:
+            continue
         with gr.Accordion(script.title, open=False, elem_id=f"script_{mode}_{slug(script)}"):
             controls |= _arguments(services, script, mode)
     titles = [NONE, *(script.title for script in on_tab(SELECTABLE, mode))]

@@ -21,7 +21,19 @@ def test_scripts_are_listed_for_each_tab_in_lower_case(api: httpx.Client) -> Non
     assert set(listed) == {"txt2img", "img2img"}
     assert "loopback" in listed["img2img"] and "loopback" not in listed["txt2img"]
     assert "prompt matrix" in listed["txt2img"]
-    assert set(listed["txt2img"]) | set(listed["img2img"]) == {script.title.lower() for script in SCRIPTS}
+    named = set(listed["txt2img"]) | set(listed["img2img"])
+    assert named == {script.title.lower() for script in SCRIPTS if not script.afterwards}
+
+
+def test_operations_of_extras_go_by_a1111s_places_and_are_listed_where_the_page_has_them(api: httpx.Client) -> None:
+    options = {"postprocessing_enable_in_main_ui": ["Upscale"]}
+    assert api.post("/sdapi/v1/options", json=options).status_code == 200
+    assert "upscale" in api.get("/sdapi/v1/scripts").json()["txt2img"]
+    api.post("/sdapi/v1/options", json={"postprocessing_enable_in_main_ui": []})
+    scripts = {"Upscale": {"args": [True, 1, 4, 0, 96, 72, True, "lanczos"]}}
+    answer = made(api, "txt2img", alwayson_scripts=scripts)
+    assert opened(answer["images"][0]).size == (96, 72)
+    assert "Postprocess upscale to: 96x72" in json.loads(answer["info"])["infotexts"][0]
 
 
 def test_script_info_tells_each_argument_in_its_place(api: httpx.Client) -> None:

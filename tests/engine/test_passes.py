@@ -154,6 +154,41 @@ def test_soft_inpainting_is_told_with_its_numbers_and_changes_the_picture(engine
     assert "Soft inpainting" not in hard.infotext
 
 
+UPSCALE = {"enabled": True, "upscale_by": 2, "upscaler_1_name": "Lanczos"}
+
+
+def test_extras_work_on_each_finished_picture_and_on_the_grid_of_them(engine, tiny):
+    plain = made(engine, job(tiny, "plain", n_iter=2))
+    larger = made(engine, job(tiny, "larger", n_iter=2, scripts={"Upscale": UPSCALE}))
+    for before, after in zip(plain["image"], larger["image"], strict=True):
+        wanted = opened(before).resize((128, 128), Image.Resampling.LANCZOS)
+        assert opened(after).tobytes() == wanted.tobytes()
+        told = "Postprocess upscale by: 2, Postprocess upscaler: Lanczos"
+        assert told in after.infotext and "Size: 64x64" in after.infotext and "Postprocess" not in before.infotext
+    assert opened(larger["grid"][0]).size == (256, 128)
+
+
+def test_a_script_goes_on_from_the_picture_as_it_was_made(engine, tiny):
+    loops = {"Loopback": {"loops": 2}}
+    command = job(tiny, "loop", mode="img2img", init_images=("picture",), scripts=loops | {"Upscale": UPSCALE})
+    larger = made(engine, command.model_copy(update={"inputs": ("picture",), "blobs": (png(picture()),)}))["image"]
+    command = job(tiny, "loop", mode="img2img", init_images=("picture",), scripts=loops)
+    plain = made(engine, command.model_copy(update={"inputs": ("picture",), "blobs": (png(picture()),)}))["image"]
+    for before, after in zip(plain, larger, strict=True):
+        assert opened(after).tobytes() == opened(before).resize((128, 128), Image.Resampling.LANCZOS).tobytes()
+
+
+def test_what_extras_cannot_do_leaves_the_picture_and_is_told(engine, tiny):
+    scripts = {"Upscale": UPSCALE | {"upscaler_1_name": "Gone"}, "GFPGAN": {"enabled": True}}
+    engine.send(job(tiny, "left", scripts=scripts))
+    events = engine.until(JobFinished, JobFailed)
+    assert isinstance(events[-1], JobFinished), events[-1]
+    (made_anyway,) = [event for event in events if isinstance(event, ImageReady)]
+    assert opened(made_anyway).size == (64, 64) and "Postprocess" not in made_anyway.infotext
+    assert any(text.startswith("Upscaling was left out. ") and "Gone" in text for text in events[-1].notices)
+    assert any(text.startswith("GFPGAN was left out. ") for text in events[-1].notices)
+
+
 def test_colour_correction_keeps_a_copy_of_what_it_corrected(engine, tiny):
     options = {"img2img_color_correction": True, "save_images_before_color_correction": True}
     found = made(engine, inpainting(tiny, options))

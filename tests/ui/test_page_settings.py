@@ -42,6 +42,7 @@ CONFIG = {
     "dimensions_and_batch_together": False,
     "compact_prompt_box": True,
     "extra_options_txt2img": ["eta_ancestral", "no_such"],
+    "postprocessing_enable_in_main_ui": ["Upscale", "Caption"],
 }
 UI_CONFIG = {
     "customscript/sampler.py/txt2img/Sampling steps/value": 33,
@@ -112,6 +113,9 @@ def test_settings_above_the_tabs_have_controls_of_their_kind(built: tuple[gr.Blo
     }
     for key, kind in kinds.items():
         assert isinstance(element(built[0], f"setting_{key}"), kind)
+    # Operations of Extras, on the tabs that make pictures.
+    assert isinstance(element(built[0], "script_img2img_upscale_upscaler_1_name"), gr.Dropdown)
+    assert not [one for one in built[0].blocks.values() if str(one.elem_id).startswith("script_txt2img_gfpgan")]
     # Not asked for, but what events are wired to.
     assert "unseen" in element(built[0], "setting_sd_model_checkpoint").parent.parent.elem_classes
     assert isinstance(element(built[0], "txt2img_option_eta_ancestral"), gr.Slider)

@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from modules.parameters.scripts.afterwards import AFTERWARDS
 from modules.parameters.scripts.declaration import Script, ScriptError, checked_arguments
 from modules.parameters.scripts.from_pictures import (
     ALTERNATIVE_TEST,
@@ -33,6 +34,7 @@ SCRIPTS: Final = (
     SD_UPSCALE,
     SOFT_INPAINTING,
     XYZ_PLOT,
+    *AFTERWARDS,
 )
 SELECTABLE: Final = tuple(script for script in SCRIPTS if not script.always_on)
 ALWAYS_ON: Final = tuple(script for script in SCRIPTS if script.always_on)

@@ -104,7 +104,14 @@ OPTIONS = (
     switch(IMG2IMG, "return_mask_composite", False, "Show the masked part among the results", travels=True),
     whole(IMG2IMG, "img2img_batch_show_results_limit", 32, "Results shown of a batch", -1, 1000, hint="-1: all"),
     switch(IMG2IMG, "overlay_inpaint", True, "Put the input's pixels back outside the mask", changes_picture=True),
-    texts(POST, "postprocessing_enable_in_main_ui", (), "Postprocessing shown in txt2img and img2img", needs=PAGE),
+    texts(
+        POST,
+        "postprocessing_enable_in_main_ui",
+        (),
+        "Postprocessing shown in txt2img and img2img",
+        choices_from="afterwards",
+        needs=PAGE,
+    ),
     texts(
         POST,
         "postprocessing_disable_in_extras",
