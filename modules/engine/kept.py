@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 import torch
 from diffusers import AutoencoderKL
 
 from modules.engine.loaded import LoadedModel, Origin
-from modules.hardware.available_memory import main_memory
+from modules.hardware.available_memory import MAIN_RESERVE, main_memory
 from modules.hardware.device import has_own_memory, module_bytes
 from modules.hardware.main_memory import give_back_memory
 from modules.protocol import CheckpointFile, KeptModel
-
-# What stays free in main memory when something is kept there, for the system, the server and the work, in bytes.
-MAIN_RESERVE: Final = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +104,7 @@ class KeptModels:
             self._send_home(loaded)
         while len(self._vaes) > keeping.vaes:
             self._drop_oldest_vae()
-        for vae in self._vaes.values():
+        for vae in self._vaes.values() if has_own_memory(self._device) else ():
             vae.to("cpu")
 
     # Giving way

@@ -13,6 +13,7 @@ import torch
 
 from modules.generation.hires import hires_size
 from modules.hardware.attention import AttentionChoice, scores_of
+from modules.hardware.available_memory import MAIN_RESERVE
 from modules.hardware.budget import (
     MODES,
     RESERVE,
@@ -143,16 +144,18 @@ class Placement:
     def _with_others(self, plan_for: Callable[[int], MemoryPlan]) -> MemoryPlan:
         """The plan for what is free, for which others give way as far as that makes it better."""
 
-        def as_good_as(wanted: MemoryPlan) -> bool:
+        def as_good_as(wanted: MemoryPlan, spare: int = 0) -> bool:
             try:
-                return _way(plan_for(self._free())) == _way(wanted)
+                return _way(plan_for(self._free() - spare)) == _way(wanted)
             except OutOfBudget:
                 return False
 
-        if not has_own_memory(self._hardware.device) and not as_good_as(plan_for(sys.maxsize)):
+        # In main memory there is more than a plan knows of: upscalers, other programs.
+        spare = 0 if has_own_memory(self._hardware.device) else MAIN_RESERVE - RESERVE
+        if spare and not as_good_as(plan_for(sys.maxsize)):
             give_back_memory()  # the C library holds some for the next step
         alone = plan_for(self._free() + self._others.on_device)
-        self._others.give_way(lambda: as_good_as(alone))
+        self._others.give_way(lambda: as_good_as(alone, spare))
         return plan_for(self._free())
 
     @contextmanager

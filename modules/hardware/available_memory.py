@@ -9,6 +9,9 @@ from typing import Final
 
 import psutil
 
+# What stays free of it when something is kept there, for the system, the server and the work, in bytes.
+MAIN_RESERVE: Final = 2_000_000_000
+
 _ROOT: Final = Path("/")
 # (what /proc/self/cgroup calls the controller, where it is mounted, its limit, what is used), of the two versions.
 _VERSIONS: Final = (

@@ -23,10 +23,9 @@ from modules.engine.control import JobControl
 from modules.engine.embeddings import EmbeddingShelf
 from modules.engine.engine import Engine
 from modules.engine.job import run_job
-from modules.engine.kept import MAIN_RESERVE
 from modules.engine.models import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
-from modules.hardware.available_memory import MainMemory
+from modules.hardware.available_memory import MAIN_RESERVE, MainMemory
 from modules.hardware.budget import OutOfBudget, RequestSize
 from modules.hardware.choice import HardwareWishes, choose_hardware
 from modules.jobs.checkpoints import CheckpointChooser
@@ -327,14 +326,14 @@ def test_a_job_that_needs_the_room_gets_it(files: list[Path], monkeypatch: pytes
     loaded = [keeper.load(checkpoint_at(path, three)) for path in files]
 
     def memory(device: torch.device) -> tuple[int, int]:
-        return 1000 * MB + sum(0 if one.model.loaded else 500 * MB for one in loaded), 4000 * MB
+        return 3000 * MB + sum(0 if one.model.loaded else 500 * MB for one in loaded), 8000 * MB
 
     monkeypatch.setattr(placement_module, "memory_now", memory)
     monkeypatch.setattr(kept_module.KeptModels, "on_device", property(lambda self: 500 * MB * len(self._models)))
     keeper.fit(RequestSize(512, 512))
     assert [one.model.loaded for one in loaded] == [True, True, True]
-    # In fp32 the UNet of the toy wants 3.3 kB a cell and row: 4096 x 2560 takes 1.1 GB, with the VAE in tiles.
-    keeper.fit(RequestSize(4096, 2560))
+    # In fp32 the toy's VAE wants 272 bytes a pixel: 2304 x 2048 takes 1.3 GB, and 2 GB are to stay free.
+    keeper.fit(RequestSize(2304, 2048))
     assert [one.model.loaded for one in loaded] == [False, True, True]
     with pytest.raises(OutOfBudget, match="on this machine"):
         keeper.fit(RequestSize(8192, 8192))

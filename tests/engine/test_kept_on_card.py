@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from modules.engine import kept as kept_module
-from modules.engine.kept import MAIN_RESERVE, Keeping, KeptModels
+from modules.engine.kept import Keeping, KeptModels
 from modules.engine.loaded import LoadedModel, Origin
 from modules.engine.placement import Placement
 from modules.generation.conditioning import EncodingOptions, PromptEncoder
-from modules.hardware.available_memory import MainMemory
+from modules.hardware.available_memory import MAIN_RESERVE, MainMemory
 from modules.hardware.budget import OutOfBudget, RequestSize
 from modules.hardware.choice import HardwareWishes, choose_hardware
 from modules.hardware.residence import Residence

@@ -235,6 +235,18 @@ def test_steps_are_replayed_in_the_fast_mode_where_there_is_room(tmp_path, monke
     assert plain.engine(checkpoint_at(Path(file.path))).graphs is None
 
 
+def test_memory_that_the_c_library_holds_is_asked_for_before_a_job_does_with_less(monkeypatch, tmp_path):
+    keeper = ModelKeeper(CPU, Line().emit)
+    keeper.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
+    free = [1000 * MB]
+    monkeypatch.setattr(placement_module, "memory_now", lambda device: (free[0], 8000 * MB))
+    monkeypatch.setattr(placement_module, "give_back_memory", lambda: free.insert(0, 3000 * MB))
+    assert not keeper.fit(RequestSize(512, 512)).tiled
+    assert free == [1000 * MB]
+    assert not keeper.fit(RequestSize(2304, 2048)).tiled
+    assert free == [3000 * MB, 1000 * MB]
+
+
 def test_the_options_of_loading_are_declared_and_travel():
     assert all(OPTIONS[key].travels or OPTIONS[key].changes_picture for key in LOAD_OPTIONS)
 
