@@ -171,7 +171,12 @@ def reason(output: str) -> str:
 def _suits(version: str, plan: TorchPlan) -> bool:
     if plan.label.startswith("what "):
         return True
-    return version.split("+")[0] == TORCH_VERSION and not (plan.cuda and version.endswith("+cpu"))
+    number, _, build = version.partition("+")
+    if number != TORCH_VERSION or not plan.cuda:
+        return number == TORCH_VERSION
+    # The plain package says nothing of its build. Of the others those serve that the plan would take itself: an older
+    # one may have no kernels for a card that has come since.
+    return not build or any(attempt[-1].endswith(build) for attempt in plan.attempts)
 
 
 def _last_line(output: str) -> str:

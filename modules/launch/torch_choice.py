@@ -14,7 +14,8 @@ TORCH_VERSION = "2.13.0"
 TORCH = f"torch=={TORCH_VERSION}"
 TORCH_INDEX = "https://download.pytorch.org/whl"
 
-# Builds for CUDA 12.8 and newer have no kernels for cards before Turing, older builds none for Blackwell and later.
+# What this torch is built for: CUDA 12.6, with kernels for cards from Maxwell to Hopper; 12.9 (Linux only) and 13.0,
+# from Turing on and for Blackwell too (torch.cuda.PYTORCH_RELEASES_CODE_CC). There is none for 12.8 any more.
 TURING, BLACKWELL = (7, 5), (10, 0)
 OLDEST_CUDA = (12, 0)
 
@@ -95,26 +96,33 @@ def _for_macos(machine: Machine) -> TorchPlan:
 
 
 def _for_nvidia(machine: Machine, nvidia: Nvidia) -> TorchPlan:
-    builds = [build for build in _builds(nvidia) if build]
+    builds = _builds(machine, nvidia)
     attempts = [_pip(build) for build in builds]
     if machine.system == "Linux" and builds[0] == "cu130":
         # On Linux the plain package is the CUDA 13 build.
         attempts.insert(0, _pip())
     label = f"CUDA {builds[0][2:4]}.{builds[0][4:]} ({nvidia.name})"
-    return TorchPlan(label, tuple(attempts), cuda=True, warning=_too_new_a_card(nvidia))
+    return TorchPlan(label, tuple(attempts), cuda=True, warning=_too_new_a_card(machine, nvidia))
 
 
-def _builds(nvidia: Nvidia) -> tuple[str, ...]:
+def _builds(machine: Machine, nvidia: Nvidia) -> tuple[str, ...]:
     capability = nvidia.capability or TURING
-    if capability < TURING or nvidia.cuda < (12, 8):
+    if capability < TURING:
         return ("cu126",)
-    return ("cu130", "cu128") if nvidia.cuda >= (13, 0) else ("cu128", "cu126")
+    # A build without kernels for the card would see it and fail in every picture: Blackwell gets none of those.
+    within_12 = (("cu129",) if _has_cu129(machine, nvidia) else ()) + (("cu126",) if capability < BLACKWELL else ())
+    return ("cu130", *within_12) if nvidia.cuda >= (13, 0) else within_12 or ("cu130",)
 
 
-def _too_new_a_card(nvidia: Nvidia) -> str:
-    if nvidia.capability is None or nvidia.capability < BLACKWELL or nvidia.cuda >= (12, 8):
+def _has_cu129(machine: Machine, nvidia: Nvidia) -> bool:
+    return machine.system == "Linux" and nvidia.cuda >= (12, 8)
+
+
+def _too_new_a_card(machine: Machine, nvidia: Nvidia) -> str:
+    blackwell = nvidia.capability is not None and nvidia.capability >= BLACKWELL
+    if not blackwell or nvidia.cuda >= (13, 0) or _has_cu129(machine, nvidia):
         return ""
-    return f"{nvidia.name} needs a driver for CUDA 12.8 or newer to be used; update the NVIDIA driver."
+    return f"{nvidia.name} needs a driver for CUDA 13.0 or newer (580) to be used; update the NVIDIA driver."
 
 
 def _old_driver(nvidia: Nvidia) -> str:

@@ -12,7 +12,7 @@ from modules.launch.torch_choice import TORCH, TorchPlan, choose_torch
 from tests.launch.fake_machine import FakeDriver, FakeMachine
 
 CPU = TorchPlan("the CPU", (("pip", "install", TORCH),))
-CUDA = TorchPlan("CUDA 12.8 (card)", (("pip", "install", TORCH, "a"), ("pip", "install", TORCH, "b")), cuda=True)
+CUDA = TorchPlan("CUDA 13.0 (card)", (("pip", "install", TORCH, "a"), ("pip", "install", TORCH, "b/cu130")), cuda=True)
 REPOSITORY = Path(__file__).resolve().parents[2]
 ABSENT = Finished(1, "PackageNotFoundError")
 FAILED = Finished(1, "ERROR: No matching distribution found for torch")
@@ -33,7 +33,8 @@ def test_a_missing_torch_is_installed() -> None:
     [
         ("2.13.0+cpu", CPU, True),
         ("2.13.0", CPU, True),
-        ("2.13.0+cu128", CUDA, True),
+        ("2.13.0+cu130", CUDA, True),
+        ("2.13.0+cu126", CUDA, False),
         ("2.13.0", CUDA, True),
         ("2.13.0+cpu", CUDA, False),
         ("2.12.1", CPU, False),
@@ -56,7 +57,7 @@ def test_reinstalling_is_possible() -> None:
 def test_builds_are_tried_in_turn(capsys: pytest.CaptureFixture[str]) -> None:
     machine = FakeMachine(answers={"version('torch')": ABSENT, f"{TORCH} a": FAILED})
     installer(machine).install_torch(CUDA, reinstall=False)
-    assert machine.ran(f"{TORCH} b") and "trying the next one" in capsys.readouterr().err
+    assert machine.ran(f"{TORCH} b/cu130") and "trying the next one" in capsys.readouterr().err
 
 
 def test_no_build_at_all_is_an_error_with_the_reason() -> None:

@@ -23,17 +23,22 @@ def card(cuda: tuple[int, int], capability: tuple[int, int] | None = (8, 9)) -> 
 @pytest.mark.parametrize(
     ("system", "nvidia", "attempts"),
     [
-        ("Linux", card((13, 0)), (PLAIN, build("cu130"), build("cu128"))),
-        ("Windows", card((13, 0)), (build("cu130"), build("cu128"))),
-        ("Linux", card((12, 8)), (build("cu128"), build("cu126"))),
-        ("Windows", card((12, 9)), (build("cu128"), build("cu126"))),
+        ("Linux", card((13, 0)), (PLAIN, build("cu130"), build("cu129"), build("cu126"))),
+        ("Windows", card((13, 0)), (build("cu130"), build("cu126"))),
+        ("Linux", card((12, 8)), (build("cu129"), build("cu126"))),
+        ("Windows", card((12, 9)), (build("cu126"),)),
         ("Linux", card((12, 4)), (build("cu126"),)),
         ("Windows", card((12, 0), None), (build("cu126"),)),
         ("Linux", card((13, 0), (6, 1)), (build("cu126"),)),
         ("Windows", card((13, 0), (7, 0)), (build("cu126"),)),
-        ("Linux", card((13, 0), (12, 0)), (PLAIN, build("cu130"), build("cu128"))),
+        ("Linux", card((13, 0), (12, 0)), (PLAIN, build("cu130"), build("cu129"))),
+        ("Windows", card((13, 0), (12, 0)), (build("cu130"),)),
+        ("Linux", card((12, 8), (12, 0)), (build("cu129"),)),
     ],
-    ids=["new", "new win", "12.8", "12.9 win", "12.4", "unknown age", "Pascal", "Volta", "Blackwell"],
+    ids=[
+        *("new", "new win", "12.8", "12.9 win", "12.4", "unknown age", "Pascal", "Volta"),
+        *("Blackwell", "Blackwell win", "Blackwell 12.8"),
+    ],
 )
 def test_nvidia(system: str, nvidia: Nvidia, attempts: tuple[tuple[str, ...], ...]) -> None:
     plan = choose_torch(FakeMachine(system), nvidia)
@@ -47,8 +52,25 @@ def test_an_old_driver_means_the_cpu_and_says_so(system: str) -> None:
     assert not plan.cuda and "speaks CUDA 11.8" in plan.warning and "--reinstall-torch" in plan.warning
 
 
-def test_a_card_newer_than_its_driver_is_said() -> None:
-    assert "update the NVIDIA driver" in choose_torch(FakeMachine(), card((12, 4), (12, 0))).warning
+@pytest.mark.parametrize(("system", "cuda"), [("Linux", (12, 4)), ("Windows", (12, 9))])
+def test_a_card_newer_than_its_driver_is_said_and_gets_the_build_that_a_new_driver_can_use(
+    system: str, cuda: tuple[int, int]
+) -> None:
+    plan = choose_torch(FakeMachine(system), card(cuda, (12, 0)))
+    assert "update the NVIDIA driver" in plan.warning and plan.attempts[-1] == build("cu130")
+
+
+def test_every_build_is_one_that_this_torch_has_with_kernels_for_the_card() -> None:
+    from torch.cuda import PYTORCH_RELEASES_CODE_CC
+
+    there = {f"cu{cuda.replace('.', '')}": arches["x86_64"] for cuda, arches in PYTORCH_RELEASES_CODE_CC.items()}
+    for system in ("Linux", "Windows"):
+        for cuda in ((12, 0), (12, 6), (12, 8), (12, 9), (13, 0), (13, 2)):
+            for major, minor in ((5, 2), (6, 1), (7, 0), (7, 5), (8, 6), (8, 9), (12, 0)):
+                for *_, index in choose_torch(FakeMachine(system), card(cuda, (major, minor))).attempts:
+                    if index != TORCH:
+                        kernels = there[index.rpartition("/")[2]]
+                        assert any(one // 10 == major and one % 10 <= minor for one in kernels), (cuda, major, index)
 
 
 def test_without_a_card_linux_takes_the_cpu_build_and_falls_back_to_the_plain_one() -> None:
