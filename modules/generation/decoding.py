@@ -94,8 +94,8 @@ def decode_unchecked(vae: AutoencoderKL, latent: Tensor, scaling: float) -> tupl
 
 @contextmanager
 def in_type(vae: AutoencoderKL, dtype: torch.dtype) -> Iterator[None]:
-    """While open, `vae` computes in `dtype`."""
-    device, before = compute_device(vae), next(vae.parameters()).dtype
+    """While open, `vae` computes in `dtype`. Its weights are put back, not converted back: bfloat16 loses bits."""
+    device, before = compute_device(vae), [(tensor, tensor.data) for tensor in (*vae.parameters(), *vae.buffers())]
     if device.type == "cuda":
         # Its weights are replaced, and may still be read by a decode that runs beside.
         torch.cuda.synchronize(device)
@@ -103,7 +103,8 @@ def in_type(vae: AutoencoderKL, dtype: torch.dtype) -> Iterator[None]:
         vae.to(dtype)
         yield
     finally:
-        vae.to(before)
+        for tensor, data in before:
+            tensor.data = data
 
 
 def to_bytes(picture: Tensor) -> Tensor:
