@@ -19,6 +19,7 @@ from diffusers import AutoencoderTiny
 from PIL import Image, ImageDraw
 
 from modules.catalogue import ModelFolders
+from modules.engine import switching
 from modules.engine import work as work_module
 from modules.engine.control import JobControl, Wish
 from modules.engine.decodes import Decodes
@@ -373,14 +374,20 @@ def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(keeper,
     assert threads == [threading.main_thread().name]
 
 
-def test_lanes_are_for_a_card_with_room_for_both(keeper, checkpoint) -> None:
-    resolved = job(checkpoint, "a").resolved
-    keeper.load(checkpoint)
-    plan = keeper.placement.plan
-    try:
-        keeper.placement.plan = MemoryPlan("full", "", beside=True)
-        assert JobModels(keeper, CPU, resolved).lanes_beside() is None
-        keeper.placement.plan = MemoryPlan("full", "", beside=False)
-        assert JobModels(keeper, replace(CPU, device=torch.device("cuda")), resolved).lanes_beside() is None
-    finally:
-        keeper.placement.plan = plan
+@pytest.mark.parametrize(
+    ("device", "plan", "beside"),
+    [
+        ("cuda", MemoryPlan("full", "", beside=True), True),
+        ("cuda", MemoryPlan("full", "", beside=False), False),
+        ("cuda", None, False),
+        ("cpu", MemoryPlan("full", "", beside=True), False),
+    ],
+)
+def test_lanes_are_for_a_card_with_room_for_both(checkpoint, monkeypatch, device, plan, beside) -> None:
+    keeper = ModelKeeper(CPU, Line().emit)
+    keeper.placement.plan = plan
+    lanes = LateLanes(lambda _: 0)
+    monkeypatch.setattr(switching, "lanes_to", lambda device: lanes)
+    hardware = replace(CPU, device=torch.device(device))
+    found = JobModels(keeper, hardware, job(checkpoint, "a").resolved).lanes_beside()
+    assert found is (lanes if beside else None)
