@@ -18,11 +18,13 @@ CARD: Final = torch.device("meta")
 
 aten = torch.ops.aten
 # A number or a decision for Python.
-READ: Final = {aten._local_scalar_dense.default, aten.is_nonzero.default, aten.equal.default, aten.allclose.default}
+READ: Final = {aten._local_scalar_dense.default, aten.item.default, aten.is_nonzero.default, aten.equal.default,
+               aten.allclose.default}  # fmt: skip
 # A shape that depends on values.
 SHAPED: Final = {aten.nonzero.default, aten.masked_select.default, aten._unique2.default, aten.unique_dim.default,
                  aten.repeat_interleave.Tensor}  # fmt: skip
-COPIED: Final = {aten._to_copy.default, aten.copy_.default}
+# Copies that may go from one device to another; in inference mode `to` is not taken apart.
+MOVED: Final = {aten._to_copy.default, *(getattr(aten.to, name) for name in aten.to.overloads())}
 INDEXED: Final = {aten.index.Tensor, aten.index_put_.default, aten.index_put.default}
 
 
@@ -62,13 +64,13 @@ class PretendCard(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        if not any(one.is_meta for one in given) and not _is_card(kwargs.get("device")):
+        if not any(one.is_meta for one in given) and not _is_card(_target(args, kwargs)):
             return func(*args, **kwargs)
         if waits(func, given, args, kwargs):
-            self.waits.append("read" if func in READ else str(func))
+            self.waits.append("read" if func in READ else "copy" if func in MOVED else str(func))
             if func in READ:
                 return 1
-            if func is aten._to_copy.default and given[0].is_meta:
+            if func in MOVED and given[0].is_meta:
                 return torch.zeros(given[0].shape, dtype=kwargs.get("dtype") or given[0].dtype)
         return func(*args, **kwargs)
 
@@ -84,12 +86,19 @@ def waits(func: Any, given: list[Tensor], args: Any, kwargs: Any) -> bool:
     if func is aten.copy_.default:
         return given[0].is_meta != given[1].is_meta
     # Copies of whatever size, either way. Those that don't wait go through `modules.hardware.lanes`.
-    return func in COPIED and kwargs.get("device") is not None and _is_card(kwargs["device"]) != given[0].is_meta
+    target = _target(args, kwargs)
+    return func in MOVED and target is not None and _is_card(target) != given[0].is_meta
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """In the place of the `sent` of `modules.hardware.lanes`: what a card fetches by itself."""
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+
+
+def _target(args: Any, kwargs: Any) -> Any:
+    """The device that an operation is told to answer on, by itself or by a tensor that lies there."""
+    told = kwargs.get("device", args[1] if len(args) > 1 else None)
+    return told.device if isinstance(told, Tensor) else told if isinstance(told, torch.device) else None
 
 
 def _is_card(device: Any) -> bool:

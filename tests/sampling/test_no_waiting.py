@@ -166,6 +166,8 @@ def test_only_the_sampler_that_chooses_its_own_steps_must_look_and_at_one_number
 )
 def test_whatever_waits_is_seen(look: Callable[[Tensor], object]) -> None:
     assert len(waits_of("Euler", look=look)) == STEPS
+    with torch.inference_mode():
+        assert len(waits_of("Euler", look=look)) == STEPS
 
 
 @pytest.mark.parametrize("look", [lambda shown: shown.nonzero(), lambda shown: shown[shown > 0]])
