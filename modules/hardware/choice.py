@@ -83,11 +83,14 @@ def choose_hardware(wishes: HardwareWishes | None = None, machine: Machine | Non
 def prepare_torch(hardware: Hardware) -> None:
     """Set what torch and the C library keep for the whole process: threads, cuDNN's way of choosing, freed memory.
 
-    Once, when the engine starts.
+    Once, when the engine starts, on the thread of the steps.
     """
     torch.set_num_threads(hardware.threads)
     if hardware.device.type == "cpu":
         keep_freed_memory()
+    if hardware.device.type == "cuda":
+        # Recorded steps and locked memory belong to the current device, which is the first one otherwise.
+        torch.cuda.set_device(hardware.device)
     torch.backends.cudnn.benchmark = hardware.cudnn_benchmark
 
 

@@ -41,7 +41,7 @@ def speed_up(unet: UNet2DConditionModel, device: torch.device, mode: MemoryMode)
         return FastMode(f"it is for CUDA cards, on {device.type} it gains nothing (docs/performance.md)")
     if mode != "full":
         return FastMode(f"--{mode} moves weights about, which recorded and compiled code can't follow")
-    return FastMode(_compiled(unet, device), StepGraphs(CudaRecorder()))
+    return FastMode(_compiled(unet, device), StepGraphs(CudaRecorder))
 
 
 def _compiled(unet: UNet2DConditionModel, device: torch.device) -> str:
@@ -81,8 +81,9 @@ def run_plain(modules: Iterable[nn.Module]) -> Iterator[None]:
             module._compiled_call_impl = code
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _trial(unet: UNet2DConditionModel, device: torch.device) -> None:
+    # In the mode that steps run in (sampling/run.py): what is compiled for another one is compiled again for them.
     config, like = unet.config, {"device": device, "dtype": unet.dtype}
     added = None
     if config.addition_embed_type == "text_time":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
 import torch
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # Tensors in, one tensor out.
 Forward = Callable[..., Tensor]
 
-# Each holds its own working memory. A pass has two or three: with and without negative prompt, a longer text.
+# A pass has two or three: with and without negative prompt, a longer text.
 _MOST: Final = 4
 # How far a replay may be from the forward, as a share of its length: kernels that round otherwise are within.
 _ALIKE: Final = 1e-2
@@ -36,12 +36,19 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """CUDA graphs through PyTorch. Previews on another thread go on meanwhile."""
+    """CUDA graphs through PyTorch. Previews on another thread go on meanwhile.
+
+    Those of one recorder share their working memory: they never run at the same time, and what one has made is copied
+    before the next one runs. A recorder is for one pass, since PyTorch refuses memory whose last graph is gone.
+    """
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
 
     def record(self, forward: Forward, inputs: Sequence[Tensor]) -> Forward:
         places = [tensor.clone() for tensor in inputs]
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with self._left_in_order(graph), torch.cuda.graph(graph, self._pool, capture_error_mode="thread_local"):
             made = forward(*places)
 
         def replay(*given: Tensor) -> Tensor:
@@ -52,11 +59,34 @@ class CudaRecorder:
 
         return replay
 
+    @contextmanager
+    def _left_in_order(self, graph: torch.cuda.CUDAGraph) -> Iterator[None]:
+        """Does what PyTorch leaves undone where ending a recording fails, as it does if something can't be recorded.
+
+        Its stream would stay the current one, from which no other thread may read; and to the allocator the recording
+        would still go on, during which it gives no cached memory back, and says that there is none left.
+        """
+        with torch.cuda.stream(torch.cuda.current_stream()):
+            try:
+                yield
+            except RuntimeError:
+                device = torch.cuda.current_device()
+                with suppress(RuntimeError):  # raised where the recording itself had ended, and only the work failed
+                    torch._C._cuda_endAllocateToPool(device, self._pool)
+                    torch._C._cuda_releasePool(device, self._pool)
+                    # PyTorch's allocator of main memory goes on asking it whether it is being recorded.
+                    _BROKEN_OFF.append(graph)
+                raise
+
+
+_BROKEN_OFF: Final[list[torch.cuda.CUDAGraph]] = []
+
 
 class StepGraphs:
     """Records what steps have in common. The first `trouble` ends it: forwards then run as they are."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Callable[[], Recorder]) -> None:
+        """`recorder` makes the recorder of a pass."""
         self._recorder = recorder
         self.trouble = ""
 
@@ -68,13 +98,14 @@ class StepGraphs:
     def replaying(self, forward: Forward) -> Iterator[Forward]:
         """While open, `forward` by its recordings. What it depends on beside its tensors must not change meanwhile."""
         recordings: dict[tuple[object, ...], _Recording] = {}
+        recorder = self._recorder()
 
         def call(*inputs: Tensor) -> Tensor:
             alike = tuple((tensor.shape, tensor.stride(), tensor.dtype, tensor.device) for tensor in inputs)
             if alike not in recordings:
                 if len(recordings) == _MOST:
                     return forward(*inputs)
-                recordings[alike] = _Recording(self, forward)
+                recordings[alike] = _Recording(self, recorder, forward)
             return recordings[alike](inputs)
 
         try:
@@ -82,10 +113,10 @@ class StepGraphs:
         finally:
             recordings.clear()
 
-    def record(self, forward: Forward, inputs: Sequence[Tensor]) -> Forward | None:
+    def record(self, recorder: Recorder, forward: Forward, inputs: Sequence[Tensor]) -> Forward | None:
         """A recording, or None and a `trouble`."""
         try:
-            return self._recorder.record(forward, inputs)
+            return recorder.record(forward, inputs)
         except RuntimeError as error:
             self._give_up(f"recording failed with {type(error).__name__} (details in the log)", error)
             return None
@@ -108,8 +139,9 @@ class StepGraphs:
 class _Recording:
     """The life of one shape: the first call warms it up, the second records, the third checks; then it is replayed."""
 
-    def __init__(self, graphs: StepGraphs, forward: Forward) -> None:
+    def __init__(self, graphs: StepGraphs, recorder: Recorder, forward: Forward) -> None:
         self._graphs = graphs
+        self._recorder = recorder
         self._forward = forward
         self._warm = self._checked = False
         self._replay: Forward | None = None
@@ -125,6 +157,6 @@ class _Recording:
             self._checked = self._graphs.check(made, self._replay(*inputs))
             return made
         if self._warm and not self._graphs.trouble:
-            self._replay = self._graphs.record(self._forward, inputs)
+            self._replay = self._graphs.record(self._recorder, self._forward, inputs)
         self._warm = True
         return self._forward(*inputs)

@@ -221,7 +221,7 @@ def test_attention_changes_without_loading_again_and_the_fast_mode_says_why_it_i
 
 
 def test_steps_are_replayed_in_the_fast_mode_where_there_is_room(tmp_path, monkeypatch):
-    fast = FastMode("nothing is compiled", StepGraphs(PlaceRecorder()))
+    fast = FastMode("nothing is compiled", StepGraphs(PlaceRecorder))
     monkeypatch.setattr("modules.engine.models.speed_up", lambda *_: fast)
     file = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"), {"fast_mode": True})
     keeper = ModelKeeper(CPU, Line().emit)

@@ -75,7 +75,7 @@ def test_neither_batch_size_nor_place_in_it_matters(engine, sampler, more):
 def test_replayed_steps_paint_the_same_picture(engine, more):
     """The fast mode, with a recorder that stands in for CUDA's."""
     recorder = PlaceRecorder()
-    graphs = StepGraphs(recorder)
+    graphs = StepGraphs(lambda: recorder)
     request = resolved(steps=8, **more)
     images = range(request.request.batch_size)
     fast = latents_of(replace(engine, graphs=graphs), request, images)

@@ -1,6 +1,7 @@
 """Every choice, on machines that need not be this one."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from modules.hardware.machine import CudaDevice, Machine, physical_cores, probe_
 GIB = 1 << 30
 RTX = CudaDevice(0, "NVIDIA GeForce RTX 4090", (8, 9), 24 * GIB)
 GTX1660 = CudaDevice(0, "NVIDIA GeForce GTX 1660 SUPER", (7, 5), 6 * GIB)
+GTX1660_SECOND = replace(GTX1660, index=1)
 GTX1080 = CudaDevice(0, "NVIDIA GeForce GTX 1080", (6, 1), 8 * GIB)
 RTX2060 = CudaDevice(1, "NVIDIA GeForce RTX 2060", (7, 5), 6 * GIB)
 GTX750 = CudaDevice(0, "NVIDIA GeForce GTX 750 Ti", (5, 0), 2 * GIB)
@@ -125,9 +127,12 @@ def test_this_machine_can_be_probed() -> None:
 
 def test_torch_is_prepared_as_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     try:
-        prepare_torch(choose_hardware(HardwareWishes(threads=2, device_id=0), Machine(cuda=(GTX1660,))))
+        prepare_torch(choose_hardware(HardwareWishes(threads=2, device_id=1), Machine(cuda=(RTX, GTX1660_SECOND))))
         assert (torch.get_num_threads(), torch.backends.cudnn.benchmark) == (2, True)
+        assert current == [torch.device("cuda", 1)]
     finally:
         torch.set_num_threads(before[0])
         torch.backends.cudnn.benchmark = before[1]

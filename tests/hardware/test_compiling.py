@@ -74,3 +74,13 @@ def test_the_blocks_that_repeat_are_the_ones_compiled(
     assert len(blocks) == 7 and {type(block).__name__ for block in blocks} == {"BasicTransformerBlock"}
     slow_down(unet)
     assert compiled(unet) == 0
+
+
+def test_the_trial_runs_in_the_mode_of_the_steps(unet: UNet2DConditionModel) -> None:
+    """Code that was compiled under inference_mode does not serve tensors outside it: it would be compiled twice."""
+    modes: list[tuple[bool, bool]] = []
+    unet.register_forward_pre_hook(
+        lambda *_: modes.append((torch.is_inference_mode_enabled(), torch.is_grad_enabled()))
+    )
+    compiling._trial(unet, torch.device("cpu"))
+    assert modes == [(False, False)]
