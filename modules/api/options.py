@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,7 @@ from pydantic import JsonValue
 
 from modules.api.bodies import Json
 from modules.api.errors import ApiRoute
-from modules.settings import declared_flags
+from modules.settings import OptionError, declared_flags
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -32,6 +33,7 @@ def option_routes(services: Services) -> APIRouter:
     @router.post("/options")
     def set_options(values: dict[str, Json]) -> None:
         options = services.options
+        _refuse_frozen(services, values, get_options())
         known = {key: value for key, value in values.items() if _settable(services, key)}
         title = known.get("sd_model_checkpoint")
         if title:
@@ -56,14 +58,22 @@ def _settable(services: Services, key: str) -> bool:
     return option is not None and not option.restrict_api and key not in services.options.frozen
 
 
+def _refuse_frozen(services: Services, values: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> None:
+    """Raises OptionError for another value of a setting that a flag has frozen; the same value may come back."""
+    for key, value in values.items():
+        if key in services.options.frozen and value != now.get(key):
+            raise OptionError(services.options.protection(key))
+
+
 def _current_title(services: Services) -> str | None:
     checkpoints = services.catalogue.checkpoints()
     return checkpoints[0].title if checkpoints else None
 
 
-def _hash_of(services: Services, title: object) -> str | None:
+def _hash_of(services: Services, title: object) -> str:
+    """Empty while it is not known."""
     checkpoint = next((entry for entry in services.catalogue.checkpoints() if entry.title == title), None)
-    return checkpoint.sha256 if checkpoint else None
+    return (checkpoint.sha256 if checkpoint else None) or ""
 
 
 def _plain(value: object) -> JsonValue:

@@ -7,16 +7,26 @@ import sys
 from pathlib import Path
 
 
-class AlreadyRunning(RuntimeError):
-    """Another server uses this data folder. The message is one sentence saying what to do."""
+class FolderUnusable(RuntimeError):
+    """This data folder can't be used. The message is one sentence saying what to do."""
+
+
+class AlreadyRunning(FolderUnusable):
+    """Another server uses this data folder."""
 
 
 class FolderLock:
-    """Held until `release` or the end of the process, however that comes. Raises AlreadyRunning."""
+    """Held until `release` or the end of the process, however that comes. Raises FolderUnusable or AlreadyRunning."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise FolderUnusable(
+                f"The data folder {path.parent} can't be written ({error.strerror}): check its owner, or name another "
+                "one with --data-dir."
+            ) from error
         try:
             _lock(self._handle)
         except OSError as error:

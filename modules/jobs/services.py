@@ -25,7 +25,7 @@ from modules.jobs.store import JobStore
 from modules.jobs.styles import SavedStyles
 from modules.parameters import RequestError
 from modules.prompt.comments import strip_comments
-from modules.settings import Flags, OptionError, OptionStore, Paths, frozen_keys
+from modules.settings import Flags, OptionError, OptionStore, Paths, frozen_keys, unknown_frozen
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Services:
 def open_services(flags: Flags) -> Services:
     """Open the data folder, start the engine, and go on with the jobs that are left from last time.
 
-    Raises AlreadyRunning or DatabaseError, each one sentence for the person who starts the server.
+    Raises FolderUnusable or DatabaseError, each one sentence for the person who starts the server.
     """
     paths = Paths.from_flags(flags)
     lock = FolderLock(paths.data_dir / "webui.lock")
@@ -120,7 +120,7 @@ def open_services(flags: Flags) -> Services:
         jobs=jobs,
         engine_log=engine_log,
         lock=lock,
-        notices=(*notices, *options.notices),
+        notices=(*notices, *unknown_frozen(flags), *options.notices),
     )
     _start(services)
     return services

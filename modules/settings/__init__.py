@@ -4,7 +4,7 @@ from modules.settings.atomic import SaveError, write_text_atomic
 from modules.settings.flag_parser import declared_flags, parse_flags
 from modules.settings.flags import FlagError, Flags
 from modules.settings.option import Option, OptionError, OptionValue
-from modules.settings.options import OptionStore, frozen_keys
+from modules.settings.options import OptionStore, frozen_keys, unknown_frozen
 from modules.settings.paths import REPOSITORY, Paths
 from modules.settings.sections import SECTIONS
 from modules.settings.tables import OPTIONS
@@ -29,5 +29,6 @@ __all__ = [
     "declared_flags",
     "frozen_keys",
     "parse_flags",
+    "unknown_frozen",
     "write_text_atomic",
 ]

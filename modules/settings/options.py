@@ -188,6 +188,21 @@ def frozen_keys(flags: Flags, options: Mapping[str, Option] = OPTIONS) -> frozen
     )
 
 
+def unknown_frozen(flags: Flags, options: Mapping[str, Option] = OPTIONS) -> tuple[str, ...]:
+    """What those flags name that is neither a setting nor a section: a person may think that it is locked."""
+    sections = {name.lower() for option in options.values() for name in (option.section, SECTIONS[option.section])}
+    asked = (
+        ("--freeze-specific-settings", "setting", _listed(flags.freeze_specific_settings), set(options)),
+        ("--freeze-settings-in-sections", "section", _listed(flags.freeze_settings_in_sections), sections),
+    )
+    return tuple(
+        f"{flag} names {name[:80]!r}, which is no {kind} of this program: nothing is locked by it."
+        for flag, kind, names, known in asked
+        for name in names
+        if name not in known and name.lower() not in known
+    )
+
+
 def as_json(value: OptionValue) -> bool | int | float | str | list[str] | None:
     """A value as JSON knows it: lists for tuples."""
     return list(value) if isinstance(value, tuple) else value

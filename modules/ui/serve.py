@@ -76,7 +76,7 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
     """Serve on a bound socket. Slow imports come after the port is bound, so that a second start fails at once."""
     from modules.api.auth import logins
     from modules.jobs.database import DatabaseError
-    from modules.jobs.lock import AlreadyRunning
+    from modules.jobs.lock import FolderUnusable
 
     protected = bool(logins(flags))
     # uvicorn raises the signal again once it has stopped; the default would then end us before the engine is.
@@ -84,7 +84,7 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
     try:
         with process.profile.step("Opening data folder, jobs and catalogue"):
             services = open_services(flags)
-    except (AlreadyRunning, DatabaseError) as error:
+    except (FolderUnusable, DatabaseError) as error:
         raise StartError(str(error)) from error
     with contextlib.closing(services):
         for notice in services.notices:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies
 from modules.jobs import JobError
 from modules.jobs.engine_log import LONGEST_LINE, EngineLog
 from modules.jobs.inputs import InputStore, references, stored
-from modules.jobs.lock import AlreadyRunning, FolderLock
+from modules.jobs.lock import AlreadyRunning, FolderLock, FolderUnusable
 from modules.parameters import GenerationRequest, RequestError
 
 
@@ -93,3 +93,9 @@ def test_without_a_place_for_the_log_there_is_no_log(tmp_path: Path) -> None:
     log.copy((tmp_path / "out").open("rb"))
     assert log.tail() == ("hello",)
     log.close()
+
+
+def test_a_data_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FolderUnusable, match=r"The data folder .* can't be written \(.*\): check its owner, or name"):
+        FolderLock(tmp_path / "file" / "webui.lock")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modules.settings import OPTIONS, OptionError, OptionStore, frozen_keys, parse_flags
+from modules.settings import OPTIONS, OptionError, OptionStore, frozen_keys, parse_flags, unknown_frozen
 
 # Cut from the kind of file that an A1111 installation leaves behind, foreign keys and stale kinds included.
 A1111_CONFIG: dict[str, Any] = {
@@ -207,6 +207,13 @@ def test_frozen_and_api_restricted_options(file: Path) -> None:
 def test_frozen_keys(words: list[str], inside: set[str], outside: set[str]) -> None:
     keys = frozen_keys(parse_flags(words, {}))
     assert inside <= keys and not outside & keys
+
+
+def test_a_flag_that_freezes_nothing_is_told() -> None:
+    words = ["--freeze-specific-settings", "tiling,no_such", "--freeze-settings-in-sections", "VAE, sd, Nowhere"]
+    setting, section = unknown_frozen(parse_flags(words, {}))
+    assert "--freeze-specific-settings names 'no_such', which is no setting" in setting
+    assert "--freeze-settings-in-sections names 'Nowhere', which is no section" in section
 
 
 def test_threads_lose_no_change(file: Path) -> None:

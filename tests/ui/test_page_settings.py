@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from modules.api.options import option_routes
 from modules.jobs.job import EngineStatus
 from modules.prompt import Style
 from modules.protocol import MachineFacts
@@ -150,6 +151,7 @@ def settings_client(folder: Path, *words: str) -> tuple[TestClient, Any]:
     services.options = OptionStore(services.paths.config_file, frozen=frozen_keys(flags))
     app = FastAPI()
     app.include_router(settings_routes(services, lambda: None))
+    app.include_router(option_routes(services))
     return TestClient(app), services
 
 
@@ -164,6 +166,11 @@ def test_what_a_flag_has_frozen_is_told_and_refused(tmp_path: Path) -> None:
     refused = client.post("/internal/settings", json={"values": {"tiling": True, "samples_format": "jpg"}})
     assert refused.status_code == 422 and "tiling is frozen by a command line flag" in refused.json()["detail"]
     assert services.options.changed_from_default() == ()
+    refused = client.post("/sdapi/v1/options", json={"tiling": True, "samples_format": "jpg"})
+    assert refused.status_code == 422 and "tiling is frozen" in refused.text
+    back = client.post("/sdapi/v1/options", json=client.get("/sdapi/v1/options").json())
+    assert back.status_code == 200, back.text
+    assert "tiling" not in services.options.changed_from_default()
     told = client.post("/internal/settings", json={"values": {"samples_format": "jpg", "hidden_tabs": ["Extras"]}})
     assert told.json() == {"changed": ["samples_format", "hidden_tabs"], "needs": ["nothing", "reload UI"]}
     assert client.post("/internal/settings", json={"reset": ["samples_format"]}).json()["changed"] == ["samples_format"]
