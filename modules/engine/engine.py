@@ -17,7 +17,7 @@ from modules.engine.channel import Channel, Closed
 from modules.engine.control import JobControl, Wish
 from modules.engine.embeddings import EmbeddingShelf
 from modules.engine.extras import run_extras
-from modules.engine.failures import is_out_of_memory, sentence_for
+from modules.engine.failures import is_lost, is_out_of_memory, sentence_for
 from modules.engine.job import run_job
 from modules.engine.models import ModelKeeper
 from modules.engine.tiny_autoencoders import TinyShelf
@@ -27,6 +27,7 @@ from modules.hardware.choice import choose_hardware, prepare_torch
 from modules.hardware.main_memory import give_back_memory
 from modules.hardware.watch import MemoryWatch
 from modules.protocol import (
+    DEVICE_LOST,
     EngineReady,
     ImageReady,
     Interrupt,
@@ -112,6 +113,7 @@ class Engine:
                 except (ModelFileError, RuntimeError, MemoryError) as error:
                     # Told on the page by now. A job with this file tries again, and may do with less memory.
                     _log.warning("%s", error)
+                    self._end_without_device()
                     self._models.recover()
             case UnloadCheckpoint():
                 self._models.unload()
@@ -134,6 +136,7 @@ class Engine:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a job dies of, the next one must run
             _log.exception("Job %s failed.", command.job_id)
+            self._end_without_device()
             cause = sentence_for(error, self._hardware)
             self._upscalers.rest()
             self._models.recover()
@@ -141,6 +144,13 @@ class Engine:
         finally:
             self._control.end()
             self._channel.emit(self._models.facts())
+
+    def _end_without_device(self) -> None:
+        """End the process if its card is lost to it: the next one has a card again, and gets the job once more."""
+        if is_lost(self._hardware.device):
+            _log.critical("%s refuses all further work, so this engine ends.", self._hardware.device_name)
+            logging.shutdown()
+            os._exit(DEVICE_LOST)
 
     def _run_within_memory(self, command: RunJob, watch: MemoryWatch, notices: tuple[str, ...]) -> None:
         """Run a job; when the device runs out of memory, go on with the rest of it more thriftily."""

@@ -8,14 +8,36 @@ import torch
 
 from modules.hardware.choice import Hardware
 
-_CPU_OUT_OF_MEMORY: Final = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator")
+# What says so beside PyTorch's allocators, which have a type for it: the system; CUDA, the driver and triton where they
+# allocate for themselves; cuBLAS and cuDNN.
+_OUT_OF_MEMORY: Final = (
+    *("not enough memory", "can't allocate memory", "DefaultCPUAllocator"),
+    *(": out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that the device or the machine had no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _CPU_OUT_OF_MEMORY)
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+
+
+def is_lost(device: torch.device) -> bool:
+    """Whether a card refuses all further work of this process. Waits for the device.
+
+    CUDA does so after an illegal access, or after an assertion that failed in a kernel.
+    """
+    # An error that concerns one call only may be told by the next one, and once.
+    return device.type == "cuda" and all(_refuses(device) for _ in range(2))
+
+
+def _refuses(device: torch.device) -> bool:
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return True
+    return False
 
 
 def sentence_for(error: BaseException, hardware: Hardware) -> str:

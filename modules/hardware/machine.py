@@ -1,12 +1,17 @@
 """What this machine is, found out once and kept as a value, so that every choice can be tested with another one."""
 
+import logging
 import os
 import platform
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +66,27 @@ def physical_cores() -> int:
 def _cuda_devices() -> tuple[CudaDevice, ...]:
     if not torch.cuda.is_available():
         return ()
-    found = []
+    found, built_for = [], torch.cuda.get_arch_list()
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        found.append(
-            CudaDevice(index, properties.name, (properties.major, properties.minor), int(properties.total_memory))
-        )
+        capability = (properties.major, properties.minor)
+        if has_kernels(capability, built_for):
+            found.append(CudaDevice(index, properties.name, capability, int(properties.total_memory)))
+        else:
+            log.warning("%s can't be used: this build of torch has no kernels for it.", properties.name)
     return tuple(found)
+
+
+def has_kernels(capability: tuple[int, int], built_for: Sequence[str]) -> bool:
+    """Whether a card runs what was compiled for these: "sm_86" on 8.6 and 8.9, "compute_90" on 9.0 and all later.
+
+    Says yes where it can't be told, as with ROCm's names.
+    """
+    kinds = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[af]?", name) for name in built_for]
+    code = [(kind[1], (int(kind[2]), int(kind[3]))) for kind in kinds if kind is not None]
+    return not code or any(
+        built <= capability and (how == "compute" or built[0] == capability[0]) for how, built in code
+    )
 
 
 def _torch_says(name: str, otherwise: bool) -> bool:

@@ -19,7 +19,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import IO, Final, Protocol
 
-from modules.protocol import AUTHKEY_VARIABLE, ProtocolError, Shutdown, decode, encode
+from modules.protocol import AUTHKEY_VARIABLE, DEVICE_LOST, ProtocolError, Shutdown, decode, encode
 from modules.protocol.messages import Message
 
 # How long an engine that hung up may take to end before it is killed.
@@ -208,6 +208,8 @@ def cause_of(returncode: int) -> str:
     """How a process ended, in words a person can act on."""
     if returncode == 0:
         return "it ended by itself"
+    if returncode == DEVICE_LOST:
+        return "the graphics card refused all further work (details in the engine's log)"
     if returncode == -getattr(signal, "SIGKILL", 9):
         return "it was killed (out of memory?)"
     if returncode < 0:

@@ -26,10 +26,11 @@ from modules.protocol.messages import (
     StepDone,
     UnloadCheckpoint,
 )
-from modules.protocol.wire import AUTHKEY_VARIABLE, ProtocolError, decode, encode
+from modules.protocol.wire import AUTHKEY_VARIABLE, DEVICE_LOST, ProtocolError, decode, encode
 
 __all__ = [
     "AUTHKEY_VARIABLE",
+    "DEVICE_LOST",
     "CheckpointFailed",
     "CheckpointFile",
     "CheckpointLoaded",

@@ -13,6 +13,9 @@ from modules.protocol.messages import Command, Event, Message
 # The environment variable in which a server gives its engine the key of their line, as hexadecimal digits.
 AUTHKEY_VARIABLE: Final = "WEBUI_ENGINE_AUTHKEY"
 
+# The status with which an engine ends whose card refuses all further work of its process.
+DEVICE_LOST: Final = 5
+
 _HEAD: Final = struct.Struct("<I")
 _ANY: Final[TypeAdapter[Message]] = TypeAdapter(Command | Event)
 

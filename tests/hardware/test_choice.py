@@ -2,13 +2,14 @@
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from modules.hardware.attention import AttentionWish
 from modules.hardware.choice import HardwareError, HardwareWishes, choose_hardware, prepare_torch
-from modules.hardware.machine import CudaDevice, Machine, physical_cores, probe_machine
+from modules.hardware.machine import CudaDevice, Machine, has_kernels, physical_cores, probe_machine
 
 GIB = 1 << 30
 RTX = CudaDevice(0, "NVIDIA GeForce RTX 4090", (8, 9), 24 * GIB)
@@ -136,3 +137,44 @@ def test_torch_is_prepared_as_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         torch.set_num_threads(before[0])
         torch.backends.cudnn.benchmark = before[1]
+
+
+CU126, CU130 = (["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"], ["sm_75", "sm_86", "sm_120"])
+
+
+@pytest.mark.parametrize(
+    ("capability", "built_for", "runs"),
+    [
+        ((6, 1), CU126, True),
+        ((6, 1), CU130, False),
+        ((8, 9), CU126, True),
+        ((12, 0), CU126, False),
+        ((12, 0), CU130, True),
+        ((12, 1), CU130, True),
+        ((10, 0), [*CU126, "compute_90"], True),
+        ((8, 0), ["sm_86"], False),
+        ((9, 0), ["sm_90a"], True),
+        ((11, 0), ["gfx1100"], True),
+        ((8, 6), [], True),
+    ],
+)
+def test_a_card_runs_what_was_compiled_for_it(capability: tuple[int, int], built_for: list[str], runs: bool) -> None:
+    assert has_kernels(capability, built_for) is runs
+
+
+def test_a_card_without_kernels_is_left_out_and_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cards = {0: ("RTX 5070", 12, 0), 1: ("RTX 3060", 8, 6)}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: CU126)
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda index: SimpleNamespace(
+            **dict(zip(("name", "major", "minor"), cards[index], strict=True)), total_memory=1
+        ),
+    )
+    assert [device.index for device in probe_machine().cuda] == [1]
+    assert "RTX 5070 can't be used" in caplog.text

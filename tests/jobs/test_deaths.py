@@ -216,7 +216,13 @@ def test_a_caller_without_the_key_is_not_listened_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(1, "exit code 1"), (-15, "ended by SIGTERM"), (-6, "native code (SIGABRT)"), (0xC0000005, "0xC0000005")],
+    [
+        (1, "exit code 1"),
+        (5, "graphics card refused"),
+        (-15, "ended by SIGTERM"),
+        (-6, "native code (SIGABRT)"),
+        (0xC0000005, "0xC0000005"),
+    ],
 )
 def test_the_end_of_a_process_in_words(code: int, words: str) -> None:
     assert words in cause_of(code)
