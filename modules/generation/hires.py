@@ -189,5 +189,4 @@ def hires_pass(
         extra_channels=None if extra is None else _cut(extra, size),
         token_merging=hires_merging_ratio(resolved.options),
     )
-    with torch.inference_mode():
-        return run_pass(engine, resolved, images, asked, progress)
+    return run_pass(engine, resolved, images, asked, progress)

@@ -62,6 +62,8 @@ def choose_hardware(wishes: HardwareWishes | None = None, machine: Machine | Non
     device, cuda = choose_device(wishes, machine)
     dtype, vae_dtype, why = choose_dtype(device, wishes, machine, cuda)
     on_cpu = device.type == "cpu"
+    if cuda is None and machine.unusable and not wishes.use_cpu:
+        why = f"{why}; this build of torch has no kernels for {machine.unusable[0]}: start with --reinstall-torch"
     text_dtype = torch.float32 if on_cpu else dtype
     threads = wishes.threads or machine.physical_cores
     return Hardware(

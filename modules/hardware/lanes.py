@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -100,7 +101,9 @@ def until(mark: Mark) -> None:
         mark.synchronize()
 
 
+@cache
 def lanes_to(device: torch.device) -> Lanes:
+    """The lanes of a device, always the same: what was freed on one stream, PyTorch keeps for that stream alone."""
     return CudaLanes(device) if device.type == "cuda" else OneLane()
 
 

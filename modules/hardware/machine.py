@@ -1,6 +1,5 @@
 """What this machine is, found out once and kept as a value, so that every choice can be tested with another one."""
 
-import logging
 import os
 import platform
 import re
@@ -10,8 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +23,10 @@ class CudaDevice:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The devices and the processor's abilities."""
+    """The devices and the processor's abilities. `unusable` names cards for which torch has no kernels."""
 
     cuda: tuple[CudaDevice, ...] = ()
+    unusable: tuple[str, ...] = ()
     mps: bool = False
     cpu_amx: bool = False
     cpu_avx512_bf16: bool = False
@@ -39,8 +37,10 @@ class Machine:
 def probe_machine() -> Machine:
     """Look at the machine that this process runs on."""
     flags = _cpuinfo_flags()
+    cards, built_for = _cuda_devices(), torch.cuda.get_arch_list()
     return Machine(
-        cuda=_cuda_devices(),
+        cuda=tuple(card for card in cards if has_kernels(card.capability, built_for)),
+        unusable=tuple(card.name for card in cards if not has_kernels(card.capability, built_for)),
         mps=torch.backends.mps.is_available(),
         cpu_amx=_torch_says("_is_amx_tile_supported", "amx_tile" in flags and "amx_bf16" in flags),
         cpu_avx512_bf16=_torch_says("_is_avx512_bf16_supported", "avx512_bf16" in flags),
@@ -66,14 +66,12 @@ def physical_cores() -> int:
 def _cuda_devices() -> tuple[CudaDevice, ...]:
     if not torch.cuda.is_available():
         return ()
-    found, built_for = [], torch.cuda.get_arch_list()
+    found = []
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        capability = (properties.major, properties.minor)
-        if has_kernels(capability, built_for):
-            found.append(CudaDevice(index, properties.name, capability, int(properties.total_memory)))
-        else:
-            log.warning("%s can't be used: this build of torch has no kernels for it.", properties.name)
+        found.append(
+            CudaDevice(index, properties.name, (properties.major, properties.minor), int(properties.total_memory))
+        )
     return tuple(found)
 
 

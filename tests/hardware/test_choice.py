@@ -162,19 +162,19 @@ def test_a_card_runs_what_was_compiled_for_it(capability: tuple[int, int], built
     assert has_kernels(capability, built_for) is runs
 
 
-def test_a_card_without_kernels_is_left_out_and_named(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_card_without_kernels_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = {0: ("RTX 5070", 12, 0), 1: ("RTX 3060", 8, 6)}
+
+    def properties(index: int) -> SimpleNamespace:
+        name, major, minor = cards[index]
+        return SimpleNamespace(name=name, major=major, minor=minor, total_memory=1)
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: CU126)
-    monkeypatch.setattr(
-        torch.cuda,
-        "get_device_properties",
-        lambda index: SimpleNamespace(
-            **dict(zip(("name", "major", "minor"), cards[index], strict=True)), total_memory=1
-        ),
-    )
-    assert [device.index for device in probe_machine().cuda] == [1]
-    assert "RTX 5070 can't be used" in caplog.text
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    machine = probe_machine()
+    assert ([device.index for device in machine.cuda], machine.unusable) == ([1], ("RTX 5070",))
+    del cards[1]
+    alone = choose_hardware(HardwareWishes(), probe_machine())
+    assert alone.device.type == "cpu" and "no kernels for RTX 5070: start with --reinstall-torch" in alone.why

@@ -72,6 +72,15 @@ def test_the_lane_beside_starts_after_the_steps_so_far_and_the_steps_wait_for_it
     assert is_over(over)
 
 
+def test_a_card_has_one_lane_beside_for_good(said) -> None:
+    """PyTorch keeps what was freed on a stream for that stream: with one for each job memory would pile up."""
+    lanes_to.cache_clear()
+    try:
+        assert lanes_to(CARD) is lanes_to(torch.device("cuda", 0))
+    finally:
+        lanes_to.cache_clear()
+
+
 def test_without_a_card_everything_is_over_at_once() -> None:
     lanes = lanes_to(torch.device("cpu"))
     assert isinstance(lanes, OneLane)
