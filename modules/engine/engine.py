@@ -182,6 +182,8 @@ class Engine:
         """After running out of memory: ask for less. What was done, as a sentence; None when nothing was left to do."""
         if self._models.drop_kept():
             return "Memory ran out: the checkpoints that were kept there were dropped, and the job went on."
+        if self._models.stop_replaying():
+            return "The card ran out of memory: steps are not replayed any more, and the job went on."
         mode = self._models.step_down()
         if mode is None:
             return None

@@ -307,6 +307,16 @@ class ModelKeeper:
         self.recover()
         return found
 
+    def stop_replaying(self) -> bool:
+        """After running out of memory: do without recorded steps, which hold a step's work. Says if there were any."""
+        loaded, plan = self._loaded, self.placement.plan
+        graphs = loaded.fast_mode.graphs if loaded is not None and loaded.fast_mode is not None else None
+        if graphs is None or graphs.trouble or plan is None or not plan.recorded:
+            return False
+        graphs.trouble = "memory ran out"
+        self.recover()
+        return True
+
     def _hash(self, origin: Origin, known: str | None) -> Future[str]:
         """The file's sha256, known already or worked out beside the first steps: a picture's infotext needs it."""
         if known is not None:

@@ -114,6 +114,14 @@ def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(monkeypatch, 
     assert not line.of(JobFailed)
 
 
+def test_recorded_steps_go_before_the_mode_does(monkeypatch):
+    engine = OnCard(Line())
+    monkeypatch.setattr(ModelKeeper, "step_down", lambda self: "medvram")
+    assert "--medvram" in (engine._make_do() or "")
+    monkeypatch.setattr(ModelKeeper, "stop_replaying", lambda self: True)
+    assert "not replayed any more" in (engine._make_do() or "")
+
+
 def test_out_of_memory_in_the_thriftiest_mode_fails_with_a_sentence_and_the_next_job_works(monkeypatch, tmp_path):
     line = Line()
     engine = OnCard(line)

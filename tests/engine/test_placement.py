@@ -235,6 +235,18 @@ def test_steps_are_replayed_in_the_fast_mode_where_there_is_room(tmp_path, monke
     assert plain.engine(checkpoint_at(Path(file.path))).graphs is None
 
 
+def test_recorded_steps_are_done_without_before_a_thriftier_mode(tmp_path, monkeypatch):
+    """They hold a step's work, and nothing else has to change for all jobs to come."""
+    fast = FastMode("nothing is compiled", StepGraphs(PlaceRecorder))
+    monkeypatch.setattr("modules.engine.models.speed_up", lambda *_: fast)
+    file = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"), {"fast_mode": True})
+    keeper = ModelKeeper(CPU, Line().emit)
+    assert not keeper.stop_replaying()
+    JobModels(keeper, CPU, job(file, "fast").resolved).engine(file)
+    assert keeper.stop_replaying() and not keeper.stop_replaying()
+    assert keeper.facts().fast_mode == "steps are not replayed: memory ran out; nothing is compiled"
+
+
 def test_memory_that_the_c_library_holds_is_asked_for_before_a_job_does_with_less(monkeypatch, tmp_path):
     keeper = ModelKeeper(CPU, Line().emit)
     keeper.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
