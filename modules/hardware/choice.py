@@ -63,7 +63,7 @@ def choose_hardware(wishes: HardwareWishes | None = None, machine: Machine | Non
     dtype, vae_dtype, why = choose_dtype(device, wishes, machine, cuda)
     on_cpu = device.type == "cpu"
     if cuda is None and machine.unusable and not wishes.use_cpu:
-        why = f"{why}; this build of torch has no kernels for {machine.unusable[0]}: start with --reinstall-torch"
+        why = f"{why}; {machine.unusable[0]}"
     text_dtype = torch.float32 if on_cpu else dtype
     threads = wishes.threads or machine.physical_cores
     return Hardware(

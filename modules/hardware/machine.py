@@ -23,7 +23,7 @@ class CudaDevice:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The devices and the processor's abilities. `unusable` names cards for which torch has no kernels."""
+    """The devices and the processor's abilities. `unusable` says of cards that can't be used why, each in a clause."""
 
     cuda: tuple[CudaDevice, ...] = ()
     unusable: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ def probe_machine() -> Machine:
     cards, built_for = _cuda_devices(), torch.cuda.get_arch_list()
     return Machine(
         cuda=tuple(card for card in cards if has_kernels(card.capability, built_for)),
-        unusable=tuple(card.name for card in cards if not has_kernels(card.capability, built_for)),
+        unusable=_unusable(cards, built_for),
         mps=torch.backends.mps.is_available(),
         cpu_amx=_torch_says("_is_amx_tile_supported", "amx_tile" in flags and "amx_bf16" in flags),
         cpu_avx512_bf16=_torch_says("_is_avx512_bf16_supported", "avx512_bf16" in flags),
@@ -73,6 +73,18 @@ def _cuda_devices() -> tuple[CudaDevice, ...]:
             CudaDevice(index, properties.name, (properties.major, properties.minor), int(properties.total_memory))
         )
     return tuple(found)
+
+
+def _unusable(cards: tuple[CudaDevice, ...], built_for: Sequence[str]) -> tuple[str, ...]:
+    if not cards and torch.version.cuda is not None:
+        return (
+            f"torch is built for CUDA {torch.version.cuda}, but finds no card: is the driver new enough, and loaded?",
+        )
+    return tuple(
+        f"this build of torch has no kernels for {card.name}: start with --reinstall-torch"
+        for card in cards
+        if not has_kernels(card.capability, built_for)
+    )
 
 
 def has_kernels(capability: tuple[int, int], built_for: Sequence[str]) -> bool:
