@@ -17,7 +17,9 @@ from modules.protocol import StepDone
 
 # Seconds between two drawings: a terminal over the network is slower than a few steps.
 _PAUSE: Final = 0.1
+# Letters of a bar, and of one where the terminal is narrow.
 _BAR: Final = 20
+_SHORT_BAR: Final = 8
 _BLOCKS: Final = " ▏▎▍▌▋▊▉█"
 _PLAIN: Final = " #"
 
@@ -92,16 +94,23 @@ class ConsoleProgress:
 
     def _draw(self, event: StepDone, now: float) -> None:
         self._drawn = now
+        columns = _columns(self._stream)
+        texts = (self._text(event, now, length) for length in (_BAR, _SHORT_BAR))
+        text = next((text for text in texts if len(text) < columns), self._text(event, now, _SHORT_BAR))
+        with self._lock:
+            self._write(text[: columns - 1])
+
+    def _text(self, event: StepDone, now: float, length: int) -> str:
         share = event.step / max(1, event.steps)
         gone = now - self._pass.began
         done = event.step - self._pass.share * event.steps
         pace = f", {done / gone:.2f}it/s" if gone > 0 and done > 0 else ""
         times = self._pass.times(share, now)
-        text = f"{_bar(share, self._blocks)} {event.step}/{event.steps} [{times}{pace}]"
-        if self._whole_job():
-            text += f"  Total progress: {_bar(event.fraction, self._blocks)} [{self._job.times(event.fraction, now)}]"
-        with self._lock:
-            self._write(text[: _columns(self._stream) - 1])
+        text = f"{_bar(share, self._blocks, length)} {event.step}/{event.steps} [{times}{pace}]"
+        if not self._whole_job():
+            return text
+        whole = _bar(event.fraction, self._blocks, length)
+        return f"{text}  Total progress: {whole} [{self._job.times(event.fraction, now)}]"
 
     def _end(self) -> None:
         """The last state stays where it is, as the bars of other programs do."""
@@ -124,12 +133,12 @@ class ConsoleProgress:
         self._shown = text
 
 
-def _bar(share: float, blocks: str) -> str:
-    """A share as a number and a bar; `blocks` begins with the empty one and ends with the full one."""
+def _bar(share: float, blocks: str, length: int) -> str:
+    """A share as a number and a bar of so many letters; `blocks` goes from the empty one to the full one."""
     steps = len(blocks) - 1
-    whole, part = divmod(round(min(max(share, 0.0), 1.0) * _BAR * steps), steps)
-    drawn = blocks[-1] * whole + (blocks[part] if whole < _BAR else "")
-    return f"{share:4.0%}|{drawn.ljust(_BAR)}|"
+    whole, part = divmod(round(min(max(share, 0.0), 1.0) * length * steps), steps)
+    drawn = blocks[-1] * whole + (blocks[part] if whole < length else "")
+    return f"{share:4.0%}|{drawn.ljust(length)}|"
 
 
 def _columns(stream: TextIO) -> int:

@@ -62,6 +62,16 @@ def test_the_pass_and_the_whole_job(terminal: Terminal, tmp_path: Path) -> None:
         assert any(" 50%|██████████          |" in line.partition("Total")[2] for line in lines), "the first of two"
         assert "100%|████████████████████| 10/10 [" in lines[-2] and "Total progress: 100%" in lines[-2]
         assert "it/s]" in lines[-2]
+        # On a narrow terminal the numbers stay.
+        termios.tcsetwinsize(terminal.stream.fileno(), (24, 90))
+        terminal.text = ""
+        job = jobs.submit(GenerationRequest(prompt="brisk", steps=4))
+        assert jobs.wait(job.id, 20).state == "finished"
+        eventually(lambda: terminal.read().endswith("\n"), 10)
+        last = terminal.text.split("\r")[-2]
+        assert (
+            "100%|████████| 4/4 [" in last and "Total progress: 100%|████████| [" in last and last.rstrip()[-1] == "]"
+        )
         # Only the pass, and a log line takes the bar's place.
         whole, terminal.text = False, ""
         job = jobs.submit(GenerationRequest(prompt="slow", steps=4))
