@@ -31,16 +31,21 @@ class SavedStyles(StyleBook):
 
     def grouped(self) -> list[tuple[Path, list[Style]]]:
         """The same under the files that they are from."""
-        sound = (path.with_name(glob.escape(path.name)) for path in self.files if self._is_sound(path))
+        bad = self.problems()
+        for problem in bad.values():
+            _log.warning("%s", problem)
+        sound = (path.with_name(glob.escape(path.name)) for path in self.files if path not in bad)
         return StyleBook(tuple(sound)).by_file()
 
-    def _is_sound(self, path: Path) -> bool:
-        try:
-            read_style_file(path)
-        except (StyleFileError, OSError) as error:
-            _log.warning("%s", error)
-            return False
-        return True
+    def problems(self) -> dict[Path, str]:
+        """The files that can't be read, with a sentence for each."""
+        found = {}
+        for path in self.files:
+            try:
+                read_style_file(path)
+            except (StyleFileError, OSError) as error:
+                found[path] = str(error)
+        return found
 
     def merge(self, prompt: str, negative: str, names: tuple[str, ...]) -> tuple[str, str]:
         """Both prompts with these styles merged in; names that nobody saved are left out. Raises RequestError."""

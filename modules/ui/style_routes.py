@@ -37,12 +37,10 @@ def style_routes(services: Services, logged_in: Callable[[Request], None]) -> AP
     router = APIRouter(prefix="/internal/styles", dependencies=[Depends(logged_in)], include_in_schema=False)
 
     def told() -> dict[str, Any]:
-        try:
-            styles = services.styles.load()
-        except (StyleFileError, OSError) as error:
-            raise HTTPException(422, str(error)) from error
-        several = len({style.path for style in styles.values()}) > 1
-        return {"styles": [_told(style, several=several) for style in styles.values()]}
+        styles = services.styles.all()
+        several = len(services.styles.files) > 1
+        problem = " ".join(services.styles.problems().values())
+        return {"styles": [_told(style, several=several) for style in styles], "problem": problem}
 
     @router.get("")
     def styles() -> dict[str, Any]:

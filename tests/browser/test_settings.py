@@ -210,6 +210,12 @@ def test_styles_of_several_files_stand_under_their_names(watched: Watched, tmp_p
         page.fill(PROMPT, "a cat")
         page.click("#txt2img_style_apply")
         expect(page.locator(PROMPT)).to_have_value("a cat, oil painting")
+        # A file that is no table of styles is named, and the others are still there.
+        (tmp_path / "poor.csv").write_text("model,price\nA,1\n")
+        page.click("#txt2img_styles_edit_button")
+        expect(page.locator("#txt2img_styles_dialog output.error")).to_contain_text("poor.csv has no column `name`")
+        page.fill("#txt2img_styles_edit_select", "Oil")
+        expect(page.locator("#txt2img_edit_style_prompt")).to_have_value("oil painting")
     assert watched.problems == []
 
 

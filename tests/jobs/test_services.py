@@ -149,7 +149,7 @@ def test_one_bad_styles_file_leaves_the_others(tmp_path: Path, caplog: pytest.Lo
     (tmp_path / "b[1].csv").write_text("name,prompt,negative_prompt\noil,oil painting,\n")
     styles = SavedStyles.of(("*.csv",), tmp_path)
     assert [(path.name, [style.name for style in one]) for path, one in styles.grouped()] == [("b[1].csv", ["oil"])]
-    assert "a.csv has no column" in caplog.text
+    assert "a.csv has no column" in caplog.text and list(styles.problems()) == [tmp_path / "a.csv"]
 
 
 def test_a_broken_styles_file_is_a_sentence(opened: Services, monkeypatch: pytest.MonkeyPatch) -> None:

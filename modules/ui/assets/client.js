@@ -16,7 +16,7 @@ export const url = (path) => new URL(`internal/${path}`, document.baseURI).href;
 
 export async function read(path) {
   const answer = await fetch(url(path), { cache: "no-store", signal: AbortSignal.timeout(10000) });
-  if (!answer.ok) throw new Error(`${answer.status}`);
+  if (!answer.ok) throw new Error(String((await answer.json().catch(() => ({}))).detail ?? answer.status));
   return answer.json();
 }
 

@@ -117,11 +117,13 @@ export async function editStyles(tab) {
   dialog = document.getElementById(`${mode}_styles_dialog`) ?? build();
   dialog.showModal();
   await attempt(async () => {
-    ({ styles } = await read("styles"));
+    const told = await read("styles");
+    ({ styles } = told);
     fill();
     // The style that is chosen on the page, if there is one.
     const chosen = document.querySelector(`#${mode}_styles .token`)?.textContent.trim();
     if (chosen && styles.some((style) => style.name === chosen)) field("styles_edit_select").value = chosen;
     choose();
+    if (told.problem) say(told.problem, "error");
   });
 }
