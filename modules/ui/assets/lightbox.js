@@ -57,7 +57,6 @@ class Lightbox {
     this.live = this.settings()?.live_lightbox ?? false;
     const chosen = thumbnails(gallery).findIndex((item) => item.classList.contains("selected"));
     this.picture.classList.toggle("whole", this.settings()?.zoomed ?? true);
-    this.dialog.querySelector(".save").hidden = !this.saveButton();
     this.show(Math.max(0, chosen));
     this.dialog.showModal();
     leafByGamepad(() => this.dialog.open && (this.settings()?.gamepad ?? 0), (by) => this.step(by));
@@ -70,6 +69,8 @@ class Lightbox {
     const preview = this.preview();
     const source = (this.live && preview) || this.finished(all) || preview;
     this.shownLive = Boolean(preview) && source === preview;
+    // What is saved is a finished picture.
+    this.dialog.querySelector(".save").hidden = this.shownLive || !this.saveButton();
     this.dialog.querySelector(".watch").hidden = !preview;
     this.dialog.querySelector(".watch").setAttribute("aria-pressed", this.shownLive);
     // The same once more would blink.
