@@ -15,6 +15,7 @@ from torch.utils._triton import has_triton
 
 from modules.hardware.budget import MemoryMode
 from modules.hardware.graphs import CudaRecorder, StepGraphs
+from modules.hardware.storage import STORED
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ def _compiled(unet: UNet2DConditionModel, device: torch.device) -> str:
     One block is compiled for all that are alike, a tenth of the time that the whole would take; sizes may vary without
     compiling again. What was compiled is kept on disk (TORCHINDUCTOR_CACHE_DIR) for the next start.
     """
+    if any(parameter.dtype == STORED for parameter in unet.parameters()):
+        # Each layer's widening ends a piece of compiled code: dozens of pieces, and compiled anew until torch gives up.
+        return "nothing is compiled, since each layer widens its 8 bits by itself"
     if not has_triton():
         return "nothing is compiled, which needs the triton package and a C compiler that this installation lacks"
     try:

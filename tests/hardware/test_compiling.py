@@ -8,6 +8,7 @@ from modules.hardware import compiling
 from modules.hardware.budget import MemoryMode
 from modules.hardware.compiling import slow_down, speed_up
 from modules.hardware.graphs import TOLD
+from modules.hardware.storage import keep_in_8_bits
 from tests.checkpoints import Architecture, make_modules
 
 CUDA = torch.device("cuda")
@@ -46,6 +47,14 @@ def test_without_a_compiler_steps_are_replayed_all_the_same(
     assert fast.graphs is not None and compiled(unet) == 0
     fast.graphs.trouble = "recording failed"
     assert fast.told.startswith("steps are not replayed: recording failed; nothing is compiled")
+
+
+def test_weights_in_8_bits_are_not_compiled(unet: UNet2DConditionModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives the same numbers, but 45 pieces for a tiny model's blocks."""
+    monkeypatch.setattr(compiling, "has_triton", lambda: True)
+    keep_in_8_bits(unet)
+    assert speed_up(unet, CUDA, "full").told.startswith(f"{TOLD}; nothing is compiled, since each layer widens")
+    assert compiled(unet) == 0
 
 
 def test_a_failure_falls_back_to_the_plain_unet(
