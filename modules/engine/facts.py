@@ -38,7 +38,7 @@ def machine_facts(
         vae_dtype=_SHORT[hardware.vae_dtype],
         text_dtype=_SHORT[hardware.text_dtype],
         dtype_why=hardware.why,
-        attention=attention.name,
+        attention=attention.name + (", in 32 bits" if attention.upcast else ""),
         attention_why=attention.why,
         channels_last=hardware.channels_last,
         threads=hardware.threads,

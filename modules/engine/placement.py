@@ -119,6 +119,7 @@ class Placement:
         Raises OutOfBudget when nothing makes it fit.
         """
         assert self._size is not None and self._residence is not None
+        unheard = asked if len(self._modes) == 1 and asked != "full" else None
         if len(self._modes) == 1 or (asked and MODES.index(asked) < MODES.index(self._least)):
             asked = None
         plan = self._with_others(
@@ -138,6 +139,8 @@ class Placement:
             self._residence.arrange(plan.mode, plan.resident)
         elif self.plan is not None:
             plan = replace(plan, resident=self.plan.resident)
+        if unheard:
+            plan = replace(plan, why=f"{plan.why}; {unheard} was asked for, but no card has memory of its own here")
         self.plan = plan
         return plan
 

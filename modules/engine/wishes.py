@@ -37,6 +37,7 @@ def hardware_wishes(flags: Flags) -> HardwareWishes:
             query_chunk=flags.sub_quad_q_chunk_size,
             key_chunk=flags.sub_quad_kv_chunk_size,
             threshold=flags.sub_quad_chunk_threshold,
+            upcast=flags.upcast_sampling,
         ),
     )
 

@@ -66,12 +66,15 @@ class AttentionModule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AttentionWish:
-    """What flags or settings ask for. The chunks and the threshold (per cent of free memory) are for "sub-quad"."""
+    """What flags ask for. The chunks and the threshold (per cent of free memory) are for "sub-quad"; `upcast` computes
+    any of them in 32 bits.
+    """
 
     name: AttentionName | None = None
     query_chunk: int = DEFAULT_QUERY_CHUNK
     key_chunk: int | None = None
     threshold: int | None = None
+    upcast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,10 @@ class AttentionChoice:
 def choose_attention(
     wished: AttentionWish, device: torch.device, machine: Machine, setting: str = "Automatic", *, upcast: bool = False
 ) -> AttentionChoice:
-    """What the setting asks for, else the flags, where it can work; else SDPA with one line that says so."""
+    """What the setting asks for, else the flags, where it can work; else SDPA with one line that says so.
+
+    In 32 bits where either asks for that.
+    """
     asked = BY_SETTING.get(setting, wished.name)
     by = "as the setting says" if setting in BY_SETTING else "as the flag says"
     name, why = (asked, by) if asked else ("sdp", "the default: fast and sparing everywhere")
@@ -99,7 +105,8 @@ def choose_attention(
     elif name == "xformers" and device.type != "cuda":
         name, why = "sdp", "xformers works on CUDA devices only"
         log.warning("--xformers works on CUDA devices only; PyTorch's SDPA is used on %s.", device.type)
-    return AttentionChoice(name, why, wished.query_chunk, wished.key_chunk, wished.threshold, upcast)
+    in_32_bits = upcast or wished.upcast
+    return AttentionChoice(name, why, wished.query_chunk, wished.key_chunk, wished.threshold, in_32_bits)
 
 
 def apply_attention(unet: UNet2DConditionModel, choice: AttentionChoice) -> None:

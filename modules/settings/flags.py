@@ -41,7 +41,7 @@ def about(group: str, meaning: str, **more: Unpack[More]) -> dict[str, FlagAbout
 
 
 FILES, LAUNCH, MEMORY, ATTENTION = "Files and folders", "Launcher", "Precision and memory", "Attention"
-NETWORK, API, PAGE, SAFETY = "Network", "API", "Page", "Safety"
+NETWORK, API, PAGE = "Network", "API", "Page"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class Flags:
         default="autocast",
         metadata=about(
             MEMORY,
-            "full: 32 bits; half: 16 bits everywhere; autocast: what the hardware is good at",
+            "full: 32 bits; half and autocast: what the hardware is good at",
             choices=("full", "half", "autocast"),
         ),
     )
@@ -126,8 +126,6 @@ class Flags:
     lowvram: bool = field(
         default=False, metadata=about(MEMORY, "stream the UNet block by block; slowest, least memory")
     )
-    lowram: bool = field(default=False, metadata=about(MEMORY, "load weights straight to the card"))
-    disable_nan_check: bool = field(default=False, metadata=about(MEMORY, "don't look for NaN in results"))
     opt_channelslast: bool = field(
         default=False, metadata=about(MEMORY, "channels-last memory layout, also where it isn't the default")
     )
@@ -144,7 +142,6 @@ class Flags:
     force_enable_xformers: bool = field(
         default=False, metadata=about(ATTENTION, "as --xformers, without asking whether it can work")
     )
-    xformers_flash_attention: bool = field(default=False, metadata=about(ATTENTION, "prefer xformers' flash kernel"))
     opt_sdp_attention: bool = field(default=False, metadata=about(ATTENTION, "PyTorch's attention (the default)"))
     opt_sdp_no_mem_attention: bool = field(
         default=False, metadata=about(ATTENTION, "PyTorch's attention without the memory-efficient kernel")
@@ -187,7 +184,6 @@ class Flags:
     )
     tls_keyfile: Path | None = field(default=None, metadata=about(NETWORK, "private key for https"))
     tls_certfile: Path | None = field(default=None, metadata=about(NETWORK, "certificate for https"))
-    disable_tls_verify: bool = field(default=False, metadata=about(NETWORK, "accept a self-signed certificate"))
     cors_allow_origins: str | None = field(
         default=None, metadata=about(NETWORK, "foreign origins that may use the API, comma-separated")
     )
@@ -234,26 +230,8 @@ class Flags:
         default=None, metadata=about(PAGE, "settings that can't be changed, comma-separated keys")
     )
     disable_console_progressbars: bool = field(default=False, metadata=about(PAGE, "no progress bars in the terminal"))
-    enable_console_prompts: bool = field(default=False, metadata=about(PAGE, "log each prompt"))
     no_prompt_history: bool = field(
         default=False, metadata=about(PAGE, "don't keep the last picture's parameters in params.txt")
-    )
-    unix_filenames_sanitization: bool = field(
-        default=False, metadata=about(PAGE, "forbid in file names only what Unix forbids")
-    )
-    filenames_max_length: int = field(
-        default=128, metadata=about(PAGE, "longest name of a saved picture", minimum=8, maximum=255)
-    )
-
-    allow_code: bool = field(
-        default=False, metadata=about(SAFETY, "allow the script that runs Python code typed into the page")
-    )
-    enable_insecure_extension_access: bool = field(
-        default=False, metadata=about(SAFETY, "extensions also while strangers can reach the page")
-    )
-    disable_all_extensions: bool = field(default=False, metadata=about(SAFETY, "start without extensions"))
-    disable_extra_extensions: bool = field(
-        default=False, metadata=about(SAFETY, "start with the extensions that ship with the project only")
     )
 
     notices: tuple[str, ...] = ()

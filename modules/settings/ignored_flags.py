@@ -22,6 +22,7 @@ _DROPPED = "it did nothing in A1111 either"
 _QUEUE = "jobs have their own queue"
 _MEMORY = "memory is planned from what is free; --medvram and --lowvram override it"
 _DTYPE = "the number format is chosen by hardware; --no-half, --no-half-vae and --precision override it"
+_NO_EXTENSIONS = "there are no extensions"
 _UNLIMITED = "the page shows its own errors and limits"
 
 IGNORED_FLAGS: tuple[IgnoredFlag, ...] = (
@@ -43,6 +44,17 @@ IGNORED_FLAGS: tuple[IgnoredFlag, ...] = (
     IgnoredFlag("-f", "root is not refused"),
     IgnoredFlag("--use-ipex", "Intel cards are used through torch itself"),
     IgnoredFlag("--disable-model-loading-ram-optimization", "weights are read straight into place"),
+    IgnoredFlag("--lowram", "weights are read straight into place"),
+    IgnoredFlag("--disable-nan-check", "what is no number is decoded again or told, which costs no step"),
+    IgnoredFlag("--xformers-flash-attention", "xformers chooses its kernel itself"),
+    IgnoredFlag("--disable-tls-verify", "the server asks no other over https; any certificate is served"),
+    IgnoredFlag("--enable-console-prompts", "the queue and each picture tell the prompt"),
+    IgnoredFlag("--unix-filenames-sanitization", "names are made such that every system can hold the file"),
+    IgnoredFlag("--filenames-max-length", "each part of a name has at most 128 characters", "1"),
+    IgnoredFlag("--allow-code", "no script runs code that is typed into the page"),
+    IgnoredFlag("--enable-insecure-extension-access", _NO_EXTENSIONS),
+    IgnoredFlag("--disable-all-extensions", _NO_EXTENSIONS),
+    IgnoredFlag("--disable-extra-extensions", _NO_EXTENSIONS),
     IgnoredFlag("--always-batch-cond-uncond", _DROPPED),
     IgnoredFlag("--unload-gfpgan", _DROPPED),
     IgnoredFlag("--ngrok", "there is no ngrok tunnel; --share opens Gradio's", "1"),

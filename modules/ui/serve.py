@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import logging
 import os
 import signal
 import socket
 import sys
+import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from modules.settings import FlagError, Flags, OptionStore, parse_flags
+from modules.settings.atomic import SaveError, write_text_atomic
 from modules.settings.start_profile import StartProfile
 from modules.settings.warned import HeardWarnings
 from modules.ui.ports import PortInUse, bind
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 log = logging.getLogger(__name__)
+
+# Seconds after which a report is written without what the engine knows.
+ENGINE_LOOKS: Final = 60.0
 
 
 class StartError(RuntimeError):
@@ -89,6 +95,9 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
     with contextlib.closing(services):
         for notice in services.notices:
             log.warning(notice)
+        if flags.dump_sysinfo:
+            sys.stdout.write(f"{_dump_sysinfo(services)}\n")
+            return
         _use_temporary_folder(services.options)
         _show_progress(services, flags)
         services.jobs.on_warning(process.warned.tell)
@@ -101,6 +110,21 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
             webbrowser.open(local_url(flags, port))
         _favour_short_answers()
         server.run(sockets=[listener])
+
+
+def _dump_sysinfo(services: Services) -> Path:
+    """The system report in a file of the data folder, told once the engine has looked at its machine or given up."""
+    from modules.api.internal import system_report
+
+    until = time.monotonic() + ENGINE_LOOKS
+    while services.jobs.engine().state == "starting" and time.monotonic() < until:
+        time.sleep(0.1)
+    path = services.paths.data_dir / f"sysinfo-{time.strftime('%Y-%m-%d-%H-%M-%S')}.json"
+    try:
+        write_text_atomic(path, json.dumps(system_report(services), indent=4, ensure_ascii=False))
+    except SaveError as problem:
+        raise StartError(f"The system report can't be written: {problem}") from problem
+    return path
 
 
 def _show_progress(services: Services, flags: Flags) -> None:

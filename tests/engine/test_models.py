@@ -62,6 +62,7 @@ def test_the_flags_of_old_cards_are_understood_together():
     flags = parse_flags([], {"COMMANDLINE_ARGS": "--xformers --lowvram"})
     assert memory_wish(flags) == "lowvram"
     assert hardware_wishes(flags).attention.name == "xformers"
+    assert hardware_wishes(parse_flags(["--upcast-sampling"], {})).attention.upcast
 
 
 @pytest.mark.parametrize(

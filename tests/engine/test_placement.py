@@ -162,7 +162,9 @@ def test_a_cpu_refuses_what_main_memory_cannot_hold(monkeypatch, tmp_path):
 def test_a_cpu_moves_nothing_whatever_is_asked(asked, tmp_path):
     keeper = ModelKeeper(CPU, Line().emit, asked)
     keeper.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
-    assert keeper.placement.plan.mode == "full"
+    plan = keeper.placement.plan
+    assert plan.mode == "full" and plan.why.endswith(f"{asked} was asked for, but no card has memory of its own here")
+    assert "asked" not in keeper.placement.fit(RequestSize(64, 64), None).why
 
 
 def test_unloading_returns_the_memory(tmp_path):

@@ -86,6 +86,12 @@ def test_the_setting_goes_before_the_flags() -> None:
     assert "setting" in chosen.why and "flag" in choose_attention(flags, CPU, Machine()).why
 
 
+@pytest.mark.parametrize(("flag", "setting"), [(True, False), (False, True)])
+def test_flag_and_setting_ask_for_32_bits(flag: bool, setting: bool) -> None:
+    assert choose_attention(AttentionWish(upcast=flag), CPU, Machine(), upcast=setting).upcast
+    assert not choose_attention(AttentionWish(), CPU, Machine()).upcast
+
+
 def qkv(queries: int, keys: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
     query = torch.randn(2, 4, queries, 8, generator=generator) * 3

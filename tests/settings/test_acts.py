@@ -1,11 +1,11 @@
-"""Which settings act: those that no source mentions are told as without effect, and no others."""
+"""Which settings and flags act: those that no source mentions are told as without effect, and no others."""
 
 import re
 from typing import Final
 
 import pytest
 
-from modules.settings import OPTIONS, REPOSITORY
+from modules.settings import OPTIONS, REPOSITORY, declared_flags
 from modules.settings.without_effect import IDLE_IN_A1111, NOT_YET, WITHOUT_EFFECT, without_effect
 
 # Their keys are put together where they are read: `outdir_{mode}_{kind}`, `{architecture}_tile`.
@@ -15,7 +15,8 @@ _COMPOSED: Final = re.compile(r"outdir_(txt2img|img2img|extras)?_?(samples|grids
 @pytest.fixture(scope="module")
 def mentioned() -> set[str]:
     files = [path for path in (REPOSITORY / "modules").rglob("*") if path.suffix in (".py", ".js")]
-    kept = [path for path in files if "tables" not in path.parts and path.stem != "without_effect"]
+    declaring = ("without_effect", "flags", "ignored_flags")
+    kept = [path for path in files if "tables" not in path.parts and path.stem not in declaring]
     assert len(kept) > 200
     return {word for path in kept for word in re.findall(r"\w+", path.read_text("utf-8"))}
 
@@ -26,6 +27,11 @@ def test_what_nothing_reads_is_told(mentioned: set[str]) -> None:
     assert not silent, f"no source reads these settings: make them act, or add them to without_effect.py: {silent}"
     acting = sorted(WITHOUT_EFFECT & mentioned)
     assert not acting, f"these settings act now: take them out of modules/settings/without_effect.py: {acting}"
+
+
+def test_no_flag_with_a_meaning_is_read_nowhere(mentioned: set[str]) -> None:
+    idle = sorted(flag.key for flag in declared_flags() if flag.key not in mentioned)
+    assert not idle, f"nothing reads these flags: make them act, or move them to ignored_flags.py: {idle}"
 
 
 def test_only_declared_settings_are_listed() -> None:

@@ -17,7 +17,7 @@ REQUIRED = """
 --port --listen --server-name --share --autolaunch --theme --data-dir --models-dir --ckpt --ckpt-dir --vae-dir
 --lora-dir --embeddings-dir --ui-settings-file --api --nowebui --api-auth --gradio-auth --cors-allow-origins
 --xformers --medvram --lowvram --no-half --no-half-vae --precision --use-cpu --device-id
---skip-load-model-at-start --tls-keyfile --tls-certfile --subpath --loglevel --allow-code
+--skip-load-model-at-start --tls-keyfile --tls-certfile --subpath --loglevel
 """
 
 # The rest of A1111's command line: accepted here, with a meaning or without.
@@ -41,7 +41,7 @@ OTHERS = """
 --enable-console-prompts --no-prompt-history --unix-filenames-sanitization --filenames-max-length
 --gradio-debug --gradio-img2img-tool --gradio-inpaint-tool --show-negative-prompt --deepdanbooru
 --enable-insecure-extension-access --disable-safe-unpickle --disable-all-extensions --disable-extra-extensions
---administrator
+--administrator --allow-code
 """
 
 

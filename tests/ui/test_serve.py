@@ -86,6 +86,19 @@ def test_the_server_says_where_it_is_and_stops_when_told(tmp_path: Path) -> None
 
 
 @pytest.mark.server
+def test_sysinfo_is_written_and_the_server_stops(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.ui.fake_engine_server", "--data-dir", str(tmp_path), "--dump-sysinfo"]
+    done = subprocess.run(
+        [*command, "--gradio-auth", "alice:secret"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    (written,) = tmp_path.glob("sysinfo-*.json")
+    assert done.stdout.strip() == str(written)
+    told = written.read_text("utf-8")
+    assert "secret" not in told and json.loads(told)["Flags"]["dump_sysinfo"] is True
+
+
+@pytest.mark.server
 def test_the_server_never_imports_torch() -> None:
     heavy = "torch diffusers transformers accelerate safetensors.torch"
     code = (
