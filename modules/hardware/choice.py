@@ -101,7 +101,7 @@ def choose_device(wishes: HardwareWishes, machine: Machine) -> tuple[torch.devic
     if wishes.use_cpu:
         return torch.device("cpu"), None
     if machine.cuda:
-        index = wishes.device_id or 0
+        index = machine.cuda[0].index if wishes.device_id is None else wishes.device_id
         found = next((device for device in machine.cuda if device.index == index), None)
         if found is None:
             there = ", ".join(f"{device.index} ({device.name})" for device in machine.cuda)

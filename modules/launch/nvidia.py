@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from modules.launch.machine import Machine
@@ -17,8 +18,11 @@ CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
 CUDA_OF_DRIVER = ((580, (13, 0)), (570, (12, 8)), (560, (12, 6)), (525, (12, 0)), (450, (11, 0)))
 
 
+TURING, BLACKWELL = (7, 5), (10, 0)
+
+
 class Nvidia(NamedTuple):
-    """The oldest card of the machine: torch has to have kernels for it too."""
+    """The card of the machine that decides which torch it gets: `deciding` one of them."""
 
     name: str
     cuda: tuple[int, int]
@@ -53,10 +57,7 @@ def _from_library(machine: Machine) -> Nvidia | None:
     if cuda is None or library.cuInit(0) != 0:
         return None
     cards = [_card(library, index) for index in range(_number(library.cuDeviceGetCount))]
-    if not cards:
-        return None
-    name, capability = min(cards, key=lambda card: card[1])
-    return Nvidia(name, cuda, capability)
+    return deciding([Nvidia(name, cuda, capability) for name, capability in cards])
 
 
 def _cuda_version(library: Any) -> tuple[int, int] | None:  # noqa: ANN401
@@ -90,7 +91,20 @@ def _from_nvidia_smi(machine: Machine) -> Nvidia | None:
         if told.code == 0:
             cards = [card for card in map(_smi_card, told.output.splitlines()) if card is not None]
             break
-    return min(cards, key=lambda card: card.capability or (0, 0)) if cards else None
+    return deciding(cards)
+
+
+def deciding(cards: Sequence[Nvidia]) -> Nvidia | None:
+    """The oldest card, since torch has to have kernels for it too.
+
+    No build has them for Blackwell and for what was before Turing: then the newest, and the engine leaves the old one
+    out.
+    """
+    by_age = sorted(cards, key=lambda card: card.capability or (0, 0))
+    if not by_age:
+        return None
+    oldest, newest = by_age[0].capability or TURING, by_age[-1].capability or TURING
+    return by_age[-1] if oldest < TURING and newest >= BLACKWELL else by_age[0]
 
 
 def _smi_card(line: str) -> Nvidia | None:

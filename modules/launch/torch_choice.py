@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from modules.launch.machine import LaunchError, Machine
-from modules.launch.nvidia import Nvidia
+from modules.launch.nvidia import BLACKWELL, TURING, Nvidia
 
 TORCH_VERSION = "2.13.0"
 TORCH = f"torch=={TORCH_VERSION}"
 TORCH_INDEX = "https://download.pytorch.org/whl"
 
-# What this torch is built for: CUDA 12.6, with kernels for cards from Maxwell to Hopper; 12.9 (Linux only) and 13.0,
-# from Turing on and for Blackwell too (torch.cuda.PYTORCH_RELEASES_CODE_CC). There is none for 12.8 any more.
-TURING, BLACKWELL = (7, 5), (10, 0)
 OLDEST_CUDA = (12, 0)
 
 
@@ -105,6 +102,8 @@ def _for_nvidia(machine: Machine, nvidia: Nvidia) -> TorchPlan:
     return TorchPlan(label, tuple(attempts), cuda=True, warning=_too_new_a_card(machine, nvidia))
 
 
+# What this torch is built for: CUDA 12.6, with kernels for cards from Maxwell to Hopper; 12.9 (Linux only) and 13.0,
+# from Turing on and for Blackwell too (torch.cuda.PYTORCH_RELEASES_CODE_CC). There is none for 12.8 any more.
 def _builds(machine: Machine, nvidia: Nvidia) -> tuple[str, ...]:
     capability = nvidia.capability or TURING
     if capability < TURING:

@@ -175,6 +175,7 @@ def test_a_card_without_kernels_is_left_out_and_named(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
     machine = probe_machine()
     assert [device.index for device in machine.cuda] == [1] and len(machine.unusable) == 1
+    assert choose_hardware(HardwareWishes(), machine).device == torch.device("cuda", 1)
     del cards[1]
     alone = choose_hardware(HardwareWishes(), probe_machine())
     assert alone.device.type == "cpu" and "no kernels for RTX 5070: start with --reinstall-torch" in alone.why

@@ -16,8 +16,15 @@ def test_the_driver_library_is_asked(system: str) -> None:
 
 
 def test_the_oldest_card_decides() -> None:
-    machine = FakeMachine(driver=FakeDriver(13000, ("RTX 5090", (12, 0)), ("GTX 1060", (6, 1))))
+    machine = FakeMachine(driver=FakeDriver(13000, ("RTX 4090", (8, 9)), ("GTX 1060", (6, 1))))
     assert find_nvidia(machine) == Nvidia("GTX 1060", (13, 0), (6, 1))
+
+
+def test_where_no_torch_serves_both_the_newest_decides() -> None:
+    machine = FakeMachine(driver=FakeDriver(13000, ("RTX 5090", (12, 0)), ("GTX 1060", (6, 1))))
+    assert find_nvidia(machine) == Nvidia("RTX 5090", (13, 0), (12, 0))
+    both = Finished(0, "580.65, 6.1, GTX 1060\n580.65, 12.0, RTX 5090\n")
+    assert find_nvidia(FakeMachine(programs=["nvidia-smi"], answers={"compute_cap": both})) == find_nvidia(machine)
 
 
 @pytest.mark.parametrize(
