@@ -16,8 +16,9 @@ from modules.generation.conditioning import EncodingOptions
 from modules.generation.decoding import to_bytes
 from modules.generation.hires import FirstPass, hires_pass
 from modules.generation.img2img import Start, img2img
-from modules.generation.passes import Engine, Progress
+from modules.generation.passes import Engine, Pass, Progress
 from modules.generation.resizing import lanczos
+from modules.generation.scripts.alternative_test import found_noise
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention
@@ -131,6 +132,19 @@ def test_inpainting_waits_when_it_is_over(model, sampler: str, soft: bool) -> No
     with watched.card:
         img2img(engine_of(model), request, range(2), None, watched.progress, start)  # type: ignore[arg-type]
     assert watched.calls > 1
+    assert watched.card.waits == ["read"]
+
+
+@pytest.mark.parametrize("adjusted", [False, True])
+def test_noise_is_found_on_a_card_without_waiting_between_steps(model, adjusted: bool) -> None:
+    request = resolved(mode="img2img", init_images=("p",))
+    asked = Pass("a circle", "", "Euler", "Automatic", STEPS, cfg_scale=1.0, size=(64, 64))
+    watched = Watched()
+    with watched.card:
+        found = found_noise(
+            engine_of(model), request, Start(there(2, 4, 8, 8), None, None), asked, watched.progress, adjusted=adjusted
+        )
+    assert found.device == CARD and watched.steps >= STEPS - 1
     assert watched.card.waits == ["read"]
 
 

@@ -75,7 +75,7 @@ def decoding(resolved: ResolvedRequest, arguments: Mapping[str, Any]) -> Pass:
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def found_noise(
     engine: Engine, resolved: ResolvedRequest, start: Start, asked: Pass, progress: Progress, *, adjusted: bool
 ) -> Tensor:
@@ -98,7 +98,8 @@ def found_noise(
         before_call=lambda call: progress.before_call(),
     )
     x = start.latent.to(engine.device)
-    sigmas = model.uniform(asked.steps).flip(0).to(engine.device)
+    # They stay on the CPU, as a sampler's do: nothing waits for them, and the model's own levels lie there too.
+    sigmas = model.uniform(asked.steps).flip(0)
     with merging(engine, asked, progress):
         for step in range(1, len(sigmas)):
             level = sigmas[step - 1] if adjusted else sigmas[step]
