@@ -60,7 +60,8 @@ def of_picture(
     if mask is not None:
         grey = (to_tensor([mask])[:, :1] + 1.0) / 2.0
         painted = grey.round() if rounded else grey
-    hidden = torch.lerp(pixels, pixels * (1.0 - painted), weight)
+    # A hires pass shows what it decoded, which lies on the device.
+    hidden = torch.lerp(pixels, pixels * (1.0 - painted.to(pixels)), weight)
     return _behind_mask(model, hidden, interpolate(painted, size=shape), images)
 
 

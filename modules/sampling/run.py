@@ -105,7 +105,8 @@ def _sample(
         conditions,
         guidance,
         total_calls=plan.total_calls,
-        extra_channels=inputs.extra_channels,
+        # Once, since each step would send it again and wait.
+        extra_channels=None if inputs.extra_channels is None else inputs.extra_channels.to(x),
         mask=inputs.mask,
         before_call=inputs.before_call,
         keep_uncond=cfg_plus_plus,

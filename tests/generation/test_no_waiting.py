@@ -148,10 +148,21 @@ def test_noise_is_found_on_a_card_without_waiting_between_steps(model, adjusted:
     assert watched.card.waits == ["read"]
 
 
-def test_an_inpainting_checkpoint_waits_when_it_is_over(tmp_path) -> None:
+@pytest.mark.parametrize("channels", [8, 9], ids=["instruct-pix2pix", "inpainting"])
+def test_a_checkpoint_that_is_shown_more_waits_when_it_is_over(tmp_path, channels: int) -> None:
     watched = Watched()
     with watched.card:
-        txt2img(engine_of(on_card(tmp_path, in_channels=9)), resolved(), range(2), watched.progress)
+        txt2img(engine_of(on_card(tmp_path, in_channels=channels)), resolved(), range(2), watched.progress)
+    assert watched.card.waits == ["read"]
+
+
+def test_what_a_hires_pass_decoded_is_shown_to_an_inpainting_checkpoint_on_the_card(tmp_path) -> None:
+    options = {"inpainting_mask_weight": 0.5}
+    request = resolved(options, enable_hr=True, hr_scale=1.5, hr_upscaler="Latent", denoising_strength=0.7)
+    watched = Watched()
+    with watched.card:
+        engine, first = engine_of(on_card(tmp_path, in_channels=9)), FirstPass(there(2, 4, 8, 8))
+        hires_pass(engine, request, range(2), first, watched.progress, lanczos)
     assert watched.card.waits == ["read"]
 
 
