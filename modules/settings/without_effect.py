@@ -11,6 +11,7 @@ IDLE_IN_A1111: Final = frozenset({"ddim_discretize", "enable_batch_seeds"})
 # What A1111 has and this program does not have yet.
 NOT_YET: Final = frozenset(
     {
+        "cache_fp16_weight",
         "extra_networks_add_text_separator",
         "extra_networks_card_height",
         "extra_networks_card_order",
@@ -23,6 +24,7 @@ NOT_YET: Final = frozenset(
         "extra_networks_show_hidden_directories",
         "extra_networks_tree_view_default_width",
         "extra_networks_tree_view_style",
+        "hires_fix_refiner_pass",
         "hires_fix_use_firstpass_conds",
         "lora_bundled_ti_to_infotext",
         "lora_functional",
@@ -33,6 +35,7 @@ NOT_YET: Final = frozenset(
         "lora_preferred_name",
         "lora_show_all",
         "postprocessing_existing_caption_action",
+        "refiner_switch_by_sample_steps",
         "sd_hypernetwork",
         "sd_lora",
         "sdxl_clip_l_skip",

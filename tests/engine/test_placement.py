@@ -210,6 +210,8 @@ def test_attention_changes_without_loading_again_and_the_fast_mode_says_why_it_i
     keeper = ModelKeeper(CPU, line.emit)
     first = keeper.load(checkpoint_at(path))
     options = {"cross_attention_optimization": "sub-quadratic", "fast_mode": True}
+    assert keeper.load(checkpoint_at(path, {"upcast_attn": True})) is first
+    assert keeper.facts().attention == "sdp, in 32 bits"
     assert keeper.load(checkpoint_at(path, options)) is first
     keeper.fit(RequestSize(64, 64))
     facts = keeper.facts()

@@ -15,7 +15,8 @@ _COMPOSED: Final = re.compile(r"outdir_(txt2img|img2img|extras)?_?(samples|grids
 @pytest.fixture(scope="module")
 def mentioned() -> set[str]:
     files = [path for path in (REPOSITORY / "modules").rglob("*") if path.suffix in (".py", ".js")]
-    declaring = ("without_effect", "flags", "ignored_flags")
+    # The first three declare; what is only recorded in infotext does not act.
+    declaring = ("without_effect", "flags", "ignored_flags", "infotext_options")
     kept = [path for path in files if "tables" not in path.parts and path.stem not in declaring]
     assert len(kept) > 200
     return {word for path in kept for word in re.findall(r"\w+", path.read_text("utf-8"))}
@@ -42,4 +43,5 @@ def test_what_a1111_ignores_too_is_told_apart() -> None:
     assert not NOT_YET & IDLE_IN_A1111
     assert "A1111 v1.10.1 ignores it too" in without_effect("ddim_discretize")
     assert without_effect("sdxl_crop_top") == "Has no effect yet."
+    assert without_effect("refiner_switch_by_sample_steps") == "Has no effect yet."
     assert without_effect("token_merging_ratio") == ""

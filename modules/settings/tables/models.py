@@ -170,7 +170,6 @@ OPTIONS = (
         False,
         "Fast mode (CUDA)",
         travels=True,
-        needs="reload model",
         hint="steps replayed as CUDA graphs, and blocks compiled where triton and a C compiler are",
     ),
     choice(
@@ -190,7 +189,6 @@ OPTIONS = (
             "None",
         ),
         travels=True,
-        needs="reload model",
     ),
     number(
         SPEED,
