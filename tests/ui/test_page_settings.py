@@ -177,6 +177,19 @@ def test_what_a_flag_has_frozen_is_told_and_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "loads"),
+    [("sd_model_checkpoint", "other.safetensors [aaaaaaaaaa]", True), ("sd_vae", "None", True),
+     ("fp8_storage", "Enable", True), ("cross_attention_optimization", "V1", False), ("tiling", True, False)],
+)  # fmt: skip
+def test_a_changed_model_is_loaded_at_once(tmp_path: Path, key: str, value: object, loads: bool) -> None:
+    client, services = settings_client(tmp_path)
+    assert services.jobs.loaded is not None
+    assert client.post("/internal/settings", json={"values": {key: value}}).json()["changed"] == [key]
+    # The fake keeps what it was asked to load: None stands for what the settings choose.
+    assert (services.jobs.loaded is None) == loads
+
+
+@pytest.mark.parametrize(
     ("rule", "prompt", "styles"),
     [
         ("Apply if any", "a cat", ["Oil"]),
