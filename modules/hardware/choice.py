@@ -125,8 +125,10 @@ def choose_dtype(
     if device.type == "cpu":
         if machine.cpu_amx or machine.cpu_avx512_bf16:
             unit = "AMX" if machine.cpu_amx else "AVX512-BF16"
-            vae = torch.float32 if wishes.no_half_vae else torch.bfloat16
-            return torch.bfloat16, vae, f"CPU in bf16 with channels_last, since it has {unit}"
+            why = f"CPU in bf16 with channels_last, since it has {unit}"
+            if wishes.no_half_vae:
+                return torch.bfloat16, torch.float32, f"{why}; its VAE in fp32 as --no-half-vae asks"
+            return torch.bfloat16, torch.bfloat16, why
         return torch.float32, torch.float32, "CPU in fp32, since it has no fast path for half types"
     if device.type == "mps":
         vae = torch.float32  # decoding in fp16 on Apple silicon gives black pictures for many VAEs
