@@ -42,9 +42,10 @@ Run = Callable[..., str]
 def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Benchmarks set up their process, which here is that of all tests."""
     monkeypatch.setattr(choice, "keep_freed_memory", lambda: True)
-    threads = torch.get_num_threads()
+    threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
     yield
     torch.set_num_threads(threads)
+    torch.set_grad_enabled(gradients)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import torch
 
+from modules.hardware.main_memory import give_back_memory
 from modules.hardware.watch import MemoryWatch
 
 CPU = torch.device("cpu")
@@ -9,6 +10,8 @@ MEGABYTE = 2**20
 
 
 def test_what_came_and_went_is_in_the_peak():
+    # What the tests before let the C library keep would be taken for the block, and nothing would come.
+    give_back_memory()
     with MemoryWatch(CPU, 50) as watch:
         before = watch.peak()
         block = bytearray(b"x" * (300 * MEGABYTE))
@@ -16,7 +19,8 @@ def test_what_came_and_went_is_in_the_peak():
         del block
         after = watch.peak()
     assert during.allocated - before.allocated > 250 * MEGABYTE
-    assert after.allocated == during.allocated and after.reserved is None
+    # Not less than when the block was there: other threads of the tests may have taken more meanwhile.
+    assert after.allocated >= during.allocated and after.reserved is None
     assert after.total > after.used >= before.used > 0
 
 
