@@ -112,7 +112,8 @@ def extras_request(services: Services, body: ExtrasBody, names: tuple[str, ...])
     """What a body asks for. Raises RequestError naming an upscaler or a restorer that is not here."""
     shared = set(type(body).model_fields) & set(ExtrasRequest.model_fields)
     values = {name: getattr(body, name) for name in shared}
-    return checked_names(services, ExtrasRequest(names=names, transparency=False, **values))
+    asked = ExtrasRequest(names=names, transparency=False, **values)
+    return checked_names(asked, services.upscalers(), services.catalogue.restorers())
 
 
 def _decoded(services: Services, pictures: list[NamedPicture]) -> dict[str, bytes]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
-from modules.api.auth import HasSession, login_required, logins
 from modules.api.calls import log_call
 from modules.api.docs import docs_routes
 from modules.api.extras import extras_routes
@@ -35,11 +35,12 @@ def api_is_served(services: Services) -> bool:
     return flags.api or flags.nowebui or not (flags.listen or flags.server_name or flags.share)
 
 
-def api_routes(services: Services, has_session: HasSession, profile: StartProfile | None = None) -> APIRouter:
-    """Every call of the API, behind the one list of logins. `has_session` says who is logged in on the page."""
-    known = logins(services.flags)
+def api_routes(
+    services: Services, logged_in: Callable[[Request], Any], profile: StartProfile | None = None
+) -> APIRouter:
+    """Every call of the API, behind the login that `logged_in` checks."""
     logged = [Depends(log_call)] if services.flags.api_log else []
-    router = APIRouter(dependencies=[Depends(login_required(known, has_session)), *logged])
+    router = APIRouter(dependencies=[Depends(logged_in), *logged])
     router.include_router(docs_routes())
     for make in (
         generation_routes,
@@ -57,8 +58,8 @@ def api_routes(services: Services, has_session: HasSession, profile: StartProfil
     return router
 
 
-def page_queue_routes(services: Services, has_session: HasSession) -> APIRouter:
+def page_queue_routes(services: Services, logged_in: Callable[[Request], Any]) -> APIRouter:
     """What the page's Queue tab calls, for a server whose API is off."""
-    router = APIRouter(dependencies=[Depends(login_required(logins(services.flags), has_session))])
+    router = APIRouter(dependencies=[Depends(logged_in)])
     router.include_router(queue_routes(services))
     return router

@@ -4,7 +4,7 @@ from modules.catalogue.catalogue import Catalogue
 from modules.catalogue.entries import Checkpoint, ModelFile
 from modules.catalogue.errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.folders import ModelFolders
-from modules.catalogue.hashes import FileState, HashCache, legacy_hash_of, network_hash_of, sha256_of
+from modules.catalogue.hashes import HashCache, legacy_hash_of, network_hash_of, sha256_of
 from modules.catalogue.hashing import BackgroundHashing
 from modules.catalogue.hints import ModelHints, PredictionType, gather_hints, read_sidecar
 from modules.catalogue.kinds import Container, ModelKind, classify_tensors, sniff_container
@@ -14,6 +14,7 @@ from modules.catalogue.safetensors_header import (
     read_safetensors_header,
     read_safetensors_metadata,
 )
+from modules.catalogue.walk import FileState
 
 __all__ = [
     "BackgroundHashing",

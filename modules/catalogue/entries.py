@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from modules.catalogue.hashes import FileState
+from modules.catalogue.walk import FileState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

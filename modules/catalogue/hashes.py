@@ -9,12 +9,12 @@ import json
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from modules.catalogue.errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header
+from modules.catalogue.walk import FileState
 from modules.settings import SaveError, write_text_atomic
 
 _CHUNK: Final = 1 << 20
@@ -50,14 +50,6 @@ def network_hash_of(path: Path) -> str:
     except ModelFileError:
         start = 0
     return sha256_of(path, start=start)
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What must be unchanged for a remembered hash to hold."""
-
-    size: int
-    mtime_ns: int
 
 
 class HashCache:

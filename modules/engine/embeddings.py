@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from modules.catalogue.errors import ModelFileError
-from modules.catalogue.hashes import FileState, sha256_of
-from modules.catalogue.walk import FoundFile, walk_folders
+from modules.catalogue.hashes import sha256_of
+from modules.catalogue.walk import FileState, FoundFile, walk_folders
 from modules.engine.channel import Emit
 from modules.protocol import Notice
 from modules.weights.embeddings import EMBEDDING_SUFFIXES, read_embedding

@@ -9,8 +9,7 @@ from typing import Final
 
 import torch
 
-from modules.catalogue.hashes import FileState
-from modules.catalogue.walk import found_file
+from modules.catalogue.walk import FileState, found_file
 from modules.engine.embeddings import EmbeddingShelf
 from modules.generation.conditioning import PromptEncoder
 from modules.generation.previews import fit_colours

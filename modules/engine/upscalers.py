@@ -13,9 +13,8 @@ from PIL import Image
 
 from modules.catalogue.errors import ModelNotFoundError
 from modules.catalogue.folders import ModelFolders
-from modules.catalogue.hashes import FileState
 from modules.catalogue.upscalers import NO_UPSCALER, find_upscaler, list_upscalers
-from modules.catalogue.walk import found_file
+from modules.catalogue.walk import FileState, found_file
 from modules.engine.faces import FaceKeeper
 from modules.engine.upscaled_cache import UpscaledCache
 from modules.gallery.enlarging import PLAIN, Once

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 from modules.catalogue.errors import ModelNotFoundError
-from modules.catalogue.upscalers import find_upscaler
+from modules.catalogue.upscalers import Upscaler, find_upscaler
 from modules.gallery.postprocessing import FOLDERS
 from modules.parameters import RequestError
 from modules.parameters.extras import ExtrasRequest
 
-if TYPE_CHECKING:
-    from modules.jobs.services import Services
 
-
-def checked_names(services: Services, asked: ExtrasRequest) -> ExtrasRequest:
+def checked_names(asked: ExtrasRequest, known: Sequence[Upscaler], restorers: Collection[str]) -> ExtrasRequest:
     """`asked` with the listed names of its upscalers. Raises RequestError for one, or a restorer, that is not here."""
-    known = services.upscalers()
     try:
         exact = {field: find_upscaler(getattr(asked, field), known).name for field in ("upscaler_1", "upscaler_2")}
     except ModelNotFoundError as error:
         raise RequestError(str(error)) from error
     for name in asked.restorers:
-        if name not in services.catalogue.restorers():
+        if name not in restorers:
             raise RequestError(f"{name} is not here: put its file into models/{FOLDERS[name]}, or set it to 0.")
     return asked.model_copy(update=exact)

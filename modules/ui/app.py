@@ -65,9 +65,9 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     app.include_router(style_routes(services, logged_in))
     app.include_router(create_picture_router(shelf, logged_in))
     if api_is_served(services):
-        app.include_router(api_routes(services, has_session, process.profile))
+        app.include_router(api_routes(services, logged_in, process.profile))
     else:
-        app.include_router(page_queue_routes(services, has_session))
+        app.include_router(page_queue_routes(services, logged_in))
     if host is not None:
         app.include_router(reload_route(host, logged_in))
         app.mount("/", host)

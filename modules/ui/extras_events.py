@@ -86,7 +86,7 @@ def submitter(
         named = dict(zip(names, fields, strict=True))
         try:
             asked = extras_request(named, labels).without(services.options.texts("postprocessing_disable_in_extras"))
-            asked = checked_names(services, asked)
+            asked = checked_names(asked, services.upscalers(), services.catalogue.restorers())
             ids = queue(services, shelf, asked, named, json.loads(str(told or "{}")), str(client) if client else None)
         except (RequestError, PictureError, SaveError, FolderError, JobError) as error:
             return json.dumps({"error": str(error)})

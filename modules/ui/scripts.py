@@ -107,7 +107,7 @@ def _arguments(services: Services, script: Script, mode: str) -> Controls:
 def _control(services: Services, argument: Argument, mode: str, elem_id: str) -> gr.components.Component:
     value: Any = argument.default
     about: dict[str, Any] = {"label": argument.label, "value": value, "elem_id": elem_id}
-    choices = axis_labels(mode) if argument.listed == "axes" else choices_of(services, argument, mode)
+    choices = axis_labels(mode) if argument.listed == "axes" else choices_of(services.upscalers, argument, mode)
     match argument.look:
         case "note":
             return gr.HTML(str(value), elem_id=elem_id, elem_classes=["script-note"])
