@@ -17,9 +17,9 @@ import httpx
 import psutil
 
 from tests.checkpoints import write_tiny_checkpoint
-from tests.ui.server import Server
+from tests.server.server import Server
 
-MODULES = {"real": "modules.ui", "fake": "tests.ui.fake_engine_server"}
+MODULES = {"real": "modules.server", "fake": "tests.server.fake_engine_server"}
 SMALL = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 1}
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.ui.server import Server
+from tests.server.server import Server
 
 SMALL = {"width": 64, "height": 64, "steps": 2, "cfg_scale": 7}
 PAUSE = 0.01
@@ -115,7 +115,7 @@ def main() -> None:
         data = Path(folder)
         if asked.engine == "real":
             _write_checkpoints(data / "models" / "Stable-diffusion")
-        module = "modules.ui" if asked.engine == "real" else "tests.ui.fake_engine_server"
+        module = "modules.server" if asked.engine == "real" else "tests.server.fake_engine_server"
         with multiprocessing.get_context("spawn").Pool(1) as crowd, Server(data, *FLAGS, module=module) as server:
             prober = Prober(server.url)
             print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")

@@ -29,10 +29,10 @@ import psutil
 from PIL import Image
 
 from modules.settings import REPOSITORY
-from tests.ui.server import Server
+from tests.server.server import Server
 
 DEMO: Final = REPOSITORY / "models" / "Stable-Diffusion" / "demo-emoji.safetensors"
-MODULES: Final = {"real": "modules.ui", "fake": "tests.ui.fake_engine_server"}
+MODULES: Final = {"real": "modules.server", "fake": "tests.server.fake_engine_server"}
 # The page is not asked for anything here, and building it is most of a start.
 FLAGS: Final = ("--use-cpu", "all", "--no-half", "--nowebui")
 PROMPTS: Final = ("a red apple on a blue background", "a brisk rocket in space")

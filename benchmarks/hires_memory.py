@@ -22,7 +22,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 
-from modules.generation.conditioning import PromptEncoder
 from modules.generation.decoding import decode_latent
 from modules.generation.encoding import encode_pictures
 from modules.generation.hires import hires_pass
@@ -32,6 +31,7 @@ from modules.generation.tiles import CPU_MEMORY
 from modules.generation.txt2img import txt2img
 from modules.parameters import parse_request, resolve
 from modules.prompt import clip_tokenizer
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import DTYPES, SD15, _make_vae
 

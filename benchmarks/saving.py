@@ -20,7 +20,7 @@ import httpx
 import psutil
 
 from modules.settings import REPOSITORY
-from tests.ui.server import Server
+from tests.server.server import Server
 
 DEMO = REPOSITORY / "models" / "Stable-Diffusion" / "demo-emoji.safetensors"
 JOB = {"prompt": "a red circle", "width": 128, "height": 128, "steps": 10, "batch_size": 8, "seed": 1}
@@ -50,7 +50,7 @@ def main() -> None:
         models = data / "models" / "Stable-diffusion"
         models.mkdir(parents=True)
         shutil.copy(DEMO, models)
-        with Server(data, module="modules.ui") as server, httpx.Client(base_url=server.url, timeout=3600) as client:
+        with Server(data, module="modules.server") as server, httpx.Client(base_url=server.url, timeout=3600) as client:
             measured(server, client, save=True)
             pairs = [(measured(server, client, save=True), measured(server, client, save=False)) for _ in range(rounds)]
             saved = sum(1 for path in data.rglob("outputs/**/*.png"))

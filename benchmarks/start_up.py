@@ -76,7 +76,7 @@ def has_torch(pid: int) -> bool | None:
         return None
 
 
-def started(data: Path, module: str = "modules.ui") -> Start:
+def started(data: Path, module: str = "modules.server") -> Start:
     """Start a server on `data`, time it, and stop it."""
     port = free_port()
     flags = ["--port", str(port), "--data-dir", str(data), "--use-cpu", "all"]

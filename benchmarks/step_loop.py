@@ -21,7 +21,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 
-from modules.generation.conditioning import PromptEncoder
 from modules.generation.passes import Engine, Progress
 from modules.generation.txt2img import txt2img
 from modules.generation.unet import unet_function
@@ -29,6 +28,7 @@ from modules.hardware.choice import choose_hardware, prepare_torch
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.sampling import Conditioning
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_sd15_size_checkpoint
 

@@ -28,7 +28,6 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from diffusers.utils import logging
 from transformers import CLIPTokenizer
 
-from modules.generation.conditioning import PromptEncoder
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.passes import Engine, Progress
 from modules.generation.txt2img import txt2img
@@ -36,6 +35,7 @@ from modules.hardware.choice import Hardware, choose_hardware, prepare_torch
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.prompt.tokens import _vocabulary
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_sd15_size_checkpoint
 

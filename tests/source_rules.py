@@ -10,21 +10,26 @@ ROOT = Path(__file__).resolve().parents[1]
 # In the order of docs/architecture.md: a room imports only from rooms above it. True: may import torch.
 ROOMS = {
     "launch": False,
+    "files": False,
     "settings": False,
     "parameters": False,
     "prompt": False,
     "catalogue": False,
+    "pictures": False,
     "gallery": False,
     "protocol": False,
     "hardware": True,
     "weights": True,
+    "text": True,
     "sampling": True,
     "upscaling": True,
     "generation": True,
     "engine": True,
+    "intake": False,
     "jobs": False,
     "api": False,
-    "ui": False,
+    "page": False,
+    "server": False,
 }
 
 TORCH_PACKAGES = {
@@ -143,8 +148,10 @@ def _complaint(room: str, name: str) -> str:
         "that room stands below": below and order.index(target) > order.index(room),
         "that room has torch and this one none": below and ROOMS[target] and not ROOMS[room],
         "this room has no torch": with_torch and not ROOMS.get(room, False),
-        "only ui/ knows Gradio": top == "gradio" and room != "ui",
-        "only api/ and ui/ know FastAPI": top in ("fastapi", "starlette", "uvicorn") and room not in ("api", "ui"),
+        "only page/ and server/ know Gradio": top == "gradio" and room not in ("page", "server"),
+        "only api/, page/ and server/ know FastAPI": (
+            top in ("fastapi", "starlette", "uvicorn") and room not in ("api", "page", "server")
+        ),
     }
     return ", ".join(complaint for complaint, broken in rules.items() if broken)
 

@@ -14,7 +14,7 @@ from modules.api.scripts import asked_scripts, is_always_on
 from modules.catalogue.errors import ModelNotFoundError
 from modules.catalogue.lookup import LocalModels
 from modules.catalogue.upscalers import find_upscaler
-from modules.jobs.first_pass import first_pass_size
+from modules.intake.first_pass import first_pass_size
 from modules.parameters import (
     GenerationRequest,
     Mode,

@@ -12,16 +12,16 @@ from modules.api.bodies import Picture
 from modules.api.errors import ApiRoute, GenerationFailed
 from modules.api.generation import ended_job
 from modules.api.pictures import as_base64, fetcher, picture_bytes
-from modules.gallery import encode_picture
-from modules.gallery.enlarging import PLAIN
-from modules.gallery.metadata import PictureError, read_metadata
-from modules.gallery.opening import open_picture
-from modules.gallery.postprocessing import Tools, postprocess
-from modules.jobs.extras_names import checked_names
+from modules.intake.extras_names import checked_names
 from modules.jobs.job import Job
 from modules.parameters import RequestError, parse_infotext
 from modules.parameters.extras import ExtrasRequest
 from modules.parameters.request import extras_job
+from modules.pictures import encode_picture
+from modules.pictures.enlarging import PLAIN
+from modules.pictures.metadata import PictureError, read_metadata
+from modules.pictures.opening import open_picture
+from modules.pictures.postprocessing import Tools, postprocess
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services

@@ -9,7 +9,7 @@ from fastapi import HTTPException
 from pydantic import JsonValue
 
 from modules.api.bodies import ApiOnly
-from modules.jobs.listed import choices_of
+from modules.intake.script_choices import choices_of
 from modules.parameters import Mode
 from modules.parameters.scripts import SCRIPTS, Argument, Script, find_script
 

@@ -14,7 +14,7 @@ from modules.catalogue.safetensors_header import (
     read_safetensors_header,
     read_safetensors_metadata,
 )
-from modules.catalogue.walk import FileState
+from modules.files import FileState
 
 __all__ = [
     "BackgroundHashing",

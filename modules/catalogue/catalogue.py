@@ -15,7 +15,7 @@ from modules.catalogue.hashes import HashCache, legacy_hash_of
 from modules.catalogue.hints import gather_hints, read_sidecar
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.catalogue.upscalers import Upscaler, list_restorers, list_upscalers
-from modules.catalogue.walk import FileState, FoundFile, found_file, walk_folders
+from modules.files import FileState, FoundFile, found_file, walk_folders
 
 CHECKPOINT_SUFFIXES: Final = (".safetensors", ".ckpt")
 VAE_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from modules.catalogue.walk import FileState
+from modules.files import FileState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

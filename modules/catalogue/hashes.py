@@ -14,8 +14,7 @@ from typing import Final
 
 from modules.catalogue.errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header
-from modules.catalogue.walk import FileState
-from modules.settings import SaveError, write_text_atomic
+from modules.files import FileState, SaveError, write_text_atomic
 
 _CHUNK: Final = 1 << 20
 _LEGACY_OFFSET: Final = 0x100000

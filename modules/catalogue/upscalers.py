@@ -13,7 +13,7 @@ from typing import Final
 
 from modules.catalogue.errors import ModelNotFoundError
 from modules.catalogue.folders import ModelFolders
-from modules.catalogue.walk import FoundFile, walk_folders
+from modules.files import FoundFile, walk_folders
 
 UPSCALER_SUFFIXES: Final = (".safetensors", ".pth", ".pt")
 NO_UPSCALER: Final = "None"

@@ -9,12 +9,12 @@ from PIL import Image
 
 from modules.engine.faces import Mend
 from modules.engine.upscalers import UpscalerKeeper
-from modules.gallery import PictureError
-from modules.gallery.enlarging import Once
-from modules.gallery.postprocessing import Tools, postprocess
 from modules.generation.finishing import Finished
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.scripts import asked_afterwards
+from modules.pictures import PictureError
+from modules.pictures.enlarging import Once
+from modules.pictures.postprocessing import Tools, postprocess
 from modules.sampling import Interrupted
 
 

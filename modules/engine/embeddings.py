@@ -10,8 +10,8 @@ from torch import Tensor
 
 from modules.catalogue.errors import ModelFileError
 from modules.catalogue.hashes import sha256_of
-from modules.catalogue.walk import FileState, FoundFile, walk_folders
 from modules.engine.channel import Emit
+from modules.files import FileState, FoundFile, walk_folders
 from modules.protocol import Notice
 from modules.weights.embeddings import EMBEDDING_SUFFIXES, read_embedding
 

@@ -13,13 +13,13 @@ from PIL import Image
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.upscalers import UpscalerKeeper
-from modules.gallery import PictureError, encode_picture, read_metadata
-from modules.gallery.enlarging import Once
-from modules.gallery.opening import MOST_BYTES, open_picture
-from modules.gallery.postprocessing import Result, Tools, postprocess
 from modules.hardware.watch import MemoryWatch
 from modules.parameters import RequestError
 from modules.parameters.extras import ExtrasRequest
+from modules.pictures import PictureError, encode_picture, read_metadata
+from modules.pictures.enlarging import Once
+from modules.pictures.opening import MOST_BYTES, open_picture
+from modules.pictures.postprocessing import Result, Tools, postprocess
 from modules.protocol import ImageReady, JobFinished, JobStarted, RunExtras, StepDone
 from modules.sampling import Interrupted
 

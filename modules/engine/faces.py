@@ -11,9 +11,9 @@ from PIL import Image
 
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.upscalers import DETECTOR, RESTORERS, find_detector, list_restorers
-from modules.gallery.cropping import Box
-from modules.gallery.postprocessing import FOLDERS
 from modules.parameters import RequestError
+from modules.pictures.cropping import Box
+from modules.pictures.postprocessing import FOLDERS
 from modules.upscaling.architectures import has_more_architectures
 from modules.upscaling.faces import restore_faces, restorer
 from modules.upscaling.model import PictureModel, load_restorer

@@ -23,11 +23,11 @@ from modules.engine.switching import JobModels
 from modules.engine.telling import Telling
 from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.work import Pixels, Work, open_work
-from modules.gallery.grids import image_grid, too_large
 from modules.generation.finishing import Finished
 from modules.generation.passes import Progress
 from modules.hardware.choice import Hardware
 from modules.hardware.watch import MemoryWatch
+from modules.pictures.grids import image_grid, too_large
 from modules.protocol import JobFinished, JobStarted, RunJob
 from modules.sampling import Interrupted
 

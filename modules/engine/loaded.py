@@ -9,15 +9,15 @@ from typing import Final
 
 import torch
 
-from modules.catalogue.walk import FileState, found_file
 from modules.engine.embeddings import EmbeddingShelf
-from modules.generation.conditioning import PromptEncoder
+from modules.files import FileState, found_file
 from modules.generation.previews import fit_colours
 from modules.hardware.attention import AttentionChoice
 from modules.hardware.budget import MemoryMode
 from modules.hardware.compiling import FastMode
 from modules.hardware.device import module_bytes
 from modules.protocol import CheckpointFile
+from modules.text.encoder import PromptEncoder
 from modules.weights.family import Family
 from modules.weights.model import Model
 

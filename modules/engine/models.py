@@ -23,7 +23,6 @@ from modules.engine.kept import Keeping, KeptModels
 from modules.engine.loaded import XL, LoadedModel, Origin, stored_in_8_bits
 from modules.engine.placement import Placement, asked_memory
 from modules.engine.tiny_autoencoders import TinyShelf
-from modules.generation.conditioning import PromptEncoder
 from modules.hardware.attention import AttentionChoice, apply_attention, choose_attention
 from modules.hardware.budget import MemoryMode, MemoryPlan, RequestSize, gigabytes
 from modules.hardware.choice import Hardware
@@ -31,6 +30,7 @@ from modules.hardware.compiling import slow_down, speed_up
 from modules.hardware.storage import keep_in_8_bits
 from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import exchange_vae, load_checkpoint, load_vae
 from modules.weights.family import Family
 from modules.weights.tiny_autoencoder import Half

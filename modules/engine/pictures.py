@@ -10,11 +10,12 @@ from types import TracebackType
 from PIL import Image
 
 from modules.engine.channel import Emit
-from modules.gallery import GRID_KINDS, INIT_PICTURE, encode_picture
+from modules.gallery import GRID_KINDS, INIT_PICTURE
 from modules.generation.finishing import Finished, is_saved
 from modules.generation.previews import encode_preview, small
 from modules.generation.scripts import Extra
 from modules.parameters import ResolvedRequest, write_infotext
+from modules.pictures import encode_picture
 from modules.protocol import ImageReady, Preview
 
 Facts = Callable[[], dict[str, object]]

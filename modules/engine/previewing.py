@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from modules.engine.switching import JobModels
-from modules.gallery.grids import image_grid
 from modules.generation.codec import decode_tiny
 from modules.generation.decoding import to_image
 from modules.generation.previews import at_preview_size, enlarged, linear_pictures
+from modules.pictures.grids import image_grid
 from modules.sampling import Shown
 
 # A1111's "Approx NN" is a small network of its own, and "Approx cheap" a fixed map; here both are the map fitted to

@@ -8,7 +8,7 @@ from typing import Final
 from torch import nn
 
 from modules.catalogue.errors import ModelFileError
-from modules.catalogue.walk import FoundFile, found_file
+from modules.files import FoundFile, found_file
 from modules.hardware.choice import Hardware
 from modules.weights.family import Family
 from modules.weights.tiny_autoencoder import Half, load_tiny_autoencoder

@@ -14,13 +14,13 @@ from PIL import Image
 from modules.catalogue.errors import ModelNotFoundError
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.upscalers import NO_UPSCALER, find_upscaler, list_upscalers
-from modules.catalogue.walk import FileState, found_file
 from modules.engine.faces import FaceKeeper
 from modules.engine.upscaled_cache import UpscaledCache
-from modules.gallery.enlarging import PLAIN, Once
+from modules.files import FileState, found_file
 from modules.hardware.choice import Hardware
 from modules.hardware.device import free_memory, module_bytes
 from modules.parameters import RequestError
+from modules.pictures.enlarging import PLAIN, Once
 from modules.upscaling.model import PictureModel, load_upscaler
 from modules.upscaling.tiles import Tiling
 from modules.upscaling.upscale import Watch, upscale

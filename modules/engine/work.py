@@ -12,9 +12,6 @@ from torch import Tensor
 
 from modules.engine.mending import Mender, mender_for
 from modules.engine.upscalers import UpscalerKeeper
-from modules.gallery.enlarging import resize_to
-from modules.gallery.metadata import PictureError
-from modules.gallery.opening import open_picture as gallery_picture
 from modules.generation.decoding import to_image
 from modules.generation.finishing import Finished, finished
 from modules.generation.hires import LATENT_MODES, FirstPass, decoded, hires_pass
@@ -25,6 +22,9 @@ from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.source import Source, prepare_source
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
+from modules.pictures.enlarging import resize_to
+from modules.pictures.metadata import PictureError
+from modules.pictures.opening import open_picture as gallery_picture
 from modules.protocol import CheckpointFile, RunJob
 from modules.sampling import Interrupted, img2img_steps
 

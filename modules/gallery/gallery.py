@@ -13,7 +13,7 @@ from typing import Final
 
 from PIL import Image
 
-from modules.gallery.encode import shareable_copy
+from modules.files import SaveError, remove_stale_temporaries, write_atomic
 from modules.gallery.name_facts import NameFacts, name_facts
 from modules.gallery.naming import file_stem, subfolder
 from modules.gallery.reservations import OpenName, Reservations
@@ -21,8 +21,8 @@ from modules.gallery.sanitizing import LONGEST_NAME, sanitize
 from modules.parameters import BatchFile, ResolvedRequest
 from modules.parameters.extras import ExtrasRequest
 from modules.parameters.infotext_values import printable
+from modules.pictures.encode import shareable_copy
 from modules.settings import OptionStore, Paths
-from modules.settings.atomic import SaveError, remove_stale_temporaries, write_atomic
 
 GRID_KINDS: Final = frozenset({"grid", "xyz_grid", "prompt_matrix"})
 # The suffix of a file that holds a job's pictures one after the other.

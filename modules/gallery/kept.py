@@ -11,14 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from modules.files import SaveError, write_atomic_with
 from modules.gallery.log_csv import append_row
-from modules.gallery.metadata import PictureError, read_metadata
 from modules.gallery.name_facts import NameFacts, facts_of_infotext
 from modules.gallery.naming import file_stem, subfolder
 from modules.gallery.reservations import OpenName, Reservations
 from modules.parameters import parse_infotext
+from modules.pictures.metadata import PictureError, read_metadata
 from modules.settings import OptionStore, Paths
-from modules.settings.atomic import SaveError, write_atomic_with
 
 _ZIP_NAME: Final = "[datetime]_[[model_name]]_[seed]-[seed_last]"
 

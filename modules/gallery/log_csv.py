@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from modules.settings.atomic import save_error, write_atomic
+from modules.files import save_error, write_atomic
 
 COLUMNS: Final = (
     "prompt",

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from modules.files import SaveError
 from modules.gallery.name_facts import NameFacts
 from modules.gallery.name_tokens import TOKENS, Vanish
 from modules.gallery.sanitizing import LONGEST_NAME, avoid_device, sanitize
-from modules.settings.atomic import SaveError
 
 _PIECE: Final = re.compile(r"\[([^\[\]]++)\]")
 _ARGUMENTS: Final = re.compile(r"([^<>]*+)((?:<[^<>]*+>)*+)")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from modules.files import SaveError, save_error
 from modules.gallery.naming import below, largest_number
 from modules.gallery.sanitizing import LONGEST_NAME, avoid_device, fit
-from modules.settings.atomic import SaveError, save_error
 
 _TRIES: Final = 1000
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from PIL import Image, ImageOps
 
-from modules.gallery.metadata import BROKEN, FORMATS, PictureError, unreadable
-from modules.settings.atomic import write_atomic_with
+from modules.files import write_atomic_with
+from modules.pictures.metadata import BROKEN, FORMATS, PictureError, unreadable
 
 _QUALITY: Final = 80
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.prompt import ConditioningPlan, active_index
 from modules.prompt import Part as PromptPart
 from modules.sampling import Conditioning, ConditionsAt, Part, StepConditions
+from modules.text.encoder import EncodingOptions, PromptEncoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from modules.generation.codec import Codec
-from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.generation.conditions import conditions_for, empty_context
 from modules.generation.token_merging import tokens_merged
 from modules.generation.unet import replayed, unet_function
@@ -33,6 +32,7 @@ from modules.sampling import (
     plan_run,
     sample,
 )
+from modules.text.encoder import EncodingOptions, PromptEncoder
 from modules.weights.model import Model
 
 

@@ -10,7 +10,6 @@ from typing import Final
 
 from PIL import Image, ImageOps
 
-from modules.gallery.masks import binary_mask, blur_mask
 from modules.generation.masking import Box, box_of_ratio, fill_masked, padded_box, whole_picture_overlay_mask
 from modules.generation.resizing import (
     JUST_RESIZE,
@@ -23,6 +22,7 @@ from modules.generation.resizing import (
     resize_image,
 )
 from modules.parameters import GenerationRequest, ResolvedRequest
+from modules.pictures.masks import binary_mask, blur_mask
 
 ORIGINAL: Final = 1
 _CELL: Final = 8

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from modules.gallery import SaveError, write_atomic
+from modules.files import SaveError, write_atomic
 from modules.jobs.job import JobError
 from modules.parameters import GenerationRequest, RequestError
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from modules.gallery import SaveError, remove_stale_temporaries
+from modules.files import SaveError, remove_stale_temporaries
 from modules.jobs.job import Job, JobError, QueueNotWritable, SavedImage
 from modules.jobs.rows import ImageRow
 from modules.jobs.store import JobStore

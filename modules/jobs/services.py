@@ -11,18 +11,18 @@ from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, ModelN
 from modules.catalogue.upscalers import Upscaler
 from modules.gallery import Gallery
 from modules.gallery.allowed import AllowedFolders
-from modules.jobs.checkpoints import CheckpointChooser
+from modules.intake.checkpoints import CheckpointChooser
+from modules.intake.intake import Intake
+from modules.intake.networks import names_in
+from modules.intake.styles import SavedStyles
 from modules.jobs.database import prepare
 from modules.jobs.engine_command import engine_launch
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.inputs import InputStore
-from modules.jobs.intake import Intake
 from modules.jobs.lock import FolderLock
-from modules.jobs.networks import names_in
 from modules.jobs.service import Collaborators, JobService, Limits
 from modules.jobs.shelf import GalleryShelf
 from modules.jobs.store import JobStore
-from modules.jobs.styles import SavedStyles
 from modules.parameters import RequestError
 from modules.prompt.comments import strip_comments
 from modules.settings import Flags, OptionError, OptionStore, Paths, frozen_keys, unknown_frozen

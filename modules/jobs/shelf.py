@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from modules.gallery import Gallery, SaveError, write_atomic
+from modules.files import SaveError, write_atomic
+from modules.gallery import Gallery
 from modules.jobs.job import Job
 from modules.protocol import ImageReady
 

@@ -16,7 +16,7 @@ from modules.launch.nvidia import driver_cuda
 from modules.launch.stamp import GENERATION, Stamp, digest
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVER = "modules.ui"
+SERVER = "modules.server"
 
 # What every process of the program runs under, unless the person's own environment says otherwise.
 ENVIRONMENT = {

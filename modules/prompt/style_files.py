@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modules.files import SaveError, decoded, write_atomic
 from modules.prompt.styles import Style
-from modules.settings.atomic import SaveError, write_atomic
-from modules.settings.decoding import decoded
 
 HEADER = ("name", "prompt", "negative_prompt")
 LONGEST_FIELD = 131_072

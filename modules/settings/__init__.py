@@ -1,6 +1,5 @@
 """Flags, options and paths: what the person at the machine decided, read once and told to every other room."""
 
-from modules.settings.atomic import SaveError, write_text_atomic
 from modules.settings.flag_parser import declared_flags, parse_flags
 from modules.settings.flags import FlagError, Flags
 from modules.settings.option import Option, OptionError, OptionValue
@@ -23,12 +22,10 @@ __all__ = [
     "OptionValue",
     "Paths",
     "Place",
-    "SaveError",
     "UiConfig",
     "UiConfigError",
     "declared_flags",
     "frozen_keys",
     "parse_flags",
     "unknown_frozen",
-    "write_text_atomic",
 ]

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from modules.settings.atomic import SaveError, write_text_atomic
-from modules.settings.decoding import decoded
+from modules.files import SaveError, decoded, write_text_atomic
 from modules.settings.flags import Flags
 from modules.settings.migrations import migrated
 from modules.settings.option import Option, OptionError, OptionValue

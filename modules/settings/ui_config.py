@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from modules.settings.atomic import SaveError, write_text_atomic
+from modules.files import SaveError, write_text_atomic
 from modules.settings.options import read_json_object
 
 # Controls that A1111 builds from scripts of its own have the script's file before their key.

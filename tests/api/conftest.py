@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.checkpoints import write_tiny_checkpoint
-from tests.ui.server import Server
+from tests.server.server import Server
 
 SMALL = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 2, "seed": 7}
 
@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write_tiny_checkpoint(data / "models" / "Stable-diffusion" / "tiny.safetensors")
     write_tiny_checkpoint(data / "models" / "Stable-diffusion" / "other.safetensors", seed=1)
     flags = ("--use-cpu", "all", "--no-half")
-    with Server(data, *flags, module="modules.ui") as running:
+    with Server(data, *flags, module="modules.server") as running:
         yield running
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.api_progress import Prober, own_answers
 from tests.api.conftest import SMALL
-from tests.ui.server import Server
+from tests.server.server import Server
 
 CLIENTS = int(os.environ.get("API_CLIENTS", "12"))
 JOBS = 20 if CLIENTS > 12 else 4
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(120 + 2 * CLIENTS * JOBS)]
 
 @pytest.fixture(scope="module")
 def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("crowd"), module="tests.ui.fake_engine_server") as running:
+    with Server(tmp_path_factory.mktemp("crowd"), module="tests.server.fake_engine_server") as running:
         yield running
 
 

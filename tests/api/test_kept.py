@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.conftest import made
 from tests.checkpoints import write_vae
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = pytest.mark.server
 

@@ -11,8 +11,8 @@ import pytest
 
 from modules.api.asked import generation_request
 from modules.api.bodies import Txt2ImgBody
-from modules.jobs.intake import concrete_names
-from modules.jobs.plans import plan_of
+from modules.intake.intake import concrete_names
+from modules.intake.plans import plan_of
 from modules.parameters import GenerationRequest, parse_infotext, parse_request, request_from_infotext
 from modules.parameters.infotext_options import passes_of
 from modules.settings import OptionStore

@@ -12,7 +12,7 @@ from PIL import Image
 
 from modules.generation.hires import LATENT_MODES
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
-from modules.ui.ports import bind
+from modules.server.ports import bind
 from tests.api.conftest import SMALL, b64, made, opened, png
 from tests.checkpoints import write_embedding
 from tests.upscaling.models import write_upscaler

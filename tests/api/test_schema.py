@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
 
-from tests.ui.server import Server
+from tests.server.server import Server
 
 REQUESTS = int(os.environ.get("API_REQUESTS", "500"))
 SMALL = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64, "seed": 5}
@@ -33,7 +33,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("schema"), module="tests.ui.fake_engine_server") as running:
+    with Server(tmp_path_factory.mktemp("schema"), module="tests.server.fake_engine_server") as running:
         yield running
 
 

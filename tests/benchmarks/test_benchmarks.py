@@ -32,9 +32,9 @@ from modules.hardware import choice
 from modules.hardware.choice import choose_hardware
 from modules.parameters.samplers import SAMPLERS
 from tests.checkpoints import Architecture, write_tiny_checkpoint
-from tests.ui.server import ROOT, Server
+from tests.server.server import ROOT, Server
 
-FAKE = "tests.ui.fake_engine_server"
+FAKE = "tests.server.fake_engine_server"
 Run = Callable[..., str]
 
 

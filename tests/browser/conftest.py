@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.ui.server import Server
+from tests.server.server import Server
 
 # A page on a busy machine takes its time; nobody waits longer than it takes.
 LONGEST_WAIT = 40_000
 expect.set_options(timeout=LONGEST_WAIT)
 
 # The real server with the real queue and gallery; its engine draws noise and needs no torch.
-FAKE_ENGINE = "tests.ui.fake_engine_server"
+FAKE_ENGINE = "tests.server.fake_engine_server"
 
 ARGUMENTS = (
     "--no-sandbox",

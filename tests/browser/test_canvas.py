@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import LONGEST_WAIT, Watched
 from tests.browser.steps import drop, open_input, open_tab, paint, visit
 from tests.browser.test_img2img import kept, painted_pixels
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

@@ -7,12 +7,12 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from modules.page.form import EXTRA, OVERRIDES
+from modules.page.scripts import is_of_script
 from modules.parameters import GenerationRequest, parameter_of
-from modules.ui.form import EXTRA, OVERRIDES
-from modules.ui.scripts import is_of_script
 from tests.browser.conftest import Watched
 from tests.browser.steps import BAR, INFOTEXT, NEGATIVE, PROMPT, generate, saved, set_number, stored_form, visit
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Watched
 from tests.browser.steps import drop, open_tab, saved, visit
 from tests.checkpoints import write_tiny_checkpoint
-from tests.ui.server import Server
+from tests.server.server import Server
 from tests.upscaling.models import write_upscaler
 
 pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
@@ -37,7 +37,7 @@ def test_a_picture_through_a_model_and_a_batch_with_a_bad_file(watched: Watched,
         Image.effect_noise((60, 40), 60 + number).convert("RGB").save(source, pnginfo=info)
     sources[2].write_bytes(sources[2].read_bytes()[:900])
     page = watched.page
-    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.ui") as server:
+    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.server") as server:
         visit(page, server.url)
         open_tab(page, "Extras")
         drop(page, "#extras_image", sources[0])

@@ -20,7 +20,7 @@ from tests.browser.steps import (
     state,
     visit,
 )
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

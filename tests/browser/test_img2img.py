@@ -27,7 +27,7 @@ from tests.browser.steps import (
     visit,
 )
 from tests.gallery.test_opening import header_only
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

@@ -13,7 +13,7 @@ from modules.parameters import parse_infotext
 from tests.browser.conftest import Watched
 from tests.browser.steps import drop, open_input, paint, parameters, saved, visit
 from tests.checkpoints import write_tiny_checkpoint
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
 
@@ -26,7 +26,7 @@ def test_only_the_mask_changes(watched: Watched, tmp_path: Path) -> None:
     scene = tmp_path / "scene.png"
     Image.effect_noise((128, 128), 60).convert("RGB").save(scene)
     page = watched.page
-    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.ui") as server:
+    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.server") as server:
         visit(page, server.url)
         open_input(page, "Inpaint")
         drop(page, MASK, scene)

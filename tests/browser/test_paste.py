@@ -10,12 +10,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from modules.catalogue import network_hash_of, sha256_of
-from modules.ui.controls import element_id
-from modules.ui.form import EXTRA
+from modules.page.controls import element_id
+from modules.page.form import EXTRA
 from tests.browser.conftest import FAKE_ENGINE, Watched
 from tests.browser.steps import open_tab, visit
 from tests.catalogue.files import write_model
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import Watched
 from tests.browser.steps import open_tab, visit
 from tests.jobs.helpers import eventually
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

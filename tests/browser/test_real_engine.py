@@ -25,7 +25,7 @@ from tests.browser.steps import (
 )
 from tests.checkpoints import write_tiny_checkpoint
 from tests.jobs.helpers import eventually
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
 
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
 def test_the_first_picture_and_what_it_says_about_itself(watched: Watched, tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "tiny.safetensors")
     page = watched.page
-    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.ui") as server:
+    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.server") as server:
         visit(page, server.url)
         for name, value in {"width": 128, "height": 64, "steps": 60}.items():
             set_number(page, name, value)

@@ -13,7 +13,7 @@ from tests.browser.conftest import Watched
 from tests.browser.steps import drop, open_input, parameters, saved, visit
 from tests.checkpoints import write_tiny_checkpoint
 from tests.jobs.helpers import eventually
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
 
@@ -35,7 +35,7 @@ def test_a_script_is_chosen_run_and_remembered(watched: Watched, tmp_path: Path)
     scene = tmp_path / "scene.png"
     Image.effect_noise((64, 64), 60).convert("RGB").save(scene)
     page = watched.page
-    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.ui") as server:
+    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.server") as server:
         visit(page, server.url)
         open_input(page, "img2img")
         expect(page.locator(LOOPS)).to_be_hidden()

@@ -16,7 +16,7 @@ from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.settings import OPTIONS, SECTIONS
 from tests.browser.conftest import FAKE_ENGINE, Watched
 from tests.browser.steps import NEGATIVE, PROMPT, change_settings, generate, open_tab, set_number, visit
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import FAKE_ENGINE, Watched
 from tests.browser.steps import BAR, INFOTEXT, PICTURE, PROMPT, generate, parameters, saved, set_number, state, visit
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

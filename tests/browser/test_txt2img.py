@@ -22,7 +22,7 @@ from tests.browser.steps import (
     visit,
     words,
 )
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from modules.generation.conditioning import PromptEncoder
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.finishing import finish
 from modules.generation.img2img import img2img
@@ -19,6 +18,7 @@ from modules.generation.source import prepare_source
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 
 DEMO = Path(__file__).parents[2] / "models" / "Stable-Diffusion" / "demo-emoji.safetensors"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from modules.server.serve import main
 from modules.settings import Paths
-from modules.ui.serve import main
 
 if __name__ == "__main__":
     data = Path(sys.argv[sys.argv.index("--data-dir") + 1])

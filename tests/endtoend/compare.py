@@ -19,7 +19,7 @@ from PIL import Image
 from tests.endtoend.drawn_requests import Drawn, drawn
 from tests.endtoend.house import FLAGS, PATIENCE
 from tests.endtoend.oracle import Painter, opened, painted, peak_ratio
-from tests.ui.server import ROOT, Server
+from tests.server.server import ROOT, Server
 
 DEMO = ROOT / "models" / "Stable-Diffusion" / "demo-emoji.safetensors"
 
@@ -30,7 +30,7 @@ def demo_server(data: Path) -> Iterator[Server]:
     folder = data / "models" / "Stable-diffusion"
     folder.mkdir(parents=True)
     shutil.copy(DEMO, folder)
-    with Server(data, *FLAGS, module="modules.ui") as server:
+    with Server(data, *FLAGS, module="modules.server") as server:
         yield server
 
 

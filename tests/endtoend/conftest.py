@@ -9,7 +9,7 @@ import pytest
 
 from tests.checkpoints import write_tiny_checkpoint
 from tests.endtoend.house import FLAGS, House
-from tests.ui.server import Server
+from tests.server.server import Server
 
 
 @pytest.fixture(scope="module")
@@ -23,5 +23,5 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def house(data: Path) -> Iterator[House]:
     """One server for a module: what its tests do to it, the next one must not notice."""
-    with Server(data, *FLAGS, module="modules.ui") as server:
+    with Server(data, *FLAGS, module="modules.server") as server:
         yield House(server)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from modules.gallery import atomic
-from modules.ui.serve import main
+from modules.server.serve import main
 
 
 def pretend(flag: Path, outputs: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from tests.ui.server import Server
+from tests.server.server import Server
 
 FLAGS: Final = ("--use-cpu", "all", "--no-half")
 SMALL: Final = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 2, "seed": 7, "save_images": True}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.checkpoints import write_tiny_checkpoint
 from tests.endtoend.house import FLAGS, House, one_sentence
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [
     pytest.mark.server,
@@ -50,7 +50,7 @@ def test_a_second_death_fails_the_job_with_its_cause_and_the_next_one_works(hous
 
 def test_a_killed_server_finishes_what_ran_and_what_waited_at_its_next_start(tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "good.safetensors")
-    with Server(tmp_path, *FLAGS, module="modules.ui") as server:
+    with Server(tmp_path, *FLAGS, module="modules.server") as server:
         house = House(server)
         running = house.ask(**LONG)
         waiting = [house.ask(steps=2, seed=-1) for _ in range(3)]

@@ -14,7 +14,7 @@ import torch
 from tests.endtoend.compare import DEMO, demo_server, ratios
 from tests.endtoend.drawn_requests import drawn
 from tests.endtoend.oracle import KINDS, Painter
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 

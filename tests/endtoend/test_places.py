@@ -12,7 +12,7 @@ import pytest
 
 from tests.checkpoints import write_tiny_checkpoint
 from tests.endtoend.house import FLAGS, House, one_sentence
-from tests.ui.server import ROOT, Server
+from tests.server.server import ROOT, Server
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -50,7 +50,7 @@ def test_a_full_disk_fails_the_job_in_a_sentence_and_the_next_one_works_when_the
     data, mounted = small_disk
     write_tiny_checkpoint(data / "models" / "Stable-diffusion" / "good.safetensors")
     filler = data / "outputs" / "filler" if mounted else data / "full"
-    with Server(data, *FLAGS, module="modules.ui" if mounted else "tests.endtoend.full_disk_server") as server:
+    with Server(data, *FLAGS, module="modules.server" if mounted else "tests.endtoend.full_disk_server") as server:
         house = House(server)
         house.works()
         with suppress(OSError), filler.open("wb", buffering=0) as file:
@@ -69,7 +69,7 @@ def test_a_full_disk_fails_the_job_in_a_sentence_and_the_next_one_works_when_the
 def test_outputs_that_are_no_folder_fail_the_job_and_the_next_one_works_when_they_are(tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "good.safetensors")
     (tmp_path / "outputs").write_text("a file where the folder belongs")
-    with Server(tmp_path, *FLAGS, module="modules.ui") as server:
+    with Server(tmp_path, *FLAGS, module="modules.server") as server:
         house = House(server)
         job = house.made()
         assert job["state"] == "failed"
@@ -80,7 +80,7 @@ def test_outputs_that_are_no_folder_fail_the_job_and_the_next_one_works_when_the
 
 def test_a_second_server_on_the_same_folder_or_port_says_so_and_leaves_the_first_alone(house: House) -> None:
     def second(*flags: str) -> str:
-        command = [sys.executable, "-m", "modules.ui", *FLAGS, *flags]
+        command = [sys.executable, "-m", "modules.server", *FLAGS, *flags]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1, done.stdout
         assert one_sentence(done.stderr), done.stderr

@@ -12,7 +12,7 @@ from PIL import Image
 from modules.parameters import parse_infotext
 from tests.checkpoints import write_tiny_checkpoint
 from tests.endtoend.house import FLAGS, House
-from tests.ui.server import Server
+from tests.server.server import Server
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 SWITCHES = 10
@@ -88,7 +88,7 @@ def test_what_a_file_says_about_itself(house: House) -> None:
 
 def test_without_a_half_type_flag_the_processor_decides(tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "good.safetensors")
-    with Server(tmp_path, *FLAGS[:2], module="modules.ui") as server:
+    with Server(tmp_path, *FLAGS[:2], module="modules.server") as server:
         house = House(server)
         first, second = (house.made() for _ in range(2))
         assert pixels(house.picture(first["id"])) == pixels(house.picture(second["id"]))

@@ -28,8 +28,8 @@ from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.available_memory import MAIN_RESERVE, MainMemory
 from modules.hardware.budget import OutOfBudget, RequestSize
 from modules.hardware.choice import HardwareWishes, choose_hardware
-from modules.jobs.checkpoints import CheckpointChooser
-from modules.jobs.intake import Intake
+from modules.intake.checkpoints import CheckpointChooser
+from modules.intake.intake import Intake
 from modules.parameters import parse_request
 from modules.protocol import (
     CheckpointFailed,

@@ -15,12 +15,12 @@ from modules.engine import kept as kept_module
 from modules.engine.kept import Keeping, KeptModels
 from modules.engine.loaded import LoadedModel, Origin
 from modules.engine.placement import Placement
-from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.hardware.available_memory import MAIN_RESERVE, MainMemory
 from modules.hardware.budget import OutOfBudget, RequestSize
 from modules.hardware.choice import HardwareWishes, choose_hardware
 from modules.hardware.residence import Residence
 from modules.prompt import clip_tokenizer
+from modules.text.encoder import EncodingOptions, PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at

@@ -24,7 +24,7 @@ from modules.hardware.choice import HardwareWishes, choose_hardware
 from modules.hardware.compiling import FastMode
 from modules.hardware.graphs import TOLD, StepGraphs
 from modules.hardware.residence import Residence
-from modules.jobs.checkpoints import LOAD_OPTIONS
+from modules.intake.checkpoints import LOAD_OPTIONS
 from modules.parameters import parse_request, resolve
 from modules.protocol import CheckpointLoaded, ImageReady, Notice
 from modules.settings import Paths, parse_flags

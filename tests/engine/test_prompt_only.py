@@ -15,10 +15,10 @@ from modules.engine.embeddings import EmbeddingShelf
 from modules.engine.job import run_job
 from modules.engine.models import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
-from modules.generation.conditioning import PromptEncoder
 from modules.hardware.residence import Residence
 from modules.protocol import CheckpointLoaded, CheckpointLoading, ImageReady
 from modules.settings import Paths, parse_flags
+from modules.text.encoder import PromptEncoder
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
 from tests.engine.test_models import CPU, Line

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modules.gallery import Gallery, SaveError
+from modules.files import SaveError
+from modules.gallery import Gallery
 from modules.parameters import BatchFile
 
 NOW = datetime(2026, 11, 21, 21, 30, 5)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modules.gallery import KeptPictures, SaveError, encode_picture, read_metadata
+from modules.files import SaveError
+from modules.gallery import KeptPictures
 from modules.gallery.log_csv import COLUMNS, append_row
+from modules.pictures import encode_picture, read_metadata
 
 NOW = datetime(2026, 11, 21, 21, 30, 5)
 INFOTEXT = (

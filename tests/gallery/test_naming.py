@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.gallery import NameFacts, SaveError, apply_pattern, name_facts, sanitize
+from modules.files import SaveError
+from modules.gallery import NameFacts, apply_pattern, name_facts, sanitize
 from modules.gallery.name_facts import facts_of_infotext
 from modules.gallery.naming import below, file_stem, largest_number, subfolder
 from modules.gallery.sanitizing import avoid_device, fit

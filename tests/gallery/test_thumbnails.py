@@ -5,7 +5,8 @@ import os
 import pytest
 from PIL import Image
 
-from modules.gallery import PictureError, Thumbnails
+from modules.gallery import Thumbnails
+from modules.pictures import PictureError
 
 
 @pytest.mark.parametrize(

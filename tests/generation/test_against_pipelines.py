@@ -25,7 +25,6 @@ from diffusers import (
 from PIL import Image
 from transformers import CLIPTokenizer
 
-from modules.generation.conditioning import PromptEncoder
 from modules.generation.encoding import encode_pictures, to_tensor
 from modules.generation.img2img import img2img, start_of
 from modules.generation.passes import Engine, Progress
@@ -34,6 +33,7 @@ from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.prompt.tokens import _vocabulary
 from modules.sampling import ImageNoise, sigma_schedule
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 

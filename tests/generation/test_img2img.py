@@ -11,7 +11,6 @@ from diffusers import EulerDiscreteScheduler
 from PIL import Image, ImageDraw
 
 from modules.generation.colour_correction import match_colours
-from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.encoding import encode_pictures, to_tensor
 from modules.generation.finishing import finish
@@ -21,6 +20,7 @@ from modules.generation.source import Source, prepare_source
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.sampling import ImageNoise, sigma_schedule
+from modules.text.encoder import EncodingOptions, PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from modules.generation.codec import vae_retries
-from modules.generation.conditioning import PromptEncoder
 from modules.generation.decoding import VaeOverflow, decode_latent, to_image
 from modules.generation.passes import Engine, Progress
 from modules.generation.previews import fit_colours, linear_pictures
@@ -21,6 +20,7 @@ from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.parameters.samplers import sampler_labels
 from modules.prompt import clip_tokenizer
 from modules.sampling import Shown
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 from tests.place_recorder import PlaceRecorder

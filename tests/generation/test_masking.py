@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from modules.gallery.masks import binary_mask, blur_mask
 from modules.generation.masking import (
     box_of_ratio,
     fill_masked,
@@ -18,6 +17,7 @@ from modules.generation.masking import (
     padded_box,
     whole_picture_overlay_mask,
 )
+from modules.pictures.masks import binary_mask, blur_mask
 
 
 def square(size: tuple[int, int] = (64, 64), box: tuple[int, int, int, int] = (16, 16, 48, 48)) -> Image.Image:

@@ -12,7 +12,6 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
 from modules.generation.codec import Codec
-from modules.generation.conditioning import EncodingOptions
 from modules.generation.decoding import to_bytes
 from modules.generation.hires import FirstPass, hires_pass
 from modules.generation.img2img import Start, img2img
@@ -24,6 +23,7 @@ from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.sampling import noise, run
+from modules.text.encoder import EncodingOptions
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 from tests.checkpoints import Architecture, write_tiny_checkpoint

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from modules.catalogue import Catalogue, ModelFolders
-from modules.generation.conditioning import PromptEncoder
 from modules.generation.hires import hires_pass
 from modules.generation.img2img import img2img
 from modules.generation.passes import Engine, Progress
@@ -18,12 +17,13 @@ from modules.generation.resizing import lanczos
 from modules.generation.source import prepare_source
 from modules.generation.tiling import edges_joined, is_tiled
 from modules.generation.txt2img import txt2img
-from modules.jobs.checkpoints import CheckpointChooser
-from modules.jobs.intake import Intake
+from modules.intake.checkpoints import CheckpointChooser
+from modules.intake.intake import Intake
 from modules.parameters import GenerationRequest, ResolvedRequest
 from modules.prompt import clip_tokenizer
 from modules.prompt.comments import strip_comments
 from modules.settings import OPTIONS, OptionStore
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 

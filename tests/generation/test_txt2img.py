@@ -9,7 +9,6 @@ import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from modules.generation.conditioning import PromptEncoder
 from modules.generation.decoding import decode_latent
 from modules.generation.passes import Engine, Progress, UnetOverflow
 from modules.generation.tiling import edges_joined
@@ -18,6 +17,7 @@ from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.prompt.tokens import _vocabulary
 from modules.sampling import ImageNoise, Interrupted, sigma_schedule
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from modules.gallery.masks import binary_mask, blur_mask
 from modules.generation.finishing import finished
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.source import prepare_source
+from modules.page.sources import Masking, sketched
 from modules.parameters import parse_request, resolve
+from modules.pictures.masks import binary_mask, blur_mask
 from modules.sampling import SoftBlend
-from modules.ui.sources import Masking, sketched
 
 sides = st.integers(9, 26).map(lambda cells: cells * 8)
 

@@ -16,7 +16,6 @@ from accelerate import cpu_offload_with_hook
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from modules.generation.conditioning import EncodingOptions, PromptEncoder
 from modules.hardware.budget import ModelSize, RequestSize, choose_plan, peak, unet_work, vae_work
 from modules.hardware.device import compute_device, free_memory, memory_now, module_bytes
 from modules.hardware.lanes import Mark, OneLane
@@ -25,6 +24,7 @@ from modules.hardware.residence import Residence
 from modules.hardware.sizes import size_of
 from modules.hardware.streaming import WeightStream
 from modules.prompt import clip_tokenizer
+from modules.text.encoder import EncodingOptions, PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 from tests.checkpoints import SD15, _make_text_encoder, _make_unet, _make_vae, write_tiny_checkpoint

@@ -22,9 +22,9 @@ from multiprocessing.connection import Client
 from pathlib import Path
 from queue import SimpleQueue
 
-from modules.gallery import PictureError, encode_picture, read_metadata
-from modules.gallery.opening import open_picture
-from modules.gallery.postprocessing import Tools, postprocess
+from modules.pictures import PictureError, encode_picture, read_metadata
+from modules.pictures.opening import open_picture
+from modules.pictures.postprocessing import Tools, postprocess
 from modules.protocol import (
     CheckpointFailed,
     CheckpointFile,

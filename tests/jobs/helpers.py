@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modules.gallery import write_atomic
+from modules.files import write_atomic
 from modules.jobs import Job, JobService
 from modules.jobs.database import prepare
 from modules.jobs.engine_log import EngineLog

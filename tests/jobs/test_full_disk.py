@@ -46,7 +46,7 @@ class SmallDisk:
             def full(path: Path, data: bytes) -> None:
                 raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-            self._patch.setattr("modules.settings.atomic._write_synced", full)
+            self._patch.setattr("modules.files.atomic._write_synced", full)
 
     def free(self) -> None:
         """Give it back."""

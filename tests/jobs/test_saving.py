@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from modules.gallery import Gallery, SaveError
+from modules.files import SaveError
+from modules.gallery import Gallery
 from modules.jobs import Job
 from modules.jobs.database import prepare
 from modules.jobs.saving import ImageSaver, SavingError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.gallery import SaveError
+from modules.files import SaveError
 from modules.jobs import EngineChanged, ImageSaved, Job, JobChanged, JobError, QueueFull, UnknownJob
 from modules.jobs.service import Limits
 from modules.parameters import BatchFile, GenerationRequest, RequestError

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from modules.intake.styles import SavedStyles
 from modules.jobs import services
 from modules.jobs.engine_command import engine_arguments, engine_folders
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import Launch
 from modules.jobs.lock import AlreadyRunning
 from modules.jobs.services import Services, open_services
-from modules.jobs.styles import SavedStyles
 from modules.parameters import GenerationRequest, RequestError
 from modules.prompt.style_files import StyleFileError
 from modules.settings import Flags, Paths, parse_flags

@@ -39,7 +39,7 @@ def test_the_first_start_installs_everything_and_becomes_the_server(root: Path) 
         for words in [("-m venv",), ("pip install", TORCH), ("--requirement",), ("import json, torch",)]
     ]
     assert order == sorted(order)
-    assert machine.became == [str(root / "venv/bin/python"), "-m", "modules.ui", "--port", "7000"]
+    assert machine.became == [str(root / "venv/bin/python"), "-m", "modules.server", "--port", "7000"]
 
 
 def test_a_later_start_runs_nothing_at_all(root: Path) -> None:
@@ -165,7 +165,7 @@ def test_reinstall_torch(root: Path) -> None:
 def test_what_owners_of_old_cards_write_works(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine = computer(environ={"COMMANDLINE_ARGS": "--xformers --lowvram"})
     assert main([], machine, root) == 0
-    assert machine.became[-1] == "modules.ui", "the server reads COMMANDLINE_ARGS itself"
+    assert machine.became[-1] == "modules.server", "the server reads COMMANDLINE_ARGS itself"
     assert capsys.readouterr().err.count("xformers works on NVIDIA cards only") == 1
     assert main([], computer(environ={"COMMANDLINE_ARGS": "--xformers --lowvram"}), root) == 0
     assert "xformers" not in capsys.readouterr().err

@@ -156,7 +156,7 @@ def test_a_full_disk_loses_no_style(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("modules.settings.atomic._write_synced", full)
+    monkeypatch.setattr("modules.files.atomic._write_synced", full)
     with pytest.raises(StyleFileError, match=r"the disk of .* is full"):
         StyleBook((path,)).save(Style("b", "two"))
     assert path.read_bytes() == before

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from PIL import Image
 
-from modules.gallery.grids import image_grid
 from modules.generation.scripts.stage import Extra, Stage
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.source import prepare_source
 from modules.parameters import ResolvedRequest
+from modules.pictures.grids import image_grid
 
 
 def loopback(stage: Stage, index: int) -> Image.Image:

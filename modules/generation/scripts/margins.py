@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from modules.gallery.opening import MOST_PIXELS
 from modules.generation.masking import Box
 from modules.generation.resizing import Size
 from modules.parameters import RequestError
+from modules.pictures.opening import MOST_PIXELS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageFilter
 
-from modules.gallery.masks import blur_mask
 from modules.generation.masking import Box, whole_picture_overlay_mask
 from modules.generation.scripts.margins import Margins, margins
 from modules.generation.scripts.stage import Stage, with_seed
 from modules.generation.scripts.tiles import lay_tiles
 from modules.generation.source import Source
+from modules.pictures.masks import blur_mask
 
 # Neighbouring windows share at least this part of their sides.
 _SHARED = 0.25

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from modules.gallery.masks import blur_mask
 from modules.generation.masking import Box, whole_picture_overlay_mask
 from modules.generation.scripts.margins import Margins, margins
 from modules.generation.scripts.matched_noise import matched_noise
 from modules.generation.scripts.stage import Stage, with_seed
 from modules.generation.source import Source
+from modules.pictures.masks import blur_mask
 
 # A1111 blurs the mask this much more than its slider says.
 _BLUR_FACTOR = 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from modules.gallery.masks import blur_mask
 from modules.generation.masking import Box, fill_masked, whole_picture_overlay_mask
 from modules.generation.resizing import Size
 from modules.generation.scripts.margins import Margins, margins
@@ -12,6 +11,7 @@ from modules.generation.scripts.stage import Stage, with_seed
 from modules.generation.scripts.tiles import join_tiles, lay_tiles
 from modules.generation.source import ORIGINAL, Source
 from modules.parameters import RequestError, ResolvedRequest
+from modules.pictures.masks import blur_mask
 
 
 def poor_mans_outpainting(stage: Stage, index: int) -> Image.Image:

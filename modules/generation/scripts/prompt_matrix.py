@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from modules.gallery.legend import Word, legend_grid
 from modules.generation.scripts.stage import Extra, Stage
+from modules.pictures.legend import Word, legend_grid
 
 
 def matrix_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:

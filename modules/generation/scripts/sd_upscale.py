@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from PIL import Image
 
-from modules.gallery.opening import MOST_PIXELS
 from modules.generation.resizing import Size
 from modules.generation.scripts.stage import Stage, with_seed
 from modules.generation.scripts.tiles import join_tiles, lay_tiles
 from modules.generation.source import Source
 from modules.parameters import RequestError
+from modules.pictures.opening import MOST_PIXELS
 
 
 def sd_upscale(stage: Stage, index: int) -> Image.Image:

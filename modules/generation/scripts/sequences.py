@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modules.gallery import ANIMATION, encode_animation
+from modules.gallery import ANIMATION
 from modules.generation.img2img import Start, start_of
 from modules.generation.scripts.stage import Extra, Stage
 from modules.generation.source import Source, prepare_source
 from modules.parameters import ResolvedRequest
 from modules.parameters.scripts.frames import shares
+from modules.pictures import encode_animation
 
 # Latents that point almost the same way are mixed linearly: there is no arc between them.
 _PARALLEL = 0.9995

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from PIL import Image, ImageOps
 
-from modules.gallery.grids import image_grid, too_large
 from modules.generation.img2img import Start
 from modules.generation.passes import Engine, Progress
 from modules.generation.resizing import Resize, flatten
 from modules.generation.source import Source
 from modules.parameters import ResolvedRequest
+from modules.pictures.grids import image_grid, too_large
 
 
 class Over(Protocol):

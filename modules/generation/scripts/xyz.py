@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from modules.gallery.legend import Word, legend_grid
 from modules.generation.scripts.stage import Extra, Stage
 from modules.parameters.xyz import axes_of, grid_facts
+from modules.pictures.legend import Word, legend_grid
 
 _KIND = "xyz_grid"
 _NO_WORDS = [[Word("")]]

@@ -1,0 +1,26 @@
+"""Files for every room: writing that leaves all of a file or nothing, text in any encoding, and walking folders."""
+
+from modules.files.atomic import (
+    SaveError,
+    remove_stale_temporaries,
+    save_error,
+    write_atomic,
+    write_atomic_with,
+    write_text_atomic,
+)
+from modules.files.decoding import decoded
+from modules.files.walk import FileState, FoundFile, found_file, walk_folders
+
+__all__ = [
+    "FileState",
+    "FoundFile",
+    "SaveError",
+    "decoded",
+    "found_file",
+    "remove_stale_temporaries",
+    "save_error",
+    "walk_folders",
+    "write_atomic",
+    "write_atomic_with",
+    "write_text_atomic",
+]

@@ -1,0 +1,1 @@
+"""From a request to a job: styles, comments, names, settings, checkpoint and seeds, and the pictures a script plans."""

@@ -1,0 +1,220 @@
+"""From what was asked to what applies: styles, comments, names, settings, checkpoint and seeds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import JsonValue
+
+from modules.intake.checkpoints import SAME_CHECKPOINT, CheckpointChooser
+from modules.intake.networks import NetworkNames, tag_notices
+from modules.intake.plans import Picture, plan_of, seeds_of, with_drawn_seeds
+from modules.parameters import (
+    GenerationRequest,
+    RequestError,
+    ResolvedRequest,
+    Variant,
+    fixed_seeds,
+    parse_request,
+    resolve,
+)
+from modules.parameters.infotext_versions import first_pass_size
+from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
+from modules.parameters.schedules import UnknownScheduleError
+from modules.parameters.scripts import scripts_of
+from modules.parameters.token_merging import IMG2IMG, with_asked_ratio
+from modules.prompt import blended
+from modules.settings import OptionError, OptionStore
+
+# The settings that say which files a picture is made with.
+MODELS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
+SAME_SAMPLER: Final = "Use same sampler"
+SAME_SCHEDULE: Final = "Use same scheduler"
+
+MergeStyles = Callable[[str, str, tuple[str, ...]], tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Resolves requests. `merge_styles` takes prompt, negative prompt and style names; `strip_comments` one prompt.
+
+    With `networks` the tags of extra networks are spoken of.
+    """
+
+    options: OptionStore
+    checkpoints: CheckpointChooser
+    merge_styles: MergeStyles
+    strip_comments: Callable[[str], str]
+    networks: NetworkNames | None = None
+    rng: random.Random = field(default_factory=random.SystemRandom)
+
+    def resolve(self, request: GenerationRequest) -> ResolvedRequest:
+        """What applies for `request` by the settings of this moment. Raises RequestError with one sentence."""
+        overrides, notices = self._known(request.override_settings)
+        try:
+            options = self.options.snapshot(with_asked_ratio(overrides))
+        except OptionError as error:
+            raise RequestError(str(error)) from error
+        if request.mode == "extras":
+            return resolve(request, options=options, rng=self.rng, notices=notices)
+        checkpoint, told = self.checkpoints.choose(options | overrides)
+        if options.get("use_old_hires_fix_width_height"):
+            request = with_old_hires_sizes(request)
+        request = self._with_hires_checkpoint(request, checkpoint.title)
+        request = with_drawn_seeds(request, self.rng)
+        plan = plan_of(request)
+        asked, (request, odd) = request, self._applied(request, options)
+        return resolve(
+            request,
+            options=options | {"sd_model_checkpoint": checkpoint.title},
+            rng=self.rng,
+            checkpoint=checkpoint.title,
+            vae=checkpoint.vae_name,
+            notices=(*notices, *told, *odd, *self._networks(request)),
+            seeds=None if plan is None else seeds_of(plan, fixed_seeds(asked, self.rng)),
+            variants=() if plan is None else self._variants(plan, asked, request, options),
+        )
+
+    def _with_hires_checkpoint(self, request: GenerationRequest, title: str) -> GenerationRequest:
+        """`request` with the hires pass's checkpoint by its title. Raises RequestError for one that is not there."""
+        named = request.hr_checkpoint_name
+        if not request.enable_hr or named in (SAME_CHECKPOINT, "", "None"):
+            return request.model_copy(update={"hr_checkpoint_name": SAME_CHECKPOINT})
+        found = self.checkpoints.titled(named)
+        return request.model_copy(update={"hr_checkpoint_name": SAME_CHECKPOINT if found == title else found})
+
+    def _applied(
+        self, request: GenerationRequest, options: Mapping[str, Any]
+    ) -> tuple[GenerationRequest, tuple[str, ...]]:
+        return concrete_names(without_idle_scripts(self._final_prompts(request, options)))
+
+    def _variants(
+        self, plan: Sequence[Picture], asked: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
+    ) -> tuple[Variant, ...]:
+        """How each picture of a script differs from what applies to them all; nothing, if none does."""
+        if not any(picture.fields or picture.overrides or picture.towards for picture in plan):
+            return ()
+        return tuple(self._variant(picture, asked, applies, options) for picture in plan)
+
+    def _variant(
+        self, picture: Picture, asked: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
+    ) -> Variant:
+        changed = self._applied(checked_copy(asked, picture.fields), options)[0]
+        if picture.towards is not None:
+            prompt, share = picture.towards
+            other = self._applied(checked_copy(asked, {**picture.fields, "prompt": prompt}), options)[0]
+            changed = changed.model_copy(update={"prompt": blended(changed.prompt, other.prompt, share)})
+        settings = self._changed_options(picture, asked, options)
+        variant = Variant(fields=differences(applies, changed), options=settings)
+        if not MODELS & set(settings):
+            return variant
+        chosen, _ = self.checkpoints.choose({**options, **settings})
+        own = settings | {"sd_model_checkpoint": chosen.title}
+        return variant.model_copy(update={"options": own, "checkpoint": chosen.title, "vae": chosen.vae_name})
+
+    def _changed_options(
+        self, picture: Picture, asked: GenerationRequest, options: Mapping[str, Any]
+    ) -> dict[str, JsonValue]:
+        if not picture.overrides:
+            return {}
+        try:
+            known, _ = self._known(asked.override_settings)
+            changed = self.options.snapshot(with_asked_ratio({**known, **picture.overrides}))
+        except OptionError as error:
+            raise RequestError(str(error)) from error
+        possible = {*picture.overrides, IMG2IMG}
+        return {key: value for key, value in changed.items() if key in possible and value != options.get(key)}
+
+    def _networks(self, request: GenerationRequest) -> tuple[str, ...]:
+        if self.networks is None:
+            return ()
+        # Negative prompts are not searched for tags, as in A1111.
+        prompts = (request.prompt, request.hr_prompt) if request.enable_hr else (request.prompt,)
+        return tag_notices(prompts, self.networks)
+
+    def _known(self, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        # Old clients send settings of extensions and of other programs: they are told, not refused.
+        declared = [key for key in overrides if key in self.options.options]
+        # What is frozen, or where files go, is for the person at the machine to say, not for a request.
+        protected = {key: self.options.protection(key, through_api=True) for key in declared}
+        known = {key: overrides[key] for key in declared if not protected[key]}
+        foreign = (f"There is no setting {key[:80]!r}: it was ignored." for key in overrides if key not in declared)
+        return known, (*foreign, *(f"{why} The job runs without it." for why in protected.values() if why))
+
+    def _final_prompts(self, request: GenerationRequest, options: Mapping[str, Any]) -> GenerationRequest:
+        strip = self.strip_comments if options.get("enable_prompt_comments", True) else _as_it_is
+        prompt, negative = self.merge_styles(request.prompt, request.negative_prompt, request.styles)
+        changed = {"prompt": strip(prompt), "negative_prompt": strip(negative)}
+        # An empty hires prompt means the first pass's prompt: a style added to it would make it another one.
+        hires = self.merge_styles(request.hr_prompt, request.hr_negative_prompt, request.styles)
+        for name, merged in zip(("hr_prompt", "hr_negative_prompt"), hires, strict=True):
+            if getattr(request, name):
+                changed[name] = strip(merged)
+        return request.model_copy(update=changed)
+
+
+def without_idle_scripts(request: GenerationRequest) -> GenerationRequest:
+    """`request` without the scripts that have nothing to act on: pictures should not tell of them."""
+    idle = {script.title for script, _ in scripts_of(request.scripts) if script.needs_mask and request.mask is None}
+    kept = {title: arguments for title, arguments in request.scripts.items() if title not in idle}
+    return request.model_copy(update={"scripts": kept}) if idle else request
+
+
+def concrete_names(request: GenerationRequest) -> tuple[GenerationRequest, tuple[str, ...]]:
+    """`request` with sampler and schedule as labels of what runs, and what is odd about the names that were asked.
+
+    As in A1111, an unknown name is the first sampler, or Automatic; unlike there, that is said. A hires pass with the
+    same schedule has the same word for it: "Automatic" then is what its own sampler prefers.
+    """
+    choice, notices = _chosen(request.sampler_name, request.scheduler)
+    sampler, schedule = choice.sampler.label, choice.applied_schedule.label
+    changed = {"sampler_name": sampler, "scheduler": schedule}
+    if request.enable_hr:
+        same_sampler, same_schedule = request.hr_sampler_name == SAME_SAMPLER, request.hr_scheduler == SAME_SCHEDULE
+        hires, told = _chosen(
+            sampler if same_sampler else request.hr_sampler_name,
+            choice.schedule.label if same_schedule else request.hr_scheduler,
+        )
+        still_same = same_schedule and hires.applied_schedule.label == schedule
+        changed["hr_sampler_name"] = SAME_SAMPLER if same_sampler else hires.sampler.label
+        changed["hr_scheduler"] = SAME_SCHEDULE if still_same else hires.applied_schedule.label
+        notices += told
+    return request.model_copy(update=changed), notices
+
+
+def checked_copy(request: GenerationRequest, changes: Mapping[str, Any]) -> GenerationRequest:
+    """`request` with `changes`, checked like any. Raises RequestError."""
+    return parse_request({**request.model_dump(), **changes}) if changes else request
+
+
+def differences(request: GenerationRequest, other: GenerationRequest) -> dict[str, Any]:
+    """The fields in which `other` differs from `request`, as JSON."""
+    names = {name for name in type(other).model_fields if getattr(other, name) != getattr(request, name)}
+    return other.model_dump(mode="json", include=names)
+
+
+def with_old_hires_sizes(request: GenerationRequest) -> GenerationRequest:
+    """Before 1.0 width and height were the hires pass's, and the first pass had about the area that SD1 knows."""
+    given = request.firstpass_image is not None or (request.hr_resize_x and request.hr_resize_y)
+    if not request.enable_hr or given:
+        return request
+    width, height = first_pass_size(request.width, request.height)
+    final = {"hr_resize_x": request.width, "hr_resize_y": request.height}
+    return request.model_copy(update={"width": width, "height": height, **final})
+
+
+def _chosen(sampler: str, schedule: str) -> tuple[SamplerChoice, tuple[str, ...]]:
+    notices: tuple[str, ...] = ()
+    try:
+        choice = resolve_sampler(sampler, schedule, strict=True)
+    except (UnknownSamplerError, UnknownScheduleError) as error:
+        choice = resolve_sampler(sampler, schedule)
+        notices = (f"{error} {choice.sampler.label} with {choice.applied_schedule.label} was used.",)
+    return choice, notices
+
+
+def _as_it_is(prompt: str) -> str:
+    return prompt

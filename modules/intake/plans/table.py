@@ -1,0 +1,54 @@
+"""The plan of each script by its title."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from modules.intake.plans.loopback import loopback
+from modules.intake.plans.picture import Picture, Plan, few_enough
+from modules.intake.plans.pictures import alternative_test, outpaint, poor_mans_outpainting, sd_upscale
+from modules.intake.plans.prompts import prompt_matrix
+from modules.intake.plans.prompts_from_file import prompts_from_file
+from modules.intake.plans.sequences import interpolate_pictures, interpolate_prompts
+from modules.intake.plans.xyz import xyz_plot
+from modules.parameters import GenerationRequest, RequestError
+from modules.parameters.xyz import TITLE, with_fixed_seeds
+
+PLANS: Final[Mapping[str, Plan]] = {
+    "img2img alternative test": alternative_test,
+    "Interpolate pictures": interpolate_pictures,
+    "Interpolate prompts": interpolate_prompts,
+    "Loopback": loopback,
+    "Outpaint": outpaint,
+    "Outpainting mk2": outpaint,
+    "Poor man's outpainting": poor_mans_outpainting,
+    "Prompt matrix": prompt_matrix,
+    "Prompts from file or textbox": prompts_from_file,
+    "SD upscale": sd_upscale,
+    "X/Y/Z plot": xyz_plot,
+}
+
+
+def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:
+    """The pictures of the request's script, or None without one. Raises RequestError for what cannot be done."""
+    script = request.script
+    if script is None:
+        return None
+    if request.mode == "img2img" and len(request.init_images) < script.pictures:
+        needed = "a picture" if script.pictures == 1 else f"{script.pictures} pictures"
+        raise RequestError(
+            f"{script.title} starts from {needed}, and {len(request.init_images)} came with the request."
+        )
+    pictures = PLANS[script.title](request, request.scripts[script.title])
+    few_enough(script.title, len(pictures))
+    return pictures
+
+
+def with_drawn_seeds(request: GenerationRequest, rng: random.Random) -> GenerationRequest:
+    """`request` with what its script leaves to chance drawn. Raises RequestError."""
+    if TITLE not in request.scripts:
+        return request
+    arguments = with_fixed_seeds(request.scripts[TITLE], request.mode, rng)
+    return request.model_copy(update={"scripts": {**request.scripts, TITLE: arguments}})

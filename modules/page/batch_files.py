@@ -1,0 +1,192 @@
+"""A batch as jobs: one for each file, and a sentence for each file that can be none."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+from gradio.utils import get_upload_folder
+
+from modules.catalogue.lookup import LocalModels
+from modules.gallery.allowed import FolderError
+from modules.jobs.job import JobError
+from modules.page.from_picture import with_source
+from modules.page.shown import BATCH_PREFIX
+from modules.page.sources import Source, masked_source
+from modules.parameters import BatchFile, GenerationRequest, RequestError, parse_infotext
+from modules.pictures import PictureError, read_metadata
+from modules.pictures.opening import picture_size
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+NO_FILES: Final = "There are no files on the Batch tab: choose some, or name an input directory with pictures."
+_NUMBERS: Final = {"Seed": "seed", "Steps": "steps", "CFG scale": "cfg_scale"}
+# A sentence names this many files, then counts.
+_NAMED: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the sub-tab asks for. Folders are there and allowed; `output` is made with the first picture."""
+
+    files: Sequence[tuple[str, Path]]
+    output: Path | None = None
+    masks: Mapping[str, Path] | None = None
+    png_info: bool = False
+    png_info_dir: Path | None = None
+    properties: Sequence[str] = ()
+
+    def mask_of(self, name: str) -> Path | None:
+        """The mask of a file: that of its stem, or the only one there is. Raises RequestError when it has none."""
+        if self.masks is None:
+            return None
+        if len(self.masks) == 1:
+            return next(iter(self.masks.values()))
+        if (stem := PurePath(name).stem) not in self.masks:
+            raise RequestError("there is no mask of its name in the mask directory.")
+        return self.masks[stem]
+
+
+def read_wish(services: Services, values: Sequence[Any], *, upload: bool) -> Wish:
+    """The wish behind the values of the sub-tab's controls. Raises FolderError with one sentence."""
+    files, input_dir, output_dir, mask_dir, use_png_info, png_info_dir, properties = values
+    info: dict[str, Any] = {"png_info": bool(use_png_info), "properties": tuple(properties or ())}
+    folders = services.folders
+    if use_png_info and str(png_info_dir or "").strip():
+        info["png_info_dir"] = folders.existing(str(png_info_dir), "PNG info directory")
+    if upload:
+        return Wish(list(uploaded(files or ())), **info)
+    found = folders.pictures(folders.existing(str(input_dir or ""), "Input directory"))
+    output = folders.target(str(output_dir), "Output directory") if str(output_dir or "").strip() else None
+    masks = None
+    if str(mask_dir or "").strip():
+        folder = folders.existing(str(mask_dir), "Inpaint batch mask directory")
+        masks = {path.stem: path for path in folders.pictures(folder)}
+        if not masks:
+            raise FolderError(f"Inpaint batch mask directory {folder} has no pictures in it.")
+    return Wish([(path.name, path) for path in found], output, masks, **info)
+
+
+def uploaded(files: Sequence[Any]) -> Iterator[tuple[str, Path]]:
+    """Name and place of uploaded files. Only what Gradio itself has put into its folder counts as uploaded."""
+    folder = Path(get_upload_folder()).resolve()
+    for file in files:
+        path = Path(str(file["path"]))
+        if path.resolve().is_relative_to(folder):
+            yield PurePath(str(file.get("orig_name") or path.name)).name, path
+
+
+def submit_batch(services: Services, named: Mapping[str, Any], wish: Wish, client: str | None) -> str:
+    """Queue a job for each file that can be used: the answer for the page, as JSON. Raises RequestError, JobError.
+
+    Every file is looked at before the first job is queued, so that what is wrong with all of them costs nothing.
+    """
+    if not wish.files:
+        raise RequestError(NO_FILES)
+    usable, skipped = _usable(services, named, wish)
+    if not usable:
+        raise RequestError(_told(skipped))
+    room = services.options.whole("queue_waiting_limit") - services.jobs.count("waiting")
+    if len(usable) > room:
+        raise JobError(
+            f"The batch has {len(usable)} files and the queue has room for {max(0, room)}: take fewer at a time, or"
+            " raise the limit of waiting jobs in Settings."
+        )
+    task = f"{BATCH_PREFIX}{secrets.token_hex(8)}"
+    notices = (_told(skipped),) if skipped else ()
+    for number, (request, places) in enumerate(usable):
+        try:
+            inputs = {name: path.read_bytes() for name, path in places.items()}
+        except OSError as error:
+            told = f"{error.filename} can't be read any more: {number} files before it are queued, the others are not."
+            raise JobError(told) from error
+        first = () if number else notices
+        services.jobs.submit(request, inputs=inputs, client=client, task_id=task, notices=first)
+    return json.dumps({"id": task, "notice": "\n".join(notices)})
+
+
+def _told(skipped: Sequence[str]) -> str:
+    more = len(skipped) - _NAMED
+    head = "1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped"
+    return "\n".join([f"{head}:", *skipped[:_NAMED], *([f"and {more} more."] if more > 0 else [])])
+
+
+Usable = list[tuple[GenerationRequest, dict[str, Path]]]
+
+
+def _usable(services: Services, named: Mapping[str, Any], wish: Wish) -> tuple[Usable, list[str]]:
+    usable: Usable = []
+    skipped = []
+    for name, path in wish.files:
+        try:
+            mask = wish.mask_of(name)
+            request, inputs = _request(services, named, wish, name, path, mask)
+        except (RequestError, PictureError) as error:
+            skipped.append(f"{name}: {error}")
+        except OSError as error:
+            skipped.append(f"{name}: {error.strerror or error}.")
+        else:
+            places = dict(zip(inputs, [path] if mask is None else [path, mask], strict=False))
+            batch = BatchFile(name=name, number=len(usable), folder=None if wish.output is None else str(wish.output))
+            usable.append((request.model_copy(update={"batch": batch}), places))
+    return usable, skipped
+
+
+def _request(
+    services: Services, named: Mapping[str, Any], wish: Wish, name: str, path: Path, mask: Path | None
+) -> tuple[GenerationRequest, dict[str, bytes]]:
+    data = path.read_bytes()
+    size = picture_size(data, "The picture")
+    inverted = bool(named.get("inpainting_mask_invert"))
+    source = Source(data, size) if mask is None else masked_source(data, size, mask.read_bytes(), inverted=inverted)
+    values = dict(named)
+    overrides: dict[str, Any] = {}
+    if wish.png_info:
+        values, overrides = with_png_info(services, values, _infotext(wish, name, data), wish.properties)
+    request, inputs = with_source(values, source, masked=mask is not None)
+    return request.model_copy(update={"override_settings": request.override_settings | overrides}), inputs
+
+
+def _infotext(wish: Wish, name: str, data: bytes) -> str:
+    """What a file says of how it was made, or what the file of its name in the PNG info directory says."""
+    if wish.png_info_dir is None:
+        return read_metadata(data).infotext
+    path = wish.png_info_dir / name
+    return read_metadata(path).infotext if path.is_file() else ""
+
+
+def with_png_info(
+    services: Services, values: Mapping[str, Any], infotext: str, properties: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The form's values with what is taken from an infotext, and the settings that it decides. Raises RequestError."""
+    parsed = parse_infotext(infotext) if infotext.strip() else {}
+    taken = {key: str(parsed[key]) for key in properties if parsed.get(key)}
+    changed = dict(values)
+    overrides: dict[str, Any] = {}
+    for key, name in (("Prompt", "prompt"), ("Negative prompt", "negative_prompt")):
+        if key in taken:
+            changed[name] = f"{changed.get(name) or ''} {taken[key]}".strip()
+    for key, name in _NUMBERS.items():
+        if key in taken:
+            changed[name] = _number(key, taken[key]) if name != "seed" else taken[key]
+    if "Sampler" in taken:
+        # With its schedule: old infotexts have both in one name, and one without the other is another sampler.
+        changed |= {"sampler_name": taken["Sampler"], "scheduler": str(parsed.get("Schedule type") or "Automatic")}
+    if "Model hash" in taken:
+        found = LocalModels(services.catalogue).checkpoint("", taken["Model hash"])
+        if found is None:
+            raise RequestError(f"there is no checkpoint with the hash {taken['Model hash'][:20]} here.")
+        overrides["sd_model_checkpoint"] = found.name
+    return changed, overrides
+
+
+def _number(key: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise RequestError(f"its {key} is {text[:40]!r}, which is no number.") from None

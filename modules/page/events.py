@@ -1,0 +1,230 @@
+"""What happens on the tabs that make pictures: submitting, results, seeds, sizes, reading parameters, remembering."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from modules.jobs.job import JobError
+from modules.page import listing
+from modules.page.form import Form, stored_values
+from modules.page.messages import QUICK, SAY, told
+from modules.page.parts import GenerationTab
+from modules.page.paste import form_values
+from modules.page.reading import Typed, counters, reading_html
+from modules.page.results import Results, gallery_value, infotext_html, spent_html
+from modules.page.saving import wire_saving
+from modules.page.shown import shown_pictures, spent_on
+from modules.parameters import RequestError
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+
+def wire_tab(tab: GenerationTab, services: Services, page: gr.Blocks, *, own_size: bool = False) -> None:
+    """Connect what every tab that makes pictures has. Generate is the tab's own: see `wire_generate`.
+
+    `own_size` says that ui-config.json has a size, which then goes before the checkpoint's native one.
+    """
+    wire_results(tab.results, tab.form.mode, services)
+    wire_saving(tab.results, tab.form.mode, services)
+    _wire_settings(tab, services)
+    _wire_paste(tab, services)
+    _wire_styles(tab, services)
+    _wire_reading(tab, services)
+    _wire_memory(tab, services, page, own_size=own_size)
+
+
+def wire_generate(
+    tab: GenerationTab,
+    submit: Callable[..., str],
+    *,
+    stamp: str,
+    controls: Sequence[gr.components.Component] = (),
+    more: int = 0,
+) -> None:
+    """Generate asks `submit`.
+
+    It gets the form's values, those of `controls`, the browser's id and `more` texts that `stamp` fills in. `stamp` is
+    the function of the page's scripts that completes the values.
+    """
+    mode = tab.form.mode
+    client = gr.Textbox("", visible="hidden", elem_id=f"{mode}_client")
+    added = [gr.Textbox("", visible="hidden", elem_id=f"{mode}_added_{number}") for number in range(more)]
+    submitted = gr.Textbox("", visible="hidden", elem_id=f"{mode}_submitted")
+    tab.top.generate.click(
+        submit,
+        [*tab.form.components, *controls, client, *added],
+        submitted,
+        js=f"(...values) => window.webui.{stamp}(values, '{mode}')",
+        trigger_mode="multiple",
+        # The raw values: `parse_request` refuses one with the control's name, Gradio would without.
+        preprocess=False,
+        **QUICK,
+    ).then(None, submitted, None, js=f"(answer) => window.webui.submitted(answer, '{mode}')")
+    tab.top.interrupt.click(None, None, None, js="() => window.webui.interrupt()")
+    tab.top.skip.click(None, None, None, js="() => window.webui.skip()")
+
+
+def submitter(form: Form, services: Services) -> Callable[..., str]:
+    """The function behind Generate: queues a job and answers with its id, or with why not, as JSON."""
+
+    def submit(*values: object) -> str:
+        *fields, client = values
+        try:
+            job = services.jobs.submit(form.request(fields), client=str(client) if client else None)
+        except (RequestError, JobError) as error:
+            return json.dumps({"error": str(error)})
+        return json.dumps({"id": job.id})
+
+    return submit
+
+
+def wire_results(results: Results, mode: str, services: Services) -> None:
+    """Connect the gallery: what the page's scripts want shown, and the picture that is looked at."""
+
+    def show(job_id: str) -> tuple[gr.Gallery, str, str, int, str]:
+        images = [] if services.options.switch("do_not_show_images") else shown_pictures(services, job_id)
+        text = images[0].infotext if images else ""
+        return (
+            gr.Gallery(value=gallery_value(images), selected_index=0 if images else None),
+            infotext_html(text),
+            spent_html(spent_on(services, job_id)),
+            0,
+            job_id,
+        )
+
+    def select(shown_id: str, index: float) -> tuple[int, str]:
+        images = shown_pictures(services, shown_id)
+        inside = 0 <= int(index) < len(images)
+        return int(index), infotext_html(images[int(index)].infotext if inside else "")
+
+    results.show.click(
+        show,
+        results.shown,
+        [results.gallery, results.infotext, results.spent, results.selected, results.shown],
+        js=f"() => [window.webui.wanted('{mode}')]",
+        **QUICK,
+    ).success(None, None, None, js=f"() => window.webui.filled('{mode}')")
+    # Arrows may be pressed faster than answers come: whatever the event says, what is selected by then is what counts.
+    selected = [results.selected, results.infotext]
+    results.gallery.select(
+        select,
+        [results.shown, results.selected],
+        selected,
+        js=f"(shown) => window.webui.selectedPicture('{mode}', shown)",
+        trigger_mode="always_last",
+        preprocess=False,
+        **QUICK,
+    )
+
+
+def _wire_settings(tab: GenerationTab, services: Services) -> None:
+    form, buttons = tab.form.controls, tab.buttons
+    sides = [form["width"], form["height"]]
+    buttons.swap.click(None, sides, sides, js="(width, height) => [height, width]")
+    for name, random_button, reuse_button in (
+        ("seed", buttons.random_seed, buttons.reuse_seed),
+        ("subseed", buttons.random_subseed, buttons.reuse_subseed),
+    ):
+        random_button.click(None, None, form[name], js="() => '-1'")
+        reuse_button.click(seed_reader(name, services), [tab.results.shown, tab.results.selected], form[name], **QUICK)
+    prompts = [tab.top.prompt, tab.top.negative_prompt]
+    tab.top.clear.click(
+        None, prompts, prompts, js="(prompt, negative) => confirm('Delete prompt?') ? ['', ''] : [prompt, negative]"
+    )
+
+
+def seed_reader(name: str, services: Services) -> Callable[[str, float], str]:
+    """The function behind ♻️: the seed of the picture on display, or -1 when there is none."""
+
+    def read(job_id: str, index: float) -> str:
+        images = shown_pictures(services, job_id)
+        if not 0 <= int(index) < len(images):
+            return "-1"
+        return str(getattr(images[int(index)], name))
+
+    return read
+
+
+def _wire_paste(tab: GenerationTab, services: Services) -> None:
+    notice = gr.Textbox("", visible="hidden", elem_id=f"{tab.form.mode}_notice")
+
+    def read(prompt: str) -> list[Any]:
+        text = prompt if prompt.strip() else services.gallery.read_params()
+        values, notices = form_values(services, text) if text.strip() else ({}, ("There is nothing to read yet.",))
+        return [*tab.form.updates(values), told("\n".join(notices))]
+
+    outputs = [*tab.form.components, notice]
+    tab.top.paste.click(read, tab.top.prompt, outputs, **QUICK).then(None, notice, None, js=SAY)
+
+
+def _wire_reading(tab: GenerationTab, services: Services) -> None:
+    top, form = tab.top, tab.form.controls
+    names = ("prompt", "negative_prompt", "styles", "steps", "sampler_name")
+
+    def read(prompt: str, negative: str, styles: list[str], steps: object, sampler: str) -> tuple[str, str, str]:
+        usable = int(steps) if isinstance(steps, int | float) and 1 <= steps <= 1000 else 1
+        typed = Typed(prompt or "", negative or "", tuple(styles or ()), usable, sampler or "")
+        return *counters(services, typed), reading_html(services, typed)
+
+    gr.on(
+        [form[name].change for name in names],
+        read,
+        [form[name] for name in names],
+        [top.counter, top.negative_counter, top.reading],
+        trigger_mode="always_last",
+        preprocess=False,
+        **QUICK,
+    )
+
+
+def _wire_styles(tab: GenerationTab, services: Services) -> None:
+    top = tab.top
+
+    notice = gr.Textbox("", visible="hidden", elem_id=f"{tab.form.mode}_style_notice")
+
+    def merge(prompt: str, negative: str, names: list[str]) -> tuple[str, str, list[str], str]:
+        try:
+            return *services.styles.merge(prompt, negative, tuple(names or ())), [], ""
+        except RequestError as error:
+            return prompt, negative, names, told(str(error), "error")
+
+    boxes = [top.prompt, top.negative_prompt, top.styles]
+    top.apply_styles.click(merge, boxes, [*boxes, notice], preprocess=False, **QUICK).then(None, notice, None, js=SAY)
+    top.edit_styles.click(None, None, None, js=f"() => window.webui.editStyles('{tab.form.mode}')")
+
+
+def _wire_memory(tab: GenerationTab, services: Services, page: gr.Blocks, *, own_size: bool) -> None:
+    form = tab.form
+    names = json.dumps(form.names)
+    gr.on(
+        [control.change for control in form.components],
+        None,
+        form.components,
+        None,
+        js=f"(...values) => window.webui.remember('{form.mode}', {names}, values)",
+    )
+
+    def restore(text: str) -> list[Any]:
+        values = stored_values(text, form.names)
+        size = listing.native_size(listing.current_checkpoint(services))
+        if size is not None and "width" not in values and not own_size:
+            values["width"], values["height"] = size
+        return form.updates(values)
+
+    stored = gr.Textbox("", visible="hidden", elem_id=f"{form.mode}_stored")
+    page.load(
+        restore, stored, form.components, js=f"() => [localStorage.getItem('webui-{form.mode}') ?? '']", **QUICK
+    ).then(
+        None,
+        form.components,
+        None,
+        # The scripts may still be on their way: then they find it here.
+        js="(...values) => { "
+        f"(window.webuiForms ??= {{}})['{form.mode}'] = [{names}, values]; "
+        "window.webui?.restored(); }",
+    )

@@ -1,0 +1,191 @@
+"""What happens on the Extras tab: its pictures become a job, which the queue works on like any other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import gradio as gr
+from pydantic import ValidationError
+
+from modules.files import SaveError
+from modules.gallery.allowed import FolderError
+from modules.intake.extras_names import checked_names
+from modules.jobs.job import JobError
+from modules.page import listing
+from modules.page.batch_files import uploaded
+from modules.page.events import wire_results
+from modules.page.extras import MODE, PLACES, Extras
+from modules.page.messages import QUICK
+from modules.page.saving import wire_saving
+from modules.page.shelf import PictureShelf
+from modules.parameters import RequestError
+from modules.parameters.extras import MOST_PICTURES, ExtrasRequest
+from modules.parameters.request import extras_job
+from modules.pictures import PictureError
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+NO_PICTURE: Final = "There is no picture on the Extras tab: drop one there, or send one from a gallery."
+NO_FILES: Final = "There are no files under Batch Process: choose some."
+_PARTS: Final = ("split", "focal_crop", "auto_crop")
+
+
+def wire_extras(tab: Extras, services: Services, shelf: PictureShelf, page: gr.Blocks) -> None:
+    """Connect the tab."""
+    wire_results(tab.results, MODE, services)
+    wire_saving(tab.results, MODE, services)
+    client = gr.Textbox("", visible="hidden", elem_id="extras_client")
+    source = gr.Textbox("", visible="hidden", elem_id="extras_source")
+    submitted = gr.Textbox("", visible="hidden", elem_id="extras_submitted")
+    tab.generate.click(
+        submitter(tuple(tab.controls), labels_of(tab), services, shelf),
+        [*tab.controls.values(), client, source],
+        submitted,
+        js="(...values) => window.webui.stampExtras(values)",
+        trigger_mode="multiple",
+        # The raw values: what is wrong is told with the control's name, Gradio would without.
+        preprocess=False,
+        **QUICK,
+    ).then(None, submitted, None, js=f"(answer) => window.webui.submitted(answer, '{MODE}')")
+    tab.interrupt.click(None, None, None, js="() => window.webui.interrupt()")
+    tab.skip.click(None, None, None, js="() => window.webui.skip()")
+    _wire_upscalers(tab, services, page)
+
+
+def _wire_upscalers(tab: Extras, services: Services, page: gr.Blocks) -> None:
+    first, second = tab.controls["upscaler_1"], tab.controls["upscaler_2"]
+
+    def listed() -> list[gr.Dropdown]:
+        return [gr.Dropdown(choices=listing.upscalers(services)) for _ in range(2)]
+
+    def native(name: str) -> object:
+        if not services.options.switch("set_scale_by_when_changing_upscaler"):
+            return gr.skip()
+        found = next((one for one in services.upscalers() if one.name == name and one.path is not None), None)
+        return gr.skip() if found is None else found.scale
+
+    # A file that was put into place since the start is there after a reload.
+    page.load(listed, None, [first, second], **QUICK)
+    first.input(native, first, tab.controls["upscaling_resize"], preprocess=False, **QUICK)
+
+
+def labels_of(tab: Extras) -> dict[str, str]:
+    return {name: str(getattr(control, "label", "") or name) for name, control in tab.controls.items()}
+
+
+def submitter(
+    names: Sequence[str], labels: Mapping[str, str], services: Services, shelf: PictureShelf
+) -> Callable[..., str]:
+    """The function behind Generate: the controls' values, the browser's id, and the source as JSON."""
+
+    def submit(*values: object) -> str:
+        *fields, client, told = values
+        named = dict(zip(names, fields, strict=True))
+        try:
+            asked = extras_request(named, labels).without(services.options.texts("postprocessing_disable_in_extras"))
+            asked = checked_names(asked, services.upscalers(), services.catalogue.restorers())
+            ids = queue(services, shelf, asked, named, json.loads(str(told or "{}")), str(client) if client else None)
+        except (RequestError, PictureError, SaveError, FolderError, JobError) as error:
+            return json.dumps({"error": str(error)})
+        return json.dumps({"id": ids[0]})
+
+    return submit
+
+
+def extras_request(named: Mapping[str, Any], labels: Mapping[str, str]) -> ExtrasRequest:
+    """What the controls ask for. Raises RequestError naming the control whose value can't be used."""
+    for name, value in named.items():
+        if value is None and name not in PLACES:
+            raise RequestError(f"{labels[name]} is empty: give it a value.")
+    values = {name: value for name, value in named.items() if name not in PLACES and "." not in name}
+    for part in _PARTS:
+        inside = {name.partition(".")[2]: value for name, value in named.items() if name.startswith(f"{part}.")}
+        values[part] = inside if values.get(part) else None
+    try:
+        return ExtrasRequest.model_validate({**values, "flips": tuple(values.get("flips") or ())})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        shown = repr(first.get("input"))[:60]
+        raise RequestError(
+            f"{labels.get(name, name)} is {shown}: {str(first['msg'])[:1].lower()}{first['msg'][1:]}."
+        ) from error
+
+
+def queue(
+    services: Services,
+    shelf: PictureShelf,
+    asked: ExtrasRequest,
+    named: Mapping[str, Any],
+    told: Mapping[str, Any],
+    client: str | None,
+) -> list[str]:
+    """Queue the pictures of the open sub-tab; the ids of the jobs. Raises what can be wrong, as one sentence."""
+    if told.get("error"):
+        raise PictureError(str(told["error"]))
+    match told.get("tab"):
+        case "directory":
+            return _queue_directory(services, asked, named, client)
+        case "batch":
+            files = dict(_numbered(uploaded(named.get("files") or ())))
+            if not files:
+                raise RequestError(NO_FILES)
+            asked = asked.model_copy(update={"batch": True, "names": tuple(name for name, _ in files.values())})
+            return [_submit(services, asked, {key: path for key, (_, path) in files.items()}, client)]
+    if not told.get("picture"):
+        raise PictureError(NO_PICTURE)
+    picture = str(told["picture"])
+    asked = asked.model_copy(update={"names": ("The picture",)})
+    return [_submit(services, asked, {picture: shelf.path(picture)}, client)]
+
+
+def _queue_directory(
+    services: Services, asked: ExtrasRequest, named: Mapping[str, Any], client: str | None
+) -> list[str]:
+    folder = services.folders.existing(str(named.get("input_dir") or ""), "Input directory")
+    wanted = str(named.get("output_dir") or "").strip()
+    output = str(services.folders.target(wanted, "Output directory")) if wanted else ""
+    paths = services.folders.pictures(folder)
+    if not paths:
+        raise RequestError(f"Input directory {folder} holds no pictures: PNG, JPEG, WebP or TIFF files are taken.")
+    # The files themselves, read when their turn comes: a folder may hold more than memory does.
+    asked = asked.model_copy(update={"batch": True, "output_dir": output, "show": bool(named.get("show", True))})
+    ids = []
+    for start in range(0, len(paths), MOST_PICTURES):
+        part = paths[start : start + MOST_PICTURES]
+        update = {"paths": tuple(str(path) for path in part), "names": tuple(path.name for path in part)}
+        ids.append(services.jobs.submit(extras_job(asked.model_copy(update=update)), client=client).id)
+    return ids
+
+
+def _numbered(files: Iterator[tuple[str, Path]]) -> Iterator[tuple[str, tuple[str, Path]]]:
+    """Two files may have the same name."""
+    for number, file in enumerate(files):
+        yield f"{number} {file[0]}", file
+
+
+def _submit(services: Services, asked: ExtrasRequest, files: Mapping[str, Path], client: str | None) -> str:
+    return services.jobs.submit(extras_job(asked, tuple(files)), inputs=_Files(files), client=client).id
+
+
+class _Files(Mapping[str, bytes]):
+    """The bytes of files, read one at a time when they are asked for."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+
+    def __getitem__(self, name: str) -> bytes:
+        try:
+            return self._files[name].read_bytes()
+        except OSError as error:
+            raise RequestError(f"{name} can't be read any more: choose it again.") from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)

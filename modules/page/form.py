@@ -1,0 +1,136 @@
+"""A tab's form as values: in page order, to a request, and back from storage or an infotext."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gradio as gr
+
+from modules.page.overrides import EXTRA_OPTION, asked_options, overrides_from
+from modules.page.scripts import NONE, SCRIPT, is_of_script, is_sound, offered, page_scripts
+from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
+from modules.settings import OPTIONS, OptionError
+
+# Page-only: the checkbox that shows the variation controls. They apply only while it is ticked, as in A1111.
+EXTRA: Final = "seed_extra"
+VARIATION: Final = ("subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h")
+SEEDS: Final = ("seed", "subseed")
+OVERRIDES: Final = "override_settings"
+# Page-only: img2img's size is the sliders', or the picture's times a scale.
+SIZE_FROM: Final = "size_from"
+SCALE: Final = "scale"
+RESIZE_TO: Final = "Resize to"
+RESIZE_BY: Final = "Resize by"
+# Page-only: how much of the mask of Inpaint sketch shows through, in percent.
+MASK_ALPHA: Final = "mask_alpha"
+PAGE_ONLY: Final = (EXTRA, SIZE_FROM, SCALE, MASK_ALPHA)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The controls of one tab by field name; the order is that of every event's inputs."""
+
+    mode: str
+    controls: Mapping[str, gr.components.Component]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.controls)
+
+    @property
+    def components(self) -> list[gr.components.Component]:
+        return list(self.controls.values())
+
+    def request(self, values: Sequence[object]) -> GenerationRequest:
+        """What the form asks for. Raises RequestError naming the control that is wrong."""
+        return request_from(self.mode, dict(zip(self.names, values, strict=True)))
+
+    def updates(self, values: Mapping[str, Any]) -> list[Any]:
+        """One Gradio update per control: those named in `values` change, the others stay."""
+        if SCRIPT in values and not offered(self.mode, values[SCRIPT]):
+            values = {**values, SCRIPT: NONE}
+        return [gr.update(value=values[name]) if name in values else gr.skip() for name in self.names]
+
+
+def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
+    """The request behind a form's values. Raises RequestError."""
+    own = {name: value for name, value in values.items() if not name.startswith(EXTRA_OPTION)}
+    asked = {name: value for name, value in own.items() if name not in PAGE_ONLY and not is_of_script(name)}
+    if not values.get(EXTRA):
+        asked = {name: value for name, value in asked.items() if name not in VARIATION}
+    for name in SEEDS:
+        if name in asked:
+            asked[name] = _seed(name, asked[name])
+    if OVERRIDES in asked:
+        # What was read from a picture goes before the settings that are shown in the tab.
+        asked[OVERRIDES] = asked_options(values) | overrides_from(asked[OVERRIDES] or ())
+    if "mask_blur_x" in asked:
+        asked["mask_blur_y"] = asked["mask_blur_x"]
+    missing = next((name for name, value in asked.items() if value is None), None)
+    if missing is not None:
+        raise RequestError(f"{parameter_of(GenerationRequest, missing).parameter.label} is empty: give it a value.")
+    scripts = page_scripts(mode, values)
+    return parse_request({"mode": mode, "scripts": scripts, **{name: _plain(value) for name, value in asked.items()}})
+
+
+def _seed(name: str, value: object) -> int:
+    text = str(value if value is not None else "").strip()
+    if text == "":
+        return -1
+    try:
+        return int(text)
+    except ValueError:
+        label = parameter_of(GenerationRequest, name).parameter.label
+        shown = text if len(text) <= 40 else f"{text[:37]}..."
+        raise RequestError(f"{label} is {shown!r}: give a whole number, or -1 for a random one.") from None
+
+
+def _plain(value: object) -> object:
+    # A slider's 20 arrives as 20.0 after someone typed into its number box.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def stored_values(text: str, names: Sequence[str]) -> dict[str, Any]:
+    """What a browser kept of the form, as far as it is still a form: anything else is forgotten, never an error."""
+    try:
+        stored = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(stored, dict):
+        return {}
+    return {name: stored[name] for name in names if name in stored and _sound(name, stored[name])}
+
+
+def _sound(name: str, value: object) -> bool:
+    if name == EXTRA:
+        return isinstance(value, bool)
+    if name == SIZE_FROM:
+        return value in (RESIZE_TO, RESIZE_BY)
+    if name == SCALE:
+        return isinstance(value, int | float) and 0.05 <= value <= 4
+    if name == MASK_ALPHA:
+        return isinstance(value, int | float) and 0 <= value <= 100
+    if is_of_script(name):
+        return is_sound(name, value)
+    if name in SEEDS:
+        return isinstance(value, str)
+    if name.startswith(EXTRA_OPTION):
+        return _takes(name.removeprefix(EXTRA_OPTION), value)
+    if name == OVERRIDES:
+        return isinstance(value, list) and all(isinstance(text, str) for text in value)
+    try:
+        parse_request({name: _plain(value)})
+    except RequestError:
+        return False
+    return True
+
+
+def _takes(key: str, value: object) -> bool:
+    try:
+        OPTIONS[key].checked(_plain(value))
+    except OptionError:
+        return False
+    return True

@@ -1,0 +1,89 @@
+"""What happens around Hires. fix: the line with the sizes, and "upscale this one" for a finished picture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import gradio as gr
+
+from modules.intake.first_pass import first_pass_size
+from modules.jobs.job import JobError
+from modules.page.form import Form
+from modules.page.hires import FIELDS, SIZE_FIELDS
+from modules.page.messages import QUICK
+from modules.page.shown import pictures
+from modules.page.txt2img import MODE, Txt2Img
+from modules.parameters import GenerationRequest, RequestError
+
+if TYPE_CHECKING:
+    from modules.jobs.job import Job
+    from modules.jobs.services import Services
+
+NO_PICTURE: Final = "There is no picture to enlarge yet: generate one first."
+
+
+def wire_hires(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
+    """Connect the size line and the button under the gallery."""
+    controls = [tab.form.controls[name] for name in SIZE_FIELDS]
+    events = [control.change for control in controls]
+    # The scripts may still be on their way when the page loads; each change asks again.
+    gr.on([*events, page.load], None, controls, tab.hires_line, js="(...sizes) => window.webui?.hiresLine(sizes) ?? ''")
+    client = gr.Textbox("", visible="hidden", elem_id=f"{MODE}_upscale_client")
+    submitted = gr.Textbox("", visible="hidden", elem_id=f"{MODE}_upscale_submitted")
+    results = tab.results
+    results.upscale.click(
+        upscaler(tab.form, services),
+        [results.shown, results.selected, *tab.form.components, client],
+        submitted,
+        js=f"(...values) => window.webui.stamp(values, '{MODE}')",
+        preprocess=False,
+        **QUICK,
+    ).then(None, submitted, None, js=f"(answer) => window.webui.submitted(answer, '{MODE}')")
+
+
+def upscaler(form: Form, services: Services) -> Callable[..., str]:
+    """The function behind ✨: queues the picture on display once more, with the form's hires settings.
+
+    As in A1111 the finished picture stands for the first pass: only the hires pass runs, with the picture's seed.
+    """
+
+    def upscale(job_id: str, index: float, *values: object) -> str:
+        *fields, client = values
+        try:
+            hires = form.request(fields)
+            request, inputs = upscaled(services.jobs.get(job_id) if job_id else None, int(index), hires)
+            job = services.jobs.submit(request, inputs=inputs, client=str(client) if client else None)
+        except (RequestError, JobError) as error:
+            return json.dumps({"error": str(error)})
+        return json.dumps({"id": job.id})
+
+    return upscale
+
+
+def upscaled(job: Job | None, index: int, hires: GenerationRequest) -> tuple[GenerationRequest, dict[str, bytes]]:
+    """The request for one picture of `job` with the settings of `hires`, and the picture by the name it has there.
+
+    Raises RequestError without a picture.
+    """
+    images = pictures(job) if job is not None else []
+    if job is None or not 0 <= index < len(images) or images[index].kind != "image":
+        raise RequestError(NO_PICTURE)
+    picture = images[index].path.read_bytes()
+    name = hashlib.sha256(picture).hexdigest()
+    changes: Mapping[str, Any] = {
+        **{name: getattr(hires, name) for name in FIELDS},
+        **first_pass_size(picture),
+        "enable_hr": True,
+        "firstpass_image": name,
+        "seed": images[index].seed,
+        "subseed": images[index].subseed,
+        "n_iter": 1,
+        "batch_size": 1,
+        # The prompts of a resolved request have the styles in them.
+        "styles": (),
+        "scripts": {},
+    }
+    return job.resolved.of_image(images[index].index).request.model_copy(update=changes), {name: picture}

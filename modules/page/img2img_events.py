@@ -1,0 +1,78 @@
+"""What happens on the img2img tab besides what every tab does: submitting with pictures, copying, sizes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modules.gallery.allowed import FolderError
+from modules.jobs.job import JobError
+from modules.page.batch import NAME as BATCH
+from modules.page.batch_files import read_wish, submit_batch
+from modules.page.form import MASK_ALPHA, Form
+from modules.page.from_picture import with_source
+from modules.page.img2img import Img2Img
+from modules.page.shelf import PictureShelf
+from modules.page.sources import MASKED, Masking, read_source
+from modules.parameters import GenerationRequest, RequestError
+from modules.pictures import PictureError
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+
+def wire_img2img(tab: Img2Img) -> None:
+    """Connect the buttons that the page's scripts carry out by themselves."""
+    for name, button in tab.copies.items():
+        button.click(None, None, None, js=f"() => window.webui.copyPicture('{name}')")
+    sides = [tab.form.controls["width"], tab.form.controls["height"]]
+    tab.detect.click(None, sides, sides, js="(width, height) => window.webui.pictureSize(width, height)")
+
+
+def submitter(form: Form, services: Services, shelf: PictureShelf) -> Callable[..., str]:
+    """The function behind Generate: the form's values, those of the Batch tab, the browser's id, pictures as JSON."""
+    size = len(form.names)
+
+    def submit(*values: object) -> str:
+        *fields, client, text = values
+        named = dict(zip(form.names, fields[:size], strict=True))
+        told = json.loads(str(text)) if text else {}
+        who = str(client) if client else None
+        try:
+            if told.get("tab") == BATCH:
+                wish = read_wish(services, fields[size:], upload=told.get("from") != "directory")
+                return submit_batch(services, named, wish, who)
+            return _submit_one(services, shelf, named, told, who)
+        except (RequestError, FolderError, JobError) as error:
+            return json.dumps({"error": str(error)})
+
+    return submit
+
+
+def with_second(
+    request: GenerationRequest, inputs: Mapping[str, bytes], shelf: PictureShelf, digest: str
+) -> tuple[GenerationRequest, dict[str, bytes]]:
+    """The request with the second picture that its script starts from. Raises RequestError when it is gone."""
+    try:
+        data = shelf.get(digest)
+    except PictureError as error:
+        raise RequestError(str(error)) from error
+    pictures = (*request.init_images, digest)
+    return request.model_copy(update={"init_images": pictures}), {**inputs, digest: data}
+
+
+def _submit_one(
+    services: Services, shelf: PictureShelf, named: dict[str, Any], told: dict[str, Any], client: str | None
+) -> str:
+    masking = Masking(
+        inverted=bool(named.get("inpainting_mask_invert")),
+        blur=float(named.get("mask_blur_x") or 0),
+        transparency=float(named.get(MASK_ALPHA) or 0),
+    )
+    source = read_source(shelf, told, masking)
+    request, inputs = with_source(named, source, masked=told.get("tab") in MASKED)
+    if told.get("second"):
+        request, inputs = with_second(request, inputs, shelf, str(told["second"]))
+    job = services.jobs.submit(request, inputs=inputs, client=client)
+    return json.dumps({"id": job.id, "notice": source.notice})

@@ -1,0 +1,187 @@
+"""The whole page: quick settings, tabs, and the scripts and styles that come with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import gradio as gr
+
+from modules.jobs.job import JobError
+from modules.page import listing
+from modules.page.arrange import arrange_tab, arrange_tabs
+from modules.page.defaults import PageDefaults, wire_defaults
+from modules.page.events import submitter, wire_generate, wire_tab
+from modules.page.extras import build_extras
+from modules.page.extras_events import wire_extras
+from modules.page.form import Form
+from modules.page.hires import hires_upscalers
+from modules.page.hires_events import wire_hires
+from modules.page.img2img import Img2Img, build_img2img
+from modules.page.img2img_events import submitter as img2img_submitter
+from modules.page.img2img_events import wire_img2img
+from modules.page.layout import mark_layout
+from modules.page.messages import QUICK
+from modules.page.option_choices import checkpoint_choices
+from modules.page.option_controls import wire_option_control
+from modules.page.png_info import build_png_info, wire_png_info
+from modules.page.queue_tab import build_queue
+from modules.page.quicksettings import QuickSettings, build_quicksettings
+from modules.page.sending import Destinations, wire_results_sending
+from modules.page.shelf import PictureShelf
+from modules.page.styles import wire_style_lists
+from modules.page.txt2img import Txt2Img, build_txt2img
+from modules.parameters import RequestError
+from modules.settings import OptionError
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+ASSETS: Final = Path(__file__).parent / "assets"
+TITLE: Final = "Stable Diffusion"
+
+HEAD: Final = """
+<link rel="stylesheet" href="internal/assets/style.css">
+<link rel="stylesheet" href="internal/assets/pictures.css">
+<link rel="stylesheet" href="internal/assets/settings.css">
+<link rel="stylesheet" href="internal/assets/queue.css">
+<script type="module" src="internal/assets/main.js"></script>
+"""
+# Gradio takes the theme from the address; one that a person typed there counts for more than the flag.
+THEME: Final = """<script>
+(() => {
+  const address = new URL(location);
+  if (address.searchParams.has("__theme")) return;
+  address.searchParams.set("__theme", "%s");
+  history.replaceState(null, "", address);
+})();
+</script>"""
+
+
+def page_head(theme: str | None, user_css: Path) -> str:
+    """What stands in the page's head: scripts, styles, the theme of --theme, and the person's own user.css."""
+    parts = [THEME % theme] if theme in ("light", "dark") else []
+    parts.append(HEAD)
+    if user_css.is_file():
+        # The person at the machine wrote it; only the end of the element could do more than style.
+        parts.append(f"<style>{user_css.read_text('utf-8', 'replace').replace('</', '<')}</style>")
+    return "".join(parts)
+
+
+def build_page(
+    services: Services, shelf: PictureShelf, defaults: PageDefaults | None = None, *, folder_button: bool
+) -> gr.Blocks:
+    """The Gradio Blocks of the page. `shelf` keeps the pictures that people bring to it, `defaults` its ui-config."""
+    defaults = defaults or PageDefaults(services.paths.ui_config_file)
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
+        quick = build_quicksettings(services)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
+                tab = build_txt2img(services, folder_button=folder_button)
+            with gr.Tab("img2img", id="img2img", elem_id="tab_img2img"):
+                img2img = build_img2img(services, folder_button=folder_button)
+            with gr.Tab("Extras", id="extras", elem_id="tab_extras"):
+                without = services.options.texts("postprocessing_disable_in_extras")
+                extras = build_extras(listing.upscalers(services), without, folder_button=folder_button)
+            with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
+                info = build_png_info()
+            with gr.Tab("Queue", id="queue", elem_id="tab_queue"):
+                build_queue()
+            with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
+                # assets/settings.js fills it when the tab is opened first.
+                gr.HTML('<div id="settings_panel" aria-live="polite">The settings are being read…</div>')
+        defaults.apply(tabs)
+        for one in (tab, img2img):
+            if not defaults.chose(one.form.controls["width"]):
+                _start_at_native_size(one.form, services)
+        for mode in (tab.form.mode, img2img.form.mode):
+            arrange_tab(page, mode, services.options)
+        first = defaults.config.selected([str(getattr(one, "id", "")) for one in tabs.children])
+        arrange_tabs(tabs, services.options.texts("ui_tab_order"), services.options.texts("hidden_tabs"), first)
+        to = Destinations(tabs, img2img)
+        wire_generate(tab, submitter(tab.form, services), stamp="stamp")
+        wire_hires(tab, services, page)
+        _wire_img2img(img2img, services, shelf)
+        for one in (tab, img2img):
+            wire_tab(one, services, page, own_size=defaults.chose(one.form.controls["width"]))
+            wire_results_sending(one.results, to, services, shelf)
+        wire_style_lists((tab, img2img), services, page)
+        wire_extras(extras, services, shelf, page)
+        wire_results_sending(extras.results, to, services, shelf)
+        _list_hires_upscalers(tab, services, page)
+        wire_png_info(info, tab, to, services, shelf)
+        _wire_quicksettings(quick, tab, img2img, services, page)
+        for control in quick.others:
+            wire_option_control(control, services, page)
+        wire_defaults(defaults)
+        mark_layout(page)
+    return page
+
+
+def _start_at_native_size(form: Form, services: Services) -> None:
+    """Width and Height as the checkpoint states them, from the first moment: who is quick draws before scripts run."""
+    size = listing.native_size(listing.current_checkpoint(services))
+    for name, side in zip(("width", "height"), size or (), strict=False):
+        form.controls[name].value = side
+
+
+def _wire_img2img(tab: Img2Img, services: Services, shelf: PictureShelf) -> None:
+    submit = img2img_submitter(tab.form, services, shelf)
+    wire_generate(tab, submit, stamp="stampWithPictures", controls=tab.batch.components, more=1)
+    wire_img2img(tab)
+
+
+def _list_hires_upscalers(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
+    """A file that was put into place since the start is there after a reload."""
+
+    def listed() -> gr.Dropdown:
+        return gr.Dropdown(choices=hires_upscalers(services))
+
+    page.load(listed, None, tab.form.controls["hr_upscaler"], **QUICK)
+
+
+def _wire_quicksettings(
+    quick: QuickSettings, tab: Txt2Img, img2img: Img2Img, services: Services, page: gr.Blocks
+) -> None:
+    image_cfg = img2img.form.controls["image_cfg_scale"]
+    sides = [tab.form.controls["width"], tab.form.controls["height"]]
+
+    def choose(title: str) -> list[Any]:
+        refusal = use_checkpoint(services, title)
+        size = None if refusal else listing.native_size(listing.find_checkpoint(services, title))
+        sizes = [gr.skip(), gr.skip()] if size is None else [gr.update(value=side) for side in size]
+        return [*sizes, shown(), refusal]
+
+    def shown() -> dict[str, object]:
+        updated: dict[str, object] = gr.update(
+            visible=listing.follows_pictures(listing.current_checkpoint(services)) or "hidden"
+        )
+        return updated
+
+    def listed() -> list[Any]:
+        titles = gr.Dropdown(choices=checkpoint_choices(services), value=listing.current_title(services))
+        return [titles, shown()]
+
+    def refresh() -> list[Any]:
+        services.refresh_models()
+        return listed()
+
+    quick.checkpoint.input(choose, quick.checkpoint, [*sides, image_cfg, quick.refusal], **QUICK).then(
+        None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
+    )
+    quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg], **QUICK)
+    # Pressed by the scripts when the server says that another checkpoint is in use, or the same under a new title.
+    quick.sync.click(listed, None, [quick.checkpoint, image_cfg], **QUICK)
+    page.load(listed, None, [quick.checkpoint, image_cfg], **QUICK)
+    for button in quick.examples:
+        button.click(None, button, tab.top.prompt, js="(prompt) => prompt")
+
+
+def use_checkpoint(services: Services, title: str) -> str:
+    """Make a checkpoint the one that jobs use from now on. Returns why not, as a sentence, or an empty text."""
+    try:
+        services.options.update({"sd_model_checkpoint": title})
+        services.jobs.load_checkpoint(title)
+    except (OptionError, RequestError, JobError) as error:
+        return str(error)
+    return ""

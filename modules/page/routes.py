@@ -1,0 +1,343 @@
+"""The page's own small routes: the state it polls, previews, pictures, and the buttons that act on jobs."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel
+
+from modules.files import SaveError
+from modules.gallery import Thumbnails
+from modules.jobs.job import ENDED, Job, JobError, JobProgress, UnknownJob
+from modules.page import listing
+from modules.page.process import Warned
+from modules.page.shown import BATCH_PREFIX, first_picture, pictures
+from modules.pictures import PictureError
+
+if TYPE_CHECKING:
+    from modules.jobs import JobService
+    from modules.jobs.services import Services
+    from modules.settings import OptionStore
+
+# Changes with every start of the server: a page that sees another one knows that the server was restarted.
+BOOT: Final = secrets.token_hex(8)
+RECENT: Final = 12
+# Of txt2img and img2img together, so that the results of one are still there after a dozen of the other.
+RECENT_ASKED: Final = 4 * RECENT
+QUEUE_SHOWN: Final = 20
+QUEUE_COUNTED: Final = 1001
+NOTHING_WARNED: Final = Warned()
+ClientId = Annotated[str, Query(max_length=64)]
+
+
+class BatchPlace(BaseModel):
+    """How far a batch is: files that are done, of how many."""
+
+    done: int
+    count: int
+
+
+class RunningJob(BaseModel):
+    """The job on the device, as the progress bar needs it; of a file of a batch, `fraction` is the whole batch's."""
+
+    id: str
+    mode: str
+    mine: bool
+    fraction: float
+    step: int
+    steps: int
+    eta: float | None
+    preview: int
+    images: int
+    several: bool
+    batch: BatchPlace | None = None
+
+
+class WaitingJob(BaseModel):
+    """A job in the queue; `position` 1 is the next one. `files` counts those of a batch, which are told as one."""
+
+    id: str
+    mine: bool
+    position: int
+    prompt: str
+    files: int = 0
+
+
+class EndedJob(BaseModel):
+    """A job of this browser that is over, or has pictures already. A batch is one, under an id of its own."""
+
+    id: str
+    mode: str
+    state: str
+    images: int
+    cause: str | None
+    notices: list[str]
+
+
+class EngineLine(BaseModel):
+    """How the engine is."""
+
+    state: str
+    sentence: str
+    checkpoint: str | None
+
+
+class PageSettings(BaseModel):
+    """The settings that the page's scripts act by, sent with every answer so that a change needs no reload."""
+
+    refresh: int
+    title: bool
+    interrupt_after_current: bool
+    attention: float
+    extra: float
+    delimiters: str
+    move: bool
+    lightbox: bool
+    zoomed: bool
+    live_lightbox: bool
+    gamepad: int
+    volume: int
+    awake: bool
+    progressbar: bool
+
+
+class PageState(BaseModel):
+    """Everything a page needs to draw itself again after a reload, a sleep or a restart of the server.
+
+    A page that was built with another `layout` has to be loaded again. `warnings` are numbers that grow, and texts.
+    """
+
+    server: str
+    notices: list[str]
+    warnings: list[tuple[int, str]]
+    layout: str
+    settings: PageSettings
+    checkpoint: str | None
+    engine: EngineLine
+    running: RunningJob | None
+    waiting: list[WaitingJob]
+    waiting_count: int
+    latest: EndedJob | None
+    recent: list[EndedJob]
+
+
+def page_state(services: Services, client: str, layout: str = "", warned: Warned = NOTHING_WARNED) -> PageState:
+    """The state for one browser. Reads rows, counters and a few settings only."""
+    jobs = services.jobs
+    active = jobs.list(states=("running", "waiting"), limit=QUEUE_COUNTED)
+    running = next((job for job in active if job.state == "running"), None)
+    waiting = [job for job in active if job.state == "waiting"]
+    recent = _recent(jobs, client) if client else []
+    return PageState(
+        server=BOOT,
+        notices=list(services.notices),
+        warnings=warned.last() if services.options.switch("show_warnings") else [],
+        layout=layout,
+        settings=_settings(services.options),
+        checkpoint=listing.current_title(services),
+        engine=_engine(jobs),
+        running=None if running is None else _running(jobs, running, client),
+        waiting=list(_waiting(waiting, client))[:QUEUE_SHOWN],
+        waiting_count=len(waiting),
+        latest=recent[0] if recent else None,
+        recent=list(_of_each_mode(recent)),
+    )
+
+
+def _recent(jobs: JobService, client: str) -> list[EndedJob]:
+    listed = jobs.list(states=("running", *sorted(ENDED)), limit=RECENT_ASKED, client=client)
+    newest = sorted(listed, key=lambda job: job.started or job.created, reverse=True)
+    told = [_ended(jobs, job) for job in _once_each_batch(newest)]
+    return [job for job in told if job.state != "cancelled" and (job.images or job.state != "running")]
+
+
+def _once_each_batch(newest: Iterable[Job]) -> Iterator[Job]:
+    seen = set()
+    for job in newest:
+        if job.request.batch is None or not job.task_id:
+            yield job
+        elif job.task_id not in seen:
+            seen.add(job.task_id)
+            yield job
+
+
+def _of_each_mode(jobs: Iterable[EndedJob]) -> Iterator[EndedJob]:
+    seen: Counter[str] = Counter()
+    for job in jobs:
+        if job.images and seen[job.mode] < RECENT:
+            seen[job.mode] += 1
+            yield job
+
+
+def _ended(jobs: JobService, job: Job) -> EndedJob:
+    if job.request.batch is not None and job.task_id:
+        return _ended_batch(jobs, job, job.task_id)
+    return EndedJob(
+        id=job.id,
+        mode=job.request.mode,
+        state=job.state,
+        images=len(pictures(job)),
+        cause=job.cause,
+        notices=list(job.notices),
+    )
+
+
+def _ended_batch(jobs: JobService, job: Job, task_id: str) -> EndedJob:
+    """A batch has ended when all its jobs have, and failed when one of them did: the sentence names those files."""
+    tally = jobs.tally(task_id)
+    if tally.ended < tally.count:
+        return EndedJob(id=task_id, mode=job.request.mode, state="running", images=tally.images, cause=None, notices=[])
+    failed = [f"{name}: {cause}" for name, cause in tally.failed]
+    more = tally.states.get("failed", 0) - len(failed)
+    made = tally.states.get("finished", 0)
+    head = f"{made} of {tally.count} files of the batch were made into pictures; these were not:"
+    return EndedJob(
+        id=task_id,
+        mode=job.request.mode,
+        state="failed" if failed else job.state,
+        images=tally.images,
+        cause="\n".join([head, *failed, *([f"and {more} more."] if more else [])]) if failed else None,
+        notices=list(tally.notices),
+    )
+
+
+def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
+    progress = jobs.progress(job.id) or JobProgress(job.id, job.state)
+    fraction, several, batch = progress.fraction, job.resolved.image_count > 1, None
+    if job.request.batch is not None and job.task_id:
+        tally = jobs.tally(job.task_id)
+        batch = BatchPlace(done=tally.ended, count=tally.count)
+        fraction = (tally.ended + fraction) / tally.count
+        several = several or tally.ended + 1 < tally.count
+    return RunningJob(
+        id=job.id,
+        mode=job.request.mode,
+        mine=job.client == client,
+        fraction=fraction,
+        step=progress.step,
+        steps=progress.steps,
+        eta=progress.eta_seconds,
+        preview=progress.preview_serial if progress.preview else 0,
+        images=len(progress.images),
+        several=several,
+        batch=batch,
+    )
+
+
+def _waiting(jobs: Sequence[Job], client: str) -> Iterator[WaitingJob]:
+    files = Counter(job.task_id for job in jobs if job.request.batch is not None)
+    told = set()
+    for position, job in enumerate(jobs, start=1):
+        count = files[job.task_id] if job.request.batch is not None else 0
+        if count and job.task_id in told:
+            continue
+        told.add(job.task_id if count else None)
+        mine = job.client == client
+        # Another browser's prompt is nobody else's business.
+        prompt = job.request.prompt[:80] if mine else ""
+        name = str(job.task_id) if count else job.id
+        yield WaitingJob(id=name, mine=mine, position=position, prompt=prompt, files=count)
+
+
+def _settings(options: OptionStore) -> PageSettings:
+    return PageSettings(
+        refresh=options.whole("live_preview_refresh_period"),
+        title=options.switch("show_progress_in_title"),
+        interrupt_after_current=options.switch("interrupt_after_current"),
+        attention=options.number("keyedit_precision_attention"),
+        extra=options.number("keyedit_precision_extra"),
+        delimiters=options.text("keyedit_delimiters"),
+        move=options.switch("keyedit_move"),
+        lightbox=options.switch("js_modal_lightbox"),
+        zoomed=options.switch("js_modal_lightbox_initially_zoomed"),
+        live_lightbox=options.switch("js_live_preview_in_modal_lightbox"),
+        # Milliseconds between two pictures; 0 is off.
+        gamepad=options.whole("js_modal_lightbox_gamepad_repeat") if options.switch("js_modal_lightbox_gamepad") else 0,
+        volume=options.whole("notification_volume") if options.switch("notification_audio") else 0,
+        awake=options.switch("prevent_screen_sleep_during_generation"),
+        progressbar=options.switch("show_progressbar"),
+    )
+
+
+def _engine(jobs: JobService) -> EngineLine:
+    status = jobs.engine()
+    return EngineLine(state=status.state, sentence=status.sentence, checkpoint=status.checkpoint_title)
+
+
+def create_router(
+    services: Services,
+    logged_in: Callable[[Request], None],
+    layout: Callable[[], str] = lambda: "",
+    warned: Warned = NOTHING_WARNED,
+) -> APIRouter:
+    """The routes under /internal that the page's scripts use. `logged_in` refuses who has no session."""
+    jobs = services.jobs
+    thumbnails = Thumbnails(services.paths.cache_dir / "thumbnails", side=128)
+    router = APIRouter(prefix="/internal", dependencies=[Depends(logged_in)], include_in_schema=False)
+
+    @router.get("/page")
+    def page(client: ClientId = "") -> PageState:
+        return page_state(services, client, layout(), warned)
+
+    @router.get("/notification")
+    def notification() -> Response:
+        file = services.paths.data_dir / "notification.mp3"
+        if not file.is_file():
+            # That there is none is no error: a browser would tell each one.
+            return Response(status_code=204)
+        return FileResponse(file, media_type="audio/mpeg")
+
+    @router.get("/preview/{job_id}")
+    def preview(job_id: str) -> Response:
+        progress = _progress(jobs, job_id)
+        if not progress.preview:
+            # The job has ended since the page heard of the preview: nothing to show, and no error either.
+            return Response(status_code=204)
+        return Response(progress.preview, media_type=progress.preview_mime, headers={"Cache-Control": "no-store"})
+
+    @router.get("/thumbnail/{job_id}")
+    def thumbnail(job_id: str) -> FileResponse:
+        shown = first_picture(services, job_id)
+        if shown is None:
+            raise HTTPException(404, "This picture is not there any more.")
+        try:
+            return FileResponse(thumbnails.of(shown.path))
+        except (PictureError, SaveError):
+            return FileResponse(shown.path)
+
+    @router.post("/jobs/{job_id}/cancel")
+    def cancel(job_id: str) -> JSONResponse:
+        return _done(lambda: (jobs.cancel_batch if job_id.startswith(BATCH_PREFIX) else jobs.cancel)(job_id))
+
+    @router.post("/jobs/{job_id}/interrupt")
+    def interrupt(job_id: str, after_image: bool = False) -> JSONResponse:
+        return _done(lambda: jobs.interrupt(job_id, after_image=after_image))
+
+    @router.post("/jobs/{job_id}/skip")
+    def skip(job_id: str) -> JSONResponse:
+        return _done(lambda: jobs.skip(job_id))
+
+    return router
+
+
+def _progress(jobs: JobService, job_id: str) -> JobProgress:
+    try:
+        progress = jobs.progress(job_id)
+    except JobError as error:
+        raise HTTPException(404, str(error)) from error
+    if progress is None:
+        raise HTTPException(404, "No job runs.")
+    return progress
+
+
+def _done(act: Callable[[], object]) -> JSONResponse:
+    try:
+        act()
+    except JobError as error:
+        return JSONResponse({"detail": str(error)}, status_code=404 if isinstance(error, UnknownJob) else 409)
+    return JSONResponse({})

@@ -1,0 +1,177 @@
+"""The scripts of a tab: those that are always on, the list of the others, and the controls of the chosen one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import gradio as gr
+
+from modules.intake.script_choices import choices_of
+from modules.page.slots import build_slot
+from modules.parameters import RequestError
+from modules.parameters.scripts import (
+    ALWAYS_ON,
+    SCRIPTS,
+    SELECTABLE,
+    Argument,
+    Script,
+    ScriptError,
+    checked_arguments,
+    find_script,
+)
+from modules.parameters.xyz import axis_labels
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+Controls = dict[str, gr.components.Component]
+
+# Page-only: which script is chosen. The arguments of all of them follow, whether it is theirs or not.
+SCRIPT: Final = "script"
+NONE: Final = "None"
+_PREFIX: Final = "script/"
+_NO_WORD: Final = re.compile(r"[^a-z0-9]+")
+
+
+def slug(script: Script) -> str:
+    """The script's title as part of an element's id."""
+    return _NO_WORD.sub("_", script.title.lower()).strip("_")
+
+
+def control_name(script: Script, argument: Argument) -> str:
+    """The name of an argument's control in the form."""
+    return f"{_PREFIX}{slug(script)}/{argument.name}"
+
+
+def element_files(mode: str) -> dict[str, str]:
+    """By the id of each element of the tab that belongs to a script, the script's file."""
+    return {
+        element_name(script, argument, mode): script.file
+        for script in on_tab(SCRIPTS, mode)
+        for argument in script.valued
+    }
+
+
+def element_name(script: Script, argument: Argument, mode: str) -> str:
+    """The id of an argument's element."""
+    return f"script_{mode}_{slug(script)}_{argument.name}"
+
+
+def is_of_script(name: str) -> bool:
+    """Whether a control of the form belongs to the scripts."""
+    return name == SCRIPT or name.startswith(_PREFIX)
+
+
+def build_scripts(services: Services, mode: str) -> Controls:
+    """Lay them out inside the tab being built."""
+    controls: Controls = {}
+    shown = services.options.texts("postprocessing_enable_in_main_ui")
+    for script in on_tab(ALWAYS_ON, mode):
+        if script.afterwards and script.title not in shown:
+            continue
+        with gr.Accordion(script.title, open=False, elem_id=f"script_{mode}_{slug(script)}"):
+            controls |= _arguments(services, script, mode)
+    titles = [NONE, *(script.title for script in on_tab(SELECTABLE, mode))]
+    about: dict[str, Any] = {"value": NONE, "label": "Script", "filterable": False, "elem_id": f"{mode}_script_list"}
+    # A group of its own: Gradio would put the list into one frame with what stands above it.
+    with gr.Column(elem_id=f"{mode}_script_container"):
+        controls[SCRIPT] = gr.Dropdown(titles, **about)
+    for script in on_tab(SELECTABLE, mode):
+        # assets/scripts.js shows those of the chosen script.
+        with gr.Column(elem_id=f"script_{mode}_{slug(script)}", elem_classes=["script-controls"]):
+            if mode == "img2img" and script.pictures > 1:
+                build_slot(f"script_{slug(script)}", "Second picture")
+            controls |= _arguments(services, script, mode)
+    controls[SCRIPT].change(None, controls[SCRIPT], None, js=f"(title) => window.webui?.chooseScript('{mode}', title)")
+    return controls
+
+
+def on_tab(scripts: tuple[Script, ...], mode: str) -> Iterator[Script]:
+    """Those of `scripts` that this tab has."""
+    return (script for script in scripts if mode in script.tabs)
+
+
+def _arguments(services: Services, script: Script, mode: str) -> Controls:
+    controls: Controls = {}
+    for argument in script.arguments:
+        if not argument.shown:
+            continue
+        control = _control(services, argument, mode, element_name(script, argument, mode))
+        if argument.look != "note":
+            controls[control_name(script, argument)] = control
+    return controls
+
+
+def _control(services: Services, argument: Argument, mode: str, elem_id: str) -> gr.components.Component:
+    value: Any = argument.default
+    about: dict[str, Any] = {"label": argument.label, "value": value, "elem_id": elem_id}
+    choices = axis_labels(mode) if argument.listed == "axes" else choices_of(services.upscalers, argument, mode)
+    match argument.look:
+        case "note":
+            return gr.HTML(str(value), elem_id=elem_id, elem_classes=["script-note"])
+        case "checkbox":
+            return gr.Checkbox(**about)
+        case "radio":
+            return gr.Radio(choices, **about)
+        case "dropdown":
+            return gr.Dropdown(choices, filterable=False, **about)
+        case "checkboxes":
+            return gr.CheckboxGroup(choices, **about)
+        case "textbox" | "words":
+            return gr.Textbox(lines=argument.lines, **about)
+    limits = {"minimum": argument.minimum, "maximum": argument.maximum, "step": argument.step}
+    return gr.Slider(**limits, **about, buttons=[])
+
+
+def page_scripts(mode: str, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The scripts that a form's values ask for. Raises RequestError."""
+    chosen = str(values.get(SCRIPT) or NONE)
+    found = {}
+    for script in on_tab(SCRIPTS, mode):
+        arguments = {
+            argument.name: values[name]
+            for argument in script.valued
+            if (name := control_name(script, argument)) in values
+        }
+        if script.title == chosen or (script.always_on and arguments.get(script.arguments[0].name)):
+            empty = next((argument for argument in script.valued if arguments.get(argument.name, "") is None), None)
+            if empty is not None:
+                raise RequestError(f"{script.title}: {empty.label} is empty: give it a value.")
+            found[script.title] = arguments
+    if chosen not in (NONE, *found):
+        raise RequestError(f"There is no script {chosen[:60]!r} on this tab: choose one of the list.")
+    return found
+
+
+def script_controls(scripts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a request's scripts put into the form, by control."""
+    values: dict[str, Any] = {SCRIPT: next((script.title for script in SELECTABLE if script.title in scripts), NONE)}
+    for script in ALWAYS_ON:
+        values[control_name(script, script.arguments[0])] = script.title in scripts
+    for script in SCRIPTS:
+        for argument in script.valued if script.title in scripts else ():
+            values[control_name(script, argument)] = scripts[script.title][argument.name]
+    return values
+
+
+def offered(mode: str, title: str) -> bool:
+    """Whether the tab's list has this script."""
+    script = find_script(title)
+    return title == NONE or (script is not None and not script.always_on and mode in script.tabs)
+
+
+def is_sound(name: str, value: object) -> bool:
+    """Whether what a browser kept of a script's control is still a value for it."""
+    if name == SCRIPT:
+        return isinstance(value, str) and (value == NONE or find_script(value) is not None)
+    for script in SCRIPTS:
+        for argument in script.valued:
+            if name == control_name(script, argument):
+                try:
+                    checked_arguments(script, {argument.name: value})  # type: ignore[dict-item]
+                except ScriptError:
+                    return False
+                return True
+    return False

@@ -1,0 +1,64 @@
+"""The page as an application of Gradio's. Importing this imports Gradio."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import gradio as gr
+from fastapi import FastAPI
+
+from modules.gallery.allowed import picture_folders
+from modules.page.localization import localization_script, read_localization
+from modules.page.page import build_page, page_head
+from modules.page.shelf import PictureShelf
+from modules.page.theme import create_theme
+from modules.server.auth import logins, matches
+from modules.server.page_host import PageHost
+from modules.server.subpath import prefix_of
+from modules.settings import Flags
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+
+def page_host(services: Services, flags: Flags, shelf: PictureShelf) -> PageHost:
+    """The page, ready to be mounted on "/"."""
+    return PageHost(partial(_page, services, flags, shelf))
+
+
+def _page(services: Services, flags: Flags, shelf: PictureShelf) -> FastAPI:
+    """The page as the settings of this moment want it."""
+    folders = [str(folder) for folder in picture_folders(services.paths, services.options)]
+    # Shown from where they lie: Gradio would copy every picture into its cache first.
+    gr.set_static_paths(folders)
+    known = logins(flags)
+    holder = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    gr.mount_gradio_app(
+        holder,
+        build_page(services, shelf, folder_button=folder_button(flags)),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        # A function, so that page and API compare in the same way, which tells nothing by its time.
+        auth=partial(matches, known) if known else None,
+        root_path=prefix_of(flags.subpath) or None,
+        # What a person may name as a folder for pictures must be shown from there as well.
+        allowed_paths=[str(root) for root in services.folders.roots],
+        max_file_size="200mb",
+        ssr_mode=False,
+        pwa=False,
+        theme=create_theme(services.options.text("gradio_theme")),
+        head=page_head(flags.theme, services.paths.user_css) + _language(services),
+    )
+    return holder
+
+
+def _language(services: Services) -> str:
+    name = services.options.text("localization")
+    return localization_script(read_localization(services.paths.localizations_dirs, name), name)
+
+
+def folder_button(flags: Flags) -> bool:
+    """The folder opens on the server's screen, so the button is only for who sits before it."""
+    return not (flags.listen or flags.share or flags.server_name or flags.hide_ui_dir_config)

@@ -1,0 +1,261 @@
+"""What applies for what was asked: names, styles, comments, settings, checkpoint and seeds, with the real tables."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modules.catalogue import Catalogue, ModelFolders
+from modules.intake.checkpoints import CheckpointChooser
+from modules.intake.intake import Intake, concrete_names
+from modules.intake.networks import names_in, tag_notices
+from modules.parameters import GenerationRequest, RequestError
+from modules.parameters.samplers import SAMPLERS
+from modules.parameters.token_merging import merging_ratio
+from modules.settings import OptionStore
+
+
+def write_checkpoint(path: Path) -> None:
+    """A safetensors file with no tensors: enough for a list."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = json.dumps({"__metadata__": {}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def styles(prompt: str, negative: str, names: tuple[str, ...]) -> tuple[str, str]:
+    return ", ".join((prompt, *names)), negative
+
+
+def intake(folder: Path, *names: str, vae_file: Path | None = None, **options: object) -> Intake:
+    for name in names:
+        write_checkpoint(folder / "models" / name)
+    (folder / "vae").mkdir(exist_ok=True)
+    catalogue = Catalogue(
+        ModelFolders(checkpoints=(folder / "models",), vaes=(folder / "vae",)), folder / "hashes.json"
+    )
+    store = OptionStore(folder / "config.json")
+    store.update(options)
+    return Intake(
+        options=store,
+        checkpoints=CheckpointChooser(catalogue, store, vae_file),
+        merge_styles=styles,
+        strip_comments=lambda prompt: prompt.split("#")[0],
+        rng=random.Random(1),
+    )
+
+
+def test_everything_open_is_fixed(tmp_path: Path) -> None:
+    resolved = intake(tmp_path, "cat.safetensors").resolve(GenerationRequest(prompt="a cat", n_iter=2))
+    assert resolved.checkpoint == "cat.safetensors"
+    assert (resolved.request.sampler_name, resolved.request.scheduler) == ("DPM++ 2M", "Karras")
+    assert resolved.seeds == (resolved.request.seed, resolved.request.seed + 1)
+    assert resolved.request.seed >= 0 and resolved.request.subseed >= 0
+    assert resolved.options["sd_model_checkpoint"] == "cat.safetensors"
+    assert resolved.options["CLIP_stop_at_last_layers"] == 1
+    assert resolved.notices == ()
+
+
+def test_what_is_resolved_resolves_to_itself(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors")
+    once = room.resolve(GenerationRequest(prompt="a cat"))
+    assert room.resolve(once.request).request == once.request
+
+
+@pytest.mark.parametrize(
+    ("asked", "schedule", "applies"),
+    [
+        ("DPM++ 2M Karras", "Automatic", ("DPM++ 2M", "Karras")),
+        ("k_euler_a", "Automatic", ("Euler a", "Automatic")),
+        ("Euler", "exponential", ("Euler", "Exponential")),
+        ("DPM++ 2M SDE", "Automatic", ("DPM++ 2M SDE", "Exponential")),
+    ],
+)
+def test_names_of_old_clients(asked: str, schedule: str, applies: tuple[str, str]) -> None:
+    request, notices = concrete_names(GenerationRequest(sampler_name=asked, scheduler=schedule))
+    assert (request.sampler_name, request.scheduler) == applies
+    assert notices == ()
+
+
+@pytest.mark.parametrize("label", [sampler.label for sampler in SAMPLERS])
+def test_every_label_stays_itself(label: str) -> None:
+    request, notices = concrete_names(GenerationRequest(sampler_name=label))
+    assert (request.sampler_name, notices) == (label, ())
+
+
+def test_an_unknown_sampler_is_the_first_one_and_said_so() -> None:
+    request, notices = concrete_names(GenerationRequest(sampler_name="Eular"))
+    assert request.sampler_name == "DPM++ 2M"
+    assert "There is no sampler 'Eular'" in notices[0]
+    assert notices[0].endswith("DPM++ 2M with Karras was used.")
+
+
+def test_hires_names_are_resolved_only_where_they_differ() -> None:
+    request, _ = concrete_names(GenerationRequest(enable_hr=True))
+    assert (request.hr_sampler_name, request.hr_scheduler) == ("Use same sampler", "Use same scheduler")
+    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="k_euler", hr_scheduler="karras"))
+    assert (request.hr_sampler_name, request.hr_scheduler) == ("Euler", "Karras")
+    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="Euler"))
+    # The same word, "Automatic", means another schedule for another sampler.
+    assert (request.scheduler, request.hr_sampler_name, request.hr_scheduler) == ("Karras", "Euler", "Automatic")
+    again, _ = concrete_names(request)
+    assert again == request
+    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="DPM++ 2M SDE"))
+    assert request.hr_scheduler == "Exponential"
+    request, _ = concrete_names(GenerationRequest(enable_hr=True, scheduler="Normal", hr_sampler_name="DPM++ 2M SDE"))
+    assert request.hr_scheduler == "Use same scheduler"
+    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="DPM++ 2M SDE Karras"))
+    assert (request.hr_sampler_name, request.hr_scheduler) == ("DPM++ 2M SDE", "Use same scheduler")
+    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_scheduler="exponential"))
+    assert (request.hr_sampler_name, request.hr_scheduler) == ("Use same sampler", "Exponential")
+
+
+def test_styles_are_merged_and_comments_stripped(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors")
+    request = GenerationRequest(prompt="a cat", styles=("oil",), negative_prompt="bad # really", hr_prompt="")
+    final = room.resolve(request).request
+    assert (final.prompt, final.negative_prompt, final.hr_prompt) == ("a cat, oil", "bad ", "")
+    hires = room.resolve(request.model_copy(update={"hr_prompt": "a big cat # huge"})).request
+    assert hires.hr_prompt == "a big cat "
+    kept = room.resolve(request.model_copy(update={"override_settings": {"enable_prompt_comments": False}})).request
+    assert kept.negative_prompt == "bad # really"
+
+
+def test_overrides_last_for_one_request(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors", "dog.safetensors", sd_model_checkpoint="cat.safetensors")
+    overrides = {"sd_model_checkpoint": "dog", "CLIP_stop_at_last_layers": 2, "some_extension": 1}
+    resolved = room.resolve(GenerationRequest(override_settings=overrides))
+    assert (resolved.checkpoint, resolved.options["CLIP_stop_at_last_layers"]) == ("dog.safetensors", 2)
+    assert resolved.notices == ("There is no setting 'some_extension': it was ignored.",)
+    after = room.resolve(GenerationRequest())
+    assert (after.checkpoint, after.options["CLIP_stop_at_last_layers"]) == ("cat.safetensors", 1)
+
+
+def test_a_ratio_that_a_request_asks_for_goes_before_the_setting_for_img2img(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors", token_merging_ratio_img2img=0.5)
+
+    def ratio(overrides: dict[str, object]) -> float:
+        request = GenerationRequest.model_validate({"mode": "img2img", "override_settings": overrides})
+        return merging_ratio(room.resolve(request).options, "img2img")
+
+    assert ratio({}) == ratio({"token_merging_ratio": 0}) == 0.5
+    assert ratio({"token_merging_ratio": 0.3}) == 0.3
+    axis = {"x_type": "Token merging ratio", "x_values": "0, 0.2, 0.3"}
+    plotted = room.resolve(
+        GenerationRequest(
+            mode="img2img",
+            init_images=("stored",),
+            scripts={"X/Y/Z plot": axis},
+            override_settings={"token_merging_ratio": 0.3},
+        )
+    )
+    ratios = [merging_ratio(plotted.of_image(index).options, "img2img") for index in range(3)]
+    assert ratios == [0.5, 0.2, 0.3]
+
+
+def test_a_request_overrides_nothing_that_is_frozen_or_names_folders(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors")
+    room.options.frozen = frozenset({"CLIP_stop_at_last_layers"})
+    overrides = {"CLIP_stop_at_last_layers": 2, "outdir_samples": "/etc", "tiling": True}
+    resolved = room.resolve(GenerationRequest(override_settings=overrides))
+    options = resolved.options
+    assert (options["CLIP_stop_at_last_layers"], options["outdir_samples"], options["tiling"]) == (1, "", True)
+    frozen, folder = resolved.notices
+    assert "CLIP_stop_at_last_layers is frozen" in frozen and "outdir_samples can't be changed" in folder
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"sd_model_checkpoint": "dgo"}, "No checkpoint is called 'dgo'"),
+        ({"sd_vae": "nothing.pt"}, "No VAE is called 'nothing.pt'"),
+        ({"CLIP_stop_at_last_layers": "many"}, "The setting CLIP_stop_at_last_layers takes"),
+    ],
+)
+def test_overrides_that_cannot_apply_are_one_sentence(
+    tmp_path: Path, overrides: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(RequestError, match=sentence):
+        intake(tmp_path, "cat.safetensors").resolve(GenerationRequest.model_validate({"override_settings": overrides}))
+
+
+def test_no_checkpoint_at_all_says_where_to_put_one(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"put a \.safetensors file into .*models"):
+        intake(tmp_path).resolve(GenerationRequest())
+
+
+def test_a_chosen_checkpoint_that_is_gone_gives_way_to_the_first(tmp_path: Path) -> None:
+    room = intake(tmp_path, "b.safetensors", "a.safetensors", sd_model_checkpoint="zebra.safetensors [0123456789]")
+    resolved = room.resolve(GenerationRequest())
+    assert resolved.checkpoint == "a.safetensors"
+    assert "is gone: a.safetensors was used" in resolved.notices[0]
+
+
+def test_the_files_of_a_job_are_looked_up_when_it_starts(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors", "cat.vae.safetensors")
+    resolved = room.resolve(GenerationRequest())
+    file = room.checkpoints.of(resolved)
+    assert file.path == str(tmp_path / "models" / "cat.safetensors")
+    assert file.vae_path == str(tmp_path / "models" / "cat.vae.safetensors")
+    assert resolved.vae == "cat.vae.safetensors"
+    none = room.resolve(GenerationRequest(override_settings={"sd_vae": "None"}))
+    assert (none.vae, room.checkpoints.of(none).vae_path) == (None, None)
+
+
+def test_a_vae_from_a_flag_goes_before_everything(tmp_path: Path) -> None:
+    vae = tmp_path / "flag.pt"
+    room = intake(tmp_path, "cat.safetensors", "cat.vae.safetensors", vae_file=vae)
+    assert room.resolve(GenerationRequest(override_settings={"sd_vae": "None"})).vae == "flag.pt"
+    assert room.checkpoints.named(None).vae_path == str(vae)
+
+
+def test_networks_are_named_whether_they_are_here_or_not(tmp_path: Path) -> None:
+    for path in (tmp_path / "loras" / "ink.safetensors", tmp_path / "hyper" / "paper.pt"):
+        write_checkpoint(path)
+    header = json.dumps({"__metadata__": {"ss_output_name": "Charcoal"}}).encode()
+    (tmp_path / "loras" / "file.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    folders = ModelFolders(checkpoints=(), loras=(tmp_path / "loras",), hypernetworks=(tmp_path / "hyper",))
+    names = names_in(Catalogue(folders, tmp_path / "hashes.json"))
+    room = replace(intake(tmp_path, "cat.safetensors"), networks=names)
+    asked = GenerationRequest(
+        prompt="a <lora:ink:0.8> <lora:nothing:1> <lora:nothing:2> <lyco:Charcoal> <hypernet:paper:1> <wild:x>",
+        negative_prompt="<lora:unseen:1>",
+        hr_prompt="<lora:large:1>",
+    )
+    assert room.resolve(asked).notices == (
+        "The LoRA ink is here, but it is not applied yet: the picture is made without it.",
+        "LoRA not found: nothing. The picture is made without it.",
+        "The LoRA Charcoal is here, but it is not applied yet: the picture is made without it.",
+        "The hypernetwork paper is here, but it is not applied yet: the picture is made without it.",
+        "<wild:x> is no tag that is known here: it was taken off the prompt.",
+    )
+    hires = room.resolve(asked.model_copy(update={"enable_hr": True})).notices
+    assert hires[-1] == "LoRA not found: large. The picture is made without it."
+
+
+def test_before_1_0_width_and_height_were_the_final_size(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors")
+    asked = GenerationRequest(
+        enable_hr=True, width=1024, height=768, override_settings={"use_old_hires_fix_width_height": True}
+    )
+    made = room.resolve(asked).request
+    assert (made.width, made.height, made.hr_resize_x, made.hr_resize_y) == (640, 448, 1024, 768)
+    again = room.resolve(made).request
+    assert (again.width, again.height, again.hr_resize_x) == (640, 448, 1024)
+    plain = room.resolve(asked.model_copy(update={"enable_hr": False})).request
+    assert (plain.width, plain.hr_resize_x) == (1024, 0)
+
+
+def test_a_prompt_full_of_tags_costs_a_look_at_each_folder_once() -> None:
+    asked: list[str] = []
+
+    def names(kind: str) -> frozenset[str]:
+        asked.append(kind)
+        return frozenset()
+
+    notices = tag_notices(["".join(f"<lora:n{number}>" for number in range(50_000))], names)
+    assert (asked, len(notices)) == (["lora"], 21)
+    assert notices[-1] == "The prompt names 49980 networks more; none of them is applied yet."

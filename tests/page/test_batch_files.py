@@ -1,0 +1,154 @@
+"""A batch of files as jobs: which are made, what is taken from their texts, and which are told and left out."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from modules.gallery.allowed import AllowedFolders, FolderError
+from modules.jobs.job import JobError
+from modules.page.batch_files import NO_FILES, Wish, read_wish, submit_batch
+from modules.page.form import RESIZE_BY, SCALE, SIZE_FROM
+from modules.parameters import GenerationRequest, RequestError
+from modules.settings import Flags, OptionStore, Paths
+from tests.page.fakes import FakeCatalogue
+
+INFOTEXT = (
+    "a barn\nNegative prompt: fog\n"
+    "Steps: 12, Sampler: Euler Karras, CFG scale: 5.5, Seed: 77, Size: 512x512, Model hash: 0123456789"
+)
+NAMED: dict[str, Any] = {"prompt": "oil painting", "negative_prompt": "", "steps": 20, "seed": "-1", "mask_blur_x": 4}
+
+
+class Queue:
+    """Takes jobs down; `waiting` others are in it already."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[GenerationRequest, dict[str, Any]]] = []
+        self.waiting = 0
+
+    def submit(self, request: GenerationRequest, **more: Any) -> None:
+        self.taken.append((request, more))
+
+    def count(self, state: str) -> int:
+        return self.waiting
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Any:
+    paths = Paths.from_flags(Flags(data_dir=tmp_path))
+    options = OptionStore(paths.config_file)
+    folders = AllowedFolders.at_start(paths, options)
+    return SimpleNamespace(options=options, folders=folders, catalogue=FakeCatalogue(), jobs=Queue())
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    texts = PngInfo()
+    texts.add_text("parameters", INFOTEXT)
+    Image.new("RGB", (128, 64)).save(folder / "a.png", pnginfo=texts)
+    Image.new("RGB", (64, 128)).save(folder / "b.jpg")
+    (folder / "c.png").write_bytes(b"no picture")
+    return folder
+
+
+def wish(services: Any, **named: Any) -> Wish:
+    asked = {"input_dir": "inputs", "output_dir": "", "mask_dir": "", "use": False, "info_dir": "", "properties": []}
+    return read_wish(services, [None, *(asked | named).values()], upload=False)
+
+
+def test_each_file_is_a_job_and_a_bad_one_is_named(services: Any, inputs: Path, tmp_path: Path) -> None:
+    answer = json.loads(submit_batch(services, NAMED, wish(services, output_dir="outputs/painted"), "me"))
+    assert answer["notice"].startswith("1 file was skipped:\nc.png: The picture can't be read as a picture")
+    (first, told), (second, later) = services.jobs.taken
+    assert [request.batch.name for request in (first, second)] == ["a.png", "b.jpg"]
+    assert first.batch.folder == str(tmp_path / "outputs" / "painted")
+    assert told["inputs"] == {first.init_images[0]: (inputs / "a.png").read_bytes()}
+    assert told["task_id"] == later["task_id"] == answer["id"] and told["client"] == "me"
+    # Told once, with the first job, so that a page that is reloaded hears of it as well.
+    assert told["notices"] == (answer["notice"],) and later["notices"] == ()
+
+
+def test_the_size_may_follow_each_picture(services: Any, inputs: Path) -> None:
+    submit_batch(services, NAMED | {SIZE_FROM: RESIZE_BY, SCALE: 2.0}, wish(services), None)
+    assert [(r.width, r.height) for r, _ in services.jobs.taken] == [(256, 128), (128, 256)]
+
+
+def test_masks_are_found_by_name_or_are_the_only_one(services: Any, inputs: Path) -> None:
+    masks = inputs / "masks"
+    masks.mkdir()
+    with pytest.raises(FolderError, match="has no pictures in it"):
+        wish(services, mask_dir="inputs/masks")
+    Image.new("L", (128, 64), 255).save(masks / "any.png")
+    asked = wish(services, mask_dir="inputs/masks")
+    submit_batch(services, NAMED, asked, None)
+    assert all(request.mask for request, _ in services.jobs.taken) and len(services.jobs.taken) == 2
+    assert services.jobs.taken[0][1]["inputs"][services.jobs.taken[0][0].mask] == (masks / "any.png").read_bytes()
+    Image.new("L", (64, 128), 200).save(masks / "b.webp", lossless=True)
+    services.jobs.taken.clear()
+    answer = json.loads(submit_batch(services, NAMED, wish(services, mask_dir="inputs/masks"), None))
+    assert [request.batch.name for request, _ in services.jobs.taken] == ["b.jpg"]
+    assert "a.png: there is no mask of its name" in answer["notice"]
+
+
+def test_what_is_taken_from_a_picture_and_nothing_else(services: Any, inputs: Path) -> None:
+    asked = wish(services, use=True, properties=["Prompt", "Negative prompt", "Seed", "Sampler", "Steps", "CFG scale"])
+    submit_batch(services, NAMED, asked, None)
+    (taken, _), (plain, _) = services.jobs.taken
+    assert (taken.prompt, taken.negative_prompt) == ("oil painting a barn", "fog")
+    assert (taken.seed, taken.steps, taken.cfg_scale) == (77, 12, 5.5)
+    assert (taken.sampler_name, taken.scheduler) == ("Euler", "Karras")
+    # b.jpg says nothing: the page's own values stand.
+    assert (plain.prompt, plain.seed, plain.steps) == ("oil painting", -1, 20)
+    services.jobs.taken.clear()
+    submit_batch(services, NAMED, replace(asked, properties=["Seed", "Model hash"]), None)
+    (only, _), *_ = services.jobs.taken
+    assert (only.prompt, only.seed, only.steps) == ("oil painting", 77, 20)
+    assert only.override_settings["sd_model_checkpoint"] == "demo-emoji.safetensors [0123456789]"
+
+
+def test_png_info_of_another_folder(services: Any, inputs: Path) -> None:
+    texts = PngInfo()
+    texts.add_text("parameters", INFOTEXT.replace("a barn", "a mill"))
+    (inputs / "infos").mkdir()
+    Image.new("RGB", (8, 8)).save(inputs / "infos" / "a.png", pnginfo=texts)
+    asked = wish(services, use=True, properties=["Prompt"], info_dir="inputs/infos")
+    submit_batch(services, NAMED, asked, None)
+    assert [request.prompt for request, _ in services.jobs.taken] == ["oil painting a mill", "oil painting"]
+
+
+def test_a_batch_that_cannot_be_queued_is_a_sentence_and_nothing_is_queued(services: Any, inputs: Path) -> None:
+    with pytest.raises(FolderError, match="Input directory is empty"):
+        wish(services, input_dir=" ")
+    with pytest.raises(FolderError, match=r"Output directory .* is not among the folders"):
+        wish(services, output_dir="/etc")
+    asked = wish(services)
+    with pytest.raises(RequestError, match=re.escape(NO_FILES)):
+        submit_batch(services, NAMED, replace(asked, files=[]), None)
+    with pytest.raises(RequestError, match=r"1 file was skipped:\nc\.png"):
+        submit_batch(services, NAMED, replace(asked, files=asked.files[-1:]), None)
+    services.jobs.waiting = services.options.whole("queue_waiting_limit") - 1
+    with pytest.raises(JobError, match="has 2 files and the queue has room for 1"):
+        submit_batch(services, NAMED, asked, None)
+    assert services.jobs.taken == []
+
+
+def test_only_what_gradio_uploaded_counts_as_uploaded(
+    services: Any, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    (tmp_path / "uploads").mkdir()
+    there = tmp_path / "uploads" / "x.png"
+    files = [{"path": str(there), "orig_name": "../a b.png"}, {"path": str(inputs / "a.png"), "orig_name": "a.png"}]
+    read = read_wish(services, [files, "", "", "", False, "", []], upload=True)
+    assert read.files == [("a b.png", there)]

@@ -1,0 +1,129 @@
+"""Text to conditioning on a toy text encoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from modules.prompt import clip_tokenizer, plan_conditioning
+from modules.text.encoder import EncodingOptions, PromptEncoder, apply_emphasis
+from modules.weights.checkpoint import load_checkpoint
+from tests.checkpoints import write_tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> PromptEncoder:
+    torch.set_num_threads(1)
+    model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
+    return PromptEncoder(model.text_encoder, clip_tokenizer())
+
+
+def test_a_text_takes_77_vectors_for_each_chunk(encoder):
+    width = encoder.encode(("cat",), EncodingOptions()).shape[-1]
+    assert encoder.encode(("cat",), EncodingOptions()).shape == (1, 77, width)
+    assert encoder.encode(("cat BREAK dog BREAK sun",), EncodingOptions()).shape == (1, 231, width)
+
+
+def test_texts_of_one_schedule_are_filled_up_to_the_longest(encoder):
+    encoded = encoder.encode(("cat", "cat BREAK dog"), EncodingOptions())
+    assert encoded.shape[1] == 154
+    empty = encoder.encode(("",), EncodingOptions())
+    assert torch.allclose(encoded[0, 77:], empty[0], atol=1e-6)
+
+
+def test_clip_skip_takes_an_earlier_layer_through_the_final_norm(encoder):
+    last = encoder.encode(("cat",), EncodingOptions(clip_skip=1))
+    assert not torch.allclose(last, encoder.encode(("cat",), EncodingOptions(clip_skip=2)))
+
+
+def test_a_clip_skip_deeper_than_the_encoder_uses_its_first_layer(encoder):
+    deepest = encoder.encode(("cat",), EncodingOptions(clip_skip=12))
+    assert torch.isfinite(deepest).all()
+
+
+def test_an_encoding_is_remembered(encoder):
+    first = encoder.encode(("a remembered cat",), EncodingOptions())
+    assert encoder.encode(("a remembered cat",), EncodingOptions()) is first
+    assert encoder.encode(("a remembered cat",), EncodingOptions(clip_skip=2)) is not first
+    encoder.forget()
+    assert encoder.encode(("a remembered cat",), EncodingOptions()) is not first
+
+
+def test_original_emphasis_keeps_the_mean():
+    hidden = torch.randn(2, 77, 8, generator=torch.Generator().manual_seed(1)) + 0.5
+    multipliers = torch.ones(2, 77)
+    multipliers[0, 3:6] = 1.5
+    weighted = apply_emphasis(hidden, multipliers, "Original")
+    assert weighted.mean() == pytest.approx(float(hidden.mean()), rel=1e-4)
+    assert not torch.allclose(weighted, hidden)
+
+
+def test_no_norm_multiplies_and_nothing_else():
+    hidden, multipliers = torch.ones(1, 77, 4), torch.full((1, 77), 1.2)
+    assert torch.allclose(apply_emphasis(hidden, multipliers, "No norm"), torch.full((1, 77, 4), 1.2))
+
+
+@pytest.mark.parametrize("mode", ["Ignore", "None"])
+def test_other_modes_leave_the_encoding_alone(mode):
+    hidden = torch.randn(1, 77, 4)
+    assert apply_emphasis(hidden, torch.full((1, 77), 1.2), mode) is hidden
+
+
+@pytest.fixture
+def with_ink(encoder):
+    """The encoder with one textual inversion of two vectors, and without it afterwards."""
+    vectors = torch.randn(2, 64, generator=torch.Generator().manual_seed(3))
+    encoder.begin({"ink": vectors})
+    yield vectors
+    encoder.begin({})
+
+
+def test_a_textual_inversion_stands_where_its_name_stood(encoder, with_ink):
+    told = encoder.encode(("a ink cat",), EncodingOptions())[0]
+    assert encoder.embeddings_used == ("ink",)
+    encoder.begin({})
+    plain = encoder.encode(("a ink cat",), EncodingOptions())[0]
+    # The encoder looks back only: what stands before the name stays as it was.
+    assert torch.allclose(told[:2], plain[:2], atol=1e-5)
+    assert not torch.allclose(told[2:], plain[2:], atol=1e-3)
+    assert encoder.embeddings_used == ()
+
+
+def test_the_vectors_of_a_word_are_the_word(encoder):
+    """A textual inversion that holds a word's own vector changes nothing."""
+    (token,) = clip_tokenizer().encode("cat")
+    own = encoder._text_encoder.get_input_embeddings().weight[token : token + 1].detach().float()
+    plain = encoder.encode(("a cat on a beach",), EncodingOptions())
+    encoder.begin({"ink": own})
+    for options in (EncodingOptions(), EncodingOptions(old_emphasis=True)):
+        assert torch.allclose(encoder.encode(("a ink on a beach",), options), plain, atol=1e-5)
+    encoder.begin({})
+
+
+def test_an_encoding_is_remembered_until_the_textual_inversions_change(encoder, with_ink):
+    embeddings = {"ink": with_ink}
+    encoder.begin(embeddings)
+    first = encoder.encode(("ink",), EncodingOptions())
+    encoder.begin(embeddings)
+    assert encoder.embeddings_used == ()
+    assert encoder.encode(("ink",), EncodingOptions()) is first
+    assert encoder.embeddings_used == ("ink",)
+    encoder.begin({"ink": with_ink * 2})
+    assert not torch.equal(encoder.encode(("ink",), EncodingOptions()), first)
+
+
+def test_the_mean_is_taken_over_all_texts_of_a_schedule_repeated_ones_included(encoder):
+    weighed, plain = "a (red:3) cat", "a dog on a beach, blue sky"
+    once = encoder.encode((weighed, plain), EncodingOptions())
+    twice = encoder.encode((weighed, plain, weighed), EncodingOptions())
+    assert torch.equal(twice[0], twice[2])
+    assert twice.shape[0] == 3
+    raw = encoder.encode((weighed, plain, weighed), EncodingOptions(emphasis="No norm"))
+    neutral = encoder.encode((weighed, plain, weighed), EncodingOptions(emphasis="Ignore"))
+    assert torch.allclose(twice, raw * (neutral.mean() / raw.mean()), rtol=1e-4, atol=1e-5)
+    assert once.shape[0] == 2
+
+
+def test_a_schedule_hands_every_text_to_the_encoder_repeated_ones_too():
+    plan = plan_conditioning(["a [b|c]"], [""], 4)
+    assert plan.pictures[0].parts[0].texts == ("a b", "a c", "a b", "a c")
