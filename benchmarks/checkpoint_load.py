@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from modules.engine.models import ModelKeeper
+from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.choice import Hardware, choose_hardware
 from modules.protocol import CheckpointFile
 from modules.weights.checkpoint import load_checkpoint

@@ -25,10 +25,10 @@ import torch
 from modules.generation.decoding import decode_latent
 from modules.generation.encoding import encode_pictures
 from modules.generation.hires import hires_pass
-from modules.generation.passes import Engine, Progress
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import lanczos
-from modules.generation.tiles import CPU_MEMORY
 from modules.generation.txt2img import txt2img
+from modules.generation.vae_tiles import CPU_MEMORY
 from modules.parameters import parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
@@ -60,15 +60,15 @@ def vae_alone(side: int, dtype: torch.dtype) -> None:
 
 def demo(side: int, dtype: torch.dtype) -> None:
     model = load_checkpoint(DEMO, dtype=dtype, vae_dtype=torch.float32)
-    engine = Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
+    pipeline = Pipeline(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
     asked = {"prompt": "a red circle", "width": 128, "height": 128, "steps": 1, "sampler_name": "Euler", "seed": 1}
     hires = {"enable_hr": True, "hr_scale": side / 128, "hr_upscaler": "Lanczos", "denoising_strength": 0.3}
     request = resolve(parse_request(asked | hires), options={"randn_source": "CPU"}, rng=random.Random(0))
     quiet = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
     before, began = highest(), time.monotonic()
     with torch.inference_mode():
-        first = txt2img(engine, request, range(1), quiet)
-        latents = hires_pass(engine, request, range(1), first, quiet, lanczos)
+        first = txt2img(pipeline, request, range(1), quiet)
+        latents = hires_pass(pipeline, request, range(1), first, quiet, lanczos)
         decode_latent(model.vae, latents[0], model.vae_scaling_factor)
     told(f"hires pass to {side}x{side}", before, began)
 

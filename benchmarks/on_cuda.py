@@ -28,10 +28,10 @@ from benchmarks.whole_picture import NEGATIVE, PROMPT, pipeline_of, request_of
 from modules.catalogue import ModelFolders
 from modules.engine.control import JobControl
 from modules.engine.job import run_job
-from modules.engine.models import ModelKeeper
+from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.budget import MemoryMode
-from modules.hardware.choice import Hardware, HardwareWishes, choose_hardware, prepare_torch
+from modules.hardware.choice import Hardware, HardwareRequest, choose_hardware, prepare_torch
 from modules.protocol import CheckpointFile, ImageReady, JobFinished, RunJob
 from modules.protocol.messages import Message
 from modules.settings import Paths, parse_flags
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint, instead of a new random one of SD 1.5's size")
     asked = parser.parse_args()
     logging.set_verbosity_error()
-    hardware = choose_hardware(HardwareWishes(use_cpu=asked.device == "cpu"))
+    hardware = choose_hardware(HardwareRequest(use_cpu=asked.device == "cpu"))
     if hardware.device.type != asked.device:
         parser.error("PyTorch sees no CUDA device here; --device cpu goes through the same without one.")
     prepare_torch(hardware)

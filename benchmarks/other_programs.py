@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from torch import Tensor, nn
 
-from benchmarks.whole_picture import NEGATIVE, PROMPT, STEPS, Clock, Parts, draw_here, engine_of, request_of
+from benchmarks.whole_picture import NEGATIVE, PROMPT, STEPS, Clock, Parts, draw_here, request_of, webui_pipeline
 from modules.hardware.choice import choose_hardware, prepare_torch
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
@@ -59,7 +59,7 @@ def ours(picture: Picture, _precision: str) -> Draw:
     hardware = choose_hardware()
     prepare_torch(hardware)
     torch.set_num_threads(1)
-    engine, request = engine_of(picture.checkpoint, hardware), request_of(picture.side, picture.steps)
+    engine, request = webui_pipeline(picture.checkpoint, hardware), request_of(picture.side, picture.steps)
     return lambda parts: draw_here(engine, request, parts)
 
 

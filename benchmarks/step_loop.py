@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 
-from modules.generation.passes import Engine, Progress
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.txt2img import txt2img
 from modules.generation.unet import unet_function
 from modules.hardware.choice import choose_hardware, prepare_torch
@@ -62,34 +62,34 @@ def since(wall: float, cpu: float) -> Seconds:
     return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def timed_loop(engine: Engine, request: ResolvedRequest) -> Seconds:
+def timed_loop(pipeline: Pipeline, request: ResolvedRequest) -> Seconds:
     quiet = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
     started = time.perf_counter(), time.process_time()
-    txt2img(engine, request, range(1), quiet)
-    synchronize(engine.device)
+    txt2img(pipeline, request, range(1), quiet)
+    synchronize(pipeline.device)
     return since(*started)
 
 
 @torch.inference_mode()
-def timed_forwards(engine: Engine, request: ResolvedRequest) -> Seconds:
+def timed_forwards(pipeline: Pipeline, request: ResolvedRequest) -> Seconds:
     """The UNet alone: as many forwards of two rows as the loop makes steps."""
-    side = request.request.width // engine.model.vae_factor
-    width = engine.model.context_dim
-    unet = unet_function(engine.model.unet, channels_last=engine.channels_last)
-    x = torch.randn(2, engine.model.latent_channels, side, side, device=engine.device)
-    context = Conditioning(torch.randn(2, 77, width, device=engine.device, dtype=engine.model.unet.dtype))
+    side = request.request.width // pipeline.model.vae_factor
+    width = pipeline.model.context_dim
+    unet = unet_function(pipeline.model.unet, channels_last=pipeline.channels_last)
+    x = torch.randn(2, pipeline.model.latent_channels, side, side, device=pipeline.device)
+    context = Conditioning(torch.randn(2, 77, width, device=pipeline.device, dtype=pipeline.model.unet.dtype))
     started = time.perf_counter(), time.process_time()
     for step in range(request.request.steps):
-        unet(x, torch.full((2,), 999.0 - step, device=engine.device), context)
-    synchronize(engine.device)
+        unet(x, torch.full((2,), 999.0 - step, device=pipeline.device), context)
+    synchronize(pipeline.device)
     return since(*started)
 
 
-def measure(engine: Engine, side: int, steps: int, rounds: int) -> tuple[float, float, float, float]:
+def measure(pipeline: Pipeline, side: int, steps: int, rounds: int) -> tuple[float, float, float, float]:
     """Median seconds per step of loop and bare forwards, and the medians of their ratios, by the clock and of CPU."""
     request = request_of(side, steps)
-    timed_loop(engine, request_of(side, 1))
-    pairs = [(timed_loop(engine, request), timed_forwards(engine, request)) for _ in range(rounds)]
+    timed_loop(pipeline, request_of(side, 1))
+    pairs = [(timed_loop(pipeline, request), timed_forwards(pipeline, request)) for _ in range(rounds)]
     return (
         statistics.median(loop.wall for loop, _ in pairs) / steps,
         statistics.median(bare.wall for _, bare in pairs) / steps,
@@ -112,11 +112,11 @@ def main() -> None:
             path, dtype=hardware.unet_dtype, device=hardware.device, channels_last=hardware.channels_last
         )
         encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
-        engine = Engine(model, encoder, hardware.device, hardware.channels_last)
+        pipeline = Pipeline(model, encoder, hardware.device, hardware.channels_last)
         print(hardware.why)
         print("| size | loop, s/step | bare UNet, s/step | ratio | ratio of CPU seconds |\n|---|---|---|---|---|")
         for side in arguments.side:
-            loop, bare, ratio, cpu = measure(engine, side, arguments.steps, arguments.rounds)
+            loop, bare, ratio, cpu = measure(pipeline, side, arguments.steps, arguments.rounds)
             print(f"| {side}² | {loop:.3f} | {bare:.3f} | {ratio:.3f} | {cpu:.3f} |", flush=True)
 
 

@@ -29,7 +29,7 @@ from diffusers.utils import logging
 from transformers import CLIPTokenizer
 
 from modules.generation.decoding import decode_latent, to_image
-from modules.generation.passes import Engine, Progress
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.txt2img import txt2img
 from modules.hardware.choice import Hardware, choose_hardware, prepare_torch
 from modules.parameters import ResolvedRequest, parse_request, resolve
@@ -89,7 +89,7 @@ class Clock:
         self._parts.end.append(time.process_time() - ticks[-1])
 
 
-def draw_here(engine: Engine, request: ResolvedRequest, parts: Parts) -> None:
+def draw_here(engine: Pipeline, request: ResolvedRequest, parts: Parts) -> None:
     # A text met before costs nothing here: a new encoder has to encode it, as the pipeline does each time.
     engine = replace(engine, encoder=PromptEncoder(engine.model.text_encoder, clip_tokenizer()))
     clock = Clock(parts, request.request.steps)
@@ -119,7 +119,7 @@ def draw_there(pipeline: StableDiffusionPipeline, side: int, steps: int, parts: 
     clock.stop()
 
 
-def engine_of(path: Path, hardware: Hardware) -> Engine:
+def webui_pipeline(path: Path, hardware: Hardware) -> Pipeline:
     """Our side, with the number types and the memory layout that people get."""
     model = load_checkpoint(
         path,
@@ -130,7 +130,7 @@ def engine_of(path: Path, hardware: Hardware) -> Engine:
         channels_last=hardware.channels_last,
     )
     encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
-    return Engine(model, encoder, hardware.device, hardware.channels_last)
+    return Pipeline(model, encoder, hardware.device, hardware.channels_last)
 
 
 def pipeline_of(path: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
@@ -166,7 +166,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     with tempfile.TemporaryDirectory() as folder:
         path = asked.checkpoint or write_sd15_size_checkpoint(Path(folder) / "sd15-size.safetensors")
-        engine = engine_of(path, hardware)
+        engine = webui_pipeline(path, hardware)
         pipeline = pipeline_of(path, torch.float32 if asked.against == "fp32" else hardware.unet_dtype)
         here, there = Parts(), Parts()
         for _ in range(asked.rounds):

@@ -85,13 +85,13 @@ def waits(func: Any, given: list[Tensor], args: Any, kwargs: Any) -> bool:
         return any(not one.is_meta or one.dtype == torch.bool for one in indexes)
     if func is aten.copy_.default:
         return given[0].is_meta != given[1].is_meta
-    # Copies of whatever size, either way. Those that don't wait go through `modules.hardware.lanes`.
+    # Copies of whatever size, either way. Those that don't wait go through `modules.hardware.streams`.
     target = _target(args, kwargs)
     return func in MOVED and target is not None and _is_card(target) != given[0].is_meta
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """In the place of the `sent` of `modules.hardware.lanes`: what a card fetches by itself."""
+    """In the place of the `sent` of `modules.hardware.streams`: what a card fetches by itself."""
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
 
 

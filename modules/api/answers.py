@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Final
 
+from modules.api.base64_pictures import as_base64
 from modules.api.bodies import ApiOnly
-from modules.api.errors import GenerationFailed
-from modules.api.pictures import as_base64
+from modules.api.http_errors import GenerationFailed
 from modules.gallery import GRID_KINDS
 from modules.jobs.job import Job, SavedImage
-from modules.jobs.showing import shown_images
+from modules.jobs.shown_images import shown_images
 from modules.parameters import parse_infotext
 from modules.version import INFOTEXT_VERSION
 

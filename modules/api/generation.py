@@ -11,9 +11,9 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
 from modules.api.answers import generation_answer
-from modules.api.asked import submit
 from modules.api.bodies import ApiOnly, GenerationAnswer, Img2ImgBody, Txt2ImgBody
-from modules.api.errors import ApiRoute
+from modules.api.http_errors import ApiRoute
+from modules.api.submission import submit
 from modules.jobs.job import Job, UnknownJob
 from modules.parameters import Mode
 

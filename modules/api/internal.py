@@ -13,8 +13,8 @@ import psutil
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import FileResponse
 
-from modules.api.errors import ApiRoute
-from modules.catalogue.errors import ModelFileError
+from modules.api.http_errors import ApiRoute
+from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.settings.start_profile import StartProfile
 from modules.version import VERSION

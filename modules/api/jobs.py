@@ -12,10 +12,10 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from modules.api.asked import submit
 from modules.api.bodies import Img2ImgBody, Txt2ImgBody
-from modules.api.errors import ApiRoute
+from modules.api.http_errors import ApiRoute
 from modules.api.queue import From, existing, job_item
+from modules.api.submission import submit
 from modules.jobs.job import ImageSaved, JobChanged, JobProgress, JobState
 from modules.protocol import StepDone
 

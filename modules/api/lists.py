@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
 
-from modules.api.errors import ApiRoute
+from modules.api.http_errors import ApiRoute
 from modules.api.scripts import script_items, script_names
 from modules.catalogue import ModelFile
-from modules.catalogue.errors import ModelFileError
+from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
 from modules.catalogue.upscalers import REAL_ESRGAN
 from modules.parameters.samplers import SAMPLERS

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from pydantic import JsonValue
 
 from modules.api.bodies import Json
-from modules.api.errors import ApiRoute
+from modules.api.http_errors import ApiRoute
 from modules.settings import OptionError, declared_flags
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from modules.api.answers import job_timestamp
-from modules.api.errors import ApiRoute
+from modules.api.http_errors import ApiRoute
 from modules.jobs.job import Job, UnknownJob
 
 if TYPE_CHECKING:
     from modules.jobs import JobService
-    from modules.jobs.live import Live
+    from modules.jobs.live_progress import Live
     from modules.jobs.services import Services
 
 TaskId = Annotated[str, Field(max_length=200)]

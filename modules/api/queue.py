@@ -8,13 +8,13 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
-from modules.api.errors import ApiRoute
+from modules.api.http_errors import ApiRoute
 from modules.gallery import GRID_KINDS
 from modules.jobs.job import ENDED, Job, JobState, UnknownJob
 
 if TYPE_CHECKING:
     from modules.jobs import JobService
-    from modules.jobs.live import Live
+    from modules.jobs.live_progress import Live
     from modules.jobs.services import Services
 
 MOST_WAITING: Final = 200

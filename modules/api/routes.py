@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 
 from modules.api.calls import log_call
 from modules.api.docs import docs_routes
-from modules.api.extras import extras_routes
+from modules.api.extras_routes import extras_routes
 from modules.api.generation import generation_routes
 from modules.api.internal import extra_network_routes, internal_routes
 from modules.api.jobs import job_routes

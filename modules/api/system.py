@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 from fastapi import APIRouter, HTTPException
 
-from modules.api.errors import ApiRoute
+from modules.api.http_errors import ApiRoute
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services

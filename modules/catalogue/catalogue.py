@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue.entries import Checkpoint, ModelFile
-from modules.catalogue.errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.hashes import HashCache, legacy_hash_of
 from modules.catalogue.hints import gather_hints, read_sidecar
+from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.catalogue.upscalers import Upscaler, list_restorers, list_upscalers
 from modules.files import FileState, FoundFile, found_file, walk_folders

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from modules.catalogue.errors import ModelFileError
+from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.files import FileState, SaveError, write_text_atomic
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from modules.catalogue.errors import ModelFileError
+from modules.catalogue.model_errors import ModelFileError
 
 PredictionType = Literal["epsilon", "v_prediction"]
 

@@ -5,7 +5,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from modules.catalogue.errors import ModelFileError
+from modules.catalogue.model_errors import ModelFileError
 
 
 class Container(Enum):

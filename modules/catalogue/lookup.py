@@ -9,8 +9,8 @@ from typing import Final
 
 from modules.catalogue.catalogue import Catalogue
 from modules.catalogue.entries import ModelFile
-from modules.catalogue.errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.hashes import HashCache, network_hash_of, sha256_of
+from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.parameters.infotext_request import LocalFile
 

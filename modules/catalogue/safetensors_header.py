@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from modules.catalogue.errors import ModelFileError
+from modules.catalogue.model_errors import ModelFileError
 
 MAX_HEADER_BYTES: Final = 100_000_000
 _METADATA_BYTES: Final = 1 << 16

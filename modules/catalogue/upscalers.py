@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from modules.catalogue.errors import ModelNotFoundError
 from modules.catalogue.folders import ModelFolders
+from modules.catalogue.model_errors import ModelNotFoundError
 from modules.files import FoundFile, walk_folders
 
 UPSCALER_SUFFIXES: Final = (".safetensors", ".pth", ".pt")

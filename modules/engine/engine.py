@@ -11,21 +11,21 @@ from typing import Final
 
 from diffusers.utils import logging as diffusers_logging
 
-from modules.catalogue.errors import ModelFileError
 from modules.catalogue.folders import ModelFolders
+from modules.catalogue.model_errors import ModelFileError
 from modules.engine.channel import Channel, Closed
-from modules.engine.control import JobControl, Wish
-from modules.engine.embeddings import EmbeddingShelf
-from modules.engine.extras import run_extras
+from modules.engine.control import JobControl, StopLevel
+from modules.engine.embedding_cache import EmbeddingCache
+from modules.engine.extras_job import run_extras
 from modules.engine.failures import is_lost, is_out_of_memory, sentence_for
+from modules.engine.hardware_flags import requested_hardware, requested_memory_mode, requested_sdxl_memory_mode
 from modules.engine.job import run_job
-from modules.engine.models import ModelKeeper
-from modules.engine.tiny_autoencoders import TinyShelf
+from modules.engine.model_keeper import ModelKeeper
+from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
 from modules.engine.upscalers import UpscalerKeeper
-from modules.engine.wishes import hardware_wishes, memory_wish, sdxl_memory_wish
 from modules.hardware.choice import choose_hardware, prepare_torch
 from modules.hardware.main_memory import give_back_memory
-from modules.hardware.watch import MemoryWatch
+from modules.hardware.memory_watch import MemoryWatch
 from modules.protocol import (
     DEVICE_LOST,
     EngineReady,
@@ -58,13 +58,18 @@ class Engine:
         diffusers_logging.set_verbosity_error()
         self._channel = channel
         flags = parse_flags(list(argv))
-        self._hardware = choose_hardware(hardware_wishes(flags))
+        self._hardware = choose_hardware(requested_hardware(flags))
         prepare_torch(self._hardware)
         paths = Paths.from_flags(flags)
-        embeddings = EmbeddingShelf(paths.embeddings_dir, channel.emit)
-        tiny = TinyShelf(paths.vae_approx_dir, self._hardware)
+        embeddings = EmbeddingCache(paths.embeddings_dir, channel.emit)
+        tiny = TinyAutoencoderCache(paths.vae_approx_dir, self._hardware)
         self._models = ModelKeeper(
-            self._hardware, channel.emit, memory_wish(flags), embeddings, sdxl_memory_wish(flags), tiny
+            self._hardware,
+            channel.emit,
+            requested_memory_mode(flags),
+            embeddings,
+            requested_sdxl_memory_mode(flags),
+            tiny,
         )
         self._upscalers = UpscalerKeeper(self._hardware, ModelFolders.from_paths(paths), flags.use_cpu)
         self._control = JobControl()
@@ -97,9 +102,9 @@ class Engine:
                 os._exit(_HUNG_UP)
             match command:
                 case Interrupt(job_id=job_id, after_image=after):
-                    self._control.wish(job_id, Wish.STOP_AFTER_BATCH if after else Wish.STOP)
+                    self._control.wish(job_id, StopLevel.STOP_AFTER_BATCH if after else StopLevel.STOP)
                 case Skip(job_id=job_id):
-                    self._control.wish(job_id, Wish.SKIP)
+                    self._control.wish(job_id, StopLevel.SKIP)
                 case _:
                     self._work.put(command)
 

@@ -10,7 +10,7 @@ from modules.hardware.attention import AttentionChoice
 from modules.hardware.budget import MemoryPlan
 from modules.hardware.choice import Hardware
 from modules.hardware.device import memory_now
-from modules.protocol import KeptModel, MachineFacts
+from modules.protocol import CachedModel, MachineFacts
 
 _SHORT: Final = {
     torch.float32: "fp32",
@@ -27,7 +27,7 @@ def machine_facts(
     *,
     in_8_bits: bool = False,
     fast_mode: str = "",
-    kept: tuple[KeptModel, ...] = (),
+    kept: tuple[CachedModel, ...] = (),
 ) -> MachineFacts:
     """The facts of now; `memory` and `weights` (bytes) are those of the checkpoint in use, `kept` is beside it."""
     free, total = memory_now(hardware.device)

@@ -11,22 +11,22 @@ from typing import Final
 from PIL import Image
 from torch import Tensor
 
-from modules.engine.afterwards import Afterwards
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
-from modules.engine.decodes import Decodes
-from modules.engine.models import ModelKeeper
-from modules.engine.pictures import PictureWriter
-from modules.engine.previewing import Previewer
+from modules.engine.decode_queue import DecodeQueue
+from modules.engine.job_models import JobModels
+from modules.engine.model_keeper import ModelKeeper
+from modules.engine.picture_writer import PictureWriter
+from modules.engine.postprocessor import Postprocessor
+from modules.engine.previewer import Previewer
+from modules.engine.progress_reporter import ProgressReporter
 from modules.engine.script_job import ScriptJob
-from modules.engine.switching import JobModels
-from modules.engine.telling import Telling
 from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.work import Pixels, Work, open_work
 from modules.generation.finishing import Finished
 from modules.generation.passes import Progress
 from modules.hardware.choice import Hardware
-from modules.hardware.watch import MemoryWatch
+from modules.hardware.memory_watch import MemoryWatch
 from modules.pictures.grids import image_grid, too_large
 from modules.protocol import JobFinished, JobStarted, RunJob
 from modules.sampling import Interrupted
@@ -62,7 +62,7 @@ def run_job(
     started = time.monotonic()
     resolved = command.resolved
     job_models = JobModels(models, hardware, resolved)
-    job_models.engine(command.checkpoint)
+    job_models.pipeline(command.checkpoint)
     emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
     effects: set[str] = set()
     facts: dict[str, object] = {}
@@ -73,12 +73,12 @@ def run_job(
         ) as writer,
     ):
         pixels = Pixels(upscalers, resolved.options, control.leave_batch)
-        told = Telling(command, Previewer(job_models, resolved.options), emit, writer, effects)
+        told = ProgressReporter(command, Previewer(job_models, resolved.options), emit, writer, effects)
         pictures = delivered_pictures(command)
-        after = Afterwards(resolved, upscalers, control.leave_batch)
+        after = Postprocessor(resolved, upscalers, control.leave_batch)
         job: _Job | ScriptJob
         if resolved.request.script is None:
-            work = open_work(job_models.engine, command, pixels)
+            work = open_work(job_models.pipeline, command, pixels)
             facts.update(work.facts)
             job = _Job(command, work, control, job_models, writer, told, pictures, after)
         else:
@@ -112,9 +112,9 @@ class _Job:
         control: JobControl,
         models: JobModels,
         writer: PictureWriter,
-        told: Telling,
+        told: ProgressReporter,
         pictures: dict[int, Image.Image],
-        after: Afterwards,
+        after: Postprocessor,
     ) -> None:
         self._command = command
         self._work = work
@@ -128,7 +128,7 @@ class _Job:
         self._pictures = pictures
         # Another checkpoint for the hires pass makes room for the next batch's first, its VAE included.
         beside = self._apart and command.hires_checkpoint is None
-        self._decodes = Decodes(work, models.lanes_beside() if beside else None, self._deliver)
+        self._decodes = DecodeQueue(work, models.side_streams() if beside else None, self._deliver)
         self._grid_notices: tuple[str, ...] = ()
 
     @property

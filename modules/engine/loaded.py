@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 
-from modules.engine.embeddings import EmbeddingShelf
+from modules.engine.embedding_cache import EmbeddingCache
 from modules.files import FileState, found_file
 from modules.generation.previews import fit_colours
 from modules.hardware.attention import AttentionChoice
@@ -56,7 +56,7 @@ class LoadedModel:
     sha256: Future[str]
     attention: AttentionChoice
     vae_sha256: Future[str] | None = None
-    embeddings: EmbeddingShelf | None = None
+    embeddings: EmbeddingCache | None = None
     colours: torch.Tensor | None = None
     sped_up_in: MemoryMode | None = None
     fast_mode: FastMode | None = None

@@ -9,18 +9,18 @@ from typing import Final
 from PIL import Image
 from torch import Tensor
 
-from modules.engine.afterwards import Afterwards
 from modules.engine.control import JobControl
-from modules.engine.pictures import PictureWriter
-from modules.engine.switching import JobModels
-from modules.engine.telling import Telling
+from modules.engine.job_models import JobModels
+from modules.engine.picture_writer import PictureWriter
+from modules.engine.postprocessor import Postprocessor
+from modules.engine.progress_reporter import ProgressReporter
 from modules.engine.work import Pixels, Work, open_picture, open_work, picture_of, work_over
 from modules.gallery import GRID_KINDS
 from modules.generation.finishing import Finished
 from modules.generation.img2img import Start
+from modules.generation.init_picture import InitPicture
 from modules.generation.passes import Progress
 from modules.generation.scripts import MAKERS, Stage
-from modules.generation.source import Source
 from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import RunJob
 from modules.sampling import Interrupted
@@ -41,9 +41,9 @@ class ScriptJob:
         pixels: Pixels,
         control: JobControl,
         writer: PictureWriter,
-        told: Telling,
+        told: ProgressReporter,
         pictures: dict[int, Image.Image],
-        after: Afterwards,
+        after: Postprocessor,
     ) -> None:
         script = command.resolved.request.script
         if script is None:
@@ -81,7 +81,7 @@ class ScriptJob:
         inputs = dict(zip(command.inputs, command.blobs, strict=False))
         lossless = command.resolved.options.get("samples_format", "png") in _LOSSLESS
         return Stage(
-            load=lambda: self._models.engine(command.checkpoint),
+            load=lambda: self._models.pipeline(command.checkpoint),
             resolved=command.resolved,
             pictures=tuple(open_picture(inputs[name], "The picture") for name in request.init_images),
             mask=None if request.mask is None else open_picture(inputs[request.mask], "The mask"),
@@ -146,20 +146,20 @@ class ScriptJob:
     def _plain(self, resolved: ResolvedRequest) -> Image.Image:
         file = self._command.others.get(self._index, self._command.checkpoint)
         command = self._command.model_copy(update={"resolved": resolved, "checkpoint": file})
-        work = open_work(self._models.engine, command, self._pixels)
+        work = open_work(self._models.pipeline, command, self._pixels)
         return self._finished(work, 0, len(work.steps))
 
     def _over(
-        self, resolved: ResolvedRequest, source: Source, number: int = 0, of: int = 1, start: Start | None = None
+        self, resolved: ResolvedRequest, source: InitPicture, number: int = 0, of: int = 1, start: Start | None = None
     ) -> Image.Image:
-        return self._finished(work_over(self._stage.engine, resolved, source, self._pixels, start), number, of)
+        return self._finished(work_over(self._stage.pipeline, resolved, source, self._pixels, start), number, of)
 
     def _finished(self, work: Work, before: int, of: int) -> Image.Image:
         """The one picture of `work`, whose first pass is number `before` of the `of` that the whole takes."""
         self._stage.notices.update(dict.fromkeys(work.notices))
         (latent,) = work.latents(range(1), lambda number: self._progress(before + number, of))
         self._stop_if_asked()
-        return work.finish(picture_of(work.engine, latent), 0).picture
+        return work.finish(picture_of(work.pipeline, latent), 0).picture
 
     def _finale(self) -> None:
         count, options = self._command.resolved.image_count, self._command.resolved.options

@@ -11,8 +11,8 @@ from typing import Final
 import torch
 from PIL import Image
 
-from modules.catalogue.errors import ModelNotFoundError
 from modules.catalogue.folders import ModelFolders
+from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import NO_UPSCALER, find_upscaler, list_upscalers
 from modules.engine.faces import FaceKeeper
 from modules.engine.upscaled_cache import UpscaledCache
@@ -22,7 +22,7 @@ from modules.hardware.device import free_memory, module_bytes
 from modules.parameters import RequestError
 from modules.pictures.enlarging import PLAIN, Once
 from modules.upscaling.model import PictureModel, load_upscaler
-from modules.upscaling.tiles import Tiling
+from modules.upscaling.model_tiles import Tiling
 from modules.upscaling.upscale import Watch, upscale
 
 KEPT: Final = 2

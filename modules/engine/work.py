@@ -10,16 +10,16 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor
 
-from modules.engine.mending import Mender, mender_for
+from modules.engine.face_restoration import FaceRestoration, face_restoration_for
 from modules.engine.upscalers import UpscalerKeeper
 from modules.generation.decoding import to_image
 from modules.generation.finishing import Finished, finished
 from modules.generation.hires import LATENT_MODES, FirstPass, decoded, hires_pass
 from modules.generation.img2img import Start, img2img, start_of_each
-from modules.generation.passes import Engine, Progress
+from modules.generation.init_picture import InitPicture, prepare_init_picture
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import Resize, Size, flatten, lanczos
 from modules.generation.soft_inpainting import SoftInpainting
-from modules.generation.source import Source, prepare_source
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
 from modules.pictures.enlarging import resize_to
@@ -30,8 +30,8 @@ from modules.sampling import Interrupted, img2img_steps
 
 # Gives the hooks of the n-th pass, n counting from 0.
 ProgressOf = Callable[[int], Progress]
-# Gives the engine with this checkpoint loaded; the engine before, of another one, is then gone.
-EngineWith = Callable[[CheckpointFile], Engine]
+# Gives the pipeline with this checkpoint loaded; the one before, of another checkpoint, is then gone.
+PipelineWith = Callable[[CheckpointFile], Pipeline]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Pixels:
 
 
 class Work(Protocol):
-    """The making of a job's pictures. `steps` are those of each of its passes, `engine` made the latest latents.
+    """The making of a job's pictures. `steps` are those of each of its passes, `pipeline` made the latest latents.
 
     `apart` says that pictures can be finished on another thread than that of the steps: no face restorer computes.
     `facts` is what only the work knows for the infotext; `init_pictures` those it starts from, if they are to be saved.
@@ -78,7 +78,7 @@ class Work(Protocol):
     def steps(self) -> tuple[int, ...]: ...
 
     @property
-    def engine(self) -> Engine: ...
+    def pipeline(self) -> Pipeline: ...
 
     @property
     def apart(self) -> bool: ...
@@ -101,27 +101,29 @@ class Work(Protocol):
         ...
 
 
-def open_work(engine: EngineWith, command: RunJob, pixels: Pixels) -> Work:
+def open_work(pipeline: PipelineWith, command: RunJob, pixels: Pixels) -> Work:
     """The work of a job. Raises RequestError when what it needs is missing or cannot be used."""
     inputs = dict(zip(command.inputs, command.blobs, strict=False))
     if command.resolved.request.mode == "img2img":
-        return _from_inputs(engine(command.checkpoint), command.resolved, inputs, pixels)
-    return _FromNoise(engine, command, inputs, pixels)
+        return _from_inputs(pipeline(command.checkpoint), command.resolved, inputs, pixels)
+    return _FromNoise(pipeline, command, inputs, pixels)
 
 
-def picture_of(engine: Engine, latent: Tensor) -> Image.Image:
-    """The picture of one latent that `engine` made. Raises VaeOverflow."""
-    return to_image(engine.codec.decode(engine.model, latent))
+def picture_of(pipeline: Pipeline, latent: Tensor) -> Image.Image:
+    """The picture of one latent that `pipeline` made. Raises VaeOverflow."""
+    return to_image(pipeline.codec.decode(pipeline.model, latent))
 
 
 def work_over(
-    engine: Engine, resolved: ResolvedRequest, source: Source, pixels: Pixels, start: Start | None = None
+    pipeline: Pipeline, resolved: ResolvedRequest, source: InitPicture, pixels: Pixels, start: Start | None = None
 ) -> Work:
     """The work of a pass over a picture that is prepared already, and maybe encoded."""
-    return _FromPictures(engine, resolved, (source,), mender_for(resolved, pixels.upscalers.faces), start=start)
+    return _FromPictures(
+        pipeline, resolved, (source,), face_restoration_for(resolved, pixels.upscalers.faces), start=start
+    )
 
 
-def _from_inputs(engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str, bytes], pixels: Pixels) -> Work:
+def _from_inputs(pipeline: Pipeline, resolved: ResolvedRequest, inputs: Mapping[str, bytes], pixels: Pixels) -> Work:
     request, options = resolved.request, resolved.options
     if not request.init_images:
         raise RequestError("img2img needs a picture to start from, and none was given.")
@@ -129,9 +131,9 @@ def _from_inputs(engine: Engine, resolved: ResolvedRequest, inputs: Mapping[str,
     mask = None if request.mask is None else open_picture(inputs[request.mask], "The mask")
     resize = pixels.resampler(str(options.get("upscaler_for_img2img") or "None"))
     rounded = request.mask_round and SoftInpainting.of(resolved) is None
-    sources = tuple(prepare_source(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
-    mender = mender_for(resolved, pixels.upscalers.faces)
-    return _FromPictures(engine, resolved, sources, mender, pictures if options.get("save_init_img") else ())
+    sources = tuple(prepare_init_picture(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
+    mender = face_restoration_for(resolved, pixels.upscalers.faces)
+    return _FromPictures(pipeline, resolved, sources, mender, pictures if options.get("save_init_img") else ())
 
 
 class _FromNoise:
@@ -139,15 +141,15 @@ class _FromNoise:
 
     init_pictures: tuple[Image.Image, ...] = ()
 
-    def __init__(self, engine: EngineWith, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> None:
+    def __init__(self, pipeline: PipelineWith, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> None:
         request = command.resolved.request
-        self._engine_with = engine
+        self._pipeline_with = pipeline
         self._command = command
         self._resolved = command.resolved
         self._before: dict[int, Image.Image] = {}
-        self.engine = engine(command.checkpoint)
+        self.pipeline = pipeline(command.checkpoint)
         self._first: Image.Image | None = None
-        self._mend = mender_for(command.resolved, pixels.upscalers.faces)
+        self._mend = face_restoration_for(command.resolved, pixels.upscalers.faces)
         self.apart = not self._mend.name
         self.notices = self._mend.notices
         self.facts = self._mend.facts
@@ -163,25 +165,25 @@ class _FromNoise:
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         request = self._resolved.request
-        self.engine = self._engine_with(self._command.checkpoint)
+        self.pipeline = self._pipeline_with(self._command.checkpoint)
         if not request.enable_hr:
-            return txt2img(self.engine, self._resolved, images, progress(0))
+            return txt2img(self.pipeline, self._resolved, images, progress(0))
         if self._first is not None:
-            first = FirstPass.of_picture(self.engine, self._first, request.hr_upscaler, len(images))
+            first = FirstPass.of_picture(self.pipeline, self._first, request.hr_upscaler, len(images))
             return self._hires(images, first, progress(0))
-        latents = txt2img(self.engine, self._resolved, images, progress(0))
+        latents = txt2img(self.pipeline, self._resolved, images, progress(0))
         try:
             progress(1).before_call()
         except Interrupted:
             return latents
         if self._resolved.options.get("save_images_before_highres_fix"):
-            self._before |= zip(images, decoded(self.engine, latents), strict=True)
-        return self._hires(images, FirstPass.of(self.engine, latents, request.hr_upscaler), progress(1))
+            self._before |= zip(images, decoded(self.pipeline, latents), strict=True)
+        return self._hires(images, FirstPass.of(self.pipeline, latents, request.hr_upscaler), progress(1))
 
     def _hires(self, images: range, first: FirstPass, progress: Progress) -> Tensor:
         if self._command.hires_checkpoint is not None:
-            self.engine = self._engine_with(self._command.hires_checkpoint)
-        return hires_pass(self.engine, self._resolved, images, first, progress, self._resize)
+            self.pipeline = self._pipeline_with(self._command.hires_checkpoint)
+        return hires_pass(self.pipeline, self._resolved, images, first, progress, self._resize)
 
     def finish(self, picture: Image.Image, index: int) -> Finished:
         picture, beside = self._mend(picture)
@@ -194,15 +196,15 @@ class _FromPictures:
 
     def __init__(
         self,
-        engine: Engine,
+        pipeline: Pipeline,
         resolved: ResolvedRequest,
-        sources: tuple[Source, ...],
-        mend: Mender,
+        sources: tuple[InitPicture, ...],
+        mend: FaceRestoration,
         init_pictures: tuple[Image.Image, ...] = (),
         start: Start | None = None,
     ) -> None:
         request = resolved.request
-        self.engine = engine
+        self.pipeline = pipeline
         self._resolved = resolved
         self._sources = sources
         self._start = start
@@ -219,8 +221,8 @@ class _FromPictures:
             self.facts = {**mend.facts, "Init image hash": _md5(init_pictures[-1])}
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
-        start = self._start or start_of_each(self.engine, self._resolved, images, self._sources)
-        latents = img2img(self.engine, self._resolved, images, self._source(images.start), progress(0), start)
+        start = self._start or start_of_each(self.pipeline, self._resolved, images, self._sources)
+        latents = img2img(self.pipeline, self._resolved, images, self._source(images.start), progress(0), start)
         if start.soft is not None and start.painted is not None:
             size = (self._resolved.request.width, self._resolved.request.height)
             painted = start.painted.expand(len(images), 1, *latents.shape[2:])[:, 0]
@@ -229,7 +231,7 @@ class _FromPictures:
                     self._masks[index] = start.soft.overlay_mask(share, before, after, self._source(index), size)
         return latents
 
-    def _source(self, index: int) -> Source:
+    def _source(self, index: int) -> InitPicture:
         return self._sources[index % len(self._sources)]
 
     def finish(self, picture: Image.Image, index: int) -> Finished:

@@ -1,10 +1,10 @@
 """Pictures on disk: their names, atomic saving, copies that somebody saved, and thumbnails for the page."""
 
 from modules.gallery.gallery import ANIMATION, GRID_KINDS, INIT_PICTURE, Gallery
-from modules.gallery.kept import KeptPictures
 from modules.gallery.name_facts import NameFacts, name_facts
 from modules.gallery.naming import apply_pattern
 from modules.gallery.sanitizing import sanitize
+from modules.gallery.saved_copies import SavedCopies
 from modules.gallery.thumbnails import Thumbnails
 
 __all__ = [
@@ -12,8 +12,8 @@ __all__ = [
     "GRID_KINDS",
     "INIT_PICTURE",
     "Gallery",
-    "KeptPictures",
     "NameFacts",
+    "SavedCopies",
     "Thumbnails",
     "apply_pattern",
     "name_facts",

@@ -19,7 +19,7 @@ from modules.gallery.naming import file_stem, subfolder
 from modules.gallery.reservations import OpenName, Reservations
 from modules.gallery.sanitizing import LONGEST_NAME, sanitize
 from modules.parameters import BatchFile, ResolvedRequest
-from modules.parameters.extras import ExtrasRequest
+from modules.parameters.extras_request import ExtrasRequest
 from modules.parameters.infotext_values import printable
 from modules.pictures.encode import shareable_copy
 from modules.settings import OptionStore, Paths

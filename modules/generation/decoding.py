@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
-from modules.generation.tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
+from modules.generation.vae_tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
 from modules.hardware.budget import VAE_TILE
 from modules.hardware.device import compute_device
 

@@ -12,9 +12,9 @@ from typing import Final
 from PIL import Image
 
 from modules.generation.colour_correction import match_colours
+from modules.generation.init_picture import InitPicture
 from modules.generation.masking import overlay_of, uncropped
 from modules.generation.resizing import RESIZE_AND_FILL, resize_image
-from modules.generation.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def is_saved(kind: str, options: Mapping[str, object]) -> bool:
 
 def finish(
     image: Image.Image,
-    source: Source,
+    source: InitPicture,
     *,
     correct_colours: bool = False,
     lay_over: bool = True,
@@ -54,7 +54,7 @@ def finish(
 
 
 def finished(
-    image: Image.Image, source: Source, options: Mapping[str, object], overlay_mask: Image.Image | None = None
+    image: Image.Image, source: InitPicture, options: Mapping[str, object], overlay_mask: Image.Image | None = None
 ) -> Finished:
     """`finish` by the job's options, with the pictures beside it that they ask for."""
     mask = overlay_mask or source.overlay_mask
@@ -82,7 +82,7 @@ def _about_mask(
         yield "mask-composite", Image.composite(made.convert("RGBA").convert("RGBa"), nothing, fitted).convert("RGBA")
 
 
-def _laid_over(image: Image.Image, source: Source, mask: Image.Image | None) -> tuple[Image.Image, Image.Image]:
+def _laid_over(image: Image.Image, source: InitPicture, mask: Image.Image | None) -> tuple[Image.Image, Image.Image]:
     """(the picture with the original over it, what was made in its place). Without a mask nothing is laid over."""
     if mask is None or source.original is None:
         return image, image

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from modules.generation.decoding import to_image
 from modules.generation.encoding import to_tensor
 from modules.generation.image_conditioning import INPAINTING, mask_weight, of_nothing, of_picture
-from modules.generation.passes import Engine, Pass, Progress, run_pass
+from modules.generation.passes import Pass, Pipeline, Progress, run_pass
 from modules.generation.resizing import Resize, enlarged_by
 from modules.parameters import GenerationRequest, ResolvedRequest
 from modules.parameters.samplers import resolve_sampler
@@ -64,7 +64,7 @@ def hires_size(request: GenerationRequest) -> HiresSize:
 
 
 def enlarge(
-    engine: Engine,
+    pipeline: Pipeline,
     latents: Tensor,
     upscaler: str,
     size: HiresSize,
@@ -75,7 +75,7 @@ def enlarge(
 
     With `posterior_seeds`, one for each image, the way back from pixels draws from the VAE's posterior.
     """
-    return _cut(_enlarged(engine, FirstPass(latents), upscaler, size, resize, posterior_seeds)[0], size)
+    return _cut(_enlarged(pipeline, FirstPass(latents), upscaler, size, resize, posterior_seeds)[0], size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +86,22 @@ class FirstPass:
     pictures: tuple[Image.Image, ...] = ()
 
     @classmethod
-    def of(cls, engine: Engine, latents: Tensor, upscaler: str) -> Self:
-        """The latents of a first pass, as pictures where the upscaler takes those: `engine` has the VAE for them."""
-        return cls(latents) if upscaler in LATENT_MODES else cls(pictures=decoded(engine, latents))
+    def of(cls, pipeline: Pipeline, latents: Tensor, upscaler: str) -> Self:
+        """The latents of a first pass, as pictures where the upscaler takes those: `pipeline` has the VAE for them."""
+        return cls(latents) if upscaler in LATENT_MODES else cls(pictures=decoded(pipeline, latents))
 
     @classmethod
-    def of_picture(cls, engine: Engine, picture: Image.Image, upscaler: str, images: int) -> Self:
+    def of_picture(cls, pipeline: Pipeline, picture: Image.Image, upscaler: str, images: int) -> Self:
         """A finished picture in the place of a first pass."""
         if upscaler not in LATENT_MODES:
             return cls(pictures=(picture,) * images)
-        latent = engine.codec.encode(engine.model, to_tensor([picture]))
+        latent = pipeline.codec.encode(pipeline.model, to_tensor([picture]))
         return cls(latent.repeat(images, 1, 1, 1))
 
 
-def decoded(engine: Engine, latents: Tensor) -> tuple[Image.Image, ...]:
+def decoded(pipeline: Pipeline, latents: Tensor) -> tuple[Image.Image, ...]:
     """The pictures of latents (images, channels, height/8, width/8)."""
-    return tuple(to_image(engine.codec.decode(engine.model, latent)) for latent in latents)
+    return tuple(to_image(pipeline.codec.decode(pipeline.model, latent)) for latent in latents)
 
 
 def _cut(larger: Tensor, size: HiresSize) -> Tensor:
@@ -111,21 +111,21 @@ def _cut(larger: Tensor, size: HiresSize) -> Tensor:
 
 
 def _enlarged(
-    engine: Engine, first: FirstPass, upscaler: str, size: HiresSize, resize: Resize, seeds: Sequence[int] | None
+    pipeline: Pipeline, first: FirstPass, upscaler: str, size: HiresSize, resize: Resize, seeds: Sequence[int] | None
 ) -> tuple[Tensor, Tensor | None]:
     """(latents at `size`, not cut yet; the pictures they came from in 0..1, where they came from pictures)."""
     if upscaler in LATENT_MODES and first.latents is not None:
         mode, antialias = LATENT_MODES[upscaler]
         cells = (size.height // 8, size.width // 8)
         return interpolate(first.latents, size=cells, mode=mode, antialias=antialias), None
-    model = engine.model
-    pictures = first.pictures if first.latents is None else decoded(engine, first.latents)
+    model = pipeline.model
+    pictures = first.pictures if first.latents is None else decoded(pipeline, first.latents)
     larger = [enlarged_by(resize, picture, (size.width, size.height)) for picture in pictures]
     shape = (1, model.latent_channels, size.height // model.vae_factor, size.width // model.vae_factor)
     draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds or ()]
     noise = torch.cat(draws) if draws else None
     pixels = to_tensor(larger)
-    latents = engine.codec.encode(model, pixels, noise).to(engine.device)
+    latents = pipeline.codec.encode(model, pixels, noise).to(pipeline.device)
     return latents, (pixels + 1.0) / 2.0
 
 
@@ -140,23 +140,25 @@ def _posterior_seeds(resolved: ResolvedRequest, images: range) -> list[int] | No
     return [resolved.seeds[index] for index in images]
 
 
-def _extra_channels(engine: Engine, resolved: ResolvedRequest, larger: Tensor, pixels: Tensor | None) -> Tensor | None:
+def _extra_channels(
+    pipeline: Pipeline, resolved: ResolvedRequest, larger: Tensor, pixels: Tensor | None
+) -> Tensor | None:
     """What an inpainting checkpoint is shown beside the enlarged latents: grey, as in the first pass, by default.
 
     With a mask weight below 1 it is shown the picture too: on 0..1 where an upscaler for pixels made it, as in A1111.
     """
-    model, weight = engine.model, mask_weight(resolved.options)
+    model, weight = pipeline.model, mask_weight(resolved.options)
     shape = larger.shape[2], larger.shape[3]
     if model.unet_channels != INPAINTING or weight >= 1.0:
         return of_nothing(model, len(larger), shape)
     if pixels is None:
-        pixels = torch.stack([engine.codec.decode(model, one) for one in larger]) * 2.0 - 1.0
+        pixels = torch.stack([pipeline.codec.decode(model, one) for one in larger]) * 2.0 - 1.0
     each = [of_picture(model, one[None], None, shape, 1, weight=weight, rounded=True) for one in pixels]
     return torch.cat([one for one in each if one is not None])
 
 
 def hires_pass(
-    engine: Engine,
+    pipeline: Pipeline,
     resolved: ResolvedRequest,
     images: range,
     first: Tensor | FirstPass,
@@ -168,8 +170,8 @@ def hires_pass(
     if isinstance(first, Tensor):
         first = FirstPass(first)
     size = hires_size(request)
-    larger, pixels = _enlarged(engine, first, request.hr_upscaler, size, resize, _posterior_seeds(resolved, images))
-    extra = _extra_channels(engine, resolved, larger, pixels)
+    larger, pixels = _enlarged(pipeline, first, request.hr_upscaler, size, resize, _posterior_seeds(resolved, images))
+    extra = _extra_channels(pipeline, resolved, larger, pixels)
     larger = _cut(larger, size)
     same_sampler = request.hr_sampler_name == "Use same sampler"
     same_schedule = request.hr_scheduler == "Use same scheduler"
@@ -189,4 +191,4 @@ def hires_pass(
         extra_channels=None if extra is None else _cut(extra, size),
         token_merging=hires_merging_ratio(resolved.options),
     )
-    return run_pass(engine, resolved, images, asked, progress)
+    return run_pass(pipeline, resolved, images, asked, progress)

@@ -14,10 +14,10 @@ from torch.nn.functional import interpolate
 
 from modules.generation.encoding import to_tensor
 from modules.generation.image_conditioning import EDITING, mask_weight, of_picture
+from modules.generation.init_picture import InitPicture
 from modules.generation.masking import latent_mask
-from modules.generation.passes import Engine, Pass, Progress, latent_shape, run_pass
+from modules.generation.passes import Pass, Pipeline, Progress, latent_shape, run_pass
 from modules.generation.soft_inpainting import SoftInpainting
-from modules.generation.source import Source
 from modules.parameters import ResolvedRequest
 from modules.parameters.token_merging import merging_ratio
 from modules.sampling import ImageNoise, InpaintMask, SamplerOptions
@@ -45,12 +45,12 @@ class Start:
         return InpaintMask(self.latent, 1.0 - self.painted, self.soft.blend if self.soft else None)
 
 
-def start_of(engine: Engine, resolved: ResolvedRequest, images: range, source: Source) -> Start:
+def start_of(pipeline: Pipeline, resolved: ResolvedRequest, images: range, source: InitPicture) -> Start:
     """Encode `source` for these images. The VAE is called here, and not in the pass."""
-    request, model = resolved.request, engine.model
-    shape = latent_shape(engine, (request.width, request.height))[1:]
+    request, model = resolved.request, pipeline.model
+    shape = latent_shape(pipeline, (request.width, request.height))[1:]
     pixels = to_tensor([source.picture])
-    latent = engine.codec.encode(model, pixels)
+    latent = pipeline.codec.encode(model, pixels)
     if tuple(latent.shape[2:]) != shape:
         latent = interpolate(latent, size=shape, mode="bilinear")
     latent = latent.repeat(len(images), 1, 1, 1)
@@ -59,17 +59,19 @@ def start_of(engine: Engine, resolved: ResolvedRequest, images: range, source: S
     painted = None
     if source.mask is not None:
         painted = latent_mask(source.mask, shape, rounded=rounded).to(latent)
-        latent = _masked_latent(engine, resolved, images, latent, painted)
+        latent = _masked_latent(pipeline, resolved, images, latent, painted)
     weight = mask_weight(resolved.options)
     extra = of_picture(model, pixels, source.mask, shape, len(images), weight=weight, rounded=rounded)
     return Start(latent, painted, extra, soft)
 
 
-def start_of_each(engine: Engine, resolved: ResolvedRequest, images: range, sources: Sequence[Source]) -> Start:
+def start_of_each(
+    pipeline: Pipeline, resolved: ResolvedRequest, images: range, sources: Sequence[InitPicture]
+) -> Start:
     """Where every image has a picture of its own: the first image the first, and round again when they are used up."""
     if len(sources) == 1:
-        return start_of(engine, resolved, images, sources[0])
-    each = [start_of(engine, resolved, range(i, i + 1), sources[i % len(sources)]) for i in images]
+        return start_of(pipeline, resolved, images, sources[0])
+    each = [start_of(pipeline, resolved, range(i, i + 1), sources[i % len(sources)]) for i in images]
     latent = torch.cat([start.latent for start in each])
     painted = None
     if any(start.painted is not None for start in each):
@@ -82,16 +84,16 @@ def start_of_each(engine: Engine, resolved: ResolvedRequest, images: range, sour
 
 
 def img2img(
-    engine: Engine,
+    pipeline: Pipeline,
     resolved: ResolvedRequest,
     images: range,
-    source: Source,
+    source: InitPicture,
     progress: Progress,
     start: Start | None = None,
 ) -> Tensor:
     """Run the pass over `source` for these images: latents (images, channels, height/8, width/8), float32."""
     request = resolved.request
-    start = start or start_of(engine, resolved, images, source)
+    start = start or start_of(pipeline, resolved, images, source)
     mask = start.mask
     asked = Pass(
         prompt=request.prompt,
@@ -104,24 +106,26 @@ def img2img(
         strength=request.denoising_strength,
         init_latent=start.latent,
         noise_multiplier=float(str(resolved.options.get("initial_noise_multiplier", 1.0))),
-        image_cfg_scale=request.image_cfg_scale if engine.model.unet_channels == EDITING else None,
+        image_cfg_scale=request.image_cfg_scale if pipeline.model.unet_channels == EDITING else None,
         mask=mask,
         extra_channels=start.extra,
         noise=start.noise,
         token_merging=merging_ratio(resolved.options, "img2img"),
     )
-    result = run_pass(engine, resolved, images, asked, progress)
+    result = run_pass(pipeline, resolved, images, asked, progress)
     return result if mask is None else mask.finished(result)
 
 
-def _masked_latent(engine: Engine, resolved: ResolvedRequest, images: range, latent: Tensor, painted: Tensor) -> Tensor:
+def _masked_latent(
+    pipeline: Pipeline, resolved: ResolvedRequest, images: range, latent: Tensor, painted: Tensor
+) -> Tensor:
     """What stands under the mask at the start: the picture's own latent, noise of the image's seed, or nothing."""
     match resolved.request.inpainting_fill:
         case 2:  # latent noise
             options = SamplerOptions.from_options(resolved.options)
             shape = (latent.shape[1], latent.shape[2], latent.shape[3])
             seeds = [resolved.seeds[index] for index in images]
-            noise = ImageNoise(shape, seeds, source=options.randn_source, device=engine.device).draw()
+            noise = ImageNoise(shape, seeds, source=options.randn_source, device=pipeline.device).draw()
             return latent * (1.0 - painted) + noise.to(latent) * painted
         case 3:  # latent nothing
             return latent * (1.0 - painted)

@@ -60,7 +60,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class Pipeline:
     """What a pass works with: the checkpoint, its prompt encoder, where it runs, and what decodes and encodes.
 
     `graphs` replay its steps in the fast mode.
@@ -103,7 +103,7 @@ class Pass:
     token_merging: float = 0.0
 
 
-def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pass, progress: Progress) -> Tensor:
+def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, asked: Pass, progress: Progress) -> Tensor:
     """Run `asked` for the images with these indexes of the job, as one batch.
 
     Returns latents (images, channels, height/8, width/8), float32; the latest estimate if a hook interrupts. Raises
@@ -114,7 +114,7 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
     plan = plan_run(
         choice,
         asked.steps,
-        model_sigmas(engine.model, options),
+        model_sigmas(pipeline.model, options),
         options,
         strength=asked.strength,
         exact_steps=asked.exact_steps,
@@ -127,15 +127,17 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
     conditioning = _plan_texts(
         prompt, asked, len(images), calls, bool(resolved.options.get("use_old_scheduling")), progress
     )
-    unet = engine.model.unet
-    with merging(engine, asked, progress), replayed(unet, engine.graphs) as forward:
+    unet = pipeline.model.unet
+    with merging(pipeline, asked, progress), replayed(unet, pipeline.graphs) as forward:
         latents = sample(
             plan,
-            unet_function(unet, channels_last=engine.channels_last, forward=forward),
-            conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
-            pass_noise(engine, resolved, images, asked.size, options, asked.noise),
-            guidance_of(engine, asked, options, encoding, progress),
-            prediction_type=engine.model.prediction_type,
+            unet_function(unet, channels_last=pipeline.channels_last, forward=forward),
+            conditions_for(
+                conditioning, pipeline.encoder, encoding, device=pipeline.device, dtype=pipeline.model.unet.dtype
+            ),
+            pass_noise(pipeline, resolved, images, asked.size, options, asked.noise),
+            guidance_of(pipeline, asked, options, encoding, progress),
+            prediction_type=pipeline.model.prediction_type,
             init_latent=asked.init_latent,
             noise_multiplier=asked.noise_multiplier,
             mask=asked.mask,
@@ -149,10 +151,10 @@ def run_pass(engine: Engine, resolved: ResolvedRequest, images: range, asked: Pa
 
 
 @contextmanager
-def merging(engine: Engine, asked: Pass, progress: Progress) -> Iterator[None]:
+def merging(pipeline: Pipeline, asked: Pass, progress: Progress) -> Iterator[None]:
     """While open, tokens are merged as the pass asks for."""
-    cells = latent_shape(engine, asked.size)[1:]
-    with tokens_merged(engine.model.unet, asked.token_merging, cells, engine.device) as acts:
+    cells = latent_shape(pipeline, asked.size)[1:]
+    with tokens_merged(pipeline.model.unet, asked.token_merging, cells, pipeline.device) as acts:
         if acts:
             progress.effects.add("token_merging")
         yield
@@ -205,14 +207,14 @@ def encoding_options(resolved: ResolvedRequest) -> EncodingOptions:
     )
 
 
-def latent_shape(engine: Engine, size: tuple[int, int]) -> tuple[int, int, int]:
+def latent_shape(pipeline: Pipeline, size: tuple[int, int]) -> tuple[int, int, int]:
     """One image's latent (channels, height, width) at a size in pixels."""
-    factor = engine.model.vae_factor
-    return engine.model.latent_channels, size[1] // factor, size[0] // factor
+    factor = pipeline.model.vae_factor
+    return pipeline.model.latent_channels, size[1] // factor, size[0] // factor
 
 
 def pass_noise(
-    engine: Engine,
+    pipeline: Pipeline,
     resolved: ResolvedRequest,
     images: range,
     size: tuple[int, int],
@@ -224,14 +226,14 @@ def pass_noise(
     Fresh for every pass.
     """
     request = resolved.request
-    factor = engine.model.vae_factor
+    factor = pipeline.model.vae_factor
     resize = (request.seed_resize_from_h // factor, request.seed_resize_from_w // factor)
     variation = Variation(tuple(resolved.subseeds[i] for i in images), request.subseed_strength)
     return ImageNoise(
-        latent_shape(engine, size),
+        latent_shape(pipeline, size),
         [resolved.seeds[i] for i in images],
         source=options.randn_source,
-        device=engine.device,
+        device=pipeline.device,
         variation=variation if request.subseed_strength > 0 else None,
         resize_from=resize if min(resize) > 0 else None,
         seed_delta=options.eta_noise_seed_delta,
@@ -240,11 +242,11 @@ def pass_noise(
 
 
 def guidance_of(
-    engine: Engine, asked: Pass, options: SamplerOptions, encoding: EncodingOptions, progress: Progress
+    pipeline: Pipeline, asked: Pass, options: SamplerOptions, encoding: EncodingOptions, progress: Progress
 ) -> GuidanceOptions:
     """How a pass is guided, from what was asked and the options."""
     padded = options.pad_cond_uncond
-    dtype = engine.model.unet.dtype
+    dtype = pipeline.model.unet.dtype
     return GuidanceOptions(
         cfg_scale=asked.cfg_scale,
         # At 1 the third forward changes nothing, and without it AND works, as in A1111.
@@ -254,7 +256,7 @@ def guidance_of(
         skip_early=options.skip_early_cond,
         pad_with_empty=padded,
         pad_with_last=options.pad_cond_uncond_v0,
-        empty_context=empty_context(engine.encoder, encoding, engine.device, dtype) if padded else None,
+        empty_context=empty_context(pipeline.encoder, encoding, pipeline.device, dtype) if padded else None,
         one_batch=options.batch_cond_uncond,
         on_effect=progress.effects.add,
         shown=progress.shown,

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 from torch import Tensor, linalg
 
+from modules.generation.init_picture import InitPicture
 from modules.generation.masking import uncropped
 from modules.generation.resizing import RESIZE_AND_FILL, Size, resize_image
-from modules.generation.source import Source
 from modules.parameters import ResolvedRequest
 from modules.parameters.scripts import SOFT_INPAINTING
 from modules.sampling import SoftBlend
@@ -55,7 +55,9 @@ class SoftInpainting:
             numbers["difference_contrast"],
         )
 
-    def overlay_mask(self, painted: Tensor, before: Tensor, after: Tensor, source: Source, size: Size) -> Image.Image:
+    def overlay_mask(
+        self, painted: Tensor, before: Tensor, after: Tensor, source: InitPicture, size: Size
+    ) -> Image.Image:
         """Where one image's result replaces the original: grey, of the size of the source's `original`.
 
         `painted` is (height, width) in latent cells, `before` and `after` (channels, height, width); `size` is that of

@@ -65,7 +65,7 @@ class AttentionModule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AttentionWish:
+class AttentionRequest:
     """What flags ask for. The chunks and the threshold (per cent of free memory) are for "sub-quad"; `upcast` computes
     any of them in 32 bits.
     """
@@ -90,7 +90,12 @@ class AttentionChoice:
 
 
 def choose_attention(
-    wished: AttentionWish, device: torch.device, machine: Machine, setting: str = "Automatic", *, upcast: bool = False
+    wished: AttentionRequest,
+    device: torch.device,
+    machine: Machine,
+    setting: str = "Automatic",
+    *,
+    upcast: bool = False,
 ) -> AttentionChoice:
     """What the setting asks for, else the flags, where it can work; else SDPA with one line that says so.
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from modules.hardware.attention import AttentionChoice, AttentionWish, choose_attention
+from modules.hardware.attention import AttentionChoice, AttentionRequest, choose_attention
 from modules.hardware.machine import CudaDevice, Machine, probe_machine
 from modules.hardware.main_memory import keep_freed_memory
 
@@ -20,7 +20,7 @@ class HardwareError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class HardwareWishes:
+class HardwareRequest:
     """What the flags ask for; the defaults ask for nothing and leave the choice to the machine."""
 
     use_cpu: bool = False
@@ -29,7 +29,7 @@ class HardwareWishes:
     no_half_vae: bool = False
     precision: Precision = "autocast"
     channels_last: bool = False
-    attention: AttentionWish = field(default_factory=AttentionWish)
+    attention: AttentionRequest = field(default_factory=AttentionRequest)
     threads: int | None = None
 
 
@@ -48,17 +48,17 @@ class Hardware:
     """Let cuDNN try its algorithms: those it picks by rule give NaN in fp16 on Turing cards without tensor cores."""
     why: str
     device_name: str
-    wishes: HardwareWishes
+    wishes: HardwareRequest
     machine: Machine
 
 
-def choose_hardware(wishes: HardwareWishes | None = None, machine: Machine | None = None) -> Hardware:
+def choose_hardware(wishes: HardwareRequest | None = None, machine: Machine | None = None) -> Hardware:
     """Choose device, types and attention; without arguments for this machine and no flags.
 
     Raises:
         HardwareError: `device_id` names a device that is not there.
     """
-    wishes, machine = wishes or HardwareWishes(), machine or probe_machine()
+    wishes, machine = wishes or HardwareRequest(), machine or probe_machine()
     device, cuda = choose_device(wishes, machine)
     dtype, vae_dtype, why = choose_dtype(device, wishes, machine, cuda)
     on_cpu = device.type == "cpu"
@@ -96,7 +96,7 @@ def prepare_torch(hardware: Hardware) -> None:
     torch.backends.cudnn.benchmark = hardware.cudnn_benchmark
 
 
-def choose_device(wishes: HardwareWishes, machine: Machine) -> tuple[torch.device, CudaDevice | None]:
+def choose_device(wishes: HardwareRequest, machine: Machine) -> tuple[torch.device, CudaDevice | None]:
     """CUDA (or ROCm) before MPS before the CPU; `--use-cpu` and `--device-id` decide otherwise."""
     if wishes.use_cpu:
         return torch.device("cpu"), None
@@ -113,7 +113,7 @@ def choose_device(wishes: HardwareWishes, machine: Machine) -> tuple[torch.devic
 
 
 def choose_dtype(
-    device: torch.device, wishes: HardwareWishes, machine: Machine, cuda: CudaDevice | None = None
+    device: torch.device, wishes: HardwareRequest, machine: Machine, cuda: CudaDevice | None = None
 ) -> tuple[torch.dtype, torch.dtype, str]:
     """The UNet's type, the VAE's, and why. Half types are chosen where they are faster, never for their name.
 
@@ -137,7 +137,7 @@ def choose_dtype(
 
 
 def _choose_cuda(
-    device: torch.device, wishes: HardwareWishes, cuda: CudaDevice | None
+    device: torch.device, wishes: HardwareRequest, cuda: CudaDevice | None
 ) -> tuple[torch.dtype, torch.dtype, str]:
     name = _name(device, cuda)
     capability = cuda.capability if cuda else (7, 0)

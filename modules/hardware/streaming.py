@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from modules.hardware.budget import STREAM_SLOTS
-from modules.hardware.lanes import Lanes, Mark
-from modules.hardware.luggage import Luggage
+from modules.hardware.pinned_weights import PinnedWeights
+from modules.hardware.streams import Mark, Streams
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +32,7 @@ class _Slot:
 class _Piece:
     """One streamed module. `following` is the piece that was called after it last time."""
 
-    luggage: Luggage
+    luggage: PinnedWeights
     slot: _Slot | None = None
     arrived: Mark = None
     following: _Piece | None = None
@@ -49,10 +49,10 @@ class WeightStream:
     fetched from one forward of `whole` to the next: the weights may be changed in between.
     """
 
-    def __init__(self, whole: nn.Module, modules: Iterable[nn.Module], device: torch.device, lanes: Lanes) -> None:
-        self._lanes = lanes
+    def __init__(self, whole: nn.Module, modules: Iterable[nn.Module], device: torch.device, streams: Streams) -> None:
+        self._streams = streams
         modules = tuple(modules)
-        pieces = [_Piece(Luggage.of(module)) for module in modules]
+        pieces = [_Piece(PinnedWeights.of(module)) for module in modules]
         largest = max(piece.luggage.size for piece in pieces)
         self._slots = [_Slot(torch.empty(largest, dtype=torch.uint8, device=device)) for _ in range(STREAM_SLOTS)]
         self._last: _Piece | None = None
@@ -89,7 +89,7 @@ class WeightStream:
                 self._fetch(piece)
             slot = piece.slot
             assert slot is not None
-            self._lanes.wait_for(piece.arrived)
+            self._streams.wait_for(piece.arrived)
             piece.luggage.use(piece.views_in(slot))
             following = piece.following
             if following is not None and following is not piece and following.slot is None:
@@ -101,7 +101,7 @@ class WeightStream:
         def leave(_module: nn.Module, _inputs: object, _output: object) -> None:
             piece.luggage.go_home()
             if piece.slot is not None:
-                piece.slot.free = self._lanes.computed()
+                piece.slot.free = self._streams.computed()
                 piece.slot.holder = None
                 piece.slot = None
 
@@ -113,7 +113,7 @@ class WeightStream:
         if slot.holder is not None:
             slot.holder.slot = None
         slot.holder, piece.slot = piece, slot
-        with self._lanes.beside(after=slot.free):
+        with self._streams.beside(after=slot.free):
             for view, home in zip(piece.views_in(slot), piece.luggage.at_home, strict=True):
                 view.copy_(home, non_blocking=True)
-        piece.arrived = self._lanes.done_beside()
+        piece.arrived = self._streams.done_beside()

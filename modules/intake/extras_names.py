@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from modules.catalogue.errors import ModelNotFoundError
+from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import Upscaler, find_upscaler
 from modules.parameters import RequestError
-from modules.parameters.extras import ExtrasRequest
+from modules.parameters.extras_request import ExtrasRequest
 from modules.pictures.postprocessing import FOLDERS
 
 

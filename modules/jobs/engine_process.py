@@ -45,7 +45,7 @@ class EngineEnded:
 EngineNews = EngineSaid | EngineEnded
 
 
-class Engine(Protocol):
+class EngineHandle(Protocol):
     """Something that runs jobs: commands go in by `send`, news comes by the callback it was launched with."""
 
     @property
@@ -61,7 +61,7 @@ class Engine(Protocol):
         """Ask it to end, kill it after `timeout` seconds."""
 
 
-Launch = Callable[[int, Callable[[EngineNews], None]], Engine]
+Launch = Callable[[int, Callable[[EngineNews], None]], EngineHandle]
 
 
 class EngineProcess:

@@ -9,7 +9,7 @@ from modules.protocol import CheckpointFile
 
 
 @dataclass(frozen=True, slots=True)
-class StopWish:
+class StopRequest:
     """Interrupt the running job, if it is still `job_id`."""
 
     job_id: str
@@ -17,14 +17,14 @@ class StopWish:
 
 
 @dataclass(frozen=True, slots=True)
-class SkipWish:
+class SkipRequest:
     """Leave the batch that is being made, if the running job is still `job_id`."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class LoadWish:
+class LoadRequest:
     """Have a checkpoint loaded before a job asks for it; None gives the loaded one's memory back."""
 
     checkpoint: CheckpointFile | None
@@ -40,4 +40,4 @@ class Close:
     """Put the running job back for the next start of the server, end the engine, and stop."""
 
 
-Item = EngineSaid | EngineEnded | StopWish | SkipWish | LoadWish | Look | Close
+Item = EngineSaid | EngineEnded | StopRequest | SkipRequest | LoadRequest | Look | Close

@@ -18,7 +18,7 @@ from modules.protocol import ImageReady
 _log = logging.getLogger(__name__)
 
 
-class Shelf(Protocol):
+class PictureStore(Protocol):
     """Where pictures go."""
 
     def place(self, job: Job, image: ImageReady) -> Path:
@@ -38,7 +38,7 @@ class SavingError(JobError):
 class ImageSaver:
     """Saves what the engine delivers. Used by the one thread that hears the engine."""
 
-    def __init__(self, store: JobStore, shelf: Shelf) -> None:
+    def __init__(self, store: JobStore, shelf: PictureStore) -> None:
         self._store = store
         self._shelf = shelf
 

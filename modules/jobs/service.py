@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from modules.jobs.endings import Endings, Told
+from modules.jobs.completion import CompletionCallbacks, OnEnded
 from modules.jobs.engine_process import Launch
-from modules.jobs.inbox import LoadWish, Look, SkipWish, StopWish
+from modules.jobs.inbox import LoadRequest, Look, SkipRequest, StopRequest
 from modules.jobs.inputs import InputStore, references, stored
 from modules.jobs.job import (
     EngineChanged,
@@ -31,8 +31,8 @@ from modules.jobs.job import (
     Tally,
     UnknownJob,
 )
-from modules.jobs.live import Live
-from modules.jobs.saving import ImageSaver, Shelf
+from modules.jobs.live_progress import Live
+from modules.jobs.saving import ImageSaver, PictureStore
 from modules.jobs.store import JobStore
 from modules.jobs.subscriptions import Hub, Subscription
 from modules.jobs.supervisor import Patience, Supervisor
@@ -75,7 +75,7 @@ class Collaborators:
     """A checkpoint's title as the lists have it now; the engine knows it as of the time it was loaded."""
     keeps_pictures: Callable[[], bool] = lambda: True
     """Whether pictures are saved at all; else they are only returned."""
-    shelf: Shelf
+    shelf: PictureStore
     launch: Launch
     engine_tail: Callable[[], tuple[str, ...]] = tuple
 
@@ -97,7 +97,7 @@ class JobService:
         self._patience = patience
         self._clock = clock
         self._hub = Hub()
-        self._endings = Endings()
+        self._endings = CompletionCallbacks()
         self._ended_count = 0
         # Held while the store is read for somebody who waits, so that it is not closed under them.
         self._closing = threading.Lock()
@@ -268,7 +268,7 @@ class JobService:
             with self._closing:
                 return job if self._endings.closed else self._existing(job_id)
 
-    def watched(self, job_id: str, told: Told) -> AbstractContextManager[None]:
+    def watched(self, job_id: str, told: OnEnded) -> AbstractContextManager[None]:
         """Have `told` called at the job's end while this holds; for async code, which must hold no thread to wait."""
         return self._endings.watched(job_id, told)
 
@@ -320,13 +320,13 @@ class JobService:
             # A disk that is full must not keep a job from being stopped; only a crash in between would run it again.
             with suppress(QueueNotWritable):
                 self._store.ask_to_stop(job.id)
-        self._worker.post(StopWish(job.id, after_image))
+        self._worker.post(StopRequest(job.id, after_image))
 
     def skip(self, job_id: str | None = None) -> None:
         """Leave the batch that the running job is making, and go on with its next one."""
         job = self._store.running() if job_id is None else self._existing(job_id)
         if job is not None:
-            self._worker.post(SkipWish(job.id))
+            self._worker.post(SkipRequest(job.id))
 
     def move(self, job_id: str, position: int) -> None:
         """Put a waiting job at `position`, 1 being the next to run. Raises JobError when it does not wait."""
@@ -339,11 +339,11 @@ class JobService:
 
     def load_checkpoint(self, title: str | None) -> None:
         """Have the engine load a checkpoint once no job runs or waits. Raises RequestError for an unknown title."""
-        self._worker.post(LoadWish(self._with.checkpoint_named(title)))
+        self._worker.post(LoadRequest(self._with.checkpoint_named(title)))
 
     def unload_checkpoint(self) -> None:
         """Give back the memory of the loaded checkpoint once no job runs."""
-        self._worker.post(LoadWish(None))
+        self._worker.post(LoadRequest(None))
 
     # Keeping house
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, ModelNotFoundError
 from modules.catalogue.upscalers import Upscaler
 from modules.gallery import Gallery
-from modules.gallery.allowed import AllowedFolders
+from modules.gallery.allowed_folders import AllowedFolders
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.intake import Intake
 from modules.intake.networks import names_in
@@ -20,8 +20,8 @@ from modules.jobs.engine_command import engine_launch
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.inputs import InputStore
 from modules.jobs.lock import FolderLock
+from modules.jobs.picture_files import PictureFiles
 from modules.jobs.service import Collaborators, JobService, Limits
-from modules.jobs.shelf import GalleryShelf
 from modules.jobs.store import JobStore
 from modules.parameters import RequestError
 from modules.prompt.comments import strip_comments
@@ -101,7 +101,7 @@ def open_services(flags: Flags) -> Services:
             checkpoint_named=checkpoints.named,
             title_now=lambda title: _title_now(catalogue, title),
             keeps_pictures=lambda: options.switch("samples_save"),
-            shelf=GalleryShelf(gallery, paths.cache_dir / "jobs", keep_params=not flags.no_prompt_history),
+            shelf=PictureFiles(gallery, paths.cache_dir / "jobs", keep_params=not flags.no_prompt_history),
             launch=engine_launch(flags, engine_log),
             engine_tail=engine_log.tail,
         ),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from modules.jobs.engine_process import Engine, EngineEnded, EngineNews, Launch
+from modules.jobs.engine_process import EngineEnded, EngineHandle, EngineNews, Launch
 from modules.jobs.job import EngineStatus
 from modules.protocol import CheckpointFailed, CheckpointLoaded, CheckpointLoading, EngineReady, MachineFacts
 from modules.protocol.messages import Message
@@ -51,7 +51,7 @@ class Supervisor:
         self._patience = patience
         self._tail = tail
         self._clock = clock
-        self._engine: Engine | None = None
+        self._engine: EngineHandle | None = None
         self._number = 0
         self._in_vain = 0
         self._start_at: float | None = None

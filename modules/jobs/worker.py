@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from modules.jobs.engine_process import EngineEnded, EngineSaid
-from modules.jobs.inbox import Close, Item, LoadWish, Look, SkipWish, StopWish
+from modules.jobs.inbox import Close, Item, LoadRequest, Look, SkipRequest, StopRequest
 from modules.jobs.inputs import InputStore, references
 from modules.jobs.job import ImageSaved, Job, JobChanged, JobError, JobState, QueueNotWritable, Spent
-from modules.jobs.live import LiveBoard
+from modules.jobs.live_progress import LiveProgress
 from modules.jobs.saving import ImageSaver, SavingError
 from modules.jobs.store import JobStore
 from modules.jobs.subscriptions import Hub
@@ -84,12 +84,12 @@ class Worker:
         self._tell_ended = ended
         self._patience = patience
         self._clock = clock
-        self.board = LiveBoard(clock)
+        self.board = LiveProgress(clock)
         self.warned: Callable[[str], None] = lambda text: None
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._running: Running | None = None
-        self._wish: LoadWish | None = None
+        self._wish: LoadRequest | None = None
         # What a new engine loads while no job waits: the checkpoint that the last one had in hand.
         self._in_hand: CheckpointFile | None = None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -156,12 +156,12 @@ class Worker:
                 self._hear(item.event)
             case EngineEnded() if self.supervisor.is_current(item):
                 self._engine_ended(item)
-            case StopWish():
+            case StopRequest():
                 self._stop(item)
-            case SkipWish(job_id):
+            case SkipRequest(job_id):
                 if self._running is not None and self._running.job.id == job_id:
                     self.supervisor.send(Skip(job_id=job_id))
-            case LoadWish():
+            case LoadRequest():
                 self._wish = item
             case _:
                 pass
@@ -173,7 +173,7 @@ class Worker:
             # A row that runs while nothing does is one whose end could not be written at the first try.
             job = self._store.claim_next() or self._store.running()
             if job is None:
-                self._grant_wish()
+                self._carry_out()
                 return
             try:
                 command = self._command(job)
@@ -221,7 +221,7 @@ class Worker:
                 others[index] = found[key]
         return others
 
-    def _grant_wish(self) -> None:
+    def _carry_out(self) -> None:
         wish, self._wish = self._wish, None
         if wish is None:
             return
@@ -237,7 +237,7 @@ class Worker:
     def _hear(self, event: Message) -> None:
         self.supervisor.heard(event)
         if isinstance(event, EngineReady) and self._wish is None and self._in_hand is not None:
-            self._wish = LoadWish(self._in_hand)
+            self._wish = LoadRequest(self._in_hand)
         elif isinstance(event, CheckpointFailed):
             self._in_hand = None
         if isinstance(event, Notice):
@@ -311,7 +311,7 @@ class Worker:
 
     # Stopping jobs, and deaths
 
-    def _stop(self, wish: StopWish) -> None:
+    def _stop(self, wish: StopRequest) -> None:
         running = self._running
         if running is None or running.job.id != wish.job_id:
             return

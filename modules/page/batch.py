@@ -7,7 +7,7 @@ from typing import Final
 
 import gradio as gr
 
-from modules.gallery.allowed import PICTURE_SUFFIXES
+from modules.gallery.allowed_folders import PICTURE_SUFFIXES
 
 NAME: Final = "batch"
 # What may be taken from the texts of a picture, in A1111's words.

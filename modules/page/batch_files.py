@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from gradio.utils import get_upload_folder
 
 from modules.catalogue.lookup import LocalModels
-from modules.gallery.allowed import FolderError
+from modules.gallery.allowed_folders import FolderError
 from modules.jobs.job import JobError
 from modules.page.from_picture import with_source
-from modules.page.shown import BATCH_PREFIX
-from modules.page.sources import Source, masked_source
+from modules.page.init_pictures import CanvasPicture, masked_source
+from modules.page.job_pictures import BATCH_PREFIX
 from modules.parameters import BatchFile, GenerationRequest, RequestError, parse_infotext
 from modules.pictures import PictureError, read_metadata
 from modules.pictures.opening import picture_size
@@ -31,7 +31,7 @@ _NAMED: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class BatchRequest:
     """What the sub-tab asks for. Folders are there and allowed; `output` is made with the first picture."""
 
     files: Sequence[tuple[str, Path]]
@@ -52,7 +52,7 @@ class Wish:
         return self.masks[stem]
 
 
-def read_wish(services: Services, values: Sequence[Any], *, upload: bool) -> Wish:
+def read_batch_request(services: Services, values: Sequence[Any], *, upload: bool) -> BatchRequest:
     """The wish behind the values of the sub-tab's controls. Raises FolderError with one sentence."""
     files, input_dir, output_dir, mask_dir, use_png_info, png_info_dir, properties = values
     info: dict[str, Any] = {"png_info": bool(use_png_info), "properties": tuple(properties or ())}
@@ -60,7 +60,7 @@ def read_wish(services: Services, values: Sequence[Any], *, upload: bool) -> Wis
     if use_png_info and str(png_info_dir or "").strip():
         info["png_info_dir"] = folders.existing(str(png_info_dir), "PNG info directory")
     if upload:
-        return Wish(list(uploaded(files or ())), **info)
+        return BatchRequest(list(uploaded(files or ())), **info)
     found = folders.pictures(folders.existing(str(input_dir or ""), "Input directory"))
     output = folders.target(str(output_dir), "Output directory") if str(output_dir or "").strip() else None
     masks = None
@@ -69,7 +69,7 @@ def read_wish(services: Services, values: Sequence[Any], *, upload: bool) -> Wis
         masks = {path.stem: path for path in folders.pictures(folder)}
         if not masks:
             raise FolderError(f"Inpaint batch mask directory {folder} has no pictures in it.")
-    return Wish([(path.name, path) for path in found], output, masks, **info)
+    return BatchRequest([(path.name, path) for path in found], output, masks, **info)
 
 
 def uploaded(files: Sequence[Any]) -> Iterator[tuple[str, Path]]:
@@ -81,7 +81,7 @@ def uploaded(files: Sequence[Any]) -> Iterator[tuple[str, Path]]:
             yield PurePath(str(file.get("orig_name") or path.name)).name, path
 
 
-def submit_batch(services: Services, named: Mapping[str, Any], wish: Wish, client: str | None) -> str:
+def submit_batch(services: Services, named: Mapping[str, Any], wish: BatchRequest, client: str | None) -> str:
     """Queue a job for each file that can be used: the answer for the page, as JSON. Raises RequestError, JobError.
 
     Every file is looked at before the first job is queued, so that what is wrong with all of them costs nothing.
@@ -119,7 +119,7 @@ def _told(skipped: Sequence[str]) -> str:
 Usable = list[tuple[GenerationRequest, dict[str, Path]]]
 
 
-def _usable(services: Services, named: Mapping[str, Any], wish: Wish) -> tuple[Usable, list[str]]:
+def _usable(services: Services, named: Mapping[str, Any], wish: BatchRequest) -> tuple[Usable, list[str]]:
     usable: Usable = []
     skipped = []
     for name, path in wish.files:
@@ -138,12 +138,14 @@ def _usable(services: Services, named: Mapping[str, Any], wish: Wish) -> tuple[U
 
 
 def _request(
-    services: Services, named: Mapping[str, Any], wish: Wish, name: str, path: Path, mask: Path | None
+    services: Services, named: Mapping[str, Any], wish: BatchRequest, name: str, path: Path, mask: Path | None
 ) -> tuple[GenerationRequest, dict[str, bytes]]:
     data = path.read_bytes()
     size = picture_size(data, "The picture")
     inverted = bool(named.get("inpainting_mask_invert"))
-    source = Source(data, size) if mask is None else masked_source(data, size, mask.read_bytes(), inverted=inverted)
+    source = (
+        CanvasPicture(data, size) if mask is None else masked_source(data, size, mask.read_bytes(), inverted=inverted)
+    )
     values = dict(named)
     overrides: dict[str, Any] = {}
     if wish.png_info:
@@ -152,7 +154,7 @@ def _request(
     return request.model_copy(update={"override_settings": request.override_settings | overrides}), inputs
 
 
-def _infotext(wish: Wish, name: str, data: bytes) -> str:
+def _infotext(wish: BatchRequest, name: str, data: bytes) -> str:
     """What a file says of how it was made, or what the file of its name in the PNG info directory says."""
     if wish.png_info_dir is None:
         return read_metadata(data).infotext

@@ -11,13 +11,13 @@ import gradio as gr
 from modules.jobs.job import JobError
 from modules.page import listing
 from modules.page.form import Form, stored_values
+from modules.page.job_pictures import shown_pictures, spent_on
 from modules.page.messages import QUICK, SAY, told
 from modules.page.parts import GenerationTab
 from modules.page.paste import form_values
 from modules.page.reading import Typed, counters, reading_html
 from modules.page.results import Results, gallery_value, infotext_html, spent_html
 from modules.page.saving import wire_saving
-from modules.page.shown import shown_pictures, spent_on
 from modules.parameters import RequestError
 
 if TYPE_CHECKING:

@@ -11,18 +11,18 @@ import gradio as gr
 from pydantic import ValidationError
 
 from modules.files import SaveError
-from modules.gallery.allowed import FolderError
+from modules.gallery.allowed_folders import FolderError
 from modules.intake.extras_names import checked_names
 from modules.jobs.job import JobError
 from modules.page import listing
 from modules.page.batch_files import uploaded
 from modules.page.events import wire_results
-from modules.page.extras import MODE, PLACES, Extras
+from modules.page.extras_tab import MODE, PLACES, Extras
 from modules.page.messages import QUICK
 from modules.page.saving import wire_saving
-from modules.page.shelf import PictureShelf
+from modules.page.uploads import UploadStore
 from modules.parameters import RequestError
-from modules.parameters.extras import MOST_PICTURES, ExtrasRequest
+from modules.parameters.extras_request import MOST_PICTURES, ExtrasRequest
 from modules.parameters.request import extras_job
 from modules.pictures import PictureError
 
@@ -34,7 +34,7 @@ NO_FILES: Final = "There are no files under Batch Process: choose some."
 _PARTS: Final = ("split", "focal_crop", "auto_crop")
 
 
-def wire_extras(tab: Extras, services: Services, shelf: PictureShelf, page: gr.Blocks) -> None:
+def wire_extras(tab: Extras, services: Services, shelf: UploadStore, page: gr.Blocks) -> None:
     """Connect the tab."""
     wire_results(tab.results, MODE, services)
     wire_saving(tab.results, MODE, services)
@@ -78,7 +78,7 @@ def labels_of(tab: Extras) -> dict[str, str]:
 
 
 def submitter(
-    names: Sequence[str], labels: Mapping[str, str], services: Services, shelf: PictureShelf
+    names: Sequence[str], labels: Mapping[str, str], services: Services, shelf: UploadStore
 ) -> Callable[..., str]:
     """The function behind Generate: the controls' values, the browser's id, and the source as JSON."""
 
@@ -118,7 +118,7 @@ def extras_request(named: Mapping[str, Any], labels: Mapping[str, str]) -> Extra
 
 def queue(
     services: Services,
-    shelf: PictureShelf,
+    shelf: UploadStore,
     asked: ExtrasRequest,
     named: Mapping[str, Any],
     told: Mapping[str, Any],

@@ -8,12 +8,12 @@ from typing import Any
 
 from modules.page.form import RESIZE_BY, SCALE, SIZE_FROM, request_from
 from modules.page.img2img import MODE
-from modules.page.sources import Source
+from modules.page.init_pictures import CanvasPicture
 from modules.parameters import GenerationRequest, RequestError
 
 
 def with_source(
-    named: Mapping[str, Any], source: Source, *, masked: bool
+    named: Mapping[str, Any], source: CanvasPicture, *, masked: bool
 ) -> tuple[GenerationRequest, dict[str, bytes]]:
     """The request behind the form's values and a source, with the pictures it refers to. Raises RequestError."""
     values = dict(named)

@@ -13,8 +13,8 @@ from modules.intake.first_pass import first_pass_size
 from modules.jobs.job import JobError
 from modules.page.form import Form
 from modules.page.hires import FIELDS, SIZE_FIELDS
+from modules.page.job_pictures import pictures
 from modules.page.messages import QUICK
-from modules.page.shown import pictures
 from modules.page.txt2img import MODE, Txt2Img
 from modules.parameters import GenerationRequest, RequestError
 

@@ -13,6 +13,7 @@ from modules.page.batch import Batch, build_batch
 from modules.page.controls import radio, slider
 from modules.page.extra_options import build_extra_options
 from modules.page.form import MASK_ALPHA, RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form
+from modules.page.init_pictures import TITLES
 from modules.page.parts import (
     Buttons,
     Controls,
@@ -28,7 +29,6 @@ from modules.page.prompts import build_prompt_row
 from modules.page.results import build_results
 from modules.page.scripts import build_scripts
 from modules.page.slots import Brush, build_slot
-from modules.page.sources import TITLES
 from modules.parameters.scripts import MASKED_CONTENTS
 
 if TYPE_CHECKING:

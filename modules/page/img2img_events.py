@@ -6,15 +6,15 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modules.gallery.allowed import FolderError
+from modules.gallery.allowed_folders import FolderError
 from modules.jobs.job import JobError
 from modules.page.batch import NAME as BATCH
-from modules.page.batch_files import read_wish, submit_batch
+from modules.page.batch_files import read_batch_request, submit_batch
 from modules.page.form import MASK_ALPHA, Form
 from modules.page.from_picture import with_source
 from modules.page.img2img import Img2Img
-from modules.page.shelf import PictureShelf
-from modules.page.sources import MASKED, Masking, read_source
+from modules.page.init_pictures import MASKED, Masking, read_source
+from modules.page.uploads import UploadStore
 from modules.parameters import GenerationRequest, RequestError
 from modules.pictures import PictureError
 
@@ -30,7 +30,7 @@ def wire_img2img(tab: Img2Img) -> None:
     tab.detect.click(None, sides, sides, js="(width, height) => window.webui.pictureSize(width, height)")
 
 
-def submitter(form: Form, services: Services, shelf: PictureShelf) -> Callable[..., str]:
+def submitter(form: Form, services: Services, shelf: UploadStore) -> Callable[..., str]:
     """The function behind Generate: the form's values, those of the Batch tab, the browser's id, pictures as JSON."""
     size = len(form.names)
 
@@ -41,7 +41,7 @@ def submitter(form: Form, services: Services, shelf: PictureShelf) -> Callable[.
         who = str(client) if client else None
         try:
             if told.get("tab") == BATCH:
-                wish = read_wish(services, fields[size:], upload=told.get("from") != "directory")
+                wish = read_batch_request(services, fields[size:], upload=told.get("from") != "directory")
                 return submit_batch(services, named, wish, who)
             return _submit_one(services, shelf, named, told, who)
         except (RequestError, FolderError, JobError) as error:
@@ -51,7 +51,7 @@ def submitter(form: Form, services: Services, shelf: PictureShelf) -> Callable[.
 
 
 def with_second(
-    request: GenerationRequest, inputs: Mapping[str, bytes], shelf: PictureShelf, digest: str
+    request: GenerationRequest, inputs: Mapping[str, bytes], shelf: UploadStore, digest: str
 ) -> tuple[GenerationRequest, dict[str, bytes]]:
     """The request with the second picture that its script starts from. Raises RequestError when it is gone."""
     try:
@@ -63,7 +63,7 @@ def with_second(
 
 
 def _submit_one(
-    services: Services, shelf: PictureShelf, named: dict[str, Any], told: dict[str, Any], client: str | None
+    services: Services, shelf: UploadStore, named: dict[str, Any], told: dict[str, Any], client: str | None
 ) -> str:
     masking = Masking(
         inverted=bool(named.get("inpainting_mask_invert")),

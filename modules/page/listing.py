@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modules.catalogue import Checkpoint, ModelNotFoundError
-from modules.catalogue.errors import ModelFileError
+from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from modules.catalogue.upscalers import RESTORERS
 from modules.page import listing
 from modules.page.localization import localization_names
-from modules.parameters.extras import OPERATIONS
+from modules.parameters.extras_request import OPERATIONS
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.scripts import AFTERWARDS
 from modules.settings import Option

@@ -12,8 +12,8 @@ from modules.page import listing
 from modules.page.arrange import arrange_tab, arrange_tabs
 from modules.page.defaults import PageDefaults, wire_defaults
 from modules.page.events import submitter, wire_generate, wire_tab
-from modules.page.extras import build_extras
 from modules.page.extras_events import wire_extras
+from modules.page.extras_tab import build_extras
 from modules.page.form import Form
 from modules.page.hires import hires_upscalers
 from modules.page.hires_events import wire_hires
@@ -27,10 +27,10 @@ from modules.page.option_controls import wire_option_control
 from modules.page.png_info import build_png_info, wire_png_info
 from modules.page.queue_tab import build_queue
 from modules.page.quicksettings import QuickSettings, build_quicksettings
-from modules.page.sending import Destinations, wire_results_sending
-from modules.page.shelf import PictureShelf
+from modules.page.send_to import Destinations, wire_results_sending
 from modules.page.styles import wire_style_lists
 from modules.page.txt2img import Txt2Img, build_txt2img
+from modules.page.uploads import UploadStore
 from modules.parameters import RequestError
 from modules.settings import OptionError
 
@@ -69,7 +69,7 @@ def page_head(theme: str | None, user_css: Path) -> str:
 
 
 def build_page(
-    services: Services, shelf: PictureShelf, defaults: PageDefaults | None = None, *, folder_button: bool
+    services: Services, shelf: UploadStore, defaults: PageDefaults | None = None, *, folder_button: bool
 ) -> gr.Blocks:
     """The Gradio Blocks of the page. `shelf` keeps the pictures that people bring to it, `defaults` its ui-config."""
     defaults = defaults or PageDefaults(services.paths.ui_config_file)
@@ -125,7 +125,7 @@ def _start_at_native_size(form: Form, services: Services) -> None:
         form.controls[name].value = side
 
 
-def _wire_img2img(tab: Img2Img, services: Services, shelf: PictureShelf) -> None:
+def _wire_img2img(tab: Img2Img, services: Services, shelf: UploadStore) -> None:
     submit = img2img_submitter(tab.form, services, shelf)
     wire_generate(tab, submit, stamp="stampWithPictures", controls=tab.batch.components, more=1)
     wire_img2img(tab)

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
 
 from modules.files import SaveError
-from modules.page.shelf import PictureShelf, Shelved
+from modules.page.uploads import Upload, UploadStore
 from modules.pictures import PictureError, read_metadata
 from modules.pictures.opening import MOST_PIXELS, open_picture
 
@@ -24,7 +24,7 @@ _ORIENTATION: Final = 0x0112
 _HEADERS: Final = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
 
-def create_picture_router(shelf: PictureShelf, logged_in: Callable[[Request], None]) -> APIRouter:
+def create_picture_router(shelf: UploadStore, logged_in: Callable[[Request], None]) -> APIRouter:
     """Put a picture on the shelf, and show one."""
     router = APIRouter(prefix="/internal/pictures", dependencies=[Depends(logged_in)], include_in_schema=False)
 
@@ -61,7 +61,7 @@ async def _body(request: Request) -> bytes | None:
     return bytes(parts)
 
 
-def _put(shelf: PictureShelf, data: bytes) -> Response:
+def _put(shelf: UploadStore, data: bytes) -> Response:
     try:
         shelved = shelf.put(data)
     except (PictureError, SaveError) as error:
@@ -69,7 +69,7 @@ def _put(shelf: PictureShelf, data: bytes) -> Response:
     return JSONResponse(as_told(shelved))
 
 
-def as_told(shelved: Shelved) -> dict[str, object]:
+def as_told(shelved: Upload) -> dict[str, object]:
     """A shelved picture as the page's scripts know it."""
     return {"id": shelved.id, "width": shelved.width, "height": shelved.height, "notice": shelved.notice}
 
@@ -78,7 +78,7 @@ def _refused(sentence: str) -> JSONResponse:
     return JSONResponse({"detail": sentence}, status_code=422)
 
 
-def _shown(shelf: PictureShelf, digest: str) -> Response:
+def _shown(shelf: UploadStore, digest: str) -> Response:
     """The file itself where every browser draws it as we read it, else the picture as we read it, as a PNG."""
     path = shelf.path(digest)
     with Image.open(path) as image:

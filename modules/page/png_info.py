@@ -13,9 +13,9 @@ from modules.page.messages import QUICK, SAY, told
 from modules.page.metadata_html import metadata_html
 from modules.page.parts import GenerationTab
 from modules.page.paste import form_values
-from modules.page.sending import Destinations, wire_sending
-from modules.page.shelf import PictureShelf
+from modules.page.send_to import Destinations, wire_sending
 from modules.page.slots import build_slot
+from modules.page.uploads import UploadStore
 from modules.pictures import PictureError, read_metadata
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def build_png_info() -> PngInfo:
     return PngInfo(read, digest, shown, infotext, send, sends)
 
 
-def wire_png_info(info: PngInfo, tab: GenerationTab, to: Destinations, services: Services, shelf: PictureShelf) -> None:
+def wire_png_info(info: PngInfo, tab: GenerationTab, to: Destinations, services: Services, shelf: UploadStore) -> None:
     """Connect the tab's components."""
     notice = gr.Textbox("", visible="hidden", elem_id="pnginfo_notice")
 

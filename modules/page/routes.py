@@ -15,8 +15,8 @@ from modules.files import SaveError
 from modules.gallery import Thumbnails
 from modules.jobs.job import ENDED, Job, JobError, JobProgress, UnknownJob
 from modules.page import listing
+from modules.page.job_pictures import BATCH_PREFIX, first_picture, pictures
 from modules.page.process import Warned
-from modules.page.shown import BATCH_PREFIX, first_picture, pictures
 from modules.pictures import PictureError
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from modules.files import SaveError
-from modules.gallery import KeptPictures
+from modules.gallery import SavedCopies
+from modules.page.job_pictures import shown_pictures
 from modules.page.messages import QUICK, SAY, told
 from modules.page.open_folder import open_folder
 from modules.page.results import Results
-from modules.page.shown import shown_pictures
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def wire_saving(results: Results, mode: str, services: Services) -> None:
     """Connect the buttons."""
     notice = gr.Textbox("", visible="hidden", elem_id=f"{mode}_saving_notice")
-    kept = KeptPictures(services.paths, services.options)
+    kept = SavedCopies(services.paths, services.options)
 
     def save(job_id: str, selected: float) -> tuple[gr.File, str]:
         images = shown_pictures(services, job_id)

@@ -16,7 +16,7 @@ from modules.settings import declared_flags
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-    from modules.protocol import KeptModel, MachineFacts
+    from modules.protocol import CachedModel, MachineFacts
 
 GIGABYTE: Final = 1e9
 _ENGINE_NOTE: Final = "What the engine printed last; all of it is in log/engine.log."
@@ -118,7 +118,7 @@ def _choices(facts: MachineFacts) -> Iterator[tuple[str, str]]:
     yield "Threads and layout", f"{facts.threads} threads, {layout}"
 
 
-def _kept(one: KeptModel) -> str:
+def _kept(one: CachedModel) -> str:
     what = f"{one.part} " if one.part != "checkpoint" else ""
     place = "on the card" if one.on_device else "in main memory"
     return f"{what}{one.name} ({one.size / GIGABYTE:.2f} GB {place})"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG, Parameter, parameter_of
-from modules.parameters.extras import MOST_PICTURES, ExtrasRequest
+from modules.parameters.extras_request import MOST_PICTURES, ExtrasRequest
 from modules.parameters.scripts import SELECTABLE, Script, checked_scripts
 
 Mode = Literal["txt2img", "img2img", "extras"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from modules.parameters.extras import AutoCrop, FocalCrop, SplitOversized
+from modules.parameters.extras_request import AutoCrop, FocalCrop, SplitOversized
 
 Size = tuple[int, int]
 Box = tuple[float, float, float, float]

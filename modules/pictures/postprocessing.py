@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-from modules.parameters.extras import ExtrasRequest
+from modules.parameters.extras_request import ExtrasRequest
 from modules.pictures.cropping import Box, auto_crop, flipped, focal_crop, split_oversized
 from modules.pictures.enlarging import Once, enlarged, enlarging_facts, plain
 from modules.pictures.metadata import PictureError

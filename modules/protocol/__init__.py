@@ -1,6 +1,7 @@
 """What server and engine say to each other: frozen messages and how they travel as bytes."""
 
 from modules.protocol.messages import (
+    CachedModel,
     CheckpointFailed,
     CheckpointFile,
     CheckpointLoaded,
@@ -13,7 +14,6 @@ from modules.protocol.messages import (
     JobFailed,
     JobFinished,
     JobStarted,
-    KeptModel,
     LoadCheckpoint,
     MachineFacts,
     MemoryPeak,
@@ -31,6 +31,7 @@ from modules.protocol.wire import AUTHKEY_VARIABLE, DEVICE_LOST, ProtocolError, 
 __all__ = [
     "AUTHKEY_VARIABLE",
     "DEVICE_LOST",
+    "CachedModel",
     "CheckpointFailed",
     "CheckpointFile",
     "CheckpointLoaded",
@@ -43,7 +44,6 @@ __all__ = [
     "JobFailed",
     "JobFinished",
     "JobStarted",
-    "KeptModel",
     "LoadCheckpoint",
     "MachineFacts",
     "MemoryPeak",

@@ -102,7 +102,7 @@ class EngineReady(Message):
     hardware: str
 
 
-class KeptModel(BaseModel):
+class CachedModel(BaseModel):
     """What stays in memory beside the checkpoint in use; `size` in bytes, `on_device` false for main memory."""
 
     model_config = ConfigDict(frozen=True)
@@ -138,7 +138,7 @@ class MachineFacts(Message):
     free_memory: int | None = None
     total_memory: int | None = None
     weights: int = 0
-    kept: tuple[KeptModel, ...] = ()
+    kept: tuple[CachedModel, ...] = ()
 
 
 class CheckpointLoading(Message):

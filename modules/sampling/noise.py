@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from modules.hardware.lanes import sent
+from modules.hardware.streams import sent
 from modules.sampling.philox import PhiloxStream
 
 NoiseSource = Literal["GPU", "CPU", "NV"]

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from modules.hardware.lanes import sent
+from modules.hardware.streams import sent
 from modules.sampling.brownian import BrownianNoise
 from modules.sampling.conditioning import ConditionsAt, of_image
 from modules.sampling.denoiser import (

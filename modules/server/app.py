@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
-from modules.api.errors import unforeseen
+from modules.api.http_errors import unforeseen
 from modules.api.routes import api_is_served, api_routes, page_queue_routes
 from modules.page.picture_routes import create_picture_router
 from modules.page.process import ServerProcess
 from modules.page.routes import create_router
 from modules.page.settings_tab import settings_routes
-from modules.page.shelf import PictureShelf
 from modules.page.style_routes import style_routes
 from modules.page.system_page import system_routes
+from modules.page.uploads import UploadStore
 from modules.server.auth import login_required, logins
 from modules.server.subpath import prefix_of
 from modules.settings import Flags
@@ -34,7 +34,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     """The application that uvicorn serves; whoever serves it puts the door around it."""
     process = process or ServerProcess()
     known = logins(flags)
-    shelf = PictureShelf(services.paths.cache_dir / "pictures")
+    shelf = UploadStore(services.paths.cache_dir / "pictures")
     host = None if flags.nowebui else _page_host(services, flags, shelf)
     # Description and docs are routes of the API, so that its login covers them.
     app = FastAPI(
@@ -74,7 +74,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     return app
 
 
-def _page_host(services: Services, flags: Flags, shelf: PictureShelf) -> PageHost:
+def _page_host(services: Services, flags: Flags, shelf: UploadStore) -> PageHost:
     # Imported here: Gradio is most of a start, and a server without the page needs nothing of it.
     from modules.server.page_app import page_host
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from fastapi import FastAPI
 
-from modules.gallery.allowed import picture_folders
+from modules.gallery.allowed_folders import picture_folders
 from modules.page.localization import localization_script, read_localization
 from modules.page.page import build_page, page_head
-from modules.page.shelf import PictureShelf
 from modules.page.theme import create_theme
+from modules.page.uploads import UploadStore
 from modules.server.auth import logins, matches
 from modules.server.page_host import PageHost
 from modules.server.subpath import prefix_of
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 
-def page_host(services: Services, flags: Flags, shelf: PictureShelf) -> PageHost:
+def page_host(services: Services, flags: Flags, shelf: UploadStore) -> PageHost:
     """The page, ready to be mounted on "/"."""
     return PageHost(partial(_page, services, flags, shelf))
 
 
-def _page(services: Services, flags: Flags, shelf: PictureShelf) -> FastAPI:
+def _page(services: Services, flags: Flags, shelf: UploadStore) -> FastAPI:
     """The page as the settings of this moment want it."""
     folders = [str(folder) for folder in picture_folders(services.paths, services.options)]
     # Shown from where they lie: Gradio would copy every picture into its cache first.

@@ -2,7 +2,7 @@
 
 from typing import Final, TypedDict, Unpack
 
-from modules.settings.option import Needs, Option, Source
+from modules.settings.option import ChoiceSource, Needs, Option
 
 # Settings of the page's layout apply when the page is built anew.
 PAGE: Final = "reload UI"
@@ -74,7 +74,7 @@ def choice(section: str, key: str, default: str, label: str, choices: tuple[str,
     return Option(section=section, key=key, default=default, label=label, kind="choice", choices=choices, **more)
 
 
-def pick(section: str, key: str, default: str | None, label: str, source: Source, **more: Unpack[More]) -> Option:
+def pick(section: str, key: str, default: str | None, label: str, source: ChoiceSource, **more: Unpack[More]) -> Option:
     """One entry of a list that only the running server knows."""
     return Option(section=section, key=key, default=default, label=label, kind="choice", choices_from=source, **more)
 
@@ -84,7 +84,7 @@ def texts(
     key: str,
     default: tuple[str, ...],
     label: str,
-    choices_from: Source = "",
+    choices_from: ChoiceSource = "",
     **more: Unpack[More],
 ) -> Option:
     """A list of texts."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 OptionValue = bool | int | float | str | None | tuple[str, ...]
 Kind = Literal["switch", "whole", "number", "text", "choice", "texts", "colour"]
 Needs = Literal["nothing", "reload model", "reload UI", "restart"]
-Source = Literal[
+ChoiceSource = Literal[
     "",
     "checkpoints",
     "vaes",
@@ -50,7 +50,7 @@ class Option:
     section: str
     kind: Kind
     choices: tuple[str, ...] = ()
-    choices_from: Source = ""
+    choices_from: ChoiceSource = ""
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None

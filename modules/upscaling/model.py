@@ -10,7 +10,7 @@ import torch
 
 from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.upscaling.architectures import registry
-from modules.upscaling.errors import UpscalerError
+from modules.upscaling.upscaler_errors import UpscalerError
 from modules.weights.tensor_file import open_tensors
 
 if TYPE_CHECKING:

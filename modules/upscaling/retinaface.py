@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.upscaling.errors import UpscalerError
+from modules.upscaling.upscaler_errors import UpscalerError
 from modules.weights.tensor_file import open_tensors
 
 Numbers = npt.NDArray[np.float32]

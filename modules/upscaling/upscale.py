@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from modules.upscaling.errors import UpscalerError
 from modules.upscaling.model import PictureModel
-from modules.upscaling.tiles import Pixels, Tiling, through_tiles, tile_count
+from modules.upscaling.model_tiles import Pixels, Tiling, through_tiles, tile_count
+from modules.upscaling.upscaler_errors import UpscalerError
 
 SMALLEST_TILE: Final = 64
 # What one application may make of a picture: 3 bytes a pixel, twice while tiles grow together.

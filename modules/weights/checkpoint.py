@@ -15,16 +15,16 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from modules.catalogue.hints import ModelHints, gather_hints
 from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.hardware.device import has_own_memory
-from modules.weights.errors import CheckpointError
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.family import DEFAULTS, SD1_TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX, Family, detect_family
 from modules.weights.fill import build_module
-from modules.weights.landing import one_thread
 from modules.weights.model import Model, NoiseTraining
 from modules.weights.original_names import unet_original_name, vae_original_name
 from modules.weights.tensor_file import TensorFile, open_tensors
 from modules.weights.text_shapes import TextEncoderShape, infer_text_encoder
 from modules.weights.unet_shapes import UnetShape, infer_unet
 from modules.weights.vae_shapes import infer_vae
+from modules.weights.weight_buffer import one_thread
 
 MakeRoom = Callable[[int], None]
 # All that families keep their text encoders under.
@@ -32,7 +32,7 @@ _TEXT_PREFIXES: Final = ("cond_stage_model.", "conditioner.")
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class LoadTarget:
     """Where and in which type the modules are wanted."""
 
     device: torch.device
@@ -72,7 +72,7 @@ def load_checkpoint(
         CheckpointError: wrong kind, incomplete or unsupported; the message is one sentence to show.
         ModelFileError: truncated, malformed or unsafe, or its metadata states something impossible.
     """
-    place = Placement(torch.device(device), dtype, vae_dtype or dtype, text_dtype or dtype, channels_last)
+    place = LoadTarget(torch.device(device), dtype, vae_dtype or dtype, text_dtype or dtype, channels_last)
     with ExitStack() as files:
         files.enter_context(one_thread())
         file = files.enter_context(_opened(path, mapped, make_room))
@@ -121,7 +121,7 @@ def load_vae(
     mapped: bool = True,
 ) -> AutoencoderKL:
     """Load a standalone VAE file, or the VAE inside a checkpoint; errors as `load_checkpoint`."""
-    place = Placement(torch.device(device), dtype, dtype, dtype, channels_last)
+    place = LoadTarget(torch.device(device), dtype, dtype, dtype, channels_last)
     with one_thread(), open_tensors(path, mapped=mapped) as file:
         return _load_vae(file, family, place)
 
@@ -147,7 +147,7 @@ def _opened(path: Path, mapped: bool, make_room: MakeRoom) -> AbstractContextMan
     return open_tensors(path, mapped=mapped)
 
 
-def _bytes_of(file: TensorFile, place: Placement) -> int:
+def _bytes_of(file: TensorFile, place: LoadTarget) -> int:
     """What the parts of a checkpoint take. A VAE of another file is about as large as the one inside."""
     dtypes = {UNET_PREFIX: place.unet_dtype, VAE_PREFIX: place.vae_dtype} | dict.fromkeys(
         _TEXT_PREFIXES, place.text_dtype
@@ -169,7 +169,7 @@ def _supported_family(file: TensorFile) -> Family:
     return family
 
 
-def _load_unet(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[UNet2DConditionModel, UnetShape]:
+def _load_unet(file: TensorFile, hints: ModelHints, place: LoadTarget) -> tuple[UNet2DConditionModel, UnetShape]:
     shape = infer_unet(file.below(UNET_PREFIX))
     config = shape.config(hints.unet_groups, hints.unet_heads)
     unet = build_module(
@@ -184,7 +184,7 @@ def _load_unet(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[U
     return unet, shape
 
 
-def _load_vae(file: TensorFile, family: Family, place: Placement) -> AutoencoderKL:
+def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> AutoencoderKL:
     kind = classify_tensors(file.shapes)
     if kind not in (ModelKind.VAE, ModelKind.CHECKPOINT):
         raise CheckpointError(f"{file.path.name} is not a VAE but {kind.value}.")
@@ -211,7 +211,9 @@ def _load_vae(file: TensorFile, family: Family, place: Placement) -> Autoencoder
     return vae
 
 
-def _load_text_encoder(file: TensorFile, hints: ModelHints, place: Placement) -> tuple[CLIPTextModel, TextEncoderShape]:
+def _load_text_encoder(
+    file: TensorFile, hints: ModelHints, place: LoadTarget
+) -> tuple[CLIPTextModel, TextEncoderShape]:
     marker = "embeddings.token_embedding.weight"
     prefix = next((prefix for prefix in SD1_TEXT_PREFIXES if prefix + marker in file.shapes), None)
     if prefix is None:

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 
 from modules.catalogue.kinds import Container, sniff_container
-from modules.weights.errors import CheckpointError
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.tensor_file import open_tensors
 from modules.weights.torch_file import TorchFile, read_torch_legacy, read_torch_zip
 from modules.weights.unpickle import Inert, TensorRef

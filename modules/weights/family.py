@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Final
 
 from modules.catalogue.kinds import ModelKind, classify_tensors
-from modules.weights.errors import CheckpointError
+from modules.weights.checkpoint_errors import CheckpointError
 
 UNET_PREFIX: Final = "model.diffusion_model."
 VAE_PREFIX: Final = "first_stage_model."

@@ -6,9 +6,9 @@ import torch
 from accelerate import init_empty_weights
 from torch import nn
 
-from modules.weights.errors import CheckpointError
-from modules.weights.landing import Landing
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.tensor_file import TensorFile
+from modules.weights.weight_buffer import WeightBuffer
 
 ModuleFactory = Callable[[], nn.Module]
 OriginalName = Callable[[str], str]
@@ -42,7 +42,7 @@ def build_module(
     wanted = {name: original_name(name) for name, _ in module.named_parameters()}
     _check_present(wanted, file, part)
     parameters = dict(module.named_parameters())
-    landing = Landing([value.shape for value in parameters.values()], dtype, device, channels_last=channels_last)
+    landing = WeightBuffer([value.shape for value in parameters.values()], dtype, device, channels_last=channels_last)
     loaded = {
         name: landing.take(_fitted(file.tensor(wanted[name]), value, wanted[name], part))
         for name, value in parameters.items()

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from modules.catalogue.kinds import Container, sniff_container
 from modules.catalogue.safetensors_header import SafetensorsHeader, TensorEntry, read_safetensors_header
-from modules.weights.errors import CheckpointError
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.torch_file import TorchFile, read_torch_legacy, read_torch_zip
 from modules.weights.unpickle import TensorRef
 

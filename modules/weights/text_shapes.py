@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modules.weights.errors import CheckpointError
+from modules.weights.checkpoint_errors import CheckpointError
 
 Shapes = Mapping[str, tuple[int, ...]]
 

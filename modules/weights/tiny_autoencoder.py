@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import nn
 
-from modules.weights.errors import CheckpointError
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.tensor_file import open_tensors
 
 Half = Literal["encoder", "decoder"]

@@ -15,7 +15,7 @@ from typing import Final
 
 import torch
 
-from modules.weights.errors import CheckpointError, UnsafePickleError
+from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
 from modules.weights.unpickle import TensorRef, materialise, unpickle
 
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C

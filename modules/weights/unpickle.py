@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, NoReturn, Self
 
 import torch
 
-from modules.weights.errors import CheckpointError, UnsafePickleError
+from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
 from modules.weights.pickle_names import may_run_code
 
 _DTYPES: Final[Mapping[str, torch.dtype]] = {

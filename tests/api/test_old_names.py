@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from modules.api.asked import generation_request
 from modules.api.bodies import Txt2ImgBody
+from modules.api.submission import generation_request
 from modules.intake.intake import concrete_names
 from modules.intake.plans import plan_of
 from modules.parameters import GenerationRequest, parse_infotext, parse_request, request_from_infotext

@@ -13,8 +13,8 @@ from PIL import Image
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.finishing import finish
 from modules.generation.img2img import img2img
-from modules.generation.passes import Engine, Progress
-from modules.generation.source import prepare_source
+from modules.generation.init_picture import prepare_init_picture
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
@@ -32,7 +32,7 @@ class Artist:
     def __init__(self) -> None:
         torch.set_num_threads(1)
         model = load_checkpoint(DEMO)
-        self.engine = Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
+        self.engine = Pipeline(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
 
     def draw(self, prompt: str, **values: object) -> Image.Image:
         request = resolved(prompt=prompt, **values)
@@ -42,7 +42,7 @@ class Artist:
         self, picture: Image.Image, prompt: str, mask: Image.Image | None = None, **values: object
     ) -> Image.Image:
         request = resolved(prompt=prompt, mode="img2img", mask=None if mask is None else "stored", **values)
-        source = prepare_source(request, picture, mask)
+        source = prepare_init_picture(request, picture, mask)
         latent = img2img(self.engine, request, range(1), source, QUIET)[0]
         return finish(self._image(latent), source, correct_colours=False)
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.img2img import img2img, start_of
+from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import model_sigmas
 from modules.generation.scripts.alternative_test import decoding, found_noise
-from modules.generation.source import prepare_source
 from modules.sampling import SamplerOptions
 from tests.demo.conftest import QUIET, Artist, difference, resolved
 
@@ -23,7 +23,7 @@ def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Ar
     prompt = "a red circle on a blue background"
     picture = artist.draw(prompt, seed=3)
     request = resolved(prompt=prompt, mode="img2img", denoising_strength=1.0, steps=STEPS, cfg_scale=1.0)
-    source = prepare_source(request, picture, None)
+    source = prepare_init_picture(request, picture, None)
     start = start_of(artist.engine, request, range(1), source)
     asked = {"original_prompt": prompt, "original_negative_prompt": "", "decode_steps": STEPS, "decode_cfg": 1.0}
     noise = found_noise(artist.engine, request, start, decoding(request, asked), QUIET, adjusted=adjusted)

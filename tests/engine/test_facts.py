@@ -1,7 +1,7 @@
 """What the engine says about its machine: at its start, with every checkpoint, and after it is given back."""
 
-from modules.engine.models import ModelKeeper
-from modules.hardware.choice import HardwareWishes, choose_hardware
+from modules.engine.model_keeper import ModelKeeper
+from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.device import module_bytes
 from modules.jobs.engine_process import EngineNews
 from modules.jobs.supervisor import Patience, Supervisor
@@ -13,7 +13,7 @@ from tests.engine.test_models import Line
 
 def test_the_facts_follow_the_checkpoint(tmp_path):
     line = Line()
-    models = ModelKeeper(choose_hardware(HardwareWishes(use_cpu=True, no_half=True)), line.emit)
+    models = ModelKeeper(choose_hardware(HardwareRequest(use_cpu=True, no_half=True)), line.emit)
     before = models.facts()
     assert (before.memory_mode, before.weights) == (None, 0)
     assert before.total_memory > before.free_memory > 0
@@ -34,7 +34,7 @@ def test_the_server_keeps_the_last_facts_until_the_engine_dies():
 
     news: list[EngineNews] = []
     supervisor = Supervisor(launch, news.append, seen.append, Patience())  # type: ignore[arg-type]
-    facts = ModelKeeper(choose_hardware(HardwareWishes(use_cpu=True)), lambda event: None).facts()
+    facts = ModelKeeper(choose_hardware(HardwareRequest(use_cpu=True)), lambda event: None).facts()
     supervisor.heard(EngineReady(pid=1, device="cpu", hardware="a CPU"))
     supervisor.heard(decode(encode(facts)))  # type: ignore[arg-type]
     assert supervisor.status.facts == facts

@@ -8,14 +8,14 @@ import torch
 
 from modules.engine.engine import Engine
 from modules.engine.failures import is_lost, is_out_of_memory
-from modules.hardware.choice import HardwareWishes, choose_hardware
+from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.machine import CudaDevice, Machine
 from modules.protocol import DEVICE_LOST, JobFailed
 from modules.protocol.messages import Message
 from tests.engine.conftest import checkpoint_at, job
 
 CUDA = torch.device("cuda", 0)
-CARD = choose_hardware(HardwareWishes(), Machine(cuda=(CudaDevice(0, "RTX 4090", (8, 9), 24 << 30),)))
+CARD = choose_hardware(HardwareRequest(), Machine(cuda=(CudaDevice(0, "RTX 4090", (8, 9), 24 << 30),)))
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,16 @@ import torch
 from modules.engine import engine as engine_module
 from modules.engine.engine import Engine
 from modules.engine.failures import is_out_of_memory, sentence_for
-from modules.engine.models import ModelKeeper
-from modules.engine.wishes import hardware_wishes, memory_wish
+from modules.engine.hardware_flags import requested_hardware, requested_memory_mode
+from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.budget import MemoryPlan
-from modules.hardware.choice import HardwareWishes, choose_hardware
+from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.protocol import CheckpointFailed, CheckpointLoaded, ImageReady, JobFailed, JobFinished
 from modules.settings import parse_flags
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
 
-CPU = choose_hardware(HardwareWishes(use_cpu=True, no_half=True))
+CPU = choose_hardware(HardwareRequest(use_cpu=True, no_half=True))
 
 
 class Line:
@@ -55,14 +55,14 @@ def test_the_same_checkpoint_is_loaded_once_and_another_takes_its_place(tmp_path
     [([], None), (["--medvram"], "medvram"), (["--lowvram"], "lowvram"), (["--medvram", "--lowvram"], "lowvram")],
 )
 def test_the_flags_choose_the_memory_mode(flags, mode):
-    assert memory_wish(parse_flags(flags, {})) == mode
+    assert requested_memory_mode(parse_flags(flags, {})) == mode
 
 
 def test_the_flags_of_old_cards_are_understood_together():
     flags = parse_flags([], {"COMMANDLINE_ARGS": "--xformers --lowvram"})
-    assert memory_wish(flags) == "lowvram"
-    assert hardware_wishes(flags).attention.name == "xformers"
-    assert hardware_wishes(parse_flags(["--upcast-sampling"], {})).attention.upcast
+    assert requested_memory_mode(flags) == "lowvram"
+    assert requested_hardware(flags).attention.name == "xformers"
+    assert requested_hardware(parse_flags(["--upcast-sampling"], {})).attention.upcast
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_memory_that_runs_out_while_a_checkpoint_loads_is_told_and_the_next_load
         def no_room(*_, **__):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-        patch.setattr("modules.engine.models.load_checkpoint", no_room)
+        patch.setattr("modules.engine.model_keeper.load_checkpoint", no_room)
         with pytest.raises(torch.OutOfMemoryError):
             keeper.load(wanted)
     (failed,) = line.of(CheckpointFailed)

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from modules.catalogue import ModelFolders
-from modules.engine import loaded, models
+from modules.engine import loaded
+from modules.engine import model_keeper as models
 from modules.engine.control import JobControl
-from modules.engine.embeddings import EmbeddingShelf
+from modules.engine.embedding_cache import EmbeddingCache
 from modules.engine.job import run_job
-from modules.engine.models import ModelKeeper
+from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
-from modules.hardware.residence import Residence
+from modules.hardware.offload import Offloader
 from modules.protocol import CheckpointLoaded, CheckpointLoading, ImageReady
 from modules.settings import Paths, parse_flags
 from modules.text.encoder import PromptEncoder
@@ -41,7 +42,7 @@ class Watched:
         for module, names in WORK.items():
             for name in names:
                 patch.setattr(module, name, self.counted(name, getattr(module, name)))
-        patch.setattr(Residence, "arrange", self.counted("arrange", Residence.arrange))
+        patch.setattr(Offloader, "arrange", self.counted("arrange", Offloader.arrange))
         real = PromptEncoder._encode
 
         def encode(encoder: PromptEncoder, texts: tuple[str, ...], options: object) -> object:
@@ -49,7 +50,7 @@ class Watched:
             return real(encoder, texts, options)
 
         patch.setattr(PromptEncoder, "_encode", encode)
-        self.keeper = ModelKeeper(CPU, self.line.emit, embeddings=EmbeddingShelf(folder / "embeddings", self.line.emit))
+        self.keeper = ModelKeeper(CPU, self.line.emit, embeddings=EmbeddingCache(folder / "embeddings", self.line.emit))
         self.folders = ModelFolders.from_paths(Paths.from_flags(parse_flags([], {})))
         self.checkpoint = checkpoint_at(write_tiny_checkpoint(folder / "tiny.safetensors"))
 

@@ -11,7 +11,7 @@ from diffusers import AutoencoderTiny
 from PIL import Image
 from safetensors.torch import save_file
 
-from modules.catalogue.errors import ModelFileError
+from modules.catalogue.model_errors import ModelFileError
 from modules.generation.codec import decode_tiny, encode_tiny
 from modules.protocol import ImageReady, JobFailed, JobFinished, Preview
 from modules.weights.tiny_autoencoder import load_tiny_autoencoder

@@ -27,8 +27,8 @@ from transformers import CLIPTokenizer
 
 from modules.generation.encoding import encode_pictures, to_tensor
 from modules.generation.img2img import img2img, start_of
-from modules.generation.passes import Engine, Progress
-from modules.generation.source import prepare_source
+from modules.generation.init_picture import prepare_init_picture
+from modules.generation.passes import Pipeline, Progress
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.prompt.tokens import _vocabulary
@@ -52,26 +52,26 @@ class AtOurLevels(EulerDiscreteScheduler):
 
 
 @pytest.fixture(scope="module")
-def engine_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Engine]:
+def pipeline_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pipeline]:
     torch.set_num_threads(1)
     folder: Path = tmp_path_factory.mktemp("models")
 
-    def made(channels: int) -> Engine:
+    def made(channels: int) -> Pipeline:
         path = folder / f"{channels}.safetensors"
         model = load_checkpoint(write_tiny_checkpoint(path, architecture=Architecture(in_channels=channels)))
-        return Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
+        return Pipeline(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
 
     return made
 
 
-def pipeline(kind: Any, engine: Engine) -> Any:
+def pipeline(kind: Any, pipeline: Pipeline) -> Any:
     vocabulary, merges = _vocabulary()
-    engine.model.unet.register_to_config(sample_size=64)  # The pipelines look at it; it changes nothing.
+    pipeline.model.unet.register_to_config(sample_size=64)  # The pipelines look at it; it changes nothing.
     made = kind(
-        vae=engine.model.vae,
-        text_encoder=engine.model.text_encoder,
+        vae=pipeline.model.vae,
+        text_encoder=pipeline.model.text_encoder,
         tokenizer=CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77),
-        unet=engine.model.unet,
+        unet=pipeline.model.unet,
         scheduler=AtOurLevels(
             beta_start=0.00085,
             beta_end=0.012,
@@ -127,30 +127,30 @@ def same(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
     return float((ours - theirs).abs().max()) < 1e-4 * max(1.0, float(theirs.std()))
 
 
-def test_img2img_is_that_of_diffusers(engine_of) -> None:
-    engine, asked = engine_of(4), request()
-    source = prepare_source(asked, picture(), None)
-    start = start_of(engine, asked, range(1), source)
-    theirs = pipeline(StableDiffusionImg2ImgPipeline, engine)(
+def test_img2img_is_that_of_diffusers(pipeline_of) -> None:
+    pipeline, asked = pipeline_of(4), request()
+    source = prepare_init_picture(asked, picture(), None)
+    start = start_of(pipeline, asked, range(1), source)
+    theirs = pipeline(StableDiffusionImg2ImgPipeline, pipeline)(
         image=start.latent,
         strength=THEIRS,
         generator=torch.Generator().manual_seed(7),
         output_type="latent",
         **ASKED,
     ).images
-    assert same(img2img(engine, asked, range(1), source, QUIET), theirs)
+    assert same(img2img(pipeline, asked, range(1), source, QUIET), theirs)
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.4])
 @pytest.mark.parametrize("channels", [4, 9])
-def test_inpainting_is_that_of_diffusers(engine_of, channels: int, weight: float) -> None:
-    engine, asked = engine_of(channels), request({"inpainting_mask_weight": weight}, mask="stored")
-    model = engine.model
-    source = prepare_source(asked, picture(), mask())
-    start = start_of(engine, asked, range(1), source)
+def test_inpainting_is_that_of_diffusers(pipeline_of, channels: int, weight: float) -> None:
+    pipeline, asked = pipeline_of(channels), request({"inpainting_mask_weight": weight}, mask="stored")
+    model = pipeline.model
+    source = prepare_init_picture(asked, picture(), mask())
+    start = start_of(pipeline, asked, range(1), source)
     pixels, painted = to_tensor([picture()]), (to_tensor([mask()])[:, :1] + 1) / 2
     hidden = pixels * (1 - painted * weight)
-    theirs = pipeline(StableDiffusionInpaintPipeline, engine)(
+    theirs = pipeline(StableDiffusionInpaintPipeline, pipeline)(
         image=start.latent,
         mask_image=mask(),
         masked_image_latents=encode_pictures(model.vae, hidden, model.vae_scaling_factor),
@@ -161,25 +161,25 @@ def test_inpainting_is_that_of_diffusers(engine_of, channels: int, weight: float
         output_type="latent",
         **ASKED,
     ).images
-    ours = img2img(engine, asked, range(1), source, QUIET)
+    ours = img2img(pipeline, asked, range(1), source, QUIET)
     if channels == 9:
         # diffusers leaves it to such a checkpoint to keep the picture; A1111 keeps it in the latents as well.
-        ours = img2img(engine, asked, range(1), source, QUIET, replace(start, painted=None))
+        ours = img2img(pipeline, asked, range(1), source, QUIET, replace(start, painted=None))
     assert same(ours, theirs)
 
 
 @pytest.mark.parametrize("image_scale", [1.5, 2.5])
-def test_editing_is_instruct_pix2pix_of_diffusers(engine_of, image_scale: float) -> None:
+def test_editing_is_instruct_pix2pix_of_diffusers(pipeline_of, image_scale: float) -> None:
     """It starts from noise alone there: ours at strength 1, with the picture under the noise taken along."""
-    engine, asked = engine_of(8), request(denoising_strength=1.0, image_cfg_scale=image_scale)
-    source = prepare_source(asked, picture(), None)
-    start = start_of(engine, asked, range(1), source)
+    pipeline, asked = pipeline_of(8), request(denoising_strength=1.0, image_cfg_scale=image_scale)
+    source = prepare_init_picture(asked, picture(), None)
+    start = start_of(pipeline, asked, range(1), source)
     noise = ImageNoise((4, 8, 8), [7], source="CPU").draw()
-    theirs = pipeline(StableDiffusionInstructPix2PixPipeline, engine)(
+    theirs = pipeline(StableDiffusionInstructPix2PixPipeline, pipeline)(
         image=picture(),
         image_guidance_scale=image_scale,
         latents=noise + start.latent / float(SIGMAS[0]),
         output_type="latent",
         **ASKED,
     ).images
-    assert same(img2img(engine, asked, range(1), source, QUIET), theirs)
+    assert same(img2img(pipeline, asked, range(1), source, QUIET), theirs)

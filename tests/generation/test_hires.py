@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from modules.generation.hires import LATENT_MODES, enlarge, hires_pass, hires_size
-from modules.generation.passes import Engine, Progress
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import lanczos
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
@@ -21,10 +21,12 @@ QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
+def pipeline(tmp_path_factory) -> Pipeline:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
-    return Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False)
+    return Pipeline(
+        model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
+    )
 
 
 def resolved(**values) -> ResolvedRequest:
@@ -53,18 +55,18 @@ def test_the_target_follows_scale_or_sides(asked, size, final):
 
 
 @pytest.mark.parametrize("upscaler", [*LATENT_MODES, "Lanczos"])
-def test_every_upscaler_gives_the_target_size(engine, upscaler):
+def test_every_upscaler_gives_the_target_size(pipeline, upscaler):
     latents = torch.randn(1, 4, 8, 8)
     size = hires_size(resolved(hr_resize_x=128, hr_resize_y=96).request)
-    assert enlarge(engine, latents, upscaler, size, lanczos).shape == (1, 4, 12, 16)
+    assert enlarge(pipeline, latents, upscaler, size, lanczos).shape == (1, 4, 12, 16)
 
 
-def test_the_second_pass_takes_its_own_steps_at_the_larger_size(engine):
+def test_the_second_pass_takes_its_own_steps_at_the_larger_size(pipeline):
     request = resolved(hr_second_pass_steps=3, denoising_strength=0.7)
     seen: list[tuple[int, int]] = []
     progress = Progress(on_step=lambda step, steps, denoised: seen.append((step, steps)), before_call=lambda: None)
-    first = txt2img(engine, request, range(1), QUIET)
-    second = hires_pass(engine, request, range(1), first, progress, lanczos)
+    first = txt2img(pipeline, request, range(1), QUIET)
+    second = hires_pass(pipeline, request, range(1), first, progress, lanczos)
     assert second.shape == (1, 4, 16, 16)
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
@@ -83,25 +85,25 @@ def test_the_second_pass_takes_its_own_steps_at_the_larger_size(engine):
     ],
     ids=str,
 )
-def test_what_is_asked_of_the_second_pass_changes_it(engine, change):
-    first = txt2img(engine, resolved(), range(1), QUIET)
-    plain = hires_pass(engine, resolved(), range(1), first, QUIET, lanczos)
-    changed = hires_pass(engine, resolved(**change), range(1), first, QUIET, lanczos)
+def test_what_is_asked_of_the_second_pass_changes_it(pipeline, change):
+    first = txt2img(pipeline, resolved(), range(1), QUIET)
+    plain = hires_pass(pipeline, resolved(), range(1), first, QUIET, lanczos)
+    changed = hires_pass(pipeline, resolved(**change), range(1), first, QUIET, lanczos)
     assert not torch.allclose(plain, changed, atol=1e-3)
 
 
-def test_a_schedule_for_the_hires_pass_leaves_the_first_alone(engine):
-    plain = txt2img(engine, resolved(prompt="a red circle"), range(1), QUIET)
-    scheduled = txt2img(engine, resolved(prompt="a red circle[ moon:1.5]"), range(1), QUIET)
+def test_a_schedule_for_the_hires_pass_leaves_the_first_alone(pipeline):
+    plain = txt2img(pipeline, resolved(prompt="a red circle"), range(1), QUIET)
+    scheduled = txt2img(pipeline, resolved(prompt="a red circle[ moon:1.5]"), range(1), QUIET)
     assert torch.equal(plain, scheduled)
 
 
-def test_pixels_come_back_drawn_from_the_posterior_with_the_numbers_of_the_image(engine):
+def test_pixels_come_back_drawn_from_the_posterior_with_the_numbers_of_the_image(pipeline):
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     size = hires_size(resolved(hr_scale=1.5).request)
-    drawn = enlarge(engine, latents, "Lanczos", size, lanczos, [7, 8])
-    mean = enlarge(engine, latents, "Lanczos", size, lanczos)
+    drawn = enlarge(pipeline, latents, "Lanczos", size, lanczos, [7, 8])
+    mean = enlarge(pipeline, latents, "Lanczos", size, lanczos)
     assert not torch.equal(drawn, mean)
-    alone = enlarge(engine, latents[1:], "Lanczos", size, lanczos, [8])
+    alone = enlarge(pipeline, latents[1:], "Lanczos", size, lanczos, [8])
     assert torch.allclose(drawn[1:], alone, atol=1e-5)
-    assert torch.equal(drawn, enlarge(engine, latents, "Lanczos", size, lanczos, [7, 8]))
+    assert torch.equal(drawn, enlarge(pipeline, latents, "Lanczos", size, lanczos, [7, 8]))

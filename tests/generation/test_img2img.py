@@ -15,8 +15,8 @@ from modules.generation.decoding import decode_latent, to_image
 from modules.generation.encoding import encode_pictures, to_tensor
 from modules.generation.finishing import finish
 from modules.generation.img2img import img2img
-from modules.generation.passes import Engine, Progress
-from modules.generation.source import Source, prepare_source
+from modules.generation.init_picture import InitPicture, prepare_init_picture
+from modules.generation.passes import Pipeline, Progress
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.sampling import ImageNoise, sigma_schedule
@@ -28,10 +28,12 @@ QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
+def pipeline(tmp_path_factory) -> Pipeline:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
-    return Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False)
+    return Pipeline(
+        model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
+    )
 
 
 def resolved(options: dict | None = None, **values) -> ResolvedRequest:
@@ -63,24 +65,24 @@ def mask() -> Image.Image:
     return mask
 
 
-def picture_of(engine: Engine, latent: torch.Tensor, source: Source) -> Image.Image:
-    decoded = to_image(decode_latent(engine.model.vae, latent, engine.model.vae_scaling_factor))
+def picture_of(pipeline: Pipeline, latent: torch.Tensor, source: InitPicture) -> Image.Image:
+    decoded = to_image(decode_latent(pipeline.model.vae, latent, pipeline.model.vae_scaling_factor))
     return finish(decoded, source, correct_colours=False)
 
 
-def test_takes_the_steps_that_a1111_takes_and_ends_where_diffusers_scheduler_does(engine, picture):
+def test_takes_the_steps_that_a1111_takes_and_ends_where_diffusers_scheduler_does(pipeline, picture):
     """int(0.5 * 8) + 1 = 5 steps from the schedule's sigmas; oracle is EulerDiscreteScheduler, 1e-4 relative."""
     request = resolved(scheduler="Karras")
-    ours = img2img(engine, request, range(1), prepare_source(request, picture, None), QUIET)
+    ours = img2img(pipeline, request, range(1), prepare_init_picture(request, picture, None), QUIET)
     sigmas = sigma_schedule("Karras", 8)[-6:]
     scheduler = EulerDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
     )
     scheduler.set_timesteps(sigmas=sigmas)
-    model = engine.model
+    model = pipeline.model
     x = encode_pictures(model.vae, to_tensor([picture]), model.vae_scaling_factor)
     x = x + ImageNoise((4, 8, 8), [7], source="CPU").draw() * sigmas[0]
-    texts = [engine.encoder.encode((text,), EncodingOptions()) for text in ("a red circle", "")]
+    texts = [pipeline.encoder.encode((text,), EncodingOptions()) for text in ("a red circle", "")]
     with torch.inference_mode():
         for timestep in scheduler.timesteps:
             inputs = scheduler.scale_model_input(torch.cat([x, x]), timestep)
@@ -89,79 +91,81 @@ def test_takes_the_steps_that_a1111_takes_and_ends_where_diffusers_scheduler_doe
     assert (ours - x).abs().max() < 1e-4 * max(1.0, float(x.std()))
 
 
-def test_zero_denoising_gives_the_picture_through_the_vae(engine, picture):
+def test_zero_denoising_gives_the_picture_through_the_vae(pipeline, picture):
     request = resolved(denoising_strength=0.0)
-    source = prepare_source(request, picture, None)
-    latent = encode_pictures(engine.model.vae, to_tensor([picture]), engine.model.vae_scaling_factor)
-    ours = img2img(engine, request, range(1), source, QUIET)
+    source = prepare_init_picture(request, picture, None)
+    latent = encode_pictures(pipeline.model.vae, to_tensor([picture]), pipeline.model.vae_scaling_factor)
+    ours = img2img(pipeline, request, range(1), source, QUIET)
     assert (ours - latent).abs().mean() < (ours.std() + latent.std())
 
 
-def test_inpainting_keeps_every_bit_outside_the_blurred_mask(engine, picture, mask):
+def test_inpainting_keeps_every_bit_outside_the_blurred_mask(pipeline, picture, mask):
     request = resolved(mask="stored", mask_blur_x=2, mask_blur_y=2, denoising_strength=1.0)
-    source = prepare_source(request, picture, mask)
-    result = picture_of(engine, img2img(engine, request, range(1), source, QUIET)[0], source)
+    source = prepare_init_picture(request, picture, mask)
+    result = picture_of(pipeline, img2img(pipeline, request, range(1), source, QUIET)[0], source)
     kept = np.asarray(source.mask) == 0
     assert kept.sum() > 64 * 20
     assert (np.asarray(result)[kept] == np.asarray(picture)[kept]).all()
     assert (np.asarray(result)[:, 48:] != np.asarray(picture)[:, 48:]).any()
 
 
-def test_the_latent_outside_the_mask_is_the_pictures_own(engine, picture, mask):
+def test_the_latent_outside_the_mask_is_the_pictures_own(pipeline, picture, mask):
     request = resolved(mask="stored", denoising_strength=0.9)
-    source = prepare_source(request, picture, mask)
-    latent = encode_pictures(engine.model.vae, to_tensor([picture]), engine.model.vae_scaling_factor)
-    result = img2img(engine, request, range(1), source, QUIET)
+    source = prepare_init_picture(request, picture, mask)
+    latent = encode_pictures(pipeline.model.vae, to_tensor([picture]), pipeline.model.vae_scaling_factor)
+    result = img2img(pipeline, request, range(1), source, QUIET)
     assert torch.equal(result[0, :, :, :3], latent[0, :, :, :3])
     assert not torch.allclose(result[0, :, :, 5:], latent[0, :, :, 5:], atol=1e-2)
 
 
 @pytest.mark.parametrize("fill", [0, 1, 2, 3])
-def test_each_masked_content_starts_elsewhere(engine, picture, mask, fill):
+def test_each_masked_content_starts_elsewhere(pipeline, picture, mask, fill):
     request = resolved(mask="stored", inpainting_fill=fill)
     other = resolved(mask="stored", inpainting_fill=(fill + 1) % 4)
-    results = [img2img(engine, one, range(1), prepare_source(one, picture, mask), QUIET) for one in (request, other)]
+    results = [
+        img2img(pipeline, one, range(1), prepare_init_picture(one, picture, mask), QUIET) for one in (request, other)
+    ]
     assert not torch.allclose(results[0], results[1], atol=1e-3)
 
 
-def test_only_masked_works_on_the_part_and_puts_it_back(engine, mask):
+def test_only_masked_works_on_the_part_and_puts_it_back(pipeline, mask):
     big = Image.new("RGB", (200, 120), (40, 90, 160))
     painted = Image.new("L", (200, 120), 0)
     ImageDraw.Draw(painted).rectangle((20, 20, 50, 50), fill=255)
     request = resolved(mask="stored", inpaint_full_res=True, inpaint_full_res_padding=4, mask_blur_x=0, mask_blur_y=0)
-    source = prepare_source(request, big, painted)
+    source = prepare_init_picture(request, big, painted)
     assert source.picture.size == (64, 64)
-    result = picture_of(engine, img2img(engine, request, range(1), source, QUIET)[0], source)
+    result = picture_of(pipeline, img2img(pipeline, request, range(1), source, QUIET)[0], source)
     assert result.size == (200, 120)
     outside = np.asarray(painted) == 0
     assert (np.asarray(result)[outside] == np.asarray(big)[outside]).all()
 
 
 def test_a_blank_mask_with_only_masked_is_plain_img2img_and_says_so(picture):
-    source = prepare_source(resolved(mask="stored", inpaint_full_res=True), picture, Image.new("L", (64, 64), 0))
+    source = prepare_init_picture(resolved(mask="stored", inpaint_full_res=True), picture, Image.new("L", (64, 64), 0))
     assert source.mask is None
     assert source.notices
 
 
 def test_a_mask_of_another_size_is_brought_to_the_picture(picture):
-    source = prepare_source(resolved(mask="stored"), picture, Image.new("L", (16, 200), 255))
+    source = prepare_init_picture(resolved(mask="stored"), picture, Image.new("L", (16, 200), 255))
     assert source.mask is not None
     assert source.mask.size == (64, 64)
 
 
 def test_inverting_the_mask_swaps_what_is_kept(picture, mask):
-    plain = prepare_source(resolved(mask="stored", mask_blur_x=0, mask_blur_y=0), picture, mask)
-    inverted = prepare_source(
+    plain = prepare_init_picture(resolved(mask="stored", mask_blur_x=0, mask_blur_y=0), picture, mask)
+    inverted = prepare_init_picture(
         resolved(mask="stored", mask_blur_x=0, mask_blur_y=0, inpainting_mask_invert=1), picture, mask
     )
     assert (np.asarray(plain.mask) == 255 - np.asarray(inverted.mask)).all()
 
 
-def test_latent_upscale_mode_resizes_latents_not_pixels(engine, picture):
+def test_latent_upscale_mode_resizes_latents_not_pixels(pipeline, picture):
     request = resolved(resize_mode=3, width=128, height=96)
-    source = prepare_source(request, picture, None)
+    source = prepare_init_picture(request, picture, None)
     assert source.picture.size == (64, 64)
-    assert img2img(engine, request, range(1), source, QUIET).shape == (1, 4, 12, 16)
+    assert img2img(pipeline, request, range(1), source, QUIET).shape == (1, 4, 12, 16)
 
 
 def test_colours_are_matched_to_the_source():
@@ -180,4 +184,4 @@ def test_an_exif_rotated_picture_stands_upright():
     image.info["exif"] = exif.tobytes()
     turned = Image.new("RGB", (64, 128), "red")
     turned.getexif()[0x0112] = 6
-    assert prepare_source(resolved(resize_mode=3), turned, None).picture.size == (128, 64)
+    assert prepare_init_picture(resolved(resize_mode=3), turned, None).picture.size == (128, 64)

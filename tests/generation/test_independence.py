@@ -11,7 +11,7 @@ import torch
 
 from modules.generation.codec import vae_retries
 from modules.generation.decoding import VaeOverflow, decode_latent, to_image
-from modules.generation.passes import Engine, Progress
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.previews import fit_colours, linear_pictures
 from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, apply_attention
@@ -32,11 +32,13 @@ STOCHASTIC = ["Euler a", "DPM++ 2M SDE", "DPM adaptive", "LCM"]
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
+def pipeline(tmp_path_factory) -> Pipeline:
     torch.set_num_threads(1)
     path = write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors", dtype="fp32")
     model = load_checkpoint(path)
-    return Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False)
+    return Pipeline(
+        model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
+    )
 
 
 def resolved(**values) -> ResolvedRequest:
@@ -45,21 +47,21 @@ def resolved(**values) -> ResolvedRequest:
     return resolve(parse_request(asked | values), options=options, rng=random.Random(0))
 
 
-def latents_of(engine: Engine, request: ResolvedRequest, images: range = range(1), progress: Progress = QUIET):
-    return txt2img(engine, request, images, progress)
+def latents_of(pipeline: Pipeline, request: ResolvedRequest, images: range = range(1), progress: Progress = QUIET):
+    return txt2img(pipeline, request, images, progress)
 
 
 @pytest.mark.parametrize("sampler", STOCHASTIC)
 @pytest.mark.parametrize("more", [{}, {"subseed": 3, "subseed_strength": 0.4}], ids=["seeds", "variations"])
-def test_neither_batch_size_nor_place_in_it_matters(engine, sampler, more):
+def test_neither_batch_size_nor_place_in_it_matters(pipeline, sampler, more):
     request = resolved(batch_size=3, sampler_name=sampler, **more)
-    together = latents_of(engine, request, range(3))
+    together = latents_of(pipeline, request, range(3))
     for index in range(3):
-        alone = latents_of(engine, request, range(index, index + 1))
+        alone = latents_of(pipeline, request, range(index, index + 1))
         assert torch.allclose(together[index : index + 1], alone, **SAME)
     # The last picture of a batch is the first of another request with its seed.
     if not more:
-        assert torch.equal(latents_of(engine, resolved(sampler_name=sampler, seed=9)), alone)
+        assert torch.equal(latents_of(pipeline, resolved(sampler_name=sampler, seed=9)), alone)
 
 
 @pytest.mark.parametrize(
@@ -72,34 +74,34 @@ def test_neither_batch_size_nor_place_in_it_matters(engine, sampler, more):
     ],
     ids=["plain", "together", "longer in between", "without negative"],
 )
-def test_replayed_steps_paint_the_same_picture(engine, more):
+def test_replayed_steps_paint_the_same_picture(pipeline, more):
     """The fast mode, with a recorder that stands in for CUDA's."""
     recorder = PlaceRecorder()
     graphs = StepGraphs(lambda: recorder)
     request = resolved(steps=8, **more)
     images = range(request.request.batch_size)
-    fast = latents_of(replace(engine, graphs=graphs), request, images)
-    assert torch.equal(fast, latents_of(engine, request, images))
+    fast = latents_of(replace(pipeline, graphs=graphs), request, images)
+    assert torch.equal(fast, latents_of(pipeline, request, images))
     assert not graphs.trouble and recorder.replayed > 3
 
 
-def test_previews_only_look(engine):
-    colours = fit_colours(engine.model.vae, engine.model.vae_scaling_factor)
+def test_previews_only_look(pipeline):
+    colours = fit_colours(pipeline.model.vae, pipeline.model.vae_scaling_factor)
     seen = []
     watched = Progress(
         on_step=lambda step, steps, denoised: seen.append(linear_pictures(denoised, colours)), before_call=lambda: None
     )
     request = resolved(sampler_name="Euler a")
-    assert torch.equal(latents_of(engine, request, progress=watched), latents_of(engine, request))
+    assert torch.equal(latents_of(pipeline, request, progress=watched), latents_of(pipeline, request))
     assert len(seen) == 4
 
 
 @pytest.mark.parametrize(("shown", "scale"), [("Prompt", 1.0), ("Negative prompt", 0.0)])
-def test_previews_show_the_estimate_that_the_settings_name(engine, shown, scale):
+def test_previews_show_the_estimate_that_the_settings_name(pipeline, shown, scale):
     def first_seen(request: ResolvedRequest, progress: Shown) -> torch.Tensor:
         seen: list[torch.Tensor] = []
         watched = Progress(lambda step, steps, denoised: seen.append(denoised), lambda: None, shown=progress)
-        latents_of(engine, request, progress=watched)
+        latents_of(pipeline, request, progress=watched)
         return seen[0]
 
     alone = resolved(prompt="a red circle", steps=2, sampler_name="Euler", cfg_scale=scale)
@@ -108,10 +110,10 @@ def test_previews_show_the_estimate_that_the_settings_name(engine, shown, scale)
     assert not torch.allclose(first_seen(guided, "Combined"), first_seen(alone, "Combined"), **SAME)
 
 
-def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(engine):
+def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline):
     """Latents that no 16-bit float holds come from a VAE of 16-bit floats as NaN."""
     latent = torch.full((4, 8, 8), 1e5)
-    half = copy.deepcopy(engine.model.vae).half()
+    half = copy.deepcopy(pipeline.model.vae).half()
 
     def decoded(**options: bool) -> torch.Tensor:
         return decode_latent(half, latent, 1.0, vae_retries(options))
@@ -124,30 +126,30 @@ def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(engine):
     assert torch.equal(decoded(auto_vae_precision_bfloat16=True, auto_vae_precision=False), wide)
     assert not torch.equal(full, wide)
     # The next picture is decoded by the weights of the file: to bfloat16 and back they would have lost three bits.
-    weights = copy.deepcopy(engine.model.vae).half().state_dict()
+    weights = copy.deepcopy(pipeline.model.vae).half().state_dict()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in half.state_dict().items())
 
 
 @pytest.mark.parametrize("name", ["sdp-no-mem", "sub-quad", "split", "split-v1", "invokeai", "math"])
-def test_the_ways_to_compute_attention_differ_by_rounding_alone(engine, name):
+def test_the_ways_to_compute_attention_differ_by_rounding_alone(pipeline, name):
     """No 8-bit value of the picture differs by more than 1."""
     request = resolved(sampler_name="Euler")
     try:
-        apply_attention(engine.model.unet, AttentionChoice(name, ""))
-        other = latents_of(engine, request)
+        apply_attention(pipeline.model.unet, AttentionChoice(name, ""))
+        other = latents_of(pipeline, request)
     finally:
-        apply_attention(engine.model.unet, AttentionChoice("sdp", ""))
-    usual = latents_of(engine, request)
+        apply_attention(pipeline.model.unet, AttentionChoice("sdp", ""))
+    usual = latents_of(pipeline, request)
     assert torch.allclose(other, usual, **SAME)
-    pictures = [to_image(decode_latent(engine.model.vae, latent[0], 1.0)) for latent in (other, usual)]
+    pictures = [to_image(decode_latent(pipeline.model.vae, latent[0], 1.0)) for latent in (other, usual)]
     levels = [torch.tensor(list(picture.tobytes()), dtype=torch.int16) for picture in pictures]
     assert int((levels[0] - levels[1]).abs().max()) <= 1
 
 
-def test_what_ran_before_leaves_no_trace(engine):
+def test_what_ran_before_leaves_no_trace(pipeline):
     request = resolved(sampler_name="DPM++ SDE")
-    before = latents_of(engine, request)
+    before = latents_of(pipeline, request)
     for sampler in sampler_labels()[::5]:
-        latents_of(engine, resolved(sampler_name=sampler, prompt="something else entirely", seed=99, width=128))
+        latents_of(pipeline, resolved(sampler_name=sampler, prompt="something else entirely", seed=99, width=128))
     torch.manual_seed(5)
-    assert torch.equal(latents_of(engine, request), before)
+    assert torch.equal(latents_of(pipeline, request), before)

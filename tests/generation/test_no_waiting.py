@@ -15,7 +15,7 @@ from modules.generation.codec import Codec
 from modules.generation.decoding import to_bytes
 from modules.generation.hires import FirstPass, hires_pass
 from modules.generation.img2img import Start, img2img
-from modules.generation.passes import Engine, Pass, Progress
+from modules.generation.passes import Pass, Pipeline, Progress
 from modules.generation.resizing import lanczos
 from modules.generation.scripts.alternative_test import found_noise
 from modules.generation.soft_inpainting import SoftInpainting
@@ -63,8 +63,8 @@ def there(*shape: int) -> Tensor:
     return torch.empty(shape, device=CARD)
 
 
-def engine_of(model: Model, codec: Codec | None = None) -> Engine:
-    return Engine(model, Encoder(), CARD, channels_last=False, codec=codec or Codec())  # type: ignore[arg-type]
+def pipeline_of(model: Model, codec: Codec | None = None) -> Pipeline:
+    return Pipeline(model, Encoder(), CARD, channels_last=False, codec=codec or Codec())  # type: ignore[arg-type]
 
 
 def resolved(options: dict[str, object] | None = None, **values: object) -> ResolvedRequest:
@@ -108,7 +108,7 @@ class Watched:
 def test_txt2img_waits_when_it_is_over(model, sampler: str, options: dict[str, object]) -> None:
     watched, request = Watched(), resolved(options, sampler_name=sampler)
     with watched.card:
-        txt2img(engine_of(model), request, range(2), watched.progress)
+        txt2img(pipeline_of(model), request, range(2), watched.progress)
     assert watched.steps in (STEPS, STEPS - 1) and watched.calls >= STEPS
     assert watched.card.waits == ["read"]  # whether the finished latents are numbers
 
@@ -130,7 +130,7 @@ def test_inpainting_waits_when_it_is_over(model, sampler: str, soft: bool) -> No
     assert (start.soft is not None) is soft
     watched = Watched()
     with watched.card:
-        img2img(engine_of(model), request, range(2), None, watched.progress, start)  # type: ignore[arg-type]
+        img2img(pipeline_of(model), request, range(2), None, watched.progress, start)  # type: ignore[arg-type]
     assert watched.calls > 1
     assert watched.card.waits == ["read"]
 
@@ -142,7 +142,12 @@ def test_noise_is_found_on_a_card_without_waiting_between_steps(model, adjusted:
     watched = Watched()
     with watched.card:
         found = found_noise(
-            engine_of(model), request, Start(there(2, 4, 8, 8), None, None), asked, watched.progress, adjusted=adjusted
+            pipeline_of(model),
+            request,
+            Start(there(2, 4, 8, 8), None, None),
+            asked,
+            watched.progress,
+            adjusted=adjusted,
         )
     assert found.device == CARD and watched.steps >= STEPS - 1
     assert watched.card.waits == ["read"]
@@ -152,7 +157,7 @@ def test_noise_is_found_on_a_card_without_waiting_between_steps(model, adjusted:
 def test_a_checkpoint_that_is_shown_more_waits_when_it_is_over(tmp_path, channels: int) -> None:
     watched = Watched()
     with watched.card:
-        txt2img(engine_of(on_card(tmp_path, in_channels=channels)), resolved(), range(2), watched.progress)
+        txt2img(pipeline_of(on_card(tmp_path, in_channels=channels)), resolved(), range(2), watched.progress)
     assert watched.card.waits == ["read"]
 
 
@@ -161,8 +166,8 @@ def test_what_a_hires_pass_decoded_is_shown_to_an_inpainting_checkpoint_on_the_c
     request = resolved(options, enable_hr=True, hr_scale=1.5, hr_upscaler="Latent", denoising_strength=0.7)
     watched = Watched()
     with watched.card:
-        engine, first = engine_of(on_card(tmp_path, in_channels=9)), FirstPass(there(2, 4, 8, 8))
-        hires_pass(engine, request, range(2), first, watched.progress, lanczos)
+        pipeline, first = pipeline_of(on_card(tmp_path, in_channels=9)), FirstPass(there(2, 4, 8, 8))
+        hires_pass(pipeline, request, range(2), first, watched.progress, lanczos)
     assert watched.card.waits == ["read"]
 
 
@@ -171,7 +176,7 @@ def test_a_hires_pass_waits_when_it_is_over(model) -> None:
     watched = Watched()
     with watched.card:
         first = FirstPass(there(2, 4, 8, 8))
-        hires_pass(engine_of(model), request, range(2), first, watched.progress, lanczos)
+        hires_pass(pipeline_of(model), request, range(2), first, watched.progress, lanczos)
     assert watched.card.waits == ["read"]
 
 

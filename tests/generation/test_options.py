@@ -12,9 +12,9 @@ from PIL import Image
 from modules.catalogue import Catalogue, ModelFolders
 from modules.generation.hires import hires_pass
 from modules.generation.img2img import img2img
-from modules.generation.passes import Engine, Progress
+from modules.generation.init_picture import prepare_init_picture
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import lanczos
-from modules.generation.source import prepare_source
 from modules.generation.tiling import edges_joined, is_tiled
 from modules.generation.txt2img import txt2img
 from modules.intake.checkpoints import CheckpointChooser
@@ -50,7 +50,7 @@ class Room:
             rng=random.Random(0),
         )
         model = load_checkpoint(path)
-        self.engine = Engine(
+        self.pipeline = Pipeline(
             model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
         )
 
@@ -66,17 +66,19 @@ class Room:
         overrides = asked.get("override_settings", {}) | overrides
         request = GenerationRequest.model_validate(SMALL | asked | {"override_settings": overrides})
         resolved = self.intake.resolve(request)
-        with edges_joined(self.engine.model, is_tiled(resolved)):
+        with edges_joined(self.pipeline.model, is_tiled(resolved)):
             return self._run(resolved)
 
     def _run(self, resolved: ResolvedRequest) -> torch.Tensor:
         request = resolved.request
         images = range(resolved.image_count)
         if request.mode == "img2img":
-            source = prepare_source(resolved, Image.linear_gradient("L").resize((64, 64)).convert("RGB"), None, lanczos)
-            return img2img(self.engine, resolved, images, source, QUIET)
-        first = txt2img(self.engine, resolved, images, QUIET)
-        return hires_pass(self.engine, resolved, images, first, QUIET, lanczos) if request.enable_hr else first
+            source = prepare_init_picture(
+                resolved, Image.linear_gradient("L").resize((64, 64)).convert("RGB"), None, lanczos
+            )
+            return img2img(self.pipeline, resolved, images, source, QUIET)
+        first = txt2img(self.pipeline, resolved, images, QUIET)
+        return hires_pass(self.pipeline, resolved, images, first, QUIET, lanczos) if request.enable_hr else first
 
 
 @pytest.fixture(scope="module")

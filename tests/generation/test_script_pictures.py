@@ -9,8 +9,8 @@ from PIL import Image
 from modules.generation.scripts.margins import Margins, margins
 from modules.generation.scripts.matched_noise import matched_noise
 from modules.generation.scripts.outpaint import filled_from_edges, grown
+from modules.generation.scripts.overlapping_tiles import join_tiles, lay_tiles
 from modules.generation.scripts.poor_mans_outpainting import frame
-from modules.generation.scripts.tiles import join_tiles, lay_tiles
 from modules.parameters import RequestError
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from modules.generation.init_picture import InitPicture
 from modules.generation.soft_inpainting import SoftInpainting, windowed_mean
-from modules.generation.source import Source
 from modules.sampling import SoftBlend
 
 SOFT = SoftInpainting(SoftBlend())
@@ -16,10 +16,10 @@ PAINTED = torch.zeros(8, 8)
 PAINTED[2:6, 2:6] = 1
 
 
-def _source(mask: torch.Tensor = PAINTED) -> Source:
+def _source(mask: torch.Tensor = PAINTED) -> InitPicture:
     large = Image.fromarray((mask.numpy() * 255).astype(np.uint8), "L").resize((64, 64), Image.Resampling.NEAREST)
     picture = Image.new("RGB", (64, 64), "grey")
-    return Source(picture, large, picture, large)
+    return InitPicture(picture, large, picture, large)
 
 
 def _plainly(values: np.ndarray, low: float, high: float, row: int, column: int) -> float:
@@ -87,7 +87,7 @@ def test_only_a_part_that_was_worked_on_lies_in_its_box() -> None:
     original = Image.new("RGB", (200, 120), "grey")
     whole = Image.new("L", original.size, 0)
     whole.paste(255, (40, 40, 60, 60))
-    source = Source(Image.new("RGB", (64, 64)), whole.crop((36, 36, 68, 68)), original, whole, (36, 36, 68, 68))
+    source = InitPicture(Image.new("RGB", (64, 64)), whole.crop((36, 36, 68, 68)), original, whole, (36, 36, 68, 68))
     mask = SOFT.overlay_mask(torch.ones(8, 8), torch.zeros(4, 8, 8), torch.ones(4, 8, 8) * 9, source, (64, 64))
     assert mask.size == (200, 120)
     assert mask.getbbox() is not None

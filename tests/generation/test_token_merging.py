@@ -18,8 +18,8 @@ from modules.generation import token_merging
 from modules.generation.token_merging import Split, finest_blocks, match, tokens_merged
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention
 from modules.hardware.compiling import run_plain
-from modules.hardware.lanes import OneLane
 from modules.hardware.streaming import WeightStream
+from modules.hardware.streams import SingleStream
 from tests.checkpoints import Architecture, make_modules
 
 CPU: Final = torch.device("cpu")
@@ -228,7 +228,7 @@ def test_half_precision_is_kept(dtype: torch.dtype) -> None:
 
 def test_streamed_weights_and_merged_tokens_go_together(unet: UNet2DConditionModel) -> None:
     expected = run(unet, 0.4)
-    stream = WeightStream(unet, finest_blocks(unet), CPU, OneLane())
+    stream = WeightStream(unet, finest_blocks(unet), CPU, SingleStream())
     try:
         assert torch.equal(run(unet, 0.4), expected)
     finally:

@@ -10,7 +10,7 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from modules.generation.decoding import decode_latent
-from modules.generation.passes import Engine, Progress, UnetOverflow
+from modules.generation.passes import Pipeline, Progress, UnetOverflow
 from modules.generation.tiling import edges_joined
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
@@ -25,10 +25,12 @@ QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory) -> Engine:
+def pipeline(tmp_path_factory) -> Pipeline:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
-    return Engine(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False)
+    return Pipeline(
+        model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
+    )
 
 
 def resolved(options: dict | None = None, **values) -> ResolvedRequest:
@@ -38,18 +40,18 @@ def resolved(options: dict | None = None, **values) -> ResolvedRequest:
     )
 
 
-def latents_of(engine: Engine, request: ResolvedRequest, images: range | None = None) -> torch.Tensor:
-    return txt2img(engine, request, images or range(request.image_count), QUIET)
+def latents_of(pipeline: Pipeline, request: ResolvedRequest, images: range | None = None) -> torch.Tensor:
+    return txt2img(pipeline, request, images or range(request.image_count), QUIET)
 
 
-def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(engine):
+def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(pipeline):
     """Tolerance 1e-4 absolute on latents of unit scale, fp32, Euler."""
     vocabulary, merges = _vocabulary()
     pipeline = StableDiffusionPipeline(
-        vae=engine.model.vae,
-        text_encoder=engine.model.text_encoder,
+        vae=pipeline.model.vae,
+        text_encoder=pipeline.model.text_encoder,
         tokenizer=CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77),
-        unet=engine.model.unet,
+        unet=pipeline.model.unet,
         scheduler=EulerDiscreteScheduler(
             beta_start=0.00085,
             beta_end=0.012,
@@ -76,20 +78,20 @@ def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(e
         latents=ImageNoise((4, 8, 8), [7], source="CPU").draw(),
         output_type="latent",
     ).images
-    ours = latents_of(engine, request)
+    ours = latents_of(pipeline, request)
     assert (ours - expected).abs().max() < 1e-4 * max(1.0, float(expected.std()))
 
 
-def test_an_image_does_not_depend_on_the_batch_it_is_made_in(engine):
+def test_an_image_does_not_depend_on_the_batch_it_is_made_in(pipeline):
     request = resolved(batch_size=3, sampler_name="Euler a")
-    together = latents_of(engine, request)
+    together = latents_of(pipeline, request)
     for index in range(3):
-        alone = latents_of(engine, request, range(index, index + 1))
+        alone = latents_of(pipeline, request, range(index, index + 1))
         assert torch.allclose(together[index], alone[0], atol=1e-3)
 
 
-def test_the_same_request_gives_the_same_bytes(engine):
-    assert torch.equal(latents_of(engine, resolved()), latents_of(engine, resolved()))
+def test_the_same_request_gives_the_same_bytes(pipeline):
+    assert torch.equal(latents_of(pipeline, resolved()), latents_of(pipeline, resolved()))
 
 
 @pytest.mark.parametrize(
@@ -113,8 +115,8 @@ def test_the_same_request_gives_the_same_bytes(engine):
     ],
     ids=str,
 )
-def test_what_is_asked_changes_the_picture(engine, change):
-    assert not torch.allclose(latents_of(engine, resolved()), latents_of(engine, resolved(**change)), atol=1e-3)
+def test_what_is_asked_changes_the_picture(pipeline, change):
+    assert not torch.allclose(latents_of(pipeline, resolved()), latents_of(pipeline, resolved(**change)), atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -125,19 +127,19 @@ def test_what_is_asked_changes_the_picture(engine, change):
         ("(a red circle:1.0)", "a red circle"),
     ],
 )
-def test_prompts_that_read_the_same_give_the_same_picture(engine, prompt, same_as):
-    assert torch.equal(latents_of(engine, resolved(prompt=prompt)), latents_of(engine, resolved(prompt=same_as)))
+def test_prompts_that_read_the_same_give_the_same_picture(pipeline, prompt, same_as):
+    assert torch.equal(latents_of(pipeline, resolved(prompt=prompt)), latents_of(pipeline, resolved(prompt=same_as)))
 
 
-def test_tags_of_networks_are_no_text(engine):
-    tagged = latents_of(engine, resolved(prompt="a red circle<lora:ink:0.8>"))
-    assert torch.equal(tagged, latents_of(engine, resolved(prompt="a red circle")))
+def test_tags_of_networks_are_no_text(pipeline):
+    tagged = latents_of(pipeline, resolved(prompt="a red circle<lora:ink:0.8>"))
+    assert torch.equal(tagged, latents_of(pipeline, resolved(prompt="a red circle")))
 
 
-def test_joined_edges_make_the_picture_independent_of_where_it_is_cut(engine):
+def test_joined_edges_make_the_picture_independent_of_where_it_is_cut(pipeline):
     """With circular padding, shifting the latent shifts the decoded picture and changes nothing else."""
     latent = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(1))
-    model = engine.model
+    model = pipeline.model
     with edges_joined(model, True):
         plain = decode_latent(model.vae, latent, 1.0)
         shifted = decode_latent(model.vae, latent.roll(2, dims=2), 1.0)
@@ -146,25 +148,25 @@ def test_joined_edges_make_the_picture_independent_of_where_it_is_cut(engine):
     assert not torch.allclose(shifted, apart, atol=1e-3)
 
 
-def test_emphasis_ignored_is_the_plain_prompt(engine):
-    ignored = latents_of(engine, resolved({"emphasis": "Ignore"}, prompt="a (red:1.4) circle"))
-    assert torch.equal(ignored, latents_of(engine, resolved(prompt="a red circle")))
+def test_emphasis_ignored_is_the_plain_prompt(pipeline):
+    ignored = latents_of(pipeline, resolved({"emphasis": "Ignore"}, prompt="a (red:1.4) circle"))
+    assert torch.equal(ignored, latents_of(pipeline, resolved(prompt="a red circle")))
 
 
-def test_negative_prompt_longer_than_a_chunk_is_used_whole(engine):
+def test_negative_prompt_longer_than_a_chunk_is_used_whole(pipeline):
     long = ", ".join(["blue"] * 60)
-    plain = latents_of(engine, resolved(negative_prompt=long))
-    assert not torch.allclose(plain, latents_of(engine, resolved(negative_prompt=long + ", circle")), atol=1e-6)
+    plain = latents_of(pipeline, resolved(negative_prompt=long))
+    assert not torch.allclose(plain, latents_of(pipeline, resolved(negative_prompt=long + ", circle")), atol=1e-6)
 
 
-def test_progress_counts_every_step(engine):
+def test_progress_counts_every_step(pipeline):
     seen: list[tuple[int, int]] = []
     progress = Progress(on_step=lambda step, steps, denoised: seen.append((step, steps)), before_call=lambda: None)
-    txt2img(engine, resolved(steps=5), range(1), progress)
+    txt2img(pipeline, resolved(steps=5), range(1), progress)
     assert seen == [(step, 5) for step in range(1, 6)]
 
 
-def test_an_interrupt_ends_the_pass_with_the_latest_estimate(engine):
+def test_an_interrupt_ends_the_pass_with_the_latest_estimate(pipeline):
     seen: list[int] = []
 
     def stop() -> None:
@@ -172,17 +174,17 @@ def test_an_interrupt_ends_the_pass_with_the_latest_estimate(engine):
             raise Interrupted
 
     progress = Progress(on_step=lambda step, steps, denoised: seen.append(step), before_call=stop)
-    latents = txt2img(engine, resolved(steps=50), range(1), progress)
+    latents = txt2img(pipeline, resolved(steps=50), range(1), progress)
     assert seen == [1, 2]
     assert torch.isfinite(latents).all()
 
 
-def test_a_checkpoint_that_overflows_is_named(engine, monkeypatch):
-    broken = type(engine.model.unet).forward
+def test_a_checkpoint_that_overflows_is_named(pipeline, monkeypatch):
+    broken = type(pipeline.model.unet).forward
 
     def overflow(self, *args, **kwargs):
         return (broken(self, *args, **kwargs)[0] * float("inf"),)
 
-    monkeypatch.setattr(type(engine.model.unet), "forward", overflow)
+    monkeypatch.setattr(type(pipeline.model.unet), "forward", overflow)
     with pytest.raises(UnetOverflow, match="NaN"):
-        latents_of(engine, resolved())
+        latents_of(pipeline, resolved())

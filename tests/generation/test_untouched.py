@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from modules.generation.finishing import finished
+from modules.generation.init_picture import prepare_init_picture
 from modules.generation.soft_inpainting import SoftInpainting
-from modules.generation.source import prepare_source
-from modules.page.sources import Masking, sketched
+from modules.page.init_pictures import Masking, sketched
 from modules.parameters import parse_request, resolve
 from modules.pictures.masks import binary_mask, blur_mask
 from modules.sampling import SoftBlend
@@ -75,7 +75,7 @@ def test_no_bit_changes_outside_the_blurred_mask(
         }
     )
     resolved = resolve(request, options={}, rng=random.Random(0))
-    source = prepare_source(resolved, start, mask, rounded=not soft)
+    source = prepare_init_picture(resolved, start, mask, rounded=not soft)
     if source.mask is None:
         return  # Nothing was painted: the whole picture is made anew, and that is said.
     over = None

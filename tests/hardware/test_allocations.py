@@ -12,7 +12,7 @@ import torch
 from modules.generation.token_merging import tokens_merged
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention, scores_of
 from modules.hardware.budget import ModelSize, RequestSize, unet_work, vae_work
-from modules.hardware.choice import HardwareWishes, choose_hardware
+from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.sizes import size_of
 from tests.checkpoints import Architecture, Modules, make_modules
 
@@ -23,7 +23,7 @@ NARROW: Final = Architecture(
 )
 FACTOR: Final = 2
 # 32 bits, and what this processor gets: other types it may only emulate.
-TYPES: Final = list(dict.fromkeys((torch.float32, choose_hardware(HardwareWishes(use_cpu=True)).unet_dtype)))
+TYPES: Final = list(dict.fromkeys((torch.float32, choose_hardware(HardwareRequest(use_cpu=True)).unet_dtype)))
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="its convolutions are others")
 

@@ -13,7 +13,7 @@ from modules.hardware.attention import (
     BY_SETTING,
     AttentionChoice,
     AttentionName,
-    AttentionWish,
+    AttentionRequest,
     apply_attention,
     choose_attention,
 )
@@ -79,7 +79,7 @@ def test_the_setting_and_its_kinds_are_the_same_set() -> None:
 
 
 def test_the_setting_goes_before_the_flags() -> None:
-    flags = AttentionWish("sub-quad", query_chunk=7)
+    flags = AttentionRequest("sub-quad", query_chunk=7)
     assert choose_attention(flags, CPU, Machine()).name == "sub-quad"
     chosen = choose_attention(flags, CPU, Machine(), "V1", upcast=True)
     assert (chosen.name, chosen.query_chunk, chosen.upcast) == ("split-v1", 7, True)
@@ -88,8 +88,8 @@ def test_the_setting_goes_before_the_flags() -> None:
 
 @pytest.mark.parametrize(("flag", "setting"), [(True, False), (False, True)])
 def test_flag_and_setting_ask_for_32_bits(flag: bool, setting: bool) -> None:
-    assert choose_attention(AttentionWish(upcast=flag), CPU, Machine(), upcast=setting).upcast
-    assert not choose_attention(AttentionWish(), CPU, Machine()).upcast
+    assert choose_attention(AttentionRequest(upcast=flag), CPU, Machine(), upcast=setting).upcast
+    assert not choose_attention(AttentionRequest(), CPU, Machine()).upcast
 
 
 def qkv(queries: int, keys: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -26,7 +26,7 @@ from modules.hardware.budget import (
     vae_work,
 )
 from modules.hardware.sizes import size_of
-from modules.hardware.tiles import decode_in_tiles
+from modules.hardware.vae_tiling import enable_vae_tiling
 from tests.checkpoints import SD15, Architecture, _make_text_encoder, _make_unet, _make_vae
 from tests.hardware.byte_counter import ByteCounter, without_memory
 
@@ -92,7 +92,7 @@ class Counted:
     def vae_peak(self, name: str, width: int, height: int, *, encodes: bool = False, tiled: bool = False) -> int:
         vae = self.vaes[name]
         if tiled:
-            decode_in_tiles(vae)
+            enable_vae_tiling(vae)
         try:
             with self.mode, ByteCounter([vae]) as counter:
                 if encodes:

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from modules.hardware.attention import AttentionWish
-from modules.hardware.choice import HardwareError, HardwareWishes, choose_hardware, prepare_torch
+from modules.hardware.attention import AttentionRequest
+from modules.hardware.choice import HardwareError, HardwareRequest, choose_hardware, prepare_torch
 from modules.hardware.machine import CudaDevice, Machine, has_kernels, physical_cores, probe_machine
 
 GIB = 1 << 30
@@ -22,7 +22,7 @@ FP32, FP16, BF16 = torch.float32, torch.float16, torch.bfloat16
 
 
 def chosen(machine: Machine, **wishes: object) -> tuple[str, torch.dtype, torch.dtype]:
-    hardware = choose_hardware(HardwareWishes(**wishes), machine)  # type: ignore[arg-type]
+    hardware = choose_hardware(HardwareRequest(**wishes), machine)  # type: ignore[arg-type]
     return str(hardware.device), hardware.unet_dtype, hardware.vae_dtype
 
 
@@ -55,22 +55,22 @@ def test_no_half_vae_concerns_the_vae_only(machine: Machine) -> None:
     _, unet, vae = chosen(machine, no_half_vae=True)
     assert unet is not FP32 and vae is FP32
     # An Apple GPU's VAE is in fp32 whatever is asked.
-    assert machine.mps or "as --no-half-vae asks" in choose_hardware(HardwareWishes(no_half_vae=True), machine).why
+    assert machine.mps or "as --no-half-vae asks" in choose_hardware(HardwareRequest(no_half_vae=True), machine).why
 
 
 def test_a_cpu_never_gets_fp16() -> None:
     for machine in (Machine(), Machine(cpu_amx=True), Machine(cpu_avx512_bf16=True), Machine(cuda=(RTX,))):
         for precision in ("autocast", "half", "full"):
             for no_half in (False, True):
-                hardware = choose_hardware(HardwareWishes(use_cpu=True, precision=precision, no_half=no_half), machine)
+                hardware = choose_hardware(HardwareRequest(use_cpu=True, precision=precision, no_half=no_half), machine)
                 assert FP16 not in (hardware.unet_dtype, hardware.vae_dtype, hardware.text_dtype)
 
 
 def test_a_cpu_gets_channels_last_and_an_exact_text_encoder() -> None:
-    hardware = choose_hardware(HardwareWishes(), Machine(cpu_amx=True, physical_cores=6))
+    hardware = choose_hardware(HardwareRequest(), Machine(cpu_amx=True, physical_cores=6))
     assert hardware.channels_last and hardware.text_dtype is FP32 and hardware.threads == 6
     assert "bf16" in hardware.why and "AMX" in hardware.why
-    assert choose_hardware(HardwareWishes(threads=3), Machine(physical_cores=6)).threads == 3
+    assert choose_hardware(HardwareRequest(threads=3), Machine(physical_cores=6)).threads == 3
 
 
 def test_use_cpu_beats_a_gpu() -> None:
@@ -96,7 +96,7 @@ def test_device_id_without_gpus_is_a_warning(caplog: pytest.LogCaptureFixture) -
     ids=lambda value: value.name if isinstance(value, CudaDevice) else None,
 )  # fmt: skip
 def test_turing_without_tensor_cores_is_treated_with_care(device: CudaDevice, benchmark: bool) -> None:
-    hardware = choose_hardware(HardwareWishes(device_id=device.index), Machine(cuda=(device,)))
+    hardware = choose_hardware(HardwareRequest(device_id=device.index), Machine(cuda=(device,)))
     assert hardware.cudnn_benchmark is benchmark
     assert hardware.vae_dtype is (FP32 if benchmark else FP16)
 
@@ -111,13 +111,17 @@ def test_xformers_where_it_works_else_sdpa_and_one_warning(
     machine: Machine, expected: str, warned: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        assert choose_hardware(HardwareWishes(attention=AttentionWish("xformers")), machine).attention.name == expected
+        assert (
+            choose_hardware(HardwareRequest(attention=AttentionRequest("xformers")), machine).attention.name == expected
+        )
     assert len(caplog.records) == bool(warned) and warned in caplog.text
 
 
 def test_the_default_attention_is_sdpa_and_others_are_taken() -> None:
-    assert choose_hardware(HardwareWishes(), Machine(cuda=(RTX,), xformers=True)).attention.name == "sdp"
-    assert choose_hardware(HardwareWishes(attention=AttentionWish("sub-quad")), Machine()).attention.name == "sub-quad"
+    assert choose_hardware(HardwareRequest(), Machine(cuda=(RTX,), xformers=True)).attention.name == "sdp"
+    assert (
+        choose_hardware(HardwareRequest(attention=AttentionRequest("sub-quad")), Machine()).attention.name == "sub-quad"
+    )
 
 
 def test_this_machine_can_be_probed() -> None:
@@ -133,7 +137,7 @@ def test_torch_is_prepared_as_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     current: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     try:
-        prepare_torch(choose_hardware(HardwareWishes(threads=2, device_id=1), Machine(cuda=(RTX, GTX1660_SECOND))))
+        prepare_torch(choose_hardware(HardwareRequest(threads=2, device_id=1), Machine(cuda=(RTX, GTX1660_SECOND))))
         assert (torch.get_num_threads(), torch.backends.cudnn.benchmark) == (2, True)
         assert current == [torch.device("cuda", 1)]
     finally:
@@ -177,9 +181,9 @@ def test_a_card_without_kernels_is_left_out_and_named(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
     machine = probe_machine()
     assert [device.index for device in machine.cuda] == [1] and len(machine.unusable) == 1
-    assert choose_hardware(HardwareWishes(), machine).device == torch.device("cuda", 1)
+    assert choose_hardware(HardwareRequest(), machine).device == torch.device("cuda", 1)
     del cards[1]
-    alone = choose_hardware(HardwareWishes(), probe_machine())
+    alone = choose_hardware(HardwareRequest(), probe_machine())
     assert alone.device.type == "cpu" and "no kernels for RTX 5070: start with --reinstall-torch" in alone.why
 
 
@@ -187,5 +191,5 @@ def test_a_build_for_cards_that_finds_none_says_so(monkeypatch: pytest.MonkeyPat
     """After a suspend, or with a driver that is too old, the processor works, and nobody would know why."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert "CUDA 13.0, but finds no card" in choose_hardware(HardwareWishes(), probe_machine()).why
-    assert "finds no card" not in choose_hardware(HardwareWishes(use_cpu=True), probe_machine()).why
+    assert "CUDA 13.0, but finds no card" in choose_hardware(HardwareRequest(), probe_machine()).why
+    assert "finds no card" not in choose_hardware(HardwareRequest(use_cpu=True), probe_machine()).why

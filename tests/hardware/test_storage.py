@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modules.hardware.device import module_bytes
-from modules.hardware.residence import Residence
+from modules.hardware.offload import Offloader
 from modules.hardware.storage import STORED, keep_in_8_bits
 from tests.checkpoints import Architecture, Modules, make_modules
 
@@ -51,7 +51,7 @@ def test_what_is_kept_and_what_is_not(modules: Modules) -> None:
 def test_memory_modes_change_nothing(modules: Modules, mode: str) -> None:
     keep_in_8_bits(modules.unet)
     expected = answer(modules)
-    residence = Residence(CPU, modules.unet, (modules.vae, modules.text_encoder))
+    residence = Offloader(CPU, modules.unet, (modules.vae, modules.text_encoder))
     residence.arrange(mode)  # type: ignore[arg-type]
     assert torch.equal(answer(modules), expected) and torch.equal(answer(modules), expected)
     residence.dissolve()

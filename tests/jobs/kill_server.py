@@ -19,8 +19,8 @@ from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import EngineNews, EngineProcess
 from modules.jobs.inputs import InputStore
 from modules.jobs.lock import FolderLock
+from modules.jobs.picture_files import PictureFiles
 from modules.jobs.service import Collaborators, Limits
-from modules.jobs.shelf import GalleryShelf
 from modules.jobs.store import JobStore
 from modules.parameters import GenerationRequest
 from modules.protocol import ImageReady
@@ -28,7 +28,7 @@ from modules.settings import OptionStore, Paths, parse_flags
 from tests.jobs.helpers import QUICK, checkpoint_named, resolved
 
 
-class HesitantShelf(GalleryShelf):
+class HesitantShelf(PictureFiles):
     def write(self, path: Path, job: Job, image: ImageReady) -> Path:
         time.sleep(random.uniform(0, 0.02))
         where = super().write(path, job, image)

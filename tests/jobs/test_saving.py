@@ -13,8 +13,8 @@ from modules.files import SaveError
 from modules.gallery import Gallery
 from modules.jobs import Job
 from modules.jobs.database import prepare
+from modules.jobs.picture_files import PictureFiles
 from modules.jobs.saving import ImageSaver, SavingError
-from modules.jobs.shelf import GalleryShelf
 from modules.jobs.store import JobStore
 from modules.parameters import GenerationRequest
 from modules.protocol import ImageReady
@@ -110,13 +110,13 @@ def test_a_file_that_cannot_be_written_leaves_no_row(store: JobStore, tmp_path: 
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> GalleryShelf:
+def shelf(tmp_path: Path) -> PictureFiles:
     paths = Paths.from_flags(parse_flags(["--data-dir", str(tmp_path)]))
-    return GalleryShelf(Gallery(paths, OptionStore(paths.config_file)), tmp_path / "cache" / "jobs")
+    return PictureFiles(Gallery(paths, OptionStore(paths.config_file)), tmp_path / "cache" / "jobs")
 
 
 def test_the_gallery_names_pictures_and_keeps_the_last_infotext(
-    store: JobStore, shelf: GalleryShelf, tmp_path: Path
+    store: JobStore, shelf: PictureFiles, tmp_path: Path
 ) -> None:
     saver = ImageSaver(store, shelf)
     first, second = (saver.save(store.get("one"), ready(index)) for index in (0, 1))
@@ -130,7 +130,7 @@ def test_the_gallery_names_pictures_and_keeps_the_last_infotext(
     assert [image.kind for image in store.get("one").images] == ["image", "grid", "image"]
 
 
-def test_a_job_decides_what_lies_beside_its_pictures(store: JobStore, shelf: GalleryShelf) -> None:
+def test_a_job_decides_what_lies_beside_its_pictures(store: JobStore, shelf: PictureFiles) -> None:
     job = store.get("one")
     assert job is not None
     job = replace(job, resolved=job.resolved.model_copy(update={"options": {"save_txt": True}}))
@@ -140,7 +140,7 @@ def test_a_job_decides_what_lies_beside_its_pictures(store: JobStore, shelf: Gal
 
 
 def test_pictures_only_to_be_returned_stay_out_of_the_outputs(
-    store: JobStore, shelf: GalleryShelf, tmp_path: Path
+    store: JobStore, shelf: PictureFiles, tmp_path: Path
 ) -> None:
     image = ImageSaver(store, shelf).save(store.get("one"), ready(save=False))
     assert image is not None
@@ -150,16 +150,16 @@ def test_pictures_only_to_be_returned_stay_out_of_the_outputs(
 
 
 def test_a_name_taken_at_the_last_moment_is_replaced_by_the_next(
-    store: JobStore, shelf: GalleryShelf, monkeypatch: pytest.MonkeyPatch
+    store: JobStore, shelf: PictureFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = GalleryShelf.write
+    write = PictureFiles.write
 
-    def overtaken(self: GalleryShelf, path: Path, job: Job, image: ImageReady) -> Path:
+    def overtaken(self: PictureFiles, path: Path, job: Job, image: ImageReady) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"a stranger's")
         return write(self, path, job, image)
 
-    monkeypatch.setattr(GalleryShelf, "write", overtaken)
+    monkeypatch.setattr(PictureFiles, "write", overtaken)
     image = ImageSaver(store, shelf).save(store.get("one"), ready())
     assert image is not None
     assert image.path.read_bytes() == ready().blobs[0]

@@ -23,7 +23,7 @@ from PIL.PngImagePlugin import PngInfo
 from modules.catalogue import ModelNotFoundError
 from modules.catalogue.upscalers import list_upscalers
 from modules.gallery import Gallery
-from modules.gallery.allowed import AllowedFolders
+from modules.gallery.allowed_folders import AllowedFolders
 from modules.intake.styles import SavedStyles
 from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
 from modules.parameters import GenerationRequest, resolve

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from modules.gallery.allowed import AllowedFolders, FolderError
+from modules.gallery.allowed_folders import AllowedFolders, FolderError
 from modules.jobs.job import JobError
-from modules.page.batch_files import NO_FILES, Wish, read_wish, submit_batch
+from modules.page.batch_files import NO_FILES, BatchRequest, read_batch_request, submit_batch
 from modules.page.form import RESIZE_BY, SCALE, SIZE_FROM
 from modules.parameters import GenerationRequest, RequestError
 from modules.settings import Flags, OptionStore, Paths
@@ -62,9 +62,9 @@ def inputs(tmp_path: Path) -> Path:
     return folder
 
 
-def wish(services: Any, **named: Any) -> Wish:
+def wish(services: Any, **named: Any) -> BatchRequest:
     asked = {"input_dir": "inputs", "output_dir": "", "mask_dir": "", "use": False, "info_dir": "", "properties": []}
-    return read_wish(services, [None, *(asked | named).values()], upload=False)
+    return read_batch_request(services, [None, *(asked | named).values()], upload=False)
 
 
 def test_each_file_is_a_job_and_a_bad_one_is_named(services: Any, inputs: Path, tmp_path: Path) -> None:
@@ -150,5 +150,5 @@ def test_only_what_gradio_uploaded_counts_as_uploaded(
     (tmp_path / "uploads").mkdir()
     there = tmp_path / "uploads" / "x.png"
     files = [{"path": str(there), "orig_name": "../a b.png"}, {"path": str(inputs / "a.png"), "orig_name": "a.png"}]
-    read = read_wish(services, [files, "", "", "", False, "", []], upload=True)
+    read = read_batch_request(services, [files, "", "", "", False, "", []], upload=True)
     assert read.files == [("a b.png", there)]

@@ -15,12 +15,12 @@ from PIL.PngImagePlugin import PngInfo
 
 from modules.jobs import services as real
 from modules.jobs.job import Job
-from modules.page.extras import build_extras
 from modules.page.extras_events import extras_request, labels_of, submitter
-from modules.page.shelf import PictureShelf
-from modules.page.shown import pictures
+from modules.page.extras_tab import build_extras
+from modules.page.job_pictures import pictures
+from modules.page.uploads import UploadStore
 from modules.parameters import RequestError, parse_infotext
-from modules.parameters.extras import OPERATIONS
+from modules.parameters.extras_request import OPERATIONS
 from modules.pictures import read_metadata
 from modules.settings import parse_flags
 from tests.ui import fake_engine_server
@@ -61,7 +61,7 @@ def saved(path: Path, size: tuple[int, int] = (20, 12)) -> Path:
 class Page:
     def __init__(self, services: real.Services, tab: tuple[dict[str, Any], dict[str, str]], folder: Path) -> None:
         self.services = services
-        self.shelf = PictureShelf(folder / "shelf")
+        self.shelf = UploadStore(folder / "shelf")
         self.values, labels = tab
         self.submit = submitter(tuple(self.values), labels, services, self.shelf)
 

@@ -18,8 +18,8 @@ from modules.page.overrides import override_texts, overrides_from
 from modules.page.page import build_page
 from modules.page.paste import form_values
 from modules.page.scripts import is_of_script
-from modules.page.shelf import PictureShelf
 from modules.page.txt2img import MODE, build_txt2img
+from modules.page.uploads import UploadStore
 from modules.parameters import GenerationRequest, RequestError, declared_parameters, parameter_of
 from modules.parameters.infotext import parse_infotext
 from modules.settings import OptionStore, parse_flags
@@ -69,7 +69,7 @@ def test_an_untouched_form_asks_for_the_defaults(form: Form) -> None:
 
 
 def test_the_page_has_a1111s_element_ids(services: Any, tmp_path: Path) -> None:
-    page = build_page(services, PictureShelf(tmp_path), folder_button=True)
+    page = build_page(services, UploadStore(tmp_path), folder_button=True)
     ids = {block.elem_id for block in page.blocks.values()}
     expected = [
         "txt2img_prompt",
@@ -207,4 +207,4 @@ def test_a_page_can_be_built_without_any_checkpoint(tmp_path: Path) -> None:
             return ()
 
     empty = SimpleNamespace(**{**vars(full), "catalogue": Empty(), "options": OptionStore(tmp_path / "config.json")})
-    assert build_page(empty, PictureShelf(tmp_path), folder_button=False) is not None
+    assert build_page(empty, UploadStore(tmp_path), folder_button=False) is not None

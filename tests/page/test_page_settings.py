@@ -22,9 +22,9 @@ from modules.page.page import build_page
 from modules.page.paste import form_values
 from modules.page.process import ServerProcess
 from modules.page.settings_tab import settings_routes
-from modules.page.shelf import PictureShelf
 from modules.page.system_page import system_routes
 from modules.page.theme import create_theme
+from modules.page.uploads import UploadStore
 from modules.prompt import Style
 from modules.protocol import MachineFacts
 from modules.server.serve import wants_browser
@@ -79,7 +79,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[gr.Blocks,
     (folder / "ui-config.json").write_text(json.dumps(UI_CONFIG))
     for services in services_of(folder):
         defaults = PageDefaults(services.paths.ui_config_file)
-        yield build_page(services, PictureShelf(folder / "shelf"), defaults, folder_button=True), defaults
+        yield build_page(services, UploadStore(folder / "shelf"), defaults, folder_button=True), defaults
 
 
 def element(page: gr.Blocks, name: str) -> Any:
@@ -140,7 +140,7 @@ def test_ui_config_of_a1111_is_put_into_the_controls(built: tuple[gr.Blocks, Pag
 
 
 def test_another_layout_has_another_name(built: tuple[gr.Blocks, PageDefaults], plain: Any, tmp_path: Path) -> None:
-    other = build_page(plain, PictureShelf(tmp_path), folder_button=True)
+    other = build_page(plain, UploadStore(tmp_path), folder_button=True)
     assert layout_of(built[0]) and layout_of(other) and layout_of(built[0]) != layout_of(other)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from modules.parameters.extras import SCALE_TO, ExtrasRequest
+from modules.parameters.extras_request import SCALE_TO, ExtrasRequest
 from modules.pictures.enlarging import (
     PLAIN,
     eights,

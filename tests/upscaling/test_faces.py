@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from modules.catalogue.errors import ModelFileError
 from modules.catalogue.folders import ModelFolders
+from modules.catalogue.model_errors import ModelFileError
+from modules.engine.face_restoration import face_restoration_for
 from modules.engine.faces import FaceKeeper
-from modules.engine.mending import mender_for
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
 from modules.upscaling.faces import SIDE, TEMPLATE, restore_faces, restorer, upright
 from modules.upscaling.model import load_restorer, load_upscaler
@@ -137,8 +137,8 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     for name, place in (("GFPGAN", "models/GFPGAN"), ("CodeFormer", "models/Codeformer")):
         with pytest.raises(RequestError, match=place):
             keeper.mender(name)
-    assert mender_for(asking(), keeper).notices == ()
-    mender = mender_for(asking(restore_faces=True), keeper)
+    assert face_restoration_for(asking(), keeper).notices == ()
+    mender = face_restoration_for(asking(restore_faces=True), keeper)
     assert mender.name == "" and mender.notices[0].startswith("Faces were not restored. CodeFormer is not here")
     image = photo()
     assert mender(image) == (image, {})
@@ -150,10 +150,13 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert keeper.available() == ("GFPGAN",)
     assert keeper.mender("GFPGAN")(image) is None and keeper.boxes(image) == []
     by_setting = asking(options={"face_restoration": True, "face_restoration_model": "CodeFormer"})
-    stand_in = mender_for(by_setting, keeper)
+    stand_in = face_restoration_for(by_setting, keeper)
     assert stand_in.name == "GFPGAN" and stand_in.facts == {"Face restoration": "GFPGAN"}
     assert (
-        mender_for(by_setting.model_copy(update={"request": GenerationRequest(restore_faces=False)}), keeper).name == ""
+        face_restoration_for(
+            by_setting.model_copy(update={"request": GenerationRequest(restore_faces=False)}), keeper
+        ).name
+        == ""
     )
 
 
@@ -172,5 +175,5 @@ def test_the_device_is_left_after_each_picture_where_the_settings_say_so(tmp_pat
     plain = Image.new("RGB", (64, 64), "grey")
     for unload, rests in ((False, 0), (True, 1)):
         options = {"face_restoration_model": "GFPGAN", "face_restoration_unload": unload}
-        mender_for(asking(restore_faces=True, options=options), keeper)(plain)
+        face_restoration_for(asking(restore_faces=True, options=options), keeper)(plain)
         assert keeper.rests == rests

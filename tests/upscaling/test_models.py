@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from modules.catalogue.errors import ModelFileError
+from modules.catalogue.model_errors import ModelFileError
 from modules.upscaling.architectures import normalize, registry
 from modules.upscaling.model import load_restorer, load_upscaler
-from modules.upscaling.tiles import Tiling, spans, through_tiles
+from modules.upscaling.model_tiles import Tiling, spans, through_tiles
 from modules.upscaling.upscale import upscale
 from tests.checkpoints import write_tiny_checkpoint
 from tests.upscaling.models import MAKERS, weights, write_upscaler

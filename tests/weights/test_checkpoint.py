@@ -12,7 +12,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 
 from modules.catalogue import ModelFileError
 from modules.weights.checkpoint import load_checkpoint, load_vae
-from modules.weights.errors import CheckpointError
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.family import Family
 from modules.weights.fill import build_module
 from modules.weights.tensor_file import open_tensors

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
 from modules.weights.embeddings import read_embedding
-from modules.weights.errors import CheckpointError, UnsafePickleError
 from tests.checkpoints import Payload, write_embedding, write_malicious_checkpoint
 
 VECTORS = torch.arange(12.0).reshape(3, 4)

@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from modules.weights.errors import CheckpointError
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.family import Family, detect_family
 from modules.weights.original_names import unet_original_name
 from modules.weights.text_shapes import infer_text_encoder

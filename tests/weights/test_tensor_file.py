@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from modules.weights import tensor_file
 from modules.weights.checkpoint import exchange_vae, load_checkpoint, load_vae
-from modules.weights.errors import CheckpointError
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.tensor_file import open_tensors
 from tests.checkpoints import Architecture, truncate, write_tiny_checkpoint, write_vae
 

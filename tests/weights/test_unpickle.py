@@ -20,8 +20,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.catalogue.errors import ModelFileError
-from modules.weights.errors import CheckpointError, UnsafePickleError
+from modules.catalogue.model_errors import ModelFileError
+from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
 from modules.weights.pickle_names import may_run_code
 from modules.weights.tensor_file import open_tensors
 from modules.weights.torch_file import read_torch_legacy, read_torch_zip

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from modules.generation.conditions import conditions_for
 from modules.generation.img2img import Start, start_of
+from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import (
     OVERFLOW,
-    Engine,
     Pass,
+    Pipeline,
     Progress,
     UnetOverflow,
     encoding_options,
@@ -28,7 +29,6 @@ from modules.generation.passes import (
     pass_noise,
 )
 from modules.generation.scripts.stage import Stage
-from modules.generation.source import prepare_source
 from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
 from modules.parameters.token_merging import merging_ratio
@@ -41,22 +41,22 @@ from modules.sampling.guidance import Guidance
 def alternative_test(stage: Stage, index: int) -> Image.Image:
     """Picture `index`. The noise is found once for all of them; Randomness mixes in that of the picture's seed."""
     arguments, resolved = stage.arguments, stage.resolved.of_image(index)
-    source = prepare_source(resolved, stage.pictures[0], None, stage.resize)
+    source = prepare_init_picture(resolved, stage.pictures[0], None, stage.resize)
     if 0 not in stage.starts:
-        start = start_of(stage.engine, resolved, range(1), source)
+        start = start_of(stage.pipeline, resolved, range(1), source)
         asked, adjusted = decoding(resolved, arguments), bool(arguments["sigma_adjustment"])
-        noise = found_noise(stage.engine, resolved, start, asked, stage.progress(0, 2), adjusted=adjusted)
+        noise = found_noise(stage.pipeline, resolved, start, asked, stage.progress(0, 2), adjusted=adjusted)
         stage.check()
         stage.starts[0] = replace(start, noise=noise)
     start = stage.starts[0]
     assert start.noise is not None
     options = SamplerOptions.from_options(resolved.options)
     size = (resolved.request.width, resolved.request.height)
-    drawn = pass_noise(stage.engine, resolved, range(1), size, options).draw().to(start.noise)
+    drawn = pass_noise(stage.pipeline, resolved, range(1), size, options).draw().to(start.noise)
     share = float(arguments["randomness"])
     noise = ((1 - share) * start.noise + share * drawn) / (share**2 + (1 - share) ** 2) ** 0.5
     # What is added to the picture, so that the pass begins with this noise and nothing of the picture.
-    added = noise - start.latent.to(noise) / model_sigmas(stage.engine.model, options).sigma_max
+    added = noise - start.latent.to(noise) / model_sigmas(stage.pipeline.model, options).sigma_max
     return stage.over(resolved, source, 1, 2, replace(start, noise=added))
 
 
@@ -77,7 +77,7 @@ def decoding(resolved: ResolvedRequest, arguments: Mapping[str, Any]) -> Pass:
 
 @torch.no_grad()
 def found_noise(
-    engine: Engine, resolved: ResolvedRequest, start: Start, asked: Pass, progress: Progress, *, adjusted: bool
+    pipeline: Pipeline, resolved: ResolvedRequest, start: Start, asked: Pass, progress: Progress, *, adjusted: bool
 ) -> Tensor:
     """The noise, (images, channels, height, width), that Euler's method leads to from the start's latent.
 
@@ -85,22 +85,26 @@ def found_noise(
     result's own spread.
     """
     options, encoding = SamplerOptions.from_options(resolved.options), encoding_options(resolved)
-    model = model_sigmas(engine.model, options)
+    model = model_sigmas(pipeline.model, options)
     conditioning = plan_conditioning([asked.prompt], [asked.negative_prompt], asked.steps, None)
     denoise = Guidance(
         SigmaPrediction(
-            unet_function(engine.model.unet, channels_last=engine.channels_last), model, engine.model.prediction_type
+            unet_function(pipeline.model.unet, channels_last=pipeline.channels_last),
+            model,
+            pipeline.model.prediction_type,
         ),
-        conditions_for(conditioning, engine.encoder, encoding, device=engine.device, dtype=engine.model.unet.dtype),
-        guidance_of(engine, asked, options, encoding, progress),
+        conditions_for(
+            conditioning, pipeline.encoder, encoding, device=pipeline.device, dtype=pipeline.model.unet.dtype
+        ),
+        guidance_of(pipeline, asked, options, encoding, progress),
         total_calls=asked.steps,
         extra_channels=start.extra,
         before_call=lambda call: progress.before_call(),
     )
-    x = start.latent.to(engine.device)
+    x = start.latent.to(pipeline.device)
     # They stay on the CPU, as a sampler's do: nothing waits for them, and the model's own levels lie there too.
     sigmas = model.uniform(asked.steps).flip(0)
-    with merging(engine, asked, progress):
+    with merging(pipeline, asked, progress):
         for step in range(1, len(sigmas)):
             level = sigmas[step - 1] if adjusted else sigmas[step]
             # At level 0 the picture is its own estimate: there is no direction to go.

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageFilter
 
+from modules.generation.init_picture import InitPicture
 from modules.generation.masking import Box, whole_picture_overlay_mask
 from modules.generation.scripts.margins import Margins, margins
+from modules.generation.scripts.overlapping_tiles import lay_tiles
 from modules.generation.scripts.stage import Stage, with_seed
-from modules.generation.scripts.tiles import lay_tiles
-from modules.generation.source import Source
 from modules.pictures.masks import blur_mask
 
 # Neighbouring windows share at least this part of their sides.
@@ -51,10 +51,10 @@ def _in_order(unknown: np.ndarray, boxes: list[Box]) -> Iterator[Box]:
         yield min(waiting, key=lambda box: int(_part(unknown, box).sum()))
 
 
-def _source(part: Image.Image, unknown: np.ndarray, overlap: int, blur: int) -> Source:
+def _source(part: Image.Image, unknown: np.ndarray, overlap: int, blur: int) -> InitPicture:
     mask = Image.fromarray(grown(unknown, overlap).astype(np.uint8) * 255, "L")
     soft = blur_mask(mask, blur, blur)
-    return Source(part, soft, part, whole_picture_overlay_mask(soft))
+    return InitPicture(part, soft, part, whole_picture_overlay_mask(soft))
 
 
 def grown(area: np.ndarray, by: int) -> np.ndarray:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
+from modules.generation.init_picture import InitPicture
 from modules.generation.masking import Box, whole_picture_overlay_mask
 from modules.generation.scripts.margins import Margins, margins
 from modules.generation.scripts.matched_noise import matched_noise
 from modules.generation.scripts.stage import Stage, with_seed
-from modules.generation.source import Source
 from modules.pictures.masks import blur_mask
 
 # A1111 blurs the mask this much more than its slider says.
@@ -41,7 +41,7 @@ def _grown(
     box = _pass_box(canvas.size, picture.size, added, (resolved.request.width, resolved.request.height))
     part, mask = canvas.crop(box), mask.crop(box)
     x, y = (blur * _BLUR_FACTOR if grows else 0 for grows in (around.left or around.right, around.up or around.down))
-    source = Source(
+    source = InitPicture(
         part,
         _mask(part.size, size, added, blur * 2),
         part,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
+from modules.generation.init_picture import ORIGINAL, InitPicture
 from modules.generation.masking import Box, fill_masked, whole_picture_overlay_mask
 from modules.generation.resizing import Size
 from modules.generation.scripts.margins import Margins, margins
+from modules.generation.scripts.overlapping_tiles import join_tiles, lay_tiles
 from modules.generation.scripts.stage import Stage, with_seed
-from modules.generation.scripts.tiles import join_tiles, lay_tiles
-from modules.generation.source import ORIGINAL, Source
 from modules.parameters import RequestError, ResolvedRequest
 from modules.pictures.masks import blur_mask
 
@@ -62,7 +62,7 @@ def _within(box: Box, outer: Box) -> bool:
 
 def _source(
     resolved: ResolvedRequest, tile: Image.Image, mask: Image.Image, latent_mask: Image.Image, blur: int
-) -> Source:
+) -> InitPicture:
     over = whole_picture_overlay_mask(blur_mask(mask, blur, blur))
     content = tile if resolved.request.inpainting_fill == ORIGINAL else fill_masked(tile, latent_mask)
-    return Source(content, latent_mask, tile, over)
+    return InitPicture(content, latent_mask, tile, over)

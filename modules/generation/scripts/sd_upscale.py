@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PIL import Image
 
+from modules.generation.init_picture import InitPicture
 from modules.generation.resizing import Size
+from modules.generation.scripts.overlapping_tiles import join_tiles, lay_tiles
 from modules.generation.scripts.stage import Stage, with_seed
-from modules.generation.scripts.tiles import join_tiles, lay_tiles
-from modules.generation.source import Source
 from modules.parameters import RequestError
 from modules.pictures.opening import MOST_PIXELS
 
@@ -25,7 +25,7 @@ def sd_upscale(stage: Stage, index: int) -> Image.Image:
         batch, within = divmod(number, request.batch_size)
         added = batch + (within if request.subseed_strength == 0 else 0)
         part = with_seed(resolved, added, within, tiles.tile)
-        made.append(stage.over(part, Source(larger.crop(box)), number, len(tiles.boxes)))
+        made.append(stage.over(part, InitPicture(larger.crop(box)), number, len(tiles.boxes)))
     return join_tiles(tiles, made)
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from modules.gallery import ANIMATION
 from modules.generation.img2img import Start, start_of
+from modules.generation.init_picture import InitPicture, prepare_init_picture
 from modules.generation.scripts.stage import Extra, Stage
-from modules.generation.source import Source, prepare_source
 from modules.parameters import ResolvedRequest
 from modules.parameters.scripts.frames import shares
 from modules.pictures import encode_animation
@@ -25,22 +25,24 @@ def between_pictures(stage: Stage, index: int) -> Image.Image:
     """Frame `index`: the two pictures' latents mixed, and gone over. The first and the last are plain img2img."""
     resolved = stage.resolved.of_image(index)
     share = shares(stage.arguments)[index % stage.arguments["frames"]]
-    first, second = (prepare_source(resolved, picture, None, stage.resize) for picture in stage.pictures[:2])
+    first, second = (prepare_init_picture(resolved, picture, None, stage.resize) for picture in stage.pictures[:2])
     if share in (0.0, 1.0):
         return stage.over(resolved, second if share else first)
     start = mixed(_encoded(stage, resolved, 0, first), _encoded(stage, resolved, 1, second), share)
     size = first.picture.size
-    return stage.over(resolved, Source(Image.blend(first.picture, _of_size(second.picture, size), share)), start=start)
+    return stage.over(
+        resolved, InitPicture(Image.blend(first.picture, _of_size(second.picture, size), share)), start=start
+    )
 
 
 def _of_size(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def _encoded(stage: Stage, resolved: ResolvedRequest, number: int, source: Source) -> Start:
+def _encoded(stage: Stage, resolved: ResolvedRequest, number: int, source: InitPicture) -> Start:
     """The same for every frame: encoded once."""
     if number not in stage.starts:
-        stage.starts[number] = start_of(stage.engine, resolved, range(1), source)
+        stage.starts[number] = start_of(stage.pipeline, resolved, range(1), source)
     return stage.starts[number]
 
 

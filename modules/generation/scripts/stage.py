@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from PIL import Image, ImageOps
 
 from modules.generation.img2img import Start
-from modules.generation.passes import Engine, Progress
+from modules.generation.init_picture import InitPicture
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import Resize, flatten
-from modules.generation.source import Source
 from modules.parameters import ResolvedRequest
 from modules.pictures.grids import image_grid, too_large
 
@@ -20,7 +20,7 @@ class Over(Protocol):
     """Makes a picture from a source, or from the latents it was encoded to, as pass `number` of `of`."""
 
     def __call__(
-        self, resolved: ResolvedRequest, source: Source, number: int = 0, of: int = 1, start: Start | None = None
+        self, resolved: ResolvedRequest, source: InitPicture, number: int = 0, of: int = 1, start: Start | None = None
     ) -> Image.Image: ...
 
 
@@ -35,7 +35,7 @@ class Stage:
     and `starts` keeps what was encoded for the next picture.
     """
 
-    load: Callable[[], Engine]
+    load: Callable[[], Pipeline]
     resolved: ResolvedRequest
     pictures: tuple[Image.Image, ...]
     mask: Image.Image | None
@@ -49,7 +49,7 @@ class Stage:
     starts: dict[int, Start] = field(default_factory=dict)
 
     @property
-    def engine(self) -> Engine:
+    def pipeline(self) -> Pipeline:
         """The job's checkpoint, where it runs."""
         return self.load()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from modules.intake.plans.picture import Picture, few_enough
-from modules.intake.plans.pictures import ordinary
+from modules.intake.plans.picture_scripts import ordinary
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.samplers import SAMPLERS
 

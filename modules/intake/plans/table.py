@@ -8,7 +8,7 @@ from typing import Final
 
 from modules.intake.plans.loopback import loopback
 from modules.intake.plans.picture import Picture, Plan, few_enough
-from modules.intake.plans.pictures import alternative_test, outpaint, poor_mans_outpainting, sd_upscale
+from modules.intake.plans.picture_scripts import alternative_test, outpaint, poor_mans_outpainting, sd_upscale
 from modules.intake.plans.prompts import prompt_matrix
 from modules.intake.plans.prompts_from_file import prompts_from_file
 from modules.intake.plans.sequences import interpolate_pictures, interpolate_prompts

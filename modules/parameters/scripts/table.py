@@ -7,7 +7,6 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from modules.parameters.scripts.afterwards import AFTERWARDS
 from modules.parameters.scripts.declaration import Script, ScriptError, checked_arguments
 from modules.parameters.scripts.from_pictures import (
     ALTERNATIVE_TEST,
@@ -19,6 +18,7 @@ from modules.parameters.scripts.from_pictures import (
     SD_UPSCALE,
 )
 from modules.parameters.scripts.from_prompts import INTERPOLATE_PROMPTS, PROMPT_MATRIX, PROMPTS_FROM_FILE, XYZ_PLOT
+from modules.parameters.scripts.postprocessing_arguments import AFTERWARDS
 from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 
 SCRIPTS: Final = (

@@ -1,0 +1,157 @@
+"""From a request body to what is queued."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from fastapi import HTTPException
+
+from modules.api.base64_pictures import Fetch, fetcher, picture_bytes
+from modules.api.bodies import ApiOnly, Img2ImgOnly, Txt2ImgOnly
+from modules.api.scripts import asked_scripts, is_always_on
+from modules.catalogue.lookup import LocalModels
+from modules.catalogue.model_errors import ModelNotFoundError
+from modules.catalogue.upscalers import find_upscaler
+from modules.intake.first_pass import first_pass_size
+from modules.parameters import (
+    GenerationRequest,
+    Mode,
+    RequestError,
+    declared_parameters,
+    parse_infotext,
+    parse_request,
+    request_from_infotext,
+)
+
+if TYPE_CHECKING:
+    from modules.jobs.job import Job
+    from modules.jobs.services import Services
+
+# Body fields that A1111 keeps in the processing object and that are settings of the same meaning.
+_AS_SETTINGS: Final = ("s_churn", "s_tmin", "s_tmax", "s_noise", "s_min_uncond", "initial_noise_multiplier")
+_RESIZE: Final = ("hr_resize_x", "hr_resize_y")
+_DECLARED: Final = tuple(declared.name for declared in declared_parameters(GenerationRequest))
+
+
+class Submission(NamedTuple):
+    """What a body asks for: the request, the pictures it refers to by name, and what its infotext leaves to be said."""
+
+    request: GenerationRequest
+    inputs: dict[str, bytes]
+    notices: tuple[str, ...]
+
+
+def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submission:
+    """The request behind a body.
+
+    Raises RequestError with one sentence, and HTTPException as A1111 does for scripts and a missing picture.
+    """
+    _refuse_what_is_not_here(body)
+    said = body.model_dump(exclude_unset=True, exclude_none=True)
+    scripts = asked_scripts(services, body, mode)
+    values = {name: value for name in _DECLARED if (value := getattr(body, name, None)) is not None}
+    values.pop("firstpass_image", None)
+    if "sampler_name" not in values:
+        values["sampler_name"] = body.sampler_index or "Euler"
+    overrides = dict(body.override_settings or {})
+    notices: tuple[str, ...] = ()
+    if body.infotext:
+        models = LocalModels(services.catalogue)
+        parsed = parse_infotext(body.infotext, backcompat=services.options.switch("auto_backcompat"))
+        pasted = request_from_infotext(parsed, services.options.as_dict(), models=models)
+        notices = pasted.notices
+        values |= {name: value for name, value in pasted.fields.items() if name not in said}
+        # A script that is chosen is named by script_name alone, as in A1111.
+        scripts = {
+            title: told for title, told in pasted.fields.get("scripts", {}).items() if is_always_on(title)
+        } | scripts
+        overrides = pasted.override_settings | overrides
+    overrides |= _settings_in(said)
+    values |= {"mode": mode, "from_program": True, "scripts": scripts}
+    values |= {"override_settings": overrides, "styles": tuple(body.styles or ())}
+    if isinstance(body, Txt2ImgOnly):
+        values |= _first_phase(body, values)
+    for side in ("width", "height"):
+        # A1111 cuts sizes down to whole latent cells, and clients rely on it.
+        if isinstance(values.get(side), int):
+            values[side] -= values[side] % 8
+    inputs: dict[str, bytes] = {}
+    if isinstance(body, Img2ImgOnly):
+        inputs = _pictures(body, values, fetcher(services.options))
+    elif isinstance(body, Txt2ImgOnly) and body.firstpass_image:
+        inputs = _first_pass(body.firstpass_image, values, fetcher(services.options))
+    request = parse_request(values)
+    if request.enable_hr and not request.hr_upscaler.startswith("Latent"):
+        _find_upscaler(services, request.hr_upscaler)
+    return Submission(request, inputs, notices)
+
+
+def submit(services: Services, body: ApiOnly, mode: Mode) -> Job:
+    """Queue what a body asks for."""
+    request, inputs, notices = generation_request(services, body, mode)
+    return services.jobs.submit(
+        request, inputs=inputs, client="api", task_id=body.force_task_id, save=body.save_images, notices=notices
+    )
+
+
+def _refuse_what_is_not_here(body: ApiOnly) -> None:
+    if body.refiner_checkpoint and body.refiner_checkpoint != "None":
+        raise RequestError("There is no refiner here yet: leave refiner_checkpoint out.")
+
+
+def _find_upscaler(services: Services, name: str) -> None:
+    try:
+        find_upscaler(name, services.upscalers())
+    except ModelNotFoundError as error:
+        raise RequestError(str(error)) from error
+
+
+def _settings_in(said: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: said[name] for name in _AS_SETTINGS if name in said}
+    if "eta" in said:
+        settings |= {"eta_ancestral": said["eta"], "eta_ddim": said["eta"]}
+    return settings
+
+
+def _pictures(body: Img2ImgOnly, values: dict[str, Any], fetch: Fetch | None) -> dict[str, bytes]:
+    """Decode the body's pictures, and put their names into `values`."""
+    if not body.init_images:
+        raise HTTPException(404, "Init image not found")
+    pictures = [picture_bytes(text, "init_images", fetch) for text in body.init_images]
+    inputs = dict(zip(_names(pictures), pictures, strict=True))
+    values["init_images"] = tuple(_names(pictures))
+    if body.mask:
+        mask = picture_bytes(body.mask, "mask", fetch)
+        (values["mask"],) = _names([mask])
+        inputs[values["mask"]] = mask
+    if body.mask_blur is not None:
+        values |= {"mask_blur_x": body.mask_blur, "mask_blur_y": body.mask_blur}
+    return inputs
+
+
+def _first_pass(text: str, values: dict[str, Any], fetch: Fetch | None) -> dict[str, bytes]:
+    """Decode the picture that stands for a first pass; that pass's size is the picture's."""
+    picture = picture_bytes(text, "firstpass_image", fetch)
+    (name,) = _names([picture])
+    values |= {"firstpass_image": name, "enable_hr": True} | first_pass_size(picture)
+    return {name: picture}
+
+
+def _first_phase(body: Txt2ImgOnly, values: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes as clients of 2022 give them: width and height are the hires pass's, these two the first pass's.
+
+    Of one side alone the other follows, in the same proportion. A size for the hires pass that is given goes before.
+    """
+    sides, asked = ("width", "height"), (body.firstphase_width or 0, body.firstphase_height or 0)
+    final = [values.get(side, GenerationRequest.model_fields[side].default) for side in sides]
+    if not values.get("enable_hr") or not any(asked) or min(*asked, *final) < 0 or 0 in final:
+        return {}
+    first = [own or max(64, round(final[i] * asked[1 - i] / final[1 - i] / 8) * 8) for i, own in enumerate(asked)]
+    resize = {} if values.get("hr_resize_x") or values.get("hr_resize_y") else dict(zip(_RESIZE, final, strict=True))
+    return {**dict(zip(sides, first, strict=True)), **resize}
+
+
+def _names(pictures: Iterable[bytes]) -> list[str]:
+    return [hashlib.sha256(data).hexdigest() for data in pictures]

@@ -1,0 +1,195 @@
+"""An Extras job: picture after picture through the operations that were asked for. A bad one is told and skipped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+from PIL import Image
+
+from modules.engine.channel import Emit
+from modules.engine.control import JobControl
+from modules.engine.upscalers import UpscalerKeeper
+from modules.hardware.memory_watch import MemoryWatch
+from modules.parameters import RequestError
+from modules.parameters.extras_request import ExtrasRequest
+from modules.pictures import PictureError, encode_picture, read_metadata
+from modules.pictures.enlarging import Once
+from modules.pictures.opening import MOST_BYTES, open_picture
+from modules.pictures.postprocessing import Result, Tools, postprocess
+from modules.protocol import ImageReady, JobFinished, JobStarted, RunExtras, StepDone
+from modules.sampling import Interrupted
+
+MOST_TOLD: Final = 20
+# Progress of a picture is told in this many steps at most, however many tiles it has.
+STEPS: Final = 100
+
+
+class AllBad(RuntimeError):
+    """Not one picture of the job could be worked on. The message is the first one's sentence."""
+
+
+def run_extras(
+    command: RunExtras,
+    upscalers: UpscalerKeeper,
+    control: JobControl,
+    emit: Emit,
+    watch: MemoryWatch,
+    make_room: Callable[[], bool],
+) -> None:
+    """Work through the pictures that are not done yet. Raises RequestError, ModelFileError, and AllBad."""
+    started = time.monotonic()
+    asked = command.resolved.request.extras
+    if asked is None:
+        raise RequestError("An Extras job came without saying what to do: submit it again.")
+    emit(JobStarted(job_id=command.job_id, images=len(command.files)))
+    upscalers.make_room = make_room
+    try:
+        notices = _Extras(command, asked, upscalers, control, emit).run()
+    finally:
+        upscalers.make_room = lambda: False
+        upscalers.rest()
+    seconds = time.monotonic() - started
+    emit(
+        JobFinished(
+            job_id=command.job_id,
+            seconds=seconds,
+            interrupted=control.stopped,
+            notices=notices,
+            memory=watch.peak(),
+        )
+    )
+
+
+class _Extras:
+    def __init__(
+        self, command: RunExtras, asked: ExtrasRequest, upscalers: UpscalerKeeper, control: JobControl, emit: Emit
+    ) -> None:
+        self._command = command
+        self._asked = asked
+        self._control = control
+        self._emit = emit
+        self._options = command.resolved.options
+        self._index = 0
+        self._before = 0.0
+        self._applications = max(1, len(asked.upscalers))
+        self._application = 0
+        self._told: dict[str, None] = {}
+        self._tools = Tools(lambda name: self._upscaler(upscalers, name), self._restored, upscalers.faces.boxes)
+        # Before the first picture: an upscaler that is not here is nobody's picture's fault.
+        for name in asked.upscalers:
+            self._upscaler(upscalers, name)
+        self._application = 0
+        self._menders = {name: upscalers.faces.mender(name, asked.codeformer_weight) for name in asked.restorers}
+
+    def run(self) -> tuple[str, ...]:
+        bad: list[str] = []
+        notices: list[str] = []
+        for index, file in enumerate(self._command.files):
+            if index in self._command.done:
+                continue
+            if not self._control.next_batch():
+                break
+            self._index, self._application = index, 0
+            self._tell(0.0)
+            try:
+                notices += self._one(index, Path(file))
+            except Interrupted:
+                continue
+            except PictureError as error:
+                bad.append(str(error))
+            self._tell(1.0)
+        if bad and len(bad) == len(self._command.files):
+            raise AllBad(bad[0] if len(bad) == 1 else f"None of the {len(bad)} pictures could be used. {bad[0]}")
+        if not self._asked.show and not bad:
+            where = self._asked.output_dir or "the folder of Extras pictures"
+            notices.append(f"{len(self._command.files)} pictures were worked on; the results are in {where}.")
+        more = [f"{len(bad) - MOST_TOLD} more could not be used."] if len(bad) > MOST_TOLD else []
+        return tuple(dict.fromkeys([*bad[:MOST_TOLD], *more, *notices]))
+
+    def _one(self, index: int, file: Path) -> tuple[str, ...]:
+        name = self._asked.names[index] if index < len(self._asked.names) else file.name
+        data = _read(file, name)
+        self._told.clear()
+        with torch.inference_mode():
+            result = postprocess(open_picture(data, name), self._asked, self._tools)
+        self._deliver(index, result, read_metadata(data).infotext)
+        return tuple(f"{name}: {notice}" for notice in (*result.notices, *self._told))
+
+    def _deliver(self, index: int, result: Result, infotext: str) -> None:
+        chunks = {"postprocessing": result.note, "extras": result.note} if result.note else None
+        told = _with_note(infotext, result.note)
+        # The first last: once it is saved, the picture counts as done.
+        for kind, image in reversed(result.pictures):
+            data, extension = encode_picture(image, self._options, infotext, chunks=chunks)
+            self._emit(
+                ImageReady(
+                    job_id=self._command.job_id,
+                    index=index,
+                    kind=kind,
+                    extension=extension,
+                    infotext=told,
+                    seed=0,
+                    subseed=0,
+                    width=image.width,
+                    height=image.height,
+                    blobs=(data,),
+                )
+            )
+
+    def _upscaler(self, upscalers: UpscalerKeeper, name: str) -> Once:
+        self._application += 1
+        once = upscalers.once(name, self._options, self._watch, remember=True)
+        if once is None:
+            raise PictureError(f"The upscaler {name!r} leaves a picture as it is.")
+        return once
+
+    def _restored(self, name: str, image: Image.Image, weight: float) -> Image.Image:
+        if self._control.leave_batch():
+            raise Interrupted
+        mended = self._menders[name](image)
+        if mended is None:
+            self._told["no face was found."] = None
+        return mended or image
+
+    def _watch(self, done: int, total: int) -> None:
+        if self._control.leave_batch():
+            raise Interrupted
+        # An upscaler may be applied up to three times; how often is not known before it is loaded.
+        share = (max(0, self._application - 1) + done / total) / self._applications
+        if done % max(1, total // STEPS) == 0:
+            self._tell(min(share, 0.99))
+
+    def _tell(self, share: float) -> None:
+        count = len(self._command.files)
+        fraction = max(self._before, (self._index + share) / count)
+        self._before = fraction
+        self._emit(
+            StepDone(
+                job_id=self._command.job_id,
+                batch=self._index,
+                step=min(self._index + 1, count),
+                steps=count,
+                fraction=fraction,
+            )
+        )
+
+
+def _with_note(infotext: str, note: str) -> str:
+    """The text under the picture: still an infotext that can be read, with what was done at its end."""
+    if not (infotext and note):
+        return infotext or note
+    return f"{infotext}, {note}" if "Steps: " in infotext.rsplit("\n", 1)[-1] else f"{infotext}\n{note}"
+
+
+def _read(file: Path, name: str) -> bytes:
+    """The bytes of a picture's file. Raises PictureError naming it."""
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise PictureError(f"{name} is larger than {MOST_BYTES // 2**20} MiB: make the picture smaller first.")
+        return file.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{name} can't be read: {error.strerror or error}.") from error

@@ -1,0 +1,53 @@
+"""Restoring the faces of the pictures that a job makes, if it asks for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from modules.engine.faces import FaceKeeper, Mend
+from modules.parameters import RequestError, ResolvedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRestoration:
+    """Restores faces. `name` is the restorer's; it is empty where nothing is restored. `notices` say why not."""
+
+    name: str = ""
+    mend: Mend = field(default=lambda image: None)
+    keep_before: bool = False
+    notices: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What infotext says about it."""
+        return {"Face restoration": self.name} if self.name else {}
+
+    def __call__(self, image: Image.Image) -> tuple[Image.Image, dict[str, Image.Image]]:
+        """The decoded picture with its faces restored, and what is saved beside it."""
+        mended = self.mend(image)
+        if mended is None:
+            return image, {}
+        return mended, {"before-face-restoration": image} if self.keep_before else {}
+
+
+def face_restoration_for(resolved: ResolvedRequest, faces: FaceKeeper) -> FaceRestoration:
+    """By the request, or where it says nothing by the settings. The other restorer stands in for a missing one."""
+    options = resolved.options
+    asked = resolved.request.restore_faces
+    if not (bool(options.get("face_restoration", False)) if asked is None else asked):
+        return FaceRestoration()
+    wanted = str(options.get("face_restoration_model") or "CodeFormer")
+    weight = float(str(options.get("code_former_weight", 0.5)))
+    keep = bool(options.get("save_images_before_face_restoration", False))
+    unload = bool(options.get("face_restoration_unload", False))
+    try:
+        return FaceRestoration(wanted, faces.mender(wanted, weight, unload=unload), keep)
+    except RequestError as error:
+        other = next(iter(faces.available()), "")
+        if not other:
+            return FaceRestoration(notices=(f"Faces were not restored. {error}",))
+        mend = faces.mender(other, weight, unload=unload)
+        return FaceRestoration(other, mend, keep, (f"{other} restored the faces. {error}",))

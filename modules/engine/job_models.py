@@ -1,0 +1,149 @@
+"""The checkpoints that one job works with, one at a time."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Final, Self
+
+import torch
+from torch import Tensor, nn
+
+from modules.engine.loaded import LoadedModel
+from modules.engine.model_keeper import ModelKeeper
+from modules.engine.model_placement import request_size
+from modules.generation.codec import Codec, vae_retries
+from modules.generation.decoding import decode_within_memory
+from modules.generation.image_conditioning import EDITING, INPAINTING, mask_weight
+from modules.generation.passes import Pipeline, shares_noise
+from modules.generation.tiling import edges_joined, is_tiled
+from modules.hardware.choice import Hardware
+from modules.hardware.graphs import StepGraphs
+from modules.hardware.streams import Streams, streams_for
+from modules.parameters import ResolvedRequest
+from modules.protocol import CheckpointFile
+from modules.weights.tiny_autoencoder import Half
+
+# The settings that put a tiny autoencoder in the place of half a VAE, and where infotext tells it.
+_METHODS: Final[dict[Half, tuple[str, str]]] = {
+    "encoder": ("sd_vae_encode_method", "VAE Encoder"),
+    "decoder": ("sd_vae_decode_method", "VAE Decoder"),
+}
+
+
+class JobModels:
+    """Loads what the passes of a job ask for. A checkpoint that another one replaces is kept or unloaded first."""
+
+    def __init__(self, models: ModelKeeper, hardware: Hardware, resolved: ResolvedRequest) -> None:
+        self._models = models
+        self._hardware = hardware
+        self._resolved = resolved
+        self._edges = ExitStack()
+        self._loaded: LoadedModel | None = None
+        self._told: dict[str, object] | None = None
+        # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
+        alone = hardware.device.type == "cpu" and not shares_noise(resolved)
+        self.together = 1 if alone else resolved.request.batch_size
+        self.notices: tuple[str, ...] = ()
+        self.codec = Codec()
+        self._replaced: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._edges.close()
+
+    def pipeline(self, file: CheckpointFile) -> Pipeline:
+        """The pipeline of `file`. The one before, where it was another, is of no use from then on."""
+        if self._loaded is not None and self._loaded.file != file:
+            # Asked while it is there: whoever holds a replaced checkpoint would keep what is derived from it in memory.
+            self._told = self._told or self._facts_of(self._loaded)
+            self._edges.close()
+            self._loaded = None
+        if self._loaded is None:
+            self._loaded = self._models.load(file)
+            if not self._resolved.options.get("persistent_cond_cache", True):
+                self._loaded.encoder.forget()
+            self._place()
+            self._edges.enter_context(edges_joined(self._loaded.model, is_tiled(self._resolved)))
+            self.codec = self._codec()
+        loaded, hardware = self._loaded, self._hardware
+        graphs = self._graphs(loaded)
+        return Pipeline(loaded.model, loaded.encoder, hardware.device, hardware.channels_last, self.codec, graphs)
+
+    def _graphs(self, loaded: LoadedModel) -> StepGraphs | None:
+        """What replays the steps, in the fast mode and where the device has room for that."""
+        plan = self._models.placement.plan
+        return loaded.fast_mode.graphs if loaded.fast_mode and plan is not None and plan.recorded else None
+
+    def _codec(self) -> Codec:
+        options = self._resolved.options
+        found: dict[Half, nn.Module | None] = {}
+        for half, (option, key) in _METHODS.items():
+            if options.get(option) == "TAESD":
+                found[half] = self.tiny(half)
+                if found[half] is None:
+                    self._replaced.add(key)
+        return Codec(vae_retries(options), found.get("encoder"), found.get("decoder"))
+
+    def tiny(self, half: Half) -> nn.Module | None:
+        """The tiny autoencoder's half for the checkpoint in hand; where it is missing the job says so, once."""
+        if self._loaded is None:
+            return None
+        found = self._models.tiny(half, self._loaded.model.family)
+        if isinstance(found, str):
+            self._notice(f"{found}: something else was used instead.")
+            return None
+        return found
+
+    def _notice(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices = (*self.notices, text)
+
+    def side_streams(self) -> Streams | None:
+        """The lanes on which pictures are decoded beside the next ones' steps, where the device has room for both."""
+        device, plan = self._hardware.device, self._models.placement.plan
+        return streams_for(device) if device.type == "cuda" and plan is not None and plan.beside else None
+
+    def may_decode_previews(self) -> bool:
+        """Whether the VAE may be called between steps: where it takes turns with the UNet only if that is wanted."""
+        return self._models.placement.all_at_once or bool(self._resolved.options.get("live_preview_allow_lowvram_full"))
+
+    def decoded(self, latents: Tensor) -> Tensor | None:
+        """Latents under way by the VAE itself, RGB (n, 3, 8h, 8w) in 0..1; what is no number becomes black."""
+        if self._loaded is None:
+            return None
+        model = self._loaded.model
+        pictures = [decode_within_memory(model.vae, latent[None], model.vae_scaling_factor) for latent in latents]
+        return ((torch.cat(pictures) + 1.0) / 2.0).nan_to_num(0.0).clamp_(0.0, 1.0)
+
+    def _place(self) -> None:
+        """Put the checkpoint where the job's size wants it. Raises OutOfBudget when nothing makes it fit."""
+        plan = self._models.fit(request_size(self._resolved, together=self.together))
+        self.together = plan.images
+        self._edges.enter_context(self._models.placement.tiles(plan.tiled))
+        if plan.tiled:
+            self._notice(f"The picture was decoded in tiles, since there is no room for it whole: {plan.why}.")
+
+    def facts(self) -> dict[str, object]:
+        """What infotext says of the first checkpoint. Waits for hashes that are still being worked out."""
+        if self._told is not None:
+            return self._told
+        return {} if self._loaded is None else self._facts_of(self._loaded)
+
+    def present_facts(self) -> dict[str, object]:
+        """What infotext says of the checkpoint that is loaded now."""
+        return {} if self._loaded is None else self._facts_of(self._loaded)
+
+    def preview_colours(self) -> Tensor | None:
+        return None if self._loaded is None else self._loaded.preview_colours()
+
+    def _facts_of(self, loaded: LoadedModel) -> dict[str, object]:
+        channels = loaded.model.unet_channels
+        shown: dict[str, object] = {} if channels == EDITING else {"Image CFG scale": None}
+        if channels == INPAINTING:
+            shown["Conditional mask weight"] = mask_weight(self._resolved.options)
+        return loaded.facts() | shown | dict.fromkeys(self._replaced)

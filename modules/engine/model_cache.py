@@ -1,0 +1,185 @@
+"""What stays in memory beside the checkpoint in use: other checkpoints, and VAEs that were exchanged for another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from diffusers import AutoencoderKL
+
+from modules.engine.loaded import LoadedModel, Origin
+from modules.hardware.available_memory import MAIN_RESERVE, main_memory
+from modules.hardware.device import has_own_memory, module_bytes
+from modules.hardware.main_memory import give_back_memory
+from modules.protocol import CachedModel, CheckpointFile
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """How many checkpoints and VAEs may stay beside the checkpoint in use, and how many of them on the device."""
+
+    checkpoints: int = 0
+    on_device: int = 0
+    vaes: int = 0
+
+    @staticmethod
+    def of(options: Mapping[str, object]) -> CacheLimits:
+        """A1111's cache is in main memory and comes on top of its limit, in which the one in use counts."""
+        others = _count(options, "sd_checkpoints_limit", 1) - 1
+        return CacheLimits(
+            checkpoints=others + _count(options, "sd_checkpoint_cache", 0),
+            on_device=0 if options.get("sd_checkpoints_keep_in_cpu", True) else others,
+            vaes=_count(options, "sd_vae_checkpoint_cache", 0),
+        )
+
+
+def _count(options: Mapping[str, object], key: str, default: int) -> int:
+    return int(str(options.get(key, default)))
+
+
+class ModelCache:
+    """Owns what is kept, in the order of its last use, and lets the oldest go when its memory is needed.
+
+    Where the device has no memory of its own everything is in main memory, and so on the device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.sparing = False
+        self._keeping = CacheLimits()
+        self._models: list[LoadedModel] = []
+        self._vaes: dict[Origin, AutoencoderKL] = {}
+
+    @property
+    def on_device(self) -> int:
+        """Bytes on the device, which give way to a job that needs them."""
+        spare = 0 if has_own_memory(self._device) else sum(map(module_bytes, self._vaes.values()))
+        return spare + sum(loaded.weights for loaded in self._models if self._is_on_device(loaded))
+
+    def listed(self) -> tuple[CachedModel, ...]:
+        """What is kept, for the System page; the last used first."""
+        own = has_own_memory(self._device)
+        vaes = [
+            CachedModel(name=origin.path.name, part="VAE", size=module_bytes(vae)) for origin, vae in self._vaes.items()
+        ]
+        models = [
+            CachedModel(name=one.file.name, size=one.weights, on_device=own and not one.at_home) for one in self._models
+        ]
+        return tuple(reversed([*vaes, *models]))
+
+    # Coming and going
+
+    def add(self, loaded: LoadedModel) -> None:
+        """Keep a checkpoint that nothing is arranged for any more; `keep` says whether there is a place for it."""
+        self._models.append(loaded)
+
+    def take(self, file: CheckpointFile, now: Origin) -> LoadedModel | None:
+        """The checkpoint that serves for `file`, no longer kept. Those whose file is another one by now are dropped."""
+        for stale in [one for one in self._models if one.origin.path == now.path and not one.origin.serves(now)]:
+            self._drop(stale)
+        found = next((one for one in self._models if one.serves(file, now)), None)
+        if found is not None:
+            self._models.remove(found)
+        return found
+
+    def add_vae(self, origin: Origin, vae: AutoencoderKL) -> None:
+        """Keep a VAE that is in no checkpoint; `keep` says whether there is a place for it."""
+        self._vaes.pop(origin, None)
+        self._vaes[origin] = vae
+
+    def take_vae(self, now: Origin) -> AutoencoderKL | None:
+        """The VAE that serves for a file, no longer kept."""
+        for stale in [one for one in self._vaes if one.path == now.path and not one.serves(now)]:
+            del self._vaes[stale]
+        return self._vaes.pop(next((one for one in self._vaes if one.serves(now)), now), None)
+
+    def keep(self, keeping: CacheLimits) -> None:
+        """Keep so much and in these places from now on: the oldest go first."""
+        self._keeping = keeping
+        keeping = self._spared(keeping) if self.sparing else keeping
+        while len(self._models) > keeping.checkpoints:
+            self._drop(self._models[0])
+        for loaded in self._models[: max(0, len(self._models) - keeping.on_device)]:
+            self._send_home(loaded)
+        while len(self._vaes) > keeping.vaes:
+            self._drop_oldest_vae()
+        for vae in self._vaes.values() if has_own_memory(self._device) else ():
+            vae.to("cpu")
+
+    # Giving way
+
+    def make_room(self, needed: int) -> None:
+        """Drop the oldest in main memory until it holds so many bytes more, with a reserve."""
+        if main_memory().available < needed + MAIN_RESERVE:
+            give_back_memory()  # the C library holds some for the next step
+        while main_memory().available < needed + MAIN_RESERVE:
+            if self._vaes:
+                self._drop_oldest_vae()
+            elif (oldest := next((one for one in self._models if self._is_in_main_memory(one)), None)) is not None:
+                self._drop(oldest)
+            else:
+                return
+
+    def give_way(self, enough: Callable[[], bool]) -> None:
+        """Leave the device, the oldest first, until there is `enough` room: home to main memory, else for good."""
+        own = has_own_memory(self._device)
+        while not own and self._vaes and not enough():
+            self._drop_oldest_vae()
+        for loaded in [one for one in self._models if self._is_on_device(one)]:
+            if enough():
+                return
+            if own:
+                self._send_home(loaded)
+            else:
+                self._drop(loaded)
+
+    def leave_device(self) -> None:
+        """Leave the device altogether; in main memory as many stay as are kept there."""
+        self.keep(self._spared(self._keeping))
+
+    def _spared(self, keeping: CacheLimits) -> CacheLimits:
+        """As much with nothing on the device."""
+        return replace(keeping, on_device=0) if has_own_memory(self._device) else CacheLimits()
+
+    def drop_on_device(self) -> bool:
+        """Drop everything on the device, and keep nothing there while `sparing`; says whether there was anything."""
+        found = self.on_device > 0
+        self.sparing = True
+        for loaded in [one for one in self._models if self._is_on_device(one)]:
+            self._drop(loaded)
+        while self._vaes and not has_own_memory(self._device):
+            self._drop_oldest_vae()
+        return found
+
+    def clear(self) -> bool:
+        """Drop everything; says whether there was anything."""
+        found = bool(self._models or self._vaes)
+        self.keep(CacheLimits())
+        return found
+
+    def _is_on_device(self, loaded: LoadedModel) -> bool:
+        return not has_own_memory(self._device) or not loaded.at_home
+
+    def _is_in_main_memory(self, loaded: LoadedModel) -> bool:
+        return not has_own_memory(self._device) or loaded.at_home
+
+    def _send_home(self, loaded: LoadedModel) -> None:
+        """To main memory, where older ones make room; a checkpoint that would not fit even then is dropped."""
+        if self._is_in_main_memory(loaded):
+            return
+        needed = loaded.weights
+        self.make_room(needed)
+        if main_memory().available < needed + MAIN_RESERVE:
+            self._drop(loaded)
+            return
+        loaded.encoder.forget()  # what it remembers lies on the device
+        for part in loaded.parts:
+            part.to("cpu")
+
+    def _drop(self, loaded: LoadedModel) -> None:
+        self._models.remove(loaded)
+        loaded.release()
+
+    def _drop_oldest_vae(self) -> None:
+        del self._vaes[next(iter(self._vaes))]

@@ -1,0 +1,350 @@
+"""The checkpoints of this process: one that jobs work with, and those that are kept in memory beside it."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import nn
+
+from modules.catalogue.hashes import sha256_of
+from modules.catalogue.model_errors import ModelFileError
+from modules.engine.channel import Emit
+from modules.engine.embedding_cache import EmbeddingCache
+from modules.engine.facts import machine_facts
+from modules.engine.failures import sentence_for
+from modules.engine.loaded import XL, LoadedModel, Origin, stored_in_8_bits
+from modules.engine.model_cache import CacheLimits, ModelCache
+from modules.engine.model_placement import ModelPlacement, asked_memory
+from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
+from modules.hardware.attention import AttentionChoice, apply_attention, choose_attention
+from modules.hardware.budget import MemoryMode, MemoryPlan, RequestSize, gigabytes
+from modules.hardware.choice import Hardware
+from modules.hardware.compiling import slow_down, speed_up
+from modules.hardware.storage import keep_in_8_bits
+from modules.prompt import clip_tokenizer
+from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
+from modules.text.encoder import PromptEncoder
+from modules.weights.checkpoint import exchange_vae, load_checkpoint, load_vae
+from modules.weights.family import Family
+from modules.weights.tiny_autoencoder import Half
+
+# The settings that choose the attention.
+_ATTENTION: Final = ("cross_attention_optimization", "upcast_attn")
+
+
+class ModelKeeper:
+    """Owns the loaded checkpoints of this process."""
+
+    def __init__(
+        self,
+        hardware: Hardware,
+        emit: Emit,
+        memory: MemoryMode | None = None,
+        embeddings: EmbeddingCache | None = None,
+        memory_sdxl: MemoryMode | None = None,
+        tiny: TinyAutoencoderCache | None = None,
+    ) -> None:
+        """`memory` is the mode that the flags ask for, `memory_sdxl` for SDXL only; without one it follows from what is
+        free and what is asked.
+        """
+        self._embeddings = embeddings
+        self._hardware = hardware
+        self._memory = memory
+        self._memory_sdxl = memory_sdxl
+        self._tiny = tiny
+        self.attention = hardware.attention
+        self._emit = emit
+        self._tokenizer = clip_tokenizer()
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
+        self._hashes: dict[Origin, Future[str]] = {}
+        self._loaded: LoadedModel | None = None
+        self._kept = ModelCache(hardware.device)
+        self.placement = ModelPlacement(hardware, self._kept)
+
+    def facts(self) -> MachineFacts:
+        """What this process makes of its machine at this moment."""
+        loaded = self._loaded
+        return machine_facts(
+            self._hardware,
+            self.attention,
+            self.placement.plan,
+            self.placement.weights,
+            in_8_bits=loaded is not None and loaded.in_8_bits,
+            fast_mode="" if loaded is None or loaded.fast_mode is None else loaded.fast_mode.told,
+            kept=self._kept.listed(),
+        )
+
+    def tiny(self, half: Half, family: Family) -> nn.Module | str:
+        """The tiny autoencoder's half for that family, or why there is none."""
+        return "TAESD is not at hand" if self._tiny is None else self._tiny.half(half, family)
+
+    def load(self, file: CheckpointFile) -> LoadedModel:
+        """`file`, loaded. Raises ModelFileError with one sentence; then nothing is loaded."""
+        loaded, now = self._loaded, Origin.of(file.path)
+        if loaded is None or not loaded.serves(file, now):
+            loaded = self._switch(file, now)
+        else:
+            self._kept.keep(CacheLimits.of(file.options))
+            if not loaded.vae_origin.serves(_vae_origin(file, now)):
+                self._take_in_hand(None)
+                loaded = self._bring_back(loaded, file, now)
+        self._set_attention(loaded, file)
+        loaded.file = file
+        if self._embeddings is not None:
+            loaded.encoder.begin(self._embeddings.fitting(loaded.model.context_dim))
+        return loaded
+
+    def _switch(self, file: CheckpointFile, now: Origin) -> LoadedModel:
+        """Put aside what is in hand, and take `file` from what is kept, or read it."""
+        back = self._kept.take(file, now)
+        self._put_aside()
+        self._kept.keep(CacheLimits.of(file.options))
+        return self._read(file, now) if back is None else self._bring_back(back, file, now)
+
+    def _take_in_hand(self, loaded: LoadedModel | None) -> LoadedModel | None:
+        """Work with this checkpoint, or with none; returns the one before, which nothing is arranged for any more."""
+        before, self._loaded = self._loaded, loaded
+        if before is not None:
+            self.placement.release()
+        return before
+
+    def _put_aside(self) -> None:
+        if (before := self._take_in_hand(None)) is not None:
+            self._kept.add(before)
+
+    def _read(self, file: CheckpointFile, now: Origin) -> LoadedModel:
+        self._emit(CheckpointLoading(title=file.title))
+        started = time.monotonic()
+        with self._failure_told(file):
+            loaded = self._read_files(file, now)
+            self._place(loaded, file)
+        self._tell_loaded(loaded, file, started, read=True)
+        return loaded
+
+    def _bring_back(self, kept: LoadedModel, file: CheckpointFile, now: Origin) -> LoadedModel:
+        """Work with a checkpoint that is in memory, with the VAE that `file` asks for."""
+        started = time.monotonic()
+        with self._failure_told(file):
+            try:
+                self._exchange_vae(kept, file, _vae_origin(file, now))
+            except (ModelFileError, OSError, RuntimeError, MemoryError):
+                # It is as it was, only the VAE is not to be had.
+                self._kept.add(kept)
+                self._kept.keep(CacheLimits.of(file.options))
+                raise
+            self._set_attention(kept, file)
+            self._place(kept, file)
+        self._tell_loaded(kept, file, started, read=False)
+        return kept
+
+    def _tell_loaded(self, loaded: LoadedModel, file: CheckpointFile, started: float, *, read: bool) -> None:
+        self._loaded = loaded
+        width, height = loaded.model.resolution or (None, None)
+        seconds = time.monotonic() - started
+        self._emit(CheckpointLoaded(title=file.title, seconds=seconds, width=width, height=height, read=read))
+        self._emit(self.facts())
+
+    @contextmanager
+    def _failure_told(self, file: CheckpointFile) -> Iterator[None]:
+        """Turn what can go wrong while a checkpoint is loaded into a sentence, and tell it."""
+        try:
+            yield
+        except OSError as error:
+            cause = f"{Path(error.filename or file.path).name} could not be read: {error.strerror or error}."
+            self._tell_failed(file, cause)
+            raise ModelFileError(cause) from error
+        except ModelFileError as error:
+            self._tell_failed(file, str(error))
+            raise
+        except (RuntimeError, MemoryError) as error:
+            self._tell_failed(file, sentence_for(error, self._hardware))
+            raise
+
+    def _tell_failed(self, file: CheckpointFile, cause: str) -> None:
+        self._emit(CheckpointFailed(title=file.title, cause=cause))
+        self._emit(self.facts())
+
+    def _place(self, loaded: LoadedModel, file: CheckpointFile) -> None:
+        try:
+            asked = self._asked(file, loaded.model.family)
+            if self.placement.take(loaded.model, asked, loaded.attention).mode != "full":
+                # Now, while nothing else is on the card: a preview's thread would push the UNet off it in mid-step.
+                loaded.preview_colours()
+        except (RuntimeError, MemoryError):
+            self.placement.release()
+            loaded.release()
+            raise
+
+    def _read_files(self, file: CheckpointFile, now: Origin) -> LoadedModel:
+        hardware, vae_origin = self._hardware, _vae_origin(file, now)
+        model = load_checkpoint(
+            Path(file.path),
+            dtype=hardware.unet_dtype,
+            vae_dtype=hardware.vae_dtype,
+            text_dtype=hardware.text_dtype,
+            device=self.placement.loads_to(Path(file.path).stat().st_size, self._asked(file)),
+            channels_last=hardware.channels_last,
+            vae_path=Path(file.vae_path) if file.vae_path else None,
+            vae=self._kept.take_vae(vae_origin),
+            mapped=_mapped(file),
+            make_room=self._kept.make_room,
+            title=file.title,
+            sha256=file.sha256,
+        )
+        attention = self._attention_for(file)
+        apply_attention(model.unet, attention)
+        in_8_bits = stored_in_8_bits(file, model.family)
+        if in_8_bits:
+            spared = keep_in_8_bits(model.unet)
+            self._emit(Notice(text=f"{file.name}: its weights are kept in 8 bits, which spares {gigabytes(spared)}."))
+        return LoadedModel(
+            file=file,
+            origin=now,
+            vae_origin=vae_origin,
+            model=model,
+            encoder=PromptEncoder(model.text_encoder, self._tokenizer),
+            sha256=self._hash(now, file.sha256),
+            attention=attention,
+            vae_sha256=self._hash(vae_origin, None) if file.vae_path else None,
+            embeddings=self._embeddings,
+            in_8_bits=in_8_bits,
+        )
+
+    def _exchange_vae(self, loaded: LoadedModel, file: CheckpointFile, wanted: Origin) -> None:
+        """Put the VAE of `file` into a checkpoint that is not arranged, unless it is there; the one before is kept."""
+        if loaded.vae_origin.serves(wanted):
+            return
+        hardware, model = self._hardware, loaded.model
+        vae = self._kept.take_vae(wanted) or load_vae(
+            wanted.path,
+            dtype=hardware.vae_dtype,
+            channels_last=hardware.channels_last,
+            family=model.family,
+            mapped=_mapped(file),
+        )
+        before = exchange_vae(model, vae, wanted.path if file.vae_path else None)
+        self._kept.add_vae(loaded.vae_origin, before)
+        loaded.vae_origin = wanted
+        loaded.vae_sha256 = self._hash(wanted, None) if file.vae_path else None
+        loaded.colours = None
+        self._kept.keep(CacheLimits.of(file.options))
+
+    def _attention_for(self, file: CheckpointFile) -> AttentionChoice:
+        setting = str(file.options.get("cross_attention_optimization", "Automatic"))
+        upcast = bool(file.options.get("upcast_attn", False))
+        hardware = self._hardware
+        return choose_attention(hardware.wishes.attention, hardware.device, hardware.machine, setting, upcast=upcast)
+
+    def _set_attention(self, loaded: LoadedModel, file: CheckpointFile) -> None:
+        before = loaded.file.options
+        if any(before.get(key) != file.options.get(key) for key in _ATTENTION):
+            loaded.attention = self._attention_for(file)
+            apply_attention(loaded.model.unet, loaded.attention)
+        self.attention = loaded.attention
+
+    def fit(self, request: RequestSize) -> MemoryPlan:
+        """Place the loaded checkpoint for a request. Raises OutOfBudget when nothing makes it fit."""
+        assert self._loaded is not None
+        before = self.placement.plan
+        asked = self._asked(self._loaded.file, self._loaded.model.family)
+        plan = self.placement.fit(request, asked, self.attention)
+        if before is None or (before.mode, before.tiled) != (plan.mode, plan.tiled):
+            self._emit(Notice(text=f"{self._loaded.file.name}: {plan.why}."))
+        self._set_speed(self._loaded, plan.mode)
+        return plan
+
+    def _set_speed(self, loaded: LoadedModel, mode: MemoryMode) -> None:
+        """Make the UNet fast where that is wanted and can be, or run it plain again."""
+        wanted = mode if loaded.file.options.get("fast_mode") else None
+        if wanted == loaded.sped_up_in:
+            return
+        loaded.sped_up_in = wanted
+        slow_down(loaded.model.unet)
+        loaded.fast_mode = None if wanted is None else speed_up(loaded.model.unet, self._hardware.device, wanted)
+        if loaded.fast_mode is not None:
+            self._emit(Notice(text=f"Fast mode: {loaded.fast_mode.told}."))
+
+    def _asked(self, file: CheckpointFile, family: Family | None = None) -> MemoryMode | None:
+        flagged = self._memory
+        if flagged is None and family in XL:
+            flagged = self._memory_sdxl
+        return asked_memory(file.options, (file.name, file.title, Path(file.path).name), flagged)
+
+    def step_down(self) -> MemoryMode | None:
+        """What comes next in thrift after running out of memory. None when this was the thriftiest."""
+        self.recover()
+        return self.placement.step_down()
+
+    def make_room(self) -> bool:
+        """Leave the device for a job that needs no checkpoint; says whether there was something on it.
+
+        The checkpoint in use stays in main memory if checkpoints are kept there, and is unloaded otherwise.
+        """
+        found = self._loaded is not None or self._kept.on_device > 0
+        self._put_aside()
+        self._kept.leave_device()
+        self.recover()
+        self._emit(self.facts())
+        return found
+
+    def begin_job(self) -> None:
+        """Keep checkpoints on the device again, if an earlier job could not afford that."""
+        self._kept.sparing = False
+
+    def drop_kept(self) -> bool:
+        """After running out of memory: drop what is kept on the device, and keep nothing there until the next job.
+
+        Says whether there was something.
+        """
+        found = self._kept.drop_on_device()
+        self.recover()
+        return found
+
+    def stop_replaying(self) -> bool:
+        """After running out of memory: do without recorded steps, which hold a step's work. Says if there were any."""
+        loaded, plan = self._loaded, self.placement.plan
+        graphs = loaded.fast_mode.graphs if loaded is not None and loaded.fast_mode is not None else None
+        if graphs is None or graphs.trouble or plan is None or not plan.recorded:
+            return False
+        graphs.trouble = "memory ran out"
+        self.recover()
+        return True
+
+    def _hash(self, origin: Origin, known: str | None) -> Future[str]:
+        """The file's sha256, known already or worked out beside the first steps: a picture's infotext needs it."""
+        if known is not None:
+            future: Future[str] = Future()
+            future.set_result(known)
+            return future
+        hashed = self._hashes.get(origin)
+        if hashed is None or (hashed.done() and hashed.exception() is not None):
+            hashed = self._hashes[origin] = self._hashing.submit(sha256_of, origin.path)
+        return hashed
+
+    def recover(self) -> None:
+        """Drop what a failed job may have left on the device, so that the next one finds the room it needs."""
+        gc.collect()
+        if self._hardware.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def unload(self) -> None:
+        """Give back every byte the checkpoints hold, those that are kept too."""
+        self._put_aside()
+        if self._kept.clear():
+            self._emit(self.facts())
+
+
+def _vae_origin(file: CheckpointFile, checkpoint: Origin) -> Origin:
+    """Where the VAE comes from that `file` asks for: of a file of its own, or out of the checkpoint's."""
+    return Origin.of(file.vae_path) if file.vae_path else checkpoint
+
+
+def _mapped(file: CheckpointFile) -> bool:
+    return not file.options.get("disable_mmap_load_safetensors", False)

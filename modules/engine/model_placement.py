@@ -1,0 +1,245 @@
+"""Where a loaded checkpoint's parts lie, decided anew for each job from what is free and what the job asks for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Final, Protocol
+
+import torch
+
+from modules.generation.hires import hires_size
+from modules.hardware.attention import AttentionChoice, scores_of
+from modules.hardware.available_memory import MAIN_RESERVE
+from modules.hardware.budget import (
+    MODES,
+    RESERVE,
+    THRIFTIER,
+    MemoryMode,
+    MemoryPlan,
+    ModelSize,
+    OutOfBudget,
+    RequestSize,
+    choose_plan,
+)
+from modules.hardware.choice import Hardware
+from modules.hardware.device import has_own_memory, memory_now
+from modules.hardware.main_memory import give_back_memory
+from modules.hardware.offload import Offloader
+from modules.hardware.sizes import size_of
+from modules.hardware.vae_tiling import enable_vae_tiling
+from modules.parameters import ResolvedRequest
+from modules.weights.model import Model
+
+# Moving the UNet about to use less room than this is not worth its time, in bytes.
+_WORTH_MOVING: Final = 500_000_000
+# Free memory is never the same twice. So little may be missing before pieces go home: the reserve has room for it.
+_NOT_MISSED: Final = RESERVE // 3
+
+
+class Others(Protocol):
+    """What lies on the device beside the checkpoint and its work."""
+
+    @property
+    def on_device(self) -> int:
+        """Its bytes."""
+        ...
+
+    def give_way(self, enough: Callable[[], bool]) -> None:
+        """Leave the device, piece by piece, until there is `enough` room."""
+        ...
+
+
+class Nothing:
+    """No others."""
+
+    on_device = 0
+
+    def give_way(self, enough: Callable[[], bool]) -> None:
+        pass
+
+
+class ModelPlacement:
+    """Owns the device for one loaded checkpoint. Only CUDA devices have memory of their own to be thrifty with."""
+
+    def __init__(self, hardware: Hardware, others: Others | None = None) -> None:
+        """`others` count as free memory, and leave the device when that is needed."""
+        self._hardware = hardware
+        self._others = others or Nothing()
+        self._modes: tuple[MemoryMode, ...] = MODES if has_own_memory(hardware.device) else ("full",)
+        self._least: MemoryMode = "full"
+        self._model: Model | None = None
+        self._residence: Offloader | None = None
+        self._size: ModelSize | None = None
+        self.plan: MemoryPlan | None = None
+
+    @property
+    def weights(self) -> int:
+        """Bytes of the loaded checkpoint's weights."""
+        return 0 if self._size is None else self._size.weights
+
+    def loads_to(self, file_size: int, asked: MemoryMode | None) -> torch.device:
+        """Where a checkpoint of a file of so many bytes should be read to: what comes and goes, to main memory.
+
+        A half-precision file is as large as what is loaded; others are larger, which errs on the safe side.
+        """
+        if len(self._modes) == 1:
+            return self._hardware.device
+
+        def fits() -> bool:
+            return file_size + RESERVE < self._free()
+
+        stays = asked in (None, "full") and self._least == "full"
+        if stays:
+            self._others.give_way(fits)
+        return self._hardware.device if stays and fits() else torch.device("cpu")
+
+    def take(self, model: Model, asked: MemoryMode | None, attention: AttentionChoice | None = None) -> MemoryPlan:
+        """Place a newly loaded checkpoint, for a picture of its own size until a job says otherwise."""
+        self._model = model
+        self._residence = Offloader(self._hardware.device, model.unet, (model.vae, model.text_encoder))
+        self._size = size_of(model.unet, model.vae, model.text_encoder)
+        try:
+            return self.fit(RequestSize(*model.default_resolution), asked, attention)
+        except OutOfBudget:
+            # A smaller picture may fit. What doesn't is refused when it is asked for.
+            thriftiest = self._modes[-1]
+            self._residence.arrange(thriftiest)
+            self.plan = MemoryPlan(thriftiest, "there is little memory for this checkpoint", tiled=True)
+            return self.plan
+
+    def fit(
+        self, request: RequestSize, asked: MemoryMode | None, attention: AttentionChoice | None = None
+    ) -> MemoryPlan:
+        """Place the checkpoint for this request, with the attention in use if it is not the hardware's own choice.
+
+        Raises OutOfBudget when nothing makes it fit.
+        """
+        assert self._size is not None and self._residence is not None
+        unheard = asked if len(self._modes) == 1 and asked != "full" else None
+        if len(self._modes) == 1 or (asked and MODES.index(asked) < MODES.index(self._least)):
+            asked = None
+        plan = self._with_others(
+            partial(
+                choose_plan,
+                model=self._size,
+                request=request,
+                asked=asked,
+                least=self._least,
+                modes=self._modes,
+                scores=scores_of(attention or self._hardware.attention),
+                cpu=self._hardware.device.type == "cpu",
+                device=str(self._hardware.device) if len(self._modes) > 1 else "this machine",
+            )
+        )
+        if self._must_move(plan):
+            self._residence.arrange(plan.mode, plan.resident)
+        elif self.plan is not None:
+            plan = replace(plan, resident=self.plan.resident)
+        if unheard:
+            plan = replace(plan, why=f"{plan.why}; {unheard} was asked for, but no card has memory of its own here")
+        self.plan = plan
+        return plan
+
+    def _with_others(self, plan_for: Callable[[int], MemoryPlan]) -> MemoryPlan:
+        """The plan for what is free, for which others give way as far as that makes it better."""
+
+        def as_good_as(wanted: MemoryPlan, spare: int = 0) -> bool:
+            try:
+                return _way(plan_for(self._free() - spare)) == _way(wanted)
+            except OutOfBudget:
+                return False
+
+        # In main memory there is more than a plan knows of: upscalers, other programs.
+        spare = 0 if has_own_memory(self._hardware.device) else MAIN_RESERVE - RESERVE
+        if spare and not as_good_as(plan_for(sys.maxsize)):
+            give_back_memory()  # the C library holds some for the next step
+        alone = plan_for(self._free() + self._others.on_device)
+        self._others.give_way(lambda: as_good_as(alone, spare))
+        return plan_for(self._free())
+
+    @contextmanager
+    def tiles(self, wanted: bool) -> Iterator[None]:
+        """While open and `wanted`, the VAE works in tiles."""
+        model = self._model
+        assert model is not None
+        if wanted:
+            enable_vae_tiling(model.vae)
+        try:
+            yield
+        finally:
+            if model.vae is not None:
+                model.vae.disable_tiling()
+
+    def step_down(self) -> MemoryMode | None:
+        """After running out of memory: what comes next in thrift, from now on. None when there is nothing."""
+        if self.plan is None or self._hardware.device.type != "cuda":
+            return None
+        thriftier = THRIFTIER.get(self.plan.mode)
+        if thriftier is not None:
+            self._least = thriftier
+        return thriftier
+
+    def release(self) -> None:
+        """Let go of the checkpoint."""
+        if self._residence is not None:
+            self._residence.dissolve()
+        self._residence = self._model = self._size = self.plan = None
+
+    def _free(self) -> int:
+        """Bytes that are there for the checkpoint and its work, those among them that it holds already."""
+        free = memory_now(self._hardware.device)[0]
+        if has_own_memory(self._hardware.device):
+            return free + torch.cuda.memory_allocated(self._hardware.device) - self._others.on_device
+        return free + self.weights
+
+    @property
+    def all_at_once(self) -> bool:
+        """Whether every part of the checkpoint stays on the device, so that none takes another's place."""
+        return self.plan is None or self.plan.mode == "full"
+
+    def _must_move(self, plan: MemoryPlan) -> bool:
+        before = self.plan
+        if before is None or before.mode != plan.mode:
+            return True
+        return not -_NOT_MISSED <= plan.resident - before.resident <= _WORTH_MOVING
+
+
+def _way(plan: MemoryPlan) -> tuple[MemoryMode, int, bool, int]:
+    """What other checkpoints give way for. Decoding beside the steps is not worth one."""
+    return plan.mode, plan.images, plan.tiled, plan.resident
+
+
+def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:
+    """What a job asks of the device in its largest pass, with at most `together` images at once."""
+    request = resolved.request
+    sizes = [(request.width, request.height)]
+    if request.enable_hr:
+        sizes.append(hires_size(request).final)
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    # Each text joined with AND is a row of its own, and the negative prompt another.
+    rows = 2 + request.prompt.count(" AND ")
+    encodes = request.mode == "img2img" or (request.enable_hr and not request.hr_upscaler.startswith("Latent"))
+    return RequestSize(width, height, min(together, request.batch_size), rows, encodes)
+
+
+def asked_memory(
+    options: Mapping[str, object], names: tuple[str, ...], flagged: MemoryMode | None
+) -> MemoryMode | None:
+    """The memory mode that somebody demands for a checkpoint known by any of `names`: its own entry in
+    `checkpoint_memory` ("name: mode"), else the setting for all, else the flag. None leaves it to the budget.
+    """
+    entries = options.get("checkpoint_memory")
+    for entry in entries if isinstance(entries, list | tuple) else ():
+        name, _, mode = str(entry).rpartition(":")
+        if name.strip() in names and mode.strip() in ("automatic", *MODES):
+            return _mode(mode.strip())
+    setting = str(options.get("memory_mode", "Automatic"))
+    return flagged if setting == "Automatic" else _mode(setting)
+
+
+def _mode(name: str) -> MemoryMode | None:
+    return next((mode for mode in MODES if mode == name), None)

@@ -1,0 +1,118 @@
+"""Which previews a job shows: decoded how, of how many pictures, and how often."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, get_args
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from modules.engine.job_models import JobModels
+from modules.generation.codec import decode_tiny
+from modules.generation.decoding import to_image
+from modules.generation.previews import at_preview_size, enlarged, linear_pictures
+from modules.pictures.grids import image_grid
+from modules.sampling import Shown
+
+# A1111's "Approx NN" is a small network of its own, and "Approx cheap" a fixed map; here both are the map fitted to
+# the VAE that is loaded, which is as quick as the second and truer than either with an unusual VAE.
+_FULL: Final = "Full"
+_TAESD: Final = "TAESD"
+
+Make = Callable[[], Image.Image | None]
+
+
+class Previewer:
+    """Makes the previews of one job, by its options."""
+
+    def __init__(self, models: JobModels, options: Mapping[str, object]) -> None:
+        self._models = models
+        self._options = options
+        self._method = str(options.get("show_progress_type", "Approx NN"))
+        self._whole = bool(options.get("show_progress_grid", True))
+
+    def make(self, latents: Tensor) -> Make:
+        """What makes the preview of `latents` (images, 4, h, w), to be called on any thread.
+
+        The VAE works at once, on the thread of the steps: it is not there for two at a time.
+        """
+        if not self._whole:
+            latents = latents[:1]
+        if self._method == _FULL and self._models.may_decode_previews():
+            pictures = self._full(latents)
+            if pictures is not None:
+                return lambda: self._grid(pictures)
+        decode = self._quick()
+        return lambda: None if (made := decode(latents)) is None else self._grid(made)
+
+    def quick(self) -> Callable[[Tensor], Tensor] | None:
+        """What decodes latents as previews do, at the picture's full size, (n, 3, 8h, 8w) in 0..1; None for Full."""
+        if self._method == _FULL:
+            return None
+        decoder = self._models.tiny("decoder") if self._method == _TAESD else None
+        if decoder is not None:
+            return lambda latents: decode_tiny(decoder, latents)
+        colours = self._models.preview_colours()
+        return None if colours is None else lambda latents: enlarged(linear_pictures(latents, colours))
+
+    def _quick(self) -> Callable[[Tensor], Tensor | None]:
+        decoder = self._models.tiny("decoder") if self._method == _TAESD else None
+        if decoder is not None:
+            return lambda latents: decode_tiny(decoder, latents)
+
+        def linear(latents: Tensor) -> Tensor | None:
+            colours = self._models.preview_colours()
+            return None if colours is None else linear_pictures(latents, colours)
+
+        return linear
+
+    def _full(self, latents: Tensor) -> Tensor | None:
+        try:
+            return self._models.decoded(latents)
+        except torch.OutOfMemoryError:
+            return None
+
+    def _grid(self, pictures: Tensor) -> Image.Image:
+        images = [to_image(picture) for picture in pictures.cpu()]
+        image = images[0] if len(images) == 1 else image_grid(images, len(images), self._options)
+        return at_preview_size(image)
+
+
+class Pace:
+    """When a preview is due: A1111's number of steps have gone by since the last, and the milliseconds too."""
+
+    def __init__(self, options: Mapping[str, object]) -> None:
+        self.enabled = bool(options.get("live_previews_enable", True))
+        self._steps = int(str(options.get("show_progress_every_n_steps", 10)))
+        self._seconds = float(str(options.get("live_preview_refresh_period", 1000))) / 1000
+        self._last_time = 0.0
+        self._last_step = 0
+
+    @property
+    def only_finished(self) -> bool:
+        """Nothing but finished pictures is shown."""
+        return self.enabled and self._steps < 0
+
+    def due(self, step: int) -> bool:
+        """Whether to show `step`, which then counts as shown. Steps count anew in each batch."""
+        if step < self._last_step:
+            self._last_step = 0
+        now = time.monotonic()
+        if not self.enabled or self._steps < 0 or step - self._last_step < self._steps:
+            return False
+        if now - self._last_time < self._seconds:
+            return False
+        self._last_time, self._last_step = now, step
+        return True
+
+
+def shown(options: Mapping[str, object]) -> Shown:
+    """Which estimate previews show."""
+    if not options.get("live_previews_enable", True):
+        return "Combined"
+    wanted = options.get("live_preview_content", "Prompt")
+    kinds: tuple[Shown, ...] = get_args(Shown)
+    return next((kind for kind in kinds if kind == wanted), "Prompt")

@@ -1,0 +1,44 @@
+"""The tiny autoencoders of models/VAE-approx, read when they are asked for and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from torch import nn
+
+from modules.catalogue.model_errors import ModelFileError
+from modules.files import FoundFile, found_file
+from modules.hardware.choice import Hardware
+from modules.weights.family import Family
+from modules.weights.tiny_autoencoder import Half, load_tiny_autoencoder
+
+# Under which names A1111 keeps them, by the latents they are for.
+_XL: Final = (Family.SDXL, Family.SDXL_REFINER)
+_SUFFIXES: Final = (".safetensors", ".pth", ".pt")
+
+
+class TinyAutoencoderCache:
+    """Owns the tiny autoencoders of this process."""
+
+    def __init__(self, folder: Path, hardware: Hardware) -> None:
+        self._folder = folder
+        self._hardware = hardware
+        self._loaded: dict[FoundFile, nn.Module] = {}
+
+    def half(self, half: Half, family: Family) -> nn.Module | str:
+        """The encoder or decoder for that family's latents, on the device; or why it is not there, in one sentence."""
+        stem = f"{'taesdxl' if family in _XL else 'taesd'}_{half}"
+        files = (found_file(self._folder / (stem + suffix)) for suffix in _SUFFIXES)
+        found = next((file for file in files if file is not None), None)
+        if found is None:
+            return f"TAESD needs {stem}.pth (or .safetensors) in models/VAE-approx, and it is not there"
+        if found not in self._loaded:
+            try:
+                module = load_tiny_autoencoder(found.path, half)
+            except ModelFileError as error:
+                return str(error).rstrip(".")
+            except OSError as error:
+                return f"{found.path.name} could not be read: {error.strerror or error}"
+            self._loaded[found] = module.to(self._hardware.device, self._hardware.vae_dtype)
+        return self._loaded[found]

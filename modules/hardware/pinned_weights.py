@@ -1,0 +1,112 @@
+"""A module's weights, kept in main memory and brought to the device for as long as they are needed there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+_log = logging.getLogger(__name__)
+
+# What cuBLAS and cuDNN like their operands to start at.
+_ALIGNMENT: Final = 256
+
+
+@dataclass(slots=True)
+class PinnedWeights:
+    """The tensors of a module: `at_home` they lie in main memory, which stays theirs while a copy is away."""
+
+    tensors: tuple[Tensor, ...]
+    at_home: tuple[Tensor, ...]
+
+    @staticmethod
+    def of(module: nn.Module) -> PinnedWeights:
+        tensors = (*module.parameters(), *module.buffers())
+        return PinnedWeights(tensors, tuple(tensor.data for tensor in tensors))
+
+    @property
+    def size(self) -> int:
+        """Bytes that a device needs for it, gaps for alignment among them."""
+        return sum(_aligned(tensor.numel() * tensor.element_size()) for tensor in self.at_home)
+
+    def unpacked_in(self, place: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of the same shapes, types and memory layouts inside `place`, flat bytes on the device."""
+        views, used = [], 0
+        for tensor in self.at_home:
+            length = tensor.numel() * tensor.element_size()
+            typed = place[used : used + length].view(tensor.dtype)
+            views.append(typed.as_strided(tensor.shape, tensor.stride()))
+            used += _aligned(length)
+        return tuple(views)
+
+    def use(self, values: Sequence[Tensor]) -> None:
+        """Let the module compute with `values`."""
+        for tensor, value in zip(self.tensors, values, strict=True):
+            tensor.data = value
+
+    def go_home(self) -> None:
+        """Let the module's tensors be those in main memory again."""
+        self.use(self.at_home)
+
+    def bring(self, device: torch.device) -> None:
+        """Let the module compute with copies on `device`."""
+        self.use([tensor.to(device, non_blocking=True, copy=True) for tensor in self.at_home])
+
+    def carry_back(self) -> None:
+        """Take home what was changed on the device, a network merged into the weights say."""
+        for home, tensor in zip(self.at_home, self.tensors, strict=True):
+            if tensor.data is not home:
+                home.copy_(tensor.data, non_blocking=True)
+        self.go_home()
+
+
+def pin(tensors: Sequence[Tensor]) -> list[int]:
+    """Lock the main memory behind `tensors` so that CUDA copies from it without the processor's help.
+
+    Returns the addresses to `unpin`. The memory is registered where it lies: pinned allocations are rounded up to a
+    power of two and would hold every weight twice for a while. What can't be registered (a limit on locked memory) is
+    copied all the same, only slower, and the log says so.
+    """
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    errors = {address: _register(address, size) for address, size in storages.items() if size}
+    refused = [address for address, error in errors.items() if error]
+    if refused:
+        _forget_error()
+        size, first = sum(storages[address] for address in refused), errors[refused[0]]
+        _log.warning(
+            "%.1f GB of weights could not be locked in main memory (CUDA error %d): they come to the card slower.",
+            size / 1e9,
+            first,
+        )
+    return [address for address, error in errors.items() if not error]
+
+
+def unpin(addresses: Sequence[int]) -> None:
+    """Unlock memory that `pin` locked, before it is given back."""
+    for address in addresses:
+        torch.cuda.cudart().cudaHostUnregister(address)  # type: ignore[no-untyped-call]
+
+
+def _register(address: int, size: int) -> int:
+    # It answers 0 for success, else the error; flags 0 are the default ones.
+    return int(torch.cuda.cudart().cudaHostRegister(address, size, 0))  # type: ignore[no-untyped-call]
+
+
+def _forget_error() -> None:
+    """Have the CUDA runtime forget the error it answered with: the next launch would be blamed for it.
+
+    cudaGetLastError would do it, but PyTorch binds no such name. It calls it after every launch, so here is one to take
+    the blame; a card that is really broken will say so again.
+    """
+    try:
+        torch.ones(1, device="cuda")
+    except RuntimeError as error:
+        _log.debug("Taken back: %s", error)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,18 @@
+"""Decoding and encoding in overlapping tiles, for pictures whose whole would not fit on the device."""
+
+from __future__ import annotations
+
+from diffusers import AutoencoderKL
+
+from modules.hardware.budget import VAE_TILE
+
+
+def enable_vae_tiling(vae: AutoencoderKL) -> None:
+    """Let `vae` work in tiles of `VAE_TILE` pixels a side, a quarter of which overlap.
+
+    diffusers takes the tile from a configuration that single files don't have: without these sizes it would be 32
+    pixels, slow and full of seams. `vae.disable_tiling()` takes it back.
+    """
+    vae.tile_sample_min_size = VAE_TILE
+    vae.tile_latent_min_size = VAE_TILE // 2 ** (len(vae.config.block_out_channels) - 1)
+    vae.enable_tiling()

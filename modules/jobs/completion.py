@@ -1,0 +1,50 @@
+"""Who waits for the end of which job: each is told once, with the job, and nobody else is woken."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from modules.jobs.job import Job
+
+OnEnded = Callable[[Job | None], None]
+
+
+class CompletionCallbacks:
+    """Callbacks by job id, called from any thread with the ended job (None: the server closes). They must not block."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[OnEnded]] = {}
+        self.closed = False
+
+    @contextmanager
+    def watched(self, job_id: str, told: OnEnded) -> Iterator[None]:
+        """While this holds, `told` is called when the job ends. The job may have ended before: look once inside."""
+        with self._lock:
+            self._waiting.setdefault(job_id, []).append(told)
+        try:
+            yield
+        finally:
+            with self._lock:
+                left = [one for one in self._waiting.get(job_id, ()) if one is not told]
+                if left:
+                    self._waiting[job_id] = left
+                else:
+                    self._waiting.pop(job_id, None)
+
+    def tell(self, job: Job) -> None:
+        """The job has ended."""
+        with self._lock:
+            waiting = list(self._waiting.get(job.id, ()))
+        for told in waiting:
+            told(job)
+
+    def close(self) -> None:
+        """Nothing will end any more: everybody goes on with what they know."""
+        with self._lock:
+            self.closed = True
+            waiting = [told for all_of_one in self._waiting.values() for told in all_of_one]
+        for told in waiting:
+            told(None)

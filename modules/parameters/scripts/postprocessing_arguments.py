@@ -1,0 +1,84 @@
+"""Operations of Extras on each picture that txt2img and img2img have finished, as scripts beside the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import JsonValue
+
+from modules.parameters.extras_request import SCALE_BY, SCALE_TO, ExtrasRequest
+from modules.parameters.scripts.declaration import Argument, Script
+
+_SCALES: Final = ("Scale by", "Scale to")
+
+
+def _side(name: str, label: str) -> Argument:
+    return Argument(name, label, 512, minimum=64, maximum=8192, step=8, most=16384)
+
+
+def _visibility(label: str, default: float) -> Argument:
+    return Argument("visibility", label, default, minimum=0, maximum=1, step=0.001)
+
+
+# Names and places of the arguments are A1111's, whose API takes them as `alwayson_scripts`.
+UPSCALE: Final = Script(
+    "Upscale",
+    arguments=(
+        Argument("enabled", "Upscale", False, "checkbox"),
+        Argument("upscale_mode", "Scale", _SCALES[SCALE_BY], "radio", choices=_SCALES),
+        Argument("upscale_by", "Resize", 4.0, minimum=1, maximum=8, step=0.05, most=64),
+        Argument("max_side_length", "Max side length", 0, minimum=0, maximum=8192, step=8, most=65535),
+        _side("upscale_to_width", "Width"),
+        _side("upscale_to_height", "Height"),
+        Argument("upscale_crop", "Crop to fit", True, "checkbox"),
+        Argument("upscaler_1_name", "Upscaler 1", "None", "dropdown", listed="upscalers"),
+        Argument("upscaler_2_name", "Upscaler 2", "None", "dropdown", listed="upscalers"),
+        Argument("upscaler_2_visibility", "Upscaler 2 visibility", 0.0, minimum=0, maximum=1, step=0.001),
+    ),
+    always_on=True,
+    afterwards=True,
+    file="postprocessing_upscale.py",
+)
+GFPGAN: Final = Script(
+    "GFPGAN",
+    arguments=(Argument("enabled", "GFPGAN", False, "checkbox"), _visibility("GFPGAN visibility", 1.0)),
+    always_on=True,
+    afterwards=True,
+    file="postprocessing_gfpgan.py",
+)
+CODEFORMER: Final = Script(
+    "CodeFormer",
+    arguments=(
+        Argument("enabled", "CodeFormer", False, "checkbox"),
+        _visibility("CodeFormer visibility", 1.0),
+        Argument("weight", "CodeFormer weight (0: strongest)", 0.0, minimum=0, maximum=1, step=0.001),
+    ),
+    always_on=True,
+    afterwards=True,
+    file="postprocessing_codeformer.py",
+)
+AFTERWARDS: Final = (UPSCALE, GFPGAN, CODEFORMER)
+
+
+def asked_afterwards(scripts: Mapping[str, Mapping[str, JsonValue]]) -> ExtrasRequest | None:
+    """What a request's checked scripts want done to each finished picture; None where that is nothing."""
+    values: dict[str, object] = {}
+    if (asked := scripts.get(UPSCALE.title)) is not None:
+        values |= {
+            "upscaler_1": asked["upscaler_1_name"],
+            "upscaler_2": asked["upscaler_2_name"],
+            "extras_upscaler_2_visibility": asked["upscaler_2_visibility"],
+            "resize_mode": SCALE_TO if asked["upscale_mode"] == _SCALES[SCALE_TO] else SCALE_BY,
+            "upscaling_resize": asked["upscale_by"],
+            "max_side_length": asked["max_side_length"],
+            "upscaling_resize_w": asked["upscale_to_width"],
+            "upscaling_resize_h": asked["upscale_to_height"],
+            "upscaling_crop": asked["upscale_crop"],
+        }
+    if (asked := scripts.get(GFPGAN.title)) is not None:
+        values["gfpgan_visibility"] = asked["visibility"]
+    if (asked := scripts.get(CODEFORMER.title)) is not None:
+        values |= {"codeformer_visibility": asked["visibility"], "codeformer_weight": asked["weight"]}
+    wanted = ExtrasRequest.model_validate(values)
+    return wanted if wanted.upscalers or wanted.restorers else None

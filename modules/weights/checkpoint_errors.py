@@ -1,0 +1,11 @@
+"""What weights/ refuses, always as one sentence that says what to do."""
+
+from modules.catalogue.model_errors import ModelFileError
+
+
+class CheckpointError(ModelFileError):
+    """A checkpoint can't be used: wrong kind, incomplete, or of a family that is not supported."""
+
+
+class UnsafePickleError(ModelFileError):
+    """A pickle names something that could run code; nothing of it was executed."""

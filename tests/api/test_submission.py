@@ -1,0 +1,68 @@
+"""From a request body to a request, without a server: sizes of 2022, and the models that an infotext names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from modules.api.bodies import Txt2ImgBody
+from modules.api.submission import generation_request
+from modules.catalogue import Catalogue, ModelFolders, network_hash_of, sha256_of
+from modules.parameters import RequestError
+from modules.settings import OptionStore
+from tests.catalogue.files import write_model
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Any:
+    models = tmp_path / "models"
+    folders = ModelFolders(checkpoints=(models / "Stable-diffusion",), vaes=(models / "VAE",), loras=(models / "Lora",))
+    catalogue = Catalogue(folders, tmp_path / "hashes.json")
+    return SimpleNamespace(options=OptionStore(tmp_path / "config.json"), catalogue=catalogue, models=models)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sizes"),
+    [
+        ({"width": 1024, "height": 768, "firstphase_width": 512, "firstphase_height": 384}, (512, 384, 1024, 768)),
+        ({"width": 1024, "height": 768, "firstphase_width": 512}, (512, 384, 1024, 768)),
+        ({"width": 1024, "height": 768, "firstphase_height": 512}, (680, 512, 1024, 768)),
+        ({"firstphase_width": 256, "firstphase_height": 256, "hr_resize_x": 640}, (256, 256, 640, 0)),
+        ({"width": 1024, "firstphase_width": 512, "enable_hr": False}, (1024, 512, 0, 0)),
+        ({"width": 1024, "firstphase_width": 0, "firstphase_height": None}, (1024, 512, 0, 0)),
+    ],
+)
+def test_a_first_phase_has_its_own_size(services: Any, fields: dict[str, Any], sizes: tuple[int, ...]) -> None:
+    request = generation_request(services, Txt2ImgBody(**{"enable_hr": True} | fields), "txt2img").request
+    assert (request.width, request.height, request.hr_resize_x, request.hr_resize_y) == sizes
+
+
+def test_a_first_phase_too_small_is_named(services: Any) -> None:
+    body = Txt2ImgBody(enable_hr=True, firstphase_width=8, firstphase_height=8)
+    with pytest.raises(RequestError, match="Width is 8"):
+        generation_request(services, body, "txt2img")
+
+
+def test_an_infotext_finds_its_models_by_hash_and_names_those_that_are_missing(services: Any) -> None:
+    pen = network_hash_of(write_model(services.models / "Lora" / "pen.safetensors", content=b"l" * 12))[:12]
+    vae = sha256_of(write_model(services.models / "VAE" / "mine.safetensors", content=b"v" * 12))[:10]
+    write_model(services.models / "Stable-diffusion" / "cat.safetensors")
+    services.catalogue.refresh()
+    infotext = (
+        "a <lora:renamed:0.7>\nSteps: 5, Sampler: Euler a, Seed: 1, Size: 64x64, VAE hash: {vae}, VAE: other.pt, "
+        'Model: {model}, Lora hashes: "renamed: {pen}, gone: 0123456789ab"'
+    )
+    told = infotext.format(vae=vae, pen=pen, model="cat")
+    asked = generation_request(services, Txt2ImgBody(infotext=told), "txt2img")
+    assert asked.request.prompt == "a <lora:pen:0.7>"
+    assert asked.request.override_settings == {"sd_vae": "mine.safetensors"}
+    assert "The LoRA gone (0123456789ab) is not here" in asked.notices[0]
+    services.options.update({"disable_weights_auto_swap": False})
+    asked = generation_request(services, Txt2ImgBody(infotext=told), "txt2img")
+    assert asked.request.override_settings["sd_model_checkpoint"].startswith("cat.safetensors")
+    mine = Txt2ImgBody(infotext=told, override_settings={"sd_model_checkpoint": "dog"}, prompt="mine")
+    request = generation_request(services, mine, "txt2img").request
+    assert (request.prompt, request.override_settings["sd_model_checkpoint"]) == ("mine", "dog")

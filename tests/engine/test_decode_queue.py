@@ -1,0 +1,393 @@
+"""Pictures that are decoded beside the next batch's steps: the same bytes in the same order, each once, whatever ends
+the job.
+
+No card is at hand: a lane stands for it that says when its work is over as a test wants it, late or in any order.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+from PIL import Image, ImageDraw
+
+from modules.catalogue import ModelFolders
+from modules.engine import job_models as switching
+from modules.engine import work as work_module
+from modules.engine.control import JobControl, StopLevel
+from modules.engine.decode_queue import DecodeQueue
+from modules.engine.face_restoration import FaceRestoration
+from modules.engine.job import run_job
+from modules.engine.job_models import JobModels
+from modules.engine.model_keeper import ModelKeeper
+from modules.engine.upscalers import UpscalerKeeper
+from modules.generation.codec import Codec, vae_retries
+from modules.generation.decoding import VaeOverflow, decode_latent, to_image
+from modules.hardware.budget import MemoryPlan
+from modules.hardware.streams import Mark, SingleStream
+from modules.protocol import ImageReady, JobFinished, StepDone
+from modules.settings import Paths, parse_flags
+from modules.weights.checkpoint import load_checkpoint
+from tests.checkpoints import write_tiny_checkpoint
+from tests.engine.conftest import checkpoint_at, job
+from tests.engine.test_models import CPU, Line, OnCard
+
+
+@dataclass
+class Moment:
+    """The end of one decode: over after it was asked for `late` times, or once somebody waits for it.
+
+    What was fetched arrives then and not before: until then it is a white picture that claims to be a good one.
+    """
+
+    late: float
+    fetched: list[tuple[torch.Tensor, torch.Tensor]]
+    waited: bool = False
+
+    def query(self) -> bool:
+        self.late -= 1
+        if self.late < 0:
+            self._arrive()
+        return self.late < 0
+
+    def synchronize(self) -> None:
+        self.waited = True
+        self._arrive()
+
+    def _arrive(self) -> None:
+        for there, tensor in self.fetched:
+            there.copy_(tensor)
+        self.fetched.clear()
+
+
+@dataclass
+class LateLanes(SingleStream):
+    """A lane beside, whose work is over later: each decode as late as `late` says of its number."""
+
+    late: Callable[[int], float]
+    moments: list[Moment] = field(default_factory=list)
+    fetched: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+
+    def fetch(self, tensor: torch.Tensor) -> torch.Tensor:
+        there = torch.full_like(tensor, True if tensor.dtype == torch.bool else 255)
+        self.fetched.append((there, tensor))
+        return there
+
+    def done_beside(self) -> Mark:
+        self.moments.append(Moment(self.late(len(self.moments)), self.fetched))
+        self.fetched = []
+        return self.moments[-1]  # type: ignore[return-value]
+
+
+NEVER = float("inf")
+LATENESS: dict[str, Callable[[int], float]] = {
+    "at once": lambda number: 0,
+    "two steps later": lambda number: 2,
+    "only when waited for": lambda number: NEVER,
+    "the first one last": lambda number: 6 - 3 * number,
+    "now and then": lambda number: (number * 7) % 5,
+}
+
+
+# The queue by itself.
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory):
+    torch.set_num_threads(1)
+    return load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
+
+
+def work_of(model, codec: Codec | None = None) -> SimpleNamespace:
+    return SimpleNamespace(pipeline=SimpleNamespace(model=model, codec=codec or Codec()))
+
+
+def latents(count: int = 3) -> torch.Tensor:
+    return torch.randn(count, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+
+
+class Delivered(list[tuple[int, bytes]]):
+    def __call__(self, picture: Image.Image, index: int, batch: int) -> None:
+        self.append((index, picture.tobytes()))
+
+    @property
+    def indexes(self) -> list[int]:
+        return [index for index, _ in self]
+
+
+@pytest.mark.parametrize("tiny", [False, True], ids=["VAE", "tiny decoder"])
+@pytest.mark.parametrize("late", LATENESS.values(), ids=LATENESS)
+def test_the_queue_gives_each_picture_once_and_in_order(model, late, tiny) -> None:
+    codec = Codec(decoder=AutoencoderTiny().decoder if tiny else None)
+    plain, beside = Delivered(), Delivered()
+    with DecodeQueue(work_of(model, codec), None, plain) as decodes:
+        for index, latent in enumerate(latents()):
+            decodes.add(latent, index, 0)
+            assert plain.indexes == list(range(index + 1))  # without lanes nothing is ever under way
+    with DecodeQueue(work_of(model, codec), LateLanes(late), beside) as decodes:
+        for index, latent in enumerate(latents()):
+            decodes.add(latent, index, 0)
+            decodes.take_up()
+    assert beside == plain
+    assert beside.indexes == [0, 1, 2]
+
+
+def test_nothing_is_taken_before_it_is_over_nor_before_what_came_first(model) -> None:
+    streams, seen = LateLanes(lambda number: (NEVER, 0, 1)[number]), Delivered()
+    with DecodeQueue(work_of(model), streams, seen) as decodes:
+        for index, latent in enumerate(latents()):
+            decodes.add(latent, index, 0)
+        decodes.take_up()
+        assert seen == []  # the second one is over, the first is not
+        streams.moments[0].late = 0
+        decodes.take_up()
+        assert seen.indexes == [0, 1]
+        assert not any(moment.waited for moment in streams.moments)
+    assert seen.indexes == [0, 1, 2]
+
+
+def test_what_is_under_way_is_delivered_whatever_goes_wrong_meanwhile(model) -> None:
+    seen = Delivered()
+    decodes = DecodeQueue(work_of(model), LateLanes(lambda _: NEVER), seen)
+    with pytest.raises(torch.OutOfMemoryError, match="steps"), decodes:
+        decodes.add(latents()[0], 0, 0)
+        decodes.add(latents()[1], 1, 0)
+        raise torch.OutOfMemoryError("in the next batch's steps")
+    assert seen.indexes == [0, 1]
+
+
+@pytest.fixture
+def half(model):
+    """A VAE of 16 bits, in which latents of 1e5 come out as NaN."""
+    return SimpleNamespace(vae=copy.deepcopy(model.vae).half(), vae_scaling_factor=1.0)
+
+
+TOO_LARGE = torch.full((4, 8, 8), 1e5)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"auto_vae_precision_bfloat16": True, "auto_vae_precision": False}], ids=["fp32", "bf16"]
+)
+def test_a_picture_of_nan_is_decoded_again_in_its_place(half, options) -> None:
+    retries, seen = vae_retries(options), Delivered()
+    plain = [to_image(decode_latent(half.vae, one, 1.0, retries)).tobytes() for one in (TOO_LARGE, latents()[0])]
+    with DecodeQueue(work_of(half, Codec(retries)), LateLanes(lambda number: 2 * number), seen) as decodes:
+        decodes.add(TOO_LARGE, 0, 0)
+        decodes.add(latents()[0], 1, 0)
+        decodes.take_up()
+    assert seen == [(0, plain[0]), (1, plain[1])]
+    assert half.vae.dtype == torch.float16
+
+
+def test_what_is_no_picture_in_any_type_ends_the_job_and_the_others_are_delivered(half) -> None:
+    seen = Delivered()
+    broken = torch.full((4, 8, 8), torch.nan)
+    decodes = DecodeQueue(work_of(half), LateLanes(lambda _: 2), seen)
+    with pytest.raises(VaeOverflow, match="even at full precision"), decodes:
+        for index, latent in enumerate((latents()[0], broken, latents()[1])):
+            decodes.add(latent, index, 0)
+        for _ in range(9):
+            decodes.take_up()
+    assert seen.indexes == [0, 2]
+
+
+def test_a_quick_decode_waits_for_those_before_it(model) -> None:
+    codec, seen = Codec(), Delivered()
+    with DecodeQueue(work_of(model, codec), LateLanes(lambda _: NEVER), seen) as decodes:
+        decodes.add(latents()[0], 0, 0)
+        codec.quick = lambda latent: torch.zeros(1, 3, 64, 64)
+        decodes.add(latents()[1], 1, 0)
+        assert seen.indexes == [0, 1]
+        assert set(seen[1][1]) == {0}
+
+
+# Whole jobs.
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory):
+    return checkpoint_at(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def keeper() -> ModelKeeper:
+    return ModelKeeper(CPU, Line().emit)
+
+
+def upscalers() -> UpscalerKeeper:
+    return UpscalerKeeper(CPU, ModelFolders.from_paths(Paths.from_flags(parse_flags([], {}))))
+
+
+Made = list[tuple[str, int, bytes, str]]
+
+
+def made(keeper: ModelKeeper, command, control: JobControl | None = None, emit=None) -> Made:
+    """What a job sends, in that order."""
+    line = Line()
+    keeper._emit = line.emit
+    control = control or JobControl()
+    control.begin(command.job_id)
+
+    def tell(event) -> None:
+        line.emit(event)
+        if emit is not None:
+            emit(event)
+
+    run_job(command, keeper, upscalers(), control, CPU, tell)
+    assert isinstance(line.events[-1], JobFinished)
+    return [(event.kind, event.index, event.blobs[0], event.infotext) for event in line.of(ImageReady)]
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def inpainting(checkpoint, **values):
+    mask = Image.new("L", (64, 64), 0)
+    ImageDraw.Draw(mask).rectangle((24, 24, 47, 47), fill=255)
+    picture = Image.effect_noise((64, 64), 80).convert("RGB")
+    options = {"img2img_color_correction": True, "save_mask": True, "return_mask": True, "save_mask_composite": True}
+    command = job(
+        checkpoint,
+        "inpaint",
+        options=options,
+        mode="img2img",
+        init_images=("picture",),
+        mask="mask",
+        steps=4,
+        **values,
+    )
+    return command.model_copy(update={"inputs": ("picture", "mask"), "blobs": (png(picture), png(mask))})
+
+
+HIRES = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.7}
+JOBS = {
+    "txt2img": lambda file: job(file, "a", n_iter=3, steps=3),
+    "hires": lambda file: job(
+        file, "a", n_iter=2, batch_size=2, steps=2, options={"save_images_before_highres_fix": True}, **HIRES
+    ),
+    "inpainting": lambda file: inpainting(file, n_iter=2, batch_size=2),
+    "soft inpainting": lambda file: inpainting(file, n_iter=2, scripts={"Soft Inpainting": {"enabled": True}}),
+    "finished previews": lambda file: job(file, "a", n_iter=2, options={"show_progress_every_n_steps": -1}),
+    "some are done": lambda file: job(file, "a", n_iter=3).model_copy(update={"done": (1,)}),
+}
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_a_job_sends_the_same_bytes_in_the_same_order(keeper, checkpoint, monkeypatch, kind) -> None:
+    command = JOBS[kind](checkpoint)
+    plain = made(keeper, command)
+    assert len([one for one in plain if one[0] == "image"]) > 1
+    for late in LATENESS.values():
+        monkeypatch.setattr(JobModels, "lanes_beside", lambda self, late=late: LateLanes(late))
+        assert made(keeper, command) == plain
+
+
+def test_a_picture_is_delivered_while_the_next_batch_is_made(keeper, checkpoint, monkeypatch) -> None:
+    """Over when the second batch has done its second step: taken up there, and nobody waited."""
+    streams = LateLanes(lambda number: 1 if number == 0 else NEVER)
+    monkeypatch.setattr(JobModels, "lanes_beside", lambda self: streams)
+    said: list[str] = []
+    real = DecodeQueue._take
+    monkeypatch.setattr(DecodeQueue, "_take", lambda self, one: (said.append(f"picture {one.index}"), real(self, one)))
+
+    def emit(event) -> None:
+        if isinstance(event, StepDone):
+            said.append(f"step {event.step} of {event.batch}")
+
+    made(keeper, job(checkpoint, "a", n_iter=2, steps=3), emit=emit)
+    assert said[3:] == ["step 1 of 1", "step 2 of 1", "picture 0", "step 3 of 1", "picture 1"]
+    assert [moment.waited for moment in streams.moments] == [False, True]
+
+
+@pytest.mark.parametrize("wish", [StopLevel.STOP, StopLevel.SKIP, StopLevel.STOP_AFTER_BATCH])
+@pytest.mark.parametrize("incomplete", [False, True])
+def test_an_interrupted_job_sends_what_it_would_have_sent(keeper, checkpoint, monkeypatch, wish, incomplete) -> None:
+    command = job(checkpoint, "a", n_iter=3, steps=3, options={"save_incomplete_images": incomplete})
+
+    def stopped_in_the_second_batch() -> Made:
+        control = JobControl()
+
+        def emit(event) -> None:
+            if isinstance(event, StepDone) and (event.batch, event.step) == (1, 2):
+                control.wish("a", wish)
+
+        return made(keeper, command, control, emit)
+
+    plain = stopped_in_the_second_batch()
+    monkeypatch.setattr(JobModels, "lanes_beside", lambda self: LateLanes(lambda number: NEVER))
+    assert stopped_in_the_second_batch() == plain
+    expected = {StopLevel.STOP: [0, 1], StopLevel.SKIP: [0, 1, 2], StopLevel.STOP_AFTER_BATCH: [0, 1]}[wish]
+    if not incomplete and wish is not StopLevel.STOP_AFTER_BATCH:
+        expected.remove(1)
+    assert [index for kind, index, *_ in plain if kind == "image"] == expected
+
+
+def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(checkpoint, monkeypatch) -> None:
+    """The first picture is still under way then: it is delivered, and the rest of the job does not make it again."""
+    line = Line()
+    engine = OnCard(line)
+    monkeypatch.setattr(ModelKeeper, "step_down", lambda self: "medvram")
+    monkeypatch.setattr(JobModels, "lanes_beside", lambda self: LateLanes(lambda number: NEVER))
+    begun: list[range] = []
+    real = work_module.txt2img
+
+    def runs_out_once(engine, resolved, images, progress):
+        begun.append(images)
+        if len(begun) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(engine, resolved, images, progress)
+
+    monkeypatch.setattr(work_module, "txt2img", runs_out_once)
+    engine._run(job(checkpoint, "a", n_iter=3, steps=2))
+    assert [images.start for images in begun] == [0, 1, 1, 2]
+    assert [event.index for event in line.of(ImageReady) if event.kind == "image"] == [0, 1, 2]
+    assert "--medvram" in line.of(JobFinished)[-1].notices[0]
+
+
+def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(keeper, checkpoint, monkeypatch) -> None:
+    """A face restorer computes on the device and another checkpoint replaces the VAE: no lane beside is asked for."""
+    asked: list[str] = []
+    monkeypatch.setattr(JobModels, "lanes_beside", lambda self: asked.append("lanes"))
+    made(keeper, job(checkpoint, "a"))
+    assert asked == ["lanes"]
+    other = job(checkpoint, "a", hr_checkpoint_name="b", **HIRES)
+    made(keeper, other.model_copy(update={"hires_checkpoint": checkpoint}))
+    threads: list[str] = []
+
+    def mend(image: Image.Image) -> Image.Image:
+        threads.append(threading.current_thread().name)
+        return image
+
+    monkeypatch.setattr(work_module, "mender_for", lambda resolved, faces: FaceRestoration("CodeFormer", mend))
+    made(keeper, job(checkpoint, "a"))
+    assert asked == ["lanes"]
+    assert threads == [threading.main_thread().name]
+
+
+@pytest.mark.parametrize(
+    ("device", "plan", "beside"),
+    [
+        ("cuda", MemoryPlan("full", "", beside=True), True),
+        ("cuda", MemoryPlan("full", "", beside=False), False),
+        ("cuda", None, False),
+        ("cpu", MemoryPlan("full", "", beside=True), False),
+    ],
+)
+def test_lanes_are_for_a_card_with_room_for_both(checkpoint, monkeypatch, device, plan, beside) -> None:
+    keeper = ModelKeeper(CPU, Line().emit)
+    keeper.placement.plan = plan
+    streams = LateLanes(lambda _: 0)
+    monkeypatch.setattr(switching, "lanes_to", lambda device: streams)
+    hardware = replace(CPU, device=torch.device(device))
+    found = JobModels(keeper, hardware, job(checkpoint, "a").resolved).side_streams()
+    assert found is (streams if beside else None)

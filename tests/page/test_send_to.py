@@ -1,0 +1,80 @@
+"""Ways between tabs, "upscale this one" and Extras, without a browser."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from modules.jobs.job import Job, SavedImage
+from modules.page.form import RESIZE_TO, SIZE_FROM
+from modules.page.hires_events import upscaled
+from modules.page.paste import form_values
+from modules.page.send_to import sent_values
+from modules.page.uploads import Upload
+from modules.parameters import GenerationRequest, RequestError, resolve
+from modules.settings import parse_flags
+from tests.gallery.test_opening import encoded
+from tests.page.fakes import open_services
+
+HIRES = (
+    "a barn\nSteps: 12, Sampler: Euler, Schedule type: Karras, CFG scale: 7, Seed: 5, Size: 512x384, "
+    "Denoising strength: 0.6, Hires upscale: 2, Hires steps: 9, Hires upscaler: Lanczos, Hires prompt: a red barn"
+)
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Any:
+    return open_services(parse_flags(["--data-dir", str(tmp_path)], {}))
+
+
+def finished(tmp_path: Path, request: GenerationRequest, count: int = 2) -> Job:
+    resolved = resolve(request, options={}, rng=random.Random(1), checkpoint="x")
+    images = []
+    for index in range(count):
+        path = tmp_path / f"{index}.png"
+        path.write_bytes(encoded(Image.new("RGB", (64, 72))))
+        images.append(SavedImage(index, "image", path, "", resolved.seeds[index], resolved.subseeds[index], 64, 72))
+    return Job("id", "finished", request, resolved, images=tuple(images), created=time.time())
+
+
+def test_an_infotext_of_a_hires_picture_fills_the_hires_controls(services: Any) -> None:
+    values, notices = form_values(services, HIRES)
+    assert values["enable_hr"] is True and values["hr_upscaler"] == "Lanczos"
+    assert (values["hr_scale"], values["hr_second_pass_steps"], values["denoising_strength"]) == (2, 9, 0.6)
+    assert values["hr_prompt"] == "a red barn"
+    assert any("Hires prompt" in notice for notice in notices)
+
+
+def test_a_sent_picture_brings_its_own_size_and_leaves_the_strength_of_a_hires_pass(services: Any) -> None:
+    values, _ = sent_values(services, HIRES, Upload("0" * 64, 1024, 770))
+    assert (values["width"], values["height"], values[SIZE_FROM]) == (1024, 768, RESIZE_TO)
+    assert values["prompt"] == "a barn" and values["seed"] == "5"
+    assert "denoising_strength" not in values
+
+
+def test_settings_decide_whether_seed_and_size_are_sent(services: Any) -> None:
+    services.options.update({"send_seed": False, "send_size": False})
+    values, _ = sent_values(services, HIRES, Upload("0" * 64, 1024, 768))
+    assert {"seed", "width", "height"}.isdisjoint(values)
+    services.options.update({"send_size": True})
+    values, _ = sent_values(services, "", Upload("0" * 64, 8000, 4000))
+    assert (values["width"], values["height"]) == (2048, 1024)
+
+
+def test_upscaling_one_of_a_batch_goes_on_from_its_picture_with_its_seed(tmp_path: Path) -> None:
+    job = finished(tmp_path, GenerationRequest(prompt="x", seed=70, n_iter=2, steps=9))
+    hires = GenerationRequest(hr_upscaler="Nearest", hr_scale=1.5, denoising_strength=0.3, prompt="other", seed=1)
+    request, inputs = upscaled(job, 1, hires)
+    assert inputs == {request.firstpass_image: job.images[1].path.read_bytes()}
+    assert (request.width, request.height) == (job.images[1].width, job.images[1].height)
+    assert (request.seed, request.n_iter, request.batch_size, request.enable_hr) == (71, 1, 1, True)
+    assert (request.prompt, request.steps) == ("x", 9)
+    assert (request.hr_upscaler, request.hr_scale, request.denoising_strength) == ("Nearest", 1.5, 0.3)
+    for missing, index in ((None, 0), (job, 2)):
+        with pytest.raises(RequestError, match="no picture to enlarge"):
+            upscaled(missing, index, hires)
