@@ -19,7 +19,7 @@ from diffusers import AutoencoderTiny
 from PIL import Image, ImageDraw
 
 from modules.catalogue import ModelFolders
-from modules.engine import job_models as switching
+from modules.engine import job_models
 from modules.engine import work as work_module
 from modules.engine.control import JobControl, StopLevel
 from modules.engine.decode_queue import DecodeQueue
@@ -288,14 +288,14 @@ def test_a_job_sends_the_same_bytes_in_the_same_order(keeper, checkpoint, monkey
     plain = made(keeper, command)
     assert len([one for one in plain if one[0] == "image"]) > 1
     for late in LATENESS.values():
-        monkeypatch.setattr(JobModels, "lanes_beside", lambda self, late=late: LateLanes(late))
+        monkeypatch.setattr(JobModels, "side_streams", lambda self, late=late: LateLanes(late))
         assert made(keeper, command) == plain
 
 
 def test_a_picture_is_delivered_while_the_next_batch_is_made(keeper, checkpoint, monkeypatch) -> None:
     """Over when the second batch has done its second step: taken up there, and nobody waited."""
     streams = LateLanes(lambda number: 1 if number == 0 else NEVER)
-    monkeypatch.setattr(JobModels, "lanes_beside", lambda self: streams)
+    monkeypatch.setattr(JobModels, "side_streams", lambda self: streams)
     said: list[str] = []
     real = DecodeQueue._take
     monkeypatch.setattr(DecodeQueue, "_take", lambda self, one: (said.append(f"picture {one.index}"), real(self, one)))
@@ -324,7 +324,7 @@ def test_an_interrupted_job_sends_what_it_would_have_sent(keeper, checkpoint, mo
         return made(keeper, command, control, emit)
 
     plain = stopped_in_the_second_batch()
-    monkeypatch.setattr(JobModels, "lanes_beside", lambda self: LateLanes(lambda number: NEVER))
+    monkeypatch.setattr(JobModels, "side_streams", lambda self: LateLanes(lambda number: NEVER))
     assert stopped_in_the_second_batch() == plain
     expected = {StopLevel.STOP: [0, 1], StopLevel.SKIP: [0, 1, 2], StopLevel.STOP_AFTER_BATCH: [0, 1]}[wish]
     if not incomplete and wish is not StopLevel.STOP_AFTER_BATCH:
@@ -337,7 +337,7 @@ def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(checkpoint, mon
     line = Line()
     engine = OnCard(line)
     monkeypatch.setattr(ModelKeeper, "step_down", lambda self: "medvram")
-    monkeypatch.setattr(JobModels, "lanes_beside", lambda self: LateLanes(lambda number: NEVER))
+    monkeypatch.setattr(JobModels, "side_streams", lambda self: LateLanes(lambda number: NEVER))
     begun: list[range] = []
     real = work_module.txt2img
 
@@ -357,7 +357,7 @@ def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(checkpoint, mon
 def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(keeper, checkpoint, monkeypatch) -> None:
     """A face restorer computes on the device and another checkpoint replaces the VAE: no lane beside is asked for."""
     asked: list[str] = []
-    monkeypatch.setattr(JobModels, "lanes_beside", lambda self: asked.append("lanes"))
+    monkeypatch.setattr(JobModels, "side_streams", lambda self: asked.append("lanes"))
     made(keeper, job(checkpoint, "a"))
     assert asked == ["lanes"]
     other = job(checkpoint, "a", hr_checkpoint_name="b", **HIRES)
@@ -368,7 +368,7 @@ def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(keeper,
         threads.append(threading.current_thread().name)
         return image
 
-    monkeypatch.setattr(work_module, "mender_for", lambda resolved, faces: FaceRestoration("CodeFormer", mend))
+    monkeypatch.setattr(work_module, "face_restoration_for", lambda resolved, faces: FaceRestoration("CodeFormer", mend))
     made(keeper, job(checkpoint, "a"))
     assert asked == ["lanes"]
     assert threads == [threading.main_thread().name]
@@ -387,7 +387,7 @@ def test_lanes_are_for_a_card_with_room_for_both(checkpoint, monkeypatch, device
     keeper = ModelKeeper(CPU, Line().emit)
     keeper.placement.plan = plan
     streams = LateLanes(lambda _: 0)
-    monkeypatch.setattr(switching, "lanes_to", lambda device: streams)
+    monkeypatch.setattr(job_models, "streams_for", lambda device: streams)
     hardware = replace(CPU, device=torch.device(device))
     found = JobModels(keeper, hardware, job(checkpoint, "a").resolved).side_streams()
     assert found is (streams if beside else None)
