@@ -1,5 +1,6 @@
 """The queue: keeps jobs in SQLite, runs them in order on an engine it looks after, and tells what happens."""
 
+from modules.jobs.access import ANYONE, Viewer
 from modules.jobs.job import (
     EngineChanged,
     EngineStatus,
@@ -18,6 +19,7 @@ from modules.jobs.service import JobService
 from modules.jobs.subscriptions import JobEvent, Subscription
 
 __all__ = [
+    "ANYONE",
     "EngineChanged",
     "EngineStatus",
     "ImageSaved",
@@ -33,4 +35,5 @@ __all__ = [
     "SavedImage",
     "Subscription",
     "UnknownJob",
+    "Viewer",
 ]

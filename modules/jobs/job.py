@@ -72,7 +72,7 @@ class Job:
     """A row of the queue: what was asked, what applies, and what came of it. Times are seconds since the epoch.
 
     `attempts` counts the engines that died while they ran this job. `task_id` is the client's own name for it; the jobs
-    of a batch share one.
+    of a batch share one. `client` is the browser that sent it, or `api`; `user` the name of its login.
     """
 
     id: str
@@ -87,6 +87,7 @@ class Job:
     finished: float | None = None
     attempts: int = 0
     client: str | None = None
+    user: str | None = None
     task_id: str | None = None
     save: bool = True
     spent: Spent | None = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from modules.jobs.access import Sharing, Viewer, may_access
 from modules.jobs.completion import CompletionCallbacks, OnEnded
 from modules.jobs.engine_process import Launch
 from modules.jobs.inbox import LoadRequest, Look, SkipRequest, StopRequest
@@ -75,6 +76,8 @@ class Collaborators:
     """A checkpoint's title as the lists have it now; the engine knows it as of the time it was loaded."""
     keeps_pictures: Callable[[], bool] = lambda: True
     """Whether pictures are saved at all; else they are only returned."""
+    sharing: Callable[[], Sharing] = lambda: "everybody"
+    """Among whom jobs are shared, by flags and settings."""
     shelf: PictureStore
     launch: Launch
     engine_tail: Callable[[], tuple[str, ...]] = tuple
@@ -141,12 +144,14 @@ class JobService:
         *,
         inputs: Mapping[str, bytes] | None = None,
         client: str | None = None,
+        user: str | None = None,
         task_id: str | None = None,
         save: bool = True,
         notices: tuple[str, ...] = (),
     ) -> Job:
         """Queue a job; once this returns, it survives a power cut.
 
+        `client` is the browser that sends it, or `api`; `user` the name of its login, where there are logins.
         `inputs` holds the pictures that the request names; `notices` are to be told with the job's own. With `save`
         false the pictures go to a cache instead of the outputs. Raises RequestError when the request can't be carried
         out and JobError when it can't be accepted.
@@ -159,12 +164,12 @@ class JobService:
             kept = save and (request.mode == "extras" or self._with.keeps_pictures())
             resolved = self._with.resolve(request)
             resolved = resolved.model_copy(update={"notices": (*notices, *resolved.notices)})
-            return self._accept(request, resolved, client, task_id, kept)
+            return self._accept(request, resolved, Viewer(user, client), task_id, kept)
 
     def duplicate(self, job_id: str) -> Job:
         """Queue what a job asked once more, by the present settings; a random seed is drawn anew."""
         job = self._existing(job_id)
-        return self.submit(job.request, client=job.client, save=job.save)
+        return self.submit(job.request, client=job.client, user=job.user, save=job.save)
 
     def retry(self, job_id: str) -> Job:
         """Queue an ended job once more exactly as it was resolved, seeds and settings included."""
@@ -174,12 +179,23 @@ class JobService:
         with self._accepting:
             for digest in references(job.resolved.request):
                 self._inputs.get(digest)
-            return self._accept(job.request, job.resolved, job.client, None, job.save)
+            return self._accept(job.request, job.resolved, Viewer(job.user, job.client), None, job.save)
 
     # Watching
 
     def get(self, job_id: str) -> Job | None:
         return self._store.get(job_id)
+
+    def may_access(self, job: Job, viewer: Viewer) -> bool:
+        """Whether `viewer` may see the job's request and pictures, and change it."""
+        return may_access(job, viewer, self._with.sharing())
+
+    def of_viewer(self, job_id: str, viewer: Viewer) -> Job:
+        """The job with this id, for somebody who may see and change it. Raises UnknownJob for everybody else."""
+        job = self._existing(job_id)
+        if not self.may_access(job, viewer):
+            raise UnknownJob(job_id)
+        return job
 
     def of_task(self, task_id: str) -> Job | None:
         """The latest job that was submitted with this `task_id`."""
@@ -206,9 +222,14 @@ class JobService:
         limit: int = 100,
         client: str | None = None,
         offset: int = 0,
+        viewer: Viewer | None = None,
     ) -> Sequence[Job]:
-        """The running job, the waiting ones in order, then the ended ones, latest first, from `offset` on."""
-        return self._store.list(states, limit, client, offset)
+        """The running job, the waiting ones in order, then the ended ones, latest first, from `offset` on.
+
+        With `client`, the jobs of that browser only. With `viewer`, the jobs of other logins are left out.
+        """
+        of_user = viewer if self._with.sharing() == "user" else None
+        return self._store.list(states, limit, client, offset, of_user)
 
     def count(self, state: JobState) -> int:
         """How many jobs are in this state."""
@@ -359,7 +380,7 @@ class JobService:
     # Below
 
     def _accept(
-        self, request: GenerationRequest, resolved: ResolvedRequest, client: str | None, task_id: str | None, save: bool
+        self, request: GenerationRequest, resolved: ResolvedRequest, sender: Viewer, task_id: str | None, save: bool
     ) -> Job:
         job = Job(
             secrets.token_hex(8),
@@ -368,7 +389,8 @@ class JobService:
             resolved,
             notices=resolved.notices,
             created=self._clock(),
-            client=client,
+            client=sender.client,
+            user=sender.user,
             task_id=task_id,
             save=save,
         )

@@ -15,6 +15,7 @@ from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.intake import Intake
 from modules.intake.networks import names_in
 from modules.intake.styles import SavedStyles
+from modules.jobs.access import sharing_of
 from modules.jobs.database import prepare
 from modules.jobs.engine_command import engine_launch
 from modules.jobs.engine_log import EngineLog
@@ -26,6 +27,7 @@ from modules.jobs.store import JobStore
 from modules.parameters import RequestError
 from modules.prompt.comments import strip_comments
 from modules.settings import Flags, OptionError, OptionStore, Paths, frozen_keys, unknown_frozen
+from modules.settings.logins import logins
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ class Services:
 def open_services(flags: Flags) -> Services:
     """Open the data folder, start the engine, and go on with the jobs that are left from last time.
 
-    Raises FolderUnusable or DatabaseError, each one sentence for the person who starts the server.
+    Raises FolderUnusable, DatabaseError or FlagError, each one sentence for the person who starts the server.
     """
     paths = Paths.from_flags(flags)
     lock = FolderLock(paths.data_dir / "webui.lock")
@@ -82,6 +84,7 @@ def open_services(flags: Flags) -> Services:
     styles = SavedStyles.of(paths.styles_files, paths.data_dir)
     gallery = Gallery(paths, options)
     engine_log = EngineLog(paths.log_dir)
+    users = frozenset(user for user, _ in logins(flags))
     checkpoints = CheckpointChooser(catalogue, options, paths.vae_file)
     if paths.checkpoint_file is not None:
         _prefer(paths.checkpoint_file, catalogue, options)
@@ -100,6 +103,7 @@ def open_services(flags: Flags) -> Services:
             hires_checkpoint_of=checkpoints.of_hires,
             checkpoint_named=checkpoints.named,
             title_now=lambda title: _title_now(catalogue, title),
+            sharing=lambda: sharing_of(users, exposed=flags.exposed, setting=options.text("queue_sharing")),
             keeps_pictures=lambda: options.switch("samples_save"),
             shelf=PictureFiles(gallery, paths.cache_dir / "jobs", keep_params=not flags.no_prompt_history),
             launch=engine_launch(flags, engine_log),

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
+from modules.jobs.access import Viewer
 from modules.jobs.database import connect
 from modules.jobs.job import ENDED, Job, JobState, QueueNotWritable, SavedImage, Spent, Tally, UnknownJob
 from modules.jobs.rows import ImageRow, RequestCache, image_of_row, job_of_row, values_of_image, values_of_job
@@ -86,8 +87,12 @@ class JobStore:
         limit: int = 100,
         client: str | None = None,
         offset: int = 0,
+        of_user: Viewer | None = None,
     ) -> Sequence[Job]:
-        """Running and waiting jobs in the order they run, then the ended ones, latest first."""
+        """Running and waiting jobs in the order they run, then the ended ones, latest first.
+
+        With `client`, those of one browser; with `of_user`, those of one login and those that belong to none.
+        """
         asked = set(states) if states is not None else {*ACTIVE, *ENDED}
         found: list[Job] = []
         # Two questions instead of one sorted answer: each is read off an index, however many rows there are.
@@ -95,7 +100,7 @@ class JobStore:
             wanted = [state for state in group if state in asked]
             if not wanted or len(found) >= limit:
                 continue
-            where, values = self._where(wanted, client)
+            where, values = self._where(wanted, client, of_user)
             if offset:
                 there = int(self._read(f"SELECT count(*) FROM jobs WHERE {where}", values)[0][0])
                 offset, left_out = max(0, offset - there), offset
@@ -107,10 +112,17 @@ class JobStore:
             found += self._jobs(rest, (*values, limit - len(found), left_out))
         return found
 
-    def _where(self, states: Sequence[JobState], client: str | None) -> tuple[str, tuple[object, ...]]:
+    def _where(
+        self, states: Sequence[JobState], client: str | None, of_user: Viewer | None
+    ) -> tuple[str, tuple[object, ...]]:
         # What stands in a partial index's own words is read by it.
         where = f"state IN ({_marks(states)}) AND finished IS {'NOT NULL' if states[0] in ENDED else 'NULL'}"
-        return (where, tuple(states)) if client is None else (f"{where} AND client = ?", (*states, client))
+        values: tuple[object, ...] = tuple(states)
+        if client is not None:
+            where, values = f"{where} AND client = ?", (*values, client)
+        if of_user is not None:
+            where, values = f"{where} AND (user IS NULL OR user = ?)", (*values, of_user.user)
+        return where, values
 
     def waiting_ids(self) -> Sequence[str]:
         """The waiting jobs in the order they will run."""

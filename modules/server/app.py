@@ -18,9 +18,10 @@ from modules.page.settings_tab import settings_routes
 from modules.page.style_routes import style_routes
 from modules.page.system_page import system_routes
 from modules.page.uploads import UploadStore
-from modules.server.auth import login_required, logins
+from modules.server.auth import login_required
 from modules.server.subpath import prefix_of
 from modules.settings import Flags
+from modules.settings.logins import logins
 from modules.version import VERSION
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from modules.page.localization import localization_script, read_localization
 from modules.page.page import build_page, page_head
 from modules.page.theme import create_theme
 from modules.page.uploads import UploadStore
-from modules.server.auth import logins, matches
+from modules.server.auth import matches
 from modules.server.page_host import PageHost
 from modules.server.subpath import prefix_of
 from modules.settings import Flags
+from modules.settings.logins import logins
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services

@@ -20,6 +20,7 @@ from modules.files import SaveError, write_text_atomic
 from modules.page.process import ServerProcess
 from modules.server.ports import PortInUse, bind
 from modules.settings import FlagError, Flags, OptionStore, parse_flags
+from modules.settings.logins import logins
 from modules.settings.start_profile import StartProfile
 from modules.settings.warned import HeardWarnings
 
@@ -82,7 +83,6 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
     """Serve on a bound socket. Slow imports come after the port is bound, so that a second start fails at once."""
     from modules.jobs.database import DatabaseError
     from modules.jobs.lock import FolderUnusable
-    from modules.server.auth import logins
 
     protected = bool(logins(flags))
     # uvicorn raises the signal again once it has stopped; the default would then end us before the engine is.

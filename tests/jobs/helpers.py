@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modules.files import write_atomic
 from modules.jobs import Job, JobService
+from modules.jobs.access import Sharing
 from modules.jobs.database import prepare
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import EngineEnded, EngineNews, EngineProcess, EngineSaid, Launch
@@ -115,6 +116,7 @@ class House:
     launch: Launch | None = None
     limits: Limits = field(default_factory=Limits)
     patience: Patience = QUICK
+    sharing: Callable[[], Sharing] = lambda: "everybody"
     engines: list[InProcessEngine] = field(default_factory=list)
     notices: tuple[str, ...] = ()
 
@@ -132,6 +134,7 @@ class House:
                 resolve=resolved,
                 checkpoint_of=lambda one: checkpoint_named(one.checkpoint),
                 checkpoint_named=checkpoint_named,
+                sharing=self.sharing,
                 shelf=self.shelf,
                 launch=self.launch or self._launch,
                 engine_tail=self.log.tail,

@@ -18,8 +18,8 @@ from modules.jobs.services import Services, open_services
 from modules.parameters import GenerationRequest, RequestError
 from modules.prompt.style_files import StyleFileError
 from modules.settings import Flags, Paths, parse_flags
+from tests.intake.test_intake import write_checkpoint
 from tests.jobs.helpers import child, eventually
-from tests.jobs.test_intake import write_checkpoint
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,9 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from modules.server.auth import logins, matches
+from modules.server.auth import matches
 from modules.settings import FlagError, parse_flags
+from modules.settings.logins import logins
 from tests.server.server import Server
 
 FAKE = "tests.server.fake_engine_server"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from modules.server.auth import logins
 from modules.server.ports import PortInUse, bind
 from modules.server.serve import announcement, bind_address, main
 from modules.settings import FlagError, parse_flags
+from modules.settings.logins import logins
 from tests.server.server import ROOT, Server
 
 

@@ -3,6 +3,7 @@
 from modules.settings.declare import choice, switch, text, whole
 
 SYSTEM, API = "system", "API"
+AUTOMATIC, EVERYBODY, BROWSER = "Automatic", "Everybody", "The browser that started them"
 
 OPTIONS = (
     choice(SYSTEM, "auto_launch_browser", "Local", "Open the browser at start", ("Disable", "Local", "Remote")),
@@ -27,6 +28,15 @@ OPTIONS = (
         0,
         1_000_000,
         hint="older ones are forgotten; their saved pictures stay",
+    ),
+    choice(
+        SYSTEM,
+        "queue_sharing",
+        AUTOMATIC,
+        "Who sees the prompts and pictures of the queue's jobs",
+        (AUTOMATIC, EVERYBODY, BROWSER),
+        hint="automatic: everybody, unless other machines can reach this server without a login; "
+        "where several users log in, each sees their own",
     ),
     whole(SYSTEM, "memmon_poll_rate", 8, "Memory readings per second while a job runs", 0, 40, travels=True),
     # On in A1111: whoever can call the API could then make this server fetch what only it can reach.
