@@ -1,6 +1,7 @@
 """The real computer: programs run, missing ones told apart, and sources that an old Python can read."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from modules.launch.console import duration, step
 from modules.launch.machine import Machine
 from modules.launch.stamp import digest
+from tests.source_rules import imports, sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,20 +82,41 @@ def test_digest(tmp_path: Path) -> None:
     assert len(digest(tmp_path / "a")) == 16
 
 
+@pytest.mark.parametrize("name", ["requirements-lock.txt", "requirements-no-deps.txt"])
+def test_every_package_that_the_launcher_installs_is_named_by_hash(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines
+    assert [line for line in lines if not re.search(r"==\S+( ; .+?)?\s+--hash=sha256:[0-9a-f]{64}", line)] == []
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    declared = {Requirement(line).name.replace("-", "_") for line in lines if line and not line.startswith("#")}
+    imported = {name.partition(".")[0] for one in sources() for read in imports(one) for name in [read.base]}
+    # xformers is installed on its own, where a flag asks for it and a card can use it.
+    ours = {"modules", "xformers", *sys.stdlib_module_names}
+    assert {"PIL": "pillow"}.keys() <= imported and len(imported - ours) > 15
+    assert {{"PIL": "pillow"}.get(name, name) for name in imported - ours} - declared == set()
+
+
 def test_locked_versions_fit_the_bounds() -> None:
     from packaging.requirements import Requirement
 
     def read(name: str) -> dict[str, Requirement]:
-        lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
-        wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+        lines = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+        wanted = [Requirement(line.split(" --hash=")[0]) for line in lines if line and not line.startswith("#")]
         return {one.name.lower().replace("_", "-"): one for one in wanted}
 
     bounds, lock = read("requirements.txt"), read("requirements-lock.txt")
     assert len(bounds) > 10 and len(lock) > 50
+    installed = lock | read("requirements-no-deps.txt")
     for name, wanted in bounds.items():
         if name == "torch":
             continue
-        (pin,) = lock[name].specifier
+        (pin,) = installed[name].specifier
         assert pin.operator == "==" and wanted.specifier.contains(pin.version), name
     for name in {
         **lock,
