@@ -26,7 +26,7 @@ from tests.browser.steps import (
     set_number,
     visit,
 )
-from tests.gallery.test_opening import header_only
+from tests.pictures.test_opening import header_only
 from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]

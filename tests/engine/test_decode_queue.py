@@ -368,7 +368,9 @@ def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(keeper,
         threads.append(threading.current_thread().name)
         return image
 
-    monkeypatch.setattr(work_module, "face_restoration_for", lambda resolved, faces: FaceRestoration("CodeFormer", mend))
+    monkeypatch.setattr(
+        work_module, "face_restoration_for", lambda resolved, faces: FaceRestoration("CodeFormer", mend)
+    )
     made(keeper, job(checkpoint, "a"))
     assert asked == ["lanes"]
     assert threads == [threading.main_thread().name]

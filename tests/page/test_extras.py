@@ -23,7 +23,7 @@ from modules.parameters import RequestError, parse_infotext
 from modules.parameters.extras_request import OPERATIONS
 from modules.pictures import read_metadata
 from modules.settings import parse_flags
-from tests.ui import fake_engine_server
+from tests.server import fake_engine_server
 
 # Event loops that Gradio leaves open.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -16,7 +16,7 @@ from modules.page.uploads import MOST_PICTURES, UploadStore
 from modules.parameters import RequestError
 from modules.pictures import PictureError
 from modules.pictures.opening import open_picture
-from tests.gallery.test_opening import encoded, header_only
+from tests.pictures.test_opening import encoded, header_only
 
 SCENE = encoded(Image.effect_noise((40, 30), 80).convert("RGB"))
 

@@ -18,8 +18,8 @@ from modules.page.send_to import sent_values
 from modules.page.uploads import Upload
 from modules.parameters import GenerationRequest, RequestError, resolve
 from modules.settings import parse_flags
-from tests.gallery.test_opening import encoded
 from tests.page.fakes import open_services
+from tests.pictures.test_opening import encoded
 
 HIRES = (
     "a barn\nSteps: 12, Sampler: Euler, Schedule type: Karras, CFG scale: 7, Seed: 5, Size: 512x384, "
