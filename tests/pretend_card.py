@@ -14,6 +14,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from modules.hardware.streams import SingleStream
+
 CARD: Final = torch.device("meta")
 
 aten = torch.ops.aten
@@ -93,6 +95,13 @@ def waits(func: Any, given: list[Tensor], args: Any, kwargs: Any) -> bool:
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """In the place of the `sent` of `modules.hardware.streams`: what a card fetches by itself."""
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+
+
+class PretendStreams(SingleStream):
+    """In the place of the streams that `streams_for` finds: a copy that nobody waits for brings ones."""
+
+    def fetch(self, tensor: Tensor) -> Tensor:
+        return torch.ones(tensor.shape, dtype=tensor.dtype)
 
 
 def _target(args: Any, kwargs: Any) -> Any:

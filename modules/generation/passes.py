@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -30,20 +30,11 @@ from modules.sampling import (
     Step,
     Variation,
     plan_run,
+    require_finite,
     sample,
 )
 from modules.text.encoder import EncodingOptions, PromptEncoder
 from modules.weights.model import Model
-
-
-class UnetOverflow(RuntimeError):
-    """The UNet answered with something that is no number."""
-
-
-OVERFLOW: Final = (
-    "A tensor with NaNs was produced in Unet: the checkpoint overflows half precision or is broken. "
-    "Start with --no-half, or choose another checkpoint."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +97,10 @@ class Pass:
 def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, asked: Pass, progress: Progress) -> Tensor:
     """Run `asked` for the images with these indexes of the job, as one batch.
 
-    Returns latents (images, channels, height/8, width/8), float32; the latest estimate if a hook interrupts. Raises
-    UnetOverflow if the result is not finite.
+    Returns latents (images, channels, height/8, width/8), float32; the latest estimate if a hook interrupts.
+
+    Raises:
+        UnetOverflow: the UNet's answers or the result are not finite.
     """
     options = SamplerOptions.from_options(resolved.options)
     choice = resolve_sampler(asked.sampler_name, asked.scheduler, strict=True)
@@ -145,8 +138,7 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, asked
             on_step=lambda step: _report(progress, plan, step),
             before_call=lambda call: progress.before_call(),
         )
-    if not torch.isfinite(latents).all():
-        raise UnetOverflow(OVERFLOW)
+    require_finite(latents)
     return latents
 
 

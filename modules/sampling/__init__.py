@@ -17,6 +17,7 @@ Use a fresh ImageNoise for every pass. Hooks may raise `Interrupted`.
 
 from modules.sampling.conditioning import Conditioning, ConditionsAt, Part, StepConditions, constant_conditions
 from modules.sampling.denoiser import PredictionType, UNet
+from modules.sampling.finite import UnetOverflow, require_finite
 from modules.sampling.guidance import GuidanceOptions, Shown
 from modules.sampling.inpainting import InpaintMask, SoftBlend
 from modules.sampling.model_schedule import ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
@@ -47,11 +48,13 @@ __all__ = [
     "Step",
     "StepConditions",
     "UNet",
+    "UnetOverflow",
     "Variation",
     "build_sigmas",
     "constant_conditions",
     "img2img_steps",
     "plan_run",
+    "require_finite",
     "sample",
     "scaled_linear_alphas_cumprod",
     "sd1_sigmas",

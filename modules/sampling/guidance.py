@@ -18,6 +18,7 @@ from modules.sampling.conditioning import (
     stack_rows,
 )
 from modules.sampling.denoiser import Prediction
+from modules.sampling.finite import FiniteAnswers
 from modules.sampling.inpainting import InpaintMask
 
 # Which estimate a preview shows: the one that is sampled with, or that of the prompt or of the negative prompt alone.
@@ -73,6 +74,8 @@ class Guidance:
     It counts its calls from 0, and the conditions of a call are those that `conditions` gives for that count.
     `before_call(count)` runs first; what it raises ends the run. `last_denoised` is the latest estimate of the
     finished latent, for previews. With `keep_uncond` the negative prompt's answer is kept in `last_uncond`.
+
+    Raises UnetOverflow from the call whose answer is not finite; on a CUDA card from one of the next calls.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Guidance:
         self._before_call = before_call
         self._keep_uncond = keep_uncond
         self._laid_out: tuple[StepConditions, _Rows] | None = None
+        self._finite = FiniteAnswers()
 
     @property
     def alphas_cumprod(self) -> Tensor:
@@ -115,6 +119,7 @@ class Guidance:
         if self._mask is not None and self._prediction.blends_input:
             x = self._mask.blend(x, level)
         answer = self._guided(x, level, self._rows(self._conditions(self.calls)))
+        self._finite.check(answer)
         if self._mask is not None and not self._prediction.blends_input:
             answer = self._mask.blend(answer, level)
         self.last_denoised = self._prediction.denoised(x, answer, level)

@@ -22,12 +22,12 @@ from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention
 from modules.parameters import ResolvedRequest, parse_request, resolve
-from modules.sampling import noise, run
+from modules.sampling import finite, noise, run
 from modules.text.encoder import EncodingOptions
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 from tests.checkpoints import Architecture, write_tiny_checkpoint
-from tests.pretend_card import CARD, PretendCard, sent
+from tests.pretend_card import CARD, PretendCard, PretendStreams, sent
 
 STEPS = 3
 
@@ -36,6 +36,7 @@ STEPS = 3
 def _card_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noise, "sent", sent)
     monkeypatch.setattr(run, "sent", sent)
+    monkeypatch.setattr(finite, "streams_for", lambda _device: PretendStreams())
 
 
 def on_card(folder, **architecture: int) -> Model:

@@ -10,13 +10,13 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from modules.generation.decoding import decode_latent
-from modules.generation.passes import Pipeline, Progress, UnetOverflow
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.tiling import edges_joined
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.prompt.tokens import _vocabulary
-from modules.sampling import ImageNoise, Interrupted, sigma_schedule
+from modules.sampling import ImageNoise, Interrupted, UnetOverflow, sigma_schedule
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
@@ -186,5 +186,8 @@ def test_a_checkpoint_that_overflows_is_named(pipeline, monkeypatch):
         return (broken(self, *args, **kwargs)[0] * float("inf"),)
 
     monkeypatch.setattr(type(pipeline.model.unet), "forward", overflow)
+    steps: list[int] = []
+    progress = Progress(on_step=lambda step, _steps, _denoised: steps.append(step), before_call=lambda: None)
     with pytest.raises(UnetOverflow, match="NaN"):
-        latents_of(pipeline, resolved())
+        txt2img(pipeline, resolved(), range(1), progress)
+    assert steps == []  # found at the first step, not once the pass is over

@@ -24,6 +24,7 @@ from modules.sampling import (
     Step,
     StepConditions,
     constant_conditions,
+    finite,
     noise,
     run,
     sample,
@@ -31,7 +32,7 @@ from modules.sampling import (
 from modules.sampling.conditioning import Conditioning
 from modules.sampling.inpainting import SoftBlend
 from modules.sampling.samplers import STEP_CONTROLLED_SAMPLERS
-from tests.pretend_card import CARD, PretendCard, sent
+from tests.pretend_card import CARD, PretendCard, PretendStreams, sent
 from tests.sampling.doubles import toy_conditioning, toy_unet
 from tests.sampling.test_run import SHAPE, plan
 
@@ -44,6 +45,7 @@ MUST_LOOK = {"DPM adaptive": ["read"]}
 def _card_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noise, "sent", sent)
     monkeypatch.setattr(run, "sent", sent)
+    monkeypatch.setattr(finite, "streams_for", lambda _device: PretendStreams())
 
 
 def there(*shape: int) -> Tensor:

@@ -17,11 +17,9 @@ from modules.generation.conditions import conditions_for
 from modules.generation.img2img import Start, start_of
 from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import (
-    OVERFLOW,
     Pass,
     Pipeline,
     Progress,
-    UnetOverflow,
     encoding_options,
     guidance_of,
     merging,
@@ -33,7 +31,7 @@ from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
 from modules.parameters.token_merging import merging_ratio
 from modules.prompt import plan_conditioning
-from modules.sampling import SamplerOptions
+from modules.sampling import SamplerOptions, require_finite
 from modules.sampling.denoiser import SigmaPrediction
 from modules.sampling.guidance import Guidance
 
@@ -112,6 +110,5 @@ def found_noise(
                 denoised = denoise(x, level)
                 x = x + (x - denoised) / level * (sigmas[step] - sigmas[step - 1])
                 progress.on_step(step, asked.steps, denoised)
-    if not torch.isfinite(x).all():
-        raise UnetOverflow(OVERFLOW)
+    require_finite(x)
     return x / sigmas[-1] if adjusted else x / x.std()

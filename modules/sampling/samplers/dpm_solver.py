@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from modules.sampling.finite import UnetOverflow
 from modules.sampling.options import SolverOptions
 from modules.sampling.samplers.protocol import Denoiser, Noise, OnStep, Step, ancestral_step
 
@@ -19,6 +20,12 @@ _ABSOLUTE_TOLERANCE: Final = 0.0078
 _FIRST_STEP: Final = 0.05
 _ACCEPT_SAFETY: Final = 0.81
 _TIME_SLACK: Final = 1e-5
+# Pictures take some tens. A step that is refused shrinks the next one to at most 0.81 of it.
+_MOST_STEPS: Final = 1000
+
+
+class StepSizeError(RuntimeError):
+    """The model's answers leave no step size within the tolerance."""
 
 
 def dpm_fast(
@@ -48,18 +55,27 @@ def dpm_adaptive(
     """DPM-Solver-23, appendix C: order 3 steps, as long as order 2 agrees within the tolerance.
 
     The error is measured on the device and read back once a step; over the whole batch, if there is more than one.
+
+    Raises:
+        UnetOverflow: the error is not finite.
+        StepSizeError: the steps became too small to go on, or 1000 were not enough.
     """
     t, t_end = -ends[0].log(), -ends[-1].log()
     h, index, x_low_before = _FIRST_STEP, 0, x
     while t < t_end - _TIME_SLACK:
         t_next = torch.minimum(t_end, t + h)
+        if t_next <= t or index == _MOST_STEPS:
+            raise StepSizeError(f"DPM adaptive did not finish after {index} steps: choose another sampler.")
         target, up = _lowered(t, t_next, t_end, options.eta)
         eps = _eps(denoiser, x, t)
         on_step(Step(index, x, x - _sigma(t) * eps, _sigma(t)))
         eps_third = _eps_between(denoiser, x, t, target, eps, 1 / 3)
         x_low = _second_order(x, t, target, eps, eps_third, 1 / 3)
         x_high = _third_order(denoiser, x, t, target, eps, eps_third)
-        accepted, h = _controlled(_error(x_low, x_high, x_low_before), h, options.eta)
+        error = _error(x_low, x_high, x_low_before)
+        if not math.isfinite(error):
+            raise UnetOverflow
+        accepted, h = _controlled(error, h, options.eta)
         if accepted:
             x = x_high + up * options.s_noise * noise(_sigma(t), _sigma(t_next))
             x_low_before, t = x_low, t_next
