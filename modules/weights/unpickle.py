@@ -2,7 +2,8 @@
 
 A pickle is a program: it may name any function and call it. Here a name is never looked up. Names of tensor building
 become values of our own; names that training leaves behind (Lightning callbacks, optimizers, numpy scalars) become
-inert stand-ins; the standard library's and other names that could run code are refused by name.
+inert stand-ins; the standard library's and other names that could run code are refused by name. A pickle may also set
+attributes of whatever it was given (BUILD): of our values none can be set.
 
 Formats: PyTorch's zip (`archive/data.pkl` + `archive/data/<key>`, since 1.6) and the sequence of pickles before it
 (torch.serialization `_legacy_save`).
@@ -33,11 +34,18 @@ _DICTIONARIES: Final = ("OrderedDict", "dict")
 _PYTHON2_NAMES: Final = {"__builtin__": "builtins", "copy_reg": "copyreg", "UserDict": "collections"}
 
 
+def _refuse_state(_value: object, _state: object) -> NoReturn:
+    """The `__setstate__` of values that a file may not change."""
+    raise pickle.UnpicklingError("a state for what has none")
+
+
 @dataclass(frozen=True, slots=True)
 class StorageType:
     """What `torch.HalfStorage` and its like become."""
 
     dtype: torch.dtype
+
+    __setstate__ = _refuse_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,8 @@ class StorageRef:
     count: int
     start: int = 0
 
+    __setstate__ = _refuse_state
+
 
 @dataclass(frozen=True, slots=True)
 class TensorRef:
@@ -59,6 +69,22 @@ class TensorRef:
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
+
+    __setstate__ = _refuse_state
+
+
+class Builder:
+    """A function of ours that a pickle may call, and do nothing else with."""
+
+    __slots__ = ("_build",)
+
+    def __init__(self, build: Callable[..., object]) -> None:
+        self._build = build
+
+    def __call__(self, *arguments: object) -> object:
+        return self._build(*arguments)
+
+    __setstate__ = _refuse_state
 
 
 class Inert:
@@ -215,9 +241,9 @@ def _rebuild_parameter(data: object, *_rest: object) -> object:
 
 
 def _rebuild_from_type(function: object, _type: object, arguments: object, _state: object) -> object:
-    if function not in (_rebuild_tensor, _rebuild_tensor_v3) or not isinstance(arguments, tuple):
+    if function not in (_TENSOR, _TENSOR_V3) or not isinstance(arguments, tuple):
         raise pickle.UnpicklingError("a tensor subclass with an odd recipe")
-    return _rebuild_tensor(*arguments) if function is _rebuild_tensor else _rebuild_tensor_v3(*arguments)
+    return _rebuild_tensor(*arguments) if function is _TENSOR else _rebuild_tensor_v3(*arguments)
 
 
 def _size(extents: object = ()) -> tuple[object, ...]:
@@ -226,12 +252,15 @@ def _size(extents: object = ()) -> tuple[object, ...]:
     return tuple(extents)
 
 
-_BUILDERS: Final[Mapping[tuple[str, str], Callable[..., object]]] = {
-    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
-    ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
-    ("torch", "Size"): _size,
+_TENSOR: Final = Builder(_rebuild_tensor)
+_TENSOR_V3: Final = Builder(_rebuild_tensor_v3)
+_PARAMETER: Final = Builder(_rebuild_parameter)
+_BUILDERS: Final[Mapping[tuple[str, str], Builder]] = {
+    ("torch._utils", "_rebuild_tensor"): _TENSOR,
+    ("torch._utils", "_rebuild_tensor_v2"): _TENSOR,
+    ("torch._utils", "_rebuild_tensor_v3"): _TENSOR_V3,
+    ("torch._utils", "_rebuild_parameter"): _PARAMETER,
+    ("torch._utils", "_rebuild_parameter_with_state"): _PARAMETER,
+    ("torch._tensor", "_rebuild_from_type_v2"): Builder(_rebuild_from_type),
+    ("torch", "Size"): Builder(_size),
 }
