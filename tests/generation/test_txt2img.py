@@ -47,7 +47,7 @@ def latents_of(pipeline: Pipeline, request: ResolvedRequest, images: range | Non
 def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(pipeline):
     """Tolerance 1e-4 absolute on latents of unit scale, fp32, Euler."""
     vocabulary, merges = _vocabulary()
-    pipeline = StableDiffusionPipeline(
+    theirs = StableDiffusionPipeline(
         vae=pipeline.model.vae,
         text_encoder=pipeline.model.text_encoder,
         tokenizer=CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77),
@@ -63,11 +63,11 @@ def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(p
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.set_progress_bar_config(disable=True)
+    theirs.set_progress_bar_config(disable=True)
     request = resolved(
         prompt="a red circle on a beach", negative_prompt="blue", steps=8, cfg_scale=5, scheduler="Karras"
     )
-    expected = pipeline(
+    expected = theirs(
         "a red circle on a beach",
         negative_prompt="blue",
         width=64,
