@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from modules.parameters.infotext_values import Pair, pairs, printable, split_size
@@ -15,6 +17,9 @@ from modules.parameters.infotext_versions import (
 
 _NEGATIVE: Final = "Negative prompt:"
 _FEWEST_PAIRS: Final = 3
+_NOTE: Final = "Note"
+# A line of its own: `Negative Template: ...`.
+_KEY: Final = re.compile(r"\s*([A-Z][\w \-/]{1,60}): ")
 _TEXTS: Final = ("Prompt", "Clip skip")
 
 
@@ -48,11 +53,11 @@ def _filled_in(key: str, value: str) -> str | int | bool:
 
 
 def _split(text: str) -> tuple[str, str, list[Pair]]:
-    """Prompt, negative prompt, and the pairs of the last line if it is one of parameters."""
-    *lines, last = text.strip().split("\n")
-    found = list(pairs(last.strip()))
-    if len(found) < _FEWEST_PAIRS:
-        lines, found = [*lines, last], []
+    """Prompt, negative prompt, and the pairs of the last line that is one of parameters, and of what follows it."""
+    lines = text.strip().split("\n")
+    place, found = _parameter_line(lines)
+    found += _behind(lines[place + 1 :])
+    lines = lines[:place]
     prompt: list[str] = []
     negative: list[str] = []
     part = prompt
@@ -63,6 +68,46 @@ def _split(text: str) -> tuple[str, str, list[Pair]]:
         if line or part:
             part.append(line)
     return "\n".join(prompt), "\n".join(negative), found
+
+
+def _parameter_line(lines: Sequence[str]) -> tuple[int, list[Pair]]:
+    """Where the parameters stand, and they: the last line that names steps, else the last of all if it has pairs.
+
+    Extensions append lines such as `Template: ...`, which may look like parameters themselves. Without parameters the
+    place is behind the last line.
+    """
+    last = len(lines) - 1
+    places = (place for place in range(last, -1, -1) if place == last or "Steps:" in lines[place])
+    unnamed: tuple[int, list[Pair]] | None = None
+    for place in places:
+        found = list(pairs(lines[place].strip()))
+        if len(found) >= _FEWEST_PAIRS:
+            if any(pair.key == "Steps" for pair in found):
+                return place, found
+            unnamed = unnamed or (place, found)
+    return unnamed or (len(lines), [])
+
+
+def _behind(lines: Iterable[str]) -> Iterator[Pair]:
+    """`Key: text` of lines behind the parameters, commas included; a line without a key goes on with the one before.
+
+    What stands before the first key is a note.
+    """
+    key, texts = _NOTE, list[str]()
+    for line in lines:
+        begun = _KEY.match(line)
+        if begun:
+            yield from _joined(key, texts)
+            key, texts = begun[1], [line[begun.end() :]]
+        else:
+            texts.append(line)
+    yield from _joined(key, texts)
+
+
+def _joined(key: str, texts: Sequence[str]) -> Iterator[Pair]:
+    text = "\n".join(texts).strip()
+    if text:
+        yield Pair(key, text, quoted=True)
 
 
 def _add(values: dict[str, str], pair: Pair) -> None:

@@ -32,7 +32,7 @@ _TELLING: Final = frozenset(
         *("Model", "Model hash", "VAE hash", "Version", "User", "Lora hashes", "TI hashes", "Hashes"),
         *("Created Date", "Civitai resources", "Civitai metadata", "Init image hash", "Batch size", "Batch pos"),
         *("Hypernet", "Hypernet strength", "First pass size-1", "First pass size-2"),
-        *("Template", "Negative Template"),
+        *("Template", "Negative Template", "Note"),
     }
 )
 # Settings that fields or models decide.

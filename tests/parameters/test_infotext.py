@@ -157,7 +157,7 @@ LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7"
         (f"a\nNegative prompt: b\nc\nNegative prompt: d\n{LINE}", "a", "b\nc\nd"),
         (f"a Negative prompt: b\n{LINE}", "a Negative prompt: b", ""),
         (f"Negative prompt:\n{LINE}", "", ""),
-        (f"{LINE}\nafterword", f"{LINE}\nafterword", ""),
+        (f"x\n{LINE}\nafterword", "x", ""),
     ],
 )
 def test_where_the_prompts_are(text, prompt, negative):
@@ -384,3 +384,22 @@ def test_any_text_can_be_read_and_stored(text):
     for candidate in (text, f"x\n{LINE}, {text}"):
         for key, value in parse_infotext(candidate).items():
             (key + str(value)).encode("utf-8")
+
+
+def test_lines_behind_the_parameters_are_no_prompt() -> None:
+    behind = "Template: a {red|blue} fox, (x: y, z: w, v: u)\nwith more\nNegative Template: fog"
+    said = parse_infotext(f"a red fox\nNegative prompt: fog\n{LINE}\n{behind}")
+    assert (said["Prompt"], said["Negative prompt"]) == ("a red fox", "fog")
+    assert (said["Steps"], said["CFG scale"]) == ("20", "7")
+    assert said["Template"] == "a {red|blue} fox, (x: y, z: w, v: u)\nwith more"
+    assert said["Negative Template"] == "fog"
+
+
+def test_a_text_without_a_key_behind_the_parameters_is_a_note() -> None:
+    said = parse_infotext(f"a\n{LINE}\nmy favourite\nof all\nTemplate: b")
+    assert (said["Note"], said["Template"], said["Prompt"]) == ("my favourite\nof all", "b", "a")
+
+
+def test_a_prompt_that_quotes_parameters_ends_before_the_last_of_them() -> None:
+    said = parse_infotext(f"a\nSteps: 1, Sampler: Heun, CFG scale: 1\nb\n{LINE}")
+    assert said["Prompt"] == "a\nSteps: 1, Sampler: Heun, CFG scale: 1\nb" and said["Steps"] == "20"
