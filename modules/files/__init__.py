@@ -8,7 +8,7 @@ from modules.files.atomic import (
     write_atomic_with,
     write_text_atomic,
 )
-from modules.files.decoding import decoded
+from modules.files.decoding import decoded, is_plain
 from modules.files.walk import FileState, FoundFile, found_file, walk_folders
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "SaveError",
     "decoded",
     "found_file",
+    "is_plain",
     "remove_stale_temporaries",
     "save_error",
     "walk_folders",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 from collections import ChainMap
 from collections.abc import Mapping
@@ -11,17 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
-from modules.files import SaveError, remove_stale_temporaries, write_atomic
+from modules.files import SaveError, decoded, remove_stale_temporaries, write_atomic
 from modules.gallery.name_facts import NameFacts, name_facts
 from modules.gallery.naming import file_stem, subfolder
 from modules.gallery.reservations import OpenName, Reservations
-from modules.gallery.sanitizing import LONGEST_NAME, sanitize
+from modules.gallery.sanitizing import sanitize
+from modules.gallery.stems import Cut, Piece, Stem, stem_of
 from modules.parameters import BatchFile, ResolvedRequest
 from modules.parameters.extras_request import ExtrasRequest
 from modules.parameters.infotext_values import printable
 from modules.pictures.encode import shareable_copy
+from modules.pictures.opening import BROKEN, read_header
 from modules.settings import OptionStore, Paths
 
 GRID_KINDS: Final = frozenset({"grid", "xyz_grid", "prompt_matrix"})
@@ -93,9 +92,9 @@ class Gallery:
         As in A1111 the folder has no subfolders. Raises SaveError.
         """
         folder = Path(asked.output_dir) if asked.output_dir else self.folder("extras")
-        stem = ""
+        stem = Stem()
         if asked.batch and index < len(asked.names) and self._options.switch("use_original_name_batch"):
-            stem = sanitize(Path(asked.names[index]).stem)
+            stem = stem_of(Path(asked.names[index]).stem)
         ending = (
             "".join(f"-{name}" for name in asked.upscalers)
             if self._options.switch("use_upscaler_name_as_suffix")
@@ -127,10 +126,10 @@ class Gallery:
 
     def _of_init_picture(self, data: bytes) -> OpenName:
         """Named by its pixels, as A1111 does: a picture that ten jobs start from lies there once."""
-        with Image.open(io.BytesIO(data)) as image:
+        with read_header(data) as image:
             name = hashlib.md5(image.tobytes(), usedforsecurity=False).hexdigest()
         folder = self._paths.data_dir / self._options.text("outdir_init_images")
-        return OpenName(folder, "", name, ".png", digits=0, replace=True)
+        return OpenName(folder, "", stem_of(name), ".png", digits=0, replace=True)
 
     def release(self, path: Path) -> None:
         """Give back a reservation that no picture will come for."""
@@ -159,7 +158,7 @@ class Gallery:
                     write_atomic(saved, data, overwrite=overwrite or (name is not None and name.replace))
                     break
                 except FileExistsError:
-                    saved = self._names.hold(name or OpenName(path.parent, "", path.stem, path.suffix, digits=0))
+                    saved = self._names.hold(name or _named_anew(path))
         finally:
             self.release(path)
             self.release(saved)
@@ -169,16 +168,16 @@ class Gallery:
         return saved
 
     def _write_companions(self, path: Path, data: bytes, infotext: str | None, options: Mapping[str, object]) -> None:
-        """The text file and the JPEG copy. The picture is safe by now: what fails here is told, and no more."""
+        """The text file and the JPEG copy. The picture is safe by now: what fails here is only logged."""
         try:
             if infotext and options["save_txt"]:
                 write_atomic(path.with_suffix(".txt"), f"{printable(infotext)}\n".encode(), overwrite=True)
             if path.suffix not in (".jpg", ".jpeg") and options["export_for_4chan"]:
-                with Image.open(io.BytesIO(data)) as image:
+                with read_header(data) as image:
                     copy = shareable_copy(image, len(data), options, infotext)
                 if copy is not None:
                     write_atomic(path.with_suffix(".jpg"), copy, overwrite=True)
-        except (SaveError, OSError, ValueError, Image.DecompressionBombError) as error:
+        except (SaveError, *BROKEN) as error:
             _log.warning("%s is saved, but what belongs beside it is not: %s", path.name, error)
 
     def write_params(self, infotext: str) -> None:
@@ -188,7 +187,7 @@ class Gallery:
     def read_params(self) -> str:
         """The last infotext, or an empty text."""
         try:
-            return self._paths.params_file.read_text(encoding="utf-8", errors="replace")
+            return decoded(self._paths.params_file.read_bytes())
         except OSError:
             return ""
 
@@ -201,12 +200,18 @@ class Gallery:
 
 def _beside_the_others(batch: BatchFile, index: int | None, kind: str, extension: str) -> OpenName:
     """The name of a batch's picture in the folder of its own: that of the file it came from, its number if several."""
-    stem = sanitize(batch.stem, length=LONGEST_NAME) + ("" if index is None else f"-{index + 1}")
+    number = () if index is None else (Piece(f"-{index + 1}"),)
+    stem = Stem((Piece(batch.stem, Cut.NAME), *number))
     tail = ("" if kind == "image" else f"-{sanitize(kind)}") + "." + sanitize(extension).lower().lstrip(".")
     return OpenName(Path(str(batch.folder)), "", stem, tail, digits=0)
 
 
+def _named_anew(path: Path) -> OpenName:
+    """A name for a path of which no reservation is known any more."""
+    return OpenName(path.parent, "", stem_of(path.stem), path.suffix, digits=0)
+
+
 def pixels_hash(data: bytes) -> str:
     """SHA-256 of the raw pixels of an encoded picture, as [image_hash] shows it."""
-    with Image.open(io.BytesIO(data)) as image:
+    with read_header(data) as image:
         return hashlib.sha256(image.tobytes()).hexdigest()

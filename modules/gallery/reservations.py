@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from modules.files import SaveError, save_error
-from modules.gallery.naming import below, largest_number
-from modules.gallery.sanitizing import LONGEST_NAME, avoid_device, fit
+from modules.gallery.naming import below, largest_number, longest_name
+from modules.gallery.sanitizing import avoid_device
+from modules.gallery.stems import Stem
 
 _TRIES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class OpenName:
-    """A file name whose number is still open. Without `digits` it has none, and a `replace`able file gives way."""
+    """A file name whose number is still open; without `digits` it has none.
+
+    `replace`: a file that has the name already is replaced.
+    """
 
     folder: Path
     prefix: str
-    stem: str
+    stem: Stem
     tail: str
     digits: int = 5
     replace: bool = False
 
     def path(self, number: int, longest: int) -> Path:
-        """The path with `number`; unnumbered names show it as a suffix, and 0 not at all."""
+        """The path with `number`, its name in `longest` bytes; unnumbered names show it as a suffix, and 0 not at all.
+
+        The stem is what is shortened: number and tail stay whole.
+        """
         if self.digits:
-            head = f"{self.prefix}{number:0{self.digits}d}" + ("-" if self.stem else "")
-            name = head + fit(self.stem, self.tail, longest=longest - len(head.encode()))
+            head, tail = f"{self.prefix}{number:0{self.digits}d}" + ("-" if self.stem else ""), self.tail
         else:
-            name = fit(self.stem or "image", f"-{number}{self.tail}" if number else self.tail, longest=longest)
-        return self.folder / avoid_device(name)
+            head, tail = "", f"-{number}{self.tail}" if number else self.tail
+        stem = self.stem.fitted(longest - len(f"{head}{tail}".encode()))
+        return self.folder / avoid_device(f"{head}{stem or ('' if self.digits else 'image')}{tail}")
 
 
 class Reservations:
@@ -46,7 +52,7 @@ class Reservations:
     def hold(self, name: OpenName) -> Path:
         """The next free path for `name`, nobody else's until it is released. Creates nothing. Raises SaveError."""
         try:
-            longest = _longest_name(name.folder)
+            longest = longest_name(name.folder)
             with self._lock:
                 first = self._next_number(name) if name.digits else 0
                 for number in range(first, first + _TRIES):
@@ -75,14 +81,3 @@ class Reservations:
         """Let go of a path, whether it is held or not."""
         with self._lock:
             self._held.pop(path, None)
-
-
-def _longest_name(folder: Path) -> int:
-    """Bytes that a name in `folder` may have; encrypted folders allow fewer than 255."""
-    existing = next((place for place in (folder, *folder.parents) if place.is_dir()), None)
-    if existing is None or not hasattr(os, "pathconf"):
-        return LONGEST_NAME
-    try:
-        return min(LONGEST_NAME, max(64, os.pathconf(existing, "PC_NAME_MAX")))
-    except (OSError, ValueError):
-        return LONGEST_NAME

@@ -22,18 +22,17 @@ def sanitize(text: str, *, replace_spaces: bool = False, length: int = DEFAULT_L
     """
     if replace_spaces:
         text = text.replace(" ", "_")
+    return replace_invalid(text).lstrip(" ")[:length].rstrip(" .")
+
+
+def replace_invalid(text: str) -> str:
+    """`text` at its full length, each character that a file system refuses or a display obeys as `_`."""
     text = text.translate(_INVALID)
-    if not text.isascii():
-        text = "".join("_" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
-    return text.lstrip(" ")[:length].rstrip(" .")
+    if text.isascii():
+        return text
+    return "".join("_" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") else char for char in text)
 
 
 def avoid_device(name: str) -> str:
     """`name`, with a `_` before it where Windows would take it for a device (`con`, `nul.png`, ...)."""
     return f"_{name}" if _DEVICE.match(name) else name
-
-
-def fit(stem: str, tail: str, *, longest: int = LONGEST_NAME) -> str:
-    """`stem + tail`, the stem cut so that the whole has at most `longest` bytes in UTF-8, between two characters."""
-    room = max(0, longest - len(tail.encode("utf-8", "replace")))
-    return stem.encode("utf-8", "replace")[:room].decode("utf-8", "ignore").rstrip(" .") + tail

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modules.files import SaveError, decoded, write_atomic
 from modules.prompt.styles import Style
@@ -92,6 +93,8 @@ def _rewrite(path: Path, change: Callable[[list[Style]], list[Style]]) -> None:
     with _WRITING:
         for _ in range(_TRIES):
             before = path.read_bytes() if path.is_file() else None
+            if before is not None:
+                _refuse_not_understood(path, before)
             rows = change(read_style_file(path) if before is not None else [])
             if (path.read_bytes() if path.is_file() else None) == before:
                 write_style_file(path, rows)
@@ -105,18 +108,8 @@ def read_style_file(path: Path) -> list[Style]:
     The header is `name,prompt,negative_prompt`, or `name,text` as in A1111's first versions; a byte order mark is fine,
     and so are semicolons or tabs for commas.
     """
-    text = decoded(path.read_bytes())
-    # Spreadsheets put what stands between numbers elsewhere.
-    head = text.lstrip().partition("\n")[0]
-    comma = next((mark for mark in ";\t" if head.startswith(f"name{mark}")), ",")
-    try:
-        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=comma)
-        rows = list(table)
-    except csv.Error as error:
-        raise StyleFileError(
-            f"The style file {path} is no table that can be read ({error}): mend or remove it."
-        ) from error
-    if table.fieldnames and "name" not in table.fieldnames:
+    fields, rows = _table(path, path.read_bytes())
+    if fields and "name" not in fields:
         # Saving a style would write the file anew, without what is in it now.
         raise StyleFileError(
             f"The style file {path} has no column `name`: its first line has to be {','.join(HEADER)}."
@@ -127,6 +120,38 @@ def read_style_file(path: Path) -> list[Style]:
         if row.get("name"):
             styles.append(Style(row["name"], prompt or "", row.get("negative_prompt") or "", path))
     return styles
+
+
+def _table(path: Path, data: bytes) -> tuple[Sequence[str], list[dict[str | None, Any]]]:
+    """The header and the rows; cells beyond the header stand under None. Raises StyleFileError."""
+    text = decoded(data)
+    # Spreadsheets put what stands between numbers elsewhere.
+    head = text.lstrip().partition("\n")[0]
+    comma = next((mark for mark in ";\t" if head.startswith(f"name{mark}")), ",")
+    try:
+        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=comma)
+        rows: list[dict[str | None, Any]] = list(table)
+    except csv.Error as error:
+        raise StyleFileError(
+            f"The style file {path} is no table that can be read ({error}): mend or remove it."
+        ) from error
+    return table.fieldnames or (), rows
+
+
+def _refuse_not_understood(path: Path, data: bytes) -> None:
+    """Raise StyleFileError where writing the file anew would lose something that stands in it."""
+    fields, rows = _table(path, data)
+    unknown = [field for field in fields if field not in (*HEADER, "text")]
+    if unknown:
+        raise StyleFileError(
+            f"The style file {path} is not written over: its columns {', '.join(unknown)[:100]} would be lost."
+        )
+    for number, row in enumerate(rows, start=1):
+        cells = [cell for cell in row.values() if cell]
+        if row.get(None) or (cells and not row.get("name")):
+            raise StyleFileError(
+                f"The style file {path} is not written over: its style {number} has too many columns or no name."
+            )
 
 
 def write_style_file(path: Path, styles: Sequence[Style]) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from modules.files import SaveError, decoded, write_text_atomic
 from modules.settings.flags import Flags
@@ -34,12 +34,13 @@ class OptionStore:
         self._lock = threading.RLock()
         self._values: dict[str, OptionValue] = {}
         self._foreign: dict[str, Any] = {}
+        self._lost = ""
         self.notices: tuple[str, ...] = ()
         self.reload()
 
     def reload(self) -> None:
         """Read the file again."""
-        content, notices = read_json_object(self.path)
+        content, notices, lost = read_json_object(self.path)
         written = migrated(content)
         values: dict[str, OptionValue] = {}
         foreign: dict[str, Any] = {}
@@ -55,6 +56,7 @@ class OptionStore:
                 notices.append(f"{self.path.name}: {problem} The default applies.")
         with self._lock:
             self._values, self._foreign, self.notices = values, foreign, tuple(notices)
+            self._lost = lost
 
     def get(self, key: str) -> OptionValue:
         """The value in force. Raises OptionError for a key that isn't declared."""
@@ -168,6 +170,8 @@ class OptionStore:
             raise OptionError(
                 f"{self.path} may not be read by this program, so nothing is saved over it: check its owner."
             )
+        if self._lost:
+            raise OptionError(f"{self._lost}, so nothing is saved over it: move it away and restart.")
         try:
             write_text_atomic(self.path, json.dumps({**declared, **foreign}, indent=4, ensure_ascii=False))
         except SaveError as problem:
@@ -207,7 +211,15 @@ def as_json(value: OptionValue) -> bool | int | float | str | list[str] | None:
     return list(value) if isinstance(value, tuple) else value
 
 
-def read_json_object(path: Path) -> tuple[dict[str, Any], list[str]]:
+class JsonFile(NamedTuple):
+    """What a file of settings holds. `lost` says why writing it anew would lose what stands in it; else it is empty."""
+
+    content: dict[str, Any]
+    notices: list[str]
+    lost: str = ""
+
+
+def read_json_object(path: Path) -> JsonFile:
     """A JSON object from a file, and what has to be said about it.
 
     No file is an empty object. A file that holds anything else is renamed to `<name>.corrupt-<time>`, so that it can be
@@ -215,20 +227,22 @@ def read_json_object(path: Path) -> tuple[dict[str, Any], list[str]]:
     """
     try:
         content = json.loads(decoded(path.read_bytes()))
-    except FileNotFoundError:
-        return {}, []
+    except (FileNotFoundError, NotADirectoryError):
+        return JsonFile({}, [])
     except OSError as problem:
-        return {}, [f"{path} can't be read ({problem.strerror}); defaults apply."]
+        lost = f"{path} can't be read ({problem.strerror})"
+        return JsonFile({}, [f"{lost}; defaults apply."], lost)
     except (ValueError, RecursionError):
         content = None
     if isinstance(content, dict):
-        return content, []
+        return JsonFile(content, [])
     aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         path.replace(aside)
     except OSError as problem:
-        return {}, [f"{path} isn't a JSON object and can't be set aside ({problem.strerror}); defaults apply."]
-    return {}, [f"{path} isn't a JSON object; it was set aside as {aside.name} and defaults apply."]
+        lost = f"{path} isn't a JSON object and can't be set aside ({problem.strerror})"
+        return JsonFile({}, [f"{lost}; defaults apply."], lost)
+    return JsonFile({}, [f"{path} isn't a JSON object; it was set aside as {aside.name} and defaults apply."])
 
 
 def _listed(text: str | None) -> list[str]:

@@ -90,7 +90,7 @@ class UiConfig:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._entries, notices = read_json_object(path)
+        self._entries, notices, self._lost = read_json_object(path)
         self.notices: tuple[str, ...] = tuple(notices)
 
     def control(self, place: Place, declared: Control, choices: Sequence[str] = ()) -> Control:
@@ -146,7 +146,7 @@ class UiConfig:
 
     def _read_again(self) -> dict[str, Any]:
         """A copy of the entries as the file has them now: people edit it while the program runs."""
-        self._entries, notices = read_json_object(self.path)
+        self._entries, notices, self._lost = read_json_object(self.path)
         self.notices = tuple(dict.fromkeys((*self.notices, *notices)))
         return dict(self._entries)
 
@@ -161,6 +161,8 @@ class UiConfig:
         self.notices = (*self.notices, f"{self.path.name}: {key} is {shown}: {why}. The control's own default applies.")
 
     def _write(self, entries: dict[str, Any]) -> None:
+        if self._lost:
+            raise UiConfigError(f"{self._lost}, so nothing is saved over it: move it away.")
         try:
             write_text_atomic(self.path, json.dumps(entries, indent=4, ensure_ascii=False))
         except SaveError as problem:

@@ -133,6 +133,48 @@ def test_long_and_odd_prompts_make_names_that_can_be_written(gallery, resolved):
         assert saved.name.startswith("0000") and saved.name.endswith(".png")
 
 
+JAPANESE = "猫" * 84
+
+
+def test_a_long_prompt_is_shortened_and_what_tells_files_apart_is_not(gallery, resolved):
+    pattern: dict[str, object] = {"save_images_add_number": False, "samples_filename_pattern": "[prompt]-[seed]"}
+    job = resolved(pattern, prompt=JAPANESE, n_iter=3)
+    saved = [gallery.save(gallery.reserve(job, index, "image", NOW), picture()) for index in range(3)]
+    assert len(set(saved)) == 3
+    assert [path.stem.rpartition("-")[2] for path in saved] == ["1234", "1235", "1236"]
+    assert all(len(path.name.encode()) <= 255 and path.name.startswith("猫" * 60) for path in saved)
+
+
+def test_long_folders_and_grids_are_told_apart_too(gallery, resolved):
+    pattern: dict[str, object] = {
+        "directories_filename_pattern": "[prompt]-[prompt_spaces]-[seed]",
+        "samples_filename_pattern": "[prompt]-[prompt_spaces]-[seed]",
+        "grid_extended_filename": True,
+    }
+    jobs = [resolved(pattern, prompt=JAPANESE, seed=seed) for seed in (5, 6)]
+    for kind in ("image", "grid"):
+        saved = [gallery.save(gallery.reserve(job, 0, kind, NOW), picture()) for job in jobs]
+        assert [path.parent.name.rpartition("-")[2] for path in saved] == ["5", "6"]
+        assert [path.stem.rpartition("-")[2] for path in saved] == ["5", "6"]
+
+
+def test_long_names_of_a_batch_keep_the_number_of_the_picture(gallery, resolved, tmp_path):
+    job = resolved(batch=BatchFile(name="名" * 84 + ".png", folder=str(tmp_path)), n_iter=2)
+    names = [gallery.reserve(job, index, "image", NOW).name for index in range(2)]
+    assert [name[-6:] for name in names] == ["-1.png", "-2.png"]
+
+
+@pytest.mark.parametrize("prompt", [".hidden cat", ". cat", "..", "  .cat"])
+def test_no_prompt_makes_a_hidden_file(gallery, resolved, prompt):
+    pattern: dict[str, object] = {
+        "save_images_add_number": False,
+        "samples_filename_pattern": "[prompt]",
+        "directories_filename_pattern": "[prompt_spaces]",
+    }
+    path = gallery.reserve(resolved(pattern, prompt=prompt), 0, "image", NOW)
+    assert not path.name.startswith(".") and not path.parent.name.startswith(".")
+
+
 def test_reservations_of_many_threads_never_collide(gallery, resolved):
     job, paths, lock = resolved(), [], threading.Lock()
 

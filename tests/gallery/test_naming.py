@@ -14,7 +14,8 @@ from modules.files import SaveError
 from modules.gallery import NameFacts, apply_pattern, name_facts, sanitize
 from modules.gallery.name_facts import facts_of_infotext
 from modules.gallery.naming import below, file_stem, largest_number, subfolder
-from modules.gallery.sanitizing import avoid_device, fit
+from modules.gallery.sanitizing import avoid_device
+from modules.gallery.stems import Cut, Piece, Stem, stem_of
 from modules.parameters import parse_infotext
 
 NOW = datetime(2026, 11, 21, 21, 30, 5, tzinfo=UTC)
@@ -174,7 +175,7 @@ def test_whatever_is_sanitised_is_one_part_of_a_path(text):
     clean = sanitize(text)
     assert len(clean) <= 128 and clean == sanitize(clean)
     assert not set('#<>:"/\\|?*\0\n\r\t') & set(clean) and clean not in (".", "..")
-    assert len(fit(clean, ".png", longest=64).encode()) <= 64
+    assert len(stem_of(clean).fitted(64).encode()) <= 64
     clean.encode("utf-8")
 
 
@@ -188,15 +189,18 @@ def test_names_that_only_look_like_devices(name):
     assert avoid_device(name) == name
 
 
-def test_cutting_keeps_whole_characters_and_the_tail():
-    assert fit("猫" * 100, "-mask.png", longest=20) == "猫" * 3 + "-mask.png"
-    assert fit("a. b", ".png", longest=7) == "a.png"
+def test_cutting_keeps_whole_characters_and_what_tells_files_apart():
+    assert stem_of("猫" * 100).fitted(11) == "猫" * 3
+    assert stem_of("a. b").fitted(3) == "a"
+    pieces = (Piece("x" * 50, Cut.PROSE), Piece("-", Cut.PATTERN), Piece("猫猫", Cut.PROSE), Piece("-12"))
+    assert Stem(pieces).fitted(20) == "x" * 10 + "-猫猫-12"
+    assert Stem(pieces).fitted(4) == "--12"
 
 
 def test_separators_count_in_folders_only(tmp_path):
     facts = replace(FACTS, prompt="../x/y")
-    assert subfolder(tmp_path, "[date]/[prompt]\\z", facts) == tmp_path / "2026-11-21" / ".._x_y" / "z"
-    assert file_stem("[date]/[prompt]", facts) == "2026-11-21_.._x_y"
+    assert subfolder(tmp_path, "[date]/[prompt]\\z", facts) == tmp_path / "2026-11-21" / "_._x_y" / "z"
+    assert file_stem("[date]/[prompt]", facts).fitted() == "2026-11-21_.._x_y"
     assert subfolder(tmp_path, "../../..", facts) == tmp_path
 
 
@@ -226,17 +230,40 @@ def test_largest_numbers(tmp_path):
     assert largest_number(tmp_path, "xyz_grid-") == -1
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2026-05-01 party.png",
+        "2026.05.01.png",
+        "20260501-1200.png",
+        "26-05-01-x.png",
+        "260501-x.png",
+        "1767225600-a.png",
+    ],
+)
+def test_dates_are_no_counters(tmp_path, name):
+    for other in ("00003-1.png", name):
+        (tmp_path / other).touch()
+    assert largest_number(tmp_path) == 3
+
+
+def test_counters_go_on_over_numbers_that_look_like_dates(tmp_path):
+    for number in (100_099, 100_100, 100_101, 100_131):
+        (tmp_path / f"{number}-7.png").touch()
+    assert largest_number(tmp_path) == 100_131
+
+
 @given(st.text(st.sampled_from("[]<>/\\.|% seedprompthaY-\0猫"), max_size=60), st.text(max_size=40))
 @settings(deadline=None)
 def test_no_pattern_raises_or_leaves_its_folder(pattern, prompt):
     facts = replace(FACTS, prompt=prompt)
     root = Path("/outputs")
     assert subfolder(root, pattern, facts).is_relative_to(root)
-    assert "/" not in file_stem(pattern, facts)
+    assert "/" not in file_stem(pattern, facts).fitted()
 
 
 @pytest.mark.parametrize("unit", ["[", "]", "[a", "[datetime<", "<", "[hasprompt<a|b>]", "[prompt]"])
 def test_long_patterns_take_linear_time(unit):
     start = time.process_time()
-    file_stem(unit * (100_000 // len(unit)), FACTS)
+    file_stem(unit * (100_000 // len(unit)), FACTS).fitted()
     assert time.process_time() - start < 2.0

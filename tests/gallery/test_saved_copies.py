@@ -93,6 +93,22 @@ def test_columns_of_others_are_kept(tmp_path):
     assert [row[:2] for row in rows(path)[1:]] == [["x", "old"], ["", "new"]]
 
 
+def test_an_old_log_in_another_encoding_loses_nothing(tmp_path):
+    path = tmp_path / "log.csv"
+    for data in ("prompt,seed\n猫,1\n".encode("utf-16"), "prompt,seed\n猫".encode() + b"\x85,1\n"):
+        path.write_bytes(data)
+        append_row(path, {"prompt": "字", "seed": 2})
+        assert [row[0].rstrip("…") for row in rows(path)[1:]] == ["猫", "字"]
+
+
+def test_a_table_of_something_else_is_no_log(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("model,price\nA,1\n")
+    with pytest.raises(SaveError, match="none of this log's columns"):
+        append_row(path, {"prompt": "x"})
+    assert path.read_text() == "model,price\nA,1\n"
+
+
 def test_a_row_after_one_that_was_cut_short(tmp_path):
     path = tmp_path / "log.csv"
     append_row(path, {"prompt": "one"})

@@ -160,3 +160,31 @@ def test_a_full_disk_loses_no_style(tmp_path, monkeypatch):
     with pytest.raises(StyleFileError, match=r"the disk of .* is full"):
         StyleBook((path,)).save(Style("b", "two"))
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_one_stray_byte_spoils_no_other_row(tmp_path, mark):
+    path = tmp_path / "styles.csv"
+    path.write_bytes(mark + "name,prompt,negative_prompt\n猫,夜の猫,\nBad,a".encode() + b"\x85,\n")
+    expected = [Style("猫", "夜の猫", "", path), Style("Bad", "a…", "", path)]
+    assert read_style_file(path) == expected
+    StyleBook((path,)).save(Style("New", "c"))
+    assert read_style_file(path) == [*expected, Style("New", "c", "", path)]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "name,prompt,negative_prompt\na,b,c,d\n",
+        "name,prompt,negative_prompt\n,b,c\n",
+        "name,prompt,negative_prompt,notes\na,b,c,my note\n",
+    ],
+)
+def test_what_is_not_understood_is_not_written_over(tmp_path, rows):
+    path = tmp_path / "styles.csv"
+    path.write_text(rows)
+    book = StyleBook((path,))
+    for change in (lambda: book.save(Style("New", "c")), lambda: book.delete("a")):
+        with pytest.raises(StyleFileError):
+            change()
+    assert path.read_text() == rows

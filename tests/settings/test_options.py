@@ -88,6 +88,21 @@ def test_a_corrupt_file_is_set_aside(file: Path, content: bytes) -> None:
     assert OptionStore(file).switch("tiling")
 
 
+def test_a_file_that_is_not_understood_and_stays_is_not_written_over(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path, target: Path) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    file.write_bytes(b"{")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fail)
+        store = OptionStore(file)
+    with pytest.raises(OptionError, match="nothing is saved over it"):
+        store.update({"tiling": True})
+    assert file.read_bytes() == b"{" and not store.switch("tiling")
+
+
 def test_a_byte_order_mark_is_no_corruption(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf" + b'{"tiling": true}')
     assert OptionStore(file).switch("tiling")
