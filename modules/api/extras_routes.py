@@ -19,8 +19,8 @@ from modules.parameters.extras_request import ExtrasRequest
 from modules.parameters.request import extras_job
 from modules.pictures import encode_picture
 from modules.pictures.enlarging import PLAIN
-from modules.pictures.metadata import PictureError, read_metadata
-from modules.pictures.opening import open_picture
+from modules.pictures.metadata import read_metadata
+from modules.pictures.opening import PictureError, open_picture
 from modules.pictures.postprocessing import Tools, postprocess
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -28,6 +27,7 @@ from modules.generation.passes import Progress
 from modules.hardware.choice import Hardware
 from modules.hardware.memory_watch import MemoryWatch
 from modules.pictures.grids import image_grid, too_large
+from modules.pictures.opening import read_header
 from modules.protocol import JobFinished, JobStarted, RunJob
 from modules.sampling import Interrupted
 
@@ -99,7 +99,7 @@ def run_job(
 def delivered_pictures(command: RunJob) -> dict[int, Image.Image]:
     """The pictures of this job that an earlier run delivered and that came along, by their index."""
     encoded = zip(command.pictures, command.blobs[len(command.inputs) :], strict=True)
-    return {index: Image.open(io.BytesIO(data)).convert("RGB") for index, data in encoded}
+    return {index: read_header(data).convert("RGB") for index, data in encoded}
 
 
 class _Job:

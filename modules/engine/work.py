@@ -23,7 +23,7 @@ from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
 from modules.pictures.enlarging import resize_to
-from modules.pictures.metadata import PictureError
+from modules.pictures.opening import PictureError
 from modules.pictures.opening import open_picture as gallery_picture
 from modules.protocol import CheckpointFile, RunJob
 from modules.sampling import Interrupted, img2img_steps

@@ -17,7 +17,8 @@ from modules.gallery.name_facts import NameFacts, facts_of_infotext
 from modules.gallery.naming import file_stem, subfolder
 from modules.gallery.reservations import OpenName, Reservations
 from modules.parameters import parse_infotext
-from modules.pictures.metadata import PictureError, read_metadata
+from modules.pictures.metadata import read_metadata
+from modules.pictures.opening import PictureError
 from modules.settings import OptionStore, Paths
 
 _ZIP_NAME: Final = "[datetime]_[[model_name]]_[seed]-[seed_last]"

@@ -10,7 +10,7 @@ from typing import Final
 from PIL import Image, ImageOps
 
 from modules.files import write_atomic_with
-from modules.pictures.metadata import BROKEN, FORMATS, PictureError, unreadable
+from modules.pictures.opening import BROKEN, PictureError, read_header, unreadable
 
 _QUALITY: Final = 80
 
@@ -42,7 +42,7 @@ class Thumbnails:
 
     def _shrunk(self, picture: Path) -> Image.Image:
         try:
-            with Image.open(picture, formats=FORMATS) as image:
+            with read_header(picture) as image:
                 # Lets the JPEG decoder work at a fraction of the size.
                 image.draft("RGB", (self._side, self._side))
                 small = ImageOps.exif_transpose(image)

@@ -9,12 +9,11 @@ from typing import Final
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from PIL import Image
 
 from modules.files import SaveError
 from modules.page.uploads import Upload, UploadStore
 from modules.pictures import PictureError, read_metadata
-from modules.pictures.opening import MOST_PIXELS, open_picture
+from modules.pictures.opening import MOST_PIXELS, open_picture, read_header
 
 # A picture of 64 megapixels with 8 bits a channel fits however badly it compresses.
 LARGEST_PICTURE: Final = 4 * MOST_PIXELS
@@ -29,11 +28,11 @@ def create_picture_router(shelf: UploadStore, logged_in: Callable[[Request], Non
     router = APIRouter(prefix="/internal/pictures", dependencies=[Depends(logged_in)], include_in_schema=False)
 
     @router.post("")
-    async def put(request: Request) -> Response:
+    async def put(request: Request, any_size: bool = False) -> Response:
         data = await _body(request)
         if data is None:
             return _refused(f"The file is larger than {LARGEST_PICTURE // 2**20} MiB: make the picture smaller first.")
-        return await run_sync(_put, shelf, data)
+        return await run_sync(_put, shelf, data, any_size)
 
     @router.get("/{digest}/infotext")
     def infotext(digest: str) -> dict[str, str]:
@@ -61,9 +60,9 @@ async def _body(request: Request) -> bytes | None:
     return bytes(parts)
 
 
-def _put(shelf: UploadStore, data: bytes) -> Response:
+def _put(shelf: UploadStore, data: bytes, any_size: bool) -> Response:
     try:
-        shelved = shelf.put(data)
+        shelved = shelf.put(data, any_size=any_size)
     except (PictureError, SaveError) as error:
         return _refused(str(error))
     return JSONResponse(as_told(shelved))
@@ -81,7 +80,7 @@ def _refused(sentence: str) -> JSONResponse:
 def _shown(shelf: UploadStore, digest: str) -> Response:
     """The file itself where every browser draws it as we read it, else the picture as we read it, as a PNG."""
     path = shelf.path(digest)
-    with Image.open(path) as image:
+    with read_header(path) as image:
         form, plain = image.format or "", image.mode in _PLAIN_MODES
         upright = image.getexif().get(_ORIENTATION, 1) == 1
         moving = getattr(image, "n_frames", 1) > 1

@@ -12,7 +12,7 @@ from typing import Final
 
 from modules.files import write_atomic
 from modules.pictures import PictureError
-from modules.pictures.opening import is_animated, picture_size
+from modules.pictures.opening import MOST_PIXELS, is_animated, picture_size
 
 MOST_PICTURES: Final = 300
 MOST_BYTES: Final = 4 * 2**30
@@ -37,9 +37,12 @@ class UploadStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, data: bytes, what: str = "The picture") -> Upload:
-        """Keep a picture. Raises PictureError, by its header alone where it is too large, or SaveError."""
-        width, height = picture_size(data, what)
+    def put(self, data: bytes, what: str = "The picture", *, any_size: bool = False) -> Upload:
+        """Keep a picture. Raises PictureError, by its header alone where it is too large, or SaveError.
+
+        `any_size`: of the picture only texts are wanted, so that its number of pixels does not count.
+        """
+        width, height = picture_size(data, what, most_pixels=None if any_size else MOST_PIXELS)
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
         if path.is_file():

@@ -119,7 +119,35 @@ SAMPLERS: Final[tuple[Sampler, ...]] = (
     Sampler("DDPM", ("ddpm",), from_forge=True),
 )  # fmt: skip
 
-_BY_SPELLING: Final = {spelling.lower(): entry for entry in SAMPLERS for spelling in entry.spellings}
+# Names by which other programs know them (ComfyUI, InvokeAI, NovelAI, Easy Diffusion, Draw Things), as they stand in
+# infotext and in pictures. The API's list of aliases is A1111's, without these.
+_FOREIGN_SPELLINGS: Final = {
+    "Euler a": ("euler_ancestral", "euler_a", "euler ancestral"),
+    "Euler": ("euler",),
+    "LMS": ("lms",),
+    "Heun": ("heun",),
+    "HeunPP2": ("heunpp2",),
+    "DPM2": ("dpm_2", "dpm2", "kdpm_2"),
+    "DPM2 a": ("dpm_2_ancestral", "k_dpm_2_ancestral", "dpm_2_a", "dpm2_a", "kdpm_2_a"),
+    "DPM fast": ("dpm_fast",),
+    "DPM adaptive": ("dpm_adaptive", "k_dpm_adaptive"),
+    "DPM++ 2S a": ("dpmpp_2s_ancestral", "k_dpmpp_2s_ancestral", "dpmpp_2s_a", "dpmpp_2s"),
+    "DPM++ SDE": ("dpmpp_sde", "dpmpp_sde_gpu"),
+    "DPM++ 2M": ("dpmpp_2m",),
+    "DPM++ 2M SDE": ("dpmpp_2m_sde", "dpmpp_2m_sde_gpu"),
+    "DPM++ 2M SDE Heun": ("dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu"),
+    "DPM++ 3M SDE": ("dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "dpmpp_3m"),
+    "DDIM": ("ddim_v3",),
+    "PLMS": ("pndm",),
+    "UniPC": ("uni_pc", "uni_pc_bh2"),
+    "LCM": ("lcm",),
+}
+
+_BY_SPELLING: Final = {
+    spelling.lower(): entry
+    for entry in SAMPLERS
+    for spelling in (*_FOREIGN_SPELLINGS.get(entry.label, ()), *entry.spellings)
+}
 
 # Before 1.9 a schedule was part of the sampler: "k_dpmpp_2m_ka" was the alias of "DPM++ 2M Karras".
 _OLD_ALIAS_ENDINGS: Final = {"_ka": "Karras", "_exp": "Exponential"}
@@ -172,7 +200,7 @@ def resolve_sampler(name: str | None, schedule: str | None = None, *, strict: bo
     chosen = resolve_schedule(schedule, strict=strict)
     sampler = find_sampler(asked)
     if sampler is None and asked:
-        stem, ending = _split_schedule(asked)
+        stem, ending = split_schedule(asked)
         sampler = find_sampler(stem)
         chosen = ending or chosen
     if sampler is None:
@@ -184,11 +212,12 @@ def resolve_sampler(name: str | None, schedule: str | None = None, *, strict: bo
     return SamplerChoice(sampler, chosen)
 
 
-def _split_schedule(name: str) -> tuple[str, Schedule | None]:
+def split_schedule(name: str) -> tuple[str, Schedule | None]:
+    """`name` without the schedule at its end ("DPM++ 2M Karras", "dpmpp_2m_karras"), and that schedule."""
     lowered = name.lower()
     # Longest first, or "SGM Uniform" would be taken for Uniform (as A1111 takes it).
     for ending in sorted(SCHEDULE_SPELLINGS, key=len, reverse=True):
-        if lowered.endswith(f" {ending}"):
+        if lowered.endswith((f" {ending}", f"_{ending}")):
             return name[: -len(ending) - 1].rstrip(), find_schedule(ending)
     for ending, label in _OLD_ALIAS_ENDINGS.items():
         if lowered.endswith(ending):

@@ -64,7 +64,14 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     Schedule("align_your_steps_32", "Align Your Steps 32", from_forge=True),
 )
 
-_BY_SPELLING: Final = {spelling.lower(): entry for entry in SCHEDULES for spelling in entry.spellings}
+# ComfyUI's names where they are not the internal ones. The API's list of aliases is A1111's, without these.
+_FOREIGN_SPELLINGS: Final = {"DDIM": ("ddim_uniform",)}
+
+_BY_SPELLING: Final = {
+    spelling.lower(): entry
+    for entry in SCHEDULES
+    for spelling in (*_FOREIGN_SPELLINGS.get(entry.label, ()), *entry.spellings)
+}
 
 # Every name, in lower case, that `find_schedule` knows.
 SCHEDULE_SPELLINGS: Final = frozenset(_BY_SPELLING)

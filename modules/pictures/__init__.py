@@ -2,7 +2,8 @@
 
 from modules.pictures.encode import encode_animation, encode_picture, shareable_copy
 from modules.pictures.grids import grid_shape, image_grid
-from modules.pictures.metadata import ImageMetadata, PictureError, read_metadata
+from modules.pictures.metadata import ImageMetadata, read_metadata
+from modules.pictures.opening import PictureError
 
 __all__ = [
     "ImageMetadata",

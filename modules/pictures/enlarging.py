@@ -8,7 +8,7 @@ from typing import Final
 from PIL import Image
 
 from modules.parameters.extras_request import NO_UPSCALER, SCALE_BY, ExtrasRequest
-from modules.pictures.metadata import PictureError
+from modules.pictures.opening import PictureError
 
 MOST_RESULT_PIXELS: Final = 200_000_000
 _APPLICATIONS: Final = 3

@@ -1,45 +1,15 @@
-"""Pictures of other programs, told as infotext: NovelAI, InvokeAI, ComfyUI."""
+"""Infotext made from the texts that other programs leave in pictures: NovelAI, InvokeAI, ComfyUI and more."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from modules.parameters.samplers import find_sampler
 from modules.pictures.comfy import read_graph
-from modules.pictures.foreign_values import compose, number, obj, text
+from modules.pictures.foreign_json import json_infotext, xmp_parameters
+from modules.pictures.foreign_values import compose, json_object, number, obj, sampler_and_schedule, text
 
-_NOVELAI_SAMPLERS: Final = {
-    "k_dpmpp_2s_ancestral": "DPM++ 2S a",
-    "k_dpm_2_ancestral": "DPM2 a",
-    "k_dpm_fast": "DPM fast",
-    "k_dpm_adaptive": "DPM adaptive",
-    "ddim_v3": "DDIM",
-}
-_INVOKE_SAMPLERS: Final = {
-    "euler": "Euler",
-    "euler_a": "Euler a",
-    "dpmpp_2m": "DPM++ 2M",
-    "dpmpp_2s": "DPM++ 2S a",
-    "dpmpp_sde": "DPM++ SDE",
-    "dpmpp_2m_sde": "DPM++ 2M SDE",
-    "dpmpp_3m": "DPM++ 3M SDE",
-    "heun": "Heun",
-    "lms": "LMS",
-    "kdpm_2": "DPM2",
-    "dpm_2": "DPM2",
-    "dpm_2_a": "DPM2 a",
-    "plms": "PLMS",
-    "kdpm_2_a": "DPM2 a",
-    "ddim": "DDIM",
-    "ddpm": "DDPM",
-    "deis": "DEIS",
-    "pndm": "PLMS",
-    "unipc": "UniPC",
-    "lcm": "LCM",
-}
 _BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
 _DREAM: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>.*?))(?P<flags>(?:\s-.*)?)', re.DOTALL)
 _FLAG: Final = re.compile(r"-([sSWHCAf])\s*([\w.]{1,40})")
@@ -47,31 +17,35 @@ _FLAG: Final = re.compile(r"-([sSWHCAf])\s*([\w.]{1,40})")
 
 def foreign_infotext(items: Mapping[str, str], size: tuple[int, int]) -> str:
     """Infotext made from another program's texts in a picture of `size`; empty when there are none that we know."""
-    if items.get("Software") == "NovelAI" and (comment := _json(items.get("Comment"))):
+    if items.get("Software") == "NovelAI" and (comment := json_object(items.get("Comment"))):
         return _novelai(items.get("Description", ""), comment, size)
     for key in ("invokeai_metadata", "sd-metadata"):
-        if metadata := _json(items.get(key)):
+        if metadata := json_object(items.get(key)):
             return _invoke(metadata, size)
     if dream := items.get("Dream") or items.get("dream"):
         return _dream(dream, size)
-    graph = _json(items.get("prompt"))
+    for found in _objects(items):
+        if infotext := json_infotext(found, size):
+            return infotext
+    graph = json_object(items.get("prompt"))
     return read_graph(graph, size) if graph else ""
 
 
-def _json(source: str | None) -> dict[str, object]:
-    try:
-        value = json.loads(source or "")
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _objects(items: Mapping[str, str]) -> Iterator[Mapping[str, object]]:
+    """The places where other programs put parameters as one object."""
+    yield json_object(items.get("exif comment"))
+    yield json_object(items.get("parameters"))
+    yield xmp_parameters(items.get("XML:com.adobe.xmp", ""))
+    # Easy Diffusion writes each value under a key of its own.
+    yield items
 
 
 def _novelai(description: str, comment: Mapping[str, object], size: tuple[int, int]) -> str:
-    asked = text(comment.get("sampler"))
-    known = find_sampler(asked)
+    sampler, schedule = sampler_and_schedule(text(comment.get("sampler")), text(comment.get("noise_schedule")))
     values = {
         "Steps": number(comment.get("steps")),
-        "Sampler": _NOVELAI_SAMPLERS.get(asked) or (known.label if known else asked),
+        "Sampler": sampler,
+        "Schedule type": "" if schedule == "native" else schedule,
         "CFG scale": number(comment.get("scale")),
         "Seed": number(comment.get("seed")),
         "Size": f"{size[0]}x{size[1]}",
@@ -133,7 +107,7 @@ def _brackets_apart(prompt: str) -> tuple[str, str]:
 def _invoke_sampler(name: str) -> tuple[str, str]:
     name = name.removeprefix("k_")
     stem = name.removesuffix("_k")
-    return _INVOKE_SAMPLERS.get(stem, stem), "Karras" if stem != name else ""
+    return sampler_and_schedule(stem, "Karras" if stem != name else "")
 
 
 def _old_prompts(prompt: object) -> Iterator[str]:

@@ -10,14 +10,21 @@ from PIL import Image
 
 
 def binary_mask(mask: Image.Image, *, rounded: bool) -> Image.Image:
-    """The mask in grey: from the alpha channel if there is one that says something, then cut at half if `rounded`.
+    """The mask in grey: from the alpha channel if that is where it was painted, then cut at half if `rounded`.
 
-    A mask that comes as grey keeps its grey, as in A1111: only what is drawn over a picture is cut.
+    A mask that comes as grey keeps its grey, as in A1111: only what is drawn over a picture is cut. Unlike A1111, a
+    mask in colours of which no pixel is quite clear goes by its colours: half-clear white on opaque black is white.
     """
-    if mask.mode != "RGBA" or mask.getchannel("A").getextrema() == (255, 255):
+    if mask.mode != "RGBA" or _in_colours(mask):
         return mask.convert("L")
     alpha = mask.getchannel("A")
     return alpha.point(lambda value: 255 if value > 128 else 0) if rounded else alpha
+
+
+def _in_colours(mask: Image.Image) -> bool:
+    """Whether an RGBA mask says by its colours, not by its transparency, what is painted."""
+    least, most = mask.getchannel("A").getextrema()
+    return least == most == 255 or (least != 0 and mask.convert("L").getextrema() != (0, 0))
 
 
 def _weights(sigma: float) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,30 +13,11 @@ from PIL import Image
 from modules.parameters.infotext_values import printable
 from modules.pictures.exif import USER_COMMENT, decode_user_comment, exif_texts
 from modules.pictures.foreign import foreign_infotext
+from modules.pictures.foreign_values import json_object
+from modules.pictures.opening import BROKEN, read_header, unreadable
+from modules.pictures.png_texts import png_texts
 
-# Only formats of pictures: some of Pillow's others start programs or follow paths.
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-# Beyond this many pixels the texts behind a PNG's pixels are not looked for.
-_MOST_PIXELS_TO_DECODE: Final = 64_000_000
-BROKEN: Final = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    Image.DecompressionBombError,
-)
 _COMFY_TAGS: Final = ("prompt", "workflow")
-
-
-class PictureError(ValueError):
-    """A file that is no picture we can read. The message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +32,47 @@ class ImageMetadata:
 
 
 def read_metadata(source: bytes | Path) -> ImageMetadata:
-    """Read the infotext and every other text of a picture without decoding its pixels, where the format allows it.
+    """Read the infotext and every other text of a picture of any size, without decoding its pixels.
 
     PNG texts, EXIF UserComment (which wins, as in A1111) and GIF and JPEG comments are read; where there is no
-    infotext, it is made from what NovelAI, InvokeAI or ComfyUI left. Raises PictureError.
+    infotext, it is made from what another program left. Texts that stand behind a PNG's pixels count where there is
+    no infotext before them. Raises PictureError.
     """
+    behind: dict[str, str] = {}
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+        with read_header(source) as image:
             texts = dict(_texts(image))
-            if image.format == "PNG" and not texts and image.width * image.height <= _MOST_PIXELS_TO_DECODE:
-                texts = dict(_texts_behind_pixels(image))
+            if image.format == "PNG":
+                before, behind = _png_texts(source)
+                texts.update(before)
             size, form = image.size, image.format or ""
     except BROKEN as error:
         raise unreadable("The file" if isinstance(source, bytes) else source.name) from error
-    infotext = texts.pop("parameters", "")
-    infotext = texts.get("exif comment", "").strip() or infotext or foreign_infotext(texts, size)
-    infotext = infotext or texts.get("comment", "")
-    return ImageMetadata(infotext, texts, size[0], size[1], form)
+    infotext = _infotext(texts, size)
+    if not infotext and behind:
+        texts = {**behind, **texts}
+        infotext = _infotext(texts, size)
+    # Another program's JSON under this key is shown beside the infotext that was made of it.
+    if not json_object(texts.get("parameters")):
+        texts.pop("parameters", None)
+    return ImageMetadata(infotext or texts.get("comment", ""), texts, size[0], size[1], form)
 
 
-def unreadable(name: str) -> PictureError:
-    """The sentence for a file that is no picture."""
-    return PictureError(f"{name} can't be read as a picture: it is damaged or of another kind.")
+def _infotext(texts: dict[str, str], size: tuple[int, int]) -> str:
+    """A1111's infotext if there is one, else one made of another program's texts; empty when there is neither."""
+    own = texts.get("exif comment", "").strip() or texts.get("parameters", "")
+    return foreign_infotext(texts, size) if json_object(own) or not own else own
+
+
+def _png_texts(source: bytes | Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Texts before and behind the pixels, those of EXIF behind them included."""
+    before, behind, exif = png_texts(io.BytesIO(source) if isinstance(source, bytes) else source)
+    behind.update(_exif(exif))
+    return _printable(before), _printable(behind)
+
+
+def _printable(texts: dict[str, str]) -> dict[str, str]:
+    return {printable(key): printable(text) for key, text in texts.items()}
 
 
 def _texts(image: Image.Image) -> Iterator[tuple[str, str]]:
@@ -97,11 +96,3 @@ def _exif(block: bytes) -> Iterator[tuple[str, str]]:
         key, colon, value = raw.decode("utf-8", "replace").strip("\0").partition(":")
         if colon and key in _COMFY_TAGS:
             yield key, value
-
-
-def _texts_behind_pixels(image: Image.Image) -> Iterator[tuple[str, str]]:
-    try:
-        image.load()
-    except BROKEN:
-        return
-    yield from _texts(image)

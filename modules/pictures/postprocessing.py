@@ -11,7 +11,7 @@ from PIL import Image
 from modules.parameters.extras_request import ExtrasRequest
 from modules.pictures.cropping import Box, auto_crop, flipped, focal_crop, split_oversized
 from modules.pictures.enlarging import Once, enlarged, enlarging_facts, plain
-from modules.pictures.metadata import PictureError
+from modules.pictures.opening import PictureError
 
 # An ImageReady's kind of the first result of a picture, as of every picture of a job.
 FIRST: Final = "image"

@@ -141,3 +141,13 @@ def test_the_latent_mask_is_one_where_repainted():
     assert mask[4, 4] == 1
     assert mask[0, 0] == 0
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_half_clear_white_on_opaque_black_paints_the_white() -> None:
+    mask = Image.new("RGBA", (2, 1), (0, 0, 0, 255))
+    mask.putpixel((1, 0), (255, 255, 255, 128))
+    assert list(binary_mask(mask, rounded=True).tobytes()) == [0, 255]
+    # Black strokes of any strength on nothing are what A1111's canvas sends.
+    strokes = Image.new("RGBA", (2, 1), (0, 0, 0, 200))
+    strokes.putpixel((1, 0), (0, 0, 0, 20))
+    assert list(binary_mask(strokes, rounded=True).tobytes()) == [255, 0]

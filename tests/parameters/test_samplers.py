@@ -126,3 +126,21 @@ def test_flags_follow_the_algorithm() -> None:
     ]  # fmt: skip
     assert by_label["Heun"].call_count(20) == 40 and by_label["Euler"].call_count(20) == 20
     assert by_label["DDIM"].default_eta == 0 and by_label["Euler a"].default_eta == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "schedule"),
+    [
+        ("dpmpp_2m", "DPM++ 2M", "Automatic"),
+        ("euler_ancestral", "Euler a", "Automatic"),
+        ("dpmpp_2m_sde_gpu", "DPM++ 2M SDE", "Automatic"),
+        ("euler_ancestral_karras", "Euler a", "Karras"),
+        ("uni_pc", "UniPC", "Automatic"),
+        ("dpm_2_ancestral", "DPM2 a", "Automatic"),
+        ("euler_ddim_uniform", "Euler", "DDIM"),
+    ],
+)
+def test_names_of_other_programs(name: str, label: str, schedule: str) -> None:
+    choice = resolve_sampler(name, strict=True)
+    assert (choice.sampler.label, choice.schedule.label) == (label, schedule)
+    assert name not in choice.sampler.api_item()["aliases"]

@@ -18,7 +18,7 @@ from modules.pictures.enlarging import (
     target_size,
     upscaled,
 )
-from modules.pictures.metadata import PictureError
+from modules.pictures.opening import PictureError
 
 SIDES = st.integers(1, 3000)
 LANCZOS = Image.Resampling.LANCZOS

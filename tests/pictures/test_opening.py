@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from modules.pictures.metadata import PictureError
-from modules.pictures.opening import is_animated, open_picture, picture_size
+from modules.pictures.opening import PictureError, is_animated, open_picture, picture_size
 
 
 def encoded(image: Image.Image, form: str = "PNG", **more: Any) -> bytes:

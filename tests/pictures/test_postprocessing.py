@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from modules.parameters.extras_request import AutoCrop, ExtrasRequest, FocalCrop, SplitOversized
 from modules.pictures.cropping import auto_crop, flipped, focal_crop, point_of_interest, split_oversized
-from modules.pictures.metadata import PictureError
+from modules.pictures.opening import PictureError
 from modules.pictures.postprocessing import Tools, postprocess
 
 SIDES = st.integers(1, 700)

@@ -12,7 +12,7 @@ async function parametersOf(file) {
     if (file.size > LONGEST_TEXT) throw new Error("This file is too long to be a picture's parameters.");
     return file.text();
   }
-  const { id } = await upload(file);
+  const { id } = await upload(file, true);
   const { infotext } = await read(`pictures/${id}/infotext`);
   if (!infotext) throw new Error("There are no generation parameters in this picture.");
   return infotext;

@@ -8,8 +8,9 @@ import { View } from "./view.js";
 
 const LATER = 900; // after the last stroke the painting is kept
 
-export async function upload(blob) {
-  const answer = await fetch(url("pictures"), { method: "POST", body: blob, headers: { "X-Client": client } });
+// `anySize`: only the picture's texts are wanted, and they can be read however many pixels it has.
+export async function upload(blob, anySize = false) {
+  const answer = await fetch(url(anySize ? "pictures?any_size=true" : "pictures"), { method: "POST", body: blob, headers: { "X-Client": client } });
   const told = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(told.detail ?? `The server refused the picture (${answer.status}).`);
   return told;
@@ -122,7 +123,7 @@ export class Slot {
   async take(blob) {
     this.element.classList.add("busy");
     try {
-      const picture = await upload(blob);
+      const picture = await upload(blob, this.name === "pnginfo");
       if (picture.notice) toast(picture.notice, "info");
       await this.show(picture);
       this.keep();
