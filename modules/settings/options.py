@@ -34,7 +34,7 @@ class OptionStore:
         self._lock = threading.RLock()
         self._values: dict[str, OptionValue] = {}
         self._foreign: dict[str, Any] = {}
-        self._lost = ""
+        self._lost = False
         self.notices: tuple[str, ...] = ()
         self.reload()
 
@@ -171,7 +171,7 @@ class OptionStore:
                 f"{self.path} may not be read by this program, so nothing is saved over it: check its owner."
             )
         if self._lost:
-            raise OptionError(f"{self._lost}, so nothing is saved over it: move it away and restart.")
+            raise OptionError(f"{self.path} was not understood, so nothing is saved over it: move it away and restart.")
         try:
             write_text_atomic(self.path, json.dumps({**declared, **foreign}, indent=4, ensure_ascii=False))
         except SaveError as problem:
@@ -212,11 +212,11 @@ def as_json(value: OptionValue) -> bool | int | float | str | list[str] | None:
 
 
 class JsonFile(NamedTuple):
-    """What a file of settings holds. `lost` says why writing it anew would lose what stands in it; else it is empty."""
+    """What a file of settings holds. `lost`: it stays as it is, and writing it anew would lose it."""
 
     content: dict[str, Any]
     notices: list[str]
-    lost: str = ""
+    lost: bool = False
 
 
 def read_json_object(path: Path) -> JsonFile:
@@ -230,8 +230,7 @@ def read_json_object(path: Path) -> JsonFile:
     except (FileNotFoundError, NotADirectoryError):
         return JsonFile({}, [])
     except OSError as problem:
-        lost = f"{path} can't be read ({problem.strerror})"
-        return JsonFile({}, [f"{lost}; defaults apply."], lost)
+        return JsonFile({}, [f"{path} can't be read ({problem.strerror}); defaults apply."], lost=True)
     except (ValueError, RecursionError):
         content = None
     if isinstance(content, dict):
@@ -240,8 +239,8 @@ def read_json_object(path: Path) -> JsonFile:
     try:
         path.replace(aside)
     except OSError as problem:
-        lost = f"{path} isn't a JSON object and can't be set aside ({problem.strerror})"
-        return JsonFile({}, [f"{lost}; defaults apply."], lost)
+        notice = f"{path} isn't a JSON object and can't be set aside ({problem.strerror}); defaults apply."
+        return JsonFile({}, [notice], lost=True)
     return JsonFile({}, [f"{path} isn't a JSON object; it was set aside as {aside.name} and defaults apply."])
 
 

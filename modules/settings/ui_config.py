@@ -162,7 +162,9 @@ class UiConfig:
 
     def _write(self, entries: dict[str, Any]) -> None:
         if self._lost:
-            raise UiConfigError(f"{self._lost}, so nothing is saved over it: move it away.")
+            raise UiConfigError(
+                f"{self.path} was not understood, so nothing is saved over it: move it away and restart."
+            )
         try:
             write_text_atomic(self.path, json.dumps(entries, indent=4, ensure_ascii=False))
         except SaveError as problem:
