@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check of the project, on a machine that has Python and git: makes the environment, then lint, types, tests.
+# Every check of the project, on a machine that has Python and git: makes the environment, then lint, types, the page's scripts, tests.
 # Words behind it go to pytest: scripts/test.sh tests/prompt -k attention
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,9 +21,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 # Without what they depend on: only single files of them are used, and they would bring another torch.
 "$python" -m pip install --quiet --no-deps --requirement requirements-test-oracles.txt
 
-# A browser for the tests that drive the page, and the font that the demo checkpoint's pictures are drawn from.
+# A browser for the tests that drive the page, what checks its scripts, and the font that the demo checkpoint's pictures are drawn from.
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 compgen -G "/usr/share/fonts/*/*oto*/NotoColorEmoji.ttf" >/dev/null || missing+=(fonts-noto-color-emoji)
 if [ "${#missing[@]}" -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -41,6 +43,9 @@ say "Lint"
 
 say "Types"
 "$python" -m mypy
+
+say "The page's scripts"
+bash scripts/check-javascript.sh
 
 say "Tests"
 exec "$python" -m pytest "$@"

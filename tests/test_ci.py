@@ -1,6 +1,7 @@
 """What CI relies on: skipped tests fail there, and the start and test scripts do what they say."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +87,28 @@ def test_the_windows_script_keeps_its_window_open() -> None:
     )
 
 
-@pytest.mark.parametrize("script", ["webui-user.sh", "scripts/test.sh", ".ci/run"])
+@pytest.mark.parametrize("script", ["webui-user.sh", "scripts/test.sh", "scripts/check-javascript.sh", ".ci/run"])
 def test_scripts_are_executable_and_parse(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     assert subprocess.run(["bash", "-n", script], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
+def test_page_scripts_that_are_not_checked_fail_in_ci_only(tmp_path: Path, ci: str, status: int) -> None:
+    for name in ("bash", "dirname"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    done = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "check-javascript.sh")],
+        env={"PATH": str(tmp_path), "CI": ci},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert "the page's scripts are not checked" in done.stdout
+
+
+def test_the_test_script_checks_the_page_scripts_and_installs_what_that_needs() -> None:
+    script = (ROOT / "scripts" / "test.sh").read_text(encoding="utf-8")
+    assert "\nbash scripts/check-javascript.sh\n" in script
+    assert all(f"command -v {command} >/dev/null || missing+=" in script for command in ("node", "npm", "chromium"))

@@ -19,7 +19,7 @@ _ASSETS: Final = Path(__file__).parent / "assets"
 _SPEAKING: Final = ("jobs", "intake", "gallery", "pictures", "files", "prompt", "parameters", "settings", "catalogue")
 _LETTERS: Final = re.compile(r"[^\W\d_]{2}")
 # In scripts: comments, then strings and templates.
-_COMMENT: Final = re.compile(r"(?m)^\s*//.*$|\s//\s.*$")
+_COMMENT: Final = re.compile(r"(?m)^\s*//.*$|\s//\s.*$|/\*\*(?:[^*]|\*(?!/))*\*/")
 _STRING: Final = re.compile(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`')
 _HOLE: Final = re.compile(r"\$\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _WORDS: Final = re.compile(r"[A-Z({][^<>=%]*")
@@ -32,8 +32,10 @@ _UNSHOWN: Final = frozenset(
     {
         *(
             "Arrow",
+            "End",
             "Enter",
             "Escape",
+            "Home",
             "False",
             "Notification",
             "Services",

@@ -1,25 +1,40 @@
 // Who this browser is, and how the page talks to its server.
 
+/** @param {string} key */
 function readOrMake(key) {
   let value = localStorage.getItem(key);
   if (!value) {
-    value = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    value = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join(
+      "",
+    );
     localStorage.setItem(key, value);
   }
   return value;
 }
 
-// Kept for as long as the browser keeps it: a phone that slept or a page that was reloaded finds its jobs by it.
+// It lasts as long as the browser's storage: a phone that slept or a page that was reloaded finds its jobs by it.
 export const client = readOrMake("webui-client");
 
+/** @param {string} path */
 export const url = (path) => new URL(`internal/${path}`, document.baseURI).href;
 
+/**
+ * The answer as JSON.
+ * @param {string} path
+ * @returns {Promise<any>}
+ * @throws {Error} with the server's sentence
+ */
 export async function read(path) {
   const answer = await fetch(url(path), { cache: "no-store", signal: AbortSignal.timeout(10000) });
   if (!answer.ok) throw new Error(String((await answer.json().catch(() => ({}))).detail ?? answer.status));
   return answer.json();
 }
 
+/**
+ * Null, or the sentence with which the server refused.
+ * @param {string} path
+ * @returns {Promise<string | null>}
+ */
 export async function act(path) {
   const answer = await fetch(url(path), { method: "POST", signal: AbortSignal.timeout(10000) });
   if (answer.ok) return null;

@@ -1,48 +1,96 @@
 // The Defaults page: what ui-config.json makes the controls start with, and the values on the page as new defaults.
 
-import { button, element, reloadPage } from "./dom.js";
+import { button, element, need, reloadPage, sentence } from "./dom.js";
 import { toast } from "./messages.js";
 
+/**
+ * A control with two values, and which of its limits differ.
+ * @typedef {{ tab: string, label: string, script: string, before: unknown, after: unknown, limits: string[] }} Row
+ */
+
+/** @type {HTMLElement} */
 let panel;
+/** @type {string[][]} tab, label and script of the controls that a press was about */
 let chosen = [];
 
 export const defaultsChosen = () => JSON.stringify(chosen);
 
 // The controls' values reach the server through Gradio's own events.
-const ask = (action) => document.getElementById(`defaults_${action}`).click();
+/** @param {"look" | "save" | "reset"} action */
+const ask = (action) => need(document, `#defaults_${action}`, HTMLElement).click();
 
 // Controls of scripts have names that others have as well.
+/** @param {Row} row */
 const tabOf = (row) => (row.script ? `${row.tab}: ${row.script}` : row.tab);
-const shown = (value) => (value === "" ? "(empty)" : Array.isArray(value) ? value.join(", ") || "(empty)" : String(value));
+/** @param {unknown} value */
+const shown = (value) =>
+  value === "" ? "(empty)" : Array.isArray(value) ? value.join(", ") || "(empty)" : String(value);
 
-const withLimits = (row) => element("span", {}, shown(row.after), ...row.limits.flatMap((text) => [", ", element("span", { textContent: text })]));
+/** @param {Row} row */
+const withLimits = (row) =>
+  element(
+    "span",
+    {},
+    shown(row.after),
+    ...row.limits.flatMap((text) => [", ", element("span", { textContent: text })]),
+  );
 
+/**
+ * @param {string} id
+ * @param {string[]} head
+ * @param {(string | Node)[][]} rows
+ */
 function table(id, head, rows) {
-  const cells = (kind, texts) => texts.map((text) => (text instanceof Node ? element("td", {}, text) : element(kind, { textContent: text })));
+  /**
+   * @param {"td" | "th"} kind
+   * @param {(string | Node)[]} texts
+   */
+  const cells = (kind, texts) =>
+    texts.map((text) => (text instanceof Node ? element("td", {}, text) : element(kind, { textContent: text })));
   const body = rows.map((texts) => element("tr", {}, ...cells("td", texts)));
-  return element("table", { id }, element("thead", {}, element("tr", {}, ...cells("th", head))), element("tbody", {}, ...body));
+  return element(
+    "table",
+    { id },
+    element("thead", {}, element("tr", {}, ...cells("th", head))),
+    element("tbody", {}, ...body),
+  );
 }
 
+/** @param {Row[]} rows */
 function reset(rows) {
   chosen = rows.map((row) => [row.tab, row.label, row.script]);
   ask("reset");
 }
 
+/** @param {Row} row */
 function resetButton(row) {
   return button("↺", () => reset([row]), { className: "reset", title: "Back to the control's own default" });
 }
 
+/** @param {{ changes: Row[], own: Row[], notices: string[] }} answer */
 function draw({ changes, own, notices }) {
+  /** @type {HTMLElement[]} */
   const parts = [element("h3", { textContent: "Values on the page that differ from its defaults" })];
   if (changes.length) {
-    parts.push(table("defaults_changes", ["Tab", "Control", "Default", "On the page"], changes.map((row) => [tabOf(row), row.label, shown(row.before), shown(row.after)])));
+    parts.push(
+      table(
+        "defaults_changes",
+        ["Tab", "Control", "Default", "On the page"],
+        changes.map((row) => [tabOf(row), row.label, shown(row.before), shown(row.after)]),
+      ),
+    );
     parts.push(button("Save these as defaults", () => ask("save"), { id: "defaults_apply", className: "primary" }));
-  } else parts.push(element("p", { textContent: "None: change something in txt2img, img2img or Extras, then come back." }));
+  } else
+    parts.push(element("p", { textContent: "None: change something in txt2img, img2img or Extras, then come back." }));
   parts.push(element("h3", { textContent: "Defaults of your own (ui-config.json)" }));
   if (own.length) {
     const rows = own.map((row) => [tabOf(row), row.label, shown(row.before), withLimits(row), resetButton(row)]);
     parts.push(table("defaults_own", ["Tab", "Control", "Built in", "Yours", ""], rows));
-    parts.push(button("Reset all defaults", () => confirm("Give every control its built-in default again?") && reset(own), { id: "defaults_reset_all" }));
+    parts.push(
+      button("Reset all defaults", () => confirm("Give every control its built-in default again?") && reset(own), {
+        id: "defaults_reset_all",
+      }),
+    );
   } else parts.push(element("p", { textContent: "None: every control starts with its built-in default." }));
   parts.push(...notices.map((text) => element("p", { className: "notice", textContent: text })));
   const fresh = button("Fill the forms with the defaults", forget, { id: "defaults_fill" });
@@ -57,14 +105,16 @@ function forget() {
   location.reload();
 }
 
+/** @param {string} text the server's answer, as JSON */
 export function defaultsAnswered(text) {
   const answer = JSON.parse(text || "{}");
   if (answer.error) return toast(answer.error);
   if (answer.changes) return draw(answer);
   // The file was written: a page that is built from it shows it.
-  return reloadPage().catch((error) => toast(error.message));
+  return reloadPage().catch((error) => toast(sentence(error)));
 }
 
+/** @param {HTMLElement} into */
 export async function drawDefaults(into) {
   panel = into;
   ask("look");

@@ -1,28 +1,96 @@
-// Making elements, and asking the server to change something.
+// Finding and making elements, and asking the server to change something.
 
 import { url } from "./client.js";
 
+/**
+ * The first element of a kind that matches, or null.
+ * @template {Element} T
+ * @param {ParentNode} root
+ * @param {string} selector
+ * @param {{ new (): T }} kind
+ * @returns {T | null}
+ */
+export function find(root, selector, kind) {
+  const found = root.querySelector(selector);
+  return found instanceof kind ? found : null;
+}
+
+/**
+ * The first element of a kind that matches.
+ * @template {Element} T
+ * @param {ParentNode} root
+ * @param {string} selector
+ * @param {{ new (): T }} kind
+ * @returns {T}
+ * @throws {Error} where there is none
+ */
+export function need(root, selector, kind) {
+  const found = find(root, selector, kind);
+  if (!found) throw new Error(`The page has no ${selector}.`);
+  return found;
+}
+
+/**
+ * @param {ParentNode} root
+ * @param {string} selector
+ * @returns {HTMLElement[]}
+ */
+export const all = (root, selector) => [...root.querySelectorAll(selector)].filter((one) => one instanceof HTMLElement);
+
+/**
+ * What an event happened in, if that is inside an element that matches.
+ * @param {Event} event
+ * @param {string} selector
+ * @returns {HTMLElement | null}
+ */
+export function within(event, selector) {
+  const found = event.target instanceof Element ? event.target.closest(selector) : null;
+  return found instanceof HTMLElement ? found : null;
+}
+
+/** @param {unknown} error */
+export const sentence = (error) => (error instanceof Error ? error.message : String(error));
+
+/**
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} name
+ * @param {Partial<HTMLElementTagNameMap[K]>} properties
+ * @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
+  const made = document.createElement(name);
+  Object.assign(made, properties);
   made.append(...children);
   return made;
 }
 
+/**
+ * @param {string} text
+ * @param {(event: MouseEvent) => void} press
+ * @param {Partial<HTMLButtonElement>} more
+ */
 export const button = (text, press, more = {}) => {
   const made = element("button", { type: "button", textContent: text, ...more });
   made.addEventListener("click", press);
   return made;
 };
 
-// The answer as JSON, or an error with the server's sentence.
+/**
+ * The answer as JSON.
+ * @param {string} path
+ * @param {object} body
+ * @returns {Promise<any>}
+ * @throws {Error} with the server's sentence
+ */
 export async function send(path, body = {}, method = "POST") {
-  const asked = { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const answer = await fetch(url(path), asked).catch(() => {
+  const request = { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const answer = await fetch(url(path), request).catch(() => {
     throw new Error("The server does not answer; try again.");
   });
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(String(told.detail ?? `The server refused this (${answer.status}).`));
-  return told;
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(String(content.detail ?? `The server refused this (${answer.status}).`));
+  return content;
 }
 
 export const reloadPage = async () => {
@@ -30,6 +98,10 @@ export const reloadPage = async () => {
   location.reload();
 };
 
+/**
+ * @param {string} name
+ * @param {string} text
+ */
 export function download(name, text) {
   const address = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   element("a", { href: address, download: name }).click();

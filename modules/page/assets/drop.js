@@ -1,12 +1,17 @@
 // A picture or a text file dropped on a prompt box: its parameters go into the form, as if pasted and read.
 
 import { read } from "./client.js";
+import { need, sentence, within } from "./dom.js";
 import { toast } from "./messages.js";
 import { upload } from "./slot.js";
 
 const LONGEST_TEXT = 1000000;
 const PROMPTS = ["txt2img", "img2img"].map((tab) => `#${tab}_prompt textarea, #${tab}_neg_prompt textarea`).join(", ");
 
+/**
+ * @param {File} file
+ * @throws {Error} where it holds none
+ */
 async function parametersOf(file) {
   if (!file.type.startsWith("image/")) {
     if (file.size > LONGEST_TEXT) throw new Error("This file is too long to be a picture's parameters.");
@@ -18,16 +23,21 @@ async function parametersOf(file) {
   return infotext;
 }
 
+/**
+ * @param {string} tab
+ * @param {File} file
+ */
 async function take(tab, file) {
   const text = await parametersOf(file);
-  const box = document.querySelector(`#${tab}_prompt textarea`);
+  const box = need(document, `#${tab}_prompt textarea`, HTMLTextAreaElement);
   box.value = text;
   box.dispatchEvent(new Event("input", { bubbles: true }));
-  document.getElementById(`${tab}_paste`).click();
+  need(document, `#${tab}_paste`, HTMLElement).click();
 }
 
 export function listenForDrops() {
-  const boxOf = (event) => (event.dataTransfer?.types.includes("Files") ? event.target.closest?.(PROMPTS) : null);
+  /** @param {DragEvent} event */
+  const boxOf = (event) => (event.dataTransfer?.types.includes("Files") ? within(event, PROMPTS) : null);
   document.addEventListener("dragover", (event) => boxOf(event) && event.preventDefault(), { capture: true });
   document.addEventListener(
     "drop",
@@ -38,7 +48,7 @@ export function listenForDrops() {
       event.preventDefault();
       event.stopPropagation();
       const tab = box.closest("#tab_img2img") ? "img2img" : "txt2img";
-      take(tab, file).catch((error) => toast(error.message));
+      take(tab, file).catch((error) => toast(sentence(error)));
     },
     { capture: true },
   );

@@ -1,20 +1,27 @@
 // "Generate forever": the menu of the Generate button, and the next job whenever none of this page's is left.
 
+import { all, element, within } from "./dom.js";
 import { toast } from "./messages.js";
 
 const EVERY = 500; // as in A1111
 const LOST = 30000; // an answer that has not come by then never will
 
+const BUTTONS = "#txt2img_generate, #img2img_generate";
+
+/** @type {string | null} the tab whose Generate is pressed again and again */
 let mode = null;
-let askedAt = 0;
+let pressedAt = 0;
+/** @type {HTMLElement | null} */
 let menu = null;
 
+/** @param {boolean} on */
 function mark(on) {
-  for (const button of document.querySelectorAll("#txt2img_generate, #img2img_generate")) {
+  for (const button of all(document, BUTTONS)) {
     button.classList.toggle("forever", on && button.id === `${mode}_generate`);
   }
 }
 
+/** @param {string} [why] said to the person; nothing where they asked for it */
 export function stop(why) {
   if (!mode) return;
   if (why) toast(`Generate forever has stopped: ${why}`, "info");
@@ -22,10 +29,11 @@ export function stop(why) {
   mode = null;
 }
 
-function start(wanted) {
+/** @param {string} tab */
+function start(tab) {
   stop();
-  mode = wanted;
-  askedAt = 0;
+  mode = tab;
+  pressedAt = 0;
   mark(true);
 }
 
@@ -34,17 +42,18 @@ function close() {
   menu = null;
 }
 
-function open(wanted, x, y, button) {
+/**
+ * @param {string} tab
+ * @param {number} x
+ * @param {number} y
+ * @param {HTMLElement} button that gets the focus back
+ */
+function open(tab, x, y, button) {
   close();
-  menu = document.createElement("div");
-  menu.className = "context-menu";
-  menu.setAttribute("role", "menu");
-  const items = { "Generate forever": () => start(wanted), "Cancel generate forever": () => stop() };
+  menu = element("div", { className: "context-menu", role: "menu" });
+  const items = { "Generate forever": () => start(tab), "Cancel generate forever": () => stop() };
   for (const [text, action] of Object.entries(items)) {
-    const item = document.createElement("button");
-    item.type = "button";
-    item.textContent = text;
-    item.setAttribute("role", "menuitem");
+    const item = element("button", { type: "button", textContent: text, role: "menuitem" });
     item.onclick = () => {
       close();
       action();
@@ -53,43 +62,50 @@ function open(wanted, x, y, button) {
     menu.append(item);
   }
   document.body.append(menu);
+  /**
+   * @param {number} at
+   * @param {number} size
+   * @param {number} room
+   */
   const place = (at, size, room) => `${Math.max(4, Math.min(at, room - size - 4))}px`;
   menu.style.left = place(x, menu.offsetWidth, innerWidth);
   menu.style.top = place(y, menu.offsetHeight, innerHeight);
-  menu.firstChild.focus();
+  all(menu, "button")[0].focus();
 }
 
+/** @param {KeyboardEvent} event */
 function keys(event) {
   if (!menu) return;
-  const items = [...menu.children];
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const items = all(menu, "button");
+  const here = items.findIndex((item) => item.matches(":focus"));
   if (event.key === "Escape" || event.key === "Tab") close();
-  else if (step) items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
+  else if (event.key === "ArrowDown") items[(here + 1) % items.length].focus();
+  else if (event.key === "ArrowUp") items[(here - 1 + items.length) % items.length].focus();
   else return;
   event.preventDefault();
   event.stopImmediatePropagation();
 }
 
-// `idle` says whether no job of this page runs or waits.
+/** @param {() => boolean} idle whether no job of this page runs or waits */
 export function listenForMenus(idle) {
   document.addEventListener("contextmenu", (event) => {
-    const button = event.target.closest?.("#txt2img_generate, #img2img_generate");
+    const button = within(event, BUTTONS);
     if (!button) return;
     event.preventDefault();
     const box = button.getBoundingClientRect();
     // From the keyboard it comes without a place.
     open(button.id.replace("_generate", ""), event.clientX || box.left, event.clientY || box.bottom, button);
   });
-  document.addEventListener("pointerdown", (event) => menu && !menu.contains(event.target) && close());
+  document.addEventListener("pointerdown", (event) => within(event, ".context-menu") || close());
   document.addEventListener("keydown", keys, { capture: true });
   document.addEventListener("webui-submitted", ({ detail }) => {
-    askedAt = 0;
+    pressedAt = 0;
     if (detail.error) stop("the last request was refused.");
   });
   document.addEventListener("webui-failed", () => stop("the last job failed."));
   setInterval(() => {
-    if (!mode || Date.now() - askedAt < LOST || !idle()) return;
-    askedAt = Date.now();
+    if (!mode || Date.now() - pressedAt < LOST || !idle()) return;
+    pressedAt = Date.now();
     document.getElementById(`${mode}_generate`)?.click();
   }, EVERY);
 }

@@ -1,6 +1,8 @@
 // The page's picture of the server: one small request a second while a job runs, and whatever happens in between -
 // a reload, a tab that slept, a server that was restarted - the next answer puts everything right.
 
+/** @import { EndedJob, Mode, PageState } from "./types.js" */
+
 import { act, client, read } from "./client.js";
 import { fail, lasting, toast } from "./messages.js";
 import { notify } from "./notify.js";
@@ -12,17 +14,31 @@ const RETRY = 1000;
 const FEW = 3; // of the sentences about a start that are shown by themselves
 const FIRST = 400; // a job that has just begun should be seen to move
 
-let timer = null;
-let asking = null;
-let last = null; // the last answer
-// What each tab's gallery shows: `shown` is `id:images` of it, `showing` the same of what it was asked to show;
-// `pinned` while an older result was chosen by hand.
-const newView = () => ({ shown: null, showing: null, askedAt: 0, wantedJob: "", pinned: false });
+/**
+ * What a tab's gallery shows: `shown` is `id:images` of it, `showing` the same of what was requested last, at
+ * `requestedAt`; `pinned` while an older result was chosen by hand.
+ * @typedef {{
+ *   shown: string | null, showing: string | null, requestedAt: number, wantedJob: string, pinned: boolean
+ * }} GalleryView
+ */
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+/** @type {Promise<void> | null} the request under way */
+let polling = null;
+/** @type {PageState | null} the last answer */
+let last = null;
+/** @returns {GalleryView} */
+const newView = () => ({ shown: null, showing: null, requestedAt: 0, wantedJob: "", pinned: false });
+/** @type {Record<Mode, GalleryView>} */
 const views = { txt2img: newView(), img2img: newView(), extras: newView() };
-export const MODES = Object.keys(views);
-const told = new Set(); // failures this page has already shown
+/** @type {Mode[]} */
+export const MODES = ["txt2img", "img2img", "extras"];
+/** @type {Set<string>} ids of jobs whose failure or notices this page has shown */
+const reported = new Set();
 let firstAnswer = true;
 
+/** @param {Mode} mode */
 export const wanted = (mode) => views[mode].wantedJob;
 
 export const settings = () => last?.settings;
@@ -34,13 +50,13 @@ export function poll() {
     timer = setTimeout(poll, RETRY);
     return Promise.resolve();
   }
-  asking ??= ask().finally(() => {
-    asking = null;
+  polling ??= update().finally(() => {
+    polling = null;
   });
-  return asking;
+  return polling;
 }
 
-async function ask() {
+async function update() {
   let wait = RETRY;
   try {
     const state = await read(`page?client=${client}`);
@@ -53,20 +69,28 @@ async function ask() {
   timer = setTimeout(poll, wait);
 }
 
+/**
+ * Milliseconds until the next request.
+ * @param {PageState} state
+ */
 function pause({ running, waiting, engine, settings }) {
   if (running && !running.step) return Math.min(FIRST, settings.refresh);
   return running || waiting.length || engine.state !== "ready" ? settings.refresh : IDLE;
 }
 
-// The page was built anew: this one's events would reach nothing. The form is kept in the browser.
+/**
+ * The page was built anew: this one's events would reach nothing. The form is stored in the browser.
+ * @param {string} layout
+ */
 function outdated(layout) {
-  const own = document.querySelector("[data-layout]")?.dataset.layout;
+  const own = document.querySelector("[data-layout]")?.getAttribute("data-layout");
   if (!own || own === layout || sessionStorage.getItem("webui-layout") === layout) return false;
   // Once for each: a browser that shows an old copy again must not turn in circles.
   sessionStorage.setItem("webui-layout", layout);
   return true;
 }
 
+/** @param {PageState} state */
 function draw(state) {
   if (outdated(state.layout)) return location.reload();
   last = state;
@@ -75,9 +99,9 @@ function draw(state) {
   drawEngine(state.engine);
   drawProgress(state, MODES);
   for (const mode of MODES) drawQueue(mode, state, poll);
-  tellStart(state);
-  tellWarnings(state);
-  tellFailures(state);
+  reportStart(state);
+  reportWarnings(state);
+  reportEnd(state);
   notify(state);
   for (const mode of MODES) {
     const recent = state.recent.filter((job) => job.mode === mode);
@@ -88,82 +112,111 @@ function draw(state) {
 }
 
 // The list above the tabs follows the server: another page, a program or a finished hash may have changed it.
+/** @type {string | null | undefined} undefined while the list is being filled */
 let listedCheckpoint;
+/** @param {string | null} title */
 function syncCheckpoint(title) {
   if (listedCheckpoint !== undefined && listedCheckpoint !== title) document.getElementById("sync_checkpoint")?.click();
   listedCheckpoint = title;
 }
 
+/**
+ * A checkpoint was chosen above the tabs.
+ * @param {string} refusal
+ */
 export function chosen(refusal) {
   if (refusal) fail(refusal);
   listedCheckpoint = refusal ? null : undefined;
   return poll();
 }
 
-// What went wrong at the server's start, such as a queue that had to be set aside: told once to each browser.
-function tellStart({ server, notices }) {
+/**
+ * What went wrong at the server's start, such as a queue that had to be set aside: shown once in each browser.
+ * @param {PageState} state
+ */
+function reportStart({ server, notices }) {
   if (!notices.length || localStorage.getItem("webui-told") === server) return;
   localStorage.setItem("webui-told", server);
   for (const notice of notices.slice(0, FEW)) toast(notice);
   if (notices.length > FEW) toast(`${notices.length - FEW} more: see Settings, System.`);
 }
 
-// Those that came up since the page was opened.
+/** @type {{ server: string, number: number } | null} the newest warning that this page knows */
 let warned = null;
-function tellWarnings({ server, warnings }) {
+
+/**
+ * Those that came up since the page was opened.
+ * @param {PageState} state
+ */
+function reportWarnings({ server, warnings }) {
   const newest = warnings.at(-1)?.[0] ?? 0;
   if (warned?.server === server) {
-    for (const [number, text] of warnings.slice(-FEW)) if (number > warned.number) toast(text, "info");
+    const known = warned.number;
+    for (const [number, text] of warnings.slice(-FEW)) if (number > known) toast(text, "info");
   }
   warned = { server, number: Math.max(newest, warned?.server === server ? warned.number : 0) };
 }
 
-function tellFailures(state) {
-  const job = state.latest;
-  if (!job || told.has(job.id) || job.state === "running") return;
-  told.add(job.id);
+/** @param {PageState} state */
+function reportEnd({ latest: job }) {
+  if (!job || reported.has(job.id) || job.state === "running") return;
+  reported.add(job.id);
   if (job.state === "failed") {
-    if (firstAnswer) lasting(job.cause, job.mode);
-    else fail(job.cause, job.mode);
+    const cause = job.cause ?? "";
+    if (firstAnswer) lasting(cause, job.mode);
+    else fail(cause, job.mode);
     document.dispatchEvent(new CustomEvent("webui-failed", { detail: job.mode }));
   } else if (job.notices.length) lasting(job.notices.join("\n"), job.mode, "info");
 }
 
+/** @param {EndedJob} job */
 function show(job) {
   const key = `${job.id}:${job.images}`;
   const view = views[job.mode];
   const button = document.getElementById(`${job.mode}_show`);
-  const underWay = key === view.showing && Date.now() - view.askedAt < 4000;
+  const underWay = key === view.showing && Date.now() - view.requestedAt < 4000;
   if (key === view.shown || underWay || !button) return;
   view.showing = key;
-  view.askedAt = Date.now();
+  view.requestedAt = Date.now();
   view.wantedJob = job.id;
   button.click();
 }
 
-// Gradio has filled the gallery; an answer that got lost is asked for again.
+/**
+ * Gradio has filled the gallery; an answer that got lost is requested again.
+ * @param {Mode} mode
+ */
 export const filled = (mode) => {
   views[mode].shown = views[mode].showing;
   document.dispatchEvent(new CustomEvent("webui-filled", { detail: mode }));
 };
 
+/** @param {string} id */
 function choose(id) {
-  const job = last.recent.find((entry) => entry.id === id);
-  if (!job) return;
+  const job = last?.recent.find((entry) => entry.id === id);
+  if (!last || !job) return;
   const recent = last.recent.filter((entry) => entry.mode === job.mode);
   views[job.mode].pinned = id !== recent[0].id;
   show(job);
   drawRecent(job.mode, recent, views[job.mode].wantedJob, choose);
 }
 
-// Generate was pressed: what the last job had to say is over.
+/**
+ * Generate was pressed: what the last job had to say is over. Puts this browser's id behind the form's values.
+ * @param {unknown[]} values
+ * @param {Mode} mode
+ */
 export function stamp(values, mode) {
   views[mode].pinned = false;
   lasting("", mode);
   return [...values.slice(0, -1), client];
 }
 
-// The answer says which job it became, or why it became none.
+/**
+ * The answer says which job it became, or why it became none.
+ * @param {string} answer
+ * @param {Mode} mode
+ */
 export function submitted(answer, mode) {
   const { error, notice } = JSON.parse(answer || "{}");
   if (notice) toast(notice, "info");
@@ -172,6 +225,7 @@ export function submitted(answer, mode) {
   return known.then(() => document.dispatchEvent(new CustomEvent("webui-submitted", { detail: { mode, error } })));
 }
 
+/** @param {string} path */
 async function stop(path) {
   if (!last?.running) return;
   const refusal = await act(`jobs/${last.running.id}/${path}`).catch(() => "The server does not answer; try again.");
@@ -179,14 +233,14 @@ async function stop(path) {
   poll();
 }
 
-let askedToStop = "";
+let interruptedJob = "";
 
 // With several pictures in the job the first press lets the current one finish, the second stops at once (a setting).
 export function interrupt() {
   const job = last?.running;
-  if (!job) return;
-  const gently = job.several && last.settings.interrupt_after_current && askedToStop !== job.id;
-  askedToStop = job.id;
+  if (!last || !job) return;
+  const gently = job.several && last.settings.interrupt_after_current && interruptedJob !== job.id;
+  interruptedJob = job.id;
   if (gently) toast("Interrupting after the current image; press again to stop now.", "info");
   stop(`interrupt?after_image=${gently}`);
 }
@@ -194,6 +248,6 @@ export function interrupt() {
 export const skip = () => stop("skip");
 
 // Nothing of this page runs or waits.
-export const idle = () => Boolean(last) && !last.running?.mine && !last.waiting.some((job) => job.mine);
+export const idle = () => last !== null && !last.running?.mine && !last.waiting.some((job) => job.mine);
 
 export const busy = () => Boolean(last?.running);

@@ -1,8 +1,12 @@
 // A picture over the whole window, as in A1111: arrows go on, S saves, Esc or a click closes; zoom and tiling. While a
 // job runs its preview can stand there instead, and its picture once it is there.
 
+/** @import { Mode, PageSettings } from "./types.js" */
+
+import { all, find, need, within } from "./dom.js";
 import { leafByGamepad } from "./gamepad.js";
 
+/** @type {Record<string, string>} */
 const ICONS = {
   previous: "M15 5l-7 7 7 7",
   next: "M9 5l7 7-7 7",
@@ -12,6 +16,7 @@ const ICONS = {
   save: "M5 4h11l3 3v13H5zM8 4v5h7V4M8 20v-6h8v6",
   close: "M6 6l12 12M18 6L6 18",
 };
+/** @type {Record<string, string>} */
 const NAMES = {
   previous: "Previous picture (left arrow)",
   next: "Next picture (right arrow)",
@@ -27,30 +32,53 @@ const PREVIEW = "[id$=_live] .preview";
 // How long the last preview stays when a job is over: its picture comes in that time, if it made one.
 const FADE = 3000;
 
-const thumbnails = (gallery) => [...gallery.querySelectorAll(".thumbnails .thumbnail-item")];
+const KEYS = new Map([
+  ["ArrowLeft", "previous"],
+  ["ArrowRight", "next"],
+  ["s", "save"],
+  ["S", "save"],
+]);
+
+/** @param {ParentNode} gallery */
+const thumbnails = (gallery) => all(gallery, ".thumbnails .thumbnail-item");
 
 class Lightbox {
+  /** @param {() => PageSettings | undefined} settings */
   constructor(settings) {
     this.settings = settings;
-    this.gallery = null;
+    /** @type {HTMLElement} */
+    this.gallery = document.body;
+    this.mode = "";
+    this.index = 0;
+    this.live = false; // the person wants to see the preview
+    this.shownLive = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.fading = undefined;
     this.dialog = document.createElement("dialog");
     this.dialog.className = "lightbox";
     this.dialog.setAttribute("aria-label", "Picture");
     this.dialog.innerHTML = `<div class="tools">${["watch", "zoom", "tile", "save", "close"].map((name) => this.button(name)).join("")}</div>
       ${this.button("previous")}<div class="picture"><img alt=""></div>${this.button("next")}<span class="place" aria-live="polite"></span>`;
     document.body.append(this.dialog);
-    this.picture = this.dialog.querySelector(".picture");
-    this.image = this.dialog.querySelector("img");
-    this.dialog.addEventListener("click", (event) => this.act(event.target.closest("button")?.dataset.do ?? "close"));
+    this.picture = need(this.dialog, ".picture", HTMLElement);
+    this.image = need(this.dialog, "img", HTMLImageElement);
+    this.dialog.addEventListener("click", (event) => this.act(within(event, "button")?.dataset.do ?? "close"));
     this.dialog.addEventListener("keydown", (event) => this.key(event));
     document.addEventListener("webui-preview", () => this.previewed());
     document.addEventListener("webui-filled", ({ detail }) => this.filled(detail));
   }
 
+  /** @param {string} name */
+  part(name) {
+    return need(this.dialog, `.${name}`, HTMLElement);
+  }
+
+  /** @param {string} name */
   button(name) {
     return `<button type="button" class="${name}" data-do="${name}" title="${NAMES[name]}" aria-label="${NAMES[name]}"><svg viewBox="0 0 24 24" width="24" height="24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="${ICONS[name]}"/></svg></button>`;
   }
 
+  /** @param {HTMLElement} gallery */
   open(gallery) {
     this.gallery = gallery;
     this.mode = gallery.id.replace("_gallery", "");
@@ -59,33 +87,38 @@ class Lightbox {
     this.picture.classList.toggle("whole", this.settings()?.zoomed ?? true);
     this.show(Math.max(0, chosen));
     this.dialog.showModal();
-    leafByGamepad(() => this.dialog.open && (this.settings()?.gamepad ?? 0), (by) => this.step(by));
+    leafByGamepad(
+      () => (this.dialog.open && this.settings()?.gamepad) || 0,
+      (by) => this.step(by),
+    );
   }
 
+  /** @param {number} index */
   show(index) {
     clearTimeout(this.fading);
-    const all = thumbnails(this.gallery);
-    this.index = all.length ? (index + all.length) % all.length : 0;
+    const pictures = thumbnails(this.gallery);
+    this.index = pictures.length ? (index + pictures.length) % pictures.length : 0;
     const preview = this.preview();
-    const source = (this.live && preview) || this.finished(all) || preview;
+    const source = (this.live && preview) || this.finished(pictures) || preview;
     this.shownLive = Boolean(preview) && source === preview;
     // What is saved is a finished picture.
-    this.dialog.querySelector(".save").hidden = this.shownLive || !this.saveButton();
-    this.dialog.querySelector(".watch").hidden = !preview;
-    this.dialog.querySelector(".watch").setAttribute("aria-pressed", this.shownLive);
+    this.part("save").hidden = this.shownLive || !this.saveButton();
+    this.part("watch").hidden = !preview;
+    this.part("watch").setAttribute("aria-pressed", String(this.shownLive));
     // The same once more would blink.
     if (this.image.src !== source) this.image.src = source;
     this.picture.style.backgroundImage = this.picture.classList.contains("tiled") ? `url("${source}")` : "";
-    for (const name of ["previous", "next"]) this.dialog.querySelector(`.${name}`).hidden = all.length < 2;
-    this.dialog.querySelector(".place").textContent = all.length > 1 ? `${this.index + 1} / ${all.length}` : "";
+    for (const name of ["previous", "next"]) this.part(name).hidden = pictures.length < 2;
+    this.part("place").textContent = pictures.length > 1 ? `${this.index + 1} / ${pictures.length}` : "";
   }
 
-  finished(all) {
-    return (all[this.index] ?? this.gallery.querySelector(".media-button"))?.querySelector("img")?.src ?? "";
+  /** @param {HTMLElement[]} pictures */
+  finished(pictures) {
+    return (pictures[this.index] ?? this.gallery.querySelector(".media-button"))?.querySelector("img")?.src ?? "";
   }
 
   preview() {
-    const image = document.querySelector(`#${this.mode}_live .preview`);
+    const image = find(document, `#${this.mode}_live .preview`, HTMLImageElement);
     return image && !image.hidden ? image.src : "";
   }
 
@@ -95,19 +128,25 @@ class Lightbox {
     else this.fading = setTimeout(() => this.dialog.open && this.show(this.index), FADE);
   }
 
-  // The gallery shows other pictures: those of the job that is over.
+  /**
+   * The gallery shows other pictures: those of the job that is over.
+   * @param {Mode} mode
+   */
   async filled(mode) {
-    if (!this.dialog.open || mode !== this.mode) return;
-    this.show((await selectedPicture(mode))[1]);
+    if (this.dialog.open && mode === this.mode) this.show(await selectedIndex(mode));
   }
 
-  // The gallery follows, so that what is under it speaks of the same picture.
+  /**
+   * The gallery follows, so that what is under it speaks of the same picture.
+   * @param {number} by
+   */
   step(by) {
     this.live = false;
     this.show(this.index + by);
     thumbnails(this.gallery)[this.index]?.click();
   }
 
+  /** @param {string} name */
   act(name) {
     if (name === "previous") this.step(-1);
     else if (name === "next") this.step(1);
@@ -134,49 +173,71 @@ class Lightbox {
 
   // The server has heard which picture is meant once the hidden box says so.
   async save() {
-    const box = document.querySelector(`#${this.mode}_selected input`);
+    const box = find(document, `#${this.mode}_selected input`, HTMLInputElement);
     for (let tries = 0; box && Number(box.value) !== this.index && tries < 20; tries += 1) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     this.saveButton()?.click();
   }
 
+  /** @param {KeyboardEvent} event */
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const name = { ArrowLeft: "previous", ArrowRight: "next", s: "save", S: "save" }[event.key];
-    if (!name || this.dialog.querySelector(`.${name}`).hidden) return;
+    const name = KEYS.get(event.key);
+    if (!name || this.part(name).hidden) return;
     event.preventDefault();
     event.stopPropagation();
     this.act(name);
   }
 }
 
-// Which picture of a gallery is selected, once Gradio has drawn that.
-export async function selectedPicture(mode, shown) {
+/**
+ * Which picture of a gallery is selected, once Gradio has drawn that.
+ * @param {string} mode
+ */
+async function selectedIndex(mode) {
   await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-  const gallery = document.getElementById(`${mode}_gallery`);
+  const gallery = need(document, `#${mode}_gallery`, HTMLElement);
   const small = thumbnails(gallery);
-  const all = small.length ? small : [...gallery.querySelectorAll(".thumbnail-item")];
-  return [shown, Math.max(0, all.findIndex((item) => item.classList.contains("selected")))];
+  const pictures = small.length ? small : all(gallery, ".thumbnail-item");
+  return Math.max(
+    0,
+    pictures.findIndex((item) => item.classList.contains("selected")),
+  );
 }
 
+/**
+ * The inputs of the event with which the gallery's infotext follows the selection.
+ * @param {string} mode
+ * @param {string} shown the id of the job on display
+ * @returns {Promise<[string, number]>}
+ */
+export async function selectedPicture(mode, shown) {
+  return [shown, await selectedIndex(mode)];
+}
+
+/** @param {() => PageSettings | undefined} settings */
 export function listenForPictures(settings) {
+  /** @type {Lightbox | null} */
   let box = null;
-  const wanted = (event) => (settings()?.lightbox === false ? null : event.target.closest?.(settings()?.live_lightbox ? `${IMAGE}, ${PREVIEW}` : IMAGE));
+  /** @param {Event} event */
+  const clicked = (event) =>
+    settings()?.lightbox === false ? null : within(event, settings()?.live_lightbox ? `${IMAGE}, ${PREVIEW}` : IMAGE);
   document.addEventListener(
     "click",
     (event) => {
-      const image = wanted(event);
-      if (!image || event.button !== 0) return;
+      const image = clicked(event);
+      const frame = image?.closest("[id$=_gallery], [id$=_live]");
+      if (!frame || event.button !== 0) return;
       event.preventDefault();
       event.stopPropagation();
       box ??= new Lightbox(settings);
-      box.open(document.getElementById(image.closest("[id$=_gallery], [id$=_live]").id.replace("_live", "_gallery")));
+      box.open(need(document, `#${frame.id.replace("_live", "_gallery")}`, HTMLElement));
     },
     { capture: true },
   );
   document.addEventListener("auxclick", (event) => {
-    const source = event.button === 1 && event.target.closest?.(IMAGE)?.querySelector("img")?.src;
+    const source = event.button === 1 && within(event, IMAGE)?.querySelector("img")?.src;
     if (source) window.open(source, "_blank", "noopener");
   });
 }

@@ -1,37 +1,26 @@
 // The page in another language: texts, tooltips and placeholders that the language's file knows are replaced as they
-// appear, wherever they come from. In a key, `{}` stands for anything, and comes back in the translation.
+// appear, wherever they come from.
+
+import { translator } from "./translation.js";
 
 const TEXTS = window.localization?.texts ?? {};
 const ATTRIBUTES = ["title", "placeholder", "aria-label", "alt"];
 // What people or models wrote is not the page's to translate.
-const FOREIGN = ".infotext, [id$=_reading_html], textarea, script, style, pre, code, [role=listbox], .file-preview, .no-translate";
+const FOREIGN =
+  ".infotext, [id$=_reading_html], textarea, script, style, pre, code, [role=listbox], .file-preview, .no-translate";
+/** @type {Set<string>} */
 const seen = new Set();
-const done = new WeakMap();
+/** @type {WeakMap<Text, string>} */
+const doneTexts = new WeakMap();
+/** @type {WeakMap<Element, Record<string, string>>} */
+const doneAttributes = new WeakMap();
 
-const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-const PATTERNS = Object.entries(TEXTS)
-  .filter(([key]) => key.includes("{}"))
-  // Longer ones first: they say more about the text they fit.
-  .sort(([one], [other]) => other.length - one.length)
-  .map(([key, text]) => [new RegExp(`^${key.split("{}").map(escaped).join("([^]*?)")}$`), text]);
+const translated = translator(TEXTS);
 
-function fitted(text) {
-  for (const [pattern, translation] of PATTERNS) {
-    const found = pattern.exec(text);
-    if (!found) continue;
-    let next = 1;
-    return translation.replace(/\{(\d*)\}/g, (_, number) => {
-      const part = found[number ? Number(number) : next++] ?? "";
-      return translated(part) ?? part;
-    });
-  }
-  return undefined;
-}
-
-function translated(text) {
-  return TEXTS[text] ?? fitted(text);
-}
-
+/**
+ * @param {string} text
+ * @returns {string}
+ */
 function changed(text) {
   const bare = text.trim();
   if (!bare) return text;
@@ -41,35 +30,43 @@ function changed(text) {
   return translation === undefined ? text : text.replace(bare, () => translation);
 }
 
+/** @param {Text} node */
 function translateText(node) {
-  if (done.get(node) === node.data || node.parentElement?.closest(FOREIGN)) return;
+  if (doneTexts.get(node) === node.data || node.parentElement?.closest(FOREIGN)) return;
   const text = changed(node.data);
   if (text !== node.data) node.data = text;
-  done.set(node, text);
+  doneTexts.set(node, text);
 }
 
+/** @param {Element} element */
 function translateAttributes(element) {
   if (element.closest(".no-translate")) return;
   for (const name of ATTRIBUTES) {
     const text = element.getAttribute(name);
-    if (!text || done.get(element)?.[name] === text) continue;
+    if (!text || doneAttributes.get(element)?.[name] === text) continue;
     const translation = changed(text);
-    done.set(element, { ...done.get(element), [name]: translation });
+    doneAttributes.set(element, { ...doneAttributes.get(element), [name]: translation });
     if (translation !== text) element.setAttribute(name, translation);
   }
 }
 
-function walk(root) {
-  if (root.nodeType === Node.TEXT_NODE) return translateText(root);
-  if (root.nodeType !== Node.ELEMENT_NODE) return;
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
-  for (let node = root; node; node = walker.nextNode()) {
-    if (node.nodeType === Node.TEXT_NODE) translateText(node);
-    else translateAttributes(node);
-  }
+/** @param {Node} node */
+function translate(node) {
+  if (node instanceof Text) translateText(node);
+  else if (node instanceof Element) translateAttributes(node);
 }
 
-// Texts that were on the page, with their translations so far; `more` are those that may come up yet.
+/** @param {Node} root */
+function walk(root) {
+  if (!(root instanceof Element)) return translate(root);
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
+  for (let node = /** @type {Node | null} */ (root); node; node = walker.nextNode()) translate(node);
+}
+
+/**
+ * Texts that were on the page, with their translations so far.
+ * @param {string[]} more those that may come up yet
+ */
 export function template(more = []) {
   walk(document.body);
   const all = [...new Set([...more, ...seen])].filter((text) => /\p{L}{2}/u.test(text)).sort();
@@ -80,14 +77,19 @@ export function template(more = []) {
 export const untranslated = () => [...seen].filter((text) => translated(text) === undefined && /\p{L}{2}/u.test(text));
 
 export function translatePage() {
-  if (!Object.keys(TEXTS).length) return;
+  if (!window.localization || !Object.keys(TEXTS).length) return;
   document.documentElement.lang = window.localization.name.slice(0, 2);
   new MutationObserver((records) => {
     for (const record of records) {
       if (record.type === "childList") record.addedNodes.forEach(walk);
-      else if (record.type === "characterData") translateText(record.target);
-      else translateAttributes(record.target);
+      else translate(record.target);
     }
-  }).observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ATTRIBUTES });
+  }).observe(document.body, {
+    childList: true,
+    subtree: true,
+    characterData: true,
+    attributes: true,
+    attributeFilter: ATTRIBUTES,
+  });
   walk(document.body);
 }

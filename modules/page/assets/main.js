@@ -1,20 +1,20 @@
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
-import * as jobs from "./jobs.js";
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";
 import { listenForDrops } from "./drop.js";
 import { listenForMenus } from "./forever.js";
 import { hiresLine } from "./hires.js";
+import * as jobs from "./jobs.js";
 import { listen } from "./keys.js";
 import { listenForPictures, selectedPicture } from "./lightbox.js";
 import { translatePage, untranslated } from "./localization.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
+import { watchQueue } from "./queue.js";
 import { chooseScript } from "./scripts.js";
 import { watchSettings } from "./settings_pages.js";
-import { editStyles, withoutDividers } from "./styles.js";
-import { watchQueue } from "./queue.js";
 import * as slots from "./slots.js";
+import { editStyles, withoutDividers } from "./styles.js";
 
 window.webui = {
   stamp: jobs.stamp,
@@ -48,7 +48,10 @@ translatePage();
 listen({
   settings: jobs.settings,
   // The one of the tab that is open.
-  generate: () => jobs.MODES.map((mode) => document.getElementById(`${mode}_generate`)).find((button) => button?.offsetParent)?.click(),
+  generate: () =>
+    jobs.MODES.map((mode) => document.getElementById(`${mode}_generate`))
+      .find((button) => button?.offsetParent)
+      ?.click(),
   skip: jobs.skip,
   interrupt: jobs.interrupt,
   busy: jobs.busy,

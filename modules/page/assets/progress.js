@@ -1,57 +1,54 @@
 // Draws what the server says about jobs: progress bar, preview, queue, engine, recent pictures, window title.
 
+/** @import { EndedJob, EngineLine, Mode, PageState, RunningJob, WaitingJob } from "./types.js" */
+
 import { act, url } from "./client.js";
+import { button, element, find, need } from "./dom.js";
 import { toast } from "./messages.js";
+import { barText, jobText } from "./progress_text.js";
 
 const TITLE = "Stable Diffusion";
 
-export const eta = (seconds) => {
-  if (seconds == null) return "";
-  const whole = Math.max(0, Math.round(seconds));
-  return whole < 60 ? `${whole}s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-};
-
-function words(state) {
-  const { running, waiting } = state;
-  const mine = waiting.find((job) => job.mine);
-  if (running?.mine) {
-    const percent = Math.floor(running.fraction * 100);
-    const { batch } = running;
-    if (batch) return `File ${Math.min(batch.done + 1, batch.count)}/${batch.count}: ${percent}%`;
-    if (!percent && !running.step) return "Starting…";
-    const left = eta(running.eta);
-    return left ? `${percent}% ETA: ${left}` : `${percent}%`;
-  }
-  if (mine) return `In queue: ${mine.position}/${state.waiting_count}`;
-  return "";
-}
-
+/**
+ * @param {PageState} state
+ * @param {Mode[]} modes
+ */
 export function drawProgress(state, modes) {
-  const text = words(state);
+  const text = jobText(state);
   document.title = text && state.settings.title ? `[${text}] ${TITLE}` : TITLE;
   document.body.toggleAttribute("data-live-lightbox", state.settings.lightbox && state.settings.live_lightbox);
   for (const mode of modes) drawTab(mode, state, text);
 }
 
-function drawTab(mode, state, told) {
-  const live = document.querySelector(`#${mode}_live .live`);
+/**
+ * @param {Mode} mode
+ * @param {PageState} state
+ * @param {string} jobs
+ */
+function drawTab(mode, state, jobs) {
+  const live = find(document, `#${mode}_live .live`, HTMLElement);
   if (!live) return;
   const running = state.running?.mine && state.running.mode === mode ? state.running : null;
   // What runs is shown on its own tab, a place in the queue on every one.
-  const text = state.running?.mine && !running ? "" : told;
+  const text = state.running?.mine && !running ? "" : jobs;
   live.hidden = !text && !state.waiting.length;
-  const bar = live.querySelector(".bar");
+  const bar = need(live, ".bar", HTMLElement);
   const percent = running ? Math.floor(running.fraction * 100) : 0;
   bar.hidden = !text || !state.settings.progressbar;
-  bar.setAttribute("aria-valuenow", percent);
-  bar.querySelector(".fill").style.width = `${percent}%`;
-  bar.querySelector(".text").textContent = running?.steps && percent ? `${text}  ·  step ${running.step}/${running.steps}` : text;
-  drawPreview(mode, live.querySelector(".preview"), running);
+  bar.setAttribute("aria-valuenow", String(percent));
+  need(bar, ".fill", HTMLElement).style.width = `${percent}%`;
+  need(bar, ".text", HTMLElement).textContent = barText(text, running);
+  drawPreview(mode, need(live, ".preview", HTMLImageElement), running);
   for (const id of [`${mode}_interrupt`, `${mode}_skip`]) {
     document.getElementById(id)?.classList.toggle("idle", !state.running);
   }
 }
 
+/**
+ * @param {Mode} mode
+ * @param {HTMLImageElement} image
+ * @param {RunningJob | null} running
+ */
 function drawPreview(mode, image, running) {
   const gallery = document.getElementById(`${mode}_gallery`);
   const wanted = running?.preview ? url(`preview/${running.id}?n=${running.preview}`) : "";
@@ -78,8 +75,13 @@ function drawPreview(mode, image, running) {
   }
 }
 
+/**
+ * @param {Mode} mode
+ * @param {PageState} state
+ * @param {() => unknown} again called after a change
+ */
 export function drawQueue(mode, state, again) {
-  const list = document.querySelector(`#${mode}_live .queue`);
+  const list = find(document, `#${mode}_live .queue`, HTMLElement);
   if (!list) return;
   const key = JSON.stringify([state.waiting, state.waiting_count]);
   if (list.dataset.key === key) return;
@@ -87,57 +89,58 @@ export function drawQueue(mode, state, again) {
   list.replaceChildren(...state.waiting.map((job) => queueRow(job, state.waiting_count, again)));
 }
 
+/**
+ * @param {WaitingJob} job
+ * @param {number} count
+ * @param {() => unknown} again
+ */
 function queueRow(job, count, again) {
-  const row = document.createElement("li");
-  const text = document.createElement("span");
+  const text = element("span");
   const files = job.files ? `${job.files} files of a batch: ` : "";
   text.textContent = `In queue: ${job.position}/${count}  ${files}${job.mine ? job.prompt || "(no prompt)" : "(somebody else's)"}`;
-  row.append(text);
-  if (job.mine) {
-    const button = document.createElement("button");
-    button.textContent = "Cancel";
-    button.setAttribute("aria-label", `Cancel job ${job.position} of the queue`);
-    button.onclick = async () => {
-      const refusal = await act(`jobs/${job.id}/cancel`).catch(() => "The server does not answer; try again.");
-      if (refusal) toast(refusal);
-      again();
-    };
-    row.append(button);
+  if (!job.mine) return element("li", {}, text);
+  async function cancel() {
+    const refusal = await act(`jobs/${job.id}/cancel`).catch(() => "The server does not answer; try again.");
+    if (refusal) toast(refusal);
+    again();
   }
-  return row;
+  return element("li", {}, text, button("Cancel", cancel, { ariaLabel: `Cancel job ${job.position} of the queue` }));
 }
 
+/** @param {EngineLine} engine */
 export function drawEngine(engine) {
-  const line = document.querySelector("#engine_status .engine");
+  const line = find(document, "#engine_status .engine", HTMLElement);
   if (!line) return;
   line.dataset.state = engine.state;
-  line.querySelector("span").textContent = engine.sentence;
+  need(line, "span", HTMLElement).textContent = engine.sentence;
   document.body.classList.toggle("demo", (engine.checkpoint ?? "").startsWith("demo-emoji"));
 }
 
 export function drawLost() {
-  drawEngine({ state: "lost", sentence: "Connection lost, retrying…" });
+  drawEngine({ state: "lost", sentence: "Connection lost, retrying…", checkpoint: null });
 }
 
+/**
+ * @param {Mode} mode
+ * @param {EndedJob[]} recent newest first
+ * @param {string} shown the id of the job on display
+ * @param {(id: string) => void} choose
+ */
 export function drawRecent(mode, recent, shown, choose) {
-  const shelf = document.querySelector(`#${mode}_recent .recent`);
-  if (!shelf) return;
+  const row = find(document, `#${mode}_recent .recent`, HTMLElement);
+  if (!row) return;
   const key = JSON.stringify([recent.map((job) => [job.id, job.images]), shown]);
-  if (shelf.dataset.key === key) return;
-  shelf.dataset.key = key;
-  shelf.hidden = recent.length < 2;
-  shelf.replaceChildren(
+  if (row.dataset.key === key) return;
+  row.dataset.key = key;
+  row.hidden = recent.length < 2;
+  row.replaceChildren(
     ...recent.map((job, place) => {
-      const button = document.createElement("button");
-      button.className = job.id === shown ? "chosen" : "";
-      button.setAttribute("aria-label", `Show the results of job ${place + 1}, counted back from the newest`);
-      const image = document.createElement("img");
-      image.src = url(`thumbnail/${job.id}?n=${job.images}`);
-      image.alt = "";
-      image.loading = "lazy";
-      button.append(image);
-      button.onclick = () => choose(job.id);
-      return button;
+      const made = button("", () => choose(job.id), {
+        className: job.id === shown ? "chosen" : "",
+        ariaLabel: `Show the results of job ${place + 1}, counted back from the newest`,
+      });
+      made.append(element("img", { src: url(`thumbnail/${job.id}?n=${job.images}`), alt: "", loading: "lazy" }));
+      return made;
     }),
   );
 }

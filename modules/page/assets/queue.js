@@ -1,30 +1,44 @@
 // The Queue tab: what runs, what waits, what has ended, from /v1/jobs; asked for only while it can be seen.
 
+/** @import { Queue, QueueRow } from "./types.js" */
+
 import { client } from "./client.js";
+import { all, find, need } from "./dom.js";
+import { toast } from "./messages.js";
 import { dragging, makeMovable } from "./queue_drag.js";
 import { progressLine, queueRow } from "./queue_row.js";
-import { toast } from "./messages.js";
 
 const PAUSE = 1000;
 const PAGE = 20;
 const FAILED = "The server does not answer; try again.";
 
-let timer = null;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
 let shown = PAGE; // ended jobs that are listed
 let visible = false;
 
 const panel = () => document.getElementById("queue_panel");
+/** @param {string} path */
 const address = (path) => new URL(`v1/jobs/${path}`, document.baseURI).href;
 
+/**
+ * Null, or the sentence with which the server refused.
+ * @param {string} path
+ * @param {object} [body]
+ */
 async function call(path, body) {
-  const headers = body ? { "Content-Type": "application/json" } : {};
-  const sent = { method: "POST", headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(10000) };
-  const answer = await fetch(address(path), sent);
+  const request = { method: "POST", signal: AbortSignal.timeout(10000) };
+  const json = { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const answer = await fetch(address(path), body ? { ...request, ...json } : request);
   if (answer.ok) return null;
-  const told = await answer.json().catch(() => ({}));
-  return String(told.detail ?? `The server refused this (${answer.status}).`);
+  const refusal = await answer.json().catch(() => ({}));
+  return String(refusal.detail ?? `The server refused this (${answer.status}).`);
 }
 
+/**
+ * @param {string} path
+ * @param {object} [body]
+ */
 async function act(path, body) {
   const refusal = await call(path, body).catch(() => FAILED);
   if (refusal) toast(refusal);
@@ -32,29 +46,38 @@ async function act(path, body) {
   return !refusal;
 }
 
-const say = (text) => {
-  panel().querySelector(".said").textContent = text;
-};
-
+/**
+ * @param {string} id
+ * @param {number} position
+ */
 async function move(id, position) {
-  if (await act(`${id}/move`, { position })) say(`Moved to place ${position} of ${panel().querySelectorAll(".waiting li").length}.`);
+  const done = await act(`${id}/move`, { position });
+  const frame = panel();
+  if (!done || !frame) return;
+  const count = all(frame, ".waiting li").length;
+  need(frame, ".said", HTMLElement).textContent = `Moved to place ${position} of ${count}.`;
 }
 
 export async function poll() {
   clearTimeout(timer);
   if (!visible || !panel()) return;
+  /** @type {Queue[]} */
   const pages = [];
   try {
     // A page is at most 100 lines; older ones that were asked for are read behind it.
     for (let offset = 0; offset < shown; offset += 100) {
       const limit = Math.min(100, shown - offset);
-      const query = new URLSearchParams({ client, limit, offset });
-      const answer = await fetch(address(`overview?${query}`), { cache: "no-store", signal: AbortSignal.timeout(10000) });
+      const query = new URLSearchParams({ client, limit: String(limit), offset: String(offset) });
+      const answer = await fetch(address(`overview?${query}`), {
+        cache: "no-store",
+        signal: AbortSignal.timeout(10000),
+      });
       if (!answer.ok) throw new Error(`${answer.status}`);
       pages.push(await answer.json());
     }
-    const queue = { ...pages[0], ended: pages.flatMap((page) => page.ended), more: pages.at(-1).more };
-    if (!dragging()) draw(queue);
+    const queue = { ...pages[0], ended: pages.flatMap((page) => page.ended), more: pages.at(-1)?.more ?? false };
+    const frame = panel();
+    if (frame && !dragging()) draw(frame, queue);
   } catch {
     // The line above the tabs says that the connection is lost.
   }
@@ -62,31 +85,47 @@ export async function poll() {
   timer = setTimeout(poll, PAUSE);
 }
 
-function draw(queue) {
-  const frame = panel();
-  const focused = remembered();
-  fill(frame.querySelector(".running"), queue.running ? [queue.running] : [], "Nothing runs.");
-  fill(frame.querySelector(".waiting"), queue.waiting, "No job waits.");
-  fill(frame.querySelector(".ended"), queue.ended, "No job has ended yet.");
-  frame.querySelector(".count").textContent = queue.waiting_count ? `(${queue.waiting_count})` : "";
-  frame.querySelector(".more").hidden = !queue.more;
-  if (queue.running) progressLine(frame.querySelector(".running li"), queue.running);
-  focused?.();
+/**
+ * @param {HTMLElement} frame
+ * @param {Queue} queue
+ */
+function draw(frame, queue) {
+  const focusAgain = focusedButton(frame);
+  /** @param {string} selector */
+  const part = (selector) => need(frame, selector, HTMLElement);
+  fill(part(".running"), queue.running ? [queue.running] : [], "Nothing runs.");
+  fill(part(".waiting"), queue.waiting, "No job waits.");
+  fill(part(".ended"), queue.ended, "No job has ended yet.");
+  part(".count").textContent = queue.waiting_count ? `(${queue.waiting_count})` : "";
+  part(".more").hidden = !queue.more;
+  if (queue.running) progressLine(part(".running li"), queue.running);
+  focusAgain();
 }
 
-// A row is made anew only when what it says has changed, so that nothing blinks and a pressed button stays.
+/**
+ * A row is made anew only when what it says has changed, so that nothing blinks and a pressed button stays.
+ * @param {HTMLElement} list
+ * @param {QueueRow[]} jobs
+ * @param {string} nothing
+ */
 function fill(list, jobs, nothing) {
-  const present = new Map([...list.querySelectorAll("li[data-id]")].map((row) => [row.dataset.id, row]));
+  const present = new Map(all(list, "li[data-id]").map((row) => [row.dataset.id, row]));
   const rows = jobs.map((job) => {
     const key = JSON.stringify({ ...job, progress: null, last: job.position === jobs.length });
     const old = present.get(job.id);
     return old?.dataset.key === key ? old : made(job, key, jobs.length);
   });
-  if (!rows.length) rows.push(Object.assign(document.createElement("li"), { className: "nothing", textContent: nothing }));
+  if (!rows.length)
+    rows.push(Object.assign(document.createElement("li"), { className: "nothing", textContent: nothing }));
   const same = list.children.length === rows.length && rows.every((row, place) => row === list.children[place]);
   if (!same && !(rows[0].className === "nothing" && list.querySelector(".nothing"))) list.replaceChildren(...rows);
 }
 
+/**
+ * @param {QueueRow} job
+ * @param {string} key
+ * @param {number} count
+ */
 function made(job, key, count) {
   const row = queueRow(job, count, { act, move });
   row.dataset.id = job.id;
@@ -95,30 +134,35 @@ function made(job, key, count) {
   return row;
 }
 
-// Who moves a job by its buttons keeps the finger on the button, though the row is another one now.
-function remembered() {
+/**
+ * A function that puts the focus back: who moves a job by its buttons stays on the button, though its row is new.
+ * @param {HTMLElement} frame
+ */
+function focusedButton(frame) {
   const held = document.activeElement;
-  const id = held?.closest?.("#queue_panel li[data-id]")?.dataset.id;
-  const what = held?.dataset?.act;
-  if (!id || !what) return null;
+  const place = held instanceof HTMLElement ? held.closest("#queue_panel li[data-id]") : null;
+  const id = place instanceof HTMLElement && place.dataset.id;
+  const what = held instanceof HTMLElement && held.dataset.act;
   return () => {
-    const row = panel().querySelector(`li[data-id="${CSS.escape(id)}"]`);
-    const again = row?.querySelector(`[data-act="${what}"]:not(:disabled)`) ?? row?.querySelector("button:not(:disabled)");
-    if (again && document.activeElement !== again) again.focus({ preventScroll: true });
+    const row = id && what && find(frame, `li[data-id="${CSS.escape(id)}"]`, HTMLElement);
+    if (!row) return;
+    const same = find(row, `[data-act="${what}"]:not(:disabled)`, HTMLElement);
+    const again = same ?? find(row, "button:not(:disabled)", HTMLElement);
+    if (document.activeElement !== again) again?.focus({ preventScroll: true });
   };
 }
 
 // The tab's content stands in the page only once it has been opened.
 export function watchQueue() {
   const seen = new IntersectionObserver((entries) => {
-    visible = entries.at(-1).isIntersecting;
+    visible = entries.at(-1)?.isIntersecting ?? false;
     poll();
   });
   new MutationObserver(() => {
     const frame = panel();
     if (!frame || frame.dataset.watched) return;
     frame.dataset.watched = "yes";
-    frame.querySelector(".more").onclick = () => {
+    need(frame, ".more", HTMLElement).onclick = () => {
       shown += PAGE;
       poll();
     };

@@ -1,16 +1,29 @@
 // One job as a row of the Queue tab: picture, prompt, what it is, and what can be done with it.
 
-import { url } from "./client.js";
-import { eta } from "./progress.js";
+/** @import { QueueRow } from "./types.js" */
 
+import { url } from "./client.js";
+import { element, need } from "./dom.js";
+import { eta } from "./progress_text.js";
+
+/**
+ * What a row's buttons do; a body goes with what needs one.
+ * @typedef {{
+ *   act: (path: string, body?: object) => Promise<unknown>,
+ *   move: (id: string, position: number) => Promise<unknown>,
+ * }} Actions
+ */
+
+/** @type {Record<string, string>} */
 const STATES = { finished: "Finished", interrupted: "Interrupted", cancelled: "Cancelled", failed: "Failed" };
 
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
+/**
+ * @param {string} what the name by which the button is found again when its row was drawn anew
+ * @param {string} text
+ * @param {string} label
+ * @param {() => Promise<unknown>} press
+ * @param {Partial<HTMLButtonElement>} more
+ */
 function button(what, text, label, press, more = {}) {
   const made = element("button", { type: "button", textContent: text, title: label, ariaLabel: label, ...more });
   made.dataset.act = what;
@@ -24,13 +37,15 @@ function button(what, text, label, press, more = {}) {
   return made;
 }
 
+/** @param {QueueRow} job */
 export const title = (job) => {
   if (job.prompt) return job.prompt;
   if (!job.mine && !job.program) return "(another browser's)";
   return job.mode === "extras" ? "Extras" : "(no prompt)";
 };
 
-function about(job) {
+/** @param {QueueRow & { ended: boolean }} job */
+export function about(job) {
   const parts = job.mode === "extras" ? [job.mode] : [job.mode, `${job.width}×${job.height}`, `${job.steps} steps`];
   if (job.wanted > 1 || job.ended) parts.push(`${job.made}/${job.wanted} pictures`);
   if (job.program) parts.push("from a program");
@@ -38,24 +53,38 @@ function about(job) {
   return parts.join(" · ");
 }
 
-function when(job) {
-  const at = new Date(job.finished * 1000);
+/** @param {QueueRow} job that has ended */
+export function when(job) {
+  const finished = job.finished ?? job.created;
+  const at = new Date(finished * 1000);
   const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   const day = at.toDateString() === new Date().toDateString() ? "" : `${at.toLocaleDateString()} `;
-  return `${STATES[job.state]} ${day}${time}${job.started && job.state !== "cancelled" ? `, took ${eta(job.finished - job.started) || "0s"}` : ""}`;
+  return `${STATES[job.state]} ${day}${time}${job.started && job.state !== "cancelled" ? `, took ${eta(finished - job.started) || "0s"}` : ""}`;
 }
 
-// A stranger's picture is not shown, as its prompt is not.
+/**
+ * A stranger's picture is not shown, as its prompt is not.
+ * @param {QueueRow} job
+ */
 function picture(job) {
   const shown = job.made > 0 && (job.mine || job.program);
   const frame = element(shown ? "a" : "span", { className: "picture" });
   if (!shown) return frame;
   const label = `Open the picture of ${title(job)}`;
-  Object.assign(frame, { href: new URL(`v1/jobs/${job.id}/images/0`, document.baseURI).href, target: "_blank", ariaLabel: label });
+  Object.assign(frame, {
+    href: new URL(`v1/jobs/${job.id}/images/0`, document.baseURI).href,
+    target: "_blank",
+    ariaLabel: label,
+  });
   frame.append(element("img", { src: url(`thumbnail/${job.id}?n=${job.made}`), alt: "", loading: "lazy" }));
   return frame;
 }
 
+/**
+ * @param {QueueRow} job
+ * @param {number} count
+ * @param {Actions} doing
+ */
 function actions(job, count, { act, move }) {
   const name = title(job).slice(0, 60);
   const duplicate = button("duplicate", "Duplicate", `Duplicate: ${name}`, () => act(`${job.id}/duplicate`));
@@ -66,10 +95,13 @@ function actions(job, count, { act, move }) {
       duplicate,
     ];
   }
-  if (job.state === "waiting") {
+  if (job.state === "waiting" && job.position) {
+    const place = job.position;
     return [
-      button("up", "↑", `Move up: ${name}`, () => move(job.id, job.position - 1), { disabled: job.position === 1 }),
-      button("down", "↓", `Move down: ${name}`, () => move(job.id, job.position + 1), { disabled: job.position === count }),
+      button("up", "↑", `Move up: ${name}`, () => move(job.id, place - 1), { disabled: place === 1 }),
+      button("down", "↓", `Move down: ${name}`, () => move(job.id, place + 1), {
+        disabled: place === count,
+      }),
       duplicate,
       button("cancel", "✕", `Cancel ${name}`, () => act(`${job.id}/cancel`)),
     ];
@@ -78,7 +110,12 @@ function actions(job, count, { act, move }) {
   return job.state === "finished" ? [duplicate] : [retry, duplicate];
 }
 
-export function queueRow(job, count, asking) {
+/**
+ * @param {QueueRow} job
+ * @param {number} count of the jobs that wait
+ * @param {Actions} doing
+ */
+export function queueRow(job, count, doing) {
   const ended = job.state in STATES;
   const text = element("div", { className: "text" }, element("b", { textContent: title(job), title: title(job) }));
   text.append(element("small", { textContent: `${ended ? `${when(job)} · ` : ""}${about({ ...job, ended })}` }));
@@ -87,14 +124,20 @@ export function queueRow(job, count, asking) {
   const row = element("li", { className: job.state === "failed" ? "failed" : "" });
   if (job.state === "waiting") {
     const label = `Drag to reorder, or press the arrow keys: ${title(job).slice(0, 60)}, place ${job.position} of ${count}`;
-    const handle = element("button", { type: "button", className: "handle", textContent: "⠿", title: "Drag to reorder", ariaLabel: label });
+    const handle = element("button", {
+      type: "button",
+      className: "handle",
+      textContent: "⠿",
+      title: "Drag to reorder",
+      ariaLabel: label,
+    });
     handle.dataset.act = "handle";
-    row.append(handle, element("span", { className: "place", textContent: job.position }));
+    row.append(handle, element("span", { className: "place", textContent: String(job.position) }));
   } else {
     row.append(picture(job));
   }
   if (job.state === "running") text.append(bar());
-  row.append(text, element("div", { className: "actions" }, ...actions(job, count, asking)));
+  row.append(text, element("div", { className: "actions" }, ...actions(job, count, doing)));
   return row;
 }
 
@@ -105,17 +148,23 @@ function bar() {
   return made;
 }
 
-// What moves every second, apart from the row that stays.
+/**
+ * What moves every second, apart from the row that stays.
+ * @param {HTMLElement} row
+ * @param {QueueRow} job
+ */
 export function progressLine(row, job) {
   const now = job.progress;
-  const line = row.querySelector(".bar");
+  const line = need(row, ".bar", HTMLElement);
   const percent = now ? Math.floor(now.fraction * 100) : 0;
-  line.setAttribute("aria-valuenow", percent);
-  line.querySelector(".fill").style.width = `${percent}%`;
+  line.setAttribute("aria-valuenow", String(percent));
+  need(line, ".fill", HTMLElement).style.width = `${percent}%`;
   const left = now && eta(now.eta);
-  line.querySelector("span").textContent = now?.steps ? `${percent}% · step ${now.step}/${now.steps}${left ? ` · ETA ${left}` : ""}` : "Starting…";
+  need(line, "span", HTMLElement).textContent = now?.steps
+    ? `${percent}% · step ${now.step}/${now.steps}${left ? ` · ETA ${left}` : ""}`
+    : "Starting…";
   const preview = now?.preview && (job.mine || job.program) ? url(`preview/${job.id}?n=${now.preview}`) : "";
-  const frame = row.querySelector(".picture");
+  const frame = need(row, ".picture", HTMLElement);
   if (!preview || frame.dataset.shown === preview) return;
   frame.dataset.shown = preview;
   const next = element("img", { alt: "Live preview" });

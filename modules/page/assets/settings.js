@@ -1,73 +1,127 @@
 // The options of the Settings tab, drawn from the server's table; only what was changed is sent.
 
+/** @import { Option as Setting, OptionSection } from "./types.js" */
+
 import { read } from "./client.js";
-import { button, element, reloadPage, send } from "./dom.js";
+import { all, button, element, find, need, reloadPage, send, sentence } from "./dom.js";
 import { toast } from "./messages.js";
 
+/** A control, how its value is read from it, and what stands beside it. @typedef {{
+ *   field: HTMLInputElement | HTMLSelectElement, value: () => unknown, beside: HTMLElement[]
+ * }} Control */
+
+/** @type {Map<string, unknown>} by key, what was typed and not yet applied */
 const changed = new Map();
+/** @type {HTMLElement} */
 let panel;
+/** @type {OptionSection[]} */
 let sections = [];
 
-const listed = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
+/** @param {string} text comma-separated */
+export const listed = (text) =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter(Boolean);
+/**
+ * @param {unknown} one
+ * @param {unknown} other
+ */
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
-// One control for an option, and how its value is read from it.
+/**
+ * @param {Setting} option
+ * @returns {Control}
+ */
 function control(option) {
   const common = { id: `option_${option.key}`, disabled: option.frozen };
   if (option.kind === "switch") {
     const box = element("input", { ...common, type: "checkbox", checked: Boolean(option.value) });
-    return [box, () => box.checked];
+    return { field: box, value: () => box.checked, beside: [] };
   }
   if (option.kind === "texts") return list(option, common);
   if (option.choices.length) {
-    const names = option.choices.includes(option.value) ? option.choices : [option.value ?? "", ...option.choices];
-    const select = element("select", common, ...names.map((name) => new Option(name, name, false, name === option.value)));
-    return [select, () => select.value];
+    const current = String(option.value ?? "");
+    const names = option.choices.includes(current) ? option.choices : [current, ...option.choices];
+    const select = element("select", common, ...names.map((name) => new Option(name, name, false, name === current)));
+    return { field: select, value: () => select.value, beside: [] };
   }
   if (option.kind === "whole" || option.kind === "number") {
-    const limits = { min: option.minimum ?? "", max: option.maximum ?? "", step: option.step ?? "any" };
-    const field = element("input", { ...common, type: "number", value: option.value, ...limits });
-    return [field, () => field.valueAsNumber];
+    const limits = {
+      min: String(option.minimum ?? ""),
+      max: String(option.maximum ?? ""),
+      step: String(option.step ?? "any"),
+    };
+    const field = element("input", { ...common, type: "number", value: String(option.value), ...limits });
+    return { field, value: () => field.valueAsNumber, beside: [] };
   }
-  const field = element("input", { ...common, type: option.kind === "colour" ? "color" : "text", value: option.value ?? "" });
-  return [field, () => field.value];
+  const field = element("input", {
+    ...common,
+    type: option.kind === "colour" ? "color" : "text",
+    value: String(option.value ?? ""),
+  });
+  return { field, value: () => field.value, beside: [] };
 }
 
-// Several texts, comma-separated; where there is a list to choose from, a choice is put behind them.
+/**
+ * Several texts, comma-separated; where there is a list to choose from, a choice is put behind them.
+ * @param {Setting} option
+ * @param {Partial<HTMLInputElement>} common
+ * @returns {Control}
+ */
 function list(option, common) {
-  const field = element("input", { ...common, type: "text", value: (option.value ?? []).join(", ") });
+  const texts = Array.isArray(option.value) ? option.value : [];
+  const field = element("input", { ...common, type: "text", value: texts.join(", ") });
+  const beside = [];
   if (option.choices.length && !option.frozen) {
-    const add = element("select", { ariaLabel: `Add to: ${option.label}` }, new Option("Add…", ""), ...option.choices.map((name) => new Option(name, name)));
+    const add = element(
+      "select",
+      { ariaLabel: `Add to: ${option.label}` },
+      new Option("Add…", ""),
+      ...option.choices.map((name) => new Option(name, name)),
+    );
     add.addEventListener("change", () => {
       field.value = [...new Set([...listed(field.value), add.value])].join(", ");
       add.value = "";
       field.dispatchEvent(new Event("input"));
     });
-    field.adding = add;
+    beside.push(add);
   }
-  return [field, () => listed(field.value)];
+  return { field, value: () => listed(field.value), beside };
 }
 
+/** @type {Record<string, string>} */
 const NEEDS = {
   "reload UI": "Applies after Reload UI.",
   "reload model": "The checkpoint is loaded anew.",
   restart: "Applies after a restart of the server.",
 };
 
+/** @param {Setting} option */
 function row(option) {
   // What was typed and not yet applied stays when something else was saved.
   const typed = changed.has(option.key) && !option.frozen;
-  const [input, value] = control(typed ? { ...option, value: changed.get(option.key) } : option);
-  const reset = button("↺", () => change({ reset: [option.key] }), { className: "reset", title: "Back to the default", disabled: option.frozen });
-  const label = element("label", { htmlFor: input.id, textContent: option.label });
-  const line = element("div", { className: "setting" }, label, element("span", {}, input, ...(input.adding ? [input.adding] : []), reset));
+  const { field, value, beside } = control(typed ? { ...option, value: changed.get(option.key) } : option);
+  const reset = button("↺", () => change({ reset: [option.key] }), {
+    className: "reset",
+    title: "Back to the default",
+    disabled: option.frozen,
+  });
+  const label = element("label", { htmlFor: field.id, textContent: option.label });
+  const line = element("div", { className: "setting" }, label, element("span", {}, field, ...beside, reset));
   line.dataset.words = `${option.label} ${option.key} ${option.hint}`.toLowerCase();
   const notes = [option.hint, NEEDS[option.needs], option.inert, option.frozen && "Locked by a command line flag."];
   const code = element("code", { textContent: option.key });
-  line.append(element("small", {}, code, ...notes.filter(Boolean).map((note) => element("span", { textContent: note }))));
+  line.append(
+    element("small", {}, code, ...notes.flatMap((note) => (note ? [element("span", { textContent: note })] : []))),
+  );
   line.classList.toggle("frozen", option.frozen);
-  const mark = () => line.classList.toggle("other", !same(changed.has(option.key) ? changed.get(option.key) : option.value, option.default));
-  input.addEventListener("input", () => {
+  const mark = () =>
+    line.classList.toggle(
+      "other",
+      !same(changed.has(option.key) ? changed.get(option.key) : option.value, option.default),
+    );
+  field.addEventListener("input", () => {
     if (same(value(), option.value)) changed.delete(option.key);
     else changed.set(option.key, value());
     mark();
@@ -78,41 +132,57 @@ function row(option) {
 }
 
 function count() {
-  const apply = document.getElementById("settings_apply");
+  const apply = need(document, "#settings_apply", HTMLButtonElement);
   const several = changed.size === 1 ? "Apply 1 change" : `Apply ${changed.size} changes`;
   apply.textContent = changed.size ? several : "Apply settings";
   apply.disabled = !changed.size;
 }
 
+const searchField = () => find(document, "#settings_search", HTMLInputElement);
+const onlyBox = () => find(document, "#settings_changed", HTMLInputElement);
+
 // Everything with these words; with `onlyChanged`, what is not at its default.
 function search() {
-  const wanted = document.getElementById("settings_search").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const onlyChanged = document.getElementById("settings_changed").checked;
+  const wanted = (searchField()?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  const onlyChanged = onlyBox()?.checked ?? false;
   for (const section of panel.querySelectorAll("details")) {
     let found = 0;
-    for (const line of section.querySelectorAll(".setting")) {
+    for (const line of all(section, ".setting")) {
       // In another language, the words on the page are found as well.
-      const words = `${line.dataset.words} ${line.textContent.toLowerCase()}`;
+      const words = `${line.dataset.words} ${(line.textContent ?? "").toLowerCase()}`;
       line.hidden = !wanted.every((word) => words.includes(word)) || (onlyChanged && !line.classList.contains("other"));
-      found += !line.hidden;
+      found += Number(!line.hidden);
     }
     section.hidden = !found;
     section.open = wanted.length > 0 || onlyChanged;
   }
-  document.getElementById("settings_none").hidden = Boolean(panel.querySelector("details:not([hidden])"));
+  need(document, "#settings_none", HTMLElement).hidden = Boolean(panel.querySelector("details:not([hidden])"));
 }
 
-const resettable = (options) => options.filter((one) => !one.frozen && !same(one.value, one.default)).map((one) => one.key);
+/** @param {Setting[]} options */
+const resettable = (options) =>
+  options.filter((one) => !one.frozen && !same(one.value, one.default)).map((one) => one.key);
 
 function head() {
-  const find = element("input", { type: "search", id: "settings_search", placeholder: "Search settings by name or key", ariaLabel: "Search settings" });
-  find.addEventListener("input", search);
+  const words = element("input", {
+    type: "search",
+    id: "settings_search",
+    placeholder: "Search settings by name or key",
+    ariaLabel: "Search settings",
+  });
+  words.addEventListener("input", search);
   const only = element("input", { type: "checkbox", id: "settings_changed" });
   only.addEventListener("change", search);
-  const apply = button("Apply settings", () => change({ values: Object.fromEntries(changed) }), { id: "settings_apply", className: "primary", disabled: true });
-  const reload = button("Reload UI", () => reloadPage().catch((error) => toast(error.message)), { id: "settings_reload" });
+  const apply = button("Apply settings", () => change({ values: Object.fromEntries(changed) }), {
+    id: "settings_apply",
+    className: "primary",
+    disabled: true,
+  });
+  const reload = button("Reload UI", () => reloadPage().catch((error) => toast(sentence(error))), {
+    id: "settings_reload",
+  });
   const label = element("label", { className: "only" }, only, element("span", { textContent: "Changed only" }));
-  return element("div", { className: "settings-head" }, find, label, apply, reload);
+  return element("div", { className: "settings-head" }, words, label, apply, reload);
 }
 
 function resetAll() {
@@ -122,42 +192,55 @@ function resetAll() {
 }
 
 function draw() {
-  const open = [...panel.querySelectorAll("details[open]")].map((one) => one.dataset.section);
+  const open = all(panel, "details[open]").map((one) => one.dataset.section);
   const drawn = sections.map(({ section, title, options }) => {
     const all = button("Reset this section", () => change({ reset: resettable(options) }), { className: "reset" });
-    const summary = element("summary", {}, element("span", { textContent: title }), element("small", { textContent: options.length }));
+    const summary = element(
+      "summary",
+      {},
+      element("span", { textContent: title }),
+      element("small", { textContent: String(options.length) }),
+    );
     const folded = element("details", { open: open.includes(section) }, summary, ...options.map(row), all);
     folded.dataset.section = section;
     return folded;
   });
   const none = element("p", { id: "settings_none", textContent: "No setting has these words.", hidden: true });
-  panel.replaceChildren(head(), none, ...drawn, button("Reset all settings", resetAll, { id: "settings_reset_all", className: "reset" }));
+  panel.replaceChildren(
+    head(),
+    none,
+    ...drawn,
+    button("Reset all settings", resetAll, { id: "settings_reset_all", className: "reset" }),
+  );
   count();
 }
 
 async function load() {
   sections = await read("settings");
-  const [words, only] = ["settings_search", "settings_changed"].map((id) => document.getElementById(id));
+  const words = searchField()?.value ?? "";
+  const only = onlyBox()?.checked ?? false;
   draw();
-  if (!words) return;
-  document.getElementById("settings_search").value = words.value;
-  document.getElementById("settings_changed").checked = only.checked;
-  if (words.value || only.checked) search();
+  need(document, "#settings_search", HTMLInputElement).value = words;
+  need(document, "#settings_changed", HTMLInputElement).checked = only;
+  if (words || only) search();
 }
 
+/** @param {{ values?: Record<string, unknown>, reset?: string[] }} changes */
 async function change(changes) {
   try {
-    const told = await send("settings", changes);
+    /** @type {{ changed: string[], needs: string[] }} */
+    const saved = await send("settings", changes);
     for (const key of [...Object.keys(changes.values ?? {}), ...(changes.reset ?? [])]) changed.delete(key);
-    const needs = told.needs.map((need) => NEEDS[need]).filter(Boolean);
-    toast(told.changed.length === 1 ? "Saved 1 setting." : `Saved ${told.changed.length} settings.`, "info");
-    for (const need of needs) toast(need, "info");
+    const needs = saved.needs.map((need) => NEEDS[need]).filter(Boolean);
+    toast(saved.changed.length === 1 ? "Saved 1 setting." : `Saved ${saved.changed.length} settings.`, "info");
+    for (const text of needs) toast(text, "info");
     await load();
   } catch (error) {
-    toast(error.message);
+    toast(sentence(error));
   }
 }
 
+/** @param {HTMLElement} into */
 export async function drawOptions(into) {
   panel = into;
   await load();

@@ -6,6 +6,7 @@ import { button, element } from "./dom.js";
 import { drawOptions } from "./settings.js";
 import { drawSystem } from "./system.js";
 
+/** @type {[string, (into: HTMLElement) => Promise<void>][]} */
 const PAGES = [
   ["Options", drawOptions],
   ["Defaults", drawDefaults],
@@ -13,12 +14,21 @@ const PAGES = [
   ["System", drawSystem],
 ];
 
+/** @param {HTMLElement} frame */
 function build(frame) {
   const content = element("div", { id: "settings_content", role: "tabpanel" });
   const tabs = PAGES.map(([name, draw]) => {
-    const tab = button(name, () => open(tab, draw), { role: "tab", id: `settings_page_${name.toLowerCase()}`, ariaSelected: "false" });
+    const tab = button(name, () => open(tab, draw), {
+      role: "tab",
+      id: `settings_page_${name.toLowerCase()}`,
+      ariaSelected: "false",
+    });
     return tab;
   });
+  /**
+   * @param {HTMLButtonElement} tab
+   * @param {(into: HTMLElement) => Promise<void>} draw
+   */
   function open(tab, draw) {
     for (const one of tabs) {
       one.ariaSelected = String(one === tab);
@@ -30,11 +40,16 @@ function build(frame) {
     content.replaceChildren(page);
     draw(page).catch((error) => page.replaceChildren(`This can't be shown: ${error.message}`));
   }
-  const bar = element("div", { className: "settings-pages", role: "tablist", ariaLabel: "Pages of the settings" }, ...tabs);
+  const bar = element(
+    "div",
+    { className: "settings-pages", role: "tablist", ariaLabel: "Pages of the settings" },
+    ...tabs,
+  );
   bar.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
+    if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
+    const step = event.key === "ArrowRight" ? 1 : -1;
+    const here = tabs.findIndex((tab) => tab.matches(":focus"));
+    const next = tabs[(here + step + tabs.length) % tabs.length];
     next.focus();
     next.click();
   });

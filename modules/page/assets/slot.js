@@ -1,23 +1,35 @@
 // A place for a picture: dropped, chosen, pasted or sent there; its bytes go to the server as they are.
 
+/** @import { Picture } from "./types.js" */
+
 import { client, url } from "./client.js";
+import { need, sentence } from "./dom.js";
 import { toast } from "./messages.js";
 import { Painter } from "./painting.js";
 import { Surface } from "./surface.js";
 import { View } from "./view.js";
 
-const LATER = 900; // after the last stroke the painting is kept
+const LATER = 900; // after the last stroke the painting is uploaded
 
-// `anySize`: only the picture's texts are wanted, and they can be read however many pixels it has.
+/**
+ * @param {Blob} blob
+ * @param {boolean} anySize only the picture's texts are wanted, which can be read however many pixels it has
+ * @returns {Promise<Picture>}
+ * @throws {Error} with the server's sentence
+ */
 export async function upload(blob, anySize = false) {
-  const answer = await fetch(url(anySize ? "pictures?any_size=true" : "pictures"), { method: "POST", body: blob, headers: { "X-Client": client } });
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.detail ?? `The server refused the picture (${answer.status}).`);
-  return told;
+  const path = anySize ? "pictures?any_size=true" : "pictures";
+  const answer = await fetch(url(path), { method: "POST", body: blob, headers: { "X-Client": client } });
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(content.detail ?? `The server refused the picture (${answer.status}).`);
+  return content;
 }
 
 // Drawn here: no font has all of these on every machine.
-const icon = (path) => `<svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="${path}"/></svg>`;
+/** @param {string} path */
+const icon = (path) =>
+  `<svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="${path}"/></svg>`;
+/** @type {Record<string, string>} */
 const ICONS = {
   brush: icon("M14 4l6 6-9 9-6 1 1-6zM12 6l6 6"),
   eraser: icon("M7 20h13M4 15L14 5l6 6-8 9H8z"),
@@ -42,49 +54,70 @@ const MARKUP = `
     <button data-do="full" title="Full screen (S)"></button><button data-do="remove" title="Remove the picture"></button></div>`;
 
 // The slider is logarithmic: small brushes need fine steps.
+/** @param {number} place on the slider, 0 to 100 */
 const toShare = (place) => 0.2 * 300 ** (place / 100);
+/** @param {number} share of the picture's shorter side, in percent */
 const toPlace = (share) => (100 * Math.log(share / 0.2)) / Math.log(300);
 
 export class Slot {
-  constructor(element, kept, keep) {
+  /**
+   * @param {HTMLElement} element
+   * @param {Picture | null | undefined} stored what it held when the page was left
+   * @param {(name: string, state: Picture | null) => void} store
+   */
+  constructor(element, stored, store) {
     this.element = element;
-    this.name = element.dataset.slot;
-    this.keep = () => keep(this.name, this.state);
-    this.state = null; // {id, width, height, paint}
+    this.name = element.dataset.slot ?? "";
+    this.store = () => store(this.name, this.state);
+    /** @type {Picture | null} */
+    this.state = null;
+    /** @type {Promise<string | null> | null} */
     this.saving = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
     element.dataset.ready = "";
     element.innerHTML = MARKUP;
-    const find = (selector) => element.querySelector(selector);
     const mask = this.name === "inpaint_mask";
     const second = this.name.startsWith("script_");
     const whole = second ? "Drop the second picture here" : "Drop a picture here";
-    find(".drop b").textContent = mask ? "Drop a mask here: what is white in it is repainted" : whole;
-    this.image = find(".under");
-    this.view = new View(find(".frame"), find(".content"));
-    this.surface = new Surface(find(".paint"));
+    need(element, ".drop b", HTMLElement).textContent = mask
+      ? "Drop a mask here: what is white in it is repainted"
+      : whole;
+    this.image = need(element, ".under", HTMLImageElement);
+    this.bar = need(element, ".bar", HTMLElement);
+    this.view = new View(need(element, ".frame", HTMLElement), need(element, ".content", HTMLElement));
+    this.surface = new Surface(need(element, ".paint", HTMLCanvasElement));
     this.painter = new Painter(element, this.view, this.surface, () => this.changed());
-    this.listen(find);
+    this.listen();
     this.choose("brush");
-    if (kept?.id) this.show(kept);
+    if (stored?.id) this.show(stored);
   }
 
-  listen(find) {
-    find("input[type=file]").addEventListener("change", (event) => {
-      if (event.target.files[0]) this.take(event.target.files[0]);
-      event.target.value = "";
+  listen() {
+    const chooser = need(this.element, "input[type=file]", HTMLInputElement);
+    chooser.addEventListener("change", () => {
+      const [file] = chooser.files ?? [];
+      if (file) this.take(file);
+      chooser.value = "";
     });
     this.element.addEventListener("dragover", (event) => event.preventDefault());
     this.element.addEventListener("drop", (event) => this.dropped(event));
-    const range = find("input[type=range]");
-    range.addEventListener("input", () => (this.painter.share = toShare(Number(range.value))));
-    this.element.addEventListener("brush", () => (range.value = toPlace(this.painter.share)));
+    const painter = this.painter;
+    const range = need(this.element, "input[type=range]", HTMLInputElement);
+    range.addEventListener("input", () => {
+      painter.share = toShare(Number(range.value));
+    });
+    this.element.addEventListener("brush", () => {
+      range.value = String(toPlace(painter.share));
+    });
     this.element.dispatchEvent(new CustomEvent("brush"));
-    find("input[type=color]").value = this.painter.colour;
-    find("input[type=color]").addEventListener("input", (event) => {
-      this.painter.colour = event.target.value;
+    const colour = need(this.element, "input[type=color]", HTMLInputElement);
+    colour.value = painter.colour;
+    colour.addEventListener("input", () => {
+      painter.colour = colour.value;
       this.choose("brush");
     });
-    const painter = this.painter;
+    /** @type {Record<string, () => void>} */
     const actions = {
       undo: () => painter.undo(),
       redo: () => painter.redo(),
@@ -94,50 +127,60 @@ export class Slot {
       remove: () => this.remove(),
     };
     for (const button of this.element.querySelectorAll("button")) {
+      const what = button.dataset.do ?? "";
       button.type = "button";
-      button.innerHTML = ICONS[button.dataset.do];
+      button.innerHTML = ICONS[what];
       button.setAttribute("aria-label", button.title);
-      button.onclick = actions[button.dataset.do] ?? (() => this.choose(button.dataset.do));
+      button.onclick = actions[what] ?? (() => this.choose(what));
     }
   }
 
+  /** @param {string} tool "brush" or "eraser" */
   choose(tool) {
     this.painter.tool = tool;
-    for (const button of this.element.querySelectorAll("[data-do=brush], [data-do=eraser]")) {
-      button.classList.toggle("chosen", button.dataset.do === tool);
-      button.setAttribute("aria-pressed", button.dataset.do === tool);
+    for (const name of ["brush", "eraser"]) {
+      const button = need(this.element, `[data-do=${name}]`, HTMLElement);
+      button.classList.toggle("chosen", name === tool);
+      button.setAttribute("aria-pressed", String(name === tool));
     }
   }
 
+  /** @param {DragEvent} event */
   async dropped(event) {
     event.preventDefault();
     event.stopPropagation();
-    const file = event.dataTransfer.files[0];
-    const address = event.dataTransfer.getData("text/uri-list").split("\n")[0];
+    const file = event.dataTransfer?.files[0];
+    const address = event.dataTransfer?.getData("text/uri-list").split("\n")[0];
     if (file) return this.take(file);
     // A picture of this page's own gallery: the saved file itself. Nothing is fetched from anywhere else.
-    if (!address || new URL(address).origin !== location.origin) return toast("Drop a picture from this page, or a file.");
+    if (!address || new URL(address).origin !== location.origin)
+      return toast("Drop a picture from this page, or a file.");
     return this.take(await (await fetch(address)).blob());
   }
 
+  /** @param {Blob} blob */
   async take(blob) {
     this.element.classList.add("busy");
     try {
       const picture = await upload(blob, this.name === "pnginfo");
       if (picture.notice) toast(picture.notice, "info");
       await this.show(picture);
-      this.keep();
+      this.store();
     } catch (error) {
-      toast(error.message);
+      toast(sentence(error));
     } finally {
       this.element.classList.remove("busy");
     }
   }
 
-  // The painting is kept while the picture has the same size: the next attempt often starts from the result.
+  /**
+   * The painting stays while the picture has the same size: the next attempt often starts from the result.
+   * @param {Picture} picture
+   */
   async show({ id, width, height, paint }) {
-    const same = this.state && this.state.width === width && this.state.height === height;
-    this.state = { id, width, height, paint: paint ?? (same ? this.state.paint : null) };
+    const before = this.state;
+    const same = before !== null && before.width === width && before.height === height;
+    this.state = { id, width, height, paint: paint ?? (same ? before.paint : null) };
     if (!same) {
       this.surface.resize(width, height);
       this.view.show(width, height);
@@ -145,9 +188,12 @@ export class Slot {
     this.element.classList.add("filled");
     this.view.frame.tabIndex = 0;
     this.view.frame.setAttribute("role", "group");
-    this.view.frame.setAttribute("aria-label", `${this.element.getAttribute("aria-label")}: arrows move, + and - zoom, R fits`);
-    this.element.querySelector(".bar").hidden = false;
-    this.element.querySelector(".size").textContent = `${width}×${height}`;
+    this.view.frame.setAttribute(
+      "aria-label",
+      `${this.element.getAttribute("aria-label")}: arrows move, + and - zoom, R fits`,
+    );
+    this.bar.hidden = false;
+    need(this.bar, ".size", HTMLElement).textContent = `${width}×${height}`;
     this.image.hidden = false;
     this.image.onerror = () => this.remove("The picture is not there any more: choose it again.");
     this.image.src = url(`pictures/${id}`);
@@ -155,15 +201,23 @@ export class Slot {
     this.element.dispatchEvent(new CustomEvent("filled", { bubbles: true }));
   }
 
+  /**
+   * @param {string} paint the painting's id
+   * @returns {Promise<void>}
+   */
   restore(paint) {
     return new Promise((resolve) => {
       const image = new Image();
       image.onload = () => resolve(this.surface.restore(image));
-      image.onerror = () => resolve((this.state.paint = null));
+      image.onerror = () => {
+        if (this.state) this.state.paint = null;
+        resolve();
+      };
       image.src = url(`pictures/${paint}`);
     });
   }
 
+  /** @param {string} [why] */
   remove(why) {
     if (why) toast(why);
     this.state = null;
@@ -174,15 +228,15 @@ export class Slot {
     this.image.removeAttribute("src");
     this.element.classList.remove("filled");
     for (const name of ["tabindex", "role", "aria-label"]) this.view.frame.removeAttribute(name);
-    this.element.querySelector(".bar").hidden = true;
-    this.keep();
+    this.bar.hidden = true;
+    this.store();
     this.element.dispatchEvent(new CustomEvent("filled", { bubbles: true }));
   }
 
   changed() {
     clearTimeout(this.timer);
     if (this.state) this.state.paint = undefined;
-    this.timer = setTimeout(() => this.flush().catch((error) => toast(error.message)), LATER);
+    this.timer = setTimeout(() => this.flush().catch((error) => toast(sentence(error))), LATER);
   }
 
   // The painting as the server has it; a painting of nothing is none.
@@ -190,18 +244,19 @@ export class Slot {
     clearTimeout(this.timer);
     await this.saving;
     if (!this.state || this.state.paint !== undefined) return this.state?.paint ?? null;
-    this.saving = this.store();
+    this.saving = this.uploadPainting(this.state);
     return this.saving;
   }
 
-  async store() {
-    const { state, surface } = this;
+  /** @param {Picture} state */
+  async uploadPainting(state) {
+    const { surface } = this;
     const count = surface.strokes.length;
     const paint = surface.empty ? null : (await upload(await surface.file())).id;
     // Painted on in the meantime: then this one is old already.
     if (this.state !== state || surface.strokes.length !== count) return paint;
     state.paint = paint;
-    this.keep();
+    this.store();
     return paint;
   }
 

@@ -1,29 +1,67 @@
 // A painting over a picture: strokes that can be undone, redone and erased. What is seen has at most SEEN pixels, so that
 // a brush over a very large picture stays quick; the file that is made of it has all of them.
 
+/** @import { Point } from "./types.js" */
+
+/** @typedef {{ tool: string, colour: string, size: number, points: Point[] }} Stroke */
+
 const SEEN = 4e6;
 // Undoing draws from the last of these states on, not from the beginning.
 const STROKES_A_STATE = 12;
 const STATES = 2;
 
+/**
+ * @param {number} width
+ * @param {number} height
+ */
 const sized = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 
+/** @param {HTMLCanvasElement} canvas */
+function pen(canvas) {
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("This browser can't paint.");
+  return context;
+}
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @returns {Promise<Blob>}
+ */
 const fileOf = (canvas) =>
   new Promise((resolve, reject) => {
     canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The painting is too large."))), "image/png");
   });
 
 export class Surface {
+  /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
+    this.width = 1;
+    this.height = 1;
+    this.scale = 1; // pixels of the canvas for one of the picture
+    /** @type {HTMLImageElement | null} what was painted before this page was opened */
+    this.base = null;
+    /** @type {Stroke[]} */
+    this.strokes = [];
+    /** @type {Stroke[]} */
+    this.undone = [];
+    /** @type {{ count: number, picture: HTMLCanvasElement }[]} the painting after so many strokes */
+    this.states = [];
     this.resize(canvas.width, canvas.height);
   }
 
+  /**
+   * Makes it empty.
+   * @param {number} width of the picture, in pixels
+   * @param {number} height
+   */
   resize(width, height) {
-    Object.assign(this, { width, height, scale: Math.min(1, Math.sqrt(SEEN / (width * height))) });
+    this.width = width;
+    this.height = height;
+    this.scale = Math.min(1, Math.sqrt(SEEN / (width * height)));
     this.canvas.width = Math.max(1, Math.round(width * this.scale));
     this.canvas.height = Math.max(1, Math.round(height * this.scale));
-    this.base = null; // what was painted before this page was opened
+    this.base = null;
     this.strokes = [];
     this.undone = [];
     this.states = [];
@@ -35,14 +73,23 @@ export class Surface {
     return (!this.base || cleared >= 0) && since.every((stroke) => stroke.tool !== "brush");
   }
 
+  /**
+   * @param {string} tool "brush" or "eraser"
+   * @param {string} colour
+   * @param {number} size in pixels of the picture
+   * @param {Point} point
+   */
   begin(tool, colour, size, point) {
-    this.strokes.push({ tool, colour, size, points: [point] });
+    const stroke = { tool, colour, size, points: [point] };
+    this.strokes.push(stroke);
     this.undone = [];
-    this.segment(this.context(), this.strokes.at(-1), 0);
+    this.segment(this.context(), stroke, 0);
   }
 
+  /** @param {Point} point */
   extend(point) {
     const stroke = this.strokes.at(-1);
+    if (!stroke) return;
     stroke.points.push(point);
     this.segment(this.context(), stroke, stroke.points.length - 1);
   }
@@ -51,7 +98,7 @@ export class Surface {
     const count = this.strokes.length;
     if (count % STROKES_A_STATE || this.states.some((state) => state.count === count)) return;
     const picture = sized(this.canvas.width, this.canvas.height);
-    picture.getContext("2d").drawImage(this.canvas, 0, 0);
+    pen(picture).drawImage(this.canvas, 0, 0);
     this.states = [...this.states.filter((state) => state.count < count).slice(1 - STATES), { count, picture }];
   }
 
@@ -63,25 +110,28 @@ export class Surface {
 
   clear() {
     if (this.empty) return;
-    this.strokes.push({ tool: "clear", points: [] });
+    this.strokes.push({ tool: "clear", colour: "", size: 0, points: [] });
     this.undone = [];
     this.draw();
   }
 
   undo() {
-    if (!this.strokes.length) return false;
-    this.undone.push(this.strokes.pop());
+    const stroke = this.strokes.pop();
+    if (!stroke) return false;
+    this.undone.push(stroke);
     this.draw();
     return true;
   }
 
   redo() {
-    if (!this.undone.length) return false;
-    this.strokes.push(this.undone.pop());
+    const stroke = this.undone.pop();
+    if (!stroke) return false;
+    this.strokes.push(stroke);
     this.draw();
     return true;
   }
 
+  /** @param {HTMLImageElement} image */
   restore(image) {
     this.base = image;
     this.states = [];
@@ -90,7 +140,7 @@ export class Surface {
 
   // In the picture's own coordinates, whatever the canvas has.
   context() {
-    const context = this.canvas.getContext("2d");
+    const context = pen(this.canvas);
     context.setTransform(this.canvas.width / this.width, 0, 0, this.canvas.height / this.height, 0, 0);
     return context;
   }
@@ -101,6 +151,11 @@ export class Surface {
     this.paint(this.context(), state?.picture ?? this.base, state?.count ?? 0);
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {CanvasImageSource | null} below
+   * @param {number} first the stroke to begin with
+   */
   paint(context, below, first) {
     context.globalCompositeOperation = "source-over";
     context.clearRect(0, 0, this.width, this.height);
@@ -111,6 +166,11 @@ export class Surface {
     }
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Stroke} stroke
+   * @param {number} index of the point that it leads to
+   */
   segment(context, { tool, colour, size, points }, index) {
     const [to, from] = [points[index], points[Math.max(0, index - 1)]];
     context.globalCompositeOperation = tool === "eraser" ? "destination-out" : "source-over";
@@ -128,7 +188,7 @@ export class Surface {
   whole() {
     if (this.scale === 1) return this.canvas;
     const whole = sized(this.width, this.height);
-    this.paint(whole.getContext("2d"), this.base, 0);
+    this.paint(pen(whole), this.base, 0);
     return whole;
   }
 
@@ -136,11 +196,14 @@ export class Surface {
     return fileOf(this.whole());
   }
 
-  // The picture with the painting over it.
+  /**
+   * The picture with the painting over it.
+   * @param {HTMLImageElement} image
+   */
   over(image) {
     const both = sized(this.width, this.height);
-    both.getContext("2d").drawImage(image, 0, 0, this.width, this.height);
-    both.getContext("2d").drawImage(this.whole(), 0, 0);
+    pen(both).drawImage(image, 0, 0, this.width, this.height);
+    pen(both).drawImage(this.whole(), 0, 0);
     return fileOf(both);
   }
 }

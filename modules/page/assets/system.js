@@ -4,14 +4,32 @@ import { read } from "./client.js";
 import { button, download, element } from "./dom.js";
 import { toast } from "./messages.js";
 
+/**
+ * @param {string} title
+ * @param {[string, string][]} pairs
+ */
 function facts(title, pairs) {
-  const lines = pairs.flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })]);
+  const lines = pairs.flatMap(([name, value]) => [
+    element("dt", { textContent: name }),
+    element("dd", { textContent: value }),
+  ]);
   return element("section", {}, element("h3", { textContent: title }), element("dl", {}, ...lines));
 }
 
+/**
+ * @param {string} title
+ * @param {string[]} lines
+ * @param {string} note
+ */
 function log(title, lines, note) {
   const text = element("pre", { textContent: lines.join("\n") || "(empty)", tabIndex: 0 });
-  return element("details", { className: "log" }, element("summary", { textContent: title }), element("p", { textContent: note }), text);
+  return element(
+    "details",
+    { className: "log" },
+    element("summary", { textContent: title }),
+    element("p", { textContent: note }),
+    text,
+  );
 }
 
 async function copy() {
@@ -25,16 +43,46 @@ async function copy() {
   }
 }
 
-// Many are folded away: the facts come first then.
-function told(notices) {
+/**
+ * Many are folded away: the facts come first then.
+ * @param {string[]} notices
+ */
+function noticeLines(notices) {
   const lines = notices.map((text) => element("p", { className: "notice", textContent: text }));
   if (lines.length <= 3) return lines;
-  return [element("details", { className: "log" }, element("summary", { textContent: `${lines.length} notices about the start` }), ...lines)];
+  return [
+    element(
+      "details",
+      { className: "log" },
+      element("summary", { textContent: `${lines.length} notices about the start` }),
+      ...lines,
+    ),
+  ];
 }
 
+/**
+ * @typedef {{
+ *   sections: { title: string, facts: [string, string][] }[],
+ *   notices: string[],
+ *   logs: { title: string, lines: string[], note: string }[],
+ * }} SystemReport
+ */
+
+/** @param {HTMLElement} into */
 export async function drawSystem(into) {
+  /** @type {SystemReport} */
   const { sections, notices, logs } = await read("system");
-  const buttons = element("div", { className: "settings-head" }, button("Copy system info", copy, { id: "system_copy" }), button("Refresh", () => drawSystem(into), { id: "system_refresh" }));
+  const buttons = element(
+    "div",
+    { className: "settings-head" },
+    button("Copy system info", copy, { id: "system_copy" }),
+    button("Refresh", () => drawSystem(into), { id: "system_refresh" }),
+  );
   const drawn = sections.map(({ title, facts: pairs }) => facts(title, pairs));
-  into.replaceChildren(buttons, ...told(notices), ...drawn, ...logs.map(({ title, lines, note }) => log(title, lines, note)));
+  into.replaceChildren(
+    buttons,
+    ...noticeLines(notices),
+    ...drawn,
+    ...logs.map(({ title, lines, note }) => log(title, lines, note)),
+  );
 }

@@ -18,12 +18,14 @@ const TAB_HINTS = {
   tab_send_to_img2img: "Send image and generation parameters to img2img tab",
   tab_send_to_inpaint: "Send image and generation parameters to img2img inpaint tab",
   tab_send_to_extras: "Send image and generation parameters to extras tab",
-  tab_upscale: "Upscale this one: make the picture on display again with the same seed and the Hires. fix settings above",
+  tab_upscale:
+    "Upscale this one: make the picture on display again with the same seed and the Hires. fix settings above",
   tab_detect_size: "Set width and height to those of the picture",
   tab_interrupt: "Interrupt (Esc)",
   tab_skip: "Skip to the next image (Alt+Enter)",
   tab_generate: "Generate (Ctrl+Enter); pressed again, the next job is queued",
 };
+/** @type {Record<string, string>} */
 const HINTS = {
   refresh_sd_model_checkpoint: "Refresh the list of checkpoints",
   refresh_sd_vae: "Refresh the list of VAE files",
@@ -31,7 +33,9 @@ const HINTS = {
 for (const tab of ["txt2img", "img2img"]) {
   for (const [id, text] of Object.entries(TAB_HINTS)) HINTS[id.replace(/tab/, tab)] = text;
 }
-const KEEP_NAME = new Set(["txt2img", "img2img"].flatMap((tab) => [`${tab}_interrupt`, `${tab}_skip`, `${tab}_generate`]));
+const KEEP_NAME = new Set(
+  ["txt2img", "img2img"].flatMap((tab) => [`${tab}_interrupt`, `${tab}_skip`, `${tab}_generate`]),
+);
 
 export function nameButtons() {
   for (const [id, text] of Object.entries(HINTS)) {

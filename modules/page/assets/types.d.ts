@@ -1,0 +1,187 @@
+// What the server answers the page's scripts, for the type checker alone; the models are in modules/page/routes.py,
+// modules/api/queue.py and modules/page/settings_tab.py.
+
+export type Mode = "txt2img" | "img2img" | "extras";
+export type Kind = "error" | "info";
+
+export interface BatchPlace {
+  done: number;
+  count: number;
+}
+
+export interface RunningJob {
+  id: string;
+  mode: Mode;
+  mine: boolean;
+  fraction: number;
+  step: number;
+  steps: number;
+  eta: number | null;
+  preview: number;
+  images: number;
+  several: boolean;
+  batch: BatchPlace | null;
+}
+
+export interface WaitingJob {
+  id: string;
+  mine: boolean;
+  position: number;
+  prompt: string;
+  files: number;
+}
+
+export interface EndedJob {
+  id: string;
+  mode: Mode;
+  state: string;
+  images: number;
+  cause: string | null;
+  notices: string[];
+}
+
+export interface EngineLine {
+  state: string;
+  sentence: string;
+  checkpoint: string | null;
+}
+
+export interface PageSettings {
+  refresh: number;
+  title: boolean;
+  interrupt_after_current: boolean;
+  attention: number;
+  extra: number;
+  delimiters: string;
+  move: boolean;
+  lightbox: boolean;
+  zoomed: boolean;
+  live_lightbox: boolean;
+  gamepad: number;
+  volume: number;
+  awake: boolean;
+  progressbar: boolean;
+}
+
+export interface PageState {
+  server: string;
+  notices: string[];
+  warnings: [number, string][];
+  layout: string;
+  settings: PageSettings;
+  checkpoint: string | null;
+  engine: EngineLine;
+  running: RunningJob | null;
+  waiting: WaitingJob[];
+  waiting_count: number;
+  latest: EndedJob | null;
+  recent: EndedJob[];
+}
+
+export interface QueueProgress {
+  fraction: number;
+  step: number;
+  steps: number;
+  eta: number | null;
+  preview: number;
+}
+
+export interface QueueRow {
+  id: string;
+  state: "waiting" | "running" | "finished" | "interrupted" | "cancelled" | "failed";
+  mode: Mode;
+  mine: boolean;
+  program: boolean;
+  prompt: string;
+  width: number;
+  height: number;
+  steps: number;
+  wanted: number;
+  made: number;
+  checkpoint: string | null;
+  created: number;
+  started: number | null;
+  finished: number | null;
+  position: number | null;
+  cause: string | null;
+  notices: string[];
+  progress: QueueProgress | null;
+}
+
+export interface Queue {
+  running: QueueRow | null;
+  waiting: QueueRow[];
+  waiting_count: number;
+  ended: QueueRow[];
+  more: boolean;
+}
+
+/** A setting as the Settings tab draws it. */
+export interface Option {
+  key: string;
+  label: string;
+  hint: string;
+  kind: string;
+  value: unknown;
+  default: unknown;
+  choices: string[];
+  minimum: number | null;
+  maximum: number | null;
+  step: number | null;
+  needs: string;
+  inert: string;
+  frozen: boolean;
+}
+
+export interface OptionSection {
+  section: string;
+  title: string;
+  options: Option[];
+}
+
+/** A style of styles.csv. */
+export interface Style {
+  name: string;
+  prompt: string;
+  negative_prompt: string;
+  file: string;
+}
+
+/** A picture that the server has, and the painting over it: `undefined` while it is newer than the server's. */
+export interface Picture {
+  id: string;
+  width: number;
+  height: number;
+  paint?: string | null;
+  notice?: string;
+}
+
+export interface Point {
+  x: number;
+  y: number;
+}
+
+/** A change of a text field: replace `from` to `to` by `insert`, then select `start` to `end`. */
+export interface TextChange {
+  from: number;
+  to: number;
+  insert: string;
+  start: number;
+  end: number;
+}
+
+declare global {
+  interface Window {
+    webui: object;
+    localization?: { name: string; texts: Record<string, string> };
+    /** Per tab: the names and values of its form, left there by Gradio before these scripts were loaded. */
+    webuiForms?: Record<string, [string[], unknown[]]>;
+  }
+  interface DocumentEventMap {
+    "webui-preview": CustomEvent<null>;
+    "webui-filled": CustomEvent<Mode>;
+    "webui-failed": CustomEvent<Mode>;
+    "webui-submitted": CustomEvent<{ mode: Mode; error?: string }>;
+    filled: CustomEvent<null>;
+  }
+}

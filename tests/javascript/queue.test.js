@@ -1,0 +1,145 @@
+/** @import { QueueRow } from "../../modules/page/assets/types.js" */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import "./browser.js";
+
+const { about, progressLine, queueRow, title, when } = await import("../../modules/page/assets/queue_row.js");
+const { makeMovable, placeByKey } = await import("../../modules/page/assets/queue_drag.js");
+
+/** @type {QueueRow} */
+const JOB = {
+  id: "a1",
+  state: "waiting",
+  mode: "txt2img",
+  mine: true,
+  program: false,
+  prompt: "a red apple",
+  width: 512,
+  height: 768,
+  steps: 20,
+  wanted: 1,
+  made: 0,
+  checkpoint: "sd15.safetensors [abcdef]",
+  created: 1000,
+  started: null,
+  finished: null,
+  position: 2,
+  cause: null,
+  notices: [],
+  progress: null,
+};
+
+/** Calls in the order in which they came. */
+function recorder() {
+  /** @type {unknown[][]} */
+  const calls = [];
+  return {
+    calls,
+    /** @param {string} path */
+    act: async (path) => calls.push(["act", path]),
+    /**
+     * @param {string} id
+     * @param {number} position
+     */
+    move: async (id, position) => calls.push(["move", id, position]),
+  };
+}
+
+/**
+ * @param {Partial<QueueRow>} changes
+ * @param {number} count
+ */
+const row = (changes, count = 3, doing = recorder()) => queueRow({ ...JOB, ...changes }, count, doing);
+
+/** @param {HTMLElement} made */
+const buttons = (made) => [...made.querySelectorAll(".actions button")].map((one) => one.textContent);
+
+test("a row's title: the prompt, or why there is none", () => {
+  assert.equal(title(JOB), "a red apple");
+  assert.equal(title({ ...JOB, prompt: "" }), "(no prompt)");
+  assert.equal(title({ ...JOB, prompt: "", mine: false }), "(another browser's)");
+  assert.equal(title({ ...JOB, prompt: "", mode: "extras" }), "Extras");
+});
+
+test("what a job is", () => {
+  assert.equal(about({ ...JOB, ended: false }), "txt2img · 512×768 · 20 steps · sd15");
+  assert.equal(
+    about({ ...JOB, ended: true, wanted: 4, made: 3, program: true }),
+    "txt2img · 512×768 · 20 steps · 3/4 pictures · from a program · sd15",
+  );
+  assert.equal(about({ ...JOB, mode: "extras", ended: false }), "extras");
+});
+
+test("when a job ended and how long it took", () => {
+  const now = Date.now() / 1000;
+  assert.match(when({ ...JOB, state: "finished", started: now - 75, finished: now }), /^Finished .*\d.*, took 1:15$/);
+  assert.match(when({ ...JOB, state: "cancelled", started: now - 75, finished: now }), /^Cancelled [^,]*\d[^,]*$/);
+});
+
+test("each state has its buttons", () => {
+  assert.deepEqual(buttons(row({ state: "running" })), ["Interrupt", "Skip", "Duplicate"]);
+  assert.deepEqual(buttons(row({})), ["↑", "↓", "Duplicate", "✕"]);
+  assert.deepEqual(buttons(row({ state: "failed", finished: 1 })), ["Retry", "Duplicate"]);
+  assert.deepEqual(buttons(row({ state: "finished", finished: 1 })), ["Duplicate"]);
+});
+
+test("the first can't go up, the last can't go down", () => {
+  /** @param {HTMLElement} made */
+  const disabled = (made) => [...made.querySelectorAll("button:disabled")].map((one) => one.textContent);
+  assert.deepEqual(disabled(row({ position: 1 })), ["↑"]);
+  assert.deepEqual(disabled(row({ position: 3 })), ["↓"]);
+  assert.deepEqual(disabled(row({ position: 1 }, 1)), ["↑", "↓"]);
+});
+
+test("a press acts once, however often it comes", async () => {
+  const doing = recorder();
+  const made = row({}, 3, doing);
+  const up = made.querySelector("[data-act=up]");
+  assert(up instanceof HTMLButtonElement);
+  up.click();
+  up.click();
+  await Promise.resolve();
+  assert.deepEqual(doing.calls, [["move", "a1", 1]]);
+});
+
+test("text of people stays text", () => {
+  const made = row({ prompt: "<img src=x onerror=alert(1)>", notices: ["<b>bold</b>"] });
+  assert.equal(made.querySelector("b")?.textContent, "<img src=x onerror=alert(1)>");
+  assert.equal(made.querySelector(".notice")?.textContent, "<b>bold</b>");
+  assert.equal(made.querySelectorAll("img").length, 0);
+});
+
+test("the running row's bar says how far it is", () => {
+  const made = row({ state: "running" });
+  progressLine(made, { ...JOB, progress: null });
+  assert.equal(made.querySelector(".bar span")?.textContent, "Starting…");
+  progressLine(made, { ...JOB, progress: { fraction: 0.5, step: 10, steps: 20, eta: 70, preview: 0 } });
+  assert.equal(made.querySelector(".bar span")?.textContent, "50% · step 10/20 · ETA 1:10");
+  assert.equal(made.querySelector(".bar")?.getAttribute("aria-valuenow"), "50");
+});
+
+test("keys on the handle move a row, and not beyond the ends", () => {
+  assert.deepEqual(
+    ["ArrowUp", "ArrowDown", "Home", "End", "a"].map((key) => placeByKey(key, 2, 5)),
+    [1, 3, 1, 5, null],
+  );
+  const list = document.createElement("ol");
+  const rows = [1, 2, 3].map((position) => row({ position }));
+  list.append(...rows);
+  /** @type {number[]} */
+  const places = [];
+  rows.forEach((one) => {
+    makeMovable(one, 3, (place) => places.push(place));
+  });
+  for (const [one, key] of /** @type {[HTMLElement, string][]} */ ([
+    [rows[1], "ArrowDown"],
+    [rows[2], "ArrowDown"],
+    [rows[0], "End"],
+    [rows[0], "ArrowUp"],
+  ])) {
+    one.querySelector(".handle")?.dispatchEvent(new KeyboardEvent("keydown", { key }));
+  }
+  assert.deepEqual(places, [3, 3]);
+});
