@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse
 
 from modules.api.http_errors import ApiRoute
 from modules.catalogue.model_errors import ModelFileError
+from modules.catalogue.names import is_one_of
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.settings.start_profile import StartProfile
 from modules.version import VERSION
@@ -111,7 +112,7 @@ def extra_network_routes(services: Services) -> APIRouter:
 
     @router.get("/metadata")
     def model_metadata(page: Text = "", item: Text = "") -> dict[str, str]:
-        model = next((one for one in _models(services).get(page.lower(), ()) if one.stem == item), None)
+        model = next((one for one in _models(services).get(page.lower(), ()) if is_one_of(item, (one.stem,))), None)
         if model is None or model.path.suffix != ".safetensors":
             return {}
         try:

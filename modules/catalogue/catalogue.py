@@ -13,6 +13,7 @@ from modules.catalogue.folders import ModelFolders
 from modules.catalogue.hashes import HashCache, legacy_hash_of
 from modules.catalogue.hints import gather_hints, read_sidecar
 from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
+from modules.catalogue.names import comparable, is_one_of
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.catalogue.upscalers import Upscaler, list_restorers, list_upscalers
 from modules.files import FileState, FoundFile, found_file, walk_folders
@@ -93,16 +94,16 @@ class Catalogue:
         Raises:
             ModelNotFoundError: there is none; the sentence names the nearest ones.
         """
-        text = wanted.strip()
+        text = comparable(wanted.strip())
         checkpoints = self.checkpoints()
         for ask in dict.fromkeys((text, re.sub(r"\s*\[[^\]]*\]\s*$", "", text))):
             if not ask:
                 continue
             for fold in (str, str.lower):
                 for checkpoint in checkpoints:
-                    if fold(ask) in map(fold, checkpoint.aliases):
+                    if is_one_of(fold(ask), map(fold, checkpoint.aliases)):
                         return checkpoint
-                inside = [checkpoint for checkpoint in checkpoints if fold(ask) in fold(checkpoint.title)]
+                inside = [checkpoint for checkpoint in checkpoints if fold(ask) in fold(comparable(checkpoint.title))]
                 if inside:
                     return min(inside, key=lambda checkpoint: len(checkpoint.title))
         raise ModelNotFoundError(self._absence(text, checkpoints))
@@ -114,7 +115,7 @@ class Catalogue:
             ModelNotFoundError: there is none.
         """
         for vae in self.vaes():
-            if wanted in (vae.name, vae.path.name, vae.stem):
+            if is_one_of(wanted, (vae.name, vae.path.name, vae.stem)):
                 return vae
         raise ModelNotFoundError(f"No VAE is called {wanted[:80]!r}; put it into models/VAE and press refresh.")
 
@@ -138,7 +139,7 @@ class Catalogue:
         if isinstance(preferred, str) and preferred not in ("", "Automatic", "None"):
             return self.find_vae(preferred)
         for vae in self.vaes():
-            if vae.path.name.startswith(f"{checkpoint.stem}."):
+            if comparable(vae.path.name).startswith(comparable(f"{checkpoint.stem}.")):
                 return vae
         return self.find_vae(setting) if named and setting != "None" else None
 

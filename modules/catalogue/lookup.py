@@ -11,6 +11,7 @@ from modules.catalogue.catalogue import Catalogue
 from modules.catalogue.entries import ModelFile
 from modules.catalogue.hashes import HashCache, network_hash_of, sha256_of
 from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
+from modules.catalogue.names import is_one_of
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.parameters.infotext_request import LocalFile
 
@@ -39,23 +40,25 @@ class LocalModels:
     def vae(self, name: str, sha256: str) -> LocalFile | None:
         """Its name in the list."""
         files = self._catalogue.vaes()
-        found = _found(files, sha256, lambda file: name in (file.name, file.path.name, file.stem), self._plain())
+        found = _found(files, sha256, lambda file: is_one_of(name, _file_names(file)), self._plain())
         return found and LocalFile(found[0].name, found[1])
 
     def embedding(self, name: str, sha256: str) -> LocalFile | None:
         """Its stem, by which prompts name it."""
         files = self._catalogue.embeddings()
-        found = _found(files, sha256, lambda file: name.lower() == _bare(file.stem).lower(), self._plain())
+        found = _found(files, sha256, lambda file: is_one_of(name, (_bare(file.stem),), any_case=True), self._plain())
         return found and LocalFile(found[0].stem, found[1])
 
     def network(self, name: str, sha256: str) -> LocalFile | None:
-        """`name` itself where the LoRA answers to it, else its stem."""
+        """The name that was meant, as the file spells it; its stem where only the hash fits."""
         files = self._catalogue.loras()
         hashes = _Hashes(self._catalogue.network_hashes, network_hash_of)
-        found = _found(files, sha256, lambda file: name in _network_names(file), hashes)
+        found = _found(files, sha256, lambda file: is_one_of(name, _network_names(file)), hashes)
         if found is None:
             return None
-        return LocalFile(name if name in _network_names(found[0]) else found[0].stem, found[1])
+        # As the file spells it: prompts are compared by their letters elsewhere too.
+        spelled = (known for known in _network_names(found[0]) if is_one_of(name, (known,)))
+        return LocalFile(next(spelled, found[0].stem), found[1])
 
     def _plain(self) -> _Hashes:
         return _Hashes(self._catalogue.hashes, sha256_of)
@@ -111,6 +114,10 @@ def _found(
 def _bare(name: str) -> str:
     """A name as A1111 writes it among hashes."""
     return name.replace(",", "").replace(":", "")
+
+
+def _file_names(file: ModelFile) -> tuple[str, ...]:
+    return (file.name, file.path.name, file.stem)
 
 
 def _network_names(file: ModelFile) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Final
 
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.model_errors import ModelNotFoundError
+from modules.catalogue.names import is_one_of
 from modules.files import FoundFile, walk_folders
 
 UPSCALER_SUFFIXES: Final = (".safetensors", ".pth", ".pt")
@@ -96,7 +97,7 @@ def find_upscaler(wanted: str, upscalers: Iterable[Upscaler]) -> Upscaler:
             return one
     for one in listed:
         names = {one.name} | ({one.path.name, one.path.stem} if one.path else set())
-        if wanted.lower() in {name.lower() for name in names}:
+        if is_one_of(wanted, names, any_case=True):
             return one
     raise ModelNotFoundError(
         f"The upscaler {wanted[:80]!r} is not here: put its file into models/ESRGAN, or choose one of the list."

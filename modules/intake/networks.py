@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from modules.catalogue import Catalogue, ModelFileError
+from modules.catalogue.names import is_one_of
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.prompt.networks import extract_networks
 
@@ -58,6 +59,6 @@ def _sentence(kind: str, name: str, here: Mapping[str, frozenset[str]]) -> str:
     what, shown = _WORDS.get(kind), name[:80]
     if what is None:
         return f"<{kind[:40]}:{shown}> is no tag that is known here: it was taken off the prompt."
-    if name not in here[kind]:
+    if not is_one_of(name, here[kind]):
         return f"{what[0].upper()}{what[1:]} not found: {shown}. The picture is made without it."
     return f"The {what} {shown} is here, but it is not applied yet: the picture is made without it."

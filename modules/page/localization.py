@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from modules.files import decoded
 
@@ -43,6 +43,18 @@ def localization_script(texts: dict[str, str], language: str) -> str:
     # "</" would end the element, whatever it stands in.
     data = json.dumps({"name": language, "texts": texts}, ensure_ascii=False).replace("</", "<\\/")
     return f"<script>window.localization = {data};</script>"
+
+
+def translate_choices(components: Iterable[Mapping[str, Any]], texts: Mapping[str, str]) -> None:
+    """Show the entries of dropdown lists in the language of `texts`, in the configuration that browsers get.
+
+    The values that are sent and saved stay what they are: Gradio's components on the server know nothing of it. Styles
+    are a person's own names.
+    """
+    for component in components:
+        props = component.get("props", {})
+        if component.get("type") == "dropdown" and not str(props.get("elem_id")).endswith("_styles"):
+            props["choices"] = [(texts.get(shown, shown), value) for shown, value in props.get("choices") or ()]
 
 
 def _files(folders: Sequence[Path]) -> Iterator[Path]:

@@ -9,7 +9,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from modules.gallery.allowed_folders import picture_folders
-from modules.page.localization import localization_script, read_localization
+from modules.page.localization import localization_script, read_localization, translate_choices
 from modules.page.page import build_page, page_head
 from modules.page.theme import create_theme
 from modules.page.uploads import UploadStore
@@ -35,9 +35,12 @@ def _page(services: Services, flags: Flags, shelf: UploadStore) -> FastAPI:
     gr.set_static_paths(folders)
     known = logins(flags)
     holder = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    page = build_page(services, shelf, folder_button=folder_button(flags))
+    language = services.options.text("localization")
+    texts = read_localization(services.paths.localizations_dirs, language)
     gr.mount_gradio_app(
         holder,
-        build_page(services, shelf, folder_button=folder_button(flags)),
+        page,
         path="/",
         footer_links=[],
         run_history=False,
@@ -50,14 +53,10 @@ def _page(services: Services, flags: Flags, shelf: UploadStore) -> FastAPI:
         ssr_mode=False,
         pwa=False,
         theme=create_theme(services.options.text("gradio_theme")),
-        head=page_head(flags.theme, services.paths.user_css) + _language(services),
+        head=page_head(flags.theme, services.paths.user_css) + localization_script(texts, language),
     )
+    translate_choices(page.config["components"], texts)
     return holder
-
-
-def _language(services: Services) -> str:
-    name = services.options.text("localization")
-    return localization_script(read_localization(services.paths.localizations_dirs, name), name)
 
 
 def folder_button(flags: Flags) -> bool:

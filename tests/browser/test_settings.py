@@ -270,6 +270,12 @@ def test_the_page_in_german(watched: Watched, tmp_path: Path) -> None:
         page.click("#settings_apply")
         expect(page.get_by_text("Die Einstellung jpeg_quality nimmt von 1 bis 100, nicht 101.")).to_be_visible()
         open_tab(page, "txt2img")
+        # Entries of lists are shown translated, and sent in English: the script's controls appear.
+        scripts = page.locator("#txt2img_script_list input")
+        expect(scripts).to_have_value("Keine")
+        scripts.click()
+        page.get_by_role("option", name="X/Y/Z", exact=False).click()
+        expect(page.locator("#script_txt2img_x_y_z_plot")).to_be_visible()
         page.click("#txt2img_styles_edit_button")
         expect(page.locator("#txt2img_styles_dialog")).to_contain_text("Negativer Prompt")
         left = page.evaluate("() => window.webui.untranslated()")

@@ -6,6 +6,8 @@ import pytest
 
 from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, network_hash_of, sha256_of
 from modules.catalogue.lookup import LocalModels
+from modules.catalogue.upscalers import find_upscaler
+from modules.intake.networks import names_in, tag_notices
 from modules.parameters.infotext_request import LocalFile
 from tests.catalogue.files import write_model
 
@@ -64,3 +66,34 @@ def test_embeddings_vaes_and_checkpoints(models: Path) -> None:
     assert lookup.checkpoint("renamed", sha256_of(cat)[:10]) == LocalFile(title)
     assert lookup.checkpoint("cat", NO_HASH) == LocalFile(title, same=False)
     assert lookup.checkpoint("dog", NO_HASH) is None
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(("on_disk", "written"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_names_of_other_systems_mean_the_same_file(tmp_path, on_disk, written) -> None:
+    """macOS decomposes accents, Windows writes backslashes; for every kind of file."""
+    folders = {name: tmp_path / name for name in ("checkpoints", "vaes", "loras", "embeddings", "upscalers")}
+    for folder in folders.values():
+        (folder / "sub").mkdir(parents=True)
+        (folder / "sub" / f"{on_disk}.safetensors").write_bytes(b"x")
+    catalogue = Catalogue(
+        ModelFolders(**{name: (folder,) for name, folder in folders.items()}), tmp_path / "cache.json"
+    )
+    checkpoint = catalogue.find_checkpoint(f"sub\\{written}.safetensors")
+    assert checkpoint.stem == on_disk
+    assert catalogue.find_vae(f"sub\\{written}.safetensors").stem == on_disk
+    vae = folders["vaes"] / f"{written}.vae.safetensors"
+    vae.write_bytes(b"x")
+    catalogue.refresh()
+    found = catalogue.vae_for(checkpoint)
+    assert found is not None and found.path == vae
+    assert find_upscaler(written, catalogue.upscalers()).path == folders["upscalers"] / "sub" / f"{on_disk}.safetensors"
+    models = LocalModels(catalogue)
+    for local in (models.checkpoint(written, ""), models.vae(f"{written}.safetensors", "")):
+        assert local is not None and on_disk in local.name
+    for local in (models.embedding(written, ""), models.network(written, "")):
+        assert local is not None and local.name == on_disk
+    (notice,) = tag_notices([f"<lora:{written}:1>"], names_in(catalogue))
+    assert "is here" in notice

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modules.page.language_texts import page_texts
-from modules.page.localization import localization_names, localization_script, read_localization
+from modules.page.localization import (
+    localization_names,
+    localization_script,
+    read_localization,
+    translate_choices,
+)
 from modules.settings import REPOSITORY
 
 SHIPPED = REPOSITORY / "localizations"
@@ -59,3 +65,16 @@ def test_a_bad_file_leaves_the_page_english(tmp_path: Path, content: str) -> Non
 def test_no_text_ends_the_script_that_carries_it() -> None:
     script = localization_script({"a": "</script><script>alert(1)"}, "xx")
     assert script.count("</script>") == 1 and script.endswith("</script>")
+
+
+def test_entries_of_dropdown_lists_are_shown_translated_and_sent_as_they_are() -> None:
+    """As Gradio describes the components to browsers; tests/browser/test_settings.py looks at the page itself."""
+    entries = [("Just resize", "Just resize"), ("mine.safetensors", "mine.safetensors")]
+    lists: list[dict[str, Any]] = [
+        {"type": "dropdown", "props": {"elem_id": "resize_mode", "choices": entries}},
+        {"type": "dropdown", "props": {"elem_id": "txt2img_styles", "choices": entries}},
+        {"type": "slider", "props": {}},
+    ]
+    translate_choices(lists, {"Just resize": "Nur skalieren"})
+    assert lists[0]["props"]["choices"] == [("Nur skalieren", "Just resize"), entries[1]]
+    assert lists[1]["props"]["choices"] == entries and lists[2]["props"] == {}

@@ -8,6 +8,8 @@ const ATTRIBUTES = ["title", "placeholder", "aria-label", "alt"];
 // What people or models wrote is not the page's to translate.
 const FOREIGN =
   ".infotext, [id$=_reading_html], textarea, script, style, pre, code, [role=listbox], .file-preview, .no-translate";
+// What the server has translated already: entries of lists.
+const TRANSLATIONS = new Set(Object.values(TEXTS));
 /** @type {Set<string>} */
 const seen = new Set();
 /** @type {WeakMap<Text, string>} */
@@ -23,7 +25,7 @@ const translated = translator(TEXTS);
  */
 function changed(text) {
   const bare = text.trim();
-  if (!bare) return text;
+  if (!bare || TRANSLATIONS.has(bare)) return text;
   if (bare.includes("\n")) return text.split("\n").map(changed).join("\n");
   seen.add(bare);
   const translation = translated(bare);

@@ -1,6 +1,7 @@
 // The controls of the chosen script are shown, those of the others are not.
 
 import { all, find } from "./dom.js";
+import { englishOf } from "./translation.js";
 
 /** @type {Map<string, string>} */
 const chosen = new Map();
@@ -31,6 +32,6 @@ new MutationObserver(() => {
     const field = list && find(list, "input", HTMLInputElement);
     if (!field) continue;
     list.dataset.seen = "";
-    chooseScript(mode, chosen.get(mode) ?? field.value);
+    chooseScript(mode, chosen.get(mode) ?? englishOf(window.localization?.texts ?? {}, field.value));
   }
 }).observe(document.documentElement, { childList: true, subtree: true });

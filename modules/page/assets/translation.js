@@ -39,3 +39,10 @@ export function translator(texts) {
 
   return translated;
 }
+
+/**
+ * The English text behind one that is shown in the page's language.
+ * @param {Record<string, string>} texts
+ * @param {string} shown
+ */
+export const englishOf = (texts, shown) => Object.keys(texts).find((key) => texts[key] === shown) ?? shown;
