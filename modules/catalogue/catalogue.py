@@ -96,14 +96,14 @@ class Catalogue:
         """
         text = comparable(wanted.strip())
         checkpoints = self.checkpoints()
-        for ask in dict.fromkeys((text, re.sub(r"\s*\[[^\]]*\]\s*$", "", text))):
-            if not ask:
+        for name in dict.fromkeys((text, re.sub(r"\s*\[[^\]]*\]\s*$", "", text))):
+            if not name:
                 continue
             for fold in (str, str.lower):
                 for checkpoint in checkpoints:
-                    if is_one_of(fold(ask), map(fold, checkpoint.aliases)):
+                    if is_one_of(fold(name), map(fold, checkpoint.aliases)):
                         return checkpoint
-                inside = [checkpoint for checkpoint in checkpoints if fold(ask) in fold(comparable(checkpoint.title))]
+                inside = [checkpoint for checkpoint in checkpoints if fold(name) in fold(comparable(checkpoint.title))]
                 if inside:
                     return min(inside, key=lambda checkpoint: len(checkpoint.title))
         raise ModelNotFoundError(self._absence(text, checkpoints))

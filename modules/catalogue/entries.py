@@ -1,4 +1,4 @@
-"""One model file as lists show it, and the names by which it can be asked for."""
+"""One model file as lists show it, and the names by which it can be found."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

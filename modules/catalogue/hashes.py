@@ -43,7 +43,7 @@ def legacy_hash_of(path: Path) -> str:
 
 
 def network_hash_of(path: Path) -> str:
-    """The sha256 by which a LoRA is known, told by 12 digits: its tensors without the metadata, which tools rewrite."""
+    """The sha256 of a LoRA's tensors without its metadata, which tools rewrite; 12 digits of it are shown."""
     try:
         start = read_safetensors_header(path).data_start
     except ModelFileError:
@@ -52,7 +52,7 @@ def network_hash_of(path: Path) -> str:
 
 
 class HashCache:
-    """Hashes by path, size and modification time, kept in a JSON file; safe to use from several threads.
+    """Hashes by path, size and modification time, stored in a JSON file; safe to use from several threads.
 
     The file is a cache: one that is damaged or can't be written costs time, never an error.
     """

@@ -1,4 +1,4 @@
-"""What tensor shapes can't tell about a checkpoint, gathered from its metadata, then its sidecar files.
+"""What tensor shapes don't say about a checkpoint, gathered from its metadata, then its sidecar files.
 
 Sources, strongest first: the safetensors `__metadata__` (our own `webui.*` keys, then ModelSpec's `modelspec.*`,
 https://github.com/Stability-AI/ModelSpec), `<name>.json` beside the file with the same keys, and the

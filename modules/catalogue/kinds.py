@@ -1,4 +1,4 @@
-"""What a file is, told by its bytes and its tensors' names, never by its suffix; each wrong kind has its sentence."""
+"""What a file is, by its bytes and its tensors' names, never by its suffix; each wrong kind has its message."""
 
 from collections.abc import Collection
 from enum import Enum
@@ -66,7 +66,7 @@ _STRAYS: Final = (
 
 
 def classify_tensors(names: Collection[str]) -> ModelKind:
-    """Tell what a file of tensors is for by how its tensors are called."""
+    """What a file of tensors is for, by the names of its tensors."""
     for kind, beginnings in _BEGINNINGS:
         if any(name.startswith(beginnings) for name in names):
             if kind is ModelKind.DIFFUSERS_UNET and any(part in name for name in names for part in _LORA_PARTS):
@@ -80,7 +80,7 @@ def classify_tensors(names: Collection[str]) -> ModelKind:
 
 
 def sniff_container(path: Path) -> Container:
-    """Tell how a file of tensors is packed.
+    """How a file of tensors is packed.
 
     Raises:
         ModelFileError: it is no file of tensors, or it can't be read; one sentence says what it is instead.

@@ -1,4 +1,4 @@
-"""Models that an infotext names, looked for on this machine: by hash where one is told, else by name."""
+"""Models that an infotext names, looked for on this machine: by hash where there is one, else by name."""
 
 from __future__ import annotations
 

@@ -6,4 +6,4 @@ class ModelFileError(ValueError):
 
 
 class ModelNotFoundError(LookupError):
-    """No file answers to the name that was asked for; the message is the sentence to show."""
+    """No file has the requested name; the message is the sentence to show."""

@@ -89,7 +89,7 @@ def read_safetensors_metadata(path: Path) -> dict[str, str]:
         try:
             metadata, _ = json.JSONDecoder().raw_decode(text)
         except (ValueError, RecursionError):
-            metadata = None  # longer than what was read; the whole header tells
+            metadata = None  # longer than what was read; the whole header is needed
         if isinstance(metadata, dict):
             return {key: value for key, value in metadata.items() if isinstance(value, str)}
     return dict(read_safetensors_header(path).metadata) if head[8:9] == b"{" else {}

@@ -51,7 +51,7 @@ DETECTOR: Final = "detection_Resnet50_Final"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upscaler:
-    """One entry of a list. `path` is None for those that need no file; `scale` is told by the name, else assumed."""
+    """One entry of a list. `path` is None for those that need no file; `scale` is read from the name, else assumed."""
 
     name: str
     path: Path | None = None

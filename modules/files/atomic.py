@@ -48,7 +48,7 @@ def write_atomic(path: Path, data: bytes, *, overwrite: bool = False) -> None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Replace a file that people edit: through a link to where it lies, its mode kept. Raises SaveError."""
+    """Replace a file that people edit: through a link to where it lies, its mode unchanged. Raises SaveError."""
     write_atomic(path.resolve(), text.encode("utf-8"), overwrite=True)
 
 
@@ -60,7 +60,7 @@ def write_atomic_with(path: Path, write: Callable[[BinaryIO], object], *, overwr
         try:
             _write_synced(temporary, write)
             if overwrite:
-                _keep_mode(path, temporary)
+                _copy_mode(path, temporary)
                 temporary.replace(path)
             else:
                 _move_unless_taken(temporary, path)
@@ -86,7 +86,7 @@ def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.fsync(file.fileno())
 
 
-def _keep_mode(old: Path, new: Path) -> None:
+def _copy_mode(old: Path, new: Path) -> None:
     # A config.json that only its owner may read stays so.
     if os.name != "nt" and old.exists():
         new.chmod(old.stat().st_mode & 0o777)

@@ -86,17 +86,19 @@ class Gallery:
             name = self._name(resolved.request.mode, kind, extension, facts, options)
         return self._names.hold(name)
 
-    def reserve_extras(self, asked: ExtrasRequest, index: int, kind: str = "image", *, extension: str = "png") -> Path:
+    def reserve_extras(
+        self, request: ExtrasRequest, index: int, kind: str = "image", *, extension: str = "png"
+    ) -> Path:
         """The path for a picture of an Extras job: a number, or in a batch the name of the picture it came from.
 
         As in A1111 the folder has no subfolders. Raises SaveError.
         """
-        folder = Path(asked.output_dir) if asked.output_dir else self.folder("extras")
+        folder = Path(request.output_dir) if request.output_dir else self.folder("extras")
         stem = Stem()
-        if asked.batch and index < len(asked.names) and self._options.switch("use_original_name_batch"):
-            stem = stem_of(Path(asked.names[index]).stem)
+        if request.batch and index < len(request.names) and self._options.switch("use_original_name_batch"):
+            stem = stem_of(Path(request.names[index]).stem)
         ending = (
-            "".join(f"-{name}" for name in asked.upscalers)
+            "".join(f"-{name}" for name in request.upscalers)
             if self._options.switch("use_upscaler_name_as_suffix")
             else ""
         )
@@ -144,7 +146,7 @@ class Gallery:
         options: Mapping[str, object] | None = None,
         overwrite: bool = False,
     ) -> Path:
-        """Write a picture to its reserved path, and beside it what the job's `options` ask for (text file, JPEG copy).
+        """Write a picture to its reserved path, and beside it what the job's `options` want (text file, JPEG copy).
 
         Returns the path it has: the next number, if another program took the name in between. After a restart, a path
         from an old reservation is as good as a fresh one; `overwrite` replaces what an interrupted save left there.
@@ -181,7 +183,7 @@ class Gallery:
             _log.warning("%s is saved, but what belongs beside it is not: %s", path.name, error)
 
     def write_params(self, infotext: str) -> None:
-        """Keep the last infotext in params.txt, where the read-parameters button finds it. Raises SaveError."""
+        """Write the last infotext to params.txt, where the read-parameters button finds it. Raises SaveError."""
         write_atomic(self._paths.params_file, printable(infotext).encode(), overwrite=True)
 
     def read_params(self) -> str:

@@ -28,7 +28,7 @@ _LONGEST_FIELD: Final = 2**31 - 1
 
 
 def append_row(path: Path, values: Mapping[str, object]) -> None:
-    """Append a row; a file with fewer columns gets the new ones first, and columns of others are kept.
+    """Append a row; a file with fewer columns gets the new ones first, and other programs' columns stay.
 
     A file that is not UTF-8 is written as UTF-8 first. Raises SaveError, also for a file that is no such table: it
     stays as it is.

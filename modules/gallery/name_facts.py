@@ -20,7 +20,7 @@ class NameFacts:
     """The values behind the tokens of a pattern.
 
     `index` counts from 0 over the whole job. `denoising` is None where the strength had no effect. `pixels_hash` is
-    asked only when the pattern needs it, because the picture must be decoded for it.
+    called only when the pattern needs it, because the picture must be decoded for it.
     """
 
     now: datetime
@@ -95,9 +95,9 @@ def name_facts(
     )
 
 
-def facts_of_infotext(told: Mapping[str, object], now: datetime, *, most_words: int = 8) -> NameFacts:
+def facts_of_infotext(infotext: Mapping[str, object], now: datetime, *, most_words: int = 8) -> NameFacts:
     """What names may say about a picture of which only the parsed infotext is known."""
-    parsed = {key: str(value) for key, value in told.items()}
+    parsed = {key: str(value) for key, value in infotext.items()}
     return NameFacts(
         now=now,
         prompt=parsed.get("Prompt", ""),

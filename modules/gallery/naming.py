@@ -20,7 +20,7 @@ _NUMBER: Final = re.compile(r"([0-9]{1,7})(?=[-.]|\Z)")
 _DATE: Final = re.compile(r"(?:[0-9]{2}){1,2}([-.])(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")
 _SHORT_DATE: Final = re.compile(r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
 _NEAR: Final = 100
-# What tokens bring that may be shortened; all others tell files apart.
+# Tokens whose text may be shortened; files differ by all the others.
 _CUTS: Final = {
     **dict.fromkeys(("prompt", "prompt_no_styles", "prompt_spaces", "prompt_words", "styles", "hasprompt"), Cut.PROSE),
     **dict.fromkeys(("model_name", "vae_filename", "basename", "user"), Cut.NAME),

@@ -1,4 +1,4 @@
-"""What the Save and Zip buttons keep: copies of chosen pictures, a log of them, archives."""
+"""What the Save and Zip buttons write: copies of chosen pictures, a log of them, archives."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class SavedCopies:
 
         Raises SaveError.
         """
-        told = [self._tell(picture, now or datetime.now()) for picture in pictures]
-        copies = tuple(self._copy(picture, facts) for picture, (facts, _) in zip(pictures, told, strict=True))
+        described = [self._describe(picture, now or datetime.now()) for picture in pictures]
+        copies = tuple(self._copy(picture, facts) for picture, (facts, _) in zip(pictures, described, strict=True))
         if copies and self._options.switch("save_write_log_csv"):
             with self._log:
-                append_row(self.folder / "log.csv", _row(told[0][1], copies[0].name))
+                append_row(self.folder / "log.csv", _row(described[0][1], copies[0].name))
         return copies
 
     def zip(self, pictures: Sequence[Path], now: datetime | None = None) -> Path:
         """An archive of saved pictures as they are. Raises SaveError."""
-        facts = [self._tell(picture, now or datetime.now())[0] for picture in pictures]
+        facts = [self._describe(picture, now or datetime.now())[0] for picture in pictures]
         if not facts:
             raise SaveError("There is no picture to put into an archive; generate one first.")
         seeds = tuple(fact.seed for fact in facts)
@@ -60,7 +60,7 @@ class SavedCopies:
         name = OpenName(self.folder, "", file_stem(pattern, joint), ".zip", digits=0)
         return self._write(name, lambda file: _archive(file, pictures))
 
-    def _tell(self, picture: Path, now: datetime) -> tuple[NameFacts, Mapping[str, str]]:
+    def _describe(self, picture: Path, now: datetime) -> tuple[NameFacts, Mapping[str, str]]:
         """What a picture's own infotext says, for its name and its row."""
         try:
             infotext = read_metadata(picture).infotext

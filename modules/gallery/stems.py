@@ -11,7 +11,7 @@ from modules.gallery.sanitizing import LONGEST_NAME, replace_invalid
 
 
 class Cut(IntEnum):
-    """When a piece of a name may be shortened: prose before the pattern's own text, what tells files apart never."""
+    """When a piece of a name may be shortened: prose before the pattern's own text, what files differ by never."""
 
     PROSE = 0
     PATTERN = 1

@@ -1,4 +1,4 @@
-"""Small copies of pictures, made once and kept in the cache."""
+"""Small copies of pictures, made once and stored in the cache."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Thumbnails:
 
     def prune(self, most: int = 20_000) -> int:
         """Delete the oldest thumbnails beyond `most`; returns how many."""
-        kept = []
+        files = []
         for path in self._folder.glob("*/*.webp"):
             with contextlib.suppress(OSError):
-                kept.append((path.stat().st_mtime, path))
-        old = sorted(kept)[: max(0, len(kept) - most)]
+                files.append((path.stat().st_mtime, path))
+        old = sorted(files)[: max(0, len(files) - most)]
         for _, path in old:
             path.unlink(missing_ok=True)
         return len(old)

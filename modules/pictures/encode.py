@@ -30,7 +30,7 @@ def encode_picture(
     grid: bool = False,
     chunks: Mapping[str, str] | None = None,
 ) -> tuple[bytes, str]:
-    """`image` in the format that the options ask for, and the extension of its file (without the dot).
+    """`image` in the format that the options name, and the extension of its file (without the dot).
 
     Reads samples_format (grid_format for a `grid`), jpeg_quality, webp_lossless and enable_pnginfo; what is missing
     has its default. A picture or an infotext too large for the format becomes a PNG, so that nothing is lost. `chunks`

@@ -82,7 +82,7 @@ def decode_user_comment(raw: bytes) -> str:
 def _decode_unicode(body: bytes) -> str:
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         return body.decode("utf-16", "replace").strip("\0")
-    # Infotext always has many ASCII characters: their zero bytes tell the byte order, and no zero byte means UTF-8.
+    # Infotext always has many ASCII characters: their zero bytes show the byte order, and no zero byte means UTF-8.
     if b"\0" not in body.rstrip(b"\0"):
         with contextlib.suppress(UnicodeDecodeError):
             return body.decode("utf-8").strip("\0")

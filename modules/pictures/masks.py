@@ -1,6 +1,6 @@
 """Masks as people bring and paint them: what they say, and blurred.
 
-Behaviour reproduced: A1111 v1.10.1. White (255) is repainted, black kept.
+Behaviour reproduced: A1111 v1.10.1. White (255) is repainted, black is not.
 """
 
 from __future__ import annotations

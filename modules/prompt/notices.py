@@ -1,4 +1,4 @@
-"""What the page tells the user when a prompt was read more kindly than AUTOMATIC1111 would have read it."""
+"""Notices for prompts that were read more leniently than AUTOMATIC1111 would have read them."""
 
 from dataclasses import dataclass
 

@@ -155,7 +155,7 @@ def _refuse_not_understood(path: Path, data: bytes) -> None:
 
 
 def write_style_file(path: Path, styles: Sequence[Style]) -> None:
-    """Write one file whole or not at all, and keep the old one beside it with `.bak` behind its name."""
+    """Write one file whole or not at all, and leave the old one beside it with `.bak` behind its name."""
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(HEADER)

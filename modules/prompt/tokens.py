@@ -23,7 +23,7 @@ MERGES = 49152 - 256 - 2
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 # Printable ASCII without the & of an HTML entity: ftfy leaves it as it is, and takes long to find that out.
-_NOTHING_TO_MEND: Final = re.compile(r"[\t\n\r -%'-~]*")
+_NOTHING_TO_FIX: Final = re.compile(r"[\t\n\r -%'-~]*")
 
 
 class Tokenizer:
@@ -71,13 +71,13 @@ def clip_tokenizer() -> Tokenizer:
 
 
 def clean(text: str) -> str:
-    """The text as CLIP's vocabulary knows it: mended, composed, one space for any white space, lower case.
+    """The text as CLIP's vocabulary knows it: repaired, composed, one space for any white space, lower case.
 
-    The mending is that of ftfy, which CLIP was trained with and A1111's tokenizer uses: curly quotes and full-width
+    The repair is that of ftfy, which CLIP was trained with and A1111's tokenizer uses: curly quotes and full-width
     letters become plain ones, ligatures come apart, HTML entities and mojibake are undone.
     """
-    mended = text if _NOTHING_TO_MEND.fullmatch(text) else fix_text(text)
-    return re.sub(r"\s+", " ", mended).strip().lower()
+    fixed = text if _NOTHING_TO_FIX.fullmatch(text) else fix_text(text)
+    return re.sub(r"\s+", " ", fixed).strip().lower()
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -56,7 +56,7 @@ def main(argv: Sequence[str], open_services: OpenServices = open_real_services) 
     try:
         flags = parse_flags(argv)
         logging.basicConfig(level=flags.loglevel, format="%(message)s")
-        process = ServerProcess(StartProfile(told=flags.log_startup))
+        process = ServerProcess(StartProfile(logged=flags.log_startup))
         logging.getLogger().addHandler(process.log)
         HeardWarnings(process.warned.tell).listen()
         for notice in flags.notices:

@@ -1,4 +1,4 @@
-"""Flags, options and paths: what the person at the machine decided, read once and told to every other room."""
+"""Flags, options and paths: what the person at the machine decided, read once and given to every other room."""
 
 from modules.settings.flag_parser import declared_flags, parse_flags
 from modules.settings.flags import FlagError, Flags

@@ -41,7 +41,7 @@ def parse_flags(argv: Sequence[str], environ: Mapping[str, str] | None = None) -
     """Read `argv` (without the program's name) and COMMANDLINE_ARGS.
 
     What stands in COMMANDLINE_ARGS counts as if typed first, so that a flag on the command line itself wins. Flags
-    without a meaning here are told in `Flags.notices`. Raises FlagError, with the nearest flag's name for an
+    without a meaning here are listed in `Flags.notices`. Raises FlagError, with the nearest flag's name for an
     unknown one; with IGNORE_CMD_ARGS_ERRORS set, that is a notice too.
     """
     environ = os.environ if environ is None else environ
@@ -125,15 +125,15 @@ def _environment_arguments(environ: Mapping[str, str]) -> list[str]:
 def _unknown_sentence(unknown: Sequence[str]) -> str:
     names = [word.split("=", 1)[0] for word in unknown if word.startswith("-")]
     if not names:
-        # Behind an unknown flag, a bare word is most likely its value; alone, it is what has to be told.
+        # Behind an unknown flag, a bare word is most likely its value; alone, it is what has to be reported.
         return "; ".join(f'"{word}" belongs to no flag' for word in unknown)
-    told = []
+    problems = []
     for name in names:
         near = difflib.get_close_matches(name, flag_names(), n=1, cutoff=0.6)
-        told.append(
+        problems.append(
             f"unknown flag {name}" + (f", did you mean {near[0]}?" if near else " (--help lists the known ones)")
         )
-    return "; ".join(told)
+    return "; ".join(problems)
 
 
 def _ignored_key(flag: IgnoredFlag) -> str:

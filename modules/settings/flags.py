@@ -255,15 +255,15 @@ class Flags:
         return self.listen or self.share or not loopback
 
     def public(self) -> dict[str, Any]:
-        """Flag values as JSON, for /sdapi/v1/cmd-flags and sysinfo. Of a secret flag only that it is set is told."""
-        told: dict[str, Any] = {}
+        """Flag values as JSON, for /sdapi/v1/cmd-flags and sysinfo. Of a secret flag only that it is set is shown."""
+        values: dict[str, Any] = {}
         for one in fields(self):
             if "about" not in one.metadata:
                 continue
             value = getattr(self, one.name)
             if one.metadata["about"].secret and value is not None:
                 value = "(set)"
-            told[one.name] = (
+            values[one.name] = (
                 str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
             )
-        return told
+        return values

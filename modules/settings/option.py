@@ -63,7 +63,7 @@ class Option:
     restrict_api: bool = False
 
     def checked(self, value: object) -> OptionValue:
-        """`value` as this setting keeps it (a whole number given as 2.0 becomes 2). Raises OptionError."""
+        """`value` as this setting stores it (a whole number given as 2.0 becomes 2). Raises OptionError."""
         match self.kind:
             case "switch":
                 return self._switch(value)

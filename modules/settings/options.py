@@ -18,9 +18,9 @@ from modules.settings.tables import OPTIONS
 
 
 class OptionStore:
-    """Options by key, kept in a flat JSON file that an A1111 installation wrote as well.
+    """Options by key, stored in a flat JSON file that an A1111 installation wrote as well.
 
-    Keys that are not declared here are kept in the file untouched. In place of a value of the wrong kind the default
+    Keys that are not declared here stay in the file untouched. In place of a value of the wrong kind the default
     applies; it stays in the file until the option is set. A file that isn't JSON is set aside. `notices` says both.
     Safe to use from several threads.
     """
@@ -96,7 +96,7 @@ class OptionStore:
     def update(
         self, changes: Mapping[str, object], *, through_api: bool = False, skip_unknown: bool = False
     ) -> tuple[str, ...]:
-        """Check all of `changes`, save them, then let them apply; returns the keys whose value changed.
+        """Check all of `changes`, save them, then apply them; returns the keys whose value changed.
 
         Nothing applies when one value is refused or the file can't be written (OptionError). A client that sends the
         whole list back is not refused for frozen or API-protected options that it leaves as they are.
@@ -194,13 +194,13 @@ def frozen_keys(flags: Flags, options: Mapping[str, Option] = OPTIONS) -> frozen
 def unknown_frozen(flags: Flags, options: Mapping[str, Option] = OPTIONS) -> tuple[str, ...]:
     """What those flags name that is neither a setting nor a section: a person may think that it is locked."""
     sections = {name.lower() for option in options.values() for name in (option.section, SECTIONS[option.section])}
-    asked = (
+    given = (
         ("--freeze-specific-settings", "setting", _listed(flags.freeze_specific_settings), set(options)),
         ("--freeze-settings-in-sections", "section", _listed(flags.freeze_settings_in_sections), sections),
     )
     return tuple(
         f"{flag} names {name[:80]!r}, which is no {kind} of this program: nothing is locked by it."
-        for flag, kind, names, known in asked
+        for flag, kind, names, known in given
         for name in names
         if name not in known and name.lower() not in known
     )
@@ -223,7 +223,7 @@ def read_json_object(path: Path) -> JsonFile:
     """A JSON object from a file, and what has to be said about it.
 
     No file is an empty object. A file that holds anything else is renamed to `<name>.corrupt-<time>`, so that it can be
-    mended by hand, and read as empty.
+    repaired by hand, and read as empty.
     """
     try:
         content = json.loads(decoded(path.read_bytes()))

@@ -44,7 +44,7 @@ class Paths:
 
     @classmethod
     def from_flags(cls, flags: Flags, root: Path = REPOSITORY) -> "Paths":
-        """The layout that `flags` ask for; `root` is the folder that holds webui.py. Creates nothing."""
+        """The layout that `flags` describe; `root` is the folder that holds webui.py. Creates nothing."""
         data = (flags.data_dir or root).absolute()
         models = (flags.models_dir or data / "models").absolute()
         return cls(
@@ -80,10 +80,10 @@ class Paths:
 
 def distinct(candidates: Iterable[Path]) -> tuple[Path, ...]:
     """Absolute paths in the given order, each folder once, however it is spelled or linked."""
-    kept: dict[tuple[int, int] | str, Path] = {}
+    folders: dict[tuple[int, int] | str, Path] = {}
     for candidate in candidates:
-        kept.setdefault(_identity(candidate), candidate.absolute())
-    return tuple(kept.values())
+        folders.setdefault(_identity(candidate), candidate.absolute())
+    return tuple(folders.values())
 
 
 def _checkpoint_dirs(flags: Flags, models: Path, root: Path) -> tuple[Path, ...]:
@@ -95,7 +95,7 @@ def _checkpoint_dirs(flags: Flags, models: Path, root: Path) -> tuple[Path, ...]
 
 
 def _upscaler_dirs(flags: Flags, models: Path) -> tuple[Path, ...]:
-    asked = {
+    given = {
         "ESRGAN": flags.esrgan_models_path,
         "RealESRGAN": flags.realesrgan_models_path,
         "BSRGAN": flags.bsrgan_models_path,
@@ -103,11 +103,11 @@ def _upscaler_dirs(flags: Flags, models: Path) -> tuple[Path, ...]:
         "ScuNET": flags.scunet_models_path,
         "SwinIR": flags.swinir_models_path,
     }
-    return distinct(asked.get(name) or models / name for name in UPSCALER_FOLDERS)
+    return distinct(given.get(name) or models / name for name in UPSCALER_FOLDERS)
 
 
 def _identity(folder: Path) -> tuple[int, int] | str:
-    # "Stable-Diffusion" and "Stable-diffusion" are one folder on Windows and macOS and two on Linux: ask the disk.
+    # "Stable-Diffusion" and "Stable-diffusion" are one folder on Windows and macOS and two on Linux: look at the disk.
     try:
         status = folder.stat()
     except OSError:

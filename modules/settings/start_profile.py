@@ -9,10 +9,10 @@ log = logging.getLogger(__name__)
 
 
 class StartProfile:
-    """Seconds by step, in the order in which they ended. With `told` each step is logged as it ends."""
+    """Seconds by step, in the order in which they ended. With `logged` each step is logged as it ends."""
 
-    def __init__(self, *, told: bool = False) -> None:
-        self._told = told
+    def __init__(self, *, logged: bool = False) -> None:
+        self._logged = logged
         self._begun = time.perf_counter()
         self.records: dict[str, float] = {}
         self.total = 0.0
@@ -27,5 +27,5 @@ class StartProfile:
     def _add(self, name: str, seconds: float) -> None:
         self.records[name] = self.records.get(name, 0.0) + seconds
         self.total = time.perf_counter() - self._begun
-        if self._told:
+        if self._logged:
             log.info("Start: %s took %.2f s, %.2f s since the start.", name, seconds, self.total)

@@ -82,7 +82,7 @@ class Place:
 
 
 class UiConfig:
-    """ui-config.json: a flat object with keys `<tab>/<label>/<field>`. Entries of unknown controls are kept.
+    """ui-config.json: a flat object with keys `<tab>/<label>/<field>`. Entries of unknown controls stay.
 
     `notices` says which entries are of no use.
     """
@@ -107,9 +107,9 @@ class UiConfig:
                     continue
                 meant = _converted(getattr(declared, one.name), self._entries[key])
                 if not _usable(getattr(declared, one.name), meant):
-                    self._tell(key, "it is of another kind than the control's")
+                    self._notice(key, "it is of another kind than the control's")
                 elif one.name == "value" and choices and meant not in (None, *choices):
-                    self._tell(key, "it is none of the control's choices")
+                    self._notice(key, "it is none of the control's choices")
                 else:
                     found[one.name] = meant
         return _sound(replace(declared, **found), declared)
@@ -119,8 +119,8 @@ class UiConfig:
         with self._lock:
             entries = self._read_again()
             for place, control in controls.items():
-                told = {one.name: getattr(control, one.name) for one in fields(Control)}
-                for name, value in told.items():
+                wanted = {one.name: getattr(control, one.name) for one in fields(Control)}
+                for name, value in wanted.items():
                     if value is not None or name == "value":
                         entries[self._key(place, name)] = value
             changed = tuple(
@@ -155,7 +155,7 @@ class UiConfig:
         keys = [f"{key}/{name}" for key in place.keys]
         return next((key for key in keys if key in self._entries), keys[0])
 
-    def _tell(self, key: str, why: str) -> None:
+    def _notice(self, key: str, why: str) -> None:
         value = repr(self._entries[key])
         shown = value if len(value) <= 60 else f"{value[:57]}..."
         self.notices = (*self.notices, f"{self.path.name}: {key} is {shown}: {why}. The control's own default applies.")

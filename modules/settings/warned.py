@@ -1,4 +1,4 @@
-"""Python's warnings of this process, heard by whoever tells them on: libraries speak through them."""
+"""Python's warnings of this process, passed on to whoever reports them: libraries speak through them."""
 
 import logging
 import re
@@ -12,14 +12,14 @@ _WARNING: Final = re.compile(r"^.*?:\d+: (\w+: .*)$", re.MULTILINE)
 class HeardWarnings(logging.Handler):
     """Takes every warning that Python would print, which goes on to the log as well."""
 
-    def __init__(self, told: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
-        self._told = told
+        self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         found = _WARNING.search(text)
-        self._told(found.group(1) if found else text.strip())
+        self._report(found.group(1) if found else text.strip())
 
     def listen(self) -> None:
         """From now on, until the process ends."""

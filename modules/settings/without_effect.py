@@ -1,11 +1,11 @@
-"""Settings that are kept for config.json and the API's sake, and act on nothing: page and docs say why.
+"""Settings that exist for config.json and the API alone and have no effect: page and docs say why.
 
 A test compares these lists with what the sources mention; who makes one act takes it out.
 """
 
 from typing import Final
 
-# What A1111 v1.10.1 keeps and reads nowhere: the samplers that did were replaced in its 1.6.
+# What A1111 v1.10.1 stores and reads nowhere: the samplers that did were replaced in its 1.6.
 IDLE_IN_A1111: Final = frozenset({"ddim_discretize", "enable_batch_seeds"})
 
 # What A1111 has and this program does not have yet.
