@@ -4,7 +4,7 @@ import { test } from "node:test";
 import "./browser.js";
 
 import { hiresLine, hiresSize } from "../../modules/page/assets/hires.js";
-import { translator } from "../../modules/page/assets/translation.js";
+import { englishOf, translator } from "../../modules/page/assets/translation.js";
 
 const { listed } = await import("../../modules/page/assets/settings.js");
 const { slug } = await import("../../modules/page/assets/scripts.js");
@@ -30,6 +30,11 @@ test("in a pattern's text, signs of regular expressions are signs", () => {
   const translated = translator({ "({}) a.b?": "<{}>" });
   assert.equal(translated("(x) a.b?"), "<x>");
   assert.equal(translated("(x) aXb"), undefined);
+});
+
+test("what is shown translated is known by its English text", () => {
+  assert.equal(englishOf({ None: "Keine" }, "Keine"), "None");
+  assert.equal(englishOf({ None: "Keine" }, "X/Y/Z plot"), "X/Y/Z plot");
 });
 
 test("Hires. fix: one side follows from the other", () => {
