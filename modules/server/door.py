@@ -12,7 +12,7 @@ import ipaddress
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -22,11 +22,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modules.server.limits import BodyLimit
+from modules.server.proxies import forwarded_hosts
+from modules.settings import FlagError
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+# Ends of names that public DNS does not hold, so that no stranger can point one at this server: RFC 6761, 6762, 8375,
+# and ICANN's decisions of 2018 (home, corp) and 2024 (internal). "lan" is not reserved, and "fritz.box" was sold once.
+PRIVATE_ENDS: Final = ("localhost", "local", "internal", "home.arpa", "home", "corp", "test")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
-# Gradio's page needs inline scripts and evaluates the `js=` of events; everything else stays at home.
+# Gradio's page needs inline scripts and evaluates the `js=` of events; nothing else may be loaded from other servers.
 CONTENT_POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'self'"
@@ -38,33 +43,40 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "SAMEORIGIN",
 }
-# A file among the outputs is shown, never run: someone may have saved an SVG or a web page there.
-FILE_ROUTE: Final = "/gradio_api/file="
-FILE_POLICY: Final = "sandbox; default-src 'none'; img-src 'self' data:; frame-ancestors 'self'"
 
 
 @dataclass(frozen=True, slots=True)
 class DoorRules:
     """Who may come in.
 
-    `hosts` are names of this server beside the loopback ones, lower case, without port. With `any_address`, every
-    literal IP address is one too (a name can be pointed here by strangers, an address cannot). `origins` are foreign
-    origins that were allowed by name, `origin_pattern` the same as a regular expression for the whole origin.
+    `hosts` are names of this server beside the loopback ones, lower case, without port; one that begins with a dot
+    stands for every name that ends so. With `any_private`, every literal IP address is one too, and every name that
+    public DNS can't hold: of one word, or below PRIVATE_ENDS. Strangers can point any other name here. `origins` are
+    foreign origins that were allowed by name, `origin_pattern` the same as a regular expression for the whole origin.
     """
 
     hosts: frozenset[str] = frozenset()
-    any_address: bool = False
+    any_private: bool = False
     origins: frozenset[str] = frozenset()
     origin_pattern: re.Pattern[str] | None = field(default=None)
 
-    def refusal(self, scope_type: str, method: str, headers: Mapping[str, str]) -> str | None:
-        """Why a request may not come in, as one sentence, or None. Header names are lower case."""
+    def refusal(
+        self, scope_type: str, method: str, headers: Mapping[str, str], forwarded: Sequence[str] = ()
+    ) -> str | None:
+        """Why a request may not come in, as one sentence, or None.
+
+        Header names are lower case. `forwarded` are the names by which trusted proxies were asked, the browser's first.
+        """
         host = headers.get("host", "")
-        if not self.knows_host(host):
-            return f"This server does not answer to the name {_shown(host)}: open the address it printed at start."
+        for name in (host, *forwarded):
+            if not self.knows_host(name):
+                return (
+                    f"This server does not answer to the name {_shown(name)}: open the address it printed at start, or "
+                    "allow the name with --allowed-hosts."
+                )
         origin = headers.get("origin")
         if origin is not None:
-            allowed = same_origin(origin, host) or self.allows_origin(origin)
+            allowed = any(same_origin(origin, name) for name in (host, *forwarded[:1])) or self.allows_origin(origin)
             return None if allowed else f"The page {_shown(origin)} may not use this server: see --cors-allow-origins."
         if _foreign(scope_type, method, headers):
             return "Another web site made this request: this server answers only its own page and programs."
@@ -75,7 +87,12 @@ class DoorRules:
         name = host_name(host)
         if name is None:
             return False
-        return name in LOOPBACK_NAMES or name in self.hosts or (self.any_address and _is_address(name))
+        if name in LOOPBACK_NAMES or name in self.hosts or any(name.endswith(end) for end in self._ends()):
+            return True
+        return self.any_private and (_is_address(name) or is_private_name(name))
+
+    def _ends(self) -> Iterator[str]:
+        return (name for name in self.hosts if name.startswith("."))
 
     def allows_origin(self, origin: str) -> bool:
         """Whether a foreign origin was allowed by a flag."""
@@ -99,7 +116,7 @@ class Door:
             return
         refusal = self._refusal(scope)
         if refusal is None:
-            await self.app(scope, receive, _with_headers(send, scope["path"]))
+            await self.app(scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
         else:
@@ -111,19 +128,24 @@ class Door:
         for name in ("host", "origin"):
             if len(headers.getlist(name)) > 1:
                 return f"The request carries more than one {name.title()} header."
-        return self.rules.refusal(scope["type"], scope.get("method", "GET"), headers)
+        return self.rules.refusal(scope["type"], scope.get("method", "GET"), headers, forwarded_hosts(scope))
 
 
 def door_rules(
     *,
     server_name: str | None,
     listen: bool,
+    allowed_hosts: str | None = None,
     machine_names: Iterable[str] = (),
     origins: str | None = None,
     origin_pattern: str | None = None,
 ) -> DoorRules:
-    """The rules that the network flags ask for; `machine_names` are the host names of this machine."""
-    hosts = {server_name.lower()} if server_name and not _is_wildcard(server_name) else set()
+    """The rules that the network flags ask for; `machine_names` are the host names of this machine.
+
+    Raises FlagError for an entry of `allowed_hosts` that is no name.
+    """
+    hosts = {server_name.lower().rstrip(".")} if server_name and not _is_wildcard(server_name) else set()
+    hosts |= set(_allowed(allowed_hosts or ""))
     open_to_network = listen or bool(server_name)
     if open_to_network:
         hosts.update(name.lower() for name in machine_names)
@@ -131,11 +153,29 @@ def door_rules(
     listed = frozenset(origin.strip().rstrip("/") for origin in (origins or "").split(",") if origin.strip())
     return DoorRules(
         hosts=frozenset(hosts),
-        any_address=open_to_network,
+        any_private=open_to_network,
         # A wildcard would open the door to every page there is; it is not a name.
         origins=listed - {"*"},
         origin_pattern=re.compile(origin_pattern) if origin_pattern else None,
     )
+
+
+def _allowed(listed: str) -> Iterator[str]:
+    """The names of --allowed-hosts: "sd.example.com", or "*.example.com" for every name below that one."""
+    for entry in filter(None, (entry.strip().lower() for entry in listed.split(","))):
+        below = entry.startswith("*.")
+        name = host_name(entry[2:] if below else entry)
+        if name is None or "*" in name or (below and _is_address(name)):
+            # A star alone would let every page in the world in, by DNS rebinding.
+            raise FlagError(
+                f"--allowed-hosts: {_shown(entry)} is no host name; name hosts as sd.example.com or *.example.com."
+            )
+        yield f".{name}" if below else name
+
+
+def is_private_name(name: str) -> bool:
+    """Whether a host name is one that public DNS can't hold: a single word, or below one of PRIVATE_ENDS."""
+    return "." not in name or any(name.endswith(f".{end}") for end in PRIVATE_ENDS)
 
 
 def host_name(host: str) -> str | None:
@@ -207,8 +247,7 @@ def _with_allowed_origins(app: ASGIApp, rules: DoorRules) -> ASGIApp:
     )
 
 
-def _with_headers(send: Send, path: str) -> Send:
-    policy = FILE_POLICY if FILE_ROUTE in path else CONTENT_POLICY
+def _with_headers(send: Send) -> Send:
     began = time.perf_counter()
 
     async def send_with_headers(message: Message) -> None:
@@ -216,7 +255,8 @@ def _with_headers(send: Send, path: str) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-            headers["Content-Security-Policy"] = policy
+            # Files that people brought have a stricter one.
+            headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
             # A1111's clients read how long a call took.
             headers["X-Process-Time"] = f"{time.perf_counter() - began:.6f}"
         await send(message)

@@ -9,20 +9,22 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modules.server.subpath import path_within
+
 MEBIBYTE: Final = 2**20
 # A picture of 32 megapixels of noise, or one of 64 as photographs compress, in base64.
 LARGEST_BODY: Final = 128 * MEBIBYTE
-# Where a path begins with one of these, another limit holds. Uploads are files, which Gradio counts on its own.
+# At these paths and below them another limit holds. Uploads are files, which Gradio counts on its own.
 _LIMITS: Final = (
     ("/gradio_api/upload", 1024 * MEBIBYTE),
     ("/internal/pictures", 256 * MEBIBYTE),
-    ("/internal/", MEBIBYTE),
+    ("/internal", MEBIBYTE),
 )
 
 
 def largest_body(path: str) -> int:
-    """The bytes that a request to `path` may have."""
-    return next((limit for start, limit in _LIMITS if path.startswith(start)), LARGEST_BODY)
+    """The bytes that a request to `path`, without --subpath, may have."""
+    return next((limit for top, limit in _LIMITS if path == top or path.startswith(f"{top}/")), LARGEST_BODY)
 
 
 class BodyLimit:
@@ -35,7 +37,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = largest_body(scope["path"])
+        limit = largest_body(path_within(scope))
         announced = Headers(scope=scope).get("content-length", "0")
         if announced.isdecimal() and int(announced) > limit:
             await _refuse(send, limit)

@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from modules.page.layout import layout_of
+from modules.server.gradio_files import SandboxedFiles
 
 # Makes an application that holds nothing but the page, mounted on "/".
 BuildPage = Callable[[], FastAPI]
@@ -33,7 +34,7 @@ class PageHost:
         self._served = contextlib.AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.page(scope, receive, send)
+        await SandboxedFiles(self.page)(scope, receive, send)
 
     @property
     def page(self) -> gr.routes.App:

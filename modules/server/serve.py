@@ -27,9 +27,9 @@ from modules.settings.warned import HeardWarnings
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
     from modules.jobs.services import Services
-    from modules.server.door import Door
 
 log = logging.getLogger(__name__)
 
@@ -186,8 +186,10 @@ def _web_server(services: Services, flags: Flags, process: ServerProcess) -> uvi
     with process.profile.step("Building the page"):
         app = create_app(services, flags, process)
     config = uvicorn.Config(
-        _door(app, flags),
+        _with_door(app, flags),
         log_level="warning",
+        # TrustedProxies does it, and remembers who was trusted.
+        proxy_headers=False,
         timeout_keep_alive=flags.timeout_keep_alive,
         ssl_keyfile=flags.tls_keyfile,
         ssl_certfile=flags.tls_certfile,
@@ -217,16 +219,20 @@ def announcement(flags: Flags, port: int, *, protected: bool) -> Iterator[str]:
         )
 
 
-def _door(app: FastAPI, flags: Flags) -> Door:
+def _with_door(app: FastAPI, flags: Flags) -> ASGIApp:
+    """`app` behind the door, and the door behind what a reverse proxy changes about a request."""
     from modules.server.door import Door, door_rules
+    from modules.server.proxies import TrustedProxies
     from modules.server.subpath import Subpath, prefix_of
 
     rules = door_rules(
         server_name=flags.server_name,
         listen=flags.listen,
+        allowed_hosts=flags.allowed_hosts,
         machine_names={socket.gethostname(), socket.getfqdn()} if flags.listen or flags.server_name else (),
         origins=flags.cors_allow_origins,
         origin_pattern=flags.cors_allow_origins_regex,
     )
     prefix = prefix_of(flags.subpath)
-    return Door(Subpath(app, prefix) if prefix else app, rules)
+    door = Door(app, rules)
+    return TrustedProxies(Subpath(door, prefix) if prefix else door, flags.trusted_proxies)

@@ -6,17 +6,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Subpath:
-    """ASGI middleware: puts the prefix back where the proxy took it off, as Starlette's mounts expect it."""
+    """ASGI middleware around everything else: requests with the prefix and without it look the same from here on.
+
+    The path carries the prefix, as Starlette's mounts expect it, and `root_path` is the prefix.
+    """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self.app = app
         self.prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in {"http", "websocket"} and not self._has_prefix(scope["path"]):
-            raw = scope.get("raw_path")
-            raw = raw if raw is None else self.prefix.encode() + raw
-            scope = {**scope, "path": self.prefix + scope["path"], "raw_path": raw}
+        if scope["type"] in {"http", "websocket"}:
+            scope = {**scope, "root_path": self.prefix}
+            if not self._has_prefix(scope["path"]):
+                raw = scope.get("raw_path")
+                scope["raw_path"] = raw if raw is None else self.prefix.encode() + raw
+                scope["path"] = self.prefix + scope["path"]
         await self.app(scope, receive, send)
 
     def _has_prefix(self, path: str) -> bool:
@@ -27,3 +32,9 @@ def prefix_of(subpath: str | None) -> str:
     """--subpath as it stands before a path: "/sd", or nothing."""
     name = (subpath or "").strip("/")
     return f"/{name}" if name else ""
+
+
+def path_within(scope: Scope) -> str:
+    """The path of a request without the prefix, as routes and limits are declared."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))

@@ -179,8 +179,21 @@ class Flags:
         ),
     )
     share: bool = field(default=False, metadata=about(NETWORK, "a public address through Gradio's tunnel"))
+    allowed_hosts: str | None = field(
+        default=None,
+        metadata=about(
+            NETWORK, "more names by which this server may be called, comma-separated; *.name for every name below one"
+        ),
+    )
     subpath: str | None = field(
         default=None, metadata=about(NETWORK, "path under which a reverse proxy serves the page")
+    )
+    trusted_proxies: str | None = field(
+        default=None,
+        metadata=about(
+            NETWORK,
+            "addresses of reverse proxies whose X-Forwarded headers count, comma-separated; loopback counts",
+        ),
     )
     tls_keyfile: Path | None = field(default=None, metadata=about(NETWORK, "private key for https"))
     tls_certfile: Path | None = field(default=None, metadata=about(NETWORK, "certificate for https"))

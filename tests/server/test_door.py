@@ -11,8 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
-from modules.server.door import DoorRules, door_rules, host_name, same_origin
+from modules.server.door import Door, DoorRules, door_rules, host_name, same_origin
+from modules.server.proxies import TrustedProxies
+from modules.settings import FlagError
 from tests.server.server import Server
 
 EVIL = "http://evil.example"
@@ -185,6 +190,86 @@ def test_listening_opens_addresses_and_this_machines_names_but_no_others() -> No
     assert refused(rules, host="192.168.1.20.evil.example")
     assert not refused(door_rules(server_name="sd.home", listen=False), host="sd.home:7860")
     assert refused(door_rules(server_name="0.0.0.0", listen=False), host="evil.example")
+
+
+@pytest.mark.parametrize(
+    "host", ["host.docker.internal:7860", "nas.local", "sd.home.arpa", "pc.localhost", "webui:7860", "open_webui:80"]
+)
+def test_listening_answers_to_names_that_public_dns_cannot_hold(host: str) -> None:
+    listening = door_rules(server_name=None, listen=True)
+    assert not refused(listening, host=host)
+    assert not refused(listening, host=host, origin=f"http://{host}")
+    assert refused(listening, host=host, origin=EVIL)
+    assert refused(door_rules(server_name=None, listen=False), host=host)
+    for end in ("example.com", "co", "box", "lan"):
+        assert refused(listening, host=f"internal.{end}") and refused(listening, host=f"myinternal.{end}:7860")
+    assert refused(listening, host="notinternal.evil.example") and refused(listening, host="docker.notinternal")
+
+
+def test_hosts_are_allowed_by_name_and_by_the_name_above() -> None:
+    for listen in (False, True):
+        rules = door_rules(server_name=None, listen=listen, allowed_hosts="SD.example.com, *.tail1.ts.net")
+        for host in (
+            "sd.example.com",
+            "sd.example.com:7860",
+            "sd.example.com.",
+            "box.tail1.ts.net",
+            "a.b.tail1.ts.net",
+        ):
+            assert not refused(rules, host=host), host
+        for host in (
+            "example.com",
+            "a.sd.example.com",
+            "tail1.ts.net",
+            "eviltail1.ts.net",
+            "box.tail1.ts.net.evil.com",
+        ):
+            assert refused(rules, host=host), host
+    sentence = rules.refusal("http", "GET", {"host": "evil.example"})
+    assert sentence is not None and "--allowed-hosts" in sentence
+
+
+@pytest.mark.parametrize("listed", ["*", "*.*", "a b", "http://a.example", "*.1.2.3.4", "a.example,*"])
+def test_an_allowed_host_that_would_open_everything_is_refused_at_start(listed: str) -> None:
+    with pytest.raises(FlagError, match="--allowed-hosts"):
+        door_rules(server_name=None, listen=True, allowed_hosts=listed)
+
+
+def asked(peer: str, headers: Mapping[str, str], **flags: Any) -> int:
+    """The status of a GET from `peer` through proxies, door and a route that answers 200."""
+    named = {"server_name": None, "listen": False} | flags
+    trusted = named.pop("trusted", None)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(scope["scheme"])(scope, receive, send)
+
+    client = TestClient(TrustedProxies(Door(app, door_rules(**named)), trusted), client=(peer, 50000))
+    return client.post("/", headers=headers).status_code
+
+
+def test_a_trusted_proxy_says_by_which_name_it_was_asked() -> None:
+    proxied = {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "sd.example.com", "Origin": "https://sd.example.com"}
+    known = {"allowed_hosts": "sd.example.com"}
+    assert asked("127.0.0.1", proxied, **known) == 200
+    assert asked("127.0.0.1", proxied, server_name="sd.example.com") == 200
+    # The proxy's own address in X-Forwarded-For does not hide that it is trusted.
+    assert asked("127.0.0.1", {**proxied, "X-Forwarded-For": "203.0.113.9"}, **known) == 200
+    assert asked("172.18.0.5", proxied, **known) == 403
+    assert asked("172.18.0.5", proxied, **known, trusted="172.18.0.0/16") == 200
+
+
+def test_rebinding_is_refused_through_a_proxy_as_well() -> None:
+    known = {"allowed_hosts": "sd.example.com"}
+    evil = {"X-Forwarded-Host": "evil.example", "Origin": "http://evil.example"}
+    assert asked("127.0.0.1", {"Host": "127.0.0.1:7860", **evil}, **known) == 403
+    assert asked("127.0.0.1", {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "evil.example"}, **known) == 403
+    both = {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "sd.example.com, evil.example"}
+    assert asked("127.0.0.1", both, **known) == 403
+    # A page on a name that was rebound may write any header but Host.
+    rebound = {"Host": "evil.example:7860", "X-Forwarded-Host": "sd.example.com"}
+    assert asked("127.0.0.1", {**rebound, "Origin": "http://evil.example:7860"}, **known) == 403
+    foreign = {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "sd.example.com", "Origin": "http://evil.example"}
+    assert asked("127.0.0.1", foreign, **known) == 403
 
 
 def test_allowed_origins_are_exact_and_a_star_is_none() -> None:

@@ -12,9 +12,12 @@ import httpx
 import pytest
 from PIL import Image
 from pydantic import ValidationError
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
 from modules.api.bodies import MAXIMUM_DEPTH, Txt2ImgBody
 from modules.server.limits import LARGEST_BODY, MEBIBYTE, BodyLimit, largest_body
+from modules.server.subpath import Subpath
 from tests.api.conftest import b64
 from tests.server.server import Server
 
@@ -67,6 +70,18 @@ def test_a_body_that_does_not_tell_its_size_is_counted(api: httpx.Client, path: 
 
 def test_only_pictures_may_be_large() -> None:
     assert largest_body("/internal/progress") < largest_body("/sdapi/v1/img2img") <= largest_body("/gradio_api/upload")
+
+
+def test_limits_hold_under_a_subpath_whichever_way_the_proxy_passes_it() -> None:
+    async def app(scope, receive, send):
+        await PlainTextResponse("in")(scope, receive, send)
+
+    client = TestClient(Subpath(BodyLimit(app), "/sd"))
+    too_large = b"x" * (MEBIBYTE + 1)
+    for path in ("/internal/progress", "/sd/internal/progress"):
+        assert client.post(path, content=too_large).status_code == 413, path
+    for path in ("/internal/pictures", "/sd/internal/pictures", "/sd/gradio_api/upload", "/internals", "/sd/internals"):
+        assert client.post(path, content=too_large).status_code == 200, path
 
 
 def test_what_is_no_http_is_passed_on() -> None:

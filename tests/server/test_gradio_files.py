@@ -1,0 +1,160 @@
+"""Every route of the mounted Gradio application, asked for somebody's web page: it is never run, nor fetched."""
+
+from __future__ import annotations
+
+import gc
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+from PIL import Image
+from starlette.testclient import TestClient
+
+from modules.page.uploads import UploadStore
+from modules.server.door import Door, DoorRules
+from modules.server.gradio_files import OWN_ROUTES
+from modules.server.page_app import page_host
+from modules.server.page_host import PageHost
+from modules.settings import parse_flags
+from tests.page.fakes import open_services
+
+SCRIPT = b"<script>parent.ran = 1</script>"
+# Streams of events without an end; they hold no file.
+ENDLESS = ("/heartbeat/", "{event_id}", "/upload_progress", "/queue/data", "/dev/reload")
+EVIL = "https://evil.example/page.html"
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[PageHost]:
+    with tempfile.TemporaryDirectory() as folder:
+        flags = parse_flags(["--data-dir", folder])
+        services = open_services(flags)
+        services.paths.outputs_dir.mkdir(parents=True)
+        with warnings.catch_warnings():
+            # Gradio leaves an event loop unclosed for each page it builds.
+            warnings.simplefilter("ignore", ResourceWarning)
+            built = page_host(services, flags, UploadStore(Path(folder) / "uploads"))
+            gc.collect()
+        yield built
+
+
+@pytest.fixture(scope="module")
+def page(host: PageHost) -> Iterator[TestClient]:
+    # Not entered: Gradio's own start and end are not looked at here.
+    yield TestClient(Door(host, DoorRules()), base_url="http://127.0.0.1:7860", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def outputs(host: PageHost) -> Path:
+    return next(Path(str(path)) for path in host.page.get_blocks().allowed_paths if str(path).endswith("outputs"))
+
+
+def got(page: TestClient, path: str, method: str = "GET", **more: Any) -> httpx.Response:
+    return page.request(method, path, follow_redirects=False, **more)
+
+
+def routes_of(host: PageHost) -> list[tuple[str, str]]:
+    """Method and template of every route of Gradio, those of routers inside it included."""
+    return sorted(
+        (method, context.path)
+        for context in iter_route_contexts(host.page.routes)
+        for method in context.methods or ()
+        if context.path
+    )
+
+
+def with_path(template: str, value: str) -> str:
+    return re.sub(r"\{\w+(:path)?\}", value, template)
+
+
+def is_harmless(answer: httpx.Response) -> bool:
+    return (
+        "sandbox" in answer.headers["content-security-policy"]
+        and "allow-" not in answer.headers["content-security-policy"]
+        and answer.headers["x-content-type-options"] == "nosniff"
+        and answer.headers["content-disposition"].startswith("attachment")
+    )
+
+
+def test_no_route_serves_somebodys_web_page_as_ours(host: PageHost, page: TestClient, outputs: Path) -> None:
+    file = outputs / "page.html"
+    file.write_bytes(SCRIPT)
+    served = set()
+    for method, template in routes_of(host):
+        for value in (str(file), str(file).lstrip("/"), f"{outputs}/./page.html", "../outputs/page.html"):
+            if method == "GET" and "{" in template:
+                answer = got(page, with_path(template, value))
+                if SCRIPT in answer.content:
+                    served.add(template)
+                    assert is_harmless(answer), template
+    assert {"/gradio_api/file={path_or_url:path}", "/gradio_api/file/{path:path}"} <= served
+    assert not served & OWN_ROUTES
+
+
+def test_what_no_one_looked_at_is_sandboxed(host: PageHost, page: TestClient) -> None:
+    looked_at = 0
+    for method, template in routes_of(host):
+        if method == "GET" and template not in OWN_ROUTES and not any(name in template for name in ENDLESS):
+            answer = got(page, with_path(template, "none"))
+            assert "sandbox" in answer.headers["content-security-policy"], template
+            assert "html" not in answer.headers.get("content-type", "") or is_harmless(answer), template
+            looked_at += 1
+    assert looked_at > 10
+
+
+def test_no_route_fetches_an_address(host: PageHost, page: TestClient) -> None:
+    for method, template in routes_of(host):
+        for value in (EVIL, EVIL.upper(), "http:/evil.example/a", "//evil.example/share", " https://evil.example"):
+            if method in {"GET", "HEAD"} and "/file" in template and "{" in template:
+                assert got(page, with_path(template, value), method).status_code == 403, (template, value)
+            elif method == "GET" and ":path}" in template and "//evil" not in value:
+                assert got(page, with_path(template, value)).status_code in {403, 404}, (template, value)
+
+
+@pytest.mark.parametrize("route", ["queue/join", "call/x", "run/x", "api/x"])
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+def test_an_event_that_names_an_address_as_its_file_is_refused(page: TestClient, route: str, kind: str) -> None:
+    file = '{"path": "\\u0068ttps://evil.example/a.png", "meta": {"_type": "gradio.FileData"}}'
+    body = f'{{"data": [[{{"image": {file}}}]], "fn_index": 0, "session_hash": "a"}}'
+    answer = got(page, f"/gradio_api/{route}", "POST", content=body, headers={"Content-Type": kind})
+    assert (answer.status_code, "fetches no addresses" in answer.text) == (403, True)
+    own = body.replace("\\u0068ttps://evil.example", "/outputs").replace('"meta"', '"url": "http://127.0.0.1/", "meta"')
+    assert got(page, f"/gradio_api/{route}", "POST", content=own, headers={"Content-Type": kind}).status_code != 403
+
+
+@pytest.mark.parametrize("form", ["/gradio_api/file={}", "/gradio_api/file/{}"])
+def test_pictures_are_shown_and_the_rest_is_downloaded(page: TestClient, outputs: Path, form: str) -> None:
+    Image.new("RGB", (8, 8)).save(outputs / "a.png")
+    Image.new("RGB", (8, 8)).save(outputs / "a.webp")
+    for name in ("a.svg", "a.xml", "a.txt", "a.json", "a.js", "a.pdf", "noending"):
+        (outputs / name).write_bytes(SCRIPT)
+        assert is_harmless(got(page, form.format(outputs / name))), name
+    for name in ("a.png", "a.webp"):
+        answer = got(page, form.format(outputs / name))
+        assert answer.status_code == 200 and answer.content == (outputs / name).read_bytes()
+        assert answer.headers["content-disposition"].startswith("inline")
+        assert answer.headers["content-security-policy"].startswith("sandbox;")
+
+
+def test_a_range_shows_nothing_of_the_request(page: TestClient, outputs: Path) -> None:
+    (outputs / "b.html").write_bytes(SCRIPT)
+    headers = {"Range": "bytes=0-9", "Content-Security-Policy": "default-src *", "Cookie": "secret=1"}
+    answer = got(page, f"/gradio_api/file={outputs}/b.html", headers=headers)
+    assert is_harmless(answer)
+    assert "cookie" not in answer.headers and answer.content == SCRIPT
+
+
+def test_the_page_itself_runs(page: TestClient) -> None:
+    for path in ("/", "/theme.css", "/gradio_api/theme.css", "/static/img/logo.svg"):
+        answer = got(page, path)
+        assert answer.status_code == 200, path
+        assert "sandbox" not in answer.headers["content-security-policy"]
+        assert "attachment" not in answer.headers.get("content-disposition", "")
+    config = got(page, "/config")
+    assert config.status_code == 200 and "attachment" not in config.headers.get("content-disposition", "")
