@@ -123,7 +123,7 @@ def _job_of(jobs: JobService, id_task: str | None) -> Job | None:
 
 
 def _idle(jobs: JobService) -> dict[str, Any]:
-    engine = jobs.engine()
+    engine = jobs.engine_now()
     return {
         "progress": 0.0,
         "eta_relative": 0.0,

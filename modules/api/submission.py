@@ -69,7 +69,8 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
         } | scripts
         overrides = pasted.override_settings | overrides
     overrides |= _settings_in(said)
-    values |= {"mode": mode, "from_program": True, "scripts": scripts}
+    # A1111 makes no grid for a program that wants nothing saved.
+    values |= {"mode": mode, "from_program": True, "makes_grid": body.save_images, "scripts": scripts}
     values |= {"override_settings": overrides, "styles": tuple(body.styles or ())}
     if isinstance(body, Txt2ImgOnly):
         values |= _first_phase(body, values)

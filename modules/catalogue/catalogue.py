@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class Catalogue:
-    """What lies in the model folders. Lists are as of the last `refresh`; all methods may be called from any thread."""
+    """What lies in the model folders. Lists are as of the last `refresh`; all methods may be called from any thread.
+
+    Checkpoints and VAEs are found without waiting for a file or a lock, even while a `refresh` reads slow files.
+    """
 
     def __init__(
         self, folders: ModelFolders, cache_file: Path, lists_hidden: Callable[[], bool] = lambda: True
@@ -38,7 +41,8 @@ class Catalogue:
         self._lists_hidden = lists_hidden
         self.hashes = HashCache(cache_file)
         self.network_hashes = HashCache(cache_file.with_name(f"network-{cache_file.name}"))
-        self._lock = threading.RLock()
+        # Held by those who make new lists, while they read files; whoever reads a list takes the tuple that is there.
+        self._listing = threading.Lock()
         self._facts: dict[tuple[Path, FileState], tuple[str | None, tuple[int, int] | None]] = {}
         self._checkpoints: tuple[Checkpoint, ...] = ()
         self._vaes: tuple[ModelFile, ...] = ()
@@ -46,25 +50,26 @@ class Catalogue:
 
     def refresh(self) -> None:
         """Look at the disk again."""
+        with self._listing:
+            self._checkpoints, self._vaes = self._read_lists()
+
+    def _read_lists(self) -> tuple[tuple[Checkpoint, ...], tuple[ModelFile, ...]]:
         files = self._files(self.folders.checkpoints, CHECKPOINT_SUFFIXES)
         alone = found_file(self.folders.checkpoint_file) if self.folders.checkpoint_file else None
         if alone is not None and alone.path not in {file.path for file in files}:
             files.insert(0, alone)
         beside = [file for file in files if file.path.name.lower().endswith(_VAE_BESIDE)]
         vaes = self._files(self.folders.vaes, VAE_SUFFIXES)
-        with self._lock:
-            self._checkpoints = tuple(self._checkpoint(file) for file in files if file not in beside)
-            self._vaes = tuple(_model_file(file) for file in (*vaes, *beside))
+        checkpoints = tuple(self._checkpoint(file) for file in files if file not in beside)
+        return checkpoints, tuple(_model_file(file) for file in (*vaes, *beside))
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Checkpoints by name, with the titles that are known by now."""
-        with self._lock:
-            return self._checkpoints
+        return self._checkpoints
 
     def vaes(self) -> tuple[ModelFile, ...]:
         """VAE files: those in the VAE folders, and `*.vae.*` beside checkpoints."""
-        with self._lock:
-            return self._vaes
+        return self._vaes
 
     def loras(self) -> tuple[ModelFile, ...]:
         """LoRA and LyCORIS files, read from disk now."""
@@ -146,7 +151,7 @@ class Catalogue:
     def remember_hash(self, path: Path, state: FileState, sha256: str) -> None:
         """Take a hash that was worked out somewhere, and title the checkpoint by it."""
         self.hashes.put(path, state, sha256)
-        with self._lock:
+        with self._listing:
             self._checkpoints = tuple(
                 self._checkpoint(FoundFile(entry.path, entry.name, entry.state)) if entry.path == path else entry
                 for entry in self._checkpoints

@@ -207,9 +207,9 @@ class _Job:
         )
 
     def _grid(self) -> None:
-        options = self._command.resolved.options
-        count = self._command.resolved.image_count
-        wanted = options.get("grid_save", True) or options.get("return_grid", True)
+        resolved = self._command.resolved
+        options, count = resolved.options, resolved.image_count
+        wanted = resolved.request.makes_grid and (options.get("grid_save", True) or options.get("return_grid", True))
         if not wanted or (count < 2 and options.get("grid_only_if_multiple", True)):
             return
         self._writer.wait()
@@ -218,7 +218,7 @@ class _Job:
             if (why := too_large(pictures, options)) is not None:
                 self._grid_notices = (why,)
                 return
-            grid = image_grid(pictures, self._command.resolved.request.batch_size, options)
+            grid = image_grid(pictures, resolved.request.batch_size, options)
             self._writer.picture(grid, 0, kind="grid", save=bool(options.get("grid_save", True)))
 
 

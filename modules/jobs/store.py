@@ -112,6 +112,17 @@ class JobStore:
             found += self._jobs(rest, (*values, limit - len(found), left_out))
         return found
 
+    def ids(self, states: Iterable[JobState], limit: int, client: str) -> Sequence[str]:
+        """The ids of one client's jobs in the order of `list`, without reading requests and pictures."""
+        asked = set(states)
+        found: list[str] = []
+        for group, order in ((ACTIVE, "state, position, rowid"), (sorted(ENDED), "finished DESC, rowid DESC")):
+            if wanted := [state for state in group if state in asked]:
+                where, values = self._where(wanted, client, None)
+                sql = f"SELECT id FROM jobs WHERE {where} ORDER BY {order} LIMIT ?"
+                found += [str(row["id"]) for row in self._read(sql, (*values, max(0, limit - len(found))))]
+        return found
+
     def _where(
         self, states: Sequence[JobState], client: str | None, of_user: Viewer | None
     ) -> tuple[str, tuple[object, ...]]:

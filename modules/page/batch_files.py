@@ -17,7 +17,7 @@ from modules.jobs.job import JobError
 from modules.page.from_picture import with_source
 from modules.page.init_pictures import CanvasPicture, masked_source
 from modules.page.job_pictures import BATCH_PREFIX
-from modules.parameters import BatchFile, GenerationRequest, RequestError, parse_infotext
+from modules.parameters import BatchFile, GenerationRequest, RequestError, parse_infotext, request_from_infotext
 from modules.pictures import PictureError, read_metadata
 from modules.pictures.opening import picture_size
 
@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 NO_FILES: Final = "There are no files on the Batch tab: choose some, or name an input directory with pictures."
-_NUMBERS: Final = {"Seed": "seed", "Steps": "steps", "CFG scale": "cfg_scale"}
+_PROMPTS: Final = ("prompt", "negative_prompt")
+# What each property of the sub-tab changes. A sampler comes with its schedule: one alone would be another sampler.
+_FIELDS_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "Prompt": ("prompt",),
+    "Negative prompt": ("negative_prompt",),
+    "Seed": ("seed",),
+    "Steps": ("steps",),
+    "CFG scale": ("cfg_scale",),
+    "Sampler": ("sampler_name", "scheduler"),
+}
 # A sentence names this many files, then counts.
 _NAMED: Final = 6
 
@@ -167,28 +176,19 @@ def with_png_info(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The form's values with what is taken from an infotext, and the settings that it decides. Raises RequestError."""
     parsed = parse_infotext(infotext) if infotext.strip() else {}
-    taken = {key: str(parsed[key]) for key in properties if parsed.get(key)}
+    wanted = [key for key in properties if parsed.get(key)]
+    # A batch goes by the hash: another checkpoint of the same name would be another picture.
+    told = {key: value for key, value in parsed.items() if key != "Model"}
+    read = request_from_infotext(told, {}, models=LocalModels(services.catalogue))
     changed = dict(values)
     overrides: dict[str, Any] = {}
-    for key, name in (("Prompt", "prompt"), ("Negative prompt", "negative_prompt")):
-        if key in taken:
-            changed[name] = f"{changed.get(name) or ''} {taken[key]}".strip()
-    for key, name in _NUMBERS.items():
-        if key in taken:
-            changed[name] = _number(key, taken[key]) if name != "seed" else taken[key]
-    if "Sampler" in taken:
-        # With its schedule: old infotexts have both in one name, and one without the other is another sampler.
-        changed |= {"sampler_name": taken["Sampler"], "scheduler": str(parsed.get("Schedule type") or "Automatic")}
-    if "Model hash" in taken:
-        found = LocalModels(services.catalogue).checkpoint("", taken["Model hash"])
-        if found is None:
-            raise RequestError(f"there is no checkpoint with the hash {taken['Model hash'][:20]} here.")
-        overrides["sd_model_checkpoint"] = found.name
+    for key, name in [(one, name) for one in wanted for name in _FIELDS_OF.get(one, ())]:
+        if name not in read.fields:
+            raise RequestError(f"its {key} is {str(parsed[key])[:40]!r}, which can't be read.")
+        value = read.fields[name]
+        changed[name] = f"{changed.get(name) or ''} {value}".strip() if name in _PROMPTS else value
+    if "Model hash" in wanted:
+        if "sd_model_checkpoint" not in read.override_settings:
+            raise RequestError(f"there is no checkpoint with the hash {str(parsed['Model hash'])[:20]} here.")
+        overrides["sd_model_checkpoint"] = read.override_settings["sd_model_checkpoint"]
     return changed, overrides
-
-
-def _number(key: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise RequestError(f"its {key} is {text[:40]!r}, which is no number.") from None

@@ -13,10 +13,11 @@ from pydantic import BaseModel
 
 from modules.files import SaveError
 from modules.gallery import Thumbnails
-from modules.jobs.job import ENDED, Job, JobError, JobProgress, UnknownJob
+from modules.jobs.job import Job, JobError, JobProgress, UnknownJob
 from modules.page import listing
-from modules.page.job_pictures import BATCH_PREFIX, first_picture, pictures
+from modules.page.job_pictures import BATCH_PREFIX, first_picture
 from modules.page.process import Warned
+from modules.page.recent_jobs import RecentJob, RecentJobs
 from modules.pictures import PictureError
 
 if TYPE_CHECKING:
@@ -126,13 +127,19 @@ class PageState(BaseModel):
     recent: list[EndedJob]
 
 
-def page_state(services: Services, client: str, layout: str = "", warned: Warned = NOTHING_WARNED) -> PageState:
-    """The state for one browser. Reads rows, counters and a few settings only."""
+def page_state(
+    services: Services,
+    client: str,
+    layout: str = "",
+    warned: Warned = NOTHING_WARNED,
+    recent_jobs: RecentJobs | None = None,
+) -> PageState:
+    """The state for one browser. Reads rows, counters and a few settings only; ended jobs from `recent_jobs`."""
     jobs = services.jobs
     active = jobs.list(states=("running", "waiting"), limit=QUEUE_COUNTED)
     running = next((job for job in active if job.state == "running"), None)
     waiting = [job for job in active if job.state == "waiting"]
-    recent = _recent(jobs, client) if client else []
+    recent = _recent(jobs, recent_jobs or RecentJobs(jobs), client) if client else []
     return PageState(
         server=BOOT,
         notices=list(services.notices),
@@ -149,21 +156,22 @@ def page_state(services: Services, client: str, layout: str = "", warned: Warned
     )
 
 
-def _recent(jobs: JobService, client: str) -> list[EndedJob]:
-    listed = jobs.list(states=("running", *sorted(ENDED)), limit=RECENT_ASKED, client=client)
-    newest = sorted(listed, key=lambda job: job.started or job.created, reverse=True)
-    told = [_ended(jobs, job) for job in _once_each_batch(newest)]
-    return [job for job in told if job.state != "cancelled" and (job.images or job.state != "running")]
+def _recent(jobs: JobService, recent_jobs: RecentJobs, client: str) -> list[EndedJob]:
+    listed = recent_jobs.of(client, RECENT_ASKED)
+    newest = sorted(listed, key=lambda recent: recent.job.started or recent.job.created, reverse=True)
+    shown = [_ended(jobs, recent) for recent in _once_each_batch(newest)]
+    return [job for job in shown if job.state != "cancelled" and (job.images or job.state != "running")]
 
 
-def _once_each_batch(newest: Iterable[Job]) -> Iterator[Job]:
+def _once_each_batch(newest: Iterable[RecentJob]) -> Iterator[RecentJob]:
     seen = set()
-    for job in newest:
+    for recent in newest:
+        job = recent.job
         if job.request.batch is None or not job.task_id:
-            yield job
+            yield recent
         elif job.task_id not in seen:
             seen.add(job.task_id)
-            yield job
+            yield recent
 
 
 def _of_each_mode(jobs: Iterable[EndedJob]) -> Iterator[EndedJob]:
@@ -174,14 +182,15 @@ def _of_each_mode(jobs: Iterable[EndedJob]) -> Iterator[EndedJob]:
             yield job
 
 
-def _ended(jobs: JobService, job: Job) -> EndedJob:
+def _ended(jobs: JobService, recent: RecentJob) -> EndedJob:
+    job = recent.job
     if job.request.batch is not None and job.task_id:
         return _ended_batch(jobs, job, job.task_id)
     return EndedJob(
         id=job.id,
         mode=job.request.mode,
         state=job.state,
-        images=len(pictures(job)),
+        images=recent.images,
         cause=job.cause,
         notices=list(job.notices),
     )
@@ -277,12 +286,13 @@ def create_router(
 ) -> APIRouter:
     """The routes under /internal that the page's scripts use. `logged_in` refuses who has no session."""
     jobs = services.jobs
+    recent_jobs = RecentJobs(jobs)
     thumbnails = Thumbnails(services.paths.cache_dir / "thumbnails", side=128)
     router = APIRouter(prefix="/internal", dependencies=[Depends(logged_in)], include_in_schema=False)
 
     @router.get("/page")
     def page(client: ClientId = "") -> PageState:
-        return page_state(services, client, layout(), warned)
+        return page_state(services, client, layout(), warned, recent_jobs)
 
     @router.get("/notification")
     def notification() -> Response:

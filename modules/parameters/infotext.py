@@ -12,7 +12,6 @@ from modules.parameters.infotext_versions import (
     fill_defaults,
     restore_old_behaviour,
     restore_old_hires,
-    split_old_sampler,
 )
 
 _NEGATIVE: Final = "Negative prompt:"
@@ -27,9 +26,10 @@ def parse_infotext(text: str, *, backcompat: bool = True) -> dict[str, Any]:
     """Read infotext under A1111's keys: "Prompt", "Negative prompt", "Steps", "Size-1", "Size-2", ...
 
     Sizes are split in two, quoted values are unquoted, and what a missing key means is filled in ("Clip skip" is "1").
-    JSON that stands unquoted (Civitai's) is kept whole. Keys that nobody here knows are kept. With `backcompat`, an old
-    version turns on the behaviour it had. What the text says is text; what is filled in is of the type that A1111 gives
-    it (0, 32, False). Text without parameters is all prompt. Never raises; linear in the length.
+    JSON that stands unquoted (Civitai's) is kept whole. Keys that nobody here knows are kept, and so are old names of
+    samplers: they are resolved when fields are filled. With `backcompat`, an old version turns on the behaviour it had.
+    What the text says is text; what is filled in is of the type that A1111 gives it (0, 32, False). Text without
+    parameters is all prompt. Never raises; linear in the length.
     """
     prompt, negative, found = _split(printable(text))
     values = {"Prompt": prompt, "Negative prompt": negative}
@@ -39,7 +39,6 @@ def parse_infotext(text: str, *, backcompat: bool = True) -> dict[str, Any]:
     fill_defaults(values)
     append_hypernetwork(values)
     restore_old_hires(values)
-    split_old_sampler(values)
     if backcompat:
         restore_old_behaviour(values)
     return {key: value if said.get(key) == value else _filled_in(key, value) for key, value in values.items()}

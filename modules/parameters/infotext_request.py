@@ -10,6 +10,7 @@ from pydantic import JsonValue, ValidationError
 
 from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import had_effect
+from modules.parameters.infotext_versions import split_old_sampler
 from modules.parameters.request import MAXIMUM_PROMPT, GenerationRequest
 from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
@@ -85,7 +86,9 @@ def request_from_infotext(
     """
     skipped = options.get("infotext_skip_pasting")
     skip = set(skipped) if isinstance(skipped, list | tuple) else set()
-    values = {key: str(value) for key, value in parsed.items() if key not in skip}
+    read = {key: str(value) for key, value in parsed.items()}
+    split_old_sampler(read)
+    values = {key: value for key, value in read.items() if key not in skip}
     notices: list[str] = []
     fields = _prompts(values, models, notices)
     overrides: dict[str, JsonValue] = {}

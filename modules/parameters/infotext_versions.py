@@ -105,7 +105,7 @@ def split_old_sampler(values: dict[str, str]) -> None:
         if not name or len(name) > 100 or find_sampler(name) or name == _DEFAULTS.get(sampler):
             continue
         try:
-            choice = resolve_sampler(name, values[schedule], strict=True)
+            choice = resolve_sampler(name, values.get(schedule, "Automatic"), strict=True)
         except UnknownSamplerError:
             continue
         except ValueError:

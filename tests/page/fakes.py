@@ -102,6 +102,9 @@ class FakeJobs:
         found = [job for job in self.rows.values() if not wanted or job.state in wanted]
         return [job for job in found if client is None or job.client == client][offset:][-limit:]
 
+    def ids(self, states: Iterable[str], limit: int, client: str) -> list[str]:
+        return [job.id for job in self.list(states, limit, client)]
+
     def count(self, state: str) -> int:
         return sum(job.state == state for job in self.rows.values())
 
@@ -136,6 +139,8 @@ class FakeJobs:
 
     def engine(self) -> EngineStatus:
         return EngineStatus("ready", "Ready: gradients on a fake engine", self.loaded, "fake", os.getpid())
+
+    engine_now = engine
 
     def load_checkpoint(self, title: str) -> None:
         self.loaded = title

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.parameters import parse_infotext
-from modules.parameters.infotext_versions import parse_version
+from modules.parameters.infotext_versions import parse_version, split_old_sampler
 
 DEFAULTS = {
     "Clip skip": "1",
@@ -95,8 +95,7 @@ Steps: 50, Sampler: DPM++ 2S a Karras, CFG scale: 12, Seed: 7, Size: 1024x1024, 
 strength: 0.7, First pass size: 0x0, Eta: 0.67, ENSD: 31337""")
     assert (said["Size-1"], said["Size-2"]) == (512, 512)
     assert (said["Hires resize-1"], said["Hires resize-2"]) == (1024, 1024)
-    # Karras is this sampler's own schedule, so the split name means Automatic.
-    assert said["Sampler"] == "DPM++ 2S a" and "Schedule type" not in said
+    assert said["Sampler"] == "DPM++ 2S a Karras" and "Schedule type" not in said
     assert said["Eta"] == "0.67" and said["ENSD"] == "31337" and said["First pass size-1"] == "0"
 
 
@@ -249,10 +248,13 @@ def test_behaviour_of_old_versions(prompt, extra, turned_on):
         ("Euler Karras", "Nonsense", ("Euler", "Karras")),
     ],
 )
-def test_sampler_names(sampler, schedule, read_as):
+def test_old_sampler_names_are_read_as_written_and_resolved_for_the_fields(sampler, schedule, read_as):
     extra = f", Schedule type: {schedule}" if schedule else ""
     said = parse_infotext(f"a\nSteps: 20, Sampler: {sampler}{extra}, CFG scale: 7")
-    assert (said["Sampler"], said["Schedule type"]) == read_as
+    assert (said["Sampler"], said["Schedule type"]) == (sampler, schedule or "Automatic")
+    resolved = {key: str(value) for key, value in said.items()}
+    split_old_sampler(resolved)
+    assert (resolved["Sampler"], resolved["Schedule type"]) == read_as
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class Extra:
 def job_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
     """The grid of a plain job: in A1111's arrangement, and only of several pictures if the option says so."""
     wanted = len(pictures) > 1 or not stage.options.get("grid_only_if_multiple", True)
-    if wanted and stage.makes_grid_of(pictures):
+    if stage.resolved.request.makes_grid and wanted and stage.makes_grid_of(pictures):
         yield Extra("grid", image_grid(pictures, stage.resolved.request.batch_size, stage.options))
 
 
