@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from pydantic import JsonValue
 
 from modules.api.bodies import Json
 from modules.api.http_errors import ApiRoute
+from modules.jobs.option_changes import change_options
 from modules.settings import OptionError, declared_flags
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-
-_CHECKPOINT_KEYS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
 
 
 def option_routes(services: Services) -> APIRouter:
@@ -27,21 +26,20 @@ def option_routes(services: Services) -> APIRouter:
     @router.get("/options")
     def get_options() -> dict[str, JsonValue]:
         values = dict(services.options.as_dict())
-        title = values.get("sd_model_checkpoint") or _current_title(services)
-        return values | {"sd_model_checkpoint": title, "sd_checkpoint_hash": _hash_of(services, title)}
+        checkpoint = services.current_checkpoint()
+        title = values.get("sd_model_checkpoint") if checkpoint is None else checkpoint.title
+        # The hash is empty while it is not known.
+        sha256 = None if checkpoint is None else checkpoint.sha256
+        return values | {"sd_model_checkpoint": title, "sd_checkpoint_hash": sha256 or ""}
 
     @router.post("/options")
     def set_options(values: dict[str, Json]) -> None:
-        options = services.options
         _refuse_frozen(services, values, get_options())
         known = {key: value for key, value in values.items() if _settable(services, key)}
         title = known.get("sd_model_checkpoint")
         if title:
             known["sd_model_checkpoint"] = services.catalogue.find_checkpoint(str(title)).title
-        before = {key: options.get(key) for key in _CHECKPOINT_KEYS & set(options.options)}
-        options.update(known)
-        if any(options.get(key) != value for key, value in before.items()):
-            services.jobs.load_checkpoint(None)
+        change_options(services, known)
 
     @router.get("/cmd-flags")
     def cmd_flags() -> dict[str, JsonValue]:
@@ -63,17 +61,6 @@ def _refuse_frozen(services: Services, values: Mapping[str, JsonValue], now: Map
     for key, value in values.items():
         if key in services.options.frozen and value != now.get(key):
             raise OptionError(services.options.protection(key))
-
-
-def _current_title(services: Services) -> str | None:
-    checkpoints = services.catalogue.checkpoints()
-    return checkpoints[0].title if checkpoints else None
-
-
-def _hash_of(services: Services, title: object) -> str:
-    """Empty while it is not known."""
-    checkpoint = next((entry for entry in services.catalogue.checkpoints() if entry.title == title), None)
-    return (checkpoint.sha256 if checkpoint else None) or ""
 
 
 def _plain(value: object) -> JsonValue:

@@ -30,6 +30,13 @@ class Position(BaseModel):
     position: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
+class JobLine(BaseModel):
+    """What a call that changes a job answers. Its request is not in it: the job may be somebody else's."""
+
+    id: str
+    state: JobState
+
+
 class QueueProgress(BaseModel):
     """How far the running job is; `preview` is the number of its newest preview, 0 when there is none yet."""
 
@@ -98,29 +105,33 @@ def queue_routes(services: Services) -> APIRouter:
 
 def _changing(router: APIRouter, jobs: JobService) -> None:
     @router.post("/{job_id}/move")
-    def move(job_id: str, to: Position) -> dict[str, Any]:
+    def move(job_id: str, to: Position) -> JobLine:
         jobs.move(job_id, to.position)
-        return job_item(existing(jobs, job_id))
+        return job_line(existing(jobs, job_id))
 
     @router.post("/{job_id}/cancel")
-    def cancel(job_id: str) -> dict[str, Any]:
+    def cancel(job_id: str) -> JobLine:
         jobs.cancel(job_id)
-        return job_item(existing(jobs, job_id))
+        return job_line(existing(jobs, job_id))
 
     @router.post("/{job_id}/interrupt")
-    def interrupt(job_id: str, after_image: bool = False) -> dict[str, Any]:
+    def interrupt(job_id: str, after_image: bool = False) -> JobLine:
         jobs.interrupt(job_id, after_image=after_image)
-        return job_item(existing(jobs, job_id))
+        return job_line(existing(jobs, job_id))
 
     @router.post("/{job_id}/skip")
-    def skip(job_id: str) -> dict[str, Any]:
+    def skip(job_id: str) -> JobLine:
         jobs.skip(job_id)
-        return job_item(existing(jobs, job_id))
+        return job_line(existing(jobs, job_id))
 
     @router.post("/{job_id}/{again}", status_code=202)
-    def again(job_id: str, again: Literal["retry", "duplicate"]) -> dict[str, Any]:
+    def again(job_id: str, again: Literal["retry", "duplicate"]) -> JobLine:
         """retry: exactly as it was resolved, seeds included. duplicate: asked anew, by the present settings."""
-        return job_item(jobs.retry(job_id) if again == "retry" else jobs.duplicate(job_id))
+        return job_line(jobs.retry(job_id) if again == "retry" else jobs.duplicate(job_id))
+
+
+def job_line(job: Job) -> JobLine:
+    return JobLine(id=job.id, state=job.state)
 
 
 def queue_of(jobs: JobService, client: str, limit: int, offset: int) -> Queue:

@@ -24,6 +24,7 @@ from modules.parameters import (
     parse_request,
     request_from_infotext,
 )
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 
 if TYPE_CHECKING:
     from modules.jobs.job import Job
@@ -84,7 +85,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
     elif isinstance(body, Txt2ImgOnly) and body.firstpass_image:
         inputs = _first_pass(body.firstpass_image, values, fetcher(services.options))
     request = parse_request(values)
-    if request.enable_hr and not request.hr_upscaler.startswith("Latent"):
+    if request.enable_hr and request.hr_upscaler not in LATENT_UPSCALE_MODES:
         _find_upscaler(services, request.hr_upscaler)
     return Submission(request, inputs, notices)
 

@@ -32,6 +32,7 @@ from modules.hardware.offload import Offloader
 from modules.hardware.sizes import size_of
 from modules.hardware.vae_tiling import enable_vae_tiling
 from modules.parameters import ResolvedRequest
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.weights.model import Model
 
 # Moving the UNet about to use less room than this is not worth its time, in bytes.
@@ -222,7 +223,7 @@ def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     # Each text joined with AND is a row of its own, and the negative prompt another.
     rows = 2 + request.prompt.count(" AND ")
-    encodes = request.mode == "img2img" or (request.enable_hr and not request.hr_upscaler.startswith("Latent"))
+    encodes = request.mode == "img2img" or (request.enable_hr and request.hr_upscaler not in LATENT_UPSCALE_MODES)
     return RequestSize(width, height, min(together, request.batch_size), rows, encodes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,14 @@ LOAD_OPTIONS: Final = (
     "sd_vae_checkpoint_cache",
     "disable_mmap_load_safetensors",
 )
+
+
+def current_checkpoint(catalogue: Catalogue, setting: str) -> Checkpoint | None:
+    """The checkpoint that jobs use: that of the option `sd_model_checkpoint`, else, as in A1111, the first there is."""
+    if setting:
+        with suppress(ModelNotFoundError):
+            return catalogue.find_checkpoint(setting)
+    return next(iter(catalogue.checkpoints()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +105,16 @@ class CheckpointChooser:
             raise RequestError(str(error)) from error
 
     def _current(self, title: str) -> tuple[Checkpoint, tuple[str, ...]]:
-        if not title:
-            return self._first(), ()
-        try:
-            return self._catalogue.find_checkpoint(title), ()
-        except ModelNotFoundError:
-            first = self._first()
-            return first, (f"The checkpoint {title[:80]!r} of the settings is gone: {first.title} was used.",)
+        checkpoint = current_checkpoint(self._catalogue, title) or self._find("")
+        if not title or self._is(checkpoint, title):
+            return checkpoint, ()
+        return checkpoint, (f"The checkpoint {title[:80]!r} of the settings is gone: {checkpoint.title} was used.",)
 
-    def _first(self) -> Checkpoint:
-        checkpoints = self._catalogue.checkpoints()
-        return checkpoints[0] if checkpoints else self._find("")
+    def _is(self, checkpoint: Checkpoint, title: str) -> bool:
+        try:
+            return self._catalogue.find_checkpoint(title) == checkpoint
+        except ModelNotFoundError:
+            return False
 
     def _vae(self, checkpoint: Checkpoint, options: Mapping[str, Any]) -> Path | None:
         if self._vae_file is not None:

@@ -7,11 +7,11 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, ModelNotFoundError
+from modules.catalogue import BackgroundHashing, Catalogue, Checkpoint, ModelFolders, ModelNotFoundError
 from modules.catalogue.upscalers import Upscaler
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
-from modules.intake.checkpoints import CheckpointChooser
+from modules.intake.checkpoints import CheckpointChooser, current_checkpoint
 from modules.intake.intake import Intake
 from modules.intake.networks import names_in
 from modules.intake.styles import SavedStyles
@@ -54,6 +54,10 @@ class Services:
         return self.catalogue.upscalers(
             real_esrgan=self.options.texts("realesrgan_enabled_models"), dat=self.options.texts("dat_enabled_models")
         )
+
+    def current_checkpoint(self) -> Checkpoint | None:
+        """The checkpoint that the next job uses: that of the settings, else the first there is."""
+        return current_checkpoint(self.catalogue, self.options.text("sd_model_checkpoint"))
 
     def refresh_models(self) -> None:
         """Look at the model folders again, and hash what is new."""

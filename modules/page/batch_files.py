@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 NO_FILES: Final = "There are no files on the Batch tab: choose some, or name an input directory with pictures."
+# A batch goes by the checkpoint's hash alone (another one of its name would make another picture), and its other models
+# are the page's.
+_OTHER_MODELS: Final = frozenset({"Model", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Hashes"})
 _PROMPTS: Final = ("prompt", "negative_prompt")
 # What each property of the sub-tab changes. A sampler comes with its schedule: one alone would be another sampler.
 _FIELDS_OF: Final[Mapping[str, tuple[str, ...]]] = {
@@ -177,9 +180,11 @@ def with_png_info(
     """The form's values with what is taken from an infotext, and the settings that it decides. Raises RequestError."""
     parsed = parse_infotext(infotext) if infotext.strip() else {}
     wanted = [key for key in properties if parsed.get(key)]
-    # A batch goes by the hash: another checkpoint of the same name would be another picture.
-    told = {key: value for key, value in parsed.items() if key != "Model"}
-    read = request_from_infotext(told, {}, models=LocalModels(services.catalogue))
+    read = request_from_infotext(
+        {key: value for key, value in parsed.items() if key not in _OTHER_MODELS},
+        {"disable_weights_auto_swap": False},
+        models=LocalModels(services.catalogue),
+    )
     changed = dict(values)
     overrides: dict[str, Any] = {}
     for key, name in [(one, name) for one in wanted for name in _FIELDS_OF.get(one, ())]:

@@ -50,9 +50,8 @@ def find_checkpoint(services: Services, wanted: str | None) -> Checkpoint | None
 
 
 def current_checkpoint(services: Services) -> Checkpoint | None:
-    """The checkpoint that the next job uses: the setting's, else the first there is."""
-    chosen = find_checkpoint(services, services.options.text("sd_model_checkpoint"))
-    return chosen or next(iter(services.catalogue.checkpoints()), None)
+    """The checkpoint that the next job uses."""
+    return services.current_checkpoint()
 
 
 def current_title(services: Services) -> str | None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from modules.jobs.option_changes import change_options
 from modules.page.controls import tool_button
 from modules.page.messages import QUICK, SAY, told
-from modules.page.option_changes import change_options
 from modules.page.option_choices import checkpoint_choices, option_choices
 from modules.settings import Option, OptionError
 

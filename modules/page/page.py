@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
-from modules.jobs.job import JobError
+from modules.jobs.option_changes import change_options
 from modules.page import listing
 from modules.page.arrange import arrange_tab, arrange_tabs
 from modules.page.defaults import PageDefaults, wire_defaults
@@ -31,7 +31,6 @@ from modules.page.send_to import Destinations, wire_results_sending
 from modules.page.styles import wire_style_lists
 from modules.page.txt2img import Txt2Img, build_txt2img
 from modules.page.uploads import UploadStore
-from modules.parameters import RequestError
 from modules.settings import OptionError
 
 if TYPE_CHECKING:
@@ -180,8 +179,7 @@ def _wire_quicksettings(
 def use_checkpoint(services: Services, title: str) -> str:
     """Make a checkpoint the one that jobs use from now on. Returns why not, as a sentence, or an empty text."""
     try:
-        services.options.update({"sd_model_checkpoint": title})
-        services.jobs.load_checkpoint(title)
-    except (OptionError, RequestError, JobError) as error:
+        change_options(services, {"sd_model_checkpoint": title})
+    except OptionError as error:
         return str(error)
     return ""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, Field, JsonValue
 
+from modules.jobs.option_changes import change_options
 from modules.page import listing
-from modules.page.option_changes import change_options
 from modules.page.option_choices import option_choices
 from modules.settings import SECTIONS, Option, OptionError
 from modules.settings.without_effect import without_effect

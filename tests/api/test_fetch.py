@@ -174,7 +174,7 @@ def test_too_much_is_cut_off(pages, path):
 
 def test_a_server_that_drips_is_left(pages):
     began = time.monotonic()
-    with pytest.raises(RequestError, match="no picture"):
+    with pytest.raises(RequestError, match="be read as a picture"):
         picture_bytes("http://outer/drip", "mask", Net(pages, outer=[PUBLIC]).fetcher(seconds=0.4))
     assert time.monotonic() - began < 5
 

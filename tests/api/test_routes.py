@@ -246,7 +246,8 @@ def test_a_job_by_our_own_calls(api):
     picture = api.get(f"/v1/jobs/{job_id}/images/0")
     assert Image.open(io.BytesIO(picture.content)).size == (64, 64)
     again = api.post(f"/v1/jobs/{job_id}/retry").json()
-    assert again["seeds"] == job["seeds"]
+    assert set(again) == {"id", "state"}
+    assert api.get(f"/v1/jobs/{again['id']}").json()["seeds"] == job["seeds"]
 
 
 def test_waiting_jobs_are_reordered_and_cancelled(api):

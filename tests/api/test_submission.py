@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from modules.api.bodies import Txt2ImgBody
+from modules.api.bodies import Img2ImgBody, Txt2ImgBody
 from modules.api.submission import generation_request
 from modules.catalogue import Catalogue, ModelFolders, network_hash_of, sha256_of
 from modules.parameters import RequestError
@@ -21,7 +24,8 @@ def services(tmp_path: Path) -> Any:
     models = tmp_path / "models"
     folders = ModelFolders(checkpoints=(models / "Stable-diffusion",), vaes=(models / "VAE",), loras=(models / "Lora",))
     catalogue = Catalogue(folders, tmp_path / "hashes.json")
-    return SimpleNamespace(options=OptionStore(tmp_path / "config.json"), catalogue=catalogue, models=models)
+    options = OptionStore(tmp_path / "config.json")
+    return SimpleNamespace(options=options, catalogue=catalogue, models=models, upscalers=lambda: ())
 
 
 @pytest.mark.parametrize(
@@ -66,3 +70,25 @@ def test_an_infotext_finds_its_models_by_hash_and_names_those_that_are_missing(s
     mine = Txt2ImgBody(infotext=told, override_settings={"sd_model_checkpoint": "dog"}, prompt="mine")
     request = generation_request(services, mine, "txt2img").request
     assert (request.prompt, request.override_settings["sd_model_checkpoint"]) == ("mine", "dog")
+
+
+def test_an_upscaler_whose_name_begins_like_a_latent_one_is_looked_for(services: Any) -> None:
+    with pytest.raises(RequestError, match="LatentSR_x4"):
+        generation_request(services, Txt2ImgBody(enable_hr=True, hr_upscaler="LatentSR_x4"), "txt2img")
+    latent = generation_request(services, Txt2ImgBody(enable_hr=True, hr_upscaler="Latent (nearest)"), "txt2img")
+    assert latent.request.hr_upscaler == "Latent (nearest)"
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_program_that_saves_nothing_gets_no_grid(services: Any, saved: bool) -> None:
+    asked = generation_request(services, Txt2ImgBody(batch_size=2, save_images=saved), "txt2img")
+    assert asked.request.makes_grid is saved
+
+
+@pytest.mark.parametrize("form", ["PPM", "TGA", "ICO", "PCX"])
+def test_only_pictures_of_the_listed_formats_are_opened(services: Any, form: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, form)
+    text = base64.b64encode(buffer.getvalue()).decode()
+    with pytest.raises(RequestError, match=r"^init_images can't be read as a picture"):
+        generation_request(services, Img2ImgBody(init_images=[text]), "img2img")

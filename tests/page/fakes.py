@@ -24,6 +24,7 @@ from modules.catalogue import ModelNotFoundError
 from modules.catalogue.upscalers import list_upscalers
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
+from modules.intake.checkpoints import current_checkpoint
 from modules.intake.styles import SavedStyles
 from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
 from modules.parameters import GenerationRequest, resolve
@@ -221,18 +222,20 @@ def _picture(width: int, height: int, done: float, infotext: str | None, seed: i
 def open_services(flags: Flags) -> Any:
     paths = Paths.from_flags(flags)
     options = OptionStore(paths.config_file)
+    catalogue: Any = FakeCatalogue()
     seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.1"))
     return SimpleNamespace(
         flags=flags,
         paths=paths,
         options=options,
-        catalogue=FakeCatalogue(),
+        catalogue=catalogue,
         gallery=Gallery(paths, options),
         folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path),
         styles=SavedStyles.of(paths.styles_files, paths.data_dir),
         jobs=FakeJobs(paths.outputs_dir, seconds),
         refresh_models=lambda: None,
         engine_log=SimpleNamespace(tail=lambda: ()),
+        current_checkpoint=lambda: current_checkpoint(catalogue, options.text("sd_model_checkpoint")),
         upscalers=lambda: list_upscalers(paths.upscaler_dirs),
         notices=(),
         close=lambda: None,

@@ -207,4 +207,5 @@ def test_a_page_can_be_built_without_any_checkpoint(tmp_path: Path) -> None:
             return ()
 
     empty = SimpleNamespace(**{**vars(full), "catalogue": Empty(), "options": OptionStore(tmp_path / "config.json")})
+    empty.current_checkpoint = lambda: None
     assert build_page(empty, UploadStore(tmp_path), folder_button=False) is not None

@@ -1,4 +1,4 @@
-"""Changing settings from the page: saved, and whatever depends on them told."""
+"""Changing settings, for page and API alike: saved, and the model loaded anew where it depends on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ _MODEL_KEYS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
 
 
 def change_options(services: Services, values: Mapping[str, object], reset: Iterable[str] = ()) -> tuple[str, ...]:
-    """Change and reset settings; returns the keys whose value changed. Raises OptionError with one sentence."""
+    """Change and reset settings; returns the keys whose value changed.
+
+    The model is loaded anew when another checkpoint or VAE was chosen, or a setting that loading depends on changed.
+    Raises OptionError with one sentence, also when that model can't be loaded; the settings are changed even so.
+    """
     defaults = {key: services.options.options[key].default for key in reset if key in services.options.options}
     changed = services.options.update({**values, **defaults})
     reloads = any(services.options.options[key].needs == "reload model" for key in changed)
