@@ -93,16 +93,16 @@ def uploaded(files: Sequence[Any]) -> Iterator[tuple[str, Path]]:
             yield PurePath(str(file.get("orig_name") or path.name)).name, path
 
 
-def submit_batch(services: Services, named: Mapping[str, Any], wish: BatchRequest, client: str | None) -> str:
+def submit_batch(services: Services, named: Mapping[str, Any], wanted: BatchRequest, client: str | None) -> str:
     """Queue a job for each file that can be used: the answer for the page, as JSON. Raises RequestError, JobError.
 
     Every file is looked at before the first job is queued, so that what is wrong with all of them costs nothing.
     """
-    if not wish.files:
+    if not wanted.files:
         raise RequestError(NO_FILES)
-    usable, skipped = _usable(services, named, wish)
+    usable, skipped = _usable(services, named, wanted)
     if not usable:
-        raise RequestError(_told(skipped))
+        raise RequestError(_about_skipped(skipped))
     room = services.options.whole("queue_waiting_limit") - services.jobs.count("waiting")
     if len(usable) > room:
         raise JobError(
@@ -110,19 +110,21 @@ def submit_batch(services: Services, named: Mapping[str, Any], wish: BatchReques
             " raise the limit of waiting jobs in Settings."
         )
     task = f"{BATCH_PREFIX}{secrets.token_hex(8)}"
-    notices = (_told(skipped),) if skipped else ()
+    notices = (_about_skipped(skipped),) if skipped else ()
     for number, (request, places) in enumerate(usable):
         try:
             inputs = {name: path.read_bytes() for name, path in places.items()}
         except OSError as error:
-            told = f"{error.filename} can't be read any more: {number} files before it are queued, the others are not."
-            raise JobError(told) from error
+            sentence = (
+                f"{error.filename} can't be read any more: {number} files before it are queued, the others are not."
+            )
+            raise JobError(sentence) from error
         first = () if number else notices
         services.jobs.submit(request, inputs=inputs, client=client, task_id=task, notices=first)
     return json.dumps({"id": task, "notice": "\n".join(notices)})
 
 
-def _told(skipped: Sequence[str]) -> str:
+def _about_skipped(skipped: Sequence[str]) -> str:
     more = len(skipped) - _NAMED
     head = "1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped"
     return "\n".join([f"{head}:", *skipped[:_NAMED], *([f"and {more} more."] if more > 0 else [])])
@@ -131,26 +133,28 @@ def _told(skipped: Sequence[str]) -> str:
 Usable = list[tuple[GenerationRequest, dict[str, Path]]]
 
 
-def _usable(services: Services, named: Mapping[str, Any], wish: BatchRequest) -> tuple[Usable, list[str]]:
+def _usable(services: Services, named: Mapping[str, Any], wanted: BatchRequest) -> tuple[Usable, list[str]]:
     usable: Usable = []
     skipped = []
-    for name, path in wish.files:
+    for name, path in wanted.files:
         try:
-            mask = wish.mask_of(name)
-            request, inputs = _request(services, named, wish, name, path, mask)
+            mask = wanted.mask_of(name)
+            request, inputs = _request(services, named, wanted, name, path, mask)
         except (RequestError, PictureError) as error:
             skipped.append(f"{name}: {error}")
         except OSError as error:
             skipped.append(f"{name}: {error.strerror or error}.")
         else:
             places = dict(zip(inputs, [path] if mask is None else [path, mask], strict=False))
-            batch = BatchFile(name=name, number=len(usable), folder=None if wish.output is None else str(wish.output))
+            batch = BatchFile(
+                name=name, number=len(usable), folder=None if wanted.output is None else str(wanted.output)
+            )
             usable.append((request.model_copy(update={"batch": batch}), places))
     return usable, skipped
 
 
 def _request(
-    services: Services, named: Mapping[str, Any], wish: BatchRequest, name: str, path: Path, mask: Path | None
+    services: Services, named: Mapping[str, Any], wanted: BatchRequest, name: str, path: Path, mask: Path | None
 ) -> tuple[GenerationRequest, dict[str, bytes]]:
     data = path.read_bytes()
     size = picture_size(data, "The picture")
@@ -160,17 +164,17 @@ def _request(
     )
     values = dict(named)
     overrides: dict[str, Any] = {}
-    if wish.png_info:
-        values, overrides = with_png_info(services, values, _infotext(wish, name, data), wish.properties)
+    if wanted.png_info:
+        values, overrides = with_png_info(services, values, _infotext(wanted, name, data), wanted.properties)
     request, inputs = with_source(values, source, masked=mask is not None)
     return request.model_copy(update={"override_settings": request.override_settings | overrides}), inputs
 
 
-def _infotext(wish: BatchRequest, name: str, data: bytes) -> str:
+def _infotext(wanted: BatchRequest, name: str, data: bytes) -> str:
     """What a file says of how it was made, or what the file of its name in the PNG info directory says."""
-    if wish.png_info_dir is None:
+    if wanted.png_info_dir is None:
         return read_metadata(data).infotext
-    path = wish.png_info_dir / name
+    path = wanted.png_info_dir / name
     return read_metadata(path).infotext if path.is_file() else ""
 
 

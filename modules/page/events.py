@@ -12,7 +12,7 @@ from modules.jobs.job import JobError
 from modules.page import listing
 from modules.page.form import Form, stored_values
 from modules.page.job_pictures import shown_pictures, spent_on
-from modules.page.messages import QUICK, SAY, told
+from modules.page.messages import QUICK, SAY, message
 from modules.page.parts import GenerationTab
 from modules.page.paste import form_values
 from modules.page.reading import Typed, counters, reading_html
@@ -156,7 +156,7 @@ def _wire_paste(tab: GenerationTab, services: Services) -> None:
     def read(prompt: str) -> list[Any]:
         text = prompt if prompt.strip() else services.gallery.read_params()
         values, notices = form_values(services, text) if text.strip() else ({}, ("There is nothing to read yet.",))
-        return [*tab.form.updates(values), told("\n".join(notices))]
+        return [*tab.form.updates(values), message("\n".join(notices))]
 
     outputs = [*tab.form.components, notice]
     tab.top.paste.click(read, tab.top.prompt, outputs, **QUICK).then(None, notice, None, js=SAY)
@@ -191,7 +191,7 @@ def _wire_styles(tab: GenerationTab, services: Services) -> None:
         try:
             return *services.styles.merge(prompt, negative, tuple(names or ())), [], ""
         except RequestError as error:
-            return prompt, negative, names, told(str(error), "error")
+            return prompt, negative, names, message(str(error), "error")
 
     boxes = [top.prompt, top.negative_prompt, top.styles]
     top.apply_styles.click(merge, boxes, [*boxes, notice], preprocess=False, **QUICK).then(None, notice, None, js=SAY)

@@ -34,7 +34,7 @@ NO_FILES: Final = "There are no files under Batch Process: choose some."
 _PARTS: Final = ("split", "focal_crop", "auto_crop")
 
 
-def wire_extras(tab: Extras, services: Services, shelf: UploadStore, page: gr.Blocks) -> None:
+def wire_extras(tab: Extras, services: Services, uploads: UploadStore, page: gr.Blocks) -> None:
     """Connect the tab."""
     wire_results(tab.results, MODE, services)
     wire_saving(tab.results, MODE, services)
@@ -42,7 +42,7 @@ def wire_extras(tab: Extras, services: Services, shelf: UploadStore, page: gr.Bl
     source = gr.Textbox("", visible="hidden", elem_id="extras_source")
     submitted = gr.Textbox("", visible="hidden", elem_id="extras_submitted")
     tab.generate.click(
-        submitter(tuple(tab.controls), labels_of(tab), services, shelf),
+        submitter(tuple(tab.controls), labels_of(tab), services, uploads),
         [*tab.controls.values(), client, source],
         submitted,
         js="(...values) => window.webui.stampExtras(values)",
@@ -78,17 +78,19 @@ def labels_of(tab: Extras) -> dict[str, str]:
 
 
 def submitter(
-    names: Sequence[str], labels: Mapping[str, str], services: Services, shelf: UploadStore
+    names: Sequence[str], labels: Mapping[str, str], services: Services, uploads: UploadStore
 ) -> Callable[..., str]:
     """The function behind Generate: the controls' values, the browser's id, and the source as JSON."""
 
     def submit(*values: object) -> str:
-        *fields, client, told = values
+        *fields, client, slots = values
         named = dict(zip(names, fields, strict=True))
         try:
-            asked = extras_request(named, labels).without(services.options.texts("postprocessing_disable_in_extras"))
-            asked = checked_names(asked, services.upscalers(), services.catalogue.restorers())
-            ids = queue(services, shelf, asked, named, json.loads(str(told or "{}")), str(client) if client else None)
+            extras = extras_request(named, labels).without(services.options.texts("postprocessing_disable_in_extras"))
+            extras = checked_names(extras, services.upscalers(), services.catalogue.restorers())
+            ids = queue(
+                services, uploads, extras, named, json.loads(str(slots or "{}")), str(client) if client else None
+            )
         except (RequestError, PictureError, SaveError, FolderError, JobError) as error:
             return json.dumps({"error": str(error)})
         return json.dumps({"id": ids[0]})
@@ -118,33 +120,33 @@ def extras_request(named: Mapping[str, Any], labels: Mapping[str, str]) -> Extra
 
 def queue(
     services: Services,
-    shelf: UploadStore,
-    asked: ExtrasRequest,
+    uploads: UploadStore,
+    extras: ExtrasRequest,
     named: Mapping[str, Any],
-    told: Mapping[str, Any],
+    slots: Mapping[str, Any],
     client: str | None,
 ) -> list[str]:
     """Queue the pictures of the open sub-tab; the ids of the jobs. Raises what can be wrong, as one sentence."""
-    if told.get("error"):
-        raise PictureError(str(told["error"]))
-    match told.get("tab"):
+    if slots.get("error"):
+        raise PictureError(str(slots["error"]))
+    match slots.get("tab"):
         case "directory":
-            return _queue_directory(services, asked, named, client)
+            return _queue_directory(services, extras, named, client)
         case "batch":
             files = dict(_numbered(uploaded(named.get("files") or ())))
             if not files:
                 raise RequestError(NO_FILES)
-            asked = asked.model_copy(update={"batch": True, "names": tuple(name for name, _ in files.values())})
-            return [_submit(services, asked, {key: path for key, (_, path) in files.items()}, client)]
-    if not told.get("picture"):
+            extras = extras.model_copy(update={"batch": True, "names": tuple(name for name, _ in files.values())})
+            return [_submit(services, extras, {key: path for key, (_, path) in files.items()}, client)]
+    if not slots.get("picture"):
         raise PictureError(NO_PICTURE)
-    picture = str(told["picture"])
-    asked = asked.model_copy(update={"names": ("The picture",)})
-    return [_submit(services, asked, {picture: shelf.path(picture)}, client)]
+    picture = str(slots["picture"])
+    extras = extras.model_copy(update={"names": ("The picture",)})
+    return [_submit(services, extras, {picture: uploads.path(picture)}, client)]
 
 
 def _queue_directory(
-    services: Services, asked: ExtrasRequest, named: Mapping[str, Any], client: str | None
+    services: Services, extras: ExtrasRequest, named: Mapping[str, Any], client: str | None
 ) -> list[str]:
     folder = services.folders.existing(str(named.get("input_dir") or ""), "Input directory")
     wanted = str(named.get("output_dir") or "").strip()
@@ -153,12 +155,12 @@ def _queue_directory(
     if not paths:
         raise RequestError(f"Input directory {folder} holds no pictures: PNG, JPEG, WebP or TIFF files are taken.")
     # The files themselves, read when their turn comes: a folder may hold more than memory does.
-    asked = asked.model_copy(update={"batch": True, "output_dir": output, "show": bool(named.get("show", True))})
+    extras = extras.model_copy(update={"batch": True, "output_dir": output, "show": bool(named.get("show", True))})
     ids = []
     for start in range(0, len(paths), MOST_PICTURES):
         part = paths[start : start + MOST_PICTURES]
         update = {"paths": tuple(str(path) for path in part), "names": tuple(path.name for path in part)}
-        ids.append(services.jobs.submit(extras_job(asked.model_copy(update=update)), client=client).id)
+        ids.append(services.jobs.submit(extras_job(extras.model_copy(update=update)), client=client).id)
     return ids
 
 
@@ -168,8 +170,8 @@ def _numbered(files: Iterator[tuple[str, Path]]) -> Iterator[tuple[str, tuple[st
         yield f"{number} {file[0]}", file
 
 
-def _submit(services: Services, asked: ExtrasRequest, files: Mapping[str, Path], client: str | None) -> str:
-    return services.jobs.submit(extras_job(asked, tuple(files)), inputs=_Files(files), client=client).id
+def _submit(services: Services, extras: ExtrasRequest, files: Mapping[str, Path], client: str | None) -> str:
+    return services.jobs.submit(extras_job(extras, tuple(files)), inputs=_Files(files), client=client).id
 
 
 class _Files(Mapping[str, bytes]):

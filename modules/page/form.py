@@ -58,22 +58,22 @@ class Form:
 def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
     """The request behind a form's values. Raises RequestError."""
     own = {name: value for name, value in values.items() if not name.startswith(EXTRA_OPTION)}
-    asked = {name: value for name, value in own.items() if name not in PAGE_ONLY and not is_of_script(name)}
+    fields = {name: value for name, value in own.items() if name not in PAGE_ONLY and not is_of_script(name)}
     if not values.get(EXTRA):
-        asked = {name: value for name, value in asked.items() if name not in VARIATION}
+        fields = {name: value for name, value in fields.items() if name not in VARIATION}
     for name in SEEDS:
-        if name in asked:
-            asked[name] = _seed(name, asked[name])
-    if OVERRIDES in asked:
+        if name in fields:
+            fields[name] = _seed(name, fields[name])
+    if OVERRIDES in fields:
         # What was read from a picture goes before the settings that are shown in the tab.
-        asked[OVERRIDES] = asked_options(values) | overrides_from(asked[OVERRIDES] or ())
-    if "mask_blur_x" in asked:
-        asked["mask_blur_y"] = asked["mask_blur_x"]
-    missing = next((name for name, value in asked.items() if value is None), None)
+        fields[OVERRIDES] = asked_options(values) | overrides_from(fields[OVERRIDES] or ())
+    if "mask_blur_x" in fields:
+        fields["mask_blur_y"] = fields["mask_blur_x"]
+    missing = next((name for name, value in fields.items() if value is None), None)
     if missing is not None:
         raise RequestError(f"{parameter_of(GenerationRequest, missing).parameter.label} is empty: give it a value.")
     scripts = page_scripts(mode, values)
-    return parse_request({"mode": mode, "scripts": scripts, **{name: _plain(value) for name, value in asked.items()}})
+    return parse_request({"mode": mode, "scripts": scripts, **{name: _plain(value) for name, value in fields.items()}})
 
 
 def _seed(name: str, value: object) -> int:

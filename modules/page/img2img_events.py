@@ -30,20 +30,20 @@ def wire_img2img(tab: Img2Img) -> None:
     tab.detect.click(None, sides, sides, js="(width, height) => window.webui.pictureSize(width, height)")
 
 
-def submitter(form: Form, services: Services, shelf: UploadStore) -> Callable[..., str]:
+def submitter(form: Form, services: Services, uploads: UploadStore) -> Callable[..., str]:
     """The function behind Generate: the form's values, those of the Batch tab, the browser's id, pictures as JSON."""
     size = len(form.names)
 
     def submit(*values: object) -> str:
         *fields, client, text = values
         named = dict(zip(form.names, fields[:size], strict=True))
-        told = json.loads(str(text)) if text else {}
+        slots = json.loads(str(text)) if text else {}
         who = str(client) if client else None
         try:
-            if told.get("tab") == BATCH:
-                wish = read_batch_request(services, fields[size:], upload=told.get("from") != "directory")
-                return submit_batch(services, named, wish, who)
-            return _submit_one(services, shelf, named, told, who)
+            if slots.get("tab") == BATCH:
+                batch = read_batch_request(services, fields[size:], upload=slots.get("from") != "directory")
+                return submit_batch(services, named, batch, who)
+            return _submit_one(services, uploads, named, slots, who)
         except (RequestError, FolderError, JobError) as error:
             return json.dumps({"error": str(error)})
 
@@ -51,11 +51,11 @@ def submitter(form: Form, services: Services, shelf: UploadStore) -> Callable[..
 
 
 def with_second(
-    request: GenerationRequest, inputs: Mapping[str, bytes], shelf: UploadStore, digest: str
+    request: GenerationRequest, inputs: Mapping[str, bytes], uploads: UploadStore, digest: str
 ) -> tuple[GenerationRequest, dict[str, bytes]]:
     """The request with the second picture that its script starts from. Raises RequestError when it is gone."""
     try:
-        data = shelf.get(digest)
+        data = uploads.get(digest)
     except PictureError as error:
         raise RequestError(str(error)) from error
     pictures = (*request.init_images, digest)
@@ -63,16 +63,16 @@ def with_second(
 
 
 def _submit_one(
-    services: Services, shelf: UploadStore, named: dict[str, Any], told: dict[str, Any], client: str | None
+    services: Services, uploads: UploadStore, named: dict[str, Any], slots: dict[str, Any], client: str | None
 ) -> str:
     masking = Masking(
         inverted=bool(named.get("inpainting_mask_invert")),
         blur=float(named.get("mask_blur_x") or 0),
         transparency=float(named.get(MASK_ALPHA) or 0),
     )
-    source = read_source(shelf, told, masking)
-    request, inputs = with_source(named, source, masked=told.get("tab") in MASKED)
-    if told.get("second"):
-        request, inputs = with_second(request, inputs, shelf, str(told["second"]))
+    source = read_source(uploads, slots, masking)
+    request, inputs = with_source(named, source, masked=slots.get("tab") in MASKED)
+    if slots.get("second"):
+        request, inputs = with_second(request, inputs, uploads, str(slots["second"]))
     job = services.jobs.submit(request, inputs=inputs, client=client)
     return json.dumps({"id": job.id, "notice": source.notice})

@@ -55,26 +55,26 @@ class Masking:
 AS_PAINTED: Final = Masking()
 
 
-def read_source(shelf: UploadStore, told: Mapping[str, str | None], masking: Masking = AS_PAINTED) -> CanvasPicture:
+def read_source(uploads: UploadStore, slots: Mapping[str, str | None], masking: Masking = AS_PAINTED) -> CanvasPicture:
     """The source that the page's scripts describe. Raises RequestError with one sentence.
 
-    In `told`, `tab` names the sub-tab, and `picture`, `paint` and `mask` are digests on the shelf.
+    In `slots`, `tab` names the sub-tab, and `picture`, `paint` and `mask` are digests of uploads.
     """
-    if told.get("error"):
-        raise RequestError(str(told["error"]))
-    tab = str(told.get("tab", "img2img"))
+    if slots.get("error"):
+        raise RequestError(str(slots["error"]))
+    tab = str(slots.get("tab", "img2img"))
     try:
-        return _source(shelf, tab, told, masking)
+        return _source(uploads, tab, slots, masking)
     except PictureError as error:
         raise RequestError(str(error)) from error
 
 
-def _source(shelf: UploadStore, tab: str, told: Mapping[str, str | None], masking: Masking) -> CanvasPicture:
-    if not told.get("picture"):
+def _source(uploads: UploadStore, tab: str, slots: Mapping[str, str | None], masking: Masking) -> CanvasPicture:
+    if not slots.get("picture"):
         raise RequestError(_NO_PICTURE.format(title=TITLES.get(tab, tab)))
-    data = shelf.get(str(told["picture"]))
+    data = uploads.get(str(slots["picture"]))
     size = picture_size(data, "The picture")
-    paint = open_picture(shelf.get(str(told["paint"])), "The painting") if told.get("paint") else None
+    paint = open_picture(uploads.get(str(slots["paint"])), "The painting") if slots.get("paint") else None
     match tab:
         case "sketch" if paint is not None:
             return CanvasPicture(png(painted(open_picture(data, "The picture"), paint)), size)
@@ -89,9 +89,9 @@ def _source(shelf: UploadStore, tab: str, told: Mapping[str, str | None], maskin
             blank = _TRANSPARENT if masking.transparency else _NOT_PAINTED
             return CanvasPicture(png(picture), size, png(_usable(mask, inverted=masking.inverted, blank=blank)))
         case "inpaint_upload":
-            if not told.get("mask"):
+            if not slots.get("mask"):
                 raise RequestError(_NO_MASK)
-            return masked_source(data, size, shelf.get(str(told["mask"])), inverted=masking.inverted)
+            return masked_source(data, size, uploads.get(str(slots["mask"])), inverted=masking.inverted)
     return CanvasPicture(data, size)
 
 
@@ -102,8 +102,8 @@ def masked_source(data: bytes, size: tuple[int, int], mask: bytes, *, inverted: 
     if image.size == size:
         return CanvasPicture(data, size, mask)
     wide, high = image.size
-    told = f"The mask is {wide}x{high}: it was stretched to the picture's {size[0]}x{size[1]}."
-    return CanvasPicture(data, size, mask, told)
+    notice = f"The mask is {wide}x{high}: it was stretched to the picture's {size[0]}x{size[1]}."
+    return CanvasPicture(data, size, mask, notice)
 
 
 def _usable(mask: Image.Image, *, inverted: bool, blank: str | None = None) -> Image.Image:

@@ -9,10 +9,10 @@ from typing import Any, Final
 # Events never wait in Gradio's queue: the real queue is the server's.
 QUICK: Final[Mapping[str, Any]] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
-# Shows what `told` wrote into a hidden box.
+# Shows what `message` wrote into a hidden box.
 SAY: Final = "(text) => window.webui.say(text)"
 
 
-def told(text: str, kind: str = "info") -> str:
+def message(text: str, kind: str = "info") -> str:
     """A sentence for the page as a hidden box carries it; `kind` is info or error. Empty text says nothing."""
     return json.dumps({"text": text, "kind": kind}) if text else ""

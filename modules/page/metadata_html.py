@@ -61,9 +61,9 @@ def _read(text: str) -> dict[str, object] | list[object] | None:
 
 
 def _pretty(value: object) -> str:
-    told = json.dumps(value, indent=2, ensure_ascii=False)
-    rest = f"\n… {len(told) - _LONGEST:,} characters more" if len(told) > _LONGEST else ""
-    return f"<pre>{html.escape(told[:_LONGEST] + rest)}</pre>"
+    shown = json.dumps(value, indent=2, ensure_ascii=False)
+    rest = f"\n… {len(shown) - _LONGEST:,} characters more" if len(shown) > _LONGEST else ""
+    return f"<pre>{html.escape(shown[:_LONGEST] + rest)}</pre>"
 
 
 def _folded(what: str, text: str, inside: str) -> str:
@@ -86,8 +86,10 @@ def _nodes(graph: object) -> Iterator[str]:
         kind = str(node["class_type"])
         name = f"#{number} {kind}" + (f" — {title}" if title and title != kind else "")
         inputs = node.get("inputs")
-        told = "; ".join(f"{key}: {_given(value)}" for key, value in inputs.items()) if isinstance(inputs, dict) else ""
-        yield f"<dt>{html.escape(name)}</dt><dd>{html.escape(told)}</dd>"
+        shown = (
+            "; ".join(f"{key}: {_given(value)}" for key, value in inputs.items()) if isinstance(inputs, dict) else ""
+        )
+        yield f"<dt>{html.escape(name)}</dt><dd>{html.escape(shown)}</dd>"
     if len(nodes) > _MOST_NODES:
         yield f"<dt>and {len(nodes) - _MOST_NODES} more nodes</dt>"
 

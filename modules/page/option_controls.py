@@ -9,7 +9,7 @@ import gradio as gr
 
 from modules.jobs.option_changes import change_options
 from modules.page.controls import tool_button
-from modules.page.messages import QUICK, SAY, told
+from modules.page.messages import QUICK, SAY, message
 from modules.page.option_choices import checkpoint_choices, option_choices
 from modules.settings import Option, OptionError
 
@@ -85,7 +85,7 @@ def wire_option_control(control: OptionControl, services: Services, page: gr.Blo
         try:
             change_options(services, {control.key: value})
         except OptionError as error:
-            return current(services, control.key), told(str(error), "error")
+            return current(services, control.key), message(str(error), "error")
         return gr.skip(), ""
 
     def refresh() -> dict[str, Any]:

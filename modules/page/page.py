@@ -68,9 +68,9 @@ def page_head(theme: str | None, user_css: Path) -> str:
 
 
 def build_page(
-    services: Services, shelf: UploadStore, defaults: PageDefaults | None = None, *, folder_button: bool
+    services: Services, uploads: UploadStore, defaults: PageDefaults | None = None, *, folder_button: bool
 ) -> gr.Blocks:
-    """The Gradio Blocks of the page. `shelf` keeps the pictures that people bring to it, `defaults` its ui-config."""
+    """The Gradio Blocks of the page. `uploads` keeps the pictures that people bring to it, `defaults` its ui-config."""
     defaults = defaults or PageDefaults(services.paths.ui_config_file)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         quick = build_quicksettings(services)
@@ -100,15 +100,15 @@ def build_page(
         to = Destinations(tabs, img2img)
         wire_generate(tab, submitter(tab.form, services), stamp="stamp")
         wire_hires(tab, services, page)
-        _wire_img2img(img2img, services, shelf)
+        _wire_img2img(img2img, services, uploads)
         for one in (tab, img2img):
             wire_tab(one, services, page, own_size=defaults.chose(one.form.controls["width"]))
-            wire_results_sending(one.results, to, services, shelf)
+            wire_results_sending(one.results, to, services, uploads)
         wire_style_lists((tab, img2img), services, page)
-        wire_extras(extras, services, shelf, page)
-        wire_results_sending(extras.results, to, services, shelf)
+        wire_extras(extras, services, uploads, page)
+        wire_results_sending(extras.results, to, services, uploads)
         _list_hires_upscalers(tab, services, page)
-        wire_png_info(info, tab, to, services, shelf)
+        wire_png_info(info, tab, to, services, uploads)
         _wire_quicksettings(quick, tab, img2img, services, page)
         for control in quick.others:
             wire_option_control(control, services, page)
@@ -124,8 +124,8 @@ def _start_at_native_size(form: Form, services: Services) -> None:
         form.controls[name].value = side
 
 
-def _wire_img2img(tab: Img2Img, services: Services, shelf: UploadStore) -> None:
-    submit = img2img_submitter(tab.form, services, shelf)
+def _wire_img2img(tab: Img2Img, services: Services, uploads: UploadStore) -> None:
+    submit = img2img_submitter(tab.form, services, uploads)
     wire_generate(tab, submit, stamp="stampWithPictures", controls=tab.batch.components, more=1)
     wire_img2img(tab)
 

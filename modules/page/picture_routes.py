@@ -23,8 +23,8 @@ _ORIENTATION: Final = 0x0112
 _HEADERS: Final = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
 
-def create_picture_router(shelf: UploadStore, logged_in: Callable[[Request], None]) -> APIRouter:
-    """Put a picture on the shelf, and show one."""
+def create_picture_router(uploads: UploadStore, logged_in: Callable[[Request], None]) -> APIRouter:
+    """Put a picture among the uploads, and show one."""
     router = APIRouter(prefix="/internal/pictures", dependencies=[Depends(logged_in)], include_in_schema=False)
 
     @router.post("")
@@ -32,19 +32,19 @@ def create_picture_router(shelf: UploadStore, logged_in: Callable[[Request], Non
         data = await _body(request)
         if data is None:
             return _refused(f"The file is larger than {LARGEST_PICTURE // 2**20} MiB: make the picture smaller first.")
-        return await run_sync(_put, shelf, data, any_size)
+        return await run_sync(_put, uploads, data, any_size)
 
     @router.get("/{digest}/infotext")
     def infotext(digest: str) -> dict[str, str]:
         try:
-            return {"infotext": read_metadata(shelf.path(digest)).infotext}
+            return {"infotext": read_metadata(uploads.path(digest)).infotext}
         except PictureError as error:
             raise HTTPException(404, str(error)) from error
 
     @router.get("/{digest}")
     def show(digest: str) -> Response:
         try:
-            return _shown(shelf, digest)
+            return _shown(uploads, digest)
         except PictureError as error:
             raise HTTPException(404, str(error)) from error
 
@@ -60,26 +60,26 @@ async def _body(request: Request) -> bytes | None:
     return bytes(parts)
 
 
-def _put(shelf: UploadStore, data: bytes, any_size: bool) -> Response:
+def _put(uploads: UploadStore, data: bytes, any_size: bool) -> Response:
     try:
-        shelved = shelf.put(data, any_size=any_size)
+        upload = uploads.put(data, any_size=any_size)
     except (PictureError, SaveError) as error:
         return _refused(str(error))
-    return JSONResponse(as_told(shelved))
+    return JSONResponse(as_json(upload))
 
 
-def as_told(shelved: Upload) -> dict[str, object]:
+def as_json(upload: Upload) -> dict[str, object]:
     """A shelved picture as the page's scripts know it."""
-    return {"id": shelved.id, "width": shelved.width, "height": shelved.height, "notice": shelved.notice}
+    return {"id": upload.id, "width": upload.width, "height": upload.height, "notice": upload.notice}
 
 
 def _refused(sentence: str) -> JSONResponse:
     return JSONResponse({"detail": sentence}, status_code=422)
 
 
-def _shown(shelf: UploadStore, digest: str) -> Response:
+def _shown(uploads: UploadStore, digest: str) -> Response:
     """The file itself where every browser draws it as we read it, else the picture as we read it, as a PNG."""
-    path = shelf.path(digest)
+    path = uploads.path(digest)
     with read_header(path) as image:
         form, plain = image.format or "", image.mode in _PLAIN_MODES
         upright = image.getexif().get(_ORIENTATION, 1) == 1
@@ -87,5 +87,5 @@ def _shown(shelf: UploadStore, digest: str) -> Response:
     if form in _SHOWN and plain and upright and not moving:
         return FileResponse(path, media_type=_SHOWN[form], headers=_HEADERS)
     buffer = io.BytesIO()
-    open_picture(shelf.get(digest), "The picture").save(buffer, "PNG", compress_level=1)
+    open_picture(uploads.get(digest), "The picture").save(buffer, "PNG", compress_level=1)
     return Response(buffer.getvalue(), media_type="image/png", headers=_HEADERS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
-from modules.page.messages import QUICK, SAY, told
+from modules.page.messages import QUICK, SAY, message
 from modules.page.metadata_html import metadata_html
 from modules.page.parts import GenerationTab
 from modules.page.paste import form_values
@@ -59,7 +59,9 @@ def build_png_info() -> PngInfo:
     return PngInfo(read, digest, shown, infotext, send, sends)
 
 
-def wire_png_info(info: PngInfo, tab: GenerationTab, to: Destinations, services: Services, shelf: UploadStore) -> None:
+def wire_png_info(
+    info: PngInfo, tab: GenerationTab, to: Destinations, services: Services, uploads: UploadStore
+) -> None:
     """Connect the tab's components."""
     notice = gr.Textbox("", visible="hidden", elem_id="pnginfo_notice")
 
@@ -68,9 +70,9 @@ def wire_png_info(info: PngInfo, tab: GenerationTab, to: Destinations, services:
         if not digest:
             return "", "", "", ""
         try:
-            metadata = read_metadata(shelf.path(digest))
+            metadata = read_metadata(uploads.path(digest))
         except PictureError as error:
-            return digest, "", "", told(str(error), "error")
+            return digest, "", "", message(str(error), "error")
         return digest, metadata_html(metadata), metadata.infotext, ""
 
     info.read.click(
@@ -83,16 +85,20 @@ def wire_png_info(info: PngInfo, tab: GenerationTab, to: Destinations, services:
 
     def send(text: str) -> list[Any]:
         if not text.strip():
-            return [*tab.form.updates({}), gr.skip(), told("This picture says nothing about how it was made.", "error")]
+            return [
+                *tab.form.updates({}),
+                gr.skip(),
+                message("This picture says nothing about how it was made.", "error"),
+            ]
         values, notices = form_values(services, text)
-        return [*tab.form.updates(values), gr.Tabs(selected="txt2img"), told("\n".join(notices))]
+        return [*tab.form.updates(values), gr.Tabs(selected="txt2img"), message("\n".join(notices))]
 
     info.send.click(send, info.infotext, [*tab.form.components, to.tabs, notice], **QUICK).then(
         None, notice, None, js=SAY
     )
 
     def uploaded(digest: str, text: str) -> tuple[Path, str] | None:
-        return (shelf.path(digest), text) if digest else None
+        return (uploads.path(digest), text) if digest else None
 
     for target, button in info.sends.items():
-        wire_sending(button, target, [info.digest, info.infotext], uploaded, to, services, shelf)
+        wire_sending(button, target, [info.digest, info.infotext], uploaded, to, services, uploads)

@@ -133,10 +133,10 @@ def prompt_html(reading: PromptReading, here: Mapping[str, frozenset[str]], unit
 
 def _tag(tag: NetworkTag, here: frozenset[str]) -> str:
     arguments = (*tag.positional, *(f"{key}={value}" for key, value in tag.named))
-    told = f"Extra network {tag.kind}: {tag.name}" + (f" ({', '.join(arguments)})" if arguments else "")
+    words = f"Extra network {tag.kind}: {tag.name}" + (f" ({', '.join(arguments)})" if arguments else "")
     if tag.name in here:
-        return f"<li>{html.escape(told)}</li>"
-    return f'<li class="notice">{html.escape(told)}: not found here</li>'
+        return f"<li>{html.escape(words)}</li>"
+    return f'<li class="notice">{html.escape(words)}: not found here</li>'
 
 
 def _part(part: PartReading, number: int, unit: str) -> str:

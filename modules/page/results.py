@@ -106,9 +106,9 @@ def spent_html(spent: Spent | None) -> str:
 def _memory_html(memory: MemoryPeak) -> str:
     share = 100 * memory.used / memory.total if memory.total else 0
     system = f"{memory.used / GIGABYTE:.1f}/{memory.total / GIGABYTE:.1f} GB"
-    told = [f'<span title="Most memory that the engine used">A: <b>{memory.allocated / GIGABYTE:.2f} GB</b></span>']
+    parts = [f'<span title="Most memory that the engine used">A: <b>{memory.allocated / GIGABYTE:.2f} GB</b></span>']
     if memory.reserved is not None:
         held = f"{memory.reserved / GIGABYTE:.2f} GB"
-        told.append(f'<span title="Most memory that torch held, with what it keeps for later">R: <b>{held}</b></span>')
-    told.append(f'<span title="Most memory that all programs used">Sys: <b>{system}</b> ({share:.0f}%)</span>')
-    return f"<p>{', '.join(told)}</p>"
+        parts.append(f'<span title="Most memory that torch held, with what it keeps for later">R: <b>{held}</b></span>')
+    parts.append(f'<span title="Most memory that all programs used">Sys: <b>{system}</b> ({share:.0f}%)</span>')
+    return f"<p>{', '.join(parts)}</p>"

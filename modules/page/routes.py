@@ -240,12 +240,12 @@ def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
 
 def _waiting(jobs: Sequence[Job], client: str) -> Iterator[WaitingJob]:
     files = Counter(job.task_id for job in jobs if job.request.batch is not None)
-    told = set()
+    seen = set()
     for position, job in enumerate(jobs, start=1):
         count = files[job.task_id] if job.request.batch is not None else 0
-        if count and job.task_id in told:
+        if count and job.task_id in seen:
             continue
-        told.add(job.task_id if count else None)
+        seen.add(job.task_id if count else None)
         mine = job.client == client
         # Another browser's prompt is nobody else's business.
         prompt = job.request.prompt[:80] if mine else ""

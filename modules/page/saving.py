@@ -11,7 +11,7 @@ import gradio as gr
 from modules.files import SaveError
 from modules.gallery import SavedCopies
 from modules.page.job_pictures import shown_pictures
-from modules.page.messages import QUICK, SAY, told
+from modules.page.messages import QUICK, SAY, message
 from modules.page.open_folder import open_folder
 from modules.page.results import Results
 
@@ -31,11 +31,11 @@ def wire_saving(results: Results, mode: str, services: Services) -> None:
         else:
             images = [image for image in images if image.kind == "image"]
         if not images:
-            return gr.skip(), told("There is no picture to save yet.", "error")
+            return gr.skip(), message("There is no picture to save yet.", "error")
         try:
             return _files(kept.save([image.path for image in images]))
         except SaveError as error:
-            return gr.skip(), told(str(error), "error")
+            return gr.skip(), message(str(error), "error")
 
     def archive(job_id: str) -> tuple[gr.File, str]:
         try:
@@ -43,14 +43,14 @@ def wire_saving(results: Results, mode: str, services: Services) -> None:
                 [kept.zip([image.path for image in shown_pictures(services, job_id) if image.kind == "image"])]
             )
         except SaveError as error:
-            return gr.skip(), told(str(error), "error")
+            return gr.skip(), message(str(error), "error")
 
     def show_folder(job_id: str) -> str:
         root = services.gallery.folder(mode)
         images = shown_pictures(services, job_id)
         subdirectory = services.options.text("open_dir_button_choice") != "Output Root"
         folder = images[0].path.parent if images and subdirectory else root
-        return told(open_folder(folder), "error")
+        return message(open_folder(folder), "error")
 
     outputs = [results.files, notice]
     results.save.click(save, [results.shown, results.selected], outputs, **QUICK).then(None, notice, None, js=SAY)
@@ -60,4 +60,4 @@ def wire_saving(results: Results, mode: str, services: Services) -> None:
 
 def _files(paths: Sequence[Path]) -> tuple[gr.File, str]:
     names = ", ".join(path.name for path in paths[:3]) + (", …" if len(paths) > 3 else "")
-    return gr.File(value=[str(path) for path in paths], visible=True), told(f"Saved {names} in {paths[0].parent}.")
+    return gr.File(value=[str(path) for path in paths], visible=True), message(f"Saved {names} in {paths[0].parent}.")

@@ -14,9 +14,9 @@ from modules.files import SaveError
 from modules.page.form import RESIZE_TO, SCALE, SEEDS, SIZE_FROM
 from modules.page.img2img import Img2Img
 from modules.page.job_pictures import shown_pictures
-from modules.page.messages import QUICK, SAY, told
+from modules.page.messages import QUICK, SAY, message
 from modules.page.paste import form_values
-from modules.page.picture_routes import as_told
+from modules.page.picture_routes import as_json
 from modules.page.results import Results
 from modules.page.scripts import is_of_script
 from modules.page.uploads import Upload, UploadStore
@@ -44,10 +44,10 @@ class Destinations:
         return [*self.img2img.form.components, self.img2img.inputs, self.tabs]
 
 
-def wire_results_sending(results: Results, to: Destinations, services: Services, shelf: UploadStore) -> None:
+def wire_results_sending(results: Results, to: Destinations, services: Services, uploads: UploadStore) -> None:
     """Connect the buttons under a gallery."""
     for target, button in results.sends.items():
-        wire_sending(button, target, [results.shown, results.selected], _of_job(services), to, services, shelf)
+        wire_sending(button, target, [results.shown, results.selected], _of_job(services), to, services, uploads)
 
 
 def _of_job(services: Services) -> Callable[..., tuple[Path, str] | None]:
@@ -67,7 +67,7 @@ def wire_sending(
     find: Callable[..., tuple[Path, str] | None],
     to: Destinations,
     services: Services,
-    shelf: UploadStore,
+    uploads: UploadStore,
 ) -> None:
     """Connect one button: `find` turns the values of `inputs` into a picture's file and its infotext."""
     notice = gr.Textbox("", visible="hidden", elem_id=f"{button.elem_id}_notice")
@@ -79,18 +79,18 @@ def wire_sending(
         try:
             found = find(*values)
             if found is None:
-                return [*nothing, told(NOTHING, "error")]
-            shelved = shelf.put(found[0].read_bytes())
+                return [*nothing, message(NOTHING, "error")]
+            upload = uploads.put(found[0].read_bytes())
         except (PictureError, SaveError) as error:
-            return [*nothing, told(str(error), "error")]
+            return [*nothing, message(str(error), "error")]
         except OSError as error:
-            return [*nothing, told(f"{NOTHING} {error.strerror}.", "error")]
-        arrives = json.dumps({"slot": target, **as_told(shelved)})
+            return [*nothing, message(f"{NOTHING} {error.strerror}.", "error")]
+        arrives = json.dumps({"slot": target, **as_json(upload)})
         if target == "extras":
             return [*form.updates({}), gr.skip(), gr.Tabs(selected="extras"), arrives, ""]
-        sent, notices = sent_values(services, found[1], shelved)
-        told_of = told("\n".join(notices))
-        return [*form.updates(sent), gr.Tabs(selected=target), gr.Tabs(selected="img2img"), arrives, told_of]
+        sent, notices = sent_values(services, found[1], upload)
+        notice = message("\n".join(notices))
+        return [*form.updates(sent), gr.Tabs(selected=target), gr.Tabs(selected="img2img"), arrives, notice]
 
     outputs = [*to.outputs, arrival, notice]
     button.click(send, inputs, outputs, preprocess=False, **QUICK).then(None, arrival, None, js=ARRIVE).then(

@@ -38,7 +38,7 @@ def settings_routes(services: Services, logged_in: Callable[[Request], None]) ->
             {
                 "section": section,
                 "title": title,
-                "options": [_told(services, option) for option in shown if option.section == section],
+                "options": [_as_json(services, option) for option in shown if option.section == section],
             }
             for section, title in SECTIONS.items()
             if any(option.section == section for option in shown)
@@ -55,7 +55,7 @@ def settings_routes(services: Services, logged_in: Callable[[Request], None]) ->
     return router
 
 
-def _told(services: Services, option: Option) -> dict[str, Any]:
+def _as_json(services: Services, option: Option) -> dict[str, Any]:
     value, default = services.options.get(option.key), option.default
     if option.choices_from == "checkpoints":
         # While nothing was chosen, the first one there is.

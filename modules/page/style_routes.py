@@ -36,15 +36,15 @@ def style_routes(services: Services, logged_in: Callable[[Request], None]) -> AP
     """The routes of the dialog. A refusal is one sentence."""
     router = APIRouter(prefix="/internal/styles", dependencies=[Depends(logged_in)], include_in_schema=False)
 
-    def told() -> dict[str, Any]:
+    def answer() -> dict[str, Any]:
         styles = services.styles.all()
         several = len(services.styles.files) > 1
         problem = " ".join(services.styles.problems().values())
-        return {"styles": [_told(style, several=several) for style in styles], "problem": problem}
+        return {"styles": [_as_json(style, several=several) for style in styles], "problem": problem}
 
     @router.get("")
     def styles() -> dict[str, Any]:
-        return told()
+        return answer()
 
     @router.post("")
     def save(body: StyleBody) -> dict[str, Any]:
@@ -65,11 +65,11 @@ def style_routes(services: Services, logged_in: Callable[[Request], None]) -> AP
             change()
         except (StyleFileError, OSError) as error:
             raise HTTPException(422, str(error)) from error
-        return told()
+        return answer()
 
     return router
 
 
-def _told(style: Style, *, several: bool) -> dict[str, str]:
+def _as_json(style: Style, *, several: bool) -> dict[str, str]:
     file = style.path.name if several and style.path is not None else ""
     return {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt, "file": file}

@@ -23,7 +23,7 @@ _ANIMATED: Final = "This picture is animated: its first frame is used."
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A picture on the shelf. `width` and `height` are those of the upright picture."""
+    """A picture among the uploads. `width` and `height` are those of the upright picture."""
 
     id: str
     width: int

@@ -35,8 +35,8 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     """The application that uvicorn serves; whoever serves it puts the door around it."""
     process = process or ServerProcess()
     known = logins(flags)
-    shelf = UploadStore(services.paths.cache_dir / "pictures")
-    host = None if flags.nowebui else _page_host(services, flags, shelf)
+    uploads = UploadStore(services.paths.cache_dir / "pictures")
+    host = None if flags.nowebui else _page_host(services, flags, uploads)
     # Description and docs are routes of the API, so that its login covers them.
     app = FastAPI(
         title="Stable Diffusion web UI",
@@ -64,7 +64,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     app.include_router(settings_routes(services, logged_in))
     app.include_router(system_routes(services, process, logged_in))
     app.include_router(style_routes(services, logged_in))
-    app.include_router(create_picture_router(shelf, logged_in))
+    app.include_router(create_picture_router(uploads, logged_in))
     if api_is_served(services):
         app.include_router(api_routes(services, logged_in, process.profile))
     else:
@@ -75,11 +75,11 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     return app
 
 
-def _page_host(services: Services, flags: Flags, shelf: UploadStore) -> PageHost:
+def _page_host(services: Services, flags: Flags, uploads: UploadStore) -> PageHost:
     # Imported here: Gradio is most of a start, and a server without the page needs nothing of it.
     from modules.server.page_app import page_host
 
-    return page_host(services, flags, shelf)
+    return page_host(services, flags, uploads)
 
 
 def reload_route(host: PageHost, logged_in: Callable[[Request], None]) -> APIRouter:

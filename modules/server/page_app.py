@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 
-def page_host(services: Services, flags: Flags, shelf: UploadStore) -> PageHost:
+def page_host(services: Services, flags: Flags, uploads: UploadStore) -> PageHost:
     """The page, ready to be mounted on "/"."""
-    return PageHost(partial(_page, services, flags, shelf))
+    return PageHost(partial(_page, services, flags, uploads))
 
 
-def _page(services: Services, flags: Flags, shelf: UploadStore) -> FastAPI:
+def _page(services: Services, flags: Flags, uploads: UploadStore) -> FastAPI:
     """The page as the settings of this moment want it."""
     folders = [str(folder) for folder in picture_folders(services.paths, services.options)]
     # Shown from where they lie: Gradio would copy every picture into its cache first.
     gr.set_static_paths(folders)
     known = logins(flags)
     holder = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    page = build_page(services, shelf, folder_button=folder_button(flags))
+    page = build_page(services, uploads, folder_button=folder_button(flags))
     language = services.options.text("localization")
     texts = read_localization(services.paths.localizations_dirs, language)
     gr.mount_gradio_app(

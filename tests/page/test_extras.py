@@ -61,9 +61,9 @@ def saved(path: Path, size: tuple[int, int] = (20, 12)) -> Path:
 class Page:
     def __init__(self, services: real.Services, tab: tuple[dict[str, Any], dict[str, str]], folder: Path) -> None:
         self.services = services
-        self.shelf = UploadStore(folder / "shelf")
+        self.uploads = UploadStore(folder / "shelf")
         self.values, labels = tab
-        self.submit = submitter(tuple(self.values), labels, services, self.shelf)
+        self.submit = submitter(tuple(self.values), labels, services, self.uploads)
 
     def generate(self, told: dict[str, Any], **changed: Any) -> dict[str, str]:
         answer: dict[str, str] = json.loads(self.submit(*(self.values | changed).values(), "me", json.dumps(told)))
@@ -81,7 +81,7 @@ def page(services: real.Services, tab: tuple[dict[str, Any], dict[str, str]], tm
 
 
 def test_a_single_picture(page: Page, tmp_path: Path) -> None:
-    digest = page.shelf.put(saved(tmp_path / "cat.png").read_bytes()).id
+    digest = page.uploads.put(saved(tmp_path / "cat.png").read_bytes()).id
     told = {"tab": "single", "picture": digest}
     jobs = [page.job(told, upscaling_resize=2) for _ in range(2)]
     paths = [job.images[0].path for job in jobs]
@@ -99,7 +99,7 @@ def test_a_single_picture(page: Page, tmp_path: Path) -> None:
 
 
 def test_operations_that_the_settings_leave_out_are_not_done(page: Page, tmp_path: Path) -> None:
-    digest = page.shelf.put(saved(tmp_path / "cat.png").read_bytes()).id
+    digest = page.uploads.put(saved(tmp_path / "cat.png").read_bytes()).id
     page.services.options.update({"postprocessing_disable_in_extras": ["Upscale", "GFPGAN", "Caption"]})
     job = page.job({"tab": "single", "picture": digest}, upscaling_resize=2, gfpgan_visibility=1, flips=["Both"])
     assert [(image.width, image.height) for image in pictures(job)] == [(20, 12), (20, 12)]
@@ -181,7 +181,7 @@ def test_what_cannot_be_asked_is_said(page: Page, tab: tuple[dict[str, Any], dic
     values, labels = tab
     assert "no picture on the Extras tab" in page.generate({"tab": "single"})["error"]
     assert page.generate({"error": "It broke."}) == {"error": "It broke."}
-    digest = page.shelf.put(_png((4, 4))).id
+    digest = page.uploads.put(_png((4, 4))).id
     gone = page.generate({"picture": digest}, upscaler_1="Remacri")
     assert "'Remacri' is not here" in gone["error"]
     assert "put its file into models/GFPGAN" in page.generate({"picture": digest}, gfpgan_visibility=1)["error"]

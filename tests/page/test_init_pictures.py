@@ -22,7 +22,7 @@ SCENE = encoded(Image.effect_noise((40, 30), 80).convert("RGB"))
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> UploadStore:
+def uploads(tmp_path: Path) -> UploadStore:
     return UploadStore(tmp_path)
 
 
@@ -33,69 +33,69 @@ def painting(*boxes: tuple[int, int, int, int], colour: str = "red") -> Image.Im
     return paint
 
 
-def told(shelf: UploadStore, tab: str, picture: bytes | None = SCENE, **more: bytes) -> dict[str, str | None]:
-    named = {name: shelf.put(data).id for name, data in more.items()}
-    return {"tab": tab, "picture": shelf.put(picture).id if picture else None, **named}
+def told(uploads: UploadStore, tab: str, picture: bytes | None = SCENE, **more: bytes) -> dict[str, str | None]:
+    named = {name: uploads.put(data).id for name, data in more.items()}
+    return {"tab": tab, "picture": uploads.put(picture).id if picture else None, **named}
 
 
 def pixels(data: bytes) -> Image.Image:
     return open_picture(data, "x")
 
 
-def test_img2img_takes_the_very_bytes(shelf: UploadStore) -> None:
-    assert read_source(shelf, told(shelf, "img2img")) == CanvasPicture(SCENE, (40, 30))
+def test_img2img_takes_the_very_bytes(uploads: UploadStore) -> None:
+    assert read_source(uploads, told(uploads, "img2img")) == CanvasPicture(SCENE, (40, 30))
 
 
-def test_a_painting_on_sketch_is_laid_over_the_picture(shelf: UploadStore) -> None:
+def test_a_painting_on_sketch_is_laid_over_the_picture(uploads: UploadStore) -> None:
     paint = painting((5, 5, 20, 20))
-    source = read_source(shelf, told(shelf, "sketch", paint=encoded(paint)))
+    source = read_source(uploads, told(uploads, "sketch", paint=encoded(paint)))
     assert source.mask is None
     result, scene = pixels(source.picture), pixels(SCENE)
     assert result.getpixel((10, 10)) == (255, 0, 0)
     assert result.crop((20, 0, 40, 30)).tobytes() == scene.crop((20, 0, 40, 30)).tobytes()
-    assert read_source(shelf, told(shelf, "sketch")).picture == SCENE
+    assert read_source(uploads, told(uploads, "sketch")).picture == SCENE
 
 
-def test_inpaint_takes_the_bytes_and_a_white_mask(shelf: UploadStore) -> None:
-    source = read_source(shelf, told(shelf, "inpaint", paint=encoded(painting((5, 5, 20, 20)))))
+def test_inpaint_takes_the_bytes_and_a_white_mask(uploads: UploadStore) -> None:
+    source = read_source(uploads, told(uploads, "inpaint", paint=encoded(painting((5, 5, 20, 20)))))
     assert source.picture == SCENE and source.mask is not None
     mask = pixels(source.mask).convert("L")
     assert mask.getbbox() == (5, 5, 20, 20) and set(mask.tobytes()) == {0, 255}
 
 
-def test_a_picture_painted_over_completely_is_all_mask(shelf: UploadStore) -> None:
-    source = read_source(shelf, told(shelf, "inpaint", paint=encoded(painting((0, 0, 40, 30)))))
+def test_a_picture_painted_over_completely_is_all_mask(uploads: UploadStore) -> None:
+    source = read_source(uploads, told(uploads, "inpaint", paint=encoded(painting((0, 0, 40, 30)))))
     assert source.mask is not None
     assert pixels(source.mask).convert("L").getextrema() == (255, 255)
 
 
-def test_inpaint_sketch_takes_both(shelf: UploadStore) -> None:
+def test_inpaint_sketch_takes_both(uploads: UploadStore) -> None:
     paint = encoded(painting((5, 5, 20, 20)))
-    source = read_source(shelf, told(shelf, "inpaint_sketch", paint=paint), Masking(blur=0))
+    source = read_source(uploads, told(uploads, "inpaint_sketch", paint=paint), Masking(blur=0))
     assert source.mask is not None and pixels(source.mask).convert("L").getbbox() == (5, 5, 20, 20)
     assert pixels(source.picture).getpixel((10, 10)) == (255, 0, 0)
     # Far from the painting no pixel is touched; at its seam the mask's blur softens the picture, as in A1111.
-    soft = read_source(shelf, told(shelf, "inpaint_sketch", paint=paint), Masking(blur=2))
+    soft = read_source(uploads, told(uploads, "inpaint_sketch", paint=paint), Masking(blur=2))
     assert pixels(soft.picture).getpixel((5, 12)) != (255, 0, 0)
     assert pixels(soft.picture).getpixel((38, 28)) == pixels(SCENE).getpixel((38, 28))
 
 
-def test_mask_transparency_thins_the_mask_of_inpaint_sketch_until_nothing_is_left(shelf: UploadStore) -> None:
-    sketch = told(shelf, "inpaint_sketch", paint=encoded(painting((5, 5, 20, 20))))
-    thin = read_source(shelf, sketch, Masking(blur=0, transparency=40))
+def test_mask_transparency_thins_the_mask_of_inpaint_sketch_until_nothing_is_left(uploads: UploadStore) -> None:
+    sketch = told(uploads, "inpaint_sketch", paint=encoded(painting((5, 5, 20, 20))))
+    thin = read_source(uploads, sketch, Masking(blur=0, transparency=40))
     assert thin.mask is not None and pixels(thin.mask).convert("L").getextrema() == (0, 153)
     assert 140 < pixels(thin.picture).getpixel((10, 10))[0] < 255
     with pytest.raises(RequestError, match="Mask transparency leaves nothing"):
-        read_source(shelf, sketch, Masking(transparency=60))
+        read_source(uploads, sketch, Masking(transparency=60))
 
 
-def test_a_mask_of_another_size_is_taken_and_said(shelf: UploadStore) -> None:
+def test_a_mask_of_another_size_is_taken_and_said(uploads: UploadStore) -> None:
     mask = Image.new("L", (10, 10))
     mask.paste(255, (2, 2, 5, 5))
-    source = read_source(shelf, told(shelf, "inpaint_upload", mask=encoded(mask)))
+    source = read_source(uploads, told(uploads, "inpaint_upload", mask=encoded(mask)))
     assert source.mask == encoded(mask)
     assert source.notice == "The mask is 10x10: it was stretched to the picture's 40x30."
-    assert read_source(shelf, told(shelf, "inpaint_upload", mask=encoded(mask.resize((40, 30))))).notice == ""
+    assert read_source(uploads, told(uploads, "inpaint_upload", mask=encoded(mask.resize((40, 30))))).notice == ""
 
 
 @pytest.mark.parametrize(
@@ -111,27 +111,27 @@ def test_a_mask_of_another_size_is_taken_and_said(shelf: UploadStore) -> None:
     ],
 )
 def test_masks_that_leave_nothing_to_do(
-    shelf: UploadStore, tab: str, more: dict[str, bytes], inverted: bool, sentence: str
+    uploads: UploadStore, tab: str, more: dict[str, bytes], inverted: bool, sentence: str
 ) -> None:
     with pytest.raises(RequestError, match=sentence) as refusal:
-        read_source(shelf, told(shelf, tab, **more), Masking(inverted=inverted))
+        read_source(uploads, told(uploads, tab, **more), Masking(inverted=inverted))
     assert "\n" not in str(refusal.value)
 
 
-def test_black_and_white_masks_count_the_other_way_round_when_inverted(shelf: UploadStore) -> None:
+def test_black_and_white_masks_count_the_other_way_round_when_inverted(uploads: UploadStore) -> None:
     for colour, inverted in ((255, False), (0, True)):
         mask = encoded(Image.new("L", (40, 30), colour))
-        assert read_source(shelf, told(shelf, "inpaint_upload", mask=mask), Masking(inverted=inverted)).mask == mask
+        assert read_source(uploads, told(uploads, "inpaint_upload", mask=mask), Masking(inverted=inverted)).mask == mask
 
 
-def test_without_a_picture_it_says_where(shelf: UploadStore) -> None:
+def test_without_a_picture_it_says_where(uploads: UploadStore) -> None:
     for tab, title in (("img2img", "img2img"), ("inpaint_sketch", "Inpaint sketch")):
         with pytest.raises(RequestError, match=f"no picture on the {title} tab"):
-            read_source(shelf, told(shelf, tab, None))
+            read_source(uploads, told(uploads, tab, None))
     with pytest.raises(RequestError, match="choose it again"):
-        read_source(shelf, {"tab": "img2img", "picture": "0" * 64})
+        read_source(uploads, {"tab": "img2img", "picture": "0" * 64})
     with pytest.raises(RequestError, match="The disk is full"):
-        read_source(shelf, {"error": "The disk is full."})
+        read_source(uploads, {"error": "The disk is full."})
 
 
 def test_painting_makes_transparent_parts_solid() -> None:
@@ -143,7 +143,7 @@ def test_painting_makes_transparent_parts_solid() -> None:
     assert paint_mask(paint).getpixel((1, 1)) == 255
 
 
-def test_the_request_names_its_pictures(shelf: UploadStore) -> None:
+def test_the_request_names_its_pictures(uploads: UploadStore) -> None:
     values: dict[str, Any] = {"prompt": "x", "width": 64, "height": 64, "mask_blur_x": 9, "inpainting_fill": 2}
     request, inputs = with_source(values, CanvasPicture(SCENE, (40, 30), b"mask"), masked=True)
     assert request.mode == "img2img" and request.mask is not None
@@ -163,30 +163,30 @@ def test_resize_by_takes_the_pictures_size() -> None:
         with_source({SIZE_FROM: RESIZE_BY, SCALE: 4}, CanvasPicture(SCENE, (2176, 60)), masked=False)
 
 
-def test_the_shelf_keeps_bytes_and_refuses_by_the_header(shelf: UploadStore) -> None:
-    first = shelf.put(SCENE)
+def test_the_shelf_keeps_bytes_and_refuses_by_the_header(uploads: UploadStore) -> None:
+    first = uploads.put(SCENE)
     assert (first.width, first.height, first.notice) == (40, 30, "")
-    assert shelf.put(SCENE) == first and shelf.get(first.id) == SCENE
+    assert uploads.put(SCENE) == first and uploads.get(first.id) == SCENE
     with pytest.raises(PictureError, match="megapixels"):
-        shelf.put(header_only(20_000, 20_000))
+        uploads.put(header_only(20_000, 20_000))
     with pytest.raises(PictureError, match="can't be read"):
-        shelf.put(b"GIF89a")
+        uploads.put(b"GIF89a")
     for name in ("../../etc/passwd", "", "0" * 64, first.id.upper()):
         with pytest.raises(PictureError, match="choose it again"):
-            shelf.get(name)
+            uploads.get(name)
 
 
-def test_an_animation_is_said(shelf: UploadStore) -> None:
+def test_an_animation_is_said(uploads: UploadStore) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    assert "first frame" in shelf.put(buffer.getvalue()).notice
+    assert "first frame" in uploads.put(buffer.getvalue()).notice
 
 
-def test_the_oldest_pictures_go_first(shelf: UploadStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_pictures_go_first(uploads: UploadStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modules.page.uploads.MOST_PICTURES", 3)
     assert MOST_PICTURES > 3
-    ids = [shelf.put(encoded(Image.new("RGB", (1, side)))).id for side in range(1, 5)]
+    ids = [uploads.put(encoded(Image.new("RGB", (1, side)))).id for side in range(1, 5)]
     with pytest.raises(PictureError):
-        shelf.get(ids[0])
-    assert all(shelf.get(one) for one in ids[1:])
+        uploads.get(ids[0])
+    assert all(uploads.get(one) for one in ids[1:])
