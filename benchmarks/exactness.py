@@ -19,8 +19,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from torch import Tensor
 
+from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.samplers import SAMPLERS, Sampler, resolve_sampler
-from modules.sampling import SAMPLER_FUNCTIONS, SamplerOptions, plan_run, sd1_sigmas
+from modules.sampling import SAMPLER_FUNCTIONS, plan_run, sd1_sigmas
 from modules.sampling.brownian import BrownianNoise
 from modules.sampling.noise import ImageNoise
 from modules.sampling.plan import SamplingPlan

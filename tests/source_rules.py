@@ -236,3 +236,19 @@ def _dotted(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return f"{_dotted(node.value)}.{node.attr}"
     return "?"
+
+
+def option_lookups(one: Source) -> Iterator[str]:
+    """Places where an option is read by its key out of something called `options`, by `get` or in brackets."""
+    for node in ast.walk(one.tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=owner, attr="get")) | ast.Subscript(value=owner, ctx=ast.Load()):
+                if _last_name(owner) in ("options", "_options"):
+                    yield f"{one.path}:{node.lineno}: an option read by its key"
+
+
+def _last_name(node: ast.expr) -> str:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""

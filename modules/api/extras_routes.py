@@ -16,12 +16,14 @@ from modules.intake.extras_names import checked_names
 from modules.jobs.job import Job
 from modules.parameters import RequestError, parse_infotext
 from modules.parameters.extras_request import ExtrasRequest
+from modules.parameters.output_options import ImageFileOptions
 from modules.parameters.request import extras_job
 from modules.pictures import encode_picture
 from modules.pictures.enlarging import PLAIN
 from modules.pictures.metadata import read_metadata
 from modules.pictures.opening import PictureError, open_picture
 from modules.pictures.postprocessing import Tools, postprocess
+from modules.settings.groups import read_options
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -135,7 +137,7 @@ def _of_job(job: Job, wanted: int) -> list[str]:
 
 
 def _at_once(services: Services, asked: ExtrasRequest, inputs: dict[str, bytes]) -> list[str]:
-    options = services.options.as_dict()
+    options = read_options(ImageFileOptions, services.options.as_dict())
     answers = []
     for name, data in zip(asked.names, inputs.values(), strict=True):
         try:

@@ -128,10 +128,10 @@ class Engine:
 
     def _run(self, command: RunJob | RunExtras) -> None:
         self._control.begin(command.job_id)
-        looks = command.resolved.options.get("memmon_poll_rate", 0)
         self._models.begin_job()
         try:
-            with MemoryWatch(self._hardware.device, float(str(looks))) as watch:
+            polls = command.resolved.settings.monitor.memmon_poll_rate
+            with MemoryWatch(self._hardware.device, polls) as watch:
                 if isinstance(command, RunExtras):
                     emit, room = self._channel.emit, self._models.make_room
                     run_extras(command, self._upscalers, self._control, emit, watch, room)

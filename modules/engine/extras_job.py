@@ -72,7 +72,7 @@ class _Extras:
         self._asked = asked
         self._control = control
         self._emit = emit
-        self._options = command.resolved.options
+        self._settings = command.resolved.settings
         self._index = 0
         self._before = 0.0
         self._applications = max(1, len(asked.upscalers))
@@ -124,7 +124,7 @@ class _Extras:
         told = _with_note(infotext, result.note)
         # The first last: once it is saved, the picture counts as done.
         for kind, image in reversed(result.pictures):
-            data, extension = encode_picture(image, self._options, infotext, chunks=chunks)
+            data, extension = encode_picture(image, self._settings.files, infotext, chunks=chunks)
             self._emit(
                 ImageReady(
                     job_id=self._command.job_id,
@@ -142,7 +142,7 @@ class _Extras:
 
     def _upscaler(self, upscalers: UpscalerKeeper, name: str) -> Once:
         self._application += 1
-        once = upscalers.once(name, self._options, self._watch, remember=True)
+        once = upscalers.once(name, self._settings.upscaling, self._watch, remember=True)
         if once is None:
             raise PictureError(f"The upscaler {name!r} leaves a picture as it is.")
         return once

@@ -9,6 +9,7 @@ from PIL import Image
 
 from modules.engine.faces import FaceKeeper, Mend
 from modules.parameters import RequestError, ResolvedRequest
+from modules.parameters.job_options import FaceRestorationOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,11 @@ class FaceRestoration:
 
 def face_restoration_for(resolved: ResolvedRequest, faces: FaceKeeper) -> FaceRestoration:
     """By the request, or where it says nothing by the settings. The other restorer stands in for a missing one."""
-    options = resolved.options
-    asked = resolved.request.restore_faces
-    if not (bool(options.get("face_restoration", False)) if asked is None else asked):
+    if not resolved.restores_faces:
         return FaceRestoration()
-    wanted = str(options.get("face_restoration_model") or "CodeFormer")
-    weight = float(str(options.get("code_former_weight", 0.5)))
-    keep = bool(options.get("save_images_before_face_restoration", False))
-    unload = bool(options.get("face_restoration_unload", False))
+    options = resolved.settings.faces
+    wanted, weight, unload = options.model or FaceRestorationOptions().model, options.code_former_weight, options.unload
+    keep = resolved.settings.saved.before_face_restoration
     try:
         return FaceRestoration(wanted, faces.mender(wanted, weight, unload=unload), keep)
     except RequestError as error:

@@ -72,8 +72,8 @@ def run_job(
             command.job_id, resolved, lambda: job_models.facts() | facts | without_effect(effects), emit
         ) as writer,
     ):
-        pixels = Pixels(upscalers, resolved.options, control.leave_batch)
-        told = ProgressReporter(command, Previewer(job_models, resolved.options), emit, writer, effects)
+        pixels = Pixels(upscalers, resolved.settings.upscaling, control.leave_batch)
+        told = ProgressReporter(command, Previewer(job_models, resolved.settings), emit, writer, effects)
         pictures = delivered_pictures(command)
         after = Postprocessor(resolved, upscalers, control.leave_batch)
         job: _Job | ScriptJob
@@ -158,9 +158,10 @@ class _Job:
             return
         latents = self._work.latents(part, lambda number: self._progress(batch, images, part, number))
         unfinished = self._control.leave_batch()
-        if unfinished and not self._command.resolved.options.get("save_incomplete_images", False):
+        settings = self._command.resolved.settings
+        if unfinished and not settings.saved.incomplete_images:
             return
-        if unfinished and self._command.resolved.options.get("live_preview_fast_interrupt", False):
+        if unfinished and settings.previews.fast_interrupt:
             self._models.codec.quick = self._told.previewer.quick()
         for index, latent in zip(part, latents, strict=True):
             if index not in self._command.done:
@@ -208,9 +209,9 @@ class _Job:
 
     def _grid(self) -> None:
         resolved = self._command.resolved
-        options, count = resolved.options, resolved.image_count
-        wanted = resolved.request.makes_grid and (options.get("grid_save", True) or options.get("return_grid", True))
-        if not wanted or (count < 2 and options.get("grid_only_if_multiple", True)):
+        options, count = resolved.settings.grids, resolved.image_count
+        wanted = resolved.request.makes_grid and (options.save or options.show)
+        if not wanted or (count < 2 and options.only_if_multiple):
             return
         self._writer.wait()
         if len(self._pictures) == count:
@@ -219,7 +220,7 @@ class _Job:
                 self._grid_notices = (why,)
                 return
             grid = image_grid(pictures, resolved.request.batch_size, options)
-            self._writer.picture(grid, 0, kind="grid", save=bool(options.get("grid_save", True)))
+            self._writer.picture(grid, 0, kind="grid", save=options.save)
 
 
 def _split(images: range, size: int) -> Iterator[range]:

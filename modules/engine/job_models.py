@@ -14,9 +14,9 @@ from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import request_size
 from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import decode_within_memory
-from modules.generation.image_conditioning import EDITING, INPAINTING, mask_weight
-from modules.generation.passes import Pipeline, shares_noise
-from modules.generation.tiling import edges_joined, is_tiled
+from modules.generation.image_conditioning import EDITING, INPAINTING
+from modules.generation.passes import Pipeline
+from modules.generation.tiling import edges_joined
 from modules.hardware.choice import Hardware
 from modules.hardware.graphs import StepGraphs
 from modules.hardware.streams import Streams, streams_for
@@ -24,11 +24,8 @@ from modules.parameters import ResolvedRequest
 from modules.protocol import CheckpointFile
 from modules.weights.tiny_autoencoder import Half
 
-# The settings that put a tiny autoencoder in the place of half a VAE, and where infotext tells it.
-_METHODS: Final[dict[Half, tuple[str, str]]] = {
-    "encoder": ("sd_vae_encode_method", "VAE Encoder"),
-    "decoder": ("sd_vae_decode_method", "VAE Decoder"),
-}
+# Where infotext records that a tiny autoencoder takes the place of half a VAE.
+_RECORDED: Final[dict[Half, str]] = {"encoder": "VAE Encoder", "decoder": "VAE Decoder"}
 
 
 class JobModels:
@@ -38,11 +35,12 @@ class JobModels:
         self._models = models
         self._hardware = hardware
         self._resolved = resolved
+        self._settings = resolved.settings
         self._edges = ExitStack()
         self._loaded: LoadedModel | None = None
         self._told: dict[str, object] | None = None
         # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
-        alone = hardware.device.type == "cpu" and not shares_noise(resolved)
+        alone = hardware.device.type == "cpu" and not resolved.shares_noise
         self.together = 1 if alone else resolved.request.batch_size
         self.notices: tuple[str, ...] = ()
         self.codec = Codec()
@@ -65,10 +63,10 @@ class JobModels:
             self._loaded = None
         if self._loaded is None:
             self._loaded = self._models.load(file)
-            if not self._resolved.options.get("persistent_cond_cache", True):
+            if not self._settings.prompts.persistent_cond_cache:
                 self._loaded.encoder.forget()
             self._place()
-            self._edges.enter_context(edges_joined(self._loaded.model, is_tiled(self._resolved)))
+            self._edges.enter_context(edges_joined(self._loaded.model, self._resolved.is_tiled))
             self.codec = self._codec()
         loaded, hardware = self._loaded, self._hardware
         graphs = self._graphs(loaded)
@@ -80,14 +78,15 @@ class JobModels:
         return loaded.fast_mode.graphs if loaded.fast_mode and plan is not None and plan.recorded else None
 
     def _codec(self) -> Codec:
-        options = self._resolved.options
+        vae = self._settings.vae
+        methods: tuple[tuple[Half, str], ...] = (("encoder", vae.encode_method), ("decoder", vae.decode_method))
         found: dict[Half, nn.Module | None] = {}
-        for half, (option, key) in _METHODS.items():
-            if options.get(option) == "TAESD":
+        for half, method in methods:
+            if method == "TAESD":
                 found[half] = self.tiny(half)
                 if found[half] is None:
-                    self._replaced.add(key)
-        return Codec(vae_retries(options), found.get("encoder"), found.get("decoder"))
+                    self._replaced.add(_RECORDED[half])
+        return Codec(vae_retries(vae), found.get("encoder"), found.get("decoder"))
 
     def tiny(self, half: Half) -> nn.Module | None:
         """The tiny autoencoder's half for the checkpoint in hand; where it is missing the job says so, once."""
@@ -110,7 +109,7 @@ class JobModels:
 
     def may_decode_previews(self) -> bool:
         """Whether the VAE may be called between steps: where it takes turns with the UNet only if that is wanted."""
-        return self._models.placement.all_at_once or bool(self._resolved.options.get("live_preview_allow_lowvram_full"))
+        return self._models.placement.all_at_once or self._settings.previews.full_in_low_memory
 
     def decoded(self, latents: Tensor) -> Tensor | None:
         """Latents under way by the VAE itself, RGB (n, 3, 8h, 8w) in 0..1; what is no number becomes black."""
@@ -145,5 +144,5 @@ class JobModels:
         channels = loaded.model.unet_channels
         shown: dict[str, object] = {} if channels == EDITING else {"Image CFG scale": None}
         if channels == INPAINTING:
-            shown["Conditional mask weight"] = mask_weight(self._resolved.options)
+            shown["Conditional mask weight"] = self._settings.img2img.mask_weight
         return loaded.facts() | shown | dict.fromkeys(self._replaced)

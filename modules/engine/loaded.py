@@ -104,7 +104,7 @@ class LoadedModel:
 
 def stored_in_8_bits(file: CheckpointFile, family: Family) -> bool:
     """Whether the settings that `file` carries want a checkpoint of that family in 8 bits."""
-    wanted = file.options.get("fp8_storage", "Disable")
+    wanted = file.load_options.fp8_storage
     return wanted == "Enable" or (wanted == "Enable for SDXL" and family in XL)
 
 

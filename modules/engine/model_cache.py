@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +12,7 @@ from modules.engine.loaded import LoadedModel, Origin
 from modules.hardware.available_memory import MAIN_RESERVE, main_memory
 from modules.hardware.device import has_own_memory, module_bytes
 from modules.hardware.main_memory import give_back_memory
+from modules.parameters.load_options import LoadOptions
 from modules.protocol import CachedModel, CheckpointFile
 
 
@@ -24,18 +25,14 @@ class CacheLimits:
     vaes: int = 0
 
     @staticmethod
-    def of(options: Mapping[str, object]) -> CacheLimits:
+    def of(options: LoadOptions) -> CacheLimits:
         """A1111's cache is in main memory and comes on top of its limit, in which the one in use counts."""
-        others = _count(options, "sd_checkpoints_limit", 1) - 1
+        others = options.sd_checkpoints_limit - 1
         return CacheLimits(
-            checkpoints=others + _count(options, "sd_checkpoint_cache", 0),
-            on_device=0 if options.get("sd_checkpoints_keep_in_cpu", True) else others,
-            vaes=_count(options, "sd_vae_checkpoint_cache", 0),
+            checkpoints=others + options.sd_checkpoint_cache,
+            on_device=0 if options.sd_checkpoints_keep_in_cpu else others,
+            vaes=options.sd_vae_checkpoint_cache,
         )
-
-
-def _count(options: Mapping[str, object], key: str, default: int) -> int:
-    return int(str(options.get(key, default)))
 
 
 class ModelCache:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import nn
@@ -21,7 +20,7 @@ from modules.engine.facts import machine_facts
 from modules.engine.failures import sentence_for
 from modules.engine.loaded import XL, LoadedModel, Origin, stored_in_8_bits
 from modules.engine.model_cache import CacheLimits, ModelCache
-from modules.engine.model_placement import ModelPlacement, asked_memory
+from modules.engine.model_placement import ModelPlacement, requested_memory
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
 from modules.hardware.attention import AttentionChoice, apply_attention, choose_attention
 from modules.hardware.budget import MemoryMode, MemoryPlan, RequestSize, gigabytes
@@ -36,7 +35,6 @@ from modules.weights.family import Family
 from modules.weights.tiny_autoencoder import Half
 
 # The settings that choose the attention.
-_ATTENTION: Final = ("cross_attention_optimization", "upcast_attn")
 
 
 class ModelKeeper:
@@ -91,7 +89,7 @@ class ModelKeeper:
         if loaded is None or not loaded.serves(file, now):
             loaded = self._switch(file, now)
         else:
-            self._kept.keep(CacheLimits.of(file.options))
+            self._kept.keep(CacheLimits.of(file.load_options))
             if not loaded.vae_origin.serves(_vae_origin(file, now)):
                 self._take_in_hand(None)
                 loaded = self._bring_back(loaded, file, now)
@@ -105,7 +103,7 @@ class ModelKeeper:
         """Put aside what is in hand, and take `file` from what is kept, or read it."""
         back = self._kept.take(file, now)
         self._put_aside()
-        self._kept.keep(CacheLimits.of(file.options))
+        self._kept.keep(CacheLimits.of(file.load_options))
         return self._read(file, now) if back is None else self._bring_back(back, file, now)
 
     def _take_in_hand(self, loaded: LoadedModel | None) -> LoadedModel | None:
@@ -137,7 +135,7 @@ class ModelKeeper:
             except (ModelFileError, OSError, RuntimeError, MemoryError):
                 # It is as it was, only the VAE is not to be had.
                 self._kept.add(kept)
-                self._kept.keep(CacheLimits.of(file.options))
+                self._kept.keep(CacheLimits.of(file.load_options))
                 raise
             self._set_attention(kept, file)
             self._place(kept, file)
@@ -234,17 +232,20 @@ class ModelKeeper:
         loaded.vae_origin = wanted
         loaded.vae_sha256 = self._hash(wanted, None) if file.vae_path else None
         loaded.colours = None
-        self._kept.keep(CacheLimits.of(file.options))
+        self._kept.keep(CacheLimits.of(file.load_options))
 
     def _attention_for(self, file: CheckpointFile) -> AttentionChoice:
-        setting = str(file.options.get("cross_attention_optimization", "Automatic"))
-        upcast = bool(file.options.get("upcast_attn", False))
-        hardware = self._hardware
-        return choose_attention(hardware.wishes.attention, hardware.device, hardware.machine, setting, upcast=upcast)
+        options, hardware = file.load_options, self._hardware
+        return choose_attention(
+            hardware.wishes.attention,
+            hardware.device,
+            hardware.machine,
+            options.cross_attention_optimization,
+            upcast=options.upcast_attn,
+        )
 
     def _set_attention(self, loaded: LoadedModel, file: CheckpointFile) -> None:
-        before = loaded.file.options
-        if any(before.get(key) != file.options.get(key) for key in _ATTENTION):
+        if _attention_options(loaded.file) != _attention_options(file):
             loaded.attention = self._attention_for(file)
             apply_attention(loaded.model.unet, loaded.attention)
         self.attention = loaded.attention
@@ -262,7 +263,7 @@ class ModelKeeper:
 
     def _set_speed(self, loaded: LoadedModel, mode: MemoryMode) -> None:
         """Make the UNet fast where that is wanted and can be, or run it plain again."""
-        wanted = mode if loaded.file.options.get("fast_mode") else None
+        wanted = mode if loaded.file.load_options.fast_mode else None
         if wanted == loaded.sped_up_in:
             return
         loaded.sped_up_in = wanted
@@ -275,7 +276,7 @@ class ModelKeeper:
         flagged = self._memory
         if flagged is None and family in XL:
             flagged = self._memory_sdxl
-        return asked_memory(file.options, (file.name, file.title, Path(file.path).name), flagged)
+        return requested_memory(file.load_options, (file.name, file.title, Path(file.path).name), flagged)
 
     def step_down(self) -> MemoryMode | None:
         """What comes next in thrift after running out of memory. None when this was the thriftiest."""
@@ -346,5 +347,9 @@ def _vae_origin(file: CheckpointFile, checkpoint: Origin) -> Origin:
     return Origin.of(file.vae_path) if file.vae_path else checkpoint
 
 
+def _attention_options(file: CheckpointFile) -> tuple[str, bool]:
+    return file.load_options.cross_attention_optimization, file.load_options.upcast_attn
+
+
 def _mapped(file: CheckpointFile) -> bool:
-    return not file.options.get("disable_mmap_load_safetensors", False)
+    return not file.load_options.disable_mmap_load_safetensors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,6 @@ from typing import Final, Protocol
 
 import torch
 
-from modules.generation.hires import hires_size
 from modules.hardware.attention import AttentionChoice, scores_of
 from modules.hardware.available_memory import MAIN_RESERVE
 from modules.hardware.budget import (
@@ -32,6 +31,7 @@ from modules.hardware.offload import Offloader
 from modules.hardware.sizes import size_of
 from modules.hardware.vae_tiling import enable_vae_tiling
 from modules.parameters import ResolvedRequest
+from modules.parameters.load_options import LoadOptions
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.weights.model import Model
 
@@ -217,29 +217,22 @@ def _way(plan: MemoryPlan) -> tuple[MemoryMode, int, bool, int]:
 def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:
     """What a job asks of the device in its largest pass, with at most `together` images at once."""
     request = resolved.request
-    sizes = [(request.width, request.height)]
-    if request.enable_hr:
-        sizes.append(hires_size(request).final)
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    width, height = max((one.size for one in resolved.passes), key=lambda size: size[0] * size[1])
     # Each text joined with AND is a row of its own, and the negative prompt another.
     rows = 2 + request.prompt.count(" AND ")
     encodes = request.mode == "img2img" or (request.enable_hr and request.hr_upscaler not in LATENT_UPSCALE_MODES)
     return RequestSize(width, height, min(together, request.batch_size), rows, encodes)
 
 
-def asked_memory(
-    options: Mapping[str, object], names: tuple[str, ...], flagged: MemoryMode | None
-) -> MemoryMode | None:
+def requested_memory(options: LoadOptions, names: tuple[str, ...], flagged: MemoryMode | None) -> MemoryMode | None:
     """The memory mode that somebody demands for a checkpoint known by any of `names`: its own entry in
     `checkpoint_memory` ("name: mode"), else the setting for all, else the flag. None leaves it to the budget.
     """
-    entries = options.get("checkpoint_memory")
-    for entry in entries if isinstance(entries, list | tuple) else ():
-        name, _, mode = str(entry).rpartition(":")
+    for entry in options.checkpoint_memory:
+        name, _, mode = entry.rpartition(":")
         if name.strip() in names and mode.strip() in ("automatic", *MODES):
             return _mode(mode.strip())
-    setting = str(options.get("memory_mode", "Automatic"))
-    return flagged if setting == "Automatic" else _mode(setting)
+    return flagged if options.memory_mode == LoadOptions().memory_mode else _mode(options.memory_mode)
 
 
 def _mode(name: str) -> MemoryMode | None:

@@ -15,6 +15,7 @@ from modules.generation.finishing import Finished, is_saved
 from modules.generation.previews import encode_preview, small
 from modules.generation.scripts import Extra
 from modules.parameters import ResolvedRequest, write_infotext
+from modules.parameters.output_options import ImageFileOptions
 from modules.pictures import encode_picture
 from modules.protocol import ImageReady, Preview
 
@@ -27,6 +28,7 @@ class PictureWriter:
     def __init__(self, job_id: str, resolved: ResolvedRequest, facts: Facts, emit: Emit) -> None:
         self._job_id = job_id
         self._resolved = resolved
+        self._settings = resolved.settings
         self._facts = facts
         self._emit = emit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pictures")
@@ -101,7 +103,7 @@ class PictureWriter:
     ) -> None:
         finished = finish()
         for kind, image in finished.beside.items():
-            self._send(image, index, kind, is_saved(kind, self._resolved.options), {})
+            self._send(image, index, kind, is_saved(kind, self._settings.saved), {})
         if shown_at is not None:
             self._send_preview(partial(small, finished.picture), *shown_at)
         # Last: a picture that is there says that what belongs beside it is there too.
@@ -111,7 +113,7 @@ class PictureWriter:
         image = make()
         if image is None:
             return  # Its checkpoint made way for another meanwhile.
-        blob, mime = encode_preview(image, str(self._resolved.options.get("live_previews_image_format", "png")))
+        blob, mime = encode_preview(image, self._settings.previews.image_format)
         self._emit(Preview(job_id=self._job_id, batch=batch, step=step, mime=mime, blobs=(blob,)))
 
     def _send(
@@ -127,12 +129,12 @@ class PictureWriter:
         if extra is not None and extra.encode is not None:
             data, extension = extra.encode(infotext)
         else:
-            data, extension = encode_picture(image, self._resolved.options, infotext, grid=kind in GRID_KINDS)
+            data, extension = encode_picture(image, self._settings.files, infotext, grid=kind in GRID_KINDS)
         self._ready(image, index, kind, data, extension, infotext, save)
 
     def _send_init(self, image: Image.Image) -> None:
         infotext = str(image.info.get("parameters", ""))
-        data, extension = encode_picture(image, {"samples_format": "png"}, infotext)
+        data, extension = encode_picture(image, ImageFileOptions(samples_format="png"), infotext)
         self._ready(image, 0, INIT_PICTURE, data, extension, infotext, True)
 
     def _ready(

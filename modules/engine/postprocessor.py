@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from PIL import Image
@@ -23,7 +23,7 @@ class Postprocessor:
 
     def __init__(self, resolved: ResolvedRequest, upscalers: UpscalerKeeper, leave: Callable[[], bool]) -> None:
         self._asked = asked_afterwards(resolved.request.scripts)
-        self._options: Mapping[str, object] = resolved.options
+        self._options = resolved.settings.upscaling
         self._upscalers = upscalers
         self._leave = leave
         self._told: dict[str, None] = {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Final, get_args
+from collections.abc import Callable
+from typing import Final
 
 import torch
 from PIL import Image
@@ -14,8 +14,8 @@ from modules.engine.job_models import JobModels
 from modules.generation.codec import decode_tiny
 from modules.generation.decoding import to_image
 from modules.generation.previews import at_preview_size, enlarged, linear_pictures
+from modules.parameters.job_options import JobOptions, PreviewOptions
 from modules.pictures.grids import image_grid
-from modules.sampling import Shown
 
 # A1111's "Approx NN" is a small network of its own, and "Approx cheap" a fixed map; here both are the map fitted to
 # the VAE that is loaded, which is as quick as the second and truer than either with an unusual VAE.
@@ -28,11 +28,11 @@ Make = Callable[[], Image.Image | None]
 class Previewer:
     """Makes the previews of one job, by its options."""
 
-    def __init__(self, models: JobModels, options: Mapping[str, object]) -> None:
+    def __init__(self, models: JobModels, settings: JobOptions) -> None:
         self._models = models
-        self._options = options
-        self._method = str(options.get("show_progress_type", "Approx NN"))
-        self._whole = bool(options.get("show_progress_grid", True))
+        self._grids = settings.grids
+        self._method = settings.previews.method
+        self._whole = settings.previews.whole_batch
 
     def make(self, latents: Tensor) -> Make:
         """What makes the preview of `latents` (images, 4, h, w), to be called on any thread.
@@ -77,17 +77,17 @@ class Previewer:
 
     def _grid(self, pictures: Tensor) -> Image.Image:
         images = [to_image(picture) for picture in pictures.cpu()]
-        image = images[0] if len(images) == 1 else image_grid(images, len(images), self._options)
+        image = images[0] if len(images) == 1 else image_grid(images, len(images), self._grids)
         return at_preview_size(image)
 
 
 class Pace:
     """When a preview is due: A1111's number of steps have gone by since the last, and the milliseconds too."""
 
-    def __init__(self, options: Mapping[str, object]) -> None:
-        self.enabled = bool(options.get("live_previews_enable", True))
-        self._steps = int(str(options.get("show_progress_every_n_steps", 10)))
-        self._seconds = float(str(options.get("live_preview_refresh_period", 1000))) / 1000
+    def __init__(self, options: PreviewOptions) -> None:
+        self.enabled = options.enabled
+        self._steps = options.every_n_steps
+        self._seconds = options.refresh_period / 1000
         self._last_time = 0.0
         self._last_step = 0
 
@@ -107,12 +107,3 @@ class Pace:
             return False
         self._last_time, self._last_step = now, step
         return True
-
-
-def shown(options: Mapping[str, object]) -> Shown:
-    """Which estimate previews show."""
-    if not options.get("live_previews_enable", True):
-        return "Combined"
-    wanted = options.get("live_preview_content", "Prompt")
-    kinds: tuple[Shown, ...] = get_args(Shown)
-    return next((kind for kind in kinds if kind == wanted), "Prompt")

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from modules.engine.channel import Emit
 from modules.engine.picture_writer import PictureWriter
-from modules.engine.previewer import Pace, Previewer, shown
+from modules.engine.previewer import Pace, Previewer
 from modules.protocol import RunJob, StepDone
+from modules.settings.choices import PreviewContent
 
 
 class ProgressReporter:
@@ -21,14 +22,14 @@ class ProgressReporter:
         writer: PictureWriter,
         effects: set[str],
     ) -> None:
-        options = command.resolved.options
+        options = command.resolved.settings.previews
         self._job_id = command.job_id
         self.previewer = previewer
         self._emit = emit
         self._writer = writer
         self.effects = effects
         self._pace = Pace(options)
-        self.shown = shown(options)
+        self.shown: PreviewContent = options.content if options.enabled else "Combined"
 
     def step(self, batch: int, step: int, steps: int, fraction: float, denoised: Tensor) -> None:
         """`step` of `steps` of this batch is done, and `fraction` of the whole job."""

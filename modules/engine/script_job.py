@@ -79,7 +79,7 @@ class ScriptJob:
     def _set_up(self) -> Stage:
         command, request = self._command, self._command.resolved.request
         inputs = dict(zip(command.inputs, command.blobs, strict=False))
-        lossless = command.resolved.options.get("samples_format", "png") in _LOSSLESS
+        lossless = command.resolved.settings.files.samples_format in _LOSSLESS
         return Stage(
             load=lambda: self._models.pipeline(command.checkpoint),
             resolved=command.resolved,
@@ -162,13 +162,12 @@ class ScriptJob:
         return work.finish(picture_of(work.pipeline, latent), 0).picture
 
     def _finale(self) -> None:
-        count, options = self._command.resolved.image_count, self._command.resolved.options
+        count, grids = self._command.resolved.image_count, self._command.resolved.settings.grids
         if len(self._pictures) != count:
             return
         for extra in self._maker.finale(self._stage, [self._pictures[index] for index in range(count)]):
-            grid = extra.kind in GRID_KINDS
-            save = bool(options.get("grid_save", True)) if grid else True
-            if save or options.get("return_grid", True):
+            save = grids.save or extra.kind not in GRID_KINDS
+            if save or grids.show:
                 self._writer.extra(extra, save=save)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from modules.files import FileState, found_file
 from modules.hardware.choice import Hardware
 from modules.hardware.device import free_memory, module_bytes
 from modules.parameters import RequestError
+from modules.parameters.job_options import UpscalingOptions
 from modules.pictures.enlarging import PLAIN, Once
 from modules.upscaling.model import PictureModel, load_upscaler
 from modules.upscaling.model_tiles import Tiling
@@ -28,8 +29,6 @@ from modules.upscaling.upscale import Watch, upscale
 KEPT: Final = 2
 # What one tile takes beside an upscaler's weights, in bytes, on the safe side.
 _WORKING_MEMORY: Final = 1_500_000_000
-# Architectures whose tiles have settings of their own.
-_OWN_TILES: Final = frozenset({"DAT"})
 
 
 class UpscalerKeeper:
@@ -46,7 +45,7 @@ class UpscalerKeeper:
         # Frees the device of what is not needed now, and says whether there was something; set by who may do so.
         self.make_room: Callable[[], bool] = lambda: False
 
-    def once(self, name: str, options: Mapping[str, object], watch: Watch, *, remember: bool = False) -> Once | None:
+    def once(self, name: str, options: UpscalingOptions, watch: Watch, *, remember: bool = False) -> Once | None:
         """One application of the upscaler called `name`; None for "None". Raises RequestError when it is not here.
 
         `watch` is told of every tile, and may raise to stop. The file is read at the first application. With
@@ -66,7 +65,7 @@ class UpscalerKeeper:
         def apply(image: Image.Image, scale: float) -> Image.Image:
             model = self._model(path)
             tiling = tiling_for(model.architecture, options)
-            most = int(str(options.get("upscaling_max_images_in_cache", 0))) if remember else 0
+            most = options.max_images_in_cache if remember else 0
             if not most:
                 return self._upscale(image, model, tiling, watch)
             how = (path, found_file(path), tiling)
@@ -127,10 +126,8 @@ class UpscalerKeeper:
         return self._models[key]
 
 
-def tiling_for(architecture: str, options: Mapping[str, object]) -> Tiling:
-    """The tiles that the settings ask for."""
-    prefix = architecture if architecture in _OWN_TILES else "ESRGAN"
-    default = Tiling()
-    size = options.get(f"{prefix}_tile", default.size)
-    overlap = options.get(f"{prefix}_tile_overlap", default.overlap)
-    return Tiling(int(str(size)), int(str(overlap)))
+def tiling_for(architecture: str, options: UpscalingOptions) -> Tiling:
+    """The tiles for an upscaler of that architecture: DAT has settings of its own."""
+    if architecture == "DAT":
+        return Tiling(options.dat_tile, options.dat_tile_overlap)
+    return Tiling(options.esrgan_tile, options.esrgan_tile_overlap)

@@ -10,6 +10,7 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor
 
+from modules.catalogue.upscalers import NO_UPSCALER
 from modules.engine.face_restoration import FaceRestoration, face_restoration_for
 from modules.engine.upscalers import UpscalerKeeper
 from modules.generation.decoding import to_image
@@ -22,6 +23,7 @@ from modules.generation.resizing import Resize, Size, flatten, lanczos
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
+from modules.parameters.job_options import UpscalingOptions
 from modules.pictures.enlarging import resize_to
 from modules.pictures.opening import PictureError
 from modules.pictures.opening import open_picture as gallery_picture
@@ -39,7 +41,7 @@ class Pixels:
     """The pixel upscalers of a job. `stopped` says whether the batch under way should be left."""
 
     upscalers: UpscalerKeeper
-    options: Mapping[str, object]
+    options: UpscalingOptions
     stopped: Callable[[], bool]
 
     def resampler(self, upscaler: str) -> Resize:
@@ -124,16 +126,16 @@ def work_over(
 
 
 def _from_inputs(pipeline: Pipeline, resolved: ResolvedRequest, inputs: Mapping[str, bytes], pixels: Pixels) -> Work:
-    request, options = resolved.request, resolved.options
+    request, settings = resolved.request, resolved.settings
     if not request.init_images:
         raise RequestError("img2img needs a picture to start from, and none was given.")
     pictures = tuple(open_picture(inputs[name], "The picture") for name in request.init_images)
     mask = None if request.mask is None else open_picture(inputs[request.mask], "The mask")
-    resize = pixels.resampler(str(options.get("upscaler_for_img2img") or "None"))
+    resize = pixels.resampler(settings.img2img.upscaler or NO_UPSCALER)
     rounded = request.mask_round and SoftInpainting.of(resolved) is None
     sources = tuple(prepare_init_picture(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
     mender = face_restoration_for(resolved, pixels.upscalers.faces)
-    return _FromPictures(pipeline, resolved, sources, mender, pictures if options.get("save_init_img") else ())
+    return _FromPictures(pipeline, resolved, sources, mender, pictures if settings.saved.init_img else ())
 
 
 class _FromNoise:
@@ -153,15 +155,13 @@ class _FromNoise:
         self.apart = not self._mend.name
         self.notices = self._mend.notices
         self.facts = self._mend.facts
-        self.steps: tuple[int, ...] = (request.steps,)
+        self.steps: tuple[int, ...] = tuple(one.steps for one in command.resolved.passes)
         if not request.enable_hr:
             return
-        hires = request.hr_second_pass_steps or request.steps
         self._resize = pixels.resampler(request.hr_upscaler)
-        self.steps = (request.steps, hires)
         if request.firstpass_image is not None:
             self._first = _first_picture(command.resolved, inputs)
-            self.steps = (hires,)
+            self.steps = self.steps[1:]
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         request = self._resolved.request
@@ -176,7 +176,7 @@ class _FromNoise:
             progress(1).before_call()
         except Interrupted:
             return latents
-        if self._resolved.options.get("save_images_before_highres_fix"):
+        if self._resolved.settings.saved.before_highres_fix:
             self._before |= zip(images, decoded(self.pipeline, latents), strict=True)
         return self._hires(images, FirstPass.of(self.pipeline, latents, request.hr_upscaler), progress(1))
 
@@ -211,7 +211,7 @@ class _FromPictures:
         self._masks: dict[int, Image.Image] = {}
         self._mend = mend
         self.notices = (*dict.fromkeys(notice for source in sources for notice in source.notices), *mend.notices)
-        exact = bool(resolved.options.get("img2img_fix_steps", False))
+        exact = resolved.settings.sampling.img2img_fix_steps
         self.steps = (img2img_steps(request.steps, request.denoising_strength, exact=exact)[1] + 1,)
         self.init_pictures = init_pictures
         self.apart = not mend.name
@@ -236,7 +236,7 @@ class _FromPictures:
 
     def finish(self, picture: Image.Image, index: int) -> Finished:
         image, beside = self._mend(picture)
-        result = finished(image, self._source(index), self._resolved.options, self._masks.pop(index, None))
+        result = finished(image, self._source(index), self._resolved.settings, self._masks.pop(index, None))
         return Finished(result.picture, {**beside, **result.beside})
 
 
@@ -247,8 +247,8 @@ def _md5(picture: Image.Image) -> str:
 def _first_picture(resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> Image.Image:
     """The finished picture that a hires pass goes on from, at the size that counts as the first pass's."""
     request = resolved.request
-    background = str(resolved.options.get("img2img_background_color", "#ffffff"))
-    picture = flatten(open_picture(inputs[str(request.firstpass_image)], "The picture"), background)
+    picture = open_picture(inputs[str(request.firstpass_image)], "The picture")
+    picture = flatten(picture, resolved.settings.img2img.background_color)
     size = (request.width, request.height)
     return picture if picture.size == size else lanczos(picture, size)
 

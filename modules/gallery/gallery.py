@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import ChainMap
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -19,9 +18,12 @@ from modules.gallery.stems import Cut, Piece, Stem, stem_of
 from modules.parameters import BatchFile, ResolvedRequest
 from modules.parameters.extras_request import ExtrasRequest
 from modules.parameters.infotext_values import printable
+from modules.parameters.job_options import EncodingOptions
+from modules.parameters.output_options import FileNameOptions, ImageFileOptions
 from modules.pictures.encode import shareable_copy
 from modules.pictures.opening import BROKEN, read_header
 from modules.settings import OptionStore, Paths
+from modules.settings.groups import read_options
 
 GRID_KINDS: Final = frozenset({"grid", "xyz_grid", "prompt_matrix"})
 # The suffix of a file that holds a job's pictures one after the other.
@@ -68,12 +70,14 @@ class Gallery:
         `before-highres-fix`). `size` and `data`, the encoded picture, are for [width], [height] and [image_hash].
         Creates nothing on disk. Raises SaveError.
         """
-        options: Mapping[str, object] = ChainMap(dict(resolved.options), self._options.as_dict())
+        values = ChainMap(dict(resolved.options), self._options.as_dict())
+        options = read_options(FileNameOptions, values)
         facts = name_facts(
             resolved,
             index,
             now or datetime.now(),
-            options=options,
+            clip_skip=read_options(EncodingOptions, values).clip_skip,
+            most_words=options.max_prompt_words,
             size=size,
             pixels_hash=None if data is None else lambda: pixels_hash(data),
         )
@@ -106,24 +110,24 @@ class Gallery:
         tail = f"{sanitize(ending)}.{sanitize(extension).lower().lstrip('.')}"
         return self._names.hold(OpenName(folder, "", stem, tail, digits=0 if stem else 5))
 
-    def _name(self, mode: str, kind: str, extension: str, facts: NameFacts, options: Mapping[str, object]) -> OpenName:
+    def _name(self, mode: str, kind: str, extension: str, facts: NameFacts, options: FileNameOptions) -> OpenName:
         grid = kind in GRID_KINDS
         root = self.folder(mode, grid=grid)
-        in_folders = bool(options["grid_save_to_dirs" if grid else "save_to_dirs"])
+        in_folders = options.grid_save_to_dirs if grid else options.save_to_dirs
         folder = root
         if in_folders:
-            folder = subfolder(root, str(options["directories_filename_pattern"] or "[prompt_words]"), facts)
-        pattern = str(options["samples_filename_pattern"] or ("[seed]" if in_folders else "[seed]-[prompt_spaces]"))
+            folder = subfolder(root, options.directories_filename_pattern or "[prompt_words]", facts)
+        pattern = options.samples_filename_pattern or ("[seed]" if in_folders else "[seed]-[prompt_spaces]")
         tail = "." + sanitize(extension).lower().lstrip(".")
         if grid:
-            if kind == "grid" and not options["grid_extended_filename"]:
+            if kind == "grid" and not options.grid_extended_filename:
                 pattern = "[none]"
             return OpenName(folder, f"{kind}-", file_stem(pattern, facts), tail, digits=4)
         if kind != "image":
             tail = f"-{sanitize(kind)}{tail}"
-        if options["save_images_add_number"]:
+        if options.add_number:
             return OpenName(folder, "", file_stem(pattern, facts), tail)
-        replace = options["save_images_replace_action"] == "Replace"
+        replace = options.replace_action == "Replace"
         return OpenName(folder, "", file_stem(pattern, facts), tail, digits=0, replace=replace)
 
     def _of_init_picture(self, data: bytes) -> OpenName:
@@ -143,7 +147,7 @@ class Gallery:
         data: bytes,
         *,
         infotext: str | None = None,
-        options: Mapping[str, object] | None = None,
+        options: ImageFileOptions | None = None,
         overwrite: bool = False,
     ) -> Path:
         """Write a picture to its reserved path, and beside it what the job's `options` want (text file, JPEG copy).
@@ -166,15 +170,16 @@ class Gallery:
             self.release(saved)
         if self._options.switch("samples_log_stdout"):
             _log.info("Saved %s", saved)
-        self._write_companions(saved, data, infotext, ChainMap(dict(options or {}), self._options.as_dict()))
+        options = options or read_options(ImageFileOptions, self._options.as_dict())
+        self._write_companions(saved, data, infotext, options)
         return saved
 
-    def _write_companions(self, path: Path, data: bytes, infotext: str | None, options: Mapping[str, object]) -> None:
+    def _write_companions(self, path: Path, data: bytes, infotext: str | None, options: ImageFileOptions) -> None:
         """The text file and the JPEG copy. The picture is safe by now: what fails here is only logged."""
         try:
-            if infotext and options["save_txt"]:
+            if infotext and options.save_txt:
                 write_atomic(path.with_suffix(".txt"), f"{printable(infotext)}\n".encode(), overwrite=True)
-            if path.suffix not in (".jpg", ".jpeg") and options["export_for_4chan"]:
+            if path.suffix not in (".jpg", ".jpeg") and options.export_for_4chan:
                 with read_header(data) as image:
                     copy = shareable_copy(image, len(data), options, infotext)
                 if copy is not None:

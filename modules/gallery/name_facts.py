@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Final
 
 from modules.parameters import ResolvedRequest
-from modules.settings import OPTIONS
 
 _NUMBER: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _TITLE: Final = re.compile(r"(?P<file>.*?)(?:\s\[(?P<hash>[0-9a-fA-F]+)\])?", re.DOTALL)
@@ -59,7 +58,8 @@ def name_facts(
     index: int,
     now: datetime,
     *,
-    options: Mapping[str, object],
+    clip_skip: int,
+    most_words: int,
     size: tuple[int, int] | None = None,
     pixels_hash: Callable[[], str] | None = None,
 ) -> NameFacts:
@@ -86,11 +86,9 @@ def name_facts(
         vae=resolved.vae,
         batch_size=request.batch_size,
         batch_count=request.n_iter,
-        clip_skip=int(str(options.get("CLIP_stop_at_last_layers", 1))),
+        clip_skip=clip_skip,
         denoising=request.denoising_strength if request.mode == "img2img" or request.enable_hr else None,
-        most_words=int(
-            str(options.get("directories_max_prompt_words", OPTIONS["directories_max_prompt_words"].default))
-        ),
+        most_words=most_words,
         pixels_hash=pixels_hash,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from modules.generation.decoding import decode_latent, decode_unchecked
 from modules.generation.encoding import encode_pictures
+from modules.parameters.job_options import VaeOptions
 from modules.weights.model import Model
 
 
-def vae_retries(options: Mapping[str, object]) -> tuple[torch.dtype, ...]:
+def vae_retries(options: VaeOptions) -> tuple[torch.dtype, ...]:
     """In which number types a picture that came out as NaN is tried again, by A1111's two options."""
-    bfloat16 = (torch.bfloat16,) if options.get("auto_vae_precision_bfloat16", False) else ()
-    return (*bfloat16, torch.float32) if options.get("auto_vae_precision", True) else bfloat16
+    bfloat16 = (torch.bfloat16,) if options.auto_precision_bfloat16 else ()
+    return (*bfloat16, torch.float32) if options.auto_precision else bfloat16
 
 
 @dataclass(slots=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from modules.parameters.job_options import EncodingOptions
 from modules.prompt import ConditioningPlan, active_index
 from modules.prompt import Part as PromptPart
 from modules.sampling import Conditioning, ConditionsAt, Part, StepConditions
-from modules.text.encoder import EncodingOptions, PromptEncoder
+from modules.text.encoder import PromptEncoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from PIL import Image
 
@@ -15,6 +14,8 @@ from modules.generation.colour_correction import match_colours
 from modules.generation.init_picture import InitPicture
 from modules.generation.masking import overlay_of, uncropped
 from modules.generation.resizing import RESIZE_AND_FILL, resize_image
+from modules.parameters.job_options import JobOptions
+from modules.parameters.output_options import SavedImages
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,9 @@ class Finished:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-# What is saved beside a picture, and which option says so; the others are saved whenever they are made.
-_SAVED_BY: Final = {"mask": "save_mask", "mask-composite": "save_mask_composite"}
-
-
-def is_saved(kind: str, options: Mapping[str, object]) -> bool:
-    """Whether a picture beside another is saved; else it is only shown."""
-    return kind not in _SAVED_BY or bool(options.get(_SAVED_BY[kind], False))
+def is_saved(kind: str, saved: SavedImages) -> bool:
+    """Whether a picture beside another is saved; else it is only shown. Most are saved whenever they are made."""
+    return {"mask": saved.mask, "mask-composite": saved.mask_composite}.get(kind, True)
 
 
 def finish(
@@ -54,29 +51,27 @@ def finish(
 
 
 def finished(
-    image: Image.Image, source: InitPicture, options: Mapping[str, object], overlay_mask: Image.Image | None = None
+    image: Image.Image, source: InitPicture, settings: JobOptions, overlay_mask: Image.Image | None = None
 ) -> Finished:
-    """`finish` by the job's options, with the pictures beside it that they ask for."""
+    """`finish` by the job's options, with the pictures beside it that they want."""
     mask = overlay_mask or source.overlay_mask
-    over = mask if options.get("overlay_inpaint", True) else None
+    over = mask if settings.img2img.overlay_inpaint else None
     beside: dict[str, Image.Image] = {}
-    if options.get("img2img_color_correction"):
-        if options.get("save_images_before_color_correction"):
+    if settings.img2img.color_correction:
+        if settings.saved.before_color_correction:
             beside["before-color-correction"] = _laid_over(image, source, over)[0]
         image = match_colours(image, source.colours or source.picture)
     picture, made = _laid_over(image, source, over)
     if mask is not None:
-        beside |= dict(_about_mask(made, mask, options))
+        beside |= dict(_about_mask(made, mask, settings.saved))
     return Finished(picture, beside)
 
 
-def _about_mask(
-    made: Image.Image, mask: Image.Image, options: Mapping[str, object]
-) -> Iterator[tuple[str, Image.Image]]:
+def _about_mask(made: Image.Image, mask: Image.Image, saved: SavedImages) -> Iterator[tuple[str, Image.Image]]:
     """The mask, and what was made with everything but the masked part transparent."""
-    if options.get("return_mask") or options.get("save_mask"):
+    if saved.return_mask or saved.mask:
         yield "mask", mask.convert("RGB")
-    if options.get("return_mask_composite") or options.get("save_mask_composite"):
+    if saved.return_mask_composite or saved.mask_composite:
         fitted = resize_image(RESIZE_AND_FILL, mask, made.size).convert("L")
         nothing = Image.new("RGBa", made.size)
         yield "mask-composite", Image.composite(made.convert("RGBA").convert("RGBa"), nothing, fitted).convert("RGBA")

@@ -16,12 +16,11 @@ from torch.nn.functional import interpolate
 
 from modules.generation.decoding import to_image
 from modules.generation.encoding import to_tensor
-from modules.generation.image_conditioning import INPAINTING, mask_weight, of_nothing, of_picture
+from modules.generation.image_conditioning import INPAINTING, of_nothing, of_picture
 from modules.generation.passes import Pass, Pipeline, Progress, run_pass
 from modules.generation.resizing import Resize, enlarged_by
-from modules.parameters import GenerationRequest, ResolvedRequest
-from modules.parameters.samplers import resolve_sampler
-from modules.parameters.token_merging import hires_merging_ratio
+from modules.parameters import ResolvedRequest
+from modules.parameters.hires_size import HiresSize, hires_size
 
 # A1111's latent upscalers: torch's interpolation mode, and whether it is antialiased.
 LATENT_MODES: Final[dict[str, tuple[str, bool]]] = {
@@ -32,35 +31,6 @@ LATENT_MODES: Final[dict[str, tuple[str, bool]]] = {
     "Latent (nearest)": ("nearest", False),
     "Latent (nearest-exact)": ("nearest-exact", False),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class HiresSize:
-    """The size the first result is enlarged to, and how many latent cells are cut off of it (width, height)."""
-
-    width: int
-    height: int
-    cut: tuple[int, int] = (0, 0)
-
-    @property
-    def final(self) -> tuple[int, int]:
-        return self.width - self.cut[0] * 8, self.height - self.cut[1] * 8
-
-
-def hires_size(request: GenerationRequest) -> HiresSize:
-    """By the scale, by one given side in proportion, or by two: then the picture covers them and is cut."""
-    width, height, x, y = request.width, request.height, request.hr_resize_x, request.hr_resize_y
-    if x == 0 and y == 0:
-        return HiresSize(int(width * request.hr_scale), int(height * request.hr_scale))
-    if y == 0:
-        return HiresSize(x, x * height // width)
-    if x == 0:
-        return HiresSize(y * width // height, y)
-    if width / height < x / y:
-        cover = (x, x * height // width)
-    else:
-        cover = (y * width // height, y)
-    return HiresSize(*cover, cut=((cover[0] - x) // 8, (cover[1] - y) // 8))
 
 
 def enlarge(
@@ -135,7 +105,7 @@ def _posterior_seeds(resolved: ResolvedRequest, images: range) -> list[int] | No
     (In a batch it goes on with those of the last image; here no picture depends on its batch.) Under NV nothing has
     seeded that generator.
     """
-    if resolved.options.get("randn_source") == "NV":
+    if resolved.settings.sampling.randn_source == "NV":
         return None
     return [resolved.seeds[index] for index in images]
 
@@ -147,7 +117,7 @@ def _extra_channels(
 
     With a mask weight below 1 it is shown the picture too: on 0..1 where an upscaler for pixels made it, as in A1111.
     """
-    model, weight = pipeline.model, mask_weight(resolved.options)
+    model, weight = pipeline.model, resolved.settings.img2img.mask_weight
     shape = larger.shape[2], larger.shape[3]
     if model.unet_channels != INPAINTING or weight >= 1.0:
         return of_nothing(model, len(larger), shape)
@@ -173,22 +143,5 @@ def hires_pass(
     larger, pixels = _enlarged(pipeline, first, request.hr_upscaler, size, resize, _posterior_seeds(resolved, images))
     extra = _extra_channels(pipeline, resolved, larger, pixels)
     larger = _cut(larger, size)
-    same_sampler = request.hr_sampler_name == "Use same sampler"
-    same_schedule = request.hr_scheduler == "Use same scheduler"
-    sampler = resolve_sampler(request.sampler_name, request.scheduler, strict=True).sampler
-    asked = Pass(
-        prompt=request.hr_prompt or request.prompt,
-        negative_prompt=request.hr_negative_prompt or request.negative_prompt,
-        sampler_name=request.sampler_name if same_sampler else request.hr_sampler_name,
-        scheduler=request.scheduler if same_schedule else request.hr_scheduler,
-        steps=request.hr_second_pass_steps or request.steps,
-        cfg_scale=request.cfg_scale if request.hr_cfg is None else request.hr_cfg,
-        size=(larger.shape[3] * 8, larger.shape[2] * 8),
-        strength=request.denoising_strength,
-        init_latent=larger,
-        exact_steps=True,
-        first_calls=sampler.call_count(request.steps),
-        extra_channels=None if extra is None else _cut(extra, size),
-        token_merging=hires_merging_ratio(resolved.options),
-    )
-    return run_pass(pipeline, resolved, images, asked, progress)
+    work = Pass(resolved.passes[1], init_latent=larger, extra_channels=None if extra is None else _cut(extra, size))
+    return run_pass(pipeline, resolved, images, work, progress)

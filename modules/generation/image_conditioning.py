@@ -5,7 +5,6 @@ Behaviour reproduced: A1111 v1.10.1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import torch
@@ -18,11 +17,6 @@ from modules.weights.model import Model
 
 INPAINTING: Final = 9
 EDITING: Final = 8
-
-
-def mask_weight(options: Mapping[str, object]) -> float:
-    """How much of the picture an inpainting checkpoint is not shown under the mask: 1 nothing of it, 0 all."""
-    return float(str(options.get("inpainting_mask_weight", 1.0)))
 
 
 def of_nothing(model: Model, images: int, shape: tuple[int, int]) -> Tensor | None:

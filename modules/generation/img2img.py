@@ -13,14 +13,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from modules.generation.encoding import to_tensor
-from modules.generation.image_conditioning import EDITING, mask_weight, of_picture
+from modules.generation.image_conditioning import EDITING, of_picture
 from modules.generation.init_picture import InitPicture
 from modules.generation.masking import latent_mask
 from modules.generation.passes import Pass, Pipeline, Progress, latent_shape, run_pass
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.parameters import ResolvedRequest
-from modules.parameters.token_merging import merging_ratio
-from modules.sampling import ImageNoise, InpaintMask, SamplerOptions
+from modules.sampling import ImageNoise, InpaintMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def start_of(pipeline: Pipeline, resolved: ResolvedRequest, images: range, sourc
     if source.mask is not None:
         painted = latent_mask(source.mask, shape, rounded=rounded).to(latent)
         latent = _masked_latent(pipeline, resolved, images, latent, painted)
-    weight = mask_weight(resolved.options)
+    weight = resolved.settings.img2img.mask_weight
     extra = of_picture(model, pixels, source.mask, shape, len(images), weight=weight, rounded=rounded)
     return Start(latent, painted, extra, soft)
 
@@ -92,27 +91,18 @@ def img2img(
     start: Start | None = None,
 ) -> Tensor:
     """Run the pass over `source` for these images: latents (images, channels, height/8, width/8), float32."""
-    request = resolved.request
     start = start or start_of(pipeline, resolved, images, source)
     mask = start.mask
-    asked = Pass(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        sampler_name=request.sampler_name,
-        scheduler=request.scheduler,
-        steps=request.steps,
-        cfg_scale=request.cfg_scale,
-        size=(request.width, request.height),
-        strength=request.denoising_strength,
+    work = Pass(
+        resolved.passes[0],
         init_latent=start.latent,
-        noise_multiplier=float(str(resolved.options.get("initial_noise_multiplier", 1.0))),
-        image_cfg_scale=request.image_cfg_scale if pipeline.model.unet_channels == EDITING else None,
+        noise_multiplier=resolved.settings.img2img.noise_multiplier,
+        image_cfg_scale=resolved.request.image_cfg_scale if pipeline.model.unet_channels == EDITING else None,
         mask=mask,
         extra_channels=start.extra,
         noise=start.noise,
-        token_merging=merging_ratio(resolved.options, "img2img"),
     )
-    result = run_pass(pipeline, resolved, images, asked, progress)
+    result = run_pass(pipeline, resolved, images, work, progress)
     return result if mask is None else mask.finished(result)
 
 
@@ -122,10 +112,9 @@ def _masked_latent(
     """What stands under the mask at the start: the picture's own latent, noise of the image's seed, or nothing."""
     match resolved.request.inpainting_fill:
         case 2:  # latent noise
-            options = SamplerOptions.from_options(resolved.options)
             shape = (latent.shape[1], latent.shape[2], latent.shape[3])
-            seeds = [resolved.seeds[index] for index in images]
-            noise = ImageNoise(shape, seeds, source=options.randn_source, device=pipeline.device).draw()
+            seeds, source = [resolved.seeds[index] for index in images], resolved.settings.sampling.randn_source
+            noise = ImageNoise(shape, seeds, source=source, device=pipeline.device).draw()
             return latent * (1.0 - painted) + noise.to(latent) * painted
         case 3:  # latent nothing
             return latent * (1.0 - painted)

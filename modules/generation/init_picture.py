@@ -61,8 +61,7 @@ def prepare_init_picture(
     `rounded` False leaves drawn masks their grey; None takes what the request says.
     """
     request = resolved.request
-    background = str(resolved.options.get("img2img_background_color", "#ffffff"))
-    picture = flatten(ImageOps.exif_transpose(picture), background)
+    picture = flatten(ImageOps.exif_transpose(picture), resolved.settings.img2img.background_color)
     if mask is None:
         return InitPicture(_fitted(picture, request, resize))
     grey = binary_mask(mask, rounded=request.mask_round if rounded is None else rounded)

@@ -43,11 +43,11 @@ class SoftInpainting:
 
     @classmethod
     def of(cls, resolved: ResolvedRequest) -> Self | None:
-        """What the request asks of the script; None where it is off."""
-        asked = resolved.request.scripts.get(SOFT_INPAINTING.title)
-        if asked is None:
+        """The script's values in a request; None where it is off."""
+        arguments = resolved.request.scripts.get(SOFT_INPAINTING.title)
+        if arguments is None:
             return None
-        numbers = {name: float(str(value)) for name, value in asked.items() if name != "enabled"}
+        numbers = {name: float(str(value)) for name, value in arguments.items() if name != "enabled"}
         return cls(
             SoftBlend(numbers["schedule_bias"], numbers["preservation_strength"], numbers["transition_contrast_boost"]),
             numbers["mask_influence"],

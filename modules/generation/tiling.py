@@ -7,14 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from modules.parameters import ResolvedRequest
 from modules.weights.model import Model
-
-
-def is_tiled(resolved: ResolvedRequest) -> bool:
-    """Whether the request asks for it, or where it says nothing, its options do."""
-    asked = resolved.request.tiling
-    return bool(resolved.options.get("tiling", False)) if asked is None else asked
 
 
 @contextmanager

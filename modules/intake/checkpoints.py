@@ -6,29 +6,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
 from modules.parameters import RequestError, ResolvedRequest
+from modules.parameters.load_options import LoadOptions, VaeChoice
+from modules.parameters.request import SAME_CHECKPOINT
 from modules.protocol import CheckpointFile
 from modules.settings import OptionStore
-
-SAME_CHECKPOINT: Final = "Use same checkpoint"
-
-# Options that say how a checkpoint is loaded, where its parts lie, and what is kept beside it.
-LOAD_OPTIONS: Final = (
-    "memory_mode",
-    "checkpoint_memory",
-    "cross_attention_optimization",
-    "upcast_attn",
-    "fp8_storage",
-    "fast_mode",
-    "sd_checkpoints_limit",
-    "sd_checkpoints_keep_in_cpu",
-    "sd_checkpoint_cache",
-    "sd_vae_checkpoint_cache",
-    "disable_mmap_load_safetensors",
-)
+from modules.settings.groups import option_keys, read_options
 
 
 def current_checkpoint(catalogue: Catalogue, setting: str) -> Checkpoint | None:
@@ -119,10 +105,10 @@ class CheckpointChooser:
     def _vae(self, checkpoint: Checkpoint, options: Mapping[str, Any]) -> Path | None:
         if self._vae_file is not None:
             return self._vae_file
-        setting = str(options.get("sd_vae") or "Automatic")
-        overrides = bool(options.get("sd_vae_overrides_per_model_preferences", True))
+        choice = read_options(VaeChoice, options)
+        setting = choice.sd_vae or VaeChoice().sd_vae
         try:
-            vae = self._catalogue.vae_for(checkpoint, setting, overrides=overrides)
+            vae = self._catalogue.vae_for(checkpoint, setting, overrides=choice.overrides_preferences)
         except ModelNotFoundError as error:
             raise RequestError(str(error)) from error
         return vae.path if vae else None
@@ -135,5 +121,5 @@ def _file(checkpoint: Checkpoint, vae: Path | None, options: Mapping[str, Any]) 
         name=checkpoint.name,
         sha256=checkpoint.sha256,
         vae_path=str(vae) if vae else None,
-        options={key: options[key] for key in LOAD_OPTIONS if key in options},
+        options={key: options[key] for key in option_keys(LoadOptions).values() if key in options},
     )

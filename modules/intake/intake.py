@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
-from modules.intake.checkpoints import SAME_CHECKPOINT, CheckpointChooser
+from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.networks import NetworkNames, tag_notices
 from modules.intake.plans import Picture, plan_of, seeds_of, with_drawn_seeds
 from modules.parameters import (
@@ -22,17 +22,18 @@ from modules.parameters import (
     resolve,
 )
 from modules.parameters.infotext_versions import first_pass_size
+from modules.parameters.job_options import IntakeOptions
+from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
 from modules.parameters.scripts import scripts_of
-from modules.parameters.token_merging import IMG2IMG, with_asked_ratio
+from modules.parameters.token_merging import IMG2IMG, with_requested_ratio
 from modules.prompt import blended
 from modules.settings import OptionError, OptionStore
+from modules.settings.groups import read_options
 
 # The settings that say which files a picture is made with.
 MODELS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
-SAME_SAMPLER: Final = "Use same sampler"
-SAME_SCHEDULE: Final = "Use same scheduler"
 
 MergeStyles = Callable[[str, str, tuple[str, ...]], tuple[str, str]]
 
@@ -55,13 +56,13 @@ class Intake:
         """What applies for `request` by the settings of this moment. Raises RequestError with one sentence."""
         overrides, notices = self._known(request.override_settings)
         try:
-            options = self.options.snapshot(with_asked_ratio(overrides))
+            options = self.options.snapshot(with_requested_ratio(overrides))
         except OptionError as error:
             raise RequestError(str(error)) from error
         if request.mode == "extras":
             return resolve(request, options=options, rng=self.rng, notices=notices)
         checkpoint, told = self.checkpoints.choose(options | overrides)
-        if options.get("use_old_hires_fix_width_height"):
+        if read_options(IntakeOptions, options).use_old_hires_fix_width_height:
             request = with_old_hires_sizes(request)
         request = self._with_hires_checkpoint(request, checkpoint.title)
         request = with_drawn_seeds(request, self.rng)
@@ -122,7 +123,7 @@ class Intake:
             return {}
         try:
             known, _ = self._known(asked.override_settings)
-            changed = self.options.snapshot(with_asked_ratio({**known, **picture.overrides}))
+            changed = self.options.snapshot(with_requested_ratio({**known, **picture.overrides}))
         except OptionError as error:
             raise RequestError(str(error)) from error
         possible = {*picture.overrides, IMG2IMG}
@@ -145,7 +146,7 @@ class Intake:
         return known, (*foreign, *(f"{why} The job runs without it." for why in protected.values() if why))
 
     def _final_prompts(self, request: GenerationRequest, options: Mapping[str, Any]) -> GenerationRequest:
-        strip = self.strip_comments if options.get("enable_prompt_comments", True) else _as_it_is
+        strip = self.strip_comments if read_options(IntakeOptions, options).enable_prompt_comments else _as_it_is
         prompt, negative = self.merge_styles(request.prompt, request.negative_prompt, request.styles)
         changed = {"prompt": strip(prompt), "negative_prompt": strip(negative)}
         # An empty hires prompt means the first pass's prompt: a style added to it would make it another one.

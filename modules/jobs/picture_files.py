@@ -41,7 +41,7 @@ class PictureFiles:
         if path.is_relative_to(self._cache):
             write_atomic(path, image.blobs[0], overwrite=True)
             return path
-        return self._gallery.save(path, image.blobs[0], infotext=image.infotext, options=job.resolved.options)
+        return self._gallery.save(path, image.blobs[0], infotext=image.infotext, options=job.resolved.settings.files)
 
     def release(self, path: Path) -> None:
         self._gallery.release(path)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from modules.gallery import ANIMATION, GRID_KINDS
 from modules.jobs.job import Job, SavedImage
-
-# What is shown behind a picture that it belongs to, and the option that says so. The rest is only saved.
-_BEHIND: Final = {"mask": "return_mask", "mask-composite": "return_mask_composite"}
 
 
 def shown_images(job: Job) -> list[SavedImage]:
@@ -20,13 +16,14 @@ def shown_images(job: Job) -> list[SavedImage]:
     if (asked := job.request.extras) is not None:
         # Of each picture its first result arrives last.
         return sorted(job.images, key=lambda image: (image.index, image.kind != "image")) if asked.show else []
-    options = job.resolved.options
     grids = [image for image in job.images if image.kind in GRID_KINDS]
     made_of_them = [image for image in job.images if image.kind == ANIMATION]
-    return [*(grids if options.get("return_grid", True) else []), *_images(job), *made_of_them]
+    return [*(grids if job.resolved.settings.grids.show else []), *_images(job), *made_of_them]
 
 
 def _images(job: Job) -> Iterator[SavedImage]:
-    kinds = ("image", *(kind for kind, option in _BEHIND.items() if job.resolved.options.get(option, False)))
+    shown = job.resolved.settings.saved
+    behind = {"mask": shown.return_mask, "mask-composite": shown.return_mask_composite}
+    kinds = ("image", *(kind for kind, wanted in behind.items() if wanted))
     own = [image for image in job.images if image.kind in kinds]
     yield from sorted(own, key=lambda image: (image.index, kinds.index(image.kind)))

@@ -9,6 +9,7 @@ import gradio as gr
 from modules.page import listing
 from modules.page.controls import checkbox, dropdown, slider, textbox
 from modules.page.parts import Controls
+from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def hires_upscalers(services: Services) -> tuple[str, ...]:
 
 def _sampling(services: Services) -> Controls:
     with gr.Row(elem_classes=_shown(services, "hires_fix_show_sampler")):
-        samplers = ["Use same sampler", *listing.samplers(services)]
-        schedules = ["Use same scheduler", *listing.schedules()]
-        checkpoints = ["Use same checkpoint", *listing.checkpoint_titles(services)]
+        samplers = [SAME_SAMPLER, *listing.samplers(services)]
+        schedules = [SAME_SCHEDULE, *listing.schedules()]
+        checkpoints = [SAME_CHECKPOINT, *listing.checkpoint_titles(services)]
         return {
             "hr_checkpoint_name": dropdown("hr_checkpoint_name", MODE, checkpoints),
             "hr_sampler_name": dropdown("hr_sampler_name", MODE, samplers),

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from modules.parameters.job_options import TokenMergingOptions
+from modules.parameters.passes import sampler_choices
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
-from modules.parameters.samplers import SamplerChoice, resolve_sampler
-from modules.parameters.token_merging import hires_merging_ratio, merging_ratio
+from modules.parameters.samplers import SamplerChoice
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.settings import OPTIONS
+from modules.settings.groups import read_options
 
 
 def has_bracket(prompt: str) -> bool:
@@ -31,39 +33,27 @@ class _Run:
     options: Mapping[str, object]
 
     @property
-    def has_hires(self) -> bool:
-        return self.request.mode == "txt2img" and self.request.enable_hr
-
-    @property
     def encodes_picture(self) -> bool:
         return self.request.mode == "img2img" or (
-            self.has_hires and self.request.hr_upscaler not in LATENT_UPSCALE_MODES
+            self.request.has_hires_pass and self.request.hr_upscaler not in LATENT_UPSCALE_MODES
         )
 
     @property
     def brackets(self) -> bool:
         request = self.request
-        hires = (request.hr_prompt, request.hr_negative_prompt) if self.has_hires else ()
+        hires = (request.hr_prompt, request.hr_negative_prompt) if self.request.has_hires_pass else ()
         return any(map(has_bracket, (request.prompt, request.negative_prompt, *hires)))
 
+    @property
+    def token_merging(self) -> TokenMergingOptions:
+        return read_options(TokenMergingOptions, self.options)
+
+    def value(self, key: str) -> object:
+        """The value of an option, or its default."""
+        return self.options.get(key, OPTIONS[key].default)
+
     def eta_of(self, choice: SamplerChoice) -> object:
-        if choice.sampler.eta is None:
-            return 0
-        return self.options.get(choice.sampler.eta, OPTIONS[choice.sampler.eta].default)
-
-
-def passes_of(request: GenerationRequest) -> tuple[SamplerChoice, ...]:
-    """Sampler and schedule of the first pass, and of the hires pass if there is one."""
-    first = resolve_sampler(request.sampler_name, request.scheduler)
-    if request.mode != "txt2img" or not request.enable_hr:
-        return (first,)
-    same_sampler = request.hr_sampler_name == GenerationRequest.model_fields["hr_sampler_name"].default
-    same_schedule = request.hr_scheduler == GenerationRequest.model_fields["hr_scheduler"].default
-    hires = resolve_sampler(
-        first.sampler.label if same_sampler else request.hr_sampler_name,
-        first.schedule.label if same_schedule else request.hr_scheduler,
-    )
-    return first, hires
+        return 0 if choice.sampler.eta is None else self.value(choice.sampler.eta)
 
 
 _Rule = Callable[[_Run], bool]
@@ -90,9 +80,9 @@ def _has_eta(name: str) -> _Rule:
 
 
 _is_unipc = _of_any_pass(lambda choice: choice.sampler.label == "UniPC")
-_takes_a_range = _of_any_pass(lambda choice: choice.told_schedule is not None)
-_has_rho = _of_any_pass(lambda choice: choice.told_schedule is not None and choice.applied_schedule.default_rho > 0)
-_is_beta = _of_any_pass(lambda choice: choice.told_schedule == "Beta")
+_takes_a_range = _of_any_pass(lambda choice: choice.recorded_schedule is not None)
+_has_rho = _of_any_pass(lambda choice: choice.recorded_schedule is not None and choice.applied_schedule.default_rho > 0)
+_is_beta = _of_any_pass(lambda choice: choice.recorded_schedule == "Beta")
 
 
 def _draws_again(run: _Run) -> bool:
@@ -128,35 +118,35 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "uni_pc_skip_type": _is_unipc,
     "uni_pc_order": _is_unipc,
     "uni_pc_lower_order_final": _is_unipc,
-    "s_min_uncond_all": lambda run: bool(run.options.get("s_min_uncond")),
+    "s_min_uncond_all": lambda run: bool(run.value("s_min_uncond")),
     "initial_noise_multiplier": lambda run: run.request.mode == "img2img",
-    "img2img_extra_noise": lambda run: run.request.mode == "img2img" or run.has_hires,
+    "img2img_extra_noise": lambda run: run.request.mode == "img2img" or run.request.has_hires_pass,
     "sd_vae_encode_method": lambda run: run.encodes_picture,
-    "token_merging_ratio_hr": lambda run: run.has_hires,
-    "cache_fp16_weight": lambda run: run.options.get("fp8_storage", "Disable") != "Disable",
+    "token_merging_ratio_hr": lambda run: run.request.has_hires_pass,
+    "cache_fp16_weight": lambda run: run.value("fp8_storage") != "Disable",
 }
 
 
-# Where one setting stands for another, what applied is told.
+# Where one setting stands for another, what applied is recorded.
 _APPLIED: Final[Mapping[str, Callable[[_Run], object]]] = {
-    "token_merging_ratio": lambda run: merging_ratio(run.options, run.request.mode),
-    "token_merging_ratio_hr": lambda run: hires_merging_ratio(run.options),
+    "token_merging_ratio": lambda run: run.token_merging.first_pass(run.request.mode),
+    "token_merging_ratio_hr": lambda run: run.token_merging.hires_pass,
 }
-# A1111 tells these even at their defaults, as soon as they had an effect.
-_ALWAYS_TOLD: Final = ("beta_dist_alpha", "beta_dist_beta")
+# A1111 records these even at their defaults, as soon as they had an effect.
+_ALWAYS_RECORDED: Final = ("beta_dist_alpha", "beta_dist_beta")
 
 
 def had_effect(key: str, request: GenerationRequest, options: Mapping[str, object]) -> bool:
     """Whether `request` records the option `key` once it isn't at its default, so that silence means the default."""
-    return _RULES.get(key, _always)(_Run(request, passes_of(request), options))
+    return _RULES.get(key, _always)(_Run(request, sampler_choices(request), options))
 
 
 def recorded_options(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
     """Infotext keys and values of the options that had an effect, most of them only where they are not at default."""
-    run = _Run(resolved.request, passes_of(resolved.request), resolved.options)
+    run = _Run(resolved.request, tuple(one.choice for one in resolved.passes), resolved.options)
     for key, option in OPTIONS.items():
-        value = _APPLIED[key](run) if key in _APPLIED else resolved.options.get(key, option.default)
-        if option.infotext is None or value is None or (value == option.default and key not in _ALWAYS_TOLD):
+        value = _APPLIED[key](run) if key in _APPLIED else run.value(key)
+        if option.infotext is None or value is None or (value == option.default and key not in _ALWAYS_RECORDED):
             continue
         if _RULES.get(key, _always)(run):
             # What a slider gives, and what clients send, is 2 and not 2.0.

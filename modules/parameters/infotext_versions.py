@@ -6,6 +6,7 @@ import math
 import re
 from typing import Final
 
+from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
 
 _VERSION: Final = re.compile(r"v?([0-9]{1,6}(?:\.[0-9]{1,6}){1,5})(?:-([0-9]{1,6})(?:-[\w.+-]{1,80})?)?")
@@ -16,9 +17,9 @@ _DEFAULTS: Final = {
     "Clip skip": "1",
     "Hires resize-1": "0",
     "Hires resize-2": "0",
-    "Hires sampler": "Use same sampler",
-    "Hires schedule type": "Use same scheduler",
-    "Hires checkpoint": "Use same checkpoint",
+    "Hires sampler": SAME_SAMPLER,
+    "Hires schedule type": SAME_SCHEDULE,
+    "Hires checkpoint": SAME_CHECKPOINT,
     "Hires prompt": "",
     "Hires negative prompt": "",
     "Mask mode": "Inpaint masked",

@@ -7,12 +7,13 @@ from pathlib import PurePath
 from typing import Final
 
 from modules.parameters.declaration import declared_parameters
-from modules.parameters.infotext_options import passes_of, recorded_options
+from modules.parameters.infotext_options import recorded_options
 from modules.parameters.infotext_values import printable, quote
-from modules.parameters.request import GenerationRequest
+from modules.parameters.request import SAME_SCHEDULE, GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import find_sampler, resolve_sampler
 from modules.parameters.scripts import MASKED_CONTENTS, script_values
+from modules.settings import OPTIONS
 from modules.version import INFOTEXT_VERSION
 
 # What comes before the extras (`_EXTRAS` and whatever else `facts` holds), and what comes after them.
@@ -125,7 +126,7 @@ def write_infotext(resolved: ResolvedRequest, index: int, facts: Mapping[str, ob
     known.update(recorded_options(resolved))
     known.update(facts)
     for key, option in _SWITCHED_OFF_BY.items():
-        if resolved.options.get(option, option != "add_user_name_to_info") is False:
+        if resolved.options.get(option, OPTIONS[option].default) is False:
             known.pop(key, None)
     placed = {*_BASE, *scripts, *_EXTRAS, *_LAST}
     # Scripts speak before the passes that they set up.
@@ -163,48 +164,44 @@ def _request_values(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
 
 def _in_labels(resolved: ResolvedRequest) -> GenerationRequest:
     request = resolved.request
-    choice = resolve_sampler(request.sampler_name, request.scheduler)
+    choice = resolved.passes[0].choice
     hires = find_sampler(request.hr_sampler_name)
-    schedule = _hires_schedule(request) if request.enable_hr else request.hr_scheduler
-    tiling = resolved.options.get("tiling") if request.tiling is None else request.tiling
     return request.model_copy(
         update={
             "sampler_name": choice.sampler.label,
             "scheduler": choice.applied_schedule.label,
             "hr_sampler_name": hires.label if hires else request.hr_sampler_name,
-            "hr_scheduler": schedule,
-            "tiling": tiling or None,
+            "hr_scheduler": _hires_schedule(resolved),
+            "tiling": resolved.is_tiled or None,
         }
     )
 
 
-def _hires_schedule(request: GenerationRequest) -> str:
-    """What is written of the hires pass's schedule: A1111 tells one that the first pass did not note.
+def _hires_schedule(resolved: ResolvedRequest) -> str:
+    """What is written of the hires pass's schedule: A1111 records one that the first pass did not.
 
-    Where silence would be read as another schedule than the one that ran, the label is told as well.
+    Where nothing written would be read as another schedule than the one that ran, the label is recorded as well.
     """
-    same = str(GenerationRequest.model_fields["hr_scheduler"].default)
-    if request.mode != "txt2img":
-        return same
-    first, hires = passes_of(request)
-    if hires.told_schedule not in (None, first.told_schedule):
-        return str(hires.told_schedule)
+    if not resolved.request.has_hires_pass:
+        return SAME_SCHEDULE
+    first, hires = (one.choice for one in resolved.passes)
+    if hires.recorded_schedule not in (None, first.recorded_schedule):
+        return str(hires.recorded_schedule)
     word = resolve_sampler(first.sampler.label, first.applied_schedule.label).schedule.label
     read = resolve_sampler(hires.sampler.label, word)
-    return same if read.told_schedule == hires.told_schedule else hires.applied_schedule.label
+    return SAME_SCHEDULE if read.recorded_schedule == hires.recorded_schedule else hires.applied_schedule.label
 
 
 def _silent(request: GenerationRequest) -> Iterator[str]:
     """Fields that this request leaves out, because they had no effect."""
     yield from ("prompt", "negative_prompt")
-    hires = request.enable_hr and request.mode == "txt2img"
     if request.subseed_strength == 0:
         yield from ("subseed", "subseed_strength")
     if request.seed_resize_from_w <= 0 or request.seed_resize_from_h <= 0:
         yield from ("seed_resize_from_w", "seed_resize_from_h")
-    if request.mode == "txt2img" and not hires:
+    if request.mode == "txt2img" and not request.has_hires_pass:
         yield "denoising_strength"
-    yield from _silent_hires(request) if hires else _HIRES
+    yield from _silent_hires(request) if request.has_hires_pass else _HIRES
     yield from _silent_inpainting(request) if request.mask is not None else _INPAINTING
 
 

@@ -18,6 +18,11 @@ MAXIMUM_SIDE: Final = 8192
 MAXIMUM_PROMPT: Final = 1_000_000
 LARGEST_SEED: Final = 2**64 - 1
 
+# What the hires pass takes from the first pass, in the words of the page, the API and infotext.
+SAME_CHECKPOINT: Final = "Use same checkpoint"
+SAME_SAMPLER: Final = "Use same sampler"
+SAME_SCHEDULE: Final = "Use same scheduler"
+
 Prompt = Annotated[str, Field(max_length=MAXIMUM_PROMPT)]
 Side = Annotated[int, Field(ge=64, le=MAXIMUM_SIDE)]
 OptionalSide = Annotated[int, Field(ge=0, le=MAXIMUM_SIDE)]
@@ -153,13 +158,13 @@ class GenerationRequest(BaseModel):
     ] = 0
     hr_checkpoint_name: Annotated[
         str, Parameter("Hires checkpoint", infotext="Hires checkpoint", choices="checkpoints", modes=TXT2IMG)
-    ] = "Use same checkpoint"
+    ] = SAME_CHECKPOINT
     hr_sampler_name: Annotated[
         str, Parameter("Hires sampling method", infotext="Hires sampler", choices="samplers", modes=TXT2IMG)
-    ] = "Use same sampler"
+    ] = SAME_SAMPLER
     hr_scheduler: Annotated[
         str, Parameter("Hires schedule type", infotext="Hires schedule type", choices="schedules", modes=TXT2IMG)
-    ] = "Use same scheduler"
+    ] = SAME_SCHEDULE
     hr_prompt: Annotated[Prompt, Parameter("Hires prompt", infotext="Hires prompt", modes=TXT2IMG)] = ""
     hr_negative_prompt: Annotated[
         Prompt, Parameter("Hires negative prompt", infotext="Hires negative prompt", modes=TXT2IMG)
@@ -222,6 +227,11 @@ class GenerationRequest(BaseModel):
     def script(self) -> Script | None:
         """The script that was chosen, if any."""
         return next((script for script in SELECTABLE if script.title in self.scripts), None)
+
+    @property
+    def has_hires_pass(self) -> bool:
+        """Whether a hires pass follows the first one."""
+        return self.mode == "txt2img" and self.enable_hr
 
     @field_validator("scripts")
     @classmethod

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Final
+from functools import cached_property
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from modules.parameters.job_options import JobOptions
+from modules.parameters.passes import PassSpec, passes_of
 from modules.parameters.request import GenerationRequest
 
 # The bound of A1111's random seeds: 0 .. 4294967293.
@@ -34,7 +37,8 @@ class ResolvedRequest(BaseModel):
     `request` carries the final prompts (styles merged, comments stripped), seeds, sampler and schedule labels.
     `seeds` and `subseeds` hold one number per image of the whole job: batch count times batch size, or what a script
     makes. Where the images of a script differ in more than their seeds, `variants` says how, one for each.
-    `options` are the options that change a picture or its file, with this request's overrides merged in.
+    `options` are the options that change a picture or its file, with this request's overrides merged in, as the queue
+    stores them; `settings` are the same as typed values, and `passes` what each denoising pass does.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +55,42 @@ class ResolvedRequest(BaseModel):
     @property
     def image_count(self) -> int:
         return len(self.seeds)
+
+    @cached_property
+    def settings(self) -> JobOptions:
+        """The options as typed values. Raises OptionError for one whose stored value cannot be used."""
+        return JobOptions.of(self.options)
+
+    @cached_property
+    def passes(self) -> tuple[PassSpec, ...]:
+        """The first pass, and the hires pass if there is one."""
+        return passes_of(self.request, self.settings.token_merging)
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether pictures continue over their own edges."""
+        return self.settings.defaults.tiling if self.request.tiling is None else self.request.tiling
+
+    @property
+    def restores_faces(self) -> bool:
+        wanted = self.request.restore_faces
+        return self.settings.defaults.restore_faces if wanted is None else wanted
+
+    @property
+    def shares_noise(self) -> bool:
+        """Whether the pictures of a batch are cut from one Brownian path, and so depend on each other.
+
+        The option no_dpmpp_sde_batch_determinism wants that, in A1111 as here.
+        """
+        shared = self.settings.sampling.no_dpmpp_sde_batch_determinism
+        return shared and any(one.choice.sampler.brownian_noise for one in self.passes)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with `update`. What is derived from the fields is derived anew: it may be another."""
+        copied = super().model_copy(update=update, deep=deep)
+        for derived in ("settings", "passes"):
+            copied.__dict__.pop(derived, None)
+        return copied
 
     def of_image(self, index: int) -> ResolvedRequest:
         """What applies to image `index` alone: a job of that one image."""

@@ -171,7 +171,7 @@ class SamplerChoice:
         return self.schedule
 
     @property
-    def told_schedule(self) -> str | None:
+    def recorded_schedule(self) -> str | None:
         """The label that A1111 notes while it samples: none where the levels come from the model itself."""
         applied = self.applied_schedule
         return None if self.sampler.family == "timestep" or applied is AUTOMATIC else applied.label

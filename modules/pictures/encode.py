@@ -6,14 +6,15 @@ import io
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from modules.parameters.infotext_values import printable
+from modules.parameters.output_options import ImageFileOptions
 from modules.pictures.exif import user_comment_exif
-from modules.settings import OPTIONS
 
 # Longest side a format can hold.
 _LONGEST_SIDE: Final = {"jpg": 65500, "jpeg": 65500, "webp": 16383, "avif": 65535}
@@ -24,7 +25,7 @@ _LONGEST_JPEG_EXIF: Final = 65533
 
 def encode_picture(
     image: Image.Image,
-    options: Mapping[str, object],
+    options: ImageFileOptions,
     infotext: str | None,
     *,
     grid: bool = False,
@@ -32,35 +33,34 @@ def encode_picture(
 ) -> tuple[bytes, str]:
     """`image` in the format that the options name, and the extension of its file (without the dot).
 
-    Reads samples_format (grid_format for a `grid`), jpeg_quality, webp_lossless and enable_pnginfo; what is missing
-    has its default. A picture or an infotext too large for the format becomes a PNG, so that nothing is lost. `chunks`
-    are further PNG texts.
+    Reads samples_format (grid_format for a `grid`), jpeg_quality, webp_lossless and enable_pnginfo. A picture or an
+    infotext too large for the format becomes a PNG, so that nothing is lost. `chunks` are further PNG texts.
     """
-    extension = str(_option(options, "grid_format" if grid else "samples_format")).lower().lstrip(".")
-    text = printable(infotext or "") if _option(options, "enable_pnginfo") else ""
+    extension = (options.grid_format if grid else options.samples_format).lower().lstrip(".")
+    text = printable(infotext or "") if options.enable_pnginfo else ""
     exif = user_comment_exif(text) if text else b""
-    quality = int(str(_option(options, "jpeg_quality")))
     if max(image.size) > _LONGEST_SIDE.get(extension, 0):
         extension = "png"
     match extension:
         case "jpg" | "jpeg" if len(exif) <= _LONGEST_JPEG_EXIF:
-            return _saved(_without_alpha(image), "JPEG", quality=quality, exif=exif), extension
+            return _saved(_without_alpha(image), "JPEG", quality=options.jpeg_quality, exif=exif), extension
         case "webp":
-            lossless = bool(_option(options, "webp_lossless"))
-            return _saved(_plain(image), "WEBP", quality=quality, lossless=lossless, exif=exif), extension
+            return _saved(
+                _plain(image), "WEBP", quality=options.jpeg_quality, lossless=options.webp_lossless, exif=exif
+            ), extension
         case "avif":
-            return _saved(_plain(image), "AVIF", quality=quality, exif=exif), extension
+            return _saved(_plain(image), "AVIF", quality=options.jpeg_quality, exif=exif), extension
     return _png(image, {"parameters": text, **(chunks or {})}), "png"
 
 
 def encode_animation(
-    frames: Sequence[Image.Image], options: Mapping[str, object], infotext: str | None, *, per_second: int
+    frames: Sequence[Image.Image], options: ImageFileOptions, infotext: str | None, *, per_second: int
 ) -> tuple[bytes, str]:
     """Pictures of one size as an animated WebP that repeats for ever, and its extension.
 
     Reads jpeg_quality, webp_lossless and enable_pnginfo. Raises ValueError for frames that the format cannot hold.
     """
-    text = printable(infotext or "") if _option(options, "enable_pnginfo") else ""
+    text = printable(infotext or "") if options.enable_pnginfo else ""
     longest = max(max(frame.size) for frame in frames)
     if longest > _LONGEST_SIDE["webp"]:
         raise ValueError(f"Frames of {longest} pixels are too large for an animation.")
@@ -72,36 +72,32 @@ def encode_animation(
         append_images=rest,
         duration=round(1000 / per_second),
         loop=0,
-        quality=int(str(_option(options, "jpeg_quality"))),
-        lossless=bool(_option(options, "webp_lossless")),
+        quality=options.jpeg_quality,
+        lossless=options.webp_lossless,
         exif=user_comment_exif(text) if text else b"",
     ), "webp"
 
 
-def shareable_copy(image: Image.Image, size: int, options: Mapping[str, object], infotext: str | None) -> bytes | None:
+def shareable_copy(image: Image.Image, size: int, options: ImageFileOptions, infotext: str | None) -> bytes | None:
     """The JPEG copy that export_for_4chan asks for, or None where the file of `size` bytes needs none.
 
     Made when the file is larger than img_downscale_threshold megabytes or a side is longer than target_side_length;
     such a side is scaled down to it.
     """
-    limit = int(str(_option(options, "target_side_length")))
-    threshold = float(str(_option(options, "img_downscale_threshold"))) * 1024 * 1024
+    limit = options.target_side_length
+    threshold = options.downscale_threshold * 1024 * 1024
     oversize = max(image.size) > limit
-    if not _option(options, "export_for_4chan") or not (oversize or size > threshold):
+    if not options.export_for_4chan or not (oversize or size > threshold):
         return None
     if oversize:
         scale = limit / max(image.size)
         image = image.resize((_scaled(image.width, scale), _scaled(image.height, scale)), Image.Resampling.LANCZOS)
-    data, extension = encode_picture(image, {**options, "samples_format": "jpg"}, infotext)
+    data, extension = encode_picture(image, replace(options, samples_format="jpg"), infotext)
     return data if extension == "jpg" else None
 
 
 def _scaled(side: int, scale: float) -> int:
     return max(1, math.floor(side * scale + 0.5))
-
-
-def _option(options: Mapping[str, object], key: str) -> object:
-    return options.get(key, OPTIONS[key].default)
 
 
 def _png(image: Image.Image, texts: Mapping[str, str]) -> bytes:

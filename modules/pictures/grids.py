@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 from PIL import Image, ImageColor
 
-from modules.settings import OPTIONS
+from modules.parameters.output_options import GridOptions
+
+DEFAULTS: Final = GridOptions()
 
 
-def grid_shape(count: int, batch_size: int, options: Mapping[str, object]) -> tuple[int, int]:
+def grid_shape(count: int, batch_size: int, options: GridOptions) -> tuple[int, int]:
     """Rows and columns for `count` pictures, by the options n_rows and grid_prevent_empty_spots.
 
     n_rows above 0 is the number of rows, 0 means one row per picture of a batch, and -1 a square: rounded, or with
     grid_prevent_empty_spots the largest number of rows up to it that leaves no cell empty.
     """
-    wanted = int(str(options.get("n_rows", OPTIONS["n_rows"].default)))
-    if wanted > 0:
-        rows = wanted
-    elif wanted == 0:
+    if options.rows > 0:
+        rows = options.rows
+    elif options.rows == 0:
         rows = batch_size
-    elif options.get("grid_prevent_empty_spots", False):
+    elif options.prevent_empty_spots:
         rows = math.isqrt(count)
         while count % rows:
             rows -= 1
@@ -31,11 +33,11 @@ def grid_shape(count: int, batch_size: int, options: Mapping[str, object]) -> tu
     return rows, math.ceil(count / rows)
 
 
-def image_grid(images: Sequence[Image.Image], batch_size: int, options: Mapping[str, object]) -> Image.Image:
+def image_grid(images: Sequence[Image.Image], batch_size: int, options: GridOptions) -> Image.Image:
     """`images` row by row on the grid's background; each cell is as large as the largest, smaller ones are centred."""
     rows, columns = grid_shape(len(images), batch_size, options)
     width, height = max(image.width for image in images), max(image.height for image in images)
-    grid = Image.new("RGB", (columns * width, rows * height), colour_of(options, "grid_background_color"))
+    grid = Image.new("RGB", (columns * width, rows * height), rgb(options.background_color, DEFAULTS.background_color))
     for index, image in enumerate(images):
         left = index % columns * width + (width - image.width) // 2
         top = index // columns * height + (height - image.height) // 2
@@ -43,9 +45,9 @@ def image_grid(images: Sequence[Image.Image], batch_size: int, options: Mapping[
     return grid
 
 
-def too_large(pictures: Sequence[Image.Image], options: Mapping[str, object]) -> str | None:
+def too_large(pictures: Sequence[Image.Image], options: GridOptions) -> str | None:
     """Why no grid is made of these pictures, in a sentence: it would be above the option img_max_size_mp."""
-    limit = int(str(options.get("img_max_size_mp", OPTIONS["img_max_size_mp"].default)))
+    limit = options.max_megapixels
     megapixels = sum(picture.width * picture.height for picture in pictures) / 1_000_000
     if megapixels <= limit:
         return None
@@ -54,10 +56,9 @@ def too_large(pictures: Sequence[Image.Image], options: Mapping[str, object]) ->
     )
 
 
-def colour_of(options: Mapping[str, object], key: str) -> tuple[int, ...]:
-    """The colour that an option says, or its default where it says none."""
-    default = str(OPTIONS[key].default)
+def rgb(colour: str, default: str) -> tuple[int, ...]:
+    """A colour's red, green and blue, 0..255; those of `default` where it cannot be read as one."""
     try:
-        return ImageColor.getrgb(str(options.get(key, default)))[:3]
+        return ImageColor.getrgb(colour)[:3]
     except ValueError:
         return ImageColor.getrgb(default)[:3]

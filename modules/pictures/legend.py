@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from modules.pictures.grids import colour_of
+from modules.parameters.output_options import GridOptions
+from modules.pictures.grids import DEFAULTS, rgb
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _SMALLEST_FONT: Final = 8
@@ -27,7 +28,7 @@ Texts = Sequence[Sequence[Word]]
 
 
 def legend_grid(
-    pictures: Sequence[Image.Image], columns: Texts, rows: Texts, options: Mapping[str, object], margin: int = 0
+    pictures: Sequence[Image.Image], columns: Texts, rows: Texts, options: GridOptions, margin: int = 0
 ) -> Image.Image:
     """`pictures` row by row, `margin` pixels apart, with `columns` and `rows` of words where there are any."""
     width, height = max(one.width for one in pictures), max(one.height for one in pictures)
@@ -43,14 +44,15 @@ def legend_grid(
     grid = Image.new(
         "RGB",
         (left + across * width + margin * (across - 1), top + down * height + margin * (down - 1)),
-        colour_of(options, "grid_background_color"),
+        rgb(options.background_color, DEFAULTS.background_color),
     )
     for index, picture in enumerate(pictures):
         row, column = divmod(index, across)
         place = left + column * (width + margin), top + row * (height + margin)
         grid.paste(picture, (place[0] + (width - picture.width) // 2, place[1] + (height - picture.height) // 2))
     draw = ImageDraw.Draw(grid)
-    active, inactive = (colour_of(options, key) for key in ("grid_text_active_color", "grid_text_inactive_color"))
+    active = rgb(options.text_active_color, DEFAULTS.text_active_color)
+    inactive = rgb(options.text_inactive_color, DEFAULTS.text_inactive_color)
     for column, lines in enumerate(above if top else ()):
         middle = left + column * (width + margin) + width // 2, top // 2
         _write(draw, lines, middle, font, size, active, inactive)

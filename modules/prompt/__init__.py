@@ -1,7 +1,7 @@
 """From the text of a prompt to what is encoded, with which weight, at which step (no torch)."""
 
 from modules.prompt.attention import BREAK, parse_attention
-from modules.prompt.chunks import CHUNK_LENGTH, Chunk, ChunkedPrompt, Emphasis, chunk_prompt, empty_chunk
+from modules.prompt.chunks import CHUNK_LENGTH, Chunk, ChunkedPrompt, chunk_prompt, empty_chunk
 from modules.prompt.comments import strip_comments
 from modules.prompt.composable import blended, split_composable
 from modules.prompt.counter import count_tokens
@@ -30,7 +30,6 @@ __all__ = [
     "ChunkReading",
     "ChunkedPrompt",
     "ConditioningPlan",
-    "Emphasis",
     "NetworkTag",
     "Notice",
     "Part",

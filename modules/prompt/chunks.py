@@ -5,16 +5,14 @@ Behaviour reproduced: AUTOMATIC1111 v1.10.1.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from modules.prompt.attention import BREAK, parse_attention
 from modules.prompt.tokens import END, START
+from modules.settings.choices import Emphasis
 
 CHUNK_LENGTH = 75
 """Tokens of a chunk between its start and its end mark."""
-
-Emphasis = Literal["Original", "No norm", "Ignore", "None"]
-"""A1111's names: weights with the mean restored; weights alone; brackets without effect; brackets as text."""
 
 
 class Encoder(Protocol):

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from modules.prompt.chunks import Emphasis, Encoder, chunk_prompt
+from modules.prompt.chunks import Encoder, chunk_prompt
 from modules.prompt.comments import strip_comments
 from modules.prompt.composable import split_composable
 from modules.prompt.networks import extract_networks
 from modules.prompt.scheduling import schedule
 from modules.prompt.styles import Style, merge_style
+from modules.settings.choices import Emphasis
 
 
 def count_tokens(

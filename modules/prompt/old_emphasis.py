@@ -12,12 +12,12 @@ from modules.prompt.chunks import (
     CHUNK_LENGTH,
     Chunk,
     ChunkedPrompt,
-    Emphasis,
     Encoder,
     embeddings_among,
     names_by_first_token,
 )
 from modules.prompt.tokens import END, START
+from modules.settings.choices import Emphasis
 
 _FACTORS = {"(": 1.1, ")": 1 / 1.1, "[": 1 / 1.1, "]": 1.1}
 

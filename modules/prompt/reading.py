@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from modules.prompt.attention import read_attention
-from modules.prompt.chunks import CHUNK_LENGTH, Chunk, Emphasis, chunk_prompt
+from modules.prompt.chunks import CHUNK_LENGTH, Chunk, chunk_prompt
 from modules.prompt.comments import Commented, read_comments
 from modules.prompt.composable import Composition, read_composition
 from modules.prompt.networks import NetworkTag, extract_networks
@@ -13,6 +13,7 @@ from modules.prompt.notices import Notice
 from modules.prompt.plan import active_text
 from modules.prompt.scheduling import is_literal, schedule
 from modules.prompt.tokens import Tokenizer
+from modules.settings.choices import Emphasis
 
 
 @dataclass(frozen=True, slots=True)

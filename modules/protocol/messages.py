@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from modules.parameters import ResolvedRequest
+from modules.parameters.load_options import LoadOptions
+from modules.settings.groups import read_options
 
 
 class Message(BaseModel):
@@ -19,7 +22,7 @@ class Message(BaseModel):
 
 class CheckpointFile(BaseModel):
     """A checkpoint as the engine needs it: where it lies, what is written into pictures about it, and the values of the
-    options that say how it is loaded.
+    options that say how it is loaded (`load_options` as typed values).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +33,11 @@ class CheckpointFile(BaseModel):
     sha256: str | None = None
     vae_path: str | None = None
     options: dict[str, object] = {}
+
+    @cached_property
+    def load_options(self) -> LoadOptions:
+        """How the checkpoint is loaded. Raises OptionError for a stored value that cannot be used."""
+        return read_options(LoadOptions, self.options)
 
 
 class LoadCheckpoint(Message):

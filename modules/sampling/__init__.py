@@ -3,7 +3,7 @@
 A run, from seeds to latent:
 
     choice = resolve_sampler("DPM++ 2M Karras")                    # modules.parameters: any spelling
-    options = SamplerOptions.from_options(all_options)              # A1111's option keys
+    options = read_options(SamplerOptions, all_options)             # A1111's option keys
     model = ModelSigmas.from_training(alphas_cumprod)               # or sd1_sigmas()
     plan = plan_run(choice, 20, model, options)                     # strength=0.5 makes it img2img
     noise = ImageNoise((4, 64, 64), seeds, source=options.randn_source, device=device)
@@ -18,11 +18,10 @@ Use a fresh ImageNoise for every pass. Hooks may raise `Interrupted`.
 from modules.sampling.conditioning import Conditioning, ConditionsAt, Part, StepConditions, constant_conditions
 from modules.sampling.denoiser import PredictionType, UNet
 from modules.sampling.finite import UnetOverflow, require_finite
-from modules.sampling.guidance import GuidanceOptions, Shown
+from modules.sampling.guidance import GuidanceOptions
 from modules.sampling.inpainting import InpaintMask, SoftBlend
 from modules.sampling.model_schedule import ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
-from modules.sampling.noise import ImageNoise, NoiseSource, Variation
-from modules.sampling.options import SamplerOptionError, SamplerOptions
+from modules.sampling.noise import ImageNoise, Variation
 from modules.sampling.plan import SamplingPlan, img2img_steps, plan_run
 from modules.sampling.run import Interrupted, sample
 from modules.sampling.samplers import SAMPLER_FUNCTIONS, Step
@@ -37,13 +36,9 @@ __all__ = [
     "InpaintMask",
     "Interrupted",
     "ModelSigmas",
-    "NoiseSource",
     "Part",
     "PredictionType",
-    "SamplerOptionError",
-    "SamplerOptions",
     "SamplingPlan",
-    "Shown",
     "SoftBlend",
     "Step",
     "StepConditions",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,9 +19,9 @@ from modules.sampling.conditioning import (
 from modules.sampling.denoiser import Prediction
 from modules.sampling.finite import FiniteAnswers
 from modules.sampling.inpainting import InpaintMask
+from modules.settings.choices import PreviewContent
 
 # Which estimate a preview shows: the one that is sampled with, or that of the prompt or of the negative prompt alone.
-Shown = Literal["Combined", "Prompt", "Negative prompt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class GuidanceOptions:
     empty_context: Tensor | None = None
     one_batch: bool = True
     on_effect: Callable[[str], None] | None = None
-    shown: Shown = "Combined"
+    shown: PreviewContent = "Combined"
 
 
 @dataclass(frozen=True, slots=True)

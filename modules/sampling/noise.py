@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from modules.hardware.streams import sent
 from modules.sampling.philox import PhiloxStream
-
-NoiseSource = Literal["GPU", "CPU", "NV"]
+from modules.settings.choices import NoiseSource
 
 # Above this mean cosine two noises count as parallel and A1111 mixes them linearly.
 PARALLEL = 0.9995

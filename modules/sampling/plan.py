@@ -9,9 +9,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.samplers import Sampler, SamplerChoice
 from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
-from modules.sampling.options import SamplerOptions, SolverOptions
+from modules.sampling.options import SolverOptions
 from modules.sampling.samplers import RANGE_SAMPLERS
 from modules.sampling.schedules import build_sigmas
 

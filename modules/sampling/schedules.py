@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.schedules import Schedule, resolve_schedule
 from modules.sampling.align_your_steps import AYS, AYS_11, AYS_32, GITS, StepTable
 from modules.sampling.beta_distribution import beta_quantile
 from modules.sampling.model_schedule import ModelSigmas, sd1_sigmas
-from modules.sampling.options import SamplerOptions
 
 # What k-diffusion's first Karras schedule used, whatever the model (use_old_karras_scheduler_sigmas).
 _OLD_KARRAS_RANGE: Final = (0.1, 10.0)

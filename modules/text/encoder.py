@@ -12,19 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from modules.prompt import Chunk, Emphasis, Tokenizer, chunk_prompt, chunk_prompt_as_before, empty_chunk
+from modules.parameters.job_options import EncodingOptions
+from modules.prompt import Chunk, Tokenizer, chunk_prompt, chunk_prompt_as_before, empty_chunk
 
 REMEMBERED_ENCODINGS: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class EncodingOptions:
-    """How text becomes conditioning. Field values are those of A1111's options of the same meaning."""
-
-    emphasis: Emphasis = "Original"
-    clip_skip: int = 1
-    comma_padding_backtrack: int = 20
-    old_emphasis: bool = False
 
 
 def apply_emphasis(hidden: Tensor, multipliers: Tensor, mode: str) -> Tensor:

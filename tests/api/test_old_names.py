@@ -14,7 +14,7 @@ from modules.api.submission import generation_request
 from modules.intake.intake import concrete_names
 from modules.intake.plans import plan_of
 from modules.parameters import GenerationRequest, parse_infotext, parse_request, request_from_infotext
-from modules.parameters.infotext_options import passes_of
+from modules.parameters.passes import sampler_choices
 from modules.settings import OptionStore
 
 NAMES = [
@@ -87,5 +87,5 @@ DOORS: dict[str, Callable[[str], GenerationRequest]] = {
 @pytest.mark.parametrize(("name", "sampler", "schedule"), NAMES)
 def test_an_old_name_is_understood(door: str, name: str, sampler: str, schedule: str) -> None:
     request, notices = concrete_names(DOORS[door](name))
-    last = passes_of(request)[-1]
+    last = sampler_choices(request)[-1]
     assert (last.sampler.label, last.applied_schedule.label, notices) == (sampler, schedule, ())

@@ -12,7 +12,8 @@ from modules.generation.img2img import img2img, start_of
 from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import model_sigmas
 from modules.generation.scripts.alternative_test import decoding, found_noise
-from modules.sampling import SamplerOptions
+from modules.parameters.sampler_options import SamplerOptions
+from modules.settings.groups import read_options
 from tests.demo.conftest import QUIET, Artist, difference, resolved
 
 STEPS = 25
@@ -28,7 +29,7 @@ def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Ar
     asked = {"original_prompt": prompt, "original_negative_prompt": "", "decode_steps": STEPS, "decode_cfg": 1.0}
     noise = found_noise(artist.engine, request, start, decoding(request, asked), QUIET, adjusted=adjusted)
     assert 0.9 < float(noise.std()) < 1.1
-    sigma = model_sigmas(artist.engine.model, SamplerOptions.from_options(request.options)).sigma_max
+    sigma = model_sigmas(artist.engine.model, read_options(SamplerOptions, request.options)).sigma_max
     begun = replace(start, noise=noise - start.latent / sigma)
     again = image(artist, img2img(artist.engine, request, range(1), source, QUIET, begun)[0])
     through_vae = image(artist, start.latent[0])

@@ -32,8 +32,10 @@ from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import VaeOverflow, decode_latent, to_image
 from modules.hardware.budget import MemoryPlan
 from modules.hardware.streams import Mark, SingleStream
+from modules.parameters.job_options import VaeOptions
 from modules.protocol import ImageReady, JobFinished, StepDone
 from modules.settings import Paths, parse_flags
+from modules.settings.groups import read_options
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
@@ -176,7 +178,7 @@ TOO_LARGE = torch.full((4, 8, 8), 1e5)
     "options", [{}, {"auto_vae_precision_bfloat16": True, "auto_vae_precision": False}], ids=["fp32", "bf16"]
 )
 def test_a_picture_of_nan_is_decoded_again_in_its_place(half, options) -> None:
-    retries, seen = vae_retries(options), Delivered()
+    retries, seen = vae_retries(read_options(VaeOptions, options)), Delivered()
     plain = [to_image(decode_latent(half.vae, one, 1.0, retries)).tobytes() for one in (TOO_LARGE, latents()[0])]
     with DecodeQueue(work_of(half, Codec(retries)), LateLanes(lambda number: 2 * number), seen) as decodes:
         decodes.add(TOO_LARGE, 0, 0)

@@ -19,8 +19,10 @@ from modules.hardware.available_memory import MAIN_RESERVE, MainMemory
 from modules.hardware.budget import OutOfBudget, RequestSize
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.offload import Offloader
+from modules.parameters.job_options import EncodingOptions
+from modules.parameters.load_options import LoadOptions
 from modules.prompt import clip_tokenizer
-from modules.text.encoder import EncodingOptions, PromptEncoder
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at
@@ -72,15 +74,15 @@ def test_only_the_one_in_use_is_on_the_card_unless_the_setting_says_otherwise(
     both = kept.on_device
     assert both == old.weights + new.weights > 0
     kept.keep(
-        CacheLimits.of({"sd_checkpoints_limit": 2, "sd_checkpoint_cache": 1, "sd_checkpoints_keep_in_cpu": False})
+        CacheLimits.of(LoadOptions(sd_checkpoints_limit=2, sd_checkpoint_cache=1, sd_checkpoints_keep_in_cpu=False))
     )
     assert places(kept) == {"new": True, "old": False}
     assert kept.on_device == both // 2
     assert not old.encoder._memory and new.encoder._memory  # what it remembers would have stayed on the card
-    kept.keep(CacheLimits.of({"sd_checkpoints_limit": 3}))
+    kept.keep(CacheLimits.of(LoadOptions(sd_checkpoints_limit=3)))
     assert places(kept) == {"new": False, "old": False}
     assert kept.on_device == 0
-    kept.keep(CacheLimits.of({"sd_checkpoints_limit": 2}))
+    kept.keep(CacheLimits.of(LoadOptions(sd_checkpoints_limit=2)))
     assert places(kept) == {"new": False} and not old.model.loaded
 
 
@@ -91,7 +93,7 @@ def test_they_go_home_the_oldest_first_until_there_is_room_and_for_good_where_ho
     loaded = [on_card(name) for name in "abc"]
     for one in loaded:
         kept.add(one)
-    kept.keep(CacheLimits.of({"sd_checkpoints_limit": 4, "sd_checkpoints_keep_in_cpu": False}))
+    kept.keep(CacheLimits.of(LoadOptions(sd_checkpoints_limit=4, sd_checkpoints_keep_in_cpu=False)))
     weights = loaded[0].weights
     kept.give_way(lambda: kept.on_device <= 2 * weights)
     assert places(kept) == {"c": True, "b": True, "a": False}
@@ -105,7 +107,7 @@ def test_they_go_home_the_oldest_first_until_there_is_room_and_for_good_where_ho
 def test_after_running_out_what_is_on_the_card_is_dropped_and_none_comes_there_until_the_next_job(
     on_card: Callable[[str], LoadedModel], main: dict[str, int]
 ) -> None:
-    wanted = CacheLimits.of({"sd_checkpoints_limit": 4, "sd_checkpoints_keep_in_cpu": False})
+    wanted = CacheLimits.of(LoadOptions(sd_checkpoints_limit=4, sd_checkpoints_keep_in_cpu=False))
     kept = ModelCache(CARD.device)
     for name in "ab":
         kept.add(on_card(name))

@@ -17,17 +17,18 @@ from modules.engine.control import JobControl
 from modules.engine.job import run_job
 from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
-from modules.engine.model_placement import ModelPlacement, asked_memory, request_size
+from modules.engine.model_placement import ModelPlacement, request_size, requested_memory
 from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.budget import OutOfBudget, RequestSize
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.compiling import FastMode
 from modules.hardware.graphs import TOLD, StepGraphs
 from modules.hardware.offload import Offloader
-from modules.intake.checkpoints import LOAD_OPTIONS
 from modules.parameters import parse_request, resolve
+from modules.parameters.load_options import LoadOptions
 from modules.protocol import CheckpointLoaded, ImageReady, Notice
 from modules.settings import Paths, parse_flags
+from modules.settings.groups import option_keys, read_options
 from modules.settings.tables import OPTIONS
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
@@ -55,7 +56,7 @@ MB = 10**6
     ],
 )
 def test_a_checkpoints_own_entry_goes_before_the_setting_and_that_before_the_flag(options, flagged, expected):
-    assert asked_memory(options, ("a", "a.safetensors"), flagged) == expected
+    assert requested_memory(read_options(LoadOptions, options), ("a", "a.safetensors"), flagged) == expected
 
 
 def sized(**values: object) -> RequestSize:
@@ -264,7 +265,7 @@ def test_memory_that_the_c_library_holds_is_asked_for_before_a_job_does_with_les
 
 
 def test_the_options_of_loading_are_declared_and_travel():
-    assert all(OPTIONS[key].travels or OPTIONS[key].changes_picture for key in LOAD_OPTIONS)
+    assert all(OPTIONS[key].travels or OPTIONS[key].changes_picture for key in option_keys(LoadOptions).values())
 
 
 def test_the_attention_that_the_setting_asks_for_is_reckoned_with(tmp_path):

@@ -10,6 +10,7 @@ from diffusers import AutoencoderTiny
 
 from modules.engine.job_models import JobModels
 from modules.engine.previewer import Previewer
+from modules.parameters.job_options import JobOptions
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 from tests.pretend_card import CARD, PretendCard
@@ -33,7 +34,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 @pytest.mark.parametrize("method", ["Full", "TAESD", "Approx NN", "Approx cheap"])
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_preview_is_asked_for_without_waiting(models: SimpleNamespace, method: str, whole: bool) -> None:
-    previewer = Previewer(models, {"show_progress_type": method, "show_progress_grid": whole})
+    previewer = Previewer(models, JobOptions.of({"show_progress_type": method, "show_progress_grid": whole}))
     with PretendCard() as card, torch.no_grad():
         make = previewer.make(torch.empty(2, 4, 8, 8, device=CARD))
         assert card.waits == []

@@ -134,11 +134,11 @@ def test_the_number_of_words():
 
 
 def test_what_a_job_says(resolved):
-    facts = name_facts(resolved(n_iter=2, cfg_scale=8), 1, NOW, options={}, size=(1024, 768))
+    facts = name_facts(resolved(n_iter=2, cfg_scale=8), 1, NOW, clip_skip=1, most_words=8, size=(1024, 768))
     pattern = "[seed] [cfg] [width] [model_name] [model_hash] [generation_number]"
     assert apply_pattern(pattern, facts) == "1235 8 1024 sub_anime.v3 0123456789 2"
     assert facts.denoising is None
-    assert name_facts(resolved(mode="img2img"), 0, NOW, options={}).denoising == 0.7
+    assert name_facts(resolved(mode="img2img"), 0, NOW, clip_skip=1, most_words=8).denoising == 0.7
 
 
 def test_what_an_infotext_says():

@@ -11,6 +11,7 @@ from PIL import Image
 from modules.files import SaveError
 from modules.gallery import SavedCopies
 from modules.gallery.log_csv import COLUMNS, append_row
+from modules.parameters.output_options import ImageFileOptions
 from modules.pictures import encode_picture, read_metadata
 
 NOW = datetime(2026, 11, 21, 21, 30, 5)
@@ -29,7 +30,9 @@ def kept(paths, options) -> SavedCopies:
 def pictures(tmp_path) -> list[Path]:
     made = []
     for seed in (5, 6):
-        data, _ = encode_picture(Image.new("RGB", (64, 32)), {}, INFOTEXT.replace("Seed: 5", f"Seed: {seed}"))
+        data, _ = encode_picture(
+            Image.new("RGB", (64, 32)), ImageFileOptions(), INFOTEXT.replace("Seed: 5", f"Seed: {seed}")
+        )
         made.append(tmp_path / f"0000{seed}-{seed}.png")
         made[-1].write_bytes(data)
     return made

@@ -64,7 +64,7 @@ def pipeline_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pip
     return made
 
 
-def pipeline(kind: Any, pipeline: Pipeline) -> Any:
+def diffusers_pipeline(kind: Any, pipeline: Pipeline) -> Any:
     vocabulary, merges = _vocabulary()
     pipeline.model.unet.register_to_config(sample_size=64)  # The pipelines look at it; it changes nothing.
     made = kind(
@@ -131,7 +131,7 @@ def test_img2img_is_that_of_diffusers(pipeline_of) -> None:
     pipeline, asked = pipeline_of(4), request()
     source = prepare_init_picture(asked, picture(), None)
     start = start_of(pipeline, asked, range(1), source)
-    theirs = pipeline(StableDiffusionImg2ImgPipeline, pipeline)(
+    theirs = diffusers_pipeline(StableDiffusionImg2ImgPipeline, pipeline)(
         image=start.latent,
         strength=THEIRS,
         generator=torch.Generator().manual_seed(7),
@@ -150,7 +150,7 @@ def test_inpainting_is_that_of_diffusers(pipeline_of, channels: int, weight: flo
     start = start_of(pipeline, asked, range(1), source)
     pixels, painted = to_tensor([picture()]), (to_tensor([mask()])[:, :1] + 1) / 2
     hidden = pixels * (1 - painted * weight)
-    theirs = pipeline(StableDiffusionInpaintPipeline, pipeline)(
+    theirs = diffusers_pipeline(StableDiffusionInpaintPipeline, pipeline)(
         image=start.latent,
         mask_image=mask(),
         masked_image_latents=encode_pictures(model.vae, hidden, model.vae_scaling_factor),
@@ -175,7 +175,7 @@ def test_editing_is_instruct_pix2pix_of_diffusers(pipeline_of, image_scale: floa
     source = prepare_init_picture(asked, picture(), None)
     start = start_of(pipeline, asked, range(1), source)
     noise = ImageNoise((4, 8, 8), [7], source="CPU").draw()
-    theirs = pipeline(StableDiffusionInstructPix2PixPipeline, pipeline)(
+    theirs = diffusers_pipeline(StableDiffusionInstructPix2PixPipeline, pipeline)(
         image=picture(),
         image_guidance_scale=image_scale,
         latents=noise + start.latent / float(SIGMAS[0]),

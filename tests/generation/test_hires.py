@@ -7,11 +7,12 @@ import random
 import pytest
 import torch
 
-from modules.generation.hires import LATENT_MODES, enlarge, hires_pass, hires_size
+from modules.generation.hires import LATENT_MODES, enlarge, hires_pass
 from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import lanczos
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.parameters.hires_size import hires_size
 from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint

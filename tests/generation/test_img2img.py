@@ -18,9 +18,10 @@ from modules.generation.img2img import img2img
 from modules.generation.init_picture import InitPicture, prepare_init_picture
 from modules.generation.passes import Pipeline, Progress
 from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.parameters.job_options import EncodingOptions
 from modules.prompt import clip_tokenizer
 from modules.sampling import ImageNoise, sigma_schedule
-from modules.text.encoder import EncodingOptions, PromptEncoder
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 

@@ -17,9 +17,11 @@ from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, apply_attention
 from modules.hardware.graphs import StepGraphs
 from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.parameters.job_options import VaeOptions
 from modules.parameters.samplers import sampler_labels
 from modules.prompt import clip_tokenizer
-from modules.sampling import Shown
+from modules.settings.choices import PreviewContent
+from modules.settings.groups import read_options
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
@@ -98,7 +100,7 @@ def test_previews_only_look(pipeline):
 
 @pytest.mark.parametrize(("shown", "scale"), [("Prompt", 1.0), ("Negative prompt", 0.0)])
 def test_previews_show_the_estimate_that_the_settings_name(pipeline, shown, scale):
-    def first_seen(request: ResolvedRequest, progress: Shown) -> torch.Tensor:
+    def first_seen(request: ResolvedRequest, progress: PreviewContent) -> torch.Tensor:
         seen: list[torch.Tensor] = []
         watched = Progress(lambda step, steps, denoised: seen.append(denoised), lambda: None, shown=progress)
         latents_of(pipeline, request, progress=watched)
@@ -116,7 +118,7 @@ def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline)
     half = copy.deepcopy(pipeline.model.vae).half()
 
     def decoded(**options: bool) -> torch.Tensor:
-        return decode_latent(half, latent, 1.0, vae_retries(options))
+        return decode_latent(half, latent, 1.0, vae_retries(read_options(VaeOptions, options)))
 
     with pytest.raises(VaeOverflow, match="auto_vae_precision"):
         decoded(auto_vae_precision=False)

@@ -15,15 +15,17 @@ from modules.generation.codec import Codec
 from modules.generation.decoding import to_bytes
 from modules.generation.hires import FirstPass, hires_pass
 from modules.generation.img2img import Start, img2img
-from modules.generation.passes import Pass, Pipeline, Progress
+from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import lanczos
 from modules.generation.scripts.alternative_test import found_noise
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention
 from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.parameters.job_options import EncodingOptions
+from modules.parameters.passes import PassSpec
+from modules.parameters.samplers import resolve_sampler
 from modules.sampling import finite, noise, run
-from modules.text.encoder import EncodingOptions
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 from tests.checkpoints import Architecture, write_tiny_checkpoint
@@ -139,14 +141,21 @@ def test_inpainting_waits_when_it_is_over(model, sampler: str, soft: bool) -> No
 @pytest.mark.parametrize("adjusted", [False, True])
 def test_noise_is_found_on_a_card_without_waiting_between_steps(model, adjusted: bool) -> None:
     request = resolved(mode="img2img", init_images=("p",))
-    asked = Pass("a circle", "", "Euler", "Automatic", STEPS, cfg_scale=1.0, size=(64, 64))
+    spec = PassSpec(
+        choice=resolve_sampler("Euler"),
+        prompt="a circle",
+        negative_prompt="",
+        steps=STEPS,
+        cfg_scale=1.0,
+        size=(64, 64),
+    )
     watched = Watched()
     with watched.card:
         found = found_noise(
             pipeline_of(model),
             request,
             Start(there(2, 4, 8, 8), None, None),
-            asked,
+            spec,
             watched.progress,
             adjusted=adjusted,
         )

@@ -15,7 +15,7 @@ from modules.generation.img2img import img2img
 from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import lanczos
-from modules.generation.tiling import edges_joined, is_tiled
+from modules.generation.tiling import edges_joined
 from modules.generation.txt2img import txt2img
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.intake import Intake
@@ -66,7 +66,7 @@ class Room:
         overrides = asked.get("override_settings", {}) | overrides
         request = GenerationRequest.model_validate(SMALL | asked | {"override_settings": overrides})
         resolved = self.intake.resolve(request)
-        with edges_joined(self.pipeline.model, is_tiled(resolved)):
+        with edges_joined(self.pipeline.model, resolved.is_tiled):
             return self._run(resolved)
 
     def _run(self, resolved: ResolvedRequest) -> torch.Tensor:

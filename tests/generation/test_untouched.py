@@ -15,6 +15,7 @@ from modules.generation.init_picture import prepare_init_picture
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.page.init_pictures import Masking, sketched
 from modules.parameters import parse_request, resolve
+from modules.parameters.job_options import JobOptions
 from modules.pictures.masks import binary_mask, blur_mask
 from modules.sampling import SoftBlend
 
@@ -83,7 +84,7 @@ def test_no_bit_changes_outside_the_blurred_mask(
         cells = torch.rand(request.height // 8, request.width // 8)
         before, after = torch.zeros(4, *cells.shape), torch.randn(4, *cells.shape)
         over = SoftInpainting(SoftBlend()).overlay_mask(cells, before, after, source, (request.width, request.height))
-    result = finished(noise((request.width, request.height), 2), source, {}, over).picture
+    result = finished(noise((request.width, request.height), 2), source, JobOptions.of({}), over).picture
     assert result.size == size
     grey = binary_mask(mask, rounded=not soft)
     reached = np.asarray(blur_mask(Image.eval(grey, lambda value: 255 - value) if inverted else grey, blur, blur))

@@ -23,8 +23,9 @@ from modules.hardware.pinned_weights import PinnedWeights
 from modules.hardware.sizes import size_of
 from modules.hardware.streaming import WeightStream
 from modules.hardware.streams import Mark, SingleStream
+from modules.parameters.job_options import EncodingOptions
 from modules.prompt import clip_tokenizer
-from modules.text.encoder import EncodingOptions, PromptEncoder
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 from tests.checkpoints import SD15, _make_text_encoder, _make_unet, _make_vae, write_tiny_checkpoint

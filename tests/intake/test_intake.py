@@ -15,7 +15,6 @@ from modules.intake.intake import Intake, concrete_names
 from modules.intake.networks import names_in, tag_notices
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.samplers import SAMPLERS
-from modules.parameters.token_merging import merging_ratio
 from modules.settings import OptionStore
 
 
@@ -139,7 +138,7 @@ def test_a_ratio_that_a_request_asks_for_goes_before_the_setting_for_img2img(tmp
 
     def ratio(overrides: dict[str, object]) -> float:
         request = GenerationRequest.model_validate({"mode": "img2img", "override_settings": overrides})
-        return merging_ratio(room.resolve(request).options, "img2img")
+        return room.resolve(request).passes[0].token_merging
 
     assert ratio({}) == ratio({"token_merging_ratio": 0}) == 0.5
     assert ratio({"token_merging_ratio": 0.3}) == 0.3
@@ -152,7 +151,7 @@ def test_a_ratio_that_a_request_asks_for_goes_before_the_setting_for_img2img(tmp
             override_settings={"token_merging_ratio": 0.3},
         )
     )
-    ratios = [merging_ratio(plotted.of_image(index).options, "img2img") for index in range(3)]
+    ratios = [plotted.of_image(index).passes[0].token_merging for index in range(3)]
     assert ratios == [0.5, 0.2, 0.3]
 
 

@@ -17,12 +17,13 @@ from modules.parameters import (
     resolve,
     write_infotext,
 )
-from modules.parameters.infotext_options import passes_of
 from modules.parameters.infotext_request import LocalFile
+from modules.parameters.job_options import TokenMergingOptions
+from modules.parameters.passes import sampler_choices
 from modules.parameters.samplers import SAMPLERS
 from modules.parameters.schedules import SCHEDULES
-from modules.parameters.token_merging import HIRES, hires_merging_ratio, merging_ratio
 from modules.settings import OPTIONS
+from modules.settings.groups import read_options
 
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x768"
 
@@ -209,7 +210,7 @@ def test_a_picture_made_from_another_merges_as_it_is_told_whatever_is_in_force(i
         key: value for key, value in parse_infotext(text).items() if key not in ("Hires resize-1", "Hires resize-2")
     }
     overrides = request_from_infotext(parsed, in_force).override_settings
-    assert merging_ratio(in_force | overrides, "img2img") == told
+    assert read_options(TokenMergingOptions, in_force | overrides).first_pass("img2img") == told
 
 
 def test_keys_that_the_user_leaves_alone():
@@ -375,7 +376,7 @@ SPELLED_OTHERWISE = {"scheduler", "hr_sampler_name", "hr_scheduler", "hr_prompt"
 
 def applied(request: GenerationRequest) -> list[tuple[str, str | None]]:
     """Sampler and schedule of each pass, as they run."""
-    return [(choice.sampler.label, choice.told_schedule) for choice in passes_of(request)]
+    return [(choice.sampler.label, choice.recorded_schedule) for choice in sampler_choices(request)]
 
 
 WRITTEN = {
@@ -404,7 +405,7 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
 def test_options_survive_as_overrides_and_no_others_appear(sampler, schedule, options):
     request = GenerationRequest(prompt="a (cat)", sampler_name=sampler, scheduler=schedule, enable_hr=True)
     # Where it is 0 the first pass's ratio applies, and that is told.
-    options = options | {HIRES: hires_merging_ratio(options)}
+    options = options | {"token_merging_ratio_hr": read_options(TokenMergingOptions, options).hires_pass}
     text = write_infotext(resolve(request, options=options, rng=random.Random(0)), 0, {})
     told = parse_infotext(text)
     overrides = request_from_infotext(told, {}).override_settings

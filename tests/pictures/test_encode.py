@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from modules.parameters.output_options import ImageFileOptions as Files
 from modules.pictures import encode_picture, shareable_copy
 from modules.pictures.exif import decode_user_comment, exif_texts, user_comment_exif
+from modules.settings.groups import read_options
 
 INFOTEXT = "a cät, 猫 \U0001f408\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7"
 
@@ -31,26 +33,26 @@ def piexif_comment(exif: bytes) -> str:
 
 
 def test_png_carries_the_parameters_and_the_same_pixels():
-    data, extension = encode_picture(gradient(), {}, INFOTEXT)
+    data, extension = encode_picture(gradient(), Files(), INFOTEXT)
     with opened(data) as image:
         assert (extension, image.format, image.info["parameters"]) == ("png", "PNG", INFOTEXT)
         assert image.tobytes() == gradient().tobytes()
 
 
 def test_latin_text_is_a_text_chunk_and_other_text_an_international_one():
-    assert b"tEXtparameters\0a c\xe4t" in encode_picture(gradient(), {}, "a cät")[0]
-    assert b"iTXtparameters\0" in encode_picture(gradient(), {}, "猫")[0]
+    assert b"tEXtparameters\0a c\xe4t" in encode_picture(gradient(), Files(), "a cät")[0]
+    assert b"iTXtparameters\0" in encode_picture(gradient(), Files(), "猫")[0]
 
 
 def test_png_is_deflated_at_level_one():
-    data, _ = encode_picture(gradient(), {}, None)
+    data, _ = encode_picture(gradient(), Files(), None)
     start = data.index(b"IDAT") + 4
     assert data[start : start + 2] == zlib.compress(b"", 1)[:2]
 
 
 @pytest.mark.parametrize(("form", "pillow"), [("jpg", "JPEG"), ("jpeg", "JPEG"), ("webp", "WEBP"), ("avif", "AVIF")])
 def test_other_formats_carry_it_as_user_comment(form, pillow):
-    data, extension = encode_picture(gradient(), {"samples_format": form}, INFOTEXT)
+    data, extension = encode_picture(gradient(), Files(samples_format=form), INFOTEXT)
     with opened(data) as image:
         assert (extension, image.format, image.size) == (form, pillow, (64, 48))
         assert piexif_comment(image.info["exif"]) == INFOTEXT
@@ -60,65 +62,67 @@ def test_other_formats_carry_it_as_user_comment(form, pillow):
 @pytest.mark.parametrize("form", ["png", "jpg", "webp", "avif"])
 def test_no_infotext_where_it_is_switched_off_or_missing(form):
     for options, text in (({"enable_pnginfo": False}, INFOTEXT), ({}, None), ({}, "")):
-        with opened(encode_picture(gradient(), {"samples_format": form, **options}, text)[0]) as image:
+        with opened(
+            encode_picture(gradient(), read_options(Files, {"samples_format": form, **options}), text)[0]
+        ) as image:
             assert "parameters" not in image.info and not image.info.get("exif")
 
 
 def test_lossless_webp_keeps_every_pixel():
-    data, _ = encode_picture(gradient(), {"samples_format": "webp", "webp_lossless": True}, None)
+    data, _ = encode_picture(gradient(), Files(samples_format="webp", webp_lossless=True), None)
     with opened(data) as image:
         assert image.tobytes() == gradient().tobytes()
 
 
 def test_quality_changes_the_size():
-    sizes = [len(encode_picture(gradient(), {"samples_format": "jpg", "jpeg_quality": q}, None)[0]) for q in (20, 95)]
+    sizes = [len(encode_picture(gradient(), Files(samples_format="jpg", jpeg_quality=q), None)[0]) for q in (20, 95)]
     assert sizes[0] < sizes[1]
 
 
 def test_a_grid_has_its_own_format():
-    assert encode_picture(gradient(), {"samples_format": "webp", "grid_format": "jpg"}, None, grid=True)[1] == "jpg"
+    assert encode_picture(gradient(), Files(samples_format="webp", grid_format="jpg"), None, grid=True)[1] == "jpg"
 
 
 def test_a_picture_too_large_for_the_format_becomes_png():
     wide = Image.new("L", (16384, 1))
-    assert encode_picture(wide, {"samples_format": "webp"}, INFOTEXT)[1] == "png"
-    assert encode_picture(Image.new("L", (65501, 1)), {"samples_format": "jpg"}, None)[1] == "png"
-    assert encode_picture(wide, {"samples_format": "jpg"}, None)[1] == "jpg"
+    assert encode_picture(wide, Files(samples_format="webp"), INFOTEXT)[1] == "png"
+    assert encode_picture(Image.new("L", (65501, 1)), Files(samples_format="jpg"), None)[1] == "png"
+    assert encode_picture(wide, Files(samples_format="jpg"), None)[1] == "jpg"
 
 
 def test_an_infotext_too_long_for_jpeg_is_kept_in_a_png():
     long = "word " * 200_000
-    data, extension = encode_picture(gradient(), {"samples_format": "jpg"}, long)
+    data, extension = encode_picture(gradient(), Files(samples_format="jpg"), long)
     with opened(data) as image:
         assert extension == "png" and image.info["parameters"] == long
-    data, extension = encode_picture(gradient(), {"samples_format": "webp"}, long)
+    data, extension = encode_picture(gradient(), Files(samples_format="webp"), long)
     with opened(data) as image:
         assert extension == "webp" and piexif_comment(image.info["exif"]) == long
 
 
 def test_an_unknown_format_becomes_png():
-    assert encode_picture(gradient(), {"samples_format": "exe"}, None)[1] == "png"
+    assert encode_picture(gradient(), Files(samples_format="exe"), None)[1] == "png"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "CMYK", "YCbCr", "F"])
 @pytest.mark.parametrize("form", ["png", "jpg", "webp", "avif"])
 def test_every_mode_can_be_saved_in_every_format(mode, form):
     image = Image.new(mode, (16, 16))
-    data, extension = encode_picture(image, {"samples_format": form}, INFOTEXT)
+    data, extension = encode_picture(image, Files(samples_format=form), INFOTEXT)
     assert extension == form
     with opened(data) as read:
         read.load()
 
 
 def test_further_png_texts():
-    data, _ = encode_picture(gradient(), {}, INFOTEXT, chunks={"postprocessing": "Postprocess upscale by: 4"})
+    data, _ = encode_picture(gradient(), Files(), INFOTEXT, chunks={"postprocessing": "Postprocess upscale by: 4"})
     with opened(data) as image:
         assert image.info["postprocessing"] == "Postprocess upscale by: 4"
 
 
 def test_lone_surrogates_do_not_stop_a_picture():
     for form in ("png", "jpg"):
-        data, _ = encode_picture(gradient(), {"samples_format": form}, "a \ud800 b")
+        data, _ = encode_picture(gradient(), Files(samples_format=form), "a \ud800 b")
         with opened(data) as image:
             text = image.info.get("parameters") or piexif_comment(image.info["exif"])
         assert text == "a \ufffd b"
@@ -126,10 +130,10 @@ def test_lone_surrogates_do_not_stop_a_picture():
 
 def test_a_shareable_copy_only_when_it_is_asked_for_and_needed():
     small = gradient()
-    assert shareable_copy(small, 1000, {}, None) is None
-    assert shareable_copy(small, 10**9, {"export_for_4chan": False}, None) is None
-    assert shareable_copy(small, 4 * 1024 * 1024, {}, None) is None
-    copy = shareable_copy(small, 4 * 1024 * 1024 + 1, {}, INFOTEXT)
+    assert shareable_copy(small, 1000, Files(), None) is None
+    assert shareable_copy(small, 10**9, Files(export_for_4chan=False), None) is None
+    assert shareable_copy(small, 4 * 1024 * 1024, Files(), None) is None
+    copy = shareable_copy(small, 4 * 1024 * 1024 + 1, Files(), INFOTEXT)
     assert copy is not None
     with opened(copy) as image:
         assert image.size == small.size and piexif_comment(image.info["exif"]) == INFOTEXT

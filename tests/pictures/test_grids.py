@@ -3,7 +3,9 @@
 import pytest
 from PIL import Image
 
+from modules.parameters.output_options import GridOptions
 from modules.pictures import grid_shape, image_grid
+from modules.settings.groups import read_options
 
 
 @pytest.mark.parametrize(
@@ -26,12 +28,14 @@ from modules.pictures import grid_shape, image_grid
     ],
 )
 def test_shapes(count, batch, options, shape):
-    assert grid_shape(count, batch, options) == shape
+    assert grid_shape(count, batch, read_options(GridOptions, options)) == shape
 
 
 def test_pictures_lie_row_by_row_and_empty_cells_show_the_background():
     colours = ["#ff0000", "#00ff00", "#0000ff"]
-    grid = image_grid([Image.new("RGB", (4, 2), colour) for colour in colours], 1, {"grid_background_color": "#010203"})
+    grid = image_grid(
+        [Image.new("RGB", (4, 2), colour) for colour in colours], 1, GridOptions(background_color="#010203")
+    )
     assert grid.size == (8, 4)
     assert [grid.getpixel(at) for at in ((0, 0), (7, 0), (0, 3), (7, 3))] == [
         (255, 0, 0),
@@ -42,7 +46,7 @@ def test_pictures_lie_row_by_row_and_empty_cells_show_the_background():
 
 
 def test_smaller_pictures_are_centred():
-    grid = image_grid([Image.new("RGB", (4, 4), "black"), Image.new("RGB", (2, 2), "red")], 1, {})
+    grid = image_grid([Image.new("RGB", (4, 4), "black"), Image.new("RGB", (2, 2), "red")], 1, GridOptions())
     assert grid.size == (8, 4)
     assert grid.getpixel((5, 1)) == (255, 0, 0) and grid.getpixel((4, 0)) == (255, 255, 255)
 
@@ -50,4 +54,4 @@ def test_smaller_pictures_are_centred():
 @pytest.mark.parametrize("colour", ["nonsense", "", "#ffffff80"])
 def test_a_colour_that_is_none_is_white(colour):
     pictures = [Image.new("RGB", (1, 1), "black")] * 3
-    assert image_grid(pictures, 1, {"grid_background_color": colour}).getpixel((1, 1)) == (255, 255, 255)
+    assert image_grid(pictures, 1, GridOptions(background_color=colour)).getpixel((1, 1)) == (255, 255, 255)

@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from modules.parameters import parse_infotext
+from modules.parameters.output_options import ImageFileOptions as Files
 from modules.pictures import ImageMetadata, PictureError, encode_picture, read_metadata
 
 INFOTEXT = "a cät, 猫\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7"
@@ -29,7 +30,7 @@ def png(texts: dict[str, str] | None = None, size=(64, 96)) -> bytes:
 
 @pytest.mark.parametrize("form", ["png", "jpg", "webp", "avif"])
 def test_what_we_write_comes_back(form, tmp_path):
-    data, extension = encode_picture(Image.new("RGB", (64, 32)), {"samples_format": form}, INFOTEXT)
+    data, extension = encode_picture(Image.new("RGB", (64, 32)), Files(samples_format=form), INFOTEXT)
     read = read_metadata(data)
     assert (read.infotext, read.width, read.height) == (INFOTEXT, 64, 32)
     (tmp_path / f"a.{extension}").write_bytes(data)
@@ -40,7 +41,7 @@ def test_a_megabyte_of_prompt_comes_back():
     prompt = "ein Hündchen, " * 80_000 + "\nSteps: 20, Sampler: Euler a, CFG scale: 7"
     for form in ("png", "jpg", "webp"):
         assert (
-            read_metadata(encode_picture(Image.new("RGB", (8, 8)), {"samples_format": form}, prompt)[0]).infotext
+            read_metadata(encode_picture(Image.new("RGB", (8, 8)), Files(samples_format=form), prompt)[0]).infotext
             == prompt
         )
 
@@ -79,7 +80,7 @@ def test_a_picture_without_texts():
 
 
 def test_a_truncated_picture_still_tells_its_infotext():
-    data = encode_picture(Image.effect_noise((64, 64), 99), {}, INFOTEXT)[0]
+    data = encode_picture(Image.effect_noise((64, 64), 99), Files(), INFOTEXT)[0]
     assert read_metadata(data[: len(data) // 2]).infotext == INFOTEXT
 
 
@@ -265,7 +266,7 @@ def test_odd_graphs_do_no_harm(graph):
 def test_mutated_files_never_raise_anything_else():
     rng = random.Random(7)
     seeds = [
-        encode_picture(Image.effect_noise((16, 16), 50).convert("RGB"), {"samples_format": form}, INFOTEXT)[0]
+        encode_picture(Image.effect_noise((16, 16), 50).convert("RGB"), Files(samples_format=form), INFOTEXT)[0]
         for form in ("png", "jpg", "webp", "avif")
     ]
     seeds.append(png({"prompt": json.dumps(GRAPH)}))

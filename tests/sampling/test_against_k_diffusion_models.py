@@ -11,13 +11,13 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.samplers import resolve_sampler
 from modules.sampling import (
     Conditioning,
     GuidanceOptions,
     ImageNoise,
     ModelSigmas,
-    SamplerOptions,
     constant_conditions,
     plan_run,
     sample,

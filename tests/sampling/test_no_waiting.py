@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.samplers import sampler_labels
 from modules.sampling import (
     ConditionsAt,
@@ -20,7 +21,6 @@ from modules.sampling import (
     InpaintMask,
     Interrupted,
     Part,
-    SamplerOptions,
     Step,
     StepConditions,
     constant_conditions,

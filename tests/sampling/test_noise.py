@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.sampling.noise import ImageNoise, NoiseSource, Variation, open_stream, paste_centred, slerp
+from modules.sampling.noise import ImageNoise, Variation, open_stream, paste_centred, slerp
+from modules.settings.choices import NoiseSource
 
 SHAPE = (4, 64, 64)
 SMALL = (4, 6, 5)

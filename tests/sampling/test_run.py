@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.samplers import SAMPLERS, resolve_sampler, sampler_labels
 from modules.sampling import (
     SAMPLER_FUNCTIONS,
@@ -17,7 +18,6 @@ from modules.sampling import (
     InpaintMask,
     Interrupted,
     ModelSigmas,
-    SamplerOptions,
     SamplingPlan,
     Step,
     constant_conditions,

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.schedules import SCHEDULES, UnknownScheduleError, resolve_schedule, schedule_labels
-from modules.sampling import SamplerOptions, build_sigmas, sd1_sigmas, sigma_schedule
+from modules.sampling import build_sigmas, sd1_sigmas, sigma_schedule
 from modules.sampling.beta_distribution import beta_cdf, beta_quantile
 from modules.sampling.model_schedule import LcmSigmas
 from modules.sampling.schedules import SCHEDULE_FUNCTIONS

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.samplers import SAMPLERS, sampler_labels
-from modules.sampling import SAMPLER_FUNCTIONS, SamplerOptions
+from modules.sampling import SAMPLER_FUNCTIONS
 from modules.sampling.samplers import RANGE_SAMPLERS, STEP_CONTROLLED_SAMPLERS
 
 

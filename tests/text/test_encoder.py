@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from modules.parameters.job_options import EncodingOptions
 from modules.prompt import clip_tokenizer, plan_conditioning
-from modules.text.encoder import EncodingOptions, PromptEncoder, apply_emphasis
+from modules.text.encoder import PromptEncoder, apply_emphasis
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
 

@@ -20,7 +20,6 @@ from modules.generation.passes import (
     Pass,
     Pipeline,
     Progress,
-    encoding_options,
     guidance_of,
     merging,
     model_sigmas,
@@ -29,9 +28,10 @@ from modules.generation.passes import (
 from modules.generation.scripts.stage import Stage
 from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
-from modules.parameters.token_merging import merging_ratio
+from modules.parameters.passes import PassSpec
+from modules.parameters.samplers import resolve_sampler
 from modules.prompt import plan_conditioning
-from modules.sampling import SamplerOptions, require_finite
+from modules.sampling import require_finite
 from modules.sampling.denoiser import SigmaPrediction
 from modules.sampling.guidance import Guidance
 
@@ -42,49 +42,46 @@ def alternative_test(stage: Stage, index: int) -> Image.Image:
     source = prepare_init_picture(resolved, stage.pictures[0], None, stage.resize)
     if 0 not in stage.starts:
         start = start_of(stage.pipeline, resolved, range(1), source)
-        asked, adjusted = decoding(resolved, arguments), bool(arguments["sigma_adjustment"])
-        noise = found_noise(stage.pipeline, resolved, start, asked, stage.progress(0, 2), adjusted=adjusted)
+        spec, adjusted = decoding(resolved, arguments), bool(arguments["sigma_adjustment"])
+        noise = found_noise(stage.pipeline, resolved, start, spec, stage.progress(0, 2), adjusted=adjusted)
         stage.check()
         stage.starts[0] = replace(start, noise=noise)
     start = stage.starts[0]
     assert start.noise is not None
-    options = SamplerOptions.from_options(resolved.options)
-    size = (resolved.request.width, resolved.request.height)
-    drawn = pass_noise(stage.pipeline, resolved, range(1), size, options).draw().to(start.noise)
+    drawn = pass_noise(stage.pipeline, resolved, range(1), resolved.passes[0].size).draw().to(start.noise)
     share = float(arguments["randomness"])
     noise = ((1 - share) * start.noise + share * drawn) / (share**2 + (1 - share) ** 2) ** 0.5
+    highest = model_sigmas(stage.pipeline.model, resolved.settings.sampling).sigma_max
     # What is added to the picture, so that the pass begins with this noise and nothing of the picture.
-    added = noise - start.latent.to(noise) / model_sigmas(stage.pipeline.model, options).sigma_max
+    added = noise - start.latent.to(noise) / highest
     return stage.over(resolved, source, 1, 2, replace(start, noise=added))
 
 
-def decoding(resolved: ResolvedRequest, arguments: Mapping[str, Any]) -> Pass:
+def decoding(resolved: ResolvedRequest, arguments: Mapping[str, Any]) -> PassSpec:
     """The pass of which the run backwards is the reverse."""
-    request = resolved.request
-    return Pass(
+    return PassSpec(
+        choice=resolve_sampler("Euler"),
         prompt=arguments["original_prompt"],
         negative_prompt=arguments["original_negative_prompt"],
-        sampler_name="Euler",
-        scheduler="Automatic",
         steps=arguments["decode_steps"],
         cfg_scale=arguments["decode_cfg"],
-        size=(request.width, request.height),
-        token_merging=merging_ratio(resolved.options, "img2img"),
+        size=resolved.passes[0].size,
+        token_merging=resolved.passes[0].token_merging,
     )
 
 
 @torch.no_grad()
 def found_noise(
-    pipeline: Pipeline, resolved: ResolvedRequest, start: Start, asked: Pass, progress: Progress, *, adjusted: bool
+    pipeline: Pipeline, resolved: ResolvedRequest, start: Start, spec: PassSpec, progress: Progress, *, adjusted: bool
 ) -> Tensor:
     """The noise, (images, channels, height, width), that Euler's method leads to from the start's latent.
 
     `adjusted` takes each step's direction at the level it comes from, and scales by the highest level instead of the
     result's own spread.
     """
-    options, encoding = SamplerOptions.from_options(resolved.options), encoding_options(resolved)
-    model = model_sigmas(pipeline.model, options)
-    conditioning = plan_conditioning([asked.prompt], [asked.negative_prompt], asked.steps, None)
+    settings = resolved.settings
+    model = model_sigmas(pipeline.model, settings.sampling)
+    conditioning = plan_conditioning([spec.prompt], [spec.negative_prompt], spec.steps, None)
     denoise = Guidance(
         SigmaPrediction(
             unet_function(pipeline.model.unet, channels_last=pipeline.channels_last),
@@ -92,23 +89,23 @@ def found_noise(
             pipeline.model.prediction_type,
         ),
         conditions_for(
-            conditioning, pipeline.encoder, encoding, device=pipeline.device, dtype=pipeline.model.unet.dtype
+            conditioning, pipeline.encoder, settings.encoding, device=pipeline.device, dtype=pipeline.model.unet.dtype
         ),
-        guidance_of(pipeline, asked, options, encoding, progress),
-        total_calls=asked.steps,
+        guidance_of(pipeline, Pass(spec), settings, progress),
+        total_calls=spec.steps,
         extra_channels=start.extra,
         before_call=lambda call: progress.before_call(),
     )
     x = start.latent.to(pipeline.device)
     # They stay on the CPU, as a sampler's do: nothing waits for them, and the model's own levels lie there too.
-    sigmas = model.uniform(asked.steps).flip(0)
-    with merging(pipeline, asked, progress):
+    sigmas = model.uniform(spec.steps).flip(0)
+    with merging(pipeline, spec, progress):
         for step in range(1, len(sigmas)):
             level = sigmas[step - 1] if adjusted else sigmas[step]
             # At level 0 the picture is its own estimate: there is no direction to go.
             if level > 0:
                 denoised = denoise(x, level)
                 x = x + (x - denoised) / level * (sigmas[step] - sigmas[step - 1])
-                progress.on_step(step, asked.steps, denoised)
+                progress.on_step(step, spec.steps, denoised)
     require_finite(x)
     return x / sigmas[-1] if adjusted else x / x.std()

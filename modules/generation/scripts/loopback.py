@@ -40,4 +40,4 @@ def loopback_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
     several = stage.resolved.request.n_iter > 1
     shown = pictures[loops(stage.resolved) - 1 :: loops(stage.resolved)] if several else pictures
     if len(shown) > 1 and stage.makes_grid_of(shown):
-        yield Extra("grid", image_grid(shown, 1, {**stage.options, "n_rows": 1}))
+        yield Extra("grid", image_grid(shown, 1, replace(stage.settings.grids, rows=1)))

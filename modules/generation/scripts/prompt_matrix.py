@@ -20,7 +20,7 @@ def matrix_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
     half = (len(parts) + 1) // 2
     columns, rows = _words(parts[:half]), _words(parts[half:])
     margin = stage.arguments["margin_size"]
-    yield Extra("prompt_matrix", legend_grid(pictures, columns, rows, stage.options, margin))
+    yield Extra("prompt_matrix", legend_grid(pictures, columns, rows, stage.settings.grids, margin))
 
 
 def _words(parts: list[str]) -> list[list[Word]]:

@@ -75,5 +75,5 @@ def animation(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
         frames = pictures[first : first + count]
         if stage.arguments["and_back"]:
             frames = [*frames, *frames[-2:0:-1]]
-        encode = partial(encode_animation, frames, stage.options, per_second=per_second)
+        encode = partial(encode_animation, frames, stage.settings.files, per_second=per_second)
         yield Extra(ANIMATION, frames[0], first, encode=encode)

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 
 from PIL import Image, ImageOps
 
+from modules.catalogue.upscalers import NO_UPSCALER
 from modules.generation.img2img import Start
 from modules.generation.init_picture import InitPicture
 from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import Resize, flatten
 from modules.parameters import ResolvedRequest
+from modules.parameters.job_options import JobOptions
 from modules.pictures.grids import image_grid, too_large
 
 
@@ -55,7 +57,7 @@ class Stage:
 
     def makes_grid_of(self, pictures: Sequence[Image.Image]) -> bool:
         """Whether a grid of these pictures is within what the settings allow; if not, that is said."""
-        why = too_large(pictures, self.options)
+        why = too_large(pictures, self.settings.grids)
         if why is not None:
             self.notices[why] = None
         return why is None
@@ -63,12 +65,12 @@ class Stage:
     @property
     def resize(self) -> Resize:
         """What brings pictures to the size of a pass."""
-        return self.resampler(str(self.options.get("upscaler_for_img2img") or "None"))
+        return self.resampler(self.settings.img2img.upscaler or NO_UPSCALER)
 
     @property
-    def options(self) -> Mapping[str, Any]:
-        """The options that the job froze."""
-        return self.resolved.options
+    def settings(self) -> JobOptions:
+        """The options that the job was queued with."""
+        return self.resolved.settings
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -79,8 +81,7 @@ class Stage:
     @property
     def start(self) -> Image.Image:
         """The picture that the job starts from: upright, RGB, what was transparent on the background colour."""
-        background = str(self.options.get("img2img_background_color", "#ffffff"))
-        return flatten(ImageOps.exif_transpose(self.pictures[0]), background)
+        return flatten(ImageOps.exif_transpose(self.pictures[0]), self.settings.img2img.background_color)
 
 
 def with_seed(resolved: ResolvedRequest, seed: int, subseed: int, size: tuple[int, int]) -> ResolvedRequest:
@@ -112,9 +113,9 @@ class Extra:
 
 def job_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
     """The grid of a plain job: in A1111's arrangement, and only of several pictures if the option says so."""
-    wanted = len(pictures) > 1 or not stage.options.get("grid_only_if_multiple", True)
+    wanted = len(pictures) > 1 or not stage.settings.grids.only_if_multiple
     if stage.resolved.request.makes_grid and wanted and stage.makes_grid_of(pictures):
-        yield Extra("grid", image_grid(pictures, stage.resolved.request.batch_size, stage.options))
+        yield Extra("grid", image_grid(pictures, stage.resolved.request.batch_size, stage.settings.grids))
 
 
 def plainly(stage: Stage, index: int) -> Image.Image:
@@ -134,7 +135,7 @@ def _nothing(stage: Stage, pictures: list[Image.Image]) -> Iterable[Extra]:
 class Maker:
     """How a script makes its pictures: `make(stage, index)` each of them.
 
-    `together` is how many in a row hang together: to skip one is to leave them all. `finale` is asked once, for what
+    `together` is how many in a row hang together: to skip one is to leave them all. `finale` is called once, for what
     is made of all the pictures.
     """
 

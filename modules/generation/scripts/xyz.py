@@ -18,7 +18,7 @@ def xyz_grids(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
     """One grid of X and Y for each value of Z, and where there are several one of them all, which comes first."""
     if not stage.makes_grid_of(pictures):
         return
-    arguments, options = stage.arguments, stage.options
+    arguments, options = stage.arguments, stage.settings.grids
     axes = axes_of(arguments, stage.resolved.request.mode)
     columns, rows, layers = ([[Word(word)] for word in one.words] for one in axes)
     if not arguments["draw_legend"]:

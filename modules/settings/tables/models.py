@@ -1,5 +1,8 @@
 """Settings about models: checkpoint, VAE, text encoding, noise source, memory and speed."""
 
+from typing import get_args
+
+from modules.settings.choices import Emphasis, NoiseSource
 from modules.settings.declare import choice, number, pick, switch, text, texts, whole
 
 SD, SDXL, VAE, SPEED = "sd", "sdxl", "vae", "optimizations"
@@ -49,7 +52,7 @@ OPTIONS = (
         "emphasis",
         "Original",
         "How (words:1.2) weigh",
-        ("None", "Ignore", "Original", "No norm"),
+        get_args(Emphasis),
         infotext="Emphasis",
         changes_picture=True,
     ),
@@ -70,7 +73,7 @@ OPTIONS = (
         "randn_source",
         "GPU",
         "Where noise comes from",
-        ("GPU", "CPU", "NV"),
+        get_args(NoiseSource),
         infotext="RNG",
         changes_picture=True,
         hint="NV: an NVIDIA card's noise on every device",

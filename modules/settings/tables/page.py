@@ -1,7 +1,9 @@
 """Settings about the page: prompt editing, gallery, layout, tabs, language, live preview."""
 
 from functools import partial
+from typing import get_args
 
+from modules.settings.choices import PreviewContent
 from modules.settings.declare import PAGE, choice, number, pick, switch, text, texts, whole
 
 PROMPT, GALLERY, ALTERNATIVES, UI, IN_UI = "ui_prompt_editing", "ui_gallery", "ui_alternatives", "ui", "settings_in_ui"
@@ -94,7 +96,7 @@ OPTIONS = (
         "show_progress_type", "Approx NN", "How previews are decoded", ("Full", "Approx NN", "Approx cheap", "TAESD")
     ),
     live_switch("live_preview_allow_lowvram_full", False, "Full previews also with --lowvram and --medvram"),
-    live_choice("live_preview_content", "Prompt", "What previews show", ("Combined", "Prompt", "Negative prompt")),
+    live_choice("live_preview_content", "Prompt", "What previews show", get_args(PreviewContent)),
     whole(
         LIVE,
         "live_preview_refresh_period",

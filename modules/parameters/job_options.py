@@ -1,0 +1,173 @@
+"""The options that a job was queued with, as typed groups: what makes its pictures, and how it shows and saves them.
+
+Each group is what one concern of the engine needs. `JobOptions.of(resolved.options)` reads them all; the keys and the
+defaults are those of `modules.settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Self, get_type_hints
+
+from modules.parameters.output_options import GridOptions, ImageFileOptions, SavedImages
+from modules.parameters.sampler_options import SamplerOptions
+from modules.settings.choices import Emphasis, PreviewContent
+from modules.settings.groups import option, read_options
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingOptions:
+    """How text becomes conditioning. `clip_skip` counts the text encoder's layers from its last, which is 1."""
+
+    emphasis: Emphasis = option("emphasis")
+    clip_skip: int = option("CLIP_stop_at_last_layers")
+    comma_padding_backtrack: int = option("comma_padding_backtrack")
+    old_emphasis: bool = option("use_old_emphasis_implementation")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptOptions:
+    """How a job's prompts are scheduled, and whether their encodings are cached between jobs."""
+
+    use_old_scheduling: bool = option("use_old_scheduling")
+    persistent_cond_cache: bool = option("persistent_cond_cache")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMergingOptions:
+    """Which share of the tokens is merged in self-attention; 0 merges none. A1111's order of preference."""
+
+    ratio: float = option("token_merging_ratio")
+    img2img: float = option("token_merging_ratio_img2img")
+    hires: float = option("token_merging_ratio_hr")
+
+    def first_pass(self, mode: str) -> float:
+        """The ratio of the first or only pass: in img2img its own one, where that is not 0."""
+        return (mode == "img2img" and self.img2img) or self.ratio
+
+    @property
+    def hires_pass(self) -> float:
+        """The ratio of a hires pass: its own one, and where that is 0 the first pass's of txt2img."""
+        return self.hires or self.ratio
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeOptions:
+    """How a request is read before it becomes a job."""
+
+    enable_prompt_comments: bool = option("enable_prompt_comments")
+    use_old_hires_fix_width_height: bool = option("use_old_hires_fix_width_height")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDefaults:
+    """What applies where a request leaves a switch open."""
+
+    tiling: bool = option("tiling")
+    restore_faces: bool = option("face_restoration")
+
+
+@dataclass(frozen=True, slots=True)
+class Img2imgOptions:
+    """How a pass over a picture begins, and how its result is finished.
+
+    `mask_weight`: how much of the picture an inpainting checkpoint is not shown under the mask, 0 nothing, 1 all of it.
+    `upscaler` brings pictures to the size of the pass; "" is plain resampling.
+    """
+
+    background_color: str = option("img2img_background_color")
+    upscaler: str = option("upscaler_for_img2img")
+    noise_multiplier: float = option("initial_noise_multiplier")
+    mask_weight: float = option("inpainting_mask_weight")
+    color_correction: bool = option("img2img_color_correction")
+    overlay_inpaint: bool = option("overlay_inpaint")
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRestorationOptions:
+    """Which face restorer works, how strongly, and whether it leaves memory after each use."""
+
+    model: str = option("face_restoration_model")
+    code_former_weight: float = option("code_former_weight")
+    unload: bool = option("face_restoration_unload")
+
+
+@dataclass(frozen=True, slots=True)
+class VaeOptions:
+    """What encodes and decodes pictures, and in which number types a picture that came out as NaN is tried again."""
+
+    encode_method: str = option("sd_vae_encode_method")
+    decode_method: str = option("sd_vae_decode_method")
+    auto_precision: bool = option("auto_vae_precision")
+    auto_precision_bfloat16: bool = option("auto_vae_precision_bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewOptions:
+    """Whether and how pictures are shown while they form. `refresh_period` is in milliseconds.
+
+    `every_n_steps` -1 shows finished pictures only. With `fast_interrupt` an interrupted picture is decoded as previews
+    are.
+    """
+
+    enabled: bool = option("live_previews_enable")
+    method: str = option("show_progress_type")
+    content: PreviewContent = option("live_preview_content")
+    whole_batch: bool = option("show_progress_grid")
+    every_n_steps: int = option("show_progress_every_n_steps")
+    refresh_period: int = option("live_preview_refresh_period")
+    image_format: str = option("live_previews_image_format")
+    full_in_low_memory: bool = option("live_preview_allow_lowvram_full")
+    fast_interrupt: bool = option("live_preview_fast_interrupt")
+
+
+@dataclass(frozen=True, slots=True)
+class UpscalingOptions:
+    """Tiles of the upscalers in pixels, 0 meaning the whole picture at once, and how many results are cached."""
+
+    esrgan_tile: int = option("ESRGAN_tile")
+    esrgan_tile_overlap: int = option("ESRGAN_tile_overlap")
+    dat_tile: int = option("DAT_tile")
+    dat_tile_overlap: int = option("DAT_tile_overlap")
+    max_images_in_cache: int = option("upscaling_max_images_in_cache")
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorOptions:
+    """How often memory is read while a job runs, in readings per second; 0: never."""
+
+    memmon_poll_rate: int = option("memmon_poll_rate")
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """Every group that the making of a job's pictures reads."""
+
+    sampling: SamplerOptions
+    encoding: EncodingOptions
+    prompts: PromptOptions
+    token_merging: TokenMergingOptions
+    defaults: RequestDefaults
+    img2img: Img2imgOptions
+    faces: FaceRestorationOptions
+    vae: VaeOptions
+    previews: PreviewOptions
+    upscaling: UpscalingOptions
+    saved: SavedImages
+    grids: GridOptions
+    files: ImageFileOptions
+    monitor: MonitorOptions
+
+    @classmethod
+    def of(cls, options: Mapping[str, object]) -> Self:
+        """All groups out of a mapping of options. Raises OptionError."""
+        return cls(**{name: read_options(group, options) for name, group in job_option_groups().items()})
+
+
+@cache
+def job_option_groups() -> dict[str, type[Any]]:
+    """The type of each group of `JobOptions`, by the name of its field."""
+    types = get_type_hints(JobOptions)
+    return {one.name: types[one.name] for one in fields(JobOptions)}

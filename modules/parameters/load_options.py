@@ -1,0 +1,35 @@
+"""Options that say which VAE goes with a checkpoint, how both are loaded, and what is cached beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.settings.groups import option
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How one checkpoint is loaded.
+
+    `checkpoint_memory` holds memory modes of single checkpoints ("name: mode"), which go before `memory_mode`.
+    """
+
+    memory_mode: str = option("memory_mode")
+    checkpoint_memory: tuple[str, ...] = option("checkpoint_memory")
+    cross_attention_optimization: str = option("cross_attention_optimization")
+    upcast_attn: bool = option("upcast_attn")
+    fp8_storage: str = option("fp8_storage")
+    fast_mode: bool = option("fast_mode")
+    sd_checkpoints_limit: int = option("sd_checkpoints_limit")
+    sd_checkpoints_keep_in_cpu: bool = option("sd_checkpoints_keep_in_cpu")
+    sd_checkpoint_cache: int = option("sd_checkpoint_cache")
+    sd_vae_checkpoint_cache: int = option("sd_vae_checkpoint_cache")
+    disable_mmap_load_safetensors: bool = option("disable_mmap_load_safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class VaeChoice:
+    """Which VAE is wanted; with `overrides_preferences` this goes before what a checkpoint's own file says."""
+
+    sd_vae: str = option("sd_vae")
+    overrides_preferences: bool = option("sd_vae_overrides_per_model_preferences")

@@ -1,0 +1,71 @@
+"""Options about what a job leaves behind: which pictures are saved, in which format and under which name; its grids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.settings.groups import option
+
+
+@dataclass(frozen=True, slots=True)
+class SavedImages:
+    """Which pictures are saved or shown beside those that the job makes."""
+
+    incomplete_images: bool = option("save_incomplete_images")
+    init_img: bool = option("save_init_img")
+    before_highres_fix: bool = option("save_images_before_highres_fix")
+    before_face_restoration: bool = option("save_images_before_face_restoration")
+    before_color_correction: bool = option("save_images_before_color_correction")
+    mask: bool = option("save_mask")
+    mask_composite: bool = option("save_mask_composite")
+    return_mask: bool = option("return_mask")
+    return_mask_composite: bool = option("return_mask_composite")
+
+
+@dataclass(frozen=True, slots=True)
+class GridOptions:
+    """Whether a grid is made of a job's pictures, in which arrangement, and its colours.
+
+    `rows` above 0 is the number of rows, 0 one row per picture of a batch, -1 a square.
+    """
+
+    save: bool = option("grid_save")
+    show: bool = option("return_grid")
+    only_if_multiple: bool = option("grid_only_if_multiple")
+    prevent_empty_spots: bool = option("grid_prevent_empty_spots")
+    rows: int = option("n_rows")
+    max_megapixels: int = option("img_max_size_mp")
+    background_color: str = option("grid_background_color")
+    text_active_color: str = option("grid_text_active_color")
+    text_inactive_color: str = option("grid_text_inactive_color")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFileOptions:
+    """In which format pictures are written, and when a smaller JPEG copy is made: above `downscale_threshold`
+    megabytes, or with a side longer than `target_side_length` pixels.
+    """
+
+    samples_format: str = option("samples_format")
+    grid_format: str = option("grid_format")
+    jpeg_quality: int = option("jpeg_quality")
+    webp_lossless: bool = option("webp_lossless")
+    enable_pnginfo: bool = option("enable_pnginfo")
+    save_txt: bool = option("save_txt")
+    export_for_4chan: bool = option("export_for_4chan")
+    downscale_threshold: float = option("img_downscale_threshold")
+    target_side_length: int = option("target_side_length")
+
+
+@dataclass(frozen=True, slots=True)
+class FileNameOptions:
+    """How a job's files and their subfolders are named. Empty patterns stand for A1111's own."""
+
+    samples_filename_pattern: str = option("samples_filename_pattern")
+    directories_filename_pattern: str = option("directories_filename_pattern")
+    save_to_dirs: bool = option("save_to_dirs")
+    grid_save_to_dirs: bool = option("grid_save_to_dirs")
+    grid_extended_filename: bool = option("grid_extended_filename")
+    add_number: bool = option("save_images_add_number")
+    replace_action: str = option("save_images_replace_action")
+    max_prompt_words: int = option("directories_max_prompt_words")
