@@ -20,14 +20,15 @@ if [ -z "$PYTHON" ]; then
     }
 fi
 
-"$PYTHON" webui.py "$@"
-status=$?
-
-# 130 is Ctrl+C. A window that was opened by a double click stays, so that the reason above can be read.
-if [ "$status" -ne 0 ] && [ "$status" -ne 130 ]; then
-    echo "The web UI ended with status $status; the reason stands above." >&2
-    if [ -t 0 ] && [ -t 2 ]; then
-        read -r -p "Press Enter to close. " _
-    fi
+# A window that was opened by a double click is to stay after an error, so that the reason can be read.
+if [ -t 0 ] && [ -t 2 ]; then
+    export WEBUI_WINDOW=1
 fi
+
+# In place of this shell: what systemd, Docker or a supervisor sends to it then reaches the server.
+shopt -s execfail
+exec "$PYTHON" webui.py "$@"
+status=$?
+echo "$PYTHON can't be started: correct PYTHON in webui-user.sh." >&2
+[ -z "$WEBUI_WINDOW" ] || read -r -p "Press Enter to close. " _
 exit "$status"

@@ -6,7 +6,12 @@ import sys
 if sys.version_info < (3, 8):  # noqa: UP036
     sys.exit("Python %d.%d is too old: install Python 3.12 (64-bit) and start again." % sys.version_info[:2])  # noqa: UP031
 
+from modules.launch.console import hold_window
 from modules.launch.main import main
+from modules.launch.signals import end_as_by_ctrl_c
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_as_by_ctrl_c()
+    status = main(sys.argv[1:])
+    hold_window(status)
+    sys.exit(status)

@@ -65,7 +65,12 @@ def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
 def test_the_start_script_passes_on_what_it_is_given(shell: Path) -> None:
     done = start(shell, VENV_DIR="/my env")
     assert done.stdout == f"{shell}|/my env|webui.py|--port|7000 |"
-    assert done.returncode == 3 and "ended with status 3; the reason stands above" in done.stderr
+    assert done.returncode == 3 and done.stderr == ""
+
+
+def test_a_python_that_is_not_there_is_named(shell: Path) -> None:
+    done = start(shell, PYTHON="/no/such/python")
+    assert done.returncode == 127 and "/no/such/python can't be started" in done.stderr
 
 
 def test_names_of_older_start_scripts_work(shell: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 def say(text: str) -> None:
@@ -16,6 +17,18 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """One line that a person should not miss."""
     print(f"Warning: {text}", file=sys.stderr, flush=True)
+
+
+def hold_window(status: int) -> None:
+    """Let the reason of an error be read where the terminal's window would close with this process.
+
+    `webui-user.sh` says by WEBUI_WINDOW that there is one. 130 is an end by Ctrl+C.
+    """
+    if status in (0, 130) or not os.environ.get("WEBUI_WINDOW"):
+        return
+    warn(f"The web UI ended with status {status}; the reason stands above.")
+    with suppress(EOFError, KeyboardInterrupt):
+        input("Press Enter to close. ")
 
 
 @contextmanager

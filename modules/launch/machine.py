@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from modules.launch.signals import end_tree
+
 REMEMBERED_LINES = 60
 
 
@@ -75,10 +77,16 @@ class Machine:
                 env=self.environ,
                 encoding="utf-8",
                 errors="replace",
+                # Ended as a whole below: pip starts programs of its own.
+                start_new_session=True,
             ) as child:
-                for line in child.stderr or ():
-                    sys.stderr.write(line)
-                    remembered.append(line)
+                try:
+                    for line in child.stderr or ():
+                        sys.stderr.write(line)
+                        remembered.append(line)
+                except BaseException:
+                    end_tree(child)
+                    raise
         except OSError as problem:
             return Finished(127, str(problem))
         return Finished(child.returncode, "".join(remembered))

@@ -82,6 +82,7 @@ def bind_address(flags: Flags) -> str:
 def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, process: ServerProcess) -> None:
     """Serve on a bound socket. Slow imports come after the port is bound, so that a second start fails at once."""
     from modules.jobs.database import DatabaseError
+    from modules.jobs.job import QueueFileError
     from modules.jobs.lock import FolderUnusable
 
     protected = bool(logins(flags))
@@ -90,7 +91,7 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
     try:
         with process.profile.step("Opening data folder, jobs and catalogue"):
             services = open_services(flags)
-    except (FolderUnusable, DatabaseError) as error:
+    except (FolderUnusable, DatabaseError, QueueFileError) as error:
         raise StartError(str(error)) from error
     with contextlib.closing(services):
         for notice in services.notices:
@@ -194,7 +195,7 @@ def _web_server(services: Services, flags: Flags, process: ServerProcess) -> uvi
         ssl_keyfile=flags.tls_keyfile,
         ssl_certfile=flags.tls_certfile,
         # A browser's open streams must not hold up Ctrl+C.
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,
     )
     return uvicorn.Server(config)
 

@@ -1,0 +1,111 @@
+"""Ending the program: whichever process of the chain is ended in whichever way, none is left over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modules.jobs.lock import FolderLock
+from modules.launch import console
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def descendants(pid: int) -> set[int]:
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def eventually(true: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
+
+
+def end_all(pids: set[int]) -> None:
+    for pid in filter(alive, pids):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_ending_the_start_script_ends_server_and_engine(tmp_path: Path, how: signal.Signals) -> None:
+    flags = ["--skip-prepare-environment", "--nowebui", f"--data-dir={tmp_path}", "--port=0"]
+    environ = {**os.environ, "PYTHON": sys.executable, "VENV_DIR": sys.prefix}
+    with (tmp_path / "out.txt").open("wb") as out:
+        command = ["bash", str(ROOT / "webui-user.sh"), *flags]
+        shell = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    pids: set[int] = set()
+    try:
+        eventually(lambda: "Running on" in (tmp_path / "out.txt").read_text() or shell.poll() is not None, 120)
+        pids = descendants(shell.pid)
+        assert len(pids) >= 2, (tmp_path / "out.txt").read_text()
+        os.kill(shell.pid, how)
+        shell.wait(30)
+        eventually(lambda: not any(map(alive, pids)), 30)
+    finally:
+        end_all(pids | {shell.pid})
+    FolderLock(tmp_path / "webui.lock").release()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_ending_the_launcher_ends_what_it_has_started(tmp_path: Path, how: signal.Signals) -> None:
+    """pip and what pip starts, for whom a shell and its sleep stand in."""
+    code = (
+        "import sys\n"
+        "from modules.launch.machine import Machine\n"
+        "from modules.launch.signals import end_as_by_ctrl_c\n"
+        "end_as_by_ctrl_c()\n"
+        "try:\n"
+        "    Machine().show(['bash', '-c', 'sleep 300 & sleep 300'])\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(130)\n"
+    )
+    launcher = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    pids: set[int] = set()
+    try:
+        eventually(lambda: len(descendants(launcher.pid)) == 4, 30)
+        pids = descendants(launcher.pid)
+        os.kill(launcher.pid, how)
+        assert launcher.wait(30) == 130
+        eventually(lambda: not any(map(alive, pids)), 10)
+    finally:
+        end_all(pids | {launcher.pid})
+
+
+@pytest.mark.parametrize(
+    ("status", "window", "held"), [(3, "1", True), (0, "1", False), (130, "1", False), (3, "", False)]
+)
+def test_a_window_is_held_after_an_error_only(
+    status: int, window: str, held: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setenv("WEBUI_WINDOW", window)
+    monkeypatch.setattr("builtins.input", asked.append)
+    console.hold_window(status)
+    assert bool(asked) is held
+    assert ("ended with status 3; the reason stands above" in capsys.readouterr().err) is held
