@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import JsonValue
@@ -29,6 +29,7 @@ from modules.parameters.schedules import UnknownScheduleError
 from modules.parameters.scripts import scripts_of
 from modules.parameters.token_merging import IMG2IMG, with_requested_ratio
 from modules.prompt import blended
+from modules.prompt.styles import split_style_names
 from modules.settings import OptionError, OptionStore
 from modules.settings.groups import read_options
 
@@ -42,12 +43,13 @@ MergeStyles = Callable[[str, str, tuple[str, ...]], tuple[str, str]]
 class Intake:
     """Resolves requests. `merge_styles` takes prompt, negative prompt and style names; `strip_comments` one prompt.
 
-    With `networks` the tags of extra networks are spoken of.
+    `style_names` are the names of all saved styles. With `networks`, tags that name no network get a notice.
     """
 
     options: OptionStore
     checkpoints: CheckpointChooser
     merge_styles: MergeStyles
+    style_names: Callable[[], Collection[str]]
     strip_comments: Callable[[str], str]
     networks: NetworkNames | None = None
     rng: random.Random = field(default_factory=random.SystemRandom)
@@ -66,7 +68,7 @@ class Intake:
             request = with_old_hires_sizes(request)
         request = self._with_hires_checkpoint(request, checkpoint.title)
         request = with_drawn_seeds(request, self.rng)
-        plan = plan_of(request)
+        plan, unknown = self._with_style_names(request, plan_of(request))
         asked, (request, odd) = request, self._applied(request, options)
         return resolve(
             request,
@@ -74,10 +76,31 @@ class Intake:
             rng=self.rng,
             checkpoint=checkpoint.title,
             vae=checkpoint.vae_name,
-            notices=(*notices, *told, *odd, *self._networks(request)),
+            notices=(*notices, *told, *odd, *unknown, *self._networks(request)),
             seeds=None if plan is None else seeds_of(plan, fixed_seeds(asked, self.rng)),
             variants=() if plan is None else self._variants(plan, asked, request, options),
         )
+
+    def _with_style_names(
+        self, request: GenerationRequest, plan: Sequence[Picture] | None
+    ) -> tuple[Sequence[Picture] | None, tuple[str, ...]]:
+        """The plan with each picture's styles named one by one, and a notice for every style that nobody saved."""
+        if not request.styles and not any("styles" in picture.fields for picture in plan or ()):
+            return plan, ()
+        known = self.style_names()
+        names = dict.fromkeys(request.styles)
+        pictures = []
+        for picture in plan or ():
+            if "styles" in picture.fields:
+                texts = picture.fields["styles"]
+                single = tuple(
+                    name for text in texts for name in ((text,) if text in known else split_style_names(text, known))
+                )
+                names |= dict.fromkeys(single)
+                picture = replace(picture, fields={**picture.fields, "styles": single})
+            pictures.append(picture)
+        notices = (f"There is no style {name[:80]!r}: it was left out." for name in names if name not in known)
+        return None if plan is None else pictures, tuple(notices)
 
     def _with_hires_checkpoint(self, request: GenerationRequest, title: str) -> GenerationRequest:
         """`request` with the hires pass's checkpoint by its title. Raises RequestError for one that is not there."""

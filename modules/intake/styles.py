@@ -47,6 +47,13 @@ class SavedStyles(StyleBook):
                 found[path] = str(error)
         return found
 
+    def names(self) -> frozenset[str]:
+        """The names of all styles. Raises RequestError when a file can't be read."""
+        try:
+            return frozenset(self.load())
+        except (StyleFileError, OSError) as error:
+            raise RequestError(f"The styles can't be read: {error}") from error
+
     def merge(self, prompt: str, negative: str, names: tuple[str, ...]) -> tuple[str, str]:
         """Both prompts with these styles merged in; names that nobody saved are left out. Raises RequestError."""
         try:

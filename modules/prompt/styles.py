@@ -1,6 +1,6 @@
 """Styles: named pieces of prompt that are merged into what the user typed, and found again when a prompt is pasted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,8 @@ def extract_styles(prompt: str, negative_prompt: str, styles: Sequence[Style]) -
 
     A style is found only if both its texts are there: at the end, or around everything where it has a `{prompt}`.
     """
-    left = [style for style in styles if style.prompt or style.negative_prompt]
+    # A style without a text of its own, `{prompt}` alone for one, would be found in everything.
+    left = [style for style in styles if _own_text(style.prompt) or _own_text(style.negative_prompt)]
     names: list[str] = []
     while True:
         for style in left:
@@ -51,6 +52,22 @@ def extract_styles(prompt: str, negative_prompt: str, styles: Sequence[Style]) -
                 break
         else:
             return prompt, negative_prompt, names[::-1]
+
+
+def split_style_names(text: str, known: Collection[str]) -> tuple[str, ...]:
+    """The names in a text that separates them by commas, where a name that is `known` may hold commas itself."""
+    parts = text.split(",")
+    names = []
+    while parts:
+        ends = range(len(parts), 0, -1)
+        end = next((end for end in ends if ",".join(parts[:end]).strip() in known), 1)
+        names.append(",".join(parts[:end]).strip())
+        parts = parts[end:]
+    return tuple(name for name in names if name)
+
+
+def _own_text(style: str) -> str:
+    return style.replace(PLACE, "").strip()
 
 
 def _unmerge(style: str, prompt: str) -> str | None:

@@ -13,7 +13,7 @@ from modules.catalogue import Catalogue, ModelFolders
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.intake import Intake, concrete_names
 from modules.intake.networks import names_in, tag_notices
-from modules.parameters import GenerationRequest, RequestError
+from modules.parameters import GenerationRequest, RequestError, parse_request
 from modules.parameters.samplers import SAMPLERS
 from modules.settings import OptionStore
 
@@ -42,6 +42,7 @@ def intake(folder: Path, *names: str, vae_file: Path | None = None, **options: o
         options=store,
         checkpoints=CheckpointChooser(catalogue, store, vae_file),
         merge_styles=styles,
+        style_names=lambda: ("oil", "oil, thick"),
         strip_comments=lambda prompt: prompt.split("#")[0],
         rng=random.Random(1),
     )
@@ -258,3 +259,21 @@ def test_a_prompt_full_of_tags_costs_a_look_at_each_folder_once() -> None:
     notices = tag_notices(["".join(f"<lora:n{number}>" for number in range(50_000))], names)
     assert (asked, len(notices)) == (["lora"], 21)
     assert notices[-1] == "The prompt names 49980 networks more; none of them is applied yet."
+
+
+def test_a_style_that_nobody_saved_is_named(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors")
+    resolved = room.resolve(GenerationRequest(prompt="a cat", styles=("oil", "lost, found")))
+    assert resolved.notices == ("There is no style 'lost, found': it was left out.",)
+
+
+def test_the_axis_of_styles_knows_names_with_commas(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors")
+    arguments = {"x_type": "Styles", "x_values": 'oil, "oil, thick", "oil,oil, thick", lost'}
+    request = GenerationRequest(prompt="a cat", scripts={"X/Y/Z plot": arguments})
+    resolved = room.resolve(parse_request(request.model_dump()))
+    prompts = [resolved.of_image(index).request.prompt for index in range(4)]
+    assert prompts == ["a cat, oil", "a cat, oil, thick", "a cat, oil, oil, thick", "a cat, lost"]
+    assert tuple(resolved.of_image(1).request.styles) == ("oil, thick",)
+    assert tuple(resolved.of_image(2).request.styles) == ("oil", "oil, thick")
+    assert resolved.notices == ("There is no style 'lost': it was left out.",)

@@ -100,13 +100,15 @@ def test_a_prompt_matrix_goes_through_its_parts_as_a_binary_number():
 
 
 def test_prompts_from_a_list_change_what_their_lines_say():
-    lines = "a dog\n\n--prompt 'a cat' --steps 7 --width 64 --seed 5 --n_iter 2\nit's --odd\n--negative_prompt dark red"
+    lines = (
+        "a dog\n\n--prompt 'a cat' --steps 7 --width 64 --seed 5 --n_iter 2\nit's -- odd\n--negative_prompt dark red"
+    )
     arguments = {"prompts": lines, "iterate_seed": True}
     request = asked("Prompts from file or textbox", arguments, mode="txt2img", prompt="oil", seed=100)
     plan = plan_of(request)
     assert plan is not None
     assert [picture.fields.get("prompt") for picture in plan] == [
-        *["a dog oil", "a cat oil", "a cat oil", "it's --odd oil", None]
+        *["a dog oil", "a cat oil", "a cat oil", "it's -- odd oil", None]
     ]
     assert [picture.fields.get("seed") for picture in plan] == [None, 5, 6, None, None]
     assert (plan[1].fields["steps"], plan[1].fields["width"]) == (7, 64)
@@ -120,11 +122,31 @@ def test_prompts_from_a_list_change_what_their_lines_say():
         (" \n", "the list is empty"),
         ("a cat\n--steps many", "Line 2 of the prompts: --steps is 'many', which is no number."),
         ("--steps", "Line 1 of the prompts: --steps has no value."),
+        ("a cat --steps 2", "Line 1 of the prompts: 'a' belongs to no option: write --prompt before it."),
+        ("--prompt a cat --ar 16:9", "Line 1 of the prompts: there is no option --ar."),
+        ("--prompt the dogs' ball --steps 2", "Line 1 of the prompts: a quote is opened and not closed"),
+        ('--prompt "a cat --steps 2', "Line 1 of the prompts: a quote is opened and not closed"),
+        ("--prompt a cat --tiling perhaps", "Line 1 of the prompts: --tiling is 'perhaps', which is no yes or no."),
     ],
 )
 def test_a_list_of_prompts_that_cannot_be_read_is_one_sentence(prompts, said):
     with pytest.raises(RequestError, match=said):
         plan_of(asked("Prompts from file or textbox", {"prompts": prompts}, mode="txt2img"))
+
+
+@pytest.mark.parametrize(
+    ("line", "prompt"),
+    [
+        ("--prompt a dog's ball --steps 2", "a dog's ball"),
+        ("--prompt 'a dog's ball' --steps 2", "a dog's ball"),
+        ('--prompt "a dog\'s \\"ball\\"" --steps 2', 'a dog\'s "ball"'),
+        ("--steps 2 --prompt l'été -- à l'ombre", "l'été -- à l'ombre"),
+    ],
+)
+def test_an_apostrophe_between_letters_is_no_quote(line, prompt):
+    arguments = {"prompts": line}
+    (picture,) = plan_of(asked("Prompts from file or textbox", arguments, mode="txt2img", seed=1)) or ()
+    assert (picture.fields["prompt"], picture.fields["steps"]) == (prompt, 2)
 
 
 def test_without_a_seed_each_line_has_another_one():

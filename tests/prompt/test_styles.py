@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.prompt import Style, apply_styles, extract_styles, merge_style
+from modules.prompt.styles import split_style_names
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,24 @@ def test_merged_styles_are_found_again(prompt, negative, styles):
     chosen = {style.name: style for style in STYLES}
     assert apply_styles(left, left_negative, [chosen[name] for name in names]) == merged
     assert {style.name for style in styles} - {"empty"} <= set(names)
+
+
+@pytest.mark.parametrize("text", ["{prompt}", " {prompt} ", "{prompt}{prompt}"])
+def test_a_style_without_a_text_of_its_own_is_found_nowhere(text):
+    styles = [Style("Nothing", text, text), Style("Oil", "oil painting")]
+    assert extract_styles("a cat, oil painting", "bad", styles) == ("a cat", "bad", ["Oil"])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Oil", ("Oil",)),
+        ("Oil, Ink", ("Oil", "Ink")),
+        ("Oil, thick", ("Oil, thick",)),
+        ("Ink,Oil, thick,Oil", ("Ink", "Oil, thick", "Oil")),
+        ("nobody's,Ink", ("nobody's", "Ink")),
+        (" , ", ()),
+    ],
+)
+def test_a_name_with_a_comma_is_one_name(text, names):
+    assert split_style_names(text, {"Oil", "Ink", "Oil, thick"}) == names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -17,7 +18,15 @@ _APART: Final = 2**31
 _RANDOM: Final = random.SystemRandom()
 
 
+# An apostrophe between letters is no quote; while a line is split, this stands in its place.
+_APOSTROPHE: Final = re.compile(r"(?<=\w)'(?=\w)")
+_STAND_IN: Final = "\ue000"
+_OPTION: Final = re.compile(r"--[A-Za-z]")
+
+
 def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
+        raise ValueError(text)
     return text.lower() in ("true", "1", "yes", "on")
 
 
@@ -73,24 +82,27 @@ def prompts_from_file(request: GenerationRequest, arguments: Mapping[str, Any]) 
 
 
 def read_line(line: str, number: int) -> dict[str, Any]:
-    """The fields that a line changes: its prompt, or what its `--tags` say. Raises RequestError naming the line."""
-    if "--" not in line:
+    """The fields that a line changes: its prompt, or what its `--options` say.
+
+    A line without options is a prompt. Raises RequestError naming the line and what of it can't be read: A1111 takes
+    such a line for a prompt, options and all.
+    """
+    if not any(_OPTION.match(word) for word in line.split()):
         return {"prompt": line}
-    try:
-        words = shlex.split(line)
-    except ValueError:
-        # An apostrophe in a prompt is no quote.
-        return {"prompt": line}
+    words = _words(line, number)
     fields: dict[str, Any] = {}
     position = 0
     while position < len(words):
         tag = words[position].removeprefix("--")
-        if not words[position].startswith("--") or tag not in (*_TAGS, *_IDLE, *_IDLE_TOO):
-            return {"prompt": line}
+        if not _OPTION.match(words[position]):
+            text = repr(words[position][:40])
+            raise RequestError(f"Line {number} of the prompts: {text} belongs to no option: write --prompt before it.")
+        if tag not in (*_TAGS, *_IDLE, *_IDLE_TOO):
+            raise RequestError(f"Line {number} of the prompts: there is no option --{tag[:40]}.")
         position += 1
         if tag in ("prompt", "negative_prompt"):
             start = position
-            while position < len(words) and not words[position].startswith("--"):
+            while position < len(words) and not _OPTION.match(words[position]):
                 position += 1
             fields[tag] = " ".join(words[start:position])
             continue
@@ -102,12 +114,21 @@ def read_line(line: str, number: int) -> dict[str, Any]:
     return fields
 
 
+def _words(line: str, number: int) -> list[str]:
+    try:
+        words = shlex.split(_APOSTROPHE.sub(_STAND_IN, line))
+    except ValueError as error:
+        raise RequestError(f"Line {number} of the prompts: a quote is opened and not closed: {line[:60]!r}.") from error
+    return [word.replace(_STAND_IN, "'") for word in words]
+
+
 def _read(tag: str, text: str, number: int) -> dict[str, Any]:
     field, read = _TAGS[tag]
     try:
         return {field: read(text)}
     except ValueError:
-        raise RequestError(f"Line {number} of the prompts: --{tag} is {text[:40]!r}, which is no number.") from None
+        kind = "yes or no" if read is _switch else "number"
+        raise RequestError(f"Line {number} of the prompts: --{tag} is {text[:40]!r}, which is no {kind}.") from None
 
 
 def _joined(request: GenerationRequest, fields: dict[str, Any], *, at_start: bool) -> dict[str, Any]:

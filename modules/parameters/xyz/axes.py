@@ -131,8 +131,8 @@ def changes(axis: Axis, value: object, values: Sequence[Any], fields: Mapping[st
         case "Prompt order" if isinstance(value, tuple):
             return {"prompt": reordered(str(fields["prompt"]), value)}
         case "Styles":
-            names = [name.strip() for name in str(value).split(",")]
-            return {"styles": (*fields["styles"], *(name for name in names if name))}
+            # Several names with commas stay one text here: only who knows the styles can say what it names.
+            return {"styles": (*fields["styles"], *([text] if (text := str(value).strip()) else []))}
         case "Size":
             width, height = _sides(value)
             return {"width": width, "height": height}
