@@ -14,14 +14,14 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from modules.catalogue import ModelNotFoundError
-from modules.jobs.job import JobError, QueueFull, QueueNotWritable, UnknownJob
+from modules.jobs.job import JobError, QueueFileError, QueueFull, UnknownJob
 from modules.parameters import RequestError
 from modules.settings import OptionError
 
 _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnknownJob, 404),
     (QueueFull, 503),
-    (QueueNotWritable, 503),
+    (QueueFileError, 503),
     (ModelNotFoundError, 404),
     (RequestError, 422),
     (OptionError, 422),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import ChainMap
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -63,8 +64,11 @@ class Gallery:
         extension: str = "png",
         size: tuple[int, int] | None = None,
         data: bytes | None = None,
+        taken: Collection[Path] = (),
     ) -> Path:
         """The path that image `index` of a job is to be saved at. No two reservations are the same.
+
+        `taken` are the job's own pictures: they are not replaced, whatever the pattern and the settings say.
 
         `kind` is `image`, a grid (`grid`, `xyz_grid`, `prompt_matrix`), or the suffix of an extra picture (`mask`,
         `before-highres-fix`). `size` and `data`, the encoded picture, are for [width], [height] and [image_hash].
@@ -88,7 +92,7 @@ class Gallery:
             name = _beside_the_others(batch, index if resolved.image_count > 1 else None, kind, extension)
         else:
             name = self._name(resolved.request.mode, kind, extension, facts, options)
-        return self._names.hold(name)
+        return self._names.hold(name, taken)
 
     def reserve_extras(
         self, request: ExtrasRequest, index: int, kind: str = "image", *, extension: str = "png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,15 +50,19 @@ class Reservations:
         self._lock = threading.Lock()
         self._held: dict[Path, tuple[OpenName, int]] = {}
 
-    def hold(self, name: OpenName) -> Path:
-        """The next free path for `name`, nobody else's until it is released. Creates nothing. Raises SaveError."""
+    def hold(self, name: OpenName, taken: Collection[Path] = ()) -> Path:
+        """The next free path for `name`, nobody else's until it is released. Creates nothing. Raises SaveError.
+
+        Files of `taken` are not replaced, even where `name` allows that.
+        """
         try:
             longest = longest_name(name.folder)
             with self._lock:
                 first = self._next_number(name) if name.digits else 0
                 for number in range(first, first + _TRIES):
                     path = below(name.folder, name.path(number, longest))
-                    if path not in self._held and (name.replace or not path.exists()):
+                    free = not path.exists() or (name.replace and not _is_one_of(path, taken))
+                    if path not in self._held and free:
                         self._held[path] = (name, number)
                         return path
         except OSError as error:
@@ -81,3 +86,8 @@ class Reservations:
         """Let go of a path, whether it is held or not."""
         with self._lock:
             self._held.pop(path, None)
+
+
+def _is_one_of(path: Path, others: Collection[Path]) -> bool:
+    """Whether a file is among others, which may be spelled in another way: letters' case, links."""
+    return any(other == path or (other.exists() and other.samefile(path)) for other in others)

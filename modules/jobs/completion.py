@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from modules.jobs.job import Job
+
+_log = logging.getLogger(__name__)
 
 OnEnded = Callable[[Job | None], None]
 
@@ -20,31 +23,37 @@ class CompletionCallbacks:
         self.closed = False
 
     @contextmanager
-    def watched(self, job_id: str, told: OnEnded) -> Iterator[None]:
-        """While this holds, `told` is called when the job ends. The job may have ended before: look once inside."""
+    def watched(self, job_id: str, callback: OnEnded) -> Iterator[None]:
+        """While this holds, `callback` is called when the job ends. The job may have ended before: look once inside."""
         with self._lock:
-            self._waiting.setdefault(job_id, []).append(told)
+            self._waiting.setdefault(job_id, []).append(callback)
         try:
             yield
         finally:
             with self._lock:
-                left = [one for one in self._waiting.get(job_id, ()) if one is not told]
+                left = [one for one in self._waiting.get(job_id, ()) if one is not callback]
                 if left:
                     self._waiting[job_id] = left
                 else:
                     self._waiting.pop(job_id, None)
 
-    def tell(self, job: Job) -> None:
+    def notify(self, job: Job) -> None:
         """The job has ended."""
         with self._lock:
             waiting = list(self._waiting.get(job.id, ()))
-        for told in waiting:
-            told(job)
+        _call(waiting, job)
 
     def close(self) -> None:
         """Nothing will end any more: everybody goes on with what they know."""
         with self._lock:
             self.closed = True
-            waiting = [told for all_of_one in self._waiting.values() for told in all_of_one]
-        for told in waiting:
-            told(None)
+            waiting = [callback for all_of_one in self._waiting.values() for callback in all_of_one]
+        _call(waiting, None)
+
+
+def _call(callbacks: Iterable[OnEnded], job: Job | None) -> None:
+    for callback in callbacks:
+        try:
+            callback(job)
+        except RuntimeError as error:  # Its event loop is closed: nobody is there to be woken.
+            _log.warning("Somebody who waited for a job left without a word: %s", error)

@@ -10,11 +10,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from modules.jobs.job import FileTrouble, QueueFileError
+
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 BUSY_SECONDS: Final = 5.0
 
 _NUMBERED: Final = re.compile(r"(\d{4})_\w+\.sql")
 _log = logging.getLogger(__name__)
+
+
+_TROUBLES: Final[dict[int, FileTrouble]] = {
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_BUSY: "locked",
+    sqlite3.SQLITE_LOCKED: "locked",
+    sqlite3.SQLITE_READONLY: "read-only",
+    sqlite3.SQLITE_PERM: "read-only",
+    sqlite3.SQLITE_CANTOPEN: "read-only",
+    sqlite3.SQLITE_CORRUPT: "corrupt",
+    sqlite3.SQLITE_NOTADB: "corrupt",
+}
 
 
 class DatabaseError(RuntimeError):
@@ -34,6 +48,12 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def queue_file_error(path: Path, error: sqlite3.Error, *, reading: bool = False) -> QueueFileError:
+    """What SQLite complains of, as one of ours: by the primary result code, of which its extended ones are kinds."""
+    code = int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    return QueueFileError(path, _TROUBLES.get(code, "other"), error, reading=reading)
 
 
 def prepare(path: Path, migrations: Path = MIGRATIONS) -> tuple[str, ...]:

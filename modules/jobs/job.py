@@ -34,11 +34,24 @@ class QueueFull(JobError):
         super().__init__(f"The queue holds {limit} waiting jobs already: let some finish or cancel some first.")
 
 
-class QueueNotWritable(JobError):
-    """The queue's file can't be written now: the disk is full, or somebody else holds it. Trying again may help."""
+FileTrouble = Literal["full", "locked", "read-only", "corrupt", "other"]
+_REMEDIES: Final[dict[FileTrouble, str]] = {
+    "full": "Make room on its disk and try again.",
+    "locked": "Another program has it open: close that one and try again.",
+    "read-only": "Let this program write the file and its folder.",
+    "corrupt": "It is damaged: restart the server, which sets it aside and begins a new one.",
+    "other": "Check its disk and restart the server.",
+}
 
-    def __init__(self, path: Path, reason: object) -> None:
-        super().__init__(f"The job list {path} can't be written: {reason}. Make room on its disk and try again.")
+
+class QueueFileError(JobError):
+    """The queue's file can't be read or written now. `trouble` says why; `passing`, whether waiting may help."""
+
+    def __init__(self, path: Path, trouble: FileTrouble, reason: object, *, reading: bool = False) -> None:
+        self.trouble: FileTrouble = trouble
+        self.passing = trouble in ("full", "locked")
+        verb = "read" if reading else "written"
+        super().__init__(f"The job list {path} can't be {verb}: {reason}. {_REMEDIES[trouble]}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from modules.files import SaveError, write_atomic
@@ -21,7 +22,7 @@ class PictureFiles:
         self._cache = cache
         self._keep_params = keep_params
 
-    def place(self, job: Job, image: ImageReady) -> Path:
+    def place(self, job: Job, image: ImageReady, taken: Collection[Path]) -> Path:
         if not (job.save and image.save):
             return self._cache / job.id / f"{image.index}-{image.kind}.{image.extension}"
         if (asked := job.request.extras) is not None:
@@ -33,6 +34,7 @@ class PictureFiles:
             extension=image.extension,
             size=(image.width, image.height),
             data=image.blobs[0],
+            taken=taken,
         )
 
     def write(self, path: Path, job: Job, image: ImageReady) -> Path:

@@ -83,7 +83,7 @@ def job_of_row(row: sqlite3.Row, images: Sequence[SavedImage], requests: Request
         resolved=resolved,
         images=tuple(images),
         cause=row["cause"],
-        notices=tuple(json.loads(row["notices"])),
+        notices=notices_of(row),
         created=row["created"],
         started=row["started"],
         finished=row["finished"],
@@ -94,6 +94,15 @@ def job_of_row(row: sqlite3.Row, images: Sequence[SavedImage], requests: Request
         save=bool(row["save"]),
         spent=_spent(row),
     )
+
+
+def notices_of(row: sqlite3.Row) -> tuple[str, ...]:
+    """A job's notices; none where their column is damaged, which is no reason to lose the job."""
+    try:
+        notices = json.loads(row["notices"])
+    except (ValueError, TypeError):
+        return ()
+    return tuple(map(str, notices)) if isinstance(notices, list) else ()
 
 
 def _spent(row: sqlite3.Row) -> Spent | None:

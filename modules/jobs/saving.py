@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from modules.files import SaveError, remove_stale_temporaries
-from modules.jobs.job import Job, JobError, QueueNotWritable, SavedImage
+from modules.jobs.job import Job, JobError, QueueFileError, SavedImage
 from modules.jobs.rows import ImageRow
 from modules.jobs.store import JobStore
 from modules.protocol import ImageReady
@@ -21,8 +22,11 @@ _log = logging.getLogger(__name__)
 class PictureStore(Protocol):
     """Where pictures go."""
 
-    def place(self, job: Job, image: ImageReady) -> Path:
-        """A path that is free for this picture. Creates nothing. Raises SaveError."""
+    def place(self, job: Job, image: ImageReady, taken: Collection[Path]) -> Path:
+        """A path that is free for this picture. Creates nothing. Raises SaveError.
+
+        `taken` are the pictures that the job has already: no setting may let one of them be replaced.
+        """
 
     def write(self, path: Path, job: Job, image: ImageReady) -> Path:
         """Put the whole file at `path` or nothing; returns where it went if the name was taken. Raises SaveError."""
@@ -53,7 +57,7 @@ class ImageSaver:
         except (SaveError, OSError) as error:
             self._forget(job, image)
             raise SavingError(str(error)) from error
-        except QueueNotWritable as error:
+        except QueueFileError as error:
             self._shelf.release(path)
             self._forget(job, image)
             raise SavingError(f"{path.name} was not saved. {error}") from error
@@ -73,10 +77,10 @@ class ImageSaver:
         promised = reserved.saved.path if reserved is not None else None
         if promised is not None and promised.suffix == f".{image.extension}" and not promised.exists():
             return promised
-        return self._shelf.place(job, image)
+        return self._shelf.place(job, image, self._store.picture_paths(job.id))
 
     def _forget(self, job: Job, image: ImageReady) -> None:
-        with suppress(QueueNotWritable):
+        with suppress(QueueFileError):
             self._store.forget_image(job.id, image.index, image.kind)
 
     def settle(self) -> tuple[int, int]:
@@ -119,3 +123,11 @@ def _digest_of(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def remove_cached(path: Path) -> None:
+    """Delete a picture that was only to be returned, and its job's folder once it is empty."""
+    with suppress(OSError):
+        path.unlink()
+    with suppress(OSError):
+        path.parent.rmdir()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import queue
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
-from modules.jobs.access import Sharing, Viewer, may_access
+from modules.jobs.access import Viewer, may_access
+from modules.jobs.collaborators import Collaborators, Limits
+from modules.jobs.commands import CommandBuilder
 from modules.jobs.completion import CompletionCallbacks, OnEnded
-from modules.jobs.engine_process import Launch
 from modules.jobs.inbox import LoadRequest, Look, SkipRequest, StopRequest
 from modules.jobs.inputs import InputStore, references, stored
 from modules.jobs.job import (
@@ -26,61 +27,26 @@ from modules.jobs.job import (
     JobProgress,
     JobState,
     QueueChanged,
+    QueueFileError,
     QueueFull,
-    QueueNotWritable,
     SavedImage,
     Tally,
     UnknownJob,
 )
 from modules.jobs.live_progress import Live
-from modules.jobs.saving import ImageSaver, PictureStore
+from modules.jobs.recovery import recover
+from modules.jobs.saving import ImageSaver, remove_cached
 from modules.jobs.store import JobStore
 from modules.jobs.subscriptions import Hub, Subscription
 from modules.jobs.supervisor import Patience, Supervisor
 from modules.jobs.worker import Worker
 from modules.parameters import GenerationRequest, ResolvedRequest
-from modules.protocol import CheckpointFile
 
 _log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 15.0
 PRUNE_EVERY: Final = 100
 DEFAULT_PATIENCE: Final = Patience()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much the queue holds."""
-
-    waiting: int = 1000
-    """Jobs that may wait; the next one is refused with a sentence."""
-    ended: int = 10_000
-    """Ended jobs whose rows are kept; older ones go, their saved pictures stay."""
-    server_deaths: int = 10
-    """Servers that may end while they run one job before it fails: it may be what ends them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collaborators:
-    """What the queue needs of other rooms, as functions, so that tests can do without those rooms."""
-
-    resolve: Callable[[GenerationRequest], ResolvedRequest]
-    """What applies for a request. Raises RequestError with a sentence."""
-    checkpoint_of: Callable[[ResolvedRequest], CheckpointFile]
-    """The file a job runs with, looked up when it starts. Raises RequestError with a sentence."""
-    hires_checkpoint_of: Callable[[ResolvedRequest], CheckpointFile | None] = lambda resolved: None
-    """The file of its hires pass, where that is another one. Raises RequestError with a sentence."""
-    checkpoint_named: Callable[[str | None], CheckpointFile]
-    """The file behind a title, or behind the present option. Raises RequestError with a sentence."""
-    title_now: Callable[[str], str] = str
-    """A checkpoint's title as the lists have it now; the engine knows it as of the time it was loaded."""
-    keeps_pictures: Callable[[], bool] = lambda: True
-    """Whether pictures are saved at all; else they are only returned."""
-    sharing: Callable[[], Sharing] = lambda: "everybody"
-    """Among whom jobs are shared, by flags and settings."""
-    shelf: PictureStore
-    launch: Launch
-    engine_tail: Callable[[], tuple[str, ...]] = tuple
 
 
 class JobService:
@@ -110,9 +76,7 @@ class JobService:
         self._worker = Worker(
             store,
             saver,
-            inputs,
-            collaborators.checkpoint_of,
-            collaborators.hires_checkpoint_of,
+            CommandBuilder(inputs, collaborators.checkpoint_of, collaborators.hires_checkpoint_of),
             self._hub,
             self._job_ended,
             patience,
@@ -284,12 +248,13 @@ class JobService:
 
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """The job once it has ended; as it is after `timeout` seconds, or when the server closes. Raises UnknownJob."""
-        told = threading.Event()
-        with self._endings.watched(job_id, lambda _: told.set()):
+        ended: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        with self._endings.watched(job_id, ended.put):
             job = self._existing(job_id)
             if job.ended:
                 return job
-            told.wait(timeout)
+            with suppress(queue.Empty):
+                return ended.get(timeout=timeout) or job
             with self._closing:
                 return job if self._endings.closed else self._existing(job_id)
 
@@ -347,7 +312,7 @@ class JobService:
             return self._after_cancel(job.id)
         if not after_image:
             # A disk that is full must not keep a job from being stopped; only a crash in between would run it again.
-            with suppress(QueueNotWritable):
+            with suppress(QueueFileError):
                 self._store.ask_to_stop(job.id)
         self._worker.post(StopRequest(job.id, after_image))
 
@@ -382,7 +347,7 @@ class JobService:
             for job in self._store.delete_ended(self._limits().ended):
                 for image in job.images:
                     if not image.kept:
-                        _remove(image.path)
+                        remove_cached(image.path)
             self._inputs.prune(self._store.inputs_in_use())
 
     # Below
@@ -418,10 +383,13 @@ class JobService:
         self._job_ended(job)
 
     def _job_ended(self, job: Job) -> None:
-        self._endings.tell(job)
+        self._endings.notify(job)
         self._ended_count += 1
         if self._ended_count % PRUNE_EVERY == 0:
-            self.prune()
+            try:
+                self.prune()
+            except (JobError, OSError) as error:
+                _log.warning("Old jobs were not cleared away: %s", error)
 
     def _engine_changed(self, status: EngineStatus) -> None:
         self._hub.publish(None, EngineChanged(status))
@@ -431,27 +399,3 @@ class JobService:
         if job is None:
             raise UnknownJob(job_id)
         return job
-
-
-def _remove(path: Path) -> None:
-    """Delete a picture that was kept for its job only, and the job's folder once it is empty."""
-    with suppress(OSError):
-        path.unlink()
-    with suppress(OSError):
-        path.parent.rmdir()
-
-
-def recover(store: JobStore, server_deaths: int) -> None:
-    """What was running when the last server ended goes back to the head of the queue: that end was not the job's fault.
-
-    Unless it had been interrupted, or as many servers as `server_deaths` have ended while they ran it.
-    """
-    job = store.running()
-    if job is None:
-        return
-    if store.asked_to_stop(job.id):
-        store.end(job.id, "interrupted", notices=("The server ended while the job was being interrupted.",))
-    elif store.restarts(job.id) + 1 >= server_deaths:
-        store.end(job.id, "failed", cause=f"The server ended {server_deaths} times while it ran this job.")
-    else:
-        store.put_back(job.id, blame="server")

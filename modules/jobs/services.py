@@ -1,4 +1,4 @@
-"""Everything that page and API share, opened from the flags in the order in which it depends on each other."""
+"""The composition root: every service that page and API share is made here, from the flags, and wired together."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from modules.intake.intake import Intake
 from modules.intake.networks import names_in
 from modules.intake.styles import SavedStyles
 from modules.jobs.access import sharing_of
+from modules.jobs.collaborators import Collaborators, Limits
 from modules.jobs.database import prepare
 from modules.jobs.engine_command import engine_launch
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.inputs import InputStore
 from modules.jobs.lock import FolderLock
 from modules.jobs.picture_files import PictureFiles
-from modules.jobs.service import Collaborators, JobService, Limits
+from modules.jobs.service import JobService
 from modules.jobs.store import JobStore
 from modules.parameters import RequestError
 from modules.prompt.comments import strip_comments
@@ -76,7 +77,7 @@ class Services:
 def open_services(flags: Flags) -> Services:
     """Open the data folder, start the engine, and go on with the jobs that are left from last time.
 
-    Raises FolderUnusable, DatabaseError or FlagError, each one sentence for the person who starts the server.
+    Raises FolderUnusable, DatabaseError, QueueFileError or FlagError, each one sentence for who starts the server.
     """
     paths = Paths.from_flags(flags)
     lock = FolderLock(paths.data_dir / "webui.lock")
@@ -100,6 +101,7 @@ def open_services(flags: Flags) -> Services:
                 options=options,
                 checkpoints=checkpoints,
                 merge_styles=styles.merge,
+                style_names=styles.names,
                 strip_comments=strip_comments,
                 networks=names_in(catalogue),
             ).resolve,

@@ -7,20 +7,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
 from modules.jobs.access import Viewer
-from modules.jobs.database import connect
-from modules.jobs.job import ENDED, Job, JobState, QueueNotWritable, SavedImage, Spent, Tally, UnknownJob
-from modules.jobs.rows import ImageRow, RequestCache, image_of_row, job_of_row, values_of_image, values_of_job
+from modules.jobs.database import connect, queue_file_error
+from modules.jobs.job import ENDED, Job, JobState, SavedImage, Spent, Tally, UnknownJob
+from modules.jobs.row_reader import MANY, RowReader, is_of_the_file, marks
+from modules.jobs.rows import ImageRow, notices_of, values_of_image, values_of_job
 
 ACTIVE: Final[tuple[JobState, ...]] = ("running", "waiting")
 _OF_BATCH: Final = (
     "FROM images JOIN jobs ON jobs.id = job_id WHERE task_id = ? AND images.state = 'saved' AND kind = 'image'"
 )
-MANY: Final = 500  # Bound parameters per statement; SQLite's oldest limit is 999.
 
 
 class JobStore:
@@ -32,43 +32,42 @@ class JobStore:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
-        self._requests = RequestCache()
         self._writer, self._writing = connect(path), threading.RLock()
-        self._reader, self._reading = connect(path), threading.Lock()
+        self._rows = RowReader(path)
 
     def close(self) -> None:
-        with self._writing, self._reading:
-            self._reader.close()
+        with self._writing:
+            self._rows.close()
             self._writer.close()
 
     # Reading
 
     def get(self, job_id: str) -> Job | None:
-        found = self._jobs("WHERE id = ?", (job_id,))
+        found = self._rows.jobs("WHERE id = ?", (job_id,))
         return found[0] if found else None
 
     def of_task(self, task_id: str) -> Job | None:
         """The latest job that carries a client's own task id."""
-        found = self._jobs("WHERE task_id = ? ORDER BY created DESC, rowid DESC LIMIT 1", (task_id,))
+        found = self._rows.jobs("WHERE task_id = ? ORDER BY created DESC, rowid DESC LIMIT 1", (task_id,))
         return found[0] if found else None
 
     def of_batch(self, task_id: str) -> Sequence[Job]:
         """All jobs that carry a client's own task id, in the order they were accepted."""
-        return self._jobs("WHERE task_id = ? ORDER BY rowid", (task_id,))
+        return self._rows.jobs("WHERE task_id = ? ORDER BY rowid", (task_id,))
 
     def tally(self, task_id: str, named: int = 12) -> Tally:
         """How the jobs that carry a client's own task id stand; of the failed ones `named` are told by their file.
 
         Without parsing a request: a page asks this of a large batch each second.
         """
-        states = self._read("SELECT state, count(*) FROM jobs WHERE task_id = ? GROUP BY state", (task_id,))
-        failed = self._read(
+        states = self._rows.read("SELECT state, count(*) FROM jobs WHERE task_id = ? GROUP BY state", (task_id,))
+        failed = self._rows.read(
             "SELECT json_extract(request, '$.batch.name'), cause FROM jobs WHERE task_id = ? AND state = 'failed'"
             " ORDER BY rowid LIMIT ?",
             (task_id, named),
         )
-        notices = self._read("SELECT DISTINCT notices FROM jobs WHERE task_id = ? ORDER BY rowid", (task_id,))
-        images = self._read(f"SELECT count(*) {_OF_BATCH}", (task_id,))
+        notices = self._rows.read("SELECT DISTINCT notices FROM jobs WHERE task_id = ? ORDER BY rowid", (task_id,))
+        images = self._rows.read(f"SELECT count(*) {_OF_BATCH}", (task_id,))
         return Tally(
             {row[0]: int(row[1]) for row in states},
             int(images[0][0]),
@@ -79,7 +78,7 @@ class JobStore:
     def images_of_batch(self, task_id: str, limit: int) -> Sequence[SavedImage]:
         """The pictures of the jobs that carry a client's own task id, in their order, at most `limit` (-1: all)."""
         sql = f"SELECT images.* {_OF_BATCH} ORDER BY jobs.rowid, number LIMIT ?"
-        return [image_of_row(row).saved for row in self._read(sql, (task_id, limit))]
+        return [image.saved for image in self._rows.images(self._rows.read(sql, (task_id, limit)))]
 
     def list(
         self,
@@ -102,14 +101,14 @@ class JobStore:
                 continue
             where, values = self._where(wanted, client, of_user)
             if offset:
-                there = int(self._read(f"SELECT count(*) FROM jobs WHERE {where}", values)[0][0])
+                there = int(self._rows.read(f"SELECT count(*) FROM jobs WHERE {where}", values)[0][0])
                 offset, left_out = max(0, offset - there), offset
                 if left_out >= there:
                     continue
             else:
                 left_out = 0
             rest = f"WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"
-            found += self._jobs(rest, (*values, limit - len(found), left_out))
+            found += self._rows.jobs(rest, (*values, limit - len(found), left_out))
         return found
 
     def ids(self, states: Iterable[JobState], limit: int, client: str) -> Sequence[str]:
@@ -127,7 +126,7 @@ class JobStore:
         self, states: Sequence[JobState], client: str | None, of_user: Viewer | None
     ) -> tuple[str, tuple[object, ...]]:
         # What stands in a partial index's own words is read by it.
-        where = f"state IN ({_marks(states)}) AND finished IS {'NOT NULL' if states[0] in ENDED else 'NULL'}"
+        where = f"state IN ({marks(states)}) AND finished IS {'NOT NULL' if states[0] in ENDED else 'NULL'}"
         values: tuple[object, ...] = tuple(states)
         if client is not None:
             where, values = f"{where} AND client = ?", (*values, client)
@@ -137,7 +136,7 @@ class JobStore:
 
     def waiting_ids(self) -> Sequence[str]:
         """The waiting jobs in the order they will run."""
-        rows = self._read("SELECT id FROM jobs WHERE state = 'waiting' ORDER BY position, rowid")
+        rows = self._rows.read("SELECT id FROM jobs WHERE state = 'waiting' ORDER BY position, rowid")
         return [str(row["id"]) for row in rows]
 
     def position(self, job_id: str) -> int | None:
@@ -147,24 +146,28 @@ class JobStore:
             " AND (other.position < one.position OR (other.position = one.position AND other.rowid <= one.rowid))"
             " WHERE one.id = ? AND one.state = 'waiting'"
         )
-        return int(self._read(sql, (job_id,))[0][0]) or None
+        return int(self._rows.read(sql, (job_id,))[0][0]) or None
 
     def running(self) -> Job | None:
-        found = self._jobs("WHERE state = 'running'")
+        found = self._rows.jobs("WHERE state = 'running'")
         return found[0] if found else None
 
     def count(self, state: JobState) -> int:
-        return int(self._read("SELECT count(*) FROM jobs WHERE state = ?", (state,))[0][0])
+        return int(self._rows.read("SELECT count(*) FROM jobs WHERE state = ?", (state,))[0][0])
 
     def reserved(self) -> Sequence[ImageRow]:
         """Pictures whose row was written and whose file may or may not be there."""
-        rows = self._read("SELECT * FROM images WHERE state = 'reserved' ORDER BY rowid")
-        return [image_of_row(row) for row in rows]
+        rows = self._rows.read("SELECT * FROM images WHERE state = 'reserved' ORDER BY rowid")
+        return list(self._rows.images(rows))
 
     def image(self, job_id: str, number: int, kind: str) -> ImageRow | None:
         sql = "SELECT * FROM images WHERE job_id = ? AND number = ? AND kind = ?"
-        rows = self._read(sql, (job_id, number, kind))
-        return image_of_row(rows[0]) if rows else None
+        rows = self._rows.read(sql, (job_id, number, kind))
+        return next(self._rows.images(rows), None)
+
+    def picture_paths(self, job_id: str) -> frozenset[Path]:
+        """Where the pictures lie that a job has, or was promised."""
+        return frozenset(Path(row[0]) for row in self._rows.read("SELECT path FROM images WHERE job_id = ?", (job_id,)))
 
     # A job's life
 
@@ -173,14 +176,25 @@ class JobStore:
         with self._change() as write:
             last = write.execute("SELECT coalesce(max(position), 0) FROM jobs").fetchone()[0]
             values = values_of_job(job) | {"position": last + 1}
-            write.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values()))
+            write.execute(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks(values)})", tuple(values.values()))
             write.executemany(
                 "INSERT INTO job_inputs (job_id, digest) VALUES (?, ?)", [(job.id, one) for one in sorted(set(inputs))]
             )
         return job
 
     def claim_next(self) -> Job | None:
-        """Make the first waiting job the running one; None when there is none, or when one runs already."""
+        """Make the first waiting job the running one; None when there is none, or when one runs already.
+
+        A row that can't be read is failed on the way: it must not stop those behind it.
+        """
+        while (job_id := self._claim()) is not None:
+            job = self.get(job_id)
+            if job is not None:
+                return job
+            self.fail_unreadable()
+        return None
+
+    def _claim(self) -> str | None:
         with self._change() as write:
             if write.execute("SELECT 1 FROM jobs WHERE state = 'running'").fetchone():
                 return None
@@ -193,7 +207,25 @@ class JobStore:
                 "UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = ?",
                 (self._clock(), row["id"]),
             )
-        return self.get(row["id"])
+        return str(row["id"])
+
+    def fail_unreadable(self) -> None:
+        """Fail the running row if no job can be read from it."""
+        for row in self._rows.read("SELECT id FROM jobs WHERE state = 'running'"):
+            if self.get(row["id"]) is None:
+                self._force_end(row["id"], "Its row in the job list can't be read.")
+
+    def force_end(self, job: Job, cause: str) -> Job:
+        """Fail a job without a look at its row, for when `end` itself can't cope with it. Returns `job`."""
+        self._force_end(job.id, cause)
+        return job
+
+    def _force_end(self, job_id: str, cause: str) -> None:
+        with self._change() as write:
+            write.execute(
+                "UPDATE jobs SET state = 'failed', cause = ?, finished = ? WHERE id = ? AND finished IS NULL",
+                (cause, self._clock(), job_id),
+            )
 
     def put_back(self, job_id: str, *, blame: Literal["engine", "server", "nobody"]) -> Job:
         """Make a running job the first waiting one again, and count whose death it was."""
@@ -220,13 +252,13 @@ class JobStore:
             old = write.execute("SELECT notices FROM jobs WHERE id = ?", (job_id,)).fetchone()
             if old is None:
                 raise UnknownJob(job_id)
-            told = list(dict.fromkeys([*json.loads(old["notices"]), *notices]))
+            all_notices = list(dict.fromkeys([*notices_of(old), *notices]))
             seconds, memory = (spent.seconds, spent.memory) if spent else (None, None)
             write.execute(
                 "UPDATE jobs SET state = ?, cause = ?, notices = ?, finished = ?, seconds = ?, memory = ?"
                 " WHERE id = ? AND state IN ('waiting', 'running')",
                 (
-                    *(state, cause, json.dumps(told), self._clock(), seconds),
+                    *(state, cause, json.dumps(all_notices), self._clock(), seconds),
                     *(memory.model_dump_json() if memory else None, job_id),
                 ),
             )
@@ -254,12 +286,12 @@ class JobStore:
         return done.rowcount == 1
 
     def asked_to_stop(self, job_id: str) -> bool:
-        rows = self._read("SELECT stop_requested FROM jobs WHERE id = ?", (job_id,))
+        rows = self._rows.read("SELECT stop_requested FROM jobs WHERE id = ?", (job_id,))
         return bool(rows and rows[0][0])
 
     def restarts(self, job_id: str) -> int:
         """How many servers ended while they ran this job."""
-        rows = self._read("SELECT restarts FROM jobs WHERE id = ?", (job_id,))
+        rows = self._rows.read("SELECT restarts FROM jobs WHERE id = ?", (job_id,))
         return int(rows[0][0]) if rows else 0
 
     def move(self, job_id: str, position: int) -> bool:
@@ -284,7 +316,7 @@ class JobStore:
         values = values_of_image(job_id, image) | {"state": "reserved"}
         with self._change() as write:
             write.execute(
-                f"INSERT OR REPLACE INTO images ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values())
+                f"INSERT OR REPLACE INTO images ({', '.join(values)}) VALUES ({marks(values)})", tuple(values.values())
             )
 
     def image_saved(self, job_id: str, number: int, kind: str) -> None:
@@ -305,57 +337,45 @@ class JobStore:
 
     def delete_ended(self, keep: int) -> Sequence[Job]:
         """Delete all but the latest `keep` ended jobs and return the deleted ones, for their files to be dealt with."""
-        ended = f"state IN ({_marks(ENDED)})"
-        old = self._jobs(
+        ended = f"state IN ({marks(ENDED)})"
+        old = self._rows.jobs(
             f"WHERE {ended} AND finished IS NOT NULL ORDER BY finished DESC, rowid DESC LIMIT -1 OFFSET ?",
             (*sorted(ENDED), keep),
         )
         with self._change() as write:
             for start in range(0, len(old), MANY):
                 part = [job.id for job in old[start : start + MANY]]
-                write.execute(f"DELETE FROM jobs WHERE id IN ({_marks(part)})", part)
+                write.execute(f"DELETE FROM jobs WHERE id IN ({marks(part)})", part)
         return old
 
     def inputs_in_use(self) -> set[str]:
-        return {str(row[0]) for row in self._read("SELECT DISTINCT digest FROM job_inputs")}
+        return {str(row[0]) for row in self._rows.read("SELECT DISTINCT digest FROM job_inputs")}
 
     # Below
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it is on disk when this returns, or nothing. Raises QueueNotWritable."""
+        """One transaction: all of it is on disk when this returns, or nothing. Raises QueueFileError."""
         with self._writing:
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 self._writer.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                raise QueueNotWritable(self._path, error) from error
+            except sqlite3.Error as error:
+                if not is_of_the_file(error):
+                    raise
+                raise queue_file_error(self._path, error) from error
             finally:
                 if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                    self._roll_back()
 
-    def _read(self, sql: str, values: Iterable[object] = ()) -> Sequence[sqlite3.Row]:
-        with self._reading:
-            return self._reader.execute(sql, tuple(values)).fetchall()
+    def _roll_back(self) -> None:
+        # What can't be rolled back now is when the file is opened next: the log of a transaction without its end.
+        with suppress(sqlite3.Error):
+            self._writer.execute("ROLLBACK")
 
     def _existing(self, job_id: str) -> Job:
         job = self.get(job_id)
         if job is None:
             raise UnknownJob(job_id)
         return job
-
-    def _jobs(self, rest: str, values: Iterable[object] = ()) -> Sequence[Job]:
-        rows = self._read(f"SELECT * FROM jobs {rest}", values)
-        images: dict[str, list[ImageRow]] = {str(row["id"]): [] for row in rows}
-        ids = list(images)
-        for start in range(0, len(ids), MANY):
-            part = ids[start : start + MANY]
-            sql = f"SELECT * FROM images WHERE state = 'saved' AND job_id IN ({_marks(part)}) ORDER BY number, rowid"
-            for row in self._read(sql, part):
-                images[str(row["job_id"])].append(image_of_row(row))
-        return [job_of_row(row, [image.saved for image in images[str(row["id"])]], self._requests) for row in rows]
-
-
-def _marks(values: Iterable[object]) -> str:
-    return ", ".join("?" for _ in values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from typing import Final
 
 from modules.jobs.job import EngineChanged, ImageSaved, JobChanged, QueueChanged
 from modules.protocol import Notice, Preview, StepDone
+
+_log = logging.getLogger(__name__)
 
 JobEvent = JobChanged | ImageSaved | EngineChanged | QueueChanged | StepDone | Preview | Notice
 Delivered = tuple[str | None, JobEvent]
@@ -107,7 +110,11 @@ class Hub:
         with self._lock:
             watchers = list(self._watchers)
         for watcher in watchers:
-            watcher.put(job_id, event)
+            try:
+                watcher.put(job_id, event)
+            except RuntimeError as error:  # Its event loop is closed: nobody is there to be woken.
+                _log.warning("A watcher of the queue left without a word: %s", error)
+                self._remove(watcher)
 
     def close(self) -> None:
         with self._lock:

@@ -57,21 +57,25 @@ class Supervisor:
         self._start_at: float | None = None
         self._ready_by: float | None = None
         self._killed_because: str | None = None
+        self._problem: str | None = None
         self.ready = False
-        self.status = EngineStatus("starting", "The engine is being started.")
+        self._plain = self.status = EngineStatus("starting", "The engine is being started.")
 
     def start(self) -> None:
         """Launch an engine now. Failing to is treated like a death."""
         self._number += 1
-        self._start_at = None
+        # An error that nobody foresaw brings no news of a death: it is tried again all the same.
+        self._start_at = self._clock() + self._patience.pauses[-1]
         self._killed_because = None
         self._ready_by = self._clock() + self._patience.startup
         try:
             self._engine = self._launch(self._number, self._post)
         except OSError as error:
+            self._start_at = None
             self._post(EngineEnded(self._number, f"it could not be started ({error})"))
             return
-        self._show(replace(self.status, pid=self._engine.pid))
+        self._start_at = None
+        self._show(replace(self._plain, pid=self._engine.pid))
 
     def is_current(self, news: EngineNews) -> bool:
         """Whether news is of the engine that is alive, not of one that was given up."""
@@ -79,7 +83,7 @@ class Supervisor:
 
     def heard(self, event: Message) -> None:
         """Follow what an event says about the engine itself."""
-        status = self.status
+        status = self._plain
         match event:
             case EngineReady():
                 self.ready = True
@@ -138,7 +142,7 @@ class Supervisor:
 
     def unloaded(self) -> None:
         """The checkpoint was given back."""
-        self._show(replace(self.status, checkpoint_title=None, width=None, height=None))
+        self._show(replace(self._plain, checkpoint_title=None, width=None, height=None))
 
     def tick(self) -> None:
         """Do what is due: a planned start, or the end of patience with one."""
@@ -161,7 +165,15 @@ class Supervisor:
             self._engine.close(self._patience.farewell)
         self._show(EngineStatus("stopped", sentence))
 
+    def show_problem(self, sentence: str | None) -> None:
+        """Say why the queue can't go on, in place of how the engine is; None once it can."""
+        self._problem = sentence
+        self._show(self._plain)
+
     def _show(self, status: EngineStatus) -> None:
+        self._plain = status
+        if self._problem is not None:
+            status = replace(status, sentence=self._problem)
         if status != self.status:
             self.status = status
             self._changed(status)

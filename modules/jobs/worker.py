@@ -8,19 +8,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
+from modules.jobs.commands import CommandBuilder
 from modules.jobs.engine_process import EngineEnded, EngineSaid
 from modules.jobs.inbox import Close, Item, LoadRequest, Look, SkipRequest, StopRequest
-from modules.jobs.inputs import InputStore, references
-from modules.jobs.job import ImageSaved, Job, JobChanged, JobError, JobState, QueueNotWritable, Spent
+from modules.jobs.job import ImageSaved, Job, JobChanged, JobError, JobState, QueueFileError, Spent, UnknownJob
 from modules.jobs.live_progress import LiveProgress
+from modules.jobs.pending_end import PendingEnd, RetryTimer
+from modules.jobs.running_job import Running
 from modules.jobs.saving import ImageSaver, SavingError
 from modules.jobs.store import JobStore
 from modules.jobs.subscriptions import Hub
 from modules.jobs.supervisor import Patience, Supervisor
-from modules.parameters import RequestError, ResolvedRequest
+from modules.parameters import RequestError
 from modules.protocol import (
     CheckpointFailed,
     CheckpointFile,
@@ -32,7 +34,6 @@ from modules.protocol import (
     LoadCheckpoint,
     Notice,
     Preview,
-    RunExtras,
     RunJob,
     Skip,
     StepDone,
@@ -48,18 +49,6 @@ DEATHS: Final = 2
 FORCE_AFTER: Final = 10.0
 # A silence is a hang only when it is this many times longer than any pause the job has made before.
 PATIENCE_FACTOR: Final = 20.0
-RETRY_DISK_SECONDS: Final = 2.0
-
-
-@dataclass(slots=True)
-class Running:
-    """The job under way; seconds are of the monotonic clock."""
-
-    job: Job
-    heard: float
-    longest_pause: float = 0.0
-    stopping_since: float | None = None
-    failure: str | None = None
 
 
 class Worker:
@@ -71,17 +60,14 @@ class Worker:
         self,
         store: JobStore,
         saver: ImageSaver,
-        inputs: InputStore,
-        find_checkpoint: Callable[[ResolvedRequest], CheckpointFile],
-        find_hires_checkpoint: Callable[[ResolvedRequest], CheckpointFile | None],
+        commands: CommandBuilder,
         hub: Hub,
         ended: Callable[[Job], None],
         patience: Patience,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._saver, self._inputs, self._hub = store, saver, inputs, hub
-        self._find_checkpoint, self._find_hires_checkpoint = find_checkpoint, find_hires_checkpoint
-        self._tell_ended = ended
+        self._store, self._saver, self._commands, self._hub = store, saver, commands, hub
+        self._on_ended = ended
         self._patience = patience
         self._clock = clock
         self.board = LiveProgress(clock)
@@ -89,9 +75,11 @@ class Worker:
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._running: Running | None = None
-        self._wish: LoadRequest | None = None
-        # What a new engine loads while no job waits: the checkpoint that the last one had in hand.
-        self._in_hand: CheckpointFile | None = None
+        self._pending: PendingEnd | None = None
+        self._retry = RetryTimer(clock)
+        self._load_request: LoadRequest | None = None
+        # What a new engine loads while no job waits: the last one's.
+        self._checkpoint: CheckpointFile | None = None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
 
     @property
@@ -119,41 +107,61 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            self.supervisor.start()
+            self._guarded(self.supervisor.start)
             while not isinstance(item := self._next(), Close):
-                self._until_written(self._handle, item)
-                self.supervisor.tick()
-                self._watch_silence()
-                self._until_written(self._start_next)
+                self._guarded(self._handle, item)
+                self._guarded(self.supervisor.tick)
+                self._guarded(self._watch_silence)
+                self._guarded(self._unless_refused, self._go_on)
         finally:
-            self._put_back_for_next_start()
+            self._guarded(self._put_back_for_next_start)
             closing = self._closing.is_set()
             self.supervisor.close("The server is shutting down." if closing else "The queue broke: restart the server.")
 
     def _next(self) -> Item:
-        due = self.supervisor.next_due()
+        due = [self.supervisor.next_due(), self._retry.seconds]
         if self._running is not None:
-            silent = self._silence_limit(self._running) - (self._clock() - self._running.heard)
-            due = min(due, silent) if due is not None else silent
+            due.append(self._silence_limit(self._running) - (self._clock() - self._running.heard))
+        soonest = min((seconds for seconds in due if seconds is not None), default=None)
         try:
-            return self._inbox.get(timeout=None if due is None else max(0.0, due))
+            return self._inbox.get(timeout=None if soonest is None else max(0.0, soonest))
         except queue.Empty:
             return Look()
 
-    def _until_written(self, action: Callable[..., None], *arguments: object) -> None:
-        """Do something that writes rows; while that fails because the disk is full, try it again."""
-        while True:
-            try:
-                return action(*arguments)
-            except QueueNotWritable as error:
-                _log.error("%s", error)
-                if self._closing.wait(RETRY_DISK_SECONDS):
-                    return
+    def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
+        """The boundary of the thread: no error of one job, file or row stops the queue."""
+        try:
+            return action(*arguments)
+        except (JobError, RequestError) as error:
+            cause = str(error)
+        except Exception as error:  # noqa: BLE001
+            _log.exception("An unexpected error in the queue")
+            cause = f"An unexpected error: {_named(error)}. The server's log has the details."
+        if action != self._fail_running:
+            self._guarded(self._fail_running, cause)
+        else:
+            self._retry.failed(cause, passing=False)
+
+    def _fail_running(self, cause: str) -> None:
+        """Fail the job under way, or the one whose end is being written, after an error in what was done for it."""
+        if (running := self._running) is not None:
+            running.failure = running.failure or cause
+            if running.sent:
+                self.supervisor.send(Interrupt(job_id=running.job.id))
+            else:
+                self._end(running, "failed", cause=running.failure)
+        elif (pending := self._pending) is not None:
+            job = _failed(pending.job, cause)
+            self._pending = PendingEnd(job, lambda: self._store.force_end(job, cause), pending.announced)
+            self._retry.failed(cause, passing=False)
+        else:
+            # No job is to blame: what comes next is tried after a pause.
+            self._retry.failed(cause, passing=False)
 
     def _handle(self, item: Item) -> None:
         match item:
             case EngineSaid() if self.supervisor.is_current(item):
-                self._hear(item.event)
+                self._on_event(item.event)
             case EngineEnded() if self.supervisor.is_current(item):
                 self._engine_ended(item)
             case StopRequest():
@@ -162,84 +170,88 @@ class Worker:
                 if self._running is not None and self._running.job.id == job_id:
                     self.supervisor.send(Skip(job_id=job_id))
             case LoadRequest():
-                self._wish = item
+                self._load_request = item
             case _:
                 pass
 
     # Starting jobs
 
+    def _go_on(self) -> None:
+        """Write the end that is still to be written, then start what is next."""
+        self._write_pending()
+        self._start_next()
+
+    def _unless_refused(self, action: Callable[[], None]) -> None:
+        """Do something that writes rows; while the queue's file refuses that, only now and then."""
+        if not self._retry.due:
+            return
+        try:
+            action()
+        except QueueFileError as error:
+            self._not_written(error)
+        else:
+            # An end that was refused on the way is still to be written.
+            if self._pending is None and self._retry.succeeded():
+                self.supervisor.show_problem(None)
+
+    def _write_pending(self) -> None:
+        if (pending := self._pending) is None:
+            return
+        try:
+            job = pending.write()
+        except UnknownJob as error:  # Its row is gone or can't be read: nobody can be shown it any more.
+            job = _failed(pending.job, str(error))
+        self._pending = None
+        self._announce_end(job)
+
+    def _not_written(self, error: QueueFileError) -> None:
+        self.supervisor.show_problem(str(error))
+        pending = self._pending
+        if self._retry.failed(str(error), passing=error.passing) and pending is not None and not pending.announced:
+            # Nobody can say when the row will be written; those who wait for the job are not to wait for that.
+            job = _failed(pending.job, str(error))
+            self._pending = PendingEnd(job, lambda: self._store.end(job.id, "failed", cause=job.cause), announced=True)
+            self._announce_end(job)
+
     def _start_next(self) -> None:
-        while self.supervisor.ready and self._running is None:
-            # A row that runs while nothing does is one whose end could not be written at the first try.
+        while self.supervisor.ready and self._running is None and self._pending is None:
+            # A row that runs while nothing does is one that was claimed and could then not be read.
             job = self._store.claim_next() or self._store.running()
             if job is None:
-                self._carry_out()
+                self._send_load_request()
                 return
-            try:
-                command = self._command(job)
-            except (JobError, RequestError) as error:
-                self._announce_end(self._store.end(job.id, "failed", cause=str(error)))
-                continue
-            self.board.begin(job.id)
             self._running = Running(job, heard=self._clock())
-            if isinstance(command, RunJob):
-                self._in_hand = command.checkpoint
-            self.supervisor.send(command)
-            self._hub.publish(job.id, JobChanged(job))
+            self._guarded(self._send, self._running)
 
-    def _command(self, job: Job) -> RunJob | RunExtras:
-        if (asked := job.resolved.request.extras) is not None:
-            done = {image.index for image in job.images if image.kind == "image"}
-            given = (str(self._inputs.path(name)) for name in job.resolved.request.init_images)
-            return RunExtras(
-                job_id=job.id, resolved=job.resolved, files=asked.paths or tuple(given), done=tuple(sorted(done))
-            )
-        names = references(job.resolved.request)
-        delivered = {image.index: image.path for image in job.images if image.kind == "image"}
-        # A picture that somebody has deleted since is not made again: only the grid will lack it.
-        pictures = {index: path.read_bytes() for index, path in sorted(delivered.items()) if path.is_file()}
-        return RunJob(
-            job_id=job.id,
-            resolved=job.resolved,
-            checkpoint=self._find_checkpoint(job.resolved),
-            hires_checkpoint=self._find_hires_checkpoint(job.resolved),
-            others=self._other_checkpoints(job.resolved),
-            done=tuple(sorted(delivered)),
-            inputs=names,
-            pictures=tuple(pictures),
-            blobs=(*(self._inputs.get(name) for name in names), *pictures.values()),
-        )
+    def _send(self, running: Running) -> None:
+        job = running.job
+        command = self._commands.command(job)
+        self.board.begin(job.id)
+        if isinstance(command, RunJob):
+            self._checkpoint = command.checkpoint
+        self.supervisor.send(command)
+        running.sent = True
+        self._hub.publish(job.id, JobChanged(job))
 
-    def _other_checkpoints(self, resolved: ResolvedRequest) -> dict[int, CheckpointFile]:
-        found: dict[tuple[str | None, str | None], CheckpointFile] = {}
-        others = {}
-        for index, variant in enumerate(resolved.variants):
-            if variant.checkpoint is not None:
-                key = variant.checkpoint, variant.vae
-                if key not in found:
-                    found[key] = self._find_checkpoint(resolved.of_image(index))
-                others[index] = found[key]
-        return others
-
-    def _carry_out(self) -> None:
-        wish, self._wish = self._wish, None
-        if wish is None:
+    def _send_load_request(self) -> None:
+        request, self._load_request = self._load_request, None
+        if request is None:
             return
-        self._in_hand = wish.checkpoint
-        if wish.checkpoint is None:
+        self._checkpoint = request.checkpoint
+        if request.checkpoint is None:
             self.supervisor.send(UnloadCheckpoint())
             self.supervisor.unloaded()
         else:
-            self.supervisor.send(LoadCheckpoint(checkpoint=wish.checkpoint))
+            self.supervisor.send(LoadCheckpoint(checkpoint=request.checkpoint))
 
-    # Hearing the engine
+    # Events of the engine
 
-    def _hear(self, event: Message) -> None:
+    def _on_event(self, event: Message) -> None:
         self.supervisor.heard(event)
-        if isinstance(event, EngineReady) and self._wish is None and self._in_hand is not None:
-            self._wish = LoadRequest(self._in_hand)
+        if isinstance(event, EngineReady) and self._load_request is None and self._checkpoint is not None:
+            self._load_request = LoadRequest(self._checkpoint)
         elif isinstance(event, CheckpointFailed):
-            self._in_hand = None
+            self._checkpoint = None
         if isinstance(event, Notice):
             _log.log(logging.WARNING if event.level == "warning" else logging.INFO, "%s", event.text)
             if event.level == "warning":
@@ -264,8 +276,10 @@ class Worker:
             case ImageReady() if event.blobs:
                 self._save(running, event)
             case JobFinished():
+                running.sent = False
                 self._finished(running, event)
             case JobFailed(cause=cause):
+                running.sent = False
                 self._end(running, "failed", cause=running.failure or cause)
 
     def _save(self, running: Running, event: ImageReady) -> None:
@@ -298,52 +312,61 @@ class Worker:
         notices: tuple[str, ...] = (),
         spent: Spent | None = None,
     ) -> None:
-        job = self._store.end(running.job.id, state, cause=cause, notices=notices, spent=spent)
+        job_id = running.job.id
+        self._leave(running, lambda: self._store.end(job_id, state, cause=cause, notices=notices, spent=spent))
+
+    def _leave(self, running: Running, write: Callable[[], Job]) -> None:
+        """The job is under way no more, whether or not its row can be written now."""
         self._running = None
         self.board.end()
-        self._announce_end(job)
+        self._pending = PendingEnd(running.job, write)
+        self._unless_refused(self._write_pending)
 
     def _announce_end(self, job: Job) -> None:
         if job.cause:
             _log.warning("Job %s failed: %s", job.id, job.cause)
         self._hub.publish(job.id, JobChanged(job))
-        self._tell_ended(job)
+        if job.ended:
+            self._on_ended(job)
 
     # Stopping jobs, and deaths
 
-    def _stop(self, wish: StopRequest) -> None:
+    def _stop(self, request: StopRequest) -> None:
         running = self._running
-        if running is None or running.job.id != wish.job_id:
+        if running is None or running.job.id != request.job_id:
             return
         now = self._clock()
         if running.stopping_since is not None and now - running.stopping_since > FORCE_AFTER:
             self.supervisor.kill("it did not react to Interrupt")
             return
-        if not wish.after_image and running.stopping_since is None:
+        if not request.after_image and running.stopping_since is None:
             running.stopping_since = now
-        self.board.stopping(after_image=wish.after_image)
-        self.supervisor.send(Interrupt(job_id=wish.job_id, after_image=wish.after_image))
+        self.board.stopping(after_image=request.after_image)
+        self.supervisor.send(Interrupt(job_id=request.job_id, after_image=request.after_image))
 
     def _engine_ended(self, news: EngineEnded) -> None:
         if self.supervisor.status.state == "loading":
-            self._in_hand = None  # It may have died of this file: loading it again unasked could go on forever.
-        if self._running is not None:
-            self._lost(self._running, self.supervisor.cause(news))
-        self.supervisor.ended(news)
+            self._checkpoint = None  # It may have died of this file: loading it again unasked could go on forever.
+        cause, running = self.supervisor.cause(news), self._running
+        try:
+            if running is not None:
+                running.sent = False
+                self._leave(running, lambda: self._after_death(running, cause))
+        finally:
+            self.supervisor.ended(news)
 
-    def _lost(self, running: Running, cause: str) -> None:
-        """Decide what becomes of a job whose engine died."""
+    def _after_death(self, running: Running, cause: str) -> Job:
+        """Write what becomes of a job whose engine died: once more, or failed."""
+        job = running.job
         if running.failure is not None:
-            self._end(running, "failed", cause=running.failure)
-        elif self._store.asked_to_stop(running.job.id):
-            self._end(running, "interrupted", notices=(f"The engine ended during the interrupt: {cause}.",))
-        elif running.job.attempts + 1 >= DEATHS:
-            self._end(running, "failed", cause=f"The engine ended twice while it made this picture: {cause}.")
-        else:
-            job = self._store.put_back(running.job.id, blame="engine")
-            self._running = None
-            self.board.end()
-            self._hub.publish(job.id, JobChanged(job))
+            return self._store.end(job.id, "failed", cause=running.failure)
+        if self._store.asked_to_stop(job.id):
+            notice = f"The engine ended during the interrupt: {cause}."
+            return self._store.end(job.id, "interrupted", notices=(notice,))
+        if job.attempts + 1 >= DEATHS:
+            sentence = f"The engine ended twice while it made this picture: {cause}."
+            return self._store.end(job.id, "failed", cause=sentence)
+        return self._store.put_back(job.id, blame="engine")
 
     def _silence_limit(self, running: Running) -> float:
         return max(self._patience.silence, PATIENCE_FACTOR * running.longest_pause)
@@ -358,9 +381,19 @@ class Worker:
             self.supervisor.kill(f"it gave no sign of life for {silent:.0f} seconds")
 
     def _put_back_for_next_start(self) -> None:
-        if self._running is not None:
-            # What can't be written now is put back by the next start all the same.
-            with suppress(QueueNotWritable):
-                self._store.put_back(self._running.job.id, blame="nobody")
+        # What can't be written now is put back by the next start all the same.
+        with suppress(QueueFileError):
+            self._write_pending()
+        if (running := self._running) is not None:
             self._running = None
             self.board.end()
+            with suppress(QueueFileError):
+                self._store.put_back(running.job.id, blame="nobody")
+
+
+def _failed(job: Job, cause: str) -> Job:
+    return replace(job, state="failed", cause=cause, finished=time.time())
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -6,18 +6,18 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from modules.files import write_atomic
 from modules.jobs import Job, JobService
 from modules.jobs.access import Sharing
+from modules.jobs.collaborators import Collaborators, Limits
 from modules.jobs.database import prepare
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import EngineEnded, EngineNews, EngineProcess, EngineSaid, Launch
 from modules.jobs.inputs import InputStore
-from modules.jobs.service import Collaborators, Limits
 from modules.jobs.store import JobStore
 from modules.jobs.supervisor import Patience
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, resolve
@@ -49,7 +49,7 @@ class FolderShelf:
         self.fail_with: Exception | None = None
         self.before_write: Callable[[Path], None] = lambda path: None
 
-    def place(self, job: Job, image: ImageReady) -> Path:
+    def place(self, job: Job, image: ImageReady, taken: Collection[Path] = ()) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers = [int(path.name[:5]) for path in self.folder.glob("[0-9]*.*") if path.name[:5].isdigit()]
         return self.folder / f"{max(numbers, default=-1) + 1:05d}-{image.seed}.{image.extension}"

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from modules.gallery import Gallery
 from modules.jobs import Job, JobService
+from modules.jobs.collaborators import Collaborators, Limits
 from modules.jobs.database import prepare
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import EngineNews, EngineProcess
 from modules.jobs.inputs import InputStore
 from modules.jobs.lock import FolderLock
 from modules.jobs.picture_files import PictureFiles
-from modules.jobs.service import Collaborators, Limits
 from modules.jobs.store import JobStore
 from modules.parameters import GenerationRequest
 from modules.protocol import ImageReady

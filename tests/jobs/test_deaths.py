@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from modules.jobs.collaborators import Limits
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import EngineEnded, EngineNews, EngineProcess, EngineSaid, cause_of
-from modules.jobs.service import Limits
 from modules.jobs.supervisor import Patience
 from modules.protocol import EngineReady
 from tests.jobs.helpers import QUICK, House, InProcessEngine, child, eventually

@@ -91,7 +91,7 @@ def test_full_outputs_fail_the_job_and_the_next_one_works(tmp_path: Path, small_
 
 
 def test_a_full_data_folder_refuses_jobs_and_loses_none(small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modules.jobs.worker.RETRY_DISK_SECONDS", 0.02)
+    monkeypatch.setattr("modules.jobs.pending_end.RETRY_SECONDS", 0.02)
     with House(small_disk.folder) as house:
         first = start(house, "slow", steps=8)
         small_disk.fill(house)
@@ -107,7 +107,7 @@ def test_a_full_data_folder_refuses_jobs_and_loses_none(small_disk: SmallDisk, m
 
 
 def test_a_queue_that_another_program_holds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modules.jobs.worker.RETRY_DISK_SECONDS", 0.02)
+    monkeypatch.setattr("modules.jobs.pending_end.RETRY_SECONDS", 0.02)
     monkeypatch.setattr("modules.jobs.database.BUSY_SECONDS", 0.05)
     with House(tmp_path) as house:
         job = start(house, "slow", steps=4)
@@ -122,7 +122,7 @@ def test_a_queue_that_another_program_holds_is_waited_for(tmp_path: Path, monkey
 
 
 def test_a_job_can_be_stopped_while_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modules.jobs.worker.RETRY_DISK_SECONDS", 0.02)
+    monkeypatch.setattr("modules.jobs.pending_end.RETRY_SECONDS", 0.02)
     monkeypatch.setattr("modules.jobs.database.BUSY_SECONDS", 0.05)
     with House(tmp_path) as house:
         job = start(house, "slow", steps=1000)

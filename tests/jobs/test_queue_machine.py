@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from modules.jobs import Job
 from modules.jobs.database import prepare
 from modules.jobs.job import ENDED
-from modules.jobs.service import recover
+from modules.jobs.recovery import recover
 from modules.jobs.store import JobStore
 from modules.parameters import GenerationRequest
 from tests.jobs.helpers import resolved

@@ -165,3 +165,41 @@ def test_a_name_taken_at_the_last_moment_is_replaced_by_the_next(
     assert image.path.read_bytes() == ready().blobs[0]
     assert store.get("one").images == (image,)
     assert store.reserved() == []
+
+
+@pytest.mark.parametrize("pattern", ["[prompt]", "[seed]", "same"])
+@pytest.mark.parametrize("action", ["Replace", "Add number suffix"])
+def test_a_job_never_replaces_its_own_pictures(store: JobStore, shelf: PictureFiles, pattern: str, action: str) -> None:
+    options = {
+        "save_images_add_number": False,
+        "samples_filename_pattern": pattern,
+        "save_images_replace_action": action,
+        "save_to_dirs": False,
+    }
+    job = store.get("one")
+    assert job is not None
+    resolved = job.resolved.model_copy(update={"options": options, "seeds": (7, 7, 7)})
+    job = replace(job, resolved=resolved)
+    saver = ImageSaver(store, shelf)
+    images = [saver.save(job, ready(index)) for index in range(3)]
+    paths = [image.path for image in images if image is not None]
+    assert len(set(paths)) == 3
+    assert [path.read_bytes() for path in paths] == [ready(index).blobs[0] for index in range(3)]
+    assert len(store.get("one").images) == 3
+
+
+def test_another_job_replaces_a_picture_where_the_settings_say_so(store: JobStore, shelf: PictureFiles) -> None:
+    options = {
+        "save_images_add_number": False,
+        "samples_filename_pattern": "same",
+        "save_images_replace_action": "Replace",
+    }
+    first = store.get("one")
+    assert first is not None
+    job = replace(first, resolved=first.resolved.model_copy(update={"options": options}))
+    before = ImageSaver(store, shelf).save(job, ready())
+    store.end("one", "finished")
+    store.add(Job("two", "waiting", job.request, job.resolved))
+    after = ImageSaver(store, shelf).save(replace(job, id="two"), ready(1))
+    assert before is not None and after is not None
+    assert after.path == before.path

@@ -11,7 +11,7 @@ import pytest
 
 from modules.files import SaveError
 from modules.jobs import EngineChanged, ImageSaved, Job, JobChanged, JobError, QueueFull, UnknownJob
-from modules.jobs.service import Limits
+from modules.jobs.collaborators import Limits
 from modules.parameters import BatchFile, GenerationRequest, RequestError
 from modules.protocol import Preview, StepDone
 from tests.jobs.fake_engine import picture
@@ -373,14 +373,6 @@ def test_rows_are_cleared_away_while_the_server_runs(tmp_path: Path, monkeypatch
         jobs = [house.jobs.submit(ask()) for _ in range(3)]
         house.jobs.wait(jobs[-1].id, 10)
         eventually(lambda: [job.id for job in house.jobs.list()] == [jobs[-1].id])
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_queue_that_breaks_says_so_and_keeps_its_jobs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = start(house)
-    monkeypatch.setattr(house.jobs._worker, "_handle", lambda item: 1 / 0)
-    eventually(lambda: house.jobs.engine().sentence == "The queue broke: restart the server.")
-    assert house.jobs.get(job.id).state == "waiting"
 
 
 def test_to_interrupt_one_file_of_a_batch_is_to_interrupt_the_batch(house: House) -> None:

@@ -1,0 +1,47 @@
+"""What the queue needs of other rooms, and how much it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modules.jobs.access import Sharing
+from modules.jobs.engine_process import Launch
+from modules.jobs.saving import PictureStore
+from modules.parameters import GenerationRequest, ResolvedRequest
+from modules.protocol import CheckpointFile
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the queue holds."""
+
+    waiting: int = 1000
+    """Jobs that may wait; the next one is refused with a sentence."""
+    ended: int = 10_000
+    """Ended jobs whose rows are kept; older ones go, their saved pictures stay."""
+    server_deaths: int = 10
+    """Servers that may end while they run one job before it fails: it may be what ends them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What the queue needs of other rooms, as functions, so that tests can do without those rooms."""
+
+    resolve: Callable[[GenerationRequest], ResolvedRequest]
+    """What applies for a request. Raises RequestError with a sentence."""
+    checkpoint_of: Callable[[ResolvedRequest], CheckpointFile]
+    """The file a job runs with, looked up when it starts. Raises RequestError with a sentence."""
+    hires_checkpoint_of: Callable[[ResolvedRequest], CheckpointFile | None] = lambda resolved: None
+    """The file of its hires pass, where that is another one. Raises RequestError with a sentence."""
+    checkpoint_named: Callable[[str | None], CheckpointFile]
+    """The file behind a title, or behind the present option. Raises RequestError with a sentence."""
+    title_now: Callable[[str], str] = str
+    """A checkpoint's title as the lists have it now; the engine knows it as of the time it was loaded."""
+    keeps_pictures: Callable[[], bool] = lambda: True
+    """Whether pictures are saved at all; else they are only returned."""
+    sharing: Callable[[], Sharing] = lambda: "everybody"
+    """Among whom jobs are shared, by flags and settings."""
+    shelf: PictureStore
+    launch: Launch
+    engine_tail: Callable[[], tuple[str, ...]] = tuple

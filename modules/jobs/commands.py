@@ -1,0 +1,77 @@
+"""The command with which a job goes to an engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from modules.jobs.inputs import InputStore, references
+from modules.parameters import ResolvedRequest
+from modules.protocol import CheckpointFile, RunExtras, RunJob
+
+if TYPE_CHECKING:
+    from modules.jobs.job import Job
+
+_log = logging.getLogger(__name__)
+
+
+class CommandBuilder:
+    """Looks up the files that a job names, at the moment when it starts."""
+
+    def __init__(
+        self,
+        inputs: InputStore,
+        find_checkpoint: Callable[[ResolvedRequest], CheckpointFile],
+        find_hires_checkpoint: Callable[[ResolvedRequest], CheckpointFile | None],
+    ) -> None:
+        self._inputs = inputs
+        self._find_checkpoint, self._find_hires_checkpoint = find_checkpoint, find_hires_checkpoint
+
+    def command(self, job: Job) -> RunJob | RunExtras:
+        """What the engine is sent. Raises JobError or RequestError for a file that is gone."""
+        if (extras := job.resolved.request.extras) is not None:
+            done = {image.index for image in job.images if image.kind == "image"}
+            given = (str(self._inputs.path(name)) for name in job.resolved.request.init_images)
+            return RunExtras(
+                job_id=job.id, resolved=job.resolved, files=extras.paths or tuple(given), done=tuple(sorted(done))
+            )
+        names = references(job.resolved.request)
+        delivered = sorted({image.index for image in job.images if image.kind == "image"})
+        pictures = _read_delivered(job)
+        return RunJob(
+            job_id=job.id,
+            resolved=job.resolved,
+            checkpoint=self._find_checkpoint(job.resolved),
+            hires_checkpoint=self._find_hires_checkpoint(job.resolved),
+            others=self._other_checkpoints(job.resolved),
+            done=tuple(delivered),
+            inputs=names,
+            pictures=tuple(pictures),
+            blobs=(*(self._inputs.get(name) for name in names), *pictures.values()),
+        )
+
+    def _other_checkpoints(self, resolved: ResolvedRequest) -> dict[int, CheckpointFile]:
+        found: dict[tuple[str | None, str | None], CheckpointFile] = {}
+        others = {}
+        for index, variant in enumerate(resolved.variants):
+            if variant.checkpoint is not None:
+                key = variant.checkpoint, variant.vae
+                if key not in found:
+                    found[key] = self._find_checkpoint(resolved.of_image(index))
+                others[index] = found[key]
+        return others
+
+
+def _read_delivered(job: Job) -> dict[int, bytes]:
+    """The pictures that an earlier engine delivered, by index, for the grid of the whole job.
+
+    One that somebody has deleted since, or that may not be read, is not made again: only the grid will lack it.
+    """
+    pictures = {}
+    for image in sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index):
+        try:
+            pictures[image.index] = image.path.read_bytes()
+        except OSError as error:
+            _log.warning("A picture of job %s will be missing in its grid: %s", job.id, error)
+    return pictures
