@@ -119,7 +119,7 @@ class JobStore:
             if wanted := [state for state in group if state in asked]:
                 where, values = self._where(wanted, client, None)
                 sql = f"SELECT id FROM jobs WHERE {where} ORDER BY {order} LIMIT ?"
-                found += [str(row["id"]) for row in self._read(sql, (*values, max(0, limit - len(found))))]
+                found += [str(row["id"]) for row in self._rows.read(sql, (*values, max(0, limit - len(found))))]
         return found
 
     def _where(
