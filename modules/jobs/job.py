@@ -131,11 +131,15 @@ class Tally:
         return sum(number for state, number in self.states.items() if state in ENDED)
 
 
+Stopping = Literal["", "after_image", "now"]
+
+
 @dataclass(frozen=True, slots=True)
 class JobProgress:
     """How far a job is. `position` is 0 for the running job, 1 for the next one, None once it has ended.
 
-    `fraction` is the share of the whole job, 0..1; `preview_serial` grows with every new preview of the job.
+    `fraction` is the share of the whole job, 0..1; `preview_serial` grows with every new preview of the job. `stopping`
+    is how it was interrupted: at once ("now"), or when the picture under way is done ("after_image").
     """
 
     job_id: str
@@ -149,6 +153,7 @@ class JobProgress:
     preview: bytes | None = None
     preview_mime: str | None = None
     preview_serial: int = 0
+    stopping: Stopping = ""
     images: tuple[SavedImage, ...] = ()
     cause: str | None = None
     notices: tuple[str, ...] = ()

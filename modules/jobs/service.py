@@ -241,6 +241,7 @@ class JobService:
             preview=live.preview,
             preview_mime=live.preview_mime,
             preview_serial=live.preview_serial,
+            stopping="now" if live.interrupted else "after_image" if live.stopping else "",
             images=job.images,
             cause=job.cause,
             notices=job.notices,
@@ -304,10 +305,12 @@ class JobService:
         engine that does not react ends at the second call.
         """
         job = self._store.running() if job_id is None else self._existing(job_id)
+        if job is not None and job.request.batch is not None and job.task_id:
+            # Also where the named file is done already: whoever saw it run means the batch, which may be at the next.
+            self.cancel_batch(job.task_id)
+            job = self._unended_of(job)
         if job is None or job.ended:
             return
-        if job.request.batch is not None and job.task_id:
-            self.cancel_batch(job.task_id)
         if job.state == "waiting" and self._store.end_waiting(job.id, "cancelled"):
             return self._after_cancel(job.id)
         if not after_image:
@@ -315,6 +318,13 @@ class JobService:
             with suppress(QueueFileError):
                 self._store.ask_to_stop(job.id)
         self._worker.post(StopRequest(job.id, after_image))
+
+    def interrupt_batch(self, task_id: str, *, after_image: bool = False) -> None:
+        """End a batch: what waits of it is cancelled, what runs of it is interrupted. Raises UnknownJob."""
+        job = self._store.of_task(task_id)
+        if job is None:
+            raise UnknownJob(task_id)
+        self.interrupt(job.id, after_image=after_image)
 
     def skip(self, job_id: str | None = None) -> None:
         """Leave the batch that the running job is making, and go on with its next one."""
@@ -371,6 +381,11 @@ class JobService:
         self._hub.publish(job.id, JobChanged(job))
         self._worker.post(Look())
         return job
+
+    def _unended_of(self, job: Job) -> Job:
+        """The job itself, or of its batch the one that runs now."""
+        running = self._store.running()
+        return running if running is not None and running.task_id == job.task_id else self._existing(job.id)
 
     def _position(self, job: Job) -> int | None:
         if job.state == "running":

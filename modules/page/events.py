@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import gradio as gr
 
 from modules.jobs.job import JobError
 from modules.page import listing
+from modules.page.estimate import ESTIMATED_FROM, estimate
 from modules.page.form import Form, stored_values
-from modules.page.job_pictures import shown_pictures, spent_on
+from modules.page.job_pictures import first_selected, shown_pictures, spent_on
 from modules.page.messages import QUICK, SAY, message
 from modules.page.parts import GenerationTab
 from modules.page.paste import form_values
@@ -36,6 +38,7 @@ def wire_tab(tab: GenerationTab, services: Services, page: gr.Blocks, *, own_siz
     _wire_styles(tab, services)
     _wire_reading(tab, services)
     _wire_memory(tab, services, page, own_size=own_size)
+    _wire_estimate(tab, services, page)
 
 
 def wire_generate(
@@ -86,15 +89,17 @@ def submitter(form: Form, services: Services) -> Callable[..., str]:
 def wire_results(results: Results, mode: str, services: Services) -> None:
     """Connect the gallery: what the page's scripts want shown, and the picture that is looked at."""
 
-    def show(job_id: str) -> tuple[gr.Gallery, str, str, int, str]:
+    def show(job_id: str) -> tuple[gr.Gallery, str, str, int, str, gr.File]:
         images = [] if services.options.switch("do_not_show_images") else shown_pictures(services, job_id)
-        text = images[0].infotext if images else ""
+        selected = first_selected(services, job_id, len(images))
         return (
-            gr.Gallery(value=gallery_value(images), selected_index=0 if images else None),
-            infotext_html(text),
+            gr.Gallery(value=gallery_value(images), selected_index=selected if images else None),
+            infotext_html(images[selected].infotext if images else ""),
             spent_html(spent_on(services, job_id)),
-            0,
+            selected,
             job_id,
+            # What was saved of another job is no download of this one.
+            gr.File(value=None, visible=False),
         )
 
     def select(shown_id: str, index: float) -> tuple[int, str]:
@@ -105,7 +110,7 @@ def wire_results(results: Results, mode: str, services: Services) -> None:
     results.show.click(
         show,
         results.shown,
-        [results.gallery, results.infotext, results.spent, results.selected, results.shown],
+        [results.gallery, results.infotext, results.spent, results.selected, results.shown, results.files],
         js=f"() => [window.webui.wanted('{mode}')]",
         **QUICK,
     ).success(None, None, None, js=f"() => window.webui.filled('{mode}')")
@@ -176,6 +181,25 @@ def _wire_reading(tab: GenerationTab, services: Services) -> None:
         read,
         [form[name] for name in names],
         [top.counter, top.negative_counter, top.reading],
+        trigger_mode="always_last",
+        preprocess=False,
+        **QUICK,
+    )
+
+
+def _wire_estimate(tab: GenerationTab, services: Services, page: gr.Blocks) -> None:
+    """Say how long it will take, where that is long: anew with each change, and with each result to learn from."""
+    names = [name for name in ESTIMATED_FROM if name in tab.form.controls]
+    controls = [tab.form.controls[name] for name in names]
+
+    def shown(*values: object) -> str:
+        return html.escape(estimate(services, tab.form.mode, dict(zip(names, values, strict=True))))
+
+    gr.on(
+        [*(control.change for control in controls), tab.results.shown.change, page.load],
+        shown,
+        controls,
+        tab.top.estimate,
         trigger_mode="always_last",
         preprocess=False,
         **QUICK,

@@ -93,7 +93,7 @@ def submitter(
             )
         except (RequestError, PictureError, SaveError, FolderError, JobError) as error:
             return json.dumps({"error": str(error)})
-        return json.dumps({"id": ids[0]})
+        return json.dumps({"id": ids[0], "ids": list(ids)})
 
     return submit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
@@ -13,13 +13,13 @@ from modules.intake.first_pass import first_pass_size
 from modules.jobs.job import JobError
 from modules.page.form import Form
 from modules.page.hires import FIELDS, SIZE_FIELDS
-from modules.page.job_pictures import pictures
+from modules.page.job_pictures import replacing, shown_with_jobs
 from modules.page.messages import QUICK
 from modules.page.txt2img import MODE, Txt2Img
 from modules.parameters import GenerationRequest, RequestError
 
 if TYPE_CHECKING:
-    from modules.jobs.job import Job
+    from modules.jobs.job import Job, SavedImage
     from modules.jobs.services import Services
 
 NO_PICTURE: Final = "There is no picture to enlarge yet: generate one first."
@@ -47,15 +47,21 @@ def wire_hires(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
 def upscaler(form: Form, services: Services) -> Callable[..., str]:
     """The function behind ✨: queues the picture on display once more, with the form's hires settings.
 
-    As in A1111 the finished picture stands for the first pass: only the hires pass runs, with the picture's seed.
+    As in A1111 the finished picture stands for the first pass: only the hires pass runs, with the picture's seed. The
+    result takes the picture's place in the gallery.
     """
 
     def upscale(job_id: str, index: float, *values: object) -> str:
         *fields, client = values
         try:
             hires = form.request(fields)
-            request, inputs = upscaled(services.jobs.get(job_id) if job_id else None, int(index), hires)
-            job = services.jobs.submit(request, inputs=inputs, client=str(client) if client else None)
+            request, inputs = upscaled(shown_with_jobs(services, job_id), int(index), hires)
+            job = services.jobs.submit(
+                request,
+                inputs=inputs,
+                client=str(client) if client else None,
+                task_id=replacing(job_id, int(index)),
+            )
         except (RequestError, JobError) as error:
             return json.dumps({"error": str(error)})
         return json.dumps({"id": job.id})
@@ -63,27 +69,29 @@ def upscaler(form: Form, services: Services) -> Callable[..., str]:
     return upscale
 
 
-def upscaled(job: Job | None, index: int, hires: GenerationRequest) -> tuple[GenerationRequest, dict[str, bytes]]:
-    """The request for one picture of `job` with the settings of `hires`, and the picture by the name it has there.
+def upscaled(
+    shown: Sequence[tuple[Job, SavedImage]], index: int, hires: GenerationRequest
+) -> tuple[GenerationRequest, dict[str, bytes]]:
+    """The request for one picture of a gallery with the settings of `hires`, and the picture by the name it has there.
 
     Raises RequestError without a picture.
     """
-    images = pictures(job) if job is not None else []
-    if job is None or not 0 <= index < len(images) or images[index].kind != "image":
+    if not 0 <= index < len(shown) or shown[index][1].kind != "image":
         raise RequestError(NO_PICTURE)
-    picture = images[index].path.read_bytes()
+    job, image = shown[index]
+    picture = image.path.read_bytes()
     name = hashlib.sha256(picture).hexdigest()
     changes: Mapping[str, Any] = {
         **{name: getattr(hires, name) for name in FIELDS},
         **first_pass_size(picture),
         "enable_hr": True,
         "firstpass_image": name,
-        "seed": images[index].seed,
-        "subseed": images[index].subseed,
+        "seed": image.seed,
+        "subseed": image.subseed,
         "n_iter": 1,
         "batch_size": 1,
         # The prompts of a resolved request have the styles in them.
         "styles": (),
         "scripts": {},
     }
-    return job.resolved.of_image(images[index].index).request.model_copy(update=changes), {name: picture}
+    return job.resolved.of_image(image.index).request.model_copy(update=changes), {name: picture}

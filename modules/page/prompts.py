@@ -26,6 +26,7 @@ class PromptRow:
     generate: gr.Button
     interrupt: gr.Button
     skip: gr.Button
+    estimate: gr.HTML
     paste: gr.Button
     clear: gr.Button
     styles: gr.Dropdown
@@ -48,6 +49,7 @@ def build_prompt_row(mode: str, style_choices: Sequence[str]) -> PromptRow:
                 with gr.Row(elem_classes=["stop-row"]):
                     interrupt = gr.Button("Interrupt", elem_id=f"{mode}_interrupt", min_width=60)
                     skip = gr.Button("Skip", elem_id=f"{mode}_skip", min_width=60)
+                estimate = gr.HTML("", elem_id=f"{mode}_estimate", elem_classes=["estimate"], padding=False)
             with gr.Row(elem_id=f"{mode}_tools", elem_classes=["tools"]):
                 paste = tool_button("↙️", f"{mode}_paste")
                 clear = tool_button("🗑️", f"{mode}_clear_prompt")
@@ -65,6 +67,7 @@ def build_prompt_row(mode: str, style_choices: Sequence[str]) -> PromptRow:
         generate,
         interrupt,
         skip,
+        estimate,
         paste,
         clear,
         styles,

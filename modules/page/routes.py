@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
@@ -15,7 +16,7 @@ from modules.files import SaveError
 from modules.gallery import Thumbnails
 from modules.jobs.job import Job, JobError, JobProgress, UnknownJob
 from modules.page import listing
-from modules.page.job_pictures import BATCH_PREFIX, first_picture
+from modules.page.job_pictures import BATCH_PREFIX, first_picture, under_way
 from modules.page.process import Warned
 from modules.page.recent_jobs import RecentJob, RecentJobs
 from modules.pictures import PictureError
@@ -39,12 +40,17 @@ ClientId = Annotated[str, Query(max_length=64)]
 class BatchPlace(BaseModel):
     """How far a batch is: files that are done, of how many."""
 
+    id: str
     done: int
     count: int
 
 
 class RunningJob(BaseModel):
-    """The job on the device, as the progress bar needs it; of a file of a batch, `fraction` is the whole batch's."""
+    """The job on the device, as the progress bar needs it; of a file of a batch, `fraction` is the whole batch's.
+
+    `elapsed` are the seconds since it began. `first` to `last` of `pictures` are under way, counted from 1; `stopping`
+    says how it was interrupted: "now", or "after_image".
+    """
 
     id: str
     mode: str
@@ -56,6 +62,11 @@ class RunningJob(BaseModel):
     preview: int
     images: int
     several: bool
+    elapsed: float
+    first: int
+    last: int
+    pictures: int
+    stopping: str
     batch: BatchPlace | None = None
 
 
@@ -220,9 +231,10 @@ def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
     fraction, several, batch = progress.fraction, job.resolved.image_count > 1, None
     if job.request.batch is not None and job.task_id:
         tally = jobs.tally(job.task_id)
-        batch = BatchPlace(done=tally.ended, count=tally.count)
+        batch = BatchPlace(id=job.task_id, done=tally.ended, count=tally.count)
         fraction = (tally.ended + fraction) / tally.count
         several = several or tally.ended + 1 < tally.count
+    first, last, count = under_way(job, progress)
     return RunningJob(
         id=job.id,
         mode=job.request.mode,
@@ -234,6 +246,11 @@ def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
         preview=progress.preview_serial if progress.preview else 0,
         images=len(progress.images),
         several=several,
+        elapsed=max(0.0, time.time() - (job.started or job.created)),
+        first=first,
+        last=last,
+        pictures=count,
+        stopping=progress.stopping,
         batch=batch,
     )
 
@@ -326,7 +343,8 @@ def create_router(
 
     @router.post("/jobs/{job_id}/interrupt")
     def interrupt(job_id: str, after_image: bool = False) -> JSONResponse:
-        return _done(lambda: jobs.interrupt(job_id, after_image=after_image))
+        act = jobs.interrupt_batch if job_id.startswith(BATCH_PREFIX) else jobs.interrupt
+        return _done(lambda: act(job_id, after_image=after_image))
 
     @router.post("/jobs/{job_id}/skip")
     def skip(job_id: str) -> JSONResponse:

@@ -391,6 +391,39 @@ def test_to_interrupt_one_file_of_a_batch_is_to_interrupt_the_batch(house: House
     assert jobs[0].notices[0] == "one was skipped"
 
 
+@pytest.mark.parametrize("by", ["file", "batch"])
+def test_an_interrupt_that_names_a_file_already_done_ends_the_batch(house: House, by: str) -> None:
+    """The page names what it saw run last, which a fast batch has left by then."""
+    files = [
+        ask("quick" if number == 0 else "slow", steps=8, batch=BatchFile(name=f"{number}.png", number=number))
+        for number in range(4)
+    ]
+    jobs = [house.jobs.submit(file, task_id="batch-3") for file in files]
+    assert house.jobs.wait(jobs[0].id, 10).state == "finished"
+    eventually(lambda: (now := house.jobs.progress(jobs[1].id)) is not None and now.step > 0)
+    if by == "file":
+        house.jobs.interrupt(jobs[0].id)
+    else:
+        house.jobs.interrupt_batch("batch-3")
+    assert house.jobs.wait(jobs[1].id, 10).state == "interrupted"
+    assert [job.state for job in house.jobs.of_batch("batch-3")] == [
+        "finished",
+        "interrupted",
+        "cancelled",
+        "cancelled",
+    ]
+
+
+def test_a_job_says_how_it_was_interrupted(house: House) -> None:
+    job = house.jobs.submit(ask("slow", steps=60, n_iter=2))
+    eventually(lambda: house.jobs.progress(job.id).step > 0)
+    assert house.jobs.progress(job.id).stopping == ""
+    house.jobs.interrupt(job.id, after_image=True)
+    eventually(lambda: house.jobs.progress(job.id).stopping == "after_image")
+    house.jobs.interrupt(job.id)
+    assert house.jobs.wait(job.id, 10).state == "interrupted"
+
+
 def test_a_batch_tells_its_pictures_and_what_failed_by_name(house: House) -> None:
     prompts = {"a.png": "a cat", "b.png": "oom", "c.png": "a dog"}
     jobs = [

@@ -69,12 +69,13 @@ def test_settings_decide_whether_seed_and_size_are_sent(services: Any) -> None:
 def test_upscaling_one_of_a_batch_goes_on_from_its_picture_with_its_seed(tmp_path: Path) -> None:
     job = finished(tmp_path, GenerationRequest(prompt="x", seed=70, n_iter=2, steps=9))
     hires = GenerationRequest(hr_upscaler="Nearest", hr_scale=1.5, denoising_strength=0.3, prompt="other", seed=1)
-    request, inputs = upscaled(job, 1, hires)
+    shown = [(job, image) for image in job.images]
+    request, inputs = upscaled(shown, 1, hires)
     assert inputs == {request.firstpass_image: job.images[1].path.read_bytes()}
     assert (request.width, request.height) == (job.images[1].width, job.images[1].height)
     assert (request.seed, request.n_iter, request.batch_size, request.enable_hr) == (71, 1, 1, True)
     assert (request.prompt, request.steps) == ("x", 9)
     assert (request.hr_upscaler, request.hr_scale, request.denoising_strength) == ("Nearest", 1.5, 0.3)
-    for missing, index in ((None, 0), (job, 2)):
+    for missing, index in (([], 0), (shown, 2), (shown, -1)):
         with pytest.raises(RequestError, match="no picture to enlarge"):
             upscaled(missing, index, hires)

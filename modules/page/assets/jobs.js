@@ -6,6 +6,7 @@
 import { act, client, read } from "./client.js";
 import { fail, lasting, toast } from "./messages.js";
 import { notify } from "./notify.js";
+import { addOwn, adopt, isOwn } from "./own_jobs.js";
 import { drawEngine, drawLost, drawProgress, drawQueue, drawRecent } from "./progress.js";
 import { nameButtons } from "./tooltips.js";
 
@@ -97,18 +98,29 @@ function draw(state) {
   nameButtons();
   syncCheckpoint(state.checkpoint);
   drawEngine(state.engine);
-  drawProgress(state, MODES);
+  drawJobs(state);
   for (const mode of MODES) drawQueue(mode, state, poll);
   reportStart(state);
   reportWarnings(state);
   reportEnd(state);
   notify(state);
+  if (firstAnswer) adopt(state);
   for (const mode of MODES) {
     const recent = state.recent.filter((job) => job.mode === mode);
-    if (!views[mode].pinned && recent.length) show(recent[0]);
+    const newest = recent.find((job) => isOwn(job.id));
+    if (!views[mode].pinned && newest) show(newest);
     drawRecent(mode, recent, views[mode].wantedJob, choose);
   }
   firstAnswer = false;
+}
+
+/** @param {PageState} state */
+function drawJobs(state) {
+  const { running } = state;
+  // What was pressed is seen at once, not when the server has heard of it.
+  const stopping = running && stopped?.id === running.id ? stopped.how : "";
+  const seen = running && stopping && !running.stopping ? { ...running, stopping } : running;
+  drawProgress({ ...state, running: seen }, MODES, interrupt);
 }
 
 // The list above the tabs follows the server: another page, a program or a finished hash may have changed it.
@@ -160,6 +172,7 @@ function reportWarnings({ server, warnings }) {
 /** @param {PageState} state */
 function reportEnd({ latest: job }) {
   if (!job || reported.has(job.id) || job.state === "running") return;
+  if (!firstAnswer && !isOwn(job.id)) return;
   reported.add(job.id);
   if (job.state === "failed") {
     const cause = job.cause ?? "";
@@ -218,7 +231,8 @@ export function stamp(values, mode) {
  * @param {Mode} mode
  */
 export function submitted(answer, mode) {
-  const { error, notice } = JSON.parse(answer || "{}");
+  const { id, ids = id ? [id] : [], error, notice } = JSON.parse(answer || "{}");
+  for (const one of ids) addOwn(one);
   if (notice) toast(notice, "info");
   if (error) fail(error, mode);
   const known = error ? Promise.resolve() : poll();
@@ -226,28 +240,38 @@ export function submitted(answer, mode) {
 }
 
 /** @param {string} path */
-async function stop(path) {
-  if (!last?.running) return;
-  const refusal = await act(`jobs/${last.running.id}/${path}`).catch(() => "The server does not answer; try again.");
+async function post(path) {
+  const refusal = await act(`jobs/${path}`).catch(() => "The server does not answer; try again.");
   if (refusal) toast(refusal);
+  return !refusal;
+}
+
+/** @type {{ id: string, how: "after_image" | "now" } | null} the job that was interrupted last from here */
+let stopped = null;
+
+// Between two files of a batch nothing runs, and the batch is what is meant.
+const waitingBatch = () => last?.waiting.find((job) => job.mine && job.files > 0);
+
+// With several pictures in the job the first press lets the current one finish, the second stops at once (a setting).
+export async function interrupt() {
+  if (!last) return;
+  const job = last.running;
+  const name = job ? (job.batch?.id ?? job.id) : waitingBatch()?.id;
+  if (!name) return;
+  const gently = Boolean(job?.several) && last.settings.interrupt_after_current && stopped?.id !== job?.id;
+  stopped = job && { id: job.id, how: gently ? "after_image" : "now" };
+  drawJobs(last);
+  if (gently) toast("Interrupting after the current image; press again to stop now.", "info");
+  if (!(await post(`${name}/interrupt?after_image=${gently}`))) stopped = null;
   poll();
 }
 
-let interruptedJob = "";
-
-// With several pictures in the job the first press lets the current one finish, the second stops at once (a setting).
-export function interrupt() {
-  const job = last?.running;
-  if (!last || !job) return;
-  const gently = job.several && last.settings.interrupt_after_current && interruptedJob !== job.id;
-  interruptedJob = job.id;
-  if (gently) toast("Interrupting after the current image; press again to stop now.", "info");
-  stop(`interrupt?after_image=${gently}`);
+export async function skip() {
+  if (last?.running) await post(`${last.running.id}/skip`);
+  poll();
 }
-
-export const skip = () => stop("skip");
 
 // Nothing of this page runs or waits.
 export const idle = () => last !== null && !last.running?.mine && !last.waiting.some((job) => job.mine);
 
-export const busy = () => Boolean(last?.running);
+export const busy = () => Boolean(last?.running ?? waitingBatch());

@@ -2,6 +2,7 @@
 
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";
 import { listenForDrops } from "./drop.js";
+import { guardFocus } from "./focus.js";
 import { listenForMenus } from "./forever.js";
 import { hiresLine } from "./hires.js";
 import * as jobs from "./jobs.js";
@@ -44,6 +45,7 @@ window.webui = {
   scaleLine: slots.scaleLine,
 };
 
+guardFocus();
 translatePage();
 listen({
   settings: jobs.settings,

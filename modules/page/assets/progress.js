@@ -4,17 +4,21 @@
 
 import { act, url } from "./client.js";
 import { button, element, find, need } from "./dom.js";
+import { drawJobBar } from "./job_bar.js";
 import { toast } from "./messages.js";
-import { barText, jobText } from "./progress_text.js";
+import { fillBar } from "./progress_bar.js";
+import { titleText } from "./progress_text.js";
 
 const TITLE = "Stable Diffusion";
 
 /**
  * @param {PageState} state
  * @param {Mode[]} modes
+ * @param {() => void} interrupt
  */
-export function drawProgress(state, modes) {
-  const text = jobText(state);
+export function drawProgress(state, modes, interrupt) {
+  const text = titleText(state);
+  drawJobBar(state.running?.mine ? state.running : null, text, interrupt);
   document.title = text && state.settings.title ? `[${text}] ${TITLE}` : TITLE;
   document.body.toggleAttribute("data-live-lightbox", state.settings.lightbox && state.settings.live_lightbox);
   for (const mode of modes) drawTab(mode, state, text);
@@ -33,11 +37,8 @@ function drawTab(mode, state, jobs) {
   const text = state.running?.mine && !running ? "" : jobs;
   live.hidden = !text && !state.waiting.length;
   const bar = need(live, ".bar", HTMLElement);
-  const percent = running ? Math.floor(running.fraction * 100) : 0;
   bar.hidden = !text || !state.settings.progressbar;
-  bar.setAttribute("aria-valuenow", String(percent));
-  need(bar, ".fill", HTMLElement).style.width = `${percent}%`;
-  need(bar, ".text", HTMLElement).textContent = barText(text, running);
+  fillBar(live, running, text);
   drawPreview(mode, need(live, ".preview", HTMLImageElement), running);
   for (const id of [`${mode}_interrupt`, `${mode}_skip`]) {
     document.getElementById(id)?.classList.toggle("idle", !state.running);

@@ -2,22 +2,35 @@
 
 /** @import { PageState, RunningJob } from "./types.js" */
 
-/** @param {number | null | undefined} seconds */
+/**
+ * As A1111 writes what is left, in the window's title.
+ * @param {number | null | undefined} seconds
+ */
 export const eta = (seconds) => {
   if (seconds == null) return "";
   const whole = Math.max(0, Math.round(seconds));
-  return whole < 60 ? `${whole}s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+  return whole < 60 ? `${whole}s` : minutes(whole);
+};
+
+/** @param {number} seconds whole ones */
+const minutes = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+
+/** @param {number} seconds */
+const duration = (seconds) => {
+  const whole = Math.max(0, Math.round(seconds));
+  return whole < 60 ? `${whole} s` : minutes(whole);
 };
 
 /**
- * What the page's owner waits for; empty where that is nothing.
+ * What the page's owner waits for, for the window's title; empty where that is nothing.
  * @param {Pick<PageState, "running" | "waiting" | "waiting_count">} state
  */
-export function jobText({ running, waiting, waiting_count: count }) {
+export function titleText({ running, waiting, waiting_count: count }) {
   const mine = waiting.find((job) => job.mine);
   if (running?.mine) {
     const percent = Math.floor(running.fraction * 100);
     const { batch } = running;
+    if (running.stopping === "now") return "Interrupting…";
     if (batch) return `File ${Math.min(batch.done + 1, batch.count)}/${batch.count}: ${percent}%`;
     if (!percent && !running.step) return "Starting…";
     const left = eta(running.eta);
@@ -26,12 +39,28 @@ export function jobText({ running, waiting, waiting_count: count }) {
   return mine ? `In queue: ${mine.position}/${count}` : "";
 }
 
+/** @param {RunningJob} running */
+function pictureText({ batch, first, last, pictures }) {
+  if (batch) return [`File ${Math.min(batch.done + 1, batch.count)} of ${batch.count}`];
+  if (pictures < 2) return [];
+  return [last > first ? `Pictures ${first}–${last} of ${pictures}` : `Picture ${first} of ${pictures}`];
+}
+
 /**
- * The same for the bar, which has room for the step.
- * @param {string} text
- * @param {RunningJob | null} running
+ * What the bar says of the running job, in parts that stand side by side: picture 2 of 4, step 7/20, 12 s left. Until
+ * there is a pace, the time since its start.
+ * @param {RunningJob} running
+ * @returns {string[]}
  */
-export function barText(text, running) {
-  const begun = running?.steps && Math.floor(running.fraction * 100) > 0;
-  return begun ? `${text}  ·  step ${running.step}/${running.steps}` : text;
+export function barParts(running) {
+  const { step, steps, stopping, elapsed } = running;
+  const begun = running.fraction > 0 || step > 0;
+  const time = running.eta === null ? `${duration(elapsed)} so far` : `${duration(running.eta)} left`;
+  if (stopping === "now") return ["Interrupting…", `${duration(elapsed)} so far`];
+  const times = begun || elapsed >= 1 ? [time] : [];
+  if (!begun) return ["Starting…", ...pictureText(running), ...times];
+  // The steps of Extras are its pictures.
+  const steppedOn = steps && running.mode !== "extras" ? [`Step ${step}/${steps}`] : [];
+  const head = stopping ? "Stopping after this picture" : `${Math.floor(running.fraction * 100)}%`;
+  return [head, ...pictureText(running), ...steppedOn, ...times];
 }

@@ -5,6 +5,7 @@
 import { client } from "./client.js";
 import { all, find, need } from "./dom.js";
 import { toast } from "./messages.js";
+import { addOwn } from "./own_jobs.js";
 import { dragging, makeMovable } from "./queue_drag.js";
 import { progressLine, queueRow } from "./queue_row.js";
 
@@ -30,9 +31,11 @@ async function call(path, body) {
   const request = { method: "POST", signal: AbortSignal.timeout(10000) };
   const json = { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const answer = await fetch(address(path), body ? { ...request, ...json } : request);
+  const content = await answer.json().catch(() => ({}));
+  // A job that was made here is shown here.
+  if (answer.ok && /\/(retry|duplicate)$/.test(path)) addOwn(content.id);
   if (answer.ok) return null;
-  const refusal = await answer.json().catch(() => ({}));
-  return String(refusal.detail ?? `The server refused this (${answer.status}).`);
+  return String(content.detail ?? `The server refused this (${answer.status}).`);
 }
 
 /**

@@ -5,6 +5,7 @@ export type Mode = "txt2img" | "img2img" | "extras";
 export type Kind = "error" | "info";
 
 export interface BatchPlace {
+  id: string;
   done: number;
   count: number;
 }
@@ -20,6 +21,11 @@ export interface RunningJob {
   preview: number;
   images: number;
   several: boolean;
+  elapsed: number;
+  first: number;
+  last: number;
+  pictures: number;
+  stopping: string;
   batch: BatchPlace | null;
 }
 
