@@ -94,7 +94,7 @@ def seconds_for(passes: Sequence[Pass], before: Sequence[Timed]) -> float | None
 
 
 def _work(passes: Sequence[Pass], growth: float) -> float:
-    return sum(one.steps * one.pixels**growth for one in passes)
+    return sum(one.steps * math.pow(one.pixels, growth) for one in passes)
 
 
 def _pixels(passes: Sequence[Pass]) -> float:

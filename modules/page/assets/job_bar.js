@@ -32,7 +32,7 @@ export function drawJobBar(running, waiting, interrupt) {
   if (!frame && !running && !waiting) return;
   frame ??= build(interrupt);
   frame.hidden = !running && !waiting;
-  fillBar(frame, running, waiting);
+  fillBar(frame, running, waiting, false);
   const stop = frame.querySelector(".stop");
   if (stop instanceof HTMLElement) stop.hidden = !running;
 }

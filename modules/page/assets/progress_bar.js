@@ -9,13 +9,15 @@ import { barParts } from "./progress_text.js";
  * @param {ParentNode} frame that holds the bar
  * @param {RunningJob | null} running
  * @param {string} otherwise what to say while no job runs
+ * @param {boolean} percent whether to say what the bar shows anyway
  */
-export function fillBar(frame, running, otherwise) {
+export function fillBar(frame, running, otherwise, percent = true) {
   const bar = need(frame, ".bar", HTMLElement);
-  const percent = running ? Math.floor(running.fraction * 100) : 0;
-  bar.setAttribute("aria-valuenow", String(percent));
-  need(bar, ".fill", HTMLElement).style.width = `${percent}%`;
-  const parts = running ? barParts(running) : [otherwise];
+  const share = running ? Math.floor(running.fraction * 100) : 0;
+  bar.setAttribute("aria-valuenow", String(share));
+  need(bar, ".fill", HTMLElement).style.width = `${share}%`;
+  const all = running ? barParts(running) : [otherwise];
+  const parts = percent || all.length < 2 ? all : all.filter((part) => part !== `${share}%`);
   const text = need(bar, ".text", HTMLElement);
   // Written only where it changes: a translated text would be translated once more.
   if (text.dataset.parts === parts.join("\n")) return;
