@@ -1,13 +1,35 @@
 #!/usr/bin/env bash
-# Every check of the project, on a machine that has Python and git: makes the environment, then lint, types, the page's scripts, tests.
-# Words behind it go to pytest: scripts/test.sh tests/prompt -k attention
+# Every check of the project, on a machine that has Python and git: makes the environment, then lint, types, the page's
+# scripts, tests. Words behind it go to pytest: scripts/test.sh tests/prompt -k attention
+# --long alone runs everything at full length, as before a release (docs/testing.md).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Threads that spin while they wait make a busy machine many times slower.
 export OMP_WAIT_POLICY=passive
+# Dozens of processes import the same modules: compiled once, whatever this machine is set to.
+unset PYTHONDONTWRITEBYTECODE
 
 say() { printf '\n== %s\n' "$*"; }
+
+# A browser for the tests that drive the page, what checks its scripts, and the font that the demo checkpoint's pictures
+# are drawn from. They are fetched while the environment is made.
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+compgen -G "/usr/share/fonts/*/*oto*/NotoColorEmoji.ttf" >/dev/null || missing+=(fonts-noto-color-emoji)
+fetching=
+if [ "${#missing[@]}" -gt 0 ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "Debian packages: ${missing[*]}"
+        export DEBIAN_FRONTEND=noninteractive
+        { apt-get -qq update && apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null; } &
+        fetching=$!
+    else
+        echo "Not installed, so some tests are skipped: ${missing[*]} (Debian's names)."
+    fi
+fi
 
 say "Environment"
 "${PYTHON:-python3}" webui.py --exit
@@ -20,32 +42,21 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 "$python" -m pip install --quiet --only-binary :all: --requirement requirements-test.txt
 # Without what they depend on: only single files of them are used, and they would bring another torch.
 "$python" -m pip install --quiet --no-deps --requirement requirements-test-oracles.txt
-
-# A browser for the tests that drive the page, what checks its scripts, and the font that the demo checkpoint's pictures are drawn from.
-missing=()
-command -v chromium >/dev/null || missing+=(chromium)
-command -v node >/dev/null || missing+=(nodejs)
-command -v npm >/dev/null || missing+=(npm)
-compgen -G "/usr/share/fonts/*/*oto*/NotoColorEmoji.ttf" >/dev/null || missing+=(fonts-noto-color-emoji)
-if [ "${#missing[@]}" -gt 0 ]; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "Debian packages: ${missing[*]}"
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get -qq update && apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
-    else
-        echo "Not installed, so some tests are skipped: ${missing[*]} (Debian's names)."
-    fi
-fi
+if [ -n "$fetching" ]; then wait "$fetching"; fi
 
 say "Lint"
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 
-say "Types"
-"$python" -m mypy
-
-say "The page's scripts"
+say "Types, and beside them the page's scripts"
+"$python" -m mypy &
+types=$!
 bash scripts/check-javascript.sh
+wait "$types"
 
 say "Tests"
+if [ $# = 0 ] || [ "$*" = --long ]; then
+    # The whole suite in two workers, in the order that tests/conftest.py gives.
+    set -- --numprocesses 2 --dist loadgroup --no-loadscope-reorder "$@"
+fi
 exec "$python" -m pytest "$@"

@@ -1,27 +1,75 @@
-"""What every test stands on: quiet thread pools, no network library that looks for a hub, no silent skips in CI."""
+"""What every test stands on: quiet thread pools, no network library that looks for a hub, no silent skips in CI.
 
+Also the two sizes of the suite (`--long`), and which tests share a worker when several run side by side.
+"""
+
+import gc
 import os
+from pathlib import Path
 
+import hypothesis
 import pytest
 
-# Both must be in the environment before torch or huggingface_hub are first imported.
+# These must be in the environment before torch or huggingface_hub are first imported. One thread: sums then always add
+# up in the same order, and on a busy machine several threads wait for each other longer than they work.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+# A property is tried with the same few examples each time, so that a submission fails for what it changed; the long
+# suite draws many, and others each time.
+BUSY = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile(
+    "short", max_examples=30, deadline=None, derandomize=True, suppress_health_check=BUSY
+)
+hypothesis.settings.register_profile(
+    "long", max_examples=1000, deadline=None, print_blob=True, suppress_health_check=BUSY
+)
 
 # The few that CI can't run however much is installed: it is root there.
 SKIPS_THAT_STAND = ("root may write everywhere",)
 
+# Folders whose tests share one server: they run in one worker.
+ONE_SERVER = ("api", "endtoend")
+# What takes longest begins first, so that no worker is left alone with it at the end.
+FIRST = ("browser", "endtoend", "api", "engine", "jobs", "server")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the long tests too")
+    parser.addoption("--long", action="store_true", help="the long suite too: by hand, before a release")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    long = config.getoption("--long")
+    hypothesis.settings.load_profile("long" if long else "short")
+    # In the environment, for workers and for numbers that a module takes when it is imported (tests/amounts.py).
+    os.environ["TESTS_LONG"] = "1" if long else ""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only the long suite does; keep the tests of one server together, and the slow folders first."""
     if not config.getoption("--long"):
-        long = [item for item in items if item.get_closest_marker("long")]
-        items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    here = Path(__file__).parent
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and item.path.is_relative_to(here):
+            file = item.path.relative_to(here)
+            shared = file.parts[0] in ONE_SERVER
+            item.add_marker(pytest.mark.xdist_group(file.parts[0] if shared else file.with_suffix("").as_posix()))
+    items.sort(key=lambda item: _turn(item.path.parent.name))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: a collection of garbage, which some tests make each time, need not look through it."""
+    gc.collect()
+    gc.freeze()
+
+
+def _turn(folder: str) -> int:
+    return FIRST.index(folder) if folder in FIRST else len(FIRST)
 
 
 def _skipped(config: pytest.Config) -> int:

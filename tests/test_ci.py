@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,39 @@ def test_a_skip_that_stands_is_no_failure(tmp_path: Path) -> None:
     assert done.returncode == 0 and "1 skipped" in done.stdout
 
 
-def run_pytest(folder: Path, text: str, ci: str) -> subprocess.CompletedProcess[str]:
+def test_skips_in_workers_fail_too_and_the_last_line_is_pytests_own(tmp_path: Path) -> None:
+    text = "import pytest\ndef test_a(): pytest.skip('no chromium')\ndef test_b(): pass"
+    done = run_pytest(tmp_path, text, "true", "-n", "2", "--dist", "loadgroup")
+    assert done.returncode == 1 and "in CI that counts as a failure" in done.stdout
+    assert done.stdout.strip().splitlines()[-1].startswith("2 passed, 1 skipped in ")
+
+
+def test_the_long_suite_runs_only_when_it_is_called_for(tmp_path: Path) -> None:
+    text = "import os, pytest\n@pytest.mark.long\ndef test_a(): assert os.environ['TESTS_LONG'] == '1'"
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = long: by hand\n")
+    assert "1 passed, 1 deselected" in run_pytest(tmp_path, text, "").stdout
+    assert "2 passed" in run_pytest(tmp_path, text, "", "--long").stdout
+    assert "2 passed" in run_pytest(tmp_path, text, "", "--long", "-n", "1").stdout
+
+
+def run_pytest(folder: Path, text: str, ci: str, *words: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
     (folder / "test_it.py").write_text(text)
     (folder / "test_fine.py").write_text("def test_fine(): pass")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder), "--rootdir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(folder),
+        *words,
+        "--rootdir",
+        str(folder),
+    ]
     environ = {**os.environ, "CI": ci}
-    return subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.fixture
@@ -111,6 +138,15 @@ def test_page_scripts_that_are_not_checked_fail_in_ci_only(tmp_path: Path, ci: s
     )
     assert done.returncode == status, done.stderr
     assert "the page's scripts are not checked" in done.stdout
+
+
+def test_marks_are_stated_and_each_selects_something() -> None:
+    """A mark that no test carries says something that is not so."""
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]["markers"]
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__))
+    assert [mark for mark in stated if f"pytest.mark.{mark.partition(':')[0]}" not in tests] == []
+    browsing = (ROOT / "tests" / "browser").glob("test_*.py")
+    assert [path.name for path in browsing if "pytest.mark.browser" not in path.read_text("utf-8")] == []
 
 
 def test_the_test_script_checks_the_page_scripts_and_installs_what_that_needs() -> None:

@@ -1,9 +1,8 @@
-"""Many clients at once: every answer is its own request's, and progress goes on. API_CLIENTS=32 for 32 x 20."""
+"""Many clients at once: every answer is its own request's, and progress goes on. 32 x 20 in the long suite."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,11 +10,12 @@ import httpx
 import pytest
 
 from benchmarks.api_progress import Prober, own_answers
+from tests.amounts import amount
 from tests.api.conftest import SMALL
 from tests.server.server import Server
 
-CLIENTS = int(os.environ.get("API_CLIENTS", "12"))
-JOBS = 20 if CLIENTS > 12 else 4
+CLIENTS = amount(12, 32)
+JOBS = amount(3, 20)
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120 + 2 * CLIENTS * JOBS)]
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -18,9 +17,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
 
+from tests.amounts import amount
 from tests.server.server import Server
 
-REQUESTS = int(os.environ.get("API_REQUESTS", "500"))
+REQUESTS = amount(300, 5000)
 SMALL = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64, "seed": 5}
 LARGEST = {"steps": 4, "n_iter": 2, "batch_size": 2, "hr_second_pass_steps": 4, "upscaling_resize": 2}
 

@@ -1,4 +1,7 @@
-"""Each benchmark does its work at toy size, so that none of them rots between the days it is run."""
+"""Each benchmark does its work at toy size, so that none of them rots between the days it is run.
+
+That is work for the long suite; every run imports them all and sees that each has its test here.
+"""
 
 from __future__ import annotations
 
@@ -95,6 +98,7 @@ def test_every_benchmark_has_a_test() -> None:
     assert [name for name in sorted(names - here) if f"from benchmarks.{name} import" not in tests] == []
 
 
+@pytest.mark.long
 def test_what_servers_hold(server: Server, client: httpx.Client) -> None:
     def job(number: int) -> None:
         client.post("/sdapi/v1/txt2img", json=api_memory.SMALL | {"seed": number}).raise_for_status()
@@ -103,6 +107,7 @@ def test_what_servers_hold(server: Server, client: httpx.Client) -> None:
     assert min(api_memory.resident(server).values()) > 1e6
 
 
+@pytest.mark.long
 def test_progress_is_timed_while_checkpoints_are_switched(server: Server) -> None:
     prober = api_progress.Prober(server.url)
     with prober.probing():
@@ -112,17 +117,20 @@ def test_progress_is_timed_while_checkpoints_are_switched(server: Server) -> Non
     assert api_progress.cpu_of_one(server, 20) >= 0
 
 
+@pytest.mark.long
 def test_saving(server: Server, client: httpx.Client) -> None:
     wall, cpu = saving.measured(server, client, save=True)
     assert wall > 0 and cpu >= 0
 
 
+@pytest.mark.long
 def test_starts(tmp_path: Path) -> None:
     start = start_up.started(tmp_path, FAKE)
     assert 0 < start.port <= start.page <= start.ready
     assert start.torch is False and start.cpu is not None and start.cpu > 0
 
 
+@pytest.mark.long
 def test_loading(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {suffix: write_tiny_checkpoint(tmp_path / f"tiny.{suffix}") for suffix in ("safetensors", "ckpt")}
     checkpoint_load.compare_loading(files, torch.device("cpu"), 1)
@@ -132,6 +140,7 @@ def test_loading(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert min(row(printed, "1")) > 0
 
 
+@pytest.mark.long
 def test_exactness(tmp_path: Path) -> None:
     entry = next(entry for entry in SAMPLERS if entry.label == "LCM")
     measured = exactness.measure(entry)
@@ -142,17 +151,20 @@ def test_exactness(tmp_path: Path) -> None:
     assert written.partition("\n## Noise, schedules")[2] == page.partition("\n## Noise, schedules")[2]
 
 
+@pytest.mark.long
 def test_memory_of_a_vae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(hires_memory, "SD15", Architecture())
     hires_memory.vae_alone(64, torch.float32)
     assert '"what": "decode and encode 64x64"' in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_memory_of_a_hires_pass(capsys: pytest.CaptureFixture[str]) -> None:
     hires_memory.demo(192, torch.float32)
     assert '"what": "hires pass to 192x192"' in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_memory_modes(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     """A small picture in lowvram, counted, and streaming with a small UNet."""
     for benchmark in (memory_modes, unet_dtype):
@@ -170,24 +182,28 @@ def test_the_second_text_encoder_of_sdxl_has_its_published_size() -> None:
         assert sum(value.numel() for value in memory_modes.big_g().parameters()) == 694_659_840
 
 
+@pytest.mark.long
 def test_number_types(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setattr(unet_dtype, "SD15", Architecture(text_hidden=768, text_heads=12))
     printed = run(unet_dtype, "--side", 64, "--repeats", 1)
     assert printed.count("| float32 |") == printed.count("| bfloat16 |") == 2
 
 
+@pytest.mark.long
 def test_merged_tokens(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setattr(unet_dtype, "SD15", Architecture(text_hidden=768, text_heads=12))
     printed = run(token_merging, "--sides", 64, "--rounds", 1)
     assert len(row(printed, "64²")) == 1 + len(token_merging.RATIOS)
 
 
+@pytest.mark.long
 def test_the_step_loop_and_the_bare_unet(checkpoint: Path) -> None:
     engine = whole_picture.engine_of(checkpoint, choose_hardware())
     loop, bare, ratio, cpu = step_loop.measure(engine, side=64, steps=2, rounds=1)
     assert min(loop, bare, ratio, cpu) > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("against", ["fp32", "same"])
 def test_whole_pictures(checkpoint: Path, run: Run, against: str) -> None:
     printed = run(whole_picture, "--against", against, "--side", 64, "--steps", 3, "--checkpoint", checkpoint)
@@ -195,12 +211,14 @@ def test_whole_pictures(checkpoint: Path, run: Run, against: str) -> None:
     assert float(printed.rpartition("diffusers / here: ")[2]) > 0
 
 
+@pytest.mark.long
 def test_what_is_measured_on_cuda_without_it(checkpoint: Path, run: Run) -> None:
     sizes = ("--side", 64, "--steps", 1, "--rounds", 1)
     printed = run(on_cuda, "--device", "cpu", *sizes, "--checkpoint", checkpoint)
     assert all(f"| {way[0]} |" in printed for way in on_cuda.WAYS)
 
 
+@pytest.mark.long
 def test_other_programs_take_turns_with_ours(checkpoint: Path) -> None:
     """What happens in a program's process, in a thread: its first picture, one for each word, and its end."""
     picture = other_programs.Picture(checkpoint, checkpoint.parent, 64, 2)
@@ -223,6 +241,7 @@ def test_other_programs_take_turns_with_ours(checkpoint: Path) -> None:
     assert not served.is_alive()
 
 
+@pytest.mark.long
 def test_what_openvino_converts_is_the_model(checkpoint: Path) -> None:
     model = other_programs.load_checkpoint(checkpoint, dtype=torch.float32)
     inputs = other_programs.inputs_of(model, 64)

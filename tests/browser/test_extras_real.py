@@ -15,7 +15,7 @@ from tests.checkpoints import write_tiny_checkpoint
 from tests.server.server import Server
 from tests.upscaling.models import write_upscaler
 
-pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 SHOWN = "#html_info_extras"
 INFOTEXT = "a barn\nSteps: 4, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 60x40"

@@ -15,7 +15,7 @@ from tests.browser.steps import drop, open_input, paint, parameters, saved, visi
 from tests.checkpoints import write_tiny_checkpoint
 from tests.server.server import Server
 
-pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 MASK = "#img2maskimg"
 RESULT = "#html_info_img2img"

@@ -27,7 +27,7 @@ from tests.checkpoints import write_tiny_checkpoint
 from tests.jobs.helpers import eventually
 from tests.server.server import Server
 
-pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 
 def test_the_first_picture_and_what_it_says_about_itself(watched: Watched, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.checkpoints import write_tiny_checkpoint
 from tests.jobs.helpers import eventually
 from tests.server.server import Server
 
-pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 LOOPS = "#script_img2img_loopback_loops"
 

@@ -12,7 +12,7 @@ from tests.endtoend.house import FLAGS, House
 from tests.server.server import Server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with one good checkpoint."""
     folder = tmp_path_factory.mktemp("data")
@@ -20,8 +20,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def house(data: Path) -> Iterator[House]:
-    """One server for a module: what its tests do to it, the next one must not notice."""
+    """One server for the folder: what a test does to it, the next one must not notice."""
     with Server(data, *FLAGS, module="modules.server") as server:
         yield House(server)

@@ -20,7 +20,7 @@ from tests.checkpoints import (
 )
 from tests.endtoend.house import House, one_sentence
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = pytest.mark.server
 
 
 def _picture(path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.endtoend.house import House, one_sentence
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = pytest.mark.server
 
 ASKED = {"prompt": "a", "width": 64, "height": 64, "steps": 2, "seed": 7, "denoising_strength": 0.5, "mask_blur": 2}
 

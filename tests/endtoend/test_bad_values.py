@@ -7,7 +7,7 @@ import pytest
 
 from tests.endtoend.house import SMALL, House, one_sentence
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = pytest.mark.server
 
 REFUSED: tuple[tuple[str, str], ...] = (
     ('"width": 0', "width"),

@@ -12,7 +12,6 @@ from tests.server.server import Server
 
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the engine in /proc"),
 ]
 # Long enough to be killed in the middle of, also on a quick machine.

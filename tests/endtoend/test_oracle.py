@@ -16,7 +16,7 @@ from tests.endtoend.drawn_requests import drawn
 from tests.endtoend.oracle import KINDS, Painter
 from tests.server.server import Server
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = pytest.mark.server
 
 # torchsde says when a level lies beyond its range by a rounding error.
 AT_THE_ENDS = "ignore:Should have t"

@@ -14,7 +14,7 @@ from tests.checkpoints import write_tiny_checkpoint
 from tests.endtoend.house import FLAGS, House, one_sentence
 from tests.server.server import ROOT, Server
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = pytest.mark.server
 
 
 def test_without_a_checkpoint_the_server_starts_and_says_where_to_put_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.checkpoints import write_tiny_checkpoint
 from tests.endtoend.house import FLAGS, House
 from tests.server.server import Server
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = pytest.mark.server
 SWITCHES = 10
 
 

@@ -1,6 +1,6 @@
-"""The server that people get, killed at random moments of a stream of jobs. SERVER_KILLS=200 for the long run.
+"""The server that people get, killed at random moments of a stream of jobs. a few, and 200 in the long suite.
 
-Without the page a start is cheap enough for ten kills in every run; tests/jobs/test_kill.py strikes the queue alone.
+Without the page a start is cheap enough for some kills in every run; tests/jobs/test_kill.py strikes the queue alone.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.durability import run
+from tests.amounts import amount
 
-KILLS = int(os.environ.get("SERVER_KILLS", "10"))
+KILLS = amount(4, 200)
 SEED = int(os.environ.get("SERVER_KILL_SEED", "20261125"))
 
 pytestmark = [

@@ -7,8 +7,6 @@ import queue
 import random
 import secrets
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Listener
@@ -20,6 +18,7 @@ from modules.parameters import GenerationRequest, parse_request, resolve
 from modules.protocol import CheckpointFile, RunJob, Shutdown, decode, encode
 from modules.protocol.messages import Message
 from tests.checkpoints import write_tiny_checkpoint
+from tests.server.forked import start_module
 
 
 class RunningEngine:
@@ -29,10 +28,8 @@ class RunningEngine:
         key = secrets.token_bytes(16)
         listener = Listener(("127.0.0.1", 0), authkey=key)
         host, port = listener.address
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "modules.engine", *flags, f"{host}:{port}"],
-            env=os.environ | {"WEBUI_ENGINE_AUTHKEY": key.hex(), "COMMANDLINE_ARGS": ""},
-        )
+        environment = os.environ | {"WEBUI_ENGINE_AUTHKEY": key.hex(), "COMMANDLINE_ARGS": ""}
+        self.process = start_module("modules.engine", [*flags, f"{host}:{port}"], environment)
         self.connection = listener.accept()
         listener.close()
         self.events: queue.Queue[Message] = queue.Queue()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.files import SaveError
@@ -170,7 +170,6 @@ def test_sanitising(text, clean):
 
 
 @given(st.text(st.characters(), max_size=300))
-@settings(deadline=None)
 def test_whatever_is_sanitised_is_one_part_of_a_path(text):
     clean = sanitize(text)
     assert len(clean) <= 128 and clean == sanitize(clean)
@@ -254,7 +253,6 @@ def test_counters_go_on_over_numbers_that_look_like_dates(tmp_path):
 
 
 @given(st.text(st.sampled_from("[]<>/\\.|% seedprompthaY-\0猫"), max_size=60), st.text(max_size=40))
-@settings(deadline=None)
 def test_no_pattern_raises_or_leaves_its_folder(pattern, prompt):
     facts = replace(FACTS, prompt=prompt)
     root = Path("/outputs")

@@ -56,14 +56,16 @@ def latents_of(pipeline: Pipeline, request: ResolvedRequest, images: range = ran
 @pytest.mark.parametrize("sampler", STOCHASTIC)
 @pytest.mark.parametrize("more", [{}, {"subseed": 3, "subseed_strength": 0.4}], ids=["seeds", "variations"])
 def test_neither_batch_size_nor_place_in_it_matters(pipeline, sampler, more):
-    request = resolved(batch_size=3, sampler_name=sampler, **more)
-    together = latents_of(pipeline, request, range(3))
-    for index in range(3):
+    # Each picture chooses its own steps there, hundreds of them: two pictures show as much as three.
+    size = 2 if sampler == "DPM adaptive" else 3
+    request = resolved(batch_size=size, sampler_name=sampler, **more)
+    together = latents_of(pipeline, request, range(size))
+    for index in range(size):
         alone = latents_of(pipeline, request, range(index, index + 1))
         assert torch.allclose(together[index : index + 1], alone, **SAME)
     # The last picture of a batch is the first of another request with its seed.
     if not more:
-        assert torch.equal(latents_of(pipeline, resolved(sampler_name=sampler, seed=9)), alone)
+        assert torch.equal(latents_of(pipeline, resolved(sampler_name=sampler, seed=6 + size)), alone)
 
 
 @pytest.mark.parametrize(

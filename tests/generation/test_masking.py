@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -74,7 +74,6 @@ def test_no_blur_changes_nothing():
     assert blur_mask(square(), 0, 0).tobytes() == square().tobytes()
 
 
-@settings(max_examples=40, deadline=None)
 @given(size=st.tuples(st.integers(1, 40), st.integers(1, 40)), blur=st.integers(1, 64))
 def test_any_blur_on_any_size_keeps_flat_masks_flat(size, blur):
     assert blur_mask(Image.new("L", size, 255), blur, blur).getextrema() == (255, 255)
@@ -86,7 +85,6 @@ def test_the_box_is_padded_within_the_picture():
     assert padded_box(Image.new("L", (64, 64)), 8) is None
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     picture=st.tuples(st.integers(8, 500), st.integers(8, 500)),
     ratio=st.tuples(st.integers(64, 512), st.integers(64, 512)),

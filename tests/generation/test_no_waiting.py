@@ -116,8 +116,7 @@ def test_txt2img_waits_when_it_is_over(model, sampler: str, options: dict[str, o
     assert watched.card.waits == ["read"]  # whether the finished latents are numbers
 
 
-@pytest.mark.parametrize("soft", [False, True])
-@pytest.mark.parametrize("sampler", ["DPM++ 2M", "DDIM"])
+@pytest.mark.parametrize(("sampler", "soft"), [("DPM++ 2M", True), ("DDIM", False)])
 def test_inpainting_waits_when_it_is_over(model, sampler: str, soft: bool) -> None:
     scripts = {"Soft Inpainting": {"enabled": True}} if soft else {}
     request = resolved(

@@ -9,7 +9,7 @@ from typing import Final, get_args
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -53,7 +53,6 @@ def groups_by_the_paper(picture: list[list[float]], height: int, width: int, mer
     return groups + [{source} for _, source, _ in edges if source not in {source for _, source, _ in kept}]
 
 
-@settings(max_examples=40, deadline=None)
 @given(height=st.integers(2, 7), width=st.integers(2, 7), merged=st.integers(1, 60), seed=st.integers(0, 99))
 def test_what_is_merged_is_what_the_paper_merges(height: int, width: int, merged: int, seed: int) -> None:
     x = tokens(2, height * width, seed=seed)

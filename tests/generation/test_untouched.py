@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -32,7 +32,6 @@ def boxes(draw: st.DrawFn, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return left, top, draw(st.integers(left, size[0] - 1)), draw(st.integers(top, size[1] - 1))
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     size=st.tuples(sides, sides),
     blur=st.integers(0, 24),

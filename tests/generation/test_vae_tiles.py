@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -33,7 +33,6 @@ def model(tmp_path_factory):
     return load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
 
 
-@settings(max_examples=200, deadline=None)
 @given(length=st.integers(1, 2000), tile=st.integers(SMALLEST, 400))
 def test_tiles_cover_every_cell_and_none_is_larger_than_asked(length: int, tile: int) -> None:
     weights = torch.zeros(length)

@@ -14,7 +14,7 @@ from modules.jobs.lock import AlreadyRunning, FolderLock, FolderUnusable
 from modules.parameters import GenerationRequest, RequestError
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(strategies.binary(max_size=100))
 def test_what_goes_in_comes_out(tmp_path: Path, data: bytes) -> None:
     store = InputStore(tmp_path)

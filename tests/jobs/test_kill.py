@@ -1,6 +1,6 @@
 """SIGKILL at random moments: the engine, the server, or both, under a stream of jobs. Nothing is lost, nothing is torn.
 
-Ten kills by default; JOBS_KILLS=200 for the long run. The seed of a run is in its first line of output.
+A few kills, 200 in the long suite. The seed of a run is in its first line of output.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import pytest
 from modules.jobs import Job
 from modules.jobs.database import connect
 from modules.jobs.store import JobStore
+from tests.amounts import amount
 from tests.jobs.fake_engine import picture
 from tests.jobs.helpers import ROOT
 
-KILLS = int(os.environ.get("JOBS_KILLS", "10"))
+KILLS = amount(5, 200)
 SEED = int(os.environ.get("JOBS_KILL_SEED", "20261121"))
 
 pytestmark = [

@@ -15,6 +15,7 @@ from modules.jobs.job import ENDED
 from modules.jobs.recovery import recover
 from modules.jobs.store import JobStore
 from modules.parameters import GenerationRequest
+from tests.amounts import amount
 from tests.jobs.helpers import resolved
 
 
@@ -133,4 +134,4 @@ class Queue(RuleBasedStateMachine):
 
 
 TestQueue = Queue.TestCase
-TestQueue.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestQueue.settings = settings(max_examples=amount(20, 1000), stateful_step_count=30)

@@ -18,7 +18,7 @@ from modules.settings import parse_flags
 from tests.checkpoints import truncate, write_tiny_checkpoint
 from tests.jobs.helpers import ROOT, eventually
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = pytest.mark.server
 STARTED = 120.0
 
 

@@ -21,7 +21,7 @@ from modules.settings import parse_flags
 from tests.checkpoints import write_tiny_checkpoint
 from tests.jobs.helpers import eventually
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = pytest.mark.server
 STARTED = 180.0
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.page.metadata_html import metadata_html
@@ -69,7 +69,6 @@ def test_a_very_long_prompt_is_not_shown_but_counted(services: Any) -> None:
     assert "1,000,000 characters" in counters(services, typed("a" * 1_000_000))[0]
 
 
-@settings(max_examples=60, deadline=None)
 @given(MARKUP, MARKUP)
 def test_prompts_never_become_markup(prompt: str, negative: str) -> None:
     options = OptionStore(Path("no-such-folder") / "config.json")

@@ -4,11 +4,12 @@ import random
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.parameters import parse_infotext
 from modules.parameters.infotext_versions import parse_version, split_old_sampler
+from tests.amounts import amount
 
 DEFAULTS = {
     "Clip skip": "1",
@@ -302,7 +303,7 @@ def test_emphasis_is_filled_in_where_the_prompt_uses_it(prompt, emphasis):
     assert parse_infotext(f"{prompt}\n{LINE}, Emphasis: No norm")["Emphasis"] == "No norm"
 
 
-MEGABYTE = 1_000_000
+LENGTH = amount(200_000, 1_000_000)
 NASTY = [
     "a",
     ":",
@@ -346,15 +347,15 @@ NASTY = [
 
 
 @pytest.mark.parametrize("unit", NASTY)
-def test_a_megabyte_of_anything_is_read_in_linear_time(unit):
-    text = f"x\n{LINE}, " + unit * (MEGABYTE // len(unit))
+def test_a_long_text_of_anything_is_read_in_linear_time(unit):
+    text = f"x\n{LINE}, " + unit * (LENGTH // len(unit))
     start = time.process_time()
     parse_infotext(text)
-    parse_infotext(unit * (MEGABYTE // len(unit)))
+    parse_infotext(unit * (LENGTH // len(unit)))
     assert time.process_time() - start < 4.0
 
 
-def test_fifty_thousand_nasty_texts_never_raise():
+def test_nasty_texts_never_raise():
     rng = random.Random(20261121)
     pieces = [
         *NASTY,
@@ -373,7 +374,7 @@ def test_fifty_thousand_nasty_texts_never_raise():
         "\x0b",
     ]
     keys = {"Prompt", "Negative prompt", *DEFAULTS}
-    for _ in range(50_000):
+    for _ in range(amount(5_000, 50_000)):
         text = "".join(rng.choice(pieces) for _ in range(rng.randrange(12)))
         said = parse_infotext(text)
         assert keys <= said.keys()
@@ -381,7 +382,6 @@ def test_fifty_thousand_nasty_texts_never_raise():
 
 
 @given(st.text(alphabet=st.characters(), max_size=300))
-@settings(max_examples=500, deadline=None)
 def test_any_text_can_be_read_and_stored(text):
     for candidate in (text, f"x\n{LINE}, {text}"):
         for key, value in parse_infotext(candidate).items():

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.parameters import (
@@ -356,7 +356,6 @@ requests = st.one_of(
 
 
 @given(requests)
-@settings(max_examples=600, deadline=None)
 def test_every_request_survives_the_way_round(values):
     request = GenerationRequest(**values)
     resolved = resolve(request, options={}, rng=random.Random(0))
@@ -401,7 +400,6 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
     st.sampled_from(SCHEDULE_LABELS),
     st.fixed_dictionaries({}, optional={key: values_of(key) for key in WRITTEN}),
 )
-@settings(max_examples=300, deadline=None)
 def test_options_survive_as_overrides_and_no_others_appear(sampler, schedule, options):
     request = GenerationRequest(prompt="a (cat)", sampler_name=sampler, scheduler=schedule, enable_hr=True)
     # Where it is 0 the first pass's ratio applies, and that is told.

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -148,7 +148,6 @@ def test_resolving_fixes_the_seeds_and_copies_the_options():
 
 
 @given(st.integers(-1, 2**64 - 1), st.integers(1, 5), st.integers(1, 5), st.sampled_from([0.0, 0.5]))
-@settings(deadline=None)
 def test_what_was_resolved_comes_back_from_json_and_resolves_to_itself(seed, count, size, strength):
     request = GenerationRequest(seed=seed, n_iter=count, batch_size=size, subseed_strength=strength, prompt="猫\n")
     resolved = resolve(request, options={"a": [1.5, None]}, rng=random.Random(seed))

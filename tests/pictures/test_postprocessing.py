@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
@@ -36,7 +36,6 @@ def test_a_long_picture_is_split_into_overlapping_parts() -> None:
     assert split_oversized(image, (150, 400), SplitOversized()) == [image]
 
 
-@settings(deadline=None, max_examples=40)
 @given(SIDES, SIDES, st.integers(64, 300), st.integers(64, 300), st.floats(0, 0.9))
 def test_parts_have_the_size(width: int, height: int, to_width: int, to_height: int, overlap: float) -> None:
     image = Image.new("RGB", (width, height))
@@ -55,7 +54,6 @@ def test_the_focal_point_is_where_something_is() -> None:
     assert point_of_interest(spotted(400, 200, 320, 60), only_faces, [(0, 0, 40, 40)]) == pytest.approx((0.05, 0.1))
 
 
-@settings(deadline=None, max_examples=40)
 @given(SIDES, SIDES)
 def test_the_best_size_lies_within_its_limits(width: int, height: int) -> None:
     asked = AutoCrop()

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompt import BREAK, parse_attention
@@ -100,7 +100,6 @@ def test_weights_round_as_factor_by_factor():
     assert parse_attention("([a])b") == [("ab", 1.0)]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="()[]\\:.-+0123456789 aBREAK\n", max_size=60))
 def test_any_text_is_read(text):
     parts = parse_attention(text)
@@ -110,7 +109,6 @@ def test_any_text_is_read(text):
     assert all(first[1] != second[1] for first, second in pairwise(parts) if BREAK not in (first, second))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_escaped_text_round_trips(text):
     escaped = "".join("\\" + char if char in "()[]\\" else char for char in text)
@@ -119,7 +117,6 @@ def test_escaped_text_round_trips(text):
         assert parts == [(text, 1.0)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8), st.sampled_from([1.1, 1 / 1.1, 0.0, -2.0, 3.5]))))
 def test_both_ways_to_multiply_agree(ranges):
     factors = [(min(a, b), max(a, b), factor) for a, b, factor in ranges]

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompt import chunk_prompt, clip_tokenizer, empty_chunk
@@ -121,7 +121,6 @@ def test_an_embedding_name_of_nothing_is_never_found():
 words = st.sampled_from(["cat", ",", "(dog:1.3)", "BREAK", "bad hands", "[", ")", "full", "a, b, c", "cat " * 30])
 
 
-@settings(deadline=None)
 @given(st.lists(words, max_size=30).map(" ".join), st.sampled_from([0, 5, 20, 75]), st.sampled_from([{}, EMBEDDINGS]))
 def test_every_chunk_is_whole(text, backtrack, embeddings):
     prompt = chunked(text, comma_padding_backtrack=backtrack, embeddings=embeddings)
@@ -131,7 +130,6 @@ def test_every_chunk_is_whole(text, backtrack, embeddings):
     assert 75 * (len(prompt.chunks) - 1) <= prompt.token_count <= 75 * len(prompt.chunks)
 
 
-@settings(deadline=None)
 @given(st.lists(words.filter(lambda word: word not in ("BREAK", "(dog:1.3)", "[", ")")), max_size=30).map(" ".join))
 def test_no_token_is_lost(text):
     prompt = chunked(text)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompt import strip_comments
@@ -50,7 +50,6 @@ def test_what_was_taken_out_is_told():
     assert not reading.notices
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="#ab1f \n", max_size=60))
 def test_nothing_else_is_lost(text):
     left = strip_comments(text)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompt import split_composable
@@ -45,7 +45,6 @@ def test_no_notice_where_nothing_differs(text):
     assert not read_composition(text).notices
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="AND :.0123456789+-ab\n", max_size=60))
 def test_any_text_is_read(text):
     parts = split_composable(text)
@@ -58,7 +57,6 @@ plain = st.text(alphabet="abc ,()", min_size=1, max_size=8).filter(str.strip).ma
 weighted = st.tuples(plain, st.floats(-5, 5).map(lambda weight: round(weight, 3)))
 
 
-@settings(deadline=None)
 @given(st.lists(weighted, min_size=2, max_size=5))
 def test_parts_round_trip(parts):
     text = " AND".join(f" {part} :{weight:.3f}" for part, weight in parts)

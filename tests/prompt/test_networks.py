@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompt import NetworkTag, extract_networks
@@ -42,7 +42,6 @@ def test_named_arguments_by_name():
     assert tag in {tag}
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="<>:=lora \n", max_size=40))
 def test_any_text_is_read(text):
     left, tags = extract_networks(text)
@@ -53,7 +52,6 @@ def test_any_text_is_read(text):
 names = st.text(alphabet="abc-_. ", min_size=1, max_size=8)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(names, st.floats(-2, 2).map(str)), max_size=4), names)
 def test_tags_round_trip(networks, prompt):
     text = prompt + "".join(f"<lora:{name}:{weight}>" for name, weight in networks)

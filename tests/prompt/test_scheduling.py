@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompt import schedule
@@ -161,7 +161,6 @@ def test_no_number_is_too_large(number):
 prompts = st.text(alphabet="[]():|\\ab 05.\n", max_size=60)
 
 
-@settings(deadline=None)
 @given(prompts, st.integers(1, 30), st.none() | st.integers(1, 30), st.booleans())
 def test_every_step_has_a_text(text, steps, hires_steps, old):
     entries = schedule(text, steps, hires_steps, old)
@@ -203,7 +202,6 @@ trees = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(trees)
 def test_agrees_with_a_reference_on_well_formed_prompts(tree):
     """The reference is built beside the prompt, from what each construct means, and parses nothing."""
@@ -213,7 +211,6 @@ def test_agrees_with_a_reference_on_well_formed_prompts(tree):
         assert next(part for last, part in entries if step <= last) == at(step)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="[]():|\\ab", max_size=30))
 def test_escaped_text_is_literal(text):
     escaped = re.sub(r"([\\\[\]():|])", r"\\\1", text)

@@ -2,7 +2,7 @@ import csv
 import errno
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompt import Style, StyleBook, StyleFileError, read_style_file, style_files, write_style_file
@@ -121,7 +121,6 @@ styles = st.builds(Style, name=texts.filter(lambda name: name.strip(" ") == name
 
 
 @given(st.lists(styles, max_size=4))
-@settings(max_examples=40, deadline=None)
 def test_files_round_trip(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("styles") / "styles.csv"
     write_style_file(path, rows)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompt import Style, apply_styles, extract_styles, merge_style
@@ -56,7 +56,6 @@ def test_extract(prompt, negative, expected):
 texts = st.text(alphabet="ab ,", max_size=8).map(lambda text: text.strip(" ,"))
 
 
-@settings(deadline=None)
 @given(texts, texts, st.lists(st.sampled_from(STYLES), max_size=3, unique=True))
 def test_merged_styles_are_found_again(prompt, negative, styles):
     merged = apply_styles(prompt, negative, styles)

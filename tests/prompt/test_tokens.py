@@ -79,9 +79,9 @@ def test_words_of_ids(tokenizer):
 
 
 def test_long_text_is_linear(tokenizer):
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(tokenizer.encode("cat " * 50_000)) == 50_000
-    assert time.perf_counter() - start < 3.0
+    assert time.process_time() - start < 3.0
 
 
 @given(st.text(st.characters(max_codepoint=0x7F), max_size=60))

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 import torch
 import torchsde
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.sampling.brownian import BrownianNoise, BrownianTree
@@ -32,7 +32,6 @@ def quiet_oracle() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**64 - 1),
     times=st.lists(st.tuples(st.floats(START, END), st.floats(START, END)), min_size=1, max_size=4),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.sampling.noise import ImageNoise, Variation, open_stream, paste_centred, slerp
@@ -65,7 +65,6 @@ def test_golden_seed_delta_opens_new_streams_after_the_first_draw(source: NoiseS
     assert head(noise.draw()) == pytest.approx(expected, abs=6e-5)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seeds=st.lists(st.integers(0, 2**32 + 5), min_size=1, max_size=4),
     source=st.sampled_from(["CPU", "NV", "GPU"]),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -60,7 +60,6 @@ def test_every_schedule_of_the_table_has_its_function() -> None:
 
 
 # Uneven ones: DDIM's may be longer than asked, and a single Align Your Steps level is the smallest.
-@settings(max_examples=60, deadline=None)
 @given(label=st.sampled_from(schedule_labels()), steps=st.integers(1, 160))
 def test_levels_fall_to_zero_and_have_the_length_asked(label: str, steps: int) -> None:
     sigmas = sigma_schedule(label, steps)
@@ -163,7 +162,6 @@ def test_a_name_in_any_spelling_and_an_unknown_one() -> None:
         sigma_schedule("Karas", 7)
 
 
-@settings(max_examples=150, deadline=None)
 @given(q=st.floats(1e-6, 1 - 1e-6), alpha=st.floats(0.05, 8), beta=st.floats(0.05, 8))
 def test_beta_quantile_equals_scipy(q: float, alpha: float, beta: float) -> None:
     assert beta_quantile(q, alpha, beta) == pytest.approx(stats.beta.ppf(q, alpha, beta), rel=1e-7, abs=1e-12)

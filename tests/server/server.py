@@ -1,71 +1,78 @@
-"""A real server process for tests: started on a free port, killed, started again on the same port and data."""
+"""A real server process for tests: started on a port of its choice, killed, started again on the same port and data."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
-import socket
+import re
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.server.forked import ROOT, Forked, start_module
+
+__all__ = ["ROOT", "Server"]
+
 # A machine that runs other tests beside this one needs a minute to import what takes two seconds alone.
 START_SECONDS = 180
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Server:
-    """`python -m <module>` with its own data folder. Use as a context manager."""
+    """`python -m <module>` with its own data folder. Use as a context manager.
+
+    It is forked from a process that has imported Gradio and torch; `fresh` starts an interpreter instead.
+    """
 
     def __init__(
-        self, data_dir: Path, *flags: str, module: str = "tests.page.fakes", env: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *flags: str,
+        module: str = "tests.page.fakes",
+        env: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> None:
         self.data_dir = data_dir
         self.flags = flags
         self.module = module
         self.env = dict(env or {})
-        self.port = free_port()
-        self.process: subprocess.Popen[str] | None = None
+        self.fresh = fresh
+        # 0 until the first start: the system chooses, and a later start takes the same one again.
+        self.port = 0
+        self.process: Forked | subprocess.Popen[bytes] | None = None
         self.log = data_dir / "server.log"
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> float:
-        """Start and wait for the page; returns the seconds until the port was bound."""
+    def start(self) -> None:
+        """Start and wait for the first answer."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", self.module, "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        arguments = ["--port", str(self.port), "--data-dir", str(self.data_dir), *self.flags]
         environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1", **self.env}
-        begun = time.monotonic()
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [*command, *self.flags], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True
-            )
-        bound = START_SECONDS + 0.0
-        while time.monotonic() - begun < START_SECONDS:
+        before = self.log.stat().st_size if self.log.exists() else 0
+        self.process = start_module(self.module, arguments, environment, self.log, self.fresh)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log.read_text()}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                bound = min(bound, time.monotonic() - begun)
-                self.request("GET", "/")
-                return bound
-            except OSError:
-                time.sleep(0.05)
+            # In the log, as a person learns it.
+            said = re.search(rb"Running on local URL: +https?://[^/]*:(\d+)", self._log_from(before))
+            if said:
+                self.port = int(said[1])
+                with contextlib.suppress(OSError):
+                    self.request("GET", "/")
+                    return
+            time.sleep(0.05)
         self.kill()
         raise AssertionError(f"the server did not answer:\n{self.log.read_text()}")
+
+    def _log_from(self, position: int) -> bytes:
+        return self.log.read_bytes()[position:] if self.log.exists() else b""
 
     def cpu_seconds(self) -> float:
         """What the server has computed so far: the start's own cost, however busy the machine is."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.catalogue.model_errors import ModelFileError
@@ -260,7 +260,6 @@ def test_read_torch_gives_the_whole_object(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
 def test_random_bytes_are_damaged_or_refused_never_more(noise: bytes) -> None:
     try:
         unpickle(io.BytesIO(b"\x80\x02" + noise), "noise.ckpt")
@@ -269,7 +268,6 @@ def test_random_bytes_are_damaged_or_refused_never_more(noise: bytes) -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(1, 8))
-@settings(max_examples=150, deadline=None)
 def test_flipped_bytes_in_a_file_never_raise_anything_else(
     tmp_path_factory: pytest.TempPathFactory, at: int, mask: int
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.weights.weight_buffer import WeightBuffer, one_thread
@@ -32,7 +32,6 @@ def test_values_are_those_of_torch(stored: torch.dtype, wanted: torch.dtype, las
 
 
 @given(st.lists(st.floats(width=16), min_size=1, max_size=20), st.sampled_from([torch.float16, torch.bfloat16]))
-@settings(deadline=None)
 def test_every_half_number_converts_as_torch_does(values: list[float], stored: torch.dtype) -> None:
     """Infinities, NaN and denormals included: one step more through fp32 rounds no differently."""
     tensor = torch.tensor(values).to(stored)
