@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -32,13 +33,13 @@ def run(language: str, text: str, url: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_there_are_examples():
+def test_there_are_examples() -> None:
     assert [language for language, _ in EXAMPLES].count("bash") >= 4
     assert [language for language, _ in EXAMPLES].count("python") >= 2
 
 
 @pytest.mark.skipif(sys.platform == "win32" or not shutil.which("curl"), reason="the examples are for bash and curl")
-def test_every_example_runs(server, tmp_path):
+def test_every_example_runs(server: Any, tmp_path: Path) -> None:
     outputs = [run(language, text, server.url, tmp_path) for language, text in EXAMPLES]
     assert '"images":' in outputs[0]
     assert outputs[1].startswith("a red circle\nSteps: 2, Sampler: Euler")

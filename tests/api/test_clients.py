@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -73,7 +74,7 @@ OLD_IMG2IMG = {
     ],
     ids=str,
 )
-def test_the_bodies_of_a1111s_own_tests(api, change):
+def test_the_bodies_of_a1111s_own_tests(api: httpx.Client, change: dict[str, Any]) -> None:
     answer = api.post("/sdapi/v1/txt2img", json=OLD_TXT2IMG | change)
     assert answer.status_code == 200, answer.text
     told = answer.json()
@@ -82,7 +83,7 @@ def test_the_bodies_of_a1111s_own_tests(api, change):
     assert float(answer.headers["X-Process-Time"]) > 0
 
 
-def test_the_img2img_bodies_of_a1111s_own_tests(api):
+def test_the_img2img_bodies_of_a1111s_own_tests(api: httpx.Client) -> None:
     body = OLD_IMG2IMG | {"init_images": [b64(png())]}
     for change in ({}, {"mask": b64(png())}, {"mask": b64(png()), "inpainting_mask_invert": True}):
         answer = api.post("/sdapi/v1/img2img", json=body | change)
@@ -92,14 +93,14 @@ def test_the_img2img_bodies_of_a1111s_own_tests(api):
     assert echoed["init_images"] == body["init_images"]
 
 
-def test_the_sd_upscale_of_a1111s_own_tests(api):
+def test_the_sd_upscale_of_a1111s_own_tests(api: httpx.Client) -> None:
     script = {"script_name": "sd upscale", "script_args": ["", 8, "Lanczos", 2.0]}
     answer = api.post("/sdapi/v1/img2img", json=OLD_IMG2IMG | {"init_images": [b64(png())]} | script)
     assert answer.status_code == 200, answer.text
     assert opened(answer.json()["images"][0]).size == (128, 128)
 
 
-def test_what_a1111s_own_tests_read_and_write(api):
+def test_what_a1111s_own_tests_read_and_write(api: httpx.Client) -> None:
     before = api.get("/sdapi/v1/options").json()["send_seed"]
     assert api.post("/sdapi/v1/options", json={"send_seed": not before}).status_code == 200
     assert api.get("/sdapi/v1/options").json()["send_seed"] is not before
@@ -129,7 +130,7 @@ def test_what_a1111s_own_tests_read_and_write(api):
     assert set(api.post("/sdapi/v1/png-info", json={"image": b64(png())}).json()) == {"info", "items", "parameters"}
 
 
-def test_info_has_every_key_of_a1111(api):
+def test_info_has_every_key_of_a1111(api: httpx.Client) -> None:
     info = json.loads(made(api, restore_faces=True, enable_hr=True, hr_scale=1.5, denoising_strength=0.6)["info"])
     wanted = (
         "prompt all_prompts negative_prompt all_negative_prompts seed all_seeds subseed all_subseeds subseed_strength "
@@ -144,7 +145,7 @@ def test_info_has_every_key_of_a1111(api):
     assert any("Faces" in comment for comment in info["comments"])
 
 
-def test_sillytavern(api):
+def test_sillytavern(api: httpx.Client) -> None:
     assert api.get("/sdapi/v1/options").json()["sd_model_checkpoint"]
     for route in ("samplers", "schedulers", "sd-models", "sd-vae", "upscalers", "latent-upscale-modes"):
         assert api.get(f"/sdapi/v1/{route}").status_code == 200
@@ -185,7 +186,7 @@ def test_sillytavern(api):
     assert api.post("/sdapi/v1/interrupt").status_code == 200
 
 
-def test_open_webui(api):
+def test_open_webui(api: httpx.Client) -> None:
     empty = {"authorization": ""}
     options = api.get("/sdapi/v1/options", headers=empty).json()
     models = api.get("/sdapi/v1/sd-models", headers=empty).json()
@@ -199,7 +200,7 @@ def test_open_webui(api):
     api.post("/sdapi/v1/options", json={"sd_model_checkpoint": "tiny"})
 
 
-def test_auto_photoshop(api):
+def test_auto_photoshop(api: httpx.Client) -> None:
     for route in ("options", "samplers", "sd-models", "upscalers", "loras", "embeddings", "scripts"):
         assert api.get(f"/sdapi/v1/{route}").status_code == 200
     body = {
@@ -229,22 +230,22 @@ def test_auto_photoshop(api):
     assert api.post("/controlnet/detect", json={}).status_code in (404, 405)
 
 
-def test_a_bot_of_2022(api):
+def test_a_bot_of_2022(api: httpx.Client) -> None:
     answer = api.post("/sdapi/v1/txt2img", json={"prompt": "a", "steps": 2, "width": 64, "height": 64.0})
     assert json.loads(answer.json()["info"])["sampler_name"] == "Euler"
     told = api.post("/sdapi/v1/png-info", json={"image": "data:image/png;base64," + answer.json()["images"][0]}).json()
     assert told["info"].startswith("a\nSteps: 2, Sampler: Euler")
 
 
-def test_a_body_that_does_not_say_that_it_is_json(server):
+def test_a_body_that_does_not_say_that_it_is_json(server: Any) -> None:
     body = json.dumps(SMALL).encode()
     status, _, answer = server.request("POST", "/sdapi/v1/txt2img", None, body)
     assert status == 200, answer[:200]
     assert server.request("POST", "/sdapi/v1/txt2img", {"Origin": "http://evil.example"}, body)[0] == 403
 
 
-def test_a_request_value_applies_only_where_it_is_given(api):
-    def infotext(**fields):
+def test_a_request_value_applies_only_where_it_is_given(api: httpx.Client) -> None:
+    def infotext(**fields: Any) -> Any:
         return json.loads(made(api, **fields)["info"])["infotexts"][0]
 
     assert "Eta" not in infotext(sampler_name="Euler a")
@@ -266,7 +267,7 @@ def test_a_request_value_applies_only_where_it_is_given(api):
     ],
     ids=str,
 )
-def test_what_is_not_here_is_a_clear_refusal(api, fields, word):
+def test_what_is_not_here_is_a_clear_refusal(api: httpx.Client, fields: dict[str, Any], word: str) -> None:
     answer = api.post("/sdapi/v1/txt2img", json=SMALL | fields)
     assert answer.status_code == 422
     assert set(answer.json()) == {"error", "detail", "body", "errors"}
@@ -284,13 +285,13 @@ def test_what_is_not_here_is_a_clear_refusal(api, fields, word):
         ("pending-tasks", dict),
     ],
 )
-def test_what_a1111s_page_asks_for(api, path, kind):
+def test_what_a1111s_page_asks_for(api: httpx.Client, path: str, kind: Any) -> None:
     answer = api.get(f"/internal/{path}")
     assert answer.status_code == 200
     assert isinstance(answer.json(), kind)
 
 
-def test_model_pictures_are_named_and_never_paths(api, server):
+def test_model_pictures_are_named_and_never_paths(api: httpx.Client, server: Any) -> None:
     folder = server.data_dir / "models" / "Stable-diffusion"
     (folder / "tiny.png").write_bytes(png())
     (server.data_dir / "secret.png").write_bytes(png())
@@ -315,7 +316,7 @@ def test_model_pictures_are_named_and_never_paths(api, server):
     assert api.get("/sd_extra_networks/get-single-card", params={"page": "lora"}).status_code == 200
 
 
-def test_the_docs_come_from_here(api):
+def test_the_docs_come_from_here(api: httpx.Client) -> None:
     for page, assets in (("/docs", ("swagger-ui-bundle.js", "swagger-ui.css")), ("/redoc", ("redoc.standalone.js",))):
         html = api.get(page).text
         assert "https://" not in html.replace("https://github.com", "")
@@ -329,7 +330,7 @@ def test_the_docs_come_from_here(api):
     assert "/internal/page" not in described["paths"]
 
 
-def test_unknown_routes_are_said_so_as_json(api: httpx.Client):
+def test_unknown_routes_are_said_so_as_json(api: httpx.Client) -> None:
     answer = api.get("/sdapi/v1/artists")
     assert answer.status_code == 404
     assert answer.json()["detail"]

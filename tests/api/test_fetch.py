@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,7 +27,7 @@ PUBLIC = "93.184.216.34"
 class Pages(BaseHTTPRequestHandler):
     """/picture, /big, /endless, /drip, /short, /gone and /to?<where>."""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         if path == "/to":
             self.send_response(302)
@@ -48,7 +50,7 @@ class Pages(BaseHTTPRequestHandler):
         except OSError:
             pass
 
-    def log_message(self, *_):
+    def log_message(self, *_: Any) -> None:
         pass
 
 
@@ -88,11 +90,11 @@ class Net:
         self.connected.append(address)
         return socket.create_connection(("127.0.0.1", self.port), seconds)
 
-    def fetcher(self, **more) -> Fetcher:
+    def fetcher(self, **more: Any) -> Fetcher:
         return Fetcher(resolve=self.resolve, connect=self.connect, **more)
 
 
-def test_a_public_picture_is_fetched_from_the_address_that_was_checked(pages):
+def test_a_public_picture_is_fetched_from_the_address_that_was_checked(pages: ThreadingHTTPServer) -> None:
     net = Net(pages, rebinds=[PUBLIC, "127.0.0.1"])
     assert net.fetcher(user_agent="me")("http://rebinds/picture", "init_images") == png()
     assert (net.resolved, net.connected) == (["rebinds"], [PUBLIC])
@@ -108,7 +110,7 @@ def test_a_public_picture_is_fetched_from_the_address_that_was_checked(pages):
         *("2001:0:4136:e378:8000:63bf:3fff:fdd2", "fe80::1%eth0", "2606:4700::1111%1", "not an address", ""),
     ],
 )
-def test_no_address_of_the_own_network_is_connected_to(pages, address):
+def test_no_address_of_the_own_network_is_connected_to(pages: ThreadingHTTPServer, address: Any) -> None:
     net = Net(pages, somewhere=[address])
     with pytest.raises(RequestError, match="own network"):
         net.fetcher()("http://somewhere/picture", "mask")
@@ -117,17 +119,17 @@ def test_no_address_of_the_own_network_is_connected_to(pages, address):
 
 
 @pytest.mark.parametrize("address", [PUBLIC, "8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "2002:808:808::"])
-def test_public_addresses_are_public(address):
+def test_public_addresses_are_public(address: Any) -> None:
     assert is_public(address)
 
 
 @given(st.ip_addresses())
-def test_every_address_has_an_answer(address):
+def test_every_address_has_an_answer(address: Any) -> None:
     public = is_public(str(address))
     assert not (public and (address.is_private or address.is_loopback or address.is_link_local))
 
 
-def test_one_private_address_among_public_ones_is_enough_to_refuse(pages):
+def test_one_private_address_among_public_ones_is_enough_to_refuse(pages: ThreadingHTTPServer) -> None:
     with pytest.raises(RequestError, match="own network"):
         Net(pages, mixed=[PUBLIC, "10.0.0.1"]).fetcher()("http://mixed/picture", "mask")
 
@@ -135,7 +137,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(pages):
 @pytest.mark.parametrize(
     "where", ["http://127.0.0.1/picture", "http://inner/picture", "//[::1]/picture", "http://[::ffff:7f00:1]/"]
 )
-def test_a_redirect_into_the_own_network_is_refused(pages, where):
+def test_a_redirect_into_the_own_network_is_refused(pages: ThreadingHTTPServer, where: str) -> None:
     net = Net(pages, outer=[PUBLIC], inner=["192.168.0.1"])
     with pytest.raises(RequestError, match="own network"):
         net.fetcher()(f"http://outer/to?{where}", "mask")
@@ -143,12 +145,12 @@ def test_a_redirect_into_the_own_network_is_refused(pages, where):
 
 
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://outer/x", "gopher://outer/", "http://user:pw@outer/"])
-def test_a_redirect_to_another_scheme_is_refused(pages, where):
+def test_a_redirect_to_another_scheme_is_refused(pages: ThreadingHTTPServer, where: str) -> None:
     with pytest.raises(RequestError, match="http"):
         Net(pages, outer=[PUBLIC]).fetcher()(f"http://outer/to?{where}", "mask")
 
 
-def test_redirects_are_followed_but_not_for_ever(pages):
+def test_redirects_are_followed_but_not_for_ever(pages: ThreadingHTTPServer) -> None:
     net = Net(pages, outer=[PUBLIC])
     assert net.fetcher()("http://outer/to?/picture", "mask") == png()
     with pytest.raises(RequestError, match="redirected more than"):
@@ -159,7 +161,7 @@ def test_redirects_are_followed_but_not_for_ever(pages):
     "url",
     ["http://", "http://:80/", "http://a b/", "http://a\r\nHost: b/", "http://a:0/", "http://a:99999/", "http://ä/"],
 )
-def test_what_is_no_address_is_refused_before_anything_is_asked(pages, url):
+def test_what_is_no_address_is_refused_before_anything_is_asked(pages: ThreadingHTTPServer, url: str) -> None:
     net = Net(pages)
     with pytest.raises(RequestError, match="address"):
         net.fetcher()(url, "mask")
@@ -167,12 +169,12 @@ def test_what_is_no_address_is_refused_before_anything_is_asked(pages, url):
 
 
 @pytest.mark.parametrize("path", ["/big", "/endless"])
-def test_too_much_is_cut_off(pages, path):
+def test_too_much_is_cut_off(pages: ThreadingHTTPServer, path: str) -> None:
     with pytest.raises(RequestError, match="larger than 1 MiB"):
         Net(pages, outer=[PUBLIC]).fetcher(largest=2**20)(f"http://outer{path}", "mask")
 
 
-def test_a_server_that_drips_is_left(pages):
+def test_a_server_that_drips_is_left(pages: ThreadingHTTPServer) -> None:
     began = time.monotonic()
     with pytest.raises(RequestError, match="be read as a picture"):
         picture_bytes("http://outer/drip", "mask", Net(pages, outer=[PUBLIC]).fetcher(seconds=0.4))
@@ -180,12 +182,12 @@ def test_a_server_that_drips_is_left(pages):
 
 
 @pytest.mark.parametrize(("path", "word"), [("/gone", "404"), ("/short", "early")])
-def test_what_does_not_arrive_is_said(pages, path, word):
+def test_what_does_not_arrive_is_said(pages: ThreadingHTTPServer, path: str, word: str) -> None:
     with pytest.raises(RequestError, match=word):
         Net(pages, outer=[PUBLIC]).fetcher()(f"http://outer{path}", "mask")
 
 
-def test_a_name_without_an_address_is_said():
+def test_a_name_without_an_address_is_said() -> None:
     def nowhere(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -193,7 +195,7 @@ def test_a_name_without_an_address_is_said():
         Fetcher(resolve=nowhere)("http://nowhere/", "mask")
 
 
-def test_one_request_names_only_so_many_addresses(pages):
+def test_one_request_names_only_so_many_addresses(pages: ThreadingHTTPServer) -> None:
     some = FetchSome(Net(pages, outer=[PUBLIC]).fetcher(), most=2)
     for _ in range(2):
         assert some("http://outer/picture", "mask")
@@ -201,7 +203,7 @@ def test_one_request_names_only_so_many_addresses(pages):
         some("http://outer/picture", "mask")
 
 
-def test_the_settings_decide_and_are_off_at_first(tmp_path):
+def test_the_settings_decide_and_are_off_at_first(tmp_path: Path) -> None:
     options = OptionStore(tmp_path / "config.json")
     assert fetcher(options) is None
     with pytest.raises(RequestError, match="api_enable_requests"):

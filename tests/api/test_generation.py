@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tests.api.conftest import SMALL, b64, made, opened, png
 pytestmark = pytest.mark.server
 
 
-def test_a_picture_with_its_parameters_inside(api):
+def test_a_picture_with_its_parameters_inside(api: Any) -> None:
     answer = made(api)
     image = opened(answer["images"][0])
     info = json.loads(answer["info"])
@@ -28,7 +29,7 @@ def test_a_picture_with_its_parameters_inside(api):
     assert answer["parameters"]["prompt"] == "a red circle"
 
 
-def test_the_api_has_its_own_defaults(api):
+def test_the_api_has_its_own_defaults(api: Any) -> None:
     parameters = made(api)["parameters"]
     assert (parameters["cfg_scale"], parameters["sampler_index"], parameters["denoising_strength"]) == (
         7.0,
@@ -41,7 +42,7 @@ def test_the_api_has_its_own_defaults(api):
     assert schema["StableDiffusionImg2ImgRequest"]["properties"]["inpaint_full_res"]["default"] is True
 
 
-def test_a_batch_comes_with_its_grid_first(api):
+def test_a_batch_comes_with_its_grid_first(api: Any) -> None:
     answer = made(api, batch_size=2, n_iter=2)
     info = json.loads(answer["info"])
     assert len(answer["images"]) == 5
@@ -51,7 +52,7 @@ def test_a_batch_comes_with_its_grid_first(api):
     assert len(info["infotexts"]) == 5
 
 
-def test_the_same_request_gives_the_same_bytes(api):
+def test_the_same_request_gives_the_same_bytes(api: Any) -> None:
     assert made(api)["images"] == made(api)["images"]
 
 
@@ -65,14 +66,14 @@ def test_the_same_request_gives_the_same_bytes(api):
         ({"sampler_name": "no such sampler"}, "DPM++ 2M", None),
     ],
 )
-def test_sampler_names_in_every_spelling(api, fields, sampler, schedule):
+def test_sampler_names_in_every_spelling(api: Any, fields: dict[str, Any], sampler: str, schedule: str | None) -> None:
     infotext = json.loads(made(api, **fields)["info"])["infotexts"][0]
     assert f"Sampler: {sampler}, " in infotext
     if schedule:
         assert f"Schedule type: {schedule}, " in infotext
 
 
-def test_unknown_fields_nulls_and_an_empty_authorization_header_are_taken(api):
+def test_unknown_fields_nulls_and_an_empty_authorization_header_are_taken(api: Any) -> None:
     fields = SMALL | {
         "url": "http://x",
         "auth": "",
@@ -85,7 +86,7 @@ def test_unknown_fields_nulls_and_an_empty_authorization_header_are_taken(api):
     assert answer.status_code == 200
 
 
-def test_an_override_never_outlives_its_request(api):
+def test_an_override_never_outlives_its_request(api: Any) -> None:
     before = api.get("/sdapi/v1/options").json()["CLIP_stop_at_last_layers"]
     overridden = made(api, override_settings={"CLIP_stop_at_last_layers": 2})
     assert "Clip skip: 2" in json.loads(overridden["info"])["infotexts"][0]
@@ -93,7 +94,7 @@ def test_an_override_never_outlives_its_request(api):
     assert overridden["images"] != made(api)["images"]
 
 
-def test_merged_tokens_change_the_picture_are_told_and_come_back_by_infotext(api):
+def test_merged_tokens_change_the_picture_are_told_and_come_back_by_infotext(api: Any) -> None:
     merged = made(api, override_settings={"token_merging_ratio": 0.5})
     (told,) = json.loads(merged["info"])["infotexts"]
     assert "Token merging ratio: 0.5" in told
@@ -101,7 +102,7 @@ def test_merged_tokens_change_the_picture_are_told_and_come_back_by_infotext(api
     assert api.post("/sdapi/v1/txt2img", json={"infotext": told}).json()["images"] == merged["images"]
 
 
-def test_two_clients_with_different_checkpoints_do_not_disturb_each_other(api):
+def test_two_clients_with_different_checkpoints_do_not_disturb_each_other(api: Any) -> None:
     def picture(name: str) -> str:
         return made(api, override_settings={"sd_model_checkpoint": name})["images"][0]
 
@@ -112,13 +113,13 @@ def test_two_clients_with_different_checkpoints_do_not_disturb_each_other(api):
     assert alone["tiny"] != alone["other"]
 
 
-def test_an_unknown_checkpoint_is_named(api):
+def test_an_unknown_checkpoint_is_named(api: Any) -> None:
     answer = api.post("/sdapi/v1/txt2img", json=SMALL | {"override_settings": {"sd_model_checkpoint": "nonesuch"}})
     assert answer.status_code == 422
     assert "nonesuch" in answer.json()["detail"]
 
 
-def test_infotext_fills_what_the_request_does_not_say(api):
+def test_infotext_fills_what_the_request_does_not_say(api: Any) -> None:
     first = json.loads(made(api, sampler_name="Euler a", seed=99)["info"])["infotexts"][0]
     again = api.post("/sdapi/v1/txt2img", json={"infotext": first})
     assert json.loads(again.json()["info"])["infotexts"][0] == first
@@ -126,7 +127,7 @@ def test_infotext_fills_what_the_request_does_not_say(api):
     assert json.loads(changed["info"])["seed"] == 100
 
 
-def test_pictures_are_saved_only_when_asked(api, server):
+def test_pictures_are_saved_only_when_asked(api: Any, server: Any) -> None:
     outputs = server.data_dir / "outputs"
     before = set(outputs.rglob("*.png"))
     made(api)
@@ -139,7 +140,7 @@ def test_pictures_are_saved_only_when_asked(api, server):
     assert infotext == json.loads(answer["info"])["infotexts"][0]
 
 
-def test_images_can_be_left_out_of_the_answer(api):
+def test_images_can_be_left_out_of_the_answer(api: Any) -> None:
     assert made(api, send_images=False)["images"] == []
 
 
@@ -157,7 +158,7 @@ def test_images_can_be_left_out_of_the_answer(api):
     ],
     ids=str,
 )
-def test_bad_values_are_refused_with_a_sentence(api, fields, word):
+def test_bad_values_are_refused_with_a_sentence(api: Any, fields: dict[str, Any], word: str) -> None:
     answer = api.post("/sdapi/v1/txt2img", json=SMALL | fields)
     assert answer.status_code == 422
     assert word in str(answer.json()["detail"])
@@ -166,30 +167,30 @@ def test_bad_values_are_refused_with_a_sentence(api, fields, word):
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'"x"', b'{"width": NaN}', b'{"seed": "abc"}', b'{"prompt": [5]}', b"[" * 100_000]
 )
-def test_bodies_that_are_no_request_are_refused_and_the_server_goes_on(api, body):
+def test_bodies_that_are_no_request_are_refused_and_the_server_goes_on(api: Any, body: Any) -> None:
     answer = api.post("/sdapi/v1/txt2img", content=body, headers={"Content-Type": "application/json"})
     assert 400 <= answer.status_code < 500
     assert made(api)["images"]
 
 
-def test_sizes_are_cut_down_to_whole_cells_as_a1111_does(api):
+def test_sizes_are_cut_down_to_whole_cells_as_a1111_does(api: Any) -> None:
     assert opened(made(api, width=71, height=64)["images"][0]).size == (64, 64)
 
 
-def test_a_prompt_of_a_megabyte_of_brackets_is_read(api):
+def test_a_prompt_of_a_megabyte_of_brackets_is_read(api: Any) -> None:
     answer = api.post("/sdapi/v1/txt2img", json=SMALL | {"prompt": "([" * 500_000 + "x"})
     assert answer.status_code in (200, 422)
     assert made(api)["images"]
 
 
-def test_img2img_starts_from_the_picture(api):
+def test_img2img_starts_from_the_picture(api: Any) -> None:
     near = opened(made(api, "img2img", init_images=[b64(png())], denoising_strength=0.2)["images"][0])
     far = opened(made(api, "img2img", init_images=[b64(png())], denoising_strength=0.9)["images"][0])
     assert near.size == (64, 64)
     assert near.tobytes() != far.tobytes()
 
 
-def test_inpainting_over_the_api_changes_nothing_outside_the_mask(api):
+def test_inpainting_over_the_api_changes_nothing_outside_the_mask(api: Any) -> None:
     mask = Image.new("L", (64, 64), 0)
     mask.paste(255, (40, 0, 64, 64))
     buffer = io.BytesIO()
@@ -205,20 +206,20 @@ def test_inpainting_over_the_api_changes_nothing_outside_the_mask(api):
     ("picture", "status"),
     [(None, 404), ("", 422), ("no picture", 422), ("http://127.0.0.1/x.png", 422), (b64(png()[:90]), 422)],
 )
-def test_a_picture_that_is_missing_or_broken_is_said_so(api, picture, status):
+def test_a_picture_that_is_missing_or_broken_is_said_so(api: Any, picture: Any, status: int) -> None:
     images = None if picture is None else [picture]
     answer = api.post("/sdapi/v1/img2img", json=SMALL | {"init_images": images})
     assert answer.status_code in (status, 500)
     assert "picture" in answer.text or "image" in answer.text
 
 
-def test_hires_fix_gives_the_larger_size(api):
+def test_hires_fix_gives_the_larger_size(api: Any) -> None:
     image = opened(made(api, enable_hr=True, hr_scale=2, hr_upscaler="Latent", denoising_strength=0.7)["images"][0])
     assert image.size == (128, 128)
     assert "Hires upscale: 2" in image.info["parameters"]
 
 
-def test_interrupting_a_call_answers_it_with_what_is_finished(api):
+def test_interrupting_a_call_answers_it_with_what_is_finished(api: Any) -> None:
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(made, api, steps=400, n_iter=5, force_task_id="long-one")
         waiting = threading.Event()

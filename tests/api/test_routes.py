@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import struct
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -20,7 +21,7 @@ from tests.upscaling.models import write_upscaler
 pytestmark = pytest.mark.server
 
 
-def test_the_latent_modes_that_are_listed_are_those_that_exist():
+def test_the_latent_modes_that_are_listed_are_those_that_exist() -> None:
     assert tuple(LATENT_MODES) == LATENT_UPSCALE_MODES
 
 
@@ -34,7 +35,7 @@ def test_the_latent_modes_that_are_listed_are_those_that_exist():
         ("sd-models", {"title", "model_name", "hash", "sha256", "filename", "config"}),
     ],
 )
-def test_lists_have_a1111s_shape(api, route, keys):
+def test_lists_have_a1111s_shape(api: Any, route: str, keys: Any) -> None:
     items = api.get(f"/sdapi/v1/{route}").json()
     assert items
     assert all(keys <= set(item) for item in items)
@@ -52,23 +53,23 @@ def test_lists_have_a1111s_shape(api, route, keys):
         "extensions",
     ],
 )
-def test_lists_of_what_is_not_there_are_empty(api, route):
+def test_lists_of_what_is_not_there_are_empty(api: Any, route: str) -> None:
     assert api.get(f"/sdapi/v1/{route}").json() == []
 
 
-def test_the_first_samplers_are_a1111s(api):
+def test_the_first_samplers_are_a1111s(api: Any) -> None:
     names = [item["name"] for item in api.get("/sdapi/v1/samplers").json()]
     assert names[:3] == ["DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE"]
 
 
-def test_the_whole_options_dict_can_be_posted_back(api):
+def test_the_whole_options_dict_can_be_posted_back(api: Any) -> None:
     options = api.get("/sdapi/v1/options").json()
     assert options["sd_model_checkpoint"]
     assert api.post("/sdapi/v1/options", json=options | {"from_another_program": 1}).status_code == 200
     assert api.get("/sdapi/v1/options").json() == options
 
 
-def test_an_option_is_changed_and_a_bad_value_refused(api):
+def test_an_option_is_changed_and_a_bad_value_refused(api: Any) -> None:
     assert api.post("/sdapi/v1/options", json={"jpeg_quality": 70}).status_code == 200
     assert api.get("/sdapi/v1/options").json()["jpeg_quality"] == 70
     refused = api.post("/sdapi/v1/options", json={"jpeg_quality": "very"})
@@ -76,7 +77,7 @@ def test_an_option_is_changed_and_a_bad_value_refused(api):
     assert api.get("/sdapi/v1/options").json()["jpeg_quality"] == 70
 
 
-def test_choosing_a_checkpoint_by_any_of_its_names(api):
+def test_choosing_a_checkpoint_by_any_of_its_names(api: Any) -> None:
     titles = {item["model_name"]: item["title"] for item in api.get("/sdapi/v1/sd-models").json()}
     assert api.post("/sdapi/v1/options", json={"sd_model_checkpoint": "other"}).status_code == 200
     assert api.get("/sdapi/v1/options").json()["sd_model_checkpoint"].startswith("other.safetensors")
@@ -85,25 +86,25 @@ def test_choosing_a_checkpoint_by_any_of_its_names(api):
     assert api.post("/sdapi/v1/options", json={"sd_model_checkpoint": "nonesuch"}).status_code == 404
 
 
-def test_flags_are_told_without_secrets(api):
+def test_flags_are_told_without_secrets(api: Any) -> None:
     flags = api.get("/sdapi/v1/cmd-flags").json()
     assert "port" in flags
     assert not {"gradio_auth", "api_auth"} & set(flags)
 
 
-def test_progress_is_zero_when_nothing_runs(api):
+def test_progress_is_zero_when_nothing_runs(api: Any) -> None:
     progress = api.get("/sdapi/v1/progress").json()
     assert progress["progress"] == 0.0
     assert progress["state"]["job_count"] == 0
     assert set(progress["state"]) >= {"skipped", "interrupted", "job", "job_no", "sampling_step", "sampling_steps"}
 
 
-def test_stopping_nothing_is_no_error(api):
+def test_stopping_nothing_is_no_error(api: Any) -> None:
     assert api.post("/sdapi/v1/interrupt").json() == {}
     assert api.post("/sdapi/v1/skip").json() is None
 
 
-def test_internal_progress_knows_a_finished_task(api):
+def test_internal_progress_knows_a_finished_task(api: Any) -> None:
     made(api, force_task_id="task(abc)")
     told = api.post("/internal/progress", json={"id_task": "task(abc)"}).json()
     assert (told["active"], told["queued"], told["completed"]) == (False, False, True)
@@ -111,7 +112,7 @@ def test_internal_progress_knows_a_finished_task(api):
     assert not unknown["completed"]
 
 
-def test_png_info_reads_what_was_written(api):
+def test_png_info_reads_what_was_written(api: Any) -> None:
     picture = made(api)["images"][0]
     told = api.post("/sdapi/v1/png-info", json={"image": picture}).json()
     assert told["info"].startswith("a red circle\nSteps: 2")
@@ -138,12 +139,12 @@ def test_png_info_reads_what_was_written(api):
         ),
     ],
 )
-def test_extras_enlarges(api, fields, size):
+def test_extras_enlarges(api: Any, fields: dict[str, Any], size: tuple[int, int]) -> None:
     answer = api.post("/sdapi/v1/extra-single-image", json={"image": b64(png((64, 32)))} | fields)
     assert opened(answer.json()["image"]).size == size
 
 
-def test_extras_with_a_model_is_a_job_of_the_engine(api, server):
+def test_extras_with_a_model_is_a_job_of_the_engine(api: Any, server: Any) -> None:
     folder = server.data_dir / "models" / "ESRGAN"
     write_upscaler(folder / "2x_tiny.pth", "Compact", "params")
     (folder / "broken.pth").write_bytes(b"PK\x03\x04")
@@ -169,7 +170,7 @@ def test_extras_with_a_model_is_a_job_of_the_engine(api, server):
     assert opened(saved["images"][0]).size == (128, 128)
 
 
-def test_extras_takes_a_list(api):
+def test_extras_takes_a_list(api: Any) -> None:
     pictures = [{"data": b64(png(seed=n)), "name": f"{n}.png"} for n in range(3)]
     answer = api.post("/sdapi/v1/extra-batch-images", json={"imageList": pictures, "upscaler_1": "Nearest"})
     assert [opened(image).size for image in answer.json()["images"]] == [(128, 128)] * 3
@@ -183,13 +184,13 @@ def test_extras_takes_a_list(api):
         {"upscaler_1": "Lanczos", "resize_mode": 1, "upscaling_resize_w": 16384, "upscaling_resize_h": 16384},
     ],
 )
-def test_what_extras_cannot_do_is_said(api, fields):
+def test_what_extras_cannot_do_is_said(api: Any, fields: dict[str, Any]) -> None:
     answer = api.post("/sdapi/v1/extra-single-image", json={"image": b64(png())} | fields)
     assert answer.status_code == 422
     assert answer.json()["detail"]
 
 
-def test_a_picture_of_many_megapixels_is_refused_before_it_is_decoded(api):
+def test_a_picture_of_many_megapixels_is_refused_before_it_is_decoded(api: Any) -> None:
     buffer = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
     answer = api.post("/sdapi/v1/png-info", json={"image": b64(buffer.getvalue())})
@@ -197,7 +198,7 @@ def test_a_picture_of_many_megapixels_is_refused_before_it_is_decoded(api):
     assert "megapixels" in answer.json()["detail"]
 
 
-def test_memory_unload_and_reload(api):
+def test_memory_unload_and_reload(api: Any) -> None:
     assert api.get("/sdapi/v1/memory").json()["ram"]["total"] > 0
     assert api.post("/sdapi/v1/unload-checkpoint").json() == {}
     assert api.post("/sdapi/v1/reload-checkpoint").json() == {}
@@ -205,14 +206,14 @@ def test_memory_unload_and_reload(api):
 
 
 @pytest.mark.parametrize("call", ["create/embedding", "create/hypernetwork", "train/embedding", "train/hypernetwork"])
-def test_training_is_refused_in_a_sentence(api, call):
+def test_training_is_refused_in_a_sentence(api: Any, call: str) -> None:
     answer = api.post(f"/sdapi/v1/{call}", json={"name": "x"})
     assert answer.status_code == 404
     assert set(answer.json()) == {"error", "detail", "body", "errors"}
     assert "Training" in answer.json()["detail"]
 
 
-def test_embeddings_are_told_with_their_size_and_those_of_sdxl_apart(api, server):
+def test_embeddings_are_told_with_their_size_and_those_of_sdxl_apart(api: Any, server: Any) -> None:
     folder = server.data_dir / "embeddings"
     folder.mkdir(exist_ok=True)
     write_embedding(folder / "ink.safetensors", vectors=3, width=64)
@@ -226,15 +227,15 @@ def test_embeddings_are_told_with_their_size_and_those_of_sdxl_apart(api, server
     assert "xl" in told["skipped"] and "xl" not in told["loaded"]
 
 
-def test_a_prompt_of_digits_may_come_as_a_number(api):
+def test_a_prompt_of_digits_may_come_as_a_number(api: Any) -> None:
     assert json.loads(made(api, prompt=1984)["info"])["prompt"] == "1984"
 
 
-def test_the_server_cannot_be_stopped_without_the_flag(api):
+def test_the_server_cannot_be_stopped_without_the_flag(api: Any) -> None:
     assert api.post("/sdapi/v1/server-kill").status_code in (404, 405)
 
 
-def test_a_job_by_our_own_calls(api):
+def test_a_job_by_our_own_calls(api: Any) -> None:
     accepted = api.post("/v1/jobs/txt2img", json=SMALL)
     assert accepted.status_code == 202
     job_id = accepted.json()["id"]
@@ -250,7 +251,7 @@ def test_a_job_by_our_own_calls(api):
     assert api.get(f"/v1/jobs/{again['id']}").json()["seeds"] == job["seeds"]
 
 
-def test_waiting_jobs_are_reordered_and_cancelled(api):
+def test_waiting_jobs_are_reordered_and_cancelled(api: Any) -> None:
     running = api.post("/v1/jobs/txt2img", json=SMALL | {"steps": 1000, "width": 128, "height": 128}).json()["id"]
     first, second = (api.post("/v1/jobs/txt2img", json=SMALL).json()["id"] for _ in range(2))
     assert api.post(f"/v1/jobs/{second}/move", json={"position": 1}).status_code == 200
@@ -264,11 +265,11 @@ def test_waiting_jobs_are_reordered_and_cancelled(api):
 
 
 @pytest.mark.parametrize("call", ["", "/events", "/images/0"])
-def test_a_job_that_is_not_there(api, call):
+def test_a_job_that_is_not_there(api: Any, call: str) -> None:
     assert api.get(f"/v1/jobs/nonesuch{call}").status_code == 404
 
 
-def test_answers_do_not_wait_for_an_acknowledgement():
+def test_answers_do_not_wait_for_an_acknowledgement() -> None:
     """Headers and body are two writes: with Nagle's algorithm every answer would take 40 ms."""
     with bind("127.0.0.1", 0, fixed=True) as listener:
         assert listener.proto == socket.IPPROTO_TCP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -80,7 +81,9 @@ def test_upscalers_go_by_name_or_by_their_place_in_the_list(api: httpx.Client) -
         ("img2img", {"script_name": "loopback", "script_args": [4, {}], **IMG2IMG}, "Final denoising strength is {}"),
     ],
 )
-def test_what_is_not_there_or_cannot_be_is_422_with_a_sentence(api: httpx.Client, call, fields, said) -> None:
+def test_what_is_not_there_or_cannot_be_is_422_with_a_sentence(
+    api: httpx.Client, call: Any, fields: Any, said: str
+) -> None:
     answer = api.post(f"/sdapi/v1/{call}", json=SMALL | fields)
     assert answer.status_code == 422
     assert said in json.dumps(answer.json())
@@ -90,7 +93,7 @@ def test_empty_arguments_of_extensions_are_nothing_to_complain_about(api: httpx.
     assert made(api, alwayson_scripts={"ADetailer": {"args": []}}, script_name="None")["images"]
 
 
-def test_the_webuiapi_package_runs_a_script(server) -> None:
+def test_the_webuiapi_package_runs_a_script(server: Any) -> None:
     client = webuiapi.WebUIApi(host="127.0.0.1", port=server.port, sampler="Euler", steps=2)
     assert "prompt matrix" in client.get_scripts()["txt2img"]
     arguments = [False, False, "positive", "comma", 0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import webuiapi
@@ -18,7 +20,7 @@ pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::Deprecatio
 
 
 @pytest.fixture(scope="module")
-def on_demo(server):
+def on_demo(server: Any) -> Iterator[Any]:
     """The demo checkpoint among the models, and chosen; afterwards things are as they were."""
     link = server.data_dir / "models" / "Stable-diffusion" / "z-demo.safetensors"
     (server.data_dir / "styles.csv").write_text("name,prompt,negative_prompt\nblue,{prompt} on blue,red\n", "utf-8")
@@ -35,7 +37,7 @@ def on_demo(server):
 
 
 @pytest.fixture
-def client(on_demo):
+def client(on_demo: Any) -> Any:
     return webuiapi.WebUIApi(host="127.0.0.1", port=on_demo.port, sampler="Euler", steps=2)
 
 
@@ -45,7 +47,7 @@ def picture() -> Image.Image:
     return image
 
 
-def test_txt2img(client):
+def test_txt2img(client: Any) -> None:
     result = client.txt2img(prompt="a red circle", width=64, height=64, seed=3)
     assert result.image.size == (64, 64)
     assert result.info["seed"] == 3
@@ -54,7 +56,7 @@ def test_txt2img(client):
     assert result.image.info["parameters"] == result.info["infotexts"][0]
 
 
-def test_hires_fix_styles_overrides_and_several_pictures(client):
+def test_hires_fix_styles_overrides_and_several_pictures(client: Any) -> None:
     larger = client.txt2img(
         prompt="a red circle",
         width=64,
@@ -81,8 +83,8 @@ def test_hires_fix_styles_overrides_and_several_pictures(client):
     assert "Clip skip: 2" in styled.info["infotexts"][1]
 
 
-def test_calls_that_are_awaited(client):
-    async def both():
+def test_calls_that_are_awaited(client: Any) -> None:
+    async def both() -> Any:
         made = client.txt2img(prompt="a red circle", width=64, height=64, seed=3, use_async=True)
         changed = client.img2img(images=[picture()], width=64, height=64, seed=4, use_async=True)
         return await asyncio.gather(made, changed)
@@ -92,7 +94,7 @@ def test_calls_that_are_awaited(client):
     assert first.image.tobytes() == client.txt2img(prompt="a red circle", width=64, height=64, seed=3).image.tobytes()
 
 
-def test_img2img_and_inpainting(client):
+def test_img2img_and_inpainting(client: Any) -> None:
     result = client.img2img(images=[picture()], prompt="a red circle", width=64, height=64, seed=3)
     assert result.image.size == (64, 64)
     mask = Image.new("L", (64, 64), 0)
@@ -103,7 +105,7 @@ def test_img2img_and_inpainting(client):
     assert inpainted.image.crop((32, 0, 64, 64)).tobytes() == picture().crop((32, 0, 64, 64)).tobytes()
 
 
-def test_extras_and_png_info(client):
+def test_extras_and_png_info(client: Any) -> None:
     larger = client.extra_single_image(image=picture(), upscaler_1="Lanczos", upscaling_resize=1.5)
     assert larger.image.size == (96, 96)
     several = client.extra_batch_images(images=[picture(), picture()], upscaler_1="Nearest", upscaling_resize=2)
@@ -112,7 +114,7 @@ def test_extras_and_png_info(client):
     assert client.png_info(made.image).info.startswith("a red circle")
 
 
-def test_options_and_models(client):
+def test_options_and_models(client: Any) -> None:
     options = client.get_options()
     client.set_options({"samples_format": options["samples_format"]})
     assert client.util_get_model_names()
@@ -124,7 +126,7 @@ def test_options_and_models(client):
     client.refresh_checkpoints()
 
 
-def test_lists(client):
+def test_lists(client: Any) -> None:
     assert any(item["name"] == "Euler a" for item in client.get_samplers())
     assert client.get_schedulers()
     assert client.util_get_sampler_names()
@@ -147,12 +149,12 @@ def test_lists(client):
         call()
 
 
-def test_what_has_no_model_here_is_a_clear_refusal(client):
+def test_what_has_no_model_here_is_a_clear_refusal(client: Any) -> None:
     with pytest.raises(RuntimeError, match="Model not found"):
         client.interrogate(picture())
 
 
-def test_any_other_call(client):
+def test_any_other_call(client: Any) -> None:
     assert client.custom_get("script-info", baseurl=True)
     assert client.custom_get("internal/ping") == {}
     told = client.custom_post("png-info", payload={"image": webuiapi.raw_b64_img(picture())}, baseurl=True)
@@ -160,7 +162,7 @@ def test_any_other_call(client):
     assert [style["name"] for style in client.get_prompt_styles()] == ["blue"]
 
 
-def test_a_running_job_is_watched_and_interrupted(client):
+def test_a_running_job_is_watched_and_interrupted(client: Any) -> None:
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.txt2img, prompt="a red circle", width=64, height=64, steps=1000, n_iter=20)
         eventually(lambda: client.get_progress()["state"]["sampling_step"] > 1, 60)
@@ -172,7 +174,7 @@ def test_a_running_job_is_watched_and_interrupted(client):
     client.util_wait_for_ready(check_interval=0.1)
 
 
-def test_progress_interrupt_and_skip_with_nothing_to_do(client):
+def test_progress_interrupt_and_skip_with_nothing_to_do(client: Any) -> None:
     assert client.get_progress()["progress"] == 0.0
     client.interrupt()
     client.skip()

@@ -1,6 +1,7 @@
 """Models that infotexts name, found by hash and by name."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 
 @pytest.mark.parametrize(("on_disk", "written"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
-def test_names_of_other_systems_mean_the_same_file(tmp_path, on_disk, written) -> None:
+def test_names_of_other_systems_mean_the_same_file(tmp_path: Path, on_disk: Any, written: Any) -> None:
     """macOS decomposes accents, Windows writes backslashes; for every kind of file."""
     folders = {name: tmp_path / name for name in ("checkpoints", "vaes", "loras", "embeddings", "upscalers")}
     for folder in folders.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -20,7 +21,7 @@ STEPS = 25
 
 
 @pytest.mark.parametrize("adjusted", [False, True])
-def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Artist, adjusted: bool):
+def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Artist, adjusted: bool) -> None:
     prompt = "a red circle on a blue background"
     picture = artist.draw(prompt, seed=3)
     request = resolved(prompt=prompt, mode="img2img", denoising_strength=1.0, steps=STEPS, cfg_scale=1.0)
@@ -37,6 +38,6 @@ def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Ar
     assert difference(again, through_vae) < 0.4 * difference(at_random, through_vae)
 
 
-def image(artist: Artist, latent) -> Image.Image:
+def image(artist: Artist, latent: Any) -> Image.Image:
     model = artist.engine.model
     return to_image(decode_latent(model.vae, latent, model.vae_scaling_factor))

@@ -25,7 +25,7 @@ def shows(colour: str, pixels: np.ndarray) -> bool:
     return all(wanted is None or wanted == is_bright for wanted, is_bright in zip(COLOURS[colour], bright, strict=True))
 
 
-def test_the_file_is_small_and_says_what_it_is():
+def test_the_file_is_small_and_says_what_it_is() -> None:
     assert DEMO.stat().st_size <= 40_000_000
     with safe_open(DEMO, "pt") as file:
         metadata = file.metadata()
@@ -36,45 +36,45 @@ def test_the_file_is_small_and_says_what_it_is():
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_shape_has_the_colour_that_was_asked(artist: Artist, colour: str):
+def test_a_shape_has_the_colour_that_was_asked(artist: Artist, colour: str) -> None:
     assert shows(colour, mean_colour(artist.draw(f"a {colour} circle"), MIDDLE))
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_background_has_the_colour_that_was_asked(artist: Artist, colour: str):
+def test_a_background_has_the_colour_that_was_asked(artist: Artist, colour: str) -> None:
     image = artist.draw(f"a cat on a {colour} background")
     corners = [(0, 0, 16, 16), (112, 0, 128, 16), (0, 112, 16, 128), (112, 112, 128, 128)]
     assert sum(shows(colour, mean_colour(image, corner)) for corner in corners) >= 3
 
 
-def test_another_prompt_gives_another_picture(artist: Artist):
+def test_another_prompt_gives_another_picture(artist: Artist) -> None:
     assert difference(artist.draw("a red circle"), artist.draw("a blue square on a yellow background")) > 30
 
 
-def test_seeds_vary_the_picture(artist: Artist):
+def test_seeds_vary_the_picture(artist: Artist) -> None:
     assert difference(artist.draw("a red circle"), artist.draw("a red circle", seed=2)) > 2
 
 
-def test_guidance_matters(artist: Artist):
+def test_guidance_matters(artist: Artist) -> None:
     weak, strong = (artist.draw("a cat on a blue background", cfg_scale=scale) for scale in (1, 6))
     assert difference(weak, strong) > 5
 
 
-def test_the_negative_prompt_matters(artist: Artist):
+def test_the_negative_prompt_matters(artist: Artist) -> None:
     plain = mean_colour(artist.draw("a cat"), CORNER)
     without = mean_colour(artist.draw("a cat", negative_prompt="white background"), CORNER)
     assert plain.mean() > 220
     assert without.mean() < plain.mean() - 20
 
 
-def test_emphasis_and_composition_reach_the_picture(artist: Artist):
+def test_emphasis_and_composition_reach_the_picture(artist: Artist) -> None:
     plain = artist.draw("a red circle")
     assert difference(plain, artist.draw("a (red:1.3) circle")) > 0.1
     assert difference(plain, artist.draw("a red circle AND blue background")) > 5
     assert difference(plain, artist.draw("a [red:blue:4] circle")) > 1
 
 
-def test_img2img_goes_further_from_the_picture_the_more_it_may(artist: Artist):
+def test_img2img_goes_further_from_the_picture_the_more_it_may(artist: Artist) -> None:
     picture = artist.draw("a red circle on a yellow background")
     strengths = (0.2, 0.4, 0.6, 0.8)
     away = [
@@ -85,7 +85,7 @@ def test_img2img_goes_further_from_the_picture_the_more_it_may(artist: Artist):
     assert away[-1] > 2 * away[0]
 
 
-def test_inpainting_a_red_circle_into_a_blue_scene_changes_the_mask_only(artist: Artist):
+def test_inpainting_a_red_circle_into_a_blue_scene_changes_the_mask_only(artist: Artist) -> None:
     scene = Image.new("RGB", (128, 128), (30, 80, 210))
     mask = Image.new("L", (128, 128), 0)
     ImageDraw.Draw(mask).rectangle((32, 32, 95, 95), fill=255)

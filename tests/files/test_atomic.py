@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -20,13 +21,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_written_with_its_folder_and_nothing_beside_it(tmp_path):
+def test_a_file_is_written_with_its_folder_and_nothing_beside_it(tmp_path: Path) -> None:
     write_atomic(tmp_path / "a/b/c.png", b"picture")
     assert (tmp_path / "a/b/c.png").read_bytes() == b"picture"
     assert names(tmp_path / "a/b") == ["c.png"]
 
 
-def test_an_existing_file_is_not_replaced_unless_asked(tmp_path):
+def test_an_existing_file_is_not_replaced_unless_asked(tmp_path: Path) -> None:
     path = tmp_path / "c.png"
     path.write_bytes(b"old")
     with pytest.raises(FileExistsError):
@@ -37,7 +38,7 @@ def test_an_existing_file_is_not_replaced_unless_asked(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="umask is POSIX")
-def test_the_umask_decides_who_may_read(tmp_path):
+def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
     write_atomic(tmp_path / "c.png", b"picture")
     umask = os.umask(0)
     os.umask(umask)
@@ -45,7 +46,7 @@ def test_the_umask_decides_who_may_read(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes and links are POSIX's")
-def test_a_file_that_people_edit_keeps_its_mode_and_its_link(tmp_path):
+def test_a_file_that_people_edit_keeps_its_mode_and_its_link(tmp_path: Path) -> None:
     file, link = tmp_path / "kept/config.json", tmp_path / "config.json"
     write_text_atomic(file, "one")
     file.chmod(0o640)
@@ -57,7 +58,9 @@ def test_a_file_that_people_edit_keeps_its_mode_and_its_link(tmp_path):
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO])
 @pytest.mark.parametrize("call", ["write", "fsync"])
-def test_an_error_leaves_the_old_file_and_no_temporary(tmp_path, monkeypatch, code, call):
+def test_an_error_leaves_the_old_file_and_no_temporary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: Any, call: str
+) -> None:
     path = tmp_path / "c.png"
     path.write_bytes(b"old")
 
@@ -74,7 +77,7 @@ def test_an_error_leaves_the_old_file_and_no_temporary(tmp_path, monkeypatch, co
     assert path.read_bytes() == b"old" and names(tmp_path) == ["c.png"]
 
 
-def test_file_systems_without_hard_links(tmp_path, monkeypatch):
+def test_file_systems_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_links(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -96,19 +99,19 @@ def test_file_systems_without_hard_links(tmp_path, monkeypatch):
         (errno.EIO, "Input/output error"),
     ],
 )
-def test_errors_are_one_sentence(code, words):
+def test_errors_are_one_sentence(code: Any, words: str) -> None:
     sentence = str(save_error(Path("/outputs/x.png"), OSError(code, os.strerror(code))))
     assert words in sentence and sentence.endswith(".") and "\n" not in sentence
 
 
-def test_a_file_where_the_folder_should_be(tmp_path):
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("")
     for place in (tmp_path / "outputs/c.png", tmp_path / "outputs/deeper/c.png"):
         with pytest.raises(SaveError, match="not a folder that can be used"):
             write_atomic(place, b"picture")
 
 
-def test_only_old_files_with_our_temporary_names_are_removed(tmp_path):
+def test_only_old_files_with_our_temporary_names_are_removed(tmp_path: Path) -> None:
     old, fresh = tmp_path / "d/.saving-0123456789abcdef.tmp", tmp_path / ".saving-00000000000000ff.tmp"
     other = tmp_path / "d/.saving-mine.tmp"
     old.parent.mkdir()
@@ -141,7 +144,7 @@ while True:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is POSIX")
-def test_no_picture_is_truncated_by_sigkill(tmp_path):
+def test_no_picture_is_truncated_by_sigkill(tmp_path: Path) -> None:
     source = tmp_path / "source.png"
     noise = random.Random(0).randbytes(256 * 256 * 3)
     Image.frombytes("RGB", (256, 256), noise).save(source)

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -100,7 +101,7 @@ def sha256(text: str) -> str:
         ("[hasprompt]", "[hasprompt]"),
     ],
 )
-def test_tokens(pattern, name):
+def test_tokens(pattern: str, name: Any) -> None:
     assert apply_pattern(pattern, FACTS) == name
 
 
@@ -120,20 +121,20 @@ def test_tokens(pattern, name):
         ("[cfg]", "7"),
     ],
 )
-def test_tokens_of_a_single_plain_picture(pattern, name):
+def test_tokens_of_a_single_plain_picture(pattern: str, name: str) -> None:
     assert apply_pattern(pattern, NameFacts(now=NOW, seeds=(1,), sampler="Euler")) == name
 
 
-def test_styles_are_taken_out_of_the_prompt():
+def test_styles_are_taken_out_of_the_prompt() -> None:
     facts = replace(FACTS, prompt="oil of a cat, hq", style_prompts=("oil of {prompt}, hq",))
     assert apply_pattern("[prompt_no_styles]", facts) == "a cat"
 
 
-def test_the_number_of_words():
+def test_the_number_of_words() -> None:
     assert apply_pattern("[prompt_words]", replace(FACTS, most_words=2)) == "A cat"
 
 
-def test_what_a_job_says(resolved):
+def test_what_a_job_says(resolved: Any) -> None:
     facts = name_facts(resolved(n_iter=2, cfg_scale=8), 1, NOW, clip_skip=1, most_words=8, size=(1024, 768))
     pattern = "[seed] [cfg] [width] [model_name] [model_hash] [generation_number]"
     assert apply_pattern(pattern, facts) == "1235 8 1024 sub_anime.v3 0123456789 2"
@@ -141,7 +142,7 @@ def test_what_a_job_says(resolved):
     assert name_facts(resolved(mode="img2img"), 0, NOW, clip_skip=1, most_words=8).denoising == 0.7
 
 
-def test_what_an_infotext_says():
+def test_what_an_infotext_says() -> None:
     text = "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7.0, Seed: 5, Size: 64x32, Model: m, Denoising strength: 1e9"
     facts = facts_of_infotext(parse_infotext(text), NOW)
     assert apply_pattern("[seed] [cfg] [width]x[height] [sampler] [model_name]", facts) == "5 7 64x32 Euler a m"
@@ -165,12 +166,12 @@ def test_what_an_infotext_says():
         ("x" * 127 + " .y", "x" * 127),
     ],
 )
-def test_sanitising(text, clean):
+def test_sanitising(text: str, clean: str) -> None:
     assert sanitize(text) == clean
 
 
 @given(st.text(st.characters(), max_size=300))
-def test_whatever_is_sanitised_is_one_part_of_a_path(text):
+def test_whatever_is_sanitised_is_one_part_of_a_path(text: str) -> None:
     clean = sanitize(text)
     assert len(clean) <= 128 and clean == sanitize(clean)
     assert not set('#<>:"/\\|?*\0\n\r\t') & set(clean) and clean not in (".", "..")
@@ -179,16 +180,16 @@ def test_whatever_is_sanitised_is_one_part_of_a_path(text):
 
 
 @pytest.mark.parametrize("name", ["con", "NUL.png", "Com1.tar.gz", "lpt9", "COM¹", "aux."])
-def test_device_names(name):
+def test_device_names(name: str) -> None:
     assert avoid_device(name) == f"_{name}"
 
 
 @pytest.mark.parametrize("name", ["console", "com10", "nulls.png", "00000-con.png", ""])
-def test_names_that_only_look_like_devices(name):
+def test_names_that_only_look_like_devices(name: str) -> None:
     assert avoid_device(name) == name
 
 
-def test_cutting_keeps_whole_characters_and_what_tells_files_apart():
+def test_cutting_keeps_whole_characters_and_what_tells_files_apart() -> None:
     assert stem_of("猫" * 100).fitted(11) == "猫" * 3
     assert stem_of("a. b").fitted(3) == "a"
     pieces = (Piece("x" * 50, Cut.PROSE), Piece("-", Cut.PATTERN), Piece("猫猫", Cut.PROSE), Piece("-12"))
@@ -196,14 +197,14 @@ def test_cutting_keeps_whole_characters_and_what_tells_files_apart():
     assert Stem(pieces).fitted(4) == "--12"
 
 
-def test_separators_count_in_folders_only(tmp_path):
+def test_separators_count_in_folders_only(tmp_path: Path) -> None:
     facts = replace(FACTS, prompt="../x/y")
     assert subfolder(tmp_path, "[date]/[prompt]\\z", facts) == tmp_path / "2026-11-21" / "_._x_y" / "z"
     assert file_stem("[date]/[prompt]", facts).fitted() == "2026-11-21_.._x_y"
     assert subfolder(tmp_path, "../../..", facts) == tmp_path
 
 
-def test_the_check_behind_the_check(tmp_path):
+def test_the_check_behind_the_check(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     assert below(tmp_path, tmp_path / "in/x") == tmp_path / "in/x"
     for outside in (tmp_path / "../x", Path("/etc/passwd"), tmp_path / "in/../../x"):
@@ -211,7 +212,7 @@ def test_the_check_behind_the_check(tmp_path):
             below(tmp_path, outside)
 
 
-def test_largest_numbers(tmp_path):
+def test_largest_numbers(tmp_path: Path) -> None:
     assert largest_number(tmp_path / "missing") == -1
     for name in (
         "00001-a.png",
@@ -240,20 +241,20 @@ def test_largest_numbers(tmp_path):
         "1767225600-a.png",
     ],
 )
-def test_dates_are_no_counters(tmp_path, name):
+def test_dates_are_no_counters(tmp_path: Path, name: str) -> None:
     for other in ("00003-1.png", name):
         (tmp_path / other).touch()
     assert largest_number(tmp_path) == 3
 
 
-def test_counters_go_on_over_numbers_that_look_like_dates(tmp_path):
+def test_counters_go_on_over_numbers_that_look_like_dates(tmp_path: Path) -> None:
     for number in (100_099, 100_100, 100_101, 100_131):
         (tmp_path / f"{number}-7.png").touch()
     assert largest_number(tmp_path) == 100_131
 
 
 @given(st.text(st.sampled_from("[]<>/\\.|% seedprompthaY-\0猫"), max_size=60), st.text(max_size=40))
-def test_no_pattern_raises_or_leaves_its_folder(pattern, prompt):
+def test_no_pattern_raises_or_leaves_its_folder(pattern: str, prompt: str) -> None:
     facts = replace(FACTS, prompt=prompt)
     root = Path("/outputs")
     assert subfolder(root, pattern, facts).is_relative_to(root)
@@ -261,7 +262,7 @@ def test_no_pattern_raises_or_leaves_its_folder(pattern, prompt):
 
 
 @pytest.mark.parametrize("unit", ["[", "]", "[a", "[datetime<", "<", "[hasprompt<a|b>]", "[prompt]"])
-def test_long_patterns_take_linear_time(unit):
+def test_long_patterns_take_linear_time(unit: str) -> None:
     start = time.process_time()
     file_stem(unit * (100_000 // len(unit)), FACTS).fitted()
     assert time.process_time() - start < 2.0

@@ -4,6 +4,7 @@ import csv
 import zipfile
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -22,12 +23,12 @@ INFOTEXT = (
 
 
 @pytest.fixture
-def kept(paths, options) -> SavedCopies:
+def kept(paths: Any, options: Any) -> SavedCopies:
     return SavedCopies(paths, options)
 
 
 @pytest.fixture
-def pictures(tmp_path) -> list[Path]:
+def pictures(tmp_path: Path) -> list[Path]:
     made = []
     for seed in (5, 6):
         data, _ = encode_picture(
@@ -43,7 +44,9 @@ def rows(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_copies_have_names_of_their_own_and_all_their_bytes(kept, pictures, tmp_path):
+def test_copies_have_names_of_their_own_and_all_their_bytes(
+    kept: SavedCopies, pictures: list[Path], tmp_path: Path
+) -> None:
     copies = kept.save(pictures, NOW)
     assert [copy.relative_to(tmp_path).as_posix() for copy in copies] == [
         "log/images/00000-5-a cat, (big_1.2).png",
@@ -53,12 +56,12 @@ def test_copies_have_names_of_their_own_and_all_their_bytes(kept, pictures, tmp_
     assert kept.save(pictures[:1], NOW)[0].name.startswith("00002-5")
 
 
-def test_subfolders_for_the_save_button(kept, options, pictures, tmp_path):
+def test_subfolders_for_the_save_button(kept: SavedCopies, options: Any, pictures: list[Path], tmp_path: Path) -> None:
     options.update({"use_save_to_dirs_for_ui": True})
     assert kept.save(pictures[:1], NOW)[0] == tmp_path / "log/images/2026-11-21/00000-5.png"
 
 
-def test_one_row_for_each_click(kept, pictures, tmp_path):
+def test_one_row_for_each_click(kept: SavedCopies, pictures: list[Path], tmp_path: Path) -> None:
     kept.save(pictures, NOW)
     kept.save(pictures[1:], NOW)
     row = ["a cat, (big:1.2)", "5", "64", "32", "Euler a", "7", "20", "00000-5-a cat, (big_1.2).png", "dog", "anime"]
@@ -69,13 +72,13 @@ def test_one_row_for_each_click(kept, pictures, tmp_path):
     ]
 
 
-def test_no_log_when_it_is_switched_off(kept, options, pictures, tmp_path):
+def test_no_log_when_it_is_switched_off(kept: SavedCopies, options: Any, pictures: list[Path], tmp_path: Path) -> None:
     options.update({"save_write_log_csv": False})
     kept.save(pictures, NOW)
     assert not (tmp_path / "log/images/log.csv").exists()
 
 
-def test_older_logs_get_the_new_columns(tmp_path):
+def test_older_logs_get_the_new_columns(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text(
         'prompt,seed,width,height,sampler,cfgs,steps,filename,negative_prompt\n"a, b",1,2,3,E,7,20,x.png,n\n'
@@ -88,7 +91,7 @@ def test_older_logs_get_the_new_columns(tmp_path):
     ]
 
 
-def test_columns_of_others_are_kept(tmp_path):
+def test_columns_of_others_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("mine,prompt\nx,old\n")
     append_row(path, {"prompt": "new"})
@@ -96,7 +99,7 @@ def test_columns_of_others_are_kept(tmp_path):
     assert [row[:2] for row in rows(path)[1:]] == [["x", "old"], ["", "new"]]
 
 
-def test_an_old_log_in_another_encoding_loses_nothing(tmp_path):
+def test_an_old_log_in_another_encoding_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     for data in ("prompt,seed\n猫,1\n".encode("utf-16"), "prompt,seed\n猫".encode() + b"\x85,1\n"):
         path.write_bytes(data)
@@ -104,7 +107,7 @@ def test_an_old_log_in_another_encoding_loses_nothing(tmp_path):
         assert [row[0].rstrip("…") for row in rows(path)[1:]] == ["猫", "字"]
 
 
-def test_a_table_of_something_else_is_no_log(tmp_path):
+def test_a_table_of_something_else_is_no_log(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("model,price\nA,1\n")
     with pytest.raises(SaveError, match="none of this log's columns"):
@@ -112,7 +115,7 @@ def test_a_table_of_something_else_is_no_log(tmp_path):
     assert path.read_text() == "model,price\nA,1\n"
 
 
-def test_a_row_after_one_that_was_cut_short(tmp_path):
+def test_a_row_after_one_that_was_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     append_row(path, {"prompt": "one"})
     path.write_bytes(path.read_bytes() + b"half")
@@ -120,14 +123,14 @@ def test_a_row_after_one_that_was_cut_short(tmp_path):
     assert [row[0] for row in rows(path)[1:]] == ["one", "half", "two"]
 
 
-def test_a_megabyte_prompt_in_an_old_log(tmp_path):
+def test_a_megabyte_prompt_in_an_old_log(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("prompt\n" + "x" * 1_000_000 + "\n")
     append_row(path, {"prompt": "y" * 1_000_000})
     assert [len(row[0]) for row in rows(path)] == [6, 1_000_000, 1_000_000]
 
 
-def test_an_archive_of_the_files_as_they_are(kept, pictures, tmp_path):
+def test_an_archive_of_the_files_as_they_are(kept: SavedCopies, pictures: list[Path], tmp_path: Path) -> None:
     other = tmp_path / "other" / pictures[0].name
     other.parent.mkdir()
     other.write_bytes(pictures[0].read_bytes())
@@ -141,7 +144,7 @@ def test_an_archive_of_the_files_as_they_are(kept, pictures, tmp_path):
     assert kept.zip(pictures[:1], NOW).name == "20261121213005_[anime]_5-1.zip"
 
 
-def test_what_cannot_be_kept_is_said(kept, tmp_path):
+def test_what_cannot_be_kept_is_said(kept: SavedCopies, tmp_path: Path) -> None:
     with pytest.raises(SaveError, match="no picture to put into an archive"):
         kept.zip([], NOW)
     assert kept.save([], NOW) == ()
@@ -150,7 +153,7 @@ def test_what_cannot_be_kept_is_said(kept, tmp_path):
             keep([tmp_path / "gone.png"], NOW)
 
 
-def test_a_picture_without_infotext_can_be_kept(kept, tmp_path):
+def test_a_picture_without_infotext_can_be_kept(kept: SavedCopies, tmp_path: Path) -> None:
     path = tmp_path / "plain.jpg"
     Image.new("RGB", (8, 8)).save(path)
     (copy,) = kept.save([path], NOW)

@@ -1,6 +1,7 @@
 """Small copies for the page."""
 
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,7 +13,7 @@ from modules.pictures import PictureError
 @pytest.mark.parametrize(
     ("name", "mode"), [("a.png", "RGB"), ("a.png", "RGBA"), ("a.jpg", "RGB"), ("a.webp", "RGB"), ("a.gif", "P")]
 )
-def test_a_small_copy_is_made_once(tmp_path, name, mode):
+def test_a_small_copy_is_made_once(tmp_path: Path, name: str, mode: str) -> None:
     picture = tmp_path / name
     Image.new(mode, (1024, 512)).save(picture)
     thumbnails = Thumbnails(tmp_path / "cache", 128)
@@ -23,7 +24,7 @@ def test_a_small_copy_is_made_once(tmp_path, name, mode):
     assert thumbnails.of(picture) == small and small.stat().st_mtime_ns == before
 
 
-def test_a_changed_picture_gets_a_new_one(tmp_path):
+def test_a_changed_picture_gets_a_new_one(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     Image.new("RGB", (64, 64)).save(picture)
     thumbnails = Thumbnails(tmp_path / "cache")
@@ -32,14 +33,14 @@ def test_a_changed_picture_gets_a_new_one(tmp_path):
     assert thumbnails.of(picture) != first
 
 
-def test_a_small_picture_is_not_enlarged(tmp_path):
+def test_a_small_picture_is_not_enlarged(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     Image.new("RGB", (20, 10)).save(picture)
     with Image.open(Thumbnails(tmp_path / "cache").of(picture)) as image:
         assert image.size == (20, 10)
 
 
-def test_what_is_no_picture_is_said(tmp_path):
+def test_what_is_no_picture_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"nothing")
     for name in ("a.png", "gone.png"):
         with pytest.raises(PictureError, match="can't be read"):
@@ -47,7 +48,7 @@ def test_what_is_no_picture_is_said(tmp_path):
     assert not list(tmp_path.glob("cache/**/*.tmp"))
 
 
-def test_the_oldest_go(tmp_path):
+def test_the_oldest_go(tmp_path: Path) -> None:
     thumbnails = Thumbnails(tmp_path / "cache")
     for number in range(5):
         picture = tmp_path / f"{number}.png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -18,17 +19,17 @@ def asked(title: str, arguments: dict | None = None, mode: str = "img2img", **va
     return parse_request({"mode": mode, "scripts": {title: arguments or {}}, **start, **values})
 
 
-def test_every_script_is_declared_planned_and_made():
+def test_every_script_is_declared_planned_and_made() -> None:
     titles = {script.title for script in SELECTABLE}
     assert titles == set(PLANS) == set(MAKERS)
     assert len(titles) >= 1
 
 
-def test_a_plain_request_has_no_plan():
+def test_a_plain_request_has_no_plan() -> None:
     assert plan_of(GenerationRequest()) is None
 
 
-def test_a_script_without_its_picture_is_refused():
+def test_a_script_without_its_picture_is_refused() -> None:
     with pytest.raises(RequestError, match="Loopback starts from a picture, and 0 came with the request"):
         plan_of(asked("Loopback", init_images=()))
 
@@ -41,12 +42,12 @@ def test_a_script_without_its_picture_is_refused():
         ("Lazy", [0.8 - 0.4 * (1 - math.cos(math.pi / 2 * share / 4)) for share in range(5)]),
     ],
 )
-def test_loopback_goes_from_the_first_strength_to_the_final_one(curve, strengths):
+def test_loopback_goes_from_the_first_strength_to_the_final_one(curve: str, strengths: Any) -> None:
     arguments = {"loops": 5, "denoising_curve": curve, "final_denoising_strength": 0.4}
     assert loop_strengths(0.8, arguments) == pytest.approx(strengths)
 
 
-def test_loopback_counts_the_seed_through_all_batches_and_goes_on_from_what_is_under_the_mask():
+def test_loopback_counts_the_seed_through_all_batches_and_goes_on_from_what_is_under_the_mask() -> None:
     plan = plan_of(asked("Loopback", {"loops": 2}, n_iter=2, batch_size=4, denoising_strength=0.75, inpainting_fill=0))
     assert plan is not None
     assert [picture.seed for picture in plan] == [0, 1, 2, 3]
@@ -54,7 +55,7 @@ def test_loopback_counts_the_seed_through_all_batches_and_goes_on_from_what_is_u
     assert [picture.fields.get("inpainting_fill") for picture in plan] == [None, 1] * 2
 
 
-def test_too_many_loops_are_refused_before_anything_starts():
+def test_too_many_loops_are_refused_before_anything_starts() -> None:
     with pytest.raises(RequestError, match="Loopback would make 1,000,000 pictures; at most 5,000 go at once"):
         plan_of(asked("Loopback", {"loops": 1000}, n_iter=1000))
 
@@ -71,12 +72,14 @@ def test_too_many_loops_are_refused_before_anything_starts():
         ("Outpaint", {}, {"mask": "mask"}, "Outpaint takes no mask"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_anything_starts(title, arguments, values, said):
+def test_what_cannot_be_done_is_said_before_anything_starts(
+    title: str, arguments: dict[str, Any], values: dict[str, Any], said: str
+) -> None:
     with pytest.raises(RequestError, match=said):
         plan_of(asked(title, arguments, **values))
 
 
-def test_seeds_count_up_by_picture():
+def test_seeds_count_up_by_picture() -> None:
     upscaled = plan_of(asked("SD upscale", n_iter=3, batch_size=4))
     outpainted = plan_of(asked("Outpaint", n_iter=2, batch_size=2))
     varied = plan_of(asked("Outpaint", batch_size=3, subseed_strength=0.5))
@@ -86,7 +89,7 @@ def test_seeds_count_up_by_picture():
     assert [(picture.seed, picture.subseed) for picture in varied] == [(0, 0), (0, 1), (0, 2)]
 
 
-def test_a_prompt_matrix_goes_through_its_parts_as_a_binary_number():
+def test_a_prompt_matrix_goes_through_its_parts_as_a_binary_number() -> None:
     request = asked("Prompt matrix", {"different_seeds": True}, mode="txt2img", prompt="a cat|red,| big")
     plan = plan_of(request)
     assert plan is not None
@@ -99,7 +102,7 @@ def test_a_prompt_matrix_goes_through_its_parts_as_a_binary_number():
         plan_of(asked("Prompt matrix", mode="txt2img", prompt="|" * 13))
 
 
-def test_prompts_from_a_list_change_what_their_lines_say():
+def test_prompts_from_a_list_change_what_their_lines_say() -> None:
     lines = (
         "a dog\n\n--prompt 'a cat' --steps 7 --width 64 --seed 5 --n_iter 2\nit's -- odd\n--negative_prompt dark red"
     )
@@ -129,7 +132,7 @@ def test_prompts_from_a_list_change_what_their_lines_say():
         ("--prompt a cat --tiling perhaps", "Line 1 of the prompts: --tiling is 'perhaps', which is no yes or no."),
     ],
 )
-def test_a_list_of_prompts_that_cannot_be_read_is_one_sentence(prompts, said):
+def test_a_list_of_prompts_that_cannot_be_read_is_one_sentence(prompts: str, said: str) -> None:
     with pytest.raises(RequestError, match=said):
         plan_of(asked("Prompts from file or textbox", {"prompts": prompts}, mode="txt2img"))
 
@@ -143,13 +146,13 @@ def test_a_list_of_prompts_that_cannot_be_read_is_one_sentence(prompts, said):
         ("--steps 2 --prompt l'été -- à l'ombre", "l'été -- à l'ombre"),
     ],
 )
-def test_an_apostrophe_between_letters_is_no_quote(line, prompt):
+def test_an_apostrophe_between_letters_is_no_quote(line: str, prompt: str) -> None:
     arguments = {"prompts": line}
     (picture,) = plan_of(asked("Prompts from file or textbox", arguments, mode="txt2img", seed=1)) or ()
     assert (picture.fields["prompt"], picture.fields["steps"]) == (prompt, 2)
 
 
-def test_without_a_seed_each_line_has_another_one():
+def test_without_a_seed_each_line_has_another_one() -> None:
     arguments = {"prompts": "a cat\na dog"}
     plan = plan_of(asked("Prompts from file or textbox", arguments, mode="txt2img", batch_size=2))
     same = plan_of(asked("Prompts from file or textbox", {**arguments, "same_seed": True}, mode="txt2img"))
@@ -159,7 +162,7 @@ def test_without_a_seed_each_line_has_another_one():
     assert [picture.seed for picture in same] == [0, 0]
 
 
-def test_a_sequence_has_one_seed_and_needs_its_second_prompt_or_picture():
+def test_a_sequence_has_one_seed_and_needs_its_second_prompt_or_picture() -> None:
     plan = plan_of(asked("Interpolate prompts", {"frames": 3, "second_prompt": "b"}, mode="txt2img", n_iter=2))
     assert plan is not None
     assert [(picture.seed, picture.towards) for picture in plan] == [
@@ -171,7 +174,7 @@ def test_a_sequence_has_one_seed_and_needs_its_second_prompt_or_picture():
         plan_of(asked("Interpolate pictures"))
 
 
-def test_a_plot_has_a_cell_for_each_combination():
+def test_a_plot_has_a_cell_for_each_combination() -> None:
     axes = {"x_type": "Steps", "x_values": "1-2", "y_type": "Prompt S/R", "y_values": "cat, dog", "vary_seeds_y": True}
     more = {"z_type": "Clip skip", "z_values": "1, 2"}
     plan = plan_of(asked("X/Y/Z plot", axes | more, mode="txt2img", prompt="a cat", n_iter=3))

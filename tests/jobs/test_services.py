@@ -163,7 +163,7 @@ def test_a_broken_styles_file_is_a_sentence(opened: Services, monkeypatch: pytes
     assert opened.jobs.submit(GenerationRequest(steps=1)).state == "waiting"
 
 
-def test_the_engine_looks_for_models_where_the_server_does(tmp_path, monkeypatch):
+def test_the_engine_looks_for_models_where_the_server_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     given = parse_flags(["--data-dir", "data", "--esrgan-models-path", "up", "--gfpgan-models-path", "faces"], {})
     server, engine = Paths.from_flags(given), Paths.from_flags(parse_flags(engine_folders(given), {}))

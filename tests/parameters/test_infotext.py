@@ -2,6 +2,7 @@
 
 import random
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def read(text: str) -> dict[str, object]:
     return {key: value for key, value in parse_infotext(text).items() if DEFAULTS.get(key) != value}
 
 
-def test_plain_sd1():
+def test_plain_sd1() -> None:
     text = """a lighthouse on a cliff, (storm:1.2), oil painting
 Negative prompt: blurry, lowres
 Steps: 20, Sampler: Euler a, Schedule type: Automatic, CFG scale: 7, Seed: 1234567890, Size: 512x512, Model hash: \
@@ -63,7 +64,7 @@ Steps: 20, Sampler: Euler a, Schedule type: Automatic, CFG scale: 7, Seed: 12345
     assert parse_infotext(text) == DEFAULTS | said
 
 
-def test_hires_lora_and_clip_skip():
+def test_hires_lora_and_clip_skip() -> None:
     said = read("""1girl, <lora:inkStyle:0.8>, garden
 Negative prompt: EasyNegative
 Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 42, Size: 512x768, Model hash: a1b2c3d4e5, \
@@ -76,7 +77,7 @@ Clip skip: 2, Hires upscale: 1.5, Hires steps: 12, Hires upscaler: R-ESRGAN 4x+,
     assert "Emphasis" not in said and "Hires resize-1" not in said
 
 
-def test_inpaint_only_masked():
+def test_inpaint_only_masked() -> None:
     said = read("""red door
 Steps: 30, Sampler: DPM++ SDE, Schedule type: Karras, CFG scale: 7, Seed: 99, Size: 768x768, Model hash: 1122334455, \
 Model: inpaintModel, Denoising strength: 0.75, Conditional mask weight: 1.0, Mask blur: 8, Inpaint area: Only masked, \
@@ -90,7 +91,7 @@ Masked area padding: 48, Masked content: fill, Version: v1.9.4""")
     assert said["Conditional mask weight"] == "1.0" and said["Negative prompt"] == ""
 
 
-def test_old_style_before_1_0():
+def test_old_style_before_1_0() -> None:
     said = read("""castle
 Steps: 50, Sampler: DPM++ 2S a Karras, CFG scale: 12, Seed: 7, Size: 1024x1024, Model hash: 7460a6fa, Denoising \
 strength: 0.7, First pass size: 0x0, Eta: 0.67, ENSD: 31337""")
@@ -100,7 +101,7 @@ strength: 0.7, First pass size: 0x0, Eta: 0.67, ENSD: 31337""")
     assert said["Eta"] == "0.67" and said["ENSD"] == "31337" and said["First pass size-1"] == "0"
 
 
-def test_variation_noise_source_and_quotes():
+def test_variation_noise_source_and_quotes() -> None:
     said = read("""city [day:night:0.5]
 Negative prompt: fog
 Steps: 25, Sampler: DPM++ 2M SDE, Schedule type: Exponential, CFG scale: 5, Seed: 10, Size: 1024x1024, Model hash: \
@@ -111,14 +112,14 @@ RNG: CPU, Hires prompt: "city, neon: night", NGMS: 2.5, Version: v1.10.1""")
     assert said["Emphasis"] == "Original" and "Old prompt editing timelines" not in said
 
 
-def test_sdxl_refiner():
+def test_sdxl_refiner() -> None:
     said = read("""portrait
 Steps: 30, Sampler: Euler, Schedule type: SGM Uniform, CFG scale: 7, Seed: 3, Size: 1024x1024, Model hash: \
 31e35c80fc, Model: sd_xl_base_1.0, Refiner: sd_xl_refiner_1.0 [7440042bbd], Refiner switch at: 0.8, Version: v1.10.1""")
     assert said["Refiner"] == "sd_xl_refiner_1.0 [7440042bbd]" and said["Refiner switch at"] == "0.8"
 
 
-def test_civitai_json_stays_whole():
+def test_civitai_json_stays_whole() -> None:
     resources = (
         '[{"type":"checkpoint","modelVersionId":123456,"modelName":"Some XL","modelVersionName":"v1"},'
         '{"type":"lora","weight":0.8,"modelVersionId":654321,"modelName":"Ink","modelVersionName":"v2"}]'
@@ -131,7 +132,7 @@ Steps: 25, CFG scale: 4, Sampler: Euler a, Seed: 881234, Size: 832x1216, Clip sk
     assert said["Created Date"] == "2024-11-02T1830:11.1234567Z" and said["Clip skip"] == "2"
 
 
-def test_forge_and_the_hashes_of_the_civitai_extension():
+def test_forge_and_the_hashes_of_the_civitai_extension() -> None:
     said = read("""fox
 Steps: 20, Sampler: Euler, Schedule type: Simple, CFG scale: 1, Distilled CFG Scale: 3.5, Seed: 5, Size: 896x1152, \
 Model hash: 99aabbccdd, Model: flux1-dev-bnb-nf4, Hashes: {"model": "99aabbccdd", "lora:ink": "0f1e2d3c4b"}, \
@@ -160,7 +161,7 @@ LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7"
         (f"x\n{LINE}\nafterword", "x", ""),
     ],
 )
-def test_where_the_prompts_are(text, prompt, negative):
+def test_where_the_prompts_are(text: Any, prompt: str, negative: str) -> None:
     said = parse_infotext(text)
     assert (said["Prompt"], said["Negative prompt"]) == (prompt, negative)
 
@@ -190,7 +191,7 @@ def test_where_the_prompts_are(text, prompt, negative):
         ("Key: a, Key: b", {"Key": "b"}),
     ],
 )
-def test_pairs(pair, values):
+def test_pairs(pair: str, values: dict[str, Any]) -> None:
     base = parse_infotext(f"x\n{LINE}")
     said = parse_infotext(f"x\n{LINE}, {pair}")
     assert {key: value for key, value in said.items() if base.get(key) != value} == values
@@ -209,7 +210,7 @@ def test_pairs(pair, values):
         ("v" + "1" * 5000, None),
     ],
 )
-def test_versions(text, version):
+def test_versions(text: str, version: tuple[tuple[int, int, int], int] | tuple[tuple[int, int], int] | None) -> None:
     assert parse_version(text) == version
 
 
@@ -229,7 +230,7 @@ def test_versions(text, version):
         ("[a:b:2]", "Version: f2.0.1v1.10.1-previous-669-gdfdcbab6", set()),
     ],
 )
-def test_behaviour_of_old_versions(prompt, extra, turned_on):
+def test_behaviour_of_old_versions(prompt: str, extra: str, turned_on: Any) -> None:
     said = parse_infotext(f"{prompt}\n{LINE}, {extra}")
     assert {key for key, value in said.items() if value is True} == turned_on
     plain = parse_infotext(f"{prompt}\n{LINE}, {extra}", backcompat=False)
@@ -249,7 +250,9 @@ def test_behaviour_of_old_versions(prompt, extra, turned_on):
         ("Euler Karras", "Nonsense", ("Euler", "Karras")),
     ],
 )
-def test_old_sampler_names_are_read_as_written_and_resolved_for_the_fields(sampler, schedule, read_as):
+def test_old_sampler_names_are_read_as_written_and_resolved_for_the_fields(
+    sampler: str, schedule: str | None, read_as: tuple[str, str]
+) -> None:
     extra = f", Schedule type: {schedule}" if schedule else ""
     said = parse_infotext(f"a\nSteps: 20, Sampler: {sampler}{extra}, CFG scale: 7")
     assert (said["Sampler"], said["Schedule type"]) == (sampler, schedule or "Automatic")
@@ -268,13 +271,13 @@ def test_old_sampler_names_are_read_as_written_and_resolved_for_the_fields(sampl
         ("Size: 0x0, First pass size: 0x0", (0, 0), (0, 0)),
     ],
 )
-def test_hires_before_1_0(sizes, first, final):
+def test_hires_before_1_0(sizes: str, first: tuple[int, int], final: tuple[int, int]) -> None:
     said = parse_infotext(f"a\n{LINE}, {sizes}")
     assert (int(said["Size-1"]), int(said["Size-2"])) == first
     assert (said["Hires resize-1"], said["Hires resize-2"]) == final
 
 
-def test_hypernetworks_become_tags():
+def test_hypernetworks_become_tags() -> None:
     said = parse_infotext(f"a cat\n{LINE}, Hypernet: anime, Hypernet strength: 0.8")
     assert said["Prompt"] == "a cat<hypernet:anime:0.8>"
     assert parse_infotext(f"a cat\n{LINE}, Hypernet: anime")["Prompt"] == "a cat<hypernet:anime:1.0>"
@@ -297,7 +300,7 @@ def test_hypernetworks_become_tags():
         ("(a:1.5", True),
     ],
 )
-def test_emphasis_is_filled_in_where_the_prompt_uses_it(prompt, emphasis):
+def test_emphasis_is_filled_in_where_the_prompt_uses_it(prompt: str, emphasis: bool) -> None:
     assert ("Emphasis" in parse_infotext(f"{prompt}\n{LINE}")) is emphasis
     assert ("Emphasis" in parse_infotext(f"a\nNegative prompt: {prompt}\n{LINE}")) is emphasis
     assert parse_infotext(f"{prompt}\n{LINE}, Emphasis: No norm")["Emphasis"] == "No norm"
@@ -347,7 +350,7 @@ NASTY = [
 
 
 @pytest.mark.parametrize("unit", NASTY)
-def test_a_long_text_of_anything_is_read_in_linear_time(unit):
+def test_a_long_text_of_anything_is_read_in_linear_time(unit: Any) -> None:
     text = f"x\n{LINE}, " + unit * (LENGTH // len(unit))
     start = time.process_time()
     parse_infotext(text)
@@ -355,7 +358,7 @@ def test_a_long_text_of_anything_is_read_in_linear_time(unit):
     assert time.process_time() - start < 4.0
 
 
-def test_nasty_texts_never_raise():
+def test_nasty_texts_never_raise() -> None:
     rng = random.Random(20261121)
     pieces = [
         *NASTY,
@@ -382,7 +385,7 @@ def test_nasty_texts_never_raise():
 
 
 @given(st.text(alphabet=st.characters(), max_size=300))
-def test_any_text_can_be_read_and_stored(text):
+def test_any_text_can_be_read_and_stored(text: str) -> None:
     for candidate in (text, f"x\n{LINE}, {text}"):
         for key, value in parse_infotext(candidate).items():
             (key + str(value)).encode("utf-8")

@@ -45,11 +45,11 @@ class Shelf:
         return LocalFile(name) if name == "EasyNegative" else None
 
 
-def paste(text: str, options: dict[str, Any] | None = None, shelf: Shelf | None = None):
+def paste(text: str, options: dict[str, Any] | None = None, shelf: Shelf | None = None) -> Any:
     return request_from_infotext(parse_infotext(text), options or {}, models=shelf)
 
 
-def test_a_plain_picture():
+def test_a_plain_picture() -> None:
     fields, overrides, notices = paste(f"a cat\nNegative prompt: dog\n{LINE}")
     assert parse_request(fields) == GenerationRequest(
         prompt="a cat", negative_prompt="dog", sampler_name="Euler a", seed=5, height=768
@@ -57,11 +57,11 @@ def test_a_plain_picture():
     assert (overrides, notices) == ({}, ())
 
 
-def test_text_without_parameters_fills_the_prompts_only():
+def test_text_without_parameters_fills_the_prompts_only() -> None:
     assert paste("a cat\nNegative prompt: dog") == ({"prompt": "a cat", "negative_prompt": "dog"}, {}, ())
 
 
-def test_settings_that_differ_become_overrides():
+def test_settings_that_differ_become_overrides() -> None:
     text = f"a (cat)\n{LINE}, Clip skip: 2, ENSD: 31337, RNG: CPU, NGMS: 2.5, Eta: 0.67, Pad conds: True"
     assert paste(text).override_settings == {
         "CLIP_stop_at_last_layers": 2,
@@ -82,7 +82,7 @@ def test_settings_that_differ_become_overrides():
     assert paste(text, same).override_settings == {}
 
 
-def test_what_a_text_does_not_say_is_at_its_default():
+def test_what_a_text_does_not_say_is_at_its_default() -> None:
     ours = {"CLIP_stop_at_last_layers": 2, "eta_noise_seed_delta": 31337, "emphasis": "No norm", "uni_pc_order": 2}
     # No bracket in the prompt: emphasis has no effect. Euler a: no UniPC.
     assert paste(f"a cat\n{LINE}", ours).override_settings == {
@@ -92,13 +92,13 @@ def test_what_a_text_does_not_say_is_at_its_default():
     assert paste(f"a (cat)\n{LINE}", {"emphasis": "No norm"}).override_settings == {"emphasis": "Original"}
 
 
-def test_tiling_is_a_field():
+def test_tiling_is_a_field() -> None:
     assert paste(f"a\n{LINE}, Tiling: True").fields["tiling"] is True
     assert paste(f"a\n{LINE}").fields["tiling"] is None
     assert paste(f"a\n{LINE}", {"tiling": True}).fields["tiling"] is False
 
 
-def test_variation_and_hires_are_off_when_not_said():
+def test_variation_and_hires_are_off_when_not_said() -> None:
     fields = paste(f"a\n{LINE}").fields
     assert fields["subseed_strength"] == 0 and fields["seed_resize_from_w"] == 0 and fields["enable_hr"] is False
 
@@ -115,11 +115,11 @@ def test_variation_and_hires_are_off_when_not_said():
         ("Denoising strength: 0.5", False),
     ],
 )
-def test_hires(extra, hires):
+def test_hires(extra: str, hires: bool) -> None:
     assert paste(f"a\n{LINE}, {extra}").fields["enable_hr"] is hires
 
 
-def test_inpainting_words_become_numbers():
+def test_inpainting_words_become_numbers() -> None:
     fields = paste(
         f"a\n{LINE}, Mask blur: 8, Mask mode: Inpaint not masked, Inpaint area: Only masked, "
         "Masked area padding: 48, Masked content: latent noise"
@@ -128,7 +128,7 @@ def test_inpainting_words_become_numbers():
     assert (fields["inpaint_full_res"], fields["inpaint_full_res_padding"], fields["inpainting_fill"]) == (True, 48, 2)
 
 
-def test_old_samplers_and_hires_samplers():
+def test_old_samplers_and_hires_samplers() -> None:
     fields = paste(
         "a\nSteps: 20, Sampler: DPM++ 2M SDE Karras, CFG scale: 7, Denoising strength: 0.5, "
         "Hires upscale: 2, "
@@ -151,13 +151,13 @@ def test_old_samplers_and_hires_samplers():
         ("Steps: 20, Sampler: Euler, Refiner: x, Distilled CFG Scale: 3", "takes over: Refiner, Distilled CFG Scale."),
     ],
 )
-def test_what_cannot_be_taken_over_is_named(text, said):
+def test_what_cannot_be_taken_over_is_named(text: str, said: str) -> None:
     pasted = paste(text)
     assert len(pasted.notices) == 1 and said in pasted.notices[0]
     parse_request(pasted.fields)
 
 
-def test_models_that_are_here_and_not_here():
+def test_models_that_are_here_and_not_here() -> None:
     text = (
         f"<lora:ink:0.8> <lora:gone>\n{LINE}, Model: old, Model hash: {{}}, "
         'Lora hashes: "ink: 0f1e2d3c4b5a, gone: bbbbbbbbbbbb", '
@@ -187,12 +187,12 @@ def test_models_that_are_here_and_not_here():
     assert not any("checkpoint" in notice for notice in loaded.notices)
 
 
-def test_a_vae_that_is_here():
+def test_a_vae_that_is_here() -> None:
     pasted = paste(f"a\n{LINE}, VAE: here.vae.pt", {}, Shelf())
     assert pasted.override_settings == {"sd_vae": "here.vae.pt"} and pasted.notices == ()
 
 
-def test_a_file_of_the_same_name_with_another_hash_is_told():
+def test_a_file_of_the_same_name_with_another_hash_is_told() -> None:
     pasted = paste(f'<lora:a,b:1>\n{LINE}, Lora hashes: "ab: 0fffffffffff", VAE: here.vae.pt, VAE hash: bbbbbbbbbb', {},
                    Shelf())  # fmt: skip
     assert pasted.fields["prompt"] == "<lora:my/ink:1>"
@@ -204,7 +204,9 @@ def test_a_file_of_the_same_name_with_another_hash_is_told():
 
 @pytest.mark.parametrize("in_force", [{}, {"token_merging_ratio": 0.3}, {"token_merging_ratio_img2img": 0.6}])
 @pytest.mark.parametrize("told", [0.0, 0.3, 0.5])
-def test_a_picture_made_from_another_merges_as_it_is_told_whatever_is_in_force(in_force, told):
+def test_a_picture_made_from_another_merges_as_it_is_told_whatever_is_in_force(
+    in_force: dict[str, Any], told: float
+) -> None:
     text = f"a\n{LINE}, Denoising strength: 0.6" + (f", Token merging ratio: {told}" if told else "")
     parsed = {
         key: value for key, value in parse_infotext(text).items() if key not in ("Hires resize-1", "Hires resize-2")
@@ -213,7 +215,7 @@ def test_a_picture_made_from_another_merges_as_it_is_told_whatever_is_in_force(i
     assert read_options(TokenMergingOptions, in_force | overrides).first_pass("img2img") == told
 
 
-def test_keys_that_the_user_leaves_alone():
+def test_keys_that_the_user_leaves_alone() -> None:
     pasted = paste(f"a\n{LINE}, Clip skip: 2", {"infotext_skip_pasting": ("Seed", "Clip skip")})
     assert "seed" not in pasted.fields and pasted.override_settings == {}
 
@@ -225,7 +227,7 @@ KEYS += [option.infotext for option in OPTIONS.values() if option.infotext]
 KEYS += ["Lora hashes", "TI hashes", "Model", "VAE hash", "Something else"]
 
 
-def test_a_megabyte_in_any_value_is_taken_over_or_refused_in_time():
+def test_a_megabyte_in_any_value_is_taken_over_or_refused_in_time() -> None:
     for unit in ("9", "a", "a: ", "0f1e,", "x: 0f1e, ", "<lora:", "(", "Karras "):
         start = time.process_time()
         for key in KEYS:
@@ -234,7 +236,7 @@ def test_a_megabyte_in_any_value_is_taken_over_or_refused_in_time():
         assert time.process_time() - start < 8.0, unit
 
 
-def test_no_values_raise_and_whatever_is_taken_over_can_be_used():
+def test_no_values_raise_and_whatever_is_taken_over_can_be_used() -> None:
     rng = random.Random(4)
     pieces = [
         "",
@@ -356,7 +358,7 @@ requests = st.one_of(
 
 
 @given(requests)
-def test_every_request_survives_the_way_round(values):
+def test_every_request_survives_the_way_round(values: Any) -> None:
     request = GenerationRequest(**values)
     resolved = resolve(request, options={}, rng=random.Random(0))
     pasted = request_from_infotext(parse_infotext(write_infotext(resolved, 0, {"Version": "v1.10.1"})), {})
@@ -400,7 +402,7 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
     st.sampled_from(SCHEDULE_LABELS),
     st.fixed_dictionaries({}, optional={key: values_of(key) for key in WRITTEN}),
 )
-def test_options_survive_as_overrides_and_no_others_appear(sampler, schedule, options):
+def test_options_survive_as_overrides_and_no_others_appear(sampler: Any, schedule: Any, options: Any) -> None:
     request = GenerationRequest(prompt="a (cat)", sampler_name=sampler, scheduler=schedule, enable_hr=True)
     # Where it is 0 the first pass's ratio applies, and that is told.
     options = options | {"token_merging_ratio_hr": read_options(TokenMergingOptions, options).hires_pass}
@@ -419,7 +421,7 @@ def test_options_survive_as_overrides_and_no_others_appear(sampler, schedule, op
     assert write_infotext(again, 0, {}) == text
 
 
-def test_a_prompt_longer_than_any_is_read_without_an_error():
+def test_a_prompt_longer_than_any_is_read_without_an_error() -> None:
     pasted = paste(f"{'(' * 1_000_001}\nSteps: 5, Sampler: Euler, Seed: 1, Size: 64x64, Emphasis: No norm")
     assert len(pasted.fields["prompt"]) == 1_000_001
     assert pasted.override_settings["emphasis"] == "No norm"

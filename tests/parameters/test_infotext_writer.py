@@ -21,7 +21,7 @@ def last_line(resolved: ResolvedRequest, facts: dict[str, object] | None = None,
     return write_infotext(resolved, index, facts or {}).split("\n")[-1]
 
 
-def test_plain_sd1():
+def test_plain_sd1() -> None:
     resolved = job(
         prompt="a lighthouse on a cliff, (storm:1.2), oil painting",
         negative_prompt="blurry, lowres",
@@ -36,7 +36,7 @@ def test_plain_sd1():
     )
 
 
-def test_hires_lora_and_clip_skip():
+def test_hires_lora_and_clip_skip() -> None:
     resolved = job(
         {"CLIP_stop_at_last_layers": 2},
         prompt="1girl, <lora:inkStyle:0.8>, garden",
@@ -71,7 +71,7 @@ def test_hires_lora_and_clip_skip():
     )
 
 
-def test_inpainting_only_masked():
+def test_inpainting_only_masked() -> None:
     resolved = job(
         mode="img2img",
         prompt="red door",
@@ -97,7 +97,7 @@ def test_inpainting_only_masked():
     )
 
 
-def test_variation_and_noise_source():
+def test_variation_and_noise_source() -> None:
     resolved = job(
         {"randn_source": "CPU", "s_min_uncond": 2.5},
         prompt="city [day:night:0.5]",
@@ -121,21 +121,21 @@ def test_variation_and_noise_source():
     )
 
 
-def test_each_image_has_its_own_seeds():
+def test_each_image_has_its_own_seeds() -> None:
     resolved = job(n_iter=2, batch_size=2, seed=5, subseed=7)
     assert ["Seed: 8" in last_line(resolved, index=index) for index in range(4)] == [False, False, False, True]
     varied = job(n_iter=2, seed=5, subseed=7, subseed_strength=0.5)
     assert "Seed: 5, " in last_line(varied, index=1) and "Variation seed: 8, " in last_line(varied, index=1)
 
 
-def test_the_version_is_ours_unless_facts_say_another():
+def test_the_version_is_ours_unless_facts_say_another() -> None:
     assert last_line(job()).endswith(f", Version: {INFOTEXT_VERSION}")
     assert last_line(job(), {"Version": "v1.9.4"}).endswith(", Version: v1.9.4")
     # Whoever reads it takes it for A1111 v1.10.1, which is how our pictures are made.
     assert parse_version(INFOTEXT_VERSION) == ((1, 10, 1), 1)
 
 
-def test_an_empty_prompt_leaves_only_the_line():
+def test_an_empty_prompt_leaves_only_the_line() -> None:
     assert write_infotext(job(), 0, {}).startswith("Steps: 20, ")
 
 
@@ -157,18 +157,18 @@ def test_an_empty_prompt_leaves_only_the_line():
         ("{1}", '"{1}"'),
     ],
 )
-def test_quoting(value, shown):
+def test_quoting(value: str | int | bool, shown: str) -> None:
     assert quote(value) == shown
     assert list(pairs(f"Key: {shown}, Next: 1")) == [Pair("Key", str(value), shown[0] == '"'), Pair("Next", "1")]
 
 
-def test_a_value_equal_to_its_key_and_values_that_are_none():
+def test_a_value_equal_to_its_key_and_values_that_are_none() -> None:
     line = last_line(job(), {"Soft inpainting enabled": "Soft inpainting enabled", "VAE": None, "Model": None})
     assert "Soft inpainting enabled" in line and "Soft inpainting enabled:" not in line
     assert "VAE" not in line and "Model" not in line
 
 
-def test_facts_win_keep_their_place_and_extras_keep_their_order():
+def test_facts_win_keep_their_place_and_extras_keep_their_order() -> None:
     line = last_line(job(), {"Zeta": 1, "Schedule type": "Uniform", "Alpha": 2, "User": "me", "Version": "v1"})
     assert "Sampler: DPM++ 2M, Schedule type: Uniform, CFG scale" in line
     assert line.endswith("Zeta: 1, Alpha: 2, Version: v1")
@@ -186,13 +186,13 @@ def test_facts_win_keep_their_place_and_extras_keep_their_order():
         ("textual_inversion_add_hashes_to_infotext", "TI hashes:"),
     ],
 )
-def test_options_that_keep_facts_out(option, key):
+def test_options_that_keep_facts_out(option: str, key: str) -> None:
     facts = {"VAE": "v", "VAE hash": "w", "Lora hashes": "a: b", "TI hashes": "c: d", **SD15}
     assert key in last_line(job(), facts)
     assert key not in last_line(job({option: False}), facts)
 
 
-def test_the_user_only_when_asked_for():
+def test_the_user_only_when_asked_for() -> None:
     assert "User" not in last_line(job(), {"User": "me"})
     assert last_line(job({"add_user_name_to_info": True}), {"User": "me", **SD15}).endswith(
         "Version: v1.10.1, User: me"
@@ -247,19 +247,21 @@ def test_the_user_only_when_asked_for():
         ({"sd_vae": "x.pt", "sd_model_checkpoint": "y"}, {}, None),
     ],
 )
-def test_options_are_recorded_where_they_had_an_effect(options, fields, shown):
+def test_options_are_recorded_where_they_had_an_effect(
+    options: dict[str, Any], fields: dict[str, Any], shown: str | None
+) -> None:
     line, plain = last_line(job(options, **fields)), last_line(job(**fields))
     assert (set(line.split(", ")) - set(plain.split(", "))) == ({shown} if shown else set())
 
 
-def test_a_hires_pass_merges_as_the_first_one_unless_told():
+def test_a_hires_pass_merges_as_the_first_one_unless_told() -> None:
     both = last_line(job({"token_merging_ratio": 0.5}, enable_hr=True))
     assert ", Token merging ratio: 0.5, Token merging ratio hr: 0.5, " in both
     own = last_line(job({"token_merging_ratio": 0.5, "token_merging_ratio_img2img": 0.2}, mode="img2img"))
     assert "Token merging ratio: 0.2, " in own
 
 
-def test_a_request_that_tiles_needs_no_option():
+def test_a_request_that_tiles_needs_no_option() -> None:
     assert "Tiling: True" in last_line(job(tiling=True))
 
 
@@ -288,21 +290,21 @@ def test_a_request_that_tiles_needs_no_option():
         ({"hr_cfg": 1.0}, "Hires CFG Scale: 1, Hires upscale: 2"),
     ],
 )
-def test_hires_keys(fields, shown):
+def test_hires_keys(fields: dict[str, Any], shown: str) -> None:
     assert shown in last_line(job(enable_hr=True, **fields))
     assert "Hires" not in last_line(job(enable_hr=False, **fields))
 
 
-def test_old_sampler_names_are_written_as_what_applies():
+def test_old_sampler_names_are_written_as_what_applies() -> None:
     assert "Sampler: DPM++ 2M, Schedule type: Karras, " in last_line(job(sampler_name="DPM++ 2M Karras"))
     assert "Sampler: Euler a, Schedule type: Automatic, " in last_line(job(sampler_name="k_euler_a"))
 
 
-def test_the_shape_of_the_beta_schedule_is_always_told():
+def test_the_shape_of_the_beta_schedule_is_always_told() -> None:
     assert "Beta schedule alpha: 0.6, Beta schedule beta: 0.6" in last_line(job({}, scheduler="Beta"))
 
 
-def test_extras_stand_in_the_order_in_which_a1111_comes_to_know_them():
+def test_extras_stand_in_the_order_in_which_a1111_comes_to_know_them() -> None:
     options = {
         "s_min_uncond": 2.5,
         "s_noise": 1.05,

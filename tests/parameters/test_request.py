@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,17 +25,17 @@ from modules.parameters.declaration import IMG2IMG, SAME_AS_PAGE, TXT2IMG
 DECLARED = {declared.name: declared for declared in declared_parameters(GenerationRequest)}
 
 
-def test_every_field_a_person_sets_is_declared():
+def test_every_field_a_person_sets_is_declared() -> None:
     assert set(DECLARED) == set(GenerationRequest.model_fields) - {"mode", "from_program", "batch", "scripts", "extras"}
 
 
-def test_labels_and_infotext_keys_are_unique_where_they_must_be():
+def test_labels_and_infotext_keys_are_unique_where_they_must_be() -> None:
     keys = [declared.parameter.infotext for declared in DECLARED.values() if declared.parameter.infotext]
     assert len(set(keys)) == len(keys)
     assert all(declared.parameter.label for declared in DECLARED.values())
 
 
-def test_sliders_hold_their_default_and_lie_within_what_is_accepted():
+def test_sliders_hold_their_default_and_lie_within_what_is_accepted() -> None:
     for declared in DECLARED.values():
         low, high = declared.parameter.minimum, declared.parameter.maximum
         if low is None or high is None:
@@ -47,7 +48,7 @@ def test_sliders_hold_their_default_and_lie_within_what_is_accepted():
             assert low <= default <= high, declared.name
 
 
-def test_defaults_for_page_and_api():
+def test_defaults_for_page_and_api() -> None:
     steps, strength = DECLARED["steps"], DECLARED["denoising_strength"]
     assert (steps.default_for("txt2img"), steps.default_for("txt2img", api=True)) == (20, 50)
     assert (strength.default_for("txt2img"), strength.default_for("img2img")) == (0.7, 0.75)
@@ -57,7 +58,7 @@ def test_defaults_for_page_and_api():
     assert repr(SAME_AS_PAGE) == "SAME_AS_PAGE"
 
 
-def test_declarations_are_found_by_name():
+def test_declarations_are_found_by_name() -> None:
     assert parameter_of(GenerationRequest, "cfg_scale").parameter.label == "CFG Scale"
     assert parameter_of(GenerationRequest, "enable_hr").parameter.modes == TXT2IMG
     for name in ("mode", "nonsense"):
@@ -65,7 +66,7 @@ def test_declarations_are_found_by_name():
             parameter_of(GenerationRequest, name)
 
 
-def test_a_field_without_declaration_is_passed_over():
+def test_a_field_without_declaration_is_passed_over() -> None:
     class Model(BaseModel):
         plain: int = 1
 
@@ -95,23 +96,23 @@ def test_a_field_without_declaration_is_passed_over():
         ({"override_settings": {"a": object()}}, "Override settings is"),
     ],
 )
-def test_what_cannot_be_used_is_said_in_one_sentence(values, sentence):
+def test_what_cannot_be_used_is_said_in_one_sentence(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(RequestError) as refused:
         parse_request(values)
     said = str(refused.value)
     assert said.startswith(sentence) and said.endswith(".") and "\n" not in said and len(said) < 250
 
 
-def test_a_megabyte_prompt_is_accepted():
+def test_a_megabyte_prompt_is_accepted() -> None:
     assert len(parse_request({"prompt": "x" * 1_000_000}).prompt) == 1_000_000
 
 
-def test_requests_are_frozen():
+def test_requests_are_frozen() -> None:
     with pytest.raises(ValidationError):
         GenerationRequest().steps = 5  # type: ignore[misc]
 
 
-def test_the_multiple_of_8_that_is_named_can_be_used():
+def test_the_multiple_of_8_that_is_named_can_be_used() -> None:
     for side in (65, 67, 100, 8190, 8188):
         with pytest.raises(RequestError) as refused:
             parse_request({"width": side})
@@ -119,24 +120,24 @@ def test_the_multiple_of_8_that_is_named_can_be_used():
         assert parse_request({"width": nearest}).width % 8 == 0
 
 
-def test_seeds_count_up_over_the_whole_job():
+def test_seeds_count_up_over_the_whole_job() -> None:
     seeds, subseeds = fixed_seeds(GenerationRequest(seed=10, subseed=20, n_iter=2, batch_size=3), random.Random(0))
     assert seeds == (10, 11, 12, 13, 14, 15) and subseeds == (20, 21, 22, 23, 24, 25)
 
 
-def test_with_a_variation_only_its_seed_counts_up():
+def test_with_a_variation_only_its_seed_counts_up() -> None:
     request = GenerationRequest(seed=10, subseed=20, subseed_strength=0.1, n_iter=3)
     assert fixed_seeds(request, random.Random(0)) == ((10, 10, 10), (20, 21, 22))
 
 
-def test_drawn_seeds_are_in_a1111s_range_and_depend_on_the_generator_only():
+def test_drawn_seeds_are_in_a1111s_range_and_depend_on_the_generator_only() -> None:
     drawn = [fixed_seeds(GenerationRequest(), random.Random(n)) for n in range(200)]
     assert all(0 <= seeds[0] <= 4294967293 and 0 <= subseeds[0] <= 4294967293 for seeds, subseeds in drawn)
     assert len(set(drawn)) == 200
     assert fixed_seeds(GenerationRequest(), random.Random(7)) == drawn[7]
 
 
-def test_resolving_fixes_the_seeds_and_copies_the_options():
+def test_resolving_fixes_the_seeds_and_copies_the_options() -> None:
     options = {"randn_source": "CPU"}
     resolved = resolve(
         GenerationRequest(n_iter=2), options=options, rng=random.Random(3), checkpoint="x", notices=("n",)
@@ -148,7 +149,9 @@ def test_resolving_fixes_the_seeds_and_copies_the_options():
 
 
 @given(st.integers(-1, 2**64 - 1), st.integers(1, 5), st.integers(1, 5), st.sampled_from([0.0, 0.5]))
-def test_what_was_resolved_comes_back_from_json_and_resolves_to_itself(seed, count, size, strength):
+def test_what_was_resolved_comes_back_from_json_and_resolves_to_itself(
+    seed: int, count: int, size: int, strength: float
+) -> None:
     request = GenerationRequest(seed=seed, n_iter=count, batch_size=size, subseed_strength=strength, prompt="猫\n")
     resolved = resolve(request, options={"a": [1.5, None]}, rng=random.Random(seed))
     assert len(resolved.seeds) == len(resolved.subseeds) == resolved.image_count == count * size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ MADE_UP = Script(
 )
 
 
-def test_titles_names_and_infotext_keys_are_unique_and_defaults_are_accepted():
+def test_titles_names_and_infotext_keys_are_unique_and_defaults_are_accepted() -> None:
     titles = [script.title.lower() for script in SCRIPTS]
     assert titles and len(set(titles)) == len(titles)
     keys = [argument.infotext for script in SCRIPTS for argument in script.arguments if argument.infotext]
@@ -49,7 +50,7 @@ def test_titles_names_and_infotext_keys_are_unique_and_defaults_are_accepted():
         assert find_script(script.title.upper()) is script
 
 
-def test_values_are_taken_as_a1111_takes_them():
+def test_values_are_taken_as_a1111_takes_them() -> None:
     given = {"count": 7.0, "way": 1, "sides": ["RIGHT", 0], "on": True}
     assert checked_arguments(MADE_UP, given) == {
         **{"count": 7, "share": 0.5, "on": True, "way": "Down", "sides": ["left", "right"], "text": ""}
@@ -75,13 +76,13 @@ def test_values_are_taken_as_a1111_takes_them():
         ({"note": "x"}, "Made up has no argument 'note'."),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence(given, said):
+def test_what_cannot_be_used_is_one_sentence(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ScriptError) as refused:
         checked_arguments(MADE_UP, given)
     assert str(refused.value) == said
 
 
-def test_a_request_carries_its_script_with_every_argument():
+def test_a_request_carries_its_script_with_every_argument() -> None:
     request = parse_request({"mode": "img2img", "scripts": {"loopback": {"loops": 2}}})
     assert request.script is find_script("Loopback")
     assert request.scripts["Loopback"]["loops"] == 2
@@ -98,12 +99,12 @@ def test_a_request_carries_its_script_with_every_argument():
         ({"mode": "img2img", "scripts": {"Loopback": {"loops": -1}}}, "Loopback: Loops is -1: it must be"),
     ],
 )
-def test_a_request_with_a_script_that_cannot_run_is_refused(values, said):
+def test_a_request_with_a_script_that_cannot_run_is_refused(values: dict[str, Any], said: str) -> None:
     with pytest.raises(RequestError, match=said):
         parse_request(values)
 
 
-def test_arguments_come_back_from_the_infotext_that_they_were_written_to():
+def test_arguments_come_back_from_the_infotext_that_they_were_written_to() -> None:
     given = {"final_denoising_strength": 0.25, "denoising_curve": "Lazy"}
     request = parse_request({"mode": "img2img", "seed": 3, "scripts": {"Loopback": given}})
     text = write_infotext(resolve(request, options={}, rng=random.Random(0)), 0, {})
@@ -113,12 +114,12 @@ def test_arguments_come_back_from_the_infotext_that_they_were_written_to():
     assert pasted.notices == ()
 
 
-def test_what_an_infotext_says_wrongly_of_a_script_is_told():
+def test_what_an_infotext_says_wrongly_of_a_script_is_told() -> None:
     text = "a cat\nSteps: 20, Sampler: Euler, Seed: 3, Final denoising strength: much, Denoising curve: Lazy"
     pasted = request_from_infotext(parse_infotext(text), {})
     assert pasted.fields["scripts"] == {}
     assert any("much" in notice for notice in pasted.notices)
 
 
-def test_a_request_without_scripts_writes_nothing_of_them():
+def test_a_request_without_scripts_writes_nothing_of_them() -> None:
     assert list(script_values({})) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def plot(**given: object) -> dict:
         ("3, 1-2, -1", [3, 1, 2, -1]),
     ],
 )
-def test_whole_numbers(text, values):
+def test_whole_numbers(text: str, values: list[int]) -> None:
     assert numbers(split_values(text), "Steps", whole=True) == values
 
 
@@ -43,32 +44,32 @@ def test_whole_numbers(text, values):
         ("7.5", [7.5]),
     ],
 )
-def test_other_numbers(text, values):
+def test_other_numbers(text: str, values: Any) -> None:
     assert numbers(split_values(text), "CFG Scale", whole=False) == pytest.approx(values)
 
 
 @pytest.mark.parametrize("text", ["many", "1-5 (+0)", "1.5", "nan", "1-5 (+0.5)", "9" * 400])
-def test_what_is_no_value_is_named_with_its_axis(text):
+def test_what_is_no_value_is_named_with_its_axis(text: str) -> None:
     with pytest.raises(RequestError, match="is no value for Steps"):
         numbers([text], "Steps", whole=True)
 
 
-def test_endless_ranges_are_refused():
+def test_endless_ranges_are_refused() -> None:
     for text in ("0-99999999", "1-2 [999999]"):
         with pytest.raises(RequestError, match="Steps has more than 5,000 values"):
             numbers([text], "Steps", whole=True)
 
 
-def test_quotes_hold_commas_together():
+def test_quotes_hold_commas_together() -> None:
     assert split_values('darkness,"light, green",heat') == ["darkness", "light, green", "heat"]
     assert split_values("a, b\nc,") == ["a", "b", "c"]
 
 
-def test_tokens_change_places():
+def test_tokens_change_places() -> None:
     assert reordered("a cat, a dog and a cow", ("dog", "cow", "cat")) == "a dog, a cow and a cat"
 
 
-def test_axes_name_fields_and_settings_that_exist():
+def test_axes_name_fields_and_settings_that_exist() -> None:
     for axis in AXES:
         assert axis.field is None or axis.field in GenerationRequest.model_fields
         assert set(axis.options) <= set(OPTIONS)
@@ -98,12 +99,12 @@ def test_axes_name_fields_and_settings_that_exist():
         ({"x_type": "Prompt order", "x_values": "a,b,c,d,e,f,g,h"}, "Prompt order takes at most 7 values, not 8"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(given, said):
+def test_what_cannot_be_is_one_sentence(given: dict[str, Any], said: str) -> None:
     with pytest.raises(RequestError, match=said):
         axes_of(plot(**given), "txt2img")
 
 
-def test_random_seeds_on_an_axis_are_drawn_once_and_told():
+def test_random_seeds_on_an_axis_are_drawn_once_and_told() -> None:
     given = plot(x_type="Seed", x_values="-1, 5", y_type="CFG Scale", y_values="1-2")
     fixed = with_fixed_seeds(given, "txt2img", random.Random(1))
     x, y, z = axes_of(fixed, "txt2img")
@@ -119,7 +120,7 @@ def test_random_seeds_on_an_axis_are_drawn_once_and_told():
     assert kept["x_values"] == "-1, 5"
 
 
-def test_chosen_values_count_unless_texts_are_used():
+def test_chosen_values_count_unless_texts_are_used() -> None:
     given = plot(x_type="Sampler", x_values="Heun", x_values_dropdown=["Euler", "k_euler_a"])
     assert axes_of(given, "txt2img")[0].words == ["Euler", "Euler a"]
     assert axes_of({**given, "csv_mode": True}, "txt2img")[0].words == ["Heun"]

@@ -1,5 +1,7 @@
 """Grids in A1111's arrangement."""
 
+from typing import Any
+
 import pytest
 from PIL import Image
 
@@ -27,11 +29,11 @@ from modules.settings.groups import read_options
         (10, 1, {"grid_prevent_empty_spots": True}, (2, 5)),
     ],
 )
-def test_shapes(count, batch, options, shape):
+def test_shapes(count: int, batch: int, options: dict[str, Any], shape: tuple[int, int]) -> None:
     assert grid_shape(count, batch, read_options(GridOptions, options)) == shape
 
 
-def test_pictures_lie_row_by_row_and_empty_cells_show_the_background():
+def test_pictures_lie_row_by_row_and_empty_cells_show_the_background() -> None:
     colours = ["#ff0000", "#00ff00", "#0000ff"]
     grid = image_grid(
         [Image.new("RGB", (4, 2), colour) for colour in colours], 1, GridOptions(background_color="#010203")
@@ -45,13 +47,13 @@ def test_pictures_lie_row_by_row_and_empty_cells_show_the_background():
     ]
 
 
-def test_smaller_pictures_are_centred():
+def test_smaller_pictures_are_centred() -> None:
     grid = image_grid([Image.new("RGB", (4, 4), "black"), Image.new("RGB", (2, 2), "red")], 1, GridOptions())
     assert grid.size == (8, 4)
     assert grid.getpixel((5, 1)) == (255, 0, 0) and grid.getpixel((4, 0)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("colour", ["nonsense", "", "#ffffff80"])
-def test_a_colour_that_is_none_is_white(colour):
+def test_a_colour_that_is_none_is_white(colour: str) -> None:
     pictures = [Image.new("RGB", (1, 1), "black")] * 3
     assert image_grid(pictures, 1, GridOptions(background_color=colour)).getpixel((1, 1)) == (255, 255, 255)

@@ -5,6 +5,8 @@ import json
 import random
 import struct
 import zlib
+from pathlib import Path
+from typing import Any
 
 import piexif
 import piexif.helper
@@ -19,7 +21,7 @@ from modules.pictures import ImageMetadata, PictureError, encode_picture, read_m
 INFOTEXT = "a cät, 猫\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7"
 
 
-def png(texts: dict[str, str] | None = None, size=(64, 96)) -> bytes:
+def png(texts: dict[str, str] | None = None, size: Any = (64, 96)) -> bytes:
     info = PngInfo()
     for key, value in (texts or {}).items():
         info.add_text(key, value)
@@ -29,7 +31,7 @@ def png(texts: dict[str, str] | None = None, size=(64, 96)) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["png", "jpg", "webp", "avif"])
-def test_what_we_write_comes_back(form, tmp_path):
+def test_what_we_write_comes_back(form: str, tmp_path: Path) -> None:
     data, extension = encode_picture(Image.new("RGB", (64, 32)), Files(samples_format=form), INFOTEXT)
     read = read_metadata(data)
     assert (read.infotext, read.width, read.height) == (INFOTEXT, 64, 32)
@@ -37,7 +39,7 @@ def test_what_we_write_comes_back(form, tmp_path):
     assert read_metadata(tmp_path / f"a.{extension}") == read
 
 
-def test_a_megabyte_of_prompt_comes_back():
+def test_a_megabyte_of_prompt_comes_back() -> None:
     prompt = "ein Hündchen, " * 80_000 + "\nSteps: 20, Sampler: Euler a, CFG scale: 7"
     for form in ("png", "jpg", "webp"):
         assert (
@@ -46,12 +48,12 @@ def test_a_megabyte_of_prompt_comes_back():
         )
 
 
-def test_other_texts_are_kept_as_items():
+def test_other_texts_are_kept_as_items() -> None:
     read = read_metadata(png({"parameters": INFOTEXT, "postprocessing": "Postprocess upscale by: 4", "Title": "x"}))
     assert read == ImageMetadata(INFOTEXT, {"postprocessing": "Postprocess upscale by: 4", "Title": "x"}, 64, 96, "PNG")
 
 
-def test_the_user_comment_wins_over_the_png_text():
+def test_the_user_comment_wins_over_the_png_text() -> None:
     exif = piexif.dump({"Exif": {piexif.ExifIFD.UserComment: piexif.helper.UserComment.dump(INFOTEXT, "unicode")}})
     info = PngInfo()
     info.add_text("parameters", "older")
@@ -61,13 +63,13 @@ def test_the_user_comment_wins_over_the_png_text():
     assert read.infotext == INFOTEXT and read.items == {"exif comment": INFOTEXT}
 
 
-def test_gif_comments():
+def test_gif_comments() -> None:
     file = io.BytesIO()
     Image.new("P", (8, 8)).save(file, "GIF", comment=INFOTEXT.encode())
     assert read_metadata(file.getvalue()).infotext == INFOTEXT
 
 
-def test_a_text_behind_the_pixels_is_found():
+def test_a_text_behind_the_pixels_is_found() -> None:
     data = png()
     body = b"tEXtparameters\0late"
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
@@ -75,16 +77,16 @@ def test_a_text_behind_the_pixels_is_found():
     assert read_metadata(data[:end] + chunk + data[end:]).infotext == "late"
 
 
-def test_a_picture_without_texts():
+def test_a_picture_without_texts() -> None:
     assert read_metadata(png()) == ImageMetadata("", {}, 64, 96, "PNG")
 
 
-def test_a_truncated_picture_still_tells_its_infotext():
+def test_a_truncated_picture_still_tells_its_infotext() -> None:
     data = encode_picture(Image.effect_noise((64, 64), 99), Files(), INFOTEXT)[0]
     assert read_metadata(data[: len(data) // 2]).infotext == INFOTEXT
 
 
-def test_a_text_that_inflates_without_end_is_refused():
+def test_a_text_that_inflates_without_end_is_refused() -> None:
     body = b"zTXtparameters\0\0" + zlib.compress(bytes(50_000_000))
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     data = png()
@@ -95,7 +97,7 @@ def test_a_text_that_inflates_without_end_is_refused():
 @pytest.mark.parametrize(
     "data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF", b"GIF89a", b"\xff\xd8\xff"]
 )
-def test_what_is_no_picture_is_said_in_one_sentence(data, tmp_path):
+def test_what_is_no_picture_is_said_in_one_sentence(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(PictureError, match=r"^The file can't be read as a picture"):
         read_metadata(data)
     (tmp_path / "x.png").write_bytes(data)
@@ -103,7 +105,7 @@ def test_what_is_no_picture_is_said_in_one_sentence(data, tmp_path):
         read_metadata(tmp_path / "x.png")
 
 
-def test_novelai():
+def test_novelai() -> None:
     comment = {
         "steps": 28,
         "sampler": "k_euler_ancestral",
@@ -120,7 +122,7 @@ def test_novelai():
     assert parse_infotext(read.infotext)["Sampler"] == "Euler a"
 
 
-def test_invokeai():
+def test_invokeai() -> None:
     metadata = {
         "positive_prompt": "a fox",
         "negative_prompt": "blur",
@@ -142,11 +144,11 @@ def test_invokeai():
 
 
 @pytest.mark.parametrize("metadata", ['{"seed": {"a": [1]}, "model": "x"}', '{"app_version": "3.0"}'])
-def test_a_size_alone_is_no_parameters(metadata):
+def test_a_size_alone_is_no_parameters(metadata: str) -> None:
     assert read_metadata(png({"invokeai_metadata": metadata})).infotext == ""
 
 
-def test_old_invokeai():
+def test_old_invokeai() -> None:
     old = {
         "model_weights": "sd-1.5",
         "image": {
@@ -161,7 +163,7 @@ def test_old_invokeai():
     assert (said["Prompt"], said["Sampler"], said["Steps"], said["Model"]) == ("a fox", "LMS", "50", "sd-1.5")
 
 
-def test_the_first_invokeai():
+def test_the_first_invokeai() -> None:
     line = '"a fox in \\"snow\\" [blurry] at dawn [fog]" -s 50 -S 3 -W 512 -H 640 -C7.5 -A k_dpm_2_a'
     said = parse_infotext(read_metadata(png({"Dream": line})).infotext)
     assert (said["Prompt"], said["Negative prompt"]) == ('a fox in "snow" at dawn', "blurry, fog")
@@ -210,19 +212,19 @@ COMFY_SAID = (
 )
 
 
-def test_comfyui_png():
+def test_comfyui_png() -> None:
     read = read_metadata(png({"prompt": json.dumps(GRAPH), "workflow": "{}"}))
     assert read.infotext == COMFY_SAID and read.items["workflow"] == "{}"
 
 
-def test_comfyui_webp():
+def test_comfyui_webp() -> None:
     exif = piexif.dump({"0th": {0x0110: f"prompt:{json.dumps(GRAPH)}".encode(), 0x010F: b"workflow:{}"}})
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "WEBP", exif=exif)
     assert read_metadata(file.getvalue()).infotext == COMFY_SAID
 
 
-def test_an_infotext_wins_over_a_graph():
+def test_an_infotext_wins_over_a_graph() -> None:
     assert read_metadata(png({"parameters": INFOTEXT, "prompt": json.dumps(GRAPH)})).infotext == INFOTEXT
 
 
@@ -256,14 +258,14 @@ def test_an_infotext_wins_over_a_graph():
         '{"1": {"inputs": {"steps": 1, "positive": 2, "seed": ' + "9" * 5000 + "}}}",
     ],
 )
-def test_odd_graphs_do_no_harm(graph):
+def test_odd_graphs_do_no_harm(graph: Any) -> None:
     for key in ("prompt", "invokeai_metadata", "sd-metadata"):
         read_metadata(png({key: graph}))
     read_metadata(png({"Software": "NovelAI", "Comment": graph}))
 
 
 @pytest.mark.filterwarnings("ignore")  # a header that claims more pixels than Pillow likes
-def test_mutated_files_never_raise_anything_else():
+def test_mutated_files_never_raise_anything_else() -> None:
     rng = random.Random(7)
     seeds = [
         encode_picture(Image.effect_noise((16, 16), 50).convert("RGB"), Files(samples_format=form), INFOTEXT)[0]

@@ -1,4 +1,5 @@
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -75,33 +76,33 @@ RECORDED += [
 
 
 @pytest.mark.parametrize(("text", "expected"), RECORDED)
-def test_recorded(text, expected):
+def test_recorded(text: Any, expected: Any) -> None:
     parts = parse_attention(text)
     assert [part for part, _ in parts] == [part for part, _ in expected]
     assert [weight for _, weight in parts] == pytest.approx([weight for _, weight in expected], abs=1e-6)
 
 
-def test_a_weight_that_is_no_number_stays_text():
+def test_a_weight_that_is_no_number_stays_text() -> None:
     reading = read_attention("(a:1.2.3) and (b:.)")
     assert reading.parts == (("a:1.2.3", 1.1), (" and ", 1.0), ("b:.", 1.1))
     assert [notice.kind for notice in reading.notices] == ["weight", "weight"]
     assert "1.2.3" in reading.notices[0].message
 
 
-def test_break_inside_brackets_breaks():
+def test_break_inside_brackets_breaks() -> None:
     reading = read_attention("(a BREAK b:1.2)")
     assert reading.parts == (("a", 1.2), BREAK, ("b", 1.2))
     assert [notice.kind for notice in reading.notices] == ["break-in-brackets"]
     assert not read_attention("a BREAK (b)").notices
 
 
-def test_weights_round_as_factor_by_factor():
+def test_weights_round_as_factor_by_factor() -> None:
     assert parse_attention("(((a)))") == [("a", 1.1 * 1.1 * 1.1)]
     assert parse_attention("([a])b") == [("ab", 1.0)]
 
 
 @given(st.text(alphabet="()[]\\:.-+0123456789 aBREAK\n", max_size=60))
-def test_any_text_is_read(text):
+def test_any_text_is_read(text: str) -> None:
     parts = parse_attention(text)
     assert parts
     kept = "".join(part for part, _ in parts)
@@ -110,7 +111,7 @@ def test_any_text_is_read(text):
 
 
 @given(st.text(max_size=40))
-def test_escaped_text_round_trips(text):
+def test_escaped_text_round_trips(text: str) -> None:
     escaped = "".join("\\" + char if char in "()[]\\" else char for char in text)
     parts = parse_attention(escaped)
     if BREAK not in parts:
@@ -118,6 +119,6 @@ def test_escaped_text_round_trips(text):
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8), st.sampled_from([1.1, 1 / 1.1, 0.0, -2.0, 3.5]))))
-def test_both_ways_to_multiply_agree(ranges):
+def test_both_ways_to_multiply_agree(ranges: Any) -> None:
     factors = [(min(a, b), max(a, b), factor) for a, b, factor in ranges]
     assert _weights_by_logarithm(8, factors) == pytest.approx(_weights(8, factors))

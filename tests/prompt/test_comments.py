@@ -24,7 +24,7 @@ from modules.prompt.comments import read_comments
         ("", ""),
     ],
 )
-def test_comments_are_taken_out(text, expected):
+def test_comments_are_taken_out(text: str, expected: str) -> None:
     assert strip_comments(text) == expected
 
 
@@ -38,20 +38,20 @@ def test_comments_are_taken_out(text, expected):
         ("(#1a2b3c:1.2)", "(#1a2b3c:1.2)"),
     ],
 )
-def test_hex_colours_are_no_comments(text, expected):
+def test_hex_colours_are_no_comments(text: str, expected: str) -> None:
     reading = read_comments(text)
     assert reading.text == expected
     assert {notice.kind for notice in reading.notices} == {"colour"}
 
 
-def test_what_was_taken_out_is_told():
+def test_what_was_taken_out_is_told() -> None:
     reading = read_comments("# first\na # second\nb")
     assert reading.comments == ("first", "second")
     assert not reading.notices
 
 
 @given(st.text(alphabet="#ab1f \n", max_size=60))
-def test_nothing_else_is_lost(text):
+def test_nothing_else_is_lost(text: str) -> None:
     left = strip_comments(text)
     assert left == text if "#" not in text else len(left) <= len(text) + 1
     assert strip_comments(left) == left

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,24 +31,24 @@ from modules.prompt.composable import read_composition
         ("", [("", 1.0)]),
     ],
 )
-def test_parts(text, expected):
+def test_parts(text: str, expected: Any) -> None:
     assert split_composable(text) == expected
 
 
 @pytest.mark.parametrize("text", ["a:0.5", "ratio 16:9", "scene :-1"])
-def test_without_and_a_number_is_text(text):
+def test_without_and_a_number_is_text(text: str) -> None:
     reading = read_composition(text)
     assert reading.parts == ((text, 1.0),)
     assert [notice.kind for notice in reading.notices] == ["weight-without-and"]
 
 
 @pytest.mark.parametrize("text", ["plain", "(a:1.2)", "a AND b:1.2", "a:b"])
-def test_no_notice_where_nothing_differs(text):
+def test_no_notice_where_nothing_differs(text: str) -> None:
     assert not read_composition(text).notices
 
 
 @given(st.text(alphabet="AND :.0123456789+-ab\n", max_size=60))
-def test_any_text_is_read(text):
+def test_any_text_is_read(text: str) -> None:
     parts = split_composable(text)
     assert parts
     assert sum(len(part) for part, _ in parts) <= len(text)
@@ -58,6 +60,6 @@ weighted = st.tuples(plain, st.floats(-5, 5).map(lambda weight: round(weight, 3)
 
 
 @given(st.lists(weighted, min_size=2, max_size=5))
-def test_parts_round_trip(parts):
+def test_parts_round_trip(parts: Any) -> None:
     text = " AND".join(f" {part} :{weight:.3f}" for part, weight in parts)
     assert split_composable(text) == [(f" {part}", pytest.approx(weight)) for part, weight in parts]

@@ -19,15 +19,15 @@ from modules.prompt import Style, clip_tokenizer, count_tokens
         ("cat:1.2 AND dog", (1, 75)),
     ],
 )
-def test_counts(text, expected):
+def test_counts(text: str, expected: tuple[int, int]) -> None:
     assert count_tokens(text, clip_tokenizer(), 20) == expected
 
 
-def test_in_a_negative_prompt_and_is_a_word():
+def test_in_a_negative_prompt_and_is_a_word() -> None:
     assert count_tokens("cat AND dog", clip_tokenizer(), 20, negative=True) == (3, 75)
 
 
-def test_styles_and_settings_count():
+def test_styles_and_settings_count() -> None:
     style = [Style("s", "masterpiece, {prompt}", "ugly, blurry")]
     assert count_tokens("cat", clip_tokenizer(), 20, styles=style) == (3, 75)
     assert count_tokens("bad", clip_tokenizer(), 20, styles=style, negative=True) == (5, 75)
@@ -36,5 +36,5 @@ def test_styles_and_settings_count():
     assert count_tokens("easynegative", clip_tokenizer(), 20, embeddings={"EasyNegative": 8}) == (8, 75)
 
 
-def test_alternation_counts_its_longest_item():
+def test_alternation_counts_its_longest_item() -> None:
     assert count_tokens("[cat|a small dog] sits", clip_tokenizer(), 150) == (4, 75)

@@ -2,6 +2,8 @@
 
 import random
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -105,13 +107,13 @@ FRAGMENTS = [
 EMBEDDINGS = {"EasyNegative": 8, "bad hands": 3, "bad": 75, "": 2}
 
 
-def prompts(count, seed):
+def prompts(count: Any, seed: Any) -> Iterator[Any]:
     choice = random.Random(seed)
     for _ in range(count):
         yield "".join(choice.choices(FRAGMENTS, k=choice.randrange(16))), choice
 
 
-def check_language(text, choice):
+def check_language(text: Any, choice: Any) -> None:
     assert parse_attention(text)
     left, tags = extract_networks(strip_comments(text))
     assert len(left) <= len(text) + 1
@@ -127,7 +129,7 @@ def check_language(text, choice):
         assert last_steps[0] >= 1
 
 
-def check_chunks(text, choice):
+def check_chunks(text: Any, choice: Any) -> None:
     backtrack = choice.choice([0, 5, 20, 75])
     emphasis = choice.choice(["Original", "No norm", "Ignore", "None"])
     prompt = chunk_prompt(text, clip_tokenizer(), emphasis, backtrack, EMBEDDINGS)
@@ -139,7 +141,7 @@ def check_chunks(text, choice):
         assert plan_conditioning([text], [text], 4).batches
 
 
-def test_no_prompt_fails_or_is_slow():
+def test_no_prompt_fails_or_is_slow() -> None:
     slowest = ("", 0.0)
     for index, (text, choice) in enumerate(prompts(PROMPTS, seed=20)):
         start = time.process_time()
@@ -197,7 +199,7 @@ FAMILIES = [
 ]
 
 
-def seconds(text):
+def seconds(text: Any) -> Any:
     """Processor time of the slowest of the readers."""
     times = []
     for read in (parse_attention, lambda text: schedule(text, 20), split_composable, extract_networks, strip_comments):
@@ -208,21 +210,21 @@ def seconds(text):
 
 
 @pytest.mark.parametrize("family", ["(", "[", "{", "<", ":", "|", "\\", ")", "]", "()", "[]", "[("])
-def test_long_texts_of_brackets(family):
+def test_long_texts_of_brackets(family: str) -> None:
     text = family * (LENGTH // len(family))
     assert seconds(text) < LIMIT or seconds(text) < LIMIT
 
 
 @pytest.mark.parametrize("closers", ["", "]", ":3]"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_time_is_linear(family, closers):
+def test_time_is_linear(family: Any, closers: str) -> None:
     """Forty kilobytes (a hundred in the long suite), of which anything quadratic makes many seconds."""
     text = family * (HALF // len(family)) + closers * (HALF // len(closers) if closers else 0)
     # Once more where others held the caches meanwhile; what is quadratic is slow each time.
     assert seconds(text) < LIMIT / 4 or seconds(text) < LIMIT
 
 
-def test_weights_of_many_brackets():
+def test_weights_of_many_brackets() -> None:
     parts = parse_attention("(a" * amount(60_000, 300_000))
     assert parts[0] == ("a", pytest.approx(1.1))
     assert parts[1] == ("a", pytest.approx(1.21))

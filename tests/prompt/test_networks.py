@@ -1,4 +1,5 @@
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,18 +33,18 @@ from modules.prompt import NetworkTag, extract_networks
         ("", "", []),
     ],
 )
-def test_extract(text, left, tags):
+def test_extract(text: str, left: str, tags: list[Any]) -> None:
     assert extract_networks(text) == (left, tags)
 
 
-def test_named_arguments_by_name():
+def test_named_arguments_by_name() -> None:
     tag = extract_networks("<lora:x:te=1:dyn=4:te=2>")[1][0]
     assert (tag.get("te"), tag.get("dyn"), tag.get("unet")) == ("2", "4", None)
     assert tag in {tag}
 
 
 @given(st.text(alphabet="<>:=lora \n", max_size=40))
-def test_any_text_is_read(text):
+def test_any_text_is_read(text: str) -> None:
     left, tags = extract_networks(text)
     assert len(left) <= len(text)
     assert (left == text) == (not tags)
@@ -53,13 +54,13 @@ names = st.text(alphabet="abc-_. ", min_size=1, max_size=8)
 
 
 @given(st.lists(st.tuples(names, st.floats(-2, 2).map(str)), max_size=4), names)
-def test_tags_round_trip(networks, prompt):
+def test_tags_round_trip(networks: Any, prompt: Any) -> None:
     text = prompt + "".join(f"<lora:{name}:{weight}>" for name, weight in networks)
     assert extract_networks(text) == (prompt, [NetworkTag("lora", name, (weight,)) for name, weight in networks])
 
 
 @pytest.mark.parametrize("piece", ["<lora:", "<", "<a", "<lora:x>", "<lora:=:"])
-def test_linear(piece):
+def test_linear(piece: str) -> None:
     start = time.process_time()
     extract_networks(piece * (1_000_000 // len(piece)))
     assert time.process_time() - start < 2.0

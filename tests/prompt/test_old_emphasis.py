@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from modules.prompt import clip_tokenizer
@@ -9,7 +11,7 @@ from modules.prompt.old_emphasis import bracket_factor, chunk_prompt_as_before
 from modules.prompt.tokens import END, START
 
 
-def weighed(text: str, **options) -> list[tuple[str, float]]:
+def weighed(text: str, **options: Any) -> list[tuple[str, float]]:
     """The words of the one chunk with their weights."""
     (chunk,) = chunk_prompt_as_before(text, clip_tokenizer(), **options).chunks
     inside = slice(1, 1 + chunk.length)
@@ -30,29 +32,29 @@ def weighed(text: str, **options) -> list[tuple[str, float]]:
         ("cat BREAK dog", [("cat", 1), ("break", 1), ("dog", 1)]),
     ],
 )
-def test_brackets_weigh_the_tokens_behind_them(text, expected):
+def test_brackets_weigh_the_tokens_behind_them(text: str, expected: Any) -> None:
     assert weighed(text) == expected
 
 
-def test_brackets_are_text_where_emphasis_is_off():
+def test_brackets_are_text_where_emphasis_is_off() -> None:
     assert weighed("(cat", emphasis="None") == [("(", 1.0), ("cat", 1.0)]
 
 
 @pytest.mark.parametrize(
     ("word", "factor"), [("(</w>", 1.1), ("((", 1.21), (")", 0.9091), ("[", 0.9091), ("]:", 1.1), ("()", 1), ("cat", 1)]
 )
-def test_a_token_weighs_by_its_brackets(word, factor):
+def test_a_token_weighs_by_its_brackets(word: str, factor: float) -> None:
     assert bracket_factor(word) == pytest.approx(factor, abs=1e-4)
 
 
-def test_there_is_one_chunk_and_the_rest_is_cut_off():
+def test_there_is_one_chunk_and_the_rest_is_cut_off() -> None:
     prompt = chunk_prompt_as_before("cat " * 100, clip_tokenizer())
     (chunk,) = prompt.chunks
     assert (len(chunk.tokens), len(chunk.multipliers), chunk.length, prompt.token_count) == (77, 77, 75, 100)
     assert (chunk.tokens[0], chunk.tokens[-1], chunk.tokens[-2]) == (START, END, chunk.tokens[1])
 
 
-def test_textual_inversions_stand_where_their_name_stood():
+def test_textual_inversions_stand_where_their_name_stood() -> None:
     prompt = chunk_prompt_as_before("a (ink) cat", clip_tokenizer(), embeddings={"ink": 3})
     (chunk,) = prompt.chunks
     assert chunk.embeddings == ((2, "ink"),) and prompt.embeddings_used == ("ink",)

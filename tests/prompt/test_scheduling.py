@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -70,7 +71,7 @@ FIRST_PASS += [
 
 
 @pytest.mark.parametrize(("text", "expected"), FIRST_PASS)
-def test_first_pass(text, expected):
+def test_first_pass(text: Any, expected: Any) -> None:
     assert schedule(text, 10) == ([(10, text)] if expected is LITERAL else expected)
 
 
@@ -86,7 +87,7 @@ def test_first_pass(text, expected):
         ("[a:b:1.25]", [(2, "a"), (10, "b")]),
     ],
 )
-def test_hires_pass(text, expected):
+def test_hires_pass(text: str, expected: list[tuple[int, str]]) -> None:
     assert schedule(text, 10, 10) == expected
 
 
@@ -99,13 +100,15 @@ def test_hires_pass(text, expected):
         ("[red:green:5.0]", [(20, "red")], [(12, "red")]),
     ],
 )
-def test_the_number_counts_on_into_the_hires_pass(text, first, hires):
+def test_the_number_counts_on_into_the_hires_pass(
+    text: str, first: list[tuple[int, str]], hires: list[tuple[int, str]]
+) -> None:
     assert schedule(text, 20) == first
     assert schedule(text, 20, 12) == hires
 
 
 @pytest.mark.parametrize("hires_steps", [None, 12])
-def test_old_rule_counts_the_first_pass_in_both(hires_steps):
+def test_old_rule_counts_the_first_pass_in_both(hires_steps: int | None) -> None:
     assert schedule("[a:b:0.5]", 10, hires_steps, old=True) == [(5, "a"), (10, "b")]
     assert schedule("[a:b:1.0]", 10, hires_steps, old=True) == [(1, "a"), (10, "b")]
     assert schedule("[a:b:3.9]", 10, hires_steps, old=True) == [(3, "a"), (10, "b")]
@@ -113,7 +116,7 @@ def test_old_rule_counts_the_first_pass_in_both(hires_steps):
 
 
 @pytest.mark.parametrize("stray", [")", "]", ":", "[", "(x:y:z)", " ratio 16:9", " :)", "[x:y]"])
-def test_a_well_formed_construct_counts_beside_stray_brackets(stray):
+def test_a_well_formed_construct_counts_beside_stray_brackets(stray: str) -> None:
     """Where the stray stands right behind it, A1111 decides differently from one start of the program to the next."""
     assert schedule(f"[a:b:5]{stray}", 10) == [(5, f"a{stray}"), (10, f"b{stray}")]
     assert schedule(f"{stray} [a:b:5]", 10)[0] == (5, f"{stray} a")
@@ -132,11 +135,11 @@ def test_a_well_formed_construct_counts_beside_stray_brackets(stray):
         ("[[a|b]:c:3]", ["a", "b", "a", "c", "c"]),
     ],
 )
-def test_alternation(text, expected):
+def test_alternation(text: str, expected: list[str]) -> None:
     assert schedule(text, 5) == [(step, part) for step, part in enumerate(expected, start=1)]
 
 
-def test_recorded_landscape():
+def test_recorded_landscape() -> None:
     text = (
         "fantasy landscape with a [mountain:lake:0.25] and [an oak:a christmas tree:0.75][ in foreground::0.6]"
         "[ in background:0.25] [shoddy:masterful:0.5]"
@@ -152,7 +155,7 @@ def test_recorded_landscape():
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 5000, "1.0e999", "-0", "0e0"])
-def test_no_number_is_too_large(number):
+def test_no_number_is_too_large(number: str) -> None:
     for hires_steps in (None, 7):
         assert schedule(f"[a:b:{number}]", 10, hires_steps)[-1][0] == (hires_steps or 10)
     assert schedule(f"[a:b:{number}]", 0)[-1][0] == 0
@@ -162,7 +165,7 @@ prompts = st.text(alphabet="[]():|\\ab 05.\n", max_size=60)
 
 
 @given(prompts, st.integers(1, 30), st.none() | st.integers(1, 30), st.booleans())
-def test_every_step_has_a_text(text, steps, hires_steps, old):
+def test_every_step_has_a_text(text: Any, steps: int, hires_steps: Any, old: bool) -> None:
     entries = schedule(text, steps, hires_steps, old)
     last_steps = [step for step, _ in entries]
     assert last_steps == sorted(set(last_steps))
@@ -171,20 +174,20 @@ def test_every_step_has_a_text(text, steps, hires_steps, old):
     assert all(len(part) <= len(text) for _, part in entries)
 
 
-def _edit(parts):
+def _edit(parts: Any) -> Any:
     (before, at_before), (after, at_after), when = parts
     return f"[{before}:{after}:{when}]", lambda step: at_before(step) if step <= when else at_after(step)
 
 
-def _alternation(items):
+def _alternation(items: Any) -> Any:
     return f"[{'|'.join(text for text, _ in items)}]", lambda step: items[(step - 1) % len(items)][1](step)
 
 
-def _sequence(items):
+def _sequence(items: Any) -> Any:
     return "".join(text for text, _ in items), lambda step: "".join(at(step) for _, at in items)
 
 
-def _emphasis(item):
+def _emphasis(item: Any) -> Any:
     text, at = item
     return f"({text}:1.2)", lambda step: f"({at(step)}:1.2)"
 
@@ -203,7 +206,7 @@ trees = st.recursive(
 
 
 @given(trees)
-def test_agrees_with_a_reference_on_well_formed_prompts(tree):
+def test_agrees_with_a_reference_on_well_formed_prompts(tree: Any) -> None:
     """The reference is built beside the prompt, from what each construct means, and parses nothing."""
     text, at = tree
     entries = schedule(text, 10)
@@ -212,6 +215,6 @@ def test_agrees_with_a_reference_on_well_formed_prompts(tree):
 
 
 @given(st.text(alphabet="[]():|\\ab", max_size=30))
-def test_escaped_text_is_literal(text):
+def test_escaped_text_is_literal(text: str) -> None:
     escaped = re.sub(r"([\\\[\]():|])", r"\\\1", text)
     assert schedule(escaped, 10) == [(10, escaped)]

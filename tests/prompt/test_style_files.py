@@ -1,5 +1,7 @@
 import csv
 import errno
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from modules.prompt import Style, StyleBook, StyleFileError, read_style_file, style_files, write_style_file
 
 
-def test_a_file_of_a1111(tmp_path):
+def test_a_file_of_a1111(tmp_path: Path) -> None:
     path = tmp_path / "styles.csv"
     path.write_text(
         'name,prompt,negative_prompt\nPhoto,"photo of {prompt}, 50mm","drawing, ""art"""\n'
@@ -23,13 +25,13 @@ def test_a_file_of_a1111(tmp_path):
     assert list(StyleBook((path,)).load()) == ["Photo", "Short"]
 
 
-def test_the_first_versions_header(tmp_path):
+def test_the_first_versions_header(tmp_path: Path) -> None:
     path = tmp_path / "styles.csv"
     path.write_text("name,text\nOld,oil painting\n", encoding="utf-8")
     assert read_style_file(path) == [Style("Old", "oil painting", "", path)]
 
 
-def test_a_file_in_a_windows_code_page(tmp_path):
+def test_a_file_in_a_windows_code_page(tmp_path: Path) -> None:
     path = tmp_path / "styles.csv"
     path.write_bytes("name,prompt,negative_prompt\nCafé,crème,\n".encode("cp1252"))
     assert read_style_file(path) == [Style("Café", "crème", "", path)]
@@ -37,14 +39,14 @@ def test_a_file_in_a_windows_code_page(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
 @pytest.mark.parametrize("comma", [",", ";", "\t"])
-def test_a_file_of_a_spreadsheet(tmp_path, encoding, comma):
+def test_a_file_of_a_spreadsheet(tmp_path: Path, encoding: str, comma: str) -> None:
     path = tmp_path / "styles.csv"
     rows = [["name", "prompt", "negative_prompt"], ["Café", "crème", ""]]
     path.write_text("".join(comma.join(row) + "\n" for row in rows), encoding)
     assert read_style_file(path) == [Style("Café", "crème", "", path)]
 
 
-def test_a_table_of_something_else_is_not_written_over(tmp_path):
+def test_a_table_of_something_else_is_not_written_over(tmp_path: Path) -> None:
     path = tmp_path / "styles.csv"
     path.write_text("model,price\nA,1\n")
     with pytest.raises(StyleFileError, match="has no column `name`: its first line has to be name,prompt"):
@@ -52,7 +54,7 @@ def test_a_table_of_something_else_is_not_written_over(tmp_path):
     assert path.read_text() == "model,price\nA,1\n"
 
 
-def test_an_unreadable_file_is_named(tmp_path):
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "styles.csv"
     path.write_text("name,prompt\na," + "x" * 200_000)
     # Other packages raise this limit for the whole process.
@@ -64,7 +66,7 @@ def test_an_unreadable_file_is_named(tmp_path):
         csv.field_size_limit(before)
 
 
-def test_saving_keeps_the_old_file_and_the_other_rows(tmp_path):
+def test_saving_keeps_the_old_file_and_the_other_rows(tmp_path: Path) -> None:
     path = tmp_path / "new" / "styles.csv"
     book = StyleBook((path,))
     assert book.load() == {}
@@ -79,14 +81,14 @@ def test_saving_keeps_the_old_file_and_the_other_rows(tmp_path):
     assert sorted(file.name for file in path.parent.iterdir()) == ["styles.csv", "styles.csv.bak"]
 
 
-def test_rows_switched_off_stay_in_the_file(tmp_path):
+def test_rows_switched_off_stay_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "styles.csv"
     path.write_text("name,prompt,negative_prompt\n# off,x,y\na,b,c\n")
     StyleBook((path,)).save(Style("d", "e"))
     assert [style.name for style in read_style_file(path)] == ["# off", "a", "d"]
 
 
-def test_several_files_are_one_list(tmp_path):
+def test_several_files_are_one_list(tmp_path: Path) -> None:
     write_style_file(tmp_path / "styles-1.csv", [Style("a", "1"), Style("b", "1")])
     write_style_file(tmp_path / "styles-2.csv", [Style("b", "2")])
     book = StyleBook((tmp_path / "styles-*.csv", tmp_path / "styles-1.csv", tmp_path / "missing.csv"))
@@ -102,7 +104,7 @@ def test_several_files_are_one_list(tmp_path):
     assert list(book.load()) == ["a", "c"]
 
 
-def test_what_cannot_be_saved_or_deleted_is_said(tmp_path):
+def test_what_cannot_be_saved_or_deleted_is_said(tmp_path: Path) -> None:
     book = StyleBook((tmp_path / "styles.csv",))
     for name in ("", "# x"):
         with pytest.raises(StyleFileError, match="name"):
@@ -121,19 +123,19 @@ styles = st.builds(Style, name=texts.filter(lambda name: name.strip(" ") == name
 
 
 @given(st.lists(styles, max_size=4))
-def test_files_round_trip(tmp_path_factory, rows):
+def test_files_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: Any) -> None:
     path = tmp_path_factory.mktemp("styles") / "styles.csv"
     write_style_file(path, rows)
     assert [(style.name, style.prompt) for style in read_style_file(path)] == [(row.name, row.prompt) for row in rows]
 
 
-def test_what_another_program_saves_in_between_is_not_lost(tmp_path, monkeypatch):
+def test_what_another_program_saves_in_between_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "styles.csv"
     write_style_file(path, [Style("a", "one")])
     read = style_files.read_style_file
     edits = iter([True])
 
-    def edited_while_read(file):
+    def edited_while_read(file: Any) -> Any:
         rows = read(file)
         if len(rows) == 1 and next(edits, False):
             write_style_file(file, [*rows, Style("theirs", "kept")])
@@ -147,12 +149,12 @@ def test_what_another_program_saves_in_between_is_not_lost(tmp_path, monkeypatch
     assert [row.name for row in read(path)] == ["a", "theirs", "b"]
 
 
-def test_a_full_disk_loses_no_style(tmp_path, monkeypatch):
+def test_a_full_disk_loses_no_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "styles.csv"
     write_style_file(path, [Style("a", "one")])
     before = path.read_bytes()
 
-    def full(*_):
+    def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("modules.files.atomic._write_synced", full)
@@ -162,7 +164,7 @@ def test_a_full_disk_loses_no_style(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_one_stray_byte_spoils_no_other_row(tmp_path, mark):
+def test_one_stray_byte_spoils_no_other_row(tmp_path: Path, mark: bytes) -> None:
     path = tmp_path / "styles.csv"
     path.write_bytes(mark + "name,prompt,negative_prompt\n猫,夜の猫,\nBad,a".encode() + b"\x85,\n")
     expected = [Style("猫", "夜の猫", "", path), Style("Bad", "a…", "", path)]
@@ -179,7 +181,7 @@ def test_one_stray_byte_spoils_no_other_row(tmp_path, mark):
         "name,prompt,negative_prompt,notes\na,b,c,my note\n",
     ],
 )
-def test_what_is_not_understood_is_not_written_over(tmp_path, rows):
+def test_what_is_not_understood_is_not_written_over(tmp_path: Path, rows: str) -> None:
     path = tmp_path / "styles.csv"
     path.write_text(rows)
     book = StyleBook((path,))

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +21,11 @@ from modules.prompt.styles import split_style_names
         ("", "", ""),
     ],
 )
-def test_merge(prompt, style, expected):
+def test_merge(prompt: str, style: str, expected: str) -> None:
     assert merge_style(style, prompt) == expected
 
 
-def test_styles_are_merged_one_after_the_other():
+def test_styles_are_merged_one_after_the_other() -> None:
     styles = [Style("1", "A", "bad"), Style("2", "B {prompt}"), Style("3", "C", "worse")]
     assert apply_styles("cat", "ugly", styles) == ("B cat, A, C", "ugly, bad, worse")
 
@@ -48,7 +50,7 @@ STYLES = [
         ("a cat", "b", ("a cat", "b", [])),
     ],
 )
-def test_extract(prompt, negative, expected):
+def test_extract(prompt: str, negative: str, expected: Any) -> None:
     left, left_negative, names = extract_styles(prompt, negative, STYLES)
     assert (left, left_negative, sorted(names)) == (*expected[:2], sorted(expected[2]))
 
@@ -57,7 +59,7 @@ texts = st.text(alphabet="ab ,", max_size=8).map(lambda text: text.strip(" ,"))
 
 
 @given(texts, texts, st.lists(st.sampled_from(STYLES), max_size=3, unique=True))
-def test_merged_styles_are_found_again(prompt, negative, styles):
+def test_merged_styles_are_found_again(prompt: Any, negative: Any, styles: Any) -> None:
     merged = apply_styles(prompt, negative, styles)
     left, left_negative, names = extract_styles(*merged, STYLES)
     chosen = {style.name: style for style in STYLES}
@@ -66,7 +68,7 @@ def test_merged_styles_are_found_again(prompt, negative, styles):
 
 
 @pytest.mark.parametrize("text", ["{prompt}", " {prompt} ", "{prompt}{prompt}"])
-def test_a_style_without_a_text_of_its_own_is_found_nowhere(text):
+def test_a_style_without_a_text_of_its_own_is_found_nowhere(text: str) -> None:
     styles = [Style("Nothing", text, text), Style("Oil", "oil painting")]
     assert extract_styles("a cat, oil painting", "bad", styles) == ("a cat", "bad", ["Oil"])
 
@@ -82,5 +84,5 @@ def test_a_style_without_a_text_of_its_own_is_found_nowhere(text):
         (" , ", ()),
     ],
 )
-def test_a_name_with_a_comma_is_one_name(text, names):
+def test_a_name_with_a_comma_is_one_name(text: str, names: Any) -> None:
     assert split_style_names(text, {"Oil", "Ink", "Oil, thick"}) == names

@@ -4,6 +4,7 @@ import json
 import random
 import struct
 import typing
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -71,12 +72,12 @@ def kinds(union: typing.Any) -> tuple[type[Message], ...]:
     ],
     ids=lambda message: message.type,
 )
-def test_messages_come_back_equal(message):
+def test_messages_come_back_equal(message: Any) -> None:
     assert decode(encode(message)) == message
     assert decode(encode(message)).blobs == message.blobs
 
 
-def test_every_message_is_exported_and_told_apart_by_its_type():
+def test_every_message_is_exported_and_told_apart_by_its_type() -> None:
     messages = (*kinds(Command), *kinds(Event))
     assert len(messages) >= 17
     names = [message.model_fields["type"].default for message in messages]
@@ -84,19 +85,19 @@ def test_every_message_is_exported_and_told_apart_by_its_type():
     assert {message.__name__ for message in messages} <= set(protocol.__all__)
 
 
-def test_messages_are_frozen():
+def test_messages_are_frozen() -> None:
     with pytest.raises(ValidationError):
         IMAGE.index = 4  # type: ignore[misc]
 
 
-def test_blobs_do_not_travel_as_json():
+def test_blobs_do_not_travel_as_json() -> None:
     frame = encode(IMAGE.model_copy(update={"blobs": (b"marker" * 10,)}))
     (length,) = struct.unpack_from("<I", frame)
     assert b"marker" not in frame[: 4 + length] and frame.endswith(b"marker" * 10)
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5), st.text(), st.floats(0, 1), st.integers(0, 2**63))
-def test_any_content_comes_back(blobs, text, fraction, step):
+def test_any_content_comes_back(blobs: list[bytes], text: str, fraction: float, step: int) -> None:
     image = IMAGE.model_copy(update={"infotext": text, "blobs": tuple(blobs)})
     assert decode(encode(image)) == image and decode(encode(image)).blobs == tuple(blobs)
     done = StepDone(job_id=text, batch=0, step=step, steps=step, fraction=fraction)
@@ -133,13 +134,13 @@ def frame(head: object, rest: bytes = b"") -> bytes:
         frame({"blobs": [], "message": {"type": "shutdown"}}, b"rest"),
     ],
 )
-def test_what_is_no_message_is_refused(data):
+def test_what_is_no_message_is_refused(data: Any) -> None:
     with pytest.raises(ProtocolError):
         decode(data)
 
 
 @given(st.data())
-def test_damaged_frames_are_refused_or_valid(data):
+def test_damaged_frames_are_refused_or_valid(data: st.DataObject) -> None:
     whole = bytearray(encode(data.draw(st.sampled_from([RUN, IMAGE, Shutdown()]))))
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
@@ -153,6 +154,6 @@ def test_damaged_frames_are_refused_or_valid(data):
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_refused(data):
+def test_any_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode(data)

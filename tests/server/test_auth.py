@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -83,7 +84,7 @@ def test_there_are_routes_to_try(routes: list[tuple[str, str]]) -> None:
     ],
     ids=lambda headers: str(headers)[:60],
 )
-def test_no_route_lets_a_stranger_in(server: Server, routes, headers: Mapping[str, str]) -> None:
+def test_no_route_lets_a_stranger_in(server: Server, routes: list[tuple[str, str]], headers: Mapping[str, str]) -> None:
     for method, path in routes:
         status, answered, body = server.request(method, path, headers, b"{}" if method == "POST" else None)
         assert status == 401, (method, path, body[:200])
@@ -102,7 +103,9 @@ def test_no_route_lets_a_stranger_in(server: Server, routes, headers: Mapping[st
     ],
     ids=str,
 )
-def test_no_route_lets_a_foreign_page_in_though_it_knows_a_login(server: Server, routes, headers) -> None:
+def test_no_route_lets_a_foreign_page_in_though_it_knows_a_login(
+    server: Server, routes: list[tuple[str, str]], headers: dict[str, Any]
+) -> None:
     for method, path in routes:
         status, answered, _ = server.request(method, path, {**basic(*LOGINS[0]), **headers}, b"")
         assert status == 403, (method, path)
@@ -129,7 +132,9 @@ def test_no_route_lets_a_foreign_page_in_though_it_knows_a_login(server: Server,
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_no_route_breaks_on_what_is_no_request(server: Server, routes, body: bytes, kind: str) -> None:
+def test_no_route_breaks_on_what_is_no_request(
+    server: Server, routes: list[tuple[str, str]], body: bytes, kind: str
+) -> None:
     for method, path in routes:
         headers = {**basic(*LOGINS[1]), "Content-Type": kind}
         status, _, answer = server.request(method, path, headers, body)
@@ -137,7 +142,7 @@ def test_no_route_breaks_on_what_is_no_request(server: Server, routes, body: byt
 
 
 @pytest.mark.server
-def test_no_route_takes_what_is_announced_huge(server: Server, routes) -> None:
+def test_no_route_takes_what_is_announced_huge(server: Server, routes: list[tuple[str, str]]) -> None:
     host = f"Host: 127.0.0.1:{server.port}\r\nAuthorization: {basic(*LOGINS[0])['Authorization']}\r\n"
     for method, path in routes:
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
@@ -209,7 +214,7 @@ def test_a_script_of_the_page_is_refused_without_a_box_of_the_browser(server: Se
 
 
 @pytest.mark.server
-def test_without_the_page_the_api_is_served_alone(tmp_path) -> None:
+def test_without_the_page_the_api_is_served_alone(tmp_path: Path) -> None:
     with Server(tmp_path, "--nowebui", "--api-auth", "api:secret", module=FAKE) as server:
         assert server.request("GET", "/")[0] == 404
         assert server.request("GET", "/sdapi/v1/options")[0] == 401
@@ -230,7 +235,7 @@ def test_without_the_page_gradio_is_not_imported() -> None:
 
 
 @pytest.mark.server
-def test_an_allowed_origin_gets_answers_its_browser_may_show(tmp_path) -> None:
+def test_an_allowed_origin_gets_answers_its_browser_may_show(tmp_path: Path) -> None:
     plugin = "http://plugin.example"
     with Server(tmp_path, "--api", "--cors-allow-origins", plugin, module=FAKE) as server:
         ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
@@ -246,7 +251,7 @@ def test_an_allowed_origin_gets_answers_its_browser_may_show(tmp_path) -> None:
             assert "access-control-allow-origin" not in headers
 
 
-def test_logins_are_gathered_from_flags_file_and_environment(tmp_path, monkeypatch) -> None:
+def test_logins_are_gathered_from_flags_file_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "logins").write_text("c:3\n\nd:4,e:5:with:colons\n", "utf-8")
     monkeypatch.setenv("WEBUI_AUTH", "f:6")
     flags = parse_flags(["--gradio-auth", "a:1", "--api-auth", "b:2", "--gradio-auth-path", str(tmp_path / "logins")])
@@ -264,7 +269,7 @@ def test_a_login_that_is_none_is_refused_without_showing_it(entry: str) -> None:
     assert entry not in str(refused.value)
 
 
-def test_a_file_that_cannot_be_read_is_said(tmp_path) -> None:
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(FlagError, match="can't be read"):
         logins(parse_flags(["--gradio-auth-path", str(tmp_path / "none")]))
     (tmp_path / "odd").write_bytes(b"\xff\xfe")

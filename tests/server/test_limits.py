@@ -7,6 +7,7 @@ import io
 import json
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -73,7 +74,7 @@ def test_only_pictures_may_be_large() -> None:
 
 
 def test_limits_hold_under_a_subpath_whichever_way_the_proxy_passes_it() -> None:
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await PlainTextResponse("in")(scope, receive, send)
 
     client = TestClient(Subpath(BodyLimit(app), "/sd"))
@@ -87,7 +88,7 @@ def test_limits_hold_under_a_subpath_whichever_way_the_proxy_passes_it() -> None
 def test_what_is_no_http_is_passed_on() -> None:
     seen = []
 
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
     # Not asyncio.run: Playwright keeps a loop running in the thread of a process that tested the page before.
@@ -162,7 +163,7 @@ def test_a_character_in_two_halves_is_one(api: httpx.Client) -> None:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_fields_have_bounds(api: httpx.Client, fields, word: str) -> None:
+def test_fields_have_bounds(api: httpx.Client, fields: dict[str, Any], word: str) -> None:
     answer = api.post("/sdapi/v1/txt2img", json={"width": 64, "height": 64, "steps": 1} | fields)
     assert answer.status_code == 422
     assert word in answer.text

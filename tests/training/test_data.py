@@ -38,11 +38,11 @@ def draws(seed: int, count: int) -> list[Composition]:
     return [random_composition(rng) for _ in range(count)]
 
 
-def test_training_never_draws_a_held_out_combination():
+def test_training_never_draws_a_held_out_combination() -> None:
     assert not any(is_held_out(composition) for composition in draws(1, 4000))
 
 
-def test_the_split_is_fixed():
+def test_the_split_is_fixed() -> None:
     held = [(s, c) for s in SHAPES for c in COLOUR_NAMES if held_out_shape(Item(s, c))]
     assert held == [
         ("circle", "green"), ("triangle", "gray"), ("star", "cyan"), ("star", "pink"), ("star", "black"),
@@ -52,7 +52,7 @@ def test_the_split_is_fixed():
     assert sum(held_out_background(Item(o.name), c) for o in OBJECTS for c in COLOUR_NAMES) == 56
 
 
-def test_every_shape_colour_object_and_background_is_trained_in_some_combination():
+def test_every_shape_colour_object_and_background_is_trained_in_some_combination() -> None:
     compositions = draws(2, 8000)
     items = {item for composition in compositions for item in composition.items}
     assert {item.name for item in items} == {thing.name for thing in OBJECTS} | set(SHAPES)
@@ -61,12 +61,12 @@ def test_every_shape_colour_object_and_background_is_trained_in_some_combination
     assert {c.scene for c in compositions} == {None, *SCENES}
 
 
-def test_a_pair_is_held_out_in_both_orders():
+def test_a_pair_is_held_out_in_both_orders() -> None:
     pairs = [(Item(a.name), Item(b.name)) for a in OBJECTS[:12] for b in OBJECTS[:12]]
     assert all(held_out_pair(pair) == held_out_pair(pair[::-1]) for pair in pairs)
 
 
-def test_compositions_repeat_with_the_seed():
+def test_compositions_repeat_with_the_seed() -> None:
     assert draws(3, 50) == draws(3, 50)
     assert draws(3, 50) != draws(4, 50)
 
@@ -81,11 +81,11 @@ def test_compositions_repeat_with_the_seed():
         (Composition((), background="red"), "a plain red background"),
     ],
 )
-def test_plain_captions(composition: Composition, text: str):
+def test_plain_captions(composition: Composition, text: str) -> None:
     assert plain_caption(composition) == text
 
 
-def test_captions_name_shape_and_colour():
+def test_captions_name_shape_and_colour() -> None:
     rng = np.random.default_rng(5)
     composition = Composition((Item("star", "red"),), background="blue")
     for _ in range(60):
@@ -93,17 +93,17 @@ def test_captions_name_shape_and_colour():
         assert "red star" in text and "blue" in text
 
 
-def test_captions_vary():
+def test_captions_vary() -> None:
     rng = np.random.default_rng(6)
     assert len({caption(Composition((Item("cat"),), scene="beach"), rng) for _ in range(60)}) > 20
 
 
-def test_articles():
+def test_articles() -> None:
     assert (with_article("orange"), with_article("lemon")) == ("an orange", "a lemon")
 
 
 @needs_font
-def test_rendering_is_deterministic_and_moves_with_the_seed():
+def test_rendering_is_deterministic_and_moves_with_the_seed() -> None:
     composition = Composition((Item("cat"),), background="green")
     first, again, other = (render(composition, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.shape == (SIZE, SIZE, 3) and first.dtype == np.uint8
@@ -111,14 +111,14 @@ def test_rendering_is_deterministic_and_moves_with_the_seed():
     assert not np.array_equal(first, other)
 
 
-def test_shapes_are_exactly_their_colour_on_exactly_the_background():
+def test_shapes_are_exactly_their_colour_on_exactly_the_background() -> None:
     picture = render(Composition((Item("square", "red"),), background="blue"), np.random.default_rng(0))
     assert tuple(picture[SIZE // 2, SIZE // 2]) == COLOURS["red"]
     assert tuple(picture[1, 1]) == COLOURS["blue"]
 
 
 @needs_font
-def test_every_object_is_in_the_font_and_pairs_keep_their_sides():
+def test_every_object_is_in_the_font_and_pairs_keep_their_sides() -> None:
     for thing in OBJECTS:
         picture = render(Composition((Item(thing.name),), background="blue"), np.random.default_rng(0))
         assert (picture != COLOURS["blue"]).any(axis=-1).mean() > 0.05, thing.name
@@ -127,7 +127,7 @@ def test_every_object_is_in_the_font_and_pairs_keep_their_sides():
     assert left[0] > left[1] and right[1] > right[0]
 
 
-def test_scenes_differ():
+def test_scenes_differ() -> None:
     pictures = [scene_picture(name) for name in SCENES]
     assert all(picture.shape == (SIZE, SIZE, 3) for picture in pictures)
     assert len({picture.tobytes() for picture in pictures}) == len(SCENES)

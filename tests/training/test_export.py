@@ -35,7 +35,7 @@ def lookup() -> torch.Tensor:
     return table
 
 
-def test_unet_keys_come_back_through_diffusers():
+def test_unet_keys_come_back_through_diffusers() -> None:
     unet = build_unet()
     theirs = {UNET + key: value for key, value in unet_state(unet).items()}
     back = convert_ldm_unet_checkpoint(theirs, dict(unet.config) | {"class_embed_type": None})
@@ -44,14 +44,14 @@ def test_unet_keys_come_back_through_diffusers():
     assert all(torch.equal(back[key], expected[key]) for key in expected)
 
 
-def test_unet_has_the_landmarks_by_which_sd1_is_known():
+def test_unet_has_the_landmarks_by_which_sd1_is_known() -> None:
     keys = unet_state(build_unet())
     assert keys["input_blocks.0.0.weight"].shape == (64, 4, 3, 3)
     assert keys["input_blocks.3.1.transformer_blocks.0.attn2.to_k.weight"].shape == (128, 128)
     assert {"time_embed.0.weight", "middle_block.1.proj_in.weight", "out.2.weight"} <= keys.keys()
 
 
-def test_folded_convolutions_give_white_latents_and_take_them_back(autoencoder: Autoencoder):
+def test_folded_convolutions_give_white_latents_and_take_them_back(autoencoder: Autoencoder) -> None:
     pictures = torch.rand(2, 3, 64, 64) * 2 - 1
     white = fit_whitening(torch.randn(8, 4, 8, 8) * torch.tensor([1.0, 2.0, 0.5, 1.5])[:, None, None] + 0.3)
     state = {VAE + key: value for key, value in vae_state(autoencoder, white).items()}
@@ -65,25 +65,27 @@ def test_folded_convolutions_give_white_latents_and_take_them_back(autoencoder: 
         torch.testing.assert_close(decoded, autoencoder.decode(white.undo(wanted)), atol=1e-4, rtol=1e-3)
 
 
-def test_whitened_latents_are_white():
+def test_whitened_latents_are_white() -> None:
     latents = torch.randn(16, 4, 8, 8).cumsum(1)
     flat = fit_whitening(latents).apply(latents).permute(1, 0, 2, 3).flatten(1)
     torch.testing.assert_close(flat @ flat.T / flat.shape[1], torch.eye(4), atol=1e-3, rtol=0)
 
 
-def test_tokens_never_seen_share_one_row(lookup: torch.Tensor):
+def test_tokens_never_seen_share_one_row(lookup: torch.Tensor) -> None:
     table = text_state(TextModel(5), lookup)["embeddings.token_embedding.weight"]
     assert table.shape == (VOCABULARY_SIZE, 128)
     assert torch.equal(table[1], table[40_000])
     assert not torch.equal(table[2368], table[1])
 
 
-def test_a_weight_too_large_for_fp16_is_named():
+def test_a_weight_too_large_for_fp16_is_named() -> None:
     with pytest.raises(ValueError, match=r"some\.weight has values that fp16 cannot hold"):
         as_halves({"some.weight": torch.tensor([1e6])})
 
 
-def test_an_exported_file_loads_and_reads_prompts(tmp_path: Path, autoencoder: Autoencoder, lookup: torch.Tensor):
+def test_an_exported_file_loads_and_reads_prompts(
+    tmp_path: Path, autoencoder: Autoencoder, lookup: torch.Tensor
+) -> None:
     torch.manual_seed(1)
     unet, text = build_unet(), TextModel(5)
     white = fit_whitening(torch.randn(8, 4, 8, 8))
@@ -96,7 +98,7 @@ def test_an_exported_file_loads_and_reads_prompts(tmp_path: Path, autoencoder: A
     torch.testing.assert_close(encode(checkpoint, ["a cat"]), expected, atol=5e-3, rtol=5e-3)
 
 
-def test_the_noise_schedule_is_sd1s():
+def test_the_noise_schedule_is_sd1s() -> None:
     alphas = alphas_cumprod()
     assert alphas[0] == pytest.approx(1 - 0.00085, abs=1e-6)
     assert alphas[-1] == pytest.approx(0.00466, abs=1e-5)
@@ -116,7 +118,7 @@ def header() -> tuple[dict[str, dict], dict[str, str]]:
 
 
 @committed
-def test_the_committed_file_is_small_fp16_and_in_three_parts():
+def test_the_committed_file_is_small_fp16_and_in_three_parts() -> None:
     tensors, _ = header()
     assert OUTPUT.stat().st_size <= 40_000_000
     prefixes = (UNET, VAE, TEXT)
@@ -128,7 +130,7 @@ def test_the_committed_file_is_small_fp16_and_in_three_parts():
 
 
 @committed
-def test_the_committed_file_says_what_it_is():
+def test_the_committed_file_says_what_it_is() -> None:
     _, metadata = header()
     assert metadata["modelspec.architecture"] == "stable-diffusion-v1"
     assert metadata["modelspec.resolution"] == "128x128"
@@ -138,7 +140,7 @@ def test_the_committed_file_says_what_it_is():
 
 
 @committed
-def test_the_committed_file_has_a_model_card_and_loads_whole():
+def test_the_committed_file_has_a_model_card_and_loads_whole() -> None:
     assert OUTPUT.with_suffix(".md").read_text().startswith("#")
     checkpoint = load(OUTPUT)
     assert all(torch.isfinite(p).all() for p in checkpoint.unet.parameters())
