@@ -1,4 +1,4 @@
-"""How a running job is asked to stop: flags that the reader thread sets and the step loop looks at."""
+"""How jobs are stopped: requests that one thread makes and the loop that makes a job's pictures looks at."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class StopLevel(Enum):
-    """What somebody wants of the running job, strongest last."""
+    """How much of a job is to be left out, strongest last."""
 
     NONE = 0
     SKIP = 1
@@ -16,43 +16,57 @@ class StopLevel(Enum):
 
 
 class JobControl:
-    """Wishes for one job at a time. A wish for a job that is not running is dropped."""
+    """The stop requests for one run of one job. They may come before it begins: they act from its first batch on."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._job_id: str | None = None
-        self._wish = StopLevel.NONE
+        self._level = StopLevel.NONE
 
-    def begin(self, job_id: str) -> None:
+    def request(self, level: StopLevel) -> None:
+        """Stop at `level`; a stronger request made earlier stays."""
         with self._lock:
-            self._job_id = job_id
-            self._wish = StopLevel.NONE
+            if level.value > self._level.value:
+                self._level = level
 
-    def end(self) -> None:
+    def end_batch(self) -> None:
+        """A batch is over, and with it a skip: that was meant for this batch alone."""
         with self._lock:
-            self._job_id = None
-            self._wish = StopLevel.NONE
+            if self._level is StopLevel.SKIP:
+                self._level = StopLevel.NONE
 
-    def wish(self, job_id: str, wish: StopLevel) -> None:
-        """Ask `wish` of `job_id`; a stronger wish made earlier stays."""
-        with self._lock:
-            if job_id == self._job_id and wish.value > self._wish.value:
-                self._wish = wish
-
-    def next_batch(self) -> bool:
-        """Whether the job goes on with another batch; a skip ends with the batch it was meant for."""
-        with self._lock:
-            if self._wish is StopLevel.SKIP:
-                self._wish = StopLevel.NONE
-            return self._wish is StopLevel.NONE
-
+    @property
     def leave_batch(self) -> bool:
-        """Whether the batch under way should be left now. Looked at between two steps."""
-        with self._lock:
-            return self._wish in (StopLevel.SKIP, StopLevel.STOP)
+        """Whether the batch under way, or the next if none is, should be left now. Read between two steps."""
+        return self._level in (StopLevel.SKIP, StopLevel.STOP)
 
     @property
     def stopped(self) -> bool:
-        """Whether the job was asked to end before it was complete."""
+        """Whether the job should end before it is complete: no batch is begun any more."""
+        return self._level in (StopLevel.STOP_AFTER_BATCH, StopLevel.STOP)
+
+
+class JobControls:
+    """The controls of all jobs that were received and have not ended, by job id."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._controls: dict[str, JobControl] = {}
+
+    def receive(self, job_id: str) -> JobControl:
+        """The control of a run that has just been received; requests reach it from now on."""
         with self._lock:
-            return self._wish in (StopLevel.STOP_AFTER_BATCH, StopLevel.STOP)
+            control = self._controls[job_id] = JobControl()
+            return control
+
+    def request(self, job_id: str, level: StopLevel) -> None:
+        """Pass a request on to its job. One for a job that is not here is dropped: the job has ended."""
+        with self._lock:
+            control = self._controls.get(job_id)
+        if control is not None:
+            control.request(level)
+
+    def end(self, job_id: str, control: JobControl) -> None:
+        """The run with this control is over. A later run of the same job may have been received already: it stays."""
+        with self._lock:
+            if self._controls.get(job_id) is control:
+                del self._controls[job_id]

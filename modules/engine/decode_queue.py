@@ -1,7 +1,8 @@
-"""Latents on their way to pictures: decoded at once, or on a lane of their own beside the steps that follow."""
+"""Latents on their way to pictures: decoded at once, or on a stream of their own beside the steps that follow."""
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from modules.engine.work import Work, picture_of
 from modules.generation.decoding import image_of, to_bytes
 from modules.hardware.streams import Mark, Streams, is_over, until
 
+_log = logging.getLogger(__name__)
+
 # Takes (picture, index, batch).
 Deliver = Callable[[Image.Image, int, int], None]
 
@@ -23,7 +26,7 @@ Deliver = Callable[[Image.Image, int, int], None]
 class _Decode:
     """A decode under way, whose pixels lie in main memory once it is `over`.
 
-    It holds on to its latent: the lane beside may not have read it yet, and a decode that overflowed is done again.
+    It holds on to its latent: the stream beside may not have read it yet, and a decode that overflowed is done again.
     """
 
     latent: Tensor
@@ -38,7 +41,8 @@ class DecodeQueue:
     """Has the latents of a job decoded, and its pictures delivered in the order in which they were added, each once.
 
     With `streams` nobody waits for a picture: `take_up`, called between two steps, delivers those that have arrived.
-    What is still under way when the context ends is delivered then, whatever ended it.
+    What is still under way when the context ends is delivered then, whatever ended it; an error that ended it is not
+    replaced by one of a picture that can't be decoded.
     """
 
     def __init__(self, work: Work, streams: Streams | None, deliver: Deliver) -> None:
@@ -53,7 +57,18 @@ class DecodeQueue:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._take_all()
+        failures = []
+        while self._under_way:
+            try:
+                self._take_first()
+            except (RuntimeError, MemoryError, ValueError, OSError) as raised:
+                # The pictures behind it may be as good as any.
+                failures.append(raised)
+        if error is None and failures:
+            raise failures[0]
+        for failure in failures:
+            # What ended the job is for its caller to see: running out of memory is answered otherwise than this.
+            _log.error("A picture could not be decoded, after the job had failed.", exc_info=failure)
 
     def add(self, latent: Tensor, index: int, batch: int) -> None:
         """Decode `latent`, picture `index` of the job. Raises VaeOverflow, here or when the picture is taken up."""
@@ -71,9 +86,12 @@ class DecodeQueue:
 
     def _take_all(self) -> None:
         while self._under_way:
-            decode = self._under_way.popleft()
-            until(decode.over)
-            self._take(decode)
+            self._take_first()
+
+    def _take_first(self) -> None:
+        decode = self._under_way.popleft()
+        until(decode.over)
+        self._take(decode)
 
     def _begun(self, streams: Streams, latent: Tensor, index: int, batch: int) -> _Decode:
         pipeline = self._work.pipeline

@@ -1,4 +1,4 @@
-"""The textual inversions of the installation, read when they are new and kept for as long as their files stay."""
+"""The textual inversions of the installation, read when they are new and cached for as long as their files stay."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class EmbeddingCache:
         self._emit = emit
         self._read: dict[str, _Read] = {}
         self._hashes: dict[tuple[Path, FileState], str] = {}
-        self._told: set[tuple[Path, FileState, int]] = set()
+        self._reported: set[tuple[Path, FileState, int]] = set()
         self._fitting: tuple[int, dict[str, Tensor]] = (0, {})
 
     def fitting(self, width: int) -> Mapping[str, Tensor]:
         """The vectors, (count, width), of every embedding for text encoders of this width, by name: the file's stem.
 
-        The same object is returned while no file changed. What does not fit or can't be read is told once.
+        The same object is returned while no file changed. What does not fit or can't be read is reported once.
         """
         found = {Path(file.name).stem: file for file in walk_folders((self._folder,), EMBEDDING_SUFFIXES)}
         now = {name: self._of(name, file) for name, file in found.items()}
@@ -54,7 +54,7 @@ class EmbeddingCache:
             if read.vectors.shape[1] == width:
                 fitting[name] = read.vectors
             else:
-                self._tell_width(name, read, read.vectors.shape[1], width)
+                self._report_width(name, read, read.vectors.shape[1], width)
         self._fitting = (width, fitting)
         return fitting
 
@@ -76,9 +76,9 @@ class EmbeddingCache:
             self._emit(Notice(text=f"The embedding {name} is left out: {error}", level="warning"))
             return _Read(file.path, file.state, None)
 
-    def _tell_width(self, name: str, read: _Read, own: int, width: int) -> None:
+    def _report_width(self, name: str, read: _Read, own: int, width: int) -> None:
         key = (read.path, read.state, width)
-        if key not in self._told:
-            self._told.add(key)
+        if key not in self._reported:
+            self._reported.add(key)
             text = f"The embedding {name} is left out: it is for text encoders {own} wide, and this one is {width}."
             self._emit(Notice(text=text, level="warning"))

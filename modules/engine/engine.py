@@ -1,4 +1,4 @@
-"""The engine: one thread listens, the other works through what was asked."""
+"""The engine: one thread receives commands, the other carries them out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from diffusers.utils import logging as diffusers_logging
@@ -14,10 +15,11 @@ from diffusers.utils import logging as diffusers_logging
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine.channel import Channel, Closed
-from modules.engine.control import JobControl, StopLevel
+from modules.engine.control import JobControl, JobControls, StopLevel
 from modules.engine.embedding_cache import EmbeddingCache
 from modules.engine.extras_job import run_extras
 from modules.engine.failures import is_lost, is_out_of_memory, sentence_for
+from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.hardware_flags import requested_hardware, requested_memory_mode, requested_sdxl_memory_mode
 from modules.engine.job import run_job
 from modules.engine.model_keeper import ModelKeeper
@@ -28,6 +30,8 @@ from modules.hardware.main_memory import give_back_memory
 from modules.hardware.memory_watch import MemoryWatch
 from modules.protocol import (
     DEVICE_LOST,
+    CheckpointFailed,
+    CheckpointFile,
     EngineReady,
     ImageReady,
     Interrupt,
@@ -47,8 +51,16 @@ from modules.settings.warned import HeardWarnings
 _log = logging.getLogger(__name__)
 
 _HUNG_UP: Final = 3
-# Seconds without a command after which the next one is not waited for with memory in hand.
+# Seconds without a command after which unused memory is given back before waiting on.
 _IDLE: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A command that waits for its turn; a job's comes with its control."""
+
+    command: Message
+    control: JobControl | None = None
 
 
 class Engine:
@@ -72,26 +84,26 @@ class Engine:
             tiny,
         )
         self._upscalers = UpscalerKeeper(self._hardware, ModelFolders.from_paths(paths), flags.use_cpu)
-        self._control = JobControl()
-        self._work: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._controls = JobControls()
+        self._received: queue.SimpleQueue[_Received] = queue.SimpleQueue()
 
     def work(self) -> None:
-        """Serve until told to shut down. Ends the process when the server is gone."""
+        """Serve until the command to shut down. Ends the process when the server is gone."""
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         HeardWarnings(lambda text: self._channel.emit(Notice(text=text, level="warning"))).listen()
         self._channel.emit(EngineReady(pid=os.getpid(), device=str(self._hardware.device), hardware=self._hardware.why))
         self._channel.emit(self._models.facts())
-        while not isinstance(command := self._next(), Shutdown):
-            self._do(command)
+        while not isinstance((received := self._next()).command, Shutdown):
+            self._do(received.command, received.control)
         self._models.unload()
 
-    def _next(self) -> Message:
-        """The next command. Once none has come for a while, memory that was kept for it goes back to the system."""
+    def _next(self) -> _Received:
+        """The next command. Once none has come for a while, unused memory goes back to the system."""
         try:
-            return self._work.get(timeout=_IDLE)
+            return self._received.get(timeout=_IDLE)
         except queue.Empty:
             give_back_memory()
-            return self._work.get()
+            return self._received.get()
 
     def _listen(self) -> None:
         while True:
@@ -102,52 +114,62 @@ class Engine:
                 os._exit(_HUNG_UP)
             match command:
                 case Interrupt(job_id=job_id, after_image=after):
-                    self._control.wish(job_id, StopLevel.STOP_AFTER_BATCH if after else StopLevel.STOP)
+                    self._controls.request(job_id, StopLevel.STOP_AFTER_BATCH if after else StopLevel.STOP)
                 case Skip(job_id=job_id):
-                    self._control.wish(job_id, StopLevel.SKIP)
+                    self._controls.request(job_id, StopLevel.SKIP)
+                case RunJob(job_id=job_id) | RunExtras(job_id=job_id):
+                    self._received.put(_Received(command, self._controls.receive(job_id)))
                 case _:
-                    self._work.put(command)
+                    self._received.put(_Received(command))
 
-    def _do(self, command: Message) -> None:
+    def _do(self, command: Message, control: JobControl | None) -> None:
         match command:
-            case RunJob() | RunExtras():
-                self._run(command)
+            case RunJob() | RunExtras() if control is not None:
+                self._run(command, control)
             case LoadCheckpoint(checkpoint=checkpoint):
-                try:
-                    self._models.load(checkpoint)
-                except (ModelFileError, RuntimeError, MemoryError) as error:
-                    # Told on the page by now. A job with this file tries again, and may do with less memory.
-                    _log.warning("%s", error)
-                    self._end_without_device()
-                    self._models.recover()
+                self._load(checkpoint)
             case UnloadCheckpoint():
                 self._models.unload()
                 self._upscalers.forget()
             case _:
                 _log.warning("Ignored a %s command.", type(command).__name__)
 
-    def _run(self, command: RunJob | RunExtras) -> None:
-        self._control.begin(command.job_id)
+    def _load(self, checkpoint: CheckpointFile) -> None:
+        """Load a checkpoint for the jobs to come. A job with its file tries again, and may do with less memory."""
+        try:
+            self._models.load(checkpoint)
+        except Closed:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever is in a file, the next command is carried out
+            _log.warning("%s could not be loaded.", checkpoint.title, exc_info=error)
+            self._end_without_device()
+            self._models.recover()
+            # These were reported where they were caught.
+            if not isinstance(error, ModelFileError | RuntimeError | MemoryError):
+                cause = sentence_for(error, self._hardware)
+                self._channel.emit(CheckpointFailed(title=checkpoint.title, cause=cause))
+
+    def _run(self, command: RunJob | RunExtras, control: JobControl) -> None:
         self._models.begin_job()
         try:
             polls = command.resolved.settings.monitor.memmon_poll_rate
             with MemoryWatch(self._hardware.device, polls) as watch:
                 if isinstance(command, RunExtras):
                     emit, room = self._channel.emit, self._models.make_room
-                    run_extras(command, self._upscalers, self._control, emit, watch, room)
+                    run_extras(command, self._upscalers, control, emit, watch, room)
                 else:
-                    self._run_within_memory(command, watch, notices=())
+                    self._run_within_memory(command, control, watch)
         except Closed:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a job dies of, the next one must run
             _log.exception("Job %s failed.", command.job_id)
             self._end_without_device()
             cause = sentence_for(error, self._hardware)
-            self._upscalers.rest()
+            self._upscalers.leave_device()
             self._models.recover()
             self._channel.emit(JobFailed(job_id=command.job_id, cause=cause))
         finally:
-            self._control.end()
+            self._controls.end(command.job_id, control)
             self._channel.emit(self._models.facts())
 
     def _end_without_device(self) -> None:
@@ -157,35 +179,33 @@ class Engine:
             logging.shutdown()
             os._exit(DEVICE_LOST)
 
-    def _run_within_memory(self, command: RunJob, watch: MemoryWatch, notices: tuple[str, ...]) -> None:
+    def _run_within_memory(self, command: RunJob, control: JobControl, watch: MemoryWatch) -> None:
         """Run a job; when the device runs out of memory, go on with the rest of it more thriftily."""
-        delivered: dict[int, bytes] = {}
+        done = set(command.done)
+        notices: tuple[str, ...] = ()
 
         def emit(event: Message) -> None:
             if isinstance(event, ImageReady) and event.kind == "image":
-                delivered[event.index] = event.blobs[0]
+                done.add(event.index)
             self._channel.emit(event)
 
-        try:
-            run_job(command, self._models, self._upscalers, self._control, self._hardware, emit, notices, watch)
-            return
-        except (RuntimeError, MemoryError) as error:
-            notice = self._make_do() if is_out_of_memory(error) else None
-            if notice is None:
-                raise
-        # Outside the handler, which would keep the failed pass's tensors alive.
-        rest = command.model_copy(
-            update={
-                "done": (*command.done, *delivered),
-                "pictures": (*command.pictures, *delivered),
-                "blobs": (*command.blobs, *delivered.values()),
-            }
-        )
-        self._run_within_memory(rest, watch, (*notices, notice))
+        with FinishedPictures(command.pictures) as pictures:
+            while True:
+                rest = command.model_copy(update={"done": tuple(sorted(done))})
+                services = self._models, self._upscalers, control, self._hardware
+                try:
+                    run_job(rest, *services, emit, pictures, notices, watch)
+                    return
+                except (RuntimeError, MemoryError) as error:
+                    notice = self._make_do() if is_out_of_memory(error) else None
+                    if notice is None:
+                        raise
+                # Outside the handler, which would hold the failed pass's tensors in memory.
+                notices = (*notices, notice)
 
     def _make_do(self) -> str | None:
-        """After running out of memory: ask for less. What was done, as a sentence; None when nothing was left to do."""
-        if self._models.drop_kept():
+        """After running out of memory: need less. Returns what was done, as a sentence, or None if nothing was left."""
+        if self._models.drop_cached():
             return "Memory ran out: the checkpoints that were kept there were dropped, and the job went on."
         if self._models.stop_replaying():
             return "The card ran out of memory: steps are not replayed any more, and the job went on."

@@ -1,4 +1,4 @@
-"""An Extras job: picture after picture through the operations that were asked for. A bad one is told and skipped."""
+"""An Extras job: picture after picture through the operations of the request. Bad ones are named and skipped."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from modules.pictures.postprocessing import Result, Tools, postprocess
 from modules.protocol import ImageReady, JobFinished, JobStarted, RunExtras, StepDone
 from modules.sampling import Interrupted
 
-MOST_TOLD: Final = 20
-# Progress of a picture is told in this many steps at most, however many tiles it has.
+MOST_NAMED: Final = 20
+# Progress of a picture is reported in this many steps at most, however many tiles it has.
 STEPS: Final = 100
 
 
@@ -42,16 +42,16 @@ def run_extras(
 ) -> None:
     """Work through the pictures that are not done yet. Raises RequestError, ModelFileError, and AllBad."""
     started = time.monotonic()
-    asked = command.resolved.request.extras
-    if asked is None:
+    request = command.resolved.request.extras
+    if request is None:
         raise RequestError("An Extras job came without saying what to do: submit it again.")
     emit(JobStarted(job_id=command.job_id, images=len(command.files)))
     upscalers.make_room = make_room
     try:
-        notices = _Extras(command, asked, upscalers, control, emit).run()
+        notices = _Extras(command, request, upscalers, control, emit).run()
     finally:
         upscalers.make_room = lambda: False
-        upscalers.rest()
+        upscalers.leave_device()
     seconds = time.monotonic() - started
     emit(
         JobFinished(
@@ -66,24 +66,26 @@ def run_extras(
 
 class _Extras:
     def __init__(
-        self, command: RunExtras, asked: ExtrasRequest, upscalers: UpscalerKeeper, control: JobControl, emit: Emit
+        self, command: RunExtras, request: ExtrasRequest, upscalers: UpscalerKeeper, control: JobControl, emit: Emit
     ) -> None:
         self._command = command
-        self._asked = asked
+        self._request = request
         self._control = control
         self._emit = emit
         self._settings = command.resolved.settings
         self._index = 0
         self._before = 0.0
-        self._applications = max(1, len(asked.upscalers))
+        self._applications = max(1, len(request.upscalers))
         self._application = 0
-        self._told: dict[str, None] = {}
+        self._notices: dict[str, None] = {}
         self._tools = Tools(lambda name: self._upscaler(upscalers, name), self._restored, upscalers.faces.boxes)
         # Before the first picture: an upscaler that is not here is nobody's picture's fault.
-        for name in asked.upscalers:
+        for name in request.upscalers:
             self._upscaler(upscalers, name)
         self._application = 0
-        self._menders = {name: upscalers.faces.mender(name, asked.codeformer_weight) for name in asked.restorers}
+        self._restorers = {
+            name: upscalers.faces.restorer_for(name, request.codeformer_weight) for name in request.restorers
+        }
 
     def run(self) -> tuple[str, ...]:
         bad: list[str] = []
@@ -91,37 +93,41 @@ class _Extras:
         for index, file in enumerate(self._command.files):
             if index in self._command.done:
                 continue
-            if not self._control.next_batch():
+            if self._control.stopped:
                 break
             self._index, self._application = index, 0
-            self._tell(0.0)
+            self._report(0.0)
             try:
                 notices += self._one(index, Path(file))
+                self._report(1.0)
             except Interrupted:
-                continue
+                pass
             except PictureError as error:
                 bad.append(str(error))
-            self._tell(1.0)
+                self._report(1.0)
+            self._control.end_batch()
         if bad and len(bad) == len(self._command.files):
             raise AllBad(bad[0] if len(bad) == 1 else f"None of the {len(bad)} pictures could be used. {bad[0]}")
-        if not self._asked.show and not bad:
-            where = self._asked.output_dir or "the folder of Extras pictures"
+        if not self._request.show and not bad:
+            where = self._request.output_dir or "the folder of Extras pictures"
             notices.append(f"{len(self._command.files)} pictures were worked on; the results are in {where}.")
-        more = [f"{len(bad) - MOST_TOLD} more could not be used."] if len(bad) > MOST_TOLD else []
-        return tuple(dict.fromkeys([*bad[:MOST_TOLD], *more, *notices]))
+        more = [f"{len(bad) - MOST_NAMED} more could not be used."] if len(bad) > MOST_NAMED else []
+        return tuple(dict.fromkeys([*bad[:MOST_NAMED], *more, *notices]))
 
     def _one(self, index: int, file: Path) -> tuple[str, ...]:
-        name = self._asked.names[index] if index < len(self._asked.names) else file.name
+        name = self._request.names[index] if index < len(self._request.names) else file.name
+        if self._control.leave_batch:
+            raise Interrupted
         data = _read(file, name)
-        self._told.clear()
+        self._notices.clear()
         with torch.inference_mode():
-            result = postprocess(open_picture(data, name), self._asked, self._tools)
+            result = postprocess(open_picture(data, name), self._request, self._tools)
         self._deliver(index, result, read_metadata(data).infotext)
-        return tuple(f"{name}: {notice}" for notice in (*result.notices, *self._told))
+        return tuple(f"{name}: {notice}" for notice in (*result.notices, *self._notices))
 
     def _deliver(self, index: int, result: Result, infotext: str) -> None:
         chunks = {"postprocessing": result.note, "extras": result.note} if result.note else None
-        told = _with_note(infotext, result.note)
+        text = _with_note(infotext, result.note)
         # The first last: once it is saved, the picture counts as done.
         for kind, image in reversed(result.pictures):
             data, extension = encode_picture(image, self._settings.files, infotext, chunks=chunks)
@@ -131,7 +137,7 @@ class _Extras:
                     index=index,
                     kind=kind,
                     extension=extension,
-                    infotext=told,
+                    infotext=text,
                     seed=0,
                     subseed=0,
                     width=image.width,
@@ -148,22 +154,22 @@ class _Extras:
         return once
 
     def _restored(self, name: str, image: Image.Image, weight: float) -> Image.Image:
-        if self._control.leave_batch():
+        if self._control.leave_batch:
             raise Interrupted
-        mended = self._menders[name](image)
-        if mended is None:
-            self._told["no face was found."] = None
-        return mended or image
+        restored = self._restorers[name](image)
+        if restored is None:
+            self._notices["no face was found."] = None
+        return restored or image
 
     def _watch(self, done: int, total: int) -> None:
-        if self._control.leave_batch():
+        if self._control.leave_batch:
             raise Interrupted
         # An upscaler may be applied up to three times; how often is not known before it is loaded.
         share = (max(0, self._application - 1) + done / total) / self._applications
         if done % max(1, total // STEPS) == 0:
-            self._tell(min(share, 0.99))
+            self._report(min(share, 0.99))
 
-    def _tell(self, share: float) -> None:
+    def _report(self, share: float) -> None:
         count = len(self._command.files)
         fraction = max(self._before, (self._index + share) / count)
         self._before = fraction

@@ -1,4 +1,4 @@
-"""Restoring the faces of the pictures that a job makes, if it asks for that."""
+"""Restoring the faces of the pictures that a job makes, if its request wants that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from modules.engine.faces import FaceKeeper, Mend
+from modules.engine.faces import FaceKeeper, RestoreFaces
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.job_options import FaceRestorationOptions
 
@@ -17,8 +17,8 @@ class FaceRestoration:
     """Restores faces. `name` is the restorer's; it is empty where nothing is restored. `notices` say why not."""
 
     name: str = ""
-    mend: Mend = field(default=lambda image: None)
-    keep_before: bool = False
+    restore: RestoreFaces = field(default=lambda image: None)
+    save_before: bool = False
     notices: tuple[str, ...] = ()
 
     @property
@@ -28,10 +28,10 @@ class FaceRestoration:
 
     def __call__(self, image: Image.Image) -> tuple[Image.Image, dict[str, Image.Image]]:
         """The decoded picture with its faces restored, and what is saved beside it."""
-        mended = self.mend(image)
-        if mended is None:
+        restored = self.restore(image)
+        if restored is None:
             return image, {}
-        return mended, {"before-face-restoration": image} if self.keep_before else {}
+        return restored, {"before-face-restoration": image} if self.save_before else {}
 
 
 def face_restoration_for(resolved: ResolvedRequest, faces: FaceKeeper) -> FaceRestoration:
@@ -40,12 +40,12 @@ def face_restoration_for(resolved: ResolvedRequest, faces: FaceKeeper) -> FaceRe
         return FaceRestoration()
     options = resolved.settings.faces
     wanted, weight, unload = options.model or FaceRestorationOptions().model, options.code_former_weight, options.unload
-    keep = resolved.settings.saved.before_face_restoration
+    save_before = resolved.settings.saved.before_face_restoration
     try:
-        return FaceRestoration(wanted, faces.mender(wanted, weight, unload=unload), keep)
+        return FaceRestoration(wanted, faces.restorer_for(wanted, weight, unload=unload), save_before)
     except RequestError as error:
         other = next(iter(faces.available()), "")
         if not other:
             return FaceRestoration(notices=(f"Faces were not restored. {error}",))
-        mend = faces.mender(other, weight, unload=unload)
-        return FaceRestoration(other, mend, keep, (f"{other} restored the faces. {error}",))
+        restore = faces.restorer_for(other, weight, unload=unload)
+        return FaceRestoration(other, restore, save_before, (f"{other} restored the faces. {error}",))

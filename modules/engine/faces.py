@@ -27,7 +27,7 @@ NO_CODEFORMER: Final = (
 )
 
 # Gives the picture with its faces restored, or None where none was found.
-Mend = Callable[[Image.Image], Image.Image | None]
+RestoreFaces = Callable[[Image.Image], Image.Image | None]
 
 
 class FaceKeeper:
@@ -47,7 +47,7 @@ class FaceKeeper:
         able = [name for name in list_restorers(self._folders) if name != "CodeFormer" or has_more_architectures()]
         return tuple(name for name in RESTORERS if name in able)
 
-    def mender(self, name: str, weight: float = 0.0, *, unload: bool = False) -> Mend:
+    def restorer_for(self, name: str, weight: float = 0.0, *, unload: bool = False) -> RestoreFaces:
         """What restores the faces of a picture. `weight` is CodeFormer's; with `unload` the device is left after each.
 
         Raises RequestError with a sentence when a file, or CodeFormer's package, is not there. Files are read at the
@@ -61,7 +61,7 @@ class FaceKeeper:
         if name == "CodeFormer" and not has_more_architectures():
             raise RequestError(NO_CODEFORMER)
 
-        def mend(image: Image.Image) -> Image.Image | None:
+        def restore(image: Image.Image) -> Image.Image | None:
             faces = self.faces(image)
             if not faces:
                 return None
@@ -73,13 +73,13 @@ class FaceKeeper:
                 model.to(torch.device("cpu"), torch.float32)
             return restore_faces(image, faces, restorer(model, weight))
 
-        def mend_and_rest(image: Image.Image) -> Image.Image | None:
+        def restore_and_leave(image: Image.Image) -> Image.Image | None:
             try:
-                return mend(image)
+                return restore(image)
             finally:
-                self.rest()
+                self.leave_device()
 
-        return mend_and_rest if unload else mend
+        return restore_and_leave if unload else restore
 
     def faces(self, image: Image.Image) -> list[Face]:
         """The faces of a picture; none where there is no detector."""
@@ -98,7 +98,7 @@ class FaceKeeper:
         """Where faces are, as boxes."""
         return [face.box for face in self.faces(image)]
 
-    def rest(self) -> None:
+    def leave_device(self) -> None:
         """Leave the device."""
         for model in self._models.values():
             model.net.model.to("cpu")

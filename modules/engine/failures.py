@@ -1,4 +1,4 @@
-"""What a job died of, as one sentence for the person who asked for it."""
+"""What a job failed with, as one sentence for the person who submitted it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_lost(device: torch.device) -> bool:
 
     CUDA does so after an illegal access, or after an assertion that failed in a kernel.
     """
-    # An error that concerns one call only may be told by the next one, and once.
+    # An error that concerns one call only may be raised by the next one, and once.
     return device.type == "cuda" and all(_refuses(device) for _ in range(2))
 
 

@@ -43,12 +43,12 @@ def requested_hardware(flags: Flags) -> HardwareRequest:
 
 
 def requested_memory_mode(flags: Flags) -> MemoryMode | None:
-    """The memory mode that the flags ask for; the thriftier one if both are given."""
+    """The memory mode that the flags set; the thriftier one if both are given."""
     if flags.lowvram:
         return "lowvram"
     return "medvram" if flags.medvram else None
 
 
 def requested_sdxl_memory_mode(flags: Flags) -> MemoryMode | None:
-    """The memory mode that the flags ask for SDXL models only."""
+    """The memory mode that the flags set for SDXL models only."""
     return "medvram" if flags.medvram_sdxl else None

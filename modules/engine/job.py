@@ -13,9 +13,10 @@ from torch import Tensor
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.decode_queue import DecodeQueue
+from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
-from modules.engine.picture_writer import PictureWriter
+from modules.engine.picture_writer import PictureWriter, size_in_bytes
 from modules.engine.postprocessor import Postprocessor
 from modules.engine.previewer import Previewer
 from modules.engine.progress_reporter import ProgressReporter
@@ -27,7 +28,6 @@ from modules.generation.passes import Progress
 from modules.hardware.choice import Hardware
 from modules.hardware.memory_watch import MemoryWatch
 from modules.pictures.grids import image_grid, too_large
-from modules.pictures.opening import read_header
 from modules.protocol import JobFinished, JobStarted, RunJob
 from modules.sampling import Interrupted
 
@@ -55,51 +55,52 @@ def run_job(
     control: JobControl,
     hardware: Hardware,
     emit: Emit,
+    pictures: FinishedPictures,
     notices: tuple[str, ...] = (),
     watch: MemoryWatch | None = None,
 ) -> None:
-    """Make every picture of a job that is not done yet, and tell what happens. Raises what it cannot finish with."""
+    """Make every picture of a job that is not done yet, and report what happens. Raises what it cannot finish with.
+
+    `pictures` has those that an earlier run of the job delivered; the others are added.
+    """
     started = time.monotonic()
     resolved = command.resolved
-    job_models = JobModels(models, hardware, resolved)
-    job_models.pipeline(command.checkpoint)
-    emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
+    if control.stopped:
+        # Interrupted while it waited: no checkpoint is loaded for nothing.
+        emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
+        emit(JobFinished(job_id=command.job_id, seconds=0.0, interrupted=True, notices=notices))
+        return
     effects: set[str] = set()
     facts: dict[str, object] = {}
     with (
-        job_models,
+        JobModels(models, hardware, resolved) as job_models,
         PictureWriter(
             command.job_id, resolved, lambda: job_models.facts() | facts | without_effect(effects), emit
         ) as writer,
     ):
-        pixels = Pixels(upscalers, resolved.settings.upscaling, control.leave_batch)
-        told = ProgressReporter(command, Previewer(job_models, resolved.settings), emit, writer, effects)
-        pictures = delivered_pictures(command)
-        after = Postprocessor(resolved, upscalers, control.leave_batch)
+        job_models.pipeline(command.checkpoint)
+        emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
+        pixels = Pixels(upscalers, resolved.settings.upscaling, lambda: control.leave_batch)
+        reporter = ProgressReporter(command, Previewer(job_models, resolved.settings), emit, writer, effects)
+        after = Postprocessor(resolved, upscalers, lambda: control.leave_batch)
         job: _Job | ScriptJob
         if resolved.request.script is None:
             work = open_work(job_models.pipeline, command, pixels)
             facts.update(work.facts)
-            job = _Job(command, work, control, job_models, writer, told, pictures, after)
+            job = _Job(command, work, control, job_models, writer, reporter, pictures, after)
         else:
-            job = ScriptJob(command, job_models, pixels, control, writer, told, pictures, after)
+            job = ScriptJob(command, job_models, pixels, control, writer, reporter, pictures, after)
         job.run()
-    upscalers.rest()
+    upscalers.leave_device()
     emit(
         JobFinished(
             job_id=command.job_id,
             seconds=time.monotonic() - started,
             interrupted=control.stopped,
-            notices=(*notices, *job_models.notices, *job.notices, *after.notices),
+            notices=(*notices, *job_models.notices, *job.notices, *after.notices, *writer.notices),
             memory=watch.peak() if watch else None,
         )
     )
-
-
-def delivered_pictures(command: RunJob) -> dict[int, Image.Image]:
-    """The pictures of this job that an earlier run delivered and that came along, by their index."""
-    encoded = zip(command.pictures, command.blobs[len(command.inputs) :], strict=True)
-    return {index: read_header(data).convert("RGB") for index, data in encoded}
 
 
 class _Job:
@@ -112,8 +113,8 @@ class _Job:
         control: JobControl,
         models: JobModels,
         writer: PictureWriter,
-        told: ProgressReporter,
-        pictures: dict[int, Image.Image],
+        reporter: ProgressReporter,
+        pictures: FinishedPictures,
         after: Postprocessor,
     ) -> None:
         self._command = command
@@ -123,9 +124,10 @@ class _Job:
         self._apart = work.apart and not after.wanted
         self._control = control
         self._writer = writer
-        self._told = told
+        self._reporter = reporter
         self._models = models
         self._pictures = pictures
+        self._wants_grid = self._grid_is_wanted()
         # Another checkpoint for the hires pass makes room for the next batch's first, its VAE included.
         beside = self._apart and command.hires_checkpoint is None
         self._decodes = DecodeQueue(work, models.side_streams() if beside else None, self._deliver)
@@ -133,16 +135,18 @@ class _Job:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return (*self._work.notices, *self._grid_notices)
+        trouble = (self._pictures.trouble,) if self._pictures.trouble else ()
+        return (*self._work.notices, *self._grid_notices, *trouble)
 
     def run(self) -> None:
         self._keep_init_pictures()
         with self._decodes:
             for batch, images in self._batches():
-                if not self._control.next_batch():
+                if self._control.stopped:
                     return
                 for part in _split(images, self._models.together):
                     self._make(batch, images, part)
+                self._control.end_batch()
         self._grid()
 
     def _batches(self) -> Iterator[tuple[int, range]]:
@@ -154,19 +158,21 @@ class _Job:
                 yield batch, images
 
     def _make(self, batch: int, images: range, part: range) -> None:
-        if set(part) <= set(self._command.done) or self._control.leave_batch():
+        if set(part) <= set(self._command.done) or self._control.leave_batch:
             return
         latents = self._work.latents(part, lambda number: self._progress(batch, images, part, number))
-        unfinished = self._control.leave_batch()
+        unfinished = self._control.leave_batch
         settings = self._command.resolved.settings
         if unfinished and not settings.saved.incomplete_images:
             return
         if unfinished and settings.previews.fast_interrupt:
-            self._models.codec.quick = self._told.previewer.quick()
-        for index, latent in zip(part, latents, strict=True):
-            if index not in self._command.done:
-                self._decodes.add(latent, index, batch)
-        self._models.codec.quick = None
+            self._models.codec.quick = self._reporter.previewer.quick()
+        try:
+            for index, latent in zip(part, latents, strict=True):
+                if index not in self._command.done:
+                    self._decodes.add(latent, index, batch)
+        finally:
+            self._models.codec.quick = None
 
     def _keep_init_pictures(self) -> None:
         if 0 not in self._command.done:
@@ -175,21 +181,18 @@ class _Job:
 
     def _deliver(self, picture: Image.Image, index: int, batch: int) -> None:
         """Finish a decoded picture and send it: on the writer's thread, unless that takes the device."""
-        shown_at = (batch, sum(self._work.steps)) if self._told.shows_finished else None
+        shown_at = (batch, sum(self._work.steps)) if self._reporter.shows_finished else None
         finish = partial(self._finished, picture, index)
         if not self._apart:
-            finished = finish()
-            self._writer.finished(lambda: finished, index, shown_at=shown_at)
-        else:
-            self._writer.finished(finish, index, shown_at=shown_at)
+            finish = partial(_itself, finish())
+        store = self._pictures if self._wants_grid else None
+        self._writer.finished(finish, index, size=size_in_bytes(picture), shown_at=shown_at, store=store)
 
     def _finished(self, picture: Image.Image, index: int) -> Finished:
-        finished = self._after(self._work.finish(picture, index))
-        self._pictures[index] = finished.picture
-        return finished
+        return self._after(self._work.finish(picture, index))
 
-    def _stop_if_asked(self) -> None:
-        if self._control.leave_batch():
+    def _stop_if_requested(self) -> None:
+        if self._control.leave_batch:
             raise Interrupted
 
     def _progress(self, batch: int, images: range, part: range, number: int) -> Progress:
@@ -200,27 +203,39 @@ class _Job:
         def on_step(step: int, steps: int, denoised: Tensor) -> None:
             share = earlier + min((before + step) / whole, 1.0) * len(part) / len(images)
             fraction = (batch + share) / self._command.resolved.request.n_iter
-            self._told.step(batch, before + step, whole, fraction, denoised)
+            self._reporter.step(batch, before + step, whole, fraction, denoised)
             self._decodes.take_up()
 
         return Progress(
-            on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects, shown=self._told.shown
+            on_step=on_step,
+            before_call=self._stop_if_requested,
+            effects=self._reporter.effects,
+            shown=self._reporter.shown,
         )
 
-    def _grid(self) -> None:
+    def _grid_is_wanted(self) -> bool:
         resolved = self._command.resolved
-        options, count = resolved.settings.grids, resolved.image_count
-        wanted = resolved.request.makes_grid and (options.save or options.show)
-        if not wanted or (count < 2 and options.only_if_multiple):
+        options = resolved.settings.grids
+        several = resolved.image_count > 1 or not options.only_if_multiple
+        return resolved.request.makes_grid and several and (options.save or options.show)
+
+    def _grid(self) -> None:
+        if not self._wants_grid:
             return
+        resolved = self._command.resolved
+        options = resolved.settings.grids
         self._writer.wait()
-        if len(self._pictures) == count:
-            pictures = [self._pictures[index] for index in range(count)]
+        pictures = self._pictures.first(resolved.image_count)
+        if pictures is not None:
             if (why := too_large(pictures, options)) is not None:
                 self._grid_notices = (why,)
                 return
             grid = image_grid(pictures, resolved.request.batch_size, options)
             self._writer.picture(grid, 0, kind="grid", save=options.save)
+
+
+def _itself(finished: Finished) -> Finished:
+    return finished
 
 
 def _split(images: range, size: int) -> Iterator[range]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -29,7 +30,7 @@ _RECORDED: Final[dict[Half, str]] = {"encoder": "VAE Encoder", "decoder": "VAE D
 
 
 class JobModels:
-    """Loads what the passes of a job ask for. A checkpoint that another one replaces is kept or unloaded first."""
+    """Loads the checkpoints that the passes of a job need. One that is replaced is cached or unloaded first."""
 
     def __init__(self, models: ModelKeeper, hardware: Hardware, resolved: ResolvedRequest) -> None:
         self._models = models
@@ -38,7 +39,9 @@ class JobModels:
         self._settings = resolved.settings
         self._edges = ExitStack()
         self._loaded: LoadedModel | None = None
-        self._told: dict[str, object] | None = None
+        # Pictures are encoded on another thread, which needs the facts of a checkpoint that is replaced meanwhile.
+        self._lock = threading.Lock()
+        self._first_facts: dict[str, object] | None = None
         # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
         alone = hardware.device.type == "cpu" and not resolved.shares_noise
         self.together = 1 if alone else resolved.request.batch_size
@@ -57,20 +60,31 @@ class JobModels:
     def pipeline(self, file: CheckpointFile) -> Pipeline:
         """The pipeline of `file`. The one before, where it was another, is of no use from then on."""
         if self._loaded is not None and self._loaded.file != file:
-            # Asked while it is there: whoever holds a replaced checkpoint would keep what is derived from it in memory.
-            self._told = self._told or self._facts_of(self._loaded)
+            with self._lock:
+                # While it is there: to hold a replaced checkpoint is to hold what is derived from it in memory.
+                if self._first_facts is None:
+                    self._first_facts = self._facts_of(self._loaded)
+                self._loaded = None
             self._edges.close()
-            self._loaded = None
         if self._loaded is None:
             self._loaded = self._models.load(file)
-            if not self._settings.prompts.persistent_cond_cache:
-                self._loaded.encoder.forget()
-            self._place()
-            self._edges.enter_context(edges_joined(self._loaded.model, self._resolved.is_tiled))
-            self.codec = self._codec()
+            try:
+                self._arrange(self._loaded)
+            except BaseException:
+                self._edges.close()
+                self._loaded = None
+                raise
         loaded, hardware = self._loaded, self._hardware
         graphs = self._graphs(loaded)
         return Pipeline(loaded.model, loaded.encoder, hardware.device, hardware.channels_last, self.codec, graphs)
+
+    def _arrange(self, loaded: LoadedModel) -> None:
+        """Prepare a checkpoint for this job, until the job or its use of the checkpoint ends."""
+        if not self._settings.prompts.persistent_cond_cache:
+            loaded.encoder.forget()
+        self._place()
+        self._edges.enter_context(edges_joined(loaded.model, self._resolved.is_tiled))
+        self.codec = self._codec()
 
     def _graphs(self, loaded: LoadedModel) -> StepGraphs | None:
         """What replays the steps, in the fast mode and where the device has room for that."""
@@ -89,7 +103,7 @@ class JobModels:
         return Codec(vae_retries(vae), found.get("encoder"), found.get("decoder"))
 
     def tiny(self, half: Half) -> nn.Module | None:
-        """The tiny autoencoder's half for the checkpoint in hand; where it is missing the job says so, once."""
+        """The tiny autoencoder's half for the loaded checkpoint; where it is missing the job says so, once."""
         if self._loaded is None:
             return None
         found = self._models.tiny(half, self._loaded.model.family)
@@ -103,12 +117,12 @@ class JobModels:
             self.notices = (*self.notices, text)
 
     def side_streams(self) -> Streams | None:
-        """The lanes on which pictures are decoded beside the next ones' steps, where the device has room for both."""
+        """The streams on which pictures are decoded beside the next ones' steps, where the device has room for both."""
         device, plan = self._hardware.device, self._models.placement.plan
         return streams_for(device) if device.type == "cuda" and plan is not None and plan.beside else None
 
     def may_decode_previews(self) -> bool:
-        """Whether the VAE may be called between steps: where it takes turns with the UNet only if that is wanted."""
+        """Whether the VAE may be called between steps. Where it takes the UNet's place there, a setting decides."""
         return self._models.placement.all_at_once or self._settings.previews.full_in_low_memory
 
     def decoded(self, latents: Tensor) -> Tensor | None:
@@ -128,10 +142,14 @@ class JobModels:
             self._notice(f"The picture was decoded in tiles, since there is no room for it whole: {plan.why}.")
 
     def facts(self) -> dict[str, object]:
-        """What infotext says of the first checkpoint. Waits for hashes that are still being worked out."""
-        if self._told is not None:
-            return self._told
-        return {} if self._loaded is None else self._facts_of(self._loaded)
+        """What infotext says of the first checkpoint. Waits for hashes that are still being worked out.
+
+        May be called on any thread.
+        """
+        with self._lock:
+            if self._first_facts is not None:
+                return self._first_facts
+            return {} if self._loaded is None else self._facts_of(self._loaded)
 
     def present_facts(self) -> dict[str, object]:
         """What infotext says of the checkpoint that is loaded now."""

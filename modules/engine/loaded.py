@@ -22,7 +22,7 @@ from modules.weights.family import Family
 from modules.weights.model import Model
 
 XL: Final = (Family.SDXL, Family.SDXL_REFINER)
-# Beside a model file: what its shapes don't tell (catalogue/hints.py).
+# Beside a model file: what its shapes don't say (catalogue/hints.py).
 _SIDECARS: Final = (".json", ".yaml")
 
 
@@ -68,16 +68,21 @@ class LoadedModel:
         return sum(map(module_bytes, self.parts))
 
     @property
+    def memory(self) -> int:
+        """Bytes of its weights, and of the encodings that are cached beside them."""
+        return self.weights + self.encoder.cached_bytes
+
+    @property
     def parts(self) -> tuple[torch.nn.Module, ...]:
         return self.model.unet, self.model.vae, self.model.text_encoder
 
     @property
-    def at_home(self) -> bool:
-        """Whether its weights lie in main memory. Not to be asked while a job works with it."""
+    def in_main_memory(self) -> bool:
+        """Whether its weights lie in main memory. Meaningless while a job works with it, since parts move then."""
         return all(tensor.device.type == "cpu" for part in self.parts for tensor in part.parameters())
 
     def serves(self, file: CheckpointFile, now: Origin) -> bool:
-        """Whether it is what `file` asks for, whatever VAE is in it; weights cut to 8 bits don't grow again."""
+        """Whether it is what `file` names, whatever VAE is in it; weights cut to 8 bits don't grow again."""
         return self.origin.serves(now) and self.in_8_bits == stored_in_8_bits(file, self.model.family)
 
     def preview_colours(self) -> torch.Tensor:
@@ -97,7 +102,7 @@ class LoadedModel:
         return facts
 
     def release(self) -> None:
-        """Give back its memory; nothing can be made with it afterwards."""
+        """Give back its memory; nothing can be made with it any more."""
         self.encoder.release()
         self.model.release()
 

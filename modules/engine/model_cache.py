@@ -36,7 +36,7 @@ class CacheLimits:
 
 
 class ModelCache:
-    """Owns what is kept, in the order of its last use, and lets the oldest go when its memory is needed.
+    """Owns what is cached, in the order of its last use, and drops the oldest when its memory is needed.
 
     Where the device has no memory of its own everything is in main memory, and so on the device.
     """
@@ -44,35 +44,36 @@ class ModelCache:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.sparing = False
-        self._keeping = CacheLimits()
+        self._limits = CacheLimits()
         self._models: list[LoadedModel] = []
         self._vaes: dict[Origin, AutoencoderKL] = {}
 
     @property
     def on_device(self) -> int:
-        """Bytes on the device, which give way to a job that needs them."""
+        """Bytes on the device, which `free_device` frees for a job that needs them."""
         spare = 0 if has_own_memory(self._device) else sum(map(module_bytes, self._vaes.values()))
-        return spare + sum(loaded.weights for loaded in self._models if self._is_on_device(loaded))
+        return spare + sum(loaded.memory for loaded in self._models if self._is_on_device(loaded))
 
     def listed(self) -> tuple[CachedModel, ...]:
-        """What is kept, for the System page; the last used first."""
+        """What is cached, for the System page; the last used first."""
         own = has_own_memory(self._device)
         vaes = [
             CachedModel(name=origin.path.name, part="VAE", size=module_bytes(vae)) for origin, vae in self._vaes.items()
         ]
         models = [
-            CachedModel(name=one.file.name, size=one.weights, on_device=own and not one.at_home) for one in self._models
+            CachedModel(name=one.file.name, size=one.weights, on_device=own and not one.in_main_memory)
+            for one in self._models
         ]
         return tuple(reversed([*vaes, *models]))
 
     # Coming and going
 
     def add(self, loaded: LoadedModel) -> None:
-        """Keep a checkpoint that nothing is arranged for any more; `keep` says whether there is a place for it."""
+        """Cache a checkpoint whose parts are no longer placed; `apply` drops it again if there is no place for it."""
         self._models.append(loaded)
 
     def take(self, file: CheckpointFile, now: Origin) -> LoadedModel | None:
-        """The checkpoint that serves for `file`, no longer kept. Those whose file is another one by now are dropped."""
+        """Take out the checkpoint that serves for `file`. Those whose file has changed since are dropped."""
         for stale in [one for one in self._models if one.origin.path == now.path and not one.origin.serves(now)]:
             self._drop(stale)
         found = next((one for one in self._models if one.serves(file, now)), None)
@@ -81,30 +82,30 @@ class ModelCache:
         return found
 
     def add_vae(self, origin: Origin, vae: AutoencoderKL) -> None:
-        """Keep a VAE that is in no checkpoint; `keep` says whether there is a place for it."""
+        """Cache a VAE that is in no checkpoint; `apply` drops it again if there is no place for it."""
         self._vaes.pop(origin, None)
         self._vaes[origin] = vae
 
     def take_vae(self, now: Origin) -> AutoencoderKL | None:
-        """The VAE that serves for a file, no longer kept."""
+        """Take out the VAE that serves for a file."""
         for stale in [one for one in self._vaes if one.path == now.path and not one.serves(now)]:
             del self._vaes[stale]
         return self._vaes.pop(next((one for one in self._vaes if one.serves(now)), now), None)
 
-    def keep(self, keeping: CacheLimits) -> None:
-        """Keep so much and in these places from now on: the oldest go first."""
-        self._keeping = keeping
-        keeping = self._spared(keeping) if self.sparing else keeping
-        while len(self._models) > keeping.checkpoints:
+    def apply(self, limits: CacheLimits) -> None:
+        """Cache so much and in these places from now on: the oldest go first."""
+        self._limits = limits
+        limits = self._spared(limits) if self.sparing else limits
+        while len(self._models) > limits.checkpoints:
             self._drop(self._models[0])
-        for loaded in self._models[: max(0, len(self._models) - keeping.on_device)]:
-            self._send_home(loaded)
-        while len(self._vaes) > keeping.vaes:
+        for loaded in self._models[: max(0, len(self._models) - limits.on_device)]:
+            self._move_to_main_memory(loaded)
+        while len(self._vaes) > limits.vaes:
             self._drop_oldest_vae()
         for vae in self._vaes.values() if has_own_memory(self._device) else ():
             vae.to("cpu")
 
-    # Giving way
+    # Making room
 
     def make_room(self, needed: int) -> None:
         """Drop the oldest in main memory until it holds so many bytes more, with a reserve."""
@@ -118,8 +119,8 @@ class ModelCache:
             else:
                 return
 
-    def give_way(self, enough: Callable[[], bool]) -> None:
-        """Leave the device, the oldest first, until there is `enough` room: home to main memory, else for good."""
+    def free_device(self, enough: Callable[[], bool]) -> None:
+        """Move to main memory, the oldest first, until the device has `enough` room; drop what does not fit there."""
         own = has_own_memory(self._device)
         while not own and self._vaes and not enough():
             self._drop_oldest_vae()
@@ -127,20 +128,20 @@ class ModelCache:
             if enough():
                 return
             if own:
-                self._send_home(loaded)
+                self._move_to_main_memory(loaded)
             else:
                 self._drop(loaded)
 
     def leave_device(self) -> None:
-        """Leave the device altogether; in main memory as many stay as are kept there."""
-        self.keep(self._spared(self._keeping))
+        """Leave the device altogether; in main memory stay as many as the limits allow."""
+        self.apply(self._spared(self._limits))
 
-    def _spared(self, keeping: CacheLimits) -> CacheLimits:
+    def _spared(self, limits: CacheLimits) -> CacheLimits:
         """As much with nothing on the device."""
-        return replace(keeping, on_device=0) if has_own_memory(self._device) else CacheLimits()
+        return replace(limits, on_device=0) if has_own_memory(self._device) else CacheLimits()
 
     def drop_on_device(self) -> bool:
-        """Drop everything on the device, and keep nothing there while `sparing`; says whether there was anything."""
+        """Drop all that is on the device, and cache nothing there while `sparing`; returns whether there was any."""
         found = self.on_device > 0
         self.sparing = True
         for loaded in [one for one in self._models if self._is_on_device(one)]:
@@ -150,18 +151,18 @@ class ModelCache:
         return found
 
     def clear(self) -> bool:
-        """Drop everything; says whether there was anything."""
+        """Drop everything; returns whether there was anything."""
         found = bool(self._models or self._vaes)
-        self.keep(CacheLimits())
+        self.apply(CacheLimits())
         return found
 
     def _is_on_device(self, loaded: LoadedModel) -> bool:
-        return not has_own_memory(self._device) or not loaded.at_home
+        return not has_own_memory(self._device) or not loaded.in_main_memory
 
     def _is_in_main_memory(self, loaded: LoadedModel) -> bool:
-        return not has_own_memory(self._device) or loaded.at_home
+        return not has_own_memory(self._device) or loaded.in_main_memory
 
-    def _send_home(self, loaded: LoadedModel) -> None:
+    def _move_to_main_memory(self, loaded: LoadedModel) -> None:
         """To main memory, where older ones make room; a checkpoint that would not fit even then is dropped."""
         if self._is_in_main_memory(loaded):
             return
@@ -170,7 +171,7 @@ class ModelCache:
         if main_memory().available < needed + MAIN_RESERVE:
             self._drop(loaded)
             return
-        loaded.encoder.forget()  # what it remembers lies on the device
+        loaded.encoder.forget()  # its cached encodings lie on the device
         for part in loaded.parts:
             part.to("cpu")
 

@@ -1,10 +1,10 @@
-"""The checkpoints of this process: one that jobs work with, and those that are kept in memory beside it."""
+"""The checkpoints of this process: one that jobs work with, and those that are cached beside it."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,8 +49,8 @@ class ModelKeeper:
         memory_sdxl: MemoryMode | None = None,
         tiny: TinyAutoencoderCache | None = None,
     ) -> None:
-        """`memory` is the mode that the flags ask for, `memory_sdxl` for SDXL only; without one it follows from what is
-        free and what is asked.
+        """`memory` is the mode that the flags set, `memory_sdxl` for SDXL only; without one it follows from what
+        is free and what the request needs.
         """
         self._embeddings = embeddings
         self._hardware = hardware
@@ -63,8 +63,8 @@ class ModelKeeper:
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self._hashes: dict[Origin, Future[str]] = {}
         self._loaded: LoadedModel | None = None
-        self._kept = ModelCache(hardware.device)
-        self.placement = ModelPlacement(hardware, self._kept)
+        self._cache = ModelCache(hardware.device)
+        self.placement = ModelPlacement(hardware, _BesideTheModel(self._cache, lambda: self._loaded))
 
     def facts(self) -> MachineFacts:
         """What this process makes of its machine at this moment."""
@@ -76,7 +76,7 @@ class ModelKeeper:
             self.placement.weights,
             in_8_bits=loaded is not None and loaded.in_8_bits,
             fast_mode="" if loaded is None or loaded.fast_mode is None else loaded.fast_mode.told,
-            kept=self._kept.listed(),
+            kept=self._cache.listed(),
         )
 
     def tiny(self, half: Half, family: Family) -> nn.Module | str:
@@ -89,9 +89,9 @@ class ModelKeeper:
         if loaded is None or not loaded.serves(file, now):
             loaded = self._switch(file, now)
         else:
-            self._kept.keep(CacheLimits.of(file.load_options))
+            self._cache.apply(CacheLimits.of(file.load_options))
             if not loaded.vae_origin.serves(_vae_origin(file, now)):
-                self._take_in_hand(None)
+                self._use(None)
                 loaded = self._bring_back(loaded, file, now)
         self._set_attention(loaded, file)
         loaded.file = file
@@ -100,49 +100,49 @@ class ModelKeeper:
         return loaded
 
     def _switch(self, file: CheckpointFile, now: Origin) -> LoadedModel:
-        """Put aside what is in hand, and take `file` from what is kept, or read it."""
-        back = self._kept.take(file, now)
-        self._put_aside()
-        self._kept.keep(CacheLimits.of(file.load_options))
+        """Cache the loaded checkpoint, and take `file` from the cache, or read it."""
+        back = self._cache.take(file, now)
+        self._cache_loaded()
+        self._cache.apply(CacheLimits.of(file.load_options))
         return self._read(file, now) if back is None else self._bring_back(back, file, now)
 
-    def _take_in_hand(self, loaded: LoadedModel | None) -> LoadedModel | None:
-        """Work with this checkpoint, or with none; returns the one before, which nothing is arranged for any more."""
+    def _use(self, loaded: LoadedModel | None) -> LoadedModel | None:
+        """Make this the loaded checkpoint, or none; returns the one before, whose parts are no longer placed."""
         before, self._loaded = self._loaded, loaded
         if before is not None:
             self.placement.release()
         return before
 
-    def _put_aside(self) -> None:
-        if (before := self._take_in_hand(None)) is not None:
-            self._kept.add(before)
+    def _cache_loaded(self) -> None:
+        if (before := self._use(None)) is not None:
+            self._cache.add(before)
 
     def _read(self, file: CheckpointFile, now: Origin) -> LoadedModel:
         self._emit(CheckpointLoading(title=file.title))
         started = time.monotonic()
-        with self._failure_told(file):
+        with self._failure_reported(file):
             loaded = self._read_files(file, now)
             self._place(loaded, file)
-        self._tell_loaded(loaded, file, started, read=True)
+        self._report_loaded(loaded, file, started, read=True)
         return loaded
 
-    def _bring_back(self, kept: LoadedModel, file: CheckpointFile, now: Origin) -> LoadedModel:
-        """Work with a checkpoint that is in memory, with the VAE that `file` asks for."""
+    def _bring_back(self, cached: LoadedModel, file: CheckpointFile, now: Origin) -> LoadedModel:
+        """Work with a checkpoint that is in memory, with the VAE that `file` names."""
         started = time.monotonic()
-        with self._failure_told(file):
+        with self._failure_reported(file):
             try:
-                self._exchange_vae(kept, file, _vae_origin(file, now))
+                self._exchange_vae(cached, file, _vae_origin(file, now))
             except (ModelFileError, OSError, RuntimeError, MemoryError):
-                # It is as it was, only the VAE is not to be had.
-                self._kept.add(kept)
-                self._kept.keep(CacheLimits.of(file.load_options))
+                # It is as it was: only the other VAE could not be read.
+                self._cache.add(cached)
+                self._cache.apply(CacheLimits.of(file.load_options))
                 raise
-            self._set_attention(kept, file)
-            self._place(kept, file)
-        self._tell_loaded(kept, file, started, read=False)
-        return kept
+            self._set_attention(cached, file)
+            self._place(cached, file)
+        self._report_loaded(cached, file, started, read=False)
+        return cached
 
-    def _tell_loaded(self, loaded: LoadedModel, file: CheckpointFile, started: float, *, read: bool) -> None:
+    def _report_loaded(self, loaded: LoadedModel, file: CheckpointFile, started: float, *, read: bool) -> None:
         self._loaded = loaded
         width, height = loaded.model.resolution or (None, None)
         seconds = time.monotonic() - started
@@ -150,31 +150,29 @@ class ModelKeeper:
         self._emit(self.facts())
 
     @contextmanager
-    def _failure_told(self, file: CheckpointFile) -> Iterator[None]:
-        """Turn what can go wrong while a checkpoint is loaded into a sentence, and tell it."""
+    def _failure_reported(self, file: CheckpointFile) -> Iterator[None]:
+        """Turn what can go wrong while a checkpoint is loaded into a sentence, and report it."""
         try:
             yield
         except OSError as error:
             cause = f"{Path(error.filename or file.path).name} could not be read: {error.strerror or error}."
-            self._tell_failed(file, cause)
+            self._report_failed(file, cause)
             raise ModelFileError(cause) from error
         except ModelFileError as error:
-            self._tell_failed(file, str(error))
+            self._report_failed(file, str(error))
             raise
         except (RuntimeError, MemoryError) as error:
-            self._tell_failed(file, sentence_for(error, self._hardware))
+            self._report_failed(file, sentence_for(error, self._hardware))
             raise
 
-    def _tell_failed(self, file: CheckpointFile, cause: str) -> None:
+    def _report_failed(self, file: CheckpointFile, cause: str) -> None:
         self._emit(CheckpointFailed(title=file.title, cause=cause))
         self._emit(self.facts())
 
     def _place(self, loaded: LoadedModel, file: CheckpointFile) -> None:
         try:
-            asked = self._asked(file, loaded.model.family)
-            if self.placement.take(loaded.model, asked, loaded.attention).mode != "full":
-                # Now, while nothing else is on the card: a preview's thread would push the UNet off it in mid-step.
-                loaded.preview_colours()
+            mode = self._wanted_mode(file, loaded.model.family)
+            self.placement.take(loaded.model, mode, loaded.attention)
         except (RuntimeError, MemoryError):
             self.placement.release()
             loaded.release()
@@ -187,12 +185,12 @@ class ModelKeeper:
             dtype=hardware.unet_dtype,
             vae_dtype=hardware.vae_dtype,
             text_dtype=hardware.text_dtype,
-            device=self.placement.loads_to(Path(file.path).stat().st_size, self._asked(file)),
+            device=self.placement.loads_to(Path(file.path).stat().st_size, self._wanted_mode(file)),
             channels_last=hardware.channels_last,
             vae_path=Path(file.vae_path) if file.vae_path else None,
-            vae=self._kept.take_vae(vae_origin),
+            vae=self._cache.take_vae(vae_origin),
             mapped=_mapped(file),
-            make_room=self._kept.make_room,
+            make_room=self._cache.make_room,
             title=file.title,
             sha256=file.sha256,
         )
@@ -216,11 +214,11 @@ class ModelKeeper:
         )
 
     def _exchange_vae(self, loaded: LoadedModel, file: CheckpointFile, wanted: Origin) -> None:
-        """Put the VAE of `file` into a checkpoint that is not arranged, unless it is there; the one before is kept."""
+        """Put the VAE of `file` into a checkpoint that is not placed, unless it is there; the one before is cached."""
         if loaded.vae_origin.serves(wanted):
             return
         hardware, model = self._hardware, loaded.model
-        vae = self._kept.take_vae(wanted) or load_vae(
+        vae = self._cache.take_vae(wanted) or load_vae(
             wanted.path,
             dtype=hardware.vae_dtype,
             channels_last=hardware.channels_last,
@@ -228,11 +226,11 @@ class ModelKeeper:
             mapped=_mapped(file),
         )
         before = exchange_vae(model, vae, wanted.path if file.vae_path else None)
-        self._kept.add_vae(loaded.vae_origin, before)
+        self._cache.add_vae(loaded.vae_origin, before)
         loaded.vae_origin = wanted
         loaded.vae_sha256 = self._hash(wanted, None) if file.vae_path else None
         loaded.colours = None
-        self._kept.keep(CacheLimits.of(file.load_options))
+        self._cache.apply(CacheLimits.of(file.load_options))
 
     def _attention_for(self, file: CheckpointFile) -> AttentionChoice:
         options, hardware = file.load_options, self._hardware
@@ -254,11 +252,14 @@ class ModelKeeper:
         """Place the loaded checkpoint for a request. Raises OutOfBudget when nothing makes it fit."""
         assert self._loaded is not None
         before = self.placement.plan
-        asked = self._asked(self._loaded.file, self._loaded.model.family)
-        plan = self.placement.fit(request, asked, self.attention)
+        mode = self._wanted_mode(self._loaded.file, self._loaded.model.family)
+        plan = self.placement.fit(request, mode, self.attention)
         if before is None or (before.mode, before.tiled) != (plan.mode, plan.tiled):
             self._emit(Notice(text=f"{self._loaded.file.name}: {plan.why}."))
         self._set_speed(self._loaded, plan.mode)
+        if plan.mode != "full":
+            # Now, while nothing else is on the card: between two steps the VAE would push the UNet off it.
+            self._loaded.preview_colours()
         return plan
 
     def _set_speed(self, loaded: LoadedModel, mode: MemoryMode) -> None:
@@ -272,39 +273,39 @@ class ModelKeeper:
         if loaded.fast_mode is not None:
             self._emit(Notice(text=f"Fast mode: {loaded.fast_mode.told}."))
 
-    def _asked(self, file: CheckpointFile, family: Family | None = None) -> MemoryMode | None:
+    def _wanted_mode(self, file: CheckpointFile, family: Family | None = None) -> MemoryMode | None:
         flagged = self._memory
         if flagged is None and family in XL:
             flagged = self._memory_sdxl
         return requested_memory(file.load_options, (file.name, file.title, Path(file.path).name), flagged)
 
     def step_down(self) -> MemoryMode | None:
-        """What comes next in thrift after running out of memory. None when this was the thriftiest."""
+        """After running out of memory: the next thriftier mode, from now on. None when this was the thriftiest."""
         self.recover()
         return self.placement.step_down()
 
     def make_room(self) -> bool:
-        """Leave the device for a job that needs no checkpoint; says whether there was something on it.
+        """Leave the device for a job that needs no checkpoint; returns whether there was something on it.
 
-        The checkpoint in use stays in main memory if checkpoints are kept there, and is unloaded otherwise.
+        The checkpoint in use stays in main memory if checkpoints are cached there, and is unloaded otherwise.
         """
-        found = self._loaded is not None or self._kept.on_device > 0
-        self._put_aside()
-        self._kept.leave_device()
+        found = self._loaded is not None or self._cache.on_device > 0
+        self._cache_loaded()
+        self._cache.leave_device()
         self.recover()
         self._emit(self.facts())
         return found
 
     def begin_job(self) -> None:
-        """Keep checkpoints on the device again, if an earlier job could not afford that."""
-        self._kept.sparing = False
+        """Cache checkpoints on the device again, if an earlier job could not afford that."""
+        self._cache.sparing = False
 
-    def drop_kept(self) -> bool:
-        """After running out of memory: drop what is kept on the device, and keep nothing there until the next job.
+    def drop_cached(self) -> bool:
+        """After running out of memory: drop what is cached on the device, and cache nothing there until the next job.
 
-        Says whether there was something.
+        Returns whether there was something.
         """
-        found = self._kept.drop_on_device()
+        found = self._cache.drop_on_device()
         self.recover()
         return found
 
@@ -336,14 +337,33 @@ class ModelKeeper:
             torch.cuda.empty_cache()
 
     def unload(self) -> None:
-        """Give back every byte the checkpoints hold, those that are kept too."""
-        self._put_aside()
-        if self._kept.clear():
+        """Give back every byte the checkpoints hold, those in the cache too."""
+        self._cache_loaded()
+        if self._cache.clear():
             self._emit(self.facts())
 
 
+class _BesideTheModel:
+    """What leaves the device for a job that needs the room: cached encodings first, then cached checkpoints."""
+
+    def __init__(self, cache: ModelCache, loaded: Callable[[], LoadedModel | None]) -> None:
+        self._cache = cache
+        self._loaded = loaded
+
+    @property
+    def on_device(self) -> int:
+        loaded = self._loaded()
+        return self._cache.on_device + (0 if loaded is None else loaded.encoder.cached_bytes)
+
+    def free_device(self, enough: Callable[[], bool]) -> None:
+        loaded = self._loaded()
+        if loaded is not None and loaded.encoder.cached_bytes and not enough():
+            loaded.encoder.forget()
+        self._cache.free_device(enough)
+
+
 def _vae_origin(file: CheckpointFile, checkpoint: Origin) -> Origin:
-    """Where the VAE comes from that `file` asks for: of a file of its own, or out of the checkpoint's."""
+    """Where the VAE of `file` comes from: of a file of its own, or out of the checkpoint's."""
     return Origin.of(file.vae_path) if file.vae_path else checkpoint
 
 

@@ -1,4 +1,4 @@
-"""Where a loaded checkpoint's parts lie, decided anew for each job from what is free and what the job asks for."""
+"""Where a loaded checkpoint's parts lie, decided anew for each job from what is free and what the job needs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from modules.weights.model import Model
 
 # Moving the UNet about to use less room than this is not worth its time, in bytes.
 _WORTH_MOVING: Final = 500_000_000
-# Free memory is never the same twice. So little may be missing before pieces go home: the reserve has room for it.
+# Free memory is never the same twice. So little may be missing before pieces leave the device: the reserve has room.
 _NOT_MISSED: Final = RESERVE // 3
 
 
@@ -49,7 +49,7 @@ class Others(Protocol):
         """Its bytes."""
         ...
 
-    def give_way(self, enough: Callable[[], bool]) -> None:
+    def free_device(self, enough: Callable[[], bool]) -> None:
         """Leave the device, piece by piece, until there is `enough` room."""
         ...
 
@@ -59,7 +59,7 @@ class Nothing:
 
     on_device = 0
 
-    def give_way(self, enough: Callable[[], bool]) -> None:
+    def free_device(self, enough: Callable[[], bool]) -> None:
         pass
 
 
@@ -73,7 +73,7 @@ class ModelPlacement:
         self._modes: tuple[MemoryMode, ...] = MODES if has_own_memory(hardware.device) else ("full",)
         self._least: MemoryMode = "full"
         self._model: Model | None = None
-        self._residence: Offloader | None = None
+        self._offloader: Offloader | None = None
         self._size: ModelSize | None = None
         self.plan: MemoryPlan | None = None
 
@@ -82,7 +82,7 @@ class ModelPlacement:
         """Bytes of the loaded checkpoint's weights."""
         return 0 if self._size is None else self._size.weights
 
-    def loads_to(self, file_size: int, asked: MemoryMode | None) -> torch.device:
+    def loads_to(self, file_size: int, wanted: MemoryMode | None) -> torch.device:
         """Where a checkpoint of a file of so many bytes should be read to: what comes and goes, to main memory.
 
         A half-precision file is as large as what is loaded; others are larger, which errs on the safe side.
@@ -93,42 +93,42 @@ class ModelPlacement:
         def fits() -> bool:
             return file_size + RESERVE < self._free()
 
-        stays = asked in (None, "full") and self._least == "full"
+        stays = wanted in (None, "full") and self._least == "full"
         if stays:
-            self._others.give_way(fits)
+            self._others.free_device(fits)
         return self._hardware.device if stays and fits() else torch.device("cpu")
 
-    def take(self, model: Model, asked: MemoryMode | None, attention: AttentionChoice | None = None) -> MemoryPlan:
+    def take(self, model: Model, wanted: MemoryMode | None, attention: AttentionChoice | None = None) -> MemoryPlan:
         """Place a newly loaded checkpoint, for a picture of its own size until a job says otherwise."""
         self._model = model
-        self._residence = Offloader(self._hardware.device, model.unet, (model.vae, model.text_encoder))
+        self._offloader = Offloader(self._hardware.device, model.unet, (model.vae, model.text_encoder))
         self._size = size_of(model.unet, model.vae, model.text_encoder)
         try:
-            return self.fit(RequestSize(*model.default_resolution), asked, attention)
+            return self.fit(RequestSize(*model.default_resolution), wanted, attention)
         except OutOfBudget:
-            # A smaller picture may fit. What doesn't is refused when it is asked for.
+            # A smaller picture may fit. What doesn't is refused when a job wants it.
             thriftiest = self._modes[-1]
-            self._residence.arrange(thriftiest)
+            self._offloader.arrange(thriftiest)
             self.plan = MemoryPlan(thriftiest, "there is little memory for this checkpoint", tiled=True)
             return self.plan
 
     def fit(
-        self, request: RequestSize, asked: MemoryMode | None, attention: AttentionChoice | None = None
+        self, request: RequestSize, wanted: MemoryMode | None, attention: AttentionChoice | None = None
     ) -> MemoryPlan:
         """Place the checkpoint for this request, with the attention in use if it is not the hardware's own choice.
 
         Raises OutOfBudget when nothing makes it fit.
         """
-        assert self._size is not None and self._residence is not None
-        unheard = asked if len(self._modes) == 1 and asked != "full" else None
-        if len(self._modes) == 1 or (asked and MODES.index(asked) < MODES.index(self._least)):
-            asked = None
+        assert self._size is not None and self._offloader is not None
+        ignored = wanted if len(self._modes) == 1 and wanted != "full" else None
+        if len(self._modes) == 1 or (wanted and MODES.index(wanted) < MODES.index(self._least)):
+            wanted = None
         plan = self._with_others(
             partial(
                 choose_plan,
                 model=self._size,
                 request=request,
-                asked=asked,
+                asked=wanted,
                 least=self._least,
                 modes=self._modes,
                 scores=scores_of(attention or self._hardware.attention),
@@ -137,16 +137,16 @@ class ModelPlacement:
             )
         )
         if self._must_move(plan):
-            self._residence.arrange(plan.mode, plan.resident)
+            self._offloader.arrange(plan.mode, plan.resident)
         elif self.plan is not None:
             plan = replace(plan, resident=self.plan.resident)
-        if unheard:
-            plan = replace(plan, why=f"{plan.why}; {unheard} was asked for, but no card has memory of its own here")
+        if ignored:
+            plan = replace(plan, why=f"{plan.why}; {ignored} was asked for, but no card has memory of its own here")
         self.plan = plan
         return plan
 
     def _with_others(self, plan_for: Callable[[int], MemoryPlan]) -> MemoryPlan:
-        """The plan for what is free, for which others give way as far as that makes it better."""
+        """The plan for what is free, for which others leave the device as far as that makes it better."""
 
         def as_good_as(wanted: MemoryPlan, spare: int = 0) -> bool:
             try:
@@ -159,7 +159,7 @@ class ModelPlacement:
         if spare and not as_good_as(plan_for(sys.maxsize)):
             give_back_memory()  # the C library holds some for the next step
         alone = plan_for(self._free() + self._others.on_device)
-        self._others.give_way(lambda: as_good_as(alone, spare))
+        self._others.free_device(lambda: as_good_as(alone, spare))
         return plan_for(self._free())
 
     @contextmanager
@@ -176,7 +176,7 @@ class ModelPlacement:
                 model.vae.disable_tiling()
 
     def step_down(self) -> MemoryMode | None:
-        """After running out of memory: what comes next in thrift, from now on. None when there is nothing."""
+        """After running out of memory: the next thriftier mode, from now on. None when there is none."""
         if self.plan is None or self._hardware.device.type != "cuda":
             return None
         thriftier = THRIFTIER.get(self.plan.mode)
@@ -186,9 +186,9 @@ class ModelPlacement:
 
     def release(self) -> None:
         """Let go of the checkpoint."""
-        if self._residence is not None:
-            self._residence.dissolve()
-        self._residence = self._model = self._size = self.plan = None
+        if self._offloader is not None:
+            self._offloader.dissolve()
+        self._offloader = self._model = self._size = self.plan = None
 
     def _free(self) -> int:
         """Bytes that are there for the checkpoint and its work, those among them that it holds already."""
@@ -210,12 +210,12 @@ class ModelPlacement:
 
 
 def _way(plan: MemoryPlan) -> tuple[MemoryMode, int, bool, int]:
-    """What other checkpoints give way for. Decoding beside the steps is not worth one."""
+    """What of a plan is worth the place of other checkpoints. Decoding beside the steps is not worth one."""
     return plan.mode, plan.images, plan.tiled, plan.resident
 
 
 def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:
-    """What a job asks of the device in its largest pass, with at most `together` images at once."""
+    """What a job needs of the device in its largest pass, with at most `together` images at once."""
     request = resolved.request
     width, height = max((one.size for one in resolved.passes), key=lambda size: size[0] * size[1])
     # Each text joined with AND is a row of its own, and the negative prompt another.
@@ -225,7 +225,7 @@ def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:
 
 
 def requested_memory(options: LoadOptions, names: tuple[str, ...], flagged: MemoryMode | None) -> MemoryMode | None:
-    """The memory mode that somebody demands for a checkpoint known by any of `names`: its own entry in
+    """The memory mode that is set for a checkpoint known by any of `names`: its own entry in
     `checkpoint_memory` ("name: mode"), else the setting for all, else the flag. None leaves it to the budget.
     """
     for entry in options.checkpoint_memory:

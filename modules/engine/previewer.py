@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
+from modules.engine.failures import is_out_of_memory
 from modules.engine.job_models import JobModels
 from modules.generation.codec import decode_tiny
 from modules.generation.decoding import to_image
@@ -22,7 +22,7 @@ from modules.pictures.grids import image_grid
 _FULL: Final = "Full"
 _TAESD: Final = "TAESD"
 
-Make = Callable[[], Image.Image | None]
+Make = Callable[[], Image.Image]
 
 
 class Previewer:
@@ -34,10 +34,11 @@ class Previewer:
         self._method = settings.previews.method
         self._whole = settings.previews.whole_batch
 
-    def make(self, latents: Tensor) -> Make:
-        """What makes the preview of `latents` (images, 4, h, w), to be called on any thread.
+    def make(self, latents: Tensor) -> Make | None:
+        """What makes the preview of `latents` (images, 4, h, w), to be called on any thread; None if nothing can.
 
-        The VAE works at once, on the thread of the steps: it is not there for two at a time.
+        What the VAE has to do for it is done here, on the thread of the steps: only there it is known to be on the
+        device, and its weights in their own number type.
         """
         if not self._whole:
             latents = latents[:1]
@@ -45,34 +46,40 @@ class Previewer:
             pictures = self._full(latents)
             if pictures is not None:
                 return lambda: self._grid(pictures)
-        decode = self._quick()
-        return lambda: None if (made := decode(latents)) is None else self._grid(made)
+        decode = self._small()
+        return None if decode is None else lambda: self._grid(decode(latents))
 
     def quick(self) -> Callable[[Tensor], Tensor] | None:
         """What decodes latents as previews do, at the picture's full size, (n, 3, 8h, 8w) in 0..1; None for Full."""
         if self._method == _FULL:
             return None
-        decoder = self._models.tiny("decoder") if self._method == _TAESD else None
+        decoder = self._decoder()
         if decoder is not None:
             return lambda latents: decode_tiny(decoder, latents)
-        colours = self._models.preview_colours()
+        colours = self._within_memory(self._models.preview_colours)
         return None if colours is None else lambda latents: enlarged(linear_pictures(latents, colours))
 
-    def _quick(self) -> Callable[[Tensor], Tensor | None]:
-        decoder = self._models.tiny("decoder") if self._method == _TAESD else None
+    def _small(self) -> Callable[[Tensor], Tensor] | None:
+        """What decodes latents (n, 4, h, w) to RGB in 0..1, (n, 3, h, w) or, by a tiny autoencoder, (n, 3, 8h, 8w)."""
+        decoder = self._decoder()
         if decoder is not None:
             return lambda latents: decode_tiny(decoder, latents)
+        colours = self._within_memory(self._models.preview_colours)
+        return None if colours is None else lambda latents: linear_pictures(latents, colours)
 
-        def linear(latents: Tensor) -> Tensor | None:
-            colours = self._models.preview_colours()
-            return None if colours is None else linear_pictures(latents, colours)
-
-        return linear
+    def _decoder(self) -> nn.Module | None:
+        return self._models.tiny("decoder") if self._method == _TAESD else None
 
     def _full(self, latents: Tensor) -> Tensor | None:
+        return self._within_memory(lambda: self._models.decoded(latents))
+
+    def _within_memory(self, decode: Callable[[], Tensor | None]) -> Tensor | None:
+        """What `decode` gives, or None where there is no memory for it: no job fails for want of a preview."""
         try:
-            return self._models.decoded(latents)
-        except torch.OutOfMemoryError:
+            return decode()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             return None
 
     def _grid(self, pictures: Tensor) -> Image.Image:

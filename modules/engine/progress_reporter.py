@@ -1,4 +1,4 @@
-"""What a running job tells while it runs: steps, and now and then a preview."""
+"""What a running job reports while it runs: steps, and now and then a preview."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modules.settings.choices import PreviewContent
 
 
 class ProgressReporter:
-    """Tells the steps of one job. `effects` gathers which of the options that act only sometimes really did."""
+    """Reports the steps of one job. `effects` gathers which of the options that act only sometimes really did."""
 
     def __init__(
         self,
@@ -35,7 +35,9 @@ class ProgressReporter:
         """`step` of `steps` of this batch is done, and `fraction` of the whole job."""
         self._emit(StepDone(job_id=self._job_id, batch=batch, step=step, steps=steps, fraction=fraction))
         if self._writer.free_for_preview and self._pace.due(step):
-            self._writer.preview(self.previewer.make(denoised), batch, step)
+            make = self.previewer.make(denoised)
+            if make is not None:
+                self._writer.preview(make, batch, step)
 
     @property
     def shows_finished(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -10,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from modules.engine.control import JobControl
+from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job_models import JobModels
-from modules.engine.picture_writer import PictureWriter
+from modules.engine.picture_writer import PictureWriter, size_in_bytes
 from modules.engine.postprocessor import Postprocessor
 from modules.engine.progress_reporter import ProgressReporter
 from modules.engine.work import Pixels, Work, open_picture, open_work, picture_of, work_over
@@ -25,7 +27,7 @@ from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import RunJob
 from modules.sampling import Interrupted
 
-# Left out unless the checkpoint in hand has one.
+# Left out unless the loaded checkpoint has one.
 _NO_VAE: Final[dict[str, object]] = {"VAE": None, "VAE hash": None}
 # Formats in which a picture comes back as it was made.
 _LOSSLESS: Final = ("png",)
@@ -41,8 +43,8 @@ class ScriptJob:
         pixels: Pixels,
         control: JobControl,
         writer: PictureWriter,
-        told: ProgressReporter,
-        pictures: dict[int, Image.Image],
+        reporter: ProgressReporter,
+        pictures: FinishedPictures,
         after: Postprocessor,
     ) -> None:
         script = command.resolved.request.script
@@ -53,46 +55,51 @@ class ScriptJob:
         self._pixels = pixels
         self._control = control
         self._writer = writer
-        self._told = told
+        self._reporter = reporter
         self._maker = MAKERS[script.title]
         self._pictures = pictures
         self._after = after
+        # The picture made last, as its maker made it: a loop goes on from it, and not from what Extras made of it.
+        self._last: tuple[int, Image.Image] | None = None
         self._index = 0
         self._stage = self._set_up()
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return tuple(self._stage.notices)
+        return (*self._stage.notices, *((self._pictures.trouble,) if self._pictures.trouble else ()))
 
     def run(self) -> None:
         for images in self._batches():
-            if not self._control.next_batch():
-                return
-            try:
-                self._make(images)
-            except Interrupted:
-                continue
             if self._control.stopped:
                 return
+            with suppress(Interrupted):
+                self._make(images)
+            self._control.end_batch()
         self._finale()
 
     def _set_up(self) -> Stage:
         command, request = self._command, self._command.resolved.request
         inputs = dict(zip(command.inputs, command.blobs, strict=False))
-        lossless = command.resolved.settings.files.samples_format in _LOSSLESS
         return Stage(
             load=lambda: self._models.pipeline(command.checkpoint),
             resolved=command.resolved,
             pictures=tuple(open_picture(inputs[name], "The picture") for name in request.init_images),
             mask=None if request.mask is None else open_picture(inputs[request.mask], "The mask"),
-            # What was made of a picture afterwards is nothing to go on from.
-            known=dict(self._pictures) if lossless and not self._after.wanted else {},
+            known=self._known,
             resampler=self._pixels.resampler,
             progress=self._progress,
             plain=self._plain,
             over=self._over,
-            check=self._stop_if_asked,
+            check=self._stop_if_requested,
         )
+
+    def _known(self, index: int) -> Image.Image | None:
+        """Picture `index` as its maker made it, if it is still to be had like that."""
+        if self._last is not None and self._last[0] == index:
+            return self._last[1]
+        # The others are as they were saved, and that may have lost something or gone through Extras.
+        lossless = self._command.resolved.settings.files.samples_format in _LOSSLESS
+        return self._pictures.open(index) if lossless and not self._after.wanted else None
 
     def _batches(self) -> Iterator[range]:
         """The indexes of the pictures that hang together, wherever one of them is still to be made."""
@@ -116,20 +123,27 @@ class ScriptJob:
             if index in self._command.done:
                 continue
             self._index = index
+            self._stop_if_requested()
             picture = self._maker.make(self._stage, index)
-            self._stop_if_asked()
-            self._stage.known[index] = picture
+            self._stop_if_requested()
+            self._last = index, picture
             finished = self._after(Finished(picture, {}))
-            self._pictures[index] = finished.picture
             # Of several checkpoints each picture names its own, as long as that is there.
             facts = _NO_VAE | self._models.present_facts() if self._command.others else None
-            shown_at = (index, 0) if self._told.shows_finished else None
-            self._writer.finished(partial(_itself, finished), index, shown_at=shown_at, facts=facts)
+            shown_at = (index, 0) if self._reporter.shows_finished else None
+            self._writer.finished(
+                partial(_itself, finished),
+                index,
+                size=size_in_bytes(finished.picture),
+                shown_at=shown_at,
+                facts=facts,
+                store=self._pictures,
+            )
             if self._control.stopped:
                 return
 
-    def _stop_if_asked(self) -> None:
-        if self._control.leave_batch():
+    def _stop_if_requested(self) -> None:
+        if self._control.leave_batch:
             raise Interrupted
 
     def _progress(self, number: int, of: int) -> Progress:
@@ -137,10 +151,13 @@ class ScriptJob:
 
         def on_step(step: int, steps: int, denoised: Tensor) -> None:
             fraction = (index + (number + step / steps) / of) / count
-            self._told.step(index, step, steps, min(fraction, 1.0), denoised)
+            self._reporter.step(index, step, steps, min(fraction, 1.0), denoised)
 
         return Progress(
-            on_step=on_step, before_call=self._stop_if_asked, effects=self._told.effects, shown=self._told.shown
+            on_step=on_step,
+            before_call=self._stop_if_requested,
+            effects=self._reporter.effects,
+            shown=self._reporter.shown,
         )
 
     def _plain(self, resolved: ResolvedRequest) -> Image.Image:
@@ -158,14 +175,16 @@ class ScriptJob:
         """The one picture of `work`, whose first pass is number `before` of the `of` that the whole takes."""
         self._stage.notices.update(dict.fromkeys(work.notices))
         (latent,) = work.latents(range(1), lambda number: self._progress(before + number, of))
-        self._stop_if_asked()
+        self._stop_if_requested()
         return work.finish(picture_of(work.pipeline, latent), 0).picture
 
     def _finale(self) -> None:
         count, grids = self._command.resolved.image_count, self._command.resolved.settings.grids
-        if len(self._pictures) != count:
+        self._writer.wait()
+        pictures = self._pictures.first(count)
+        if pictures is None:
             return
-        for extra in self._maker.finale(self._stage, [self._pictures[index] for index in range(count)]):
+        for extra in self._maker.finale(self._stage, pictures):
             save = grids.save or extra.kind not in GRID_KINDS
             if save or grids.show:
                 self._writer.extra(extra, save=save)

@@ -1,4 +1,4 @@
-"""The tiny autoencoders of models/VAE-approx, read when they are asked for and kept."""
+"""The tiny autoencoders of models/VAE-approx, read at first use and cached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modules.hardware.choice import Hardware
 from modules.weights.family import Family
 from modules.weights.tiny_autoencoder import Half, load_tiny_autoencoder
 
-# Under which names A1111 keeps them, by the latents they are for.
+# Under which names A1111 saves them, by the latents they are for.
 _XL: Final = (Family.SDXL, Family.SDXL_REFINER)
 _SUFFIXES: Final = (".safetensors", ".pth", ".pt")
 
@@ -40,5 +40,8 @@ class TinyAutoencoderCache:
                 return str(error).rstrip(".")
             except OSError as error:
                 return f"{found.path.name} could not be read: {error.strerror or error}"
+            # What the file held before is used no more.
+            for stale in [file for file in self._loaded if file.path == found.path]:
+                del self._loaded[stale]
             self._loaded[found] = module.to(self._hardware.device, self._hardware.vae_dtype)
         return self._loaded[found]

@@ -1,4 +1,4 @@
-"""Upscaled pictures kept for the next run: who only moves Upscaler 2 visibility does not wait for the models again."""
+"""Cached results of upscalers: who only moves Upscaler 2 visibility does not wait for the models again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from PIL import Image
 
-# However many pictures the setting keeps.
+# However many pictures the setting allows.
 MOST_BYTES: Final = 1_000_000_000
 
 
@@ -20,7 +20,7 @@ class UpscaledCache:
         self._pictures: OrderedDict[Hashable, Image.Image] = OrderedDict()
 
     def get(self, image: Image.Image, how: Hashable, most: int, make: Callable[[], Image.Image]) -> Image.Image:
-        """What `make` gave for this picture and `how`, a model and its settings, or gives now. `most` are kept."""
+        """What `make` gave for this picture and `how`, a model and its settings, or gives now. `most` stay cached."""
         key = (hashlib.sha256(image.tobytes()).digest(), image.size, image.mode, how)
         result = self._pictures.pop(key, None)
         if result is None:

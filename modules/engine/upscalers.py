@@ -1,4 +1,4 @@
-"""The upscalers and face restorers of this process: loaded when they are asked for, the last few kept."""
+"""The upscalers and face restorers of this process: loaded at first use, the last few cached."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from modules.upscaling.model import PictureModel, load_upscaler
 from modules.upscaling.model_tiles import Tiling
 from modules.upscaling.upscale import Watch, upscale
 
-KEPT: Final = 2
+MOST_MODELS: Final = 2
 # What one tile takes beside an upscaler's weights, in bytes, on the safe side.
 _WORKING_MEMORY: Final = 1_500_000_000
 
@@ -42,14 +42,14 @@ class UpscalerKeeper:
         self._cache = UpscaledCache()
         self.faces = FaceKeeper(folders, self.device_of)
         self._models: OrderedDict[tuple[Path, FileState], PictureModel] = OrderedDict()
-        # Frees the device of what is not needed now, and says whether there was something; set by who may do so.
+        # Frees the device of what is not needed now, and returns whether there was something; set by who may do so.
         self.make_room: Callable[[], bool] = lambda: False
 
     def once(self, name: str, options: UpscalingOptions, watch: Watch, *, remember: bool = False) -> Once | None:
         """One application of the upscaler called `name`; None for "None". Raises RequestError when it is not here.
 
-        `watch` is told of every tile, and may raise to stop. The file is read at the first application. With
-        `remember` results are kept, as many as the settings say.
+        `watch` is called for every tile, and may raise to stop. The file is read at the first application. With
+        `remember` results are cached, as many as the settings say.
         """
         if name == NO_UPSCALER:
             return None
@@ -73,12 +73,12 @@ class UpscalerKeeper:
 
         return apply
 
-    def rest(self) -> None:
+    def leave_device(self) -> None:
         """Leave the device; the models stay in main memory for the next time."""
         for model in self._models.values():
             if model.device.type != "cpu":
                 model.net.model.to("cpu")
-        self.faces.rest()
+        self.faces.leave_device()
 
     def forget(self) -> None:
         """Give back every byte."""
@@ -112,14 +112,14 @@ class UpscalerKeeper:
         return self._hardware.device
 
     def _model(self, path: Path) -> PictureModel:
-        return self.kept(path, load_upscaler)
+        return self.cached(path, load_upscaler)
 
-    def kept(self, path: Path, load: Callable[[Path], PictureModel]) -> PictureModel:
+    def cached(self, path: Path, load: Callable[[Path], PictureModel]) -> PictureModel:
         """The model of a file, read anew when the file has changed. Raises ModelFileError."""
         found = found_file(path)
         key = (path, found.state if found else FileState(0, 0))
         if key not in self._models:
-            while len(self._models) >= KEPT:
+            while len(self._models) >= MOST_MODELS:
                 self._models.popitem(last=False)
             self._models[key] = load(path)
         self._models.move_to_end(key)

@@ -57,7 +57,7 @@ class Pixels:
             try:
                 return resize_to(image.convert("RGB"), size, once)
             except Interrupted:
-                # The pass that follows is not begun either: what it would have got is of no matter.
+                # The pass that follows is not begun either, so any picture of that size will do.
                 return lanczos(image, size)
             except PictureError as error:
                 raise RequestError(str(error)) from error
@@ -134,12 +134,12 @@ def _from_inputs(pipeline: Pipeline, resolved: ResolvedRequest, inputs: Mapping[
     resize = pixels.resampler(settings.img2img.upscaler or NO_UPSCALER)
     rounded = request.mask_round and SoftInpainting.of(resolved) is None
     sources = tuple(prepare_init_picture(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
-    mender = face_restoration_for(resolved, pixels.upscalers.faces)
-    return _FromPictures(pipeline, resolved, sources, mender, pictures if settings.saved.init_img else ())
+    faces = face_restoration_for(resolved, pixels.upscalers.faces)
+    return _FromPictures(pipeline, resolved, sources, faces, pictures if settings.saved.init_img else ())
 
 
 class _FromNoise:
-    """txt2img, with a hires pass if asked; or that pass alone, over a finished picture."""
+    """txt2img, with a hires pass if the request has one; or that pass alone, over a finished picture."""
 
     init_pictures: tuple[Image.Image, ...] = ()
 
@@ -151,10 +151,10 @@ class _FromNoise:
         self._before: dict[int, Image.Image] = {}
         self.pipeline = pipeline(command.checkpoint)
         self._first: Image.Image | None = None
-        self._mend = face_restoration_for(command.resolved, pixels.upscalers.faces)
-        self.apart = not self._mend.name
-        self.notices = self._mend.notices
-        self.facts = self._mend.facts
+        self._faces = face_restoration_for(command.resolved, pixels.upscalers.faces)
+        self.apart = not self._faces.name
+        self.notices = self._faces.notices
+        self.facts = self._faces.facts
         self.steps: tuple[int, ...] = tuple(one.steps for one in command.resolved.passes)
         if not request.enable_hr:
             return
@@ -186,7 +186,7 @@ class _FromNoise:
         return hires_pass(self.pipeline, self._resolved, images, first, progress, self._resize)
 
     def finish(self, picture: Image.Image, index: int) -> Finished:
-        picture, beside = self._mend(picture)
+        picture, beside = self._faces(picture)
         before = self._before.pop(index, None)
         return Finished(picture, beside if before is None else {"before-highres-fix": before, **beside})
 
@@ -199,7 +199,7 @@ class _FromPictures:
         pipeline: Pipeline,
         resolved: ResolvedRequest,
         sources: tuple[InitPicture, ...],
-        mend: FaceRestoration,
+        faces: FaceRestoration,
         init_pictures: tuple[Image.Image, ...] = (),
         start: Start | None = None,
     ) -> None:
@@ -209,16 +209,16 @@ class _FromPictures:
         self._sources = sources
         self._start = start
         self._masks: dict[int, Image.Image] = {}
-        self._mend = mend
-        self.notices = (*dict.fromkeys(notice for source in sources for notice in source.notices), *mend.notices)
+        self._faces = faces
+        self.notices = (*dict.fromkeys(notice for source in sources for notice in source.notices), *faces.notices)
         exact = resolved.settings.sampling.img2img_fix_steps
         self.steps = (img2img_steps(request.steps, request.denoising_strength, exact=exact)[1] + 1,)
         self.init_pictures = init_pictures
-        self.apart = not mend.name
-        self.facts = mend.facts
+        self.apart = not faces.name
+        self.facts = faces.facts
         if init_pictures:
             # Of several A1111 names the last.
-            self.facts = {**mend.facts, "Init image hash": _md5(init_pictures[-1])}
+            self.facts = {**faces.facts, "Init image hash": _md5(init_pictures[-1])}
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         start = self._start or start_of_each(self.pipeline, self._resolved, images, self._sources)
@@ -235,7 +235,7 @@ class _FromPictures:
         return self._sources[index % len(self._sources)]
 
     def finish(self, picture: Image.Image, index: int) -> Finished:
-        image, beside = self._mend(picture)
+        image, beside = self._faces(picture)
         result = finished(image, self._source(index), self._resolved.settings, self._masks.pop(index, None))
         return Finished(result.picture, {**beside, **result.beside})
 

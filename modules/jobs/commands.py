@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,6 @@ class CommandBuilder:
             )
         names = references(job.resolved.request)
         delivered = sorted({image.index for image in job.images if image.kind == "image"})
-        pictures = _read_delivered(job)
         return RunJob(
             job_id=job.id,
             resolved=job.resolved,
@@ -47,8 +47,8 @@ class CommandBuilder:
             others=self._other_checkpoints(job.resolved),
             done=tuple(delivered),
             inputs=names,
-            pictures=tuple(pictures),
-            blobs=(*(self._inputs.get(name) for name in names), *pictures.values()),
+            pictures=_delivered(job),
+            blobs=tuple(self._inputs.get(name) for name in names),
         )
 
     def _other_checkpoints(self, resolved: ResolvedRequest) -> dict[int, CheckpointFile]:
@@ -63,15 +63,15 @@ class CommandBuilder:
         return others
 
 
-def _read_delivered(job: Job) -> dict[int, bytes]:
-    """The pictures that an earlier engine delivered, by index, for the grid of the whole job.
+def _delivered(job: Job) -> dict[int, str]:
+    """The files that an earlier engine's pictures were saved in, by index, for the grid of the whole job.
 
     One that somebody has deleted since, or that may not be read, is not made again: only the grid will lack it.
     """
     pictures = {}
     for image in sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index):
-        try:
-            pictures[image.index] = image.path.read_bytes()
-        except OSError as error:
-            _log.warning("A picture of job %s will be missing in its grid: %s", job.id, error)
+        if os.access(image.path, os.R_OK):
+            pictures[image.index] = str(image.path)
+        else:
+            _log.warning("A picture of job %s will be missing in its grid: %s can't be read.", job.id, image.path)
     return pictures

@@ -54,22 +54,27 @@ def encode_picture(
 
 
 def encode_animation(
-    frames: Sequence[Image.Image], options: ImageFileOptions, infotext: str | None, *, per_second: int
+    frames: Sequence[Image.Image],
+    options: ImageFileOptions,
+    infotext: str | None,
+    *,
+    per_second: int,
+    and_back: bool = False,
 ) -> tuple[bytes, str]:
-    """Pictures of one size as an animated WebP that repeats for ever, and its extension.
+    """Pictures of one size as an animated WebP that repeats for ever, and its extension; one is decoded at a time.
 
+    With `and_back` it goes from the last frame back to the second before it repeats.
     Reads jpeg_quality, webp_lossless and enable_pnginfo. Raises ValueError for frames that the format cannot hold.
     """
     text = printable(infotext or "") if options.enable_pnginfo else ""
     longest = max(max(frame.size) for frame in frames)
     if longest > _LONGEST_SIDE["webp"]:
         raise ValueError(f"Frames of {longest} pixels are too large for an animation.")
-    first, *rest = (_without_alpha(frame) for frame in frames)
+    order = [*range(len(frames)), *(range(len(frames) - 2, 0, -1) if and_back else ())]
     return _saved(
-        first,
+        _Frames(frames, order),
         "WEBP",
         save_all=True,
-        append_images=rest,
         duration=round(1000 / per_second),
         loop=0,
         quality=options.jpeg_quality,
@@ -111,6 +116,26 @@ def _png(image: Image.Image, texts: Mapping[str, str]) -> bytes:
     elif image.mode not in _PNG_MODES:
         image = _plain(image)
     return _saved(image, "PNG", pnginfo=info, compress_level=1, compress_type=zlib.Z_RLE)
+
+
+class _Frames(Image.Image):
+    """Frames as Pillow's animation writer reads them of a file of several: by `seek`, one at a time."""
+
+    def __init__(self, frames: Sequence[Image.Image], order: Sequence[int]) -> None:
+        super().__init__()
+        self.n_frames = len(order)
+        self._frames = frames
+        self._order = order
+        self.seek(0)
+
+    def seek(self, frame: int) -> None:
+        self._frame = frame
+        picture = _without_alpha(self._frames[self._order[frame]])
+        picture.load()
+        self.im, self._mode, self._size = picture.im, picture.mode, picture.size
+
+    def tell(self) -> int:
+        return self._frame
 
 
 def _saved(image: Image.Image, form: str, **parameters: object) -> bytes:

@@ -36,7 +36,8 @@ def grid_shape(count: int, batch_size: int, options: GridOptions) -> tuple[int, 
 def image_grid(images: Sequence[Image.Image], batch_size: int, options: GridOptions) -> Image.Image:
     """`images` row by row on the grid's background; each cell is as large as the largest, smaller ones are centred."""
     rows, columns = grid_shape(len(images), batch_size, options)
-    width, height = max(image.width for image in images), max(image.height for image in images)
+    sizes = [image.size for image in images]
+    width, height = max(width for width, _ in sizes), max(height for _, height in sizes)
     grid = Image.new("RGB", (columns * width, rows * height), rgb(options.background_color, DEFAULTS.background_color))
     for index, image in enumerate(images):
         left = index % columns * width + (width - image.width) // 2
@@ -48,7 +49,7 @@ def image_grid(images: Sequence[Image.Image], batch_size: int, options: GridOpti
 def too_large(pictures: Sequence[Image.Image], options: GridOptions) -> str | None:
     """Why no grid is made of these pictures, in a sentence: it would be above the option img_max_size_mp."""
     limit = options.max_megapixels
-    megapixels = sum(picture.width * picture.height for picture in pictures) / 1_000_000
+    megapixels = sum(width * height for width, height in (picture.size for picture in pictures)) / 1_000_000
     if megapixels <= limit:
         return None
     return (

@@ -31,7 +31,8 @@ def legend_grid(
     pictures: Sequence[Image.Image], columns: Texts, rows: Texts, options: GridOptions, margin: int = 0
 ) -> Image.Image:
     """`pictures` row by row, `margin` pixels apart, with `columns` and `rows` of words where there are any."""
-    width, height = max(one.width for one in pictures), max(one.height for one in pictures)
+    sizes = [picture.size for picture in pictures]
+    width, height = max(width for width, _ in sizes), max(height for _, height in sizes)
     across, down = len(columns), len(rows)
     size = (width + height) // 25
     font = _font(size)

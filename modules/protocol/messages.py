@@ -52,9 +52,10 @@ class UnloadCheckpoint(Message):
 class RunJob(Message):
     """Run one job. `done` are the image indexes an earlier engine already delivered: they are not made again.
 
-    `blobs` holds first the pictures that `init_images` and `mask` refer to, named in `inputs`, then the delivered
-    pictures whose indexes are in `pictures`: the job's grid needs them. `hires_checkpoint` is set where the hires pass
-    runs with another checkpoint, `others` holds the checkpoints of images that are made with another than `checkpoint`.
+    `blobs` holds the pictures that `init_images` and `mask` refer to, named in `inputs`. `pictures` are the files of
+    delivered pictures, by index: the engine reads them one after the other if it makes a grid of all.
+    `hires_checkpoint` is set where the hires pass runs with another checkpoint, `others` holds the checkpoints of
+    images that are made with another than `checkpoint`.
     """
 
     type: Literal["run_job"] = "run_job"
@@ -65,7 +66,7 @@ class RunJob(Message):
     others: dict[int, CheckpointFile] = Field(default_factory=dict)
     done: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
-    pictures: tuple[int, ...] = ()
+    pictures: dict[int, str] = Field(default_factory=dict)
 
 
 class RunExtras(Message):

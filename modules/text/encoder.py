@@ -1,4 +1,4 @@
-"""Text to conditioning: CLIP over 75-token chunks, clip skip and emphasis, remembered across jobs."""
+"""Text to conditioning: CLIP over 75-token chunks, clip skip and emphasis, cached across jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from transformers import CLIPTextModel
 from modules.parameters.job_options import EncodingOptions
 from modules.prompt import Chunk, Tokenizer, chunk_prompt, chunk_prompt_as_before, empty_chunk
 
-REMEMBERED_ENCODINGS: Final = 256
+# What cached encodings take of the device at most. A chunk of SD 1.5 is 118 KB in half precision, so that is 540 of
+# them; what a job adds to them while it runs, after its memory was planned, is within the budget's reserve.
+CACHE_BYTES: Final = 64_000_000
 
 
 def apply_emphasis(hidden: Tensor, multipliers: Tensor, mode: str) -> Tensor:
@@ -41,14 +43,20 @@ class _Encoded:
     vectors: Tensor
     embeddings: tuple[str, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its vectors."""
+        return self.vectors.numel() * self.vectors.element_size()
+
 
 class PromptEncoder:
-    """Encodes texts with one checkpoint's text encoder and remembers the latest encodings."""
+    """Encodes texts with one checkpoint's text encoder and caches the latest encodings, `CACHE_BYTES` at most."""
 
     def __init__(self, text_encoder: CLIPTextModel, tokenizer: Tokenizer) -> None:
         self._text_encoder = text_encoder
         self._tokenizer = tokenizer
-        self._memory: OrderedDict[tuple[tuple[str, ...], EncodingOptions], _Encoded] = OrderedDict()
+        self._cache: OrderedDict[tuple[tuple[str, ...], EncodingOptions], _Encoded] = OrderedDict()
+        self._cached_bytes = 0
         self._embeddings: Mapping[str, Tensor] = {}
         self._used: dict[str, None] = {}
 
@@ -57,6 +65,11 @@ class PromptEncoder:
         """The textual inversions found in this job's texts, in the order in which they were encoded."""
         return tuple(self._used)
 
+    @property
+    def cached_bytes(self) -> int:
+        """What the cached encodings take, on the device that encoded them."""
+        return self._cached_bytes
+
     def begin(self, embeddings: Mapping[str, Tensor]) -> None:
         """Start a job with these textual inversions: vectors (count, width) by name.
 
@@ -64,16 +77,17 @@ class PromptEncoder:
         """
         if embeddings is not self._embeddings:
             self._embeddings = embeddings
-            self._memory.clear()
+            self.forget()
         self._used = {}
 
     def forget(self) -> None:
-        """Give back the remembered encodings."""
-        self._memory.clear()
+        """Empty the cache."""
+        self._cache.clear()
+        self._cached_bytes = 0
 
     def release(self) -> None:
         """Let go of the text encoder, also where somebody still holds this object; nothing is encoded afterwards."""
-        self._memory.clear()
+        self.forget()
         self._text_encoder = None
 
     def encode(self, texts: Sequence[str], options: EncodingOptions) -> Tensor:
@@ -83,15 +97,23 @@ class PromptEncoder:
         chunks: A1111 does so, and the emphasis mean depends on it.
         """
         key = (tuple(texts), options)
-        if key in self._memory:
-            self._memory.move_to_end(key)
+        encoded = self._cache.get(key)
+        if encoded is None:
+            encoded = self._encode(key[0], options)
+            self._add(key, encoded)
         else:
-            self._memory[key] = self._encode(key[0], options)
-            while len(self._memory) > REMEMBERED_ENCODINGS:
-                self._memory.popitem(last=False)
-        encoded = self._memory[key]
+            self._cache.move_to_end(key)
         self._used |= dict.fromkeys(encoded.embeddings)
         return encoded.vectors
+
+    def _add(self, key: tuple[tuple[str, ...], EncodingOptions], encoded: _Encoded) -> None:
+        """Cache an encoding; those that were used longest ago make room for it. One too large for all is not cached."""
+        if encoded.size > CACHE_BYTES:
+            return
+        while self._cached_bytes + encoded.size > CACHE_BYTES:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].size
+        self._cache[key] = encoded
+        self._cached_bytes += encoded.size
 
     def _encode(self, texts: tuple[str, ...], options: EncodingOptions) -> _Encoded:
         chunked = [self._chunks(text, options) for text in texts]

@@ -24,6 +24,7 @@ from modules.engine import work as work_module
 from modules.engine.control import JobControl, StopLevel
 from modules.engine.decode_queue import DecodeQueue
 from modules.engine.face_restoration import FaceRestoration
+from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job import run_job
 from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
@@ -165,6 +166,17 @@ def test_what_is_under_way_is_delivered_whatever_goes_wrong_meanwhile(model) -> 
     assert seen.indexes == [0, 1]
 
 
+@pytest.mark.parametrize("broken", [0, 1])
+def test_running_out_of_memory_is_not_hidden_by_a_picture_that_cannot_be_decoded(half, broken) -> None:
+    seen = Delivered()
+    decodes = DecodeQueue(work_of(half), LateLanes(lambda _: NEVER), seen)
+    with pytest.raises(torch.OutOfMemoryError, match="steps"), decodes:
+        for index, latent in enumerate(latents(2)):
+            decodes.add(torch.full_like(latent, torch.nan) if index == broken else latent, index, 0)
+        raise torch.OutOfMemoryError("in the next batch's steps")
+    assert seen.indexes == [1 - broken]
+
+
 @pytest.fixture
 def half(model):
     """A VAE of 16 bits, in which latents of 1e5 come out as NaN."""
@@ -235,14 +247,14 @@ def made(keeper: ModelKeeper, command, control: JobControl | None = None, emit=N
     line = Line()
     keeper._emit = line.emit
     control = control or JobControl()
-    control.begin(command.job_id)
 
     def tell(event) -> None:
         line.emit(event)
         if emit is not None:
             emit(event)
 
-    run_job(command, keeper, upscalers(), control, CPU, tell)
+    with FinishedPictures() as pictures:
+        run_job(command, keeper, upscalers(), control, CPU, tell, pictures)
     assert isinstance(line.events[-1], JobFinished)
     return [(event.kind, event.index, event.blobs[0], event.infotext) for event in line.of(ImageReady)]
 
@@ -311,9 +323,9 @@ def test_a_picture_is_delivered_while_the_next_batch_is_made(keeper, checkpoint,
     assert [moment.waited for moment in streams.moments] == [False, True]
 
 
-@pytest.mark.parametrize("wish", [StopLevel.STOP, StopLevel.SKIP, StopLevel.STOP_AFTER_BATCH])
+@pytest.mark.parametrize("level", [StopLevel.STOP, StopLevel.SKIP, StopLevel.STOP_AFTER_BATCH])
 @pytest.mark.parametrize("incomplete", [False, True])
-def test_an_interrupted_job_sends_what_it_would_have_sent(keeper, checkpoint, monkeypatch, wish, incomplete) -> None:
+def test_an_interrupted_job_sends_what_it_would_have_sent(keeper, checkpoint, monkeypatch, level, incomplete) -> None:
     command = job(checkpoint, "a", n_iter=3, steps=3, options={"save_incomplete_images": incomplete})
 
     def stopped_in_the_second_batch() -> Made:
@@ -321,15 +333,15 @@ def test_an_interrupted_job_sends_what_it_would_have_sent(keeper, checkpoint, mo
 
         def emit(event) -> None:
             if isinstance(event, StepDone) and (event.batch, event.step) == (1, 2):
-                control.wish("a", wish)
+                control.request(level)
 
         return made(keeper, command, control, emit)
 
     plain = stopped_in_the_second_batch()
     monkeypatch.setattr(JobModels, "side_streams", lambda self: LateLanes(lambda number: NEVER))
     assert stopped_in_the_second_batch() == plain
-    expected = {StopLevel.STOP: [0, 1], StopLevel.SKIP: [0, 1, 2], StopLevel.STOP_AFTER_BATCH: [0, 1]}[wish]
-    if not incomplete and wish is not StopLevel.STOP_AFTER_BATCH:
+    expected = {StopLevel.STOP: [0, 1], StopLevel.SKIP: [0, 1, 2], StopLevel.STOP_AFTER_BATCH: [0, 1]}[level]
+    if not incomplete and level is not StopLevel.STOP_AFTER_BATCH:
         expected.remove(1)
     assert [index for kind, index, *_ in plain if kind == "image"] == expected
 
@@ -350,7 +362,7 @@ def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(checkpoint, mon
         return real(engine, resolved, images, progress)
 
     monkeypatch.setattr(work_module, "txt2img", runs_out_once)
-    engine._run(job(checkpoint, "a", n_iter=3, steps=2))
+    engine._run(job(checkpoint, "a", n_iter=3, steps=2), JobControl())
     assert [images.start for images in begun] == [0, 1, 1, 2]
     assert [event.index for event in line.of(ImageReady) if event.kind == "image"] == [0, 1, 2]
     assert "--medvram" in line.of(JobFinished)[-1].notices[0]
@@ -366,12 +378,12 @@ def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(keeper,
     made(keeper, other.model_copy(update={"hires_checkpoint": checkpoint}))
     threads: list[str] = []
 
-    def mend(image: Image.Image) -> Image.Image:
+    def restore(image: Image.Image) -> Image.Image:
         threads.append(threading.current_thread().name)
         return image
 
     monkeypatch.setattr(
-        work_module, "face_restoration_for", lambda resolved, faces: FaceRestoration("CodeFormer", mend)
+        work_module, "face_restoration_for", lambda resolved, faces: FaceRestoration("CodeFormer", restore)
     )
     made(keeper, job(checkpoint, "a"))
     assert asked == ["lanes"]

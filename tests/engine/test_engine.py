@@ -143,13 +143,15 @@ def test_pictures_that_are_done_are_not_made_again(engine, tiny):
     assert [event.index for event in images_in(events) if event.kind == "image"] == [2]
 
 
-def test_a_grid_holds_the_pictures_of_an_earlier_run_too(engine, tiny):
+def test_a_grid_holds_the_pictures_of_an_earlier_run_too(engine, tiny, tmp_path):
     whole = job(tiny, "whole", n_iter=4)
     engine.send(whole)
     first = images_in(engine.until(JobFinished))
-    rest = whole.model_copy(
-        update={"done": (0, 1), "pictures": (0, 1), "blobs": tuple(event.blobs[0] for event in first[:2])}
-    )
+    files = {event.index: tmp_path / f"{event.index}.png" for event in first[:2]}
+    for event in first[:2]:
+        files[event.index].write_bytes(event.blobs[0])
+    saved = {index: str(file) for index, file in files.items()}
+    rest = whole.model_copy(update={"done": (0, 1), "pictures": saved})
     engine.send(rest)
     second = images_in(engine.until(JobFinished))
     assert [event.index for event in second if event.kind == "image"] == [2, 3]

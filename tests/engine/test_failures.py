@@ -6,11 +6,13 @@ import threading
 import pytest
 import torch
 
+from modules.engine.control import JobControl
 from modules.engine.engine import Engine
 from modules.engine.failures import is_lost, is_out_of_memory
+from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.machine import CudaDevice, Machine
-from modules.protocol import DEVICE_LOST, JobFailed
+from modules.protocol import DEVICE_LOST, CheckpointFailed, JobFailed, LoadCheckpoint
 from modules.protocol.messages import Message
 from tests.engine.conftest import checkpoint_at, job
 
@@ -58,20 +60,20 @@ class Left(BaseException):
 
 
 class Line:
-    """The server's end, which is told everything."""
+    """The server's end, which hears everything."""
 
     def __init__(self) -> None:
-        self.told: list[Message] = []
+        self.events: list[Message] = []
         self.open = threading.Event()
 
     def emit(self, event: Message) -> None:
-        self.told.append(event)
+        self.events.append(event)
 
 
 def test_an_engine_that_lost_its_card_ends_and_leaves_its_job_to_the_next(
     monkeypatch: pytest.MonkeyPatch, tmp_path
 ) -> None:
-    """Told as failed the job would be over, and so would be every one after it."""
+    """Reported as failed the job would be over, and so would be every one after it."""
     line = Line()
     engine = Engine(line, ["--use-cpu", "all"])
     engine._hardware = CARD
@@ -88,5 +90,20 @@ def test_an_engine_that_lost_its_card_ends_and_leaves_its_job_to_the_next(
         monkeypatch.setattr(torch.cuda, name, lost)
     monkeypatch.setattr("modules.engine.engine.run_job", lost)
     with pytest.raises(Left, match=str(DEVICE_LOST)):
-        engine._run(job(checkpoint_at(tmp_path / "any.safetensors"), "lost"))
-    assert not [event for event in line.told if isinstance(event, JobFailed)]
+        engine._run(job(checkpoint_at(tmp_path / "any.safetensors"), "lost"), JobControl())
+    assert not [event for event in line.events if isinstance(event, JobFailed)]
+
+
+@pytest.mark.parametrize("error", [KeyError("weird"), ValueError("bad shape"), AttributeError("no such thing")])
+def test_whatever_a_checkpoint_fails_with_is_reported_and_the_engine_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path, error: Exception
+) -> None:
+    def load(*_: object) -> None:
+        raise error
+
+    line = Line()
+    engine = Engine(line, ["--use-cpu", "all"])
+    monkeypatch.setattr(ModelKeeper, "load", load)
+    engine._do(LoadCheckpoint(checkpoint=checkpoint_at(tmp_path / "odd.safetensors")), None)
+    (failed,) = [event for event in line.events if isinstance(event, CheckpointFailed)]
+    assert failed.title == "odd.safetensors" and type(error).__name__ in failed.cause

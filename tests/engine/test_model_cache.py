@@ -22,6 +22,7 @@ from modules.engine import model_placement as placement_module
 from modules.engine.control import JobControl
 from modules.engine.embedding_cache import EmbeddingCache
 from modules.engine.engine import Engine
+from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job import run_job
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
@@ -99,7 +100,8 @@ def with_vae(path: Path, vae: Path | None, options: dict[str, object]) -> Checkp
 def pictures(keeper: ModelKeeper, command: RunJob) -> list[bytes]:
     """Every encoded picture of a job, its infotext inside."""
     line = Line()
-    run_job(command, keeper, UPSCALERS, JobControl(), CPU, line.emit)
+    with FinishedPictures() as pictures:
+        run_job(command, keeper, UPSCALERS, JobControl(), CPU, line.emit, pictures)
     assert line.of(JobFinished)
     return [event.blobs[0] for event in line.of(ImageReady)]
 
@@ -357,12 +359,12 @@ def test_after_running_out_of_memory_the_kept_go_before_a_thriftier_mode_and_onl
         real(command, models, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(engine_module, "run_job", runs_out)
-    engine._run(job(checkpoint_at(files[0], TWO), "a"))
+    engine._run(job(checkpoint_at(files[0], TWO), "a"), JobControl())
     assert tries == [1, 0]
     assert "kept there were dropped" in line.of(JobFinished)[-1].notices[0]
     assert not line.of(JobFailed)
     tries.clear()
-    engine._run(job(checkpoint_at(files[0], TWO), "b"))
+    engine._run(job(checkpoint_at(files[0], TWO), "b"), JobControl())
     assert tries == [1, 0]
     assert line.of(JobFailed)[-1].job_id == "b"
 

@@ -53,54 +53,54 @@ def on_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         loaded = LoadedModel(checkpoint_at(path), origin, origin, model, encoder, known, CARD.attention)
         for part in loaded.parts:
             part.to("meta")
-        assert not loaded.at_home
+        assert not loaded.in_main_memory
         return loaded
 
     return made
 
 
-def places(kept: ModelCache) -> dict[str, bool]:
+def places(cache: ModelCache) -> dict[str, bool]:
     """Which are kept, and whether on the card; the last used first."""
-    return {Path(one.name).stem: one.on_device for one in kept.listed()}
+    return {Path(one.name).stem: one.on_device for one in cache.listed()}
 
 
 def test_only_the_one_in_use_is_on_the_card_unless_the_setting_says_otherwise(
     on_card: Callable[[str], LoadedModel], main: dict[str, int]
 ) -> None:
-    kept = ModelCache(CARD.device)
+    cache = ModelCache(CARD.device)
     old, new = on_card("old"), on_card("new")
-    kept.add(old)
-    kept.add(new)
-    both = kept.on_device
-    assert both == old.weights + new.weights > 0
-    kept.keep(
+    cache.add(old)
+    cache.add(new)
+    both = cache.on_device
+    assert both == old.memory + new.memory > old.weights + new.weights > 0
+    cache.apply(
         CacheLimits.of(LoadOptions(sd_checkpoints_limit=2, sd_checkpoint_cache=1, sd_checkpoints_keep_in_cpu=False))
     )
-    assert places(kept) == {"new": True, "old": False}
-    assert kept.on_device == both // 2
-    assert not old.encoder._memory and new.encoder._memory  # what it remembers would have stayed on the card
-    kept.keep(CacheLimits.of(LoadOptions(sd_checkpoints_limit=3)))
-    assert places(kept) == {"new": False, "old": False}
-    assert kept.on_device == 0
-    kept.keep(CacheLimits.of(LoadOptions(sd_checkpoints_limit=2)))
-    assert places(kept) == {"new": False} and not old.model.loaded
+    assert places(cache) == {"new": True, "old": False}
+    assert cache.on_device == both // 2
+    assert not old.encoder.cached_bytes and new.encoder.cached_bytes  # the encodings would have stayed on the card
+    cache.apply(CacheLimits.of(LoadOptions(sd_checkpoints_limit=3)))
+    assert places(cache) == {"new": False, "old": False}
+    assert cache.on_device == 0
+    cache.apply(CacheLimits.of(LoadOptions(sd_checkpoints_limit=2)))
+    assert places(cache) == {"new": False} and not old.model.loaded
 
 
 def test_they_go_home_the_oldest_first_until_there_is_room_and_for_good_where_home_is_full(
     on_card: Callable[[str], LoadedModel], main: dict[str, int]
 ) -> None:
-    kept = ModelCache(CARD.device)
+    cache = ModelCache(CARD.device)
     loaded = [on_card(name) for name in "abc"]
     for one in loaded:
-        kept.add(one)
-    kept.keep(CacheLimits.of(LoadOptions(sd_checkpoints_limit=4, sd_checkpoints_keep_in_cpu=False)))
-    weights = loaded[0].weights
-    kept.give_way(lambda: kept.on_device <= 2 * weights)
-    assert places(kept) == {"c": True, "b": True, "a": False}
+        cache.add(one)
+    cache.apply(CacheLimits.of(LoadOptions(sd_checkpoints_limit=4, sd_checkpoints_keep_in_cpu=False)))
+    weights, memory = loaded[0].weights, loaded[0].memory
+    cache.free_device(lambda: cache.on_device <= 2 * memory)
+    assert places(cache) == {"c": True, "b": True, "a": False}
     # No room for another at home: the older one there goes, and as that does not help the next one is dropped too.
     main["bytes"] = weights + MAIN_RESERVE - 1
-    kept.give_way(lambda: kept.on_device <= weights)
-    assert places(kept) == {"c": True}
+    cache.free_device(lambda: cache.on_device <= memory)
+    assert places(cache) == {"c": True}
     assert [one.model.loaded for one in loaded] == [False, False, True]
 
 
@@ -108,22 +108,22 @@ def test_after_running_out_what_is_on_the_card_is_dropped_and_none_comes_there_u
     on_card: Callable[[str], LoadedModel], main: dict[str, int]
 ) -> None:
     wanted = CacheLimits.of(LoadOptions(sd_checkpoints_limit=4, sd_checkpoints_keep_in_cpu=False))
-    kept = ModelCache(CARD.device)
+    cache = ModelCache(CARD.device)
     for name in "ab":
-        kept.add(on_card(name))
-    kept.keep(replace(wanted, on_device=1))
-    assert kept.drop_on_device()
-    assert places(kept) == {"a": False}
-    assert not kept.drop_on_device()
-    kept.add(on_card("c"))
-    kept.keep(wanted)
-    assert places(kept) == {"c": False, "a": False}
-    kept.sparing = False
-    kept.add(on_card("d"))
-    kept.keep(wanted)
-    assert places(kept) == {"d": True, "c": False, "a": False}
-    kept.leave_device()
-    assert places(kept) == {"d": False, "c": False, "a": False}
+        cache.add(on_card(name))
+    cache.apply(replace(wanted, on_device=1))
+    assert cache.drop_on_device()
+    assert places(cache) == {"a": False}
+    assert not cache.drop_on_device()
+    cache.add(on_card("c"))
+    cache.apply(wanted)
+    assert places(cache) == {"c": False, "a": False}
+    cache.sparing = False
+    cache.add(on_card("d"))
+    cache.apply(wanted)
+    assert places(cache) == {"d": True, "c": False, "a": False}
+    cache.leave_device()
+    assert places(cache) == {"d": False, "c": False, "a": False}
 
 
 class Neighbour:
@@ -132,7 +132,7 @@ class Neighbour:
     def __init__(self, size: int) -> None:
         self.on_device = size
 
-    def give_way(self, enough: Callable[[], bool]) -> None:
+    def free_device(self, enough: Callable[[], bool]) -> None:
         if not enough():
             self.on_device = 0
 
@@ -146,7 +146,7 @@ def test_a_neighbour_leaves_before_a_thriftier_way_is_taken_but_not_for_decoding
     neighbour = Neighbour(500 * MB)
     placed = ModelPlacement(CARD, neighbour)
     monkeypatch.setattr(placed, "_free", lambda: card["bytes"] - neighbour.on_device)
-    monkeypatch.setattr(placed, "_residence", Offloader(CARD.device, model.unet, (model.vae, model.text_encoder)))
+    monkeypatch.setattr(placed, "_offloader", Offloader(CARD.device, model.unet, (model.vae, model.text_encoder)))
     card["bytes"] = 10**10
     assert placed.take(model, None).mode == "full"
     # In fp32 the toy takes 0.8 GB and the reserve at 2048 x 1024, a decode of its own 0.4 GB.

@@ -14,17 +14,22 @@ import torch
 from modules.catalogue import ModelFolders
 from modules.engine import model_placement as placement_module
 from modules.engine.control import JobControl
+from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job import run_job
 from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import ModelPlacement, request_size, requested_memory
 from modules.engine.upscalers import UpscalerKeeper
-from modules.hardware.budget import OutOfBudget, RequestSize
+from modules.hardware.attention import scores_of
+from modules.hardware.available_memory import MAIN_RESERVE
+from modules.hardware.budget import OutOfBudget, RequestSize, peak
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.compiling import FastMode
 from modules.hardware.graphs import TOLD, StepGraphs
 from modules.hardware.offload import Offloader
+from modules.hardware.sizes import size_of
 from modules.parameters import parse_request, resolve
+from modules.parameters.job_options import EncodingOptions
 from modules.parameters.load_options import LoadOptions
 from modules.protocol import CheckpointLoaded, ImageReady, Notice
 from modules.settings import Paths, parse_flags
@@ -190,7 +195,9 @@ def infotext_of(keeper: ModelKeeper, options: dict[str, object], path) -> str:
     line = Line()
     keeper._emit = line.emit
     upscalers = UpscalerKeeper(CPU, ModelFolders.from_paths(Paths.from_flags(parse_flags([], {}))))
-    run_job(job(checkpoint_at(path, options), "a", options=options), keeper, upscalers, JobControl(), CPU, line.emit)
+    command = job(checkpoint_at(path, options), "a", options=options)
+    with FinishedPictures() as pictures:
+        run_job(command, keeper, upscalers, JobControl(), CPU, line.emit, pictures)
     return line.of(ImageReady)[0].infotext
 
 
@@ -279,3 +286,30 @@ def test_the_attention_that_the_setting_asks_for_is_reckoned_with(tmp_path):
     # All the scores of two rows with 8 heads of 4096 tokens, twice in 32 bits.
     assert peaks["None"] > peaks["V1"] > peaks["Automatic"] == peaks["sub-quadratic"]
     assert peaks["None"] - peaks["V1"] == 2 * (16 - 2) * 4096**2 * 4
+
+
+def test_cached_encodings_are_reckoned_with_and_go_where_their_room_is_missed(tmp_path, monkeypatch):
+    models = ModelKeeper(CPU, Line().emit)
+    loaded = models.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
+    request = RequestSize(512, 512)
+    needed = peak(size_of(*loaded.parts), request, "full", scores=scores_of(loaded.attention), cpu=True)
+    for number in range(20):
+        loaded.encoder.encode((f"cat {number}",), EncodingOptions())
+    held = loaded.encoder.cached_bytes
+    assert held == 20 * 77 * 64 * 4
+    # What is free goes up with what they give back; it is enough with half of that.
+    rest = needed + MAIN_RESERVE - models.placement.weights - held // 2
+
+    def memory_now(device):
+        free = rest + held - loaded.encoder.cached_bytes
+        return free, free
+
+    monkeypatch.setattr(placement_module, "memory_now", memory_now)
+    plan = models.fit(request)
+    assert (plan.mode, plan.tiled) == ("full", False)
+    assert loaded.encoder.cached_bytes == 0
+    # With room for both they stay.
+    loaded.encoder.encode(("cat",), EncodingOptions())
+    rest += 10 * held
+    models.fit(request)
+    assert loaded.encoder.cached_bytes == held // 20

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from modules.engine import engine as engine_module
+from modules.engine.control import JobControl
 from modules.engine.engine import Engine
 from modules.engine.failures import is_out_of_memory, sentence_for
 from modules.engine.hardware_flags import requested_hardware, requested_memory_mode
@@ -96,19 +97,20 @@ def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(monkeypatch, 
     runs: list[tuple[int, ...]] = []
     real = engine_module.run_job
 
-    def runs_out_once(command, models, upscalers, control, hardware, emit, notices, watch):
+    def runs_out_once(command, models, upscalers, control, hardware, emit, pictures, notices, watch):
         runs.append(command.done)
         if len(runs) == 1:
             first = command.model_copy(
                 update={"resolved": command.resolved.model_copy(update={"options": {"grid_save": False}})}
             )
-            real(first.model_copy(update={"done": (1,)}), models, upscalers, control, hardware, emit, notices, watch)
+            first = first.model_copy(update={"done": (1,)})
+            real(first, models, upscalers, control, hardware, emit, pictures, notices, watch)
             raise torch.OutOfMemoryError("CUDA out of memory")
-        real(command, models, upscalers, control, hardware, emit, notices, watch)
+        real(command, models, upscalers, control, hardware, emit, pictures, notices, watch)
 
     monkeypatch.setattr(engine_module, "run_job", runs_out_once)
     monkeypatch.setattr(ModelKeeper, "step_down", lambda self: "medvram")
-    engine._run(job(checkpoint, "a", n_iter=2))
+    engine._run(job(checkpoint, "a", n_iter=2), JobControl())
     assert runs == [(), (0,)]
     assert sorted(event.index for event in line.of(ImageReady) if event.kind == "image") == [0, 1]
     assert "--medvram" in line.of(JobFinished)[-1].notices[0]
@@ -133,9 +135,9 @@ def test_out_of_memory_in_the_thriftiest_mode_fails_with_a_sentence_and_the_next
 
     with monkeypatch.context() as patched:
         patched.setattr(engine_module, "run_job", runs_out)
-        engine._run(job(checkpoint, "a"))
+        engine._run(job(checkpoint, "a"), JobControl())
     assert "smaller size" in line.of(JobFailed)[-1].cause
-    engine._run(job(checkpoint, "b"))
+    engine._run(job(checkpoint, "b"), JobControl())
     assert line.of(JobFinished)[-1].job_id == "b"
 
 

@@ -13,6 +13,7 @@ from modules.engine import loaded
 from modules.engine import model_keeper as models
 from modules.engine.control import JobControl
 from modules.engine.embedding_cache import EmbeddingCache
+from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job import run_job
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
@@ -66,7 +67,9 @@ class Watched:
         self.did.clear()
         self.encoded.clear()
         command = job(self.checkpoint.model_copy(), "a", **{"steps": 2, "negative_prompt": "blurred"} | values)
-        run_job(command, self.keeper, UpscalerKeeper(CPU, self.folders), JobControl(), CPU, self.line.emit)
+        upscalers = UpscalerKeeper(CPU, self.folders)
+        with FinishedPictures() as pictures:
+            run_job(command, self.keeper, upscalers, JobControl(), CPU, self.line.emit, pictures)
         return Counter(self.did), list(self.encoded), self.line.of(ImageReady)[-1].blobs[0]
 
 

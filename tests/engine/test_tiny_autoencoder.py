@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import os
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,12 +13,16 @@ import torch
 from diffusers import AutoencoderTiny
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 from modules.catalogue.model_errors import ModelFileError
+from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
 from modules.generation.codec import decode_tiny, encode_tiny
 from modules.protocol import ImageReady, JobFailed, JobFinished, Preview
+from modules.weights.family import Family
 from modules.weights.tiny_autoencoder import load_tiny_autoencoder
 from tests.engine.conftest import RunningEngine, job
+from tests.engine.test_models import CPU
 
 LATENTS = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(3))
 
@@ -59,6 +66,21 @@ def test_another_model_in_its_place_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.server
+def test_a_file_that_changed_takes_the_place_of_what_it_was(tiny_vae: AutoencoderTiny, tmp_path: Path) -> None:
+    cache, file = TinyAutoencoderCache(tmp_path, CPU), tmp_path / "taesd_decoder.safetensors"
+    weights = {f"decoder.{name}": tensor.contiguous() for name, tensor in tiny_vae.decoder.state_dict().items()}
+    made = []
+    for factor in (1.0, 0.5):
+        save_file({name: tensor * factor for name, tensor in weights.items()}, file)
+        os.utime(file, (factor, factor))
+        half = cache.half("decoder", Family.SD1)
+        assert isinstance(half, nn.Module) and cache.half("decoder", Family.SD1) is half
+        made.append(weakref.ref(half))
+    del half
+    gc.collect()
+    assert [one() is None for one in made] == [True, False]
+
+
 def test_a_job_decodes_encodes_and_previews_with_it(folder: Path, tiny) -> None:
     engine = RunningEngine("--use-cpu", "all", "--no-half", "--data-dir", str(folder))
     try:

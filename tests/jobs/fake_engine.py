@@ -22,6 +22,7 @@ from multiprocessing.connection import Client
 from pathlib import Path
 from queue import SimpleQueue
 
+from modules.engine.control import JobControl, JobControls, StopLevel
 from modules.pictures import PictureError, encode_picture, read_metadata
 from modules.pictures.opening import open_picture
 from modules.pictures.postprocessing import Tools, postprocess
@@ -84,25 +85,31 @@ class FakeEngine:
     """Commands in through `commands`, events out through `emit`."""
 
     def __init__(self, emit: Callable[[Message], None], die: Callable[[str], None]) -> None:
-        self.commands: SimpleQueue[Message | None] = SimpleQueue()
+        self.commands: SimpleQueue[tuple[Message | None, JobControl]] = SimpleQueue()
         self._emit = emit
         self._die = die
-        self._stop: dict[str, str] = {}
+        self._controls = JobControls()
         self._loaded: str | None = None
         self.jobs_run: list[RunJob] = []
 
     def receive(self, command: Message | None) -> None:
-        """Take a command; wishes about the running job act at once."""
-        if isinstance(command, Interrupt):
-            self._stop[command.job_id] = "after" if command.after_image else "now"
-        elif isinstance(command, Skip):
-            self._stop.setdefault(command.job_id, "skip")
-        else:
-            self.commands.put(command)
+        """Take a command; stop requests act at once."""
+        match command:
+            case Interrupt(job_id=job_id, after_image=after):
+                self._controls.request(job_id, StopLevel.STOP_AFTER_BATCH if after else StopLevel.STOP)
+            case Skip(job_id=job_id):
+                self._controls.request(job_id, StopLevel.SKIP)
+            case RunJob(job_id=job_id) | RunExtras(job_id=job_id):
+                self.commands.put((command, self._controls.receive(job_id)))
+            case _:
+                self.commands.put((command, JobControl()))
 
     def run(self) -> None:
         self._emit(EngineReady(pid=os.getpid(), device="cpu", hardware="a fake, int8"))
-        while (command := self.commands.get()) is not None and not isinstance(command, Shutdown):
+        while True:
+            command, control = self.commands.get()
+            if command is None or isinstance(command, Shutdown):
+                return
             match command:
                 case LoadCheckpoint(checkpoint=checkpoint):
                     self._load(checkpoint)
@@ -110,11 +117,15 @@ class FakeEngine:
                     self._loaded = None
                 case RunJob():
                     self.jobs_run.append(command)
-                    self._job(command)
-                    self._stop.pop(command.job_id, None)
+                    self._job(command, self._heeded(command, control))
+                    self._controls.end(command.job_id, control)
                 case RunExtras():
-                    self._extras(command)
-                    self._stop.pop(command.job_id, None)
+                    self._extras(command, control)
+                    self._controls.end(command.job_id, control)
+
+    def _heeded(self, job: RunJob, control: JobControl) -> JobControl:
+        """The control that the job looks at: a deaf one's never changes."""
+        return JobControl() if "deaf" in job.resolved.request.prompt.split() else control
 
     def _load(self, checkpoint: CheckpointFile) -> str | None:
         if self._loaded == checkpoint.path:
@@ -130,7 +141,7 @@ class FakeEngine:
         self._emit(CheckpointLoaded(title=checkpoint.title, seconds=0.0, width=64, height=64))
         return None
 
-    def _job(self, job: RunJob) -> None:
+    def _job(self, job: RunJob, control: JobControl) -> None:
         request = job.resolved.request
         words = set(request.prompt.split())
         if cause := self._load(job.checkpoint):
@@ -142,30 +153,36 @@ class FakeEngine:
             self._emit(JobFailed(job_id=job.job_id, cause="The device ran out of memory.", retry=True))
             return
         for batch in range(request.n_iter):
-            if "silent" not in words and not self._steps(job, batch, words):
-                if self._stop.get(job.job_id) == "skip":
-                    self._stop.pop(job.job_id)
-                    continue
+            if control.stopped:
                 break
-            self._deliver(job, batch, words)
-            if self._stop.get(job.job_id) in ("now", "after") and "deaf" not in words:
-                break
-        interrupted = job.job_id in self._stop and "deaf" not in words
+            if "silent" in words or self._steps(job, batch, words, control):
+                self._deliver(job, batch, words)
+            control.end_batch()
         memory = MemoryPeak(used=2_000_000_000, total=8_000_000_000, allocated=1_230_000_000)
         self._emit(
             JobFinished(
-                job_id=job.job_id, seconds=0.1, interrupted=interrupted, notices=("made by a fake",), memory=memory
+                job_id=job.job_id,
+                seconds=0.1,
+                interrupted=control.stopped,
+                notices=("made by a fake",),
+                memory=memory,
             )
         )
 
-    def _extras(self, job: RunExtras) -> None:
+    def _extras(self, job: RunExtras, control: JobControl) -> None:
         """As the real engine, with the upscalers that need no model."""
         asked = job.resolved.request.extras
         assert asked is not None
         self._emit(JobStarted(job_id=job.job_id, images=len(job.files)))
         bad = []
         for index, (file, name) in enumerate(zip(job.files, asked.names, strict=True)):
-            if index in job.done or job.job_id in self._stop:
+            if control.stopped:
+                break
+            if index in job.done:
+                continue
+            skipped = control.leave_batch
+            control.end_batch()
+            if skipped:
                 continue
             self._trouble({Path(name).stem}, job)
             try:
@@ -193,7 +210,7 @@ class FakeEngine:
         if len(bad) == len(job.files):
             self._emit(JobFailed(job_id=job.job_id, cause=bad[0]))
         else:
-            self._emit(JobFinished(job_id=job.job_id, seconds=0.1, notices=tuple(bad)))
+            self._emit(JobFinished(job_id=job.job_id, seconds=0.1, interrupted=control.stopped, notices=tuple(bad)))
 
     def _trouble(self, words: set[str], job: RunJob | RunExtras) -> None:
         if "warns" in words:
@@ -210,13 +227,13 @@ class FakeEngine:
             time.sleep(0.02)
             self._die("wait")
 
-    def _steps(self, job: RunJob, batch: int, words: set[str]) -> bool:
+    def _steps(self, job: RunJob, batch: int, words: set[str], control: JobControl) -> bool:
         request = job.resolved.request
         seconds = 0.05 if "slow" in words else 0.01 if "brisk" in words else 0.0
         for step in range(request.steps):
             time.sleep(seconds)
             self._die("wait")
-            if self._stop.get(job.job_id) in ("now", "skip") and "deaf" not in words:
+            if control.leave_batch:
                 return False
             fraction = (batch + (step + 1) / request.steps) / request.n_iter
             self._emit(StepDone(job_id=job.job_id, batch=batch, step=step + 1, steps=request.steps, fraction=fraction))

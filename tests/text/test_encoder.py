@@ -7,6 +7,7 @@ import torch
 
 from modules.parameters.job_options import EncodingOptions
 from modules.prompt import clip_tokenizer, plan_conditioning
+from modules.text import encoder as encoder_module
 from modules.text.encoder import PromptEncoder, apply_emphasis
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
@@ -48,6 +49,28 @@ def test_an_encoding_is_remembered(encoder):
     assert encoder.encode(("a remembered cat",), EncodingOptions(clip_skip=2)) is not first
     encoder.forget()
     assert encoder.encode(("a remembered cat",), EncodingOptions()) is not first
+
+
+def test_cached_encodings_are_bounded_in_bytes(encoder, monkeypatch):
+    one = encoder.encode(("cat",), EncodingOptions())
+    size = one.numel() * one.element_size()
+    monkeypatch.setattr(encoder_module, "CACHE_BYTES", 3 * size)
+    encoder.forget()
+    assert encoder.cached_bytes == 0
+    made = [encoder.encode((f"cat {number}",), EncodingOptions()) for number in range(5)]
+    assert encoder.cached_bytes == 3 * size
+    again = [encoder.encode((f"cat {number}",), EncodingOptions()) for number in (2, 3, 4)]
+    assert all(first is second for first, second in zip(made[2:], again, strict=True))
+    assert encoder.encode(("cat 0",), EncodingOptions()) is not made[0]
+    # One that is larger than all of them may be is made each time, and throws none out.
+    large = "cat BREAK dog BREAK sun BREAK sea"
+    assert encoder.encode((large,), EncodingOptions()) is not encoder.encode((large,), EncodingOptions())
+    assert encoder.cached_bytes == 3 * size
+    # A longer one takes the place of several.
+    encoder.encode(("cat BREAK dog",), EncodingOptions())
+    assert encoder.cached_bytes == 3 * size
+    encoder.forget()
+    assert encoder.cached_bytes == 0
 
 
 def test_original_emphasis_keeps_the_mean():

@@ -136,19 +136,19 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     keeper = FaceKeeper(folders, lambda part: torch.device("cpu"))
     for name, place in (("GFPGAN", "models/GFPGAN"), ("CodeFormer", "models/Codeformer")):
         with pytest.raises(RequestError, match=place):
-            keeper.mender(name)
+            keeper.restorer_for(name)
     assert face_restoration_for(asking(), keeper).notices == ()
-    mender = face_restoration_for(asking(restore_faces=True), keeper)
-    assert mender.name == "" and mender.notices[0].startswith("Faces were not restored. CodeFormer is not here")
+    faces = face_restoration_for(asking(restore_faces=True), keeper)
+    assert faces.name == "" and faces.notices[0].startswith("Faces were not restored. CodeFormer is not here")
     image = photo()
-    assert mender(image) == (image, {})
+    assert faces(image) == (image, {})
     folders.gfpgan.mkdir()
     (folders.gfpgan / "GFPGANv1.4.pth").touch()
     with pytest.raises(RequestError, match=r"detection_Resnet50_Final.pth into models/GFPGAN"):
-        keeper.mender("GFPGAN")
+        keeper.restorer_for("GFPGAN")
     write_detector(folders.gfpgan / "detection_Resnet50_Final.pth")
     assert keeper.available() == ("GFPGAN",)
-    assert keeper.mender("GFPGAN")(image) is None and keeper.boxes(image) == []
+    assert keeper.restorer_for("GFPGAN")(image) is None and keeper.boxes(image) == []
     by_setting = asking(options={"face_restoration": True, "face_restoration_model": "CodeFormer"})
     stand_in = face_restoration_for(by_setting, keeper)
     assert stand_in.name == "GFPGAN" and stand_in.facts == {"Face restoration": "GFPGAN"}
@@ -164,8 +164,8 @@ def test_the_device_is_left_after_each_picture_where_the_settings_say_so(tmp_pat
     class Watched(FaceKeeper):
         rests = 0
 
-        def rest(self) -> None:
-            super().rest()
+        def leave_device(self) -> None:
+            super().leave_device()
             self.rests += 1
 
     folders = ModelFolders(gfpgan=tmp_path, codeformer=tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from PIL import Image
@@ -27,7 +27,7 @@ def loopback(stage: Stage, index: int) -> Image.Image:
 
 def _before(stage: Stage, index: int) -> Image.Image:
     # After a restart it may be on disk only in a format that loses something: then it is made again, to go on from.
-    return stage.known.get(index - 1) or loopback(stage, index - 1)
+    return stage.known(index - 1) or loopback(stage, index - 1)
 
 
 def loops(resolved: ResolvedRequest) -> int:
@@ -35,7 +35,7 @@ def loops(resolved: ResolvedRequest) -> int:
     return int(str(resolved.request.scripts["Loopback"]["loops"]))
 
 
-def loopback_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
+def loopback_grid(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:
     """The loops in one row; of several batches the last picture of each."""
     several = stage.resolved.request.n_iter > 1
     shown = pictures[loops(stage.resolved) - 1 :: loops(stage.resolved)] if several else pictures

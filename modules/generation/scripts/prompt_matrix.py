@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
@@ -10,7 +10,7 @@ from modules.generation.scripts.stage import Extra, Stage
 from modules.pictures.legend import Word, legend_grid
 
 
-def matrix_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
+def matrix_grid(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:
     """The first half of the parts above the columns, the others beside the rows; what a picture lacks is struck out."""
     if not stage.makes_grid_of(pictures):
         return

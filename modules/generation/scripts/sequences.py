@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -68,12 +68,11 @@ def along_arc(low: Tensor, high: Tensor, share: float) -> Tensor:
     return low * from_low.view(shape) + high * from_high.view(shape)
 
 
-def animation(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
+def animation(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:
     """An animated WebP of each sequence."""
     count, per_second = stage.arguments["frames"], stage.arguments["frames_per_second"]
     for first in range(0, len(pictures), count):
         frames = pictures[first : first + count]
-        if stage.arguments["and_back"]:
-            frames = [*frames, *frames[-2:0:-1]]
-        encode = partial(encode_animation, frames, stage.settings.files, per_second=per_second)
+        back = bool(stage.arguments["and_back"])
+        encode = partial(encode_animation, frames, stage.settings.files, per_second=per_second, and_back=back)
         yield Extra(ANIMATION, frames[0], first, encode=encode)

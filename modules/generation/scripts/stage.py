@@ -30,18 +30,18 @@ class Over(Protocol):
 class Stage:
     """The job of a script. `load` gives the engine; `pictures` and `mask` are those it starts from, as they came.
 
-    `known` holds the pictures of the job that exist already, by index. `progress(number, of)` gives the hooks of pass
-    `number` of the `of` passes that the present picture takes. `plain` makes a picture as a job without a script would,
-    `over` one from a source as pass `number` of `of`; both raise Interrupted rather than return half of one, as `check`
-    does when the job, or this part of it, is to be left. `notices` gathers what has to be said, each sentence once,
-    and `starts` keeps what was encoded for the next picture.
+    `known` gives a picture of the job that was made before, by index, or None if it is not to be had.
+    `progress(number, of)` gives the hooks of pass `number` of the `of` passes that the present picture takes. `plain`
+    makes a picture as a job without a script would, `over` one from a source as pass `number` of `of`; both raise
+    Interrupted rather than return half of one, as `check` does when the job, or this part of it, is to be left.
+    `notices` gathers what has to be said, each sentence once, and `starts` keeps what was encoded for the next picture.
     """
 
     load: Callable[[], Pipeline]
     resolved: ResolvedRequest
     pictures: tuple[Image.Image, ...]
     mask: Image.Image | None
-    known: dict[int, Image.Image]
+    known: Callable[[int], Image.Image | None]
     resampler: Callable[[str], Resize]
     progress: Callable[[int, int], Progress]
     plain: Callable[[ResolvedRequest], Image.Image]
@@ -111,7 +111,7 @@ class Extra:
     encode: Callable[[str], tuple[bytes, str]] | None = None
 
 
-def job_grid(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
+def job_grid(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:
     """The grid of a plain job: in A1111's arrangement, and only of several pictures if the option says so."""
     wanted = len(pictures) > 1 or not stage.settings.grids.only_if_multiple
     if stage.resolved.request.makes_grid and wanted and stage.makes_grid_of(pictures):
@@ -127,7 +127,7 @@ def _one(resolved: ResolvedRequest) -> int:
     return 1
 
 
-def _nothing(stage: Stage, pictures: list[Image.Image]) -> Iterable[Extra]:
+def _nothing(stage: Stage, pictures: Sequence[Image.Image]) -> Iterable[Extra]:
     return ()
 
 
@@ -136,9 +136,9 @@ class Maker:
     """How a script makes its pictures: `make(stage, index)` each of them.
 
     `together` is how many in a row hang together: to skip one is to leave them all. `finale` is called once, for what
-    is made of all the pictures.
+    is made of all the pictures: each is decoded when it is looked up, so none is to be held longer than needed.
     """
 
     make: Callable[[Stage, int], Image.Image]
     together: Callable[[ResolvedRequest], int] = field(default=_one)
-    finale: Callable[[Stage, list[Image.Image]], Iterable[Extra]] = field(default=_nothing)
+    finale: Callable[[Stage, Sequence[Image.Image]], Iterable[Extra]] = field(default=_nothing)

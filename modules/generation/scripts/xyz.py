@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
@@ -14,7 +14,7 @@ _KIND = "xyz_grid"
 _NO_WORDS = [[Word("")]]
 
 
-def xyz_grids(stage: Stage, pictures: list[Image.Image]) -> Iterator[Extra]:
+def xyz_grids(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:
     """One grid of X and Y for each value of Z, and where there are several one of them all, which comes first."""
     if not stage.makes_grid_of(pictures):
         return
