@@ -26,8 +26,8 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from benchmarks.unet_dtype import random_modules
 from modules.hardware.budget import MODES, MemoryMode, RequestSize, peak
+from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
-from modules.hardware.sizes import size_of
 from tests.checkpoints import SD15, _make_text_encoder, _make_unet, _make_vae
 from tests.hardware.byte_counter import ByteCounter, without_memory
 from tests.hardware.test_budget import _sdxl_unet
@@ -103,10 +103,10 @@ def counted(name: str, side: int, memory_mode: MemoryMode) -> tuple[int, int]:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     model = hollow(name, mode)
     size = size_of(model.unet, model.vae, *model.texts)
-    residence = Offloader(torch.device("cpu"), model.unet, (model.vae, *model.texts))
+    offloader = Offloader(torch.device("cpu"), model.unet, (model.vae, *model.texts))
     with mode, ByteCounter(model.parts) as counter:
         if memory_mode != "full":
-            residence.arrange(memory_mode)
+            offloader.apply(memory_mode)
         picture(model, side)
     # In "full" the weights lie where they are counted as known.
     weights = size.weights if memory_mode == "full" else 0
@@ -141,7 +141,7 @@ def streaming_cost(unet: nn.Module, side: int, rounds: int) -> Streaming:
     """The medians over `rounds`, in which the three take turns."""
     width, cells = unet.config.cross_attention_dim, side // 8
     latents, context = torch.randn(2, 4, cells, cells).bfloat16(), torch.randn(2, 77, width).bfloat16()
-    residence = Offloader(torch.device("cpu"), unet, ())
+    offloader = Offloader(torch.device("cpu"), unet, ())
     weights = list(unet.parameters())
     place = torch.empty(max(one.numel() for one in weights), dtype=torch.bfloat16)
 
@@ -154,11 +154,11 @@ def streaming_cost(unet: nn.Module, side: int, rounds: int) -> Streaming:
 
     plain, streamed, copies = [], [], []
     for _ in range(rounds):
-        residence.arrange("full")
+        offloader.apply("full")
         plain.append(seconds(step))
-        residence.arrange("lowvram")
+        offloader.apply("lowvram")
         streamed.append(seconds(step))
-        residence.dissolve()
+        offloader.close()
         copies.append(seconds(copy))
     return Streaming(statistics.median(plain), statistics.median(streamed), statistics.median(copies))
 

@@ -7,7 +7,7 @@ that a diffusion model makes.
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 
 from training.composition import random_composition

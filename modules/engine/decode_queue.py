@@ -14,7 +14,7 @@ from torch import Tensor
 
 from modules.engine.work import Work, picture_of
 from modules.generation.decoding import image_of, to_bytes
-from modules.hardware.streams import Mark, Streams, is_over, until
+from modules.hardware.streams import Event, Streams, is_done, synchronize
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class _Decode:
     batch: int
     pixels: Tensor
     finite: Tensor
-    over: Mark
+    over: Event
 
 
 class DecodeQueue:
@@ -81,7 +81,7 @@ class DecodeQueue:
 
     def take_up(self) -> None:
         """Deliver what has arrived. It waits for nothing, unless a picture came out as NaN and is decoded again."""
-        while self._under_way and is_over(self._under_way[0].over):
+        while self._under_way and is_done(self._under_way[0].over):
             self._take(self._under_way.popleft())
 
     def _take_all(self) -> None:
@@ -90,15 +90,15 @@ class DecodeQueue:
 
     def _take_first(self) -> None:
         decode = self._under_way.popleft()
-        until(decode.over)
+        synchronize(decode.over)
         self._take(decode)
 
     def _begun(self, streams: Streams, latent: Tensor, index: int, batch: int) -> _Decode:
         pipeline = self._work.pipeline
-        with streams.beside(after=streams.computed()):
+        with streams.side_stream(after=streams.current_event()):
             picture, finite = pipeline.codec.begin(pipeline.model, latent)
             pixels, finite = streams.fetch(to_bytes(picture)), streams.fetch(finite)
-            return _Decode(latent, index, batch, pixels, finite, streams.done_beside())
+            return _Decode(latent, index, batch, pixels, finite, streams.side_event())
 
     def _take(self, decode: _Decode) -> None:
         # The check of every picture, looked at here and not on the device: that would wait for all its work.

@@ -117,9 +117,9 @@ class JobModels:
             self.notices = (*self.notices, text)
 
     def side_streams(self) -> Streams | None:
-        """The streams on which pictures are decoded beside the next ones' steps, where the device has room for both."""
+        """The streams on which pictures are decoded alongside the next steps, where the device has room for both."""
         device, plan = self._hardware.device, self._models.placement.plan
-        return streams_for(device) if device.type == "cuda" and plan is not None and plan.beside else None
+        return streams_for(device) if device.type == "cuda" and plan is not None and plan.decodes_alongside else None
 
     def may_decode_previews(self) -> bool:
         """Whether the VAE may be called between steps. Where it takes the UNet's place there, a setting decides."""

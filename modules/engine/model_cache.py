@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from modules.engine.loaded import LoadedModel, Origin
 from modules.hardware.available_memory import MAIN_RESERVE, main_memory

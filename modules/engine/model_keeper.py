@@ -26,7 +26,7 @@ from modules.hardware.attention import AttentionChoice, apply_attention, choose_
 from modules.hardware.budget import MemoryMode, MemoryPlan, RequestSize, gigabytes
 from modules.hardware.choice import Hardware
 from modules.hardware.compiling import slow_down, speed_up
-from modules.hardware.storage import keep_in_8_bits
+from modules.hardware.fp8_weights import store_in_8_bits
 from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
 from modules.text.encoder import PromptEncoder
@@ -75,7 +75,7 @@ class ModelKeeper:
             self.placement.plan,
             self.placement.weights,
             in_8_bits=loaded is not None and loaded.in_8_bits,
-            fast_mode="" if loaded is None or loaded.fast_mode is None else loaded.fast_mode.told,
+            fast_mode="" if loaded is None or loaded.fast_mode is None else loaded.fast_mode.summary,
             kept=self._cache.listed(),
         )
 
@@ -198,7 +198,7 @@ class ModelKeeper:
         apply_attention(model.unet, attention)
         in_8_bits = stored_in_8_bits(file, model.family)
         if in_8_bits:
-            spared = keep_in_8_bits(model.unet)
+            spared = store_in_8_bits(model.unet)
             self._emit(Notice(text=f"{file.name}: its weights are kept in 8 bits, which spares {gigabytes(spared)}."))
         return LoadedModel(
             file=file,
@@ -235,7 +235,7 @@ class ModelKeeper:
     def _attention_for(self, file: CheckpointFile) -> AttentionChoice:
         options, hardware = file.load_options, self._hardware
         return choose_attention(
-            hardware.wishes.attention,
+            hardware.requested.attention,
             hardware.device,
             hardware.machine,
             options.cross_attention_optimization,
@@ -271,7 +271,7 @@ class ModelKeeper:
         slow_down(loaded.model.unet)
         loaded.fast_mode = None if wanted is None else speed_up(loaded.model.unet, self._hardware.device, wanted)
         if loaded.fast_mode is not None:
-            self._emit(Notice(text=f"Fast mode: {loaded.fast_mode.told}."))
+            self._emit(Notice(text=f"Fast mode: {loaded.fast_mode.summary}."))
 
     def _wanted_mode(self, file: CheckpointFile, family: Family | None = None) -> MemoryMode | None:
         flagged = self._memory

@@ -27,8 +27,8 @@ from modules.hardware.budget import (
 from modules.hardware.choice import Hardware
 from modules.hardware.device import has_own_memory, memory_now
 from modules.hardware.main_memory import give_back_memory
+from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
-from modules.hardware.sizes import size_of
 from modules.hardware.vae_tiling import enable_vae_tiling
 from modules.parameters import ResolvedRequest
 from modules.parameters.load_options import LoadOptions
@@ -108,7 +108,7 @@ class ModelPlacement:
         except OutOfBudget:
             # A smaller picture may fit. What doesn't is refused when a job wants it.
             thriftiest = self._modes[-1]
-            self._offloader.arrange(thriftiest)
+            self._offloader.apply(thriftiest)
             self.plan = MemoryPlan(thriftiest, "there is little memory for this checkpoint", tiled=True)
             return self.plan
 
@@ -128,7 +128,7 @@ class ModelPlacement:
                 choose_plan,
                 model=self._size,
                 request=request,
-                asked=wanted,
+                required=wanted,
                 least=self._least,
                 modes=self._modes,
                 scores=scores_of(attention or self._hardware.attention),
@@ -137,7 +137,7 @@ class ModelPlacement:
             )
         )
         if self._must_move(plan):
-            self._offloader.arrange(plan.mode, plan.resident)
+            self._offloader.apply(plan.mode, plan.resident)
         elif self.plan is not None:
             plan = replace(plan, resident=self.plan.resident)
         if ignored:
@@ -187,7 +187,7 @@ class ModelPlacement:
     def release(self) -> None:
         """Let go of the checkpoint."""
         if self._offloader is not None:
-            self._offloader.dissolve()
+            self._offloader.close()
         self._offloader = self._model = self._size = self.plan = None
 
     def _free(self) -> int:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 

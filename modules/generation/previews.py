@@ -6,7 +6,7 @@ import io
 from typing import Final
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import torch
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 

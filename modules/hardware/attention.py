@@ -12,13 +12,13 @@ from functools import partial
 from typing import Final, Literal, Protocol
 
 import torch
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import (
     AttnProcessor,
     AttnProcessor2_0,
     SlicedAttnProcessor,
     XFormersAttnProcessor,
 )
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from modules.hardware.attention_kernels import (
@@ -36,7 +36,7 @@ from modules.hardware.machine import Machine
 AttentionName = Literal["sdp", "sdp-no-mem", "xformers", "sub-quad", "split", "split-v1", "invokeai", "math"]
 
 DEFAULT_QUERY_CHUNK: Final = 1024
-# The InvokeAI rule caps a slice where free memory can't be asked for.
+# The InvokeAI rule caps a slice where the free memory is unknown.
 _INVOKE_SCORES: Final = 1 << 28
 
 BY_SETTING: Final[dict[str, AttentionName]] = {
@@ -101,9 +101,9 @@ def choose_attention(
 
     In 32 bits where either asks for that.
     """
-    asked = BY_SETTING.get(setting, wished.name)
+    named = BY_SETTING.get(setting, wished.name)
     by = "as the setting says" if setting in BY_SETTING else "as the flag says"
-    name, why = (asked, by) if asked else ("sdp", "the default: fast and sparing everywhere")
+    name, why = (named, by) if named else ("sdp", "the default: fast and sparing everywhere")
     if name == "xformers" and not machine.xformers:
         name, why = "sdp", "xformers is not installed, and this is as fast"
         log.warning("--xformers: the package is not installed; PyTorch's SDPA is used, which is as fast.")
@@ -162,7 +162,7 @@ def _kernel(choice: AttentionChoice) -> Kernel:
 
 @dataclass(frozen=True, slots=True)
 class KernelAttention:
-    """A processor that projects, lets `kernel` attend, and projects back; with `upcast` the kernel works in 32 bits."""
+    """A processor that projects, calls `kernel`, and projects back; with `upcast` the kernel works in 32 bits."""
 
     kernel: Callable[[Tensor, Tensor, Tensor], Tensor]
     upcast: bool = False

@@ -20,7 +20,7 @@ Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # Free memory is not all for one attention's scores: softmax needs a second copy, and what follows needs room too.
 _SHARE_OF_FREE: Final = 0.25
-# Where free memory can't be asked for: 512 MB of scores in 16 bits.
+# Where the free memory is unknown: 512 MB of scores in 16 bits.
 _SCORES_ELSEWHERE: Final = 1 << 28
 
 

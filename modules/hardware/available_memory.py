@@ -9,7 +9,7 @@ from typing import Final
 
 import psutil
 
-# What stays free of it when something is kept there, for the system, the server and the work, in bytes.
+# What must stay free of it when models are cached there, for the system, the server and the work, in bytes.
 MAIN_RESERVE: Final = 2_000_000_000
 
 _ROOT: Final = Path("/")
@@ -18,7 +18,7 @@ _VERSIONS: Final = (
     ("", "sys/fs/cgroup", "memory.max", "memory.current"),
     ("memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
-# Pages of files, which give way; version 1 counts those of groups below under names of their own.
+# Pages of files, which the system drops at need; version 1 counts those of groups below under names of their own.
 _GIVES_WAY: Final = ("inactive_file", "active_file")
 
 
@@ -41,7 +41,7 @@ def main_memory(root: Path = _ROOT) -> MainMemory:
 
 
 def _limits(root: Path) -> Iterator[tuple[int, int]]:
-    """(limit, bytes in use that don't give way) of each control group that this process is in, up to the outermost."""
+    """(limit, bytes in use and not droppable) of each control group that this process is in, up to the outermost."""
     groups = dict(_own_groups(root))
     for controller, mounted, limit_name, used_name in _VERSIONS:
         if controller not in groups:

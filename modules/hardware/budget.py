@@ -48,14 +48,15 @@ class OutOfBudget(RuntimeError):
 class ModelSize:
     """A model in numbers: bytes of its parts' weights, and the widths that its working memory follows from.
 
-    `largest_piece` is the largest streamed piece of the UNet in bytes, `kept` what streaming leaves on the device.
+    `largest_piece` is the largest streamed piece of the UNet in bytes, `unstreamed` what is part of no piece and stays
+    on the device.
     """
 
     unet: int
     vae: int
     text: int
     largest_piece: int
-    kept: int
+    unstreamed: int
     unet_channels: tuple[int, ...] = (320, 640, 1280, 1280)
     attention: tuple[bool, ...] = (True, True, True, False)
     heads: int = 8
@@ -71,7 +72,7 @@ class ModelSize:
     @property
     def streamed(self) -> int:
         """The least that streaming keeps on the device, in bytes."""
-        return min(self.unet, self.kept + STREAM_SLOTS * self.largest_piece)
+        return min(self.unet, self.unstreamed + STREAM_SLOTS * self.largest_piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,9 @@ class RequestSize:
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """How a job runs: mode, how many bytes of the UNet streaming may leave on the device, how many images at once,
-    and whether the VAE works in tiles. `peak` is the most it is expected to take; `why` says what decided it. `beside`
-    says that there is room for decoding a picture while the next one is made, `recorded` for a step's work once more,
-    which recorded steps hold as long as they last.
+    and whether the VAE works in tiles. `peak` is the most it is expected to take; `why` says what decided it.
+    `decodes_alongside` says that there is room for decoding a picture while the next one is made, `recorded` for a
+    step's work once more, which recorded steps hold as long as they last.
     """
 
     mode: MemoryMode
@@ -107,7 +108,7 @@ class MemoryPlan:
     tiled: bool = False
     resident: int = 0
     peak: int = 0
-    beside: bool = False
+    decodes_alongside: bool = False
     recorded: bool = False
 
 
@@ -165,7 +166,7 @@ def choose_plan(
     model: ModelSize,
     request: RequestSize,
     *,
-    asked: MemoryMode | None = None,
+    required: MemoryMode | None = None,
     least: MemoryMode = "full",
     modes: tuple[MemoryMode, ...] = MODES,
     scores: Scores = "fused",
@@ -174,14 +175,14 @@ def choose_plan(
 ) -> MemoryPlan:
     """The fastest plan that fits into `free` bytes (what the model holds already counts as free).
 
-    `asked` is the mode that a flag or a setting demands; otherwise any of `modes` from `least` on may be chosen. What
-    changes nothing in the picture is tried first: fewer images at once, then a thriftier mode, and only then VAE tiles;
-    what is kept in reserve is touched last, in the thriftiest mode.
+    `required` is the mode that a flag or a setting demands; otherwise any of `modes` from `least` on may be chosen.
+    What changes nothing in the picture is tried first: fewer images at once, then a thriftier mode, then VAE tiles;
+    the reserve is touched last, in the thriftiest mode.
 
     Raises:
         OutOfBudget: no mode, tile or batch makes it fit.
     """
-    allowed = (asked,) if asked else tuple(mode for mode in modes if MODES.index(mode) >= MODES.index(least))
+    allowed = (required,) if required else tuple(mode for mode in modes if MODES.index(mode) >= MODES.index(least))
     for reserve, tiled, ways in ((RESERVE, False, allowed), (RESERVE, True, allowed), (0, True, allowed[-1:])):
         for mode in ways:
             for images in _batches(request.images):
@@ -189,15 +190,15 @@ def choose_plan(
                 needed = peak(model, part, mode, scores=scores, tiled=tiled, cpu=cpu)
                 if needed <= free - reserve:
                     # Room that is left keeps pieces on the device; who asks for lowvram wants it for something else.
-                    spare = free - reserve - needed if mode == "lowvram" and asked is None else 0
+                    spare = free - reserve - needed if mode == "lowvram" and required is None else 0
                     resident = min(spare, model.unet - model.streamed)
-                    why = _reason(mode, free, needed, asked=asked is not None, tiled=tiled)
+                    why = _reason(mode, free, needed, required=required is not None, tiled=tiled)
                     decode = vae_work(model, request)
-                    beside = mode == "full" and not tiled and needed + decode <= free - reserve
-                    most = needed + resident + (decode if beside else 0)
+                    alongside = mode == "full" and not tiled and needed + decode <= free - reserve
+                    most = needed + resident + (decode if alongside else 0)
                     again = unet_work(model, replace(request, images=images), scores=scores)
                     recorded = mode == "full" and most + again <= free - reserve
-                    return MemoryPlan(mode, why, images, tiled, resident, most, beside, recorded)
+                    return MemoryPlan(mode, why, images, tiled, resident, most, alongside, recorded)
     least_needed = peak(model, replace(request, images=1), allowed[-1], scores=scores, tiled=True, cpu=cpu)
     raise OutOfBudget(
         f"{request.width}×{request.height} needs about {gigabytes(least_needed)} on {device}"
@@ -205,14 +206,14 @@ def choose_plan(
     )
 
 
-def _reason(mode: MemoryMode, free: int, needed: int, *, asked: bool, tiled: bool) -> str:
+def _reason(mode: MemoryMode, free: int, needed: int, *, required: bool, tiled: bool) -> str:
     does = {
         "full": "everything on the device",
         "medvram": "one part on the device at a time",
         "lowvram": "the UNet piece by piece",
     }[mode]
     tiles = ", pictures decoded in tiles" if tiled else ""
-    return f"{does}{tiles} ({'as asked; ' if asked else ''}{gigabytes(free)} free, about {gigabytes(needed)} needed)"
+    return f"{does}{tiles} ({'as asked; ' if required else ''}{gigabytes(free)} free, about {gigabytes(needed)} needed)"
 
 
 def _batches(images: int) -> tuple[int, ...]:

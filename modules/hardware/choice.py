@@ -1,4 +1,4 @@
-"""What is made of the machine: a pure function from what was asked and what is there to one frozen answer."""
+"""The choice of device, number types and threads: a pure function from the flags and the machine to a frozen value."""
 
 import logging
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class HardwareError(RuntimeError):
-    """A device that was asked for is not there; the message is the sentence to show."""
+    """The device that a flag names is not there; the message is the sentence to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +48,36 @@ class Hardware:
     """Let cuDNN try its algorithms: those it picks by rule give NaN in fp16 on Turing cards without tensor cores."""
     why: str
     device_name: str
-    wishes: HardwareRequest
+    requested: HardwareRequest
     machine: Machine
 
 
-def choose_hardware(wishes: HardwareRequest | None = None, machine: Machine | None = None) -> Hardware:
+def choose_hardware(requested: HardwareRequest | None = None, machine: Machine | None = None) -> Hardware:
     """Choose device, types and attention; without arguments for this machine and no flags.
 
     Raises:
         HardwareError: `device_id` names a device that is not there.
     """
-    wishes, machine = wishes or HardwareRequest(), machine or probe_machine()
-    device, cuda = choose_device(wishes, machine)
-    dtype, vae_dtype, why = choose_dtype(device, wishes, machine, cuda)
+    requested, machine = requested or HardwareRequest(), machine or probe_machine()
+    device, cuda = choose_device(requested, machine)
+    dtype, vae_dtype, why = choose_dtype(device, requested, machine, cuda)
     on_cpu = device.type == "cpu"
-    if cuda is None and machine.unusable and not wishes.use_cpu:
+    if cuda is None and machine.unusable and not requested.use_cpu:
         why = f"{why}; {machine.unusable[0]}"
     text_dtype = torch.float32 if on_cpu else dtype
-    threads = wishes.threads or machine.physical_cores
+    threads = requested.threads or machine.physical_cores
     return Hardware(
         device=device,
         unet_dtype=dtype,
         vae_dtype=vae_dtype,
         text_dtype=text_dtype,
-        channels_last=wishes.channels_last or on_cpu,
+        channels_last=requested.channels_last or on_cpu,
         threads=threads,
-        attention=choose_attention(wishes.attention, device, machine),
+        attention=choose_attention(requested.attention, device, machine),
         cudnn_benchmark=_lacks_tensor_cores(cuda),
         why=why,
         device_name=_name(device, cuda),
-        wishes=wishes,
+        requested=requested,
         machine=machine,
     )
 
@@ -96,48 +96,48 @@ def prepare_torch(hardware: Hardware) -> None:
     torch.backends.cudnn.benchmark = hardware.cudnn_benchmark
 
 
-def choose_device(wishes: HardwareRequest, machine: Machine) -> tuple[torch.device, CudaDevice | None]:
+def choose_device(requested: HardwareRequest, machine: Machine) -> tuple[torch.device, CudaDevice | None]:
     """CUDA (or ROCm) before MPS before the CPU; `--use-cpu` and `--device-id` decide otherwise."""
-    if wishes.use_cpu:
+    if requested.use_cpu:
         return torch.device("cpu"), None
     if machine.cuda:
-        index = machine.cuda[0].index if wishes.device_id is None else wishes.device_id
+        index = machine.cuda[0].index if requested.device_id is None else requested.device_id
         found = next((device for device in machine.cuda if device.index == index), None)
         if found is None:
             there = ", ".join(f"{device.index} ({device.name})" for device in machine.cuda)
             raise HardwareError(f"--device-id {index} names no device; there are: {there}.")
         return torch.device("cuda", index), found
-    if wishes.device_id is not None:
-        log.warning("--device-id %d has no effect: PyTorch sees no CUDA device.", wishes.device_id)
+    if requested.device_id is not None:
+        log.warning("--device-id %d has no effect: PyTorch sees no CUDA device.", requested.device_id)
     return torch.device("mps" if machine.mps else "cpu"), None
 
 
 def choose_dtype(
-    device: torch.device, wishes: HardwareRequest, machine: Machine, cuda: CudaDevice | None = None
+    device: torch.device, requested: HardwareRequest, machine: Machine, cuda: CudaDevice | None = None
 ) -> tuple[torch.dtype, torch.dtype, str]:
     """The UNet's type, the VAE's, and why. Half types are chosen where they are faster, never for their name.
 
     fp16 on a CPU has no fast path and is slower than fp32; bf16 has one with AMX or AVX512-BF16
     (benchmarks/unet_dtype.py: 2.4 times as fast as fp32 with AVX512-BF16 alone).
     """
-    if wishes.no_half or wishes.precision == "full":
+    if requested.no_half or requested.precision == "full":
         return torch.float32, torch.float32, f"{_name(device, cuda)} in fp32, as --no-half or --precision full asks"
     if device.type == "cpu":
         if machine.cpu_amx or machine.cpu_avx512_bf16:
             unit = "AMX" if machine.cpu_amx else "AVX512-BF16"
             why = f"CPU in bf16 with channels_last, since it has {unit}"
-            if wishes.no_half_vae:
+            if requested.no_half_vae:
                 return torch.bfloat16, torch.float32, f"{why}; its VAE in fp32 as --no-half-vae asks"
             return torch.bfloat16, torch.bfloat16, why
         return torch.float32, torch.float32, "CPU in fp32, since it has no fast path for half types"
     if device.type == "mps":
         vae = torch.float32  # decoding in fp16 on Apple silicon gives black pictures for many VAEs
         return torch.float16, vae, "Apple GPU in fp16, its VAE in fp32"
-    return _choose_cuda(device, wishes, cuda)
+    return _choose_cuda(device, requested, cuda)
 
 
 def _choose_cuda(
-    device: torch.device, wishes: HardwareRequest, cuda: CudaDevice | None
+    device: torch.device, requested: HardwareRequest, cuda: CudaDevice | None
 ) -> tuple[torch.dtype, torch.dtype, str]:
     name = _name(device, cuda)
     capability = cuda.capability if cuda else (7, 0)
@@ -145,7 +145,7 @@ def _choose_cuda(
         return torch.float32, torch.float32, f"{name} in fp32, since compute capability {capability} has no fp16"
     if _lacks_tensor_cores(cuda):
         return torch.float16, torch.float32, f"{name} in fp16, its VAE in fp32: GTX 16xx cards decode to black in fp16"
-    if wishes.no_half_vae:
+    if requested.no_half_vae:
         return torch.float16, torch.float32, f"{name} in fp16, its VAE in fp32 as --no-half-vae asks"
     # A VAE that overflows fp16 is decoded again in fp32 by generation/; bf16 would never overflow, but its eight
     # bits of mantissa change every picture.

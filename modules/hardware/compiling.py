@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from torch.utils._triton import has_triton
 
 from modules.hardware.budget import MemoryMode
+from modules.hardware.fp8_weights import STORED
 from modules.hardware.graphs import CudaRecorder, StepGraphs
-from modules.hardware.storage import STORED
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +25,19 @@ _TRIAL_CELLS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class FastMode:
-    """What came of the wish for it: `graphs` replay steps, `blocks` tells of compilation or why nothing is done."""
+    """What the fast mode does: `graphs` replay steps, `blocks` describes the compilation or why nothing is compiled."""
 
     blocks: str
     graphs: StepGraphs | None = None
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """A sentence for the page."""
-        return f"off: {self.blocks}" if self.graphs is None else f"{self.graphs.told}; {self.blocks}"
+        return f"off: {self.blocks}" if self.graphs is None else f"{self.graphs.summary}; {self.blocks}"
 
 
 def speed_up(unet: UNet2DConditionModel, device: torch.device, mode: MemoryMode) -> FastMode:
-    """Make `unet`'s steps fast where they can be. Whatever fails leaves it as before, and is told."""
+    """Make `unet`'s steps fast where they can be. Whatever fails leaves it as before, and the summary says so."""
     if device.type != "cuda":
         return FastMode(f"it is for CUDA cards, on {device.type} it gains nothing (docs/performance.md)")
     if mode != "full":
@@ -49,7 +49,7 @@ def _compiled(unet: UNet2DConditionModel, device: torch.device) -> str:
     """Compile `unet`'s repeated blocks and try them; returns what came of it.
 
     One block is compiled for all that are alike, a tenth of the time that the whole would take; sizes may vary without
-    compiling again. What was compiled is kept on disk (TORCHINDUCTOR_CACHE_DIR) for the next start.
+    compiling again. What was compiled is cached on disk (TORCHINDUCTOR_CACHE_DIR) for the next start.
     """
     if any(parameter.dtype == STORED for parameter in unet.parameters()):
         # Each layer's widening ends a piece of compiled code: dozens of pieces, and compiled anew until torch gives up.

@@ -1,4 +1,4 @@
-"""What a device tells about its memory, and where a module computes."""
+"""How much memory a device has, and where a module computes."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def module_bytes(module: nn.Module) -> int:
 
 
 def compute_device(module: nn.Module) -> torch.device:
-    """Where `module` computes once it is called: in "medvram" and "lowvram" it waits in main memory until then."""
-    brought_to = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
-    return next(module.parameters()).device if brought_to is None else torch.device(brought_to)
+    """Where `module` computes once it is called: in "medvram" and "lowvram" it lies in main memory until then."""
+    onloaded_to = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+    return next(module.parameters()).device if onloaded_to is None else torch.device(onloaded_to)

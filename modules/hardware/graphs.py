@@ -24,7 +24,7 @@ _MOST: Final = 4
 # How far a replay may be from the forward, as a share of its length: kernels that round otherwise are within.
 _ALIKE: Final = 1e-2
 
-TOLD: Final = "steps are replayed as CUDA graphs"
+REPLAYED: Final = "steps are replayed as CUDA graphs"
 
 
 class Recorder(Protocol):
@@ -91,12 +91,12 @@ class StepGraphs:
         self.trouble = ""
 
     @property
-    def told(self) -> str:
-        return f"steps are not replayed: {self.trouble}" if self.trouble else TOLD
+    def summary(self) -> str:
+        return f"steps are not replayed: {self.trouble}" if self.trouble else REPLAYED
 
     @contextmanager
     def replaying(self, forward: Forward) -> Iterator[Forward]:
-        """While open, `forward` by its recordings. What it depends on beside its tensors must not change meanwhile."""
+        """While open, `forward` by its recordings. Whatever else it depends on must not change meanwhile."""
         recordings: dict[tuple[object, ...], _Recording] = {}
         recorder = self._recorder()
 

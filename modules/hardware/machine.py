@@ -1,4 +1,4 @@
-"""What this machine is, found out once and kept as a value, so that every choice can be tested with another one."""
+"""What this machine has, found out once, as a value: every choice can be tested with another machine."""
 
 import os
 import platform
@@ -90,7 +90,7 @@ def _unusable(cards: tuple[CudaDevice, ...], built_for: Sequence[str]) -> tuple[
 def has_kernels(capability: tuple[int, int], built_for: Sequence[str]) -> bool:
     """Whether a card runs what was compiled for these: "sm_86" on 8.6 and 8.9, "compute_90" on 9.0 and all later.
 
-    Says yes where it can't be told, as with ROCm's names.
+    Also true where the names say nothing of it, as ROCm's.
     """
     kinds = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[af]?", name) for name in built_for]
     code = [(kind[1], (int(kind[2]), int(kind[3]))) for kind in kinds if kind is not None]

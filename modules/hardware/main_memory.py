@@ -1,4 +1,5 @@
-"""Main memory between two steps: kept for the next one on a CPU, given back to the system once nothing is to be done.
+"""What the C library does with freed main memory: it reuses it for the next step on a CPU, and returns it to the system
+once nothing is to be done.
 
 The C library returns every large block at once and gets a new one for the next tensor, which the system clears page by
 page: 800,000 page faults in one decode of 512², a tenth of its time (docs/performance.md, "Main memory").
@@ -18,7 +19,7 @@ _MMAP_THRESHOLD: Final = -3, 2**30
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library keep what tensors give back, until `give_back_memory`. False where it can't be asked to."""
+    """Have the C library reuse what tensors free, until `give_back_memory`. False where it offers no such setting."""
     mallopt = _from_glibc("mallopt")
     if mallopt is None:
         return False

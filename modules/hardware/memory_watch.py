@@ -13,7 +13,7 @@ from modules.protocol import MemoryPeak
 
 
 class MemoryWatch:
-    """Use as a context manager around a job. With 0 looks a second nothing is watched and `peak` tells nothing.
+    """Use as a context manager around a job. With 0 looks a second nothing is watched and `peak` stays 0.
 
     What torch holds on a CUDA device is counted by torch itself, whose peaks miss nothing between two looks; what else
     is on the device, and main memory, is what was seen.

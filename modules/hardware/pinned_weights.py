@@ -1,4 +1,4 @@
-"""A module's weights, kept in main memory and brought to the device for as long as they are needed there."""
+"""A module's weights in main memory, and the copies of them on the device for as long as they are needed there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from modules.hardware.alignment import aligned
+
 _log = logging.getLogger(__name__)
 
 # What cuBLAS and cuDNN like their operands to start at.
@@ -18,50 +20,51 @@ _ALIGNMENT: Final = 256
 
 @dataclass(slots=True)
 class PinnedWeights:
-    """The tensors of a module: `at_home` they lie in main memory, which stays theirs while a copy is away."""
+    """The tensors of a module, and their data `in_main_memory`, which stays allocated while they use copies."""
 
     tensors: tuple[Tensor, ...]
-    at_home: tuple[Tensor, ...]
+    in_main_memory: tuple[Tensor, ...]
 
     @staticmethod
     def of(module: nn.Module) -> PinnedWeights:
+        """Those of `module`, which lies in main memory."""
         tensors = (*module.parameters(), *module.buffers())
         return PinnedWeights(tensors, tuple(tensor.data for tensor in tensors))
 
     @property
     def size(self) -> int:
-        """Bytes that a device needs for it, gaps for alignment among them."""
-        return sum(_aligned(tensor.numel() * tensor.element_size()) for tensor in self.at_home)
+        """Bytes that they need in a buffer on the device, gaps for alignment among them."""
+        return sum(aligned(tensor.numel() * tensor.element_size(), _ALIGNMENT) for tensor in self.in_main_memory)
 
-    def unpacked_in(self, place: Tensor) -> tuple[Tensor, ...]:
-        """Tensors of the same shapes, types and memory layouts inside `place`, flat bytes on the device."""
+    def views_in(self, buffer: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of the same shapes, types and memory layouts inside `buffer`, flat bytes on the device."""
         views, used = [], 0
-        for tensor in self.at_home:
+        for tensor in self.in_main_memory:
             length = tensor.numel() * tensor.element_size()
-            typed = place[used : used + length].view(tensor.dtype)
+            typed = buffer[used : used + length].view(tensor.dtype)
             views.append(typed.as_strided(tensor.shape, tensor.stride()))
-            used += _aligned(length)
+            used += aligned(length, _ALIGNMENT)
         return tuple(views)
 
-    def use(self, values: Sequence[Tensor]) -> None:
-        """Let the module compute with `values`."""
+    def set_data(self, values: Sequence[Tensor]) -> None:
+        """Make the module compute with `values`, in the order of `tensors`."""
         for tensor, value in zip(self.tensors, values, strict=True):
             tensor.data = value
 
-    def go_home(self) -> None:
-        """Let the module's tensors be those in main memory again."""
-        self.use(self.at_home)
+    def restore(self) -> None:
+        """Make the module compute with the data in main memory again; changes made to the copies are lost."""
+        self.set_data(self.in_main_memory)
 
-    def bring(self, device: torch.device) -> None:
-        """Let the module compute with copies on `device`."""
-        self.use([tensor.to(device, non_blocking=True, copy=True) for tensor in self.at_home])
+    def to_device(self, device: torch.device) -> None:
+        """Make the module compute with copies on `device`."""
+        self.set_data([tensor.to(device, non_blocking=True, copy=True) for tensor in self.in_main_memory])
 
-    def carry_back(self) -> None:
-        """Take home what was changed on the device, a network merged into the weights say."""
-        for home, tensor in zip(self.at_home, self.tensors, strict=True):
-            if tensor.data is not home:
-                home.copy_(tensor.data, non_blocking=True)
-        self.go_home()
+    def write_back(self) -> None:
+        """Copy the data on the device, which a merged network may have changed, back to main memory, and `restore`."""
+        for data, tensor in zip(self.in_main_memory, self.tensors, strict=True):
+            if tensor.data is not data:
+                data.copy_(tensor.data, non_blocking=True)
+        self.restore()
 
 
 def pin(tensors: Sequence[Tensor]) -> list[int]:
@@ -106,7 +109,3 @@ def _forget_error() -> None:
         torch.ones(1, device="cuda")
     except RuntimeError as error:
         _log.debug("Taken back: %s", error)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT

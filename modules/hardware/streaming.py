@@ -1,4 +1,4 @@
-"""A UNet that computes piece by piece: while one piece works, the next one is copied to the device beside it.
+"""Streaming a UNet's weights: while one piece computes, the weights of the next one are copied to the device.
 
 diffusers' group offloading streams whole levels: of SDXL's UNet up to 2.2 GB at once, with the middle block moved in
 the open at each step, and the processor waits for the device after each level. Here two slots as large as the largest
@@ -16,36 +16,36 @@ from torch.utils.hooks import RemovableHandle
 
 from modules.hardware.budget import STREAM_SLOTS
 from modules.hardware.pinned_weights import PinnedWeights
-from modules.hardware.streams import Mark, Streams
+from modules.hardware.streams import Event, Streams
 
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """A place on the device, who is in it, and from when on it may be overwritten."""
+    """A buffer on the device, the piece whose weights it holds, and the event from which on it may be overwritten."""
 
     place: Tensor
     holder: _Piece | None = None
-    free: Mark = None
+    free: Event = None
 
 
 @dataclass(slots=True, eq=False)
 class _Piece:
     """One streamed module. `following` is the piece that was called after it last time."""
 
-    luggage: PinnedWeights
+    weights: PinnedWeights
     slot: _Slot | None = None
-    arrived: Mark = None
+    arrived: Event = None
     following: _Piece | None = None
     views: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
 
     def views_in(self, slot: _Slot) -> tuple[Tensor, ...]:
-        return self.views.setdefault(id(slot), self.luggage.unpacked_in(slot.place))
+        return self.views.setdefault(id(slot), self.weights.views_in(slot.place))
 
 
 class WeightStream:
     """Streams `modules`, the parts of `whole`, from main memory through slots on `device` as they are called.
 
-    The order is learnt from the calls themselves; a piece that comes unexpected is copied when it is called. Nothing is
+    The order is learnt from the calls themselves; a piece that is called out of order is copied then. Nothing is
     fetched from one forward of `whole` to the next: the weights may be changed in between.
     """
 
@@ -53,7 +53,7 @@ class WeightStream:
         self._streams = streams
         modules = tuple(modules)
         pieces = [_Piece(PinnedWeights.of(module)) for module in modules]
-        largest = max(piece.luggage.size for piece in pieces)
+        largest = max(piece.weights.size for piece in pieces)
         self._slots = [_Slot(torch.empty(largest, dtype=torch.uint8, device=device)) for _ in range(STREAM_SLOTS)]
         self._last: _Piece | None = None
         self._hooks: list[RemovableHandle] = [whole.register_forward_pre_hook(self._begin)]
@@ -66,7 +66,7 @@ class WeightStream:
         return sum(slot.place.numel() for slot in self._slots)
 
     def close(self) -> None:
-        """Let go of the device; the modules are whole in main memory."""
+        """Free the slots and remove the hooks; the modules are whole in main memory."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -89,31 +89,31 @@ class WeightStream:
                 self._fetch(piece)
             slot = piece.slot
             assert slot is not None
-            self._streams.wait_for(piece.arrived)
-            piece.luggage.use(piece.views_in(slot))
+            self._streams.wait(piece.arrived)
+            piece.weights.set_data(piece.views_in(slot))
             following = piece.following
             if following is not None and following is not piece and following.slot is None:
-                self._fetch(following, beside=slot)
+                self._fetch(following, not_into=slot)
 
         return enter
 
     def _leaving(self, piece: _Piece) -> Callable[..., None]:
         def leave(_module: nn.Module, _inputs: object, _output: object) -> None:
-            piece.luggage.go_home()
+            piece.weights.restore()
             if piece.slot is not None:
-                piece.slot.free = self._streams.computed()
+                piece.slot.free = self._streams.current_event()
                 piece.slot.holder = None
                 piece.slot = None
 
         return leave
 
-    def _fetch(self, piece: _Piece, beside: _Slot | None = None) -> None:
-        """Begin to copy `piece` into a slot that is not `beside`; one that nobody waits in where there is one."""
-        slot = min((slot for slot in self._slots if slot is not beside), key=lambda slot: slot.holder is not None)
+    def _fetch(self, piece: _Piece, not_into: _Slot | None = None) -> None:
+        """Begin to copy `piece` into a slot other than `not_into`, if possible one that no fetched piece waits in."""
+        slot = min((slot for slot in self._slots if slot is not not_into), key=lambda slot: slot.holder is not None)
         if slot.holder is not None:
             slot.holder.slot = None
         slot.holder, piece.slot = piece, slot
-        with self._streams.beside(after=slot.free):
-            for view, home in zip(piece.views_in(slot), piece.luggage.at_home, strict=True):
-                view.copy_(home, non_blocking=True)
-        piece.arrived = self._streams.done_beside()
+        with self._streams.side_stream(after=slot.free):
+            for view, data in zip(piece.views_in(slot), piece.weights.in_main_memory, strict=True):
+                view.copy_(data, non_blocking=True)
+        piece.arrived = self._streams.side_event()

@@ -1,4 +1,6 @@
-"""Two lanes to a device: one for the steps, one for what happens beside them, and neither makes the processor wait."""
+"""The two streams of a device: one computes the steps, the side stream copies or decodes, and neither makes the
+processor wait.
+"""
 
 from __future__ import annotations
 
@@ -10,48 +12,48 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-# A moment on a lane that the other one, or the processor, can wait for; None where nothing need be waited for.
-Mark = torch.cuda.Event | None
+# A point on a stream that the other stream, or the processor, can wait for; None where there is nothing to wait for.
+Event = torch.cuda.Event | None
 
 
 class Streams(Protocol):
-    """How copies or a decode run beside the work, and wait for it where they must."""
+    """How copies or a decode run on the side stream, and wait for the current one where they must."""
 
-    def beside(self, after: Mark) -> AbstractContextManager[None]:
-        """A context in which all runs on the lane beside, once `after` is over on the computing one."""
+    def side_stream(self, after: Event) -> AbstractContextManager[None]:
+        """A context whose work runs on the side stream, once the current stream has reached `after`."""
         ...
 
-    def done_beside(self) -> Mark:
-        """The end of what was begun beside so far."""
+    def side_event(self) -> Event:
+        """An event after all that was sent to the side stream so far."""
         ...
 
-    def computed(self) -> Mark:
-        """The end of the work that was begun so far."""
+    def current_event(self) -> Event:
+        """An event after all that was sent to the current stream so far."""
         ...
 
-    def wait_for(self, mark: Mark) -> None:
-        """Let the work that follows start only after `mark`."""
+    def wait(self, event: Event) -> None:
+        """Have the current stream wait for `event`; the processor goes on."""
         ...
 
     def fetch(self, tensor: Tensor) -> Tensor:
-        """`tensor` in main memory, where it is whole once the lane in use has come so far."""
+        """A copy of `tensor` in main memory, complete once the current stream has come so far."""
         ...
 
 
 class SingleStream:
-    """Devices on which everything happens in the order it is asked for: nothing to wait for."""
+    """A device that does everything in the order it is called for: nothing to wait for."""
 
     @contextmanager
-    def beside(self, after: Mark) -> Iterator[None]:
+    def side_stream(self, after: Event) -> Iterator[None]:
         yield
 
-    def done_beside(self) -> Mark:
+    def side_event(self) -> Event:
         return None
 
-    def computed(self) -> Mark:
+    def current_event(self) -> Event:
         return None
 
-    def wait_for(self, mark: Mark) -> None:
+    def wait(self, event: Event) -> None:
         return None
 
     def fetch(self, tensor: Tensor) -> Tensor:
@@ -59,30 +61,30 @@ class SingleStream:
 
 
 class CudaStreams:
-    """A second CUDA stream. Waiting happens on the device, by events: the step loop is never held up."""
+    """A second CUDA stream. Streams wait for each other on the device, by events: the step loop is never held up."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     @contextmanager
-    def beside(self, after: Mark) -> Iterator[None]:
+    def side_stream(self, after: Event) -> Iterator[None]:
         if after is not None:
-            self._beside.wait_event(after)
-        with torch.cuda.stream(self._beside):
+            self._side.wait_event(after)
+        with torch.cuda.stream(self._side):
             yield
 
-    def done_beside(self) -> Mark:
-        mark: Mark = self._beside.record_event()
-        return mark
+    def side_event(self) -> Event:
+        event: Event = self._side.record_event()
+        return event
 
-    def computed(self) -> Mark:
-        mark: Mark = torch.cuda.current_stream(self._device).record_event()
-        return mark
+    def current_event(self) -> Event:
+        event: Event = torch.cuda.current_stream(self._device).record_event()
+        return event
 
-    def wait_for(self, mark: Mark) -> None:
-        if mark is not None:
-            torch.cuda.current_stream(self._device).wait_event(mark)
+    def wait(self, event: Event) -> None:
+        if event is not None:
+            torch.cuda.current_stream(self._device).wait_event(event)
 
     def fetch(self, tensor: Tensor) -> Tensor:
         # To memory that is locked: a copy to any other would make the processor wait for it.
@@ -90,25 +92,25 @@ class CudaStreams:
         return there.copy_(tensor, non_blocking=True)
 
 
-def is_over(mark: Mark) -> bool:
-    """Whether the device has come as far as `mark`."""
-    return mark is None or bool(mark.query())  # type: ignore[no-untyped-call]
+def is_done(event: Event) -> bool:
+    """Whether the device has reached `event`."""
+    return event is None or bool(event.query())  # type: ignore[no-untyped-call]
 
 
-def until(mark: Mark) -> None:
-    """Hold the processor until the device has come as far as `mark`."""
-    if mark is not None:
-        mark.synchronize()
+def synchronize(event: Event) -> None:
+    """Make the processor wait until the device has reached `event`."""
+    if event is not None:
+        event.synchronize()
 
 
 @cache
 def streams_for(device: torch.device) -> Streams:
-    """The lanes of a device, always the same: what was freed on one stream, PyTorch keeps for that stream alone."""
+    """The streams of a device, always the same: PyTorch reuses memory freed on one stream on that stream alone."""
     return CudaStreams(device) if device.type == "cuda" else SingleStream()
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor` on `device`. From main memory a CUDA card fetches it when it gets there, and nobody waits for it."""
+    """`tensor` on `device`. A CUDA card copies it from main memory when it gets there; the processor doesn't wait."""
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)

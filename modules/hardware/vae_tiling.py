@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from modules.hardware.budget import VAE_TILE
 
 
 def enable_vae_tiling(vae: AutoencoderKL) -> None:
-    """Let `vae` work in tiles of `VAE_TILE` pixels a side, a quarter of which overlap.
+    """Make `vae` work in tiles of `VAE_TILE` pixels a side, a quarter of which overlap.
 
     diffusers takes the tile from a configuration that single files don't have: without these sizes it would be 32
     pixels, slow and full of seams. `vae.disable_tiling()` takes it back.

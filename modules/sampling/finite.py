@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from modules.hardware.streams import Mark, is_over, streams_for
+from modules.hardware.streams import Event, is_done, streams_for
 
 _OVERFLOW: Final = (
     "A tensor with NaNs was produced in Unet: the checkpoint overflows half precision or is broken. "
@@ -29,7 +29,7 @@ class FiniteAnswers:
     """
 
     def __init__(self) -> None:
-        self._flags: deque[tuple[Tensor, Mark]] = deque()
+        self._flags: deque[tuple[Tensor, Event]] = deque()
 
     def check(self, answer: Tensor) -> None:
         """Check `answer`, and those before it whose flags have arrived.
@@ -39,8 +39,8 @@ class FiniteAnswers:
         """
         streams = streams_for(answer.device)
         flag = streams.fetch(torch.isfinite(answer).all())
-        self._flags.append((flag, streams.computed()))
-        while self._flags and is_over(self._flags[0][1]):
+        self._flags.append((flag, streams.current_event()))
+        while self._flags and is_done(self._flags[0][1]):
             if not self._flags.popleft()[0]:
                 raise UnetOverflow
 

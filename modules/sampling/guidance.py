@@ -32,7 +32,7 @@ class GuidanceOptions:
     guidance of instruct-pix2pix (Brooks et al. 2023, arXiv:2211.09800). `min_sigma` is A1111's NGMS: below it every
     second call (or, with `min_sigma_all`, each) goes without the negative prompt; `skip_early` does so for that
     fraction of the first calls. `empty_context` is the empty prompt's encoding for `pad_with_empty`.
-    `on_effect` hears the name of each of these options once it really changes an answer. `shown` is for previews only.
+    `on_effect` is called with the name of each option that really changes an answer. `shown` is for previews only.
     """
 
     cfg_scale: float = 7.0
@@ -72,7 +72,7 @@ class Guidance:
 
     It counts its calls from 0, and the conditions of a call are those that `conditions` gives for that count.
     `before_call(count)` runs first; what it raises ends the run. `last_denoised` is the latest estimate of the
-    finished latent, for previews. With `keep_uncond` the negative prompt's answer is kept in `last_uncond`.
+    finished latent, for previews. With `keep_uncond` `last_uncond` is the latest answer to the negative prompt.
 
     Raises UnetOverflow from the call whose answer is not finite; on a CUDA card from one of the next calls.
     """
@@ -142,9 +142,9 @@ class Guidance:
         spared = self._spares_uncond(level)
         # At scale 1 a single text of weight 1 leaves nothing of the negative prompt: its call can be saved.
         if spared or (self._scale == 1.0 and rows.plain and not self._keep_uncond):
-            conds, uncond, scale = self._ask(x, level, rows.positive, rows.image_of_row), None, 1.0
+            conds, uncond, scale = self._predict(x, level, rows.positive, rows.image_of_row), None, 1.0
         else:
-            conds, uncond = self._ask_both(x, level, rows)
+            conds, uncond = self._predict_both(x, level, rows)
             scale = self._scale
         if uncond is None:
             uncond = _first_of_each(conds, rows, x.shape[0])
@@ -157,36 +157,36 @@ class Guidance:
     def _edit_guided(self, x: Tensor, level: Tensor, rows: _Rows, image_scale: float) -> Tensor:
         images = tuple(range(x.shape[0]))
         blank = None if self._extra is None else torch.zeros_like(self._extra)
-        cond = self._ask(x, level, rows.positive, rows.image_of_row)
-        only_image = self._ask(x, level, rows.negative, images)
+        cond = self._predict(x, level, rows.positive, rows.image_of_row)
+        only_image = self._predict(x, level, rows.negative, images)
         neither = self._prediction(x, level, rows.negative, blank)
         return neither + self._scale * (cond - only_image) + image_scale * (only_image - neither)
 
     def _spares_uncond(self, level: Tensor) -> bool:
         options = self._options
         if options.skip_early and self.calls / self._total_calls <= options.skip_early:
-            self._tell("skip_early")
+            self._report_effect("skip_early")
             return True
         alternate = self.calls % 2 == 1 or options.min_sigma_all
         spared = alternate and options.min_sigma > 0 and float(level) < options.min_sigma
         if spared:
-            self._tell("min_sigma")
+            self._report_effect("min_sigma")
         return spared
 
-    def _tell(self, effect: str) -> None:
+    def _report_effect(self, effect: str) -> None:
         if self._options.on_effect is not None:
             self._options.on_effect(effect)
 
-    def _ask(self, x: Tensor, level: Tensor, conditioning: Conditioning, images: tuple[int, ...]) -> Tensor:
+    def _predict(self, x: Tensor, level: Tensor, conditioning: Conditioning, images: tuple[int, ...]) -> Tensor:
         extra = None if self._extra is None else pick_rows(self._extra, images)
         return self._prediction(pick_rows(x, images), level, conditioning, extra)
 
-    def _ask_both(self, x: Tensor, level: Tensor, rows: _Rows) -> tuple[Tensor, Tensor]:
+    def _predict_both(self, x: Tensor, level: Tensor, rows: _Rows) -> tuple[Tensor, Tensor]:
         images = tuple(range(x.shape[0]))
         if rows.both is not None:
-            answers = self._ask(x, level, rows.both, rows.image_of_row + images)
+            answers = self._predict(x, level, rows.both, rows.image_of_row + images)
             return answers[: rows.positive.rows], answers[rows.positive.rows :]
-        return self._ask(x, level, rows.positive, rows.image_of_row), self._ask(x, level, rows.negative, images)
+        return self._predict(x, level, rows.positive, rows.image_of_row), self._predict(x, level, rows.negative, images)
 
     def _rows(self, conditions: StepConditions) -> _Rows:
         if self._laid_out is None or self._laid_out[0] is not conditions:
@@ -201,12 +201,12 @@ class Guidance:
         uneven = positive.tokens != negative.tokens
         if options.pad_with_last:
             if uneven:
-                self._tell("pad_with_last")
+                self._report_effect("pad_with_last")
             context = repeat_last_token(negative.context, positive.tokens)[:, : positive.tokens]
             negative = negative.with_context(context)
         elif options.pad_with_empty and options.empty_context is not None:
             if uneven:
-                self._tell("pad_with_empty")
+                self._report_effect("pad_with_empty")
             padded = positive, negative
             positive = pad_with_empty(padded[0], padded[1].tokens, options.empty_context)
             negative = pad_with_empty(padded[1], padded[0].tokens, options.empty_context)

@@ -1,4 +1,4 @@
-"""What is kept of a picture while a part of it is repainted, in latents: by a mask, or softly by degrees."""
+"""Inpainting in latents: the part outside the mask is put back at each step, fully or softly by degrees."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class SoftBlend:
         repainted: Tensor = torch.pow(share, float(level) ** self.schedule_bias * self.preservation)
         return repainted
 
-    def mixed(self, kept: Tensor, made: Tensor, share: Tensor) -> Tensor:
-        """From `kept` (share 0) to `made` (share 1), the latent vectors' directions and lengths apart.
+    def mixed(self, original: Tensor, made: Tensor, share: Tensor) -> Tensor:
+        """From `original` (share 0) to `made` (share 1), the latent vectors' directions and lengths apart.
 
         A plain mean of two unlike vectors is shorter than both, which shows as blur. Lengths are along dimension 1.
         """
-        mean = kept * (1 - share) + made * share
-        own, old, new = (torch.linalg.vector_norm(one, dim=1, keepdim=True) for one in (mean, kept, made))
+        mean = original * (1 - share) + made * share
+        own, old, new = (torch.linalg.vector_norm(one, dim=1, keepdim=True) for one in (mean, original, made))
         # Against the longer one, so that no power of a length leaves the range of float32.
         longest = torch.maximum(old, new).clamp_min(_TINY)
         powers = (old / longest).pow(self.contrast) * (1 - share) + (new / longest).pow(self.contrast) * share
@@ -52,7 +52,7 @@ class SoftBlend:
 class InpaintMask:
     """Latent-space inpainting: 1 in `keep` holds on to `init`, 0 repaints. Shapes broadcast to the latent's.
 
-    With `soft` what is kept follows the noise level instead.
+    With `soft` the share that is put back follows the noise level instead.
     """
 
     init: Tensor
@@ -60,7 +60,7 @@ class InpaintMask:
     soft: SoftBlend | None = None
 
     def blend(self, latent: Tensor, level: Tensor) -> Tensor:
-        """`latent` at a noise level (or timestep) of the run, with what is kept put back."""
+        """`latent` at a noise level (or timestep) of the run, with the part outside the mask put back."""
         if self.soft is None:
             return self.init * self.keep + latent * (1 - self.keep)
         share = self.soft.repainted(1 - self.keep, level)

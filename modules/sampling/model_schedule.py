@@ -14,7 +14,7 @@ _TERMINAL_ALPHA_BAR: Final = 4.8973451890853435e-08
 
 
 class ModelSigmas:
-    """Noise levels (sigma, ascending) of a discretely trained model, kept in float32 on the CPU.
+    """Noise levels (sigma, ascending) of a discretely trained model, in float32 on the CPU.
 
     In the variance-exploding space that most samplers work in, x = image + sigma * noise.
     `alphas_cumprod` is the cumulative product of the training schedule: sigma^2 = (1 - a) / a.
@@ -23,7 +23,7 @@ class ModelSigmas:
     def __init__(self, alphas_cumprod: Tensor, *, quantize: bool = False) -> None:
         """`quantize` rounds noise levels to whole timesteps (A1111's option enable_quantization)."""
         sigmas = ((1 - alphas_cumprod) / alphas_cumprod) ** 0.5
-        # In half precision the logarithm is taken in half precision too: that is the old behaviour asked for.
+        # In half precision the logarithm is taken in half precision too: the option restores that behaviour.
         self.log_sigmas = sigmas.log().float()
         self.sigmas = sigmas.float()
         self.alphas_cumprod = alphas_cumprod.float()

@@ -113,10 +113,10 @@ def _sample(
         scale_factor=1 / _CFG_PLUS_PLUS_DIVISOR if cfg_plus_plus else 1.0,
     )
     run = SAMPLER_FUNCTIONS[plan.sampler.label]
-    told = inputs.on_step or _ignore
+    report = inputs.on_step or _ignore
 
     def on_step(step: Step) -> None:
-        told(replace(step, denoised=denoiser.shown(step.denoised)))
+        report(replace(step, denoised=denoiser.shown(step.denoised)))
 
     try:
         with torch.no_grad():

@@ -142,7 +142,7 @@ def simple(inputs: ScheduleInputs) -> Tensor:
 
 
 def ddim(inputs: ScheduleInputs) -> Tensor:
-    """Every whole-numbered stride of trained levels from the second on: more than asked if it does not divide them."""
+    """Every whole-numbered stride of trained levels from the second on: more than `steps` if that does not divide."""
     levels = inputs.model.sigmas
     return _then_zero(levels[1 :: max(len(levels) // inputs.steps, 1)].flip(0))
 

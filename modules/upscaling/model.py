@@ -1,4 +1,4 @@
-"""A file becomes an upscaler or a face restorer: read safely, its architecture told by its tensors."""
+"""A file becomes an upscaler or a face restorer: read safely, its architecture recognised by its tensors."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def _load(path: Path, wanted: str) -> ImageModelDescriptor[torch.nn.Module]:
             # The tensors may be windows into the file: the model copies them into its own before it is closed.
             net = known.load({name: file.tensor(name) for name in file.shapes})
         except UnsupportedModelError as error:
-            told = f" It is {kind.value}." if kind not in (ModelKind.UNKNOWN, ModelKind.UPSCALER) else ""
-            raise UpscalerError(f"{path.name} is not {wanted} of a known kind.{told}") from error
+            kind_note = f" It is {kind.value}." if kind not in (ModelKind.UNKNOWN, ModelKind.UPSCALER) else ""
+            raise UpscalerError(f"{path.name} is not {wanted} of a known kind.{kind_note}") from error
         except _MISFITS as error:
             first = str(error).strip().splitlines()
             why = f" ({first[0][:120]})" if first else ""

@@ -149,11 +149,11 @@ class RetinaFace(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         levels = self.fpn(self.body(x))
         seen = [look(level) for look, level in zip((self.ssh1, self.ssh2, self.ssh3), levels, strict=True)]
-        told = [
+        outputs = [
             torch.cat([head(one) for head, one in zip(heads, seen, strict=True)], dim=1)[0]
             for heads in (self.BboxHead, self.ClassHead, self.LandmarkHead)
         ]
-        return told[0], told[1].softmax(-1)[:, 1], told[2]
+        return outputs[0], outputs[1].softmax(-1)[:, 1], outputs[2]
 
     @torch.inference_mode()
     def faces(self, image: Image.Image) -> list[Face]:
@@ -190,7 +190,7 @@ def anchors(size: tuple[int, int]) -> Numbers:
 
 
 def decoded(offsets: Numbers, confidences: Numbers, landmarks: Numbers, size: tuple[int, int]) -> list[Face]:
-    """The faces that the network's numbers mean in a picture of `size`, those told twice once."""
+    """The faces that the network's numbers mean in a picture of `size`, each once."""
     sure = np.flatnonzero(confidences > _CONFIDENCE)
     sure = sure[np.argsort(-confidences[sure], kind="stable")]
     centre, extent = np.split(anchors(size)[sure], 2, axis=1)
@@ -204,11 +204,11 @@ def decoded(offsets: Numbers, confidences: Numbers, landmarks: Numbers, size: tu
 
 def _once(boxes: Numbers) -> list[int]:
     """Indexes of the boxes, surest first, that do not overlap a surer one."""
-    kept: list[int] = []
+    selected: list[int] = []
     for index, box in enumerate(boxes):
-        if all(_overlap(box, boxes[other]) <= _OVERLAP for other in kept):
-            kept.append(index)
-    return kept
+        if all(_overlap(box, boxes[other]) <= _OVERLAP for other in selected):
+            selected.append(index)
+    return selected
 
 
 def _overlap(one: Numbers, two: Numbers) -> float:

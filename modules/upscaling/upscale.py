@@ -17,7 +17,7 @@ SMALLEST_TILE: Final = 64
 # What one application may make of a picture: 3 bytes a pixel, twice while tiles grow together.
 MOST_PIXELS: Final = 400_000_000
 
-# Told before each tile how many are done and how many there are; may raise to stop.
+# Called before each tile with how many are done and how many there are; may raise to stop.
 Watch = Callable[[int, int], None]
 
 

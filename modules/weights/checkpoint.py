@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -65,8 +66,8 @@ def load_checkpoint(
         vae_path: a VAE file to use instead of the checkpoint's own; needed if it has none.
         vae: what is in that file, or in the checkpoint's own place, where it is in memory already.
         mapped: whether files are mapped, or read at once: see `open_tensors`.
-        make_room: is told how many bytes of main memory will be taken next, before they are.
-        title, sha256: what the catalogue knows; kept with the model for the infotext.
+        make_room: called with the bytes of main memory that will be allocated next, before they are.
+        title, sha256: from the catalogue, for the infotext.
 
     Raises:
         CheckpointError: wrong kind, incomplete or unsupported; the message is one sentence to show.
@@ -127,7 +128,7 @@ def load_vae(
 
 
 def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> AutoencoderKL:
-    """Let `model` work with another VAE from now on, and return the one before. `vae_path` as in `Model`.
+    """Give `model` another VAE, and return the one before. `vae_path` as in `Model`.
 
     Raises:
         CheckpointError: it is for other latents; then nothing has changed.

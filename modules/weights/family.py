@@ -1,4 +1,4 @@
-"""Which family of models a checkpoint belongs to, told by how its parts are named and shaped."""
+"""Which family of models a checkpoint belongs to, by the names and shapes of its parts."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ DEFAULTS: Final[Mapping[Family, FamilyDefaults]] = {
 
 
 def detect_family(names: Collection[str], file_name: str) -> Family:
-    """Tell the family by the names of the text encoder's tensors.
+    """The family, by the names of the text encoder's tensors.
 
     Raises:
         CheckpointError: the file holds no original-layout checkpoint; the sentence says what it holds instead.

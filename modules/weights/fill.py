@@ -42,9 +42,9 @@ def build_module(
     wanted = {name: original_name(name) for name, _ in module.named_parameters()}
     _check_present(wanted, file, part)
     parameters = dict(module.named_parameters())
-    landing = WeightBuffer([value.shape for value in parameters.values()], dtype, device, channels_last=channels_last)
+    weights = WeightBuffer([value.shape for value in parameters.values()], dtype, device, channels_last=channels_last)
     loaded = {
-        name: landing.take(_fitted(file.tensor(wanted[name]), value, wanted[name], part))
+        name: weights.take(_fitted(file.tensor(wanted[name]), value, wanted[name], part))
         for name, value in parameters.items()
     }
     module.load_state_dict(loaded, strict=False, assign=True)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel
 
 from modules.catalogue.hints import PredictionType
@@ -30,7 +31,7 @@ class NoiseTraining:
 class Model:
     """A checkpoint's modules on their device, and the facts that go with them.
 
-    `release` ends its life: afterwards the modules are gone and only the facts remain.
+    `release` frees the modules; only the facts remain.
     """
 
     unet: UNet2DConditionModel

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import torch
-from diffusers import AutoencoderTiny
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import nn
 
 from modules.weights.checkpoint_errors import CheckpointError

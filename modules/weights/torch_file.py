@@ -109,7 +109,7 @@ def read_torch_legacy(path: Path) -> TorchFile:
 
 
 def _stored_at(path: Path, info: zipfile.ZipInfo, data: mmap.mmap) -> int:
-    """The byte at which an entry's content begins: behind its local header, whose length only the header tells."""
+    """The byte at which an entry's content begins: behind its local header, whose length only the header has."""
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
         raise CheckpointError(f"{path.name} is a repacked (compressed) archive; unpack it or fetch the original file.")
     start = info.header_offset

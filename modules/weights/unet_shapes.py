@@ -25,7 +25,7 @@ class UnetLevel:
 
 @dataclass(frozen=True, slots=True)
 class UnetShape:
-    """What the shapes tell about a UNet; levels run from the finest resolution to the coarsest."""
+    """What the shapes of its weights say about a UNet; levels run from the finest resolution to the coarsest."""
 
     in_channels: int
     out_channels: int

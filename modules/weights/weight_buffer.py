@@ -1,8 +1,8 @@
-"""Where weights land: one piece of memory for a whole module, and quick conversion into it.
+"""One buffer for the weights of a whole module, and quick conversion into it.
 
 Loading is bound by memory, not by arithmetic. On a CPU three things cost more than reading the file: touching new
-memory 4 KiB at a time (huge pages are asked for), PyTorch's scalar fp16 → bf16 conversion (two vectorised steps through
-fp32 take half the time), and threads waiting for each other on a busy machine (one thread is enough here).
+memory 4 KiB at a time (so huge pages are requested), PyTorch's scalar fp16 → bf16 conversion (two vectorised steps
+through fp32 take half the time), and threads waiting for each other on a busy machine (one thread is enough here).
 """
 
 import contextlib
@@ -14,12 +14,14 @@ from typing import Final
 
 import torch
 
+from modules.hardware.alignment import aligned
+
 _ALIGNMENT: Final = 64
 _CHUNK: Final = 1 << 18  # elements: its fp32 form stays in the processor's cache
 
 
 class WeightBuffer:
-    """Takes tensors in, converted to one type on one device; the memory lives as long as any of them."""
+    """Copies tensors into one buffer, converted to one type on one device; it lives as long as any of the copies."""
 
     def __init__(
         self, shapes: Sequence[torch.Size], dtype: torch.dtype, device: torch.device, *, channels_last: bool
@@ -31,11 +33,11 @@ class WeightBuffer:
         self._half = torch.empty(len(self._exact), dtype=dtype)
         self._memory: torch.Tensor | None = None
         if device.type == "cpu":
-            total = sum(_aligned(shape.numel() * dtype.itemsize) for shape in shapes)
+            total = sum(aligned(shape.numel() * dtype.itemsize, _ALIGNMENT) for shape in shapes)
             self._memory = _reserve(max(total, _ALIGNMENT))
 
     def take(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A copy of `tensor` in the type, place and memory layout of this landing."""
+        """A copy of `tensor` in the type, place and memory layout of this buffer."""
         last = self._channels_last and tensor.ndim == 4
         if self._memory is None:
             layout = torch.channels_last if last else torch.contiguous_format
@@ -49,7 +51,7 @@ class WeightBuffer:
         assert self._memory is not None
         size = shape.numel() * self._dtype.itemsize
         place = self._memory[self._used : self._used + size].view(self._dtype).view(shape)
-        self._used += _aligned(size)
+        self._used += aligned(size, _ALIGNMENT)
         return place
 
     def _convert(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -76,10 +78,6 @@ def one_thread() -> Iterator[None]:
 
 def _window(buffer: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return buffer[: shape.numel()].view(shape)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
 def _reserve(size: int) -> torch.Tensor:

@@ -32,7 +32,7 @@ from modules.engine.upscalers import UpscalerKeeper
 from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import VaeOverflow, decode_latent, to_image
 from modules.hardware.budget import MemoryPlan
-from modules.hardware.streams import Mark, SingleStream
+from modules.hardware.streams import Event, SingleStream
 from modules.parameters.job_options import VaeOptions
 from modules.protocol import ImageReady, JobFinished, StepDone
 from modules.settings import Paths, parse_flags
@@ -83,7 +83,7 @@ class LateLanes(SingleStream):
         self.fetched.append((there, tensor))
         return there
 
-    def done_beside(self) -> Mark:
+    def side_event(self) -> Event:
         self.moments.append(Moment(self.late(len(self.moments)), self.fetched))
         self.fetched = []
         return self.moments[-1]  # type: ignore[return-value]
@@ -393,10 +393,10 @@ def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(keeper,
 @pytest.mark.parametrize(
     ("device", "plan", "beside"),
     [
-        ("cuda", MemoryPlan("full", "", beside=True), True),
-        ("cuda", MemoryPlan("full", "", beside=False), False),
+        ("cuda", MemoryPlan("full", "", decodes_alongside=True), True),
+        ("cuda", MemoryPlan("full", "", decodes_alongside=False), False),
         ("cuda", None, False),
-        ("cpu", MemoryPlan("full", "", beside=True), False),
+        ("cpu", MemoryPlan("full", "", decodes_alongside=True), False),
     ],
 )
 def test_lanes_are_for_a_card_with_room_for_both(checkpoint, monkeypatch, device, plan, beside) -> None:

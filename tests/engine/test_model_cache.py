@@ -311,8 +311,8 @@ def test_main_memory_that_would_not_do_is_made_room_in_before_the_next_is_read(
 
     monkeypatch.setattr(kept_module, "main_memory", memory)
     there: list[bool] = []
-    real = models_module.keep_in_8_bits
-    monkeypatch.setattr(models_module, "keep_in_8_bits", lambda unet: there.append(first.model.loaded) or real(unet))
+    real = models_module.store_in_8_bits
+    monkeypatch.setattr(models_module, "store_in_8_bits", lambda unet: there.append(first.model.loaded) or real(unet))
     third = keeper.load(checkpoint_at(files[2], three | {"fp8_storage": "Enable"}))
     assert there == [False]
     assert second.model.loaded and third.model.loaded

@@ -153,7 +153,7 @@ def test_a_neighbour_leaves_before_a_thriftier_way_is_taken_but_not_for_decoding
     request = RequestSize(2048, 1024)
     card["bytes"] = 1400 * MB
     plan = placed.fit(request, None)
-    assert (plan.mode, plan.beside, neighbour.on_device) == ("full", False, 500 * MB)
+    assert (plan.mode, plan.decodes_alongside, neighbour.on_device) == ("full", False, 500 * MB)
     card["bytes"] = 1200 * MB
     plan = placed.fit(request, None)
     assert (plan.mode, plan.images, plan.tiled, neighbour.on_device) == ("full", 1, False, 0)

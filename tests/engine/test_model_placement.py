@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from modules.hardware.sizes import size_of
 
 from modules.catalogue import ModelFolders
 from modules.engine import model_placement as placement_module
@@ -25,9 +26,8 @@ from modules.hardware.available_memory import MAIN_RESERVE
 from modules.hardware.budget import OutOfBudget, RequestSize, peak
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.compiling import FastMode
-from modules.hardware.graphs import TOLD, StepGraphs
+from modules.hardware.graphs import REPLAYED, StepGraphs
 from modules.hardware.offload import Offloader
-from modules.hardware.sizes import size_of
 from modules.parameters import parse_request, resolve
 from modules.parameters.job_options import EncodingOptions
 from modules.parameters.load_options import LoadOptions
@@ -240,7 +240,7 @@ def test_steps_are_replayed_in_the_fast_mode_where_there_is_room(tmp_path, monke
     models = JobModels(keeper, CPU, job(file, "fast").resolved)
     pipeline = models.pipeline(file)
     assert pipeline.graphs is fast.graphs
-    assert keeper.facts().fast_mode == f"{TOLD}; nothing is compiled"
+    assert keeper.facts().fast_mode == f"{REPLAYED}; nothing is compiled"
     keeper.placement.plan = replace(keeper.placement.plan, recorded=False)
     assert models.pipeline(file).graphs is None
     plain = JobModels(keeper, CPU, job(checkpoint_at(Path(file.path)), "plain").resolved)

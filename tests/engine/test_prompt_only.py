@@ -27,7 +27,7 @@ from tests.engine.test_models import CPU, Line
 
 # What costs time, and is owed to a checkpoint or to its options: each is counted where the engine does it.
 WORK = {
-    models: ("load_checkpoint", "load_vae", "exchange_vae", "apply_attention", "keep_in_8_bits", "slow_down",
+    models: ("load_checkpoint", "load_vae", "exchange_vae", "apply_attention", "store_in_8_bits", "slow_down",
              "speed_up", "sha256_of"),
     loaded: ("fit_colours",),
 }  # fmt: skip

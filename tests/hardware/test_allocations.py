@@ -13,7 +13,7 @@ from modules.generation.token_merging import tokens_merged
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention, scores_of
 from modules.hardware.budget import ModelSize, RequestSize, unet_work, vae_work
 from modules.hardware.choice import HardwareRequest, choose_hardware
-from modules.hardware.sizes import size_of
+from modules.hardware.model_size import size_of
 from tests.checkpoints import Architecture, Modules, make_modules
 
 # The UNet is narrow enough to be quick. The VAE has the two levels that cost most, as wide as SD 1.5's: what a

@@ -25,7 +25,7 @@ from modules.hardware.budget import (
     unet_work,
     vae_work,
 )
-from modules.hardware.sizes import size_of
+from modules.hardware.model_size import size_of
 from modules.hardware.vae_tiling import enable_vae_tiling
 from tests.checkpoints import SD15, Architecture, _make_text_encoder, _make_unet, _make_vae
 from tests.hardware.byte_counter import ByteCounter, without_memory
@@ -157,7 +157,7 @@ def test_sizes_are_those_of_the_modules(counted: Counted) -> None:
         size = counted.size(name)
         assert size.unet == pytest.approx(known.unet, rel=0.01)
         assert size.largest_piece == pytest.approx(known.largest_piece, rel=0.1)
-        assert size.kept == pytest.approx(known.kept, rel=0.3)
+        assert size.unstreamed == pytest.approx(known.unstreamed, rel=0.3)
         assert (size.unet_channels, size.attention) == (known.unet_channels, known.attention)
 
 
@@ -169,25 +169,25 @@ REQUESTS = st.builds(RequestSize, SIDES, SIDES, st.integers(1, 8), st.sampled_fr
     free=st.integers(0, 30 * GB),
     model=st.sampled_from(list(SIZES.values())),
     request_=REQUESTS,
-    asked=st.sampled_from([None, *MODES]),
+    required=st.sampled_from([None, *MODES]),
     least=st.sampled_from(MODES),
     scores=st.sampled_from(get_args(Scores)),
     cpu=st.booleans(),
 )
 def test_every_plan_ends_within_the_budget_or_is_refused_before_it_starts(
-    free: int, model: ModelSize, request_: RequestSize, asked: str | None, least: str, scores: Scores, cpu: bool
+    free: int, model: ModelSize, request_: RequestSize, required: str | None, least: str, scores: Scores, cpu: bool
 ) -> None:
     try:
-        plan = choose_plan(free, model, request_, asked=asked, least=least, scores=scores, cpu=cpu)  # type: ignore[arg-type]
+        plan = choose_plan(free, model, request_, required=required, least=least, scores=scores, cpu=cpu)  # type: ignore[arg-type]
     except OutOfBudget as refusal:
-        thriftiest = asked or "lowvram"
+        thriftiest = required or "lowvram"
         one = RequestSize(request_.width, request_.height, 1, request_.rows_per_image, request_.encodes)
         assert peak(model, one, thriftiest, scores=scores, tiled=True, cpu=cpu) > free  # type: ignore[arg-type]
         assert f"{request_.width}×{request_.height}" in str(refusal) and str(refusal).endswith("a smaller size.")
         return
     assert run_on_paper(plan, model, request_, scores=scores, cpu=cpu) <= free
     assert plan.peak <= free
-    assert asked in (None, plan.mode) and (asked or MODES.index(plan.mode) >= MODES.index(least))  # type: ignore[arg-type]
+    assert required in (None, plan.mode) and (required or MODES.index(plan.mode) >= MODES.index(least))  # type: ignore[arg-type]
     assert 1 <= plan.images <= request_.images
 
 
@@ -201,9 +201,9 @@ def run_on_paper(plan: MemoryPlan, model: ModelSize, request: RequestSize, *, sc
     if plan.mode == "full":
         always, weights = sum(weights.values()), dict.fromkeys(weights, 0)
     elif plan.mode == "lowvram":
-        always = min(model.unet, model.kept + 2 * model.largest_piece + plan.resident)
+        always = min(model.unet, model.unstreamed + 2 * model.largest_piece + plan.resident)
         weights["unet"] = 0
-    if plan.beside:
+    if plan.decodes_alongside:
         always += work["vae"]
     return always + max(weights[phase] + work[phase] for phase in weights)
 
@@ -250,7 +250,7 @@ def test_the_goals_for_small_cards_hold_on_paper() -> None:
 
 def test_room_that_is_left_keeps_pieces_on_the_device_unless_lowvram_was_asked_for() -> None:
     assert choose_plan(4 * GB, SDXL, RequestSize(1024, 1024)).resident > GB
-    assert choose_plan(4 * GB, SDXL, RequestSize(1024, 1024), asked="lowvram").resident == 0
+    assert choose_plan(4 * GB, SDXL, RequestSize(1024, 1024), required="lowvram").resident == 0
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_picture_is_decoded_beside_the_next_ones_steps_where_both_fit(
     free: float, model: ModelSize, request_: RequestSize, beside: bool
 ) -> None:
     plan = choose_plan(int(free * GB), model, request_)
-    assert plan.beside is beside
+    assert plan.decodes_alongside is beside
     work = max(unet_work(model, request_), vae_work(model, request_))
     fits = model.weights + work + vae_work(model, request_) <= free * GB - RESERVE
     assert beside is (fits and plan.mode == "full")

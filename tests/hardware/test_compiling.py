@@ -7,8 +7,8 @@ from diffusers import UNet2DConditionModel
 from modules.hardware import compiling
 from modules.hardware.budget import MemoryMode
 from modules.hardware.compiling import slow_down, speed_up
-from modules.hardware.graphs import TOLD
-from modules.hardware.storage import keep_in_8_bits
+from modules.hardware.fp8_weights import store_in_8_bits
+from modules.hardware.graphs import REPLAYED
 from tests.checkpoints import Architecture, make_modules
 
 CUDA = torch.device("cuda")
@@ -33,7 +33,7 @@ def test_it_says_why_it_is_off(unet: UNet2DConditionModel, monkeypatch: pytest.M
     )
     for device, mode, why in cases:
         fast = speed_up(unet, torch.device(device), mode)
-        assert fast.told.startswith("off: ") and why in fast.told and fast.graphs is None
+        assert fast.summary.startswith("off: ") and why in fast.summary and fast.graphs is None
     assert compiled(unet) == 0
 
 
@@ -43,17 +43,17 @@ def test_without_a_compiler_steps_are_replayed_all_the_same(
     """As on Windows, where PyTorch comes without triton."""
     monkeypatch.setattr(compiling, "has_triton", lambda: False)
     fast = speed_up(unet, CUDA, "full")
-    assert fast.told.startswith(f"{TOLD}; nothing is compiled, which needs the triton package")
+    assert fast.summary.startswith(f"{REPLAYED}; nothing is compiled, which needs the triton package")
     assert fast.graphs is not None and compiled(unet) == 0
     fast.graphs.trouble = "recording failed"
-    assert fast.told.startswith("steps are not replayed: recording failed; nothing is compiled")
+    assert fast.summary.startswith("steps are not replayed: recording failed; nothing is compiled")
 
 
 def test_weights_in_8_bits_are_not_compiled(unet: UNet2DConditionModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives the same numbers, but 45 pieces for a tiny model's blocks."""
     monkeypatch.setattr(compiling, "has_triton", lambda: True)
-    keep_in_8_bits(unet)
-    assert speed_up(unet, CUDA, "full").told.startswith(f"{TOLD}; nothing is compiled, since each layer widens")
+    store_in_8_bits(unet)
+    assert speed_up(unet, CUDA, "full").summary.startswith(f"{REPLAYED}; nothing is compiled, since each layer widens")
     assert compiled(unet) == 0
 
 
@@ -68,7 +68,7 @@ def test_a_failure_falls_back_to_the_plain_unet(
 
     monkeypatch.setattr(compiling, "_trial", without_a_compiler)
     monkeypatch.setattr(compiling, "has_triton", lambda: True)
-    told = speed_up(unet, CUDA, "full").told
+    told = speed_up(unet, CUDA, "full").summary
     assert "; compiling failed with " in told and "The fast mode failed" in caplog.text
     assert compiled(unet) == 0
 
@@ -78,7 +78,7 @@ def test_the_blocks_that_repeat_are_the_ones_compiled(
 ) -> None:
     monkeypatch.setattr(compiling, "has_triton", lambda: True)
     monkeypatch.setattr(compiling, "_trial", lambda unet, device: None)
-    assert speed_up(unet, CUDA, "full").told == f"{TOLD}; the UNet's transformer blocks are compiled"
+    assert speed_up(unet, CUDA, "full").summary == f"{REPLAYED}; the UNet's transformer blocks are compiled"
     blocks = [module for module in unet.modules() if module._compiled_call_impl is not None]
     assert len(blocks) == 7 and {type(block).__name__ for block in blocks} == {"BasicTransformerBlock"}
     slow_down(unet)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from modules.hardware.graphs import TOLD, CudaRecorder, StepGraphs
+from modules.hardware.graphs import REPLAYED, CudaRecorder, StepGraphs
 from tests.place_recorder import PlaceRecorder
 
 
@@ -39,7 +39,7 @@ def test_from_the_fourth_step_on_only_the_recording_runs() -> None:
         made = [call(*step(number)) for number in range(20)]
     assert all(torch.equal(one, expected(number)) for number, one in enumerate(made))
     assert (recorder.recorded, recorder.replayed, forward.runs - recorder.replayed) == (1, 18, 3)
-    assert graphs.told == TOLD
+    assert graphs.summary == REPLAYED
 
 
 def test_each_shape_has_its_own_and_a_fifth_runs_plainly() -> None:
@@ -72,7 +72,7 @@ def test_a_replay_that_ignores_what_it_is_given_is_found_out_and_its_result_not_
             for number in range(6):
                 assert torch.equal(call(*step(number)), expected(number))
     assert recorder.recorded == 1
-    assert graphs.told == "steps are not replayed: a replayed step differed from the step itself"
+    assert graphs.summary == "steps are not replayed: a replayed step differed from the step itself"
 
 
 @pytest.mark.parametrize("error", [RuntimeError, torch.OutOfMemoryError])
@@ -81,7 +81,7 @@ def test_a_failed_recording_leaves_the_plain_steps(error: type[RuntimeError], ca
     with graphs.replaying(Counted()) as call:
         for number in range(5):
             assert torch.equal(call(*step(number)), expected(number))
-    assert error.__name__ in graphs.told and "Fast mode" in caplog.text
+    assert error.__name__ in graphs.summary and "Fast mode" in caplog.text
 
 
 def test_numbers_that_are_none_are_no_difference() -> None:

@@ -18,11 +18,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from modules.hardware.budget import ModelSize, RequestSize, choose_plan, peak, unet_work, vae_work
 from modules.hardware.device import compute_device, free_memory, memory_now, module_bytes
+from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
 from modules.hardware.pinned_weights import PinnedWeights
-from modules.hardware.sizes import size_of
 from modules.hardware.streaming import WeightStream
-from modules.hardware.streams import Mark, SingleStream
+from modules.hardware.streams import Event, SingleStream
 from modules.parameters.job_options import EncodingOptions
 from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
@@ -54,7 +54,7 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
     return all(torch.equal(first, second) for first, second in zip(one, other, strict=True))
 
 
-def residence_of(model: Model, device: torch.device = CPU) -> Offloader:
+def offloader_of(model: Model, device: torch.device = CPU) -> Offloader:
     return Offloader(device, model.unet, (model.vae, model.text_encoder))
 
 
@@ -62,16 +62,16 @@ def residence_of(model: Model, device: torch.device = CPU) -> Offloader:
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_every_mode_gives_the_same_answer_and_modes_can_follow_each_other(model, order, share):
     before = answers(model)
-    residence = residence_of(model)
+    offloader = offloader_of(model)
     for mode in order:
-        residence.arrange(mode, int(share * module_bytes(model.unet)))
+        offloader.apply(mode, int(share * module_bytes(model.unet)))
         assert same(answers(model), before), mode
-    residence.dissolve()
+    offloader.close()
     assert same(answers(model), before)
 
 
 def test_weights_that_are_changed_stay_changed_wherever_they_were(model):
-    """A network is merged into the weights: at home, on the device, or in a piece that a slot still holds a copy of."""
+    """A network is merged into the weights: in main memory, on the device, or in a piece that a slot has a copy of."""
     changed = [
         model.unet.conv_in.weight,
         model.unet.mid_block.resnets[0].conv1.weight,
@@ -84,7 +84,7 @@ def test_weights_that_are_changed_stay_changed_wherever_they_were(model):
                 weight.mul_(2)
 
     before = answers(model)
-    residence = residence_of(model)
+    offloader = offloader_of(model)
     change()
     expected = answers(model)
     with torch.no_grad():
@@ -92,12 +92,12 @@ def test_weights_that_are_changed_stay_changed_wherever_they_were(model):
             weight.div_(2)
     assert same(answers(model), before)
     for mode in ("medvram", "lowvram"):
-        residence.arrange(mode)
+        offloader.apply(mode)
         answers(model)
-        residence.leave()
+        offloader.offload()
         change()
         assert same(answers(model), expected), mode
-        residence.dissolve()
+        offloader.close()
         assert same(answers(model), expected), mode
         with torch.no_grad():
             for weight in changed:
@@ -105,13 +105,13 @@ def test_weights_that_are_changed_stay_changed_wherever_they_were(model):
 
 
 def test_nothing_keeps_a_model_alive_that_was_dissolved(model):
-    residence = residence_of(model)
-    residence.arrange("lowvram")
+    offloader = offloader_of(model)
+    offloader.apply("lowvram")
     answers(model)
-    residence.dissolve()
+    offloader.close()
     gone = [weakref.ref(part) for part in (model.unet, model.vae, model.text_encoder)]
     weights = weakref.ref(model.unet.conv_in.weight.untyped_storage())
-    del residence
+    del offloader
     model.release()
     assert [ref() for ref in gone] == [None] * 3
     assert weights() is None
@@ -119,8 +119,8 @@ def test_nothing_keeps_a_model_alive_that_was_dissolved(model):
 
 def test_an_error_in_the_middle_of_a_forward_leaves_the_weights_whole(model):
     before = answers(model)
-    residence = residence_of(model)
-    residence.arrange("lowvram")
+    offloader = offloader_of(model)
+    offloader.apply("lowvram")
     bad = torch.randn(1, 5, 8, 8)  # a channel too many
     for _ in range(2):
         with pytest.raises(RuntimeError):
@@ -143,29 +143,29 @@ def test_what_waits_in_main_memory_is_given_its_input_where_it_computes(model):
 
 
 def test_only_the_part_that_was_called_last_is_on_the_device(model):
-    residence = residence_of(model)
-    residence.arrange("medvram")
-    homes = {part: next(part.parameters()).data_ptr() for part in (model.unet, model.vae, model.text_encoder)}
+    offloader = offloader_of(model)
+    offloader.apply("medvram")
+    addresses = {part: next(part.parameters()).data_ptr() for part in (model.unet, model.vae, model.text_encoder)}
     answers(model)
-    away = [part for part, home in homes.items() if next(part.parameters()).data_ptr() != home]
+    away = [part for part, address in addresses.items() if next(part.parameters()).data_ptr() != address]
     assert away == [model.vae]
     assert compute_device(model.unet) == CPU
 
 
-class WatchedLanes(SingleStream):
+class WatchedStreams(SingleStream):
     """Notes what runs beside the work, and what waits for it."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def beside(self, after: Mark) -> AbstractContextManager[None]:
+    def side_stream(self, after: Event) -> AbstractContextManager[None]:
         self.said.append("copy")
-        return super().beside(after)
+        return super().side_stream(after)
 
 
 def test_the_next_piece_is_copied_while_one_works():
     layers = nn.Sequential(*[nn.Linear(4, 4) for _ in range(4)])
-    streams = WatchedLanes()
+    streams = WatchedStreams()
     stream = WeightStream(layers, list(layers), CPU, streams)
     for layer in layers:
         layer.register_forward_hook(lambda *_: streams.said.append("worked"))
@@ -199,10 +199,10 @@ def test_sd15_stays_within_the_bytes_its_plan_promises(hollow, memory_mode, shar
     size, request = size_of(unet, vae, text), RequestSize(512, 512)
     resident = int(share * size.unet)
     promised = peak(size, request, memory_mode) + (resident if memory_mode == "lowvram" else 0)
-    residence = Offloader(CPU, unet, (vae, text))
+    offloader = Offloader(CPU, unet, (vae, text))
     half = {"dtype": torch.float16}
     with mode, torch.no_grad(), ByteCounter([unet, vae, text], budget=promised) as counter:
-        residence.arrange(memory_mode, resident)
+        offloader.apply(memory_mode, resident)
         text(torch.zeros(2, 77, dtype=torch.long))
         for _ in range(2):
             unet(
@@ -211,7 +211,7 @@ def test_sd15_stays_within_the_bytes_its_plan_promises(hollow, memory_mode, shar
                 encoder_hidden_states=torch.empty(2, 77, 768, **half),
             )
         vae.decode(torch.empty(1, 4, 64, 64, **half))
-        residence.dissolve()
+        offloader.close()
         gc.collect()  # tensors without memory refer to each other in circles
     assert 0.6 * promised <= counter.peak <= promised
     assert counter.live < 0.01 * counter.peak  # everything was given back
@@ -220,12 +220,12 @@ def test_sd15_stays_within_the_bytes_its_plan_promises(hollow, memory_mode, shar
 def test_a_device_without_room_runs_out(hollow):
     """The counted device does bite: what the plan for less memory would forbid ends in an error here."""
     mode, unet, vae, text = hollow
-    residence = Offloader(CPU, unet, (vae, text))
+    offloader = Offloader(CPU, unet, (vae, text))
     with mode, torch.no_grad(), ByteCounter([unet, vae, text], budget=10**9):
-        residence.arrange("medvram")
+        offloader.apply("medvram")
         with pytest.raises(torch.OutOfMemoryError):
             unet(torch.empty(1, 4, 64, 64, dtype=torch.float16), 500.0, encoder_hidden_states=torch.empty(1, 77, 768))
-    residence.dissolve()
+    offloader.close()
 
 
 def test_main_memory_is_what_a_cpu_has():
@@ -238,11 +238,11 @@ def test_bytes_are_those_of_the_weights():
     assert module_bytes(nn.Linear(10, 10, bias=False, dtype=torch.float16)) == 200
 
 
-def test_luggage_keeps_the_memory_layout():
+def test_pinned_weights_keep_the_memory_layout():
     convolution = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
-    luggage = PinnedWeights.of(convolution)
-    views = luggage.unpacked_in(torch.zeros(luggage.size, dtype=torch.uint8))
-    assert [view.stride() for view in views] == [tensor.stride() for tensor in luggage.at_home]
+    weights = PinnedWeights.of(convolution)
+    views = weights.views_in(torch.zeros(weights.size, dtype=torch.uint8))
+    assert [view.stride() for view in views] == [tensor.stride() for tensor in weights.in_main_memory]
     assert views[0].is_contiguous(memory_format=torch.channels_last)
     assert all(view.data_ptr() % 256 == 0 or view.storage_offset() * view.element_size() % 256 == 0 for view in views)
 

@@ -12,7 +12,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from modules.hardware.pinned_weights import pin, unpin
-from modules.hardware.streams import CudaStreams, SingleStream, is_over, sent, streams_for, until
+from modules.hardware.streams import CudaStreams, SingleStream, is_done, sent, streams_for, synchronize
 
 CARD = torch.device("cuda", 0)
 
@@ -58,21 +58,21 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return said
 
 
-def test_the_lane_beside_starts_after_the_steps_so_far_and_the_steps_wait_for_it_only_when_told(said) -> None:
+def test_the_side_stream_starts_after_the_steps_so_far_and_the_steps_wait_for_it_only_where_they_say_so(said) -> None:
     streams = CudaStreams(CARD)
-    with streams.beside(after=streams.computed()):
+    with streams.side_stream(after=streams.current_event()):
         assert said == ["beside waits for steps"]
-        assert streams.computed().of == "beside"  # what is computed inside runs there
-    over = streams.done_beside()
-    assert (over.of, streams.computed().of) == ("beside", "steps")
-    assert not is_over(over)
-    streams.wait_for(over)
+        assert streams.current_event().of == "beside"  # what is computed inside runs there
+    over = streams.side_event()
+    assert (over.of, streams.current_event().of) == ("beside", "steps")
+    assert not is_done(over)
+    streams.wait(over)
     assert said == ["beside waits for steps", "steps waits for beside"]
-    until(over)
-    assert is_over(over)
+    synchronize(over)
+    assert is_done(over)
 
 
-def test_a_card_has_one_lane_beside_for_good(said) -> None:
+def test_a_card_has_one_side_stream_for_good(said) -> None:
     """PyTorch keeps what was freed on a stream for that stream: with one for each job memory would pile up."""
     streams_for.cache_clear()
     try:
@@ -84,10 +84,10 @@ def test_a_card_has_one_lane_beside_for_good(said) -> None:
 def test_without_a_card_everything_is_over_at_once() -> None:
     streams = streams_for(torch.device("cpu"))
     assert isinstance(streams, SingleStream)
-    with streams.beside(after=streams.computed()):
+    with streams.side_stream(after=streams.current_event()):
         given = torch.arange(6)
-    assert is_over(streams.done_beside())
-    until(streams.done_beside())
+    assert is_done(streams.side_event())
+    synchronize(streams.side_event())
     assert torch.equal(streams.fetch(given), given)
     assert sent(given, torch.device("cpu")) is given
 

@@ -101,7 +101,7 @@ class LateStreams(SingleStream):
     def __init__(self) -> None:
         self.moments: list[Moment] = []
 
-    def computed(self) -> Moment:  # type: ignore[override]
+    def current_event(self) -> Moment:  # type: ignore[override]
         self.moments.append(Moment())
         return self.moments[-1]
 

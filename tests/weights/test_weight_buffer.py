@@ -22,13 +22,13 @@ SHAPES = [(), (1,), (7,), (300_001,), (5, 3), (513, 700), (4, 3, 1, 1), (33, 17,
 @pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels_last"])
 def test_values_are_those_of_torch(stored: torch.dtype, wanted: torch.dtype, last: bool) -> None:
     tensors = [torch.randn(shape, generator=torch.Generator().manual_seed(3)).to(stored) for shape in SHAPES]
-    landing = WeightBuffer([tensor.shape for tensor in tensors], wanted, CPU, channels_last=last)
+    buffer = WeightBuffer([tensor.shape for tensor in tensors], wanted, CPU, channels_last=last)
     for tensor in tensors:
-        landed = landing.take(tensor)
-        assert landed.dtype is wanted and torch.equal(landed, tensor.to(wanted))
+        copied = buffer.take(tensor)
+        assert copied.dtype is wanted and torch.equal(copied, tensor.to(wanted))
         layout = torch.channels_last if last and tensor.ndim == 4 else torch.contiguous_format
-        assert landed.is_contiguous(memory_format=layout)
-        assert landed.data_ptr() % 64 == 0 or not tensor.numel()
+        assert copied.is_contiguous(memory_format=layout)
+        assert copied.data_ptr() % 64 == 0 or not tensor.numel()
 
 
 @given(st.lists(st.floats(width=16), min_size=1, max_size=20), st.sampled_from([torch.float16, torch.bfloat16]))
@@ -36,17 +36,17 @@ def test_every_half_number_converts_as_torch_does(values: list[float], stored: t
     """Infinities, NaN and denormals included: one step more through fp32 rounds no differently."""
     tensor = torch.tensor(values).to(stored)
     wanted = torch.bfloat16 if stored is torch.float16 else torch.float16
-    landed = WeightBuffer([tensor.shape], wanted, CPU, channels_last=False).take(tensor)
-    assert torch.equal(landed.nan_to_num(), tensor.to(wanted).nan_to_num())
-    assert torch.equal(landed.isnan(), tensor.isnan())
+    copied = WeightBuffer([tensor.shape], wanted, CPU, channels_last=False).take(tensor)
+    assert torch.equal(copied.nan_to_num(), tensor.to(wanted).nan_to_num())
+    assert torch.equal(copied.isnan(), tensor.isnan())
 
 
 def test_a_copy_is_a_copy() -> None:
     source = torch.ones(4)
-    landed = WeightBuffer([source.shape], torch.float32, CPU, channels_last=False).take(source)
+    copied = WeightBuffer([source.shape], torch.float32, CPU, channels_last=False).take(source)
     source.zero_()
-    assert landed.tolist() == [1, 1, 1, 1]
-    landed.add_(1)
+    assert copied.tolist() == [1, 1, 1, 1]
+    copied.add_(1)
     assert source.tolist() == [0, 0, 0, 0]
 
 
@@ -57,9 +57,9 @@ def test_the_memory_goes_with_the_last_tensor() -> None:
 
     before = size()
     shape = torch.Size((64, 1 << 20))
-    landing = WeightBuffer([shape, torch.Size([4])], torch.float32, CPU, channels_last=False)
-    small = [landing.take(torch.zeros(shape)), landing.take(torch.zeros(4))].pop()
-    del landing
+    buffer = WeightBuffer([shape, torch.Size([4])], torch.float32, CPU, channels_last=False)
+    small = [buffer.take(torch.zeros(shape)), buffer.take(torch.zeros(4))].pop()
+    del buffer
     gc.collect()
     assert size() - before > 200_000_000  # the small one still holds the whole piece
     del small

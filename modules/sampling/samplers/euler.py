@@ -43,8 +43,8 @@ def ddpm(
         sigma, following = sigmas[i], sigmas[i + 1]
         denoised = denoiser(x, sigma)
         on_step(Step(i, x, denoised, sigma))
-        kept = (following / sigma) ** 2
-        x = denoised + (x - denoised) * kept
+        ratio = (following / sigma) ** 2
+        x = denoised + (x - denoised) * ratio
         if following > 0:
-            x = x + noise(sigma, following) * following * (1 - kept) ** 0.5
+            x = x + noise(sigma, following) * following * (1 - ratio) ** 0.5
     return x

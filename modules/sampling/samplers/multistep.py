@@ -124,7 +124,7 @@ def _uneven_weights(steps: list[float]) -> list[float]:
     """Weights of iPNDM_v, newest slope first; `steps` are the current step and the ones before it.
 
     They sum to 1 but are not the Adams-Bashforth weights that were meant: the published code misplaces a bracket
-    (third order) and a ratio (fourth). Pictures made with it depend on that, so both are kept.
+    (third order) and a ratio (fourth). Pictures made with it depend on that, so both are here.
     """
     if len(steps) == 1:
         return [1.0]

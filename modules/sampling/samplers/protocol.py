@@ -16,7 +16,7 @@ class Denoiser(Protocol):
     """Answers for a latent at a noise level: the denoised latent (sigma samplers) or the noise (timestep samplers).
 
     `level` is a scalar tensor on the CPU. `alphas_cumprod` is the model's training schedule. `last_uncond` is the
-    latest answer to the negative prompt alone, where it is kept.
+    latest answer to the negative prompt alone, where it is recorded.
     """
 
     @property

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from modules.hardware.device import module_bytes
+from modules.hardware.fp8_weights import STORED, store_in_8_bits
 from modules.hardware.offload import Offloader
-from modules.hardware.storage import STORED, keep_in_8_bits
 from tests.checkpoints import Architecture, Modules, make_modules
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ def answer(modules: Modules) -> torch.Tensor:
 
 def test_half_the_memory_for_nearly_the_same_answer(modules: Modules) -> None:
     before, expected = module_bytes(modules.unet), answer(modules)
-    spared = keep_in_8_bits(modules.unet)
+    spared = store_in_8_bits(modules.unet)
     assert module_bytes(modules.unet) == before - spared < 0.6 * before
     assert modules.unet.dtype is torch.bfloat16  # what the rest of the program asks for
     got = answer(modules)
@@ -38,7 +38,7 @@ def test_half_the_memory_for_nearly_the_same_answer(modules: Modules) -> None:
 
 
 def test_what_is_kept_and_what_is_not(modules: Modules) -> None:
-    keep_in_8_bits(modules.unet)
+    store_in_8_bits(modules.unet)
     unet = modules.unet
     assert unet.conv_in.weight.dtype is unet.conv_out.weight.dtype is torch.bfloat16
     assert unet.time_embedding.linear_1.weight.dtype is torch.bfloat16
@@ -49,17 +49,17 @@ def test_what_is_kept_and_what_is_not(modules: Modules) -> None:
 
 @pytest.mark.parametrize("mode", ["medvram", "lowvram"])
 def test_memory_modes_change_nothing(modules: Modules, mode: str) -> None:
-    keep_in_8_bits(modules.unet)
+    store_in_8_bits(modules.unet)
     expected = answer(modules)
-    residence = Offloader(CPU, modules.unet, (modules.vae, modules.text_encoder))
-    residence.arrange(mode)  # type: ignore[arg-type]
+    offloader = Offloader(CPU, modules.unet, (modules.vae, modules.text_encoder))
+    offloader.apply(mode)  # type: ignore[arg-type]
     assert torch.equal(answer(modules), expected) and torch.equal(answer(modules), expected)
-    residence.dissolve()
+    offloader.close()
     assert modules.unet.mid_block.resnets[0].conv1.weight.dtype is STORED
 
 
 def test_an_error_inside_a_layer_leaves_its_weight_in_8_bits(modules: Modules) -> None:
-    keep_in_8_bits(modules.unet)
+    store_in_8_bits(modules.unet)
     conv = modules.unet.mid_block.resnets[0].conv1
     with pytest.raises(RuntimeError):
         conv(torch.zeros(1, 3, 4, 4, dtype=torch.bfloat16))

@@ -1,4 +1,4 @@
-"""Weights kept in 8 bits and computed in the model's own type: half the memory, at some loss.
+"""Weights stored in 8 bits and computed with in the model's own type: half the memory, at some loss.
 
 What A1111's option "FP8 weight" does: the weights of linear layers and convolutions are stored as float8_e4m3fn and
 widened for the moment in which a layer computes. Biases, norms, and the first and last layers keep their type.
@@ -14,22 +14,22 @@ from torch import Tensor, nn
 
 STORED: Final = torch.float8_e4m3fn
 # The layers through which everything passes once, and the times: tiny, and what is lost in them is lost everywhere.
-_KEPT: Final = ("conv_in", "conv_out", "time_embedding", "add_embedding")
+_UNCHANGED: Final = ("conv_in", "conv_out", "time_embedding", "add_embedding")
 
 
-def keep_in_8_bits(unet: nn.Module) -> int:
-    """Store `unet`'s weights in 8 bits from now on; returns how many bytes that spares."""
-    spared = 0
+def store_in_8_bits(unet: nn.Module) -> int:
+    """Store `unet`'s weights in 8 bits from now on; returns how many bytes that saves."""
+    saved = 0
     for name, module in unet.named_modules():
-        if not isinstance(module, nn.Linear | nn.Conv2d) or name.startswith(_KEPT):
+        if not isinstance(module, nn.Linear | nn.Conv2d) or name.startswith(_UNCHANGED):
             continue
         weight = module.weight
         dtype = weight.dtype
-        spared += weight.numel() * (weight.element_size() - STORED.itemsize)
+        saved += weight.numel() * (weight.element_size() - STORED.itemsize)
         layout = torch.channels_last if _is_channels_last(weight) else torch.preserve_format
         weight.data = weight.data.clamp(-_LARGEST, _LARGEST).to(STORED, memory_format=layout)
         _Widening(weight, dtype).hook(module)
-    return spared
+    return saved
 
 
 _LARGEST: Final = torch.finfo(STORED).max
@@ -40,7 +40,7 @@ def _is_channels_last(weight: Tensor) -> bool:
 
 
 class _Widening:
-    """Lends a layer its weight in the type that it computes in."""
+    """Hooks that widen a layer's weight before its forward and put the stored one back after it."""
 
     def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         self._weight = weight
@@ -49,8 +49,8 @@ class _Widening:
 
     def hook(self, module: nn.Module) -> None:
         module.register_forward_pre_hook(self._widen)
-        leave: Callable[..., None] = self._narrow
-        module.register_forward_hook(leave, always_call=True)
+        narrow: Callable[..., None] = self._narrow
+        module.register_forward_hook(narrow, always_call=True)
 
     def _widen(self, _module: nn.Module, _inputs: object) -> None:
         self._stored = self._weight.data

@@ -1,13 +1,14 @@
-"""A loaded model in numbers, for the budget."""
+"""The sizes of a loaded model in bytes and channels, from which the budget is computed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
@@ -29,7 +30,7 @@ def pieces(unet: nn.Module) -> Iterator[nn.Module]:
 
 
 def size_of(unet: UNet2DConditionModel, vae: AutoencoderKL, *text_encoders: nn.Module) -> ModelSize:
-    """The numbers of these modules."""
+    """The sizes of a model that is made of these modules."""
     streamed = [module_bytes(piece) for piece in pieces(unet)]
     config = unet.config
     channels = tuple(config.block_out_channels)
@@ -39,7 +40,7 @@ def size_of(unet: UNet2DConditionModel, vae: AutoencoderKL, *text_encoders: nn.M
         vae=module_bytes(vae),
         text=sum(map(module_bytes, text_encoders)),
         largest_piece=max(streamed, default=0),
-        kept=module_bytes(unet) - sum(streamed),
+        unstreamed=module_bytes(unet) - sum(streamed),
         unet_channels=channels,
         attention=attention,
         heads=_heads(config.attention_head_dim, attention),
