@@ -23,6 +23,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from modules.engine.control import JobControl, JobControls, StopLevel
+from modules.parameters.output_options import ImageFileOptions
 from modules.pictures import PictureError, encode_picture, read_metadata
 from modules.pictures.opening import open_picture
 from modules.pictures.postprocessing import Tools, postprocess
@@ -192,7 +193,8 @@ class FakeEngine:
                 continue
             for kind, result in reversed(image.pictures):
                 infotext = read_metadata(file).infotext
-                data, extension = encode_picture(result, {}, infotext, chunks={"postprocessing": image.note})
+                chunks = {"postprocessing": image.note}
+                data, extension = encode_picture(result, ImageFileOptions(), infotext, chunks=chunks)
                 self._emit(
                     ImageReady(
                         job_id=job.job_id,

@@ -138,11 +138,11 @@ def test_img2img_has_one_pass_that_starts_from_a_picture() -> None:
 
 # Where options may be read by key: where they are set, where a job is made of them, and where infotext names them.
 READERS = ("settings", "api", "page", "intake", "server")
-INFOTEXT = "modules.parameters.infotext_"
+FILES = ("modules.parameters.infotext_", "modules.jobs.option_changes")
 
 
 def test_only_the_reader_asks_a_mapping_of_options() -> None:
-    files = [one for one in rules.sources() if one.room not in READERS and not one.name.startswith(INFOTEXT)]
+    files = [one for one in rules.sources() if one.room not in READERS and not one.name.startswith(FILES)]
     assert len(files) > 200
     assert [found for one in files for found in rules.option_lookups(one)] == []
 
