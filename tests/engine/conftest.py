@@ -67,7 +67,7 @@ class RunningEngine:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> CheckpointFile:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> CheckpointFile:
     path = write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors")
     return CheckpointFile(path=str(path), title="tiny.safetensors", name="tiny.safetensors")
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -103,12 +104,12 @@ LATENESS: dict[str, Callable[[int], float]] = {
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory):
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch.set_num_threads(1)
     return load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
 
 
-def work_of(model, codec: Codec | None = None) -> SimpleNamespace:
+def work_of(model: Any, codec: Codec | None = None) -> SimpleNamespace:
     return SimpleNamespace(pipeline=SimpleNamespace(model=model, codec=codec or Codec()))
 
 
@@ -127,7 +128,7 @@ class Delivered(list[tuple[int, bytes]]):
 
 @pytest.mark.parametrize("tiny", [False, True], ids=["VAE", "tiny decoder"])
 @pytest.mark.parametrize("late", LATENESS.values(), ids=LATENESS)
-def test_the_queue_gives_each_picture_once_and_in_order(model, late, tiny) -> None:
+def test_the_queue_gives_each_picture_once_and_in_order(model: Any, late: Any, tiny: bool) -> None:
     codec = Codec(decoder=AutoencoderTiny().decoder if tiny else None)
     plain, beside = Delivered(), Delivered()
     with DecodeQueue(work_of(model, codec), None, plain) as decodes:
@@ -142,7 +143,7 @@ def test_the_queue_gives_each_picture_once_and_in_order(model, late, tiny) -> No
     assert beside.indexes == [0, 1, 2]
 
 
-def test_nothing_is_taken_before_it_is_over_nor_before_what_came_first(model) -> None:
+def test_nothing_is_taken_before_it_is_over_nor_before_what_came_first(model: Any) -> None:
     streams, seen = LateLanes(lambda number: (NEVER, 0, 1)[number]), Delivered()
     with DecodeQueue(work_of(model), streams, seen) as decodes:
         for index, latent in enumerate(latents()):
@@ -156,7 +157,7 @@ def test_nothing_is_taken_before_it_is_over_nor_before_what_came_first(model) ->
     assert seen.indexes == [0, 1, 2]
 
 
-def test_what_is_under_way_is_delivered_whatever_goes_wrong_meanwhile(model) -> None:
+def test_what_is_under_way_is_delivered_whatever_goes_wrong_meanwhile(model: Any) -> None:
     seen = Delivered()
     decodes = DecodeQueue(work_of(model), LateLanes(lambda _: NEVER), seen)
     with pytest.raises(torch.OutOfMemoryError, match="steps"), decodes:
@@ -167,7 +168,7 @@ def test_what_is_under_way_is_delivered_whatever_goes_wrong_meanwhile(model) -> 
 
 
 @pytest.mark.parametrize("broken", [0, 1])
-def test_running_out_of_memory_is_not_hidden_by_a_picture_that_cannot_be_decoded(half, broken) -> None:
+def test_running_out_of_memory_is_not_hidden_by_a_picture_that_cannot_be_decoded(half: Any, broken: int) -> None:
     seen = Delivered()
     decodes = DecodeQueue(work_of(half), LateLanes(lambda _: NEVER), seen)
     with pytest.raises(torch.OutOfMemoryError, match="steps"), decodes:
@@ -178,7 +179,7 @@ def test_running_out_of_memory_is_not_hidden_by_a_picture_that_cannot_be_decoded
 
 
 @pytest.fixture
-def half(model):
+def half(model: Any) -> Any:
     """A VAE of 16 bits, in which latents of 1e5 come out as NaN."""
     return SimpleNamespace(vae=copy.deepcopy(model.vae).half(), vae_scaling_factor=1.0)
 
@@ -189,7 +190,7 @@ TOO_LARGE = torch.full((4, 8, 8), 1e5)
 @pytest.mark.parametrize(
     "options", [{}, {"auto_vae_precision_bfloat16": True, "auto_vae_precision": False}], ids=["fp32", "bf16"]
 )
-def test_a_picture_of_nan_is_decoded_again_in_its_place(half, options) -> None:
+def test_a_picture_of_nan_is_decoded_again_in_its_place(half: Any, options: dict[str, Any]) -> None:
     retries, seen = vae_retries(read_options(VaeOptions, options)), Delivered()
     plain = [to_image(decode_latent(half.vae, one, 1.0, retries)).tobytes() for one in (TOO_LARGE, latents()[0])]
     with DecodeQueue(work_of(half, Codec(retries)), LateLanes(lambda number: 2 * number), seen) as decodes:
@@ -200,7 +201,7 @@ def test_a_picture_of_nan_is_decoded_again_in_its_place(half, options) -> None:
     assert half.vae.dtype == torch.float16
 
 
-def test_what_is_no_picture_in_any_type_ends_the_job_and_the_others_are_delivered(half) -> None:
+def test_what_is_no_picture_in_any_type_ends_the_job_and_the_others_are_delivered(half: Any) -> None:
     seen = Delivered()
     broken = torch.full((4, 8, 8), torch.nan)
     decodes = DecodeQueue(work_of(half), LateLanes(lambda _: 2), seen)
@@ -212,7 +213,7 @@ def test_what_is_no_picture_in_any_type_ends_the_job_and_the_others_are_delivere
     assert seen.indexes == [0, 2]
 
 
-def test_a_quick_decode_waits_for_those_before_it(model) -> None:
+def test_a_quick_decode_waits_for_those_before_it(model: Any) -> None:
     codec, seen = Codec(), Delivered()
     with DecodeQueue(work_of(model, codec), LateLanes(lambda _: NEVER), seen) as decodes:
         decodes.add(latents()[0], 0, 0)
@@ -226,7 +227,7 @@ def test_a_quick_decode_waits_for_those_before_it(model) -> None:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory):
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return checkpoint_at(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
 
 
@@ -242,13 +243,13 @@ def upscalers() -> UpscalerKeeper:
 Made = list[tuple[str, int, bytes, str]]
 
 
-def made(keeper: ModelKeeper, command, control: JobControl | None = None, emit=None) -> Made:
+def made(keeper: ModelKeeper, command: Any, control: JobControl | None = None, emit: Any = None) -> Made:
     """What a job sends, in that order."""
     line = Line()
     keeper._emit = line.emit
     control = control or JobControl()
 
-    def tell(event) -> None:
+    def tell(event: Any) -> None:
         line.emit(event)
         if emit is not None:
             emit(event)
@@ -265,7 +266,7 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def inpainting(checkpoint, **values):
+def inpainting(checkpoint: Any, **values: Any) -> Any:
     mask = Image.new("L", (64, 64), 0)
     ImageDraw.Draw(mask).rectangle((24, 24, 47, 47), fill=255)
     picture = Image.effect_noise((64, 64), 80).convert("RGB")
@@ -297,7 +298,9 @@ JOBS = {
 
 
 @pytest.mark.parametrize("kind", JOBS)
-def test_a_job_sends_the_same_bytes_in_the_same_order(keeper, checkpoint, monkeypatch, kind) -> None:
+def test_a_job_sends_the_same_bytes_in_the_same_order(
+    keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
     command = JOBS[kind](checkpoint)
     plain = made(keeper, command)
     assert len([one for one in plain if one[0] == "image"]) > 1
@@ -306,7 +309,9 @@ def test_a_job_sends_the_same_bytes_in_the_same_order(keeper, checkpoint, monkey
         assert made(keeper, command) == plain
 
 
-def test_a_picture_is_delivered_while_the_next_batch_is_made(keeper, checkpoint, monkeypatch) -> None:
+def test_a_picture_is_delivered_while_the_next_batch_is_made(
+    keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Over when the second batch has done its second step: taken up there, and nobody waited."""
     streams = LateLanes(lambda number: 1 if number == 0 else NEVER)
     monkeypatch.setattr(JobModels, "side_streams", lambda self: streams)
@@ -314,7 +319,7 @@ def test_a_picture_is_delivered_while_the_next_batch_is_made(keeper, checkpoint,
     real = DecodeQueue._take
     monkeypatch.setattr(DecodeQueue, "_take", lambda self, one: (said.append(f"picture {one.index}"), real(self, one)))
 
-    def emit(event) -> None:
+    def emit(event: Any) -> None:
         if isinstance(event, StepDone):
             said.append(f"step {event.step} of {event.batch}")
 
@@ -325,13 +330,15 @@ def test_a_picture_is_delivered_while_the_next_batch_is_made(keeper, checkpoint,
 
 @pytest.mark.parametrize("level", [StopLevel.STOP, StopLevel.SKIP, StopLevel.STOP_AFTER_BATCH])
 @pytest.mark.parametrize("incomplete", [False, True])
-def test_an_interrupted_job_sends_what_it_would_have_sent(keeper, checkpoint, monkeypatch, level, incomplete) -> None:
+def test_an_interrupted_job_sends_what_it_would_have_sent(
+    keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch, level: Any, incomplete: bool
+) -> None:
     command = job(checkpoint, "a", n_iter=3, steps=3, options={"save_incomplete_images": incomplete})
 
     def stopped_in_the_second_batch() -> Made:
         control = JobControl()
 
-        def emit(event) -> None:
+        def emit(event: Any) -> None:
             if isinstance(event, StepDone) and (event.batch, event.step) == (1, 2):
                 control.request(level)
 
@@ -346,7 +353,9 @@ def test_an_interrupted_job_sends_what_it_would_have_sent(keeper, checkpoint, mo
     assert [index for kind, index, *_ in plain if kind == "image"] == expected
 
 
-def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(checkpoint, monkeypatch) -> None:
+def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(
+    checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first picture is still under way then: it is delivered, and the rest of the job does not make it again."""
     line = Line()
     engine = OnCard(line)
@@ -355,7 +364,7 @@ def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(checkpoint, mon
     begun: list[range] = []
     real = work_module.txt2img
 
-    def runs_out_once(engine, resolved, images, progress):
+    def runs_out_once(engine: Any, resolved: Any, images: Any, progress: Any) -> Any:
         begun.append(images)
         if len(begun) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -368,7 +377,9 @@ def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(checkpoint, mon
     assert "--medvram" in line.of(JobFinished)[-1].notices[0]
 
 
-def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(keeper, checkpoint, monkeypatch) -> None:
+def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(
+    keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A face restorer computes on the device and another checkpoint replaces the VAE: no lane beside is asked for."""
     asked: list[str] = []
     monkeypatch.setattr(JobModels, "side_streams", lambda self: asked.append("lanes"))
@@ -399,7 +410,9 @@ def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(keeper,
         ("cpu", MemoryPlan("full", "", decodes_alongside=True), False),
     ],
 )
-def test_lanes_are_for_a_card_with_room_for_both(checkpoint, monkeypatch, device, plan, beside) -> None:
+def test_lanes_are_for_a_card_with_room_for_both(
+    checkpoint: Any, monkeypatch: pytest.MonkeyPatch, device: str, plan: Any, beside: bool
+) -> None:
     keeper = ModelKeeper(CPU, Line().emit)
     keeper.placement.plan = plan
     streams = LateLanes(lambda _: 0)

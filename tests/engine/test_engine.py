@@ -7,6 +7,8 @@ import io
 import sys
 import time
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -37,7 +39,7 @@ def images_in(events: list) -> list[ImageReady]:
     return [event for event in events if isinstance(event, ImageReady)]
 
 
-def test_a_job_gives_its_pictures_with_their_parameters_inside(engine, tiny):
+def test_a_job_gives_its_pictures_with_their_parameters_inside(engine: RunningEngine, tiny: Any) -> None:
     engine.send(job(tiny, "a", n_iter=2, batch_size=2))
     events = engine.until(JobFinished, JobFailed)
     assert isinstance(events[-1], JobFinished)
@@ -51,7 +53,7 @@ def test_a_job_gives_its_pictures_with_their_parameters_inside(engine, tiny):
     assert [event.kind for event in images_in(events)][-1] == "grid"
 
 
-def test_steps_are_told_in_order_up_to_the_whole(engine, tiny):
+def test_steps_are_told_in_order_up_to_the_whole(engine: RunningEngine, tiny: Any) -> None:
     engine.send(job(tiny, "steps", steps=5, n_iter=2))
     steps = [event for event in engine.until(JobFinished, JobFailed) if isinstance(event, StepDone)]
     fractions = [event.fraction for event in steps]
@@ -60,7 +62,7 @@ def test_steps_are_told_in_order_up_to_the_whole(engine, tiny):
     assert fractions[-1] == pytest.approx(1.0)
 
 
-def previews_of(engine, command) -> list[tuple[Preview, Image.Image]]:
+def previews_of(engine: Any, command: Any) -> list[tuple[Preview, Image.Image]]:
     engine.send(command)
     events = engine.until(JobFinished, JobFailed)
     assert isinstance(events[-1], JobFinished), events[-1]
@@ -68,7 +70,9 @@ def previews_of(engine, command) -> list[tuple[Preview, Image.Image]]:
 
 
 @pytest.mark.parametrize("format_name", ["png", "jpeg", "webp"])
-def test_previews_come_in_the_format_and_as_often_as_the_settings_say(engine, tiny, format_name):
+def test_previews_come_in_the_format_and_as_often_as_the_settings_say(
+    engine: RunningEngine, tiny: Any, format_name: str
+) -> None:
     pace = {"live_preview_refresh_period": 0, "show_progress_every_n_steps": 2}
     found = previews_of(
         engine, job(tiny, "preview", steps=5, options=pace | {"live_previews_image_format": format_name})
@@ -81,20 +85,20 @@ def test_previews_come_in_the_format_and_as_often_as_the_settings_say(engine, ti
         assert (image.format, event.mime) == (format_name.upper(), f"image/{format_name}")
 
 
-def test_previews_at_the_end_only_are_the_finished_picture(engine, tiny):
+def test_previews_at_the_end_only_are_the_finished_picture(engine: RunningEngine, tiny: Any) -> None:
     options = {"live_preview_refresh_period": 0, "show_progress_every_n_steps": -1}
     ((event, image),) = previews_of(engine, job(tiny, "end", options=options))
     assert (event.step, image.size) == (4, (64, 64))
 
 
-def test_full_previews_are_the_pictures_that_the_vae_makes(engine, tiny):
+def test_full_previews_are_the_pictures_that_the_vae_makes(engine: RunningEngine, tiny: Any) -> None:
     options = {"live_preview_refresh_period": 0, "show_progress_every_n_steps": 1, "show_progress_type": "Full"}
     found = previews_of(engine, job(tiny, "full", options=options | {"live_preview_content": "Combined"}))
     assert found
     assert {image.size for _, image in found} == {(512, 512)}  # 64 x 64 enlarged, as small pictures are
 
 
-def test_a_missing_tiny_autoencoder_is_told_and_the_vae_is_used(engine, tiny):
+def test_a_missing_tiny_autoencoder_is_told_and_the_vae_is_used(engine: RunningEngine, tiny: Any) -> None:
     options = {"sd_vae_decode_method": "TAESD", "show_progress_type": "TAESD"}
     (plain,) = picture_events(engine, job(tiny, "plain"))
     engine.send(job(tiny, "missing", options=options))
@@ -105,7 +109,7 @@ def test_a_missing_tiny_autoencoder_is_told_and_the_vae_is_used(engine, tiny):
     assert "VAE Decoder" not in made.infotext
 
 
-def test_a_quick_interrupt_returns_what_previews_show(engine, tiny):
+def test_a_quick_interrupt_returns_what_previews_show(engine: RunningEngine, tiny: Any) -> None:
     kept = {"save_incomplete_images": True, "live_previews_enable": False}
     for quick in (False, True):
         options = kept | {"live_preview_fast_interrupt": quick, "show_progress_type": "Approx cheap"}
@@ -119,12 +123,14 @@ def test_a_quick_interrupt_returns_what_previews_show(engine, tiny):
         assert (len(image.crop((0, 0, 4, 4)).getcolors() or ()) == 1) == quick
 
 
-def picture_events(engine, command) -> list[ImageReady]:
+def picture_events(engine: Any, command: Any) -> list[ImageReady]:
     engine.send(command)
     return images_in(engine.until(JobFinished))
 
 
-def test_the_same_job_gives_the_same_bytes_alone_in_a_batch_and_after_a_restart(engine, tiny):
+def test_the_same_job_gives_the_same_bytes_alone_in_a_batch_and_after_a_restart(
+    engine: RunningEngine, tiny: Any
+) -> None:
     engine.send(job(tiny, "one", seed=8))
     alone = images_in(engine.until(JobFinished))[0].blobs[0]
     engine.send(job(tiny, "three", batch_size=3, options={"grid_save": False, "return_grid": False}))
@@ -136,14 +142,14 @@ def test_the_same_job_gives_the_same_bytes_alone_in_a_batch_and_after_a_restart(
     again.end()
 
 
-def test_pictures_that_are_done_are_not_made_again(engine, tiny):
+def test_pictures_that_are_done_are_not_made_again(engine: RunningEngine, tiny: Any) -> None:
     command = job(tiny, "rest", n_iter=3).model_copy(update={"done": (0, 1)})
     engine.send(command)
     events = engine.until(JobFinished)
     assert [event.index for event in images_in(events) if event.kind == "image"] == [2]
 
 
-def test_a_grid_holds_the_pictures_of_an_earlier_run_too(engine, tiny, tmp_path):
+def test_a_grid_holds_the_pictures_of_an_earlier_run_too(engine: RunningEngine, tiny: Any, tmp_path: Path) -> None:
     whole = job(tiny, "whole", n_iter=4)
     engine.send(whole)
     first = images_in(engine.until(JobFinished))
@@ -159,14 +165,14 @@ def test_a_grid_holds_the_pictures_of_an_earlier_run_too(engine, tiny, tmp_path)
     assert second[-1].blobs == first[-1].blobs
 
 
-def test_a_grid_above_the_largest_size_is_left_out_and_said(engine, tiny):
+def test_a_grid_above_the_largest_size_is_left_out_and_said(engine: RunningEngine, tiny: Any) -> None:
     engine.send(job(tiny, "large", batch_size=5, width=512, height=512, steps=1, options={"img_max_size_mp": 1}))
     events = engine.until(JobFinished)
     assert [event.kind for event in images_in(events)] == ["image"] * 5
     assert "img_max_size_mp allows 1" in events[-1].notices[0]
 
 
-def test_an_interrupt_ends_the_job_after_the_step_and_keeps_what_is_finished(engine, tiny):
+def test_an_interrupt_ends_the_job_after_the_step_and_keeps_what_is_finished(engine: RunningEngine, tiny: Any) -> None:
     engine.send(job(tiny, "long", steps=150, n_iter=3))
     seen = engine.until(ImageReady)
     engine.send(Interrupt(job_id="long"))
@@ -175,14 +181,14 @@ def test_an_interrupt_ends_the_job_after_the_step_and_keeps_what_is_finished(eng
     assert [event.index for event in images_in(events)] == [0]
 
 
-def test_an_interrupt_before_the_first_step_is_not_lost(engine, tiny):
+def test_an_interrupt_before_the_first_step_is_not_lost(engine: RunningEngine, tiny: Any) -> None:
     engine.send(job(tiny, "early", steps=1000, width=256, height=256))
     engine.until(StepDone)
     engine.send(Interrupt(job_id="early"))
     assert engine.until(JobFinished)[-1].interrupted
 
 
-def test_a_skip_goes_on_with_the_next_picture(engine, tiny):
+def test_a_skip_goes_on_with_the_next_picture(engine: RunningEngine, tiny: Any) -> None:
     engine.send(job(tiny, "skip", steps=400, n_iter=2))
     engine.until(StepDone)
     engine.send(Skip(job_id="skip"))
@@ -191,7 +197,9 @@ def test_a_skip_goes_on_with_the_next_picture(engine, tiny):
     assert [event.index for event in images_in(events)] == [1]
 
 
-def test_a_bad_checkpoint_is_one_sentence_and_the_next_job_works(engine, tiny, tmp_path):
+def test_a_bad_checkpoint_is_one_sentence_and_the_next_job_works(
+    engine: RunningEngine, tiny: Any, tmp_path: Path
+) -> None:
     bad = tmp_path / "cut.safetensors"
     bad.write_bytes(b"\x10\x00\x00")
     engine.send(job(checkpoint_at(bad), "bad"))
@@ -204,32 +212,32 @@ def test_a_bad_checkpoint_is_one_sentence_and_the_next_job_works(engine, tiny, t
     assert isinstance(engine.until(JobFinished, JobFailed)[-1], JobFinished)
 
 
-def test_a_checkpoint_that_cannot_be_loaded_on_its_own_is_said_so(engine, tmp_path):
+def test_a_checkpoint_that_cannot_be_loaded_on_its_own_is_said_so(engine: RunningEngine, tmp_path: Path) -> None:
     engine.send(LoadCheckpoint(checkpoint=checkpoint_at(tmp_path / "missing.safetensors")))
     assert "missing.safetensors" in engine.until(CheckpointFailed)[-1].cause
 
 
-def test_unload_and_load_again(engine, tiny):
+def test_unload_and_load_again(engine: RunningEngine, tiny: Any) -> None:
     engine.send(UnloadCheckpoint())
     engine.send(LoadCheckpoint(checkpoint=tiny))
     assert engine.until(CheckpointLoaded)[-1].title == "tiny.safetensors"
 
 
-def test_an_unknown_sampler_is_a_sentence(engine, tiny):
+def test_an_unknown_sampler_is_a_sentence(engine: RunningEngine, tiny: Any) -> None:
     engine.send(job(tiny, "sampler", sampler_name="Eulre"))
     failed = engine.until(JobFailed, JobFinished)[-1]
     assert isinstance(failed, JobFailed)
     assert "Eulre" in failed.cause
 
 
-def test_a_checkpoint_without_size_says_none_and_one_with_size_says_it(engine, tmp_path):
+def test_a_checkpoint_without_size_says_none_and_one_with_size_says_it(engine: RunningEngine, tmp_path: Path) -> None:
     path = write_tiny_checkpoint(tmp_path / "sized.safetensors", metadata={"modelspec.resolution": "128x192"})
     engine.send(LoadCheckpoint(checkpoint=checkpoint_at(path)))
     loaded = engine.until(CheckpointLoaded)[-1]
     assert (loaded.width, loaded.height) == (128, 192)
 
 
-def test_the_engine_says_what_it_runs_on():
+def test_the_engine_says_what_it_runs_on() -> None:
     running = RunningEngine("--use-cpu", "all")
     ready = running.until(EngineReady)[-1]
     assert ready.device == "cpu"
@@ -238,7 +246,7 @@ def test_the_engine_says_what_it_runs_on():
     assert running.process.returncode == 0
 
 
-def test_the_engine_ends_when_the_server_is_gone(tiny):
+def test_the_engine_ends_when_the_server_is_gone(tiny: Any) -> None:
     running = RunningEngine("--use-cpu", "all", "--no-half")
     running.send(job(tiny, "long", steps=1000, width=256, height=256))
     running.until(StepDone)
@@ -248,7 +256,7 @@ def test_the_engine_ends_when_the_server_is_gone(tiny):
     running.connection.close()
 
 
-def test_textual_inversions_are_found_named_and_left_out_where_they_do_not_fit(tiny, tmp_path):
+def test_textual_inversions_are_found_named_and_left_out_where_they_do_not_fit(tiny: Any, tmp_path: Path) -> None:
     running = RunningEngine("--use-cpu", "all", "--no-half", f"--embeddings-dir={tmp_path}")
     try:
         running.send(job(tiny, "before", prompt="a red ink circle"))
@@ -279,13 +287,17 @@ def test_textual_inversions_are_found_named_and_left_out_where_they_do_not_fit(t
         ({"use_old_scheduling": True}, {"prompt": "a [red:blue:0.5] circle"}, "Old prompt editing timelines", False),
     ],
 )
-def test_what_acts_only_sometimes_is_recorded_only_then(engine, tiny, options, fields, key, written):
+def test_what_acts_only_sometimes_is_recorded_only_then(
+    engine: RunningEngine, tiny: Any, options: dict[str, Any], fields: dict[str, Any], key: str, written: bool
+) -> None:
     engine.send(job(tiny, "effect", options=options, **fields))
     (picture,) = images_in(engine.until(JobFinished))
     assert (key in picture.infotext) is written
 
 
-def test_merged_tokens_are_told_where_the_model_has_any_to_merge(engine, tiny, tmp_path):
+def test_merged_tokens_are_told_where_the_model_has_any_to_merge(
+    engine: RunningEngine, tiny: Any, tmp_path: Path
+) -> None:
     coarse = Architecture(unet_attention=(False, True))
     without = checkpoint_at(write_tiny_checkpoint(tmp_path / "coarse.safetensors", architecture=coarse))
     for file, told in ((tiny, True), (without, False)):
@@ -296,7 +308,9 @@ def test_merged_tokens_are_told_where_the_model_has_any_to_merge(engine, tiny, t
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what glibc does")
-def test_memory_that_was_kept_between_steps_goes_back_once_nothing_is_to_be_done(engine, tiny):
+def test_memory_that_was_kept_between_steps_goes_back_once_nothing_is_to_be_done(
+    engine: RunningEngine, tiny: Any
+) -> None:
     engine.send(job(tiny, "large", width=512, height=512, steps=1))
     engine.until(JobFinished, JobFailed)
     busy, waited = engine_memory(engine), time.monotonic()

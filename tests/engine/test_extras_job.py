@@ -6,6 +6,7 @@ import io
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,9 @@ def opened(event: ImageReady) -> Image.Image:
     return image
 
 
-def test_a_picture_goes_through_a_model_and_keeps_its_parameters(upscaling_engine, models, tmp_path) -> None:
+def test_a_picture_goes_through_a_model_and_keeps_its_parameters(
+    upscaling_engine: RunningEngine, models: Path, tmp_path: Path
+) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
@@ -92,7 +95,7 @@ def test_a_picture_goes_through_a_model_and_keeps_its_parameters(upscaling_engin
     assert event.infotext.endswith("Size: 40x24, Postprocess upscale by: 2, Postprocess upscaler: 2x_tiny")
 
 
-def test_two_models_and_a_size(upscaling_engine, tmp_path) -> None:
+def test_two_models_and_a_size(upscaling_engine: RunningEngine, tmp_path: Path) -> None:
     asked = {"upscaler_1": "R-ESRGAN 4x+", "upscaler_2": "2x_tiny", "extras_upscaler_2_visibility": 0.5}
     (event,), _ = worked(
         upscaling_engine,
@@ -104,7 +107,7 @@ def test_two_models_and_a_size(upscaling_engine, tmp_path) -> None:
     assert "Postprocess upscaler 2: 2x_tiny" in opened(event).info["postprocessing"]
 
 
-def test_bad_files_are_named_and_the_others_go_on(upscaling_engine, tmp_path) -> None:
+def test_bad_files_are_named_and_the_others_go_on(upscaling_engine: RunningEngine, tmp_path: Path) -> None:
     good = [picture(tmp_path / f"good{n}.png") for n in range(2)]
     cut = tmp_path / "cut.png"
     cut.write_bytes(picture(tmp_path / "whole.png", (200, 200)).read_bytes()[:5000])
@@ -125,7 +128,7 @@ def test_bad_files_are_named_and_the_others_go_on(upscaling_engine, tmp_path) ->
     assert isinstance(failed, JobFailed) and failed.cause.startswith("None of the 2 pictures could be used. text.png")
 
 
-def test_pictures_of_every_form(upscaling_engine, tmp_path) -> None:
+def test_pictures_of_every_form(upscaling_engine: RunningEngine, tmp_path: Path) -> None:
     files = [
         picture(tmp_path / "a.jpg"),
         tmp_path / "cmyk.jpg",
@@ -159,14 +162,16 @@ def test_pictures_of_every_form(upscaling_engine, tmp_path) -> None:
     ],
 )
 def test_an_upscaler_that_cannot_be_used_fails_the_job_with_a_sentence(
-    upscaling_engine, tmp_path, upscaler, words
+    upscaling_engine: RunningEngine, tmp_path: Path, upscaler: str, words: str
 ) -> None:
     files = [picture(tmp_path / "a.png"), picture(tmp_path / "b.png")]
     _, end = worked(upscaling_engine, extras("none", files, upscaler_1=upscaler))
     assert isinstance(end, JobFailed) and words in end.cause and "\n" not in end.cause
 
 
-def test_an_interrupt_ends_between_two_tiles_and_keeps_what_is_finished(upscaling_engine, tmp_path) -> None:
+def test_an_interrupt_ends_between_two_tiles_and_keeps_what_is_finished(
+    upscaling_engine: RunningEngine, tmp_path: Path
+) -> None:
     files = [picture(tmp_path / "a.png", (32, 32)), picture(tmp_path / "b.png", (1600, 1600))]
     options = {"ESRGAN_tile": 16, "ESRGAN_tile_overlap": 0}
     upscaling_engine.send(extras("stop", files, options, upscaler_1="R-ESRGAN 4x+"))
@@ -177,7 +182,9 @@ def test_an_interrupt_ends_between_two_tiles_and_keeps_what_is_finished(upscalin
     assert events[-1].interrupted and not any(isinstance(event, ImageReady) for event in events)
 
 
-def test_hires_and_img2img_use_the_same_upscalers(upscaling_engine, models, tiny, tmp_path) -> None:
+def test_hires_and_img2img_use_the_same_upscalers(
+    upscaling_engine: RunningEngine, models: Path, tiny: Any, tmp_path: Path
+) -> None:
     hires = {"enable_hr": True, "hr_upscaler": "2x_tiny", "denoising_strength": 0.0, "steps": 1}
     upscaling_engine.send(job(tiny, "hires", **hires))
     (event,) = [e for e in upscaling_engine.until(JobFinished, JobFailed) if isinstance(e, ImageReady)]

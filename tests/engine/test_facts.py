@@ -1,5 +1,7 @@
 """What the engine says about its machine: at its start, with every checkpoint, and after it is given back."""
 
+from pathlib import Path
+
 from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.device import module_bytes
@@ -11,7 +13,7 @@ from tests.engine.conftest import checkpoint_at
 from tests.engine.test_models import Line
 
 
-def test_the_facts_follow_the_checkpoint(tmp_path):
+def test_the_facts_follow_the_checkpoint(tmp_path: Path) -> None:
     line = Line()
     models = ModelKeeper(choose_hardware(HardwareRequest(use_cpu=True, no_half=True)), line.emit)
     before = models.facts()
@@ -26,7 +28,7 @@ def test_the_facts_follow_the_checkpoint(tmp_path):
     assert line.of(MachineFacts)[-1].weights == 0
 
 
-def test_the_server_keeps_the_last_facts_until_the_engine_dies():
+def test_the_server_keeps_the_last_facts_until_the_engine_dies() -> None:
     seen = []
 
     def launch(number: int, post: object) -> object:

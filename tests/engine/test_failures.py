@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,7 +72,7 @@ class Line:
 
 
 def test_an_engine_that_lost_its_card_ends_and_leaves_its_job_to_the_next(
-    monkeypatch: pytest.MonkeyPatch, tmp_path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Reported as failed the job would be over, and so would be every one after it."""
     line = Line()
@@ -96,7 +97,7 @@ def test_an_engine_that_lost_its_card_ends_and_leaves_its_job_to_the_next(
 
 @pytest.mark.parametrize("error", [KeyError("weird"), ValueError("bad shape"), AttributeError("no such thing")])
 def test_whatever_a_checkpoint_fails_with_is_reported_and_the_engine_goes_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path, error: Exception
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:
     def load(*_: object) -> None:
         raise error

@@ -6,6 +6,7 @@ import gc
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -60,7 +61,9 @@ MB = 10**6
         ({"checkpoint_memory": ["a.safetensors", "a.safetensors: some"]}, None, None),
     ],
 )
-def test_a_checkpoints_own_entry_goes_before_the_setting_and_that_before_the_flag(options, flagged, expected):
+def test_a_checkpoints_own_entry_goes_before_the_setting_and_that_before_the_flag(
+    options: dict[str, Any], flagged: str | None, expected: str | None
+) -> None:
     assert requested_memory(read_options(LoadOptions, options), ("a", "a.safetensors"), flagged) == expected
 
 
@@ -69,7 +72,7 @@ def sized(**values: object) -> RequestSize:
     return request_size(resolved, together=4)
 
 
-def test_the_largest_pass_counts():
+def test_the_largest_pass_counts() -> None:
     assert sized(width=512, height=640, batch_size=8) == RequestSize(512, 640, 4, 2)
     assert sized(enable_hr=True, hr_scale=2.0, hr_upscaler="Latent") == RequestSize(1024, 1024, 1, 2)
     assert sized(enable_hr=True, hr_scale=2.0, hr_upscaler="Lanczos").encodes
@@ -77,7 +80,7 @@ def test_the_largest_pass_counts():
 
 
 @pytest.fixture
-def on_a_card(monkeypatch, tmp_path):
+def on_a_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A tiny checkpoint on a card that is only told of: its free bytes are what the test says."""
     free = {"bytes": 10**10}
     monkeypatch.setattr(ModelPlacement, "_free", lambda self: free["bytes"])
@@ -88,7 +91,7 @@ def on_a_card(monkeypatch, tmp_path):
     return placed, model, free, moves
 
 
-def test_each_job_is_placed_anew_and_moved_only_when_it_must_be(on_a_card):
+def test_each_job_is_placed_anew_and_moved_only_when_it_must_be(on_a_card: Any) -> None:
     placed, model, free, moves = on_a_card
     assert placed.take(model, None).mode == "full"
     placed.fit(RequestSize(512, 512), None)
@@ -103,7 +106,7 @@ def test_each_job_is_placed_anew_and_moved_only_when_it_must_be(on_a_card):
         placed.fit(RequestSize(8192, 8192), None)
 
 
-def test_the_unet_stays_where_it_is_while_free_memory_wavers(on_a_card):
+def test_the_unet_stays_where_it_is_while_free_memory_wavers(on_a_card: Any) -> None:
     """A desktop takes and gives back some megabytes all the time; the reserve of 300 has room for that."""
     placed, model, free, moves = on_a_card
     placed.take(model, None)
@@ -118,7 +121,7 @@ def test_the_unet_stays_where_it_is_while_free_memory_wavers(on_a_card):
     assert placed.plan.resident == more
 
 
-def test_after_running_out_a_faster_mode_is_not_tried_again_whoever_asks(on_a_card):
+def test_after_running_out_a_faster_mode_is_not_tried_again_whoever_asks(on_a_card: Any) -> None:
     placed, model, _, _ = on_a_card
     placed.take(model, None)
     assert placed.step_down() == "medvram"
@@ -128,7 +131,7 @@ def test_after_running_out_a_faster_mode_is_not_tried_again_whoever_asks(on_a_ca
     assert placed.step_down() is None
 
 
-def test_what_comes_and_goes_is_read_to_main_memory(on_a_card):
+def test_what_comes_and_goes_is_read_to_main_memory(on_a_card: Any) -> None:
     placed, _, free, _ = on_a_card
     assert placed.loads_to(1000 * MB, None).type == "cuda"
     assert placed.loads_to(1000 * MB, "lowvram").type == "cpu"
@@ -137,14 +140,14 @@ def test_what_comes_and_goes_is_read_to_main_memory(on_a_card):
     assert ModelPlacement(CPU).loads_to(10**12, "lowvram").type == "cpu"
 
 
-def test_a_checkpoint_on_a_card_that_is_too_small_for_its_own_size_still_loads(on_a_card):
+def test_a_checkpoint_on_a_card_that_is_too_small_for_its_own_size_still_loads(on_a_card: Any) -> None:
     placed, model, free, moves = on_a_card
     free["bytes"] = 20 * MB
     assert placed.take(model, None).mode == "lowvram"
     assert moves == [("lowvram", 0)]
 
 
-def test_the_vae_works_in_tiles_only_while_a_job_needs_them(on_a_card):
+def test_the_vae_works_in_tiles_only_while_a_job_needs_them(on_a_card: Any) -> None:
     placed, model, _, _ = on_a_card
     placed.take(model, None)
     with placed.tiles(True):
@@ -154,7 +157,7 @@ def test_the_vae_works_in_tiles_only_while_a_job_needs_them(on_a_card):
         assert not model.vae.use_tiling
 
 
-def test_a_cpu_refuses_what_main_memory_cannot_hold(monkeypatch, tmp_path):
+def test_a_cpu_refuses_what_main_memory_cannot_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     line = Line()
     keeper = ModelKeeper(CPU, line.emit)
     keeper.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
@@ -165,7 +168,7 @@ def test_a_cpu_refuses_what_main_memory_cannot_hold(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("asked", ["medvram", "lowvram"])
-def test_a_cpu_moves_nothing_whatever_is_asked(asked, tmp_path):
+def test_a_cpu_moves_nothing_whatever_is_asked(asked: str, tmp_path: Path) -> None:
     keeper = ModelKeeper(CPU, Line().emit, asked)
     keeper.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
     plan = keeper.placement.plan
@@ -173,7 +176,7 @@ def test_a_cpu_moves_nothing_whatever_is_asked(asked, tmp_path):
     assert "asked" not in keeper.placement.fit(RequestSize(64, 64), None).why
 
 
-def test_unloading_returns_the_memory(tmp_path):
+def test_unloading_returns_the_memory(tmp_path: Path) -> None:
     """The process is as large afterwards as before: what is left is less than a fifth of the 20 MB of a toy."""
     path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")
     keeper = ModelKeeper(CPU, Line().emit)
@@ -191,7 +194,7 @@ def test_unloading_returns_the_memory(tmp_path):
         assert process.memory_info().rss - before < 0.2 * held
 
 
-def infotext_of(keeper: ModelKeeper, options: dict[str, object], path) -> str:
+def infotext_of(keeper: ModelKeeper, options: dict[str, object], path: Any) -> str:
     line = Line()
     keeper._emit = line.emit
     upscalers = UpscalerKeeper(CPU, ModelFolders.from_paths(Paths.from_flags(parse_flags([], {}))))
@@ -201,7 +204,7 @@ def infotext_of(keeper: ModelKeeper, options: dict[str, object], path) -> str:
     return line.of(ImageReady)[0].infotext
 
 
-def test_weights_in_8_bits_are_recorded_only_where_they_are_used(tmp_path):
+def test_weights_in_8_bits_are_recorded_only_where_they_are_used(tmp_path: Path) -> None:
     path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")
     keeper = ModelKeeper(CPU, Line().emit)
     whole = infotext_of(keeper, {"fp8_storage": "Enable for SDXL"}, path)
@@ -212,7 +215,7 @@ def test_weights_in_8_bits_are_recorded_only_where_they_are_used(tmp_path):
     assert keeper.facts().unet_dtype == "fp32"
 
 
-def test_attention_changes_without_loading_again_and_the_fast_mode_says_why_it_is_off(tmp_path):
+def test_attention_changes_without_loading_again_and_the_fast_mode_says_why_it_is_off(tmp_path: Path) -> None:
     path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")
     line = Line()
     keeper = ModelKeeper(CPU, line.emit)
@@ -232,7 +235,9 @@ def test_attention_changes_without_loading_again_and_the_fast_mode_says_why_it_i
     assert len(line.of(CheckpointLoaded)) == 1
 
 
-def test_steps_are_replayed_in_the_fast_mode_where_there_is_room(tmp_path, monkeypatch):
+def test_steps_are_replayed_in_the_fast_mode_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fast = FastMode("nothing is compiled", StepGraphs(PlaceRecorder))
     monkeypatch.setattr("modules.engine.model_keeper.speed_up", lambda *_: fast)
     file = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"), {"fast_mode": True})
@@ -247,7 +252,9 @@ def test_steps_are_replayed_in_the_fast_mode_where_there_is_room(tmp_path, monke
     assert plain.pipeline(checkpoint_at(Path(file.path))).graphs is None
 
 
-def test_recorded_steps_are_done_without_before_a_thriftier_mode(tmp_path, monkeypatch):
+def test_recorded_steps_are_done_without_before_a_thriftier_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They hold a step's work, and nothing else has to change for all jobs to come."""
     fast = FastMode("nothing is compiled", StepGraphs(PlaceRecorder))
     monkeypatch.setattr("modules.engine.model_keeper.speed_up", lambda *_: fast)
@@ -259,7 +266,9 @@ def test_recorded_steps_are_done_without_before_a_thriftier_mode(tmp_path, monke
     assert keeper.facts().fast_mode == "steps are not replayed: memory ran out; nothing is compiled"
 
 
-def test_memory_that_the_c_library_holds_is_asked_for_before_a_job_does_with_less(monkeypatch, tmp_path):
+def test_memory_that_the_c_library_holds_is_asked_for_before_a_job_does_with_less(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     keeper = ModelKeeper(CPU, Line().emit)
     keeper.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
     free = [1000 * MB]
@@ -271,11 +280,11 @@ def test_memory_that_the_c_library_holds_is_asked_for_before_a_job_does_with_les
     assert free == [3000 * MB, 1000 * MB]
 
 
-def test_the_options_of_loading_are_declared_and_travel():
+def test_the_options_of_loading_are_declared_and_travel() -> None:
     assert all(OPTIONS[key].travels or OPTIONS[key].changes_picture for key in option_keys(LoadOptions).values())
 
 
-def test_the_attention_that_the_setting_asks_for_is_reckoned_with(tmp_path):
+def test_the_attention_that_the_setting_asks_for_is_reckoned_with(tmp_path: Path) -> None:
     path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")
     models = ModelKeeper(CPU, Line().emit)
     peaks = {}
@@ -288,7 +297,9 @@ def test_the_attention_that_the_setting_asks_for_is_reckoned_with(tmp_path):
     assert peaks["None"] - peaks["V1"] == 2 * (16 - 2) * 4096**2 * 4
 
 
-def test_cached_encodings_are_reckoned_with_and_go_where_their_room_is_missed(tmp_path, monkeypatch):
+def test_cached_encodings_are_reckoned_with_and_go_where_their_room_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     models = ModelKeeper(CPU, Line().emit)
     loaded = models.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
     request = RequestSize(512, 512)
@@ -300,7 +311,7 @@ def test_cached_encodings_are_reckoned_with_and_go_where_their_room_is_missed(tm
     # What is free goes up with what they give back; it is enough with half of that.
     rest = needed + MAIN_RESERVE - models.placement.weights - held // 2
 
-    def memory_now(device):
+    def memory_now(device: Any) -> Any:
         free = rest + held - loaded.encoder.cached_bytes
         return free, free
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,14 +31,14 @@ class Line:
     def __init__(self) -> None:
         self.events: list = []
 
-    def emit(self, event) -> None:
+    def emit(self, event: Any) -> None:
         self.events.append(event)
 
-    def of(self, kind) -> list:
+    def of(self, kind: Any) -> list:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-def test_the_same_checkpoint_is_loaded_once_and_another_takes_its_place(tmp_path):
+def test_the_same_checkpoint_is_loaded_once_and_another_takes_its_place(tmp_path: Path) -> None:
     line = Line()
     models = ModelKeeper(CPU, line.emit)
     files = [checkpoint_at(write_tiny_checkpoint(tmp_path / f"{n}.safetensors", seed=n)) for n in range(2)]
@@ -55,11 +57,11 @@ def test_the_same_checkpoint_is_loaded_once_and_another_takes_its_place(tmp_path
     ("flags", "mode"),
     [([], None), (["--medvram"], "medvram"), (["--lowvram"], "lowvram"), (["--medvram", "--lowvram"], "lowvram")],
 )
-def test_the_flags_choose_the_memory_mode(flags, mode):
+def test_the_flags_choose_the_memory_mode(flags: Any, mode: str | None) -> None:
     assert requested_memory_mode(parse_flags(flags, {})) == mode
 
 
-def test_the_flags_of_old_cards_are_understood_together():
+def test_the_flags_of_old_cards_are_understood_together() -> None:
     flags = parse_flags([], {"COMMANDLINE_ARGS": "--xformers --lowvram"})
     assert requested_memory_mode(flags) == "lowvram"
     assert requested_hardware(flags).attention.name == "xformers"
@@ -76,7 +78,7 @@ def test_the_flags_of_old_cards_are_understood_together():
         (ValueError("not enough memory"), False),
     ],
 )
-def test_running_out_of_memory_is_told_from_other_errors(error, is_memory):
+def test_running_out_of_memory_is_told_from_other_errors(error: Any, is_memory: bool) -> None:
     assert is_out_of_memory(error) is is_memory
     assert ("memory" in sentence_for(error, CPU)) is (is_memory or "memory" in str(error))
     assert "\n" not in sentence_for(error, CPU)
@@ -89,7 +91,9 @@ class OnCard(Engine):
         super().__init__(line, ["--use-cpu", "all", "--no-half"])
 
 
-def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(monkeypatch, tmp_path):
+def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The first run delivers one picture and then finds no memory; the second makes only what is missing."""
     line = Line()
     engine = OnCard(line)
@@ -97,7 +101,17 @@ def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(monkeypatch, 
     runs: list[tuple[int, ...]] = []
     real = engine_module.run_job
 
-    def runs_out_once(command, models, upscalers, control, hardware, emit, pictures, notices, watch):
+    def runs_out_once(
+        command: Any,
+        models: Any,
+        upscalers: Any,
+        control: Any,
+        hardware: Any,
+        emit: Any,
+        pictures: Any,
+        notices: Any,
+        watch: Any,
+    ) -> None:
         runs.append(command.done)
         if len(runs) == 1:
             first = command.model_copy(
@@ -117,7 +131,7 @@ def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(monkeypatch, 
     assert not line.of(JobFailed)
 
 
-def test_recorded_steps_go_before_the_mode_does(monkeypatch):
+def test_recorded_steps_go_before_the_mode_does(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = OnCard(Line())
     monkeypatch.setattr(ModelKeeper, "step_down", lambda self: "medvram")
     assert "--medvram" in (engine._make_do() or "")
@@ -125,12 +139,14 @@ def test_recorded_steps_go_before_the_mode_does(monkeypatch):
     assert "not replayed any more" in (engine._make_do() or "")
 
 
-def test_out_of_memory_in_the_thriftiest_mode_fails_with_a_sentence_and_the_next_job_works(monkeypatch, tmp_path):
+def test_out_of_memory_in_the_thriftiest_mode_fails_with_a_sentence_and_the_next_job_works(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     line = Line()
     engine = OnCard(line)
     checkpoint = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
 
-    def runs_out(*_):
+    def runs_out(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patched:
@@ -141,13 +157,13 @@ def test_out_of_memory_in_the_thriftiest_mode_fails_with_a_sentence_and_the_next
     assert line.of(JobFinished)[-1].job_id == "b"
 
 
-def test_a_cpu_has_no_thriftier_mode(tmp_path):
+def test_a_cpu_has_no_thriftier_mode(tmp_path: Path) -> None:
     models = ModelKeeper(CPU, Line().emit)
     models.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
     assert models.step_down() is None
 
 
-def test_a_card_steps_down_from_mode_to_mode():
+def test_a_card_steps_down_from_mode_to_mode() -> None:
     on_card = replace(CPU, device=torch.device("cuda"))
     models = ModelKeeper(on_card, Line().emit)
     models.placement.plan = MemoryPlan("full", "")
@@ -158,13 +174,15 @@ def test_a_card_steps_down_from_mode_to_mode():
     assert models.step_down() is None
 
 
-def test_memory_that_runs_out_while_a_checkpoint_loads_is_told_and_the_next_load_works(monkeypatch, tmp_path):
+def test_memory_that_runs_out_while_a_checkpoint_loads_is_told_and_the_next_load_works(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     line = Line()
     keeper = ModelKeeper(CPU, line.emit)
     wanted = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
     with monkeypatch.context() as patch:
 
-        def no_room(*_, **__):
+        def no_room(*_: Any, **__: Any) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
         patch.setattr("modules.engine.model_keeper.load_checkpoint", no_room)

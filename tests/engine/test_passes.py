@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +79,9 @@ def opened(event: ImageReady) -> Image.Image:
     return Image.open(io.BytesIO(event.blobs[0]))
 
 
-def test_a_hires_pass_from_the_finished_picture_gives_what_both_passes_give(engine, tiny):
+def test_a_hires_pass_from_the_finished_picture_gives_what_both_passes_give(
+    engine: RunningEngine, tiny: CheckpointFile
+) -> None:
     hires = {"hr_upscaler": "Lanczos", "hr_scale": 1.5, "denoising_strength": 0.5, "hr_second_pass_steps": 3}
     (both,) = made(engine, job(tiny, "both", enable_hr=True, **hires))["image"]
     (first,) = made(engine, job(tiny, "first"))["image"]
@@ -90,7 +94,9 @@ def test_a_hires_pass_from_the_finished_picture_gives_what_both_passes_give(engi
 
 
 @pytest.mark.parametrize("upscaler", ["Latent", "Lanczos"])
-def test_the_picture_before_the_hires_pass_is_saved_on_request(engine, tiny, upscaler):
+def test_the_picture_before_the_hires_pass_is_saved_on_request(
+    engine: RunningEngine, tiny: CheckpointFile, upscaler: str
+) -> None:
     asked = {"enable_hr": True, "hr_upscaler": upscaler, "hr_scale": 1.5}
     found = made(engine, job(tiny, "before", options={"save_images_before_highres_fix": True}, **asked))
     (before,), (plain,) = found["before-highres-fix"], made(engine, job(tiny, "plain"))["image"]
@@ -100,7 +106,9 @@ def test_the_picture_before_the_hires_pass_is_saved_on_request(engine, tiny, ups
 
 
 @pytest.mark.parametrize("upscaler", ["Latent", "Lanczos"])
-def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(engine, tiny, other, upscaler):
+def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(
+    engine: RunningEngine, tiny: CheckpointFile, other: CheckpointFile, upscaler: str
+) -> None:
     asked = {
         "enable_hr": True,
         "hr_upscaler": upscaler,
@@ -126,7 +134,9 @@ def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(engine, ti
     [{}, {"inpaint_full_res": True, "inpaint_full_res_padding": 4}, {"scripts": SOFT}, {"inpainting_fill": 2}],
     ids=str,
 )
-def test_no_bit_changes_where_the_blurred_mask_is_black(engine, tiny, values):
+def test_no_bit_changes_where_the_blurred_mask_is_black(
+    engine: RunningEngine, tiny: CheckpointFile, values: dict[str, Any]
+) -> None:
     options = {"return_mask": True, "save_mask_composite": True}
     found = made(engine, inpainting(tiny, options, denoising_strength=1.0, **values))
     (result,), (shown,), (composite,) = found["image"], found["mask"], found["mask-composite"]
@@ -140,13 +150,15 @@ def test_no_bit_changes_where_the_blurred_mask_is_black(engine, tiny, values):
     assert not np.asarray(opened(composite))[..., 3][kept].any()
 
 
-def test_without_overlay_the_whole_result_is_the_models(engine, tiny):
+def test_without_overlay_the_whole_result_is_the_models(engine: RunningEngine, tiny: CheckpointFile) -> None:
     (laid,) = made(engine, inpainting(tiny))["image"]
     (bare,) = made(engine, inpainting(tiny, {"overlay_inpaint": False}))["image"]
     assert (np.asarray(opened(bare))[:8, :8] != np.asarray(opened(laid))[:8, :8]).any()
 
 
-def test_soft_inpainting_is_told_with_its_numbers_and_changes_the_picture(engine, tiny):
+def test_soft_inpainting_is_told_with_its_numbers_and_changes_the_picture(
+    engine: RunningEngine, tiny: CheckpointFile
+) -> None:
     (hard,), (soft,) = made(engine, inpainting(tiny))["image"], made(engine, inpainting(tiny, scripts=SOFT))["image"]
     assert opened(soft).tobytes() != opened(hard).tobytes()
     for told in ("Soft inpainting enabled: True", "Soft inpainting schedule bias: 1", "contrast boost: 4"):
@@ -157,7 +169,9 @@ def test_soft_inpainting_is_told_with_its_numbers_and_changes_the_picture(engine
 UPSCALE = {"enabled": True, "upscale_by": 2, "upscaler_1_name": "Lanczos"}
 
 
-def test_extras_work_on_each_finished_picture_and_on_the_grid_of_them(engine, tiny):
+def test_extras_work_on_each_finished_picture_and_on_the_grid_of_them(
+    engine: RunningEngine, tiny: CheckpointFile
+) -> None:
     plain = made(engine, job(tiny, "plain", n_iter=2))
     larger = made(engine, job(tiny, "larger", n_iter=2, scripts={"Upscale": UPSCALE}))
     for before, after in zip(plain["image"], larger["image"], strict=True):
@@ -168,7 +182,7 @@ def test_extras_work_on_each_finished_picture_and_on_the_grid_of_them(engine, ti
     assert opened(larger["grid"][0]).size == (256, 128)
 
 
-def test_a_script_goes_on_from_the_picture_as_it_was_made(engine, tiny):
+def test_a_script_goes_on_from_the_picture_as_it_was_made(engine: RunningEngine, tiny: CheckpointFile) -> None:
     loops = {"Loopback": {"loops": 2}}
     command = job(tiny, "loop", mode="img2img", init_images=("picture",), scripts=loops | {"Upscale": UPSCALE})
     larger = made(engine, command.model_copy(update={"inputs": ("picture",), "blobs": (png(picture()),)}))["image"]
@@ -178,7 +192,7 @@ def test_a_script_goes_on_from_the_picture_as_it_was_made(engine, tiny):
         assert opened(after).tobytes() == opened(before).resize((128, 128), Image.Resampling.LANCZOS).tobytes()
 
 
-def test_what_extras_cannot_do_leaves_the_picture_and_is_told(engine, tiny):
+def test_what_extras_cannot_do_leaves_the_picture_and_is_told(engine: RunningEngine, tiny: CheckpointFile) -> None:
     scripts = {"Upscale": UPSCALE | {"upscaler_1_name": "Gone"}, "GFPGAN": {"enabled": True}}
     engine.send(job(tiny, "left", scripts=scripts))
     events = engine.until(JobFinished, JobFailed)
@@ -189,7 +203,7 @@ def test_what_extras_cannot_do_leaves_the_picture_and_is_told(engine, tiny):
     assert any(text.startswith("GFPGAN was left out. ") for text in events[-1].notices)
 
 
-def test_colour_correction_keeps_a_copy_of_what_it_corrected(engine, tiny):
+def test_colour_correction_keeps_a_copy_of_what_it_corrected(engine: RunningEngine, tiny: CheckpointFile) -> None:
     options = {"img2img_color_correction": True, "save_images_before_color_correction": True}
     found = made(engine, inpainting(tiny, options))
     (corrected,), (before,) = found["image"], found["before-color-correction"]
@@ -198,7 +212,9 @@ def test_colour_correction_keeps_a_copy_of_what_it_corrected(engine, tiny):
     assert opened(corrected).tobytes() != opened(plain).tobytes()
 
 
-def test_the_input_is_kept_with_its_own_parameters_and_named_by_its_pixels(engine, tiny):
+def test_the_input_is_kept_with_its_own_parameters_and_named_by_its_pixels(
+    engine: RunningEngine, tiny: CheckpointFile
+) -> None:
     found = made(engine, inpainting(tiny, {"save_init_img": True}))
     (kept,), (result,) = found["init"], found["image"]
     assert opened(kept).tobytes() == picture().tobytes()
@@ -207,7 +223,9 @@ def test_the_input_is_kept_with_its_own_parameters_and_named_by_its_pixels(engin
 
 
 @pytest.mark.parametrize("channels", [8, 9])
-def test_checkpoints_with_more_channels_make_pictures_of_every_kind(engine, tmp_path, channels):
+def test_checkpoints_with_more_channels_make_pictures_of_every_kind(
+    engine: RunningEngine, tmp_path: Path, channels: int
+) -> None:
     file = write_tiny_checkpoint(tmp_path / f"{channels}.safetensors", architecture=Architecture(in_channels=channels))
     wide = checkpoint_at(file)
     (plain,) = made(engine, job(wide, "plain"))["image"]
@@ -231,7 +249,9 @@ def test_checkpoints_with_more_channels_make_pictures_of_every_kind(engine, tmp_
 
 
 @pytest.mark.parametrize("values", [{"scripts": SOFT}, {"inpaint_full_res": True}])
-def test_several_pictures_are_a_batch_in_which_each_is_what_it_is_alone(engine, tiny, values):
+def test_several_pictures_are_a_batch_in_which_each_is_what_it_is_alone(
+    engine: RunningEngine, tiny: CheckpointFile, values: dict[str, Any]
+) -> None:
     blobs = {"one": png(picture()), "two": png(ImageOps.mirror(picture((96, 64)))), "mask": png(mask())}
 
     def command(*names: str, **more: object) -> RunJob:

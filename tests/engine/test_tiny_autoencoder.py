@@ -7,6 +7,7 @@ import io
 import os
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,7 +82,7 @@ def test_a_file_that_changed_takes_the_place_of_what_it_was(tiny_vae: Autoencode
     assert [one() is None for one in made] == [True, False]
 
 
-def test_a_job_decodes_encodes_and_previews_with_it(folder: Path, tiny) -> None:
+def test_a_job_decodes_encodes_and_previews_with_it(folder: Path, tiny: Any) -> None:
     engine = RunningEngine("--use-cpu", "all", "--no-half", "--data-dir", str(folder))
     try:
         methods = {"sd_vae_decode_method": "TAESD", "sd_vae_encode_method": "TAESD"}

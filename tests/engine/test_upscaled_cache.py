@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from PIL import Image
 
 from modules.engine import upscaled_cache
 from modules.engine.upscaled_cache import UpscaledCache
 
 
-def test_a_picture_is_made_once_for_each_way_and_the_oldest_go(monkeypatch) -> None:
+def test_a_picture_is_made_once_for_each_way_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
     cache, made = UpscaledCache(), []
 
     def get(colour: str, how: str, most: int = 2) -> Image.Image:

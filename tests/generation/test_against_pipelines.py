@@ -127,7 +127,7 @@ def same(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
     return float((ours - theirs).abs().max()) < 1e-4 * max(1.0, float(theirs.std()))
 
 
-def test_img2img_is_that_of_diffusers(pipeline_of) -> None:
+def test_img2img_is_that_of_diffusers(pipeline_of: Callable[[int], Pipeline]) -> None:
     pipeline, asked = pipeline_of(4), request()
     source = prepare_init_picture(asked, picture(), None)
     start = start_of(pipeline, asked, range(1), source)
@@ -143,7 +143,7 @@ def test_img2img_is_that_of_diffusers(pipeline_of) -> None:
 
 @pytest.mark.parametrize("weight", [1.0, 0.4])
 @pytest.mark.parametrize("channels", [4, 9])
-def test_inpainting_is_that_of_diffusers(pipeline_of, channels: int, weight: float) -> None:
+def test_inpainting_is_that_of_diffusers(pipeline_of: Callable[[int], Pipeline], channels: int, weight: float) -> None:
     pipeline, asked = pipeline_of(channels), request({"inpainting_mask_weight": weight}, mask="stored")
     model = pipeline.model
     source = prepare_init_picture(asked, picture(), mask())
@@ -169,7 +169,7 @@ def test_inpainting_is_that_of_diffusers(pipeline_of, channels: int, weight: flo
 
 
 @pytest.mark.parametrize("image_scale", [1.5, 2.5])
-def test_editing_is_instruct_pix2pix_of_diffusers(pipeline_of, image_scale: float) -> None:
+def test_editing_is_instruct_pix2pix_of_diffusers(pipeline_of: Callable[[int], Pipeline], image_scale: float) -> None:
     """It starts from noise alone there: ours at strength 1, with the picture under the noise taken along."""
     pipeline, asked = pipeline_of(8), request(denoising_strength=1.0, image_cfg_scale=image_scale)
     source = prepare_init_picture(asked, picture(), None)

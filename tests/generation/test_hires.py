@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda:
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory) -> Pipeline:
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
     return Pipeline(
@@ -30,7 +31,7 @@ def pipeline(tmp_path_factory) -> Pipeline:
     )
 
 
-def resolved(**values) -> ResolvedRequest:
+def resolved(**values: Any) -> ResolvedRequest:
     asked = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 4, "seed": 7, "sampler_name": "Euler"}
     return resolve(
         parse_request(asked | {"enable_hr": True} | values), options={"randn_source": "CPU"}, rng=random.Random(0)
@@ -49,20 +50,22 @@ def resolved(**values) -> ResolvedRequest:
         ({"hr_scale": 0.5}, (256, 256), (256, 256)),
     ],
 )
-def test_the_target_follows_scale_or_sides(asked, size, final):
+def test_the_target_follows_scale_or_sides(
+    asked: dict[str, Any], size: tuple[int, int], final: tuple[int, int]
+) -> None:
     target = hires_size(parse_request({"width": 512, "height": 512} | asked))
     assert (target.width, target.height) == size
     assert target.final == final
 
 
 @pytest.mark.parametrize("upscaler", [*LATENT_MODES, "Lanczos"])
-def test_every_upscaler_gives_the_target_size(pipeline, upscaler):
+def test_every_upscaler_gives_the_target_size(pipeline: Pipeline, upscaler: Any) -> None:
     latents = torch.randn(1, 4, 8, 8)
     size = hires_size(resolved(hr_resize_x=128, hr_resize_y=96).request)
     assert enlarge(pipeline, latents, upscaler, size, lanczos).shape == (1, 4, 12, 16)
 
 
-def test_the_second_pass_takes_its_own_steps_at_the_larger_size(pipeline):
+def test_the_second_pass_takes_its_own_steps_at_the_larger_size(pipeline: Pipeline) -> None:
     request = resolved(hr_second_pass_steps=3, denoising_strength=0.7)
     seen: list[tuple[int, int]] = []
     progress = Progress(on_step=lambda step, steps, denoised: seen.append((step, steps)), before_call=lambda: None)
@@ -86,20 +89,20 @@ def test_the_second_pass_takes_its_own_steps_at_the_larger_size(pipeline):
     ],
     ids=str,
 )
-def test_what_is_asked_of_the_second_pass_changes_it(pipeline, change):
+def test_what_is_asked_of_the_second_pass_changes_it(pipeline: Pipeline, change: dict[str, Any]) -> None:
     first = txt2img(pipeline, resolved(), range(1), QUIET)
     plain = hires_pass(pipeline, resolved(), range(1), first, QUIET, lanczos)
     changed = hires_pass(pipeline, resolved(**change), range(1), first, QUIET, lanczos)
     assert not torch.allclose(plain, changed, atol=1e-3)
 
 
-def test_a_schedule_for_the_hires_pass_leaves_the_first_alone(pipeline):
+def test_a_schedule_for_the_hires_pass_leaves_the_first_alone(pipeline: Pipeline) -> None:
     plain = txt2img(pipeline, resolved(prompt="a red circle"), range(1), QUIET)
     scheduled = txt2img(pipeline, resolved(prompt="a red circle[ moon:1.5]"), range(1), QUIET)
     assert torch.equal(plain, scheduled)
 
 
-def test_pixels_come_back_drawn_from_the_posterior_with_the_numbers_of_the_image(pipeline):
+def test_pixels_come_back_drawn_from_the_posterior_with_the_numbers_of_the_image(pipeline: Pipeline) -> None:
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     size = hires_size(resolved(hr_scale=1.5).request)
     drawn = enlarge(pipeline, latents, "Lanczos", size, lanczos, [7, 8])

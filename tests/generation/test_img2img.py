@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda:
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory) -> Pipeline:
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
     return Pipeline(
@@ -37,7 +38,7 @@ def pipeline(tmp_path_factory) -> Pipeline:
     )
 
 
-def resolved(options: dict | None = None, **values) -> ResolvedRequest:
+def resolved(options: dict | None = None, **values: Any) -> ResolvedRequest:
     asked = {
         "mode": "img2img",
         "prompt": "a red circle",
@@ -71,7 +72,9 @@ def picture_of(pipeline: Pipeline, latent: torch.Tensor, source: InitPicture) ->
     return finish(decoded, source, correct_colours=False)
 
 
-def test_takes_the_steps_that_a1111_takes_and_ends_where_diffusers_scheduler_does(pipeline, picture):
+def test_takes_the_steps_that_a1111_takes_and_ends_where_diffusers_scheduler_does(
+    pipeline: Pipeline, picture: Image.Image
+) -> None:
     """int(0.5 * 8) + 1 = 5 steps from the schedule's sigmas; oracle is EulerDiscreteScheduler, 1e-4 relative."""
     request = resolved(scheduler="Karras")
     ours = img2img(pipeline, request, range(1), prepare_init_picture(request, picture, None), QUIET)
@@ -92,7 +95,7 @@ def test_takes_the_steps_that_a1111_takes_and_ends_where_diffusers_scheduler_doe
     assert (ours - x).abs().max() < 1e-4 * max(1.0, float(x.std()))
 
 
-def test_zero_denoising_gives_the_picture_through_the_vae(pipeline, picture):
+def test_zero_denoising_gives_the_picture_through_the_vae(pipeline: Pipeline, picture: Image.Image) -> None:
     request = resolved(denoising_strength=0.0)
     source = prepare_init_picture(request, picture, None)
     latent = encode_pictures(pipeline.model.vae, to_tensor([picture]), pipeline.model.vae_scaling_factor)
@@ -100,7 +103,9 @@ def test_zero_denoising_gives_the_picture_through_the_vae(pipeline, picture):
     assert (ours - latent).abs().mean() < (ours.std() + latent.std())
 
 
-def test_inpainting_keeps_every_bit_outside_the_blurred_mask(pipeline, picture, mask):
+def test_inpainting_keeps_every_bit_outside_the_blurred_mask(
+    pipeline: Pipeline, picture: Image.Image, mask: Image.Image
+) -> None:
     request = resolved(mask="stored", mask_blur_x=2, mask_blur_y=2, denoising_strength=1.0)
     source = prepare_init_picture(request, picture, mask)
     result = picture_of(pipeline, img2img(pipeline, request, range(1), source, QUIET)[0], source)
@@ -110,7 +115,9 @@ def test_inpainting_keeps_every_bit_outside_the_blurred_mask(pipeline, picture, 
     assert (np.asarray(result)[:, 48:] != np.asarray(picture)[:, 48:]).any()
 
 
-def test_the_latent_outside_the_mask_is_the_pictures_own(pipeline, picture, mask):
+def test_the_latent_outside_the_mask_is_the_pictures_own(
+    pipeline: Pipeline, picture: Image.Image, mask: Image.Image
+) -> None:
     request = resolved(mask="stored", denoising_strength=0.9)
     source = prepare_init_picture(request, picture, mask)
     latent = encode_pictures(pipeline.model.vae, to_tensor([picture]), pipeline.model.vae_scaling_factor)
@@ -120,7 +127,9 @@ def test_the_latent_outside_the_mask_is_the_pictures_own(pipeline, picture, mask
 
 
 @pytest.mark.parametrize("fill", [0, 1, 2, 3])
-def test_each_masked_content_starts_elsewhere(pipeline, picture, mask, fill):
+def test_each_masked_content_starts_elsewhere(
+    pipeline: Pipeline, picture: Image.Image, mask: Image.Image, fill: int
+) -> None:
     request = resolved(mask="stored", inpainting_fill=fill)
     other = resolved(mask="stored", inpainting_fill=(fill + 1) % 4)
     results = [
@@ -129,7 +138,7 @@ def test_each_masked_content_starts_elsewhere(pipeline, picture, mask, fill):
     assert not torch.allclose(results[0], results[1], atol=1e-3)
 
 
-def test_only_masked_works_on_the_part_and_puts_it_back(pipeline, mask):
+def test_only_masked_works_on_the_part_and_puts_it_back(pipeline: Pipeline, mask: Image.Image) -> None:
     big = Image.new("RGB", (200, 120), (40, 90, 160))
     painted = Image.new("L", (200, 120), 0)
     ImageDraw.Draw(painted).rectangle((20, 20, 50, 50), fill=255)
@@ -142,19 +151,19 @@ def test_only_masked_works_on_the_part_and_puts_it_back(pipeline, mask):
     assert (np.asarray(result)[outside] == np.asarray(big)[outside]).all()
 
 
-def test_a_blank_mask_with_only_masked_is_plain_img2img_and_says_so(picture):
+def test_a_blank_mask_with_only_masked_is_plain_img2img_and_says_so(picture: Image.Image) -> None:
     source = prepare_init_picture(resolved(mask="stored", inpaint_full_res=True), picture, Image.new("L", (64, 64), 0))
     assert source.mask is None
     assert source.notices
 
 
-def test_a_mask_of_another_size_is_brought_to_the_picture(picture):
+def test_a_mask_of_another_size_is_brought_to_the_picture(picture: Image.Image) -> None:
     source = prepare_init_picture(resolved(mask="stored"), picture, Image.new("L", (16, 200), 255))
     assert source.mask is not None
     assert source.mask.size == (64, 64)
 
 
-def test_inverting_the_mask_swaps_what_is_kept(picture, mask):
+def test_inverting_the_mask_swaps_what_is_kept(picture: Image.Image, mask: Image.Image) -> None:
     plain = prepare_init_picture(resolved(mask="stored", mask_blur_x=0, mask_blur_y=0), picture, mask)
     inverted = prepare_init_picture(
         resolved(mask="stored", mask_blur_x=0, mask_blur_y=0, inpainting_mask_invert=1), picture, mask
@@ -162,14 +171,14 @@ def test_inverting_the_mask_swaps_what_is_kept(picture, mask):
     assert (np.asarray(plain.mask) == 255 - np.asarray(inverted.mask)).all()
 
 
-def test_latent_upscale_mode_resizes_latents_not_pixels(pipeline, picture):
+def test_latent_upscale_mode_resizes_latents_not_pixels(pipeline: Pipeline, picture: Image.Image) -> None:
     request = resolved(resize_mode=3, width=128, height=96)
     source = prepare_init_picture(request, picture, None)
     assert source.picture.size == (64, 64)
     assert img2img(pipeline, request, range(1), source, QUIET).shape == (1, 4, 12, 16)
 
 
-def test_colours_are_matched_to_the_source():
+def test_colours_are_matched_to_the_source() -> None:
     rng = np.random.default_rng(5)
     values = rng.integers(60, 200, (64, 64, 1))
     grey = Image.fromarray(np.repeat(values, 3, axis=2).astype(np.uint8), "RGB")
@@ -178,7 +187,7 @@ def test_colours_are_matched_to_the_source():
     assert abs(red - green) < 8
 
 
-def test_an_exif_rotated_picture_stands_upright():
+def test_an_exif_rotated_picture_stands_upright() -> None:
     image = Image.new("RGB", (64, 128), "red")
     exif = image.getexif()
     exif[0x0112] = 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ STOCHASTIC = ["Euler a", "DPM++ 2M SDE", "DPM adaptive", "LCM"]
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory) -> Pipeline:
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     torch.set_num_threads(1)
     path = write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors", dtype="fp32")
     model = load_checkpoint(path)
@@ -43,19 +44,21 @@ def pipeline(tmp_path_factory) -> Pipeline:
     )
 
 
-def resolved(**values) -> ResolvedRequest:
+def resolved(**values: Any) -> ResolvedRequest:
     asked = {"prompt": "a [red|blue] (circle:1.3)", "width": 64, "height": 64, "steps": 4, "seed": 7}
     options = {"randn_source": "CPU", "eta_noise_seed_delta": 31337}
     return resolve(parse_request(asked | values), options=options, rng=random.Random(0))
 
 
-def latents_of(pipeline: Pipeline, request: ResolvedRequest, images: range = range(1), progress: Progress = QUIET):
+def latents_of(
+    pipeline: Pipeline, request: ResolvedRequest, images: range = range(1), progress: Progress = QUIET
+) -> Any:
     return txt2img(pipeline, request, images, progress)
 
 
 @pytest.mark.parametrize("sampler", STOCHASTIC)
 @pytest.mark.parametrize("more", [{}, {"subseed": 3, "subseed_strength": 0.4}], ids=["seeds", "variations"])
-def test_neither_batch_size_nor_place_in_it_matters(pipeline, sampler, more):
+def test_neither_batch_size_nor_place_in_it_matters(pipeline: Pipeline, sampler: Any, more: dict[str, Any]) -> None:
     # Each picture chooses its own steps there, hundreds of them: two pictures show as much as three.
     size = 2 if sampler == "DPM adaptive" else 3
     request = resolved(batch_size=size, sampler_name=sampler, **more)
@@ -78,7 +81,7 @@ def test_neither_batch_size_nor_place_in_it_matters(pipeline, sampler, more):
     ],
     ids=["plain", "together", "longer in between", "without negative"],
 )
-def test_replayed_steps_paint_the_same_picture(pipeline, more):
+def test_replayed_steps_paint_the_same_picture(pipeline: Pipeline, more: dict[str, Any]) -> None:
     """The fast mode, with a recorder that stands in for CUDA's."""
     recorder = PlaceRecorder()
     graphs = StepGraphs(lambda: recorder)
@@ -89,7 +92,7 @@ def test_replayed_steps_paint_the_same_picture(pipeline, more):
     assert not graphs.trouble and recorder.replayed > 3
 
 
-def test_previews_only_look(pipeline):
+def test_previews_only_look(pipeline: Pipeline) -> None:
     colours = fit_colours(pipeline.model.vae, pipeline.model.vae_scaling_factor)
     seen = []
     watched = Progress(
@@ -101,7 +104,7 @@ def test_previews_only_look(pipeline):
 
 
 @pytest.mark.parametrize(("shown", "scale"), [("Prompt", 1.0), ("Negative prompt", 0.0)])
-def test_previews_show_the_estimate_that_the_settings_name(pipeline, shown, scale):
+def test_previews_show_the_estimate_that_the_settings_name(pipeline: Pipeline, shown: str, scale: float) -> None:
     def first_seen(request: ResolvedRequest, progress: PreviewContent) -> torch.Tensor:
         seen: list[torch.Tensor] = []
         watched = Progress(lambda step, steps, denoised: seen.append(denoised), lambda: None, shown=progress)
@@ -114,7 +117,7 @@ def test_previews_show_the_estimate_that_the_settings_name(pipeline, shown, scal
     assert not torch.allclose(first_seen(guided, "Combined"), first_seen(alone, "Combined"), **SAME)
 
 
-def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline):
+def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline: Pipeline) -> None:
     """Latents that no 16-bit float holds come from a VAE of 16-bit floats as NaN."""
     latent = torch.full((4, 8, 8), 1e5)
     half = copy.deepcopy(pipeline.model.vae).half()
@@ -135,7 +138,7 @@ def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline)
 
 
 @pytest.mark.parametrize("name", ["sdp-no-mem", "sub-quad", "split", "split-v1", "invokeai", "math"])
-def test_the_ways_to_compute_attention_differ_by_rounding_alone(pipeline, name):
+def test_the_ways_to_compute_attention_differ_by_rounding_alone(pipeline: Pipeline, name: str) -> None:
     """No 8-bit value of the picture differs by more than 1."""
     request = resolved(sampler_name="Euler")
     try:
@@ -150,7 +153,7 @@ def test_the_ways_to_compute_attention_differ_by_rounding_alone(pipeline, name):
     assert int((levels[0] - levels[1]).abs().max()) <= 1
 
 
-def test_what_ran_before_leaves_no_trace(pipeline):
+def test_what_ran_before_leaves_no_trace(pipeline: Pipeline) -> None:
     request = resolved(sampler_name="DPM++ SDE")
     before = latents_of(pipeline, request)
     for sampler in sampler_labels()[::5]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,7 @@ def square(size: tuple[int, int] = (64, 64), box: tuple[int, int, int, int] = (1
     return mask
 
 
-def test_a_mask_comes_from_alpha_where_alpha_says_something():
+def test_a_mask_comes_from_alpha_where_alpha_says_something() -> None:
     drawn = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
     drawn.putpixel((3, 3), (0, 0, 0, 255))
     assert binary_mask(drawn, rounded=True).getpixel((3, 3)) == 255
@@ -35,7 +37,7 @@ def test_a_mask_comes_from_alpha_where_alpha_says_something():
     assert binary_mask(opaque, rounded=True).getpixel((0, 0)) == 255
 
 
-def test_rounding_cuts_a_drawn_mask_at_half_and_leaves_a_grey_one():
+def test_rounding_cuts_a_drawn_mask_at_half_and_leaves_a_grey_one() -> None:
     drawn = Image.new("RGBA", (2, 1))
     drawn.putpixel((0, 0), (0, 0, 0, 128))
     drawn.putpixel((1, 0), (0, 0, 0, 129))
@@ -45,7 +47,7 @@ def test_rounding_cuts_a_drawn_mask_at_half_and_leaves_a_grey_one():
     assert list(binary_mask(grey, rounded=True).tobytes()) == [100]
 
 
-def test_blur_is_a_gaussian_of_the_stated_width():
+def test_blur_is_a_gaussian_of_the_stated_width() -> None:
     """Against the closed form of a blurred step, within two grey levels."""
     step = Image.new("L", (101, 3), 0)
     step.paste(255, (50, 0, 101, 3))
@@ -63,23 +65,23 @@ def test_blur_is_a_gaussian_of_the_stated_width():
         (40, (10, 22), 16, [96, 98, 97, 96, 96, 96, 96, 96, 95, 95, 93, 93, 93, 90, 91, 90, 88, 86, 85, 83, 81, 79]),
     ],
 )
-def test_blur_rounds_as_opencv_does(length, white, blur, first):
+def test_blur_rounds_as_opencv_does(length: int, white: tuple[int, int], blur: int, first: list[int]) -> None:
     """Recorded from cv2.GaussianBlur of OpenCV 5.0 on 8-bit rows."""
     row = Image.new("L", (length, 1))
     row.paste(255, (white[0], 0, white[1], 1))
     assert list(blur_mask(row, blur, 0).tobytes())[: len(first)] == first
 
 
-def test_no_blur_changes_nothing():
+def test_no_blur_changes_nothing() -> None:
     assert blur_mask(square(), 0, 0).tobytes() == square().tobytes()
 
 
 @given(size=st.tuples(st.integers(1, 40), st.integers(1, 40)), blur=st.integers(1, 64))
-def test_any_blur_on_any_size_keeps_flat_masks_flat(size, blur):
+def test_any_blur_on_any_size_keeps_flat_masks_flat(size: Any, blur: int) -> None:
     assert blur_mask(Image.new("L", size, 255), blur, blur).getextrema() == (255, 255)
 
 
-def test_the_box_is_padded_within_the_picture():
+def test_the_box_is_padded_within_the_picture() -> None:
     assert padded_box(square(), 8) == (8, 8, 56, 56)
     assert padded_box(square(), 100) == (0, 0, 64, 64)
     assert padded_box(Image.new("L", (64, 64)), 8) is None
@@ -90,7 +92,7 @@ def test_the_box_is_padded_within_the_picture():
     ratio=st.tuples(st.integers(64, 512), st.integers(64, 512)),
     data=st.data(),
 )
-def test_a_widened_box_holds_the_box_and_stays_inside(picture, ratio, data):
+def test_a_widened_box_holds_the_box_and_stays_inside(picture: Any, ratio: Any, data: st.DataObject) -> None:
     left = data.draw(st.integers(0, picture[0] - 1))
     top = data.draw(st.integers(0, picture[1] - 1))
     right = data.draw(st.integers(left + 1, picture[0]))
@@ -102,12 +104,12 @@ def test_a_widened_box_holds_the_box_and_stays_inside(picture, ratio, data):
     assert bottom <= wide[3] <= picture[1]
 
 
-def test_a_box_takes_the_proportions_of_the_pass():
+def test_a_box_takes_the_proportions_of_the_pass() -> None:
     left, top, right, bottom = box_of_ratio((100, 100, 150, 120), (512, 512), (400, 400))
     assert (right - left, bottom - top) == (50, 50)
 
 
-def test_fill_takes_its_colour_from_around():
+def test_fill_takes_its_colour_from_around() -> None:
     picture = Image.new("RGB", (64, 64), (10, 200, 30))
     ImageDraw.Draw(picture).rectangle((16, 16, 47, 47), fill=(255, 0, 0))
     filled = fill_masked(picture, square())
@@ -118,7 +120,7 @@ def test_fill_takes_its_colour_from_around():
     assert filled.getpixel((2, 2)) == (10, 200, 30)
 
 
-def test_the_overlay_gives_back_the_original_bits_outside_the_mask():
+def test_the_overlay_gives_back_the_original_bits_outside_the_mask() -> None:
     rng = np.random.default_rng(1)
     original = Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), "RGB")
     mask = blur_mask(square(), 4, 4)
@@ -129,12 +131,12 @@ def test_the_overlay_gives_back_the_original_bits_outside_the_mask():
     assert (np.asarray(result.convert("RGB"))[black] == np.asarray(original)[black]).all()
 
 
-def test_half_covered_pixels_are_wholly_repainted_when_the_whole_picture_is():
+def test_half_covered_pixels_are_wholly_repainted_when_the_whole_picture_is() -> None:
     assert whole_picture_overlay_mask(Image.new("L", (1, 1), 128)).getpixel((0, 0)) == 255
     assert whole_picture_overlay_mask(Image.new("L", (1, 1), 20)).getpixel((0, 0)) == 40
 
 
-def test_the_latent_mask_is_one_where_repainted():
+def test_the_latent_mask_is_one_where_repainted() -> None:
     mask = latent_mask(square(), (8, 8), rounded=True)
     assert mask[4, 4] == 1
     assert mask[0, 0] == 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def _card_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finite, "streams_for", lambda _device: PretendStreams())
 
 
-def on_card(folder, **architecture: int) -> Model:
+def on_card(folder: Any, **architecture: int) -> Model:
     path = write_tiny_checkpoint(folder / "tiny.safetensors", architecture=Architecture(**architecture))
     model = load_checkpoint(path)
     for part in (model.unet, model.vae, model.text_encoder):
@@ -108,7 +109,7 @@ class Watched:
         ("DPM++ 2M SDE", {"s_min_uncond": 1.0, "batch_cond_uncond": False}),
     ],
 )
-def test_txt2img_waits_when_it_is_over(model, sampler: str, options: dict[str, object]) -> None:
+def test_txt2img_waits_when_it_is_over(model: Model, sampler: str, options: dict[str, object]) -> None:
     watched, request = Watched(), resolved(options, sampler_name=sampler)
     with watched.card:
         txt2img(pipeline_of(model), request, range(2), watched.progress)
@@ -117,7 +118,7 @@ def test_txt2img_waits_when_it_is_over(model, sampler: str, options: dict[str, o
 
 
 @pytest.mark.parametrize(("sampler", "soft"), [("DPM++ 2M", True), ("DDIM", False)])
-def test_inpainting_waits_when_it_is_over(model, sampler: str, soft: bool) -> None:
+def test_inpainting_waits_when_it_is_over(model: Model, sampler: str, soft: bool) -> None:
     scripts = {"Soft Inpainting": {"enabled": True}} if soft else {}
     request = resolved(
         steps=5,
@@ -138,7 +139,7 @@ def test_inpainting_waits_when_it_is_over(model, sampler: str, soft: bool) -> No
 
 
 @pytest.mark.parametrize("adjusted", [False, True])
-def test_noise_is_found_on_a_card_without_waiting_between_steps(model, adjusted: bool) -> None:
+def test_noise_is_found_on_a_card_without_waiting_between_steps(model: Model, adjusted: bool) -> None:
     request = resolved(mode="img2img", init_images=("p",))
     spec = PassSpec(
         choice=resolve_sampler("Euler"),
@@ -163,14 +164,14 @@ def test_noise_is_found_on_a_card_without_waiting_between_steps(model, adjusted:
 
 
 @pytest.mark.parametrize("channels", [8, 9], ids=["instruct-pix2pix", "inpainting"])
-def test_a_checkpoint_that_is_shown_more_waits_when_it_is_over(tmp_path, channels: int) -> None:
+def test_a_checkpoint_that_is_shown_more_waits_when_it_is_over(tmp_path: Path, channels: int) -> None:
     watched = Watched()
     with watched.card:
         txt2img(pipeline_of(on_card(tmp_path, in_channels=channels)), resolved(), range(2), watched.progress)
     assert watched.card.waits == ["read"]
 
 
-def test_what_a_hires_pass_decoded_is_shown_to_an_inpainting_checkpoint_on_the_card(tmp_path) -> None:
+def test_what_a_hires_pass_decoded_is_shown_to_an_inpainting_checkpoint_on_the_card(tmp_path: Path) -> None:
     options = {"inpainting_mask_weight": 0.5}
     request = resolved(options, enable_hr=True, hr_scale=1.5, hr_upscaler="Latent", denoising_strength=0.7)
     watched = Watched()
@@ -180,7 +181,7 @@ def test_what_a_hires_pass_decoded_is_shown_to_an_inpainting_checkpoint_on_the_c
     assert watched.card.waits == ["read"]
 
 
-def test_a_hires_pass_waits_when_it_is_over(model) -> None:
+def test_a_hires_pass_waits_when_it_is_over(model: Model) -> None:
     request = resolved(enable_hr=True, hr_scale=1.5, hr_upscaler="Latent", denoising_strength=0.7)
     watched = Watched()
     with watched.card:
@@ -190,7 +191,7 @@ def test_a_hires_pass_waits_when_it_is_over(model) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({*get_args(AttentionName)} - {"xformers"}))  # which needs a card
-def test_no_attention_waits(model, name: AttentionName) -> None:
+def test_no_attention_waits(model: Model, name: AttentionName) -> None:
     try:
         apply_attention(model.unet, AttentionChoice(name, ""))
         with PretendCard() as card, torch.no_grad():
@@ -213,7 +214,7 @@ class Tiny(nn.Module):
 
 
 @pytest.mark.parametrize("tiny", [False, True])
-def test_a_decode_is_begun_without_waiting(model, tiny: bool) -> None:
+def test_a_decode_is_begun_without_waiting(model: Model, tiny: bool) -> None:
     codec = Codec(decoder=Tiny() if tiny else None)
     with PretendCard() as card:
         picture, finite = codec.begin(model, there(4, 8, 8))

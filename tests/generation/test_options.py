@@ -82,7 +82,7 @@ class Room:
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory) -> Room:
+def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     return Room(tmp_path_factory.mktemp("room"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,17 +22,17 @@ sides = st.integers(1, 300)
 
 
 @given(mode=st.sampled_from([0, 1, 2]), have=st.tuples(sides, sides), want=st.tuples(sides, sides))
-def test_every_mode_gives_the_exact_size(mode, have, want):
+def test_every_mode_gives_the_exact_size(mode: int, have: Any, want: Any) -> None:
     assert resize_image(mode, Image.new("RGB", have, "red"), want).size == want
 
 
-def test_just_resize_stretches():
+def test_just_resize_stretches() -> None:
     wide = resize_image(JUST_RESIZE, halves((64, 64), "red", "blue"), (128, 64))
     assert wide.getpixel((32, 32)) == (255, 0, 0)
     assert wide.getpixel((96, 32)) == (0, 0, 255)
 
 
-def test_crop_and_resize_covers_and_cuts_the_middle():
+def test_crop_and_resize_covers_and_cuts_the_middle() -> None:
     picture = halves((128, 64), "red", "blue")
     cropped = resize_image(CROP_AND_RESIZE, picture, (64, 64))
     assert cropped.getpixel((2, 32)) == (255, 0, 0)
@@ -38,19 +40,19 @@ def test_crop_and_resize_covers_and_cuts_the_middle():
 
 
 @pytest.mark.parametrize("size", [(64, 128), (128, 64)])
-def test_resize_and_fill_draws_the_edges_out(size):
+def test_resize_and_fill_draws_the_edges_out(size: tuple[int, int]) -> None:
     filled = resize_image(RESIZE_AND_FILL, Image.new("RGB", (64, 64), "green"), size)
     assert filled.getcolors() == [(size[0] * size[1], (0, 128, 0))]
 
 
-def test_fill_keeps_the_picture_in_proportion_in_the_middle():
+def test_fill_keeps_the_picture_in_proportion_in_the_middle() -> None:
     filled = resize_image(RESIZE_AND_FILL, halves((64, 64), "red", "blue"), (128, 64))
     assert filled.getpixel((5, 30)) == (255, 0, 0)
     assert filled.getpixel((122, 30)) == (0, 0, 255)
     assert filled.getpixel((40, 30)) == (255, 0, 0)
 
 
-def test_transparent_parts_get_the_background_colour():
+def test_transparent_parts_get_the_background_colour() -> None:
     clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
     assert flatten(clear, "#00ff00").getpixel((0, 0)) == (0, 255, 0)
     assert flatten(Image.new("L", (8, 8), 7), "#00ff00").getpixel((0, 0)) == (7, 7, 7)

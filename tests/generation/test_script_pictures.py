@@ -20,13 +20,13 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 @pytest.mark.parametrize(("tile", "count"), [((512, 512), 9), ((640, 640), 4)])
-def test_a_doubled_picture_of_512_takes_the_tiles_that_a1111_says(tile, count):
+def test_a_doubled_picture_of_512_takes_the_tiles_that_a1111_says(tile: tuple[int, int], count: int) -> None:
     assert len(lay_tiles((1024, 1024), tile, 64).boxes) == count
 
 
 @pytest.mark.parametrize("overlap", [0, 16, 63])
 @pytest.mark.parametrize("size", [(64, 64), (200, 136), (65, 300), (40, 200)])
-def test_untouched_tiles_join_to_the_picture_they_were_cut_from(size, overlap):
+def test_untouched_tiles_join_to_the_picture_they_were_cut_from(size: tuple[int, int], overlap: int) -> None:
     whole = picture(*size)
     if overlap >= min(64, *size):
         with pytest.raises(RequestError, match="can't overlap by 63"):
@@ -37,7 +37,7 @@ def test_untouched_tiles_join_to_the_picture_they_were_cut_from(size, overlap):
     assert joined.tobytes() == whole.tobytes()
 
 
-def test_a_tile_fades_in_over_its_left_neighbour_by_a_straight_ramp():
+def test_a_tile_fades_in_over_its_left_neighbour_by_a_straight_ramp() -> None:
     tiles = lay_tiles((96, 64), (64, 64), 32)
     joined = join_tiles(tiles, [Image.new("RGB", (64, 64), colour) for colour in ("black", "white")])
     row = np.asarray(joined)[0, :, 0].astype(int)
@@ -45,7 +45,7 @@ def test_a_tile_fades_in_over_its_left_neighbour_by_a_straight_ramp():
     assert (abs(row[32:64] - np.arange(32) * 255 / 32) <= 1).all()
 
 
-def test_what_it_takes_to_a_multiple_of_64_is_shared_by_the_sides_that_grow():
+def test_what_it_takes_to_a_multiple_of_64_is_shared_by_the_sides_that_grow() -> None:
     assert margins((500, 512), 128, ("left", "right")) == Margins(134, 134)
     assert margins((512, 512), 128, ("left", "right", "up", "down")) == Margins(128, 128, 128, 128)
     assert margins((500, 300), 8, ("down",)) == Margins(down=20)
@@ -53,13 +53,13 @@ def test_what_it_takes_to_a_multiple_of_64_is_shared_by_the_sides_that_grow():
         margins((8000, 8000), 2048, ("left", "right", "up"))
 
 
-def test_the_frame_is_white_where_the_picture_is_new():
+def test_the_frame_is_white_where_the_picture_is_new() -> None:
     mask = np.asarray(frame(Margins(left=16, down=8), (80, 72), 4))
     assert (mask[:, :20] == 255).all() and (mask[-12 + 1 :] == 255).all()
     assert (mask[:60, 20:] == 0).all()
 
 
-def test_matched_noise_keeps_the_picture_and_takes_its_colours():
+def test_matched_noise_keeps_the_picture_and_takes_its_colours() -> None:
     pixels = np.asarray(picture(64, 64), dtype=np.float64) / 255
     unknown = np.zeros((64, 64))
     unknown[:, 32:] = 1
@@ -74,7 +74,7 @@ def test_matched_noise_keeps_the_picture_and_takes_its_colours():
     assert np.array_equal(filled, again)
 
 
-def test_a_higher_exponent_gives_coarser_noise_and_black_pictures_do_no_harm():
+def test_a_higher_exponent_gives_coarser_noise_and_black_pictures_do_no_harm() -> None:
     pixels = np.asarray(picture(64, 64), dtype=np.float64) / 255
     unknown = np.zeros((64, 64))
     unknown[:, 32:] = 1
@@ -84,7 +84,7 @@ def test_a_higher_exponent_gives_coarser_noise_and_black_pictures_do_no_harm():
     assert np.isfinite(matched_noise(np.zeros((64, 64, 3)), np.ones((64, 64)), 1.0, 0.05)).all()
 
 
-def test_edges_are_continued_and_the_picture_keeps_its_bits():
+def test_edges_are_continued_and_the_picture_keeps_its_bits() -> None:
     inside = picture(40, 40)
     around = Margins(24, 100, 16, 8)
     filled = filled_from_edges(inside, around)
@@ -95,7 +95,7 @@ def test_edges_are_continued_and_the_picture_keeps_its_bits():
     assert np.abs(np.diff(values[20:50, 130:160], axis=1)).mean() < np.abs(np.diff(values[20:50, 30:60], axis=1)).mean()
 
 
-def test_an_area_grows_by_a_square_around_each_of_its_points():
+def test_an_area_grows_by_a_square_around_each_of_its_points() -> None:
     area = np.zeros((9, 12), dtype=bool)
     area[4, 5] = True
     assert np.argwhere(grown(area, 2)).min(axis=0).tolist() == [2, 3]

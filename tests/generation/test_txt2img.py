@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda:
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory) -> Pipeline:
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
     return Pipeline(
@@ -33,7 +34,7 @@ def pipeline(tmp_path_factory) -> Pipeline:
     )
 
 
-def resolved(options: dict | None = None, **values) -> ResolvedRequest:
+def resolved(options: dict | None = None, **values: Any) -> ResolvedRequest:
     asked = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 6, "seed": 7, "sampler_name": "Euler"}
     return resolve(
         parse_request(asked | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
@@ -44,7 +45,7 @@ def latents_of(pipeline: Pipeline, request: ResolvedRequest, images: range | Non
     return txt2img(pipeline, request, images or range(request.image_count), QUIET)
 
 
-def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(pipeline):
+def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(pipeline: Pipeline) -> None:
     """Tolerance 1e-4 absolute on latents of unit scale, fp32, Euler."""
     vocabulary, merges = _vocabulary()
     theirs = StableDiffusionPipeline(
@@ -82,7 +83,7 @@ def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(p
     assert (ours - expected).abs().max() < 1e-4 * max(1.0, float(expected.std()))
 
 
-def test_an_image_does_not_depend_on_the_batch_it_is_made_in(pipeline):
+def test_an_image_does_not_depend_on_the_batch_it_is_made_in(pipeline: Pipeline) -> None:
     request = resolved(batch_size=3, sampler_name="Euler a")
     together = latents_of(pipeline, request)
     for index in range(3):
@@ -90,7 +91,7 @@ def test_an_image_does_not_depend_on_the_batch_it_is_made_in(pipeline):
         assert torch.allclose(together[index], alone[0], atol=1e-3)
 
 
-def test_the_same_request_gives_the_same_bytes(pipeline):
+def test_the_same_request_gives_the_same_bytes(pipeline: Pipeline) -> None:
     assert torch.equal(latents_of(pipeline, resolved()), latents_of(pipeline, resolved()))
 
 
@@ -115,7 +116,7 @@ def test_the_same_request_gives_the_same_bytes(pipeline):
     ],
     ids=str,
 )
-def test_what_is_asked_changes_the_picture(pipeline, change):
+def test_what_is_asked_changes_the_picture(pipeline: Pipeline, change: dict[str, Any]) -> None:
     assert not torch.allclose(latents_of(pipeline, resolved()), latents_of(pipeline, resolved(**change)), atol=1e-3)
 
 
@@ -127,16 +128,16 @@ def test_what_is_asked_changes_the_picture(pipeline, change):
         ("(a red circle:1.0)", "a red circle"),
     ],
 )
-def test_prompts_that_read_the_same_give_the_same_picture(pipeline, prompt, same_as):
+def test_prompts_that_read_the_same_give_the_same_picture(pipeline: Pipeline, prompt: str, same_as: str) -> None:
     assert torch.equal(latents_of(pipeline, resolved(prompt=prompt)), latents_of(pipeline, resolved(prompt=same_as)))
 
 
-def test_tags_of_networks_are_no_text(pipeline):
+def test_tags_of_networks_are_no_text(pipeline: Pipeline) -> None:
     tagged = latents_of(pipeline, resolved(prompt="a red circle<lora:ink:0.8>"))
     assert torch.equal(tagged, latents_of(pipeline, resolved(prompt="a red circle")))
 
 
-def test_joined_edges_make_the_picture_independent_of_where_it_is_cut(pipeline):
+def test_joined_edges_make_the_picture_independent_of_where_it_is_cut(pipeline: Pipeline) -> None:
     """With circular padding, shifting the latent shifts the decoded picture and changes nothing else."""
     latent = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(1))
     model = pipeline.model
@@ -148,25 +149,25 @@ def test_joined_edges_make_the_picture_independent_of_where_it_is_cut(pipeline):
     assert not torch.allclose(shifted, apart, atol=1e-3)
 
 
-def test_emphasis_ignored_is_the_plain_prompt(pipeline):
+def test_emphasis_ignored_is_the_plain_prompt(pipeline: Pipeline) -> None:
     ignored = latents_of(pipeline, resolved({"emphasis": "Ignore"}, prompt="a (red:1.4) circle"))
     assert torch.equal(ignored, latents_of(pipeline, resolved(prompt="a red circle")))
 
 
-def test_negative_prompt_longer_than_a_chunk_is_used_whole(pipeline):
+def test_negative_prompt_longer_than_a_chunk_is_used_whole(pipeline: Pipeline) -> None:
     long = ", ".join(["blue"] * 60)
     plain = latents_of(pipeline, resolved(negative_prompt=long))
     assert not torch.allclose(plain, latents_of(pipeline, resolved(negative_prompt=long + ", circle")), atol=1e-6)
 
 
-def test_progress_counts_every_step(pipeline):
+def test_progress_counts_every_step(pipeline: Pipeline) -> None:
     seen: list[tuple[int, int]] = []
     progress = Progress(on_step=lambda step, steps, denoised: seen.append((step, steps)), before_call=lambda: None)
     txt2img(pipeline, resolved(steps=5), range(1), progress)
     assert seen == [(step, 5) for step in range(1, 6)]
 
 
-def test_an_interrupt_ends_the_pass_with_the_latest_estimate(pipeline):
+def test_an_interrupt_ends_the_pass_with_the_latest_estimate(pipeline: Pipeline) -> None:
     seen: list[int] = []
 
     def stop() -> None:
@@ -179,10 +180,10 @@ def test_an_interrupt_ends_the_pass_with_the_latest_estimate(pipeline):
     assert torch.isfinite(latents).all()
 
 
-def test_a_checkpoint_that_overflows_is_named(pipeline, monkeypatch):
+def test_a_checkpoint_that_overflows_is_named(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = type(pipeline.model.unet).forward
 
-    def overflow(self, *args, **kwargs):
+    def overflow(self, *args: Any, **kwargs: Any) -> Any:
         return (broken(self, *args, **kwargs)[0] * float("inf"),)
 
     monkeypatch.setattr(type(pipeline.model.unet), "forward", overflow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,15 @@ def boxes(draw: st.DrawFn, size: tuple[int, int]) -> tuple[int, int, int, int]:
     data=st.data(),
 )
 def test_no_bit_changes_outside_the_blurred_mask(
-    size, blur, inverted, painted_as, area, soft, fill, padding, data
+    size: Any,
+    blur: int,
+    inverted: int,
+    painted_as: str,
+    area: str,
+    soft: bool,
+    fill: int,
+    padding: int,
+    data: st.DataObject,
 ) -> None:
     picture = noise(size, 1)
     box = data.draw(boxes(size))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -28,7 +30,7 @@ from tests.demo.conftest import DEMO
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch.set_num_threads(1)
     return load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
 
@@ -61,7 +63,7 @@ def test_what_looks_no_further_than_the_margin_comes_out_as_in_one_piece(unit: i
     assert torch.allclose(found, once(given_), atol=1e-5)
 
 
-def test_a_trained_vae_makes_nearly_the_same_of_tiles(monkeypatch) -> None:
+def test_a_trained_vae_makes_nearly_the_same_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Group norms see less of the picture: above 30 dB on a picture of two tiles, both ways."""
     vae = load_checkpoint(DEMO).vae
     picture = Image.radial_gradient("L").resize((608, 576)).convert("RGB")
@@ -79,7 +81,7 @@ def test_a_trained_vae_makes_nearly_the_same_of_tiles(monkeypatch) -> None:
     assert float((again - latent).abs().mean()) < 0.1 * float(latent.std())
 
 
-def test_joined_edges_stay_joined_in_tiles(model, monkeypatch) -> None:
+def test_joined_edges_stay_joined_in_tiles(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shifting the latent shifts the picture: tiles lie elsewhere then, so it is close and not equal."""
     latent = torch.randn(4, 96, 80, generator=torch.Generator().manual_seed(3))
     monkeypatch.setattr(tiles, "CPU_MEMORY", 80 * 80 * 64 * bytes_per_pixel(model.vae))
@@ -100,11 +102,11 @@ def test_a_tile_of_sd15_fits_the_memory_that_is_said() -> None:
     assert largest_tile(_make_vae(Architecture()), 1, 8) == SMALLEST
 
 
-def test_no_part_that_the_vae_is_given_is_larger_than_a_tile(model, monkeypatch) -> None:
+def test_no_part_that_the_vae_is_given_is_larger_than_a_tile(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
     decode = type(model.vae).decode
 
-    def watched(self, latents, **more):
+    def watched(self, latents: Any, **more: Any) -> Any:
         seen.append(tuple(latents.shape[2:]))
         return decode(self, latents, **more)
 

@@ -9,7 +9,7 @@ CPU = torch.device("cpu")
 MEGABYTE = 2**20
 
 
-def test_what_came_and_went_is_in_the_peak():
+def test_what_came_and_went_is_in_the_peak() -> None:
     # What the tests before let the C library keep would be taken for the block, and nothing would come.
     give_back_memory()
     with MemoryWatch(CPU, 50) as watch:
@@ -24,6 +24,6 @@ def test_what_came_and_went_is_in_the_peak():
     assert after.total > after.used >= before.used > 0
 
 
-def test_without_looks_nothing_is_told():
+def test_without_looks_nothing_is_told() -> None:
     with MemoryWatch(CPU, 0) as watch:
         assert watch.peak() is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import weakref
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ META = torch.device("meta")
 
 
 @pytest.fixture
-def model(tmp_path) -> Model:
+def model(tmp_path: Path) -> Model:
     return load_checkpoint(write_tiny_checkpoint(tmp_path / "tiny.safetensors"), channels_last=True)
 
 
@@ -60,7 +61,9 @@ def offloader_of(model: Model, device: torch.device = CPU) -> Offloader:
 
 @pytest.mark.parametrize("order", [("medvram",), ("lowvram",), ("full", "medvram", "lowvram", "full", "lowvram")])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_every_mode_gives_the_same_answer_and_modes_can_follow_each_other(model, order, share):
+def test_every_mode_gives_the_same_answer_and_modes_can_follow_each_other(
+    model: Model, order: tuple[str] | tuple[str, str, str, str, str], share: float
+) -> None:
     before = answers(model)
     offloader = offloader_of(model)
     for mode in order:
@@ -70,7 +73,7 @@ def test_every_mode_gives_the_same_answer_and_modes_can_follow_each_other(model,
     assert same(answers(model), before)
 
 
-def test_weights_that_are_changed_stay_changed_wherever_they_were(model):
+def test_weights_that_are_changed_stay_changed_wherever_they_were(model: Model) -> None:
     """A network is merged into the weights: in main memory, on the device, or in a piece that a slot has a copy of."""
     changed = [
         model.unet.conv_in.weight,
@@ -104,7 +107,7 @@ def test_weights_that_are_changed_stay_changed_wherever_they_were(model):
                 weight.div_(2)
 
 
-def test_nothing_keeps_a_model_alive_that_was_dissolved(model):
+def test_nothing_keeps_a_model_alive_that_was_dissolved(model: Model) -> None:
     offloader = offloader_of(model)
     offloader.apply("lowvram")
     answers(model)
@@ -117,7 +120,7 @@ def test_nothing_keeps_a_model_alive_that_was_dissolved(model):
     assert weights() is None
 
 
-def test_an_error_in_the_middle_of_a_forward_leaves_the_weights_whole(model):
+def test_an_error_in_the_middle_of_a_forward_leaves_the_weights_whole(model: Model) -> None:
     before = answers(model)
     offloader = offloader_of(model)
     offloader.apply("lowvram")
@@ -130,7 +133,7 @@ def test_an_error_in_the_middle_of_a_forward_leaves_the_weights_whole(model):
         assert same(answers(model), before)
 
 
-def test_what_waits_in_main_memory_is_given_its_input_where_it_computes(model):
+def test_what_waits_in_main_memory_is_given_its_input_where_it_computes(model: Model) -> None:
     """The meta device stands for the card: what is brought there and what stayed behind can be told apart."""
     assert compute_device(model.vae) == CPU
     cpu_offload_with_hook(model.text_encoder, META)
@@ -142,7 +145,7 @@ def test_what_waits_in_main_memory_is_given_its_input_where_it_computes(model):
     assert model.vae.decode(torch.zeros(1, 4, 8, 8, device=compute_device(model.vae))).sample.device == META
 
 
-def test_only_the_part_that_was_called_last_is_on_the_device(model):
+def test_only_the_part_that_was_called_last_is_on_the_device(model: Model) -> None:
     offloader = offloader_of(model)
     offloader.apply("medvram")
     addresses = {part: next(part.parameters()).data_ptr() for part in (model.unet, model.vae, model.text_encoder)}
@@ -163,7 +166,7 @@ class WatchedStreams(SingleStream):
         return super().side_stream(after)
 
 
-def test_the_next_piece_is_copied_while_one_works():
+def test_the_next_piece_is_copied_while_one_works() -> None:
     layers = nn.Sequential(*[nn.Linear(4, 4) for _ in range(4)])
     streams = WatchedStreams()
     stream = WeightStream(layers, list(layers), CPU, streams)
@@ -193,7 +196,9 @@ def hollow() -> tuple[FakeTensorMode, nn.Module, nn.Module, nn.Module]:
 
 
 @pytest.mark.parametrize(("memory_mode", "share"), [("medvram", 1.0), ("lowvram", 0.0), ("lowvram", 0.4)])
-def test_sd15_stays_within_the_bytes_its_plan_promises(hollow, memory_mode, share):
+def test_sd15_stays_within_the_bytes_its_plan_promises(
+    hollow: tuple[FakeTensorMode, nn.Module, nn.Module, nn.Module], memory_mode: str, share: float
+) -> None:
     """Two steps and a decode at 512², each byte on the device counted; one byte less than planned would not do."""
     mode, unet, vae, text = hollow
     size, request = size_of(unet, vae, text), RequestSize(512, 512)
@@ -217,7 +222,7 @@ def test_sd15_stays_within_the_bytes_its_plan_promises(hollow, memory_mode, shar
     assert counter.live < 0.01 * counter.peak  # everything was given back
 
 
-def test_a_device_without_room_runs_out(hollow):
+def test_a_device_without_room_runs_out(hollow: tuple[FakeTensorMode, nn.Module, nn.Module, nn.Module]) -> None:
     """The counted device does bite: what the plan for less memory would forbid ends in an error here."""
     mode, unet, vae, text = hollow
     offloader = Offloader(CPU, unet, (vae, text))
@@ -228,17 +233,17 @@ def test_a_device_without_room_runs_out(hollow):
     offloader.close()
 
 
-def test_main_memory_is_what_a_cpu_has():
+def test_main_memory_is_what_a_cpu_has() -> None:
     assert free_memory(CPU) is None
     free, total = memory_now(CPU)
     assert 0 < free < total
 
 
-def test_bytes_are_those_of_the_weights():
+def test_bytes_are_those_of_the_weights() -> None:
     assert module_bytes(nn.Linear(10, 10, bias=False, dtype=torch.float16)) == 200
 
 
-def test_pinned_weights_keep_the_memory_layout():
+def test_pinned_weights_keep_the_memory_layout() -> None:
     convolution = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
     weights = PinnedWeights.of(convolution)
     views = weights.views_in(torch.zeros(weights.size, dtype=torch.uint8))
@@ -247,7 +252,7 @@ def test_pinned_weights_keep_the_memory_layout():
     assert all(view.data_ptr() % 256 == 0 or view.storage_offset() * view.element_size() % 256 == 0 for view in views)
 
 
-def test_the_plan_and_its_parts_agree():
+def test_the_plan_and_its_parts_agree() -> None:
     size = ModelSize(100, 10, 20, 5, 3)
     request = RequestSize(64, 64)
     assert peak(size, request, "medvram") >= size.unet + unet_work(size, request)

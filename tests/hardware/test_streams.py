@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -58,7 +59,9 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return said
 
 
-def test_the_side_stream_starts_after_the_steps_so_far_and_the_steps_wait_for_it_only_where_they_say_so(said) -> None:
+def test_the_side_stream_starts_after_the_steps_so_far_and_the_steps_wait_for_it_only_where_they_say_so(
+    said: list[str],
+) -> None:
     streams = CudaStreams(CARD)
     with streams.side_stream(after=streams.current_event()):
         assert said == ["beside waits for steps"]
@@ -72,7 +75,7 @@ def test_the_side_stream_starts_after_the_steps_so_far_and_the_steps_wait_for_it
     assert is_done(over)
 
 
-def test_a_card_has_one_side_stream_for_good(said) -> None:
+def test_a_card_has_one_side_stream_for_good(said: list[str]) -> None:
     """PyTorch keeps what was freed on a stream for that stream: with one for each job memory would pile up."""
     streams_for.cache_clear()
     try:
@@ -92,12 +95,12 @@ def test_without_a_card_everything_is_over_at_once() -> None:
     assert sent(given, torch.device("cpu")) is given
 
 
-def test_copies_from_and_to_a_card_go_through_locked_memory(monkeypatch, said) -> None:
+def test_copies_from_and_to_a_card_go_through_locked_memory(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     """Any other memory would have the processor wait for the copy."""
     locked: list[str] = []
     empty = torch.empty
 
-    def without_card(*size, pin_memory=False, **more):
+    def without_card(*size: Any, pin_memory: Any = False, **more: Any) -> Any:
         if pin_memory:
             locked.append("from the card")
         return empty(*size, **more)
@@ -140,7 +143,9 @@ class CudaRuntime:
             raise torch.AcceleratorError(f"CUDA error {last}")
 
 
-def test_weights_that_cannot_be_locked_are_left_so_and_nobody_else_is_blamed(monkeypatch, caplog) -> None:
+def test_weights_that_cannot_be_locked_are_left_so_and_nobody_else_is_blamed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     weights = [torch.zeros(100), torch.zeros(200), torch.zeros(300)]
     refused = {weights[0].data_ptr(), weights[2].data_ptr()}
     runtime = CudaRuntime(refused)
@@ -156,7 +161,9 @@ def test_weights_that_cannot_be_locked_are_left_so_and_nobody_else_is_blamed(mon
     assert runtime.registered == set()
 
 
-def test_where_all_is_locked_nothing_is_said_nor_launched(monkeypatch, caplog) -> None:
+def test_where_all_is_locked_nothing_is_said_nor_launched(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     runtime = CudaRuntime(set())
     monkeypatch.setattr(torch.cuda, "cudart", lambda: runtime)
     monkeypatch.setattr(torch, "ones", SimpleNamespace())  # not to be called

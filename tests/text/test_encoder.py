@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 
@@ -14,36 +17,36 @@ from tests.checkpoints import write_tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory) -> PromptEncoder:
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> PromptEncoder:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
     return PromptEncoder(model.text_encoder, clip_tokenizer())
 
 
-def test_a_text_takes_77_vectors_for_each_chunk(encoder):
+def test_a_text_takes_77_vectors_for_each_chunk(encoder: PromptEncoder) -> None:
     width = encoder.encode(("cat",), EncodingOptions()).shape[-1]
     assert encoder.encode(("cat",), EncodingOptions()).shape == (1, 77, width)
     assert encoder.encode(("cat BREAK dog BREAK sun",), EncodingOptions()).shape == (1, 231, width)
 
 
-def test_texts_of_one_schedule_are_filled_up_to_the_longest(encoder):
+def test_texts_of_one_schedule_are_filled_up_to_the_longest(encoder: PromptEncoder) -> None:
     encoded = encoder.encode(("cat", "cat BREAK dog"), EncodingOptions())
     assert encoded.shape[1] == 154
     empty = encoder.encode(("",), EncodingOptions())
     assert torch.allclose(encoded[0, 77:], empty[0], atol=1e-6)
 
 
-def test_clip_skip_takes_an_earlier_layer_through_the_final_norm(encoder):
+def test_clip_skip_takes_an_earlier_layer_through_the_final_norm(encoder: PromptEncoder) -> None:
     last = encoder.encode(("cat",), EncodingOptions(clip_skip=1))
     assert not torch.allclose(last, encoder.encode(("cat",), EncodingOptions(clip_skip=2)))
 
 
-def test_a_clip_skip_deeper_than_the_encoder_uses_its_first_layer(encoder):
+def test_a_clip_skip_deeper_than_the_encoder_uses_its_first_layer(encoder: PromptEncoder) -> None:
     deepest = encoder.encode(("cat",), EncodingOptions(clip_skip=12))
     assert torch.isfinite(deepest).all()
 
 
-def test_an_encoding_is_remembered(encoder):
+def test_an_encoding_is_remembered(encoder: PromptEncoder) -> None:
     first = encoder.encode(("a remembered cat",), EncodingOptions())
     assert encoder.encode(("a remembered cat",), EncodingOptions()) is first
     assert encoder.encode(("a remembered cat",), EncodingOptions(clip_skip=2)) is not first
@@ -51,7 +54,7 @@ def test_an_encoding_is_remembered(encoder):
     assert encoder.encode(("a remembered cat",), EncodingOptions()) is not first
 
 
-def test_cached_encodings_are_bounded_in_bytes(encoder, monkeypatch):
+def test_cached_encodings_are_bounded_in_bytes(encoder: PromptEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     one = encoder.encode(("cat",), EncodingOptions())
     size = one.numel() * one.element_size()
     monkeypatch.setattr(encoder_module, "CACHE_BYTES", 3 * size)
@@ -73,7 +76,7 @@ def test_cached_encodings_are_bounded_in_bytes(encoder, monkeypatch):
     assert encoder.cached_bytes == 0
 
 
-def test_original_emphasis_keeps_the_mean():
+def test_original_emphasis_keeps_the_mean() -> None:
     hidden = torch.randn(2, 77, 8, generator=torch.Generator().manual_seed(1)) + 0.5
     multipliers = torch.ones(2, 77)
     multipliers[0, 3:6] = 1.5
@@ -82,19 +85,19 @@ def test_original_emphasis_keeps_the_mean():
     assert not torch.allclose(weighted, hidden)
 
 
-def test_no_norm_multiplies_and_nothing_else():
+def test_no_norm_multiplies_and_nothing_else() -> None:
     hidden, multipliers = torch.ones(1, 77, 4), torch.full((1, 77), 1.2)
     assert torch.allclose(apply_emphasis(hidden, multipliers, "No norm"), torch.full((1, 77, 4), 1.2))
 
 
 @pytest.mark.parametrize("mode", ["Ignore", "None"])
-def test_other_modes_leave_the_encoding_alone(mode):
+def test_other_modes_leave_the_encoding_alone(mode: str) -> None:
     hidden = torch.randn(1, 77, 4)
     assert apply_emphasis(hidden, torch.full((1, 77), 1.2), mode) is hidden
 
 
 @pytest.fixture
-def with_ink(encoder):
+def with_ink(encoder: PromptEncoder) -> Iterator[Any]:
     """The encoder with one textual inversion of two vectors, and without it afterwards."""
     vectors = torch.randn(2, 64, generator=torch.Generator().manual_seed(3))
     encoder.begin({"ink": vectors})
@@ -102,7 +105,7 @@ def with_ink(encoder):
     encoder.begin({})
 
 
-def test_a_textual_inversion_stands_where_its_name_stood(encoder, with_ink):
+def test_a_textual_inversion_stands_where_its_name_stood(encoder: PromptEncoder, with_ink: Any) -> None:
     told = encoder.encode(("a ink cat",), EncodingOptions())[0]
     assert encoder.embeddings_used == ("ink",)
     encoder.begin({})
@@ -113,7 +116,7 @@ def test_a_textual_inversion_stands_where_its_name_stood(encoder, with_ink):
     assert encoder.embeddings_used == ()
 
 
-def test_the_vectors_of_a_word_are_the_word(encoder):
+def test_the_vectors_of_a_word_are_the_word(encoder: PromptEncoder) -> None:
     """A textual inversion that holds a word's own vector changes nothing."""
     (token,) = clip_tokenizer().encode("cat")
     own = encoder._text_encoder.get_input_embeddings().weight[token : token + 1].detach().float()
@@ -124,7 +127,7 @@ def test_the_vectors_of_a_word_are_the_word(encoder):
     encoder.begin({})
 
 
-def test_an_encoding_is_remembered_until_the_textual_inversions_change(encoder, with_ink):
+def test_an_encoding_is_remembered_until_the_textual_inversions_change(encoder: PromptEncoder, with_ink: Any) -> None:
     embeddings = {"ink": with_ink}
     encoder.begin(embeddings)
     first = encoder.encode(("ink",), EncodingOptions())
@@ -136,7 +139,7 @@ def test_an_encoding_is_remembered_until_the_textual_inversions_change(encoder, 
     assert not torch.equal(encoder.encode(("ink",), EncodingOptions()), first)
 
 
-def test_the_mean_is_taken_over_all_texts_of_a_schedule_repeated_ones_included(encoder):
+def test_the_mean_is_taken_over_all_texts_of_a_schedule_repeated_ones_included(encoder: PromptEncoder) -> None:
     weighed, plain = "a (red:3) cat", "a dog on a beach, blue sky"
     once = encoder.encode((weighed, plain), EncodingOptions())
     twice = encoder.encode((weighed, plain, weighed), EncodingOptions())
@@ -148,6 +151,6 @@ def test_the_mean_is_taken_over_all_texts_of_a_schedule_repeated_ones_included(e
     assert once.shape[0] == 2
 
 
-def test_a_schedule_hands_every_text_to_the_encoder_repeated_ones_too():
+def test_a_schedule_hands_every_text_to_the_encoder_repeated_ones_too() -> None:
     plan = plan_conditioning(["a [b|c]"], [""], 4)
     assert plan.pictures[0].parts[0].texts == ("a b", "a c", "a b", "a c")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ VECTORS = torch.arange(12.0).reshape(3, 4)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-def test_the_files_of_a1111_are_read(tmp_path, suffix):
+def test_the_files_of_a1111_are_read(tmp_path: Path, suffix: str) -> None:
     path = write_embedding(tmp_path / f"ink{suffix}", vectors=3, width=8, seed=5)
     expected = torch.randn(3, 8, generator=torch.Generator().manual_seed(5))
     assert torch.equal(read_embedding(path), expected)
@@ -34,13 +36,13 @@ def test_the_files_of_a1111_are_read(tmp_path, suffix):
     ],
     ids=["diffusers", "a1111", "a1111 of 2022", "ordered"],
 )
-def test_pickles_are_read_without_running_them(tmp_path, content, zipped):
+def test_pickles_are_read_without_running_them(tmp_path: Path, content: Any, zipped: bool) -> None:
     path = tmp_path / "ink.pt"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     assert torch.equal(read_embedding(path), VECTORS)
 
 
-def test_one_vector_without_a_dimension_for_it_and_half_precision(tmp_path):
+def test_one_vector_without_a_dimension_for_it_and_half_precision(tmp_path: Path) -> None:
     save_file({"emb_params": VECTORS[0].half()}, tmp_path / "ink.safetensors")
     assert torch.equal(read_embedding(tmp_path / "ink.safetensors"), VECTORS[:1])
 
@@ -50,13 +52,13 @@ def test_one_vector_without_a_dimension_for_it_and_half_precision(tmp_path):
     [{"clip_l": VECTORS, "clip_g": VECTORS + 1}, {}, {"a": torch.zeros(2, 2, 2)}, {"a": torch.zeros(0, 4)}],
     ids=["sdxl", "none", "not vectors", "empty"],
 )
-def test_what_is_no_textual_inversion_is_said(tmp_path, tensors):
+def test_what_is_no_textual_inversion_is_said(tmp_path: Path, tensors: dict[str, Any]) -> None:
     save_file(tensors, tmp_path / "ink.safetensors")
     with pytest.raises(CheckpointError, match=r"ink\.safetensors"):
         read_embedding(tmp_path / "ink.safetensors")
 
 
-def test_code_is_refused(tmp_path):
+def test_code_is_refused(tmp_path: Path) -> None:
     path = write_malicious_checkpoint(tmp_path / "ink.pt", Payload(os.system, "true"))
     with pytest.raises(UnsafePickleError):
         read_embedding(path)
