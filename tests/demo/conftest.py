@@ -55,7 +55,8 @@ def resolved(**values: object) -> ResolvedRequest:
 
 
 def mean_colour(image: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray:
-    return np.asarray(image.crop(box), dtype=float).mean(axis=(0, 1))
+    mean: np.ndarray = np.asarray(image.crop(box), dtype=float).mean(axis=(0, 1))
+    return mean
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:

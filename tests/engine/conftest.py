@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Listener
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,8 @@ class RunningEngine:
     def send(self, command: Message) -> None:
         self.connection.send_bytes(encode(command))
 
-    def until(self, *kinds: type[Message], timeout: float = 120) -> list[Message]:
-        """Every event up to and with the first of one of these kinds."""
+    def until(self, *kinds: type[Message], timeout: float = 120) -> list[Any]:
+        """Every event up to and with the first of one of these kinds, each with the fields of its kind."""
         seen: list[Message] = []
         while not (seen and isinstance(seen[-1], kinds)):
             seen.append(self.events.get(timeout=timeout))
@@ -79,7 +80,7 @@ def engine() -> Iterator[RunningEngine]:
     running.end()
 
 
-def job(checkpoint: CheckpointFile, job_id: str, *, options: dict | None = None, **values: object) -> RunJob:
+def job(checkpoint: CheckpointFile, job_id: str, *, options: dict[str, Any] | None = None, **values: object) -> RunJob:
     """A job of this id for this checkpoint; what is not said is small and quick."""
     asked = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 4, "seed": 7, "sampler_name": "Euler"}
     request: GenerationRequest = parse_request(asked | values)

@@ -35,7 +35,7 @@ from tests.engine.conftest import RunningEngine, checkpoint_at, job
 pytestmark = pytest.mark.server
 
 
-def images_in(events: list) -> list[ImageReady]:
+def images_in(events: list[Any]) -> list[ImageReady]:
     return [event for event in events if isinstance(event, ImageReady)]
 
 
@@ -321,4 +321,4 @@ def test_memory_that_was_kept_between_steps_goes_back_once_nothing_is_to_be_done
 
 def engine_memory(engine: RunningEngine) -> int:
     """Resident bytes of the engine."""
-    return psutil.Process(engine.process.pid).memory_info().rss
+    return int(psutil.Process(engine.process.pid).memory_info().rss)

@@ -49,7 +49,7 @@ def picture(path: Path, size: tuple[int, int] = (40, 24), **saving: object) -> P
     return path
 
 
-def extras(job_id: str, files: list[Path], options: dict[str, object] | None = None, **asked: object) -> RunExtras:
+def extras(job_id: str, files: list[Path], options: dict[str, Any] | None = None, **asked: object) -> RunExtras:
     request = extras_job(ExtrasRequest(paths=tuple(map(str, files)), names=tuple(p.name for p in files), **asked))
     return RunExtras(
         job_id=job_id,

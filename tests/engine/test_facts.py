@@ -38,7 +38,7 @@ def test_the_server_keeps_the_last_facts_until_the_engine_dies() -> None:
     supervisor = Supervisor(launch, news.append, seen.append, Patience())  # type: ignore[arg-type]
     facts = ModelKeeper(choose_hardware(HardwareRequest(use_cpu=True)), lambda event: None).facts()
     supervisor.heard(EngineReady(pid=1, device="cpu", hardware="a CPU"))
-    supervisor.heard(decode(encode(facts)))  # type: ignore[arg-type]
+    supervisor.heard(decode(encode(facts)))
     assert supervisor.status.facts == facts
     assert seen[-1].facts == facts
     supervisor.start()

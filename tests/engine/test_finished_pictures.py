@@ -91,14 +91,14 @@ def test_an_animation_decodes_one_frame_at_a_time() -> None:
     most = 0
 
     class Opened(list[bytes]):
-        def __getitem__(self, place: Any) -> Any:  # type: ignore[no-untyped-def]
+        def __getitem__(self, place: Any) -> Any:
             nonlocal most
             picture = Image.open(io.BytesIO(super().__getitem__(place)))
             alive.append(weakref.ref(picture))
             most = max(most, sum(one() is not None for one in alive))
             return picture
 
-        def __iter__(self) -> Any:  # type: ignore[no-untyped-def]
+        def __iter__(self) -> Any:
             return (self[place] for place in range(len(self)))
 
     encoded, extension = encode_animation(
@@ -138,7 +138,7 @@ def test_no_finished_picture_stays_decoded_while_a_job_goes_on(
     alive: list[int] = []
     real = picture_writer.encode_picture
 
-    def watched(image: Any, options: Any, infotext: Any, **more: Any) -> Any:  # type: ignore[no-untyped-def]
+    def watched(image: Any, options: Any, infotext: Any, **more: Any) -> Any:
         gc.collect()
         if not more.get("grid"):
             seen.append(weakref.ref(image))

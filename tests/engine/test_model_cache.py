@@ -49,7 +49,7 @@ from tests.engine.test_models import Line, OnCard
 
 CPU = choose_hardware(HardwareRequest(use_cpu=True, no_half=True))
 UPSCALERS = UpscalerKeeper(CPU, ModelFolders.from_paths(Paths.from_flags(parse_flags([], {}))))
-TWO: dict[str, object] = {"sd_checkpoints_limit": 2}
+TWO: dict[str, Any] = {"sd_checkpoints_limit": 2}
 MB = 10**6
 
 Reads = list[str]
@@ -93,7 +93,7 @@ def job(checkpoint: CheckpointFile, job_id: str, **values: Any) -> RunJob:
     return conftest.job(checkpoint, job_id, steps=2, **values)
 
 
-def with_vae(path: Path, vae: Path | None, options: dict[str, object]) -> CheckpointFile:
+def with_vae(path: Path, vae: Path | None, options: dict[str, Any]) -> CheckpointFile:
     return checkpoint_at(path, options).model_copy(update={"vae_path": None if vae is None else str(vae)})
 
 
@@ -134,7 +134,7 @@ def test_the_state_of_a_kept_checkpoint_is_that_of_a_fresh_one(files: list[Path]
         return EmbeddingCache(tmp_path / "embeddings", Line().emit)
 
     hires = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.6}
-    kinds: list[tuple[dict[str, object], dict[str, object], Path | None]] = [
+    kinds: list[tuple[dict[str, Any], dict[str, Any], Path | None]] = [
         ({}, {}, None),
         ({}, {}, vae),
         ({"tiling": True}, {}, None),
@@ -243,7 +243,7 @@ def test_another_vae_is_exchanged_without_reading_the_checkpoint(
 ) -> None:
     soft, hard = (write_vae(tmp_path / f"{name}.safetensors", seed=n) for n, name in ((5, "soft"), (6, "hard")))
     keeper = ModelKeeper(CPU, Line().emit)
-    options: dict[str, object] = {}
+    options: dict[str, Any] = {}
     jobs = [job(with_vae(files[0], vae, options), "x", options=options) for vae in (None, soft, hard)]
     expected = [fresh(one) for one in jobs]
     assert len({one[0] for one in expected}) == 3
@@ -261,7 +261,7 @@ def test_vaes_are_kept_as_the_setting_says_whichever_checkpoint_had_them(
 ) -> None:
     soft, hard = (write_vae(tmp_path / f"{name}.safetensors", seed=n) for n, name in ((5, "soft"), (6, "hard")))
     keeper = ModelKeeper(CPU, Line().emit)
-    options: dict[str, object] = {"sd_vae_checkpoint_cache": 2}
+    options: dict[str, Any] = {"sd_vae_checkpoint_cache": 2}
     jobs = [job(with_vae(files[0], vae, options), "x", options=options) for vae in (None, soft, hard)]
     made = [pictures(keeper, one) for one in jobs]
     assert [(one.part, one.name) for one in keeper.facts().kept] == [
@@ -380,7 +380,7 @@ def test_a_job_without_a_checkpoint_gets_all_memory(files: list[Path]) -> None:
 def test_unloading_returns_the_memory_of_the_kept_too(files: list[Path], tmp_path: Path) -> None:
     """What is left is less than a fifth of the 20 MB that each toy takes."""
     vae = write_vae(tmp_path / "soft.safetensors")
-    options: dict[str, object] = {"sd_checkpoints_limit": 3, "sd_vae_checkpoint_cache": 1}
+    options: dict[str, Any] = {"sd_checkpoints_limit": 3, "sd_vae_checkpoint_cache": 1}
     keeper = ModelKeeper(CPU, Line().emit)
     process = psutil.Process()
     keeper.load(checkpoint_at(files[0]))

@@ -194,7 +194,7 @@ def test_unloading_returns_the_memory(tmp_path: Path) -> None:
         assert process.memory_info().rss - before < 0.2 * held
 
 
-def infotext_of(keeper: ModelKeeper, options: dict[str, object], path: Any) -> str:
+def infotext_of(keeper: ModelKeeper, options: dict[str, Any], path: Any) -> str:
     line = Line()
     keeper._emit = line.emit
     upscalers = UpscalerKeeper(CPU, ModelFolders.from_paths(Paths.from_flags(parse_flags([], {}))))

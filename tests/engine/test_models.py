@@ -29,12 +29,12 @@ class Line:
     """A channel that only remembers what was said."""
 
     def __init__(self) -> None:
-        self.events: list = []
+        self.events: list[Any] = []
 
     def emit(self, event: Any) -> None:
         self.events.append(event)
 
-    def of(self, kind: Any) -> list:
+    def of(self, kind: Any) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
 

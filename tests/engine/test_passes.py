@@ -56,7 +56,7 @@ def mask(size: tuple[int, int] = (64, 64)) -> Image.Image:
     return drawn
 
 
-def inpainting(tiny: CheckpointFile, options: dict | None = None, **values: object) -> object:
+def inpainting(tiny: CheckpointFile, options: dict[str, Any] | None = None, **values: object) -> RunJob:
     command = job(
         tiny, "inpaint", options=options, mode="img2img", init_images=("picture",), mask="mask", mask_blur_x=2, **values
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_another_prompt_is_one_text_to_encode_and_nothing_else(watched: Watched)
 @pytest.mark.parametrize(
     "changed", [{"seed": 8}, {"cfg_scale": 3.0}, {"steps": 3}, {"sampler_name": "Euler a"}], ids=str
 )
-def test_the_same_prompt_is_not_encoded_again(watched: Watched, changed: dict[str, object]) -> None:
+def test_the_same_prompt_is_not_encoded_again(watched: Watched, changed: dict[str, Any]) -> None:
     first = watched.run()[2]
     did, encoded, other = watched.run(**changed)
     assert (did, encoded) == (Counter(), [])

@@ -87,7 +87,7 @@ def diffusers_pipeline(kind: Any, pipeline: Pipeline) -> Any:
     return made
 
 
-def request(options: dict | None = None, **values: object) -> ResolvedRequest:
+def request(options: dict[str, Any] | None = None, **values: object) -> ResolvedRequest:
     asked = {
         "mode": "img2img",
         "prompt": "a red circle",

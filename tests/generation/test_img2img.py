@@ -38,7 +38,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     )
 
 
-def resolved(options: dict | None = None, **values: Any) -> ResolvedRequest:
+def resolved(options: dict[str, Any] | None = None, **values: Any) -> ResolvedRequest:
     asked = {
         "mode": "img2img",
         "prompt": "a red circle",

@@ -71,7 +71,7 @@ def pipeline_of(model: Model, codec: Codec | None = None) -> Pipeline:
     return Pipeline(model, Encoder(), CARD, channels_last=False, codec=codec or Codec())  # type: ignore[arg-type]
 
 
-def resolved(options: dict[str, object] | None = None, **values: object) -> ResolvedRequest:
+def resolved(options: dict[str, Any] | None = None, **values: object) -> ResolvedRequest:
     asked = {"prompt": "a [red:blue:2] circle AND a square:0.5", "negative_prompt": "very " * 20, "width": 64,
              "height": 64, "steps": STEPS, "seed": 7, "sampler_name": "Euler a", "batch_size": 2}  # fmt: skip
     return resolve(
@@ -109,7 +109,7 @@ class Watched:
         ("DPM++ 2M SDE", {"s_min_uncond": 1.0, "batch_cond_uncond": False}),
     ],
 )
-def test_txt2img_waits_when_it_is_over(model: Model, sampler: str, options: dict[str, object]) -> None:
+def test_txt2img_waits_when_it_is_over(model: Model, sampler: str, options: dict[str, Any]) -> None:
     watched, request = Watched(), resolved(options, sampler_name=sampler)
     with watched.card:
         txt2img(pipeline_of(model), request, range(2), watched.progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,13 +57,13 @@ class Room:
 
         self._before: dict[str, torch.Tensor] = {}
 
-    def before(self, asked: dict) -> torch.Tensor:
+    def before(self, asked: dict[str, Any]) -> torch.Tensor:
         """The latents without the option in question, made once."""
         if str(asked) not in self._before:
             self._before[str(asked)] = self.latents(asked, {})
         return self._before[str(asked)]
 
-    def latents(self, asked: dict, overrides: dict) -> torch.Tensor:
+    def latents(self, asked: dict[str, Any], overrides: dict[str, Any]) -> torch.Tensor:
         overrides = asked.get("override_settings", {}) | overrides
         request = GenerationRequest.model_validate(SMALL | asked | {"override_settings": overrides})
         resolved = self.intake.resolve(request)
@@ -200,20 +201,24 @@ RATIOS = [
 
 
 @pytest.mark.parametrize(("key", "value", "asked"), [*CHANGES, *CHANGES_WITH_OTHERS], ids=str)
-def test_an_option_changes_the_picture_of_its_request(room: Room, key: str, value: object, asked: dict) -> None:
+def test_an_option_changes_the_picture_of_its_request(
+    room: Room, key: str, value: object, asked: dict[str, Any]
+) -> None:
     assert OPTIONS[key].default != value
     changed, before = room.latents(asked, {key: value}), room.before(asked)
     assert changed.shape != before.shape or float((changed - before).abs().max()) > 1e-4
 
 
 @pytest.mark.parametrize(("key", "value", "asked"), LEAVES, ids=str)
-def test_an_option_leaves_what_it_is_not_about(room: Room, key: str, value: object, asked: dict) -> None:
+def test_an_option_leaves_what_it_is_not_about(room: Room, key: str, value: object, asked: dict[str, Any]) -> None:
     assert OPTIONS[key].default != value
     assert torch.equal(room.latents(asked, {key: value}), room.before(asked))
 
 
 @pytest.mark.parametrize(("asked", "overrides", "same"), RATIOS, ids=str)
-def test_one_ratio_of_merging_stands_for_another(room: Room, asked: dict, overrides: dict, same: dict) -> None:
+def test_one_ratio_of_merging_stands_for_another(
+    room: Room, asked: dict[str, Any], overrides: dict[str, Any], same: dict[str, Any]
+) -> None:
     assert torch.equal(room.latents(asked, overrides), room.latents(asked, same))
 
 
@@ -223,7 +228,7 @@ def test_one_batch_or_two_is_a_matter_of_speed(room: Room) -> None:
 
 
 @pytest.mark.parametrize("asked", [{}, {"sampler_name": "Euler a"}, HIRES], ids=str)
-def test_no_override_outlives_its_request(room: Room, asked: dict) -> None:
+def test_no_override_outlives_its_request(room: Room, asked: dict[str, Any]) -> None:
     before = room.before(asked)
     # Both together leave no number of the noise schedule's end, in A1111 as well.
     loud = {key: value for key, value, _ in CHANGES if key != "use_downcasted_alpha_bar"}

@@ -101,7 +101,8 @@ def unet() -> UNet2DConditionModel:
 def run(unet: UNet2DConditionModel, ratio: float, size: tuple[int, int] = (8, 8), rows: int = 2) -> Tensor:
     latents, context = tokens(rows, 4 * size[0] * size[1], 1, seed=3), tokens(rows, 77, 64, seed=4)
     with torch.no_grad(), tokens_merged(unet, ratio, size, CPU):
-        return unet(latents.view(rows, 4, *size), 400, context).sample
+        predicted: torch.Tensor = unet(latents.view(rows, 4, *size), 400, context).sample
+        return predicted
 
 
 def change(one: Tensor, other: Tensor) -> float:

@@ -35,7 +35,8 @@ def run(unet: UNet2DConditionModel) -> torch.Tensor:
     latents = torch.randn(2, 4, 12, 20, generator=generator)
     context = torch.randn(2, 154, 64, generator=generator)
     with torch.no_grad():
-        return unet(latents, 400, context).sample
+        predicted: torch.Tensor = unet(latents, 400, context).sample
+        return predicted
 
 
 def choice(name: AttentionName, **more: object) -> AttentionChoice:

@@ -187,7 +187,7 @@ def test_every_plan_ends_within_the_budget_or_is_refused_before_it_starts(
         return
     assert run_on_paper(plan, model, request_, scores=scores, cpu=cpu) <= free
     assert plan.peak <= free
-    assert required in (None, plan.mode) and (required or MODES.index(plan.mode) >= MODES.index(least))  # type: ignore[arg-type]
+    assert required in (None, plan.mode) and (required or MODES.index(plan.mode) >= MODES.index(least))
     assert 1 <= plan.images <= request_.images
 
 

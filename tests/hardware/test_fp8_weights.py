@@ -23,7 +23,8 @@ def answer(modules: Modules) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     latents = torch.randn(2, 4, 8, 8, generator=generator).bfloat16()
     context = torch.randn(2, 77, 64, generator=generator).bfloat16()
-    return modules.unet(latents, 400, context).sample.float()
+    predicted: torch.Tensor = modules.unet(latents, 400, context).sample.float()
+    return predicted
 
 
 def test_half_the_memory_for_nearly_the_same_answer(modules: Modules) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -140,7 +141,7 @@ def test_nor_with_everything_on_at_once(label: str) -> None:
     ],
     ids=["mask", "soft", "edit", "cfg 1", "shown", "uneven", "one path", "unipc"],
 )
-def test_nor_in_any_way_of_guiding_or_inpainting(label: str, given: dict) -> None:
+def test_nor_in_any_way_of_guiding_or_inpainting(label: str, given: dict[str, Any]) -> None:
     assert waits_of(label, **given) == []
 
 

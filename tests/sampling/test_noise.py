@@ -97,7 +97,7 @@ def test_draws_do_not_touch_torchs_own_generator() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     for source in ("CPU", "NV", "GPU"):
-        noise = ImageNoise(SMALL, [1, 2], source=source, variation=Variation((5, 6), 0.5))  # type: ignore[arg-type]
+        noise = ImageNoise(SMALL, [1, 2], source=source, variation=Variation((5, 6), 0.5))
         noise.draw()
         noise.draw()
     assert torch.equal(before, torch.get_rng_state())

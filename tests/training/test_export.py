@@ -3,6 +3,7 @@
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -110,7 +111,7 @@ def test_the_noise_schedule_is_sd1s() -> None:
 committed = pytest.mark.skipif(not OUTPUT.exists(), reason="the demo checkpoint is not in this checkout")
 
 
-def header() -> tuple[dict[str, dict], dict[str, str]]:
+def header() -> tuple[dict[str, Any], dict[str, str]]:
     with OUTPUT.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         content = json.loads(file.read(length))

@@ -1,6 +1,7 @@
 """The optimiser, the loop that both stages share, and the measures of the evaluation."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,5 +106,5 @@ def test_half_of_the_sheet_is_unseen() -> None:
 
 
 @pytest.mark.parametrize("cases", [sheet_cases(), score_cases()])
-def test_cases_are_told_apart_as_training_does(cases: list) -> None:
+def test_cases_are_told_apart_as_training_does(cases: list[Any]) -> None:
     assert all(is_held_out(case.composition) == case.unseen for case in cases)

@@ -100,7 +100,8 @@ def test_memory_that_ends_makes_tiles_smaller(tmp_path: Path) -> None:
         seen.append(tensor.shape[-1])
         if tensor.shape[-1] > 100:
             raise torch.OutOfMemoryError
-        return net(tensor)
+        upscaled: torch.Tensor = net(tensor)
+        return upscaled
 
     little_memory.model = net.model
     model.net = little_memory
