@@ -18,7 +18,7 @@ from modules.hardware.streams import SingleStream
 
 CARD: Final = torch.device("meta")
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 # A number or a decision for Python.
 READ: Final = {aten._local_scalar_dense.default, aten.item.default, aten.is_nonzero.default, aten.equal.default,
                aten.allclose.default}  # fmt: skip
@@ -44,24 +44,24 @@ class _Made(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class PretendCard(TorchDispatchMode):
+class PretendCard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its modes untyped
     """While open, notes in `waits` what made the processor wait for the card. What is read there is 1, or true."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.waits: list[str] = []
         self._made = _Made(self.waits)
 
     def __enter__(self) -> Self:
-        self._made.__enter__()
-        super().__enter__()
+        self._made.__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        super().__exit__(kind, error, trace)
-        self._made.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        self._made.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -24,6 +24,14 @@ from tests.api.conftest import png
 PUBLIC = "93.184.216.34"
 
 
+class PagesServer(ThreadingHTTPServer):
+    """Remembers the Host and User-Agent headers of each request."""
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self.seen: list[tuple[str, str]] = []
+
+
 class Pages(BaseHTTPRequestHandler):
     """/picture, /big, /endless, /drip, /short, /gone and /to?<where>."""
 
@@ -40,6 +48,7 @@ class Pages(BaseHTTPRequestHandler):
         if path == "/short":
             self.send_header("Content-Length", "500000")
         self.end_headers()
+        assert isinstance(self.server, PagesServer)
         self.server.seen.append((self.headers["Host"], self.headers["User-Agent"]))
         try:
             if path in ("/endless", "/drip"):
@@ -55,9 +64,8 @@ class Pages(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[ThreadingHTTPServer]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
-        server.seen = []
+def serving() -> Iterator[PagesServer]:
+    with PagesServer(("127.0.0.1", 0), Pages) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -66,7 +74,7 @@ def serving() -> Iterator[ThreadingHTTPServer]:
 
 
 @pytest.fixture(scope="module")
-def pages() -> Iterator[ThreadingHTTPServer]:
+def pages() -> Iterator[PagesServer]:
     with serving() as server:
         yield server
 
@@ -74,7 +82,7 @@ def pages() -> Iterator[ThreadingHTTPServer]:
 class Net:
     """A made-up internet: what names resolve to, and every public address leads to our loopback server."""
 
-    def __init__(self, pages: ThreadingHTTPServer, **names: list[str]) -> None:
+    def __init__(self, pages: PagesServer, **names: list[str]) -> None:
         self.names = {name.replace("_", "."): list(addresses) for name, addresses in names.items()}
         self.port = pages.server_address[1]
         self.resolved: list[str] = []
@@ -94,7 +102,7 @@ class Net:
         return Fetcher(resolve=self.resolve, connect=self.connect, **more)
 
 
-def test_a_public_picture_is_fetched_from_the_address_that_was_checked(pages: ThreadingHTTPServer) -> None:
+def test_a_public_picture_is_fetched_from_the_address_that_was_checked(pages: PagesServer) -> None:
     net = Net(pages, rebinds=[PUBLIC, "127.0.0.1"])
     assert net.fetcher(user_agent="me")("http://rebinds/picture", "init_images") == png()
     assert (net.resolved, net.connected) == (["rebinds"], [PUBLIC])
@@ -110,7 +118,7 @@ def test_a_public_picture_is_fetched_from_the_address_that_was_checked(pages: Th
         *("2001:0:4136:e378:8000:63bf:3fff:fdd2", "fe80::1%eth0", "2606:4700::1111%1", "not an address", ""),
     ],
 )
-def test_no_address_of_the_own_network_is_connected_to(pages: ThreadingHTTPServer, address: Any) -> None:
+def test_no_address_of_the_own_network_is_connected_to(pages: PagesServer, address: Any) -> None:
     net = Net(pages, somewhere=[address])
     with pytest.raises(RequestError, match="own network"):
         net.fetcher()("http://somewhere/picture", "mask")
@@ -129,7 +137,7 @@ def test_every_address_has_an_answer(address: Any) -> None:
     assert not (public and (address.is_private or address.is_loopback or address.is_link_local))
 
 
-def test_one_private_address_among_public_ones_is_enough_to_refuse(pages: ThreadingHTTPServer) -> None:
+def test_one_private_address_among_public_ones_is_enough_to_refuse(pages: PagesServer) -> None:
     with pytest.raises(RequestError, match="own network"):
         Net(pages, mixed=[PUBLIC, "10.0.0.1"]).fetcher()("http://mixed/picture", "mask")
 
@@ -137,7 +145,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(pages: Thread
 @pytest.mark.parametrize(
     "where", ["http://127.0.0.1/picture", "http://inner/picture", "//[::1]/picture", "http://[::ffff:7f00:1]/"]
 )
-def test_a_redirect_into_the_own_network_is_refused(pages: ThreadingHTTPServer, where: str) -> None:
+def test_a_redirect_into_the_own_network_is_refused(pages: PagesServer, where: str) -> None:
     net = Net(pages, outer=[PUBLIC], inner=["192.168.0.1"])
     with pytest.raises(RequestError, match="own network"):
         net.fetcher()(f"http://outer/to?{where}", "mask")
@@ -145,12 +153,12 @@ def test_a_redirect_into_the_own_network_is_refused(pages: ThreadingHTTPServer, 
 
 
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://outer/x", "gopher://outer/", "http://user:pw@outer/"])
-def test_a_redirect_to_another_scheme_is_refused(pages: ThreadingHTTPServer, where: str) -> None:
+def test_a_redirect_to_another_scheme_is_refused(pages: PagesServer, where: str) -> None:
     with pytest.raises(RequestError, match="http"):
         Net(pages, outer=[PUBLIC]).fetcher()(f"http://outer/to?{where}", "mask")
 
 
-def test_redirects_are_followed_but_not_for_ever(pages: ThreadingHTTPServer) -> None:
+def test_redirects_are_followed_but_not_for_ever(pages: PagesServer) -> None:
     net = Net(pages, outer=[PUBLIC])
     assert net.fetcher()("http://outer/to?/picture", "mask") == png()
     with pytest.raises(RequestError, match="redirected more than"):
@@ -161,7 +169,7 @@ def test_redirects_are_followed_but_not_for_ever(pages: ThreadingHTTPServer) -> 
     "url",
     ["http://", "http://:80/", "http://a b/", "http://a\r\nHost: b/", "http://a:0/", "http://a:99999/", "http://ä/"],
 )
-def test_what_is_no_address_is_refused_before_anything_is_asked(pages: ThreadingHTTPServer, url: str) -> None:
+def test_what_is_no_address_is_refused_before_anything_is_asked(pages: PagesServer, url: str) -> None:
     net = Net(pages)
     with pytest.raises(RequestError, match="address"):
         net.fetcher()(url, "mask")
@@ -169,12 +177,12 @@ def test_what_is_no_address_is_refused_before_anything_is_asked(pages: Threading
 
 
 @pytest.mark.parametrize("path", ["/big", "/endless"])
-def test_too_much_is_cut_off(pages: ThreadingHTTPServer, path: str) -> None:
+def test_too_much_is_cut_off(pages: PagesServer, path: str) -> None:
     with pytest.raises(RequestError, match="larger than 1 MiB"):
         Net(pages, outer=[PUBLIC]).fetcher(largest=2**20)(f"http://outer{path}", "mask")
 
 
-def test_a_server_that_drips_is_left(pages: ThreadingHTTPServer) -> None:
+def test_a_server_that_drips_is_left(pages: PagesServer) -> None:
     began = time.monotonic()
     with pytest.raises(RequestError, match="be read as a picture"):
         picture_bytes("http://outer/drip", "mask", Net(pages, outer=[PUBLIC]).fetcher(seconds=0.4))
@@ -182,7 +190,7 @@ def test_a_server_that_drips_is_left(pages: ThreadingHTTPServer) -> None:
 
 
 @pytest.mark.parametrize(("path", "word"), [("/gone", "404"), ("/short", "early")])
-def test_what_does_not_arrive_is_said(pages: ThreadingHTTPServer, path: str, word: str) -> None:
+def test_what_does_not_arrive_is_said(pages: PagesServer, path: str, word: str) -> None:
     with pytest.raises(RequestError, match=word):
         Net(pages, outer=[PUBLIC]).fetcher()(f"http://outer{path}", "mask")
 
@@ -195,7 +203,7 @@ def test_a_name_without_an_address_is_said() -> None:
         Fetcher(resolve=nowhere)("http://nowhere/", "mask")
 
 
-def test_one_request_names_only_so_many_addresses(pages: ThreadingHTTPServer) -> None:
+def test_one_request_names_only_so_many_addresses(pages: PagesServer) -> None:
     some = FetchSome(Net(pages, outer=[PUBLIC]).fetcher(), most=2)
     for _ in range(2):
         assert some("http://outer/picture", "mask")

@@ -104,7 +104,8 @@ def test_merged_tokens_change_the_picture_are_told_and_come_back_by_infotext(api
 
 def test_two_clients_with_different_checkpoints_do_not_disturb_each_other(api: Any) -> None:
     def picture(name: str) -> str:
-        return made(api, override_settings={"sd_model_checkpoint": name})["images"][0]
+        image: str = made(api, override_settings={"sd_model_checkpoint": name})["images"][0]
+        return image
 
     alone = {name: picture(name) for name in ("tiny", "other")}
     with ThreadPoolExecutor(4) as pool:

@@ -35,7 +35,7 @@ def test_a_program_that_alternates_gets_the_pictures_of_checkpoints_that_were_ju
     try:
         read = [picture(api, *turn) for turn in turns]
         assert len(set(read)) == 4 and kept(api) == ""
-        settings = {"sd_checkpoints_limit": 2, "sd_vae_checkpoint_cache": 1}
+        settings: dict[str, Any] = {"sd_checkpoints_limit": 2, "sd_vae_checkpoint_cache": 1}
         assert [picture(api, *turn, **settings) for turn in (*turns, *turns)] == read + read
         assert kept(api).startswith("tiny.safetensors (0.02 GB in main memory); VAE soft.safetensors (0.00 GB")
         assert picture(api, *turns[3]) == read[3]

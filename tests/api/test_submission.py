@@ -66,7 +66,7 @@ def test_an_infotext_finds_its_models_by_hash_and_names_those_that_are_missing(s
     assert "The LoRA gone (0123456789ab) is not here" in asked.notices[0]
     services.options.update({"disable_weights_auto_swap": False})
     asked = generation_request(services, Txt2ImgBody(infotext=told), "txt2img")
-    assert asked.request.override_settings["sd_model_checkpoint"].startswith("cat.safetensors")
+    assert str(asked.request.override_settings["sd_model_checkpoint"]).startswith("cat.safetensors")
     mine = Txt2ImgBody(infotext=told, override_settings={"sd_model_checkpoint": "dog"}, prompt="mine")
     request = generation_request(services, mine, "txt2img").request
     assert (request.prompt, request.override_settings["sd_model_checkpoint"]) == ("mine", "dog")

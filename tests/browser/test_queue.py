@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -36,7 +37,7 @@ def agreed(server: Server, *prompts: str) -> None:
 
 
 @pytest.fixture
-def queue(watched: Watched, server: Server) -> Locator:
+def queue(watched: Watched, server: Server) -> Iterator[Locator]:
     """The open tab: one job failed, one runs for minutes, three wait."""
     ask(server, "oom of a picture", seed=7)
     ask(server, "slow picture under way", steps=1000, n_iter=100)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,11 +19,11 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def catalogue_of(models: Path, **more: object) -> Catalogue:
+def catalogue_of(models: Path, **more: Any) -> Catalogue:
     folders = ModelFolders(
         checkpoints=(models / "Stable-diffusion", models / "Stable-Diffusion"), vaes=(models / "VAE",),
         loras=(models / "Lora",), embeddings=(models / "embeddings",), upscalers=(models / "ESRGAN",), **more,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     return Catalogue(folders, models.parent / "cache" / "hashes.json")
 
 
@@ -193,7 +194,11 @@ def test_the_vae_is_chosen_in_a1111s_order(models: Path) -> None:
     write_model(models / "VAE" / "own.safetensors")
     catalogue = catalogue_of(models)
     (cat,) = catalogue.checkpoints()
-    chosen = lambda *setting, **more: getattr(catalogue.vae_for(cat, *setting, **more), "name", None)  # noqa: E731
+
+    def chosen(setting: str = "Automatic", overrides: bool = True) -> str | None:
+        vae = catalogue.vae_for(cat, setting, overrides=overrides)
+        return None if vae is None else vae.name
+
     assert chosen() is None
     assert chosen("best.safetensors") == "best.safetensors"
     write_model(folder / "cat.vae.safetensors")

@@ -1,7 +1,7 @@
 """Models that infotexts name, found by hash and by name."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -80,7 +80,7 @@ def test_names_of_other_systems_mean_the_same_file(tmp_path: Path, on_disk: Any,
         (folder / "sub").mkdir(parents=True)
         (folder / "sub" / f"{on_disk}.safetensors").write_bytes(b"x")
     catalogue = Catalogue(
-        ModelFolders(**{name: (folder,) for name, folder in folders.items()}), tmp_path / "cache.json"
+        ModelFolders(**cast(Any, {name: (folder,) for name, folder in folders.items()})), tmp_path / "cache.json"
     )
     checkpoint = catalogue.find_checkpoint(f"sub\\{written}.safetensors")
     assert checkpoint.stem == on_disk

@@ -76,5 +76,6 @@ def test_face_restorers_and_their_detector(tmp_path: Path) -> None:
 
 
 def test_the_settings_name_what_the_catalogue_knows() -> None:
-    assert set(OPTIONS["realesrgan_enabled_models"].default) == set(REAL_ESRGAN.values())
-    assert set(OPTIONS["dat_enabled_models"].default) == set(DAT.values())
+    for key, known in (("realesrgan_enabled_models", REAL_ESRGAN), ("dat_enabled_models", DAT)):
+        names = OPTIONS[key].default
+        assert isinstance(names, tuple) and set(names) == set(known.values())

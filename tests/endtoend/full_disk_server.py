@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
-from modules.gallery import atomic
+from modules.files import atomic
 from modules.server.serve import main
 
 
 def pretend(flag: Path, outputs: Path) -> None:
     """Let pictures below `outputs` meet a full disk while `flag` exists."""
-    write = atomic._write_synced
+    write_synced = atomic._write_synced
 
-    def guarded(path: Path, data: bytes) -> None:
+    def guarded(path: Path, write: Callable[[BinaryIO], object]) -> None:
         if flag.exists() and path.is_relative_to(outputs):
-            path.write_bytes(data[: len(data) // 2])
+            whole = io.BytesIO()
+            write(whole)
+            path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write(path, data)
+        write_synced(path, write)
 
     atomic._write_synced = guarded
 

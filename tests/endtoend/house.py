@@ -101,4 +101,10 @@ class House:
 
 def one_sentence(text: str | None) -> bool:
     """Whether this can be shown to a person: not empty, one line, ended, and no traceback."""
-    return bool(text) and "\n" not in text.strip() and text.strip()[-1] in ".!" and "Traceback" not in text
+    return (
+        text is not None
+        and bool(text)
+        and "\n" not in text.strip()
+        and text.strip()[-1] in ".!"
+        and "Traceback" not in text
+    )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -201,7 +201,8 @@ class Painter:
 
             def answer(context: Tensor) -> Tensor:
                 def eps(x: Tensor, t: Tensor) -> Tensor:
-                    return self.unet(x, t.reshape(1).float(), encoder_hidden_states=context).sample
+                    noise: Tensor = self.unet(x, t.reshape(1).float(), encoder_hidden_states=context).sample
+                    return noise
 
                 if stepped:
                     return eps(x, level)
@@ -232,11 +233,11 @@ class Painter:
         rho = asked.setting("rho", 0)
         match schedule:
             case "Karras":
-                return sampling.get_sigmas_karras(n, low, high, rho or 7.0)
+                return cast(Tensor, sampling.get_sigmas_karras(n, low, high, rho or 7.0))
             case "Exponential":
-                return sampling.get_sigmas_exponential(n, low, high)
+                return cast(Tensor, sampling.get_sigmas_exponential(n, low, high))
             case "Polyexponential":
-                return sampling.get_sigmas_polyexponential(n, low, high, rho or 1.0)
+                return cast(Tensor, sampling.get_sigmas_polyexponential(n, low, high, rho or 1.0))
             case "SGM Uniform":
                 first, last = (self.sigmas.sigma_to_t(torch.tensor(s)) for s in (high, low))
                 return _with_zero(self.sigmas.t_to_sigma(torch.linspace(float(first), float(last), n + 1)[:-1]))
@@ -247,7 +248,7 @@ class Painter:
                 return _with_zero(torch.stack([self.sigmas.sigmas[-(1 + int(i * 1000 / n))] for i in range(n)]))
             case "DDIM":
                 return _with_zero(self.sigmas.sigmas[1 :: max(1000 // n, 1)].flip(0))
-        return self.sigmas.get_sigmas(n)
+        return cast(Tensor, self.sigmas.get_sigmas(n))
 
     # A pass
 
@@ -309,7 +310,7 @@ class Painter:
         elif "noise_sampler" in takes:
             given["noise_sampler"] = lambda sigma, following: noise.draw()
         with _noise_of(noise):
-            return run(denoiser, x, disable=True, **given)
+            return cast(Tensor, run(denoiser, x, disable=True, **given))
 
     def _stepped(
         self, denoiser: Any, x: Tensor, first: Tensor, steps: int, entered: int | None, asked: Asked, more: float
@@ -335,7 +336,7 @@ class Painter:
     def encoded(self, image: Image.Image, drawn: Tensor | None = None) -> Tensor:
         pixels = torch.from_numpy(np.array(image.convert("RGB")).astype(np.float32) / 255).permute(2, 0, 1)[None]
         posterior = self.vae.encode(pixels * 2 - 1).latent_dist
-        return (posterior.mean if drawn is None else posterior.mean + posterior.std * drawn) * SCALING
+        return cast(Tensor, (posterior.mean if drawn is None else posterior.mean + posterior.std * drawn) * SCALING)
 
 
 class _State:
@@ -515,7 +516,7 @@ def _plms(denoiser: Any, x: Tensor, times: Tensor, alphas: Tensor) -> Tensor:
     return x
 
 
-LATENT_MODES = {
+LATENT_MODES: dict[str, dict[str, Any]] = {
     "Latent": {"mode": "bilinear"},
     "Latent (antialiased)": {"mode": "bilinear", "antialias": True},
     "Latent (bicubic)": {"mode": "bicubic"},

@@ -133,7 +133,9 @@ def test_no_denoising_at_all_gives_the_picture_through_the_model(house: House) -
     [({"hr_scale": 0.5}, (64, 64)), ({"hr_resize_x": 64, "hr_resize_y": 96}, (64, 96))],
     ids=str,
 )
-def test_a_hires_target_smaller_than_the_first_pass(house: House, fields: dict, size: tuple[int, int]) -> None:
+def test_a_hires_target_smaller_than_the_first_pass(
+    house: House, fields: dict[str, Any], size: tuple[int, int]
+) -> None:
     job = house.made(width=128, height=128, enable_hr=True, hr_upscaler="Lanczos", **fields)
     assert job["state"] == "finished", job["cause"]
     assert [(image["width"], image["height"]) for image in job["images"]] == [size]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from modules.gallery import Gallery
 from modules.parameters import GenerationRequest, ResolvedRequest, resolve
@@ -28,7 +29,7 @@ def gallery(paths: Paths, options: OptionStore) -> Gallery:
 
 @pytest.fixture
 def resolved() -> Callable[..., ResolvedRequest]:
-    def make(options: dict[str, object] | None = None, **fields: object) -> ResolvedRequest:
+    def make(options: dict[str, JsonValue] | None = None, **fields: object) -> ResolvedRequest:
         request = GenerationRequest(**({"prompt": "a cat", "seed": 1234} | fields))
         return resolve(
             request,

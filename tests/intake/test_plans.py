@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from modules.parameters import GenerationRequest, RequestError, parse_request
 from modules.parameters.scripts import SELECTABLE
 
 
-def asked(title: str, arguments: dict | None = None, mode: str = "img2img", **values: object) -> GenerationRequest:
+def asked(
+    title: str, arguments: Mapping[str, object] | None = None, mode: str = "img2img", **values: object
+) -> GenerationRequest:
     start = {"init_images": ("picture",)} if mode == "img2img" else {}
     return parse_request({"mode": mode, "scripts": {title: arguments or {}}, **start, **values})
 

@@ -192,7 +192,7 @@ class FakeEngine:
                 bad.append(str(error))
                 continue
             for kind, result in reversed(image.pictures):
-                infotext = read_metadata(file).infotext
+                infotext = read_metadata(Path(file)).infotext
                 chunks = {"postprocessing": image.note}
                 data, extension = encode_picture(result, ImageFileOptions(), infotext, chunks=chunks)
                 self._emit(

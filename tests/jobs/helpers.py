@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from modules.files import write_atomic
 from modules.jobs import Job, JobService
@@ -179,3 +180,12 @@ def eventually(true: Callable[[], object], seconds: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.005)
+
+
+Found = TypeVar("Found")
+
+
+def present(value: Found | None) -> Found:
+    """The value, which must be there: a row of the queue, or how far a job is."""
+    assert value is not None
+    return value

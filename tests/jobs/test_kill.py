@@ -67,6 +67,7 @@ class Server:
     def gone(self) -> None:
         self.process.wait(20)
         for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
             with suppress(OSError):
                 pipe.close()
 

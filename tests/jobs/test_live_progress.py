@@ -7,6 +7,7 @@ from hypothesis import given, strategies
 
 from modules.jobs.live_progress import LiveProgress
 from modules.protocol import Preview, StepDone
+from tests.jobs.helpers import present
 
 
 class Clock:
@@ -51,16 +52,16 @@ def test_between_steps_the_eta_counts_down_to_zero() -> None:
         take(board, step, 4)
     for waited, expected in ((0, 2.0), (0.5, 1.5), (10, 0.0)):
         clock.now = 102 + waited
-        assert board.of("one") == (board.of("one")[0], expected)
+        assert board.of("one") == (present(board.of("one"))[0], expected)
 
 
 def test_one_step_is_no_pace_yet() -> None:
     board = LiveProgress(Clock())
     assert board.of("one") is None
     board.begin("one")
-    assert board.of("one")[1] is None
+    assert present(board.of("one"))[1] is None
     take(board, 1, 4)
-    assert board.of("one")[1] is None
+    assert present(board.of("one"))[1] is None
     assert board.of("two") is None
 
 
@@ -71,7 +72,7 @@ def test_previews_are_numbered_and_go_with_their_job() -> None:
     board.begin("one")
     for serial in (1, 2):
         board.preview(preview)
-        live, _ = board.of("one")
+        live, _ = present(board.of("one"))
         assert (live.preview, live.preview_mime, live.preview_serial) == (b"small", "image/jpeg", serial)
     board.end()
     assert board.of("one") is None

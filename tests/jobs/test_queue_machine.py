@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from modules.jobs import Job
 from modules.jobs.database import prepare
-from modules.jobs.job import ENDED
+from modules.jobs.job import ENDED, JobState
 from modules.jobs.recovery import recover
 from modules.jobs.store import JobStore
 from modules.parameters import GenerationRequest
@@ -76,7 +76,7 @@ class Queue(RuleBasedStateMachine):
             self.ended[job] = "cancelled"
 
     @rule(state=strategies.sampled_from(["finished", "interrupted", "failed"]))
-    def end(self, state: str) -> None:
+    def end(self, state: JobState) -> None:
         if self.running is not None:
             self.store.end(self.running, state)
             self.ended[self.running] = state

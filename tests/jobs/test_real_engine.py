@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from modules.jobs.services import Services, open_services
 from modules.parameters import GenerationRequest
 from modules.settings import parse_flags
 from tests.checkpoints import truncate, write_tiny_checkpoint
-from tests.jobs.helpers import ROOT, eventually
+from tests.jobs.helpers import ROOT, eventually, present
 
 pytestmark = pytest.mark.server
 STARTED = 120.0
@@ -44,7 +45,7 @@ def make(services: Services, prompt: str = "a red apple", **values: object) -> J
     return services.jobs.submit(request)
 
 
-def made(services: Services, **values: object) -> Job:
+def made(services: Services, **values: Any) -> Job:
     return services.jobs.wait(make(services, **values).id, STARTED)
 
 
@@ -70,7 +71,7 @@ def test_a_bad_file_is_a_sentence_and_the_next_job_works(opened: Services, name:
 def test_a_killed_engine_costs_nothing_but_time(opened: Services) -> None:
     whole = made(opened, seed=11, steps=80, n_iter=3)
     job = make(opened, seed=11, steps=80, n_iter=3)
-    eventually(lambda: opened.jobs.progress(job.id).images, STARTED)
+    eventually(lambda: present(opened.jobs.progress(job.id)).images, STARTED)
     pid = opened.jobs.engine().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -84,7 +85,7 @@ def test_a_killed_engine_costs_nothing_but_time(opened: Services) -> None:
 
 def test_interrupt_reaches_the_engine_between_two_steps(opened: Services) -> None:
     job = make(opened, steps=1000, width=256, height=256)
-    eventually(lambda: opened.jobs.progress(job.id).step > 1, STARTED)
+    eventually(lambda: present(opened.jobs.progress(job.id)).step > 1, STARTED)
     opened.jobs.interrupt()
     assert opened.jobs.wait(job.id, STARTED).state == "interrupted"
 
@@ -123,7 +124,7 @@ def test_a_killed_server_takes_its_engine_along_and_leaves_the_job(tmp_path: Pat
     eventually(lambda: not _runs(engine), 20)
     services = open_services(parse_flags(flags, {}))
     try:
-        eventually(lambda: services.jobs.progress(job_id).step > 3, STARTED)
+        eventually(lambda: present(services.jobs.progress(job_id)).step > 3, STARTED)
         job = services.jobs.get(job_id)
         assert job is not None and (job.state, job.attempts) == ("running", 0)
         services.jobs.interrupt(job_id)

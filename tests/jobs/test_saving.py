@@ -20,7 +20,7 @@ from modules.parameters import GenerationRequest
 from modules.protocol import ImageReady
 from modules.settings import OptionStore, Paths, parse_flags
 from tests.jobs.fake_engine import picture
-from tests.jobs.helpers import FolderShelf, resolved
+from tests.jobs.helpers import FolderShelf, present, resolved
 
 
 class Death(BaseException):
@@ -54,7 +54,7 @@ def test_a_death_before_the_file_is_written(store: JobStore, tmp_path: Path) -> 
 
     shelf.before_write = die
     with pytest.raises(Death):
-        saver.save(store.get("one"), ready())
+        saver.save(present(store.get("one")), ready())
     promised = store.reserved()[0].saved.path
     (promised.parent / ".saving-0123456789abcdef.tmp").write_bytes(b"half a pic")
     assert saver.settle() == (0, 1)
@@ -62,7 +62,7 @@ def test_a_death_before_the_file_is_written(store: JobStore, tmp_path: Path) -> 
     shelf.before_write = lambda path: None
     # Another picture took the number meanwhile; the promise holds all the same.
     (promised.parent / "00007-1.png").touch()
-    assert saver.save(store.get("one"), ready()).path == promised
+    assert present(saver.save(present(store.get("one")), ready())).path == promised
 
 
 def test_a_death_after_the_file_is_written(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,12 +73,12 @@ def test_a_death_after_the_file_is_written(store: JobStore, tmp_path: Path, monk
 
     with monkeypatch.context() as patch, pytest.raises(Death):
         patch.setattr(store, "image_saved", die)
-        saver.save(store.get("one"), ready())
-    assert store.get("one").images == ()
+        saver.save(present(store.get("one")), ready())
+    assert present(store.get("one")).images == ()
     assert saver.settle() == (1, 0)
-    (image,) = store.get("one").images
+    (image,) = present(store.get("one")).images
     assert image.path.read_bytes() == ready().blobs[0]
-    assert saver.save(store.get("one"), ready()) is None
+    assert saver.save(present(store.get("one")), ready()) is None
 
 
 def test_a_name_that_a_stranger_took_is_left_to_him(store: JobStore, tmp_path: Path) -> None:
@@ -86,22 +86,22 @@ def test_a_name_that_a_stranger_took_is_left_to_him(store: JobStore, tmp_path: P
     saver = ImageSaver(store, shelf)
     shelf.before_write = lambda path: (_ for _ in ()).throw(Death)
     with pytest.raises(Death):
-        saver.save(store.get("one"), ready())
+        saver.save(present(store.get("one")), ready())
     stranger = store.reserved()[0].saved.path
     stranger.write_bytes(b"mine")
     assert saver.settle() == (0, 1)
     shelf.before_write = lambda path: None
-    image = saver.save(store.get("one"), ready())
+    image = saver.save(present(store.get("one")), ready())
     assert image is not None and image.path != stranger
     assert stranger.read_bytes() == b"mine"
-    assert store.get("one").images == (image,)
+    assert present(store.get("one")).images == (image,)
 
 
 def test_a_file_that_cannot_be_written_leaves_no_row(store: JobStore, tmp_path: Path) -> None:
     shelf = FolderShelf(tmp_path / "outputs")
     shelf.fail_with = SaveError("00000-7.png was not saved: the disk is full.")
     with pytest.raises(SavingError, match="disk is full"):
-        ImageSaver(store, shelf).save(store.get("one"), ready())
+        ImageSaver(store, shelf).save(present(store.get("one")), ready())
     assert store.reserved() == []
     assert store.image("one", 0, "image") is None
 
@@ -119,15 +119,15 @@ def test_the_gallery_names_pictures_and_keeps_the_last_infotext(
     store: JobStore, shelf: PictureFiles, tmp_path: Path
 ) -> None:
     saver = ImageSaver(store, shelf)
-    first, second = (saver.save(store.get("one"), ready(index)) for index in (0, 1))
-    grid = saver.save(store.get("one"), ready(kind="grid"))
+    first, second = (saver.save(present(store.get("one")), ready(index)) for index in (0, 1))
+    grid = saver.save(present(store.get("one")), ready(kind="grid"))
     assert first is not None and second is not None and grid is not None
     assert first.path.name == "00000-7.png"
     assert second.path.name == "00001-8.png"
     assert grid.path.name.startswith("grid-0000")
     assert first.path.is_relative_to(tmp_path / "outputs" / "txt2img-images")
     assert (tmp_path / "params.txt").read_text() == "a cat"
-    assert [image.kind for image in store.get("one").images] == ["image", "grid", "image"]
+    assert [image.kind for image in present(store.get("one")).images] == ["image", "grid", "image"]
 
 
 def test_a_job_decides_what_lies_beside_its_pictures(store: JobStore, shelf: PictureFiles) -> None:
@@ -142,7 +142,7 @@ def test_a_job_decides_what_lies_beside_its_pictures(store: JobStore, shelf: Pic
 def test_pictures_only_to_be_returned_stay_out_of_the_outputs(
     store: JobStore, shelf: PictureFiles, tmp_path: Path
 ) -> None:
-    image = ImageSaver(store, shelf).save(store.get("one"), ready(save=False))
+    image = ImageSaver(store, shelf).save(present(store.get("one")), ready(save=False))
     assert image is not None
     assert image.path == tmp_path / "cache" / "jobs" / "one" / "0-image.png"
     assert not image.kept
@@ -160,10 +160,10 @@ def test_a_name_taken_at_the_last_moment_is_replaced_by_the_next(
         return write(self, path, job, image)
 
     monkeypatch.setattr(PictureFiles, "write", overtaken)
-    image = ImageSaver(store, shelf).save(store.get("one"), ready())
+    image = ImageSaver(store, shelf).save(present(store.get("one")), ready())
     assert image is not None
     assert image.path.read_bytes() == ready().blobs[0]
-    assert store.get("one").images == (image,)
+    assert present(store.get("one")).images == (image,)
     assert store.reserved() == []
 
 
@@ -185,7 +185,7 @@ def test_a_job_never_replaces_its_own_pictures(store: JobStore, shelf: PictureFi
     paths = [image.path for image in images if image is not None]
     assert len(set(paths)) == 3
     assert [path.read_bytes() for path in paths] == [ready(index).blobs[0] for index in range(3)]
-    assert len(store.get("one").images) == 3
+    assert len(present(store.get("one")).images) == 3
 
 
 def test_another_job_replaces_a_picture_where_the_settings_say_so(store: JobStore, shelf: PictureFiles) -> None:

@@ -19,7 +19,7 @@ from modules.jobs.services import Services, open_services
 from modules.parameters import RequestError, parse_infotext, parse_request
 from modules.settings import parse_flags
 from tests.checkpoints import write_tiny_checkpoint
-from tests.jobs.helpers import eventually
+from tests.jobs.helpers import eventually, present
 
 pytestmark = pytest.mark.server
 STARTED = 180.0
@@ -108,7 +108,7 @@ def test_each_loop_starts_from_the_picture_before_it(opened: Services) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("form", ["png", "jpg"])
 def test_a_killed_engine_costs_a_script_nothing_but_time(opened: Services, form: str) -> None:
-    asked = {
+    asked: dict[str, Any] = {
         "script": "Loopback",
         "arguments": {"loops": 3},
         "steps": 60,
@@ -116,7 +116,7 @@ def test_a_killed_engine_costs_a_script_nothing_but_time(opened: Services, form:
     }
     whole = made(opened, picture(), **asked)
     job = make(opened, picture(), **asked)
-    eventually(lambda: opened.jobs.progress(job.id).images, STARTED)
+    eventually(lambda: present(opened.jobs.progress(job.id)).images, STARTED)
     pid = opened.jobs.engine().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -127,7 +127,7 @@ def test_a_killed_engine_costs_a_script_nothing_but_time(opened: Services, form:
 
 def test_an_interrupt_keeps_the_loops_that_are_finished(opened: Services) -> None:
     job = make(opened, picture(), script="Loopback", arguments={"loops": 30}, steps=60)
-    eventually(lambda: opened.jobs.progress(job.id).images, STARTED)
+    eventually(lambda: present(opened.jobs.progress(job.id)).images, STARTED)
     opened.jobs.interrupt(job.id)
     ended = opened.jobs.wait(job.id, STARTED)
     assert ended.state == "interrupted"

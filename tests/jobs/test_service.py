@@ -12,10 +12,11 @@ import pytest
 from modules.files import SaveError
 from modules.jobs import EngineChanged, ImageSaved, Job, JobChanged, JobError, QueueFull, UnknownJob
 from modules.jobs.collaborators import Limits
+from modules.jobs.subscriptions import JobEvent
 from modules.parameters import BatchFile, GenerationRequest, RequestError
 from modules.protocol import Preview, StepDone
 from tests.jobs.fake_engine import picture
-from tests.jobs.helpers import House, eventually
+from tests.jobs.helpers import House, eventually, present
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def ask(prompt: str = "a cat", **values: object) -> GenerationRequest:
 def start(house: House, prompt: str = "slow", **values: object) -> Job:
     """Submit a job and wait until it runs and has taken a step."""
     job = house.jobs.submit(ask(prompt, **values))
-    eventually(lambda: house.jobs.progress(job.id).step > 0)
+    eventually(lambda: present(house.jobs.progress(job.id)).step > 0)
     return job
 
 
@@ -47,7 +48,7 @@ def test_a_job_is_made_and_saved(house: House) -> None:
     assert done.images[0].path.read_bytes() == picture(7, text=text)
     assert done.images[0].infotext == text
     assert done.notices == ("made by a fake",)
-    assert done.spent is not None and (done.spent.seconds, done.spent.memory.allocated) == (0.1, 1_230_000_000)
+    assert done.spent is not None and (done.spent.seconds, present(done.spent.memory).allocated) == (0.1, 1_230_000_000)
     assert house.jobs.of_task("task(1)") == done
     assert house.jobs.list(client="page-1") == [done]
     assert house.jobs.list(client="page-2") == []
@@ -63,7 +64,7 @@ def test_what_the_engine_warns_of_is_told(house: House) -> None:
 def test_jobs_run_in_the_order_of_the_queue(house: House) -> None:
     first = start(house, "slow", steps=6)
     second, third, fourth = (house.jobs.submit(ask(f"job {n}")) for n in (2, 3, 4))
-    assert [house.jobs.progress(job.id).position for job in (first, second, third, fourth)] == [0, 1, 2, 3]
+    assert [present(house.jobs.progress(job.id)).position for job in (first, second, third, fourth)] == [0, 1, 2, 3]
     house.jobs.move(fourth.id, 1)
     assert [job.id for job in house.jobs.list()] == [first.id, fourth.id, second.id, third.id]
     assert house.jobs.wait(third.id, 10).state == "finished"
@@ -78,7 +79,7 @@ def test_jobs_run_in_the_order_of_the_queue(house: House) -> None:
 
 def test_progress_counts_steps_and_guesses_the_end(house: House) -> None:
     job = start(house, "slow", steps=10, n_iter=2)
-    eventually(lambda: house.jobs.progress(job.id).eta_seconds is not None)
+    eventually(lambda: present(house.jobs.progress(job.id)).eta_seconds is not None)
     progress = house.jobs.progress()
     assert progress is not None
     assert (progress.job_id, progress.state, progress.position, progress.steps) == (job.id, "running", 0, 10)
@@ -88,13 +89,13 @@ def test_progress_counts_steps_and_guesses_the_end(house: House) -> None:
     assert (progress.preview_mime, progress.preview_serial >= 1) == ("image/png", True)
     house.jobs.wait(job.id, 10)
     assert house.jobs.progress() is None
-    assert house.jobs.progress(job.id).fraction == 1.0
-    assert house.jobs.progress(job.id).position is None
+    assert present(house.jobs.progress(job.id)).fraction == 1.0
+    assert present(house.jobs.progress(job.id)).position is None
 
 
 def test_interrupt_keeps_what_is_finished(house: House) -> None:
     job = start(house, "slow", steps=3, n_iter=10)
-    eventually(lambda: house.jobs.progress(job.id).images)
+    eventually(lambda: present(house.jobs.progress(job.id)).images)
     house.jobs.interrupt()
     done = house.jobs.wait(job.id, 5)
     assert done.state == "interrupted"
@@ -137,7 +138,7 @@ def test_waiting_jobs_can_be_cancelled(house: House) -> None:
     house.jobs.cancel(first.id)
     assert house.jobs.wait(first.id, 5).state == "interrupted"
     house.jobs.cancel(first.id)
-    assert house.jobs.get(first.id).state == "interrupted"
+    assert present(house.jobs.get(first.id)).state == "interrupted"
     assert len(house.files) == 0
 
 
@@ -223,7 +224,7 @@ def test_a_picture_that_comes_twice_is_saved_once(house: House) -> None:
 def test_events_tell_the_whole_story(house: House) -> None:
     with house.jobs.subscribe() as events:
         job = house.jobs.submit(ask(n_iter=2))
-        told = []
+        told: list[JobEvent] = []
         while not (told and isinstance(told[-1], JobChanged) and told[-1].job.ended):
             delivered = events.get(5)
             assert delivered is not None
@@ -270,7 +271,7 @@ def test_a_new_engine_loads_what_the_last_one_had(house: House) -> None:
     eventually(lambda: house.jobs.engine().checkpoint_title == "other.safetensors")
     with house.jobs.subscribe() as events:
         house.engines[0].kill()
-        sentences = []
+        sentences: list[str] = []
         while house.jobs.engine().checkpoint_title != "other.safetensors" or not sentences:
             delivered = events.get(5)
             assert delivered is not None
@@ -329,10 +330,15 @@ def test_the_end_of_a_job_is_told_to_who_watches_it_and_to_nobody_else(house: Ho
     first, second = start(house, "slow", steps=4), house.jobs.submit(ask("two"))
     told: list[tuple[str, Job | None]] = []
     done = threading.Event()
+
+    def second_ended(job: Job | None) -> None:
+        told.append(("second", job))
+        done.set()
+
     with (
         house.jobs.watched(first.id, lambda job: told.append(("first", job))),
         house.jobs.watched(first.id, lambda job: told.append(("first too", job))),
-        house.jobs.watched(second.id, lambda job: (told.append(("second", job)), done.set())[0]),
+        house.jobs.watched(second.id, second_ended),
     ):
         assert done.wait(10)
     house.jobs.wait(house.jobs.submit(ask("three")).id, 10)
@@ -345,8 +351,8 @@ def test_the_running_job_is_known_without_a_look_into_the_database(house: House)
     assert house.jobs.now() is None
     job = start(house, "slow", steps=1000)
     house.jobs.interrupt(job.id, after_image=True)
-    eventually(lambda: house.jobs.now()[1].stopping)
-    running, live, _ = house.jobs.now()
+    eventually(lambda: present(house.jobs.now())[1].stopping)
+    running, live, _ = present(house.jobs.now())
     assert (running.id, live.step > 0, live.interrupted) == (job.id, True, False)
     house.jobs.interrupt(job.id)
     house.jobs.wait(job.id, 10)
@@ -416,10 +422,10 @@ def test_an_interrupt_that_names_a_file_already_done_ends_the_batch(house: House
 
 def test_a_job_says_how_it_was_interrupted(house: House) -> None:
     job = house.jobs.submit(ask("slow", steps=60, n_iter=2))
-    eventually(lambda: house.jobs.progress(job.id).step > 0)
-    assert house.jobs.progress(job.id).stopping == ""
+    eventually(lambda: present(house.jobs.progress(job.id)).step > 0)
+    assert present(house.jobs.progress(job.id)).stopping == ""
     house.jobs.interrupt(job.id, after_image=True)
-    eventually(lambda: house.jobs.progress(job.id).stopping == "after_image")
+    eventually(lambda: present(house.jobs.progress(job.id)).stopping == "after_image")
     house.jobs.interrupt(job.id)
     assert house.jobs.wait(job.id, 10).state == "interrupted"
 

@@ -91,8 +91,8 @@ def test_without_a_checkpoint_the_server_is_up_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Away from the checkpoint that this checkout ships, which is always listed.
-    real = services.Paths.from_flags
-    monkeypatch.setattr(services.Paths, "from_flags", lambda given: real(given, tmp_path))
+    real = Paths.from_flags
+    monkeypatch.setattr(Paths, "from_flags", lambda given: real(given, tmp_path))
     with caplog.at_level(logging.WARNING):
         one = open_services(flags(tmp_path, "--models-dir", str(tmp_path / "empty")))
     try:

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,12 @@ from modules.jobs.database import MIGRATIONS, DatabaseError, connect, prepare
 from modules.jobs.rows import ImageRow
 from modules.jobs.store import JobStore
 from modules.parameters import GenerationRequest
-from tests.jobs.helpers import resolved
+from tests.jobs.helpers import present, resolved
 
 REQUEST = GenerationRequest(prompt="a cat", seed=2**64 - 1)
 
 
-def job(name: str = "one", **values: object) -> Job:
+def job(name: str = "one", **values: Any) -> Job:
     return replace(Job(name, "waiting", REQUEST, resolved(REQUEST)), **values)
 
 
@@ -63,10 +64,10 @@ def test_pictures_show_once_they_are_saved(tmp_path: Path) -> None:
         store.claim_next()
         row = image(tmp_path / "00000-1.png")
         store.reserve_image("one", row)
-        assert store.get("one").images == ()
+        assert present(store.get("one")).images == ()
         assert store.reserved() == [row]
         store.image_saved("one", 0, "image")
-        assert store.get("one").images == (row.saved,)
+        assert present(store.get("one")).images == (row.saved,)
         assert store.reserved() == []
         assert store.image("one", 0, "image") == replace(row, complete=True)
         assert store.image("one", 0, "grid") is None
@@ -82,7 +83,7 @@ def test_a_path_belongs_to_the_picture_that_lies_there_now(tmp_path: Path) -> No
         store.image_saved("one", 0, "image")
         store.reserve_image("two", row)
         store.image_saved("two", 0, "image")
-        assert (store.get("one").images, store.get("two").images) == ((), (row.saved,))
+        assert (present(store.get("one")).images, present(store.get("two")).images) == ((), (row.saved,))
 
 
 def test_ending_a_job_forgets_what_it_had_reserved(tmp_path: Path) -> None:
@@ -112,8 +113,8 @@ def test_reading_does_not_wait_for_a_write_under_way(tmp_path: Path) -> None:
         store.add(job("one"))
         with store._change() as write:
             write.execute("UPDATE jobs SET state = 'failed'")
-            assert store.get("one").state == "waiting"
-        assert store.get("one").state == "failed"
+            assert present(store.get("one")).state == "waiting"
+        assert present(store.get("one")).state == "failed"
 
 
 def test_rows_of_one_client_and_state(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_rows_of_one_client_and_state(tmp_path: Path) -> None:
         assert [row.id for row in store.list(states=["waiting"], client="page-1")] == ["job-3", "job-5"]
         assert [row.id for row in store.list(limit=2)] == ["job-0", "job-2"]
         assert store.list(states=[]) == []
-        assert store.of_task("task(x)").id == "job-5"
+        assert present(store.of_task("task(x)")).id == "job-5"
         assert store.of_task("task(y)") is None
 
 

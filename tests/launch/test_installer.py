@@ -8,6 +8,7 @@ import pytest
 from modules.launch.environment import Environment
 from modules.launch.installer import REASONS, Installer, reason
 from modules.launch.machine import Finished, LaunchError
+from modules.launch.nvidia import Nvidia
 from modules.launch.torch_choice import TORCH, TorchPlan, choose_torch
 from tests.launch.fake_machine import FakeDriver, FakeMachine
 
@@ -127,7 +128,7 @@ def test_with_a_card_nothing_is_asked_of_pip(capsys: pytest.CaptureFixture[str])
     assert not machine.commands and "Graphics: RTX 4090, CUDA 12.8" in capsys.readouterr().out
 
 
-def installer_card(machine: FakeMachine) -> object:
+def installer_card(machine: FakeMachine) -> Nvidia | None:
     from modules.launch.nvidia import find_nvidia
 
     return find_nvidia(machine)

@@ -4,7 +4,7 @@ import pytest
 
 from modules.launch.machine import Finished
 from modules.launch.nvidia import Nvidia, driver_cuda, find_nvidia
-from tests.launch.fake_machine import FakeDriver, FakeMachine
+from tests.launch.fake_machine import Answer, FakeDriver, FakeMachine
 
 
 @pytest.mark.parametrize("system", ["Linux", "Windows"])
@@ -53,7 +53,10 @@ def test_nvidia_smi_is_the_second_witness(line: str, card: Nvidia) -> None:
 
 
 def test_an_nvidia_smi_that_does_not_know_capabilities() -> None:
-    answers = {"compute_cap": Finished(6, "Field not valid"), "driver_version,name": Finished(0, "525.60, Tesla T4\n")}
+    answers: dict[str, Answer] = {
+        "compute_cap": Finished(6, "Field not valid"),
+        "driver_version,name": Finished(0, "525.60, Tesla T4\n"),
+    }
     assert find_nvidia(FakeMachine(programs=["nvidia-smi"], answers=answers)) == Nvidia("Tesla T4", (12, 0), None)
 
 

@@ -11,12 +11,13 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from fastapi import Request
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -103,7 +104,7 @@ class FakeJobs:
         found = [job for job in self.rows.values() if not wanted or job.state in wanted]
         return [job for job in found if client is None or job.client == client][offset:][-limit:]
 
-    def ids(self, states: Iterable[str], limit: int, client: str) -> list[str]:
+    def ids(self, states: Iterable[str], limit: int, client: str) -> Sequence[str]:
         return [job.id for job in self.list(states, limit, client)]
 
     def count(self, state: str) -> int:
@@ -188,7 +189,7 @@ class FakeJobs:
                     _picture(job.request.width // 4, job.request.height // 4, step / steps, None),
                     "image/png",
                     index * steps + step,
-                    images,
+                    images=images,
                 )
             images = (*images, self._save(job, index))
             self._change(job.id, images=images)
@@ -246,3 +247,7 @@ if __name__ == "__main__":
     from modules.server.serve import main
 
     sys.exit(main(sys.argv[1:], open_services))
+
+
+def any_visitor(request: Request) -> None:
+    """The login check of routes that let everybody in."""

@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from modules.jobs import services as real
+from modules.jobs.engine_command import engine_launch
 from modules.jobs.job import Job
 from modules.page.extras_events import extras_request, labels_of, submitter
 from modules.page.extras_tab import build_extras
@@ -34,7 +35,7 @@ PLACES = {"files": None, "input_dir": "", "output_dir": "", "show": True}
 
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[real.Services]:
-    monkeypatch.setattr(real, "engine_launch", real.engine_launch)
+    monkeypatch.setattr(real, "engine_launch", engine_launch)
     monkeypatch.setenv("FAKE_ENGINE_FOLDER", str(tmp_path))
     opened = fake_engine_server.open_services(parse_flags(["--data-dir", str(tmp_path / "data")], {}))
     yield opened

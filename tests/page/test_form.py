@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
+from modules.jobs.services import Services
 from modules.page.controls import element_id
 from modules.page.form import EXTRA, OVERRIDES, SEEDS, Form, request_from, stored_values
 from modules.page.overrides import override_texts, overrides_from
@@ -161,7 +163,11 @@ def test_stored_values_come_back_and_broken_ones_are_forgotten() -> None:
 
 
 def test_override_texts_go_both_ways() -> None:
-    overrides = {"CLIP_stop_at_last_layers": 2, "randn_source": "NV", "eta_noise_seed_delta": 31337}
+    overrides: dict[str, JsonValue] = {
+        "CLIP_stop_at_last_layers": 2,
+        "randn_source": "NV",
+        "eta_noise_seed_delta": 31337,
+    }
     texts = override_texts(overrides)
     assert texts[0] == "Clip skip: 2"
     assert overrides_from(texts) == overrides
@@ -187,7 +193,8 @@ def test_an_infotext_fills_the_form_and_asks_for_the_same_again(services: Any, f
 
 def test_an_old_version_is_followed_unless_the_settings_say_otherwise(services: Any) -> None:
     old = "a [cat:dog:0.5]\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64, Version: v1.5.1"
-    assert any("Old prompt editing" in text for text in form_values(services, old)[0][OVERRIDES])
+    overrides = form_values(services, old)[0][OVERRIDES]
+    assert isinstance(overrides, list) and any("Old prompt editing" in text for text in overrides)
     services.options.update({"auto_backcompat": False})
     assert not form_values(services, old)[0][OVERRIDES]
 
@@ -203,9 +210,9 @@ def test_a_page_can_be_built_without_any_checkpoint(tmp_path: Path) -> None:
     full = open_services(parse_flags(["--data-dir", str(tmp_path)], {}))
 
     class Empty(FakeCatalogue):
-        def checkpoints(self) -> tuple[()]:  # type: ignore[override]
+        def checkpoints(self) -> tuple[()]:
             return ()
 
     empty = SimpleNamespace(**{**vars(full), "catalogue": Empty(), "options": OptionStore(tmp_path / "config.json")})
     empty.current_checkpoint = lambda: None
-    assert build_page(empty, UploadStore(tmp_path), folder_button=False) is not None
+    assert build_page(cast(Services, empty), UploadStore(tmp_path), folder_button=False) is not None

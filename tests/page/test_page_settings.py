@@ -29,7 +29,7 @@ from modules.prompt import Style
 from modules.protocol import MachineFacts
 from modules.server.serve import wants_browser
 from modules.settings import Flags, OptionStore, frozen_keys, parse_flags
-from tests.page.fakes import open_services
+from tests.page.fakes import any_visitor, open_services
 
 # Gradio leaves an event loop unclosed for each page it builds; see conftest.py.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
@@ -150,7 +150,7 @@ def settings_client(folder: Path, *words: str) -> tuple[TestClient, Any]:
     services.jobs.close()
     services.options = OptionStore(services.paths.config_file, frozen=frozen_keys(flags))
     app = FastAPI()
-    app.include_router(settings_routes(services, lambda: None))
+    app.include_router(settings_routes(services, any_visitor))
     app.include_router(option_routes(services))
     return TestClient(app), services
 
@@ -252,7 +252,7 @@ def test_the_system_page_says_what_was_chosen_and_why_and_no_secret(tmp_path: Pa
     with process.profile.step("Building the page"):
         process.log.emit(logging.LogRecord("x", logging.WARNING, "", 0, "a file was set aside", None, None))
     app = FastAPI()
-    app.include_router(system_routes(services, process, lambda: None))
+    app.include_router(system_routes(services, process, any_visitor))
     client = TestClient(app)
     told = client.get("/internal/system").json()
     facts = {title: dict(part["facts"]) for part in told["sections"] for title in [part["title"]]}

@@ -14,7 +14,7 @@ from modules.page.routes import create_router, page_state
 from modules.parameters import GenerationRequest
 from modules.server.page_app import folder_button
 from modules.settings import parse_flags
-from tests.page.fakes import open_services
+from tests.page.fakes import any_visitor, open_services
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_queue_is_counted_and_strangers_prompts_are_hidden(services: Any) ->
 
 def test_routes_answer_and_refuse(services: Any) -> None:
     app = FastAPI()
-    app.include_router(create_router(services, lambda: None))
+    app.include_router(create_router(services, any_visitor))
     client = TestClient(app)
     job = finished(services, "me")
     assert client.get("/internal/page", params={"client": "me"}).json()["latest"]["id"] == job

@@ -140,7 +140,7 @@ ControlNet 0: "Module: canny, Model: control_v11p_sd15_canny [d14c016b], Weight:
 f2.0.1v1.10.1-previous-669-gdfdcbab6""")
     assert said["Hashes"] == '{"model": "99aabbccdd", "lora:ink": "0f1e2d3c4b"}'
     assert said["ControlNet 0"] == "Module: canny, Model: control_v11p_sd15_canny [d14c016b], Weight: 1"
-    assert said["Distilled CFG Scale"] == "3.5" and said["Version"].startswith("f2.0.1")
+    assert said["Distilled CFG Scale"] == "3.5" and str(said["Version"]).startswith("f2.0.1")
 
 
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7"

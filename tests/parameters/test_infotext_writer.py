@@ -1,6 +1,7 @@
 """Infotext as A1111 v1.10.1 writes it: keys, order, quoting and omissions."""
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ def job(options: dict[str, Any] | None = None, **fields: Any) -> ResolvedRequest
     return resolve(GenerationRequest(**({"seed": 1} | fields)), options=options or {}, rng=random.Random(0))
 
 
-def last_line(resolved: ResolvedRequest, facts: dict[str, object] | None = None, index: int = 0) -> str:
+def last_line(resolved: ResolvedRequest, facts: Mapping[str, object] | None = None, index: int = 0) -> str:
     return write_infotext(resolved, index, facts or {}).split("\n")[-1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import fields, replace
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -175,8 +176,8 @@ def test_what_the_hires_pass_shares_is_typed_once() -> None:
     texts = [
         node.value
         for one in rules.sources()
-        for node in rules.ast.walk(one.tree)
-        if isinstance(node, rules.ast.Constant) and node.value in SAME
+        for node in ast.walk(one.tree)
+        if isinstance(node, ast.Constant) and node.value in SAME
     ]
     assert sorted(texts) == sorted(SAME)
 

@@ -143,4 +143,5 @@ def test_flags_follow_the_algorithm() -> None:
 def test_names_of_other_programs(name: str, label: str, schedule: str) -> None:
     choice = resolve_sampler(name, strict=True)
     assert (choice.sampler.label, choice.schedule.label) == (label, schedule)
-    assert name not in choice.sampler.api_item()["aliases"]
+    aliases = choice.sampler.api_item()["aliases"]
+    assert isinstance(aliases, list) and name not in aliases

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from modules.parameters import RequestError, parse_infotext, parse_request, request_from_infotext, write_infotext
 from modules.parameters.resolved import resolve
@@ -51,7 +52,7 @@ def test_titles_names_and_infotext_keys_are_unique_and_defaults_are_accepted() -
 
 
 def test_values_are_taken_as_a1111_takes_them() -> None:
-    given = {"count": 7.0, "way": 1, "sides": ["RIGHT", 0], "on": True}
+    given: dict[str, JsonValue] = {"count": 7.0, "way": 1, "sides": ["RIGHT", 0], "on": True}
     assert checked_arguments(MADE_UP, given) == {
         **{"count": 7, "share": 0.5, "on": True, "way": "Down", "sides": ["left", "right"], "text": ""}
     }

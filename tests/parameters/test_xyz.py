@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.scripts import checked_arguments, find_script
@@ -15,7 +16,7 @@ from modules.parameters.xyz.axis_values import numbers, split_values
 from modules.settings import OPTIONS
 
 
-def plot(**given: object) -> dict:
+def plot(**given: object) -> dict[str, JsonValue]:
     script = find_script("X/Y/Z plot")
     assert script is not None
     return checked_arguments(script, given)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 import csv
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,8 @@ def test_what_is_not_understood_is_not_written_over(tmp_path: Path, rows: str) -
     path = tmp_path / "styles.csv"
     path.write_text(rows)
     book = StyleBook((path,))
-    for change in (lambda: book.save(Style("New", "c")), lambda: book.delete("a")):
+    changes: list[Callable[[], object]] = [lambda: book.save(Style("New", "c")), lambda: book.delete("a")]
+    for change in changes:
         with pytest.raises(StyleFileError):
             change()
     assert path.read_text() == rows

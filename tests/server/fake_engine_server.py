@@ -36,7 +36,7 @@ def open_services(flags: Flags) -> services.Services:
     for name, resolution in (("demo-emoji", "128x128"), ("other", "256x192")):
         if not (folder / f"{name}.safetensors").exists():
             write_checkpoint(folder / f"{name}.safetensors", resolution)
-    services.engine_launch = fake_launch
+    vars(services)["engine_launch"] = fake_launch
     return services.open_services(flags)
 
 

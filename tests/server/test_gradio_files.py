@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
+from httpx2 import Response
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -55,7 +55,7 @@ def outputs(host: PageHost) -> Path:
     return next(Path(str(path)) for path in host.page.get_blocks().allowed_paths if str(path).endswith("outputs"))
 
 
-def got(page: TestClient, path: str, method: str = "GET", **more: Any) -> httpx.Response:
+def got(page: TestClient, path: str, method: str = "GET", **more: Any) -> Response:
     return page.request(method, path, follow_redirects=False, **more)
 
 
@@ -73,7 +73,7 @@ def with_path(template: str, value: str) -> str:
     return re.sub(r"\{\w+(:path)?\}", value, template)
 
 
-def is_harmless(answer: httpx.Response) -> bool:
+def is_harmless(answer: Response) -> bool:
     return (
         "sandbox" in answer.headers["content-security-policy"]
         and "allow-" not in answer.headers["content-security-policy"]

@@ -91,9 +91,12 @@ def test_what_is_no_http_is_passed_on() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
+    async def unused(*_: Any) -> Any:
+        raise AssertionError("nothing is received or sent")
+
     # Not asyncio.run: Playwright keeps a loop running in the thread of a process that tested the page before.
     with pytest.raises(StopIteration):
-        BodyLimit(app)({"type": "lifespan"}, None, None).send(None)
+        BodyLimit(app)({"type": "lifespan"}, unused, unused).send(None)
     assert seen == ["lifespan"]
 
 
