@@ -46,7 +46,7 @@ def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
     resolved, request = job.resolved, job.resolved.request
     one_for_all = [request] * resolved.image_count
     each = [resolved.of_image(index).request for index in range(len(one_for_all))] if resolved.variants else one_for_all
-    told = _told(images)
+    values = _plain_value(images)
     return {
         "prompt": request.prompt,
         "all_prompts": [one.prompt for one in each],
@@ -63,9 +63,9 @@ def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
         "cfg_scale": request.cfg_scale,
         "steps": request.steps,
         "batch_size": request.batch_size,
-        "restore_faces": "Face restoration" in told,
-        "face_restoration_model": told.get("Face restoration"),
-        **_models(resolved.checkpoint, resolved.vae, told),
+        "restore_faces": "Face restoration" in values,
+        "face_restoration_model": values.get("Face restoration"),
+        **_models(resolved.checkpoint, resolved.vae, values),
         "seed_resize_from_w": request.seed_resize_from_w,
         "seed_resize_from_h": request.seed_resize_from_h,
         "denoising_strength": request.denoising_strength if request.enable_hr or request.mode == "img2img" else None,
@@ -82,7 +82,7 @@ def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
     }
 
 
-def _told(images: list[SavedImage]) -> Mapping[str, str]:
+def _plain_value(images: list[SavedImage]) -> Mapping[str, str]:
     return parse_infotext(images[0].infotext) if images else {}
 
 
@@ -90,18 +90,18 @@ def _extra_parameters(images: list[SavedImage]) -> dict[str, str]:
     """What stands written in the infotext beside the usual; the reader adds what a missing key means, we don't."""
     return {
         key: value
-        for key, value in _told(images).items()
+        for key, value in _plain_value(images).items()
         if key not in _NOT_EXTRA and f", {key}: " in images[0].infotext
     }
 
 
-def _models(checkpoint: str | None, vae: str | None, told: Mapping[str, str]) -> dict[str, Any]:
+def _models(checkpoint: str | None, vae: str | None, values: Mapping[str, str]) -> dict[str, Any]:
     title = (checkpoint or "").rsplit(" [", 1)[0]
     return {
-        "sd_model_name": told.get("Model", PurePath(title).stem),
-        "sd_model_hash": told.get("Model hash"),
+        "sd_model_name": values.get("Model", PurePath(title).stem),
+        "sd_model_hash": values.get("Model hash"),
         "sd_vae_name": vae,
-        "sd_vae_hash": told.get("VAE hash"),
+        "sd_vae_hash": values.get("VAE hash"),
     }
 
 

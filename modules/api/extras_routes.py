@@ -92,14 +92,14 @@ def extras_routes(services: Services) -> APIRouter:
         return {"html_info": "", "images": await worked(body, body.imageList)}
 
     async def worked(body: ExtrasBody, pictures: list[NamedPicture]) -> list[str]:
-        asked = extras_request(services, body, tuple(one.name[:80] for one in pictures))
+        extras = extras_request(services, body, tuple(one.name[:80] for one in pictures))
         inputs = await run_sync(_decoded, services, pictures)
-        if asked.restorers or not set(asked.upscalers) <= set(PLAIN):
-            job = await run_sync(_submitted, services, asked, inputs)
+        if extras.restorers or not set(extras.upscalers) <= set(PLAIN):
+            job = await run_sync(_submitted, services, extras, inputs)
             job = await ended_job(services.jobs, job, None)
             return await run_sync(_of_job, job, len(pictures))
         # Without a model it takes no engine, and need not wait for a job of another kind.
-        return await run_sync(_at_once, services, asked, inputs)
+        return await run_sync(_at_once, services, extras, inputs)
 
     @router.post("/interrogate")
     def interrogate(body: InterrogateBody) -> dict[str, str]:
@@ -114,8 +114,8 @@ def extras_request(services: Services, body: ExtrasBody, names: tuple[str, ...])
     """What a body asks for. Raises RequestError naming an upscaler or a restorer that is not here."""
     shared = set(type(body).model_fields) & set(ExtrasRequest.model_fields)
     values = {name: getattr(body, name) for name in shared}
-    asked = ExtrasRequest(names=names, transparency=False, **values)
-    return checked_names(asked, services.upscalers(), services.catalogue.restorers())
+    extras = ExtrasRequest(names=names, transparency=False, **values)
+    return checked_names(extras, services.upscalers(), services.catalogue.restorers())
 
 
 def _decoded(services: Services, pictures: list[NamedPicture]) -> dict[str, bytes]:
@@ -124,8 +124,8 @@ def _decoded(services: Services, pictures: list[NamedPicture]) -> dict[str, byte
     return {f"{n} {one.name}": picture_bytes(one.data, one.name[:80], fetch) for n, one in enumerate(pictures)}
 
 
-def _submitted(services: Services, asked: ExtrasRequest, inputs: dict[str, bytes]) -> Job:
-    return services.jobs.submit(extras_job(asked, tuple(inputs)), inputs=inputs, save=False)
+def _submitted(services: Services, extras: ExtrasRequest, inputs: dict[str, bytes]) -> Job:
+    return services.jobs.submit(extras_job(extras, tuple(inputs)), inputs=inputs, save=False)
 
 
 def _of_job(job: Job, wanted: int) -> list[str]:
@@ -136,12 +136,12 @@ def _of_job(job: Job, wanted: int) -> list[str]:
     return [as_base64(image.path.read_bytes()) for image in images]
 
 
-def _at_once(services: Services, asked: ExtrasRequest, inputs: dict[str, bytes]) -> list[str]:
+def _at_once(services: Services, extras: ExtrasRequest, inputs: dict[str, bytes]) -> list[str]:
     options = read_options(ImageFileOptions, services.options.as_dict())
     answers = []
-    for name, data in zip(asked.names, inputs.values(), strict=True):
+    for name, data in zip(extras.names, inputs.values(), strict=True):
         try:
-            result = postprocess(open_picture(data, name), asked, Tools())
+            result = postprocess(open_picture(data, name), extras, Tools())
         except PictureError as error:
             raise RequestError(str(error)) from error
         chunks = {"postprocessing": result.note} if result.note else None

@@ -57,10 +57,10 @@ async def ended_job(jobs: JobService, job: Job, request: Request | None) -> Job:
         if not end.done():
             end.set_result(ended)
 
-    def told(ended: Job | None) -> None:
+    def on_ended(ended: Job | None) -> None:
         loop.call_soon_threadsafe(settle, ended)
 
-    with jobs.watched(job.id, told):
+    with jobs.watched(job.id, on_ended):
         # It may have ended before anybody watched.
         now = await run_sync(jobs.get, job.id)
         if now is not None and now.ended:

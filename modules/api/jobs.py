@@ -104,15 +104,15 @@ async def _stream(jobs: JobService, job_id: str) -> AsyncIterator[str]:
                 woken.clear()
                 news = [event for about, event in subscription.poll() if about == job_id]
                 for event in news:
-                    if (told := _told(event)) is not None:
-                        yield told
+                    if (on_ended := _encoded(event)) is not None:
+                        yield on_ended
                 changed = any(isinstance(event, JobChanged) for event in news)
             job = await run_sync(jobs.get, job_id)
     finally:
         subscription.close()
 
 
-def _told(event: object) -> str | None:
+def _encoded(event: object) -> str | None:
     match event:
         case StepDone():
             return _event("step", {"step": event.step, "steps": event.steps, "fraction": event.fraction})

@@ -132,10 +132,10 @@ def _model_lists(router: APIRouter, services: Services) -> None:
 
     @router.get("/embeddings")
     def embeddings() -> dict[str, dict[str, Item]]:
-        told = {entry.stem: _embedding(entry) for entry in catalogue.embeddings()}
+        listed = {entry.stem: _embedding(entry) for entry in catalogue.embeddings()}
         # A1111 skips what does not fit the loaded model; here only what is known to be for two text encoders.
-        fitting = {name: item for name, item in told.items() if item is not None}
-        return {"loaded": fitting, "skipped": {name: _EMBEDDING for name, item in told.items() if item is None}}
+        fitting = {name: item for name, item in listed.items() if item is not None}
+        return {"loaded": fitting, "skipped": {name: _EMBEDDING for name, item in listed.items() if item is None}}
 
 
 _EMBEDDING: Final[Item] = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": 0, "vectors": 0}

@@ -69,7 +69,7 @@ def progress_routes(services: Services) -> APIRouter:
         if now is None or not _means(id_task, now[0]):
             return JSONResponse(_idle(jobs))
         job, live, eta = now
-        told = {
+        answer = {
             "progress": max(0.01, min(live.fraction, 1.0)),
             "eta_relative": eta or 0.0,
             "state": _state(job, live),
@@ -77,7 +77,7 @@ def progress_routes(services: Services) -> APIRouter:
             "textinfo": None,
             "current_task": job.task_id or job.id,
         }
-        return JSONResponse(told)
+        return JSONResponse(answer)
 
     @router.post("/sdapi/v1/interrupt")
     def interrupt(id_task: TaskId | None = None) -> dict[str, Any]:
@@ -148,19 +148,21 @@ def _state(job: Job | None, live: Live | None) -> dict[str, Any]:
     }
 
 
-def _told(*, active: bool = False, queued: bool = False, completed: bool = False, **more: object) -> dict[str, Any]:
+def _state_json(
+    *, active: bool = False, queued: bool = False, completed: bool = False, **more: object
+) -> dict[str, Any]:
     blank = {"progress": None, "eta": None, "live_preview": None, "id_live_preview": -1, "textinfo": None}
     return {"active": active, "queued": queued, "completed": completed} | blank | more
 
 
 def _active(live: Live, eta: float | None, question: ProgressQuestion, previews: PreviewText) -> dict[str, Any]:
     """The running job's; the preview comes along only when it is newer than the one already shown."""
-    told = _told(active=True, progress=live.fraction, eta=eta, id_live_preview=question.id_live_preview)
+    answer = _state_json(active=True, progress=live.fraction, eta=eta, id_live_preview=question.id_live_preview)
     newer = live.preview_serial != question.id_live_preview
     if question.live_preview and newer and (text := previews.of(live)) is not None:
         preview = f"data:{live.preview_mime};base64,{text}"
-        told |= {"live_preview": preview, "id_live_preview": live.preview_serial}
-    return told
+        answer |= {"live_preview": preview, "id_live_preview": live.preview_serial}
+    return answer
 
 
 def _not_active(jobs: JobService, id_task: str | None) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def _not_active(jobs: JobService, id_task: str | None) -> dict[str, Any]:
     except UnknownJob:
         now = None
     if job is None or now is None:
-        return _told(textinfo="Waiting...")
+        return _state_json(textinfo="Waiting...")
     if now.state == "waiting":
-        return _told(queued=True, textinfo=f"In queue: {now.position}/{jobs.count('waiting')}")
-    return _told(active=now.state == "running", completed=job.ended, progress=now.fraction, textinfo=job.cause)
+        return _state_json(queued=True, textinfo=f"In queue: {now.position}/{jobs.count('waiting')}")
+    return _state_json(active=now.state == "running", completed=job.ended, progress=now.fraction, textinfo=job.cause)

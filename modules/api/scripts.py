@@ -27,7 +27,7 @@ def script_names(services: Services) -> dict[str, list[str]]:
 def _listed(services: Services) -> list[Script]:
     """Those that are on the page: what works afterwards is there where the settings say so."""
     shown = services.options.texts("postprocessing_enable_in_main_ui")
-    return [script for script in SCRIPTS if not script.afterwards or script.title in shown]
+    return [script for script in SCRIPTS if not script.postprocesses or script.title in shown]
 
 
 def script_items(services: Services) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def is_always_on(title: str) -> bool:
     return script is not None and script.always_on
 
 
-def asked_scripts(services: Services, body: ApiOnly, mode: Mode) -> dict[str, dict[str, JsonValue]]:
+def requested_scripts(services: Services, body: ApiOnly, mode: Mode) -> dict[str, dict[str, JsonValue]]:
     """The scripts that a body asks for, by title, with the arguments it gives. Raises HTTPException as A1111 does."""
     scripts: dict[str, dict[str, JsonValue]] = {}
     if body.script_name and body.script_name != "None":

@@ -10,7 +10,7 @@ from fastapi import HTTPException
 
 from modules.api.base64_pictures import Fetch, fetcher, picture_bytes
 from modules.api.bodies import ApiOnly, Img2ImgOnly, Txt2ImgOnly
-from modules.api.scripts import asked_scripts, is_always_on
+from modules.api.scripts import is_always_on, requested_scripts
 from modules.catalogue.lookup import LocalModels
 from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import find_upscaler
@@ -51,7 +51,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
     """
     _refuse_what_is_not_here(body)
     said = body.model_dump(exclude_unset=True, exclude_none=True)
-    scripts = asked_scripts(services, body, mode)
+    scripts = requested_scripts(services, body, mode)
     values = {name: value for name in _DECLARED if (value := getattr(body, name, None)) is not None}
     values.pop("firstpass_image", None)
     if "sampler_name" not in values:
@@ -66,7 +66,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
         values |= {name: value for name, value in pasted.fields.items() if name not in said}
         # A script that is chosen is named by script_name alone, as in A1111.
         scripts = {
-            title: told for title, told in pasted.fields.get("scripts", {}).items() if is_always_on(title)
+            title: sentences for title, sentences in pasted.fields.get("scripts", {}).items() if is_always_on(title)
         } | scripts
         overrides = pasted.override_settings | overrides
     overrides |= _settings_in(said)
@@ -146,11 +146,13 @@ def _first_phase(body: Txt2ImgOnly, values: Mapping[str, Any]) -> dict[str, int]
 
     Of one side alone the other follows, in the same proportion. A size for the hires pass that is given goes before.
     """
-    sides, asked = ("width", "height"), (body.firstphase_width or 0, body.firstphase_height or 0)
+    sides, submission = ("width", "height"), (body.firstphase_width or 0, body.firstphase_height or 0)
     final = [values.get(side, GenerationRequest.model_fields[side].default) for side in sides]
-    if not values.get("enable_hr") or not any(asked) or min(*asked, *final) < 0 or 0 in final:
+    if not values.get("enable_hr") or not any(submission) or min(*submission, *final) < 0 or 0 in final:
         return {}
-    first = [own or max(64, round(final[i] * asked[1 - i] / final[1 - i] / 8) * 8) for i, own in enumerate(asked)]
+    first = [
+        own or max(64, round(final[i] * submission[1 - i] / final[1 - i] / 8) * 8) for i, own in enumerate(submission)
+    ]
     resize = {} if values.get("hr_resize_x") or values.get("hr_resize_y") else dict(zip(_RESIZE, final, strict=True))
     return {**dict(zip(sides, first, strict=True)), **resize}
 

@@ -11,7 +11,7 @@ from modules.engine.faces import RestoreFaces
 from modules.engine.upscalers import UpscalerKeeper
 from modules.generation.finishing import Finished
 from modules.parameters import RequestError, ResolvedRequest
-from modules.parameters.scripts import asked_afterwards
+from modules.parameters.scripts import requested_postprocessing
 from modules.pictures import PictureError
 from modules.pictures.enlarging import Once
 from modules.pictures.postprocessing import Tools, postprocess
@@ -22,7 +22,7 @@ class Postprocessor:
     """Works on the pictures of one job. What can't be done is said in `notices`, and the picture stays as it is."""
 
     def __init__(self, resolved: ResolvedRequest, upscalers: UpscalerKeeper, leave: Callable[[], bool]) -> None:
-        self._request = asked_afterwards(resolved.request.scripts)
+        self._request = requested_postprocessing(resolved.request.scripts)
         self._options = resolved.settings.upscaling
         self._upscalers = upscalers
         self._leave = leave

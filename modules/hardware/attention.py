@@ -90,7 +90,7 @@ class AttentionChoice:
 
 
 def choose_attention(
-    wished: AttentionRequest,
+    requested: AttentionRequest,
     device: torch.device,
     machine: Machine,
     setting: str = "Automatic",
@@ -101,7 +101,7 @@ def choose_attention(
 
     In 32 bits where either asks for that.
     """
-    named = BY_SETTING.get(setting, wished.name)
+    named = BY_SETTING.get(setting, requested.name)
     by = "as the setting says" if setting in BY_SETTING else "as the flag says"
     name, why = (named, by) if named else ("sdp", "the default: fast and sparing everywhere")
     if name == "xformers" and not machine.xformers:
@@ -110,8 +110,8 @@ def choose_attention(
     elif name == "xformers" and device.type != "cuda":
         name, why = "sdp", "xformers works on CUDA devices only"
         log.warning("--xformers works on CUDA devices only; PyTorch's SDPA is used on %s.", device.type)
-    in_32_bits = upcast or wished.upcast
-    return AttentionChoice(name, why, wished.query_chunk, wished.key_chunk, wished.threshold, in_32_bits)
+    in_32_bits = upcast or requested.upcast
+    return AttentionChoice(name, why, requested.query_chunk, requested.key_chunk, requested.threshold, in_32_bits)
 
 
 def apply_attention(unet: UNet2DConditionModel, choice: AttentionChoice) -> None:

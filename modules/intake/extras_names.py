@@ -11,13 +11,13 @@ from modules.parameters.extras_request import ExtrasRequest
 from modules.pictures.postprocessing import FOLDERS
 
 
-def checked_names(asked: ExtrasRequest, known: Sequence[Upscaler], restorers: Collection[str]) -> ExtrasRequest:
-    """`asked` with the listed names of its upscalers. Raises RequestError for one, or a restorer, that is not here."""
+def checked_names(extras: ExtrasRequest, known: Sequence[Upscaler], restorers: Collection[str]) -> ExtrasRequest:
+    """`extras` with the listed names of its upscalers. Raises RequestError for one, or a restorer, that is not here."""
     try:
-        exact = {field: find_upscaler(getattr(asked, field), known).name for field in ("upscaler_1", "upscaler_2")}
+        exact = {field: find_upscaler(getattr(extras, field), known).name for field in ("upscaler_1", "upscaler_2")}
     except ModelNotFoundError as error:
         raise RequestError(str(error)) from error
-    for name in asked.restorers:
+    for name in extras.restorers:
         if name not in restorers:
             raise RequestError(f"{name} is not here: put its file into models/{FOLDERS[name]}, or set it to 0.")
-    return asked.model_copy(update=exact)
+    return extras.model_copy(update=exact)

@@ -17,7 +17,7 @@ def first_pass_size(picture: bytes) -> dict[str, int]:
     except PictureError as error:
         raise RequestError(str(error)) from error
     if not all(_SMALLEST <= side <= MAXIMUM_SIDE for side in sides):
-        told = f"The picture is {sides[0]}x{sides[1]}"
-        raise RequestError(f"{told}: a hires pass takes sides from {_SMALLEST} to {MAXIMUM_SIDE}.")
+        size_text = f"The picture is {sides[0]}x{sides[1]}"
+        raise RequestError(f"{size_text}: a hires pass takes sides from {_SMALLEST} to {MAXIMUM_SIDE}.")
     width, height = (side // 8 * 8 for side in sides)
     return {"width": width, "height": height}

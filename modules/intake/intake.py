@@ -63,22 +63,22 @@ class Intake:
             raise RequestError(str(error)) from error
         if request.mode == "extras":
             return resolve(request, options=options, rng=self.rng, notices=notices)
-        checkpoint, told = self.checkpoints.choose(options | overrides)
+        checkpoint, model_notices = self.checkpoints.choose(options | overrides)
         if read_options(IntakeOptions, options).use_old_hires_fix_width_height:
             request = with_old_hires_sizes(request)
         request = self._with_hires_checkpoint(request, checkpoint.title)
         request = with_drawn_seeds(request, self.rng)
         plan, unknown = self._with_style_names(request, plan_of(request))
-        asked, (request, odd) = request, self._applied(request, options)
+        requested, (request, odd) = request, self._applied(request, options)
         return resolve(
             request,
             options=options | {"sd_model_checkpoint": checkpoint.title},
             rng=self.rng,
             checkpoint=checkpoint.title,
             vae=checkpoint.vae_name,
-            notices=(*notices, *told, *odd, *unknown, *self._networks(request)),
-            seeds=None if plan is None else seeds_of(plan, fixed_seeds(asked, self.rng)),
-            variants=() if plan is None else self._variants(plan, asked, request, options),
+            notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request)),
+            seeds=None if plan is None else seeds_of(plan, fixed_seeds(requested, self.rng)),
+            variants=() if plan is None else self._variants(plan, requested, request, options),
         )
 
     def _with_style_names(
@@ -116,22 +116,26 @@ class Intake:
         return concrete_names(without_idle_scripts(self._final_prompts(request, options)))
 
     def _variants(
-        self, plan: Sequence[Picture], asked: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
+        self,
+        plan: Sequence[Picture],
+        requested: GenerationRequest,
+        applies: GenerationRequest,
+        options: Mapping[str, Any],
     ) -> tuple[Variant, ...]:
         """How each picture of a script differs from what applies to them all; nothing, if none does."""
         if not any(picture.fields or picture.overrides or picture.towards for picture in plan):
             return ()
-        return tuple(self._variant(picture, asked, applies, options) for picture in plan)
+        return tuple(self._variant(picture, requested, applies, options) for picture in plan)
 
     def _variant(
-        self, picture: Picture, asked: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
+        self, picture: Picture, requested: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
     ) -> Variant:
-        changed = self._applied(checked_copy(asked, picture.fields), options)[0]
+        changed = self._applied(checked_copy(requested, picture.fields), options)[0]
         if picture.towards is not None:
             prompt, share = picture.towards
-            other = self._applied(checked_copy(asked, {**picture.fields, "prompt": prompt}), options)[0]
+            other = self._applied(checked_copy(requested, {**picture.fields, "prompt": prompt}), options)[0]
             changed = changed.model_copy(update={"prompt": blended(changed.prompt, other.prompt, share)})
-        settings = self._changed_options(picture, asked, options)
+        settings = self._changed_options(picture, requested, options)
         variant = Variant(fields=differences(applies, changed), options=settings)
         if not MODELS & set(settings):
             return variant
@@ -140,12 +144,12 @@ class Intake:
         return variant.model_copy(update={"options": own, "checkpoint": chosen.title, "vae": chosen.vae_name})
 
     def _changed_options(
-        self, picture: Picture, asked: GenerationRequest, options: Mapping[str, Any]
+        self, picture: Picture, requested: GenerationRequest, options: Mapping[str, Any]
     ) -> dict[str, JsonValue]:
         if not picture.overrides:
             return {}
         try:
-            known, _ = self._known(asked.override_settings)
+            known, _ = self._known(requested.override_settings)
             changed = self.options.snapshot(with_requested_ratio({**known, **picture.overrides}))
         except OptionError as error:
             raise RequestError(str(error)) from error
@@ -198,14 +202,14 @@ def concrete_names(request: GenerationRequest) -> tuple[GenerationRequest, tuple
     changed = {"sampler_name": sampler, "scheduler": schedule}
     if request.enable_hr:
         same_sampler, same_schedule = request.hr_sampler_name == SAME_SAMPLER, request.hr_scheduler == SAME_SCHEDULE
-        hires, told = _chosen(
+        hires, model_notices = _chosen(
             sampler if same_sampler else request.hr_sampler_name,
             choice.schedule.label if same_schedule else request.hr_scheduler,
         )
         still_same = same_schedule and hires.applied_schedule.label == schedule
         changed["hr_sampler_name"] = SAME_SAMPLER if same_sampler else hires.sampler.label
         changed["hr_scheduler"] = SAME_SCHEDULE if still_same else hires.applied_schedule.label
-        notices += told
+        notices += model_notices
     return request.model_copy(update=changed), notices
 
 

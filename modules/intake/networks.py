@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 _LORA_KINDS: Final = ("lora", "lyco")
 _WORDS: Final = {"lora": "LoRA", "lyco": "LoRA", "hypernet": "hypernetwork"}
-_MOST_TOLD: Final = 20
+_MOST_NAMED: Final = 20
 
 # The names under which networks of a kind ("lora", "hypernet") are here.
 NetworkNames = Callable[[str], frozenset[str]]
@@ -47,12 +47,14 @@ def _lora_names(catalogue: Catalogue) -> Iterator[str]:
 def tag_notices(prompts: Iterable[str], names: NetworkNames) -> tuple[str, ...]:
     """A sentence for each network that these prompts name. None is applied yet, so each is told."""
     tags = [tag for prompt in prompts for tag in extract_networks(prompt)[1]]
-    asked = list(dict.fromkeys((tag.kind, tag.name) for tag in tags))
+    named = list(dict.fromkeys((tag.kind, tag.name) for tag in tags))
     # Asking for names looks at folders: once for each kind is enough.
-    here = {kind: names(kind) for kind in {kind for kind, _ in asked} if kind in _WORDS}
-    told = tuple(dict.fromkeys(_sentence(kind, name, here) for kind, name in asked[:_MOST_TOLD]))
-    more = len(asked) - _MOST_TOLD
-    return told if more <= 0 else (*told, f"The prompt names {more} networks more; none of them is applied yet.")
+    here = {kind: names(kind) for kind in {kind for kind, _ in named} if kind in _WORDS}
+    sentences = tuple(dict.fromkeys(_sentence(kind, name, here) for kind, name in named[:_MOST_NAMED]))
+    more = len(named) - _MOST_NAMED
+    return (
+        sentences if more <= 0 else (*sentences, f"The prompt names {more} networks more; none of them is applied yet.")
+    )
 
 
 def _sentence(kind: str, name: str, here: Mapping[str, frozenset[str]]) -> str:

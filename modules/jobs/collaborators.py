@@ -42,6 +42,6 @@ class Collaborators:
     """Whether pictures are saved at all; else they are only returned."""
     sharing: Callable[[], Sharing] = lambda: "everybody"
     """Among whom jobs are shared, by flags and settings."""
-    shelf: PictureStore
+    picture_store: PictureStore
     launch: Launch
     engine_tail: Callable[[], tuple[str, ...]] = tuple

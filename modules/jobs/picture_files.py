@@ -25,8 +25,8 @@ class PictureFiles:
     def place(self, job: Job, image: ImageReady, taken: Collection[Path]) -> Path:
         if not (job.save and image.save):
             return self._cache / job.id / f"{image.index}-{image.kind}.{image.extension}"
-        if (asked := job.request.extras) is not None:
-            return self._gallery.reserve_extras(asked, image.index, image.kind, extension=image.extension)
+        if (extras := job.request.extras) is not None:
+            return self._gallery.reserve_extras(extras, image.index, image.kind, extension=image.extension)
         return self._gallery.reserve(
             job.resolved,
             image.index,

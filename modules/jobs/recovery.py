@@ -14,7 +14,7 @@ def recover(store: JobStore, server_deaths: int) -> None:
     job = store.running()
     if job is None:
         return
-    if store.asked_to_stop(job.id):
+    if store.stop_requested(job.id):
         store.end(job.id, "interrupted", notices=("The server ended while the job was being interrupted.",))
     elif store.restarts(job.id) + 1 >= server_deaths:
         store.end(job.id, "failed", cause=f"The server ended {server_deaths} times while it ran this job.")

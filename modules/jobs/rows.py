@@ -62,9 +62,12 @@ class RequestCache:
         with self._lock:
             # Who has ended since leaves its place among the waiting ones.
             found = self._parsed[not ended].pop(row["id"], None) or self._parsed[ended].get(row["id"])
-        asked, applies = row["request"], row["resolved"]
-        parsed = found or (GenerationRequest.model_validate_json(asked), ResolvedRequest.model_validate_json(applies))
-        if len(asked) + len(applies) <= self._longest:
+        as_requested, applies = row["request"], row["resolved"]
+        parsed = found or (
+            GenerationRequest.model_validate_json(as_requested),
+            ResolvedRequest.model_validate_json(applies),
+        )
+        if len(as_requested) + len(applies) <= self._longest:
             with self._lock:
                 kept = self._parsed[ended]
                 kept[row["id"]] = parsed

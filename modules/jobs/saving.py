@@ -42,9 +42,9 @@ class SavingError(JobError):
 class ImageSaver:
     """Saves what the engine delivers. Used by the one thread that hears the engine."""
 
-    def __init__(self, store: JobStore, shelf: PictureStore) -> None:
+    def __init__(self, store: JobStore, picture_store: PictureStore) -> None:
         self._store = store
-        self._shelf = shelf
+        self._picture_store = picture_store
 
     def save(self, job: Job, image: ImageReady) -> SavedImage | None:
         """Save a picture and its row; None when an earlier engine delivered it already. Raises SavingError."""
@@ -58,14 +58,14 @@ class ImageSaver:
             self._forget(job, image)
             raise SavingError(str(error)) from error
         except QueueFileError as error:
-            self._shelf.release(path)
+            self._picture_store.release(path)
             self._forget(job, image)
             raise SavingError(f"{path.name} was not saved. {error}") from error
 
     def _save_at(self, path: Path, job: Job, image: ImageReady) -> SavedImage:
         row = _row_of(job, image, path)
         self._store.reserve_image(job.id, row)
-        where = self._shelf.write(path, job, image)
+        where = self._picture_store.write(path, job, image)
         if where != path:
             row = replace(row, saved=replace(row.saved, path=where))
             self._store.reserve_image(job.id, row)
@@ -77,7 +77,7 @@ class ImageSaver:
         promised = reserved.saved.path if reserved is not None else None
         if promised is not None and promised.suffix == f".{image.extension}" and not promised.exists():
             return promised
-        return self._shelf.place(job, image, self._store.picture_paths(job.id))
+        return self._picture_store.place(job, image, self._store.picture_paths(job.id))
 
     def _forget(self, job: Job, image: ImageReady) -> None:
         with suppress(QueueFileError):

@@ -72,7 +72,7 @@ class JobService:
         self._closing = threading.Lock()
         # Between storing a job's pictures and writing its row, nothing may clear them away.
         self._accepting = threading.Lock()
-        saver = ImageSaver(store, collaborators.shelf)
+        saver = ImageSaver(store, collaborators.picture_store)
         self._worker = Worker(
             store,
             saver,
@@ -217,7 +217,7 @@ class JobService:
         job = self._store.running() if job_id is None else self._existing(job_id)
         if job is None:
             return None
-        told = JobProgress(
+        on_ended = JobProgress(
             job.id,
             job.state,
             position=self._position(job),
@@ -227,12 +227,12 @@ class JobService:
             notices=job.notices,
         )
         if (now := self._worker.board.of(job.id)) is None:
-            return told
+            return on_ended
         live, eta = now
         return JobProgress(
             job.id,
             job.state,
-            position=told.position,
+            position=on_ended.position,
             fraction=live.fraction,
             step=live.step,
             steps=live.steps,
@@ -259,17 +259,17 @@ class JobService:
             with self._closing:
                 return job if self._endings.closed else self._existing(job_id)
 
-    def watched(self, job_id: str, told: OnEnded) -> AbstractContextManager[None]:
-        """Have `told` called at the job's end while this holds; for async code, which must hold no thread to wait."""
-        return self._endings.watched(job_id, told)
+    def watched(self, job_id: str, on_ended: OnEnded) -> AbstractContextManager[None]:
+        """While this is open, `on_ended` is called when the job ends: for async code, where no thread may wait."""
+        return self._endings.watched(job_id, on_ended)
 
     def subscribe(self, wake: Callable[[], None] | None = None) -> Subscription:
         """Receive what happens from now on. Async code passes a `wake` that does not block, and polls when called."""
         return self._hub.subscribe(wake)
 
-    def on_warning(self, told: Callable[[str], None]) -> None:
-        """Have `told` called, from another thread, with every sentence that the engine warns of."""
-        self._worker.warned = told
+    def on_warning(self, on_ended: Callable[[str], None]) -> None:
+        """Have `on_ended` called, from another thread, with every sentence that the engine warns of."""
+        self._worker.warned = on_ended
 
     def engine(self) -> EngineStatus:
         """How the engine is, with the checkpoint's title as the lists have it now."""

@@ -111,7 +111,7 @@ def open_services(flags: Flags) -> Services:
             title_now=lambda title: _title_now(catalogue, title),
             sharing=lambda: sharing_of(users, exposed=flags.exposed, setting=options.text("queue_sharing")),
             keeps_pictures=lambda: options.switch("samples_save"),
-            shelf=PictureFiles(gallery, paths.cache_dir / "jobs", keep_params=not flags.no_prompt_history),
+            picture_store=PictureFiles(gallery, paths.cache_dir / "jobs", keep_params=not flags.no_prompt_history),
             launch=engine_launch(flags, engine_log),
             engine_tail=engine_log.tail,
         ),

@@ -13,9 +13,9 @@ def shown_images(job: Job) -> list[SavedImage]:
 
     What a script has made of its images comes last.
     """
-    if (asked := job.request.extras) is not None:
+    if (extras := job.request.extras) is not None:
         # Of each picture its first result arrives last.
-        return sorted(job.images, key=lambda image: (image.index, image.kind != "image")) if asked.show else []
+        return sorted(job.images, key=lambda image: (image.index, image.kind != "image")) if extras.show else []
     grids = [image for image in job.images if image.kind in GRID_KINDS]
     made_of_them = [image for image in job.images if image.kind == ANIMATION]
     return [*(grids if job.resolved.settings.grids.show else []), *_images(job), *made_of_them]

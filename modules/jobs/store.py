@@ -92,11 +92,11 @@ class JobStore:
 
         With `client`, those of one browser; with `of_user`, those of one login and those that belong to none.
         """
-        asked = set(states) if states is not None else {*ACTIVE, *ENDED}
+        wanted_states = set(states) if states is not None else {*ACTIVE, *ENDED}
         found: list[Job] = []
         # Two questions instead of one sorted answer: each is read off an index, however many rows there are.
         for group, order in ((ACTIVE, "state, position, rowid"), (sorted(ENDED), "finished DESC, rowid DESC")):
-            wanted = [state for state in group if state in asked]
+            wanted = [state for state in group if state in wanted_states]
             if not wanted or len(found) >= limit:
                 continue
             where, values = self._where(wanted, client, of_user)
@@ -113,10 +113,10 @@ class JobStore:
 
     def ids(self, states: Iterable[JobState], limit: int, client: str) -> Sequence[str]:
         """The ids of one client's jobs in the order of `list`, without reading requests and pictures."""
-        asked = set(states)
+        wanted_states = set(states)
         found: list[str] = []
         for group, order in ((ACTIVE, "state, position, rowid"), (sorted(ENDED), "finished DESC, rowid DESC")):
-            if wanted := [state for state in group if state in asked]:
+            if wanted := [state for state in group if state in wanted_states]:
                 where, values = self._where(wanted, client, None)
                 sql = f"SELECT id FROM jobs WHERE {where} ORDER BY {order} LIMIT ?"
                 found += [str(row["id"]) for row in self._rows.read(sql, (*values, max(0, limit - len(found))))]
@@ -285,7 +285,7 @@ class JobStore:
             done = write.execute("UPDATE jobs SET stop_requested = 1 WHERE id = ? AND state = 'running'", (job_id,))
         return done.rowcount == 1
 
-    def asked_to_stop(self, job_id: str) -> bool:
+    def stop_requested(self, job_id: str) -> bool:
         rows = self._rows.read("SELECT stop_requested FROM jobs WHERE id = ?", (job_id,))
         return bool(rows and rows[0][0])
 

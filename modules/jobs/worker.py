@@ -360,7 +360,7 @@ class Worker:
         job = running.job
         if running.failure is not None:
             return self._store.end(job.id, "failed", cause=running.failure)
-        if self._store.asked_to_stop(job.id):
+        if self._store.stop_requested(job.id):
             notice = f"The engine ended during the interrupt: {cause}."
             return self._store.end(job.id, "interrupted", notices=(notice,))
         if job.attempts + 1 >= DEATHS:

@@ -18,9 +18,9 @@ class Environment:
 
     def __init__(self, machine: Machine, root: Path) -> None:
         self.machine = machine
-        asked = machine.environ.get("VENV_DIR", "").strip().strip('"')
-        self.is_system = asked == SYSTEM_PYTHON or machine.environ.get("SKIP_VENV") == "1"
-        self.folder = root / (asked or "venv")
+        named = machine.environ.get("VENV_DIR", "").strip().strip('"')
+        self.is_system = named == SYSTEM_PYTHON or machine.environ.get("SKIP_VENV") == "1"
+        self.folder = root / (named or "venv")
 
     @property
     def python(self) -> str:
@@ -40,9 +40,9 @@ class Environment:
 
     def python_version(self) -> tuple[int, int]:
         """The version of its Python; (0, 0) when that can't be asked."""
-        told = self.machine.ask([self.python, "-c", "import sys; print(*sys.version_info[:2])"])
-        words = told.output.split()
-        return (int(words[0]), int(words[1])) if told.code == 0 and len(words) == 2 else (0, 0)
+        answer = self.machine.ask([self.python, "-c", "import sys; print(*sys.version_info[:2])"])
+        words = answer.output.split()
+        return (int(words[0]), int(words[1])) if answer.code == 0 and len(words) == 2 else (0, 0)
 
     def make(self, interpreter: Interpreter) -> None:
         """Make it anew. Raises LaunchError."""
@@ -55,7 +55,7 @@ class Environment:
                 "python3-venv; elsewhere, check that the folder can be written, or set VENV_DIR to another one."
             )
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Remove what an installation that was cut short left behind, so that pip installs it again.
 
         pip writes INSTALLER when all of a package is unpacked, and RECORD after it: without them a package is half

@@ -127,12 +127,12 @@ class Installer:
     def test_torch(self, plan: TorchPlan) -> None:
         """Import torch, and use the card if there should be one. Raises LaunchError when torch itself is broken."""
         with step("Testing torch"):
-            told = self.machine.ask([self.environment.python, "-c", TORCH_TEST], timeout=300)
+            answer = self.machine.ask([self.environment.python, "-c", TORCH_TEST], timeout=300)
         try:
-            found = json.loads(told.output.strip().splitlines()[-1])
+            found = json.loads(answer.output.strip().splitlines()[-1])
         except (ValueError, IndexError):
             raise LaunchError(
-                f"torch was installed but can't be used: {_last_line(told.output)}.{self._remedy()}"
+                f"torch was installed but can't be used: {_last_line(answer.output)}.{self._remedy()}"
             ) from None
         if plan.cuda and not found["usable"]:
             warn(
@@ -142,8 +142,8 @@ class Installer:
     def version(self, package: str) -> str:
         """The installed version of a package, "" without one."""
         code = f"import importlib.metadata as m; print(m.version({package!r}))"
-        told = self.machine.ask([self.environment.python, "-c", code])
-        return told.output.strip() if told.code == 0 else ""
+        answer = self.machine.ask([self.environment.python, "-c", code])
+        return answer.output.strip() if answer.code == 0 else ""
 
     def pip(self, *words: str) -> str:
         """Run pip in the environment; returns "" when it went well, else what it said."""

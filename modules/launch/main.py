@@ -80,7 +80,7 @@ class _Launch:
         if self.flags.skip_install:
             return 0
         stamp.remove()
-        self.environment.mend()
+        self.environment.repair()
         self._install()
         stamp.write(facts)
         say("Everything is installed.")

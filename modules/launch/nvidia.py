@@ -87,9 +87,9 @@ def _from_nvidia_smi(machine: Machine) -> Nvidia | None:
         return None
     cards = []
     for fields in ("driver_version,compute_cap,name", "driver_version,name"):
-        told = machine.ask([program, f"--query-gpu={fields}", "--format=csv,noheader"], timeout=30)
-        if told.code == 0:
-            cards = [card for card in map(_smi_card, told.output.splitlines()) if card is not None]
+        reply = machine.ask([program, f"--query-gpu={fields}", "--format=csv,noheader"], timeout=30)
+        if reply.code == 0:
+            cards = [card for card in map(_smi_card, reply.output.splitlines()) if card is not None]
             break
     return deciding(cards)
 

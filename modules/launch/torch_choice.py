@@ -32,9 +32,9 @@ def choose_torch(machine: Machine, nvidia: Nvidia | None, plain_is_cpu: bool = F
     `plain_is_cpu` says that the plain package, as pip is set up here, is a build for the CPU (see `plain_build`).
     TORCH_COMMAND and TORCH_INDEX_URL, as in A1111, go before every rule. Raises LaunchError where no build exists.
     """
-    asked = _asked_for(machine.environ)
-    if asked is not None:
-        return asked
+    requested = _requested(machine.environ)
+    if requested is not None:
+        return requested
     if machine.system == "Darwin":
         return _for_macos(machine)
     if nvidia is not None and nvidia.cuda >= OLDEST_CUDA:
@@ -62,18 +62,18 @@ def plain_build(machine: Machine, python: str) -> str:
         "-",
         TORCH,
     ]
-    told = machine.ask([python, *question])
-    start = told.output.find("{")
-    if told.code != 0 or start < 0:
+    answer = machine.ask([python, *question])
+    start = answer.output.find("{")
+    if answer.code != 0 or start < 0:
         return ""
     try:
-        report, _ = json.JSONDecoder().raw_decode(told.output[start:])
+        report, _ = json.JSONDecoder().raw_decode(answer.output[start:])
         return str(report["install"][0]["metadata"]["version"])
     except (ValueError, KeyError, IndexError, TypeError):
         return ""
 
 
-def _asked_for(environ: Mapping[str, str]) -> TorchPlan | None:
+def _requested(environ: Mapping[str, str]) -> TorchPlan | None:
     command = environ.get("TORCH_COMMAND", "").strip()
     if command:
         return TorchPlan("what TORCH_COMMAND says", (tuple(shlex.split(command)),))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from modules.page.overrides import EXTRA_OPTION, asked_options, overrides_from
+from modules.page.overrides import EXTRA_OPTION, option_overrides, overrides_from
 from modules.page.scripts import NONE, SCRIPT, is_of_script, is_sound, offered, page_scripts
 from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
 from modules.settings import OPTIONS, OptionError
@@ -66,7 +66,7 @@ def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
             fields[name] = _seed(name, fields[name])
     if OVERRIDES in fields:
         # What was read from a picture goes before the settings that are shown in the tab.
-        fields[OVERRIDES] = asked_options(values) | overrides_from(fields[OVERRIDES] or ())
+        fields[OVERRIDES] = option_overrides(values) | overrides_from(fields[OVERRIDES] or ())
     if "mask_blur_x" in fields:
         fields["mask_blur_y"] = fields["mask_blur_x"]
     missing = next((name for name, value in fields.items() if value is None), None)

@@ -10,7 +10,7 @@ from modules.page import listing
 from modules.page.localization import localization_names
 from modules.parameters.extras_request import OPERATIONS
 from modules.parameters.samplers import sampler_labels
-from modules.parameters.scripts import AFTERWARDS
+from modules.parameters.scripts import POSTPROCESSING
 from modules.settings import Option
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def option_choices(services: Services, option: Option) -> list[str]:
         case "operations":
             return list(OPERATIONS)
         case "afterwards":
-            return [script.title for script in AFTERWARDS]
+            return [script.title for script in POSTPROCESSING]
         case "options":
             return [key for key, one in services.options.options.items() if not one.hidden]
     return list(option.choices)

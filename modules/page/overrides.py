@@ -15,7 +15,7 @@ from modules.settings import OPTIONS
 EXTRA_OPTION: Final = "option:"
 
 
-def asked_options(values: Mapping[str, Any]) -> dict[str, JsonValue]:
+def option_overrides(values: Mapping[str, Any]) -> dict[str, JsonValue]:
     """The settings among a form's values, by key; see modules/page/extra_options.py."""
     return {name.removeprefix(EXTRA_OPTION): value for name, value in values.items() if name.startswith(EXTRA_OPTION)}
 

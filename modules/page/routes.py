@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BOOT: Final = secrets.token_hex(8)
 RECENT: Final = 12
 # Of txt2img and img2img together, so that the results of one are still there after a dozen of the other.
-RECENT_ASKED: Final = 4 * RECENT
+RECENT_READ: Final = 4 * RECENT
 QUEUE_SHOWN: Final = 20
 QUEUE_COUNTED: Final = 1001
 NOTHING_WARNED: Final = Warned()
@@ -168,7 +168,7 @@ def page_state(
 
 
 def _recent(jobs: JobService, recent_jobs: RecentJobs, client: str) -> list[EndedJob]:
-    listed = recent_jobs.of(client, RECENT_ASKED)
+    listed = recent_jobs.of(client, RECENT_READ)
     newest = sorted(listed, key=lambda recent: recent.job.started or recent.job.created, reverse=True)
     shown = [_ended(jobs, recent) for recent in _once_each_batch(newest)]
     return [job for job in shown if job.state != "cancelled" and (job.images or job.state != "running")]

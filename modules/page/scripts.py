@@ -69,7 +69,7 @@ def build_scripts(services: Services, mode: str) -> Controls:
     controls: Controls = {}
     shown = services.options.texts("postprocessing_enable_in_main_ui")
     for script in on_tab(ALWAYS_ON, mode):
-        if script.afterwards and script.title not in shown:
+        if script.postprocesses and script.title not in shown:
             continue
         with gr.Accordion(script.title, open=False, elem_id=f"script_{mode}_{slug(script)}"):
             controls |= _arguments(services, script, mode)

@@ -110,8 +110,8 @@ class ExtrasRequest(BaseModel):
     @property
     def restorers(self) -> dict[str, float]:
         """The face restorers that are used, with how much of each is seen."""
-        asked = {"GFPGAN": self.gfpgan_visibility, "CodeFormer": self.codeformer_visibility}
-        return {name: visibility for name, visibility in asked.items() if visibility > 0}
+        given = {"GFPGAN": self.gfpgan_visibility, "CodeFormer": self.codeformer_visibility}
+        return {name: visibility for name, visibility in given.items() if visibility > 0}
 
     def without(self, operations: Iterable[str]) -> ExtrasRequest:
         """The same with these operations off; names that are none are passed over."""

@@ -28,7 +28,7 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,40}")
 _LORA: Final = re.compile(r"<lora:([^:>]+)(?=[:>])")
 
 # Keys that speak about the picture or its file rather than about how to make it.
-_TELLING: Final = frozenset(
+_DECISIVE: Final = frozenset(
     {
         *("Model", "Model hash", "VAE hash", "Version", "User", "Lora hashes", "TI hashes", "Hashes"),
         *("Created Date", "Civitai resources", "Civitai metadata", "Init image hash", "Batch size", "Batch pos"),
@@ -324,7 +324,7 @@ def _name_the_rest(values: Mapping[str, str], notices: list[str]) -> None:
     known = {declared.parameter.infotext for declared in declared_parameters(GenerationRequest)}
     known |= {option.infotext for option in OPTIONS.values()}
     known |= keys_of_scripts()
-    rest = [key for key in values if key not in known and key not in _TELLING]
+    rest = [key for key in values if key not in known and key not in _DECISIVE]
     if rest:
         shown = ", ".join(rest[:12]) + (", ..." if len(rest) > 12 else "")
         notices.append(f"Nothing here takes over: {shown[:300]}.")

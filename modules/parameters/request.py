@@ -284,9 +284,9 @@ def _with_room_for_its_pictures(request: GenerationRequest) -> GenerationRequest
     return request.model_copy(update={"batch_size": pictures})
 
 
-def extras_job(asked: ExtrasRequest, pictures: tuple[str, ...] = ()) -> GenerationRequest:
-    """The request behind an Extras job, over the files that `asked` names or over these pictures."""
-    count = len(asked.paths or pictures)
+def extras_job(extras: ExtrasRequest, pictures: tuple[str, ...] = ()) -> GenerationRequest:
+    """The request behind an Extras job, over the files that `extras` names or over these pictures."""
+    count = len(extras.paths or pictures)
     if not 1 <= count <= MOST_PICTURES:
         raise RequestError(f"An Extras job takes from 1 to {MOST_PICTURES} pictures, not {count}.")
-    return GenerationRequest(mode="extras", seed=0, subseed=0, n_iter=count, init_images=pictures, extras=asked)
+    return GenerationRequest(mode="extras", seed=0, subseed=0, n_iter=count, init_images=pictures, extras=extras)

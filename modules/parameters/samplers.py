@@ -196,16 +196,16 @@ def resolve_sampler(name: str | None, schedule: str | None = None, *, strict: bo
 
     Raises UnknownSamplerError or UnknownScheduleError (strict only), naming the nearest label.
     """
-    asked = (name or "").strip()
+    wanted = (name or "").strip()
     chosen = resolve_schedule(schedule, strict=strict)
-    sampler = find_sampler(asked)
-    if sampler is None and asked:
-        stem, ending = split_schedule(asked)
+    sampler = find_sampler(wanted)
+    if sampler is None and wanted:
+        stem, ending = split_schedule(wanted)
         sampler = find_sampler(stem)
         chosen = ending or chosen
     if sampler is None:
-        if strict and asked:
-            raise UnknownSamplerError(f"There is no sampler {asked!r}; {nearest_hint(asked, sampler_labels())}")
+        if strict and wanted:
+            raise UnknownSamplerError(f"There is no sampler {wanted!r}; {nearest_hint(wanted, sampler_labels())}")
         sampler = SAMPLERS[0]
     if sampler.schedule == chosen.label:
         chosen = AUTOMATIC

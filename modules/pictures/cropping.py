@@ -21,43 +21,46 @@ _LOOKED_AT: Final = 256
 _BLOCK: Final = 16
 
 
-def split_oversized(image: Image.Image, size: Size, asked: SplitOversized) -> list[Image.Image]:
+def split_oversized(image: Image.Image, size: Size, settings: SplitOversized) -> list[Image.Image]:
     """Parts of `size` along the longer direction, overlapping; the picture itself where its proportions are near."""
     ratio = (image.height * size[0]) / (image.width * size[1])
     upright = ratio >= 1
-    if min(ratio, 1 / ratio) >= 1 or min(ratio, 1 / ratio) > asked.threshold:
+    if min(ratio, 1 / ratio) >= 1 or min(ratio, 1 / ratio) > settings.threshold:
         return [image]
     if upright:
         whole = image.resize((size[0], max(size[1], image.height * size[0] // image.width)), Image.Resampling.LANCZOS)
     else:
         whole = image.resize((max(size[0], image.width * size[1] // image.height), size[1]), Image.Resampling.LANCZOS)
     long, side = (whole.height, size[1]) if upright else (whole.width, size[0])
-    count = math.ceil((long - side * asked.overlap_ratio) / (side * (1 - asked.overlap_ratio)))
+    count = math.ceil((long - side * settings.overlap_ratio) / (side * (1 - settings.overlap_ratio)))
     starts = [int((long - side) / (count - 1) * number) for number in range(count)] if count > 1 else [0]
     boxes = [(0, start, size[0], start + side) if upright else (start, 0, start + side, size[1]) for start in starts]
     return [whole.crop(box) for box in boxes]
 
 
-def focal_crop(image: Image.Image, size: Size, asked: FocalCrop, faces: Sequence[Box] = ()) -> Image.Image:
+def focal_crop(image: Image.Image, size: Size, settings: FocalCrop, faces: Sequence[Box] = ()) -> Image.Image:
     """`size` cut out of `image` around its point of interest, after it was scaled to just cover that size."""
     scale = max(size[0] / image.width, size[1] / image.height)
     covering = max(size[0], round(image.width * scale)), max(size[1], round(image.height * scale))
     whole = image.resize(covering, Image.Resampling.LANCZOS)
-    x, y = point_of_interest(image, asked, faces)
+    x, y = point_of_interest(image, settings, faces)
     left = min(max(0, round(x * whole.width - size[0] / 2)), whole.width - size[0])
     top = min(max(0, round(y * whole.height - size[1] / 2)), whole.height - size[1])
     return whole.crop((left, top, left + size[0], top + size[1]))
 
 
-def point_of_interest(image: Image.Image, asked: FocalCrop, faces: Sequence[Box] = ()) -> tuple[float, float]:
+def point_of_interest(image: Image.Image, settings: FocalCrop, faces: Sequence[Box] = ()) -> tuple[float, float]:
     """Where the eye goes, as shares of width and height: faces, detail and edges, each with its weight."""
     small = image.convert("L")
     small.thumbnail((_LOOKED_AT, _LOOKED_AT))
     pixels = np.asarray(small, dtype=np.float64)
-    points = [(_centroid(_edges(pixels)), asked.edges_weight), (_centroid(_entropies(pixels)), asked.entropy_weight)]
+    points = [
+        (_centroid(_edges(pixels)), settings.edges_weight),
+        (_centroid(_entropies(pixels)), settings.entropy_weight),
+    ]
     for left, top, right, bottom in faces:
         middle = ((left + right) / 2 / image.width, (top + bottom) / 2 / image.height)
-        points.append((middle, asked.face_weight / len(faces)))
+        points.append((middle, settings.face_weight / len(faces)))
     total = sum(weight for _, weight in points)
     if total <= 0:
         return 0.5, 0.5
@@ -65,16 +68,16 @@ def point_of_interest(image: Image.Image, asked: FocalCrop, faces: Sequence[Box]
     return x, y
 
 
-def auto_crop(image: Image.Image, asked: AutoCrop) -> Image.Image | None:
+def auto_crop(image: Image.Image, settings: AutoCrop) -> Image.Image | None:
     """`image` cut and scaled to the best size within the limits; None where no size is near its proportions."""
-    sides = range(-(-asked.mindim // _STEP) * _STEP, asked.maxdim + 1, _STEP)
+    sides = range(-(-settings.mindim // _STEP) * _STEP, settings.maxdim + 1, _STEP)
     wanted = image.width / image.height
     found = []
     for width in sides:
         for height in sides:
             error = 1 - min(wanted / (width / height), (width / height) / wanted)
-            if asked.minarea <= width * height <= asked.maxarea and error <= asked.threshold:
-                rank = (width * height, -error) if asked.maximize_area else (-error, width * height)
+            if settings.minarea <= width * height <= settings.maxarea and error <= settings.threshold:
+                rank = (width * height, -error) if settings.maximize_area else (-error, width * height)
                 found.append((rank, (width, height)))
     if not found:
         return None

@@ -64,51 +64,51 @@ def resize_to(image: Image.Image, size: Size, once: Once | None) -> Image.Image:
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
 
-def enlarged(image: Image.Image, asked: ExtrasRequest, upscaler: Callable[[str], Once] = plain) -> Image.Image:
-    """`image` enlarged as `asked`. Raises PictureError for an upscaler that is not here and for too large a result."""
-    if asked.upscaler_1 == NO_UPSCALER:
+def enlarged(image: Image.Image, settings: ExtrasRequest, upscaler: Callable[[str], Once] = plain) -> Image.Image:
+    """`image` enlarged as `settings` say. Raises PictureError for a missing upscaler and for too large a result."""
+    if settings.upscaler_1 == NO_UPSCALER:
         return image
-    result = _by_one(image, asked, upscaler(asked.upscaler_1))
-    if not asked.blends:
+    result = _by_one(image, settings, upscaler(settings.upscaler_1))
+    if not settings.blends:
         return result
-    second = _by_one(image, asked, upscaler(asked.upscaler_2))
-    return Image.blend(result, second, asked.extras_upscaler_2_visibility)
+    second = _by_one(image, settings, upscaler(settings.upscaler_2))
+    return Image.blend(result, second, settings.extras_upscaler_2_visibility)
 
 
-def enlarging_facts(size: Size, asked: ExtrasRequest) -> dict[str, str]:
+def enlarging_facts(size: Size, settings: ExtrasRequest) -> dict[str, str]:
     """What is written into the picture about enlarging one of `size`, in A1111's words."""
-    if asked.upscaler_1 == NO_UPSCALER:
+    if settings.upscaler_1 == NO_UPSCALER:
         return {}
-    if asked.resize_mode == SCALE_BY:
-        facts = {"Postprocess upscale by": f"{factor(size, asked):g}"}
+    if settings.resize_mode == SCALE_BY:
+        facts = {"Postprocess upscale by": f"{factor(size, settings):g}"}
     else:
-        wanted = f"{asked.upscaling_resize_w}x{asked.upscaling_resize_h}"
+        wanted = f"{settings.upscaling_resize_w}x{settings.upscaling_resize_h}"
         facts = {"Postprocess upscale to": wanted}
-        if asked.upscaling_crop:
+        if settings.upscaling_crop:
             facts["Postprocess crop to"] = wanted
-    facts["Postprocess upscaler"] = asked.upscaler_1
-    if asked.blends:
-        facts["Postprocess upscaler 2"] = asked.upscaler_2
+    facts["Postprocess upscaler"] = settings.upscaler_1
+    if settings.blends:
+        facts["Postprocess upscaler 2"] = settings.upscaler_2
     return facts
 
 
-def factor(size: Size, asked: ExtrasRequest) -> float:
+def factor(size: Size, settings: ExtrasRequest) -> float:
     """By how much a picture of `size` is enlarged."""
-    if asked.resize_mode == SCALE_BY:
-        scale = asked.upscaling_resize
-        if asked.max_side_length and max(size) * scale > asked.max_side_length:
-            scale = asked.max_side_length / max(size)
+    if settings.resize_mode == SCALE_BY:
+        scale = settings.upscaling_resize
+        if settings.max_side_length and max(size) * scale > settings.max_side_length:
+            scale = settings.max_side_length / max(size)
         return scale
-    return max(asked.upscaling_resize_w / size[0], asked.upscaling_resize_h / size[1])
+    return max(settings.upscaling_resize_w / size[0], settings.upscaling_resize_h / size[1])
 
 
-def target_size(size: Size, asked: ExtrasRequest) -> Size:
+def target_size(size: Size, settings: ExtrasRequest) -> Size:
     """The size that a picture of `size` is enlarged to, before it is cut."""
-    wanted = eights(size, factor(size, asked))
-    if asked.resize_mode == SCALE_BY or not asked.upscaling_crop:
+    wanted = eights(size, factor(size, settings))
+    if settings.resize_mode == SCALE_BY or not settings.upscaling_crop:
         return wanted
     # Of sizes that are no multiples of 8, A1111 leaves a black border; here the picture covers them.
-    return max(wanted[0], asked.upscaling_resize_w), max(wanted[1], asked.upscaling_resize_h)
+    return max(wanted[0], settings.upscaling_resize_w), max(wanted[1], settings.upscaling_resize_h)
 
 
 def eights(size: Size, scale: float) -> Size:
@@ -122,16 +122,16 @@ def eights(size: Size, scale: float) -> Size:
 def check_size(size: Size) -> None:
     """Refuse a result that would not fit into memory, before it is made. Raises PictureError."""
     if size[0] * size[1] > MOST_RESULT_PIXELS:
-        told = f"{size[0]}x{size[1]}: more than {MOST_RESULT_PIXELS // 10**6} megapixels"
-        raise PictureError(f"The result would be {told}; enlarge by less.")
+        sentence = f"{size[0]}x{size[1]}: more than {MOST_RESULT_PIXELS // 10**6} megapixels"
+        raise PictureError(f"The result would be {sentence}; enlarge by less.")
 
 
-def _by_one(image: Image.Image, asked: ExtrasRequest, once: Once) -> Image.Image:
-    size = target_size(image.size, asked)
-    larger = upscaled(image, factor(image.size, asked), once, size)
-    if asked.resize_mode == SCALE_BY or not asked.upscaling_crop:
+def _by_one(image: Image.Image, settings: ExtrasRequest, once: Once) -> Image.Image:
+    size = target_size(image.size, settings)
+    larger = upscaled(image, factor(image.size, settings), once, size)
+    if settings.resize_mode == SCALE_BY or not settings.upscaling_crop:
         return larger
-    wanted = asked.upscaling_resize_w, asked.upscaling_resize_h
+    wanted = settings.upscaling_resize_w, settings.upscaling_resize_h
     left, top = ((have - want) // 2 for have, want in zip(size, wanted, strict=True))
     return larger.crop((left, top, left + wanted[0], top + wanted[1]))
 

@@ -36,7 +36,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "clip_skip": ("clip_skip",),
 }
 # Of these at least two, or the object is something else.
-_TELLING: Final = ("prompt", "steps", "sampler", "cfg", "seed", "model")
+_DECISIVE: Final = ("prompt", "steps", "sampler", "cfg", "seed", "model")
 _SIZE: Final = re.compile(r"\D*([0-9]{1,6})\s*[x,×]\s*([0-9]{1,6})\D*")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _XMP_COMMENT: Final = re.compile(r"<exif:UserComment>.*?<rdf:li[^>]*>([^<]*)</rdf:li>", re.DOTALL)
@@ -48,7 +48,7 @@ def json_infotext(source: Mapping[str, object], size: tuple[int, int]) -> str:
     """Infotext of a JSON object with parameters, in a picture of `size`; empty when it holds none that we know."""
     said = obj(source.get("sui_image_params")) or source
     found = {name: next((said[key] for key in keys if key in said), None) for name, keys in _NAMES.items()}
-    if sum(found[name] is not None for name in _TELLING) < 2:
+    if sum(found[name] is not None for name in _DECISIVE) < 2:
         return ""
     sampler, schedule = sampler_and_schedule(text(found["sampler"]), text(found["schedule"]))
     width, height = _size(said) or size

@@ -47,43 +47,43 @@ class Result:
         return ", ".join(f"{key}: {value}" for key, value in self.facts.items())
 
 
-def postprocess(image: Image.Image, asked: ExtrasRequest, tools: Tools) -> Result:
+def postprocess(image: Image.Image, wanted: ExtrasRequest, tools: Tools) -> Result:
     """What becomes of `image`, RGB or RGBA. Raises PictureError with one sentence."""
-    alpha = image.getchannel("A") if image.mode == "RGBA" and asked.transparency else None
-    facts = enlarging_facts(image.size, asked)
-    worked = enlarged(image.convert("RGB"), asked, tools.upscaler)
-    for name, visibility in asked.restorers.items():
-        restored = tools.restore(name, worked, asked.codeformer_weight)
+    alpha = image.getchannel("A") if image.mode == "RGBA" and wanted.transparency else None
+    facts = enlarging_facts(image.size, wanted)
+    worked = enlarged(image.convert("RGB"), wanted, tools.upscaler)
+    for name, visibility in wanted.restorers.items():
+        restored = tools.restore(name, worked, wanted.codeformer_weight)
         worked = Image.blend(worked, restored, visibility)
         facts[f"{name} visibility"] = f"{visibility:g}"
         if name == "CodeFormer":
-            facts["CodeFormer weight"] = f"{asked.codeformer_weight:g}"
+            facts["CodeFormer weight"] = f"{wanted.codeformer_weight:g}"
     if alpha is not None:
-        without = asked.model_copy(
-            update={"upscaler_1": "Lanczos" if asked.upscalers else "None", "upscaler_2": "None"}
+        without = wanted.model_copy(
+            update={"upscaler_1": "Lanczos" if wanted.upscalers else "None", "upscaler_2": "None"}
         )
         worked.putalpha(enlarged(alpha, without))
-    pictures, notices = _cut(worked, asked, tools)
+    pictures, notices = _cut(worked, wanted, tools)
     kinds = [FIRST, *(f"part-{number}" for number in range(2, len(pictures) + 1))]
     whole = list(zip(kinds, pictures, strict=True))
     mirrored = [
         (how.lower() if kind == FIRST else f"{kind}-{how.lower()}", flipped(picture, how))
         for kind, picture in whole
-        for how in asked.flips
+        for how in wanted.flips
     ]
     return Result((*whole, *mirrored), facts, notices)
 
 
-def _cut(image: Image.Image, asked: ExtrasRequest, tools: Tools) -> tuple[list[Image.Image], tuple[str, ...]]:
-    size = asked.upscaling_resize_w, asked.upscaling_resize_h
+def _cut(image: Image.Image, wanted: ExtrasRequest, tools: Tools) -> tuple[list[Image.Image], tuple[str, ...]]:
+    size = wanted.upscaling_resize_w, wanted.upscaling_resize_h
     pictures: list[Image.Image] = [image]
     notices: tuple[str, ...] = ()
-    if asked.split is not None:
-        pictures = split_oversized(image, size, asked.split)
-    if asked.focal_crop is not None:
-        pictures = [focal_crop(one, size, asked.focal_crop, tools.faces(one)) for one in pictures]
-    if asked.auto_crop is not None:
-        fitted = [auto_crop(one, asked.auto_crop) for one in pictures]
+    if wanted.split is not None:
+        pictures = split_oversized(image, size, wanted.split)
+    if wanted.focal_crop is not None:
+        pictures = [focal_crop(one, size, wanted.focal_crop, tools.faces(one)) for one in pictures]
+    if wanted.auto_crop is not None:
+        fitted = [auto_crop(one, wanted.auto_crop) for one in pictures]
         if None in fitted:
             notices = ("Auto-sized crop left a picture as it is: no size within its limits has such proportions.",)
         pictures = [new or old for new, old in zip(fitted, pictures, strict=True)]

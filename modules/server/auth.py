@@ -48,7 +48,7 @@ def login_required(known: Logins, has_session: HasSession) -> Callable[[Request]
             if matches(known, user, password):
                 return
         # A script of our page that is challenged makes the browser open a box of its own, beside the page's login.
-        asked_by_script = request.headers.get("sec-fetch-dest", "").lower() == "empty"
-        raise HTTPException(401, "Incorrect username or password", headers=None if asked_by_script else _CHALLENGE)
+        sent_by_script = request.headers.get("sec-fetch-dest", "").lower() == "empty"
+        raise HTTPException(401, "Incorrect username or password", headers=None if sent_by_script else _CHALLENGE)
 
     return check

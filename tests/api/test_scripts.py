@@ -23,7 +23,7 @@ def test_scripts_are_listed_for_each_tab_in_lower_case(api: httpx.Client) -> Non
     assert "loopback" in listed["img2img"] and "loopback" not in listed["txt2img"]
     assert "prompt matrix" in listed["txt2img"]
     named = set(listed["txt2img"]) | set(listed["img2img"])
-    assert named == {script.title.lower() for script in SCRIPTS if not script.afterwards}
+    assert named == {script.title.lower() for script in SCRIPTS if not script.postprocesses}
 
 
 def test_operations_of_extras_go_by_a1111s_places_and_are_listed_where_the_page_has_them(api: httpx.Client) -> None:

@@ -125,7 +125,7 @@ class House:
         database = self.folder / "webui.db"
         self.notices = prepare(database)
         self.store = JobStore(database)
-        self.shelf = FolderShelf(self.folder / "outputs")
+        self.picture_store = FolderShelf(self.folder / "outputs")
         self.inputs = InputStore(self.folder / "inputs")
         self.log = EngineLog(self.folder / "log")
         self.jobs = JobService(
@@ -136,7 +136,7 @@ class House:
                 checkpoint_of=lambda one: checkpoint_named(one.checkpoint),
                 checkpoint_named=checkpoint_named,
                 sharing=self.sharing,
-                shelf=self.shelf,
+                picture_store=self.picture_store,
                 launch=self.launch or self._launch,
                 engine_tail=self.log.tail,
             ),
@@ -162,7 +162,7 @@ class House:
 
     @property
     def files(self) -> list[Path]:
-        return sorted(path for path in self.shelf.folder.glob("*") if path.is_file())
+        return sorted(path for path in self.picture_store.folder.glob("*") if path.is_file())
 
 
 def child(folder: Path, log: EngineLog) -> Launch:

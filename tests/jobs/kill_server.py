@@ -51,7 +51,7 @@ def open_jobs(folder: Path) -> JobService:
             resolve=resolved,
             checkpoint_of=lambda one: checkpoint_named(one.checkpoint),
             checkpoint_named=checkpoint_named,
-            shelf=HesitantShelf(Gallery(paths, OptionStore(paths.config_file)), paths.cache_dir / "jobs"),
+            picture_store=HesitantShelf(Gallery(paths, OptionStore(paths.config_file)), paths.cache_dir / "jobs"),
             launch=launch,
             engine_tail=log.tail,
         ),

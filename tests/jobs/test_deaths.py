@@ -65,7 +65,7 @@ def test_an_interrupted_job_does_not_come_back_after_a_death(tmp_path: Path) -> 
     with House(tmp_path) as house:
         job = start(house, "slow deaf", steps=1000)
         house.jobs.interrupt(job.id)
-        eventually(lambda: house.store.asked_to_stop(job.id))
+        eventually(lambda: house.store.stop_requested(job.id))
         house.engines[0].kill()
         assert house.jobs.wait(job.id, 5).state == "interrupted"
 

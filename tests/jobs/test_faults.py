@@ -49,8 +49,8 @@ POINTS: dict[str, str] = {
     "store.end": "a cat",
     "store.asked_to_stop": "crash",
     "store.put_back": "crash",
-    "shelf.place": "a cat",
-    "shelf.write": "a cat",
+    "picture_store.place": "a cat",
+    "picture_store.write": "a cat",
     "commands.command": "a cat",
     "hub.publish": "a cat",
     "engine.send": "a cat",
@@ -81,7 +81,12 @@ class Faults:
 
     def attach(self, house: House) -> None:
         worker = house.jobs._worker
-        owners = {"store": house.store, "shelf": house.shelf, "commands": worker._commands, "hub": worker._hub}
+        owners = {
+            "store": house.store,
+            "picture_store": house.picture_store,
+            "commands": worker._commands,
+            "hub": worker._hub,
+        }
         for point in POINTS:
             owner, name = point.split(".")
             if owner in owners:
@@ -154,7 +159,7 @@ def test_whatever_fails_when_each_job_ends_and_a_later_one_is_made(
 
 def test_an_unexpected_error_is_a_sentence_and_a_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with queue_with_faults(tmp_path) as (house, faults):
-        faults.plan("shelf.place", ValueError("surrogates not allowed"))
+        faults.plan("picture_store.place", ValueError("surrogates not allowed"))
         job = ended(house, house.jobs.submit(ask()))
     assert job.state == "failed"
     assert job.cause is not None and "ValueError: surrogates not allowed" in job.cause and "log" in job.cause

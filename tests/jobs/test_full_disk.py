@@ -41,7 +41,7 @@ class SmallDisk:
         self._house = house
         pages = house.store._writer.execute("PRAGMA page_count").fetchone()[0]
         house.store._writer.execute(f"PRAGMA max_page_count = {pages}")
-        if house.shelf.folder == self.folder:
+        if house.picture_store.folder == self.folder:
 
             def full(path: Path, data: bytes) -> None:
                 raise OSError(errno.ENOSPC, "No space left on device", str(path))
@@ -77,7 +77,7 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Small
 
 def test_full_outputs_fail_the_job_and_the_next_one_works(tmp_path: Path, small_disk: SmallDisk) -> None:
     with House(tmp_path) as house:
-        house.shelf.folder = small_disk.folder
+        house.picture_store.folder = small_disk.folder
         job = start(house, "slow", n_iter=5)
         small_disk.fill(house)
         job = house.jobs.wait(job.id, 10)
@@ -138,27 +138,27 @@ def test_a_job_can_be_stopped_while_nothing_can_be_written(tmp_path: Path, monke
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_outputs_without_permission_fail_the_job(tmp_path: Path) -> None:
     with House(tmp_path) as house:
-        house.shelf.folder.mkdir()
-        house.shelf.folder.chmod(0o500)
+        house.picture_store.folder.mkdir()
+        house.picture_store.folder.chmod(0o500)
         job = house.jobs.wait(house.jobs.submit(ask()).id, 10)
         assert job.cause is not None and "may not write" in job.cause
-        house.shelf.folder.chmod(0o700)
+        house.picture_store.folder.chmod(0o700)
         assert house.jobs.wait(house.jobs.submit(ask()).id, 10).state == "finished"
 
 
 def test_outputs_that_are_a_file_fail_the_job(tmp_path: Path) -> None:
     with House(tmp_path) as house:
-        house.shelf.folder.touch()
+        house.picture_store.folder.touch()
         job = house.jobs.wait(house.jobs.submit(ask()).id, 10)
         assert job.state == "failed"
         assert job.cause is not None and "outputs" in job.cause
-        house.shelf.folder.unlink()
+        house.picture_store.folder.unlink()
         assert house.jobs.wait(house.jobs.submit(ask()).id, 10).state == "finished"
 
 
 def test_outputs_that_vanish_are_made_again(tmp_path: Path) -> None:
     with House(tmp_path) as house:
         house.jobs.wait(house.jobs.submit(ask()).id, 10)
-        shutil.rmtree(house.shelf.folder)
+        shutil.rmtree(house.picture_store.folder)
         done = house.jobs.wait(house.jobs.submit(ask()).id, 10)
         assert done.images[0].path.exists()

@@ -204,14 +204,14 @@ def test_a_picture_that_vanished_fails_its_job_only(house: House) -> None:
 
 
 def test_a_disk_that_is_full_fails_the_job_and_nothing_else(house: House) -> None:
-    house.shelf.fail_with = SaveError("00000-1.png was not saved: the disk of /out is full; free some space.")
+    house.picture_store.fail_with = SaveError("00000-1.png was not saved: the disk of /out is full; free some space.")
     job = house.jobs.wait(house.jobs.submit(ask("slow", n_iter=20)).id, 10)
     assert (job.state, job.images) == ("failed", ())
     assert job.cause is not None and "/out is full" in job.cause
-    house.shelf.fail_with = OSError(errno.EACCES, "Permission denied", "/out")
+    house.picture_store.fail_with = OSError(errno.EACCES, "Permission denied", "/out")
     job = house.jobs.wait(house.jobs.submit(ask()).id, 5)
     assert job.cause is not None and "Permission denied" in job.cause
-    house.shelf.fail_with = None
+    house.picture_store.fail_with = None
     assert house.jobs.wait(house.jobs.submit(ask()).id, 5).state == "finished"
     assert house.store.reserved() == []
 

@@ -38,14 +38,14 @@ def few_enough(title: str, count: int) -> None:
 def seeds_of(plan: Sequence[Picture], first: Seeds) -> Seeds:
     """Seed and variation seed of each picture, counted from those of a plain job's `first` image."""
     return (
-        tuple(_told_or(picture, "seed", first[0][0] + picture.seed) for picture in plan),
-        tuple(_told_or(picture, "subseed", first[1][0] + picture.subseed) for picture in plan),
+        tuple(_reported_or(picture, "seed", first[0][0] + picture.seed) for picture in plan),
+        tuple(_reported_or(picture, "subseed", first[1][0] + picture.subseed) for picture in plan),
     )
 
 
-def _told_or(picture: Picture, name: str, counted: int) -> int:
-    told = int(picture.fields.get(name, -1))
-    return told if told >= 0 else counted
+def _reported_or(picture: Picture, name: str, counted: int) -> int:
+    reported = int(picture.fields.get(name, -1))
+    return reported if reported >= 0 else counted
 
 
 # From a request and its script's arguments to the pictures. Raises RequestError for what cannot be done.

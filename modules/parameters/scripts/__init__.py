@@ -3,14 +3,14 @@
 from modules.parameters.scripts.declaration import Argument, Look, Script, ScriptError, checked_arguments
 from modules.parameters.scripts.from_pictures import MASKED_CONTENTS
 from modules.parameters.scripts.infotext import script_values, scripts_from_infotext
-from modules.parameters.scripts.postprocessing_arguments import AFTERWARDS, asked_afterwards
+from modules.parameters.scripts.postprocessing_arguments import POSTPROCESSING, requested_postprocessing
 from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 from modules.parameters.scripts.table import ALWAYS_ON, SCRIPTS, SELECTABLE, checked_scripts, find_script, scripts_of
 
 __all__ = [
-    "AFTERWARDS",
     "ALWAYS_ON",
     "MASKED_CONTENTS",
+    "POSTPROCESSING",
     "SCRIPTS",
     "SELECTABLE",
     "SOFT_INPAINTING",
@@ -18,10 +18,10 @@ __all__ = [
     "Look",
     "Script",
     "ScriptError",
-    "asked_afterwards",
     "checked_arguments",
     "checked_scripts",
     "find_script",
+    "requested_postprocessing",
     "script_values",
     "scripts_from_infotext",
     "scripts_of",

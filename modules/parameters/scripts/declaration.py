@@ -58,7 +58,7 @@ class Script:
 
     `pictures` is how many pictures it starts from on the img2img tab. A `named` one writes its title into pictures. One
     that `needs_mask` is off where there is none. `file` stands before its controls in ui-config.json: for A1111's
-    scripts the name of A1111's file. One that works `afterwards`, on each finished picture, is on the page where the
+    scripts the name of A1111's file. One that works `postprocesses`, on each finished picture, is on the page where the
     setting postprocessing_enable_in_main_ui names it.
     """
 
@@ -70,7 +70,7 @@ class Script:
     named: bool = False
     needs_mask: bool = False
     file: str = ""
-    afterwards: bool = False
+    postprocesses: bool = False
 
     @property
     def valued(self) -> tuple[Argument, ...]:

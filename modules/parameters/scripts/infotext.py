@@ -33,11 +33,11 @@ def scripts_from_infotext(values: Mapping[str, str], notices: list[str]) -> dict
     found = {}
     for script in SCRIPTS:
         keys = {argument.infotext: argument for argument in script.valued if argument.infotext is not None}
-        told = {argument.name: values[key] for key, argument in keys.items() if key in values}
-        if not told and values.get(NAME) != script.title:
+        shown = {argument.name: values[key] for key, argument in keys.items() if key in values}
+        if not shown and values.get(NAME) != script.title:
             continue
         try:
-            read = {name: _read(_argument(script, name), text) for name, text in told.items()}
+            read = {name: _read(_argument(script, name), text) for name, text in shown.items()}
             found[script.title] = checked_arguments(script, read)
         except (ScriptError, ValueError) as error:
             notices.append(str(error))

@@ -37,14 +37,14 @@ UPSCALE: Final = Script(
         Argument("upscaler_2_visibility", "Upscaler 2 visibility", 0.0, minimum=0, maximum=1, step=0.001),
     ),
     always_on=True,
-    afterwards=True,
+    postprocesses=True,
     file="postprocessing_upscale.py",
 )
 GFPGAN: Final = Script(
     "GFPGAN",
     arguments=(Argument("enabled", "GFPGAN", False, "checkbox"), _visibility("GFPGAN visibility", 1.0)),
     always_on=True,
-    afterwards=True,
+    postprocesses=True,
     file="postprocessing_gfpgan.py",
 )
 CODEFORMER: Final = Script(
@@ -55,30 +55,30 @@ CODEFORMER: Final = Script(
         Argument("weight", "CodeFormer weight (0: strongest)", 0.0, minimum=0, maximum=1, step=0.001),
     ),
     always_on=True,
-    afterwards=True,
+    postprocesses=True,
     file="postprocessing_codeformer.py",
 )
-AFTERWARDS: Final = (UPSCALE, GFPGAN, CODEFORMER)
+POSTPROCESSING: Final = (UPSCALE, GFPGAN, CODEFORMER)
 
 
-def asked_afterwards(scripts: Mapping[str, Mapping[str, JsonValue]]) -> ExtrasRequest | None:
+def requested_postprocessing(scripts: Mapping[str, Mapping[str, JsonValue]]) -> ExtrasRequest | None:
     """What a request's checked scripts want done to each finished picture; None where that is nothing."""
     values: dict[str, object] = {}
-    if (asked := scripts.get(UPSCALE.title)) is not None:
+    if (extras := scripts.get(UPSCALE.title)) is not None:
         values |= {
-            "upscaler_1": asked["upscaler_1_name"],
-            "upscaler_2": asked["upscaler_2_name"],
-            "extras_upscaler_2_visibility": asked["upscaler_2_visibility"],
-            "resize_mode": SCALE_TO if asked["upscale_mode"] == _SCALES[SCALE_TO] else SCALE_BY,
-            "upscaling_resize": asked["upscale_by"],
-            "max_side_length": asked["max_side_length"],
-            "upscaling_resize_w": asked["upscale_to_width"],
-            "upscaling_resize_h": asked["upscale_to_height"],
-            "upscaling_crop": asked["upscale_crop"],
+            "upscaler_1": extras["upscaler_1_name"],
+            "upscaler_2": extras["upscaler_2_name"],
+            "extras_upscaler_2_visibility": extras["upscaler_2_visibility"],
+            "resize_mode": SCALE_TO if extras["upscale_mode"] == _SCALES[SCALE_TO] else SCALE_BY,
+            "upscaling_resize": extras["upscale_by"],
+            "max_side_length": extras["max_side_length"],
+            "upscaling_resize_w": extras["upscale_to_width"],
+            "upscaling_resize_h": extras["upscale_to_height"],
+            "upscaling_crop": extras["upscale_crop"],
         }
-    if (asked := scripts.get(GFPGAN.title)) is not None:
-        values["gfpgan_visibility"] = asked["visibility"]
-    if (asked := scripts.get(CODEFORMER.title)) is not None:
-        values |= {"codeformer_visibility": asked["visibility"], "codeformer_weight": asked["weight"]}
+    if (extras := scripts.get(GFPGAN.title)) is not None:
+        values["gfpgan_visibility"] = extras["visibility"]
+    if (extras := scripts.get(CODEFORMER.title)) is not None:
+        values |= {"codeformer_visibility": extras["visibility"], "codeformer_weight": extras["weight"]}
     wanted = ExtrasRequest.model_validate(values)
     return wanted if wanted.upscalers or wanted.restorers else None

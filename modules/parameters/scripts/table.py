@@ -18,7 +18,7 @@ from modules.parameters.scripts.from_pictures import (
     SD_UPSCALE,
 )
 from modules.parameters.scripts.from_prompts import INTERPOLATE_PROMPTS, PROMPT_MATRIX, PROMPTS_FROM_FILE, XYZ_PLOT
-from modules.parameters.scripts.postprocessing_arguments import AFTERWARDS
+from modules.parameters.scripts.postprocessing_arguments import POSTPROCESSING
 from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 
 SCRIPTS: Final = (
@@ -34,7 +34,7 @@ SCRIPTS: Final = (
     SD_UPSCALE,
     SOFT_INPAINTING,
     XYZ_PLOT,
-    *AFTERWARDS,
+    *POSTPROCESSING,
 )
 SELECTABLE: Final = tuple(script for script in SCRIPTS if not script.always_on)
 ALWAYS_ON: Final = tuple(script for script in SCRIPTS if script.always_on)
