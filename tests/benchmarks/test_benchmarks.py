@@ -34,6 +34,7 @@ from benchmarks import (
 from modules.hardware import choice
 from modules.hardware.choice import choose_hardware
 from modules.parameters.samplers import SAMPLERS
+from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 from tests.server.server import ROOT, Server
 
@@ -198,7 +199,7 @@ def test_merged_tokens(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
 
 @pytest.mark.long
 def test_the_step_loop_and_the_bare_unet(checkpoint: Path) -> None:
-    engine = whole_picture.engine_of(checkpoint, choose_hardware())
+    engine = whole_picture.webui_pipeline(checkpoint, choose_hardware())
     loop, bare, ratio, cpu = step_loop.measure(engine, side=64, steps=2, rounds=1)
     assert min(loop, bare, ratio, cpu) > 0
 
@@ -243,7 +244,7 @@ def test_other_programs_take_turns_with_ours(checkpoint: Path) -> None:
 
 @pytest.mark.long
 def test_what_openvino_converts_is_the_model(checkpoint: Path) -> None:
-    model = other_programs.load_checkpoint(checkpoint, dtype=torch.float32)
+    model = load_checkpoint(checkpoint, dtype=torch.float32)
     inputs = other_programs.inputs_of(model, 64)
     with torch.no_grad():
         assert other_programs.Step(model)(*inputs["unet"]).shape == (2, 4, 8, 8)

@@ -88,5 +88,5 @@ def job(checkpoint: CheckpointFile, job_id: str, *, options: dict[str, Any] | No
     return RunJob(job_id=job_id, resolved=resolved, checkpoint=checkpoint)
 
 
-def checkpoint_at(path: Path, options: dict[str, object] | None = None) -> CheckpointFile:
+def checkpoint_at(path: Path, options: dict[str, Any] | None = None) -> CheckpointFile:
     return CheckpointFile(path=str(path), title=path.name, name=path.name, options=options or {})

@@ -32,10 +32,11 @@ from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
 from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import VaeOverflow, decode_latent, to_image
+from modules.generation.txt2img import txt2img
 from modules.hardware.budget import MemoryPlan
 from modules.hardware.streams import Event, SingleStream
 from modules.parameters.job_options import VaeOptions
-from modules.protocol import ImageReady, JobFinished, StepDone
+from modules.protocol import CheckpointFile, ImageReady, JobFinished, RunJob, StepDone
 from modules.settings import Paths, parse_flags
 from modules.settings.groups import read_options
 from modules.weights.checkpoint import load_checkpoint
@@ -284,8 +285,8 @@ def inpainting(checkpoint: Any, **values: Any) -> Any:
     return command.model_copy(update={"inputs": ("picture", "mask"), "blobs": (png(picture), png(mask))})
 
 
-HIRES = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.7}
-JOBS = {
+HIRES: dict[str, Any] = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.7}
+JOBS: dict[str, Callable[[CheckpointFile], RunJob]] = {
     "txt2img": lambda file: job(file, "a", n_iter=3, steps=3),
     "hires": lambda file: job(
         file, "a", n_iter=2, batch_size=2, steps=2, options={"save_images_before_highres_fix": True}, **HIRES
@@ -317,7 +318,12 @@ def test_a_picture_is_delivered_while_the_next_batch_is_made(
     monkeypatch.setattr(JobModels, "side_streams", lambda self: streams)
     said: list[str] = []
     real = DecodeQueue._take
-    monkeypatch.setattr(DecodeQueue, "_take", lambda self, one: (said.append(f"picture {one.index}"), real(self, one)))
+
+    def take(self: DecodeQueue, one: Any) -> None:
+        said.append(f"picture {one.index}")
+        real(self, one)
+
+    monkeypatch.setattr(DecodeQueue, "_take", take)
 
     def emit(event: Any) -> None:
         if isinstance(event, StepDone):
@@ -362,7 +368,7 @@ def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(
     monkeypatch.setattr(ModelKeeper, "step_down", lambda self: "medvram")
     monkeypatch.setattr(JobModels, "side_streams", lambda self: LateLanes(lambda number: NEVER))
     begun: list[range] = []
-    real = work_module.txt2img
+    real = txt2img
 
     def runs_out_once(engine: Any, resolved: Any, images: Any, progress: Any) -> Any:
         begun.append(images)

@@ -43,7 +43,7 @@ def upscaling_engine(models: Path) -> Iterator[RunningEngine]:
     running.end()
 
 
-def picture(path: Path, size: tuple[int, int] = (40, 24), **saving: object) -> Path:
+def picture(path: Path, size: tuple[int, int] = (40, 24), **saving: Any) -> Path:
     noise = Image.effect_noise((size[0] // 2, size[1] // 2), 80).convert("RGB").resize(size)
     noise.save(path, **saving)
     return path
@@ -96,7 +96,7 @@ def test_a_picture_goes_through_a_model_and_keeps_its_parameters(
 
 
 def test_two_models_and_a_size(upscaling_engine: RunningEngine, tmp_path: Path) -> None:
-    asked = {"upscaler_1": "R-ESRGAN 4x+", "upscaler_2": "2x_tiny", "extras_upscaler_2_visibility": 0.5}
+    asked: dict[str, Any] = {"upscaler_1": "R-ESRGAN 4x+", "upscaler_2": "2x_tiny", "extras_upscaler_2_visibility": 0.5}
     (event,), _ = worked(
         upscaling_engine,
         extras(
@@ -185,7 +185,7 @@ def test_an_interrupt_ends_between_two_tiles_and_keeps_what_is_finished(
 def test_hires_and_img2img_use_the_same_upscalers(
     upscaling_engine: RunningEngine, models: Path, tiny: Any, tmp_path: Path
 ) -> None:
-    hires = {"enable_hr": True, "hr_upscaler": "2x_tiny", "denoising_strength": 0.0, "steps": 1}
+    hires: dict[str, Any] = {"enable_hr": True, "hr_upscaler": "2x_tiny", "denoising_strength": 0.0, "steps": 1}
     upscaling_engine.send(job(tiny, "hires", **hires))
     (event,) = [e for e in upscaling_engine.until(JobFinished, JobFailed) if isinstance(e, ImageReady)]
     assert opened(event).size == (128, 128) and "Hires upscaler: 2x_tiny" in event.infotext

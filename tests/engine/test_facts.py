@@ -6,6 +6,7 @@ from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.device import module_bytes
 from modules.jobs.engine_process import EngineNews
+from modules.jobs.job import EngineStatus
 from modules.jobs.supervisor import Patience, Supervisor
 from modules.protocol import EngineReady, MachineFacts, decode, encode
 from tests.checkpoints import write_tiny_checkpoint
@@ -18,6 +19,7 @@ def test_the_facts_follow_the_checkpoint(tmp_path: Path) -> None:
     models = ModelKeeper(choose_hardware(HardwareRequest(use_cpu=True, no_half=True)), line.emit)
     before = models.facts()
     assert (before.memory_mode, before.weights) == (None, 0)
+    assert before.total_memory is not None and before.free_memory is not None
     assert before.total_memory > before.free_memory > 0
     model = models.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))).model
     during = line.of(MachineFacts)[-1]
@@ -29,7 +31,7 @@ def test_the_facts_follow_the_checkpoint(tmp_path: Path) -> None:
 
 
 def test_the_server_keeps_the_last_facts_until_the_engine_dies() -> None:
-    seen = []
+    seen: list[EngineStatus] = []
 
     def launch(number: int, post: object) -> object:
         raise OSError("nothing is started here")

@@ -3,10 +3,12 @@
 import os
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 
+from modules.engine.channel import Channel
 from modules.engine.control import JobControl
 from modules.engine.engine import Engine
 from modules.engine.failures import is_lost, is_out_of_memory
@@ -76,7 +78,7 @@ def test_an_engine_that_lost_its_card_ends_and_leaves_its_job_to_the_next(
 ) -> None:
     """Reported as failed the job would be over, and so would be every one after it."""
     line = Line()
-    engine = Engine(line, ["--use-cpu", "all"])
+    engine = Engine(cast(Channel, line), ["--use-cpu", "all"])
     engine._hardware = CARD
 
     def leave(status: int) -> None:
@@ -103,7 +105,7 @@ def test_whatever_a_checkpoint_fails_with_is_reported_and_the_engine_goes_on(
         raise error
 
     line = Line()
-    engine = Engine(line, ["--use-cpu", "all"])
+    engine = Engine(cast(Channel, line), ["--use-cpu", "all"])
     monkeypatch.setattr(ModelKeeper, "load", load)
     engine._do(LoadCheckpoint(checkpoint=checkpoint_at(tmp_path / "odd.safetensors")), None)
     (failed,) = [event for event in line.events if isinstance(event, CheckpointFailed)]

@@ -22,7 +22,7 @@ from modules.engine.picture_writer import PictureWriter, size_in_bytes
 from modules.engine.upscalers import UpscalerKeeper
 from modules.generation.finishing import Finished
 from modules.parameters.output_options import GridOptions, ImageFileOptions
-from modules.pictures import encode_animation
+from modules.pictures import encode_animation, encode_picture
 from modules.pictures.grids import image_grid
 from modules.protocol import ImageReady, JobFinished, RunJob
 from modules.settings import Paths, parse_flags
@@ -119,8 +119,8 @@ def upscalers() -> UpscalerKeeper:
 
 
 def loopback(file: Path) -> RunJob:
-    script = {"scripts": {"Loopback": {"loops": 3}}}
-    source = {"mode": "img2img", "init_images": ("picture",), "denoising_strength": 0.5}
+    script: dict[str, Any] = {"scripts": {"Loopback": {"loops": 3}}}
+    source: dict[str, Any] = {"mode": "img2img", "init_images": ("picture",), "denoising_strength": 0.5}
     command = job(checkpoint_at(file), "a", n_iter=2, **source, **script)
     seeds = {"seeds": tuple(range(7, 13)), "subseeds": (0,) * 6}
     command = command.model_copy(update={"resolved": command.resolved.model_copy(update=seeds)})
@@ -136,7 +136,7 @@ def test_no_finished_picture_stays_decoded_while_a_job_goes_on(
     command = loopback(file) if script else job(checkpoint_at(file), "a", n_iter=6)
     seen: list[weakref.ref[Image.Image]] = []
     alive: list[int] = []
-    real = picture_writer.encode_picture
+    real = encode_picture
 
     def watched(image: Any, options: Any, infotext: Any, **more: Any) -> Any:
         gc.collect()

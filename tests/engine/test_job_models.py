@@ -21,6 +21,7 @@ from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.previewer import Previewer
 from modules.engine.upscalers import UpscalerKeeper
+from modules.generation.previews import fit_colours
 from modules.hardware.choice import Hardware
 from modules.protocol import CheckpointFile, ImageReady, JobFinished, JobStarted, Preview, RunJob
 from modules.protocol.messages import Message
@@ -120,7 +121,7 @@ def test_the_colours_of_previews_are_found_on_the_thread_of_the_steps(
 ) -> None:
     """It alone knows when the VAE is on the device, with its weights in their own number type."""
     threads = []
-    real = loaded_module.fit_colours
+    real = fit_colours
 
     def fitted(*arguments: Any) -> torch.Tensor:
         threads.append(threading.current_thread())

@@ -29,6 +29,7 @@ from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.available_memory import MAIN_RESERVE, MainMemory
 from modules.hardware.budget import OutOfBudget, RequestSize
 from modules.hardware.choice import HardwareRequest, choose_hardware
+from modules.hardware.fp8_weights import store_in_8_bits
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.intake import Intake
 from modules.parameters import parse_request
@@ -192,6 +193,7 @@ def plot_over_checkpoints(folder: Path, job_id: str) -> RunJob:
         options=store,
         checkpoints=chooser,
         merge_styles=lambda prompt, negative, names: (prompt, negative),
+        style_names=lambda: (),
         strip_comments=lambda prompt: prompt,
     )
     axes = {"x_type": "Checkpoint name", "x_values": "a, b", "y_type": "Steps", "y_values": "1, 2"}
@@ -311,8 +313,13 @@ def test_main_memory_that_would_not_do_is_made_room_in_before_the_next_is_read(
 
     monkeypatch.setattr(kept_module, "main_memory", memory)
     there: list[bool] = []
-    real = models_module.store_in_8_bits
-    monkeypatch.setattr(models_module, "store_in_8_bits", lambda unet: there.append(first.model.loaded) or real(unet))
+    real = store_in_8_bits
+
+    def stored(unet: Any) -> None:
+        there.append(first.model.loaded)
+        real(unet)
+
+    monkeypatch.setattr(models_module, "store_in_8_bits", stored)
     third = keeper.load(checkpoint_at(files[2], three | {"fp8_storage": "Enable"}))
     assert there == [False]
     assert second.model.loaded and third.model.loaded
@@ -348,7 +355,7 @@ def test_after_running_out_of_memory_the_kept_go_before_a_thriftier_mode_and_onl
     line = Line()
     engine: Engine = OnCard(line)
     tries: list[int] = []
-    real = engine_module.run_job
+    real = run_job
 
     def runs_out(command: RunJob, models: ModelKeeper, *more: object) -> None:
         for file in (checkpoint_at(files[1], TWO), command.checkpoint):

@@ -11,7 +11,6 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from modules.hardware.sizes import size_of
 
 from modules.catalogue import ModelFolders
 from modules.engine import model_placement as placement_module
@@ -24,10 +23,11 @@ from modules.engine.model_placement import ModelPlacement, request_size, request
 from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.attention import scores_of
 from modules.hardware.available_memory import MAIN_RESERVE
-from modules.hardware.budget import OutOfBudget, RequestSize, peak
+from modules.hardware.budget import MemoryMode, OutOfBudget, RequestSize, peak
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.compiling import FastMode
 from modules.hardware.graphs import REPLAYED, StepGraphs
+from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
 from modules.parameters import parse_request, resolve
 from modules.parameters.job_options import EncodingOptions
@@ -62,7 +62,7 @@ MB = 10**6
     ],
 )
 def test_a_checkpoints_own_entry_goes_before_the_setting_and_that_before_the_flag(
-    options: dict[str, Any], flagged: str | None, expected: str | None
+    options: dict[str, Any], flagged: MemoryMode | None, expected: MemoryMode | None
 ) -> None:
     assert requested_memory(read_options(LoadOptions, options), ("a", "a.safetensors"), flagged) == expected
 
@@ -168,10 +168,11 @@ def test_a_cpu_refuses_what_main_memory_cannot_hold(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("asked", ["medvram", "lowvram"])
-def test_a_cpu_moves_nothing_whatever_is_asked(asked: str, tmp_path: Path) -> None:
+def test_a_cpu_moves_nothing_whatever_is_asked(asked: MemoryMode, tmp_path: Path) -> None:
     keeper = ModelKeeper(CPU, Line().emit, asked)
     keeper.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
     plan = keeper.placement.plan
+    assert plan is not None
     assert plan.mode == "full" and plan.why.endswith(f"{asked} was asked for, but no card has memory of its own here")
     assert "asked" not in keeper.placement.fit(RequestSize(64, 64), None).why
 
@@ -201,7 +202,7 @@ def infotext_of(keeper: ModelKeeper, options: dict[str, Any], path: Any) -> str:
     command = job(checkpoint_at(path, options), "a", options=options)
     with FinishedPictures() as pictures:
         run_job(command, keeper, upscalers, JobControl(), CPU, line.emit, pictures)
-    return line.of(ImageReady)[0].infotext
+    return str(line.of(ImageReady)[0].infotext)
 
 
 def test_weights_in_8_bits_are_recorded_only_where_they_are_used(tmp_path: Path) -> None:
@@ -246,6 +247,7 @@ def test_steps_are_replayed_in_the_fast_mode_where_there_is_room(
     pipeline = models.pipeline(file)
     assert pipeline.graphs is fast.graphs
     assert keeper.facts().fast_mode == f"{REPLAYED}; nothing is compiled"
+    assert keeper.placement.plan is not None
     keeper.placement.plan = replace(keeper.placement.plan, recorded=False)
     assert models.pipeline(file).graphs is None
     plain = JobModels(keeper, CPU, job(checkpoint_at(Path(file.path)), "plain").resolved)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 from modules.engine import engine as engine_module
+from modules.engine.channel import Channel
 from modules.engine.control import JobControl
 from modules.engine.engine import Engine
 from modules.engine.failures import is_out_of_memory, sentence_for
 from modules.engine.hardware_flags import requested_hardware, requested_memory_mode
+from modules.engine.job import run_job
 from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.budget import MemoryPlan
 from modules.hardware.choice import HardwareRequest, choose_hardware
@@ -88,7 +90,7 @@ class OnCard(Engine):
     """An engine that believes to own a card; what runs there runs on the CPU."""
 
     def __init__(self, line: Line) -> None:
-        super().__init__(line, ["--use-cpu", "all", "--no-half"])
+        super().__init__(cast(Channel, line), ["--use-cpu", "all", "--no-half"])
 
 
 def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(
@@ -99,7 +101,7 @@ def test_a_job_that_runs_out_of_memory_goes_on_in_a_thriftier_mode(
     engine = OnCard(line)
     checkpoint = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
     runs: list[tuple[int, ...]] = []
-    real = engine_module.run_job
+    real = run_job
 
     def runs_out_once(
         command: Any,

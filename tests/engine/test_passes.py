@@ -20,6 +20,7 @@ from modules.protocol import (
     LoadCheckpoint,
     RunJob,
 )
+from modules.protocol.messages import Message
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 from tests.engine.conftest import RunningEngine, checkpoint_at, job
 
@@ -63,7 +64,7 @@ def inpainting(tiny: CheckpointFile, options: dict[str, Any] | None = None, **va
     return command.model_copy(update={"inputs": ("picture", "mask"), "blobs": (png(picture()), png(mask()))})
 
 
-def made(engine: RunningEngine, command: object) -> dict[str, list[ImageReady]]:
+def made(engine: RunningEngine, command: Message) -> dict[str, list[ImageReady]]:
     """The pictures of a job by kind."""
     engine.send(command)
     events = engine.until(JobFinished, JobFailed)
@@ -82,7 +83,12 @@ def opened(event: ImageReady) -> Image.Image:
 def test_a_hires_pass_from_the_finished_picture_gives_what_both_passes_give(
     engine: RunningEngine, tiny: CheckpointFile
 ) -> None:
-    hires = {"hr_upscaler": "Lanczos", "hr_scale": 1.5, "denoising_strength": 0.5, "hr_second_pass_steps": 3}
+    hires: dict[str, Any] = {
+        "hr_upscaler": "Lanczos",
+        "hr_scale": 1.5,
+        "denoising_strength": 0.5,
+        "hr_second_pass_steps": 3,
+    }
     (both,) = made(engine, job(tiny, "both", enable_hr=True, **hires))["image"]
     (first,) = made(engine, job(tiny, "first"))["image"]
     command = job(tiny, "second", enable_hr=True, firstpass_image="first", **hires)
@@ -97,7 +103,7 @@ def test_a_hires_pass_from_the_finished_picture_gives_what_both_passes_give(
 def test_the_picture_before_the_hires_pass_is_saved_on_request(
     engine: RunningEngine, tiny: CheckpointFile, upscaler: str
 ) -> None:
-    asked = {"enable_hr": True, "hr_upscaler": upscaler, "hr_scale": 1.5}
+    asked: dict[str, Any] = {"enable_hr": True, "hr_upscaler": upscaler, "hr_scale": 1.5}
     found = made(engine, job(tiny, "before", options={"save_images_before_highres_fix": True}, **asked))
     (before,), (plain,) = found["before-highres-fix"], made(engine, job(tiny, "plain"))["image"]
     assert opened(before).tobytes() == opened(plain).tobytes()
@@ -109,7 +115,7 @@ def test_the_picture_before_the_hires_pass_is_saved_on_request(
 def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(
     engine: RunningEngine, tiny: CheckpointFile, other: CheckpointFile, upscaler: str
 ) -> None:
-    asked = {
+    asked: dict[str, Any] = {
         "enable_hr": True,
         "hr_upscaler": upscaler,
         "hr_scale": 1.5,
@@ -254,7 +260,7 @@ def test_several_pictures_are_a_batch_in_which_each_is_what_it_is_alone(
 ) -> None:
     blobs = {"one": png(picture()), "two": png(ImageOps.mirror(picture((96, 64)))), "mask": png(mask())}
 
-    def command(*names: str, **more: object) -> RunJob:
+    def command(*names: str, **more: Any) -> RunJob:
         asked = job(tiny, "several", mode="img2img", init_images=names, mask="mask", **values, **more)
         return asked.model_copy(update={"inputs": tuple(blobs), "blobs": tuple(blobs.values())})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -27,17 +28,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         tiny=lambda half: tiny,
         preview_colours=lambda: colours,
         may_decode_previews=lambda: True,
-        decoded=lambda latents: JobModels.decoded(loaded, latents),
+        decoded=lambda latents: JobModels.decoded(cast(JobModels, loaded), latents),
     )
 
 
 @pytest.mark.parametrize("method", ["Full", "TAESD", "Approx NN", "Approx cheap"])
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_preview_is_asked_for_without_waiting(models: SimpleNamespace, method: str, whole: bool) -> None:
-    previewer = Previewer(models, JobOptions.of({"show_progress_type": method, "show_progress_grid": whole}))
+    previewer = Previewer(
+        cast(JobModels, models), JobOptions.of({"show_progress_type": method, "show_progress_grid": whole})
+    )
     with PretendCard() as card, torch.no_grad():
         make = previewer.make(torch.empty(2, 4, 8, 8, device=CARD))
         assert card.waits == []
+        assert make is not None
         picture = make()
     assert picture is not None
     assert card.waits == ["copy"]  # there the pixels come over

@@ -19,6 +19,7 @@ from modules.engine.job import run_job
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.offload import Offloader
+from modules.parameters.job_options import EncodingOptions
 from modules.protocol import CheckpointLoaded, CheckpointLoading, ImageReady
 from modules.settings import Paths, parse_flags
 from modules.text.encoder import PromptEncoder
@@ -44,10 +45,10 @@ class Watched:
         for module, names in WORK.items():
             for name in names:
                 patch.setattr(module, name, self.counted(name, getattr(module, name)))
-        patch.setattr(Offloader, "arrange", self.counted("arrange", Offloader.arrange))
+        patch.setattr(Offloader, "apply", self.counted("apply", Offloader.apply))
         real = PromptEncoder._encode
 
-        def encode(encoder: PromptEncoder, texts: tuple[str, ...], options: object) -> object:
+        def encode(encoder: PromptEncoder, texts: tuple[str, ...], options: EncodingOptions) -> object:
             self.encoded.append(texts)
             return real(encoder, texts, options)
 
@@ -63,11 +64,12 @@ class Watched:
 
         return count
 
-    def run(self, **values: object) -> tuple[Counter[str], list[tuple[str, ...]], bytes]:
+    def run(self, **values: Any) -> tuple[Counter[str], list[tuple[str, ...]], bytes]:
         """(what was done, which texts were encoded, the picture) in a job of its own, checkpoint file and all."""
         self.did.clear()
         self.encoded.clear()
-        command = job(self.checkpoint.model_copy(), "a", **{"steps": 2, "negative_prompt": "blurred"} | values)
+        wanted: dict[str, Any] = {"steps": 2, "negative_prompt": "blurred"} | values
+        command = job(self.checkpoint.model_copy(), "a", **wanted)
         upscalers = UpscalerKeeper(CPU, self.folders)
         with FinishedPictures() as pictures:
             run_job(command, self.keeper, upscalers, JobControl(), CPU, self.line.emit, pictures)
@@ -81,8 +83,8 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
 
 def test_another_prompt_is_one_text_to_encode_and_nothing_else(watched: Watched) -> None:
     did, encoded, first = watched.run(prompt="a red circle")
-    assert {name: did[name] for name in ("load_checkpoint", "apply_attention", "arrange", "sha256_of")} == {
-        "load_checkpoint": 1, "apply_attention": 1, "arrange": 1, "sha256_of": 1,
+    assert {name: did[name] for name in ("load_checkpoint", "apply_attention", "apply", "sha256_of")} == {
+        "load_checkpoint": 1, "apply_attention": 1, "apply": 1, "sha256_of": 1,
     }  # fmt: skip
     assert encoded == [("a red circle",), ("blurred",)]
     in_use, processors = watched.keeper._loaded, set_up(watched.keeper)
@@ -123,7 +125,7 @@ def test_the_count_bites(watched: Watched) -> None:
     assert watched.run()[0] == Counter({"apply_attention": 1})
     watched.checkpoint = watched.checkpoint.model_copy(update={"options": {"fp8_storage": "Enable"}})
     did, encoded, _ = watched.run()
-    assert (did["load_checkpoint"], did["arrange"], len(encoded)) == (1, 1, 2)
+    assert (did["load_checkpoint"], did["apply"], len(encoded)) == (1, 1, 2)
     assert watched.run(options={"persistent_cond_cache": False})[1] == encoded
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -121,6 +121,10 @@ def job(checkpoint: CheckpointFile, job_id: str, *, slow: bool = False, **values
         "seed": 7,
         "sampler_name": "Euler",
     }
-    options = {"randn_source": "CPU", "live_preview_refresh_period": 0, "show_progress_every_n_steps": 1}
+    options: dict[str, Any] = {
+        "randn_source": "CPU",
+        "live_preview_refresh_period": 0,
+        "show_progress_every_n_steps": 1,
+    }
     resolved = resolve(parse_request(wanted | values), options=options, rng=random.Random(0))
     return RunJob(job_id=job_id, resolved=resolved, checkpoint=checkpoint)

@@ -44,7 +44,7 @@ SIGMAS = sigma_schedule("Karras", STEPS)
 OURS, THEIRS = 0.5, 0.625
 
 
-class AtOurLevels(EulerDiscreteScheduler):
+class AtOurLevels(EulerDiscreteScheduler):  # type: ignore[misc]
     """Euler over our schedule, whatever a pipeline asks for."""
 
     def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None, **_: Any) -> None:

@@ -15,7 +15,7 @@ from modules.generation.decoding import VaeOverflow, decode_latent, to_image
 from modules.generation.passes import Pipeline, Progress
 from modules.generation.previews import fit_colours, linear_pictures
 from modules.generation.txt2img import txt2img
-from modules.hardware.attention import AttentionChoice, apply_attention
+from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention
 from modules.hardware.graphs import StepGraphs
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.parameters.job_options import VaeOptions
@@ -30,7 +30,7 @@ from tests.place_recorder import PlaceRecorder
 
 QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
 # Differences of two orders of the same sums, on latents whose values reach some tens.
-SAME = {"atol": 2e-3, "rtol": 1e-4}
+SAME: dict[str, Any] = {"atol": 2e-3, "rtol": 1e-4}
 STOCHASTIC = ["Euler a", "DPM++ 2M SDE", "DPM adaptive", "LCM"]
 
 
@@ -46,7 +46,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 def resolved(**values: Any) -> ResolvedRequest:
     asked = {"prompt": "a [red|blue] (circle:1.3)", "width": 64, "height": 64, "steps": 4, "seed": 7}
-    options = {"randn_source": "CPU", "eta_noise_seed_delta": 31337}
+    options: dict[str, Any] = {"randn_source": "CPU", "eta_noise_seed_delta": 31337}
     return resolve(parse_request(asked | values), options=options, rng=random.Random(0))
 
 
@@ -104,7 +104,9 @@ def test_previews_only_look(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize(("shown", "scale"), [("Prompt", 1.0), ("Negative prompt", 0.0)])
-def test_previews_show_the_estimate_that_the_settings_name(pipeline: Pipeline, shown: str, scale: float) -> None:
+def test_previews_show_the_estimate_that_the_settings_name(
+    pipeline: Pipeline, shown: PreviewContent, scale: float
+) -> None:
     def first_seen(request: ResolvedRequest, progress: PreviewContent) -> torch.Tensor:
         seen: list[torch.Tensor] = []
         watched = Progress(lambda step, steps, denoised: seen.append(denoised), lambda: None, shown=progress)
@@ -138,7 +140,7 @@ def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline:
 
 
 @pytest.mark.parametrize("name", ["sdp-no-mem", "sub-quad", "split", "split-v1", "invokeai", "math"])
-def test_the_ways_to_compute_attention_differ_by_rounding_alone(pipeline: Pipeline, name: str) -> None:
+def test_the_ways_to_compute_attention_differ_by_rounding_alone(pipeline: Pipeline, name: AttentionName) -> None:
     """No 8-bit value of the picture differs by more than 1."""
     request = resolved(sampler_name="Euler")
     try:

@@ -42,7 +42,7 @@ def _card_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finite, "streams_for", lambda _device: PretendStreams())
 
 
-def on_card(folder: Any, **architecture: int) -> Model:
+def on_card(folder: Any, **architecture: Any) -> Model:
     path = write_tiny_checkpoint(folder / "tiny.safetensors", architecture=Architecture(**architecture))
     model = load_checkpoint(path)
     for part in (model.unet, model.vae, model.text_encoder):

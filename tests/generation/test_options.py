@@ -47,6 +47,7 @@ class Room:
             options=self.options,
             checkpoints=CheckpointChooser(catalogue, self.options),
             merge_styles=lambda prompt, negative, names: (prompt, negative),
+            style_names=lambda: (),
             strip_comments=strip_comments,
             rng=random.Random(0),
         )

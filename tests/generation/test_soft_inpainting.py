@@ -91,5 +91,7 @@ def test_only_a_part_that_was_worked_on_lies_in_its_box() -> None:
     mask = SOFT.overlay_mask(torch.ones(8, 8), torch.zeros(4, 8, 8), torch.ones(4, 8, 8) * 9, source, (64, 64))
     assert mask.size == (200, 120)
     assert mask.getbbox() is not None
-    left, top, right, bottom = mask.getbbox()
+    bounds = mask.getbbox()
+    assert bounds is not None
+    left, top, right, bottom = bounds
     assert left >= 40 and top >= 40 and right <= 60 and bottom <= 60

@@ -183,7 +183,7 @@ def test_an_interrupt_ends_the_pass_with_the_latest_estimate(pipeline: Pipeline)
 def test_a_checkpoint_that_overflows_is_named(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = type(pipeline.model.unet).forward
 
-    def overflow(self, *args: Any, **kwargs: Any) -> Any:
+    def overflow(self: Any, *args: Any, **kwargs: Any) -> Any:
         return (broken(self, *args, **kwargs)[0] * float("inf"),)
 
     monkeypatch.setattr(type(pipeline.model.unet), "forward", overflow)

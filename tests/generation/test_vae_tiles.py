@@ -106,7 +106,7 @@ def test_no_part_that_the_vae_is_given_is_larger_than_a_tile(model: Any, monkeyp
     seen: list[tuple[int, int]] = []
     decode = type(model.vae).decode
 
-    def watched(self, latents: Any, **more: Any) -> Any:
+    def watched(self: Any, latents: Any, **more: Any) -> Any:
         seen.append(tuple(latents.shape[2:]))
         return decode(self, latents, **more)
 

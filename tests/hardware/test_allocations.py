@@ -25,7 +25,10 @@ FACTOR: Final = 2
 # 32 bits, and what this processor gets: other types it may only emulate.
 TYPES: Final = list(dict.fromkeys((torch.float32, choose_hardware(HardwareRequest(use_cpu=True)).unet_dtype)))
 
-pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="its convolutions are others")
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+    reason="its convolutions are others",
+)
 
 
 def allocated(run: Callable[[], object]) -> int:
@@ -66,7 +69,8 @@ def modules(request: pytest.FixtureRequest) -> Modules:
 def layout(request: pytest.FixtureRequest, modules: Modules) -> torch.memory_format:
     modules.unet.to(memory_format=request.param)
     modules.vae.to(memory_format=request.param)
-    return request.param
+    chosen: torch.memory_format = request.param
+    return chosen
 
 
 def size(modules: Modules, factor: int = FACTOR) -> ModelSize:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -77,16 +78,17 @@ class Counted:
     @torch.no_grad()
     def unet_peak(self, name: str, width: int, height: int, rows: int) -> int:
         unet = self.unets[name]
-        half = {"dtype": torch.float16}
+        half = partial(torch.empty, dtype=torch.float16)
         with self.mode, ByteCounter([unet]) as counter:
-            added = {"text_embeds": torch.empty(rows, 1280, **half), "time_ids": torch.empty(rows, 6, **half)}
+            added = {"text_embeds": half(rows, 1280), "time_ids": half(rows, 6)}
             unet(
-                torch.empty(rows, 4, height // 8, width // 8, **half),
+                half(rows, 4, height // 8, width // 8),
                 torch.full((rows,), 500.0),
-                encoder_hidden_states=torch.empty(rows, 77, unet.config.cross_attention_dim, **half),
+                encoder_hidden_states=half(rows, 77, unet.config.cross_attention_dim),
                 added_cond_kwargs=added,
             )
-        return counter.peak
+        peak: int = counter.peak
+        return peak
 
     @torch.no_grad()
     def vae_peak(self, name: str, width: int, height: int, *, encodes: bool = False, tiled: bool = False) -> int:
@@ -101,7 +103,8 @@ class Counted:
                     vae.decode(torch.empty(1, 4, height // 8, width // 8, dtype=torch.float16))
         finally:
             vae.disable_tiling()
-        return counter.peak
+        peak: int = counter.peak
+        return peak
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -149,7 +150,8 @@ def test_a_recording_that_breaks_off_leaves_stream_and_allocator_in_order(
     monkeypatch: pytest.MonkeyPatch, invalidated: bool, released: list[str]
 ) -> None:
     cuda = FakeCuda(monkeypatch, invalidated=invalidated)
-    monkeypatch.setattr("modules.hardware.graphs._BROKEN_OFF", kept := [])
+    kept: list[Any] = []
+    monkeypatch.setattr("modules.hardware.graphs._BROKEN_OFF", kept)
 
     def forward(x: Tensor) -> Tensor:
         assert cuda.stream == "recording"

@@ -18,6 +18,7 @@ def test_what_came_and_went_is_in_the_peak() -> None:
         during = watch.peak()
         del block
         after = watch.peak()
+    assert before is not None and during is not None and after is not None
     assert during.allocated - before.allocated > 250 * MEGABYTE
     # Not less than when the block was there: other threads of the tests may have taken more meanwhile.
     assert after.allocated >= during.allocated and after.reserved is None

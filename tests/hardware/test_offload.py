@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import weakref
-from contextlib import AbstractContextManager
+from contextlib import _GeneratorContextManager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from accelerate import cpu_offload_with_hook
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from modules.hardware.budget import ModelSize, RequestSize, choose_plan, peak, unet_work, vae_work
+from modules.hardware.budget import MemoryMode, ModelSize, RequestSize, choose_plan, peak, unet_work, vae_work
 from modules.hardware.device import compute_device, free_memory, memory_now, module_bytes
 from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
@@ -62,7 +64,7 @@ def offloader_of(model: Model, device: torch.device = CPU) -> Offloader:
 @pytest.mark.parametrize("order", [("medvram",), ("lowvram",), ("full", "medvram", "lowvram", "full", "lowvram")])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_every_mode_gives_the_same_answer_and_modes_can_follow_each_other(
-    model: Model, order: tuple[str] | tuple[str, str, str, str, str], share: float
+    model: Model, order: tuple[MemoryMode, ...], share: float
 ) -> None:
     before = answers(model)
     offloader = offloader_of(model)
@@ -161,7 +163,7 @@ class WatchedStreams(SingleStream):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def side_stream(self, after: Event) -> AbstractContextManager[None]:
+    def side_stream(self, after: Event) -> _GeneratorContextManager[None]:
         self.said.append("copy")
         return super().side_stream(after)
 
@@ -182,7 +184,7 @@ def test_the_next_piece_is_copied_while_one_works() -> None:
 
 
 @pytest.fixture(scope="module")
-def hollow() -> tuple[FakeTensorMode, nn.Module, nn.Module, nn.Module]:
+def hollow() -> tuple[FakeTensorMode, Any, Any, nn.Module]:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     torch.set_default_dtype(torch.float16)
     try:
@@ -197,7 +199,7 @@ def hollow() -> tuple[FakeTensorMode, nn.Module, nn.Module, nn.Module]:
 
 @pytest.mark.parametrize(("memory_mode", "share"), [("medvram", 1.0), ("lowvram", 0.0), ("lowvram", 0.4)])
 def test_sd15_stays_within_the_bytes_its_plan_promises(
-    hollow: tuple[FakeTensorMode, nn.Module, nn.Module, nn.Module], memory_mode: str, share: float
+    hollow: tuple[FakeTensorMode, Any, Any, nn.Module], memory_mode: MemoryMode, share: float
 ) -> None:
     """Two steps and a decode at 512², each byte on the device counted; one byte less than planned would not do."""
     mode, unet, vae, text = hollow
@@ -205,24 +207,24 @@ def test_sd15_stays_within_the_bytes_its_plan_promises(
     resident = int(share * size.unet)
     promised = peak(size, request, memory_mode) + (resident if memory_mode == "lowvram" else 0)
     offloader = Offloader(CPU, unet, (vae, text))
-    half = {"dtype": torch.float16}
+    half = partial(torch.empty, dtype=torch.float16)
     with mode, torch.no_grad(), ByteCounter([unet, vae, text], budget=promised) as counter:
         offloader.apply(memory_mode, resident)
         text(torch.zeros(2, 77, dtype=torch.long))
         for _ in range(2):
             unet(
-                torch.empty(2, 4, 64, 64, **half),
+                half(2, 4, 64, 64),
                 torch.full((2,), 500.0),
-                encoder_hidden_states=torch.empty(2, 77, 768, **half),
+                encoder_hidden_states=half(2, 77, 768),
             )
-        vae.decode(torch.empty(1, 4, 64, 64, **half))
+        vae.decode(half(1, 4, 64, 64))
         offloader.close()
         gc.collect()  # tensors without memory refer to each other in circles
     assert 0.6 * promised <= counter.peak <= promised
     assert counter.live < 0.01 * counter.peak  # everything was given back
 
 
-def test_a_device_without_room_runs_out(hollow: tuple[FakeTensorMode, nn.Module, nn.Module, nn.Module]) -> None:
+def test_a_device_without_room_runs_out(hollow: tuple[FakeTensorMode, Any, Any, nn.Module]) -> None:
     """The counted device does bite: what the plan for less memory would forbid ends in an error here."""
     mode, unet, vae, text = hollow
     offloader = Offloader(CPU, unet, (vae, text))
@@ -244,7 +246,8 @@ def test_bytes_are_those_of_the_weights() -> None:
 
 
 def test_pinned_weights_keep_the_memory_layout() -> None:
-    convolution = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
+    convolution = nn.Conv2d(3, 5, 3)
+    convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = PinnedWeights.of(convolution)
     views = weights.views_in(torch.zeros(weights.size, dtype=torch.uint8))
     assert [view.stride() for view in views] == [tensor.stride() for tensor in weights.in_main_memory]

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -65,9 +65,9 @@ def test_the_side_stream_starts_after_the_steps_so_far_and_the_steps_wait_for_it
     streams = CudaStreams(CARD)
     with streams.side_stream(after=streams.current_event()):
         assert said == ["beside waits for steps"]
-        assert streams.current_event().of == "beside"  # what is computed inside runs there
+        assert cast(Event, streams.current_event()).of == "beside"  # what is computed inside runs there
     over = streams.side_event()
-    assert (over.of, streams.current_event().of) == ("beside", "steps")
+    assert (cast(Event, over).of, cast(Event, streams.current_event()).of) == ("beside", "steps")
     assert not is_done(over)
     streams.wait(over)
     assert said == ["beside waits for steps", "steps waits for beside"]
@@ -124,7 +124,8 @@ class CudaRuntime:
     """Registers what it likes; a refusal stays behind as the last error, for which the next launch is blamed."""
 
     def __init__(self, refused: set[int]) -> None:
-        self.refused, self.registered, self.last = refused, set(), 0
+        self.refused, self.last = refused, 0
+        self.registered: set[int] = set()
 
     def cudaHostRegister(self, address: int, size: int, flags: int) -> int:
         if address in self.refused:

@@ -42,21 +42,22 @@ class GaussianDenoiser:
         self.alphas_cumprod = torch.empty(0) if alphas_cumprod is None else alphas_cumprod
         self.last_uncond: Tensor | None = None
 
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, level: Tensor) -> Tensor:
         variance = self.DEVIATION**2
-        return (variance * x + sigma**2 * self.MEAN) / (variance + sigma**2)
+        return (variance * x + level**2 * self.MEAN) / (variance + level**2)
 
     def exact(self, x: Tensor, sigma: float, target: float) -> Tensor:
         """Where the probability flow takes x from one noise level to another."""
         variance = self.DEVIATION**2
-        return self.MEAN + (x - self.MEAN) * ((variance + target**2) / (variance + sigma**2)) ** 0.5
+        narrowing = float(((variance + target**2) / (variance + sigma**2)) ** 0.5)
+        return self.MEAN + (x - self.MEAN) * narrowing
 
 
 class GaussianNoisePredictor(GaussianDenoiser):
     """The same distribution seen by timestep samplers: answers with the noise in sqrt(a) image + sqrt(1 - a) noise."""
 
-    def __call__(self, x: Tensor, timestep: Tensor) -> Tensor:
-        alpha = self.alpha_bar(float(timestep))
+    def __call__(self, x: Tensor, level: Tensor) -> Tensor:
+        alpha = self.alpha_bar(float(level))
         image = super().__call__(x / alpha.sqrt(), ((1 - alpha) / alpha).sqrt())
         return (x - alpha.sqrt() * image) / (1 - alpha).sqrt()
 

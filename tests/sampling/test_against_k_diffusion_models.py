@@ -61,7 +61,8 @@ class Guided(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         cond, uncond = (self.denoiser(x, sigma, context=text) for text in texts())
-        return uncond + SCALE * (cond - uncond)
+        guided: Tensor = uncond + SCALE * (cond - uncond)
+        return guided
 
 
 def oracle_denoiser(kind: str, alphas: Tensor, quantize: bool) -> Guided:
@@ -69,11 +70,13 @@ def oracle_denoiser(kind: str, alphas: Tensor, quantize: bool) -> Guided:
 
     class Eps(external.DiscreteEpsDDPMDenoiser):  # type: ignore[misc,name-defined]
         def get_eps(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-            return self.inner_model(x, t, context).sample
+            predicted: Tensor = self.inner_model(x, t, context).sample
+            return predicted
 
     class V(external.DiscreteVDDPMDenoiser):  # type: ignore[misc,name-defined]
         def get_v(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-            return self.inner_model(x, t, context).sample
+            predicted: Tensor = self.inner_model(x, t, context).sample
+            return predicted
 
     return Guided((Eps if kind == "epsilon" else V)(small_unet(), alphas, quantize))
 
@@ -106,7 +109,8 @@ def theirs(label: str, model: ModelSigmas, denoiser: Guided, steps: int) -> Tens
     else:
         sigmas = oracle.get_sigmas_karras(steps, *ends)
         sampler, given = oracle.sample_dpmpp_2m, {}
-    return sampler(denoiser, x * sigmas[0], sigmas, disable=True, **given)
+    sampled: Tensor = sampler(denoiser, x * sigmas[0], sigmas, disable=True, **given)
+    return sampled
 
 
 @pytest.mark.parametrize("quantize", [False, True])

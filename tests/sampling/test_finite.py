@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from modules.sampling.finite import FiniteAnswers, require_finite
 from modules.sampling.options import SolverOptions
 from modules.sampling.samplers import SAMPLER_FUNCTIONS, STEP_CONTROLLED_SAMPLERS
 from modules.sampling.samplers.dpm_solver import StepSizeError
+from modules.sampling.samplers.protocol import Denoiser
 from tests.sampling.doubles import toy_conditioning, toy_unet
 from tests.sampling.test_run import SHAPE, plan
 
@@ -63,8 +65,11 @@ def toy_unet_like(x: Tensor) -> Tensor:
 def test_step_control_finds_nan_by_itself_where_the_flag_is_late(label: str, eta: float, bad: float) -> None:
     """On a card the answer's flag may arrive later; the error that the next step is chosen by is read at once."""
     model, calls = counted(lambda x, call: x * bad)
+    denoiser = cast(Denoiser, model)
     with pytest.raises(UnetOverflow):
-        SAMPLER_FUNCTIONS[label](model, torch.randn(1, *SHAPE), ENDS, silent, SolverOptions(eta=eta), lambda step: None)
+        SAMPLER_FUNCTIONS[label](
+            denoiser, torch.randn(1, *SHAPE), ENDS, silent, SolverOptions(eta=eta), lambda step: None
+        )
     assert len(calls) == 3
 
 
@@ -74,7 +79,7 @@ def test_step_control_ends_on_a_model_without_rhyme_or_reason(label: str, size: 
     generator = torch.Generator().manual_seed(0)
     model, calls = counted(lambda x, call: torch.randn(x.shape, generator=generator) * size)
     with pytest.raises((StepSizeError, UnetOverflow)):
-        SAMPLER_FUNCTIONS[label](model, torch.randn(1, *SHAPE), ENDS, silent, CALM, lambda step: None)
+        SAMPLER_FUNCTIONS[label](cast(Denoiser, model), torch.randn(1, *SHAPE), ENDS, silent, CALM, lambda step: None)
     assert 3 <= len(calls) <= BOUND
 
 

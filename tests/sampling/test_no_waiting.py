@@ -82,7 +82,8 @@ def waits_of(
     **given: object,
 ) -> list[str]:
     """What waits from the first model call to the last step, with `look` at what a preview would show."""
-    card, begun = PretendCard(), []
+    card = PretendCard()
+    begun: list[int] = []
 
     def before_call(call: int) -> None:
         if not begun:

@@ -33,9 +33,9 @@ class SigmaView:
     alphas_cumprod = torch.empty(0)
     last_uncond = None
 
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        timestep = float(sd1_sigmas().sigma_to_t(sigma))
-        return x - sigma * NoiseModel()(x / (1 + sigma**2).sqrt(), timestep)
+    def __call__(self, x: Tensor, level: Tensor) -> Tensor:
+        timestep = float(sd1_sigmas().sigma_to_t(level))
+        return x - level * NoiseModel()(x / (1 + level**2).sqrt(), timestep)
 
 
 REFERENCES: dict[str, Reference] = {
@@ -107,8 +107,8 @@ def test_lcm_equals_diffusers(steps: int) -> None:
         alphas_cumprod = torch.empty(0)
         last_uncond = None
 
-        def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-            return prediction(x, sigma, text, None)
+        def __call__(self, x: Tensor, level: Tensor) -> Tensor:
+            return prediction(x, level, text, None)
 
     drawn = [latent(1, 4, 8, 8, seed=10 + i) for i in range(steps)]
     pending = iter(drawn)

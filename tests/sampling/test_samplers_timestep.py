@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -138,7 +139,7 @@ def test_unipc_from_an_image_starts_at_its_last_timestep() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"uni_pc_variant": "bh3"}, {"uni_pc_skip_type": "even"}])
-def test_unipc_names_an_unknown_option(bad: dict[str, str]) -> None:
+def test_unipc_names_an_unknown_option(bad: dict[str, Any]) -> None:
     with pytest.raises(UniPCOptionError, match="not '"):
         SAMPLER_FUNCTIONS["UniPC"](
             model(), latent(1, 4, 4, 4), timestep_schedule(4), no_noise, SolverOptions(**bad), ignore

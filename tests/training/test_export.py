@@ -24,6 +24,7 @@ def autoencoder() -> Autoencoder:
     torch.manual_seed(0)
     model = Autoencoder()
     with torch.no_grad():
+        assert model.norm.running_mean is not None and model.norm.running_var is not None
         model.norm.running_mean.uniform_(-1, 1)
         model.norm.running_var.uniform_(0.5, 2)
     return model.eval()

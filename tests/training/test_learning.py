@@ -20,16 +20,17 @@ from training.vocabulary import COLOURS
 class LineTask:
     """Fits y = 3 x."""
 
-    ends = ("1",)
+    ends: tuple[str, ...] = ("1",)
 
     def __init__(self) -> None:
         torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1))
+        self.model: nn.Module = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1))
         self.restored = False
 
     def loss(self, rng: np.random.Generator, progress: float) -> Tensor:
         x = torch.from_numpy(rng.random((16, 1))).float()
-        return (self.model(x) - 3 * x).square().mean()
+        loss: Tensor = (self.model(x) - 3 * x).square().mean()
+        return loss
 
     def after_step(self, progress: float, leader: bool) -> None:
         assert leader
@@ -85,7 +86,7 @@ def test_vectors_and_ends_are_left_to_adam() -> None:
 
 def test_lab_of_known_colours() -> None:
     lab = to_lab(np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0]], np.uint8))
-    np.testing.assert_allclose(lab, [[100, 0, 0], [0, 0, 0], [53.2, 80.1, 67.2]], atol=0.2)
+    np.testing.assert_allclose(lab, np.array([[100, 0, 0], [0, 0, 0], [53.2, 80.1, 67.2]]), atol=0.2)
 
 
 def test_every_colour_is_its_own_nearest_colour() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from tests.upscaling.models import restorer_weights, write_upscaler
 def turned(angle: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
     """The template's points as they lie in a picture whose face is turned, smaller, and elsewhere."""
     cosine, sine = np.cos(angle) * scale, np.sin(angle) * scale
-    return TEMPLATE @ np.array([[cosine, sine], [-sine, cosine]]) + np.array(shift)
+    points: np.ndarray = TEMPLATE @ np.array([[cosine, sine], [-sine, cosine]]) + np.array(shift)
+    return points
 
 
 def photo(width: int = 300, height: int = 240) -> Image.Image:
@@ -53,7 +55,8 @@ def test_only_the_face_changes_and_what_is_not_changed_comes_back(angle: float) 
     x, y = landmarks[2].round().astype(int)
     assert tuple(result[y, x]) == (0, 0, 255)
     changed = (result != np.asarray(image)).any(axis=2)
-    corners = np.array([(0, 0), (SIDE, 0), (SIDE, SIDE), (0, SIDE)]) @ np.linalg.inv(upright(landmarks)[:, :2]).T
+    onto_template: np.ndarray = upright(cast(Any, landmarks))[:, :2]
+    corners = np.array([(0, 0), (SIDE, 0), (SIDE, SIDE), (0, SIDE)]) @ np.linalg.inv(cast(Any, onto_template)).T
     assert 0.5 < changed.mean() * image.width * image.height / (SIDE * 0.25) ** 2 < 1.1 and len(corners) == 4
     same = np.asarray(restore_faces(image, [face], lambda square: square)).astype(int)
     assert np.abs(same - np.asarray(image)).mean() < 2
@@ -142,6 +145,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert faces.name == "" and faces.notices[0].startswith("Faces were not restored. CodeFormer is not here")
     image = photo()
     assert faces(image) == (image, {})
+    assert folders.gfpgan is not None
     folders.gfpgan.mkdir()
     (folders.gfpgan / "GFPGANv1.4.pth").touch()
     with pytest.raises(RequestError, match=r"detection_Resnet50_Final.pth into models/GFPGAN"):

@@ -103,7 +103,7 @@ def test_memory_that_ends_makes_tiles_smaller(tmp_path: Path) -> None:
         upscaled: torch.Tensor = net(tensor)
         return upscaled
 
-    little_memory.model = net.model
+    vars(little_memory)["model"] = net.model
     model.net = little_memory
     assert upscale(image, model, Tiling(192), unwatched).tobytes() == expected.tobytes()
     assert seen[0] == 192 and set(seen[1:]) == {96}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.weights import tensor_file
 from modules.weights.checkpoint import exchange_vae, load_checkpoint, load_vae
 from modules.weights.checkpoint_errors import CheckpointError
@@ -50,7 +51,7 @@ def test_a_tensor_may_start_anywhere_and_a_strange_type_is_named(tmp_path: Path)
 
 def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_vae(tmp_path / "v.safetensors", architecture=SMALL)
-    real = tensor_file.read_safetensors_header
+    real = read_safetensors_header
 
     def then_cut(file: Path) -> object:
         header = real(file)

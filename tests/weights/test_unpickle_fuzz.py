@@ -7,7 +7,7 @@ import os
 import pickle
 import types
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import BinaryIO, ClassVar, Final
 
 import pytest
@@ -39,7 +39,7 @@ def named(name: str) -> bytes:
 @pytest.mark.parametrize("target", [*(named(name) for name in OWN_NAMES), STORAGE, TENSOR], ids=repr)
 def test_what_is_the_readers_own_takes_no_state(target: bytes, state: str) -> None:
     before = snapshot()
-    expectation = pytest.raises(ModelFileError, match="damaged")
+    expectation: AbstractContextManager[object] = pytest.raises(ModelFileError, match="damaged")
     # A dtype is torch's: it has no attributes either, but Python takes "no state" for anything that has no setter.
     if (target, state) in ((named("torch float16"), "nothing"), (named("torch bfloat16"), "nothing")):
         expectation = nullcontext()
