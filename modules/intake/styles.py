@@ -52,7 +52,7 @@ class SavedStyles(StyleBook):
         try:
             return frozenset(self.load())
         except (StyleFileError, OSError) as error:
-            raise RequestError(f"The styles can't be read: {error}") from error
+            raise RequestError(f"The styles can't be merged: {error}") from error
 
     def merge(self, prompt: str, negative: str, names: tuple[str, ...]) -> tuple[str, str]:
         """Both prompts with these styles merged in; names that nobody saved are left out. Raises RequestError."""

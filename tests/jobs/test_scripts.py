@@ -290,8 +290,8 @@ def test_a_plot_goes_over_checkpoints_and_each_picture_names_its_own(opened: Ser
     ]
     plain = made(opened, override_settings={"sd_model_checkpoint": "other"}, steps=3)
     assert images(job)[3].tobytes() == images(plain)[0].tobytes()
-    lines = "a dog --odd\n--prompt a cat --sd_model other"
+    lines = "a dog -- odd\n--prompt a cat --sd_model other"
     listed = infotexts(made(opened, script="Prompts from file or textbox", arguments={"prompts": lines}, prompt=""))
-    assert [(one["Prompt"], one["Model"]) for one in listed] == [("a dog --odd", "tiny"), ("a cat", "other")]
+    assert [(one["Prompt"], one["Model"]) for one in listed] == [("a dog -- odd", "tiny"), ("a cat", "other")]
     with pytest.raises(RequestError, match="nowhere"):
         made(opened, script="X/Y/Z plot", arguments={**axes, "x_values": "nowhere"})
