@@ -50,10 +50,10 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def queue_file_error(path: Path, error: sqlite3.Error, *, reading: bool = False) -> QueueFileError:
+def queue_file_error(path: Path, error: sqlite3.Error) -> QueueFileError:
     """What SQLite complains of, as one of ours: by the primary result code, of which its extended ones are kinds."""
     code = int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-    return QueueFileError(path, _TROUBLES.get(code, "other"), error, reading=reading)
+    return QueueFileError(path, _TROUBLES.get(code, "other"), error)
 
 
 def prepare(path: Path, migrations: Path = MIGRATIONS) -> tuple[str, ...]:

@@ -35,23 +35,29 @@ class QueueFull(JobError):
 
 
 FileTrouble = Literal["full", "locked", "read-only", "corrupt", "other"]
-_REMEDIES: Final[dict[FileTrouble, str]] = {
-    "full": "Make room on its disk and try again.",
-    "locked": "Another program has it open: close that one and try again.",
-    "read-only": "Let this program write the file and its folder.",
-    "corrupt": "It is damaged: restart the server, which sets it aside and begins a new one.",
-    "other": "Check its disk and restart the server.",
-}
 
 
 class QueueFileError(JobError):
     """The queue's file can't be read or written now. `trouble` says why; `passing`, whether waiting may help."""
 
-    def __init__(self, path: Path, trouble: FileTrouble, reason: object, *, reading: bool = False) -> None:
+    def __init__(self, path: Path, trouble: FileTrouble, reason: object) -> None:
         self.trouble: FileTrouble = trouble
         self.passing = trouble in ("full", "locked")
-        verb = "read" if reading else "written"
-        super().__init__(f"The job list {path} can't be {verb}: {reason}. {_REMEDIES[trouble]}")
+        super().__init__(_sentence(path, trouble, reason))
+
+
+def _sentence(path: Path, trouble: FileTrouble, reason: object) -> str:
+    match trouble:
+        case "full":
+            return f"The job list {path} can't be written: {reason}. Make room on its disk and try again."
+        case "locked":
+            return f"The job list {path} can't be used: {reason}. Close the program that has it open, and try again."
+        case "read-only":
+            return f"The job list {path} can't be written: {reason}. Let this program write the file and its folder."
+        case "corrupt":
+            return f"The job list {path} is damaged: {reason}. Restart the server, which sets it aside and begins a new one."
+        case "other":
+            return f"The job list {path} can't be used: {reason}. Check its disk and restart the server."
 
 
 @dataclass(frozen=True, slots=True)

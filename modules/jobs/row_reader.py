@@ -41,7 +41,7 @@ class RowReader:
             except sqlite3.Error as error:
                 if not is_of_the_file(error):
                     raise
-                raise queue_file_error(self._path, error, reading=True) from error
+                raise queue_file_error(self._path, error) from error
 
     def jobs(self, rest: str, values: Iterable[object] = ()) -> Sequence[Job]:
         """The jobs that `rest`, an SQL condition with its order, selects; each with its saved pictures."""

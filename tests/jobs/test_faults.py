@@ -213,11 +213,11 @@ def test_a_running_row_that_cannot_be_read_does_not_stop_the_next_start(tmp_path
     ("code", "trouble", "remedy"),
     [
         (sqlite3.SQLITE_FULL, "full", "Make room"),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, "locked", "Another program"),
-        (sqlite3.SQLITE_LOCKED, "locked", "Another program"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "locked", "Close the program"),
+        (sqlite3.SQLITE_LOCKED, "locked", "Close the program"),
         (sqlite3.SQLITE_READONLY_DBMOVED, "read-only", "Let this program write"),
-        (sqlite3.SQLITE_CORRUPT, "corrupt", "restart the server"),
-        (sqlite3.SQLITE_NOTADB, "corrupt", "restart the server"),
+        (sqlite3.SQLITE_CORRUPT, "corrupt", "Restart the server"),
+        (sqlite3.SQLITE_NOTADB, "corrupt", "Restart the server"),
         (sqlite3.SQLITE_IOERR_WRITE, "other", "Check its disk"),
     ],
 )

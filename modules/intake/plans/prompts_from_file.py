@@ -127,8 +127,11 @@ def _read(tag: str, text: str, number: int) -> dict[str, Any]:
     try:
         return {field: read(text)}
     except ValueError:
-        kind = "yes or no" if read is _switch else "number"
-        raise RequestError(f"Line {number} of the prompts: --{tag} is {text[:40]!r}, which is no {kind}.") from None
+        if read is _switch:
+            sentence = f"Line {number} of the prompts: --{tag} is {text[:40]!r}, which is neither true nor false."
+        else:
+            sentence = f"Line {number} of the prompts: --{tag} is {text[:40]!r}, which is no number."
+        raise RequestError(sentence) from None
 
 
 def _joined(request: GenerationRequest, fields: dict[str, Any], *, at_start: bool) -> dict[str, Any]:
