@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from modules.api.http_errors import ApiRoute
 from modules.gallery import GRID_KINDS
+from modules.jobs.access import Viewer
 from modules.jobs.job import ENDED, Job, JobState, UnknownJob
 
 if TYPE_CHECKING:
@@ -47,15 +48,29 @@ class QueueProgress(BaseModel):
     preview: int
 
 
+class QueuePicture(BaseModel):
+    """One file of a job: `number` is that of `/v1/jobs/{id}/images/{number}`."""
+
+    number: int
+    kind: str
+    width: int
+    height: int
+
+
 class QueueRow(BaseModel):
-    """A job as one line. `prompt` is empty where the job is another browser's: it is nobody else's business."""
+    """A job as one line. `mine` says that this browser started it; `visible`, that its viewer may see and change it.
+
+    Of a job that is not visible, `prompt` and `pictures` are empty.
+    """
 
     id: str
     state: JobState
     mode: str
     mine: bool
+    visible: bool
     program: bool
     prompt: str
+    pictures: list[QueuePicture]
     width: int
     height: int
     steps: int
@@ -136,6 +151,11 @@ def job_line(job: Job) -> JobLine:
 
 def queue_of(jobs: JobService, client: str, limit: int, offset: int) -> Queue:
     """The queue as the browser `client` sees it."""
+    viewer = Viewer(client=client)
+
+    def row(job: Job, place: int | None = None, live: tuple[Live, float | None] | None = None) -> QueueRow:
+        return _row(job, client, jobs.may_access(job, viewer), place, live)
+
     now = jobs.now()
     active = jobs.list(("running", "waiting"), limit=MOST_WAITING + 1)
     waiting = [job for job in active if job.state == "waiting"][:MOST_WAITING]
@@ -143,24 +163,30 @@ def queue_of(jobs: JobService, client: str, limit: int, offset: int) -> Queue:
     live = (now[1], now[2]) if running and now and now[0].id == running.id else None
     ended = jobs.list(sorted(ENDED), limit=limit + 1, offset=offset)
     return Queue(
-        running=None if running is None else _row(running, client, 0, live),
-        waiting=[_row(job, client, place) for place, job in enumerate(waiting, start=1)],
+        running=None if running is None else row(running, 0, live),
+        waiting=[row(job, place) for place, job in enumerate(waiting, start=1)],
         waiting_count=jobs.count("waiting"),
-        ended=[_row(job, client) for job in ended[:limit]],
+        ended=[row(job) for job in ended[:limit]],
         more=len(ended) > limit,
     )
 
 
-def _row(job: Job, client: str, position: int | None = None, live: tuple[Live, float | None] | None = None) -> QueueRow:
+def _row(
+    job: Job, client: str, visible: bool, position: int | None, live: tuple[Live, float | None] | None
+) -> QueueRow:
     request = job.request
-    mine, program = bool(client) and job.client == client, job.client == "api"
     return QueueRow(
         id=job.id,
         state=job.state,
         mode=request.mode,
-        mine=mine,
-        program=program,
-        prompt=request.prompt[:LONGEST_PROMPT] if mine or program else "",
+        mine=bool(client) and job.client == client,
+        visible=visible,
+        program=job.client == "api",
+        prompt=request.prompt[:LONGEST_PROMPT] if visible else "",
+        pictures=[
+            QueuePicture(number=number, kind=image.kind, width=image.width, height=image.height)
+            for number, image in enumerate(job.images if visible else ())
+        ],
         width=request.width,
         height=request.height,
         steps=request.steps,

@@ -55,7 +55,7 @@ def _sentence(path: Path, trouble: FileTrouble, reason: object) -> str:
         case "read-only":
             return f"The job list {path} can't be written: {reason}. Let this program write the file and its folder."
         case "corrupt":
-            return f"The job list {path} is damaged: {reason}. Restart the server, which sets it aside and begins a new one."
+            return f"The job list {path} is damaged: {reason}. Restart the server, which begins a new one."
         case "other":
             return f"The job list {path} can't be used: {reason}. Check its disk and restart the server."
 

@@ -58,6 +58,13 @@ def first_selected(services: Services, shown_id: str, count: int) -> int:
     return 0 if place is None else min(place[0], max(0, count - 1))
 
 
+def numbered_picture(services: Services, job_id: str, number: int) -> SavedImage | None:
+    """The job's file of that number, counted from 0 in the order in which they were saved; None where it is gone."""
+    job = services.jobs.get(job_id)
+    images = () if job is None else job.images
+    return images[number] if 0 <= number < len(images) and images[number].path.is_file() else None
+
+
 def first_picture(services: Services, shown_id: str) -> SavedImage | None:
     """The picture that stands for a job or a batch."""
     if not shown_id.startswith(BATCH_PREFIX):

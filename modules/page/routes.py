@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 from modules.files import SaveError
 from modules.gallery import Thumbnails
+from modules.jobs.access import Viewer
 from modules.jobs.job import Job, JobError, JobProgress, UnknownJob
 from modules.page import listing
-from modules.page.job_pictures import BATCH_PREFIX, first_picture, under_way
+from modules.page.job_pictures import BATCH_PREFIX, first_picture, numbered_picture, under_way
 from modules.page.process import Warned
 from modules.page.recent_jobs import RecentJob, RecentJobs
 from modules.pictures import PictureError
@@ -71,10 +72,14 @@ class RunningJob(BaseModel):
 
 
 class WaitingJob(BaseModel):
-    """A job in the queue; `position` 1 is the next one. `files` counts those of a batch, which are told as one."""
+    """A job in the queue; `position` 1 is the next one. `files` counts those of a batch, which are told as one.
+
+    The prompt of a job that is not `visible` to the viewer is empty.
+    """
 
     id: str
     mine: bool
+    visible: bool
     position: int
     prompt: str
     files: int = 0
@@ -160,7 +165,7 @@ def page_state(
         checkpoint=listing.current_title(services),
         engine=_engine(jobs),
         running=None if running is None else _running(jobs, running, client),
-        waiting=list(_waiting(waiting, client))[:QUEUE_SHOWN],
+        waiting=list(_waiting(waiting, client, lambda job: jobs.may_access(job, Viewer(client=client))))[:QUEUE_SHOWN],
         waiting_count=len(waiting),
         latest=recent[0] if recent else None,
         recent=list(_of_each_mode(recent)),
@@ -255,7 +260,7 @@ def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
     )
 
 
-def _waiting(jobs: Sequence[Job], client: str) -> Iterator[WaitingJob]:
+def _waiting(jobs: Sequence[Job], client: str, may_access: Callable[[Job], bool]) -> Iterator[WaitingJob]:
     files = Counter(job.task_id for job in jobs if job.request.batch is not None)
     seen = set()
     for position, job in enumerate(jobs, start=1):
@@ -263,11 +268,15 @@ def _waiting(jobs: Sequence[Job], client: str) -> Iterator[WaitingJob]:
         if count and job.task_id in seen:
             continue
         seen.add(job.task_id if count else None)
-        mine = job.client == client
-        # Another browser's prompt is nobody else's business.
-        prompt = job.request.prompt[:80] if mine else ""
-        name = str(job.task_id) if count else job.id
-        yield WaitingJob(id=name, mine=mine, position=position, prompt=prompt, files=count)
+        visible = may_access(job)
+        yield WaitingJob(
+            id=str(job.task_id) if count else job.id,
+            mine=job.client == client,
+            visible=visible,
+            position=position,
+            prompt=job.request.prompt[:80] if visible else "",
+            files=count,
+        )
 
 
 def _settings(options: OptionStore) -> PageSettings:
@@ -328,8 +337,9 @@ def create_router(
         return Response(progress.preview, media_type=progress.preview_mime, headers={"Cache-Control": "no-store"})
 
     @router.get("/thumbnail/{job_id}")
-    def thumbnail(job_id: str) -> FileResponse:
-        shown = first_picture(services, job_id)
+    def thumbnail(job_id: str, number: int | None = None) -> FileResponse:
+        """Of the job's file of that number, as the Queue tab counts them; without one, of what stands for the job."""
+        shown = first_picture(services, job_id) if number is None else numbered_picture(services, job_id, number)
         if shown is None:
             raise HTTPException(404, "This picture is not there any more.")
         try:

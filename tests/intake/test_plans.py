@@ -132,7 +132,7 @@ def test_prompts_from_a_list_change_what_their_lines_say() -> None:
         ("--prompt a cat --ar 16:9", "Line 1 of the prompts: there is no option --ar."),
         ("--prompt the dogs' ball --steps 2", "Line 1 of the prompts: a quote is opened and not closed"),
         ('--prompt "a cat --steps 2', "Line 1 of the prompts: a quote is opened and not closed"),
-        ("--prompt a cat --tiling perhaps", "Line 1 of the prompts: --tiling is 'perhaps', which is neither true nor false."),
+        ("--prompt a cat --tiling perhaps", "--tiling is 'perhaps', which is neither true nor false."),
     ],
 )
 def test_a_list_of_prompts_that_cannot_be_read_is_one_sentence(prompts: str, said: str) -> None:

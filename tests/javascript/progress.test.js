@@ -25,7 +25,7 @@ const JOB = {
   batch: null,
 };
 /** @type {WaitingJob} */
-const WAITING = { id: "b", mine: true, position: 2, prompt: "", files: 0 };
+const WAITING = { id: "b", mine: true, visible: true, position: 2, prompt: "", files: 0 };
 
 /**
  * @param {Partial<RunningJob> | null} running

@@ -14,8 +14,10 @@ const JOB = {
   state: "waiting",
   mode: "txt2img",
   mine: true,
+  visible: true,
   program: false,
   prompt: "a red apple",
+  pictures: [],
   width: 512,
   height: 768,
   steps: 20,
@@ -59,7 +61,7 @@ const buttons = (made) => [...made.querySelectorAll(".actions button")].map((one
 test("a row's title: the prompt, or why there is none", () => {
   assert.equal(title(JOB), "a red apple");
   assert.equal(title({ ...JOB, prompt: "" }), "(no prompt)");
-  assert.equal(title({ ...JOB, prompt: "", mine: false }), "(another browser's)");
+  assert.equal(title({ ...JOB, prompt: "", mine: false, visible: false }), "(another browser's)");
   assert.equal(title({ ...JOB, prompt: "", mode: "extras" }), "Extras");
 });
 

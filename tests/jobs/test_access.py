@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modules.api.queue import queue_of
 from modules.jobs import UnknownJob, Viewer
 from modules.jobs.access import Sharing, may_access, sharing_of
 from modules.jobs.job import Job
@@ -74,3 +75,18 @@ def test_the_queue_applies_the_rule_and_remembers_the_user(tmp_path: Path) -> No
     assert len(queue.jobs.list()) == 2
     assert queue.jobs.duplicate(hers.id).user == "ann"
     queue.jobs.close()
+
+
+def test_the_overview_shows_what_the_viewer_may_see_with_all_pictures(tmp_path: Path) -> None:
+    sharing: list[Sharing] = ["everybody"]
+    with House(tmp_path, sharing=lambda: sharing[0]) as house:
+        done = house.jobs.submit(GenerationRequest(prompt="secret", steps=1, n_iter=2), client="phone")
+        house.jobs.wait(done.id, 10)
+        (row,) = queue_of(house.jobs, "desktop", 20, 0).ended
+        assert (row.mine, row.visible, row.prompt) == (False, True, "secret")
+        assert [(picture.number, picture.kind) for picture in row.pictures] == [(0, "image"), (1, "image")]
+        sharing[0] = "browser"
+        (row,) = queue_of(house.jobs, "desktop", 20, 0).ended
+        assert (row.mine, row.visible, row.prompt, row.pictures) == (False, False, "", [])
+        (row,) = queue_of(house.jobs, "phone", 20, 0).ended
+        assert (row.mine, row.visible, row.prompt) == (True, True, "secret")

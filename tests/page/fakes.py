@@ -27,6 +27,7 @@ from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
 from modules.intake.checkpoints import current_checkpoint
 from modules.intake.styles import SavedStyles
+from modules.jobs.access import Sharing, Viewer, may_access
 from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
 from modules.parameters import GenerationRequest, resolve
 from modules.settings import Flags, OptionStore, Paths
@@ -78,6 +79,7 @@ class FakeJobs:
         self.outputs = outputs
         self.step_seconds = step_seconds
         self.rows: dict[str, Job] = {}
+        self.sharing: Sharing = "everybody"
         self.progresses: dict[str, JobProgress] = {}
         self.stops: set[str] = set()
         self.calls: list[tuple[Any, ...]] = []
@@ -96,6 +98,9 @@ class FakeJobs:
 
     def get(self, job_id: str) -> Job | None:
         return self.rows.get(job_id)
+
+    def may_access(self, job: Job, viewer: Viewer) -> bool:
+        return may_access(job, viewer, self.sharing)
 
     def list(
         self, states: Iterable[str] = (), limit: int = 1000, client: str | None = None, offset: int = 0

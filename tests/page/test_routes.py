@@ -59,7 +59,10 @@ def test_the_queue_is_counted_and_strangers_prompts_are_hidden(services: Any) ->
         time.sleep(0.01)
     state = page_state(services, "me")
     assert state.running is not None and state.running.mine
-    assert [(job.position, job.mine, job.prompt) for job in state.waiting] == [(1, False, ""), (2, True, "of me")]
+    assert [(job.position, job.mine, job.prompt) for job in state.waiting] == [(1, False, "of you"), (2, True, "of me")]
+    services.jobs.sharing = "browser"
+    state = page_state(services, "me")
+    assert [(job.visible, job.prompt) for job in state.waiting] == [(False, ""), (True, "of me")]
     assert state.waiting_count == 2
 
 

@@ -14,7 +14,7 @@ from modules.page.page import ASSETS
 DECLARED = (ASSETS / "types.d.ts").read_text("utf-8")
 MODELS = [
     *(routes.BatchPlace, routes.RunningJob, routes.WaitingJob, routes.EndedJob, routes.EngineLine),
-    *(routes.PageSettings, routes.PageState, queue.QueueProgress, queue.QueueRow, queue.Queue),
+    *(routes.PageSettings, routes.PageState, queue.QueueProgress, queue.QueuePicture, queue.QueueRow, queue.Queue),
 ]
 # How Python's types are written in TypeScript, where the answer to "may it be null?" is part of both.
 SCALARS = {"str": "string", "int": "number", "float": "number", "bool": "boolean"}

@@ -98,7 +98,7 @@ export function drawQueue(mode, state, again) {
 function queueRow(job, count, again) {
   const text = element("span");
   const files = job.files ? `${job.files} files of a batch: ` : "";
-  text.textContent = `In queue: ${job.position}/${count}  ${files}${job.mine ? job.prompt || "(no prompt)" : "(somebody else's)"}`;
+  text.textContent = `In queue: ${job.position}/${count}  ${files}${job.visible ? job.prompt || "(no prompt)" : "(somebody else's)"}`;
   if (!job.mine) return element("li", {}, text);
   async function cancel() {
     const refusal = await act(`jobs/${job.id}/cancel`).catch(() => "The server does not answer; try again.");

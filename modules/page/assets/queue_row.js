@@ -40,7 +40,7 @@ function button(what, text, label, press, more = {}) {
 /** @param {QueueRow} job */
 export const title = (job) => {
   if (job.prompt) return job.prompt;
-  if (!job.mine && !job.program) return "(another browser's)";
+  if (!job.visible) return "(another browser's)";
   return job.mode === "extras" ? "Extras" : "(no prompt)";
 };
 
@@ -67,7 +67,7 @@ export function when(job) {
  * @param {QueueRow} job
  */
 function picture(job) {
-  const shown = job.made > 0 && (job.mine || job.program);
+  const shown = job.made > 0 && job.visible;
   const frame = element(shown ? "a" : "span", { className: "picture" });
   if (!shown) return frame;
   const label = `Open the picture of ${title(job)}`;
@@ -163,7 +163,7 @@ export function progressLine(row, job) {
   need(line, "span", HTMLElement).textContent = now?.steps
     ? `${percent}% · step ${now.step}/${now.steps}${left ? ` · ETA ${left}` : ""}`
     : "Starting…";
-  const preview = now?.preview && (job.mine || job.program) ? url(`preview/${job.id}?n=${now.preview}`) : "";
+  const preview = now?.preview && job.visible ? url(`preview/${job.id}?n=${now.preview}`) : "";
   const frame = need(row, ".picture", HTMLElement);
   if (!preview || frame.dataset.shown === preview) return;
   frame.dataset.shown = preview;

@@ -32,6 +32,7 @@ export interface RunningJob {
 export interface WaitingJob {
   id: string;
   mine: boolean;
+  visible: boolean;
   position: number;
   prompt: string;
   files: number;
@@ -92,13 +93,22 @@ export interface QueueProgress {
   preview: number;
 }
 
+export interface QueuePicture {
+  number: number;
+  kind: string;
+  width: number;
+  height: number;
+}
+
 export interface QueueRow {
   id: string;
   state: "waiting" | "running" | "finished" | "interrupted" | "cancelled" | "failed";
   mode: Mode;
   mine: boolean;
+  visible: boolean;
   program: boolean;
   prompt: string;
+  pictures: QueuePicture[];
   width: number;
   height: number;
   steps: number;
