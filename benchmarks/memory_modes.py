@@ -26,6 +26,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from benchmarks.unet_dtype import random_modules
 from modules.hardware.budget import MODES, MemoryMode, RequestSize, peak
+from modules.hardware.model_configs import unet_config
 from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
 from tests.checkpoints import SD15, _make_text_encoder, _make_unet, _make_vae
@@ -86,7 +87,7 @@ def picture(model: Hollow, side: int, steps: int = 2) -> None:
     for text in model.texts:
         text(torch.zeros(2, 77, dtype=torch.long), output_hidden_states=True)
     added = {"text_embeds": torch.empty(2, 1280, **HALF), "time_ids": torch.empty(2, 6, **HALF)}
-    width, cells = model.unet.config.cross_attention_dim, side // 8
+    width, cells = unet_config(model.unet).cross_attention_dim, side // 8
     for _ in range(steps):
         model.unet(
             torch.empty(2, 4, cells, cells, **HALF),
@@ -139,7 +140,7 @@ def seconds(run: Callable[[], object]) -> float:
 @torch.no_grad()
 def streaming_cost(unet: nn.Module, side: int, rounds: int) -> Streaming:
     """The medians over `rounds`, in which the three take turns."""
-    width, cells = unet.config.cross_attention_dim, side // 8
+    width, cells = unet_config(unet).cross_attention_dim, side // 8
     latents, context = torch.randn(2, 4, cells, cells).bfloat16(), torch.randn(2, 77, width).bfloat16()
     offloader = Offloader(torch.device("cpu"), unet, ())
     weights = list(unet.parameters())

@@ -11,6 +11,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
+from modules.hardware.model_configs import unet_config, vae_config
 from training.latents import Whitening
 from training.text import TextModel
 from training.tokens import LENGTH, VOCABULARY_SIZE
@@ -57,8 +58,8 @@ def _renamed(key: str, blocks: dict[str, str]) -> str:
 
 def unet_state(unet: UNet2DConditionModel) -> dict[str, Tensor]:
     """The UNet's weights under SD1's names, without the `model.diffusion_model.` prefix."""
-    levels = tuple("CrossAttn" in kind for kind in unet.config.down_block_types)
-    blocks = unet_block_names(levels, unet.config.layers_per_block)
+    levels = tuple("CrossAttn" in kind for kind in unet_config(unet).down_block_types)
+    blocks = unet_block_names(levels, unet_config(unet).layers_per_block)
     state = {}
     for key, value in unet.state_dict().items():
         name = _renamed(key, blocks)
@@ -103,7 +104,7 @@ def vae_state(model: Autoencoder, white: Whitening) -> dict[str, Tensor]:
     vae: AutoencoderKL = model.vae
     state = {}
     for key, value in vae.state_dict().items():
-        name = _vae_name(key, len(vae.config.block_out_channels))
+        name = _vae_name(key, len(vae_config(vae).block_out_channels))
         is_projection = "attn_1" in name and value.ndim == 2
         state[name] = value[..., None, None] if is_projection else value
     return state | fold_latent_scale(model, white)

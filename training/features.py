@@ -26,13 +26,15 @@ def border_colour(picture: np.ndarray) -> np.ndarray:
     """The median colour of the outer frame, uint8 [3]."""
     frame = np.ones(picture.shape[:2], bool)
     frame[BORDER:-BORDER, BORDER:-BORDER] = False
-    return np.median(picture[frame], axis=0).astype(np.uint8)
+    colour: np.ndarray = np.median(picture[frame], axis=0).astype(np.uint8)
+    return colour
 
 
 def foreground(picture: np.ndarray) -> np.ndarray:
     """Where the picture differs from its border colour: bool [h, w]."""
     distance = np.linalg.norm(to_lab(picture) - to_lab(border_colour(picture)), axis=-1)
-    return distance > FOREGROUND
+    differs: np.ndarray = distance > FOREGROUND
+    return differs
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 from training.optimizer import build_optimizers
 
@@ -100,7 +101,7 @@ def _worker(rank: int, plan: Plan, task: Task, before: float) -> None:
             for group, rate in zip(optimizer.param_groups, initial, strict=True):
                 group["lr"] = rate * factor
         loss = task.loss(rng, progress)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         nn.utils.clip_grad_norm_(task.model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
@@ -132,4 +133,4 @@ def train(plan: Plan, task: Task) -> None:
         _worker(0, plan, task, before)
         return
     task.model.share_memory()
-    torch.multiprocessing.spawn(_worker, (plan, task, before), nprocs=plan.workers)
+    spawn(_worker, (plan, task, before), nprocs=plan.workers)  # type: ignore[no-untyped-call]  # torch leaves it unannotated

@@ -15,7 +15,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
     """An approximation of U V^T for matrix = U S V^T: [rows, columns] in, the same shape out, bfloat16."""
     a, b, c = COEFFICIENTS
-    x = matrix.bfloat16()
+    x: Tensor = matrix.bfloat16()
     tall = x.shape[0] > x.shape[1]
     x = x.mT if tall else x
     x = x / (x.norm() + 1e-7)
@@ -60,7 +60,8 @@ def build_optimizers(
     model: nn.Module, muon_lr: float, adam_lr: float, ends: tuple[str, ...]
 ) -> list[torch.optim.Optimizer]:
     """Muon over the matrices and kernels inside, AdamW over vectors and layers whose name starts with one of `ends`."""
-    hidden, rest = [], []
+    hidden: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         inside = parameter.ndim >= 2 and not name.startswith(ends)
         (hidden if inside else rest).append(parameter)

@@ -7,6 +7,7 @@ a small autoencoder then learns the patches well, which it cannot for free posit
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -53,7 +54,7 @@ def _cross() -> list[tuple[float, float]]:
 
 def _outline(name: str) -> list[tuple[float, float]]:
     up = -math.pi / 2
-    return {
+    outlines: dict[str, Callable[[], list[tuple[float, float]]]] = {
         "circle": lambda: _regular(90, 0),
         "ring": lambda: _regular(90, 0),
         "square": lambda: [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
@@ -63,7 +64,8 @@ def _outline(name: str) -> list[tuple[float, float]]:
         "diamond": lambda: [(0, -1), (0.7, 0), (0, 1), (-0.7, 0)],
         "hexagon": lambda: _regular(6, 0),
         "cross": _cross,
-    }[name]()
+    }
+    return outlines[name]()
 
 
 @functools.cache

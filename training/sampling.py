@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import init_empty_weights
+from accelerate.big_modeling import init_empty_weights
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel

@@ -10,7 +10,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from modules.engine.loaded import LoadedModel, Origin
 from modules.hardware.available_memory import MAIN_RESERVE, main_memory
-from modules.hardware.device import has_own_memory, module_bytes
+from modules.hardware.device import has_own_memory, module_bytes, move
 from modules.hardware.main_memory import give_back_memory
 from modules.parameters.load_options import LoadOptions
 from modules.protocol import CachedModel, CheckpointFile
@@ -103,7 +103,7 @@ class ModelCache:
         while len(self._vaes) > limits.vaes:
             self._drop_oldest_vae()
         for vae in self._vaes.values() if has_own_memory(self._device) else ():
-            vae.to("cpu")
+            move(vae, "cpu")
 
     # Making room
 

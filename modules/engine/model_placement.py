@@ -172,7 +172,7 @@ class ModelPlacement:
         try:
             yield
         finally:
-            if model.vae is not None:
+            if model.loaded:
                 model.vae.disable_tiling()
 
     def step_down(self) -> MemoryMode | None:

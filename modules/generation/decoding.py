@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modules.generation.vae_tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
 from modules.hardware.budget import VAE_TILE
-from modules.hardware.device import compute_device
+from modules.hardware.device import compute_device, move
 
 
 class VaeOverflow(RuntimeError):
@@ -100,7 +100,7 @@ def in_type(vae: AutoencoderKL, dtype: torch.dtype) -> Iterator[None]:
         # Its weights are replaced, and may still be read by a decode that runs beside.
         torch.cuda.synchronize(device)
     try:
-        vae.to(dtype)
+        move(vae, dtype)
         yield
     finally:
         for tensor, data in before:

@@ -19,6 +19,7 @@ from torch.nn.functional import pad
 
 from modules.hardware.budget import CPU_MEMORY
 from modules.hardware.device import compute_device
+from modules.hardware.model_configs import vae_config
 
 # In latent cells: what a tile sees beyond what it makes, and the stretch over which two of them are mixed.
 MARGIN: Final = 8
@@ -60,7 +61,7 @@ def spans(length: int, tile: int) -> tuple[Span, ...]:
 
 def bytes_per_pixel(vae: AutoencoderKL) -> int:
     """What one pixel takes at the highest point of decoding; encoding takes less."""
-    widths = vae.config.block_out_channels
+    widths = vae_config(vae).block_out_channels
     numbers = int(_NUMBERS * max(widths[:2]))
     return numbers * int(next(vae.parameters()).element_size())
 
@@ -87,7 +88,7 @@ def tile_side(vae: AutoencoderKL, width: int, height: int) -> int | None:
 
 def pixels_per_cell(vae: AutoencoderKL) -> int:
     """Pixels along one side of a latent cell."""
-    return 1 << (len(vae.config.block_out_channels) - 1)
+    return 1 << (len(vae_config(vae).block_out_channels) - 1)
 
 
 def edges_are_joined(vae: AutoencoderKL) -> bool:

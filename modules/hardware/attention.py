@@ -32,6 +32,7 @@ from modules.hardware.attention_kernels import (
 )
 from modules.hardware.budget import SLICE, Scores
 from modules.hardware.machine import Machine
+from modules.hardware.model_configs import set_attention_processor
 
 AttentionName = Literal["sdp", "sdp-no-mem", "xformers", "sub-quad", "split", "split-v1", "invokeai", "math"]
 
@@ -116,7 +117,7 @@ def choose_attention(
 
 def apply_attention(unet: UNet2DConditionModel, choice: AttentionChoice) -> None:
     """Set the processor of `choice` on every attention of the UNet."""
-    unet.set_attn_processor(_processor(choice))
+    set_attention_processor(unet, _processor(choice))
 
 
 def scores_of(choice: AttentionChoice) -> Scores:

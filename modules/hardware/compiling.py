@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -16,6 +17,7 @@ from torch.utils._triton import has_triton
 from modules.hardware.budget import MemoryMode
 from modules.hardware.fp8_weights import STORED
 from modules.hardware.graphs import CudaRecorder, StepGraphs
+from modules.hardware.model_configs import unet_config
 
 log = logging.getLogger(__name__)
 
@@ -88,14 +90,14 @@ def run_plain(modules: Iterable[nn.Module]) -> Iterator[None]:
 @torch.no_grad()
 def _trial(unet: UNet2DConditionModel, device: torch.device) -> None:
     # In the mode that steps run in (sampling/run.py): what is compiled for another one is compiled again for them.
-    config, like = unet.config, {"device": device, "dtype": unet.dtype}
+    config, zeros = unet_config(unet), partial(torch.zeros, device=device, dtype=unet.dtype)
     added = None
     if config.addition_embed_type == "text_time":
         width = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-        added = {"text_embeds": torch.zeros(2, width, **like), "time_ids": torch.zeros(2, 6, **like)}
+        added = {"text_embeds": zeros(2, width), "time_ids": zeros(2, 6)}
     unet(
-        torch.zeros(2, config.in_channels, _TRIAL_CELLS, _TRIAL_CELLS, **like),
+        zeros(2, config.in_channels, _TRIAL_CELLS, _TRIAL_CELLS),
         torch.full((2,), 500.0, device=device),
-        encoder_hidden_states=torch.zeros(2, 77, config.cross_attention_dim, **like),
+        encoder_hidden_states=zeros(2, 77, config.cross_attention_dim),
         added_cond_kwargs=added,
     )

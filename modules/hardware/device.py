@@ -33,6 +33,11 @@ def has_own_memory(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def move(module: nn.Module, target: torch.device | torch.dtype | str) -> None:
+    """`module.to(target)`: diffusers overrides `to` with one that type checkers can't read."""
+    module.to(target)
+
+
 def module_bytes(module: nn.Module) -> int:
     """Bytes of a module's weights and buffers."""
     return sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -14,6 +14,7 @@ from torch import nn
 
 from modules.hardware.budget import ModelSize
 from modules.hardware.device import module_bytes
+from modules.hardware.model_configs import unet_config, vae_config
 
 # What a UNet is streamed in: large enough that copying is not made of small calls, small enough that two fit anywhere
 # (the largest of SD1 and SDXL alike have 95 MB in 16 bits).
@@ -32,7 +33,7 @@ def pieces(unet: nn.Module) -> Iterator[nn.Module]:
 def size_of(unet: UNet2DConditionModel, vae: AutoencoderKL, *text_encoders: nn.Module) -> ModelSize:
     """The sizes of a model that is made of these modules."""
     streamed = [module_bytes(piece) for piece in pieces(unet)]
-    config = unet.config
+    config = unet_config(unet)
     channels = tuple(config.block_out_channels)
     attention = tuple(kind.startswith("CrossAttn") for kind in config.down_block_types)
     return ModelSize(
@@ -44,14 +45,14 @@ def size_of(unet: UNet2DConditionModel, vae: AutoencoderKL, *text_encoders: nn.M
         unet_channels=channels,
         attention=attention,
         heads=_heads(config.attention_head_dim, attention),
-        vae_channels=tuple(vae.config.block_out_channels),
+        vae_channels=tuple(vae_config(vae).block_out_channels),
         unet_itemsize=unet.dtype.itemsize,
         vae_itemsize=vae.dtype.itemsize,
-        vae_factor=2 ** (len(vae.config.block_out_channels) - 1),
+        vae_factor=2 ** (len(vae_config(vae).block_out_channels) - 1),
     )
 
 
-def _heads(stated: int | tuple[int, ...] | list[int], attention: tuple[bool, ...]) -> int:
+def _heads(stated: int | Sequence[int], attention: tuple[bool, ...]) -> int:
     """Heads at the finest level with attention; diffusers calls them attention_head_dim."""
     if isinstance(stated, int):
         return stated

@@ -124,7 +124,7 @@ def _split(parts: list[nn.Module], resident: int) -> tuple[list[nn.Module], list
     return streamed, resident_pieces
 
 
-class _OnloadHook(ModelHook):  # type: ignore[misc]
+class _OnloadHook(ModelHook):
     """Onloads a part before it computes, and moves its inputs. diffusers also calls it for `encode` and `decode`."""
 
     def __init__(self, offloader: Offloader, part: nn.Module, device: torch.device) -> None:

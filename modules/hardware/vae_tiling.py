@@ -5,6 +5,7 @@ from __future__ import annotations
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from modules.hardware.budget import VAE_TILE
+from modules.hardware.model_configs import vae_config
 
 
 def enable_vae_tiling(vae: AutoencoderKL) -> None:
@@ -14,5 +15,5 @@ def enable_vae_tiling(vae: AutoencoderKL) -> None:
     pixels, slow and full of seams. `vae.disable_tiling()` takes it back.
     """
     vae.tile_sample_min_size = VAE_TILE
-    vae.tile_latent_min_size = VAE_TILE // 2 ** (len(vae.config.block_out_channels) - 1)
+    vae.tile_latent_min_size = VAE_TILE // 2 ** (len(vae_config(vae).block_out_channels) - 1)
     vae.enable_tiling()

@@ -88,7 +88,7 @@ class PromptEncoder:
     def release(self) -> None:
         """Let go of the text encoder, also where somebody still holds this object; nothing is encoded afterwards."""
         self.forget()
-        self._text_encoder = None
+        del self._text_encoder
 
     def encode(self, texts: Sequence[str], options: EncodingOptions) -> Tensor:
         """Conditioning of `texts`, all texts of one prompt's schedule: (texts, 77 * chunks, width).

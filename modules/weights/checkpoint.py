@@ -10,15 +10,15 @@ from typing import Final
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from modules.catalogue.hints import ModelHints, gather_hints
 from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.hardware.device import has_own_memory
+from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.family import DEFAULTS, SD1_TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX, Family, detect_family
-from modules.weights.fill import build_module
+from modules.weights.fill import M, build_module
 from modules.weights.model import Model, NoiseTraining
 from modules.weights.original_names import unet_original_name, vae_original_name
 from modules.weights.tensor_file import TensorFile, open_tensors
@@ -100,9 +100,9 @@ def load_checkpoint(
         resolution=hints.resolution,
         default_resolution=hints.resolution or DEFAULTS[family].resolution,
         unet_channels=unet_shape.in_channels,
-        latent_channels=vae.config.latent_channels,
+        latent_channels=vae_config(vae).latent_channels,
         vae_factor=_factor(vae),
-        vae_scaling_factor=vae.config.scaling_factor,
+        vae_scaling_factor=vae_config(vae).scaling_factor,
         context_dim=unet_shape.context_dim,
         text_layers=text_shape.layers,
         text_positions=text_shape.positions,
@@ -133,12 +133,12 @@ def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> Aut
     Raises:
         CheckpointError: it is for other latents; then nothing has changed.
     """
-    _check_vae_fits(model.path.name, model.unet.config.out_channels, vae)
+    _check_vae_fits(model.path.name, unet_config(model.unet).out_channels, vae)
     before = model.vae
     model.vae, model.vae_path = vae, vae_path
-    model.latent_channels = vae.config.latent_channels
+    model.latent_channels = vae_config(vae).latent_channels
     model.vae_factor = _factor(vae)
-    model.vae_scaling_factor = vae.config.scaling_factor
+    model.vae_scaling_factor = vae_config(vae).scaling_factor
     return before
 
 
@@ -200,7 +200,7 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
     shape = infer_vae(file.below(prefix))
     hints = gather_hints(file.path, file.metadata)
     config = shape.config(hints.vae_groups, hints.vae_scaling_factor or DEFAULTS[family].vae_scaling_factor)
-    vae = build_module(
+    return build_module(
         lambda: _constructed(AutoencoderKL, config, file.path.name, "VAE"),
         file,
         lambda name: prefix + vae_original_name(name, len(shape.channels)),
@@ -209,7 +209,6 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
         device=place.device,
         channels_last=place.channels_last,
     )
-    return vae
 
 
 def _load_text_encoder(
@@ -235,7 +234,7 @@ def _load_text_encoder(
     return text_encoder, shape
 
 
-def _constructed(make: Callable[..., nn.Module], config: dict[str, object], file_name: str, part: str) -> nn.Module:
+def _constructed(make: Callable[..., M], config: dict[str, object], file_name: str, part: str) -> M:
     """Construct a module; a configuration that its class refuses becomes our sentence."""
     try:
         return make(**config)
@@ -255,12 +254,12 @@ def _check_text_fits(file_name: str, unet: UnetShape, text: TextEncoderShape) ->
 
 
 def _check_vae_fits(file_name: str, unet_channels: int, vae: AutoencoderKL) -> None:
-    if unet_channels != vae.config.latent_channels:
+    if unet_channels != vae_config(vae).latent_channels:
         raise CheckpointError(
             f"The UNet of {file_name} works on {unet_channels} latent channels, the VAE has "
-            f"{vae.config.latent_channels}; choose another VAE."
+            f"{vae_config(vae).latent_channels}; choose another VAE."
         )
 
 
 def _factor(vae: AutoencoderKL) -> int:
-    return int(2 ** (len(vae.config.block_out_channels) - 1))
+    return 1 << (len(vae_config(vae).block_out_channels) - 1)

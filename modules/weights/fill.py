@@ -1,21 +1,22 @@
 """Filling a module with tensors from a file: no random initialisation, nothing missing, nothing left on meta."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
-from accelerate import init_empty_weights
+from accelerate.big_modeling import init_empty_weights
 from torch import nn
 
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.tensor_file import TensorFile
 from modules.weights.weight_buffer import WeightBuffer
 
-ModuleFactory = Callable[[], nn.Module]
+M = TypeVar("M", bound=nn.Module)
 OriginalName = Callable[[str], str]
 
 
 def build_module(
-    make: ModuleFactory,
+    make: Callable[[], M],
     file: TensorFile,
     original_name: OriginalName,
     *,
@@ -23,7 +24,7 @@ def build_module(
     dtype: torch.dtype,
     device: torch.device,
     channels_last: bool = False,
-) -> nn.Module:
+) -> M:
     """Make a module with the weights of `file`, frozen and in evaluation mode.
 
     The weights are copies: the file may be replaced while the model lives.

@@ -64,11 +64,12 @@ class Model:
 
     @property
     def loaded(self) -> bool:
-        return self.unet is not None
+        return hasattr(self, "unet")
 
     def release(self) -> None:
         """Drop the modules and hand their memory back to the system and the device; calling it twice is harmless."""
-        self.unet = self.vae = self.text_encoder = None
+        if self.loaded:
+            del self.unet, self.vae, self.text_encoder
         release_memory()
 
 
