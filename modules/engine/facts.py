@@ -27,9 +27,9 @@ def machine_facts(
     *,
     in_8_bits: bool = False,
     fast_mode: str = "",
-    kept: tuple[CachedModel, ...] = (),
+    cached: tuple[CachedModel, ...] = (),
 ) -> MachineFacts:
-    """The facts of now; `memory` and `weights` (bytes) are those of the checkpoint in use, `kept` is beside it."""
+    """The facts of now; `memory` and `weights` (bytes) are those of the checkpoint in use, `cached` is beside it."""
     free, total = memory_now(hardware.device)
     return MachineFacts(
         device=str(hardware.device),
@@ -48,5 +48,5 @@ def machine_facts(
         total_memory=total,
         weights=weights,
         fast_mode=fast_mode,
-        kept=kept,
+        cached=cached,
     )

@@ -76,7 +76,7 @@ class ModelKeeper:
             self.placement.weights,
             in_8_bits=loaded is not None and loaded.in_8_bits,
             fast_mode="" if loaded is None or loaded.fast_mode is None else loaded.fast_mode.summary,
-            kept=self._cache.listed(),
+            cached=self._cache.listed(),
         )
 
     def tiny(self, half: Half, family: Family) -> nn.Module | str:

@@ -1,4 +1,4 @@
-"""Whether what an Extras job names is here: asked by page and API before it is queued."""
+"""Whether what an Extras job names exists: checked by page and API before it is queued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was asked to what applies: styles, comments, names, settings, checkpoint and seeds."""
+"""From a request to what it is resolved to: styles, comments, names, settings, checkpoint and seeds."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Intake:
         return tag_notices(prompts, self.networks)
 
     def _known(self, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        # Old clients send settings of extensions and of other programs: they are told, not refused.
+        # Old clients send settings of extensions and of other programs: they get a notice, not a refusal.
         declared = [key for key in overrides if key in self.options.options]
         # What is frozen, or where files go, is for the person at the machine to say, not for a request.
         protected = {key: self.options.protection(key, through_api=True) for key in declared}
@@ -185,14 +185,14 @@ class Intake:
 
 
 def without_idle_scripts(request: GenerationRequest) -> GenerationRequest:
-    """`request` without the scripts that have nothing to act on: pictures should not tell of them."""
+    """`request` without the scripts that have nothing to act on: they should not stand in the infotext."""
     idle = {script.title for script, _ in scripts_of(request.scripts) if script.needs_mask and request.mask is None}
-    kept = {title: arguments for title, arguments in request.scripts.items() if title not in idle}
-    return request.model_copy(update={"scripts": kept}) if idle else request
+    active = {title: arguments for title, arguments in request.scripts.items() if title not in idle}
+    return request.model_copy(update={"scripts": active}) if idle else request
 
 
 def concrete_names(request: GenerationRequest) -> tuple[GenerationRequest, tuple[str, ...]]:
-    """`request` with sampler and schedule as labels of what runs, and what is odd about the names that were asked.
+    """`request` with sampler and schedule as labels of what runs, and notices about names that are unknown.
 
     As in A1111, an unknown name is the first sampler, or Automatic; unlike there, that is said. A hires pass with the
     same schedule has the same word for it: "Automatic" then is what its own sampler prefers.

@@ -22,7 +22,7 @@ NetworkNames = Callable[[str], frozenset[str]]
 
 
 def names_in(catalogue: Catalogue) -> NetworkNames:
-    """Names by kind, from the folders as they are when asked: file stems, and what LoRAs call themselves."""
+    """Names by kind, from the folders as they are at the call: file stems, and what LoRAs call themselves."""
 
     def names(kind: str) -> frozenset[str]:
         if kind in _LORA_KINDS:
@@ -45,7 +45,7 @@ def _lora_names(catalogue: Catalogue) -> Iterator[str]:
 
 
 def tag_notices(prompts: Iterable[str], names: NetworkNames) -> tuple[str, ...]:
-    """A sentence for each network that these prompts name. None is applied yet, so each is told."""
+    """A sentence for each network that these prompts name. None is applied yet, so each gets one."""
     tags = [tag for prompt in prompts for tag in extract_networks(prompt)[1]]
     named = list(dict.fromkeys((tag.kind, tag.name) for tag in tags))
     # Asking for names looks at folders: once for each kind is enough.

@@ -1,4 +1,4 @@
-"""The queue: keeps jobs in SQLite, runs them in order on an engine it looks after, and tells what happens."""
+"""The queue: stores jobs in SQLite, runs them in order on an engine that it supervises, and publishes events."""
 
 from modules.jobs.access import ANYONE, Viewer
 from modules.jobs.job import (

@@ -19,7 +19,7 @@ class Limits:
     waiting: int = 1000
     """Jobs that may wait; the next one is refused with a sentence."""
     ended: int = 10_000
-    """Ended jobs whose rows are kept; older ones go, their saved pictures stay."""
+    """Ended jobs that are remembered; older rows are deleted, their saved pictures stay."""
     server_deaths: int = 10
     """Servers that may end while they run one job before it fails: it may be what ends them."""
 

@@ -1,4 +1,4 @@
-"""Who waits for the end of which job: each is told once, with the job, and nobody else is woken."""
+"""Callbacks for the end of a job: each is called once, with the job, and no others are called."""
 
 from __future__ import annotations
 

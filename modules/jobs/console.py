@@ -39,7 +39,7 @@ class _Pace:
 
 
 class ConsoleProgress:
-    """Draws what a subscription tells on one line that is written over and over; a log line takes its place."""
+    """Draws the events of a subscription on one line that is written over and over; a log line takes its place."""
 
     def __init__(
         self,

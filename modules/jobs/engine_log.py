@@ -1,4 +1,4 @@
-"""What the engine prints: kept in a log file that does not grow without bound, and its last lines in memory."""
+"""What the engine prints: in a log file of bounded size, and the last lines in memory."""
 
 from __future__ import annotations
 

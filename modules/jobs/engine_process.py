@@ -144,7 +144,7 @@ class EngineProcess:
                 sending.join()
                 connection.close()
         self._await_exit()
-        # The last lines of output often say why: they are in the log before anyone is told.
+        # The last lines of output often say why: they are in the log before the end is reported.
         self._copying.join(LINGER_SECONDS)
         self._post(EngineEnded(self._number, complaint or cause_of(self._process.returncode)))
 

@@ -1,4 +1,4 @@
-"""The pictures a job starts from, kept beside the queue under the digest of their bytes."""
+"""The pictures a job starts from, stored beside the queue under the digest of their bytes."""
 
 from __future__ import annotations
 

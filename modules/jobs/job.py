@@ -17,7 +17,7 @@ ENDED: Final[frozenset[JobState]] = frozenset({"finished", "interrupted", "cance
 
 
 class JobError(RuntimeError):
-    """Something the queue cannot do. The message is one sentence for the person who asked."""
+    """Something the queue cannot do. The message is one sentence for the user."""
 
 
 class UnknownJob(JobError):
@@ -64,7 +64,7 @@ def _sentence(path: Path, trouble: FileTrouble, reason: object) -> str:
 class SavedImage:
     """One picture on disk. `kind` is `image`, `grid`, or the suffix of an extra picture; sizes are in pixels.
 
-    `kept` is false for pictures that were only to be returned: their file goes when the job's row is pruned.
+    `cached` is true for pictures that are only to be returned: their file is deleted when the job's row is pruned.
     """
 
     index: int
@@ -75,7 +75,7 @@ class SavedImage:
     subseed: int
     width: int
     height: int
-    kept: bool = True
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row of the queue: what was asked, what applies, and what came of it. Times are seconds since the epoch.
+    """A row of the queue: the request, what it was resolved to, and the outcome. Times are seconds since the epoch.
 
     `attempts` counts the engines that died while they ran this job. `task_id` is the client's own name for it; the jobs
     of a batch share one. `client` is the browser that sent it, or `api`; `user` the name of its login.
@@ -169,7 +169,7 @@ class JobProgress:
 class EngineStatus:
     """How the engine is, with one sentence for the page. `width` and `height`: the checkpoint's native size.
 
-    `facts` is what the engine last told of device, memory and attention; None before its first word.
+    `facts` is what the engine last reported of device, memory and attention; None before its first report.
     """
 
     state: EngineState

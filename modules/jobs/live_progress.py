@@ -1,4 +1,4 @@
-"""The running job's progress, kept in memory: one thread writes it, any thread reads a whole value."""
+"""The running job's progress in memory: one thread writes it, any thread reads a whole value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of jobs on disk: kept ones through the gallery, those that are only to be returned in a cache folder."""
+"""Pictures of jobs on disk: saved ones through the gallery, those that are only to be returned in a cache folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class PictureFiles:
-    """`cache` holds the pictures of jobs that asked for none to be saved; they go with their job's row."""
+    """`cache` holds the pictures of jobs that save none; they are deleted with their job's row."""
 
     def __init__(self, gallery: Gallery, cache: Path, *, keep_params: bool = True) -> None:
         self._gallery = gallery

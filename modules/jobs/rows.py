@@ -20,7 +20,7 @@ Parsed = tuple[GenerationRequest, ResolvedRequest]
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """A picture's row: what is handed out, and the digest that tells whether the file is the one that was meant."""
+    """A picture's row: what is handed out, and the SHA-256 of the file that was meant."""
 
     job_id: str
     saved: SavedImage
@@ -47,7 +47,7 @@ def values_of_job(job: Job) -> dict[str, Any]:
 class RequestCache:
     """Parsed requests of the rows last read, by job id: a page that polls a long queue must not parse it each time.
 
-    A job's request never changes. One takes some 16 kB: those of the jobs that wait are kept, of the ended ones only as
+    A job's request never changes. One takes some 16 kB: all of the waiting jobs are cached, of the ended ones only as
     many as a page looks at again and again. Very long ones are parsed anew, which takes a fifteenth of a millisecond.
     """
 
@@ -69,11 +69,11 @@ class RequestCache:
         )
         if len(as_requested) + len(applies) <= self._longest:
             with self._lock:
-                kept = self._parsed[ended]
-                kept[row["id"]] = parsed
-                kept.move_to_end(row["id"])
-                if len(kept) > self._most[ended]:
-                    kept.popitem(last=False)
+                cached = self._parsed[ended]
+                cached[row["id"]] = parsed
+                cached.move_to_end(row["id"])
+                if len(cached) > self._most[ended]:
+                    cached.popitem(last=False)
         return parsed
 
 
@@ -121,7 +121,7 @@ def values_of_image(job_id: str, image: ImageRow) -> dict[str, Any]:
         "number": saved.index,
         "kind": saved.kind,
         "path": str(saved.path),
-        "kept": int(saved.kept),
+        "kept": int(not saved.cached),
         "sha256": image.sha256,
         "infotext": saved.infotext,
         "seed": str(saved.seed),
@@ -141,6 +141,6 @@ def image_of_row(row: sqlite3.Row) -> ImageRow:
         subseed=int(row["subseed"]),
         width=row["width"],
         height=row["height"],
-        kept=bool(row["kept"]),
+        cached=not row["kept"],
     )
     return ImageRow(row["job_id"], saved, row["sha256"], row["state"] == "saved")

@@ -112,7 +112,7 @@ def _row_of(job: Job, image: ImageReady, path: Path) -> ImageRow:
         subseed=image.subseed,
         width=image.width,
         height=image.height,
-        kept=job.save and image.save,
+        cached=not (job.save and image.save),
     )
     return ImageRow(job.id, saved, hashlib.sha256(image.blobs[0]).hexdigest())
 

@@ -116,7 +116,7 @@ class JobService:
         """Queue a job; once this returns, it survives a power cut.
 
         `client` is the browser that sends it, or `api`; `user` the name of its login, where there are logins.
-        `inputs` holds the pictures that the request names; `notices` are to be told with the job's own. With `save`
+        `inputs` holds the pictures that the request names; `notices` are shown with the job's own. With `save`
         false the pictures go to a cache instead of the outputs. Raises RequestError when the request can't be carried
         out and JobError when it can't be accepted.
         """
@@ -125,13 +125,13 @@ class JobService:
             if self._store.count("waiting") >= limit:
                 raise QueueFull(limit)
             request = stored(request, inputs or {}, self._inputs)
-            kept = save and (request.mode == "extras" or self._with.keeps_pictures())
+            save = save and (request.mode == "extras" or self._with.keeps_pictures())
             resolved = self._with.resolve(request)
             resolved = resolved.model_copy(update={"notices": (*notices, *resolved.notices)})
-            return self._accept(request, resolved, Viewer(user, client), task_id, kept)
+            return self._accept(request, resolved, Viewer(user, client), task_id, save)
 
     def duplicate(self, job_id: str) -> Job:
-        """Queue what a job asked once more, by the present settings; a random seed is drawn anew."""
+        """Queue the request of a job once more, by the present settings; a random seed is drawn anew."""
         job = self._existing(job_id)
         return self.submit(job.request, client=job.client, user=job.user, save=job.save)
 
@@ -352,11 +352,11 @@ class JobService:
     # Keeping house
 
     def prune(self) -> None:
-        """Delete the oldest ended rows beyond the limit, with the files that were kept only for them."""
+        """Delete the oldest ended rows beyond the limit, with the files that only they refer to."""
         with self._accepting:
             for job in self._store.delete_ended(self._limits().ended):
                 for image in job.images:
-                    if not image.kept:
+                    if image.cached:
                         remove_cached(image.path)
             self._inputs.prune(self._store.inputs_in_use())
 

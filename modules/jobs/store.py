@@ -56,7 +56,7 @@ class JobStore:
         return self._rows.jobs("WHERE task_id = ? ORDER BY rowid", (task_id,))
 
     def tally(self, task_id: str, named: int = 12) -> Tally:
-        """How the jobs that carry a client's own task id stand; of the failed ones `named` are told by their file.
+        """How the jobs of a client's own task id stand; of the failed ones, at most `named` are listed with their file.
 
         Without parsing a request: a page asks this of a large batch each second.
         """

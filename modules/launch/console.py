@@ -1,4 +1,4 @@
-"""What the launcher tells: each step with the time it took."""
+"""What the launcher prints: each step with the time it took."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def hold_window(status: int) -> None:
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Say what is done, and afterwards how long it took; whether it went well is for the caller to tell."""
+    """Print what is done, and then how long it took; whether it went well is for the caller to print."""
     say(f"{title} ...")
     start = time.monotonic()
     yield

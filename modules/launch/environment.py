@@ -1,4 +1,4 @@
-"""The virtual environment: where it is, making it, and mending what an interrupted installation left."""
+"""The virtual environment: where it is, making it, and repairing what an interrupted installation left."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Environment:
         return self.exists() and self.machine.ask([self.python, "-c", "import pip"]).code == 0
 
     def python_version(self) -> tuple[int, int]:
-        """The version of its Python; (0, 0) when that can't be asked."""
+        """The version of its Python; (0, 0) when that can't be found out."""
         answer = self.machine.ask([self.python, "-c", "import sys; print(*sys.version_info[:2])"])
         words = answer.output.split()
         return (int(words[0]), int(words[1])) if answer.code == 0 and len(words) == 2 else (0, 0)
@@ -59,7 +59,7 @@ class Environment:
         """Remove what an installation that was cut short left behind, so that pip installs it again.
 
         pip writes INSTALLER when all of a package is unpacked, and RECORD after it: without them a package is half
-        there, though pip would call it installed. Names that begin with "~" are copies that pip kept while it replaced
+        there, though pip would call it installed. Names that begin with "~" are copies that pip made while it replaced
         a package.
         """
         if self.is_system:

@@ -17,7 +17,7 @@ REQUIREMENTS = "requirements-lock.txt"
 # What names a torchvision among its dependencies, which must not come: it fits one build of torch only.
 WITHOUT_DEPENDENCIES = "requirements-no-deps.txt"
 
-# What pip's and the system's words mean to a person, most telling first.
+# What pip's and the system's words mean to a person, most specific first.
 REASONS = (
     ("No space left on device", "the disk is full"),
     ("not enough space on the disk", "the disk is full"),

@@ -23,7 +23,7 @@ ENVIRONMENT = {
     # Idle worker threads that spin instead of sleeping make a busy machine many times slower.
     "OMP_WAIT_POLICY": "passive",
     "GRADIO_ANALYTICS_ENABLED": "False",
-    # Models are files that a person puts into a folder; nothing is asked of a hub.
+    # Models are files that a person puts into a folder; nothing is fetched from a hub.
     "HF_HUB_OFFLINE": "1",
     "PYTHONUTF8": "1",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -114,8 +114,8 @@ class _Launch:
             )
 
     def _check_flags(self) -> int:
-        # The server reads flags with a newer Python than this one may be; a wrong one should be told before an hour of
-        # downloads, so ask whichever Python can already do it.
+        # The server reads flags with a newer Python than this one may be; a wrong flag should be reported before an hour
+        # of downloads, so it is checked by whichever Python can already do it.
         python = self.machine.executable if self.machine.python >= OLDEST else self.environment.python
         if python != self.machine.executable and not self.environment.exists():
             return 0

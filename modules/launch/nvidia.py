@@ -1,4 +1,4 @@
-"""Is there an NVIDIA card, how old is it, and which CUDA does its driver speak? Asked of the driver, not guessed."""
+"""Is there an NVIDIA card, how old is it, and which CUDA does its driver support? Read from the driver, not guessed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DRIVER_LIBRARIES = {
 }
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
 
-# NVIDIA's table of the first driver of each CUDA release that matters here, for drivers that only nvidia-smi tells.
+# NVIDIA's table of the first driver of each CUDA release that matters here, for drivers that only nvidia-smi reports.
 CUDA_OF_DRIVER = ((580, (13, 0)), (570, (12, 8)), (560, (12, 6)), (525, (12, 0)), (450, (11, 0)))
 
 

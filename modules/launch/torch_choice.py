@@ -46,7 +46,7 @@ def choose_torch(machine: Machine, nvidia: Nvidia | None, plain_is_cpu: bool = F
 
 
 def plain_build(machine: Machine, python: str) -> str:
-    """The version of the plain torch package that pip would take here, such as "2.13.0+cpu"; "" when it can't tell.
+    """The version of the plain torch package that pip would take here, such as "2.13.0+cpu"; "" when it is unknown.
 
     Whoever set pip up with a folder of wheels has chosen a build; asking first keeps several GB of CUDA off there.
     """

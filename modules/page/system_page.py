@@ -107,8 +107,8 @@ def _choices(facts: MachineFacts) -> Iterator[tuple[str, str]]:
     if facts.memory_mode is not None:
         yield "Memory mode", _reasoned(facts.memory_mode, facts.memory_why)
         yield "Weights", f"{facts.weights / GIGABYTE:.2f} GB"
-    if facts.kept:
-        yield "Kept in memory", "; ".join(map(_kept, facts.kept))
+    if facts.cached:
+        yield "Kept in memory", "; ".join(map(_kept, facts.cached))
     kinds = f"UNet {facts.unet_dtype}, VAE {facts.vae_dtype}, text encoder {facts.text_dtype}"
     yield "Precision", _reasoned(kinds, facts.dtype_why)
     yield "Attention", _reasoned(facts.attention, facts.attention_why)

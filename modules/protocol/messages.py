@@ -123,10 +123,10 @@ class CachedModel(BaseModel):
 
 
 class MachineFacts(Message):
-    """What the engine makes of its machine, each choice with its reason, for the page: told when the engine is ready
+    """What the engine makes of its machine, each choice with its reason, for the page: sent when the engine is ready
     and whenever something of it changed. Memory is in bytes, the device's own or a CPU's main memory.
 
-    `memory_mode` is None while no checkpoint is loaded; `weights` are the bytes of the one that is, `kept` what stays
+    `memory_mode` is None while no checkpoint is loaded; `weights` are the bytes of the one that is, `cached` what stays
     in memory beside it, the last used first.
     """
 
@@ -147,7 +147,7 @@ class MachineFacts(Message):
     free_memory: int | None = None
     total_memory: int | None = None
     weights: int = 0
-    kept: tuple[CachedModel, ...] = ()
+    cached: tuple[CachedModel, ...] = ()
 
 
 class CheckpointLoading(Message):
@@ -157,7 +157,7 @@ class CheckpointLoading(Message):
 
 class CheckpointLoaded(Message):
     """`width` and `height` are the checkpoint's native size in pixels, where it states one. `read` says whether its
-    file was read; one that was kept in memory comes back without.
+    file was read; one that was cached in memory comes back without.
     """
 
     type: Literal["checkpoint_loaded"] = "checkpoint_loaded"

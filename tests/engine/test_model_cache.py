@@ -123,7 +123,7 @@ def test_a_kept_checkpoint_comes_back_without_its_file_and_draws_the_same(files:
         path.unlink()
     assert [pictures(keeper, one) for one in (*jobs, *jobs)] == [*expected, *expected]
     assert [event.read for event in line.of(CheckpointLoaded)] == [True, True, False, False, False, False]
-    assert [(one.name, one.on_device) for one in keeper.facts().kept] == [("a.safetensors", False)]
+    assert [(one.name, one.on_device) for one in keeper.facts().cached] == [("a.safetensors", False)]
 
 
 def test_the_state_of_a_kept_checkpoint_is_that_of_a_fresh_one(files: list[Path], tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_checkpoints_that_take_turns_are_read_once(files: list[Path], reads: Rea
     pictures(keeper, job(a, "hires", options=TWO, **hires).model_copy(update={"hires_checkpoint": b}))
     assert reads == ["a.safetensors", "b.safetensors"]
     keeper.unload()
-    assert not keeper.facts().kept
+    assert not keeper.facts().cached
     for number in range(2):
         made = pictures(keeper, plot_over_checkpoints(files[0].parent, str(number)))
         assert len(made) == 5 and len(set(made)) == 5
@@ -209,7 +209,7 @@ def test_the_least_recently_used_goes_first_and_a_lower_limit_holds_at_once(file
     def load(name: str, **options: object) -> list[str]:
         path = next(one for one in files if one.stem == name)
         keeper.load(checkpoint_at(path, options))
-        return [Path(one.name).stem for one in keeper.facts().kept]
+        return [Path(one.name).stem for one in keeper.facts().cached]
 
     # A1111's cache counts on top of its limit: two and one are three.
     three = {"sd_checkpoints_limit": 2, "sd_checkpoint_cache": 1}
@@ -232,7 +232,7 @@ def test_a_file_that_changed_is_read_anew_in_use_or_kept(files: list[Path], read
         write_tiny_checkpoint(path, seed=7 + number)
     after = [pictures(keeper, one) for one in (jobs[1], jobs[0])]
     assert after == [fresh(jobs[1]), fresh(jobs[0])] and after != [before[1], before[0]]
-    assert len(keeper.facts().kept) == 1
+    assert len(keeper.facts().cached) == 1
     # What is said about a file beside it counts as well.
     reads.clear()
     files[0].with_suffix(".json").write_text('{"prediction_type": "v_prediction"}', "utf-8")
@@ -266,7 +266,7 @@ def test_vaes_are_kept_as_the_setting_says_whichever_checkpoint_had_them(
     options: dict[str, Any] = {"sd_vae_checkpoint_cache": 2}
     jobs = [job(with_vae(files[0], vae, options), "x", options=options) for vae in (None, soft, hard)]
     made = [pictures(keeper, one) for one in jobs]
-    assert [(one.part, one.name) for one in keeper.facts().kept] == [
+    assert [(one.part, one.name) for one in keeper.facts().cached] == [
         ("VAE", "soft.safetensors"),
         ("VAE", "a.safetensors"),
     ]
@@ -280,7 +280,7 @@ def test_vaes_are_kept_as_the_setting_says_whichever_checkpoint_had_them(
     write_vae(soft, seed=9)
     assert pictures(keeper, job(other, "x", options=options)) == fresh(job(other, "x", options=options))
     keeper.load(checkpoint_at(files[1]))
-    assert not keeper.facts().kept
+    assert not keeper.facts().cached
 
 
 def test_a_vae_that_cannot_be_read_costs_no_kept_checkpoint(files: list[Path], tmp_path: Path, reads: Reads) -> None:
@@ -326,7 +326,7 @@ def test_main_memory_that_would_not_do_is_made_room_in_before_the_next_is_read(
     # With nothing left to drop it is tried all the same, as without anything kept.
     available["bytes"] = 0
     assert keeper.load(checkpoint_at(files[0], three)).model.loaded
-    assert not keeper.facts().kept
+    assert not keeper.facts().cached
 
 
 def test_a_job_that_needs_the_room_gets_it(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ def test_pictures_only_to_be_returned_stay_out_of_the_outputs(
     image = ImageSaver(store, shelf).save(present(store.get("one")), ready(save=False))
     assert image is not None
     assert image.path == tmp_path / "cache" / "jobs" / "one" / "0-image.png"
-    assert not image.kept
+    assert image.cached
     assert not (tmp_path / "outputs").exists()
 
 
