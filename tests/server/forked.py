@@ -15,8 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# What is slow in a start, of the server and of the engine. None of it acts before it is called.
-SLOW_IMPORTS = ["modules.server.serve", "modules.server.app", "modules.server.page_app", "modules.engine.engine"]
+TEMPLATE = "tests.server.template"
 
 
 def can_fork() -> bool:
@@ -45,7 +44,7 @@ class Forked:
 
     def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(SLOW_IMPORTS)
+        context.set_forkserver_preload([TEMPLATE])
         self._process = context.Process(target=_run, args=(module, list(arguments), dict(environment), log))
         self._process.start()
 
