@@ -160,9 +160,9 @@ def test_a_first_pass_that_is_none_is_refused(house: House, picture: str, word: 
 
 
 def test_a_hires_checkpoint_that_is_not_here_is_named(house: House) -> None:
-    answer = house.post("/v1/jobs/txt2img", **ASKED, enable_hr=True, hr_checkpoint_name="gone.safetensors")
+    answer = house.post("/v1/jobs/txt2img", **ASKED, enable_hr=True, hr_checkpoint_name="nowhere.safetensors")
     assert answer.status_code == 422
-    assert one_sentence(answer.json()["detail"]) and "gone.safetensors" in answer.json()["detail"]
+    assert one_sentence(answer.json()["detail"]) and "nowhere.safetensors" in answer.json()["detail"]
 
 
 def test_soft_inpainting_over_the_api_as_a1111_takes_it(house: House) -> None:
