@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -51,7 +52,7 @@ K_DIFFUSION = {
     "DPM fast": "sample_dpm_fast",
     "DPM adaptive": "sample_dpm_adaptive",
 }
-OTHERS = {
+OTHERS: dict[str, tuple[Callable[..., Tensor], str]] = {
     "Restart": (references.restart, "k-diffusion's Heun, stretch by stretch"),
     "DDIM": (references.ddim, "diffusers DDIMScheduler"),
     "DDIM CFG++": (references.ddim_cfgpp, "the paper's formula, float64"),
@@ -109,7 +110,8 @@ def oracle_latent(plan: SamplingPlan, x: Tensor) -> Tensor:
     if label not in K_DIFFUSION:
         return OTHERS[label][0](model(), x.clone(), plan.levels, seeded_noise(x, 7))
     oracle = k_diffusion_sampling()
-    function, options = getattr(oracle, K_DIFFUSION[label]), {}
+    function: Callable[..., Tensor] = getattr(oracle, K_DIFFUSION[label])
+    options: dict[str, object] = {}
     if plan.sampler.eta is not None:
         options |= {"eta": plan.solver.eta, "noise_sampler": seeded_noise(x, 7)}
     if plan.sampler.brownian_noise:

@@ -28,7 +28,8 @@ from modules.generation.hires import hires_pass
 from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import lanczos
 from modules.generation.txt2img import txt2img
-from modules.generation.vae_tiles import CPU_MEMORY
+from modules.hardware.budget import CPU_MEMORY
+from modules.hardware.device import move
 from modules.parameters import parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
@@ -49,7 +50,8 @@ def told(what: str, before: float, began: float) -> None:
 
 
 def vae_alone(side: int, dtype: torch.dtype) -> None:
-    vae = _make_vae(SD15).eval().to(dtype)
+    vae = _make_vae(SD15).eval()
+    move(vae, dtype)
     before, began = highest(), time.monotonic()
     picture = decode_latent(vae, torch.randn(4, side // 8, side // 8), 1.0)
     told(f"decode {side}x{side}", before, began)

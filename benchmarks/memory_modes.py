@@ -16,15 +16,18 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from benchmarks.unet_dtype import random_modules
+from benchmarks.unet_dtype import converted, random_modules
 from modules.hardware.budget import MODES, MemoryMode, RequestSize, peak
 from modules.hardware.model_configs import unet_config
 from modules.hardware.model_size import size_of
@@ -33,7 +36,7 @@ from tests.checkpoints import SD15, _make_text_encoder, _make_unet, _make_vae
 from tests.hardware.byte_counter import ByteCounter, without_memory
 from tests.hardware.test_budget import _sdxl_unet
 
-HALF = {"dtype": torch.float16}
+half = partial(torch.empty, dtype=torch.float16)
 PICTURES = (("SD1.5", 512), ("SDXL", 1024))
 
 
@@ -41,8 +44,8 @@ PICTURES = (("SD1.5", 512), ("SDXL", 1024))
 class Hollow:
     """A model's parts, whose tensors know their shape and hold nothing."""
 
-    unet: nn.Module
-    vae: nn.Module
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
     texts: tuple[nn.Module, ...]
 
     @property
@@ -86,16 +89,16 @@ def picture(model: Hollow, side: int, steps: int = 2) -> None:
     """A prompt and its negative, steps of two rows, a decode: what a picture asks of the model."""
     for text in model.texts:
         text(torch.zeros(2, 77, dtype=torch.long), output_hidden_states=True)
-    added = {"text_embeds": torch.empty(2, 1280, **HALF), "time_ids": torch.empty(2, 6, **HALF)}
+    added = {"text_embeds": half(2, 1280), "time_ids": half(2, 6)}
     width, cells = unet_config(model.unet).cross_attention_dim, side // 8
     for _ in range(steps):
         model.unet(
-            torch.empty(2, 4, cells, cells, **HALF),
+            half(2, 4, cells, cells),
             torch.full((2,), 500.0),
-            encoder_hidden_states=torch.empty(2, 77, width, **HALF),
+            encoder_hidden_states=half(2, 77, width),
             added_cond_kwargs=added,
         )
-    model.vae.decode(torch.empty(1, 4, cells, cells, **HALF))
+    model.vae.decode(half(1, 4, cells, cells))
 
 
 @torch.no_grad()
@@ -138,7 +141,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 @torch.no_grad()
-def streaming_cost(unet: nn.Module, side: int, rounds: int) -> Streaming:
+def streaming_cost(unet: UNet2DConditionModel, side: int, rounds: int) -> Streaming:
     """The medians over `rounds`, in which the three take turns."""
     width, cells = unet_config(unet).cross_attention_dim, side // 8
     latents, context = torch.randn(2, 4, cells, cells).bfloat16(), torch.randn(2, 77, width).bfloat16()
@@ -176,7 +179,7 @@ def main() -> None:
             print(f"| {name} {side}² | {memory_mode} | {planned / 1e9:.2f} | {found / 1e9:.2f} |", flush=True)
     if asked.stream:
         torch.set_num_threads(1)
-        unet = random_modules().unet.to(dtype=torch.bfloat16, memory_format=torch.channels_last).eval()
+        unet = converted(random_modules().unet, torch.bfloat16, torch.channels_last)
         print("\n| step, CPU s | plain | streamed | copies alone | streamed / plain | the same, copies hidden |")
         print("|---|---|---|---|---|---|")
         for side in asked.stream:

@@ -27,6 +27,7 @@ from PIL import Image
 from benchmarks.whole_picture import NEGATIVE, PROMPT, pipeline_of, request_of
 from modules.catalogue import ModelFolders
 from modules.engine.control import JobControl
+from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job import run_job
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
@@ -57,11 +58,16 @@ class Drawn:
 
 def draw(keeper: ModelKeeper, command: RunJob, hardware: Hardware) -> Drawn:
     events: list[Message] = []
+
+    def emit(event: Message) -> None:
+        events.append(event)
+
     folders = ModelFolders.from_paths(Paths.from_flags(parse_flags([], {})))
     on_card = hardware.device.type == "cuda"
     if on_card:
         torch.cuda.reset_peak_memory_stats(hardware.device)
-    run_job(command, keeper, UpscalerKeeper(hardware, folders), JobControl(), hardware, events.append)
+    with FinishedPictures() as pictures:
+        run_job(command, keeper, UpscalerKeeper(hardware, folders), JobControl(), hardware, emit, pictures)
     peak = torch.cuda.max_memory_allocated(hardware.device) if on_card else None
     finished = next(event for event in events if isinstance(event, JobFinished))
     encoded = next(event.blobs[0] for event in events if isinstance(event, ImageReady))

@@ -97,7 +97,8 @@ class Step(nn.Module):
         self.unet = model.unet
 
     def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        return self.unet(latents, timesteps, encoder_hidden_states=context, return_dict=False)[0]
+        prediction: Tensor = self.unet(latents, timesteps, encoder_hidden_states=context, return_dict=False)[0]
+        return prediction
 
 
 class Decode(nn.Module):
@@ -106,7 +107,8 @@ class Decode(nn.Module):
         self.vae = model.vae
 
     def forward(self, latents: Tensor) -> Tensor:
-        return self.vae.decode(latents, return_dict=False)[0]
+        pictures: Tensor = self.vae.decode(latents, return_dict=False)[0]
+        return pictures
 
 
 def inputs_of(model: Model, side: int) -> dict[str, tuple[Tensor, ...]]:

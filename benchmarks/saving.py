@@ -31,7 +31,7 @@ def cpu_seconds(server: Server) -> float:
     assert server.process is not None
     family = [psutil.Process(server.process.pid)]
     family += family[0].children(recursive=True)
-    return sum(times.user + times.system for times in (one.cpu_times() for one in family))
+    return float(sum(times.user + times.system for times in (one.cpu_times() for one in family)))
 
 
 def measured(server: Server, client: httpx.Client, *, save: bool) -> tuple[float, float]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from functools import partial
 
 import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-from benchmarks.unet_dtype import random_modules
+from benchmarks.unet_dtype import converted, random_modules
 from modules.generation.token_merging import tokens_merged
 from modules.hardware.choice import choose_hardware, prepare_torch
 
@@ -22,11 +24,11 @@ RATIOS = (0.0, 0.3, 0.5, 0.75)
 
 
 @torch.inference_mode()
-def step(unet: torch.nn.Module, side: int, rows: int, ratio: float) -> float:
+def step(unet: UNet2DConditionModel, side: int, rows: int, ratio: float) -> float:
     """CPU seconds of one forward over `rows` latents of `side` pixels."""
-    cells, like = side // 8, {"dtype": unet.dtype}
-    latents = torch.randn(rows, 4, cells, cells, **like).contiguous(memory_format=torch.channels_last)
-    context = torch.randn(rows, 77, 768, **like)
+    cells, randn = side // 8, partial(torch.randn, dtype=unet.dtype)
+    latents = randn(rows, 4, cells, cells).contiguous(memory_format=torch.channels_last)
+    context = randn(rows, 77, 768)
     started = time.process_time()
     with tokens_merged(unet, ratio, (cells, cells), torch.device("cpu")):
         unet(latents, 500, context)
@@ -42,7 +44,7 @@ def main() -> None:
     hardware = choose_hardware()
     prepare_torch(hardware)
     torch.set_num_threads(1)
-    unet = random_modules().unet.to(dtype=hardware.unet_dtype, memory_format=torch.channels_last).eval()
+    unet = converted(random_modules().unet, hardware.unet_dtype, torch.channels_last)
     print(hardware.why)
     print("| size | rows | " + " | ".join(f"{ratio:g}" for ratio in RATIOS) + " |\n|---|---|" + "---|" * len(RATIOS))
     for side in arguments.sides:

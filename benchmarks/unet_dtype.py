@@ -10,12 +10,17 @@ import argparse
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import torch
 from diffusers.utils import logging
+from torch import nn
 
+from modules.hardware.device import move
 from modules.hardware.machine import probe_machine
 from tests.checkpoints import SD15, Modules, _make_text_encoder, _make_unet, _make_vae
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def best(run: Callable[[], object], repeats: int) -> tuple[float, float]:
@@ -30,11 +35,20 @@ def best(run: Callable[[], object], repeats: int) -> tuple[float, float]:
     return min(cpu), min(wall)
 
 
+def converted(module: M, dtype: torch.dtype, layout: torch.memory_format) -> M:
+    """`module` in this type and memory layout, ready to compute."""
+    move(module, dtype)
+    to: Callable[..., object] = module.to
+    to(memory_format=layout)
+    return module.eval()
+
+
 def random_modules() -> Modules:
     """SD1.5-size modules filled by a cheap distribution, since torch's own initialisation takes longer than a step."""
     with torch.device("meta"):
         modules = Modules(_make_unet(SD15), _make_vae(SD15), _make_text_encoder(SD15))
-    for module in (modules.unet, modules.vae):
+    filled: tuple[nn.Module, ...] = modules.unet, modules.vae
+    for module in filled:
         module.to_empty(device="cpu")
         for parameter in module.parameters():
             parameter.requires_grad_(False).uniform_(-0.02, 0.02)
@@ -56,8 +70,8 @@ def main() -> None:
     modules, cell = random_modules(), options.side // 8
     for dtype in (torch.float32, torch.bfloat16):
         for layout in (torch.contiguous_format, torch.channels_last):
-            unet = modules.unet.to(dtype=dtype, memory_format=layout).eval()
-            vae = modules.vae.to(dtype=dtype, memory_format=layout).eval()
+            unet = converted(modules.unet, dtype, layout)
+            vae = converted(modules.vae, dtype, layout)
             latents = torch.randn(2, 4, cell, cell, dtype=dtype).contiguous(memory_format=layout)
             context = torch.randn(2, 77, 768, dtype=dtype)
             step = best(partial(unet, latents, 500, context), options.repeats)

@@ -20,11 +20,13 @@ import time
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.utils import logging
 from transformers import CLIPTokenizer
 
@@ -136,18 +138,20 @@ def webui_pipeline(path: Path, hardware: Hardware) -> Pipeline:
 def pipeline_of(path: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
     model = load_checkpoint(path, dtype=dtype)
     vocabulary, merges = _vocabulary()
+    absent: Any = None  # both are optional, which their annotations don't say
     pipeline = StableDiffusionPipeline(
         vae=model.vae,
         text_encoder=model.text_encoder,
-        tokenizer=CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77),
+        # Pairs is what it takes; the annotation there says lines.
+        tokenizer=CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77),  # type: ignore[arg-type]
         unet=model.unet,
         scheduler=DPMSolverMultistepScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
         ),
-        safety_checker=None,
-        feature_extractor=None,
+        safety_checker=absent,
+        feature_extractor=absent,
     )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]  # unannotated there
     return pipeline
 
 

@@ -9,6 +9,8 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
+from modules.hardware.device import move
+from modules.hardware.model_configs import set_attention_processor
 from training.captions import caption
 from training.latents import sample
 from training.loop import mixed_precision
@@ -38,12 +40,13 @@ class Fp32Attention:
         heads = [part.unflatten(-1, (attention.heads, -1)).transpose(1, 2).float() for part in projections]
         with torch.autocast(hidden_states.device.type, enabled=False):
             mixed = functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
-        return attention.to_out[0](mixed.to(hidden_states.dtype))
+        projected: Tensor = attention.to_out[0](mixed.to(hidden_states.dtype))
+        return projected
 
 
 def build_unet() -> UNet2DConditionModel:
     """The narrow SD1 UNet: cross attention at the two lower of three levels, eight heads everywhere."""
-    unet = UNet2DConditionModel(
+    unet: UNet2DConditionModel = UNet2DConditionModel(
         sample_size=16,
         block_out_channels=CHANNELS,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -78,14 +81,15 @@ class DiffusionTask:
         self.text = text.to(device).eval().requires_grad_(False)
         self.model = build_unet()
         if device == "cpu":
-            self.model.set_attn_processor(Fp32Attention())
+            set_attention_processor(self.model, Fp32Attention())
         self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.alphas = alphas_cumprod()
 
     def _context(self, indices: np.ndarray, rng: np.random.Generator) -> Tensor:
         texts = [caption(sample(self.seed, int(i))[0], rng) if rng.random() >= EMPTY_SHARE else "" for i in indices]
         with torch.no_grad(), mixed_precision(self.device):
-            return self.text(self.tokens.batch(texts).to(self.device))
+            context: Tensor = self.text(self.tokens.batch(texts).to(self.device))
+        return context
 
     def _loss(self, model: nn.Module, indices: np.ndarray, rng: np.random.Generator, noise: Tensor) -> Tensor:
         """Squared error of the noise, weighted 1 + 1/SNR: the error of the v-prediction that it amounts to."""
@@ -96,9 +100,10 @@ class DiffusionTask:
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
         context = self._context(indices, rng)
         with mixed_precision(self.device):
-            predicted = model(noisy.to(self.device), times.to(self.device), context).sample
+            predicted: Tensor = model(noisy.to(self.device), times.to(self.device), context).sample
         error = (predicted.float() - noise.to(self.device)).square() / alpha.to(self.device)
-        return error.mean()
+        mean: Tensor = error.mean()
+        return mean
 
     def loss(self, rng: np.random.Generator, progress: float) -> Tensor:
         """The loss of a random batch of cached latents, times spread evenly."""
@@ -115,8 +120,9 @@ class DiffusionTask:
     @torch.no_grad()
     def report(self) -> str:
         """The averaged model's loss on latents that are not trained on, with fixed noise."""
-        model = build_unet().to(self.device)
-        model.set_attn_processor(Fp32Attention())
+        model = build_unet()
+        move(model, self.device)
+        set_attention_processor(model, Fp32Attention())
         model.load_state_dict(self.average)
         generator = torch.Generator().manual_seed(5)
         noise = torch.randn(TEST_COUNT, *self.latents.shape[1:], generator=generator)

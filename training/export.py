@@ -85,12 +85,15 @@ def _vae_name(key: str, levels: int) -> str:
 def fold_latent_scale(model: Autoencoder, white: Whitening) -> dict[str, Tensor]:
     """The 1x1 convolutions that take pictures to white latents over 0.18215, and back: [out, in, 1, 1] each."""
     vae, norm = model.vae, model.norm
+    quant, post_quant = vae.quant_conv, vae.post_quant_conv
+    assert quant is not None and quant.bias is not None and post_quant is not None and post_quant.bias is not None
+    assert norm.running_var is not None and norm.running_mean is not None
     spread = (norm.running_var + norm.eps).sqrt()
-    weight, bias = vae.quant_conv.weight[:4, :, 0, 0], vae.quant_conv.bias[:4]
+    weight, bias = quant.weight[:4, :, 0, 0], quant.bias[:4]
     matrix = white.forward / spread
     shift = white.forward @ white.mean
     mean_weight, mean_bias = matrix @ weight / SCALE, (matrix @ (bias - norm.running_mean) - shift) / SCALE
-    after, after_bias = vae.post_quant_conv.weight[:, :, 0, 0], vae.post_quant_conv.bias
+    after, after_bias = post_quant.weight[:, :, 0, 0], post_quant.bias
     return {
         "quant_conv.weight": torch.cat([mean_weight, torch.zeros_like(mean_weight)])[..., None, None],
         "quant_conv.bias": torch.cat([mean_bias, torch.full_like(mean_bias, LOG_VARIANCE)]),

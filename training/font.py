@@ -30,6 +30,8 @@ def read_glyphs(path: Path, characters: tuple[str, ...]) -> dict[str, np.ndarray
     """Bitmaps of single characters: RGBA uint8 of about 128x136, as stored in the font."""
     font = TTFont(path)
     cmap = font.getBestCmap()
+    if cmap is None:
+        raise ValueError(f"{path.name} maps no characters to glyphs.")
     strike = font["CBDT"].strikeData[-1]
     glyphs = {}
     for character in characters:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from training.composition import Composition, random_composition
 from training.loop import mixed_precision
@@ -76,7 +77,7 @@ def build_cache(file: Path, model: Autoencoder, count: int, seed: int, device: s
         latents = _encode(model, seed, ranges[0], device)
     else:
         model.share_memory()
-        torch.multiprocessing.spawn(_worker, (model, seed, ranges, device, file), nprocs=workers)
+        spawn(_worker, (model, seed, ranges, device, file), nprocs=workers)  # type: ignore[no-untyped-call]  # so in torch
         parts = [file.with_suffix(f".part{rank}") for rank in range(workers)]
         latents = torch.cat([torch.load(part) for part in parts])
         for part in parts:

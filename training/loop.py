@@ -26,8 +26,11 @@ REPORT_EVERY_S = 60.0
 class Task(Protocol):
     """What a stage trains: the weights, the loss of one random batch, and a line that tells how good they are."""
 
-    model: nn.Module
-    ends: tuple[str, ...]
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def ends(self) -> tuple[str, ...]: ...
 
     def loss(self, rng: np.random.Generator, progress: float) -> Tensor:
         """The loss of a fresh batch; `progress` runs from 0 to 1."""

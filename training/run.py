@@ -58,7 +58,8 @@ def _train_all(options: argparse.Namespace, vae: VaeTask, text: TextTask, device
 
 
 def _saved(file: Path) -> dict[str, torch.Tensor]:
-    return torch.load(file, weights_only=True, map_location="cpu")["state"]
+    state: dict[str, torch.Tensor] = torch.load(file, weights_only=True, map_location="cpu")["state"]
+    return state
 
 
 def _export(options: argparse.Namespace, vae: VaeTask, text: TextTask, device: str) -> None:

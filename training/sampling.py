@@ -36,8 +36,8 @@ def load(file: Path, vocabulary: Path = DEFAULT_FILE) -> Checkpoint:
     with init_empty_weights():
         unet, vae, text = build_unet(), build_vae(), build_text_encoder(VOCABULARY_SIZE)
     unet_state, vae_state = (
-        convert_ldm_unet_checkpoint(dict(state), dict(unet.config) | {"class_embed_type": None}),
-        convert_ldm_vae_checkpoint(dict(state), dict(vae.config)),
+        convert_ldm_unet_checkpoint(dict(state), dict(unet.config) | {"class_embed_type": None}),  # type: ignore[no-untyped-call]  # unannotated there
+        convert_ldm_vae_checkpoint(dict(state), dict(vae.config)),  # type: ignore[no-untyped-call]  # unannotated there
     )
     text_state = {k[len(TEXT) :]: v for k, v in state.items() if k.startswith(TEXT) and not k.endswith("position_ids")}
     for model, part in ((unet, unet_state), (vae, vae_state), (text, text_state)):
@@ -49,7 +49,8 @@ def load(file: Path, vocabulary: Path = DEFAULT_FILE) -> Checkpoint:
 def encode(checkpoint: Checkpoint, prompts: list[str]) -> Tensor:
     """Context [b, 77, 128] of prompts."""
     ids = [padded(checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in prompts]
-    return checkpoint.text(torch.tensor(ids)).last_hidden_state
+    hidden: Tensor = checkpoint.text(torch.tensor(ids)).last_hidden_state
+    return hidden
 
 
 def euler_sigmas(steps: int) -> tuple[Tensor, Tensor]:
@@ -81,5 +82,5 @@ def generate(
         scaled = x / (sigma**2 + 1).sqrt()
         wanted, unwanted = checkpoint.unet(torch.cat([scaled, scaled]), time, context).sample.chunk(2)
         x = x + (following - sigma) * (unwanted + cfg * (wanted - unwanted))
-    pixels = checkpoint.vae.decode(x / SCALE).sample
+    pixels: Tensor = checkpoint.vae.decode(x / SCALE).sample
     return pixels.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()

@@ -64,7 +64,8 @@ class TextModel(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Compact ids [b, 77] to context [b, 77, 128], after the final layer norm."""
-        return self.encoder(ids).last_hidden_state
+        hidden: Tensor = self.encoder(ids).last_hidden_state
+        return hidden
 
 
 def with_unknown_words(ids: Tensor, rng: np.random.Generator) -> Tensor:

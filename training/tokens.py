@@ -23,10 +23,12 @@ def load_tokenizer(path: Path = DEFAULT_FILE) -> CLIPTokenizer:
     """CLIP's tokenizer from OpenAI's merges file (MIT)."""
     lines = gzip.decompress(path.read_bytes()).decode().split("\n")
     merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
-    symbols = list(bytes_to_unicode().values())
+    symbols = list(bytes_to_unicode().values())  # type: ignore[no-untyped-call]  # unannotated there
     words = symbols + [s + "</w>" for s in symbols] + ["".join(m) for m in merges]
     words += ["<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=merges, model_max_length=LENGTH)
+    vocabulary = {word: i for i, word in enumerate(words)}
+    # Pairs is what it takes; the annotation there says lines.
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)  # type: ignore[arg-type]
 
 
 def padded(ids: list[int]) -> list[int]:

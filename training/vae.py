@@ -23,7 +23,7 @@ CROP = 64
 
 def build_vae() -> AutoencoderKL:
     """The narrow SD1 autoencoder, every residual branch starting at zero."""
-    vae = AutoencoderKL(
+    vae: AutoencoderKL = AutoencoderKL(
         block_out_channels=CHANNELS,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -47,11 +47,14 @@ class Autoencoder(nn.Module):
 
     def encode(self, pictures: Tensor) -> Tensor:
         """[b, 3, h, w] in -1..1 to normalised latents [b, 4, h/8, w/8]."""
-        return self.norm(self.vae.quant_conv(self.vae.encoder(pictures))[:, :4].float())
+        assert self.vae.quant_conv is not None
+        normalised: Tensor = self.norm(self.vae.quant_conv(self.vae.encoder(pictures))[:, :4].float())
+        return normalised
 
     def decode(self, latents: Tensor) -> Tensor:
         """Normalised latents to pictures in -1..1."""
-        return self.vae.decode(latents).sample.float()
+        pictures: Tensor = self.vae.decode(latents).sample
+        return pictures.float()
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Reconstruction through slightly noisy latents."""

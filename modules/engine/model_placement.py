@@ -29,7 +29,7 @@ from modules.hardware.device import has_own_memory, memory_now
 from modules.hardware.main_memory import give_back_memory
 from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
-from modules.hardware.vae_tiling import enable_vae_tiling
+from modules.hardware.vae_tiling import disable_vae_tiling, enable_vae_tiling
 from modules.parameters import ResolvedRequest
 from modules.parameters.load_options import LoadOptions
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
@@ -173,7 +173,7 @@ class ModelPlacement:
             yield
         finally:
             if model.loaded:
-                model.vae.disable_tiling()
+                disable_vae_tiling(model.vae)
 
     def step_down(self) -> MemoryMode | None:
         """After running out of memory: the next thriftier mode, from now on. None when there is none."""

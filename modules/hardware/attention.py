@@ -134,7 +134,7 @@ def _processor(choice: AttentionChoice) -> object:
         return KernelAttention(_kernel(choice), upcast=True)
     match choice.name:
         case "sdp":
-            return AttnProcessor2_0()
+            return AttnProcessor2_0()  # type: ignore[no-untyped-call]  # unannotated in diffusers
         case "xformers":
             return XFormersAttnProcessor()
         case "split-v1":

@@ -59,7 +59,7 @@ def _compiled(unet: UNet2DConditionModel, device: torch.device) -> str:
     if not has_triton():
         return "nothing is compiled, which needs the triton package and a C compiler that this installation lacks"
     try:
-        unet.compile_repeated_blocks(dynamic=True)
+        unet.compile_repeated_blocks(dynamic=True)  # type: ignore[no-untyped-call]  # unannotated in diffusers
         _trial(unet, device)
     except (RuntimeError, OSError, ImportError) as error:
         slow_down(unet)

@@ -12,8 +12,13 @@ def enable_vae_tiling(vae: AutoencoderKL) -> None:
     """Make `vae` work in tiles of `VAE_TILE` pixels a side, a quarter of which overlap.
 
     diffusers takes the tile from a configuration that single files don't have: without these sizes it would be 32
-    pixels, slow and full of seams. `vae.disable_tiling()` takes it back.
+    pixels, slow and full of seams.
     """
     vae.tile_sample_min_size = VAE_TILE
     vae.tile_latent_min_size = VAE_TILE // 2 ** (len(vae_config(vae).block_out_channels) - 1)
-    vae.enable_tiling()
+    vae.enable_tiling()  # type: ignore[no-untyped-call]  # unannotated in diffusers
+
+
+def disable_vae_tiling(vae: AutoencoderKL) -> None:
+    """Make `vae` work on whole pictures again."""
+    vae.disable_tiling()  # type: ignore[no-untyped-call]  # unannotated in diffusers

@@ -200,7 +200,7 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
     shape = infer_vae(file.below(prefix))
     hints = gather_hints(file.path, file.metadata)
     config = shape.config(hints.vae_groups, hints.vae_scaling_factor or DEFAULTS[family].vae_scaling_factor)
-    return build_module(
+    vae: AutoencoderKL = build_module(
         lambda: _constructed(AutoencoderKL, config, file.path.name, "VAE"),
         file,
         lambda name: prefix + vae_original_name(name, len(shape.channels)),
@@ -209,6 +209,7 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
         device=place.device,
         channels_last=place.channels_last,
     )
+    return vae
 
 
 def _load_text_encoder(

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 import torch
-from diffusers import AutoencoderTiny
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 
 from modules.engine.job_models import JobModels
 from modules.engine.previewer import Previewer

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from diffusers import AutoencoderTiny
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import Tensor, nn
 
 from modules.generation.codec import Codec

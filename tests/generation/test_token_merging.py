@@ -8,7 +8,7 @@ from typing import Final, get_args
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn

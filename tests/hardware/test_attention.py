@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch.nn.functional import scaled_dot_product_attention
 
 from modules.hardware import attention_kernels as kernels

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from modules.catalogue import ModelFileError
 from modules.weights.checkpoint import load_checkpoint, load_vae
