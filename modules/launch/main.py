@@ -114,8 +114,8 @@ class _Launch:
             )
 
     def _check_flags(self) -> int:
-        # The server reads flags with a newer Python than this one may be; a wrong flag should be reported before an hour
-        # of downloads, so it is checked by whichever Python can already do it.
+        # The server reads flags with a newer Python than this one may be; a wrong flag should be reported before an
+        # hour of downloads, so it is checked by whichever Python can already do it.
         python = self.machine.executable if self.machine.python >= OLDEST else self.environment.python
         if python != self.machine.executable and not self.environment.exists():
             return 0
