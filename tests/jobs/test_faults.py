@@ -47,7 +47,7 @@ POINTS: dict[str, str] = {
     "store.reserve_image": "a cat",
     "store.image_saved": "a cat",
     "store.end": "a cat",
-    "store.asked_to_stop": "crash",
+    "store.stop_requested": "crash",
     "store.put_back": "crash",
     "picture_store.place": "a cat",
     "picture_store.write": "a cat",

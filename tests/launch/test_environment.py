@@ -1,4 +1,4 @@
-"""Where the environment is, making it, and mending one that was left half done."""
+"""Where the environment is, making it, and repairing one that was left half done."""
 
 from pathlib import Path
 
@@ -64,19 +64,19 @@ def test_its_version(tmp_path: Path, told: Finished, version: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("packages", ["lib/python3.11/site-packages", "Lib/site-packages"])
-def test_mending_removes_half_installed_packages_only(tmp_path: Path, packages: str) -> None:
+def test_repairing_removes_half_installed_packages_only(tmp_path: Path, packages: str) -> None:
     site = tmp_path / "venv" / packages
     for name in ("whole-1.dist-info", "half-2.dist-info", "cut-3.dist-info", "~orch", "torch"):
         (site / name).mkdir(parents=True)
     for file in ("whole-1.dist-info/RECORD", "whole-1.dist-info/INSTALLER", "half-2.dist-info/METADATA"):
         (site / file).write_text("")
     (site / "cut-3.dist-info" / "RECORD").write_text("the wheel's own, which lies in it before all files are unpacked")
-    Environment(FakeMachine(), tmp_path).mend()
+    Environment(FakeMachine(), tmp_path).repair()
     assert sorted(entry.name for entry in site.iterdir()) == ["torch", "whole-1.dist-info"]
 
 
 def test_the_systems_packages_are_left_alone(tmp_path: Path) -> None:
     half = tmp_path / "venv" / "lib" / "python3.11" / "site-packages" / "half-2.dist-info"
     half.mkdir(parents=True)
-    Environment(FakeMachine(environ={"VENV_DIR": "-"}), tmp_path).mend()
+    Environment(FakeMachine(environ={"VENV_DIR": "-"}), tmp_path).repair()
     assert half.exists()
