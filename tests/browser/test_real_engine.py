@@ -14,6 +14,7 @@ from tests.browser.steps import (
     BAR,
     INFOTEXT,
     PICTURE,
+    change_settings,
     generate,
     open_tab,
     parameters,
@@ -76,3 +77,29 @@ def _look_at_the_system_page(page: Page) -> None:
 
     eventually(given_back, 30)
     expect(facts).not_to_contain_text("Memory mode")
+
+
+def test_upscale_this_one_keeps_the_rest_of_the_batch(watched: Watched, tmp_path: Path) -> None:
+    write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "tiny.safetensors")
+    page = watched.page
+    with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.server") as server:
+        visit(page, server.url)
+        change_settings(page, {"return_grid": False})
+        for name, value in {"width": 64, "height": 64, "steps": 2, "batch_count": 3}.items():
+            set_number(page, name, value)
+        generate(page, "three apples")
+        small = page.locator("#txt2img_gallery .thumbnails .thumbnail-item")
+        expect(small).to_have_count(3, timeout=120_000)
+        before = small.locator("img").evaluate_all("(images) => images.map((image) => image.src)")
+        small.nth(1).click()
+        expect(page.locator("#txt2img_selected input")).to_have_value("1")
+        page.click("#txt2img_upscale")
+        expect(small.nth(1).locator("img")).not_to_have_attribute("src", before[1], timeout=120_000)
+        after = small.locator("img").evaluate_all("(images) => images.map((image) => image.src)")
+        assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True]
+        # What is new is what is looked at.
+        expect(page.locator("#txt2img_selected input")).to_have_value("1")
+        expect(page.locator(INFOTEXT)).to_contain_text("Hires upscale")
+        page.reload()
+        expect(small).to_have_count(3)
+        assert small.locator("img").evaluate_all("(images) => images.map((image) => image.src)") == after

@@ -98,24 +98,3 @@ def test_what_was_saved_of_one_job_is_not_offered_under_the_next(watched: Watche
     generate(page, "the next one")
     expect(page.locator(INFOTEXT)).to_contain_text("the next one")
     expect(page.locator("#download_files_txt2img")).to_be_hidden()
-
-
-def test_upscale_this_one_keeps_the_rest_of_the_batch(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
-    page.fill("#txt2img_batch_count input[type=number]", "3")
-    page.locator("#txt2img_batch_count input[type=number]").press("Tab")
-    generate(page, "three apples")
-    small = page.locator("#txt2img_gallery .thumbnails .thumbnail-item")
-    expect(small).to_have_count(3)
-    before = small.locator("img").evaluate_all("(images) => images.map((image) => image.src)")
-    small.nth(2).click()
-    expect(page.locator("#txt2img_selected input")).to_have_value("2")
-    page.click("#txt2img_upscale")
-    expect(small.nth(2).locator("img")).not_to_have_attribute("src", before[2])
-    after = small.locator("img").evaluate_all("(images) => images.map((image) => image.src)")
-    assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False]
-    expect(page.locator(INFOTEXT)).to_contain_text("Hires upscale")
-    page.reload()
-    expect(small).to_have_count(3)
-    assert small.locator("img").evaluate_all("(images) => images.map((image) => image.src)") == after

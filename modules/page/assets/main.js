@@ -14,6 +14,7 @@ import { say } from "./messages.js";
 import { watchQueue } from "./queue.js";
 import { chooseScript } from "./scripts.js";
 import { watchSettings } from "./settings_pages.js";
+import { guardSliders } from "./sliders.js";
 import * as slots from "./slots.js";
 import { editStyles, withoutDividers } from "./styles.js";
 
@@ -46,6 +47,7 @@ window.webui = {
 };
 
 guardFocus();
+guardSliders();
 translatePage();
 listen({
   settings: jobs.settings,

@@ -28,7 +28,7 @@ export function addOwn(id) {
 
 /**
  * A tab that was just opened and has no jobs: what is under way becomes its own, and of each mode the newest result.
- * @param {PageState} state
+ * @param {Pick<PageState, "running" | "waiting" | "recent">} state
  */
 export function adopt({ running, waiting, recent }) {
   if (!own.size) {
