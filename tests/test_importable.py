@@ -60,7 +60,7 @@ def test_infotext() -> None:
         "Prompt": "a lighthouse, (storm:1.2)",
         "Negative prompt": "blurry",
         "Steps": "20",
-        "Sampler": "DPM++ 2M",
+        "Sampler": "DPM++ 2M Karras",
         "Schedule type": "Automatic",
         "Size-1": "512",
         "Size-2": "768",

@@ -43,7 +43,7 @@ def test_the_api_has_its_own_defaults(api: Any) -> None:
 
 
 def test_a_batch_comes_with_its_grid_first(api: Any) -> None:
-    answer = made(api, batch_size=2, n_iter=2)
+    answer = made(api, batch_size=2, n_iter=2, save_images=True)
     info = json.loads(answer["info"])
     assert len(answer["images"]) == 5
     assert info["index_of_first_image"] == 1

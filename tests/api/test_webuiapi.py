@@ -78,7 +78,7 @@ def test_hires_fix_styles_overrides_and_several_pictures(client: Any) -> None:
         override_settings={"CLIP_stop_at_last_layers": 2},
         save_images=False,
     )
-    assert (len(styled.images), styled.info["index_of_first_image"]) == (3, 1)
+    assert (len(styled.images), styled.info["index_of_first_image"]) == (2, 0)
     assert styled.info["infotexts"][1].startswith("a circle on blue\nNegative prompt: red\n")
     assert "Clip skip: 2" in styled.info["infotexts"][1]
 

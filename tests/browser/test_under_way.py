@@ -81,6 +81,8 @@ def test_on_a_desktop_the_result_stays_in_view_beside_long_settings(watched: Wat
 def test_on_a_phone_a_vertical_swipe_over_a_slider_scrolls(phone: Page, server: Server, slider: str) -> None:
     visit(phone, server.url)
     track = phone.locator(f"{slider} input[type=range]")
+    # There has to be a way to scroll on.
+    phone.evaluate("() => { document.body.style.paddingBottom = '900px'; }")
     track.evaluate("(one) => one.scrollIntoView({ block: 'center' })")
     box = track.bounding_box()
     assert box is not None

@@ -16,7 +16,7 @@ import torch
 from modules.catalogue import Catalogue, ModelFolders
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine import engine as engine_module
-from modules.engine import model_cache as kept_module
+from modules.engine import model_cache as cache_module
 from modules.engine import model_keeper as models_module
 from modules.engine import model_placement as placement_module
 from modules.engine.control import JobControl
@@ -311,13 +311,13 @@ def test_main_memory_that_would_not_do_is_made_room_in_before_the_next_is_read(
         gone = 0 if first.model.loaded else 20 * MB
         return MainMemory(available["bytes"] + gone, 10**12)
 
-    monkeypatch.setattr(kept_module, "main_memory", memory)
+    monkeypatch.setattr(cache_module, "main_memory", memory)
     there: list[bool] = []
     real = store_in_8_bits
 
-    def stored(unet: Any) -> None:
+    def stored(unet: Any) -> int:
         there.append(first.model.loaded)
-        real(unet)
+        return real(unet)
 
     monkeypatch.setattr(models_module, "store_in_8_bits", stored)
     third = keeper.load(checkpoint_at(files[2], three | {"fp8_storage": "Enable"}))
@@ -338,7 +338,7 @@ def test_a_job_that_needs_the_room_gets_it(files: list[Path], monkeypatch: pytes
         return 3000 * MB + sum(0 if one.model.loaded else 500 * MB for one in loaded), 8000 * MB
 
     monkeypatch.setattr(placement_module, "memory_now", memory)
-    monkeypatch.setattr(kept_module.ModelCache, "on_device", property(lambda self: 500 * MB * len(self._models)))
+    monkeypatch.setattr(cache_module.ModelCache, "on_device", property(lambda self: 500 * MB * len(self._models)))
     keeper.fit(RequestSize(512, 512))
     assert [one.model.loaded for one in loaded] == [True, True, True]
     # In fp32 the toy's VAE wants 272 bytes a pixel: 2304 x 2048 takes 1.3 GB, and 2 GB are to stay free.
@@ -360,7 +360,7 @@ def test_after_running_out_of_memory_the_kept_go_before_a_thriftier_mode_and_onl
     def runs_out(command: RunJob, models: ModelKeeper, *more: object) -> None:
         for file in (checkpoint_at(files[1], TWO), command.checkpoint):
             models.load(file)
-        tries.append(len(models.facts().kept))
+        tries.append(len(models.facts().cached))
         if command.job_id == "b" or len(tries) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         real(command, models, *more)  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ def on_a_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     free = {"bytes": 10**10}
     monkeypatch.setattr(ModelPlacement, "_free", lambda self: free["bytes"])
     moves: list[tuple[str, int]] = []
-    monkeypatch.setattr(Offloader, "arrange", lambda self, mode, resident=0: moves.append((mode, resident)))
+    monkeypatch.setattr(Offloader, "apply", lambda self, mode, resident=0: moves.append((mode, resident)))
     placed = ModelPlacement(CARD)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
     return placed, model, free, moves

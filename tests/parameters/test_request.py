@@ -26,7 +26,14 @@ DECLARED = {declared.name: declared for declared in declared_parameters(Generati
 
 
 def test_every_field_a_person_sets_is_declared() -> None:
-    assert set(DECLARED) == set(GenerationRequest.model_fields) - {"mode", "from_program", "batch", "scripts", "extras"}
+    assert set(DECLARED) == set(GenerationRequest.model_fields) - {
+        "mode",
+        "from_program",
+        "makes_grid",
+        "batch",
+        "scripts",
+        "extras",
+    }
 
 
 def test_labels_and_infotext_keys_are_unique_where_they_must_be() -> None:
