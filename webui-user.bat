@@ -12,7 +12,7 @@ cd /d "%~dp0"
 if defined PYTHON goto named
 where py >nul 2>nul && goto starter
 where python >nul 2>nul && goto plain
-echo Python wasn't found: install Python 3.12 (64-bit) from python.org and start again.
+echo Python wasn't found: install Python 3.11 or newer (64-bit) from python.org and start again.
 goto failed
 
 :named

@@ -2,7 +2,7 @@
 # Starts the web UI. The lines below are yours to edit; flags are listed in docs/flags.md.
 
 #export COMMANDLINE_ARGS="--xformers --lowvram"
-#export PYTHON="python3.12"
+#export PYTHON="python3.11"
 #export VENV_DIR="venv"
 #export TORCH_COMMAND="pip install torch==2.13.0"
 
@@ -15,7 +15,7 @@ export VENV_DIR="${VENV_DIR:-${venv_dir:-}}"
 
 if [ -z "$PYTHON" ]; then
     PYTHON=$(command -v python3 || command -v python) || {
-        echo "Python wasn't found: install Python 3.12 and start again." >&2
+        echo "Python wasn't found: install Python 3.11 or newer and start again." >&2
         exit 1
     }
 fi

@@ -21,6 +21,7 @@ from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.choice import Hardware, choose_hardware
 from modules.protocol import CheckpointFile
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.model import Model
 from tests.checkpoints import write_sd15_size_checkpoint
 
 CASES = (
@@ -58,10 +59,10 @@ def compare_loading(files: dict[str, Path], device: torch.device, repeats: int) 
     for name, suffix, dtype, channels_last in CASES:
         path = files[suffix]
 
-        def load(path: Path = path, dtype: torch.dtype = dtype, last: bool = channels_last) -> object:
+        def load(path: Path = path, dtype: torch.dtype = dtype, last: bool = channels_last) -> Model:
             return load_checkpoint(path, dtype=dtype, device=device, channels_last=last)
 
-        load().release()  # type: ignore[attr-defined]
+        load().release()
         read, loaded = best(path.read_bytes, repeats), best(load, repeats)
         cells = (*read, *loaded, loaded[0] / read[0], loaded[1] / read[1])
         print(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |", flush=True)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from modules.parameters.job_options import EncodingOptions
-from modules.prompt import ConditioningPlan, active_index
-from modules.prompt import Part as PromptPart
+from modules.prompt import ConditioningPlan, PromptPart, active_index
 from modules.sampling import Conditioning, ConditionsAt, Part, StepConditions
 from modules.text.encoder import PromptEncoder
 

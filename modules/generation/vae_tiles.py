@@ -31,7 +31,7 @@ _NUMBERS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class CellSpan:
     """One tile along one side, in cells: what it is given, and where in that its ramps and its own part lie."""
 
     start: int
@@ -50,13 +50,13 @@ class Span:
         return weights
 
 
-def spans(length: int, tile: int) -> tuple[Span, ...]:
+def spans(length: int, tile: int) -> tuple[CellSpan, ...]:
     """Tiles of at most `tile` cells over `length` of them, evenly spread; neighbours share two margins and a ramp."""
     shared = 2 * MARGIN + RAMP
     count = 1 if length <= tile else math.ceil((length - shared) / (tile - shared))
     size = min(length, math.ceil((length - shared) / count) + shared)
     starts = [round(i * (length - size) / max(count - 1, 1)) for i in range(count)]
-    return tuple(Span(at, at + size, i == 0, i == count - 1) for i, at in enumerate(starts))
+    return tuple(CellSpan(at, at + size, i == 0, i == count - 1) for i, at in enumerate(starts))
 
 
 def bytes_per_pixel(vae: AutoencoderKL) -> int:
@@ -129,7 +129,7 @@ def in_tiles(
     return result / total
 
 
-def _stretched(span: Span, made: int) -> Tensor:
+def _stretched(span: CellSpan, made: int) -> Tensor:
     """A span's weights for each number of the result, rising evenly within the cells of a ramp."""
     weights = span.weights()
     if made == 1:

@@ -91,12 +91,12 @@ def pin(tensors: Sequence[Tensor]) -> list[int]:
 def unpin(addresses: Sequence[int]) -> None:
     """Unlock memory that `pin` locked, before it is given back."""
     for address in addresses:
-        torch.cuda.cudart().cudaHostUnregister(address)  # type: ignore[no-untyped-call]
+        torch.cuda.cudart().cudaHostUnregister(address)  # type: ignore[no-untyped-call]  # unannotated in torch
 
 
 def _register(address: int, size: int) -> int:
     # It answers 0 for success, else the error; flags 0 are the default ones.
-    return int(torch.cuda.cudart().cudaHostRegister(address, size, 0))  # type: ignore[no-untyped-call]
+    return int(torch.cuda.cudart().cudaHostRegister(address, size, 0))  # type: ignore[no-untyped-call]  # unannotated in torch
 
 
 def _forget_error() -> None:

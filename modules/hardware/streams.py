@@ -65,7 +65,7 @@ class CudaStreams:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # unannotated in torch
 
     @contextmanager
     def side_stream(self, after: Event) -> Iterator[None]:
@@ -94,7 +94,7 @@ class CudaStreams:
 
 def is_done(event: Event) -> bool:
     """Whether the device has reached `event`."""
-    return event is None or bool(event.query())  # type: ignore[no-untyped-call]
+    return event is None or bool(event.query())  # type: ignore[no-untyped-call]  # unannotated in torch
 
 
 def synchronize(event: Event) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modules.launch.console import say, step
 from modules.launch.interpreter import Interpreter
-from modules.launch.machine import LaunchError, Machine
+from modules.launch.machine import Computer, LaunchError
 
 SYSTEM_PYTHON = "-"
 
@@ -16,7 +16,7 @@ SYSTEM_PYTHON = "-"
 class Environment:
     """A virtual environment in `folder`, or this very Python where VENV_DIR is "-" or SKIP_VENV is set."""
 
-    def __init__(self, machine: Machine, root: Path) -> None:
+    def __init__(self, machine: Computer, root: Path) -> None:
         self.machine = machine
         named = machine.environ.get("VENV_DIR", "").strip().strip('"')
         self.is_system = named == SYSTEM_PYTHON or machine.environ.get("SKIP_VENV") == "1"

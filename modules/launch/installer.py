@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modules.launch.console import say, step, warn
 from modules.launch.environment import Environment
-from modules.launch.machine import LaunchError, Machine
+from modules.launch.machine import Computer, LaunchError
 from modules.launch.nvidia import find_nvidia
 from modules.launch.torch_choice import TORCH_VERSION, TorchPlan, choose_torch, plain_build
 
@@ -57,7 +57,7 @@ xformers.ops.memory_efficient_attention(part, part, part).sum().item()
 class Installer:
     """Puts packages into one environment."""
 
-    def __init__(self, machine: Machine, environment: Environment, root: Path) -> None:
+    def __init__(self, machine: Computer, environment: Environment, root: Path) -> None:
         self.machine = machine
         self.environment = environment
         self.requirements = root / machine.environ.get("REQS_FILE", REQUIREMENTS)

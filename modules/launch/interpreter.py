@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modules.launch.console import say, step, warn
-from modules.launch.machine import LaunchError, Machine
+from modules.launch.machine import Computer, LaunchError
 
-OLDEST, NEWEST_TESTED = (3, 11), (3, 14)
-PREFERRED = ("3.12", "3.13", "3.11", "3.14")
-FETCHED = "3.12"
+# Whether a version was run in whole is written down in docs/release.md.
+OLDEST, NEWEST_TESTED = (3, 11), (3, 11)
+PREFERRED = ("3.11", "3.12", "3.13", "3.14")
+FETCHED = "3.11"
 
 
 class Interpreter(NamedTuple):
@@ -20,13 +21,14 @@ class Interpreter(NamedTuple):
     command: tuple[str, ...]
 
 
-def choose_interpreter(machine: Machine, tools: Path, skip_check: bool = False) -> Interpreter:
+def choose_interpreter(machine: Computer, tools: Path, skip_check: bool = False) -> Interpreter:
     """The Python for the environment. `tools` is a folder for uv, should it be needed. Raises LaunchError."""
     if machine.bits != 64:
         raise LaunchError("This is a 32-bit Python and torch needs a 64-bit one: install that and start again.")
     if machine.python > NEWEST_TESTED:
         warn(
-            f"Python {_text(machine.python)} is newer than what this program was tested with ({_text(NEWEST_TESTED)})."
+            f"Python {_text(machine.python)} is newer than what this program was tested with ({_text(NEWEST_TESTED)}): "
+            f"should something fail, set PYTHON to a Python {_text(NEWEST_TESTED)}."
         )
     if machine.python >= OLDEST or skip_check:
         return Interpreter(_text(machine.python), (machine.executable, "-m", "venv"))
@@ -40,7 +42,7 @@ def choose_interpreter(machine: Machine, tools: Path, skip_check: bool = False) 
     return found
 
 
-def _installed(machine: Machine) -> Interpreter | None:
+def _installed(machine: Computer) -> Interpreter | None:
     for version in PREFERRED:
         command = _command(machine, version)
         if command and machine.ask([*command, "-c", "import ensurepip, venv"]).code == 0:
@@ -49,7 +51,7 @@ def _installed(machine: Machine) -> Interpreter | None:
     return None
 
 
-def _command(machine: Machine, version: str) -> tuple[str, ...]:
+def _command(machine: Computer, version: str) -> tuple[str, ...]:
     if machine.windows:
         starter = machine.which("py")
         return (starter, f"-{version}") if starter else ()
@@ -57,7 +59,7 @@ def _command(machine: Machine, version: str) -> tuple[str, ...]:
     return (program,) if program else ()
 
 
-def _fetched(machine: Machine, tools: Path) -> Interpreter | None:
+def _fetched(machine: Computer, tools: Path) -> Interpreter | None:
     uv = machine.which("uv") or _install_uv(machine, tools)
     if uv is None:
         return None
@@ -68,7 +70,7 @@ def _fetched(machine: Machine, tools: Path) -> Interpreter | None:
     return Interpreter(FETCHED, (uv, "venv", "--seed", "--managed-python", "--python", FETCHED))
 
 
-def _install_uv(machine: Machine, tools: Path) -> str | None:
+def _install_uv(machine: Computer, tools: Path) -> str | None:
     program = tools / "bin" / ("uv.exe" if machine.windows else "uv")
     if program.exists():
         return str(program)

@@ -21,14 +21,14 @@ class LaunchError(RuntimeError):
     """The launch can't go on; the message is what the person at the machine reads."""
 
 
-class Finished(NamedTuple):
+class Completed(NamedTuple):
     """How a command ended, and what it said."""
 
     code: int
     output: str
 
 
-class Machine:
+class Computer:
     """This computer: its system, its Python, its programs."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Machine:
         """Where a program lies, if it is there."""
         return shutil.which(name)
 
-    def ask(self, command: Sequence[str], timeout: float = 120) -> Finished:
+    def ask(self, command: Sequence[str], timeout: float = 120) -> Completed:
         """Run a command unseen; a program that is missing, hangs or can't be started ends with code 127."""
         try:
             done = subprocess.run(
@@ -63,10 +63,10 @@ class Machine:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as problem:
-            return Finished(127, str(problem))
-        return Finished(done.returncode, done.stdout)
+            return Completed(127, str(problem))
+        return Completed(done.returncode, done.stdout)
 
-    def show(self, command: Sequence[str]) -> Finished:
+    def show(self, command: Sequence[str]) -> Completed:
         """Run a command in view of the person; what it wrote to stderr is remembered too, to explain a failure."""
         remembered: deque[str] = deque(maxlen=REMEMBERED_LINES)
         try:
@@ -88,8 +88,8 @@ class Machine:
                     end_tree(child)
                     raise
         except OSError as problem:
-            return Finished(127, str(problem))
-        return Finished(child.returncode, "".join(remembered))
+            return Completed(127, str(problem))
+        return Completed(child.returncode, "".join(remembered))
 
     def become(self, command: Sequence[str]) -> int:
         """Hand over to the server: it takes this process's place, so that signals reach it and nothing is left behind.

@@ -11,7 +11,7 @@ from modules.launch.console import say
 from modules.launch.environment import Environment
 from modules.launch.installer import Installer
 from modules.launch.interpreter import OLDEST, choose_interpreter
-from modules.launch.machine import LaunchError, Machine
+from modules.launch.machine import Computer, LaunchError
 from modules.launch.nvidia import driver_cuda
 from modules.launch.stamp import GENERATION, Stamp, digest
 
@@ -32,9 +32,9 @@ ENVIRONMENT = {
 }
 
 
-def main(argv: Sequence[str], machine: Machine | None = None, root: Path = ROOT) -> int:
+def main(argv: Sequence[str], machine: Computer | None = None, root: Path = ROOT) -> int:
     """Prepare what is missing and become the server; returns the exit status where it doesn't come to that."""
-    machine = machine or Machine()
+    machine = machine or Computer()
     try:
         return _Launch(machine, root, argv).run()
     except LaunchError as problem:
@@ -46,7 +46,7 @@ def main(argv: Sequence[str], machine: Machine | None = None, root: Path = ROOT)
 
 
 class _Launch:
-    def __init__(self, machine: Machine, root: Path, argv: Sequence[str]) -> None:
+    def __init__(self, machine: Computer, root: Path, argv: Sequence[str]) -> None:
         self.machine = machine
         self.root = root
         self.argv = list(argv)

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from modules.launch.machine import Machine
+from modules.launch.machine import Computer
 
 DRIVER_LIBRARIES = {
     "Windows": ("nvcuda.dll",),
@@ -29,18 +29,18 @@ class Nvidia(NamedTuple):
     capability: tuple[int, int] | None
 
 
-def find_nvidia(machine: Machine) -> Nvidia | None:
+def find_nvidia(machine: Computer) -> Nvidia | None:
     """The NVIDIA card, or None where there is none that a program may use."""
     return _from_library(machine) or _from_nvidia_smi(machine)
 
 
-def driver_cuda(machine: Machine) -> tuple[int, int] | None:
+def driver_cuda(machine: Computer) -> tuple[int, int] | None:
     """The newest CUDA that the installed driver speaks; fast, for it touches no card."""
     library = _library(machine)
     return None if library is None else _cuda_version(library)
 
 
-def _library(machine: Machine) -> Any:  # noqa: ANN401 - a foreign library has the functions it has
+def _library(machine: Computer) -> Any:  # noqa: ANN401 - a foreign library has the functions it has
     for name in DRIVER_LIBRARIES.get(machine.system, ()):
         try:
             return machine.library(name)
@@ -49,7 +49,7 @@ def _library(machine: Machine) -> Any:  # noqa: ANN401 - a foreign library has t
     return None
 
 
-def _from_library(machine: Machine) -> Nvidia | None:
+def _from_library(machine: Computer) -> Nvidia | None:
     library = _library(machine)
     if library is None:
         return None
@@ -81,7 +81,7 @@ def _number(function: Any, *arguments: Any) -> int:  # noqa: ANN401
     return answer.value if function(ctypes.byref(answer), *arguments) == 0 else 0
 
 
-def _from_nvidia_smi(machine: Machine) -> Nvidia | None:
+def _from_nvidia_smi(machine: Computer) -> Nvidia | None:
     program = machine.which("nvidia-smi")
     if program is None:
         return None

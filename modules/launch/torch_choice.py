@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from modules.launch.machine import LaunchError, Machine
+from modules.launch.machine import Computer, LaunchError
 from modules.launch.nvidia import BLACKWELL, TURING, Nvidia
 
 TORCH_VERSION = "2.13.0"
@@ -26,7 +26,7 @@ class TorchPlan(NamedTuple):
     warning: str = ""
 
 
-def choose_torch(machine: Machine, nvidia: Nvidia | None, plain_is_cpu: bool = False) -> TorchPlan:
+def choose_torch(machine: Computer, nvidia: Nvidia | None, plain_is_cpu: bool = False) -> TorchPlan:
     """The plan for this computer.
 
     `plain_is_cpu` says that the plain package, as pip is set up here, is a build for the CPU (see `plain_build`).
@@ -45,7 +45,7 @@ def choose_torch(machine: Machine, nvidia: Nvidia | None, plain_is_cpu: bool = F
     return TorchPlan("the CPU", (_pip(),), warning=warning)
 
 
-def plain_build(machine: Machine, python: str) -> str:
+def plain_build(machine: Computer, python: str) -> str:
     """The version of the plain torch package that pip would take here, such as "2.13.0+cpu"; "" when it is unknown.
 
     Whoever set pip up with a folder of wheels has chosen a build; asking first keeps several GB of CUDA off there.
@@ -83,7 +83,7 @@ def _requested(environ: Mapping[str, str]) -> TorchPlan | None:
     return None
 
 
-def _for_macos(machine: Machine) -> TorchPlan:
+def _for_macos(machine: Computer) -> TorchPlan:
     if machine.arch != "arm64":
         raise LaunchError(
             "PyTorch no longer supports Macs with Intel processors, so this program can't run here; "
@@ -92,7 +92,7 @@ def _for_macos(machine: Machine) -> TorchPlan:
     return TorchPlan("macOS", (_pip(),))
 
 
-def _for_nvidia(machine: Machine, nvidia: Nvidia) -> TorchPlan:
+def _for_nvidia(machine: Computer, nvidia: Nvidia) -> TorchPlan:
     builds = _builds(machine, nvidia)
     attempts = [_pip(build) for build in builds]
     if machine.system == "Linux" and builds[0] == "cu130":
@@ -104,7 +104,7 @@ def _for_nvidia(machine: Machine, nvidia: Nvidia) -> TorchPlan:
 
 # What this torch is built for: CUDA 12.6, with kernels for cards from Maxwell to Hopper; 12.9 (Linux only) and 13.0,
 # from Turing on and for Blackwell too (torch.cuda.PYTORCH_RELEASES_CODE_CC). There is none for 12.8 any more.
-def _builds(machine: Machine, nvidia: Nvidia) -> tuple[str, ...]:
+def _builds(machine: Computer, nvidia: Nvidia) -> tuple[str, ...]:
     capability = nvidia.capability or TURING
     if capability < TURING:
         return ("cu126",)
@@ -113,11 +113,11 @@ def _builds(machine: Machine, nvidia: Nvidia) -> tuple[str, ...]:
     return ("cu130", *within_12) if nvidia.cuda >= (13, 0) else within_12 or ("cu130",)
 
 
-def _has_cu129(machine: Machine, nvidia: Nvidia) -> bool:
+def _has_cu129(machine: Computer, nvidia: Nvidia) -> bool:
     return machine.system == "Linux" and nvidia.cuda >= (12, 8)
 
 
-def _too_new_a_card(machine: Machine, nvidia: Nvidia) -> str:
+def _too_new_a_card(machine: Computer, nvidia: Nvidia) -> str:
     blackwell = nvidia.capability is not None and nvidia.capability >= BLACKWELL
     if not blackwell or nvidia.cuda >= (13, 0) or _has_cu129(machine, nvidia):
         return ""

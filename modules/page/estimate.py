@@ -33,7 +33,7 @@ MINUTES_AN_HOUR: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PassWork:
     """Steps over all pictures of a job at one size, in pixels of one picture."""
 
     steps: float
@@ -44,25 +44,25 @@ class Pass:
 class Timed:
     """What a finished job did, and the seconds that it took."""
 
-    passes: tuple[Pass, ...]
+    passes: tuple[PassWork, ...]
     seconds: float
 
 
-def passes_of(mode: str, fields: Mapping[str, Any]) -> tuple[Pass, ...]:
+def passes_of(mode: str, fields: Mapping[str, Any]) -> tuple[PassWork, ...]:
     """The sampling passes of a request, by its fields' names. Raises TypeError or ValueError for what is no number."""
     pixels = int(fields["width"]) * int(fields["height"])
     images = int(fields["n_iter"]) * int(fields["batch_size"])
     steps = int(fields["steps"])
     # img2img takes the last of the steps only.
     share = float(fields["denoising_strength"]) if mode == "img2img" else 1.0
-    first = Pass(steps * share * images, pixels)
+    first = PassWork(steps * share * images, pixels)
     if not fields.get("enable_hr"):
         return (first,)
     x, y = int(fields.get("hr_resize_x") or 0), int(fields.get("hr_resize_y") or 0)
     ratio = int(fields["width"]) / int(fields["height"])
     enlarged = (x or y * ratio) * (y or x / ratio) if x or y else pixels * float(fields["hr_scale"]) ** 2
     second = int(fields.get("hr_second_pass_steps") or 0) or steps
-    return first, Pass(second * float(fields["denoising_strength"]) * images, int(enlarged))
+    return first, PassWork(second * float(fields["denoising_strength"]) * images, int(enlarged))
 
 
 def timed_jobs(jobs: Iterable[Job], checkpoint: str, mode: str, sampler: str) -> list[Timed]:
@@ -82,7 +82,7 @@ def timed_jobs(jobs: Iterable[Job], checkpoint: str, mode: str, sampler: str) ->
     return [Timed(passes_of(mode, dict(job.resolved.request)), job.spent.seconds) for job in same or alike if job.spent]
 
 
-def seconds_for(passes: Sequence[Pass], before: Sequence[Timed]) -> float | None:
+def seconds_for(passes: Sequence[PassWork], before: Sequence[Timed]) -> float | None:
     """How long passes will take by what jobs before took; None where there were none."""
     if not before:
         return None
@@ -93,11 +93,11 @@ def seconds_for(passes: Sequence[Pass], before: Sequence[Timed]) -> float | None
     return pace * _work(passes, growth)
 
 
-def _work(passes: Sequence[Pass], growth: float) -> float:
+def _work(passes: Sequence[PassWork], growth: float) -> float:
     return sum(one.steps * math.pow(one.pixels, growth) for one in passes)
 
 
-def _pixels(passes: Sequence[Pass]) -> float:
+def _pixels(passes: Sequence[PassWork]) -> float:
     """The size that most of the work is done at."""
     return max(passes, key=lambda one: one.steps * one.pixels).pixels
 
@@ -112,7 +112,7 @@ def _growth(before: Sequence[Timed]) -> float:
     return min(STEEPEST, max(1.0, slope))
 
 
-def sentence(passes: Sequence[Pass], before: Sequence[Timed], native: tuple[int, int] | None) -> str:
+def sentence(passes: Sequence[PassWork], before: Sequence[Timed], native: tuple[int, int] | None) -> str:
     """What to say before Generate: empty where the size is the checkpoint's own and the time is short."""
     seconds = seconds_for(passes, before)
     larger = native is not None and passes[0].pixels >= MUCH_LARGER * native[0] * native[1]

@@ -58,7 +58,7 @@ def option_choices(services: Services, option: Option) -> list[str]:
             return list(CATEGORIES)
         case "operations":
             return list(OPERATIONS)
-        case "afterwards":
+        case "postprocessing":
             return [script.title for script in POSTPROCESSING]
         case "options":
             return [key for key, one in services.options.options.items() if not one.hidden]

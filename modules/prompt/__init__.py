@@ -6,9 +6,9 @@ from modules.prompt.comments import strip_comments
 from modules.prompt.composable import blended, split_composable
 from modules.prompt.counter import count_tokens
 from modules.prompt.networks import NetworkTag, extract_networks
-from modules.prompt.notices import Notice
+from modules.prompt.notices import PromptNotice
 from modules.prompt.old_emphasis import chunk_prompt_as_before
-from modules.prompt.plan import ConditioningPlan, Part, PromptPlan, active_index, active_text, plan_conditioning
+from modules.prompt.plan import ConditioningPlan, PromptPart, PromptPlan, active_index, active_text, plan_conditioning
 from modules.prompt.reading import (
     ChunkReading,
     PartReading,
@@ -31,9 +31,9 @@ __all__ = [
     "ChunkedPrompt",
     "ConditioningPlan",
     "NetworkTag",
-    "Notice",
-    "Part",
     "PartReading",
+    "PromptNotice",
+    "PromptPart",
     "PromptPlan",
     "PromptReading",
     "ReadingOptions",

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from modules.prompt.notices import Notice, quote
+from modules.prompt.notices import PromptNotice, quote
 
 ROUND_FACTOR = 1.1
 SQUARE_FACTOR = 1 / 1.1
@@ -40,7 +40,7 @@ class _Scan:
     breaks: set[int]
     opened: dict[str, list[int]]
     factors: list[tuple[int, int, float]]
-    notices: list[Notice]
+    notices: list[PromptNotice]
 
     def add(self, text: str) -> None:
         self.pieces.append(text)
@@ -75,7 +75,7 @@ class Attention:
     """A text with its brackets read: runs of (text, weight), and what was read kindly."""
 
     parts: tuple[tuple[str, float], ...]
-    notices: tuple[Notice, ...]
+    notices: tuple[PromptNotice, ...]
 
 
 def parse_attention(text: str) -> list[tuple[str, float]]:
@@ -96,7 +96,7 @@ def read_attention(text: str) -> Attention:
     weights = _weights(len(scan.pieces), scan.factors)
     if any(weights[index] != 1.0 for index in scan.breaks):
         message = "BREAK inside brackets starts a new chunk, as it does outside of them."
-        scan.notices.append(Notice("break-in-brackets", message))
+        scan.notices.append(PromptNotice("break-in-brackets", message))
     return Attention(tuple(_merge(scan.pieces, weights, scan.breaks)), tuple(scan.notices))
 
 
@@ -122,7 +122,9 @@ def _read_weight(scan: _Scan, piece: str, number: str) -> None:
     try:
         factor = float(number)
     except ValueError:
-        scan.notices.append(Notice("weight", f"{quote(piece[:-1])} is not a number, so it stays text in brackets."))
+        scan.notices.append(
+            PromptNotice("weight", f"{quote(piece[:-1])} is not a number, so it stays text in brackets.")
+        )
         scan.add(piece[:-1])
         factor = ROUND_FACTOR
     scan.close("(", factor)

@@ -7,7 +7,7 @@ Behaviour reproduced: AUTOMATIC1111 v1.10.1, line ends included. Kinder in one p
 import re
 from dataclasses import dataclass
 
-from modules.prompt.notices import Notice, quote
+from modules.prompt.notices import PromptNotice, quote
 
 # Three digits are a colour only inside a line, and only where they spell no word ("#add", "#bad").
 _COLOUR = (
@@ -25,7 +25,7 @@ class Commented:
 
     text: str
     comments: tuple[str, ...]
-    notices: tuple[Notice, ...]
+    notices: tuple[PromptNotice, ...]
 
 
 def strip_comments(text: str) -> str:
@@ -45,5 +45,5 @@ def read_comments(text: str) -> Commented:
         return Commented(text, (), ())
     left = _REST_OF_LINE.sub(take, _WHOLE_LINE.sub(take, text))
     colours = dict.fromkeys(match.group() for match in _COLOUR_MARK.finditer(left))
-    notices = (Notice("colour", f"{quote(colour)} was read as a colour, not as a comment.") for colour in colours)
+    notices = (PromptNotice("colour", f"{quote(colour)} was read as a colour, not as a comment.") for colour in colours)
     return Commented(left, tuple(comments), tuple(notices))

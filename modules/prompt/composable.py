@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from modules.prompt.notices import Notice, quote
+from modules.prompt.notices import PromptNotice, quote
 
 _AND = re.compile(r"\bAND\b")
 _WEIGHT = re.compile(r"\s*+([-+]?(?:\d+\.?|\d*\.\d+))")
@@ -14,7 +14,7 @@ class Composition:
     """A prompt split on AND: (text, weight) of each part, and what was read kindly."""
 
     parts: tuple[tuple[str, float], ...]
-    notices: tuple[Notice, ...]
+    notices: tuple[PromptNotice, ...]
 
 
 def split_composable(text: str) -> list[tuple[str, float]]:
@@ -50,7 +50,7 @@ def read_composition(text: str) -> Composition:
     if parts[0][0] == plain:
         return Composition(((plain, 1.0),), ())
     message = f"The number at the end of {quote(plain)} is text: a weight for the whole prompt needs an AND."
-    return Composition(((plain, 1.0),), (Notice("weight-without-and", message),))
+    return Composition(((plain, 1.0),), (PromptNotice("weight-without-and", message),))
 
 
 def _split_weight(part: str) -> tuple[str, float]:

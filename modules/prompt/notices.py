@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class PromptNotice:
     """One such reading: `kind` is a stable key for tests and styling, `message` is the sentence for the user."""
 
     kind: str

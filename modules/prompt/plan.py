@@ -11,7 +11,7 @@ Schedule = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PromptPart:
     """One AND part of a prompt. `texts` are encoded together: A1111 restores the mean over all texts of a schedule."""
 
     weight: float
@@ -26,8 +26,8 @@ class Part:
 class PromptPlan:
     """What one picture is guided by: its AND parts, and the schedule of what it is guided away from."""
 
-    parts: tuple[Part, ...]
-    negative: Part
+    parts: tuple[PromptPart, ...]
+    negative: PromptPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def plan_conditioning(
     second order. In a negative prompt AND and a trailing `:weight` are text. Raises ValueError on unequal lengths.
     """
 
-    def part(text: str, weight: float) -> Part:
-        return Part(weight, tuple(schedule(text, steps, hires_steps, old)))
+    def part(text: str, weight: float) -> PromptPart:
+        return PromptPart(weight, tuple(schedule(text, steps, hires_steps, old)))
 
     return ConditioningPlan(
         tuple(

@@ -9,7 +9,7 @@ from modules.prompt.chunks import CHUNK_LENGTH, Chunk, chunk_prompt
 from modules.prompt.comments import Commented, read_comments
 from modules.prompt.composable import Composition, read_composition
 from modules.prompt.networks import NetworkTag, extract_networks
-from modules.prompt.notices import Notice
+from modules.prompt.notices import PromptNotice
 from modules.prompt.plan import active_text
 from modules.prompt.scheduling import is_literal, schedule
 from modules.prompt.tokens import Tokenizer
@@ -64,7 +64,7 @@ class PromptReading:
     tags: tuple[NetworkTag, ...]
     embeddings: tuple[str, ...]
     comments: tuple[str, ...]
-    notices: tuple[Notice, ...]
+    notices: tuple[PromptNotice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def read_prompt(
     notices = (*commented.notices, *composition.notices, *reader.notices)
     if negative and extract_networks(commented.text)[1]:
         message = "A tag like <lora:…> does nothing in a negative prompt: it is read as words."
-        notices += (Notice("tag-in-negative", message),)
+        notices += (PromptNotice("tag-in-negative", message),)
     return PromptReading(parts, tuple(tags), tuple(reader.used), commented.comments, tuple(dict.fromkeys(notices)))
 
 
@@ -110,7 +110,7 @@ class _Reader:
         self.tokenizer = tokenizer
         self.options = options
         self.embeddings = embeddings
-        self.notices: list[Notice] = []
+        self.notices: list[PromptNotice] = []
         self.used: dict[str, None] = {}
 
     def part(self, text: str, weight: float) -> PartReading:
@@ -119,7 +119,7 @@ class _Reader:
             message = (
                 "Square brackets are text here: a “|” outside of [a|b] or a “\\” at a line's end prevents editing."
             )
-            self.notices.append(Notice("literal-brackets", message))
+            self.notices.append(PromptNotice("literal-brackets", message))
         entries = schedule(text, options.steps, options.hires_steps, options.old)
         calls: dict[str, list[int]] = {active: [] for _, active in entries}
         total = options.steps if options.hires_steps is None else options.hires_steps

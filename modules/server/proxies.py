@@ -31,7 +31,7 @@ class TrustedProxies:
             listed = Headers(scope=scope).getlist("x-forwarded-host") if trusted else []
             hosts = tuple(host.strip() for line in listed for host in line.split(",") if host.strip())
             scope = {**scope, _KEY: hosts}
-        await self._app(scope, receive, send)  # type: ignore[arg-type]
+        await self._app(scope, receive, send)  # type: ignore[arg-type]  # as above
 
 
 def forwarded_hosts(scope: Scope) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from modules.settings.option import ChoiceSource, Needs, Option
 PAGE: Final = "reload UI"
 
 
-class More(TypedDict, total=False):
+class OptionExtras(TypedDict, total=False):
     """What a declaration may add to key, default, label and limits; see `Option`."""
 
     hint: str
@@ -20,13 +20,13 @@ class More(TypedDict, total=False):
     restrict_api: bool
 
 
-def switch(section: str, key: str, default: bool, label: str, **more: Unpack[More]) -> Option:
+def switch(section: str, key: str, default: bool, label: str, **more: Unpack[OptionExtras]) -> Option:
     """A setting that is on or off."""
     return Option(section=section, key=key, default=default, label=label, kind="switch", **more)
 
 
 def whole(
-    section: str, key: str, default: int, label: str, low: int, high: int, step: int = 1, **more: Unpack[More]
+    section: str, key: str, default: int, label: str, low: int, high: int, step: int = 1, **more: Unpack[OptionExtras]
 ) -> Option:
     """A whole number from `low` to `high`."""
     return Option(
@@ -43,7 +43,14 @@ def whole(
 
 
 def number(
-    section: str, key: str, default: float, label: str, low: float, high: float, step: float, **more: Unpack[More]
+    section: str,
+    key: str,
+    default: float,
+    label: str,
+    low: float,
+    high: float,
+    step: float,
+    **more: Unpack[OptionExtras],
 ) -> Option:
     """A number from `low` to `high`, moved by `step` on the page."""
     return Option(
@@ -59,22 +66,26 @@ def number(
     )
 
 
-def text(section: str, key: str, default: str, label: str, **more: Unpack[More]) -> Option:
+def text(section: str, key: str, default: str, label: str, **more: Unpack[OptionExtras]) -> Option:
     """Any text."""
     return Option(section=section, key=key, default=default, label=label, kind="text", **more)
 
 
-def colour(section: str, key: str, default: str, label: str, **more: Unpack[More]) -> Option:
+def colour(section: str, key: str, default: str, label: str, **more: Unpack[OptionExtras]) -> Option:
     """A colour as #rrggbb."""
     return Option(section=section, key=key, default=default, label=label, kind="colour", **more)
 
 
-def choice(section: str, key: str, default: str, label: str, choices: tuple[str, ...], **more: Unpack[More]) -> Option:
+def choice(
+    section: str, key: str, default: str, label: str, choices: tuple[str, ...], **more: Unpack[OptionExtras]
+) -> Option:
     """One of the given texts."""
     return Option(section=section, key=key, default=default, label=label, kind="choice", choices=choices, **more)
 
 
-def pick(section: str, key: str, default: str | None, label: str, source: ChoiceSource, **more: Unpack[More]) -> Option:
+def pick(
+    section: str, key: str, default: str | None, label: str, source: ChoiceSource, **more: Unpack[OptionExtras]
+) -> Option:
     """One entry of a list that only the running server knows."""
     return Option(section=section, key=key, default=default, label=label, kind="choice", choices_from=source, **more)
 
@@ -85,7 +96,7 @@ def texts(
     default: tuple[str, ...],
     label: str,
     choices_from: ChoiceSource = "",
-    **more: Unpack[More],
+    **more: Unpack[OptionExtras],
 ) -> Option:
     """A list of texts."""
     return Option(

@@ -25,7 +25,7 @@ class FlagAbout:
     secret: bool = False
 
 
-class More(TypedDict, total=False):
+class FlagExtras(TypedDict, total=False):
     """What a declaration may add to group and meaning; see `FlagAbout`."""
 
     choices: tuple[str, ...]
@@ -35,7 +35,7 @@ class More(TypedDict, total=False):
     secret: bool
 
 
-def about(group: str, meaning: str, **more: Unpack[More]) -> dict[str, FlagAbout]:
+def about(group: str, meaning: str, **more: Unpack[FlagExtras]) -> dict[str, FlagAbout]:
     """Metadata of one field of `Flags`."""
     return {"about": FlagAbout(group, meaning, **more)}
 

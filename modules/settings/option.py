@@ -22,7 +22,7 @@ ChoiceSource = Literal[
     "tabs",
     "categories",
     "operations",
-    "afterwards",
+    "postprocessing",
     "options",
 ]
 

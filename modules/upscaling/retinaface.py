@@ -6,6 +6,7 @@ the decoding are those of facexlib, whose file it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -164,7 +165,7 @@ class RetinaFace(nn.Module):
         parts = self(tensor.to(next(self.parameters()).device))
         offsets, confidences, landmarks = (part.float().cpu().numpy() for part in parts)
         return [
-            Face(tuple(face.box[side] * scale for side in range(4)), face.landmarks * scale)  # type: ignore[arg-type]
+            Face(_box(side * scale for side in face.box), face.landmarks * scale)
             for face in decoded(offsets, confidences, landmarks, small.size)
             if np.linalg.norm(face.landmarks[0] - face.landmarks[1]) * scale >= _SMALLEST_EYE_DISTANCE
         ]
@@ -199,7 +200,12 @@ def decoded(offsets: Numbers, confidences: Numbers, landmarks: Numbers, size: tu
     sides = np.array(size, np.float32)
     boxes = np.concatenate([(middle - half) * sides, (middle + half) * sides], axis=1)
     points = landmarks[sure].reshape(-1, 5, 2) * _VARIANCES[0] * extent[:, None] + centre[:, None]
-    return [Face(tuple(map(float, boxes[index])), points[index] * sides) for index in _once(boxes)]  # type: ignore[arg-type]
+    return [Face(_box(boxes[index]), points[index] * sides) for index in _once(boxes)]
+
+
+def _box(sides: Iterable[float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (float(side) for side in sides)
+    return left, top, right, bottom
 
 
 def _once(boxes: Numbers) -> list[int]:

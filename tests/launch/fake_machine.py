@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modules.launch.machine import Finished, Machine
+from modules.launch.machine import Completed, Computer
 
-Answer = Finished | Callable[[list[str]], Finished]
-OK = Finished(0, "")
+Answer = Completed | Callable[[list[str]], Completed]
+OK = Completed(0, "")
 
 
 class FakeDriver:
@@ -41,7 +41,7 @@ class FakeDriver:
         return 0
 
 
-class FakeMachine(Machine):
+class FakeMachine(Computer):
     """`answers` maps words to look for in a command to its answer; the first match counts, without one all is well."""
 
     def __init__(
@@ -68,10 +68,10 @@ class FakeMachine(Machine):
     def which(self, name: str) -> str | None:
         return f"/programs/{name}" if name in self.programs else None
 
-    def ask(self, command: Sequence[str], timeout: float = 120) -> Finished:
+    def ask(self, command: Sequence[str], timeout: float = 120) -> Completed:
         return self._answer(list(command))
 
-    def show(self, command: Sequence[str]) -> Finished:
+    def show(self, command: Sequence[str]) -> Completed:
         return self._answer(list(command))
 
     def become(self, command: Sequence[str]) -> int:
@@ -87,7 +87,7 @@ class FakeMachine(Machine):
         """The commands that hold all of these words."""
         return [command for command in self.commands if all(word in command for word in words)]
 
-    def _answer(self, command: list[str]) -> Finished:
+    def _answer(self, command: list[str]) -> Completed:
         text = " ".join(command)
         self.commands.append(text)
         for words, answer in self.answers.items():
@@ -96,7 +96,7 @@ class FakeMachine(Machine):
         return OK
 
 
-def makes_venv(command: list[str]) -> Finished:
+def makes_venv(command: list[str]) -> Completed:
     """The answer to `-m venv FOLDER`: the folder is there."""
     python = Path(command[-1]) / "bin" / "python"
     python.parent.mkdir(parents=True, exist_ok=True)

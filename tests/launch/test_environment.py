@@ -6,7 +6,7 @@ import pytest
 
 from modules.launch.environment import Environment
 from modules.launch.interpreter import Interpreter
-from modules.launch.machine import Finished, LaunchError
+from modules.launch.machine import Completed, LaunchError
 from tests.launch.fake_machine import OK, FakeMachine, makes_venv
 
 THIS = Interpreter("3.11", ("python", "-m", "venv"))
@@ -42,7 +42,7 @@ def test_making_one(tmp_path: Path) -> None:
 
 def test_a_half_made_one_is_made_anew(tmp_path: Path) -> None:
     makes_venv([str(tmp_path / "venv")])
-    pip = iter([Finished(1, "No module named pip"), OK])
+    pip = iter([Completed(1, "No module named pip"), OK])
     machine = FakeMachine(answers={"import pip": lambda _: next(pip), "-m venv": makes_venv})
     environment = Environment(machine, tmp_path)
     assert not environment.works()
@@ -51,15 +51,16 @@ def test_a_half_made_one_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_one_that_cannot_be_made(tmp_path: Path) -> None:
-    machine = FakeMachine(answers={"-m venv": Finished(1, "ensurepip is not available")})
+    machine = FakeMachine(answers={"-m venv": Completed(1, "ensurepip is not available")})
     with pytest.raises(LaunchError, match="python3-venv"):
         Environment(machine, tmp_path).make(THIS)
 
 
 @pytest.mark.parametrize(
-    ("told", "version"), [(Finished(0, "3 12\n"), (3, 12)), (Finished(1, ""), (0, 0)), (Finished(0, "what"), (0, 0))]
+    ("told", "version"),
+    [(Completed(0, "3 12\n"), (3, 12)), (Completed(1, ""), (0, 0)), (Completed(0, "what"), (0, 0))],
 )
-def test_its_version(tmp_path: Path, told: Finished, version: tuple[int, int]) -> None:
+def test_its_version(tmp_path: Path, told: Completed, version: tuple[int, int]) -> None:
     assert Environment(FakeMachine(answers={"version_info": told}), tmp_path).python_version() == version
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from modules.launch.environment import Environment
 from modules.launch.installer import REASONS, Installer, reason
-from modules.launch.machine import Finished, LaunchError
+from modules.launch.machine import Completed, LaunchError
 from modules.launch.nvidia import Nvidia
 from modules.launch.torch_choice import TORCH, TorchPlan, choose_torch
 from tests.launch.fake_machine import FakeDriver, FakeMachine
@@ -15,8 +15,8 @@ from tests.launch.fake_machine import FakeDriver, FakeMachine
 CPU = TorchPlan("the CPU", (("pip", "install", TORCH),))
 CUDA = TorchPlan("CUDA 13.0 (card)", (("pip", "install", TORCH, "a"), ("pip", "install", TORCH, "b/cu130")), cuda=True)
 REPOSITORY = Path(__file__).resolve().parents[2]
-ABSENT = Finished(1, "PackageNotFoundError")
-FAILED = Finished(1, "ERROR: No matching distribution found for torch")
+ABSENT = Completed(1, "PackageNotFoundError")
+FAILED = Completed(1, "ERROR: No matching distribution found for torch")
 
 
 def installer(machine: FakeMachine, root: Path = Path("/repository")) -> Installer:
@@ -43,14 +43,14 @@ def test_a_missing_torch_is_installed() -> None:
     ],
 )
 def test_a_torch_that_suits_is_kept_and_another_build_goes_first(version: str, plan: TorchPlan, kept: bool) -> None:
-    machine = FakeMachine(answers={"version('torch')": Finished(0, version + "\n")})
+    machine = FakeMachine(answers={"version('torch')": Completed(0, version + "\n")})
     installer(machine).install_torch(plan, reinstall=False)
     assert bool(machine.ran("uninstall --yes torch")) != kept
     assert bool(machine.ran("pip install")) != kept
 
 
 def test_reinstalling_is_possible() -> None:
-    machine = FakeMachine(answers={"version('torch')": Finished(0, "2.13.0+cpu")})
+    machine = FakeMachine(answers={"version('torch')": Completed(0, "2.13.0+cpu")})
     installer(machine).install_torch(CPU, reinstall=True)
     assert machine.ran("uninstall --yes torch") and machine.ran("pip install")
 
@@ -91,7 +91,7 @@ def test_what_would_bring_torchvision_comes_alone_and_fails_as_loudly() -> None:
     assert "\nspandrel==" in named
     for others in ("requirements-lock.txt", "requirements-test.txt"):
         assert "spandrel==" not in (REPOSITORY / others).read_text(encoding="utf-8")
-    broken = FakeMachine(answers={"--no-deps": Finished(1, "Could not fetch URL: name resolution")})
+    broken = FakeMachine(answers={"--no-deps": Completed(1, "Could not fetch URL: name resolution")})
     with pytest.raises(LaunchError, match="the package index can't be reached"):
         installer(broken).install_requirements()
 
@@ -103,7 +103,7 @@ def test_reqs_file_names_another_set() -> None:
 
 
 def test_requirements_that_fail_are_an_error() -> None:
-    full = FakeMachine(answers={"--requirement": Finished(1, "OSError: [Errno 28] No space left on device")})
+    full = FakeMachine(answers={"--requirement": Completed(1, "OSError: [Errno 28] No space left on device")})
     with pytest.raises(LaunchError, match="The requirements can't be installed: the disk is full"):
         installer(full).install_requirements()
 
@@ -117,7 +117,7 @@ def test_pip_is_quiet_unless_somebody_watches() -> None:
 
 @pytest.mark.parametrize(("plain", "attempts"), [("2.13.0+cpu", 1), ("2.13.0", 2)])
 def test_a_machine_whose_plain_torch_is_for_the_cpu_asks_no_other_index(plain: str, attempts: int) -> None:
-    told = Finished(0, json.dumps({"install": [{"metadata": {"version": plain}}]}))
+    told = Completed(0, json.dumps({"install": [{"metadata": {"version": plain}}]}))
     plan = installer(FakeMachine("Linux", answers={"--dry-run": told})).plan_torch()
     assert len(plan.attempts) == attempts and plan.attempts[-1] == ("pip", "install", TORCH)
 
@@ -146,9 +146,11 @@ class TestXformers:
         (command,) = machine.ran("pip install")
         assert "--no-deps" in command and "--only-binary" in command and not capsys.readouterr().err
 
-    @pytest.mark.parametrize("answers", [{"pip install": FAILED}, {"xformers.ops": Finished(1, "NotImplementedError")}])
+    @pytest.mark.parametrize(
+        "answers", [{"pip install": FAILED}, {"xformers.ops": Completed(1, "NotImplementedError")}]
+    )
     def test_where_it_does_not_work_it_is_left_out(
-        self, answers: dict[str, Finished], capsys: pytest.CaptureFixture[str]
+        self, answers: dict[str, Completed], capsys: pytest.CaptureFixture[str]
     ) -> None:
         machine = FakeMachine(answers={"version('xformers')": ABSENT, **answers})
         installer(machine).install_xformers(CUDA, forced=False, reinstall=False)
@@ -156,29 +158,29 @@ class TestXformers:
         assert bool(machine.ran("uninstall --yes xformers")) == ("xformers.ops" in answers)
 
     def test_forced_it_stays(self, capsys: pytest.CaptureFixture[str]) -> None:
-        machine = FakeMachine(answers={"version('xformers')": ABSENT, "xformers.ops": Finished(1, "")})
+        machine = FakeMachine(answers={"version('xformers')": ABSENT, "xformers.ops": Completed(1, "")})
         installer(machine).install_xformers(CPU, forced=True, reinstall=False)
         assert machine.ran("pip install") and not machine.ran("uninstall")
 
 
 class TestTorchTest:
     def test_a_card_that_works_is_silent(self, capsys: pytest.CaptureFixture[str]) -> None:
-        told = Finished(0, 'noise\n{"version": "2.13.0", "usable": true, "why": ""}\n')
+        told = Completed(0, 'noise\n{"version": "2.13.0", "usable": true, "why": ""}\n')
         installer(FakeMachine(answers={"import json, torch": told})).test_torch(CUDA)
         assert not capsys.readouterr().err
 
     def test_a_card_that_does_not_is_said_and_the_cpu_serves(self, capsys: pytest.CaptureFixture[str]) -> None:
-        told = Finished(0, '{"version": "2.13.0", "usable": false, "why": "no kernel image"}')
+        told = Completed(0, '{"version": "2.13.0", "usable": false, "why": "no kernel image"}')
         installer(FakeMachine(answers={"import json, torch": told})).test_torch(CUDA)
         assert "torch can't use the NVIDIA card (no kernel image)" in capsys.readouterr().err
 
     def test_no_card_is_no_matter_on_the_cpu(self, capsys: pytest.CaptureFixture[str]) -> None:
-        told = Finished(0, '{"version": "2.13.0", "usable": false, "why": "none"}')
+        told = Completed(0, '{"version": "2.13.0", "usable": false, "why": "none"}')
         installer(FakeMachine(answers={"import json, torch": told})).test_torch(CPU)
         assert not capsys.readouterr().err
 
     @pytest.mark.parametrize(("system", "remedy"), [("Windows", "Visual C++"), ("Linux", "--reinstall-torch")])
     def test_a_broken_torch_is_an_error(self, system: str, remedy: str) -> None:
-        machine = FakeMachine(system, answers={"import json, torch": Finished(1, "OSError: c10.dll missing")})
+        machine = FakeMachine(system, answers={"import json, torch": Completed(1, "OSError: c10.dll missing")})
         with pytest.raises(LaunchError, match=rf"can't be used: OSError: c10.dll missing\..*{remedy}"):
             installer(machine).test_torch(CPU)

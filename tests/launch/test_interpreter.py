@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from modules.launch.interpreter import Interpreter, choose_interpreter
-from modules.launch.machine import Finished, LaunchError
+from modules.launch.machine import Completed, LaunchError
 from tests.launch.fake_machine import OK, FakeMachine
 
-NOTHING = Finished(1, "")
+NOTHING = Completed(1, "")
 
 
 def test_this_python_serves(tmp_path: Path) -> None:
@@ -33,19 +33,19 @@ def test_from_a1111s_python_a_newer_one_of_the_computer_is_found(tmp_path: Path)
 
 
 def test_on_windows_the_py_starter_knows_them(tmp_path: Path) -> None:
-    machine = FakeMachine("Windows", python=(3, 10), programs=["py"], answers={"-3.12": NOTHING, "-3.13": NOTHING})
-    assert choose_interpreter(machine, tmp_path).command == ("/programs/py", "-3.11", "-m", "venv")
+    machine = FakeMachine("Windows", python=(3, 10), programs=["py"], answers={"-3.11": NOTHING, "-3.13": NOTHING})
+    assert choose_interpreter(machine, tmp_path).command == ("/programs/py", "-3.12", "-m", "venv")
 
 
 def test_else_uv_fetches_one(tmp_path: Path) -> None:
     machine = FakeMachine(python=(3, 9), programs=["uv"])
     found = choose_interpreter(machine, tmp_path)
-    assert found.version == "3.12" and found.command[:3] == ("/programs/uv", "venv", "--seed")
-    assert machine.ran("uv python install 3.12")
+    assert found.version == "3.11" and found.command[:3] == ("/programs/uv", "venv", "--seed")
+    assert machine.ran("uv python install 3.11")
 
 
 def test_uv_itself_is_installed_when_pip_can(tmp_path: Path) -> None:
-    def install(_command: list[str]) -> Finished:
+    def install(_command: list[str]) -> Completed:
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin" / "uv").write_text("")
         return OK
@@ -58,8 +58,8 @@ def test_uv_itself_is_installed_when_pip_can(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("system", "file"), [("Linux", "webui-user.sh"), ("Windows", "webui-user.bat")])
 def test_else_one_sentence_with_the_fix(tmp_path: Path, system: str, file: str) -> None:
-    machine = FakeMachine(system, python=(3, 10), programs=["uv"], answers={"python install": Finished(2, "offline")})
-    with pytest.raises(LaunchError, match=rf"Python 3.10 is too old: install Python 3.12 .* in {file} and start again"):
+    machine = FakeMachine(system, python=(3, 10), programs=["uv"], answers={"python install": Completed(2, "offline")})
+    with pytest.raises(LaunchError, match=rf"Python 3.10 is too old: install Python 3.11 .* in {file} and start again"):
         choose_interpreter(machine, tmp_path)
     with pytest.raises(LaunchError):
         choose_interpreter(FakeMachine(system, python=(3, 10)), tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modules.launch.console import duration, step
-from modules.launch.machine import Machine
+from modules.launch.machine import Computer
 from modules.launch.stamp import digest
 from tests.source_rules import imports, sources
 
@@ -17,24 +17,26 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_asking_a_program() -> None:
-    told = Machine().ask([sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"])
+    told = Computer().ask(
+        [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"]
+    )
     assert told.code == 3 and "out" in told.output and "err" in told.output
 
 
 def test_a_missing_or_hanging_program_is_an_answer() -> None:
-    assert Machine().ask(["no-such-program-here"]).code == 127
-    assert Machine().show(["no-such-program-here"]).code == 127
-    assert Machine().ask([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.5).code == 127
+    assert Computer().ask(["no-such-program-here"]).code == 127
+    assert Computer().show(["no-such-program-here"]).code == 127
+    assert Computer().ask([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.5).code == 127
 
 
 def test_showing_a_program_remembers_its_complaints(capsys: pytest.CaptureFixture[str]) -> None:
-    done = Machine().show([sys.executable, "-c", "import sys; sys.stderr.write('disk full\\n'); sys.exit(1)"])
+    done = Computer().show([sys.executable, "-c", "import sys; sys.stderr.write('disk full\\n'); sys.exit(1)"])
     assert done == (1, "disk full\n") and "disk full" in capsys.readouterr().err
 
 
 def test_a_missing_library_is_an_os_error() -> None:
     with pytest.raises(OSError, match="libno-such"):
-        Machine().library("libno-such.so.9")
+        Computer().library("libno-such.so.9")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="replacing a process is POSIX's")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from modules.launch.machine import Finished
+from modules.launch.machine import Completed
 from modules.launch.main import main
 from modules.launch.torch_choice import TORCH
 from tests.launch.fake_machine import FakeDriver, FakeMachine, makes_venv
 
-TORCH_WORKS = Finished(0, '{"version": "2.13.0", "usable": true, "why": ""}')
-ABSENT = Finished(1, "PackageNotFoundError")
+TORCH_WORKS = Completed(0, '{"version": "2.13.0", "usable": true, "why": ""}')
+ABSENT = Completed(1, "PackageNotFoundError")
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def computer(**more: object) -> FakeMachine:
         "-m venv": makes_venv,
         "version('": ABSENT,
         "import json, torch": TORCH_WORKS,
-        "version_info": Finished(0, "3 11"),
+        "version_info": Completed(0, "3 11"),
     }
     answers.update(more.pop("answers", {}))  # type: ignore[call-overload]
     return FakeMachine(answers=answers, **more)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def test_a_change_is_noticed(root: Path, change: str) -> None:
 
 @pytest.mark.parametrize("where", ["-m venv", TORCH, "--requirement", "import json, torch"])
 def test_a_start_that_was_cut_short_is_finished_by_the_next(root: Path, where: str) -> None:
-    def interrupted(_command: list[str]) -> Finished:
+    def interrupted(_command: list[str]) -> Completed:
         raise KeyboardInterrupt
 
     machine = computer()
@@ -103,14 +103,14 @@ def test_a_start_that_was_cut_short_is_finished_by_the_next(root: Path, where: s
 
 
 def test_a_failed_installation_ends_with_the_reason(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    machine = computer(answers={"--requirement": Finished(1, "No space left on device")})
+    machine = computer(answers={"--requirement": Completed(1, "No space left on device")})
     assert main([], machine, root) == 1
     assert "The requirements can't be installed: the disk is full." in capsys.readouterr().err
     assert not (root / "venv" / ".webui-installed.json").exists() and not machine.became
 
 
 def test_a_wrong_flag_is_told_before_anything_is_installed(root: Path) -> None:
-    machine = computer(answers={"modules.settings check": Finished(2, "unknown flag --prot")})
+    machine = computer(answers={"modules.settings check": Completed(2, "unknown flag --prot")})
     assert main(["--prot"], machine, root) == 2
     assert len(machine.commands) == 1 and not machine.became
 
@@ -156,8 +156,8 @@ def test_skip_torch_cuda_test(root: Path) -> None:
 
 def test_reinstall_torch(root: Path) -> None:
     main(["--exit"], computer(), root)
-    machine = computer(answers={"version('torch')": Finished(0, "2.13.0+cpu")})
-    machine.answers = {"version('torch')": Finished(0, "2.13.0+cpu"), **machine.answers}
+    machine = computer(answers={"version('torch')": Completed(0, "2.13.0+cpu")})
+    machine.answers = {"version('torch')": Completed(0, "2.13.0+cpu"), **machine.answers}
     main(["--reinstall-torch"], machine, root)
     assert machine.ran("uninstall --yes torch") and machine.ran("pip install", TORCH)
 
@@ -173,7 +173,7 @@ def test_what_owners_of_old_cards_write_works(root: Path, capsys: pytest.Capture
 
 def test_an_environment_of_an_old_python_is_not_destroyed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     makes_venv([str(root / "venv")])
-    assert main([], computer(answers={"version_info": Finished(0, "3 10")}), root) == 1
+    assert main([], computer(answers={"version_info": Completed(0, "3 10")}), root) == 1
     assert "has Python 3.10, but 3.11 or newer is needed" in capsys.readouterr().err
     assert (root / "venv" / "bin" / "python").exists()
 
@@ -221,11 +221,11 @@ def test_the_stamp_says_what_was_installed(root: Path) -> None:
 
 @pytest.mark.parametrize("system", ["Windows", "Darwin"])
 def test_other_systems(root: Path, system: str) -> None:
-    def makes(command: list[str]) -> Finished:
+    def makes(command: list[str]) -> Completed:
         program = Path(command[-1]) / ("Scripts/python.exe" if system == "Windows" else "bin/python")
         program.parent.mkdir(parents=True)
         program.write_text("")
-        return Finished(0, "")
+        return Completed(0, "")
 
     machine = computer(system=system, arch="arm64", answers={"-m venv": makes})
     assert main([], machine, root) == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modules.launch.machine import Finished
+from modules.launch.machine import Completed
 from modules.launch.nvidia import Nvidia, driver_cuda, find_nvidia
 from tests.launch.fake_machine import Answer, FakeDriver, FakeMachine
 
@@ -23,7 +23,7 @@ def test_the_oldest_card_decides() -> None:
 def test_where_no_torch_serves_both_the_newest_decides() -> None:
     machine = FakeMachine(driver=FakeDriver(13000, ("RTX 5090", (12, 0)), ("GTX 1060", (6, 1))))
     assert find_nvidia(machine) == Nvidia("RTX 5090", (13, 0), (12, 0))
-    both = Finished(0, "580.65, 6.1, GTX 1060\n580.65, 12.0, RTX 5090\n")
+    both = Completed(0, "580.65, 6.1, GTX 1060\n580.65, 12.0, RTX 5090\n")
     assert find_nvidia(FakeMachine(programs=["nvidia-smi"], answers={"compute_cap": both})) == find_nvidia(machine)
 
 
@@ -48,18 +48,18 @@ def test_no_card(system: str, driver: FakeDriver | None) -> None:
     ],
 )
 def test_nvidia_smi_is_the_second_witness(line: str, card: Nvidia) -> None:
-    machine = FakeMachine(programs=["nvidia-smi"], answers={"compute_cap": Finished(0, line + "\n")})
+    machine = FakeMachine(programs=["nvidia-smi"], answers={"compute_cap": Completed(0, line + "\n")})
     assert find_nvidia(machine) == card
 
 
 def test_an_nvidia_smi_that_does_not_know_capabilities() -> None:
     answers: dict[str, Answer] = {
-        "compute_cap": Finished(6, "Field not valid"),
-        "driver_version,name": Finished(0, "525.60, Tesla T4\n"),
+        "compute_cap": Completed(6, "Field not valid"),
+        "driver_version,name": Completed(0, "525.60, Tesla T4\n"),
     }
     assert find_nvidia(FakeMachine(programs=["nvidia-smi"], answers=answers)) == Nvidia("Tesla T4", (12, 0), None)
 
 
-@pytest.mark.parametrize("told", [Finished(9, "driver not loaded"), Finished(0, ""), Finished(0, "garbage\n,,\n")])
-def test_an_nvidia_smi_that_fails_means_no_card(told: Finished) -> None:
+@pytest.mark.parametrize("told", [Completed(9, "driver not loaded"), Completed(0, ""), Completed(0, "garbage\n,,\n")])
+def test_an_nvidia_smi_that_fails_means_no_card(told: Completed) -> None:
     assert find_nvidia(FakeMachine(programs=["nvidia-smi"], answers={"nvidia-smi": told})) is None

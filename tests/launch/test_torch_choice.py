@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from modules.launch.machine import Finished, LaunchError
+from modules.launch.machine import Completed, LaunchError
 from modules.launch.nvidia import Nvidia
 from modules.launch.torch_choice import TORCH, TORCH_INDEX, choose_torch, plain_build
 from tests.launch.fake_machine import FakeMachine
@@ -109,12 +109,12 @@ def report(version: str) -> str:
 @pytest.mark.parametrize(
     ("told", "version"),
     [
-        (Finished(0, report("2.13.0+cpu")), "2.13.0+cpu"),
-        (Finished(0, report("2.13.0")), "2.13.0"),
-        (Finished(1, "ERROR: no network"), ""),
-        (Finished(0, "{broken"), ""),
-        (Finished(0, '{"install": []}'), ""),
+        (Completed(0, report("2.13.0+cpu")), "2.13.0+cpu"),
+        (Completed(0, report("2.13.0")), "2.13.0"),
+        (Completed(1, "ERROR: no network"), ""),
+        (Completed(0, "{broken"), ""),
+        (Completed(0, '{"install": []}'), ""),
     ],
 )
-def test_what_the_plain_package_would_be(told: Finished, version: str) -> None:
+def test_what_the_plain_package_would_be(told: Completed, version: str) -> None:
     assert plain_build(FakeMachine(answers={"--dry-run": told}), "python") == version

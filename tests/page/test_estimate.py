@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modules.jobs.job import Job, Spent
-from modules.page.estimate import Pass, Timed, duration, passes_of, seconds_for, sentence, timed_jobs
+from modules.page.estimate import PassWork, Timed, duration, passes_of, seconds_for, sentence, timed_jobs
 from modules.parameters import GenerationRequest, resolve
 
 NATIVE = (128, 128)
@@ -16,7 +16,7 @@ OWN = 128 * 128
 
 
 def timed(side: int, seconds: float, steps: int = 20) -> Timed:
-    return Timed((Pass(steps, side * side),), seconds)
+    return Timed((PassWork(steps, side * side),), seconds)
 
 
 def ended(seconds: float | None, **fields: Any) -> Job:
@@ -26,30 +26,30 @@ def ended(seconds: float | None, **fields: Any) -> Job:
 
 
 def test_the_same_again_takes_as_long() -> None:
-    assert seconds_for([Pass(20, OWN)], [timed(128, 4), timed(128, 4), timed(128, 40)]) == pytest.approx(4)
-    assert seconds_for([Pass(80, OWN)], [timed(128, 4)]) == pytest.approx(16)
-    assert seconds_for([Pass(20, OWN)], []) is None
+    assert seconds_for([PassWork(20, OWN)], [timed(128, 4), timed(128, 4), timed(128, 40)]) == pytest.approx(4)
+    assert seconds_for([PassWork(80, OWN)], [timed(128, 4)]) == pytest.approx(16)
+    assert seconds_for([PassWork(20, OWN)], []) is None
 
 
 def test_from_one_size_alone_time_grows_a_little_faster_than_the_pixels() -> None:
-    seconds = seconds_for([Pass(20, 16 * OWN)], [timed(128, 4)])
+    seconds = seconds_for([PassWork(20, 16 * OWN)], [timed(128, 4)])
     assert seconds is not None and 16 * 4 < seconds < 40 * 4
 
 
 def test_from_several_sizes_the_machines_own_growth_is_learned() -> None:
     square = [timed(128, 1), timed(256, 16), timed(512, 256)]
-    assert seconds_for([Pass(20, 1024 * 1024)], square) == pytest.approx(4096, rel=0.05)
+    assert seconds_for([PassWork(20, 1024 * 1024)], square) == pytest.approx(4096, rel=0.05)
     linear = [timed(128, 1), timed(256, 4), timed(512, 16)]
-    assert seconds_for([Pass(20, 1024 * 1024)], linear) == pytest.approx(64, rel=0.05)
+    assert seconds_for([PassWork(20, 1024 * 1024)], linear) == pytest.approx(64, rel=0.05)
 
 
 def test_both_passes_count() -> None:
     form = {"width": 128, "height": 128, "steps": 20, "n_iter": 2, "batch_size": 1, "denoising_strength": 0.5}
-    assert passes_of("txt2img", form) == (Pass(40, OWN),)
-    assert passes_of("img2img", form) == (Pass(20, OWN),)
+    assert passes_of("txt2img", form) == (PassWork(40, OWN),)
+    assert passes_of("img2img", form) == (PassWork(20, OWN),)
     hires = {**form, "enable_hr": True, "hr_scale": 2, "hr_resize_x": 0, "hr_resize_y": 0, "hr_second_pass_steps": 0}
-    assert passes_of("txt2img", hires) == (Pass(40, OWN), Pass(20, 4 * OWN))
-    assert passes_of("txt2img", {**hires, "hr_resize_x": 512})[1] == Pass(20, 512 * 512)
+    assert passes_of("txt2img", hires) == (PassWork(40, OWN), PassWork(20, 4 * OWN))
+    assert passes_of("txt2img", {**hires, "hr_resize_x": 512})[1] == PassWork(20, 512 * 512)
     for value in (None, "x", ""):
         with pytest.raises((TypeError, ValueError)):
             passes_of("txt2img", {**form, "steps": value})
@@ -67,8 +67,8 @@ def test_both_passes_count() -> None:
     ],
 )
 def test_there_is_something_to_say_only_where_it_is_much(side: int, before: list[Timed], text: str) -> None:
-    assert sentence([Pass(20, side * side)], before, NATIVE) == text
-    assert sentence([Pass(20, 512 * 512)], [timed(512, 90)], None) == "About 2 min."
+    assert sentence([PassWork(20, side * side)], before, NATIVE) == text
+    assert sentence([PassWork(20, 512 * 512)], [timed(512, 90)], None) == "About 2 min."
 
 
 def test_times_as_people_say_them() -> None:

@@ -109,7 +109,7 @@ OPTIONS = (
         "postprocessing_enable_in_main_ui",
         (),
         "Postprocessing shown in txt2img and img2img",
-        choices_from="afterwards",
+        choices_from="postprocessing",
         needs=PAGE,
     ),
     texts(
