@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 async def log_call(request: Request) -> AsyncIterator[None]:
-    """A dependency that tells method, path, client and seconds once the call is answered; bodies are never told."""
+    """A dependency that logs method, path, client and seconds once the call is answered; bodies are never logged."""
     began = time.perf_counter()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Finished pictures: their parameters, and enlarging and mending them."""
+"""Finished pictures: their parameters, and enlarging them and restoring their faces."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Text = Annotated[str, Query(max_length=1000)]
 
 
 def internal_routes(services: Services, profile: StartProfile) -> APIRouter:
-    """The system report and the page's hints. Secrets are in none of them: they are made of what may be told."""
+    """The system report and the page's hints. They are built from public values alone, so no secret can be in them."""
     router = APIRouter(prefix="/internal", route_class=ApiRoute, tags=["internal"])
 
     @router.get("/quicksettings-hint")

@@ -141,7 +141,7 @@ def _changing(router: APIRouter, jobs: JobService) -> None:
 
     @router.post("/{job_id}/{again}", status_code=202)
     def again(job_id: str, again: Literal["retry", "duplicate"]) -> JobLine:
-        """retry: exactly as it was resolved, seeds included. duplicate: asked anew, by the present settings."""
+        """retry: exactly as it was resolved, seeds included. duplicate: requested again, by the present settings."""
         return job_line(jobs.retry(job_id) if again == "retry" else jobs.duplicate(job_id))
 
 

@@ -1,4 +1,4 @@
-"""Scripts in A1111's API: listed with their arguments, and asked for by name with positional arguments."""
+"""Scripts in A1111's API: listed with their arguments, and chosen by name with positional arguments."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TABS: tuple[Mode, Mode] = ("txt2img", "img2img")
 
 
 def script_names(services: Services) -> dict[str, list[str]]:
-    """The scripts of each tab, in lower case as A1111 tells them."""
+    """The scripts of each tab, in lower case as A1111 lists them."""
     return {tab: [script.title.lower() for script in _listed(services) if tab in script.tabs] for tab in _TABS}
 
 
 def _listed(services: Services) -> list[Script]:
-    """Those that are on the page: what works afterwards is there where the settings say so."""
+    """Those that are on the page: postprocessing is there where the settings say so."""
     shown = services.options.texts("postprocessing_enable_in_main_ui")
     return [script for script in SCRIPTS if not script.postprocesses or script.title in shown]
 

@@ -1,4 +1,4 @@
-"""From flags to what is wished of the hardware."""
+"""From command line flags to the requested device, precision and memory mode."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _TO_XYZ: Final = np.array(
 )
 _TO_WHITE: Final = _TO_XYZ / _TO_XYZ.sum(axis=1, keepdims=True)
 _FROM_WHITE: Final = np.linalg.inv(_TO_WHITE)
-# Where CIE Lab's cube root gives way to a straight line.
+# Below this CIE Lab replaces its cube root by a straight line.
 _KNEE: Final = 216 / 24389
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 

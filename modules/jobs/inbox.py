@@ -25,7 +25,7 @@ class SkipRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """Have a checkpoint loaded before a job asks for it; None gives the loaded one's memory back."""
+    """Load a checkpoint before a job needs it; None gives the loaded one's memory back."""
 
     checkpoint: CheckpointFile | None
 

@@ -72,7 +72,7 @@ class LiveProgress:
             )
 
     def stopping(self, *, after_image: bool) -> None:
-        """The job was asked to end, at once or after the picture under way."""
+        """The job is to end, at once or after the picture under way."""
         if (live := self._live) is not None:
             self._live = replace(
                 live, interrupted=live.interrupted or not after_image, stopping=live.stopping or after_image

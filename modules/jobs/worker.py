@@ -346,7 +346,7 @@ class Worker:
 
     def _engine_ended(self, news: EngineEnded) -> None:
         if self.supervisor.status.state == "loading":
-            self._checkpoint = None  # It may have died of this file: loading it again unasked could go on forever.
+            self._checkpoint = None  # It may have died of this file: loading it again could go on forever.
         cause, running = self.supervisor.cause(news), self._running
         try:
             if running is not None:

@@ -22,7 +22,7 @@ class Stamp:
         self.file = root / "cache" / name if environment.is_system else environment.folder / name
 
     def holds(self, facts: Mapping[str, str]) -> bool:
-        """Whether all of `facts` was installed and nothing else is wished for now."""
+        """Whether all of `facts` was installed and nothing else is needed now."""
         try:
             return bool(json.loads(self.file.read_text(encoding="utf-8")) == dict(facts))
         except (OSError, ValueError):

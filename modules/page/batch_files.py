@@ -65,7 +65,7 @@ class BatchRequest:
 
 
 def read_batch_request(services: Services, values: Sequence[Any], *, upload: bool) -> BatchRequest:
-    """The wish behind the values of the sub-tab's controls. Raises FolderError with one sentence."""
+    """The batch that the values of the sub-tab's controls describe. Raises FolderError with one sentence."""
     files, input_dir, output_dir, mask_dir, use_png_info, png_info_dir, properties = values
     info: dict[str, Any] = {"png_info": bool(use_png_info), "properties": tuple(properties or ())}
     folders = services.folders

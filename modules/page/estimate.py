@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Time grows with the pixels to the power of about this: convolutions with the first, attention with the second.
 GROWTH: Final = 1.2
 STEEPEST: Final = 2.0
-# Jobs of so many sizes tell more of a machine's growth than the constant does.
+# With jobs of so many sizes, what was measured is more exact than the constant.
 SIZES_APART: Final = 1.5
 NEAREST: Final = 5
 LOOKED_AT: Final = 100

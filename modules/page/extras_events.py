@@ -47,7 +47,7 @@ def wire_extras(tab: Extras, services: Services, uploads: UploadStore, page: gr.
         submitted,
         js="(...values) => window.webui.stampExtras(values)",
         trigger_mode="multiple",
-        # The raw values: what is wrong is told with the control's name, Gradio would without.
+        # The raw values: our error names the control, Gradio's own would not.
         preprocess=False,
         **QUICK,
     ).then(None, submitted, None, js=f"(answer) => window.webui.submitted(answer, '{MODE}')")

@@ -82,7 +82,7 @@ def _sources() -> Controls:
         with gr.Tab("Single Image", id="single", elem_id="extras_single_tab"):
             build_slot(MODE, "Source")
         with gr.Tab("Batch Process", id="batch", elem_id="extras_batch_process_tab"):
-            # Of any suffix: a file that is no picture is told by its name, and the others go on.
+            # Of any suffix: a file that is no picture is named in a message, and the others go on.
             files = gr.File(label="Batch Process", file_count="multiple", height=220, elem_id="extras_image_batch")
         with gr.Tab("Batch from Directory", id="directory", elem_id="extras_batch_directory_tab"):
             gr.HTML(_FOLDERS, elem_classes=["hint"])

@@ -1,4 +1,4 @@
-"""What the page offers to choose from, asked of the rooms that know: checkpoints, styles, samplers, schedules."""
+"""What the page offers to choose from: checkpoints, styles, samplers, schedules."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 # Events never wait in Gradio's queue: the real queue is the server's.
-# With no component to show progress on, the browser keeps no loading status: Gradio would tell every status of every
+# With no component to show progress on, the browser keeps no loading status: Gradio would send every status of every
 # event to every output of all of them, with a walk through the whole tree of components for each.
 QUICK: Final[Mapping[str, Any]] = {
     "queue": False,

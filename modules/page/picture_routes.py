@@ -69,7 +69,7 @@ def _put(uploads: UploadStore, data: bytes, any_size: bool) -> Response:
 
 
 def as_json(upload: Upload) -> dict[str, object]:
-    """A shelved picture as the page's scripts know it."""
+    """A stored picture as the page's scripts know it."""
     return {"id": upload.id, "width": upload.width, "height": upload.height, "notice": upload.notice}
 
 

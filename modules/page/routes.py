@@ -72,7 +72,7 @@ class RunningJob(BaseModel):
 
 
 class WaitingJob(BaseModel):
-    """A job in the queue; `position` 1 is the next one. `files` counts those of a batch, which are told as one.
+    """A job in the queue; `position` 1 is the next one. `files` counts those of a batch, which count as one.
 
     The prompt of a job that is not `visible` to the viewer is empty.
     """
@@ -324,7 +324,7 @@ def create_router(
     def notification() -> Response:
         file = services.paths.data_dir / "notification.mp3"
         if not file.is_file():
-            # That there is none is no error: a browser would tell each one.
+            # That there is none is no error: a browser would log each error.
             return Response(status_code=204)
         return FileResponse(file, media_type="audio/mpeg")
 

@@ -170,7 +170,7 @@ def is_sound(name: str, value: object) -> bool:
         for argument in script.valued:
             if name == control_name(script, argument):
                 try:
-                    # What a browser kept may be anything: whether it fits is what is asked.
+                    # What a browser stored may be anything: this checks whether it fits.
                     checked_arguments(script, {argument.name: value})  # type: ignore[dict-item]
                 except ScriptError:
                     return False

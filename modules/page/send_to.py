@@ -109,7 +109,7 @@ def sent_values(services: Services, infotext: str, picture: Upload) -> tuple[Map
     if not services.options.switch("send_seed"):
         values = {name: value for name, value in values.items() if name not in SEEDS}
     size = ("width", "height", SIZE_FROM, SCALE)
-    # What is sent on is worked on anew: the script that made it is not asked for again.
+    # What is sent on is worked on anew: the script that made it is not chosen again.
     values = {name: value for name, value in values.items() if name not in size and not is_of_script(name)}
     if services.options.switch("send_size"):
         factor = min(1.0, LONGEST_SIDE / max(picture.width, picture.height))

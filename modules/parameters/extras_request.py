@@ -1,4 +1,4 @@
-"""What was asked of Extras: enlarging, faces and cutting of finished pictures, under the names of A1111's API."""
+"""A request to Extras: enlarging, faces and cutting of finished pictures, under the names of A1111's API."""
 
 from __future__ import annotations
 

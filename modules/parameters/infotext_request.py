@@ -274,7 +274,7 @@ def _overrides(
         if value != options.get(key, option.default):
             overrides[key] = list(value) if isinstance(value, tuple) else value
     if mode == "img2img" and options.get(IMG2IMG):
-        # What the text tells is what applied; the setting for img2img would go before it.
+        # What the text says is what applied; the setting for img2img would go before it.
         overrides[IMG2IMG] = 0.0
     return overrides
 

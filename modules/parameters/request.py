@@ -1,4 +1,4 @@
-"""The request as somebody asked it: one frozen value for page, API, infotext, queue row and tests."""
+"""The request as it was submitted: one frozen value for page, API, infotext, queue row and tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class RequestError(ValueError):
-    """A request that cannot be carried out. The message is one sentence for the person who asked."""
+    """A request that cannot be carried out. The message is one sentence for the person who sent it."""
 
 
 class BatchFile(BaseModel):
@@ -52,7 +52,7 @@ class BatchFile(BaseModel):
 
 
 class GenerationRequest(BaseModel):
-    """What was asked. Field names are those of A1111's API; labels, ranges and infotext keys stand beside them.
+    """What was requested. Field names are those of A1111's API; labels, ranges and infotext keys stand beside them.
 
     Sampler and schedule are labels as shown on the page. Seeds of -1 are drawn when the request is resolved.
     Pictures (`init_images`, `mask`, `firstpass_image`) are references into the job's stored inputs, never the bytes

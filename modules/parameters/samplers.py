@@ -162,7 +162,7 @@ class SamplerChoice:
 
     @property
     def applied_schedule(self) -> Schedule:
-        """The schedule that runs, and that infotext records: the sampler's default where Automatic was asked.
+        """The schedule that runs, and that infotext records: the sampler's default where Automatic was chosen.
 
         Samplers without a default keep Automatic, as A1111 does.
         """

@@ -1,4 +1,4 @@
-"""Enlarging a finished picture by A1111's rules: any upscaler, its result brought to the size that was asked for."""
+"""Enlarging a finished picture by A1111's rules: any upscaler, its result brought to the requested size."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _CHALLENGE: Final = {"WWW-Authenticate": "Basic"}
 
 
 def matches(known: Logins, user: str, password: str) -> bool:
-    """Whether this pair is among `known`, in a time that does not tell how far a guess was right."""
+    """Whether this pair is among `known`, in a time that does not depend on how much of a guess was right."""
     found = False
     for known_user, known_password in known:
         same_user = secrets.compare_digest(_bytes(user), _bytes(known_user))

@@ -65,7 +65,7 @@ class DoorRules:
     ) -> str | None:
         """Why a request may not come in, as one sentence, or None.
 
-        Header names are lower case. `forwarded` are the names by which trusted proxies were asked, the browser's first.
+        Header names are lower case. `forwarded` are the host names that trusted proxies report, the browser's first.
         """
         host = headers.get("host", "")
         for name in (host, *forwarded):

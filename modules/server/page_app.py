@@ -44,7 +44,7 @@ def _page(services: Services, flags: Flags, uploads: UploadStore) -> FastAPI:
         path="/",
         footer_links=[],
         run_history=False,
-        # A function, so that page and API compare in the same way, which tells nothing by its time.
+        # A function, so that page and API compare in the same way, in constant time.
         auth=partial(matches, known) if known else None,
         root_path=prefix_of(flags.subpath) or None,
         # What a person may name as a folder for pictures must be shown from there as well.

@@ -15,7 +15,7 @@ class PortInUse(RuntimeError):
 
 
 def bind(host: str, port: int, *, fixed: bool) -> socket.socket:
-    """A listening socket on `host`; `fixed` says that the person asked for exactly this port. Raises PortInUse."""
+    """A listening socket on `host`; `fixed` says that the person chose exactly this port. Raises PortInUse."""
     for candidate in [port] if fixed else range(port, port + TRIES):
         listener = _listener(host)
         try:

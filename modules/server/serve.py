@@ -52,7 +52,7 @@ def open_real_services(flags: Flags) -> Services:
 
 
 def main(argv: Sequence[str], open_services: OpenServices = open_real_services) -> int:
-    """Serve until told to stop. Returns the process's exit code; what went wrong is one sentence on stderr."""
+    """Serve until a signal or a request ends it. Returns the exit code; what went wrong is one sentence on stderr."""
     try:
         flags = parse_flags(argv)
         logging.basicConfig(level=flags.loglevel, format="%(message)s")
@@ -114,7 +114,7 @@ def serve(flags: Flags, listener: socket.socket, open_services: OpenServices, pr
 
 
 def _dump_sysinfo(services: Services) -> Path:
-    """The system report in a file of the data folder, told once the engine has looked at its machine or given up."""
+    """The system report in a file of the data folder, written once the engine has reported its hardware or failed."""
     from modules.api.internal import system_report
 
     until = time.monotonic() + ENGINE_LOOKS
@@ -148,7 +148,7 @@ def _favour_short_answers() -> None:
     # What is here by now stays: the collector need not look through it again, which takes it a tenth of a second.
     gc.collect()
     gc.freeze()
-    # A thread that computes gives way after 1 ms instead of 5.
+    # A computing thread hands the interpreter to others after 1 ms instead of 5.
     sys.setswitchinterval(0.001)
 
 

@@ -86,7 +86,7 @@ class PromptEncoder:
         self._cached_bytes = 0
 
     def release(self) -> None:
-        """Let go of the text encoder, also where somebody still holds this object; nothing is encoded afterwards."""
+        """Let go of the text encoder, even while references to this object remain; it encodes nothing after that."""
         self.forget()
         del self._text_encoder
 

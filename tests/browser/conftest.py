@@ -67,22 +67,56 @@ class Watched:
             self.problems.append(f"a request to another host: {request.url}")
 
 
-@pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(LONGEST_WAIT)
-    seen = Watched(context.new_page())
-    yield seen
-    context.close()
+class Device:
+    """A person's browser: its tests each get a fresh page and empty storage, but what it has fetched stays cached."""
+
+    def __init__(self, browser: Browser, **options: Any) -> None:
+        self._context = browser.new_context(**options)
+        self._context.set_default_timeout(LONGEST_WAIT)
+
+    def page(self) -> Iterator[Page]:
+        yield self._context.new_page()
+        origins = {"/".join(page.url.split("/")[:3]) for page in self._context.pages if page.url.startswith("http")}
+        for page in self._context.pages:
+            page.close()
+        self._context.clear_cookies()
+        blank = self._context.new_page()
+        devtools = self._context.new_cdp_session(blank)
+        for origin in origins:
+            devtools.send(
+                "Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "local_storage,indexeddb,cookies"}
+            )
+        blank.close()
+
+    def close(self) -> None:
+        self._context.close()
+
+
+@pytest.fixture(scope="module")
+def desktop(browser: Browser) -> Iterator[Device]:
+    device = Device(browser, viewport={"width": 1280, "height": 900})
+    yield device
+    device.close()
+
+
+@pytest.fixture(scope="module")
+def telephone(browser: Browser) -> Iterator[Device]:
+    """A narrow window and fingers."""
+    device = Device(browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    yield device
+    device.close()
 
 
 @pytest.fixture
-def phone(browser: Browser) -> Iterator[Page]:
-    """A page on a phone: a narrow window and fingers."""
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    context.set_default_timeout(LONGEST_WAIT)
-    yield context.new_page()
-    context.close()
+def watched(desktop: Device) -> Iterator[Watched]:
+    for page in desktop.page():
+        yield Watched(page)
+
+
+@pytest.fixture
+def phone(telephone: Device) -> Iterator[Page]:
+    """A page on a phone."""
+    yield from telephone.page()
 
 
 def shots(request: pytest.FixtureRequest) -> Path:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import LONGEST_WAIT, Watched
+from tests.browser.conftest import Watched
 from tests.browser.steps import drop, open_input, open_tab, paint, visit
 from tests.browser.test_img2img import kept, painted_pixels
 from tests.server.server import Server
@@ -108,10 +107,8 @@ class Fingers:
         self._devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
 
 
-def test_one_finger_paints_two_zoom_and_the_page_stays(browser: Any, server: Server, scene: Path) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    context.set_default_timeout(LONGEST_WAIT)
-    page = context.new_page()
+def test_one_finger_paints_two_zoom_and_the_page_stays(phone: Page, server: Server, scene: Path) -> None:
+    page = phone
     visit(page, server.url)
     open_input(page, "Inpaint")
     drop(page, MASK, scene)
@@ -146,7 +143,6 @@ def test_one_finger_paints_two_zoom_and_the_page_stays(browser: Any, server: Ser
     open_input(page, "Inpaint sketch")
     expect(page.locator("#img2img_mask_alpha")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
 
 
 def test_keys_move_and_zoom_a_picture_in_focus(watched: Watched, server: Server, scene: Path) -> None:

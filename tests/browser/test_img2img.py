@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import LONGEST_WAIT, Watched
+from tests.browser.conftest import Watched
 from tests.browser.steps import (
     INFOTEXT,
     PICTURE,
@@ -119,10 +119,8 @@ def test_zooming_keeps_the_brush_on_the_picture(watched: Watched, server: Server
     assert fitted is not None and fitted["width"] <= box["width"] + 1
 
 
-def test_a_finger_paints_on_a_phone(browser: Any, server: Server, scene: Path) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    context.set_default_timeout(LONGEST_WAIT)
-    page = context.new_page()
+def test_a_finger_paints_on_a_phone(phone: Page, server: Server, scene: Path) -> None:
+    page = phone
     visit(page, server.url)
     open_input(page, "Inpaint")
     drop(page, MASK, scene)
@@ -132,7 +130,6 @@ def test_a_finger_paints_on_a_phone(browser: Any, server: Server, scene: Path) -
     assert box is not None and box["width"] <= 390
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert painted_pixels(page, MASK) > 20
-    context.close()
 
 
 def test_the_way_of_a_picture_through_every_tab(watched: Watched, server: Server) -> None:

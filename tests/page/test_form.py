@@ -70,6 +70,14 @@ def test_an_untouched_form_asks_for_the_defaults(form: Form) -> None:
     assert form.request(values) == GenerationRequest()
 
 
+def test_no_event_keeps_a_loading_status(services: Any, tmp_path: Path) -> None:
+    """Gradio tells each status of an event to every component that any event shows progress on."""
+    page = build_page(services, UploadStore(tmp_path), folder_button=True)
+    asking = [event for event in page.fns.values() if event.fn is not None]
+    assert len(asking) > 20
+    assert [event.api_name for event in asking if event.show_progress_on != []] == []
+
+
 def test_the_page_has_a1111s_element_ids(services: Any, tmp_path: Path) -> None:
     page = build_page(services, UploadStore(tmp_path), folder_button=True)
     ids = {block.elem_id for block in page.blocks.values()}

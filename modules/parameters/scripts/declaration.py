@@ -18,7 +18,7 @@ LONGEST_TEXT: Final = 1_000_000
 
 
 class ScriptError(ValueError):
-    """A script or an argument that cannot be used. The message is one sentence for the person who asked."""
+    """A script or an argument that cannot be used. The message is one sentence for the person who chose it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from modules.parameters.scripts.declaration import Argument, Script, ScriptError, checked_arguments
 from modules.parameters.scripts.table import SCRIPTS, scripts_of
 
-# Where A1111 names a script that pictures cannot be told by otherwise.
+# Where A1111 names the script of a picture whose other keys do not show it.
 NAME: Final = "Script"
 
 
@@ -29,7 +29,7 @@ def _written(value: JsonValue) -> object:
 
 
 def scripts_from_infotext(values: Mapping[str, str], notices: list[str]) -> dict[str, dict[str, JsonValue]]:
-    """The scripts that made a picture, as far as it tells: what it does not say has its default."""
+    """The scripts that made a picture, as its infotext says; what it leaves out has its default."""
     found = {}
     for script in SCRIPTS:
         keys = {argument.infotext: argument for argument in script.valued if argument.infotext is not None}
