@@ -67,6 +67,15 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
     page.fill("#settings_search", "jpeg quality")
     field = page.locator("#option_jpeg_quality")
     expect(page.locator("#option_CLIP_stop_at_last_layers")).to_be_hidden()
+    # What is meant comes first, before entries of menus, and what is found is counted.
+    page.fill("#settings_search", "lora")
+    found = panel.locator("#settings_found .setting")
+    expect(found.first.locator("#option_sd_lora")).to_be_visible()
+    expect(page.locator("#settings_count")).to_have_text(f"{found.count()} settings found.")
+    menus = panel.locator(".setting", has=page.locator("#option_quicksettings_list"))
+    last_words = found.all_inner_texts().index(menus.inner_text())
+    assert all("lora" in text.lower() for text in found.all_inner_texts()[:3])
+    assert last_words >= found.count() - 5
     page.fill("#settings_search", "jpeg_quality")
     expect(field).to_be_visible()
 
@@ -96,6 +105,7 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
 
     # What A1111's file has changed is marked as well, and what a flag has frozen is locked.
     page.fill("#settings_search", "")
+    expect(panel.locator("#settings_found .setting")).to_have_count(0)
     page.check("#settings_changed")
     expect(page.locator(".setting.other #option_CLIP_stop_at_last_layers")).to_be_visible()
     expect(page.locator("#option_samples_format")).to_be_hidden()

@@ -50,7 +50,9 @@ const CASES = [
   ["a LoRA without a weight", "a <lora:fo¦o>", 1, "a <lora:foo:1.05>"],
   ["a LoRA without a weight, down", "a <lora:fo¦o>", -1, "a <lora:foo:0.95>"],
   ["a LoRA with names and no weight", "<lora:fo¦o:unet=0.5>", 1, "<lora:foo:1.05:unet=0.5>"],
-  ["a LoRA below 0", "<lora:fo¦o:0>", -1, "<lora:foo:-0.05>"],
+  ["a LoRA at 0", "<lora:fo¦o:0>", -1, null],
+  ["a LoRA at nearly 0", "<lora:fo¦o:0.02>", -1, "<lora:foo:0>"],
+  ["a LoRA below 0, written by hand", "<lora:fo¦o:-0.5>", -1, "<lora:foo:-0.55>"],
   ["no tag", "<fo¦o>", 1, null],
   // 0 is the least that a key gives.
   ["0", "(re¦d:0)", -1, null],

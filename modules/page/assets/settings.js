@@ -5,6 +5,7 @@
 import { read } from "./client.js";
 import { all, button, element, find, need, reloadPage, send, sentence } from "./dom.js";
 import { toast } from "./messages.js";
+import { searchSettings } from "./settings_search.js";
 
 /** A control, how its value is read from it, and what stands beside it. @typedef {{
  *   field: HTMLInputElement | HTMLSelectElement, value: () => unknown, beside: HTMLElement[]
@@ -12,8 +13,14 @@ import { toast } from "./messages.js";
 
 /** @type {Map<string, unknown>} by key, what was typed and not yet applied */
 const changed = new Map();
+/** A setting's line, and the section that it belongs to. @typedef {{
+ *   line: HTMLElement, option: Setting, home: HTMLDetailsElement
+ * }} Row */
+
 /** @type {HTMLElement} */
 let panel;
+/** @type {Row[]} */
+let rows = [];
 /** @type {OptionSection[]} */
 let sections = [];
 
@@ -109,7 +116,6 @@ function row(option) {
   });
   const label = element("label", { htmlFor: field.id, textContent: option.label });
   const line = element("div", { className: "setting" }, label, element("span", {}, field, ...beside, reset));
-  line.dataset.words = `${option.label} ${option.key} ${option.hint}`.toLowerCase();
   const notes = [option.hint, NEEDS[option.needs], option.inert, option.frozen && "Locked by a command line flag."];
   const code = element("code", { textContent: option.key });
   line.append(
@@ -141,22 +147,45 @@ function count() {
 const searchField = () => find(document, "#settings_search", HTMLInputElement);
 const onlyBox = () => find(document, "#settings_changed", HTMLInputElement);
 
-// Everything with these words; with `onlyChanged`, what is not at its default.
+/**
+ * What the search reads of a row. In another language, the words on the page are found as well.
+ * @param {Row} row
+ */
+function searchable({ line, option, home }) {
+  const shown = all(line, "label, small > span").map((one) => one.textContent);
+  const { key, label, hint, choices: menu } = option;
+  return {
+    key,
+    label,
+    hint,
+    shown: shown.join(" "),
+    section: home.querySelector("summary span")?.textContent ?? "",
+    menu,
+  };
+}
+
+// Settings with these words, best first; with `onlyChanged`, those that are not at their default. Without words each
+// stands in its section.
 function search() {
-  const wanted = (searchField()?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  const query = (searchField()?.value ?? "").trim();
   const onlyChanged = onlyBox()?.checked ?? false;
-  for (const section of panel.querySelectorAll("details")) {
-    let found = 0;
-    for (const line of all(section, ".setting")) {
-      // In another language, the words on the page are found as well.
-      const words = `${line.dataset.words} ${(line.textContent ?? "").toLowerCase()}`;
-      line.hidden = !wanted.every((word) => words.includes(word)) || (onlyChanged && !line.classList.contains("other"));
-      found += Number(!line.hidden);
-    }
-    section.hidden = !found;
-    section.open = wanted.length > 0 || onlyChanged;
+  const found = query ? searchSettings(rows.map(searchable), query).map((index) => rows[index]) : rows;
+  const shown = found.filter(({ line }) => !onlyChanged || line.classList.contains("other"));
+  for (const row of rows) {
+    row.home.lastElementChild?.before(row.line);
+    row.line.hidden = !shown.includes(row);
   }
-  need(document, "#settings_none", HTMLElement).hidden = Boolean(panel.querySelector("details:not([hidden])"));
+  if (query) need(panel, "#settings_found", HTMLElement).append(...shown.map(({ line }) => line));
+  for (const section of panel.querySelectorAll("details")) {
+    const here = all(section, ".setting:not([hidden])").length;
+    need(section, "summary small", HTMLElement).textContent = String(here);
+    section.hidden = !here;
+    section.open = onlyChanged;
+  }
+  const several = shown.length === 1 ? "1 setting found." : `${shown.length} settings found.`;
+  const counted = need(panel, "#settings_count", HTMLElement);
+  counted.textContent = shown.length ? several : "No setting has these words.";
+  counted.hidden = !query && !onlyChanged;
 }
 
 /** @param {Setting[]} options */
@@ -193,22 +222,28 @@ function resetAll() {
 
 function draw() {
   const open = all(panel, "details[open]").map((one) => one.dataset.section);
+  rows = [];
   const drawn = sections.map(({ section, title, options }) => {
-    const all = button("Reset this section", () => change({ reset: resettable(options) }), { className: "reset" });
+    const resets = button("Reset this section", () => change({ reset: resettable(options) }), { className: "reset" });
     const summary = element(
       "summary",
       {},
       element("span", { textContent: title }),
       element("small", { textContent: String(options.length) }),
     );
-    const folded = element("details", { open: open.includes(section) }, summary, ...options.map(row), all);
+    const folded = element("details", { open: open.includes(section) }, summary, resets);
     folded.dataset.section = section;
+    for (const option of options) {
+      const line = row(option);
+      resets.before(line);
+      rows.push({ line, option, home: folded });
+    }
     return folded;
   });
-  const none = element("p", { id: "settings_none", textContent: "No setting has these words.", hidden: true });
   panel.replaceChildren(
     head(),
-    none,
+    element("p", { id: "settings_count", role: "status", hidden: true }),
+    element("div", { id: "settings_found" }),
     ...drawn,
     button("Reset all settings", resetAll, { id: "settings_reset_all", className: "reset" }),
   );

@@ -110,7 +110,8 @@ function splitWeight(inner) {
 }
 
 /**
- * The weight of <lora:name:weight> and its like, 1 where none is written. It may be negative, as a LoRA's can.
+ * The weight of <lora:name:weight> and its like, 1 where none is written. A negative one, as a LoRA can have, is moved
+ * where somebody wrote it; no key crosses 0.
  * @param {string} text
  * @param {[number, number]} tag
  * @param {number} change
@@ -122,7 +123,12 @@ function changeTag(text, [from, closer], change) {
   const numbers = parts.flatMap((part, index) => (index > 1 && NUMBER.test(part.trim()) ? [index] : []));
   const place = numbers.at(-1);
   if (place === undefined) parts.splice(2, 0, rounded(1 + change));
-  else parts[place] = rounded(Number(parts[place]) + change);
+  else {
+    const weight = Number(parts[place]);
+    const next = Math.max(weight < 0 ? -Infinity : 0, weight + change);
+    if (next === weight) return null;
+    parts[place] = rounded(next);
+  }
   const name = parts.slice(0, place ?? 2).join(":");
   return { from, to: closer + 1, insert: `<${parts.join(":")}>`, start: from + 1, end: from + 1 + name.length };
 }
