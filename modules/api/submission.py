@@ -14,6 +14,7 @@ from modules.api.scripts import is_always_on, requested_scripts
 from modules.catalogue.lookup import LocalModels
 from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import find_upscaler
+from modules.intake.checkpoints import options_in_force
 from modules.intake.first_pass import first_pass_size
 from modules.parameters import (
     GenerationRequest,
@@ -61,7 +62,8 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
     if body.infotext:
         models = LocalModels(services.catalogue)
         parsed = parse_infotext(body.infotext, backcompat=services.options.switch("auto_backcompat"))
-        pasted = request_from_infotext(parsed, services.options.as_dict(), models=models)
+        options = options_in_force(services.catalogue, services.options)
+        pasted = request_from_infotext(parsed, options, models=models)
         notices = pasted.notices
         values |= {name: value for name, value in pasted.fields.items() if name not in said}
         # A script that is chosen is named by script_name alone, as in A1111.

@@ -25,6 +25,15 @@ def current_checkpoint(catalogue: Catalogue, setting: str) -> Checkpoint | None:
     return next(iter(catalogue.checkpoints()), None)
 
 
+def options_in_force(catalogue: Catalogue, options: OptionStore) -> dict[str, Any]:
+    """Every option as JSON, and as `sd_model_checkpoint` the title of the checkpoint that the next job uses.
+
+    The option itself is empty until somebody chooses, and may hold the title that the file had before it was hashed.
+    """
+    checkpoint = current_checkpoint(catalogue, options.text("sd_model_checkpoint"))
+    return options.as_dict() | {"sd_model_checkpoint": checkpoint.title if checkpoint else ""}
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A checkpoint by title, and its VAE by file name where it is not the checkpoint's own."""

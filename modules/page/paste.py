@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from modules.catalogue.lookup import LocalModels
+from modules.intake.checkpoints import options_in_force
 from modules.page.form import EXTRA, OVERRIDES, SEEDS
 from modules.page.hires import PROMPT_FIELDS, SAMPLER_FIELDS, hires_upscalers
 from modules.page.overrides import override_texts
@@ -24,7 +25,7 @@ def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple
     """What an infotext puts into the form, by control, and what has to be said about it."""
     models = LocalModels(services.catalogue)
     parsed = parse_infotext(text, backcompat=services.options.switch("auto_backcompat"))
-    pasted = request_from_infotext(parsed, services.options.as_dict(), models=models)
+    pasted = request_from_infotext(parsed, options_in_force(services.catalogue, services.options), models=models)
     fields = {**pasted.fields, **_styles_taken_out(services, pasted.fields)}
     values = {name: _control_value(name, value) for name, value in fields.items()}
     notices = list(pasted.notices)

@@ -303,10 +303,12 @@ def _models(
         found = models.checkpoint(name, sha256)
         if found is None:
             notices.append(f"This picture was made with {said}, which is not here; the loaded checkpoint stays.")
+        elif found == LocalFile(loaded):
+            pass
         elif not options.get("disable_weights_auto_swap", True):
             overrides["sd_model_checkpoint"] = found.name
             notices += _if_other("checkpoint", name, sha256, found)
-        elif found.name != loaded or not found.same:
+        else:
             notices.append(f"This picture was made with {said}; the loaded checkpoint stays, as the settings say.")
     vae = values.get("VAE")
     if vae and models is not None:

@@ -53,7 +53,8 @@ def test_a_first_phase_too_small_is_named(services: Any) -> None:
 def test_an_infotext_finds_its_models_by_hash_and_names_those_that_are_missing(services: Any) -> None:
     pen = network_hash_of(write_model(services.models / "Lora" / "pen.safetensors", content=b"l" * 12))[:12]
     vae = sha256_of(write_model(services.models / "VAE" / "mine.safetensors", content=b"v" * 12))[:10]
-    write_model(services.models / "Stable-diffusion" / "cat.safetensors")
+    for name in ("ant", "cat"):
+        write_model(services.models / "Stable-diffusion" / f"{name}.safetensors", content=name.encode() * 4)
     services.catalogue.refresh()
     infotext = (
         "a <lora:renamed:0.7>\nSteps: 5, Sampler: Euler a, Seed: 1, Size: 64x64, VAE hash: {vae}, VAE: other.pt, "

@@ -207,6 +207,19 @@ def test_an_old_version_is_followed_unless_the_settings_say_otherwise(services: 
     assert not form_values(services, old)[0][OVERRIDES]
 
 
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("chosen", ["", "demo-emoji.safetensors"])
+def test_a_picture_of_the_loaded_checkpoint_needs_no_word_about_it(services: Any, chosen: str, swap: bool) -> None:
+    """Nobody has chosen yet, or the title was stored before the file was hashed; what is loaded counts."""
+    services.options.update({"sd_model_checkpoint": chosen, "disable_weights_auto_swap": not swap})
+    line = "a cat\nSteps: 20, Sampler: Euler a, Seed: 1, Size: 64x64, Model hash: {}, Model: {}"
+    for hashed in ("0123456789", "0123456789abcdef"[:8]):
+        values, notices = form_values(services, line.format(hashed, "demo-emoji"))
+        assert (values[OVERRIDES], notices) == ([], ())
+    values, notices = form_values(services, line.format("aaaaaaaaaa", "other"))
+    assert bool(values[OVERRIDES]) is swap and bool(notices) is not swap
+
+
 def test_a_plain_prompt_is_only_a_prompt(services: Any) -> None:
     values, notices = form_values(services, "just a prompt")
     assert values["prompt"] == "just a prompt"
