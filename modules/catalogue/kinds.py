@@ -20,11 +20,11 @@ class ModelKind(Enum):
     """What a file of tensors is for; the value says it to a person, with what to do with such a file."""
 
     CHECKPOINT = "a checkpoint"
-    LORA = "a LoRA: put it into models/Lora and write <lora:name:1> into the prompt"
+    LORA = "a LoRA, which adds to a checkpoint; LoRAs are not applied yet"
     VAE = "a VAE: put it into models/VAE and choose it under SD VAE"
     EMBEDDING = "a textual inversion embedding: put it into embeddings/ and write its name into the prompt"
     CONTROLNET = "a ControlNet, which guides a checkpoint but can't replace one"
-    HYPERNETWORK = "a hypernetwork: put it into models/hypernetworks"
+    HYPERNETWORK = "a hypernetwork, which adds to a checkpoint; hypernetworks are not applied yet"
     UPSCALER = "an upscaler: put it into models/ESRGAN"
     FLUX = "a Flux model, which can't run here"
     SD3 = "a Stable Diffusion 3 model, which can't run here"

@@ -11,7 +11,8 @@ from modules.parameters import GenerationRequest, ResolvedRequest
 from modules.protocol import MachineFacts, MemoryPeak
 
 JobState = Literal["waiting", "running", "finished", "interrupted", "cancelled", "failed"]
-EngineState = Literal["starting", "loading", "ready", "restarting", "stopped"]
+# "problem": it runs, and the sentence says what it or the queue can't do: load a checkpoint, write to the disk.
+EngineState = Literal["starting", "loading", "ready", "problem", "restarting", "stopped"]
 
 ENDED: Final[frozenset[JobState]] = frozenset({"finished", "interrupted", "cancelled", "failed"})
 

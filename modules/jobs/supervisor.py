@@ -89,7 +89,7 @@ class Supervisor:
                 self.ready = True
                 self._in_vain = 0
                 self._ready_by = None
-                ready = EngineStatus("ready", f"Ready: {event.hardware}.", hardware=event.hardware, pid=event.pid)
+                ready = EngineStatus("ready", _ready(event.hardware), hardware=event.hardware, pid=event.pid)
                 self._show(ready)
             case MachineFacts():
                 self._show(replace(status, facts=event))
@@ -100,14 +100,14 @@ class Supervisor:
                     replace(
                         status,
                         state="ready",
-                        sentence=f"Ready: {status.hardware}.",
+                        sentence=_ready(status.hardware),
                         checkpoint_title=event.title,
                         width=event.width,
                         height=event.height,
                     )
                 )
             case CheckpointFailed():
-                self._show(replace(status, state="ready", sentence=event.cause, checkpoint_title=None))
+                self._show(replace(status, state="problem", sentence=event.cause, checkpoint_title=None))
 
     def cause(self, news: EngineEnded) -> str:
         """Why the engine ended: our own reason, where it was us."""
@@ -142,7 +142,11 @@ class Supervisor:
 
     def unloaded(self) -> None:
         """The checkpoint was given back."""
-        self._show(replace(self._plain, checkpoint_title=None, width=None, height=None))
+        status = replace(self._plain, checkpoint_title=None, width=None, height=None)
+        # What was refused is no longer wanted.
+        if status.state == "problem":
+            status = replace(status, state="ready", sentence=_ready(status.hardware))
+        self._show(status)
 
     def tick(self) -> None:
         """Do what is due: a planned start, or the end of patience with one."""
@@ -173,7 +177,11 @@ class Supervisor:
     def _show(self, status: EngineStatus) -> None:
         self._plain = status
         if self._problem is not None:
-            status = replace(status, sentence=self._problem)
+            status = replace(status, state="problem", sentence=self._problem)
         if status != self.status:
             self.status = status
             self._changed(status)
+
+
+def _ready(hardware: str | None) -> str:
+    return f"Ready: {hardware}."

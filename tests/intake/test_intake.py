@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.catalogue import Catalogue, ModelFolders
+from modules.catalogue import Catalogue, ModelFolders, ModelKind
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.intake import Intake, concrete_names
 from modules.intake.networks import names_in, tag_notices
@@ -232,6 +232,9 @@ def test_networks_are_named_whether_they_are_here_or_not(tmp_path: Path) -> None
         "The hypernetwork paper is here, but it is not applied yet: the picture is made without it.",
         "<wild:x> is no tag that is known here: it was taken off the prompt.",
     )
+    # Who has such a file among the checkpoints isn't sent to a folder where it does nothing.
+    for kind in (ModelKind.LORA, ModelKind.HYPERNETWORK):
+        assert "not applied yet" in kind.value and "models/" not in kind.value
     hires = room.resolve(asked.model_copy(update={"enable_hr": True})).notices
     assert hires[-1] == "LoRA not found: large. The picture is made without it."
 

@@ -136,6 +136,7 @@ class FakeEngine:
             self._die("exit")
         if checkpoint.title.startswith("bad"):
             cause = f"{checkpoint.title} is not a checkpoint."
+            self._loaded = None
             self._emit(CheckpointFailed(title=checkpoint.title, cause=cause))
             return cause
         self._loaded = checkpoint.path

@@ -247,9 +247,15 @@ def test_checkpoints_load_unasked_and_fail_in_a_sentence(house: House) -> None:
     eventually(lambda: house.jobs.engine().sentence == "bad.safetensors is not a checkpoint.")
     job = house.jobs.submit(ask(override_settings={"sd_model_checkpoint": "bad.safetensors"}))
     assert house.jobs.wait(job.id, 5).cause == "bad.safetensors is not a checkpoint."
+    assert house.jobs.engine().state == "problem", "a refusal is nothing to be ready with"
     assert house.jobs.wait(house.jobs.submit(ask()).id, 5).state == "finished"
+    assert (house.jobs.engine().state, house.jobs.engine().sentence) == ("ready", "Ready: a fake, int8.")
     house.jobs.unload_checkpoint()
     eventually(lambda: house.jobs.engine().checkpoint_title is None)
+    house.jobs.load_checkpoint("bad.safetensors")
+    eventually(lambda: house.jobs.engine().state == "problem")
+    house.jobs.unload_checkpoint()
+    eventually(lambda: house.jobs.engine().state == "ready")
     with pytest.raises(RequestError, match=r"no checkpoint missing\.safetensors"):
         house.jobs.load_checkpoint("missing.safetensors")
 

@@ -23,6 +23,9 @@ const FIRST = 400; // a job that has just begun should be seen to move
  * }} GalleryView
  */
 
+// States of the engine that stay until somebody does something.
+const SETTLED = new Set(["ready", "problem"]);
+
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 /** @type {Promise<void> | null} the request under way */
@@ -76,7 +79,7 @@ async function update() {
  */
 function pause({ running, waiting, engine, settings }) {
   if (running && !running.step) return Math.min(FIRST, settings.refresh);
-  return running || waiting.length || engine.state !== "ready" ? settings.refresh : IDLE;
+  return running || waiting.length || !SETTLED.has(engine.state) ? settings.refresh : IDLE;
 }
 
 /**
