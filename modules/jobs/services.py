@@ -29,6 +29,7 @@ from modules.parameters import RequestError
 from modules.prompt.comments import strip_comments
 from modules.settings import Flags, OptionError, OptionStore, Paths, frozen_keys, unknown_frozen
 from modules.settings.logins import logins
+from modules.settings.paths import make_checkpoint_folder
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ def open_services(flags: Flags) -> Services:
     paths = Paths.from_flags(flags)
     lock = FolderLock(paths.data_dir / "webui.lock")
     notices = prepare(paths.database)
+    # The page names it as the place for checkpoints.
+    make_checkpoint_folder(paths)
     options = OptionStore(paths.config_file, frozen=frozen_keys(flags))
     catalogue = Catalogue(
         ModelFolders.from_paths(paths), paths.cache_dir / "hashes.json", lambda: options.switch("list_hidden_files")

@@ -1,15 +1,25 @@
 """What the page says while the small checkpoint that ships with the project is loaded."""
 
+from __future__ import annotations
+
+import html
+from pathlib import Path
 from typing import Final
 
 # The page shows the notice while the loaded checkpoint's title starts with this.
 DEMO_PREFIX: Final = "demo-emoji"
 
+# On a phone only the first words stand there, until `demo_more` is pressed; assets/demo.js has the buttons' work.
 NOTICE: Final = (
-    "<p><b>This is the demo checkpoint</b>: a tiny model that came with the project and only knows emoji-like things "
-    "on simple backgrounds. For real pictures, put a Stable Diffusion checkpoint (.safetensors) into "
-    "<code>models/Stable-diffusion</code> and press 🔄 beside the checkpoint list. Try:</p>"
+    '<div class="demo-head"><b>This is the demo checkpoint</b><button type="button" id="demo_more" '
+    'aria-expanded="false" aria-controls="demo_rest">More</button><button type="button" id="demo_dismiss" '
+    'title="Don\'t show this again" aria-label="Don\'t show this again">✕</button></div>'
+    '<div id="demo_rest"><p>A tiny model that came with the project and only knows emoji-like things on simple '
+    "backgrounds. For real pictures, put a checkpoint of Stable Diffusion 1.x (.safetensors or .ckpt) into</p>"
+    "<p><code>{folder}</code>{button}</p><p>and press 🔄 beside the checkpoint list. Checkpoints of Stable "
+    "Diffusion 2, XL and 3 and of Flux can't be loaded yet. Try:</p></div>"
 )
+OPEN: Final = '<button type="button" id="demo_open">Open the folder</button>'
 
 EXAMPLE_PROMPTS: Final = (
     "a red apple on a blue background",
@@ -17,3 +27,8 @@ EXAMPLE_PROMPTS: Final = (
     "a rocket in space",
     "a pizza on a green background",
 )
+
+
+def demo_notice(folder: Path, *, folder_button: bool) -> str:
+    """The notice as HTML: where checkpoints go, with a button where the folder can be opened on this screen."""
+    return NOTICE.format(folder=html.escape(str(folder)), button=OPEN if folder_button else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,17 +137,36 @@ def duration(seconds: float) -> str:
     return f"{minutes / MINUTES_AN_HOUR:.1f} h"
 
 
-def estimate(services: Services, mode: str, fields: Mapping[str, Any]) -> str:
-    """The sentence for a form's values, empty also while one of them can't be read."""
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What to say of a form's values: `sentence` where it is much, `pace` of each picture as soon as it is known."""
+
+    sentence: str = ""
+    pace: str = ""
+
+    def html(self) -> str:
+        """The sentence, and hidden behind it the pace, which assets/progress.js shows above the tabs."""
+        return f'{html.escape(self.sentence)}<span class="pace" hidden>{html.escape(self.pace)}</span>'
+
+
+def pace(passes: Sequence[PassWork], before: Sequence[Timed], images: int) -> str:
+    """How long one of the pictures takes, empty where there are no jobs to learn from."""
+    seconds = seconds_for(passes, before)
+    return "" if seconds is None else f"About {duration(seconds / images)} a picture at this size."
+
+
+def estimate(services: Services, mode: str, fields: Mapping[str, Any]) -> Estimate:
+    """The sentences for a form's values, empty also while one of them can't be read."""
     checkpoint = listing.current_checkpoint(services)
     if checkpoint is None:
-        return ""
+        return Estimate()
     try:
         passes = passes_of(mode, fields)
+        images = int(fields["n_iter"]) * int(fields["batch_size"])
         if any(one.pixels <= 0 or one.steps <= 0 for one in passes):
-            return ""
+            return Estimate()
     except (TypeError, ValueError, ZeroDivisionError):
-        return ""
+        return Estimate()
     jobs = services.jobs.list(states=("finished",), limit=LOOKED_AT)
     before = timed_jobs(jobs, checkpoint.title, mode, str(fields.get("sampler_name") or ""))
-    return sentence(passes, before, listing.native_size(checkpoint))
+    return Estimate(sentence(passes, before, listing.native_size(checkpoint)), pace(passes, before, images))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -193,7 +192,7 @@ def _wire_estimate(tab: GenerationTab, services: Services, page: gr.Blocks) -> N
     controls = [tab.form.controls[name] for name in names]
 
     def shown(*values: object) -> str:
-        return html.escape(estimate(services, tab.form.mode, dict(zip(names, values, strict=True))))
+        return estimate(services, tab.form.mode, dict(zip(names, values, strict=True))).html()
 
     gr.on(
         [*(control.change for control in controls), tab.results.shown.change, page.load],

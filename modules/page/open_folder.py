@@ -6,6 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modules.settings import Flags
+
+
+def folder_button(flags: Flags) -> bool:
+    """The folder opens on the server's screen, so the button is only for who sits before it."""
+    return not (flags.listen or flags.share or flags.server_name or flags.hide_ui_dir_config)
 
 
 def open_folder(folder: Path) -> str:

@@ -21,7 +21,7 @@ from modules.page.img2img import Img2Img, build_img2img
 from modules.page.img2img_events import submitter as img2img_submitter
 from modules.page.img2img_events import wire_img2img
 from modules.page.layout import mark_layout
-from modules.page.messages import QUICK
+from modules.page.messages import QUICK, SAY, message
 from modules.page.option_choices import checkpoint_choices
 from modules.page.option_controls import wire_option_control
 from modules.page.png_info import build_png_info, wire_png_info
@@ -73,7 +73,7 @@ def build_page(
     """The Gradio Blocks of the page. `uploads` keeps the pictures that people bring to it, `defaults` its ui-config."""
     defaults = defaults or PageDefaults(services.paths.ui_config_file)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        quick = build_quicksettings(services)
+        quick = build_quicksettings(services, folder_button=folder_button)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
                 tab = build_txt2img(services, folder_button=folder_button)
@@ -163,12 +163,15 @@ def _wire_quicksettings(
 
     def refresh() -> list[Any]:
         services.refresh_models()
-        return listed()
+        found = len(listing.checkpoint_titles(services))
+        return [*listed(), message("1 checkpoint found." if found == 1 else f"{found} checkpoints found.")]
 
     quick.checkpoint.input(choose, quick.checkpoint, [*sides, image_cfg, quick.refusal], **QUICK).then(
         None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
     )
-    quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg], **QUICK)
+    quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg, quick.notice], **QUICK).then(
+        None, quick.notice, None, js=SAY
+    )
     # Pressed by the scripts when the server says that another checkpoint is in use, or the same under a new title.
     quick.sync.click(listed, None, [quick.checkpoint, image_cfg], **QUICK)
     page.load(listed, None, [quick.checkpoint, image_cfg], **QUICK)

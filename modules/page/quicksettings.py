@@ -10,14 +10,17 @@ import gradio as gr
 
 from modules.page import listing
 from modules.page.controls import tool_button
-from modules.page.demo import EXAMPLE_PROMPTS, NOTICE
+from modules.page.demo import EXAMPLE_PROMPTS, demo_notice
 from modules.page.option_choices import checkpoint_choices
 from modules.page.option_controls import OptionControl, build_option_control
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
-STATUS: Final = '<div class="engine" data-state="starting" role="status"><i></i><span>Connecting…</span></div>'
+STATUS: Final = (
+    '<div class="engine" data-state="starting" role="status"><i></i><span>Connecting…</span>'
+    '<span class="pace"></span></div>'
+)
 CHECKPOINT: Final = "sd_model_checkpoint"
 
 
@@ -30,10 +33,11 @@ class QuickSettings:
     others: Sequence[OptionControl]
     sync: gr.Button
     refusal: gr.Textbox
+    notice: gr.Textbox
     examples: Sequence[gr.Button]
 
 
-def build_quicksettings(services: Services) -> QuickSettings:
+def build_quicksettings(services: Services, *, folder_button: bool) -> QuickSettings:
     """Lay out the row above the tabs: the settings of `quicksettings_list`, in that order."""
     keys = list(dict.fromkeys(services.options.texts("quicksettings_list")))
     known = [key for key in keys if key in services.options.options]
@@ -51,11 +55,12 @@ def build_quicksettings(services: Services) -> QuickSettings:
             gr.HTML(STATUS, elem_id="engine_status", padding=False)
         sync = gr.Button("Sync", visible="hidden", elem_id="sync_checkpoint")
         refusal = gr.Textbox("", visible="hidden", elem_id="checkpoint_refusal")
+        notice = gr.Textbox("", visible="hidden", elem_id="checkpoints_notice")
     with gr.Column(elem_id="demo_notice"):
-        gr.HTML(NOTICE, padding=False)
+        gr.HTML(demo_notice(services.paths.checkpoint_dirs[0], folder_button=folder_button), padding=False)
         with gr.Row(elem_classes=["examples", "no-translate"]):
             examples = [gr.Button(prompt, size="sm", min_width=60, scale=0) for prompt in EXAMPLE_PROMPTS]
-    return QuickSettings(checkpoint, refresh, others, sync, refusal, examples)
+    return QuickSettings(checkpoint, refresh, others, sync, refusal, notice, examples)
 
 
 def _checkpoint(services: Services, *, shown: bool) -> tuple[gr.Dropdown, gr.Button]:

@@ -97,10 +97,11 @@ class EndedJob(BaseModel):
 
 
 class EngineLine(BaseModel):
-    """How the engine is."""
+    """How the engine is: `sentence` in a newcomer's words, `details` as the engine said it where that is more."""
 
     state: str
     sentence: str
+    details: str
     checkpoint: str | None
 
 
@@ -301,7 +302,15 @@ def _settings(options: OptionStore) -> PageSettings:
 
 def _engine(jobs: JobService) -> EngineLine:
     status = jobs.engine()
-    return EngineLine(state=status.state, sentence=status.sentence, checkpoint=status.checkpoint_title)
+    sentence = status.sentence
+    if status.state == "ready" and status.facts is not None:
+        # Why a card that is there can't be used is for newcomers too.
+        _, mark, trouble = (status.hardware or "").partition("; ")
+        device = status.facts.device_name + mark + trouble
+        sentence = f"Ready: {device}."
+    return EngineLine(
+        state=status.state, sentence=sentence, details=status.sentence, checkpoint=status.checkpoint_title
+    )
 
 
 def create_router(

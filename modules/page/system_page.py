@@ -10,9 +10,11 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from modules.api.internal import system_report
 from modules.jobs.job import JobError
 from modules.page.language_texts import page_texts
+from modules.page.open_folder import folder_button, open_folder
 from modules.page.process import ServerProcess
 from modules.parameters import RequestError
 from modules.settings import declared_flags
+from modules.settings.paths import make_checkpoint_folder
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -61,6 +63,8 @@ def _act(services: Services, action: str) -> None:
             services.jobs.unload_checkpoint()
         case "load":
             services.jobs.load_checkpoint(None)
+        case "open-checkpoints":
+            _open_checkpoints(services)
         case "refresh":
             services.refresh_models()
         case "hash":
@@ -69,6 +73,13 @@ def _act(services: Services, action: str) -> None:
             services.hashing.wake()
         case _:
             raise HTTPException(404, f"There is no action {action!r}.")
+
+
+def _open_checkpoints(services: Services) -> None:
+    if not folder_button(services.flags):
+        raise HTTPException(403, "A folder opens on the server's screen, which is for who sits before it.")
+    if refusal := open_folder(make_checkpoint_folder(services.paths)):
+        raise HTTPException(422, refusal)
 
 
 def _sections(services: Services, process: ServerProcess) -> Iterator[tuple[str, list[tuple[str, str]]]]:

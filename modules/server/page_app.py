@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from modules.gallery.allowed_folders import picture_folders
 from modules.page.localization import localization_script, read_localization, translate_choices
+from modules.page.open_folder import folder_button
 from modules.page.page import build_page, page_head
 from modules.page.theme import create_theme
 from modules.page.uploads import UploadStore
@@ -57,8 +58,3 @@ def _page(services: Services, flags: Flags, uploads: UploadStore) -> FastAPI:
     )
     translate_choices(page.config["components"], texts)
     return holder
-
-
-def folder_button(flags: Flags) -> bool:
-    """The folder opens on the server's screen, so the button is only for who sits before it."""
-    return not (flags.listen or flags.share or flags.server_name or flags.hide_ui_dir_config)

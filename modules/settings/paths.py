@@ -1,6 +1,7 @@
 """Where everything lies on disk, decided once from the flags."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,14 @@ class Paths:
             tmp_dir=data / "tmp",
             database=data / "webui.db",
         )
+
+
+def make_checkpoint_folder(paths: Paths) -> Path:
+    """The folder for checkpoints that people are told of, made where it is missing and can be made."""
+    folder = paths.checkpoint_dirs[0]
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def distinct(candidates: Iterable[Path]) -> tuple[Path, ...]:

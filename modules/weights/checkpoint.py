@@ -17,7 +17,7 @@ from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.hardware.device import has_own_memory
 from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.family import DEFAULTS, SD1_TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX, Family, detect_family
+from modules.weights.family import DEFAULTS, LOADED, SD1_TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX, Family, detect_family
 from modules.weights.fill import M, build_module
 from modules.weights.model import Model, NoiseTraining
 from modules.weights.original_names import unet_original_name, vae_original_name
@@ -163,7 +163,7 @@ def _bytes_of(file: TensorFile, place: LoadTarget) -> int:
 
 def _supported_family(file: TensorFile) -> Family:
     family = detect_family(file.shapes, file.path.name)
-    if family is not Family.SD1:
+    if family not in LOADED:
         raise CheckpointError(
             f"{file.path.name} is a {family.value} checkpoint; this version loads Stable Diffusion 1.x only so far."
         )

@@ -22,6 +22,10 @@ class Family(Enum):
     SDXL_REFINER = "Stable Diffusion XL refiner"
 
 
+# Those whose checkpoints can be loaded.
+LOADED: Final = (Family.SD1,)
+
+
 @dataclass(frozen=True, slots=True)
 class FamilyDefaults:
     """What holds for a family unless the file states otherwise."""

@@ -178,6 +178,19 @@ def test_choosing_a_checkpoint_sets_its_size_and_loads_it(watched: Watched, serv
     expect(page.locator("#demo_notice")).to_be_visible()
     page.click("#demo_notice .examples button >> nth=0")
     expect(page.locator(PROMPT)).not_to_have_value("")
+    folder = re.compile(re.escape(str(server.data_dir / "models" / "Stable-Diffusion")), re.IGNORECASE)
+    expect(page.locator("#demo_notice code")).to_have_text(folder)
+    page.click("#refresh_sd_model_checkpoint")
+    expect(page.get_by_text(re.compile("^[0-9]+ checkpoints found.$"))).to_be_visible()
+    # On a phone it is one line until more is wanted, and it can be taken away.
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("#demo_rest")).to_be_hidden()
+    box = page.locator("#demo_notice").bounding_box()
+    assert box is not None and box["height"] < 60
+    page.click("#demo_more")
+    expect(page.locator("#demo_rest")).to_be_visible()
+    page.click("#demo_dismiss")
+    expect(page.locator("#demo_notice")).to_be_hidden()
 
 
 def _choose_checkpoint(page: Page, name: str) -> None:

@@ -92,7 +92,7 @@ def test_without_a_half_type_flag_the_processor_decides(tmp_path: Path) -> None:
         house = House(server)
         first, second = (house.made() for _ in range(2))
         assert pixels(house.picture(first["id"])) == pixels(house.picture(second["id"]))
-        sentence = house.engine()["sentence"]
+        sentence = house.engine()["details"]
         flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
         if "avx512_bf16" in flags or "amx_bf16" in flags:
             assert "bf16" in sentence

@@ -5,7 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import "./browser.js";
 
 const { listenForDrops } = await import("../../modules/page/assets/drop.js");
-const { drawRecent } = await import("../../modules/page/assets/progress.js");
+const { listenForDemo } = await import("../../modules/page/assets/demo.js");
+const { drawEngine, drawRecent } = await import("../../modules/page/assets/progress.js");
 const { toast, lasting, say } = await import("../../modules/page/assets/messages.js");
 const { remember, restored } = await import("../../modules/page/assets/memory.js");
 const { find, need } = await import("../../modules/page/assets/dom.js");
@@ -86,4 +87,32 @@ test("a text file dropped on a prompt is pasted and read", async () => {
   await pressed;
   assert.equal(event.defaultPrevented, true);
   assert.equal(box.value, "an apple\nSteps: 20");
+});
+
+test("the state line says how long a picture takes, while there is nothing worse to say", () => {
+  document.body.innerHTML =
+    '<div id="engine_status"><div class="engine"><i></i><span></span><span class="pace"></span></div></div>' +
+    '<div class="estimate"><span class="pace" hidden>About 8 s.</span></div><div class="estimate"></div>';
+  const line = need(document, ".engine", HTMLElement);
+  drawEngine({ state: "ready", sentence: "Ready: CPU.", details: "Ready: CPU in fp32.", checkpoint: "demo-emoji" });
+  assert.equal(line.textContent, "Ready: CPU.About 8 s.");
+  assert.equal(line.title, "Ready: CPU in fp32.");
+  drawEngine({ state: "problem", sentence: "x is no file.", details: "x is no file.", checkpoint: null });
+  assert.equal(line.textContent, "x is no file.");
+  assert.equal(line.title, "");
+});
+
+test("the demo notice is unfolded, and taken away for good", () => {
+  document.body.innerHTML =
+    '<div id="demo_notice"><button id="demo_more"></button><button id="demo_dismiss"></button></div>';
+  document.body.className = "demo";
+  listenForDemo();
+  need(document, "#demo_more", HTMLElement).click();
+  assert.ok(need(document, "#demo_notice", HTMLElement).classList.contains("unfolded"));
+  assert.ok(!document.body.classList.contains("demo-dismissed"));
+  need(document, "#demo_dismiss", HTMLElement).click();
+  assert.ok(document.body.classList.contains("demo-dismissed"));
+  document.body.className = "demo";
+  listenForDemo();
+  assert.ok(document.body.classList.contains("demo-dismissed"), "the next page shows none");
 });

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from modules.jobs.job import Job, Spent
-from modules.page.estimate import PassWork, Timed, duration, passes_of, seconds_for, sentence, timed_jobs
+from modules.page.estimate import (
+    Estimate,
+    PassWork,
+    Timed,
+    duration,
+    pace,
+    passes_of,
+    seconds_for,
+    sentence,
+    timed_jobs,
+)
 from modules.parameters import GenerationRequest, resolve
 
 NATIVE = (128, 128)
@@ -69,6 +79,12 @@ def test_both_passes_count() -> None:
 def test_there_is_something_to_say_only_where_it_is_much(side: int, before: list[Timed], text: str) -> None:
     assert sentence([PassWork(20, side * side)], before, NATIVE) == text
     assert sentence([PassWork(20, 512 * 512)], [timed(512, 90)], None) == "About 2 min."
+
+
+def test_the_pace_is_of_one_picture() -> None:
+    assert pace([PassWork(80, OWN)], [timed(128, 8)], images=4) == "About 8 s a picture at this size."
+    assert pace([PassWork(20, OWN)], [], images=1) == ""
+    assert Estimate("a<b", "c").html() == 'a&lt;b<span class="pace" hidden>c</span>'
 
 
 def test_times_as_people_say_them() -> None:

@@ -1,6 +1,7 @@
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";
+import { listenForDemo } from "./demo.js";
 import { listenForDrops } from "./drop.js";
 import { guardFocus } from "./focus.js";
 import { listenForMenus } from "./forever.js";
@@ -65,6 +66,7 @@ window.addEventListener("online", jobs.poll);
 window.addEventListener("pageshow", jobs.poll);
 watchSettings();
 watchQueue();
+listenForDemo();
 listenForDrops();
 listenForMenus(jobs.idle);
 listenForPictures(jobs.settings);

@@ -3,7 +3,7 @@
 /** @import { EndedJob, EngineLine, Mode, PageState, RunningJob, WaitingJob } from "./types.js" */
 
 import { act, url } from "./client.js";
-import { button, element, find, need } from "./dom.js";
+import { all, button, element, find, need } from "./dom.js";
 import { drawJobBar } from "./job_bar.js";
 import { toast } from "./messages.js";
 import { fillBar } from "./progress_bar.js";
@@ -108,17 +108,26 @@ function queueRow(job, count, again) {
   return element("li", {}, text, button("Cancel", cancel, { ariaLabel: `Cancel job ${job.position} of the queue` }));
 }
 
+// How long a picture takes by the form that can be seen; the server wrote it beside the estimate.
+function pace() {
+  const paces = all(document, ".estimate .pace");
+  const seen = paces.find((one) => one.closest(".estimate")?.checkVisibility?.()) ?? paces[0];
+  return seen?.textContent ?? "";
+}
+
 /** @param {EngineLine} engine */
 export function drawEngine(engine) {
   const line = find(document, "#engine_status .engine", HTMLElement);
   if (!line) return;
   line.dataset.state = engine.state;
   need(line, "span", HTMLElement).textContent = engine.sentence;
+  line.title = engine.details === engine.sentence ? "" : engine.details;
+  need(line, ".pace", HTMLElement).textContent = engine.state === "ready" ? pace() : "";
   document.body.classList.toggle("demo", (engine.checkpoint ?? "").startsWith("demo-emoji"));
 }
 
 export function drawLost() {
-  drawEngine({ state: "lost", sentence: "Connection lost, retrying…", checkpoint: null });
+  drawEngine({ state: "lost", sentence: "Connection lost, retrying…", details: "", checkpoint: null });
 }
 
 /**

@@ -50,6 +50,7 @@ export interface EndedJob {
 export interface EngineLine {
   state: string;
   sentence: string;
+  details: string;
   checkpoint: string | null;
 }
 
