@@ -129,7 +129,7 @@ def open_services(flags: Flags) -> Services:
         hashing=hashing,
         styles=styles,
         gallery=gallery,
-        folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path),
+        folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path, extensible=flags.alone),
         jobs=jobs,
         engine_log=engine_log,
         lock=lock,

@@ -18,7 +18,7 @@ from modules.page import listing
 from modules.page.batch_files import uploaded
 from modules.page.events import wire_results
 from modules.page.extras_tab import MODE, PLACES, Extras
-from modules.page.messages import QUICK
+from modules.page.messages import QUICK, refusal
 from modules.page.saving import wire_saving
 from modules.page.uploads import UploadStore
 from modules.parameters import RequestError
@@ -92,7 +92,7 @@ def submitter(
                 services, uploads, extras, named, json.loads(str(slots or "{}")), str(client) if client else None
             )
         except (RequestError, PictureError, SaveError, FolderError, JobError) as error:
-            return json.dumps({"error": str(error)})
+            return refusal(error)
         return json.dumps({"id": ids[0], "ids": list(ids)})
 
     return submit

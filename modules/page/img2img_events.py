@@ -14,6 +14,7 @@ from modules.page.form import MASK_ALPHA, Form
 from modules.page.from_picture import with_source
 from modules.page.img2img import Img2Img
 from modules.page.init_pictures import MASKED, Masking, read_source
+from modules.page.messages import refusal
 from modules.page.uploads import UploadStore
 from modules.parameters import GenerationRequest, RequestError
 from modules.pictures import PictureError
@@ -45,7 +46,7 @@ def submitter(form: Form, services: Services, uploads: UploadStore) -> Callable[
                 return submit_batch(services, named, batch, who)
             return _submit_one(services, uploads, named, slots, who)
         except (RequestError, FolderError, JobError) as error:
-            return json.dumps({"error": str(error)})
+            return refusal(error)
 
     return submit
 

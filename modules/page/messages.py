@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from modules.gallery.allowed_folders import FolderNotAllowedYet
+
 # Events never wait in Gradio's queue: the real queue is the server's.
 # With no component to show progress on, the browser keeps no loading status: Gradio would send every status of every
 # event to every output of all of them, with a walk through the whole tree of components for each.
@@ -18,6 +20,14 @@ QUICK: Final[Mapping[str, Any]] = {
 
 # Shows what `message` wrote into a hidden box.
 SAY: Final = "(text) => window.webui.say(text)"
+
+
+def refusal(error: Exception) -> str:
+    """The answer of Generate that nothing was queued: why, or the folder that the person is to be asked about."""
+    answer = {"error": str(error)}
+    if isinstance(error, FolderNotAllowedYet):
+        answer["folder"] = str(error.folder)
+    return json.dumps(answer)
 
 
 def message(text: str, kind: str = "info") -> str:

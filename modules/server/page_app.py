@@ -49,7 +49,7 @@ def _page(services: Services, flags: Flags, uploads: UploadStore) -> FastAPI:
         auth=partial(matches, known) if known else None,
         root_path=prefix_of(flags.subpath) or None,
         # What a person may name as a folder for pictures must be shown from there as well.
-        allowed_paths=[str(root) for root in services.folders.roots],
+        allowed_paths=services.folders.served,
         max_file_size="200mb",
         ssr_mode=False,
         pwa=False,

@@ -267,6 +267,12 @@ class Flags:
         loopback = self.server_name in (None, "127.0.0.1", "localhost", "::1")
         return self.listen or self.share or not loopback
 
+    @property
+    def alone(self) -> bool:
+        """Whether nobody but the person at this machine can come in: no network, no proxy, no logins for several."""
+        invites = (self.subpath, self.trusted_proxies, self.gradio_auth, self.gradio_auth_path)
+        return not self.exposed and not any(invites)
+
     def public(self) -> dict[str, Any]:
         """Flag values as JSON, for /sdapi/v1/cmd-flags and sysinfo. Of a secret flag only that it is set is shown."""
         values: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,16 +52,29 @@ def test_uploaded_files_become_pictures_and_the_torn_one_is_named(
     assert watched.problems == []
 
 
-def test_a_folder_of_the_server_goes_to_another_one_under_the_same_names(watched: Watched, server: Server) -> None:
+def test_a_folder_of_the_server_goes_to_another_one_under_the_same_names(
+    watched: Watched, server: Server, tmp_path: Path
+) -> None:
     page = watched.page
     data = server.data_dir
     write_inputs(data / "inputs" / "frames")
     visit(page, server.url)
     open_input(page, "Batch")
     page.get_by_role("tab", name="From directory").first.click()
-    page.fill("#img2img_batch_input_dir textarea, #img2img_batch_input_dir input", "/etc")
+    # Another folder of this machine is asked about; the answer is remembered, and its pictures are shown.
+    outside = tmp_path / "outside"
+    write_inputs(outside)
+    page.fill("#img2img_batch_input_dir textarea, #img2img_batch_input_dir input", str(outside))
+    page.once("dialog", lambda dialog: dialog.dismiss())
     ask(page, "not from there")
     expect(page.locator(MESSAGE)).to_contain_text("is not among the folders that the page may use")
+    page.fill("#img2img_batch_output_dir textarea, #img2img_batch_output_dir input", str(outside / "made"))
+    page.once("dialog", lambda dialog: dialog.accept())
+    ask(page, "from anywhere")
+    expect(page.locator(PICTURES)).to_have_count(2, timeout=30_000)
+    page.wait_for_function(f"() => [...document.querySelectorAll('{PICTURES} img')].every((one) => one.naturalWidth)")
+    assert sorted(path.name for path in (outside / "made").iterdir()) == ["frame 0.png", "frame 1.png"]
+    assert json.loads((data / "allowed-folders.json").read_text("utf-8")) == [str(outside.resolve())]
     page.fill("#img2img_batch_input_dir textarea, #img2img_batch_input_dir input", "inputs/frames")
     page.fill("#img2img_batch_output_dir textarea, #img2img_batch_output_dir input", "outputs/painted")
     ask(page, "from a folder")

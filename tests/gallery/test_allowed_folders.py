@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from modules.gallery.allowed_folders import AllowedFolders, FolderError, picture_folders
+from modules.gallery.allowed_folders import (
+    ALLOWED_FILE,
+    AllowedFolders,
+    FolderError,
+    FolderNotAllowedYet,
+    picture_folders,
+)
 from modules.settings import OptionStore, Paths
 
 
@@ -62,6 +68,54 @@ def test_a_setting_changed_later_opens_no_folder(paths: Paths, options: OptionSt
     options.update({"outdir_samples": str(outside)})
     with pytest.raises(FolderError, match="--gradio-allowed-path"):
         allowed.existing(str(outside), "Input directory")
+
+
+def test_the_person_at_the_machine_is_asked_once_for_another_folder(
+    paths: Paths, options: OptionStore, outside: Path
+) -> None:
+    allowed = AllowedFolders.at_start(paths, options, extensible=True)
+    served = allowed.served
+    with pytest.raises(FolderNotAllowedYet) as asked:
+        allowed.existing(str(outside), "Input directory")
+    assert asked.value.folder == outside
+    allowed.allow(str(outside))
+    assert allowed.existing(f"{outside}/.", "Input directory") == outside
+    assert allowed.target(str(outside / "new"), "Output directory") == outside / "new"
+    assert served is allowed.served and str(outside) in served, "what is shown follows without a restart"
+    again = AllowedFolders.at_start(paths, options, extensible=True)
+    assert again.existing(str(outside), "Input directory") == outside
+    # Where others can come in, what was allowed for one person alone does not count.
+    shared = AllowedFolders.at_start(paths, options)
+    with pytest.raises(FolderError, match="--gradio-allowed-path"):
+        shared.existing(str(outside), "Input directory")
+    with pytest.raises(FolderError, match="can't be allowed from here"):
+        shared.allow(str(outside))
+
+
+def test_what_can_not_be_allowed_is_not_asked_for(
+    paths: Paths, options: OptionStore, tmp_path: Path, outside: Path
+) -> None:
+    allowed = AllowedFolders.at_start(paths, options, extensible=True)
+    for folder in (tmp_path, tmp_path.parent, Path("/")):
+        with pytest.raises(FolderError, match="settings and models") as refused:
+            allowed.target(str(folder), "Output directory")
+        assert not isinstance(refused.value, FolderNotAllowedYet)
+        with pytest.raises(FolderError, match="settings and models"):
+            allowed.allow(str(folder))
+    with pytest.raises(FolderError, match="is no folder"):
+        allowed.existing(str(outside / "absent"), "Input directory")
+
+
+@pytest.mark.parametrize("content", ["{", "[3, null]", '{"a": 1}', '["relative"]', "\ufeff\0"])
+def test_a_damaged_list_of_allowed_folders_allows_nothing(
+    paths: Paths, options: OptionStore, tmp_path: Path, outside: Path, content: str
+) -> None:
+    (tmp_path / ALLOWED_FILE).write_text(content)
+    allowed = AllowedFolders.at_start(paths, options, extensible=True)
+    assert allowed.served == AllowedFolders.at_start(paths, options).served
+    allowed.allow(str(outside))
+    again = AllowedFolders.at_start(paths, options, extensible=True)
+    assert again.holds(outside)
 
 
 def test_pictures_are_listed_by_name_and_links_that_lead_out_are_not(

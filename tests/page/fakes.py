@@ -236,7 +236,7 @@ def open_services(flags: Flags) -> Any:
         options=options,
         catalogue=catalogue,
         gallery=Gallery(paths, options),
-        folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path),
+        folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path, extensible=flags.alone),
         styles=SavedStyles.of(paths.styles_files, paths.data_dir),
         jobs=FakeJobs(paths.outputs_dir, seconds),
         refresh_models=lambda: None,

@@ -159,3 +159,18 @@ def test_any_words_parse_or_raise_flag_error(words: list[str]) -> None:
     except SystemExit:
         # argparse takes "-h" with letters glued to it as a request for help.
         assert any(word.startswith("-h") for word in words)
+
+
+@pytest.mark.parametrize(
+    ("words", "alone"),
+    [
+        ((), True),
+        (("--port", "7000"), True),
+        (("--listen",), False),
+        (("--server-name", "192.0.2.1"), False),
+        (("--subpath", "sd"), False),
+        (("--gradio-auth", "a:b"), False),
+    ],
+)
+def test_who_else_can_come_in(words: tuple[str, ...], alone: bool) -> None:
+    assert parse_flags(list(words), {}).alone is alone

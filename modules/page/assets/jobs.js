@@ -4,6 +4,7 @@
 /** @import { EndedJob, Mode, PageState } from "./types.js" */
 
 import { act, client, read } from "./client.js";
+import { need, send, sentence } from "./dom.js";
 import { fail, lasting, toast } from "./messages.js";
 import { notify } from "./notify.js";
 import { addOwn, adopt, isOwn } from "./own_jobs.js";
@@ -234,12 +235,31 @@ export function stamp(values, mode) {
  * @param {Mode} mode
  */
 export function submitted(answer, mode) {
-  const { id, ids = id ? [id] : [], error, notice } = JSON.parse(answer || "{}");
+  const { id, ids = id ? [id] : [], error, folder, notice } = JSON.parse(answer || "{}");
+  if (folder) return askForFolder(folder, error, mode);
   for (const one of ids) addOwn(one);
   if (notice) toast(notice, "info");
   if (error) fail(error, mode);
   const known = error ? Promise.resolve() : poll();
   return known.then(() => document.dispatchEvent(new CustomEvent("webui-submitted", { detail: { mode, error } })));
+}
+
+/**
+ * A folder of this machine is used for the first time: once allowed, it is remembered, and the same is queued again.
+ * @param {string} folder
+ * @param {string} error
+ * @param {Mode} mode
+ * @returns {Promise<unknown>}
+ */
+async function askForFolder(folder, error, mode) {
+  const question = `May this page read and write pictures in ${folder} and the folders in it? The answer is remembered.`;
+  if (!confirm(question)) return submitted(JSON.stringify({ error }), mode);
+  try {
+    await send("folders", { folder });
+  } catch (refusal) {
+    return submitted(JSON.stringify({ error: sentence(refusal) }), mode);
+  }
+  return need(document, `#${mode}_generate`, HTMLElement).click();
 }
 
 /** @param {string} path */
