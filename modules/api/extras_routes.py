@@ -12,7 +12,9 @@ from modules.api.base64_pictures import as_base64, fetcher, picture_bytes
 from modules.api.bodies import Picture
 from modules.api.generation import ended_job
 from modules.api.http_errors import ApiRoute, GenerationFailed
+from modules.api.viewer import ByLogin
 from modules.intake.extras_names import checked_names
+from modules.jobs.access import Viewer
 from modules.jobs.job import Job
 from modules.parameters import RequestError, parse_infotext
 from modules.parameters.extras_request import ExtrasRequest
@@ -83,19 +85,19 @@ def extras_routes(services: Services) -> APIRouter:
         return {"info": found.infotext, "items": items, "parameters": parse_infotext(found.infotext)}
 
     @router.post("/extra-single-image")
-    async def extra_single_image(body: ExtrasSingleBody) -> dict[str, str]:
+    async def extra_single_image(body: ExtrasSingleBody, viewer: ByLogin) -> dict[str, str]:
         image = NamedPicture(data=body.image, name="image")
-        return {"html_info": "", "image": (await worked(body, [image]))[0]}
+        return {"html_info": "", "image": (await worked(body, [image], viewer))[0]}
 
     @router.post("/extra-batch-images")
-    async def extra_batch_images(body: ExtrasBatchBody) -> dict[str, Any]:
-        return {"html_info": "", "images": await worked(body, body.imageList)}
+    async def extra_batch_images(body: ExtrasBatchBody, viewer: ByLogin) -> dict[str, Any]:
+        return {"html_info": "", "images": await worked(body, body.imageList, viewer)}
 
-    async def worked(body: ExtrasBody, pictures: list[NamedPicture]) -> list[str]:
+    async def worked(body: ExtrasBody, pictures: list[NamedPicture], viewer: Viewer) -> list[str]:
         extras = extras_request(services, body, tuple(one.name[:80] for one in pictures))
         inputs = await run_sync(_decoded, services, pictures)
         if extras.restorers or not set(extras.upscalers) <= set(PLAIN):
-            job = await run_sync(_submitted, services, extras, inputs)
+            job = await run_sync(_submitted, services, extras, inputs, viewer)
             job = await ended_job(services.jobs, job, None)
             return await run_sync(_of_job, job, len(pictures))
         # Without a model it takes no engine, and need not wait for a job of another kind.
@@ -124,8 +126,8 @@ def _decoded(services: Services, pictures: list[NamedPicture]) -> dict[str, byte
     return {f"{n} {one.name}": picture_bytes(one.data, one.name[:80], fetch) for n, one in enumerate(pictures)}
 
 
-def _submitted(services: Services, extras: ExtrasRequest, inputs: dict[str, bytes]) -> Job:
-    return services.jobs.submit(extras_job(extras, tuple(inputs)), inputs=inputs, save=False)
+def _submitted(services: Services, extras: ExtrasRequest, inputs: dict[str, bytes], viewer: Viewer) -> Job:
+    return services.jobs.submit(extras_job(extras, tuple(inputs)), inputs=inputs, user=viewer.user, save=False)
 
 
 def _of_job(job: Job, wanted: int) -> list[str]:

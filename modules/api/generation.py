@@ -14,6 +14,7 @@ from modules.api.answers import generation_answer
 from modules.api.bodies import ApiOnly, GenerationAnswer, Img2ImgBody, Txt2ImgBody
 from modules.api.http_errors import ApiRoute
 from modules.api.submission import submit
+from modules.api.viewer import login_of
 from modules.jobs.job import Job, UnknownJob
 from modules.parameters import Mode
 
@@ -30,7 +31,7 @@ def generation_routes(services: Services) -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", route_class=ApiRoute, tags=["generation"])
 
     async def made(body: ApiOnly, mode: Mode, request: Request) -> Response:
-        job = await run_sync(submit, services, body, mode)
+        job = await run_sync(submit, services, body, mode, login_of(request))
         job = await ended_job(services.jobs, job, request if body.cancel_on_disconnect else None)
         # Megabytes of base64 are put together off the event loop: progress must answer meanwhile.
         return await run_sync(lambda: JSONResponse(generation_answer(job, body)))

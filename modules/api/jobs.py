@@ -14,9 +14,11 @@ from pydantic import Field
 
 from modules.api.bodies import Img2ImgBody, Txt2ImgBody
 from modules.api.http_errors import ApiRoute
-from modules.api.queue import From, existing, job_item
+from modules.api.queue import From, job_item
 from modules.api.submission import submit
+from modules.api.viewer import ByBrowser, ByLogin
 from modules.jobs.job import ImageSaved, JobChanged, JobProgress, JobState
+from modules.jobs.viewed import ViewedJobs
 from modules.protocol import StepDone
 
 if TYPE_CHECKING:
@@ -38,34 +40,36 @@ def job_routes(services: Services) -> APIRouter:
 def _asking(router: APIRouter, services: Services) -> None:
     # The bodies are classes that are made from the declared parameters, which a type checker can't follow.
     @router.post("/txt2img", status_code=202)
-    def submit_txt2img(body: Txt2ImgBody) -> dict[str, Any]:  # type: ignore[valid-type]
+    def submit_txt2img(body: Txt2ImgBody, viewer: ByLogin) -> dict[str, Any]:  # type: ignore[valid-type]
         """Queue a txt2img job and answer at once. The body is that of /sdapi/v1/txt2img."""
-        return job_item(submit(services, body, "txt2img"))
+        return job_item(submit(services, body, "txt2img", viewer))
 
     @router.post("/img2img", status_code=202)
-    def submit_img2img(body: Img2ImgBody) -> dict[str, Any]:  # type: ignore[valid-type]
+    def submit_img2img(body: Img2ImgBody, viewer: ByLogin) -> dict[str, Any]:  # type: ignore[valid-type]
         """Queue an img2img job and answer at once. The body is that of /sdapi/v1/img2img."""
-        return job_item(submit(services, body, "img2img"))
+        return job_item(submit(services, body, "img2img", viewer))
 
 
 def _watching(router: APIRouter, services: Services) -> None:
     jobs = services.jobs
 
     @router.get("")
-    def list_jobs(state: JobState | None = None, limit: Limit = 100, offset: From = 0) -> list[dict[str, Any]]:
+    def list_jobs(
+        viewer: ByBrowser, state: JobState | None = None, limit: Limit = 100, offset: From = 0
+    ) -> list[dict[str, Any]]:
         """The running job, the waiting ones in order, then the ended ones, latest first; a page of them."""
         states = None if state is None else (state,)
-        return [job_item(job) for job in jobs.list(states=states, limit=limit, offset=offset)]
+        return [job_item(job) for job in ViewedJobs(jobs, viewer).list(states, limit, offset)]
 
     @router.get("/{job_id}")
-    def get_job(job_id: str) -> dict[str, Any]:
-        job = existing(jobs, job_id)
-        return job_item(job) | {"progress": _progress_item(jobs.progress(job_id))}
+    def get_job(job_id: str, viewer: ByBrowser) -> dict[str, Any]:
+        job = ViewedJobs(jobs, viewer).find(job_id)
+        return job_item(job) | {"progress": _progress_item(jobs.progress(job.id))}
 
     @router.get("/{job_id}/events")
-    def events(job_id: str) -> StreamingResponse:
+    def events(job_id: str, viewer: ByBrowser) -> StreamingResponse:
         """Server-sent events: `state`, `step`, `image`; the stream ends when the job has."""
-        job = existing(jobs, job_id)
+        job = ViewedJobs(jobs, viewer).find(job_id)
         return StreamingResponse(_stream(jobs, job.id), media_type="text/event-stream")
 
 

@@ -12,7 +12,10 @@ from pydantic import BaseModel, Field
 
 from modules.api.answers import job_timestamp
 from modules.api.http_errors import ApiRoute
+from modules.api.viewer import ByLogin
+from modules.jobs.access import Viewer
 from modules.jobs.job import Job, UnknownJob
+from modules.jobs.viewed import ViewedJobs
 
 if TYPE_CHECKING:
     from modules.jobs import JobService
@@ -64,44 +67,47 @@ def progress_routes(services: Services) -> APIRouter:
     previews = PreviewText()
 
     @router.get("/sdapi/v1/progress", response_model=ProgressAnswer)
-    async def progress(skip_current_image: bool = False, id_task: TaskId | None = None) -> Response:
+    async def progress(viewer: ByLogin, skip_current_image: bool = False, id_task: TaskId | None = None) -> Response:
         now = jobs.now()
         if now is None or not _means(id_task, now[0]):
             return JSONResponse(_idle(jobs))
         job, live, eta = now
+        # How far somebody else's job is tells how long one's own will wait; what it makes is theirs.
+        visible = jobs.may_access(job, viewer)
         answer = {
             "progress": max(0.01, min(live.fraction, 1.0)),
             "eta_relative": eta or 0.0,
             "state": _state(job, live),
-            "current_image": None if skip_current_image else previews.of(live),
+            "current_image": previews.of(live) if visible and not skip_current_image else None,
             "textinfo": None,
-            "current_task": job.task_id or job.id,
+            "current_task": (job.task_id or job.id) if visible else None,
         }
         return JSONResponse(answer)
 
     @router.post("/sdapi/v1/interrupt")
-    def interrupt(id_task: TaskId | None = None) -> dict[str, Any]:
-        job = _job_of(jobs, id_task)
-        if job is not None:
-            jobs.interrupt(job.id)
+    def interrupt(viewer: ByLogin, id_task: TaskId | None = None) -> dict[str, Any]:
+        seen = ViewedJobs(jobs, viewer)
+        if (job := _job_of(seen, id_task)) is not None:
+            seen.interrupt(job.id)
         return {}
 
     @router.post("/sdapi/v1/skip")
-    def skip(id_task: TaskId | None = None) -> None:
-        job = _job_of(jobs, id_task)
-        if job is not None:
-            jobs.skip(job.id)
+    def skip(viewer: ByLogin, id_task: TaskId | None = None) -> None:
+        seen = ViewedJobs(jobs, viewer)
+        if (job := _job_of(seen, id_task)) is not None:
+            seen.skip(job.id)
 
     @router.post("/internal/progress", tags=["internal"])
-    async def internal_progress(question: ProgressQuestion) -> Response:
+    async def internal_progress(question: ProgressQuestion, viewer: ByLogin) -> Response:
         now = jobs.now()
         if now is not None and _means(question.id_task, now[0]):
-            return JSONResponse(_active(now[1], now[2], question, previews))
-        return JSONResponse(await run_sync(_not_active, jobs, question.id_task))
+            shown = previews if jobs.may_access(now[0], viewer) else None
+            return JSONResponse(_active(now[1], now[2], question, shown))
+        return JSONResponse(await run_sync(_not_active, jobs, viewer, question.id_task))
 
     @router.get("/internal/pending-tasks", tags=["internal"])
-    def pending_tasks() -> dict[str, Any]:
-        waiting = jobs.list(states=("waiting",), limit=1000)
+    def pending_tasks(viewer: ByLogin) -> dict[str, Any]:
+        waiting = ViewedJobs(jobs, viewer).list(("waiting",), 1000)
         return {"size": len(waiting), "tasks": [job.task_id or job.id for job in waiting]}
 
     @router.get("/internal/ping", tags=["internal"])
@@ -116,10 +122,14 @@ def _means(id_task: str | None, job: Job) -> bool:
     return not id_task or id_task in (job.task_id, job.id)
 
 
-def _job_of(jobs: JobService, id_task: str | None) -> Job | None:
+def _job_of(jobs: ViewedJobs, id_task: str | None) -> Job | None:
+    """The job that an id means, and without one the running job; None where it is not there, or somebody else's."""
     if not id_task:
         return jobs.running()
-    return jobs.of_task(id_task) or jobs.get(id_task)
+    try:
+        return jobs.find(id_task)
+    except UnknownJob:
+        return None
 
 
 def _idle(jobs: JobService) -> dict[str, Any]:
@@ -155,19 +165,19 @@ def _state_json(
     return {"active": active, "queued": queued, "completed": completed} | blank | more
 
 
-def _active(live: Live, eta: float | None, question: ProgressQuestion, previews: PreviewText) -> dict[str, Any]:
+def _active(live: Live, eta: float | None, question: ProgressQuestion, previews: PreviewText | None) -> dict[str, Any]:
     """The running job's; the preview comes along only when it is newer than the one already shown."""
     answer = _state_json(active=True, progress=live.fraction, eta=eta, id_live_preview=question.id_live_preview)
     newer = live.preview_serial != question.id_live_preview
-    if question.live_preview and newer and (text := previews.of(live)) is not None:
+    if previews is not None and question.live_preview and newer and (text := previews.of(live)) is not None:
         preview = f"data:{live.preview_mime};base64,{text}"
         answer |= {"live_preview": preview, "id_live_preview": live.preview_serial}
     return answer
 
 
-def _not_active(jobs: JobService, id_task: str | None) -> dict[str, Any]:
+def _not_active(jobs: JobService, viewer: Viewer, id_task: str | None) -> dict[str, Any]:
     """A job that does not run: its place in the queue, or its end."""
-    job = _job_of(jobs, id_task)
+    job = _job_of(ViewedJobs(jobs, viewer), id_task)
     try:
         now = None if job is None else jobs.progress(job.id)
     except UnknownJob:

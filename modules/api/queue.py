@@ -9,9 +9,11 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from modules.api.http_errors import ApiRoute
+from modules.api.viewer import ByBrowser
 from modules.gallery import GRID_KINDS
 from modules.jobs.access import Viewer
-from modules.jobs.job import ENDED, Job, JobState, UnknownJob
+from modules.jobs.job import ENDED, Job, JobState
+from modules.jobs.viewed import ViewedJobs
 
 if TYPE_CHECKING:
     from modules.jobs import JobService
@@ -22,7 +24,6 @@ MOST_WAITING: Final = 200
 LONGEST_PROMPT: Final = 300
 Page = Annotated[int, Query(ge=1, le=100)]
 From = Annotated[int, Query(ge=0, le=10_000_000)]
-ClientId = Annotated[str, Query(max_length=64)]
 
 
 class Position(BaseModel):
@@ -60,7 +61,7 @@ class QueuePicture(BaseModel):
 class QueueRow(BaseModel):
     """A job as one line. `mine` says that this browser started it; `visible`, that its viewer may see and change it.
 
-    Of a job that is not visible, `prompt` and `pictures` are empty.
+    Of a job that is not visible, `prompt`, `pictures`, `cause` and `notices` are empty.
     """
 
     id: str
@@ -102,14 +103,15 @@ def queue_routes(services: Services) -> APIRouter:
     jobs = services.jobs
 
     @router.get("/overview")
-    def overview(client: ClientId = "", limit: Page = 20, offset: From = 0) -> Queue:
+    def overview(viewer: ByBrowser, limit: Page = 20, offset: From = 0) -> Queue:
         """The queue in lines: what runs, what waits, and `limit` ended jobs from `offset` on."""
-        return queue_of(jobs, client, limit, offset)
+        # Whoever names no browser is one that has started nothing.
+        return queue_of(jobs, Viewer(viewer.user, viewer.client or ""), limit, offset)
 
     @router.get("/{job_id}/images/{number}")
-    def get_image(job_id: str, number: int) -> FileResponse:
+    def get_image(job_id: str, number: int, viewer: ByBrowser) -> FileResponse:
         """The `number`-th file of the job, counted from 0 in the order of its `images`."""
-        images = existing(jobs, job_id).images
+        images = ViewedJobs(jobs, viewer).find(job_id).images
         if not 0 <= number < len(images) or not images[number].path.exists():
             raise HTTPException(404, f"Job {job_id} has no picture {number}.")
         return FileResponse(images[number].path)
@@ -119,42 +121,40 @@ def queue_routes(services: Services) -> APIRouter:
 
 
 def _changing(router: APIRouter, jobs: JobService) -> None:
+    """What changes a job. `job_id` may be the task id under which jobs were submitted, as the files of a batch are."""
+
     @router.post("/{job_id}/move")
-    def move(job_id: str, to: Position) -> JobLine:
-        jobs.move(job_id, to.position)
-        return job_line(existing(jobs, job_id))
+    def move(job_id: str, to: Position, viewer: ByBrowser) -> JobLine:
+        return job_line(ViewedJobs(jobs, viewer).move(job_id, to.position))
 
     @router.post("/{job_id}/cancel")
-    def cancel(job_id: str) -> JobLine:
-        jobs.cancel(job_id)
-        return job_line(existing(jobs, job_id))
+    def cancel(job_id: str, viewer: ByBrowser) -> JobLine:
+        return job_line(ViewedJobs(jobs, viewer).cancel(job_id))
 
     @router.post("/{job_id}/interrupt")
-    def interrupt(job_id: str, after_image: bool = False) -> JobLine:
-        jobs.interrupt(job_id, after_image=after_image)
-        return job_line(existing(jobs, job_id))
+    def interrupt(job_id: str, viewer: ByBrowser, after_image: bool = False) -> JobLine:
+        return job_line(ViewedJobs(jobs, viewer).interrupt(job_id, after_image=after_image))
 
     @router.post("/{job_id}/skip")
-    def skip(job_id: str) -> JobLine:
-        jobs.skip(job_id)
-        return job_line(existing(jobs, job_id))
+    def skip(job_id: str, viewer: ByBrowser) -> JobLine:
+        return job_line(ViewedJobs(jobs, viewer).skip(job_id))
 
     @router.post("/{job_id}/{again}", status_code=202)
-    def again(job_id: str, again: Literal["retry", "duplicate"]) -> JobLine:
+    def again(job_id: str, again: Literal["retry", "duplicate"], viewer: ByBrowser) -> JobLine:
         """retry: exactly as it was resolved, seeds included. duplicate: requested again, by the present settings."""
-        return job_line(jobs.retry(job_id) if again == "retry" else jobs.duplicate(job_id))
+        seen = ViewedJobs(jobs, viewer)
+        return job_line(seen.retry(job_id) if again == "retry" else seen.duplicate(job_id))
 
 
 def job_line(job: Job) -> JobLine:
     return JobLine(id=job.id, state=job.state)
 
 
-def queue_of(jobs: JobService, client: str, limit: int, offset: int) -> Queue:
-    """The queue as the browser `client` sees it."""
-    viewer = Viewer(client=client)
+def queue_of(jobs: JobService, viewer: Viewer, limit: int, offset: int) -> Queue:
+    """The queue as `viewer` sees it: jobs of others are rows too, without what is in them."""
 
     def row(job: Job, place: int | None = None, live: tuple[Live, float | None] | None = None) -> QueueRow:
-        return _row(job, client, jobs.may_access(job, viewer), place, live)
+        return _row(job, viewer.client, jobs.may_access(job, viewer), place, live)
 
     now = jobs.now()
     active = jobs.list(("running", "waiting"), limit=MOST_WAITING + 1)
@@ -172,14 +172,14 @@ def queue_of(jobs: JobService, client: str, limit: int, offset: int) -> Queue:
 
 
 def _row(
-    job: Job, client: str, visible: bool, position: int | None, live: tuple[Live, float | None] | None
+    job: Job, client: str | None, visible: bool, position: int | None, live: tuple[Live, float | None] | None
 ) -> QueueRow:
     request = job.request
     return QueueRow(
         id=job.id,
         state=job.state,
         mode=request.mode,
-        mine=bool(client) and job.client == client,
+        mine=visible and bool(client) and job.client == client,
         visible=visible,
         program=job.client == "api",
         prompt=request.prompt[:LONGEST_PROMPT] if visible else "",
@@ -197,8 +197,8 @@ def _row(
         started=job.started,
         finished=job.finished,
         position=position,
-        cause=job.cause,
-        notices=list(job.notices),
+        cause=job.cause if visible else None,
+        notices=list(job.notices) if visible else [],
         progress=None if live is None else _progress(*live),
     )
 
@@ -206,14 +206,6 @@ def _row(
 def _progress(live: Live, eta: float | None) -> QueueProgress:
     number = live.preview_serial if live.preview else 0
     return QueueProgress(fraction=live.fraction, step=live.step, steps=live.steps, eta=eta, preview=number)
-
-
-def existing(jobs: JobService, job_id: str) -> Job:
-    """The job with this id. Raises UnknownJob, which is answered by 404."""
-    job = jobs.get(job_id)
-    if job is None:
-        raise UnknownJob(job_id)
-    return job
 
 
 def job_item(job: Job) -> dict[str, Any]:

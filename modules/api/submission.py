@@ -16,6 +16,7 @@ from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import find_upscaler
 from modules.intake.checkpoints import options_in_force
 from modules.intake.first_pass import first_pass_size
+from modules.jobs.access import Viewer
 from modules.parameters import (
     GenerationRequest,
     Mode,
@@ -92,11 +93,17 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
     return Submission(request, inputs, notices)
 
 
-def submit(services: Services, body: ApiOnly, mode: Mode) -> Job:
-    """Queue what a body asks for."""
+def submit(services: Services, body: ApiOnly, mode: Mode, viewer: Viewer) -> Job:
+    """Queue what a body asks for, as a job of the viewer's login."""
     request, inputs, notices = generation_request(services, body, mode)
     return services.jobs.submit(
-        request, inputs=inputs, client="api", task_id=body.force_task_id, save=body.save_images, notices=notices
+        request,
+        inputs=inputs,
+        client="api",
+        user=viewer.user,
+        task_id=body.force_task_id,
+        save=body.save_images,
+        notices=notices,
     )
 
 

@@ -154,28 +154,24 @@ class JobService:
         """Whether `viewer` may see the job's request and pictures, and change it."""
         return may_access(job, viewer, self._with.sharing())
 
-    def of_viewer(self, job_id: str, viewer: Viewer) -> Job:
-        """The job with this id, for somebody who may see and change it. Raises UnknownJob for everybody else."""
-        job = self._existing(job_id)
-        if not self.may_access(job, viewer):
-            raise UnknownJob(job_id)
-        return job
-
-    def of_task(self, task_id: str) -> Job | None:
-        """The latest job that was submitted with this `task_id`."""
-        return self._store.of_task(task_id)
+    def of_task(self, task_id: str, viewer: Viewer | None = None) -> Job | None:
+        """The latest job that was submitted with this `task_id`; with `viewer`, not one of another login."""
+        return self._store.of_task(task_id, self._login(viewer))
 
     def of_batch(self, task_id: str) -> Sequence[Job]:
         """All jobs that were submitted with this `task_id`, in their order."""
         return self._store.of_batch(task_id)
 
-    def tally(self, task_id: str) -> Tally:
-        """How the jobs that were submitted with this `task_id` stand."""
-        return self._store.tally(task_id)
+    def tally(self, task_id: str, viewer: Viewer | None = None) -> Tally:
+        """How the jobs that were submitted with this `task_id` stand; with `viewer`, without those of other logins."""
+        return self._store.tally(task_id, self._login(viewer))
 
-    def images_of_batch(self, task_id: str, limit: int = -1) -> Sequence[SavedImage]:
-        """The pictures of the jobs that were submitted with this `task_id`, at most `limit` (-1: all)."""
-        return self._store.images_of_batch(task_id, limit)
+    def images_of_batch(self, task_id: str, limit: int = -1, viewer: Viewer | None = None) -> Sequence[SavedImage]:
+        """The pictures of the jobs that were submitted with this `task_id`, at most `limit` (-1: all).
+
+        With `viewer`, without those of other logins.
+        """
+        return self._store.images_of_batch(task_id, limit, self._login(viewer))
 
     def running(self) -> Job | None:
         return self._store.running()
@@ -192,12 +188,11 @@ class JobService:
 
         With `client`, the jobs of that browser only. With `viewer`, the jobs of other logins are left out.
         """
-        of_user = viewer if self._with.sharing() == "user" else None
-        return self._store.list(states, limit, client, offset, of_user)
+        return self._store.list(states, limit, client, offset, self._login(viewer))
 
-    def ids(self, states: Iterable[JobState], limit: int, client: str) -> Sequence[str]:
+    def ids(self, states: Iterable[JobState], limit: int, client: str, viewer: Viewer | None = None) -> Sequence[str]:
         """The ids of one client's jobs in the order of `list`, which costs no reading of requests and pictures."""
-        return self._store.ids(states, limit, client)
+        return self._store.ids(states, limit, client, self._login(viewer))
 
     def count(self, state: JobState) -> int:
         """How many jobs are in this state."""
@@ -319,13 +314,6 @@ class JobService:
                 self._store.ask_to_stop(job.id)
         self._worker.post(StopRequest(job.id, after_image))
 
-    def interrupt_batch(self, task_id: str, *, after_image: bool = False) -> None:
-        """End a batch: what waits of it is cancelled, what runs of it is interrupted. Raises UnknownJob."""
-        job = self._store.of_task(task_id)
-        if job is None:
-            raise UnknownJob(task_id)
-        self.interrupt(job.id, after_image=after_image)
-
     def skip(self, job_id: str | None = None) -> None:
         """Leave the batch that the running job is making, and go on with its next one."""
         job = self._store.running() if job_id is None else self._existing(job_id)
@@ -361,6 +349,10 @@ class JobService:
             self._inputs.prune(self._store.inputs_in_use())
 
     # Below
+
+    def _login(self, viewer: Viewer | None) -> Viewer | None:
+        """Whose jobs a question is about; None where logins make no difference."""
+        return viewer if self._with.sharing() == "user" else None
 
     def _accept(
         self, request: GenerationRequest, resolved: ResolvedRequest, sender: Viewer, task_id: str | None, save: bool

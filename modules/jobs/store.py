@@ -18,9 +18,9 @@ from modules.jobs.row_reader import MANY, RowReader, is_of_the_file, marks
 from modules.jobs.rows import ImageRow, notices_of, values_of_image, values_of_job
 
 ACTIVE: Final[tuple[JobState, ...]] = ("running", "waiting")
-_OF_BATCH: Final = (
-    "FROM images JOIN jobs ON jobs.id = job_id WHERE task_id = ? AND images.state = 'saved' AND kind = 'image'"
-)
+_PICTURES: Final = "FROM images JOIN jobs ON jobs.id = job_id WHERE images.state = 'saved' AND kind = 'image'"
+# A job without a user is from a time without logins.
+_OF_LOGIN: Final = "(user IS NULL OR user = ?)"
 
 
 class JobStore:
@@ -46,28 +46,31 @@ class JobStore:
         found = self._rows.jobs("WHERE id = ?", (job_id,))
         return found[0] if found else None
 
-    def of_task(self, task_id: str) -> Job | None:
-        """The latest job that carries a client's own task id."""
-        found = self._rows.jobs("WHERE task_id = ? ORDER BY created DESC, rowid DESC LIMIT 1", (task_id,))
+    def of_task(self, task_id: str, of_user: Viewer | None = None) -> Job | None:
+        """The latest job that carries a client's own task id; with `of_user`, of that login or of none."""
+        where, values = _of_task(task_id, of_user)
+        found = self._rows.jobs(f"WHERE {where} ORDER BY created DESC, rowid DESC LIMIT 1", values)
         return found[0] if found else None
 
     def of_batch(self, task_id: str) -> Sequence[Job]:
         """All jobs that carry a client's own task id, in the order they were accepted."""
         return self._rows.jobs("WHERE task_id = ? ORDER BY rowid", (task_id,))
 
-    def tally(self, task_id: str, named: int = 12) -> Tally:
+    def tally(self, task_id: str, of_user: Viewer | None = None, named: int = 12) -> Tally:
         """How the jobs of a client's own task id stand; of the failed ones, at most `named` are listed with their file.
 
-        Without parsing a request: a page asks this of a large batch each second.
+        With `of_user`, those of that login or of none. Without parsing a request: a page asks this of a large batch
+        each second.
         """
-        states = self._rows.read("SELECT state, count(*) FROM jobs WHERE task_id = ? GROUP BY state", (task_id,))
+        where, values = _of_task(task_id, of_user)
+        states = self._rows.read(f"SELECT state, count(*) FROM jobs WHERE {where} GROUP BY state", values)
         failed = self._rows.read(
-            "SELECT json_extract(request, '$.batch.name'), cause FROM jobs WHERE task_id = ? AND state = 'failed'"
+            f"SELECT json_extract(request, '$.batch.name'), cause FROM jobs WHERE {where} AND state = 'failed'"
             " ORDER BY rowid LIMIT ?",
-            (task_id, named),
+            (*values, named),
         )
-        notices = self._rows.read("SELECT DISTINCT notices FROM jobs WHERE task_id = ? ORDER BY rowid", (task_id,))
-        images = self._rows.read(f"SELECT count(*) {_OF_BATCH}", (task_id,))
+        notices = self._rows.read(f"SELECT DISTINCT notices FROM jobs WHERE {where} ORDER BY rowid", values)
+        images = self._rows.read(f"SELECT count(*) {_PICTURES} AND {where}", values)
         return Tally(
             {row[0]: int(row[1]) for row in states},
             int(images[0][0]),
@@ -75,10 +78,14 @@ class JobStore:
             tuple(dict.fromkeys(notice for row in notices for notice in json.loads(row[0]))),
         )
 
-    def images_of_batch(self, task_id: str, limit: int) -> Sequence[SavedImage]:
-        """The pictures of the jobs that carry a client's own task id, in their order, at most `limit` (-1: all)."""
-        sql = f"SELECT images.* {_OF_BATCH} ORDER BY jobs.rowid, number LIMIT ?"
-        return [image.saved for image in self._rows.images(self._rows.read(sql, (task_id, limit)))]
+    def images_of_batch(self, task_id: str, limit: int, of_user: Viewer | None = None) -> Sequence[SavedImage]:
+        """The pictures of the jobs that carry a client's own task id, in their order, at most `limit` (-1: all).
+
+        With `of_user`, those of that login or of none.
+        """
+        where, values = _of_task(task_id, of_user)
+        sql = f"SELECT images.* {_PICTURES} AND {where} ORDER BY jobs.rowid, number LIMIT ?"
+        return [image.saved for image in self._rows.images(self._rows.read(sql, (*values, limit)))]
 
     def list(
         self,
@@ -111,13 +118,13 @@ class JobStore:
             found += self._rows.jobs(rest, (*values, limit - len(found), left_out))
         return found
 
-    def ids(self, states: Iterable[JobState], limit: int, client: str) -> Sequence[str]:
+    def ids(self, states: Iterable[JobState], limit: int, client: str, of_user: Viewer | None = None) -> Sequence[str]:
         """The ids of one client's jobs in the order of `list`, without reading requests and pictures."""
         wanted_states = set(states)
         found: list[str] = []
         for group, order in ((ACTIVE, "state, position, rowid"), (sorted(ENDED), "finished DESC, rowid DESC")):
             if wanted := [state for state in group if state in wanted_states]:
-                where, values = self._where(wanted, client, None)
+                where, values = self._where(wanted, client, of_user)
                 sql = f"SELECT id FROM jobs WHERE {where} ORDER BY {order} LIMIT ?"
                 found += [str(row["id"]) for row in self._rows.read(sql, (*values, max(0, limit - len(found))))]
         return found
@@ -131,7 +138,7 @@ class JobStore:
         if client is not None:
             where, values = f"{where} AND client = ?", (*values, client)
         if of_user is not None:
-            where, values = f"{where} AND (user IS NULL OR user = ?)", (*values, of_user.user)
+            where, values = f"{where} AND {_OF_LOGIN}", (*values, of_user.user)
         return where, values
 
     def waiting_ids(self) -> Sequence[str]:
@@ -379,3 +386,9 @@ class JobStore:
         if job is None:
             raise UnknownJob(job_id)
         return job
+
+
+def _of_task(task_id: str, of_user: Viewer | None) -> tuple[str, tuple[object, ...]]:
+    if of_user is None:
+        return "task_id = ?", (task_id,)
+    return f"task_id = ? AND {_OF_LOGIN}", (task_id, of_user.user)

@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 
 from modules.catalogue.lookup import LocalModels
 from modules.gallery.allowed_folders import FolderError
+from modules.jobs.access import Viewer
 from modules.jobs.job import JobError
 from modules.page.from_picture import with_source
 from modules.page.init_pictures import CanvasPicture, masked_source
@@ -93,7 +94,7 @@ def uploaded(files: Sequence[Any]) -> Iterator[tuple[str, Path]]:
             yield PurePath(str(file.get("orig_name") or path.name)).name, path
 
 
-def submit_batch(services: Services, named: Mapping[str, Any], wanted: BatchRequest, client: str | None) -> str:
+def submit_batch(services: Services, named: Mapping[str, Any], wanted: BatchRequest, sender: Viewer) -> str:
     """Queue a job for each file that can be used: the answer for the page, as JSON. Raises RequestError, JobError.
 
     Every file is looked at before the first job is queued, so that what is wrong with all of them costs nothing.
@@ -120,7 +121,9 @@ def submit_batch(services: Services, named: Mapping[str, Any], wanted: BatchRequ
             )
             raise JobError(sentence) from error
         first = () if number else notices
-        services.jobs.submit(request, inputs=inputs, client=client, task_id=task, notices=first)
+        services.jobs.submit(
+            request, inputs=inputs, client=sender.client, user=sender.user, task_id=task, notices=first
+        )
     return json.dumps({"id": task, "notice": "\n".join(notices)})
 
 

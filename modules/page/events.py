@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from modules.jobs.job import JobError
+from modules.jobs.viewed import ViewedJobs
 from modules.page import listing
 from modules.page.estimate import ESTIMATED_FROM, estimate
 from modules.page.form import Form, stored_values
@@ -19,6 +20,7 @@ from modules.page.paste import form_values
 from modules.page.reading import Typed, counters, reading_html
 from modules.page.results import Results, gallery_value, infotext_html, spent_html
 from modules.page.saving import wire_saving
+from modules.page.viewers import pressed_by
 from modules.parameters import RequestError
 
 if TYPE_CHECKING:
@@ -74,10 +76,11 @@ def wire_generate(
 def submitter(form: Form, services: Services) -> Callable[..., str]:
     """The function behind Generate: queues a job and answers with its id, or with why not, as JSON."""
 
-    def submit(*values: object) -> str:
+    def submit(pressed: gr.Request, *values: object) -> str:
         *fields, client = values
+        sender = pressed_by(pressed, client)
         try:
-            job = services.jobs.submit(form.request(fields), client=str(client) if client else None)
+            job = services.jobs.submit(form.request(fields), client=sender.client, user=sender.user)
         except (RequestError, JobError) as error:
             return json.dumps({"error": str(error)})
         return json.dumps({"id": job.id})
@@ -88,21 +91,24 @@ def submitter(form: Form, services: Services) -> Callable[..., str]:
 def wire_results(results: Results, mode: str, services: Services) -> None:
     """Connect the gallery: what the page's scripts want shown, and the picture that is looked at."""
 
-    def show(job_id: str) -> tuple[gr.Gallery, str, str, int, str, gr.File]:
-        images = [] if services.options.switch("do_not_show_images") else shown_pictures(services, job_id)
-        selected = first_selected(services, job_id, len(images))
+    def show(pressed: gr.Request, job_id: str) -> tuple[gr.Gallery, str, str, int, str, gr.File]:
+        viewer = pressed_by(pressed)
+        jobs = ViewedJobs(services.jobs, viewer)
+        hidden = services.options.switch("do_not_show_images")
+        images = [] if hidden else shown_pictures(services, viewer, job_id)
+        selected = first_selected(jobs, job_id, len(images))
         return (
             gr.Gallery(value=gallery_value(images), selected_index=selected if images else None),
             infotext_html(images[selected].infotext if images else ""),
-            spent_html(spent_on(services, job_id)),
+            spent_html(spent_on(jobs, job_id)),
             selected,
             job_id,
             # What was saved of another job is no download of this one.
             gr.File(value=None, visible=False),
         )
 
-    def select(shown_id: str, index: float) -> tuple[int, str]:
-        images = shown_pictures(services, shown_id)
+    def select(pressed: gr.Request, shown_id: str, index: float) -> tuple[int, str]:
+        images = shown_pictures(services, pressed_by(pressed), shown_id)
         inside = 0 <= int(index) < len(images)
         return int(index), infotext_html(images[int(index)].infotext if inside else "")
 
@@ -142,11 +148,11 @@ def _wire_settings(tab: GenerationTab, services: Services) -> None:
     )
 
 
-def seed_reader(name: str, services: Services) -> Callable[[str, float], str]:
+def seed_reader(name: str, services: Services) -> Callable[[gr.Request, str, float], str]:
     """The function behind ♻️: the seed of the picture on display, or -1 when there is none."""
 
-    def read(job_id: str, index: float) -> str:
-        images = shown_pictures(services, job_id)
+    def read(pressed: gr.Request, job_id: str, index: float) -> str:
+        images = shown_pictures(services, pressed_by(pressed), job_id)
         if not 0 <= int(index) < len(images):
             return "-1"
         return str(getattr(images[int(index)], name))

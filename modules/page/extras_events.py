@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from modules.files import SaveError
 from modules.gallery.allowed_folders import FolderError
 from modules.intake.extras_names import checked_names
+from modules.jobs.access import Viewer
 from modules.jobs.job import JobError
 from modules.page import listing
 from modules.page.batch_files import uploaded
@@ -21,6 +22,7 @@ from modules.page.extras_tab import MODE, PLACES, Extras
 from modules.page.messages import QUICK, refusal
 from modules.page.saving import wire_saving
 from modules.page.uploads import UploadStore
+from modules.page.viewers import pressed_by
 from modules.parameters import RequestError
 from modules.parameters.extras_request import MOST_PICTURES, ExtrasRequest
 from modules.parameters.request import extras_job
@@ -82,15 +84,14 @@ def submitter(
 ) -> Callable[..., str]:
     """The function behind Generate: the controls' values, the browser's id, and the source as JSON."""
 
-    def submit(*values: object) -> str:
+    def submit(pressed: gr.Request, *values: object) -> str:
         *fields, client, slots = values
         named = dict(zip(names, fields, strict=True))
         try:
             extras = extras_request(named, labels).without(services.options.texts("postprocessing_disable_in_extras"))
             extras = checked_names(extras, services.upscalers(), services.catalogue.restorers())
-            ids = queue(
-                services, uploads, extras, named, json.loads(str(slots or "{}")), str(client) if client else None
-            )
+            sender = pressed_by(pressed, client)
+            ids = queue(services, uploads, extras, named, json.loads(str(slots or "{}")), sender)
         except (RequestError, PictureError, SaveError, FolderError, JobError) as error:
             return refusal(error)
         return json.dumps({"id": ids[0], "ids": list(ids)})
@@ -124,30 +125,28 @@ def queue(
     extras: ExtrasRequest,
     named: Mapping[str, Any],
     slots: Mapping[str, Any],
-    client: str | None,
+    sender: Viewer,
 ) -> list[str]:
     """Queue the pictures of the open sub-tab; the ids of the jobs. Raises what can be wrong, as one sentence."""
     if slots.get("error"):
         raise PictureError(str(slots["error"]))
     match slots.get("tab"):
         case "directory":
-            return _queue_directory(services, extras, named, client)
+            return _queue_directory(services, extras, named, sender)
         case "batch":
             files = dict(_numbered(uploaded(named.get("files") or ())))
             if not files:
                 raise RequestError(NO_FILES)
             extras = extras.model_copy(update={"batch": True, "names": tuple(name for name, _ in files.values())})
-            return [_submit(services, extras, {key: path for key, (_, path) in files.items()}, client)]
+            return [_submit(services, extras, {key: path for key, (_, path) in files.items()}, sender)]
     if not slots.get("picture"):
         raise PictureError(NO_PICTURE)
     picture = str(slots["picture"])
     extras = extras.model_copy(update={"names": ("The picture",)})
-    return [_submit(services, extras, {picture: uploads.path(picture)}, client)]
+    return [_submit(services, extras, {picture: uploads.path(picture)}, sender)]
 
 
-def _queue_directory(
-    services: Services, extras: ExtrasRequest, named: Mapping[str, Any], client: str | None
-) -> list[str]:
+def _queue_directory(services: Services, extras: ExtrasRequest, named: Mapping[str, Any], sender: Viewer) -> list[str]:
     folder = services.folders.existing(str(named.get("input_dir") or ""), "Input directory")
     wanted = str(named.get("output_dir") or "").strip()
     output = str(services.folders.target(wanted, "Output directory")) if wanted else ""
@@ -160,7 +159,8 @@ def _queue_directory(
     for start in range(0, len(paths), MOST_PICTURES):
         part = paths[start : start + MOST_PICTURES]
         update = {"paths": tuple(str(path) for path in part), "names": tuple(path.name for path in part)}
-        ids.append(services.jobs.submit(extras_job(extras.model_copy(update=update)), client=client).id)
+        request = extras_job(extras.model_copy(update=update))
+        ids.append(services.jobs.submit(request, client=sender.client, user=sender.user).id)
     return ids
 
 
@@ -170,8 +170,9 @@ def _numbered(files: Iterator[tuple[str, Path]]) -> Iterator[tuple[str, tuple[st
         yield f"{number} {file[0]}", file
 
 
-def _submit(services: Services, extras: ExtrasRequest, files: Mapping[str, Path], client: str | None) -> str:
-    return services.jobs.submit(extras_job(extras, tuple(files)), inputs=_Files(files), client=client).id
+def _submit(services: Services, extras: ExtrasRequest, files: Mapping[str, Path], sender: Viewer) -> str:
+    request = extras_job(extras, tuple(files))
+    return services.jobs.submit(request, inputs=_Files(files), client=sender.client, user=sender.user).id
 
 
 class _Files(Mapping[str, bytes]):

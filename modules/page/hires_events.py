@@ -11,11 +11,13 @@ import gradio as gr
 
 from modules.intake.first_pass import first_pass_size
 from modules.jobs.job import JobError
+from modules.jobs.viewed import ViewedJobs
 from modules.page.form import Form
 from modules.page.hires import FIELDS, SIZE_FIELDS
 from modules.page.job_pictures import replacing, shown_with_jobs
 from modules.page.messages import QUICK
 from modules.page.txt2img import MODE, Txt2Img
+from modules.page.viewers import pressed_by
 from modules.parameters import GenerationRequest, RequestError
 
 if TYPE_CHECKING:
@@ -51,15 +53,18 @@ def upscaler(form: Form, services: Services) -> Callable[..., str]:
     result takes the picture's place in the gallery.
     """
 
-    def upscale(job_id: str, index: float, *values: object) -> str:
+    def upscale(pressed: gr.Request, job_id: str, index: float, *values: object) -> str:
         *fields, client = values
+        sender = pressed_by(pressed, client)
         try:
             hires = form.request(fields)
-            request, inputs = upscaled(shown_with_jobs(services, job_id), int(index), hires)
+            shown = shown_with_jobs(ViewedJobs(services.jobs, sender), job_id)
+            request, inputs = upscaled(shown, int(index), hires)
             job = services.jobs.submit(
                 request,
                 inputs=inputs,
-                client=str(client) if client else None,
+                client=sender.client,
+                user=sender.user,
                 task_id=replacing(job_id, int(index)),
             )
         except (RequestError, JobError) as error:

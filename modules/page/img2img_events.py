@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import gradio as gr
+
 from modules.gallery.allowed_folders import FolderError
+from modules.jobs.access import Viewer
 from modules.jobs.job import JobError
 from modules.page.batch import NAME as BATCH
 from modules.page.batch_files import read_batch_request, submit_batch
@@ -16,6 +19,7 @@ from modules.page.img2img import Img2Img
 from modules.page.init_pictures import MASKED, Masking, read_source
 from modules.page.messages import refusal
 from modules.page.uploads import UploadStore
+from modules.page.viewers import pressed_by
 from modules.parameters import GenerationRequest, RequestError
 from modules.pictures import PictureError
 
@@ -35,16 +39,16 @@ def submitter(form: Form, services: Services, uploads: UploadStore) -> Callable[
     """The function behind Generate: the form's values, those of the Batch tab, the browser's id, pictures as JSON."""
     size = len(form.names)
 
-    def submit(*values: object) -> str:
+    def submit(pressed: gr.Request, *values: object) -> str:
         *fields, client, text = values
         named = dict(zip(form.names, fields[:size], strict=True))
         slots = json.loads(str(text)) if text else {}
-        who = str(client) if client else None
+        sender = pressed_by(pressed, client)
         try:
             if slots.get("tab") == BATCH:
                 batch = read_batch_request(services, fields[size:], upload=slots.get("from") != "directory")
-                return submit_batch(services, named, batch, who)
-            return _submit_one(services, uploads, named, slots, who)
+                return submit_batch(services, named, batch, sender)
+            return _submit_one(services, uploads, named, slots, sender)
         except (RequestError, FolderError, JobError) as error:
             return refusal(error)
 
@@ -64,7 +68,7 @@ def with_second(
 
 
 def _submit_one(
-    services: Services, uploads: UploadStore, named: dict[str, Any], slots: dict[str, Any], client: str | None
+    services: Services, uploads: UploadStore, named: dict[str, Any], slots: dict[str, Any], sender: Viewer
 ) -> str:
     masking = Masking(
         inverted=bool(named.get("inpainting_mask_invert")),
@@ -75,5 +79,5 @@ def _submit_one(
     request, inputs = with_source(named, source, masked=slots.get("tab") in MASKED)
     if slots.get("second"):
         request, inputs = with_second(request, inputs, uploads, str(slots["second"]))
-    job = services.jobs.submit(request, inputs=inputs, client=client)
+    job = services.jobs.submit(request, inputs=inputs, client=sender.client, user=sender.user)
     return json.dumps({"id": job.id, "notice": source.notice})

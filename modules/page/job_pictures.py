@@ -6,8 +6,10 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from modules.jobs.shown_images import shown_images
+from modules.jobs.viewed import ViewedJobs
 
 if TYPE_CHECKING:
+    from modules.jobs.access import Viewer
     from modules.jobs.job import Job, JobProgress, SavedImage, Spent
     from modules.jobs.services import Services
 
@@ -27,14 +29,14 @@ def pictures(job: Job) -> list[SavedImage]:
     return [image for image in shown_images(job) if image.path.is_file()]
 
 
-def shown_with_jobs(services: Services, job_id: str) -> list[tuple[Job, SavedImage]]:
+def shown_with_jobs(jobs: ViewedJobs, job_id: str) -> list[tuple[Job, SavedImage]]:
     """The gallery's pictures for a job that is no batch, in order, each with the job that made it."""
-    job = services.jobs.get(job_id) if job_id else None
+    job = jobs.get(job_id) if job_id else None
     replacements: list[tuple[Job, int]] = []
     while job is not None and (place := _replaced(job)) is not None:
         index, base_id = place
         replacements.append((job, index))
-        job = services.jobs.get(base_id)
+        job = jobs.get(base_id)
     shown = [] if job is None else [(job, image) for image in pictures(job)]
     for other, index in reversed(replacements):
         own = [(other, image) for image in pictures(other)]
@@ -43,39 +45,40 @@ def shown_with_jobs(services: Services, job_id: str) -> list[tuple[Job, SavedIma
     return shown
 
 
-def shown_pictures(services: Services, shown_id: str) -> list[SavedImage]:
+def shown_pictures(services: Services, viewer: Viewer, shown_id: str) -> list[SavedImage]:
     """In the order of the gallery. Of a batch only as many as the settings say: too many make a browser slow."""
+    jobs = ViewedJobs(services.jobs, viewer)
     if not shown_id.startswith(BATCH_PREFIX):
-        return [image for _, image in shown_with_jobs(services, shown_id)]
+        return [image for _, image in shown_with_jobs(jobs, shown_id)]
     limit = services.options.whole("img2img_batch_show_results_limit")
-    return [image for image in services.jobs.images_of_batch(shown_id, limit) if image.path.is_file()]
+    return [image for image in jobs.images_of_batch(shown_id, limit) if image.path.is_file()]
 
 
-def first_selected(services: Services, shown_id: str, count: int) -> int:
+def first_selected(jobs: ViewedJobs, shown_id: str, count: int) -> int:
     """Which of `count` pictures on display is selected first: the new one, where it stands among older ones."""
-    job = services.jobs.get(shown_id) if shown_id and not shown_id.startswith(BATCH_PREFIX) else None
+    job = jobs.get(shown_id) if shown_id and not shown_id.startswith(BATCH_PREFIX) else None
     place = _replaced(job) if job is not None else None
     return 0 if place is None else min(place[0], max(0, count - 1))
 
 
-def numbered_picture(services: Services, job_id: str, number: int) -> SavedImage | None:
+def numbered_picture(jobs: ViewedJobs, job_id: str, number: int) -> SavedImage | None:
     """The job's file of that number, counted from 0 in the order in which they were saved; None where it is gone."""
-    job = services.jobs.get(job_id)
+    job = jobs.get(job_id)
     images = () if job is None else job.images
     return images[number] if 0 <= number < len(images) and images[number].path.is_file() else None
 
 
-def first_picture(services: Services, shown_id: str) -> SavedImage | None:
+def first_picture(jobs: ViewedJobs, shown_id: str) -> SavedImage | None:
     """The picture that stands for a job or a batch."""
     if not shown_id.startswith(BATCH_PREFIX):
-        job = services.jobs.get(shown_id)
+        job = jobs.get(shown_id)
         return None if job is None else next(iter(pictures(job)), None)
-    return next((image for image in services.jobs.images_of_batch(shown_id, 1) if image.path.is_file()), None)
+    return next((image for image in jobs.images_of_batch(shown_id, 1) if image.path.is_file()), None)
 
 
-def spent_on(services: Services, shown_id: str) -> Spent | None:
+def spent_on(jobs: ViewedJobs, shown_id: str) -> Spent | None:
     """What a job took. Of a batch nothing is said: its jobs may have waited for others."""
-    job = services.jobs.get(shown_id) if shown_id and not shown_id.startswith(BATCH_PREFIX) else None
+    job = jobs.get(shown_id) if shown_id and not shown_id.startswith(BATCH_PREFIX) else None
     return None if job is None else job.spent
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from modules.jobs.access import Viewer
 from modules.page.messages import QUICK, SAY, message
 from modules.page.metadata_html import metadata_html
 from modules.page.parts import GenerationTab
@@ -97,7 +98,7 @@ def wire_png_info(
         None, notice, None, js=SAY
     )
 
-    def uploaded(digest: str, text: str) -> tuple[Path, str] | None:
+    def uploaded(_: Viewer, digest: str, text: str) -> tuple[Path, str] | None:
         return (uploads.path(digest), text) if digest else None
 
     for target, button in info.sends.items():

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from modules.jobs.access import Viewer
 from modules.jobs.job import ENDED
 from modules.page.job_pictures import pictures
 
@@ -39,9 +40,9 @@ class RecentJobs:
         self._lock = threading.Lock()
         self._ended: OrderedDict[str, tuple[RecentJob, float]] = OrderedDict()
 
-    def of(self, client: str, limit: int) -> list[RecentJob]:
-        """The running job if it is this browser's, and its ended ones, latest first."""
-        ids = self._jobs.ids(("running", *sorted(ENDED)), limit, client)
+    def of(self, viewer: Viewer, limit: int) -> list[RecentJob]:
+        """The running job if it is of the viewer's browser, and its ended ones, latest first; of their login alone."""
+        ids = self._jobs.ids(("running", *sorted(ENDED)), limit, viewer.client or "", viewer)
         found = [self._cached(job_id) or self._read(job_id) for job_id in ids]
         return [recent for recent in found if recent is not None]
 

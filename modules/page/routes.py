@@ -1,4 +1,4 @@
-"""The page's own small routes: the state it polls, previews, pictures, and the buttons that act on jobs."""
+"""The page's own small routes: the state it polls, previews and thumbnails. What changes jobs is in `modules.api`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
+from modules.api.viewer import ByBrowser
 from modules.files import SaveError
 from modules.gallery import Thumbnails
 from modules.jobs.access import Viewer
-from modules.jobs.job import Job, JobError, JobProgress, UnknownJob
+from modules.jobs.job import Job, JobProgress, UnknownJob
+from modules.jobs.viewed import ViewedJobs
 from modules.page import listing
-from modules.page.job_pictures import BATCH_PREFIX, first_picture, numbered_picture, under_way
+from modules.page.job_pictures import first_picture, numbered_picture, under_way
 from modules.page.process import Warned
 from modules.page.recent_jobs import RecentJob, RecentJobs
 from modules.pictures import PictureError
@@ -35,7 +37,6 @@ RECENT_READ: Final = 4 * RECENT
 QUEUE_SHOWN: Final = 20
 QUEUE_COUNTED: Final = 1001
 NOTHING_WARNED: Final = Warned()
-ClientId = Annotated[str, Query(max_length=64)]
 
 
 class BatchPlace(BaseModel):
@@ -50,12 +51,14 @@ class RunningJob(BaseModel):
     """The job on the device, as the progress bar needs it; of a file of a batch, `fraction` is the whole batch's.
 
     `elapsed` are the seconds since it began. `first` to `last` of `pictures` are under way, counted from 1; `stopping`
-    says how it was interrupted: "now", or "after_image".
+    says how it was interrupted: "now", or "after_image". Of a job that is not `visible` to the viewer there are no
+    previews, and it is not theirs to stop.
     """
 
     id: str
     mode: str
     mine: bool
+    visible: bool
     fraction: float
     step: int
     steps: int
@@ -146,17 +149,18 @@ class PageState(BaseModel):
 
 def page_state(
     services: Services,
-    client: str,
+    viewer: Viewer,
     layout: str = "",
     warned: Warned = NOTHING_WARNED,
     recent_jobs: RecentJobs | None = None,
 ) -> PageState:
     """The state for one browser. Reads rows, counters and a few settings only; ended jobs from `recent_jobs`."""
     jobs = services.jobs
+    seen = ViewedJobs(jobs, viewer)
     active = jobs.list(states=("running", "waiting"), limit=QUEUE_COUNTED)
     running = next((job for job in active if job.state == "running"), None)
     waiting = [job for job in active if job.state == "waiting"]
-    recent = _recent(jobs, recent_jobs or RecentJobs(jobs), client) if client else []
+    recent = _recent(seen, recent_jobs or RecentJobs(jobs)) if viewer.client else []
     return PageState(
         server=BOOT,
         notices=list(services.notices),
@@ -165,16 +169,16 @@ def page_state(
         settings=_settings(services.options),
         checkpoint=listing.current_title(services),
         engine=_engine(jobs),
-        running=None if running is None else _running(jobs, running, client),
-        waiting=list(_waiting(waiting, client, lambda job: jobs.may_access(job, Viewer(client=client))))[:QUEUE_SHOWN],
+        running=None if running is None else _running(jobs, running, seen),
+        waiting=list(_waiting(waiting, seen))[:QUEUE_SHOWN],
         waiting_count=len(waiting),
         latest=recent[0] if recent else None,
         recent=list(_of_each_mode(recent)),
     )
 
 
-def _recent(jobs: JobService, recent_jobs: RecentJobs, client: str) -> list[EndedJob]:
-    listed = recent_jobs.of(client, RECENT_READ)
+def _recent(jobs: ViewedJobs, recent_jobs: RecentJobs) -> list[EndedJob]:
+    listed = recent_jobs.of(jobs.viewer, RECENT_READ)
     newest = sorted(listed, key=lambda recent: recent.job.started or recent.job.created, reverse=True)
     shown = [_ended(jobs, recent) for recent in _once_each_batch(newest)]
     return [job for job in shown if job.state != "cancelled" and (job.images or job.state != "running")]
@@ -199,7 +203,7 @@ def _of_each_mode(jobs: Iterable[EndedJob]) -> Iterator[EndedJob]:
             yield job
 
 
-def _ended(jobs: JobService, recent: RecentJob) -> EndedJob:
+def _ended(jobs: ViewedJobs, recent: RecentJob) -> EndedJob:
     job = recent.job
     if job.request.batch is not None and job.task_id:
         return _ended_batch(jobs, job, job.task_id)
@@ -213,7 +217,7 @@ def _ended(jobs: JobService, recent: RecentJob) -> EndedJob:
     )
 
 
-def _ended_batch(jobs: JobService, job: Job, task_id: str) -> EndedJob:
+def _ended_batch(jobs: ViewedJobs, job: Job, task_id: str) -> EndedJob:
     """A batch has ended when all its jobs have, and failed when one of them did: the sentence names those files."""
     tally = jobs.tally(task_id)
     if tally.ended < tally.count:
@@ -232,7 +236,8 @@ def _ended_batch(jobs: JobService, job: Job, task_id: str) -> EndedJob:
     )
 
 
-def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
+def _running(jobs: JobService, job: Job, seen: ViewedJobs) -> RunningJob:
+    visible = seen.may_access(job)
     progress = jobs.progress(job.id) or JobProgress(job.id, job.state)
     fraction, several, batch = progress.fraction, job.resolved.image_count > 1, None
     if job.request.batch is not None and job.task_id:
@@ -244,12 +249,13 @@ def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
     return RunningJob(
         id=job.id,
         mode=job.request.mode,
-        mine=job.client == client,
+        mine=visible and job.client == seen.viewer.client,
+        visible=visible,
         fraction=fraction,
         step=progress.step,
         steps=progress.steps,
         eta=progress.eta_seconds,
-        preview=progress.preview_serial if progress.preview else 0,
+        preview=progress.preview_serial if progress.preview and visible else 0,
         images=len(progress.images),
         several=several,
         elapsed=max(0.0, time.time() - (job.started or job.created)),
@@ -261,7 +267,7 @@ def _running(jobs: JobService, job: Job, client: str) -> RunningJob:
     )
 
 
-def _waiting(jobs: Sequence[Job], client: str, may_access: Callable[[Job], bool]) -> Iterator[WaitingJob]:
+def _waiting(jobs: Sequence[Job], by: ViewedJobs) -> Iterator[WaitingJob]:
     files = Counter(job.task_id for job in jobs if job.request.batch is not None)
     seen = set()
     for position, job in enumerate(jobs, start=1):
@@ -269,10 +275,10 @@ def _waiting(jobs: Sequence[Job], client: str, may_access: Callable[[Job], bool]
         if count and job.task_id in seen:
             continue
         seen.add(job.task_id if count else None)
-        visible = may_access(job)
+        visible = by.may_access(job)
         yield WaitingJob(
             id=str(job.task_id) if count else job.id,
-            mine=job.client == client,
+            mine=visible and job.client == by.viewer.client,
             visible=visible,
             position=position,
             prompt=job.request.prompt[:80] if visible else "",
@@ -326,8 +332,10 @@ def create_router(
     router = APIRouter(prefix="/internal", dependencies=[Depends(logged_in)], include_in_schema=False)
 
     @router.get("/page")
-    def page(client: ClientId = "") -> PageState:
-        return page_state(services, client, layout(), warned, recent_jobs)
+    def page(viewer: ByBrowser) -> PageState:
+        # Whoever names no browser is one that has started nothing.
+        seen_by = Viewer(viewer.user, viewer.client or "")
+        return page_state(services, seen_by, layout(), warned, recent_jobs)
 
     @router.get("/notification")
     def notification() -> Response:
@@ -338,17 +346,21 @@ def create_router(
         return FileResponse(file, media_type="audio/mpeg")
 
     @router.get("/preview/{job_id}")
-    def preview(job_id: str) -> Response:
-        progress = _progress(jobs, job_id)
+    def preview(job_id: str, viewer: ByBrowser) -> Response:
+        try:
+            progress = ViewedJobs(jobs, viewer).progress(job_id)
+        except UnknownJob as error:
+            raise HTTPException(404, str(error)) from error
         if not progress.preview:
             # The job has ended since the page heard of the preview: nothing to show, and no error either.
             return Response(status_code=204)
         return Response(progress.preview, media_type=progress.preview_mime, headers={"Cache-Control": "no-store"})
 
     @router.get("/thumbnail/{job_id}")
-    def thumbnail(job_id: str, number: int | None = None) -> FileResponse:
+    def thumbnail(job_id: str, viewer: ByBrowser, number: int | None = None) -> FileResponse:
         """Of the job's file of that number, as the Queue tab counts them; without one, of what stands for the job."""
-        shown = first_picture(services, job_id) if number is None else numbered_picture(services, job_id, number)
+        seen = ViewedJobs(jobs, viewer)
+        shown = first_picture(seen, job_id) if number is None else numbered_picture(seen, job_id, number)
         if shown is None:
             raise HTTPException(404, "This picture is not there any more.")
         try:
@@ -356,35 +368,4 @@ def create_router(
         except (PictureError, SaveError):
             return FileResponse(shown.path)
 
-    @router.post("/jobs/{job_id}/cancel")
-    def cancel(job_id: str) -> JSONResponse:
-        return _done(lambda: (jobs.cancel_batch if job_id.startswith(BATCH_PREFIX) else jobs.cancel)(job_id))
-
-    @router.post("/jobs/{job_id}/interrupt")
-    def interrupt(job_id: str, after_image: bool = False) -> JSONResponse:
-        act = jobs.interrupt_batch if job_id.startswith(BATCH_PREFIX) else jobs.interrupt
-        return _done(lambda: act(job_id, after_image=after_image))
-
-    @router.post("/jobs/{job_id}/skip")
-    def skip(job_id: str) -> JSONResponse:
-        return _done(lambda: jobs.skip(job_id))
-
     return router
-
-
-def _progress(jobs: JobService, job_id: str) -> JobProgress:
-    try:
-        progress = jobs.progress(job_id)
-    except JobError as error:
-        raise HTTPException(404, str(error)) from error
-    if progress is None:
-        raise HTTPException(404, "No job runs.")
-    return progress
-
-
-def _done(act: Callable[[], object]) -> JSONResponse:
-    try:
-        act()
-    except JobError as error:
-        return JSONResponse({"detail": str(error)}, status_code=404 if isinstance(error, UnknownJob) else 409)
-    return JSONResponse({})

@@ -14,6 +14,7 @@ from modules.page.job_pictures import shown_pictures
 from modules.page.messages import QUICK, SAY, message
 from modules.page.open_folder import open_folder
 from modules.page.results import Results
+from modules.page.viewers import pressed_by
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -24,8 +25,8 @@ def wire_saving(results: Results, mode: str, services: Services) -> None:
     notice = gr.Textbox("", visible="hidden", elem_id=f"{mode}_saving_notice")
     kept = SavedCopies(services.paths, services.options)
 
-    def save(job_id: str, selected: float) -> tuple[gr.File, str]:
-        images = shown_pictures(services, job_id)
+    def save(pressed: gr.Request, job_id: str, selected: float) -> tuple[gr.File, str]:
+        images = shown_pictures(services, pressed_by(pressed), job_id)
         if services.options.switch("save_selected_only"):
             images = images[int(selected) : int(selected) + 1]
         else:
@@ -37,17 +38,16 @@ def wire_saving(results: Results, mode: str, services: Services) -> None:
         except SaveError as error:
             return gr.skip(), message(str(error), "error")
 
-    def archive(job_id: str) -> tuple[gr.File, str]:
+    def archive(pressed: gr.Request, job_id: str) -> tuple[gr.File, str]:
+        images = shown_pictures(services, pressed_by(pressed), job_id)
         try:
-            return _files(
-                [kept.zip([image.path for image in shown_pictures(services, job_id) if image.kind == "image"])]
-            )
+            return _files([kept.zip([image.path for image in images if image.kind == "image"])])
         except SaveError as error:
             return gr.skip(), message(str(error), "error")
 
-    def show_folder(job_id: str) -> str:
+    def show_folder(pressed: gr.Request, job_id: str) -> str:
         root = services.gallery.folder(mode)
-        images = shown_pictures(services, job_id)
+        images = shown_pictures(services, pressed_by(pressed), job_id)
         subdirectory = services.options.text("open_dir_button_choice") != "Output Root"
         folder = images[0].path.parent if images and subdirectory else root
         return message(open_folder(folder), "error")

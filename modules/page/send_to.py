@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from modules.files import SaveError
+from modules.jobs.access import Viewer
 from modules.page.form import RESIZE_TO, SCALE, SEEDS, SIZE_FROM
 from modules.page.img2img import Img2Img
 from modules.page.job_pictures import shown_pictures
@@ -20,6 +21,7 @@ from modules.page.picture_routes import as_json
 from modules.page.results import Results
 from modules.page.scripts import is_of_script
 from modules.page.uploads import Upload, UploadStore
+from modules.page.viewers import pressed_by
 from modules.pictures import PictureError
 
 if TYPE_CHECKING:
@@ -51,8 +53,8 @@ def wire_results_sending(results: Results, to: Destinations, services: Services,
 
 
 def _of_job(services: Services) -> Callable[..., tuple[Path, str] | None]:
-    def find(job_id: str, index: float) -> tuple[Path, str] | None:
-        images = shown_pictures(services, job_id)
+    def find(viewer: Viewer, job_id: str, index: float) -> tuple[Path, str] | None:
+        images = shown_pictures(services, viewer, job_id)
         if not 0 <= int(index) < len(images):
             return None
         return images[int(index)].path, images[int(index)].infotext
@@ -69,15 +71,15 @@ def wire_sending(
     services: Services,
     uploads: UploadStore,
 ) -> None:
-    """Connect one button: `find` turns the values of `inputs` into a picture's file and its infotext."""
+    """Connect one button: `find` turns viewer and values of `inputs` into a picture's file and its infotext."""
     notice = gr.Textbox("", visible="hidden", elem_id=f"{button.elem_id}_notice")
     arrival = gr.Textbox("", visible="hidden", elem_id=f"{button.elem_id}_arrival")
     form = to.img2img.form
 
-    def send(*values: object) -> list[Any]:
+    def send(pressed: gr.Request, *values: object) -> list[Any]:
         nothing = [*form.updates({}), gr.skip(), gr.skip(), ""]
         try:
-            found = find(*values)
+            found = find(pressed_by(pressed), *values)
             if found is None:
                 return [*nothing, message(NOTHING, "error")]
             upload = uploads.put(found[0].read_bytes())

@@ -53,10 +53,10 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     )
     app.add_exception_handler(Exception, unforeseen)
 
-    def has_session(request: Request) -> bool:
-        return host is not None and host.user(request) is not None
+    def session_user(request: Request) -> str | None:
+        return None if host is None else host.user(request)
 
-    logged_in = login_required(known, has_session)
+    logged_in = login_required(known, session_user)
     # Routes go in before the page is mounted on "/": it answers everything that is left.
     app.mount("/internal/assets", StaticFiles(directory=ASSETS), name="assets")
     app.include_router(

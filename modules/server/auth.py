@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from fastapi import HTTPException, Request
 
+from modules.api.viewer import let_in
+
 Logins = Sequence[tuple[str, str]]
-HasSession = Callable[[Request], bool]
+SessionUser = Callable[[Request], str | None]
 
 _CHALLENGE: Final = {"WWW-Authenticate": "Basic"}
 
@@ -31,13 +33,18 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def login_required(known: Logins, has_session: HasSession) -> Callable[[Request], Any]:
-    """A dependency that lets in whoever logged in on the page, or names a login by HTTP Basic. No logins: everybody."""
+def login_required(known: Logins, session_user: SessionUser) -> Callable[[Request], Any]:
+    """A dependency that lets in whoever logged in on the page, or names a login by HTTP Basic. No logins: everybody.
+
+    Whose login it was is handed on with the request, for `modules.api.viewer`.
+    """
 
     # A coroutine without a wait in it: a plain function would cost every call a thread of its own.
     async def check(request: Request) -> None:
-        if not known or has_session(request):
-            return
+        if not known:
+            return let_in(request, None)
+        if (user := session_user(request)) is not None:
+            return let_in(request, user)
         # Open WebUI sends an empty header where it has no login: that is no header.
         scheme, _, value = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() == "basic":
@@ -46,7 +53,7 @@ def login_required(known: Logins, has_session: HasSession) -> Callable[[Request]
             except (binascii.Error, UnicodeDecodeError):
                 user = password = ""
             if matches(known, user, password):
-                return
+                return let_in(request, user)
         # A script of our page that is challenged makes the browser open a box of its own, beside the page's login.
         sent_by_script = request.headers.get("sec-fetch-dest", "").lower() == "empty"
         raise HTTPException(401, "Incorrect username or password", headers=None if sent_by_script else _CHALLENGE)

@@ -60,9 +60,8 @@ class OptionStore:
 
     def get(self, key: str) -> OptionValue:
         """The value in force. Raises OptionError for a key that isn't declared."""
-        option = self._option(key)
-        with self._lock:
-            return self._values.get(key, option.default)
+        # Without the lock, which is held while the file is written: what is in force is replaced as a whole.
+        return self._values.get(key, self._option(key).default)
 
     def switch(self, key: str) -> bool:
         """The value of a switch."""

@@ -85,7 +85,7 @@ def test_nothing_on_the_loop_waits_for_a_service(tmp_path: Path, service: str) -
     services = open_services(parse_flags(["--data-dir", str(tmp_path)]))
     stalling = Stalling(getattr(services, service))
     setattr(services, service, stalling)
-    everybody: Callable[[Any], Any] = login_required([], lambda request: False)
+    everybody: Callable[[Any], Any] = login_required([], lambda request: None)
     app = FastAPI()
     app.include_router(create_router(services, everybody))
     app.include_router(api_routes(services, everybody))

@@ -10,6 +10,7 @@ const JOB = {
   id: "a",
   mode: "txt2img",
   mine: true,
+  visible: true,
   fraction: 0,
   step: 0,
   steps: 20,

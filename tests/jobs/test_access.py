@@ -10,6 +10,7 @@ from modules.api.queue import queue_of
 from modules.jobs import UnknownJob, Viewer
 from modules.jobs.access import Sharing, may_access, sharing_of
 from modules.jobs.job import Job
+from modules.jobs.viewed import ViewedJobs
 from modules.parameters import GenerationRequest
 from modules.settings import OPTIONS
 from tests.jobs.helpers import House, resolved
@@ -68,9 +69,10 @@ def test_the_queue_applies_the_rule_and_remembers_the_user(tmp_path: Path) -> No
     hers = queue.jobs.submit(GenerationRequest(prompt="hers"), client="phone", user="ann")
     his = queue.jobs.submit(GenerationRequest(prompt="his"), client="api", user="bob")
     ann = Viewer("ann", "desktop")
-    assert queue.jobs.of_viewer(hers.id, ann).user == "ann"
+    seen = ViewedJobs(queue.jobs, ann)
+    assert seen.find(hers.id).user == "ann"
     with pytest.raises(UnknownJob):
-        queue.jobs.of_viewer(his.id, ann)
+        seen.find(his.id)
     assert [one.id for one in queue.jobs.list(viewer=ann)] == [hers.id]
     assert len(queue.jobs.list()) == 2
     assert queue.jobs.duplicate(hers.id).user == "ann"
@@ -82,11 +84,11 @@ def test_the_overview_shows_what_the_viewer_may_see_with_all_pictures(tmp_path: 
     with House(tmp_path, sharing=lambda: sharing[0]) as house:
         done = house.jobs.submit(GenerationRequest(prompt="secret", steps=1, n_iter=2), client="phone")
         house.jobs.wait(done.id, 10)
-        (row,) = queue_of(house.jobs, "desktop", 20, 0).ended
+        (row,) = queue_of(house.jobs, DESKTOP, 20, 0).ended
         assert (row.mine, row.visible, row.prompt) == (False, True, "secret")
         assert [(picture.number, picture.kind) for picture in row.pictures] == [(0, "image"), (1, "image")]
         sharing[0] = "browser"
-        (row,) = queue_of(house.jobs, "desktop", 20, 0).ended
+        (row,) = queue_of(house.jobs, DESKTOP, 20, 0).ended
         assert (row.mine, row.visible, row.prompt, row.pictures) == (False, False, "", [])
-        (row,) = queue_of(house.jobs, "phone", 20, 0).ended
+        (row,) = queue_of(house.jobs, PHONE, 20, 0).ended
         assert (row.mine, row.visible, row.prompt) == (True, True, "secret")

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from modules.files import SaveError
-from modules.jobs import EngineChanged, ImageSaved, Job, JobChanged, JobError, QueueFull, UnknownJob
+from modules.jobs import ANYONE, EngineChanged, ImageSaved, Job, JobChanged, JobError, QueueFull, UnknownJob
 from modules.jobs.collaborators import Limits
 from modules.jobs.subscriptions import JobEvent
+from modules.jobs.viewed import ViewedJobs
 from modules.parameters import BatchFile, GenerationRequest, RequestError
 from modules.protocol import Preview, StepDone
 from tests.jobs.fake_engine import picture
@@ -416,7 +417,7 @@ def test_an_interrupt_that_names_a_file_already_done_ends_the_batch(house: House
     if by == "file":
         house.jobs.interrupt(jobs[0].id)
     else:
-        house.jobs.interrupt_batch("batch-3")
+        ViewedJobs(house.jobs, ANYONE).interrupt("batch-3")
     assert house.jobs.wait(jobs[1].id, 10).state == "interrupted"
     assert [job.state for job in house.jobs.of_batch("batch-3")] == [
         "finished",

@@ -103,13 +103,21 @@ class FakeJobs:
         return may_access(job, viewer, self.sharing)
 
     def list(
-        self, states: Iterable[str] = (), limit: int = 1000, client: str | None = None, offset: int = 0
+        self,
+        states: Iterable[str] | None = None,
+        limit: int = 1000,
+        client: str | None = None,
+        offset: int = 0,
+        viewer: Viewer | None = None,
     ) -> list[Job]:
-        wanted = set(states)
+        wanted = set(states or ())
         found = [job for job in self.rows.values() if not wanted or job.state in wanted]
         return [job for job in found if client is None or job.client == client][offset:][-limit:]
 
-    def ids(self, states: Iterable[str], limit: int, client: str) -> Sequence[str]:
+    def of_task(self, task_id: str, viewer: Viewer | None = None) -> Job | None:
+        return next((job for job in self.rows.values() if job.task_id == task_id), None)
+
+    def ids(self, states: Iterable[str], limit: int, client: str, viewer: Viewer | None = None) -> Sequence[str]:
         return [job.id for job in self.list(states, limit, client)]
 
     def count(self, state: str) -> int:

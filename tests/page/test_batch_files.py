@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from modules.gallery.allowed_folders import AllowedFolders, FolderError
+from modules.jobs.access import ANYONE, Viewer
 from modules.jobs.job import JobError
 from modules.page.batch_files import NO_FILES, BatchRequest, read_batch_request, submit_batch
 from modules.page.form import RESIZE_BY, SCALE, SIZE_FROM
@@ -68,7 +69,9 @@ def wish(services: Any, **named: Any) -> BatchRequest:
 
 
 def test_each_file_is_a_job_and_a_bad_one_is_named(services: Any, inputs: Path, tmp_path: Path) -> None:
-    answer = json.loads(submit_batch(services, NAMED, wish(services, output_dir="outputs/painted"), "me"))
+    answer = json.loads(
+        submit_batch(services, NAMED, wish(services, output_dir="outputs/painted"), Viewer(client="me"))
+    )
     assert answer["notice"].startswith("1 file was skipped:\nc.png: The picture can't be read as a picture")
     (first, told), (second, later) = services.jobs.taken
     assert [request.batch.name for request in (first, second)] == ["a.png", "b.jpg"]
@@ -80,7 +83,7 @@ def test_each_file_is_a_job_and_a_bad_one_is_named(services: Any, inputs: Path, 
 
 
 def test_the_size_may_follow_each_picture(services: Any, inputs: Path) -> None:
-    submit_batch(services, NAMED | {SIZE_FROM: RESIZE_BY, SCALE: 2.0}, wish(services), None)
+    submit_batch(services, NAMED | {SIZE_FROM: RESIZE_BY, SCALE: 2.0}, wish(services), ANYONE)
     assert [(r.width, r.height) for r, _ in services.jobs.taken] == [(256, 128), (128, 256)]
 
 
@@ -91,19 +94,19 @@ def test_masks_are_found_by_name_or_are_the_only_one(services: Any, inputs: Path
         wish(services, mask_dir="inputs/masks")
     Image.new("L", (128, 64), 255).save(masks / "any.png")
     asked = wish(services, mask_dir="inputs/masks")
-    submit_batch(services, NAMED, asked, None)
+    submit_batch(services, NAMED, asked, ANYONE)
     assert all(request.mask for request, _ in services.jobs.taken) and len(services.jobs.taken) == 2
     assert services.jobs.taken[0][1]["inputs"][services.jobs.taken[0][0].mask] == (masks / "any.png").read_bytes()
     Image.new("L", (64, 128), 200).save(masks / "b.webp", lossless=True)
     services.jobs.taken.clear()
-    answer = json.loads(submit_batch(services, NAMED, wish(services, mask_dir="inputs/masks"), None))
+    answer = json.loads(submit_batch(services, NAMED, wish(services, mask_dir="inputs/masks"), ANYONE))
     assert [request.batch.name for request, _ in services.jobs.taken] == ["b.jpg"]
     assert "a.png: there is no mask of its name" in answer["notice"]
 
 
 def test_what_is_taken_from_a_picture_and_nothing_else(services: Any, inputs: Path) -> None:
     asked = wish(services, use=True, properties=["Prompt", "Negative prompt", "Seed", "Sampler", "Steps", "CFG scale"])
-    submit_batch(services, NAMED, asked, None)
+    submit_batch(services, NAMED, asked, ANYONE)
     (taken, _), (plain, _) = services.jobs.taken
     assert (taken.prompt, taken.negative_prompt) == ("oil painting a barn", "fog")
     assert (taken.seed, taken.steps, taken.cfg_scale) == (77, 12, 5.5)
@@ -111,7 +114,7 @@ def test_what_is_taken_from_a_picture_and_nothing_else(services: Any, inputs: Pa
     # b.jpg says nothing: the page's own values stand.
     assert (plain.prompt, plain.seed, plain.steps) == ("oil painting", -1, 20)
     services.jobs.taken.clear()
-    submit_batch(services, NAMED, replace(asked, properties=["Seed", "Model hash"]), None)
+    submit_batch(services, NAMED, replace(asked, properties=["Seed", "Model hash"]), ANYONE)
     (only, _), *_ = services.jobs.taken
     assert (only.prompt, only.seed, only.steps) == ("oil painting", 77, 20)
     assert only.override_settings["sd_model_checkpoint"] == "demo-emoji.safetensors [0123456789]"
@@ -123,7 +126,7 @@ def test_png_info_of_another_folder(services: Any, inputs: Path) -> None:
     (inputs / "infos").mkdir()
     Image.new("RGB", (8, 8)).save(inputs / "infos" / "a.png", pnginfo=texts)
     asked = wish(services, use=True, properties=["Prompt"], info_dir="inputs/infos")
-    submit_batch(services, NAMED, asked, None)
+    submit_batch(services, NAMED, asked, ANYONE)
     assert [request.prompt for request, _ in services.jobs.taken] == ["oil painting a mill", "oil painting"]
 
 
@@ -134,12 +137,12 @@ def test_a_batch_that_cannot_be_queued_is_a_sentence_and_nothing_is_queued(servi
         wish(services, output_dir="/etc")
     asked = wish(services)
     with pytest.raises(RequestError, match=re.escape(NO_FILES)):
-        submit_batch(services, NAMED, replace(asked, files=[]), None)
+        submit_batch(services, NAMED, replace(asked, files=[]), ANYONE)
     with pytest.raises(RequestError, match=r"1 file was skipped:\nc\.png"):
-        submit_batch(services, NAMED, replace(asked, files=asked.files[-1:]), None)
+        submit_batch(services, NAMED, replace(asked, files=asked.files[-1:]), ANYONE)
     services.jobs.waiting = services.options.whole("queue_waiting_limit") - 1
     with pytest.raises(JobError, match="has 2 files and the queue has room for 1"):
-        submit_batch(services, NAMED, asked, None)
+        submit_batch(services, NAMED, asked, ANYONE)
     assert services.jobs.taken == []
 
 

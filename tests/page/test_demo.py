@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from modules.jobs.access import ANYONE
 from modules.jobs.job import EngineStatus
 from modules.page import system_page
 from modules.page.demo import demo_notice
@@ -92,8 +93,8 @@ def test_the_state_line_speaks_to_a_newcomer(
 ) -> None:
     ready = EngineStatus("ready", f"Ready: {hardware}.", "x", hardware, facts=FACTS)
     monkeypatch.setattr(services.jobs, "engine", lambda: ready)
-    line = page_state(services, "me").engine
+    line = page_state(services, ANYONE).engine
     assert (line.sentence, line.details) == (sentence, f"Ready: {hardware}.")
     refused = replace(ready, state="problem", sentence="x is not a checkpoint.")
     monkeypatch.setattr(services.jobs, "engine", lambda: refused)
-    assert page_state(services, "me").engine.sentence == "x is not a checkpoint."
+    assert page_state(services, ANYONE).engine.sentence == "x is not a checkpoint."

@@ -8,8 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from modules.jobs.access import ANYONE
 from modules.jobs.job import Job, JobProgress, SavedImage
 from modules.jobs.services import Services
+from modules.jobs.viewed import ViewedJobs
 from modules.page.job_pictures import first_picture, first_selected, replacing, shown_pictures, under_way
 from modules.parameters import GenerationRequest, resolve
 
@@ -26,11 +28,16 @@ def job(folder: Path, name: str, count: int = 1, task_id: str | None = None, **f
 
 
 def services_of(*jobs: Job) -> Services:
-    return cast("Services", SimpleNamespace(jobs=SimpleNamespace(get={one.id: one for one in jobs}.get)))
+    found = {one.id: one for one in jobs}
+    return cast("Services", SimpleNamespace(jobs=SimpleNamespace(get=found.get, may_access=lambda job, viewer: True)))
+
+
+def seen(services: Services) -> ViewedJobs:
+    return ViewedJobs(services.jobs, ANYONE)
 
 
 def names(services: Services, shown_id: str) -> list[str]:
-    return [image.path.stem for image in shown_pictures(services, shown_id)]
+    return [image.path.stem for image in shown_pictures(services, ANYONE, shown_id)]
 
 
 def test_an_enlarged_picture_takes_its_place_in_the_gallery_it_came_from(tmp_path: Path) -> None:
@@ -43,8 +50,8 @@ def test_an_enlarged_picture_takes_its_place_in_the_gallery_it_came_from(tmp_pat
     assert names(services, "first") == ["batch-0", "batch-1", "first-0"]
     assert names(services, "second") == ["second-0", "batch-1", "first-0"]
     assert names(services, "again") == ["again-0", "batch-1", "first-0"]
-    assert [first_selected(services, one, 3) for one in ("batch", "first", "second")] == [0, 2, 0]
-    picture = first_picture(services, "first")
+    assert [first_selected(seen(services), one, 3) for one in ("batch", "first", "second")] == [0, 2, 0]
+    picture = first_picture(seen(services), "first")
     assert picture is not None and picture.path.stem == "first-0", "the row of earlier results shows what is new"
 
 
@@ -54,7 +61,7 @@ def test_what_is_left_is_shown_when_files_or_jobs_are_gone(tmp_path: Path) -> No
     lost = job(tmp_path, "lost", task_id=replacing("gone", 1))
     services = services_of(batch, new, lost)
     assert names(services, "lost") == ["lost-0"]
-    assert first_selected(services, "lost", 1) == 0
+    assert first_selected(seen(services), "lost", 1) == 0
     (tmp_path / "new-0.png").unlink()
     assert names(services, "new") == ["batch-0", "batch-1"]
     assert names(services, "nowhere") == names(services, "") == []

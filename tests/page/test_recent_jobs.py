@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from modules.jobs.access import Viewer
 from modules.jobs.job import Job
 from modules.page import recent_jobs
 from modules.page.recent_jobs import FILES_SECONDS, MOST_REMEMBERED, RecentJobs
@@ -19,7 +20,7 @@ class Rows:
         self.jobs = {job.id: job for job in jobs}
         self.read: Counter[str] = Counter()
 
-    def ids(self, states: object, limit: int, client: str) -> list[str]:
+    def ids(self, states: object, limit: int, client: str, viewer: Viewer) -> list[str]:
         return list(self.jobs)[:limit]
 
     def get(self, job_id: str) -> Any:
@@ -43,11 +44,11 @@ def test_ended_jobs_are_read_once_and_running_ones_each_time(monkeypatch: Any) -
     rows = Rows([row(0, ended=False), *(row(number) for number in range(1, 48))])
     recent: RecentJobs = RecentJobs(rows, lambda: now[0])  # type: ignore[arg-type]
     for _ in range(10):
-        assert [found.images for found in recent.of("me", 48)] == [1] * 48
+        assert [found.images for found in recent.of(Viewer(client="me"), 48)] == [1] * 48
     assert rows.read["job0"] == 10 and set(rows.read.values()) == {10, 1}
     assert len(looked) == 57
     now[0] += FILES_SECONDS
-    recent.of("another", 48)
+    recent.of(Viewer(client="another"), 48)
     assert rows.read["job1"] == 2
 
 
@@ -55,5 +56,5 @@ def test_only_so_many_are_remembered(monkeypatch: Any) -> None:
     monkeypatch.setattr(recent_jobs, "pictures", lambda job: [])
     rows = Rows([row(number) for number in range(MOST_REMEMBERED + 100)])
     recent: RecentJobs = RecentJobs(rows)  # type: ignore[arg-type]
-    recent.of("me", MOST_REMEMBERED + 100)
+    recent.of(Viewer(client="me"), MOST_REMEMBERED + 100)
     assert len(recent._ended) == MOST_REMEMBERED

@@ -18,6 +18,7 @@ import pytest
 from modules.server.auth import matches
 from modules.settings import FlagError, parse_flags
 from modules.settings.logins import logins
+from tests.jobs.helpers import eventually
 from tests.server.server import Server
 
 FAKE = "tests.server.fake_engine_server"
@@ -57,7 +58,7 @@ def routes(server: Server) -> list[tuple[str, str]]:
         "/internal/page",
         "/internal/preview/x",
     ]
-    return [*filled, *(("GET", path) for path in hidden), ("POST", "/internal/jobs/x/cancel")]
+    return [*filled, *(("GET", path) for path in hidden)]
 
 
 @pytest.mark.server
@@ -184,6 +185,94 @@ def test_files_and_uploads_want_a_login(server: Server) -> None:
     upload = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\nhello\r\n--x--\r\n'
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     assert server.request("POST", "/gradio_api/upload", kind, upload)[0] == 401
+
+
+ANN, BOB = basic(*LOGINS[0]), basic(*LOGINS[1])
+
+
+def sent(server: Server, method: str, path: str, who: Mapping[str, str], body: object = None) -> tuple[int, Any]:
+    """Status and JSON, or bytes where it is none."""
+    data = None if body is None else json.dumps(body).encode()
+    status, headers, content = server.request(method, path, {**who, "Content-Type": "application/json"}, data)
+    return status, json.loads(content) if headers.get("content-type") == "application/json" else content
+
+
+@pytest.mark.server
+def test_of_several_logins_each_sees_and_changes_its_own_jobs_alone(server: Server) -> None:
+    """Page and API once asked nobody: one login read the other's requests and pictures, and stopped their jobs."""
+    secret = {"prompt": "ann's slow secret", "steps": 400, "force_task_id": "ann-1"}
+    running = sent(server, "POST", "/v1/jobs/txt2img", ANN, secret)[1]["id"]
+    waiting = sent(server, "POST", "/v1/jobs/txt2img", ANN, {"prompt": "ann's second secret"})[1]["id"]
+    his = sent(server, "POST", "/v1/jobs/txt2img", BOB, {"prompt": "bob's"})[1]["id"]
+
+    def seen_by(who: Mapping[str, str]) -> set[str]:
+        return {job["id"] for job in sent(server, "GET", "/v1/jobs", who)[1]}
+
+    eventually(lambda: bool(sent(server, "GET", "/sdapi/v1/progress", ANN)[1]["current_image"]))
+    assert (seen_by(ANN), seen_by(BOB)) == ({running, waiting}, {his})
+    for job in (running, waiting, "ann-1"):
+        for method, path in (
+            ("GET", f"/v1/jobs/{job}"),
+            ("GET", f"/v1/jobs/{job}/events"),
+            ("GET", f"/v1/jobs/{job}/images/0"),
+            ("GET", f"/internal/preview/{job}"),
+            ("GET", f"/internal/thumbnail/{job}"),
+            *(("POST", f"/v1/jobs/{job}/{what}") for what in ("cancel", "interrupt", "skip", "retry", "duplicate")),
+        ):
+            assert sent(server, method, path, BOB)[0] == 404, path
+        assert sent(server, "POST", f"/v1/jobs/{job}/move", BOB, {"position": 1})[0] == 404
+    for path in ("/sdapi/v1/interrupt", "/sdapi/v1/skip", "/sdapi/v1/interrupt?id_task=ann-1"):
+        assert sent(server, "POST", path, BOB)[0] == 200
+    assert sent(server, "GET", f"/v1/jobs/{running}", ANN)[1]["state"] == "running"
+    for path in ("/internal/page?client=api", "/v1/jobs/overview", "/sdapi/v1/progress"):
+        answer = sent(server, "GET", path, BOB)[1]
+        assert "secret" not in json.dumps(answer), path
+        assert answer.get("current_image") is None and answer.get("current_task") is None
+    assert sent(server, "POST", "/internal/progress", BOB, {"id_task": "ann-1"})[1]["live_preview"] is None
+    assert sent(server, "GET", "/internal/pending-tasks", BOB)[1] == {"size": 1, "tasks": [his]}
+    page = sent(server, "GET", "/internal/page?client=api", BOB)[1]
+    assert (page["running"]["mine"], page["running"]["visible"], page["running"]["preview"]) == (False, False, 0)
+
+    assert sent(server, "GET", f"/internal/preview/{running}", ANN)[0] == 200
+    assert sent(server, "GET", "/v1/jobs/ann-1", ANN)[1]["id"] == running
+    assert sent(server, "POST", f"/v1/jobs/{waiting}/move", ANN, {"position": 2})[0] == 200
+    assert sent(server, "POST", "/v1/jobs/ann-1/interrupt", ANN)[1]["id"] == running
+    eventually(lambda: sent(server, "GET", f"/v1/jobs/{waiting}", ANN)[1]["state"] == "finished")
+    assert [sent(server, "GET", f"/v1/jobs/{waiting}/images/0", who)[0] for who in (ANN, BOB)] == [200, 404]
+    assert [sent(server, "GET", f"/internal/thumbnail/{waiting}", who)[0] for who in (ANN, BOB)] == [200, 404]
+
+
+@pytest.mark.server
+def test_a_job_of_the_page_is_of_the_login_of_the_page(server: Server) -> None:
+    """What Generate queues and what the gallery shows pass through Gradio, which knows the login by its cookie."""
+    form = urlencode({"username": LOGINS[4][0], "password": LOGINS[4][1]}).encode()
+    with httpx.Client(base_url=server.url) as browser:
+        browser.post("/login", content=form, headers={"Content-Type": "application/x-www-form-urlencoded"})
+        config = browser.get("/config").json()
+        ids = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
+        values = {one["id"]: one["props"].get("value") for one in config["components"]}
+
+        def press(elem_id: str, given: Mapping[str, object]) -> list[Any]:
+            named = {ids[name]: value for name, value in given.items()}
+            event = next(
+                one for one in config["dependencies"] if [ids[elem_id], "click"] in one["targets"] and one["backend_fn"]
+            )
+            data = [named.get(number, values[number]) for number in event["inputs"]]
+            answer = browser.post("/gradio_api/run/predict", json={"data": data, "fn_index": event["id"]})
+            assert answer.status_code == 200, answer.text
+            told: list[Any] = answer.json()["data"]
+            return told
+
+        job = json.loads(press("txt2img_generate", {"txt2img_client": "a", "txt2img_prompt": "of the page"})[0])["id"]
+        eventually(lambda: browser.get(f"/v1/jobs/{job}").json()["state"] == "finished")
+        assert sent(server, "GET", f"/v1/jobs/{job}", ANN)[0] == 404
+        assert [one["id"] for one in browser.get("/internal/page?client=a").json()["recent"]] == [job]
+        assert sent(server, "GET", "/internal/page?client=a", ANN)[1]["recent"] == []
+        anns = next(one for one in sent(server, "GET", "/v1/jobs", ANN)[1] if one["images"])["id"]
+        for shown, there in ((job, True), (anns, False)):
+            gallery = press("txt2img_show", {"txt2img_shown": shown})
+            assert bool(gallery[0]["value"]) is there, gallery
+            assert bool(press("save_txt2img", {"txt2img_shown": shown})[0].get("value")) is there
 
 
 @pytest.mark.server

@@ -32,16 +32,16 @@ JOIN = json.dumps({"data": [], "fn_index": 0, "session_hash": "attack", "event_d
 
 # Method, path, headers, body: everything that changes something, and the streams.
 CHANGING: tuple[tuple[str, str, Mapping[str, str], bytes | None], ...] = (
-    ("POST", "/internal/jobs/none/interrupt", {}, None),
-    ("POST", "/internal/jobs/none/skip", {}, b""),
-    ("POST", "/internal/jobs/none/cancel", {}, None),
+    ("POST", "/v1/jobs/none/interrupt", {}, None),
+    ("POST", "/v1/jobs/none/skip", {}, b""),
+    ("POST", "/v1/jobs/none/cancel", {}, None),
     ("POST", "/gradio_api/upload", MULTIPART, UPLOAD),
     ("POST", "/gradio_api/queue/join", JSON, JOIN),
     ("POST", "/gradio_api/run/predict", JSON, JOIN),
     ("POST", "/gradio_api/call/predict", {"Content-Type": "text/plain"}, b'{"data": []}'),
     ("POST", "/login", {"Content-Type": "application/x-www-form-urlencoded"}, b"username=a&password=b"),
-    ("PUT", "/internal/jobs/none/skip", {}, None),
-    ("DELETE", "/internal/jobs/none/skip", {}, None),
+    ("PUT", "/v1/jobs/none/skip", {}, None),
+    ("DELETE", "/v1/jobs/none/skip", {}, None),
     ("GET", "/gradio_api/queue/data?session_hash=attack", {}, None),
     ("GET", "/gradio_api/heartbeat/attack", {}, None),
     ("GET", "/internal/page?client=x", {}, None),
@@ -99,7 +99,7 @@ def test_our_own_page_is_served_under_every_loopback_name(server: Server, host: 
     own = {"Host": name, "Origin": f"http://{name.lower()}", "Sec-Fetch-Site": "same-origin"}
     status, headers, _ = server.request("GET", "/", own)
     assert status == 200
-    assert server.request("POST", "/internal/jobs/none/interrupt", own)[0] == 404
+    assert server.request("POST", "/v1/jobs/none/interrupt", own)[0] == 404
     assert server.request("POST", "/gradio_api/upload", {**own, **MULTIPART}, UPLOAD)[0] == 200
     assert headers["x-content-type-options"] == "nosniff"
     assert "frame-ancestors 'self'" in headers["content-security-policy"]
@@ -109,7 +109,7 @@ def test_our_own_page_is_served_under_every_loopback_name(server: Server, host: 
 @pytest.mark.server
 def test_programs_and_followed_links_come_in(server: Server) -> None:
     assert server.request("GET", "/")[0] == 200
-    assert server.request("POST", "/internal/jobs/none/interrupt")[0] == 404
+    assert server.request("POST", "/v1/jobs/none/interrupt")[0] == 404
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     assert server.request("GET", "/", link)[0] == 200
 

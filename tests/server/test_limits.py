@@ -57,7 +57,7 @@ def test_a_body_announced_too_large_is_refused_before_it_is_sent(server: Server,
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("path", ["/internal/progress", "/internal/jobs/x/cancel"])
+@pytest.mark.parametrize("path", ["/internal/progress", "/v1/jobs/x/cancel"])
 def test_a_body_that_does_not_tell_its_size_is_counted(api: httpx.Client, path: str) -> None:
     def parts() -> Iterator[bytes]:
         for _ in range(48):

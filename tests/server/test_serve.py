@@ -111,7 +111,7 @@ def test_the_server_never_imports_torch() -> None:
 def test_a_password_protects_page_routes_and_files(tmp_path: Path) -> None:
     with Server(tmp_path, "--gradio-auth", "alice:secret") as server:
         assert server.request("GET", "/internal/page?client=x")[0] == 401
-        assert server.request("POST", "/internal/jobs/none/interrupt")[0] == 401
+        assert server.request("POST", "/v1/jobs/none/interrupt")[0] == 401
         assert server.request("GET", "/config")[0] == 401
         assert server.request("GET", f"/gradio_api/file={tmp_path / 'outputs'}/x.png")[0] == 401
         form = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -30,14 +30,5 @@ export async function read(path) {
   return answer.json();
 }
 
-/**
- * Null, or the sentence with which the server refused.
- * @param {string} path
- * @returns {Promise<string | null>}
- */
-export async function act(path) {
-  const answer = await fetch(url(path), { method: "POST", signal: AbortSignal.timeout(10000) });
-  if (answer.ok) return null;
-  const body = await answer.json().catch(() => ({}));
-  return body.detail ?? `The server refused this (${answer.status}).`;
-}
+/** @param {string} path below the jobs of the API: `${id}/cancel`, `overview?…` */
+export const jobsUrl = (path) => new URL(`v1/jobs/${path}`, document.baseURI).href;

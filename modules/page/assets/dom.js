@@ -83,9 +83,19 @@ export const button = (text, press, more = {}) => {
  * @returns {Promise<any>}
  * @throws {Error} with the server's sentence
  */
-export async function send(path, body = {}, method = "POST") {
-  const request = { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const answer = await fetch(url(path), request).catch(() => {
+export const send = (path, body = {}, method = "POST") => sendTo(url(path), body, { method });
+
+/**
+ * As `send`, to a whole address.
+ * @param {string} address
+ * @param {object} body
+ * @param {RequestInit} more
+ * @returns {Promise<any>}
+ * @throws {Error} with the server's sentence
+ */
+export async function sendTo(address, body = {}, more = {}) {
+  const json = { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const answer = await fetch(address, { method: "POST", ...json, ...more }).catch(() => {
     throw new Error("The server does not answer; try again.");
   });
   const content = await answer.json().catch(() => ({}));

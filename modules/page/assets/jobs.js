@@ -3,8 +3,9 @@
 
 /** @import { EndedJob, Mode, PageState } from "./types.js" */
 
-import { act, client, read } from "./client.js";
+import { client, read } from "./client.js";
 import { need, send, sentence } from "./dom.js";
+import { changeJob } from "./job_actions.js";
 import { fail, lasting, toast } from "./messages.js";
 import { notify } from "./notify.js";
 import { addOwn, adopt, isOwn } from "./own_jobs.js";
@@ -262,13 +263,6 @@ async function askForFolder(folder, error, mode) {
   return need(document, `#${mode}_generate`, HTMLElement).click();
 }
 
-/** @param {string} path */
-async function post(path) {
-  const refusal = await act(`jobs/${path}`).catch(() => "The server does not answer; try again.");
-  if (refusal) toast(refusal);
-  return !refusal;
-}
-
 /** @type {{ id: string, how: "after_image" | "now" } | null} the job that was interrupted last from here */
 let stopped = null;
 
@@ -278,19 +272,22 @@ const waitingBatch = () => last?.waiting.find((job) => job.mine && job.files > 0
 // With several pictures in the job the first press lets the current one finish, the second stops at once (a setting).
 export async function interrupt() {
   if (!last) return;
-  const job = last.running;
+  const job = last.running?.visible ? last.running : null;
   const name = job ? (job.batch?.id ?? job.id) : waitingBatch()?.id;
-  if (!name) return;
+  if (!name) {
+    if (last.running) toast("The job that runs is somebody else's.");
+    return;
+  }
   const gently = Boolean(job?.several) && last.settings.interrupt_after_current && stopped?.id !== job?.id;
   stopped = job && { id: job.id, how: gently ? "after_image" : "now" };
   drawJobs(last);
   if (gently) toast("Interrupting after the current image; press again to stop now.", "info");
-  if (!(await post(`${name}/interrupt?after_image=${gently}`))) stopped = null;
+  if (!(await changeJob(`${name}/interrupt?after_image=${gently}`))) stopped = null;
   poll();
 }
 
 export async function skip() {
-  if (last?.running) await post(`${last.running.id}/skip`);
+  if (last?.running) await changeJob(`${last.running.id}/skip`);
   poll();
 }
 

@@ -2,10 +2,10 @@
 
 /** @import { EndedJob, EngineLine, Mode, PageState, RunningJob, WaitingJob } from "./types.js" */
 
-import { act, url } from "./client.js";
+import { url } from "./client.js";
 import { all, button, element, find, need } from "./dom.js";
+import { changeJob } from "./job_actions.js";
 import { drawJobBar } from "./job_bar.js";
-import { toast } from "./messages.js";
 import { fillBar } from "./progress_bar.js";
 import { titleText } from "./progress_text.js";
 
@@ -101,8 +101,7 @@ function queueRow(job, count, again) {
   text.textContent = `In queue: ${job.position}/${count}  ${files}${job.visible ? job.prompt || "(no prompt)" : "(somebody else's)"}`;
   if (!job.mine) return element("li", {}, text);
   async function cancel() {
-    const refusal = await act(`jobs/${job.id}/cancel`).catch(() => "The server does not answer; try again.");
-    if (refusal) toast(refusal);
+    await changeJob(`${job.id}/cancel`);
     again();
   }
   return element("li", {}, text, button("Cancel", cancel, { ariaLabel: `Cancel job ${job.position} of the queue` }));

@@ -2,16 +2,14 @@
 
 /** @import { Queue, QueueRow } from "./types.js" */
 
-import { client } from "./client.js";
+import { client, jobsUrl } from "./client.js";
 import { all, find, need } from "./dom.js";
-import { toast } from "./messages.js";
-import { addOwn } from "./own_jobs.js";
+import { changeJob } from "./job_actions.js";
 import { dragging, makeMovable } from "./queue_drag.js";
 import { progressLine, queueRow } from "./queue_row.js";
 
 const PAUSE = 1000;
 const PAGE = 20;
-const FAILED = "The server does not answer; try again.";
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
@@ -19,34 +17,14 @@ let shown = PAGE; // ended jobs that are listed
 let visible = false;
 
 const panel = () => document.getElementById("queue_panel");
-/** @param {string} path */
-const address = (path) => new URL(`v1/jobs/${path}`, document.baseURI).href;
-
-/**
- * Null, or the sentence with which the server refused.
- * @param {string} path
- * @param {object} [body]
- */
-async function call(path, body) {
-  const request = { method: "POST", signal: AbortSignal.timeout(10000) };
-  const json = { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const answer = await fetch(address(path), body ? { ...request, ...json } : request);
-  const content = await answer.json().catch(() => ({}));
-  // A job that was made here is shown here.
-  if (answer.ok && /\/(retry|duplicate)$/.test(path)) addOwn(content.id);
-  if (answer.ok) return null;
-  return String(content.detail ?? `The server refused this (${answer.status}).`);
-}
-
 /**
  * @param {string} path
  * @param {object} [body]
  */
 async function act(path, body) {
-  const refusal = await call(path, body).catch(() => FAILED);
-  if (refusal) toast(refusal);
+  const job = await changeJob(path, body);
   await poll();
-  return !refusal;
+  return job !== null;
 }
 
 /**
@@ -71,7 +49,7 @@ export async function poll() {
     for (let offset = 0; offset < shown; offset += 100) {
       const limit = Math.min(100, shown - offset);
       const query = new URLSearchParams({ client, limit: String(limit), offset: String(offset) });
-      const answer = await fetch(address(`overview?${query}`), {
+      const answer = await fetch(jobsUrl(`overview?${query}`), {
         cache: "no-store",
         signal: AbortSignal.timeout(10000),
       });

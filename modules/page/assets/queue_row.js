@@ -2,7 +2,7 @@
 
 /** @import { QueueRow } from "./types.js" */
 
-import { url } from "./client.js";
+import { jobsUrl, url } from "./client.js";
 import { element, need } from "./dom.js";
 import { eta } from "./progress_text.js";
 
@@ -72,7 +72,7 @@ function picture(job) {
   if (!shown) return frame;
   const label = `Open the picture of ${title(job)}`;
   Object.assign(frame, {
-    href: new URL(`v1/jobs/${job.id}/images/0`, document.baseURI).href,
+    href: jobsUrl(`${job.id}/images/0`),
     target: "_blank",
     ariaLabel: label,
   });

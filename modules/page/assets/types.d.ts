@@ -14,6 +14,7 @@ export interface RunningJob {
   id: string;
   mode: Mode;
   mine: boolean;
+  visible: boolean;
   fraction: number;
   step: number;
   steps: number;
