@@ -11,7 +11,6 @@ for the same request; and rows and files must be the same set. Prints a line for
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import random
@@ -26,8 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-from PIL import Image
 
+from modules.pictures.opening import open_picture
 from modules.settings import REPOSITORY
 from tests.server.server import Server
 
@@ -145,7 +144,7 @@ def pictures(server: Server, job: dict[str, Any]) -> dict[tuple[str, int], bytes
     for place, image in enumerate(job["images"]):
         status, _, data = server.request("GET", f"/v1/jobs/{job['id']}/images/{place}")
         assert status == 200, (job["id"], place, data)
-        Image.open(io.BytesIO(data)).load()
+        open_picture(data, f"Picture {place} of job {job['id']}")
         assert (image["kind"], image["index"]) not in found, "a picture is there twice"
         found[image["kind"], image["index"]] = data
     return found

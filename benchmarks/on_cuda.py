@@ -10,7 +10,6 @@ rounds counts. `--device cpu` goes through the same on a processor, where only t
 from __future__ import annotations
 
 import argparse
-import io
 import statistics
 import tempfile
 import time
@@ -33,6 +32,7 @@ from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.budget import MemoryMode
 from modules.hardware.choice import Hardware, HardwareRequest, choose_hardware, prepare_torch
+from modules.pictures.opening import open_picture
 from modules.protocol import CheckpointFile, ImageReady, JobFinished, RunJob
 from modules.protocol.messages import Message
 from modules.settings import Paths, parse_flags
@@ -71,7 +71,7 @@ def draw(keeper: ModelKeeper, command: RunJob, hardware: Hardware) -> Drawn:
     peak = torch.cuda.max_memory_allocated(hardware.device) if on_card else None
     finished = next(event for event in events if isinstance(event, JobFinished))
     encoded = next(event.blobs[0] for event in events if isinstance(event, ImageReady))
-    return Drawn(finished.seconds, peak, Image.open(io.BytesIO(encoded)).convert("RGB"))
+    return Drawn(finished.seconds, peak, open_picture(encoded, "The result").convert("RGB"))
 
 
 def median(draw_once: Callable[[], Drawn], rounds: int) -> Drawn:

@@ -238,6 +238,19 @@ def _dotted(node: ast.expr) -> str:
     return "?"
 
 
+def picture_openings(one: Source) -> Iterator[str]:
+    """Places that open a picture by Pillow's own choice of formats, some of which start programs or follow paths."""
+    for node in ast.walk(one.tree):
+        match node:
+            case ast.Attribute(attr="open", value=owner) if _dotted(owner) in ("Image", "PIL.Image"):
+                yield f"{one.path}:{node.lineno}: Image.open"
+            case ast.ImportFrom(module="PIL.Image", names=names) if any(name.name == "open" for name in names):
+                yield f"{one.path}:{node.lineno}: open out of PIL.Image"
+            case ast.ImportFrom(module="PIL.ImageFile", names=names) | ast.Import(names=names):
+                if any(name.name in ("Parser", "PIL.ImageFile") for name in names):
+                    yield f"{one.path}:{node.lineno}: PIL.ImageFile"
+
+
 def option_lookups(one: Source) -> Iterator[str]:
     """Places where an option is read by its key out of something called `options`, by `get` or in brackets."""
     for node in ast.walk(one.tree):

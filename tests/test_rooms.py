@@ -134,3 +134,24 @@ def test_a_blocking_call_is_found(call: str) -> None:
 )
 def test_what_blocks_nobody_is_not(text: str) -> None:
     assert list(rules.blocking_calls(made_up("api", text))) == []
+
+
+def test_foreign_pictures_are_opened_in_one_place_by_its_list_of_formats() -> None:
+    beside = [path for folder in ("training", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py")]
+    files = [*FILES, *(rules.source(path, path.read_text("utf-8")) for path in beside)]
+    assert len(beside) > 10
+    assert [problem for one in files for problem in rules.picture_openings(one)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from PIL import Image\nImage.open(path)",
+        "import PIL.Image\nread = PIL.Image.open",
+        "from PIL.Image import new, open as opened",
+        "from PIL.ImageFile import Parser",
+    ],
+)
+def test_a_picture_opened_elsewhere_is_found(text: str) -> None:
+    assert list(rules.picture_openings(made_up("api", text)))
+    assert not list(rules.picture_openings(made_up("api", "from PIL import Image\nImage.new('RGB', (1, 1))")))

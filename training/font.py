@@ -1,11 +1,11 @@
 """Read the colour bitmaps of an emoji font (CBDT table) as RGBA pictures."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 from fontTools.ttLib import TTFont
-from PIL import Image
+
+from modules.pictures.opening import open_picture
 
 SEARCH = (
     Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"),
@@ -36,5 +36,5 @@ def read_glyphs(path: Path, characters: tuple[str, ...]) -> dict[str, np.ndarray
     glyphs = {}
     for character in characters:
         data = strike[cmap[ord(character)]].imageData
-        glyphs[character] = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
+        glyphs[character] = np.asarray(open_picture(data, f"The glyph of {character}").convert("RGBA"))
     return glyphs

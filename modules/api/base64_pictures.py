@@ -11,7 +11,7 @@ from typing import Final
 from modules.api.fetch import Fetcher, FetchSome
 from modules.parameters import RequestError
 from modules.pictures import PictureError
-from modules.pictures.opening import picture_size
+from modules.pictures.opening import MOST_PIXELS, picture_size
 from modules.settings import OptionStore
 
 _NOT_FETCHED: Final = (
@@ -31,10 +31,11 @@ def fetcher(options: OptionStore) -> Fetch | None:
     return FetchSome(Fetcher(allow_local=local, user_agent=options.text("api_useragent")))
 
 
-def picture_bytes(text: str, what: str, fetch: Fetch | None = None) -> bytes:
+def picture_bytes(text: str, what: str, fetch: Fetch | None = None, *, most_pixels: int | None = MOST_PIXELS) -> bytes:
     """The bytes behind base64 `text`, whose header is that of a picture that can be opened.
 
-    Raises RequestError naming `what` for what is no base64, no picture, of another format or of too many pixels.
+    Raises RequestError naming `what` for what is no base64, no picture, of another format or of more than
+    `most_pixels`, which is None where nobody is going to decode them.
 
     An http(s) address is fetched with `fetch`, and refused without one.
     """
@@ -45,7 +46,7 @@ def picture_bytes(text: str, what: str, fetch: Fetch | None = None) -> bytes:
     else:
         data = _decoded(text, what)
     try:
-        picture_size(data, what)
+        picture_size(data, what, most_pixels=most_pixels)
     except PictureError as error:
         raise RequestError(str(error)) from error
     return data

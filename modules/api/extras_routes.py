@@ -78,7 +78,8 @@ def extras_routes(services: Services) -> APIRouter:
     @router.post("/png-info")
     def png_info(body: PngInfoBody) -> dict[str, Any]:
         try:
-            found = read_metadata(picture_bytes(body.image, "image", fetcher(services.options)))
+            data = picture_bytes(body.image, "image", fetcher(services.options), most_pixels=None)
+            found = read_metadata(data)
         except PictureError as error:
             raise RequestError(str(error)) from error
         items = found.items | ({"parameters": found.infotext} if found.infotext else {})

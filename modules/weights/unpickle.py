@@ -11,6 +11,7 @@ Formats: PyTorch's zip (`archive/data.pkl` + `archive/data/<key>`, since 1.6) an
 
 import mmap
 import pickle
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NoReturn, Self
@@ -18,6 +19,7 @@ from typing import BinaryIO, Final, NoReturn, Self
 import torch
 
 from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
+from modules.weights.pickle_memo import refuse_forged_memo
 from modules.weights.pickle_names import may_run_code
 
 _DTYPES: Final[Mapping[str, torch.dtype]] = {
@@ -183,11 +185,12 @@ def unpickle(file: BinaryIO, file_name: str) -> tuple[object, dict[str, torch.dt
         CheckpointError: it is damaged.
     """
     try:
+        refuse_forged_memo(file)
         reader = SafeUnpickler(file, file_name)
         return reader.load(), reader.storages
     except (
         pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError,
-        MemoryError, RecursionError, ImportError,
+        MemoryError, RecursionError, ImportError, OSError, struct.error,
     ) as error:  # fmt: skip
         if isinstance(error, UnsafePickleError):
             raise

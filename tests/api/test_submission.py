@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from modules.api.bodies import Img2ImgBody, Txt2ImgBody
+from modules.api.extras_routes import extras_routes
 from modules.api.submission import generation_request
 from modules.catalogue import Catalogue, ModelFolders, network_hash_of, sha256_of
 from modules.parameters import RequestError
@@ -93,3 +99,29 @@ def test_only_pictures_of_the_listed_formats_are_opened(services: Any, form: str
     text = base64.b64encode(buffer.getvalue()).decode()
     with pytest.raises(RequestError, match=r"^init_images can't be read as a picture"):
         generation_request(services, Img2ImgBody(init_images=[text]), "img2img")
+
+
+@pytest.mark.parametrize("side", [8192, 60_000])
+def test_texts_are_read_from_pictures_of_any_size(services: Any, side: int) -> None:
+    """png-info refused what has more than 64 megapixels, of which it needs none."""
+    buffer = io.BytesIO()
+    Image.new("1", (8, 8)).save(
+        buffer, "PNG", pnginfo=with_infotext("a cat\nSteps: 5, Sampler: Euler, Seed: 3, Size: 64x64")
+    )
+    data = bytearray(buffer.getvalue())
+    data[16:24] = struct.pack(">II", side, side)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    app = FastAPI()
+    app.include_router(extras_routes(services))
+    client = TestClient(app)
+    body = {"image": base64.b64encode(data).decode()}
+    answer = client.post("/sdapi/v1/png-info", json=body)
+    assert (answer.status_code, answer.json().get("parameters", {}).get("Seed")) == (200, "3"), answer.text
+    with pytest.raises(RequestError, match="64 megapixels"):
+        generation_request(services, Img2ImgBody(init_images=[body["image"]]), "img2img")
+
+
+def with_infotext(text: str) -> PngInfo:
+    info = PngInfo()
+    info.add_text("parameters", text)
+    return info

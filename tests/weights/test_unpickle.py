@@ -11,6 +11,7 @@ import os
 import pickle
 import struct
 import subprocess
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from modules.catalogue.model_errors import ModelFileError
 from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
+from modules.weights.pickle_memo import refuse_forged_memo
 from modules.weights.pickle_names import may_run_code
 from modules.weights.tensor_file import open_tensors
 from modules.weights.torch_file import read_torch_legacy, read_torch_zip
@@ -288,3 +290,37 @@ def test_a_legacy_file_with_an_absurd_count_is_truncated(tmp_path: Path) -> None
     path.write_bytes(data[:-16] + struct.pack("<q", 2**60) + data[-8:])
     with pytest.raises(ModelFileError, match="truncated"):
         attempt(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("number", [b"r" + struct.pack("<I", 300_000_000), b"p300000000\n", b"p 300000000\n", b"q\xff"])
+def test_a_number_that_would_ask_for_gigabytes_is_refused(tmp_path: Path, number: bytes, legacy: bool) -> None:
+    """Six bytes made the reader ask for the memory of a list of so many values, 4.8 GB here."""
+    path, forged = tmp_path / "memo.pt", b"\x80\x02}" + number + b"."
+    if legacy:
+        path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + forged)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", forged)
+            archive.writestr("archive/version", b"3")
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match="damaged"):
+            (read_torch_legacy if legacy else read_torch_zip)(path)
+        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_looking_through_a_pickle_leaves_the_file_where_it_was() -> None:
+    for protocol in range(6):
+        value = ["text", "text" * 100, b"\0" * 300, 2**70, 1.5, {"a": (1, -1, None, True)}, Path("x"), torch.float32]
+        data = pickle.dumps(value, protocol)
+        file = io.BytesIO(b"before" + data + b"behind")
+        file.seek(6)
+        refuse_forged_memo(file)
+        assert file.tell() == 6
+        file.seek(6 + len(data))
+    for broken in (b"", data[:-1], b"\xff.", b"T\xff\xff\xff\xff.", b"I5"):
+        with pytest.raises((pickle.UnpicklingError, EOFError)):
+            refuse_forged_memo(io.BytesIO(broken))
