@@ -10,12 +10,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from modules.jobs.lock import FolderLock
+from modules.jobs.store import JobStore
 from modules.server.ports import PortInUse, bind
 from modules.server.serve import announcement, bind_address, main
 from modules.settings import FlagError, parse_flags
 from modules.settings.logins import logins
+from tests.jobs.helpers import eventually
 from tests.server.server import ROOT, Server
 
 
@@ -138,3 +142,27 @@ def test_the_page_starts_at_the_size_that_the_checkpoint_states(tmp_path: Path) 
         components = server.json("/config")["components"]
     values = {one["props"].get("elem_id"): one["props"].get("value") for one in components}
     assert [values[f"{tab}_{side}"] for tab in ("txt2img", "img2img") for side in ("width", "height")] == [128] * 4
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("prompt", ["slow", "hang"])
+def test_sigterm_ends_the_server_in_five_seconds_and_puts_the_running_job_back(tmp_path: Path, prompt: str) -> None:
+    """Whoever waits for a picture or for events doesn't hold it up, nor does an engine that no longer answers."""
+    body = json.dumps({"prompt": prompt, "steps": 400, "force_task_id": "mine"}).encode()
+    head = f"POST /sdapi/v1/txt2img HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    server = Server(tmp_path, "--nowebui", module="tests.server.fake_engine_server")
+    with server, socket.create_connection(("127.0.0.1", server.port)) as waits, httpx.Client() as client:
+        waits.sendall(head + body)
+        eventually(lambda: server.json("/sdapi/v1/progress")["current_task"] == "mine")
+        with client.stream("GET", f"{server.url}/v1/jobs/mine/events") as events:
+            assert next(events.iter_lines()) == "event: state"
+            assert server.process is not None
+            server.process.terminate()
+            server.process.wait(5)
+    store = JobStore(tmp_path / "webui.db")
+    try:
+        job = store.of_task("mine")
+        assert job is not None and (job.state, job.images) == ("waiting", ())
+    finally:
+        store.close()
+    FolderLock(tmp_path / "webui.lock").release()
