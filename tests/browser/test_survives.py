@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -51,7 +52,7 @@ def test_a_second_page_of_the_same_browser_shows_the_same_job(watched: Watched, 
     expect(page.locator(INFOTEXT)).to_contain_text("slow in two tabs", timeout=30_000)
 
 
-def test_another_browser_sees_the_queue_but_not_the_prompt(watched: Watched, server: Server) -> None:
+def test_another_browser_sees_prompts_unless_a_setting_says_no(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
     set_number(page, "steps", 150)
@@ -62,8 +63,12 @@ def test_another_browser_sees_the_queue_but_not_the_prompt(watched: Watched, ser
     context = page.context.browser.new_context()
     stranger = context.new_page()
     visit(stranger, server.url)
-    expect(stranger.locator("#txt2img_live .queue li").first).to_contain_text("somebody else's")
-    assert "secret" not in stranger.content()
+    first = stranger.locator("#txt2img_live .queue li").first
+    expect(first).to_contain_text("slow secret")
+    httpx.post(f"{server.url}/sdapi/v1/options", json={"queue_sharing": "The browser that started them"})
+    expect(first).to_contain_text("somebody else's")
+    httpx.post(f"{server.url}/sdapi/v1/options", json={"queue_sharing": "Automatic"})
+    assert stranger.locator("#txt2img_live .queue button").count() == 0
     told = state(stranger)
     assert told["recent"] == [] and told["running"]["mine"] is False
     context.close()
