@@ -78,6 +78,33 @@ test("when a job ended and how long it took", () => {
   const now = Date.now() / 1000;
   assert.match(when({ ...JOB, state: "finished", started: now - 75, finished: now }), /^Finished .*\d.*, took 1:15$/);
   assert.match(when({ ...JOB, state: "cancelled", started: now - 75, finished: now }), /^Cancelled [^,]*\d[^,]*$/);
+  // Today's times carry their date as well.
+  const today = new Date(now * 1000).toLocaleDateString();
+  assert(when({ ...JOB, state: "failed", started: now, finished: now }).startsWith(`Failed ${today} `));
+  assert(when({ ...JOB, created: now }).startsWith(`Waits since ${today} `));
+  assert(when({ ...JOB, state: "running", started: now }).startsWith(`Began ${today} `));
+});
+
+test("all pictures of a job are in its row, each opens by itself", () => {
+  const files = [0, 1, 2].map((number) => ({ number, kind: number ? "image" : "grid", width: 64, height: 64 }));
+  const made = row({ state: "finished", finished: 1, made: 2, wanted: 2, pictures: files });
+  /** @param {string} selector */
+  const links = (selector) => [...made.querySelectorAll(selector)].map((one) => one.getAttribute("href") ?? "");
+  const addresses = files.map(({ number }) => `v1/jobs/a1/images/${number}`);
+  assert.deepEqual(
+    links(".pictures a").map((one) => one.slice(one.indexOf("v1/"))),
+    addresses,
+  );
+  const images = [...made.querySelectorAll(".pictures img")].map(
+    (one) => one.getAttribute("src")?.split("internal/")[1],
+  );
+  assert.deepEqual(images, ["thumbnail/a1?number=0", "thumbnail/a1?number=1", "thumbnail/a1?number=2"]);
+  assert.equal(made.querySelector(".pictures a:last-child")?.ariaLabel, "Open picture 3 of 3 of a red apple");
+  assert.equal(made.querySelectorAll("a.picture").length, 1);
+  const single = row({ state: "finished", finished: 1, made: 1, pictures: files.slice(1, 2) });
+  assert.equal(single.querySelectorAll("a").length, 1);
+  const hidden = row({ state: "finished", finished: 1, made: 3, visible: false, prompt: "", pictures: [] });
+  assert.equal(hidden.querySelectorAll("a, img").length, 0);
 });
 
 test("each state has its buttons", () => {

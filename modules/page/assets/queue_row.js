@@ -53,32 +53,50 @@ export function about(job) {
   return parts.join(" · ");
 }
 
-/** @param {QueueRow} job that has ended */
+/**
+ * Date and time: a queue outlives the day.
+ * @param {number} seconds
+ */
+function moment(seconds) {
+  const at = new Date(seconds * 1000);
+  return `${at.toLocaleDateString()} ${at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
+}
+
+/** @param {QueueRow} job */
 export function when(job) {
+  if (job.state === "waiting") return `Waits since ${moment(job.created)}`;
+  if (job.state === "running") return `Began ${moment(job.started ?? job.created)}`;
   const finished = job.finished ?? job.created;
-  const at = new Date(finished * 1000);
-  const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  const day = at.toDateString() === new Date().toDateString() ? "" : `${at.toLocaleDateString()} `;
-  return `${STATES[job.state]} ${day}${time}${job.started && job.state !== "cancelled" ? `, took ${eta(finished - job.started) || "0s"}` : ""}`;
+  const took = job.started && job.state !== "cancelled" ? `, took ${eta(finished - job.started) || "0s"}` : "";
+  return `${STATES[job.state]} ${moment(finished)}${took}`;
 }
 
 /**
- * A stranger's picture is not shown, as its prompt is not.
+ * A picture of the job that opens by itself.
  * @param {QueueRow} job
+ * @param {number} place in `pictures`
+ * @param {string} className
  */
-function picture(job) {
-  const shown = job.made > 0 && job.visible;
-  const frame = element(shown ? "a" : "span", { className: "picture" });
-  if (!shown) return frame;
-  const label = `Open the picture of ${title(job)}`;
-  Object.assign(frame, {
-    href: jobsUrl(`${job.id}/images/0`),
+function picture(job, place, className) {
+  const { number } = job.pictures[place];
+  const count = job.pictures.length;
+  const label =
+    count > 1 ? `Open picture ${place + 1} of ${count} of ${title(job)}` : `Open the picture of ${title(job)}`;
+  const frame = element("a", {
+    className,
+    href: jobsUrl(`${job.id}/images/${number}`),
     target: "_blank",
     ariaLabel: label,
   });
-  frame.append(element("img", { src: url(`thumbnail/${job.id}?n=${job.made}`), alt: "", loading: "lazy" }));
+  frame.append(element("img", { src: url(`thumbnail/${job.id}?number=${number}`), alt: "", loading: "lazy" }));
   return frame;
 }
+
+/**
+ * The picture that stands for the job. A stranger's is not shown, as its prompt is not.
+ * @param {QueueRow} job
+ */
+const cover = (job) => (job.pictures.length ? picture(job, 0, "picture") : element("span", { className: "picture" }));
 
 /**
  * @param {QueueRow} job
@@ -118,7 +136,7 @@ function actions(job, count, { act, move }) {
 export function queueRow(job, count, doing) {
   const ended = job.state in STATES;
   const text = element("div", { className: "text" }, element("b", { textContent: title(job), title: title(job) }));
-  text.append(element("small", { textContent: `${ended ? `${when(job)} · ` : ""}${about({ ...job, ended })}` }));
+  text.append(element("small", { textContent: `${when(job)} · ${about({ ...job, ended })}` }));
   if (job.cause) text.append(element("small", { className: "cause", textContent: job.cause }));
   for (const notice of job.notices) text.append(element("small", { className: "notice", textContent: notice }));
   const row = element("li", { className: job.state === "failed" ? "failed" : "" });
@@ -134,9 +152,13 @@ export function queueRow(job, count, doing) {
     handle.dataset.act = "handle";
     row.append(handle, element("span", { className: "place", textContent: String(job.position) }));
   } else {
-    row.append(picture(job));
+    row.append(cover(job));
   }
   if (job.state === "running") text.append(bar());
+  if (job.pictures.length > 1) {
+    const all = job.pictures.map((_, place) => picture(job, place, "small"));
+    text.append(element("div", { className: "pictures" }, ...all));
+  }
   row.append(text, element("div", { className: "actions" }, ...actions(job, count, doing)));
   return row;
 }
