@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from modules.gallery import ANIMATION, GRID_KINDS
 from modules.jobs.job import Job, SavedImage
+from modules.parameters.xyz import TITLE
 
 
 def shown_images(job: Job) -> list[SavedImage]:
@@ -16,9 +17,15 @@ def shown_images(job: Job) -> list[SavedImage]:
     if (extras := job.request.extras) is not None:
         # Of each picture its first result arrives last.
         return sorted(job.images, key=lambda image: (image.index, image.kind != "image")) if extras.show else []
-    grids = [image for image in job.images if image.kind in GRID_KINDS]
+    grids = [image for image in job.images if image.kind in GRID_KINDS] if job.resolved.settings.grids.show else []
     made_of_them = [image for image in job.images if image.kind == ANIMATION]
-    return [*(grids if job.resolved.settings.grids.show else []), *_images(job), *made_of_them]
+    return [*grids, *([] if grids and _is_grid_alone(job) else _images(job)), *made_of_them]
+
+
+def _is_grid_alone(job: Job) -> bool:
+    """Whether the pictures of X/Y/Z plot are shown in its grid only, as long as there is one."""
+    plot = job.request.scripts.get(TITLE)
+    return plot is not None and not plot.get("include_lone_images")
 
 
 def _images(job: Job) -> Iterator[SavedImage]:

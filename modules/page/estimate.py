@@ -146,7 +146,8 @@ class Estimate:
 
     def html(self) -> str:
         """The sentence, and hidden behind it the pace, which assets/progress.js shows above the tabs."""
-        return f'{html.escape(self.sentence)}<span class="pace" hidden>{html.escape(self.pace)}</span>'
+        sentence = f'<span class="said">{html.escape(self.sentence)}</span>' if self.sentence else ""
+        return f'{sentence}<span class="pace" hidden>{html.escape(self.pace)}</span>'
 
 
 def pace(passes: Sequence[PassWork], before: Sequence[Timed], images: int) -> str:

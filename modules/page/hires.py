@@ -10,7 +10,6 @@ from modules.page import listing
 from modules.page.controls import checkbox, dropdown, slider, textbox
 from modules.page.parts import Controls
 from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
-from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -41,7 +40,7 @@ def build_hires(services: Services) -> tuple[Controls, gr.HTML]:
     with gr.Column(elem_id="txt2img_hr", elem_classes=["hires"]):
         with gr.Row():
             passes: Controls = {
-                "hr_upscaler": dropdown("hr_upscaler", MODE, hires_upscalers(services), min_width=140),
+                "hr_upscaler": dropdown("hr_upscaler", MODE, listing.hires_upscalers(services), min_width=140),
                 "hr_second_pass_steps": slider("hr_second_pass_steps", MODE, min_width=140),
                 "denoising_strength": slider("denoising_strength", MODE, min_width=140),
             }
@@ -49,11 +48,6 @@ def build_hires(services: Services) -> tuple[Controls, gr.HTML]:
             sizes: Controls = {name: slider(name, MODE, min_width=140) for name in SIZE_FIELDS if name[:3] == "hr_"}
         own = {**_sampling(services), **_prompts(services)}
     return {"enable_hr": enable, **passes, **sizes, **own}, line
-
-
-def hires_upscalers(services: Services) -> tuple[str, ...]:
-    """What enlarges a first pass: the latent ways first."""
-    return (*LATENT_UPSCALE_MODES, *listing.upscalers(services))
 
 
 def _sampling(services: Services) -> Controls:

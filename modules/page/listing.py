@@ -9,6 +9,7 @@ from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -31,6 +32,11 @@ def schedules() -> list[str]:
 def upscalers(services: Services) -> list[str]:
     """Names of the pixel upscalers, those without a model first."""
     return [one.name for one in services.upscalers()]
+
+
+def hires_upscalers(services: Services) -> tuple[str, ...]:
+    """What enlarges a first pass: the latent ways first."""
+    return (*LATENT_UPSCALE_MODES, *upscalers(services))
 
 
 def checkpoint_titles(services: Services) -> list[str]:

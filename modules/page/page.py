@@ -15,7 +15,6 @@ from modules.page.events import submitter, wire_generate, wire_tab
 from modules.page.extras_events import wire_extras
 from modules.page.extras_tab import build_extras
 from modules.page.form import Form
-from modules.page.hires import hires_upscalers
 from modules.page.hires_events import wire_hires
 from modules.page.img2img import Img2Img, build_img2img
 from modules.page.img2img_events import submitter as img2img_submitter
@@ -134,7 +133,7 @@ def _list_hires_upscalers(tab: Txt2Img, services: Services, page: gr.Blocks) -> 
     """A file that was put into place since the start is there after a reload."""
 
     def listed() -> gr.Dropdown:
-        return gr.Dropdown(choices=hires_upscalers(services))
+        return gr.Dropdown(choices=listing.hires_upscalers(services))
 
     page.load(listed, None, tab.form.controls["hr_upscaler"], **QUICK)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from modules.catalogue.lookup import LocalModels
 from modules.intake.checkpoints import options_in_force
+from modules.page import listing
 from modules.page.form import EXTRA, OVERRIDES, SEEDS
-from modules.page.hires import PROMPT_FIELDS, SAMPLER_FIELDS, hires_upscalers
+from modules.page.hires import PROMPT_FIELDS, SAMPLER_FIELDS
 from modules.page.overrides import override_texts
 from modules.page.scripts import script_controls
 from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
@@ -55,7 +56,7 @@ def _said_of_hires(services: Services, fields: Mapping[str, object]) -> Iterator
     if not fields.get("enable_hr"):
         return
     upscaler = str(fields.get("hr_upscaler", LATENT_UPSCALE_MODES[0]))
-    if upscaler not in hires_upscalers(services):
+    if upscaler not in listing.hires_upscalers(services):
         yield f"The hires upscaler {upscaler[:100]} is not here: choose another, or put its file into models/ESRGAN."
     for option, names in hidden:
         given = [name for name in names if fields.get(name, _default(name)) != _default(name)]

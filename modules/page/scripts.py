@@ -10,6 +10,7 @@ import gradio as gr
 
 from modules.intake.script_choices import choices_of
 from modules.page.slots import build_slot
+from modules.page.xyz import build_plot, with_lists
 from modules.parameters import RequestError
 from modules.parameters.scripts import (
     ALWAYS_ON,
@@ -21,6 +22,7 @@ from modules.parameters.scripts import (
     checked_arguments,
     find_script,
 )
+from modules.parameters.xyz import TITLE as PLOT
 from modules.parameters.xyz import axis_labels
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def build_scripts(services: Services, mode: str) -> Controls:
         with gr.Column(elem_id=f"script_{mode}_{slug(script)}", elem_classes=["script-controls"]):
             if mode == "img2img" and script.pictures > 1:
                 build_slot(f"script_{slug(script)}", "Second picture")
-            controls |= _arguments(services, script, mode)
+            controls |= (_plot if script.title == PLOT else _arguments)(services, script, mode)
     controls[SCRIPT].change(None, controls[SCRIPT], None, js=f"(title) => window.webui?.chooseScript('{mode}', title)")
     return controls
 
@@ -104,6 +106,16 @@ def _arguments(services: Services, script: Script, mode: str) -> Controls:
     return controls
 
 
+def _plot(services: Services, script: Script, mode: str) -> Controls:
+    arguments = {argument.name: argument for argument in script.valued}
+
+    def make(name: str) -> gr.components.Component:
+        return _control(services, arguments[name], mode, element_name(script, arguments[name], mode))
+
+    built = build_plot(script, make, f"script_{mode}_{slug(script)}", services, mode)
+    return {control_name(script, arguments[name]): control for name, control in built.items()}
+
+
 def _control(services: Services, argument: Argument, mode: str, elem_id: str) -> gr.components.Component:
     value: Any = argument.default
     about: dict[str, Any] = {"label": argument.label, "value": value, "elem_id": elem_id}
@@ -119,7 +131,10 @@ def _control(services: Services, argument: Argument, mode: str, elem_id: str) ->
             return gr.Dropdown(choices, filterable=False, **about)
         case "checkboxes":
             return gr.CheckboxGroup(choices, **about)
-        case "textbox" | "words":
+        case "words":
+            # What is offered depends on another control, which also shows it.
+            return gr.Dropdown(choices, multiselect=True, allow_custom_value=True, visible="hidden", **about)
+        case "textbox":
             return gr.Textbox(lines=argument.lines, **about)
     limits = {"minimum": argument.minimum, "maximum": argument.maximum, "step": argument.step}
     return gr.Slider(**limits, **about, buttons=[])
@@ -151,8 +166,11 @@ def script_controls(scripts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for script in ALWAYS_ON:
         values[control_name(script, script.arguments[0])] = script.title in scripts
     for script in SCRIPTS:
-        for argument in script.valued if script.title in scripts else ():
-            values[control_name(script, argument)] = scripts[script.title][argument.name]
+        if script.title not in scripts:
+            continue
+        arguments = with_lists(scripts[script.title]) if script.title == PLOT else scripts[script.title]
+        for argument in script.valued:
+            values[control_name(script, argument)] = arguments[argument.name]
     return values
 
 

@@ -193,6 +193,44 @@ def test_choosing_a_checkpoint_sets_its_size_and_loads_it(watched: Watched, serv
     expect(page.locator("#demo_notice")).to_be_hidden()
 
 
+def test_an_axis_of_a_plot_is_filled_counted_and_swapped(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    _choose(page, "#txt2img_script_list", "X/Y/Z plot")
+    plot = "#script_txt2img_x_y_z_plot"
+    typed = page.locator(f"{plot}_x_values textarea, {plot}_x_values input")
+    expect(typed).to_have_attribute("placeholder", re.compile(r"1-9 \(\+2\)"))
+    typed.fill("1-3")
+    expect(page.locator(f"{plot}_count")).to_have_text("3 pictures.")
+    expect(page.locator(f"{plot}_y_values_dropdown")).to_be_hidden()
+    _choose(page, f"{plot}_y_type", "RNG source")
+    expect(page.locator(f"{plot}_y_values_dropdown")).to_be_visible()
+    expect(page.locator(f"{plot}_y_values")).to_be_hidden()
+    page.click(f"{plot}_fill_y")
+    expect(page.locator(f"{plot}_y_values_dropdown .token")).to_have_count(3)
+    expect(page.locator(f"{plot}_count")).to_have_text("9 pictures: 3 × 3.")
+    page.click(f"{plot}_swap_xy")
+    expect(page.locator(f"{plot}_x_values_dropdown .token")).to_have_count(3)
+    expect(page.locator(f"{plot}_y_type input")).to_have_value("Seed")
+    expect(page.locator(f"{plot}_count")).to_have_text("9 pictures: 3 × 3.")
+    page.check(f"{plot}_csv_mode input")
+    expect(page.locator(f"{plot}_x_values_dropdown")).to_be_hidden()
+    page.click(f"{plot}_fill_x")
+    page.fill(PROMPT, "a plot")
+    page.click("#txt2img_generate")
+    expect(page.locator(INFOTEXT)).to_contain_text("a plot", timeout=60_000)
+    job = server.json("/v1/jobs")[0]
+    arguments = job["request"]["scripts"]["X/Y/Z plot"]
+    assert (arguments["x_type"], arguments["x_values"]) == ("RNG source", "GPU, CPU, NV")
+    assert arguments["y_values"] == "1, 2, 3"
+    assert watched.problems == []
+
+
+def _choose(page: Page, dropdown: str, name: str) -> None:
+    page.click(f"{dropdown} input")
+    page.get_by_role("option", name=name, exact=True).click()
+
+
 def _choose_checkpoint(page: Page, name: str) -> None:
     page.click("#setting_sd_model_checkpoint input")
     page.get_by_role("option", name=name).click()

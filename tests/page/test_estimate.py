@@ -84,7 +84,7 @@ def test_there_is_something_to_say_only_where_it_is_much(side: int, before: list
 def test_the_pace_is_of_one_picture() -> None:
     assert pace([PassWork(80, OWN)], [timed(128, 8)], images=4) == "About 8 s a picture at this size."
     assert pace([PassWork(20, OWN)], [], images=1) == ""
-    assert Estimate("a<b", "c").html() == 'a&lt;b<span class="pace" hidden>c</span>'
+    assert Estimate("a<b", "c").html() == '<span class="said">a&lt;b</span><span class="pace" hidden>c</span>'
 
 
 def test_times_as_people_say_them() -> None:

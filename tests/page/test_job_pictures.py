@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -72,3 +73,16 @@ def test_which_pictures_are_under_way(tmp_path: Path) -> None:
     assert one.resolved.image_count == 6
     at = [under_way(one, JobProgress("one", "running", batch=batch)) for batch in range(3)]
     assert at == [(1, 2, 6), (3, 4, 6), (5, 6, 6)]
+
+
+def test_a_plots_pictures_stand_in_its_grid_unless_they_are_wanted_beside_it(tmp_path: Path) -> None:
+    def shown(grid: bool, **arguments: bool) -> list[str]:
+        one = job(tmp_path, "plot", 2, scripts={"X/Y/Z plot": {"x_values": "1, 2", **arguments}})
+        path = tmp_path / "grid.png"
+        path.write_bytes(b"")
+        grids = (SavedImage(0, "xyz_grid", path, "", 1, 0, 128, 64),) if grid else ()
+        return names(services_of(replace(one, images=(*one.images, *grids))), "plot")
+
+    assert shown(True) == ["grid"]
+    assert shown(True, include_lone_images=True) == ["grid", "plot-0", "plot-1"]
+    assert shown(False) == ["plot-0", "plot-1"], "under way, and where no grid is made"

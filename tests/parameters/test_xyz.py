@@ -10,7 +10,16 @@ from pydantic import JsonValue
 
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.scripts import checked_arguments, find_script
-from modules.parameters.xyz import AXES, axes_of, axis_labels, find_axis, grid_facts, with_fixed_seeds
+from modules.parameters.xyz import (
+    AXES,
+    axes_of,
+    axis_labels,
+    find_axis,
+    grid_facts,
+    joined_values,
+    value_counts,
+    with_fixed_seeds,
+)
 from modules.parameters.xyz.axes import is_possible, overrides, reordered
 from modules.parameters.xyz.axis_values import numbers, split_values
 from modules.settings import OPTIONS
@@ -125,3 +134,27 @@ def test_chosen_values_count_unless_texts_are_used() -> None:
     given = plot(x_type="Sampler", x_values="Heun", x_values_dropdown=["Euler", "k_euler_a"])
     assert axes_of(given, "txt2img")[0].words == ["Euler", "Euler a"]
     assert axes_of({**given, "csv_mode": True}, "txt2img")[0].words == ["Heun"]
+
+
+def test_a_list_counts_where_the_axis_has_one_and_nothing_is_typed_instead() -> None:
+    chosen = {"x_values": "Heun", "x_values_dropdown": ["Euler", "DDIM"]}
+    assert axes_of(plot(x_type="Sampler", **chosen), "txt2img")[0].values == ["Euler", "DDIM"]
+    assert axes_of(plot(x_type="Sampler", csv_mode=True, **chosen), "txt2img")[0].values == ["Heun"]
+    # What an axis before it had chosen says nothing about an axis that is typed.
+    steps = plot(x_type="Steps", x_values="5, 6", x_values_dropdown=["Euler"])
+    assert axes_of(steps, "txt2img")[0].values == [5, 6]
+
+
+def test_a_grid_names_what_was_chosen_from_a_list_as_it_would_be_typed() -> None:
+    names = ["a, b.safetensors", 'say "so"', "plain"]
+    arguments = plot(x_type="Checkpoint name", x_values_dropdown=names)
+    text = dict(grid_facts(arguments, axes_of(arguments, "txt2img"), whole=True))["X Values"]
+    assert text == '"a, b.safetensors", "say ""so""", plain' == joined_values(names)
+    assert split_values(text) == names
+
+
+def test_the_pictures_of_a_plot_are_counted_before_it_starts() -> None:
+    axes = plot(x_type="Steps", x_values="1-5", y_type="Sampler", y_values_dropdown=["Euler", "DDIM"], z_type="Seed")
+    assert value_counts(axes, "txt2img") == [5, 2]
+    with pytest.raises(RequestError, match="no value for Steps"):
+        value_counts(plot(x_type="Steps", x_values="many"), "txt2img")

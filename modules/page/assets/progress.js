@@ -110,7 +110,7 @@ function queueRow(job, count, again) {
 // How long a picture takes by the form that can be seen; the server wrote it beside the estimate.
 function pace() {
   const paces = all(document, ".estimate .pace");
-  const seen = paces.find((one) => one.closest(".estimate")?.checkVisibility?.()) ?? paces[0];
+  const seen = paces.find((one) => one.closest(".generate-box")?.checkVisibility?.()) ?? paces[0];
   return seen?.textContent ?? "";
 }
 

@@ -52,7 +52,7 @@ def _axis(name: str, default: str) -> tuple[Argument, Argument, Argument]:
             f"{name}_type", f"{big} type", default, "dropdown", listed="axes", infotext=f"{big} Type", of_grid=True
         ),
         Argument(f"{name}_values", f"{big} values", "", "textbox", infotext=f"{big} Values", of_grid=True),
-        Argument(f"{name}_values_dropdown", f"{big} values", [], "words", shown=False),
+        Argument(f"{name}_values_dropdown", f"{big} values", [], "words"),
     )
 
 
@@ -63,14 +63,14 @@ XYZ_PLOT: Final = Script(
         *_axis("y", "Nothing"),
         *_axis("z", "Nothing"),
         Argument("draw_legend", "Draw legend", True, "checkbox"),
-        Argument("include_lone_images", "Include Sub Images", False, "checkbox", shown=False),
+        Argument("include_lone_images", "Include Sub Images", False, "checkbox"),
         Argument("include_sub_grids", "Include Sub Grids", False, "checkbox"),
         Argument("no_fixed_seeds", "Keep -1 for seeds", False, "checkbox"),
         Argument("vary_seeds_x", "Vary seeds for X", False, "checkbox"),
         Argument("vary_seeds_y", "Vary seeds for Y", False, "checkbox"),
         Argument("vary_seeds_z", "Vary seeds for Z", False, "checkbox"),
         Argument("margin_size", "Grid margins (px)", 0, minimum=0, maximum=500, step=2),
-        Argument("csv_mode", "Use text inputs instead of dropdowns", False, "checkbox", shown=False),
+        Argument("csv_mode", "Use text inputs instead of dropdowns", False, "checkbox"),
     ),
     file="xyz_grid.py",
 )

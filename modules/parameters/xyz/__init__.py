@@ -11,10 +11,12 @@ from modules.parameters.xyz.axes import (
     missing_in_prompts,
     overrides,
 )
-from modules.parameters.xyz.plot import TITLE, AxisValues, axes_of, grid_facts, with_fixed_seeds
+from modules.parameters.xyz.axis_values import joined_values, split_values
+from modules.parameters.xyz.plot import NAMES, TITLE, AxisValues, axes_of, grid_facts, value_counts, with_fixed_seeds
 
 __all__ = [
     "AXES",
+    "NAMES",
     "NOTHING",
     "SEEDS",
     "TITLE",
@@ -25,7 +27,10 @@ __all__ = [
     "changes",
     "find_axis",
     "grid_facts",
+    "joined_values",
     "missing_in_prompts",
     "overrides",
+    "split_values",
+    "value_counts",
     "with_fixed_seeds",
 ]

@@ -31,6 +31,11 @@ class Axis:
     tabs: frozenset[str] = BOTH
     plain: bool = False
 
+    @property
+    def listed(self) -> bool:
+        """Whether its values are chosen from a list of this machine, unless they are typed."""
+        return self.label in _LISTED
+
 
 AXES: Final = (
     Axis(NOTHING),
@@ -79,6 +84,12 @@ AXES: Final = (
     Axis("Size"),
 )
 _WITH_RULES: Final = (NOTHING, "Prompt S/R", "Prompt order", "Styles", "Size")
+_LISTED: Final = frozenset(
+    {
+        *("Sampler", "Hires sampler", "Checkpoint name", "Schedule type", "Hires upscaler", "VAE", "Styles"),
+        *("Always discard next-to-last sigma", "SGM noise multiplier", "RNG source"),
+    }
+)
 _SWITCHES: Final = ("Always discard next-to-last sigma", "SGM noise multiplier")
 
 

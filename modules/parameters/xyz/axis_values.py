@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from modules.parameters.request import RequestError
 
 MOST_VALUES: Final = 5000
 
+_QUOTED: Final = '"{}"'
+_MEANT: Final = re.compile(r'[",\n\r]|^\s|\s$')
 _NUMBER: Final = r"([+-]?\s*[0-9]{1,20}(?:\.[0-9]{0,20})?)"
 # 1-5, 1-5 (+2) and 1-10 [5].
 _STEP: Final = r"\(\s*([+-]\s*[0-9.]{1,20})\s*\)"
@@ -24,6 +27,11 @@ def split_values(text: str) -> list[str]:
     except csv.Error as error:
         raise RequestError(f"X/Y/Z plot: the values {text[:40]!r} can't be read: {error}.") from error
     return [value for row in rows for word in row if (value := word.strip())]
+
+
+def joined_values(words: Sequence[str]) -> str:
+    """Values as `split_values` reads them."""
+    return ", ".join(_QUOTED.format(word.replace('"', '""')) if _MEANT.search(word) else word for word in words)
 
 
 def numbers(words: list[str], label: str, *, whole: bool) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from modules.parameters.request import RequestError
 from modules.parameters.resolved import RANDOM_SEEDS
 from modules.parameters.xyz.axes import NOTHING, SEEDS, Axis, checked_values, find_axis
-from modules.parameters.xyz.axis_values import numbers, split_values
+from modules.parameters.xyz.axis_values import joined_values, numbers, split_values
 
 TITLE: Final = "X/Y/Z plot"
 NAMES: Final = ("x", "y", "z")
@@ -48,11 +48,23 @@ def _axis(arguments: Mapping[str, Any], name: str, mode: str) -> AxisValues:
     axis = find_axis(arguments[f"{name}_type"], mode)
     if axis.label == NOTHING:
         return AxisValues(axis, [0])
-    chosen = arguments[f"{name}_values_dropdown"]
-    words = list(chosen) if chosen and not arguments["csv_mode"] else split_values(arguments[f"{name}_values"])
+    words = _words(arguments, name, axis)
     if not words:
         raise RequestError(f"{TITLE}: {name.upper()} values are empty: write them with commas in between.")
     return AxisValues(axis, _values(axis, words))
+
+
+def _words(arguments: Mapping[str, Any], name: str, axis: Axis) -> list[str]:
+    """What was chosen for an axis that has a list, else what was typed."""
+    chosen = arguments[f"{name}_values_dropdown"] if axis.listed and not arguments["csv_mode"] else []
+    return list(chosen) or split_values(arguments[f"{name}_values"])
+
+
+def value_counts(arguments: Mapping[str, Any], mode: str) -> list[int]:
+    """How many values each axis has, in order; those without any are left out. Raises RequestError."""
+    axes = [(name, find_axis(arguments[f"{name}_type"], mode)) for name in NAMES]
+    given = [(axis, words) for name, axis in axes if axis.label != NOTHING and (words := _words(arguments, name, axis))]
+    return [len(_values(axis, words)) for axis, words in given]
 
 
 def _values(axis: Axis, words: list[str]) -> Sequence[Any]:
@@ -82,6 +94,7 @@ def grid_facts(arguments: Mapping[str, Any], axes: Sequence[AxisValues], *, whol
         if one.axis.label == NOTHING:
             continue
         yield f"{name.upper()} Type", one.axis.label
-        yield f"{name.upper()} Values", arguments[f"{name}_values"]
+        chosen = arguments[f"{name}_values_dropdown"] if one.axis.listed and not arguments["csv_mode"] else []
+        yield f"{name.upper()} Values", joined_values(chosen) if chosen else arguments[f"{name}_values"]
         if one.axis.label in SEEDS and not arguments["no_fixed_seeds"]:
             yield f"Fixed {name.upper()} Values", ", ".join(map(str, one.values))
