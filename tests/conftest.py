@@ -5,6 +5,7 @@ Also the two sizes of the suite (`--long`), and which tests share a worker when 
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -84,6 +85,30 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.fixture(scope="session")
+def forked_engines() -> None:
+    """Engines that this process starts are forked from one that has imported torch."""
+    if sys.platform == "linux":
+        from tests.server.forked_children import ForkingPopen
+
+        ForkingPopen.install_beside()
+
+
+def _seconds_by_part(reporter: pytest.TerminalReporter) -> dict[str, float]:
+    """Seconds of all tests of each folder, the dearest first."""
+    seconds: dict[str, float] = {}
+    for reports in reporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                part = report.nodeid.split("/")[1] if report.nodeid.count("/") > 1 else "tests"
+                seconds[part] = seconds.get(part, 0.0) + report.duration
+    return dict(sorted(seconds.items(), key=lambda pair: -pair[1]))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    parts = _seconds_by_part(terminalreporter)
+    if sum(parts.values()) > 60:
+        line = ", ".join(f"{part} {total:.0f}" for part, total in parts.items() if total >= 1)
+        terminalreporter.write_line(f"Seconds by part, all workers together: {line}")
     if os.environ.get("CI") == "true" and _skipped(terminalreporter.config):
         terminalreporter.write_line("Tests were skipped; in CI that counts as a failure.", red=True)

@@ -51,6 +51,11 @@ def test_the_long_suite_runs_only_when_it_is_called_for(tmp_path: Path) -> None:
     assert "2 passed" in run_pytest(tmp_path, text, "", "--long", "-n", "1").stdout
 
 
+def test_tests_of_a_file_stay_together(request: pytest.FixtureRequest) -> None:
+    """Else each worker would start the servers of each file."""
+    assert "PYTEST_XDIST_WORKER" not in os.environ or request.node.nodeid.endswith("@test_ci")
+
+
 def run_pytest(folder: Path, text: str, ci: str, *words: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
     (folder / "test_it.py").write_text(text)

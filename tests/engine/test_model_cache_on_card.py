@@ -140,7 +140,7 @@ class Neighbour:
 def test_a_neighbour_leaves_before_a_thriftier_way_is_taken_but_not_for_decoding_beside_the_steps(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(Offloader, "arrange", lambda self, mode, resident=0: None)
+    monkeypatch.setattr(Offloader, "apply", lambda self, mode, resident=0: None)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
     card = {"bytes": 0}
     neighbour = Neighbour(500 * MB)

@@ -73,7 +73,7 @@ class Conversation:
 
 
 @pytest.fixture(scope="session", params=ENGINES)
-def launch(request: pytest.FixtureRequest) -> Launch:
+def launch(request: pytest.FixtureRequest, forked_engines: None) -> Launch:
     return ENGINES[request.param]
 
 

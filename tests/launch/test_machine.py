@@ -42,8 +42,8 @@ def test_a_missing_library_is_an_os_error() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="replacing a process is POSIX's")
 def test_becoming_a_program_replaces_this_one() -> None:
     code = (
-        "import os, sys; from modules.launch.machine import Machine; print(os.getpid(), flush=True);"
-        "Machine().become([sys.executable, '-c', 'import os; print(os.getpid())'])"
+        "import os, sys; from modules.launch.machine import Computer; print(os.getpid(), flush=True);"
+        "Computer().become([sys.executable, '-c', 'import os; print(os.getpid())'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     before, after = done.stdout.split()

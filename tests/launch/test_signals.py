@@ -77,11 +77,11 @@ def test_ending_the_launcher_ends_what_it_has_started(tmp_path: Path, how: signa
     """pip and what pip starts, for whom a shell and its sleep stand in."""
     code = (
         "import sys\n"
-        "from modules.launch.machine import Machine\n"
+        "from modules.launch.machine import Computer\n"
         "from modules.launch.signals import end_as_by_ctrl_c\n"
         "end_as_by_ctrl_c()\n"
         "try:\n"
-        "    Machine().show(['bash', '-c', 'sleep 300 & sleep 300'])\n"
+        "    Computer().show(['bash', '-c', 'sleep 300 & sleep 300'])\n"
         "except KeyboardInterrupt:\n"
         "    sys.exit(130)\n"
     )

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.server.forked_children import ForkingPopen
+
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = "tests.server.template"
 
@@ -85,5 +87,7 @@ def _run(module: str, arguments: list[str], environment: dict[str, str], log: Pa
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
+    if module != "modules.engine":
+        ForkingPopen.install()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,12 +34,7 @@ def host() -> Iterator[PageHost]:
         flags = parse_flags(["--data-dir", folder])
         services = open_services(flags)
         services.paths.outputs_dir.mkdir(parents=True)
-        with warnings.catch_warnings():
-            # Gradio leaves an event loop unclosed for each page it builds.
-            warnings.simplefilter("ignore", ResourceWarning)
-            built = page_host(services, flags, UploadStore(Path(folder) / "uploads"))
-            gc.collect()
-        yield built
+        yield page_host(services, flags, UploadStore(Path(folder) / "uploads"))
 
 
 @pytest.fixture(scope="module")
