@@ -26,6 +26,7 @@ def kept(api: httpx.Client) -> str:
     return str(sections["What was chosen, and why"].get("Kept in memory", ""))
 
 
+@pytest.mark.long
 def test_a_program_that_alternates_gets_the_pictures_of_checkpoints_that_were_just_read(
     api: httpx.Client, server: Server
 ) -> None:

@@ -20,6 +20,7 @@ from tests.demo.conftest import QUIET, Artist, difference, resolved
 STEPS = 25
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("adjusted", [False, True])
 def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Artist, adjusted: bool) -> None:
     prompt = "a red circle on a blue background"

@@ -40,6 +40,7 @@ def test_a_shape_has_the_colour_that_was_asked(artist: Artist, colour: str) -> N
     assert shows(colour, mean_colour(artist.draw(f"a {colour} circle"), MIDDLE))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_background_has_the_colour_that_was_asked(artist: Artist, colour: str) -> None:
     image = artist.draw(f"a cat on a {colour} background")
@@ -47,10 +48,12 @@ def test_a_background_has_the_colour_that_was_asked(artist: Artist, colour: str)
     assert sum(shows(colour, mean_colour(image, corner)) for corner in corners) >= 3
 
 
+@pytest.mark.long
 def test_another_prompt_gives_another_picture(artist: Artist) -> None:
     assert difference(artist.draw("a red circle"), artist.draw("a blue square on a yellow background")) > 30
 
 
+@pytest.mark.long
 def test_seeds_vary_the_picture(artist: Artist) -> None:
     assert difference(artist.draw("a red circle"), artist.draw("a red circle", seed=2)) > 2
 
@@ -60,6 +63,7 @@ def test_guidance_matters(artist: Artist) -> None:
     assert difference(weak, strong) > 5
 
 
+@pytest.mark.long
 def test_the_negative_prompt_matters(artist: Artist) -> None:
     plain = mean_colour(artist.draw("a cat"), CORNER)
     without = mean_colour(artist.draw("a cat", negative_prompt="white background"), CORNER)
@@ -67,6 +71,7 @@ def test_the_negative_prompt_matters(artist: Artist) -> None:
     assert without.mean() < plain.mean() - 20
 
 
+@pytest.mark.long
 def test_emphasis_and_composition_reach_the_picture(artist: Artist) -> None:
     plain = artist.draw("a red circle")
     assert difference(plain, artist.draw("a (red:1.3) circle")) > 0.1
@@ -74,6 +79,7 @@ def test_emphasis_and_composition_reach_the_picture(artist: Artist) -> None:
     assert difference(plain, artist.draw("a [red:blue:4] circle")) > 1
 
 
+@pytest.mark.long
 def test_img2img_goes_further_from_the_picture_the_more_it_may(artist: Artist) -> None:
     picture = artist.draw("a red circle on a yellow background")
     strengths = (0.2, 0.4, 0.6, 0.8)
@@ -85,6 +91,7 @@ def test_img2img_goes_further_from_the_picture_the_more_it_may(artist: Artist) -
     assert away[-1] > 2 * away[0]
 
 
+@pytest.mark.long
 def test_inpainting_a_red_circle_into_a_blue_scene_changes_the_mask_only(artist: Artist) -> None:
     scene = Image.new("RGB", (128, 128), (30, 80, 210))
     mask = Image.new("L", (128, 128), 0)

@@ -35,6 +35,7 @@ def test_a_job_whose_engine_is_killed_is_made_again_with_the_seed_it_had(house: 
     assert house.picture(identity) == house.picture(again["id"])
 
 
+@pytest.mark.long
 def test_a_second_death_fails_the_job_with_its_cause_and_the_next_one_works(house: House) -> None:
     identity = house.ask(**LONG | {"steps": 1000, "n_iter": 20})
     house.until(lambda: house.step(identity) > 3)

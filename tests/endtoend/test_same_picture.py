@@ -49,6 +49,7 @@ def test_alone_in_a_batch_and_after_a_restart(house: House, sampler: str) -> Non
     assert pixels(house.picture(other["id"])) != whole[44]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ten_switches_leave_the_memory_where_it_was_and_the_pictures_too(house: House) -> None:
     write_tiny_checkpoint(house.models / "second.safetensors", seed=9)

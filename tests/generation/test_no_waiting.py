@@ -29,6 +29,7 @@ from modules.parameters.samplers import resolve_sampler
 from modules.sampling import finite, noise, run
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
+from tests.amounts import some
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 from tests.pretend_card import CARD, PretendCard, PretendStreams, sent
 
@@ -163,6 +164,7 @@ def test_noise_is_found_on_a_card_without_waiting_between_steps(model: Model, ad
     assert watched.card.waits == ["read"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("channels", [8, 9], ids=["instruct-pix2pix", "inpainting"])
 def test_a_checkpoint_that_is_shown_more_waits_when_it_is_over(tmp_path: Path, channels: int) -> None:
     watched = Watched()
@@ -171,6 +173,7 @@ def test_a_checkpoint_that_is_shown_more_waits_when_it_is_over(tmp_path: Path, c
     assert watched.card.waits == ["read"]
 
 
+@pytest.mark.long
 def test_what_a_hires_pass_decoded_is_shown_to_an_inpainting_checkpoint_on_the_card(tmp_path: Path) -> None:
     options = {"inpainting_mask_weight": 0.5}
     request = resolved(options, enable_hr=True, hr_scale=1.5, hr_upscaler="Latent", denoising_strength=0.7)
@@ -190,7 +193,7 @@ def test_a_hires_pass_waits_when_it_is_over(model: Model) -> None:
     assert watched.card.waits == ["read"]
 
 
-@pytest.mark.parametrize("name", sorted({*get_args(AttentionName)} - {"xformers"}))  # which needs a card
+@pytest.mark.parametrize("name", some(sorted({*get_args(AttentionName)} - {"xformers"}), 3))  # which needs a card
 def test_no_attention_waits(model: Model, name: AttentionName) -> None:
     try:
         apply_attention(model.unet, AttentionChoice(name, ""))

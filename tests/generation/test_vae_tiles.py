@@ -63,6 +63,7 @@ def test_what_looks_no_further_than_the_margin_comes_out_as_in_one_piece(unit: i
     assert torch.allclose(found, once(given_), atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_trained_vae_makes_nearly_the_same_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Group norms see less of the picture: above 30 dB on a picture of two tiles, both ways."""
     vae = load_checkpoint(DEMO).vae

@@ -29,6 +29,7 @@ from modules.hardware.budget import (
 )
 from modules.hardware.model_size import size_of
 from modules.hardware.vae_tiling import enable_vae_tiling
+from tests.amounts import some
 from tests.checkpoints import SD15, Architecture, _make_text_encoder, _make_unet, _make_vae
 from tests.hardware.byte_counter import ByteCounter, without_memory
 
@@ -115,8 +116,8 @@ def counted() -> Counted:
 
 @pytest.mark.parametrize(
     ("name", "width", "height", "rows"),
-    [("tiny", 128, 128, 2), ("SD1.5", 512, 512, 2), ("SD1.5", 1024, 768, 1), ("SD1.5", 512, 512, 8),
-     ("SDXL", 1024, 1024, 2), ("SDXL", 1536, 1024, 1)],
+    some([("tiny", 128, 128, 2), ("SD1.5", 512, 512, 2), ("SD1.5", 1024, 768, 1), ("SD1.5", 512, 512, 8),
+          ("SDXL", 1536, 1024, 1), ("SDXL", 1024, 1024, 2)], 3),
 )  # fmt: skip
 def test_the_unets_estimate_holds_what_it_really_takes(
     counted: Counted, name: str, width: int, height: int, rows: int
@@ -140,7 +141,9 @@ def test_unfused_attention_is_counted_with_its_scores(counted: Counted, name: At
 
 
 @pytest.mark.parametrize("encodes", [False, True])
-@pytest.mark.parametrize(("name", "width", "height"), [("SD1.5", 512, 512), ("SD1.5", 1024, 768), ("SDXL", 2048, 1024)])
+@pytest.mark.parametrize(
+    ("name", "width", "height"), some([("SD1.5", 512, 512), ("SD1.5", 1024, 768), ("SDXL", 2048, 1024)], 1)
+)
 def test_the_vaes_estimate_holds_what_it_really_takes(
     counted: Counted, name: str, width: int, height: int, encodes: bool
 ) -> None:
@@ -149,6 +152,7 @@ def test_the_vaes_estimate_holds_what_it_really_takes(
     assert 0.97 * really <= estimate <= 1.25 * really
 
 
+@pytest.mark.long
 def test_a_decode_in_tiles_takes_what_is_planned(counted: Counted) -> None:
     request = RequestSize(1024, 1024)
     really = counted.vae_peak("SDXL", 1024, 1024, tiled=True)

@@ -37,6 +37,7 @@ def measure(way: str) -> dict[str, float]:
     return result
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="what glibc does")
 def test_a_step_takes_its_memory_from_the_step_before_until_it_is_given_back() -> None:
     kept, plain = measure("kept"), measure("plain")

@@ -106,6 +106,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the engine in /proc")
 def test_a_killed_server_takes_its_engine_along_and_leaves_the_job(tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "tiny.safetensors")

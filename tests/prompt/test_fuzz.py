@@ -23,11 +23,11 @@ from modules.prompt import (
 )
 from tests.amounts import amount
 
-PROMPTS = amount(10_000, 110_000)
+PROMPTS = amount(3_000, 110_000)
 SLOW = 0.5
 """Seconds of processor time that no single generated prompt may take."""
 
-LENGTH = amount(200_000, 1_000_000)
+LENGTH = amount(100_000, 1_000_000)
 LIMIT = 2.0
 """Seconds of processor time for a megabyte: under one on a quiet machine, but machines that test are rarely quiet.
 
@@ -153,7 +153,7 @@ def test_no_prompt_fails_or_is_slow() -> None:
     assert slowest[1] < SLOW, slowest
 
 
-HALF = amount(20_000, 50_000)
+HALF = amount(5_000, 50_000)
 FAMILIES = [
     *[
         "(",

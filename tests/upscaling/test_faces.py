@@ -118,6 +118,7 @@ def test_gfpgan_restores_a_square_the_same_way_each_time(tmp_path: Path) -> None
     assert result.size == (SIDE, SIDE) and result.tobytes() == restorer(model, 0.5)(square).tobytes()
 
 
+@pytest.mark.long
 def test_codeformer_restores_a_square(tmp_path: Path) -> None:
     path = tmp_path / "codeformer-v0.1.0.pth"
     torch.save({"params_ema": restorer_weights("CodeFormer")}, path)

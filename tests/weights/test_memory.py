@@ -34,6 +34,7 @@ print(json.dumps(kept))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ten_switches_leave_the_memory_where_it_was(tmp_path: Path) -> None:
     architecture = Architecture(unet_channels=(64, 128, 256), unet_attention=(True, True, True))  # about 100 MB in fp32
