@@ -246,3 +246,27 @@ def test_threads_lose_no_change(file: Path) -> None:
         thread.join()
     assert set(OptionStore(file).changed_from_default()) == set(keys)
     assert [path.name for path in file.parent.iterdir()] == ["config.json"]
+
+
+def test_reading_waits_for_no_file_that_is_written(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop reads settings: a disk that is slow to take the file once held it up."""
+    store, writing, written = OptionStore(file), threading.Event(), threading.Event()
+
+    def slow(*_: object) -> None:
+        writing.set()
+        written.wait(10)
+
+    monkeypatch.setattr("modules.settings.options.write_text_atomic", slow)
+    changing = threading.Thread(target=store.update, args=({"jpeg_quality": 55},))
+    changing.start()
+    assert writing.wait(10)
+    read: list[object] = []
+    reading = threading.Thread(target=lambda: read.append(store.whole("jpeg_quality")))
+    reading.start()
+    reading.join(3)
+    in_time = list(read)
+    written.set()
+    changing.join(10)
+    reading.join(10)
+    assert in_time == [OPTIONS["jpeg_quality"].default]
+    assert store.whole("jpeg_quality") == 55

@@ -15,6 +15,7 @@ import { nameButtons } from "./tooltips.js";
 const IDLE = 2500;
 const RETRY = 1000;
 const FEW = 3; // of the sentences about a start that are shown by themselves
+const NOT_YOURS = "The job that runs is somebody else's.";
 const FIRST = 400; // a job that has just begun should be seen to move
 
 /**
@@ -274,10 +275,7 @@ export async function interrupt() {
   if (!last) return;
   const job = last.running?.visible ? last.running : null;
   const name = job ? (job.batch?.id ?? job.id) : waitingBatch()?.id;
-  if (!name) {
-    if (last.running) toast("The job that runs is somebody else's.");
-    return;
-  }
+  if (!name) return last.running && toast(NOT_YOURS);
   const gently = Boolean(job?.several) && last.settings.interrupt_after_current && stopped?.id !== job?.id;
   stopped = job && { id: job.id, how: gently ? "after_image" : "now" };
   drawJobs(last);
@@ -287,7 +285,9 @@ export async function interrupt() {
 }
 
 export async function skip() {
-  if (last?.running) await changeJob(`${last.running.id}/skip`);
+  const job = last?.running;
+  if (job && !job.visible) return toast(NOT_YOURS);
+  if (job) await changeJob(`${job.id}/skip`);
   poll();
 }
 
