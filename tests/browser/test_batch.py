@@ -52,6 +52,7 @@ def test_uploaded_files_become_pictures_and_the_torn_one_is_named(
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_a_folder_of_the_server_goes_to_another_one_under_the_same_names(
     watched: Watched, server: Server, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_a_mask_stays_between_runs_and_over_tabs(watched: Watched, server: Serve
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_many_strokes_are_undone_one_by_one(watched: Watched, server: Server, scene: Path) -> None:
     page = watched.page
     visit(page, server.url)
@@ -80,6 +81,7 @@ def test_many_strokes_are_undone_one_by_one(watched: Watched, server: Server, sc
         assert painted_pixels(page, MASK) == expected
 
 
+@pytest.mark.long
 def test_a_picture_of_4096_is_painted_small_and_kept_whole(watched: Watched, server: Server, tmp_path: Path) -> None:
     page = watched.page
     Image.linear_gradient("L").resize((4096, 4096)).save(tmp_path / "big.jpg")
@@ -145,6 +147,7 @@ def test_one_finger_paints_two_zoom_and_the_page_stays(phone: Page, server: Serv
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.long
 def test_keys_move_and_zoom_a_picture_in_focus(watched: Watched, server: Server, scene: Path) -> None:
     page = watched.page
     visit(page, server.url)

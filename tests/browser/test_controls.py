@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from modules.page.form import EXTRA, OVERRIDES
 from modules.page.scripts import is_of_script
 from modules.parameters import GenerationRequest, parameter_of
-from tests.browser.conftest import Watched
+from tests.browser.conftest import LONGEST_WAIT, Watched
 from tests.browser.steps import BAR, INFOTEXT, NEGATIVE, PROMPT, generate, saved, set_number, stored_form, visit
 from tests.server.server import Server
 
@@ -19,9 +20,19 @@ pytestmark = [pytest.mark.browser, pytest.mark.server]
 SEED = "#txt2img_seed input, #txt2img_seed textarea"
 
 
-def test_every_control_has_its_label(watched: Watched, server: Server) -> None:
-    page = watched.page
+@pytest.fixture(scope="module")
+def settled(browser: Browser, server: Server) -> Iterator[Page]:
+    """One page for the tests that need no fresh one."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(LONGEST_WAIT)
+    page = context.new_page()
     visit(page, server.url)
+    yield page
+    context.close()
+
+
+def test_every_control_has_its_label(settled: Page) -> None:
+    page = settled
     page.check("#txt2img_subseed_show input")
     page.locator(PROMPT).press("x")
     page.wait_for_function("() => localStorage.getItem('webui-txt2img')")
@@ -35,9 +46,8 @@ def test_every_control_has_its_label(watched: Watched, server: Server) -> None:
     assert missing == []
 
 
-def test_every_button_has_a_name_in_words(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_every_button_has_a_name_in_words(settled: Page) -> None:
+    page = settled
     names = page.evaluate(
         "() => [...document.querySelectorAll('#quicksettings button, #tab_txt2img button')]"
         ".filter((button) => button.offsetParent).map((button) => button.ariaLabel || button.innerText)"
@@ -84,9 +94,8 @@ WEIGHTS = [
 ]
 
 
-def test_weights_follow_a1111s_rules(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_weights_follow_a1111s_rules(settled: Page) -> None:
+    page = settled
     script = """async (cases) => {
       const { changeWeight } = await import("/internal/assets/weights.js");
       const settings = { attention: 0.1, extra: 0.05, delimiters: ".,\\\\/!?%^*;:{}=`~() " };
@@ -118,9 +127,8 @@ def test_form_values_survive_a_reload(watched: Watched, server: Server) -> None:
     expect(page.locator("#txt2img_seed_extras")).to_be_visible()
 
 
-def test_tokens_are_counted_and_the_reading_is_shown(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_tokens_are_counted_and_the_reading_is_shown(settled: Page) -> None:
+    page = settled
     page.fill(PROMPT, "a (red:1.3) apple [and:or:0.5] <b>pear</b>")
     page.fill(NEGATIVE, "blurry " * 80)
     expect(page.locator("#txt2img_negative_token_counter")).to_have_text("80/150")
@@ -237,23 +245,22 @@ def _choose_checkpoint(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("width", [390, 1440])
-def test_nothing_is_wider_than_the_screen(watched: Watched, server: Server, width: int, theme: str) -> None:
+def test_nothing_is_wider_than_the_screen(watched: Watched, server: Server, theme: str) -> None:
     page = watched.page
-    page.set_viewport_size({"width": width, "height": 844})
     visit(page, f"{server.url}/?__theme={theme}")
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     assert page.evaluate("() => document.body.classList.contains('dark')") is (theme == "dark")
-    outside = page.evaluate(
-        "(width) => [...document.querySelectorAll('button, input, textarea')]"
-        ".filter((one) => one.offsetParent && !one.closest('[aria-hidden=true]'))"
-        ".filter((one) => one.getBoundingClientRect().right > width + 1).map((one) => one.id || one.className)",
-        width,
-    )
-    assert outside == []
-    if width == 390:
-        results, settings = (page.locator(f"#txt2img_{name}").bounding_box() for name in ("results", "settings"))
-        assert results is not None and settings is not None and results["y"] < settings["y"]
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
+        outside = page.evaluate(
+            "(width) => [...document.querySelectorAll('button, input, textarea')]"
+            ".filter((one) => one.offsetParent && !one.closest('[aria-hidden=true]'))"
+            ".filter((one) => one.getBoundingClientRect().right > width + 1).map((one) => one.id || one.className)",
+            width,
+        )
+        assert outside == []
+    results, settings = (page.locator(f"#txt2img_{name}").bounding_box() for name in ("results", "settings"))
+    assert results is not None and settings is not None and results["y"] < settings["y"]
     assert watched.problems == []
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Page, expect
 
+from tests.amounts import some
 from tests.browser.conftest import Watched
 from tests.browser.steps import PROMPT, visit
 from tests.server.server import Server
@@ -42,7 +43,7 @@ def picture(infotext: str | None) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("form", ["picture", "text"])
+@pytest.mark.parametrize("form", some(["picture", "text"], 1))
 def test_what_is_dropped_fills_the_form(watched: Watched, server: Server, form: str) -> None:
     page = watched.page
     visit(page, server.url)
@@ -56,6 +57,7 @@ def test_what_is_dropped_fills_the_form(watched: Watched, server: Server, form: 
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_a_picture_without_parameters_is_said_so_and_the_prompt_stays(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)

@@ -26,6 +26,7 @@ def choose(page: Page, dropdown: str, name: str) -> None:
     page.get_by_role("option", name=name, exact=True).click()
 
 
+@pytest.mark.long
 def test_a_picture_through_a_model_and_a_batch_with_a_bad_file(watched: Watched, tmp_path: Path) -> None:
     models = tmp_path / "models"
     write_tiny_checkpoint(models / "Stable-diffusion" / "tiny.safetensors")

@@ -68,6 +68,7 @@ LIGHTBOX = {
 }
 
 
+@pytest.mark.long
 def test_over_the_whole_window_a_job_is_watched_and_a_gamepad_leafs(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -111,6 +112,7 @@ def test_over_the_whole_window_a_job_is_watched_and_a_gamepad_leafs(watched: Wat
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_generate_forever_goes_on_until_it_is_cancelled_or_refused(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)

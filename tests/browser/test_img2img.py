@@ -93,6 +93,7 @@ def test_a_mask_is_drawn_undone_erased_and_survives_a_reload(watched: Watched, s
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_zooming_keeps_the_brush_on_the_picture(watched: Watched, server: Server, scene: Path) -> None:
     page = watched.page
     visit(page, server.url)
@@ -119,6 +120,7 @@ def test_zooming_keeps_the_brush_on_the_picture(watched: Watched, server: Server
     assert fitted is not None and fitted["width"] <= box["width"] + 1
 
 
+@pytest.mark.long
 def test_a_finger_paints_on_a_phone(phone: Page, server: Server, scene: Path) -> None:
     page = phone
     visit(page, server.url)
@@ -204,6 +206,7 @@ def test_png_info_sends_picture_and_parameters_to_every_tab(watched: Watched, se
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_sketch_and_copying_between_the_inputs(watched: Watched, server: Server, scene: Path) -> None:
     page = watched.page
     visit(page, server.url)
@@ -232,6 +235,7 @@ def test_sketch_and_copying_between_the_inputs(watched: Watched, server: Server,
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_inpainting_without_a_picture_or_a_mask_is_a_sentence(watched: Watched, server: Server, scene: Path) -> None:
     page = watched.page
     visit(page, server.url)
@@ -243,6 +247,7 @@ def test_inpainting_without_a_picture_or_a_mask_is_a_sentence(watched: Watched, 
     expect(page.locator(MESSAGE)).to_contain_text("Nothing is painted")
 
 
+@pytest.mark.long
 def test_files_that_cannot_be_used_are_refused_with_a_sentence(
     watched: Watched, server: Server, tmp_path: Path, scene: Path
 ) -> None:
@@ -263,6 +268,7 @@ def test_files_that_cannot_be_used_are_refused_with_a_sentence(
     expect(page.locator("#img2img_image .slot.filled")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_mask_file_of_another_size_is_stretched_and_said(
     watched: Watched, server: Server, tmp_path: Path, scene: Path
 ) -> None:
@@ -285,6 +291,7 @@ def test_a_mask_file_of_another_size_is_stretched_and_said(
     expect(page.locator("#html_info_img2img")).to_contain_text("stretched", timeout=30_000)
 
 
+@pytest.mark.long
 def test_the_form_of_img2img_survives_a_reload(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -305,6 +312,7 @@ def test_the_form_of_img2img_survives_a_reload(watched: Watched, server: Server)
     expect(page.locator("#img2img_scale")).to_be_visible()
 
 
+@pytest.mark.long
 def test_hires_fix_says_its_sizes_and_upscales_a_finished_picture(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)

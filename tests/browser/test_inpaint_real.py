@@ -21,6 +21,7 @@ MASK = "#img2maskimg"
 RESULT = "#html_info_img2img"
 
 
+@pytest.mark.long
 def test_only_the_mask_changes(watched: Watched, tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "tiny.safetensors")
     scene = tmp_path / "scene.png"

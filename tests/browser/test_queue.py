@@ -139,6 +139,7 @@ def test_a_failed_job_says_why_and_is_tried_again(queue: Locator, watched: Watch
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_on_a_phone_a_finger_reorders(queue: Locator, watched: Watched, server: Server) -> None:
     page = watched.page
     for scheme in ("light", "dark"):
@@ -154,6 +155,7 @@ def test_on_a_phone_a_finger_reorders(queue: Locator, watched: Watched, server: 
     agreed(server, "third", "first", "second")
 
 
+@pytest.mark.long
 def test_a_queue_that_had_to_be_set_aside_is_told_on_the_page(watched: Watched, server: Server) -> None:
     page = watched.page
     server.kill()

@@ -79,6 +79,7 @@ def _look_at_the_system_page(page: Page) -> None:
     expect(facts).not_to_contain_text("Memory mode")
 
 
+@pytest.mark.long
 def test_upscale_this_one_keeps_the_rest_of_the_batch(watched: Watched, tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "tiny.safetensors")
     page = watched.page

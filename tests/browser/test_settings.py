@@ -120,6 +120,7 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
     assert [problem for problem in watched.problems if "422" not in problem] == []
 
 
+@pytest.mark.long
 def test_settings_above_the_tabs_and_in_a_tab(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -141,6 +142,7 @@ def test_settings_above_the_tabs_and_in_a_tab(watched: Watched, server: Server) 
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_defaults_are_read_saved_and_reset(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -167,6 +169,7 @@ def test_defaults_are_read_saved_and_reset(watched: Watched, server: Server) -> 
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_the_styles_dialog(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -201,6 +204,7 @@ def test_the_styles_dialog(watched: Watched, server: Server) -> None:
     assert [problem for problem in watched.problems if "422" not in problem] == []
 
 
+@pytest.mark.long
 def test_styles_of_several_files_stand_under_their_names(watched: Watched, tmp_path: Path) -> None:
     (tmp_path / "styles.csv").write_text("name,prompt,negative_prompt\nPhoto,photo of {prompt},\n", "utf-8")
     (tmp_path / "painters.csv").write_text("name,prompt,negative_prompt\nOil,oil painting,\n", "utf-8")
@@ -229,6 +233,7 @@ def test_styles_of_several_files_stand_under_their_names(watched: Watched, tmp_p
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_the_system_page_and_a_page_built_anew(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)

@@ -52,6 +52,7 @@ def test_a_reload_with_results_opens_at_the_top_with_the_focus_nowhere(page: Pag
     assert page.evaluate("() => [document.activeElement === document.body, scrollY]") == [True, 0]
 
 
+@pytest.mark.long
 def test_who_leafs_through_the_gallery_by_keys_stays_in_it(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -67,6 +68,7 @@ def test_who_leafs_through_the_gallery_by_keys_stays_in_it(watched: Watched, ser
     expect(small.nth(2)).to_be_focused()
 
 
+@pytest.mark.long
 def test_two_tabs_of_one_browser_do_not_replace_each_others_results(watched: Watched, server: Server) -> None:
     one = watched.page
     visit(one, server.url)
@@ -88,6 +90,7 @@ def test_two_tabs_of_one_browser_do_not_replace_each_others_results(watched: Wat
     expect(one.locator(INFOTEXT)).to_contain_text("of the second tab")
 
 
+@pytest.mark.long
 def test_what_was_saved_of_one_job_is_not_offered_under_the_next(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)

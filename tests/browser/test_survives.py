@@ -41,6 +41,7 @@ def test_the_server_is_killed_and_started_again_while_the_page_is_open(watched: 
         expect(page.locator(INFOTEXT)).to_contain_text("a third one", timeout=30_000)
 
 
+@pytest.mark.long
 def test_a_second_page_of_the_same_browser_shows_the_same_job(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -52,6 +53,7 @@ def test_a_second_page_of_the_same_browser_shows_the_same_job(watched: Watched, 
     expect(page.locator(INFOTEXT)).to_contain_text("slow in two tabs", timeout=30_000)
 
 
+@pytest.mark.long
 def test_another_browser_sees_prompts_unless_a_setting_says_no(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)

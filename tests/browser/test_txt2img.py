@@ -47,6 +47,7 @@ def test_a_prompt_becomes_a_picture_with_its_parameters(watched: Watched, server
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_the_gallery_shows_the_saved_file_itself(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -76,6 +77,7 @@ def test_pressing_generate_again_queues_and_a_job_can_be_cancelled(watched: Watc
     expect(page.locator("#txt2img_recent button")).not_to_have_count(0)
 
 
+@pytest.mark.long
 def test_interrupt_ends_the_job_and_the_next_one_works(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -93,19 +95,23 @@ def test_interrupt_ends_the_job_and_the_next_one_works(watched: Watched, server:
 def test_a_running_job_is_found_again_after_a_reload(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
+    # Longer than a busy machine takes to load the page.
     set_number(page, "steps", 150)
+    set_number(page, "batch_count", 20)
     generate(page, "slow still there")
-    page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 2")
+    page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 0")
     page.reload()
     expect(page.locator(BAR)).to_be_visible()
     expect(page.locator("#txt2img_live .preview")).to_be_visible()
     expect(page.locator(f"{PROMPT}")).to_have_value("slow still there")
+    page.click("#txt2img_interrupt")
     expect(page.locator(INFOTEXT)).to_contain_text("still there", timeout=30_000)
     page.reload()
     expect(page.locator(INFOTEXT)).to_contain_text("still there")
     expect(page.locator(PICTURE).first).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_refused_value_is_named_under_the_gallery(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
@@ -120,6 +126,7 @@ def test_a_refused_value_is_named_under_the_gallery(watched: Watched, server: Se
     expect(page.locator(INFOTEXT)).to_contain_text("works again", timeout=30_000)
 
 
+@pytest.mark.long
 def test_a_failed_job_says_why(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.amounts import some
 from tests.browser.conftest import Watched
 from tests.browser.steps import BAR, INFOTEXT, generate, open_tab, set_number, visit
 from tests.server.server import Server
@@ -64,6 +65,7 @@ def test_on_a_phone_the_job_is_at_the_thumb_wherever_the_page_is(phone: Page, se
     expect(bar).to_be_hidden()
 
 
+@pytest.mark.long
 def test_on_a_desktop_the_result_stays_in_view_beside_long_settings(watched: Watched, server: Server) -> None:
     page = watched.page
     page.set_viewport_size({"width": 1440, "height": 700})
@@ -77,7 +79,7 @@ def test_on_a_desktop_the_result_stays_in_view_beside_long_settings(watched: Wat
     assert picture is not None and picture["y"] >= 0
 
 
-@pytest.mark.parametrize("slider", ["#txt2img_steps", "#txt2img_cfg_scale"])
+@pytest.mark.parametrize("slider", some(["#txt2img_steps", "#txt2img_cfg_scale"], 1))
 def test_on_a_phone_a_vertical_swipe_over_a_slider_scrolls(phone: Page, server: Server, slider: str) -> None:
     visit(phone, server.url)
     track = phone.locator(f"{slider} input[type=range]")
