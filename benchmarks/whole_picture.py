@@ -28,7 +28,6 @@ import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.utils import logging
-from transformers import CLIPTokenizer
 
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.passes import Pipeline, Progress
@@ -36,10 +35,10 @@ from modules.generation.txt2img import txt2img
 from modules.hardware.choice import Hardware, choose_hardware, prepare_torch
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
-from modules.prompt.tokens import _vocabulary
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_sd15_size_checkpoint
+from tests.reference_tokenizer import reference_tokenizer
 
 STEPS = 20
 PROMPT, NEGATIVE = "a lighthouse on a cliff, storm", "blurry"
@@ -137,13 +136,11 @@ def webui_pipeline(path: Path, hardware: Hardware) -> Pipeline:
 
 def pipeline_of(path: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
     model = load_checkpoint(path, dtype=dtype)
-    vocabulary, merges = _vocabulary()
     absent: Any = None  # both are optional, which their annotations don't say
     pipeline = StableDiffusionPipeline(
         vae=model.vae,
         text_encoder=model.text_encoder,
-        # Pairs is what it takes; the annotation there says lines.
-        tokenizer=CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77),  # type: ignore[arg-type]
+        tokenizer=reference_tokenizer(77),
         unet=model.unet,
         scheduler=DPMSolverMultistepScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1

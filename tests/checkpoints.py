@@ -22,6 +22,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.original_names import unet_original_name, vae_original_name
 
 Dtype = Literal["fp16", "bf16", "fp32"]
@@ -84,7 +85,7 @@ def make_modules(architecture: Architecture, seed: int = 0) -> Modules:
 
 
 def _make_unet(a: Architecture) -> UNet2DConditionModel:
-    unet = UNet2DConditionModel(
+    unet: UNet2DConditionModel = UNet2DConditionModel(
         in_channels=a.in_channels,
         out_channels=a.latent_channels,
         block_out_channels=a.unet_channels,
@@ -105,7 +106,7 @@ def _make_unet(a: Architecture) -> UNet2DConditionModel:
 
 
 def _make_vae(a: Architecture) -> AutoencoderKL:
-    vae = AutoencoderKL(
+    vae: AutoencoderKL = AutoencoderKL(
         in_channels=3,
         out_channels=3,
         latent_channels=a.latent_channels,
@@ -144,7 +145,7 @@ def _make_text_encoder(a: Architecture) -> CLIPTextModel:
 def original_tensors(modules: Modules, dtype: Dtype = "fp32", *, vae: bool = True) -> Tensors:
     """The modules' weights under the names of the original layout."""
     tensors: Tensors = {}
-    config = modules.unet.config
+    config = unet_config(modules.unet)
     layers = (config.layers_per_block,) * len(config.block_out_channels)
     attention = tuple(kind.startswith("CrossAttn") for kind in config.down_block_types)
     for name, value in modules.unet.state_dict().items():
@@ -164,7 +165,7 @@ def original_vae_tensors(vae: AutoencoderKL) -> Tensors:
     tensors: Tensors = {}
     for name, value in vae.state_dict().items():
         is_projection = ".attentions.0." in name and value.ndim == 2
-        tensors[vae_original_name(name, len(vae.config.block_out_channels))] = (
+        tensors[vae_original_name(name, len(vae_config(vae).block_out_channels))] = (
             value[:, :, None, None] if is_projection else value
         )
     return tensors

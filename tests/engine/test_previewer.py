@@ -21,7 +21,8 @@ from tests.pretend_card import CARD, PretendCard
 def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """What a previewer asks of a job's models, on the card."""
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
-    model.vae.to(CARD)
+    vae: torch.nn.Module = model.vae
+    vae.to(CARD)
     loaded = SimpleNamespace(_loaded=SimpleNamespace(model=model))
     tiny, colours = AutoencoderTiny().decoder.to(CARD), torch.rand(5, 3)
     return SimpleNamespace(

@@ -31,7 +31,8 @@ LATENTS = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(3))
 @pytest.fixture(scope="module")
 def tiny_vae() -> AutoencoderTiny:
     torch.manual_seed(5)
-    return AutoencoderTiny().eval()
+    vae: AutoencoderTiny = AutoencoderTiny().eval()
+    return vae
 
 
 @pytest.fixture(scope="module")

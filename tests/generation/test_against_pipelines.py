@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    EulerDiscreteScheduler,
-    StableDiffusionImg2ImgPipeline,
-    StableDiffusionInpaintPipeline,
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img import StableDiffusionImg2ImgPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import StableDiffusionInpaintPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix2pix import (
     StableDiffusionInstructPix2PixPipeline,
 )
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from PIL import Image
-from transformers import CLIPTokenizer
 
 from modules.generation.encoding import encode_pictures, to_tensor
 from modules.generation.img2img import img2img, start_of
@@ -31,11 +30,11 @@ from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import Pipeline, Progress
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
-from modules.prompt.tokens import _vocabulary
 from modules.sampling import ImageNoise, sigma_schedule
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import Architecture, write_tiny_checkpoint
+from tests.reference_tokenizer import reference_tokenizer
 
 QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
 STEPS = 8
@@ -44,10 +43,10 @@ SIGMAS = sigma_schedule("Karras", STEPS)
 OURS, THEIRS = 0.5, 0.625
 
 
-class AtOurLevels(EulerDiscreteScheduler):  # type: ignore[misc]
+class AtOurLevels(EulerDiscreteScheduler):
     """Euler over our schedule, whatever a pipeline asks for."""
 
-    def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None, **_: Any) -> None:
+    def set_timesteps(self, num_inference_steps: Any = None, device: Any = None, *_: Any, **__: Any) -> None:
         super().set_timesteps(sigmas=SIGMAS, device=device)
 
 
@@ -65,12 +64,12 @@ def pipeline_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pip
 
 
 def diffusers_pipeline(kind: Any, pipeline: Pipeline) -> Any:
-    vocabulary, merges = _vocabulary()
-    pipeline.model.unet.register_to_config(sample_size=64)  # The pipelines look at it; it changes nothing.
+    # The pipelines look at it; it changes nothing.
+    pipeline.model.unet.register_to_config(sample_size=64)  # type: ignore[no-untyped-call]  # unannotated in diffusers
     made = kind(
         vae=pipeline.model.vae,
         text_encoder=pipeline.model.text_encoder,
-        tokenizer=CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77),
+        tokenizer=reference_tokenizer(77),
         unet=pipeline.model.unet,
         scheduler=AtOurLevels(
             beta_start=0.00085,

@@ -123,7 +123,8 @@ def test_previews_show_the_estimate_that_the_settings_name(
 def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline: Pipeline) -> None:
     """Latents that no 16-bit float holds come from a VAE of 16-bit floats as NaN."""
     latent = torch.full((4, 8, 8), 1e5)
-    half = copy.deepcopy(pipeline.model.vae).half()
+    vae: Any = pipeline.model.vae  # diffusers leaves `half` and `float` unannotated
+    half = copy.deepcopy(vae).half()
 
     def decoded(**options: bool) -> torch.Tensor:
         return decode_latent(half, latent, 1.0, vae_retries(read_options(VaeOptions, options)))
@@ -136,7 +137,7 @@ def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline:
     assert torch.equal(decoded(auto_vae_precision_bfloat16=True, auto_vae_precision=False), wide)
     assert not torch.equal(full, wide)
     # The next picture is decoded by the weights of the file: to bfloat16 and back they would have lost three bits.
-    weights = copy.deepcopy(pipeline.model.vae).half().state_dict()
+    weights = copy.deepcopy(vae).half().state_dict()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in half.state_dict().items())
 
 

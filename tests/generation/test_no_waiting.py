@@ -46,7 +46,8 @@ def _card_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
 def on_card(folder: Any, **architecture: Any) -> Model:
     path = write_tiny_checkpoint(folder / "tiny.safetensors", architecture=Architecture(**architecture))
     model = load_checkpoint(path)
-    for part in (model.unet, model.vae, model.text_encoder):
+    parts: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
+    for part in parts:
         part.to(CARD)
     return model
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
-from transformers import CLIPTokenizer
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
 from modules.generation.decoding import decode_latent
 from modules.generation.passes import Pipeline, Progress
@@ -16,11 +16,11 @@ from modules.generation.tiling import edges_joined
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
-from modules.prompt.tokens import _vocabulary
 from modules.sampling import ImageNoise, Interrupted, UnetOverflow, sigma_schedule
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import write_tiny_checkpoint
+from tests.reference_tokenizer import reference_tokenizer
 
 QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
 
@@ -47,11 +47,11 @@ def latents_of(pipeline: Pipeline, request: ResolvedRequest, images: range | Non
 
 def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(pipeline: Pipeline) -> None:
     """Tolerance 1e-4 absolute on latents of unit scale, fp32, Euler."""
-    vocabulary, merges = _vocabulary()
-    theirs = StableDiffusionPipeline(
+    absent: Any = None  # both are optional, which their annotations don't say
+    theirs: Any = StableDiffusionPipeline(
         vae=pipeline.model.vae,
         text_encoder=pipeline.model.text_encoder,
-        tokenizer=CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77),
+        tokenizer=reference_tokenizer(77),
         unet=pipeline.model.unet,
         scheduler=EulerDiscreteScheduler(
             beta_start=0.00085,
@@ -60,8 +60,8 @@ def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(p
             timestep_spacing="linspace",
             steps_offset=1,
         ),
-        safety_checker=None,
-        feature_extractor=None,
+        safety_checker=absent,
+        feature_extractor=absent,
         requires_safety_checker=False,
     )
     theirs.set_progress_bar_config(disable=True)

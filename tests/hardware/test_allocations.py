@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import pytest
 import torch
@@ -67,8 +67,9 @@ def modules(request: pytest.FixtureRequest) -> Modules:
 
 @pytest.fixture(params=[torch.contiguous_format, torch.channels_last], ids=str)
 def layout(request: pytest.FixtureRequest, modules: Modules) -> torch.memory_format:
-    modules.unet.to(memory_format=request.param)
-    modules.vae.to(memory_format=request.param)
+    parts: tuple[Any, ...] = (modules.unet, modules.vae)  # torch declares `to` without a memory format
+    for part in parts:
+        part.to(memory_format=request.param)
     chosen: torch.memory_format = request.param
     return chosen
 

@@ -1,7 +1,8 @@
 """Every kind of attention gives the same picture; only memory and speed differ."""
 
+from collections.abc import Iterable
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -69,7 +70,8 @@ def test_no_name_shares_its_kernel_with_another(unet: UNet2DConditionModel, name
     expected = {"sdp-no-mem": kernels.repeatable, "split": kernels.by_free_memory, "invokeai": kernels.within,
                 "sub-quad": kernels.sub_quadratic}  # fmt: skip
     apply_attention(unet, choice(name))
-    for processor in unet.attn_processors.values():
+    processors: Iterable[Any] = unet.attn_processors.values()  # ours, of no class that diffusers lists
+    for processor in processors:
         kernel = processor.kernel
         assert (kernel.func if isinstance(kernel, partial) else kernel) is expected[name]
 

@@ -27,8 +27,9 @@ from modules.hardware.budget import (
     unet_work,
     vae_work,
 )
+from modules.hardware.model_configs import unet_config
 from modules.hardware.model_size import size_of
-from modules.hardware.vae_tiling import enable_vae_tiling
+from modules.hardware.vae_tiling import disable_vae_tiling, enable_vae_tiling
 from tests.amounts import some
 from tests.checkpoints import SD15, Architecture, _make_text_encoder, _make_unet, _make_vae
 from tests.hardware.byte_counter import ByteCounter, without_memory
@@ -43,7 +44,7 @@ SIZES = {"tiny": TINY, "SD1.5": SD1, "SDXL": SDXL}
 
 
 def _sdxl_unet() -> UNet2DConditionModel:
-    return UNet2DConditionModel(
+    unet: UNet2DConditionModel = UNet2DConditionModel(
         block_out_channels=(320, 640, 1280),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -55,6 +56,7 @@ def _sdxl_unet() -> UNet2DConditionModel:
         addition_time_embed_dim=256,
         projection_class_embeddings_input_dim=2816,
     )
+    return unet
 
 
 class Counted:
@@ -86,7 +88,7 @@ class Counted:
             unet(
                 half(rows, 4, height // 8, width // 8),
                 torch.full((rows,), 500.0),
-                encoder_hidden_states=half(rows, 77, unet.config.cross_attention_dim),
+                encoder_hidden_states=half(rows, 77, unet_config(unet).cross_attention_dim),
                 added_cond_kwargs=added,
             )
         peak: int = counter.peak
@@ -104,7 +106,7 @@ class Counted:
                 else:
                     vae.decode(torch.empty(1, 4, height // 8, width // 8, dtype=torch.float16))
         finally:
-            vae.disable_tiling()
+            disable_vae_tiling(vae)
         peak: int = counter.peak
         return peak
 

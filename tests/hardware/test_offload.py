@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import cpu_offload_with_hook
+from accelerate.big_modeling import cpu_offload_with_hook
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 

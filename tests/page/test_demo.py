@@ -72,7 +72,12 @@ def test_the_folder_is_opened_for_who_sits_before_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], status: int
 ) -> None:
     opened: list[Path] = []
-    monkeypatch.setattr(system_page, "open_folder", lambda folder: opened.append(folder) or "")
+
+    def open_folder(folder: Path) -> str:
+        opened.append(folder)
+        return ""
+
+    monkeypatch.setattr(system_page, "open_folder", open_folder)
     services = open_services(parse_flags(["--data-dir", str(tmp_path), *flags], {}))
     app = FastAPI()
     app.include_router(system_page.system_routes(services, ServerProcess(), any_visitor))

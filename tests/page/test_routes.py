@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from modules.jobs.access import Viewer
+from modules.page.open_folder import folder_button
 from modules.page.routes import create_router, page_state
 from modules.parameters import GenerationRequest
-from modules.server.page_app import folder_button
 from modules.settings import parse_flags
 from tests.page.fakes import any_visitor, open_services
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, UniPCMultistepScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from scipy import integrate
 from torch import Tensor
 

@@ -35,7 +35,7 @@ SHAPE = (4, 8, 8)
 @cache
 def small_unet() -> UNet2DConditionModel:
     torch.manual_seed(0)
-    return UNet2DConditionModel(
+    unet: UNet2DConditionModel = UNet2DConditionModel(
         sample_size=8,
         block_out_channels=(32, 64),
         layers_per_block=1,
@@ -45,6 +45,7 @@ def small_unet() -> UNet2DConditionModel:
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         norm_num_groups=8,
     ).eval()
+    return unet
 
 
 def texts() -> tuple[Tensor, Tensor]:

@@ -6,7 +6,10 @@ import math
 
 import pytest
 import torch
-from diffusers import DDPMScheduler, DEISMultistepScheduler, EulerDiscreteScheduler, LCMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_deis_multistep import DEISMultistepScheduler
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from diffusers.schedulers.scheduling_lcm import LCMScheduler
 from torch import Tensor
 
 from modules.sampling import SAMPLER_FUNCTIONS, sd1_sigmas, sigma_schedule

@@ -61,7 +61,7 @@ class ForkingPopen(subprocess.Popen[bytes]):
         """What `Popen` notes of a child that it has started."""
         self.args, self.pid, self.returncode = args, pid, None
         self.stdin, self.stdout, self.stderr = None, output, None
-        self.text_mode = self.universal_newlines = None
+        self.universal_newlines = False
         self.encoding = self.errors = None
         notes: dict[str, Any] = {
             "_waitpid_lock": threading.Lock(),

@@ -119,7 +119,9 @@ def test_a_textual_inversion_stands_where_its_name_stood(encoder: PromptEncoder,
 def test_the_vectors_of_a_word_are_the_word(encoder: PromptEncoder) -> None:
     """A textual inversion that holds a word's own vector changes nothing."""
     (token,) = clip_tokenizer().encode("cat")
-    own = encoder._text_encoder.get_input_embeddings().weight[token : token + 1].detach().float()
+    table = encoder._text_encoder.get_input_embeddings().weight
+    assert isinstance(table, torch.Tensor)
+    own = table[token : token + 1].detach().float()
     plain = encoder.encode(("a cat on a beach",), EncodingOptions())
     encoder.begin({"ink": own})
     for options in (EncodingOptions(), EncodingOptions(old_emphasis=True)):

@@ -6,6 +6,7 @@ import pickle
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_every_architecture_gives_what_its_own_forward_gives(architecture: str, 
     model = load_upscaler(write_upscaler(tmp_path / f"some{suffix}", architecture, wrapper))
     assert model.architecture == architecture
     image = noise(40, 24)
-    plain = registry().load(weights(architecture))
+    plain: Any = registry().load(weights(architecture))  # of a picture alone; others take a mask too
     plain.model.eval()
     bgr = torch.from_numpy(np.asarray(image)[:, :, ::-1].copy()).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
@@ -104,7 +105,7 @@ def test_memory_that_ends_makes_tiles_smaller(tmp_path: Path) -> None:
         return upscaled
 
     vars(little_memory)["model"] = net.model
-    model.net = little_memory
+    model.net = little_memory  # type: ignore[assignment]  # a fake in its place
     assert upscale(image, model, Tiling(192), unwatched).tobytes() == expected.tobytes()
     assert seen[0] == 192 and set(seen[1:]) == {96}
     with pytest.raises(torch.OutOfMemoryError):

@@ -96,8 +96,8 @@ def test_diffusers_own_converters_read_the_same_weights(tmp_path: Path, name: st
     architecture = ARCHITECTURES[name]
     modules = make_modules(architecture, seed=1)
     tensors = original_tensors(modules)
-    unet = convert_ldm_unet_checkpoint(dict(tensors), dict(modules.unet.config))
-    vae = convert_ldm_vae_checkpoint(dict(tensors), dict(modules.vae.config))
+    unet = convert_ldm_unet_checkpoint(dict(tensors), dict(modules.unet.config))  # type: ignore[no-untyped-call]  # unannotated in diffusers
+    vae = convert_ldm_vae_checkpoint(dict(tensors), dict(modules.vae.config))  # type: ignore[no-untyped-call]  # unannotated in diffusers
     for converted, module in ((unet, modules.unet), (vae, modules.vae)):
         state = module.state_dict()
         assert set(converted) == set(state)

@@ -1,7 +1,7 @@
 """Construction from shapes, against diffusers' own modules of the published architectures (on meta: no memory)."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -16,6 +16,8 @@ from modules.weights.text_shapes import infer_text_encoder
 from modules.weights.unet_shapes import infer_unet
 from modules.weights.vae_shapes import infer_vae
 from tests.checkpoints import SD15, original_vae_tensors
+
+Built = TypeVar("Built", bound=torch.nn.Module)
 
 SD1 = {"cross_attention_dim": 768, "attention_head_dim": 8}
 SD2 = {"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True}
@@ -58,15 +60,16 @@ UNETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def on_meta(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+def on_meta(make: Callable[[], Built]) -> Built:
     with torch.device("meta"):
         return make()
 
 
 def original_shapes(unet: UNet2DConditionModel) -> dict[str, tuple[int, ...]]:
     """Names as in a file, from the module itself: the counterpart of what inference does."""
-    layers = tuple(len(block.resnets) for block in unet.down_blocks)
-    attention = tuple(bool(getattr(block, "attentions", None)) for block in unet.down_blocks)
+    blocks: Iterable[Any] = unet.down_blocks
+    layers = tuple(len(block.resnets) for block in blocks)
+    attention = tuple(bool(getattr(block, "attentions", None)) for block in blocks)
     return {
         unet_original_name(name, layers, attention): tuple(value.shape) for name, value in unet.state_dict().items()
     }
@@ -128,7 +131,7 @@ def test_a_vae_is_rebuilt_from_its_shapes(channels: tuple[int, ...], quant: bool
 def test_a_text_encoder_is_rebuilt_from_its_shapes() -> None:
     expected = on_meta(lambda: CLIPTextModel(CLIPTextConfig(hidden_size=SD15.text_hidden, intermediate_size=3072)))
     shape = infer_text_encoder({name: tuple(value.shape) for name, value in expected.state_dict().items()})
-    config = shape.config()
+    config: dict[str, Any] = shape.config()
     found = on_meta(lambda: CLIPTextModel(CLIPTextConfig(**config)))
     assert {key: value.shape for key, value in found.state_dict().items()} == {
         key: value.shape for key, value in expected.state_dict().items()
