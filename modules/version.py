@@ -2,7 +2,7 @@
 
 from typing import Final
 
-VERSION: Final = "0.1.0"
+VERSION: Final = "0.2.0"
 
 # Readers of infotext (A1111 and its forks) decide by the version how to read prompt editing and hires steps. This says
 # "behaves as v1.10.1" in the form of A1111's development versions, which they all parse, and then who wrote it.

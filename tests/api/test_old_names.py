@@ -32,7 +32,8 @@ NAMES = [
 
 
 def _body(**fields: Any) -> GenerationRequest:
-    services: Any = SimpleNamespace(options=OptionStore(Path("no-such-folder") / "config.json"), catalogue=None)
+    store = OptionStore(Path("no-such-folder") / "config.json")
+    services: Any = SimpleNamespace(options=store, catalogue=SimpleNamespace(checkpoints=lambda: ()))
     return generation_request(services, Txt2ImgBody(**fields), "txt2img").request
 
 

@@ -74,7 +74,12 @@ class House:
         assert self.server.process is not None
         tasks = Path(f"/proc/{self.server.process.pid}/task").glob("*/children")
         children = [int(pid) for task in tasks for pid in task.read_text().split()]
-        (engine,) = [pid for pid in children if b"modules.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        # A forked engine has its name instead of a command line (tests/server/forked_children.py).
+        (engine,) = [
+            pid
+            for pid in children
+            if any(b"modules.engine" in Path(f"/proc/{pid}/{file}").read_bytes() for file in ("comm", "cmdline"))
+        ]
         return engine
 
     def kill_engine(self) -> int:

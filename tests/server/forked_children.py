@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
 _LONGEST_MESSAGE = 1 << 20
 
 
@@ -145,6 +145,8 @@ def _become(request: bytes, output: int) -> NoReturn:
     status = 1
     try:
         (module, *arguments), folder, environment = pickle.loads(request)
+        # What `ps` and /proc/PID/comm show: its command line is that of the process it was forked from.
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, module.encode()[:15])
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         nothing = os.open(os.devnull, os.O_RDONLY)
