@@ -36,6 +36,7 @@ def test_every_answer_is_its_own_requests(fake: Server) -> None:
     assert [job["state"] for job in listed] == ["finished"] * (CLIENTS * JOBS)
 
 
+@pytest.mark.long
 def test_more_waiting_calls_than_worker_threads_leave_one_for_progress(fake: Server) -> None:
     """More waiting calls than the server has worker threads for short ones."""
 

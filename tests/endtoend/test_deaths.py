@@ -15,11 +15,11 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the engine in /proc"),
 ]
 # Long enough to be killed in the middle of, also on a quick machine.
-LONG = {"steps": 400, "seed": -1, "sampler_name": "Euler a"}
+LONG = {"steps": 150, "seed": -1, "sampler_name": "Euler a"}
 
 
 def _seeds(job: dict[str, object]) -> dict[str, object]:
-    return {"steps": 400, "sampler_name": "Euler a", "seed": job["seeds"][0]}  # type: ignore[index]
+    return {"steps": 150, "sampler_name": "Euler a", "seed": job["seeds"][0]}  # type: ignore[index]
 
 
 def test_a_job_whose_engine_is_killed_is_made_again_with_the_seed_it_had(house: House) -> None:

@@ -40,6 +40,7 @@ from modules.protocol import CheckpointFile, ImageReady, JobFinished, RunJob, St
 from modules.settings import Paths, parse_flags
 from modules.settings.groups import read_options
 from modules.weights.checkpoint import load_checkpoint
+from tests.amounts import some
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
 from tests.engine.test_models import CPU, Line, OnCard
@@ -298,7 +299,7 @@ JOBS: dict[str, Callable[[CheckpointFile], RunJob]] = {
 }
 
 
-@pytest.mark.parametrize("kind", JOBS)
+@pytest.mark.parametrize("kind", some(JOBS, 3))
 def test_a_job_sends_the_same_bytes_in_the_same_order(
     keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:

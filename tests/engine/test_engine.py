@@ -165,6 +165,7 @@ def test_a_grid_holds_the_pictures_of_an_earlier_run_too(engine: RunningEngine, 
     assert second[-1].blobs == first[-1].blobs
 
 
+@pytest.mark.long
 def test_a_grid_above_the_largest_size_is_left_out_and_said(engine: RunningEngine, tiny: Any) -> None:
     engine.send(job(tiny, "large", batch_size=5, width=512, height=512, steps=1, options={"img_max_size_mp": 1}))
     events = engine.until(JobFinished)
@@ -189,7 +190,7 @@ def test_an_interrupt_before_the_first_step_is_not_lost(engine: RunningEngine, t
 
 
 def test_a_skip_goes_on_with_the_next_picture(engine: RunningEngine, tiny: Any) -> None:
-    engine.send(job(tiny, "skip", steps=400, n_iter=2))
+    engine.send(job(tiny, "skip", steps=150, n_iter=2))
     engine.until(StepDone)
     engine.send(Skip(job_id="skip"))
     events = engine.until(JobFinished)

@@ -18,6 +18,7 @@ from modules.jobs import Job, SavedImage
 from modules.jobs.services import Services, open_services
 from modules.parameters import RequestError, parse_infotext, parse_request
 from modules.settings import parse_flags
+from tests.amounts import some
 from tests.checkpoints import write_tiny_checkpoint
 from tests.jobs.helpers import eventually, present
 
@@ -106,7 +107,7 @@ def test_each_loop_starts_from_the_picture_before_it(opened: Services) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-@pytest.mark.parametrize("form", ["png", "jpg"])
+@pytest.mark.parametrize("form", some(["png", "jpg"], 1))
 def test_a_killed_engine_costs_a_script_nothing_but_time(opened: Services, form: str) -> None:
     asked: dict[str, Any] = {
         "script": "Loopback",

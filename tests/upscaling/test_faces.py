@@ -106,6 +106,7 @@ def test_a_detector_is_read_from_its_file(tmp_path: Path) -> None:
         load_detector(tmp_path / "other.pth")
 
 
+@pytest.mark.long
 def test_gfpgan_restores_a_square_the_same_way_each_time(tmp_path: Path) -> None:
     path = tmp_path / "GFPGANv1.4.pth"
     torch.save({"params_ema": restorer_weights("GFPGAN")}, path)
