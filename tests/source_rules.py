@@ -145,6 +145,7 @@ def _complaint(room: str, name: str) -> str:
     order = list(ROOMS)
     with_torch = top in TORCH_PACKAGES or name.startswith("safetensors.torch")
     rules = {
+        "what stands in modules/ itself belongs to no room and imports none": not room and target in ROOMS,
         "that room stands below": below and order.index(target) > order.index(room),
         "that room has torch and this one none": below and ROOMS[target] and not ROOMS[room],
         "this room has no torch": with_torch and not ROOMS.get(room, False),

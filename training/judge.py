@@ -1,4 +1,4 @@
-"""What a generated picture shows, told by colours and by the nearest rendered example."""
+"""What a generated picture shows, judged by colours and by the nearest rendered example."""
 
 import numpy as np
 

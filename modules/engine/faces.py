@@ -22,7 +22,7 @@ from modules.upscaling.retinaface import Face, RetinaFace, load_detector
 NO_DETECTOR: Final = f"Faces can't be found: put the face detector's file {DETECTOR}.pth into models/GFPGAN."
 # Its licence allows no commercial use, so it is never fetched by default: see docs/upscaling.md.
 NO_CODEFORMER: Final = (
-    "CodeFormer needs a package that does not come unasked, since its licence allows no commercial use: run "
+    "CodeFormer needs a package that is not installed by default, since its licence allows no commercial use: run "
     "'venv/bin/python -m pip install --no-deps spandrel_extra_arches==0.2.0' and start again."
 )
 

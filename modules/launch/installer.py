@@ -31,7 +31,7 @@ REASONS = (
     ("CERTIFICATE_VERIFY_FAILED", "the package index's certificate isn't trusted; a proxy or a wrong clock may be why"),
     (
         "No matching distribution",
-        "there is no package for this Python and system; Python 3.12 (64-bit) is the safest choice",
+        "there is no package for this Python and system; Python 3.11 (64-bit) is the one that was tried",
     ),
 )
 
@@ -156,7 +156,7 @@ class Installer:
 
     def _remedy(self) -> str:
         if self.machine.windows:
-            return " Installing Microsoft's Visual C++ Redistributable mends the most common cause"
+            return " Installing Microsoft's Visual C++ Redistributable removes the most common cause"
         return " Start again with --reinstall-torch"
 
 

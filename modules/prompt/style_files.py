@@ -133,7 +133,7 @@ def _table(path: Path, data: bytes) -> tuple[Sequence[str], list[dict[str | None
         rows: list[dict[str | None, Any]] = list(table)
     except csv.Error as error:
         raise StyleFileError(
-            f"The style file {path} is no table that can be read ({error}): mend or remove it."
+            f"The style file {path} is no table that can be read ({error}): repair or remove it."
         ) from error
     return table.fieldnames or (), rows
 

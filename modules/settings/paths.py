@@ -80,7 +80,7 @@ class Paths:
 
 
 def make_checkpoint_folder(paths: Paths) -> Path:
-    """The folder for checkpoints that people are told of, made where it is missing and can be made."""
+    """The folder for checkpoints that the page names, made where it is missing and can be made."""
     folder = paths.checkpoint_dirs[0]
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)

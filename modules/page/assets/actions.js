@@ -1,3 +1,4 @@
+// @ts-check
 // The Actions page: what can be done to the running program.
 
 import { read } from "./client.js";

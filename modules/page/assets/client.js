@@ -1,3 +1,4 @@
+// @ts-check
 // Who this browser is, and how the page talks to its server.
 
 /** @param {string} key */

@@ -1,3 +1,4 @@
+// @ts-check
 // The Defaults page: what ui-config.json makes the controls start with, and the values on the page as new defaults.
 
 import { button, element, need, reloadPage, sentence } from "./dom.js";

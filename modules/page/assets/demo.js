@@ -1,3 +1,4 @@
+// @ts-check
 // The notice about the demo checkpoint: unfolded on a phone, taken away for good, and the folder for checkpoints opened.
 
 import { find, send, sentence, within } from "./dom.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Finding and making elements, and asking the server to change something.
 
 import { url } from "./client.js";

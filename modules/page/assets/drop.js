@@ -1,3 +1,4 @@
+// @ts-check
 // A picture or a text file dropped on a prompt box: its parameters go into the form, as if pasted and read.
 
 import { read } from "./client.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The page never takes the focus or the scroll position from a person. Gradio's gallery focuses the thumbnail that it
 // selects, whoever selected it, and the browser scrolls there: that happens here only to who is in the gallery already.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // "Generate forever": the menu of the Generate button, and the next job whenever none of this page's is left.
 
 import { all, element, within } from "./dom.js";

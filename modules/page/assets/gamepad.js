@@ -1,3 +1,4 @@
+// @ts-check
 // A gamepad leafs through pictures, as in A1111: stick or cross to the left or right, or the shoulder buttons.
 
 const DEAD = 0.3; // of a stick's way: it never rests at its middle

@@ -1,3 +1,4 @@
+// @ts-check
 // The line under Hires. fix: from which size to which. The rule is the engine's.
 
 /**

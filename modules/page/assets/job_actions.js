@@ -1,3 +1,4 @@
+// @ts-check
 // What can be done to a job, wherever its button stands: in the queue, under the prompt, on the Queue tab.
 
 import { jobsUrl } from "./client.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // On a phone: how the job under way is, and Interrupt, in reach of the thumb wherever the page is scrolled to.
 
 import { button, element } from "./dom.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The page's picture of the server: one small request a second while a job runs, and whatever happens in between -
 // a reload, a tab that slept, a server that was restarted - the next answer puts everything right.
 

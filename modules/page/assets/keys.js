@@ -1,3 +1,4 @@
+// @ts-check
 // The keyboard: Ctrl/Cmd+Enter generates, Alt+Enter skips, Esc interrupts, Ctrl+Up/Down weighs, Alt+Left/Right moves.
 
 /** @import { PageSettings, TextChange } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // A picture over the whole window, as in A1111: arrows go on, S saves, Esc or a click closes; zoom and tiling. While a
 // job runs its preview can stand there instead, and its picture once it is there.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // The page in another language: texts, tooltips and placeholders that the language's file knows are replaced as they
 // appear, wherever they come from.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";

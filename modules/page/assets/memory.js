@@ -1,3 +1,4 @@
+// @ts-check
 // Form values survive a reload: each change is stored in this browser, and the server checks what comes back.
 
 const ready = new Set();

@@ -1,3 +1,4 @@
+// @ts-check
 // Messages to the person: a toast that passes, and the same sentence under the gallery until the next job.
 
 /** @import { Kind, Mode } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // When a job of this browser ends: a sound, and a notification if the page isn't looked at; the screen awake meanwhile.
 
 /** @import { PageState } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // Which jobs are this tab's. Another tab of the browser has jobs of its own under the same name: its results must not
 // replace this one's.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Mouse, pen, fingers and keys on a picture: one finger paints, two zoom and move.
 
 /** @import { Surface } from "./surface.js" */

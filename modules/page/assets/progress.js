@@ -1,3 +1,4 @@
+// @ts-check
 // Draws what the server says about jobs: progress bar, preview, queue, engine, recent pictures, window title.
 
 /** @import { EndedJob, EngineLine, Mode, PageState, RunningJob, WaitingJob } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // A progress bar, filled with what is known of a job.
 
 /** @import { RunningJob } from "./types.js" */

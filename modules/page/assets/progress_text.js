@@ -1,3 +1,4 @@
+// @ts-check
 // What a page says of a job under way, as text.
 
 /** @import { PageState, RunningJob } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // The Queue tab: what runs, what waits, what has ended, from /v1/jobs; asked for only while it can be seen.
 
 /** @import { Queue, QueueRow } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // Reordering the waiting jobs: by dragging the handle with mouse, pen or finger, or by the arrow keys on it.
 
 const EDGE = 70; // closer than this to the window's edge, the page scrolls along

@@ -1,3 +1,4 @@
+// @ts-check
 // One job as a row of the Queue tab: picture, prompt, what it is, and what can be done with it.
 
 /** @import { QueueRow } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // The controls of the chosen script are shown, those of the others are not.
 
 import { all, find } from "./dom.js";

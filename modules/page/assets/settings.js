@@ -1,3 +1,4 @@
+// @ts-check
 // The options of the Settings tab, drawn from the server's table; only what was changed is sent.
 
 /** @import { Option as Setting, OptionSection } from "./types.js" */

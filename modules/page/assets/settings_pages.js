@@ -1,3 +1,4 @@
+// @ts-check
 // The pages of the Settings tab: options, the page's defaults, actions, and how the system is.
 
 import { drawActions } from "./actions.js";

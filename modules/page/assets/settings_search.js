@@ -1,3 +1,4 @@
+// @ts-check
 // Which settings are meant by some words, best first; no page in here.
 
 /**

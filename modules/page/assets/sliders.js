@@ -1,3 +1,4 @@
+// @ts-check
 // A finger that moves up or down over a slider scrolls the page. Browsers set the slider to where the finger came down
 // before they know that; nobody hears of the new value until the finger has moved sideways or left.
 

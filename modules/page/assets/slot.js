@@ -1,3 +1,4 @@
+// @ts-check
 // A place for a picture: dropped, chosen, pasted or sent there; its bytes go to the server as they are.
 
 /** @import { Picture } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // All places for pictures on the page, and the ways between them.
 
 /** @import { Mode, Picture } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // The styles dialog behind the pencil, A1111's: choose or name a style, edit its texts, save, delete, put it to use.
 
 /** @import { Kind, Style } from "./types.js" */

@@ -1,3 +1,4 @@
+// @ts-check
 // A painting over a picture: strokes that can be undone, redone and erased. What is seen has at most SEEN pixels, so that
 // a brush over a very large picture stays quick; the file that is made of it has all of them.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // The System page: versions, hardware, what was chosen for it and why, how the start went, and the last lines of the logs.
 
 import { read } from "./client.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Names for the buttons that show only a symbol, read aloud and shown on hover, and for fields without a visible label.
 
 // "tab" stands for txt2img and for img2img.

@@ -1,3 +1,4 @@
+// @ts-check
 // Translating texts by a language's table. In a key, `{}` stands for anything, and comes back in the translation.
 
 /** @param {string} text */

@@ -1,3 +1,4 @@
+// @ts-check
 // How a picture lies in its frame: fitted, zoomed about a point, moved.
 
 const CLOSEST = 32;

@@ -1,3 +1,4 @@
+// @ts-check
 // Ctrl+Up and Ctrl+Down on a prompt: text in, text out, no page in here.
 
 /** @import { PageSettings, TextChange } from "./types.js" */
