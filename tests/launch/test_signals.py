@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,28 @@ def end_all(pids: set[int]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@contextmanager
+def ended_and_reaped(process: subprocess.Popen[bytes]) -> Iterator[set[int]]:
+    """Kills `process` at the end, and the processes whose numbers were added to the set.
+
+    One that nobody waits for would warn later, in whichever test the garbage is collected.
+    """
+    pids = {process.pid}
+    with process:
+        try:
+            yield pids
+        finally:
+            end_all(pids)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A shell that starts the tests in the background has them, and so what they start, ignore Ctrl+C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_ending_the_start_script_ends_server_and_engine(tmp_path: Path, how: signal.Signals) -> None:
     flags = ["--skip-prepare-environment", "--nowebui", f"--data-dir={tmp_path}", "--port=0"]
@@ -60,17 +83,14 @@ def test_ending_the_start_script_ends_server_and_engine(tmp_path: Path, how: sig
     with (tmp_path / "out.txt").open("wb") as out:
         command = ["bash", str(ROOT / "webui-user.sh"), *flags]
         shell = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    pids: set[int] = set()
-    try:
+    with ended_and_reaped(shell) as pids:
         eventually(lambda: "Running on" in (tmp_path / "out.txt").read_text() or shell.poll() is not None, 120)
-        pids = descendants(shell.pid)
+        pids |= descendants(shell.pid)
         assert len(pids) >= 2, (tmp_path / "out.txt").read_text()
         os.kill(shell.pid, how)
         # Well below what systemd, Docker and supervisors wait for before they kill.
         shell.wait(MOST_SECONDS)
         eventually(lambda: not any(map(alive, pids)), MOST_SECONDS)
-    finally:
-        end_all(pids | {shell.pid})
     FolderLock(tmp_path / "webui.lock").release()
 
 
@@ -88,15 +108,12 @@ def test_ending_the_launcher_ends_what_it_has_started(tmp_path: Path, how: signa
         "    sys.exit(130)\n"
     )
     launcher = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    pids: set[int] = set()
-    try:
+    with ended_and_reaped(launcher) as pids:
         eventually(lambda: len(descendants(launcher.pid)) == 4, 30)
-        pids = descendants(launcher.pid)
+        pids |= descendants(launcher.pid)
         os.kill(launcher.pid, how)
         assert launcher.wait(30) == 130
         eventually(lambda: not any(map(alive, pids)), 10)
-    finally:
-        end_all(pids | {launcher.pid})
 
 
 @pytest.mark.parametrize(
