@@ -47,7 +47,7 @@ def best(run: Callable[[], object], repeats: int) -> tuple[float, float]:
 
 
 def anonymous_memory() -> float:
-    """MB of this process's own memory, the page cache not counted; 0 where the system does not tell."""
+    """MB of this process's own memory, the page cache not counted; 0 where the system does not report it."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon")), 0.0)

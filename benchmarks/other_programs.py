@@ -64,7 +64,7 @@ def ours(picture: Picture, _precision: str) -> Draw:
 
 
 def sd_cpp(picture: Picture, precision: str) -> Draw:
-    """stable-diffusion.cpp with weights of this type. Its progress is told before the first step, and after each."""
+    """stable-diffusion.cpp with weights of this type. It reports its progress before the first step, and after each."""
     import stable_diffusion_cpp
 
     model = stable_diffusion_cpp.StableDiffusion(

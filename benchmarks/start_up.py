@@ -29,7 +29,7 @@ PATIENCE = 300.0
 
 @dataclass(frozen=True)
 class Start:
-    """Seconds from the start of the process; `cpu` and `torch` are None where the system does not tell."""
+    """Seconds from the start of the process; `cpu` and `torch` are None where the system does not report them."""
 
     port: float
     page: float

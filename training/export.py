@@ -124,7 +124,7 @@ def text_state(model: TextModel, lookup: Tensor) -> dict[str, Tensor]:
 
 
 def metadata(title: str, description: str) -> dict[str, str]:
-    """ModelSpec keys, and ours for what shapes don't tell."""
+    """ModelSpec keys, and ours for what the shapes don't show."""
     return {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": title,

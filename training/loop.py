@@ -24,7 +24,7 @@ REPORT_EVERY_S = 60.0
 
 
 class Task(Protocol):
-    """What a stage trains: the weights, the loss of one random batch, and a line that tells how good they are."""
+    """What a stage trains: the weights, the loss of one random batch, and a line that says how good they are."""
 
     @property
     def model(self) -> nn.Module: ...

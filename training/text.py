@@ -1,7 +1,7 @@
 """The text encoder: a small CLIP text model, taught by labels before the diffusion model sees it.
 
 Learning words through the noise of a diffusion loss is slow. Saying at every padding position which objects,
-colours and scene a caption names takes a minute or two, and every token then tells the UNet everything.
+colours and scene a caption names takes a minute or two, and every token then carries all of it to the UNet.
 """
 
 import numpy as np

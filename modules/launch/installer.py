@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modules.launch.console import say, step, warn
 from modules.launch.environment import Environment
+from modules.launch.interpreter import FETCHED
 from modules.launch.machine import Computer, LaunchError
 from modules.launch.nvidia import find_nvidia
 from modules.launch.torch_choice import TORCH_VERSION, TorchPlan, choose_torch, plain_build
@@ -31,7 +32,7 @@ REASONS = (
     ("CERTIFICATE_VERIFY_FAILED", "the package index's certificate isn't trusted; a proxy or a wrong clock may be why"),
     (
         "No matching distribution",
-        "there is no package for this Python and system; Python 3.11 (64-bit) is the one that was tried",
+        f"there is no package for this Python and system; Python {FETCHED} (64-bit) is the one that was tried",
     ),
 )
 

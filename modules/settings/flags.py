@@ -100,7 +100,7 @@ class Flags:
     exit: bool = field(default=False, metadata=about(LAUNCH, "stop when everything is installed"))
     loglevel: str = field(
         default="INFO",
-        metadata=about(LAUNCH, "how much the log tells", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
+        metadata=about(LAUNCH, "how much is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
     )
     log_startup: bool = field(default=False, metadata=about(LAUNCH, "log every step of the start with its time"))
     dump_sysinfo: bool = field(

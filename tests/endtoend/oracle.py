@@ -1,6 +1,6 @@
 """A second, plain implementation of what a request means: diffusers' UNet and VAE, transformers' CLIP and tokenizer,
-k-diffusion's samplers, and nothing of `modules/` but the loading of the file. It is told how a prompt is read, so that
-it also judges our reading. Float32 on the CPU, one picture at a time.
+k-diffusion's samplers, and nothing of `modules/` but the loading of the file. Its input says how a prompt is read, so
+that it also judges our reading. Float32 on the CPU, one picture at a time.
 """
 
 from __future__ import annotations

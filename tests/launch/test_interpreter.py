@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from modules.launch.interpreter import Interpreter, choose_interpreter
+from modules.launch.installer import reason
+from modules.launch.interpreter import FETCHED, NEWEST_TESTED, PREFERRED, Interpreter, choose_interpreter
 from modules.launch.machine import Completed, LaunchError
 from tests.launch.fake_machine import OK, FakeMachine
 
@@ -19,6 +20,13 @@ def test_this_python_serves(tmp_path: Path) -> None:
 def test_a_newer_one_than_tested_is_used_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert choose_interpreter(FakeMachine(python=(3, 16)), tmp_path).version == "3.16"
     assert "newer than what this program was tested with" in capsys.readouterr().err
+
+
+def test_what_is_recommended_is_what_was_tested() -> None:
+    assert f"{NEWEST_TESTED[0]}.{NEWEST_TESTED[1]}" == FETCHED == PREFERRED[0]
+    start = (Path(__file__).resolve().parents[2] / "webui.py").read_text("utf-8")
+    assert f"install Python {FETCHED} (64-bit)" in start
+    assert f"Python {FETCHED} (64-bit) is the one that was tried" in reason("ERROR: No matching distribution found")
 
 
 def test_32_bits_are_refused(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ LENGTH = amount(100_000, 1_000_000)
 LIMIT = 2.0
 """Seconds of processor time for a megabyte: under one on a quiet machine, but machines that test are rarely quiet.
 
-For the fifth of one that every run reads it is long; what is quadratic takes minutes for that, too."""
+For the tenth of one that every run reads it is long; what is quadratic takes minutes for that, too."""
 
 FRAGMENTS = [
     *"()[]{}<>:|\\#,.!? \n\t\r_-+*/='\"",
@@ -218,7 +218,7 @@ def test_long_texts_of_brackets(family: str) -> None:
 @pytest.mark.parametrize("closers", ["", "]", ":3]"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_time_is_linear(family: Any, closers: str) -> None:
-    """Forty kilobytes (a hundred in the long suite), of which anything quadratic makes many seconds."""
+    """Ten kilobytes (a hundred in the long suite), of which anything quadratic makes seconds."""
     text = family * (HALF // len(family)) + closers * (HALF // len(closers) if closers else 0)
     # Once more where others held the caches meanwhile; what is quadratic is slow each time.
     assert seconds(text) < LIMIT / 4 or seconds(text) < LIMIT
