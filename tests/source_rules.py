@@ -253,9 +253,14 @@ def picture_openings(one: Source) -> Iterator[str]:
 
 
 def option_lookups(one: Source) -> Iterator[str]:
-    """Places where an option is read by its key out of something called `options`, by `get` or in brackets."""
+    """Places where an option is read by its key out of something called `options`, by `get` or in brackets.
+
+    A number in brackets is a place in a list, not a key.
+    """
     for node in ast.walk(one.tree):
         match node:
+            case ast.Subscript(slice=ast.Constant(value=int())):
+                pass
             case ast.Call(func=ast.Attribute(value=owner, attr="get")) | ast.Subscript(value=owner, ctx=ast.Load()):
                 if _last_name(owner) in ("options", "_options"):
                     yield f"{one.path}:{node.lineno}: an option read by its key"

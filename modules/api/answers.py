@@ -74,7 +74,7 @@ def job_info(job: Job, images: list[SavedImage]) -> dict[str, Any]:
         "infotexts": [image.infotext for image in images],
         "styles": list(job.request.styles),
         "job_timestamp": job_timestamp(job),
-        "clip_skip": resolved.options.get("CLIP_stop_at_last_layers", 1),
+        "clip_skip": resolved.settings.encoding.clip_skip,
         "is_using_inpainting_conditioning": False,
         "version": INFOTEXT_VERSION,
         "job_id": job.id,

@@ -10,11 +10,11 @@ from typing import Any
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
 from modules.parameters import RequestError, ResolvedRequest
-from modules.parameters.load_options import LoadOptions, VaeChoice
+from modules.parameters.load_options import CheckpointChoice, LoadOptions, VaeChoice
 from modules.parameters.request import SAME_CHECKPOINT
 from modules.protocol import CheckpointFile
 from modules.settings import OptionStore
-from modules.settings.groups import option_keys, read_options
+from modules.settings.groups import read_options, selected_options
 
 
 def current_checkpoint(catalogue: Catalogue, setting: str) -> Checkpoint | None:
@@ -56,11 +56,11 @@ class CheckpointChooser:
         A title that the request itself named must be there; a setting that points to a file which is gone falls back
         to the first checkpoint, as in A1111. Raises RequestError with one sentence.
         """
-        override = options.get("sd_model_checkpoint")
+        override = read_options(CheckpointChoice, options).title
         stored = self._options.text("sd_model_checkpoint")
         notices: tuple[str, ...] = ()
         if override and override != stored:
-            checkpoint = self._find(str(override))
+            checkpoint = self._find(override)
         else:
             checkpoint, notices = self._current(stored)
         vae = self._vae(checkpoint, options)
@@ -130,5 +130,5 @@ def _file(checkpoint: Checkpoint, vae: Path | None, options: Mapping[str, Any]) 
         name=checkpoint.name,
         sha256=checkpoint.sha256,
         vae_path=str(vae) if vae else None,
-        options={key: options[key] for key in option_keys(LoadOptions).values() if key in options},
+        options=selected_options(LoadOptions, options),
     )

@@ -31,7 +31,7 @@ from modules.parameters.token_merging import IMG2IMG, with_requested_ratio
 from modules.prompt import blended
 from modules.prompt.styles import split_style_names
 from modules.settings import OptionError, OptionStore
-from modules.settings.groups import read_options
+from modules.settings.groups import option_value, read_options
 
 # The settings that say which files a picture is made with.
 MODELS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
@@ -154,7 +154,7 @@ class Intake:
         except OptionError as error:
             raise RequestError(str(error)) from error
         possible = {*picture.overrides, IMG2IMG}
-        return {key: value for key, value in changed.items() if key in possible and value != options.get(key)}
+        return {key: value for key, value in changed.items() if key in possible and value != option_value(key, options)}
 
     def _networks(self, request: GenerationRequest) -> tuple[str, ...]:
         if self.networks is None:

@@ -13,7 +13,7 @@ from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import SamplerChoice
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.settings import OPTIONS
-from modules.settings.groups import read_options
+from modules.settings.groups import option_value, read_options
 
 
 def has_bracket(prompt: str) -> bool:
@@ -50,7 +50,7 @@ class _Run:
 
     def value(self, key: str) -> object:
         """The value of an option, or its default."""
-        return self.options.get(key, OPTIONS[key].default)
+        return option_value(key, self.options)
 
     def eta_of(self, choice: SamplerChoice) -> object:
         return 0 if choice.sampler.eta is None else self.value(choice.sampler.eta)

@@ -11,6 +11,7 @@ from pydantic import JsonValue, ValidationError
 from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import had_effect
 from modules.parameters.infotext_versions import split_old_sampler
+from modules.parameters.pasting_options import PastingOptions
 from modules.parameters.request import MAXIMUM_PROMPT, GenerationRequest
 from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
@@ -18,6 +19,7 @@ from modules.parameters.scripts import MASKED_CONTENTS, scripts_from_infotext
 from modules.parameters.scripts.infotext import keys_of_scripts
 from modules.parameters.token_merging import IMG2IMG
 from modules.settings import OPTIONS, Option, OptionError
+from modules.settings.groups import option_value, read_options
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{4,64}")
 _MOST_HASHES: Final = 200
@@ -84,32 +86,31 @@ def request_from_infotext(
     A key that is only written where it matters means its default where it is missing, so that pasting gives the same
     picture whatever the settings are. What can't be taken over is named in `notices`; nothing differs silently.
     """
-    skipped = options.get("infotext_skip_pasting")
-    skip = set(skipped) if isinstance(skipped, list | tuple) else set()
+    in_force = read_options(PastingOptions, options)
     read = {key: str(value) for key, value in parsed.items()}
     split_old_sampler(read)
-    values = {key: value for key, value in read.items() if key not in skip}
+    values = {key: value for key, value in read.items() if key not in in_force.skipped}
     notices: list[str] = []
     fields = _prompts(values, models, notices)
     overrides: dict[str, JsonValue] = {}
     if _has_parameters(values):
         fields |= _fields(values, notices)
         fields["scripts"] = scripts_from_infotext(values, notices)
-        fields["tiling"] = values.get("Tiling") == "True" or (False if options.get("tiling") else None)
+        fields["tiling"] = values.get("Tiling") == "True" or (False if in_force.tiling else None)
         overrides |= _overrides(values, fields, options, notices)
-        overrides |= _faces(values, options)
-        overrides |= _models(values, options, models, notices)
+        overrides |= _faces(values, in_force)
+        overrides |= _models(values, in_force, models, notices)
         _name_the_rest(values, notices)
     return PastedRequest(fields, overrides, tuple(map(_short, notices)))
 
 
-def _faces(values: Mapping[str, str], options: Mapping[str, object]) -> dict[str, JsonValue]:
+def _faces(values: Mapping[str, str], in_force: PastingOptions) -> dict[str, JsonValue]:
     """Which restorer went over the faces, as settings, as far as those of now are others."""
     named = values.get("Face restoration", "None")
     if named == "None":
-        return {"face_restoration": False} if options.get("face_restoration") else {}
-    said: dict[str, JsonValue] = {"face_restoration": True, "face_restoration_model": named}
-    return {key: value for key, value in said.items() if options.get(key) != value}
+        return {"face_restoration": False} if in_force.restores_faces else {}
+    overrides: dict[str, JsonValue] = {} if in_force.restores_faces else {"face_restoration": True}
+    return overrides if in_force.face_restorer == named else overrides | {"face_restoration_model": named}
 
 
 def _short(notice: str) -> str:
@@ -271,9 +272,9 @@ def _overrides(
         except (OptionError, OverflowError, ValueError):
             notices.append(f"{option.infotext} is {(text or '')[:60]!r}, which that setting can't take.")
             continue
-        if value != options.get(key, option.default):
+        if value != option_value(key, options):
             overrides[key] = list(value) if isinstance(value, tuple) else value
-    if mode == "img2img" and options.get(IMG2IMG):
+    if mode == "img2img" and option_value(IMG2IMG, options):
         # What the text says is what applied; the setting for img2img would go before it.
         overrides[IMG2IMG] = 0.0
     return overrides
@@ -293,19 +294,18 @@ def _typed(option: Option, text: str | None) -> object:
 
 
 def _models(
-    values: Mapping[str, str], options: Mapping[str, object], models: ModelLookup | None, notices: list[str]
+    values: Mapping[str, str], in_force: PastingOptions, models: ModelLookup | None, notices: list[str]
 ) -> dict[str, JsonValue]:
     overrides: dict[str, JsonValue] = {}
     name, sha256 = values.get("Model", ""), values.get("Model hash", "")
-    loaded = str(options.get("sd_model_checkpoint") or "")
-    if models is not None and (name or sha256) and not (sha256 and f"[{sha256}]" in loaded):
+    if models is not None and (name or sha256) and not (sha256 and f"[{sha256}]" in in_force.checkpoint):
         said = f"{name or 'a checkpoint'} [{sha256}]" if sha256 else name
         found = models.checkpoint(name, sha256)
         if found is None:
             notices.append(f"This picture was made with {said}, which is not here; the loaded checkpoint stays.")
-        elif found == LocalFile(loaded):
+        elif found == LocalFile(in_force.checkpoint):
             pass
-        elif not options.get("disable_weights_auto_swap", True):
+        elif not in_force.keeps_checkpoint:
             overrides["sd_model_checkpoint"] = found.name
             notices += _if_other("checkpoint", name, sha256, found)
         else:
@@ -317,7 +317,7 @@ def _models(
             notices.append(f"The VAE {vae} [{values.get('VAE hash', 'no hash')}] is not here; the loaded one stays.")
         else:
             notices += _if_other("VAE", vae, values.get("VAE hash", ""), local)
-            if local.name != options.get("sd_vae"):
+            if local.name != in_force.vae:
                 overrides["sd_vae"] = local.name
     return overrides
 

@@ -9,11 +9,11 @@ from typing import Final
 from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import recorded_options
 from modules.parameters.infotext_values import printable, quote
+from modules.parameters.output_options import InfotextOptions
 from modules.parameters.request import SAME_SCHEDULE, GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import find_sampler, resolve_sampler
 from modules.parameters.scripts import MASKED_CONTENTS, script_values
-from modules.settings import OPTIONS
 from modules.version import INFOTEXT_VERSION
 
 # What comes before the extras (`_EXTRAS` and whatever else `facts` holds), and what comes after them.
@@ -98,18 +98,6 @@ _EXTRAS: Final = (
 _LAST: Final = ("Version", "User")
 _PROSE: Final = ("Hires prompt", "Hires negative prompt")
 
-# Facts that an option keeps out of the picture.
-_SWITCHED_OFF_BY: Final = {
-    "Model": "add_model_name_to_info",
-    "Model hash": "add_model_hash_to_info",
-    "VAE": "add_vae_name_to_info",
-    "VAE hash": "add_vae_hash_to_info",
-    "User": "add_user_name_to_info",
-    "Version": "add_version_to_infotext",
-    "Lora hashes": "lora_add_hashes_to_infotext",
-    "TI hashes": "textual_inversion_add_hashes_to_infotext",
-}
-
 
 def write_infotext(resolved: ResolvedRequest, index: int, facts: Mapping[str, object]) -> str:
     """The infotext of image `index` of a job.
@@ -125,9 +113,8 @@ def write_infotext(resolved: ResolvedRequest, index: int, facts: Mapping[str, ob
     known.update(_request_values(resolved))
     known.update(recorded_options(resolved))
     known.update(facts)
-    for key, option in _SWITCHED_OFF_BY.items():
-        if resolved.options.get(option, OPTIONS[option].default) is False:
-            known.pop(key, None)
+    for key in _left_out(resolved.settings.infotext):
+        known.pop(key, None)
     placed = {*_BASE, *scripts, *_EXTRAS, *_LAST}
     # Scripts speak before the passes that they set up.
     keys = (*_BASE, *scripts, *_EXTRAS, *(key for key in known if key not in placed), *_LAST)
@@ -135,6 +122,21 @@ def write_infotext(resolved: ResolvedRequest, index: int, facts: Mapping[str, ob
     request = resolved.request
     negative = f"\nNegative prompt: {printable(request.negative_prompt)}" if request.negative_prompt else ""
     return f"{printable(request.prompt)}{negative}\n{line}".strip()
+
+
+def _left_out(wanted: InfotextOptions) -> Iterator[str]:
+    """The keys of facts that an option keeps out of the picture."""
+    switches = {
+        "Model": wanted.model_name,
+        "Model hash": wanted.model_hash,
+        "VAE": wanted.vae_name,
+        "VAE hash": wanted.vae_hash,
+        "User": wanted.user_name,
+        "Version": wanted.version,
+        "Lora hashes": wanted.lora_hashes,
+        "TI hashes": wanted.embedding_hashes,
+    }
+    yield from (key for key, written in switches.items() if not written)
 
 
 def _pair(key: str, value: object) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, Self, get_type_hints
 
-from modules.parameters.output_options import GridOptions, ImageFileOptions, SavedImages
+from modules.parameters.output_options import GridOptions, ImageFileOptions, InfotextOptions, SavedImages
 from modules.parameters.sampler_options import SamplerOptions
 from modules.settings.choices import Emphasis, PreviewContent
 from modules.settings.groups import option, read_options
@@ -158,6 +158,7 @@ class JobOptions:
     saved: SavedImages
     grids: GridOptions
     files: ImageFileOptions
+    infotext: InfotextOptions
     monitor: MonitorOptions
 
     @classmethod

@@ -28,6 +28,13 @@ class LoadOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointChoice:
+    """Which checkpoint is wanted: its title, "" for the first one."""
+
+    title: str = option("sd_model_checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
 class VaeChoice:
     """Which VAE is wanted; with `overrides_preferences` this goes before what a checkpoint's own file says."""
 

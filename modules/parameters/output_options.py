@@ -58,6 +58,20 @@ class ImageFileOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class InfotextOptions:
+    """Which facts the text in a picture names."""
+
+    model_name: bool = option("add_model_name_to_info")
+    model_hash: bool = option("add_model_hash_to_info")
+    vae_name: bool = option("add_vae_name_to_info")
+    vae_hash: bool = option("add_vae_hash_to_info")
+    user_name: bool = option("add_user_name_to_info")
+    version: bool = option("add_version_to_infotext")
+    lora_hashes: bool = option("lora_add_hashes_to_infotext")
+    embedding_hashes: bool = option("textual_inversion_add_hashes_to_infotext")
+
+
+@dataclass(frozen=True, slots=True)
 class FileNameOptions:
     """How a job's files and their subfolders are named. Empty patterns stand for A1111's own."""
 

@@ -17,15 +17,21 @@ from modules.parameters.job_options import (
     TokenMergingOptions,
     job_option_groups,
 )
-from modules.parameters.load_options import LoadOptions, VaeChoice
+from modules.parameters.load_options import CheckpointChoice, LoadOptions, VaeChoice
 from modules.parameters.output_options import FileNameOptions
+from modules.parameters.pasting_options import PastingOptions
 from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.samplers import UnknownSamplerError
 from modules.settings import OPTIONS, OptionError
 from modules.settings.groups import option_keys, read_options
 from tests import source_rules as rules
 
-GROUPS: tuple[type[Any], ...] = (*job_option_groups().values(), LoadOptions, FileNameOptions, IntakeOptions, VaeChoice)
+GROUPS: tuple[type[Any], ...] = (
+    *job_option_groups().values(),
+    *(LoadOptions, FileNameOptions, IntakeOptions, CheckpointChoice, VaeChoice, PastingOptions),
+)
+# Read where no job is.
+OUTSIDE_JOBS = (PastingOptions,)
 FIELDS = [(group, name, key) for group in GROUPS for name, key in option_keys(group).items()]
 
 
@@ -50,7 +56,7 @@ def test_each_field_is_a_declared_option_of_its_type(group: type[Any], name: str
     assert getattr(group(), name) == ("" if declared.default is None else declared.default)
     if get_origin(wanted) is Literal:
         assert declared.choices == get_args(wanted)
-    assert declared.changes_picture or declared.travels, "a job does not carry this option"
+    assert declared.changes_picture or declared.travels or group in OUTSIDE_JOBS, "a job does not carry this option"
 
 
 def test_there_are_groups_and_all_of_their_fields_are_options() -> None:
@@ -137,15 +143,23 @@ def test_img2img_has_one_pass_that_starts_from_a_picture() -> None:
     assert TokenMergingOptions(ratio=0.1).first_pass("img2img") == 0.1
 
 
-# Where options may be read by key: where they are set, where a job is made of them, and where infotext names them.
-READERS = ("settings", "api", "page", "intake", "server")
-FILES = ("modules.parameters.infotext_", "modules.jobs.option_changes")
+# Where options may be read by key: where they are declared and stored, and where each is served under its own name.
+READERS = (
+    *("modules.api.options", "modules.page.option_controls", "modules.page.settings_tab"),
+    "modules.jobs.option_changes",
+)
 
 
-def test_only_the_reader_asks_a_mapping_of_options() -> None:
-    files = [one for one in rules.sources() if one.room not in READERS and not one.name.startswith(FILES)]
-    assert len(files) > 200
+def test_only_the_reader_looks_into_a_mapping_of_options() -> None:
+    files = [one for one in rules.sources() if one.room != "settings" and one.name not in READERS]
+    assert len(files) > 300
     assert [found for one in files for found in rules.option_lookups(one)] == []
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_each_file_that_may_read_options_by_key_does(name: str) -> None:
+    (file,) = (one for one in rules.sources() if one.name == name)
+    assert list(rules.option_lookups(file))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +176,13 @@ def test_a_lookup_by_key_is_found(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x = resolved.settings.grids.rows", "x = cache.get('options')", "options: dict[str, object] = {}"]
+    "text",
+    [
+        "x = resolved.settings.grids.rows",
+        "x = axis.options[0]",
+        "x = cache.get('options')",
+        "options: dict[str, object] = {}",
+    ],
 )
 def test_what_reads_no_option_is_not(text: str) -> None:
     assert not list(rules.option_lookups(rules.source(rules.ROOT / "modules" / "engine" / "made_up.py", text)))
