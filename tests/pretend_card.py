@@ -48,20 +48,20 @@ class PretendCard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
     """While open, notes in `waits` what made the processor wait for the card. What is read there is 1, or true."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # unannotated in torch
         self.waits: list[str] = []
         self._made = _Made(self.waits)
 
     def __enter__(self) -> Self:
-        self._made.__enter__()  # type: ignore[no-untyped-call]
-        super().__enter__()  # type: ignore[no-untyped-call]
+        self._made.__enter__()  # type: ignore[no-untyped-call]  # unannotated in torch
+        super().__enter__()  # type: ignore[no-untyped-call]  # unannotated in torch
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
-        self._made.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]  # unannotated in torch
+        self._made.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]  # unannotated in torch
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

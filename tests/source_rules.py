@@ -1,6 +1,9 @@
 """Reading the package's sources for tests/test_rooms.py: what imports what, and calls that block an event loop."""
 
 import ast
+import io
+import re
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,6 +253,16 @@ def picture_openings(one: Source) -> Iterator[str]:
             case ast.ImportFrom(module="PIL.ImageFile", names=names) | ast.Import(names=names):
                 if any(name.name in ("Parser", "PIL.ImageFile") for name in names):
                     yield f"{one.path}:{node.lineno}: PIL.ImageFile"
+
+
+def type_ignores(path: Path, text: str) -> Iterator[tuple[str, bool]]:
+    """Each comment that silences mypy, and whether it names its codes and, in a comment behind it, a reason."""
+    if "type: ignore" not in text:
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT and "type: ignore" in token.string:
+            place = f"{path}:{token.start[0]}: {token.string}"
+            yield place, re.fullmatch(r"# type: ignore\[[a-z, -]+\]  # \w.{4,}", token.string) is not None
 
 
 def option_lookups(one: Source) -> Iterator[str]:

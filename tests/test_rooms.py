@@ -164,3 +164,30 @@ def test_foreign_pictures_are_opened_in_one_place_by_its_list_of_formats() -> No
 def test_a_picture_opened_elsewhere_is_found(text: str) -> None:
     assert list(rules.picture_openings(made_up("api", text)))
     assert not list(rules.picture_openings(made_up("api", "from PIL import Image\nImage.new('RGB', (1, 1))")))
+
+
+# As many as there are: a new one takes the place of an old one, or a cast or a typed fake its.
+MOST_IGNORES = 98
+FOLDERS = ("modules", "tests", "training", "benchmarks", "scripts")
+
+
+def test_every_silenced_type_error_says_which_and_why() -> None:
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = [one for path in paths for one in rules.type_ignores(path, path.read_text("utf-8"))]
+    assert [place for place, explained in found if not explained] == []
+    assert 0 < len(found) <= MOST_IGNORES
+
+
+@pytest.mark.parametrize(
+    ("comment", "explained"),
+    [
+        ("# type: ignore", False),
+        ("# type: ignore[misc]", False),
+        ("# type: ignore  # a fake stands in", False),
+        ("# type: ignore[misc]  #", False),
+        ("# type: ignore[arg-type, misc]  # a fake stands in", True),
+    ],
+)
+def test_a_silenced_type_error_without_a_reason_is_found(comment: str, explained: bool) -> None:
+    ((_, said),) = rules.type_ignores(ROOT / "made_up.py", f"x = 1  {comment}\ny = '# type: ignore'\n")
+    assert said is explained

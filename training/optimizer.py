@@ -34,8 +34,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
-    # Narrower than the base class: nothing here takes a closure.
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # narrower than the base class: nothing here takes a closure
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:

@@ -38,12 +38,12 @@ def generation_routes(services: Services) -> APIRouter:
 
     # The bodies are classes that are made from the declared parameters, which a type checker can't follow.
     @router.post("/txt2img", response_model=GenerationAnswer)
-    async def txt2img(body: Txt2ImgBody, request: Request) -> Response:  # type: ignore[valid-type]
+    async def txt2img(body: Txt2ImgBody, request: Request) -> Response:  # type: ignore[valid-type]  # a model made at run time
         """Make pictures from a prompt. Field names and defaults are A1111's."""
         return await made(body, "txt2img", request)
 
     @router.post("/img2img", response_model=GenerationAnswer)
-    async def img2img(body: Img2ImgBody, request: Request) -> Response:  # type: ignore[valid-type]
+    async def img2img(body: Img2ImgBody, request: Request) -> Response:  # type: ignore[valid-type]  # a model made at run time
         """Make pictures from a picture, or inpaint it where `mask` is white."""
         return await made(body, "img2img", request)
 

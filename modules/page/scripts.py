@@ -189,7 +189,7 @@ def is_sound(name: str, value: object) -> bool:
             if name == control_name(script, argument):
                 try:
                     # What a browser stored may be anything: this checks whether it fits.
-                    checked_arguments(script, {argument.name: value})  # type: ignore[dict-item]
+                    checked_arguments(script, {argument.name: value})  # type: ignore[dict-item]  # whatever JSON a browser stored
                 except ScriptError:
                     return False
                 return True

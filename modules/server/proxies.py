@@ -22,7 +22,7 @@ class TrustedProxies:
     def __init__(self, app: ASGIApp, addresses: str | None = None) -> None:
         named = [address.strip() for address in (addresses or "").split(",") if address.strip()]
         # uvicorn's types of an ASGI application are narrower than Starlette's.
-        self._app = ProxyHeadersMiddleware(app, [*LOOPBACK_PROXIES, *named])  # type: ignore[arg-type]
+        self._app = ProxyHeadersMiddleware(app, [*LOOPBACK_PROXIES, *named])  # type: ignore[arg-type]  # uvicorn's own ASGI type
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-import webuiapi  # type: ignore[import-untyped]
+import webuiapi  # type: ignore[import-untyped]  # it has no types
 
 from modules.parameters.scripts import SCRIPTS
 from tests.api.conftest import SMALL, b64, made, opened, png

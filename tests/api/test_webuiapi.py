@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import webuiapi  # type: ignore[import-untyped]
+import webuiapi  # type: ignore[import-untyped]  # it has no types
 from PIL import Image, ImageDraw
 
 from modules.settings import REPOSITORY

@@ -10,5 +10,5 @@ from modules.settings import Paths
 
 if __name__ == "__main__":
     data = Path(sys.argv[sys.argv.index("--data-dir") + 1])
-    Paths.from_flags.__func__.__defaults__ = (data,)  # type: ignore[attr-defined]
+    Paths.from_flags.__func__.__defaults__ = (data,)  # type: ignore[attr-defined]  # a classmethod's function has defaults
     sys.exit(main(sys.argv[1:]))

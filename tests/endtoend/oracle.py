@@ -219,7 +219,7 @@ class Painter:
             state.call += 1
             return result
 
-        guided.state = state  # type: ignore[attr-defined]
+        guided.state = state  # type: ignore[attr-defined]  # a function takes attributes
         return guided
 
     # Schedules

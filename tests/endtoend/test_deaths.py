@@ -19,7 +19,7 @@ LONG = {"steps": 150, "seed": -1, "sampler_name": "Euler a"}
 
 
 def _seeds(job: dict[str, object]) -> dict[str, object]:
-    return {"steps": 150, "sampler_name": "Euler a", "seed": job["seeds"][0]}  # type: ignore[index]
+    return {"steps": 150, "sampler_name": "Euler a", "seed": job["seeds"][0]}  # type: ignore[index]  # JSON of a known shape
 
 
 def test_a_job_whose_engine_is_killed_is_made_again_with_the_seed_it_had(house: House) -> None:

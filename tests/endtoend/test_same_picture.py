@@ -26,7 +26,7 @@ def pixels(data: bytes) -> bytes:
 
 
 def parameters(data: bytes) -> dict[str, object]:
-    return dict(parse_infotext(Image.open(io.BytesIO(data)).text["parameters"]))  # type: ignore[attr-defined]
+    return dict(parse_infotext(Image.open(io.BytesIO(data)).text["parameters"]))  # type: ignore[attr-defined]  # PNG pictures have texts
 
 
 @pytest.mark.parametrize("sampler", some(["Euler a", "DPM++ 2M"], 1))
@@ -83,7 +83,7 @@ def test_what_a_file_says_about_itself(house: House) -> None:
     told = parameters(path.read_bytes())
     assert (told["Prompt"], told["Negative prompt"]) == ("a (red:1.3) [circle]", "green")
     assert (told["Steps"], told["CFG scale"], told["Seed"], told["Model"]) == ("2", "6.5", "6", "good")
-    assert Image.open(path).text["parameters"] == job["images"][-1]["infotext"]  # type: ignore[attr-defined]
+    assert Image.open(path).text["parameters"] == job["images"][-1]["infotext"]  # type: ignore[attr-defined]  # PNG pictures have texts
     grids = sorted((house.outputs / "txt2img-grids").rglob("grid-*.png"))
     assert grids and parameters(grids[-1].read_bytes())["Seed"] == "5"
 

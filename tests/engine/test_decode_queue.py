@@ -89,7 +89,7 @@ class LateLanes(SingleStream):
     def side_event(self) -> Event:
         self.moments.append(Moment(self.late(len(self.moments)), self.fetched))
         self.fetched = []
-        return self.moments[-1]  # type: ignore[return-value]
+        return self.moments[-1]  # type: ignore[return-value]  # a fake of torch's event
 
 
 NEVER = float("inf")

@@ -37,12 +37,12 @@ def test_the_server_keeps_the_last_facts_until_the_engine_dies() -> None:
         raise OSError("nothing is started here")
 
     news: list[EngineNews] = []
-    supervisor = Supervisor(launch, news.append, seen.append, Patience())  # type: ignore[arg-type]
+    supervisor = Supervisor(launch, news.append, seen.append, Patience())  # type: ignore[arg-type]  # a fake stands in
     facts = ModelKeeper(choose_hardware(HardwareRequest(use_cpu=True)), lambda event: None).facts()
     supervisor.heard(EngineReady(pid=1, device="cpu", hardware="a CPU"))
     supervisor.heard(decode(encode(facts)))
     assert supervisor.status.facts == facts
     assert seen[-1].facts == facts
     supervisor.start()
-    supervisor.ended(news[-1])  # type: ignore[arg-type]
+    supervisor.ended(news[-1])  # type: ignore[arg-type]  # the last message is that kind
     assert supervisor.status.facts is None

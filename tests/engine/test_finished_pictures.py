@@ -65,7 +65,7 @@ def test_what_is_more_than_memory_may_hold_lies_on_the_disk(monkeypatch: pytest.
         for index, picture in enumerate(made):
             pictures.add(index, picture)
         assert pictures.size > 5_000
-        assert pictures._file._rolled  # type: ignore[attr-defined]
+        assert pictures._file._rolled  # type: ignore[attr-defined]  # private to tempfile
         found = pictures.first(20)
         assert found is not None
         assert [one.tobytes() for one in found] == [one.tobytes() for one in made]
@@ -102,7 +102,7 @@ def test_an_animation_decodes_one_frame_at_a_time() -> None:
             return (self[place] for place in range(len(self)))
 
     encoded, extension = encode_animation(
-        Opened(png(one) for one in frames),  # type: ignore[arg-type]
+        Opened(png(one) for one in frames),  # type: ignore[arg-type]  # a fake of a list stands in
         options,
         None,
         per_second=10,

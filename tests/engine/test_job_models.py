@@ -150,8 +150,8 @@ def test_a_checkpoint_is_not_replaced_while_its_facts_are_read(file: CheckpointF
         raise ValueError("far enough")
 
     loaded = SimpleNamespace(file=file, model=SimpleNamespace(unet_channels=4), facts=facts)
-    models = JobModels(SimpleNamespace(load=load), replace(CPU), job(file, "a").resolved)  # type: ignore[arg-type]
-    models._loaded = loaded  # type: ignore[assignment]
+    models = JobModels(SimpleNamespace(load=load), replace(CPU), job(file, "a").resolved)  # type: ignore[arg-type]  # a fake stands in
+    models._loaded = loaded  # type: ignore[assignment]  # a fake stands in
     seen: list[dict[str, object]] = []
     reader = threading.Thread(target=lambda: seen.append(models.facts()))
     reader.start()

@@ -80,7 +80,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
         def counted(path: Path, **more: object) -> object:
             opened.append(path.name)
             if (vae := more.get("vae_path")) is not None and more.get("vae") is None:
-                opened.append(vae.name)  # type: ignore[attr-defined]
+                opened.append(vae.name)  # type: ignore[attr-defined]  # a path here
             return real(path, **more)
 
         monkeypatch.setattr(models_module, name, counted)
@@ -109,7 +109,7 @@ def pictures(keeper: ModelKeeper, command: RunJob) -> list[bytes]:
 
 def fresh(command: RunJob, **more: object) -> list[bytes]:
     """The same by an engine that has loaded nothing before."""
-    return pictures(ModelKeeper(CPU, Line().emit, **more), command)  # type: ignore[arg-type]
+    return pictures(ModelKeeper(CPU, Line().emit, **more), command)  # type: ignore[arg-type]  # fields of any type
 
 
 def test_a_kept_checkpoint_comes_back_without_its_file_and_draws_the_same(files: list[Path]) -> None:
@@ -363,7 +363,7 @@ def test_after_running_out_of_memory_the_kept_go_before_a_thriftier_mode_and_onl
         tries.append(len(models.facts().cached))
         if command.job_id == "b" or len(tries) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        real(command, models, *more)  # type: ignore[arg-type]
+        real(command, models, *more)  # type: ignore[arg-type]  # arguments passed on
 
     monkeypatch.setattr(engine_module, "run_job", runs_out)
     engine._run(job(checkpoint_at(files[0], TWO), "a"), JobControl())

@@ -70,7 +70,7 @@ def there(*shape: int) -> Tensor:
 
 
 def pipeline_of(model: Model, codec: Codec | None = None) -> Pipeline:
-    return Pipeline(model, Encoder(), CARD, channels_last=False, codec=codec or Codec())  # type: ignore[arg-type]
+    return Pipeline(model, Encoder(), CARD, channels_last=False, codec=codec or Codec())  # type: ignore[arg-type]  # fakes stand in
 
 
 def resolved(options: dict[str, Any] | None = None, **values: object) -> ResolvedRequest:
@@ -135,7 +135,7 @@ def test_inpainting_waits_when_it_is_over(model: Model, sampler: str, soft: bool
     assert (start.soft is not None) is soft
     watched = Watched()
     with watched.card:
-        img2img(pipeline_of(model), request, range(2), None, watched.progress, start)  # type: ignore[arg-type]
+        img2img(pipeline_of(model), request, range(2), None, watched.progress, start)  # type: ignore[arg-type]  # a fake stands in
     assert watched.calls > 1
     assert watched.card.waits == ["read"]
 

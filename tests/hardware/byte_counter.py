@@ -13,14 +13,14 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class ByteCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class ByteCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unannotated in torch
     """While open, counts the bytes of every storage that an operation makes and that is still alive.
 
     `known` modules' weights are not counted. More than `budget` raises torch.OutOfMemoryError, as a card would.
     """
 
     def __init__(self, known: Iterable[nn.Module] = (), budget: int | None = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # unannotated in torch
         self.live = self.peak = 0
         self._budget = budget
         self._known = {

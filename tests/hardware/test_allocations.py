@@ -26,7 +26,7 @@ FACTOR: Final = 2
 TYPES: Final = list(dict.fromkeys((torch.float32, choose_hardware(HardwareRequest(use_cpu=True)).unet_dtype)))
 
 pytestmark = pytest.mark.skipif(
-    not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+    not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]  # unannotated in torch
     reason="its convolutions are others",
 )
 

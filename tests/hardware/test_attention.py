@@ -41,7 +41,7 @@ def run(unet: UNet2DConditionModel) -> torch.Tensor:
 
 
 def choice(name: AttentionName, **more: object) -> AttentionChoice:
-    return AttentionChoice(name, "a test says so", **more)  # type: ignore[arg-type]
+    return AttentionChoice(name, "a test says so", **more)  # type: ignore[arg-type]  # fields of any type
 
 
 @pytest.mark.parametrize("key_chunk", [None, 60])

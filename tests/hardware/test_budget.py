@@ -188,11 +188,11 @@ def test_every_plan_ends_within_the_budget_or_is_refused_before_it_starts(
     free: int, model: ModelSize, request_: RequestSize, required: str | None, least: str, scores: Scores, cpu: bool
 ) -> None:
     try:
-        plan = choose_plan(free, model, request_, required=required, least=least, scores=scores, cpu=cpu)  # type: ignore[arg-type]
+        plan = choose_plan(free, model, request_, required=required, least=least, scores=scores, cpu=cpu)  # type: ignore[arg-type]  # the strategy draws only the names of modes
     except OutOfBudget as refusal:
         thriftiest = required or "lowvram"
         one = RequestSize(request_.width, request_.height, 1, request_.rows_per_image, request_.encodes)
-        assert peak(model, one, thriftiest, scores=scores, tiled=True, cpu=cpu) > free  # type: ignore[arg-type]
+        assert peak(model, one, thriftiest, scores=scores, tiled=True, cpu=cpu) > free  # type: ignore[arg-type]  # the strategy draws only the names of modes
         assert f"{request_.width}×{request_.height}" in str(refusal) and str(refusal).endswith("a smaller size.")
         return
     assert run_on_paper(plan, model, request_, scores=scores, cpu=cpu) <= free

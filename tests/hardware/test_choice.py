@@ -22,7 +22,7 @@ FP32, FP16, BF16 = torch.float32, torch.float16, torch.bfloat16
 
 
 def chosen(machine: Machine, **wishes: object) -> tuple[str, torch.dtype, torch.dtype]:
-    hardware = choose_hardware(HardwareRequest(**wishes), machine)  # type: ignore[arg-type]
+    hardware = choose_hardware(HardwareRequest(**wishes), machine)  # type: ignore[arg-type]  # fields of any type
     return str(hardware.device), hardware.unet_dtype, hardware.vae_dtype
 
 

@@ -56,7 +56,7 @@ def test_memory_modes_change_nothing(modules: Modules, mode: str) -> None:
     store_in_8_bits(modules.unet)
     expected = answer(modules)
     offloader = Offloader(CPU, modules.unet, (modules.vae, modules.text_encoder))
-    offloader.apply(mode)  # type: ignore[arg-type]
+    offloader.apply(mode)  # type: ignore[arg-type]  # the parameters are those literals
     assert torch.equal(answer(modules), expected) and torch.equal(answer(modules), expected)
     offloader.close()
     assert modules.unet.mid_block.resnets[0].conv1.weight.dtype is STORED

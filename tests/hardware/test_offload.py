@@ -247,7 +247,7 @@ def test_bytes_are_those_of_the_weights() -> None:
 
 def test_pinned_weights_keep_the_memory_layout() -> None:
     convolution = nn.Conv2d(3, 5, 3)
-    convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no memory format alone
     weights = PinnedWeights.of(convolution)
     views = weights.views_in(torch.zeros(weights.size, dtype=torch.uint8))
     assert [view.stride() for view in views] == [tensor.stride() for tensor in weights.in_main_memory]

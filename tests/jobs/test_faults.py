@@ -283,6 +283,6 @@ def test_a_hub_goes_on_to_the_next_watcher() -> None:
     hub.subscribe(closed)
     woken: list[float] = []
     hub.subscribe(lambda: woken.append(time.monotonic()))
-    hub.publish(None, None)  # type: ignore[arg-type]
-    hub.publish(None, None)  # type: ignore[arg-type]
+    hub.publish(None, None)  # type: ignore[arg-type]  # what is published does not matter here
+    hub.publish(None, None)  # type: ignore[arg-type]  # what is published does not matter here
     assert len(woken) == 2

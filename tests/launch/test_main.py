@@ -27,8 +27,8 @@ def computer(**more: object) -> FakeMachine:
         "import json, torch": TORCH_WORKS,
         "version_info": Completed(0, "3 11"),
     }
-    answers.update(more.pop("answers", {}))  # type: ignore[call-overload]
-    return FakeMachine(answers=answers, **more)  # type: ignore[arg-type]
+    answers.update(more.pop("answers", {}))  # type: ignore[call-overload]  # fields of any type
+    return FakeMachine(answers=answers, **more)  # type: ignore[arg-type]  # fields of any type
 
 
 def test_the_first_start_installs_everything_and_becomes_the_server(root: Path) -> None:

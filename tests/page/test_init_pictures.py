@@ -140,7 +140,7 @@ def test_painting_makes_transparent_parts_solid() -> None:
     paint = Image.new("RGBA", (4, 4))
     paint.putpixel((1, 1), (255, 0, 0, 255))
     result = painted(picture, paint)
-    assert result.getpixel((1, 1)) == (255, 0, 0, 255) and result.getpixel((0, 0))[3] == 0  # type: ignore[index]
+    assert result.getpixel((1, 1)) == (255, 0, 0, 255) and result.getpixel((0, 0))[3] == 0  # type: ignore[index]  # a tuple in RGBA
     assert paint_mask(paint).getpixel((1, 1)) == 255
 
 

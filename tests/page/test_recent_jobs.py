@@ -42,7 +42,7 @@ def test_ended_jobs_are_read_once_and_running_ones_each_time(monkeypatch: Any) -
     monkeypatch.setattr(recent_jobs, "pictures", pictures)
     now = [100.0]
     rows = Rows([row(0, ended=False), *(row(number) for number in range(1, 48))])
-    recent: RecentJobs = RecentJobs(rows, lambda: now[0])  # type: ignore[arg-type]
+    recent: RecentJobs = RecentJobs(rows, lambda: now[0])  # type: ignore[arg-type]  # a fake stands in
     for _ in range(10):
         assert [found.images for found in recent.of(Viewer(client="me"), 48)] == [1] * 48
     assert rows.read["job0"] == 10 and set(rows.read.values()) == {10, 1}
@@ -55,6 +55,6 @@ def test_ended_jobs_are_read_once_and_running_ones_each_time(monkeypatch: Any) -
 def test_only_so_many_are_remembered(monkeypatch: Any) -> None:
     monkeypatch.setattr(recent_jobs, "pictures", lambda job: [])
     rows = Rows([row(number) for number in range(MOST_REMEMBERED + 100)])
-    recent: RecentJobs = RecentJobs(rows)  # type: ignore[arg-type]
+    recent: RecentJobs = RecentJobs(rows)  # type: ignore[arg-type]  # a fake stands in
     recent.of(Viewer(client="me"), MOST_REMEMBERED + 100)
     assert len(recent._ended) == MOST_REMEMBERED

@@ -37,7 +37,7 @@ FIELDS = [(group, name, key) for group in GROUPS for name, key in option_keys(gr
 
 def resolved(options: dict[str, Any] | None = None, **fields: object) -> ResolvedRequest:
     request = parse_request({"seed": 1, "subseed": 1, **fields})
-    return resolve(request, options=options or {}, rng=None)  # type: ignore[arg-type]
+    return resolve(request, options=options or {}, rng=None)  # type: ignore[arg-type]  # a missing kind fails the test
 
 
 def kind_of(wanted: object) -> str:
@@ -46,7 +46,7 @@ def kind_of(wanted: object) -> str:
         return "choice"
     assert not isinstance(wanted, UnionType)
     names = {bool: "switch", int: "whole", float: "number", str: "text choice colour", tuple[str, ...]: "texts"}
-    return names[wanted]  # type: ignore[index]
+    return names[wanted]  # type: ignore[index]  # a missing kind fails the test
 
 
 @pytest.mark.parametrize(("group", "name", "key"), FIELDS, ids=[f"{g.__name__}.{n}" for g, n, _ in FIELDS])

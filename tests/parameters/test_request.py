@@ -116,7 +116,7 @@ def test_a_megabyte_prompt_is_accepted() -> None:
 
 def test_requests_are_frozen() -> None:
     with pytest.raises(ValidationError):
-        GenerationRequest().steps = 5  # type: ignore[misc]
+        GenerationRequest().steps = 5  # type: ignore[misc]  # frozen, which is tested
 
 
 def test_the_multiple_of_8_that_is_named_can_be_used() -> None:

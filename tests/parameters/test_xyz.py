@@ -28,7 +28,7 @@ from modules.settings import OPTIONS
 def plot(**given: object) -> dict[str, JsonValue]:
     script = find_script("X/Y/Z plot")
     assert script is not None
-    return checked_arguments(script, given)  # type: ignore[arg-type]
+    return checked_arguments(script, given)  # type: ignore[arg-type]  # values of any kind
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_large_picture_is_looked_at_without_decoding() -> None:
 
 def test_cmyk_becomes_rgb() -> None:
     image = open_picture(encoded(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), "JPEG"), "x")
-    red, green, blue = image.getpixel((1, 1))  # type: ignore[misc]
+    red, green, blue = image.getpixel((1, 1))  # type: ignore[misc]  # a tuple in RGB and RGBA
     assert image.mode == "RGB" and red > 200 and green < 60 and blue < 60
 
 
@@ -64,7 +64,7 @@ def test_16_bits_are_scaled_rather_than_cut_off() -> None:
     grey = np.array([[0, 0x0100, 0x7FFF, 0xFFFF]], dtype=np.uint16)
     image = open_picture(encoded(Image.fromarray(grey)), "x")
     assert image.mode == "RGB"
-    assert [image.getpixel((x, 0))[0] for x in range(4)] == [0, 1, 127, 255]  # type: ignore[index]
+    assert [image.getpixel((x, 0))[0] for x in range(4)] == [0, 1, 127, 255]  # type: ignore[index]  # a tuple in RGB and RGBA
 
 
 def test_floats_are_taken_as_shares_or_as_bytes() -> None:
@@ -78,7 +78,7 @@ def test_of_an_animation_the_first_frame_is_used() -> None:
     for form in ("GIF", "PNG", "WEBP"):
         data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
         assert is_animated(data)
-        red, _, blue = open_picture(data, "x").convert("RGB").getpixel((4, 4))  # type: ignore[misc]
+        red, _, blue = open_picture(data, "x").convert("RGB").getpixel((4, 4))  # type: ignore[misc]  # a tuple in RGB and RGBA
         assert red > 200 and blue < 60
     assert not is_animated(encoded(frames[0]))
     assert not is_animated(b"nothing")
@@ -94,7 +94,7 @@ def test_a_rotated_photograph_stands_upright() -> None:
     upright = open_picture(data, "x")
     assert upright.size == (20, 40)
     # Turned a quarter clockwise, the left half is the upper one.
-    assert upright.getpixel((10, 4))[0] < 40 < 200 < upright.getpixel((10, 36))[0]  # type: ignore[index]
+    assert upright.getpixel((10, 4))[0] < 40 < 200 < upright.getpixel((10, 36))[0]  # type: ignore[index]  # a tuple in RGB and RGBA
 
 
 @pytest.mark.parametrize("mode", ["P", "LA", "L", "1", "RGBA"])
@@ -109,7 +109,7 @@ def test_a_palette_with_transparency_keeps_it() -> None:
     image.putpalette([255, 0, 0, 0, 255, 0])
     image.putpixel((1, 0), 1)
     opened = open_picture(encoded(image, transparency=0), "x")
-    assert opened.getpixel((0, 0))[3] == 0 and opened.getpixel((1, 0)) == (0, 255, 0, 255)  # type: ignore[index]
+    assert opened.getpixel((0, 0))[3] == 0 and opened.getpixel((1, 0)) == (0, 255, 0, 255)  # type: ignore[index]  # a tuple in RGB and RGBA
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])

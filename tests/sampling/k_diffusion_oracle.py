@@ -24,8 +24,8 @@ def k_diffusion_sampling() -> Any:
     package = ModuleType("k_diffusion")
     package.__path__ = list(spec.submodule_search_locations or [])
     utils = ModuleType("k_diffusion.utils")
-    utils.append_dims = lambda x, dims: x[(...,) + (None,) * (dims - x.ndim)]  # type: ignore[attr-defined]
-    utils.append_zero = lambda x: torch.cat([x, x.new_zeros([1])])  # type: ignore[attr-defined]
+    utils.append_dims = lambda x, dims: x[(...,) + (None,) * (dims - x.ndim)]  # type: ignore[attr-defined]  # a module made here
+    utils.append_zero = lambda x: torch.cat([x, x.new_zeros([1])])  # type: ignore[attr-defined]  # a module made here
     sys.modules["k_diffusion"] = package
     sys.modules["k_diffusion.utils"] = utils
     return importlib.import_module("k_diffusion.sampling")

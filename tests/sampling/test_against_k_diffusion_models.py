@@ -50,7 +50,7 @@ def small_unet() -> UNet2DConditionModel:
 
 def texts() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(3)
-    return tuple(torch.randn(2, 77, 16, generator=generator) for _ in range(2))  # type: ignore[return-value]
+    return tuple(torch.randn(2, 77, 16, generator=generator) for _ in range(2))  # type: ignore[return-value]  # two of them
 
 
 class Guided(nn.Module):
@@ -69,12 +69,12 @@ class Guided(nn.Module):
 def oracle_denoiser(kind: str, alphas: Tensor, quantize: bool) -> Guided:
     external = k_diffusion_external()
 
-    class Eps(external.DiscreteEpsDDPMDenoiser):  # type: ignore[misc,name-defined]
+    class Eps(external.DiscreteEpsDDPMDenoiser):  # type: ignore[misc,name-defined]  # the library has no types
         def get_eps(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
             predicted: Tensor = self.inner_model(x, t, context).sample
             return predicted
 
-    class V(external.DiscreteVDDPMDenoiser):  # type: ignore[misc,name-defined]
+    class V(external.DiscreteVDDPMDenoiser):  # type: ignore[misc,name-defined]  # the library has no types
         def get_v(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
             predicted: Tensor = self.inner_model(x, t, context).sample
             return predicted
@@ -91,7 +91,7 @@ def ours(label: str, model: ModelSigmas, kind: str, steps: int) -> Tensor:
         constant_conditions(positive, negative),
         ImageNoise(SHAPE, SEEDS, source="CPU"),
         GuidanceOptions(cfg_scale=SCALE),
-        prediction_type=kind,  # type: ignore[arg-type]
+        prediction_type=kind,  # type: ignore[arg-type]  # the parameters are those literals
     )
 
 

@@ -88,7 +88,7 @@ def test_noise_is_normal_and_reversing_the_step_flips_it() -> None:
 def test_the_source_of_the_noise_is_honoured() -> None:
     def draw(source: str) -> torch.Tensor:
         def normal(seed: int, shape: Sequence[int]) -> torch.Tensor:
-            return open_stream(seed, source, torch.device("cpu")).draw(shape)  # type: ignore[arg-type]
+            return open_stream(seed, source, torch.device("cpu")).draw(shape)  # type: ignore[arg-type]  # the parameters are those literals
 
         return BrownianNoise((4, 8, 8), START, END, (5,), normal)(torch.tensor(9.0), torch.tensor(3.0))
 

@@ -61,7 +61,7 @@ def test_timestep_samplers_get_the_noise(kind: str) -> None:
     x = alpha_bar.sqrt() * IMAGE + (1 - alpha_bar).sqrt() * NOISE
     answer = NOISE if kind == "epsilon" else alpha_bar.sqrt() * NOISE - (1 - alpha_bar).sqrt() * IMAGE
     unet = Recorder(answer)
-    prediction = TimestepPrediction(unet, sd1_sigmas(), kind)  # type: ignore[arg-type]
+    prediction = TimestepPrediction(unet, sd1_sigmas(), kind)  # type: ignore[arg-type]  # the parameters are those literals
     t = torch.tensor(601.0)
     found = prediction(x, t, TEXT, None)
     assert torch.allclose(found, NOISE, atol=1e-5)

@@ -106,7 +106,7 @@ class LateStreams(SingleStream):
     def __init__(self) -> None:
         self.moments: list[Moment] = []
 
-    def current_event(self) -> Moment:  # type: ignore[override]
+    def current_event(self) -> Moment:  # type: ignore[override]  # a fake of torch's event
         self.moments.append(Moment())
         return self.moments[-1]
 

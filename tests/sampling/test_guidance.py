@@ -48,7 +48,7 @@ def guidance(
 ) -> Guidance:
     chosen = conditions or constant_conditions(toy_conditioning(2, seed=1), toy_conditioning(2, seed=2))
     prediction = SigmaPrediction(unet or CountingUNet(), sd1_sigmas())
-    return Guidance(prediction, chosen, options, total_calls=20, **given)  # type: ignore[arg-type]
+    return Guidance(prediction, chosen, options, total_calls=20, **given)  # type: ignore[arg-type]  # fields of any type
 
 
 def answer(text: Conditioning, x: Tensor = X) -> Tensor:

@@ -105,7 +105,7 @@ def waits_of(
             guidance or GuidanceOptions(),
             before_call=before_call,
             on_step=on_step,
-            **given,  # type: ignore[arg-type]
+            **given,  # type: ignore[arg-type]  # fields of any type
         )
         assert result.device == CARD and len(begun) >= STEPS - 1
         waited = list(card.waits)

@@ -38,7 +38,7 @@ SHAPE = (4, 8, 8)
 
 def plan(label: str, steps: int = 20, schedule: str | None = None, **given: object) -> SamplingPlan:
     options = given.pop("options", SamplerOptions())
-    return plan_run(resolve_sampler(label, schedule), steps, sd1_sigmas(), options, **given)  # type: ignore[arg-type]
+    return plan_run(resolve_sampler(label, schedule), steps, sd1_sigmas(), options, **given)  # type: ignore[arg-type]  # fields of any type
 
 
 def run(
@@ -53,10 +53,10 @@ def run(
         made,
         toy_unet,
         conditions,
-        noise,  # type: ignore[arg-type]
+        noise,  # type: ignore[arg-type]  # a fake stands in
         GuidanceOptions(),
         init_latent=None if init is None else init[rows],
-        **given,  # type: ignore[arg-type]
+        **given,  # type: ignore[arg-type]  # fields of any type
     )
 
 

@@ -256,7 +256,7 @@ def test_stand_ins_take_whatever_a_pickle_does_to_them() -> None:
 
 def test_read_torch_gives_the_whole_object(tmp_path: Path) -> None:
     write_tensors(tmp_path / "a.ckpt", {"x": torch.ones(2)}, {}, {"step": 5, "name": "cat"})
-    assert read_torch_zip(tmp_path / "a.ckpt").content["step"] == 5  # type: ignore[index]
+    assert read_torch_zip(tmp_path / "a.ckpt").content["step"] == 5  # type: ignore[index]  # a dict here
     torch.save({"name": "cat"}, tmp_path / "b.pt", _use_new_zipfile_serialization=False)
     assert read_torch_legacy(tmp_path / "b.pt").content == {"name": "cat"}
 

@@ -64,7 +64,7 @@ def test_no_attribute_of_what_a_file_gets_can_be_set(name: str) -> None:
     if not isinstance(value, type):
         assert not hasattr(value, "__dict__")
         with pytest.raises((AttributeError, TypeError)):  # the latter by frozen dataclasses with slots
-            value.evil = 1  # type: ignore[attr-defined]
+            value.evil = 1  # type: ignore[attr-defined]  # any object may be tried
 
 
 class Recording(SafeUnpickler):
