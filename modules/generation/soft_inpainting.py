@@ -17,6 +17,7 @@ from modules.generation.masking import uncropped
 from modules.generation.resizing import RESIZE_AND_FILL, Size, resize_image
 from modules.parameters import ResolvedRequest
 from modules.parameters.scripts import SOFT_INPAINTING
+from modules.parameters.scripts.arguments import SoftInpaintingArguments
 from modules.sampling import SoftBlend
 
 # A cell is compared with those up to two away, weighed by a Gaussian that ends just beyond them.
@@ -44,15 +45,14 @@ class SoftInpainting:
     @classmethod
     def of(cls, resolved: ResolvedRequest) -> Self | None:
         """The script's values in a request; None where it is off."""
-        arguments = resolved.request.scripts.get(SOFT_INPAINTING.title)
-        if arguments is None:
+        if SOFT_INPAINTING.title not in resolved.request.scripts:
             return None
-        numbers = {name: float(str(value)) for name, value in arguments.items() if name != "enabled"}
+        numbers = SoftInpaintingArguments.of(resolved.request.scripts)
         return cls(
-            SoftBlend(numbers["schedule_bias"], numbers["preservation_strength"], numbers["transition_contrast_boost"]),
-            numbers["mask_influence"],
-            numbers["difference_threshold"],
-            numbers["difference_contrast"],
+            SoftBlend(numbers.schedule_bias, numbers.preservation_strength, numbers.transition_contrast_boost),
+            numbers.mask_influence,
+            numbers.difference_threshold,
+            numbers.difference_contrast,
         )
 
     def overlay_mask(

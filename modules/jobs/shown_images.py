@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from modules.gallery import ANIMATION, GRID_KINDS
 from modules.jobs.job import Job, SavedImage
+from modules.parameters.scripts.arguments import XyzArguments
 from modules.parameters.xyz import TITLE
 
 
@@ -24,8 +25,7 @@ def shown_images(job: Job) -> list[SavedImage]:
 
 def _is_grid_alone(job: Job) -> bool:
     """Whether the pictures of X/Y/Z plot are shown in its grid only, as long as there is one."""
-    plot = job.request.scripts.get(TITLE)
-    return plot is not None and not plot.get("include_lone_images")
+    return TITLE in job.request.scripts and not XyzArguments.of(job.request.scripts).include_lone_images
 
 
 def _images(job: Job) -> Iterator[SavedImage]:

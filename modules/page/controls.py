@@ -73,13 +73,19 @@ def checkbox(name: str, mode: str, **more: object) -> gr.Checkbox:
     return gr.Checkbox(label=declared.parameter.label, value=bool(declared.default_for(mode)), **said)
 
 
+def _position(default: object) -> int:
+    """The number of the radio button that is a field's default; False is 0, True 1."""
+    assert isinstance(default, int)
+    return int(default)
+
+
 def radio(name: str, mode: str, words: Sequence[str], **more: object) -> gr.Radio:
     """The radio buttons of one declared parameter whose values count up from 0, with a word for each."""
     declared = parameter_of(GenerationRequest, name)
     return gr.Radio(
         label=declared.parameter.label,
         choices=[(word, number) for number, word in enumerate(words)],
-        value=int(str(int(bool(value)) if isinstance(value := declared.default_for(mode), bool) else value)),
+        value=_position(declared.default_for(mode)),
         elem_id=element_id(name, mode),
         **more,
     )

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageEnhance, ImageFilter
 from modules.page.uploads import UploadStore
 from modules.parameters import RequestError
 from modules.pictures import PictureError
-from modules.pictures.masks import blur_mask
+from modules.pictures.masks import blur_mask, grey_range
 from modules.pictures.opening import open_picture, picture_size
 
 # The sub-tabs that start from one picture, in A1111's order, with their titles. Two of them paint in colour.
@@ -107,10 +107,10 @@ def masked_source(data: bytes, size: tuple[int, int], mask: bytes, *, inverted: 
 
 
 def _usable(mask: Image.Image, *, inverted: bool, blank: str | None = None) -> Image.Image:
-    low, high = mask.getextrema()
-    if inverted and int(str(low)) > 128:
+    low, high = grey_range(mask)
+    if inverted and low > 128:
         raise RequestError(_BLANK.format(colour="white", mode="Inpaint not masked"))
-    if not inverted and int(str(high)) <= 128:
+    if not inverted and high <= 128:
         raise RequestError(blank or _BLANK.format(colour="black", mode="Inpaint masked"))
     return mask
 

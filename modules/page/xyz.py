@@ -14,6 +14,7 @@ from modules.page.messages import QUICK
 from modules.page.option_choices import option_choices
 from modules.parameters import RequestError
 from modules.parameters.scripts import Script
+from modules.parameters.scripts.arguments import XyzArguments
 from modules.parameters.xyz import AXES, NAMES, NOTHING, Axis, joined_values, split_values, value_counts
 from modules.settings import OPTIONS
 
@@ -63,7 +64,7 @@ def hint(label: str) -> str:
 def count_line(arguments: Mapping[str, Any], mode: str) -> str:
     """How many pictures the axes come to, or what is wrong with their values; empty while there are none."""
     try:
-        counts = value_counts(arguments, mode)
+        counts = value_counts(XyzArguments.read(arguments), mode)
     except RequestError as error:
         return str(error)
     if not counts:

@@ -152,7 +152,7 @@ def _request_values(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
         key = declared.parameter.infotext
         if key is None or declared.name in silent or request.mode not in declared.parameter.modes:
             continue
-        value = _shown(declared.name, getattr(request, declared.name))
+        value = _shown(declared.name, request)
         if isinstance(value, float) and value.is_integer() and not request.from_program:
             value = int(value)
         if key.endswith("-1"):
@@ -246,18 +246,18 @@ def _silent_inpainting(request: GenerationRequest) -> Iterator[str]:
         yield from ("inpaint_full_res", "inpaint_full_res_padding")
 
 
-def _shown(name: str, value: object) -> object:
-    """A field's value in the words of infotext."""
+def _shown(name: str, request: GenerationRequest) -> object:
+    """The value of the field `name` in the words of infotext."""
     match name:
         case "inpainting_mask_invert":
             return "Inpaint not masked"
         case "inpainting_fill":
-            return MASKED_CONTENTS[int(str(value))]
+            return MASKED_CONTENTS[request.inpainting_fill]
         case "inpaint_full_res":
             return "Only masked"
         case "hr_checkpoint_name":
-            return _short_title(str(value))
-    return value
+            return _short_title(request.hr_checkpoint_name)
+    return getattr(request, name)
 
 
 def _short_title(title: str) -> str:

@@ -21,6 +21,12 @@ def binary_mask(mask: Image.Image, *, rounded: bool) -> Image.Image:
     return alpha.point(lambda value: 255 if value > 128 else 0) if rounded else alpha
 
 
+def grey_range(mask: Image.Image) -> tuple[int, int]:
+    """The darkest and the lightest grey, 0 to 255, of a mask in grey."""
+    used = np.flatnonzero(mask.histogram())
+    return int(used[0]), int(used[-1])
+
+
 def _in_colours(mask: Image.Image) -> bool:
     """Whether an RGBA mask says by its colours, not by its transparency, what is painted."""
     least, most = mask.getchannel("A").getextrema()

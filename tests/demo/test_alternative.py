@@ -14,6 +14,7 @@ from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import model_sigmas
 from modules.generation.scripts.alternative_test import decoding, found_noise
 from modules.parameters.sampler_options import SamplerOptions
+from modules.parameters.scripts.arguments import AlternativeTestArguments
 from modules.settings.groups import read_options
 from tests.demo.conftest import QUIET, Artist, difference, resolved
 
@@ -28,8 +29,8 @@ def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Ar
     request = resolved(prompt=prompt, mode="img2img", denoising_strength=1.0, steps=STEPS, cfg_scale=1.0)
     source = prepare_init_picture(request, picture, None)
     start = start_of(artist.engine, request, range(1), source)
-    asked = {"original_prompt": prompt, "original_negative_prompt": "", "decode_steps": STEPS, "decode_cfg": 1.0}
-    noise = found_noise(artist.engine, request, start, decoding(request, asked), QUIET, adjusted=adjusted)
+    wanted = AlternativeTestArguments.read({"original_prompt": prompt, "decode_steps": STEPS, "decode_cfg": 1.0})
+    noise = found_noise(artist.engine, request, start, decoding(request, wanted), QUIET, adjusted=adjusted)
     assert 0.9 < float(noise.std()) < 1.1
     sigma = model_sigmas(artist.engine.model, read_options(SamplerOptions, request.options)).sigma_max
     begun = replace(start, noise=noise - start.latent / sigma)

@@ -13,6 +13,7 @@ from modules.intake.plans import PLANS, plan_of
 from modules.intake.plans.loopback import loop_strengths
 from modules.parameters import GenerationRequest, RequestError, parse_request
 from modules.parameters.scripts import SELECTABLE
+from modules.parameters.scripts.arguments import LoopbackArguments
 
 
 def asked(
@@ -46,7 +47,7 @@ def test_a_script_without_its_picture_is_refused() -> None:
     ],
 )
 def test_loopback_goes_from_the_first_strength_to_the_final_one(curve: str, strengths: Any) -> None:
-    arguments = {"loops": 5, "denoising_curve": curve, "final_denoising_strength": 0.4}
+    arguments = LoopbackArguments.read({"loops": 5, "denoising_curve": curve, "final_denoising_strength": 0.4})
     assert loop_strengths(0.8, arguments) == pytest.approx(strengths)
 
 

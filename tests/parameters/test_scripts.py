@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import random
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -19,6 +21,22 @@ from modules.parameters.scripts import (
     find_script,
     script_values,
 )
+from modules.parameters.scripts.arguments import (
+    AlternativeTestArguments,
+    InterpolatePicturesArguments,
+    InterpolatePromptsArguments,
+    LoopbackArguments,
+    OutpaintArguments,
+    OutpaintingMk2Arguments,
+    PoorMansOutpaintingArguments,
+    PromptMatrixArguments,
+    PromptsFromFileArguments,
+    ScriptArguments,
+    SdUpscaleArguments,
+    SoftInpaintingArguments,
+    XyzArguments,
+)
+from tests import source_rules as rules
 
 MADE_UP = Script(
     "Made up",
@@ -124,3 +142,51 @@ def test_what_an_infotext_says_wrongly_of_a_script_is_told() -> None:
 
 def test_a_request_without_scripts_writes_nothing_of_them() -> None:
     assert list(script_values({})) == []
+
+
+KINDS: list[type[ScriptArguments]] = [
+    *(LoopbackArguments, OutpaintArguments, OutpaintingMk2Arguments, PoorMansOutpaintingArguments, SdUpscaleArguments),
+    *(AlternativeTestArguments, InterpolatePicturesArguments, InterpolatePromptsArguments, PromptMatrixArguments),
+    *(PromptsFromFileArguments, SoftInpaintingArguments, XyzArguments),
+]
+
+
+def test_each_script_that_makes_pictures_has_its_arguments_as_a_type() -> None:
+    assert {kind.script.title for kind in KINDS} == {script.title for script in SCRIPTS if not script.postprocesses}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
+def test_each_field_is_a_declared_argument_of_its_type(kind: type[ScriptArguments]) -> None:
+    defaults = checked_arguments(kind.script, {})
+    read = kind.read({})
+    assert kind.of({kind.script.title: defaults}) == read
+    for one in fields(read):
+        value, default = getattr(read, one.name), defaults[one.name]
+        assert value == (tuple(default) if isinstance(default, list) else default)
+
+
+@pytest.mark.parametrize("value", ["4", True, 4.5, [4]])
+def test_an_argument_of_another_type_is_refused(value: object) -> None:
+    with pytest.raises(ScriptError, match=r"Loopback: loops is .*, which is of another type"):
+        LoopbackArguments.read({"loops": value})
+
+
+def test_numbers_and_lists_become_those_of_the_fields() -> None:
+    read = OutpaintingMk2Arguments.read({"noise_q": 2, "direction": ["up"], "mask_blur": None})
+    assert repr(read.noise_q) == "2.0" and read.direction == ("up",) and read.mask_blur == 8
+
+
+def test_generation_and_plans_read_no_argument_by_its_name() -> None:
+    """What is called `arguments` there is a typed group; the JSON of a request goes to its reader alone."""
+    rooms = ("generation", "intake", "jobs", "engine")
+    lookups = [
+        f"{one.name}:{node.lineno}"
+        for one in rules.sources()
+        if one.room in rooms
+        for node in ast.walk(one.tree)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant | ast.JoinedStr)
+        and ast.unparse(node.value).endswith(("arguments", "scripts"))
+        and isinstance(node.ctx, ast.Load)
+    ]
+    assert lookups == []

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.scripts import checked_arguments, find_script
+from modules.parameters.scripts.arguments import XyzArguments
 from modules.parameters.xyz import (
     AXES,
     axes_of,
@@ -29,6 +30,10 @@ def plot(**given: object) -> dict[str, JsonValue]:
     script = find_script("X/Y/Z plot")
     assert script is not None
     return checked_arguments(script, given)  # type: ignore[arg-type]  # values of any kind
+
+
+def read(**given: object) -> XyzArguments:
+    return XyzArguments.read(plot(**given))
 
 
 @pytest.mark.parametrize(
@@ -111,18 +116,18 @@ def test_axes_name_fields_and_settings_that_exist() -> None:
 )
 def test_what_cannot_be_is_one_sentence(given: dict[str, Any], said: str) -> None:
     with pytest.raises(RequestError, match=said):
-        axes_of(plot(**given), "txt2img")
+        axes_of(read(**given), "txt2img")
 
 
 def test_random_seeds_on_an_axis_are_drawn_once_and_told() -> None:
     given = plot(x_type="Seed", x_values="-1, 5", y_type="CFG Scale", y_values="1-2")
     fixed = with_fixed_seeds(given, "txt2img", random.Random(1))
-    x, y, z = axes_of(fixed, "txt2img")
+    x, y, z = axes_of(XyzArguments.read(fixed), "txt2img")
     assert x.values[0] >= 0 and x.values[1] == 5
     assert x.words == [f"Seed: {seed}" for seed in x.values]
     assert (y.words, z.words) == (["CFG Scale: 1.0", "CFG Scale: 2.0"], [""])
     seeds = ", ".join(map(str, x.values))
-    assert dict(grid_facts(fixed, [x, y, z], whole=True)) == {
+    assert dict(grid_facts(XyzArguments.read(fixed), [x, y, z], whole=True)) == {
         **{"Script": "X/Y/Z plot", "X Type": "Seed", "X Values": seeds, "Fixed X Values": seeds},
         **{"Y Type": "CFG Scale", "Y Values": "1-2"},
     }
@@ -131,30 +136,30 @@ def test_random_seeds_on_an_axis_are_drawn_once_and_told() -> None:
 
 
 def test_chosen_values_count_unless_texts_are_used() -> None:
-    given = plot(x_type="Sampler", x_values="Heun", x_values_dropdown=["Euler", "k_euler_a"])
-    assert axes_of(given, "txt2img")[0].words == ["Euler", "Euler a"]
-    assert axes_of({**given, "csv_mode": True}, "txt2img")[0].words == ["Heun"]
+    given = {"x_type": "Sampler", "x_values": "Heun", "x_values_dropdown": ["Euler", "k_euler_a"]}
+    assert axes_of(read(**given), "txt2img")[0].words == ["Euler", "Euler a"]
+    assert axes_of(read(**given, csv_mode=True), "txt2img")[0].words == ["Heun"]
 
 
 def test_a_list_counts_where_the_axis_has_one_and_nothing_is_typed_instead() -> None:
     chosen = {"x_values": "Heun", "x_values_dropdown": ["Euler", "DDIM"]}
-    assert axes_of(plot(x_type="Sampler", **chosen), "txt2img")[0].values == ["Euler", "DDIM"]
-    assert axes_of(plot(x_type="Sampler", csv_mode=True, **chosen), "txt2img")[0].values == ["Heun"]
+    assert axes_of(read(x_type="Sampler", **chosen), "txt2img")[0].values == ["Euler", "DDIM"]
+    assert axes_of(read(x_type="Sampler", csv_mode=True, **chosen), "txt2img")[0].values == ["Heun"]
     # What an axis before it had chosen says nothing about an axis that is typed.
-    steps = plot(x_type="Steps", x_values="5, 6", x_values_dropdown=["Euler"])
+    steps = read(x_type="Steps", x_values="5, 6", x_values_dropdown=["Euler"])
     assert axes_of(steps, "txt2img")[0].values == [5, 6]
 
 
 def test_a_grid_names_what_was_chosen_from_a_list_as_it_would_be_typed() -> None:
     names = ["a, b.safetensors", 'say "so"', "plain"]
-    arguments = plot(x_type="Checkpoint name", x_values_dropdown=names)
+    arguments = read(x_type="Checkpoint name", x_values_dropdown=names)
     text = dict(grid_facts(arguments, axes_of(arguments, "txt2img"), whole=True))["X Values"]
     assert text == '"a, b.safetensors", "say ""so""", plain' == joined_values(names)
     assert split_values(text) == names
 
 
 def test_the_pictures_of_a_plot_are_counted_before_it_starts() -> None:
-    axes = plot(x_type="Steps", x_values="1-5", y_type="Sampler", y_values_dropdown=["Euler", "DDIM"], z_type="Seed")
+    axes = read(x_type="Steps", x_values="1-5", y_type="Sampler", y_values_dropdown=["Euler", "DDIM"], z_type="Seed")
     assert value_counts(axes, "txt2img") == [5, 2]
     with pytest.raises(RequestError, match="no value for Steps"):
-        value_counts(plot(x_type="Steps", x_values="many"), "txt2img")
+        value_counts(read(x_type="Steps", x_values="many"), "txt2img")

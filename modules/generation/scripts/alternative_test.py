@@ -5,9 +5,7 @@ Euler's method run backwards from the picture to the highest noise level. As A11
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from PIL import Image
@@ -30,6 +28,7 @@ from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
 from modules.parameters.passes import PassSpec
 from modules.parameters.samplers import resolve_sampler
+from modules.parameters.scripts.arguments import AlternativeTestArguments
 from modules.prompt import plan_conditioning
 from modules.sampling import require_finite
 from modules.sampling.denoiser import SigmaPrediction
@@ -38,18 +37,18 @@ from modules.sampling.guidance import Guidance
 
 def alternative_test(stage: Stage, index: int) -> Image.Image:
     """Picture `index`. The noise is found once for all of them; Randomness mixes in that of the picture's seed."""
-    arguments, resolved = stage.arguments, stage.resolved.of_image(index)
+    arguments, resolved = stage.read(AlternativeTestArguments), stage.resolved.of_image(index)
     source = prepare_init_picture(resolved, stage.pictures[0], None, stage.resize)
     if 0 not in stage.starts:
         start = start_of(stage.pipeline, resolved, range(1), source)
-        spec, adjusted = decoding(resolved, arguments), bool(arguments["sigma_adjustment"])
+        spec, adjusted = decoding(resolved, arguments), arguments.sigma_adjustment
         noise = found_noise(stage.pipeline, resolved, start, spec, stage.progress(0, 2), adjusted=adjusted)
         stage.check()
         stage.starts[0] = replace(start, noise=noise)
     start = stage.starts[0]
     assert start.noise is not None
     drawn = pass_noise(stage.pipeline, resolved, range(1), resolved.passes[0].size).draw().to(start.noise)
-    share = float(arguments["randomness"])
+    share = arguments.randomness
     noise = ((1 - share) * start.noise + share * drawn) / (share**2 + (1 - share) ** 2) ** 0.5
     highest = model_sigmas(stage.pipeline.model, resolved.settings.sampling).sigma_max
     # What is added to the picture, so that the pass begins with this noise and nothing of the picture.
@@ -57,14 +56,14 @@ def alternative_test(stage: Stage, index: int) -> Image.Image:
     return stage.over(resolved, source, 1, 2, replace(start, noise=added))
 
 
-def decoding(resolved: ResolvedRequest, arguments: Mapping[str, Any]) -> PassSpec:
+def decoding(resolved: ResolvedRequest, arguments: AlternativeTestArguments) -> PassSpec:
     """The pass of which the run backwards is the reverse."""
     return PassSpec(
         choice=resolve_sampler("Euler"),
-        prompt=arguments["original_prompt"],
-        negative_prompt=arguments["original_negative_prompt"],
-        steps=arguments["decode_steps"],
-        cfg_scale=arguments["decode_cfg"],
+        prompt=arguments.original_prompt,
+        negative_prompt=arguments.original_negative_prompt,
+        steps=arguments.decode_steps,
+        cfg_scale=arguments.decode_cfg,
         size=resolved.passes[0].size,
         token_merging=resolved.passes[0].token_merging,
     )

@@ -11,6 +11,7 @@ from modules.generation.init_picture import prepare_init_picture
 from modules.generation.scripts.stage import Extra, Stage
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.parameters import ResolvedRequest
+from modules.parameters.scripts.arguments import LoopbackArguments
 from modules.pictures.grids import image_grid
 
 
@@ -32,7 +33,7 @@ def _before(stage: Stage, index: int) -> Image.Image:
 
 def loops(resolved: ResolvedRequest) -> int:
     """How many pictures hang together."""
-    return int(str(resolved.request.scripts["Loopback"]["loops"]))
+    return LoopbackArguments.of(resolved.request.scripts).loops
 
 
 def loopback_grid(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:

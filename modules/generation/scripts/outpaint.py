@@ -17,6 +17,7 @@ from modules.generation.masking import Box, whole_picture_overlay_mask
 from modules.generation.scripts.margins import Margins, margins
 from modules.generation.scripts.overlapping_tiles import lay_tiles
 from modules.generation.scripts.stage import Stage, with_seed
+from modules.parameters.scripts.arguments import OutpaintArguments
 from modules.pictures.masks import blur_mask
 
 # Neighbouring windows share at least this part of their sides.
@@ -25,8 +26,8 @@ _SHARED = 0.25
 
 def outpaint(stage: Stage, index: int) -> Image.Image:
     """Grow the picture on the chosen sides, window by window, starting where most is known."""
-    resolved, arguments, start = stage.resolved.of_image(index), stage.arguments, stage.start
-    around = margins(start.size, arguments["pixels"], arguments["direction"], multiple=8)
+    resolved, arguments, start = stage.resolved.of_image(index), stage.read(OutpaintArguments), stage.start
+    around = margins(start.size, arguments.pixels, arguments.direction, multiple=8)
     canvas = filled_from_edges(start, around)
     unknown = np.ones((canvas.height, canvas.width), dtype=bool)
     left, top, right, bottom = around.inner(start.size)
@@ -35,7 +36,7 @@ def outpaint(stage: Stage, index: int) -> Image.Image:
     boxes = lay_tiles(canvas.size, size, int(min(size) * _SHARED)).boxes
     number = len([box for box in boxes if _part(unknown, box).any()])
     for done, box in enumerate(_in_order(unknown, boxes)):
-        source = _source(canvas.crop(box), _part(unknown, box), arguments["overlap"], arguments["mask_blur"])
+        source = _source(canvas.crop(box), _part(unknown, box), arguments.overlap, arguments.mask_blur)
         canvas.paste(stage.over(with_seed(resolved, done, 0, size), source, min(done, number - 1), number), box[:2])
         _part(unknown, box)[:] = False
     return canvas

@@ -10,6 +10,7 @@ from modules.generation.masking import Box, whole_picture_overlay_mask
 from modules.generation.scripts.margins import Margins, margins
 from modules.generation.scripts.matched_noise import matched_noise
 from modules.generation.scripts.stage import Stage, with_seed
+from modules.parameters.scripts.arguments import OutpaintingMk2Arguments
 from modules.pictures.masks import blur_mask
 
 # A1111 blurs the mask this much more than its slider says.
@@ -19,8 +20,8 @@ _BLOCK = 64
 
 def outpainting_mk2(stage: Stage, index: int) -> Image.Image:
     """The picture grown on one side after the other, each time with the same seed."""
-    picture, arguments = stage.start, stage.arguments
-    around = margins(picture.size, arguments["pixels"], arguments["direction"])
+    picture, arguments = stage.start, stage.read(OutpaintingMk2Arguments)
+    around = margins(picture.size, arguments.pixels, arguments.direction)
     sides = [side for side in ("left", "right", "up", "down") if around.of(side) > 0]
     for number, side in enumerate(sides):
         picture = _grown(stage, index, picture, side, around, number, len(sides))
@@ -34,9 +35,10 @@ def _grown(
     size = added.grown(picture.size)
     canvas = Image.new("RGB", (-(-size[0] // _BLOCK) * _BLOCK, -(-size[1] // _BLOCK) * _BLOCK))
     canvas.paste(picture, (added.left, added.up))
-    blur = stage.arguments["mask_blur"]
+    arguments = stage.read(OutpaintingMk2Arguments)
+    blur = arguments.mask_blur
     mask = _mask(canvas.size, size, added, blur)
-    canvas = _with_noise(canvas, mask, stage)
+    canvas = _with_noise(canvas, mask, arguments)
     resolved = stage.resolved.of_image(index)
     box = _pass_box(canvas.size, picture.size, added, (resolved.request.width, resolved.request.height))
     part, mask = canvas.crop(box), mask.crop(box)
@@ -65,10 +67,10 @@ def _mask(canvas: tuple[int, int], size: tuple[int, int], added: Margins, inset:
     return mask
 
 
-def _with_noise(canvas: Image.Image, mask: Image.Image, stage: Stage) -> Image.Image:
+def _with_noise(canvas: Image.Image, mask: Image.Image, arguments: OutpaintingMk2Arguments) -> Image.Image:
     pixels = np.asarray(canvas, dtype=np.float64) / 255
     unknown = np.asarray(mask, dtype=np.float64) / 255
-    noised = matched_noise(pixels, unknown, stage.arguments["noise_q"], stage.arguments["color_variation"])
+    noised = matched_noise(pixels, unknown, arguments.noise_q, arguments.color_variation)
     return Image.fromarray((noised * 255).astype(np.uint8), "RGB")
 
 

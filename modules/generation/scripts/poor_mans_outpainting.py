@@ -11,14 +11,16 @@ from modules.generation.scripts.margins import Margins, margins
 from modules.generation.scripts.overlapping_tiles import join_tiles, lay_tiles
 from modules.generation.scripts.stage import Stage, with_seed
 from modules.parameters import RequestError, ResolvedRequest
+from modules.parameters.scripts.arguments import PoorMansOutpaintingArguments
 from modules.pictures.masks import blur_mask
 
 
 def poor_mans_outpainting(stage: Stage, index: int) -> Image.Image:
     """Tiles of Width x Height overlap by the pixels to expand; those within the old picture stay as they are."""
-    resolved, arguments, start = stage.resolved.of_image(index), stage.arguments, stage.start
-    pixels, blur = arguments["pixels"], arguments["mask_blur"]
-    around = margins(start.size, pixels, arguments["direction"])
+    arguments = stage.read(PoorMansOutpaintingArguments)
+    resolved, start = stage.resolved.of_image(index), stage.start
+    pixels, blur = arguments.pixels, arguments.mask_blur
+    around = margins(start.size, pixels, arguments.direction)
     canvas = around.around(start)
     mask, latent_mask = (frame(around, canvas.size, inset) for inset in (blur * 2, blur // 2))
     if min(canvas.size) <= pixels:

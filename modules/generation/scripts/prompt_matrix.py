@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from modules.generation.scripts.stage import Extra, Stage
+from modules.parameters.scripts.arguments import PromptMatrixArguments
 from modules.pictures.legend import Word, legend_grid
 
 
@@ -14,13 +15,12 @@ def matrix_grid(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra
     """The first half of the parts above the columns, the others beside the rows; what a picture lacks is struck out."""
     if not stage.makes_grid_of(pictures):
         return
-    request = stage.resolved.request
-    prompt = request.prompt if stage.arguments["prompt_type"] == "positive" else request.negative_prompt
+    request, arguments = stage.resolved.request, stage.read(PromptMatrixArguments)
+    prompt = request.prompt if arguments.prompt_type == "positive" else request.negative_prompt
     parts = [part.strip() for part in prompt.split("|")[1:]]
     half = (len(parts) + 1) // 2
     columns, rows = _words(parts[:half]), _words(parts[half:])
-    margin = stage.arguments["margin_size"]
-    yield Extra("prompt_matrix", legend_grid(pictures, columns, rows, stage.settings.grids, margin))
+    yield Extra("prompt_matrix", legend_grid(pictures, columns, rows, stage.settings.grids, arguments.margin_size))
 
 
 def _words(parts: list[str]) -> list[list[Word]]:

@@ -9,6 +9,7 @@ from modules.generation.resizing import Size
 from modules.generation.scripts.overlapping_tiles import join_tiles, lay_tiles
 from modules.generation.scripts.stage import Stage, with_seed
 from modules.parameters import RequestError
+from modules.parameters.scripts.arguments import SdUpscaleArguments
 from modules.pictures.opening import MOST_PIXELS
 
 
@@ -16,9 +17,10 @@ def sd_upscale(stage: Stage, index: int) -> Image.Image:
     """Picture `index`: every tile of Width x Height a pass of its own, with seeds that count on from the picture's."""
     resolved = stage.resolved.of_image(index)
     request = resolved.request
-    larger = _enlarged(stage)
+    arguments = stage.read(SdUpscaleArguments)
+    larger = _enlarged(stage, arguments)
     tile = (min(request.width, larger.width // 8 * 8), min(request.height, larger.height // 8 * 8))
-    tiles = lay_tiles(larger.size, tile, stage.arguments["overlap"])
+    tiles = lay_tiles(larger.size, tile, arguments.overlap)
     made = []
     for number, box in enumerate(tiles.boxes):
         # A1111 makes them in batches, whose first seeds are neighbours: the k-th of the i-th batch has seed + i + k.
@@ -29,8 +31,8 @@ def sd_upscale(stage: Stage, index: int) -> Image.Image:
     return join_tiles(tiles, made)
 
 
-def _enlarged(stage: Stage) -> Image.Image:
-    start, upscaler, scale = stage.start, stage.arguments["upscaler"], stage.arguments["scale_factor"]
+def _enlarged(stage: Stage, arguments: SdUpscaleArguments) -> Image.Image:
+    start, upscaler, scale = stage.start, arguments.upscaler, arguments.scale_factor
     if upscaler == "None":
         _check_size(start.size)
         return start

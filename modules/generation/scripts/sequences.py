@@ -14,7 +14,7 @@ from modules.generation.img2img import Start, start_of
 from modules.generation.init_picture import InitPicture, prepare_init_picture
 from modules.generation.scripts.stage import Extra, Stage
 from modules.parameters import ResolvedRequest
-from modules.parameters.scripts.frames import shares
+from modules.parameters.scripts.arguments import InterpolatePicturesArguments, SequenceArguments
 from modules.pictures import encode_animation
 
 # Latents that point almost the same way are mixed linearly: there is no arc between them.
@@ -23,8 +23,8 @@ _PARALLEL = 0.9995
 
 def between_pictures(stage: Stage, index: int) -> Image.Image:
     """Frame `index`: the two pictures' latents mixed, and gone over. The first and the last are plain img2img."""
-    resolved = stage.resolved.of_image(index)
-    share = shares(stage.arguments)[index % stage.arguments["frames"]]
+    resolved, arguments = stage.resolved.of_image(index), stage.read(InterpolatePicturesArguments)
+    share = arguments.shares()[index % arguments.frames]
     first, second = (prepare_init_picture(resolved, picture, None, stage.resize) for picture in stage.pictures[:2])
     if share in (0.0, 1.0):
         return stage.over(resolved, second if share else first)
@@ -68,11 +68,11 @@ def along_arc(low: Tensor, high: Tensor, share: float) -> Tensor:
     return low * from_low.view(shape) + high * from_high.view(shape)
 
 
-def animation(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:
-    """An animated WebP of each sequence."""
-    count, per_second = stage.arguments["frames"], stage.arguments["frames_per_second"]
+def animation(kind: type[SequenceArguments], stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:
+    """An animated WebP of each sequence that the script with arguments of this `kind` made."""
+    arguments = stage.read(kind)
+    count, per_second, back = arguments.frames, arguments.frames_per_second, arguments.and_back
     for first in range(0, len(pictures), count):
         frames = pictures[first : first + count]
-        back = bool(stage.arguments["and_back"])
         encode = partial(encode_animation, frames, stage.settings.files, per_second=per_second, and_back=back)
         yield Extra(ANIMATION, frames[0], first, encode=encode)

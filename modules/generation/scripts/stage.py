@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from PIL import Image, ImageOps
 
@@ -15,7 +15,10 @@ from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import Resize, flatten
 from modules.parameters import ResolvedRequest
 from modules.parameters.job_options import JobOptions
+from modules.parameters.scripts.arguments import ScriptArguments
 from modules.pictures.grids import image_grid, too_large
+
+Arguments = TypeVar("Arguments", bound=ScriptArguments)
 
 
 class Over(Protocol):
@@ -72,11 +75,9 @@ class Stage:
         """The options that the job was queued with."""
         return self.resolved.settings
 
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """The values of the script's arguments."""
-        script = self.resolved.request.script
-        return {} if script is None else self.resolved.request.scripts[script.title]
+    def read(self, kind: type[Arguments]) -> Arguments:
+        """The script's arguments, as values of this `kind`. Raises ScriptError."""
+        return kind.of(self.resolved.request.scripts)
 
     @property
     def start(self) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from modules.generation.scripts.alternative_test import alternative_test
@@ -15,11 +16,12 @@ from modules.generation.scripts.sd_upscale import sd_upscale
 from modules.generation.scripts.sequences import animation, between_pictures
 from modules.generation.scripts.stage import Maker, job_grid, plainly
 from modules.generation.scripts.xyz import xyz_grids
+from modules.parameters.scripts.arguments import InterpolatePicturesArguments, InterpolatePromptsArguments
 
 MAKERS: Final[Mapping[str, Maker]] = {
     "img2img alternative test": Maker(alternative_test, finale=job_grid),
-    "Interpolate pictures": Maker(between_pictures, finale=animation),
-    "Interpolate prompts": Maker(plainly, finale=animation),
+    "Interpolate pictures": Maker(between_pictures, finale=partial(animation, InterpolatePicturesArguments)),
+    "Interpolate prompts": Maker(plainly, finale=partial(animation, InterpolatePromptsArguments)),
     "Loopback": Maker(loopback, together=loops, finale=loopback_grid),
     "Outpaint": Maker(outpaint, finale=job_grid),
     "Outpainting mk2": Maker(outpainting_mk2, finale=job_grid),

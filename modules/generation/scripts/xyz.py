@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from modules.generation.scripts.stage import Extra, Stage
+from modules.parameters.scripts.arguments import XyzArguments
 from modules.parameters.xyz import axes_of, grid_facts
 from modules.pictures.legend import Word, legend_grid
 
@@ -18,12 +19,12 @@ def xyz_grids(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:
     """One grid of X and Y for each value of Z, and where there are several one of them all, which comes first."""
     if not stage.makes_grid_of(pictures):
         return
-    arguments, options = stage.arguments, stage.settings.grids
+    arguments, options = stage.read(XyzArguments), stage.settings.grids
     axes = axes_of(arguments, stage.resolved.request.mode)
     columns, rows, layers = ([[Word(word)] for word in one.words] for one in axes)
-    if not arguments["draw_legend"]:
+    if not arguments.draw_legend:
         columns, rows, layers = (_NO_WORDS * len(words) for words in (columns, rows, layers))
-    cells, margin = len(columns) * len(rows), arguments["margin_size"]
+    cells, margin = len(columns) * len(rows), arguments.margin_size
     grids = [
         legend_grid(pictures[first : first + cells], columns, rows, options, margin)
         for first in range(0, len(pictures), cells)
@@ -33,7 +34,7 @@ def xyz_grids(stage: Stage, pictures: Sequence[Image.Image]) -> Iterator[Extra]:
         return
     whole = legend_grid(grids, layers, _NO_WORDS, options, margin)
     yield Extra(_KIND, whole, 0, dict(grid_facts(arguments, axes, whole=True)))
-    if arguments["include_sub_grids"] and cells > 1:
+    if arguments.include_sub_grids and cells > 1:
         for number, grid in enumerate(grids):
             # The first picture's place is taken by the whole grid.
             facts = dict(grid_facts(arguments, axes, whole=False))

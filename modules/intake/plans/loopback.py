@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from modules.intake.plans.picture import Picture, few_enough
 from modules.parameters import GenerationRequest
+from modules.parameters.scripts.arguments import LoopbackArguments
 
 # How far from the first strength to the final one, by the share of the loops that is done.
 _CURVES: Final[Mapping[str, Callable[[float], float]]] = {
@@ -17,9 +18,10 @@ _CURVES: Final[Mapping[str, Callable[[float], float]]] = {
 }
 
 
-def loopback(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequence[Picture]:
+def loopback(request: GenerationRequest) -> Sequence[Picture]:
     """Every pass of every batch is a picture; the seed goes on counting through them all. Batch size has no effect."""
-    loops = arguments["loops"]
+    arguments = LoopbackArguments.of(request.scripts)
+    loops = arguments.loops
     few_enough("Loopback", loops * request.n_iter)
     strengths = loop_strengths(request.denoising_strength, arguments)
     return [
@@ -29,10 +31,10 @@ def loopback(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequen
     ]
 
 
-def loop_strengths(first: float, arguments: Mapping[str, Any]) -> list[float]:
+def loop_strengths(first: float, arguments: LoopbackArguments) -> list[float]:
     """The denoising strength of each loop."""
-    loops, curve = arguments["loops"], _CURVES[arguments["denoising_curve"]]
-    change = arguments["final_denoising_strength"] - first
+    loops, curve = arguments.loops, _CURVES[arguments.denoising_curve]
+    change = arguments.final_denoising_strength - first
     return [first + change * curve(loop / (loops - 1)) if loops > 1 else first for loop in range(loops)]
 
 

@@ -48,5 +48,5 @@ def _reported_or(picture: Picture, name: str, counted: int) -> int:
     return reported if reported >= 0 else counted
 
 
-# From a request and its script's arguments to the pictures. Raises RequestError for what cannot be done.
-Plan = Callable[[GenerationRequest, Mapping[str, Any]], Sequence[Picture]]
+# From a request with a script to the pictures. Raises RequestError for what cannot be done.
+Plan = Callable[[GenerationRequest], Sequence[Picture]]

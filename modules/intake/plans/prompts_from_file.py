@@ -12,6 +12,7 @@ from modules.intake.plans.picture import Picture, few_enough
 from modules.intake.plans.picture_scripts import ordinary
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.samplers import SAMPLERS
+from modules.parameters.scripts.arguments import PromptsFromFileArguments
 
 # Without a seed of its own each line has another one, this far from the job's.
 _APART: Final = 2**31
@@ -61,19 +62,20 @@ _IDLE: Final = ("outpath_samples", "outpath_grids", "prompt_for_display", "style
 _IDLE_TOO: Final = ("do_not_save_samples", "do_not_save_grid")
 
 
-def prompts_from_file(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequence[Picture]:
+def prompts_from_file(request: GenerationRequest) -> Sequence[Picture]:
     """The pictures of every line, one line after the other."""
-    lines = [line for text in arguments["prompts"].splitlines() if (line := text.strip())]
+    arguments = PromptsFromFileArguments.of(request.scripts)
+    lines = [line for text in arguments.prompts.splitlines() if (line := text.strip())]
     if not lines:
         raise RequestError("Prompts from file or textbox: the list is empty: write a prompt on each line.")
     few_enough("Prompts from file or textbox", len(lines))
-    drawn_anew = request.seed == -1 and not (arguments["iterate_seed"] or arguments["same_seed"])
+    drawn_anew = request.seed == -1 and not (arguments.iterate_seed or arguments.same_seed)
     pictures: list[Picture] = []
     for number, line in enumerate(lines):
-        fields = _joined(request, read_line(line, number + 1), at_start=arguments["prompt_position"] == "start")
+        fields = _joined(request, read_line(line, number + 1), at_start=arguments.prompt_position == "start")
         overrides = {_CHECKPOINT: fields.pop(_CHECKPOINT)} if _CHECKPOINT in fields else {}
         changed = request.model_copy(update=fields)
-        before = number * request.n_iter * request.batch_size if arguments["iterate_seed"] else 0
+        before = number * request.n_iter * request.batch_size if arguments.iterate_seed else 0
         before += _RANDOM.randrange(_APART) if drawn_anew else 0
         for one in ordinary(changed, fields):
             own = {"seed": fields["seed"] + one.seed} if fields.get("seed", -1) >= 0 else {}

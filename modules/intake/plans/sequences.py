@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from modules.intake.plans.picture import Picture, few_enough
 from modules.parameters import GenerationRequest, RequestError
-from modules.parameters.scripts.frames import shares
+from modules.parameters.scripts.arguments import InterpolatePicturesArguments, InterpolatePromptsArguments
 
 
-def interpolate_prompts(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequence[Picture]:
+def interpolate_prompts(request: GenerationRequest) -> Sequence[Picture]:
     """A frame for each share, for each of Batch count; all of a sequence have one seed."""
-    second = arguments["second_prompt"]
+    arguments = InterpolatePromptsArguments.of(request.scripts)
+    second = arguments.second_prompt
     if not second.strip():
         raise RequestError("Interpolate prompts: Second prompt is empty: write what the sequence ends with.")
-    few_enough("Interpolate prompts", arguments["frames"] * request.n_iter)
+    few_enough("Interpolate prompts", arguments.frames * request.n_iter)
     return [
-        Picture(seed=number, towards=(second, share)) for number in range(request.n_iter) for share in shares(arguments)
+        Picture(seed=number, towards=(second, share))
+        for number in range(request.n_iter)
+        for share in arguments.shares()
     ]
 
 
-def interpolate_pictures(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequence[Picture]:
+def interpolate_pictures(request: GenerationRequest) -> Sequence[Picture]:
     """As with prompts; what each frame starts from is mixed when it is made."""
+    arguments = InterpolatePicturesArguments.of(request.scripts)
     if request.mask is not None:
         raise RequestError("Interpolate pictures takes no mask: start it from the img2img tab.")
-    few_enough("Interpolate pictures", arguments["frames"] * request.n_iter)
-    return [Picture(seed=number) for number in range(request.n_iter) for _ in shares(arguments)]
+    few_enough("Interpolate pictures", arguments.frames * request.n_iter)
+    return [Picture(seed=number) for number in range(request.n_iter) for _ in arguments.shares()]

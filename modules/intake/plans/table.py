@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from modules.intake.plans.loopback import loopback
@@ -14,6 +15,7 @@ from modules.intake.plans.prompts_from_file import prompts_from_file
 from modules.intake.plans.sequences import interpolate_pictures, interpolate_prompts
 from modules.intake.plans.xyz import xyz_plot
 from modules.parameters import GenerationRequest, RequestError
+from modules.parameters.scripts.arguments import OutpaintArguments, OutpaintingMk2Arguments
 from modules.parameters.xyz import TITLE, with_fixed_seeds
 
 PLANS: Final[Mapping[str, Plan]] = {
@@ -21,8 +23,8 @@ PLANS: Final[Mapping[str, Plan]] = {
     "Interpolate pictures": interpolate_pictures,
     "Interpolate prompts": interpolate_prompts,
     "Loopback": loopback,
-    "Outpaint": outpaint,
-    "Outpainting mk2": outpaint,
+    "Outpaint": partial(outpaint, OutpaintArguments),
+    "Outpainting mk2": partial(outpaint, OutpaintingMk2Arguments),
     "Poor man's outpainting": poor_mans_outpainting,
     "Prompt matrix": prompt_matrix,
     "Prompts from file or textbox": prompts_from_file,
@@ -41,7 +43,7 @@ def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:
         raise RequestError(
             f"{script.title} starts from {needed}, and {len(request.init_images)} came with the request."
         )
-    pictures = PLANS[script.title](request, request.scripts[script.title])
+    pictures = PLANS[script.title](request)
     few_enough(script.title, len(pictures))
     return pictures
 

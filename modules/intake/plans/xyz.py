@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from modules.intake.plans.picture import Picture, few_enough
 from modules.parameters import GenerationRequest, RequestError
+from modules.parameters.scripts.arguments import XyzArguments
 from modules.parameters.xyz import TITLE, AxisValues, axes_of, changes, missing_in_prompts, overrides
 
 _MOST_MEGAPIXELS: Final = 200
 
 
-def xyz_plot(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequence[Picture]:
+def xyz_plot(request: GenerationRequest) -> Sequence[Picture]:
     """The cells, x before y before z; one picture each, whatever the batch sliders say."""
+    arguments = XyzArguments.of(request.scripts)
     axes = axes_of(arguments, request.mode)
     for one in axes:
         if one.axis.label == "Prompt S/R" and missing_in_prompts(request, one.values[0]):
@@ -28,7 +30,7 @@ def xyz_plot(request: GenerationRequest, arguments: Mapping[str, Any]) -> Sequen
 
 
 def _cell(
-    request: GenerationRequest, axes: Sequence[AxisValues], place: tuple[int, int, int], arguments: Mapping[str, Any]
+    request: GenerationRequest, axes: Sequence[AxisValues], place: tuple[int, int, int], arguments: XyzArguments
 ) -> Picture:
     texts = {"prompt": request.prompt, "negative_prompt": request.negative_prompt, "styles": request.styles}
     fields: dict[str, Any] = {}
@@ -42,11 +44,11 @@ def _cell(
     return Picture(fields, settings, seed=added)
 
 
-def _added(axes: Sequence[AxisValues], place: tuple[int, int, int], arguments: Mapping[str, Any]) -> int:
+def _added(axes: Sequence[AxisValues], place: tuple[int, int, int], arguments: XyzArguments) -> int:
     """By how much the cell's seed differs where seeds vary along axes."""
     added, stride = 0, 1
-    for name, one, number in zip(("x", "y", "z"), axes, place, strict=True):
-        if arguments[f"vary_seeds_{name}"]:
+    for axis, one, number in zip(arguments.axes, axes, place, strict=True):
+        if axis.varies_seeds:
             added += number * stride
             stride *= len(one.values)
     return added

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from modules.parameters.scripts.declaration import Argument
 
@@ -16,10 +15,3 @@ SEQUENCE: Final = (
     Argument("frames_per_second", "Frames per second of the animation", 8, minimum=1, maximum=60, step=1),
     Argument("and_back", "Play the animation forwards and back again", False, "checkbox"),
 )
-
-
-def shares(arguments: Mapping[str, Any]) -> list[float]:
-    """How far each frame is from the first, 0, to the last, 1."""
-    frames = int(arguments["frames"])
-    even = [frame / (frames - 1) for frame in range(frames)]
-    return even if arguments["pace"] == EVEN else [share * share * (3 - 2 * share) for share in even]

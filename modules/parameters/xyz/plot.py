@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from modules.parameters.request import RequestError
 from modules.parameters.resolved import RANDOM_SEEDS
+from modules.parameters.scripts.arguments import AxisArguments, XyzArguments
 from modules.parameters.xyz.axes import NOTHING, SEEDS, Axis, checked_values, find_axis
 from modules.parameters.xyz.axis_values import joined_values, numbers, split_values
 
@@ -39,31 +40,30 @@ class AxisValues:
         return text if self.axis.plain else f"{self.axis.label}: {text}"
 
 
-def axes_of(arguments: Mapping[str, Any], mode: str) -> list[AxisValues]:
+def axes_of(arguments: XyzArguments, mode: str) -> list[AxisValues]:
     """X, Y and Z of a plot; an axis that is Nothing has one value. Raises RequestError."""
-    return [_axis(arguments, name, mode) for name in NAMES]
+    return [_axis(one, mode) for one in arguments.axes]
 
 
-def _axis(arguments: Mapping[str, Any], name: str, mode: str) -> AxisValues:
-    axis = find_axis(arguments[f"{name}_type"], mode)
+def _axis(given: AxisArguments, mode: str) -> AxisValues:
+    axis = find_axis(given.label, mode)
     if axis.label == NOTHING:
         return AxisValues(axis, [0])
-    words = _words(arguments, name, axis)
+    words = _words(given, axis)
     if not words:
-        raise RequestError(f"{TITLE}: {name.upper()} values are empty: write them with commas in between.")
+        raise RequestError(f"{TITLE}: {given.name.upper()} values are empty: write them with commas in between.")
     return AxisValues(axis, _values(axis, words))
 
 
-def _words(arguments: Mapping[str, Any], name: str, axis: Axis) -> list[str]:
+def _words(given: AxisArguments, axis: Axis) -> list[str]:
     """What was chosen for an axis that has a list, else what was typed."""
-    chosen = arguments[f"{name}_values_dropdown"] if axis.listed and not arguments["csv_mode"] else []
-    return list(chosen) or split_values(arguments[f"{name}_values"])
+    return list(given.chosen if axis.listed else ()) or split_values(given.text)
 
 
-def value_counts(arguments: Mapping[str, Any], mode: str) -> list[int]:
+def value_counts(arguments: XyzArguments, mode: str) -> list[int]:
     """How many values each axis has, in order; those without any are left out. Raises RequestError."""
-    axes = [(name, find_axis(arguments[f"{name}_type"], mode)) for name in NAMES]
-    given = [(axis, words) for name, axis in axes if axis.label != NOTHING and (words := _words(arguments, name, axis))]
+    axes = [(one, find_axis(one.label, mode)) for one in arguments.axes]
+    given = [(axis, words) for one, axis in axes if axis.label != NOTHING and (words := _words(one, axis))]
     return [len(_values(axis, words)) for axis, words in given]
 
 
@@ -79,22 +79,22 @@ def _values(axis: Axis, words: list[str]) -> Sequence[Any]:
 
 def with_fixed_seeds(arguments: Mapping[str, Any], mode: str, rng: random.Random) -> dict[str, Any]:
     """`arguments` with a number for each seed of -1 on an axis, unless they are to stay random."""
-    fixed = dict(arguments)
-    for name, one in zip(NAMES, axes_of(arguments, mode), strict=True):
-        if one.axis.label in SEEDS and not arguments["no_fixed_seeds"]:
+    fixed, read = dict(arguments), XyzArguments.read(arguments)
+    for name, one in zip(NAMES, axes_of(read, mode), strict=True):
+        if one.axis.label in SEEDS and not read.no_fixed_seeds:
             seeds = [value if value >= 0 else rng.randrange(RANDOM_SEEDS) for value in one.values]
             fixed |= {f"{name}_values": ", ".join(map(str, seeds)), f"{name}_values_dropdown": []}
     return fixed
 
 
-def grid_facts(arguments: Mapping[str, Any], axes: Sequence[AxisValues], *, whole: bool) -> Iterator[tuple[str, str]]:
+def grid_facts(arguments: XyzArguments, axes: Sequence[AxisValues], *, whole: bool) -> Iterator[tuple[str, str]]:
     """What infotext says of a grid, the z axis only of the `whole` one."""
     yield "Script", TITLE
-    for name, one in list(zip(NAMES, axes, strict=True))[: 3 if whole else 2]:
+    for given, one in list(zip(arguments.axes, axes, strict=True))[: 3 if whole else 2]:
         if one.axis.label == NOTHING:
             continue
-        yield f"{name.upper()} Type", one.axis.label
-        chosen = arguments[f"{name}_values_dropdown"] if one.axis.listed and not arguments["csv_mode"] else []
-        yield f"{name.upper()} Values", joined_values(chosen) if chosen else arguments[f"{name}_values"]
-        if one.axis.label in SEEDS and not arguments["no_fixed_seeds"]:
-            yield f"Fixed {name.upper()} Values", ", ".join(map(str, one.values))
+        name, chosen = given.name.upper(), given.chosen if one.axis.listed else ()
+        yield f"{name} Type", one.axis.label
+        yield f"{name} Values", joined_values(chosen) if chosen else given.text
+        if one.axis.label in SEEDS and not arguments.no_fixed_seeds:
+            yield f"Fixed {name} Values", ", ".join(map(str, one.values))
