@@ -50,13 +50,13 @@ def main() -> None:
     parser.add_argument("--switches", type=int, default=50)
     parser.add_argument("--warm", type=int, default=100)
     parser.add_argument("--engine", choices=("real", "fake"), default="real")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         for name in ("one", "two"):
             write_tiny_checkpoint(data / "models" / "Stable-diffusion" / f"{name}.safetensors", seed=len(name))
         with (
-            Server(data, "--use-cpu", "all", "--no-half", module=MODULES[asked.engine]) as server,
+            Server(data, "--use-cpu", "all", "--no-half", module=MODULES[arguments.engine]) as server,
             httpx.Client(base_url=server.url, timeout=600) as client,
         ):
 
@@ -69,10 +69,10 @@ def main() -> None:
             print("| over | server | engine |")
             print("|---|---|---|")
             for what, run, count in (
-                (f"{asked.jobs} jobs", job, asked.jobs),
-                (f"{asked.switches} checkpoint switches", switch, asked.switches),
+                (f"{arguments.jobs} jobs", job, arguments.jobs),
+                (f"{arguments.switches} checkpoint switches", switch, arguments.switches),
             ):
-                grown = drift(server, run, asked.warm, count)
+                grown = drift(server, run, arguments.warm, count)
                 print(f"| {what} | {grown['server']:+.1f} % | {grown['engine']:+.1f} % |", flush=True)
             held = {name: size / 2**20 for name, size in resident(server).items()}
             print(f"In the end the server holds {held['server']:.0f} MiB and the engine {held['engine']:.0f} MiB.")

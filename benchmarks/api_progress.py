@@ -86,8 +86,8 @@ def own_answers(url: str, clients: int, jobs: int) -> int:
                 prompt, seed = f"client {client} job {job}", client * 1000 + job
                 answer = line.post("/sdapi/v1/txt2img", json=SMALL | {"prompt": prompt, "seed": seed}).json()
                 info = json.loads(answer["info"])
-                told = info["infotexts"][0]
-                wrong += not (info["seed"] == seed and told.startswith(prompt) and f"Seed: {seed}" in told)
+                infotext = info["infotexts"][0]
+                wrong += not (info["seed"] == seed and infotext.startswith(prompt) and f"Seed: {seed}" in infotext)
         return wrong
 
     with ThreadPoolExecutor(clients) as pool:
@@ -110,12 +110,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=20)
     parser.add_argument("--loads", type=int, default=6)
     parser.add_argument("--engine", choices=("real", "fake"), default="real")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
-        if asked.engine == "real":
+        if arguments.engine == "real":
             _write_checkpoints(data / "models" / "Stable-diffusion")
-        module = "modules.server" if asked.engine == "real" else "tests.server.fake_engine_server"
+        module = "modules.server" if arguments.engine == "real" else "tests.server.fake_engine_server"
         with multiprocessing.get_context("spawn").Pool(1) as crowd, Server(data, *FLAGS, module=module) as server:
             prober = Prober(server.url)
             print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
@@ -126,11 +126,11 @@ def main() -> None:
             print(prober.line("nothing runs"))
             cpu = cpu_of_one(server)
             with prober.probing():
-                wrong = crowd.apply(own_answers, (server.url, asked.clients, asked.jobs))
-            print(prober.line(f"{asked.clients} clients x {asked.jobs} jobs, {wrong} answers mixed up"))
+                wrong = crowd.apply(own_answers, (server.url, arguments.clients, arguments.jobs))
+            print(prober.line(f"{arguments.clients} clients x {arguments.jobs} jobs, {wrong} answers mixed up"))
             with prober.probing():
-                crowd.apply(switch_checkpoints, (server.url, asked.loads))
-            print(prober.line(f"{asked.loads} checkpoint loads"))
+                crowd.apply(switch_checkpoints, (server.url, arguments.loads))
+            print(prober.line(f"{arguments.loads} checkpoint loads"))
             print(f"CPU time of the server for one answer: {cpu:.2f} ms; load average {os.getloadavg()[0]:.1f}")
 
 

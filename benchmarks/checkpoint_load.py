@@ -87,14 +87,14 @@ def keep(files: dict[str, Path], hardware: Hardware, repeats: int) -> None:
         known = {"title": path.name, "name": path.name, "sha256": "0" * 64}
         return CheckpointFile(path=str(path), vae_path=vae, options=options, **known)
 
-    def turns(*asked: CheckpointFile) -> tuple[float, float]:
+    def turns(*chosen: CheckpointFile) -> tuple[float, float]:
         """Wall and CPU seconds of one turn, once all have had theirs."""
         keeper = ModelKeeper(hardware, lambda event: None)
-        for one in asked:
+        for one in chosen:
             keeper.load(one)
-        wall, cpu = best(lambda: [keeper.load(one) for one in asked] and None, repeats)
+        wall, cpu = best(lambda: [keeper.load(one) for one in chosen] and None, repeats)
         keeper.unload()
-        return wall / len(asked), cpu / len(asked)
+        return wall / len(chosen), cpu / len(chosen)
 
     gc.freeze()  # as an engine does
     two: dict[str, object] = {"sd_checkpoints_limit": 2, "sd_vae_checkpoint_cache": 1}

@@ -214,11 +214,11 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=20261125)
     parser.add_argument("--engine", choices=sorted(MODULES), default="real")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        told = run(Path(folder), asked.engine, asked.kills, asked.seed)
-        print(f"{told}; {time.monotonic() - began:.0f} s at a load average of {os.getloadavg()[0]:.1f}")
+        outcome = run(Path(folder), arguments.engine, arguments.kills, arguments.seed)
+        print(f"{outcome}; {time.monotonic() - began:.0f} s at a load average of {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

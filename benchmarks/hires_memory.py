@@ -44,7 +44,7 @@ def highest() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def told(what: str, before: float, began: float) -> None:
+def report(what: str, before: float, began: float) -> None:
     now = {"what": what, "before_gb": round(before, 2), "peak_gb": round(highest(), 2)}
     print(json.dumps(now | {"seconds": round(time.monotonic() - began)}), flush=True)
 
@@ -54,25 +54,25 @@ def vae_alone(side: int, dtype: torch.dtype) -> None:
     move(vae, dtype)
     before, began = highest(), time.monotonic()
     picture = decode_latent(vae, torch.randn(4, side // 8, side // 8), 1.0)
-    told(f"decode {side}x{side}", before, began)
+    report(f"decode {side}x{side}", before, began)
     began = time.monotonic()
     encode_pictures(vae, picture[None] * 2 - 1, 1.0)
-    told(f"decode and encode {side}x{side}", before, began)
+    report(f"decode and encode {side}x{side}", before, began)
 
 
 def demo(side: int, dtype: torch.dtype) -> None:
     model = load_checkpoint(DEMO, dtype=dtype, vae_dtype=torch.float32)
     pipeline = Pipeline(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
-    asked = {"prompt": "a red circle", "width": 128, "height": 128, "steps": 1, "sampler_name": "Euler", "seed": 1}
+    values = {"prompt": "a red circle", "width": 128, "height": 128, "steps": 1, "sampler_name": "Euler", "seed": 1}
     hires = {"enable_hr": True, "hr_scale": side / 128, "hr_upscaler": "Lanczos", "denoising_strength": 0.3}
-    request = resolve(parse_request(asked | hires), options={"randn_source": "CPU"}, rng=random.Random(0))
+    request = resolve(parse_request(values | hires), options={"randn_source": "CPU"}, rng=random.Random(0))
     quiet = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
     before, began = highest(), time.monotonic()
     with torch.inference_mode():
         first = txt2img(pipeline, request, range(1), quiet)
         latents = hires_pass(pipeline, request, range(1), first, quiet, lanczos)
         decode_latent(model.vae, latents[0], model.vae_scaling_factor)
-    told(f"hires pass to {side}x{side}", before, began)
+    report(f"hires pass to {side}x{side}", before, began)
 
 
 def main() -> None:
@@ -81,14 +81,14 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--dtype", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--here", action="store_true", help="in this process, which then is the one that is measured")
-    wished = parser.parse_args()
-    if wished.here:
-        {"vae": vae_alone, "demo": demo}[wished.what[0]](wished.side, DTYPES[wished.dtype])
+    arguments = parser.parse_args()
+    if arguments.here:
+        {"vae": vae_alone, "demo": demo}[arguments.what[0]](arguments.side, DTYPES[arguments.dtype])
         return
     print(f"Bound beside the weights: {CPU_MEMORY / 1e9} GB.", flush=True)
-    for what in wished.what:
-        asked = [what, "--side", str(wished.side), "--dtype", wished.dtype, "--here"]
-        subprocess.run([sys.executable, "-m", "benchmarks.hires_memory", *asked], check=True)
+    for what in arguments.what:
+        command = [what, "--side", str(arguments.side), "--dtype", arguments.dtype, "--here"]
+        subprocess.run([sys.executable, "-m", "benchmarks.hires_memory", *command], check=True)
 
 
 if __name__ == "__main__":

@@ -171,19 +171,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stream", type=int, nargs="+", metavar="SIDE", help="also time streaming at these sizes")
     parser.add_argument("--rounds", type=int, default=2)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     print("| model, picture | mode | planned, GB | counted, GB |\n|---|---|---|---|")
     for name, side in PICTURES:
         for memory_mode in MODES:
             planned, found = counted(name, side, memory_mode)
             print(f"| {name} {side}² | {memory_mode} | {planned / 1e9:.2f} | {found / 1e9:.2f} |", flush=True)
-    if asked.stream:
+    if arguments.stream:
         torch.set_num_threads(1)
         unet = converted(random_modules().unet, torch.bfloat16, torch.channels_last)
         print("\n| step, CPU s | plain | streamed | copies alone | streamed / plain | the same, copies hidden |")
         print("|---|---|---|---|---|---|")
-        for side in asked.stream:
-            print(streaming_cost(unet, side, asked.rounds).line(side), flush=True)
+        for side in arguments.stream:
+            print(streaming_cost(unet, side, arguments.rounds).line(side), flush=True)
         print(f"load average {os.getloadavg()[0]:.1f}")
 
 

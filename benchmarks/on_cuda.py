@@ -88,9 +88,9 @@ def ours(
     file = CheckpointFile(path=str(path), title=path.name, name=path.name, options={"fast_mode": fast})
     command = RunJob(job_id="benchmark", resolved=request_of(side, steps), checkpoint=file)
     drawn = median(lambda: draw(keeper, command, hardware), rounds)
-    told = keeper.facts().fast_mode
+    fast_mode = keeper.facts().fast_mode
     keeper.unload()
-    return drawn, told
+    return drawn, fast_mode
 
 
 def theirs(path: Path, hardware: Hardware, side: int, steps: int, rounds: int) -> Drawn:
@@ -98,8 +98,8 @@ def theirs(path: Path, hardware: Hardware, side: int, steps: int, rounds: int) -
 
     def once() -> Drawn:
         started = time.perf_counter()
-        asked = {"width": side, "height": side, "num_inference_steps": steps, "guidance_scale": 7.0}
-        picture = pipeline(PROMPT, negative_prompt=NEGATIVE, **asked).images[0]
+        values = {"width": side, "height": side, "num_inference_steps": steps, "guidance_scale": 7.0}
+        picture = pipeline(PROMPT, negative_prompt=NEGATIVE, **values).images[0]
         return Drawn(time.perf_counter() - started, None, picture)
 
     return median(once, rounds)
@@ -117,29 +117,29 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint, instead of a new random one of SD 1.5's size")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     logging.set_verbosity_error()
-    hardware = choose_hardware(HardwareRequest(use_cpu=asked.device == "cpu"))
-    if hardware.device.type != asked.device:
+    hardware = choose_hardware(HardwareRequest(use_cpu=arguments.device == "cpu"))
+    if hardware.device.type != arguments.device:
         parser.error("PyTorch sees no CUDA device here; --device cpu goes through the same without one.")
     prepare_torch(hardware)
     with tempfile.TemporaryDirectory() as folder:
-        path = asked.checkpoint or write_sd15_size_checkpoint(Path(folder) / "sd15-size.safetensors")
-        sizes = asked.side, asked.steps, asked.rounds
+        path = arguments.checkpoint or write_sd15_size_checkpoint(Path(folder) / "sd15-size.safetensors")
+        sizes = arguments.side, arguments.steps, arguments.rounds
         base = theirs(path, hardware, *sizes)
-        print(f"{hardware.device_name}: {hardware.why}; {asked.side}², {asked.steps} steps\n")
+        print(f"{hardware.device_name}: {hardware.why}; {arguments.side}², {arguments.steps} steps\n")
         print(
             "| | s | diffusers / this | peak, GB | largest difference of 255 | fast mode |\n|---|---|---|---|---|---|"
         )
         print(f"| diffusers | {base.seconds:.2f} | 1.00 | | | |")
         plain: Image.Image | None = None
         for name, mode, fast in WAYS:
-            drawn, told = ours(path, hardware, *sizes, mode, fast=fast)
+            drawn, fast_mode = ours(path, hardware, *sizes, mode, fast=fast)
             plain = plain or drawn.picture
             peak = "" if drawn.peak is None else f"{drawn.peak / 1e9:.2f}"
             ratio = base.seconds / drawn.seconds
             apart = difference(drawn.picture, plain)
-            print(f"| {name} | {drawn.seconds:.2f} | {ratio:.2f} | {peak} | {apart} | {told} |", flush=True)
+            print(f"| {name} | {drawn.seconds:.2f} | {ratio:.2f} | {peak} | {apart} | {fast_mode} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -250,18 +250,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="that are timed; two at least")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where the checkpoint and what is made of it stay for the next run")
-    asked = parser.parse_args()
-    if unknown := set(asked.programs) - set(PROGRAMS):
+    arguments = parser.parse_args()
+    if unknown := set(arguments.programs) - set(PROGRAMS):
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(PROGRAMS)}.")
-    names = installed(asked.programs or list(PROGRAMS))
+    names = installed(arguments.programs or list(PROGRAMS))
     with tempfile.TemporaryDirectory() as temporary:
-        folder = asked.folder or Path(temporary)
-        picture = Picture(folder / "sd15-size.safetensors", folder, asked.side, asked.steps)
+        folder = arguments.folder or Path(temporary)
+        picture = Picture(folder / "sd15-size.safetensors", folder, arguments.side, arguments.steps)
         if not picture.checkpoint.exists():
             in_a_process(write_sd15_size_checkpoint, picture.checkpoint)
         if any(PROGRAMS[name].package == "openvino" for name in names) and not (folder / "vae.xml").exists():
             in_a_process(convert, picture)
-        table(picture, names, asked.rounds)
+        table(picture, names, arguments.rounds)
 
 
 def table(picture: Picture, names: list[str], rounds: int) -> None:

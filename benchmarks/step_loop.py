@@ -34,7 +34,7 @@ from tests.checkpoints import write_sd15_size_checkpoint
 
 
 def request_of(side: int, steps: int) -> ResolvedRequest:
-    asked = {
+    values = {
         "prompt": "a lighthouse on a cliff, (storm:1.2)",
         "negative_prompt": "blurry",
         "width": side,
@@ -42,7 +42,7 @@ def request_of(side: int, steps: int) -> ResolvedRequest:
         "steps": steps,
         "sampler_name": "DPM++ 2M",
     }
-    return resolve(parse_request(asked | {"seed": 1}), options={}, rng=random.Random(0))
+    return resolve(parse_request(values | {"seed": 1}), options={}, rng=random.Random(0))
 
 
 def synchronize(device: torch.device) -> None:

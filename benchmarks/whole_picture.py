@@ -45,7 +45,7 @@ PROMPT, NEGATIVE = "a lighthouse on a cliff, storm", "blurry"
 
 
 def request_of(side: int, steps: int) -> ResolvedRequest:
-    asked = {
+    values = {
         "prompt": PROMPT,
         "negative_prompt": NEGATIVE,
         "width": side,
@@ -54,7 +54,7 @@ def request_of(side: int, steps: int) -> ResolvedRequest:
         "sampler_name": "DPM++ 2M",
         "seed": 1,
     }
-    return resolve(parse_request(asked), options={"randn_source": "CPU"}, rng=random.Random(0))
+    return resolve(parse_request(values), options={"randn_source": "CPU"}, rng=random.Random(0))
 
 
 @dataclass
@@ -160,22 +160,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoint", type=Path, help="a file of SD 1.5's size, instead of a new random one")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     logging.set_verbosity_error()
     hardware = choose_hardware()
     prepare_torch(hardware)
-    torch.set_num_threads(asked.threads)
+    torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
-        path = asked.checkpoint or write_sd15_size_checkpoint(Path(folder) / "sd15-size.safetensors")
+        path = arguments.checkpoint or write_sd15_size_checkpoint(Path(folder) / "sd15-size.safetensors")
         engine = webui_pipeline(path, hardware)
-        pipeline = pipeline_of(path, torch.float32 if asked.against == "fp32" else hardware.unet_dtype)
+        pipeline = pipeline_of(path, torch.float32 if arguments.against == "fp32" else hardware.unet_dtype)
         here, there = Parts(), Parts()
-        for _ in range(asked.rounds):
-            draw_here(engine, request_of(asked.side, asked.steps), here)
-            draw_there(pipeline, asked.side, asked.steps, there)
+        for _ in range(arguments.rounds):
+            draw_here(engine, request_of(arguments.side, arguments.steps), here)
+            draw_there(pipeline, arguments.side, arguments.steps, there)
     print(f"{hardware.why}; load average {os.getloadavg()[0]:.1f}")
-    print(f"| {asked.side}², {STEPS} steps, CPU s | start | step | end | picture |\n|---|---|---|---|---|")
-    for name, parts in (("here", here), (f"diffusers, {asked.against}", there)):
+    print(f"| {arguments.side}², {STEPS} steps, CPU s | start | step | end | picture |\n|---|---|---|---|---|")
+    for name, parts in (("here", here), (f"diffusers, {arguments.against}", there)):
         cells = [statistics.median(one) for one in (parts.start, parts.steps, parts.end)]
         print(f"| {name} | " + " | ".join(f"{cell:.2f}" for cell in (*cells, parts.picture())) + " |")
     print(f"diffusers / here: {there.picture() / here.picture():.2f}")

@@ -106,8 +106,8 @@ class PretendStreams(SingleStream):
 
 def _target(args: Any, kwargs: Any) -> Any:
     """The device that an operation is told to answer on, by itself or by a tensor that lies there."""
-    told = kwargs.get("device", args[1] if len(args) > 1 else None)
-    return told.device if isinstance(told, Tensor) else told if isinstance(told, torch.device) else None
+    target = kwargs.get("device", args[1] if len(args) > 1 else None)
+    return target.device if isinstance(target, Tensor) else target if isinstance(target, torch.device) else None
 
 
 def _is_card(device: Any) -> bool:

@@ -17,7 +17,7 @@ MAXIMUM_PICTURE: Final = 256 * 1024 * 1024
 # Nothing that a client of this API sends is nested deeper; what is, was made to exhaust a stack.
 MAXIMUM_DEPTH: Final = 16
 
-Picture = Annotated[str, Field(max_length=MAXIMUM_PICTURE)]
+EncodedPicture = Annotated[str, Field(max_length=MAXIMUM_PICTURE)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=1000)]
 
@@ -80,7 +80,7 @@ class Txt2ImgOnly(ApiOnly):
         0, ge=0, le=MAXIMUM_SIDE, description="With enable_hr: the first pass's; width is then the hires pass's."
     )
     firstphase_height: int | None = Field(0, ge=0, le=MAXIMUM_SIDE, description="As firstphase_width.")
-    firstpass_image: Picture | None = Field(
+    firstpass_image: EncodedPicture | None = Field(
         None, description="A finished picture: only the hires pass runs, from there. Implies enable_hr."
     )
 
@@ -88,9 +88,9 @@ class Txt2ImgOnly(ApiOnly):
 class Img2ImgOnly(ApiOnly):
     """What only img2img takes."""
 
-    init_images: Annotated[list[Picture] | None, Field(max_length=64)] = None
-    mask: Picture | None = None
-    latent_mask: Picture | None = Field(None, description="Taken and without effect.")
+    init_images: Annotated[list[EncodedPicture] | None, Field(max_length=64)] = None
+    mask: EncodedPicture | None = None
+    latent_mask: EncodedPicture | None = Field(None, description="Taken and without effect.")
     mask_blur: Annotated[int | None, Field(ge=0, le=256)] = None
     initial_noise_multiplier: Number | None = None
     include_init_images: bool = False

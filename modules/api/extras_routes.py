@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 
 from modules.api.base64_pictures import as_base64, fetcher, picture_bytes
-from modules.api.bodies import Picture
+from modules.api.bodies import EncodedPicture
 from modules.api.generation import ended_job
 from modules.api.http_errors import ApiRoute, GenerationFailed
 from modules.api.viewer import ByLogin
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class PngInfoBody(BaseModel):
-    image: Picture
+    image: EncodedPicture
 
 
 class ExtrasBody(BaseModel):
@@ -54,11 +54,11 @@ class ExtrasBody(BaseModel):
 
 
 class ExtrasSingleBody(ExtrasBody):
-    image: Picture = ""
+    image: EncodedPicture = ""
 
 
 class NamedPicture(BaseModel):
-    data: Picture
+    data: EncodedPicture
     name: str
 
 
@@ -67,7 +67,7 @@ class ExtrasBatchBody(ExtrasBody):
 
 
 class InterrogateBody(BaseModel):
-    image: Picture = ""
+    image: EncodedPicture = ""
     model: str = "clip"
 
 

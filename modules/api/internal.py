@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PACKAGES: Final = ("torch", "diffusers", "transformers", "safetensors", "gradio", "fastapi", "pydantic", "pillow")
 _PREVIEWS: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif"})
-Text = Annotated[str, Query(max_length=1000)]
+ShortText = Annotated[str, Query(max_length=1000)]
 
 
 def internal_routes(services: Services, profile: StartProfile) -> APIRouter:
@@ -99,19 +99,19 @@ def extra_network_routes(services: Services) -> APIRouter:
     router = APIRouter(prefix="/sd_extra_networks", route_class=ApiRoute, tags=["internal"])
 
     @router.get("/thumb")
-    def thumb(filename: Text = "") -> FileResponse:
+    def thumb(filename: ShortText = "") -> FileResponse:
         picture = Path(filename)
         if picture.suffix.lower() not in _PREVIEWS or not _beside_a_model(services, picture):
             raise HTTPException(404, "There is no such picture beside a model.")
         return FileResponse(picture)
 
     @router.get("/cover-images")
-    def cover_images(page: Text = "", item: Text = "", index: int = 0) -> Response:
+    def cover_images(page: ShortText = "", item: ShortText = "", index: int = 0) -> Response:
         """Pictures inside model files; none are read from there yet."""
         raise HTTPException(404, "There is no picture inside this model file.")
 
     @router.get("/metadata")
-    def model_metadata(page: Text = "", item: Text = "") -> dict[str, str]:
+    def model_metadata(page: ShortText = "", item: ShortText = "") -> dict[str, str]:
         model = next((one for one in _models(services).get(page.lower(), ()) if is_one_of(item, (one.stem,))), None)
         if model is None or model.path.suffix != ".safetensors":
             return {}
@@ -121,7 +121,7 @@ def extra_network_routes(services: Services) -> APIRouter:
             return {}
 
     @router.get("/get-single-card")
-    def single_card(page: Text = "", tabname: Text = "", name: Text = "") -> dict[str, str]:
+    def single_card(page: ShortText = "", tabname: ShortText = "", name: ShortText = "") -> dict[str, str]:
         """A1111's card is a piece of its page; there is none to put it into."""
         return {"html": ""}
 

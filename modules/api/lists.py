@@ -19,7 +19,7 @@ from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
-Item = dict[str, Any]
+ListEntry = dict[str, Any]
 # Lists of what is not there yet: clients ask for them and take an empty answer well.
 _EMPTY: Final = ("extensions",)
 
@@ -32,7 +32,7 @@ def list_routes(services: Services) -> APIRouter:
     _model_lists(router, services)
 
     @router.get("/prompt-styles")
-    def prompt_styles() -> list[Item]:
+    def prompt_styles() -> list[ListEntry]:
         return [
             {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt}
             for style in services.styles.all()
@@ -43,7 +43,7 @@ def list_routes(services: Services) -> APIRouter:
         return script_names(services)
 
     @router.get("/script-info")
-    def script_info() -> list[Item]:
+    def script_info() -> list[ListEntry]:
         return script_items(services)
 
     for name in _EMPTY:
@@ -53,28 +53,28 @@ def list_routes(services: Services) -> APIRouter:
     return router
 
 
-def _nothing() -> list[Item]:
+def _nothing() -> list[ListEntry]:
     """There is none of these yet."""
     return []
 
 
 def _sampling_lists(router: APIRouter) -> None:
     @router.get("/samplers")
-    def samplers() -> list[Item]:
+    def samplers() -> list[ListEntry]:
         return [sampler.api_item() for sampler in SAMPLERS]
 
     @router.get("/schedulers")
-    def schedulers() -> list[Item]:
+    def schedulers() -> list[ListEntry]:
         return [schedule.api_item() for schedule in SCHEDULES]
 
     @router.get("/latent-upscale-modes")
-    def latent_upscale_modes() -> list[Item]:
+    def latent_upscale_modes() -> list[ListEntry]:
         return [{"name": name} for name in LATENT_UPSCALE_MODES]
 
 
 def _upscaling_lists(router: APIRouter, services: Services) -> None:
     @router.get("/upscalers")
-    def upscalers() -> list[Item]:
+    def upscalers() -> list[ListEntry]:
         return [
             {
                 "name": one.name,
@@ -87,7 +87,7 @@ def _upscaling_lists(router: APIRouter, services: Services) -> None:
         ]
 
     @router.get("/realesrgan-models")
-    def realesrgan_models() -> list[Item]:
+    def realesrgan_models() -> list[ListEntry]:
         known = set(REAL_ESRGAN.values())
         return [
             {"name": one.name, "path": str(one.path), "scale": one.scale}
@@ -96,7 +96,7 @@ def _upscaling_lists(router: APIRouter, services: Services) -> None:
         ]
 
     @router.get("/face-restorers")
-    def face_restorers() -> list[Item]:
+    def face_restorers() -> list[ListEntry]:
         found = services.catalogue.restorers()
         return [{"name": name, "cmd_dir": str(path.parent)} for name, path in found.items()]
 
@@ -105,7 +105,7 @@ def _model_lists(router: APIRouter, services: Services) -> None:
     catalogue = services.catalogue
 
     @router.get("/sd-models")
-    def sd_models() -> list[Item]:
+    def sd_models() -> list[ListEntry]:
         return [
             {
                 "title": entry.title,
@@ -119,29 +119,35 @@ def _model_lists(router: APIRouter, services: Services) -> None:
         ]
 
     @router.get("/sd-vae")
-    def sd_vae() -> list[Item]:
+    def sd_vae() -> list[ListEntry]:
         return [{"model_name": entry.name, "filename": str(entry.path)} for entry in catalogue.vaes()]
 
     @router.get("/loras")
-    def loras() -> list[Item]:
+    def loras() -> list[ListEntry]:
         return [_lora(entry) for entry in catalogue.loras()]
 
     @router.get("/hypernetworks")
-    def hypernetworks() -> list[Item]:
+    def hypernetworks() -> list[ListEntry]:
         return [{"name": entry.stem, "path": str(entry.path)} for entry in catalogue.hypernetworks()]
 
     @router.get("/embeddings")
-    def embeddings() -> dict[str, dict[str, Item]]:
+    def embeddings() -> dict[str, dict[str, ListEntry]]:
         listed = {entry.stem: _embedding(entry) for entry in catalogue.embeddings()}
         # A1111 skips what does not fit the loaded model; here only what is known to be for two text encoders.
         fitting = {name: item for name, item in listed.items() if item is not None}
         return {"loaded": fitting, "skipped": {name: _EMBEDDING for name, item in listed.items() if item is None}}
 
 
-_EMBEDDING: Final[Item] = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None, "shape": 0, "vectors": 0}
+_EMBEDDING: Final[ListEntry] = {
+    "step": None,
+    "sd_checkpoint": None,
+    "sd_checkpoint_name": None,
+    "shape": 0,
+    "vectors": 0,
+}
 
 
-def _embedding(entry: ModelFile) -> Item | None:
+def _embedding(entry: ModelFile) -> ListEntry | None:
     """A textual inversion by its header; None for one of SDXL. What a .pt holds is read only once a prompt names it."""
     if entry.path.suffix != ".safetensors":
         return _EMBEDDING
@@ -155,7 +161,7 @@ def _embedding(entry: ModelFile) -> Item | None:
     return _EMBEDDING | {"shape": shape[-1] if shape else 0, "vectors": shape[0] if len(shape) == 2 else 1}
 
 
-def _lora(entry: ModelFile) -> Item:
+def _lora(entry: ModelFile) -> ListEntry:
     metadata: dict[str, str] = {}
     if entry.path.suffix == ".safetensors":
         try:

@@ -41,7 +41,7 @@ class ModelHints:
 
 def hints_from_mapping(values: Mapping[str, object], source: str) -> ModelHints:
     """Read the keys that we know; anything else is left alone. `source` names the file in errors."""
-    reader = _Reader(values, source)
+    reader = _MetadataReader(values, source)
     prediction = reader.text("webui.prediction_type", "modelspec.prediction_type", "prediction_type")
     if prediction is not None and prediction.lower() not in _PREDICTION_NAMES:
         raise ModelFileError(
@@ -114,7 +114,7 @@ def _hints_from_yaml(path: Path) -> ModelHints:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _MetadataReader:
     """Typed look-ups in loosely typed metadata; what is stated wrongly is an error, never a silent default."""
 
     values: Mapping[str, object]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from modules.engine.work import Work, picture_of
 from modules.generation.decoding import image_of, to_bytes
-from modules.hardware.streams import Event, Streams, is_done, synchronize
+from modules.hardware.streams import StreamEvent, Streams, is_done, synchronize
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class _Decode:
     batch: int
     pixels: Tensor
     finite: Tensor
-    over: Event
+    over: StreamEvent
 
 
 class DecodeQueue:

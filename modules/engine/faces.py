@@ -12,7 +12,7 @@ from PIL import Image
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.upscalers import DETECTOR, RESTORERS, find_detector, list_restorers
 from modules.parameters import RequestError
-from modules.pictures.cropping import Box
+from modules.pictures.cropping import FaceBox
 from modules.pictures.postprocessing import FOLDERS
 from modules.upscaling.architectures import has_more_architectures
 from modules.upscaling.faces import restore_faces, restorer
@@ -94,7 +94,7 @@ class FaceKeeper:
         except torch.OutOfMemoryError:
             return net.to("cpu").faces(image)
 
-    def boxes(self, image: Image.Image) -> list[Box]:
+    def boxes(self, image: Image.Image) -> list[FaceBox]:
         """Where faces are, as boxes."""
         return [face.box for face in self.faces(image)]
 

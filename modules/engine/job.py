@@ -130,7 +130,7 @@ class _Job:
         self._wants_grid = self._grid_is_wanted()
         # Another checkpoint for the hires pass makes room for the next batch's first, its VAE included.
         beside = self._apart and command.hires_checkpoint is None
-        self._decodes = DecodeQueue(work, models.side_streams() if beside else None, self._deliver)
+        self._decode_queue = DecodeQueue(work, models.side_streams() if beside else None, self._deliver)
         self._grid_notices: tuple[str, ...] = ()
 
     @property
@@ -140,7 +140,7 @@ class _Job:
 
     def run(self) -> None:
         self._keep_init_pictures()
-        with self._decodes:
+        with self._decode_queue:
             for batch, images in self._batches():
                 if self._control.stopped:
                     return
@@ -170,7 +170,7 @@ class _Job:
         try:
             for index, latent in zip(part, latents, strict=True):
                 if index not in self._command.done:
-                    self._decodes.add(latent, index, batch)
+                    self._decode_queue.add(latent, index, batch)
         finally:
             self._models.codec.quick = None
 
@@ -204,7 +204,7 @@ class _Job:
             share = earlier + min((before + step) / whole, 1.0) * len(part) / len(images)
             fraction = (batch + share) / self._command.resolved.request.n_iter
             self._reporter.step(batch, before + step, whole, fraction, denoised)
-            self._decodes.take_up()
+            self._decode_queue.take_up()
 
         return Progress(
             on_step=on_step,

@@ -64,7 +64,7 @@ class ModelKeeper:
         self._hashes: dict[Origin, Future[str]] = {}
         self._loaded: LoadedModel | None = None
         self._cache = ModelCache(hardware.device)
-        self.placement = ModelPlacement(hardware, _BesideTheModel(self._cache, lambda: self._loaded))
+        self.placement = ModelPlacement(hardware, _FreeableCaches(self._cache, lambda: self._loaded))
 
     def facts(self) -> MachineFacts:
         """What this process makes of its machine at this moment."""
@@ -343,7 +343,7 @@ class ModelKeeper:
             self._emit(self.facts())
 
 
-class _BesideTheModel:
+class _FreeableCaches:
     """What leaves the device for a job that needs the room: cached encodings first, then cached checkpoints."""
 
     def __init__(self, cache: ModelCache, loaded: Callable[[], LoadedModel | None]) -> None:

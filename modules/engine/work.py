@@ -19,7 +19,7 @@ from modules.generation.hires import LATENT_MODES, FirstPass, decoded, hires_pas
 from modules.generation.img2img import Start, img2img, start_of_each
 from modules.generation.init_picture import InitPicture, prepare_init_picture
 from modules.generation.passes import Pipeline, Progress
-from modules.generation.resizing import Resize, Size, flatten, lanczos
+from modules.generation.resizing import Resize, flatten, lanczos
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
@@ -27,6 +27,7 @@ from modules.parameters.job_options import UpscalingOptions
 from modules.pictures.enlarging import resize_to
 from modules.pictures.opening import PictureError
 from modules.pictures.opening import open_picture as gallery_picture
+from modules.pictures.size import Size
 from modules.protocol import CheckpointFile, RunJob
 from modules.sampling import Interrupted, img2img_steps
 

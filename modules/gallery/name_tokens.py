@@ -25,14 +25,14 @@ class Vanish(Enum):
     TOKEN_AND_TEXT = "token and text"
 
 
-Value = str | Vanish | None
-Token = Callable[[NameFacts, Sequence[str]], Value]
+TokenValue = str | Vanish | None
+Token = Callable[[NameFacts, Sequence[str]], TokenValue]
 
 
 def _plain(get: Callable[[NameFacts], object]) -> Token:
     """A token whose value is shown as it is, without arguments."""
 
-    def token(facts: NameFacts, _: Sequence[str]) -> Value:
+    def token(facts: NameFacts, _: Sequence[str]) -> TokenValue:
         value = get(facts)
         if isinstance(value, Vanish) or value is None:
             return value
@@ -46,7 +46,7 @@ def _number(value: object) -> str:
 
 
 def _hash(get: Callable[[NameFacts], str | None], default: int) -> Token:
-    def token(facts: NameFacts, arguments: Sequence[str]) -> Value:
+    def token(facts: NameFacts, arguments: Sequence[str]) -> TokenValue:
         text = get(facts)
         return None if text is None else text[: _length(arguments, default)]
 
@@ -81,7 +81,7 @@ def _formatted(moment: datetime, form: str) -> str:
         return moment.strftime(_DATETIME)
 
 
-def _has_prompt(facts: NameFacts, arguments: Sequence[str]) -> Value:
+def _has_prompt(facts: NameFacts, arguments: Sequence[str]) -> TokenValue:
     """`[hasprompt<girl|no girl><boy>]`: each text that occurs in the prompt, or else its default."""
     prompt = facts.prompt.lower()
     chosen = []

@@ -16,13 +16,13 @@ from modules.generation.resizing import (
     LATENT_UPSCALE,
     RESIZE_AND_FILL,
     Resize,
-    Size,
     flatten,
     lanczos,
     resize_image,
 )
 from modules.parameters import GenerationRequest, ResolvedRequest
 from modules.pictures.masks import binary_mask, blur_mask
+from modules.pictures.size import Size
 
 ORIGINAL: Final = 1
 _CELL: Final = 8

@@ -7,7 +7,8 @@ from typing import Final
 
 from PIL import Image
 
-Size = tuple[int, int]
+from modules.pictures.size import Size
+
 # Brings an RGB picture to an exact size; pixel upscalers stand behind it where one is chosen.
 Resize = Callable[[Image.Image, Size], Image.Image]
 

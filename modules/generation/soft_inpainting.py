@@ -14,10 +14,11 @@ from torch import Tensor, linalg
 
 from modules.generation.init_picture import InitPicture
 from modules.generation.masking import uncropped
-from modules.generation.resizing import RESIZE_AND_FILL, Size, resize_image
+from modules.generation.resizing import RESIZE_AND_FILL, resize_image
 from modules.parameters import ResolvedRequest
 from modules.parameters.scripts import SOFT_INPAINTING
 from modules.parameters.scripts.arguments import SoftInpaintingArguments
+from modules.pictures.size import Size
 from modules.sampling import SoftBlend
 
 # A cell is compared with those up to two away, weighed by a Gaussian that ends just beyond them.

@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from modules.hardware.budget import STREAM_SLOTS
 from modules.hardware.pinned_weights import PinnedWeights
-from modules.hardware.streams import Event, Streams
+from modules.hardware.streams import StreamEvent, Streams
 
 
 @dataclass(slots=True, eq=False)
@@ -25,7 +25,7 @@ class _Slot:
 
     place: Tensor
     holder: _Piece | None = None
-    free: Event = None
+    free: StreamEvent = None
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +34,7 @@ class _Piece:
 
     weights: PinnedWeights
     slot: _Slot | None = None
-    arrived: Event = None
+    arrived: StreamEvent = None
     following: _Piece | None = None
     views: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
 

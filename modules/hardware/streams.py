@@ -13,25 +13,25 @@ import torch
 from torch import Tensor
 
 # A point on a stream that the other stream, or the processor, can wait for; None where there is nothing to wait for.
-Event = torch.cuda.Event | None
+StreamEvent = torch.cuda.Event | None
 
 
 class Streams(Protocol):
     """How copies or a decode run on the side stream, and wait for the current one where they must."""
 
-    def side_stream(self, after: Event) -> AbstractContextManager[None]:
+    def side_stream(self, after: StreamEvent) -> AbstractContextManager[None]:
         """A context whose work runs on the side stream, once the current stream has reached `after`."""
         ...
 
-    def side_event(self) -> Event:
+    def side_event(self) -> StreamEvent:
         """An event after all that was sent to the side stream so far."""
         ...
 
-    def current_event(self) -> Event:
+    def current_event(self) -> StreamEvent:
         """An event after all that was sent to the current stream so far."""
         ...
 
-    def wait(self, event: Event) -> None:
+    def wait(self, event: StreamEvent) -> None:
         """Have the current stream wait for `event`; the processor goes on."""
         ...
 
@@ -44,16 +44,16 @@ class SingleStream:
     """A device that does everything in the order it is called for: nothing to wait for."""
 
     @contextmanager
-    def side_stream(self, after: Event) -> Iterator[None]:
+    def side_stream(self, after: StreamEvent) -> Iterator[None]:
         yield
 
-    def side_event(self) -> Event:
+    def side_event(self) -> StreamEvent:
         return None
 
-    def current_event(self) -> Event:
+    def current_event(self) -> StreamEvent:
         return None
 
-    def wait(self, event: Event) -> None:
+    def wait(self, event: StreamEvent) -> None:
         return None
 
     def fetch(self, tensor: Tensor) -> Tensor:
@@ -68,21 +68,21 @@ class CudaStreams:
         self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # unannotated in torch
 
     @contextmanager
-    def side_stream(self, after: Event) -> Iterator[None]:
+    def side_stream(self, after: StreamEvent) -> Iterator[None]:
         if after is not None:
             self._side.wait_event(after)
         with torch.cuda.stream(self._side):
             yield
 
-    def side_event(self) -> Event:
-        event: Event = self._side.record_event()
+    def side_event(self) -> StreamEvent:
+        event: StreamEvent = self._side.record_event()
         return event
 
-    def current_event(self) -> Event:
-        event: Event = torch.cuda.current_stream(self._device).record_event()
+    def current_event(self) -> StreamEvent:
+        event: StreamEvent = torch.cuda.current_stream(self._device).record_event()
         return event
 
-    def wait(self, event: Event) -> None:
+    def wait(self, event: StreamEvent) -> None:
         if event is not None:
             torch.cuda.current_stream(self._device).wait_event(event)
 
@@ -92,12 +92,12 @@ class CudaStreams:
         return there.copy_(tensor, non_blocking=True)
 
 
-def is_done(event: Event) -> bool:
+def is_done(event: StreamEvent) -> bool:
     """Whether the device has reached `event`."""
     return event is None or bool(event.query())  # type: ignore[no-untyped-call]  # unannotated in torch
 
 
-def synchronize(event: Event) -> None:
+def synchronize(event: StreamEvent) -> None:
     """Make the processor wait until the device has reached `event`."""
     if event is not None:
         event.synchronize()

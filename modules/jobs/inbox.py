@@ -40,4 +40,4 @@ class Close:
     """Put the running job back for the next start of the server, end the engine, and stop."""
 
 
-Item = EngineSaid | EngineEnded | StopRequest | SkipRequest | LoadRequest | Look | Close
+InboxItem = EngineSaid | EngineEnded | StopRequest | SkipRequest | LoadRequest | Look | Close

@@ -66,7 +66,7 @@ class JobService:
         self._patience = patience
         self._clock = clock
         self._hub = Hub()
-        self._endings = CompletionCallbacks()
+        self._callbacks = CompletionCallbacks()
         self._ended_count = 0
         # Held while the store is read for somebody who waits, so that it is not closed under them.
         self._closing = threading.Lock()
@@ -96,7 +96,7 @@ class JobService:
         """End the engine. The running job is put back and goes on, with the waiting ones, at the next start."""
         self._worker.close(CLOSE_SECONDS)
         self._hub.close()
-        self._endings.close()
+        self._callbacks.close()
         with self._closing:
             self._store.close()
 
@@ -245,18 +245,18 @@ class JobService:
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """The job once it has ended; as it is after `timeout` seconds, or when the server closes. Raises UnknownJob."""
         ended: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        with self._endings.watched(job_id, ended.put):
+        with self._callbacks.watched(job_id, ended.put):
             job = self._existing(job_id)
             if job.ended:
                 return job
             with suppress(queue.Empty):
                 return ended.get(timeout=timeout) or job
             with self._closing:
-                return job if self._endings.closed else self._existing(job_id)
+                return job if self._callbacks.closed else self._existing(job_id)
 
     def watched(self, job_id: str, on_ended: OnEnded) -> AbstractContextManager[None]:
         """While this is open, `on_ended` is called when the job ends: for async code, where no thread may wait."""
-        return self._endings.watched(job_id, on_ended)
+        return self._callbacks.watched(job_id, on_ended)
 
     def subscribe(self, wake: Callable[[], None] | None = None) -> Subscription:
         """Receive what happens from now on. Async code passes a `wake` that does not block, and polls when called."""
@@ -390,7 +390,7 @@ class JobService:
         self._job_ended(job)
 
     def _job_ended(self, job: Job) -> None:
-        self._endings.notify(job)
+        self._callbacks.notify(job)
         self._ended_count += 1
         if self._ended_count % PRUNE_EVERY == 0:
             try:

@@ -13,7 +13,7 @@ from typing import Final
 
 from modules.jobs.commands import CommandBuilder
 from modules.jobs.engine_process import EngineEnded, EngineSaid
-from modules.jobs.inbox import Close, Item, LoadRequest, Look, SkipRequest, StopRequest
+from modules.jobs.inbox import Close, InboxItem, LoadRequest, Look, SkipRequest, StopRequest
 from modules.jobs.job import ImageSaved, Job, JobChanged, JobError, JobState, QueueFileError, Spent, UnknownJob
 from modules.jobs.live_progress import LiveProgress
 from modules.jobs.pending_end import PendingEnd, RetryTimer
@@ -72,7 +72,7 @@ class Worker:
         self._clock = clock
         self.board = LiveProgress(clock)
         self.warned: Callable[[str], None] = lambda text: None
-        self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[InboxItem] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._running: Running | None = None
         self._pending: PendingEnd | None = None
@@ -88,7 +88,7 @@ class Worker:
         running = self._running
         return None if running is None else running.job
 
-    def post(self, item: Item) -> None:
+    def post(self, item: InboxItem) -> None:
         """Leave something to be done. Never blocks."""
         self._inbox.put(item)
 
@@ -118,7 +118,7 @@ class Worker:
             closing = self._closing.is_set()
             self.supervisor.close("The server is shutting down." if closing else "The queue broke: restart the server.")
 
-    def _next(self) -> Item:
+    def _next(self) -> InboxItem:
         due = [self.supervisor.next_due(), self._retry.seconds]
         if self._running is not None:
             due.append(self._silence_limit(self._running) - (self._clock() - self._running.heard))
@@ -158,7 +158,7 @@ class Worker:
             # No job is to blame: what comes next is tried after a pause.
             self._retry.failed(cause, passing=False)
 
-    def _handle(self, item: Item) -> None:
+    def _handle(self, item: InboxItem) -> None:
         match item:
             case EngineSaid() if self.supervisor.is_current(item):
                 self._on_event(item.event)

@@ -17,6 +17,9 @@ ELEMENT_NAMES: Final = {
     "enable_hr": "hr-checkbox",
 }
 
+# The controls of a part of the page by their parameter's name.
+Controls = dict[str, gr.components.Component]
+
 
 def element_id(name: str, mode: str) -> str:
     """The DOM id of a field's control, as A1111 names it."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from modules.page.controls import Controls
 from modules.page.option_controls import build_option_control
 from modules.page.overrides import EXTRA_OPTION
-from modules.page.parts import Controls
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services

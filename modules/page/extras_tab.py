@@ -8,6 +8,7 @@ from typing import Final
 
 import gradio as gr
 
+from modules.page.controls import Controls
 from modules.page.results import Results, build_results
 from modules.page.slots import build_slot
 from modules.parameters.extras_request import SCALE_BY, SCALE_TO, AutoCrop, FocalCrop, SplitOversized
@@ -15,8 +16,6 @@ from modules.parameters.extras_request import SCALE_BY, SCALE_TO, AutoCrop, Foca
 MODE: Final = "extras"
 _FOLDERS: Final = "<p>Folders of the machine that runs the server.</p>"
 _FACES: Final = "<p>For GFPGAN and CodeFormer their files and that of the face detector have to be there.</p>"
-
-Controls = dict[str, gr.components.Component]
 
 
 @dataclass(frozen=True, slots=True)

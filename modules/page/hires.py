@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 import gradio as gr
 
 from modules.page import listing
-from modules.page.controls import checkbox, dropdown, slider, textbox
-from modules.page.parts import Controls
+from modules.page.controls import Controls, checkbox, dropdown, slider, textbox
 from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 
 if TYPE_CHECKING:

@@ -10,13 +10,12 @@ import gradio as gr
 from modules.page import listing
 from modules.page.batch import NAME as BATCH
 from modules.page.batch import Batch, build_batch
-from modules.page.controls import radio, slider
+from modules.page.controls import Controls, radio, slider
 from modules.page.extra_options import build_extra_options
 from modules.page.form import MASK_ALPHA, RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form
 from modules.page.init_pictures import TITLES
 from modules.page.parts import (
     Buttons,
-    Controls,
     GenerationTab,
     batch_sliders,
     override_list,

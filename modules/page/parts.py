@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from modules.page import listing
-from modules.page.controls import dropdown, element_id, slider, textbox, tool_button
+from modules.page.controls import Controls, dropdown, element_id, slider, textbox, tool_button
 from modules.page.form import EXTRA, OVERRIDES, Form
 from modules.page.prompts import PromptRow
 from modules.page.results import Results
@@ -16,8 +16,6 @@ from modules.parameters import GenerationRequest, parameter_of
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
-
-Controls = dict[str, gr.components.Component]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from modules.intake.script_choices import choices_of
+from modules.page.controls import Controls
 from modules.page.slots import build_slot
 from modules.page.xyz import build_plot, with_lists
 from modules.parameters import RequestError
@@ -28,7 +29,6 @@ from modules.parameters.xyz import axis_labels
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
-Controls = dict[str, gr.components.Component]
 
 # Page-only: which script is chosen. The arguments of all of them follow, whether it is theirs or not.
 SCRIPT: Final = "script"

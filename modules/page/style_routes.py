@@ -13,15 +13,15 @@ from modules.prompt import Style, StyleFileError, apply_styles
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
-Text = Annotated[str, Field(max_length=131_072)]
+StyleText = Annotated[str, Field(max_length=131_072)]
 
 
 class StyleBody(BaseModel):
     """A style as the dialog has it."""
 
     name: Annotated[str, Field(max_length=1000)] = ""
-    prompt: Text = ""
-    negative_prompt: Text = ""
+    prompt: StyleText = ""
+    negative_prompt: StyleText = ""
 
 
 class ApplyBody(BaseModel):

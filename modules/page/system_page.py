@@ -119,7 +119,7 @@ def _choices(facts: MachineFacts) -> Iterator[tuple[str, str]]:
         yield "Memory mode", _reasoned(facts.memory_mode, facts.memory_why)
         yield "Weights", f"{facts.weights / GIGABYTE:.2f} GB"
     if facts.cached:
-        yield "Kept in memory", "; ".join(map(_kept, facts.cached))
+        yield "Kept in memory", "; ".join(map(_cached, facts.cached))
     kinds = f"UNet {facts.unet_dtype}, VAE {facts.vae_dtype}, text encoder {facts.text_dtype}"
     yield "Precision", _reasoned(kinds, facts.dtype_why)
     yield "Attention", _reasoned(facts.attention, facts.attention_why)
@@ -129,7 +129,7 @@ def _choices(facts: MachineFacts) -> Iterator[tuple[str, str]]:
     yield "Threads and layout", f"{facts.threads} threads, {layout}"
 
 
-def _kept(one: CachedModel) -> str:
+def _cached(one: CachedModel) -> str:
     what = f"{one.part} " if one.part != "checkpoint" else ""
     place = "on the card" if one.on_device else "in main memory"
     return f"{what}{one.name} ({one.size / GIGABYTE:.2f} GB {place})"

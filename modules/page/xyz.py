@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from modules.page import listing
+from modules.page.controls import Controls
 from modules.page.messages import QUICK
 from modules.page.option_choices import option_choices
 from modules.parameters import RequestError
@@ -21,7 +22,6 @@ from modules.settings import OPTIONS
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
-Controls = dict[str, gr.components.Component]
 
 _HINTS: Final = {
     "whole": "1, 2, 5 or 1-5 or 1-9 (+2) or 10-50 [5]",

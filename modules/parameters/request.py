@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG, Parameter, parameter_of
-from modules.parameters.extras_request import MOST_PICTURES, ExtrasRequest
+from modules.parameters.extras_request import MOST_PICTURES, ExtrasRequest, Share
 from modules.parameters.scripts import SELECTABLE, Script, checked_scripts
 
 Mode = Literal["txt2img", "img2img", "extras"]
@@ -26,7 +26,6 @@ SAME_SCHEDULE: Final = "Use same scheduler"
 Prompt = Annotated[str, Field(max_length=MAXIMUM_PROMPT)]
 Side = Annotated[int, Field(ge=64, le=MAXIMUM_SIDE)]
 OptionalSide = Annotated[int, Field(ge=0, le=MAXIMUM_SIDE)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 

@@ -14,7 +14,7 @@ from modules.parameters.schedules import (
     resolve_schedule,
 )
 
-Family = Literal["sigma", "timestep", "lcm"]
+SamplerFamily = Literal["sigma", "timestep", "lcm"]
 
 CHURN: Final = ("s_churn", "s_tmin", "s_tmax", "s_noise")
 NOISE_SCALE: Final = ("s_noise",)
@@ -39,7 +39,7 @@ class Sampler:
     label: str
     aliases: tuple[str, ...]
     schedule: str | None = None
-    family: Family = "sigma"
+    family: SamplerFamily = "sigma"
     second_order: bool = False
     uses_ensd: bool = False
     brownian_noise: bool = False

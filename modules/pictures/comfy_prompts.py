@@ -9,7 +9,7 @@ from typing import Final, Literal
 from modules.pictures.comfy_graph import Graph, Node
 from modules.pictures.foreign_values import text
 
-Side = Literal["positive", "negative"]
+PromptSide = Literal["positive", "negative"]
 
 _DEEPEST: Final = 100
 _MOST_STEPS: Final = 500
@@ -30,12 +30,12 @@ class PromptReader:
         self._graph = graph
         self._steps = 0
 
-    def read(self, link: object, side: Side) -> str:
+    def read(self, link: object, side: PromptSide) -> str:
         """The text of the conditioning behind `link`, which a sampler uses as its `side`."""
         self._steps = 0
         return self._text(link, side, 0)
 
-    def _text(self, value: object, side: Side, depth: int) -> str:
+    def _text(self, value: object, side: PromptSide, depth: int) -> str:
         """A text given directly, or made by the node behind a link."""
         found = self._graph.behind(value)
         if found is None:
@@ -53,7 +53,7 @@ class PromptReader:
             return self._text(node.inputs[name], side, depth + 1)
         return self._own(node, side, depth) or self._joined(node, side, depth)
 
-    def _own(self, node: Node, side: Side, depth: int) -> str:
+    def _own(self, node: Node, side: PromptSide, depth: int) -> str:
         """The node's words, from one input or several pieces."""
         pieces = [name for name in node.inputs if _PIECE.fullmatch(name)]
         if len(pieces) > 1:
@@ -65,14 +65,14 @@ class PromptReader:
                 return found
         return ""
 
-    def _joined(self, node: Node, side: Side, depth: int) -> str:
+    def _joined(self, node: Node, side: PromptSide, depth: int) -> str:
         """The texts of the conditionings that the node brings together."""
         texts = (self._text(link, side, depth + 1) for link in _feeding(node))
         between = " BREAK " if "concat" in node.kind.lower() else " AND "
         return between.join(dict.fromkeys(filter(None, texts)))
 
 
-def _of_output(node: Node, output: int) -> tuple[str, Side] | None:
+def _of_output(node: Node, output: int) -> tuple[str, PromptSide] | None:
     """For a node that has both prompts: the input that comes out at this output, and its side."""
     for prefix in ("", "text_"):
         names = (f"{prefix}positive", f"{prefix}negative")
@@ -80,7 +80,7 @@ def _of_output(node: Node, output: int) -> tuple[str, Side] | None:
             continue
         # Loaders with the texts in them give the model first.
         first = 0 if prefix or not isinstance(node.inputs[names[0]], str) else 1
-        sides: tuple[Side, Side] = ("positive", "negative")
+        sides: tuple[PromptSide, PromptSide] = ("positive", "negative")
         if 0 <= output - first <= 1:
             return names[output - first], sides[output - first]
     return None

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from modules.parameters.extras_request import AutoCrop, FocalCrop, SplitOversized
+from modules.pictures.size import Size
 
-Size = tuple[int, int]
-Box = tuple[float, float, float, float]
+FaceBox = tuple[float, float, float, float]
 _Weights = npt.NDArray[np.float64]
 
 _STEP: Final = 64
@@ -38,7 +38,7 @@ def split_oversized(image: Image.Image, size: Size, settings: SplitOversized) ->
     return [whole.crop(box) for box in boxes]
 
 
-def focal_crop(image: Image.Image, size: Size, settings: FocalCrop, faces: Sequence[Box] = ()) -> Image.Image:
+def focal_crop(image: Image.Image, size: Size, settings: FocalCrop, faces: Sequence[FaceBox] = ()) -> Image.Image:
     """`size` cut out of `image` around its point of interest, after it was scaled to just cover that size."""
     scale = max(size[0] / image.width, size[1] / image.height)
     covering = max(size[0], round(image.width * scale)), max(size[1], round(image.height * scale))
@@ -49,7 +49,7 @@ def focal_crop(image: Image.Image, size: Size, settings: FocalCrop, faces: Seque
     return whole.crop((left, top, left + size[0], top + size[1]))
 
 
-def point_of_interest(image: Image.Image, settings: FocalCrop, faces: Sequence[Box] = ()) -> tuple[float, float]:
+def point_of_interest(image: Image.Image, settings: FocalCrop, faces: Sequence[FaceBox] = ()) -> tuple[float, float]:
     """Where the eye goes, as shares of width and height: faces, detail and edges, each with its weight."""
     small = image.convert("L")
     small.thumbnail((_LOOKED_AT, _LOOKED_AT))

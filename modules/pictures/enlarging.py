@@ -9,6 +9,7 @@ from PIL import Image
 
 from modules.parameters.extras_request import NO_UPSCALER, SCALE_BY, ExtrasRequest
 from modules.pictures.opening import PictureError
+from modules.pictures.size import Size
 
 MOST_RESULT_PIXELS: Final = 200_000_000
 _APPLICATIONS: Final = 3
@@ -16,7 +17,6 @@ _CELL: Final = 8
 
 # One application of an upscaler: it gets the factor that is wanted, and may enlarge by its own instead.
 Once = Callable[[Image.Image, float], Image.Image]
-Size = tuple[int, int]
 
 
 def resampling(method: Image.Resampling) -> Once:

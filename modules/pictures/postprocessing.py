@@ -9,7 +9,7 @@ from typing import Final
 from PIL import Image
 
 from modules.parameters.extras_request import ExtrasRequest
-from modules.pictures.cropping import Box, auto_crop, flipped, focal_crop, split_oversized
+from modules.pictures.cropping import FaceBox, auto_crop, flipped, focal_crop, split_oversized
 from modules.pictures.enlarging import Once, enlarged, enlarging_facts, plain
 from modules.pictures.opening import PictureError
 
@@ -30,7 +30,7 @@ class Tools:
 
     upscaler: Callable[[str], Once] = plain
     restore: Callable[[str, Image.Image, float], Image.Image] = no_restorer
-    faces: Callable[[Image.Image], Sequence[Box]] = field(default=lambda image: ())
+    faces: Callable[[Image.Image], Sequence[FaceBox]] = field(default=lambda image: ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from modules.prompt.composable import split_composable
 from modules.prompt.scheduling import schedule
 
-Schedule = tuple[tuple[int, str], ...]
+PromptSchedule = tuple[tuple[int, str], ...]
 """(last step using it, text), ascending."""
 
 
@@ -15,7 +15,7 @@ class PromptPart:
     """One AND part of a prompt. `texts` are encoded together: A1111 restores the mean over all texts of a schedule."""
 
     weight: float
-    schedule: Schedule
+    schedule: PromptSchedule
 
     @property
     def texts(self) -> tuple[str, ...]:

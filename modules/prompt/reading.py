@@ -94,7 +94,7 @@ def read_prompt(
     else:
         bare, tags = extract_networks(commented.text)
         composition = read_composition(bare)
-    reader = _Reader(tokenizer, options, embeddings or {})
+    reader = _PromptReader(tokenizer, options, embeddings or {})
     parts = tuple(reader.part(part, weight) for part, weight in composition.parts)
     notices = (*commented.notices, *composition.notices, *reader.notices)
     if negative and extract_networks(commented.text)[1]:
@@ -103,7 +103,7 @@ def read_prompt(
     return PromptReading(parts, tuple(tags), tuple(reader.used), commented.comments, tuple(dict.fromkeys(notices)))
 
 
-class _Reader:
+class _PromptReader:
     """Reads parts, and gathers what concerns the prompt as a whole."""
 
     def __init__(self, tokenizer: Tokenizer, options: ReadingOptions, embeddings: Mapping[str, int]) -> None:

@@ -35,8 +35,8 @@ class _Alternation:
         return self.items[(step - 1) % len(self.items)]
 
 
-_Piece = str | _Edit | _Alternation
-_Text = _Piece | list[_Piece]
+_PromptPiece = str | _Edit | _Alternation
+_Text = _PromptPiece | list[_PromptPiece]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def schedule(text: str, steps: int, hires_steps: int | None = None, old: bool = 
     order. The last entry's step is the pass's number of steps. What cannot be read is taken literally; never raises.
     """
     clock = Clock(steps, hires_steps, old)
-    parser = _Parser(clock)
+    parser = _ScheduleParser(clock)
     parser.parse(text)
     if not parser.readable:
         return [(clock.steps, text)]
@@ -86,17 +86,17 @@ def schedule(text: str, steps: int, hires_steps: int | None = None, old: bool = 
 
 def is_literal(text: str) -> bool:
     """Whether a prompt with square brackets is taken literally as a whole, by a `|` or `\\` in the wrong place."""
-    parser = _Parser(Clock(1))
+    parser = _ScheduleParser(Clock(1))
     parser.parse(text)
     return not parser.readable and "[" in text and "]" in text
 
 
-class _Parser:
+class _ScheduleParser:
     """One pass over a prompt's pieces, with a stack of open brackets; every piece is moved once, so time is linear."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.out: list[_Piece] = []
+        self.out: list[_PromptPiece] = []
         self.open: list[tuple[str, int, int]] = []
         """Of each open bracket its closer, where its text begins in `out`, and its marks in `marks`."""
         self.marks: list[int] = []
@@ -196,7 +196,7 @@ class _Parser:
         return [_joined(self.out[begin:end]) for begin, end in zip(starts, [*marks, len(self.out)], strict=True)]
 
 
-def _joined(pieces: list[_Piece]) -> _Text:
+def _joined(pieces: list[_PromptPiece]) -> _Text:
     """The pieces as one text, if there is nothing in them that changes from step to step."""
     if len(pieces) == 1:
         return pieces[0]
@@ -204,7 +204,7 @@ def _joined(pieces: list[_Piece]) -> _Text:
     return "".join(texts) if len(texts) == len(pieces) else pieces
 
 
-def _text_at(root: list[_Piece], step: int) -> str:
+def _text_at(root: list[_PromptPiece], step: int) -> str:
     """The text of one step. Constructs nest as deep as a prompt is long, so the stack is ours and not Python's."""
     parts: list[str] = []
     pending: list[_Text] = [root]

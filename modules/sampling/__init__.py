@@ -16,7 +16,7 @@ Use a fresh ImageNoise for every pass. Hooks may raise `Interrupted`.
 """
 
 from modules.sampling.conditioning import Conditioning, ConditionsAt, Part, StepConditions, constant_conditions
-from modules.sampling.denoiser import PredictionType, UNet
+from modules.sampling.denoiser import UNet
 from modules.sampling.finite import UnetOverflow, require_finite
 from modules.sampling.guidance import GuidanceOptions
 from modules.sampling.inpainting import InpaintMask, SoftBlend
@@ -37,7 +37,6 @@ __all__ = [
     "Interrupted",
     "ModelSigmas",
     "Part",
-    "PredictionType",
     "SamplingPlan",
     "SoftBlend",
     "Step",

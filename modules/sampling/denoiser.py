@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 
+from modules.catalogue.hints import PredictionType
 from modules.sampling.conditioning import Conditioning
 from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
 
@@ -15,7 +16,6 @@ from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
 # channels (inpainting, instruct-pix2pix) already joined on; t is (rows,), fractional timesteps as float32.
 UNet = Callable[[Tensor, Tensor, Conditioning], Tensor]
 
-PredictionType = Literal["epsilon", "v_prediction"]
 
 # The boundary condition of latent consistency models: Luo et al. (2023), arXiv:2310.04378.
 _LCM_SIGMA_DATA: Final = 0.5

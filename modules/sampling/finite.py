@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from modules.hardware.streams import Event, is_done, streams_for
+from modules.hardware.streams import StreamEvent, is_done, streams_for
 
 _OVERFLOW: Final = (
     "A tensor with NaNs was produced in Unet: the checkpoint overflows half precision or is broken. "
@@ -29,7 +29,7 @@ class FiniteAnswers:
     """
 
     def __init__(self) -> None:
-        self._flags: deque[tuple[Tensor, Event]] = deque()
+        self._flags: deque[tuple[Tensor, StreamEvent]] = deque()
 
     def check(self, answer: Tensor) -> None:
         """Check `answer`, and those before it whose flags have arrived.

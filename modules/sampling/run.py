@@ -9,13 +9,13 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from modules.catalogue.hints import PredictionType
 from modules.hardware.streams import sent
 from modules.sampling.brownian import BrownianNoise
 from modules.sampling.conditioning import ConditionsAt, of_image
 from modules.sampling.denoiser import (
     LcmPrediction,
     Prediction,
-    PredictionType,
     SigmaPrediction,
     TimestepPrediction,
     UNet,

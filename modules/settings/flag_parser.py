@@ -26,7 +26,7 @@ class DeclaredFlag:
     many: bool
 
 
-class _Parser(argparse.ArgumentParser):
+class _FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise FlagError(f"the command line can't be read: {message}")
 
@@ -72,7 +72,7 @@ def _declared(one: Field[Any], hint: object) -> DeclaredFlag:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="webui", description="A local web UI for Stable Diffusion.", allow_abbrev=False)
+    parser = _FlagParser(prog="webui", description="A local web UI for Stable Diffusion.", allow_abbrev=False)
     groups: dict[str, argparse._ArgumentGroup] = {}
     for flag in declared_flags():
         group = groups.setdefault(flag.about.group, parser.add_argument_group(flag.about.group))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 OptionValue = bool | int | float | str | None | tuple[str, ...]
-Kind = Literal["switch", "whole", "number", "text", "choice", "texts", "colour"]
+OptionKind = Literal["switch", "whole", "number", "text", "choice", "texts", "colour"]
 Needs = Literal["nothing", "reload model", "reload UI", "restart"]
 ChoiceSource = Literal[
     "",
@@ -48,7 +48,7 @@ class Option:
     default: OptionValue
     label: str
     section: str
-    kind: Kind
+    kind: OptionKind
     choices: tuple[str, ...] = ()
     choices_from: ChoiceSource = ""
     minimum: float | None = None

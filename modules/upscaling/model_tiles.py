@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+Raster = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +53,26 @@ def tile_count(width: int, height: int, tiling: Tiling) -> int:
     return len(spans(width, tiling)) * len(spans(height, tiling))
 
 
-def through_tiles(pixels: Pixels, tiling: Tiling, scale: int, run: Callable[[Pixels], Pixels]) -> Pixels:
+def through_tiles(pixels: Raster, tiling: Tiling, scale: int, run: Callable[[Raster], Raster]) -> Raster:
     """[height, width, channels] through `run`, which enlarges a tile by `scale`."""
     height, width, channels = pixels.shape
     ramp = tiling.effective_overlap * scale
-    result: Pixels = np.empty((height * scale, width * scale, channels), np.uint8)
+    result: Raster = np.empty((height * scale, width * scale, channels), np.uint8)
     for band in spans(height, tiling):
         rows = pixels[band.start : band.start + band.length]
-        row: Pixels = np.empty((band.length * scale, width * scale, channels), np.uint8)
+        row: Raster = np.empty((band.length * scale, width * scale, channels), np.uint8)
         for span, tile in _tiles(rows, spans(width, tiling), run):
             _grow(row.swapaxes(0, 1), tile.swapaxes(0, 1), span.start * scale, ramp)
         _grow(result, row, band.start * scale, ramp)
     return result
 
 
-def _tiles(rows: Pixels, columns: list[Span], run: Callable[[Pixels], Pixels]) -> Iterator[tuple[Span, Pixels]]:
+def _tiles(rows: Raster, columns: list[Span], run: Callable[[Raster], Raster]) -> Iterator[tuple[Span, Raster]]:
     for span in columns:
         yield span, run(rows[:, span.start : span.start + span.length])
 
 
-def _grow(whole: Pixels, part: Pixels, start: int, ramp: int) -> None:
+def _grow(whole: Raster, part: Raster, start: int, ramp: int) -> None:
     """Put `part` into `whole` at `start` along the first axis, its first `ramp` lines blended with what is there."""
     end = start + len(part)
     if start == 0 or ramp == 0:

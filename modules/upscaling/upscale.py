@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from modules.upscaling.model import PictureModel
-from modules.upscaling.model_tiles import Pixels, Tiling, through_tiles, tile_count
+from modules.upscaling.model_tiles import Raster, Tiling, through_tiles, tile_count
 from modules.upscaling.upscaler_errors import UpscalerError
 
 SMALLEST_TILE: Final = 64
@@ -50,13 +50,13 @@ def _check(image: Image.Image, model: PictureModel) -> None:
         )
 
 
-def _run(pixels: Pixels, model: PictureModel, tiling: Tiling, watch: Watch) -> Pixels:
+def _run(pixels: Raster, model: PictureModel, tiling: Tiling, watch: Watch) -> Raster:
     flat = pixels.ndim == 2
     pixels = pixels[:, :, None] if flat else pixels
     total = tile_count(pixels.shape[1], pixels.shape[0], tiling)
     done = 0
 
-    def tile(part: Pixels) -> Pixels:
+    def tile(part: Raster) -> Raster:
         nonlocal done
         watch(done, total)
         done += 1
@@ -65,16 +65,16 @@ def _run(pixels: Pixels, model: PictureModel, tiling: Tiling, watch: Watch) -> P
     return through_tiles(pixels, tiling, model.scale, tile)
 
 
-def _tile(part: Pixels, model: PictureModel) -> Pixels:
+def _tile(part: Raster, model: PictureModel) -> Raster:
     # A1111 gives its upscalers blue, green, red. Most were trained on red, green, blue; the difference is small, and
     # the same picture for the same settings counts for more.
     tensor = torch.from_numpy(np.ascontiguousarray(part[:, :, ::-1])).permute(2, 0, 1)[None].float() / 255
     result = model(tensor)[0].permute(1, 2, 0).numpy()
-    pixels: Pixels = np.rint(result * 255).astype(np.uint8)[:, :, ::-1]
+    pixels: Raster = np.rint(result * 255).astype(np.uint8)[:, :, ::-1]
     return pixels
 
 
-def _image(pixels: Pixels) -> Image.Image:
+def _image(pixels: Raster) -> Image.Image:
     if pixels.shape[2] == 1:
         return Image.fromarray(pixels[:, :, 0]).convert("RGB")
     return Image.fromarray(np.ascontiguousarray(pixels))

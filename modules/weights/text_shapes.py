@@ -1,11 +1,9 @@
 """The construction of a CLIP text encoder in transformers' layout, read from the shapes of its tensors."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modules.weights.checkpoint_errors import CheckpointError
-
-Shapes = Mapping[str, tuple[int, ...]]
+from modules.weights.shapes import Shapes
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,10 @@ are convolutions (Stable Diffusion 1), 64 channels a head where they are linear 
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modules.weights.checkpoint_errors import CheckpointError
-
-Shapes = Mapping[str, tuple[int, ...]]
+from modules.weights.shapes import Shapes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,10 @@
 """The construction of an original-layout VAE (`encoder.*`, `decoder.*`), read from the shapes of its tensors."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modules.weights.checkpoint_errors import CheckpointError
-
-Shapes = Mapping[str, tuple[int, ...]]
+from modules.weights.shapes import Shapes
 
 
 @dataclass(frozen=True, slots=True)

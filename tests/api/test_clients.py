@@ -77,9 +77,9 @@ OLD_IMG2IMG = {
 def test_the_bodies_of_a1111s_own_tests(api: httpx.Client, change: dict[str, Any]) -> None:
     answer = api.post("/sdapi/v1/txt2img", json=OLD_TXT2IMG | change)
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert set(told) == {"images", "parameters", "info"}
-    assert set(OLD_TXT2IMG) <= set(told["parameters"])
+    found = answer.json()
+    assert set(found) == {"images", "parameters", "info"}
+    assert set(OLD_TXT2IMG) <= set(found["parameters"])
     assert float(answer.headers["X-Process-Time"]) > 0
 
 
@@ -233,8 +233,8 @@ def test_auto_photoshop(api: httpx.Client) -> None:
 def test_a_bot_of_2022(api: httpx.Client) -> None:
     answer = api.post("/sdapi/v1/txt2img", json={"prompt": "a", "steps": 2, "width": 64, "height": 64.0})
     assert json.loads(answer.json()["info"])["sampler_name"] == "Euler"
-    told = api.post("/sdapi/v1/png-info", json={"image": "data:image/png;base64," + answer.json()["images"][0]}).json()
-    assert told["info"].startswith("a\nSteps: 2, Sampler: Euler")
+    found = api.post("/sdapi/v1/png-info", json={"image": "data:image/png;base64," + answer.json()["images"][0]}).json()
+    assert found["info"].startswith("a\nSteps: 2, Sampler: Euler")
 
 
 def test_a_body_that_does_not_say_that_it_is_json(server: Any) -> None:

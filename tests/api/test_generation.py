@@ -96,10 +96,10 @@ def test_an_override_never_outlives_its_request(api: Any) -> None:
 
 def test_merged_tokens_change_the_picture_are_told_and_come_back_by_infotext(api: Any) -> None:
     merged = made(api, override_settings={"token_merging_ratio": 0.5})
-    (told,) = json.loads(merged["info"])["infotexts"]
-    assert "Token merging ratio: 0.5" in told
+    (infotext,) = json.loads(merged["info"])["infotexts"]
+    assert "Token merging ratio: 0.5" in infotext
     assert merged["images"] != made(api)["images"]
-    assert api.post("/sdapi/v1/txt2img", json={"infotext": told}).json()["images"] == merged["images"]
+    assert api.post("/sdapi/v1/txt2img", json={"infotext": infotext}).json()["images"] == merged["images"]
 
 
 def test_two_clients_with_different_checkpoints_do_not_disturb_each_other(api: Any) -> None:

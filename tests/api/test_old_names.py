@@ -43,8 +43,8 @@ def _hires_body(**fields: Any) -> GenerationRequest:
 
 def _pasted(first: str, hires: str = "") -> GenerationRequest:
     more = f", Denoising strength: 0.5, Hires upscale: 2, Hires sampler: {hires}" if hires else ""
-    told = parse_infotext(f"x\nSteps: 5, Sampler: {first}, CFG scale: 7, Seed: 1, Size: 64x64{more}")
-    return parse_request(request_from_infotext(told, {}).fields)
+    parsed = parse_infotext(f"x\nSteps: 5, Sampler: {first}, CFG scale: 7, Seed: 1, Size: 64x64{more}")
+    return parse_request(request_from_infotext(parsed, {}).fields)
 
 
 def _scripted(title: str, arguments: dict[str, Any], **fields: Any) -> GenerationRequest:

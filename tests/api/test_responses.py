@@ -78,15 +78,15 @@ def test_a_whole_answer(
     body = SMALL | fields | {"override_settings": settings}
     answer = api.post(f"/sdapi/v1/{call}", json=body)
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert set(told) == {"images", "parameters", "info"}
-    info = json.loads(told["info"])
-    assert len(told["images"]) == returned
+    body_of_answer = answer.json()
+    assert set(body_of_answer) == {"images", "parameters", "info"}
+    info = json.loads(body_of_answer["info"])
+    assert len(body_of_answer["images"]) == returned
     check_info(info, made, grids)
     sent = body.get("send_images", True)
     assert len(info["infotexts"]) == (returned if sent else made + grids)
-    check_order(told["images"], info, body, grids if sent else 0)
-    check_echo(told["parameters"], body)
+    check_order(body_of_answer["images"], info, body, grids if sent else 0)
+    check_echo(body_of_answer["parameters"], body)
 
 
 def check_info(info: dict[str, Any], made: int, grids: int) -> None:

@@ -90,18 +90,18 @@ def test_stopping_nothing_is_no_error(api: Any) -> None:
 
 def test_internal_progress_knows_a_finished_task(api: Any) -> None:
     made(api, force_task_id="task(abc)")
-    told = api.post("/internal/progress", json={"id_task": "task(abc)"}).json()
-    assert (told["active"], told["queued"], told["completed"]) == (False, False, True)
+    answer = api.post("/internal/progress", json={"id_task": "task(abc)"}).json()
+    assert (answer["active"], answer["queued"], answer["completed"]) == (False, False, True)
     unknown = api.post("/internal/progress", json={"id_task": "task(nobody)"}).json()
     assert not unknown["completed"]
 
 
 def test_png_info_reads_what_was_written(api: Any) -> None:
     picture = made(api)["images"][0]
-    told = api.post("/sdapi/v1/png-info", json={"image": picture}).json()
-    assert told["info"].startswith("a red circle\nSteps: 2")
-    assert told["parameters"]["Seed"] == "7"
-    assert told["items"]["parameters"] == told["info"]
+    answer = api.post("/sdapi/v1/png-info", json={"image": picture}).json()
+    assert answer["info"].startswith("a red circle\nSteps: 2")
+    assert answer["parameters"]["Seed"] == "7"
+    assert answer["items"]["parameters"] == answer["info"]
     assert api.post("/sdapi/v1/png-info", json={"image": b64(png())}).json()["info"] == ""
 
 
@@ -205,10 +205,10 @@ def test_embeddings_are_told_with_their_size_and_those_of_sdxl_apart(api: Any, s
     text = json.dumps(header).encode()
     (folder / "xl.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
     api.post("/sdapi/v1/refresh-embeddings")
-    told = api.get("/sdapi/v1/embeddings").json()
-    assert {"step", "sd_checkpoint", "sd_checkpoint_name", "shape", "vectors"} == set(told["loaded"]["ink"])
-    assert (told["loaded"]["ink"]["vectors"], told["loaded"]["ink"]["shape"]) == (3, 64)
-    assert "xl" in told["skipped"] and "xl" not in told["loaded"]
+    answer = api.get("/sdapi/v1/embeddings").json()
+    assert {"step", "sd_checkpoint", "sd_checkpoint_name", "shape", "vectors"} == set(answer["loaded"]["ink"])
+    assert (answer["loaded"]["ink"]["vectors"], answer["loaded"]["ink"]["shape"]) == (3, 64)
+    assert "xl" in answer["skipped"] and "xl" not in answer["loaded"]
 
 
 def test_a_prompt_of_digits_may_come_as_a_number(api: Any) -> None:

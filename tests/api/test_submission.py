@@ -66,15 +66,15 @@ def test_an_infotext_finds_its_models_by_hash_and_names_those_that_are_missing(s
         "a <lora:renamed:0.7>\nSteps: 5, Sampler: Euler a, Seed: 1, Size: 64x64, VAE hash: {vae}, VAE: other.pt, "
         'Model: {model}, Lora hashes: "renamed: {pen}, gone: 0123456789ab"'
     )
-    told = infotext.format(vae=vae, pen=pen, model="cat")
-    asked = generation_request(services, Txt2ImgBody(infotext=told), "txt2img")
-    assert asked.request.prompt == "a <lora:pen:0.7>"
-    assert asked.request.override_settings == {"sd_vae": "mine.safetensors"}
-    assert "The LoRA gone (0123456789ab) is not here" in asked.notices[0]
+    filled = infotext.format(vae=vae, pen=pen, model="cat")
+    submission = generation_request(services, Txt2ImgBody(infotext=filled), "txt2img")
+    assert submission.request.prompt == "a <lora:pen:0.7>"
+    assert submission.request.override_settings == {"sd_vae": "mine.safetensors"}
+    assert "The LoRA gone (0123456789ab) is not here" in submission.notices[0]
     services.options.update({"disable_weights_auto_swap": False})
-    asked = generation_request(services, Txt2ImgBody(infotext=told), "txt2img")
-    assert str(asked.request.override_settings["sd_model_checkpoint"]).startswith("cat.safetensors")
-    mine = Txt2ImgBody(infotext=told, override_settings={"sd_model_checkpoint": "dog"}, prompt="mine")
+    submission = generation_request(services, Txt2ImgBody(infotext=filled), "txt2img")
+    assert str(submission.request.override_settings["sd_model_checkpoint"]).startswith("cat.safetensors")
+    mine = Txt2ImgBody(infotext=filled, override_settings={"sd_model_checkpoint": "dog"}, prompt="mine")
     request = generation_request(services, mine, "txt2img").request
     assert (request.prompt, request.override_settings["sd_model_checkpoint"]) == ("mine", "dog")
 
@@ -88,8 +88,8 @@ def test_an_upscaler_whose_name_begins_like_a_latent_one_is_looked_for(services:
 
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_program_that_saves_nothing_gets_no_grid(services: Any, saved: bool) -> None:
-    asked = generation_request(services, Txt2ImgBody(batch_size=2, save_images=saved), "txt2img")
-    assert asked.request.makes_grid is saved
+    submission = generation_request(services, Txt2ImgBody(batch_size=2, save_images=saved), "txt2img")
+    assert submission.request.makes_grid is saved
 
 
 @pytest.mark.parametrize("form", ["PPM", "TGA", "ICO", "PCX"])

@@ -157,8 +157,8 @@ def test_what_has_no_model_here_is_a_clear_refusal(client: Any) -> None:
 def test_any_other_call(client: Any) -> None:
     assert client.custom_get("script-info", baseurl=True)
     assert client.custom_get("internal/ping") == {}
-    told = client.custom_post("png-info", payload={"image": webuiapi.raw_b64_img(picture())}, baseurl=True)
-    assert told.info == ""
+    answer = client.custom_post("png-info", payload={"image": webuiapi.raw_b64_img(picture())}, baseurl=True)
+    assert answer.info == ""
     assert [style["name"] for style in client.get_prompt_styles()] == ["blue"]
 
 

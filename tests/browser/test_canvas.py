@@ -11,13 +11,13 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Watched
 from tests.browser.steps import drop, open_input, open_tab, paint, visit
-from tests.browser.test_img2img import kept, painted_pixels
+from tests.browser.test_img2img import painted_pixels, stored_strokes
 from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 MASK = "#img2maskimg"
-PAINT_KEPT = "() => JSON.parse(localStorage.getItem('webui-pictures')).inpaint.paint"
+PAINT_STORED = "() => JSON.parse(localStorage.getItem('webui-pictures')).inpaint.paint"
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def painting(page: Page, server: Server) -> Image.Image:
     """The painting as the server keeps it."""
-    page.wait_for_function(PAINT_KEPT)
-    answer = page.request.get(f"{server.url}/internal/pictures/{kept(page)['inpaint']['paint']}")
+    page.wait_for_function(PAINT_STORED)
+    answer = page.request.get(f"{server.url}/internal/pictures/{stored_strokes(page)['inpaint']['paint']}")
     return Image.open(io.BytesIO(answer.body()))
 
 

@@ -44,7 +44,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def kept(page: Page) -> Any:
+def stored_strokes(page: Page) -> Any:
     return json.loads(page.evaluate("() => localStorage.getItem('webui-pictures') ?? '{}'"))
 
 
@@ -149,7 +149,7 @@ def test_the_way_of_a_picture_through_every_tab(watched: Watched, server: Server
     expect(page.locator("#img2img_seed textarea, #img2img_seed input").first).to_have_value("4242")
     expect(page.locator("#img2img_steps input[type=number]")).to_have_value("7")
     # The bytes from the disk, not a preview.
-    digest = kept(page)["inpaint"]["id"]
+    digest = stored_strokes(page)["inpaint"]["id"]
     assert page.request.get(f"{server.url}/internal/pictures/{digest}").body() == first.read_bytes()
     paint(page, MASK, (0.3, 0.5), (0.7, 0.5))
     page.click("#img2img_generate")
@@ -181,8 +181,8 @@ def test_the_way_of_a_picture_through_every_tab(watched: Watched, server: Server
 def test_png_info_sends_picture_and_parameters_to_every_tab(watched: Watched, server: Server, tmp_path: Path) -> None:
     page = watched.page
     texts = PngInfo()
-    told = "a mill\nNegative prompt: fog\nSteps: 9, Sampler: Heun, CFG scale: 3.5, Seed: 11, Size: 64x64"
-    texts.add_text("parameters", told)
+    infotext = "a mill\nNegative prompt: fog\nSteps: 9, Sampler: Heun, CFG scale: 3.5, Seed: 11, Size: 64x64"
+    texts.add_text("parameters", infotext)
     Image.effect_noise((96, 64), 40).convert("RGB").save(tmp_path / "mill.png", pnginfo=texts)
     visit(page, server.url)
     open_tab(page, "PNG Info")
@@ -193,7 +193,7 @@ def test_png_info_sends_picture_and_parameters_to_every_tab(watched: Watched, se
         page.click(f"#pnginfo_send_to_{target}")
         page.wait_for_selector(f"{slot} .slot.filled")
         expect(page.locator(f"{slot} .frame")).to_be_visible()
-        digest = kept(page)[target]["id"]
+        digest = stored_strokes(page)[target]["id"]
         sent = page.request.get(f"{server.url}/internal/pictures/{digest}").body()
         assert sent == (tmp_path / "mill.png").read_bytes()
         if target == "extras":
@@ -228,7 +228,7 @@ def test_sketch_and_copying_between_the_inputs(watched: Watched, server: Server,
     # A copy of it has the colours in it, and the same picture elsewhere.
     page.click("#img2img_copy_to_inpaint")
     page.wait_for_selector(f"{MASK} .slot.filled")
-    answer = page.request.get(f"{server.url}/internal/pictures/{kept(page)['inpaint']['id']}")
+    answer = page.request.get(f"{server.url}/internal/pictures/{stored_strokes(page)['inpaint']['id']}")
     with Image.open(io.BytesIO(answer.body())) as copied, Image.open(scene) as before:
         assert copied.convert("RGB").getpixel((72, 60)) == (255, 255, 255) != before.getpixel((72, 60))
         assert copied.convert("RGB").crop((0, 0, 160, 30)).tobytes() == before.crop((0, 0, 160, 30)).tobytes()

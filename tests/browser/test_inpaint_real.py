@@ -41,8 +41,8 @@ def test_only_the_mask_changes(watched: Watched, tmp_path: Path) -> None:
         page.click("#img2img_generate")
         expect(page.locator(RESULT)).to_contain_text("Mask blur: 2", timeout=180_000)
         (result,) = saved(tmp_path)
-        told = parse_infotext(parameters(result))
-        assert (told["Size-1"], told["Size-2"], told["Denoising strength"]) == ("128", "128", "1")
+        parsed = parse_infotext(parameters(result))
+        assert (parsed["Size-1"], parsed["Size-2"], parsed["Denoising strength"]) == ("128", "128", "1")
         with Image.open(scene) as before, Image.open(result) as after:
             changed = np.asarray(before, dtype=int) != np.asarray(after.convert("RGB"), dtype=int)
         touched = changed.any(axis=2)

@@ -46,9 +46,9 @@ def test_the_first_picture_and_what_it_says_about_itself(watched: Watched, tmp_p
         (picture,) = saved(tmp_path)
         assert picture.name == "00000-1234.png"
         assert words(shown_infotext(page)) == words(parameters(picture))
-        told = parse_infotext(parameters(picture))
-        assert (told["Steps"], told["Seed"], told["Size-1"], told["Size-2"]) == ("60", "1234", "128", "64")
-        assert told["Model"] == "tiny"
+        parsed = parse_infotext(parameters(picture))
+        assert (parsed["Steps"], parsed["Seed"], parsed["Size-1"], parsed["Size-2"]) == ("60", "1234", "128", "64")
+        assert parsed["Model"] == "tiny"
         # The same seed again: the same pixels, under a name of its own.
         generate(page, "a (red:1.2) circle")
         expect(page.locator("#txt2img_recent button")).to_have_count(2, timeout=120_000)
@@ -64,8 +64,8 @@ def _look_at_the_system_page(page: Page) -> None:
     open_tab(page, "Settings")
     page.click("#settings_page_system")
     facts = page.locator("#settings_content")
-    for told in ("tiny.safetensors", "full: everything on the device", "UNet fp32, VAE fp32", "--no-half", "sdp: "):
-        expect(facts).to_contain_text(told)
+    for fact in ("tiny.safetensors", "full: everything on the device", "UNet fp32, VAE fp32", "--no-half", "sdp: "):
+        expect(facts).to_contain_text(fact)
     page.click("#settings_page_actions")
     page.click("#action_unload_checkpoint")
     page.click("#settings_page_system")

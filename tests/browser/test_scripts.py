@@ -46,9 +46,9 @@ def test_a_script_is_chosen_run_and_remembered(watched: Watched, tmp_path: Path)
             set_number(page, box, value)
         page.click("#img2img_generate")
         expect(page.locator("#html_info_img2img")).to_contain_text("Denoising curve: Linear", timeout=180_000)
-        told = [parse_infotext(parameters(path)) for path in saved(tmp_path) if "grids" not in str(path)]
+        parsed = [parse_infotext(parameters(path)) for path in saved(tmp_path) if "grids" not in str(path)]
         assert len(saved(tmp_path)) == 3
-        assert [one["Denoising strength"] for one in told] == ["0.75", "0.5"]
+        assert [one["Denoising strength"] for one in parsed] == ["0.75", "0.5"]
         sequence = "#script_img2img_interpolate_pictures"
         choose(page, "img2img", "Interpolate pictures")
         expect(page.locator(LOOPS)).to_be_hidden()

@@ -71,8 +71,8 @@ def test_another_browser_sees_prompts_unless_a_setting_says_no(watched: Watched,
     expect(first).to_contain_text("somebody else's")
     httpx.post(f"{server.url}/sdapi/v1/options", json={"queue_sharing": "Automatic"})
     assert stranger.locator("#txt2img_live .queue button").count() == 0
-    told = state(stranger)
-    assert told["recent"] == [] and told["running"]["mine"] is False
+    seen = state(stranger)
+    assert seen["recent"] == [] and seen["running"]["mine"] is False
     context.close()
     page.click("#txt2img_interrupt")
     page.locator("#txt2img_live .queue button").first.click()

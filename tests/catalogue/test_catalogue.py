@@ -126,7 +126,7 @@ def test_the_worker_wakes_for_new_files_and_survives_a_vanished_one(models: Path
 
 
 @pytest.fixture
-def shelf(models: Path) -> Catalogue:
+def filled_catalogue(models: Path) -> Catalogue:
     folder = models / "Stable-diffusion"
     write_model(folder / "v1-5-pruned.safetensors", content=b"1" * 12)
     write_model(folder / "v1-5-pruned-emaonly.safetensors", content=b"2" * 12)
@@ -134,8 +134,8 @@ def shelf(models: Path) -> Catalogue:
     return hashed(catalogue_of(models))
 
 
-def test_every_alias_selects_the_checkpoint(shelf: Catalogue) -> None:
-    wanted = next(entry for entry in shelf.checkpoints() if "Any" in entry.name)
+def test_every_alias_selects_the_checkpoint(filled_catalogue: Catalogue) -> None:
+    wanted = next(entry for entry in filled_catalogue.checkpoints() if "Any" in entry.name)
     sha256 = sha256_of(wanted.path)
     for text in (
         wanted.title, "anime/Any Thing.safetensors", "Any Thing", "Any Thing.safetensors", "anime_Any Thing",
@@ -143,27 +143,27 @@ def test_every_alias_selects_the_checkpoint(shelf: Catalogue) -> None:
         f"anime/Any Thing.safetensors [{legacy_hash_of(wanted.path)}]", "  Any Thing  ", "any thing",
         "anime/Any Thing.safetensors [0123456789]", "Any Thi", "nime/any",
     ):  # fmt: skip
-        assert shelf.find_checkpoint(text) == wanted, text
+        assert filled_catalogue.find_checkpoint(text) == wanted, text
 
 
-def test_the_shortest_title_with_the_text_wins(shelf: Catalogue) -> None:
-    assert shelf.find_checkpoint("v1-5").name == "v1-5-pruned.safetensors"
-    assert shelf.find_checkpoint("pruned-ema").name == "v1-5-pruned-emaonly.safetensors"
-    assert shelf.find_checkpoint("v1-5-pruned").name == "v1-5-pruned.safetensors"
+def test_the_shortest_title_with_the_text_wins(filled_catalogue: Catalogue) -> None:
+    assert filled_catalogue.find_checkpoint("v1-5").name == "v1-5-pruned.safetensors"
+    assert filled_catalogue.find_checkpoint("pruned-ema").name == "v1-5-pruned-emaonly.safetensors"
+    assert filled_catalogue.find_checkpoint("v1-5-pruned").name == "v1-5-pruned.safetensors"
 
 
-def test_the_legacy_hash_selects(shelf: Catalogue, models: Path) -> None:
+def test_the_legacy_hash_selects(filled_catalogue: Catalogue, models: Path) -> None:
     path = models / "Stable-diffusion" / "old.safetensors"
     write_model(path, content=b"4" * 12)
     path.write_bytes(path.read_bytes() + bytes(0x100000) + b"unique")
-    shelf.refresh()
-    assert shelf.find_checkpoint(legacy_hash_of(path)).path == path
+    filled_catalogue.refresh()
+    assert filled_catalogue.find_checkpoint(legacy_hash_of(path)).path == path
 
 
 @pytest.mark.parametrize("text", ["nothing like it", "", "[abc]", "v1-5-prund"])
-def test_a_missing_checkpoint_is_named_with_its_neighbours(shelf: Catalogue, text: str) -> None:
+def test_a_missing_checkpoint_is_named_with_its_neighbours(filled_catalogue: Catalogue, text: str) -> None:
     with pytest.raises(ModelNotFoundError, match="No checkpoint is called") as error:
-        shelf.find_checkpoint(text)
+        filled_catalogue.find_checkpoint(text)
     if text == "v1-5-prund":
         assert "v1-5-pruned.safetensors" in str(error.value)
 

@@ -36,21 +36,21 @@ def lookup_in(models: Path) -> LocalModels:
 def test_a_lora_is_known_by_its_hash_whatever_it_is_called(models: Path) -> None:
     ink = write_model(models / "Lora" / "sub" / "pen.safetensors", {"ss_output_name": "inkStyle"}, b"a" * 12)
     write_model(models / "Lora" / "other.safetensors", content=b"b" * 12)
-    lookup, told = lookup_in(models), network_hash_of(ink)[:12]
-    assert lookup.network("inkStyle", told) == lookup.network("inkStyle", "") == LocalFile("inkStyle")
-    assert lookup.network("pen", told.upper()) == LocalFile("pen")
-    assert lookup.network("renamed", told) == LocalFile("pen")
-    assert lookup.network("other", told) == LocalFile("pen")
+    lookup, short_hash = lookup_in(models), network_hash_of(ink)[:12]
+    assert lookup.network("inkStyle", short_hash) == lookup.network("inkStyle", "") == LocalFile("inkStyle")
+    assert lookup.network("pen", short_hash.upper()) == LocalFile("pen")
+    assert lookup.network("renamed", short_hash) == LocalFile("pen")
+    assert lookup.network("other", short_hash) == LocalFile("pen")
     assert lookup.network("pen", NO_HASH) == LocalFile("pen", same=False)
     assert lookup.network("gone", NO_HASH) is lookup.network("gone", "") is None
 
 
 def test_a_lora_is_hashed_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ink = write_model(models / "Lora" / "ink.safetensors")
-    told = network_hash_of(ink)[:12]
-    assert lookup_in(models).network("ink", told) == LocalFile("ink")
+    short_hash = network_hash_of(ink)[:12]
+    assert lookup_in(models).network("ink", short_hash) == LocalFile("ink")
     monkeypatch.setattr("modules.catalogue.lookup.network_hash_of", lambda path: pytest.fail(f"{path} hashed again"))
-    assert lookup_in(models).network("ink", told) == LocalFile("ink")
+    assert lookup_in(models).network("ink", short_hash) == LocalFile("ink")
 
 
 def test_embeddings_vaes_and_checkpoints(models: Path) -> None:

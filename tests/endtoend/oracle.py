@@ -154,9 +154,12 @@ class Painter:
             close()
         return done
 
-    def _encoded(self, texts: Sequence[Runs], asked: Asked) -> Tensor:
+    def _encoded(self, texts: Sequence[Runs], spec: PassSettings) -> Tensor:
         """(texts, 77 * chunks, width): all texts of one schedule together."""
-        skip, back = asked.setting("CLIP_stop_at_last_layers", 1), asked.setting("comma_padding_backtrack", 20)
+        skip, back = (
+            spec.setting("CLIP_stop_at_last_layers", 1),
+            spec.setting("comma_padding_backtrack", 20),
+        )
         chunked = [self._chunks(runs, back) for runs in texts]
         empty = self._chunks([("", 1.0)], back)[0]
         columns = []
@@ -167,13 +170,13 @@ class Painter:
             if skip > 1:
                 hidden = self.clip.final_layer_norm(output.hidden_states[-skip])
             weighted = hidden * torch.tensor([weights for _, weights in column])[:, :, None]
-            mode = asked.setting("emphasis", "Original")
+            mode = spec.setting("emphasis", "Original")
             weighted = weighted * (hidden.mean() / weighted.mean()) if mode == "Original" else weighted
             columns.append(hidden if mode == "Ignore" else weighted)
         return torch.cat(columns, 1)
 
-    def _schedule(self, texts: Texts, asked: Asked) -> Callable[[int], Tensor]:
-        encoded = self._encoded([runs for _, runs in texts], asked)
+    def _schedule(self, texts: Texts, spec: PassSettings) -> Callable[[int], Tensor]:
+        encoded = self._encoded([runs for _, runs in texts], spec)
         lasts = [last for last, _ in texts]
 
         def at(call: int) -> Tensor:
@@ -183,13 +186,13 @@ class Painter:
 
     # Model
 
-    def _denoiser(self, reading: Reading, asked: Asked, calls: int) -> Any:
+    def _denoiser(self, reading: Reading, spec: PassSettings, calls: int) -> Any:
         """What samplers call: the denoised picture for a sigma, or the noise for a timestep."""
-        stepped, keep = asked.sampler in STEPPED, asked.keep
-        scale = asked.cfg / 12.5 if asked.sampler == "DDIM CFG++" else asked.cfg
-        parts = [(weight, self._schedule(texts, asked)) for weight, texts in reading.parts]
-        negative = self._schedule(reading.negative, asked)
-        empty = self._encoded([[("", 1.0)]], asked)
+        stepped, keep = spec.sampler in STEPPED, spec.keep
+        scale = spec.cfg / 12.5 if spec.sampler == "DDIM CFG++" else spec.cfg
+        parts = [(weight, self._schedule(texts, spec)) for weight, texts in reading.parts]
+        negative = self._schedule(reading.negative, spec)
+        empty = self._encoded([[("", 1.0)]], spec)
         state = _State()
 
         def guided(x: Tensor, level: Tensor, **_: Any) -> Tensor:
@@ -206,9 +209,9 @@ class Painter:
                     return eps(x, level)
                 return x - level * eps(x / (level**2 + 1) ** 0.5, self.sigmas.sigma_to_t(level[None]))
 
-            positives, against = _padded([at(state.call) for _, at in parts], negative(state.call), empty, asked)
+            positives, against = _padded([at(state.call) for _, at in parts], negative(state.call), empty, spec)
             answers = [answer(context) for context in positives]
-            alone = _goes_alone(asked, state.call, calls, float(level))
+            alone = _goes_alone(spec, state.call, calls, float(level))
             without = answers[0] if alone else answer(against)
             result = without.clone()
             for (weight, _at), given in zip(parts, answers, strict=True):
@@ -224,11 +227,11 @@ class Painter:
 
     # Schedules
 
-    def _levels(self, schedule: str, n: int, asked: Asked) -> Tensor:
+    def _levels(self, schedule: str, n: int, spec: PassSettings) -> Tensor:
         sampling = k_diffusion_sampling()
-        low = asked.setting("sigma_min", 0) or float(self.sigmas.sigmas[0])
-        high = asked.setting("sigma_max", 0) or float(self.sigmas.sigmas[-1])
-        rho = asked.setting("rho", 0)
+        low = spec.setting("sigma_min", 0) or float(self.sigmas.sigmas[0])
+        high = spec.setting("sigma_max", 0) or float(self.sigmas.sigmas[-1])
+        rho = spec.setting("rho", 0)
         match schedule:
             case "Karras":
                 return cast(Tensor, sampling.get_sigmas_karras(n, low, high, rho or 7.0))
@@ -251,47 +254,61 @@ class Painter:
     # A pass
 
     def run(
-        self, x: Tensor, noise: Noise, reading: Reading, asked: Asked, *, strength: float | None, hires: bool = False
+        self,
+        x: Tensor,
+        noise: Noise,
+        reading: Reading,
+        spec: PassSettings,
+        *,
+        strength: float | None,
+        hires: bool = False,
     ) -> Tensor:
         """One pass: from `x` (the picture's latent, or none where `strength` is None) to the finished latent."""
-        kind = KINDS[asked.sampler]
-        exact = hires or asked.setting("img2img_fix_steps", False)
-        steps, entered = asked.steps, 0
+        kind = KINDS[spec.sampler]
+        exact = hires or spec.setting("img2img_fix_steps", False)
+        steps, entered = spec.steps, 0
         if strength is not None:
-            steps = int(asked.steps / min(strength, 0.999)) if exact else asked.steps
-            entered = asked.steps - 1 if exact else int(min(strength, 0.999) * asked.steps)
-        taken = asked.steps if strength is None else entered + 1
-        denoiser = self._denoiser(reading, asked, calls_of(asked.sampler, taken))
-        first = noise.draw() * (asked.setting("initial_noise_multiplier", 1.0) if strength and not hires else 1.0)
-        more = asked.setting("img2img_extra_noise", 0.0) if strength is not None else 0.0
-        if asked.sampler in STEPPED:
-            return self._stepped(denoiser, x, first, steps, None if strength is None else entered, asked, more)
-        chosen = kind.schedule if asked.schedule == "Automatic" else asked.schedule
-        drops = kind.drops_last_but_one or asked.setting("always_discard_next_to_last_sigma", False)
-        levels = self._levels(chosen or "Uniform", steps + drops, asked)
+            steps = int(spec.steps / min(strength, 0.999)) if exact else spec.steps
+            entered = spec.steps - 1 if exact else int(min(strength, 0.999) * spec.steps)
+        taken = spec.steps if strength is None else entered + 1
+        denoiser = self._denoiser(reading, spec, calls_of(spec.sampler, taken))
+        first = noise.draw() * (spec.setting("initial_noise_multiplier", 1.0) if strength and not hires else 1.0)
+        more = spec.setting("img2img_extra_noise", 0.0) if strength is not None else 0.0
+        if spec.sampler in STEPPED:
+            return self._stepped(denoiser, x, first, steps, None if strength is None else entered, spec, more)
+        chosen = kind.schedule if spec.schedule == "Automatic" else spec.schedule
+        drops = kind.drops_last_but_one or spec.setting("always_discard_next_to_last_sigma", False)
+        levels = self._levels(chosen or "Uniform", steps + drops, spec)
         if drops:
             levels = torch.cat([levels[:-2], levels[-1:]])
         whole = levels
         if strength is None:
-            sgm = asked.setting("sgm_noise_multiplier", False)
+            sgm = spec.setting("sgm_noise_multiplier", False)
             x = first * ((1 + levels[0] ** 2) ** 0.5 if sgm else levels[0])
         else:
             levels = levels[steps - entered - 1 :]
             x = x + first * levels[0] + first * more
-        return self._sampled(asked, denoiser, x, noise, levels, whole, steps if strength is None else None)
+        return self._sampled(spec, denoiser, x, noise, levels, whole, steps if strength is None else None)
 
     def _sampled(
-        self, asked: Asked, denoiser: Any, x: Tensor, noise: Noise, levels: Tensor, whole: Tensor, n: int | None
+        self,
+        spec: PassSettings,
+        denoiser: Any,
+        x: Tensor,
+        noise: Noise,
+        levels: Tensor,
+        whole: Tensor,
+        n: int | None,
     ) -> Tensor:
-        sampling, kind = k_diffusion_sampling(), KINDS[asked.sampler]
+        sampling, kind = k_diffusion_sampling(), KINDS[spec.sampler]
         if kind.function == "restart":
             return _restart(denoiser, x, levels, noise)
         run = getattr(sampling, f"sample_{kind.function}")
         takes = inspect.signature(run).parameters
         given: dict[str, Any] = dict(kind.extra)
         if "eta" in takes:
-            given["eta"] = asked.setting("eta_ancestral", 1.0)
-        given |= {key: asked.settings[key] for key in kind.churn if key in asked.settings}
+            given["eta"] = spec.setting("eta_ancestral", 1.0)
+        given |= {key: spec.settings[key] for key in kind.churn if key in spec.settings}
         if given.get("s_tmax") == 0:
             del given["s_tmax"]
         if "sigmas" in takes:
@@ -311,9 +328,16 @@ class Painter:
             return cast(Tensor, run(denoiser, x, disable=True, **given))
 
     def _stepped(
-        self, denoiser: Any, x: Tensor, first: Tensor, steps: int, entered: int | None, asked: Asked, more: float
+        self,
+        denoiser: Any,
+        x: Tensor,
+        first: Tensor,
+        steps: int,
+        entered: int | None,
+        spec: PassSettings,
+        more: float,
     ) -> Tensor:
-        steps += asked.setting("always_discard_next_to_last_sigma", False)
+        steps += spec.setting("always_discard_next_to_last_sigma", False)
         times = (torch.arange(0, 1000, 1000 // steps) + 1).clamp(0, 999)
         alphas = self.alphas.float()
         if entered is None:
@@ -322,7 +346,7 @@ class Painter:
             alpha = alphas[times[entered]]
             x = x * alpha.sqrt() + first * (1 - alpha).sqrt() + first * more * alpha.sqrt()
             times = times[:entered]
-        run = _plms if asked.sampler == "PLMS" else partial(_ddim, plus_plus=asked.sampler == "DDIM CFG++")
+        run = _plms if spec.sampler == "PLMS" else partial(_ddim, plus_plus=spec.sampler == "DDIM CFG++")
         return run(denoiser, x, times, alphas)
 
     # Pixels
@@ -343,7 +367,7 @@ class _State:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PassSettings:
     """What one pass is asked for. `settings` are A1111's; `keep` is a latent and where (1) it stays."""
 
     sampler: str
@@ -416,7 +440,9 @@ def _between(low: Tensor, high: Tensor, amount: float) -> Tensor:
     ).unsqueeze(1) * high
 
 
-def _padded(positives: list[Tensor], negative: Tensor, empty: Tensor, asked: Asked) -> tuple[list[Tensor], Tensor]:
+def _padded(
+    positives: list[Tensor], negative: Tensor, empty: Tensor, spec: PassSettings
+) -> tuple[list[Tensor], Tensor]:
     """Contexts at the lengths that the settings ask for."""
 
     def repeated(context: Tensor, length: int) -> Tensor:
@@ -424,22 +450,22 @@ def _padded(positives: list[Tensor], negative: Tensor, empty: Tensor, asked: Ask
 
     longest = max(context.shape[1] for context in positives)
     positives = [repeated(context, longest) for context in positives]
-    if asked.setting("pad_cond_uncond_v0", False):
+    if spec.setting("pad_cond_uncond_v0", False):
         return positives, repeated(negative, longest)[:, :longest]
-    if asked.setting("pad_cond_uncond", False):
+    if spec.setting("pad_cond_uncond", False):
         missing = (longest - negative.shape[1]) // empty.shape[1]
         negative = torch.cat([negative, *[empty] * missing], 1)
         positives = [torch.cat([context, *[empty] * -missing], 1) for context in positives]
     return positives, negative
 
 
-def _goes_alone(asked: Asked, call: int, calls: int, level: float) -> bool:
+def _goes_alone(spec: PassSettings, call: int, calls: int, level: float) -> bool:
     """Whether this call spares the negative prompt."""
-    early = asked.setting("skip_early_cond", 0)
+    early = spec.setting("skip_early_cond", 0)
     if early and call / calls <= early:
         return True
-    spares = call % 2 == 1 or asked.setting("s_min_uncond_all", False)
-    return bool(spares and asked.setting("s_min_uncond", 0) > 0 and level < asked.setting("s_min_uncond", 0))
+    spares = call % 2 == 1 or spec.setting("s_min_uncond_all", False)
+    return bool(spares and spec.setting("s_min_uncond", 0) > 0 and level < spec.setting("s_min_uncond", 0))
 
 
 @contextmanager
@@ -528,14 +554,16 @@ def painted(
 ) -> Image.Image:
     """The `index`-th picture of a request to /sdapi/v1/txt2img or img2img (with `init_images`) on the CPU's noise."""
     settings = body.get("override_settings", {})
-    asked = Asked(body["sampler_name"], body.get("scheduler", "Automatic"), body["steps"], body["cfg_scale"], settings)
+    spec = PassSettings(
+        body["sampler_name"], body.get("scheduler", "Automatic"), body["steps"], body["cfg_scale"], settings
+    )
     painter.trained_with(settings)
     with painter.joined(body.get("tiling", False)):
         if "init_images" in body:
-            return _from_picture(painter, body, reading, asked, index)
+            return _from_picture(painter, body, reading, spec, index)
         size = (body["width"], body["height"])
-        latent = painter.run(torch.zeros(1), _noise(body, size, index), reading, asked, strength=None)
-        return painter.decoded(_again(painter, body, hires, asked, latent, index) if hires else latent)
+        latent = painter.run(torch.zeros(1), _noise(body, size, index), reading, spec, strength=None)
+        return painter.decoded(_again(painter, body, hires, spec, latent, index) if hires else latent)
 
 
 def _noise(body: dict[str, Any], size: tuple[int, int], index: int) -> Noise:
@@ -550,7 +578,7 @@ def _noise(body: dict[str, Any], size: tuple[int, int], index: int) -> Noise:
 
 
 def _again(
-    painter: Painter, body: dict[str, Any], reading: Reading, asked: Asked, latent: Tensor, index: int
+    painter: Painter, body: dict[str, Any], reading: Reading, spec: PassSettings, latent: Tensor, index: int
 ) -> Tensor:
     """The hires pass over the first pass's latent."""
     larger = (int(body["width"] * body["hr_scale"]), int(body["height"] * body["hr_scale"]))
@@ -563,19 +591,21 @@ def _again(
         shape = (1, 4, larger[1] // 8, larger[0] // 8)
         latent = painter.encoded(image, torch.randn(shape, generator=torch.Generator().manual_seed(noise.seed)))
     second = replace(
-        asked,
-        sampler=body.get("hr_sampler_name", asked.sampler),
-        schedule=body.get("hr_scheduler", asked.schedule),
-        steps=body.get("hr_second_pass_steps", 0) or asked.steps,
+        spec,
+        sampler=body.get("hr_sampler_name", spec.sampler),
+        schedule=body.get("hr_scheduler", spec.schedule),
+        steps=body.get("hr_second_pass_steps", 0) or spec.steps,
     )
     return painter.run(latent, noise, reading, second, strength=body["denoising_strength"], hires=True)
 
 
-def _from_picture(painter: Painter, body: dict[str, Any], reading: Reading, asked: Asked, index: int) -> Image.Image:
+def _from_picture(
+    painter: Painter, body: dict[str, Any], reading: Reading, spec: PassSettings, index: int
+) -> Image.Image:
     size, strength = (body["width"], body["height"]), body["denoising_strength"]
     noise, picture, mask = _noise(body, size, index), body["init_images"][0], body.get("mask")
     if mask is None:
-        return painter.decoded(painter.run(painter.encoded(picture), noise, reading, asked, strength=strength))
+        return painter.decoded(painter.run(painter.encoded(picture), noise, reading, spec, strength=strength))
     if body.get("inpainting_mask_invert"):
         mask = ImageOps.invert(mask)
     latent = painter.encoded(picture if body["inpainting_fill"] == 1 else _filled(picture, mask))
@@ -586,8 +616,8 @@ def _from_picture(painter: Painter, body: dict[str, Any], reading: Reading, aske
         latent = latent * (1 - hidden) + drawn * hidden
     elif body["inpainting_fill"] == 3:
         latent = latent * (1 - hidden)
-    asked = replace(asked, keep=(latent, 1 - hidden))
-    result = painter.run(latent, noise, reading, asked, strength=strength)
+    spec = replace(spec, keep=(latent, 1 - hidden))
+    result = painter.run(latent, noise, reading, spec, strength=strength)
     image = painter.decoded(latent * (1 - hidden) + result * hidden)
     return Image.composite(image, picture, mask.point(lambda value: min(255, value * 2)))
 

@@ -89,6 +89,6 @@ def test_a_file_that_is_gone_by_the_time_of_its_job_is_named(house: House) -> No
     house.post("/sdapi/v1/refresh-checkpoints")
     gone.unlink()
     answer = house.post("/v1/jobs/txt2img", prompt="a", override_settings={"sd_model_checkpoint": gone.name})
-    told = answer.text if answer.status_code != 202 else house.ended(answer.json()["id"])["cause"]
-    assert "gone.safetensors" in told
+    message = answer.text if answer.status_code != 202 else house.ended(answer.json()["id"])["cause"]
+    assert "gone.safetensors" in message
     house.works()

@@ -17,7 +17,7 @@ from tests.endtoend.house import House, one_sentence
 
 pytestmark = pytest.mark.server
 
-ASKED = {"prompt": "a", "width": 64, "height": 64, "steps": 2, "seed": 7, "denoising_strength": 0.5, "mask_blur": 2}
+REQUEST = {"prompt": "a", "width": 64, "height": 64, "steps": 2, "seed": 7, "denoising_strength": 0.5, "mask_blur": 2}
 
 
 def noise(size: tuple[int, int] = (64, 64)) -> Image.Image:
@@ -69,7 +69,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 
 def ask(house: House, picture: bytes, mask: bytes | None = None, **fields: Any) -> dict[str, Any]:
     """The job, ended; or a job that failed with what the refusal said."""
-    body = {**ASKED, "init_images": [base64.b64encode(picture).decode()], **fields}
+    body = {**REQUEST, "init_images": [base64.b64encode(picture).decode()], **fields}
     if mask is not None:
         body["mask"] = base64.b64encode(mask).decode()
     answer = house.post("/v1/jobs/img2img", **body)
@@ -144,10 +144,10 @@ def test_a_hires_target_smaller_than_the_first_pass(
 
 @pytest.mark.parametrize("upscaler", ["R-ESRGAN 99x", "../../etc/passwd", ""])
 def test_an_upscaler_that_is_not_here_is_named(house: House, upscaler: str) -> None:
-    answer = house.post("/v1/jobs/txt2img", **ASKED, enable_hr=True, hr_upscaler=upscaler)
-    told = answer.json()["detail"] if answer.status_code != 202 else house.ended(answer.json()["id"])["cause"]
-    assert one_sentence(told), told
-    assert upscaler in told
+    answer = house.post("/v1/jobs/txt2img", **REQUEST, enable_hr=True, hr_upscaler=upscaler)
+    message = answer.json()["detail"] if answer.status_code != 202 else house.ended(answer.json()["id"])["cause"]
+    assert one_sentence(message), message
+    assert upscaler in message
     job = ask(house, encoded(noise()), override_settings={"upscaler_for_img2img": "R-ESRGAN 99x"})
     assert job["state"] == "failed" and "R-ESRGAN 99x" in job["cause"]
 
@@ -155,13 +155,13 @@ def test_an_upscaler_that_is_not_here_is_named(house: House, upscaler: str) -> N
 @pytest.mark.parametrize(("picture", "word"), [("abc", "base64"), ("AAAA", "picture"), ("tiny", "sides")])
 def test_a_first_pass_that_is_none_is_refused(house: House, picture: str, word: str) -> None:
     text = base64.b64encode(encoded(noise((1, 1)))).decode() if picture == "tiny" else picture
-    answer = house.post("/v1/jobs/txt2img", **ASKED, firstpass_image=text)
+    answer = house.post("/v1/jobs/txt2img", **REQUEST, firstpass_image=text)
     assert answer.status_code == 422
     assert one_sentence(answer.json()["detail"]) and word in answer.json()["detail"]
 
 
 def test_a_hires_checkpoint_that_is_not_here_is_named(house: House) -> None:
-    answer = house.post("/v1/jobs/txt2img", **ASKED, enable_hr=True, hr_checkpoint_name="nowhere.safetensors")
+    answer = house.post("/v1/jobs/txt2img", **REQUEST, enable_hr=True, hr_checkpoint_name="nowhere.safetensors")
     assert answer.status_code == 422
     assert one_sentence(answer.json()["detail"]) and "nowhere.safetensors" in answer.json()["detail"]
 

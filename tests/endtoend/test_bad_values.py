@@ -47,10 +47,10 @@ def test_a_value_out_of_range_is_refused_in_a_sentence_that_names_it(
         timeout=60,
     )
     assert answer.status_code == 422, answer.text
-    told = answer.json()["detail"]
-    sentence = told if isinstance(told, str) else told[0]["msg"]
-    named = sentence if isinstance(told, str) else str(told)
-    assert one_sentence(sentence) or not isinstance(told, str)
+    detail = answer.json()["detail"]
+    sentence = detail if isinstance(detail, str) else detail[0]["msg"]
+    named = sentence if isinstance(detail, str) else str(detail)
+    assert one_sentence(sentence) or not isinstance(detail, str)
     assert word.replace(" ", "_") in named.lower().replace(" ", "_")
     assert house.get("/internal/page?client=test")["waiting_count"] == 0
 

@@ -23,9 +23,9 @@ def test_without_a_checkpoint_the_server_starts_and_says_where_to_put_one(tmp_pa
         assert b"<!doctype html>" in server.request("GET", "/")[2]
         answer = house.post("/v1/jobs/txt2img", prompt="a", steps=1)
         assert 400 <= answer.status_code < 500
-        told = answer.json()["detail"]
-        assert one_sentence(told) and "Stable-diffusion" in told.replace("Diffusion", "diffusion"), told
-        assert told.split(":")[0][:20] in house.log()
+        detail = answer.json()["detail"]
+        assert one_sentence(detail) and "Stable-diffusion" in detail.replace("Diffusion", "diffusion"), detail
+        assert detail.split(":")[0][:20] in house.log()
         # One is put there while the server runs.
         write_tiny_checkpoint(house.models / "good.safetensors")
         assert house.post("/sdapi/v1/refresh-checkpoints").status_code == 200

@@ -80,9 +80,9 @@ def test_what_a_file_says_about_itself(house: House) -> None:
     (path,) = folder.glob("*-6.png")
     assert path.stem[:5].isdigit() and len(path.stem.split("-")[0]) == 5
     assert [len(part) for part in folder.name.split("-")] == [4, 2, 2]
-    told = parameters(path.read_bytes())
-    assert (told["Prompt"], told["Negative prompt"]) == ("a (red:1.3) [circle]", "green")
-    assert (told["Steps"], told["CFG scale"], told["Seed"], told["Model"]) == ("2", "6.5", "6", "good")
+    parsed = parameters(path.read_bytes())
+    assert (parsed["Prompt"], parsed["Negative prompt"]) == ("a (red:1.3) [circle]", "green")
+    assert (parsed["Steps"], parsed["CFG scale"], parsed["Seed"], parsed["Model"]) == ("2", "6.5", "6", "good")
     assert Image.open(path).text["parameters"] == job["images"][-1]["infotext"]  # type: ignore[attr-defined]  # PNG pictures have texts
     grids = sorted((house.outputs / "txt2img-grids").rglob("grid-*.png"))
     assert grids and parameters(grids[-1].read_bytes())["Seed"] == "5"

@@ -24,6 +24,6 @@ pytestmark = [
 
 
 def test_kills_lose_nothing_tear_nothing_and_double_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = run(tmp_path, os.environ.get("SERVER_KILL_ENGINE", "fake"), KILLS, SEED)
+    outcome = run(tmp_path, os.environ.get("SERVER_KILL_ENGINE", "fake"), KILLS, SEED)
     with capsys.disabled():
-        print(f"\n{told}")  # noqa: T201
+        print(f"\n{outcome}")  # noqa: T201

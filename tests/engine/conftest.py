@@ -82,8 +82,8 @@ def engine() -> Iterator[RunningEngine]:
 
 def job(checkpoint: CheckpointFile, job_id: str, *, options: dict[str, Any] | None = None, **values: object) -> RunJob:
     """A job of this id for this checkpoint; what is not said is small and quick."""
-    asked = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 4, "seed": 7, "sampler_name": "Euler"}
-    request: GenerationRequest = parse_request(asked | values)
+    defaults = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 4, "seed": 7, "sampler_name": "Euler"}
+    request: GenerationRequest = parse_request(defaults | values)
     resolved = resolve(request, options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0))
     return RunJob(job_id=job_id, resolved=resolved, checkpoint=checkpoint)
 

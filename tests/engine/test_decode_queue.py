@@ -34,7 +34,7 @@ from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import VaeOverflow, decode_latent, to_image
 from modules.generation.txt2img import txt2img
 from modules.hardware.budget import MemoryPlan
-from modules.hardware.streams import Event, SingleStream
+from modules.hardware.streams import SingleStream, StreamEvent
 from modules.parameters.job_options import VaeOptions
 from modules.protocol import CheckpointFile, ImageReady, JobFinished, RunJob, StepDone
 from modules.settings import Paths, parse_flags
@@ -74,7 +74,7 @@ class Moment:
 
 
 @dataclass
-class LateLanes(SingleStream):
+class LateStreams(SingleStream):
     """A lane beside, whose work is over later: each decode as late as `late` says of its number."""
 
     late: Callable[[int], float]
@@ -86,7 +86,7 @@ class LateLanes(SingleStream):
         self.fetched.append((there, tensor))
         return there
 
-    def side_event(self) -> Event:
+    def side_event(self) -> StreamEvent:
         self.moments.append(Moment(self.late(len(self.moments)), self.fetched))
         self.fetched = []
         return self.moments[-1]  # type: ignore[return-value]  # a fake of torch's event
@@ -133,27 +133,27 @@ class Delivered(list[tuple[int, bytes]]):
 def test_the_queue_gives_each_picture_once_and_in_order(model: Any, late: Any, tiny: bool) -> None:
     codec = Codec(decoder=AutoencoderTiny().decoder if tiny else None)
     plain, beside = Delivered(), Delivered()
-    with DecodeQueue(work_of(model, codec), None, plain) as decodes:
+    with DecodeQueue(work_of(model, codec), None, plain) as queue:
         for index, latent in enumerate(latents()):
-            decodes.add(latent, index, 0)
+            queue.add(latent, index, 0)
             assert plain.indexes == list(range(index + 1))  # without lanes nothing is ever under way
-    with DecodeQueue(work_of(model, codec), LateLanes(late), beside) as decodes:
+    with DecodeQueue(work_of(model, codec), LateStreams(late), beside) as queue:
         for index, latent in enumerate(latents()):
-            decodes.add(latent, index, 0)
-            decodes.take_up()
+            queue.add(latent, index, 0)
+            queue.take_up()
     assert beside == plain
     assert beside.indexes == [0, 1, 2]
 
 
 def test_nothing_is_taken_before_it_is_over_nor_before_what_came_first(model: Any) -> None:
-    streams, seen = LateLanes(lambda number: (NEVER, 0, 1)[number]), Delivered()
-    with DecodeQueue(work_of(model), streams, seen) as decodes:
+    streams, seen = LateStreams(lambda number: (NEVER, 0, 1)[number]), Delivered()
+    with DecodeQueue(work_of(model), streams, seen) as queue:
         for index, latent in enumerate(latents()):
-            decodes.add(latent, index, 0)
-        decodes.take_up()
+            queue.add(latent, index, 0)
+        queue.take_up()
         assert seen == []  # the second one is over, the first is not
         streams.moments[0].late = 0
-        decodes.take_up()
+        queue.take_up()
         assert seen.indexes == [0, 1]
         assert not any(moment.waited for moment in streams.moments)
     assert seen.indexes == [0, 1, 2]
@@ -161,10 +161,10 @@ def test_nothing_is_taken_before_it_is_over_nor_before_what_came_first(model: An
 
 def test_what_is_under_way_is_delivered_whatever_goes_wrong_meanwhile(model: Any) -> None:
     seen = Delivered()
-    decodes = DecodeQueue(work_of(model), LateLanes(lambda _: NEVER), seen)
-    with pytest.raises(torch.OutOfMemoryError, match="steps"), decodes:
-        decodes.add(latents()[0], 0, 0)
-        decodes.add(latents()[1], 1, 0)
+    queue = DecodeQueue(work_of(model), LateStreams(lambda _: NEVER), seen)
+    with pytest.raises(torch.OutOfMemoryError, match="steps"), queue:
+        queue.add(latents()[0], 0, 0)
+        queue.add(latents()[1], 1, 0)
         raise torch.OutOfMemoryError("in the next batch's steps")
     assert seen.indexes == [0, 1]
 
@@ -172,10 +172,10 @@ def test_what_is_under_way_is_delivered_whatever_goes_wrong_meanwhile(model: Any
 @pytest.mark.parametrize("broken", [0, 1])
 def test_running_out_of_memory_is_not_hidden_by_a_picture_that_cannot_be_decoded(half: Any, broken: int) -> None:
     seen = Delivered()
-    decodes = DecodeQueue(work_of(half), LateLanes(lambda _: NEVER), seen)
-    with pytest.raises(torch.OutOfMemoryError, match="steps"), decodes:
+    queue = DecodeQueue(work_of(half), LateStreams(lambda _: NEVER), seen)
+    with pytest.raises(torch.OutOfMemoryError, match="steps"), queue:
         for index, latent in enumerate(latents(2)):
-            decodes.add(torch.full_like(latent, torch.nan) if index == broken else latent, index, 0)
+            queue.add(torch.full_like(latent, torch.nan) if index == broken else latent, index, 0)
         raise torch.OutOfMemoryError("in the next batch's steps")
     assert seen.indexes == [1 - broken]
 
@@ -195,10 +195,10 @@ TOO_LARGE = torch.full((4, 8, 8), 1e5)
 def test_a_picture_of_nan_is_decoded_again_in_its_place(half: Any, options: dict[str, Any]) -> None:
     retries, seen = vae_retries(read_options(VaeOptions, options)), Delivered()
     plain = [to_image(decode_latent(half.vae, one, 1.0, retries)).tobytes() for one in (TOO_LARGE, latents()[0])]
-    with DecodeQueue(work_of(half, Codec(retries)), LateLanes(lambda number: 2 * number), seen) as decodes:
-        decodes.add(TOO_LARGE, 0, 0)
-        decodes.add(latents()[0], 1, 0)
-        decodes.take_up()
+    with DecodeQueue(work_of(half, Codec(retries)), LateStreams(lambda number: 2 * number), seen) as queue:
+        queue.add(TOO_LARGE, 0, 0)
+        queue.add(latents()[0], 1, 0)
+        queue.take_up()
     assert seen == [(0, plain[0]), (1, plain[1])]
     assert half.vae.dtype == torch.float16
 
@@ -206,21 +206,21 @@ def test_a_picture_of_nan_is_decoded_again_in_its_place(half: Any, options: dict
 def test_what_is_no_picture_in_any_type_ends_the_job_and_the_others_are_delivered(half: Any) -> None:
     seen = Delivered()
     broken = torch.full((4, 8, 8), torch.nan)
-    decodes = DecodeQueue(work_of(half), LateLanes(lambda _: 2), seen)
-    with pytest.raises(VaeOverflow, match="even at full precision"), decodes:
+    queue = DecodeQueue(work_of(half), LateStreams(lambda _: 2), seen)
+    with pytest.raises(VaeOverflow, match="even at full precision"), queue:
         for index, latent in enumerate((latents()[0], broken, latents()[1])):
-            decodes.add(latent, index, 0)
+            queue.add(latent, index, 0)
         for _ in range(9):
-            decodes.take_up()
+            queue.take_up()
     assert seen.indexes == [0, 2]
 
 
 def test_a_quick_decode_waits_for_those_before_it(model: Any) -> None:
     codec, seen = Codec(), Delivered()
-    with DecodeQueue(work_of(model, codec), LateLanes(lambda _: NEVER), seen) as decodes:
-        decodes.add(latents()[0], 0, 0)
+    with DecodeQueue(work_of(model, codec), LateStreams(lambda _: NEVER), seen) as queue:
+        queue.add(latents()[0], 0, 0)
         codec.quick = lambda latent: torch.zeros(1, 3, 64, 64)
-        decodes.add(latents()[1], 1, 0)
+        queue.add(latents()[1], 1, 0)
         assert seen.indexes == [0, 1]
         assert set(seen[1][1]) == {0}
 
@@ -307,7 +307,7 @@ def test_a_job_sends_the_same_bytes_in_the_same_order(
     plain = made(keeper, command)
     assert len([one for one in plain if one[0] == "image"]) > 1
     for late in LATENESS.values():
-        monkeypatch.setattr(JobModels, "side_streams", lambda self, late=late: LateLanes(late))
+        monkeypatch.setattr(JobModels, "side_streams", lambda self, late=late: LateStreams(late))
         assert made(keeper, command) == plain
 
 
@@ -315,7 +315,7 @@ def test_a_picture_is_delivered_while_the_next_batch_is_made(
     keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over when the second batch has done its second step: taken up there, and nobody waited."""
-    streams = LateLanes(lambda number: 1 if number == 0 else NEVER)
+    streams = LateStreams(lambda number: 1 if number == 0 else NEVER)
     monkeypatch.setattr(JobModels, "side_streams", lambda self: streams)
     said: list[str] = []
     real = DecodeQueue._take
@@ -352,7 +352,7 @@ def test_an_interrupted_job_sends_what_it_would_have_sent(
         return made(keeper, command, control, emit)
 
     plain = stopped_in_the_second_batch()
-    monkeypatch.setattr(JobModels, "side_streams", lambda self: LateLanes(lambda number: NEVER))
+    monkeypatch.setattr(JobModels, "side_streams", lambda self: LateStreams(lambda number: NEVER))
     assert stopped_in_the_second_batch() == plain
     expected = {StopLevel.STOP: [0, 1], StopLevel.SKIP: [0, 1, 2], StopLevel.STOP_AFTER_BATCH: [0, 1]}[level]
     if not incomplete and level is not StopLevel.STOP_AFTER_BATCH:
@@ -367,7 +367,7 @@ def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(
     line = Line()
     engine = OnCard(line)
     monkeypatch.setattr(ModelKeeper, "step_down", lambda self: "medvram")
-    monkeypatch.setattr(JobModels, "side_streams", lambda self: LateLanes(lambda number: NEVER))
+    monkeypatch.setattr(JobModels, "side_streams", lambda self: LateStreams(lambda number: NEVER))
     begun: list[range] = []
     real = txt2img
 
@@ -388,10 +388,10 @@ def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(
     keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A face restorer computes on the device and another checkpoint replaces the VAE: no lane beside is asked for."""
-    asked: list[str] = []
-    monkeypatch.setattr(JobModels, "side_streams", lambda self: asked.append("lanes"))
+    requested: list[str] = []
+    monkeypatch.setattr(JobModels, "side_streams", lambda self: requested.append("streams"))
     made(keeper, job(checkpoint, "a"))
-    assert asked == ["lanes"]
+    assert requested == ["streams"]
     other = job(checkpoint, "a", hr_checkpoint_name="b", **HIRES)
     made(keeper, other.model_copy(update={"hires_checkpoint": checkpoint}))
     threads: list[str] = []
@@ -404,7 +404,7 @@ def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(
         work_module, "face_restoration_for", lambda resolved, faces: FaceRestoration("CodeFormer", restore)
     )
     made(keeper, job(checkpoint, "a"))
-    assert asked == ["lanes"]
+    assert requested == ["streams"]
     assert threads == [threading.main_thread().name]
 
 
@@ -422,7 +422,7 @@ def test_lanes_are_for_a_card_with_room_for_both(
 ) -> None:
     keeper = ModelKeeper(CPU, Line().emit)
     keeper.placement.plan = plan
-    streams = LateLanes(lambda _: 0)
+    streams = LateStreams(lambda _: 0)
     monkeypatch.setattr(job_models, "streams_for", lambda device: streams)
     hardware = replace(CPU, device=torch.device(device))
     found = JobModels(keeper, hardware, job(checkpoint, "a").resolved).side_streams()

@@ -268,10 +268,10 @@ def test_textual_inversions_are_found_named_and_left_out_where_they_do_not_fit(t
         seen = running.until(JobFinished)
     finally:
         running.end()
-    (plain,), (told,) = images_in(before), images_in(seen)
+    (plain,), (embedded,) = images_in(before), images_in(seen)
     assert "TI hashes" not in plain.infotext
     hash_of_file = hashlib.sha256((tmp_path / "red ink.pt").read_bytes()).hexdigest()[:12]
-    assert f'TI hashes: "red ink: {hash_of_file}"' in told.infotext
+    assert f'TI hashes: "red ink: {hash_of_file}"' in embedded.infotext
     (notice,) = [event.text for event in seen if isinstance(event, Notice)]
     assert notice == "The embedding big is left out: it is for text encoders 768 wide, and this one is 64."
 
@@ -301,11 +301,11 @@ def test_merged_tokens_are_told_where_the_model_has_any_to_merge(
 ) -> None:
     coarse = Architecture(unet_attention=(False, True))
     without = checkpoint_at(write_tiny_checkpoint(tmp_path / "coarse.safetensors", architecture=coarse))
-    for file, told in ((tiny, True), (without, False)):
+    for file, recorded in ((tiny, True), (without, False)):
         engine.send(job(file, "merging", options={"token_merging_ratio": 0.5}, enable_hr=True, hr_scale=1.5))
         (picture,) = images_in(engine.until(JobFinished))
-        assert ("Token merging ratio: 0.5, Token merging ratio hr: 0.5" in picture.infotext) is told
-        assert ("Token merging" in picture.infotext) is told
+        assert ("Token merging ratio: 0.5, Token merging ratio hr: 0.5" in picture.infotext) is recorded
+        assert ("Token merging" in picture.infotext) is recorded
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what glibc does")

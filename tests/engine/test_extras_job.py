@@ -49,8 +49,8 @@ def picture(path: Path, size: tuple[int, int] = (40, 24), **saving: Any) -> Path
     return path
 
 
-def extras(job_id: str, files: list[Path], options: dict[str, Any] | None = None, **asked: object) -> RunExtras:
-    request = extras_job(ExtrasRequest(paths=tuple(map(str, files)), names=tuple(p.name for p in files), **asked))
+def extras(job_id: str, files: list[Path], options: dict[str, Any] | None = None, **given: object) -> RunExtras:
+    request = extras_job(ExtrasRequest(paths=tuple(map(str, files)), names=tuple(p.name for p in files), **given))
     return RunExtras(
         job_id=job_id,
         resolved=resolve(request, options=options or {}, rng=random.Random(0)),
@@ -96,11 +96,15 @@ def test_a_picture_goes_through_a_model_and_keeps_its_parameters(
 
 
 def test_two_models_and_a_size(upscaling_engine: RunningEngine, tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"upscaler_1": "R-ESRGAN 4x+", "upscaler_2": "2x_tiny", "extras_upscaler_2_visibility": 0.5}
+    given: dict[str, Any] = {
+        "upscaler_1": "R-ESRGAN 4x+",
+        "upscaler_2": "2x_tiny",
+        "extras_upscaler_2_visibility": 0.5,
+    }
     (event,), _ = worked(
         upscaling_engine,
         extras(
-            "two", [picture(tmp_path / "a.png")], resize_mode=1, upscaling_resize_w=64, upscaling_resize_h=64, **asked
+            "two", [picture(tmp_path / "a.png")], resize_mode=1, upscaling_resize_w=64, upscaling_resize_h=64, **given
         ),
     )
     assert opened(event).size == (64, 64)

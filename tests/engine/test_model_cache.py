@@ -131,7 +131,7 @@ def test_the_state_of_a_kept_checkpoint_is_that_of_a_fresh_one(files: list[Path]
     write_embedding(tmp_path / "embeddings" / "charm.safetensors")
     vae = write_vae(tmp_path / "soft.safetensors")
 
-    def shelf() -> EmbeddingCache:
+    def embedding_cache() -> EmbeddingCache:
         return EmbeddingCache(tmp_path / "embeddings", Line().emit)
 
     hires = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.6}
@@ -157,9 +157,9 @@ def test_the_state_of_a_kept_checkpoint_is_that_of_a_fresh_one(files: list[Path]
         other = files[1] if path is files[0] else files[0]
         return command.model_copy(update={"hires_checkpoint": with_vae(other, None, options)})
 
-    keeper = ModelKeeper(CPU, Line().emit, embeddings=shelf())
+    keeper = ModelKeeper(CPU, Line().emit, embeddings=embedding_cache())
     jobs = [made(number, files[0]) for number in range(len(kinds))]
-    expected = {one.job_id: fresh(one, embeddings=shelf()) for one in jobs}
+    expected = {one.job_id: fresh(one, embeddings=embedding_cache()) for one in jobs}
     assert (
         len({one[0] for one in expected.values()}) == len(kinds) - 3
     )  # attention and the last are plain, the fast mode is off

@@ -167,13 +167,13 @@ def test_a_cpu_refuses_what_main_memory_cannot_hold(monkeypatch: pytest.MonkeyPa
         keeper.fit(RequestSize(8192, 8192))
 
 
-@pytest.mark.parametrize("asked", ["medvram", "lowvram"])
-def test_a_cpu_moves_nothing_whatever_is_asked(asked: MemoryMode, tmp_path: Path) -> None:
-    keeper = ModelKeeper(CPU, Line().emit, asked)
+@pytest.mark.parametrize("mode", ["medvram", "lowvram"])
+def test_a_cpu_moves_nothing_whatever_is_asked(mode: MemoryMode, tmp_path: Path) -> None:
+    keeper = ModelKeeper(CPU, Line().emit, mode)
     keeper.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
     plan = keeper.placement.plan
     assert plan is not None
-    assert plan.mode == "full" and plan.why.endswith(f"{asked} was asked for, but no card has memory of its own here")
+    assert plan.mode == "full" and plan.why.endswith(f"{mode} was asked for, but no card has memory of its own here")
     assert "asked" not in keeper.placement.fit(RequestSize(64, 64), None).why
 
 

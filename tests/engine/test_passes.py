@@ -103,32 +103,32 @@ def test_a_hires_pass_from_the_finished_picture_gives_what_both_passes_give(
 def test_the_picture_before_the_hires_pass_is_saved_on_request(
     engine: RunningEngine, tiny: CheckpointFile, upscaler: str
 ) -> None:
-    asked: dict[str, Any] = {"enable_hr": True, "hr_upscaler": upscaler, "hr_scale": 1.5}
-    found = made(engine, job(tiny, "before", options={"save_images_before_highres_fix": True}, **asked))
+    fields: dict[str, Any] = {"enable_hr": True, "hr_upscaler": upscaler, "hr_scale": 1.5}
+    found = made(engine, job(tiny, "before", options={"save_images_before_highres_fix": True}, **fields))
     (before,), (plain,) = found["before-highres-fix"], made(engine, job(tiny, "plain"))["image"]
     assert opened(before).tobytes() == opened(plain).tobytes()
     assert before.save
-    assert "before-highres-fix" not in made(engine, job(tiny, "without", **asked))
+    assert "before-highres-fix" not in made(engine, job(tiny, "without", **fields))
 
 
 @pytest.mark.parametrize("upscaler", ["Latent", "Lanczos"])
 def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(
     engine: RunningEngine, tiny: CheckpointFile, other: CheckpointFile, upscaler: str
 ) -> None:
-    asked: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "enable_hr": True,
         "hr_upscaler": upscaler,
         "hr_scale": 1.5,
         "n_iter": 2,
         "hr_checkpoint_name": other.title,
     }
-    engine.send(job(tiny, "two", **asked).model_copy(update={"hires_checkpoint": other}))
+    engine.send(job(tiny, "two", **fields).model_copy(update={"hires_checkpoint": other}))
     events = engine.until(JobFinished, JobFailed)
     assert isinstance(events[-1], JobFinished), events[-1]
     titles = [event.title for event in events if isinstance(event, CheckpointLoaded)]
     assert titles in ([other.title, tiny.title, other.title], [tiny.title, other.title, tiny.title, other.title])
     pictures = [event for event in events if isinstance(event, ImageReady) and event.kind == "image"]
-    same = made(engine, job(tiny, "same", **asked | {"hr_checkpoint_name": "Use same checkpoint"}))["image"]
+    same = made(engine, job(tiny, "same", **fields | {"hr_checkpoint_name": "Use same checkpoint"}))["image"]
     for switched, stayed in zip(pictures, same, strict=True):
         assert opened(switched).tobytes() != opened(stayed).tobytes()
         assert "Model: tiny" in switched.infotext and "Hires checkpoint: other" in switched.infotext
@@ -167,8 +167,8 @@ def test_soft_inpainting_is_told_with_its_numbers_and_changes_the_picture(
 ) -> None:
     (hard,), (soft,) = made(engine, inpainting(tiny))["image"], made(engine, inpainting(tiny, scripts=SOFT))["image"]
     assert opened(soft).tobytes() != opened(hard).tobytes()
-    for told in ("Soft inpainting enabled: True", "Soft inpainting schedule bias: 1", "contrast boost: 4"):
-        assert told in soft.infotext
+    for entry in ("Soft inpainting enabled: True", "Soft inpainting schedule bias: 1", "contrast boost: 4"):
+        assert entry in soft.infotext
     assert "Soft inpainting" not in hard.infotext
 
 
@@ -183,8 +183,8 @@ def test_extras_work_on_each_finished_picture_and_on_the_grid_of_them(
     for before, after in zip(plain["image"], larger["image"], strict=True):
         wanted = opened(before).resize((128, 128), Image.Resampling.LANCZOS)
         assert opened(after).tobytes() == wanted.tobytes()
-        told = "Postprocess upscale by: 2, Postprocess upscaler: Lanczos"
-        assert told in after.infotext and "Size: 64x64" in after.infotext and "Postprocess" not in before.infotext
+        entries = "Postprocess upscale by: 2, Postprocess upscaler: Lanczos"
+        assert entries in after.infotext and "Size: 64x64" in after.infotext and "Postprocess" not in before.infotext
     assert opened(larger["grid"][0]).size == (256, 128)
 
 
@@ -261,8 +261,8 @@ def test_several_pictures_are_a_batch_in_which_each_is_what_it_is_alone(
     blobs = {"one": png(picture()), "two": png(ImageOps.mirror(picture((96, 64)))), "mask": png(mask())}
 
     def command(*names: str, **more: Any) -> RunJob:
-        asked = job(tiny, "several", mode="img2img", init_images=names, mask="mask", **values, **more)
-        return asked.model_copy(update={"inputs": tuple(blobs), "blobs": tuple(blobs.values())})
+        several = job(tiny, "several", mode="img2img", init_images=names, mask="mask", **values, **more)
+        return several.model_copy(update={"inputs": tuple(blobs), "blobs": tuple(blobs.values())})
 
     together = made(engine, command("one", "two", n_iter=2))["image"]
     assert len(together) == 4

@@ -88,15 +88,15 @@ def test_a_job_decodes_encodes_and_previews_with_it(folder: Path, tiny: Any) -> 
     try:
         methods = {"sd_vae_decode_method": "TAESD", "sd_vae_encode_method": "TAESD"}
         previews = {"show_progress_type": "TAESD", "live_preview_refresh_period": 0, "show_progress_every_n_steps": 1}
-        asked: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "enable_hr": True,
             "hr_upscaler": "Lanczos",
             "hr_scale": 1.5,
             "hr_second_pass_steps": 2,
         }
-        engine.send(job(tiny, "plain", **asked))
+        engine.send(job(tiny, "plain", **fields))
         (plain,) = [event for event in engine.until(JobFinished, JobFailed) if isinstance(event, ImageReady)]
-        engine.send(job(tiny, "taesd", options=methods | previews, **asked))
+        engine.send(job(tiny, "taesd", options=methods | previews, **fields))
         events = engine.until(JobFinished, JobFailed)
     finally:
         engine.end()

@@ -75,9 +75,9 @@ def test_the_person_at_the_machine_is_asked_once_for_another_folder(
 ) -> None:
     allowed = AllowedFolders.at_start(paths, options, extensible=True)
     served = allowed.served
-    with pytest.raises(FolderNotAllowedYet) as asked:
+    with pytest.raises(FolderNotAllowedYet) as refusal:
         allowed.existing(str(outside), "Input directory")
-    assert asked.value.folder == outside
+    assert refusal.value.folder == outside
     allowed.allow(str(outside))
     assert allowed.existing(f"{outside}/.", "Input directory") == outside
     assert allowed.target(str(outside / "new"), "Output directory") == outside / "new"

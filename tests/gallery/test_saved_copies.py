@@ -23,7 +23,7 @@ INFOTEXT = (
 
 
 @pytest.fixture
-def kept(paths: Any, options: Any) -> SavedCopies:
+def store(paths: Any, options: Any) -> SavedCopies:
     return SavedCopies(paths, options)
 
 
@@ -45,25 +45,25 @@ def rows(path: Path) -> list[list[str]]:
 
 
 def test_copies_have_names_of_their_own_and_all_their_bytes(
-    kept: SavedCopies, pictures: list[Path], tmp_path: Path
+    store: SavedCopies, pictures: list[Path], tmp_path: Path
 ) -> None:
-    copies = kept.save(pictures, NOW)
+    copies = store.save(pictures, NOW)
     assert [copy.relative_to(tmp_path).as_posix() for copy in copies] == [
         "log/images/00000-5-a cat, (big_1.2).png",
         "log/images/00001-6-a cat, (big_1.2).png",
     ]
     assert [copy.read_bytes() for copy in copies] == [picture.read_bytes() for picture in pictures]
-    assert kept.save(pictures[:1], NOW)[0].name.startswith("00002-5")
+    assert store.save(pictures[:1], NOW)[0].name.startswith("00002-5")
 
 
-def test_subfolders_for_the_save_button(kept: SavedCopies, options: Any, pictures: list[Path], tmp_path: Path) -> None:
+def test_subfolders_for_the_save_button(store: SavedCopies, options: Any, pictures: list[Path], tmp_path: Path) -> None:
     options.update({"use_save_to_dirs_for_ui": True})
-    assert kept.save(pictures[:1], NOW)[0] == tmp_path / "log/images/2026-11-21/00000-5.png"
+    assert store.save(pictures[:1], NOW)[0] == tmp_path / "log/images/2026-11-21/00000-5.png"
 
 
-def test_one_row_for_each_click(kept: SavedCopies, pictures: list[Path], tmp_path: Path) -> None:
-    kept.save(pictures, NOW)
-    kept.save(pictures[1:], NOW)
+def test_one_row_for_each_click(store: SavedCopies, pictures: list[Path], tmp_path: Path) -> None:
+    store.save(pictures, NOW)
+    store.save(pictures[1:], NOW)
     row = ["a cat, (big:1.2)", "5", "64", "32", "Euler a", "7", "20", "00000-5-a cat, (big_1.2).png", "dog", "anime"]
     assert rows(tmp_path / "log/images/log.csv") == [
         list(COLUMNS),
@@ -72,9 +72,9 @@ def test_one_row_for_each_click(kept: SavedCopies, pictures: list[Path], tmp_pat
     ]
 
 
-def test_no_log_when_it_is_switched_off(kept: SavedCopies, options: Any, pictures: list[Path], tmp_path: Path) -> None:
+def test_no_log_when_it_is_switched_off(store: SavedCopies, options: Any, pictures: list[Path], tmp_path: Path) -> None:
     options.update({"save_write_log_csv": False})
-    kept.save(pictures, NOW)
+    store.save(pictures, NOW)
     assert not (tmp_path / "log/images/log.csv").exists()
 
 
@@ -130,32 +130,32 @@ def test_a_megabyte_prompt_in_an_old_log(tmp_path: Path) -> None:
     assert [len(row[0]) for row in rows(path)] == [6, 1_000_000, 1_000_000]
 
 
-def test_an_archive_of_the_files_as_they_are(kept: SavedCopies, pictures: list[Path], tmp_path: Path) -> None:
+def test_an_archive_of_the_files_as_they_are(store: SavedCopies, pictures: list[Path], tmp_path: Path) -> None:
     other = tmp_path / "other" / pictures[0].name
     other.parent.mkdir()
     other.write_bytes(pictures[0].read_bytes())
-    archive = kept.zip([*pictures, other], NOW)
+    archive = store.zip([*pictures, other], NOW)
     assert archive == tmp_path / "log/images/20261121213005_[anime]_5-5.zip"
     with zipfile.ZipFile(archive) as file:
         assert file.namelist() == ["00005-5.png", "00006-6.png", "00005-5-1.png"]
         assert file.read("00006-6.png") == pictures[1].read_bytes()
         assert file.testzip() is None
-    assert kept.zip(pictures[:1], NOW).name == "20261121213005_[anime]_5.zip"
-    assert kept.zip(pictures[:1], NOW).name == "20261121213005_[anime]_5-1.zip"
+    assert store.zip(pictures[:1], NOW).name == "20261121213005_[anime]_5.zip"
+    assert store.zip(pictures[:1], NOW).name == "20261121213005_[anime]_5-1.zip"
 
 
-def test_what_cannot_be_kept_is_said(kept: SavedCopies, tmp_path: Path) -> None:
+def test_what_cannot_be_kept_is_said(store: SavedCopies, tmp_path: Path) -> None:
     with pytest.raises(SaveError, match="no picture to put into an archive"):
-        kept.zip([], NOW)
-    assert kept.save([], NOW) == ()
-    for keep in (kept.save, kept.zip):
+        store.zip([], NOW)
+    assert store.save([], NOW) == ()
+    for keep in (store.save, store.zip):
         with pytest.raises(SaveError, match=r"^gone\.png can't be read"):
             keep([tmp_path / "gone.png"], NOW)
 
 
-def test_a_picture_without_infotext_can_be_kept(kept: SavedCopies, tmp_path: Path) -> None:
+def test_a_picture_without_infotext_can_be_kept(store: SavedCopies, tmp_path: Path) -> None:
     path = tmp_path / "plain.jpg"
     Image.new("RGB", (8, 8)).save(path)
-    (copy,) = kept.save([path], NOW)
+    (copy,) = store.save([path], NOW)
     assert copy.name == "00000-0-.jpg"
     assert read_metadata(copy).infotext == ""

@@ -87,7 +87,7 @@ def diffusers_pipeline(kind: Any, pipeline: Pipeline) -> Any:
 
 
 def request(options: dict[str, Any] | None = None, **values: object) -> ResolvedRequest:
-    asked = {
+    values_used = {
         "mode": "img2img",
         "prompt": "a red circle",
         "negative_prompt": "blue",
@@ -103,7 +103,7 @@ def request(options: dict[str, Any] | None = None, **values: object) -> Resolved
         "mask_blur_y": 0,
     }
     return resolve(
-        parse_request(asked | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
+        parse_request(values_used | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
     )
 
 
@@ -119,7 +119,7 @@ def mask() -> Image.Image:
     return drawn
 
 
-ASKED = {"prompt": "a red circle", "negative_prompt": "blue", "guidance_scale": 5, "num_inference_steps": STEPS}
+ARGUMENTS = {"prompt": "a red circle", "negative_prompt": "blue", "guidance_scale": 5, "num_inference_steps": STEPS}
 
 
 def same(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
@@ -127,26 +127,26 @@ def same(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
 
 
 def test_img2img_is_that_of_diffusers(pipeline_of: Callable[[int], Pipeline]) -> None:
-    pipeline, asked = pipeline_of(4), request()
-    source = prepare_init_picture(asked, picture(), None)
-    start = start_of(pipeline, asked, range(1), source)
+    pipeline, resolved = pipeline_of(4), request()
+    source = prepare_init_picture(resolved, picture(), None)
+    start = start_of(pipeline, resolved, range(1), source)
     theirs = diffusers_pipeline(StableDiffusionImg2ImgPipeline, pipeline)(
         image=start.latent,
         strength=THEIRS,
         generator=torch.Generator().manual_seed(7),
         output_type="latent",
-        **ASKED,
+        **ARGUMENTS,
     ).images
-    assert same(img2img(pipeline, asked, range(1), source, QUIET), theirs)
+    assert same(img2img(pipeline, resolved, range(1), source, QUIET), theirs)
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.4])
 @pytest.mark.parametrize("channels", [4, 9])
 def test_inpainting_is_that_of_diffusers(pipeline_of: Callable[[int], Pipeline], channels: int, weight: float) -> None:
-    pipeline, asked = pipeline_of(channels), request({"inpainting_mask_weight": weight}, mask="stored")
+    pipeline, resolved = pipeline_of(channels), request({"inpainting_mask_weight": weight}, mask="stored")
     model = pipeline.model
-    source = prepare_init_picture(asked, picture(), mask())
-    start = start_of(pipeline, asked, range(1), source)
+    source = prepare_init_picture(resolved, picture(), mask())
+    start = start_of(pipeline, resolved, range(1), source)
     pixels, painted = to_tensor([picture()]), (to_tensor([mask()])[:, :1] + 1) / 2
     hidden = pixels * (1 - painted * weight)
     theirs = diffusers_pipeline(StableDiffusionInpaintPipeline, pipeline)(
@@ -158,27 +158,27 @@ def test_inpainting_is_that_of_diffusers(pipeline_of: Callable[[int], Pipeline],
         strength=THEIRS,
         generator=torch.Generator().manual_seed(7),
         output_type="latent",
-        **ASKED,
+        **ARGUMENTS,
     ).images
-    ours = img2img(pipeline, asked, range(1), source, QUIET)
+    ours = img2img(pipeline, resolved, range(1), source, QUIET)
     if channels == 9:
         # diffusers leaves it to such a checkpoint to keep the picture; A1111 keeps it in the latents as well.
-        ours = img2img(pipeline, asked, range(1), source, QUIET, replace(start, painted=None))
+        ours = img2img(pipeline, resolved, range(1), source, QUIET, replace(start, painted=None))
     assert same(ours, theirs)
 
 
 @pytest.mark.parametrize("image_scale", [1.5, 2.5])
 def test_editing_is_instruct_pix2pix_of_diffusers(pipeline_of: Callable[[int], Pipeline], image_scale: float) -> None:
     """It starts from noise alone there: ours at strength 1, with the picture under the noise taken along."""
-    pipeline, asked = pipeline_of(8), request(denoising_strength=1.0, image_cfg_scale=image_scale)
-    source = prepare_init_picture(asked, picture(), None)
-    start = start_of(pipeline, asked, range(1), source)
+    pipeline, resolved = pipeline_of(8), request(denoising_strength=1.0, image_cfg_scale=image_scale)
+    source = prepare_init_picture(resolved, picture(), None)
+    start = start_of(pipeline, resolved, range(1), source)
     noise = ImageNoise((4, 8, 8), [7], source="CPU").draw()
     theirs = diffusers_pipeline(StableDiffusionInstructPix2PixPipeline, pipeline)(
         image=picture(),
         image_guidance_scale=image_scale,
         latents=noise + start.latent / float(SIGMAS[0]),
         output_type="latent",
-        **ASKED,
+        **ARGUMENTS,
     ).images
-    assert same(img2img(pipeline, asked, range(1), source, QUIET), theirs)
+    assert same(img2img(pipeline, resolved, range(1), source, QUIET), theirs)

@@ -32,14 +32,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 def resolved(**values: Any) -> ResolvedRequest:
-    asked = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 4, "seed": 7, "sampler_name": "Euler"}
+    fields = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 4, "seed": 7, "sampler_name": "Euler"}
     return resolve(
-        parse_request(asked | {"enable_hr": True} | values), options={"randn_source": "CPU"}, rng=random.Random(0)
+        parse_request(fields | {"enable_hr": True} | values), options={"randn_source": "CPU"}, rng=random.Random(0)
     )
 
 
 @pytest.mark.parametrize(
-    ("asked", "size", "final"),
+    ("fields", "size", "final"),
     [
         ({"hr_scale": 2.0}, (1024, 1024), (1024, 1024)),
         ({"hr_scale": 1.5, "height": 768}, (768, 1152), (768, 1152)),
@@ -51,9 +51,9 @@ def resolved(**values: Any) -> ResolvedRequest:
     ],
 )
 def test_the_target_follows_scale_or_sides(
-    asked: dict[str, Any], size: tuple[int, int], final: tuple[int, int]
+    fields: dict[str, Any], size: tuple[int, int], final: tuple[int, int]
 ) -> None:
-    target = hires_size(parse_request({"width": 512, "height": 512} | asked))
+    target = hires_size(parse_request({"width": 512, "height": 512} | fields))
     assert (target.width, target.height) == size
     assert target.final == final
 

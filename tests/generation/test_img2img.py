@@ -39,7 +39,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 def resolved(options: dict[str, Any] | None = None, **values: Any) -> ResolvedRequest:
-    asked = {
+    fields = {
         "mode": "img2img",
         "prompt": "a red circle",
         "width": 64,
@@ -50,7 +50,7 @@ def resolved(options: dict[str, Any] | None = None, **values: Any) -> ResolvedRe
         "denoising_strength": 0.5,
     }
     return resolve(
-        parse_request(asked | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
+        parse_request(fields | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
     )
 
 

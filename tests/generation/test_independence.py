@@ -46,9 +46,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 def resolved(**values: Any) -> ResolvedRequest:
-    asked = {"prompt": "a [red|blue] (circle:1.3)", "width": 64, "height": 64, "steps": 4, "seed": 7}
+    fields = {"prompt": "a [red|blue] (circle:1.3)", "width": 64, "height": 64, "steps": 4, "seed": 7}
     options: dict[str, Any] = {"randn_source": "CPU", "eta_noise_seed_delta": 31337}
-    return resolve(parse_request(asked | values), options=options, rng=random.Random(0))
+    return resolve(parse_request(fields | values), options=options, rng=random.Random(0))
 
 
 def latents_of(

@@ -74,10 +74,10 @@ def pipeline_of(model: Model, codec: Codec | None = None) -> Pipeline:
 
 
 def resolved(options: dict[str, Any] | None = None, **values: object) -> ResolvedRequest:
-    asked = {"prompt": "a [red:blue:2] circle AND a square:0.5", "negative_prompt": "very " * 20, "width": 64,
+    fields = {"prompt": "a [red:blue:2] circle AND a square:0.5", "negative_prompt": "very " * 20, "width": 64,
              "height": 64, "steps": STEPS, "seed": 7, "sampler_name": "Euler a", "batch_size": 2}  # fmt: skip
     return resolve(
-        parse_request(asked | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
+        parse_request(fields | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
     )
 
 

@@ -58,15 +58,15 @@ class Room:
 
         self._before: dict[str, torch.Tensor] = {}
 
-    def before(self, asked: dict[str, Any]) -> torch.Tensor:
+    def before(self, fields: dict[str, Any]) -> torch.Tensor:
         """The latents without the option in question, made once."""
-        if str(asked) not in self._before:
-            self._before[str(asked)] = self.latents(asked, {})
-        return self._before[str(asked)]
+        if str(fields) not in self._before:
+            self._before[str(fields)] = self.latents(fields, {})
+        return self._before[str(fields)]
 
-    def latents(self, asked: dict[str, Any], overrides: dict[str, Any]) -> torch.Tensor:
-        overrides = asked.get("override_settings", {}) | overrides
-        request = GenerationRequest.model_validate(SMALL | asked | {"override_settings": overrides})
+    def latents(self, fields: dict[str, Any], overrides: dict[str, Any]) -> torch.Tensor:
+        overrides = fields.get("override_settings", {}) | overrides
+        request = GenerationRequest.model_validate(SMALL | fields | {"override_settings": overrides})
         resolved = self.intake.resolve(request)
         with edges_joined(self.pipeline.model, resolved.is_tiled):
             return self._run(resolved)
@@ -201,26 +201,26 @@ RATIOS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "asked"), [*CHANGES, *CHANGES_WITH_OTHERS], ids=str)
+@pytest.mark.parametrize(("key", "value", "fields"), [*CHANGES, *CHANGES_WITH_OTHERS], ids=str)
 def test_an_option_changes_the_picture_of_its_request(
-    room: Room, key: str, value: object, asked: dict[str, Any]
+    room: Room, key: str, value: object, fields: dict[str, Any]
 ) -> None:
     assert OPTIONS[key].default != value
-    changed, before = room.latents(asked, {key: value}), room.before(asked)
+    changed, before = room.latents(fields, {key: value}), room.before(fields)
     assert changed.shape != before.shape or float((changed - before).abs().max()) > 1e-4
 
 
-@pytest.mark.parametrize(("key", "value", "asked"), LEAVES, ids=str)
-def test_an_option_leaves_what_it_is_not_about(room: Room, key: str, value: object, asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("key", "value", "fields"), LEAVES, ids=str)
+def test_an_option_leaves_what_it_is_not_about(room: Room, key: str, value: object, fields: dict[str, Any]) -> None:
     assert OPTIONS[key].default != value
-    assert torch.equal(room.latents(asked, {key: value}), room.before(asked))
+    assert torch.equal(room.latents(fields, {key: value}), room.before(fields))
 
 
-@pytest.mark.parametrize(("asked", "overrides", "same"), RATIOS, ids=str)
+@pytest.mark.parametrize(("fields", "overrides", "same"), RATIOS, ids=str)
 def test_one_ratio_of_merging_stands_for_another(
-    room: Room, asked: dict[str, Any], overrides: dict[str, Any], same: dict[str, Any]
+    room: Room, fields: dict[str, Any], overrides: dict[str, Any], same: dict[str, Any]
 ) -> None:
-    assert torch.equal(room.latents(asked, overrides), room.latents(asked, same))
+    assert torch.equal(room.latents(fields, overrides), room.latents(fields, same))
 
 
 def test_one_batch_or_two_is_a_matter_of_speed(room: Room) -> None:
@@ -228,13 +228,13 @@ def test_one_batch_or_two_is_a_matter_of_speed(room: Room) -> None:
     assert torch.allclose(apart, room.before({}), atol=1e-3)
 
 
-@pytest.mark.parametrize("asked", [{}, {"sampler_name": "Euler a"}, HIRES], ids=str)
-def test_no_override_outlives_its_request(room: Room, asked: dict[str, Any]) -> None:
-    before = room.before(asked)
+@pytest.mark.parametrize("fields", [{}, {"sampler_name": "Euler a"}, HIRES], ids=str)
+def test_no_override_outlives_its_request(room: Room, fields: dict[str, Any]) -> None:
+    before = room.before(fields)
     # Both together leave no number of the noise schedule's end, in A1111 as well.
     loud = {key: value for key, value, _ in CHANGES if key != "use_downcasted_alpha_bar"}
-    assert not torch.equal(room.latents(asked, loud), before)
-    assert torch.equal(room.latents(asked, {}), before)
+    assert not torch.equal(room.latents(fields, loud), before)
+    assert torch.equal(room.latents(fields, {}), before)
     assert not room.options.changed_from_default()
 
 

@@ -35,9 +35,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 def resolved(options: dict[str, Any] | None = None, **values: Any) -> ResolvedRequest:
-    asked = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 6, "seed": 7, "sampler_name": "Euler"}
+    fields = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 6, "seed": 7, "sampler_name": "Euler"}
     return resolve(
-        parse_request(asked | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
+        parse_request(fields | values), options={"randn_source": "CPU"} | (options or {}), rng=random.Random(0)
     )
 
 

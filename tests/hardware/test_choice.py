@@ -21,8 +21,8 @@ GTX750 = CudaDevice(0, "NVIDIA GeForce GTX 750 Ti", (5, 0), 2 * GIB)
 FP32, FP16, BF16 = torch.float32, torch.float16, torch.bfloat16
 
 
-def chosen(machine: Machine, **wishes: object) -> tuple[str, torch.dtype, torch.dtype]:
-    hardware = choose_hardware(HardwareRequest(**wishes), machine)  # type: ignore[arg-type]  # fields of any type
+def chosen(machine: Machine, **requested: object) -> tuple[str, torch.dtype, torch.dtype]:
+    hardware = choose_hardware(HardwareRequest(**requested), machine)  # type: ignore[arg-type]  # fields of any type
     return str(hardware.device), hardware.unet_dtype, hardware.vae_dtype
 
 
@@ -45,9 +45,9 @@ def test_what_a_machine_gets_without_flags(machine: Machine, expected: tuple[obj
 
 
 @pytest.mark.parametrize("machine", [Machine(cuda=(RTX,)), Machine(mps=True), Machine(cpu_amx=True)])
-@pytest.mark.parametrize("wish", [{"no_half": True}, {"precision": "full"}])
-def test_full_precision_is_full_everywhere(machine: Machine, wish: dict[str, object]) -> None:
-    assert chosen(machine, **wish)[1:] == (FP32, FP32)
+@pytest.mark.parametrize("requested", [{"no_half": True}, {"precision": "full"}])
+def test_full_precision_is_full_everywhere(machine: Machine, requested: dict[str, object]) -> None:
+    assert chosen(machine, **requested)[1:] == (FP32, FP32)
 
 
 @pytest.mark.parametrize("machine", [Machine(cuda=(RTX,)), Machine(mps=True), Machine(cpu_amx=True)])

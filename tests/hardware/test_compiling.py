@@ -68,8 +68,8 @@ def test_a_failure_falls_back_to_the_plain_unet(
 
     monkeypatch.setattr(compiling, "_trial", without_a_compiler)
     monkeypatch.setattr(compiling, "has_triton", lambda: True)
-    told = speed_up(unet, CUDA, "full").summary
-    assert "; compiling failed with " in told and "The fast mode failed" in caplog.text
+    summary = speed_up(unet, CUDA, "full").summary
+    assert "; compiling failed with " in summary and "The fast mode failed" in caplog.text
     assert compiled(unet) == 0
 
 

@@ -25,7 +25,7 @@ from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
 from modules.hardware.pinned_weights import PinnedWeights
 from modules.hardware.streaming import WeightStream
-from modules.hardware.streams import Event, SingleStream
+from modules.hardware.streams import SingleStream, StreamEvent
 from modules.parameters.job_options import EncodingOptions
 from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
@@ -163,7 +163,7 @@ class WatchedStreams(SingleStream):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def side_stream(self, after: Event) -> _GeneratorContextManager[None]:
+    def side_stream(self, after: StreamEvent) -> _GeneratorContextManager[None]:
         self.said.append("copy")
         return super().side_stream(after)
 

@@ -66,7 +66,7 @@ def test_what_is_resolved_resolves_to_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "schedule", "applies"),
+    ("sampler", "schedule", "applies"),
     [
         ("DPM++ 2M Karras", "Automatic", ("DPM++ 2M", "Karras")),
         ("k_euler_a", "Automatic", ("Euler a", "Automatic")),
@@ -74,8 +74,8 @@ def test_what_is_resolved_resolves_to_itself(tmp_path: Path) -> None:
         ("DPM++ 2M SDE", "Automatic", ("DPM++ 2M SDE", "Exponential")),
     ],
 )
-def test_names_of_old_clients(asked: str, schedule: str, applies: tuple[str, str]) -> None:
-    request, notices = concrete_names(GenerationRequest(sampler_name=asked, scheduler=schedule))
+def test_names_of_old_clients(sampler: str, schedule: str, applies: tuple[str, str]) -> None:
+    request, notices = concrete_names(GenerationRequest(sampler_name=sampler, scheduler=schedule))
     assert (request.sampler_name, request.scheduler) == applies
     assert notices == ()
 
@@ -220,12 +220,12 @@ def test_networks_are_named_whether_they_are_here_or_not(tmp_path: Path) -> None
     folders = ModelFolders(checkpoints=(), loras=(tmp_path / "loras",), hypernetworks=(tmp_path / "hyper",))
     names = names_in(Catalogue(folders, tmp_path / "hashes.json"))
     room = replace(intake(tmp_path, "cat.safetensors"), networks=names)
-    asked = GenerationRequest(
+    request = GenerationRequest(
         prompt="a <lora:ink:0.8> <lora:nothing:1> <lora:nothing:2> <lyco:Charcoal> <hypernet:paper:1> <wild:x>",
         negative_prompt="<lora:unseen:1>",
         hr_prompt="<lora:large:1>",
     )
-    assert room.resolve(asked).notices == (
+    assert room.resolve(request).notices == (
         "The LoRA ink is here, but it is not applied yet: the picture is made without it.",
         "LoRA not found: nothing. The picture is made without it.",
         "The LoRA Charcoal is here, but it is not applied yet: the picture is made without it.",
@@ -235,32 +235,32 @@ def test_networks_are_named_whether_they_are_here_or_not(tmp_path: Path) -> None
     # Who has such a file among the checkpoints isn't sent to a folder where it does nothing.
     for kind in (ModelKind.LORA, ModelKind.HYPERNETWORK):
         assert "not applied yet" in kind.value and "models/" not in kind.value
-    hires = room.resolve(asked.model_copy(update={"enable_hr": True})).notices
+    hires = room.resolve(request.model_copy(update={"enable_hr": True})).notices
     assert hires[-1] == "LoRA not found: large. The picture is made without it."
 
 
 def test_before_1_0_width_and_height_were_the_final_size(tmp_path: Path) -> None:
     room = intake(tmp_path, "cat.safetensors")
-    asked = GenerationRequest(
+    request = GenerationRequest(
         enable_hr=True, width=1024, height=768, override_settings={"use_old_hires_fix_width_height": True}
     )
-    made = room.resolve(asked).request
+    made = room.resolve(request).request
     assert (made.width, made.height, made.hr_resize_x, made.hr_resize_y) == (640, 448, 1024, 768)
     again = room.resolve(made).request
     assert (again.width, again.height, again.hr_resize_x) == (640, 448, 1024)
-    plain = room.resolve(asked.model_copy(update={"enable_hr": False})).request
+    plain = room.resolve(request.model_copy(update={"enable_hr": False})).request
     assert (plain.width, plain.hr_resize_x) == (1024, 0)
 
 
 def test_a_prompt_full_of_tags_costs_a_look_at_each_folder_once() -> None:
-    asked: list[str] = []
+    kinds: list[str] = []
 
     def names(kind: str) -> frozenset[str]:
-        asked.append(kind)
+        kinds.append(kind)
         return frozenset()
 
     notices = tag_notices(["".join(f"<lora:n{number}>" for number in range(50_000))], names)
-    assert (asked, len(notices)) == (["lora"], 21)
+    assert (kinds, len(notices)) == (["lora"], 21)
     assert notices[-1] == "The prompt names 49980 networks more; none of them is applied yet."
 
 

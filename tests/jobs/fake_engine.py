@@ -173,11 +173,11 @@ class FakeEngine:
 
     def _extras(self, job: RunExtras, control: JobControl) -> None:
         """As the real engine, with the upscalers that need no model."""
-        asked = job.resolved.request.extras
-        assert asked is not None
+        extras = job.resolved.request.extras
+        assert extras is not None
         self._emit(JobStarted(job_id=job.job_id, images=len(job.files)))
         bad = []
-        for index, (file, name) in enumerate(zip(job.files, asked.names, strict=True)):
+        for index, (file, name) in enumerate(zip(job.files, extras.names, strict=True)):
             if control.stopped:
                 break
             if index in job.done:
@@ -188,7 +188,7 @@ class FakeEngine:
                 continue
             self._trouble({Path(name).stem}, job)
             try:
-                image = postprocess(open_picture(Path(file).read_bytes(), name), asked, Tools())
+                image = postprocess(open_picture(Path(file).read_bytes(), name), extras, Tools())
             except PictureError as error:
                 bad.append(str(error))
                 continue

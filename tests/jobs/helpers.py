@@ -42,7 +42,7 @@ def checkpoint_named(title: str | None) -> CheckpointFile:
     return CheckpointFile(path=f"/models/{title}", title=title, name=title.removesuffix(".safetensors"))
 
 
-class FolderShelf:
+class FolderPictureStore:
     """The least that the gallery does: numbered names, whole files or none."""
 
     def __init__(self, folder: Path) -> None:
@@ -125,7 +125,7 @@ class House:
         database = self.folder / "webui.db"
         self.notices = prepare(database)
         self.store = JobStore(database)
-        self.picture_store = FolderShelf(self.folder / "outputs")
+        self.picture_store = FolderPictureStore(self.folder / "outputs")
         self.inputs = InputStore(self.folder / "inputs")
         self.log = EngineLog(self.folder / "log")
         self.jobs = JobService(

@@ -28,7 +28,7 @@ from modules.settings import OptionStore, Paths, parse_flags
 from tests.jobs.helpers import QUICK, checkpoint_named, resolved
 
 
-class HesitantShelf(PictureFiles):
+class SlowPictureFiles(PictureFiles):
     def write(self, path: Path, job: Job, image: ImageReady) -> Path:
         time.sleep(random.uniform(0, 0.02))
         where = super().write(path, job, image)
@@ -51,7 +51,7 @@ def open_jobs(folder: Path) -> JobService:
             resolve=resolved,
             checkpoint_of=lambda one: checkpoint_named(one.checkpoint),
             checkpoint_named=checkpoint_named,
-            picture_store=HesitantShelf(Gallery(paths, OptionStore(paths.config_file)), paths.cache_dir / "jobs"),
+            picture_store=SlowPictureFiles(Gallery(paths, OptionStore(paths.config_file)), paths.cache_dir / "jobs"),
             launch=launch,
             engine_tail=log.tail,
         ),

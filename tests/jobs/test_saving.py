@@ -20,7 +20,7 @@ from modules.parameters import GenerationRequest
 from modules.protocol import ImageReady
 from modules.settings import OptionStore, Paths, parse_flags
 from tests.jobs.fake_engine import picture
-from tests.jobs.helpers import FolderShelf, present, resolved
+from tests.jobs.helpers import FolderPictureStore, present, resolved
 
 
 class Death(BaseException):
@@ -46,27 +46,27 @@ def ready(index: int = 0, *, extension: str = "png", save: bool = True, kind: st
 
 
 def test_a_death_before_the_file_is_written(store: JobStore, tmp_path: Path) -> None:
-    shelf = FolderShelf(tmp_path / "outputs")
-    saver = ImageSaver(store, shelf)
+    files = FolderPictureStore(tmp_path / "outputs")
+    saver = ImageSaver(store, files)
 
     def die(path: Path) -> None:
         raise Death
 
-    shelf.before_write = die
+    files.before_write = die
     with pytest.raises(Death):
         saver.save(present(store.get("one")), ready())
     promised = store.reserved()[0].saved.path
     (promised.parent / ".saving-0123456789abcdef.tmp").write_bytes(b"half a pic")
     assert saver.settle() == (0, 1)
     assert list(promised.parent.iterdir()) == []
-    shelf.before_write = lambda path: None
+    files.before_write = lambda path: None
     # Another picture took the number meanwhile; the promise holds all the same.
     (promised.parent / "00007-1.png").touch()
     assert present(saver.save(present(store.get("one")), ready())).path == promised
 
 
 def test_a_death_after_the_file_is_written(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saver = ImageSaver(store, FolderShelf(tmp_path / "outputs"))
+    saver = ImageSaver(store, FolderPictureStore(tmp_path / "outputs"))
 
     def die(*_: object) -> None:
         raise Death
@@ -82,15 +82,15 @@ def test_a_death_after_the_file_is_written(store: JobStore, tmp_path: Path, monk
 
 
 def test_a_name_that_a_stranger_took_is_left_to_him(store: JobStore, tmp_path: Path) -> None:
-    shelf = FolderShelf(tmp_path / "outputs")
-    saver = ImageSaver(store, shelf)
-    shelf.before_write = lambda path: (_ for _ in ()).throw(Death)
+    files = FolderPictureStore(tmp_path / "outputs")
+    saver = ImageSaver(store, files)
+    files.before_write = lambda path: (_ for _ in ()).throw(Death)
     with pytest.raises(Death):
         saver.save(present(store.get("one")), ready())
     stranger = store.reserved()[0].saved.path
     stranger.write_bytes(b"mine")
     assert saver.settle() == (0, 1)
-    shelf.before_write = lambda path: None
+    files.before_write = lambda path: None
     image = saver.save(present(store.get("one")), ready())
     assert image is not None and image.path != stranger
     assert stranger.read_bytes() == b"mine"
@@ -98,10 +98,10 @@ def test_a_name_that_a_stranger_took_is_left_to_him(store: JobStore, tmp_path: P
 
 
 def test_a_file_that_cannot_be_written_leaves_no_row(store: JobStore, tmp_path: Path) -> None:
-    shelf = FolderShelf(tmp_path / "outputs")
-    shelf.fail_with = SaveError("00000-7.png was not saved: the disk is full.")
+    files = FolderPictureStore(tmp_path / "outputs")
+    files.fail_with = SaveError("00000-7.png was not saved: the disk is full.")
     with pytest.raises(SavingError, match="disk is full"):
-        ImageSaver(store, shelf).save(present(store.get("one")), ready())
+        ImageSaver(store, files).save(present(store.get("one")), ready())
     assert store.reserved() == []
     assert store.image("one", 0, "image") is None
 
@@ -110,15 +110,15 @@ def test_a_file_that_cannot_be_written_leaves_no_row(store: JobStore, tmp_path: 
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> PictureFiles:
+def files(tmp_path: Path) -> PictureFiles:
     paths = Paths.from_flags(parse_flags(["--data-dir", str(tmp_path)]))
     return PictureFiles(Gallery(paths, OptionStore(paths.config_file)), tmp_path / "cache" / "jobs")
 
 
 def test_the_gallery_names_pictures_and_keeps_the_last_infotext(
-    store: JobStore, shelf: PictureFiles, tmp_path: Path
+    store: JobStore, files: PictureFiles, tmp_path: Path
 ) -> None:
-    saver = ImageSaver(store, shelf)
+    saver = ImageSaver(store, files)
     first, second = (saver.save(present(store.get("one")), ready(index)) for index in (0, 1))
     grid = saver.save(present(store.get("one")), ready(kind="grid"))
     assert first is not None and second is not None and grid is not None
@@ -130,19 +130,19 @@ def test_the_gallery_names_pictures_and_keeps_the_last_infotext(
     assert [image.kind for image in present(store.get("one")).images] == ["image", "grid", "image"]
 
 
-def test_a_job_decides_what_lies_beside_its_pictures(store: JobStore, shelf: PictureFiles) -> None:
+def test_a_job_decides_what_lies_beside_its_pictures(store: JobStore, files: PictureFiles) -> None:
     job = store.get("one")
     assert job is not None
     job = replace(job, resolved=job.resolved.model_copy(update={"options": {"save_txt": True}}))
-    image = ImageSaver(store, shelf).save(job, ready())
+    image = ImageSaver(store, files).save(job, ready())
     assert image is not None
     assert image.path.with_suffix(".txt").read_text() == "a cat\n"
 
 
 def test_pictures_only_to_be_returned_stay_out_of_the_outputs(
-    store: JobStore, shelf: PictureFiles, tmp_path: Path
+    store: JobStore, files: PictureFiles, tmp_path: Path
 ) -> None:
-    image = ImageSaver(store, shelf).save(present(store.get("one")), ready(save=False))
+    image = ImageSaver(store, files).save(present(store.get("one")), ready(save=False))
     assert image is not None
     assert image.path == tmp_path / "cache" / "jobs" / "one" / "0-image.png"
     assert image.cached
@@ -150,7 +150,7 @@ def test_pictures_only_to_be_returned_stay_out_of_the_outputs(
 
 
 def test_a_name_taken_at_the_last_moment_is_replaced_by_the_next(
-    store: JobStore, shelf: PictureFiles, monkeypatch: pytest.MonkeyPatch
+    store: JobStore, files: PictureFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = PictureFiles.write
 
@@ -160,7 +160,7 @@ def test_a_name_taken_at_the_last_moment_is_replaced_by_the_next(
         return write(self, path, job, image)
 
     monkeypatch.setattr(PictureFiles, "write", overtaken)
-    image = ImageSaver(store, shelf).save(present(store.get("one")), ready())
+    image = ImageSaver(store, files).save(present(store.get("one")), ready())
     assert image is not None
     assert image.path.read_bytes() == ready().blobs[0]
     assert present(store.get("one")).images == (image,)
@@ -169,7 +169,7 @@ def test_a_name_taken_at_the_last_moment_is_replaced_by_the_next(
 
 @pytest.mark.parametrize("pattern", ["[prompt]", "[seed]", "same"])
 @pytest.mark.parametrize("action", ["Replace", "Add number suffix"])
-def test_a_job_never_replaces_its_own_pictures(store: JobStore, shelf: PictureFiles, pattern: str, action: str) -> None:
+def test_a_job_never_replaces_its_own_pictures(store: JobStore, files: PictureFiles, pattern: str, action: str) -> None:
     options = {
         "save_images_add_number": False,
         "samples_filename_pattern": pattern,
@@ -180,7 +180,7 @@ def test_a_job_never_replaces_its_own_pictures(store: JobStore, shelf: PictureFi
     assert job is not None
     resolved = job.resolved.model_copy(update={"options": options, "seeds": (7, 7, 7)})
     job = replace(job, resolved=resolved)
-    saver = ImageSaver(store, shelf)
+    saver = ImageSaver(store, files)
     images = [saver.save(job, ready(index)) for index in range(3)]
     paths = [image.path for image in images if image is not None]
     assert len(set(paths)) == 3
@@ -188,7 +188,7 @@ def test_a_job_never_replaces_its_own_pictures(store: JobStore, shelf: PictureFi
     assert len(present(store.get("one")).images) == 3
 
 
-def test_another_job_replaces_a_picture_where_the_settings_say_so(store: JobStore, shelf: PictureFiles) -> None:
+def test_another_job_replaces_a_picture_where_the_settings_say_so(store: JobStore, files: PictureFiles) -> None:
     options = {
         "save_images_add_number": False,
         "samples_filename_pattern": "same",
@@ -197,9 +197,9 @@ def test_another_job_replaces_a_picture_where_the_settings_say_so(store: JobStor
     first = store.get("one")
     assert first is not None
     job = replace(first, resolved=first.resolved.model_copy(update={"options": options}))
-    before = ImageSaver(store, shelf).save(job, ready())
+    before = ImageSaver(store, files).save(job, ready())
     store.end("one", "finished")
     store.add(Job("two", "waiting", job.request, job.resolved))
-    after = ImageSaver(store, shelf).save(replace(job, id="two"), ready(1))
+    after = ImageSaver(store, files).save(replace(job, id="two"), ready(1))
     assert before is not None and after is not None
     assert after.path == before.path

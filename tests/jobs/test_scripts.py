@@ -51,10 +51,10 @@ def encoded(image: Image.Image) -> bytes:
 
 
 def make(services: Services, *pictures: bytes, script: str = "", arguments: Any = None, **values: Any) -> Job:
-    asked = {"prompt": "a red circle", "steps": 4, "width": 64, "height": 64, "sampler_name": "Euler", "seed": 7}
+    defaults = {"prompt": "a red circle", "steps": 4, "width": 64, "height": 64, "sampler_name": "Euler", "seed": 7}
     start = {"mode": "img2img", "init_images": tuple(map(str, range(len(pictures))))} if pictures else {}
     scripts = {script: arguments or {}} if script else {}
-    request = parse_request({**asked, **start, "scripts": scripts, **values})
+    request = parse_request({**defaults, **start, "scripts": scripts, **values})
     return services.jobs.submit(request, inputs={str(number): data for number, data in enumerate(pictures)})
 
 
@@ -99,7 +99,7 @@ def test_each_loop_starts_from_the_picture_before_it(opened: Services) -> None:
         by_hand.append(images(one)[0])
         start = encoded(by_hand[-1])
     assert [image.tobytes() for image in images(job)] == [image.tobytes() for image in by_hand]
-    assert [(told["Seed"], told["Denoising curve"]) for told in infotexts(job)] == [
+    assert [(found["Seed"], found["Denoising curve"]) for found in infotexts(job)] == [
         *[("7", "Linear"), ("8", "Linear"), ("9", "Linear")]
     ]
     (grid,) = images(job, "grid")
@@ -109,14 +109,14 @@ def test_each_loop_starts_from_the_picture_before_it(opened: Services) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("form", some(["png", "jpg"], 1))
 def test_a_killed_engine_costs_a_script_nothing_but_time(opened: Services, form: str) -> None:
-    asked: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "script": "Loopback",
         "arguments": {"loops": 3},
         "steps": 60,
         "override_settings": {"samples_format": form},
     }
-    whole = made(opened, picture(), **asked)
-    job = make(opened, picture(), **asked)
+    whole = made(opened, picture(), **fields)
+    job = make(opened, picture(), **fields)
     eventually(lambda: present(opened.jobs.progress(job.id)).images, STARTED)
     pid = opened.jobs.engine().pid
     assert pid is not None
@@ -140,8 +140,8 @@ def test_sd_upscale_of_one_tile_at_scale_1_is_plain_img2img(opened: Services) ->
     arguments = {"upscaler": "Lanczos", "scale_factor": 1, "overlap": 32}
     upscaled = made(opened, picture(), script="SD upscale", arguments=arguments, denoising_strength=0.4)
     assert images(upscaled)[0].tobytes() == images(plain)[0].tobytes()
-    told = infotexts(upscaled)[0]
-    assert (told["SD upscale overlap"], told["SD upscale upscaler"]) == ("32", "Lanczos")
+    found = infotexts(upscaled)[0]
+    assert (found["SD upscale overlap"], found["SD upscale upscaler"]) == ("32", "Lanczos")
 
 
 def test_sd_upscale_joins_tiles_with_the_seeds_of_a1111s_batches(opened: Services) -> None:
@@ -224,7 +224,7 @@ def test_between_two_pictures_the_ends_are_plain_img2img(opened: Services) -> No
 
 def test_a_prompt_matrix_makes_each_combination_and_a_grid_that_names_them(opened: Services) -> None:
     job = made(opened, script="Prompt matrix", prompt="a circle|red|big", styles=())
-    assert [told["Prompt"] for told in infotexts(job)] == [
+    assert [found["Prompt"] for found in infotexts(job)] == [
         *["a circle", "a circle, red", "a circle, big", "a circle, red, big"]
     ]
     plain = made(opened, prompt="a circle, red")
@@ -240,7 +240,7 @@ def test_a_prompt_matrix_makes_each_combination_and_a_grid_that_names_them(opene
 def test_each_line_of_prompts_is_a_picture_with_what_it_changes(opened: Services) -> None:
     lines = "a dog\n--prompt a cat --steps 2 --height 128"
     job = made(opened, script="Prompts from file or textbox", arguments={"prompts": lines}, prompt="")
-    assert [(told["Prompt"], told["Steps"]) for told in infotexts(job)] == [("a dog", "4"), ("a cat", "2")]
+    assert [(found["Prompt"], found["Steps"]) for found in infotexts(job)] == [("a dog", "4"), ("a cat", "2")]
     assert [image.size for image in images(job)] == [(64, 64), (64, 128)]
     assert [image.path.name for image in job.images] == sorted(image.path.name for image in job.images)
 
@@ -249,10 +249,14 @@ def test_the_alternative_test_overrides_what_its_boxes_say_and_tells_it(opened: 
     arguments = {"original_prompt": "a red circle", "decode_steps": 5, "randomness": 0.5, "sigma_adjustment": True}
     titled = {"script": "img2img alternative test", "prompt": "something else", "sampler_name": "Heun"}
     job = made(opened, picture(), arguments=arguments, n_iter=2, **titled)
-    told = infotexts(job)[0]
-    assert (told["Prompt"], told["Sampler"], told["Steps"]) == ("a red circle", "Euler", "5")
-    assert (told["Decode prompt"], told["Decode steps"], told["Decode CFG scale"]) == ("a red circle", "5", "1")
-    assert (told["Denoising strength"], told["Randomness"], told["Sigma Adjustment"]) == ("1", "0.5", "True")
+    found = infotexts(job)[0]
+    assert (found["Prompt"], found["Sampler"], found["Steps"]) == ("a red circle", "Euler", "5")
+    assert (found["Decode prompt"], found["Decode steps"], found["Decode CFG scale"]) == (
+        "a red circle",
+        "5",
+        "1",
+    )
+    assert (found["Denoising strength"], found["Randomness"], found["Sigma Adjustment"]) == ("1", "0.5", "True")
     assert images(job)[0].tobytes() != images(job)[1].tobytes()
     arguments |= {"randomness": 0.0, "override_prompt": False, "override_steps": False}
     fixed = made(opened, picture(), arguments=arguments, n_iter=2, **titled)
@@ -266,27 +270,27 @@ def test_a_plot_holds_the_pictures_that_its_values_make(opened: Services) -> Non
         **{"z_type": "Seed", "z_values": "-1, 5", "include_sub_grids": True},
     }
     job = made(opened, script="X/Y/Z plot", arguments=axes)
-    told = infotexts(job)
-    assert [(one["Sampler"], one["Clip skip"]) for one in told[:4]] == [
+    texts = infotexts(job)
+    assert [(one["Sampler"], one["Clip skip"]) for one in texts[:4]] == [
         *[("Euler", "1"), ("DPM++ 2M", "1"), ("Euler", "2"), ("DPM++ 2M", "2")]
     ]
-    assert "Script" not in told[0]
+    assert "Script" not in texts[0]
     plain = made(opened, sampler_name="DPM++ 2M", seed=5, override_settings={"CLIP_stop_at_last_layers": 2})
     assert images(job)[7].tobytes() == images(plain)[0].tobytes()
-    assert told[3]["Schedule type"] == "Karras"
+    assert texts[3]["Schedule type"] == "Karras"
     grids = [image for image in job.images if image.kind == "xyz_grid"]
     assert len(grids) == 3
     about = parse_infotext(grids[0].infotext)
     assert (about["Script"], about["X Type"], about["Z Type"]) == ("X/Y/Z plot", "Sampler", "Seed")
-    assert about["Z Values"].split(", ")[0] == told[0]["Seed"] != "-1"
+    assert about["Z Values"].split(", ")[0] == texts[0]["Seed"] != "-1"
     assert "Z Type" not in parse_infotext(grids[1].infotext)
 
 
 def test_a_plot_goes_over_checkpoints_and_each_picture_names_its_own(opened: Services) -> None:
     axes = {"x_type": "Checkpoint name", "x_values": "tiny, other", "y_type": "Steps", "y_values": "2, 3"}
     job = made(opened, script="X/Y/Z plot", arguments=axes)
-    told = infotexts(job)
-    assert [(one["Model"], one["Steps"]) for one in told] == [
+    texts = infotexts(job)
+    assert [(one["Model"], one["Steps"]) for one in texts] == [
         *[("tiny", "2"), ("other", "2"), ("tiny", "3"), ("other", "3")]
     ]
     plain = made(opened, override_settings={"sd_model_checkpoint": "other"}, steps=3)

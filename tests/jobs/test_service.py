@@ -56,10 +56,10 @@ def test_a_job_is_made_and_saved(house: House) -> None:
 
 
 def test_what_the_engine_warns_of_is_told(house: House) -> None:
-    told: list[str] = []
-    house.jobs.on_warning(told.append)
+    warned: list[str] = []
+    house.jobs.on_warning(warned.append)
     house.jobs.wait(house.jobs.submit(ask("warns")).id, 10)
-    assert told == ["UserWarning: the fake is only a fake"]
+    assert warned == ["UserWarning: the fake is only a fake"]
 
 
 def test_jobs_run_in_the_order_of_the_queue(house: House) -> None:
@@ -225,17 +225,17 @@ def test_a_picture_that_comes_twice_is_saved_once(house: House) -> None:
 def test_events_tell_the_whole_story(house: House) -> None:
     with house.jobs.subscribe() as events:
         job = house.jobs.submit(ask(n_iter=2))
-        told: list[JobEvent] = []
-        while not (told and isinstance(told[-1], JobChanged) and told[-1].job.ended):
+        seen: list[JobEvent] = []
+        while not (seen and isinstance(seen[-1], JobChanged) and seen[-1].job.ended):
             delivered = events.get(5)
             assert delivered is not None
             if delivered[0] == job.id:
-                told.append(delivered[1])
-    states = [event.job.state for event in told if isinstance(event, JobChanged)]
+                seen.append(delivered[1])
+    states = [event.job.state for event in seen if isinstance(event, JobChanged)]
     assert states == ["waiting", "running", "finished"]
-    assert [event.image.index for event in told if isinstance(event, ImageSaved)] == [0, 1]
-    assert [event.step for event in told if isinstance(event, StepDone)] == [1, 2, 3, 4, 1, 2, 3, 4]
-    assert sum(isinstance(event, Preview) for event in told) == 4
+    assert [event.image.index for event in seen if isinstance(event, ImageSaved)] == [0, 1]
+    assert [event.step for event in seen if isinstance(event, StepDone)] == [1, 2, 3, 4, 1, 2, 3, 4]
+    assert sum(isinstance(event, Preview) for event in seen) == 4
 
 
 def test_checkpoints_load_unasked_and_fail_in_a_sentence(house: House) -> None:
@@ -335,23 +335,23 @@ def test_who_waits_is_let_go_when_the_server_closes(tmp_path: Path) -> None:
 
 def test_the_end_of_a_job_is_told_to_who_watches_it_and_to_nobody_else(house: House) -> None:
     first, second = start(house, "slow", steps=4), house.jobs.submit(ask("two"))
-    told: list[tuple[str, Job | None]] = []
+    ends: list[tuple[str, Job | None]] = []
     done = threading.Event()
 
     def second_ended(job: Job | None) -> None:
-        told.append(("second", job))
+        ends.append(("second", job))
         done.set()
 
     with (
-        house.jobs.watched(first.id, lambda job: told.append(("first", job))),
-        house.jobs.watched(first.id, lambda job: told.append(("first too", job))),
+        house.jobs.watched(first.id, lambda job: ends.append(("first", job))),
+        house.jobs.watched(first.id, lambda job: ends.append(("first too", job))),
         house.jobs.watched(second.id, second_ended),
     ):
         assert done.wait(10)
     house.jobs.wait(house.jobs.submit(ask("three")).id, 10)
-    assert [name for name, _ in told] == ["first", "first too", "second"]
-    assert [job.id for _, job in told if job] == [first.id, first.id, second.id]
-    assert all(job.state == "finished" and job.images for _, job in told if job)
+    assert [name for name, _ in ends] == ["first", "first too", "second"]
+    assert [job.id for _, job in ends if job] == [first.id, first.id, second.id]
+    assert all(job.state == "finished" and job.images for _, job in ends if job)
 
 
 def test_the_running_job_is_known_without_a_look_into_the_database(house: House) -> None:

@@ -57,11 +57,11 @@ def test_one_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "version"),
+    ("answer", "version"),
     [(Completed(0, "3 12\n"), (3, 12)), (Completed(1, ""), (0, 0)), (Completed(0, "what"), (0, 0))],
 )
-def test_its_version(tmp_path: Path, told: Completed, version: tuple[int, int]) -> None:
-    assert Environment(FakeMachine(answers={"version_info": told}), tmp_path).python_version() == version
+def test_its_version(tmp_path: Path, answer: Completed, version: tuple[int, int]) -> None:
+    assert Environment(FakeMachine(answers={"version_info": answer}), tmp_path).python_version() == version
 
 
 @pytest.mark.parametrize("packages", ["lib/python3.11/site-packages", "Lib/site-packages"])

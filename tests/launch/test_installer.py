@@ -117,8 +117,8 @@ def test_pip_is_quiet_unless_somebody_watches() -> None:
 
 @pytest.mark.parametrize(("plain", "attempts"), [("2.13.0+cpu", 1), ("2.13.0", 2)])
 def test_a_machine_whose_plain_torch_is_for_the_cpu_asks_no_other_index(plain: str, attempts: int) -> None:
-    told = Completed(0, json.dumps({"install": [{"metadata": {"version": plain}}]}))
-    plan = installer(FakeMachine("Linux", answers={"--dry-run": told})).plan_torch()
+    answer = Completed(0, json.dumps({"install": [{"metadata": {"version": plain}}]}))
+    plan = installer(FakeMachine("Linux", answers={"--dry-run": answer})).plan_torch()
     assert len(plan.attempts) == attempts and plan.attempts[-1] == ("pip", "install", TORCH)
 
 
@@ -165,18 +165,18 @@ class TestXformers:
 
 class TestTorchTest:
     def test_a_card_that_works_is_silent(self, capsys: pytest.CaptureFixture[str]) -> None:
-        told = Completed(0, 'noise\n{"version": "2.13.0", "usable": true, "why": ""}\n')
-        installer(FakeMachine(answers={"import json, torch": told})).test_torch(CUDA)
+        answer = Completed(0, 'noise\n{"version": "2.13.0", "usable": true, "why": ""}\n')
+        installer(FakeMachine(answers={"import json, torch": answer})).test_torch(CUDA)
         assert not capsys.readouterr().err
 
     def test_a_card_that_does_not_is_said_and_the_cpu_serves(self, capsys: pytest.CaptureFixture[str]) -> None:
-        told = Completed(0, '{"version": "2.13.0", "usable": false, "why": "no kernel image"}')
-        installer(FakeMachine(answers={"import json, torch": told})).test_torch(CUDA)
+        answer = Completed(0, '{"version": "2.13.0", "usable": false, "why": "no kernel image"}')
+        installer(FakeMachine(answers={"import json, torch": answer})).test_torch(CUDA)
         assert "torch can't use the NVIDIA card (no kernel image)" in capsys.readouterr().err
 
     def test_no_card_is_no_matter_on_the_cpu(self, capsys: pytest.CaptureFixture[str]) -> None:
-        told = Completed(0, '{"version": "2.13.0", "usable": false, "why": "none"}')
-        installer(FakeMachine(answers={"import json, torch": told})).test_torch(CPU)
+        answer = Completed(0, '{"version": "2.13.0", "usable": false, "why": "none"}')
+        installer(FakeMachine(answers={"import json, torch": answer})).test_torch(CPU)
         assert not capsys.readouterr().err
 
     @pytest.mark.parametrize(("system", "remedy"), [("Windows", "Visual C++"), ("Linux", "--reinstall-torch")])

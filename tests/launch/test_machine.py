@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_asking_a_program() -> None:
-    told = Computer().ask(
+    answer = Computer().ask(
         [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"]
     )
-    assert told.code == 3 and "out" in told.output and "err" in told.output
+    assert answer.code == 3 and "out" in answer.output and "err" in answer.output
 
 
 def test_a_missing_or_hanging_program_is_an_answer() -> None:

@@ -60,6 +60,6 @@ def test_an_nvidia_smi_that_does_not_know_capabilities() -> None:
     assert find_nvidia(FakeMachine(programs=["nvidia-smi"], answers=answers)) == Nvidia("Tesla T4", (12, 0), None)
 
 
-@pytest.mark.parametrize("told", [Completed(9, "driver not loaded"), Completed(0, ""), Completed(0, "garbage\n,,\n")])
-def test_an_nvidia_smi_that_fails_means_no_card(told: Completed) -> None:
-    assert find_nvidia(FakeMachine(programs=["nvidia-smi"], answers={"nvidia-smi": told})) is None
+@pytest.mark.parametrize("answer", [Completed(9, "driver not loaded"), Completed(0, ""), Completed(0, "garbage\n,,\n")])
+def test_an_nvidia_smi_that_fails_means_no_card(answer: Completed) -> None:
+    assert find_nvidia(FakeMachine(programs=["nvidia-smi"], answers={"nvidia-smi": answer})) is None

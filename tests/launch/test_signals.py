@@ -122,9 +122,9 @@ def test_ending_the_launcher_ends_what_it_has_started(tmp_path: Path, how: signa
 def test_a_window_is_held_after_an_error_only(
     status: int, window: str, held: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[str] = []
+    prompts: list[str] = []
     monkeypatch.setenv("WEBUI_WINDOW", window)
-    monkeypatch.setattr("builtins.input", asked.append)
+    monkeypatch.setattr("builtins.input", prompts.append)
     console.hold_window(status)
-    assert bool(asked) is held
+    assert bool(prompts) is held
     assert ("ended with status 3; the reason stands above" in capsys.readouterr().err) is held

@@ -107,7 +107,7 @@ def report(version: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("told", "version"),
+    ("answer", "version"),
     [
         (Completed(0, report("2.13.0+cpu")), "2.13.0+cpu"),
         (Completed(0, report("2.13.0")), "2.13.0"),
@@ -116,5 +116,5 @@ def report(version: str) -> str:
         (Completed(0, '{"install": []}'), ""),
     ],
 )
-def test_what_the_plain_package_would_be(told: Completed, version: str) -> None:
-    assert plain_build(FakeMachine(answers={"--dry-run": told}), "python") == version
+def test_what_the_plain_package_would_be(answer: Completed, version: str) -> None:
+    assert plain_build(FakeMachine(answers={"--dry-run": answer}), "python") == version

@@ -149,7 +149,7 @@ class FakeJobs:
         self.calls.append(("skip", job_id))
         self._known(job_id)
 
-    def on_warning(self, told: object) -> None:
+    def on_warning(self, on_message: object) -> None:
         pass
 
     def engine(self) -> EngineStatus:

@@ -63,27 +63,27 @@ def inputs(tmp_path: Path) -> Path:
     return folder
 
 
-def wish(services: Any, **named: Any) -> BatchRequest:
-    asked = {"input_dir": "inputs", "output_dir": "", "mask_dir": "", "use": False, "info_dir": "", "properties": []}
-    return read_batch_request(services, [None, *(asked | named).values()], upload=False)
+def batch_of(services: Any, **named: Any) -> BatchRequest:
+    fields = {"input_dir": "inputs", "output_dir": "", "mask_dir": "", "use": False, "info_dir": "", "properties": []}
+    return read_batch_request(services, [None, *(fields | named).values()], upload=False)
 
 
 def test_each_file_is_a_job_and_a_bad_one_is_named(services: Any, inputs: Path, tmp_path: Path) -> None:
     answer = json.loads(
-        submit_batch(services, NAMED, wish(services, output_dir="outputs/painted"), Viewer(client="me"))
+        submit_batch(services, NAMED, batch_of(services, output_dir="outputs/painted"), Viewer(client="me"))
     )
     assert answer["notice"].startswith("1 file was skipped:\nc.png: The picture can't be read as a picture")
-    (first, told), (second, later) = services.jobs.taken
+    (first, earlier), (second, later) = services.jobs.taken
     assert [request.batch.name for request in (first, second)] == ["a.png", "b.jpg"]
     assert first.batch.folder == str(tmp_path / "outputs" / "painted")
-    assert told["inputs"] == {first.init_images[0]: (inputs / "a.png").read_bytes()}
-    assert told["task_id"] == later["task_id"] == answer["id"] and told["client"] == "me"
+    assert earlier["inputs"] == {first.init_images[0]: (inputs / "a.png").read_bytes()}
+    assert earlier["task_id"] == later["task_id"] == answer["id"] and earlier["client"] == "me"
     # Told once, with the first job, so that a page that is reloaded hears of it as well.
-    assert told["notices"] == (answer["notice"],) and later["notices"] == ()
+    assert earlier["notices"] == (answer["notice"],) and later["notices"] == ()
 
 
 def test_the_size_may_follow_each_picture(services: Any, inputs: Path) -> None:
-    submit_batch(services, NAMED | {SIZE_FROM: RESIZE_BY, SCALE: 2.0}, wish(services), ANYONE)
+    submit_batch(services, NAMED | {SIZE_FROM: RESIZE_BY, SCALE: 2.0}, batch_of(services), ANYONE)
     assert [(r.width, r.height) for r, _ in services.jobs.taken] == [(256, 128), (128, 256)]
 
 
@@ -91,22 +91,24 @@ def test_masks_are_found_by_name_or_are_the_only_one(services: Any, inputs: Path
     masks = inputs / "masks"
     masks.mkdir()
     with pytest.raises(FolderError, match="has no pictures in it"):
-        wish(services, mask_dir="inputs/masks")
+        batch_of(services, mask_dir="inputs/masks")
     Image.new("L", (128, 64), 255).save(masks / "any.png")
-    asked = wish(services, mask_dir="inputs/masks")
-    submit_batch(services, NAMED, asked, ANYONE)
+    batch = batch_of(services, mask_dir="inputs/masks")
+    submit_batch(services, NAMED, batch, ANYONE)
     assert all(request.mask for request, _ in services.jobs.taken) and len(services.jobs.taken) == 2
     assert services.jobs.taken[0][1]["inputs"][services.jobs.taken[0][0].mask] == (masks / "any.png").read_bytes()
     Image.new("L", (64, 128), 200).save(masks / "b.webp", lossless=True)
     services.jobs.taken.clear()
-    answer = json.loads(submit_batch(services, NAMED, wish(services, mask_dir="inputs/masks"), ANYONE))
+    answer = json.loads(submit_batch(services, NAMED, batch_of(services, mask_dir="inputs/masks"), ANYONE))
     assert [request.batch.name for request, _ in services.jobs.taken] == ["b.jpg"]
     assert "a.png: there is no mask of its name" in answer["notice"]
 
 
 def test_what_is_taken_from_a_picture_and_nothing_else(services: Any, inputs: Path) -> None:
-    asked = wish(services, use=True, properties=["Prompt", "Negative prompt", "Seed", "Sampler", "Steps", "CFG scale"])
-    submit_batch(services, NAMED, asked, ANYONE)
+    batch = batch_of(
+        services, use=True, properties=["Prompt", "Negative prompt", "Seed", "Sampler", "Steps", "CFG scale"]
+    )
+    submit_batch(services, NAMED, batch, ANYONE)
     (taken, _), (plain, _) = services.jobs.taken
     assert (taken.prompt, taken.negative_prompt) == ("oil painting a barn", "fog")
     assert (taken.seed, taken.steps, taken.cfg_scale) == (77, 12, 5.5)
@@ -114,7 +116,7 @@ def test_what_is_taken_from_a_picture_and_nothing_else(services: Any, inputs: Pa
     # b.jpg says nothing: the page's own values stand.
     assert (plain.prompt, plain.seed, plain.steps) == ("oil painting", -1, 20)
     services.jobs.taken.clear()
-    submit_batch(services, NAMED, replace(asked, properties=["Seed", "Model hash"]), ANYONE)
+    submit_batch(services, NAMED, replace(batch, properties=["Seed", "Model hash"]), ANYONE)
     (only, _), *_ = services.jobs.taken
     assert (only.prompt, only.seed, only.steps) == ("oil painting", 77, 20)
     assert only.override_settings["sd_model_checkpoint"] == "demo-emoji.safetensors [0123456789]"
@@ -125,24 +127,24 @@ def test_png_info_of_another_folder(services: Any, inputs: Path) -> None:
     texts.add_text("parameters", INFOTEXT.replace("a barn", "a mill"))
     (inputs / "infos").mkdir()
     Image.new("RGB", (8, 8)).save(inputs / "infos" / "a.png", pnginfo=texts)
-    asked = wish(services, use=True, properties=["Prompt"], info_dir="inputs/infos")
-    submit_batch(services, NAMED, asked, ANYONE)
+    batch = batch_of(services, use=True, properties=["Prompt"], info_dir="inputs/infos")
+    submit_batch(services, NAMED, batch, ANYONE)
     assert [request.prompt for request, _ in services.jobs.taken] == ["oil painting a mill", "oil painting"]
 
 
 def test_a_batch_that_cannot_be_queued_is_a_sentence_and_nothing_is_queued(services: Any, inputs: Path) -> None:
     with pytest.raises(FolderError, match="Input directory is empty"):
-        wish(services, input_dir=" ")
+        batch_of(services, input_dir=" ")
     with pytest.raises(FolderError, match=r"Output directory .* is not among the folders"):
-        wish(services, output_dir="/etc")
-    asked = wish(services)
+        batch_of(services, output_dir="/etc")
+    batch = batch_of(services)
     with pytest.raises(RequestError, match=re.escape(NO_FILES)):
-        submit_batch(services, NAMED, replace(asked, files=[]), ANYONE)
+        submit_batch(services, NAMED, replace(batch, files=[]), ANYONE)
     with pytest.raises(RequestError, match=r"1 file was skipped:\nc\.png"):
-        submit_batch(services, NAMED, replace(asked, files=asked.files[-1:]), ANYONE)
+        submit_batch(services, NAMED, replace(batch, files=batch.files[-1:]), ANYONE)
     services.jobs.waiting = services.options.whole("queue_waiting_limit") - 1
     with pytest.raises(JobError, match="has 2 files and the queue has room for 1"):
-        submit_batch(services, NAMED, asked, ANYONE)
+        submit_batch(services, NAMED, batch, ANYONE)
     assert services.jobs.taken == []
 
 

@@ -62,18 +62,18 @@ def saved(path: Path, size: tuple[int, int] = (20, 12)) -> Path:
 class Page:
     def __init__(self, services: real.Services, tab: tuple[dict[str, Any], dict[str, str]], folder: Path) -> None:
         self.services = services
-        self.uploads = UploadStore(folder / "shelf")
+        self.uploads = UploadStore(folder / "uploads")
         self.values, labels = tab
         self.submit = submitter(tuple(self.values), labels, services, self.uploads)
 
-    def generate(self, told: dict[str, Any], **changed: Any) -> dict[str, str]:
+    def generate(self, source: dict[str, Any], **changed: Any) -> dict[str, str]:
         answer: dict[str, str] = json.loads(
-            self.submit(gr.Request(username=None), *(self.values | changed).values(), "me", json.dumps(told))
+            self.submit(gr.Request(username=None), *(self.values | changed).values(), "me", json.dumps(source))
         )
         return answer
 
-    def job(self, told: dict[str, Any], **changed: Any) -> Job:
-        job = self.services.jobs.wait(self.generate(told, **changed)["id"], 60)
+    def job(self, source: dict[str, Any], **changed: Any) -> Job:
+        job = self.services.jobs.wait(self.generate(source, **changed)["id"], 60)
         assert job.ended
         return job
 
@@ -85,8 +85,8 @@ def page(services: real.Services, tab: tuple[dict[str, Any], dict[str, str]], tm
 
 def test_a_single_picture(page: Page, tmp_path: Path) -> None:
     digest = page.uploads.put(saved(tmp_path / "cat.png").read_bytes()).id
-    told = {"tab": "single", "picture": digest}
-    jobs = [page.job(told, upscaling_resize=2) for _ in range(2)]
+    source = {"tab": "single", "picture": digest}
+    jobs = [page.job(source, upscaling_resize=2) for _ in range(2)]
     paths = [job.images[0].path for job in jobs]
     assert [path.name for path in paths] == ["00000.png", "00001.png"]
     assert paths[0].parent == page.services.gallery.folder("extras")
@@ -97,7 +97,7 @@ def test_a_single_picture(page: Page, tmp_path: Path) -> None:
     shown = parse_infotext(jobs[0].images[0].infotext)
     assert (shown["Prompt"], shown["Steps"], shown["Postprocess upscaler"]) == ("a cat", "4", "Lanczos")
     page.services.options.update({"use_upscaler_name_as_suffix": True})
-    shown_now = pictures(page.job(told, upscaler_1="Nearest", flips=["Both"]))
+    shown_now = pictures(page.job(source, upscaler_1="Nearest", flips=["Both"]))
     assert [image.path.name for image in shown_now] == ["00003-Nearest.png", "00002-Nearest-both.png"]
 
 
@@ -151,19 +151,19 @@ def test_a_directory_of_this_machine(page: Page, tmp_path: Path) -> None:
     for name in ("b.png", "a.png", "c.txt"):
         saved(outputs / "mine" / name.replace(".txt", ".png"))
     (outputs / "mine" / "d.png").write_text("no picture")
-    told = {"tab": "directory"}
+    source = {"tab": "directory"}
     into = outputs / "larger"
-    job = page.job(told, input_dir="outputs/mine", output_dir=str(into), upscaling_resize=2, show=False)
+    job = page.job(source, input_dir="outputs/mine", output_dir=str(into), upscaling_resize=2, show=False)
     assert sorted(path.name for path in into.iterdir()) == ["a.png", "b.png", "c.png"]
     assert pictures(job) == [] and len(job.images) == 3
     assert any(notice.startswith("d.png") for notice in job.notices)
     # Nothing beyond the allowed folders is read or written, and nothing is overwritten.
-    again = page.job(told, input_dir="outputs/mine", output_dir=str(into))
+    again = page.job(source, input_dir="outputs/mine", output_dir=str(into))
     assert {image.path.name for image in pictures(again)} == {"a-1.png", "b-1.png", "c-1.png"}
     saved(tmp_path / "elsewhere" / "a.png")
     for changed in ({"input_dir": str(tmp_path / "elsewhere")}, {"input_dir": "outputs/mine", "output_dir": "/etc"},
                     {"input_dir": "outputs/none"}, {"input_dir": ""}):  # fmt: skip
-        assert "directory" in page.generate(told, **changed)["error"]
+        assert "directory" in page.generate(source, **changed)["error"]
 
 
 def test_an_engine_that_dies_in_a_batch_is_started_anew_and_goes_on(page: Page) -> None:

@@ -33,7 +33,7 @@ def painting(*boxes: tuple[int, int, int, int], colour: str = "red") -> Image.Im
     return paint
 
 
-def told(uploads: UploadStore, tab: str, picture: bytes | None = SCENE, **more: bytes) -> dict[str, str | None]:
+def fields(uploads: UploadStore, tab: str, picture: bytes | None = SCENE, **more: bytes) -> dict[str, str | None]:
     named = {name: uploads.put(data).id for name, data in more.items()}
     return {"tab": tab, "picture": uploads.put(picture).id if picture else None, **named}
 
@@ -43,45 +43,45 @@ def pixels(data: bytes) -> Image.Image:
 
 
 def test_img2img_takes_the_very_bytes(uploads: UploadStore) -> None:
-    assert read_source(uploads, told(uploads, "img2img")) == CanvasPicture(SCENE, (40, 30))
+    assert read_source(uploads, fields(uploads, "img2img")) == CanvasPicture(SCENE, (40, 30))
 
 
 def test_a_painting_on_sketch_is_laid_over_the_picture(uploads: UploadStore) -> None:
     paint = painting((5, 5, 20, 20))
-    source = read_source(uploads, told(uploads, "sketch", paint=encoded(paint)))
+    source = read_source(uploads, fields(uploads, "sketch", paint=encoded(paint)))
     assert source.mask is None
     result, scene = pixels(source.picture), pixels(SCENE)
     assert result.getpixel((10, 10)) == (255, 0, 0)
     assert result.crop((20, 0, 40, 30)).tobytes() == scene.crop((20, 0, 40, 30)).tobytes()
-    assert read_source(uploads, told(uploads, "sketch")).picture == SCENE
+    assert read_source(uploads, fields(uploads, "sketch")).picture == SCENE
 
 
 def test_inpaint_takes_the_bytes_and_a_white_mask(uploads: UploadStore) -> None:
-    source = read_source(uploads, told(uploads, "inpaint", paint=encoded(painting((5, 5, 20, 20)))))
+    source = read_source(uploads, fields(uploads, "inpaint", paint=encoded(painting((5, 5, 20, 20)))))
     assert source.picture == SCENE and source.mask is not None
     mask = pixels(source.mask).convert("L")
     assert mask.getbbox() == (5, 5, 20, 20) and set(mask.tobytes()) == {0, 255}
 
 
 def test_a_picture_painted_over_completely_is_all_mask(uploads: UploadStore) -> None:
-    source = read_source(uploads, told(uploads, "inpaint", paint=encoded(painting((0, 0, 40, 30)))))
+    source = read_source(uploads, fields(uploads, "inpaint", paint=encoded(painting((0, 0, 40, 30)))))
     assert source.mask is not None
     assert pixels(source.mask).convert("L").getextrema() == (255, 255)
 
 
 def test_inpaint_sketch_takes_both(uploads: UploadStore) -> None:
     paint = encoded(painting((5, 5, 20, 20)))
-    source = read_source(uploads, told(uploads, "inpaint_sketch", paint=paint), Masking(blur=0))
+    source = read_source(uploads, fields(uploads, "inpaint_sketch", paint=paint), Masking(blur=0))
     assert source.mask is not None and pixels(source.mask).convert("L").getbbox() == (5, 5, 20, 20)
     assert pixels(source.picture).getpixel((10, 10)) == (255, 0, 0)
     # Far from the painting no pixel is touched; at its seam the mask's blur softens the picture, as in A1111.
-    soft = read_source(uploads, told(uploads, "inpaint_sketch", paint=paint), Masking(blur=2))
+    soft = read_source(uploads, fields(uploads, "inpaint_sketch", paint=paint), Masking(blur=2))
     assert pixels(soft.picture).getpixel((5, 12)) != (255, 0, 0)
     assert pixels(soft.picture).getpixel((38, 28)) == pixels(SCENE).getpixel((38, 28))
 
 
 def test_mask_transparency_thins_the_mask_of_inpaint_sketch_until_nothing_is_left(uploads: UploadStore) -> None:
-    sketch = told(uploads, "inpaint_sketch", paint=encoded(painting((5, 5, 20, 20))))
+    sketch = fields(uploads, "inpaint_sketch", paint=encoded(painting((5, 5, 20, 20))))
     thin = read_source(uploads, sketch, Masking(blur=0, transparency=40))
     assert thin.mask is not None and pixels(thin.mask).convert("L").getextrema() == (0, 153)
     pixel = pixels(thin.picture).getpixel((10, 10))
@@ -93,10 +93,10 @@ def test_mask_transparency_thins_the_mask_of_inpaint_sketch_until_nothing_is_lef
 def test_a_mask_of_another_size_is_taken_and_said(uploads: UploadStore) -> None:
     mask = Image.new("L", (10, 10))
     mask.paste(255, (2, 2, 5, 5))
-    source = read_source(uploads, told(uploads, "inpaint_upload", mask=encoded(mask)))
+    source = read_source(uploads, fields(uploads, "inpaint_upload", mask=encoded(mask)))
     assert source.mask == encoded(mask)
     assert source.notice == "The mask is 10x10: it was stretched to the picture's 40x30."
-    assert read_source(uploads, told(uploads, "inpaint_upload", mask=encoded(mask.resize((40, 30))))).notice == ""
+    assert read_source(uploads, fields(uploads, "inpaint_upload", mask=encoded(mask.resize((40, 30))))).notice == ""
 
 
 @pytest.mark.parametrize(
@@ -115,20 +115,22 @@ def test_masks_that_leave_nothing_to_do(
     uploads: UploadStore, tab: str, more: dict[str, bytes], inverted: bool, sentence: str
 ) -> None:
     with pytest.raises(RequestError, match=sentence) as refusal:
-        read_source(uploads, told(uploads, tab, **more), Masking(inverted=inverted))
+        read_source(uploads, fields(uploads, tab, **more), Masking(inverted=inverted))
     assert "\n" not in str(refusal.value)
 
 
 def test_black_and_white_masks_count_the_other_way_round_when_inverted(uploads: UploadStore) -> None:
     for colour, inverted in ((255, False), (0, True)):
         mask = encoded(Image.new("L", (40, 30), colour))
-        assert read_source(uploads, told(uploads, "inpaint_upload", mask=mask), Masking(inverted=inverted)).mask == mask
+        assert (
+            read_source(uploads, fields(uploads, "inpaint_upload", mask=mask), Masking(inverted=inverted)).mask == mask
+        )
 
 
 def test_without_a_picture_it_says_where(uploads: UploadStore) -> None:
     for tab, title in (("img2img", "img2img"), ("inpaint_sketch", "Inpaint sketch")):
         with pytest.raises(RequestError, match=f"no picture on the {title} tab"):
-            read_source(uploads, told(uploads, tab, None))
+            read_source(uploads, fields(uploads, tab, None))
     with pytest.raises(RequestError, match="choose it again"):
         read_source(uploads, {"tab": "img2img", "picture": "0" * 64})
     with pytest.raises(RequestError, match="The disk is full"):

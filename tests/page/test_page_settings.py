@@ -79,7 +79,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[gr.Blocks,
     (folder / "ui-config.json").write_text(json.dumps(UI_CONFIG))
     for services in services_of(folder):
         defaults = PageDefaults(services.paths.ui_config_file)
-        yield build_page(services, UploadStore(folder / "shelf"), defaults, folder_button=True), defaults
+        yield build_page(services, UploadStore(folder / "uploads"), defaults, folder_button=True), defaults
 
 
 def element(page: gr.Blocks, name: str) -> Any:
@@ -171,8 +171,8 @@ def test_what_a_flag_has_frozen_is_told_and_refused(tmp_path: Path) -> None:
     back = client.post("/sdapi/v1/options", json=client.get("/sdapi/v1/options").json())
     assert back.status_code == 200, back.text
     assert "tiling" not in services.options.changed_from_default()
-    told = client.post("/internal/settings", json={"values": {"samples_format": "jpg", "hidden_tabs": ["Extras"]}})
-    assert told.json() == {"changed": ["samples_format", "hidden_tabs"], "needs": ["nothing", "reload UI"]}
+    answer = client.post("/internal/settings", json={"values": {"samples_format": "jpg", "hidden_tabs": ["Extras"]}})
+    assert answer.json() == {"changed": ["samples_format", "hidden_tabs"], "needs": ["nothing", "reload UI"]}
     assert client.post("/internal/settings", json={"reset": ["samples_format"]}).json()["changed"] == ["samples_format"]
 
 
@@ -221,7 +221,7 @@ def test_the_browser_is_opened_where_there_is_a_screen(monkeypatch: pytest.Monke
     assert not wants_browser(Flags(nowebui=True), "Remote")
 
 
-class Told:
+class EngineOnly:
     """A job service of which only the engine's state is asked."""
 
     def engine(self) -> EngineStatus:
@@ -247,22 +247,22 @@ class Told:
 
 def test_the_system_page_says_what_was_chosen_and_why_and_no_secret(tmp_path: Path) -> None:
     _, services = settings_client(tmp_path, "--gradio-auth", "me:geheim", "--api-auth", "you:verraten", "--medvram")
-    services.jobs = Told()
+    services.jobs = EngineOnly()
     process = ServerProcess()
     with process.profile.step("Building the page"):
         process.log.emit(logging.LogRecord("x", logging.WARNING, "", 0, "a file was set aside", None, None))
     app = FastAPI()
     app.include_router(system_routes(services, process, any_visitor))
     client = TestClient(app)
-    told = client.get("/internal/system").json()
-    facts = {title: dict(part["facts"]) for part in told["sections"] for title in [part["title"]]}
+    answer = client.get("/internal/system").json()
+    facts = {title: dict(part["facts"]) for part in answer["sections"] for title in [part["title"]]}
     chosen = facts["What was chosen, and why"]
     assert chosen["Memory mode"] == "medvram: 2.1 GB free, 3.6 GB wanted"
     assert chosen["Its memory"] == "2.1 of 12.0 GB free" and chosen["Device"] == "RTX 3060 (cuda:0)"
     assert chosen["Precision"].endswith("its VAE in fp32 as --no-half-vae asks") and "kernel" in chosen["Attention"]
     assert facts["Folders and flags"]["Flags that are set"] == "--data-dir, --medvram, --gradio-auth, --api-auth"
     assert "Building the page" in facts["Start of the server"]
-    assert told["logs"][0]["lines"][0].endswith("WARNING a file was set aside")
+    assert answer["logs"][0]["lines"][0].endswith("WARNING a file was set aside")
     everything = client.get("/internal/system").text + client.get("/internal/system-report").text
     assert "geheim" not in everything and "verraten" not in everything
     assert client.post("/internal/actions/dance").status_code == 404

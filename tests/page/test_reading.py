@@ -41,22 +41,22 @@ def text_of(html: str) -> str:
 
 
 def test_counters_count_the_longest_text(services: Any) -> None:
-    told = counters(services, typed("a [b:c d e:0.5]", "x " * 76))
-    assert "4/75" in told[0] and "76/150" in told[1]
+    counts = counters(services, typed("a [b:c d e:0.5]", "x " * 76))
+    assert "4/75" in counts[0] and "76/150" in counts[1]
 
 
 def test_weights_steps_parts_and_notices_are_told(services: Any) -> None:
     html = reading_html(services, typed("a (red:1.3) [cat:dog:0.5] AND b :0.7 <lora:ink:0.8> <lora:gone:1>", "x"))
-    told = " ".join(text_of(html).split())
+    shown = " ".join(text_of(html).split())
     for wanted in ("Part 1, weight 1", "Part 2, weight 0.7", "red 1.3", "steps 1–", "Extra network lora: ink (0.8)"):
-        assert wanted in told, told
-    assert "Negative prompt" in told and "chunk 1, 3/75" in told
-    assert "gone (1): not found here" in told and "ink (0.8): not found" not in told
+        assert wanted in shown, shown
+    assert "Negative prompt" in shown and "chunk 1, 3/75" in shown
+    assert "gone (1): not found here" in shown and "ink (0.8): not found" not in shown
 
 
 def test_two_calls_a_step_are_said_to_be_calls(services: Any) -> None:
-    told = " ".join(text_of(reading_html(services, typed("[cat:dog:0.5]", steps=4, sampler="Heun"))).split())
-    assert "calls (two a step) 1–5" in told and "calls (two a step) 6–8" in told
+    shown = " ".join(text_of(reading_html(services, typed("[cat:dog:0.5]", steps=4, sampler="Heun"))).split())
+    assert "calls (two a step) 1–5" in shown and "calls (two a step) 6–8" in shown
 
 
 def test_second_order_samplers_have_twice_the_calls() -> None:

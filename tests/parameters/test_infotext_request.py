@@ -28,7 +28,7 @@ from modules.settings.groups import read_options
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x768"
 
 
-class Shelf:
+class LocalFiles:
     """A machine with one of everything."""
 
     def checkpoint(self, name: str, sha256: str) -> LocalFile | None:
@@ -45,8 +45,8 @@ class Shelf:
         return LocalFile(name) if name == "EasyNegative" else None
 
 
-def paste(text: str, options: dict[str, Any] | None = None, shelf: Shelf | None = None) -> Any:
-    return request_from_infotext(parse_infotext(text), options or {}, models=shelf)
+def paste(text: str, options: dict[str, Any] | None = None, files: LocalFiles | None = None) -> Any:
+    return request_from_infotext(parse_infotext(text), options or {}, models=files)
 
 
 def test_a_plain_picture() -> None:
@@ -163,7 +163,7 @@ def test_models_that_are_here_and_not_here() -> None:
         'Lora hashes: "ink: 0f1e2d3c4b5a, gone: bbbbbbbbbbbb", '
         'TI hashes: "EasyNegative: c74b4e810b03, lost: 123456789abc", VAE hash: 1234567890, VAE: no.pt'
     )
-    pasted = paste(text.format("aaaaaaaaaa"), {"disable_weights_auto_swap": False}, Shelf())
+    pasted = paste(text.format("aaaaaaaaaa"), {"disable_weights_auto_swap": False}, LocalFiles())
     assert pasted.fields["prompt"] == "<lora:my/ink:0.8> <lora:gone>"
     assert pasted.override_settings == {"sd_model_checkpoint": "here.safetensors [aaaaaaaaaa]"}
     assert pasted.notices == (
@@ -171,30 +171,30 @@ def test_models_that_are_here_and_not_here() -> None:
         "The embedding lost (123456789abc) is not here; its name is read as plain words.",
         "The VAE no.pt [1234567890] is not here; the loaded one stays.",
     )
-    missing = paste(text.format("ffffffffff"), {"disable_weights_auto_swap": False}, Shelf())
+    missing = paste(text.format("ffffffffff"), {"disable_weights_auto_swap": False}, LocalFiles())
     assert (
         "This picture was made with old [ffffffffff], which is not here; the loaded checkpoint stays."
         in missing.notices
     )
-    kept = paste(text.format("aaaaaaaaaa"), {}, Shelf())
+    kept = paste(text.format("aaaaaaaaaa"), {}, LocalFiles())
     assert kept.override_settings == {}
     assert any("the loaded checkpoint stays, as the settings say" in notice for notice in kept.notices)
-    other = paste(text.format("bbbbbbbbbb"), {"disable_weights_auto_swap": False}, Shelf())
+    other = paste(text.format("bbbbbbbbbb"), {"disable_weights_auto_swap": False}, LocalFiles())
     assert other.notices[2] == (
         "The checkpoint old is here, but as another file than bbbbbbbbbb; the picture will differ."
     )
-    loaded = paste(text.format("aaaaaaaaaa"), {"sd_model_checkpoint": "here.safetensors [aaaaaaaaaa]"}, Shelf())
+    loaded = paste(text.format("aaaaaaaaaa"), {"sd_model_checkpoint": "here.safetensors [aaaaaaaaaa]"}, LocalFiles())
     assert not any("checkpoint" in notice for notice in loaded.notices)
 
 
 def test_a_vae_that_is_here() -> None:
-    pasted = paste(f"a\n{LINE}, VAE: here.vae.pt", {}, Shelf())
+    pasted = paste(f"a\n{LINE}, VAE: here.vae.pt", {}, LocalFiles())
     assert pasted.override_settings == {"sd_vae": "here.vae.pt"} and pasted.notices == ()
 
 
 def test_a_file_of_the_same_name_with_another_hash_is_told() -> None:
     pasted = paste(f'<lora:a,b:1>\n{LINE}, Lora hashes: "ab: 0fffffffffff", VAE: here.vae.pt, VAE hash: bbbbbbbbbb', {},
-                   Shelf())  # fmt: skip
+                   LocalFiles())  # fmt: skip
     assert pasted.fields["prompt"] == "<lora:my/ink:1>"
     assert pasted.notices == (
         "The LoRA ab is here, but as another file than 0fffffffffff; the picture will differ.",
@@ -203,16 +203,16 @@ def test_a_file_of_the_same_name_with_another_hash_is_told() -> None:
 
 
 @pytest.mark.parametrize("in_force", [{}, {"token_merging_ratio": 0.3}, {"token_merging_ratio_img2img": 0.6}])
-@pytest.mark.parametrize("told", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 0.5])
 def test_a_picture_made_from_another_merges_as_it_is_told_whatever_is_in_force(
-    in_force: dict[str, Any], told: float
+    in_force: dict[str, Any], ratio: float
 ) -> None:
-    text = f"a\n{LINE}, Denoising strength: 0.6" + (f", Token merging ratio: {told}" if told else "")
+    text = f"a\n{LINE}, Denoising strength: 0.6" + (f", Token merging ratio: {ratio}" if ratio else "")
     parsed = {
         key: value for key, value in parse_infotext(text).items() if key not in ("Hires resize-1", "Hires resize-2")
     }
     overrides = request_from_infotext(parsed, in_force).override_settings
-    assert read_options(TokenMergingOptions, in_force | overrides).first_pass("img2img") == told
+    assert read_options(TokenMergingOptions, in_force | overrides).first_pass("img2img") == ratio
 
 
 def test_keys_that_the_user_leaves_alone() -> None:
@@ -232,7 +232,7 @@ def test_a_megabyte_in_any_value_is_taken_over_or_refused_in_time() -> None:
         start = time.process_time()
         for key in KEYS:
             parsed = parse_infotext(f"a\n{LINE}") | {key: unit * (1_000_000 // len(unit))}
-            request_from_infotext(parsed, {}, models=Shelf())
+            request_from_infotext(parsed, {}, models=LocalFiles())
         assert time.process_time() - start < 8.0, unit
 
 
@@ -265,7 +265,7 @@ def test_no_values_raise_and_whatever_is_taken_over_can_be_used() -> None:
     for _ in range(1500):
         parsed = parse_infotext("(a) <lora:b:1>")
         parsed |= {rng.choice(KEYS): rng.choice(pieces) for _ in range(rng.randrange(12))}
-        pasted = request_from_infotext(parsed, {}, models=Shelf())
+        pasted = request_from_infotext(parsed, {}, models=LocalFiles())
         request = parse_request(pasted.fields)
         for key, value in pasted.override_settings.items():
             OPTIONS[key].checked(value)
@@ -407,15 +407,15 @@ def test_options_survive_as_overrides_and_no_others_appear(sampler: Any, schedul
     # Where it is 0 the first pass's ratio applies, and that is told.
     options = options | {"token_merging_ratio_hr": read_options(TokenMergingOptions, options).hires_pass}
     text = write_infotext(resolve(request, options=options, rng=random.Random(0)), 0, {})
-    told = parse_infotext(text)
-    overrides = request_from_infotext(told, {}).override_settings
+    parsed = parse_infotext(text)
+    overrides = request_from_infotext(parsed, {}).override_settings
     for key, value in overrides.items():
         assert options[key] == value
     for key, value in options.items():
         recorded = f"{OPTIONS[key].infotext}: " in text.split("\n")[-1]
         assert (key in overrides) == (recorded and value != OPTIONS[key].default)
     # Whatever is in force when it is pasted, pasting leads to the same text again.
-    pasted = request_from_infotext(told, options)
+    pasted = request_from_infotext(parsed, options)
     fields = GenerationRequest(**pasted.fields)
     again = resolve(fields, options=options | pasted.override_settings, rng=random.Random(0))
     assert write_infotext(again, 0, {}) == text

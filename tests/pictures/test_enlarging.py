@@ -48,8 +48,8 @@ def test_without_a_model_it_is_pillows_resampling(name: str, method: Image.Resam
 
 def test_none_leaves_the_picture() -> None:
     image = noise(8, 8)
-    for asked in (by(4, "None"), by(4, "None", upscaler_2="Nearest", extras_upscaler_2_visibility=1)):
-        assert enlarged(image, asked) is image and enlarging_facts(image.size, asked) == {}
+    for settings in (by(4, "None"), by(4, "None", upscaler_2="Nearest", extras_upscaler_2_visibility=1)):
+        assert enlarged(image, settings) is image and enlarging_facts(image.size, settings) == {}
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_a_model_is_applied_until_the_picture_is_large_enough(
 
 
 def test_the_longest_side_holds_the_factor_down() -> None:
-    asked = by(4, max_side_length=200)
-    assert target_size((100, 50), asked) == (200, 96)
-    assert enlarging_facts((100, 50), asked)["Postprocess upscale by"] == "2"
+    settings = by(4, max_side_length=200)
+    assert target_size((100, 50), settings) == (200, 96)
+    assert enlarging_facts((100, 50), settings)["Postprocess upscale by"] == "2"
     assert target_size((100, 50), by(2, max_side_length=900)) == (200, 96)
 
 
@@ -102,8 +102,8 @@ def test_scale_to_cuts_to_the_middle() -> None:
 def test_the_second_upscaler_is_blended_in() -> None:
     image = noise(16, 16)
     one, two = (enlarged(image, by(2, name)) for name in ("Lanczos", "Nearest"))
-    asked = by(2, upscaler_2="Nearest", extras_upscaler_2_visibility=0.5)
-    assert enlarged(image, asked).tobytes() == Image.blend(one, two, 0.5).tobytes()
+    settings = by(2, upscaler_2="Nearest", extras_upscaler_2_visibility=0.5)
+    assert enlarged(image, settings).tobytes() == Image.blend(one, two, 0.5).tobytes()
 
 
 def test_resizing_for_a_pass_is_exact() -> None:
@@ -124,10 +124,10 @@ def test_what_cannot_be_done_is_a_sentence() -> None:
 
 
 def test_the_facts_are_a1111s() -> None:
-    told = {"Postprocess upscale by": "2", "Postprocess upscaler": "Lanczos"}
-    assert enlarging_facts((8, 8), by(2)) == told
-    asked = to(640, 320, upscaler_2="Nearest", extras_upscaler_2_visibility=0.3)
-    assert list(enlarging_facts((8, 8), asked).items()) == [
+    facts = {"Postprocess upscale by": "2", "Postprocess upscaler": "Lanczos"}
+    assert enlarging_facts((8, 8), by(2)) == facts
+    settings = to(640, 320, upscaler_2="Nearest", extras_upscaler_2_visibility=0.3)
+    assert list(enlarging_facts((8, 8), settings).items()) == [
         ("Postprocess upscale to", "640x320"),
         ("Postprocess crop to", "640x320"),
         ("Postprocess upscaler", "Lanczos"),

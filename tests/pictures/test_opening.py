@@ -32,9 +32,9 @@ def header_only(width: int, height: int) -> bytes:
 def sentence(data: bytes) -> str:
     with pytest.raises(PictureError) as refusal:
         open_picture(data, "The mask")
-    told = str(refusal.value)
-    assert told.startswith("The mask") and "\n" not in told and told.endswith(".") and len(told) < 200
-    return told
+    message = str(refusal.value)
+    assert message.startswith("The mask") and "\n" not in message and message.endswith(".") and len(message) < 200
+    return message
 
 
 def test_one_pixel_is_a_picture() -> None:

@@ -56,11 +56,11 @@ def test_the_focal_point_is_where_something_is() -> None:
 
 @given(SIDES, SIDES)
 def test_the_best_size_lies_within_its_limits(width: int, height: int) -> None:
-    asked = AutoCrop()
-    result = auto_crop(Image.new("RGB", (width, height)), asked)
+    settings = AutoCrop()
+    result = auto_crop(Image.new("RGB", (width, height)), settings)
     if result is not None:
-        assert all(side % 64 == 0 and asked.mindim <= side <= asked.maxdim for side in result.size)
-        assert asked.minarea <= result.width * result.height <= asked.maxarea
+        assert all(side % 64 == 0 and settings.mindim <= side <= settings.maxdim for side in result.size)
+        assert settings.minarea <= result.width * result.height <= settings.maxarea
         assert abs(result.width / result.height - width / height) <= 0.13 * width / height
 
 
@@ -81,21 +81,21 @@ def test_flipping() -> None:
 
 
 def test_split_then_flipped() -> None:
-    asked = ExtrasRequest(upscaling_resize_w=64, upscaling_resize_h=64, split=SplitOversized(), flips=("Vertical",))
-    kinds = [kind for kind, _ in postprocess(Image.new("RGB", (64, 160)), asked, Tools()).pictures]
+    settings = ExtrasRequest(upscaling_resize_w=64, upscaling_resize_h=64, split=SplitOversized(), flips=("Vertical",))
+    kinds = [kind for kind, _ in postprocess(Image.new("RGB", (64, 160)), settings, Tools()).pictures]
     assert kinds == ["image", "part-2", "part-3", "vertical", "part-2-vertical", "part-3-vertical"]
 
 
 def test_transparency_is_kept_or_falls_away() -> None:
     image = Image.new("RGBA", (16, 16), (200, 10, 10, 255))
     image.paste((0, 0, 0, 0), (0, 0, 8, 16))
-    asked = ExtrasRequest(upscaler_1="Nearest", upscaling_resize=2)
-    kept = postprocess(image, asked, Tools()).pictures[0][1]
+    settings = ExtrasRequest(upscaler_1="Nearest", upscaling_resize=2)
+    kept = postprocess(image, settings, Tools()).pictures[0][1]
     assert kept.mode == "RGBA" and kept.size == (32, 32)
     corner = kept.getpixel((2, 2))
     assert isinstance(corner, tuple) and corner[3] == 0
     assert kept.getpixel((30, 30)) == (200, 10, 10, 255)
-    plain = postprocess(image, asked.model_copy(update={"transparency": False}), Tools()).pictures[0][1]
+    plain = postprocess(image, settings.model_copy(update={"transparency": False}), Tools()).pictures[0][1]
     assert plain.mode == "RGB"
 
 
@@ -106,10 +106,10 @@ def test_faces_come_after_enlarging_and_are_blended_in() -> None:
         seen.append((name, image.size, weight))
         return Image.new("RGB", image.size, "white")
 
-    asked = ExtrasRequest(
+    settings = ExtrasRequest(
         upscaler_1="Nearest", upscaling_resize=2, gfpgan_visibility=0.5, codeformer_visibility=1, codeformer_weight=0.3
     )
-    result = postprocess(Image.new("RGB", (8, 8)), asked, Tools(restore=restore))
+    result = postprocess(Image.new("RGB", (8, 8)), settings, Tools(restore=restore))
     assert seen == [("GFPGAN", (16, 16), 0.3), ("CodeFormer", (16, 16), 0.3)]
     assert result.pictures[0][1].getpixel((0, 0)) == (255, 255, 255)
     assert result.note == (

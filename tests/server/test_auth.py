@@ -260,8 +260,8 @@ def test_a_job_of_the_page_is_of_the_login_of_the_page(server: Server) -> None:
             data = [named.get(number, values[number]) for number in event["inputs"]]
             answer = browser.post("/gradio_api/run/predict", json={"data": data, "fn_index": event["id"]})
             assert answer.status_code == 200, answer.text
-            told: list[Any] = answer.json()["data"]
-            return told
+            outputs: list[Any] = answer.json()["data"]
+            return outputs
 
         job = json.loads(press("txt2img_generate", {"txt2img_client": "a", "txt2img_prompt": "of the page"})[0])["id"]
         eventually(lambda: browser.get(f"/v1/jobs/{job}").json()["state"] == "finished")
@@ -277,7 +277,7 @@ def test_a_job_of_the_page_is_of_the_login_of_the_page(server: Server) -> None:
 
 @pytest.mark.server
 def test_no_answer_and_no_log_shows_a_password(server: Server) -> None:
-    told = b""
+    disclosed = b""
     for path in (
         "/sdapi/v1/cmd-flags",
         "/internal/sysinfo",
@@ -287,12 +287,12 @@ def test_no_answer_and_no_log_shows_a_password(server: Server) -> None:
     ):
         status, _, body = server.request("GET", path, basic(*LOGINS[0]))
         assert status == 200
-        told += body
-    told += server.log.read_bytes()
+        disclosed += body
+    disclosed += server.log.read_bytes()
     assert "API GET '/sdapi/v1/cmd-flags'" in server.log.read_text("utf-8")
     for password in PASSWORDS:
-        assert password.encode() not in told
-        assert password.encode("unicode_escape") not in told
+        assert password.encode() not in disclosed
+        assert password.encode("unicode_escape") not in disclosed
 
 
 @pytest.mark.server
@@ -314,13 +314,13 @@ def test_without_the_page_the_api_is_served_alone(tmp_path: Path) -> None:
 
 def test_without_the_page_gradio_is_not_imported() -> None:
     """It is three quarters of a start."""
-    told = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", "import sys, modules.server.app as app; print(app.__name__, 'gradio' in sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout.split() == ["modules.server.app", "False"]
+    assert completed.stdout.split() == ["modules.server.app", "False"]
 
 
 @pytest.mark.server

@@ -235,7 +235,7 @@ def test_an_allowed_host_that_would_open_everything_is_refused_at_start(listed: 
         door_rules(server_name=None, listen=True, allowed_hosts=listed)
 
 
-def asked(peer: str, headers: Mapping[str, str], **flags: Any) -> int:
+def status_of(peer: str, headers: Mapping[str, str], **flags: Any) -> int:
     """The status of a GET from `peer` through proxies, door and a route that answers 200."""
     named = {"server_name": None, "listen": False} | flags
     trusted = named.pop("trusted", None)
@@ -250,26 +250,26 @@ def asked(peer: str, headers: Mapping[str, str], **flags: Any) -> int:
 def test_a_trusted_proxy_says_by_which_name_it_was_asked() -> None:
     proxied = {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "sd.example.com", "Origin": "https://sd.example.com"}
     known = {"allowed_hosts": "sd.example.com"}
-    assert asked("127.0.0.1", proxied, **known) == 200
-    assert asked("127.0.0.1", proxied, server_name="sd.example.com") == 200
+    assert status_of("127.0.0.1", proxied, **known) == 200
+    assert status_of("127.0.0.1", proxied, server_name="sd.example.com") == 200
     # The proxy's own address in X-Forwarded-For does not hide that it is trusted.
-    assert asked("127.0.0.1", {**proxied, "X-Forwarded-For": "203.0.113.9"}, **known) == 200
-    assert asked("172.18.0.5", proxied, **known) == 403
-    assert asked("172.18.0.5", proxied, **known, trusted="172.18.0.0/16") == 200
+    assert status_of("127.0.0.1", {**proxied, "X-Forwarded-For": "203.0.113.9"}, **known) == 200
+    assert status_of("172.18.0.5", proxied, **known) == 403
+    assert status_of("172.18.0.5", proxied, **known, trusted="172.18.0.0/16") == 200
 
 
 def test_rebinding_is_refused_through_a_proxy_as_well() -> None:
     known = {"allowed_hosts": "sd.example.com"}
     evil = {"X-Forwarded-Host": "evil.example", "Origin": "http://evil.example"}
-    assert asked("127.0.0.1", {"Host": "127.0.0.1:7860", **evil}, **known) == 403
-    assert asked("127.0.0.1", {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "evil.example"}, **known) == 403
+    assert status_of("127.0.0.1", {"Host": "127.0.0.1:7860", **evil}, **known) == 403
+    assert status_of("127.0.0.1", {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "evil.example"}, **known) == 403
     both = {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "sd.example.com, evil.example"}
-    assert asked("127.0.0.1", both, **known) == 403
+    assert status_of("127.0.0.1", both, **known) == 403
     # A page on a name that was rebound may write any header but Host.
     rebound = {"Host": "evil.example:7860", "X-Forwarded-Host": "sd.example.com"}
-    assert asked("127.0.0.1", {**rebound, "Origin": "http://evil.example:7860"}, **known) == 403
+    assert status_of("127.0.0.1", {**rebound, "Origin": "http://evil.example:7860"}, **known) == 403
     foreign = {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "sd.example.com", "Origin": "http://evil.example"}
-    assert asked("127.0.0.1", foreign, **known) == 403
+    assert status_of("127.0.0.1", foreign, **known) == 403
 
 
 def test_allowed_origins_are_exact_and_a_star_is_none() -> None:

@@ -33,9 +33,9 @@ def taken() -> Iterator[int]:
 
 def test_a_given_port_in_use_is_one_sentence(taken: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", str(taken)]) == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert f"Port {taken} on 127.0.0.1 is in use" in told and "--port" in told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert f"Port {taken} on 127.0.0.1 is in use" in printed and "--port" in printed
 
 
 def test_without_a_port_the_next_free_one_is_taken(taken: int) -> None:
@@ -96,8 +96,8 @@ def test_sysinfo_is_written_and_the_server_stops(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (written,) = tmp_path.glob("sysinfo-*.json")
     assert done.stdout.strip() == str(written)
-    told = written.read_text("utf-8")
-    assert "secret" not in told and json.loads(told)["Flags"]["dump_sysinfo"] is True
+    report = written.read_text("utf-8")
+    assert "secret" not in report and json.loads(report)["Flags"]["dump_sysinfo"] is True
 
 
 @pytest.mark.server

@@ -136,9 +136,9 @@ def test_unknown_flags_can_be_let_pass() -> None:
 
 
 def test_secrets_are_not_told() -> None:
-    told = parse("--api-auth", "me:hunter2", "--gradio-auth", "you:hunter2", "--data-dir", "/d").public()
-    assert "hunter2" not in str(told)
-    assert (told["api_auth"], told["data_dir"], told["styles_file"]) == ("(set)", "/d", [])
+    public = parse("--api-auth", "me:hunter2", "--gradio-auth", "you:hunter2", "--data-dir", "/d").public()
+    assert "hunter2" not in str(public)
+    assert (public["api_auth"], public["data_dir"], public["styles_file"]) == ("(set)", "/d", [])
     assert parse().public()["api_auth"] is None
 
 

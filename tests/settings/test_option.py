@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.settings import OPTIONS, SECTIONS, Option, OptionError
-from modules.settings.option import Kind
+from modules.settings.option import OptionKind
 from modules.settings.options import as_json
 
 # What issue "The same picture" lists: each exists under its key and changes a picture.
@@ -61,7 +61,7 @@ def test_keys_are_declared_once_in_known_sections() -> None:
 def test_every_default_is_a_value_of_its_option() -> None:
     for option in OPTIONS.values():
         assert option.checked(as_json(option.default)) == option.default, option.key
-        assert option.label and option.kind in get_args(Kind)
+        assert option.label and option.kind in get_args(OptionKind)
 
 
 def test_infotext_keys_name_one_option_each() -> None:

@@ -11,10 +11,10 @@ from modules.settings.warned import HeardWarnings
 
 @pytest.fixture
 def heard() -> Iterator[list[str]]:
-    told: list[str] = []
-    handler = HeardWarnings(told.append)
+    messages: list[str] = []
+    handler = HeardWarnings(messages.append)
     handler.listen()
-    yield told
+    yield messages
     logging.getLogger("py.warnings").removeHandler(handler)
     logging.captureWarnings(False)
 

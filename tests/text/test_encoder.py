@@ -106,13 +106,13 @@ def with_ink(encoder: PromptEncoder) -> Iterator[Any]:
 
 
 def test_a_textual_inversion_stands_where_its_name_stood(encoder: PromptEncoder, with_ink: Any) -> None:
-    told = encoder.encode(("a ink cat",), EncodingOptions())[0]
+    with_embedding = encoder.encode(("a ink cat",), EncodingOptions())[0]
     assert list(encoder.embeddings_used) == ["ink"]
     encoder.begin({})
     plain = encoder.encode(("a ink cat",), EncodingOptions())[0]
     # The encoder looks back only: what stands before the name stays as it was.
-    assert torch.allclose(told[:2], plain[:2], atol=1e-5)
-    assert not torch.allclose(told[2:], plain[2:], atol=1e-3)
+    assert torch.allclose(with_embedding[:2], plain[:2], atol=1e-5)
+    assert not torch.allclose(with_embedding[2:], plain[2:], atol=1e-3)
     assert list(encoder.embeddings_used) == []
 
 

@@ -62,9 +62,9 @@ def test_tiles_give_the_untiled_picture(tmp_path: Path) -> None:
     model = load_upscaler(write_upscaler(tmp_path / "a.pth", "Compact"))
     image = noise(100, 76)
     whole = np.asarray(upscale(image, model, Tiling(0), unwatched)).astype(int)
-    told: list[tuple[int, int]] = []
-    tiled = np.asarray(upscale(image, model, Tiling(48, 16), lambda *progress: told.append(progress))).astype(int)
-    assert told == [(n, 6) for n in range(6)]
+    reports: list[tuple[int, int]] = []
+    tiled = np.asarray(upscale(image, model, Tiling(48, 16), lambda *progress: reports.append(progress))).astype(int)
+    assert reports == [(n, 6) for n in range(6)]
     assert np.abs(whole - tiled).max() <= 8 and np.abs(whole - tiled).mean() < 0.1
 
 

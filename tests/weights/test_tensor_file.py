@@ -70,9 +70,9 @@ def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path: Path, monkeypatc
 def test_a_checkpoint_is_the_same_however_it_is_read_and_room_is_asked_for(tmp_path: Path, suffix: str) -> None:
     path = write_tiny_checkpoint(tmp_path / f"m.{suffix}", architecture=SMALL)
     vae = write_vae(tmp_path / "v.safetensors", architecture=SMALL)
-    asked: dict[bool, list[int]] = {True: [], False: []}
+    freed: dict[bool, list[int]] = {True: [], False: []}
     models = [
-        load_checkpoint(path, dtype=torch.bfloat16, vae_path=vae, mapped=mapped, make_room=asked[mapped].append)
+        load_checkpoint(path, dtype=torch.bfloat16, vae_path=vae, mapped=mapped, make_room=freed[mapped].append)
         for mapped in (True, False)
     ]
     for part in ("unet", "vae", "text_encoder"):
@@ -83,8 +83,8 @@ def test_a_checkpoint_is_the_same_however_it_is_read_and_room_is_asked_for(tmp_p
         for part in ("unet", "vae", "text_encoder")
         for tensor in getattr(models[0], part).parameters()
     )
-    assert asked[True] == [pytest.approx(weights, rel=0.01)]
-    assert asked[False] == [path.stat().st_size, *asked[True], vae.stat().st_size]
+    assert freed[True] == [pytest.approx(weights, rel=0.01)]
+    assert freed[False] == [path.stat().st_size, *freed[True], vae.stat().st_size]
 
 
 def test_a_vae_is_exchanged_whole_or_not_at_all(tmp_path: Path) -> None:

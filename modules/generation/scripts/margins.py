@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from modules.generation.masking import Box
-from modules.generation.resizing import Size
 from modules.parameters import RequestError
 from modules.pictures.opening import MOST_PIXELS
+from modules.pictures.size import Size
 
 
 @dataclass(frozen=True, slots=True)

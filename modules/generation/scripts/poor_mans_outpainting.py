@@ -6,13 +6,13 @@ from PIL import Image, ImageDraw
 
 from modules.generation.init_picture import ORIGINAL, InitPicture
 from modules.generation.masking import Box, fill_masked, whole_picture_overlay_mask
-from modules.generation.resizing import Size
 from modules.generation.scripts.margins import Margins, margins
 from modules.generation.scripts.overlapping_tiles import join_tiles, lay_tiles
 from modules.generation.scripts.stage import Stage, with_seed
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.scripts.arguments import PoorMansOutpaintingArguments
 from modules.pictures.masks import blur_mask
+from modules.pictures.size import Size
 
 
 def poor_mans_outpainting(stage: Stage, index: int) -> Image.Image:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from PIL import Image
 
 from modules.generation.init_picture import InitPicture
-from modules.generation.resizing import Size
 from modules.generation.scripts.overlapping_tiles import join_tiles, lay_tiles
 from modules.generation.scripts.stage import Stage, with_seed
 from modules.parameters import RequestError
 from modules.parameters.scripts.arguments import SdUpscaleArguments
 from modules.pictures.opening import MOST_PIXELS
+from modules.pictures.size import Size
 
 
 def sd_upscale(stage: Stage, index: int) -> Image.Image:

@@ -154,8 +154,8 @@ export function chosen(refusal) {
  * @param {PageState} state
  */
 function reportStart({ server, notices }) {
-  if (!notices.length || localStorage.getItem("webui-told") === server) return;
-  localStorage.setItem("webui-told", server);
+  if (!notices.length || localStorage.getItem("webui-notices-of") === server) return;
+  localStorage.setItem("webui-notices-of", server);
   for (const notice of notices.slice(0, FEW)) toast(notice);
   if (notices.length > FEW) toast(`${notices.length - FEW} more: see Settings, System.`);
 }

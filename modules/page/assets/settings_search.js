@@ -135,8 +135,8 @@ function rate(setting, typed) {
  */
 export function searchSettings(settings, query) {
   const all = [...new Set(wordsOf(query))];
-  const telling = all.filter((word) => !SMALL.has(word));
-  const typed = (telling.length ? telling : all).map(
+  const significant = all.filter((word) => !SMALL.has(word));
+  const typed = (significant.length ? significant : all).map(
     (word) => /** @type {[string, Set<string>]} */ ([word, synonyms(word)]),
   );
   if (!typed.length) return settings.map((_, index) => index);

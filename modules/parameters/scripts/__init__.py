@@ -1,6 +1,6 @@
 """Scripts: what a job does besides a plain pass, declared once for page, API, infotext and job row."""
 
-from modules.parameters.scripts.declaration import Argument, Look, Script, ScriptError, checked_arguments
+from modules.parameters.scripts.declaration import Argument, ArgumentControl, Script, ScriptError, checked_arguments
 from modules.parameters.scripts.from_pictures import MASKED_CONTENTS
 from modules.parameters.scripts.infotext import script_values, scripts_from_infotext
 from modules.parameters.scripts.postprocessing_arguments import POSTPROCESSING, requested_postprocessing
@@ -15,7 +15,7 @@ __all__ = [
     "SELECTABLE",
     "SOFT_INPAINTING",
     "Argument",
-    "Look",
+    "ArgumentControl",
     "Script",
     "ScriptError",
     "checked_arguments",

@@ -13,7 +13,7 @@ from modules.parameters.declaration import BOTH
 
 # How an argument looks on the page; it also says of which type its value is. A note is a text between the controls:
 # it has no value, but A1111 counts it among the positional arguments of the API. Words are any list of texts.
-Look = Literal["slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note", "words"]
+ArgumentControl = Literal["slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note", "words"]
 LONGEST_TEXT: Final = 1_000_000
 
 
@@ -34,7 +34,7 @@ class Argument:
     name: str
     label: str
     default: JsonValue = ""
-    look: Look = "slider"
+    look: ArgumentControl = "slider"
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None

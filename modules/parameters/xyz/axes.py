@@ -11,7 +11,7 @@ from modules.parameters.request import GenerationRequest, RequestError
 from modules.parameters.samplers import find_sampler, resolve_sampler
 from modules.parameters.schedules import resolve_schedule
 
-Kind = Literal["whole", "number", "text"]
+ValueKind = Literal["whole", "number", "text"]
 NOTHING: Final = "Nothing"
 SEEDS: Final = ("Seed", "Var. seed")
 
@@ -25,7 +25,7 @@ class Axis:
     """
 
     label: str
-    kind: Kind = "text"
+    kind: ValueKind = "text"
     field: str | None = None
     options: tuple[str, ...] = ()
     tabs: frozenset[str] = BOTH

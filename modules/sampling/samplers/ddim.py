@@ -43,14 +43,14 @@ def _ddim(
         denoised = (x - (1 - alpha).sqrt() * eps) / alpha.sqrt()
         on_step(Step(i, x, denoised, t))
         deviation = options.eta * ((1 - alpha_next) / (1 - alpha) * (1 - alpha / alpha_next)).sqrt()
-        direction = _kept_uncond(denoiser) if unconditional_direction else eps
+        direction = _last_uncond(denoiser) if unconditional_direction else eps
         x = alpha_next.sqrt() * denoised + (1 - alpha_next - deviation**2).sqrt() * direction
         if options.eta:
             x = x + deviation * noise(t, timesteps[index - 1])
     return x
 
 
-def _kept_uncond(denoiser: Denoiser) -> Tensor:
+def _last_uncond(denoiser: Denoiser) -> Tensor:
     if denoiser.last_uncond is None:
         raise ValueError("DDIM CFG++ needs a denoiser that keeps its unconditional answer.")
     return denoiser.last_uncond

@@ -1,0 +1,4 @@
+"""The size of a picture."""
+
+# Width and height in pixels.
+Size = tuple[int, int]
