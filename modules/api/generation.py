@@ -36,7 +36,6 @@ def generation_routes(services: Services) -> APIRouter:
         # Megabytes of base64 are put together off the event loop: progress must answer meanwhile.
         return await run_sync(lambda: JSONResponse(generation_answer(job, body)))
 
-    # The bodies are classes that are made from the declared parameters, which a type checker can't follow.
     @router.post("/txt2img", response_model=GenerationAnswer)
     async def txt2img(body: Txt2ImgBody, request: Request) -> Response:  # type: ignore[valid-type]  # a model made at run time
         """Make pictures from a prompt. Field names and defaults are A1111's."""

@@ -38,7 +38,6 @@ def job_routes(services: Services) -> APIRouter:
 
 
 def _asking(router: APIRouter, services: Services) -> None:
-    # The bodies are classes that are made from the declared parameters, which a type checker can't follow.
     @router.post("/txt2img", status_code=202)
     def submit_txt2img(body: Txt2ImgBody, viewer: ByLogin) -> dict[str, Any]:  # type: ignore[valid-type]  # a model made at run time
         """Queue a txt2img job and answer at once. The body is that of /sdapi/v1/txt2img."""

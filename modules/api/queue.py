@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from modules.api.http_errors import ApiRoute
-from modules.api.viewer import ByBrowser
+from modules.api.viewer import ByBrowser, ByPage
 from modules.gallery import GRID_KINDS
 from modules.jobs.access import Viewer
 from modules.jobs.job import ENDED, Job, JobState
@@ -103,10 +103,9 @@ def queue_routes(services: Services) -> APIRouter:
     jobs = services.jobs
 
     @router.get("/overview")
-    def overview(viewer: ByBrowser, limit: Page = 20, offset: From = 0) -> Queue:
+    def overview(viewer: ByPage, limit: Page = 20, offset: From = 0) -> Queue:
         """The queue in lines: what runs, what waits, and `limit` ended jobs from `offset` on."""
-        # Whoever names no browser is one that has started nothing.
-        return queue_of(jobs, Viewer(viewer.user, viewer.client or ""), limit, offset)
+        return queue_of(jobs, viewer, limit, offset)
 
     @router.get("/{job_id}/images/{number}")
     def get_image(job_id: str, number: int, viewer: ByBrowser) -> FileResponse:

@@ -26,5 +26,11 @@ def viewer_of(request: Request, client: ClientId = None) -> Viewer:
     return Viewer(login_of(request).user, client)
 
 
+def page_viewer_of(request: Request, client: ClientId = None) -> Viewer:
+    """The same for lists that mark one's own jobs: whoever names no browser is one that has started nothing."""
+    return viewer_of(request, client or "")
+
+
 ByLogin = Annotated[Viewer, Depends(login_of)]
 ByBrowser = Annotated[Viewer, Depends(viewer_of)]
+ByPage = Annotated[Viewer, Depends(page_viewer_of)]

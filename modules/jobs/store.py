@@ -141,11 +141,6 @@ class JobStore:
             where, values = f"{where} AND {_OF_LOGIN}", (*values, of_user.user)
         return where, values
 
-    def waiting_ids(self) -> Sequence[str]:
-        """The waiting jobs in the order they will run."""
-        rows = self._rows.read("SELECT id FROM jobs WHERE state = 'waiting' ORDER BY position, rowid")
-        return [str(row["id"]) for row in rows]
-
     def position(self, job_id: str) -> int | None:
         """The place of a waiting job in the queue, 1 being the next to run; None when it does not wait."""
         sql = (

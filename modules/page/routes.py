@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from modules.api.viewer import ByBrowser
+from modules.api.viewer import ByBrowser, ByPage
 from modules.files import SaveError
 from modules.gallery import Thumbnails
 from modules.jobs.access import Viewer
@@ -332,10 +332,8 @@ def create_router(
     router = APIRouter(prefix="/internal", dependencies=[Depends(logged_in)], include_in_schema=False)
 
     @router.get("/page")
-    def page(viewer: ByBrowser) -> PageState:
-        # Whoever names no browser is one that has started nothing.
-        seen_by = Viewer(viewer.user, viewer.client or "")
-        return page_state(services, seen_by, layout(), warned, recent_jobs)
+    def page(viewer: ByPage) -> PageState:
+        return page_state(services, viewer, layout(), warned, recent_jobs)
 
     @router.get("/notification")
     def notification() -> Response:

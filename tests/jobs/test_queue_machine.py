@@ -128,7 +128,6 @@ class Queue(RuleBasedStateMachine):
         assert [job.id for job in rows if job.state == "running"] == ([self.running] if self.running else [])
         assert [job.id for job in rows if job.state == "waiting"] == self.waiting
         assert {job.id: job.state for job in rows if job.state in ENDED} == self.ended
-        assert self.store.waiting_ids() == self.waiting
         assert [self.store.position(job) for job in self.waiting] == list(range(1, len(self.waiting) + 1))
         assert self.store.count("waiting") == len(self.waiting)
 

@@ -103,9 +103,9 @@ def test_a_change_that_fails_changes_nothing(tmp_path: Path) -> None:
         store.add(job("one"))
         with pytest.raises(sqlite3.IntegrityError):
             store.add(job("one"))
-        assert store.waiting_ids() == ["one"]
+        assert [one.id for one in store.list(["waiting"])] == ["one"]
         store.add(job("two"))
-        assert store.waiting_ids() == ["one", "two"]
+        assert [one.id for one in store.list(["waiting"])] == ["one", "two"]
 
 
 def test_reading_does_not_wait_for_a_write_under_way(tmp_path: Path) -> None:
