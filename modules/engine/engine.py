@@ -90,12 +90,14 @@ class Engine:
     def work(self) -> None:
         """Serve until the command to shut down. Ends the process when the server is gone."""
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
-        HeardWarnings(lambda text: self._channel.emit(Notice(text=text, level="warning"))).listen()
-        self._channel.emit(EngineReady(pid=os.getpid(), device=str(self._hardware.device), hardware=self._hardware.why))
-        self._channel.emit(self._models.facts())
-        while not isinstance((received := self._next()).command, Shutdown):
-            self._do(received.command, received.control)
-        self._models.unload()
+        with HeardWarnings(lambda text: self._channel.emit(Notice(text=text, level="warning"))).listening():
+            self._channel.emit(
+                EngineReady(pid=os.getpid(), device=str(self._hardware.device), hardware=self._hardware.why)
+            )
+            self._channel.emit(self._models.facts())
+            while not isinstance((received := self._next()).command, Shutdown):
+                self._do(received.command, received.control)
+            self._models.unload()
 
     def _next(self) -> _Received:
         """The next command. Once none has come for a while, unused memory goes back to the system."""

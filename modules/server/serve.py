@@ -58,12 +58,11 @@ def main(argv: Sequence[str], open_services: OpenServices = open_real_services) 
         logging.basicConfig(level=flags.loglevel, format="%(message)s")
         process = ServerProcess(StartProfile(logged=flags.log_startup))
         logging.getLogger().addHandler(process.log)
-        HeardWarnings(process.warned.tell).listen()
-        for notice in flags.notices:
-            log.warning(notice)
-        listener = bind(bind_address(flags), flags.effective_port, fixed=flags.port is not None)
-        with listener:
-            serve(flags, listener, open_services, process)
+        with HeardWarnings(process.warned.tell).listening():
+            for notice in flags.notices:
+                log.warning(notice)
+            with bind(bind_address(flags), flags.effective_port, fixed=flags.port is not None) as listener:
+                serve(flags, listener, open_services, process)
     except (FlagError, PortInUse, StartError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

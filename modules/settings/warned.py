@@ -1,8 +1,9 @@
 """Python's warnings of this process, passed on to whoever reports them: libraries speak through them."""
 
+import contextlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 # As `warnings` formats one: where, of which kind, what, and then the line of code.
@@ -21,7 +22,14 @@ class HeardWarnings(logging.Handler):
         found = _WARNING.search(text)
         self._report(found.group(1) if found else text.strip())
 
-    def listen(self) -> None:
-        """From now on, until the process ends."""
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hears them while the block runs."""
+        logger = logging.getLogger("py.warnings")
         logging.captureWarnings(True)
-        logging.getLogger("py.warnings").addHandler(self)
+        logger.addHandler(self)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
+            logging.captureWarnings(False)

@@ -2,25 +2,26 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
 
 import pytest
 
 from modules.settings.warned import HeardWarnings
 
 
-@pytest.fixture
-def heard() -> Iterator[list[str]]:
-    messages: list[str] = []
-    handler = HeardWarnings(messages.append)
-    handler.listen()
-    yield messages
-    logging.getLogger("py.warnings").removeHandler(handler)
-    logging.captureWarnings(False)
-
-
 @pytest.mark.filterwarnings("always")
-def test_a_warning_is_heard_without_its_place(heard: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    warnings.warn("the sky is falling: run", RuntimeWarning, stacklevel=1)
+def test_a_warning_is_heard_without_its_place(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[str] = []
+    with HeardWarnings(heard.append).listening():
+        warnings.warn("the sky is falling: run", RuntimeWarning, stacklevel=1)
     assert heard == ["RuntimeWarning: the sky is falling: run"]
     assert "test_warned.py" in caplog.text and "the sky is falling" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_is_heard_once_the_block_is_left() -> None:
+    heard: list[str] = []
+    before = warnings.showwarning
+    with HeardWarnings(heard.append).listening():
+        assert warnings.showwarning is not before
+    assert warnings.showwarning is before
+    assert not logging.getLogger("py.warnings").handlers
