@@ -1,7 +1,7 @@
 """How long loading an SD1.5-size checkpoint takes against reading its file, what ten switches leave behind, and what a
-switch to a kept checkpoint, or another VAE, costs.
+switch to a cached checkpoint, or another VAE, costs.
 
-    python -m benchmarks.checkpoint_load [--folder DIR] [--repeats 3] [--threads N] [--only loading|switches|kept]
+    python -m benchmarks.checkpoint_load [--folder DIR] [--repeats 3] [--threads N] [--only loading|switches|cached]
 
 Writes random files of SD1.5's exact shapes (2.1 GB each) into DIR and removes them afterwards. "Reading" is
 `Path.read_bytes` of the file in the page cache; on a busy machine the CPU seconds are the ones to compare. The
@@ -79,7 +79,7 @@ def switch(files: dict[str, Path], device: torch.device, switches: int) -> None:
 
 
 def keep(files: dict[str, Path], hardware: Hardware, repeats: int) -> None:
-    """Two checkpoints in turn through the engine's own keeper, read each time and kept; then two VAEs in one."""
+    """Two checkpoints in turn through the engine's own keeper, read each time and cached; then two VAEs in one."""
 
     def file(suffix: str, vae: str | None, options: dict[str, object]) -> CheckpointFile:
         path = files[suffix]
@@ -102,9 +102,9 @@ def keep(files: dict[str, Path], hardware: Hardware, repeats: int) -> None:
     rows = {
         "reading a file": best(files["safetensors"].read_bytes, repeats),
         "to another checkpoint, its file read": turns(*(file(suffix, None, {}) for suffix in suffixes)),
-        "to a kept checkpoint": turns(*(file(suffix, None, two) for suffix in suffixes)),
+        "to a cached checkpoint": turns(*(file(suffix, None, two) for suffix in suffixes)),
         "to another VAE, its file read": turns(*(file("safetensors", vae, {}) for vae in vaes)),
-        "to a kept VAE": turns(*(file("safetensors", vae, two) for vae in vaes)),
+        "to a cached VAE": turns(*(file("safetensors", vae, two) for vae in vaes)),
     }
     read = rows["reading a file"]
     print("\n| switch | wall s | CPU s | switch / read: wall | CPU |\n|---|---|---|---|---|")
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--switches", type=int, default=10)
-    parser.add_argument("--only", choices=("loading", "switches", "kept"), default=None)
+    parser.add_argument("--only", choices=("loading", "switches", "cached"), default=None)
     options = parser.parse_args()
     hardware = choose_hardware()
     torch.set_num_threads(options.threads or hardware.threads)
@@ -131,7 +131,7 @@ def main() -> None:
             compare_loading(files, hardware.device, options.repeats)
         if options.only in (None, "switches"):
             switch(files, hardware.device, options.switches)
-        if options.only in (None, "kept"):
+        if options.only in (None, "cached"):
             keep(files, hardware, options.repeats)
 
 

@@ -25,6 +25,7 @@ RETIRED = {
     **dict.fromkeys(("shelf", "shelves", "shelved"), "cache, store"),
     "afterwards": "postprocessing",
     "asked": "requested",
+    "kept": "cached, remaining, saved",
     "unasked": "default",
     "unheard": "pending",
 }
@@ -85,7 +86,19 @@ def python_files() -> list[Path]:
 
 @pytest.mark.parametrize(
     "name",
-    ["told_twice", "Lanes", "_shelf", "wishes", "LateLanes", "SamplerWish", "mended", "WISHED", "landed", "_endings"],
+    [
+        "told_twice",
+        "Lanes",
+        "_shelf",
+        "wishes",
+        "LateLanes",
+        "SamplerWish",
+        "mended",
+        "WISHED",
+        "landed",
+        "_endings",
+        "is_kept",
+    ],
 )
 def test_a_retired_word_is_seen(name: str) -> None:
     assert retired_words(name)

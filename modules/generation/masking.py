@@ -58,11 +58,11 @@ def box_of_ratio(box: Box, ratio_of: tuple[int, int], picture: tuple[int, int]) 
 
 def fill_masked(image: Image.Image, mask: Image.Image) -> Image.Image:
     """The masked part painted over with the blurred surroundings (masked content "fill")."""
-    kept = Image.new("RGBa", image.size)
-    kept.paste(image.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(mask.convert("L")))
+    visible = Image.new("RGBa", image.size)
+    visible.paste(image.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(mask.convert("L")))
     result = Image.new("RGBA", image.size)
     for radius, repeats in _FILL_BLURS:
-        blurred = kept.filter(ImageFilter.GaussianBlur(radius)).convert("RGBA")
+        blurred = visible.filter(ImageFilter.GaussianBlur(radius)).convert("RGBA")
         for _ in range(repeats):
             result.alpha_composite(blurred)
     return result.convert("RGB")

@@ -83,9 +83,9 @@ class SoftInpainting:
         share = 0.5 * (1 - self.mask_influence) + share * self.mask_influence
         half = self.threshold * share / (1.00001 - share)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            kept = 1 / (1 + np.nan_to_num(distance / half, nan=0.0) ** self.contrast)
-        kept = kept**3 * (kept * (6 * kept - 15) + 10)
-        opacity: np.ndarray = (255 * (1 - kept)).astype(np.uint8)
+            preserved = 1 / (1 + np.nan_to_num(distance / half, nan=0.0) ** self.contrast)
+        preserved = preserved**3 * (preserved * (6 * preserved - 15) + 10)
+        opacity: np.ndarray = (255 * (1 - preserved)).astype(np.uint8)
         return opacity
 
 

@@ -62,11 +62,11 @@ _SIZED: Final = {"Split oversized images", "Auto focal point crop"}
 def _hide(controls: Controls, operations: Collection[str]) -> None:
     """Let nobody see the controls of some operations. What they ask for is left out when the job is made."""
     hidden = tuple(start for name in operations for start in _CONTROLS.get(name, ()))
-    kept = ("upscaling_resize_w", "upscaling_resize_h") if _SIZED - set(operations) else ()
-    if "Upscale" in operations and kept:
+    target_size = ("upscaling_resize_w", "upscaling_resize_h") if _SIZED - set(operations) else ()
+    if "Upscale" in operations and target_size:
         controls["resize_mode"].value = SCALE_TO
     for name, control in controls.items():
-        if hidden and name.startswith(hidden) and name not in kept:
+        if hidden and name.startswith(hidden) and name not in target_size:
             control.visible = "hidden"
 
 

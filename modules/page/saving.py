@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def wire_saving(results: Results, mode: str, services: Services) -> None:
     """Connect the buttons."""
     notice = gr.Textbox("", visible="hidden", elem_id=f"{mode}_saving_notice")
-    kept = SavedCopies(services.paths, services.options)
+    copies = SavedCopies(services.paths, services.options)
 
     def save(pressed: gr.Request, job_id: str, selected: float) -> tuple[gr.File, str]:
         images = shown_pictures(services, pressed_by(pressed), job_id)
@@ -34,14 +34,14 @@ def wire_saving(results: Results, mode: str, services: Services) -> None:
         if not images:
             return gr.skip(), message("There is no picture to save yet.", "error")
         try:
-            return _files(kept.save([image.path for image in images]))
+            return _files(copies.save([image.path for image in images]))
         except SaveError as error:
             return gr.skip(), message(str(error), "error")
 
     def archive(pressed: gr.Request, job_id: str) -> tuple[gr.File, str]:
         images = shown_pictures(services, pressed_by(pressed), job_id)
         try:
-            return _files([kept.zip([image.path for image in images if image.kind == "image"])])
+            return _files([copies.zip([image.path for image in images if image.kind == "image"])])
         except SaveError as error:
             return gr.skip(), message(str(error), "error")
 

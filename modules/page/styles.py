@@ -22,8 +22,8 @@ def wire_style_lists(tabs: Sequence[GenerationTab], services: Services, page: gr
 
     def relist(*chosen: list[str] | None) -> list[dict[str, Any]]:
         choices = listing.style_choices(services)
-        kept = [[name for name in names or [] if name in choices] for names in chosen]
-        return [gr.update(choices=choices, value=names) for names in kept]
+        remaining = [[name for name in names or [] if name in choices] for names in chosen]
+        return [gr.update(choices=choices, value=names) for names in remaining]
 
     changed.click(relist, lists, lists, preprocess=False, **QUICK)
     # Only what there is to choose from: what is chosen comes back from the browser.

@@ -96,8 +96,8 @@ def _edges(pixels: _Weights) -> _Weights:
     if min(pixels.shape) < 2:
         return np.ones_like(pixels)
     steep: _Weights = np.hypot(*np.gradient(pixels))
-    kept: _Weights = np.where(steep >= np.quantile(steep, 0.9), steep, 0)
-    return kept
+    strongest: _Weights = np.where(steep >= np.quantile(steep, 0.9), steep, 0)
+    return strongest
 
 
 def _entropies(pixels: _Weights) -> _Weights:

@@ -50,8 +50,8 @@ def test_a_picture_over_the_whole_window_is_left_saved_and_closed_by_keys(watche
     expect(page.locator(".toasts .note").filter(has_text="Saved")).to_be_attached()
     page.keyboard.press("Escape")
     expect(page.locator("dialog.lightbox")).to_be_hidden()
-    kept = list((server.data_dir / "log" / "images").rglob("*502*.png"))
-    assert len(kept) == 1
+    copies = list((server.data_dir / "log" / "images").rglob("*502*.png"))
+    assert len(copies) == 1
     assert watched.problems == []
 
 

@@ -114,8 +114,8 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
     page.locator(".setting", has=field).get_by_role("button").click()
     expect(page.locator(".setting.other #option_jpeg_quality")).to_have_count(0)
     assert server.json("/sdapi/v1/options")["jpeg_quality"] == 80
-    kept = written(server.data_dir, "config.json")
-    assert (kept["control_net_unit_count"], kept["s_noise"]) == (3, "loud"), "nothing of another program is lost"
+    saved = written(server.data_dir, "config.json")
+    assert (saved["control_net_unit_count"], saved["s_noise"]) == (3, "loud"), "nothing of another program is lost"
     # The refused value is told by the browser as a failed request; nothing else may have gone wrong.
     assert [problem for problem in watched.problems if "422" not in problem] == []
 

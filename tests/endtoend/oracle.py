@@ -143,11 +143,11 @@ class Painter:
                 if len(tokens) == 75:
                     comma = max((i for i, t in enumerate(tokens) if t == COMMA), default=-1)
                     moved = tokens[comma + 1 :] if token != COMMA and comma >= 75 - back and back else []
-                    kept = weights[75 - len(moved) :] if moved else []
+                    moved_weights = weights[75 - len(moved) :] if moved else []
                     del tokens[75 - len(moved) :], weights[75 - len(moved) :]
                     close()
                     tokens += moved
-                    weights += kept
+                    weights += moved_weights
                 tokens.append(token)
                 weights.append(weight)
         if tokens or not done:

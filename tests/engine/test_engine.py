@@ -110,9 +110,9 @@ def test_a_missing_tiny_autoencoder_is_told_and_the_vae_is_used(engine: RunningE
 
 
 def test_a_quick_interrupt_returns_what_previews_show(engine: RunningEngine, tiny: Any) -> None:
-    kept = {"save_incomplete_images": True, "live_previews_enable": False}
+    common = {"save_incomplete_images": True, "live_previews_enable": False}
     for quick in (False, True):
-        options = kept | {"live_preview_fast_interrupt": quick, "show_progress_type": "Approx cheap"}
+        options = common | {"live_preview_fast_interrupt": quick, "show_progress_type": "Approx cheap"}
         engine.send(job(tiny, f"quick{quick}", steps=150, options=options))
         engine.until(StepDone)
         engine.send(Interrupt(job_id=f"quick{quick}"))

@@ -219,9 +219,9 @@ def test_the_least_recently_used_goes_first_and_a_lower_limit_holds_at_once(file
     assert len(reads) == 3
     assert load("c", **TWO) == ["b"]
     assert reads[3:] == ["c.safetensors"]
-    kept = keeper.load(checkpoint_at(files[1], TWO)), keeper.load(checkpoint_at(files[2], TWO))
+    cached = keeper.load(checkpoint_at(files[1], TWO)), keeper.load(checkpoint_at(files[2], TWO))
     assert load("c") == []
-    assert not kept[0].model.loaded and kept[1].model.loaded
+    assert not cached[0].model.loaded and cached[1].model.loaded
 
 
 def test_a_file_that_changed_is_read_anew_in_use_or_kept(files: list[Path], reads: Reads) -> None:

@@ -1,4 +1,4 @@
-"""What is kept on a card, sent home to main memory, and dropped. The meta device stands for the card."""
+"""Checkpoints cached on a card, moved to main memory, and dropped. The meta device stands for the card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from modules.engine import model_cache as kept_module
+from modules.engine import model_cache as model_cache_module
 from modules.engine.loaded import LoadedModel, Origin
 from modules.engine.model_cache import CacheLimits, ModelCache
 from modules.engine.model_placement import ModelPlacement
@@ -36,7 +36,7 @@ MB = 10**6
 def main(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Main memory as the test says: bytes that are available."""
     free = {"bytes": 10**12}
-    monkeypatch.setattr(kept_module, "main_memory", lambda: MainMemory(free["bytes"], 10**12))
+    monkeypatch.setattr(model_cache_module, "main_memory", lambda: MainMemory(free["bytes"], 10**12))
     return free
 
 
@@ -60,7 +60,7 @@ def on_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 
 def places(cache: ModelCache) -> dict[str, bool]:
-    """Which are kept, and whether on the card; the last used first."""
+    """Which are cached, and whether on the card; the last used first."""
     return {Path(one.name).stem: one.on_device for one in cache.listed()}
 
 

@@ -146,14 +146,14 @@ def test_no_bit_changes_where_the_blurred_mask_is_black(
     options = {"return_mask": True, "save_mask_composite": True}
     found = made(engine, inpainting(tiny, options, denoising_strength=1.0, **values))
     (result,), (shown,), (composite,) = found["image"], found["mask"], found["mask-composite"]
-    kept = np.asarray(opened(shown).convert("L")) == 0
-    assert kept.sum() > 1500
-    assert (np.asarray(opened(result))[kept] == np.asarray(picture())[kept]).all()
+    unmasked = np.asarray(opened(shown).convert("L")) == 0
+    assert unmasked.sum() > 1500
+    assert (np.asarray(opened(result))[unmasked] == np.asarray(picture())[unmasked]).all()
     assert (np.asarray(opened(result))[36, 30:40] != np.asarray(picture())[36, 30:40]).any()
     # The mask is only shown, the composite also saved: transparent where the picture was kept.
     assert (shown.save, composite.save) == (False, True)
     assert opened(composite).mode == "RGBA"
-    assert not np.asarray(opened(composite))[..., 3][kept].any()
+    assert not np.asarray(opened(composite))[..., 3][unmasked].any()
 
 
 def test_without_overlay_the_whole_result_is_the_models(engine: RunningEngine, tiny: CheckpointFile) -> None:
@@ -222,10 +222,10 @@ def test_the_input_is_kept_with_its_own_parameters_and_named_by_its_pixels(
     engine: RunningEngine, tiny: CheckpointFile
 ) -> None:
     found = made(engine, inpainting(tiny, {"save_init_img": True}))
-    (kept,), (result,) = found["init"], found["image"]
-    assert opened(kept).tobytes() == picture().tobytes()
+    (saved,), (result,) = found["init"], found["image"]
+    assert opened(saved).tobytes() == picture().tobytes()
     assert f"Init image hash: {hashlib.md5(picture().tobytes()).hexdigest()}" in result.infotext
-    assert kept.infotext == ""
+    assert saved.infotext == ""
 
 
 @pytest.mark.parametrize("channels", [8, 9])

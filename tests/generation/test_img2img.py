@@ -109,9 +109,9 @@ def test_inpainting_keeps_every_bit_outside_the_blurred_mask(
     request = resolved(mask="stored", mask_blur_x=2, mask_blur_y=2, denoising_strength=1.0)
     source = prepare_init_picture(request, picture, mask)
     result = picture_of(pipeline, img2img(pipeline, request, range(1), source, QUIET)[0], source)
-    kept = np.asarray(source.mask) == 0
-    assert kept.sum() > 64 * 20
-    assert (np.asarray(result)[kept] == np.asarray(picture)[kept]).all()
+    unmasked = np.asarray(source.mask) == 0
+    assert unmasked.sum() > 64 * 20
+    assert (np.asarray(result)[unmasked] == np.asarray(picture)[unmasked]).all()
     assert (np.asarray(result)[:, 48:] != np.asarray(picture)[:, 48:]).any()
 
 

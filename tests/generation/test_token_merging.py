@@ -48,9 +48,9 @@ def groups_by_the_paper(picture: list[list[float]], height: int, width: int, mer
         if source not in destinations:
             score, goal = max((cosine(picture[source], picture[one]), one) for one in destinations)
             edges.append((score, source, goal))
-    kept = sorted(edges, reverse=True)[:merged]
-    groups = [{goal, *(source for _, source, end in kept if end == goal)} for goal in destinations]
-    return groups + [{source} for _, source, _ in edges if source not in {source for _, source, _ in kept}]
+    strongest = sorted(edges, reverse=True)[:merged]
+    groups = [{goal, *(source for _, source, end in strongest if end == goal)} for goal in destinations]
+    return groups + [{source} for _, source, _ in edges if source not in {source for _, source, _ in strongest}]
 
 
 @given(height=st.integers(2, 7), width=st.integers(2, 7), merged=st.integers(1, 60), seed=st.integers(0, 99))

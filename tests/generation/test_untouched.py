@@ -96,5 +96,5 @@ def test_no_bit_changes_outside_the_blurred_mask(
     assert result.size == size
     grey = binary_mask(mask, rounded=not soft)
     reached = np.asarray(blur_mask(Image.eval(grey, lambda value: 255 - value) if inverted else grey, blur, blur))
-    kept = reached == 0
-    assert (np.asarray(result)[kept] == np.asarray(picture)[kept]).all()
+    untouched = reached == 0
+    assert (np.asarray(result)[untouched] == np.asarray(picture)[untouched]).all()

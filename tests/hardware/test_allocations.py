@@ -46,12 +46,12 @@ def allocated(run: Callable[[], object]) -> int:
 
 def test_the_profiler_sees_what_is_allocated() -> None:
     """A megabyte that stays, and four more for a moment."""
-    kept = []
+    retained = []
 
     def run() -> None:
-        kept.append(torch.empty(1 << 20, dtype=torch.uint8))
+        retained.append(torch.empty(1 << 20, dtype=torch.uint8))
         torch.empty(4 << 20, dtype=torch.uint8)
-        kept.append(torch.empty(2 << 20, dtype=torch.uint8))
+        retained.append(torch.empty(2 << 20, dtype=torch.uint8))
 
     assert allocated(run) == 5 << 20
 

@@ -150,8 +150,8 @@ def test_a_recording_that_breaks_off_leaves_stream_and_allocator_in_order(
     monkeypatch: pytest.MonkeyPatch, invalidated: bool, released: list[str]
 ) -> None:
     cuda = FakeCuda(monkeypatch, invalidated=invalidated)
-    kept: list[Any] = []
-    monkeypatch.setattr("modules.hardware.graphs._BROKEN_OFF", kept)
+    broken_off: list[Any] = []
+    monkeypatch.setattr("modules.hardware.graphs._BROKEN_OFF", broken_off)
 
     def forward(x: Tensor) -> Tensor:
         assert cuda.stream == "recording"
@@ -159,4 +159,4 @@ def test_a_recording_that_breaks_off_leaves_stream_and_allocator_in_order(
 
     with pytest.raises(RuntimeError):
         CudaRecorder().record(forward, [torch.zeros(1)])
-    assert (cuda.stream, cuda.going_on, cuda.released, len(kept)) == ("default", [], released, len(released))
+    assert (cuda.stream, cuda.going_on, cuda.released, len(broken_off)) == ("default", [], released, len(released))

@@ -20,14 +20,14 @@ def faults():
 def step():
     alive = [torch.ones(count * 2**22) for count in (4, 3, 2, 1)]
 
-kept = sys.argv[1] == "kept" and main_memory.keep_freed_memory()
+pooled = sys.argv[1] == "pooled" and main_memory.keep_freed_memory()
 step()
 before = faults()
 step()
 after = faults()
 peak = held()
 main_memory.give_back_memory()
-print(json.dumps({"kept": kept, "faults": after - before, "held": peak, "after": held()}))
+print(json.dumps({"pooled": pooled, "faults": after - before, "held": peak, "after": held()}))
 """
 
 
@@ -40,8 +40,8 @@ def measure(way: str) -> dict[str, float]:
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="what glibc does")
 def test_a_step_takes_its_memory_from_the_step_before_until_it_is_given_back() -> None:
-    kept, plain = measure("kept"), measure("plain")
-    assert kept["kept"] and not plain["kept"]
+    pooled, plain = measure("pooled"), measure("plain")
+    assert pooled["pooled"] and not plain["pooled"]
     # 160 MiB: 40,960 pages, or 80 huge ones.
-    assert 2 * kept["faults"] < plain["faults"]
-    assert kept["held"] - kept["after"] > 150e6, "what was kept did not go back"
+    assert 2 * pooled["faults"] < plain["faults"]
+    assert pooled["held"] - pooled["after"] > 150e6, "what was kept did not go back"

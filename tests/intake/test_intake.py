@@ -120,8 +120,8 @@ def test_styles_are_merged_and_comments_stripped(tmp_path: Path) -> None:
     assert (final.prompt, final.negative_prompt, final.hr_prompt) == ("a cat, oil", "bad ", "")
     hires = room.resolve(request.model_copy(update={"hr_prompt": "a big cat # huge"})).request
     assert hires.hr_prompt == "a big cat "
-    kept = room.resolve(request.model_copy(update={"override_settings": {"enable_prompt_comments": False}})).request
-    assert kept.negative_prompt == "bad # really"
+    uncut = room.resolve(request.model_copy(update={"override_settings": {"enable_prompt_comments": False}})).request
+    assert uncut.negative_prompt == "bad # really"
 
 
 def test_overrides_last_for_one_request(tmp_path: Path) -> None:

@@ -57,10 +57,10 @@ def test_references_become_digests(tmp_path: Path) -> None:
     store = InputStore(tmp_path)
     request = GenerationRequest(init_images=("a", "b", "a"), mask="b")
     assert references(request) == ("a", "b")
-    kept = stored(request, {"a": b"cat", "b": b"dog"}, store)
-    cat, dog = kept.init_images[:2]
-    assert (kept.init_images, kept.mask) == ((cat, dog, cat), dog)
-    assert stored(kept, {}, store) == kept
+    with_digests = stored(request, {"a": b"cat", "b": b"dog"}, store)
+    cat, dog = with_digests.init_images[:2]
+    assert (with_digests.init_images, with_digests.mask) == ((cat, dog, cat), dog)
+    assert stored(with_digests, {}, store) == with_digests
     with pytest.raises(RequestError, match="'a'"):
         stored(request, {}, store)
     plain = GenerationRequest(prompt="no pictures")

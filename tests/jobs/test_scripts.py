@@ -170,9 +170,9 @@ def test_outpainting_grows_the_picture_and_keeps_its_bits_away_from_the_seam(ope
     job = made(opened, encoded(start), script=script, arguments=arguments, denoising_strength=1.0, width=64, height=64)
     (result,) = images(job)
     assert result.size == (128, 128)
-    old, kept = np.asarray(start), np.asarray(result)[:96, 32:]
+    old, same_area = np.asarray(start), np.asarray(result)[:96, 32:]
     inside = np.s_[: 96 - 6, 6:]
-    assert np.array_equal(old[inside], kept[inside])
+    assert np.array_equal(old[inside], same_area[inside])
     assert np.asarray(result)[:, :32].std() > 1 and np.asarray(result)[96:].std() > 1
 
 

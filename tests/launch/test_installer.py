@@ -30,7 +30,7 @@ def test_a_missing_torch_is_installed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "plan", "kept"),
+    ("version", "plan", "suits"),
     [
         ("2.13.0+cpu", CPU, True),
         ("2.13.0", CPU, True),
@@ -42,11 +42,11 @@ def test_a_missing_torch_is_installed() -> None:
         ("2.9.0+rocm6.4", TorchPlan("what TORCH_COMMAND says", (("pip", "install", "torch"),)), True),
     ],
 )
-def test_a_torch_that_suits_is_kept_and_another_build_goes_first(version: str, plan: TorchPlan, kept: bool) -> None:
+def test_a_torch_that_suits_is_kept_and_another_build_goes_first(version: str, plan: TorchPlan, suits: bool) -> None:
     machine = FakeMachine(answers={"version('torch')": Completed(0, version + "\n")})
     installer(machine).install_torch(plan, reinstall=False)
-    assert bool(machine.ran("uninstall --yes torch")) != kept
-    assert bool(machine.ran("pip install")) != kept
+    assert bool(machine.ran("uninstall --yes torch")) != suits
+    assert bool(machine.ran("pip install")) != suits
 
 
 def test_reinstalling_is_possible() -> None:

@@ -166,8 +166,8 @@ def test_stored_values_come_back_and_broken_ones_are_forgotten() -> None:
         "styles": 3,
     }
     names = ("prompt", "steps", "width", "seed", EXTRA, OVERRIDES, "styles")
-    kept = stored_values(json.dumps(stored), names)
-    assert kept == {"prompt": "a", "steps": 33, "seed": "7", EXTRA: True, OVERRIDES: ["a"]}
+    accepted = stored_values(json.dumps(stored), names)
+    assert accepted == {"prompt": "a", "steps": 33, "seed": "7", EXTRA: True, OVERRIDES: ["a"]}
 
 
 def test_override_texts_go_both_ways() -> None:

@@ -176,9 +176,9 @@ def test_models_that_are_here_and_not_here() -> None:
         "This picture was made with old [ffffffffff], which is not here; the loaded checkpoint stays."
         in missing.notices
     )
-    kept = paste(text.format("aaaaaaaaaa"), {}, LocalFiles())
-    assert kept.override_settings == {}
-    assert any("the loaded checkpoint stays, as the settings say" in notice for notice in kept.notices)
+    unswitched = paste(text.format("aaaaaaaaaa"), {}, LocalFiles())
+    assert unswitched.override_settings == {}
+    assert any("the loaded checkpoint stays, as the settings say" in notice for notice in unswitched.notices)
     other = paste(text.format("bbbbbbbbbb"), {"disable_weights_auto_swap": False}, LocalFiles())
     assert other.notices[2] == (
         "The checkpoint old is here, but as another file than bbbbbbbbbb; the picture will differ."
@@ -278,7 +278,7 @@ SAMPLER_LABELS = [sampler.label for sampler in SAMPLERS]
 LAST_LINE = "Steps: 1, Sampler: Euler, CFG scale: 7"
 
 
-def is_kept(prompt: str) -> bool:
+def survives_the_format(prompt: str) -> bool:
     """Whether the format itself can hold a prompt: its lines are stripped, and its marker cannot be escaped."""
     lines = prompt.split("\n")
     return (
@@ -293,13 +293,13 @@ words = st.sampled_from(
 )
 
 
-def keepable(text: str) -> str:
+def without_marker(text: str) -> str:
     return "\n".join(line.strip() for line in text.replace("Negative prompt:", "").strip().split("\n")).strip()
 
 
 characters = st.characters(exclude_categories=["Cs"])
 prompts = st.one_of(st.text(characters, max_size=60), st.lists(words, max_size=8).map("".join))
-prompts = prompts.map(keepable).filter(is_kept)
+prompts = prompts.map(without_marker).filter(survives_the_format)
 sides = st.integers(8, 1024).map(lambda side: side * 8)
 shares = st.floats(0, 1).map(lambda value: round(value, 4))
 scales = st.floats(0, 1000, allow_nan=False)

@@ -131,8 +131,8 @@ def test_random_seeds_on_an_axis_are_drawn_once_and_told() -> None:
         **{"Script": "X/Y/Z plot", "X Type": "Seed", "X Values": seeds, "Fixed X Values": seeds},
         **{"Y Type": "CFG Scale", "Y Values": "1-2"},
     }
-    kept = with_fixed_seeds({**given, "no_fixed_seeds": True}, "txt2img", random.Random(1))
-    assert kept["x_values"] == "-1, 5"
+    unfixed = with_fixed_seeds({**given, "no_fixed_seeds": True}, "txt2img", random.Random(1))
+    assert unfixed["x_values"] == "-1, 5"
 
 
 def test_chosen_values_count_unless_texts_are_used() -> None:

@@ -90,11 +90,11 @@ def test_transparency_is_kept_or_falls_away() -> None:
     image = Image.new("RGBA", (16, 16), (200, 10, 10, 255))
     image.paste((0, 0, 0, 0), (0, 0, 8, 16))
     settings = ExtrasRequest(upscaler_1="Nearest", upscaling_resize=2)
-    kept = postprocess(image, settings, Tools()).pictures[0][1]
-    assert kept.mode == "RGBA" and kept.size == (32, 32)
-    corner = kept.getpixel((2, 2))
+    transparent = postprocess(image, settings, Tools()).pictures[0][1]
+    assert transparent.mode == "RGBA" and transparent.size == (32, 32)
+    corner = transparent.getpixel((2, 2))
     assert isinstance(corner, tuple) and corner[3] == 0
-    assert kept.getpixel((30, 30)) == (200, 10, 10, 255)
+    assert transparent.getpixel((30, 30)) == (200, 10, 10, 255)
     plain = postprocess(image, settings.model_copy(update={"transparency": False}), Tools()).pictures[0][1]
     assert plain.mode == "RGB"
 

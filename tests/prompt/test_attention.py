@@ -105,8 +105,8 @@ def test_weights_round_as_factor_by_factor() -> None:
 def test_any_text_is_read(text: str) -> None:
     parts = parse_attention(text)
     assert parts
-    kept = "".join(part for part, _ in parts)
-    assert len(kept) <= len(text)
+    joined = "".join(part for part, _ in parts)
+    assert len(joined) <= len(text)
     assert all(first[1] != second[1] for first, second in pairwise(parts) if BREAK not in (first, second))
 
 

@@ -135,5 +135,5 @@ def test_every_chunk_is_whole(text: Any, backtrack: int, embeddings: Any) -> Non
 @given(st.lists(words.filter(lambda word: word not in ("BREAK", "(dog:1.3)", "[", ")")), max_size=30).map(" ".join))
 def test_no_token_is_lost(text: Any) -> None:
     prompt = chunked(text)
-    kept = [token for chunk in prompt.chunks for token in chunk.tokens[1 : chunk.length + 1]]
-    assert kept == clip_tokenizer().encode(text)
+    tokens = [token for chunk in prompt.chunks for token in chunk.tokens[1 : chunk.length + 1]]
+    assert tokens == clip_tokenizer().encode(text)

@@ -17,9 +17,9 @@ def mentioned() -> set[str]:
     files = [path for path in (REPOSITORY / "modules").rglob("*") if path.suffix in (".py", ".js")]
     # The first three declare; what is only recorded in infotext does not act.
     declaring = ("without_effect", "flags", "ignored_flags", "infotext_options")
-    kept = [path for path in files if "tables" not in path.parts and path.stem not in declaring]
-    assert len(kept) > 200
-    return {word for path in kept for word in re.findall(r"\w+", path.read_text("utf-8"))}
+    acting = [path for path in files if "tables" not in path.parts and path.stem not in declaring]
+    assert len(acting) > 200
+    return {word for path in acting for word in re.findall(r"\w+", path.read_text("utf-8"))}
 
 
 def test_what_nothing_reads_is_told(mentioned: set[str]) -> None:

@@ -87,7 +87,7 @@ def test_what_the_api_must_not_change(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "given_value", "kept"),
+    ("key", "given_value", "expected"),
     [
         ("CLIP_stop_at_last_layers", 2.0, 2),
         ("eta_ancestral", 1, 1.0),
@@ -101,9 +101,9 @@ def test_what_the_api_must_not_change(key: str) -> None:
         ("img2img_background_color", "rgba(255, 127.6, 0.2, 1)", "#ff8000"),
     ],
 )
-def test_taken(key: str, given_value: object, kept: object) -> None:
+def test_taken(key: str, given_value: object, expected: object) -> None:
     checked = OPTIONS[key].checked(given_value)
-    assert checked == kept and type(checked) is type(kept)
+    assert checked == expected and type(checked) is type(expected)
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ def test_a_value_that_is_not_understood_stays_in_the_file_until_it_is_set(file: 
 def test_unknown_keys_survive_a_change(file: Path) -> None:
     file.write_text(json.dumps(A1111_CONFIG), encoding="utf-8")
     OptionStore(file).update({"samples_format": "webp"})
-    kept = written(file)
-    assert (kept["control_net_unit_count"], kept["ldsr_steps"], kept["samples_format"]) == (3, 100, "webp")
+    saved = written(file)
+    assert (saved["control_net_unit_count"], saved["ldsr_steps"], saved["samples_format"]) == (3, 100, "webp")
     assert "control_net_unit_count" not in OptionStore(file).as_dict()
 
 

@@ -21,7 +21,7 @@ def held():
     fields = dict(line.split(":", 1) for line in lines)
     return int(fields["RssAnon"].split()[0]) / 1024
 
-paths, kept = [Path(name) for name in sys.argv[1:]], []
+paths, readings = [Path(name) for name in sys.argv[1:]], []
 for turn in range(12):
     model = load_checkpoint(paths[turn % len(paths)], dtype=torch.float32)
     with torch.no_grad():
@@ -29,8 +29,8 @@ for turn in range(12):
     loaded = held()
     model.release()
     assert not model.loaded
-    kept.append((loaded, held()))
-print(json.dumps(kept))
+    readings.append((loaded, held()))
+print(json.dumps(readings))
 """
 
 

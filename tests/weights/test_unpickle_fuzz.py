@@ -103,7 +103,7 @@ def snapshot() -> dict[str, object]:
             continue
         found[name] = value
         if getattr(value, "__module__", None) == reader.__name__:
-            found |= {f"{name}.{key}": kept for key, kept in getattr(value, "__dict__", {}).items()}
+            found |= {f"{name}.{key}": attribute for key, attribute in getattr(value, "__dict__", {}).items()}
         if isinstance(value, types.FunctionType):
             found[f"{name}()"] = value.__code__, value.__defaults__, value.__kwdefaults__
         if isinstance(value, Builder):

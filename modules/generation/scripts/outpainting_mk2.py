@@ -56,14 +56,14 @@ def _grown(
 def _mask(canvas: tuple[int, int], size: tuple[int, int], added: Margins, inset: int) -> Image.Image:
     """White where the canvas is new, `inset` pixels further into the picture; `size` is that of the grown picture."""
     mask = Image.new("L", canvas, 255)
-    kept = (
+    unchanged = (
         added.left + inset if added.left else 0,
         added.up + inset if added.up else 0,
         canvas[0] - added.right - inset if added.right else size[0],
         canvas[1] - added.down - inset if added.down else size[1],
     )
-    if kept[0] <= kept[2] and kept[1] <= kept[3]:
-        ImageDraw.Draw(mask).rectangle(kept, fill=0)
+    if unchanged[0] <= unchanged[2] and unchanged[1] <= unchanged[3]:
+        ImageDraw.Draw(mask).rectangle(unchanged, fill=0)
     return mask
 
 

@@ -47,14 +47,14 @@ def poor_mans_outpainting(stage: Stage, index: int) -> Image.Image:
 def frame(around: Margins, size: Size, inset: int) -> Image.Image:
     """White where the picture of `size` is new, and `inset` pixels further in on the sides that grow."""
     mask = Image.new("L", size, 255)
-    kept = (
+    unchanged = (
         around.left + (inset if around.left else 0),
         around.up + (inset if around.up else 0),
         size[0] - around.right - (inset if around.right else 0),
         size[1] - around.down - (inset if around.down else 0),
     )
-    if kept[0] <= kept[2] and kept[1] <= kept[3]:
-        ImageDraw.Draw(mask).rectangle(kept, fill=0)
+    if unchanged[0] <= unchanged[2] and unchanged[1] <= unchanged[3]:
+        ImageDraw.Draw(mask).rectangle(unchanged, fill=0)
     return mask
 
 
