@@ -145,6 +145,13 @@ def test_page_scripts_that_are_not_checked_fail_in_ci_only(tmp_path: Path, ci: s
     assert "the page's scripts are not checked" in done.stdout
 
 
+def test_each_page_script_says_that_its_types_are_checked() -> None:
+    """Editors go by the first line where they do not read jsconfig.json."""
+    scripts = {path.name: path.read_text("utf-8") for path in (ROOT / "modules" / "page" / "assets").glob("*.js")}
+    assert "main.js" in scripts
+    assert [name for name, text in scripts.items() if not text.startswith("// @ts-check\n")] == []
+
+
 def test_marks_are_stated_and_each_selects_something() -> None:
     """A mark that no test carries says something that is not so."""
     stated = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]["markers"]
