@@ -11,6 +11,7 @@ import pytest
 from pydantic import JsonValue
 
 from modules.parameters import RequestError, parse_infotext, parse_request, request_from_infotext, write_infotext
+from modules.parameters.extras_request import SCALE_TO
 from modules.parameters.resolved import resolve
 from modules.parameters.scripts import (
     SCRIPTS,
@@ -19,10 +20,13 @@ from modules.parameters.scripts import (
     ScriptError,
     checked_arguments,
     find_script,
+    requested_postprocessing,
     script_values,
 )
 from modules.parameters.scripts.arguments import (
     AlternativeTestArguments,
+    CodeFormerArguments,
+    GfpganArguments,
     InterpolatePicturesArguments,
     InterpolatePromptsArguments,
     LoopbackArguments,
@@ -34,6 +38,7 @@ from modules.parameters.scripts.arguments import (
     ScriptArguments,
     SdUpscaleArguments,
     SoftInpaintingArguments,
+    UpscaleArguments,
     XyzArguments,
 )
 from tests import source_rules as rules
@@ -148,11 +153,12 @@ KINDS: list[type[ScriptArguments]] = [
     *(LoopbackArguments, OutpaintArguments, OutpaintingMk2Arguments, PoorMansOutpaintingArguments, SdUpscaleArguments),
     *(AlternativeTestArguments, InterpolatePicturesArguments, InterpolatePromptsArguments, PromptMatrixArguments),
     *(PromptsFromFileArguments, SoftInpaintingArguments, XyzArguments),
+    *(UpscaleArguments, GfpganArguments, CodeFormerArguments),
 ]
 
 
-def test_each_script_that_makes_pictures_has_its_arguments_as_a_type() -> None:
-    assert {kind.script.title for kind in KINDS} == {script.title for script in SCRIPTS if not script.postprocesses}
+def test_each_script_has_its_arguments_as_a_type() -> None:
+    assert {kind.script.title for kind in KINDS} == {script.title for script in SCRIPTS}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
@@ -169,6 +175,18 @@ def test_each_field_is_a_declared_argument_of_its_type(kind: type[ScriptArgument
 def test_an_argument_of_another_type_is_refused(value: object) -> None:
     with pytest.raises(ScriptError, match=r"Loopback: loops is .*, which is of another type"):
         LoopbackArguments.read({"loops": value})
+
+
+def test_postprocessing_is_read_from_typed_arguments() -> None:
+    wanted = requested_postprocessing({"GFPGAN": {}, "CodeFormer": {"visibility": 1, "weight": 0.5}})
+    assert wanted is not None and wanted.restorers == {"GFPGAN": 1, "CodeFormer": 1}
+    assert wanted.codeformer_weight == 0.5
+    upscaled = requested_postprocessing({"Upscale": {"upscaler_1_name": "Lanczos", "upscale_mode": "Scale to"}})
+    assert upscaled is not None
+    assert (upscaled.upscalers, upscaled.resize_mode, upscaled.upscaling_resize_w) == (("Lanczos",), SCALE_TO, 512)
+    assert requested_postprocessing({}) is requested_postprocessing({"Upscale": {}}) is None
+    with pytest.raises(ScriptError, match=r"Upscale: max_side_length is '9', which is of another type"):
+        requested_postprocessing({"Upscale": {"max_side_length": "9"}})
 
 
 def test_numbers_and_lists_become_those_of_the_fields() -> None:

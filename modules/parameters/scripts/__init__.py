@@ -3,7 +3,8 @@
 from modules.parameters.scripts.declaration import Argument, ArgumentControl, Script, ScriptError, checked_arguments
 from modules.parameters.scripts.from_pictures import MASKED_CONTENTS
 from modules.parameters.scripts.infotext import script_values, scripts_from_infotext
-from modules.parameters.scripts.postprocessing_arguments import POSTPROCESSING, requested_postprocessing
+from modules.parameters.scripts.postprocessing import requested_postprocessing
+from modules.parameters.scripts.postprocessing_arguments import POSTPROCESSING
 from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 from modules.parameters.scripts.table import ALWAYS_ON, SCRIPTS, SELECTABLE, checked_scripts, find_script, scripts_of
 

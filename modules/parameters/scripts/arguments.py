@@ -18,6 +18,7 @@ from modules.parameters.scripts.from_pictures import (
     SD_UPSCALE,
 )
 from modules.parameters.scripts.from_prompts import INTERPOLATE_PROMPTS, PROMPT_MATRIX, PROMPTS_FROM_FILE, XYZ_PLOT
+from modules.parameters.scripts.postprocessing_arguments import CODEFORMER, GFPGAN, UPSCALE
 from modules.parameters.scripts.soft_inpainting import SOFT_INPAINTING
 
 
@@ -193,6 +194,39 @@ class SoftInpaintingArguments(ScriptArguments):
     mask_influence: float
     difference_threshold: float
     difference_contrast: float
+
+
+@dataclass(frozen=True, slots=True)
+class UpscaleArguments(ScriptArguments):
+    """How each finished picture is upscaled, as on the Extras tab: by a factor, or to a size in pixels."""
+
+    script: ClassVar[Script] = UPSCALE
+    upscale_mode: str
+    upscale_by: float
+    max_side_length: int
+    upscale_to_width: int
+    upscale_to_height: int
+    upscale_crop: bool
+    upscaler_1_name: str
+    upscaler_2_name: str
+    upscaler_2_visibility: float
+
+
+@dataclass(frozen=True, slots=True)
+class GfpganArguments(ScriptArguments):
+    """How much of the restored faces is seen, from 0 to 1."""
+
+    script: ClassVar[Script] = GFPGAN
+    visibility: float
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFormerArguments(ScriptArguments):
+    """How much of the restored faces is seen, from 0 to 1, and CodeFormer's weight: at 0 it changes them most."""
+
+    script: ClassVar[Script] = CODEFORMER
+    visibility: float
+    weight: float
 
 
 class AxisArguments(NamedTuple):

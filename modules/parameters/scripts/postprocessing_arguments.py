@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
-from pydantic import JsonValue
-
-from modules.parameters.extras_request import SCALE_BY, SCALE_TO, ExtrasRequest
+from modules.parameters.extras_request import SCALE_BY
 from modules.parameters.scripts.declaration import Argument, Script
 
-_SCALES: Final = ("Scale by", "Scale to")
+# In the order of ExtrasRequest.resize_mode.
+SCALES: Final = ("Scale by", "Scale to")
 
 
 def _side(name: str, label: str) -> Argument:
@@ -26,7 +24,7 @@ UPSCALE: Final = Script(
     "Upscale",
     arguments=(
         Argument("enabled", "Upscale", False, "checkbox"),
-        Argument("upscale_mode", "Scale", _SCALES[SCALE_BY], "radio", choices=_SCALES),
+        Argument("upscale_mode", "Scale", SCALES[SCALE_BY], "radio", choices=SCALES),
         Argument("upscale_by", "Resize", 4.0, minimum=1, maximum=8, step=0.05, most=64),
         Argument("max_side_length", "Max side length", 0, minimum=0, maximum=8192, step=8, most=65535),
         _side("upscale_to_width", "Width"),
@@ -59,26 +57,3 @@ CODEFORMER: Final = Script(
     file="postprocessing_codeformer.py",
 )
 POSTPROCESSING: Final = (UPSCALE, GFPGAN, CODEFORMER)
-
-
-def requested_postprocessing(scripts: Mapping[str, Mapping[str, JsonValue]]) -> ExtrasRequest | None:
-    """What a request's checked scripts want done to each finished picture; None where that is nothing."""
-    values: dict[str, object] = {}
-    if (extras := scripts.get(UPSCALE.title)) is not None:
-        values |= {
-            "upscaler_1": extras["upscaler_1_name"],
-            "upscaler_2": extras["upscaler_2_name"],
-            "extras_upscaler_2_visibility": extras["upscaler_2_visibility"],
-            "resize_mode": SCALE_TO if extras["upscale_mode"] == _SCALES[SCALE_TO] else SCALE_BY,
-            "upscaling_resize": extras["upscale_by"],
-            "max_side_length": extras["max_side_length"],
-            "upscaling_resize_w": extras["upscale_to_width"],
-            "upscaling_resize_h": extras["upscale_to_height"],
-            "upscaling_crop": extras["upscale_crop"],
-        }
-    if (extras := scripts.get(GFPGAN.title)) is not None:
-        values["gfpgan_visibility"] = extras["visibility"]
-    if (extras := scripts.get(CODEFORMER.title)) is not None:
-        values |= {"codeformer_visibility": extras["visibility"], "codeformer_weight": extras["weight"]}
-    wanted = ExtrasRequest.model_validate(values)
-    return wanted if wanted.upscalers or wanted.restorers else None
