@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fastapi import HTTPException
@@ -82,11 +82,9 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
         # A1111 cuts sizes down to whole latent cells, and clients rely on it.
         if isinstance(values.get(side), int):
             values[side] -= values[side] % 8
-    inputs: dict[str, bytes] = {}
-    if isinstance(body, Img2ImgOnly):
-        inputs = _pictures(body, values, fetcher(services.options))
-    elif isinstance(body, Txt2ImgOnly) and body.firstpass_image:
-        inputs = _first_pass(body.firstpass_image, values, fetcher(services.options))
+    if isinstance(body, Img2ImgOnly) and body.mask_blur is not None:
+        values |= {"mask_blur_x": body.mask_blur, "mask_blur_y": body.mask_blur}
+    inputs = _pictures(body, values, fetcher(services.options))
     request = parse_request(values)
     if request.enable_hr and request.hr_upscaler not in LATENT_UPSCALE_MODES:
         _find_upscaler(services, request.hr_upscaler)
@@ -126,28 +124,28 @@ def _settings_in(said: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _pictures(body: Img2ImgOnly, values: dict[str, Any], fetch: Fetch | None) -> dict[str, bytes]:
-    """Decode the body's pictures, and put their names into `values`."""
-    if not body.init_images:
-        raise HTTPException(404, "Init image not found")
-    pictures = [picture_bytes(text, "init_images", fetch) for text in body.init_images]
-    inputs = dict(zip(_names(pictures), pictures, strict=True))
-    values["init_images"] = tuple(_names(pictures))
-    if body.mask:
-        mask = picture_bytes(body.mask, "mask", fetch)
-        (values["mask"],) = _names([mask])
-        inputs[values["mask"]] = mask
-    if body.mask_blur is not None:
-        values |= {"mask_blur_x": body.mask_blur, "mask_blur_y": body.mask_blur}
+def _encoded_pictures(body: ApiOnly) -> dict[str, list[str]]:
+    """The pictures in a body, by the field of the request that names them."""
+    if isinstance(body, Img2ImgOnly):
+        if not body.init_images:
+            raise HTTPException(404, "Init image not found")
+        return {"init_images": body.init_images} | ({"mask": [body.mask]} if body.mask else {})
+    if isinstance(body, Txt2ImgOnly) and body.firstpass_image:
+        return {"firstpass_image": [body.firstpass_image]}
+    return {}
+
+
+def _pictures(body: ApiOnly, values: dict[str, Any], fetch: Fetch | None) -> dict[str, bytes]:
+    """Decode the body's pictures, and put their names into `values`; a first pass has the size of its picture."""
+    inputs: dict[str, bytes] = {}
+    for field, texts in _encoded_pictures(body).items():
+        pictures = [picture_bytes(text, field, fetch) for text in texts]
+        names = [hashlib.sha256(picture).hexdigest() for picture in pictures]
+        inputs |= zip(names, pictures, strict=True)
+        values[field] = tuple(names) if field == "init_images" else names[0]
+        if field == "firstpass_image":
+            values |= {"enable_hr": True} | first_pass_size(pictures[0])
     return inputs
-
-
-def _first_pass(text: str, values: dict[str, Any], fetch: Fetch | None) -> dict[str, bytes]:
-    """Decode the picture that stands for a first pass; that pass's size is the picture's."""
-    picture = picture_bytes(text, "firstpass_image", fetch)
-    (name,) = _names([picture])
-    values |= {"firstpass_image": name, "enable_hr": True} | first_pass_size(picture)
-    return {name: picture}
 
 
 def _first_phase(body: Txt2ImgOnly, values: Mapping[str, Any]) -> dict[str, int]:
@@ -164,7 +162,3 @@ def _first_phase(body: Txt2ImgOnly, values: Mapping[str, Any]) -> dict[str, int]
     ]
     resize = {} if values.get("hr_resize_x") or values.get("hr_resize_y") else dict(zip(_RESIZE, final, strict=True))
     return {**dict(zip(sides, first, strict=True)), **resize}
-
-
-def _names(pictures: Iterable[bytes]) -> list[str]:
-    return [hashlib.sha256(data).hexdigest() for data in pictures]

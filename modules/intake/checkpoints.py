@@ -36,10 +36,14 @@ def options_in_force(catalogue: Catalogue, options: OptionStore) -> dict[str, An
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A checkpoint by title, and its VAE by file name where it is not the checkpoint's own."""
+    """A checkpoint by title, and its VAE by file name where it is not the checkpoint's own.
+
+    `hires_title` is the hires pass's checkpoint, SAME_CHECKPOINT where it is none of its own.
+    """
 
     title: str
     vae_name: str | None
+    hires_title: str = SAME_CHECKPOINT
 
 
 class CheckpointChooser:
@@ -50,8 +54,8 @@ class CheckpointChooser:
         self._options = options
         self._vae_file = vae_file
 
-    def choose(self, options: Mapping[str, Any]) -> tuple[Choice, tuple[str, ...]]:
-        """The checkpoint for these option values, and what should be said about it.
+    def choose(self, options: Mapping[str, Any], hires_name: str = SAME_CHECKPOINT) -> tuple[Choice, tuple[str, ...]]:
+        """The checkpoint for these option values and that of the hires pass, and what should be said about them.
 
         A title that the request itself named must be there; a setting that points to a file which is gone falls back
         to the first checkpoint, as in A1111. Raises RequestError with one sentence.
@@ -64,7 +68,10 @@ class CheckpointChooser:
         else:
             checkpoint, notices = self._current(stored)
         vae = self._vae(checkpoint, options)
-        return Choice(checkpoint.title, vae.name if vae else None), notices
+        same = hires_name in (SAME_CHECKPOINT, "", "None")
+        hires = checkpoint if same else self._find(hires_name)
+        hires_title = SAME_CHECKPOINT if hires.title == checkpoint.title else hires.title
+        return Choice(checkpoint.title, vae.name if vae else None, hires_title), notices
 
     def current(self) -> CheckpointFile:
         """The file of the checkpoint that the setting names. Raises RequestError when there is none at all."""
@@ -80,10 +87,6 @@ class CheckpointChooser:
         """The files a job runs with, as they lie on disk now. Raises RequestError when they are gone."""
         checkpoint = self._find(resolved.checkpoint or "")
         return _file(checkpoint, self._vae(checkpoint, resolved.options), resolved.options)
-
-    def titled(self, name: str) -> str:
-        """The title of the checkpoint that a name means. Raises RequestError with one sentence."""
-        return self._find(name).title
 
     def of_hires(self, resolved: ResolvedRequest) -> CheckpointFile | None:
         """The files of a job's hires pass, where they are others than the first pass's. Raises RequestError."""

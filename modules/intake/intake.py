@@ -29,7 +29,6 @@ from modules.parameters.schedules import UnknownScheduleError
 from modules.parameters.scripts import scripts_of
 from modules.parameters.token_merging import IMG2IMG, with_requested_ratio
 from modules.prompt import blended
-from modules.prompt.styles import split_style_names
 from modules.settings import OptionError, OptionStore
 from modules.settings.groups import option_value, read_options
 
@@ -63,10 +62,11 @@ class Intake:
             raise RequestError(str(error)) from error
         if request.mode == "extras":
             return resolve(request, options=options, rng=self.rng, notices=notices)
-        checkpoint, model_notices = self.checkpoints.choose(options | overrides)
+        hires_name = request.hr_checkpoint_name if request.enable_hr else SAME_CHECKPOINT
+        checkpoint, model_notices = self.checkpoints.choose(options | overrides, hires_name)
+        request = request.model_copy(update={"hr_checkpoint_name": checkpoint.hires_title})
         if read_options(IntakeOptions, options).use_old_hires_fix_width_height:
             request = with_old_hires_sizes(request)
-        request = self._with_hires_checkpoint(request, checkpoint.title)
         request = with_drawn_seeds(request, self.rng)
         plan, unknown = self._with_style_names(request, plan_of(request))
         requested, (request, odd) = request, self._applied(request, options)
@@ -101,14 +101,6 @@ class Intake:
             pictures.append(picture)
         notices = (f"There is no style {name[:80]!r}: it was left out." for name in names if name not in known)
         return None if plan is None else pictures, tuple(notices)
-
-    def _with_hires_checkpoint(self, request: GenerationRequest, title: str) -> GenerationRequest:
-        """`request` with the hires pass's checkpoint by its title. Raises RequestError for one that is not there."""
-        named = request.hr_checkpoint_name
-        if not request.enable_hr or named in (SAME_CHECKPOINT, "", "None"):
-            return request.model_copy(update={"hr_checkpoint_name": SAME_CHECKPOINT})
-        found = self.checkpoints.titled(named)
-        return request.model_copy(update={"hr_checkpoint_name": SAME_CHECKPOINT if found == title else found})
 
     def _applied(
         self, request: GenerationRequest, options: Mapping[str, Any]
@@ -222,6 +214,18 @@ def differences(request: GenerationRequest, other: GenerationRequest) -> dict[st
     """The fields in which `other` differs from `request`, as JSON."""
     names = {name for name in type(other).model_fields if getattr(other, name) != getattr(request, name)}
     return other.model_dump(mode="json", include=names)
+
+
+def split_style_names(text: str, known: Collection[str]) -> tuple[str, ...]:
+    """The names in a text that separates them by commas, where a name that is `known` may hold commas itself."""
+    parts = text.split(",")
+    names = []
+    while parts:
+        ends = range(len(parts), 0, -1)
+        end = next((end for end in ends if ",".join(parts[:end]).strip() in known), 1)
+        names.append(",".join(parts[:end]).strip())
+        parts = parts[end:]
+    return tuple(name for name in names if name)
 
 
 def with_old_hires_sizes(request: GenerationRequest) -> GenerationRequest:

@@ -1,6 +1,6 @@
 """Styles: named pieces of prompt that are merged into what the user typed, and found again when a prompt is pasted."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,18 +52,6 @@ def extract_styles(prompt: str, negative_prompt: str, styles: Sequence[Style]) -
                 break
         else:
             return prompt, negative_prompt, names[::-1]
-
-
-def split_style_names(text: str, known: Collection[str]) -> tuple[str, ...]:
-    """The names in a text that separates them by commas, where a name that is `known` may hold commas itself."""
-    parts = text.split(",")
-    names = []
-    while parts:
-        ends = range(len(parts), 0, -1)
-        end = next((end for end in ends if ",".join(parts[:end]).strip() in known), 1)
-        names.append(",".join(parts[:end]).strip())
-        parts = parts[end:]
-    return tuple(name for name in names if name)
 
 
 def _own_text(style: str) -> str:

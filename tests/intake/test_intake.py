@@ -11,9 +11,10 @@ import pytest
 
 from modules.catalogue import Catalogue, ModelFolders, ModelKind
 from modules.intake.checkpoints import CheckpointChooser
-from modules.intake.intake import Intake, concrete_names
+from modules.intake.intake import Intake, concrete_names, split_style_names
 from modules.intake.networks import names_in, tag_notices
 from modules.parameters import GenerationRequest, RequestError, parse_request
+from modules.parameters.request import SAME_CHECKPOINT
 from modules.parameters.samplers import SAMPLERS
 from modules.settings import OptionStore
 
@@ -111,6 +112,36 @@ def test_hires_names_are_resolved_only_where_they_differ() -> None:
     assert (request.hr_sampler_name, request.hr_scheduler) == ("DPM++ 2M SDE", "Use same scheduler")
     request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_scheduler="exponential"))
     assert (request.hr_sampler_name, request.hr_scheduler) == ("Use same sampler", "Exponential")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("dog", "dog.safetensors"), *((name, SAME_CHECKPOINT) for name in ("cat", "", "None"))]
+)
+def test_the_hires_pass_names_another_checkpoint_by_its_title(tmp_path: Path, name: str, title: str) -> None:
+    room = intake(tmp_path, "cat.safetensors", "dog.safetensors")
+    request = GenerationRequest(
+        enable_hr=True, hr_checkpoint_name=name, override_settings={"sd_model_checkpoint": "cat"}
+    )
+    assert room.resolve(request).request.hr_checkpoint_name == title
+    plain = request.model_copy(update={"enable_hr": False, "hr_checkpoint_name": "mouse"})
+    assert room.resolve(plain).request.hr_checkpoint_name == SAME_CHECKPOINT
+    with pytest.raises(RequestError, match="mouse"):
+        room.resolve(request.model_copy(update={"hr_checkpoint_name": "mouse"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Oil", ("Oil",)),
+        ("Oil, Ink", ("Oil", "Ink")),
+        ("Oil, thick", ("Oil, thick",)),
+        ("Ink,Oil, thick,Oil", ("Ink", "Oil, thick", "Oil")),
+        ("nobody's,Ink", ("nobody's", "Ink")),
+        (" , ", ()),
+    ],
+)
+def test_a_name_with_a_comma_is_one_name(text: str, names: tuple[str, ...]) -> None:
+    assert split_style_names(text, {"Oil", "Ink", "Oil, thick"}) == names
 
 
 def test_styles_are_merged_and_comments_stripped(tmp_path: Path) -> None:

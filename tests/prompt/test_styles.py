@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompt import Style, apply_styles, extract_styles, merge_style
-from modules.prompt.styles import split_style_names
 
 
 @pytest.mark.parametrize(
@@ -71,18 +70,3 @@ def test_merged_styles_are_found_again(prompt: Any, negative: Any, styles: Any) 
 def test_a_style_without_a_text_of_its_own_is_found_nowhere(text: str) -> None:
     styles = [Style("Nothing", text, text), Style("Oil", "oil painting")]
     assert extract_styles("a cat, oil painting", "bad", styles) == ("a cat", "bad", ["Oil"])
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("Oil", ("Oil",)),
-        ("Oil, Ink", ("Oil", "Ink")),
-        ("Oil, thick", ("Oil, thick",)),
-        ("Ink,Oil, thick,Oil", ("Ink", "Oil, thick", "Oil")),
-        ("nobody's,Ink", ("nobody's", "Ink")),
-        (" , ", ()),
-    ],
-)
-def test_a_name_with_a_comma_is_one_name(text: str, names: Any) -> None:
-    assert split_style_names(text, {"Oil", "Ink", "Oil, thick"}) == names
