@@ -62,7 +62,7 @@ def vae_alone(side: int, dtype: torch.dtype) -> None:
 
 def demo(side: int, dtype: torch.dtype) -> None:
     model = load_checkpoint(DEMO, dtype=dtype, vae_dtype=torch.float32)
-    pipeline = Pipeline(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
+    pipeline = Pipeline(model, PromptEncoder(model, clip_tokenizer()), torch.device("cpu"), False)
     values = {"prompt": "a red circle", "width": 128, "height": 128, "steps": 1, "sampler_name": "Euler", "seed": 1}
     hires = {"enable_hr": True, "hr_scale": side / 128, "hr_upscaler": "Lanczos", "denoising_strength": 0.3}
     request = resolve(parse_request(values | hires), options={"randn_source": "CPU"}, rng=random.Random(0))

@@ -32,7 +32,7 @@ from modules.hardware.budget import MODES, MemoryMode, RequestSize, peak
 from modules.hardware.model_configs import unet_config
 from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
-from tests.checkpoints import SD15, _make_text_encoder, _make_unet, _make_vae
+from tests.checkpoints import SD15, _make_unet, _make_vae, make_text_encoders
 from tests.hardware.byte_counter import ByteCounter, without_memory
 from tests.hardware.test_budget import _sdxl_unet
 
@@ -72,7 +72,7 @@ def hollow(name: str, mode: FakeTensorMode) -> Hollow:
     torch.set_default_dtype(torch.float16)
     try:
         with torch.device("meta"):
-            vae, clip = _make_vae(SD15), _make_text_encoder(SD15)
+            vae, (clip,) = _make_vae(SD15), make_text_encoders(SD15)
             made = (
                 Hollow(_make_unet(SD15), vae, (clip,))
                 if name == "SD1.5"

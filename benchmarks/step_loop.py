@@ -111,7 +111,7 @@ def main() -> None:
         model = load_checkpoint(
             path, dtype=hardware.unet_dtype, device=hardware.device, channels_last=hardware.channels_last
         )
-        encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
+        encoder = PromptEncoder(model, clip_tokenizer())
         pipeline = Pipeline(model, encoder, hardware.device, hardware.channels_last)
         print(hardware.why)
         print("| size | loop, s/step | bare UNet, s/step | ratio | ratio of CPU seconds |\n|---|---|---|---|---|")

@@ -18,7 +18,7 @@ from torch import nn
 
 from modules.hardware.device import move
 from modules.hardware.machine import probe_machine
-from tests.checkpoints import SD15, Modules, _make_text_encoder, _make_unet, _make_vae
+from tests.checkpoints import SD15, Modules, _make_unet, _make_vae, make_text_encoders
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -46,7 +46,7 @@ def converted(module: M, dtype: torch.dtype, layout: torch.memory_format) -> M:
 def random_modules() -> Modules:
     """SD1.5-size modules filled by a cheap distribution, since torch's own initialisation takes longer than a step."""
     with torch.device("meta"):
-        modules = Modules(_make_unet(SD15), _make_vae(SD15), _make_text_encoder(SD15))
+        modules = Modules(_make_unet(SD15), _make_vae(SD15), make_text_encoders(SD15))
     filled: tuple[nn.Module, ...] = modules.unet, modules.vae
     for module in filled:
         module.to_empty(device="cpu")

@@ -37,7 +37,7 @@ from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
-from tests.checkpoints import write_sd15_size_checkpoint
+from tests.checkpoints import clip_of, write_sd15_size_checkpoint
 from tests.reference_tokenizer import reference_tokenizer
 
 STEPS = 20
@@ -92,7 +92,7 @@ class Clock:
 
 def draw_here(engine: Pipeline, request: ResolvedRequest, parts: Parts) -> None:
     # A text met before costs nothing here: a new encoder has to encode it, as the pipeline does each time.
-    engine = replace(engine, encoder=PromptEncoder(engine.model.text_encoder, clip_tokenizer()))
+    engine = replace(engine, encoder=PromptEncoder(engine.model, clip_tokenizer()))
     clock = Clock(parts, request.request.steps)
     quiet = Progress(on_step=lambda step, steps, denoised: clock.tick(), before_call=lambda: None)
     latents = txt2img(engine, request, range(1), quiet)
@@ -130,7 +130,7 @@ def webui_pipeline(path: Path, hardware: Hardware) -> Pipeline:
         device=hardware.device,
         channels_last=hardware.channels_last,
     )
-    encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
+    encoder = PromptEncoder(model, clip_tokenizer())
     return Pipeline(model, encoder, hardware.device, hardware.channels_last)
 
 
@@ -139,7 +139,7 @@ def pipeline_of(path: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
     absent: Any = None  # both are optional, which their annotations don't say
     pipeline = StableDiffusionPipeline(
         vae=model.vae,
-        text_encoder=model.text_encoder,
+        text_encoder=clip_of(model),
         tokenizer=reference_tokenizer(77),
         unet=model.unet,
         scheduler=DPMSolverMultistepScheduler(

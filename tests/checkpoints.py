@@ -20,9 +20,11 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from modules.families import ADDED_WIDTH, SD1, SD2, SDXL, SDXL_REFINER, Family, TextEncoderFacts, count_of
 from modules.hardware.model_configs import unet_config, vae_config
+from modules.weights.model import Model, TextEncoder
 from modules.weights.original_names import unet_original_name, vae_original_name
 
 Dtype = Literal["fp16", "bf16", "fp32"]
@@ -32,12 +34,16 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Architecture:
-    """Widths and depths of a model in the SD1 layout; the defaults are a toy of about 4 million parameters."""
+    """Widths and depths of a model in a family's layout; the defaults are a toy of about 4 million parameters.
 
+    `text_hidden` are the widths of the family's text encoders; what conditions beside the text is as wide as the last.
+    """
+
+    family: Family = SD1
     unet_channels: tuple[int, ...] = (32, 64)
     unet_layers: int = 1
     unet_attention: tuple[bool, ...] = (True, True)
-    unet_depth: int = 1
+    unet_depth: int | tuple[int, ...] = 1
     in_channels: int = 4
     heads: int | tuple[int, ...] = 8
     linear_projection: bool = False
@@ -45,13 +51,29 @@ class Architecture:
     vae_layers: int = 1
     latent_channels: int = 4
     norm_num_groups: int = 8
-    text_hidden: int = 64
+    text_hidden: int | tuple[int, ...] = 64
     text_layers: int = 2
     text_heads: int = 1
     vocabulary: int = 49408
     positions: int = 77
 
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        return (self.text_hidden,) if isinstance(self.text_hidden, int) else self.text_hidden
 
+
+# Toys of the other families: as narrow, with their own construction.
+TINY_SD2 = Architecture(family=SD2, heads=(2, 4), linear_projection=True, text_layers=3)
+TINY_SDXL = Architecture(
+    family=SDXL,
+    unet_attention=(False, True),
+    unet_depth=(1, 2),
+    heads=(2, 4),
+    linear_projection=True,
+    text_hidden=(64, 96),
+    text_layers=3,
+)
+TINY_REFINER = replace(TINY_SDXL, family=SDXL_REFINER, text_hidden=96)
 SD15 = Architecture(
     unet_channels=(320, 640, 1280, 1280),
     unet_layers=2,
@@ -71,15 +93,15 @@ class Modules:
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL
-    text_encoder: CLIPTextModel
+    text_encoders: tuple[TextEncoder, ...]
 
 
 def make_modules(architecture: Architecture, seed: int = 0) -> Modules:
     """Random fp32 modules of this architecture, the same ones for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        modules = Modules(_make_unet(architecture), _make_vae(architecture), _make_text_encoder(architecture))
-    for module in (modules.unet, modules.vae, modules.text_encoder):
+        modules = Modules(_make_unet(architecture), _make_vae(architecture), make_text_encoders(architecture))
+    for module in (modules.unet, modules.vae, *modules.text_encoders):
         module.eval().requires_grad_(False)
     return modules
 
@@ -92,17 +114,30 @@ def _make_unet(a: Architecture) -> UNet2DConditionModel:
         layers_per_block=a.unet_layers,
         down_block_types=tuple("CrossAttnDownBlock2D" if has else "DownBlock2D" for has in a.unet_attention),
         up_block_types=tuple("CrossAttnUpBlock2D" if has else "UpBlock2D" for has in reversed(a.unet_attention)),
-        cross_attention_dim=a.text_hidden,
+        cross_attention_dim=sum(a.text_widths),
         transformer_layers_per_block=a.unet_depth,
         attention_head_dim=a.heads,
         use_linear_projection=a.linear_projection,
         norm_num_groups=a.norm_num_groups,
+        **_addition(a),
     )
     with torch.no_grad():
         for name, parameter in unet.named_parameters():
             if ".attn2.to_out" in name or ".attn2.to_v" in name:
                 parameter.mul_(4.0)  # so that a random model listens to its prompt
     return unet
+
+
+def _addition(a: Architecture) -> dict[str, object]:
+    """What makes a UNet take numbers and the vector of the whole text beside the text."""
+    if not a.family.added_numbers:
+        return {}
+    numbers = sum(map(count_of, a.family.added_numbers))
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": ADDED_WIDTH,
+        "projection_class_embeddings_input_dim": a.text_widths[-1] + ADDED_WIDTH * numbers,
+    }
 
 
 def _make_vae(a: Architecture) -> AutoencoderKL:
@@ -115,34 +150,49 @@ def _make_vae(a: Architecture) -> AutoencoderKL:
         down_block_types=("DownEncoderBlock2D",) * len(a.vae_channels),
         up_block_types=("UpDecoderBlock2D",) * len(a.vae_channels),
         norm_num_groups=a.norm_num_groups,
-        scaling_factor=0.18215,
+        scaling_factor=a.family.vae_scaling_factor,
     )
     with torch.no_grad():
         vae.decoder.conv_out.weight.mul_(3.0)  # so that pictures are colourful
     return vae
 
 
-def _make_text_encoder(a: Architecture) -> CLIPTextModel:
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=a.vocabulary,
-            hidden_size=a.text_hidden,
-            intermediate_size=4 * a.text_hidden,
-            num_hidden_layers=a.text_layers,
-            num_attention_heads=a.text_heads,
-            max_position_embeddings=a.positions,
-            hidden_act="quick_gelu",
-            projection_dim=a.text_hidden,
-            bos_token_id=a.vocabulary - 2,
-            eos_token_id=a.vocabulary - 1,
-        )
+def make_text_encoders(a: Architecture) -> tuple[TextEncoder, ...]:
+    """Random text encoders of an architecture's family."""
+    return tuple(
+        _make_text_encoder(a, facts, width) for facts, width in zip(a.family.text_encoders, a.text_widths, strict=True)
     )
+
+
+def _make_text_encoder(a: Architecture, facts: TextEncoderFacts, width: int) -> TextEncoder:
+    config = CLIPTextConfig(
+        vocab_size=a.vocabulary,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=a.text_layers,
+        num_attention_heads=a.text_heads,
+        max_position_embeddings=a.positions,
+        hidden_act=facts.activation,
+        projection_dim=width,
+        bos_token_id=a.vocabulary - 2,
+        eos_token_id=a.vocabulary - 1,
+    )
+    text_encoder = CLIPTextModelWithProjection(config) if facts.pooled else CLIPTextModel(config)
     with torch.no_grad():  # CLIP's 0.02 would make every prompt alike after two untrained layers
-        text_encoder.embeddings.token_embedding.weight.mul_(25.0)
+        table = text_encoder.get_input_embeddings().weight
+        assert isinstance(table, torch.Tensor)
+        table.mul_(25.0)
     return text_encoder
 
 
-def original_tensors(modules: Modules, dtype: Dtype = "fp32", *, vae: bool = True) -> Tensors:
+def clip_of(model: Model) -> CLIPTextModel:
+    """The one text encoder of a loaded checkpoint of Stable Diffusion 1 or 2."""
+    (encoder,) = model.text_encoders
+    assert isinstance(encoder, CLIPTextModel)
+    return encoder
+
+
+def original_tensors(modules: Modules, dtype: Dtype = "fp32", *, vae: bool = True, family: Family = SD1) -> Tensors:
     """The modules' weights under the names of the original layout."""
     tensors: Tensors = {}
     config = unet_config(modules.unet)
@@ -152,11 +202,38 @@ def original_tensors(modules: Modules, dtype: Dtype = "fp32", *, vae: bool = Tru
         tensors["model.diffusion_model." + unet_original_name(name, layers, attention)] = value
     if vae:
         tensors |= {"first_stage_model." + name: value for name, value in original_vae_tensors(modules.vae).items()}
-    for name, value in modules.text_encoder.state_dict().items():
-        tensors["cond_stage_model.transformer.text_model." + name.removeprefix("text_model.")] = value
-    tensors = {name: value.to(DTYPES[dtype]).clone().contiguous() for name, value in tensors.items()}
-    positions = modules.text_encoder.config.max_position_embeddings
-    tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(positions)[None]
+    ids: Tensors = {}
+    for encoder, facts in zip(modules.text_encoders, family.text_encoders, strict=True):
+        weights = {name.removeprefix("text_model."): value for name, value in encoder.state_dict().items()}
+        if facts.layout == "openclip":
+            weights = openclip_tensors(weights)
+        else:
+            positions = encoder.config.max_position_embeddings
+            ids[f"{facts.prefixes[0]}embeddings.position_ids"] = torch.arange(positions)[None]
+        tensors |= {facts.prefixes[0] + name: value for name, value in weights.items()}
+    return {name: value.to(DTYPES[dtype]).clone().contiguous() for name, value in tensors.items()} | ids
+
+
+def openclip_tensors(weights: Tensors) -> Tensors:
+    """A text encoder as OpenCLIP names it: query, key and value in one matrix, the projection turned."""
+    tensors: Tensors = {
+        "token_embedding.weight": weights["embeddings.token_embedding.weight"],
+        "positional_embedding": weights["embeddings.position_embedding.weight"],
+        "ln_final.weight": weights["final_layer_norm.weight"],
+        "ln_final.bias": weights["final_layer_norm.bias"],
+        "logit_scale": torch.tensor(4.6),
+    }
+    if "text_projection.weight" in weights:
+        tensors["text_projection"] = weights["text_projection.weight"].t()
+    layers = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("encoder.layers."))
+    plain = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj"}
+    plain |= {"mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
+    for layer in range(layers):
+        ours, theirs = f"encoder.layers.{layer}", f"transformer.resblocks.{layer}"
+        for kind in ("weight", "bias"):
+            fused = [weights[f"{ours}.self_attn.{one}_proj.{kind}"] for one in "qkv"]
+            tensors[f"{theirs}.attn.in_proj_{kind}"] = torch.cat(fused)
+            tensors |= {f"{theirs}.{new}.{kind}": weights[f"{ours}.{old}.{kind}"] for old, new in plain.items()}
     return tensors
 
 
@@ -203,7 +280,7 @@ def write_tiny_checkpoint(
         extra: added beside "state_dict" in a `.ckpt`, for the leftovers of training.
     """
     architecture = replace(architecture or Architecture(), norm_num_groups=norm_num_groups)
-    tensors = original_tensors(make_modules(architecture, seed), dtype, vae=vae)
+    tensors = original_tensors(make_modules(architecture, seed), dtype, vae=vae, family=architecture.family)
     if ema:
         tensors |= _ema_twins(tensors)
     return write_tensors(path, tensors, stated_facts(architecture) | dict(metadata or {}), extra)
@@ -213,7 +290,7 @@ def write_sd15_size_checkpoint(path: Path, *, seed: int = 0, dtype: Dtype = "fp1
     """Write a random checkpoint with exactly SD 1.5's shapes, 2.1 GB in fp16; quick, for its values mean nothing."""
     torch.manual_seed(seed)
     with torch.device("meta"):
-        modules = Modules(_make_unet(SD15), _make_vae(SD15), _make_text_encoder(SD15))
+        modules = Modules(_make_unet(SD15), _make_vae(SD15), make_text_encoders(SD15))
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(1 << 22, generator=generator)
     tensors: Tensors = {}

@@ -17,6 +17,7 @@ ROOMS = {
     "settings": False,
     "parameters": False,
     "prompt": False,
+    "families": False,
     "catalogue": False,
     "pictures": False,
     "gallery": False,

@@ -5,7 +5,7 @@ from modules.catalogue.entries import Checkpoint, ModelFile
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.hashes import HashCache, legacy_hash_of, network_hash_of, sha256_of
 from modules.catalogue.hashing import BackgroundHashing
-from modules.catalogue.hints import ModelHints, PredictionType, gather_hints, read_sidecar
+from modules.catalogue.hints import ModelHints, gather_hints, read_sidecar
 from modules.catalogue.kinds import Container, ModelKind, classify_tensors, sniff_container
 from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.safetensors_header import (
@@ -29,7 +29,6 @@ __all__ = [
     "ModelHints",
     "ModelKind",
     "ModelNotFoundError",
-    "PredictionType",
     "SafetensorsHeader",
     "TensorEntry",
     "classify_tensors",

@@ -10,11 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from modules.catalogue.model_errors import ModelFileError
-
-PredictionType = Literal["epsilon", "v_prediction"]
+from modules.families import PredictionType
 
 _PREDICTION_NAMES: Final[Mapping[str, PredictionType]] = {
     "epsilon": "epsilon", "eps": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction",
@@ -25,7 +24,7 @@ _MAX_SIDECAR_BYTES: Final = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class ModelHints:
-    """Stated facts about a model; heads are one number, or one per level."""
+    """Stated facts about a model; heads are one number, or one per level or text encoder."""
 
     prediction_type: PredictionType | None = None
     zero_terminal_snr: bool | None = None
@@ -35,7 +34,7 @@ class ModelHints:
     unet_groups: int | None = None
     vae_groups: int | None = None
     unet_heads: tuple[int, ...] | None = None
-    text_heads: int | None = None
+    text_heads: tuple[int, ...] | None = None
     vae_scaling_factor: float | None = None
 
 
@@ -56,7 +55,7 @@ def hints_from_mapping(values: Mapping[str, object], source: str) -> ModelHints:
         unet_groups=reader.count("webui.unet.norm_num_groups"),
         vae_groups=reader.count("webui.vae.norm_num_groups"),
         unet_heads=reader.counts("webui.unet.attention_heads"),
-        text_heads=reader.count("webui.text_encoder.attention_heads"),
+        text_heads=reader.counts("webui.text_encoder.attention_heads"),
         vae_scaling_factor=reader.positive("webui.vae.scaling_factor"),
     )
 

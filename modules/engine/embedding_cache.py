@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +12,21 @@ from modules.catalogue.model_errors import ModelFileError
 from modules.engine.channel import Emit
 from modules.files import FileState, FoundFile, walk_folders
 from modules.protocol import Notice
-from modules.weights.embeddings import EMBEDDING_SUFFIXES, read_embedding
+from modules.text.encoder import Embeddings
+from modules.weights.embeddings import EMBEDDING_SUFFIXES, Embedding, read_embedding
+from modules.weights.model import Model
+
+# Roles and widths of the text encoders that embeddings are for.
+_For = tuple[tuple[str, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file as it was read last; no vectors if it could not be."""
+    """A file as it was read last; no embedding if it could not be."""
 
     path: Path
     state: FileState
-    vectors: Tensor | None
+    embedding: Embedding | None
 
 
 class EmbeddingCache:
@@ -33,29 +37,31 @@ class EmbeddingCache:
         self._emit = emit
         self._read: dict[str, _Read] = {}
         self._hashes: dict[tuple[Path, FileState], str] = {}
-        self._reported: set[tuple[Path, FileState, int]] = set()
-        self._fitting: tuple[int, dict[str, Tensor]] = (0, {})
+        self._reported: set[tuple[Path, FileState, tuple[int, ...]]] = set()
+        self._fitting: tuple[_For, Embeddings] = (((), ()), {})
 
-    def fitting(self, width: int) -> Mapping[str, Tensor]:
-        """The vectors, (count, width), of every embedding for text encoders of this width, by name: the file's stem.
+    def fitting(self, model: Model) -> Embeddings:
+        """The vectors of every embedding for the text encoders of `model`, by name: the file's stem.
 
         The same object is returned while no file changed. What does not fit or can't be read is reported once.
         """
         found = {Path(file.name).stem: file for file in walk_folders((self._folder,), EMBEDDING_SUFFIXES)}
         now = {name: self._of(name, file) for name, file in found.items()}
         unchanged = now.keys() == self._read.keys() and all(now[name] is self._read[name] for name in now)
-        if unchanged and self._fitting[0] == width:
+        wanted = tuple(facts.role for facts in model.family.text_encoders), model.text_widths
+        if unchanged and self._fitting[0] == wanted:
             return self._fitting[1]
         self._read = now
-        fitting = {}
+        fitting: dict[str, tuple[Tensor, ...]] = {}
         for name, read in now.items():
-            if read.vectors is None:
+            if read.embedding is None:
                 continue
-            if read.vectors.shape[1] == width:
-                fitting[name] = read.vectors
+            vectors = read.embedding.fitting(*wanted)
+            if vectors is not None:
+                fitting[name] = vectors
             else:
-                self._report_width(name, read, read.vectors.shape[1], width)
-        self._fitting = (width, fitting)
+                self._report_width(name, read, read.embedding, model.text_widths)
+        self._fitting = (wanted, fitting)
         return fitting
 
     def hash_of(self, name: str) -> str:
@@ -76,9 +82,10 @@ class EmbeddingCache:
             self._emit(Notice(text=f"The embedding {name} is left out: {error}", level="warning"))
             return _Read(file.path, file.state, None)
 
-    def _report_width(self, name: str, read: _Read, own: int, width: int) -> None:
-        key = (read.path, read.state, width)
+    def _report_width(self, name: str, read: _Read, embedding: Embedding, widths: tuple[int, ...]) -> None:
+        key = (read.path, read.state, widths)
         if key not in self._reported:
             self._reported.add(key)
-            text = f"The embedding {name} is left out: it is for text encoders {own} wide, and this one is {width}."
+            here = f"this one is {widths[0]}" if len(widths) == 1 else f"these are {' and '.join(map(str, widths))}"
+            text = f"The embedding {name} is left out: it is for text encoders {embedding.widths} wide, and {here}."
             self._emit(Notice(text=text, level="warning"))

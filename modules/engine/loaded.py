@@ -10,6 +10,7 @@ from typing import Final
 import torch
 
 from modules.engine.embedding_cache import EmbeddingCache
+from modules.families import Family
 from modules.files import FileState, found_file
 from modules.generation.previews import fit_colours
 from modules.hardware.attention import AttentionChoice
@@ -18,10 +19,8 @@ from modules.hardware.compiling import FastMode
 from modules.hardware.device import module_bytes
 from modules.protocol import CheckpointFile
 from modules.text.encoder import PromptEncoder
-from modules.weights.family import Family
 from modules.weights.model import Model
 
-XL: Final = (Family.SDXL, Family.SDXL_REFINER)
 # Beside a model file: what its shapes don't say (catalogue/hints.py).
 _SIDECARS: Final = (".json", ".yaml")
 
@@ -74,7 +73,7 @@ class LoadedModel:
 
     @property
     def parts(self) -> tuple[torch.nn.Module, ...]:
-        return self.model.unet, self.model.vae, self.model.text_encoder
+        return self.model.unet, self.model.vae, *self.model.text_encoders
 
     @property
     def in_main_memory(self) -> bool:
@@ -110,7 +109,7 @@ class LoadedModel:
 def stored_in_8_bits(file: CheckpointFile, family: Family) -> bool:
     """Whether the settings that `file` carries want a checkpoint of that family in 8 bits."""
     wanted = file.load_options.fp8_storage
-    return wanted == "Enable" or (wanted == "Enable for SDXL" and family in XL)
+    return wanted == "Enable" or (wanted == "Enable for SDXL" and family.follows_sdxl_settings)
 
 
 def _bare(name: str) -> str:

@@ -18,10 +18,11 @@ from modules.engine.channel import Emit
 from modules.engine.embedding_cache import EmbeddingCache
 from modules.engine.facts import machine_facts
 from modules.engine.failures import sentence_for
-from modules.engine.loaded import XL, LoadedModel, Origin, stored_in_8_bits
+from modules.engine.loaded import LoadedModel, Origin, stored_in_8_bits
 from modules.engine.model_cache import CacheLimits, ModelCache
 from modules.engine.model_placement import ModelPlacement, requested_memory
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
+from modules.families import Family
 from modules.hardware.attention import AttentionChoice, apply_attention, choose_attention
 from modules.hardware.budget import MemoryMode, MemoryPlan, RequestSize, gigabytes
 from modules.hardware.choice import Hardware
@@ -31,7 +32,6 @@ from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import exchange_vae, load_checkpoint, load_vae
-from modules.weights.family import Family
 from modules.weights.tiny_autoencoder import Half
 
 # The settings that choose the attention.
@@ -96,7 +96,7 @@ class ModelKeeper:
         self._set_attention(loaded, file)
         loaded.file = file
         if self._embeddings is not None:
-            loaded.encoder.begin(self._embeddings.fitting(loaded.model.context_dim))
+            loaded.encoder.begin(self._embeddings.fitting(loaded.model))
         return loaded
 
     def _switch(self, file: CheckpointFile, now: Origin) -> LoadedModel:
@@ -205,7 +205,7 @@ class ModelKeeper:
             origin=now,
             vae_origin=vae_origin,
             model=model,
-            encoder=PromptEncoder(model.text_encoder, self._tokenizer),
+            encoder=PromptEncoder(model, self._tokenizer),
             sha256=self._hash(now, file.sha256),
             attention=attention,
             vae_sha256=self._hash(vae_origin, None) if file.vae_path else None,
@@ -275,7 +275,7 @@ class ModelKeeper:
 
     def _wanted_mode(self, file: CheckpointFile, family: Family | None = None) -> MemoryMode | None:
         flagged = self._memory
-        if flagged is None and family in XL:
+        if flagged is None and family is not None and family.follows_sdxl_settings:
             flagged = self._memory_sdxl
         return requested_memory(file.load_options, (file.name, file.title, Path(file.path).name), flagged)
 

@@ -101,8 +101,8 @@ class ModelPlacement:
     def take(self, model: Model, wanted: MemoryMode | None, attention: AttentionChoice | None = None) -> MemoryPlan:
         """Place a newly loaded checkpoint, for a picture of its own size until a job says otherwise."""
         self._model = model
-        self._offloader = Offloader(self._hardware.device, model.unet, (model.vae, model.text_encoder))
-        self._size = size_of(model.unet, model.vae, model.text_encoder)
+        self._offloader = Offloader(self._hardware.device, model.unet, (model.vae, *model.text_encoders))
+        self._size = size_of(model.unet, model.vae, *model.text_encoders)
         try:
             return self.fit(RequestSize(*model.default_resolution), wanted, attention)
         except OutOfBudget:

@@ -8,13 +8,11 @@ from typing import Final
 from torch import nn
 
 from modules.catalogue.model_errors import ModelFileError
+from modules.families import Family
 from modules.files import FoundFile, found_file
 from modules.hardware.choice import Hardware
-from modules.weights.family import Family
 from modules.weights.tiny_autoencoder import Half, load_tiny_autoencoder
 
-# Under which names A1111 saves them, by the latents they are for.
-_XL: Final = (Family.SDXL, Family.SDXL_REFINER)
 _SUFFIXES: Final = (".safetensors", ".pth", ".pt")
 
 
@@ -28,7 +26,7 @@ class TinyAutoencoderCache:
 
     def half(self, half: Half, family: Family) -> nn.Module | str:
         """The encoder or decoder for that family's latents, on the device; or why it is not there, in one sentence."""
-        stem = f"{'taesdxl' if family in _XL else 'taesd'}_{half}"
+        stem = f"{family.tiny_autoencoder}_{half}"
         files = (found_file(self._folder / (stem + suffix)) for suffix in _SUFFIXES)
         found = next((file for file in files if file is not None), None)
         if found is None:

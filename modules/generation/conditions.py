@@ -8,10 +8,76 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from modules.parameters.job_options import EncodingOptions
+from modules.families import AddedNumbers, Family
+from modules.parameters.job_options import AddedOptions, JobOptions
 from modules.prompt import ConditioningPlan, PromptPart, active_index
 from modules.sampling import Conditioning, ConditionsAt, Part, StepConditions
-from modules.text.encoder import PromptEncoder
+from modules.text.encoder import Encoding, PromptEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioner:
+    """Turns texts into what a UNet of `dtype` on `device` is conditioned on, for pictures of `size` pixels.
+
+    Beside the text SDXL takes the vector of the whole text, `text_embeds`, and `time_ids`, numbers in the order of the
+    family's `added_numbers`: Podell et al. (2023), arXiv:2307.01952, section 2.2, by diffusers' names.
+    """
+
+    encoder: PromptEncoder
+    family: Family
+    settings: JobOptions
+    size: tuple[int, int]
+    device: torch.device
+    dtype: torch.dtype
+
+    def of_texts(self, texts: Sequence[str], *, negative: bool = False) -> tuple[Conditioning, ...]:
+        """One row for each text of a prompt's schedule.
+
+        A negative prompt that says nothing at any step conditions with zeros where the family was trained so.
+        """
+        encoding = self.encoder.encode(texts, self.settings.encoding)
+        if negative and self.family.empty_negative_is_zero and not any(texts):
+            encoding = Encoding(
+                torch.zeros_like(encoding.context),
+                None if encoding.pooled is None else torch.zeros_like(encoding.pooled),
+            )
+        context = self._sent(encoding.context)
+        added = {}
+        if self.family.added_numbers and encoding.pooled is not None:
+            added = {
+                "text_embeds": self._sent(encoding.pooled),
+                "time_ids": self._numbers(negative=negative).expand(len(texts), -1),
+            }
+        return tuple(
+            Conditioning(context[row : row + 1], {name: rows[row : row + 1] for name, rows in added.items()})
+            for row in range(len(texts))
+        )
+
+    def empty_context(self) -> Tensor:
+        """The empty prompt's encoding (1, 77, width), with which A1111's pad_cond_uncond fills up."""
+        return self._sent(self.encoder.encode(("",), self.settings.encoding).context)
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        return tensor.to(device=self.device, dtype=self.dtype)
+
+    def _numbers(self, *, negative: bool) -> Tensor:
+        """(1, numbers), in 32 bits: the sines that are made of them would not bear rounding."""
+        numbers = [
+            number
+            for kind in self.family.added_numbers
+            for number in _numbers(kind, self.size, self.settings.added, negative=negative)
+        ]
+        return torch.tensor([numbers], dtype=torch.float32, device=self.device)
+
+
+def _numbers(kind: AddedNumbers, size: tuple[int, int], options: AddedOptions, *, negative: bool) -> tuple[float, ...]:
+    match kind:
+        case "size" | "target":
+            return size[1], size[0]
+        case "crop":
+            return options.crop_top, options.crop_left
+        case "aesthetic score":
+            return (options.low_score if negative else options.high_score,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +92,20 @@ class _Scheduled:
         return active_index(self.last_steps, call)
 
 
-def conditions_for(
-    plan: ConditioningPlan,
-    encoder: PromptEncoder,
-    options: EncodingOptions,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> ConditionsAt:
-    """Encode every text of `plan` once, in the UNet's type, and say which of them guide the c-th model call.
+def conditions_for(plan: ConditioningPlan, conditioner: Conditioner) -> ConditionsAt:
+    """Encode every text of `plan` once, and say which of them guide the c-th model call.
 
     The same object is returned for as long as the same texts are in use, so that sampling lays its batch out once.
     """
 
-    def scheduled(part: PromptPart) -> _Scheduled:
-        encoded = encoder.encode(part.texts, options).to(device=device, dtype=dtype)
+    def scheduled(part: PromptPart, *, negative: bool = False) -> _Scheduled:
         last_steps = tuple(last for last, _ in part.schedule)
-        return _Scheduled(part.weight, last_steps, tuple(Conditioning(row.unsqueeze(0)) for row in encoded))
+        return _Scheduled(part.weight, last_steps, conditioner.of_texts(part.texts, negative=negative))
 
-    pictures = [([scheduled(part) for part in picture.parts], scheduled(picture.negative)) for picture in plan.pictures]
+    pictures = [
+        ([scheduled(part) for part in picture.parts], scheduled(picture.negative, negative=True))
+        for picture in plan.pictures
+    ]
     made: dict[tuple[int, ...], StepConditions] = {}
 
     def at(call: int) -> StepConditions:
@@ -61,8 +122,3 @@ def _at_call(pictures: Sequence[tuple[list[_Scheduled], _Scheduled]], call: int)
         tuple(tuple(Part(part.encodings[part.index(call)], part.weight) for part in parts) for parts, _ in pictures),
         tuple(negative.encodings[negative.index(call)] for _, negative in pictures),
     )
-
-
-def empty_context(encoder: PromptEncoder, options: EncodingOptions, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The empty prompt's encoding (1, 77, width), with which A1111's pad_cond_uncond fills up."""
-    return encoder.encode(("",), options).to(device=device, dtype=dtype)

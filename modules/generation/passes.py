@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from modules.generation.codec import Codec
-from modules.generation.conditions import conditions_for, empty_context
+from modules.generation.conditions import Conditioner, conditions_for
 from modules.generation.token_merging import tokens_merged
 from modules.generation.unet import replayed, unet_function
 from modules.hardware.graphs import StepGraphs
@@ -92,7 +92,7 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
         UnetOverflow: the UNet's answers or the result are not finite.
     """
     spec, settings = work.spec, resolved.settings
-    options, encoding = settings.sampling, settings.encoding
+    options = settings.sampling
     plan = plan_run(
         spec.choice,
         spec.steps,
@@ -100,6 +100,7 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
         options,
         strength=spec.strength,
         exact_steps=spec.exact_steps,
+        step_tables=pipeline.model.family.step_tables,
     )
     conditioning = _plan_texts(spec, len(images), progress, old=settings.prompts.use_old_scheduling)
     unet = pipeline.model.unet
@@ -107,9 +108,7 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
         latents = sample(
             plan,
             unet_function(unet, channels_last=pipeline.channels_last, forward=forward),
-            conditions_for(
-                conditioning, pipeline.encoder, encoding, device=pipeline.device, dtype=pipeline.model.unet.dtype
-            ),
+            conditions_for(conditioning, conditioner_of(pipeline, spec.size, settings)),
             pass_noise(pipeline, resolved, images, spec.size, work.noise),
             guidance_of(pipeline, work, settings, progress),
             prediction_type=pipeline.model.prediction_type,
@@ -122,6 +121,12 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
         )
     require_finite(latents)
     return latents
+
+
+def conditioner_of(pipeline: Pipeline, size: tuple[int, int], settings: JobOptions) -> Conditioner:
+    """What turns a pass's texts into conditions, for pictures of `size` pixels."""
+    model = pipeline.model
+    return Conditioner(pipeline.encoder, model.family, settings, size, pipeline.device, model.unet.dtype)
 
 
 @contextmanager
@@ -199,7 +204,7 @@ def pass_noise(
 
 def guidance_of(pipeline: Pipeline, work: Pass, settings: JobOptions, progress: Progress) -> GuidanceOptions:
     """How a pass is guided by its scales and the job's options."""
-    options, encoding, dtype = settings.sampling, settings.encoding, pipeline.model.unet.dtype
+    options = settings.sampling
     padded = options.pad_cond_uncond
     return GuidanceOptions(
         cfg_scale=work.spec.cfg_scale,
@@ -210,7 +215,7 @@ def guidance_of(pipeline: Pipeline, work: Pass, settings: JobOptions, progress: 
         skip_early=options.skip_early_cond,
         pad_with_empty=padded,
         pad_with_last=options.pad_cond_uncond_v0,
-        empty_context=empty_context(pipeline.encoder, encoding, pipeline.device, dtype) if padded else None,
+        empty_context=conditioner_of(pipeline, work.spec.size, settings).empty_context() if padded else None,
         one_batch=options.batch_cond_uncond,
         on_effect=progress.effects.add,
         shown=progress.shown,

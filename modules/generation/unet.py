@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from modules.hardware.graphs import Forward, StepGraphs
+from modules.hardware.model_configs import unet_config
 from modules.sampling import Conditioning, UNet
+
+# What SDXL's UNet takes beside the text, by diffusers' names: see `generation/conditions.py`.
+_ADDED: Final = ("text_embeds", "time_ids")
 
 
 def unet_function(unet: UNet2DConditionModel, *, channels_last: bool, forward: Forward | None = None) -> UNet:
@@ -21,22 +26,33 @@ def unet_function(unet: UNet2DConditionModel, *, channels_last: bool, forward: F
     layout = torch.channels_last if channels_last else torch.contiguous_format
     dtype = unet.dtype
     predict = forward or forward_of(unet)
+    names = _added_to(unet)
 
     def call(x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         sample = x.to(dtype=dtype, memory_format=layout)
-        return predict(sample, timesteps, conditioning.context).to(torch.float32, memory_format=torch.contiguous_format)
+        added = (conditioning.added[name] for name in names)
+        answer = predict(sample, timesteps, conditioning.context, *added)
+        return answer.to(torch.float32, memory_format=torch.contiguous_format)
 
     return call
 
 
 def forward_of(unet: UNet2DConditionModel) -> Forward:
-    """`unet` as (sample, timesteps, context) -> prediction, all in its own type."""
+    """`unet` as (sample, timesteps, context, what it takes beside the text) -> prediction, in its own type."""
+    names = _added_to(unet)
 
-    def forward(sample: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        prediction: Tensor = unet(sample, timesteps, encoder_hidden_states=context, return_dict=False)[0]
+    def forward(sample: Tensor, timesteps: Tensor, context: Tensor, *added: Tensor) -> Tensor:
+        beside = dict(zip(names, added, strict=True)) if names else None
+        prediction: Tensor = unet(
+            sample, timesteps, encoder_hidden_states=context, added_cond_kwargs=beside, return_dict=False
+        )[0]
         return prediction
 
     return forward
+
+
+def _added_to(unet: UNet2DConditionModel) -> tuple[str, ...]:
+    return _ADDED if unet_config(unet).addition_embed_type == "text_time" else ()
 
 
 @contextmanager

@@ -19,12 +19,25 @@ from modules.settings.groups import option, read_options
 
 @dataclass(frozen=True, slots=True)
 class EncodingOptions:
-    """How text becomes conditioning. `clip_skip` counts the text encoder's layers from its last, which is 1."""
+    """How text becomes conditioning. `clip_skip` counts the text encoder's layers from its last, which is 1;
+    SDXL's first encoder follows it only with `sdxl_clip_l_skip`.
+    """
 
     emphasis: Emphasis = option("emphasis")
     clip_skip: int = option("CLIP_stop_at_last_layers")
     comma_padding_backtrack: int = option("comma_padding_backtrack")
     old_emphasis: bool = option("use_old_emphasis_implementation")
+    sdxl_clip_l_skip: bool = option("sdxl_clip_l_skip")
+
+
+@dataclass(frozen=True, slots=True)
+class AddedOptions:
+    """Numbers that SDXL takes beside its text: the corner of its crop in pixels, and the refiner's aesthetic scores."""
+
+    crop_top: int = option("sdxl_crop_top")
+    crop_left: int = option("sdxl_crop_left")
+    low_score: float = option("sdxl_refiner_low_aesthetic_score")
+    high_score: float = option("sdxl_refiner_high_aesthetic_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +160,7 @@ class JobOptions:
 
     sampling: SamplerOptions
     encoding: EncodingOptions
+    added: AddedOptions
     prompts: PromptOptions
     token_merging: TokenMergingOptions
     defaults: RequestDefaults

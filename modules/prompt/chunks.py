@@ -84,7 +84,7 @@ def chunk_prompt(
 
 def empty_chunk(padding: int = END) -> Chunk:
     """What stands in for a missing chunk when texts of different length are encoded together."""
-    return Chunk((START, *[END] * 76) if padding == END else (START, END, *[padding] * 75), (1.0,) * 77)
+    return Chunk((START, END, *[padding] * 75), (1.0,) * 77)
 
 
 _Names = dict[int, list[tuple[list[int], str]]]
@@ -170,8 +170,7 @@ class _Builder:
 
     def _store(self) -> None:
         length, room = len(self.tokens), CHUNK_LENGTH - len(self.tokens)
-        fill = [END, *[self.padding] * room] if self.padding != END else [END] * (room + 1)
-        tokens = (START, *self.tokens, *fill)
+        tokens = (START, *self.tokens, END, *[self.padding] * room)
         multipliers = (1.0, *self.multipliers, *[1.0] * (room + 1))
         self.done.append(Chunk(tokens, multipliers, tuple(self.embeddings), length))
         self.tokens, self.multipliers, self.embeddings, self.last_comma = [], [], [], -1

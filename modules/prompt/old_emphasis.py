@@ -39,11 +39,15 @@ def bracket_factor(word: str) -> float:
 
 
 def chunk_prompt_as_before(
-    text: str, tokenizer: BracketEncoder, emphasis: Emphasis = "Original", embeddings: Mapping[str, int] | None = None
+    text: str,
+    tokenizer: BracketEncoder,
+    emphasis: Emphasis = "Original",
+    embeddings: Mapping[str, int] | None = None,
+    padding: int = END,
 ) -> ChunkedPrompt:
     """One text of a schedule as the single chunk it was then. With emphasis "None" brackets are text.
 
-    `embeddings` maps the name of each textual inversion to its number of vectors.
+    `embeddings` maps the name of each textual inversion to its number of vectors; `padding` is as in `chunk_prompt`.
     """
     vectors = embeddings or {}
     words = {} if emphasis == "None" else tokenizer.bracketed()
@@ -62,14 +66,16 @@ def chunk_prompt_as_before(
             found.append((len(tokens) + 1, name))
         tokens += [0 if name else token] * length
         multipliers += [weight] * length
-    return _one_chunk(tokens, multipliers, tuple(found))
+    return _one_chunk(tokens, multipliers, tuple(found), padding)
 
 
-def _one_chunk(tokens: list[int], multipliers: list[float], found: tuple[tuple[int, str], ...]) -> ChunkedPrompt:
+def _one_chunk(
+    tokens: list[int], multipliers: list[float], found: tuple[tuple[int, str], ...], padding: int
+) -> ChunkedPrompt:
     length = min(len(tokens), CHUNK_LENGTH)
     room = CHUNK_LENGTH - length
     chunk = Chunk(
-        (START, *tokens[:length], *[END] * (room + 1)),
+        (START, *tokens[:length], END, *[padding] * room),
         (1.0, *multipliers[:length], *[1.0] * (room + 1)),
         found,
         length,

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from modules.catalogue.hints import PredictionType
+from modules.families import PredictionType
 from modules.sampling.conditioning import Conditioning
 from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
 

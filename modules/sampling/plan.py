@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from modules.families import StepTables
 from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.samplers import Sampler, SamplerChoice
 from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
@@ -84,7 +85,7 @@ def plan_run(
     strength: float | None = None,
     exact_steps: bool = False,
     eta: float | None = None,
-    is_sdxl: bool = False,
+    step_tables: StepTables = "SD1",
 ) -> SamplingPlan:
     """Work out a run. `strength` (denoising strength) makes it start from an image; see `img2img_steps`.
 
@@ -96,7 +97,7 @@ def plan_run(
     taken = steps if strength is None else t_enc + 1
     if sampler.family == "lcm":
         model = LcmSigmas(model)
-    whole = _whole_schedule(choice, schedule_steps, model, options, is_sdxl)
+    whole = _whole_schedule(choice, schedule_steps, model, options, step_tables)
     levels, start = _entered(whole, sampler, schedule_steps, None if strength is None else t_enc)
     positive = whole[whole > 0]
     plan = SamplingPlan(
@@ -115,7 +116,7 @@ def plan_run(
 
 
 def _whole_schedule(
-    choice: SamplerChoice, steps: int, model: ModelSigmas, options: SamplerOptions, is_sdxl: bool
+    choice: SamplerChoice, steps: int, model: ModelSigmas, options: SamplerOptions, step_tables: StepTables
 ) -> Tensor:
     sampler = choice.sampler
     if sampler.family == "timestep":
@@ -130,7 +131,7 @@ def _whole_schedule(
         model,
         options,
         discard_penultimate=sampler.discards_penultimate,
-        is_sdxl=is_sdxl,
+        step_tables=step_tables,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from modules.catalogue.hints import PredictionType
+from modules.families import PredictionType
 from modules.hardware.streams import sent
 from modules.sampling.brownian import BrownianNoise
 from modules.sampling.conditioning import ConditionsAt, of_image

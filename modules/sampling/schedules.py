@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modules.families import StepTables
 from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.schedules import Schedule, resolve_schedule
 from modules.sampling.align_your_steps import AYS, AYS_11, AYS_32, GITS, StepTable
@@ -31,7 +32,7 @@ class ScheduleInputs:
     model: ModelSigmas
     rho: float | None = None
     beta_shape: tuple[float, float] = (0.6, 0.6)
-    is_sdxl: bool = False
+    step_tables: StepTables = "SD1"
 
 
 ScheduleFunction = Callable[[ScheduleInputs], Tensor]
@@ -44,7 +45,7 @@ def build_sigmas(
     options: SamplerOptions,
     *,
     discard_penultimate: bool = False,
-    is_sdxl: bool = False,
+    step_tables: StepTables = "SD1",
 ) -> Tensor:
     """Noise levels of a run, descending, ending in 0 where the schedule does: 1-D, float32, on the CPU.
 
@@ -52,7 +53,7 @@ def build_sigmas(
     option of that meaning) the schedule is made for one step more and loses its last level above zero.
     """
     discard = discard_penultimate or options.always_discard_next_to_last_sigma
-    inputs = _inputs(schedule, steps + discard, model, options, is_sdxl)
+    inputs = _inputs(schedule, steps + discard, model, options, step_tables)
     sigmas = SCHEDULE_FUNCTIONS[schedule.label](inputs)
     return torch.cat([sigmas[:-2], sigmas[-1:]]) if discard else sigmas
 
@@ -68,7 +69,7 @@ def sigma_schedule(label: str, steps: int) -> list[float]:
 
 
 def _inputs(
-    schedule: Schedule, steps: int, model: ModelSigmas, options: SamplerOptions, is_sdxl: bool
+    schedule: Schedule, steps: int, model: ModelSigmas, options: SamplerOptions, step_tables: StepTables
 ) -> ScheduleInputs:
     low, high = _OLD_KARRAS_RANGE if options.use_old_karras_scheduler_sigmas else (model.sigma_min, model.sigma_max)
     takes_rho = schedule.default_rho != -1 and options.rho != 0
@@ -79,7 +80,7 @@ def _inputs(
         model=model,
         rho=options.rho if takes_rho else None,
         beta_shape=(options.beta_dist_alpha, options.beta_dist_beta),
-        is_sdxl=is_sdxl,
+        step_tables=step_tables,
     )
 
 
@@ -164,7 +165,7 @@ def _tabled(table: StepTable) -> ScheduleFunction:
     """A schedule published as a list of levels, stretched to the steps in the logarithm of sigma."""
 
     def tabled(inputs: ScheduleInputs) -> Tensor:
-        levels = table.sdxl if inputs.is_sdxl else table.sd1
+        levels = table.sdxl if inputs.step_tables == "SDXL" else table.sd1
         if inputs.steps == len(levels):
             return _then_zero(levels)
         # A1111 interpolates from the small end, so that a single step is the smallest level.

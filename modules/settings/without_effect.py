@@ -38,11 +38,6 @@ NOT_YET: Final = frozenset(
         "refiner_switch_by_sample_steps",
         "sd_hypernetwork",
         "sd_lora",
-        "sdxl_clip_l_skip",
-        "sdxl_crop_left",
-        "sdxl_crop_top",
-        "sdxl_refiner_high_aesthetic_score",
-        "sdxl_refiner_low_aesthetic_score",
     }
 )
 

@@ -1,4 +1,4 @@
-"""Text to conditioning: CLIP over 75-token chunks, clip skip and emphasis, cached across jobs."""
+"""Text to conditioning: CLIP over 75-token chunks, by each family's rules, with emphasis, cached across jobs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from modules.families import TextEncoderFacts
 from modules.parameters.job_options import EncodingOptions
 from modules.prompt import Chunk, Tokenizer, chunk_prompt, chunk_prompt_as_before, empty_chunk
+from modules.prompt.tokens import END
+from modules.weights.model import Model, TextEncoder
 
 # What cached encodings take of the device at most. A chunk of SD 1.5 is 118 KB in half precision, so that is 540 of
 # them; what a job adds to them while it runs, after its memory was planned, is within the budget's reserve.
@@ -36,28 +39,45 @@ def apply_emphasis(hidden: Tensor, multipliers: Tensor, mode: str) -> Tensor:
     return weighted
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """Vectors of some texts, (texts, 77 * chunks, width), and the textual inversions among them."""
+# The vectors of each textual inversion by its name, (count, width), one tensor for each text encoder.
+Embeddings = Mapping[str, tuple[Tensor, ...]]
 
-    vectors: Tensor
-    embeddings: tuple[str, ...]
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Encoded texts: `context` (texts, 77 * chunks, width of all encoders together), and `pooled`, (texts, width), the
+    vector of each whole text where the family has one.
+    """
+
+    context: Tensor
+    pooled: Tensor | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of its vectors."""
-        return self.vectors.numel() * self.vectors.element_size()
+        """Bytes of its tensors."""
+        tensors = (self.context,) if self.pooled is None else (self.context, self.pooled)
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """Some texts' encoding, and the textual inversions among them."""
+
+    encoding: Encoding
+    embeddings: tuple[str, ...]
 
 
 class PromptEncoder:
-    """Encodes texts with one checkpoint's text encoder and caches the latest encodings, `CACHE_BYTES` at most."""
+    """Encodes texts with one checkpoint's text encoders and caches the latest encodings, `CACHE_BYTES` at most."""
 
-    def __init__(self, text_encoder: CLIPTextModel, tokenizer: Tokenizer) -> None:
-        self._text_encoder = text_encoder
-        self._tokenizer = tokenizer
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        self._encoders = tuple(
+            _ClipEncoder(encoder, facts, tokenizer)
+            for encoder, facts in zip(model.text_encoders, model.family.text_encoders, strict=True)
+        )
         self._cache: OrderedDict[tuple[tuple[str, ...], EncodingOptions], _Encoded] = OrderedDict()
         self._cached_bytes = 0
-        self._embeddings: Mapping[str, Tensor] = {}
+        self._embeddings: Embeddings = {}
         self._used: dict[str, None] = {}
 
     @property
@@ -70,8 +90,8 @@ class PromptEncoder:
         """What the cached encodings take, on the device that encoded them."""
         return self._cached_bytes
 
-    def begin(self, embeddings: Mapping[str, Tensor]) -> None:
-        """Start a job with these textual inversions: vectors (count, width) by name.
+    def begin(self, embeddings: Embeddings) -> None:
+        """Start a job with these textual inversions.
 
         Encodings made with other ones are forgotten.
         """
@@ -86,12 +106,12 @@ class PromptEncoder:
         self._cached_bytes = 0
 
     def release(self) -> None:
-        """Let go of the text encoder, even while references to this object remain; it encodes nothing after that."""
+        """Let go of the text encoders, even while references to this object remain; it encodes nothing after that."""
         self.forget()
-        del self._text_encoder
+        self._encoders = ()
 
-    def encode(self, texts: Sequence[str], options: EncodingOptions) -> Tensor:
-        """Conditioning of `texts`, all texts of one prompt's schedule: (texts, 77 * chunks, width).
+    def encode(self, texts: Sequence[str], options: EncodingOptions) -> Encoding:
+        """The encoding of `texts`, all texts of one prompt's schedule.
 
         They are encoded together, one that comes back later counted again, and shorter ones are filled up with empty
         chunks: A1111 does so, and the emphasis mean depends on it.
@@ -104,50 +124,94 @@ class PromptEncoder:
         else:
             self._cache.move_to_end(key)
         self._used |= dict.fromkeys(encoded.embeddings)
-        return encoded.vectors
+        return encoded.encoding
 
     def _add(self, key: tuple[tuple[str, ...], EncodingOptions], encoded: _Encoded) -> None:
         """Cache an encoding; those that were used longest ago make room for it. One too large for all is not cached."""
-        if encoded.size > CACHE_BYTES:
+        if encoded.encoding.size > CACHE_BYTES:
             return
-        while self._cached_bytes + encoded.size > CACHE_BYTES:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].size
+        while self._cached_bytes + encoded.encoding.size > CACHE_BYTES:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].encoding.size
         self._cache[key] = encoded
-        self._cached_bytes += encoded.size
+        self._cached_bytes += encoded.encoding.size
 
     def _encode(self, texts: tuple[str, ...], options: EncodingOptions) -> _Encoded:
-        chunked = [self._chunks(text, options) for text in texts]
-        count = max(len(chunks) for chunks in chunked)
-        filler = empty_chunk()
-        columns = [[chunks[i] if i < len(chunks) else filler for chunks in chunked] for i in range(count)]
-        vectors = torch.cat([self._encode_chunks(column, options) for column in columns], dim=1)
-        names = (name for column in columns for chunk in column for _, name in chunk.embeddings)
-        return _Encoded(vectors, tuple(dict.fromkeys(names)))
+        counts = {name: vectors[0].shape[0] for name, vectors in self._embeddings.items()}
+        contexts: list[Tensor] = []
+        pooled: list[Tensor] = []
+        names: dict[str, None] = {}
+        for index, encoder in enumerate(self._encoders):
+            columns = encoder.columns(texts, options, counts)
+            own = {name: vectors[index] for name, vectors in self._embeddings.items()}
+            context, of_text = encoder.encode(columns, options, own)
+            contexts.append(context)
+            pooled += [] if of_text is None else [of_text]
+            names |= dict.fromkeys(name for column in columns for chunk in column for _, name in chunk.embeddings)
+        encoding = Encoding(torch.cat(contexts, dim=-1), torch.cat(pooled, dim=-1) if pooled else None)
+        return _Encoded(encoding, tuple(names))
 
-    def _chunks(self, text: str, options: EncodingOptions) -> tuple[Chunk, ...]:
-        counts = {name: vectors.shape[0] for name, vectors in self._embeddings.items()}
+
+class _ClipEncoder:
+    """One text encoder of a family, with the rules by which it reads a prompt."""
+
+    def __init__(self, model: TextEncoder, facts: TextEncoderFacts, tokenizer: Tokenizer) -> None:
+        self._model = model
+        self._facts = facts
+        self._tokenizer = tokenizer
+        self._padding = END if facts.pads_with_end else 0
+
+    def columns(self, texts: Sequence[str], options: EncodingOptions, counts: Mapping[str, int]) -> list[list[Chunk]]:
+        """The first chunks of all texts, then their second ones, and so on; empty ones where a text is shorter."""
+        chunked = [self._chunks(text, options, counts) for text in texts]
+        filler = empty_chunk(self._padding)
+        return [[chunks[i] if i < len(chunks) else filler for chunks in chunked] for i in range(max(map(len, chunked)))]
+
+    def _chunks(self, text: str, options: EncodingOptions, counts: Mapping[str, int]) -> tuple[Chunk, ...]:
         if options.old_emphasis:
-            return chunk_prompt_as_before(text, self._tokenizer, options.emphasis, counts).chunks
+            return chunk_prompt_as_before(text, self._tokenizer, options.emphasis, counts, self._padding).chunks
         backtrack = options.comma_padding_backtrack
-        return chunk_prompt(text, self._tokenizer, options.emphasis, backtrack, counts).chunks
+        return chunk_prompt(text, self._tokenizer, options.emphasis, backtrack, counts, self._padding).chunks
 
     @torch.inference_mode()
-    def _encode_chunks(self, chunks: Sequence[Chunk], options: EncodingOptions) -> Tensor:
-        device = self._text_encoder.device
+    def encode(
+        self, columns: Sequence[Sequence[Chunk]], options: EncodingOptions, embeddings: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """(texts, 77 * chunks, width), and the vectors of the whole texts, which are those of their first chunks."""
+        made = [self._encode_chunks(column, options, embeddings) for column in columns]
+        return torch.cat([hidden for hidden, _ in made], dim=1), made[0][1]
+
+    def _encode_chunks(
+        self, chunks: Sequence[Chunk], options: EncodingOptions, embeddings: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        device, facts = self._model.device, self._facts
+        layer = self._layer(options)
         ids = torch.tensor([chunk.tokens for chunk in chunks], device=device)
         multipliers = torch.tensor([chunk.multipliers for chunk in chunks], dtype=torch.float32, device=device)
-        with self._placed(chunks):
-            output = self._text_encoder(ids, output_hidden_states=options.clip_skip > 1)
-        if options.clip_skip > 1:
-            layer = min(options.clip_skip, len(output.hidden_states) - 1)
-            hidden = self._text_encoder.final_layer_norm(output.hidden_states[-layer])
-        else:
+        whole = layer == 1 and facts.final_norm
+        with self._placed(chunks, embeddings):
+            output = self._model(ids, output_hidden_states=not whole)
+        if whole:
             hidden = output.last_hidden_state
+        else:
+            hidden = output.hidden_states[-min(layer, len(output.hidden_states) - 1)]
+            if facts.final_norm:
+                hidden = self._clip.final_layer_norm(hidden)
         # An encoder that waits in main memory is brought to the device by the call: what it answers lies there.
-        return apply_emphasis(hidden, multipliers.to(hidden.device), options.emphasis)
+        weighted = apply_emphasis(hidden, multipliers.to(hidden.device), options.emphasis)
+        return weighted, output.text_embeds if facts.pooled else None
+
+    @property
+    def _clip(self) -> CLIPTextModel:
+        return self._model.text_model if isinstance(self._model, CLIPTextModelWithProjection) else self._model
+
+    def _layer(self, options: EncodingOptions) -> int:
+        """The hidden state to take, counted from the last one, which is 1."""
+        rule = self._facts.clip_skip
+        follows = rule == "always" or (rule == "sdxl_clip_l_skip" and options.sdxl_clip_l_skip)
+        return options.clip_skip if follows else self._facts.layer
 
     @contextmanager
-    def _placed(self, chunks: Sequence[Chunk]) -> Iterator[None]:
+    def _placed(self, chunks: Sequence[Chunk], embeddings: Mapping[str, Tensor]) -> Iterator[None]:
         """While open, the vectors of textual inversions stand where their names stood, before positions are added."""
         if not any(chunk.embeddings for chunk in chunks):
             yield
@@ -157,11 +221,11 @@ class PromptEncoder:
             placed = looked_up.clone()
             for row, chunk in zip(placed, chunks, strict=True):
                 for offset, name in chunk.embeddings:
-                    vectors = self._embeddings[name][: len(row) - offset]
+                    vectors = embeddings[name][: len(row) - offset]
                     row[offset : offset + len(vectors)] = vectors.to(row)
             return placed
 
-        hook = self._text_encoder.get_input_embeddings().register_forward_hook(overwrite)
+        hook = self._model.get_input_embeddings().register_forward_hook(overwrite)
         try:
             yield
         finally:

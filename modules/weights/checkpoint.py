@@ -1,28 +1,38 @@
 """Loading a single-file checkpoint, offline: infer, build, fill."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from modules.catalogue.hints import ModelHints, gather_hints
 from modules.catalogue.kinds import ModelKind, classify_tensors
+from modules.families import (
+    ADDED_WIDTH,
+    UNET_PREFIX,
+    VAE_PREFIX,
+    Family,
+    PredictionType,
+    TextEncoderFacts,
+    count_of,
+    family_of,
+)
 from modules.hardware.device import has_own_memory
 from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.family import DEFAULTS, LOADED, SD1_TEXT_PREFIXES, UNET_PREFIX, VAE_PREFIX, Family, detect_family
 from modules.weights.fill import M, build_module
-from modules.weights.model import Model, NoiseTraining
-from modules.weights.original_names import unet_original_name, vae_original_name
+from modules.weights.model import Model, NoiseTraining, TextEncoder
+from modules.weights.original_names import TensorSource, openclip_source, unet_original_name, vae_original_name
+from modules.weights.prediction import predicts_velocity
 from modules.weights.tensor_file import TensorFile, open_tensors
-from modules.weights.text_shapes import TextEncoderShape, infer_text_encoder
+from modules.weights.text_shapes import TextEncoderShape, infer_text_encoder, token_embedding_name
 from modules.weights.unet_shapes import UnetShape, infer_unet
 from modules.weights.vae_shapes import infer_vae
 from modules.weights.weight_buffer import one_thread
@@ -30,6 +40,13 @@ from modules.weights.weight_buffer import one_thread
 MakeRoom = Callable[[int], None]
 # All that families keep their text encoders under.
 _TEXT_PREFIXES: Final = ("cond_stage_model.", "conditioner.")
+# What only models have that this program can't run, by a tensor's beginning.
+_REFUSED: Final = {
+    "depth_model.": "a depth model (it paints by a depth map of the picture)",
+    "embedder.model.": "an unCLIP model (it paints variations of a picture)",
+    "cond_stage_model.roberta.": "an AltDiffusion model (its text encoder is XLM-RoBERTa)",
+    "model.diffusion_model.label_emb.weight": "an upscaling diffusion model",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +94,7 @@ def load_checkpoint(
     with ExitStack() as files:
         files.enter_context(one_thread())
         file = files.enter_context(_opened(path, mapped, make_room))
-        family = _supported_family(file)
+        family = _family(file)
         hints = gather_hints(path, file.metadata)
         if not has_own_memory(place.device):
             make_room(_bytes_of(file, place))
@@ -85,27 +102,29 @@ def load_checkpoint(
         if vae is None:
             vae_file = file if vae_path is None else files.enter_context(_opened(vae_path, mapped, make_room))
             vae = _load_vae(vae_file, family, place)
-        text_encoder, text_shape = _load_text_encoder(file, hints, place)
-    _check_text_fits(path.name, unet_shape, text_shape)
-    _check_vae_fits(path.name, unet_shape.out_channels, vae)
+        text_encoders = _load_text_encoders(file, family, hints, place)
+        _check_text_fits(path.name, family, unet_shape, text_encoders)
+        _check_vae_fits(path.name, unet_shape.out_channels, vae)
+        prediction_type = hints.prediction_type or _marked_prediction(file, family)
+    if prediction_type is None:
+        prediction_type = "v_prediction" if predicts_velocity(unet) else "epsilon"
     return Model(
         unet=unet,
         vae=vae,
-        text_encoder=text_encoder,
+        text_encoders=tuple(encoder for encoder, _ in text_encoders),
         path=path,
         vae_path=vae_path,
         family=family,
-        prediction_type=hints.prediction_type or ("v_prediction" if "v_pred" in file.shapes else "epsilon"),
+        prediction_type=prediction_type,
         zero_terminal_snr="ztsnr" in file.shapes if hints.zero_terminal_snr is None else hints.zero_terminal_snr,
         resolution=hints.resolution,
-        default_resolution=hints.resolution or DEFAULTS[family].resolution,
+        default_resolution=hints.resolution or family.resolution,
         unet_channels=unet_shape.in_channels,
         latent_channels=vae_config(vae).latent_channels,
         vae_factor=_factor(vae),
         vae_scaling_factor=vae_config(vae).scaling_factor,
         context_dim=unet_shape.context_dim,
-        text_layers=text_shape.layers,
-        text_positions=text_shape.positions,
+        text_widths=tuple(shape.hidden for _, shape in text_encoders),
         noise=NoiseTraining(),
         title=title or path.name,
         sha256=sha256,
@@ -118,7 +137,7 @@ def load_vae(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     channels_last: bool = False,
-    family: Family = Family.SD1,
+    family: Family,
     mapped: bool = True,
 ) -> AutoencoderKL:
     """Load a standalone VAE file, or the VAE inside a checkpoint; errors as `load_checkpoint`."""
@@ -161,13 +180,26 @@ def _bytes_of(file: TensorFile, place: LoadTarget) -> int:
     )
 
 
-def _supported_family(file: TensorFile) -> Family:
-    family = detect_family(file.shapes, file.path.name)
-    if family not in LOADED:
-        raise CheckpointError(
-            f"{file.path.name} is a {family.value} checkpoint; this version loads Stable Diffusion 1.x only so far."
-        )
+def _family(file: TensorFile) -> Family:
+    """The family of a checkpoint.
+
+    Raises:
+        CheckpointError: the file is none in the original layout, or of a kind that can't be loaded.
+    """
+    kind = classify_tensors(file.shapes)
+    if kind is not ModelKind.CHECKPOINT:
+        raise CheckpointError(f"{file.path.name} is not a checkpoint but {kind.value}.")
+    for beginning, what in _REFUSED.items():
+        if any(name.startswith(beginning) for name in file.shapes):
+            raise CheckpointError(f"{file.path.name} is {what}, which can't be loaded here; choose another checkpoint.")
+    family = family_of(file.shapes)
+    assert family is not None, "a checkpoint has the marks of Stable Diffusion 1 at least"
     return family
+
+
+def _marked_prediction(file: TensorFile, family: Family) -> PredictionType | None:
+    """What the UNet predicts by the file's own mark, an empty tensor of that name, or as its family does."""
+    return "v_prediction" if "v_pred" in file.shapes else family.prediction_type
 
 
 def _load_unet(file: TensorFile, hints: ModelHints, place: LoadTarget) -> tuple[UNet2DConditionModel, UnetShape]:
@@ -176,7 +208,7 @@ def _load_unet(file: TensorFile, hints: ModelHints, place: LoadTarget) -> tuple[
     unet = build_module(
         lambda: _constructed(UNet2DConditionModel, config, file.path.name, "UNet"),
         file,
-        lambda name: UNET_PREFIX + unet_original_name(name, shape.layers_per_block, shape.attention),
+        lambda name: TensorSource(UNET_PREFIX + unet_original_name(name, shape.layers_per_block, shape.attention)),
         part="UNet",
         dtype=place.unet_dtype,
         device=place.device,
@@ -199,11 +231,11 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
         raise CheckpointError(f"{file.path.name} is a VAE in diffusers' layout; the single-file version is needed.")
     shape = infer_vae(file.below(prefix))
     hints = gather_hints(file.path, file.metadata)
-    config = shape.config(hints.vae_groups, hints.vae_scaling_factor or DEFAULTS[family].vae_scaling_factor)
+    config = shape.config(hints.vae_groups, hints.vae_scaling_factor or family.vae_scaling_factor)
     vae: AutoencoderKL = build_module(
         lambda: _constructed(AutoencoderKL, config, file.path.name, "VAE"),
         file,
-        lambda name: prefix + vae_original_name(name, len(shape.channels)),
+        lambda name: TensorSource(prefix + vae_original_name(name, len(shape.channels))),
         part="VAE",
         dtype=place.vae_dtype,
         device=place.device,
@@ -212,22 +244,39 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
     return vae
 
 
+def _load_text_encoders(
+    file: TensorFile, family: Family, hints: ModelHints, place: LoadTarget
+) -> list[tuple[TextEncoder, TextEncoderShape]]:
+    heads = hints.text_heads or ()
+    return [
+        _load_text_encoder(file, facts, heads[min(index, len(heads) - 1)] if heads else None, place)
+        for index, facts in enumerate(family.text_encoders)
+    ]
+
+
 def _load_text_encoder(
-    file: TensorFile, hints: ModelHints, place: LoadTarget
-) -> tuple[CLIPTextModel, TextEncoderShape]:
-    marker = "embeddings.token_embedding.weight"
-    prefix = next((prefix for prefix in SD1_TEXT_PREFIXES if prefix + marker in file.shapes), None)
+    file: TensorFile, facts: TextEncoderFacts, heads: int | None, place: LoadTarget
+) -> tuple[TextEncoder, TextEncoderShape]:
+    marker = token_embedding_name(facts.layout)
+    prefix = next((prefix for prefix in facts.prefixes if prefix + marker in file.shapes), None)
     if prefix is None:
         raise CheckpointError(
-            f"{file.path.name} has no text encoder inside ({SD1_TEXT_PREFIXES[0]}*), so it can't read a prompt; "
+            f"{file.path.name} has no text encoder inside ({facts.prefixes[0]}*), so it can't read a prompt; "
             "a complete checkpoint is needed."
         )
-    shape = infer_text_encoder(file.below(prefix))
-    config = shape.config(hints.text_heads)
-    text_encoder = build_module(
-        lambda: _constructed(lambda **values: CLIPTextModel(CLIPTextConfig(**values)), config, file.path.name, "CLIP"),
+    shape = infer_text_encoder(file.below(prefix), facts.layout)
+    config = shape.config(heads, facts.activation)
+    wanted = CLIPTextModelWithProjection if facts.pooled else CLIPTextModel
+
+    def source_of(name: str) -> TensorSource:
+        bare = name.removeprefix("text_model.")
+        source = openclip_source(bare) if facts.layout == "openclip" else TensorSource(bare)
+        return replace(source, name=prefix + source.name)
+
+    text_encoder: TextEncoder = build_module(
+        lambda: _constructed(lambda **values: wanted(CLIPTextConfig(**values)), config, file.path.name, "CLIP"),
         file,
-        lambda name: prefix + name.removeprefix("text_model."),
+        source_of,
         part="text encoder",
         dtype=place.text_dtype,
         device=place.device,
@@ -246,11 +295,25 @@ def _constructed(make: Callable[..., M], config: dict[str, object], file_name: s
         ) from error
 
 
-def _check_text_fits(file_name: str, unet: UnetShape, text: TextEncoderShape) -> None:
-    if unet.context_dim != text.hidden:
+def _check_text_fits(
+    file_name: str, family: Family, unet: UnetShape, texts: Sequence[tuple[TextEncoder, TextEncoderShape]]
+) -> None:
+    width = sum(shape.hidden for _, shape in texts)
+    if unet.context_dim != width:
         raise CheckpointError(
             f"{file_name} mixes models: its UNet listens to {unet.context_dim} channels of text, "
-            f"its text encoder speaks {text.hidden}."
+            f"its text encoder{'s speak' if len(texts) > 1 else ' speaks'} {width}."
+        )
+    if not family.added_numbers:
+        return
+    pooled = sum(
+        shape.projected or 0 for (_, shape), facts in zip(texts, family.text_encoders, strict=True) if facts.pooled
+    )
+    added = pooled + ADDED_WIDTH * sum(map(count_of, family.added_numbers))
+    if unet.label_dim != added:
+        raise CheckpointError(
+            f"{file_name} mixes models: its UNet takes {unet.label_dim or 0} channels beside the text, "
+            f"and as {family.label} it would take {added}."
         )
 
 

@@ -1,6 +1,7 @@
 """Textual inversion files: the vectors that stand for a name in a prompt. Gal et al. (2022), arXiv:2208.01618."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,22 +15,56 @@ from modules.weights.unpickle import Inert, TensorRef
 
 EMBEDDING_SUFFIXES: Final = (".safetensors", ".pt", ".bin")
 _MOST_VECTORS: Final = 4096
+# Text encoders that a file for several names.
+_ROLES: Final = ("clip_l", "clip_g")
 
 
-def read_embedding(path: Path) -> torch.Tensor:
-    """The vectors of a textual inversion: (vectors, width), float32, in memory of their own.
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A textual inversion: its vectors, (vectors, width) in float32, by the text encoder's role.
 
-    Read are A1111's `.pt` ("string_to_param"), diffusers' `.bin` and `.safetensors` ("emb_params" or any one name).
+    A file for the one text encoder of its family doesn't name it: then the role is empty.
+    """
+
+    vectors: Mapping[str, torch.Tensor]
+
+    @property
+    def widths(self) -> str:
+        """Its widths, as a person reads them."""
+        return " and ".join(str(tensor.shape[1]) for tensor in self.vectors.values())
+
+    def fitting(self, roles: Sequence[str], widths: Sequence[int]) -> tuple[torch.Tensor, ...] | None:
+        """The vectors for text encoders of these roles and widths, in their order; None if it is not for them."""
+        if len(roles) == 1 and "" in self.vectors:
+            found = [self.vectors[""]]
+        else:
+            found = [self.vectors[role] for role in roles if role in self.vectors]
+        fits = [tensor.shape[1] for tensor in found] == list(widths)
+        return tuple(found) if fits else None
+
+
+def read_embedding(path: Path) -> Embedding:
+    """The vectors of a textual inversion, in memory of their own.
+
+    Read are A1111's `.pt` ("string_to_param"), diffusers' `.bin` and `.safetensors` ("emb_params" or any one name), and
+    SDXL's files of two encoders ("clip_l", "clip_g").
 
     Raises:
-        ModelFileError: the file is damaged, unsafe, or holds something else, such as the two encoders' vectors of SDXL.
+        ModelFileError: the file is damaged, unsafe, or holds something else.
     """
-    tensors = list(_tensors(path))
-    if len(tensors) != 1:
+    tensors = dict(_tensors(path))
+    if tensors.keys() & set(_ROLES):
+        tensors = {role: tensors[role] for role in _ROLES if role in tensors}
+    elif len(tensors) != 1:
         raise CheckpointError(
-            f"{path.name} holds {len(tensors)} tensors where a textual inversion for SD1 has one; it may be for SDXL."
+            f"{path.name} holds {len(tensors)} tensors; a textual inversion has one, or clip_l and clip_g for SDXL."
         )
-    (vectors,) = tensors
+    else:
+        tensors = {"": next(iter(tensors.values()))}
+    return Embedding({role: _checked(tensor, path) for role, tensor in tensors.items()})
+
+
+def _checked(vectors: torch.Tensor, path: Path) -> torch.Tensor:
     if vectors.ndim == 1:
         vectors = vectors.unsqueeze(0)
     if vectors.ndim != 2 or not 0 < vectors.shape[0] <= _MOST_VECTORS or not vectors.is_floating_point():
@@ -37,23 +72,23 @@ def read_embedding(path: Path) -> torch.Tensor:
     return vectors
 
 
-def _tensors(path: Path) -> Iterator[torch.Tensor]:
-    """Copies: what is read are windows into the file."""
+def _tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """Copies, by name: what is read are windows into the file."""
     container = sniff_container(path)
     if container is Container.SAFETENSORS:
         with open_tensors(path) as file:
-            yield from (file.tensor(name).float().clone() for name in file.shapes)
+            yield from ((name, file.tensor(name).float().clone()) for name in file.shapes)
         return
     torch_file = read_torch_zip(path) if container is Container.TORCH_ZIP else read_torch_legacy(path)
-    yield from (torch_file.tensor(ref).float().clone() for ref in _references(torch_file))
+    yield from ((name, torch_file.tensor(ref).float().clone()) for name, ref in _references(torch_file))
 
 
-def _references(file: TorchFile) -> Iterator[TensorRef]:
+def _references(file: TorchFile) -> Iterator[tuple[str, TensorRef]]:
     content = file.content
     if isinstance(content, dict) and "string_to_param" in content:
         content = _parameters(content["string_to_param"])
     if isinstance(content, dict):
-        yield from (value for value in content.values() if isinstance(value, TensorRef))
+        yield from ((str(name), value) for name, value in content.items() if isinstance(value, TensorRef))
 
 
 def _parameters(held: object) -> object:

@@ -8,17 +8,19 @@ from accelerate.big_modeling import init_empty_weights
 from torch import nn
 
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.original_names import TensorSource
 from modules.weights.tensor_file import TensorFile
 from modules.weights.weight_buffer import WeightBuffer
 
 M = TypeVar("M", bound=nn.Module)
-OriginalName = Callable[[str], str]
+# Where a module's parameter, by its name, is found in a file.
+SourceOf = Callable[[str], TensorSource]
 
 
 def build_module(
     make: Callable[[], M],
     file: TensorFile,
-    original_name: OriginalName,
+    source_of: SourceOf,
     *,
     part: str,
     dtype: torch.dtype,
@@ -32,7 +34,7 @@ def build_module(
     Args:
         make: constructs the module; called where parameters cost nothing, while buffers stay real (a buffer on the
             meta device would be read as garbage without any error).
-        original_name: maps a parameter's name to the file's, prefix included.
+        source_of: maps a parameter's name to its place in the file, prefix included.
         part: what the module is called in errors, such as "UNet".
 
     Raises:
@@ -40,12 +42,12 @@ def build_module(
     """
     with init_empty_weights():
         module = make()
-    wanted = {name: original_name(name) for name, _ in module.named_parameters()}
+    wanted = {name: source_of(name) for name, _ in module.named_parameters()}
     _check_present(wanted, file, part)
     parameters = dict(module.named_parameters())
     weights = WeightBuffer([value.shape for value in parameters.values()], dtype, device, channels_last=channels_last)
     loaded = {
-        name: weights.take(_fitted(file.tensor(wanted[name]), value, wanted[name], part))
+        name: weights.take(_fitted(wanted[name].taken_from(file.tensor(wanted[name].name)), value, wanted[name], part))
         for name, value in parameters.items()
     }
     module.load_state_dict(loaded, strict=False, assign=True)
@@ -54,8 +56,8 @@ def build_module(
     return module.eval().requires_grad_(False)
 
 
-def _check_present(wanted: dict[str, str], file: TensorFile, part: str) -> None:
-    missing = [original for original in wanted.values() if original not in file.shapes]
+def _check_present(wanted: dict[str, TensorSource], file: TensorFile, part: str) -> None:
+    missing = [source.name for source in wanted.values() if source.name not in file.shapes]
     if missing:
         raise CheckpointError(
             f"{file.path.name} lacks {len(missing)} of the {len(wanted)} tensors of its {part}, first {missing[0]}: "
@@ -63,13 +65,13 @@ def _check_present(wanted: dict[str, str], file: TensorFile, part: str) -> None:
         )
 
 
-def _fitted(tensor: torch.Tensor, parameter: torch.Tensor, name: str, part: str) -> torch.Tensor:
+def _fitted(tensor: torch.Tensor, parameter: torch.Tensor, source: TensorSource, part: str) -> torch.Tensor:
     """The file's tensor in the parameter's shape: the original VAE's attention is made of 1×1 convolutions."""
     if tensor.ndim > parameter.ndim and tensor.shape[parameter.ndim :].numel() == 1:
         tensor = tensor.reshape(tensor.shape[: parameter.ndim])
     if tensor.shape != parameter.shape:
         raise CheckpointError(
-            f"The {part}'s {name} has the shape {list(tensor.shape)} where the rest of the file calls for "
+            f"The {part}'s {source.name} has the shape {list(tensor.shape)} where the rest of the file calls for "
             f"{list(parameter.shape)}: the file mixes parts of different models."
         )
     return tensor

@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from modules.catalogue.hints import PredictionType
+from modules.families import Family, PredictionType
 from modules.hardware.main_memory import give_back_memory
-from modules.weights.family import Family
+
+TextEncoder = CLIPTextModel | CLIPTextModelWithProjection
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Model:
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL
-    text_encoder: CLIPTextModel
+    text_encoders: tuple[TextEncoder, ...]
+    """In the order of the family's `text_encoders`."""
     path: Path
     vae_path: Path | None
     """The external VAE in use; None when it is the checkpoint's own."""
@@ -55,9 +57,9 @@ class Model:
     vae_scaling_factor: float
     """Latents are multiplied with this after encoding, so that their variance is near one."""
     context_dim: int
-    text_layers: int
-    text_positions: int
-    """Tokens of one chunk with its begin and end, 77."""
+    """Channels of the text that the UNet takes: those of all text encoders together."""
+    text_widths: tuple[int, ...]
+    """Channels of each text encoder."""
     noise: NoiseTraining
     title: str
     sha256: str | None
@@ -69,7 +71,7 @@ class Model:
     def release(self) -> None:
         """Drop the modules and hand their memory back to the system and the device; calling it twice is harmless."""
         if self.loaded:
-            del self.unet, self.vae, self.text_encoder
+            del self.unet, self.vae, self.text_encoders
         release_memory()
 
 

@@ -7,7 +7,10 @@ means that only what the module needs is ever read, and that what is missing can
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
+
+import torch
 
 _RESNET: Final = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1",
@@ -22,8 +25,58 @@ _UNET_TOP: Final = {
 _VAE_ATTENTION: Final = {
     "group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out",
 }  # fmt: skip
+_OPENCLIP_LAYER: Final = {
+    "layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj",
+    "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
+}  # fmt: skip
+_OPENCLIP_TOP: Final = {
+    "embeddings.token_embedding.weight": "token_embedding.weight",
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "final_layer_norm.weight": "ln_final.weight", "final_layer_norm.bias": "ln_final.bias",
+}  # fmt: skip
+_PROJECTIONS: Final = ("q", "k", "v")
+_TEXT_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
+_FUSED = re.compile(r"self_attn\.([qkv])_proj")
 _BLOCK = re.compile(r"(down|up|mid)_blocks?\.(?:(\d+)\.)?(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)")
 _VAE_BLOCK = re.compile(r"(encoder|decoder)\." + _BLOCK.pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSource:
+    """Where a parameter is found: the tensor's name in the file, which of its equal parts, and whether it lies turned.
+
+    `part` is (index, count) of equal parts along the first axis.
+    """
+
+    name: str
+    part: tuple[int, int] = (0, 1)
+    transposed: bool = False
+
+    def taken_from(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The parameter in the file's `tensor`, a view of it. A tensor that can't be cut so is returned as it is."""
+        index, count = self.part
+        if count > 1 and tensor.ndim and tensor.shape[0] % count == 0:
+            size = tensor.shape[0] // count
+            tensor = tensor[index * size : (index + 1) * size]
+        return tensor.t() if self.transposed and tensor.ndim == 2 else tensor
+
+
+def openclip_source(name: str) -> TensorSource:
+    """`encoder.layers.3.self_attn.k_proj.weight` → the middle third of `transformer.resblocks.3.attn.in_proj_weight`.
+
+    Args:
+        name: a parameter of transformers' `CLIPTextModel`, or `text_projection.weight` of the model with projection.
+    """
+    if name == "text_projection.weight":
+        return TensorSource("text_projection", transposed=True)
+    found = _TEXT_LAYER.fullmatch(name)
+    if found is None:
+        return TensorSource(_OPENCLIP_TOP.get(name, name))
+    layer, stem, kind = f"transformer.resblocks.{found[1]}", found[2], found[3]
+    fused = _FUSED.fullmatch(stem)
+    if fused is not None:
+        return TensorSource(f"{layer}.attn.in_proj_{kind}", (_PROJECTIONS.index(fused[1]), len(_PROJECTIONS)))
+    return TensorSource(f"{layer}.{_OPENCLIP_LAYER.get(stem, stem)}.{kind}")
 
 
 def unet_original_name(name: str, layers_per_block: Sequence[int], attention: Sequence[bool]) -> str:

@@ -17,7 +17,7 @@ def test_modelspec_and_our_own_keys_are_read() -> None:
     }  # fmt: skip
     assert hints_from_mapping(stated, "m") == ModelHints(
         prediction_type="v_prediction", zero_terminal_snr=True, resolution=(768, 512), architecture="x", unet_groups=8,
-        vae_groups=4, unet_heads=(5, 10, 20), text_heads=2, vae_scaling_factor=0.13025,
+        vae_groups=4, unet_heads=(5, 10, 20), text_heads=(2,), vae_scaling_factor=0.13025,
     )  # fmt: skip
 
 

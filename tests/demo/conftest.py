@@ -32,7 +32,7 @@ class Artist:
     def __init__(self) -> None:
         torch.set_num_threads(1)
         model = load_checkpoint(DEMO)
-        self.engine = Pipeline(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
+        self.engine = Pipeline(model, PromptEncoder(model, clip_tokenizer()), torch.device("cpu"), False)
 
     def draw(self, prompt: str, **values: object) -> Image.Image:
         request = resolved(prompt=prompt, **values)

@@ -24,6 +24,7 @@ from torch.nn import Conv2d
 from torch.nn.functional import interpolate
 
 from modules.weights.checkpoint import load_checkpoint
+from tests.checkpoints import clip_of
 from tests.reference_tokenizer import reference_tokenizer
 from tests.sampling.k_diffusion_oracle import k_diffusion_external, k_diffusion_sampling
 
@@ -93,7 +94,7 @@ class Painter:
 
     def __init__(self, checkpoint: Path) -> None:
         model = load_checkpoint(checkpoint)
-        self.unet, self.vae, self.clip = model.unet, model.vae, model.text_encoder
+        self.unet, self.vae, self.clip = model.unet, model.vae, clip_of(model)
         self.tokenizer = reference_tokenizer()
         betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
         self._trained = torch.cumprod(1 - betas, 0).float()

@@ -23,7 +23,7 @@ def test_the_facts_follow_the_checkpoint(tmp_path: Path) -> None:
     assert before.total_memory > before.free_memory > 0
     model = models.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))).model
     during = line.of(MachineFacts)[-1]
-    assert during.weights == sum(map(module_bytes, (model.unet, model.vae, model.text_encoder))) > 10**6
+    assert during.weights == sum(map(module_bytes, (model.unet, model.vae, *model.text_encoders))) > 10**6
     assert (during.device, during.memory_mode, during.unet_dtype, during.attention) == ("cpu", "full", "fp32", "sdp")
     assert "--no-half" in during.dtype_why and during.memory_why and during.attention_why
     models.unload()

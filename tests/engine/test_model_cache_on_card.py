@@ -48,7 +48,7 @@ def on_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     def made(name: str) -> LoadedModel:
         path = write_tiny_checkpoint(tmp_path / f"{name}.safetensors", architecture=SMALL)
         model, origin, known = load_checkpoint(path), Origin.of(path), Future[str]()
-        encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
+        encoder = PromptEncoder(model, clip_tokenizer())
         encoder.encode(("a",), EncodingOptions())
         loaded = LoadedModel(checkpoint_at(path), origin, origin, model, encoder, known, CARD.attention)
         for part in loaded.parts:
@@ -146,7 +146,7 @@ def test_a_neighbour_leaves_before_a_thriftier_way_is_taken_but_not_for_decoding
     neighbour = Neighbour(500 * MB)
     placed = ModelPlacement(CARD, neighbour)
     monkeypatch.setattr(placed, "_free", lambda: card["bytes"] - neighbour.on_device)
-    monkeypatch.setattr(placed, "_offloader", Offloader(CARD.device, model.unet, (model.vae, model.text_encoder)))
+    monkeypatch.setattr(placed, "_offloader", Offloader(CARD.device, model.unet, (model.vae, *model.text_encoders)))
     card["bytes"] = 10**10
     assert placed.take(model, None).mode == "full"
     # In fp32 the toy takes 0.8 GB and the reserve at 2048 x 1024, a decode of its own 0.4 GB.

@@ -306,7 +306,7 @@ def test_cached_encodings_are_reckoned_with_and_go_where_their_room_is_missed(
     loaded = models.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
     request = RequestSize(512, 512)
     model = loaded.model
-    size = size_of(model.unet, model.vae, model.text_encoder)
+    size = size_of(model.unet, model.vae, *model.text_encoders)
     needed = peak(size, request, "full", scores=scores_of(loaded.attention), cpu=True)
     for number in range(20):
         loaded.encoder.encode((f"cat {number}",), EncodingOptions())

@@ -133,5 +133,5 @@ def set_up(keeper: ModelKeeper) -> dict[str, int]:
     """Which very objects compute: attention processors and the model's parts."""
     assert keeper._loaded is not None
     model = keeper._loaded.model
-    parts = {"unet": model.unet, "vae": model.vae, "text": model.text_encoder}
+    parts = {"unet": model.unet, "vae": model.vae, "text": model.text_encoders[0]}
     return {name: id(one) for name, one in (parts | dict(model.unet.attn_processors)).items()}

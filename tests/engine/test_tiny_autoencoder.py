@@ -18,9 +18,9 @@ from torch import nn
 
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
+from modules.families import SD1
 from modules.generation.codec import decode_tiny, encode_tiny
 from modules.protocol import ImageReady, JobFailed, JobFinished, Preview
-from modules.weights.family import Family
 from modules.weights.tiny_autoencoder import load_tiny_autoencoder
 from tests.engine.conftest import RunningEngine, job
 from tests.engine.test_models import CPU
@@ -75,8 +75,8 @@ def test_a_file_that_changed_takes_the_place_of_what_it_was(tiny_vae: Autoencode
     for factor in (1.0, 0.5):
         save_file({name: tensor * factor for name, tensor in weights.items()}, file)
         os.utime(file, (factor, factor))
-        half = cache.half("decoder", Family.SD1)
-        assert isinstance(half, nn.Module) and cache.half("decoder", Family.SD1) is half
+        half = cache.half("decoder", SD1)
+        assert isinstance(half, nn.Module) and cache.half("decoder", SD1) is half
         made.append(weakref.ref(half))
     del half
     gc.collect()

@@ -58,17 +58,21 @@ def pipeline_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pip
     def made(channels: int) -> Pipeline:
         path = folder / f"{channels}.safetensors"
         model = load_checkpoint(write_tiny_checkpoint(path, architecture=Architecture(in_channels=channels)))
-        return Pipeline(model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), False)
+        return Pipeline(model, PromptEncoder(model, clip_tokenizer()), torch.device("cpu"), False)
 
     return made
 
 
-def diffusers_pipeline(kind: Any, pipeline: Pipeline) -> Any:
-    # The pipelines look at it; it changes nothing.
+def declare_sample_size(pipeline: Pipeline) -> None:
+    """diffusers' pipelines look at it; it changes nothing."""
     pipeline.model.unet.register_to_config(sample_size=64)  # type: ignore[no-untyped-call]  # unannotated in diffusers
+
+
+def diffusers_pipeline(kind: Any, pipeline: Pipeline) -> Any:
+    declare_sample_size(pipeline)
     made = kind(
         vae=pipeline.model.vae,
-        text_encoder=pipeline.model.text_encoder,
+        text_encoder=pipeline.model.text_encoders[0],
         tokenizer=reference_tokenizer(77),
         unet=pipeline.model.unet,
         scheduler=AtOurLevels(

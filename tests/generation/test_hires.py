@@ -26,9 +26,7 @@ QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda:
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
-    return Pipeline(
-        model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
-    )
+    return Pipeline(model, PromptEncoder(model, clip_tokenizer()), torch.device("cpu"), channels_last=False)
 
 
 def resolved(**values: Any) -> ResolvedRequest:

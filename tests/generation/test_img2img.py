@@ -33,9 +33,7 @@ QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda:
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
-    return Pipeline(
-        model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
-    )
+    return Pipeline(model, PromptEncoder(model, clip_tokenizer()), torch.device("cpu"), channels_last=False)
 
 
 def resolved(options: dict[str, Any] | None = None, **values: Any) -> ResolvedRequest:
@@ -86,7 +84,7 @@ def test_takes_the_steps_that_a1111_takes_and_ends_where_diffusers_scheduler_doe
     model = pipeline.model
     x = encode_pictures(model.vae, to_tensor([picture]), model.vae_scaling_factor)
     x = x + ImageNoise((4, 8, 8), [7], source="CPU").draw() * sigmas[0]
-    texts = [pipeline.encoder.encode((text,), EncodingOptions()) for text in ("a red circle", "")]
+    texts = [pipeline.encoder.encode((text,), EncodingOptions()).context for text in ("a red circle", "")]
     with torch.inference_mode():
         for timestep in scheduler.timesteps:
             inputs = scheduler.scale_model_input(torch.cat([x, x]), timestep)

@@ -40,9 +40,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     torch.set_num_threads(1)
     path = write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors", dtype="fp32")
     model = load_checkpoint(path)
-    return Pipeline(
-        model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
-    )
+    return Pipeline(model, PromptEncoder(model, clip_tokenizer()), torch.device("cpu"), channels_last=False)
 
 
 def resolved(**values: Any) -> ResolvedRequest:

@@ -27,6 +27,7 @@ from modules.parameters.job_options import EncodingOptions
 from modules.parameters.passes import PassSpec
 from modules.parameters.samplers import resolve_sampler
 from modules.sampling import finite, noise, run
+from modules.text.encoder import Encoding
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 from tests.amounts import some
@@ -46,7 +47,7 @@ def _card_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
 def on_card(folder: Any, **architecture: Any) -> Model:
     path = write_tiny_checkpoint(folder / "tiny.safetensors", architecture=Architecture(**architecture))
     model = load_checkpoint(path)
-    parts: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
+    parts: tuple[nn.Module, ...] = (model.unet, model.vae, *model.text_encoders)
     for part in parts:
         part.to(CARD)
     return model
@@ -60,9 +61,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 class Encoder:
     """Encodings that lie on the card; a long text is two chunks."""
 
-    def encode(self, texts: tuple[str, ...], options: EncodingOptions) -> Tensor:
+    def encode(self, texts: tuple[str, ...], options: EncodingOptions) -> Encoding:
         chunks = 2 if any(len(text) > 40 for text in texts) else 1
-        return there(len(texts), 77 * chunks, 64)
+        return Encoding(there(len(texts), 77 * chunks, 64))
 
 
 def there(*shape: int) -> Tensor:

@@ -53,7 +53,7 @@ class Room:
         )
         model = load_checkpoint(path)
         self.pipeline = Pipeline(
-            model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
+            model, PromptEncoder(model, clip_tokenizer()), torch.device("cpu"), channels_last=False
         )
 
         self._before: dict[str, torch.Tensor] = {}

@@ -19,7 +19,7 @@ from modules.prompt import clip_tokenizer
 from modules.sampling import ImageNoise, Interrupted, UnetOverflow, sigma_schedule
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
-from tests.checkpoints import write_tiny_checkpoint
+from tests.checkpoints import clip_of, write_tiny_checkpoint
 from tests.reference_tokenizer import reference_tokenizer
 
 QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
@@ -29,9 +29,7 @@ QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda:
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     torch.set_num_threads(1)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny.safetensors"))
-    return Pipeline(
-        model, PromptEncoder(model.text_encoder, clip_tokenizer()), torch.device("cpu"), channels_last=False
-    )
+    return Pipeline(model, PromptEncoder(model, clip_tokenizer()), torch.device("cpu"), channels_last=False)
 
 
 def resolved(options: dict[str, Any] | None = None, **values: Any) -> ResolvedRequest:
@@ -50,7 +48,7 @@ def test_equals_the_pipeline_of_diffusers_at_the_same_weights_noise_and_sigmas(p
     absent: Any = None  # both are optional, which their annotations don't say
     theirs: Any = StableDiffusionPipeline(
         vae=pipeline.model.vae,
-        text_encoder=pipeline.model.text_encoder,
+        text_encoder=clip_of(pipeline.model),
         tokenizer=reference_tokenizer(77),
         unet=pipeline.model.unet,
         scheduler=EulerDiscreteScheduler(

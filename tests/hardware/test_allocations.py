@@ -75,7 +75,7 @@ def layout(request: pytest.FixtureRequest, modules: Modules) -> torch.memory_for
 
 
 def size(modules: Modules, factor: int = FACTOR) -> ModelSize:
-    return replace(size_of(modules.unet, modules.vae, modules.text_encoder), vae_factor=factor)
+    return replace(size_of(modules.unet, modules.vae, *modules.text_encoders), vae_factor=factor)
 
 
 @torch.inference_mode()

@@ -31,7 +31,7 @@ from modules.hardware.model_configs import unet_config
 from modules.hardware.model_size import size_of
 from modules.hardware.vae_tiling import disable_vae_tiling, enable_vae_tiling
 from tests.amounts import some
-from tests.checkpoints import SD15, Architecture, _make_text_encoder, _make_unet, _make_vae
+from tests.checkpoints import SD15, Architecture, _make_unet, _make_vae, make_text_encoders
 from tests.hardware.byte_counter import ByteCounter, without_memory
 
 GB = 10**9
@@ -69,7 +69,7 @@ class Counted:
             with torch.device("meta"):
                 self.unets = {"tiny": _make_unet(Architecture()), "SD1.5": _make_unet(SD15), "SDXL": _sdxl_unet()}
                 self.vaes: dict[str, AutoencoderKL] = {"tiny": _make_vae(Architecture()), "SD1.5": _make_vae(SD15)}
-                self.text = _make_text_encoder(SD15)
+                (self.text,) = make_text_encoders(SD15)
         finally:
             torch.set_default_dtype(torch.float32)
         for module in (*self.unets.values(), *self.vaes.values(), self.text):

@@ -55,7 +55,7 @@ def test_what_is_kept_and_what_is_not(modules: Modules) -> None:
 def test_memory_modes_change_nothing(modules: Modules, mode: str) -> None:
     store_in_8_bits(modules.unet)
     expected = answer(modules)
-    offloader = Offloader(CPU, modules.unet, (modules.vae, modules.text_encoder))
+    offloader = Offloader(CPU, modules.unet, (modules.vae, *modules.text_encoders))
     offloader.apply(mode)  # type: ignore[arg-type]  # the parameters are those literals
     assert torch.equal(answer(modules), expected) and torch.equal(answer(modules), expected)
     offloader.close()

@@ -31,7 +31,7 @@ from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
-from tests.checkpoints import SD15, _make_text_encoder, _make_unet, _make_vae, write_tiny_checkpoint
+from tests.checkpoints import SD15, _make_unet, _make_vae, make_text_encoders, write_tiny_checkpoint
 from tests.hardware.byte_counter import ByteCounter, without_memory
 
 CPU = torch.device("cpu")
@@ -47,7 +47,7 @@ def model(tmp_path: Path) -> Model:
 def answers(model: Model) -> list[torch.Tensor]:
     ids = torch.tensor([[49406, 320, 2368, *[49407] * 74]])
     latent = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    text = model.text_encoder(ids).last_hidden_state
+    text = model.text_encoders[0](ids).last_hidden_state
     steps = [model.unet(latent, torch.tensor([t]), encoder_hidden_states=text).sample for t in (900.0, 500.0, 100.0)]
     picture = model.vae.decode(latent).sample
     return [text, *steps, picture, model.vae.encode(picture).latent_dist.mode()]
@@ -58,7 +58,7 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 def offloader_of(model: Model, device: torch.device = CPU) -> Offloader:
-    return Offloader(device, model.unet, (model.vae, model.text_encoder))
+    return Offloader(device, model.unet, (model.vae, *model.text_encoders))
 
 
 @pytest.mark.parametrize("order", [("medvram",), ("lowvram",), ("full", "medvram", "lowvram", "full", "lowvram")])
@@ -80,7 +80,7 @@ def test_weights_that_are_changed_stay_changed_wherever_they_were(model: Model) 
     changed = [
         model.unet.conv_in.weight,
         model.unet.mid_block.resnets[0].conv1.weight,
-        model.text_encoder.get_input_embeddings().weight,
+        model.text_encoders[0].get_input_embeddings().weight,
     ]
 
     def change() -> None:
@@ -114,7 +114,7 @@ def test_nothing_keeps_a_model_alive_that_was_dissolved(model: Model) -> None:
     offloader.apply("lowvram")
     answers(model)
     offloader.close()
-    gone = [weakref.ref(part) for part in (model.unet, model.vae, model.text_encoder)]
+    gone = [weakref.ref(part) for part in (model.unet, model.vae, *model.text_encoders)]
     weights = weakref.ref(model.unet.conv_in.weight.untyped_storage())
     del offloader
     model.release()
@@ -138,19 +138,19 @@ def test_an_error_in_the_middle_of_a_forward_leaves_the_weights_whole(model: Mod
 def test_what_waits_in_main_memory_is_given_its_input_where_it_computes(model: Model) -> None:
     """The meta device stands for the card: what is brought there and what stayed behind can be told apart."""
     assert compute_device(model.vae) == CPU
-    cpu_offload_with_hook(model.text_encoder, META)
+    cpu_offload_with_hook(model.text_encoders[0], META)
     cpu_offload_with_hook(model.vae, META)
     assert next(model.vae.parameters()).device == CPU
-    assert compute_device(model.vae) == compute_device(model.text_encoder) == META
-    encoder = PromptEncoder(model.text_encoder, clip_tokenizer())
-    assert encoder.encode(("a (red:1.3) circle",), EncodingOptions(clip_skip=2)).device == META
+    assert compute_device(model.vae) == compute_device(model.text_encoders[0]) == META
+    encoder = PromptEncoder(model, clip_tokenizer())
+    assert encoder.encode(("a (red:1.3) circle",), EncodingOptions(clip_skip=2)).context.device == META
     assert model.vae.decode(torch.zeros(1, 4, 8, 8, device=compute_device(model.vae))).sample.device == META
 
 
 def test_only_the_part_that_was_called_last_is_on_the_device(model: Model) -> None:
     offloader = offloader_of(model)
     offloader.apply("medvram")
-    addresses = {part: next(part.parameters()).data_ptr() for part in (model.unet, model.vae, model.text_encoder)}
+    addresses = {part: next(part.parameters()).data_ptr() for part in (model.unet, model.vae, *model.text_encoders)}
     answers(model)
     away = [part for part, address in addresses.items() if next(part.parameters()).data_ptr() != address]
     assert away == [model.vae]
@@ -189,7 +189,7 @@ def hollow() -> tuple[FakeTensorMode, Any, Any, nn.Module]:
     torch.set_default_dtype(torch.float16)
     try:
         with META:
-            parts = _make_unet(SD15), _make_vae(SD15), _make_text_encoder(SD15)
+            parts = _make_unet(SD15), _make_vae(SD15), make_text_encoders(SD15)[0]
     finally:
         torch.set_default_dtype(torch.float32)
     for part in parts:

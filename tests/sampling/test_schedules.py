@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_golden_levels(steps: int, label: str, golden: str) -> None:
 
 def test_golden_sdxl_align_your_steps() -> None:
     golden = "14.6150 5.9634 3.3390 1.8550 1.1023 0.6750 0.4311 0.2606 0.1225 0.0290 0"
-    found = build_sigmas(resolve_schedule("Align Your Steps"), 10, sd1_sigmas(), SamplerOptions(), is_sdxl=True)
+    found = build_sigmas(resolve_schedule("Align Your Steps"), 10, sd1_sigmas(), SamplerOptions(), step_tables="SDXL")
     assert found.tolist() == pytest.approx([float(value) for value in golden.split()], abs=6e-5)
 
 
@@ -108,7 +109,7 @@ def test_turbo_walks_the_ends_of_equal_stretches() -> None:
     assert sigma_schedule("Turbo", 4) == pytest.approx([*levels[[999, 749, 499, 249]].tolist(), 0], rel=1e-5)
 
 
-def built(label: str, steps: int, options: SamplerOptions, **given: bool) -> list[float]:
+def built(label: str, steps: int, options: SamplerOptions, **given: Any) -> list[float]:
     found: list[float] = build_sigmas(resolve_schedule(label), steps, sd1_sigmas(), options, **given).tolist()
     return found
 

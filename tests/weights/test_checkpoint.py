@@ -11,10 +11,11 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from modules.catalogue import ModelFileError
+from modules.families import SD1
 from modules.weights.checkpoint import load_checkpoint, load_vae
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.family import Family
 from modules.weights.fill import build_module
+from modules.weights.original_names import TensorSource
 from modules.weights.tensor_file import open_tensors
 from tests.catalogue.files import write_header
 from tests.checkpoints import (
@@ -59,7 +60,7 @@ def outputs(modules: Any, architecture: Architecture) -> list[torch.Tensor]:
     """What each module makes of one fixed input."""
     generator = torch.Generator().manual_seed(5)
     latents = torch.randn(2, architecture.in_channels, 8, 8, generator=generator)
-    context = torch.randn(2, 11, architecture.text_hidden, generator=generator)
+    context = torch.randn(2, 11, sum(architecture.text_widths), generator=generator)
     image = torch.rand(1, 3, 32, 32, generator=generator)
     ids = torch.randint(0, architecture.vocabulary, (2, 77), generator=generator)
     with torch.no_grad():
@@ -69,7 +70,7 @@ def outputs(modules: Any, architecture: Architecture) -> list[torch.Tensor]:
             if architecture.latent_channels <= architecture.in_channels
             else image,
             modules.vae.encode(image).latent_dist.mean,
-            modules.text_encoder(ids).last_hidden_state,
+            modules.text_encoders[0](ids).last_hidden_state,
         ]
 
 
@@ -87,7 +88,7 @@ def test_any_width_and_depth_round_trips_exactly(tmp_path: Path, name: str) -> N
     assert model.unet_channels == architecture.in_channels
     assert model.latent_channels == architecture.latent_channels
     assert model.vae_factor == 2 ** (len(architecture.vae_channels) - 1)
-    assert (model.context_dim, model.text_layers) == (architecture.text_hidden, architecture.text_layers)
+    assert model.text_widths == architecture.text_widths
 
 
 @pytest.mark.parametrize("name", ["tiny", "four levels, last without attention", "inpainting"])
@@ -114,7 +115,7 @@ def test_every_type_of_file_loads_into_every_type(
     model = load_checkpoint(path, dtype=wanted, vae_dtype=torch.float32)
     expected = original_tensors(make_modules(SMALL), stored)["model.diffusion_model.out.2.weight"]
     assert torch.equal(model.unet.conv_out.weight, expected.to(wanted))
-    assert model.unet.dtype is wanted and model.vae.dtype is torch.float32 and model.text_encoder.dtype is wanted
+    assert model.unet.dtype is wanted and model.vae.dtype is torch.float32 and model.text_encoders[0].dtype is wanted
     assert not model.unet.training
     assert not any(parameter.requires_grad for parameter in model.unet.parameters())
 
@@ -178,7 +179,7 @@ def test_facts_come_from_metadata(tmp_path: Path) -> None:
     assert (model.prediction_type, model.zero_terminal_snr) == ("v_prediction", True)
     assert (model.resolution, model.default_resolution) == ((128, 192), (128, 192))
     assert model.vae_scaling_factor == 0.5
-    assert (model.family, model.title, model.sha256, model.path) == (Family.SD1, "m [0123456789]", "ab", path)
+    assert (model.family, model.title, model.sha256, model.path) == (SD1, "m [0123456789]", "ab", path)
 
 
 def test_facts_without_a_statement(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_an_external_vae_replaces_the_own_one(tmp_path: Path) -> None:
         vae = write_vae(tmp_path / name, seed=9, prefix=prefix, architecture=SMALL)
         model = load_checkpoint(checkpoint, vae_path=vae)
         assert torch.equal(model.vae.decoder.conv_in.weight, wanted) and model.vae_path == vae
-        assert torch.equal(load_vae(vae, dtype=torch.float32).decoder.conv_in.weight, wanted)
+        assert torch.equal(load_vae(vae, dtype=torch.float32, family=SD1).decoder.conv_in.weight, wanted)
 
 
 def test_a_checkpoint_without_vae_asks_for_one(tmp_path: Path) -> None:
@@ -316,14 +317,15 @@ def test_a_merge_without_the_text_model_level_loads(good: Path, tmp_path: Path) 
     assert load_checkpoint(write_tensors(tmp_path / "m.safetensors", tensors, stated_facts(SMALL))).loaded
 
 
-def test_other_families_are_named(good: Path, tmp_path: Path) -> None:
-    for marker, family in (
-        ("conditioner.embedders.1.model.ln_final.weight", "Stable Diffusion XL checkpoint"),
-        ("conditioner.embedders.0.model.ln_final.weight", "Stable Diffusion XL refiner"),
-        ("cond_stage_model.model.ln_final.weight", "Stable Diffusion 2"),
+def test_models_that_cannot_be_run_are_named(good: Path, tmp_path: Path) -> None:
+    for marker, kind in (
+        ("depth_model.model.pretrained.act_postprocess3.0.project.0.bias", "a depth model"),
+        ("embedder.model.ln_final.weight", "an unCLIP model"),
+        ("cond_stage_model.roberta.x", "an AltDiffusion model"),
+        ("model.diffusion_model.label_emb.weight", "an upscaling diffusion model"),
     ):
         path = write_tensors(tmp_path / "m.safetensors", tensors_of(good) | {marker: torch.zeros(2)}, {})
-        with pytest.raises(CheckpointError, match=family):
+        with pytest.raises(CheckpointError, match=kind):
             load_checkpoint(path)
 
 
@@ -374,14 +376,14 @@ def test_fp8_files_load(good: Path, tmp_path: Path) -> None:
 def test_a_module_keeps_its_buffers_real(good: Path) -> None:
     """A buffer left on the meta device makes garbage without an error (transformers' position_ids)."""
     model = load_checkpoint(good)
-    assert all(not buffer.is_meta for buffer in model.text_encoder.buffers())
+    assert all(not buffer.is_meta for buffer in model.text_encoders[0].buffers())
     assert all(not parameter.is_meta for parameter in model.unet.parameters())
 
 
 def test_a_class_that_refuses_its_configuration_is_not_hidden(good: Path) -> None:
     with open_tensors(good) as file, pytest.raises(ValueError, match="groups"):
         build_module(
-            lambda: UNet2DConditionModel(block_out_channels=(30, 30, 30, 30)), file, str, part="UNet",
+            lambda: UNet2DConditionModel(block_out_channels=(30, 30, 30, 30)), file, TensorSource, part="UNet",
             dtype=torch.float32, device=torch.device("cpu"),
         )  # fmt: skip
 

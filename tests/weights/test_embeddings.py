@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
-from modules.weights.embeddings import read_embedding
+from modules.weights.embeddings import Embedding, read_embedding
 from tests.checkpoints import Payload, write_embedding, write_malicious_checkpoint
 
 VECTORS = torch.arange(12.0).reshape(3, 4)
@@ -22,7 +22,7 @@ VECTORS = torch.arange(12.0).reshape(3, 4)
 def test_the_files_of_a1111_are_read(tmp_path: Path, suffix: str) -> None:
     path = write_embedding(tmp_path / f"ink{suffix}", vectors=3, width=8, seed=5)
     expected = torch.randn(3, 8, generator=torch.Generator().manual_seed(5))
-    assert torch.equal(read_embedding(path), expected)
+    assert torch.equal(read_embedding(path).vectors[""], expected)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -39,18 +39,35 @@ def test_the_files_of_a1111_are_read(tmp_path: Path, suffix: str) -> None:
 def test_pickles_are_read_without_running_them(tmp_path: Path, content: Any, zipped: bool) -> None:
     path = tmp_path / "ink.pt"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    assert torch.equal(read_embedding(path), VECTORS)
+    assert torch.equal(read_embedding(path).vectors[""], VECTORS)
 
 
 def test_one_vector_without_a_dimension_for_it_and_half_precision(tmp_path: Path) -> None:
     save_file({"emb_params": VECTORS[0].half()}, tmp_path / "ink.safetensors")
-    assert torch.equal(read_embedding(tmp_path / "ink.safetensors"), VECTORS[:1])
+    assert torch.equal(read_embedding(tmp_path / "ink.safetensors").vectors[""], VECTORS[:1])
+
+
+def test_vectors_for_several_encoders_fit_those(tmp_path: Path) -> None:
+    wide = torch.ones(3, 6)
+    save_file({"clip_g": wide, "clip_l": VECTORS}, tmp_path / "ink.safetensors")
+    embedding = read_embedding(tmp_path / "ink.safetensors")
+    assert embedding.widths == "4 and 6"
+    both = embedding.fitting(("clip_l", "clip_g"), (4, 6))
+    assert both is not None and torch.equal(both[0], VECTORS) and torch.equal(both[1], wide)
+    assert embedding.fitting(("clip_g",), (6,)) is not None, "the refiner's"
+    assert embedding.fitting(("clip_l",), (8,)) is None
+    assert Embedding({"": VECTORS}).fitting(("clip_l", "clip_g"), (4, 6)) is None
 
 
 @pytest.mark.parametrize(
     "tensors",
-    [{"clip_l": VECTORS, "clip_g": VECTORS + 1}, {}, {"a": torch.zeros(2, 2, 2)}, {"a": torch.zeros(0, 4)}],
-    ids=["sdxl", "none", "not vectors", "empty"],
+    [
+        {"a": VECTORS, "b": VECTORS + 1},
+        {},
+        {"a": torch.zeros(2, 2, 2)},
+        {"clip_l": VECTORS, "clip_g": torch.zeros(0, 4)},
+    ],
+    ids=["two", "none", "not vectors", "empty"],
 )
 def test_what_is_no_textual_inversion_is_said(tmp_path: Path, tensors: dict[str, Any]) -> None:
     save_file(tensors, tmp_path / "ink.safetensors")

@@ -10,7 +10,6 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.family import Family, detect_family
 from modules.weights.original_names import unet_original_name
 from modules.weights.text_shapes import infer_text_encoder
 from modules.weights.unet_shapes import infer_unet
@@ -129,7 +128,7 @@ def test_a_vae_is_rebuilt_from_its_shapes(channels: tuple[int, ...], quant: bool
 
 
 def test_a_text_encoder_is_rebuilt_from_its_shapes() -> None:
-    expected = on_meta(lambda: CLIPTextModel(CLIPTextConfig(hidden_size=SD15.text_hidden, intermediate_size=3072)))
+    expected = on_meta(lambda: CLIPTextModel(CLIPTextConfig(hidden_size=SD15.text_widths[0], intermediate_size=3072)))
     shape = infer_text_encoder({name: tuple(value.shape) for name, value in expected.state_dict().items()})
     config: dict[str, Any] = shape.config()
     found = on_meta(lambda: CLIPTextModel(CLIPTextConfig(**config)))
@@ -162,11 +161,3 @@ def test_a_unet_that_diffusers_cannot_build_is_refused() -> None:
     without = {name: value for name, value in shapes.items() if "attn2" not in name}
     with pytest.raises(CheckpointError, match="no cross attention"):
         infer_unet(without)
-
-
-def test_families_are_told_by_their_text_encoder() -> None:
-    unet = "model.diffusion_model.input_blocks.0.0.weight"
-    assert detect_family({unet, "cond_stage_model.transformer.text_model.x"}, "m") is Family.SD1
-    assert detect_family({unet, "cond_stage_model.model.ln_final.bias"}, "m") is Family.SD2
-    assert detect_family({unet, "conditioner.embedders.1.model.x", "conditioner.embedders.0.t"}, "m") is Family.SDXL
-    assert detect_family({unet, "conditioner.embedders.0.model.x"}, "m") is Family.SDXL_REFINER

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from modules.catalogue.safetensors_header import read_safetensors_header
+from modules.families import SD1
 from modules.weights import tensor_file
 from modules.weights.checkpoint import exchange_vae, load_checkpoint, load_vae
 from modules.weights.checkpoint_errors import CheckpointError
@@ -75,14 +76,11 @@ def test_a_checkpoint_is_the_same_however_it_is_read_and_room_is_asked_for(tmp_p
         load_checkpoint(path, dtype=torch.bfloat16, vae_path=vae, mapped=mapped, make_room=freed[mapped].append)
         for mapped in (True, False)
     ]
-    for part in ("unet", "vae", "text_encoder"):
-        one, other = (getattr(model, part).state_dict() for model in models)
+    parts = [(model.unet, model.vae, *model.text_encoders) for model in models]
+    for pair in zip(*parts, strict=True):
+        one, other = (part.state_dict() for part in pair)
         assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    weights = sum(
-        tensor.numel() * tensor.element_size()
-        for part in ("unet", "vae", "text_encoder")
-        for tensor in getattr(models[0], part).parameters()
-    )
+    weights = sum(tensor.numel() * tensor.element_size() for part in parts[0] for tensor in part.parameters())
     assert freed[True] == [pytest.approx(weights, rel=0.01)]
     assert freed[False] == [path.stat().st_size, *freed[True], vae.stat().st_size]
 
@@ -93,12 +91,14 @@ def test_a_vae_is_exchanged_whole_or_not_at_all(tmp_path: Path) -> None:
     wide = Architecture(vocabulary=512, latent_channels=16)
     with pytest.raises(CheckpointError, match="4 latent channels, the VAE has 16"):
         exchange_vae(
-            model, load_vae(write_vae(tmp_path / "w.safetensors", architecture=wide), dtype=torch.float32), None
+            model,
+            load_vae(write_vae(tmp_path / "w.safetensors", architecture=wide), dtype=torch.float32, family=SD1),
+            None,
         )
     assert model.vae is before
     deep = Architecture(vocabulary=512, vae_channels=(16, 16, 32))
     path = write_vae(tmp_path / "d.safetensors", architecture=deep)
-    assert exchange_vae(model, load_vae(path, dtype=torch.float32), path) is before
+    assert exchange_vae(model, load_vae(path, dtype=torch.float32, family=SD1), path) is before
     assert (model.vae_factor, model.vae_path) == (4, path)
     fresh = load_checkpoint(model.path, vae_path=path)
     assert (model.vae_factor, model.vae_scaling_factor) == (fresh.vae_factor, fresh.vae_scaling_factor)

@@ -18,6 +18,7 @@ from modules.generation.passes import (
     Pass,
     Pipeline,
     Progress,
+    conditioner_of,
     guidance_of,
     merging,
     model_sigmas,
@@ -87,9 +88,7 @@ def found_noise(
             model,
             pipeline.model.prediction_type,
         ),
-        conditions_for(
-            conditioning, pipeline.encoder, settings.encoding, device=pipeline.device, dtype=pipeline.model.unet.dtype
-        ),
+        conditions_for(conditioning, conditioner_of(pipeline, spec.size, settings)),
         guidance_of(pipeline, Pass(spec), settings, progress),
         total_calls=spec.steps,
         extra_channels=start.extra,

@@ -1,0 +1,50 @@
+"""The architectures of models: one frozen value each, which says how it differs from the others."""
+
+from collections.abc import Collection
+from typing import Final
+
+from modules.families.family import (
+    ADDED_WIDTH,
+    UNET_PREFIX,
+    VAE_PREFIX,
+    AddedNumbers,
+    ClipSkip,
+    Family,
+    PredictionType,
+    StepTables,
+    TextEncoderFacts,
+    TextLayout,
+    count_of,
+)
+from modules.families.sd1 import SD1
+from modules.families.sd2 import SD2
+from modules.families.sdxl import SDXL, SDXL_REFINER
+
+# In the order of asking: the marks of the later ones are in files of the earlier ones too.
+FAMILIES: Final = (SDXL, SDXL_REFINER, SD2, SD1)
+
+
+def family_of(names: Collection[str]) -> Family | None:
+    """The family of a checkpoint in the original layout, by the names of its tensors; None if it is of none."""
+    return next((family for family in FAMILIES if family.is_marked(names)), None)
+
+
+__all__ = [
+    "ADDED_WIDTH",
+    "FAMILIES",
+    "SD1",
+    "SD2",
+    "SDXL",
+    "SDXL_REFINER",
+    "UNET_PREFIX",
+    "VAE_PREFIX",
+    "AddedNumbers",
+    "ClipSkip",
+    "Family",
+    "PredictionType",
+    "StepTables",
+    "TextEncoderFacts",
+    "TextLayout",
+    "count_of",
+    "family_of",
+]

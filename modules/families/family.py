@@ -1,0 +1,85 @@
+"""What is known of an architecture of models, and of its parts: facts without torch."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Literal
+
+UNET_PREFIX: Final = "model.diffusion_model."
+VAE_PREFIX: Final = "first_stage_model."
+
+# What a UNet's answer is: the noise, or the velocity of Salimans & Ho (2022), arXiv:2202.00512.
+PredictionType = Literal["epsilon", "v_prediction"]
+
+# How a text encoder's tensors are named: as in transformers' `CLIPTextModel`, or as in OpenCLIP, whose attention has
+# query, key and value in one matrix.
+TextLayout = Literal["transformers", "openclip"]
+# Which setting of clip skip a text encoder follows: the one for all, that of SDXL's first encoder if the option
+# `sdxl_clip_l_skip` is on, or none.
+ClipSkip = Literal["always", "sdxl_clip_l_skip", "never"]
+# For which models the published tables of noise levels are that it uses.
+StepTables = Literal["SD1", "SDXL"]
+# What a UNet takes beside its text, each number as 256 sines and cosines: height and width of the picture, top and left
+# of its crop, height and width that were aimed at, an aesthetic score.
+AddedNumbers = Literal["size", "crop", "target", "aesthetic score"]
+# The sines and cosines of one of those numbers.
+ADDED_WIDTH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoderFacts:
+    """One text encoder of a family."""
+
+    role: str
+    """The field's name of it: `clip_l`, `clip_g` (OpenCLIP bigG) or `clip_h`. Embeddings for several use it too."""
+    prefixes: tuple[str, ...]
+    """What the names of its tensors begin with in a checkpoint; the first that fits."""
+    layout: TextLayout = "openclip"
+    activation: Literal["quick_gelu", "gelu"] = "gelu"
+    pads_with_end: bool = False
+    """A chunk is filled up with the end mark, otherwise with zeros."""
+    layer: int = 2
+    """The hidden state that conditions, counted from the last one, which is 1."""
+    final_norm: bool = False
+    """That hidden state goes through the encoder's last norm."""
+    clip_skip: ClipSkip = "never"
+    pooled: bool = False
+    """It also gives the vector of the whole text: that at the end mark behind the last layer, projected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """An architecture: how it is recognised, and everything by which working with it differs from the others."""
+
+    name: str
+    """The field's short name, as A1111 shows it on cards."""
+    label: str
+    """What a person calls it."""
+    marks: tuple[tuple[str, ...], ...]
+    """Its checkpoints have tensors whose names begin so: with all the beginnings of one of these groups."""
+    text_encoders: tuple[TextEncoderFacts, ...]
+    resolution: tuple[int, int]
+    """Width and height that it was trained at, unless a file states others."""
+    vae_scaling_factor: float
+    """Latents are multiplied by it, unless a VAE file states another factor."""
+    tiny_autoencoder: str
+    """The stem of its tiny autoencoder's files in models/VAE-approx."""
+    prediction_type: PredictionType | None = "epsilon"
+    """What the UNet predicts unless a file says otherwise. None where only the UNet's answer to a constant tells."""
+    added_numbers: tuple[AddedNumbers, ...] = ()
+    empty_negative_is_zero: bool = False
+    """An empty negative prompt conditions with zeros instead of its encoding."""
+    step_tables: StepTables = "SD1"
+    """Which of the published tables of noise levels (Align Your Steps and its like) are for it."""
+    follows_sdxl_settings: bool = False
+    """Settings and flags that name SDXL mean it."""
+
+    def is_marked(self, names: Collection[str]) -> bool:
+        """Whether a checkpoint with tensors of these names is of this family."""
+        return any(
+            all(any(name.startswith(beginning) for name in names) for beginning in group) for group in self.marks
+        )
+
+
+def count_of(kind: AddedNumbers) -> int:
+    """How many numbers that are."""
+    return 1 if kind == "aesthetic score" else 2

@@ -1,0 +1,43 @@
+"""Stable Diffusion XL, its base and its refiner: Podell et al. (2023), arXiv:2307.01952."""
+
+from typing import Final
+
+from modules.families.family import UNET_PREFIX, Family, TextEncoderFacts
+
+SDXL: Final = Family(
+    name="SDXL",
+    label="Stable Diffusion XL",
+    marks=(("conditioner.embedders.1.model.",),),
+    text_encoders=(
+        TextEncoderFacts(
+            role="clip_l",
+            prefixes=("conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.0.transformer."),
+            layout="transformers",
+            activation="quick_gelu",
+            pads_with_end=True,
+            clip_skip="sdxl_clip_l_skip",
+        ),
+        TextEncoderFacts(role="clip_g", prefixes=("conditioner.embedders.1.model.",), pooled=True),
+    ),
+    resolution=(1024, 1024),
+    vae_scaling_factor=0.13025,
+    tiny_autoencoder="taesdxl",
+    added_numbers=("size", "crop", "target"),
+    empty_negative_is_zero=True,
+    step_tables="SDXL",
+    follows_sdxl_settings=True,
+)
+
+SDXL_REFINER: Final = Family(
+    name="SDXL refiner",
+    label="Stable Diffusion XL refiner",
+    marks=(("conditioner.embedders.0.model.", f"{UNET_PREFIX}label_emb."),),
+    text_encoders=(TextEncoderFacts(role="clip_g", prefixes=("conditioner.embedders.0.model.",), pooled=True),),
+    resolution=(1024, 1024),
+    vae_scaling_factor=0.13025,
+    tiny_autoencoder="taesdxl",
+    added_numbers=("size", "crop", "aesthetic score"),
+    empty_negative_is_zero=True,
+    step_tables="SDXL",
+    follows_sdxl_settings=True,
+)

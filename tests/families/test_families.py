@@ -1,0 +1,44 @@
+"""Which family a checkpoint is of, and what is said of each."""
+
+import ast
+from pathlib import Path
+
+from modules.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, family_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_families_are_told_by_their_text_encoder() -> None:
+    unet = "model.diffusion_model.input_blocks.0.0.weight"
+    sizes = "model.diffusion_model.label_emb.0.0.weight"
+    assert family_of({unet, "cond_stage_model.transformer.text_model.x"}) is SD1
+    assert family_of({unet, "cond_stage_model.model.ln_final.bias"}) is SD2
+    assert family_of({unet, sizes, "conditioner.embedders.1.model.x", "conditioner.embedders.0.t"}) is SDXL
+    assert family_of({unet, sizes, "conditioner.embedders.0.model.x"}) is SDXL_REFINER
+    assert family_of({unet, "conditioner.embedders.0.model.x"}) is SD2, "SD Turbo"
+    assert family_of({"lora_unet_x"}) is None
+
+
+def test_nobody_else_asks_which_family_it_is() -> None:
+    """Sources ask a family's value for what they need; a family's name stands in its own file alone."""
+    names = {"SD1", "SD2", "SDXL", "SDXL_REFINER"}
+    questions = []
+    for path in sorted((ROOT / "modules").rglob("*.py")):
+        if path.is_relative_to(ROOT / "modules" / "families"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.ImportFrom(module=str(module), names=imported) if module.startswith("modules.families"):
+                    questions += [f"{path}: {one.name}" for one in imported if one.name in names]
+                case ast.Attribute(value=ast.Name(id="family") | ast.Attribute(attr="family"), attr="name"):
+                    questions.append(f"{path}:{node.lineno} asks for its name")
+    assert questions == []
+
+
+def test_each_family_is_whole() -> None:
+    for family in FAMILIES:
+        assert family.marks and family.text_encoders and min(family.resolution) >= 512
+        pooled = [facts for facts in family.text_encoders if facts.pooled]
+        assert bool(family.added_numbers) == bool(pooled), "numbers go beside the vector of the whole text"
+        assert len({facts.role for facts in family.text_encoders}) == len(family.text_encoders)
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
