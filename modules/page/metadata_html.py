@@ -32,7 +32,7 @@ def metadata_html(metadata: ImageMetadata) -> str:
     size = f"<p>{html.escape(metadata.format)}, {metadata.width}×{metadata.height}</p>"
     if not metadata.infotext and not metadata.items:
         return f"{size}<p>Nothing is written in this picture.</p>"
-    parameters = f"<h4>parameters</h4>{infotext_html(metadata.infotext)}" if metadata.infotext else ""
+    parameters = f"<h2>parameters</h2>{infotext_html(metadata.infotext)}" if metadata.infotext else ""
     # An EXIF comment that is the infotext has been shown.
     items = {key: text for key, text in metadata.items.items() if text.strip() != metadata.infotext.strip()}
     return size + parameters + "".join(_item(key, text) for key, text in items.items())
@@ -41,7 +41,7 @@ def metadata_html(metadata: ImageMetadata) -> str:
 def _item(key: str, text: str) -> str:
     value = _read(text)
     origin = f" <small>{_ORIGINS[key]}</small>" if value is not None and key in _ORIGINS else ""
-    head = f"<h4>{html.escape(key)}{origin}</h4>"
+    head = f"<h2>{html.escape(key)}{origin}</h2>"
     if value is None:
         return head + _folded(key, text, infotext_html(text[:_LONGEST]))
     if _is_graph(value):

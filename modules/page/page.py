@@ -87,7 +87,7 @@ def build_page(
                 build_queue()
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
                 # assets/settings.js fills it when the tab is opened first.
-                gr.HTML('<div id="settings_panel" aria-live="polite">The settings are being read…</div>')
+                gr.HTML('<div id="settings_panel"><p role="status">The settings are being read…</p></div>')
         defaults.apply(tabs)
         for one in (tab, img2img):
             if not defaults.chose(one.form.controls["width"]):

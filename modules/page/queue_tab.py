@@ -8,10 +8,10 @@ import gradio as gr
 
 FRAME: Final = """
 <div id="queue_panel">
-  <p class="said" role="status" aria-live="polite"></p>
-  <h3>Running</h3><ul class="running"></ul>
-  <h3>Waiting <span class="count"></span></h3><ol class="waiting"></ol>
-  <h3>Ended</h3><ul class="ended"></ul>
+  <p class="spoken" role="status" aria-live="polite"></p>
+  <h2>Running</h2><ul class="running"></ul>
+  <h2>Waiting <span class="count"></span></h2><ol class="waiting"></ol>
+  <h2>Ended</h2><ul class="ended"></ul>
   <button type="button" class="more" hidden>Show older</button>
 </div>"""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 STATUS: Final = (
+    '<h1 class="spoken">Stable Diffusion</h1>'
     '<div class="engine" data-state="starting" role="status"><i></i><span>Connecting…</span>'
     '<span class="pace"></span></div>'
 )

@@ -110,7 +110,7 @@ def reading_html(services: Services, typed: Typed) -> str:
             reading = read_prompt(text, clip_tokenizer(), reading_options, negative=negative)
             here = _names_here(services, reading.tags)
             unit = "calls (two a step)" if typed.twice else "steps"
-            sections.append(f"<h4>{title}</h4>{prompt_html(reading, here, unit)}")
+            sections.append(f"<h2>{title}</h2>{prompt_html(reading, here, unit)}")
     return "".join(sections) or "<p>Nothing to read yet.</p>"
 
 

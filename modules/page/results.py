@@ -17,7 +17,7 @@ from modules.protocol import MemoryPeak
 LIVE: Final = """
 <div class="live" hidden>
   <div class="bar" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100">
-  <div class="fill"></div><span class="text" aria-live="polite"></span></div>
+  <div class="fill"></div><span class="text"></span></div>
   <img class="preview" alt="Live preview" hidden>
   <ol class="queue" aria-label="Queue"></ol>
 </div>"""

@@ -101,7 +101,7 @@ def test_waiting_jobs_are_reordered_cancelled_and_doubled(queue: Locator, watche
 
     drag(page, row(queue, "third"), row(queue, "first"))
     shown(queue, "third", "first", "second")
-    expect(queue.locator(".said")).to_have_text("Moved to place 1 of 3.")
+    expect(queue.locator(".spoken")).to_have_text("Moved to place 1 of 3.")
     agreed(server, "third", "first", "second")
 
     row(queue, "first").locator(".handle").press("ArrowDown")

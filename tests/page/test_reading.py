@@ -20,7 +20,7 @@ from modules.pictures import ImageMetadata
 from modules.settings import OptionStore
 
 TAG = re.compile(r"</?([a-z0-9]+)[^>]*>")
-OURS = {"h4", "p", "div", "span", "sub", "ul", "li", "i", "br"}
+OURS = {"h2", "p", "div", "span", "sub", "ul", "li", "i", "br"}
 MARKUP = st.text(alphabet="<>&\"'/ab=:()[]|,.1\n ", max_size=60)
 
 

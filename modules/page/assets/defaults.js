@@ -71,7 +71,7 @@ function resetButton(row) {
 /** @param {{ changes: Row[], own: Row[], notices: string[] }} answer */
 function draw({ changes, own, notices }) {
   /** @type {HTMLElement[]} */
-  const parts = [element("h3", { textContent: "Values on the page that differ from its defaults" })];
+  const parts = [element("h2", { textContent: "Values on the page that differ from its defaults" })];
   if (changes.length) {
     parts.push(
       table(
@@ -83,7 +83,7 @@ function draw({ changes, own, notices }) {
     parts.push(button("Save these as defaults", () => ask("save"), { id: "defaults_apply", className: "primary" }));
   } else
     parts.push(element("p", { textContent: "None: change something in txt2img, img2img or Extras, then come back." }));
-  parts.push(element("h3", { textContent: "Defaults of your own (ui-config.json)" }));
+  parts.push(element("h2", { textContent: "Defaults of your own (ui-config.json)" }));
   if (own.length) {
     const rows = own.map((row) => [tabOf(row), row.label, shown(row.before), withLimits(row), resetButton(row)]);
     parts.push(table("defaults_own", ["Tab", "Control", "Built in", "Yours", ""], rows));
@@ -96,7 +96,7 @@ function draw({ changes, own, notices }) {
   parts.push(...notices.map((text) => element("p", { className: "notice", textContent: text })));
   const fresh = button("Fill the forms with the defaults", forget, { id: "defaults_fill" });
   fresh.title = "Prompts and other values on the page are forgotten";
-  parts.push(element("h3", { textContent: "This browser" }), fresh);
+  parts.push(element("h2", { textContent: "This browser" }), fresh);
   panel.replaceChildren(...parts);
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
+import { completePage } from "./accessibility.js";
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";
 import { listenForDemo } from "./demo.js";
 import { listenForDrops } from "./drop.js";
@@ -49,6 +50,7 @@ window.webui = {
 };
 
 guardFocus();
+completePage();
 guardSliders();
 translatePage();
 listen({

@@ -9,6 +9,7 @@ import { changeJob } from "./job_actions.js";
 import { drawJobBar } from "./job_bar.js";
 import { fillBar } from "./progress_bar.js";
 import { titleText } from "./progress_text.js";
+import { speakProgress } from "./spoken.js";
 
 const TITLE = "Stable Diffusion";
 
@@ -20,6 +21,7 @@ const TITLE = "Stable Diffusion";
 export function drawProgress(state, modes, interrupt) {
   const text = titleText(state);
   drawJobBar(state.running?.mine ? state.running : null, text, interrupt);
+  speakProgress(state.running?.mine ? state.running : null);
   document.title = text && state.settings.title ? `[${text}] ${TITLE}` : TITLE;
   document.body.toggleAttribute("data-live-lightbox", state.settings.lightbox && state.settings.live_lightbox);
   for (const mode of modes) drawTab(mode, state, text);

@@ -41,7 +41,7 @@ export function titleText({ running, waiting, waiting_count: count }) {
 }
 
 /** @param {RunningJob} running */
-function pictureText({ batch, first, last, pictures }) {
+export function pictureText({ batch, first, last, pictures }) {
   if (batch) return [`File ${Math.min(batch.done + 1, batch.count)} of ${batch.count}`];
   if (pictures < 2) return [];
   return [last > first ? `Pictures ${first}–${last} of ${pictures}` : `Picture ${first} of ${pictures}`];

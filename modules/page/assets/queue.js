@@ -37,7 +37,7 @@ async function move(id, position) {
   const frame = panel();
   if (!done || !frame) return;
   const count = all(frame, ".waiting li").length;
-  need(frame, ".said", HTMLElement).textContent = `Moved to place ${position} of ${count}.`;
+  need(frame, ".spoken", HTMLElement).textContent = `Moved to place ${position} of ${count}.`;
 }
 
 export async function poll() {

@@ -31,10 +31,7 @@ function build(frame) {
    * @param {(into: HTMLElement) => Promise<void>} draw
    */
   function open(tab, draw) {
-    for (const one of tabs) {
-      one.ariaSelected = String(one === tab);
-      one.tabIndex = one === tab ? 0 : -1;
-    }
+    for (const one of tabs) one.ariaSelected = String(one === tab);
     content.setAttribute("aria-labelledby", tab.id);
     // A page that comes late must not overwrite the one that was opened since.
     const page = element("div", { className: "settings-page" });
@@ -46,14 +43,6 @@ function build(frame) {
     { className: "settings-pages", role: "tablist", ariaLabel: "Pages of the settings" },
     ...tabs,
   );
-  bar.addEventListener("keydown", (event) => {
-    if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
-    const step = event.key === "ArrowRight" ? 1 : -1;
-    const here = tabs.findIndex((tab) => tab.matches(":focus"));
-    const next = tabs[(here + step + tabs.length) % tabs.length];
-    next.focus();
-    next.click();
-  });
   frame.replaceChildren(bar, content);
   tabs[0].click();
 }

@@ -14,7 +14,7 @@ function facts(title, pairs) {
     element("dt", { textContent: name }),
     element("dd", { textContent: value }),
   ]);
-  return element("section", {}, element("h3", { textContent: title }), element("dl", {}, ...lines));
+  return element("section", {}, element("h2", { textContent: title }), element("dl", {}, ...lines));
 }
 
 /**
