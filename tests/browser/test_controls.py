@@ -297,3 +297,36 @@ def test_styles_are_merged_by_button_and_by_the_server(watched: Watched, server:
     page.click("#txt2img_style_apply")
     expect(page.locator(PROMPT)).to_have_value("oil of a dog")
     expect(page.locator(NEGATIVE)).to_have_value("photo")
+
+
+def test_a_list_works_by_keys_stays_below_its_field_and_closes_behind_who_leaves(
+    watched: Watched, server: Server
+) -> None:
+    page = watched.page
+    visit(page, server.url)
+    field, lists = page.locator("#txt2img_sampling input"), page.locator(".options")
+    field.click()
+    above, below = page.locator(PROMPT).bounding_box(), lists.bounding_box()
+    assert above is not None and below is not None and below["y"] > above["y"] + above["height"]
+    page.keyboard.type("zzz")
+    page.keyboard.press("Tab")
+    expect(page.locator("#txt2img_scheduler input")).to_be_focused()
+    expect(lists).to_have_count(1)
+    page.keyboard.press("Shift+Tab")
+    expect(field).to_have_value("DPM++ 2M")
+    page.keyboard.press("Escape")
+    expect(lists).to_have_count(0)
+    field.click()
+    expect(lists).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(lists).to_have_count(0)
+    expect(field).to_be_focused()
+    expect(field).to_have_value("DPM++ SDE")
+    page.keyboard.type("heun")
+    page.keyboard.press("Enter")
+    expect(field).to_have_value("DPM++ 2M SDE Heun")
+    page.keyboard.press("Tab")
+    expect(page.locator("#txt2img_scheduler input")).to_be_focused()
+    generate(page, "with the chosen sampler")
+    expect(page.locator(INFOTEXT)).to_contain_text("Sampler: DPM++ 2M SDE Heun")

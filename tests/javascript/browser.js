@@ -24,6 +24,8 @@ const NAMES = [
   "HTMLTextAreaElement",
   "Event",
   "CustomEvent",
+  "FocusEvent",
+  "MouseEvent",
   "KeyboardEvent",
   "MutationObserver",
   "Image",

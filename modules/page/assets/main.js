@@ -11,6 +11,7 @@ import { hiresLine } from "./hires.js";
 import * as jobs from "./jobs.js";
 import { listen } from "./keys.js";
 import { listenForPictures, selectedPicture } from "./lightbox.js";
+import { guardLists } from "./lists.js";
 import { translatePage, untranslated } from "./localization.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
@@ -49,8 +50,9 @@ window.webui = {
   scaleLine: slots.scaleLine,
 };
 
-guardFocus();
 completePage();
+guardFocus();
+guardLists();
 guardSliders();
 translatePage();
 listen({
