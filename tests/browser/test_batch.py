@@ -107,7 +107,7 @@ def test_interrupt_stops_the_rest(watched: Watched, server: Server) -> None:
     ask(page, "slow")
     expect(page.locator("#img2img_live .bar .text")).to_contain_text("of 8", timeout=30_000)
     expect(page.locator("#img2img_live .queue li")).to_have_count(1)
-    expect(page.locator("#img2img_live .queue li")).to_contain_text("files of a batch: slow")
+    expect(page.locator("#img2img_live .queue li")).to_contain_text("files of a batch · slow")
     page.click("#img2img_interrupt")
     page.click("#img2img_interrupt")
     expect(page.locator("#img2img_live .live")).to_be_hidden(timeout=30_000)

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import "./browser.js";
 
-const { about, progressLine, queueRow, title, when } = await import("../../modules/page/assets/queue_row.js");
+const { aboutParts, progressLine, queueRow, title, whenParts } = await import("../../modules/page/assets/queue_row.js");
 const { makeMovable, placeByKey } = await import("../../modules/page/assets/queue_drag.js");
 
 /** @type {QueueRow} */
@@ -66,23 +66,31 @@ test("a row's title: the prompt, or why there is none", () => {
 });
 
 test("what a job is", () => {
-  assert.equal(about({ ...JOB, ended: false }), "txt2img · 512×768 · 20 steps · sd15");
-  assert.equal(
-    about({ ...JOB, ended: true, wanted: 4, made: 3, program: true }),
-    "txt2img · 512×768 · 20 steps · 3/4 pictures · from a program · sd15",
-  );
-  assert.equal(about({ ...JOB, mode: "extras", ended: false }), "extras");
+  assert.deepEqual(aboutParts({ ...JOB, ended: false }), ["txt2img", "512×768", "20 steps"]);
+  assert.deepEqual(aboutParts({ ...JOB, ended: true, wanted: 4, made: 3, program: true }), [
+    "txt2img",
+    "512×768",
+    "20 steps",
+    "3/4 pictures",
+    "From a program",
+  ]);
+  assert.deepEqual(aboutParts({ ...JOB, mode: "extras", ended: false }), ["extras"]);
 });
 
 test("when a job ended and how long it took", () => {
   const now = Date.now() / 1000;
-  assert.match(when({ ...JOB, state: "finished", started: now - 75, finished: now }), /^Finished .*\d.*, took 1:15$/);
-  assert.match(when({ ...JOB, state: "cancelled", started: now - 75, finished: now }), /^Cancelled [^,]*\d[^,]*$/);
+  const [ended, took] = whenParts({ ...JOB, state: "finished", started: now - 75, finished: now });
+  assert.match(ended, /^Finished .*\d/);
+  assert.equal(took, "Took 1:15");
+  assert.match(
+    whenParts({ ...JOB, state: "cancelled", started: now - 75, finished: now }).join(),
+    /^Cancelled [^T]*\d[^T]*$/,
+  );
   // Today's times carry their date as well.
   const today = new Date(now * 1000).toLocaleDateString();
-  assert(when({ ...JOB, state: "failed", started: now, finished: now }).startsWith(`Failed ${today} `));
-  assert(when({ ...JOB, created: now }).startsWith(`Waits since ${today} `));
-  assert(when({ ...JOB, state: "running", started: now }).startsWith(`Began ${today} `));
+  assert(whenParts({ ...JOB, state: "failed", started: now, finished: now })[0].startsWith(`Failed ${today} `));
+  assert(whenParts({ ...JOB, created: now })[0].startsWith(`Waits since ${today} `));
+  assert(whenParts({ ...JOB, state: "running", started: now })[0].startsWith(`Began ${today} `));
 });
 
 test("all pictures of a job are in its row, each opens by itself", () => {
@@ -145,7 +153,7 @@ test("the running row's bar says how far it is", () => {
   progressLine(made, { ...JOB, progress: null });
   assert.equal(made.querySelector(".bar span")?.textContent, "Starting…");
   progressLine(made, { ...JOB, progress: { fraction: 0.5, step: 10, steps: 20, eta: 70, preview: 0 } });
-  assert.equal(made.querySelector(".bar span")?.textContent, "50% · step 10/20 · ETA 1:10");
+  assert.equal(made.querySelector(".bar span")?.textContent, "50% · Step 10/20 · 1:10 left");
   assert.equal(made.querySelector(".bar")?.getAttribute("aria-valuenow"), "50");
 });
 

@@ -2,6 +2,7 @@
 // The Defaults page: what ui-config.json makes the controls start with, and the values on the page as new defaults.
 
 import { button, element, need, reloadPage, sentence } from "./dom.js";
+import { confirmed } from "./localization.js";
 import { toast } from "./messages.js";
 
 /**
@@ -88,7 +89,7 @@ function draw({ changes, own, notices }) {
     const rows = own.map((row) => [tabOf(row), row.label, shown(row.before), withLimits(row), resetButton(row)]);
     parts.push(table("defaults_own", ["Tab", "Control", "Built in", "Yours", ""], rows));
     parts.push(
-      button("Reset all defaults", () => confirm("Give every control its built-in default again?") && reset(own), {
+      button("Reset all defaults", () => confirmed("Give every control its built-in default again?") && reset(own), {
         id: "defaults_reset_all",
       }),
     );
@@ -101,7 +102,7 @@ function draw({ changes, own, notices }) {
 }
 
 function forget() {
-  if (!confirm("Forget what stands in the forms of this browser?")) return;
+  if (!confirmed("Forget what stands in the forms of this browser?")) return;
   for (const tab of ["txt2img", "img2img"]) localStorage.removeItem(`webui-${tab}`);
   location.reload();
 }

@@ -67,6 +67,13 @@ export function element(name, properties = {}, ...children) {
 }
 
 /**
+ * Texts side by side, each in an element of its own: so each can be translated.
+ * @param {string[]} texts
+ * @returns {(Node | string)[]}
+ */
+export const joined = (texts) => texts.flatMap((text, place) => [place ? " · " : "", element("span", {}, text)]);
+
+/**
  * @param {string} text
  * @param {(event: MouseEvent) => void} press
  * @param {Partial<HTMLButtonElement>} more

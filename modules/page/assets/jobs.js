@@ -7,6 +7,7 @@
 import { client, read } from "./client.js";
 import { need, send, sentence } from "./dom.js";
 import { changeJob } from "./job_actions.js";
+import { confirmed } from "./localization.js";
 import { fail, lasting, toast } from "./messages.js";
 import { notify } from "./notify.js";
 import { addOwn, adopt, isOwn } from "./own_jobs.js";
@@ -256,7 +257,7 @@ export function submitted(answer, mode) {
  */
 async function askForFolder(folder, error, mode) {
   const question = `May this page read and write pictures in ${folder} and the folders in it? The answer is remembered.`;
-  if (!confirm(question)) return submitted(JSON.stringify({ error }), mode);
+  if (!confirmed(question)) return submitted(JSON.stringify({ error }), mode);
   try {
     await send("folders", { folder });
   } catch (refusal) {

@@ -4,7 +4,7 @@
 /** @import { EndedJob, EngineLine, Mode, PageState, RunningJob, WaitingJob } from "./types.js" */
 
 import { url } from "./client.js";
-import { all, button, element, find, need } from "./dom.js";
+import { all, button, element, find, joined, need } from "./dom.js";
 import { changeJob } from "./job_actions.js";
 import { drawJobBar } from "./job_bar.js";
 import { fillBar } from "./progress_bar.js";
@@ -99,9 +99,10 @@ export function drawQueue(mode, state, again) {
  * @param {() => unknown} again
  */
 function queueRow(job, count, again) {
-  const text = element("span");
-  const files = job.files ? `${job.files} files of a batch: ` : "";
-  text.textContent = `In queue: ${job.position}/${count}  ${files}${job.visible ? job.prompt || "(no prompt)" : "(somebody else's)"}`;
+  const parts = [`In queue: ${job.position}/${count}`, ...(job.files ? [`${job.files} files of a batch`] : [])];
+  const prompt = element("span", { className: "no-translate", textContent: job.prompt });
+  const unseen = element("span", { textContent: job.visible ? "(no prompt)" : "(somebody else's)" });
+  const text = element("span", {}, ...joined(parts), " · ", job.visible && job.prompt ? prompt : unseen);
   if (!job.mine) return element("li", {}, text);
   async function cancel() {
     await changeJob(`${job.id}/cancel`);

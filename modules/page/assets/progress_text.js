@@ -17,7 +17,7 @@ export const eta = (seconds) => {
 const minutes = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 
 /** @param {number} seconds */
-const duration = (seconds) => {
+export const duration = (seconds) => {
   const whole = Math.max(0, Math.round(seconds));
   return whole < 60 ? `${whole} s` : minutes(whole);
 };

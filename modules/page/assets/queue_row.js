@@ -4,8 +4,8 @@
 /** @import { QueueRow } from "./types.js" */
 
 import { jobsUrl, url } from "./client.js";
-import { element, need } from "./dom.js";
-import { eta } from "./progress_text.js";
+import { element, joined, need } from "./dom.js";
+import { duration } from "./progress_text.js";
 
 /**
  * What a row's buttons do; a body goes with what needs one.
@@ -15,8 +15,13 @@ import { eta } from "./progress_text.js";
  * }} Actions
  */
 
-/** @type {Record<string, string>} */
-const STATES = { finished: "Finished", interrupted: "Interrupted", cancelled: "Cancelled", failed: "Failed" };
+/** @type {Record<string, (at: string) => string>} */
+const ENDS = {
+  finished: (at) => `Finished ${at}`,
+  interrupted: (at) => `Interrupted ${at}`,
+  cancelled: (at) => `Cancelled ${at}`,
+  failed: (at) => `Failed ${at}`,
+};
 
 /**
  * @param {string} what the name by which the button is found again when its row was drawn anew
@@ -45,13 +50,31 @@ export const title = (job) => {
   return job.mode === "extras" ? "Extras" : "(no prompt)";
 };
 
-/** @param {QueueRow & { ended: boolean }} job */
-export function about(job) {
+/**
+ * What it is, in parts that stand side by side; the name of its checkpoint is not among them.
+ * @param {QueueRow & { ended: boolean }} job
+ */
+export function aboutParts(job) {
   const parts = job.mode === "extras" ? [job.mode] : [job.mode, `${job.width}×${job.height}`, `${job.steps} steps`];
   if (job.wanted > 1 || job.ended) parts.push(`${job.made}/${job.wanted} pictures`);
-  if (job.program) parts.push("from a program");
-  if (job.checkpoint && job.mode !== "extras") parts.push(job.checkpoint.replace(/\.(safetensors|ckpt)( \[.*)?$/, ""));
-  return parts.join(" · ");
+  if (job.program) parts.push("From a program");
+  return parts;
+}
+
+/** @param {QueueRow} job */
+const checkpointName = ({ mode, checkpoint }) =>
+  checkpoint && mode !== "extras" ? checkpoint.replace(/\.(safetensors|ckpt)( \[.*)?$/, "") : "";
+
+/** @param {QueueRow} job */
+function line(job) {
+  const made = element(
+    "small",
+    {},
+    ...joined([...whenParts(job), ...aboutParts({ ...job, ended: job.state in ENDS })]),
+  );
+  const name = checkpointName(job);
+  if (name) made.append(" · ", element("span", { className: "no-translate", textContent: name }));
+  return made;
 }
 
 /**
@@ -63,13 +86,16 @@ function moment(seconds) {
   return `${at.toLocaleDateString()} ${at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
 }
 
-/** @param {QueueRow} job */
-export function when(job) {
-  if (job.state === "waiting") return `Waits since ${moment(job.created)}`;
-  if (job.state === "running") return `Began ${moment(job.started ?? job.created)}`;
+/**
+ * Since when it waits or runs, or when it ended and how long it took.
+ * @param {QueueRow} job
+ */
+export function whenParts(job) {
+  if (job.state === "waiting") return [`Waits since ${moment(job.created)}`];
+  if (job.state === "running") return [`Began ${moment(job.started ?? job.created)}`];
   const finished = job.finished ?? job.created;
-  const took = job.started && job.state !== "cancelled" ? `, took ${eta(finished - job.started) || "0s"}` : "";
-  return `${STATES[job.state]} ${moment(finished)}${took}`;
+  const took = job.started && job.state !== "cancelled" ? [`Took ${duration(finished - job.started)}`] : [];
+  return [ENDS[job.state](moment(finished)), ...took];
 }
 
 /**
@@ -135,9 +161,13 @@ function actions(job, count, { act, move }) {
  * @param {Actions} doing
  */
 export function queueRow(job, count, doing) {
-  const ended = job.state in STATES;
-  const text = element("div", { className: "text" }, element("b", { textContent: title(job), title: title(job) }));
-  text.append(element("small", { textContent: `${when(job)} · ${about({ ...job, ended })}` }));
+  // A prompt is nobody's to translate; why there is none is.
+  const name = element("b", {
+    textContent: title(job),
+    title: title(job),
+    className: job.prompt ? "no-translate" : "",
+  });
+  const text = element("div", { className: "text" }, name, line(job));
   if (job.cause) text.append(element("small", { className: "cause", textContent: job.cause }));
   for (const notice of job.notices) text.append(element("small", { className: "notice", textContent: notice }));
   const row = element("li", { className: job.state === "failed" ? "failed" : "" });
@@ -182,10 +212,9 @@ export function progressLine(row, job) {
   const percent = now ? Math.floor(now.fraction * 100) : 0;
   line.setAttribute("aria-valuenow", String(percent));
   need(line, ".fill", HTMLElement).style.width = `${percent}%`;
-  const left = now && eta(now.eta);
-  need(line, "span", HTMLElement).textContent = now?.steps
-    ? `${percent}% · step ${now.step}/${now.steps}${left ? ` · ETA ${left}` : ""}`
-    : "Starting…";
+  const left = now && now.eta !== null ? [`${duration(now.eta)} left`] : [];
+  const parts = now?.steps ? [`${percent}%`, `Step ${now.step}/${now.steps}`, ...left] : ["Starting…"];
+  need(line, "span", HTMLElement).replaceChildren(...joined(parts));
   const preview = now?.preview && job.visible ? url(`preview/${job.id}?n=${now.preview}`) : "";
   const frame = need(row, ".picture", HTMLElement);
   if (!preview || frame.dataset.shown === preview) return;

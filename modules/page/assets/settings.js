@@ -5,6 +5,7 @@
 
 import { read } from "./client.js";
 import { all, button, element, find, need, reloadPage, send, sentence } from "./dom.js";
+import { confirmed } from "./localization.js";
 import { toast } from "./messages.js";
 import { searchSettings } from "./settings_search.js";
 
@@ -218,7 +219,7 @@ function head() {
 function resetAll() {
   const keys = resettable(sections.flatMap((one) => one.options));
   if (!keys.length) return toast("Every setting is at its default.", "info");
-  if (confirm(`Set ${keys.length} changed settings back to their defaults?`)) change({ reset: keys });
+  if (confirmed(`Set ${keys.length} changed settings back to their defaults?`)) change({ reset: keys });
 }
 
 function draw() {

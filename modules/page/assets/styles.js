@@ -5,6 +5,7 @@
 
 import { read } from "./client.js";
 import { button, element, find, need, send, sentence } from "./dom.js";
+import { confirmed } from "./localization.js";
 
 const HELP =
   "Where a text holds {prompt}, your prompt takes its place; without it, the text is put behind your prompt.";
@@ -107,7 +108,7 @@ function copy() {
 }
 
 async function remove() {
-  if (!confirm(`Delete the style ${typed().name}?`)) return;
+  if (!confirmed(`Delete the style ${typed().name}?`)) return;
   await change("styles/delete", "Deleted.");
 }
 
