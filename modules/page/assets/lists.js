@@ -84,9 +84,9 @@ function clicked(event) {
   if (before !== field) field.select();
 }
 
-function keepFocus() {
+function guardBlur() {
   const blur = HTMLElement.prototype.blur;
-  HTMLElement.prototype.blur = function kept() {
+  HTMLElement.prototype.blur = function guarded() {
     const stays = this === chosen && document.activeElement === this;
     chosen = null;
     blur.call(this);
@@ -125,7 +125,7 @@ function placeLists() {
 }
 
 export function guardLists() {
-  keepFocus();
+  guardBlur();
   document.addEventListener("keydown", pressed, { capture: true });
   document.addEventListener("pointerdown", pointed, { capture: true });
   document.addEventListener("click", clicked);
