@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
 
 from modules.api.http_errors import ApiRoute
 from modules.api.scripts import script_items, script_names
-from modules.catalogue import ModelFile
+from modules.catalogue import ModelFile, fits_encoders
 from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
 from modules.catalogue.upscalers import REAL_ESRGAN
@@ -132,10 +133,14 @@ def _model_lists(router: APIRouter, services: Services) -> None:
 
     @router.get("/embeddings")
     def embeddings() -> dict[str, dict[str, ListEntry]]:
-        listed = {entry.stem: _embedding(entry) for entry in catalogue.embeddings()}
-        # A1111 skips what does not fit the loaded model; here only what is known to be for two text encoders.
-        fitting = {name: item for name, item in listed.items() if item is not None}
-        return {"loaded": fitting, "skipped": {name: _EMBEDDING for name, item in listed.items() if item is None}}
+        checkpoint = services.current_checkpoint()
+        architecture = None if checkpoint is None else catalogue.architecture(checkpoint)
+        lists: dict[str, dict[str, ListEntry]] = {"loaded": {}, "skipped": {}}
+        for entry in catalogue.embeddings():
+            shapes = _embedding_shapes(entry)
+            fits = shapes is None or fits_encoders(shapes, architecture)
+            lists["loaded" if fits else "skipped"][entry.stem] = _embedding(shapes)
+        return lists
 
 
 _EMBEDDING: Final[ListEntry] = {
@@ -147,18 +152,23 @@ _EMBEDDING: Final[ListEntry] = {
 }
 
 
-def _embedding(entry: ModelFile) -> ListEntry | None:
-    """A textual inversion by its header; None for one of SDXL. What a .pt holds is read only once a prompt names it."""
+def _embedding_shapes(entry: ModelFile) -> Mapping[str, tuple[int, ...]] | None:
+    """The tensors of a textual inversion, by its header. What a .pt holds is read only once a prompt names it."""
     if entry.path.suffix != ".safetensors":
-        return _EMBEDDING
-    try:
-        shapes = list(read_safetensors_header(entry.path).shapes.values())
-    except (ModelFileError, OSError):
-        return _EMBEDDING
-    if len(shapes) != 1:
         return None
-    (shape,) = shapes
-    return _EMBEDDING | {"shape": shape[-1] if shape else 0, "vectors": shape[0] if len(shape) == 2 else 1}
+    try:
+        return read_safetensors_header(entry.path).shapes
+    except (ModelFileError, OSError):
+        return None
+
+
+def _embedding(shapes: Mapping[str, tuple[int, ...]] | None) -> ListEntry:
+    """As A1111 lists it; of several text encoders the widths are added up, as they are in the conditioning."""
+    if not shapes:
+        return _EMBEDDING
+    sizes = list(shapes.values())
+    vectors = sizes[0][0] if len(sizes[0]) == 2 else 1
+    return _EMBEDDING | {"shape": sum(size[-1] for size in sizes if size), "vectors": vectors}
 
 
 def _lora(entry: ModelFile) -> ListEntry:

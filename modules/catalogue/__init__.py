@@ -1,5 +1,6 @@
 """What lies on disk: checkpoints, VAEs, networks and upscalers, with their titles, headers, metadata and hashes."""
 
+from modules.catalogue.architecture import Architecture, fits_encoders
 from modules.catalogue.catalogue import Catalogue
 from modules.catalogue.entries import Checkpoint, ModelFile
 from modules.catalogue.folders import ModelFolders
@@ -17,6 +18,7 @@ from modules.catalogue.safetensors_header import (
 from modules.files import FileState
 
 __all__ = [
+    "Architecture",
     "BackgroundHashing",
     "Catalogue",
     "Checkpoint",
@@ -32,6 +34,7 @@ __all__ = [
     "SafetensorsHeader",
     "TensorEntry",
     "classify_tensors",
+    "fits_encoders",
     "gather_hints",
     "legacy_hash_of",
     "network_hash_of",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
 
+from modules.catalogue.architecture import Architecture, read_architecture
 from modules.catalogue.entries import Checkpoint, ModelFile
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.hashes import HashCache, legacy_hash_of
@@ -43,6 +44,7 @@ class Catalogue:
         self.network_hashes = HashCache(cache_file.with_name(f"network-{cache_file.name}"))
         # Held by those who make new lists, while they read files; whoever reads a list takes the tuple that is there.
         self._listing = threading.Lock()
+        self._architectures: dict[tuple[Path, FileState], Architecture | None] = {}
         self._facts: dict[tuple[Path, FileState], tuple[str | None, tuple[int, int] | None]] = {}
         self._checkpoints: tuple[Checkpoint, ...] = ()
         self._vaes: tuple[ModelFile, ...] = ()
@@ -181,6 +183,24 @@ class Catalogue:
                 log.warning("%s", error)
             self._facts[key] = (legacy, size)
         return self._facts[key]
+
+    def architecture(self, checkpoint: Checkpoint) -> Architecture | None:
+        """What a checkpoint is made of, read once for each state of its file; None where its head doesn't say."""
+        key = (checkpoint.path, checkpoint.state)
+        if key not in self._architectures:
+            try:
+                self._architectures[key] = read_architecture(checkpoint.path)
+            except (OSError, ModelFileError) as error:
+                log.warning("%s", error)
+                self._architectures[key] = None
+        return self._architectures[key]
+
+    def native_size(self, checkpoint: Checkpoint) -> tuple[int, int] | None:
+        """Width and height in pixels that a checkpoint states for itself, or that its family was trained at."""
+        if checkpoint.width and checkpoint.height:
+            return checkpoint.width, checkpoint.height
+        architecture = self.architecture(checkpoint)
+        return None if architecture is None else architecture.family.resolution
 
     def _listed(self, folders: tuple[Path, ...], suffixes: tuple[str, ...]) -> tuple[ModelFile, ...]:
         return tuple(_model_file(file) for file in self._files(folders, suffixes))

@@ -5,6 +5,7 @@ from typing import Final
 
 from modules.families.family import (
     ADDED_WIDTH,
+    TOKEN_EMBEDDING,
     UNET_PREFIX,
     VAE_PREFIX,
     AddedNumbers,
@@ -36,6 +37,7 @@ __all__ = [
     "SD2",
     "SDXL",
     "SDXL_REFINER",
+    "TOKEN_EMBEDDING",
     "UNET_PREFIX",
     "VAE_PREFIX",
     "AddedNumbers",

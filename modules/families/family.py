@@ -1,6 +1,6 @@
 """What is known of an architecture of models, and of its parts: facts without torch."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -24,6 +24,12 @@ AddedNumbers = Literal["size", "crop", "target", "aesthetic score"]
 # The sines and cosines of one of those numbers.
 ADDED_WIDTH: Final = 256
 
+TOKEN_EMBEDDING: Final[Mapping[TextLayout, str]] = {
+    "transformers": "embeddings.token_embedding.weight",
+    "openclip": "token_embedding.weight",
+}
+"""The tensor that every text encoder of a layout has, (vocabulary, width)."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextEncoderFacts:
@@ -44,6 +50,10 @@ class TextEncoderFacts:
     clip_skip: ClipSkip = "never"
     pooled: bool = False
     """It also gives the vector of the whole text: that at the end mark behind the last layer, projected."""
+
+    def prefix_in(self, names: Collection[str]) -> str | None:
+        """What the names of its tensors begin with in a checkpoint with tensors of these names; None if it has none."""
+        return next((prefix for prefix in self.prefixes if prefix + TOKEN_EMBEDDING[self.layout] in names), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,12 @@ class Family:
     """Which of the published tables of noise levels (Align Your Steps and its like) are for it."""
     follows_sdxl_settings: bool = False
     """Settings and flags that name SDXL mean it."""
+
+    def text_widths(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+        """Channels of each text encoder that is there, in a checkpoint with tensors of these shapes."""
+        prefixes = ((facts, facts.prefix_in(shapes)) for facts in self.text_encoders)
+        found = (shapes[prefix + TOKEN_EMBEDDING[facts.layout]] for facts, prefix in prefixes if prefix is not None)
+        return tuple(shape[-1] if shape else 0 for shape in found)
 
     def is_marked(self, names: Collection[str]) -> bool:
         """Whether a checkpoint with tensors of these names is of this family."""

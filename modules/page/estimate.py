@@ -170,4 +170,4 @@ def estimate(services: Services, mode: str, fields: Mapping[str, Any]) -> Estima
         return Estimate()
     jobs = services.jobs.list(states=("finished",), limit=LOOKED_AT)
     before = timed_jobs(jobs, checkpoint.title, mode, str(fields.get("sampler_name") or ""))
-    return Estimate(sentence(passes, before, listing.native_size(checkpoint)), pace(passes, before, images))
+    return Estimate(sentence(passes, before, listing.native_size(services, checkpoint)), pace(passes, before, images))

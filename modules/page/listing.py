@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modules.catalogue import Checkpoint, ModelNotFoundError
-from modules.catalogue.model_errors import ModelFileError
-from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
@@ -66,23 +64,19 @@ def current_title(services: Services) -> str | None:
     return None if checkpoint is None else checkpoint.title
 
 
-def native_size(checkpoint: Checkpoint | None) -> tuple[int, int] | None:
-    """The size in pixels a checkpoint states for itself, if it does."""
-    if checkpoint is None or not checkpoint.width or not checkpoint.height:
-        return None
-    return checkpoint.width, checkpoint.height
+def native_size(services: Services, checkpoint: Checkpoint | None) -> tuple[int, int] | None:
+    """The size in pixels that a checkpoint was made for, as far as its file says."""
+    return None if checkpoint is None else services.catalogue.native_size(checkpoint)
 
 
-def follows_pictures(checkpoint: Checkpoint | None) -> bool:
+def follows_pictures(services: Services, checkpoint: Checkpoint | None) -> bool:
     """Whether a checkpoint is of instruct-pix2pix, which Image CFG scale is for: its UNet takes two latents."""
-    if checkpoint is None or checkpoint.path.suffix != ".safetensors":
-        return checkpoint is not None and "pix2pix" in checkpoint.name.lower()
-    try:
-        shapes = read_safetensors_header(checkpoint.path).shapes
-    except (ModelFileError, OSError):
+    if checkpoint is None:
         return False
-    entry = shapes.get("model.diffusion_model.input_blocks.0.0.weight", ())
-    return len(entry) == 4 and entry[1] == _EDITING_CHANNELS
+    if checkpoint.path.suffix != ".safetensors":
+        return "pix2pix" in checkpoint.name.lower()
+    architecture = services.catalogue.architecture(checkpoint)
+    return architecture is not None and architecture.unet_channels == _EDITING_CHANNELS
 
 
 def style_choices(services: Services) -> list[str]:

@@ -118,7 +118,7 @@ def build_page(
 
 def _start_at_native_size(form: Form, services: Services) -> None:
     """Width and Height as the checkpoint states them, from the first moment: who is quick draws before scripts run."""
-    size = listing.native_size(listing.current_checkpoint(services))
+    size = listing.native_size(services, listing.current_checkpoint(services))
     for name, side in zip(("width", "height"), size or (), strict=False):
         form.controls[name].value = side
 
@@ -145,14 +145,18 @@ def _wire_quicksettings(
     sides = [tab.form.controls["width"], tab.form.controls["height"]]
 
     def choose(title: str) -> list[Any]:
+        before = listing.native_size(services, listing.current_checkpoint(services))
         refusal = use_checkpoint(services, title)
-        size = None if refusal else listing.native_size(listing.find_checkpoint(services, title))
+        size = None if refusal else listing.native_size(services, listing.find_checkpoint(services, title))
+        if size == before or not services.options.switch("size_follows_checkpoint"):
+            # A size that was chosen for models of this kind stays.
+            size = None
         sizes = [gr.skip(), gr.skip()] if size is None else [gr.update(value=side) for side in size]
         return [*sizes, shown(), refusal]
 
     def shown() -> dict[str, object]:
         updated: dict[str, object] = gr.update(
-            visible=listing.follows_pictures(listing.current_checkpoint(services)) or "hidden"
+            visible=listing.follows_pictures(services, listing.current_checkpoint(services)) or "hidden"
         )
         return updated
 

@@ -24,6 +24,7 @@ from modules.families import (
     count_of,
     family_of,
 )
+from modules.families.unsupported import UNSUPPORTED
 from modules.hardware.device import has_own_memory
 from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.checkpoint_errors import CheckpointError
@@ -32,7 +33,7 @@ from modules.weights.model import Model, NoiseTraining, TextEncoder
 from modules.weights.original_names import TensorSource, openclip_source, unet_original_name, vae_original_name
 from modules.weights.prediction import predicts_velocity
 from modules.weights.tensor_file import TensorFile, open_tensors
-from modules.weights.text_shapes import TextEncoderShape, infer_text_encoder, token_embedding_name
+from modules.weights.text_shapes import TextEncoderShape, infer_text_encoder
 from modules.weights.unet_shapes import UnetShape, infer_unet
 from modules.weights.vae_shapes import infer_vae
 from modules.weights.weight_buffer import one_thread
@@ -40,13 +41,6 @@ from modules.weights.weight_buffer import one_thread
 MakeRoom = Callable[[int], None]
 # All that families keep their text encoders under.
 _TEXT_PREFIXES: Final = ("cond_stage_model.", "conditioner.")
-# What only models have that this program can't run, by a tensor's beginning.
-_REFUSED: Final = {
-    "depth_model.": "a depth model (it paints by a depth map of the picture)",
-    "embedder.model.": "an unCLIP model (it paints variations of a picture)",
-    "cond_stage_model.roberta.": "an AltDiffusion model (its text encoder is XLM-RoBERTa)",
-    "model.diffusion_model.label_emb.weight": "an upscaling diffusion model",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +183,7 @@ def _family(file: TensorFile) -> Family:
     kind = classify_tensors(file.shapes)
     if kind is not ModelKind.CHECKPOINT:
         raise CheckpointError(f"{file.path.name} is not a checkpoint but {kind.value}.")
-    for beginning, what in _REFUSED.items():
+    for beginning, what in UNSUPPORTED.items():
         if any(name.startswith(beginning) for name in file.shapes):
             raise CheckpointError(f"{file.path.name} is {what}, which can't be loaded here; choose another checkpoint.")
     family = family_of(file.shapes)
@@ -257,8 +251,7 @@ def _load_text_encoders(
 def _load_text_encoder(
     file: TensorFile, facts: TextEncoderFacts, heads: int | None, place: LoadTarget
 ) -> tuple[TextEncoder, TextEncoderShape]:
-    marker = token_embedding_name(facts.layout)
-    prefix = next((prefix for prefix in facts.prefixes if prefix + marker in file.shapes), None)
+    prefix = facts.prefix_in(file.shapes)
     if prefix is None:
         raise CheckpointError(
             f"{file.path.name} has no text encoder inside ({facts.prefixes[0]}*), so it can't read a prompt; "

@@ -34,11 +34,12 @@ class Embedding:
         return " and ".join(str(tensor.shape[1]) for tensor in self.vectors.values())
 
     def fitting(self, roles: Sequence[str], widths: Sequence[int]) -> tuple[torch.Tensor, ...] | None:
-        """The vectors for text encoders of these roles and widths, in their order; None if it is not for them."""
-        if len(roles) == 1 and "" in self.vectors:
-            found = [self.vectors[""]]
-        else:
-            found = [self.vectors[role] for role in roles if role in self.vectors]
+        """The vectors for text encoders of these roles and widths, in their order; None if it is not for them.
+
+        One for two encoders is not for a family with one of them, as in A1111: there its name is text.
+        """
+        names = roles if len(roles) > 1 else ("",)
+        found = [self.vectors[name] for name in names if name in self.vectors]
         fits = [tensor.shape[1] for tensor in found] == list(widths)
         return tuple(found) if fits else None
 
@@ -53,8 +54,8 @@ def read_embedding(path: Path) -> Embedding:
         ModelFileError: the file is damaged, unsafe, or holds something else.
     """
     tensors = dict(_tensors(path))
-    if tensors.keys() & set(_ROLES):
-        tensors = {role: tensors[role] for role in _ROLES if role in tensors}
+    if tensors.keys() >= set(_ROLES):
+        tensors = {role: tensors[role] for role in _ROLES}
     elif len(tensors) != 1:
         raise CheckpointError(
             f"{path.name} holds {len(tensors)} tensors; a textual inversion has one, or clip_l and clip_g for SDXL."

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from modules.families import TextLayout
+from modules.families import TOKEN_EMBEDDING, TextLayout
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.shapes import Shapes
 
@@ -12,18 +12,13 @@ from modules.weights.shapes import Shapes
 class _TensorNames:
     """What the tensors are called that tell a text encoder's widths; `layer` is counted."""
 
-    tokens: str
     positions: str
     layer: str
 
 
 _NAMES: Final[dict[TextLayout, _TensorNames]] = {
-    "transformers": _TensorNames(
-        "embeddings.token_embedding.weight", "embeddings.position_embedding.weight", "encoder.layers.{}.mlp.fc1.weight"
-    ),
-    "openclip": _TensorNames(
-        "token_embedding.weight", "positional_embedding", "transformer.resblocks.{}.mlp.c_fc.weight"
-    ),
+    "transformers": _TensorNames("embeddings.position_embedding.weight", "encoder.layers.{}.mlp.fc1.weight"),
+    "openclip": _TensorNames("positional_embedding", "transformer.resblocks.{}.mlp.c_fc.weight"),
 }
 
 
@@ -60,11 +55,6 @@ class TextEncoderShape:
         }
 
 
-def token_embedding_name(layout: TextLayout) -> str:
-    """The tensor that every text encoder of this layout has."""
-    return _NAMES[layout].tokens
-
-
 def infer_text_encoder(shapes: Shapes, layout: TextLayout = "transformers") -> TextEncoderShape:
     """Read a text encoder's construction from its shapes, names without what stands before them in a checkpoint.
 
@@ -72,7 +62,7 @@ def infer_text_encoder(shapes: Shapes, layout: TextLayout = "transformers") -> T
         CheckpointError: the embeddings or the first layer are absent.
     """
     names = _NAMES[layout]
-    token = _shape(shapes, names.tokens)
+    token = _shape(shapes, TOKEN_EMBEDDING[layout])
     layers = 0
     while names.layer.format(layers) in shapes:
         layers += 1

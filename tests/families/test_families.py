@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 from modules.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, family_of
+from modules.families.documents import families_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +34,12 @@ def test_nobody_else_asks_which_family_it_is() -> None:
                 case ast.Attribute(value=ast.Name(id="family") | ast.Attribute(attr="family"), attr="name"):
                     questions.append(f"{path}:{node.lineno} asks for its name")
     assert questions == []
+
+
+def test_the_page_about_families_is_fresh() -> None:
+    page = (ROOT / "docs" / "families.md").read_text("utf-8")
+    assert page == families_page(), "run python -m modules.families"
+    assert all(f"| {family.label} |" in page for family in FAMILIES)
 
 
 def test_each_family_is_whole() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import get_args
 
@@ -303,3 +304,12 @@ def test_steps_are_recorded_where_there_is_room_for_their_work_twice() -> None:
 def test_a_device_without_modes_is_refused_without_naming_one() -> None:
     with pytest.raises(OutOfBudget, match=r"^4096×4096 needs about .* GB on this machine, and 2.0 GB are free"):
         choose_plan(2 * GB, SD1, RequestSize(4096, 4096), modes=("full",), device="this machine")
+
+
+def test_sdxl_fits_the_cards_that_people_have() -> None:
+    """At 1024 × 1024, in half precision; with the UNet in 8 bits all of it stays on a card of 8 GB."""
+    request = RequestSize(1024, 1024, encodes=True)
+    assert peak(SDXL, request, "lowvram") <= 3 * GB and peak(SDXL, request, "medvram") <= 6 * GB
+    in_8_bits = replace(SDXL, unet=SDXL.unet // 2)
+    assert choose_plan(7_500_000_000, in_8_bits, request).mode == "full"
+    assert choose_plan(7_500_000_000, SDXL, request).mode == "medvram"

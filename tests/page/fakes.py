@@ -63,6 +63,12 @@ class FakeCatalogue:
                 return checkpoint
         raise ModelNotFoundError(f"There is no checkpoint {wanted}.")
 
+    def architecture(self, checkpoint: FakeCheckpoint) -> None:
+        return None
+
+    def native_size(self, checkpoint: FakeCheckpoint) -> tuple[int, int] | None:
+        return (checkpoint.width, checkpoint.height) if checkpoint.width and checkpoint.height else None
+
     def vaes(self) -> tuple[FakeCheckpoint, ...]:
         return ()
 

@@ -317,6 +317,16 @@ def test_a_merge_without_the_text_model_level_loads(good: Path, tmp_path: Path) 
     assert load_checkpoint(write_tensors(tmp_path / "m.safetensors", tensors, stated_facts(SMALL))).loaded
 
 
+def test_weights_in_8_bits_are_read(good: Path, tmp_path: Path) -> None:
+    weights = {name: value for name, value in tensors_of(good).items() if "position_ids" not in name}
+    tensors = {name: value.to(torch.float8_e4m3fn) for name, value in weights.items()}
+    model = load_checkpoint(
+        write_tensors(tmp_path / "m.safetensors", tensors, stated_facts(SMALL)), dtype=torch.float16
+    )
+    original = tensors["model.diffusion_model.input_blocks.0.0.weight"]
+    assert torch.equal(model.unet.conv_in.weight, original.to(torch.float16))
+
+
 def test_models_that_cannot_be_run_are_named(good: Path, tmp_path: Path) -> None:
     for marker, kind in (
         ("depth_model.model.pretrained.act_postprocess3.0.project.0.bias", "a depth model"),

@@ -36,6 +36,7 @@ OPTIONS = (
     switch(ALTERNATIVES, "compact_prompt_box", False, "Prompt above the settings column", needs=PAGE),
     switch(ALTERNATIVES, "samplers_in_dropdown", True, "Samplers in a dropdown", needs=PAGE),
     switch(ALTERNATIVES, "dimensions_and_batch_together", True, "Size and batch in one row", needs=PAGE),
+    switch(ALTERNATIVES, "size_follows_checkpoint", True, "A checkpoint made for another size sets width and height"),
     switch(ALTERNATIVES, "sd_checkpoint_dropdown_use_short", False, "Checkpoints listed without folders"),
     switch(ALTERNATIVES, "hires_fix_show_sampler", False, "Checkpoint and sampler of the hires pass", needs=PAGE),
     switch(ALTERNATIVES, "hires_fix_show_prompts", False, "Prompts of the hires pass", needs=PAGE),

@@ -1,0 +1,51 @@
+"""What a checkpoint is made of, read from the head of its file: for pages and lists, without loading it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from modules.catalogue.kinds import ModelKind, classify_tensors
+from modules.catalogue.safetensors_header import read_safetensors_header
+from modules.families import Family, family_of
+
+_UNET_INPUT: Final = "model.diffusion_model.input_blocks.0.0.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A checkpoint's family, the widths of its text encoders, and how many channels its UNet takes."""
+
+    family: Family
+    text_widths: tuple[int, ...]
+    unet_channels: int
+
+
+def fits_encoders(embedding: Mapping[str, tuple[int, ...]], architecture: Architecture | None) -> bool:
+    """Whether a textual inversion with tensors of these shapes is for the text encoders of a checkpoint.
+
+    A checkpoint that says nothing of itself is taken for one with a single text encoder, as older files are.
+    """
+    if architecture is None:
+        return len(embedding) == 1
+    roles = [facts.role for facts in architecture.family.text_encoders]
+    several = len(roles) > 1
+    sizes = [embedding[role] for role in roles if role in embedding] if several else list(embedding.values())
+    return [size[-1] for size in sizes if size] == list(architecture.text_widths)
+
+
+def read_architecture(path: Path) -> Architecture | None:
+    """The architecture of a checkpoint; None for a pickle, whose head says nothing, and for what is no checkpoint.
+
+    Raises:
+        ModelFileError: the file is malformed.
+        OSError: it can't be read.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    shapes = read_safetensors_header(path).shapes
+    family = family_of(shapes) if classify_tensors(shapes) is ModelKind.CHECKPOINT else None
+    entry = shapes.get(_UNET_INPUT, ())
+    if family is None or len(entry) != 4:
+        return None
+    return Architecture(family, family.text_widths(shapes), entry[1])

@@ -1,0 +1,38 @@
+"""What pages and lists know of a checkpoint by the head of its file."""
+
+from pathlib import Path
+
+import pytest
+
+from modules.catalogue.architecture import Architecture, fits_encoders, read_architecture
+from modules.catalogue.model_errors import ModelFileError
+from modules.families import FAMILIES, SD1, SDXL
+from tests.checkpoints import TINY_REFINER, TINY_SD2, TINY_SDXL, truncate, write_tiny_checkpoint, write_vae
+from tests.checkpoints import Architecture as Sizes
+
+
+@pytest.mark.parametrize("sizes", [Sizes(), TINY_SD2, TINY_SDXL, TINY_REFINER], ids=lambda sizes: sizes.family.name)
+def test_family_and_widths_are_read_without_loading(tmp_path: Path, sizes: Sizes) -> None:
+    path = write_tiny_checkpoint(tmp_path / "m.safetensors", architecture=sizes)
+    assert read_architecture(path) == Architecture(sizes.family, sizes.text_widths, 4)
+
+
+def test_other_files_have_none(tmp_path: Path) -> None:
+    assert read_architecture(write_vae(tmp_path / "v.safetensors")) is None
+    assert read_architecture(write_tiny_checkpoint(tmp_path / "m.ckpt")) is None
+    with pytest.raises(ModelFileError):
+        read_architecture(truncate(write_vae(tmp_path / "v.safetensors")))
+
+
+def test_embeddings_are_for_all_encoders_or_for_the_only_one() -> None:
+    two, one = Architecture(SDXL, (768, 1280), 4), Architecture(SD1, (768,), 4)
+    both = {"clip_g": (3, 1280), "clip_l": (3, 768)}
+    assert fits_encoders(both, two) and not fits_encoders(both, one)
+    assert fits_encoders({"emb_params": (3, 768)}, one) and not fits_encoders({"emb_params": (3, 768)}, two)
+    assert not fits_encoders({"emb_params": (3, 1024)}, one)
+
+
+def test_each_family_says_what_it_was_trained_at() -> None:
+    assert {family.name: family.resolution[0] for family in FAMILIES} == {
+        "SD1": 512, "SD2": 768, "SDXL": 1024, "SDXL refiner": 1024,
+    }  # fmt: skip
