@@ -182,6 +182,9 @@ def _make_text_encoder(a: Architecture, facts: TextEncoderFacts, width: int) -> 
         table = text_encoder.get_input_embeddings().weight
         assert isinstance(table, torch.Tensor)
         table.mul_(25.0)
+        if facts.layout == "openclip":
+            # A fresh norm's answers have the mean 0, and emphasis would divide rounding errors by each other.
+            text_encoder.get_parameter(f"{'text_model.' * facts.pooled}final_layer_norm.bias").fill_(0.2)
     return text_encoder
 
 

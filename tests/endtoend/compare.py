@@ -1,4 +1,6 @@
-"""The same requests to our server and to the oracle; by hand, many: `python -m tests.endtoend.compare 300`."""
+"""The same requests to our server and to the oracle; by hand, many: `python -m tests.endtoend.compare 300`, and
+`… compare 100 0 SDXL` for another family.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ import httpx
 import torch
 from PIL import Image
 
+from tests.checkpoints import TINY_REFINER, TINY_SD2, TINY_SDXL, write_tiny_checkpoint
 from tests.endtoend.drawn_requests import Drawn, drawn
 from tests.endtoend.house import FLAGS, PATIENCE
 from tests.endtoend.oracle import Painter, opened, painted, peak_ratio
@@ -24,12 +27,31 @@ from tests.server.server import ROOT, Server
 DEMO = ROOT / "models" / "Stable-Diffusion" / "demo-emoji.safetensors"
 
 
+# Toys of the families, and what their files state; the demo checkpoint stands for Stable Diffusion 1.
+TOYS = {
+    "SD2": (TINY_SD2, "epsilon"),
+    "SD2 v": (TINY_SD2, "v_prediction"),
+    "SDXL": (TINY_SDXL, "epsilon"),
+    "SDXL v": (TINY_SDXL, "v_prediction"),
+    "SDXL refiner": (TINY_REFINER, "epsilon"),
+}
+
+
+def checkpoint_of(family: str, folder: Path) -> Path:
+    """A checkpoint of that family: the demo's own, or a toy written into `folder`."""
+    if family == "SD1":
+        return DEMO
+    architecture, prediction = TOYS[family]
+    stated = {"modelspec.prediction_type": prediction}
+    return write_tiny_checkpoint(folder / "toy.safetensors", architecture=architecture, dtype="fp32", metadata=stated)
+
+
 @contextmanager
-def demo_server(data: Path) -> Iterator[Server]:
-    """A server of its own with the demo checkpoint alone, in full precision."""
+def server_of(checkpoint: Path, data: Path) -> Iterator[Server]:
+    """A server of its own with that checkpoint alone, in full precision."""
     folder = data / "models" / "Stable-diffusion"
     folder.mkdir(parents=True)
-    shutil.copy(DEMO, folder)
+    shutil.copy(checkpoint, folder)
     with Server(data, *FLAGS, module="modules.server") as server:
         yield server
 
@@ -61,19 +83,27 @@ def ratios(server: Server, painter: Painter, request: Drawn) -> list[float]:
     ]
 
 
-def main(count: int, start: int = 0) -> None:
+def main(count: int, start: int = 0, family: str = "SD1") -> None:
     torch.set_num_threads(1)
-    painter = Painter(DEMO)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = checkpoint_of(family, Path(folder))
+        painter = Painter(checkpoint, family)
+        worst = _lowest(painter, checkpoint, Path(folder) / "data", range(start, start + count))
+    print(f"{count} requests of {family}; the lowest:", ", ".join(f"{ratio:.1f} ({n})" for ratio, n in worst))  # noqa: T201
+
+
+def _lowest(painter: Painter, checkpoint: Path, data: Path, numbers: range) -> list[tuple[float, int]]:
     worst: list[tuple[float, int]] = []
-    with tempfile.TemporaryDirectory() as folder, demo_server(Path(folder)) as server:
-        for number in range(start, start + count):
+    with server_of(checkpoint, data) as server:
+        for number in numbers:
             request = drawn(number)
             lowest = min(ratios(server, painter, request))
             worst = sorted([*worst, (lowest, number)])[:20]
             if lowest < 60:
                 print(number, f"{lowest:.1f}", request.body)  # noqa: T201
-    print(f"{count} requests; the lowest:", ", ".join(f"{ratio:.1f} ({n})" for ratio, n in worst))  # noqa: T201
+    return worst
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    given = sys.argv[1:]
+    main(int(given[0]), int(given[1]) if len(given) > 1 else 0, given[2] if len(given) > 2 else "SD1")

@@ -24,12 +24,11 @@ from torch.nn import Conv2d
 from torch.nn.functional import interpolate
 
 from modules.weights.checkpoint import load_checkpoint
-from tests.checkpoints import clip_of
 from tests.reference_tokenizer import reference_tokenizer
 from tests.sampling.k_diffusion_oracle import k_diffusion_external, k_diffusion_sampling
 
 START, END, COMMA = 49406, 49407, 267
-SCALING = 0.18215
+
 
 Runs = list[tuple[str, float]]
 """(text, weight) runs; ("BREAK", -1) ends a chunk."""
@@ -89,12 +88,59 @@ def calls_of(sampler: str, steps: int) -> int:
     return steps * 2 if KINDS[sampler].twice else steps
 
 
+@dataclass(frozen=True)
+class Encoder:
+    """How a text encoder is used: what fills a chunk, which hidden state counted from the last, with the last norm."""
+
+    fills: int
+    layer: int
+    normed: bool
+    skips: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """What differs between the architectures. `score` says that an aesthetic score goes beside the text."""
+
+    encoders: tuple[Encoder, ...]
+    scaling: float = 0.18215
+    sized: bool = False
+    score: bool = False
+    velocity: bool = False
+
+
+CLIP_L, CLIP_G = Encoder(END, 2, normed=False), Encoder(0, 2, normed=False)
+FAMILIES = {
+    "SD1": Family((Encoder(END, 1, normed=True, skips=True),)),
+    "SD2": Family((Encoder(0, 2, normed=True),)),
+    "SD2 v": Family((Encoder(0, 2, normed=True),), velocity=True),
+    "SDXL": Family((CLIP_L, CLIP_G), 0.13025, sized=True),
+    "SDXL v": Family((CLIP_L, CLIP_G), 0.13025, sized=True, velocity=True),
+    "SDXL refiner": Family((CLIP_G,), 0.13025, sized=True, score=True),
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """Encoded texts: (texts, 77 * chunks, width), and the vectors of the whole texts where there are some."""
+
+    context: Tensor
+    pooled: Tensor | None = None
+
+    def row(self, index: int) -> Text:
+        return Text(self.context[index][None], None if self.pooled is None else self.pooled[index][None])
+
+    def zeros(self) -> Text:
+        return Text(self.context * 0, None if self.pooled is None else self.pooled * 0)
+
+
 class Painter:
     """One checkpoint, and pictures made of it."""
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, family: str = "SD1") -> None:
         model = load_checkpoint(checkpoint)
-        self.unet, self.vae, self.clip = model.unet, model.vae, clip_of(model)
+        self.unet, self.vae, self.texts = model.unet, model.vae, model.text_encoders
+        self.family = FAMILIES[family]
         self.tokenizer = reference_tokenizer()
         betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
         self._trained = torch.cumprod(1 - betas, 0).float()
@@ -125,14 +171,14 @@ class Painter:
 
     # Text
 
-    def _chunks(self, runs: Runs, back: int) -> list[tuple[list[int], list[float]]]:
+    def _chunks(self, runs: Runs, back: int, fills: int) -> list[tuple[list[int], list[float]]]:
         done: list[tuple[list[int], list[float]]] = []
         tokens: list[int] = []
         weights: list[float] = []
 
         def close() -> None:
             missing = 75 - len(tokens)
-            done.append(([START, *tokens, *[END] * (missing + 1)], [1.0, *weights, *[1.0] * (missing + 1)]))
+            done.append(([START, *tokens, END, *[fills] * missing], [1.0, *weights, *[1.0] * (missing + 1)]))
             tokens.clear()
             weights.clear()
 
@@ -155,33 +201,41 @@ class Painter:
             close()
         return done
 
-    def _encoded(self, texts: Sequence[Runs], spec: PassSettings) -> Tensor:
-        """(texts, 77 * chunks, width): all texts of one schedule together."""
-        skip, back = (
-            spec.setting("CLIP_stop_at_last_layers", 1),
-            spec.setting("comma_padding_backtrack", 20),
-        )
-        chunked = [self._chunks(runs, back) for runs in texts]
-        empty = self._chunks([("", 1.0)], back)[0]
+    def _encoded(self, texts: Sequence[Runs], spec: PassSettings) -> Text:
+        """All texts of one schedule together, by every encoder."""
+        made = [self._by(*each, texts, spec) for each in zip(self.texts, self.family.encoders, strict=True)]
+        return Text(torch.cat([context for context, _ in made], -1), made[-1][1] if self.family.sized else None)
+
+    def _by(
+        self, model: Any, encoder: Encoder, texts: Sequence[Runs], spec: PassSettings
+    ) -> tuple[Tensor, Tensor | None]:
+        skip = spec.setting("CLIP_stop_at_last_layers", 1) if encoder.skips else encoder.layer
+        back = spec.setting("comma_padding_backtrack", 20)
+        chunked = [self._chunks(runs, back, encoder.fills) for runs in texts]
+        empty = self._chunks([("", 1.0)], back, encoder.fills)[0]
+        clip = getattr(model, "text_model", model)
+        pooled = None
         columns = []
         for index in range(max(map(len, chunked))):
             column = [chunks[index] if index < len(chunks) else empty for chunks in chunked]
-            output = self.clip(torch.tensor([ids for ids, _ in column]), output_hidden_states=True)
-            hidden = output.last_hidden_state
-            if skip > 1:
-                hidden = self.clip.final_layer_norm(output.hidden_states[-skip])
+            output = model(torch.tensor([ids for ids, _ in column]), output_hidden_states=True)
+            hidden = output.hidden_states[-skip]
+            hidden = clip.final_layer_norm(hidden) if encoder.normed else hidden
+            pooled = getattr(output, "text_embeds", None) if pooled is None else pooled
             weighted = hidden * torch.tensor([weights for _, weights in column])[:, :, None]
             mode = spec.setting("emphasis", "Original")
             weighted = weighted * (hidden.mean() / weighted.mean()) if mode == "Original" else weighted
             columns.append(hidden if mode == "Ignore" else weighted)
-        return torch.cat(columns, 1)
+        return torch.cat(columns, 1), pooled
 
-    def _schedule(self, texts: Texts, spec: PassSettings) -> Callable[[int], Tensor]:
+    def _schedule(self, texts: Texts, spec: PassSettings, *, negative: bool = False) -> Callable[[int], Text]:
         encoded = self._encoded([runs for _, runs in texts], spec)
+        if negative and self.family.sized and all(runs in ([], [("", 1.0)]) for _, runs in texts):
+            encoded = encoded.zeros()
         lasts = [last for last, _ in texts]
 
-        def at(call: int) -> Tensor:
-            return encoded[next((i for i, last in enumerate(lasts) if call <= last), 0)][None]
+        def at(call: int) -> Text:
+            return encoded.row(next((i for i, last in enumerate(lasts) if call <= last), 0))
 
         return at
 
@@ -192,8 +246,8 @@ class Painter:
         stepped, keep = spec.sampler in STEPPED, spec.keep
         scale = spec.cfg / 12.5 if spec.sampler == "DDIM CFG++" else spec.cfg
         parts = [(weight, self._schedule(texts, spec)) for weight, texts in reading.parts]
-        negative = self._schedule(reading.negative, spec)
-        empty = self._encoded([[("", 1.0)]], spec)
+        negative = self._schedule(reading.negative, spec, negative=True)
+        empty = self._encoded([[("", 1.0)]], spec).context
         state = _State()
 
         def guided(x: Tensor, level: Tensor, **_: Any) -> Tensor:
@@ -201,19 +255,27 @@ class Painter:
             if keep and stepped:
                 x = keep[0] * keep[1] + x * (1 - keep[1])
 
-            def answer(context: Tensor) -> Tensor:
-                def eps(x: Tensor, t: Tensor) -> Tensor:
-                    noise: Tensor = self.unet(x, t.reshape(1).float(), encoder_hidden_states=context).sample
-                    return noise
+            def answer(context: Tensor, text: Text, score: float) -> Tensor:
+                def raw(x: Tensor, t: Tensor) -> Tensor:
+                    beside = self._beside(text, x, score)
+                    found: Tensor = self.unet(
+                        x, t.reshape(1).float(), encoder_hidden_states=context, added_cond_kwargs=beside
+                    ).sample
+                    return found
 
                 if stepped:
-                    return eps(x, level)
-                return x - level * eps(x / (level**2 + 1) ** 0.5, self.sigmas.sigma_to_t(level[None]))
+                    alpha = self.alphas.float()[int(level)]
+                    found = raw(x, level)
+                    return found * alpha.sqrt() + x * (1 - alpha).sqrt() if self.family.velocity else found
+                unit = (level**2 + 1) ** 0.5
+                found = raw(x / unit, self.sigmas.sigma_to_t(level[None]))
+                return x / unit**2 - found * level / unit if self.family.velocity else x - level * found
 
-            positives, against = _padded([at(state.call) for _, at in parts], negative(state.call), empty, spec)
-            answers = [answer(context) for context in positives]
+            texts, against = [at(state.call) for _, at in parts], negative(state.call)
+            positives, other = _padded([text.context for text in texts], against.context, empty, spec)
+            answers = [answer(context, text, 6.0) for context, text in zip(positives, texts, strict=True)]
             alone = _goes_alone(spec, state.call, calls, float(level))
-            without = answers[0] if alone else answer(against)
+            without = answers[0] if alone else answer(other, against, 2.5)
             result = without.clone()
             for (weight, _at), given in zip(parts, answers, strict=True):
                 result += weight * (1 if alone else scale) * (given - without)
@@ -225,6 +287,14 @@ class Painter:
 
         guided.state = state  # type: ignore[attr-defined]  # a function takes attributes
         return guided
+
+    def _beside(self, text: Text, x: Tensor, score: float) -> dict[str, Tensor] | None:
+        """What goes beside the text: its vector, height, width, crop, and the height and width again or a score."""
+        if not self.family.sized or text.pooled is None:
+            return None
+        sides = [float(side * 8) for side in x.shape[2:]]
+        numbers = [*sides, 0.0, 0.0, *([score] if self.family.score else sides)]
+        return {"text_embeds": text.pooled, "time_ids": torch.tensor([numbers])}
 
     # Schedules
 
@@ -353,13 +423,15 @@ class Painter:
     # Pixels
 
     def decoded(self, latent: Tensor) -> Image.Image:
-        picture = (self.vae.decode(latent / SCALING).sample[0] + 1) / 2
+        picture = (self.vae.decode(latent / self.family.scaling).sample[0] + 1) / 2
         return Image.fromarray((255.0 * picture.clamp(0, 1).permute(1, 2, 0).numpy()).astype(np.uint8))
 
     def encoded(self, image: Image.Image, drawn: Tensor | None = None) -> Tensor:
         pixels = torch.from_numpy(np.array(image.convert("RGB")).astype(np.float32) / 255).permute(2, 0, 1)[None]
         posterior = self.vae.encode(pixels * 2 - 1).latent_dist
-        return cast(Tensor, (posterior.mean if drawn is None else posterior.mean + posterior.std * drawn) * SCALING)
+        return cast(
+            Tensor, (posterior.mean if drawn is None else posterior.mean + posterior.std * drawn) * self.family.scaling
+        )
 
 
 class _State:

@@ -7,12 +7,13 @@ many more; what it found stands in docs/exactness.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from tests.amounts import some
-from tests.endtoend.compare import DEMO, demo_server, ratios
+from tests.amounts import amount, some
+from tests.endtoend.compare import DEMO, TOYS, checkpoint_of, ratios, server_of
 from tests.endtoend.drawn_requests import drawn
 from tests.endtoend.oracle import KINDS, Painter
 from tests.server.server import Server
@@ -27,7 +28,7 @@ LOWEST = 55.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with demo_server(tmp_path_factory.mktemp("demo")) as running:
+    with server_of(DEMO, tmp_path_factory.mktemp("demo")) as running:
         yield running
 
 
@@ -41,3 +42,14 @@ def painter() -> Painter:
 @pytest.mark.parametrize(("number", "sampler"), some(enumerate(KINDS, start=1000), 4))
 def test_every_sampler_paints_the_oracles_picture(server: Server, painter: Painter, number: int, sampler: str) -> None:
     assert min(ratios(server, painter, drawn(number, sampler))) > LOWEST
+
+
+@pytest.mark.filterwarnings(AT_THE_ENDS)
+@pytest.mark.parametrize("family", some(TOYS, 2))
+def test_every_family_paints_the_oracles_pictures(tmp_path: Path, family: str) -> None:
+    torch.set_num_threads(1)
+    checkpoint = checkpoint_of(family, tmp_path)
+    with server_of(checkpoint, tmp_path / "data") as server:
+        painter = Painter(checkpoint, family)
+        for number in range(2000, 2000 + amount(3, 20)):
+            assert min(ratios(server, painter, drawn(number))) > LOWEST, number
