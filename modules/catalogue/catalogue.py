@@ -5,6 +5,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,14 @@ EMBEDDING_SUFFIXES: Final = (".safetensors", ".pt", ".bin", ".png", ".webp", ".j
 _VAE_BESIDE: Final = tuple(f".vae{suffix}" for suffix in VAE_SUFFIXES)
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VaeFor:
+    """The VAE that goes with a checkpoint, None for its own, and what should be said about it."""
+
+    file: ModelFile | None
+    notice: str = ""
 
 
 class Catalogue:
@@ -126,29 +135,38 @@ class Catalogue:
                 return vae
         raise ModelNotFoundError(f"No VAE is called {wanted[:80]!r}; put it into models/VAE and press refresh.")
 
-    def vae_for(
-        self, checkpoint: Checkpoint, setting: str = "Automatic", *, overrides: bool = True
-    ) -> ModelFile | None:
-        """The VAE to use with a checkpoint, in A1111's order; None means the checkpoint's own.
+    def vae_for(self, checkpoint: Checkpoint, setting: str = "Automatic", *, overrides: bool = True) -> VaeFor:
+        """The VAE to use with a checkpoint, in A1111's order.
+
+        A name in the setting, where it `overrides` (the option `sd_vae_overrides_per_model_preferences`); the name in
+        the checkpoint's sidecar, where "None" ends the search; a VAE whose file name begins with the checkpoint's; a
+        name in the setting otherwise. A name that is not there leaves the checkpoint its own.
 
         Args:
             setting: the option `sd_vae`: "Automatic", "None", or a file's name.
-            overrides: the option `sd_vae_overrides_per_model_preferences`: a name in `setting` beats what the
-                checkpoint's sidecar and its neighbours say.
-
-        Raises:
-            ModelNotFoundError: `setting` names a VAE that is not there.
         """
-        named = setting not in ("", "Automatic", "auto")
-        if named and overrides:
-            return None if setting == "None" else self.find_vae(setting)
+        automatic = setting in ("", "Automatic", "auto")
+        if not automatic and overrides:
+            return self._named_vae(setting)
         preferred = read_sidecar(checkpoint.path.with_suffix(".json")).get("vae")
-        if isinstance(preferred, str) and preferred not in ("", "Automatic", "None"):
-            return self.find_vae(preferred)
-        for vae in self.vaes():
-            if comparable(vae.path.name).startswith(comparable(f"{checkpoint.stem}.")):
-                return vae
-        return self.find_vae(setting) if named and setting != "None" else None
+        if preferred == "None":
+            return VaeFor(None)
+        if isinstance(preferred, str) and (listed := self._named_vae(preferred)).file is not None:
+            return listed
+        # Those beside checkpoints are listed first there.
+        ordered = sorted(self.vaes(), key=lambda vae: not vae.path.name.lower().endswith(_VAE_BESIDE))
+        for vae in ordered:
+            if comparable(vae.path.name).startswith(comparable(checkpoint.stem)):
+                return VaeFor(vae)
+        return VaeFor(None) if automatic else self._named_vae(setting)
+
+    def _named_vae(self, name: str) -> VaeFor:
+        if name == "None":
+            return VaeFor(None)
+        try:
+            return VaeFor(self.find_vae(name))
+        except ModelNotFoundError:
+            return VaeFor(None, f"No VAE is called {name[:80]!r} here: the checkpoint's own was used.")
 
     def remember_hash(self, path: Path, state: FileState, sha256: str) -> None:
         """Take a hash that was worked out somewhere, and title the checkpoint by it."""

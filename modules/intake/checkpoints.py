@@ -67,7 +67,9 @@ class CheckpointChooser:
             checkpoint = self._find(override)
         else:
             checkpoint, notices = self._current(stored)
-        vae = self._vae(checkpoint, options)
+        vae, notice = self._vae(checkpoint, options)
+        if notice:
+            notices = (*notices, notice)
         same = hires_name in (SAME_CHECKPOINT, "", "None")
         hires = checkpoint if same else self._find(hires_name)
         hires_title = SAME_CHECKPOINT if hires.title == checkpoint.title else hires.title
@@ -81,12 +83,12 @@ class CheckpointChooser:
         """The file behind a title, or behind the present setting. Raises RequestError with one sentence."""
         checkpoint = self._find(title) if title else self._current(self._options.text("sd_model_checkpoint"))[0]
         options = self._options.as_dict()
-        return _file(checkpoint, self._vae(checkpoint, options), options)
+        return _file(checkpoint, self._vae(checkpoint, options)[0], options)
 
     def of(self, resolved: ResolvedRequest) -> CheckpointFile:
         """The files a job runs with, as they lie on disk now. Raises RequestError when they are gone."""
         checkpoint = self._find(resolved.checkpoint or "")
-        return _file(checkpoint, self._vae(checkpoint, resolved.options), resolved.options)
+        return _file(checkpoint, self._vae(checkpoint, resolved.options)[0], resolved.options)
 
     def of_hires(self, resolved: ResolvedRequest) -> CheckpointFile | None:
         """The files of a job's hires pass, where they are others than the first pass's. Raises RequestError."""
@@ -94,7 +96,7 @@ class CheckpointChooser:
         if not request.enable_hr or request.hr_checkpoint_name == SAME_CHECKPOINT:
             return None
         checkpoint = self._find(request.hr_checkpoint_name)
-        return _file(checkpoint, self._vae(checkpoint, resolved.options), resolved.options)
+        return _file(checkpoint, self._vae(checkpoint, resolved.options)[0], resolved.options)
 
     def _find(self, title: str) -> Checkpoint:
         try:
@@ -114,16 +116,14 @@ class CheckpointChooser:
         except ModelNotFoundError:
             return False
 
-    def _vae(self, checkpoint: Checkpoint, options: Mapping[str, Any]) -> Path | None:
+    def _vae(self, checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Path | None, str]:
+        """The VAE's file where it is not the checkpoint's own, and what should be said about it."""
         if self._vae_file is not None:
-            return self._vae_file
+            return self._vae_file, ""
         choice = read_options(VaeChoice, options)
         setting = choice.sd_vae or VaeChoice().sd_vae
-        try:
-            vae = self._catalogue.vae_for(checkpoint, setting, overrides=choice.overrides_preferences)
-        except ModelNotFoundError as error:
-            raise RequestError(str(error)) from error
-        return vae.path if vae else None
+        found = self._catalogue.vae_for(checkpoint, setting, overrides=choice.overrides_preferences)
+        return found.file.path if found.file else None, found.notice
 
 
 def _file(checkpoint: Checkpoint, vae: Path | None, options: Mapping[str, Any]) -> CheckpointFile:

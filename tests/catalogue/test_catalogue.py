@@ -1,5 +1,6 @@
 """Lists, titles, and the names by which a checkpoint is found."""
 
+import json
 import os
 import subprocess
 import sys
@@ -197,7 +198,7 @@ def test_the_vae_is_chosen_in_a1111s_order(models: Path) -> None:
 
     def chosen(setting: str = "Automatic", overrides: bool = True) -> str | None:
         vae = catalogue.vae_for(cat, setting, overrides=overrides)
-        return None if vae is None else vae.name
+        return None if vae.file is None else vae.file.name
 
     assert chosen() is None
     assert chosen("best.safetensors") == "best.safetensors"
@@ -209,8 +210,21 @@ def test_the_vae_is_chosen_in_a1111s_order(models: Path) -> None:
     assert chosen() == "own.safetensors"
     assert chosen("best") == "best.safetensors"
     assert chosen("None") is None
-    with pytest.raises(ModelNotFoundError, match="No VAE is called 'gone'"):
-        catalogue.vae_for(cat, "gone")
+    gone = catalogue.vae_for(cat, "gone")
+    assert gone.file is None and gone.notice.startswith("No VAE is called 'gone'") and "own was used" in gone.notice
+    for sidecar, wanted in (
+        ("None", None),
+        ("nothing.pt", "cat.vae.safetensors"),
+        ("Automatic", "cat.vae.safetensors"),
+    ):
+        checkpoint.with_suffix(".json").write_text(json.dumps({"vae": sidecar}))
+        assert chosen() == wanted and chosen("best", overrides=False) == (wanted if sidecar != "None" else None)
+    # The name needs no dot, as A1111 compares.
+    checkpoint.with_suffix(".json").unlink()
+    (folder / "cat.vae.safetensors").unlink()
+    write_model(models / "VAE" / "cat-v2.safetensors")
+    catalogue.refresh()
+    assert chosen() == "cat-v2.safetensors" and chosen("best", overrides=False) == "cat-v2.safetensors"
 
 
 def test_networks_embeddings_and_upscalers_are_listed(models: Path) -> None:

@@ -88,7 +88,7 @@ def test_names_of_other_systems_mean_the_same_file(tmp_path: Path, on_disk: Any,
     vae = folders["vaes"] / f"{written}.vae.safetensors"
     vae.write_bytes(b"x")
     catalogue.refresh()
-    found = catalogue.vae_for(checkpoint)
+    found = catalogue.vae_for(checkpoint).file
     assert found is not None and found.path == vae
     assert find_upscaler(written, catalogue.upscalers()).path == folders["upscalers"] / "sub" / f"{on_disk}.safetensors"
     models = LocalModels(catalogue)

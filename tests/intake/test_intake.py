@@ -202,7 +202,6 @@ def test_a_request_overrides_nothing_that_is_frozen_or_names_folders(tmp_path: P
     ("overrides", "sentence"),
     [
         ({"sd_model_checkpoint": "dgo"}, "No checkpoint is called 'dgo'"),
-        ({"sd_vae": "nothing.pt"}, "No VAE is called 'nothing.pt'"),
         ({"CLIP_stop_at_last_layers": "many"}, "The setting CLIP_stop_at_last_layers takes"),
     ],
 )
@@ -211,6 +210,12 @@ def test_overrides_that_cannot_apply_are_one_sentence(
 ) -> None:
     with pytest.raises(RequestError, match=sentence):
         intake(tmp_path, "cat.safetensors").resolve(GenerationRequest.model_validate({"override_settings": overrides}))
+
+
+def test_a_vae_that_is_not_there_leaves_the_checkpoint_its_own(tmp_path: Path) -> None:
+    request = GenerationRequest.model_validate({"override_settings": {"sd_vae": "nothing.pt"}})
+    resolved = intake(tmp_path, "cat.safetensors").resolve(request)
+    assert [notice for notice in resolved.notices if "No VAE is called 'nothing.pt'" in notice]
 
 
 def test_no_checkpoint_at_all_says_where_to_put_one(tmp_path: Path) -> None:
