@@ -9,6 +9,7 @@ from typing import Final
 import gradio as gr
 
 from modules.page.controls import Controls
+from modules.page.listing import UPSCALERS_NOTE
 from modules.page.results import Results, build_results
 from modules.page.slots import build_slot
 from modules.parameters.extras_request import SCALE_BY, SCALE_TO, AutoCrop, FocalCrop, SplitOversized
@@ -29,11 +30,13 @@ class Extras:
     results: Results
 
 
-def build_extras(upscalers: Sequence[str], without: Collection[str] = (), *, folder_button: bool) -> Extras:
+def build_extras(
+    upscalers: Sequence[str], without: Collection[str] = (), *, folder_button: bool, note: str = ""
+) -> Extras:
     """Lay out the tab inside the page being built; the operations named in `without` are not to be seen."""
     with gr.Row(equal_height=False, elem_classes=["halves"]):
         with gr.Column(min_width=320, elem_id="extras_settings"):
-            controls = {**_sources(), **_upscaling(upscalers), **_faces(without), **_cutting(without)}
+            controls = {**_sources(), **_upscaling(upscalers, note), **_faces(without), **_cutting(without)}
             _hide(controls, without)
         with gr.Column(min_width=320, elem_id="extras_right"):
             with gr.Column(elem_id="extras_generate_box", elem_classes=["generate-box"]):
@@ -96,11 +99,12 @@ def _sources() -> Controls:
     return {"files": files, "input_dir": input_dir, "output_dir": output_dir, "show": show}
 
 
-def _upscaling(upscalers: Sequence[str]) -> Controls:
+def _upscaling(upscalers: Sequence[str], note: str) -> Controls:
     with gr.Row():
         first = gr.Dropdown(list(upscalers), value="Lanczos", label="Upscaler 1", elem_id="extras_upscaler_1")
         second = gr.Dropdown(list(upscalers), value="None", label="Upscaler 2", elem_id="extras_upscaler_2")
         share = _slider("Upscaler 2 visibility", 0, 1, 0, 0.001, "extras_upscaler_2_visibility")
+    gr.HTML(note, elem_classes=["hint", UPSCALERS_NOTE], padding=False)
     mode = gr.Radio(
         [("Scale by", SCALE_BY), ("Scale to", SCALE_TO)], value=SCALE_BY, show_label=False, elem_id="extras_mode"
     )

@@ -43,6 +43,7 @@ def build_hires(services: Services) -> tuple[Controls, gr.HTML]:
                 "hr_second_pass_steps": slider("hr_second_pass_steps", MODE, min_width=140),
                 "denoising_strength": slider("denoising_strength", MODE, min_width=140),
             }
+        gr.HTML(listing.upscalers_note(services), elem_classes=["hint", listing.UPSCALERS_NOTE], padding=False)
         with gr.Row():
             sizes: Controls = {name: slider(name, MODE, min_width=140) for name in SIZE_FIELDS if name[:3] == "hr_"}
         own = {**_sampling(services), **_prompts(services)}

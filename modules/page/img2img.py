@@ -120,7 +120,7 @@ def _size() -> tuple[Controls, gr.Button, gr.Button]:
     chosen = gr.Radio([RESIZE_TO, RESIZE_BY], value=RESIZE_TO, show_label=False, elem_id=f"{MODE}_size_from")
     with gr.Row(elem_classes=["sizes"]):
         with gr.Row(elem_id=f"{MODE}_resize_to", elem_classes=["sizes"], scale=5):
-            sides, (swap, detect) = side_sliders(MODE, ("📐", f"{MODE}_detect_size"))
+            sides, (swap, detect) = side_sliders(MODE, ("📏", f"{MODE}_detect_size"))
         with gr.Column(elem_id=f"{MODE}_resize_by", scale=5, min_width=200):
             scale = gr.Slider(0.05, 4, value=1, step=0.05, label="Scale", elem_id=f"{MODE}_scale", buttons=[])
             line = gr.HTML("", elem_id=f"{MODE}_scale_resolution_preview", elem_classes=["hint"])

@@ -39,6 +39,7 @@ _UNSHOWN: Final = frozenset(
             "Shift",
             "Alt",
             "Meta",
+            "(prefers-color-scheme: dark)",
             "False",
             "Notification",
             "Services",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING, Final
 
 from modules.catalogue import Checkpoint, ModelNotFoundError
@@ -30,6 +31,21 @@ def schedules() -> list[str]:
 def upscalers(services: Services) -> list[str]:
     """Names of the pixel upscalers, those without a model first."""
     return [one.name for one in services.upscalers()]
+
+
+# The class of the places that show `upscalers_note`.
+UPSCALERS_NOTE: Final = "upscalers-note"
+
+
+def upscalers_note(services: Services) -> str:
+    """How to get more upscalers, as markup: while there are none but those that need no file."""
+    if any(one.path is not None for one in services.upscalers()):
+        return ""
+    folder = html.escape(str(services.catalogue.folders.upscalers[0]))
+    return (
+        "<p><span>There are better upscalers. Put their files (.pth, .safetensors) into</span>"
+        f" <code>{folder}</code> <span>and reload the page.</span></p>"
+    )
 
 
 def hires_upscalers(services: Services) -> tuple[str, ...]:

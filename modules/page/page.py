@@ -45,21 +45,11 @@ HEAD: Final = """
 <link rel="stylesheet" href="internal/assets/queue.css">
 <script type="module" src="internal/assets/main.js"></script>
 """
-# Gradio takes the theme from the address; one that a person typed there counts for more than the flag.
-THEME: Final = """<script>
-(() => {
-  const address = new URL(location);
-  if (address.searchParams.has("__theme")) return;
-  address.searchParams.set("__theme", "%s");
-  history.replaceState(null, "", address);
-})();
-</script>"""
 
 
-def page_head(theme: str | None, user_css: Path) -> str:
-    """What stands in the page's head: scripts, styles, the theme of --theme, and the person's own user.css."""
-    parts = [THEME % theme] if theme in ("light", "dark") else []
-    parts.append(HEAD)
+def page_head(user_css: Path) -> str:
+    """What stands in the page's head: scripts, styles, and the person's own user.css."""
+    parts = [HEAD]
     if user_css.is_file():
         # The person at the machine wrote it; only the end of the element could do more than style.
         parts.append(f"<style>{user_css.read_text('utf-8', 'replace').replace('</', '<')}</style>")
@@ -80,7 +70,8 @@ def build_page(
                 img2img = build_img2img(services, folder_button=folder_button)
             with gr.Tab("Extras", id="extras", elem_id="tab_extras"):
                 without = services.options.texts("postprocessing_disable_in_extras")
-                extras = build_extras(listing.upscalers(services), without, folder_button=folder_button)
+                names, note = listing.upscalers(services), listing.upscalers_note(services)
+                extras = build_extras(names, without, folder_button=folder_button, note=note)
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 info = build_png_info()
             with gr.Tab("Queue", id="queue", elem_id="tab_queue"):
@@ -131,11 +122,16 @@ def _wire_img2img(tab: Img2Img, services: Services, uploads: UploadStore) -> Non
 
 def _list_hires_upscalers(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     """A file that was put into place since the start is there after a reload."""
+    classes = {one: getattr(one, "elem_classes", None) or [] for one in page.blocks.values()}
+    notes = [one for one, names in classes.items() if listing.UPSCALERS_NOTE in names]
 
-    def listed() -> gr.Dropdown:
-        return gr.Dropdown(choices=listing.hires_upscalers(services))
+    def listed() -> list[object]:
+        return [
+            gr.Dropdown(choices=listing.hires_upscalers(services)),
+            *[listing.upscalers_note(services)] * len(notes),
+        ]
 
-    page.load(listed, None, tab.form.controls["hr_upscaler"], **QUICK)
+    page.load(listed, None, [tab.form.controls["hr_upscaler"], *notes], **QUICK)
 
 
 def _wire_quicksettings(

@@ -52,8 +52,9 @@ def build_quicksettings(services: Services, *, folder_button: bool) -> QuickSett
                 checkpoint, refresh = _checkpoint(services, shown=True)
             else:
                 others.append(build_option_control(services, key))
-        with gr.Column(scale=1, min_width=240):
+        with gr.Row(elem_classes=["with-tool", "status-row"], scale=1):
             gr.HTML(STATUS, elem_id="engine_status", padding=False)
+            tool_button("🌓", "theme_switch").click(None, js="() => window.webui.switchTheme()")
         sync = gr.Button("Sync", visible="hidden", elem_id="sync_checkpoint")
         refusal = gr.Textbox("", visible="hidden", elem_id="checkpoint_refusal")
         notice = gr.Textbox("", visible="hidden", elem_id="checkpoints_notice")

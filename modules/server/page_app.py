@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.routing import Mount
 
 from modules.gallery.allowed_folders import picture_folders
 from modules.page.localization import localization_script, read_localization, translate_choices
 from modules.page.open_folder import folder_button
 from modules.page.page import build_page, page_head
-from modules.page.theme import create_theme
+from modules.page.theme import create_theme, theme_choice
 from modules.page.uploads import UploadStore
 from modules.server.auth import matches
+from modules.server.early_head import EarlyHead
 from modules.server.page_host import PageHost
 from modules.server.subpath import prefix_of
 from modules.settings import Flags
@@ -54,7 +57,10 @@ def _page(services: Services, flags: Flags, uploads: UploadStore) -> FastAPI:
         ssr_mode=False,
         pwa=False,
         theme=create_theme(services.options.text("gradio_theme")),
-        head=page_head(flags.theme, services.paths.user_css) + localization_script(texts, language),
+        head=page_head(services.paths.user_css) + localization_script(texts, language),
     )
+    for route in holder.routes:
+        if isinstance(route, Mount) and isinstance(route.app, gr.routes.App):
+            route.app.user_middleware.append(Middleware(EarlyHead, markup=theme_choice(flags.theme)))
     translate_choices(page.config["components"], texts)
     return holder

@@ -172,3 +172,28 @@ def test_keys_move_and_zoom_a_picture_in_focus(watched: Watched, server: Server,
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.getAttribute('aria-label') ?? ''"))
     assert names[0] == "Brush" and "Brush size" in names and any(name.startswith("Undo") for name in names)
+
+
+def test_a_blank_canvas_takes_a_brush_that_is_seen_and_the_theme_stays_from_the_first_moment(
+    watched: Watched, server: Server
+) -> None:
+    page = watched.page
+    visit(page, server.url)
+    dark = "() => document.body.classList.contains('dark')"
+    assert not page.evaluate(dark)
+    page.click("#theme_switch")
+    assert page.evaluate(dark)
+    open_input(page, "Sketch")
+    form = page.locator("#img2img_sketch .blank")
+    form.get_by_label("Width of the canvas").fill("200")
+    form.get_by_label("Height of the canvas").fill("96")
+    form.get_by_role("button", name="Blank canvas").click()
+    expect(page.locator("#img2img_sketch .size")).to_have_text("200×96")
+    # White as the brush is at first, and so is the canvas.
+    expect(page.locator("#img2img_sketch .bar input[type=color]")).to_have_value("#000000")
+    page.reload(wait_until="commit")
+    page.wait_for_function("() => document.body !== null")
+    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(11, 15, 25)"
+    page.wait_for_selector("body.dark #txt2img_generate")
+    # It is not in the address, where it would stay with whoever bookmarks the page.
+    page.wait_for_function("() => !location.search.includes('__theme')")

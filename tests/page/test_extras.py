@@ -19,6 +19,7 @@ from modules.jobs.job import Job
 from modules.page.extras_events import extras_request, labels_of, submitter
 from modules.page.extras_tab import build_extras
 from modules.page.job_pictures import pictures
+from modules.page.listing import upscalers_note
 from modules.page.uploads import UploadStore
 from modules.parameters import RequestError, parse_infotext
 from modules.parameters.extras_request import OPERATIONS
@@ -49,6 +50,18 @@ def tab() -> tuple[dict[str, Any], dict[str, str]]:
         built = build_extras(["None", "Lanczos", "Nearest"], folder_button=False)
     values = {name: getattr(control, "value", None) for name, control in built.controls.items()}
     return values | PLACES, labels_of(built)
+
+
+def test_the_lists_say_how_to_get_upscalers_while_there_are_none(services: real.Services) -> None:
+    folder = services.catalogue.folders.upscalers[0]
+    note = upscalers_note(services)
+    assert str(folder) in note and "reload the page" in note
+    with gr.Blocks() as page:
+        build_extras(["None"], folder_button=False, note=note)
+    assert [one for one in page.blocks.values() if getattr(one, "value", None) == note]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "4x_any.pth").write_bytes(b"")
+    assert upscalers_note(services) == ""
 
 
 def saved(path: Path, size: tuple[int, int] = (20, 12)) -> Path:

@@ -85,12 +85,11 @@ def test_infotexts_and_picture_texts_never_become_markup(text: str) -> None:
     assert set(TAG.findall(metadata_html(ImageMetadata(text, {text: text}, 8, 8, "PNG")))) <= OURS
 
 
-def test_the_head_takes_theme_and_user_css(tmp_path: Path) -> None:
+def test_the_head_takes_the_persons_own_style_sheet(tmp_path: Path) -> None:
     css = tmp_path / "user.css"
-    assert "__theme" not in page_head(None, css)
-    assert '"dark"' in page_head("dark", css)
+    assert "<style>" not in page_head(css)
     css.write_text("body { color: red } </style><script>x</script>")
-    head = page_head(None, css)
+    head = page_head(css)
     assert "color: red" in head and "</style><script>x" not in head
 
 

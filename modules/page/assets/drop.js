@@ -36,7 +36,29 @@ async function take(tab, file) {
   need(document, `#${tab}_paste`, HTMLElement).click();
 }
 
+const EDITABLE = "textarea, input, [contenteditable]";
+
+/**
+ * Whether the browser would leave the page for what is dragged: a file anywhere, an address where no text is typed.
+ * @param {DragEvent} event
+ */
+function wouldLeave(event) {
+  const kinds = event.dataTransfer?.types ?? [];
+  return kinds.includes("Files") || (kinds.includes("text/uri-list") && !within(event, EDITABLE));
+}
+
+/**
+ * Called last: what a place for files has taken stays with it.
+ * @param {DragEvent} event
+ */
+function stayHere(event) {
+  if (event.defaultPrevented || !wouldLeave(event)) return;
+  event.preventDefault();
+  if (event.dataTransfer) event.dataTransfer.dropEffect = "none";
+}
+
 export function listenForDrops() {
+  for (const name of /** @type {const} */ (["dragover", "drop"])) window.addEventListener(name, stayHere);
   /** @param {DragEvent} event */
   const boxOf = (event) => (event.dataTransfer?.types.includes("Files") ? within(event, PROMPTS) : null);
   document.addEventListener("dragover", (event) => boxOf(event) && event.preventDefault(), { capture: true });

@@ -1,7 +1,7 @@
 // @ts-check
 // "Generate forever": the menu of the Generate button, and the next job whenever none of this page's is left.
 
-import { all, element, within } from "./dom.js";
+import { all, button, element, within } from "./dom.js";
 import { toast } from "./messages.js";
 
 const EVERY = 500; // as in A1111
@@ -15,10 +15,23 @@ let pressedAt = 0;
 /** @type {HTMLElement | null} */
 let menu = null;
 
+// That it goes on, and what ends it, where everybody sees it.
+const line = () =>
+  element(
+    "p",
+    { className: "forever-line", role: "status" },
+    element("span", { textContent: "Generating forever" }),
+    button("Stop generating forever", () => stop()),
+  );
+
 /** @param {boolean} on */
 function mark(on) {
-  for (const button of all(document, BUTTONS)) {
-    button.classList.toggle("forever", on && button.id === `${mode}_generate`);
+  for (const generate of all(document, BUTTONS)) {
+    const here = on && generate.id === `${mode}_generate`;
+    generate.classList.toggle("forever", here);
+    const frame = generate.closest(".generate-box");
+    frame?.querySelector(".forever-line")?.remove();
+    if (here) frame?.append(line());
   }
 }
 
@@ -47,9 +60,9 @@ function close() {
  * @param {string} tab
  * @param {number} x
  * @param {number} y
- * @param {HTMLElement} button that gets the focus back
+ * @param {HTMLElement} opener that gets the focus back
  */
-function open(tab, x, y, button) {
+function open(tab, x, y, opener) {
   close();
   menu = element("div", { className: "context-menu", role: "menu" });
   const items = { "Generate forever": () => start(tab), "Cancel generate forever": () => stop() };
@@ -58,7 +71,7 @@ function open(tab, x, y, button) {
     item.onclick = () => {
       close();
       action();
-      button.focus();
+      opener.focus();
     };
     menu.append(item);
   }
@@ -90,12 +103,12 @@ function keys(event) {
 /** @param {() => boolean} idle whether no job of this page runs or waits */
 export function listenForMenus(idle) {
   document.addEventListener("contextmenu", (event) => {
-    const button = within(event, BUTTONS);
-    if (!button) return;
+    const generate = within(event, BUTTONS);
+    if (!generate) return;
     event.preventDefault();
-    const box = button.getBoundingClientRect();
+    const box = generate.getBoundingClientRect();
     // From the keyboard it comes without a place.
-    open(button.id.replace("_generate", ""), event.clientX || box.left, event.clientY || box.bottom, button);
+    open(generate.id.replace("_generate", ""), event.clientX || box.left, event.clientY || box.bottom, generate);
   });
   document.addEventListener("pointerdown", (event) => within(event, ".context-menu") || close());
   document.addEventListener("keydown", keys, { capture: true });

@@ -11,7 +11,7 @@ import { confirmed } from "./localization.js";
 import { fail, lasting, toast } from "./messages.js";
 import { notify } from "./notify.js";
 import { addOwn, adopt, isOwn } from "./own_jobs.js";
-import { drawEngine, drawLost, drawProgress, drawQueue, drawRecent } from "./progress.js";
+import { drawEngine, drawProgress, drawQueue, drawRecent, missingAnswer } from "./progress.js";
 import { nameButtons } from "./tooltips.js";
 
 const IDLE = 2500;
@@ -35,6 +35,7 @@ const SETTLED = new Set(["ready", "problem"]);
 let timer;
 /** @type {Promise<void> | null} the request under way */
 let polling = null;
+let missing = 0; // answers in a row
 /** @type {PageState | null} the last answer */
 let last = null;
 /** @returns {GalleryView} */
@@ -69,10 +70,12 @@ async function update() {
   let wait = RETRY;
   try {
     const state = await read(`page?client=${client}`);
+    missing = 0;
     draw(state);
     wait = pause(state);
-  } catch {
-    drawLost();
+  } catch (error) {
+    missing += 1;
+    drawEngine(missingAnswer(error, last !== null, missing));
   }
   clearTimeout(timer);
   timer = setTimeout(poll, wait);

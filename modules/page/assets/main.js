@@ -21,6 +21,7 @@ import { watchSettings } from "./settings_pages.js";
 import { guardSliders } from "./sliders.js";
 import * as slots from "./slots.js";
 import { editStyles, withoutDividers } from "./styles.js";
+import { switchTheme, watchTheme } from "./theme.js";
 
 window.webui = {
   stamp: jobs.stamp,
@@ -41,6 +42,7 @@ window.webui = {
   defaultsChosen,
   hiresLine,
   chooseScript,
+  switchTheme,
   stampWithPictures: slots.stampWithPictures,
   source: slots.source,
   stampExtras: slots.stampExtras,
@@ -51,6 +53,7 @@ window.webui = {
 };
 
 completePage();
+watchTheme();
 guardFocus();
 guardLists();
 guardSliders();

@@ -129,8 +129,20 @@ export function drawEngine(engine) {
   document.body.classList.toggle("demo", (engine.checkpoint ?? "").startsWith("demo-emoji"));
 }
 
-export function drawLost() {
-  drawEngine({ state: "lost", sentence: "Connection lost, retrying…", details: "", checkpoint: null });
+const PATIENCE = 3; // questions of a page that has just been opened, before it says that nobody is there
+
+/**
+ * What the line above the tabs says while answers are missing: a server that takes its time is no lost one.
+ * @param {unknown} error of the last question
+ * @param {boolean} answered whether this page has had an answer yet
+ * @param {number} missing how many answers in a row have not come
+ * @returns {EngineLine}
+ */
+export function missingAnswer(error, answered, missing) {
+  const slow = error instanceof Error && error.name === "TimeoutError";
+  const waits = slow || (!answered && missing <= PATIENCE);
+  const sentence = waits ? "Waiting for the server…" : "Connection lost, retrying…";
+  return { state: waits ? "waiting" : "lost", sentence, details: "", checkpoint: null };
 }
 
 /**

@@ -3,6 +3,7 @@
 
 /** @import { Picture } from "./types.js" */
 
+import { averageColour, blankForm, blankPicture, brushOn } from "./blank.js";
 import { client, url } from "./client.js";
 import { need, sentence } from "./dom.js";
 import { toast } from "./messages.js";
@@ -39,7 +40,7 @@ const ICONS = {
   clear: icon("M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13"),
   fit: icon("M4 12h16M12 4v16M12 12m-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0"),
   full: icon("M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5"),
-  remove: icon("M6 6l12 12M18 6L6 18"),
+  remove: icon("M4 5h16v14H4zM9 9l6 6M15 9l-6 6"),
 };
 
 const MARKUP = `
@@ -91,6 +92,10 @@ export class Slot {
     this.painter = new Painter(element, this.view, this.surface, () => this.changed());
     this.listen();
     this.choose("brush");
+    this.ownColour = false; // chosen by the person
+    if (element.dataset.brush === "colour") {
+      this.view.frame.append(blankForm((wide, high, colour) => this.blank(wide, high, colour)));
+    }
     if (stored?.id) this.show(stored);
   }
 
@@ -112,9 +117,10 @@ export class Slot {
       range.value = String(toPlace(painter.share));
     });
     this.element.dispatchEvent(new CustomEvent("brush"));
-    const colour = need(this.element, "input[type=color]", HTMLInputElement);
+    const colour = need(this.bar, "input[type=color]", HTMLInputElement);
     colour.value = painter.colour;
     colour.addEventListener("input", () => {
+      this.ownColour = true;
       painter.colour = colour.value;
       this.choose("brush");
     });
@@ -127,12 +133,35 @@ export class Slot {
       full: () => painter.fullScreen(),
       remove: () => this.remove(),
     };
-    for (const button of this.element.querySelectorAll("button")) {
+    for (const button of this.bar.querySelectorAll("button")) {
       const what = button.dataset.do ?? "";
       button.type = "button";
       button.innerHTML = ICONS[what];
       button.setAttribute("aria-label", button.title);
       button.onclick = actions[what] ?? (() => this.choose(what));
+    }
+  }
+
+  /**
+   * A brush that can't be seen on its ground is given another colour, unless somebody chose it.
+   * @param {string | null} ground as #rrggbb
+   */
+  showBrushOn(ground) {
+    if (this.ownColour || !ground || this.element.dataset.brush !== "colour") return;
+    this.painter.colour = brushOn(this.element.dataset.colour || this.painter.colour, ground);
+    need(this.bar, "input[type=color]", HTMLInputElement).value = this.painter.colour;
+  }
+
+  /**
+   * @param {number} width
+   * @param {number} height
+   * @param {string} colour
+   */
+  async blank(width, height, colour) {
+    try {
+      await this.take(await blankPicture(width, height, colour));
+    } catch (error) {
+      toast(sentence(error));
     }
   }
 
@@ -196,6 +225,7 @@ export class Slot {
     this.bar.hidden = false;
     need(this.bar, ".size", HTMLElement).textContent = `${width}×${height}`;
     this.image.hidden = false;
+    this.image.onload = () => this.showBrushOn(averageColour(this.image));
     this.image.onerror = () => this.remove("The picture is not there any more: choose it again.");
     this.image.src = url(`pictures/${id}`);
     if (paint) await this.restore(paint);

@@ -28,6 +28,7 @@ const TAB_HINTS = {
 };
 /** @type {Record<string, string>} */
 const HINTS = {
+  theme_switch: "Switch between light and dark",
   refresh_sd_model_checkpoint: "Refresh the list of checkpoints",
   refresh_sd_vae: "Refresh the list of VAE files",
 };
