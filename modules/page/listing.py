@@ -41,7 +41,7 @@ def upscalers_note(services: Services) -> str:
     """How to get more upscalers, as markup: while there are none but those that need no file."""
     if any(one.path is not None for one in services.upscalers()):
         return ""
-    folder = html.escape(str(services.catalogue.folders.upscalers[0]))
+    folder = html.escape(str(services.paths.upscaler_dirs[0]))
     return (
         "<p><span>There are better upscalers. Put their files (.pth, .safetensors) into</span>"
         f" <code>{folder}</code> <span>and reload the page.</span></p>"

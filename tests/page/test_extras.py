@@ -53,11 +53,11 @@ def tab() -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def test_the_lists_say_how_to_get_upscalers_while_there_are_none(services: real.Services) -> None:
-    folder = services.catalogue.folders.upscalers[0]
+    folder = services.paths.upscaler_dirs[0]
     note = upscalers_note(services)
     assert str(folder) in note and "reload the page" in note
     with gr.Blocks() as page:
-        build_extras(["None"], folder_button=False, note=note)
+        build_extras(["None", "Lanczos"], folder_button=False, note=note)
     assert [one for one in page.blocks.values() if getattr(one, "value", None) == note]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "4x_any.pth").write_bytes(b"")
