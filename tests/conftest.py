@@ -22,7 +22,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # suite draws many, and others each time.
 BUSY = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile(
-    "short", max_examples=30, deadline=None, derandomize=True, suppress_health_check=BUSY
+    "short", max_examples=20, deadline=None, derandomize=True, suppress_health_check=BUSY
 )
 hypothesis.settings.register_profile(
     "long", max_examples=1000, deadline=None, print_blob=True, suppress_health_check=BUSY
@@ -32,7 +32,7 @@ hypothesis.settings.register_profile(
 SKIPS_THAT_STAND = ("root may write everywhere",)
 
 # Folders whose tests share one server: they run in one worker.
-ONE_SERVER = ("api", "endtoend")
+ONE_SERVER = ("api", "browser", "endtoend")
 # What takes longest begins first, so that no worker is left alone with it at the end.
 FIRST = ("browser", "endtoend", "api", "engine", "jobs", "server")
 
@@ -42,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Nothing that is imported is garbage: not looked through again and again while thousands of modules come in.
+    gc.disable()
     long = config.getoption("--long")
     hypothesis.settings.load_profile("long" if long else "short")
     # In the environment, for workers and for numbers that a module takes when it is imported (tests/amounts.py).
@@ -60,17 +62,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             file = item.path.relative_to(here)
             shared = file.parts[0] in ONE_SERVER
             item.add_marker(pytest.mark.xdist_group(file.parts[0] if shared else file.with_suffix("").as_posix()))
-    items.sort(key=lambda item: _turn(item.path.parent.name))
+    items.sort(key=lambda item: (_turn(item.path.parent.name), _page_of(item)))
 
 
 def pytest_collection_finish() -> None:
     """What was imported stays: a collection of garbage, which some tests make each time, need not look through it."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _turn(folder: str) -> int:
     return FIRST.index(folder) if folder in FIRST else len(FIRST)
+
+
+def _page_of(item: pytest.Item) -> int:
+    """Tests of the page that stays open come one after another (`settled` in tests/browser/conftest.py)."""
+    fixtures = getattr(item, "fixturenames", ())
+    return next((turn for turn, name in enumerate(("settled", "settled_phone")) if name in fixtures), 2)
 
 
 def _skipped(config: pytest.Config) -> int:

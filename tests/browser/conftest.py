@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.browser.steps import settle, visit
+from tests.catalogue.files import write_model
 from tests.server.server import Server
 
 # A page on a busy machine takes its time; nobody waits longer than it takes.
@@ -19,6 +22,19 @@ expect.set_options(timeout=LONGEST_WAIT)
 
 # The real server with the real queue and gallery; its engine draws noise and needs no torch.
 FAKE_ENGINE = "tests.server.fake_engine_server"
+
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+# A narrow window and fingers.
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+# A toast passes, and a busy machine looks too late: every one is noted when it comes.
+NOTE_TOASTS = """
+window.toastsSeen = [];
+new MutationObserver((changes) => {
+  for (const change of changes) for (const node of change.addedNodes)
+    if (node instanceof Element && node.matches(".toasts .note")) window.toastsSeen.push(node.textContent);
+}).observe(document, { childList: true, subtree: true });
+"""
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -47,10 +63,27 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="module")
+def write_models(data: Path) -> None:
+    """A Lora and a VAE, which an infotext can name by their hashes."""
+    write_model(data / "models" / "Lora" / "pen.safetensors", content=b"l" * 12)
+    write_model(data / "models" / "VAE" / "mine.safetensors", content=b"v" * 12)
+
+
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data"), module=FAKE_ENGINE) as running:
+    """One for the folder: what a test does to it, the next one must not notice."""
+    data = tmp_path_factory.mktemp("data")
+    write_models(data)
+    with Server(data, module=FAKE_ENGINE) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of 160 × 120."""
+    path = tmp_path_factory.mktemp("pictures") / "scene.png"
+    Image.effect_noise((160, 120), 70).convert("RGB").save(path)
+    return path
 
 
 class Watched:
@@ -68,12 +101,18 @@ class Watched:
             self.problems.append(f"a request to another host: {request.url}")
 
 
+def new_context(browser: Browser, options: dict[str, Any]) -> BrowserContext:
+    context = browser.new_context(**options)
+    context.set_default_timeout(LONGEST_WAIT)
+    context.add_init_script(NOTE_TOASTS)
+    return context
+
+
 class Device:
     """A person's browser: its tests each get a fresh page and empty storage, but what it has fetched stays cached."""
 
-    def __init__(self, browser: Browser, **options: Any) -> None:
-        self._context = browser.new_context(**options)
-        self._context.set_default_timeout(LONGEST_WAIT)
+    def __init__(self, browser: Browser, options: dict[str, Any]) -> None:
+        self._context = new_context(browser, options)
 
     def page(self) -> Iterator[Page]:
         yield self._context.new_page()
@@ -93,30 +132,89 @@ class Device:
         self._context.close()
 
 
-@pytest.fixture(scope="module")
+class OpenPage:
+    """The one page that stays open from test to test; only one, because each asks the server for news all the time."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._options: dict[str, Any] = {}
+        self._watched: Watched | None = None
+
+    def on(self, options: dict[str, Any], server: Server) -> Watched:
+        """On a device of these options, loaded and as a test wants to find it."""
+        if self._watched is None or self._options is not options:
+            self.close()
+            self._options = options
+            self._watched = Watched(new_context(self._browser, options).new_page())
+            visit(self._watched.page, server.url)
+        settle(self._watched.page, server)
+        self._watched.problems.clear()
+        return self._watched
+
+    def close(self) -> None:
+        if self._watched is not None:
+            self._watched.page.context.close()
+            self._watched = None
+
+
+@pytest.fixture(scope="package")
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    page = OpenPage(browser)
+    yield page
+    page.close()
+
+
+def _settled(
+    options: dict[str, Any], open_page: OpenPage, server: Server, session: pytest.Session
+) -> Iterator[Watched]:
+    failed = session.testsfailed
+    yield open_page.on(options, server)
+    if session.testsfailed != failed:
+        open_page.close()
+
+
+@pytest.fixture
+def settled(open_page: OpenPage, server: Server, request: pytest.FixtureRequest) -> Iterator[Watched]:
+    """A page that others have used and will use: on the tab txt2img, its commonest fields empty, no job under way.
+
+    Loading a page costs more than most tests do on it. After a failed test the next one gets a new page.
+    """
+    yield from _settled(DESKTOP, open_page, server, request.session)
+
+
+@pytest.fixture
+def settled_phone(open_page: OpenPage, server: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The same on a phone."""
+    for watched in _settled(PHONE, open_page, server, request.session):
+        yield watched.page
+
+
+@pytest.fixture(scope="package")
 def desktop(browser: Browser) -> Iterator[Device]:
-    device = Device(browser, viewport={"width": 1280, "height": 900})
+    device = Device(browser, DESKTOP)
     yield device
     device.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def telephone(browser: Browser) -> Iterator[Device]:
-    """A narrow window and fingers."""
-    device = Device(browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    device = Device(browser, PHONE)
     yield device
     device.close()
 
 
 @pytest.fixture
-def watched(desktop: Device) -> Iterator[Watched]:
+def watched(desktop: Device, open_page: OpenPage) -> Iterator[Watched]:
+    """A fresh page."""
+    open_page.close()
     for page in desktop.page():
         yield Watched(page)
 
 
 @pytest.fixture
-def phone(telephone: Device) -> Iterator[Page]:
-    """A page on a phone."""
+def phone(telephone: Device, open_page: OpenPage) -> Iterator[Page]:
+    """A fresh page on a phone."""
+    open_page.close()
     yield from telephone.page()
 
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.server.server import Server
+
 PROMPT = "#txt2img_prompt textarea"
 NEGATIVE = "#txt2img_neg_prompt textarea"
+SEED = "#txt2img_seed input, #txt2img_seed textarea"
 BAR = "#txt2img_live .bar"
 PICTURE = "#txt2img_gallery img"
 INFOTEXT = "#html_info_txt2img"
 MESSAGE = "#txt2img_message .message"
+
+
+# What `settle` writes into the sliders' boxes.
+NUMBERS = {"steps": "20", "batch_count": "1", "width": "128", "height": "128"}
 
 
 def visit(page: Page, url: str) -> None:
@@ -23,6 +32,48 @@ def visit(page: Page, url: str) -> None:
     page.goto(url)
     page.wait_for_selector("body[data-form=restored] #txt2img_generate")
     expect(page.locator("#engine_status .engine")).to_have_attribute("data-state", "ready", timeout=120_000)
+
+
+def stop_jobs(server: Server) -> None:
+    """Cancel what runs and waits, until nothing does."""
+
+    while left := [job for job in server.json("/v1/jobs?limit=1000") if job["state"] in ("running", "waiting")]:
+        for job in left:
+            httpx.post(f"{server.url}/v1/jobs/{job['id']}/cancel", timeout=60, verify=False)
+        time.sleep(0.1)
+
+
+def settle(page: Page, server: Server) -> None:
+    """Bring a used page back to the tab txt2img, its commonest fields as new, nothing under way."""
+    stop_jobs(server)
+    open_tab(page, "txt2img")
+    page.wait_for_selector("#txt2img_interrupt.idle", state="attached")
+    for box in ("#txt2img_hr-checkbox", "#txt2img_subseed_show"):
+        page.uncheck(f"{box} input")
+    wanted = {f"#txt2img_{name} input[type=number]": value for name, value in NUMBERS.items()}
+    wanted |= {SEED: "-1", PROMPT: "", NEGATIVE: ""}
+    found = page.evaluate("(boxes) => boxes.map((box) => document.querySelector(box).value)", list(wanted))
+    for (box, value), now in zip(wanted.items(), found, strict=True):
+        if now != value:
+            page.fill(box, value)
+            page.press(box, "Tab")
+    page.evaluate("() => { toastsSeen.length = 0; scrollTo(0, 0); document.activeElement?.blur(); }")
+
+
+def expect_toast(page: Page, text: str) -> None:
+    """Wait for a toast with this text in it, or be content with one that is gone already."""
+    page.wait_for_function("(text) => toastsSeen.some((seen) => seen.includes(text))", arg=text)
+
+
+def begun(page: Page) -> None:
+    """Wait until the page shows that a job has made steps."""
+    page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 0")
+
+
+def interrupt(page: Page) -> None:
+    """Twice pressed, it does not even wait for the picture under way."""
+    page.click("#txt2img_interrupt")
+    page.click("#txt2img_interrupt")
 
 
 def generate(page: Page, prompt: str) -> None:

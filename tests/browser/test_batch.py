@@ -34,10 +34,9 @@ def ask(page: Page, prompt: str) -> None:
 
 
 def test_uploaded_files_become_pictures_and_the_torn_one_is_named(
-    watched: Watched, server: Server, tmp_path: Path
+    settled: Watched, server: Server, tmp_path: Path
 ) -> None:
-    page = watched.page
-    visit(page, server.url)
+    page = settled.page
     open_input(page, "Batch")
     expect(page.locator("#img2img_copy_to")).to_be_hidden()
     ask(page, "nothing yet")
@@ -49,7 +48,7 @@ def test_uploaded_files_become_pictures_and_the_torn_one_is_named(
     expect(page.locator(PICTURES)).to_have_count(2, timeout=30_000)
     expect(page.locator(MESSAGE)).to_contain_text("1 file was skipped:\ntorn.png: The picture")
     assert len(saved(server.data_dir)) == before + 2
-    assert watched.problems == []
+    assert settled.problems == []
 
 
 @pytest.mark.long
@@ -92,10 +91,9 @@ def test_a_folder_of_the_server_goes_to_another_one_under_the_same_names(
     assert watched.problems == []
 
 
-def test_interrupt_stops_the_rest(watched: Watched, server: Server) -> None:
-    page = watched.page
+def test_interrupt_stops_the_rest(settled: Watched, server: Server) -> None:
+    page = settled.page
     write_inputs(server.data_dir / "inputs" / "many", count=8)
-    visit(page, server.url)
     open_input(page, "Batch")
     page.get_by_role("tab", name="From directory").first.click()
     page.fill("#img2img_batch_input_dir textarea, #img2img_batch_input_dir input", "inputs/many")

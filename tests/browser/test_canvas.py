@@ -20,13 +20,6 @@ MASK = "#img2maskimg"
 PAINT_STORED = "() => JSON.parse(localStorage.getItem('webui-pictures')).inpaint.paint"
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "scene.png"
-    Image.effect_noise((160, 120), 70).convert("RGB").save(path)
-    return path
-
-
 def painting(page: Page, server: Server) -> Image.Image:
     """The painting as the server keeps it."""
     page.wait_for_function(PAINT_STORED)
@@ -34,6 +27,7 @@ def painting(page: Page, server: Server) -> Image.Image:
     return Image.open(io.BytesIO(answer.body()))
 
 
+@pytest.mark.long
 def test_a_mask_stays_between_runs_and_over_tabs(watched: Watched, server: Server, scene: Path) -> None:
     page = watched.page
     visit(page, server.url)
@@ -96,55 +90,6 @@ def test_a_picture_of_4096_is_painted_small_and_kept_whole(watched: Watched, ser
     # A dot of 8 % in the middle.
     assert (left + right) / 2 == pytest.approx(2048, abs=16) and (top + bottom) / 2 == pytest.approx(2048, abs=16)
     assert right - left == pytest.approx(328, abs=6) and bottom - top == pytest.approx(328, abs=6)
-
-
-class Fingers:
-    """Fingers on a touch screen, by the browser's own input events."""
-
-    def __init__(self, page: Page) -> None:
-        self._devtools = page.context.new_cdp_session(page)
-
-    def __call__(self, kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
-        self._devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
-
-
-def test_one_finger_paints_two_zoom_and_the_page_stays(phone: Page, server: Server, scene: Path) -> None:
-    page = phone
-    visit(page, server.url)
-    open_input(page, "Inpaint")
-    drop(page, MASK, scene)
-    page.locator(f"{MASK} .frame").evaluate("(frame) => frame.scrollIntoView({ block: 'center' })")
-    box = page.locator(f"{MASK} .content").bounding_box()
-    assert box is not None and box["width"] <= 390
-    scrolled = page.evaluate("scrollY")
-    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    fingers = Fingers(page)
-    fingers("touchStart", middle)
-    for step in range(1, 9):
-        fingers("touchMove", (middle[0], middle[1] + step * 8))
-    fingers("touchEnd")
-    stroke = painted_pixels(page, MASK)
-    assert stroke > 150 and page.evaluate("scrollY") == scrolled
-    # Two fingers: what the first began is no stroke, and the picture grows.
-    fingers("touchStart", middle)
-    fingers("touchStart", middle, (middle[0] + 40, middle[1]))
-    for step in range(1, 9):
-        fingers("touchMove", (middle[0] - step * 6, middle[1]), (middle[0] + 40 + step * 6, middle[1]))
-    fingers("touchEnd")
-    assert painted_pixels(page, MASK) == stroke
-    zoomed = page.locator(f"{MASK} .content").bounding_box()
-    assert zoomed is not None and zoomed["width"] > box["width"] * 1.5
-    for button in page.locator(f"{MASK} .bar button:visible").all():
-        size = button.bounding_box()
-        assert size is not None and min(size["width"], size["height"]) >= 40
-    # Every sub-tab has a name to press, and what depends on it shows.
-    for tab in page.locator("#mode_img2img").first.get_by_role("tab").all():
-        size = tab.bounding_box()
-        assert size is not None and size["height"] >= 40 and size["x"] + size["width"] <= 390
-    open_input(page, "Inpaint sketch")
-    expect(page.locator("#img2img_mask_alpha")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.long

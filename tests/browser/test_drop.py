@@ -12,8 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.amounts import some
 from tests.browser.conftest import Watched
-from tests.browser.steps import PROMPT, visit
-from tests.server.server import Server
+from tests.browser.steps import PROMPT, expect_toast
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
@@ -44,9 +43,8 @@ def picture(infotext: str | None) -> bytes:
 
 
 @pytest.mark.parametrize("form", some(["picture", "text"], 1))
-def test_what_is_dropped_fills_the_form(watched: Watched, server: Server, form: str) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_what_is_dropped_fills_the_form(settled: Watched, form: str) -> None:
+    page = settled.page
     if form == "picture":
         drop(page, picture(INFOTEXT), "00000-5.png", "image/png")
     else:
@@ -54,14 +52,13 @@ def test_what_is_dropped_fills_the_form(watched: Watched, server: Server, form: 
     expect(page.locator(PROMPT)).to_have_value("dropped, (light:1.2)")
     expect(page.locator("#txt2img_steps input[type=number]")).to_have_value("9")
     expect(page.locator("#txt2img_width input[type=number]")).to_have_value("320")
-    assert watched.problems == []
+    assert settled.problems == []
 
 
 @pytest.mark.long
-def test_a_picture_without_parameters_is_said_so_and_the_prompt_stays(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_a_picture_without_parameters_is_said_so_and_the_prompt_stays(settled: Watched) -> None:
+    page = settled.page
     page.fill(PROMPT, "mine")
     drop(page, picture(None), "plain.png", "image/png")
-    expect(page.get_by_text("no generation parameters")).to_be_visible()
+    expect_toast(page, "no generation parameters")
     expect(page.locator(PROMPT)).to_have_value("mine")

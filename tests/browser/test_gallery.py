@@ -10,10 +10,11 @@ from playwright.sync_api import expect
 from modules.settings import OPTIONS
 from tests.browser.conftest import Watched
 from tests.browser.steps import (
-    BAR,
     INFOTEXT,
     PICTURE,
+    begun,
     change_settings,
+    expect_toast,
     generate,
     saved,
     set_number,
@@ -27,9 +28,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.server]
 PLACE = ".lightbox .place"
 
 
-def test_a_picture_over_the_whole_window_is_left_saved_and_closed_by_keys(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_a_picture_over_the_whole_window_is_left_saved_and_closed_by_keys(settled: Watched, server: Server) -> None:
+    page = settled.page
     page.fill("#txt2img_seed textarea, #txt2img_seed input", "500")
     set_number(page, "batch_count", 3)
     generate(page, "three of them")
@@ -47,12 +47,12 @@ def test_a_picture_over_the_whole_window_is_left_saved_and_closed_by_keys(watche
     expect(page.locator(INFOTEXT)).to_contain_text("Seed: 502")
     page.keyboard.press("s")
     expect(page.locator("#download_files_txt2img")).to_be_attached()
-    expect(page.locator(".toasts .note").filter(has_text="Saved")).to_be_attached()
+    expect_toast(page, "Saved")
     page.keyboard.press("Escape")
     expect(page.locator("dialog.lightbox")).to_be_hidden()
     copies = list((server.data_dir / "log" / "images").rglob("*502*.png"))
     assert len(copies) == 1
-    assert watched.problems == []
+    assert settled.problems == []
 
 
 # A browser without one: its state is what a test puts there.
@@ -96,8 +96,9 @@ def test_over_the_whole_window_a_job_is_watched_and_a_gamepad_leafs(watched: Wat
     page.keyboard.press("Escape")
     expect(page.locator("dialog.lightbox")).to_be_hidden()
     # Esc closes an open list first, and what was over the window once keeps it from nothing.
+    set_number(page, "steps", 150)
     generate(page, "slow pictures to be stopped")
-    page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 0")
+    begun(page)
     page.click("#txt2img_sampling input")
     expect(page.get_by_role("option").first).to_be_visible()
     page.keyboard.press("Escape")
@@ -132,5 +133,5 @@ def test_generate_forever_goes_on_until_it_is_cancelled_or_refused(watched: Watc
     page.locator("#txt2img_generate").click(button="right")
     page.get_by_role("menuitem", name="Generate forever", exact=True).click()
     page.fill("#txt2img_seed textarea, #txt2img_seed input", "no number")
-    expect(page.locator(".toasts .note").filter(has_text="Generate forever has stopped")).to_be_visible(timeout=30_000)
+    expect_toast(page, "Generate forever has stopped")
     expect(page.locator("#txt2img_generate.forever")).to_have_count(0)

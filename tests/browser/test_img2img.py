@@ -17,6 +17,7 @@ from tests.browser.steps import (
     INFOTEXT,
     PICTURE,
     drop,
+    expect_toast,
     generate,
     open_input,
     open_tab,
@@ -33,15 +34,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 MASK = "#img2maskimg"
 MESSAGE = "#img2img_message .message"
-TOAST = ".toasts .note"
 FIELDS = "() => JSON.parse(localStorage.getItem('webui-img2img') ?? '{}')"
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "scene.png"
-    Image.effect_noise((160, 120), 70).convert("RGB").save(path)
-    return path
 
 
 def stored_strokes(page: Page) -> Any:
@@ -62,6 +55,7 @@ def painted_pixels(page: Page, slot: str) -> int:
     return count
 
 
+@pytest.mark.long
 def test_a_mask_is_drawn_undone_erased_and_survives_a_reload(watched: Watched, server: Server, scene: Path) -> None:
     page = watched.page
     visit(page, server.url)
@@ -139,9 +133,8 @@ def test_a_finger_paints_on_a_phone(phone: Page, server: Server, scene: Path) ->
     assert painted_pixels(page, MASK) > 20
 
 
-def test_the_way_of_a_picture_through_every_tab(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_the_way_of_a_picture_through_every_tab(settled: Watched, server: Server) -> None:
+    page = settled.page
     page.fill("#txt2img_seed textarea, #txt2img_seed input", "4242")
     set_number(page, "steps", 7)
     generate(page, "a detailed lighthouse")
@@ -157,6 +150,11 @@ def test_the_way_of_a_picture_through_every_tab(watched: Watched, server: Server
     digest = stored_strokes(page)["inpaint"]["id"]
     assert page.request.get(f"{server.url}/internal/pictures/{digest}").body() == first.read_bytes()
     paint(page, MASK, (0.3, 0.5), (0.7, 0.5))
+    one = painted_pixels(page, MASK)
+    paint(page, MASK, (0.3, 0.8), (0.7, 0.8))
+    assert painted_pixels(page, MASK) > one > 0
+    page.keyboard.press("Control+z")
+    assert painted_pixels(page, MASK) == one
     page.click("#img2img_generate")
     expect(page.locator("#html_info_img2img")).to_contain_text("Seed: 4242", timeout=30_000)
     expect(page.locator("#img2img_gallery img").first).to_be_visible()
@@ -180,9 +178,10 @@ def test_the_way_of_a_picture_through_every_tab(watched: Watched, server: Server
     expect(page.locator("#txt2img_prompt textarea")).to_have_value("a detailed lighthouse")
     expect(page.locator("#txt2img_seed textarea, #txt2img_seed input").first).to_have_value("4242")
     assert "a detailed lighthouse" in parameters(enlarged)
-    assert watched.problems == []
+    assert settled.problems == []
 
 
+@pytest.mark.long
 def test_png_info_sends_picture_and_parameters_to_every_tab(watched: Watched, server: Server, tmp_path: Path) -> None:
     page = watched.page
     texts = PngInfo()
@@ -265,7 +264,7 @@ def test_files_that_cannot_be_used_are_refused_with_a_sentence(
     ):
         (tmp_path / name).write_bytes(data)
         page.set_input_files("#img2img_image input[type=file]", tmp_path / name)
-        expect(page.locator(TOAST).filter(has_text=sentence)).to_be_visible()
+        expect_toast(page, sentence)
         expect(page.locator("#img2img_image .slot.filled")).to_have_count(0)
     watched.problems.clear()  # the browser reports the two refusals as well
     drop(page, "#img2img_image", scene)
@@ -292,7 +291,7 @@ def test_a_mask_file_of_another_size_is_stretched_and_said(
     drop(page, "#img_inpaint_mask", tmp_path / "mask.png")
     page.wait_for_timeout(300)
     page.click("#img2img_generate")
-    expect(page.locator(TOAST).filter(has_text="The mask is 40x40: it was stretched")).to_be_visible()
+    expect_toast(page, "The mask is 40x40: it was stretched")
     expect(page.locator("#html_info_img2img")).to_contain_text("stretched", timeout=30_000)
 
 
@@ -315,28 +314,3 @@ def test_the_form_of_img2img_survives_a_reload(watched: Watched, server: Server)
     expect(page.locator("#img2img_prompt textarea")).to_have_value("kept words")
     expect(box).to_have_value("0.4")
     expect(page.locator("#img2img_scale")).to_be_visible()
-
-
-@pytest.mark.long
-def test_hires_fix_says_its_sizes_and_upscales_a_finished_picture(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
-    expect(page.locator("#txt2img_hr")).to_be_hidden()
-    page.check("#txt2img_hr-checkbox input")
-    expect(page.locator("#txt2img_hr")).to_be_visible()
-    expect(page.locator("#txt2img_hr_sampler_name")).to_be_hidden()
-    for name, value in {"width": 256, "height": 128, "hr_scale": 1.5}.items():
-        set_number(page, name, value)
-    expect(page.locator("#txtimg_hr_finalres")).to_contain_text("from 256×128 to 384×192")
-    set_number(page, "hr_resize_x", 640)
-    expect(page.locator("#txtimg_hr_finalres")).to_contain_text("to 640×320")
-    page.uncheck("#txt2img_hr-checkbox input")
-    page.fill("#txt2img_seed textarea, #txt2img_seed input", "31")
-    generate(page, "sized and small first")
-    expect(page.locator(INFOTEXT)).to_contain_text("small first", timeout=30_000)
-    before = len(saved(server.data_dir))
-    page.fill("#txt2img_seed textarea, #txt2img_seed input", "-1")
-    page.click("#txt2img_upscale")
-    expect(page.locator("#txt2img_recent button").first).to_be_visible(timeout=30_000)
-    page.wait_for_function("() => document.querySelector('#html_info_txt2img').innerText.includes('Seed: 31')")
-    assert len(saved(server.data_dir)) == before + 1

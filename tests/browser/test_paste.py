@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from modules.catalogue import network_hash_of, sha256_of
 from modules.page.controls import element_id
 from modules.page.form import EXTRA
-from tests.browser.conftest import FAKE_ENGINE, Watched
-from tests.browser.steps import open_tab, visit
-from tests.catalogue.files import write_model
+from tests.browser.conftest import Watched
+from tests.browser.steps import expect_toast, open_tab, visit
 from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
-
-HASHES: dict[str, str] = {}
 
 # What a control shows, whatever kind it is: ticked, the chosen words, the entries of a list, a number, or a text.
 READ = """(ids) => Object.fromEntries(ids.map(([name, id]) => {
@@ -139,29 +136,21 @@ IMG2IMG: tuple[Case, ...] = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    data = tmp_path_factory.mktemp("data")
-    HASHES["lora"] = network_hash_of(write_model(data / "models" / "Lora" / "pen.safetensors", content=b"l" * 12))[:12]
-    HASHES["vae"] = sha256_of(write_model(data / "models" / "VAE" / "mine.safetensors", content=b"v" * 12))[:10]
-    with Server(data, module=FAKE_ENGINE) as running:
-        yield running
-
-
 def test_every_control_that_an_infotext_names(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
+    models = server.data_dir / "models"
+    lora = network_hash_of(models / "Lora" / "pen.safetensors")[:12]
+    vae = sha256_of(models / "VAE" / "mine.safetensors")[:10]
     for mode, cases in (("txt2img", TXT2IMG), ("img2img", IMG2IMG)):
         open_tab(page, mode)
         for infotext, expected, said in cases:
-            page.fill(
-                f"#{mode}_prompt textarea", infotext.replace("{vae}", HASHES["vae"]).replace("{lora}", HASHES["lora"])
-            )
+            page.fill(f"#{mode}_prompt textarea", infotext.replace("{vae}", vae).replace("{lora}", lora))
             page.click(f"#{mode}_paste")
             assert shown(page, mode, expected) == expected
             for sentence in said:
-                expect(page.locator(".toasts .note").last).to_contain_text(sentence)
-            page.evaluate("() => document.querySelectorAll('.toasts .note').forEach((note) => note.remove())")
+                expect_toast(page, sentence)
+            page.evaluate("() => { toastsSeen.length = 0; }")
     assert watched.problems == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Watched
-from tests.browser.steps import open_tab, visit
+from tests.browser.steps import expect_toast, open_tab, stop_jobs, visit
 from tests.jobs.helpers import eventually
 from tests.server.server import Server
 
@@ -21,7 +21,8 @@ SMALL = {"width": 64, "height": 64, "steps": 2}
 
 
 def ask(server: Server, prompt: str, **fields: Any) -> str:
-    answer = httpx.post(f"{server.url}/v1/jobs/txt2img", json=SMALL | {"prompt": prompt} | fields, timeout=60)
+    body = SMALL | {"prompt": prompt} | fields
+    answer = httpx.post(f"{server.url}/v1/jobs/txt2img", json=body, timeout=60, verify=False)
     identity: str = answer.json()["id"]
     return identity
 
@@ -48,9 +49,7 @@ def queue(watched: Watched, server: Server) -> Iterator[Locator]:
     panel = watched.page.locator("#queue_panel")
     expect(panel.locator(".waiting li")).to_have_count(3)
     yield panel
-    for job in server.json("/v1/jobs?limit=1000"):
-        if job["state"] in ("running", "waiting"):
-            httpx.post(f"{server.url}/v1/jobs/{job['id']}/cancel", timeout=60)
+    stop_jobs(server)
 
 
 def row(panel: Locator, prompt: str) -> Locator:
@@ -124,6 +123,7 @@ def test_waiting_jobs_are_reordered_cancelled_and_doubled(queue: Locator, watche
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_a_failed_job_says_why_and_is_tried_again(queue: Locator, watched: Watched, server: Server) -> None:
     failed = row(queue.locator(".ended"), "oom of a picture")
     expect(failed).to_contain_text("The device ran out of memory.")
@@ -162,7 +162,7 @@ def test_a_queue_that_had_to_be_set_aside_is_told_on_the_page(watched: Watched, 
     (server.data_dir / "webui.db").write_bytes(b"this is no database" * 1000)
     server.start()
     visit(page, server.url)
-    expect(page.locator(".toasts .note")).to_contain_text("was set aside as webui.db.corrupt-")
+    expect_toast(page, "was set aside as webui.db.corrupt-")
     page.reload()
     expect(page.locator("#engine_status .engine")).to_have_attribute("data-state", "ready", timeout=120_000)
     expect(page.locator(".toasts .note")).to_have_count(0)

@@ -30,6 +30,7 @@ def set_number(page: Page, box: str, value: float) -> None:
     page.press(f"{box} input[type=number]", "Tab")
 
 
+@pytest.mark.long
 def test_a_script_is_chosen_run_and_remembered(watched: Watched, tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "tiny.safetensors")
     scene = tmp_path / "scene.png"

@@ -15,7 +15,7 @@ from modules.parameters.schedules import schedule_labels
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.settings import OPTIONS, SECTIONS
 from tests.browser.conftest import FAKE_ENGINE, Watched
-from tests.browser.steps import NEGATIVE, PROMPT, change_settings, generate, open_tab, set_number, visit
+from tests.browser.steps import NEGATIVE, PROMPT, change_settings, expect_toast, generate, open_tab, set_number, visit
 from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -88,7 +88,7 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
 
     field.fill("101")
     page.click("#settings_apply")
-    expect(page.get_by_text("takes from 1 to 100, not 101")).to_be_visible()
+    expect_toast(page, "takes from 1 to 100, not 101")
     assert server.json("/sdapi/v1/options")["jpeg_quality"] == 90
     # What is typed and not applied stays while something else is saved.
     field.fill("95")
@@ -242,13 +242,13 @@ def test_the_system_page_and_a_page_built_anew(watched: Watched, server: Server)
     expect(page.locator("#settings_content")).to_contain_text("Building the page")
     open_page(page, "actions")
     page.click("#action_unload_checkpoint")
-    expect(page.get_by_text("The checkpoint is being unloaded.")).to_be_visible()
+    expect_toast(page, "The checkpoint is being unloaded.")
 
     # What the engine warns of, where the settings ask for it.
     change_settings(page, {"show_warnings": True})
     open_tab(page, "txt2img")
     generate(page, "warns of something")
-    expect(page.locator(".toasts .note.info").filter(has_text="the fake is only a fake")).to_be_visible(timeout=60_000)
+    expect_toast(page, "the fake is only a fake")
     expect(page.locator("#html_log_txt2img")).to_contain_text("Time taken: 0.1 sec.")
     expect(page.locator("#html_log_txt2img")).to_contain_text("A: 1.23 GB, Sys: 2.0/8.0 GB (25%)")
     open_page(page, "actions")
@@ -266,6 +266,7 @@ def test_the_system_page_and_a_page_built_anew(watched: Watched, server: Server)
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_the_page_in_german(watched: Watched, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"localization": "de_DE", "hires_fix_show_prompts": true}')
     page = watched.page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.amounts import some
 from tests.browser.conftest import Watched
 from tests.browser.steps import INFOTEXT, PICTURE, PROMPT, generate, set_number, visit
 from tests.server.server import Server
@@ -12,7 +13,7 @@ from tests.server.server import Server
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 
-@pytest.fixture(params=["desktop", "phone"])
+@pytest.fixture(params=some(["desktop", "phone"], 1))
 def page(request: pytest.FixtureRequest) -> Page:
     if request.param == "phone":
         found: Page = request.getfixturevalue("phone")
@@ -41,6 +42,7 @@ def test_who_types_while_the_picture_arrives_loses_no_letter_and_is_not_moved(pa
     assert page.evaluate("() => scrollY") == before
 
 
+@pytest.mark.long
 def test_a_reload_with_results_opens_at_the_top_with_the_focus_nowhere(page: Page, server: Server) -> None:
     visit(page, server.url)
     generate(page, "something to come back to")
@@ -53,9 +55,8 @@ def test_a_reload_with_results_opens_at_the_top_with_the_focus_nowhere(page: Pag
 
 
 @pytest.mark.long
-def test_who_leafs_through_the_gallery_by_keys_stays_in_it(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_who_leafs_through_the_gallery_by_keys_stays_in_it(settled: Watched) -> None:
+    page = settled.page
     page.fill("#txt2img_batch_count input[type=number]", "3")
     page.locator("#txt2img_batch_count input[type=number]").press("Tab")
     generate(page, "three of them")
@@ -91,9 +92,8 @@ def test_two_tabs_of_one_browser_do_not_replace_each_others_results(watched: Wat
 
 
 @pytest.mark.long
-def test_what_was_saved_of_one_job_is_not_offered_under_the_next(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_what_was_saved_of_one_job_is_not_offered_under_the_next(settled: Watched) -> None:
+    page = settled.page
     generate(page, "saved one")
     expect(page.locator(INFOTEXT)).to_contain_text("saved one")
     page.click("#save_txt2img")

@@ -12,8 +12,11 @@ from tests.browser.steps import (
     MESSAGE,
     PICTURE,
     PROMPT,
+    begun,
+    expect_toast,
     fraction,
     generate,
+    interrupt,
     parameters,
     saved,
     set_number,
@@ -22,35 +25,40 @@ from tests.browser.steps import (
     visit,
     words,
 )
+from tests.jobs.helpers import eventually
 from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 
-def test_a_prompt_becomes_a_picture_with_its_parameters(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
-    before = set(saved(server.data_dir))
-    set_number(page, "steps", 120)
-    generate(page, "a slow red apple")
+def test_a_prompt_becomes_a_picture_with_its_parameters(settled: Watched, server: Server) -> None:
+    page = settled.page
+    set_number(page, "steps", 150)
+    set_number(page, "batch_count", 100)
+    generate(page, "a slow pear")
     expect(page.locator(BAR)).to_be_visible()
     page.wait_for_function("() => document.title.match(/^\\[\\d+%.*\\] Stable Diffusion$/)")
     first = fraction(page)
     page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > {first}")
     expect(page.locator("#txt2img_live .preview")).to_be_visible()
-    expect(page.locator(PICTURE).first).to_be_visible(timeout=30_000)
-    expect(page.locator(INFOTEXT)).to_contain_text("a slow red apple")
+    interrupt(page)
+    expect(page.locator(BAR)).to_be_hidden()
+    before = set(saved(server.data_dir))
+    set_number(page, "steps", 3)
+    set_number(page, "batch_count", 1)
+    generate(page, "a red apple")
+    expect(page.locator(INFOTEXT)).to_contain_text("a red apple")
+    expect(page.locator(PICTURE).first).to_be_visible()
     (picture,) = set(saved(server.data_dir)) - before
     assert words(shown_infotext(page)) == words(parameters(picture))
     expect(page.locator(BAR)).to_be_hidden()
     assert page.title() == "Stable Diffusion"
-    assert watched.problems == []
+    assert settled.problems == []
 
 
 @pytest.mark.long
-def test_the_gallery_shows_the_saved_file_itself(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_the_gallery_shows_the_saved_file_itself(settled: Watched, server: Server) -> None:
+    page = settled.page
     generate(page, "a green pear")
     expect(page.locator(INFOTEXT)).to_contain_text("a green pear", timeout=30_000)
     source = page.locator(PICTURE).first.get_attribute("src") or ""
@@ -59,12 +67,11 @@ def test_the_gallery_shows_the_saved_file_itself(watched: Watched, server: Serve
     assert body == saved(server.data_dir)[-1].read_bytes()
 
 
-def test_pressing_generate_again_queues_and_a_job_can_be_cancelled(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
-    # Longer than a busy machine takes for three clicks.
-    set_number(page, "steps", 150)
-    set_number(page, "batch_count", 20)
+def test_pressing_generate_again_queues_and_a_job_can_be_cancelled(settled: Watched, server: Server) -> None:
+    page = settled.page
+    # Minutes, whatever the machine takes for the clicks; each picture takes two seconds.
+    set_number(page, "steps", 40)
+    set_number(page, "batch_count", 100)
     generate(page, "first slow")
     generate(page, "second slow")
     generate(page, "third slow")
@@ -82,28 +89,29 @@ def test_pressing_generate_again_queues_and_a_job_can_be_cancelled(watched: Watc
 
 
 @pytest.mark.long
-def test_interrupt_ends_the_job_and_the_next_one_works(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_interrupt_ends_the_job_and_the_next_one_works(settled: Watched) -> None:
+    page = settled.page
     set_number(page, "steps", 150)
+    set_number(page, "batch_count", 100)
     generate(page, "slow never finished")
-    page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 0")
+    begun(page)
+    page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     expect(page.locator(BAR)).to_be_hidden()
     assert state(page)["running"] is None
     set_number(page, "steps", 3)
+    set_number(page, "batch_count", 1)
     generate(page, "finished after all")
     expect(page.locator(INFOTEXT)).to_contain_text("finished after all", timeout=30_000)
 
 
-def test_a_running_job_is_found_again_after_a_reload(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
-    # Longer than a busy machine takes to load the page.
-    set_number(page, "steps", 150)
-    set_number(page, "batch_count", 20)
+def test_a_running_job_is_found_again_after_a_reload(settled: Watched) -> None:
+    page = settled.page
+    # Minutes, whatever the machine takes to load the page; each picture takes two seconds.
+    set_number(page, "steps", 40)
+    set_number(page, "batch_count", 100)
     generate(page, "slow still there")
-    page.wait_for_function(f"() => Number(document.querySelector('{BAR}').ariaValueNow) > 0")
+    begun(page)
     page.reload()
     expect(page.locator(BAR)).to_be_visible()
     expect(page.locator("#txt2img_live .preview")).to_be_visible()
@@ -113,16 +121,16 @@ def test_a_running_job_is_found_again_after_a_reload(watched: Watched, server: S
     page.reload()
     expect(page.locator(INFOTEXT)).to_contain_text("still there")
     expect(page.locator(PICTURE).first).to_be_visible()
+    assert page.evaluate("() => [document.activeElement === document.body, scrollY]") == [True, 0]
 
 
 @pytest.mark.long
-def test_a_refused_value_is_named_under_the_gallery(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_a_refused_value_is_named_under_the_gallery(settled: Watched) -> None:
+    page = settled.page
     page.fill("#txt2img_seed input, #txt2img_seed textarea", "abc")
     generate(page, "x")
     expect(page.locator(MESSAGE)).to_contain_text("Seed is 'abc'")
-    expect(page.locator(".toasts .note")).to_contain_text("Seed is 'abc'")
+    expect_toast(page, "Seed is 'abc'")
     page.click("#txt2img_random_seed")
     set_number(page, "steps", 2)
     generate(page, "works again")
@@ -139,3 +147,26 @@ def test_a_failed_job_says_why(watched: Watched, server: Server) -> None:
     page.reload()
     expect(page.locator(MESSAGE)).to_have_text("The device ran out of memory.")
     expect(page.locator(".toasts .note")).to_have_count(0)
+
+
+def test_hires_fix_says_its_sizes_and_upscales_a_finished_picture(settled: Watched, server: Server) -> None:
+    page = settled.page
+    expect(page.locator("#txt2img_hr")).to_be_hidden()
+    page.check("#txt2img_hr-checkbox input")
+    expect(page.locator("#txt2img_hr")).to_be_visible()
+    expect(page.locator("#txt2img_hr_sampler_name")).to_be_hidden()
+    for name, value in {"width": 256, "height": 128, "hr_scale": 1.5}.items():
+        set_number(page, name, value)
+    expect(page.locator("#txtimg_hr_finalres")).to_contain_text("from 256×128 to 384×192")
+    set_number(page, "hr_resize_x", 640)
+    expect(page.locator("#txtimg_hr_finalres")).to_contain_text("to 640×320")
+    page.uncheck("#txt2img_hr-checkbox input")
+    page.fill("#txt2img_seed textarea, #txt2img_seed input", "31")
+    generate(page, "sized and small first")
+    expect(page.locator(INFOTEXT)).to_contain_text("small first", timeout=30_000)
+    before = len(saved(server.data_dir))
+    page.fill("#txt2img_seed textarea, #txt2img_seed input", "-1")
+    page.click("#txt2img_upscale")
+    eventually(lambda: len(saved(server.data_dir)) > before and state(page)["running"] is None)
+    assert len(saved(server.data_dir)) == before + 1
+    expect(page.locator(INFOTEXT)).to_contain_text("Seed: 31")
