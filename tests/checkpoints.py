@@ -13,6 +13,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -283,10 +284,16 @@ def write_tiny_checkpoint(
         extra: added beside "state_dict" in a `.ckpt`, for the leftovers of training.
     """
     architecture = replace(architecture or Architecture(), norm_num_groups=norm_num_groups)
-    tensors = original_tensors(make_modules(architecture, seed), dtype, vae=vae, family=architecture.family)
+    tensors = _tiny_tensors(architecture, seed, dtype, vae)
     if ema:
         tensors |= _ema_twins(tensors)
     return write_tensors(path, tensors, stated_facts(architecture) | dict(metadata or {}), extra)
+
+
+@lru_cache(maxsize=8)
+def _tiny_tensors(architecture: Architecture, seed: int, dtype: Dtype, vae: bool) -> Tensors:
+    """Nearly every test writes one of a few: making the modules takes longer than loading the file."""
+    return original_tensors(make_modules(architecture, seed), dtype, vae=vae, family=architecture.family)
 
 
 def write_sd15_size_checkpoint(path: Path, *, seed: int = 0, dtype: Dtype = "fp16") -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.amounts import some
 from tests.api.conftest import SMALL, b64, made, opened, png
 
 pytestmark = pytest.mark.server
@@ -59,19 +60,22 @@ OLD_IMG2IMG = {
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {},
-        {"negative_prompt": "example negative prompt"},
-        {"prompt": "((emphasis)), (emphasis1:1.1), [to:1], [from::2], [from:to:0.3], [alt|alt1]"},
-        {"enable_hr": True, "denoising_strength": 0.7},
-        {"tiling": True},
-        {"restore_faces": True},
-        {"sampler_index": "PLMS"},
-        {"sampler_index": "DDIM"},
-        {"sampler_index": "UniPC"},
-        {"n_iter": 2},
-        {"batch_size": 2},
-    ],
+    some(
+        [
+            {},
+            {"negative_prompt": "example negative prompt"},
+            {"prompt": "((emphasis)), (emphasis1:1.1), [to:1], [from::2], [from:to:0.3], [alt|alt1]"},
+            {"enable_hr": True, "denoising_strength": 0.7},
+            {"tiling": True},
+            {"restore_faces": True},
+            {"sampler_index": "PLMS"},
+            {"sampler_index": "DDIM"},
+            {"sampler_index": "UniPC"},
+            {"n_iter": 2},
+            {"batch_size": 2},
+        ],
+        4,
+    ),
     ids=str,
 )
 def test_the_bodies_of_a1111s_own_tests(api: httpx.Client, change: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ from tests.amounts import amount
 from tests.api.conftest import SMALL
 from tests.server.server import Server
 
-CLIENTS = amount(12, 32)
-JOBS = amount(3, 20)
+CLIENTS = amount(8, 32)
+JOBS = amount(2, 20)
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120 + 2 * CLIENTS * JOBS)]
 
@@ -42,7 +42,7 @@ def test_more_waiting_calls_than_worker_threads_leave_one_for_progress(fake: Ser
 
     def waiting(number: int) -> int:
         body = {"prompt": "a slow cat", "steps": 2, "width": 64, "height": 64, "seed": number}
-        answer = httpx.post(f"{fake.url}/sdapi/v1/txt2img", json=body, timeout=300)
+        answer = httpx.post(f"{fake.url}/sdapi/v1/txt2img", json=body, timeout=300, verify=False)
         seed: int = json.loads(answer.json()["info"])["seed"]
         return seed
 
@@ -54,12 +54,14 @@ def test_more_waiting_calls_than_worker_threads_leave_one_for_progress(fake: Ser
 
 def test_pictures_of_a_crowd_are_those_drawn_alone(server: Server) -> None:
     def picture(seed: int) -> str:
-        answer = httpx.post(f"{server.url}/sdapi/v1/txt2img", json=SMALL | {"seed": seed}, timeout=300).json()
+        answer = httpx.post(
+            f"{server.url}/sdapi/v1/txt2img", json=SMALL | {"seed": seed}, timeout=300, verify=False
+        ).json()
         image: str = answer["images"][0]
         return image
 
-    alone = [picture(seed) for seed in range(3)]
-    with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(picture, [0, 1, 2, 2, 1, 0]))
-    assert together == [alone[seed] for seed in (0, 1, 2, 2, 1, 0)]
-    assert len(set(alone)) == 3
+    alone = [picture(seed) for seed in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(picture, [0, 1, 1, 0]))
+    assert together == [alone[seed] for seed in (0, 1, 1, 0)]
+    assert len(set(alone)) == 2

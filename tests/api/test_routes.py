@@ -16,6 +16,7 @@ from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.server.ports import bind
 from tests.api.conftest import SMALL, b64, made, opened, png
 from tests.checkpoints import write_embedding
+from tests.pictures.test_opening import header_only
 from tests.upscaling.models import write_upscaler
 
 pytestmark = pytest.mark.server
@@ -175,9 +176,8 @@ def test_what_extras_cannot_do_is_said(api: Any, fields: dict[str, Any]) -> None
 
 
 def test_a_picture_of_many_megapixels_is_refused_before_it_is_decoded(api: Any) -> None:
-    buffer = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
-    answer = api.post("/sdapi/v1/extra-single-image", json={"image": b64(buffer.getvalue()), "upscaler_1": "Nearest"})
+    huge = b64(header_only(20_000, 20_000))
+    answer = api.post("/sdapi/v1/extra-single-image", json={"image": huge, "upscaler_1": "Nearest"})
     assert answer.status_code == 422
     assert "megapixels" in answer.json()["detail"]
 

@@ -1,6 +1,6 @@
 """Requests made up from the API's own description: none is answered with a server error, and the server goes on.
 
-500 requests by default; API_REQUESTS=5000 for the long run.
+A hundred in every run, 5,000 in the long suite.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from schemathesis.generation import GenerationMode
 from tests.amounts import amount
 from tests.server.server import Server
 
-REQUESTS = amount(150, 5000)
+REQUESTS = amount(100, 5000)
 SMALL = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64, "seed": 5}
 LARGEST = {"steps": 4, "n_iter": 2, "batch_size": 2, "hr_second_pass_steps": 4, "upscaling_resize": 2}
 
@@ -56,7 +56,7 @@ def test_no_made_up_request_breaks_the_server(server: Server) -> None:
     answered: Counter[int] = Counter()
     each = -(-REQUESTS // (2 * len(operations)))
     rounds = itertools.count(20261121)
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    with httpx.Client(base_url=server.url, verify=False, timeout=60) as client:
         # A route that takes nothing has one request; the others make up for it in further rounds.
         while sum(answered.values()) < REQUESTS:
             start = next(rounds)

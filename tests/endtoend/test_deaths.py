@@ -15,11 +15,11 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the engine in /proc"),
 ]
 # Long enough to be killed in the middle of, also on a quick machine.
-LONG = {"steps": 150, "seed": -1, "sampler_name": "Euler a"}
+LONG = {"steps": 90, "seed": -1, "sampler_name": "Euler a"}
 
 
 def _seeds(job: dict[str, object]) -> dict[str, object]:
-    return {"steps": 150, "sampler_name": "Euler a", "seed": job["seeds"][0]}  # type: ignore[index]  # JSON of a known shape
+    return {"steps": 90, "sampler_name": "Euler a", "seed": job["seeds"][0]}  # type: ignore[index]  # JSON of a known shape
 
 
 def test_a_job_whose_engine_is_killed_is_made_again_with_the_seed_it_had(house: House) -> None:
@@ -50,7 +50,7 @@ def test_a_second_death_fails_the_job_with_its_cause_and_the_next_one_works(hous
 
 def test_a_killed_server_finishes_what_ran_and_what_waited_at_its_next_start(tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "good.safetensors")
-    with Server(tmp_path, *FLAGS, module="modules.server") as server:
+    with Server(tmp_path, *FLAGS, "--nowebui", module="modules.server") as server:
         house = House(server)
         running = house.ask(**LONG)
         waiting = [house.ask(steps=2, seed=-1) for _ in range(3)]

@@ -50,7 +50,8 @@ def test_a_full_disk_fails_the_job_in_a_sentence_and_the_next_one_works_when_the
     data, mounted = small_disk
     write_tiny_checkpoint(data / "models" / "Stable-diffusion" / "good.safetensors")
     filler = data / "outputs" / "filler" if mounted else data / "full"
-    with Server(data, *FLAGS, module="modules.server" if mounted else "tests.endtoend.full_disk_server") as server:
+    module = "modules.server" if mounted else "tests.endtoend.full_disk_server"
+    with Server(data, *FLAGS, "--nowebui", module=module) as server:
         house = House(server)
         house.works()
         with suppress(OSError), filler.open("wb", buffering=0) as file:
@@ -66,6 +67,7 @@ def test_a_full_disk_fails_the_job_in_a_sentence_and_the_next_one_works_when_the
         house.works()
 
 
+@pytest.mark.long
 def test_outputs_that_are_no_folder_fail_the_job_and_the_next_one_works_when_they_are(tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "good.safetensors")
     (tmp_path / "outputs").write_text("a file where the folder belongs")

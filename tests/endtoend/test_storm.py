@@ -13,7 +13,7 @@ import pytest
 from benchmarks.durability import run
 from tests.amounts import amount
 
-KILLS = amount(4, 200)
+KILLS = amount(3, 200)
 SEED = int(os.environ.get("SERVER_KILL_SEED", "20261125"))
 
 pytestmark = [

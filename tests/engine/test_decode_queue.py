@@ -299,7 +299,7 @@ JOBS: dict[str, Callable[[CheckpointFile], RunJob]] = {
 }
 
 
-@pytest.mark.parametrize("kind", some(JOBS, 3))
+@pytest.mark.parametrize("kind", some(JOBS, 2))
 def test_a_job_sends_the_same_bytes_in_the_same_order(
     keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:

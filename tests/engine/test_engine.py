@@ -174,7 +174,7 @@ def test_a_grid_above_the_largest_size_is_left_out_and_said(engine: RunningEngin
 
 
 def test_an_interrupt_ends_the_job_after_the_step_and_keeps_what_is_finished(engine: RunningEngine, tiny: Any) -> None:
-    engine.send(job(tiny, "long", steps=150, n_iter=3))
+    engine.send(job(tiny, "long", steps=40, n_iter=3))
     seen = engine.until(ImageReady)
     engine.send(Interrupt(job_id="long"))
     events = seen + engine.until(JobFinished)
@@ -190,7 +190,7 @@ def test_an_interrupt_before_the_first_step_is_not_lost(engine: RunningEngine, t
 
 
 def test_a_skip_goes_on_with_the_next_picture(engine: RunningEngine, tiny: Any) -> None:
-    engine.send(job(tiny, "skip", steps=150, n_iter=2))
+    engine.send(job(tiny, "skip", steps=40, n_iter=2))
     engine.until(StepDone)
     engine.send(Skip(job_id="skip"))
     events = engine.until(JobFinished)

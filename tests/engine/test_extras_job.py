@@ -21,6 +21,7 @@ from modules.upscaling.model import load_upscaler
 from modules.upscaling.model_tiles import Tiling
 from modules.upscaling.upscale import upscale
 from tests.engine.conftest import RunningEngine, job
+from tests.pictures.test_opening import header_only
 from tests.upscaling.models import write_upscaler
 
 pytestmark = pytest.mark.server
@@ -117,7 +118,7 @@ def test_bad_files_are_named_and_the_others_go_on(upscaling_engine: RunningEngin
     cut.write_bytes(picture(tmp_path / "whole.png", (200, 200)).read_bytes()[:5000])
     text, huge, gone = tmp_path / "text.png", tmp_path / "huge.png", tmp_path / "gone.png"
     text.write_text("no picture")
-    Image.new("1", (20_000, 20_000)).save(huge)
+    huge.write_bytes(header_only(20_000, 20_000))
     files = [text, good[0], cut, huge, gone, good[1]]
     events, end = worked(upscaling_engine, extras("batch", files, upscaler_1="2x_tiny", upscaling_resize=2))
     assert [event.index for event in events] == [1, 5]

@@ -26,6 +26,7 @@ from modules.pictures import encode_animation, encode_picture
 from modules.pictures.grids import image_grid
 from modules.protocol import ImageReady, JobFinished, RunJob
 from modules.settings import Paths, parse_flags
+from tests.amounts import some
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
 from tests.engine.test_models import CPU, Line
@@ -127,7 +128,7 @@ def loopback(file: Path) -> RunJob:
     return command.model_copy(update={"inputs": ("picture",), "blobs": (png(Image.new("RGB", (64, 64), "red")),)})
 
 
-@pytest.mark.parametrize("script", [False, True], ids=["plain", "loopback"])
+@pytest.mark.parametrize("script", some([False, True], 1))
 def test_no_finished_picture_stays_decoded_while_a_job_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: bool
 ) -> None:

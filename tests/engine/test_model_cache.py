@@ -43,6 +43,7 @@ from modules.protocol import (
     RunJob,
 )
 from modules.settings import OptionStore, Paths, parse_flags
+from tests.amounts import amount
 from tests.checkpoints import truncate, write_embedding, write_tiny_checkpoint, write_vae
 from tests.engine import conftest
 from tests.engine.conftest import checkpoint_at
@@ -164,7 +165,7 @@ def test_the_state_of_a_kept_checkpoint_is_that_of_a_fresh_one(files: list[Path]
         len({one[0] for one in expected.values()}) == len(kinds) - 3
     )  # attention and the last are plain, the fast mode is off
     between = itertools.cycle([made(0, files[1]), made(1, files[1])])
-    for one in (*jobs, *reversed(jobs)):
+    for one in (*jobs, *reversed(jobs)) if amount(0, 1) else jobs:
         assert pictures(keeper, one) == expected[one.job_id], one.job_id
         keeper.load(next(between).checkpoint)
 

@@ -21,6 +21,7 @@ from modules.protocol import (
     RunJob,
 )
 from modules.protocol.messages import Message
+from tests.amounts import some
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 from tests.engine.conftest import RunningEngine, checkpoint_at, job
 
@@ -111,7 +112,7 @@ def test_the_picture_before_the_hires_pass_is_saved_on_request(
     assert "before-highres-fix" not in made(engine, job(tiny, "without", **fields))
 
 
-@pytest.mark.parametrize("upscaler", ["Latent", "Lanczos"])
+@pytest.mark.parametrize("upscaler", some(["Latent", "Lanczos"], 1))
 def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(
     engine: RunningEngine, tiny: CheckpointFile, other: CheckpointFile, upscaler: str
 ) -> None:
@@ -254,7 +255,7 @@ def test_checkpoints_with_more_channels_make_pictures_of_every_kind(
     assert ("Image CFG scale: 1.5" in painted.infotext) == (channels == 8)
 
 
-@pytest.mark.parametrize("values", [{"scripts": SOFT}, {"inpaint_full_res": True}])
+@pytest.mark.parametrize("values", some([{"scripts": SOFT}, {"inpaint_full_res": True}], 1))
 def test_several_pictures_are_a_batch_in_which_each_is_what_it_is_alone(
     engine: RunningEngine, tiny: CheckpointFile, values: dict[str, Any]
 ) -> None:

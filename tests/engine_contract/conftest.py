@@ -115,7 +115,7 @@ def job(checkpoint: CheckpointFile, job_id: str, *, slow: bool = False, **values
     """A job of small pictures; a slow one takes seconds for each of them, in every engine."""
     wanted = {
         "prompt": "sized slow" if slow else "sized",
-        "steps": 150 if slow else 4,
+        "steps": 60 if slow else 4,
         "width": 64,
         "height": 64,
         "seed": 7,

@@ -73,6 +73,12 @@ def test_the_second_pass_takes_its_own_steps_at_the_larger_size(pipeline: Pipeli
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
+@pytest.fixture(scope="module")
+def both_passes(pipeline: Pipeline) -> tuple[torch.Tensor, torch.Tensor]:
+    first = txt2img(pipeline, resolved(), range(1), QUIET)
+    return first, hires_pass(pipeline, resolved(), range(1), first, QUIET, lanczos)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -87,9 +93,10 @@ def test_the_second_pass_takes_its_own_steps_at_the_larger_size(pipeline: Pipeli
     ],
     ids=str,
 )
-def test_what_is_asked_of_the_second_pass_changes_it(pipeline: Pipeline, change: dict[str, Any]) -> None:
-    first = txt2img(pipeline, resolved(), range(1), QUIET)
-    plain = hires_pass(pipeline, resolved(), range(1), first, QUIET, lanczos)
+def test_what_is_asked_of_the_second_pass_changes_it(
+    pipeline: Pipeline, both_passes: tuple[torch.Tensor, torch.Tensor], change: dict[str, Any]
+) -> None:
+    first, plain = both_passes
     changed = hires_pass(pipeline, resolved(**change), range(1), first, QUIET, lanczos)
     assert not torch.allclose(plain, changed, atol=1e-3)
 

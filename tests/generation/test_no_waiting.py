@@ -120,7 +120,7 @@ def test_txt2img_waits_when_it_is_over(model: Model, sampler: str, options: dict
     assert watched.card.waits == ["read"]  # whether the finished latents are numbers
 
 
-@pytest.mark.parametrize(("sampler", "soft"), [("DPM++ 2M", True), ("DDIM", False)])
+@pytest.mark.parametrize(("sampler", "soft"), some([("DPM++ 2M", True), ("DDIM", False)], 1))
 def test_inpainting_waits_when_it_is_over(model: Model, sampler: str, soft: bool) -> None:
     scripts = {"Soft Inpainting": {"enabled": True}} if soft else {}
     request = resolved(

@@ -26,6 +26,7 @@ from modules.prompt.comments import strip_comments
 from modules.settings import OPTIONS, OptionStore
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
+from tests.amounts import some
 from tests.checkpoints import write_tiny_checkpoint
 
 QUIET = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
@@ -201,7 +202,7 @@ RATIOS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "fields"), [*CHANGES, *CHANGES_WITH_OTHERS], ids=str)
+@pytest.mark.parametrize(("key", "value", "fields"), some([*CHANGES, *CHANGES_WITH_OTHERS], 30), ids=str)
 def test_an_option_changes_the_picture_of_its_request(
     room: Room, key: str, value: object, fields: dict[str, Any]
 ) -> None:
@@ -210,7 +211,7 @@ def test_an_option_changes_the_picture_of_its_request(
     assert changed.shape != before.shape or float((changed - before).abs().max()) > 1e-4
 
 
-@pytest.mark.parametrize(("key", "value", "fields"), LEAVES, ids=str)
+@pytest.mark.parametrize(("key", "value", "fields"), some(LEAVES, 12), ids=str)
 def test_an_option_leaves_what_it_is_not_about(room: Room, key: str, value: object, fields: dict[str, Any]) -> None:
     assert OPTIONS[key].default != value
     assert torch.equal(room.latents(fields, {key: value}), room.before(fields))

@@ -113,6 +113,6 @@ def test_no_part_that_the_vae_is_given_is_larger_than_a_tile(model: Any, monkeyp
 
     monkeypatch.setattr(type(model.vae), "decode", watched)
     monkeypatch.setattr(tiles, "CPU_MEMORY", 90 * 90 * 64 * bytes_per_pixel(model.vae))
-    decode_latent(model.vae, torch.randn(4, 200, 100), 1.0)
-    assert len(seen) > 4
+    decode_latent(model.vae, torch.randn(4, 130, 95), 1.0)
+    assert len(seen) >= 4
     assert all(max(sides) <= 90 for sides in seen)

@@ -21,6 +21,7 @@ from modules.jobs.job import QueueFileError
 from modules.jobs.rows import RequestCache
 from modules.jobs.subscriptions import Hub
 from modules.parameters import RequestError
+from tests.amounts import amount
 from tests.jobs.helpers import House, InProcessEngine, eventually
 from tests.jobs.test_service import ask
 
@@ -143,7 +144,7 @@ def test_no_error_of_one_job_stops_the_queue(point: str, tmp_path: Path) -> None
     ),
     prompts=strategies.lists(strategies.sampled_from(["a cat", "crash", "oom", "twice"]), min_size=1, max_size=4),
 )
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=amount(8, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_fails_when_each_job_ends_and_a_later_one_is_made(
     plan: list[tuple[str, str]], prompts: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -69,8 +69,8 @@ def test_a_bad_file_is_a_sentence_and_the_next_job_works(opened: Services, name:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_engine_costs_nothing_but_time(opened: Services) -> None:
-    whole = made(opened, seed=11, steps=80, n_iter=3)
-    job = make(opened, seed=11, steps=80, n_iter=3)
+    whole = made(opened, seed=11, steps=40, n_iter=3)
+    job = make(opened, seed=11, steps=40, n_iter=3)
     eventually(lambda: present(opened.jobs.progress(job.id)).images, STARTED)
     pid = opened.jobs.engine().pid
     assert pid is not None

@@ -112,7 +112,7 @@ def test_a_killed_engine_costs_a_script_nothing_but_time(opened: Services, form:
     fields: dict[str, Any] = {
         "script": "Loopback",
         "arguments": {"loops": 3},
-        "steps": 60,
+        "steps": 30,
         "override_settings": {"samples_format": form},
     }
     whole = made(opened, picture(), **fields)

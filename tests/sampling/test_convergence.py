@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from modules.sampling import SAMPLER_FUNCTIONS, scaled_linear_alphas_cumprod
 from modules.sampling.options import SolverOptions
+from tests.amounts import some
 from tests.sampling.doubles import GaussianDenoiser, GaussianNoisePredictor, ignore, latent, no_noise
 
 HIGH, LOW = 10.0, 0.1
@@ -124,8 +126,10 @@ def test_timestep_samplers_converge(label: str, order: int) -> None:
     assert math.log2(coarse / fine) > order - 0.4
 
 
-@pytest.mark.parametrize("variant", ["bh1", "bh2", "vary_coeff"])
-@pytest.mark.parametrize("spacing", ["time_uniform", "logSNR", "time_quadratic"])
+@pytest.mark.parametrize(
+    ("spacing", "variant"),
+    some(itertools.product(["time_uniform", "logSNR", "time_quadratic"], ["bh1", "bh2", "vary_coeff"]), 3),
+)
 def test_unipc_converges(variant: str, spacing: str) -> None:
     def off(steps: int) -> float:
         denoiser = GaussianNoisePredictor(scaled_linear_alphas_cumprod().double())

@@ -31,6 +31,7 @@ from modules.sampling.brownian import BrownianNoise
 from modules.sampling.model_schedule import LcmSigmas, scaled_linear_alphas_cumprod
 from modules.sampling.plan import timestep_schedule
 from modules.sampling.samplers import RANGE_SAMPLERS, STEP_CONTROLLED_SAMPLERS
+from tests.amounts import some
 from tests.sampling.doubles import latent, toy_conditioning, toy_unet
 
 SHAPE = (4, 8, 8)
@@ -174,7 +175,7 @@ def test_options_reach_only_the_samplers_that_take_them() -> None:
 
 
 @pytest.mark.parametrize("label", sampler_labels())
-@pytest.mark.parametrize(("strength", "exact"), [(None, False), (0.6, False), (0.3, True)])
+@pytest.mark.parametrize(("strength", "exact"), some([(None, False), (0.6, False), (0.3, True)], 1))
 def test_a_picture_does_not_depend_on_its_batch(label: str, strength: float | None, exact: bool) -> None:
     made = plan(label, 20, strength=strength, exact_steps=exact, options=SamplerOptions(eta_ddim=0.5))
     init = None if strength is None else latent(3, *SHAPE, seed=9)
