@@ -48,15 +48,26 @@ say "Lint"
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 
-say "Types, and beside them the page's scripts"
-"$python" -m mypy &
+# Types are checked by one core in minutes in which the tests leave some of it over: what it finds is shown at the end.
+types_said=$(mktemp)
+nice -n 10 "$python" -m mypy >"$types_said" 2>&1 &
 types=$!
+trap 'kill "$types" 2>/dev/null || true; rm -f "$types_said"' EXIT
+
+say "The page's scripts, and from here on types in the background"
 bash scripts/check-javascript.sh
-wait "$types"
 
 say "Tests"
 if [ $# = 0 ] || [ "$*" = --long ]; then
     # The whole suite in two workers, in the order that tests/conftest.py gives.
     set -- --numprocesses 2 --dist loadgroup --no-loadscope-reorder "$@"
 fi
-exec "$python" -m pytest "$@"
+tests=0
+"$python" -m pytest "$@" || tests=$?
+
+say "Types"
+typed=0
+wait "$types" || typed=$?
+cat "$types_said"
+if [ "$tests" != 0 ]; then exit "$tests"; fi
+exit "$typed"

@@ -12,16 +12,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
 @pytest.mark.parametrize(
-    "text",
+    ("ci", "status", "text"),
     [
-        "import pytest\ndef test_a(): pytest.skip('no chromium')\ndef test_b(): pass",
-        "import pytest\npytest.importorskip('nowhere')",
+        ("true", 1, "import pytest\ndef test_a(): pytest.skip('no chromium')\ndef test_b(): pass"),
+        ("", 0, "import pytest\ndef test_a(): pytest.skip('no chromium')\ndef test_b(): pass"),
+        ("true", 1, "import pytest\npytest.importorskip('nowhere')"),
     ],
-    ids=["test", "module"],
+    ids=["test in CI", "test elsewhere", "module in CI"],
 )
-def test_skips_fail_in_ci_only(tmp_path: Path, text: str, ci: str, status: int) -> None:
+def test_skips_fail_in_ci_only(tmp_path: Path, ci: str, status: int, text: str) -> None:
     done = run_pytest(tmp_path, text, ci)
     assert done.returncode == status, done.stdout
     assert ("in CI that counts as a failure" in done.stdout) == (ci == "true")
@@ -47,7 +47,6 @@ def test_the_long_suite_runs_only_when_it_is_called_for(tmp_path: Path) -> None:
     text = "import os, pytest\n@pytest.mark.long\ndef test_a(): assert os.environ['TESTS_LONG'] == '1'"
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = long: by hand\n")
     assert "1 passed, 1 deselected" in run_pytest(tmp_path, text, "").stdout
-    assert "2 passed" in run_pytest(tmp_path, text, "", "--long").stdout
     assert "2 passed" in run_pytest(tmp_path, text, "", "--long", "-n", "1").stdout
 
 
@@ -159,6 +158,29 @@ def test_marks_are_stated_and_each_selects_something() -> None:
     assert [mark for mark in stated if f"pytest.mark.{mark.partition(':')[0]}" not in tests] == []
     browsing = (ROOT / "tests" / "browser").glob("test_*.py")
     assert [path.name for path in browsing if "pytest.mark.browser" not in path.read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize(
+    ("types", "tests", "status"), [(0, 0, 0), (1, 0, 1), (0, 5, 5), (1, 5, 5)], ids=["fine", "types", "tests", "both"]
+)
+def test_types_that_are_wrong_fail_the_run_and_are_shown(tmp_path: Path, types: int, tests: int, status: int) -> None:
+    """They are checked beside the tests, which may end well meanwhile."""
+    for name in ("bash", "cat", "dirname", "id", "mktemp", "nice", "rm"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    python = tmp_path / "python stub"
+    python.write_text(
+        f'#!/bin/sh\ncase "$2" in mypy) echo "types: {types}"; exit {types};; pytest) exit {tests};; esac\n'
+    )
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "test.sh")],
+        env={"PATH": str(tmp_path), "PYTHON": str(python), "VENV_DIR": "-"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert done.stdout.endswith(f"== Types\ntypes: {types}\n"), done.stdout
 
 
 def test_the_test_script_checks_the_page_scripts_and_installs_what_that_needs() -> None:
