@@ -13,7 +13,7 @@ from modules.jobs.job import Job
 from modules.jobs.viewed import ViewedJobs
 from modules.parameters import GenerationRequest
 from modules.settings import OPTIONS
-from tests.jobs.helpers import House, resolved
+from tests.jobs.helpers import PATIENCE, House, resolved
 
 PHONE, DESKTOP = Viewer(client="phone"), Viewer(client="desktop")
 
@@ -83,7 +83,7 @@ def test_the_overview_shows_what_the_viewer_may_see_with_all_pictures(tmp_path: 
     sharing: list[Sharing] = ["everybody"]
     with House(tmp_path, sharing=lambda: sharing[0]) as house:
         done = house.jobs.submit(GenerationRequest(prompt="secret", steps=1, n_iter=2), client="phone")
-        house.jobs.wait(done.id, 10)
+        house.jobs.wait(done.id, PATIENCE)
         (row,) = queue_of(house.jobs, DESKTOP, 20, 0).ended
         assert (row.mine, row.visible, row.prompt) == (False, True, "secret")
         assert [(picture.number, picture.kind) for picture in row.pictures] == [(0, "image"), (1, "image")]

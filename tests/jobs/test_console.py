@@ -14,7 +14,7 @@ import pytest
 
 from modules.jobs.console import ConsoleProgress
 from modules.parameters import GenerationRequest
-from tests.jobs.helpers import House, eventually
+from tests.jobs.helpers import PATIENCE, House, eventually
 
 pty = pytest.importorskip("pty")
 termios = pytest.importorskip("termios")
@@ -56,8 +56,8 @@ def test_the_pass_and_the_whole_job(terminal: Terminal, tmp_path: Path) -> None:
         bars = ConsoleProgress(jobs.subscribe(), terminal.stream, whole_job=lambda: whole)
         bars.start()
         job = jobs.submit(GenerationRequest(prompt="brisk", steps=10, n_iter=2))
-        assert jobs.wait(job.id, 20).state == "finished"
-        eventually(lambda: terminal.read().endswith("\n"), 10)
+        assert jobs.wait(job.id, PATIENCE).state == "finished"
+        eventually(lambda: terminal.read().endswith("\n"))
         lines = terminal.text.split("\r")
         assert any(" 50%|██████████          |" in line.partition("Total")[2] for line in lines), "the first of two"
         assert "100%|████████████████████| 10/10 [" in lines[-2] and "Total progress: 100%" in lines[-2]
@@ -66,8 +66,8 @@ def test_the_pass_and_the_whole_job(terminal: Terminal, tmp_path: Path) -> None:
         termios.tcsetwinsize(terminal.stream.fileno(), (24, 90))
         terminal.text = ""
         job = jobs.submit(GenerationRequest(prompt="brisk", steps=4))
-        assert jobs.wait(job.id, 20).state == "finished"
-        eventually(lambda: terminal.read().endswith("\n"), 10)
+        assert jobs.wait(job.id, PATIENCE).state == "finished"
+        eventually(lambda: terminal.read().endswith("\n"))
         last = terminal.text.split("\r")[-2]
         assert (
             "100%|████████| 4/4 [" in last and "Total progress: 100%|████████| [" in last and last.rstrip()[-1] == "]"
@@ -75,11 +75,11 @@ def test_the_pass_and_the_whole_job(terminal: Terminal, tmp_path: Path) -> None:
         # Only the pass, and a log line takes the bar's place.
         whole, terminal.text = False, ""
         job = jobs.submit(GenerationRequest(prompt="slow", steps=4))
-        eventually(lambda: "1/4" in terminal.read(), 10)
+        eventually(lambda: "1/4" in terminal.read())
         bars.before_log(logging.LogRecord("x", logging.INFO, "", 0, "told", None, None))
         shown = max(map(len, terminal.read().split("\r")))
         assert terminal.text.rstrip("\r").endswith(" " * (shown - 1)) and "Total" not in terminal.text
-        assert jobs.wait(job.id, 20).state == "finished"
+        assert jobs.wait(job.id, PATIENCE).state == "finished"
 
 
 def test_a_terminal_that_knows_no_blocks_gets_plain_letters(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_terminal_that_knows_no_blocks_gets_plain_letters(tmp_path: Path) -> N
     with House(tmp_path) as house:
         jobs = house.jobs
         ConsoleProgress(jobs.subscribe(), terminal.stream, whole_job=lambda: True).start()
-        jobs.wait(jobs.submit(GenerationRequest(prompt="a cat", steps=2)).id, 20)
-        eventually(lambda: terminal.read().endswith("\n"), 10)
+        jobs.wait(jobs.submit(GenerationRequest(prompt="a cat", steps=2)).id, PATIENCE)
+        eventually(lambda: terminal.read().endswith("\n"))
     assert "100%|####################| 2/2 [" in terminal.text
     terminal.close()

@@ -13,7 +13,7 @@ from modules.jobs.engine_log import EngineLog
 from modules.jobs.engine_process import EngineEnded, EngineNews, EngineProcess, EngineSaid, cause_of
 from modules.jobs.supervisor import Patience
 from modules.protocol import EngineReady
-from tests.jobs.helpers import QUICK, House, InProcessEngine, child, eventually, present
+from tests.jobs.helpers import PATIENCE, QUICK, House, InProcessEngine, child, eventually, present
 from tests.jobs.test_service import ask, start
 
 
@@ -21,7 +21,7 @@ def test_a_dead_engine_costs_one_attempt_and_the_picture_comes(tmp_path: Path, m
     monkeypatch.setenv("FAKE_ENGINE_FOLDER", str(tmp_path))
     with House(tmp_path) as house:
         job = house.jobs.submit(ask("crashonce", seed=-1))
-        done = house.jobs.wait(job.id, 10)
+        done = house.jobs.wait(job.id, PATIENCE)
         assert (done.state, done.attempts) == ("finished", 1)
         assert done.resolved == job.resolved
         assert done.images[0].seed == job.resolved.seeds[0]
@@ -30,20 +30,20 @@ def test_a_dead_engine_costs_one_attempt_and_the_picture_comes(tmp_path: Path, m
 
 def test_a_second_death_fails_the_job_with_its_cause(tmp_path: Path) -> None:
     with House(tmp_path) as house:
-        done = house.jobs.wait(house.jobs.submit(ask("sigkill")).id, 10)
+        done = house.jobs.wait(house.jobs.submit(ask("sigkill")).id, PATIENCE)
         assert done.state == "failed"
         assert done.cause == ("The engine ended twice while it made this picture: it was killed (out of memory?).")
-        assert house.jobs.wait(house.jobs.submit(ask()).id, 10).state == "finished"
+        assert house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE).state == "finished"
 
 
 def test_pictures_from_before_a_death_are_not_made_again(tmp_path: Path) -> None:
     with House(tmp_path) as house:
-        job = start(house, "slow", n_iter=4, steps=3, seed=5)
-        eventually(lambda: len(present(house.jobs.progress(job.id)).images) == 2)
+        job = start(house, "slow", n_iter=8, steps=6, seed=5)
+        eventually(lambda: len(present(house.jobs.progress(job.id)).images) >= 2)
         before = {path: path.stat().st_mtime_ns for path in house.files}
         house.engines[0].kill()
-        done = house.jobs.wait(job.id, 10)
-        assert [image.seed for image in done.images] == [5, 6, 7, 8]
+        done = house.jobs.wait(job.id, PATIENCE)
+        assert [image.seed for image in done.images] == list(range(5, 13))
         again = house.engines[1].engine.jobs_run[0]
         assert again.done[:2] == (0, 1)
         # Their files are named for the grid; the bytes of as many pictures as there may be don't travel.
@@ -55,7 +55,7 @@ def test_pictures_from_before_a_death_are_not_made_again(tmp_path: Path) -> None
 def test_an_engine_that_gives_no_sign_of_life_is_ended(tmp_path: Path) -> None:
     patience = Patience(silence=0.2, pauses=(0.0,), farewell=1.0)
     with House(tmp_path, patience=patience) as house:
-        done = house.jobs.wait(house.jobs.submit(ask("hang")).id, 10)
+        done = house.jobs.wait(house.jobs.submit(ask("hang")).id, PATIENCE)
         assert done.state == "failed"
         eventually(lambda: len(house.engines) == 3)
         assert done.cause is not None and "no sign of life" in done.cause
@@ -67,7 +67,7 @@ def test_an_interrupted_job_does_not_come_back_after_a_death(tmp_path: Path) -> 
         house.jobs.interrupt(job.id)
         eventually(lambda: house.store.stop_requested(job.id))
         house.engines[0].kill()
-        assert house.jobs.wait(job.id, 5).state == "interrupted"
+        assert house.jobs.wait(job.id, PATIENCE).state == "interrupted"
 
 
 def test_an_engine_that_never_starts_is_said_and_tried_more_slowly(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_an_engine_that_never_starts_is_said_and_tried_more_slowly(tmp_path: Pat
         job = house.jobs.submit(ask())
         eventually(lambda: house.jobs.engine().state == "stopped")
         assert "could not be started" in house.jobs.engine().sentence
-        assert house.jobs.wait(job.id, 10).state == "finished"
+        assert house.jobs.wait(job.id, PATIENCE).state == "finished"
         assert starts == list(range(1, 9))
 
 
@@ -108,7 +108,7 @@ def test_a_server_that_starts_again_goes_on_where_the_last_one_ended(tmp_path: P
         running = start(house, "slow", steps=30, n_iter=2)
         waiting = [house.jobs.submit(ask(f"job {n}")) for n in range(3)]
     with House(tmp_path) as house:
-        done = [house.jobs.wait(job.id, 10) for job in (running, *waiting)]
+        done = [house.jobs.wait(job.id, PATIENCE) for job in (running, *waiting)]
         assert [job.state for job in done] == ["finished"] * 4
         assert [job.attempts for job in done] == [0] * 4
         assert sorted(done, key=lambda job: job.finished or 0) == done
@@ -148,7 +148,7 @@ def test_an_interrupted_job_stays_interrupted_after_a_killed_server(tmp_path: Pa
 def test_a_child_runs_jobs_and_ends_with_its_server(tmp_path: Path) -> None:
     log = EngineLog(tmp_path / "log")
     with House(tmp_path, launch=child(tmp_path, log)) as house:
-        done = house.jobs.wait(house.jobs.submit(ask(n_iter=2)).id, 20)
+        done = house.jobs.wait(house.jobs.submit(ask(n_iter=2)).id, PATIENCE)
         assert (done.state, len(house.files)) == ("finished", 2)
         pid = house.jobs.engine().pid
         assert pid is not None
@@ -160,10 +160,10 @@ def test_a_child_runs_jobs_and_ends_with_its_server(tmp_path: Path) -> None:
 def test_a_child_that_crashes_says_so_in_the_log(tmp_path: Path) -> None:
     log = EngineLog(tmp_path / "log")
     with House(tmp_path, launch=child(tmp_path, log)) as house:
-        done = house.jobs.wait(house.jobs.submit(ask("crash")).id, 20)
+        done = house.jobs.wait(house.jobs.submit(ask("crash")).id, PATIENCE)
         assert done.cause == "The engine ended twice while it made this picture: it ended with exit code 3."
         assert log.tail(1) == ("the fake engine crashes now",)
-        assert house.jobs.wait(house.jobs.submit(ask()).id, 20).state == "finished"
+        assert house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE).state == "finished"
     assert "the fake engine crashes now" in (tmp_path / "log" / "engine.log").read_text()
     log.close()
 

@@ -22,7 +22,7 @@ from modules.jobs.rows import RequestCache
 from modules.jobs.subscriptions import Hub
 from modules.parameters import RequestError
 from tests.amounts import amount
-from tests.jobs.helpers import House, InProcessEngine, eventually
+from tests.jobs.helpers import PATIENCE, House, InProcessEngine, eventually
 from tests.jobs.test_service import ask
 
 DB = Path("webui.db")
@@ -117,7 +117,7 @@ def queue_with_faults(folder: Path) -> Iterator[tuple[House, Faults]]:
 
 def ended(house: House, job: Job) -> Job:
     """The job once it has ended in its row as well."""
-    house.jobs.wait(job.id, 10)
+    house.jobs.wait(job.id, PATIENCE)
     eventually(lambda: (now := house.jobs.get(job.id)) is not None and now.ended)
     found = house.jobs.get(job.id)
     assert found is not None
@@ -183,7 +183,7 @@ def test_a_delivered_picture_that_may_not_be_read_is_missing_in_the_grid_only(
         job = house.jobs.submit(ask("slow", n_iter=3))
         eventually(lambda: (now := house.jobs.get(job.id)) is not None and now.images)
         house.engines[-1].kill()
-        assert house.jobs.wait(job.id, 10).state == "finished"
+        assert house.jobs.wait(job.id, PATIENCE).state == "finished"
 
 
 @pytest.mark.parametrize("column", ["resolved", "request"])
@@ -195,7 +195,7 @@ def test_a_row_that_cannot_be_read_stops_neither_queue_nor_list(column: str, tmp
     house.store._rows._requests = RequestCache()
     assert [job.id for job in house.jobs.list()] == [good.id]
     with house:
-        assert house.jobs.wait(good.id, 10).state == "finished"
+        assert house.jobs.wait(good.id, PATIENCE).state == "finished"
         assert house.jobs.count("failed") == 1
 
 
@@ -207,7 +207,7 @@ def test_a_running_row_that_cannot_be_read_does_not_stop_the_next_start(tmp_path
         write.execute("UPDATE jobs SET resolved = '{' WHERE id = ?", (bad.id,))
     house.close()
     with House(tmp_path) as again:
-        assert again.jobs.wait(again.jobs.submit(ask()).id, 10).state == "finished"
+        assert again.jobs.wait(again.jobs.submit(ask()).id, PATIENCE).state == "finished"
 
 
 @pytest.mark.parametrize(
@@ -236,11 +236,11 @@ def test_a_file_that_may_not_be_written_ends_the_wait_with_a_sentence(
     monkeypatch.setattr("modules.jobs.pending_end.RETRY_SECONDS", 0.02)
     monkeypatch.setattr("modules.jobs.pending_end.LONGEST_RETRY_SECONDS", 0.04)
     with House(tmp_path) as house:
-        job = house.jobs.submit(ask("slow", steps=6))
+        job = house.jobs.submit(ask("slow", steps=20))
         eventually(lambda: (now := house.jobs.progress(job.id)) is not None and now.step > 0)
         with house.store._writing:
             house.store._writer.execute("PRAGMA query_only = 1")
-        seen = house.jobs.wait(job.id, 10)
+        seen = house.jobs.wait(job.id, PATIENCE)
         assert seen.state == "failed" and seen.cause is not None and "readonly" in seen.cause
         assert "Let this program write" in house.jobs.engine().sentence
         with pytest.raises(JobError, match="readonly"):
@@ -248,7 +248,7 @@ def test_a_file_that_may_not_be_written_ends_the_wait_with_a_sentence(
         with house.store._writing:
             house.store._writer.execute("PRAGMA query_only = 0")
         assert ended(house, job).state == "failed"
-        assert house.jobs.wait(house.jobs.submit(ask()).id, 10).state == "finished"
+        assert house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE).state == "finished"
         eventually(lambda: "Ready" in house.jobs.engine().sentence)
 
 
@@ -272,7 +272,7 @@ def test_a_watcher_whose_loop_is_closed_is_left_out(tmp_path: Path) -> None:
     with House(tmp_path) as house:
         house.jobs.subscribe(closed)
         job = house.jobs.submit(ask())
-        assert house.jobs.wait(job.id, 10).state == "finished"
+        assert house.jobs.wait(job.id, PATIENCE).state == "finished"
 
 
 def test_a_hub_goes_on_to_the_next_watcher() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from modules.jobs import JobError
 from modules.jobs.database import connect
-from tests.jobs.helpers import House, present
+from tests.jobs.helpers import PATIENCE, House, present
 from tests.jobs.test_service import ask, start
 
 
@@ -80,12 +80,12 @@ def test_full_outputs_fail_the_job_and_the_next_one_works(tmp_path: Path, small_
         house.picture_store.folder = small_disk.folder
         job = start(house, "slow", n_iter=5)
         small_disk.fill(house)
-        job = house.jobs.wait(job.id, 10)
+        job = house.jobs.wait(job.id, PATIENCE)
         assert job.state == "failed"
         assert job.cause is not None and str(small_disk.folder) in job.cause and "disk" in job.cause
         assert small_disk.pictures() == [image.path for image in job.images]
         small_disk.free()
-        done = house.jobs.wait(house.jobs.submit(ask()).id, 10)
+        done = house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE)
         assert done.state == "finished"
         assert done.images[0].path.parent == small_disk.folder
 
@@ -93,7 +93,7 @@ def test_full_outputs_fail_the_job_and_the_next_one_works(tmp_path: Path, small_
 def test_a_full_data_folder_refuses_jobs_and_loses_none(small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modules.jobs.pending_end.RETRY_SECONDS", 0.02)
     with House(small_disk.folder) as house:
-        first = start(house, "slow", steps=8)
+        first = start(house, "slow", steps=1000)
         small_disk.fill(house)
         with pytest.raises(JobError, match="can't be written"):
             for _ in range(50):
@@ -101,9 +101,10 @@ def test_a_full_data_folder_refuses_jobs_and_loses_none(small_disk: SmallDisk, m
         accepted = [job.id for job in house.jobs.list(states=["waiting"])]
         assert present(house.jobs.progress(first.id)).state == "running"
         small_disk.free()
+        house.jobs.interrupt(first.id)
         for job_id in (first.id, *accepted):
-            assert house.jobs.wait(job_id, 10).ended
-        assert house.jobs.wait(house.jobs.submit(ask()).id, 10).state == "finished"
+            assert house.jobs.wait(job_id, PATIENCE).ended
+        assert house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE).state == "finished"
 
 
 def test_a_queue_that_another_program_holds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +119,7 @@ def test_a_queue_that_another_program_holds_is_waited_for(tmp_path: Path, monkey
         assert house.jobs.wait(job.id, 0.5).state == "running"
         other.execute("ROLLBACK")
         other.close()
-        assert house.jobs.wait(job.id, 10).ended
+        assert house.jobs.wait(job.id, PATIENCE).ended
 
 
 def test_a_job_can_be_stopped_while_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +133,7 @@ def test_a_job_can_be_stopped_while_nothing_can_be_written(tmp_path: Path, monke
         assert house.jobs.wait(job.id, 0.5).state == "running"
         other.execute("ROLLBACK")
         other.close()
-        assert house.jobs.wait(job.id, 10).state == "interrupted"
+        assert house.jobs.wait(job.id, PATIENCE).state == "interrupted"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
@@ -140,25 +141,25 @@ def test_outputs_without_permission_fail_the_job(tmp_path: Path) -> None:
     with House(tmp_path) as house:
         house.picture_store.folder.mkdir()
         house.picture_store.folder.chmod(0o500)
-        job = house.jobs.wait(house.jobs.submit(ask()).id, 10)
+        job = house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE)
         assert job.cause is not None and "may not write" in job.cause
         house.picture_store.folder.chmod(0o700)
-        assert house.jobs.wait(house.jobs.submit(ask()).id, 10).state == "finished"
+        assert house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE).state == "finished"
 
 
 def test_outputs_that_are_a_file_fail_the_job(tmp_path: Path) -> None:
     with House(tmp_path) as house:
         house.picture_store.folder.touch()
-        job = house.jobs.wait(house.jobs.submit(ask()).id, 10)
+        job = house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE)
         assert job.state == "failed"
         assert job.cause is not None and "outputs" in job.cause
         house.picture_store.folder.unlink()
-        assert house.jobs.wait(house.jobs.submit(ask()).id, 10).state == "finished"
+        assert house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE).state == "finished"
 
 
 def test_outputs_that_vanish_are_made_again(tmp_path: Path) -> None:
     with House(tmp_path) as house:
-        house.jobs.wait(house.jobs.submit(ask()).id, 10)
+        house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE)
         shutil.rmtree(house.picture_store.folder)
-        done = house.jobs.wait(house.jobs.submit(ask()).id, 10)
+        done = house.jobs.wait(house.jobs.submit(ask()).id, PATIENCE)
         assert done.images[0].path.exists()

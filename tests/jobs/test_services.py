@@ -19,7 +19,7 @@ from modules.parameters import GenerationRequest, RequestError
 from modules.prompt.style_files import StyleFileError
 from modules.settings import Flags, Paths, parse_flags
 from tests.intake.test_intake import write_checkpoint
-from tests.jobs.helpers import child, eventually
+from tests.jobs.helpers import PATIENCE, child, eventually
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def opened(tmp_path: Path) -> Iterator[Services]:
 
 
 def test_a_prompt_becomes_a_file_in_the_outputs(opened: Services, tmp_path: Path) -> None:
-    job = opened.jobs.wait(opened.jobs.submit(GenerationRequest(prompt="a cat", steps=2)).id, 20)
+    job = opened.jobs.wait(opened.jobs.submit(GenerationRequest(prompt="a cat", steps=2)).id, PATIENCE)
     assert job.state == "finished", job.cause
     (image,) = job.images
     assert image.path.is_relative_to(tmp_path / "outputs" / "txt2img-images")
@@ -69,7 +69,7 @@ def test_new_models_are_found_and_hashed(opened: Services, tmp_path: Path) -> No
 
 def test_pictures_are_only_returned_when_the_settings_say_so(opened: Services, tmp_path: Path) -> None:
     opened.options.update({"samples_save": False})
-    job = opened.jobs.wait(opened.jobs.submit(GenerationRequest(steps=1)).id, 20)
+    job = opened.jobs.wait(opened.jobs.submit(GenerationRequest(steps=1)).id, PATIENCE)
     assert job.images[0].path.is_relative_to(tmp_path / "cache")
     assert not (tmp_path / "outputs").exists()
 
