@@ -20,6 +20,7 @@ from modules.hardware.attention import (
 )
 from modules.hardware.machine import Machine
 from modules.settings.tables import OPTIONS
+from tests.amounts import some
 from tests.checkpoints import Architecture, make_modules
 
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def choice(name: AttentionName, **more: object) -> AttentionChoice:
     return AttentionChoice(name, "a test says so", **more)  # type: ignore[arg-type]  # fields of any type
 
 
-@pytest.mark.parametrize("key_chunk", [None, 60])
+@pytest.mark.parametrize("key_chunk", some([60, None], 1))
 @pytest.mark.parametrize("upcast", [False, True])
 @pytest.mark.parametrize("name", ON_A_CPU)
 def test_every_attention_computes_the_same(
@@ -141,7 +142,7 @@ def test_slices_follow_free_memory_and_the_threshold_too(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", ["sub-quad", "split-v1"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", some([torch.bfloat16, torch.float32], 1))
 @pytest.mark.parametrize("upcast", [False, True])
 def test_the_type_is_kept(dtype: torch.dtype, upcast: bool, name: AttentionName) -> None:
     unet = make_modules(Architecture(vocabulary=512)).unet

@@ -1,5 +1,6 @@
 """Loading: what was written into a file comes out as the modules it was made of, or one sentence says why not."""
 
+import itertools
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.fill import build_module
 from modules.weights.original_names import TensorSource
 from modules.weights.tensor_file import open_tensors
+from tests.amounts import some
 from tests.catalogue.files import write_header
 from tests.checkpoints import (
     Architecture,
@@ -105,9 +107,13 @@ def test_diffusers_own_converters_read_the_same_weights(tmp_path: Path, name: st
         assert all(torch.equal(converted[key], value) for key, value in state.items())
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
-@pytest.mark.parametrize("stored", ["fp16", "bf16", "fp32"])
-@pytest.mark.parametrize("wanted", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("suffix", "stored", "wanted"),
+    some(
+        itertools.product([".safetensors", ".ckpt"], ["fp16", "bf16", "fp32"], [torch.float32, torch.bfloat16]),
+        5,
+    ),
+)
 def test_every_type_of_file_loads_into_every_type(
     tmp_path: Path, suffix: str, stored: Any, wanted: torch.dtype
 ) -> None:
@@ -353,7 +359,7 @@ def test_files_of_other_kinds_say_what_to_do_with_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
-@pytest.mark.parametrize("keep", [0.0, 0.0001, 0.01, 0.5, 0.99])
+@pytest.mark.parametrize("keep", some([0.0, 0.0001, 0.01, 0.5, 0.99], 3))
 def test_a_truncated_checkpoint_is_one_sentence(tmp_path: Path, suffix: str, keep: float) -> None:
     path = truncate(write_tiny_checkpoint(tmp_path / f"cut{suffix}", architecture=SMALL), keep)
     with pytest.raises(ModelFileError) as error:

@@ -16,10 +16,11 @@ import torch
 from modules.catalogue.model_errors import ModelFileError
 from modules.weights import unpickle as reader
 from modules.weights.unpickle import Builder, SafeUnpickler, StorageRef, TensorRef, unpickle
+from tests.amounts import amount
 from tests.weights.pickle_programs import OTHER_NAMES, OWN_NAMES, pickle_program
 
 # How many files are made in the normal suite and in the long one.
-FILES: Final = int(os.environ.get("FUZZ_FILES", "4000"))
+FILES: Final = int(os.environ.get("FUZZ_FILES", str(amount(1500, 4000))))
 LONG_FILES: Final = int(os.environ.get("FUZZ_FILES_LONG", "1000000"))
 STORAGE: Final = b"(\x8c\x07storagectorch\nHalfStorage\n\x8c\x010\x8c\x03cpuK\x10tQ"
 TENSOR: Final = b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00K\x02K\x03\x86K\x03K\x01\x86tR"
