@@ -336,7 +336,7 @@ def test_a_picture_is_delivered_while_the_next_batch_is_made(
 
 
 @pytest.mark.parametrize("level", [StopLevel.STOP, StopLevel.SKIP, StopLevel.STOP_AFTER_BATCH])
-@pytest.mark.parametrize("incomplete", [False, True])
+@pytest.mark.parametrize("incomplete", some([True, False], 1))
 def test_an_interrupted_job_sends_what_it_would_have_sent(
     keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch, level: Any, incomplete: bool
 ) -> None:

@@ -308,6 +308,7 @@ def test_merged_tokens_are_told_where_the_model_has_any_to_merge(
         assert ("Token merging" in picture.infotext) is recorded
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="what glibc does")
 def test_memory_that_was_kept_between_steps_goes_back_once_nothing_is_to_be_done(
     engine: RunningEngine, tiny: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,6 @@ from modules.protocol import (
     RunJob,
 )
 from modules.settings import OptionStore, Paths, parse_flags
-from tests.amounts import amount
 from tests.checkpoints import truncate, write_embedding, write_tiny_checkpoint, write_vae
 from tests.engine import conftest
 from tests.engine.conftest import checkpoint_at
@@ -55,14 +54,6 @@ TWO: dict[str, Any] = {"sd_checkpoints_limit": 2}
 MB = 10**6
 
 Reads = list[str]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """As in an engine: what was imported is not looked through for garbage."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
@@ -127,6 +118,7 @@ def test_a_kept_checkpoint_comes_back_without_its_file_and_draws_the_same(files:
     assert [(one.name, one.on_device) for one in keeper.facts().cached] == [("a.safetensors", False)]
 
 
+@pytest.mark.long
 def test_the_state_of_a_kept_checkpoint_is_that_of_a_fresh_one(files: list[Path], tmp_path: Path) -> None:
     """Everything that jobs change about a model, one after the other, and the other checkpoint between any two."""
     write_embedding(tmp_path / "embeddings" / "charm.safetensors")
@@ -165,7 +157,7 @@ def test_the_state_of_a_kept_checkpoint_is_that_of_a_fresh_one(files: list[Path]
         len({one[0] for one in expected.values()}) == len(kinds) - 3
     )  # attention and the last are plain, the fast mode is off
     between = itertools.cycle([made(0, files[1]), made(1, files[1])])
-    for one in (*jobs, *reversed(jobs)) if amount(0, 1) else jobs:
+    for one in (*jobs, *reversed(jobs)):
         assert pictures(keeper, one) == expected[one.job_id], one.job_id
         keeper.load(next(between).checkpoint)
 
@@ -259,6 +251,7 @@ def test_another_vae_is_exchanged_without_reading_the_checkpoint(
     assert reads == [*parts, *parts]
 
 
+@pytest.mark.long
 def test_vaes_are_kept_as_the_setting_says_whichever_checkpoint_had_them(
     files: list[Path], tmp_path: Path, reads: Reads
 ) -> None:
@@ -435,6 +428,7 @@ def test_memory_that_runs_out_while_a_kept_one_comes_back_is_told_and_it_is_read
     assert reads == ["a.safetensors", "b.safetensors", "a.safetensors"]
 
 
+@pytest.mark.long
 def test_a_kept_checkpoint_is_not_moved_on_a_cpu_whatever_the_setting_says(files: list[Path]) -> None:
     keeper = ModelKeeper(replace(CPU), Line().emit)
     options = TWO | {"sd_checkpoints_keep_in_cpu": False}

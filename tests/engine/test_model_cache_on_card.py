@@ -104,6 +104,7 @@ def test_they_go_home_the_oldest_first_until_there_is_room_and_for_good_where_ho
     assert [one.model.loaded for one in loaded] == [False, False, True]
 
 
+@pytest.mark.long
 def test_after_running_out_what_is_on_the_card_is_dropped_and_none_comes_there_until_the_next_job(
     on_card: Callable[[str], LoadedModel], main: dict[str, int]
 ) -> None:

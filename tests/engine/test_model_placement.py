@@ -205,6 +205,7 @@ def infotext_of(keeper: ModelKeeper, options: dict[str, Any], path: Any) -> str:
     return str(line.of(ImageReady)[0].infotext)
 
 
+@pytest.mark.long
 def test_weights_in_8_bits_are_recorded_only_where_they_are_used(tmp_path: Path) -> None:
     path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")
     keeper = ModelKeeper(CPU, Line().emit)

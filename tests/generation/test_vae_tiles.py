@@ -82,6 +82,7 @@ def test_a_trained_vae_makes_nearly_the_same_of_tiles(monkeypatch: pytest.Monkey
     assert float((again - latent).abs().mean()) < 0.1 * float(latent.std())
 
 
+@pytest.mark.long
 def test_joined_edges_stay_joined_in_tiles(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shifting the latent shifts the picture: tiles lie elsewhere then, so it is close and not equal."""
     latent = torch.randn(4, 96, 80, generator=torch.Generator().manual_seed(3))

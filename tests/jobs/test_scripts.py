@@ -106,6 +106,7 @@ def test_each_loop_starts_from_the_picture_before_it(opened: Services) -> None:
     assert grid.size == (192, 64)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("form", some(["png", "jpg"], 1))
 def test_a_killed_engine_costs_a_script_nothing_but_time(opened: Services, form: str) -> None:
