@@ -17,10 +17,17 @@ from modules.hardware.attention import AttentionChoice
 from modules.hardware.budget import MemoryMode
 from modules.hardware.compiling import FastMode
 from modules.hardware.device import module_bytes
+from modules.parameters.load_options import LoadOptions, entries_for
 from modules.protocol import CheckpointFile
 from modules.text.encoder import PromptEncoder
-from modules.weights.model import Model
+from modules.weights.model import Model, Predicts
 
+# What an entry of `checkpoint_prediction` may say.
+_PREDICTIONS: Final = {
+    "epsilon": Predicts("epsilon"),
+    "v_prediction": Predicts("v_prediction"),
+    "v_prediction ztsnr": Predicts("v_prediction", zero_terminal_snr=True),
+}
 # Beside a model file: what its shapes don't say (catalogue/hints.py).
 _SIDECARS: Final = (".json", ".yaml")
 
@@ -110,6 +117,12 @@ def stored_in_8_bits(file: CheckpointFile, family: Family) -> bool:
     """Whether the settings that `file` carries want a checkpoint of that family in 8 bits."""
     wanted = file.load_options.fp8_storage
     return wanted == "Enable" or (wanted == "Enable for SDXL" and family.follows_sdxl_settings)
+
+
+def requested_prediction(options: LoadOptions, names: tuple[str, ...]) -> Predicts | None:
+    """What a checkpoint known by any of `names` is said to predict in `checkpoint_prediction`; None if nothing is."""
+    said = entries_for(options.checkpoint_prediction, names)
+    return next((_PREDICTIONS[text] for text in said if text in _PREDICTIONS), None)
 
 
 def _bare(name: str) -> str:

@@ -18,7 +18,7 @@ from modules.engine.channel import Emit
 from modules.engine.embedding_cache import EmbeddingCache
 from modules.engine.facts import machine_facts
 from modules.engine.failures import sentence_for
-from modules.engine.loaded import LoadedModel, Origin, stored_in_8_bits
+from modules.engine.loaded import LoadedModel, Origin, requested_prediction, stored_in_8_bits
 from modules.engine.model_cache import CacheLimits, ModelCache
 from modules.engine.model_placement import ModelPlacement, requested_memory
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
@@ -33,8 +33,6 @@ from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded,
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import exchange_vae, load_checkpoint, load_vae
 from modules.weights.tiny_autoencoder import Half
-
-# The settings that choose the attention.
 
 
 class ModelKeeper:
@@ -95,6 +93,7 @@ class ModelKeeper:
                 loaded = self._bring_back(loaded, file, now)
         self._set_attention(loaded, file)
         loaded.file = file
+        loaded.model.predicts = requested_prediction(file.load_options, _names(file)) or loaded.model.stated
         if self._embeddings is not None:
             loaded.encoder.begin(self._embeddings.fitting(loaded.model))
         return loaded
@@ -277,7 +276,7 @@ class ModelKeeper:
         flagged = self._memory
         if flagged is None and family is not None and family.follows_sdxl_settings:
             flagged = self._memory_sdxl
-        return requested_memory(file.load_options, (file.name, file.title, Path(file.path).name), flagged)
+        return requested_memory(file.load_options, _names(file), flagged)
 
     def step_down(self) -> MemoryMode | None:
         """After running out of memory: the next thriftier mode, from now on. None when this was the thriftiest."""
@@ -365,6 +364,11 @@ class _FreeableCaches:
 def _vae_origin(file: CheckpointFile, checkpoint: Origin) -> Origin:
     """Where the VAE of `file` comes from: of a file of its own, or out of the checkpoint's."""
     return Origin.of(file.vae_path) if file.vae_path else checkpoint
+
+
+def _names(file: CheckpointFile) -> tuple[str, ...]:
+    """Under which names settings speak of a checkpoint."""
+    return file.name, file.title, Path(file.path).name
 
 
 def _attention_options(file: CheckpointFile) -> tuple[str, bool]:

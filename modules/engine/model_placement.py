@@ -31,7 +31,7 @@ from modules.hardware.model_size import size_of
 from modules.hardware.offload import Offloader
 from modules.hardware.vae_tiling import disable_vae_tiling, enable_vae_tiling
 from modules.parameters import ResolvedRequest
-from modules.parameters.load_options import LoadOptions
+from modules.parameters.load_options import LoadOptions, entries_for
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.weights.model import Model
 
@@ -228,10 +228,9 @@ def requested_memory(options: LoadOptions, names: tuple[str, ...], flagged: Memo
     """The memory mode that is set for a checkpoint known by any of `names`: its own entry in
     `checkpoint_memory` ("name: mode"), else the setting for all, else the flag. None leaves it to the budget.
     """
-    for entry in options.checkpoint_memory:
-        name, _, mode = entry.rpartition(":")
-        if name.strip() in names and mode.strip() in ("automatic", *MODES):
-            return _mode(mode.strip())
+    for mode in entries_for(options.checkpoint_memory, names):
+        if mode in ("automatic", *MODES):
+            return _mode(mode)
     return flagged if options.memory_mode == LoadOptions().memory_mode else _mode(options.memory_mode)
 
 

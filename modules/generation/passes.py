@@ -111,7 +111,7 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
             conditions_for(conditioning, conditioner_of(pipeline, spec.size, settings)),
             pass_noise(pipeline, resolved, images, spec.size, work.noise),
             guidance_of(pipeline, work, settings, progress),
-            prediction_type=pipeline.model.prediction_type,
+            prediction_type=pipeline.model.predicts.kind,
             init_latent=work.init_latent,
             noise_multiplier=work.noise_multiplier,
             mask=work.mask,
@@ -163,7 +163,7 @@ def model_sigmas(model: Model, options: SamplerOptions) -> ModelSigmas:
     """The noise levels that the checkpoint was trained on, as the options change them."""
     return ModelSigmas.from_training(
         model.noise.alphas_cumprod(),
-        zero_terminal_snr=model.zero_terminal_snr or options.zero_terminal_snr,
+        zero_terminal_snr=model.predicts.zero_terminal_snr or options.zero_terminal_snr,
         downcast=options.use_downcasted_alpha_bar,
         quantize=options.enable_quantization,
     )

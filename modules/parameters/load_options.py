@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from modules.settings.groups import option
@@ -11,11 +12,13 @@ from modules.settings.groups import option
 class LoadOptions:
     """How one checkpoint is loaded.
 
-    `checkpoint_memory` holds memory modes of single checkpoints ("name: mode"), which go before `memory_mode`.
+    `checkpoint_memory` holds memory modes of single checkpoints ("name: mode"), which go before `memory_mode`;
+    `checkpoint_prediction` in the same way what they predict, which goes before what their files say.
     """
 
     memory_mode: str = option("memory_mode")
     checkpoint_memory: tuple[str, ...] = option("checkpoint_memory")
+    checkpoint_prediction: tuple[str, ...] = option("checkpoint_prediction")
     cross_attention_optimization: str = option("cross_attention_optimization")
     upcast_attn: bool = option("upcast_attn")
     fp8_storage: str = option("fp8_storage")
@@ -25,6 +28,14 @@ class LoadOptions:
     sd_checkpoint_cache: int = option("sd_checkpoint_cache")
     sd_vae_checkpoint_cache: int = option("sd_vae_checkpoint_cache")
     disable_mmap_load_safetensors: bool = option("disable_mmap_load_safetensors")
+
+
+def entries_for(entries: Sequence[str], names: Collection[str]) -> Iterator[str]:
+    """What the entries ("name: value") say of a checkpoint that is known by any of `names`, in their order."""
+    for entry in entries:
+        name, _, value = entry.rpartition(":")
+        if name.strip() in names:
+            yield value.strip()
 
 
 @dataclass(frozen=True, slots=True)

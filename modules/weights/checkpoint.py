@@ -29,7 +29,7 @@ from modules.hardware.device import has_own_memory
 from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.fill import M, build_module
-from modules.weights.model import Model, NoiseTraining, TextEncoder
+from modules.weights.model import Model, NoiseTraining, Predicts, TextEncoder
 from modules.weights.original_names import TensorSource, openclip_source, unet_original_name, vae_original_name
 from modules.weights.prediction import predicts_velocity
 from modules.weights.tensor_file import TensorFile, open_tensors
@@ -102,6 +102,8 @@ def load_checkpoint(
         prediction_type = hints.prediction_type or _marked_prediction(file, family)
     if prediction_type is None:
         prediction_type = "v_prediction" if predicts_velocity(unet) else "epsilon"
+    snr = "ztsnr" in file.shapes if hints.zero_terminal_snr is None else hints.zero_terminal_snr
+    stated = Predicts(prediction_type, snr)
     return Model(
         unet=unet,
         vae=vae,
@@ -109,8 +111,8 @@ def load_checkpoint(
         path=path,
         vae_path=vae_path,
         family=family,
-        prediction_type=prediction_type,
-        zero_terminal_snr="ztsnr" in file.shapes if hints.zero_terminal_snr is None else hints.zero_terminal_snr,
+        stated=stated,
+        predicts=stated,
         resolution=hints.resolution,
         default_resolution=hints.resolution or family.resolution,
         unet_channels=unet_shape.in_channels,

@@ -28,6 +28,14 @@ class NoiseTraining:
         return torch.cumprod(1.0 - roots**2, dim=0).float()
 
 
+@dataclass(frozen=True, slots=True)
+class Predicts:
+    """What a UNet predicts, and whether it was trained down to pure noise: Lin et al. (2023), arXiv:2305.08891."""
+
+    kind: PredictionType
+    zero_terminal_snr: bool = False
+
+
 @dataclass(slots=True)
 class Model:
     """A checkpoint's modules on their device, and the facts that go with them.
@@ -43,8 +51,10 @@ class Model:
     vae_path: Path | None
     """The external VAE in use; None when it is the checkpoint's own."""
     family: Family
-    prediction_type: PredictionType
-    zero_terminal_snr: bool
+    stated: Predicts
+    """By its file or its family."""
+    predicts: Predicts
+    """As it is worked with: what a person set for this checkpoint goes before what is stated."""
     resolution: tuple[int, int] | None
     """Native (width, height) if the file states one."""
     default_resolution: tuple[int, int]

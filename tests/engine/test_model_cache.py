@@ -229,7 +229,7 @@ def test_a_file_that_changed_is_read_anew_in_use_or_kept(files: list[Path], read
     # What is said about a file beside it counts as well.
     reads.clear()
     files[0].with_suffix(".json").write_text('{"prediction_type": "v_prediction"}', "utf-8")
-    assert keeper.load(jobs[0].checkpoint).model.prediction_type == "v_prediction"
+    assert keeper.load(jobs[0].checkpoint).model.predicts.kind == "v_prediction"
     assert reads == ["a.safetensors"]
 
 

@@ -18,6 +18,7 @@ from modules.engine.control import JobControl
 from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job import run_job
 from modules.engine.job_models import JobModels
+from modules.engine.loaded import requested_prediction
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import ModelPlacement, request_size, requested_memory
 from modules.engine.upscalers import UpscalerKeeper
@@ -37,6 +38,7 @@ from modules.settings import Paths, parse_flags
 from modules.settings.groups import option_keys, read_options
 from modules.settings.tables import OPTIONS
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.model import Predicts
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
 from tests.engine.test_models import Line
@@ -329,3 +331,14 @@ def test_cached_encodings_are_reckoned_with_and_go_where_their_room_is_missed(
     rest += 10 * held
     models.fit(request)
     assert loaded.encoder.cached_bytes == held // 20
+
+
+@pytest.mark.parametrize(
+    ("entries", "wanted"),
+    [((), None), (("a.safetensors: v_prediction",), Predicts("v_prediction")),
+     (("b.ckpt: epsilon", "a.safetensors:v_prediction ztsnr"), Predicts("v_prediction", zero_terminal_snr=True)),
+     (("a.safetensors: velocity", "a.safetensors"), None), (("C:/x/a.safetensors: epsilon",), None)],
+)  # fmt: skip
+def test_what_a_checkpoint_predicts_can_be_said(entries: tuple[str, ...], wanted: Predicts | None) -> None:
+    options = LoadOptions(checkpoint_prediction=entries)
+    assert requested_prediction(options, ("sub/a.safetensors", "a.safetensors")) == wanted

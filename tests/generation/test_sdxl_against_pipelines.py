@@ -94,7 +94,7 @@ def xl_pipeline(kind: Any, pipeline: Pipeline, **extra: Any) -> Any:
         tokenizer=None if first is None else tokenizer(zeros=False),
         tokenizer_2=tokenizer(zeros=True),
         unet=model.unet,
-        scheduler=scheduler(model.prediction_type),
+        scheduler=scheduler(model.predicts.kind),
         add_watermarker=False,
         **extra,
     )

@@ -182,7 +182,7 @@ def test_facts_come_from_metadata(tmp_path: Path) -> None:
     }  # fmt: skip
     path = write_tiny_checkpoint(tmp_path / "m.safetensors", architecture=SMALL, metadata=metadata)
     model = load_checkpoint(path, title="m [0123456789]", sha256="ab")
-    assert (model.prediction_type, model.zero_terminal_snr) == ("v_prediction", True)
+    assert (model.predicts.kind, model.predicts.zero_terminal_snr) == ("v_prediction", True)
     assert (model.resolution, model.default_resolution) == ((128, 192), (128, 192))
     assert model.vae_scaling_factor == 0.5
     assert (model.family, model.title, model.sha256, model.path) == (SD1, "m [0123456789]", "ab", path)
@@ -190,7 +190,7 @@ def test_facts_come_from_metadata(tmp_path: Path) -> None:
 
 def test_facts_without_a_statement(tmp_path: Path) -> None:
     model = load_checkpoint(write_tiny_checkpoint(tmp_path / "m.safetensors", architecture=SMALL))
-    assert (model.prediction_type, model.zero_terminal_snr) == ("epsilon", False)
+    assert (model.predicts.kind, model.predicts.zero_terminal_snr) == ("epsilon", False)
     assert (model.resolution, model.default_resolution) == (None, (512, 512))
     assert model.vae_scaling_factor == 0.18215
     assert model.title == "m.safetensors"
@@ -199,7 +199,7 @@ def test_facts_without_a_statement(tmp_path: Path) -> None:
 def test_marker_tensors_tell_the_prediction_type(tmp_path: Path) -> None:
     tensors = original_tensors(make_modules(SMALL)) | {"v_pred": torch.zeros(1), "ztsnr": torch.zeros(1)}
     model = load_checkpoint(write_tensors(tmp_path / "m.safetensors", tensors, stated_facts(SMALL)))
-    assert (model.prediction_type, model.zero_terminal_snr) == ("v_prediction", True)
+    assert (model.predicts.kind, model.predicts.zero_terminal_snr) == ("v_prediction", True)
 
 
 def test_groups_that_do_not_fit_say_what_to_state(tmp_path: Path) -> None:

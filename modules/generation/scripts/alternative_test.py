@@ -86,7 +86,7 @@ def found_noise(
         SigmaPrediction(
             unet_function(pipeline.model.unet, channels_last=pipeline.channels_last),
             model,
-            pipeline.model.prediction_type,
+            pipeline.model.predicts.kind,
         ),
         conditions_for(conditioning, conditioner_of(pipeline, spec.size, settings)),
         guidance_of(pipeline, Pass(spec), settings, progress),

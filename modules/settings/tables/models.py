@@ -112,6 +112,15 @@ OPTIONS = (
         0.1,
         changes_picture=True,
     ),
+    texts(
+        SD,
+        "checkpoint_prediction",
+        (),
+        "What single checkpoints predict",
+        travels=True,
+        changes_picture=True,
+        hint="goes before what a file says; one entry each: file name: epsilon, v_prediction or v_prediction ztsnr",
+    ),
     pick(VAE, "sd_vae", "Automatic", "SD VAE", "vaes", infotext="VAE", changes_picture=True),
     switch(
         VAE,
