@@ -1,5 +1,6 @@
 """What a file is, by its bytes and its tensors' names, never by its suffix; each wrong kind has its message."""
 
+import re
 from collections.abc import Collection
 from enum import Enum
 from pathlib import Path
@@ -37,7 +38,6 @@ class ModelKind(Enum):
 # In the order of asking: a checkpoint contains what a VAE or a text encoder consists of.
 _BEGINNINGS: Final = (
     (ModelKind.CHECKPOINT, ("model.diffusion_model.input_blocks.",)),
-    (ModelKind.LORA, ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_", "lycoris_")),
     (ModelKind.CONTROLNET, ("control_model.", "input_hint_block.", "controlnet_", "lllite_")),
     (ModelKind.FLUX, ("double_blocks.", "model.diffusion_model.double_blocks.")),
     (ModelKind.SD3, ("joint_blocks.", "model.diffusion_model.joint_blocks.")),
@@ -48,7 +48,21 @@ _BEGINNINGS: Final = (
     (ModelKind.TEXT_ENCODER, ("cond_stage_model.", "text_model.", "embeddings.", "encoder.layers.")),
     (ModelKind.UPSCALER, ("params_ema.", "conv_first.", "model.0.weight", "RRDB_trunk.", "layers.0.residual_group.")),
 )
-_LORA_PARTS: Final = (".lora_A.", ".lora_B.", ".lora_down.", ".lora_up.", ".lora.down.", ".hada_w1", ".lokr_w1")
+# How networks of all trainers begin (kohya, LyCORIS, OneTrainer), and what parts their layers have: LoRA in the namings
+# of kohya, PEFT, diffusers and x-flux, LoHa, LoKr, OFT, GLoRA, IA3, whole differences, norms, DoRA.
+_NETWORK_BEGINNINGS: Final = (
+    "lora_unet_",
+    "lora_te",
+    "lora_transformer_",
+    "lycoris_",
+    "oft_unet_",
+    "oft_te",
+    "bundle_emb.",
+)
+_NETWORK_PART = re.compile(
+    r"[._]lora(_(down|up|mid|A|B|linear_layer)|\.(down|up))\b|_lora\d?\.(down|up)\b|\.(hada_[wt][12]|lokr_[wt][12]|oft_(blocks|diag))"
+    r"|\.([ab][12]\.weight|on_input|diff|diff_b|w_norm|b_norm|dora_scale)$"
+)
 
 _IMAGES: Final = (
     (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
@@ -69,14 +83,17 @@ def classify_tensors(names: Collection[str]) -> ModelKind:
     """What a file of tensors is for, by the names of its tensors."""
     for kind, beginnings in _BEGINNINGS:
         if any(name.startswith(beginnings) for name in names):
-            if kind is ModelKind.DIFFUSERS_UNET and any(part in name for name in names for part in _LORA_PARTS):
-                return ModelKind.LORA
-            return kind
-    if any(part in name for name in names for part in _LORA_PARTS):
+            # A network may have the names of what it adds to, and parts of its own behind them.
+            return ModelKind.LORA if kind is not ModelKind.CHECKPOINT and _is_network(names) else kind
+    if _is_network(names):
         return ModelKind.LORA
     if names and all(name.isdigit() for name in names):
         return ModelKind.HYPERNETWORK
     return ModelKind.UNKNOWN
+
+
+def _is_network(names: Collection[str]) -> bool:
+    return any(name.startswith(_NETWORK_BEGINNINGS) or _NETWORK_PART.search(name) for name in names)
 
 
 def sniff_container(path: Path) -> Container:
