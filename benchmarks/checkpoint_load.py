@@ -1,9 +1,10 @@
-"""How long loading an SD1.5-size checkpoint takes against reading its file, what ten switches leave behind, and what a
-switch to a cached checkpoint, or another VAE, costs.
+"""How long loading a checkpoint of SD 1.5's size takes against reading its file, what ten switches leave behind, what a
+switch to a cached checkpoint, or another VAE, costs; and loading one of SDXL's size, with the memory at its peak.
 
-    python -m benchmarks.checkpoint_load [--folder DIR] [--repeats 3] [--threads N] [--only loading|switches|cached]
+    python -m benchmarks.checkpoint_load [--folder DIR] [--repeats 3] [--threads N]
+                                         [--only loading|switches|cached|sdxl]
 
-Writes random files of SD1.5's exact shapes (2.1 GB each) into DIR and removes them afterwards. "Reading" is
+Writes random files of the models' exact shapes (2.1 GB each, SDXL's 6.9 GB) into DIR and removes them. "Reading" is
 `Path.read_bytes` of the file in the page cache; on a busy machine the CPU seconds are the ones to compare. The
 goal (docs/performance.md): fp16 at most 2 times that.
 """
@@ -11,18 +12,21 @@ goal (docs/performance.md): fp16 at most 2 times that.
 import argparse
 import gc
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.choice import Hardware, choose_hardware
+from modules.hardware.device import module_bytes
 from modules.protocol import CheckpointFile
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
-from tests.checkpoints import write_sd15_size_checkpoint
+from tests.checkpoints import SD15, SDXL_BASE, write_large_checkpoint, write_sd15_size_checkpoint
 
 CASES = (
     ("fp16 file → fp16", "safetensors", torch.float16, False),
@@ -112,18 +116,65 @@ def keep(files: dict[str, Path], hardware: Hardware, repeats: int) -> None:
         print(f"| {name} | {wall:.3f} | {cpu:.3f} | {wall / read[0]:.3f} | {cpu / read[1]:.3f} |", flush=True)
 
 
+@contextmanager
+def peak_memory() -> Iterator[Callable[[], float]]:
+    """What gives the most MB of own memory that this process had since, looked at two hundred times a second."""
+    most, ended = [anonymous_memory()], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.005):
+            most[0] = max(most[0], anonymous_memory())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield lambda: most[0]
+    finally:
+        ended.set()
+        thread.join()
+
+
+def sdxl(folder: Path, hardware: Hardware, repeats: int, switches: int) -> None:
+    """Load a file of SDXL's size in its own type, and change between it and one of SD 1.5's size."""
+    paths = [
+        write_large_checkpoint(folder / "sdxl.safetensors", SDXL_BASE),
+        write_large_checkpoint(folder / "sd15.safetensors", SD15),
+    ]
+    read = best(lambda: len(paths[0].read_bytes()), repeats)
+    loaded = best(lambda: load_checkpoint(paths[0], dtype=torch.float16, device=hardware.device), repeats)
+    print(f"\nSDXL, fp16 file → fp16: read {read[0]:.2f} s, load {loaded[0]:.2f} s", end=" ")
+    print(f"(load / read: wall {loaded[0] / read[0]:.2f}, CPU {loaded[1] / read[1]:.2f})", flush=True)
+    before = anonymous_memory()
+    with peak_memory() as peak:
+        model = load_checkpoint(paths[0], dtype=torch.float16, device=hardware.device)
+        weights = sum(map(module_bytes, (model.unet, model.vae, *model.text_encoders))) / 1e6
+        most = peak() * 1.048576 - before * 1.048576
+    model.release()
+    print(f"peak {most:.0f} MB for {weights:.0f} MB of weights: {most / weights:.3f}\n")
+    print("| switch | MB with the model | MB after its release |\n|---|---|---|")
+    for turn in range(switches):
+        model = load_checkpoint(paths[turn % 2], dtype=torch.float16, device=hardware.device)
+        held = anonymous_memory()
+        model.release()
+        print(f"| {turn} {'SDXL' if turn % 2 == 0 else 'SD 1.5'} | {held:.0f} | {anonymous_memory():.0f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--switches", type=int, default=10)
-    parser.add_argument("--only", choices=("loading", "switches", "cached"), default=None)
+    parser.add_argument("--only", choices=("loading", "switches", "cached", "sdxl"), default=None)
     options = parser.parse_args()
     hardware = choose_hardware()
     torch.set_num_threads(options.threads or hardware.threads)
     print(f"{hardware.why}; {torch.get_num_threads()} threads; torch {torch.__version__}\n")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        if options.only in (None, "sdxl"):
+            sdxl(Path(folder), hardware, options.repeats, options.switches)
+        if options.only == "sdxl":
+            return
         files = {
             suffix: write_sd15_size_checkpoint(Path(folder) / f"sd15.{suffix}") for suffix in ("safetensors", "ckpt")
         }

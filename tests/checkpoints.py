@@ -53,14 +53,22 @@ class Architecture:
     latent_channels: int = 4
     norm_num_groups: int = 8
     text_hidden: int | tuple[int, ...] = 64
-    text_layers: int = 2
-    text_heads: int = 1
+    text_layers: int | tuple[int, ...] = 2
+    text_heads: int | tuple[int, ...] = 1
     vocabulary: int = 49408
     positions: int = 77
 
     @property
     def text_widths(self) -> tuple[int, ...]:
-        return (self.text_hidden,) if isinstance(self.text_hidden, int) else self.text_hidden
+        return self._each(self.text_hidden)
+
+    @property
+    def text_sizes(self) -> tuple[tuple[int, int, int], ...]:
+        """Width, layers and heads of each text encoder."""
+        return tuple(zip(self.text_widths, self._each(self.text_layers), self._each(self.text_heads), strict=True))
+
+    def _each(self, value: int | tuple[int, ...]) -> tuple[int, ...]:
+        return value if isinstance(value, tuple) else (value,) * len(self.family.text_encoders)
 
 
 # Toys of the other families: as narrow, with their own construction.
@@ -85,6 +93,21 @@ SD15 = Architecture(
     text_hidden=768,
     text_layers=12,
     text_heads=12,
+)
+SDXL_BASE = Architecture(
+    family=SDXL,
+    unet_channels=(320, 640, 1280),
+    unet_layers=2,
+    unet_attention=(False, True, True),
+    unet_depth=(1, 2, 10),
+    heads=(5, 10, 20),
+    linear_projection=True,
+    vae_channels=(128, 256, 512, 512),
+    vae_layers=2,
+    norm_num_groups=32,
+    text_hidden=(768, 1280),
+    text_layers=(12, 32),
+    text_heads=(12, 20),
 )
 
 
@@ -161,17 +184,17 @@ def _make_vae(a: Architecture) -> AutoencoderKL:
 def make_text_encoders(a: Architecture) -> tuple[TextEncoder, ...]:
     """Random text encoders of an architecture's family."""
     return tuple(
-        _make_text_encoder(a, facts, width) for facts, width in zip(a.family.text_encoders, a.text_widths, strict=True)
+        _make_text_encoder(a, facts, *sizes) for facts, sizes in zip(a.family.text_encoders, a.text_sizes, strict=True)
     )
 
 
-def _make_text_encoder(a: Architecture, facts: TextEncoderFacts, width: int) -> TextEncoder:
+def _make_text_encoder(a: Architecture, facts: TextEncoderFacts, width: int, layers: int, heads: int) -> TextEncoder:
     config = CLIPTextConfig(
         vocab_size=a.vocabulary,
         hidden_size=width,
         intermediate_size=4 * width,
-        num_hidden_layers=a.text_layers,
-        num_attention_heads=a.text_heads,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
         max_position_embeddings=a.positions,
         hidden_act=facts.activation,
         projection_dim=width,
@@ -259,7 +282,7 @@ def stated_facts(architecture: Architecture) -> dict[str, str]:
         "webui.unet.norm_num_groups": str(architecture.norm_num_groups),
         "webui.vae.norm_num_groups": str(architecture.norm_num_groups),
         "webui.unet.attention_heads": ",".join(map(str, heads)),
-        "webui.text_encoder.attention_heads": str(architecture.text_heads),
+        "webui.text_encoder.attention_heads": ",".join(str(heads) for _, _, heads in architecture.text_sizes),
     }
 
 
@@ -298,13 +321,18 @@ def _tiny_tensors(architecture: Architecture, seed: int, dtype: Dtype, vae: bool
 
 def write_sd15_size_checkpoint(path: Path, *, seed: int = 0, dtype: Dtype = "fp16") -> Path:
     """Write a random checkpoint with exactly SD 1.5's shapes, 2.1 GB in fp16; quick, for its values mean nothing."""
+    return write_large_checkpoint(path, SD15, seed=seed, dtype=dtype)
+
+
+def write_large_checkpoint(path: Path, architecture: Architecture, *, seed: int = 0, dtype: Dtype = "fp16") -> Path:
+    """Write a random checkpoint of a published architecture; SDXL's has 6.9 GB in fp16."""
     torch.manual_seed(seed)
     with torch.device("meta"):
-        modules = Modules(_make_unet(SD15), _make_vae(SD15), make_text_encoders(SD15))
+        modules = Modules(_make_unet(architecture), _make_vae(architecture), make_text_encoders(architecture))
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(1 << 22, generator=generator)
     tensors: Tensors = {}
-    for name, value in original_tensors_of_meta(modules).items():
+    for name, value in original_tensors_of_meta(modules, architecture.family).items():
         fan_in = max(1, value.shape[1:].numel())
         values = noise.repeat(-(-value.numel() // noise.numel()))[: value.numel()].reshape(value.shape)
         values = values * fan_in**-0.5 if value.ndim > 1 else values * 0.02 + float(name.endswith("weight"))
@@ -312,9 +340,9 @@ def write_sd15_size_checkpoint(path: Path, *, seed: int = 0, dtype: Dtype = "fp1
     return write_tensors(path, tensors, {})
 
 
-def original_tensors_of_meta(modules: Modules) -> Tensors:
+def original_tensors_of_meta(modules: Modules, family: Family = SD1) -> Tensors:
     """Names and shapes only: `original_tensors` for modules on the meta device."""
-    tensors = original_tensors(modules, "fp32")
+    tensors = original_tensors(modules, "fp32", family=family)
     return {name: value for name, value in tensors.items() if not name.endswith("position_ids")}
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
@@ -32,10 +34,10 @@ from benchmarks import (
     whole_picture,
 )
 from modules.hardware import choice
-from modules.hardware.choice import choose_hardware
+from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.parameters.samplers import SAMPLERS
 from modules.weights.checkpoint import load_checkpoint
-from tests.checkpoints import Architecture, write_tiny_checkpoint
+from tests.checkpoints import TINY_SDXL, Architecture, write_tiny_checkpoint
 from tests.server.server import ROOT, Server
 
 FAKE = "tests.server.fake_engine_server"
@@ -139,6 +141,20 @@ def test_loading(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert all(len(row(printed, case[0])) == 6 for case in checkpoint_load.CASES)
     assert min(row(printed, "1")) > 0
+
+
+@pytest.mark.long
+def test_loading_of_two_families(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: dict[str, Any] = {"vae_channels": (32, 32), "norm_num_groups": 32}  # as files that state nothing are read
+    monkeypatch.setattr(
+        checkpoint_load, "SDXL_BASE", replace(TINY_SDXL, unet_channels=(64, 128), heads=(1, 2), **whole)
+    )
+    monkeypatch.setattr(checkpoint_load, "SD15", Architecture(**whole))
+    checkpoint_load.sdxl(tmp_path, choose_hardware(HardwareRequest(use_cpu=True)), 1, 2)
+    printed = capsys.readouterr().out
+    assert "load / read" in printed and min(row(printed, "1 SD 1.5")) > 0
 
 
 @pytest.mark.long
