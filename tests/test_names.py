@@ -120,7 +120,7 @@ def test_no_retired_word_names_anything() -> None:
         parts = path.relative_to(ROOT).with_suffix("").parts
         names = [*identifiers(path.read_text()), *((0, part) for part in parts if not part.startswith("test_"))]
         found += [f"{path.relative_to(ROOT)}:{line} {name}" for line, name in names if retired_words(name)]
-    for path in sorted((ROOT / "modules/page/assets").glob("*.js")):
+    for path in sorted([*(ROOT / "modules/page/assets").glob("*.[jt]s"), *(ROOT / "tests/javascript").glob("*.js")]):
         names = list(script_identifiers(path.read_text()))
         found += [f"{path.relative_to(ROOT)}:{line} {name}" for line, name in names if retired_words(name)]
     assert not found, "\n".join(found)

@@ -1,1 +1,1 @@
-"""The REST API and the door in front of page and API."""
+"""The REST API."""

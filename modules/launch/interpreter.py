@@ -25,11 +25,7 @@ def choose_interpreter(machine: Computer, tools: Path, skip_check: bool = False)
     """The Python for the environment. `tools` is a folder for uv, should it be needed. Raises LaunchError."""
     if machine.bits != 64:
         raise LaunchError("This is a 32-bit Python and torch needs a 64-bit one: install that and start again.")
-    if machine.python > NEWEST_TESTED:
-        warn(
-            f"Python {_text(machine.python)} is newer than what this program was tested with ({_text(NEWEST_TESTED)}): "
-            f"should something fail, set PYTHON to a Python {_text(NEWEST_TESTED)}."
-        )
+    _warn_of_untested(machine.python)
     if machine.python >= OLDEST or skip_check:
         return Interpreter(_text(machine.python), (machine.executable, "-m", "venv"))
     say(f"This is Python {_text(machine.python)}; {_text(OLDEST)} or newer is needed.")
@@ -42,11 +38,21 @@ def choose_interpreter(machine: Computer, tools: Path, skip_check: bool = False)
     return found
 
 
+def _warn_of_untested(version: tuple[int, int]) -> None:
+    if version > NEWEST_TESTED:
+        warn(
+            f"Python {_text(version)} is newer than what this program was tested with ({_text(NEWEST_TESTED)}): "
+            f"should something fail, set PYTHON to a Python {_text(NEWEST_TESTED)}."
+        )
+
+
 def _installed(machine: Computer) -> Interpreter | None:
     for version in PREFERRED:
         command = _command(machine, version)
         if command and machine.ask([*command, "-c", "import ensurepip, venv"]).code == 0:
             say(f"Found Python {version} on this computer; it is used instead.")
+            major, minor = map(int, version.split("."))
+            _warn_of_untested((major, minor))
             return Interpreter(version, (*command, "-m", "venv"))
     return None
 

@@ -144,7 +144,7 @@ def _wire_settings(tab: GenerationTab, services: Services) -> None:
         reuse_button.click(seed_reader(name, services), [tab.results.shown, tab.results.selected], form[name], **QUICK)
     prompts = [tab.top.prompt, tab.top.negative_prompt]
     tab.top.clear.click(
-        None, prompts, prompts, js="(prompt, negative) => confirm('Delete prompt?') ? ['', ''] : [prompt, negative]"
+        None, prompts, prompts, js="(...prompts) => window.webui.confirmed('Delete prompt?') ? ['', ''] : prompts"
     )
 
 

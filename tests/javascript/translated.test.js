@@ -41,12 +41,12 @@ const JOB = {
 
 test("a question is put in the page's language, with what is filled in", () => {
   /** @type {string[]} */
-  const asked = [];
-  Object.assign(globalThis, { confirm: (/** @type {string} */ text) => asked.push(text) > 0 });
+  const questions = [];
+  Object.assign(globalThis, { confirm: (/** @type {string} */ text) => questions.push(text) > 0 });
   assert(confirmed("Delete the style Photo?"));
   confirmed("Set 3 changed settings back to their defaults?");
   confirmed("What nobody has translated?");
-  assert.deepEqual(asked, [
+  assert.deepEqual(questions, [
     "Den Stil Photo löschen?",
     "3 geänderte Einstellungen auf ihre Voreinstellungen zurücksetzen?",
     "What nobody has translated?",

@@ -34,10 +34,14 @@ def test_32_bits_are_refused(tmp_path: Path) -> None:
         choose_interpreter(FakeMachine(bits=32), tmp_path)
 
 
-def test_from_a1111s_python_a_newer_one_of_the_computer_is_found(tmp_path: Path) -> None:
+def test_from_a1111s_python_a_newer_one_of_the_computer_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     machine = FakeMachine(python=(3, 10), programs=["python3.12", "python3.13"], answers={"python3.12": NOTHING})
     found = choose_interpreter(machine, tmp_path)
     assert found == Interpreter("3.13", ("/programs/python3.13", "-m", "venv"))
+    said = capsys.readouterr()
+    assert "Python 3.13 is newer than what this program was tested with (3.11)" in said.out + said.err
 
 
 def test_on_windows_the_py_starter_knows_them(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import * as jobs from "./jobs.js";
 import { listen } from "./keys.js";
 import { listenForPictures, selectedPicture } from "./lightbox.js";
 import { guardLists } from "./lists.js";
-import { translatePage, untranslated } from "./localization.js";
+import { confirmed, translatePage, untranslated } from "./localization.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
 import { watchQueue } from "./queue.js";
@@ -38,6 +38,7 @@ window.webui = {
   editStyles,
   withoutDividers,
   untranslated,
+  confirmed,
   defaultsAnswered,
   defaultsChosen,
   hiresLine,
