@@ -20,7 +20,7 @@ from modules.parameters import BatchFile, ResolvedRequest
 from modules.parameters.extras_request import ExtrasRequest
 from modules.parameters.infotext_values import printable
 from modules.parameters.job_options import EncodingOptions
-from modules.parameters.output_options import FileNameOptions, ImageFileOptions
+from modules.parameters.output_options import ExtrasNameOptions, FileNameOptions, FolderOptions, ImageFileOptions
 from modules.pictures.encode import shareable_copy
 from modules.pictures.opening import BROKEN, read_header
 from modules.settings import OptionStore, Paths
@@ -49,10 +49,12 @@ class Gallery:
 
     def folder(self, mode: str, *, grid: bool = False) -> Path:
         """The folder of `txt2img`, `img2img` or `extras` pictures, or of their grids, without subfolders."""
-        kind = "grids" if grid else "samples"
-        return self._paths.data_dir / (
-            self._options.text(f"outdir_{kind}") or self._options.text(f"outdir_{mode}_{kind}")
-        )
+        return self._paths.data_dir / self._folders.of(mode, grid=grid)
+
+    @property
+    def _folders(self) -> FolderOptions:
+        """As the server's options are now."""
+        return read_options(FolderOptions, self._options.as_dict())
 
     def reserve(
         self,
@@ -102,14 +104,11 @@ class Gallery:
         As in A1111 the folder has no subfolders. Raises SaveError.
         """
         folder = Path(request.output_dir) if request.output_dir else self.folder("extras")
+        options = read_options(ExtrasNameOptions, self._options.as_dict())
         stem = Stem()
-        if request.batch and index < len(request.names) and self._options.switch("use_original_name_batch"):
+        if request.batch and index < len(request.names) and options.original_name:
             stem = stem_of(Path(request.names[index]).stem)
-        ending = (
-            "".join(f"-{name}" for name in request.upscalers)
-            if self._options.switch("use_upscaler_name_as_suffix")
-            else ""
-        )
+        ending = "".join(f"-{name}" for name in request.upscalers) if options.upscaler_suffix else ""
         ending += "" if kind == "image" else f"-{kind}"
         tail = f"{sanitize(ending)}.{sanitize(extension).lower().lstrip('.')}"
         return self._names.hold(OpenName(folder, "", stem, tail, digits=0 if stem else 5))
@@ -138,7 +137,7 @@ class Gallery:
         """Named by its pixels, as A1111 does: a picture that ten jobs start from lies there once."""
         with read_header(data) as image:
             name = hashlib.md5(image.tobytes(), usedforsecurity=False).hexdigest()
-        folder = self._paths.data_dir / self._options.text("outdir_init_images")
+        folder = self._paths.data_dir / self._folders.init_images
         return OpenName(folder, "", stem_of(name), ".png", digits=0, replace=True)
 
     def release(self, path: Path) -> None:
@@ -172,7 +171,7 @@ class Gallery:
         finally:
             self.release(path)
             self.release(saved)
-        if self._options.switch("samples_log_stdout"):
+        if self._folders.log_to_stdout:
             _log.info("Saved %s", saved)
         options = options or read_options(ImageFileOptions, self._options.as_dict())
         self._write_companions(saved, data, infotext, options)
@@ -205,7 +204,7 @@ class Gallery:
     def clean(self) -> int:
         """Delete what killed processes left half-written; returns how many files. For the start, off the hot path."""
         roots = {self.folder(mode, grid=grid) for mode in ("txt2img", "img2img") for grid in (False, True)}
-        roots |= {self.folder("extras"), self._paths.data_dir / self._options.text("outdir_save")}
+        roots |= {self.folder("extras"), self._paths.data_dir / self._folders.save}
         return sum(remove_stale_temporaries(root) for root in roots)
 
 

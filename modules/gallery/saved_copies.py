@@ -17,9 +17,11 @@ from modules.gallery.name_facts import NameFacts, facts_of_infotext
 from modules.gallery.naming import file_stem, subfolder
 from modules.gallery.reservations import OpenName, Reservations
 from modules.parameters import parse_infotext
+from modules.parameters.output_options import FileNameOptions, FolderOptions, SavedCopyOptions
 from modules.pictures.metadata import read_metadata
 from modules.pictures.opening import PictureError
 from modules.settings import OptionStore, Paths
+from modules.settings.groups import Group, read_options
 
 _ZIP_NAME: Final = "[datetime]_[[model_name]]_[seed]-[seed_last]"
 
@@ -35,7 +37,11 @@ class SavedCopies:
 
     @property
     def folder(self) -> Path:
-        return self._paths.data_dir / self._options.text("outdir_save")
+        return self._paths.data_dir / self._read(FolderOptions).save
+
+    def _read(self, group: type[Group]) -> Group:
+        """A group of the server's options, as they are now."""
+        return read_options(group, self._options.as_dict())
 
     def save(self, pictures: Sequence[Path], now: datetime | None = None) -> tuple[Path, ...]:
         """Copy saved pictures, their parameters with them, under names of their own; the first gets a row in log.csv.
@@ -44,7 +50,7 @@ class SavedCopies:
         """
         described = [self._describe(picture, now or datetime.now()) for picture in pictures]
         copies = tuple(self._copy(picture, facts) for picture, (facts, _) in zip(pictures, described, strict=True))
-        if copies and self._options.switch("save_write_log_csv"):
+        if copies and self._read(SavedCopyOptions).write_log:
             with self._log:
                 append_row(self.folder / "log.csv", _row(described[0][1], copies[0].name))
         return copies
@@ -56,7 +62,7 @@ class SavedCopies:
             raise SaveError("There is no picture to put into an archive; generate one first.")
         seeds = tuple(fact.seed for fact in facts)
         joint = replace(facts[0], seeds=seeds, batch_size=len(seeds))
-        pattern = self._options.text("grid_zip_filename_pattern") or _ZIP_NAME
+        pattern = self._read(SavedCopyOptions).zip_filename_pattern or _ZIP_NAME
         name = OpenName(self.folder, "", file_stem(pattern, joint), ".zip", digits=0)
         return self._write(name, lambda file: _archive(file, pictures))
 
@@ -67,18 +73,16 @@ class SavedCopies:
         except PictureError as error:
             raise SaveError(str(error)) from error
         parsed = parse_infotext(infotext)
-        return facts_of_infotext(parsed, now, most_words=self._options.whole("directories_max_prompt_words")), parsed
+        return facts_of_infotext(parsed, now, most_words=self._read(FileNameOptions).max_prompt_words), parsed
 
     def _copy(self, picture: Path, facts: NameFacts) -> Path:
-        in_folders = self._options.switch("use_save_to_dirs_for_ui")
+        in_folders, options = self._read(SavedCopyOptions).to_dirs, self._read(FileNameOptions)
         folder = self.folder
         if in_folders:
-            folder = subfolder(folder, self._options.text("directories_filename_pattern") or "[prompt_words]", facts)
-        pattern = self._options.text("samples_filename_pattern") or (
-            "[seed]" if in_folders else "[seed]-[prompt_spaces]"
-        )
-        numbered = self._options.switch("save_images_add_number")
-        name = OpenName(folder, "", file_stem(pattern, facts), picture.suffix, digits=5 if numbered else 0)
+            folder = subfolder(folder, options.directories_filename_pattern or "[prompt_words]", facts)
+        pattern = options.samples_filename_pattern or ("[seed]" if in_folders else "[seed]-[prompt_spaces]")
+        digits = 5 if options.add_number else 0
+        name = OpenName(folder, "", file_stem(pattern, facts), picture.suffix, digits=digits)
 
         def copy(file: BinaryIO) -> None:
             with picture.open("rb") as source:

@@ -83,3 +83,46 @@ class FileNameOptions:
     add_number: bool = option("save_images_add_number")
     replace_action: str = option("save_images_replace_action")
     max_prompt_words: int = option("directories_max_prompt_words")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOptions:
+    """Where pictures are saved, below the data folder: the server's own, never a request's.
+
+    `samples` and `grids` stand for all kinds of pictures where they are not empty.
+    """
+
+    samples: str = option("outdir_samples")
+    grids: str = option("outdir_grids")
+    txt2img_samples: str = option("outdir_txt2img_samples")
+    img2img_samples: str = option("outdir_img2img_samples")
+    extras_samples: str = option("outdir_extras_samples")
+    txt2img_grids: str = option("outdir_txt2img_grids")
+    img2img_grids: str = option("outdir_img2img_grids")
+    init_images: str = option("outdir_init_images")
+    save: str = option("outdir_save")
+    log_to_stdout: bool = option("samples_log_stdout")
+
+    def of(self, mode: str, *, grid: bool = False) -> str:
+        """The folder of `txt2img`, `img2img` or `extras` pictures, or of their grids."""
+        if grid:
+            return self.grids or {"txt2img": self.txt2img_grids, "img2img": self.img2img_grids}[mode]
+        own = {"txt2img": self.txt2img_samples, "img2img": self.img2img_samples, "extras": self.extras_samples}
+        return self.samples or own[mode]
+
+
+@dataclass(frozen=True, slots=True)
+class ExtrasNameOptions:
+    """What the names of Extras' files are made of."""
+
+    original_name: bool = option("use_original_name_batch")
+    upscaler_suffix: bool = option("use_upscaler_name_as_suffix")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCopyOptions:
+    """What the Save button does beside copying. Empty patterns stand for A1111's own."""
+
+    write_log: bool = option("save_write_log_csv")
+    to_dirs: bool = option("use_save_to_dirs_for_ui")
+    zip_filename_pattern: str = option("grid_zip_filename_pattern")
