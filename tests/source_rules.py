@@ -280,6 +280,15 @@ def option_lookups(one: Source) -> Iterator[str]:
                     yield f"{one.path}:{node.lineno}: an option read by its key"
 
 
+def store_lookups(one: Source) -> Iterator[str]:
+    """Places where an option is read by its key from the store of options."""
+    for node in ast.walk(one.tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=owner, attr="switch" | "text" | "texts" | "whole" | "number")):
+                if _last_name(owner) in ("options", "_options"):
+                    yield f"{one.path}:{node.lineno}: an option read by its key from the store"
+
+
 def _last_name(node: ast.expr) -> str:
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):

@@ -156,6 +156,18 @@ def test_only_the_reader_looks_into_a_mapping_of_options() -> None:
     assert [found for one in files for found in rules.option_lookups(one)] == []
 
 
+# Rooms that options reach as typed groups only.
+TYPED_ROOMS = ("engine", "gallery", "generation", "hardware", "parameters", "sampling", "text", "upscaling", "weights")
+
+
+def test_rooms_of_the_work_ask_no_store_for_an_option() -> None:
+    files = [one for one in rules.sources() if one.room in TYPED_ROOMS]
+    assert {one.room for one in files} == set(TYPED_ROOMS)
+    assert [found for one in files for found in rules.store_lookups(one)] == []
+    text = "x = self._options.switch('grid_save')"
+    assert list(rules.store_lookups(rules.source(rules.ROOT / "modules" / "gallery" / "made_up.py", text)))
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_each_file_that_may_read_options_by_key_does(name: str) -> None:
     (file,) = (one for one in rules.sources() if one.name == name)
