@@ -66,8 +66,6 @@ class ApiOnly(BaseModel):
     do_not_save_grid: bool = False
     force_task_id: Annotated[str | None, Field(max_length=200)] = None
     infotext: Annotated[str | None, Field(max_length=1_000_000)] = None
-    refiner_checkpoint: Name | None = Field(None, description="There is no refiner here: a name is refused.")
-    refiner_switch_at: Number | None = None
     disable_extra_networks: bool | None = False
     comments: dict[str, Json] | None = None
     cancel_on_disconnect: bool = Field(False, description="Ours: cancel the job when the client hangs up.")

@@ -51,7 +51,6 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
 
     Raises RequestError with one sentence, and HTTPException as A1111 does for scripts and a missing picture.
     """
-    _refuse_what_is_not_here(body)
     said = body.model_dump(exclude_unset=True, exclude_none=True)
     scripts = requested_scripts(services, body, mode)
     values = {name: value for name in _DECLARED if (value := getattr(body, name, None)) is not None}
@@ -73,6 +72,9 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
         } | scripts
         overrides = pasted.override_settings | overrides
     overrides |= _settings_in(said)
+    if "refiner_checkpoint" in values:
+        # As in A1111, where a refiner without a share is the whole picture's.
+        values.setdefault("refiner_switch_at", 0.0)
     # A1111 makes no grid for a program that wants nothing saved.
     values |= {"mode": mode, "from_program": True, "makes_grid": body.save_images, "scripts": scripts}
     values |= {"override_settings": overrides, "styles": tuple(body.styles or ())}
@@ -103,11 +105,6 @@ def submit(services: Services, body: ApiOnly, mode: Mode, viewer: Viewer) -> Job
         save=body.save_images,
         notices=notices,
     )
-
-
-def _refuse_what_is_not_here(body: ApiOnly) -> None:
-    if body.refiner_checkpoint and body.refiner_checkpoint != "None":
-        raise RequestError("There is no refiner here yet: leave refiner_checkpoint out.")
 
 
 def _find_upscaler(services: Services, name: str) -> None:

@@ -40,6 +40,7 @@ _CONDITIONAL: Final[dict[str, tuple[str, ...]]] = {
     "old_scheduling": ("Old prompt editing timelines",),
     "brackets": ("Emphasis",),
     "token_merging": ("Token merging ratio", "Token merging ratio hr"),
+    "refiner": ("Refiner", "Refiner switch at", "Refiner switch by sampling steps", "Hires refiner"),
 }
 
 
@@ -73,7 +74,7 @@ def run_job(
     effects: set[str] = set()
     facts: dict[str, object] = {}
     with (
-        JobModels(models, hardware, resolved) as job_models,
+        JobModels(models, hardware, resolved, command.refiner_checkpoint) as job_models,
         PictureWriter(
             command.job_id, resolved, lambda: job_models.facts() | facts | without_effect(effects), emit
         ) as writer,
@@ -85,7 +86,7 @@ def run_job(
         after = Postprocessor(resolved, upscalers, lambda: control.leave_batch)
         job: _Job | ScriptJob
         if resolved.request.script is None:
-            work = open_work(job_models.pipeline, command, pixels)
+            work = open_work(job_models, command, pixels)
             facts.update(work.facts)
             job = _Job(command, work, control, job_models, writer, reporter, pictures, after)
         else:
@@ -128,8 +129,8 @@ class _Job:
         self._models = models
         self._pictures = pictures
         self._wants_grid = self._grid_is_wanted()
-        # Another checkpoint for the hires pass makes room for the next batch's first, its VAE included.
-        beside = self._apart and command.hires_checkpoint is None
+        # Another checkpoint that ends a picture makes room for the next batch's first, its VAE included.
+        beside = self._apart and command.hires_checkpoint is None and command.refiner_checkpoint is None
         self._decode_queue = DecodeQueue(work, models.side_streams() if beside else None, self._deliver)
         self._grid_notices: tuple[str, ...] = ()
 

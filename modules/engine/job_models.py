@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,6 +24,7 @@ from modules.hardware.graphs import StepGraphs
 from modules.hardware.streams import Streams, streams_for
 from modules.parameters import ResolvedRequest
 from modules.protocol import CheckpointFile
+from modules.sampling.samplers import STEP_CONTROLLED_SAMPLERS
 from modules.weights.tiny_autoencoder import Half
 
 # Where infotext records that a tiny autoencoder takes the place of half a VAE.
@@ -30,9 +32,19 @@ _RECORDED: Final[dict[Half, str]] = {"encoder": "VAE Encoder", "decoder": "VAE D
 
 
 class JobModels:
-    """Loads the checkpoints that the passes of a job need. One that is replaced is cached or unloaded first."""
+    """Loads the checkpoints that the passes of a job need. One that is replaced is cached or unloaded first.
 
-    def __init__(self, models: ModelKeeper, hardware: Hardware, resolved: ResolvedRequest) -> None:
+    `refiner` may go on with passes that another checkpoint began.
+    """
+
+    def __init__(
+        self,
+        models: ModelKeeper,
+        hardware: Hardware,
+        resolved: ResolvedRequest,
+        refiner: CheckpointFile | None = None,
+    ) -> None:
+        self.refiner = refiner
         self._models = models
         self._hardware = hardware
         self._resolved = resolved
@@ -42,8 +54,13 @@ class JobModels:
         # Pictures are encoded on another thread, which needs the facts of a checkpoint that is replaced meanwhile.
         self._lock = threading.Lock()
         self._first_facts: dict[str, object] | None = None
+        # Those of the checkpoint that began what the refiner goes on with.
+        self._refined_facts: dict[str, object] | None = None
         # On a CPU a batch gains nothing, and one image at a time gives the same bytes whatever else is in its batch.
         alone = hardware.device.type == "cpu" and not resolved.shares_noise
+        # Samplers that control their steps run image by image, and each begins before the refiner.
+        labels = {one.choice.sampler.label for one in resolved.passes}
+        alone = alone or (refiner is not None and not labels.isdisjoint(STEP_CONTROLLED_SAMPLERS))
         self.together = 1 if alone else resolved.request.batch_size
         self.notices: tuple[str, ...] = ()
         self.codec = Codec()
@@ -66,6 +83,7 @@ class JobModels:
                     self._first_facts = self._facts_of(self._loaded)
                 self._loaded = None
             self._edges.close()
+        self._refined_facts = None
         if self._loaded is None:
             self._loaded = self._models.load(file)
             try:
@@ -74,9 +92,29 @@ class JobModels:
                 self._edges.close()
                 self._loaded = None
                 raise
+        return self.present()
+
+    def present(self) -> Pipeline:
+        """The pipeline of the checkpoint that is loaded now: of the refiner, once that has taken over."""
+        if self._loaded is None:
+            raise RuntimeError("no checkpoint is loaded")
         loaded, hardware = self._loaded, self._hardware
-        graphs = self._graphs(loaded)
-        return Pipeline(loaded.model, loaded.encoder, hardware.device, hardware.channels_last, self.codec, graphs)
+        return Pipeline(
+            loaded.model,
+            loaded.encoder,
+            hardware.device,
+            hardware.channels_last,
+            self.codec,
+            self._graphs(loaded),
+            None if self.refiner is None or self.refiner.path == loaded.file.path else partial(self._refine, loaded),
+        )
+
+    def _refine(self, began: LoadedModel) -> Pipeline:
+        assert self.refiner is not None
+        facts = self._facts_of(began)
+        pipeline = self.pipeline(self.refiner)
+        self._refined_facts = facts
+        return pipeline
 
     def _arrange(self, loaded: LoadedModel) -> None:
         """Prepare a checkpoint for this job, until the job or its use of the checkpoint ends."""
@@ -152,7 +190,9 @@ class JobModels:
             return {} if self._loaded is None else self._facts_of(self._loaded)
 
     def present_facts(self) -> dict[str, object]:
-        """What infotext says of the checkpoint that is loaded now."""
+        """What infotext says of the checkpoint that is loaded now, or that began what the refiner goes on with."""
+        if self._refined_facts is not None:
+            return self._refined_facts
         return {} if self._loaded is None else self._facts_of(self._loaded)
 
     def preview_colours(self) -> Tensor | None:

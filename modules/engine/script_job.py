@@ -123,6 +123,7 @@ class ScriptJob:
             if index in self._command.done:
                 continue
             self._index = index
+            self._models.refiner = self._command.other_refiners.get(index, self._command.refiner_checkpoint)
             self._stop_if_requested()
             picture = self._maker.make(self._stage, index)
             self._stop_if_requested()
@@ -163,13 +164,14 @@ class ScriptJob:
     def _plain(self, resolved: ResolvedRequest) -> Image.Image:
         file = self._command.others.get(self._index, self._command.checkpoint)
         command = self._command.model_copy(update={"resolved": resolved, "checkpoint": file})
-        work = open_work(self._models.pipeline, command, self._pixels)
+        work = open_work(self._models, command, self._pixels)
         return self._finished(work, 0, len(work.steps))
 
     def _over(
         self, resolved: ResolvedRequest, source: InitPicture, number: int = 0, of: int = 1, start: Start | None = None
     ) -> Image.Image:
-        return self._finished(work_over(self._stage.pipeline, resolved, source, self._pixels, start), number, of)
+        command = self._command.model_copy(update={"resolved": resolved})
+        return self._finished(work_over(self._models, command, source, self._pixels, start), number, of)
 
     def _finished(self, work: Work, before: int, of: int) -> Image.Image:
         """The one picture of `work`, whose first pass is number `before` of the `of` that the whole takes."""

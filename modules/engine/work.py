@@ -33,8 +33,18 @@ from modules.sampling import Interrupted, img2img_steps
 
 # Gives the hooks of the n-th pass, n counting from 0.
 ProgressOf = Callable[[int], Progress]
-# Gives the pipeline with this checkpoint loaded; the one before, of another checkpoint, is then gone.
-PipelineWith = Callable[[CheckpointFile], Pipeline]
+
+
+class Checkpoints(Protocol):
+    """The checkpoints of a job, one at a time."""
+
+    def pipeline(self, file: CheckpointFile) -> Pipeline:
+        """The pipeline with this checkpoint loaded; the one before, of another checkpoint, is then gone."""
+        ...
+
+    def present(self) -> Pipeline:
+        """The pipeline of the checkpoint that is loaded now: of the refiner, if that ended a pass."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +114,12 @@ class Work(Protocol):
         ...
 
 
-def open_work(pipeline: PipelineWith, command: RunJob, pixels: Pixels) -> Work:
+def open_work(checkpoints: Checkpoints, command: RunJob, pixels: Pixels) -> Work:
     """The work of a job. Raises RequestError when what it needs is missing or cannot be used."""
     inputs = dict(zip(command.inputs, command.blobs, strict=False))
     if command.resolved.request.mode == "img2img":
-        return _from_inputs(pipeline(command.checkpoint), command.resolved, inputs, pixels)
-    return _FromNoise(pipeline, command, inputs, pixels)
+        return _from_inputs(checkpoints, command, inputs, pixels)
+    return _FromNoise(checkpoints, command, inputs, pixels)
 
 
 def picture_of(pipeline: Pipeline, latent: Tensor) -> Image.Image:
@@ -118,15 +128,15 @@ def picture_of(pipeline: Pipeline, latent: Tensor) -> Image.Image:
 
 
 def work_over(
-    pipeline: Pipeline, resolved: ResolvedRequest, source: InitPicture, pixels: Pixels, start: Start | None = None
+    checkpoints: Checkpoints, command: RunJob, source: InitPicture, pixels: Pixels, start: Start | None = None
 ) -> Work:
     """The work of a pass over a picture that is prepared already, and maybe encoded."""
-    return _FromPictures(
-        pipeline, resolved, (source,), face_restoration_for(resolved, pixels.upscalers.faces), start=start
-    )
+    faces = face_restoration_for(command.resolved, pixels.upscalers.faces)
+    return _FromPictures(checkpoints, command, (source,), faces, start=start)
 
 
-def _from_inputs(pipeline: Pipeline, resolved: ResolvedRequest, inputs: Mapping[str, bytes], pixels: Pixels) -> Work:
+def _from_inputs(checkpoints: Checkpoints, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> Work:
+    resolved = command.resolved
     request, settings = resolved.request, resolved.settings
     if not request.init_images:
         raise RequestError("img2img needs a picture to start from, and none was given.")
@@ -136,7 +146,7 @@ def _from_inputs(pipeline: Pipeline, resolved: ResolvedRequest, inputs: Mapping[
     rounded = request.mask_round and SoftInpainting.of(resolved) is None
     sources = tuple(prepare_init_picture(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
     faces = face_restoration_for(resolved, pixels.upscalers.faces)
-    return _FromPictures(pipeline, resolved, sources, faces, pictures if settings.saved.init_img else ())
+    return _FromPictures(checkpoints, command, sources, faces, pictures if settings.saved.init_img else ())
 
 
 class _FromNoise:
@@ -144,13 +154,13 @@ class _FromNoise:
 
     init_pictures: tuple[Image.Image, ...] = ()
 
-    def __init__(self, pipeline: PipelineWith, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> None:
+    def __init__(self, checkpoints: Checkpoints, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> None:
         request = command.resolved.request
-        self._pipeline_with = pipeline
+        self._checkpoints = checkpoints
         self._command = command
         self._resolved = command.resolved
         self._before: dict[int, Image.Image] = {}
-        self.pipeline = pipeline(command.checkpoint)
+        self.pipeline = checkpoints.pipeline(command.checkpoint)
         self._first: Image.Image | None = None
         self._faces = face_restoration_for(command.resolved, pixels.upscalers.faces)
         self.apart = not self._faces.name
@@ -166,13 +176,14 @@ class _FromNoise:
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         request = self._resolved.request
-        self.pipeline = self._pipeline_with(self._command.checkpoint)
-        if not request.enable_hr:
-            return txt2img(self.pipeline, self._resolved, images, progress(0))
+        self.pipeline = self._checkpoints.pipeline(self._command.checkpoint)
         if self._first is not None:
             first = FirstPass.of_picture(self.pipeline, self._first, request.hr_upscaler, len(images))
             return self._hires(images, first, progress(0))
         latents = txt2img(self.pipeline, self._resolved, images, progress(0))
+        self.pipeline = self._checkpoints.present()
+        if not request.enable_hr:
+            return latents
         try:
             progress(1).before_call()
         except Interrupted:
@@ -182,9 +193,11 @@ class _FromNoise:
         return self._hires(images, FirstPass.of(self.pipeline, latents, request.hr_upscaler), progress(1))
 
     def _hires(self, images: range, first: FirstPass, progress: Progress) -> Tensor:
-        if self._command.hires_checkpoint is not None:
-            self.pipeline = self._pipeline_with(self._command.hires_checkpoint)
-        return hires_pass(self.pipeline, self._resolved, images, first, progress, self._resize)
+        file = self._command.hires_checkpoint or self._command.checkpoint
+        self.pipeline = self._checkpoints.pipeline(file)
+        latents = hires_pass(self.pipeline, self._resolved, images, first, progress, self._resize)
+        self.pipeline = self._checkpoints.present()
+        return latents
 
     def finish(self, picture: Image.Image, index: int) -> Finished:
         picture, beside = self._faces(picture)
@@ -197,15 +210,18 @@ class _FromPictures:
 
     def __init__(
         self,
-        pipeline: Pipeline,
-        resolved: ResolvedRequest,
+        checkpoints: Checkpoints,
+        command: RunJob,
         sources: tuple[InitPicture, ...],
         faces: FaceRestoration,
         init_pictures: tuple[Image.Image, ...] = (),
         start: Start | None = None,
     ) -> None:
+        resolved = command.resolved
         request = resolved.request
-        self.pipeline = pipeline
+        self._checkpoints = checkpoints
+        self._file = command.checkpoint
+        self.pipeline = checkpoints.pipeline(self._file)
         self._resolved = resolved
         self._sources = sources
         self._start = start
@@ -222,8 +238,10 @@ class _FromPictures:
             self.facts = {**faces.facts, "Init image hash": _md5(init_pictures[-1])}
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
+        self.pipeline = self._checkpoints.pipeline(self._file)
         start = self._start or start_of_each(self.pipeline, self._resolved, images, self._sources)
         latents = img2img(self.pipeline, self._resolved, images, self._source(images.start), progress(0), start)
+        self.pipeline = self._checkpoints.present()
         if start.soft is not None and start.painted is not None:
             size = (self._resolved.request.width, self._resolved.request.height)
             painted = start.painted.expand(len(images), 1, *latents.shape[2:])[:, 0]

@@ -89,6 +89,10 @@ class Family:
         found = (shapes[prefix + TOKEN_EMBEDDING[facts.layout]] for facts, prefix in prefixes if prefix is not None)
         return tuple(shape[-1] if shape else 0 for shape in found)
 
+    def shares_latents_with(self, other: "Family") -> bool:
+        """Whether a latent of the one is the same picture to the other: one tiny autoencoder decodes both."""
+        return self.tiny_autoencoder == other.tiny_autoencoder
+
     def is_marked(self, names: Collection[str]) -> bool:
         """Whether a checkpoint with tensors of these names is of this family."""
         return any(

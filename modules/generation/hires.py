@@ -141,7 +141,15 @@ def hires_pass(
         first = FirstPass(first)
     size = hires_size(request)
     larger, pixels = _enlarged(pipeline, first, request.hr_upscaler, size, resize, _posterior_seeds(resolved, images))
-    extra = _extra_channels(pipeline, resolved, larger, pixels)
-    larger = _cut(larger, size)
-    work = Pass(resolved.passes[1], init_latent=larger, extra_channels=None if extra is None else _cut(extra, size))
+
+    def extra(shown: Pipeline) -> Tensor | None:
+        channels = _extra_channels(shown, resolved, larger, pixels)
+        return None if channels is None else _cut(channels, size)
+
+    work = Pass(
+        resolved.passes[1],
+        init_latent=_cut(larger, size),
+        extra_channels=extra(pipeline),
+        refiner_channels=extra,
+    )
     return run_pass(pipeline, resolved, images, work, progress)

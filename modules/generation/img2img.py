@@ -5,7 +5,7 @@ Behaviour reproduced: A1111 v1.10.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from modules.generation.encoding import to_tensor
-from modules.generation.image_conditioning import EDITING, of_picture
+from modules.generation.image_conditioning import of_picture
 from modules.generation.init_picture import InitPicture
 from modules.generation.masking import latent_mask
-from modules.generation.passes import Pass, Pipeline, Progress, latent_shape, run_pass
+from modules.generation.passes import ExtraChannels, Pass, Pipeline, Progress, latent_shape, run_pass
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.parameters import ResolvedRequest
 from modules.sampling import ImageNoise, InpaintMask
@@ -29,6 +29,7 @@ class Start:
     `latent` is (images, channels, height, width), `painted` the share of each cell that is repainted, (height, width)
     or with the images' own (images, 1, height, width),
     `extra` what the checkpoint is shown beside the latent, `noise` what is added instead of that of the seeds.
+    `refiner_extra` gives what its refiner is shown.
     """
 
     latent: Tensor
@@ -36,6 +37,7 @@ class Start:
     extra: Tensor | None = None
     soft: SoftInpainting | None = None
     noise: Tensor | None = None
+    refiner_extra: ExtraChannels | None = None
 
     @property
     def mask(self) -> InpaintMask | None:
@@ -60,8 +62,11 @@ def start_of(pipeline: Pipeline, resolved: ResolvedRequest, images: range, sourc
         painted = latent_mask(source.mask, shape, rounded=rounded).to(latent)
         latent = _masked_latent(pipeline, resolved, images, latent, painted)
     weight = resolved.settings.img2img.mask_weight
-    extra = of_picture(model, pixels, source.mask, shape, len(images), weight=weight, rounded=rounded)
-    return Start(latent, painted, extra, soft)
+
+    def extra(shown: Pipeline) -> Tensor | None:
+        return of_picture(shown.model, pixels, source.mask, shape, len(images), weight=weight, rounded=rounded)
+
+    return Start(latent, painted, extra(pipeline), soft, refiner_extra=extra)
 
 
 def start_of_each(
@@ -77,9 +82,18 @@ def start_of_each(
         # One whose mask left nothing to work on is repainted whole.
         whole = torch.ones_like(latent[0, :1])
         painted = torch.stack([whole if start.painted is None else start.painted[None] for start in each])
-    extra = [start.extra for start in each if start.extra is not None]
     soft = next((start.soft for start in each if start.soft is not None), None)
-    return Start(latent, painted, torch.cat(extra) if extra else None, soft)
+
+    def refiner_extra(refiner: Pipeline) -> Tensor | None:
+        return _joined(None if start.refiner_extra is None else start.refiner_extra(refiner) for start in each)
+
+    return Start(latent, painted, _joined(start.extra for start in each), soft, refiner_extra=refiner_extra)
+
+
+def _joined(extra: Iterable[Tensor | None]) -> Tensor | None:
+    """What each image of a batch is shown, where anything is."""
+    found = [one for one in extra if one is not None]
+    return torch.cat(found) if found else None
 
 
 def img2img(
@@ -97,10 +111,11 @@ def img2img(
         resolved.passes[0],
         init_latent=start.latent,
         noise_multiplier=resolved.settings.img2img.noise_multiplier,
-        image_cfg_scale=resolved.request.image_cfg_scale if pipeline.model.unet_channels == EDITING else None,
+        image_cfg_scale=resolved.request.image_cfg_scale,
         mask=mask,
         extra_channels=start.extra,
         noise=start.noise,
+        refiner_channels=start.refiner_extra,
     )
     result = run_pass(pipeline, resolved, images, work, progress)
     return result if mask is None else mask.finished(result)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from modules.catalogue.refiner import refiner_refusal
 from modules.generation.codec import Codec
 from modules.generation.conditions import Conditioner, conditions_for
+from modules.generation.image_conditioning import EDITING
 from modules.generation.token_merging import tokens_merged
 from modules.generation.unet import replayed, unet_function
 from modules.hardware.graphs import StepGraphs
-from modules.parameters import ResolvedRequest
+from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.infotext_options import has_bracket
 from modules.parameters.job_options import JobOptions
 from modules.parameters.passes import PassSpec
@@ -22,9 +24,11 @@ from modules.parameters.sampler_options import SamplerOptions
 from modules.prompt import ConditioningPlan, extract_networks, plan_conditioning
 from modules.sampling import (
     GuidanceOptions,
+    GuidedUNet,
     ImageNoise,
     InpaintMask,
     ModelSigmas,
+    RefinerSwitch,
     SamplingPlan,
     Step,
     Variation,
@@ -55,7 +59,8 @@ class Progress:
 class Pipeline:
     """What a pass works with: the checkpoint, its prompt encoder, where it runs, and what decodes and encodes.
 
-    `graphs` replay its steps in the fast mode.
+    `graphs` replay its steps in the fast mode. `refiner` loads the checkpoint that may go on with its passes, and this
+    one is gone; None where there is no other.
     """
 
     model: Model
@@ -64,6 +69,11 @@ class Pipeline:
     channels_last: bool
     codec: Codec = field(default_factory=Codec)
     graphs: StepGraphs | None = None
+    refiner: Callable[[], Pipeline] | None = None
+
+
+# What a checkpoint is shown beside the latent of a pass, (images, channels, height/8, width/8); None for most.
+ExtraChannels = Callable[[Pipeline], Tensor | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,9 @@ class Pass:
     """One pass over some images of a job: what it does (`spec`), and the tensors it works on.
 
     With a `strength` in its spec it starts from `init_latent`, (images, channels, height/8, width/8), whose first noise
-    is multiplied by `noise_multiplier`. `noise` stands for what the seeds would draw first.
+    is multiplied by `noise_multiplier`. `noise` stands for what the seeds would draw first. `image_cfg_scale` is for
+    checkpoints that edit pictures. `extra_channels` is shown to the checkpoint that begins, `refiner_channels` gives
+    what its refiner is shown.
     """
 
     spec: PassSpec
@@ -81,15 +93,18 @@ class Pass:
     mask: InpaintMask | None = None
     extra_channels: Tensor | None = None
     noise: Tensor | None = None
+    refiner_channels: ExtraChannels | None = None
 
 
 def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work: Pass, progress: Progress) -> Tensor:
     """Run one pass for the images with these indexes of the job, as one batch.
 
-    Returns latents (images, channels, height/8, width/8), float32; the latest estimate if a hook interrupts.
+    Returns latents (images, channels, height/8, width/8), float32; the latest estimate if a hook interrupts. Where the
+    refiner took over they are its own, and `pipeline` is gone.
 
     Raises:
         UnetOverflow: the UNet's answers or the result are not finite.
+        RequestError: the refiner is of other latents.
     """
     spec, settings = work.spec, resolved.settings
     options = settings.sampling
@@ -103,24 +118,71 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
         step_tables=pipeline.model.family.step_tables,
     )
     conditioning = _plan_texts(spec, len(images), progress, old=settings.prompts.use_old_scheduling)
-    unet = pipeline.model.unet
-    with merging(pipeline, spec, progress), replayed(unet, pipeline.graphs) as forward:
+    with ExitStack() as in_use:
+        ready = _Ready(in_use, conditioning, work, settings, progress)
+        first = ready.guided(pipeline, work.extra_channels)
         latents = sample(
             plan,
-            unet_function(unet, channels_last=pipeline.channels_last, forward=forward),
-            conditions_for(conditioning, conditioner_of(pipeline, spec.size, settings)),
+            first.unet,
+            first.conditions,
             pass_noise(pipeline, resolved, images, spec.size, work.noise),
-            guidance_of(pipeline, work, settings, progress),
-            prediction_type=pipeline.model.predicts.kind,
+            first.guidance,
+            prediction_type=first.prediction_type,
             init_latent=work.init_latent,
             noise_multiplier=work.noise_multiplier,
             mask=work.mask,
-            extra_channels=work.extra_channels,
+            extra_channels=first.extra_channels,
             on_step=lambda step: _report(progress, plan, step),
             before_call=lambda call: progress.before_call(),
+            refiner=_refiner_switch(pipeline, resolved, ready),
         )
     require_finite(latents)
     return latents
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Gets a checkpoint ready for a pass. `in_use` holds what has to be undone before another UNet runs."""
+
+    in_use: ExitStack
+    conditioning: ConditioningPlan
+    work: Pass
+    settings: JobOptions
+    progress: Progress
+
+    def guided(self, pipeline: Pipeline, extra_channels: Tensor | None) -> GuidedUNet:
+        """Its UNet with everything that the pass's sampling asks of it."""
+        model, work = pipeline.model, self.work
+        self.in_use.enter_context(merging(pipeline, work.spec, self.progress))
+        forward = self.in_use.enter_context(replayed(model.unet, pipeline.graphs))
+        return GuidedUNet(
+            unet_function(model.unet, channels_last=pipeline.channels_last, forward=forward),
+            conditions_for(self.conditioning, conditioner_of(pipeline, work.spec.size, self.settings)),
+            guidance_of(pipeline, work, self.settings, self.progress),
+            model_sigmas(model, self.settings.sampling),
+            model.predicts.kind,
+            extra_channels,
+        )
+
+
+def _refiner_switch(pipeline: Pipeline, resolved: ResolvedRequest, ready: _Ready) -> RefinerSwitch | None:
+    """When the refiner takes over a pass that `pipeline` begins, None if it does not."""
+    request, options = resolved.request, resolved.settings.refiner
+    hires, two_passes = ready.work.spec.first_calls is not None, request.has_hires_pass
+    load, began = pipeline.refiner, pipeline.model.family
+    if load is None or not request.has_refiner or not options.works_in(hires=hires, two_passes=two_passes):
+        return None
+
+    def take_over() -> GuidedUNet:
+        ready.in_use.close()
+        refiner = load()
+        if (why := refiner_refusal(began, refiner.model.family)) is not None:
+            raise RequestError(why)
+        ready.progress.effects.add("refiner")
+        extra = None if ready.work.refiner_channels is None else ready.work.refiner_channels(refiner)
+        return ready.guided(refiner, extra)
+
+    return RefinerSwitch(request.refiner_switch_at, take_over, options.by_sample_steps)
 
 
 def conditioner_of(pipeline: Pipeline, size: tuple[int, int], settings: JobOptions) -> Conditioner:
@@ -206,10 +268,11 @@ def guidance_of(pipeline: Pipeline, work: Pass, settings: JobOptions, progress: 
     """How a pass is guided by its scales and the job's options."""
     options = settings.sampling
     padded = options.pad_cond_uncond
+    image_cfg_scale = work.image_cfg_scale if pipeline.model.unet_channels == EDITING else None
     return GuidanceOptions(
         cfg_scale=work.spec.cfg_scale,
         # At 1 the third forward changes nothing, and without it AND works, as in A1111.
-        image_cfg_scale=None if work.image_cfg_scale == 1.0 else work.image_cfg_scale,
+        image_cfg_scale=None if image_cfg_scale == 1.0 else image_cfg_scale,
         min_sigma=options.s_min_uncond,
         min_sigma_all=options.s_min_uncond_all,
         skip_early=options.skip_early_cond,

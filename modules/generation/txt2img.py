@@ -12,5 +12,9 @@ from modules.parameters import ResolvedRequest
 def txt2img(pipeline: Pipeline, resolved: ResolvedRequest, images: range, progress: Progress) -> Tensor:
     """The first pass: latents (images, channels, height/8, width/8), float32, of the images with these indexes."""
     spec = resolved.passes[0]
-    extra = of_nothing(pipeline.model, len(images), latent_shape(pipeline, spec.size)[1:])
-    return run_pass(pipeline, resolved, images, Pass(spec, extra_channels=extra), progress)
+
+    def extra(shown: Pipeline) -> Tensor | None:
+        return of_nothing(shown.model, len(images), latent_shape(shown, spec.size)[1:])
+
+    work = Pass(spec, extra_channels=extra(pipeline), refiner_channels=extra)
+    return run_pass(pipeline, resolved, images, work, progress)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
+from modules.catalogue.refiner import refiner_refusal
+from modules.families import Family
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.load_options import CheckpointChoice, LoadOptions, VaeChoice
-from modules.parameters.request import SAME_CHECKPOINT
+from modules.parameters.request import NO_REFINER, SAME_CHECKPOINT
 from modules.protocol import CheckpointFile
 from modules.settings import OptionStore
 from modules.settings.groups import read_options, selected_options
@@ -97,6 +99,34 @@ class CheckpointChooser:
             return None
         checkpoint = self._find(request.hr_checkpoint_name)
         return _file(checkpoint, self._vae(checkpoint, resolved.options)[0], resolved.options)
+
+    def of_refiner(self, resolved: ResolvedRequest) -> CheckpointFile | None:
+        """The files of a job's refiner, where it has one. Raises RequestError."""
+        if not resolved.request.has_refiner:
+            return None
+        checkpoint = self._find(resolved.request.refiner_checkpoint)
+        return _file(checkpoint, self._vae(checkpoint, resolved.options)[0], resolved.options)
+
+    def refiner(self, name: str, refined: Collection[str]) -> str:
+        """The title of the refiner of this name, "" for none.
+
+        `refined` are the titles of the checkpoints that it takes over from. Raises RequestError with one sentence for
+        one that is not there, and for one whose latents are seen to differ.
+        """
+        if name in NO_REFINER:
+            return ""
+        refiner = self._find(name)
+        family = self._family(refiner)
+        for title in refined:
+            began = self._family(self._find(title))
+            if family is not None and began is not None and (why := refiner_refusal(began, family)) is not None:
+                raise RequestError(why)
+        return refiner.title
+
+    def _family(self, checkpoint: Checkpoint) -> Family | None:
+        """The family of a checkpoint, as far as the head of its file tells."""
+        architecture = self._catalogue.architecture(checkpoint)
+        return None if architecture is None else architecture.family
 
     def _find(self, title: str) -> Checkpoint:
         try:

@@ -22,7 +22,7 @@ from modules.parameters import (
     resolve,
 )
 from modules.parameters.infotext_versions import first_pass_size
-from modules.parameters.job_options import IntakeOptions
+from modules.parameters.job_options import IntakeOptions, RefinerOptions
 from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
@@ -65,6 +65,7 @@ class Intake:
         hires_name = request.hr_checkpoint_name if request.enable_hr else SAME_CHECKPOINT
         checkpoint, model_notices = self.checkpoints.choose(options | overrides, hires_name)
         request = request.model_copy(update={"hr_checkpoint_name": checkpoint.hires_title})
+        request = self._with_refiner(request, checkpoint.title, options)
         if read_options(IntakeOptions, options).use_old_hires_fix_width_height:
             request = with_old_hires_sizes(request)
         request = with_drawn_seeds(request, self.rng)
@@ -78,8 +79,21 @@ class Intake:
             vae=checkpoint.vae_name,
             notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request)),
             seeds=None if plan is None else seeds_of(plan, fixed_seeds(requested, self.rng)),
-            variants=() if plan is None else self._variants(plan, requested, request, options),
+            variants=() if plan is None else self._variants(plan, requested, request, options, checkpoint.title),
         )
+
+    def _with_refiner(
+        self, request: GenerationRequest, checkpoint: str, options: Mapping[str, Any]
+    ) -> GenerationRequest:
+        """With the title of its refiner, which goes on with what `checkpoint`, or that of the hires pass, began."""
+        refined = {checkpoint}
+        if request.has_hires_pass:
+            hires = request.hr_checkpoint_name
+            second, works = checkpoint if hires == SAME_CHECKPOINT else hires, read_options(RefinerOptions, options)
+            began = ((checkpoint, False), (second, True))
+            refined = {title for title, is_hires in began if works.works_in(hires=is_hires, two_passes=True)}
+        title = self.checkpoints.refiner(request.refiner_checkpoint, refined)
+        return request.model_copy(update={"refiner_checkpoint": title})
 
     def _with_style_names(
         self, request: GenerationRequest, plan: Sequence[Picture] | None
@@ -113,14 +127,20 @@ class Intake:
         requested: GenerationRequest,
         applies: GenerationRequest,
         options: Mapping[str, Any],
+        checkpoint: str,
     ) -> tuple[Variant, ...]:
         """How each picture of a script differs from what applies to them all; nothing, if none does."""
         if not any(picture.fields or picture.overrides or picture.towards for picture in plan):
             return ()
-        return tuple(self._variant(picture, requested, applies, options) for picture in plan)
+        return tuple(self._variant(picture, requested, applies, options, checkpoint) for picture in plan)
 
     def _variant(
-        self, picture: Picture, requested: GenerationRequest, applies: GenerationRequest, options: Mapping[str, Any]
+        self,
+        picture: Picture,
+        requested: GenerationRequest,
+        applies: GenerationRequest,
+        options: Mapping[str, Any],
+        checkpoint: str,
     ) -> Variant:
         changed = self._applied(checked_copy(requested, picture.fields), options)[0]
         if picture.towards is not None:
@@ -128,12 +148,15 @@ class Intake:
             other = self._applied(checked_copy(requested, {**picture.fields, "prompt": prompt}), options)[0]
             changed = changed.model_copy(update={"prompt": blended(changed.prompt, other.prompt, share)})
         settings = self._changed_options(picture, requested, options)
-        variant = Variant(fields=differences(applies, changed), options=settings)
         if not MODELS & set(settings):
-            return variant
+            if "refiner_checkpoint" in picture.fields:
+                changed = self._with_refiner(changed, checkpoint, options)
+            return Variant(fields=differences(applies, changed), options=settings)
         chosen, _ = self.checkpoints.choose({**options, **settings})
+        changed = self._with_refiner(changed, chosen.title, options)
         own = settings | {"sd_model_checkpoint": chosen.title}
-        return variant.model_copy(update={"options": own, "checkpoint": chosen.title, "vae": chosen.vae_name})
+        fields = differences(applies, changed)
+        return Variant(fields=fields, options=own, checkpoint=chosen.title, vae=chosen.vae_name)
 
     def _changed_options(
         self, picture: Picture, requested: GenerationRequest, options: Mapping[str, Any]

@@ -34,6 +34,8 @@ class Collaborators:
     """The file a job runs with, looked up when it starts. Raises RequestError with a sentence."""
     hires_checkpoint_of: Callable[[ResolvedRequest], CheckpointFile | None] = lambda resolved: None
     """The file of its hires pass, where that is another one. Raises RequestError with a sentence."""
+    refiner_of: Callable[[ResolvedRequest], CheckpointFile | None] = lambda resolved: None
+    """The file of its refiner, if it has one. Raises RequestError with a sentence."""
     checkpoint_named: Callable[[str | None], CheckpointFile]
     """The file behind a title, or behind the present option. Raises RequestError with a sentence."""
     title_now: Callable[[str], str] = str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from modules.jobs.collaborators import Collaborators
 from modules.jobs.inputs import InputStore, references
 from modules.parameters import ResolvedRequest
 from modules.protocol import CheckpointFile, RunExtras, RunJob
@@ -16,18 +16,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+REFINER_FIELDS: Final = frozenset({"refiner_checkpoint", "refiner_switch_at"})
+
 
 class CommandBuilder:
     """Looks up the files that a job names, at the moment when it starts."""
 
-    def __init__(
-        self,
-        inputs: InputStore,
-        find_checkpoint: Callable[[ResolvedRequest], CheckpointFile],
-        find_hires_checkpoint: Callable[[ResolvedRequest], CheckpointFile | None],
-    ) -> None:
+    def __init__(self, inputs: InputStore, files: Collaborators) -> None:
+        """`files` finds them by what a job was resolved to."""
         self._inputs = inputs
-        self._find_checkpoint, self._find_hires_checkpoint = find_checkpoint, find_hires_checkpoint
+        self._files = files
 
     def command(self, job: Job) -> RunJob | RunExtras:
         """What the engine is sent. Raises JobError or RequestError for a file that is gone."""
@@ -39,12 +37,15 @@ class CommandBuilder:
             )
         names = references(job.resolved.request)
         delivered = sorted({image.index for image in job.images if image.kind == "image"})
+        refiner = self._files.refiner_of(job.resolved)
         return RunJob(
             job_id=job.id,
             resolved=job.resolved,
-            checkpoint=self._find_checkpoint(job.resolved),
-            hires_checkpoint=self._find_hires_checkpoint(job.resolved),
+            checkpoint=self._files.checkpoint_of(job.resolved),
+            hires_checkpoint=self._files.hires_checkpoint_of(job.resolved),
             others=self._other_checkpoints(job.resolved),
+            refiner_checkpoint=refiner,
+            other_refiners=self._other_refiners(job.resolved, refiner),
             done=tuple(delivered),
             inputs=names,
             pictures=_delivered(job),
@@ -58,9 +59,19 @@ class CommandBuilder:
             if variant.checkpoint is not None:
                 key = variant.checkpoint, variant.vae
                 if key not in found:
-                    found[key] = self._find_checkpoint(resolved.of_image(index))
+                    found[key] = self._files.checkpoint_of(resolved.of_image(index))
                 others[index] = found[key]
         return others
+
+    def _other_refiners(
+        self, resolved: ResolvedRequest, refiner: CheckpointFile | None
+    ) -> dict[int, CheckpointFile | None]:
+        own = {
+            index: self._files.refiner_of(resolved.of_image(index))
+            for index, variant in enumerate(resolved.variants)
+            if variant.checkpoint is not None or REFINER_FIELDS & set(variant.fields)
+        }
+        return {index: file for index, file in own.items() if file != refiner}
 
 
 def _delivered(job: Job) -> dict[int, str]:

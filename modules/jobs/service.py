@@ -76,7 +76,7 @@ class JobService:
         self._worker = Worker(
             store,
             saver,
-            CommandBuilder(inputs, collaborators.checkpoint_of, collaborators.hires_checkpoint_of),
+            CommandBuilder(inputs, collaborators),
             self._hub,
             self._job_ended,
             patience,

@@ -110,6 +110,7 @@ def open_services(flags: Flags) -> Services:
             ).resolve,
             checkpoint_of=checkpoints.of,
             hires_checkpoint_of=checkpoints.of_hires,
+            refiner_of=checkpoints.of_refiner,
             checkpoint_named=checkpoints.named,
             title_now=lambda title: _title_now(catalogue, title),
             sharing=lambda: sharing_of(users, exposed=flags.exposed, setting=options.text("queue_sharing")),

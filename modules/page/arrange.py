@@ -17,6 +17,7 @@ _MARKS: Final = {
     "{mode}_resize_mode": "dimensions",
     "sampler_selection_{mode}": "sampler",
     "{mode}_hires_head": "accordions",
+    "{mode}_refiner_head": "accordions",
     "{mode}_width": "dimensions",
     "{mode}_column_batch": "batch",
     "{mode}_cfg_scale": "cfg",

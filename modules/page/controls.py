@@ -15,6 +15,9 @@ ELEMENT_NAMES: Final = {
     "sampler_name": "sampling",
     "n_iter": "batch_count",
     "enable_hr": "hr-checkbox",
+    "enable_refiner": "enable-checkbox",
+    "refiner_checkpoint": "checkpoint",
+    "refiner_switch_at": "switch_at",
 }
 
 # The controls of a part of the page by their parameter's name.
@@ -42,8 +45,8 @@ def slider(name: str, mode: str, **more: object) -> gr.Slider:
     )
 
 
-def dropdown(name: str, mode: str, choices: Sequence[str], **more: object) -> gr.Dropdown:
-    """The dropdown of one declared parameter, over `choices`."""
+def dropdown(name: str, mode: str, choices: Sequence[str | tuple[str, str]], **more: object) -> gr.Dropdown:
+    """The dropdown of one declared parameter, over `choices`: values, or words with the value of each."""
     declared = parameter_of(GenerationRequest, name)
     value = declared.default_for(mode)
     return gr.Dropdown(

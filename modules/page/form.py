@@ -18,6 +18,9 @@ from modules.settings import OPTIONS, OptionError
 EXTRA: Final = "seed_extra"
 VARIATION: Final = ("subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h")
 SEEDS: Final = ("seed", "subseed")
+# Page-only: the checkbox of the refiner, which works only while it is ticked.
+REFINER: Final = "enable_refiner"
+REFINER_FIELDS: Final = ("refiner_checkpoint", "refiner_switch_at")
 OVERRIDES: Final = "override_settings"
 # Page-only: img2img's size is the sliders', or the picture's times a scale.
 SIZE_FROM: Final = "size_from"
@@ -26,7 +29,7 @@ RESIZE_TO: Final = "Resize to"
 RESIZE_BY: Final = "Resize by"
 # Page-only: how much of the mask of Inpaint sketch shows through, in percent.
 MASK_ALPHA: Final = "mask_alpha"
-PAGE_ONLY: Final = (EXTRA, SIZE_FROM, SCALE, MASK_ALPHA)
+PAGE_ONLY: Final = (EXTRA, REFINER, SIZE_FROM, SCALE, MASK_ALPHA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:
     fields = {name: value for name, value in own.items() if name not in PAGE_ONLY and not is_of_script(name)}
     if not values.get(EXTRA):
         fields = {name: value for name, value in fields.items() if name not in VARIATION}
+    if not values.get(REFINER):
+        fields = {name: value for name, value in fields.items() if name not in REFINER_FIELDS}
     for name in SEEDS:
         if name in fields:
             fields[name] = _seed(name, fields[name])
@@ -105,7 +110,7 @@ def stored_values(text: str, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _sound(name: str, value: object) -> bool:
-    if name == EXTRA:
+    if name in (EXTRA, REFINER):
         return isinstance(value, bool)
     if name == SIZE_FROM:
         return value in (RESIZE_TO, RESIZE_BY)

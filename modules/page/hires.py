@@ -32,11 +32,11 @@ FIELDS: Final = (
 
 def build_hires(services: Services) -> tuple[Controls, gr.HTML]:
     """Lay it out inside the tab being built: the controls, and the line that says the sizes."""
-    with gr.Row(elem_id="txt2img_hires_head", elem_classes=["with-tool", "hires-head"]):
+    with gr.Row(elem_id="txt2img_hires_head", elem_classes=["with-tool", "ticked-head"]):
         enable = checkbox("enable_hr", MODE)
         line = gr.HTML("", elem_id="txtimg_hr_finalres", elem_classes=["hires-line"])
     # Shown by the style sheet while the box is ticked.
-    with gr.Column(elem_id="txt2img_hr", elem_classes=["hires"]):
+    with gr.Column(elem_id="txt2img_hr", elem_classes=["ticked"]):
         with gr.Row():
             passes: Controls = {
                 "hr_upscaler": dropdown("hr_upscaler", MODE, listing.hires_upscalers(services), min_width=140),
@@ -50,13 +50,17 @@ def build_hires(services: Services) -> tuple[Controls, gr.HTML]:
     return {"enable_hr": enable, **passes, **sizes, **own}, line
 
 
+def hires_checkpoints(services: Services) -> list[str]:
+    """What a hires pass can run with: the first pass's checkpoint, or any."""
+    return [SAME_CHECKPOINT, *listing.checkpoint_titles(services)]
+
+
 def _sampling(services: Services) -> Controls:
     with gr.Row(elem_classes=_shown(services, "hires_fix_show_sampler")):
         samplers = [SAME_SAMPLER, *listing.samplers(services)]
         schedules = [SAME_SCHEDULE, *listing.schedules()]
-        checkpoints = [SAME_CHECKPOINT, *listing.checkpoint_titles(services)]
         return {
-            "hr_checkpoint_name": dropdown("hr_checkpoint_name", MODE, checkpoints),
+            "hr_checkpoint_name": dropdown("hr_checkpoint_name", MODE, hires_checkpoints(services)),
             "hr_sampler_name": dropdown("hr_sampler_name", MODE, samplers),
             "hr_scheduler": dropdown("hr_scheduler", MODE, schedules),
         }

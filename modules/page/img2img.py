@@ -25,6 +25,7 @@ from modules.page.parts import (
     side_sliders,
 )
 from modules.page.prompts import build_prompt_row
+from modules.page.refiner import build_refiner
 from modules.page.results import build_results
 from modules.page.scripts import build_scripts
 from modules.page.slots import Brush, build_slot
@@ -68,6 +69,7 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
             resize = {"resize_mode": radio("resize_mode", MODE, RESIZE_MODES)}
             masking = _masking()
             sampling = sampling_row(services, MODE)
+            refiner, refresh = build_refiner(services, MODE)
             size, swap, detect = _size()
             with gr.Row():
                 strengths: Controls = {name: slider(name, MODE) for name in ("cfg_scale", "denoising_strength")}
@@ -78,9 +80,9 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
             overrides = {**override_list(MODE), **build_extra_options(services, MODE)}
             scripts = build_scripts(services, MODE)
         results = build_results(MODE, folder_button=folder_button, height=services.options.text("gallery_height"))
-    rows = (prompt_controls(top), masking, resize, sampling, size, strengths, seeds, overrides, scripts)
+    rows = (prompt_controls(top), masking, resize, sampling, refiner, size, strengths, seeds, overrides, scripts)
     form = Form(MODE, {name: control for row in rows for name, control in row.items()})
-    return Img2Img(form, top, Buttons(swap, *seed_buttons), results, inputs, batch, copies, detect)
+    return Img2Img(form, top, Buttons(swap, refresh, *seed_buttons), results, inputs, batch, copies, detect)
 
 
 def _inputs(options: OptionStore) -> tuple[gr.Tabs, Batch, dict[str, gr.Button]]:

@@ -23,6 +23,7 @@ class Buttons:
     """The small buttons among the settings."""
 
     swap: gr.Button
+    refresh_refiners: gr.Button
     random_seed: gr.Button
     reuse_seed: gr.Button
     random_subseed: gr.Button

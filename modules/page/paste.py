@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modules.catalogue.lookup import LocalModels
 from modules.intake.checkpoints import options_in_force
 from modules.page import listing
-from modules.page.form import EXTRA, OVERRIDES, SEEDS
+from modules.page.form import EXTRA, OVERRIDES, REFINER, SEEDS
 from modules.page.hires import PROMPT_FIELDS, SAMPLER_FIELDS
 from modules.page.overrides import override_texts
 from modules.page.scripts import script_controls
@@ -34,6 +34,7 @@ def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple
     if len(pasted.fields) > 2:
         values |= script_controls(pasted.fields["scripts"])
         values[EXTRA] = _uses_extra(pasted.fields)
+        values[REFINER] = bool(pasted.fields["refiner_checkpoint"])
         values[OVERRIDES] = override_texts(pasted.override_settings)
     return values, tuple(notices)
 

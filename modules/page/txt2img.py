@@ -23,6 +23,7 @@ from modules.page.parts import (
     side_sliders,
 )
 from modules.page.prompts import build_prompt_row
+from modules.page.refiner import build_refiner
 from modules.page.results import build_results
 from modules.page.scripts import build_scripts
 
@@ -46,6 +47,7 @@ def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
         with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
             sampling = sampling_row(services, MODE)
             hires, line = build_hires(services)
+            refiner, refresh = build_refiner(services, MODE)
             with gr.Row(elem_classes=["sizes"]):
                 sides, (swap,) = side_sliders(MODE)
                 size = {**sides, **batch_sliders(MODE)}
@@ -54,5 +56,6 @@ def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
             overrides = {**override_list(MODE), **build_extra_options(services, MODE)}
             scripts = build_scripts(services, MODE)
         results = build_results(MODE, folder_button=folder_button, height=services.options.text("gallery_height"))
-    form = Form(MODE, {**prompt_controls(top), **sampling, **hires, **size, **cfg, **seeds, **overrides, **scripts})
-    return Txt2Img(form, top, Buttons(swap, *seed_buttons), results, line)
+    rows = (prompt_controls(top), sampling, hires, refiner, size, cfg, seeds, overrides, scripts)
+    form = Form(MODE, {name: control for row in rows for name, control in row.items()})
+    return Txt2Img(form, top, Buttons(swap, refresh, *seed_buttons), results, line)

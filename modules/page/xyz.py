@@ -44,6 +44,8 @@ def axis_choices(services: Services, label: str) -> list[str]:
             return listing.schedules()
         case "Hires upscaler":
             return list(listing.hires_upscalers(services))
+        case "Refiner checkpoint":
+            return ["None", *listing.checkpoint_titles(services)]
         case "Styles":
             return [style.name for _, styles in services.styles.grouped() for style in styles]
     axis = _axis(label)

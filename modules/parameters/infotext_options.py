@@ -90,13 +90,13 @@ def _draws_again(run: _Run) -> bool:
 
 
 # Options without a rule are recorded whenever they are not at their default. The ones that never are stand in `facts`
-# when they apply: only the engine knows the model, the VAE, the refiner and the faces.
+# when they apply: only the engine knows the model, the VAE and the faces.
 _RULES: Final[Mapping[str, _Rule]] = {
     "sd_model_checkpoint": _never,
     "sd_vae": _never,
     "face_restoration": _never,
-    "hires_fix_refiner_pass": _never,
-    "refiner_switch_by_sample_steps": _never,
+    "hires_fix_refiner_pass": lambda run: run.request.has_refiner and run.request.has_hires_pass,
+    "refiner_switch_by_sample_steps": lambda run: run.request.has_refiner,
     "inpainting_mask_weight": _never,
     "tiling": _never,
     "emphasis": lambda run: run.brackets,

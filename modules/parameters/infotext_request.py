@@ -48,6 +48,7 @@ _WHEN_ABSENT: Final[Mapping[str, object]] = {
     "seed_resize_from_h": 0,
     "hr_second_pass_steps": 0,
     "hr_cfg": None,
+    "refiner_checkpoint": "",
 }
 
 
@@ -100,6 +101,7 @@ def request_from_infotext(
         overrides |= _overrides(values, fields, options, notices)
         overrides |= _faces(values, in_force)
         overrides |= _models(values, in_force, models, notices)
+        fields["refiner_checkpoint"] = _refiner(fields["refiner_checkpoint"], models, notices)
         _name_the_rest(values, notices)
     return PastedRequest(fields, overrides, tuple(map(_short, notices)))
 
@@ -320,6 +322,20 @@ def _models(
             if local.name != in_force.vae:
                 overrides["sd_vae"] = local.name
     return overrides
+
+
+def _refiner(said: str, models: ModelLookup | None, notices: list[str]) -> str:
+    """The title of the refiner that infotext names `name [hash]`; none where it is not here."""
+    if models is None or not said:
+        return said
+    name, _, bracket = said.rpartition(" [")
+    sha256 = bracket.removesuffix("]") if name else ""
+    found = models.checkpoint(name or said, sha256)
+    if found is None:
+        notices.append(f"The refiner {said[:100]} is not here; the picture will differ without it.")
+        return ""
+    notices += _if_other("refiner", name, sha256, found)
+    return found.name
 
 
 def _name_the_rest(values: Mapping[str, str], notices: list[str]) -> None:

@@ -203,6 +203,8 @@ def _silent(request: GenerationRequest) -> Iterator[str]:
         yield from ("seed_resize_from_w", "seed_resize_from_h")
     if request.mode == "txt2img" and not request.has_hires_pass:
         yield "denoising_strength"
+    if not request.has_refiner:
+        yield from ("refiner_checkpoint", "refiner_switch_at")
     yield from _silent_hires(request) if request.has_hires_pass else _HIRES
     yield from _silent_inpainting(request) if request.mask is not None else _INPAINTING
 
@@ -257,6 +259,8 @@ def _shown(name: str, request: GenerationRequest) -> object:
             return "Only masked"
         case "hr_checkpoint_name":
             return _short_title(request.hr_checkpoint_name)
+        case "refiner_checkpoint":
+            return _short_title(request.refiner_checkpoint)
     return getattr(request, name)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self, get_type_hints
 
 from modules.parameters.output_options import GridOptions, ImageFileOptions, InfotextOptions, SavedImages
 from modules.parameters.sampler_options import SamplerOptions
-from modules.settings.choices import Emphasis, PreviewContent
+from modules.settings.choices import Emphasis, PreviewContent, RefinerPass
 from modules.settings.groups import option, read_options
 
 
@@ -64,6 +64,18 @@ class TokenMergingOptions:
     def hires_pass(self) -> float:
         """The ratio of a hires pass: its own one, and where that is 0 the first pass's of txt2img."""
         return self.hires or self.ratio
+
+
+@dataclass(frozen=True, slots=True)
+class RefinerOptions:
+    """In which of two passes the refiner works, and whether it starts at a share of the model calls."""
+
+    hires_pass: RefinerPass = option("hires_fix_refiner_pass")
+    by_sample_steps: bool = option("refiner_switch_by_sample_steps")
+
+    def works_in(self, *, hires: bool, two_passes: bool) -> bool:
+        """Whether the refiner works in a pass, the hires pass (`hires`) or the first one, of two or of one."""
+        return not two_passes or self.hires_pass in ("both passes", "second pass" if hires else "first pass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +175,7 @@ class JobOptions:
     added: AddedOptions
     prompts: PromptOptions
     token_merging: TokenMergingOptions
+    refiner: RefinerOptions
     defaults: RequestDefaults
     img2img: Img2imgOptions
     faces: FaceRestorationOptions

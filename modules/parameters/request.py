@@ -22,6 +22,8 @@ LARGEST_SEED: Final = 2**64 - 1
 SAME_CHECKPOINT: Final = "Use same checkpoint"
 SAME_SAMPLER: Final = "Use same sampler"
 SAME_SCHEDULE: Final = "Use same scheduler"
+# Names that choose no refiner.
+NO_REFINER: Final = ("", "None", "none")
 
 Prompt = Annotated[str, Field(max_length=MAXIMUM_PROMPT)]
 Side = Annotated[int, Field(ge=64, le=MAXIMUM_SIDE)]
@@ -173,6 +175,14 @@ class GenerationRequest(BaseModel):
         Parameter("Hires CFG Scale", infotext="Hires CFG Scale", minimum=1, maximum=30, step=0.5, modes=TXT2IMG),
     ] = None
 
+    refiner_checkpoint: Annotated[
+        str, Parameter("Checkpoint", infotext="Refiner", api_default=None, choices="checkpoints")
+    ] = ""
+    refiner_switch_at: Annotated[
+        Share,
+        Parameter("Switch at", infotext="Refiner switch at", api_default=None, minimum=0.01, maximum=1, step=0.01),
+    ] = 0.8
+
     firstpass_image: Annotated[str | None, Parameter("First pass", modes=TXT2IMG)] = None
     init_images: Annotated[tuple[str, ...], Parameter("Image", modes=IMG2IMG)] = ()
     mask: Annotated[str | None, Parameter("Mask", modes=IMG2IMG)] = None
@@ -231,6 +241,11 @@ class GenerationRequest(BaseModel):
     def has_hires_pass(self) -> bool:
         """Whether a hires pass follows the first one."""
         return self.mode == "txt2img" and self.enable_hr
+
+    @property
+    def has_refiner(self) -> bool:
+        """Whether another checkpoint is to go on with its passes somewhere before their end."""
+        return self.refiner_checkpoint not in NO_REFINER and self.refiner_switch_at < 1
 
     @field_validator("scripts")
     @classmethod

@@ -55,7 +55,8 @@ class RunJob(Message):
     `blobs` holds the pictures that `init_images` and `mask` refer to, named in `inputs`. `pictures` are the files of
     delivered pictures, by index: the engine reads them one after the other if it makes a grid of all.
     `hires_checkpoint` is set where the hires pass runs with another checkpoint, `others` holds the checkpoints of
-    images that are made with another than `checkpoint`.
+    images that are made with another than `checkpoint`. `refiner_checkpoint` may go on with what these begin;
+    `other_refiners` is set for images that have another refiner than that, or none.
     """
 
     type: Literal["run_job"] = "run_job"
@@ -64,6 +65,8 @@ class RunJob(Message):
     checkpoint: CheckpointFile
     hires_checkpoint: CheckpointFile | None = None
     others: dict[int, CheckpointFile] = Field(default_factory=dict)
+    refiner_checkpoint: CheckpointFile | None = None
+    other_refiners: dict[int, CheckpointFile | None] = Field(default_factory=dict)
     done: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
     pictures: dict[int, str] = Field(default_factory=dict)

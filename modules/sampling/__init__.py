@@ -23,6 +23,7 @@ from modules.sampling.inpainting import InpaintMask, SoftBlend
 from modules.sampling.model_schedule import ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
 from modules.sampling.noise import ImageNoise, Variation
 from modules.sampling.plan import SamplingPlan, img2img_steps, plan_run
+from modules.sampling.refiner import GuidedUNet, RefinerSwitch
 from modules.sampling.run import Interrupted, sample
 from modules.sampling.samplers import SAMPLER_FUNCTIONS, Step
 from modules.sampling.schedules import build_sigmas, sigma_schedule
@@ -32,11 +33,13 @@ __all__ = [
     "Conditioning",
     "ConditionsAt",
     "GuidanceOptions",
+    "GuidedUNet",
     "ImageNoise",
     "InpaintMask",
     "Interrupted",
     "ModelSigmas",
     "Part",
+    "RefinerSwitch",
     "SamplingPlan",
     "SoftBlend",
     "Step",

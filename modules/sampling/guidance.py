@@ -49,6 +49,23 @@ class GuidanceOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Guided:
+    """What answers the calls: a model's predictions, the conditions of each call, and how they are weighed.
+
+    `extra_channels`, (images, channels, height, width), is joined to the UNet's input of every image.
+    """
+
+    prediction: Prediction
+    conditions: ConditionsAt
+    options: GuidanceOptions
+    extra_channels: Tensor | None = None
+
+
+# Asked before each call, with its number and its level: it may give what answers from that call on.
+SuccessorAt = Callable[[int, Tensor], Guided | None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Rows:
     """The conditions of one call laid out as a batch. `owners[r]` is (image, weight) of positive row r.
 
@@ -73,6 +90,7 @@ class Guidance:
     It counts its calls from 0, and the conditions of a call are those that `conditions` gives for that count.
     `before_call(count)` runs first; what it raises ends the run. `last_denoised` is the latest estimate of the
     finished latent, for previews. With `keep_uncond` `last_uncond` is the latest answer to the negative prompt.
+    The first that `successor` gives takes the place of the model and its conditions; the count goes on.
 
     Raises UnetOverflow from the call whose answer is not finite; on a CUDA card from one of the next calls.
     """
@@ -89,6 +107,7 @@ class Guidance:
         before_call: Callable[[int], None] | None = None,
         keep_uncond: bool = False,
         scale_factor: float = 1.0,
+        successor: SuccessorAt | None = None,
     ) -> None:
         """`extra_channels`, (images, channels, height, width), is joined to the UNet's input of every image."""
         self.calls = 0
@@ -96,25 +115,34 @@ class Guidance:
         self.last_uncond: Tensor | None = None
         self._part: Tensor | None = None
         self._last: tuple[Tensor, Tensor] | None = None
-        self._prediction = prediction
-        self._conditions = conditions
-        self._options = options
-        self._scale = options.cfg_scale * scale_factor
+        self._alphas_cumprod = prediction.alphas_cumprod
+        self._scale_factor = scale_factor
+        self._begin(Guided(prediction, conditions, options, extra_channels))
+        self._successor = successor
         self._total_calls = max(total_calls, 1)
-        self._extra = extra_channels
         self._mask = mask
         self._before_call = before_call
         self._keep_uncond = keep_uncond
-        self._laid_out: tuple[StepConditions, _Rows] | None = None
         self._finite = FiniteAnswers()
+
+    def _begin(self, guided: Guided) -> None:
+        self._prediction = guided.prediction
+        self._conditions = guided.conditions
+        self._options = guided.options
+        self._scale = guided.options.cfg_scale * self._scale_factor
+        self._extra = guided.extra_channels
+        self._laid_out: tuple[StepConditions, _Rows] | None = None
 
     @property
     def alphas_cumprod(self) -> Tensor:
-        return self._prediction.alphas_cumprod
+        # That of the model the run was planned for: a sampler's coefficients don't change in the middle.
+        return self._alphas_cumprod
 
     def __call__(self, x: Tensor, level: Tensor) -> Tensor:
         if self._before_call is not None:
             self._before_call(self.calls)
+        if self._successor is not None:
+            self._succeed(self._successor, level)
         if self._mask is not None and self._prediction.blends_input:
             x = self._mask.blend(x, level)
         answer = self._guided(x, level, self._rows(self._conditions(self.calls)))
@@ -125,6 +153,16 @@ class Guidance:
         self._last = x, level
         self.calls += 1
         return answer
+
+    def _succeed(self, successor: SuccessorAt, level: Tensor) -> None:
+        guided = successor(self.calls, level)
+        if guided is None:
+            return
+        self._successor = None
+        self._begin(guided)
+        if self._before_call is not None:
+            # To get it ready takes its time: whoever interrupted meanwhile does not wait for another call.
+            self._before_call(self.calls)
 
     def shown(self, denoised: Tensor) -> Tensor:
         """What a preview of the latest call shows, where `denoised` is its combined estimate."""

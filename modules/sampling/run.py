@@ -20,11 +20,12 @@ from modules.sampling.denoiser import (
     TimestepPrediction,
     UNet,
 )
-from modules.sampling.guidance import Guidance, GuidanceOptions
+from modules.sampling.guidance import Guidance, GuidanceOptions, Guided, SuccessorAt
 from modules.sampling.inpainting import InpaintMask, row_of
-from modules.sampling.model_schedule import LcmSigmas
+from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
 from modules.sampling.noise import ImageNoise
 from modules.sampling.plan import SamplingPlan
+from modules.sampling.refiner import RefinerSwitch
 from modules.sampling.samplers import SAMPLER_FUNCTIONS, STEP_CONTROLLED_SAMPLERS, Noise, OnStep, Step
 
 # DDIM CFG++ takes the usual CFG slider and divides it down to its own range of 0 to 1.
@@ -49,6 +50,7 @@ def sample(
     extra_channels: Tensor | None = None,
     on_step: OnStep | None = None,
     before_call: Callable[[int], None] | None = None,
+    refiner: RefinerSwitch | None = None,
 ) -> Tensor:
     """Run a plan and return the latent it ends with, (images, channels, height, width) in float32.
 
@@ -56,11 +58,16 @@ def sample(
     plans with a strength; `noise_multiplier` is A1111's initial_noise_multiplier. `mask` keeps parts of its `init`
     during the run; blending the finished latent once more is the caller's. `on_step` is called after each step's
     first model call, with the estimate that `guidance` wants shown, `before_call(c)` before the c-th model call; either
-    may raise Interrupted.
+    may raise Interrupted. With a `refiner` samplers that control their own steps take one image only: they run image
+    by image, and each would have to begin with `unet` again.
     """
-    inputs = _Inputs(prediction_type, init_latent, noise_multiplier, mask, extra_channels, on_step, before_call)
+    inputs = _Inputs(
+        prediction_type, init_latent, noise_multiplier, mask, extra_channels, on_step, before_call, refiner
+    )
     if plan.sampler.label not in STEP_CONTROLLED_SAMPLERS:
         return _sample(plan, unet, conditions, noise, guidance, inputs)
+    if refiner is not None and len(noise.seeds) > 1:
+        raise ValueError(f"{plan.sampler.label} with a refiner takes one image at a time.")
     alone = [
         _sample(plan, unet, of_image(conditions, index), noise.of_image(index), guidance, inputs.of_image(index))
         for index in range(len(noise.seeds))
@@ -79,6 +86,7 @@ class _Inputs:
     extra_channels: Tensor | None
     on_step: OnStep | None
     before_call: Callable[[int], None] | None
+    refiner: RefinerSwitch | None
 
     def of_image(self, index: int) -> _Inputs:
         """The same for one image of the batch."""
@@ -101,16 +109,16 @@ def _sample(
     x = plan.starting_latent(noise.draw() * inputs.noise_multiplier, inputs.init_latent)
     cfg_plus_plus = plan.sampler.label == "DDIM CFG++"
     denoiser = Guidance(
-        _prediction(plan, unet, inputs.prediction_type),
+        _prediction(plan, unet, plan.model, inputs.prediction_type),
         conditions,
         guidance,
         total_calls=plan.total_calls,
-        # Once, since each step would send it again and wait.
-        extra_channels=None if inputs.extra_channels is None else inputs.extra_channels.to(x),
+        extra_channels=_beside(x, inputs.extra_channels),
         mask=inputs.mask,
         before_call=inputs.before_call,
         keep_uncond=cfg_plus_plus,
         scale_factor=1 / _CFG_PLUS_PLUS_DIVISOR if cfg_plus_plus else 1.0,
+        successor=None if inputs.refiner is None else _successor(plan, x, inputs.refiner),
     )
     run = SAMPLER_FUNCTIONS[plan.sampler.label]
     report = inputs.on_step or _ignore
@@ -129,12 +137,29 @@ def _ignore(step: Step) -> None:
     """Progress that nobody watches."""
 
 
-def _prediction(plan: SamplingPlan, unet: UNet, prediction_type: PredictionType) -> Prediction:
-    if isinstance(plan.model, LcmSigmas):
-        return LcmPrediction(unet, plan.model)
+def _beside(x: Tensor, extra_channels: Tensor | None) -> Tensor | None:
+    # Once, since each step would send it again and wait.
+    return None if extra_channels is None else extra_channels.to(x)
+
+
+def _successor(plan: SamplingPlan, x: Tensor, switch: RefinerSwitch) -> SuccessorAt:
+    def at(call: int, level: Tensor) -> Guided | None:
+        if not switch.is_due(plan, call, level):
+            return None
+        refiner = switch.load()
+        model = LcmSigmas(refiner.model) if isinstance(plan.model, LcmSigmas) else refiner.model
+        prediction = _prediction(plan, refiner.unet, model, refiner.prediction_type)
+        return Guided(prediction, refiner.conditions, refiner.guidance, _beside(x, refiner.extra_channels))
+
+    return at
+
+
+def _prediction(plan: SamplingPlan, unet: UNet, model: ModelSigmas, prediction_type: PredictionType) -> Prediction:
+    if isinstance(model, LcmSigmas):
+        return LcmPrediction(unet, model)
     if plan.sampler.family == "timestep":
-        return TimestepPrediction(unet, plan.model, prediction_type)
-    return SigmaPrediction(unet, plan.model, prediction_type)
+        return TimestepPrediction(unet, model, prediction_type)
+    return SigmaPrediction(unet, model, prediction_type)
 
 
 def _sampler_noise(plan: SamplingPlan, noise: ImageNoise) -> Noise:

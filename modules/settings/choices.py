@@ -7,3 +7,4 @@ Emphasis = Literal["None", "Ignore", "Original", "No norm"]
 
 NoiseSource = Literal["GPU", "CPU", "NV"]
 PreviewContent = Literal["Combined", "Prompt", "Negative prompt"]
+RefinerPass = Literal["first pass", "second pass", "both passes"]

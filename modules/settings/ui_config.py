@@ -22,6 +22,8 @@ _GENERATION: Final = {
     "Variation strength": "seed.py",
     "Resize seed from width": "seed.py",
     "Resize seed from height": "seed.py",
+    "Refiner": "refiner.py",
+    "Checkpoint": "refiner.py",
     "Switch at": "refiner.py",
 }
 _EXTRAS: Final = {

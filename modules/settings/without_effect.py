@@ -24,7 +24,6 @@ NOT_YET: Final = frozenset(
         "extra_networks_show_hidden_directories",
         "extra_networks_tree_view_default_width",
         "extra_networks_tree_view_style",
-        "hires_fix_refiner_pass",
         "hires_fix_use_firstpass_conds",
         "lora_bundled_ti_to_infotext",
         "lora_functional",
@@ -35,7 +34,6 @@ NOT_YET: Final = frozenset(
         "lora_preferred_name",
         "lora_show_all",
         "postprocessing_existing_caption_action",
-        "refiner_switch_by_sample_steps",
         "sd_hypernetwork",
         "sd_lora",
     }

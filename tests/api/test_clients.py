@@ -263,7 +263,7 @@ def test_a_request_value_applies_only_where_it_is_given(api: httpx.Client) -> No
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
-        ({"refiner_checkpoint": "other", "refiner_switch_at": 0.5}, "refiner"),
+        ({"refiner_checkpoint": "nowhere", "refiner_switch_at": 0.5}, "nowhere"),
         ({"enable_hr": True, "hr_upscaler": "nowhere"}, "nowhere"),
         ({"firstpass_image": "abc"}, "firstpass_image is not valid base64"),
         ({"script_name": "dynamic thresholding", "script_args": []}, "not found"),

@@ -98,9 +98,9 @@ TXT2IMG: tuple[Case, ...] = (
         {
             "prompt": "portrait", "steps": 30, "sampler_name": "Euler", "scheduler": "SGM Uniform", "cfg_scale": 7,
             "seed": "3", "width": 1024, "height": 1024, EXTRA: False, "subseed": "-1", "subseed_strength": 0,
-            "seed_resize_from_w": 0, **SAME, "override_settings": "",
+            "seed_resize_from_w": 0, **SAME, "override_settings": "", "refiner_switch_at": 0.8,
         },
-        ("sd_xl_base_1.0 [31e35c80fc], which is not here", "Refiner, Refiner switch at"),
+        ("sd_xl_base_1.0 [31e35c80fc], which is not here", "The refiner sd_xl_refiner_1.0 [7440042bbd] is not here"),
     ),
     (
         # What is here, under other names: all of it is taken over by its hash.

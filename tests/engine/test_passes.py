@@ -22,7 +22,7 @@ from modules.protocol import (
 )
 from modules.protocol.messages import Message
 from tests.amounts import some
-from tests.checkpoints import Architecture, write_tiny_checkpoint
+from tests.checkpoints import TINY_REFINER, TINY_SDXL, Architecture, write_tiny_checkpoint
 from tests.engine.conftest import RunningEngine, checkpoint_at, job
 
 pytestmark = pytest.mark.server
@@ -270,3 +270,69 @@ def test_several_pictures_are_a_batch_in_which_each_is_what_it_is_alone(
     for number, name in ((1, "two"), (2, "one")):
         (alone,) = made(engine, command(name, seed=7 + number))["image"]
         assert opened(together[number]).tobytes() == opened(alone).tobytes()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[CheckpointFile, CheckpointFile]:
+    """A tiny SDXL and its tiny refiner."""
+    folder = tmp_path_factory.mktemp("pair")
+    base = write_tiny_checkpoint(folder / "base.safetensors", architecture=TINY_SDXL)
+    return checkpoint_at(base), checkpoint_at(
+        write_tiny_checkpoint(folder / "refiner.safetensors", architecture=TINY_REFINER)
+    )
+
+
+def refined(pair: tuple[CheckpointFile, CheckpointFile], job_id: str, **values: object) -> RunJob:
+    base, refiner = pair
+    fields: dict[str, Any] = {"refiner_checkpoint": refiner.title, "refiner_switch_at": 0.5, "steps": 2, "cfg_scale": 1}
+    return job(base, job_id, **fields | values).model_copy(update={"refiner_checkpoint": refiner})
+
+
+def test_the_refiner_goes_on_with_every_picture_and_the_first_checkpoint_begins_the_next(
+    engine: RunningEngine, pair: tuple[CheckpointFile, CheckpointFile]
+) -> None:
+    base, refiner = pair
+    engine.send(refined(pair, "refined", n_iter=2))
+    events = engine.until(JobFinished, JobFailed)
+    assert isinstance(events[-1], JobFinished), events[-1]
+    titles = [event.title for event in events if isinstance(event, CheckpointLoaded)]
+    assert titles == [base.title, refiner.title, base.title, refiner.title]
+    pictures = [event for event in events if isinstance(event, ImageReady) and event.kind == "image"]
+    for event in pictures:
+        assert "Model: base" in event.infotext and "Refiner: refiner, Refiner switch at: 0.5" in event.infotext
+    (alone,) = made(engine, refined(pair, "never", refiner_switch_at=1.0))["image"]
+    assert "efiner" not in alone.infotext
+    assert opened(alone).tobytes() != opened(pictures[0]).tobytes()
+    # The first of two is what it is by itself, the second as well.
+    (second,) = made(engine, refined(pair, "second", seed=8))["image"]
+    assert opened(second).tobytes() == opened(pictures[1]).tobytes()
+
+
+def test_with_a_hires_pass_the_refiner_works_in_the_pass_that_a_setting_names(
+    engine: RunningEngine, pair: tuple[CheckpointFile, CheckpointFile]
+) -> None:
+    base, refiner = pair
+    hires: dict[str, Any] = {"enable_hr": True, "hr_scale": 1.5, "refiner_switch_at": 0.1, "denoising_strength": 0.9}
+    orders = {
+        "second pass": [base.title, refiner.title],
+        "first pass": [base.title, refiner.title, base.title],
+        "both passes": [base.title, refiner.title, base.title, refiner.title],
+    }
+    for which, order in orders.items():
+        # A job of the refiner alone leaves it loaded: what the next one loads is all said.
+        made(engine, job(refiner, f"before {which}", steps=1))
+        engine.send(refined(pair, which, **hires, options={"hires_fix_refiner_pass": which}))
+        events = engine.until(JobFinished, JobFailed)
+        assert isinstance(events[-1], JobFinished), events[-1]
+        assert [event.title for event in events if isinstance(event, CheckpointLoaded)] == order
+        (picture,) = (event for event in events if isinstance(event, ImageReady))
+        assert (f"Hires refiner: {which}" in picture.infotext) == (which != "second pass")
+
+
+def test_a_refiner_of_other_latents_ends_the_job_with_a_sentence_and_the_next_one_runs(
+    engine: RunningEngine, tiny: CheckpointFile, pair: tuple[CheckpointFile, CheckpointFile]
+) -> None:
+    engine.send(refined(pair, "odd").model_copy(update={"refiner_checkpoint": tiny}))
+    failed = engine.until(JobFinished, JobFailed)[-1]
+    assert isinstance(failed, JobFailed) and "their latents differ" in failed.cause
+    assert made(engine, job(pair[0], "after", steps=1))["image"]

@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from modules.parameters import GenerationRequest, RequestError, parse_request
 from modules.parameters.request import SAME_CHECKPOINT
 from modules.parameters.samplers import SAMPLERS
 from modules.settings import OptionStore
+from tests.checkpoints import TINY_REFINER, TINY_SDXL, Architecture, write_tiny_checkpoint
 
 
 def write_checkpoint(path: Path) -> None:
@@ -316,3 +318,43 @@ def test_the_axis_of_styles_knows_names_with_commas(tmp_path: Path) -> None:
     assert tuple(resolved.of_image(1).request.styles) == ("oil, thick",)
     assert tuple(resolved.of_image(2).request.styles) == ("oil", "oil, thick")
     assert resolved.notices == ("There is no style 'lost': it was left out.",)
+
+
+def test_a_refiner_is_named_by_its_title_and_each_picture_of_a_plot_has_its_own(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors", "dog.safetensors", "sub/fox.safetensors")
+    plain = GenerationRequest(override_settings={"sd_model_checkpoint": "cat"})
+    refined = plain.model_copy(update={"refiner_checkpoint": "dog", "refiner_switch_at": 0.5})
+    resolved = room.resolve(refined)
+    assert resolved.request.refiner_checkpoint == "dog.safetensors"
+    found = room.checkpoints.of_refiner(resolved)
+    assert found is not None and found.title == "dog.safetensors"
+    for none in ("", "None"):
+        resolved = room.resolve(plain.model_copy(update={"refiner_checkpoint": none}))
+        assert resolved.request.refiner_checkpoint == "" and room.checkpoints.of_refiner(resolved) is None
+    with pytest.raises(RequestError, match="mouse"):
+        room.resolve(plain.model_copy(update={"refiner_checkpoint": "mouse"}))
+    plot = {"x_type": "Refiner checkpoint", "x_values": "None, dog, fox", "y_type": "Refiner switch at"}
+    scripts = {"X/Y/Z plot": {**plot, "y_values": "0.4, 1"}}
+    resolved = room.resolve(refined.model_copy(update={"scripts": scripts}))
+    files = [room.checkpoints.of_refiner(resolved.of_image(index)) for index in range(6)]
+    titles = [None if file is None else file.title for file in files]
+    assert titles == [None, "dog.safetensors", "sub/fox.safetensors", None, None, None]
+
+
+def test_a_refiner_of_other_latents_is_refused_before_anything_waits(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    for name, architecture in (("xl", TINY_SDXL), ("refiner", TINY_REFINER), ("old", Architecture())):
+        write_tiny_checkpoint(tmp_path / "models" / f"{name}.safetensors", architecture=architecture)
+    room = intake(tmp_path)
+    fields: dict[str, Any] = {"refiner_switch_at": 0.5, "override_settings": {"sd_model_checkpoint": "xl"}}
+    refined = room.resolve(GenerationRequest(refiner_checkpoint="refiner", **fields))
+    assert refined.request.refiner_checkpoint == "refiner.safetensors"
+    said = "Stable Diffusion 1 can't go on with what Stable Diffusion XL began"
+    with pytest.raises(RequestError, match=said):
+        room.resolve(GenerationRequest(refiner_checkpoint="old", **fields))
+    # It is the checkpoint of the pass that counts.
+    hires = {"enable_hr": True, "hr_checkpoint_name": "old"}
+    room.resolve(GenerationRequest(refiner_checkpoint="old", **fields, **hires))
+    with pytest.raises(RequestError, match=said):
+        both = {"sd_model_checkpoint": "xl", "hires_fix_refiner_pass": "both passes"}
+        room.resolve(GenerationRequest(refiner_checkpoint="old", **fields | {"override_settings": both}, **hires))

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from modules.jobs.services import Services
 from modules.page.controls import element_id
-from modules.page.form import EXTRA, OVERRIDES, SEEDS, Form, request_from, stored_values
+from modules.page.form import EXTRA, OVERRIDES, REFINER, SEEDS, Form, request_from, stored_values
 from modules.page.overrides import override_texts, overrides_from
 from modules.page.page import build_page
 from modules.page.paste import form_values
@@ -53,7 +53,7 @@ def test_every_declared_parameter_of_txt2img_has_a_control(form: Form) -> None:
 def test_controls_say_what_the_declaration_says(form: Form) -> None:
     checked = 0
     for name, control in form.controls.items():
-        if name == EXTRA or is_of_script(name):
+        if name in (EXTRA, REFINER) or is_of_script(name):
             continue
         about = parameter_of(GenerationRequest, name).parameter
         assert control.label == about.label
@@ -142,6 +142,13 @@ def test_variation_counts_only_while_extra_is_ticked() -> None:
     assert request_from(MODE, {**values, EXTRA: False}) == GenerationRequest()
     ticked = request_from(MODE, {**values, EXTRA: True})
     assert (ticked.subseed, ticked.subseed_strength, ticked.seed_resize_from_w) == (5, 0.4, 256)
+
+
+def test_the_refiner_counts_only_while_its_box_is_ticked() -> None:
+    values = {"refiner_checkpoint": "a", "refiner_switch_at": 0.4}
+    assert request_from(MODE, {**values, REFINER: False}) == GenerationRequest()
+    ticked = request_from("img2img", {**values, REFINER: True})
+    assert (ticked.refiner_checkpoint, ticked.refiner_switch_at, ticked.has_refiner) == ("a", 0.4, True)
 
 
 @given(st.integers(-1, 2**64 - 1))

@@ -148,13 +148,24 @@ def test_old_samplers_and_hires_samplers() -> None:
         ("Steps: 20, Sampler: Euler, RNG: Dice", "RNG is 'Dice', which that setting can't take"),
         ("Steps: 20, Sampler: Euler, ENSD: 1e999", "ENSD is '1e999', which that setting can't take"),
         ("Steps: 20, Sampler: Euler, Masked content: jelly", "Masked content is 'jelly', which is none of"),
-        ("Steps: 20, Sampler: Euler, Refiner: x, Distilled CFG Scale: 3", "takes over: Refiner, Distilled CFG Scale."),
+        ("Steps: 20, Sampler: Euler, Shift: 3, Distilled CFG Scale: 3", "takes over: Shift, Distilled CFG Scale."),
     ],
 )
 def test_what_cannot_be_taken_over_is_named(text: str, said: str) -> None:
     pasted = paste(text)
     assert len(pasted.notices) == 1 and said in pasted.notices[0]
     parse_request(pasted.fields)
+
+
+def test_a_refiner_is_taken_over_by_its_hash_and_missed_where_it_is_not_here() -> None:
+    text = f"a\n{LINE}, Refiner: old [{{}}], Refiner switch at: 0.6"
+    here = paste(text.format("aaaaaaaaaa"), files=LocalFiles())
+    assert here.fields["refiner_checkpoint"] == "here.safetensors [aaaaaaaaaa]"
+    assert here.fields["refiner_switch_at"] == 0.6 and here.notices == ()
+    gone = paste(text.format("ffffffffff"), files=LocalFiles())
+    assert gone.fields["refiner_checkpoint"] == ""
+    assert gone.notices == ("The refiner old [ffffffffff] is not here; the picture will differ without it.",)
+    assert paste(f"a\n{LINE}", files=LocalFiles()).fields["refiner_checkpoint"] == "", "silence means none"
 
 
 def test_models_that_are_here_and_not_here() -> None:
@@ -334,6 +345,10 @@ hires = {
     "hr_negative_prompt": prompts,
     "hr_cfg": st.none() | scales,
 }
+refined = {
+    "refiner_checkpoint": st.just("b [0123456789]"),
+    "refiner_switch_at": st.integers(1, 99).map(lambda share: share / 100),
+}
 scaled = {"hr_scale": st.floats(0.01, 16)}
 resized = {"hr_resize_x": st.integers(1, 8192), "hr_resize_y": st.integers(0, 8192)}
 img2img = {"mode": st.just("img2img"), "denoising_strength": shares, "image_cfg_scale": st.none() | scales}
@@ -348,9 +363,9 @@ inpainting = {
 requests = st.one_of(
     st.fixed_dictionaries(common),
     st.fixed_dictionaries(common | variation),
-    st.fixed_dictionaries(common | hires | scaled),
+    st.fixed_dictionaries(common | hires | scaled | refined),
     st.fixed_dictionaries(common | hires | resized | variation),
-    st.fixed_dictionaries(common | img2img),
+    st.fixed_dictionaries(common | img2img | refined),
     st.tuples(st.fixed_dictionaries(common | img2img | inpainting), blurs).map(
         lambda pair: pair[0] | {"mask_blur_x": pair[1], "mask_blur_y": pair[1]}
     ),

@@ -325,3 +325,16 @@ def test_extras_stand_in_the_order_in_which_a1111_comes_to_know_them() -> None:
         *("TI hashes", "Emphasis", "Downcast alphas_cumprod", "Noise Schedule", "Discard penultimate sigma"),
         *("Schedule max sigma", "Eta", "Sigma noise", "NGMS", "Pad conds"),
     ]
+
+
+def test_a_refiner_is_named_with_what_its_switch_goes_by() -> None:
+    options = {"refiner_switch_by_sample_steps": True, "hires_fix_refiner_pass": "both passes"}
+    fields: dict[str, Any] = {"refiner_checkpoint": "sdxl/refiner.safetensors [7440042bbd]", "refiner_switch_at": 0.6}
+    said = "Refiner: refiner [7440042bbd], Refiner switch at: 0.6"
+    assert said in last_line(job(**fields))
+    assert f"Refiner switch by sampling steps: True, {said}" in last_line(job(options, **fields))
+    hires = last_line(job(options, enable_hr=True, **fields))
+    assert f"Refiner switch by sampling steps: True, Hires refiner: both passes, {said}" in hires
+    nothing: dict[str, Any] = {}
+    for without in (nothing, fields | {"refiner_switch_at": 1.0}, fields | {"refiner_checkpoint": "None"}):
+        assert "efiner" not in last_line(job(options, enable_hr=True, **without))

@@ -7,6 +7,7 @@ const TAB_HINTS = {
   tab_clear_prompt: "Clear prompt",
   tab_style_apply: "Apply all selected styles to the prompts",
   tab_styles_refresh: "Refresh styles",
+  tab_checkpoint_refresh: "Refresh the list of checkpoints",
   tab_styles_edit_button: "Edit styles",
   tab_res_switch_btn: "Switch width and height",
   tab_random_seed: "Set seed to -1, which gives a new random seed every time",

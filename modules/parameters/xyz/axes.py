@@ -77,8 +77,8 @@ AXES: Final = (
     Axis("Token merging ratio high-res", "number", options=("token_merging_ratio_hr",)),
     Axis("Always discard next-to-last sigma", options=("always_discard_next_to_last_sigma",)),
     Axis("SGM noise multiplier", options=("sgm_noise_multiplier",)),
-    Axis("Refiner checkpoint"),
-    Axis("Refiner switch at"),
+    Axis("Refiner checkpoint", "text", "refiner_checkpoint"),
+    Axis("Refiner switch at", "number", "refiner_switch_at"),
     Axis("RNG source", options=("randn_source",)),
     Axis("FP8 mode"),
     Axis("Size"),
@@ -87,6 +87,7 @@ _WITH_RULES: Final = (NOTHING, "Prompt S/R", "Prompt order", "Styles", "Size")
 _LISTED: Final = frozenset(
     {
         *("Sampler", "Hires sampler", "Checkpoint name", "Schedule type", "Hires upscaler", "VAE", "Styles"),
+        "Refiner checkpoint",
         *("Always discard next-to-last sigma", "SGM noise multiplier", "RNG source"),
     }
 )

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from modules.settings.choices import Emphasis, NoiseSource
+from modules.settings.choices import Emphasis, NoiseSource, RefinerPass
 from modules.settings.declare import choice, number, pick, switch, text, texts, whole
 
 SD, SDXL, VAE, SPEED = "sd", "sdxl", "vae", "optimizations"
@@ -84,7 +84,7 @@ OPTIONS = (
         "hires_fix_refiner_pass",
         "second pass",
         "Pass in which the refiner works",
-        ("first pass", "second pass", "both passes"),
+        get_args(RefinerPass),
         infotext="Hires refiner",
         changes_picture=True,
     ),
