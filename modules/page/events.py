@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
@@ -37,9 +37,8 @@ def wire_tab(tab: GenerationTab, services: Services, page: gr.Blocks, *, own_siz
     _wire_settings(tab, services)
     _wire_paste(tab, services)
     _wire_styles(tab, services)
-    _wire_reading(tab, services)
     _wire_memory(tab, services, page, own_size=own_size)
-    _wire_estimate(tab, services, page)
+    _wire_reading(tab, services, page)
 
 
 def wire_generate(
@@ -172,43 +171,37 @@ def _wire_paste(tab: GenerationTab, services: Services) -> None:
     tab.top.paste.click(read, tab.top.prompt, outputs, **QUICK).then(None, notice, None, js=SAY)
 
 
-def _wire_reading(tab: GenerationTab, services: Services) -> None:
+# What the reading of the prompts depends on.
+READ_FROM: Final = ("prompt", "negative_prompt", "styles", "steps", "sampler_name")
+
+
+def _wire_reading(tab: GenerationTab, services: Services, page: gr.Blocks) -> None:
+    """Say how the prompts read, and how long it will take where that is long.
+
+    Both anew with each change, the latter with each result to learn from as well. No control belongs to two events of
+    "always_last": when one of them has waited, Gradio fires every event of that control again, and two would fire each
+    other for ever.
+    """
     top, form = tab.top, tab.form.controls
-    names = ("prompt", "negative_prompt", "styles", "steps", "sampler_name")
+    names = [name for name in ESTIMATED_FROM if name in form]
 
     def read(prompt: str, negative: str, styles: list[str], steps: object, sampler: str) -> tuple[str, str, str]:
         usable = int(steps) if isinstance(steps, int | float) and 1 <= steps <= 1000 else 1
         typed = Typed(prompt or "", negative or "", tuple(styles or ()), usable, sampler or "")
         return *counters(services, typed), reading_html(services, typed)
 
-    gr.on(
-        [form[name].change for name in names],
-        read,
-        [form[name] for name in names],
-        [top.counter, top.negative_counter, top.reading],
-        trigger_mode="always_last",
-        preprocess=False,
-        **QUICK,
-    )
+    def read_and_estimate(
+        prompt: str, negative: str, styles: list[str], steps: object, sampler: str, *values: object
+    ) -> tuple[str, str, str, str]:
+        wanted = dict(zip(names, values, strict=True))
+        return *read(prompt, negative, styles, steps, sampler), estimate(services, tab.form.mode, wanted).html()
 
-
-def _wire_estimate(tab: GenerationTab, services: Services, page: gr.Blocks) -> None:
-    """Say how long it will take, where that is long: anew with each change, and with each result to learn from."""
-    names = [name for name in ESTIMATED_FROM if name in tab.form.controls]
-    controls = [tab.form.controls[name] for name in names]
-
-    def shown(*values: object) -> str:
-        return estimate(services, tab.form.mode, dict(zip(names, values, strict=True))).html()
-
-    gr.on(
-        [*(control.change for control in controls), tab.results.shown.change, page.load],
-        shown,
-        controls,
-        tab.top.estimate,
-        trigger_mode="always_last",
-        preprocess=False,
-        **QUICK,
-    )
+    read_from, estimated_from = [form[name] for name in READ_FROM], [form[name] for name in names]
+    reading = [top.counter, top.negative_counter, top.reading]
+    quick = {**QUICK, "trigger_mode": "always_last", "preprocess": False}
+    gr.on([form[name].change for name in READ_FROM if name not in names], read, read_from, reading, **quick)
+    changes = [*(control.change for control in estimated_from), tab.results.shown.change, page.load]
+    gr.on(changes, read_and_estimate, [*read_from, *estimated_from], [*reading, top.estimate], **quick)
 
 
 def _wire_styles(tab: GenerationTab, services: Services) -> None:

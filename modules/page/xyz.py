@@ -136,7 +136,16 @@ def _wire_lists(controls: Controls, fills: Mapping[str, gr.Button], services: Se
     changed: list[Any] = [
         part for name in NAMES for part in (*(controls[one] for one in _arguments(name)[1:]), fills[name])
     ]
-    gr.on([control.change for control in (*types, typed)], offered, [*types, typed], changed, preprocess=False, **QUICK)
+    gr.on(
+        [control.change for control in (*types, typed)],
+        offered,
+        [*types, typed],
+        changed,
+        # Gradio's "always_last" is the counting's below, and only one event of a control may have it.
+        trigger_mode="multiple",
+        preprocess=False,
+        **QUICK,
+    )
 
     def filled(label: object, as_text: object) -> tuple[Any, Any]:
         choices = axis_choices(services, str(label))

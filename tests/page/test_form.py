@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -76,6 +77,16 @@ def test_no_event_keeps_a_loading_status(services: Any, tmp_path: Path) -> None:
     asking = [event for event in page.fns.values() if event.fn is not None]
     assert len(asking) > 20
     assert [event.api_name for event in asking if event.show_progress_on != []] == []
+
+
+def test_no_control_belongs_to_two_events_of_which_the_last_counts(services: Any, tmp_path: Path) -> None:
+    """Gradio fires all events of a control again when one of them has waited: two would fire each other for ever."""
+    page = build_page(services, UploadStore(tmp_path), folder_button=True)
+    waiting = [event for event in page.fns.values() if event.fn is not None and event.trigger_mode == "always_last"]
+    targets = Counter(target for event in waiting for target in event.targets)
+    assert len(targets) > 20
+    shared = [block for (block, _), count in targets.items() if count > 1]
+    assert [page.blocks[block].elem_id for block in shared if block in page.blocks] == []
 
 
 def test_the_page_has_a1111s_element_ids(services: Any, tmp_path: Path) -> None:
