@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from modules.page.form import EXTRA, OVERRIDES
+from modules.page.form import EXTRA, OVERRIDES, REFINER
 from modules.page.scripts import is_of_script
 from modules.parameters import GenerationRequest, parameter_of
 from tests.amounts import some
@@ -39,7 +39,7 @@ def test_every_control_has_its_label(settled: Watched) -> None:
     labels = [
         parameter_of(GenerationRequest, name).parameter.label
         for name in stored_form(page)
-        if name not in (EXTRA, OVERRIDES) and not is_of_script(name)
+        if name not in (EXTRA, OVERRIDES, REFINER) and not is_of_script(name)
     ]
     assert len(labels) >= 16
     missing = [label for label in labels if page.get_by_label(label).count() == 0]

@@ -94,7 +94,7 @@ def look(page: Page, name: str) -> None:
 
 def test_waiting_jobs_are_reordered_cancelled_and_doubled(queue: Locator, watched: Watched, server: Server) -> None:
     page = watched.page
-    expect(row(queue, "slow picture").locator("[role=progressbar]")).to_contain_text("step")
+    expect(row(queue, "slow picture").locator("[role=progressbar]")).to_contain_text("Step ")
     expect(row(queue, "slow picture").locator("img")).to_be_visible()
     look(page, "desktop")
 
