@@ -115,13 +115,13 @@ def test_it_answers_every_call_from_the_switch_on(label: str) -> None:
 def test_whoever_interrupts_while_it_loads_gets_the_latest_estimate() -> None:
     loaded: list[bool] = []
 
-    def unasked(x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+    def never_loaded(x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         raise AssertionError("called")
 
     def load() -> GuidedUNet:
         loaded.append(True)
         conditions = constant_conditions(toy_conditioning(1), toy_conditioning(1))
-        return GuidedUNet(unasked, conditions, GuidanceOptions(), sd1_sigmas())
+        return GuidedUNet(never_loaded, conditions, GuidanceOptions(), sd1_sigmas())
 
     def before_call(call: int) -> None:
         if loaded:
