@@ -58,7 +58,7 @@ def test_families_are_switched_drawn_with_sent_on_and_refined(watched: Watched, 
         page.fill("#txt2img_prompt textarea", PASTED)
         page.click("#txt2img_paste")
         expect(page.locator("#txt2img_prompt textarea")).to_have_value("a cat")
-        expect(page.locator("#txt2img_refiner input[type=checkbox], #txt2img_refiner")).to_be_checked()
+        expect(page.locator("#txt2img_refiner_head input[type=checkbox]")).to_be_checked()
         page.click("#txt2img_generate")
         expect(page.locator("#html_info_txt2img")).to_contain_text("Refiner: ref", timeout=MADE)
         parsed = parse_infotext(parameters(saved(tmp_path)[-1]))
