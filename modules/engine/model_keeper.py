@@ -31,7 +31,7 @@ from modules.hardware.fp8_weights import store_in_8_bits
 from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
 from modules.text.encoder import PromptEncoder
-from modules.weights.checkpoint import exchange_vae, load_checkpoint, load_vae
+from modules.weights.checkpoint import exchange_vae, is_scaled_for, load_checkpoint, load_vae
 from modules.weights.tiny_autoencoder import Half
 
 
@@ -217,13 +217,15 @@ class ModelKeeper:
         if loaded.vae_origin.serves(wanted):
             return
         hardware, model = self._hardware, loaded.model
-        vae = self._cache.take_vae(wanted) or load_vae(
-            wanted.path,
-            dtype=hardware.vae_dtype,
-            channels_last=hardware.channels_last,
-            family=model.family,
-            mapped=_mapped(file),
-        )
+        vae = self._cache.take_vae(wanted)
+        if vae is None or not is_scaled_for(vae, model.family):
+            vae = load_vae(
+                wanted.path,
+                dtype=hardware.vae_dtype,
+                channels_last=hardware.channels_last,
+                family=model.family,
+                mapped=_mapped(file),
+            )
         before = exchange_vae(model, vae, wanted.path if file.vae_path else None)
         self._cache.add_vae(loaded.vae_origin, before)
         loaded.vae_origin = wanted

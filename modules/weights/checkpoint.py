@@ -75,7 +75,8 @@ def load_checkpoint(
         dtype: of the UNet; `vae_dtype` and `text_dtype` follow it unless given.
         channels_last: memory layout of the UNet's and the VAE's convolutions.
         vae_path: a VAE file to use instead of the checkpoint's own; needed if it has none.
-        vae: what is in that file, or in the checkpoint's own place, where it is in memory already.
+        vae: what is in that file, or in the checkpoint's own place, where it is in memory already; read anew if it
+            was read for a family that scales its latents otherwise.
         mapped: whether files are mapped, or read at once: see `open_tensors`.
         make_room: called with the bytes of main memory that will be allocated next, before they are.
         title, sha256: from the catalogue, for the infotext.
@@ -93,7 +94,7 @@ def load_checkpoint(
         if not has_own_memory(place.device):
             make_room(_bytes_of(file, place))
         unet, unet_shape = _load_unet(file, hints, place)
-        if vae is None:
+        if vae is None or not is_scaled_for(vae, family):
             vae_file = file if vae_path is None else files.enter_context(_opened(vae_path, mapped, make_room))
             vae = _load_vae(vae_file, family, place)
         text_encoders = _load_text_encoders(file, family, hints, place)
@@ -140,6 +141,11 @@ def load_vae(
     place = LoadTarget(torch.device(device), dtype, dtype, dtype, channels_last)
     with one_thread(), open_tensors(path, mapped=mapped) as file:
         return _load_vae(file, family, place)
+
+
+def is_scaled_for(vae: AutoencoderKL, family: Family) -> bool:
+    """Whether a loaded VAE scales latents as the family does: files rarely say it, so it was read for one family."""
+    return vae_config(vae).scaling_factor == family.vae_scaling_factor
 
 
 def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> AutoencoderKL:

@@ -21,6 +21,7 @@ from modules.weights.tensor_file import open_tensors
 from tests.amounts import some
 from tests.catalogue.files import write_header
 from tests.checkpoints import (
+    TINY_SDXL,
     Architecture,
     forget_lightning,
     lightning_leftovers,
@@ -237,6 +238,17 @@ def test_a_checkpoint_without_vae_asks_for_one(tmp_path: Path) -> None:
         load_checkpoint(path)
     vae = write_vae(tmp_path / "v.safetensors", architecture=SMALL)
     assert load_checkpoint(path, vae_path=vae).loaded
+
+
+def test_a_vae_that_was_read_for_another_family_is_not_taken_over(tmp_path: Path) -> None:
+    """The file of a VAE says nothing of its scale: the same one serves both families, each with its own."""
+    vae = write_vae(tmp_path / "v.safetensors")
+    old = load_checkpoint(write_tiny_checkpoint(tmp_path / "old.safetensors"), vae_path=vae)
+    path = write_tiny_checkpoint(tmp_path / "xl.safetensors", architecture=TINY_SDXL)
+    large = load_checkpoint(path, vae_path=vae, vae=old.vae)
+    assert (old.vae_scaling_factor, large.vae_scaling_factor) == (0.18215, 0.13025)
+    again = load_checkpoint(path, vae_path=vae, vae=large.vae)
+    assert again.vae is large.vae
 
 
 def test_a_vae_for_other_latents_is_refused(tmp_path: Path) -> None:
