@@ -1,4 +1,4 @@
-"""What A1111's own page asks for beside progress: a system report, hints for settings, and the models' pictures."""
+"""What A1111's own page asks for beside progress: a system report, and hints for settings."""
 
 from __future__ import annotations
 
@@ -7,26 +7,19 @@ import platform
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
-from fastapi import APIRouter, HTTPException, Query, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Response
 
 from modules.api.http_errors import ApiRoute
-from modules.catalogue.model_errors import ModelFileError
-from modules.catalogue.names import is_one_of
-from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.settings.start_profile import StartProfile
 from modules.version import VERSION
 
 if TYPE_CHECKING:
-    from modules.catalogue import ModelFile
     from modules.jobs.services import Services
 
 _PACKAGES: Final = ("torch", "diffusers", "transformers", "safetensors", "gradio", "fastapi", "pydantic", "pillow")
-_PREVIEWS: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif"})
-ShortText = Annotated[str, Query(max_length=1000)]
 
 
 def internal_routes(services: Services, profile: StartProfile) -> APIRouter:
@@ -92,58 +85,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def extra_network_routes(services: Services) -> APIRouter:
-    """Pictures and metadata of models. A request names a model or a picture beside one, never a place on the disk."""
-    router = APIRouter(prefix="/sd_extra_networks", route_class=ApiRoute, tags=["internal"])
-
-    @router.get("/thumb")
-    def thumb(filename: ShortText = "") -> FileResponse:
-        picture = Path(filename)
-        if picture.suffix.lower() not in _PREVIEWS or not _beside_a_model(services, picture):
-            raise HTTPException(404, "There is no such picture beside a model.")
-        return FileResponse(picture)
-
-    @router.get("/cover-images")
-    def cover_images(page: ShortText = "", item: ShortText = "", index: int = 0) -> Response:
-        """Pictures inside model files; none are read from there yet."""
-        raise HTTPException(404, "There is no picture inside this model file.")
-
-    @router.get("/metadata")
-    def model_metadata(page: ShortText = "", item: ShortText = "") -> dict[str, str]:
-        model = next((one for one in _models(services).get(page.lower(), ()) if is_one_of(item, (one.stem,))), None)
-        if model is None or model.path.suffix != ".safetensors":
-            return {}
-        try:
-            return {"metadata": json.dumps(read_safetensors_metadata(model.path), indent=4, ensure_ascii=False)}
-        except (ModelFileError, OSError):
-            return {}
-
-    @router.get("/get-single-card")
-    def single_card(page: ShortText = "", tabname: ShortText = "", name: ShortText = "") -> dict[str, str]:
-        """A1111's card is a piece of its page; there is none to put it into."""
-        return {"html": ""}
-
-    return router
-
-
-def _models(services: Services) -> dict[str, tuple[ModelFile, ...]]:
-    catalogue = services.catalogue
-    return {
-        "lora": catalogue.loras(),
-        "checkpoints": catalogue.checkpoints(),
-        "textual inversion": catalogue.embeddings(),
-        "hypernetworks": catalogue.hypernetworks(),
-    }
-
-
-def _beside_a_model(services: Services, picture: Path) -> bool:
-    """Whether a listed model has this very picture: its own name, or that with `.preview`, and a picture's suffix."""
-    own = {
-        str(model.path.with_suffix("")) + between
-        for models in _models(services).values()
-        for model in models
-        for between in ("", ".preview")
-    }
-    return str(picture.with_suffix("")) in own and picture.is_file() and not picture.is_symlink()

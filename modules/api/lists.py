@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from modules.api.http_errors import ApiRoute
 from modules.api.scripts import script_items, script_names
 from modules.catalogue import ModelFile, fits_encoders
+from modules.catalogue.card_facts import expanded
 from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
 from modules.catalogue.upscalers import REAL_ESRGAN
@@ -125,7 +126,8 @@ def _model_lists(router: APIRouter, services: Services) -> None:
 
     @router.get("/loras")
     def loras() -> list[ListEntry]:
-        return [_lora(entry) for entry in catalogue.loras()]
+        # Of several files with one stem the last counts, for a prompt can name only one of them.
+        return [_lora(entry) for entry in {entry.stem: entry for entry in catalogue.loras()}.values()]
 
     @router.get("/hypernetworks")
     def hypernetworks() -> list[ListEntry]:
@@ -179,4 +181,4 @@ def _lora(entry: ModelFile) -> ListEntry:
         except (ModelFileError, OSError):
             metadata = {}
     alias = metadata.get("ss_output_name") or entry.stem
-    return {"name": entry.stem, "alias": alias, "path": str(entry.path), "metadata": metadata}
+    return {"name": entry.stem, "alias": alias, "path": str(entry.path), "metadata": expanded(metadata)}

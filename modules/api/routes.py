@@ -10,9 +10,10 @@ from fastapi import APIRouter, Depends, Request
 
 from modules.api.calls import log_call
 from modules.api.docs import docs_routes
+from modules.api.extra_networks import extra_network_routes
 from modules.api.extras_routes import extras_routes
 from modules.api.generation import generation_routes
-from modules.api.internal import extra_network_routes, internal_routes
+from modules.api.internal import internal_routes
 from modules.api.jobs import job_routes
 from modules.api.lists import list_routes
 from modules.api.options import option_routes

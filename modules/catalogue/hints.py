@@ -5,7 +5,6 @@ https://github.com/Stability-AI/ModelSpec), `<name>.json` beside the file with t
 `<name>.yaml` that Stable Diffusion 2 checkpoints come with. A field that nobody states is None.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue.model_errors import ModelFileError
+from modules.catalogue.user_metadata import MAX_SIDECAR_BYTES, SidecarError, read_json_sidecar
 from modules.families import PredictionType
 
 _PREDICTION_NAMES: Final[Mapping[str, PredictionType]] = {
     "epsilon": "epsilon", "eps": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction",
     "v-prediction": "v_prediction", "vpred": "v_prediction", "v_pred": "v_prediction",
 }  # fmt: skip
-_MAX_SIDECAR_BYTES: Final = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,9 @@ def read_sidecar(path: Path) -> dict[str, object]:
     A sidecar is a nicety: one that is damaged, huge or unreadable counts as absent.
     """
     try:
-        if path.stat().st_size > _MAX_SIDECAR_BYTES:
-            return {}
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_json_sidecar(path)
+    except SidecarError:
         return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _hints_from_json(path: Path) -> ModelHints:
@@ -99,7 +95,7 @@ def _hints_from_json(path: Path) -> ModelHints:
 def _hints_from_yaml(path: Path) -> ModelHints:
     """`parameterization` and `image_size` of a training configuration; two scalars do not need a YAML parser."""
     try:
-        text = path.read_text("utf-8", errors="replace")[:_MAX_SIDECAR_BYTES]
+        text = path.read_text("utf-8", errors="replace")[:MAX_SIDECAR_BYTES]
     except OSError:
         return ModelHints()
     parameterization = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)

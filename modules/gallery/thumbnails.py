@@ -16,11 +16,15 @@ _QUALITY: Final = 80
 
 
 class Thumbnails:
-    """WebP copies with sides of at most `side` pixels, in `folder`. A changed picture gets a new one."""
+    """WebP copies with sides of at most `side` pixels, in `folder`. A changed picture gets a new one.
 
-    def __init__(self, folder: Path, side: int = 256) -> None:
+    Of pictures with more than `most_pixels` there are none: who shows pictures of unknown origin sets it.
+    """
+
+    def __init__(self, folder: Path, side: int = 256, most_pixels: int | None = None) -> None:
         self._folder = folder
         self._side = side
+        self._most_pixels = most_pixels
 
     def path(self, picture: Path) -> Path:
         """Where the thumbnail of `picture`, as it is now, lies or will lie. Raises PictureError if there is none."""
@@ -43,6 +47,8 @@ class Thumbnails:
     def _shrunk(self, picture: Path) -> Image.Image:
         try:
             with read_header(picture) as image:
+                if self._most_pixels is not None and image.width * image.height > self._most_pixels:
+                    raise unreadable(picture.name)
                 # Lets the JPEG decoder work at a fraction of the size.
                 image.draft("RGB", (self._side, self._side))
                 small = ImageOps.exif_transpose(image)

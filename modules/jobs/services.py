@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules.catalogue import BackgroundHashing, Catalogue, Checkpoint, ModelFolders, ModelNotFoundError
+from modules.catalogue.cards import Cards
 from modules.catalogue.upscalers import Upscaler
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
@@ -42,6 +43,7 @@ class Services:
     paths: Paths
     options: OptionStore
     catalogue: Catalogue
+    cards: Cards
     hashing: BackgroundHashing
     styles: SavedStyles
     gallery: Gallery
@@ -64,12 +66,14 @@ class Services:
     def refresh_models(self) -> None:
         """Look at the model folders again, and hash what is new."""
         self.catalogue.refresh()
+        self.cards.forget()
         if not self.flags.no_hashing:
             self.hashing.wake()
 
     def close(self) -> None:
         """End the engine and let go of the data folder. Jobs that wait or run go on at the next start."""
         self.hashing.stop()
+        self.cards.close()
         self.jobs.close()
         self.engine_log.close()
         self.lock.release()
@@ -127,6 +131,7 @@ def open_services(flags: Flags) -> Services:
         paths=paths,
         options=options,
         catalogue=catalogue,
+        cards=Cards(catalogue.folders, paths.cache_dir / "cards.json", lambda: options.switch("list_hidden_files")),
         hashing=hashing,
         styles=styles,
         gallery=gallery,
@@ -142,6 +147,7 @@ def open_services(flags: Flags) -> Services:
 
 def _start(services: Services) -> None:
     services.jobs.start()
+    services.cards.start()
     if not services.flags.skip_load_model_at_start:
         try:
             services.jobs.load_checkpoint(None)

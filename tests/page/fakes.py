@@ -21,7 +21,8 @@ from fastapi import Request
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from modules.catalogue import ModelNotFoundError
+from modules.catalogue import ModelFolders, ModelNotFoundError
+from modules.catalogue.cards import Cards
 from modules.catalogue.upscalers import list_upscalers
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
@@ -52,7 +53,7 @@ CHECKPOINTS = (
 class FakeCatalogue:
     """Two checkpoints that are on no disk."""
 
-    hashes = network_hashes = None
+    hashes = network_hashes = SimpleNamespace(get=lambda path, state: None)
 
     def checkpoints(self) -> tuple[FakeCheckpoint, ...]:
         return CHECKPOINTS
@@ -249,6 +250,7 @@ def open_services(flags: Flags) -> Any:
         paths=paths,
         options=options,
         catalogue=catalogue,
+        cards=Cards(ModelFolders.from_paths(paths), paths.cache_dir / "cards.json"),
         gallery=Gallery(paths, options),
         folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path, extensible=flags.alone),
         styles=SavedStyles.of(paths.styles_files, paths.data_dir),
