@@ -39,6 +39,9 @@ class TextEncoderFacts:
     """The field's name of it: `clip_l`, `clip_g` (OpenCLIP bigG) or `clip_h`. Embeddings for several use it too."""
     prefixes: tuple[str, ...]
     """What the names of its tensors begin with in a checkpoint; the first that fits."""
+    network_prefixes: tuple[str, ...]
+    """What the names of its layers begin with in network files (LoRA and its relatives): in trainers' flattened names,
+    which end in "_" there, and in diffusers' dotted ones."""
     layout: TextLayout = "openclip"
     activation: Literal["quick_gelu", "gelu"] = "gelu"
     pads_with_end: bool = False

@@ -13,6 +13,7 @@ SD1: Final = Family(
         TextEncoderFacts(
             role="clip_l",
             prefixes=("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer."),
+            network_prefixes=("lora_te_", "text_encoder."),
             layout="transformers",
             activation="quick_gelu",
             pads_with_end=True,

@@ -11,7 +11,14 @@ SD2: Final = Family(
     label="Stable Diffusion 2",
     # SD Turbo has the names of SDXL's refiner, and is told from it by order: it takes no sizes with its text.
     marks=tuple((prefix,) for prefix in _PREFIXES),
-    text_encoders=(TextEncoderFacts(role="clip_h", prefixes=_PREFIXES, final_norm=True),),
+    text_encoders=(
+        TextEncoderFacts(
+            role="clip_h",
+            prefixes=_PREFIXES,
+            network_prefixes=("lora_te_", "text_encoder."),
+            final_norm=True,
+        ),
+    ),
     resolution=(768, 768),
     vae_scaling_factor=0.18215,
     tiny_autoencoder="taesd",

@@ -4,6 +4,9 @@ from typing import Final
 
 from modules.families.family import UNET_PREFIX, Family, TextEncoderFacts
 
+# The refiner's only text encoder is the second one of the base.
+_BIG_G_NETWORKS: Final = ("lora_te2_", "text_encoder_2.")
+
 SDXL: Final = Family(
     name="SDXL",
     label="Stable Diffusion XL",
@@ -12,12 +15,18 @@ SDXL: Final = Family(
         TextEncoderFacts(
             role="clip_l",
             prefixes=("conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.0.transformer."),
+            network_prefixes=("lora_te1_", "text_encoder."),
             layout="transformers",
             activation="quick_gelu",
             pads_with_end=True,
             clip_skip="sdxl_clip_l_skip",
         ),
-        TextEncoderFacts(role="clip_g", prefixes=("conditioner.embedders.1.model.",), pooled=True),
+        TextEncoderFacts(
+            role="clip_g",
+            prefixes=("conditioner.embedders.1.model.",),
+            network_prefixes=_BIG_G_NETWORKS,
+            pooled=True,
+        ),
     ),
     resolution=(1024, 1024),
     vae_scaling_factor=0.13025,
@@ -32,7 +41,14 @@ SDXL_REFINER: Final = Family(
     name="SDXL refiner",
     label="Stable Diffusion XL refiner",
     marks=(("conditioner.embedders.0.model.", f"{UNET_PREFIX}label_emb."),),
-    text_encoders=(TextEncoderFacts(role="clip_g", prefixes=("conditioner.embedders.0.model.",), pooled=True),),
+    text_encoders=(
+        TextEncoderFacts(
+            role="clip_g",
+            prefixes=("conditioner.embedders.0.model.",),
+            network_prefixes=_BIG_G_NETWORKS,
+            pooled=True,
+        ),
+    ),
     resolution=(1024, 1024),
     vae_scaling_factor=0.13025,
     tiny_autoencoder="taesdxl",

@@ -9,3 +9,7 @@ class CheckpointError(ModelFileError):
 
 class UnsafePickleError(ModelFileError):
     """A pickle names something that could run code; nothing of it was executed."""
+
+
+class NetworkError(CheckpointError):
+    """A network (LoRA and its relatives) can't be used: it has parts that no known kind has, or of wrong shapes."""

@@ -62,10 +62,15 @@ def read_embedding(path: Path) -> Embedding:
         )
     else:
         tensors = {"": next(iter(tensors.values()))}
-    return Embedding({role: _checked(tensor, path) for role, tensor in tensors.items()})
+    return Embedding({role: checked_vectors(tensor, path) for role, tensor in tensors.items()})
 
 
-def _checked(vectors: torch.Tensor, path: Path) -> torch.Tensor:
+def checked_vectors(vectors: torch.Tensor, path: Path) -> torch.Tensor:
+    """The vectors of a textual inversion, (vectors, width); `path` only names the file.
+
+    Raises:
+        CheckpointError: they are none.
+    """
     if vectors.ndim == 1:
         vectors = vectors.unsqueeze(0)
     if vectors.ndim != 2 or not 0 < vectors.shape[0] <= _MOST_VECTORS or not vectors.is_floating_point():

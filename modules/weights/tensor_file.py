@@ -30,7 +30,7 @@ _DTYPES: Final[Mapping[str, torch.dtype]] = {
 class TensorFile:
     """Names with shapes, the file's own metadata, and a way to one tensor; valid inside `open_tensors` only.
 
-    What `tensor` returns may be a window into the mapped file: copy it before the file is closed.
+    What `tensor` returns may be a window into a mapped file: copy it before the file is closed.
     """
 
     path: Path
@@ -48,14 +48,15 @@ def open_tensors(path: Path, *, mapped: bool = True) -> Iterator[TensorFile]:
     """Open a file of tensors for reading; its bytes decide how, not its suffix.
 
     Unless it is `mapped`, a safetensors file is read at once from its beginning to its end: quicker on a network drive
-    or a disk that seeks, for as much memory as it is long.
+    or a disk that seeks, for as much memory as it is long. A tensor of any file is then in memory of its own.
 
     Raises:
         ModelFileError: the file is malformed, truncated, unsafe, or no file of tensors.
     """
     container = sniff_container(path)
     if container is not Container.SAFETENSORS:
-        yield _torch_tensors(read_torch_zip(path) if container is Container.TORCH_ZIP else read_torch_legacy(path))
+        torch_file = read_torch_zip(path) if container is Container.TORCH_ZIP else read_torch_legacy(path)
+        yield _torch_tensors(torch_file, mapped=mapped)
         return
     header = read_safetensors_header(path)
     if not mapped:
@@ -92,7 +93,7 @@ def _window(memory: torch.Tensor, entry: TensorEntry, path: Path) -> torch.Tenso
     return found.view(dtype).view(entry.shape)
 
 
-def _torch_tensors(file: TorchFile) -> TensorFile:
+def _torch_tensors(file: TorchFile, *, mapped: bool) -> TensorFile:
     """The tensors of a pickle: those of the dictionary in it that training calls its weights, else its top level."""
     content = file.content
     if isinstance(content, dict):
@@ -101,4 +102,5 @@ def _torch_tensors(file: TorchFile) -> TensorFile:
         raise CheckpointError(f"{file.path.name} holds no dictionary of tensors; it is not a file of model weights.")
     refs = {name: ref for name, ref in content.items() if isinstance(name, str) and isinstance(ref, TensorRef)}
     shapes = {name: ref.shape for name, ref in refs.items()}
-    return TensorFile(file.path, shapes, {}, lambda name: file.tensor(refs[name]))
+    take = file.tensor if mapped else lambda ref: file.tensor(ref).clone()
+    return TensorFile(file.path, shapes, {}, lambda name: take(refs[name]))

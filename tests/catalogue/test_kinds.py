@@ -23,6 +23,14 @@ def test_the_suffix_does_not_matter(tmp_path: Path, suffix: str) -> None:
     assert sniff_container(write_model(tmp_path / f"model{suffix}")) is Container.SAFETENSORS
 
 
+@pytest.mark.parametrize("length", [640, 1408, 0x10280, 0x8B1F])
+def test_a_length_that_looks_like_another_kind_is_a_length(tmp_path: Path, length: int) -> None:
+    """640 is written as a pickle begins, 0x8B1F as a gzip archive does."""
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + b"{}".ljust(length))
+    assert sniff_container(path) is Container.SAFETENSORS
+
+
 def test_pytorch_containers(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.safetensors", "w") as archive:
         archive.writestr("a/data.pkl", b"")

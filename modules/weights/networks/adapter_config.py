@@ -1,0 +1,89 @@
+"""The strength of PEFT's and diffusers' LoRAs, which stands beside their tensors: in the metadata or a file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from modules.weights.checkpoint_errors import NetworkError
+
+_METADATA_KEY: Final = "lora_adapter_metadata"
+_FILE: Final = "adapter_config.json"
+_LARGEST_FILE: Final = 1 << 20
+# What PEFT writes in front of the names of layers; only its own files have the configuration beside them.
+_PEFT: Final = "base_model.model."
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """PEFT's LoraConfig of one part of a model, as far as it says how strong an adapter is."""
+
+    alpha: float | None
+    patterns: Mapping[str, float]
+    """Alphas of some layers, by the ends of their names; behind "^" stands a whole name."""
+    rank_stabilized: bool
+
+    def alpha_of(self, layer: str, rank: int) -> float | None:
+        """The number that over the rank is the scale of `layer`; None if it isn't said.
+
+        Rank-stabilised LoRA (Kalajdzievski, 2023, arXiv:2312.03732) divides by the root of the rank.
+        """
+        alpha = next((value for end, value in self.patterns.items() if _ends_with(layer, end)), self.alpha)
+        if alpha is None:
+            return None
+        return alpha * math.sqrt(rank) if self.rank_stabilized else alpha
+
+
+def read_adapter_configs(path: Path, metadata: Mapping[str, str]) -> dict[str, AdapterConfig]:
+    """The configurations of a network file, by what the names of the layers begin with that they are for.
+
+    diffusers has them in the metadata, for each part of the pipeline ("unet.lora_alpha"); PEFT in a file beside.
+
+    Raises:
+        NetworkError: they are there and can't be read: the network's strength is then unknown.
+    """
+    found: dict[str, AdapterConfig] = {}
+    if _METADATA_KEY in metadata:
+        parts: dict[str, dict[str, object]] = {}
+        for key, value in _parsed(metadata[_METADATA_KEY], f"{_METADATA_KEY} of {path.name}").items():
+            part, _, name = key.partition(".")
+            parts.setdefault(part, {})[name] = value
+        found = {f"{part}.": _config(values) for part, values in parts.items()}
+    beside = path.with_name(_FILE)
+    if beside.is_file() and beside.stat().st_size <= _LARGEST_FILE:
+        config = _config(_parsed(beside.read_text("utf-8", errors="replace"), _FILE))
+        found |= {_PEFT: config, f"unet.{_PEFT}": config}
+    return found
+
+
+def _parsed(text: str, what: str) -> dict[str, object]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NetworkError(
+            f"{what} is no JSON, so how strong this network is can't be known; repair or remove it."
+        ) from error
+    return document if isinstance(document, dict) else {}
+
+
+def _config(values: Mapping[str, object]) -> AdapterConfig:
+    patterns = values.get("alpha_pattern")
+    entries = patterns.items() if isinstance(patterns, dict) else ()
+    return AdapterConfig(
+        _number(values.get("lora_alpha")),
+        {name: alpha for name, value in entries if (alpha := _number(value)) is not None},
+        values.get("use_rslora") is True,
+    )
+
+
+def _number(value: object) -> float | None:
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable and isinstance(value, int | float) else None
+
+
+def _ends_with(layer: str, end: str) -> bool:
+    return layer == end.removeprefix("^") or (not end.startswith("^") and layer.endswith(f".{end}"))

@@ -1,0 +1,115 @@
+"""Reading a network file: LoRA and its relatives, in every trainer's naming."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from modules.catalogue.kinds import ModelKind, classify_tensors
+from modules.catalogue.network_base import base_of
+from modules.catalogue.network_names import split_name
+from modules.weights.checkpoint_errors import CheckpointError, NetworkError
+from modules.weights.embeddings import Embedding, checked_vectors
+from modules.weights.networks.adapter_config import AdapterConfig, read_adapter_configs
+from modules.weights.networks.updates import Layer, layer_update, rank_of
+from modules.weights.tensor_file import TensorFile, open_tensors
+
+_BUNDLED: Final = "bundle_emb."
+# An embedding inside a network file: its name, then for which text encoder its tensor is.
+_BUNDLED_NAME: Final = re.compile(r"bundle_emb\.(.+?)\.(?:string_to_param\..+|emb_params|(clip_l|clip_g))")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A network file's content, in memory of its own."""
+
+    path: Path
+    layers: Mapping[str, Layer]
+    """By the layer's name as the file spells it."""
+    embeddings: Mapping[str, Embedding]
+    """Textual inversions that come with it, by name."""
+    metadata: Mapping[str, str]
+    size: int
+    """Bytes of its tensors."""
+    base: str
+    """What it is for, by its shapes; "" if they don't say it (see `base_of`)."""
+
+
+def read_network(path: Path) -> Network:
+    """Read a network file whole.
+
+    Raises:
+        ModelFileError: the file is damaged, unsafe, of another kind, holds NaN or infinity, or a layer has parts that
+            no known kind has; one sentence says which.
+    """
+    with open_tensors(path, mapped=False) as file:
+        _check_kind(file)
+        base = base_of(file.shapes)
+        tensors = {name: file.tensor(name) for name in file.shapes}
+        metadata = dict(file.metadata)
+    for name, tensor in tensors.items():
+        _check_finite(path, name, tensor)
+    parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in tensors.items():
+        if not name.startswith(_BUNDLED):
+            layer, part = split_name(name)
+            parts[layer][part] = tensor
+    _add_alphas(parts, read_adapter_configs(path, metadata))
+    layers = {layer: _layer(path, base, layer, held) for layer, held in parts.items()}
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    return Network(path, layers, _embeddings(path, tensors), metadata, size, base)
+
+
+def _check_kind(file: TensorFile) -> None:
+    kind = classify_tensors(file.shapes)
+    if kind is not ModelKind.LORA:
+        raise CheckpointError(f"{file.path.name} is not a LoRA or one of its relatives but {kind.value}.")
+
+
+def _check_finite(path: Path, name: str, tensor: Tensor) -> None:
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return
+    values = tensor.float() if tensor.dtype.itemsize == 1 else tensor
+    if not all(torch.isfinite(bound) for bound in values.aminmax()):
+        raise CheckpointError(
+            f"{path.name} is broken: {name} holds NaN or infinity. Fetch it again, or use "
+            "an earlier step of its training."
+        )
+
+
+def _add_alphas(parts: Mapping[str, dict[str, Tensor]], configs: Mapping[str, AdapterConfig]) -> None:
+    """Give the layers their alphas that the file itself doesn't have but a configuration does."""
+    for layer, held in parts.items():
+        prefix = next((prefix for prefix in configs if layer.startswith(prefix)), None)
+        if prefix is None or "down" not in held or not held.keys().isdisjoint({"alpha", "scale"}):
+            continue
+        rank = rank_of(held) or 0
+        alpha = configs[prefix].alpha_of(layer.removeprefix(prefix), rank)
+        if alpha is not None:
+            held["alpha"] = torch.tensor(alpha)
+
+
+def _layer(path: Path, base: str, layer: str, parts: Mapping[str, Tensor]) -> Layer:
+    try:
+        return layer_update(parts)
+    except NetworkError as error:
+        made_for = f" It is for {base}." if base else ""
+        raise NetworkError(
+            f"{path.name} can't be applied: the layer {layer!r} is not understood: {error}.{made_for}"
+        ) from error
+
+
+def _embeddings(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Embedding]:
+    found: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in tensors.items():
+        bundled = _BUNDLED_NAME.fullmatch(name)
+        if bundled is not None:
+            found[bundled[1]][bundled[2] or ""] = checked_vectors(tensor, path).float()
+    return {name: Embedding(vectors) for name, vectors in found.items()}

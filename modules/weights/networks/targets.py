@@ -1,0 +1,97 @@
+"""Which modules of a loaded model the layers of a network file mean: one table of all spellings of their names.
+
+Names are made from the modules and never read backwards: `to_out_0` and `proj_in` don't say which of their underscores
+were dots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from torch import nn
+
+from modules.families import TextEncoderFacts
+from modules.hardware.model_configs import unet_config
+from modules.weights.model import Model
+from modules.weights.original_names import unet_original_name
+
+_CHANGEABLE: Final = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
+_TEXT_MODEL: Final = "text_model."
+# What diffusers once called the attention's layers: in its processors for the UNet, and in the text encoder.
+_PROCESSOR: Final = {
+    ".to_q": ".processor.to_q", ".to_k": ".processor.to_k", ".to_v": ".processor.to_v",
+    ".to_out.0": ".processor.to_out",
+}  # fmt: skip
+_TEXT_ATTENTION: Final = {
+    ".self_attn.q_proj": ".self_attn.to_q", ".self_attn.k_proj": ".self_attn.to_k",
+    ".self_attn.v_proj": ".self_attn.to_v", ".self_attn.out_proj": ".self_attn.to_out",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A module whose weight, and bias if it has one, a network may change."""
+
+    module: nn.Module
+    path: str
+    """In the model, "unet.down_blocks…" or "text_encoders.0.encoder.layers…"."""
+    text_encoder: bool
+    """It is part of a text encoder, whose multiplier then counts."""
+
+
+def network_targets(model: Model) -> dict[str, Target]:
+    """The linear layers, convolutions and norms of `model`, by every spelling of their names in network files."""
+    table: dict[str, Target] = {}
+    for path, module, spellings in (*_unet_modules(model), *_text_modules(model)):
+        target = Target(module, path, text_encoder=not path.startswith("unet."))
+        table.update(dict.fromkeys(spellings, target))
+    return table
+
+
+def _changeable(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    return ((path, module) for path, module in root.named_modules() if isinstance(module, _CHANGEABLE))
+
+
+def _unet_modules(model: Model) -> Iterator[tuple[str, nn.Module, list[str]]]:
+    config = unet_config(model.unet)
+    attention = ["CrossAttn" in kind for kind in config.down_block_types]
+    layers = config.layers_per_block
+    per_level = [layers] * len(attention) if isinstance(layers, int) else layers
+    for path, module in _changeable(model.unet):
+        original = unet_original_name(f"{path}.weight", per_level, attention).removesuffix(".weight")
+        yield f"unet.{path}", module, _unet_spellings(path, original)
+
+
+def _unet_spellings(path: str, original: str) -> list[str]:
+    flat, flat_original = path.replace(".", "_"), original.replace(".", "_")
+    dotted = [path, *(path.removesuffix(new) + old for new, old in _PROCESSOR.items() if path.endswith(new))]
+    return [
+        *(f"{prefix}{name}" for prefix in ("lora_unet_", "oft_unet_") for name in (flat, flat_original)),
+        f"lycoris_{flat}",
+        *(f"{prefix}{name}" for prefix in ("", "unet.") for name in dotted),
+        original,
+        *(f"{prefix}base_model.model.{path}" for prefix in ("", "unet.")),
+        f"diffusion_model.{original}",
+    ]
+
+
+def _text_modules(model: Model) -> Iterator[tuple[str, nn.Module, list[str]]]:
+    encoders = zip(model.family.text_encoders, model.text_encoders, strict=True)
+    for index, (facts, encoder) in enumerate(encoders):
+        for path, module in _changeable(encoder):
+            yield f"text_encoders.{index}.{path}", module, _text_spellings(facts, path)
+
+
+def _text_spellings(facts: TextEncoderFacts, path: str) -> list[str]:
+    """Files have the names of transformers before version 5, where each layer but the projection is in `text_model`."""
+    name = path if path.startswith((_TEXT_MODEL, "text_projection")) else _TEXT_MODEL + path
+    dotted = [name, *(name.removesuffix(new) + old for new, old in _TEXT_ATTENTION.items() if name.endswith(new))]
+    spellings = [f"text_encoders.{facts.role}.transformer.{name}"]
+    for prefix in facts.network_prefixes:
+        if prefix.endswith("_"):
+            spellings.append(prefix + name.replace(".", "_"))
+        else:
+            spellings += [*(prefix + one for one in dotted), f"{prefix}base_model.model.{name}"]
+    return spellings
