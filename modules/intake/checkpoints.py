@@ -13,7 +13,7 @@ from modules.catalogue.refiner import refiner_refusal
 from modules.families import Family
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.load_options import CheckpointChoice, LoadOptions, VaeChoice
-from modules.parameters.request import NO_REFINER, SAME_CHECKPOINT
+from modules.parameters.request import NO_REFINER
 from modules.protocol import CheckpointFile
 from modules.settings import OptionStore
 from modules.settings.groups import read_options, selected_options
@@ -40,12 +40,12 @@ def options_in_force(catalogue: Catalogue, options: OptionStore) -> dict[str, An
 class Choice:
     """A checkpoint by title, and its VAE by file name where it is not the checkpoint's own.
 
-    `hires_title` is the hires pass's checkpoint, SAME_CHECKPOINT where it is none of its own.
+    `hires_title` is the hires pass's checkpoint, None where it has none of its own.
     """
 
     title: str
     vae_name: str | None
-    hires_title: str = SAME_CHECKPOINT
+    hires_title: str | None = None
 
 
 class CheckpointChooser:
@@ -56,7 +56,7 @@ class CheckpointChooser:
         self._options = options
         self._vae_file = vae_file
 
-    def choose(self, options: Mapping[str, Any], hires_name: str = SAME_CHECKPOINT) -> tuple[Choice, tuple[str, ...]]:
+    def choose(self, options: Mapping[str, Any], hires_name: str | None = None) -> tuple[Choice, tuple[str, ...]]:
         """The checkpoint for these option values and that of the hires pass, and what should be said about them.
 
         A title that the request itself named must be there; a setting that points to a file which is gone falls back
@@ -72,9 +72,8 @@ class CheckpointChooser:
         vae, notice = self._vae(checkpoint, options)
         if notice:
             notices = (*notices, notice)
-        same = hires_name in (SAME_CHECKPOINT, "", "None")
-        hires = checkpoint if same else self._find(hires_name)
-        hires_title = SAME_CHECKPOINT if hires.title == checkpoint.title else hires.title
+        hires = checkpoint if hires_name is None else self._find(hires_name)
+        hires_title = None if hires.title == checkpoint.title else hires.title
         return Choice(checkpoint.title, vae.name if vae else None, hires_title), notices
 
     def current(self) -> CheckpointFile:
@@ -94,10 +93,10 @@ class CheckpointChooser:
 
     def of_hires(self, resolved: ResolvedRequest) -> CheckpointFile | None:
         """The files of a job's hires pass, where they are others than the first pass's. Raises RequestError."""
-        request = resolved.request
-        if not request.enable_hr or request.hr_checkpoint_name == SAME_CHECKPOINT:
+        title = resolved.request.hires_checkpoint
+        if title is None:
             return None
-        checkpoint = self._find(request.hr_checkpoint_name)
+        checkpoint = self._find(title)
         return _file(checkpoint, self._vae(checkpoint, resolved.options)[0], resolved.options)
 
     def of_refiner(self, resolved: ResolvedRequest) -> CheckpointFile | None:

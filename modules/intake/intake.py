@@ -23,7 +23,8 @@ from modules.parameters import (
 )
 from modules.parameters.infotext_versions import first_pass_size
 from modules.parameters.job_options import IntakeOptions, RefinerOptions
-from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
+from modules.parameters.pass_samplers import Samplers, find_strictly, sampler_choices, with_labels
+from modules.parameters.request import hires_checkpoint_name
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
 from modules.parameters.scripts import scripts_of
@@ -62,19 +63,19 @@ class Intake:
             raise RequestError(str(error)) from error
         if request.mode == "extras":
             return resolve(request, options=options, rng=self.rng, notices=notices)
-        hires_name = request.hr_checkpoint_name if request.enable_hr else SAME_CHECKPOINT
-        checkpoint, model_notices = self.checkpoints.choose(options | overrides, hires_name)
-        request = request.model_copy(update={"hr_checkpoint_name": checkpoint.hires_title})
+        checkpoint, model_notices = self.checkpoints.choose(options | overrides, request.hires_checkpoint)
+        request = request.model_copy(update={"hr_checkpoint_name": hires_checkpoint_name(checkpoint.hires_title)})
         request = self._with_refiner(request, checkpoint.title, options)
         if read_options(IntakeOptions, options).use_old_hires_fix_width_height:
             request = with_old_hires_sizes(request)
         request = with_drawn_seeds(request, self.rng)
         plan, unknown = self._with_style_names(request, plan_of(request))
-        requested, (request, odd) = request, self._applied(request, options)
+        requested, (request, samplers, odd) = request, self._applied(request, options)
         return resolve(
             request,
             options=options | {"sd_model_checkpoint": checkpoint.title},
             rng=self.rng,
+            samplers=samplers,
             checkpoint=checkpoint.title,
             vae=checkpoint.vae_name,
             notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request)),
@@ -88,9 +89,8 @@ class Intake:
         """With the title of its refiner, which goes on with what `checkpoint`, or that of the hires pass, began."""
         refined = {checkpoint}
         if request.has_hires_pass:
-            hires = request.hr_checkpoint_name
-            second, works = checkpoint if hires == SAME_CHECKPOINT else hires, read_options(RefinerOptions, options)
-            began = ((checkpoint, False), (second, True))
+            works = read_options(RefinerOptions, options)
+            began = ((checkpoint, False), (request.hires_checkpoint or checkpoint, True))
             refined = {title for title, is_hires in began if works.works_in(hires=is_hires, two_passes=True)}
         title = self.checkpoints.refiner(request.refiner_checkpoint, refined)
         return request.model_copy(update={"refiner_checkpoint": title})
@@ -118,8 +118,8 @@ class Intake:
 
     def _applied(
         self, request: GenerationRequest, options: Mapping[str, Any]
-    ) -> tuple[GenerationRequest, tuple[str, ...]]:
-        return concrete_names(without_idle_scripts(self._final_prompts(request, options)))
+    ) -> tuple[GenerationRequest, Samplers, tuple[str, ...]]:
+        return resolve_names(without_idle_scripts(self._final_prompts(request, options)))
 
     def _variants(
         self,
@@ -142,7 +142,7 @@ class Intake:
         options: Mapping[str, Any],
         checkpoint: str,
     ) -> Variant:
-        changed = self._applied(checked_copy(requested, picture.fields), options)[0]
+        changed, samplers, _ = self._applied(checked_copy(requested, picture.fields), options)
         if picture.towards is not None:
             prompt, share = picture.towards
             other = self._applied(checked_copy(requested, {**picture.fields, "prompt": prompt}), options)[0]
@@ -151,12 +151,12 @@ class Intake:
         if not MODELS & set(settings):
             if "refiner_checkpoint" in picture.fields:
                 changed = self._with_refiner(changed, checkpoint, options)
-            return Variant(fields=differences(applies, changed), options=settings)
+            return Variant(fields=differences(applies, changed), options=settings, samplers=samplers)
         chosen, _ = self.checkpoints.choose({**options, **settings})
         changed = self._with_refiner(changed, chosen.title, options)
         own = settings | {"sd_model_checkpoint": chosen.title}
         fields = differences(applies, changed)
-        return Variant(fields=fields, options=own, checkpoint=chosen.title, vae=chosen.vae_name)
+        return Variant(fields=fields, options=own, samplers=samplers, checkpoint=chosen.title, vae=chosen.vae_name)
 
     def _changed_options(
         self, picture: Picture, requested: GenerationRequest, options: Mapping[str, Any]
@@ -206,26 +206,24 @@ def without_idle_scripts(request: GenerationRequest) -> GenerationRequest:
     return request.model_copy(update={"scripts": active}) if idle else request
 
 
-def concrete_names(request: GenerationRequest) -> tuple[GenerationRequest, tuple[str, ...]]:
-    """`request` with sampler and schedule as labels of what runs, and notices about names that are unknown.
+def resolve_names(request: GenerationRequest) -> tuple[GenerationRequest, Samplers, tuple[str, ...]]:
+    """`request` with the labels of the samplers and schedules that run, these themselves, and notices about names that
+    are unknown.
 
-    As in A1111, an unknown name is the first sampler, or Automatic; unlike there, that is said. A hires pass with the
-    same schedule has the same word for it: "Automatic" then is what its own sampler prefers.
+    As in A1111, an unknown name is the first sampler, or Automatic; unlike there, a notice says so.
     """
-    choice, notices = _chosen(request.sampler_name, request.scheduler)
-    sampler, schedule = choice.sampler.label, choice.applied_schedule.label
-    changed = {"sampler_name": sampler, "scheduler": schedule}
-    if request.enable_hr:
-        same_sampler, same_schedule = request.hr_sampler_name == SAME_SAMPLER, request.hr_scheduler == SAME_SCHEDULE
-        hires, model_notices = _chosen(
-            sampler if same_sampler else request.hr_sampler_name,
-            choice.schedule.label if same_schedule else request.hr_scheduler,
-        )
-        still_same = same_schedule and hires.applied_schedule.label == schedule
-        changed["hr_sampler_name"] = SAME_SAMPLER if same_sampler else hires.sampler.label
-        changed["hr_scheduler"] = SAME_SCHEDULE if still_same else hires.applied_schedule.label
-        notices += model_notices
-    return request.model_copy(update=changed), notices
+    notices: list[str] = []
+
+    def find(sampler: str, schedule: str) -> SamplerChoice:
+        try:
+            return find_strictly(sampler, schedule)
+        except (UnknownSamplerError, UnknownScheduleError) as error:
+            choice = resolve_sampler(sampler, schedule)
+            notices.append(f"{error} {choice.sampler.label} with {choice.applied_schedule.label} was used.")
+            return choice
+
+    samplers = sampler_choices(request, find)
+    return with_labels(request, samplers), samplers, tuple(notices)
 
 
 def checked_copy(request: GenerationRequest, changes: Mapping[str, Any]) -> GenerationRequest:
@@ -259,16 +257,6 @@ def with_old_hires_sizes(request: GenerationRequest) -> GenerationRequest:
     width, height = first_pass_size(request.width, request.height)
     final = {"hr_resize_x": request.width, "hr_resize_y": request.height}
     return request.model_copy(update={"width": width, "height": height, **final})
-
-
-def _chosen(sampler: str, schedule: str) -> tuple[SamplerChoice, tuple[str, ...]]:
-    notices: tuple[str, ...] = ()
-    try:
-        choice = resolve_sampler(sampler, schedule, strict=True)
-    except (UnknownSamplerError, UnknownScheduleError) as error:
-        choice = resolve_sampler(sampler, schedule)
-        notices = (f"{error} {choice.sampler.label} with {choice.applied_schedule.label} was used.",)
-    return choice, notices
 
 
 def _as_it_is(prompt: str) -> str:

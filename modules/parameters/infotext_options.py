@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from modules.parameters.job_options import TokenMergingOptions
-from modules.parameters.passes import sampler_choices
+from modules.parameters.pass_samplers import sampler_choices
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import SamplerChoice

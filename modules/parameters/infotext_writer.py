@@ -10,9 +10,9 @@ from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import recorded_options
 from modules.parameters.infotext_values import printable, quote
 from modules.parameters.output_options import InfotextOptions
-from modules.parameters.request import SAME_SCHEDULE, GenerationRequest
+from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
-from modules.parameters.samplers import find_sampler, resolve_sampler
+from modules.parameters.samplers import SamplerChoice, choice_of
 from modules.parameters.scripts import MASKED_CONTENTS, script_values
 from modules.version import INFOTEXT_VERSION
 
@@ -145,14 +145,15 @@ def _pair(key: str, value: object) -> str:
 
 def _request_values(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
     """Every key that the request itself decides, sizes joined to `WxH`."""
-    request = _in_labels(resolved)
+    request = resolved.request
     silent = set(_silent(request))
+    shown = dict(_resolved_values(resolved))
     pending: dict[str, object] = {}
     for declared in declared_parameters(GenerationRequest):
         key = declared.parameter.infotext
         if key is None or declared.name in silent or request.mode not in declared.parameter.modes:
             continue
-        value = _shown(declared.name, request)
+        value = shown[declared.name] if declared.name in shown else _shown(declared.name, request)
         if isinstance(value, float) and value.is_integer() and not request.from_program:
             value = int(value)
         if key.endswith("-1"):
@@ -164,34 +165,27 @@ def _request_values(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
             yield key, value
 
 
-def _in_labels(resolved: ResolvedRequest) -> GenerationRequest:
-    request = resolved.request
-    choice = resolved.passes[0].choice
-    hires = find_sampler(request.hr_sampler_name)
-    return request.model_copy(
-        update={
-            "sampler_name": choice.sampler.label,
-            "scheduler": choice.applied_schedule.label,
-            "hr_sampler_name": hires.label if hires else request.hr_sampler_name,
-            "hr_scheduler": _hires_schedule(resolved),
-            "tiling": resolved.is_tiled or None,
-        }
-    )
+def _resolved_values(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
+    """The fields of which infotext says what applied; None where it says nothing."""
+    first = resolved.passes[0].choice
+    yield "sampler_name", first.sampler.label
+    yield "scheduler", first.applied_schedule.label
+    yield "tiling", resolved.is_tiled or None
+    if resolved.request.has_hires_pass:
+        hires = resolved.passes[1].choice
+        yield "hr_sampler_name", None if hires.sampler == first.sampler else hires.sampler.label
+        yield "hr_scheduler", _hires_schedule(first, hires)
 
 
-def _hires_schedule(resolved: ResolvedRequest) -> str:
+def _hires_schedule(first: SamplerChoice, hires: SamplerChoice) -> str | None:
     """What is written of the hires pass's schedule: A1111 records one that the first pass did not.
 
     Where nothing written would be read as another schedule than the one that ran, the label is recorded as well.
     """
-    if not resolved.request.has_hires_pass:
-        return SAME_SCHEDULE
-    first, hires = (one.choice for one in resolved.passes)
     if hires.recorded_schedule not in (None, first.recorded_schedule):
-        return str(hires.recorded_schedule)
-    word = resolve_sampler(first.sampler.label, first.applied_schedule.label).schedule.label
-    read = resolve_sampler(hires.sampler.label, word)
-    return SAME_SCHEDULE if read.recorded_schedule == hires.recorded_schedule else hires.applied_schedule.label
+        return hires.recorded_schedule
+    read = choice_of(hires.sampler, first.schedule)
+    return None if read.recorded_schedule == hires.recorded_schedule else hires.applied_schedule.label
 
 
 def _silent(request: GenerationRequest) -> Iterator[str]:
@@ -230,11 +224,8 @@ def _silent_hires(request: GenerationRequest) -> Iterator[str]:
         yield "hr_prompt"
     if request.hr_negative_prompt in ("", request.negative_prompt):
         yield "hr_negative_prompt"
-    if request.hr_sampler_name == request.sampler_name:
-        yield "hr_sampler_name"
-    for name in ("hr_checkpoint_name", "hr_sampler_name", "hr_scheduler"):
-        if getattr(request, name) == GenerationRequest.model_fields[name].default:
-            yield name
+    if request.hires_checkpoint is None:
+        yield "hr_checkpoint_name"
 
 
 def _silent_inpainting(request: GenerationRequest) -> Iterator[str]:

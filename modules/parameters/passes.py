@@ -1,4 +1,4 @@
-"""The denoising passes of a request as values: sampler and schedule found, prompts, steps and sizes of each."""
+"""The denoising passes of a request as values: sampler and schedule, prompts, steps and size of each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from modules.parameters.hires_size import hires_size
 from modules.parameters.job_options import TokenMergingOptions
-from modules.parameters.request import SAME_SAMPLER, SAME_SCHEDULE, GenerationRequest
-from modules.parameters.samplers import SamplerChoice, resolve_sampler
+from modules.parameters.pass_samplers import Samplers
+from modules.parameters.request import GenerationRequest
+from modules.parameters.samplers import SamplerChoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,30 +32,10 @@ class PassSpec:
     token_merging: float = 0.0
 
 
-def sampler_choices(request: GenerationRequest, *, strict: bool = False) -> tuple[SamplerChoice, ...]:
-    """Sampler and schedule of the first pass, and of the hires pass if there is one.
-
-    Raises UnknownSamplerError or UnknownScheduleError (`strict` only); else an unknown name is the first of its list.
-    """
-    first = resolve_sampler(request.sampler_name, request.scheduler, strict=strict)
-    if not request.has_hires_pass:
-        return (first,)
-    hires = resolve_sampler(
-        first.sampler.label if request.hr_sampler_name == SAME_SAMPLER else request.hr_sampler_name,
-        first.schedule.label if request.hr_scheduler == SAME_SCHEDULE else request.hr_scheduler,
-        strict=strict,
-    )
-    return first, hires
-
-
-def passes_of(request: GenerationRequest, merging: TokenMergingOptions) -> tuple[PassSpec, ...]:
-    """The first pass, and the hires pass if there is one.
-
-    Raises UnknownSamplerError or UnknownScheduleError for a name that is in no table.
-    """
-    choices = sampler_choices(request, strict=True)
+def passes_of(request: GenerationRequest, samplers: Samplers, merging: TokenMergingOptions) -> tuple[PassSpec, ...]:
+    """The first pass, and the hires pass if there is one, each with its one of `samplers`."""
     first = PassSpec(
-        choice=choices[0],
+        choice=samplers[0],
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
         steps=request.steps,
@@ -63,10 +44,10 @@ def passes_of(request: GenerationRequest, merging: TokenMergingOptions) -> tuple
         strength=request.denoising_strength if request.mode == "img2img" else None,
         token_merging=merging.first_pass(request.mode),
     )
-    if len(choices) == 1:
+    if not request.has_hires_pass:
         return (first,)
     hires = PassSpec(
-        choice=choices[1],
+        choice=samplers[1],
         prompt=request.hr_prompt or request.prompt,
         negative_prompt=request.hr_negative_prompt or request.negative_prompt,
         steps=request.hr_second_pass_steps or request.steps,

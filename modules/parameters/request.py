@@ -18,10 +18,14 @@ MAXIMUM_SIDE: Final = 8192
 MAXIMUM_PROMPT: Final = 1_000_000
 LARGEST_SEED: Final = 2**64 - 1
 
-# What the hires pass takes from the first pass, in the words of the page, the API and infotext.
+# What the hires pass takes from the first pass, in the words of the page, the API and infotext. What they mean is said
+# by `GenerationRequest.hires_checkpoint`, `hires_sampler` and `hires_schedule`; `hires_names` and
+# `hires_checkpoint_name` write them.
 SAME_CHECKPOINT: Final = "Use same checkpoint"
 SAME_SAMPLER: Final = "Use same sampler"
 SAME_SCHEDULE: Final = "Use same scheduler"
+# Names that choose no checkpoint of its own for the hires pass.
+NO_CHECKPOINT: Final = ("", "None")
 # Names that choose no refiner.
 NO_REFINER: Final = ("", "None", "none")
 
@@ -243,6 +247,22 @@ class GenerationRequest(BaseModel):
         return self.mode == "txt2img" and self.enable_hr
 
     @property
+    def hires_checkpoint(self) -> str | None:
+        """The title of the hires pass's own checkpoint; None where it has the first pass's or is not there."""
+        own = self.has_hires_pass and self.hr_checkpoint_name not in (SAME_CHECKPOINT, *NO_CHECKPOINT)
+        return self.hr_checkpoint_name if own else None
+
+    @property
+    def hires_sampler(self) -> str | None:
+        """The name of the hires pass's own sampler; None where it has the first pass's."""
+        return None if self.hr_sampler_name == SAME_SAMPLER else self.hr_sampler_name
+
+    @property
+    def hires_schedule(self) -> str | None:
+        """The name of the hires pass's own schedule; None where it has the first pass's."""
+        return None if self.hr_scheduler == SAME_SCHEDULE else self.hr_scheduler
+
+    @property
     def has_refiner(self) -> bool:
         """Whether another checkpoint is to go on with its passes somewhere before their end."""
         return self.refiner_checkpoint not in NO_REFINER and self.refiner_switch_at < 1
@@ -260,6 +280,19 @@ class GenerationRequest(BaseModel):
         if side % 8:
             raise ValueError(f"it must be a multiple of 8; the nearest is {max(64, round(side / 8) * 8)}")
         return side
+
+
+def hires_names(*, sampler: str | None, schedule: str | None) -> dict[str, str]:
+    """The fields of a hires pass's own sampler and schedule; None means the first pass's."""
+    return {
+        "hr_sampler_name": SAME_SAMPLER if sampler is None else sampler,
+        "hr_scheduler": SAME_SCHEDULE if schedule is None else schedule,
+    }
+
+
+def hires_checkpoint_name(title: str | None) -> str:
+    """The field of a hires pass's own checkpoint; None means the first pass's."""
+    return SAME_CHECKPOINT if title is None else title
 
 
 def _sentence(error: ValidationError) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 
 from modules.parameters.job_options import JobOptions
+from modules.parameters.pass_samplers import SAMPLER_FIELDS, Samplers, find_strictly, sampler_choices
 from modules.parameters.passes import PassSpec, passes_of
 from modules.parameters.request import GenerationRequest
 
@@ -20,21 +21,28 @@ RANDOM_SEEDS: Final = 4294967294
 class Variant(BaseModel):
     """How one picture of a job differs from the request: fields of GenerationRequest, options, and the checkpoint.
 
-    With a `checkpoint` the `vae` is that picture's too, None being the checkpoint's own.
+    `samplers` are those of its passes, None where they are the job's. With a `checkpoint` the `vae` is that picture's
+    too, None being the checkpoint's own.
     """
 
     model_config = ConfigDict(frozen=True)
 
     fields: dict[str, JsonValue] = Field(default_factory=dict)
     options: dict[str, JsonValue] = Field(default_factory=dict)
+    samplers: Samplers | None = None
     checkpoint: str | None = None
     vae: str | None = None
+
+
+def _named_samplers(values: dict[str, Any]) -> Samplers:
+    return sampler_choices(values["request"], find_strictly)
 
 
 class ResolvedRequest(BaseModel):
     """What a job runs with, and what is recorded: the same value gives the same pictures, whenever it is run.
 
-    `request` carries the final prompts (styles merged, comments stripped), seeds, sampler and schedule labels.
+    `request` carries the final prompts (styles merged, comments stripped) and seeds. `samplers` are sampler and
+    schedule of each pass; rows of versions before 0.3 lack them, and have the labels in `request` instead.
     `seeds` and `subseeds` hold one number per image of the whole job: batch count times batch size, or what a script
     makes. Where the images of a script differ in more than their seeds, `variants` says how, one for each.
     `options` are the options that change a picture or its file, with this request's overrides merged in, as the queue
@@ -46,11 +54,26 @@ class ResolvedRequest(BaseModel):
     request: GenerationRequest
     seeds: tuple[int, ...]
     subseeds: tuple[int, ...]
+    samplers: Samplers = Field(default_factory=_named_samplers)
     options: dict[str, JsonValue] = Field(default_factory=dict)
     checkpoint: str | None = None
     vae: str | None = None
     notices: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = ()
+
+    @field_validator("variants")
+    @classmethod
+    def _with_samplers(cls, variants: tuple[Variant, ...], info: ValidationInfo) -> tuple[Variant, ...]:
+        """Those of older rows, which name the samplers of a picture in its fields only."""
+        request: GenerationRequest | None = info.data.get("request")
+        if request is None:
+            return variants
+        return tuple(
+            one.model_copy(update={"samplers": sampler_choices(request.model_copy(update=one.fields), find_strictly)})
+            if one.samplers is None and SAMPLER_FIELDS & set(one.fields)
+            else one
+            for one in variants
+        )
 
     @property
     def image_count(self) -> int:
@@ -64,7 +87,7 @@ class ResolvedRequest(BaseModel):
     @cached_property
     def passes(self) -> tuple[PassSpec, ...]:
         """The first pass, and the hires pass if there is one."""
-        return passes_of(self.request, self.settings.token_merging)
+        return passes_of(self.request, self.samplers, self.settings.token_merging)
 
     @property
     def is_tiled(self) -> bool:
@@ -101,6 +124,7 @@ class ResolvedRequest(BaseModel):
             update={
                 **model,
                 "request": self.request.model_copy(update=own.fields | seeds),
+                "samplers": self.samplers if own.samplers is None else own.samplers,
                 "options": self.options | own.options,
                 "seeds": (self.seeds[index],),
                 "subseeds": (self.subseeds[index],),
@@ -130,15 +154,17 @@ def resolve(
     *,
     options: Mapping[str, JsonValue],
     rng: random.Random,
+    samplers: Samplers | None = None,
     checkpoint: str | None = None,
     vae: str | None = None,
     notices: tuple[str, ...] = (),
     seeds: Seeds | None = None,
     variants: tuple[Variant, ...] = (),
 ) -> ResolvedRequest:
-    """Fix what the request leaves open. `request` must already carry final prompts and concrete sampler labels.
+    """Fix what the request leaves open. `request` must already carry final prompts.
 
-    A script says the `seeds` of its images itself, and in which `variants` they differ.
+    Without `samplers` its names are looked up. A script says the `seeds` of its images itself, and in which `variants`
+    they differ. Raises UnknownSamplerError or UnknownScheduleError for a name that is in no table.
     """
     own, varied = seeds or fixed_seeds(request, rng)
     fixed = request.model_copy(update={"seed": own[0], "subseed": varied[0]})
@@ -146,6 +172,7 @@ def resolve(
         request=fixed,
         seeds=own,
         subseeds=varied,
+        samplers=sampler_choices(request, find_strictly) if samplers is None else samplers,
         options=dict(options),
         checkpoint=checkpoint,
         vae=vae,

@@ -207,9 +207,12 @@ def resolve_sampler(name: str | None, schedule: str | None = None, *, strict: bo
         if strict and wanted:
             raise UnknownSamplerError(f"There is no sampler {wanted!r}; {nearest_hint(wanted, sampler_labels())}")
         sampler = SAMPLERS[0]
-    if sampler.schedule == chosen.label:
-        chosen = AUTOMATIC
-    return SamplerChoice(sampler, chosen)
+    return choice_of(sampler, chosen)
+
+
+def choice_of(sampler: Sampler, schedule: Schedule) -> SamplerChoice:
+    """The two together; a schedule that is the sampler's own default becomes Automatic, as in A1111."""
+    return SamplerChoice(sampler, AUTOMATIC if sampler.schedule == schedule.label else schedule)
 
 
 def split_schedule(name: str) -> tuple[str, Schedule | None]:

@@ -11,10 +11,9 @@ import pytest
 
 from modules.api.bodies import Txt2ImgBody
 from modules.api.submission import generation_request
-from modules.intake.intake import concrete_names
+from modules.intake.intake import resolve_names
 from modules.intake.plans import plan_of
 from modules.parameters import GenerationRequest, parse_infotext, parse_request, request_from_infotext
-from modules.parameters.passes import sampler_choices
 from modules.settings import OptionStore
 
 NAMES = [
@@ -87,6 +86,6 @@ DOORS: dict[str, Callable[[str], GenerationRequest]] = {
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize(("name", "sampler", "schedule"), NAMES)
 def test_an_old_name_is_understood(door: str, name: str, sampler: str, schedule: str) -> None:
-    request, notices = concrete_names(DOORS[door](name))
-    last = sampler_choices(request)[-1]
+    _, samplers, notices = resolve_names(DOORS[door](name))
+    last = samplers[-1]
     assert (last.sampler.label, last.applied_schedule.label, notices) == (sampler, schedule, ())

@@ -12,7 +12,7 @@ import pytest
 
 from modules.catalogue import Catalogue, ModelFolders, ModelKind
 from modules.intake.checkpoints import CheckpointChooser
-from modules.intake.intake import Intake, concrete_names, split_style_names
+from modules.intake.intake import Intake, resolve_names, split_style_names
 from modules.intake.networks import names_in, tag_notices
 from modules.parameters import GenerationRequest, RequestError, parse_request
 from modules.parameters.request import SAME_CHECKPOINT
@@ -78,41 +78,41 @@ def test_what_is_resolved_resolves_to_itself(tmp_path: Path) -> None:
     ],
 )
 def test_names_of_old_clients(sampler: str, schedule: str, applies: tuple[str, str]) -> None:
-    request, notices = concrete_names(GenerationRequest(sampler_name=sampler, scheduler=schedule))
+    request, _, notices = resolve_names(GenerationRequest(sampler_name=sampler, scheduler=schedule))
     assert (request.sampler_name, request.scheduler) == applies
     assert notices == ()
 
 
 @pytest.mark.parametrize("label", [sampler.label for sampler in SAMPLERS])
 def test_every_label_stays_itself(label: str) -> None:
-    request, notices = concrete_names(GenerationRequest(sampler_name=label))
+    request, _, notices = resolve_names(GenerationRequest(sampler_name=label))
     assert (request.sampler_name, notices) == (label, ())
 
 
 def test_an_unknown_sampler_is_the_first_one_and_said_so() -> None:
-    request, notices = concrete_names(GenerationRequest(sampler_name="Eular"))
+    request, _, notices = resolve_names(GenerationRequest(sampler_name="Eular"))
     assert request.sampler_name == "DPM++ 2M"
     assert "There is no sampler 'Eular'" in notices[0]
     assert notices[0].endswith("DPM++ 2M with Karras was used.")
 
 
 def test_hires_names_are_resolved_only_where_they_differ() -> None:
-    request, _ = concrete_names(GenerationRequest(enable_hr=True))
+    request, *_ = resolve_names(GenerationRequest(enable_hr=True))
     assert (request.hr_sampler_name, request.hr_scheduler) == ("Use same sampler", "Use same scheduler")
-    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="k_euler", hr_scheduler="karras"))
+    request, *_ = resolve_names(GenerationRequest(enable_hr=True, hr_sampler_name="k_euler", hr_scheduler="karras"))
     assert (request.hr_sampler_name, request.hr_scheduler) == ("Euler", "Karras")
-    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="Euler"))
+    request, *_ = resolve_names(GenerationRequest(enable_hr=True, hr_sampler_name="Euler"))
     # The same word, "Automatic", means another schedule for another sampler.
     assert (request.scheduler, request.hr_sampler_name, request.hr_scheduler) == ("Karras", "Euler", "Automatic")
-    again, _ = concrete_names(request)
+    again, *_ = resolve_names(request)
     assert again == request
-    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="DPM++ 2M SDE"))
+    request, *_ = resolve_names(GenerationRequest(enable_hr=True, hr_sampler_name="DPM++ 2M SDE"))
     assert request.hr_scheduler == "Exponential"
-    request, _ = concrete_names(GenerationRequest(enable_hr=True, scheduler="Normal", hr_sampler_name="DPM++ 2M SDE"))
+    request, *_ = resolve_names(GenerationRequest(enable_hr=True, scheduler="Normal", hr_sampler_name="DPM++ 2M SDE"))
     assert request.hr_scheduler == "Use same scheduler"
-    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_sampler_name="DPM++ 2M SDE Karras"))
-    assert (request.hr_sampler_name, request.hr_scheduler) == ("DPM++ 2M SDE", "Use same scheduler")
-    request, _ = concrete_names(GenerationRequest(enable_hr=True, hr_scheduler="exponential"))
+    request, *_ = resolve_names(GenerationRequest(enable_hr=True, hr_sampler_name="DPM++ 2M SDE Karras"))
+    assert (request.hr_sampler_name, request.hr_scheduler) == ("DPM++ 2M SDE", "Karras")
+    request, *_ = resolve_names(GenerationRequest(enable_hr=True, hr_scheduler="exponential"))
     assert (request.hr_sampler_name, request.hr_scheduler) == ("Use same sampler", "Exponential")
 
 

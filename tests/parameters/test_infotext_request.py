@@ -19,7 +19,7 @@ from modules.parameters import (
 )
 from modules.parameters.infotext_request import LocalFile
 from modules.parameters.job_options import TokenMergingOptions
-from modules.parameters.passes import sampler_choices
+from modules.parameters.pass_samplers import sampler_choices
 from modules.parameters.samplers import SAMPLERS
 from modules.parameters.schedules import SCHEDULES
 from modules.settings import OPTIONS
