@@ -23,7 +23,9 @@ import torch
 from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.choice import Hardware, choose_hardware
 from modules.hardware.device import module_bytes
+from modules.parameters.load_options import LoadOptions
 from modules.protocol import CheckpointFile
+from modules.settings.groups import read_options
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 from tests.checkpoints import SD15, SDXL_BASE, write_large_checkpoint, write_sd15_size_checkpoint
@@ -89,7 +91,7 @@ def keep(files: dict[str, Path], hardware: Hardware, repeats: int) -> None:
         path = files[suffix]
         # The hash is known, as it is after the first time: it would be worked out beside what is measured.
         known = {"title": path.name, "name": path.name, "sha256": "0" * 64}
-        return CheckpointFile(path=str(path), vae_path=vae, options=options, **known)
+        return CheckpointFile(path=str(path), vae_path=vae, load_options=read_options(LoadOptions, options), **known)
 
     def turns(*chosen: CheckpointFile) -> tuple[float, float]:
         """Wall and CPU seconds of one turn, once all have had theirs."""

@@ -32,6 +32,7 @@ from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.budget import MemoryMode
 from modules.hardware.choice import Hardware, HardwareRequest, choose_hardware, prepare_torch
+from modules.parameters.load_options import LoadOptions
 from modules.pictures.opening import open_picture
 from modules.protocol import CheckpointFile, ImageReady, JobFinished, RunJob
 from modules.protocol.messages import Message
@@ -85,7 +86,7 @@ def ours(
 ) -> tuple[Drawn, str]:
     """(what was drawn, what the System page says of the fast mode)"""
     keeper = ModelKeeper(hardware, lambda event: None, mode)
-    file = CheckpointFile(path=str(path), title=path.name, name=path.name, options={"fast_mode": fast})
+    file = CheckpointFile(path=str(path), title=path.name, name=path.name, load_options=LoadOptions(fast_mode=fast))
     command = RunJob(job_id="benchmark", resolved=request_of(side, steps), checkpoint=file)
     drawn = median(lambda: draw(keeper, command, hardware), rounds)
     fast_mode = keeper.facts().fast_mode

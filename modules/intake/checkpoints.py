@@ -15,8 +15,8 @@ from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.load_options import CheckpointChoice, LoadOptions, VaeChoice
 from modules.parameters.request import NO_REFINER
 from modules.protocol import CheckpointFile
-from modules.settings import OptionStore
-from modules.settings.groups import read_options, selected_options
+from modules.settings import OptionError, OptionStore
+from modules.settings.groups import read_options
 
 
 def current_checkpoint(catalogue: Catalogue, setting: str) -> Checkpoint | None:
@@ -156,11 +156,15 @@ class CheckpointChooser:
 
 
 def _file(checkpoint: Checkpoint, vae: Path | None, options: Mapping[str, Any]) -> CheckpointFile:
+    try:
+        load_options = read_options(LoadOptions, options)
+    except OptionError as error:
+        raise RequestError(str(error)) from error
     return CheckpointFile(
         path=str(checkpoint.path),
         title=checkpoint.title,
         name=checkpoint.name,
         sha256=checkpoint.sha256,
         vae_path=str(vae) if vae else None,
-        options=selected_options(LoadOptions, options),
+        load_options=load_options,
     )

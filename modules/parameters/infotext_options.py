@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Final, Self
 
-from modules.parameters.job_options import TokenMergingOptions
-from modules.parameters.pass_samplers import sampler_choices
+from modules.parameters.job_options import JobOptions, job_option_groups
+from modules.parameters.pass_samplers import Samplers, sampler_choices
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import SamplerChoice
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.settings import OPTIONS
-from modules.settings.groups import option_value, read_options
+from modules.settings.groups import option, option_keys, read_options
 
 
 def has_bracket(prompt: str) -> bool:
@@ -22,15 +23,45 @@ def has_bracket(prompt: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """What a rule may look at: does this option have an effect on this run?
+class StoredWeights:
+    """How the weights of the checkpoint are stored in memory, as infotext says it."""
 
-    `passes` are the first one and, if there is one, the hires pass: the sampler and the schedule of each.
+    fp8_storage: str = option("fp8_storage")
+    cache_fp16_weight: bool = option("cache_fp16_weight")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Which options a run records, and with which values.
+
+    `samplers` are those of the first pass and, if there is one, of the hires pass.
     """
 
     request: GenerationRequest
-    passes: tuple[SamplerChoice, ...]
-    options: Mapping[str, object]
+    samplers: Samplers
+    job: JobOptions
+    weights: StoredWeights
+
+    @classmethod
+    def of(cls, resolved: ResolvedRequest) -> Self:
+        """Of a job. Raises OptionError for a stored value that cannot be used."""
+        samplers = tuple(one.choice for one in resolved.passes)
+        return cls(resolved.request, samplers, resolved.settings, read_options(StoredWeights, resolved.options))
+
+    @classmethod
+    def with_options(cls, request: GenerationRequest, options: Mapping[str, object]) -> Self:
+        """Of a request that is not resolved yet, with these options. Raises OptionError."""
+        weights = read_options(StoredWeights, options)
+        return cls(request, sampler_choices(request), JobOptions.of(options), weights)
+
+    def had_effect(self, key: str) -> bool:
+        """Whether the option `key` is recorded once it isn't at its default, so that silence means the default."""
+        return _RULES.get(key, _always)(self)
+
+    def value(self, key: str) -> object:
+        """The value of an option that is recorded by a rule."""
+        group, name = _places()[key]
+        return getattr(self.weights if group == _WEIGHTS else getattr(self.job, group), name)
 
     @property
     def encodes_picture(self) -> bool:
@@ -44,31 +75,33 @@ class _Run:
         hires = (request.hr_prompt, request.hr_negative_prompt) if self.request.has_hires_pass else ()
         return any(map(has_bracket, (request.prompt, request.negative_prompt, *hires)))
 
-    @property
-    def token_merging(self) -> TokenMergingOptions:
-        return read_options(TokenMergingOptions, self.options)
-
-    def value(self, key: str) -> object:
-        """The value of an option, or its default."""
-        return option_value(key, self.options)
-
     def eta_of(self, choice: SamplerChoice) -> object:
         return 0 if choice.sampler.eta is None else self.value(choice.sampler.eta)
 
 
-_Rule = Callable[[_Run], bool]
+_WEIGHTS: Final = "weights"
 
 
-def _always(_: _Run) -> bool:
+@cache
+def _places() -> dict[str, tuple[str, str]]:
+    """The group and the field of each option, by its key."""
+    groups = {**job_option_groups(), _WEIGHTS: StoredWeights}
+    return {key: (group, name) for group, kind in groups.items() for name, key in option_keys(kind).items()}
+
+
+_Rule = Callable[[Recording], bool]
+
+
+def _always(_: Recording) -> bool:
     return True
 
 
-def _never(_: _Run) -> bool:
+def _never(_: Recording) -> bool:
     return False
 
 
 def _of_any_pass(rule: Callable[[SamplerChoice], bool]) -> _Rule:
-    return lambda run: any(rule(choice) for choice in run.passes)
+    return lambda run: any(rule(choice) for choice in run.samplers)
 
 
 def _takes(setting: str) -> _Rule:
@@ -85,8 +118,8 @@ _has_rho = _of_any_pass(lambda choice: choice.recorded_schedule is not None and 
 _is_beta = _of_any_pass(lambda choice: choice.recorded_schedule == "Beta")
 
 
-def _draws_again(run: _Run) -> bool:
-    return any(choice.sampler.uses_ensd and run.eta_of(choice) != 0 for choice in run.passes)
+def _draws_again(run: Recording) -> bool:
+    return any(choice.sampler.uses_ensd and run.eta_of(choice) != 0 for choice in run.samplers)
 
 
 # Options without a rule are recorded whenever they are not at their default. The ones that never are stand in `facts`
@@ -113,41 +146,36 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "always_discard_next_to_last_sigma": _of_any_pass(lambda choice: not choice.sampler.discards_penultimate),
     "beta_dist_alpha": _is_beta,
     "beta_dist_beta": _is_beta,
-    "sgm_noise_multiplier": lambda run: run.request.mode == "txt2img" and run.passes[0].sampler.family != "timestep",
+    "sgm_noise_multiplier": lambda run: run.request.mode == "txt2img" and run.samplers[0].sampler.family != "timestep",
     "uni_pc_variant": _is_unipc,
     "uni_pc_skip_type": _is_unipc,
     "uni_pc_order": _is_unipc,
     "uni_pc_lower_order_final": _is_unipc,
-    "s_min_uncond_all": lambda run: bool(run.value("s_min_uncond")),
+    "s_min_uncond_all": lambda run: bool(run.job.sampling.s_min_uncond),
     "initial_noise_multiplier": lambda run: run.request.mode == "img2img",
     "img2img_extra_noise": lambda run: run.request.mode == "img2img" or run.request.has_hires_pass,
     "sd_vae_encode_method": lambda run: run.encodes_picture,
     "token_merging_ratio_hr": lambda run: run.request.has_hires_pass,
-    "cache_fp16_weight": lambda run: run.value("fp8_storage") != "Disable",
+    "cache_fp16_weight": lambda run: run.weights.fp8_storage != "Disable",
 }
 
 
 # Where one setting stands for another, what applied is recorded.
-_APPLIED: Final[Mapping[str, Callable[[_Run], object]]] = {
-    "token_merging_ratio": lambda run: run.token_merging.first_pass(run.request.mode),
-    "token_merging_ratio_hr": lambda run: run.token_merging.hires_pass,
+_APPLIED: Final[Mapping[str, Callable[[Recording], object]]] = {
+    "token_merging_ratio": lambda run: run.job.token_merging.first_pass(run.request.mode),
+    "token_merging_ratio_hr": lambda run: run.job.token_merging.hires_pass,
 }
 # A1111 records these even at their defaults, as soon as they had an effect.
 _ALWAYS_RECORDED: Final = ("beta_dist_alpha", "beta_dist_beta")
 
 
-def had_effect(key: str, request: GenerationRequest, options: Mapping[str, object]) -> bool:
-    """Whether `request` records the option `key` once it isn't at its default, so that silence means the default."""
-    return _RULES.get(key, _always)(_Run(request, sampler_choices(request), options))
-
-
 def recorded_options(resolved: ResolvedRequest) -> Iterator[tuple[str, object]]:
     """Infotext keys and values of the options that had an effect, most of them only where they are not at default."""
-    run = _Run(resolved.request, tuple(one.choice for one in resolved.passes), resolved.options)
-    for key, option in OPTIONS.items():
-        value = _APPLIED[key](run) if key in _APPLIED else run.value(key)
-        if option.infotext is None or value is None or (value == option.default and key not in _ALWAYS_RECORDED):
+    run = Recording.of(resolved)
+    for key, declared in OPTIONS.items():
+        if declared.infotext is None or not run.had_effect(key):
             continue
-        if _RULES.get(key, _always)(run):
+        value = _APPLIED[key](run) if key in _APPLIED else run.value(key)
+        if value != declared.default or key in _ALWAYS_RECORDED:
             # What a slider gives, and what clients send, is 2 and not 2.0.
-            yield option.infotext, int(value) if isinstance(value, float) and value.is_integer() else value
+            yield declared.infotext, int(value) if isinstance(value, float) and value.is_integer() else value

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from pydantic import JsonValue, ValidationError
 
 from modules.parameters.declaration import declared_parameters
-from modules.parameters.infotext_options import had_effect
+from modules.parameters.infotext_options import Recording
 from modules.parameters.infotext_versions import split_old_sampler
 from modules.parameters.pasting_options import PastingOptions
 from modules.parameters.request import MAXIMUM_PROMPT, GenerationRequest
@@ -262,12 +262,13 @@ def _overrides(
     # Whoever runs it says that a prompt is too long; here only its brackets count.
     prompts = {name: fields[name][:MAXIMUM_PROMPT] for name in ("prompt", "negative_prompt")}
     request = GenerationRequest.model_validate({**fields, **prompts, "scripts": {}, "mode": mode})
+    run = Recording.with_options(request, options)
     overrides: dict[str, JsonValue] = {}
     for key, option in OPTIONS.items():
         if option.infotext is None or key in _DECIDED_ELSEWHERE:
             continue
         text = values.get(option.infotext)
-        if text is None and not had_effect(key, request, options):
+        if text is None and not run.had_effect(key):
             continue
         try:
             value = option.checked(_typed(option, text))

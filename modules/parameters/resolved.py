@@ -109,29 +109,37 @@ class ResolvedRequest(BaseModel):
         return shared and any(one.choice.sampler.brownian_noise for one in self.passes)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with `update`. What is derived from the fields is derived anew: it may be another."""
+        """A copy with `update`. What is derived from a field that it changes is derived anew: it may be another."""
         copied = super().model_copy(update=update, deep=deep)
-        for derived in ("settings", "passes"):
-            copied.__dict__.pop(derived, None)
+        changed = set(update or ())
+        for derived, fields in _DERIVED.items():
+            if changed & fields:
+                copied.__dict__.pop(derived, None)
         return copied
 
     def of_image(self, index: int) -> ResolvedRequest:
         """What applies to image `index` alone: a job of that one image."""
         own = self.variants[index] if self.variants else Variant()
         seeds = {"seed": self.seeds[index], "subseed": self.subseeds[index]}
-        model = {} if own.checkpoint is None else {"checkpoint": own.checkpoint, "vae": own.vae}
+        other: dict[str, object] = {}
+        if own.checkpoint is not None:
+            other |= {"checkpoint": own.checkpoint, "vae": own.vae}
+        if own.options:
+            other["options"] = self.options | own.options
         return self.model_copy(
             update={
-                **model,
+                **other,
                 "request": self.request.model_copy(update=own.fields | seeds),
                 "samplers": self.samplers if own.samplers is None else own.samplers,
-                "options": self.options | own.options,
                 "seeds": (self.seeds[index],),
                 "subseeds": (self.subseeds[index],),
                 "variants": (),
             }
         )
 
+
+# What is read out of which fields, once.
+_DERIVED: Final = {"settings": {"options"}, "passes": {"options", "request", "samplers"}}
 
 Seeds = tuple[tuple[int, ...], tuple[int, ...]]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from modules.parameters import ResolvedRequest
 from modules.parameters.load_options import LoadOptions
-from modules.settings.groups import read_options
 
 
 class Message(BaseModel):
@@ -21,9 +19,7 @@ class Message(BaseModel):
 
 
 class CheckpointFile(BaseModel):
-    """A checkpoint as the engine needs it: where it lies, what is written into pictures about it, and the values of the
-    options that say how it is loaded (`load_options` as typed values).
-    """
+    """A checkpoint as the engine needs it: where it lies, what is written into pictures about it, how it is loaded."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,12 +28,7 @@ class CheckpointFile(BaseModel):
     name: str
     sha256: str | None = None
     vae_path: str | None = None
-    options: dict[str, object] = {}
-
-    @cached_property
-    def load_options(self) -> LoadOptions:
-        """How the checkpoint is loaded. Raises OptionError for a stored value that cannot be used."""
-        return read_options(LoadOptions, self.options)
+    load_options: LoadOptions = LoadOptions()
 
 
 class LoadCheckpoint(Message):

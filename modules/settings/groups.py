@@ -48,11 +48,6 @@ def read_options(group: type[Group], values: Mapping[str, object]) -> Group:
     return group(**found)
 
 
-def selected_options(group: type, values: Mapping[str, Value]) -> dict[str, Value]:
-    """The part of `values` that `group` reads, under the same keys, to be carried on."""
-    return {key: values[key] for key in option_keys(group).values() if key in values}
-
-
 def option_value(key: str, values: Mapping[str, object]) -> object:
     """The option `key` out of `values`, or its default: for what goes through all options by their keys."""
     return values.get(key, OPTIONS[key].default)

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from modules.parameters import GenerationRequest, parse_request, resolve
+from modules.parameters.load_options import LoadOptions
 from modules.protocol import CheckpointFile, RunJob, Shutdown, decode, encode
 from modules.protocol.messages import Message
+from modules.settings.groups import read_options
 from tests.checkpoints import write_tiny_checkpoint
 from tests.server.forked import start_module
 
@@ -89,4 +91,6 @@ def job(checkpoint: CheckpointFile, job_id: str, *, options: dict[str, Any] | No
 
 
 def checkpoint_at(path: Path, options: dict[str, Any] | None = None) -> CheckpointFile:
-    return CheckpointFile(path=str(path), title=path.name, name=path.name, options=options or {})
+    return CheckpointFile(
+        path=str(path), title=path.name, name=path.name, load_options=read_options(LoadOptions, options or {})
+    )

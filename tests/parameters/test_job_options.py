@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.parameters import ResolvedRequest, Variant, parse_request, resolve
+from modules.parameters.infotext_options import Recording, StoredWeights
 from modules.parameters.job_options import (
     EncodingOptions,
     IntakeOptions,
@@ -28,7 +29,7 @@ from tests import source_rules as rules
 
 GROUPS: tuple[type[Any], ...] = (
     *job_option_groups().values(),
-    *(LoadOptions, FileNameOptions, IntakeOptions, CheckpointChoice, VaeChoice, PastingOptions),
+    *(StoredWeights, LoadOptions, FileNameOptions, IntakeOptions, CheckpointChoice, VaeChoice, PastingOptions),
 )
 # Read where no job is.
 OUTSIDE_JOBS = (PastingOptions,)
@@ -103,7 +104,27 @@ def test_settings_are_read_once_and_a_changed_copy_has_its_own() -> None:
     copy = first.model_copy(update={"options": {}})
     assert not copy.is_tiled and copy.passes[0].token_merging == 0
     assert not first.model_copy(update={"request": first.request.model_copy(update={"tiling": False})}).is_tiled
-    assert first.of_image(0).settings == first.settings
+    assert first.of_image(0).settings is first.settings
+
+
+def test_a_picture_with_options_of_its_own_has_them_read_anew() -> None:
+    own = (Variant(), Variant(options={"CLIP_stop_at_last_layers": 2}))
+    both = resolved({"tiling": True}).model_copy(update={"seeds": (1, 2), "subseeds": (1, 2), "variants": own})
+    settings = both.settings
+    assert both.of_image(0).settings is settings and settings.encoding.clip_skip == 1
+    assert both.of_image(1).settings.encoding.clip_skip == 2 and both.of_image(1).is_tiled
+
+
+def test_every_option_that_infotext_records_has_a_typed_value() -> None:
+    run = Recording.with_options(parse_request({}), {"fp8_storage": "Enable", "eta_ancestral": "0.5"})
+    assert (run.value("fp8_storage"), run.value("eta_ancestral")) == ("Enable", 0.5)
+    # What only the engine knows: checkpoint and VAE.
+    facts = {"sd_model_checkpoint", "sd_vae"}
+    recorded = {key: one for key, one in OPTIONS.items() if one.infotext is not None and key not in facts}
+    assert len(recorded) > 35
+    defaults = Recording.with_options(parse_request({}), {})
+    assert {key: defaults.value(key) for key in recorded} == {key: one.default for key, one in recorded.items()}
+    assert not any(run.had_effect(key) for key in facts)
 
 
 def test_what_the_queue_stores_has_the_options_as_they_came() -> None:
