@@ -32,7 +32,7 @@ from tests.server.server import Server
 
 DEMO: Final = REPOSITORY / "models" / "Stable-Diffusion" / "demo-emoji.safetensors"
 MODULES: Final = {"real": "modules.server", "fake": "tests.server.fake_engine_server"}
-# The page is not asked for anything here, and building it is most of a start.
+# The page gets no requests here, and building it is most of a start.
 FLAGS: Final = ("--use-cpu", "all", "--no-half", "--nowebui")
 PROMPTS: Final = ("a red apple on a blue background", "a brisk rocket in space")
 # As many different requests as are drawn a second time in peace, to compare the bytes.
@@ -131,7 +131,7 @@ class Storm:
         self.kills[target] += 1
 
     def calm(self) -> None:
-        """Let every job end."""
+        """Wait for every job's end."""
         deadline = time.monotonic() + CALM_SECONDS
         while self.left():
             assert time.monotonic() < deadline, self.server.log.read_text()[-3000:]

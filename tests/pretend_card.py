@@ -105,7 +105,7 @@ class PretendStreams(SingleStream):
 
 
 def _target(args: Any, kwargs: Any) -> Any:
-    """The device that an operation is told to answer on, by itself or by a tensor that lies there."""
+    """The device that an operation is to answer on, by itself or by a tensor that lies there."""
     target = kwargs.get("device", args[1] if len(args) > 1 else None)
     return target.device if isinstance(target, Tensor) else target if isinstance(target, torch.device) else None
 

@@ -1,4 +1,5 @@
-"""Names are the field's own: words that this project once made up for known things stay out of its identifiers."""
+"""Names are the field's own: words that this project once made up for known things stay out of its identifiers, and
+out of its docstrings, comments and pages."""
 
 from __future__ import annotations
 
@@ -35,6 +36,17 @@ RETIRED_NAMES = {"endings": "callbacks"}
 THEIRS = {"override_settings_restore_afterwards"}
 
 
+# In sentences: these and what a newcomer has to read twice. Test functions' names are sentences.
+PHRASES = re.compile(
+    r"\b(told|asked|unasked|giv(?:e|es|ing|en) way|gave way|at home|(?:go|goes|come|comes) home|of no matter"
+    r"|tak(?:e|es|en|ing) in hand|luggages?|residences?|shel(?:f|ves)|mend(?:s|ed|ing|ers?)?|lanes?|landings?"
+    r"|afterwards|wish(?:es|ed)?|lets? (?:\w+ ){1,3}act|(?:a|the|one|two) kept(?! (?:by|for|in|until|with)\b))\b"
+    r"|^Lets? ",
+    re.IGNORECASE,
+)
+# Written from the settings' table and by the releases: what is said there to people is changed by translations too.
+NO_PROSE = {"docs/options.md", "docs/flags.md", "CHANGELOG.md"}
+
 CODE = ("modules", "tests", "benchmarks", "training")
 # In JavaScript: what is no code (comments, texts, also those that span lines), and a name.
 NO_CODE = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.DOTALL)
@@ -67,6 +79,42 @@ def script_identifiers(source: str) -> Iterator[tuple[int, str]]:
     code = NO_CODE.sub(lambda found: "\n" * found.group().count("\n") or " ", source)
     for number, line in enumerate(code.splitlines(), 1):
         yield from ((number, name) for name in NAME.findall(line))
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Lines of the texts that stand alone: docstrings, and what is said behind a field."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield from enumerate(node.value.value.splitlines(), node.lineno)
+
+
+def prose(path: Path, source: str) -> Iterator[tuple[int, str]]:
+    """The sentences of a file by line: docstrings and comments, the names of tests, and all of a page."""
+    match path.suffix:
+        case ".py":
+            tree = ast.parse(source)
+            yield from docstrings(tree)
+            tests = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+            yield from ((one.lineno, one.name.replace("_", " ")) for one in tests if one.name.startswith("test_"))
+            for token in tokenize.generate_tokens(io.StringIO(source).readline):
+                if token.type == tokenize.COMMENT:
+                    yield token.start[0], token.string
+        case ".js":
+            for found in NO_CODE.finditer(source):
+                if found.group().startswith("/"):
+                    yield from enumerate(found.group().splitlines(), source.count("\n", 0, found.start()) + 1)
+        case _:
+            yield from enumerate(source.splitlines(), 1)
+
+
+def retired_phrases(path: Path, source: str) -> Iterator[str]:
+    # Most files have none anywhere, and are not parsed for where it stands.
+    words_of_names = source.replace("_", " ")
+    if not PHRASES.search(words_of_names) and not re.search(r"\bLets? ", words_of_names):
+        return
+    for line, text in prose(path, source):
+        if found := PHRASES.search(text.strip()):
+            yield f"{path}:{line}: {found.group()!r} in {text.strip()[:100]!r}"
 
 
 def type_names(tree: ast.Module) -> Iterator[str]:
@@ -123,6 +171,42 @@ def test_no_retired_word_names_anything() -> None:
     for path in sorted([*(ROOT / "modules/page/assets").glob("*.[jt]s"), *(ROOT / "tests/javascript").glob("*.js")]):
         names = list(script_identifiers(path.read_text()))
         found += [f"{path.relative_to(ROOT)}:{line} {name}" for line, name in names if retired_words(name)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("a.py", '"""What a person is told."""'),
+        ("a.py", "x = 1  # asked for"),
+        ("a.py", 'class A:\n    x: int\n    """Let the reader wait."""'),
+        ("a.py", "def test_a_kept_checkpoint_comes_back(): pass"),
+        ("a.py", "# It lets the other thread act."),
+        ("a.js", "x = 1; // gives way"),
+        ("a.js", "/* The one at home\n */"),
+        ("a.md", "What comes first goes home."),
+    ],
+)
+def test_a_retired_phrase_is_seen(name: str, source: str) -> None:
+    assert list(retired_phrases(Path(name), source))
+
+
+def test_plain_words_are_not() -> None:
+    source = 'asked = "told"  # kept until the end: a picture that is kept in memory\nwish = f"at home"'
+    assert not list(retired_phrases(Path("a.py"), source))
+    assert not list(retired_phrases(Path("a.js"), 'const told = "asked";'))
+
+
+def test_no_retired_phrase_is_read_anywhere() -> None:
+    scripts = [*(ROOT / "modules/page/assets").glob("*.js"), *(ROOT / "tests/javascript").glob("*.js")]
+    pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "training").glob("*.md")]
+    own = Path(__file__).resolve()
+    files = [path for path in (*python_files(), *scripts, *pages) if path.resolve() != own]
+    found = []
+    for path in sorted(files):
+        if str(path.relative_to(ROOT)) not in NO_PROSE:
+            found += retired_phrases(path.relative_to(ROOT), path.read_text("utf-8"))
+    assert len(files) > 700
     assert not found, "\n".join(found)
 
 

@@ -115,7 +115,7 @@ def sniff_container(path: Path) -> Container:
     if size == 0:
         raise ModelFileError(f"{path.name} is empty (0 bytes); fetch it again from its source.")
     if head[4:9] == bytes(4) + b"{":
-        # Asked first: the length in front of it may look like the beginning of a pickle or of an archive.
+        # Checked first: the length in front of it may look like the beginning of a pickle or of an archive.
         return Container.SAFETENSORS
     stray = _describe_stray(head)
     if stray is not None:

@@ -141,7 +141,7 @@ class ModelPlacement:
         elif self.plan is not None:
             plan = replace(plan, resident=self.plan.resident)
         if ignored:
-            plan = replace(plan, why=f"{plan.why}; {ignored} was asked for, but no card has memory of its own here")
+            plan = replace(plan, why=f"{plan.why}; {ignored} was requested, but no card has memory of its own here")
         self.plan = plan
         return plan
 
@@ -185,7 +185,7 @@ class ModelPlacement:
         return thriftier
 
     def release(self) -> None:
-        """Let go of the checkpoint."""
+        """Drop the checkpoint."""
         if self._offloader is not None:
             self._offloader.close()
         self._offloader = self._model = self._size = self.plan = None

@@ -9,7 +9,7 @@ _PREFIXES: Final = ("cond_stage_model.model.", "conditioner.embedders.0.model.")
 SD2: Final = Family(
     name="SD2",
     label="Stable Diffusion 2",
-    # SD Turbo has the names of SDXL's refiner, and is told from it by order: it takes no sizes with its text.
+    # SD Turbo has the names of SDXL's refiner, and is recognised before it: it takes no sizes with its text.
     marks=tuple((prefix,) for prefix in _PREFIXES),
     text_encoders=(
         TextEncoderFacts(

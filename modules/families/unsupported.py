@@ -1,4 +1,4 @@
-"""Models that are told apart from the families, since they can't be run here."""
+"""Models that are recognised so that they can be refused by name: they can't be run here."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -83,7 +83,7 @@ class Reservations:
             return self._held.get(path, (None, 0))[0]
 
     def release(self, path: Path) -> None:
-        """Let go of a path, whether it is held or not."""
+        """Release a path, whether it is reserved or not."""
         with self._lock:
             self._held.pop(path, None)
 

@@ -49,7 +49,7 @@ class Thumbnails:
             with read_header(picture) as image:
                 if self._most_pixels is not None and image.width * image.height > self._most_pixels:
                     raise unreadable(picture.name)
-                # Lets the JPEG decoder work at a fraction of the size.
+                # With this the JPEG decoder works at a fraction of the size.
                 image.draft("RGB", (self._side, self._side))
                 small = ImageOps.exif_transpose(image)
                 small = small.convert("RGBA" if small.has_transparency_data else "RGB")

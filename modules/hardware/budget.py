@@ -213,7 +213,8 @@ def _reason(mode: MemoryMode, free: int, needed: int, *, required: bool, tiled: 
         "lowvram": "the UNet piece by piece",
     }[mode]
     tiles = ", pictures decoded in tiles" if tiled else ""
-    return f"{does}{tiles} ({'as asked; ' if required else ''}{gigabytes(free)} free, about {gigabytes(needed)} needed)"
+    why = "as requested; " if required else ""
+    return f"{does}{tiles} ({why}{gigabytes(free)} free, about {gigabytes(needed)} needed)"
 
 
 def _batches(images: int) -> tuple[int, ...]:

@@ -45,7 +45,10 @@ class Hardware:
     threads: int
     attention: AttentionChoice
     cudnn_benchmark: bool
-    """Let cuDNN try its algorithms: those it picks by rule give NaN in fp16 on Turing cards without tensor cores."""
+    """Whether cuDNN measures its algorithms and takes the fastest.
+
+    Those it picks by rule give NaN in fp16 on Turing cards without tensor cores.
+    """
     why: str
     device_name: str
     requested: HardwareRequest

@@ -25,7 +25,7 @@ class Live:
     preview_serial: int = 0
     interrupted: bool = False
     stopping: bool = False
-    """Asked to end after the picture under way."""
+    """Whether it ends after the picture under way, by request."""
 
     def eta(self, now: float) -> float | None:
         """Seconds until the job is done, from the pace since its first step; None before there is a pace."""

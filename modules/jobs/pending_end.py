@@ -48,7 +48,7 @@ class RetryTimer:
         return self._sentence is None or self._clock() >= self._next
 
     def failed(self, sentence: str, *, passing: bool) -> bool:
-        """Note a failure, logged once for each sentence. Returns whether those who wait should hear of it now."""
+        """Note a failure, logged once for each sentence. Returns whether those who wait should be notified now."""
         now = self._clock()
         if self._sentence is None:
             self._since = now

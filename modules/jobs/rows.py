@@ -121,6 +121,7 @@ def values_of_image(job_id: str, image: ImageRow) -> dict[str, Any]:
         "number": saved.index,
         "kind": saved.kind,
         "path": str(saved.path),
+        # The column has its name from the first version; another is not worth a migration.
         "kept": int(not saved.cached),
         "sha256": image.sha256,
         "infotext": saved.infotext,

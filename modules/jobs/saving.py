@@ -40,7 +40,7 @@ class SavingError(JobError):
 
 
 class ImageSaver:
-    """Saves what the engine delivers. Used by the one thread that hears the engine."""
+    """Saves what the engine delivers. Used by the one thread that reads the engine's messages."""
 
     def __init__(self, store: JobStore, picture_store: PictureStore) -> None:
         self._store = store

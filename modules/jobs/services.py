@@ -71,7 +71,7 @@ class Services:
             self.hashing.wake()
 
     def close(self) -> None:
-        """End the engine and let go of the data folder. Jobs that wait or run go on at the next start."""
+        """End the engine and release the data folder. Jobs that wait or run go on at the next start."""
         self.hashing.stop()
         self.cards.close()
         self.jobs.close()

@@ -30,11 +30,11 @@ class Patience:
     pauses: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)
     """Before the n-th start in a row that has not become ready yet."""
     farewell: float = 2.0
-    """For the engine to end by itself when it is asked to: it has nothing to save, and torch takes its time."""
+    """Seconds for the engine to end by itself after `Shutdown`: it has nothing to save, and torch takes its time."""
 
 
 class Supervisor:
-    """Owns the engine. All methods but `status` belong to the one thread that hears the news."""
+    """Owns the engine. All methods but `status` belong to the one thread that reads the inbox."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ def warn(text: str) -> None:
 
 
 def hold_window(status: int) -> None:
-    """Let the reason of an error be read where the terminal's window would close with this process.
+    """Wait for a key, so that an error can be read where the terminal's window would close with this process.
 
     `webui-user.sh` says by WEBUI_WINDOW that there is one. 130 is an end by Ctrl+C.
     """

@@ -14,7 +14,7 @@ GRACE_SECONDS = 5
 
 
 def end_as_by_ctrl_c() -> None:
-    """Let SIGTERM and the end of the terminal do what Ctrl+C does. For the main thread."""
+    """Handle SIGTERM and the end of the terminal as Ctrl+C. Call it from the main thread."""
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupt)

@@ -176,7 +176,7 @@ def _submit(services: Services, extras: ExtrasRequest, files: Mapping[str, Path]
 
 
 class _Files(Mapping[str, bytes]):
-    """The bytes of files, read one at a time when they are asked for."""
+    """The bytes of files, each read when it is looked up."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = files

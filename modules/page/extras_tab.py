@@ -63,7 +63,7 @@ _SIZED: Final = {"Split oversized images", "Auto focal point crop"}
 
 
 def _hide(controls: Controls, operations: Collection[str]) -> None:
-    """Let nobody see the controls of some operations. What they ask for is left out when the job is made."""
+    """Hide the controls of some operations. What these controls say is left out when the job is made."""
     hidden = tuple(start for name in operations for start in _CONTROLS.get(name, ()))
     target_size = ("upscaling_resize_w", "upscaling_resize_h") if _SIZED - set(operations) else ()
     if "Upscale" in operations and target_size:

@@ -1,4 +1,4 @@
-"""Allowing one more folder of this machine, once the person has been asked."""
+"""Routes with which the person at this machine allows one more of its folders."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ SAY: Final = "(text) => window.webui.say(text)"
 
 
 def refusal(error: Exception) -> str:
-    """The answer of Generate that nothing was queued: why, or the folder that the person is to be asked about."""
+    """The answer of Generate that nothing was queued: why, or the folder that the person may allow."""
     answer = {"error": str(error)}
     if isinstance(error, FolderNotAllowedYet):
         answer["folder"] = str(error.folder)

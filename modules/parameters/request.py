@@ -70,7 +70,7 @@ class GenerationRequest(BaseModel):
 
     mode: Mode = "txt2img"
     from_program: bool = False
-    """Asked through A1111's API, which knows numbers by their type: its infotext says 7.0 where the page's says 7."""
+    """It came through A1111's API, which knows numbers by their type: its infotext says 7.0 where the page's says 7."""
     makes_grid: bool = True
     """Whether a grid of several pictures is made as the settings say; scripts whose result is a grid make it anyway."""
     prompt: Annotated[Prompt, Parameter("Prompt", infotext="Prompt")] = ""

@@ -61,7 +61,7 @@ class Guided:
     extra_channels: Tensor | None = None
 
 
-# Asked before each call, with its number and its level: it may give what answers from that call on.
+# Called before each model call, with its number and its noise level: it may return what answers from that call on.
 SuccessorAt = Callable[[int, Tensor], Guided | None]
 
 

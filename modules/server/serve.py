@@ -143,7 +143,7 @@ def _show_progress(services: Services, flags: Flags) -> None:
 
 
 def _favour_short_answers() -> None:
-    """Let a poll for progress not wait for a thread that saves, nor for a search through everything Gradio imported."""
+    """Keep a poll for progress short: threads take turns more often, and the garbage collector has less to search."""
     # What is here by now stays: the collector need not look through it again, which takes it a tenth of a second.
     gc.collect()
     gc.freeze()
@@ -160,7 +160,7 @@ def wants_browser(flags: Flags, setting: str) -> bool:
 
 
 def _use_temporary_folder(options: OptionStore) -> None:
-    """Where Gradio puts what passes through it; it asks once, when it is imported."""
+    """Where Gradio puts what passes through it; it reads this once, when it is imported."""
     folder = options.text("temp_dir")
     if not folder:
         return

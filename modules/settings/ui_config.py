@@ -139,7 +139,7 @@ class UiConfig:
         return wanted if isinstance(wanted, str) and wanted in tabs else None
 
     def forget(self, places: Iterable[Place]) -> None:
-        """Let controls have their declared defaults again. Raises UiConfigError."""
+        """Remove the entries of these controls, so that their declared defaults apply again. Raises UiConfigError."""
         keys = {f"{key}/{one.name}" for place in places for key in place.keys for one in fields(Control)}
         with self._lock:
             entries = {key: value for key, value in self._read_again().items() if key not in keys}

@@ -106,7 +106,7 @@ class PromptEncoder:
         self._cached_bytes = 0
 
     def release(self) -> None:
-        """Let go of the text encoders, even while references to this object remain; it encodes nothing after that."""
+        """Free the text encoders, even while references to this object remain; it encodes nothing after that."""
         self.forget()
         self._encoders = ()
 

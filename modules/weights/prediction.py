@@ -1,4 +1,4 @@
-"""What a UNet predicts, asked of itself where neither its file nor its family says."""
+"""What a UNet predicts, found by running it once where neither its file nor its family says."""
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel

@@ -169,7 +169,7 @@ def test_redirects_are_followed_but_not_for_ever(pages: PagesServer) -> None:
     "url",
     ["http://", "http://:80/", "http://a b/", "http://a\r\nHost: b/", "http://a:0/", "http://a:99999/", "http://ä/"],
 )
-def test_what_is_no_address_is_refused_before_anything_is_asked(pages: PagesServer, url: str) -> None:
+def test_what_is_no_address_is_refused_before_anything_is_requested(pages: PagesServer, url: str) -> None:
     net = Net(pages)
     with pytest.raises(RequestError, match="address"):
         net.fetcher()(url, "mask")

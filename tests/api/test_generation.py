@@ -94,7 +94,7 @@ def test_an_override_never_outlives_its_request(api: Any) -> None:
     assert overridden["images"] != made(api)["images"]
 
 
-def test_merged_tokens_change_the_picture_are_told_and_come_back_by_infotext(api: Any) -> None:
+def test_merged_tokens_change_the_picture_are_recorded_and_come_back_by_infotext(api: Any) -> None:
     merged = made(api, override_settings={"token_merging_ratio": 0.5})
     (infotext,) = json.loads(merged["info"])["infotexts"]
     assert "Token merging ratio: 0.5" in infotext
@@ -128,7 +128,7 @@ def test_infotext_fills_what_the_request_does_not_say(api: Any) -> None:
     assert json.loads(changed["info"])["seed"] == 100
 
 
-def test_pictures_are_saved_only_when_asked(api: Any, server: Any) -> None:
+def test_pictures_are_saved_only_on_request(api: Any, server: Any) -> None:
     outputs = server.data_dir / "outputs"
     before = set(outputs.rglob("*.png"))
     made(api)

@@ -71,7 +71,7 @@ def test_choosing_a_checkpoint_by_any_of_its_names(api: Any) -> None:
     assert api.post("/sdapi/v1/options", json={"sd_model_checkpoint": "nonesuch"}).status_code == 404
 
 
-def test_flags_are_told_without_secrets(api: Any) -> None:
+def test_flags_are_listed_without_secrets(api: Any) -> None:
     flags = api.get("/sdapi/v1/cmd-flags").json()
     assert "port" in flags
     assert not {"gradio_auth", "api_auth"} & set(flags)
@@ -197,7 +197,7 @@ def test_training_is_refused_in_a_sentence(api: Any, call: str) -> None:
     assert "Training" in answer.json()["detail"]
 
 
-def test_embeddings_are_told_with_their_size_and_those_of_sdxl_apart(api: Any, server: Any) -> None:
+def test_embeddings_are_listed_with_their_size_and_those_of_sdxl_apart(api: Any, server: Any) -> None:
     folder = server.data_dir / "embeddings"
     folder.mkdir(exist_ok=True)
     write_embedding(folder / "ink.safetensors", vectors=3, width=64)

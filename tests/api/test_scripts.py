@@ -1,4 +1,4 @@
-"""Scripts over the API: listed in A1111's shapes, and asked for by name with positional arguments."""
+"""Scripts over the API: listed in A1111's shapes, and requested by name with positional arguments."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::Deprecatio
 
 @pytest.fixture(scope="module")
 def on_demo(server: Any) -> Iterator[Any]:
-    """The demo checkpoint among the models, and chosen; afterwards things are as they were."""
+    """The demo checkpoint among the models, and chosen; after the test things are as they were."""
     link = server.data_dir / "models" / "Stable-diffusion" / "z-demo.safetensors"
     (server.data_dir / "styles.csv").write_text("name,prompt,negative_prompt\nblue,{prompt} on blue,red\n", "utf-8")
     link.symlink_to(DEMO)

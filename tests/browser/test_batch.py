@@ -61,7 +61,7 @@ def test_a_folder_of_the_server_goes_to_another_one_under_the_same_names(
     visit(page, server.url)
     open_input(page, "Batch")
     page.get_by_role("tab", name="From directory").first.click()
-    # Another folder of this machine is asked about; the answer is remembered, and its pictures are shown.
+    # Another folder of this machine has to be allowed; the answer is remembered, and its pictures are shown.
     outside = tmp_path / "outside"
     write_inputs(outside)
     page.fill("#img2img_batch_input_dir textarea, #img2img_batch_input_dir input", str(outside))

@@ -156,7 +156,7 @@ def test_on_a_phone_a_finger_reorders(queue: Locator, watched: Watched, server: 
 
 
 @pytest.mark.long
-def test_a_queue_that_had_to_be_set_aside_is_told_on_the_page(watched: Watched, server: Server) -> None:
+def test_a_queue_that_had_to_be_set_aside_is_reported_on_the_page(watched: Watched, server: Server) -> None:
     page = watched.page
     server.kill()
     (server.data_dir / "webui.db").write_bytes(b"this is no database" * 1000)

@@ -116,7 +116,7 @@ def test_settings_are_found_changed_refused_and_reset(watched: Watched, server: 
     assert server.json("/sdapi/v1/options")["jpeg_quality"] == 80
     saved = written(server.data_dir, "config.json")
     assert (saved["control_net_unit_count"], saved["s_noise"]) == (3, "loud"), "nothing of another program is lost"
-    # The refused value is told by the browser as a failed request; nothing else may have gone wrong.
+    # The refused value is reported by the browser as a failed request; nothing else may have gone wrong.
     assert [problem for problem in watched.problems if "422" not in problem] == []
 
 

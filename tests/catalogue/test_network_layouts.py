@@ -1,4 +1,4 @@
-"""Networks of all trainers are told by the names of their tensors, whatever they add to."""
+"""Networks of all trainers are recognised by the names of their tensors, whatever they add to."""
 
 import pytest
 

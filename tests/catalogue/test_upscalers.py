@@ -57,7 +57,7 @@ def test_an_upscaler_is_found_by_every_name_it_goes_by(tmp_path: Path) -> None:
     [("4x-UltraSharp", 4), ("RealESRGAN_x2plus", 2), ("DAT_x3", 3), ("1x_DeJPG", 1), ("realesr-general-x4v3", 4),
      ("remacri", 4), ("swin_1024x1024", 4), ("8x_NMKD", 8), ("2xLexica", 2), ("foo64x64", 4)],
 )  # fmt: skip
-def test_the_scale_is_told_by_the_name(stem: str, scale: int) -> None:
+def test_the_scale_is_read_from_the_name(stem: str, scale: int) -> None:
     assert scale_of(stem) == scale
 
 

@@ -1,4 +1,4 @@
-"""The demo checkpoint understands what it is asked: colours, backgrounds, guidance, negative prompts, masks."""
+"""The demo checkpoint understands what is requested: colours, backgrounds, guidance, negative prompts, masks."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_the_file_is_small_and_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_shape_has_the_colour_that_was_asked(artist: Artist, colour: str) -> None:
+def test_a_shape_has_the_requested_colour(artist: Artist, colour: str) -> None:
     assert shows(colour, mean_colour(artist.draw(f"a {colour} circle"), MIDDLE))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_background_has_the_colour_that_was_asked(artist: Artist, colour: str) -> None:
+def test_a_background_has_the_requested_colour(artist: Artist, colour: str) -> None:
     image = artist.draw(f"a cat on a {colour} background")
     corners = [(0, 0, 16, 16), (112, 0, 128, 16), (0, 112, 16, 128), (112, 112, 128, 128)]
     assert sum(shows(colour, mean_colour(image, corner)) for corner in corners) >= 3

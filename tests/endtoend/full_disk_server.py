@@ -14,7 +14,7 @@ from modules.server.serve import main
 
 
 def pretend(flag: Path, outputs: Path) -> None:
-    """Let pictures below `outputs` meet a full disk while `flag` exists."""
+    """Make pictures below `outputs` meet a full disk while `flag` exists."""
     write_synced = atomic._write_synced
 
     def guarded(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -441,7 +441,7 @@ class _State:
 
 @dataclass(frozen=True)
 class PassSettings:
-    """What one pass is asked for. `settings` are A1111's; `keep` is a latent and where (1) it stays."""
+    """The settings of one pass. `settings` are A1111's; `keep` is a latent and where (1) it stays."""
 
     sampler: str
     schedule: str

@@ -59,7 +59,7 @@ def bad_files(house: House) -> None:
     for name, (write, _) in BAD.items():
         write(house.models / name)
     assert house.post("/sdapi/v1/refresh-checkpoints").status_code == 200
-    # The checkpoint that is loaded at start must be there before a bad one is asked for: else its loading is told last.
+    # The checkpoint that is loaded at start must be there before a bad one is requested: else it is reported last.
     house.works()
 
 

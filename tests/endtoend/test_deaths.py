@@ -1,4 +1,4 @@
-"""Engine and server killed with a job under way: nothing is lost, and the pictures are those that were asked for."""
+"""Engine and server killed with a job under way: nothing is lost, and the pictures are those that were requested."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Our server's pictures against a second implementation's: the whole way from a request to 8-bit pixels.
 
-The oracle is told how each prompt reads, so our reading is judged too. `python -m tests.endtoend.compare 300` asks for
-many more; what it found stands in docs/exactness.md.
+The oracle gets the reading of each prompt, so our reading is judged too. `python -m tests.endtoend.compare 300` makes
+many more requests; what it found stands in docs/exactness.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pictures that are decoded beside the next batch's steps: the same bytes in the same order, each once, whatever ends
 the job.
 
-No card is at hand: a lane stands for it that says when its work is over as a test wants it, late or in any order.
+No card is at hand: a stand-in for its stream says when its work is over as a test wants it, late or in any order.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from tests.engine.test_models import CPU, Line, OnCard
 
 @dataclass
 class Moment:
-    """The end of one decode: over after it was asked for `late` times, or once somebody waits for it.
+    """The end of one decode: over after it was polled `late` times, or once somebody waits for it.
 
     What was fetched arrives then and not before: until then it is a white picture that claims to be a good one.
     """
@@ -75,7 +75,7 @@ class Moment:
 
 @dataclass
 class LateStreams(SingleStream):
-    """A lane beside, whose work is over later: each decode as late as `late` says of its number."""
+    """A second stream, whose work is over later: each decode as late as `late` says of its number."""
 
     late: Callable[[int], float]
     moments: list[Moment] = field(default_factory=list)
@@ -136,7 +136,7 @@ def test_the_queue_gives_each_picture_once_and_in_order(model: Any, late: Any, t
     with DecodeQueue(work_of(model, codec), None, plain) as queue:
         for index, latent in enumerate(latents()):
             queue.add(latent, index, 0)
-            assert plain.indexes == list(range(index + 1))  # without lanes nothing is ever under way
+            assert plain.indexes == list(range(index + 1))  # without streams nothing is ever under way
     with DecodeQueue(work_of(model, codec), LateStreams(late), beside) as queue:
         for index, latent in enumerate(latents()):
             queue.add(latent, index, 0)
@@ -387,7 +387,7 @@ def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(
 def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(
     keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A face restorer computes on the device and another checkpoint replaces the VAE: no lane beside is asked for."""
+    """A face restorer computes on the device and another checkpoint replaces the VAE: no second stream is requested."""
     requested: list[str] = []
     monkeypatch.setattr(JobModels, "side_streams", lambda self: requested.append("streams"))
     made(keeper, job(checkpoint, "a"))
@@ -417,7 +417,7 @@ def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(
         ("cpu", MemoryPlan("full", "", decodes_alongside=True), False),
     ],
 )
-def test_lanes_are_for_a_card_with_room_for_both(
+def test_streams_are_for_a_card_with_room_for_both(
     checkpoint: Any, monkeypatch: pytest.MonkeyPatch, device: str, plan: Any, beside: bool
 ) -> None:
     keeper = ModelKeeper(CPU, Line().emit)

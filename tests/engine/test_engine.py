@@ -53,7 +53,7 @@ def test_a_job_gives_its_pictures_with_their_parameters_inside(engine: RunningEn
     assert [event.kind for event in images_in(events)][-1] == "grid"
 
 
-def test_steps_are_told_in_order_up_to_the_whole(engine: RunningEngine, tiny: Any) -> None:
+def test_steps_are_reported_in_order_up_to_the_whole(engine: RunningEngine, tiny: Any) -> None:
     engine.send(job(tiny, "steps", steps=5, n_iter=2))
     steps = [event for event in engine.until(JobFinished, JobFailed) if isinstance(event, StepDone)]
     fractions = [event.fraction for event in steps]
@@ -98,7 +98,7 @@ def test_full_previews_are_the_pictures_that_the_vae_makes(engine: RunningEngine
     assert {image.size for _, image in found} == {(512, 512)}  # 64 x 64 enlarged, as small pictures are
 
 
-def test_a_missing_tiny_autoencoder_is_told_and_the_vae_is_used(engine: RunningEngine, tiny: Any) -> None:
+def test_a_missing_tiny_autoencoder_is_reported_and_the_vae_is_used(engine: RunningEngine, tiny: Any) -> None:
     options = {"sd_vae_decode_method": "TAESD", "show_progress_type": "TAESD"}
     (plain,) = picture_events(engine, job(tiny, "plain"))
     engine.send(job(tiny, "missing", options=options))
@@ -296,7 +296,7 @@ def test_what_acts_only_sometimes_is_recorded_only_then(
     assert (key in picture.infotext) is written
 
 
-def test_merged_tokens_are_told_where_the_model_has_any_to_merge(
+def test_merged_tokens_are_reported_where_the_model_has_any_to_merge(
     engine: RunningEngine, tiny: Any, tmp_path: Path
 ) -> None:
     coarse = Architecture(unet_attention=(False, True))

@@ -1,4 +1,4 @@
-"""Checkpoints and VAEs that stay in memory: they come back as they were, from no file, and give way when they must."""
+"""Checkpoints and VAEs that stay in memory: they come back as they were, from no file, until memory is short."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def fresh(command: RunJob, **more: object) -> list[bytes]:
     return pictures(ModelKeeper(CPU, Line().emit, **more), command)  # type: ignore[arg-type]  # fields of any type
 
 
-def test_a_kept_checkpoint_comes_back_without_its_file_and_draws_the_same(files: list[Path]) -> None:
+def test_a_cached_checkpoint_comes_back_without_its_file_and_draws_the_same(files: list[Path]) -> None:
     line = Line()
     keeper = ModelKeeper(CPU, line.emit)
     jobs = [job(checkpoint_at(path, TWO), path.stem, options=TWO) for path in files[:2]]
@@ -119,7 +119,7 @@ def test_a_kept_checkpoint_comes_back_without_its_file_and_draws_the_same(files:
 
 
 @pytest.mark.long
-def test_the_state_of_a_kept_checkpoint_is_that_of_a_fresh_one(files: list[Path], tmp_path: Path) -> None:
+def test_the_state_of_a_cached_checkpoint_is_that_of_a_fresh_one(files: list[Path], tmp_path: Path) -> None:
     """Everything that jobs change about a model, one after the other, and the other checkpoint between any two."""
     write_embedding(tmp_path / "embeddings" / "charm.safetensors")
     vae = write_vae(tmp_path / "soft.safetensors")
@@ -217,7 +217,7 @@ def test_the_least_recently_used_goes_first_and_a_lower_limit_holds_at_once(file
     assert not cached[0].model.loaded and cached[1].model.loaded
 
 
-def test_a_file_that_changed_is_read_anew_in_use_or_kept(files: list[Path], reads: Reads) -> None:
+def test_a_file_that_changed_is_read_anew_in_use_or_cached(files: list[Path], reads: Reads) -> None:
     keeper = ModelKeeper(CPU, Line().emit)
     jobs = [job(checkpoint_at(path, TWO), path.stem, options=TWO) for path in files[:2]]
     before = [pictures(keeper, one) for one in jobs]
@@ -246,7 +246,7 @@ def test_another_vae_is_exchanged_without_reading_the_checkpoint(
     unet = keeper.load(jobs[0].checkpoint).model.unet
     assert [pictures(keeper, one) for one in (*jobs, *jobs)] == [*expected, *expected]
     assert keeper.load(jobs[2].checkpoint).model.unet is unet
-    # Without a place for them each is read when it is asked for, the checkpoint's own out of its file.
+    # Without a place for them each is read when it is needed, the checkpoint's own out of its file.
     parts = ["a.safetensors", "soft.safetensors", "hard.safetensors"]
     assert reads == [*parts, *parts]
 
@@ -267,7 +267,7 @@ def test_vaes_are_kept_as_the_setting_says_whichever_checkpoint_had_them(
     reads.clear()
     assert [pictures(keeper, one) for one in jobs] == made
     assert reads == []
-    # Another checkpoint takes one of them over; the first one is not kept, and its VAE goes with it.
+    # Another checkpoint takes one of them over; the first one is not cached, and its VAE goes with it.
     other = with_vae(files[1], soft, options)
     assert pictures(keeper, job(other, "x", options=options)) == fresh(job(other, "x", options=options))
     assert reads[:1] == ["b.safetensors"] and "soft.safetensors" not in reads[:2]
@@ -277,7 +277,7 @@ def test_vaes_are_kept_as_the_setting_says_whichever_checkpoint_had_them(
     assert not keeper.facts().cached
 
 
-def test_a_vae_that_cannot_be_read_costs_no_kept_checkpoint(files: list[Path], tmp_path: Path, reads: Reads) -> None:
+def test_a_vae_that_cannot_be_read_costs_no_cached_checkpoint(files: list[Path], tmp_path: Path, reads: Reads) -> None:
     line = Line()
     keeper = ModelKeeper(CPU, line.emit)
     bad = truncate(write_vae(tmp_path / "bad.safetensors"))
@@ -343,7 +343,7 @@ def test_a_job_that_needs_the_room_gets_it(files: list[Path], monkeypatch: pytes
     assert [one.model.loaded for one in loaded] == [False, True, True]
 
 
-def test_after_running_out_of_memory_the_kept_go_before_a_thriftier_mode_and_only_once(
+def test_after_running_out_of_memory_the_cached_go_before_a_thriftier_mode_and_only_once(
     files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = Line()
@@ -378,7 +378,7 @@ def test_a_job_without_a_checkpoint_gets_all_memory(files: list[Path]) -> None:
     assert not keeper.make_room()
 
 
-def test_unloading_returns_the_memory_of_the_kept_too(files: list[Path], tmp_path: Path) -> None:
+def test_unloading_returns_the_memory_of_the_cached_too(files: list[Path], tmp_path: Path) -> None:
     """What is left is less than a fifth of the 20 MB that each toy takes."""
     vae = write_vae(tmp_path / "soft.safetensors")
     options: dict[str, Any] = {"sd_checkpoints_limit": 3, "sd_vae_checkpoint_cache": 1}
@@ -408,7 +408,7 @@ def test_weights_in_8_bits_are_kept_beside_whole_ones(files: list[Path], reads: 
     assert len(reads) == 2
 
 
-def test_memory_that_runs_out_while_a_kept_one_comes_back_is_told_and_it_is_read_the_next_time(
+def test_memory_that_runs_out_while_a_cached_one_comes_back_is_reported_and_it_is_read_the_next_time(
     files: list[Path], monkeypatch: pytest.MonkeyPatch, reads: Reads
 ) -> None:
     line = Line()
@@ -429,7 +429,7 @@ def test_memory_that_runs_out_while_a_kept_one_comes_back_is_told_and_it_is_read
 
 
 @pytest.mark.long
-def test_a_kept_checkpoint_is_not_moved_on_a_cpu_whatever_the_setting_says(files: list[Path]) -> None:
+def test_a_cached_checkpoint_is_not_moved_on_a_cpu_whatever_the_setting_says(files: list[Path]) -> None:
     keeper = ModelKeeper(replace(CPU), Line().emit)
     options = TWO | {"sd_checkpoints_keep_in_cpu": False}
     first = keeper.load(checkpoint_at(files[0], options))

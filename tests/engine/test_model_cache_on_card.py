@@ -86,7 +86,7 @@ def test_only_the_one_in_use_is_on_the_card_unless_the_setting_says_otherwise(
     assert places(cache) == {"new": False} and not old.model.loaded
 
 
-def test_they_go_home_the_oldest_first_until_there_is_room_and_for_good_where_home_is_full(
+def test_they_go_to_main_memory_the_oldest_first_until_there_is_room_and_are_dropped_where_that_is_full(
     on_card: Callable[[str], LoadedModel], main: dict[str, int]
 ) -> None:
     cache = ModelCache(CARD.device)
@@ -97,7 +97,7 @@ def test_they_go_home_the_oldest_first_until_there_is_room_and_for_good_where_ho
     weights, memory = loaded[0].weights, loaded[0].memory
     cache.free_device(lambda: cache.on_device <= 2 * memory)
     assert places(cache) == {"c": True, "b": True, "a": False}
-    # No room for another at home: the older one there goes, and as that does not help the next one is dropped too.
+    # No room for another in main memory: the older one there goes, which is too little, so the next one is dropped.
     main["bytes"] = weights + MAIN_RESERVE - 1
     cache.free_device(lambda: cache.on_device <= memory)
     assert places(cache) == {"c": True}

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies for a job: what is asked for, by whom, and what is refused before it starts."""
+"""Where a checkpoint lies for a job: what is requested, by whom, and what is refused before it starts."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_largest_pass_counts() -> None:
 
 @pytest.fixture
 def on_a_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """A tiny checkpoint on a card that is only told of: its free bytes are what the test says."""
+    """A tiny checkpoint on a card that is only claimed: its free bytes are what the test says."""
     free = {"bytes": 10**10}
     monkeypatch.setattr(ModelPlacement, "_free", lambda self: free["bytes"])
     moves: list[tuple[str, int]] = []
@@ -170,17 +170,17 @@ def test_a_cpu_refuses_what_main_memory_cannot_hold(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("mode", ["medvram", "lowvram"])
-def test_a_cpu_moves_nothing_whatever_is_asked(mode: MemoryMode, tmp_path: Path) -> None:
+def test_a_cpu_moves_nothing_whatever_is_requested(mode: MemoryMode, tmp_path: Path) -> None:
     keeper = ModelKeeper(CPU, Line().emit, mode)
     keeper.load(checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors")))
     plan = keeper.placement.plan
     assert plan is not None
-    assert plan.mode == "full" and plan.why.endswith(f"{mode} was asked for, but no card has memory of its own here")
-    assert "asked" not in keeper.placement.fit(RequestSize(64, 64), None).why
+    assert plan.mode == "full" and plan.why.endswith(f"{mode} was requested, but no card has memory of its own here")
+    assert "requested" not in keeper.placement.fit(RequestSize(64, 64), None).why
 
 
 def test_unloading_returns_the_memory(tmp_path: Path) -> None:
-    """The process is as large afterwards as before: what is left is less than a fifth of the 20 MB of a toy."""
+    """The process is as large after it as before: what is left is less than a fifth of the 20 MB of a toy."""
     path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")
     keeper = ModelKeeper(CPU, Line().emit)
     process = psutil.Process()
@@ -271,7 +271,7 @@ def test_recorded_steps_are_done_without_before_a_thriftier_mode(
     assert keeper.facts().fast_mode == "steps are not replayed: memory ran out; nothing is compiled"
 
 
-def test_memory_that_the_c_library_holds_is_asked_for_before_a_job_does_with_less(
+def test_memory_that_the_c_library_holds_is_taken_back_before_a_job_does_with_less(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     keeper = ModelKeeper(CPU, Line().emit)

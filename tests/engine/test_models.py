@@ -80,7 +80,7 @@ def test_the_flags_of_old_cards_are_understood_together() -> None:
         (ValueError("not enough memory"), False),
     ],
 )
-def test_running_out_of_memory_is_told_from_other_errors(error: Any, is_memory: bool) -> None:
+def test_running_out_of_memory_is_distinguished_from_other_errors(error: Any, is_memory: bool) -> None:
     assert is_out_of_memory(error) is is_memory
     assert ("memory" in sentence_for(error, CPU)) is (is_memory or "memory" in str(error))
     assert "\n" not in sentence_for(error, CPU)
@@ -176,7 +176,7 @@ def test_a_card_steps_down_from_mode_to_mode() -> None:
     assert models.step_down() is None
 
 
-def test_memory_that_runs_out_while_a_checkpoint_loads_is_told_and_the_next_load_works(
+def test_memory_that_runs_out_while_a_checkpoint_loads_is_reported_and_the_next_load_works(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     line = Line()

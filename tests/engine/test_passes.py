@@ -163,7 +163,7 @@ def test_without_overlay_the_whole_result_is_the_models(engine: RunningEngine, t
     assert (np.asarray(opened(bare))[:8, :8] != np.asarray(opened(laid))[:8, :8]).any()
 
 
-def test_soft_inpainting_is_told_with_its_numbers_and_changes_the_picture(
+def test_soft_inpainting_is_recorded_with_its_numbers_and_changes_the_picture(
     engine: RunningEngine, tiny: CheckpointFile
 ) -> None:
     (hard,), (soft,) = made(engine, inpainting(tiny))["image"], made(engine, inpainting(tiny, scripts=SOFT))["image"]
@@ -199,7 +199,7 @@ def test_a_script_goes_on_from_the_picture_as_it_was_made(engine: RunningEngine,
         assert opened(after).tobytes() == opened(before).resize((128, 128), Image.Resampling.LANCZOS).tobytes()
 
 
-def test_what_extras_cannot_do_leaves_the_picture_and_is_told(engine: RunningEngine, tiny: CheckpointFile) -> None:
+def test_what_extras_cannot_do_leaves_the_picture_and_is_reported(engine: RunningEngine, tiny: CheckpointFile) -> None:
     scripts = {"Upscale": UPSCALE | {"upscaler_1_name": "Gone"}, "GFPGAN": {"enabled": True}}
     engine.send(job(tiny, "left", scripts=scripts))
     events = engine.until(JobFinished, JobFailed)

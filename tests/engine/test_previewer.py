@@ -35,7 +35,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 @pytest.mark.parametrize("method", ["Full", "TAESD", "Approx NN", "Approx cheap"])
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_preview_is_asked_for_without_waiting(models: SimpleNamespace, method: str, whole: bool) -> None:
+def test_a_preview_is_requested_without_waiting(models: SimpleNamespace, method: str, whole: bool) -> None:
     previewer = Previewer(
         cast(JobModels, models), JobOptions.of({"show_progress_type": method, "show_progress_grid": whole})
     )

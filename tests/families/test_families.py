@@ -9,7 +9,7 @@ from modules.families.documents import families_page
 ROOT = Path(__file__).parents[2]
 
 
-def test_families_are_told_by_their_text_encoder() -> None:
+def test_families_are_recognised_by_their_text_encoder() -> None:
     unet = "model.diffusion_model.input_blocks.0.0.weight"
     sizes = "model.diffusion_model.label_emb.0.0.weight"
     assert family_of({unet, "cond_stage_model.transformer.text_model.x"}) is SD1

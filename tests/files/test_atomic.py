@@ -27,7 +27,7 @@ def test_a_file_is_written_with_its_folder_and_nothing_beside_it(tmp_path: Path)
     assert names(tmp_path / "a/b") == ["c.png"]
 
 
-def test_an_existing_file_is_not_replaced_unless_asked(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_replaced_unless_requested(tmp_path: Path) -> None:
     path = tmp_path / "c.png"
     path.write_bytes(b"old")
     with pytest.raises(FileExistsError):

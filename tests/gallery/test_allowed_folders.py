@@ -70,7 +70,7 @@ def test_a_setting_changed_later_opens_no_folder(paths: Paths, options: OptionSt
         allowed.existing(str(outside), "Input directory")
 
 
-def test_the_person_at_the_machine_is_asked_once_for_another_folder(
+def test_the_person_at_the_machine_is_questioned_once_about_another_folder(
     paths: Paths, options: OptionStore, outside: Path
 ) -> None:
     allowed = AllowedFolders.at_start(paths, options, extensible=True)
@@ -92,7 +92,7 @@ def test_the_person_at_the_machine_is_asked_once_for_another_folder(
         shared.allow(str(outside))
 
 
-def test_what_can_not_be_allowed_is_not_asked_for(
+def test_what_can_not_be_allowed_is_not_offered(
     paths: Paths, options: OptionStore, tmp_path: Path, outside: Path
 ) -> None:
     allowed = AllowedFolders.at_start(paths, options, extensible=True)

@@ -148,7 +148,7 @@ def test_a_long_prompt_is_shortened_and_what_tells_files_apart_is_not(gallery: G
     assert all(len(path.name.encode()) <= 255 and path.name.startswith("猫" * 60) for path in saved)
 
 
-def test_long_folders_and_grids_are_told_apart_too(gallery: Gallery, resolved: Any) -> None:
+def test_long_folders_and_grids_are_distinguished_too(gallery: Gallery, resolved: Any) -> None:
     pattern: dict[str, object] = {
         "directories_filename_pattern": "[prompt]-[prompt_spaces]-[seed]",
         "samples_filename_pattern": "[prompt]-[prompt_spaces]-[seed]",

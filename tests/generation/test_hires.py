@@ -93,7 +93,7 @@ def both_passes(pipeline: Pipeline) -> tuple[torch.Tensor, torch.Tensor]:
     ],
     ids=str,
 )
-def test_what_is_asked_of_the_second_pass_changes_it(
+def test_every_field_of_the_second_pass_changes_it(
     pipeline: Pipeline, both_passes: tuple[torch.Tensor, torch.Tensor], change: dict[str, Any]
 ) -> None:
     first, plain = both_passes

@@ -1,4 +1,4 @@
-"""A pass with a real UNet waits for the device once, when it is over; a decode only where its picture is asked for."""
+"""A pass with a real UNet waits for the device once, when it is over; a decode only where its picture is needed."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def test_without_a_ratio_nothing_is_touched(unet: UNet2DConditionModel) -> None:
         assert torch.equal(unet(torch.ones(1, 4, 8, 8), 1, torch.ones(1, 77, 64)).sample, before)
 
 
-def test_afterwards_the_unet_is_as_before_whatever_happened(unet: UNet2DConditionModel) -> None:
+def test_after_the_pass_the_unet_is_as_before_whatever_happened(unet: UNet2DConditionModel) -> None:
     before = run(unet, 0.0)
     merged = run(unet, 0.5)
     with pytest.raises(RuntimeError), tokens_merged(unet, 0.5, (8, 8), CPU) as acts:

@@ -119,7 +119,7 @@ def plain(pipeline: Pipeline) -> torch.Tensor:
     ],
     ids=str,
 )
-def test_what_is_asked_changes_the_picture(pipeline: Pipeline, plain: torch.Tensor, change: dict[str, Any]) -> None:
+def test_what_is_requested_changes_the_picture(pipeline: Pipeline, plain: torch.Tensor, change: dict[str, Any]) -> None:
     assert not torch.allclose(plain, latents_of(pipeline, resolved(**change)), atol=1e-3)
 
 

@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @given(length=st.integers(1, 2000), tile=st.integers(SMALLEST, 400))
-def test_tiles_cover_every_cell_and_none_is_larger_than_asked(length: int, tile: int) -> None:
+def test_tiles_cover_every_cell_and_none_is_larger_than_requested(length: int, tile: int) -> None:
     weights = torch.zeros(length)
     for span in spans(length, tile):
         assert 0 <= span.start < span.stop <= length and span.stop - span.start <= tile

@@ -120,7 +120,7 @@ def chunks_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def test_chunks_are_as_large_as_asked(unet: UNet2DConditionModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_as_large_as_requested(unet: UNet2DConditionModel, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = chunks_seen(monkeypatch)
     apply_attention(unet, choice("sub-quad", query_chunk=100))
     run(unet)

@@ -259,7 +259,7 @@ def test_the_goals_for_small_cards_hold_on_paper() -> None:
     assert peak(SD1, RequestSize(512, 512), "lowvram") + RESERVE < 1.5 * GB
 
 
-def test_room_that_is_left_keeps_pieces_on_the_device_unless_lowvram_was_asked_for() -> None:
+def test_room_that_is_left_keeps_pieces_on_the_device_unless_lowvram_was_requested() -> None:
     assert choose_plan(4 * GB, SDXL, RequestSize(1024, 1024)).resident > GB
     assert choose_plan(4 * GB, SDXL, RequestSize(1024, 1024), required="lowvram").resident == 0
 

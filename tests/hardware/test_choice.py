@@ -54,7 +54,7 @@ def test_full_precision_is_full_everywhere(machine: Machine, requested: dict[str
 def test_no_half_vae_concerns_the_vae_only(machine: Machine) -> None:
     _, unet, vae = chosen(machine, no_half_vae=True)
     assert unet is not FP32 and vae is FP32
-    # An Apple GPU's VAE is in fp32 whatever is asked.
+    # An Apple GPU's VAE is in fp32 whatever is requested.
     assert machine.mps or "as --no-half-vae asks" in choose_hardware(HardwareRequest(no_half_vae=True), machine).why
 
 

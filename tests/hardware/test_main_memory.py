@@ -1,4 +1,4 @@
-"""Freed memory is kept for the next step and given back when asked, measured in processes of their own."""
+"""Freed memory stays for the next step and is given back on request, measured in processes of their own."""
 
 import json
 import subprocess

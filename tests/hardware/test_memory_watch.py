@@ -25,6 +25,6 @@ def test_what_came_and_went_is_in_the_peak() -> None:
     assert after.total > after.used >= before.used > 0
 
 
-def test_without_looks_nothing_is_told() -> None:
+def test_without_readings_nothing_is_reported() -> None:
     with MemoryWatch(CPU, 0) as watch:
         assert watch.peak() is None

@@ -136,7 +136,7 @@ def test_an_error_in_the_middle_of_a_forward_leaves_the_weights_whole(model: Mod
 
 
 def test_what_waits_in_main_memory_is_given_its_input_where_it_computes(model: Model) -> None:
-    """The meta device stands for the card: what is brought there and what stayed behind can be told apart."""
+    """The meta device stands for the card: what is brought there and what stayed behind can be distinguished."""
     assert compute_device(model.vae) == CPU
     cpu_offload_with_hook(model.text_encoders[0], META)
     cpu_offload_with_hook(model.vae, META)

@@ -19,7 +19,7 @@ CARD = torch.device("cuda", 0)
 
 
 class Stream:
-    """A stream that writes down what is asked of it."""
+    """A stream that records the calls on it."""
 
     def __init__(self, name: str, said: list[str]) -> None:
         self.name, self.said = name, said

@@ -1,4 +1,4 @@
-"""What applies for what was asked: names, styles, comments, settings, checkpoint and seeds, with the real tables."""
+"""What a request is resolved to: names, styles, comments, settings, checkpoint and seeds, with the real tables."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_no_checkpoint_at_all_says_where_to_put_one(tmp_path: Path) -> None:
         intake(tmp_path).resolve(GenerationRequest())
 
 
-def test_a_chosen_checkpoint_that_is_gone_gives_way_to_the_first(tmp_path: Path) -> None:
+def test_a_chosen_checkpoint_that_is_gone_is_replaced_by_the_first(tmp_path: Path) -> None:
     room = intake(tmp_path, "b.safetensors", "a.safetensors", sd_model_checkpoint="zebra.safetensors [0123456789]")
     resolved = room.resolve(GenerationRequest())
     assert resolved.checkpoint == "a.safetensors"

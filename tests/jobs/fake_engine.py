@@ -3,7 +3,7 @@
 Words in the prompt choose the behaviour: `slow` (0.05 s a step), `brisk` (0.01 s), `crash` (ends with code 3),
 `crashonce` (only the first time, by a file in FAKE_ENGINE_FOLDER), `sigkill`, `hang`, `oom` (fails with a cause),
 `deaf` (ignores Interrupt), `twice` (delivers every picture twice), `silent` (no steps), `detailed` (a longer
-infotext), `warns` (of something), `sized` (pictures as large as asked, else 8x8). The checkpoint title
+infotext), `warns` (of something), `sized` (pictures as large as requested, else 8x8). The checkpoint title
 `bad.safetensors` fails to load, `deadly.safetensors` ends the process.
 A file of Extras called `crash` and so on does the same.
 """

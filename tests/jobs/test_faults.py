@@ -222,7 +222,7 @@ def test_a_running_row_that_cannot_be_read_does_not_stop_the_next_start(tmp_path
         (sqlite3.SQLITE_IOERR_WRITE, "other", "Check its disk"),
     ],
 )
-def test_errors_of_sqlite_are_told_apart(code: int, trouble: str, remedy: str) -> None:
+def test_errors_of_sqlite_are_distinguished(code: int, trouble: str, remedy: str) -> None:
     error = sqlite3.OperationalError("trouble")
     error.sqlite_errorcode = code
     found = queue_file_error(DB, error)

@@ -117,7 +117,7 @@ class Storm:
         self.kills[target] += 1
 
     def calm(self, seconds: float) -> None:
-        """Let every job end, then close the server in good order."""
+        """Wait for every job's end, then close the server in good order."""
         deadline = time.monotonic() + seconds
         while self.server.ask("left") != 0:
             assert time.monotonic() < deadline, (self.folder / "server.log").read_text()

@@ -55,7 +55,7 @@ def test_a_job_is_made_and_saved(house: House) -> None:
     assert house.jobs.list(client="page-2") == []
 
 
-def test_what_the_engine_warns_of_is_told(house: House) -> None:
+def test_what_the_engine_warns_of_is_reported(house: House) -> None:
     warned: list[str] = []
     house.jobs.on_warning(warned.append)
     house.jobs.wait(house.jobs.submit(ask("warns")).id, PATIENCE)
@@ -239,7 +239,7 @@ def test_events_tell_the_whole_story(house: House) -> None:
     assert sum(isinstance(event, Preview) for event in seen) == 4
 
 
-def test_checkpoints_load_unasked_and_fail_in_a_sentence(house: House) -> None:
+def test_checkpoints_load_without_a_job_and_fail_in_a_sentence(house: House) -> None:
     eventually(lambda: house.jobs.engine().state == "ready")
     assert house.jobs.engine().sentence == "Ready: a fake, int8."
     house.jobs.load_checkpoint("other.safetensors")
@@ -322,7 +322,7 @@ def test_many_threads_submit_and_watch_at_once(house: House) -> None:
         assert job.images[0].seed == int(job.request.prompt.split()[1])
 
 
-def test_who_waits_is_let_go_when_the_server_closes(tmp_path: Path) -> None:
+def test_who_waits_is_released_when_the_server_closes(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.jobs.start()
     job = start(house, "slow", steps=1000)
@@ -334,7 +334,7 @@ def test_who_waits_is_let_go_when_the_server_closes(tmp_path: Path) -> None:
     assert [answer.ended for answer in answers] == [False]
 
 
-def test_the_end_of_a_job_is_told_to_who_watches_it_and_to_nobody_else(house: House) -> None:
+def test_the_end_of_a_job_is_reported_to_who_watches_it_and_to_nobody_else(house: House) -> None:
     first, second = start(house, "slow", steps=20), house.jobs.submit(ask("two"))
     ends: list[tuple[str, Job | None]] = []
     done = threading.Event()

@@ -93,7 +93,7 @@ def test_wake_is_called_for_each_event() -> None:
     assert len(woken) == 2
 
 
-def test_a_hub_that_closes_lets_everybody_go() -> None:
+def test_a_hub_that_closes_releases_everybody() -> None:
     hub = Hub()
     watcher = hub.subscribe()
     hub.close()

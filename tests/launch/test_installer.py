@@ -1,4 +1,4 @@
-"""Installing torch, requirements and xformers; failures told in a person's words."""
+"""Installing torch, requirements and xformers; failures in plain sentences."""
 
 import json
 from pathlib import Path
@@ -122,7 +122,7 @@ def test_a_machine_whose_plain_torch_is_for_the_cpu_asks_no_other_index(plain: s
     assert len(plan.attempts) == attempts and plan.attempts[-1] == ("pip", "install", TORCH)
 
 
-def test_with_a_card_nothing_is_asked_of_pip(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_a_card_pip_needs_no_other_index(capsys: pytest.CaptureFixture[str]) -> None:
     machine = FakeMachine(driver=FakeDriver(12080, ("RTX 4090", (8, 9))))
     assert installer(machine).plan_torch() == choose_torch(machine, installer_card(machine))
     assert not machine.commands and "Graphics: RTX 4090, CUDA 12.8" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The real computer: programs run, missing ones told apart, and sources that an old Python can read."""
+"""The real computer: programs run, missing ones recognised, and sources that an old Python can read."""
 
 import ast
 import re

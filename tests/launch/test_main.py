@@ -109,7 +109,7 @@ def test_a_failed_installation_ends_with_the_reason(root: Path, capsys: pytest.C
     assert not (root / "venv" / ".webui-installed.json").exists() and not machine.became
 
 
-def test_a_wrong_flag_is_told_before_anything_is_installed(root: Path) -> None:
+def test_a_wrong_flag_is_reported_before_anything_is_installed(root: Path) -> None:
     machine = computer(answers={"modules.settings check": Completed(2, "unknown flag --prot")})
     assert main(["--prot"], machine, root) == 2
     assert len(machine.commands) == 1 and not machine.became
@@ -191,7 +191,7 @@ def test_the_systems_python_may_be_too_old(root: Path, capsys: pytest.CaptureFix
     assert 'VENV_DIR is "-", but Python 3.12 is needed' in capsys.readouterr().err
 
 
-def test_unclosed_quotes_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unclosed_quotes_are_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([], computer(environ={"COMMANDLINE_ARGS": '--ckpt "a'}), root) == 1
     assert "check its quotes" in capsys.readouterr().err
 

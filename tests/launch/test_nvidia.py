@@ -8,7 +8,7 @@ from tests.launch.fake_machine import Answer, FakeDriver, FakeMachine
 
 
 @pytest.mark.parametrize("system", ["Linux", "Windows"])
-def test_the_driver_library_is_asked(system: str) -> None:
+def test_the_driver_library_is_read(system: str) -> None:
     machine = FakeMachine(system, driver=FakeDriver(12080, ("RTX 4090", (8, 9))))
     assert find_nvidia(machine) == Nvidia("RTX 4090", (12, 8), (8, 9))
     assert driver_cuda(machine) == (12, 8)

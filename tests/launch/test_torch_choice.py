@@ -1,4 +1,4 @@
-"""Which torch: every system, card and driver, and what the person asked for."""
+"""Which torch: every system, card and driver, and what the person chose."""
 
 import json
 
@@ -84,7 +84,7 @@ def test_elsewhere_the_plain_package_serves(system: str, arch: str) -> None:
     assert plan.attempts == (PLAIN,) and not plan.cuda
 
 
-def test_intel_macs_are_told() -> None:
+def test_intel_macs_are_refused() -> None:
     with pytest.raises(LaunchError, match="Macs with Intel processors"):
         choose_torch(FakeMachine("Darwin", "x86_64"), None)
 

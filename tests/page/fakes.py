@@ -271,4 +271,4 @@ if __name__ == "__main__":
 
 
 def any_visitor(request: Request) -> None:
-    """The login check of routes that let everybody in."""
+    """The login check of routes that admit everybody."""

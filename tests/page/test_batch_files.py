@@ -1,4 +1,4 @@
-"""A batch of files as jobs: which are made, what is taken from their texts, and which are told and left out."""
+"""A batch of files as jobs: which are made, what is taken from their texts, and which are reported and left out."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_each_file_is_a_job_and_a_bad_one_is_named(services: Any, inputs: Path, 
     assert first.batch.folder == str(tmp_path / "outputs" / "painted")
     assert earlier["inputs"] == {first.init_images[0]: (inputs / "a.png").read_bytes()}
     assert earlier["task_id"] == later["task_id"] == answer["id"] and earlier["client"] == "me"
-    # Told once, with the first job, so that a page that is reloaded hears of it as well.
+    # Reported once, with the first job, so that a page that is reloaded shows it as well.
     assert earlier["notices"] == (answer["notice"],) and later["notices"] == ()
 
 

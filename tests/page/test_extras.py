@@ -193,7 +193,7 @@ def test_an_engine_that_dies_in_a_batch_is_started_anew_and_goes_on(page: Page) 
     assert [image.path.name for image in pictures(twice)] == ["a-1.png"]
 
 
-def test_what_cannot_be_asked_is_said(page: Page, tab: tuple[dict[str, Any], dict[str, str]]) -> None:
+def test_what_cannot_be_requested_is_said(page: Page, tab: tuple[dict[str, Any], dict[str, str]]) -> None:
     values, labels = tab
     assert "no picture on the Extras tab" in page.generate({"tab": "single"})["error"]
     assert page.generate({"error": "It broke."}) == {"error": "It broke."}

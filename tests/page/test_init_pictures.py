@@ -166,7 +166,7 @@ def test_resize_by_takes_the_pictures_size() -> None:
         with_source({SIZE_FROM: RESIZE_BY, SCALE: 4}, CanvasPicture(SCENE, (2176, 60)), masked=False)
 
 
-def test_the_shelf_keeps_bytes_and_refuses_by_the_header(uploads: UploadStore) -> None:
+def test_the_store_holds_bytes_and_refuses_by_the_header(uploads: UploadStore) -> None:
     first = uploads.put(SCENE)
     assert (first.width, first.height, first.notice) == (40, 30, "")
     assert uploads.put(SCENE) == first and uploads.get(first.id) == SCENE

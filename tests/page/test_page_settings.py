@@ -90,7 +90,7 @@ def names(block: Any) -> list[str]:
     return [child.elem_id or type(child).__name__ for child in block.children]
 
 
-def test_tabs_in_the_order_that_was_asked_for(built: tuple[gr.Blocks, PageDefaults]) -> None:
+def test_tabs_in_the_order_that_was_set(built: tuple[gr.Blocks, PageDefaults]) -> None:
     tabs = element(built[0], "tabs")
     labels = [tab.label for tab in tabs.children]
     assert labels[:3] == ["PNG Info", "img2img", "txt2img"] and set(labels) == set(TABS)
@@ -98,7 +98,7 @@ def test_tabs_in_the_order_that_was_asked_for(built: tuple[gr.Blocks, PageDefaul
     assert tabs.selected == "img2img", "as ui-config.json says"
 
 
-def test_groups_of_controls_in_the_order_that_was_asked_for(built: tuple[gr.Blocks, PageDefaults]) -> None:
+def test_groups_of_controls_in_the_order_that_was_set(built: tuple[gr.Blocks, PageDefaults]) -> None:
     settings = names(element(built[0], "txt2img_settings"))
     assert settings[:3] == ["txt2img_toprow", "txt2img_seed_row", "txt2img_seed_extras"]
     assert settings.index("txt2img_column_batch") > settings.index("sampler_selection_txt2img")
@@ -117,7 +117,7 @@ def test_settings_above_the_tabs_have_controls_of_their_kind(built: tuple[gr.Blo
     # Operations of Extras, on the tabs that make pictures.
     assert isinstance(element(built[0], "script_img2img_upscale_upscaler_1_name"), gr.Dropdown)
     assert not [one for one in built[0].blocks.values() if str(one.elem_id).startswith("script_txt2img_gfpgan")]
-    # Not asked for, but what events are wired to.
+    # Not in the order, but what events are wired to.
     assert "unseen" in element(built[0], "setting_sd_model_checkpoint").parent.parent.elem_classes
     assert isinstance(element(built[0], "txt2img_option_eta_ancestral"), gr.Slider)
 
@@ -155,7 +155,7 @@ def settings_client(folder: Path, *words: str) -> tuple[TestClient, Any]:
     return TestClient(app), services
 
 
-def test_what_a_flag_has_frozen_is_told_and_refused(tmp_path: Path) -> None:
+def test_what_a_flag_has_frozen_is_marked_and_refused(tmp_path: Path) -> None:
     client, services = settings_client(
         tmp_path, "--freeze-settings-in-sections", "VAE", "--freeze-specific-settings", "tiling", "--hide-ui-dir-config"
     )
@@ -185,7 +185,7 @@ def test_a_changed_model_is_loaded_at_once(tmp_path: Path, key: str, value: obje
     client, services = settings_client(tmp_path)
     assert services.jobs.loaded is not None
     assert client.post("/internal/settings", json={"values": {key: value}}).json()["changed"] == [key]
-    # The fake keeps what it was asked to load: None stands for what the settings choose.
+    # The fake records what it was to load: None stands for what the settings choose.
     assert (services.jobs.loaded is None) == loads
 
 
@@ -222,7 +222,7 @@ def test_the_browser_is_opened_where_there_is_a_screen(monkeypatch: pytest.Monke
 
 
 class EngineOnly:
-    """A job service of which only the engine's state is asked."""
+    """A job service of which only the engine's state is read."""
 
     def engine(self) -> EngineStatus:
         facts = MachineFacts(

@@ -45,7 +45,7 @@ def test_counters_count_the_longest_text(services: Any) -> None:
     assert "4/75" in counts[0] and "76/150" in counts[1]
 
 
-def test_weights_steps_parts_and_notices_are_told(services: Any) -> None:
+def test_weights_steps_parts_and_notices_are_shown(services: Any) -> None:
     html = reading_html(services, typed("a (red:1.3) [cat:dog:0.5] AND b :0.7 <lora:ink:0.8> <lora:gone:1>", "x"))
     shown = " ".join(text_of(html).split())
     for wanted in ("Part 1, weight 1", "Part 2, weight 0.7", "red 1.3", "steps 1–", "Extra network lora: ink (0.8)"):

@@ -1,4 +1,4 @@
-"""What a browser is told about jobs, and which folders the page may show."""
+"""What a browser learns about jobs, and which folders the page may show."""
 
 from __future__ import annotations
 

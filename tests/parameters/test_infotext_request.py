@@ -203,7 +203,7 @@ def test_a_vae_that_is_here() -> None:
     assert pasted.override_settings == {"sd_vae": "here.vae.pt"} and pasted.notices == ()
 
 
-def test_a_file_of_the_same_name_with_another_hash_is_told() -> None:
+def test_a_file_of_the_same_name_with_another_hash_is_reported() -> None:
     pasted = paste(f'<lora:a,b:1>\n{LINE}, Lora hashes: "ab: 0fffffffffff", VAE: here.vae.pt, VAE hash: bbbbbbbbbb', {},
                    LocalFiles())  # fmt: skip
     assert pasted.fields["prompt"] == "<lora:my/ink:1>"
@@ -215,7 +215,7 @@ def test_a_file_of_the_same_name_with_another_hash_is_told() -> None:
 
 @pytest.mark.parametrize("in_force", [{}, {"token_merging_ratio": 0.3}, {"token_merging_ratio_img2img": 0.6}])
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 0.5])
-def test_a_picture_made_from_another_merges_as_it_is_told_whatever_is_in_force(
+def test_a_picture_made_from_another_merges_as_its_text_says_whatever_is_in_force(
     in_force: dict[str, Any], ratio: float
 ) -> None:
     text = f"a\n{LINE}, Denoising strength: 0.6" + (f", Token merging ratio: {ratio}" if ratio else "")
@@ -419,7 +419,7 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
 )
 def test_options_survive_as_overrides_and_no_others_appear(sampler: Any, schedule: Any, options: Any) -> None:
     request = GenerationRequest(prompt="a (cat)", sampler_name=sampler, scheduler=schedule, enable_hr=True)
-    # Where it is 0 the first pass's ratio applies, and that is told.
+    # Where it is 0 the first pass's ratio applies, and that is recorded.
     options = options | {"token_merging_ratio_hr": read_options(TokenMergingOptions, options).hires_pass}
     text = write_infotext(resolve(request, options=options, rng=random.Random(0)), 0, {})
     parsed = parse_infotext(text)

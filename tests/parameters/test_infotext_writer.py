@@ -193,7 +193,7 @@ def test_options_that_keep_facts_out(option: str, key: str) -> None:
     assert key not in last_line(job({option: False}), facts)
 
 
-def test_the_user_only_when_asked_for() -> None:
+def test_the_user_only_where_the_option_says_so() -> None:
     assert "User" not in last_line(job(), {"User": "me"})
     assert last_line(job({"add_user_name_to_info": True}), {"User": "me", **SD15}).endswith(
         "Version: v1.10.1, User: me"
@@ -255,7 +255,7 @@ def test_options_are_recorded_where_they_had_an_effect(
     assert (set(line.split(", ")) - set(plain.split(", "))) == ({shown} if shown else set())
 
 
-def test_a_hires_pass_merges_as_the_first_one_unless_told() -> None:
+def test_a_hires_pass_merges_as_the_first_one_unless_its_option_differs() -> None:
     both = last_line(job({"token_merging_ratio": 0.5}, enable_hr=True))
     assert ", Token merging ratio: 0.5, Token merging ratio hr: 0.5, " in both
     own = last_line(job({"token_merging_ratio": 0.5, "token_merging_ratio_img2img": 0.2}, mode="img2img"))
@@ -276,7 +276,7 @@ def test_a_request_that_tiles_needs_no_option() -> None:
         ({"hr_sampler_name": "Euler a"}, "Hires sampler: Euler a, Hires upscale: 2"),
         ({"hr_sampler_name": "DPM++ 2M"}, "Denoising strength: 0.7, Hires upscale: 2"),
         ({"hr_scheduler": "Exponential"}, "Hires schedule type: Exponential, Hires upscale: 2"),
-        # The schedule of the first pass need not be told again, nor that its word means none for another sampler.
+        # The schedule of the first pass need not be written again, nor that its word means none for another sampler.
         ({"hr_scheduler": "Karras"}, "Denoising strength: 0.7, Hires upscale: 2"),
         ({"hr_sampler_name": "Euler"}, "Hires sampler: Euler, Hires upscale: 2"),
         ({"hr_sampler_name": "DPM++ SDE"}, "Hires sampler: DPM++ SDE, Hires upscale: 2"),
@@ -301,7 +301,7 @@ def test_old_sampler_names_are_written_as_what_applies() -> None:
     assert "Sampler: Euler a, Schedule type: Automatic, " in last_line(job(sampler_name="k_euler_a"))
 
 
-def test_the_shape_of_the_beta_schedule_is_always_told() -> None:
+def test_the_shape_of_the_beta_schedule_is_always_recorded() -> None:
     assert "Beta schedule alpha: 0.6, Beta schedule beta: 0.6" in last_line(job({}, scheduler="Beta"))
 
 

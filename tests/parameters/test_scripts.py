@@ -138,7 +138,7 @@ def test_arguments_come_back_from_the_infotext_that_they_were_written_to() -> No
     assert pasted.notices == ()
 
 
-def test_what_an_infotext_says_wrongly_of_a_script_is_told() -> None:
+def test_what_an_infotext_says_wrongly_of_a_script_is_reported() -> None:
     text = "a cat\nSteps: 20, Sampler: Euler, Seed: 3, Final denoising strength: much, Denoising curve: Lazy"
     pasted = request_from_infotext(parse_infotext(text), {})
     assert pasted.fields["scripts"] == {}

@@ -119,7 +119,7 @@ def test_what_cannot_be_is_one_sentence(given: dict[str, Any], said: str) -> Non
         axes_of(read(**given), "txt2img")
 
 
-def test_random_seeds_on_an_axis_are_drawn_once_and_told() -> None:
+def test_random_seeds_on_an_axis_are_drawn_once_and_recorded() -> None:
     given = plot(x_type="Seed", x_values="-1, 5", y_type="CFG Scale", y_values="1-2")
     fixed = with_fixed_seeds(given, "txt2img", random.Random(1))
     x, y, z = axes_of(XyzArguments.read(fixed), "txt2img")

@@ -129,7 +129,7 @@ def test_lone_surrogates_do_not_stop_a_picture() -> None:
         assert text == "a \ufffd b"
 
 
-def test_a_shareable_copy_only_when_it_is_asked_for_and_needed() -> None:
+def test_a_shareable_copy_only_when_it_is_requested_and_needed() -> None:
     small = gradient()
     assert shareable_copy(small, 1000, Files(), None) is None
     assert shareable_copy(small, 10**9, Files(export_for_4chan=False), None) is None

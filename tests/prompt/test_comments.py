@@ -44,7 +44,7 @@ def test_hex_colours_are_no_comments(text: str, expected: str) -> None:
     assert {notice.kind for notice in reading.notices} == {"colour"}
 
 
-def test_what_was_taken_out_is_told() -> None:
+def test_what_was_taken_out_is_reported() -> None:
     reading = read_comments("# first\na # second\nb")
     assert reading.comments == ("first", "second")
     assert not reading.notices

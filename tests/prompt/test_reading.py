@@ -59,7 +59,7 @@ def test_embeddings_side_by_side_are_two_runs() -> None:
     assert [run.tokens for run in runs("bad bad", embeddings={"bad": 2})] == [2, 2]
 
 
-def test_kind_readings_are_told() -> None:
+def test_kind_readings_are_reported() -> None:
     assert kinds(read("ratio 16:9")) == ["weight-without-and"]
     assert kinds(read("(a BREAK b:1.2)")) == ["break-in-brackets"]
     assert kinds(read("(a:1.2.3)")) == ["weight"]

@@ -63,7 +63,7 @@ def test_ids_equal_transformers(tokenizer: Any, oracle: Any) -> None:
         ("a\ud800b", "a\ufffdb"),
     ],
 )
-def test_text_is_mended_as_in_training(tokenizer: Any, written: str, plain: str) -> None:
+def test_text_is_repaired_as_in_training(tokenizer: Any, written: str, plain: str) -> None:
     assert tokenizer.encode(written) == tokenizer.encode(plain)
 
 
@@ -87,5 +87,5 @@ def test_long_text_is_linear(tokenizer: Any) -> None:
 
 
 @given(st.text(st.characters(max_codepoint=0x7F), max_size=60))
-def test_plain_text_needs_no_mending(text: str) -> None:
+def test_plain_text_needs_no_repair(text: str) -> None:
     assert clean(text) == re.sub(r"\s+", " ", fix_text(text)).strip().lower()

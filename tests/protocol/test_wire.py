@@ -77,7 +77,7 @@ def test_messages_come_back_equal(message: Any) -> None:
     assert decode(encode(message)).blobs == message.blobs
 
 
-def test_every_message_is_exported_and_told_apart_by_its_type() -> None:
+def test_every_message_is_exported_and_distinguished_by_its_type() -> None:
     messages = (*kinds(Command), *kinds(Event))
     assert len(messages) >= 17
     names = [message.model_fields["type"].default for message in messages]

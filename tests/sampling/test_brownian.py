@@ -45,7 +45,7 @@ def test_equals_torchsde_to_the_last_bit(seed: int, times: list[tuple[float, flo
             assert torch.equal(ours.increment(low, high), theirs(low, high))
 
 
-def test_increments_add_up_whatever_the_order_asked() -> None:
+def test_increments_add_up_whatever_the_order_of_calls() -> None:
     tree = BrownianTree(START, END, (4, 8, 8), 7, cpu_normal)
     late, early = tree.increment(3.0, END), tree.increment(START, 3.0)
     fresh = BrownianTree(START, END, (4, 8, 8), 7, cpu_normal)

@@ -16,7 +16,7 @@ IMAGE, NOISE = latent(2, 4, 8, 8, seed=1), latent(2, 4, 8, 8, seed=2)
 
 
 class Recorder:
-    """Answers with a fixed tensor and keeps what it was asked."""
+    """Answers with a fixed tensor and records its inputs."""
 
     def __init__(self, answer: Tensor) -> None:
         self.answer = answer
@@ -48,7 +48,7 @@ def test_a_perfect_v_prediction_gives_the_image(sigma: float) -> None:
     assert torch.allclose(found, IMAGE, atol=1e-4)
 
 
-def test_rounded_timesteps_when_asked() -> None:
+def test_rounded_timesteps_on_request() -> None:
     unet = Recorder(NOISE)
     model = ModelSigmas(scaled_linear_alphas_cumprod(), quantize=True)
     SigmaPrediction(unet, model)(IMAGE, torch.tensor(3.21), TEXT, None)

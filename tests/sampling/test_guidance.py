@@ -63,7 +63,7 @@ def test_plain_guidance_in_one_batch() -> None:
     assert unet.calls == [(4, 77)]
 
 
-def test_texts_of_different_length_are_asked_apart_and_give_the_same() -> None:
+def test_texts_of_different_length_are_run_apart_and_give_the_same() -> None:
     unet = CountingUNet()
     conditions = constant_conditions(toy_conditioning(2, 154, seed=1), toy_conditioning(2, 77, seed=2))
     found = guidance(GuidanceOptions(), conditions, unet)(X, SIGMA)

@@ -95,7 +95,7 @@ def test_img2img_enters_the_schedule_late() -> None:
     assert made.brownian_range == pytest.approx((0.0291675, 14.6146), rel=1e-4)
 
 
-def test_hires_takes_exactly_the_steps_asked() -> None:
+def test_hires_takes_exactly_the_requested_steps() -> None:
     made = plan("Euler", 20, "Karras", strength=0.3, exact_steps=True)
     assert made.levels.tolist() == sigma_schedule("Karras", 66)[66 - 20 :]
     by_option = plan("Euler", 20, "Karras", strength=0.3, options=SamplerOptions(img2img_fix_steps=True))

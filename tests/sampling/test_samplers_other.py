@@ -146,7 +146,7 @@ def test_lcm_model_has_50_levels_at_every_20th_timestep() -> None:
 def test_restart_repeats_the_stretch_from_2_to_a_tenth(steps: int, again: int, times: int) -> None:
     plan = restart_steps(torch.tensor(sigma_schedule("Karras", steps)))
     base = sigma_schedule("Karras", steps - again * times)
-    # As many steps as asked: what is repeated was taken off the base schedule.
+    # As many steps as requested: what is repeated was taken off the base schedule.
     assert len(plan) == steps
     low = min(range(len(base)), key=lambda i: abs(base[i] - 0.1))
     high = min(range(len(base)), key=lambda i: abs(base[i] - 2))

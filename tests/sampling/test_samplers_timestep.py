@@ -105,7 +105,7 @@ def test_unipc_calls_the_model_once_a_step_and_reports_each() -> None:
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 @pytest.mark.parametrize("order", [1, 3, 5])
 def test_unipc_needs_no_more_steps_than_its_order(steps: int, order: int) -> None:
-    # A1111 refuses fewer steps than the order; here the order gives way.
+    # A1111 refuses fewer steps than the order; here the order is lowered.
     for variant in ("bh1", "bh2", "vary_coeff"):
         options = SolverOptions(uni_pc_order=order, uni_pc_variant=variant)
         found = SAMPLER_FUNCTIONS["UniPC"](

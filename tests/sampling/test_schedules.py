@@ -60,9 +60,9 @@ def test_every_schedule_of_the_table_has_its_function() -> None:
     assert set(SCHEDULE_FUNCTIONS) == set(schedule_labels())
 
 
-# Uneven ones: DDIM's may be longer than asked, and a single Align Your Steps level is the smallest.
+# Uneven ones: DDIM's may be longer than requested, and a single Align Your Steps level is the smallest.
 @given(label=st.sampled_from(schedule_labels()), steps=st.integers(1, 160))
-def test_levels_fall_to_zero_and_have_the_length_asked(label: str, steps: int) -> None:
+def test_levels_fall_to_zero_and_have_the_requested_length(label: str, steps: int) -> None:
     sigmas = sigma_schedule(label, steps)
     assert all(math.isfinite(sigma) for sigma in sigmas)
     assert sigmas == sorted(sigmas, reverse=True)

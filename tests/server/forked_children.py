@@ -75,7 +75,7 @@ class ForkingPopen(subprocess.Popen[bytes]):
 
     @classmethod
     def install(cls) -> None:
-        """Let this process, a server to be, start its engines so. It must not have a second thread yet."""
+        """Make this process, a server to be, start its engines so. It must not have a second thread yet."""
         server = os.getpid()
         ours, theirs = _line()
         if os.fork() == 0:

@@ -209,7 +209,7 @@ def sent(server: Server, method: str, path: str, who: Mapping[str, str], body: o
 
 @pytest.mark.server
 def test_of_several_logins_each_sees_and_changes_its_own_jobs_alone(server: Server) -> None:
-    """Page and API once asked nobody: one login read the other's requests and pictures, and stopped their jobs."""
+    """Page and API once checked no login: one read the other's requests and pictures, and stopped their jobs."""
     secret = {"prompt": "ann's slow secret", "steps": 400, "force_task_id": "ann-1"}
     running = sent(server, "POST", "/v1/jobs/txt2img", ANN, secret)[1]["id"]
     waiting = sent(server, "POST", "/v1/jobs/txt2img", ANN, {"prompt": "ann's second secret"})[1]["id"]

@@ -247,7 +247,7 @@ def status_of(peer: str, headers: Mapping[str, str], **flags: Any) -> int:
     return client.post("/", headers=headers).status_code
 
 
-def test_a_trusted_proxy_says_by_which_name_it_was_asked() -> None:
+def test_a_trusted_proxy_says_by_which_name_it_was_reached() -> None:
     proxied = {"Host": "127.0.0.1:7860", "X-Forwarded-Host": "sd.example.com", "Origin": "https://sd.example.com"}
     known = {"allowed_hosts": "sd.example.com"}
     assert status_of("127.0.0.1", proxied, **known) == 200

@@ -1,4 +1,4 @@
-"""Every route of the mounted Gradio application, asked for somebody's web page: it is never run, nor fetched."""
+"""Every route of the mounted Gradio application, requested with somebody's web page: it is never run, nor fetched."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_logins_come_from_flag_and_file_and_a_bad_one_shows_no_password(tmp_path
 
 @pytest.mark.server
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_server_says_where_it_is_and_stops_when_told(tmp_path: Path) -> None:
+def test_the_server_says_where_it_is_and_stops_on_a_signal(tmp_path: Path) -> None:
     """How soon it answers is measured by benchmarks/start_up.py; the bound here only catches a start gone wrong."""
     with Server(tmp_path, fresh=True) as server:
         assert server.cpu_seconds() <= 12.0

@@ -1,4 +1,4 @@
-"""Which settings and flags act: those that no source mentions are told as without effect, and no others."""
+"""Which settings and flags act: those that no source mentions are listed as without effect, and no others."""
 
 import re
 from typing import Final
@@ -22,7 +22,7 @@ def mentioned() -> set[str]:
     return {word for path in acting for word in re.findall(r"\w+", path.read_text("utf-8"))}
 
 
-def test_what_nothing_reads_is_told(mentioned: set[str]) -> None:
+def test_what_nothing_reads_is_listed(mentioned: set[str]) -> None:
     shown = {key for key, option in OPTIONS.items() if not option.hidden and not _COMPOSED.fullmatch(key)}
     silent = sorted(shown - mentioned - WITHOUT_EFFECT)
     assert not silent, f"no source reads these settings: make them act, or add them to without_effect.py: {silent}"
@@ -39,7 +39,7 @@ def test_only_declared_settings_are_listed() -> None:
     assert set(OPTIONS) >= WITHOUT_EFFECT
 
 
-def test_what_a1111_ignores_too_is_told_apart() -> None:
+def test_what_a1111_ignores_too_is_listed_apart() -> None:
     assert not NOT_YET & IDLE_IN_A1111
     assert "A1111 v1.10.1 ignores it too" in without_effect("ddim_discretize")
     assert without_effect("sd_lora") == "Has no effect yet."

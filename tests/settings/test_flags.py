@@ -135,7 +135,7 @@ def test_unknown_flags_can_be_let_pass() -> None:
     assert flags.api and "unknown flag --of-some-extension" in flags.notices[0]
 
 
-def test_secrets_are_not_told() -> None:
+def test_secrets_are_not_shown() -> None:
     public = parse("--api-auth", "me:hunter2", "--gradio-auth", "you:hunter2", "--data-dir", "/d").public()
     assert "hunter2" not in str(public)
     assert (public["api_auth"], public["data_dir"], public["styles_file"]) == ("(set)", "/d", [])

@@ -224,7 +224,7 @@ def test_frozen_keys(words: list[str], inside: set[str], outside: set[str]) -> N
     assert inside <= keys and not outside & keys
 
 
-def test_a_flag_that_freezes_nothing_is_told() -> None:
+def test_a_flag_that_freezes_nothing_is_reported() -> None:
     words = ["--freeze-specific-settings", "tiling,no_such", "--freeze-settings-in-sections", "VAE, sd, Nowhere"]
     setting, section = unknown_frozen(parse_flags(words, {}))
     assert "--freeze-specific-settings names 'no_such', which is no setting" in setting

@@ -100,7 +100,7 @@ def test_other_modes_leave_the_encoding_alone(mode: str) -> None:
 
 @pytest.fixture
 def with_ink(encoder: PromptEncoder) -> Iterator[Any]:
-    """The encoder with one textual inversion of two vectors, and without it afterwards."""
+    """The encoder with one textual inversion of two vectors, and without it after that."""
     vectors = torch.randn(2, 64, generator=torch.Generator().manual_seed(3))
     encoder.begin({"ink": (vectors,)})
     yield vectors

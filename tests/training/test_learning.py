@@ -107,5 +107,5 @@ def test_half_of_the_sheet_is_unseen() -> None:
 
 
 @pytest.mark.parametrize("cases", [sheet_cases(), score_cases()])
-def test_cases_are_told_apart_as_training_does(cases: list[Any]) -> None:
+def test_cases_are_distinguished_as_training_does(cases: list[Any]) -> None:
     assert all(is_held_out(case.composition) == case.unseen for case in cases)

@@ -76,7 +76,7 @@ def test_the_networks_numbers_become_boxes_and_points() -> None:
     # The surest first; of the two anchors of one place, whose boxes overlap by a quarter, both.
     assert [round(face.box[2] - face.box[0]) for face in faces] == [64, 16, 32]
     assert np.allclose(faces[1].landmarks, [(places[20, 0] * 70, places[20, 1] * 100)] * 5)
-    # Another anchor that says the same place is told once.
+    # Another anchor that says the same place is reported once.
     confidences[22] = 0.985
     assert len(decoded(nothing[0], confidences, nothing[1], size)) == 4
     closer = nothing[0].copy()

@@ -158,12 +158,12 @@ def test_the_file_can_be_replaced_while_the_model_lives(tmp_path: Path) -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, outputs(model, SMALL), strict=True))
 
 
-def test_no_network_is_ever_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_ever_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tiny_checkpoint(tmp_path / "m.safetensors", architecture=SMALL)
     vae = write_vae(tmp_path / "v.safetensors", architecture=SMALL)
 
     def refuse(*_arguments: object, **_named: object) -> None:
-        raise AssertionError("the network was asked")
+        raise AssertionError("the network was used")
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -314,7 +314,7 @@ def test_a_tensor_of_another_shape_is_named(
     assert changed.rpartition("model.")[2] in str(error.value)
 
 
-def test_parts_of_different_models_are_told_apart(good: Path, tmp_path: Path) -> None:
+def test_parts_of_different_models_are_distinguished(good: Path, tmp_path: Path) -> None:
     other = original_tensors(make_modules(replace(SMALL, text_hidden=128)))
     text = {name: value for name, value in other.items() if name.startswith("cond_stage_model.")}
     path = write_tensors(tmp_path / "m.safetensors", tensors_of(good) | text, stated_facts(SMALL))

@@ -1,4 +1,4 @@
-"""Files read at once instead of mapped: the same tensors, and room asked for before they are read."""
+"""Files read at once instead of mapped: the same tensors, and memory reserved before they are read."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_a_tensor_may_start_anywhere_and_a_strange_type_is_named(tmp_path: Path)
             file.tensor("strange")
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_shrinks_while_it_is_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_vae(tmp_path / "v.safetensors", architecture=SMALL)
     real = read_safetensors_header
 
@@ -68,7 +68,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "ckpt"])
-def test_a_checkpoint_is_the_same_however_it_is_read_and_room_is_asked_for(tmp_path: Path, suffix: str) -> None:
+def test_a_checkpoint_is_the_same_however_it_is_read_and_memory_is_reserved(tmp_path: Path, suffix: str) -> None:
     path = write_tiny_checkpoint(tmp_path / f"m.{suffix}", architecture=SMALL)
     vae = write_vae(tmp_path / "v.safetensors", architecture=SMALL)
     freed: dict[bool, list[int]] = {True: [], False: []}

@@ -1,4 +1,4 @@
-"""Landing: the same values in every type and layout, in one piece of memory that goes when the tensors go."""
+"""Weights in a buffer: the same values in every type and layout, in one piece of memory freed with the tensors."""
 
 import gc
 import sys

@@ -35,7 +35,7 @@ function mark(on) {
   }
 }
 
-/** @param {string} [why] said to the person; nothing where they asked for it */
+/** @param {string} [why] said to the person; nothing where it was their own choice */
 export function stop(why) {
   if (!mode) return;
   if (why) toast(`Generate forever has stopped: ${why}`, "info");

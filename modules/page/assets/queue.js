@@ -1,5 +1,5 @@
 // @ts-check
-// The Queue tab: what runs, what waits, what has ended, from /v1/jobs; asked for only while it can be seen.
+// The Queue tab: what runs, what waits, what has ended, from /v1/jobs; requested only while it can be seen.
 
 /** @import { Queue, QueueRow } from "./types.js" */
 
@@ -46,7 +46,7 @@ export async function poll() {
   /** @type {Queue[]} */
   const pages = [];
   try {
-    // A page is at most 100 lines; older ones that were asked for are read behind it.
+    // A page is at most 100 lines; older ones that were requested are read behind it.
     for (let offset = 0; offset < shown; offset += 100) {
       const limit = Math.min(100, shown - offset);
       const query = new URLSearchParams({ client, limit: String(limit), offset: String(offset) });

@@ -26,7 +26,7 @@ OPTIONS = (
         1,
         10,
         travels=True,
-        hint="the one in use among them; a kept one comes back without its file being read",
+        hint="the one in use among them; a cached one comes back without its file being read",
     ),
     switch(
         SD,
