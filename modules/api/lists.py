@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
 
 from modules.api.http_errors import ApiRoute
 from modules.api.scripts import script_items, script_names
-from modules.catalogue import ModelFile, fits_encoders
+from modules.catalogue import FileState, ModelFile, fits_encoders
 from modules.catalogue.card_facts import expanded
+from modules.catalogue.embedding_files import is_embedding_picture
 from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
 from modules.catalogue.upscalers import REAL_ESRGAN
 from modules.parameters.samplers import SAMPLERS
 from modules.parameters.schedules import SCHEDULES
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
+from modules.pictures.embedded_vectors import read_embedded_vectors
+from modules.pictures.opening import PictureError
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 ListEntry = dict[str, Any]
+_Shapes = Mapping[str, tuple[int, ...]]
 # Lists of what is not there yet: clients ask for them and take an empty answer well.
 _EMPTY: Final = ("extensions",)
 
@@ -133,15 +138,22 @@ def _model_lists(router: APIRouter, services: Services) -> None:
     def hypernetworks() -> list[ListEntry]:
         return [{"name": entry.stem, "path": str(entry.path)} for entry in catalogue.hypernetworks()]
 
+    in_pictures = _EmbeddingPictures()
+
     @router.get("/embeddings")
     def embeddings() -> dict[str, dict[str, ListEntry]]:
         checkpoint = services.current_checkpoint()
         architecture = None if checkpoint is None else catalogue.architecture(checkpoint)
         lists: dict[str, dict[str, ListEntry]] = {"loaded": {}, "skipped": {}}
         for entry in catalogue.embeddings():
-            shapes = _embedding_shapes(entry)
+            name, shapes = entry.stem, _embedding_shapes(entry)
+            if is_embedding_picture(entry.name):
+                found = in_pictures.read(entry)
+                if found is None:
+                    continue
+                name, shapes = found
             fits = shapes is None or fits_encoders(shapes, architecture)
-            lists["loaded" if fits else "skipped"][entry.stem] = _embedding(shapes)
+            lists["loaded" if fits else "skipped"][name] = _embedding(shapes)
         return lists
 
 
@@ -152,6 +164,24 @@ _EMBEDDING: Final[ListEntry] = {
     "shape": 0,
     "vectors": 0,
 }
+
+
+class _EmbeddingPictures:
+    """What pictures among the textual inversions hold, read once for each state of a file."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, FileState], tuple[str, _Shapes] | None] = {}
+
+    def read(self, entry: ModelFile) -> tuple[str, _Shapes] | None:
+        """Name and shapes of the textual inversion in a picture; None if there is none that can be read."""
+        key = (entry.path, entry.state)
+        if key not in self._known:
+            try:
+                found = read_embedded_vectors(entry.path)
+            except PictureError:
+                found = None
+            self._known[key] = found and (found.name, {name: one.shape for name, one in found.tensors.items()})
+        return self._known[key]
 
 
 def _embedding_shapes(entry: ModelFile) -> Mapping[str, tuple[int, ...]] | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from modules.catalogue.catalogue import CHECKPOINT_SUFFIXES, EMBEDDING_SUFFIXES, NETWORK_SUFFIXES, VAE_SUFFIXES
+from modules.catalogue.catalogue import CHECKPOINT_SUFFIXES, NETWORK_SUFFIXES, VAE_SUFFIXES
+from modules.catalogue.embedding_files import EMBEDDING_SUFFIXES, without_previews
 from modules.catalogue.folders import ModelFolders
 from modules.files import FoundFile, found_file, walk_folders
 
@@ -100,19 +101,14 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 
 def _models(found: Iterable[FoundFile], kind: CardKind) -> list[FoundFile]:
     suffixes = _SUFFIXES[kind]
-    pictures = kind == "textual inversion"
     models = []
     for file in found:
         name = file.name.lower()
         if not name.endswith(suffixes) or (kind == "checkpoints" and name.endswith(_VAE_BESIDE)):
             continue
-        if pictures and name.endswith(PREVIEW_SUFFIXES) and name.endswith(_PREVIEW_ENDINGS[1::2]):
-            continue
         models.append(file)
-    if pictures:
-        # A picture may be an embedding, or the preview of one.
-        others = {_bare(file) for file in models if not file.name.lower().endswith(PREVIEW_SUFFIXES)}
-        models = [one for one in models if not (one.name.lower().endswith(PREVIEW_SUFFIXES) and _bare(one) in others)]
+    if kind == "textual inversion":
+        models = without_previews(models)
     return sorted(models, key=lambda file: natural_key(file.name))
 
 
@@ -121,10 +117,6 @@ _VAE_BESIDE: Final = tuple(f".vae{suffix}" for suffix in VAE_SUFFIXES)
 
 def _stem(file: FoundFile) -> str:
     return _base_name(file).rpartition(".")[0]
-
-
-def _bare(file: FoundFile) -> str:
-    return file.name.lower().rpartition(".")[0]
 
 
 def _by_folder(found: Iterable[FoundFile]) -> Mapping[str, Mapping[str, FoundFile]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue.architecture import Architecture, read_architecture
+from modules.catalogue.embedding_files import EMBEDDING_SUFFIXES, without_previews
 from modules.catalogue.entries import Checkpoint, ModelFile
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.hashes import HashCache, legacy_hash_of
@@ -23,7 +24,6 @@ from modules.files import FileState, FoundFile, found_file, walk_folders
 CHECKPOINT_SUFFIXES: Final = (".safetensors", ".ckpt")
 VAE_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")
 NETWORK_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")
-EMBEDDING_SUFFIXES: Final = (".safetensors", ".pt", ".bin", ".png", ".webp", ".jxl", ".avif")
 _VAE_BESIDE: Final = tuple(f".vae{suffix}" for suffix in VAE_SUFFIXES)
 
 log = logging.getLogger(__name__)
@@ -87,8 +87,9 @@ class Catalogue:
         return self._listed(self.folders.loras, NETWORK_SUFFIXES)
 
     def embeddings(self) -> tuple[ModelFile, ...]:
-        """Textual inversion files, pictures with embedded data included, read from disk now."""
-        return self._listed(self.folders.embeddings, EMBEDDING_SUFFIXES)
+        """Textual inversion files, and pictures that may hold one and are no previews, read from disk now."""
+        files = without_previews(self._files(self.folders.embeddings, EMBEDDING_SUFFIXES))
+        return tuple(_model_file(file) for file in files)
 
     def hypernetworks(self) -> tuple[ModelFile, ...]:
         """Hypernetwork files, read from disk now."""

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from torch import Tensor
 
+from modules.catalogue.embedding_files import EMBEDDING_SUFFIXES, is_embedding_picture, without_previews
 from modules.catalogue.hashes import sha256_of
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine.channel import Emit
 from modules.files import FileState, FoundFile, walk_folders
 from modules.protocol import Notice
 from modules.text.encoder import Embeddings
-from modules.weights.embeddings import EMBEDDING_SUFFIXES, Embedding, read_embedding
+from modules.weights.embeddings import Embedding, read_embedding, read_embedding_picture
 from modules.weights.model import Model
 
 # Roles and widths of the text encoders that embeddings are for.
@@ -22,8 +23,9 @@ _For = tuple[tuple[str, ...], tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file as it was read last; no embedding if it could not be."""
+    """A file as it was read last; no embedding if it could not be, or is just a picture."""
 
+    name: str
     path: Path
     state: FileState
     embedding: Embedding | None
@@ -35,18 +37,23 @@ class EmbeddingCache:
     def __init__(self, folder: Path, emit: Emit) -> None:
         self._folder = folder
         self._emit = emit
+        self._files: dict[Path, _Read] = {}
         self._read: dict[str, _Read] = {}
         self._hashes: dict[tuple[Path, FileState], str] = {}
         self._reported: set[tuple[Path, FileState, tuple[int, ...]]] = set()
         self._fitting: tuple[_For, Embeddings] = (((), ()), {})
 
     def fitting(self, model: Model) -> Embeddings:
-        """The vectors of every embedding for the text encoders of `model`, by name: the file's stem.
+        """The vectors of every embedding for the text encoders of `model`, by name: the file's stem, or what a
+        picture says.
 
         The same object is returned while no file changed. What does not fit or can't be read is reported once.
         """
-        found = {Path(file.name).stem: file for file in walk_folders((self._folder,), EMBEDDING_SUFFIXES)}
-        now = {name: self._of(name, file) for name, file in found.items()}
+        found = without_previews(walk_folders((self._folder,), EMBEDDING_SUFFIXES))
+        self._files = {file.path: self._of(file) for file in found}
+        # A file without an embedding takes no name from one that has it.
+        ordered = sorted(self._files.values(), key=lambda read: read.embedding is not None)
+        now = {read.name: read for read in ordered}
         unchanged = now.keys() == self._read.keys() and all(now[name] is self._read[name] for name in now)
         wanted = tuple(facts.role for facts in model.family.text_encoders), model.text_widths
         if unchanged and self._fitting[0] == wanted:
@@ -72,15 +79,18 @@ class EmbeddingCache:
             self._hashes[key] = sha256_of(read.path)[:12]
         return self._hashes[key]
 
-    def _of(self, name: str, file: FoundFile) -> _Read:
-        known = self._read.get(name)
-        if known is not None and (known.path, known.state) == (file.path, file.state):
+    def _of(self, file: FoundFile) -> _Read:
+        known = self._files.get(file.path)
+        if known is not None and known.state == file.state:
             return known
+        name = file.path.stem
+        read = read_embedding_picture if is_embedding_picture(file.name) else read_embedding
         try:
-            return _Read(file.path, file.state, read_embedding(file.path))
+            embedding = read(file.path)
         except (ModelFileError, OSError) as error:
             self._emit(Notice(text=f"The embedding {name} is left out: {error}", level="warning"))
-            return _Read(file.path, file.state, None)
+            embedding = None
+        return _Read((embedding and embedding.name) or name, file.path, file.state, embedding)
 
     def _report_width(self, name: str, read: _Read, embedding: Embedding, widths: tuple[int, ...]) -> None:
         key = (read.path, read.state, widths)

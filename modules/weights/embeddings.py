@@ -8,12 +8,13 @@ from typing import Final
 import torch
 
 from modules.catalogue.kinds import Container, sniff_container
+from modules.pictures.embedded_vectors import read_embedded_vectors
+from modules.pictures.opening import PictureError
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.tensor_file import open_tensors
 from modules.weights.torch_file import TorchFile, read_torch_legacy, read_torch_zip
 from modules.weights.unpickle import Inert, TensorRef
 
-EMBEDDING_SUFFIXES: Final = (".safetensors", ".pt", ".bin")
 _MOST_VECTORS: Final = 4096
 # Text encoders that a file for several names.
 _ROLES: Final = ("clip_l", "clip_g")
@@ -27,6 +28,8 @@ class Embedding:
     """
 
     vectors: Mapping[str, torch.Tensor]
+    name: str = ""
+    """What prompts call it, where its content says that: in pictures. Others are called as their file."""
 
     @property
     def widths(self) -> str:
@@ -53,7 +56,25 @@ def read_embedding(path: Path) -> Embedding:
     Raises:
         ModelFileError: the file is damaged, unsafe, or holds something else.
     """
-    tensors = dict(_tensors(path))
+    return _embedding_of(dict(_tensors(path)), path)
+
+
+def read_embedding_picture(path: Path) -> Embedding | None:
+    """The textual inversion in a picture (`modules.pictures.embedded_vectors`); None if it is just a picture.
+
+    Raises:
+        CheckpointError: it holds a damaged one.
+    """
+    try:
+        found = read_embedded_vectors(path)
+    except PictureError as error:
+        raise CheckpointError(str(error)) from error
+    if found is None:
+        return None
+    return _embedding_of({name: torch.from_numpy(array) for name, array in found.tensors.items()}, path, found.name)
+
+
+def _embedding_of(tensors: dict[str, torch.Tensor], path: Path, name: str = "") -> Embedding:
     if tensors.keys() >= set(_ROLES):
         tensors = {role: tensors[role] for role in _ROLES}
     elif len(tensors) != 1:
@@ -62,7 +83,7 @@ def read_embedding(path: Path) -> Embedding:
         )
     else:
         tensors = {"": next(iter(tensors.values()))}
-    return Embedding({role: checked_vectors(tensor, path) for role, tensor in tensors.items()})
+    return Embedding({role: checked_vectors(tensor, path) for role, tensor in tensors.items()}, name)
 
 
 def checked_vectors(vectors: torch.Tensor, path: Path) -> torch.Tensor:
@@ -73,6 +94,8 @@ def checked_vectors(vectors: torch.Tensor, path: Path) -> torch.Tensor:
     """
     if vectors.ndim == 1:
         vectors = vectors.unsqueeze(0)
+    if vectors.is_floating_point() and not bool(torch.isfinite(vectors).all()):
+        raise CheckpointError(f"{path.name} is broken: its vectors hold NaN or infinity.")
     if vectors.ndim != 2 or not 0 < vectors.shape[0] <= _MOST_VECTORS or not vectors.is_floating_point():
         raise CheckpointError(f"{path.name} is no textual inversion: its tensor is {tuple(vectors.shape)}.")
     return vectors

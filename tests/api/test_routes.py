@@ -16,6 +16,7 @@ from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.server.ports import bind
 from tests.api.conftest import SMALL, b64, made, opened, png
 from tests.checkpoints import write_embedding
+from tests.pictures.embedding_pictures import document, write_pixel_picture
 from tests.pictures.test_opening import header_only
 from tests.upscaling.models import write_upscaler
 
@@ -209,6 +210,13 @@ def test_embeddings_are_listed_with_their_size_and_those_of_sdxl_apart(api: Any,
     assert {"step", "sd_checkpoint", "sd_checkpoint_name", "shape", "vectors"} == set(answer["loaded"]["ink"])
     assert (answer["loaded"]["ink"]["vectors"], answer["loaded"]["ink"]["shape"]) == (3, 64)
     assert "xl" in answer["skipped"] and "xl" not in answer["loaded"]
+    write_pixel_picture(folder / "card.png", document({"*": [[0.5] * 64] * 2}, "painted"))
+    for name in ("ink.png", "xl.preview.png", "holiday.png"):
+        Image.new("RGB", (8, 8), "red").save(folder / name)
+    listed = api.get("/sdapi/v1/embeddings").json()
+    assert listed["loaded"].keys() == {*answer["loaded"], "painted"} and listed["skipped"] == answer["skipped"]
+    assert (listed["loaded"]["painted"]["vectors"], listed["loaded"]["painted"]["shape"]) == (2, 64)
+    assert listed["loaded"]["ink"]["vectors"] == 3
 
 
 def test_a_prompt_of_digits_may_come_as_a_number(api: Any) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
-from modules.weights.embeddings import Embedding, read_embedding
+from modules.weights.embeddings import Embedding, read_embedding, read_embedding_picture
 from tests.checkpoints import Payload, write_embedding, write_malicious_checkpoint
+from tests.pictures.embedding_pictures import document, write_pixel_picture
 
 VECTORS = torch.arange(12.0).reshape(3, 4)
 
@@ -78,3 +80,26 @@ def test_code_is_refused(tmp_path: Path) -> None:
     path = write_malicious_checkpoint(tmp_path / "ink.pt", Payload(os.system, "true"))
     with pytest.raises(UnsafePickleError):
         read_embedding(path)
+
+
+def test_pictures_hold_embeddings_and_their_names(tmp_path: Path) -> None:
+    path = write_pixel_picture(tmp_path / "card.png", document({"*": VECTORS.tolist()}, "my ink"))
+    found = read_embedding_picture(path)
+    assert found is not None and found.name == "my ink" and torch.equal(found.vectors[""], VECTORS)
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "plain.png")
+    assert read_embedding_picture(tmp_path / "plain.png") is None
+    for wrong in ({"*": [[1.0]], "other": [[1.0]]}, {"*": [[float("nan")]]}, {"*": [[[1.0]]]}, {}):
+        with pytest.raises(CheckpointError, match="card"):
+            read_embedding_picture(write_pixel_picture(path, document(wrong)))
+
+
+def test_several_entries_of_an_a1111_file_are_refused(tmp_path: Path) -> None:
+    torch.save({"string_to_param": {"*": VECTORS, "+": VECTORS}, "name": "ink"}, tmp_path / "ink.pt")
+    with pytest.raises(CheckpointError, match="holds 2 tensors"):
+        read_embedding(tmp_path / "ink.pt")
+
+
+def test_vectors_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    save_file({"emb_params": torch.tensor([[1.0, float("nan")]])}, tmp_path / "ink.safetensors")
+    with pytest.raises(CheckpointError, match="NaN or infinity"):
+        read_embedding(tmp_path / "ink.safetensors")
