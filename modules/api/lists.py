@@ -180,7 +180,8 @@ class _EmbeddingPictures:
                 found = read_embedded_vectors(entry.path)
             except PictureError:
                 found = None
-            self._known[key] = found and (found.name, {name: one.shape for name, one in found.tensors.items()})
+            shapes = {} if found is None else {name: one.shape for name, one in found.tensors.items()}
+            self._known[key] = None if found is None else (found.name, shapes)
         return self._known[key]
 
 

@@ -80,7 +80,7 @@ def _in_pixels(path: Path) -> bytes | None:
             return None
         pixels: _Bytes = np.asarray(image.convert("RGB"))
     low = _inside_border(pixels) & _LOW
-    (empty,) = np.nonzero(~low.any(axis=(0, 2)))
+    (empty,) = np.nonzero(low.max(axis=0, initial=0).max(axis=1) == 0)
     if not empty.size:
         return None
     left, right = low[:, : empty[0]], low[:, empty[-1] + 1 :]
@@ -92,8 +92,8 @@ def _in_pixels(path: Path) -> bytes | None:
 
 def _inside_border(pixels: _Bytes) -> _Bytes:
     """Without the rows and columns at the edges in which no pixel has all three channels above zero."""
-    bright = (pixels > 0).all(axis=2)
-    (rows,), (columns,) = np.nonzero(bright.any(axis=1)), np.nonzero(bright.any(axis=0))
+    bright = pixels.min(axis=2) > 0
+    (rows,), (columns,) = np.nonzero(np.any(bright, axis=1)), np.nonzero(np.any(bright, axis=0))
     if not rows.size:
         return pixels[:0]
     return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -106,7 +106,7 @@ def _keystream(count: int) -> _Bytes:
     while values.size < count:
         values = np.concatenate((values, (values * np.uint64(factor) + np.uint64(step)) % np.uint64(_MODULUS)))
         factor, step = factor * factor % _MODULUS, (factor * step + step) % _MODULUS
-    return (values[:count] % np.uint64(_RANGE)).astype(np.uint8) & _LOW
+    return (values[:count] % np.uint64(_RANGE)).astype(np.uint8) & np.uint8(_LOW)
 
 
 def _inflated(packed: bytes, path: Path) -> bytes | None:

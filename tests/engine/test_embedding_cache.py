@@ -14,6 +14,7 @@ from modules.engine import embedding_cache
 from modules.engine.embedding_cache import EmbeddingCache
 from modules.families import SD1
 from modules.protocol import Notice
+from modules.weights.embeddings import Embedding, read_embedding_picture
 from modules.weights.model import Model
 from tests.checkpoints import write_embedding
 from tests.engine.test_models import Line
@@ -45,8 +46,12 @@ def test_files_are_read_once_and_a_damaged_one_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    real = embedding_cache.read_embedding_picture
-    monkeypatch.setattr(embedding_cache, "read_embedding_picture", lambda path: (read.append(path.name), real(path))[1])
+
+    def counted(path: Path) -> Embedding | None:
+        read.append(path.name)
+        return read_embedding_picture(path)
+
+    monkeypatch.setattr(embedding_cache, "read_embedding_picture", counted)
     line = Line()
     cache = EmbeddingCache(tmp_path, line.emit)
     write_pixel_picture(tmp_path / "card.png", ONES)
