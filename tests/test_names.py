@@ -202,7 +202,7 @@ def test_no_retired_phrase_is_read_anywhere() -> None:
     pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "training").glob("*.md")]
     own = Path(__file__).resolve()
     files = [path for path in (*python_files(), *scripts, *pages) if path.resolve() != own]
-    found = []
+    found: list[str] = []
     for path in sorted(files):
         if str(path.relative_to(ROOT)) not in NO_PROSE:
             found += retired_phrases(path.relative_to(ROOT), path.read_text("utf-8"))
