@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ def _check_finite(path: Path, name: str, tensor: Tensor) -> None:
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return
     values = tensor.float() if tensor.dtype.itemsize == 1 else tensor
-    if not all(torch.isfinite(bound) for bound in values.aminmax()):
+    if not all(math.isfinite(bound) for bound in values.aminmax()):
         raise CheckpointError(
             f"{path.name} is broken: {name} holds NaN or infinity. Fetch it again, or use "
             "an earlier step of its training."
