@@ -24,6 +24,7 @@ from benchmarks import (
     exactness,
     hires_memory,
     memory_modes,
+    networks,
     on_cuda,
     other_programs,
     saving,
@@ -141,6 +142,14 @@ def test_loading(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert all(len(row(printed, case[0])) == 6 for case in checkpoint_load.CASES)
     assert min(row(printed, "1")) > 0
+
+
+@pytest.mark.long
+def test_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "write_sd15_size_checkpoint", write_tiny_checkpoint)
+    networks.run(tmp_path, 1, 2, 4)
+    printed = capsys.readouterr().out
+    assert printed.count("weighed anew") == 4 and min(row(printed, "4")) > 0
 
 
 @pytest.mark.long
