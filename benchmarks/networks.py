@@ -31,10 +31,10 @@ _TEXT = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 DTYPES = (torch.bfloat16, torch.float32)
 
 
-def write_lora(path: Path, model: Model, rank: int, endings: tuple[str, ...]) -> Path:
-    """A LoRA in float16 over the UNet's layers with these endings and the text encoder's, as kohya names them."""
+def write_lora(path: Path, model: Model, rank: int, suffixes: tuple[str, ...]) -> Path:
+    """A LoRA in float16 over the UNet's layers with these suffixes and the text encoder's, as kohya names them."""
     tensors: dict[str, Tensor] = {}
-    parts = (("lora_unet_", model.unet, endings), ("lora_te_text_model_", model.text_encoders[0], _TEXT))
+    parts = (("lora_unet_", model.unet, suffixes), ("lora_te_text_model_", model.text_encoders[0], _TEXT))
     for prefix, module, wanted in parts:
         for name, layer in module.named_modules():
             if name.endswith(wanted) and isinstance(layer, nn.Linear | nn.Conv2d):

@@ -66,7 +66,9 @@ class ApiOnly(BaseModel):
     do_not_save_grid: bool = False
     force_task_id: Annotated[str | None, Field(max_length=200)] = None
     infotext: Annotated[str | None, Field(max_length=1_000_000)] = None
-    disable_extra_networks: bool | None = False
+    disable_extra_networks: bool | None = Field(
+        False, description="Take tags like <lora:name> off the prompt and apply none of them."
+    )
     comments: dict[str, Json] | None = None
     cancel_on_disconnect: bool = Field(False, description="Ours: cancel the job when the client hangs up.")
 

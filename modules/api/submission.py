@@ -77,6 +77,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
         values.setdefault("refiner_switch_at", 0.0)
     # A1111 makes no grid for a program that wants nothing saved.
     values |= {"mode": mode, "from_program": True, "makes_grid": body.save_images, "scripts": scripts}
+    values["disable_extra_networks"] = bool(body.disable_extra_networks)
     values |= {"override_settings": overrides, "styles": tuple(body.styles or ())}
     if isinstance(body, Txt2ImgOnly):
         values |= _first_phase(body, values)

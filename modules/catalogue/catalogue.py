@@ -17,6 +17,7 @@ from modules.catalogue.hashes import HashCache, legacy_hash_of
 from modules.catalogue.hints import gather_hints, read_sidecar
 from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.names import comparable, is_one_of
+from modules.catalogue.networks import NetworkList
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.catalogue.upscalers import Upscaler, list_restorers, list_upscalers
 from modules.files import FileState, FoundFile, found_file, walk_folders
@@ -54,6 +55,7 @@ class Catalogue:
         # Held by those who make new lists, while they read files; whoever reads a list takes the tuple that is there.
         self._listing = threading.Lock()
         self._architectures: dict[tuple[Path, FileState], Architecture | None] = {}
+        self._network_aliases: dict[tuple[Path, FileState], str] = {}
         self._facts: dict[tuple[Path, FileState], tuple[str | None, tuple[int, int] | None]] = {}
         self._checkpoints: tuple[Checkpoint, ...] = ()
         self._vaes: tuple[ModelFile, ...] = ()
@@ -220,6 +222,24 @@ class Catalogue:
             return checkpoint.width, checkpoint.height
         architecture = self.architecture(checkpoint)
         return None if architecture is None else architecture.family.resolution
+
+    def networks(self, kind: str) -> NetworkList:
+        """The networks of a kind of prompt tag ("lora", "hypernet"), read from disk now."""
+        if kind == "hypernet":
+            return NetworkList(self.hypernetworks())
+        return NetworkList(self.loras() if kind == "lora" else (), self._network_alias)
+
+    def _network_alias(self, file: ModelFile) -> str:
+        """What a LoRA is called in the metadata of its trainer, read once for each state of its file."""
+        key = (file.path, file.state)
+        if key not in self._network_aliases:
+            alias = ""
+            try:
+                alias = read_safetensors_metadata(file.path).get("ss_output_name", "")
+            except (OSError, ModelFileError) as error:
+                log.info("%s", error)
+            self._network_aliases[key] = alias
+        return self._network_aliases[key]
 
     def _listed(self, folders: tuple[Path, ...], suffixes: tuple[str, ...]) -> tuple[ModelFile, ...]:
         return tuple(_model_file(file) for file in self._files(folders, suffixes))

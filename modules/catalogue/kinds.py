@@ -21,11 +21,11 @@ class ModelKind(Enum):
     """What a file of tensors is for; the value says it to a person, with what to do with such a file."""
 
     CHECKPOINT = "a checkpoint"
-    LORA = "a LoRA, which adds to a checkpoint; LoRAs are not applied yet"
+    LORA = "a LoRA: put it into models/Lora and write <lora:name:1> into the prompt"
     VAE = "a VAE: put it into models/VAE and choose it under SD VAE"
     EMBEDDING = "a textual inversion embedding: put it into embeddings/ and write its name into the prompt"
     CONTROLNET = "a ControlNet, which guides a checkpoint but can't replace one"
-    HYPERNETWORK = "a hypernetwork, which adds to a checkpoint; hypernetworks are not applied yet"
+    HYPERNETWORK = "a hypernetwork: put it into models/hypernetworks and write <hypernet:name:1> into the prompt"
     UPSCALER = "an upscaler: put it into models/ESRGAN"
     FLUX = "a Flux model, which can't run here"
     SD3 = "a Stable Diffusion 3 model, which can't run here"

@@ -71,6 +71,10 @@ class EmbeddingCache:
         self._fitting = (wanted, fitting)
         return fitting
 
+    def has(self, name: str) -> bool:
+        """Whether there was a file of this name at the last look."""
+        return name in self._read
+
     def hash_of(self, name: str) -> str:
         """The first 12 digits of the file's sha256, by which infotext knows it."""
         read = self._read[name]

@@ -18,7 +18,7 @@ from modules.engine.channel import Channel, Closed
 from modules.engine.control import JobControl, JobControls, StopLevel
 from modules.engine.embedding_cache import EmbeddingCache
 from modules.engine.extras_job import run_extras
-from modules.engine.failures import is_lost, is_out_of_memory, sentence_for
+from modules.engine.failures import is_lost, sentence_for
 from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.hardware_flags import requested_hardware, requested_memory_mode, requested_sdxl_memory_mode
 from modules.engine.job import run_job
@@ -28,6 +28,7 @@ from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.choice import choose_hardware, prepare_torch
 from modules.hardware.main_memory import give_back_memory
 from modules.hardware.memory_watch import MemoryWatch
+from modules.hardware.out_of_memory import is_out_of_memory
 from modules.protocol import (
     DEVICE_LOST,
     CheckpointFailed,

@@ -74,9 +74,12 @@ def run_job(
     effects: set[str] = set()
     facts: dict[str, object] = {}
     with (
-        JobModels(models, hardware, resolved, command.refiner_checkpoint) as job_models,
+        JobModels(models, hardware, resolved, command.refiner_checkpoint, command.networks) as job_models,
         PictureWriter(
-            command.job_id, resolved, lambda: job_models.facts() | facts | without_effect(effects), emit
+            command.job_id,
+            resolved,
+            lambda index: job_models.facts() | job_models.network_facts(index) | facts | without_effect(effects),
+            emit,
         ) as writer,
     ):
         job_models.pipeline(command.checkpoint)

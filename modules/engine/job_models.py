@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Final, Self
 import torch
 from torch import Tensor, nn
 
+from modules.engine.job_networks import JobNetworks
 from modules.engine.loaded import LoadedModel
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import request_size
@@ -23,7 +25,8 @@ from modules.hardware.choice import Hardware
 from modules.hardware.graphs import StepGraphs
 from modules.hardware.streams import Streams, streams_for
 from modules.parameters import ResolvedRequest
-from modules.protocol import CheckpointFile
+from modules.prompt import NetworkKind
+from modules.protocol import CheckpointFile, NetworkFile
 from modules.sampling.samplers import STEP_CONTROLLED_SAMPLERS
 from modules.weights.tiny_autoencoder import Half
 
@@ -34,7 +37,8 @@ _RECORDED: Final[dict[Half, str]] = {"encoder": "VAE Encoder", "decoder": "VAE D
 class JobModels:
     """Loads the checkpoints that the passes of a job need. One that is replaced is cached or unloaded first.
 
-    `refiner` may go on with passes that another checkpoint began.
+    `refiner` may go on with passes that another checkpoint began. `networks` are the files of those that its prompts
+    name.
     """
 
     def __init__(
@@ -43,12 +47,14 @@ class JobModels:
         hardware: Hardware,
         resolved: ResolvedRequest,
         refiner: CheckpointFile | None = None,
+        networks: Mapping[NetworkKind, Mapping[str, NetworkFile]] | None = None,
     ) -> None:
         self.refiner = refiner
         self._models = models
         self._hardware = hardware
         self._resolved = resolved
         self._settings = resolved.settings
+        self._networks = JobNetworks(models.networks, networks or {}, resolved.settings.networks, self._notice)
         self._edges = ExitStack()
         self._loaded: LoadedModel | None = None
         # Pictures are encoded on another thread, which needs the facts of a checkpoint that is replaced meanwhile.
@@ -106,6 +112,7 @@ class JobModels:
             hardware.channels_last,
             self.codec,
             self._graphs(loaded),
+            partial(self._networks.applied, loaded, loaded.file is self.refiner),
             None if self.refiner is None or self.refiner.path == loaded.file.path else partial(self._refine, loaded),
         )
 
@@ -194,6 +201,10 @@ class JobModels:
         if self._refined_facts is not None:
             return self._refined_facts
         return {} if self._loaded is None else self._facts_of(self._loaded)
+
+    def network_facts(self, index: int) -> dict[str, object]:
+        """What infotext says of the networks of image `index` of the job. May be called on any thread."""
+        return self._networks.hashes(self._resolved.of_image(index))
 
     def preview_colours(self) -> Tensor | None:
         return None if self._loaded is None else self._loaded.preview_colours()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from modules.parameters.load_options import LoadOptions, entries_for
 from modules.protocol import CheckpointFile
 from modules.text.encoder import PromptEncoder
 from modules.weights.model import Model, Predicts
+from modules.weights.networks.merging import NetworkMerger
 
 # What an entry of `checkpoint_prediction` may say.
 _PREDICTIONS: Final = {
@@ -61,8 +62,11 @@ class LoadedModel:
     encoder: PromptEncoder
     sha256: Future[str]
     attention: AttentionChoice
+    networks: NetworkMerger
     vae_sha256: Future[str] | None = None
     embeddings: EmbeddingCache | None = None
+    bundled: dict[str, str] = field(default_factory=dict)
+    """The network that each textual inversion of the job came with, by the inversion's name."""
     colours: torch.Tensor | None = None
     sped_up_in: MemoryMode | None = None
     fast_mode: FastMode | None = None
@@ -91,6 +95,10 @@ class LoadedModel:
         """Whether it is what `file` names, whatever VAE is in it; weights cut to 8 bits don't grow again."""
         return self.origin.serves(now) and self.in_8_bits == stored_in_8_bits(file, self.model.family)
 
+    def has_embedding(self, name: str) -> bool:
+        """Whether a file of the installation is the textual inversion of this name."""
+        return self.embeddings is not None and self.embeddings.has(name)
+
     def preview_colours(self) -> torch.Tensor:
         """The map from latents to colours, fitted at the first preview."""
         if self.colours is None:
@@ -103,9 +111,16 @@ class LoadedModel:
         facts |= {"Model hash": self.sha256.result()[:10], "Model": Path(self.file.name).stem}
         if self.file.vae_path and self.vae_sha256:
             facts |= {"VAE hash": self.vae_sha256.result()[:10], "VAE": Path(self.file.vae_path).name}
-        if self.embeddings is not None and (found := self.encoder.embeddings_used):
-            facts["TI hashes"] = ", ".join(f"{_bare(name)}: {self.embeddings.hash_of(name)}" for name in found)
+        hashes = {name: found for name in self.encoder.embeddings_used if (found := self._embedding_hash(name))}
+        if hashes:
+            facts["TI hashes"] = ", ".join(f"{bare(name)}: {found}" for name, found in hashes.items())
         return facts
+
+    def _embedding_hash(self, name: str) -> str:
+        """By what infotext knows a textual inversion: its file's hash, or the network that it came with."""
+        if name in self.bundled:
+            return self.bundled[name]
+        return "" if self.embeddings is None else self.embeddings.hash_of(name)
 
     def release(self) -> None:
         """Give back its memory; nothing can be made with it any more."""
@@ -125,6 +140,6 @@ def requested_prediction(options: LoadOptions, names: tuple[str, ...]) -> Predic
     return next((_PREDICTIONS[text] for text in said if text in _PREDICTIONS), None)
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
     """A name as it stands among hashes, where commas and colons mean something."""
     return name.replace(":", "").replace(",", "")

@@ -21,6 +21,7 @@ from modules.engine.failures import sentence_for
 from modules.engine.loaded import LoadedModel, Origin, requested_prediction, stored_in_8_bits
 from modules.engine.model_cache import CacheLimits, ModelCache
 from modules.engine.model_placement import ModelPlacement, requested_memory
+from modules.engine.network_cache import NetworkCache
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
 from modules.families import Family
 from modules.hardware.attention import AttentionChoice, apply_attention, choose_attention
@@ -32,6 +33,7 @@ from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import exchange_vae, is_scaled_for, load_checkpoint, load_vae
+from modules.weights.networks.merging import NetworkMerger
 from modules.weights.tiny_autoencoder import Half
 
 
@@ -62,6 +64,7 @@ class ModelKeeper:
         self._hashes: dict[Origin, Future[str]] = {}
         self._loaded: LoadedModel | None = None
         self._cache = ModelCache(hardware.device)
+        self.networks = NetworkCache(self._hashing.submit)
         self.placement = ModelPlacement(hardware, _FreeableCaches(self._cache, lambda: self._loaded))
 
     def facts(self) -> MachineFacts:
@@ -93,6 +96,7 @@ class ModelKeeper:
                 loaded = self._bring_back(loaded, file, now)
         self._set_attention(loaded, file)
         loaded.file = file
+        loaded.bundled = {}
         loaded.model.predicts = requested_prediction(file.load_options, _names(file)) or loaded.model.stated
         if self._embeddings is not None:
             loaded.encoder.begin(self._embeddings.fitting(loaded.model))
@@ -110,6 +114,8 @@ class ModelKeeper:
         before, self._loaded = self._loaded, loaded
         if before is not None:
             self.placement.release()
+            # What is cached is the checkpoint itself, and originals take no memory.
+            before.networks.restore()
         return before
 
     def _cache_loaded(self) -> None:
@@ -207,6 +213,7 @@ class ModelKeeper:
             encoder=PromptEncoder(model, self._tokenizer),
             sha256=self._hash(now, file.sha256),
             attention=attention,
+            networks=NetworkMerger(model, hardware.device, self._cache.make_room),
             vae_sha256=self._hash(vae_origin, None) if file.vae_path else None,
             embeddings=self._embeddings,
             in_8_bits=in_8_bits,

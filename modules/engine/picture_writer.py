@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 # Pictures that wait to be encoded take so much of main memory at most, in bytes; then the next one's maker waits too.
 WAITING_BYTES: Final = 256_000_000
 
-Facts = Callable[[], dict[str, object]]
+# What infotext says of a picture, by its index, that only the engine knows.
+Facts = Callable[[int], dict[str, object]]
 
 
 class PictureWriter:
@@ -160,7 +161,7 @@ class PictureWriter:
         extra: Extra | None = None,
         store: FinishedPictures | None = None,
     ) -> None:
-        infotext = write_infotext(self._resolved, index, {**self._facts(), **facts})
+        infotext = write_infotext(self._resolved, index, {**self._facts(index), **facts})
         if extra is not None and extra.encode is not None:
             data, extension = extra.encode(infotext)
         else:

@@ -9,11 +9,11 @@ from typing import Final
 from PIL import Image
 from torch import Tensor, nn
 
-from modules.engine.failures import is_out_of_memory
 from modules.engine.job_models import JobModels
 from modules.generation.codec import decode_tiny
 from modules.generation.decoding import to_image
 from modules.generation.previews import at_preview_size, enlarged, linear_pictures
+from modules.hardware.out_of_memory import is_out_of_memory
 from modules.parameters.job_options import JobOptions, PreviewOptions
 from modules.pictures.grids import image_grid
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +21,7 @@ from modules.parameters.infotext_options import has_bracket
 from modules.parameters.job_options import JobOptions
 from modules.parameters.passes import PassSpec
 from modules.parameters.sampler_options import SamplerOptions
-from modules.prompt import ConditioningPlan, extract_networks, plan_conditioning
+from modules.prompt import ConditioningPlan, NetworkUse, extract_networks, network_uses, plan_conditioning
 from modules.sampling import (
     GuidanceOptions,
     GuidedUNet,
@@ -55,11 +55,20 @@ class Progress:
     shown: PreviewContent = "Combined"
 
 
+# Has a checkpoint work with these networks.
+ApplyNetworks = Callable[[Sequence[NetworkUse]], AbstractContextManager[None]]
+
+
+def _none_applied(uses: Sequence[NetworkUse]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """What a pass works with: the checkpoint, its prompt encoder, where it runs, and what decodes and encodes.
 
-    `graphs` replay its steps in the fast mode. `refiner` loads the checkpoint that may go on with its passes, and this
+    `graphs` replay its steps in the fast mode. `networks` has the checkpoint work with those that a prompt names, and
+    no others, while what it returns is open. `refiner` loads the checkpoint that may go on with its passes, and this
     one is gone; None where there is no other.
     """
 
@@ -69,6 +78,7 @@ class Pipeline:
     channels_last: bool
     codec: Codec = field(default_factory=Codec)
     graphs: StepGraphs | None = None
+    networks: ApplyNetworks = _none_applied
     refiner: Callable[[], Pipeline] | None = None
 
 
@@ -119,7 +129,8 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
     )
     conditioning = _plan_texts(spec, len(images), progress, old=settings.prompts.use_old_scheduling)
     with ExitStack() as in_use:
-        ready = _Ready(in_use, conditioning, work, settings, progress)
+        networks = networks_of(resolved, spec.prompt)
+        ready = _Ready(in_use, networks, conditioning, work, settings, progress)
         first = ready.guided(pipeline, work.extra_channels)
         latents = sample(
             plan,
@@ -145,6 +156,7 @@ class _Ready:
     """Gets a checkpoint ready for a pass. `in_use` holds what has to be undone before another UNet runs."""
 
     in_use: ExitStack
+    networks: tuple[NetworkUse, ...]
     conditioning: ConditioningPlan
     work: Pass
     settings: JobOptions
@@ -153,6 +165,7 @@ class _Ready:
     def guided(self, pipeline: Pipeline, extra_channels: Tensor | None) -> GuidedUNet:
         """Its UNet with everything that the pass's sampling asks of it."""
         model, work = pipeline.model, self.work
+        self.in_use.enter_context(pipeline.networks(self.networks))
         self.in_use.enter_context(merging(pipeline, work.spec, self.progress))
         forward = self.in_use.enter_context(replayed(model.unet, pipeline.graphs))
         return GuidedUNet(
@@ -199,6 +212,11 @@ def merging(pipeline: Pipeline, spec: PassSpec, progress: Progress) -> Iterator[
         if acts:
             progress.effects.add("token_merging")
         yield
+
+
+def networks_of(resolved: ResolvedRequest, prompt: str) -> tuple[NetworkUse, ...]:
+    """The networks that a pass with this prompt applies."""
+    return () if resolved.request.disable_extra_networks else network_uses(extract_networks(prompt)[1])[0]
 
 
 def _plan_texts(spec: PassSpec, images: int, progress: Progress, *, old: bool) -> ConditioningPlan:

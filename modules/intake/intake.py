@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import JsonValue
 
 from modules.intake.checkpoints import CheckpointChooser
-from modules.intake.networks import NetworkNames, tag_notices
+from modules.intake.networks import Listed, tag_notices, with_standing_networks
 from modules.intake.plans import Picture, plan_of, seeds_of, with_drawn_seeds
 from modules.parameters import (
     GenerationRequest,
@@ -51,7 +51,7 @@ class Intake:
     merge_styles: MergeStyles
     style_names: Callable[[], Collection[str]]
     strip_comments: Callable[[str], str]
-    networks: NetworkNames | None = None
+    networks: Listed | None = None
     rng: random.Random = field(default_factory=random.SystemRandom)
 
     def resolve(self, request: GenerationRequest) -> ResolvedRequest:
@@ -172,7 +172,7 @@ class Intake:
         return {key: value for key, value in changed.items() if key in possible and value != option_value(key, options)}
 
     def _networks(self, request: GenerationRequest) -> tuple[str, ...]:
-        if self.networks is None:
+        if self.networks is None or request.disable_extra_networks:
             return ()
         # Negative prompts are not searched for tags, as in A1111.
         prompts = (request.prompt, request.hr_prompt) if request.enable_hr else (request.prompt,)
@@ -188,14 +188,21 @@ class Intake:
         return known, (*foreign, *(f"{why} The job runs without it." for why in protected.values() if why))
 
     def _final_prompts(self, request: GenerationRequest, options: Mapping[str, Any]) -> GenerationRequest:
-        strip = self.strip_comments if read_options(IntakeOptions, options).enable_prompt_comments else _as_it_is
+        reading = read_options(IntakeOptions, options)
+        strip = self.strip_comments if reading.enable_prompt_comments else _as_it_is
         prompt, negative = self.merge_styles(request.prompt, request.negative_prompt, request.styles)
-        changed = {"prompt": strip(prompt), "negative_prompt": strip(negative)}
+        standing = reading.lora, reading.hypernetwork, reading.network_multiplier
+        changed = {
+            "prompt": with_standing_networks(strip(prompt), *standing),
+            "negative_prompt": strip(negative),
+        }
         # An empty hires prompt means the first pass's prompt: a style added to it would make it another one.
         hires = self.merge_styles(request.hr_prompt, request.hr_negative_prompt, request.styles)
         for name, merged in zip(("hr_prompt", "hr_negative_prompt"), hires, strict=True):
             if getattr(request, name):
                 changed[name] = strip(merged)
+        if "hr_prompt" in changed:
+            changed["hr_prompt"] = with_standing_networks(changed["hr_prompt"], *standing)
         return request.model_copy(update=changed)
 
 

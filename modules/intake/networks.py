@@ -1,66 +1,77 @@
-"""What is said about the tags of extra networks in a prompt: which are here, which are not."""
+"""The extra networks that prompts name: their files, and what is said about those that are not here."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from modules.catalogue import Catalogue, ModelFileError
-from modules.catalogue.names import is_one_of
-from modules.catalogue.safetensors_header import read_safetensors_metadata
-from modules.prompt.networks import extract_networks
+from modules.catalogue import Catalogue
+from modules.catalogue.networks import NetworkList
+from modules.parameters import ResolvedRequest
+from modules.prompt import NETWORK_KINDS, NetworkKind, NetworkTag, extract_networks, network_uses
+from modules.protocol import NetworkFile
 
-_log = logging.getLogger(__name__)
-
-_LORA_KINDS: Final = ("lora", "lyco")
-_WORDS: Final = {"lora": "LoRA", "lyco": "LoRA", "hypernet": "hypernetwork"}
+_WORDS: Final[dict[NetworkKind, str]] = {"lora": "LoRA", "hypernet": "hypernetwork"}
 _MOST_NAMED: Final = 20
 
-# The names under which networks of a kind ("lora", "hypernet") are here.
-NetworkNames = Callable[[str], frozenset[str]]
+# The networks of a kind that are here.
+Listed = Callable[[NetworkKind], NetworkList]
 
 
-def names_in(catalogue: Catalogue) -> NetworkNames:
-    """Names by kind, from the folders as they are at the call: file stems, and what LoRAs call themselves."""
-
-    def names(kind: str) -> frozenset[str]:
-        if kind in _LORA_KINDS:
-            return frozenset(_lora_names(catalogue))
-        return frozenset(file.stem for file in catalogue.hypernetworks()) if kind == "hypernet" else frozenset()
-
-    return names
-
-
-def _lora_names(catalogue: Catalogue) -> Iterator[str]:
-    for file in catalogue.loras():
-        yield file.stem
-        try:
-            alias = read_safetensors_metadata(file.path).get("ss_output_name")
-        except (ModelFileError, OSError) as error:
-            _log.info("%s", error)
-        else:
-            if alias:
-                yield alias
+def files_of(catalogue: Catalogue, resolved: ResolvedRequest) -> dict[NetworkKind, dict[str, NetworkFile]]:
+    """The files of the networks that a job's prompts name, by kind and name; those that are not here are left out."""
+    found: dict[NetworkKind, dict[str, NetworkFile]] = {}
+    if resolved.request.disable_extra_networks:
+        return found
+    uses, _ = network_uses(tag for prompt in dict.fromkeys(_prompts(resolved)) for tag in extract_networks(prompt)[1])
+    lists = {kind: catalogue.networks(kind) for kind in {use.kind for use in uses}}
+    for kind, name in dict.fromkeys((use.kind, use.name) for use in uses):
+        if (file := lists[kind].find(name)) is not None:
+            sha256 = catalogue.network_hashes.get(file.path, file.state)
+            found.setdefault(kind, {})[name] = NetworkFile(path=str(file.path), sha256=sha256)
+    return found
 
 
-def tag_notices(prompts: Iterable[str], names: NetworkNames) -> tuple[str, ...]:
-    """A sentence for each network that these prompts name. None is applied yet, so each gets one."""
-    tags = [tag for prompt in prompts for tag in extract_networks(prompt)[1]]
-    named = list(dict.fromkeys((tag.kind, tag.name) for tag in tags))
-    # Asking for names looks at folders: once for each kind is enough.
-    here = {kind: names(kind) for kind in {kind for kind, _ in named} if kind in _WORDS}
-    sentences = tuple(dict.fromkeys(_sentence(kind, name, here) for kind, name in named[:_MOST_NAMED]))
-    more = len(named) - _MOST_NAMED
-    return (
-        sentences if more <= 0 else (*sentences, f"The prompt names {more} networks more; none of them is applied yet.")
-    )
+def _prompts(resolved: ResolvedRequest) -> Iterator[str]:
+    """Every prompt of a job that can name networks. Negative prompts can't, as in A1111."""
+    yield from (resolved.request.prompt, resolved.request.hr_prompt)
+    for variant in resolved.variants:
+        yield from (str(variant.fields[name]) for name in ("prompt", "hr_prompt") if name in variant.fields)
 
 
-def _sentence(kind: str, name: str, here: Mapping[str, frozenset[str]]) -> str:
-    what, shown = _WORDS.get(kind), name[:80]
-    if what is None:
-        return f"<{kind[:40]}:{shown}> is no tag that is known here: it was taken off the prompt."
-    if not is_one_of(name, here[kind]):
-        return f"{what[0].upper()}{what[1:]} not found: {shown}. The picture is made without it."
-    return f"The {what} {shown} is here, but it is not applied yet: the picture is made without it."
+def tag_notices(prompts: Iterable[str], listed: Listed) -> tuple[str, ...]:
+    """A sentence for each network that these prompts name in vain."""
+    tags = list(dict.fromkeys(tag for prompt in prompts for tag in extract_networks(prompt)[1]))
+    _, sentences = network_uses(tags)
+    named = dict.fromkeys((tag.kind, tag.name) for tag in tags if tag.name)
+    # Folders are read for each list: once for each kind is enough.
+    lists = {kind: listed(kind) for kind in {NETWORK_KINDS[word] for word, _ in named if word in NETWORK_KINDS}}
+    missing = [sentence for word, name in named if (sentence := _missing(word, name, lists))]
+    notices = dict.fromkeys((*sentences, *missing))
+    more = len(notices) - _MOST_NAMED
+    shown = tuple(notices)[:_MOST_NAMED]
+    return shown if more <= 0 else (*shown, f"The same holds for {more} networks more that the prompt names.")
+
+
+def _missing(word: str, name: str, lists: Mapping[NetworkKind, NetworkList]) -> str:
+    """Why a network is not applied, empty if it is here."""
+    kind, shown = NETWORK_KINDS.get(word), name[:80]
+    if kind is None:
+        return f"<{word[:40]}:{shown}> is no tag that is known here: it was taken off the prompt."
+    if lists[kind].find(name) is not None:
+        return ""
+    what = _WORDS[kind]
+    return f"{what[0].upper()}{what[1:]} not found: {shown}. The picture is made without it."
+
+
+def with_standing_networks(prompt: str, lora: str, hypernetwork: str, multiplier: float) -> str:
+    """`prompt` with the networks that settings add to every prompt ("None" for none), unless it names them itself."""
+    tags = extract_networks(prompt)[1]
+    for kind, name in (("lora", lora), ("hypernet", hypernetwork)):
+        if name not in ("", "None") and not any(_names(tag, kind, name) for tag in tags):
+            prompt += f"<{kind}:{name}:{multiplier:g}>"
+    return prompt
+
+
+def _names(tag: NetworkTag, kind: str, name: str) -> bool:
+    return NETWORK_KINDS.get(tag.kind) == kind and tag.name == name

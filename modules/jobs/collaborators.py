@@ -9,7 +9,8 @@ from modules.jobs.access import Sharing
 from modules.jobs.engine_process import Launch
 from modules.jobs.saving import PictureStore
 from modules.parameters import GenerationRequest, ResolvedRequest
-from modules.protocol import CheckpointFile
+from modules.prompt import NetworkKind
+from modules.protocol import CheckpointFile, NetworkFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Collaborators:
     """The file of its hires pass, where that is another one. Raises RequestError with a sentence."""
     refiner_of: Callable[[ResolvedRequest], CheckpointFile | None] = lambda resolved: None
     """The file of its refiner, if it has one. Raises RequestError with a sentence."""
+    networks_of: Callable[[ResolvedRequest], dict[NetworkKind, dict[str, NetworkFile]]] = lambda resolved: {}
+    """The files of the extra networks that its prompts name, by kind and name, as far as they are there."""
     checkpoint_named: Callable[[str | None], CheckpointFile]
     """The file behind a title, or behind the present option. Raises RequestError with a sentence."""
     title_now: Callable[[str], str] = str

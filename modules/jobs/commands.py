@@ -46,6 +46,7 @@ class CommandBuilder:
             others=self._other_checkpoints(job.resolved),
             refiner_checkpoint=refiner,
             other_refiners=self._other_refiners(job.resolved, refiner),
+            networks=self._files.networks_of(job.resolved),
             done=tuple(delivered),
             inputs=names,
             pictures=_delivered(job),

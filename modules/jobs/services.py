@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from modules.catalogue import BackgroundHashing, Catalogue, Checkpoint, ModelFolders, ModelNotFoundError
@@ -14,7 +15,7 @@ from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
 from modules.intake.checkpoints import CheckpointChooser, current_checkpoint
 from modules.intake.intake import Intake
-from modules.intake.networks import names_in
+from modules.intake.networks import files_of
 from modules.intake.styles import SavedStyles
 from modules.jobs.access import sharing_of
 from modules.jobs.collaborators import Collaborators, Limits
@@ -110,11 +111,12 @@ def open_services(flags: Flags) -> Services:
                 merge_styles=styles.merge,
                 style_names=styles.names,
                 strip_comments=strip_comments,
-                networks=names_in(catalogue),
+                networks=catalogue.networks,
             ).resolve,
             checkpoint_of=checkpoints.of,
             hires_checkpoint_of=checkpoints.of_hires,
             refiner_of=checkpoints.of_refiner,
+            networks_of=partial(files_of, catalogue),
             checkpoint_named=checkpoints.named,
             title_now=lambda title: _title_now(catalogue, title),
             sharing=lambda: sharing_of(users, exposed=flags.exposed, setting=options.text("queue_sharing")),

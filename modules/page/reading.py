@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from modules.intake.networks import names_in
 from modules.parameters.samplers import find_sampler
 from modules.prompt import (
+    NETWORK_KINDS,
     ChunkReading,
     NetworkTag,
     PartReading,
@@ -116,8 +116,8 @@ def reading_html(services: Services, typed: Typed) -> str:
 
 def _names_here(services: Services, tags: Sequence[NetworkTag]) -> Mapping[str, frozenset[str]]:
     """The names of extra networks on this machine, of the kinds that the tags ask for."""
-    names = names_in(services.catalogue)
-    return {kind: names(kind) for kind in {tag.kind for tag in tags}}
+    words = {tag.kind for tag in tags}
+    return {word: services.catalogue.networks(NETWORK_KINDS[word]).names for word in words if word in NETWORK_KINDS}
 
 
 def prompt_html(reading: PromptReading, here: Mapping[str, frozenset[str]], unit: str = "steps") -> str:

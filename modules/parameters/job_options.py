@@ -84,6 +84,18 @@ class IntakeOptions:
 
     enable_prompt_comments: bool = option("enable_prompt_comments")
     use_old_hires_fix_width_height: bool = option("use_old_hires_fix_width_height")
+    lora: str = option("sd_lora")
+    hypernetwork: str = option("sd_hypernetwork")
+    network_multiplier: float = option("extra_networks_default_multiplier")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """How extra networks are applied."""
+
+    functional: bool = option("lora_functional")
+    in_memory_limit: int = option("lora_in_memory_limit")
+    bundled_in_infotext: bool = option("lora_bundled_ti_to_infotext")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +187,7 @@ class JobOptions:
     added: AddedOptions
     prompts: PromptOptions
     token_merging: TokenMergingOptions
+    networks: NetworkOptions
     refiner: RefinerOptions
     defaults: RequestDefaults
     img2img: Img2imgOptions

@@ -73,6 +73,8 @@ class GenerationRequest(BaseModel):
     """It came through A1111's API, which knows numbers by their type: its infotext says 7.0 where the page's says 7."""
     makes_grid: bool = True
     """Whether a grid of several pictures is made as the settings say; scripts whose result is a grid make it anyway."""
+    disable_extra_networks: bool = False
+    """Tags of extra networks are taken off the prompt and nothing is applied."""
     prompt: Annotated[Prompt, Parameter("Prompt", infotext="Prompt")] = ""
     negative_prompt: Annotated[Prompt, Parameter("Negative prompt", infotext="Negative prompt")] = ""
     styles: Annotated[tuple[str, ...], Parameter("Styles", choices="styles")] = ()

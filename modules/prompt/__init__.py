@@ -5,7 +5,7 @@ from modules.prompt.chunks import CHUNK_LENGTH, Chunk, ChunkedPrompt, chunk_prom
 from modules.prompt.comments import strip_comments
 from modules.prompt.composable import blended, split_composable
 from modules.prompt.counter import count_tokens
-from modules.prompt.networks import NetworkTag, extract_networks
+from modules.prompt.networks import NETWORK_KINDS, NetworkKind, NetworkTag, NetworkUse, extract_networks, network_uses
 from modules.prompt.notices import PromptNotice
 from modules.prompt.old_emphasis import chunk_prompt_as_before
 from modules.prompt.plan import ConditioningPlan, PromptPart, PromptPlan, active_index, active_text, plan_conditioning
@@ -26,11 +26,14 @@ from modules.prompt.tokens import Tokenizer, clip_tokenizer
 __all__ = [
     "BREAK",
     "CHUNK_LENGTH",
+    "NETWORK_KINDS",
     "Chunk",
     "ChunkReading",
     "ChunkedPrompt",
     "ConditioningPlan",
+    "NetworkKind",
     "NetworkTag",
+    "NetworkUse",
     "PartReading",
     "PromptNotice",
     "PromptPart",
@@ -55,6 +58,7 @@ __all__ = [
     "extract_networks",
     "extract_styles",
     "merge_style",
+    "network_uses",
     "parse_attention",
     "plan_conditioning",
     "read_prompt",

@@ -1,9 +1,16 @@
-"""Extra-network tags: `<lora:name:0.8>` and its kin, taken off a prompt."""
+"""Extra-network tags: `<lora:name:0.8>` and its kin, taken off a prompt, and what they mean."""
 
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final, Literal
 
 _TAG = re.compile(r"<(\w++):([^>]+)>")
+
+NetworkKind = Literal["lora", "hypernet"]
+# Which kind a tag's first word names.
+NETWORK_KINDS: Final[dict[str, NetworkKind]] = {"lora": "lora", "lyco": "lora", "hypernet": "hypernet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +54,86 @@ def _read(match: re.Match[str]) -> NetworkTag:
             positional.append(argument)
     name = positional[0] if positional else ""
     return NetworkTag(match.group(1), name, tuple(positional[1:]), tuple(named))
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkUse:
+    """A network that a prompt applies, and with which multipliers.
+
+    `text` multiplies what a LoRA changes in text encoders, `unet` what it changes in the UNet; a hypernetwork has only
+    `unet`. `dyn` cuts a LoRA down to so many of its ranks, None to all of them.
+    """
+
+    kind: NetworkKind
+    name: str
+    text: float = 1.0
+    unet: float = 1.0
+    dyn: int | None = None
+
+
+def network_use(tag: NetworkTag) -> NetworkUse | None:
+    """What a tag means; None for a word that names no kind.
+
+    As in A1111: `te=` is the default of `unet`, as the first number is of the second, and named arguments go before
+    positional ones.
+
+    Raises:
+        ValueError: the name is missing, or an argument is no number; one sentence.
+    """
+    kind = NETWORK_KINDS.get(tag.kind)
+    if kind is None:
+        return None
+    if not tag.name:
+        raise ValueError(f"A <{tag.kind}:…> in the prompt names no network: it is left out.")
+    first, second, third = (_written(tag, *at) for at in (("te", 0), ("unet", 1), ("dyn", 2)))
+    text = 1.0 if first is None else _number(tag, first)
+    if kind == "hypernet":
+        return NetworkUse(kind, tag.name, unet=text)
+    unet = text if second is None else _number(tag, second)
+    return NetworkUse(kind, tag.name, text, unet, None if third is None else _rank(tag, third))
+
+
+def network_uses(tags: Iterable[NetworkTag]) -> tuple[tuple[NetworkUse, ...], tuple[str, ...]]:
+    """What the tags of a prompt apply, in their order, and a sentence for each that can't be understood."""
+    uses: list[NetworkUse] = []
+    sentences: dict[str, None] = {}
+    for tag in tags:
+        try:
+            use = network_use(tag)
+        except ValueError as error:
+            sentences[str(error)] = None
+        else:
+            uses += [] if use is None else [use]
+    return tuple(uses), tuple(sentences)
+
+
+def _written(tag: NetworkTag, key: str, position: int) -> str | None:
+    """What stands under `key`, or else at `position` behind the name."""
+    named = tag.get(key)
+    return named if named is not None or position >= len(tag.positional) else tag.positional[position]
+
+
+def _number(tag: NetworkTag, written: str) -> float:
+    try:
+        number = float(written)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise _refused(tag, written, "a number")
+    return number
+
+
+def _rank(tag: NetworkTag, written: str) -> int:
+    try:
+        number = int(written)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise _refused(tag, written, "a whole number")
+    return number
+
+
+def _refused(tag: NetworkTag, written: str, wanted: str) -> ValueError:
+    return ValueError(
+        f"<{tag.kind}:{tag.name[:80]}> has {written[:40]!r} where {wanted} is needed: the network is left out."
+    )

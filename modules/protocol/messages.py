@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modules.parameters import ResolvedRequest
 from modules.parameters.load_options import LoadOptions
+from modules.prompt import NetworkKind
 
 
 class Message(BaseModel):
@@ -31,6 +32,15 @@ class CheckpointFile(BaseModel):
     load_options: LoadOptions = LoadOptions()
 
 
+class NetworkFile(BaseModel):
+    """The file of a network that a prompt names; `sha256` is that of a LoRA's tensors, if it is known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    sha256: str | None = None
+
+
 class LoadCheckpoint(Message):
     type: Literal["load_checkpoint"] = "load_checkpoint"
     checkpoint: CheckpointFile
@@ -47,7 +57,8 @@ class RunJob(Message):
     delivered pictures, by index: the engine reads them one after the other if it makes a grid of all.
     `hires_checkpoint` is set where the hires pass runs with another checkpoint, `others` holds the checkpoints of
     images that are made with another than `checkpoint`. `refiner_checkpoint` may go on with what these begin;
-    `other_refiners` is set for images that have another refiner than that, or none.
+    `other_refiners` is set for images that have another refiner than that, or none. `networks` are the files of the
+    extra networks that its prompts name, by kind and name; what is not on this machine is not among them.
     """
 
     type: Literal["run_job"] = "run_job"
@@ -58,6 +69,7 @@ class RunJob(Message):
     others: dict[int, CheckpointFile] = Field(default_factory=dict)
     refiner_checkpoint: CheckpointFile | None = None
     other_refiners: dict[int, CheckpointFile | None] = Field(default_factory=dict)
+    networks: dict[NetworkKind, dict[str, NetworkFile]] = Field(default_factory=dict)
     done: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
     pictures: dict[int, str] = Field(default_factory=dict)

@@ -13,14 +13,9 @@ NOT_YET: Final = frozenset(
     {
         "cache_fp16_weight",
         "hires_fix_use_firstpass_conds",
-        "lora_bundled_ti_to_infotext",
-        "lora_functional",
-        "lora_in_memory_limit",
         "lora_not_found_gradio_warning",
         "lora_not_found_warning_console",
         "postprocessing_existing_caption_action",
-        "sd_hypernetwork",
-        "sd_lora",
     }
 )
 

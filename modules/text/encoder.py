@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -67,6 +67,10 @@ class _Encoded:
     embeddings: tuple[str, ...]
 
 
+# What an encoding depends on: its texts, how they are read, and what the text encoders hold beside their weights.
+_Key = tuple[tuple[str, ...], EncodingOptions, Hashable]
+
+
 class PromptEncoder:
     """Encodes texts with one checkpoint's text encoders and caches the latest encodings, `CACHE_BYTES` at most."""
 
@@ -75,9 +79,11 @@ class PromptEncoder:
             _ClipEncoder(encoder, facts, tokenizer)
             for encoder, facts in zip(model.text_encoders, model.family.text_encoders, strict=True)
         )
-        self._cache: OrderedDict[tuple[tuple[str, ...], EncodingOptions], _Encoded] = OrderedDict()
+        self._cache: OrderedDict[_Key, _Encoded] = OrderedDict()
+        self._networks: Hashable = ()
         self._cached_bytes = 0
         self._embeddings: Embeddings = {}
+        self._known: Embeddings = {}
         self._used: dict[str, None] = {}
 
     @property
@@ -98,7 +104,16 @@ class PromptEncoder:
         if embeddings is not self._embeddings:
             self._embeddings = embeddings
             self.forget()
+        self._networks, self._known = (), embeddings
         self._used = {}
+
+    def set_networks(self, networks: Hashable, bundled: Embeddings) -> None:
+        """Say which networks the text encoders hold from now on, and which textual inversions come with these.
+
+        Encodings are cached for each value of `networks`. One of a name that a file has too is the file's.
+        """
+        self._networks = networks
+        self._known = {**bundled, **self._embeddings}
 
     def forget(self) -> None:
         """Empty the cache."""
@@ -116,7 +131,7 @@ class PromptEncoder:
         They are encoded together, one that comes back later counted again, and shorter ones are filled up with empty
         chunks: A1111 does so, and the emphasis mean depends on it.
         """
-        key = (tuple(texts), options)
+        key = (tuple(texts), options, self._networks)
         encoded = self._cache.get(key)
         if encoded is None:
             encoded = self._encode(key[0], options)
@@ -126,7 +141,7 @@ class PromptEncoder:
         self._used |= dict.fromkeys(encoded.embeddings)
         return encoded.encoding
 
-    def _add(self, key: tuple[tuple[str, ...], EncodingOptions], encoded: _Encoded) -> None:
+    def _add(self, key: _Key, encoded: _Encoded) -> None:
         """Cache an encoding; those that were used longest ago make room for it. One too large for all is not cached."""
         if encoded.encoding.size > CACHE_BYTES:
             return
@@ -136,13 +151,13 @@ class PromptEncoder:
         self._cached_bytes += encoded.encoding.size
 
     def _encode(self, texts: tuple[str, ...], options: EncodingOptions) -> _Encoded:
-        counts = {name: vectors[0].shape[0] for name, vectors in self._embeddings.items()}
+        counts = {name: vectors[0].shape[0] for name, vectors in self._known.items()}
         contexts: list[Tensor] = []
         pooled: list[Tensor] = []
         names: dict[str, None] = {}
         for index, encoder in enumerate(self._encoders):
             columns = encoder.columns(texts, options, counts)
-            own = {name: vectors[index] for name, vectors in self._embeddings.items()}
+            own = {name: vectors[index] for name, vectors in self._known.items()}
             context, of_text = encoder.encode(columns, options, own)
             contexts.append(context)
             pooled += [] if of_text is None else [of_text]

@@ -8,7 +8,6 @@ import pytest
 from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, network_hash_of, sha256_of
 from modules.catalogue.lookup import LocalModels
 from modules.catalogue.upscalers import find_upscaler
-from modules.intake.networks import names_in, tag_notices
 from modules.parameters.infotext_request import LocalFile
 from tests.catalogue.files import write_model
 
@@ -96,5 +95,5 @@ def test_names_of_other_systems_mean_the_same_file(tmp_path: Path, on_disk: Any,
         assert local is not None and on_disk in local.name
     for local in (models.embedding(written, ""), models.network(written, "")):
         assert local is not None and local.name == on_disk
-    (notice,) = tag_notices([f"<lora:{written}:1>"], names_in(catalogue))
-    assert "is here" in notice
+    network = catalogue.networks("lora").find(written)
+    assert network is not None and network.stem == on_disk

@@ -224,13 +224,6 @@ def test_unload_and_load_again(engine: RunningEngine, tiny: Any) -> None:
     assert engine.until(CheckpointLoaded)[-1].title == "tiny.safetensors"
 
 
-def test_an_unknown_sampler_is_a_sentence(engine: RunningEngine, tiny: Any) -> None:
-    engine.send(job(tiny, "sampler", sampler_name="Eulre"))
-    failed = engine.until(JobFailed, JobFinished)[-1]
-    assert isinstance(failed, JobFailed)
-    assert "Eulre" in failed.cause
-
-
 def test_a_checkpoint_without_size_says_none_and_one_with_size_says_it(engine: RunningEngine, tmp_path: Path) -> None:
     path = write_tiny_checkpoint(tmp_path / "sized.safetensors", metadata={"modelspec.resolution": "128x192"})
     engine.send(LoadCheckpoint(checkpoint=checkpoint_at(path)))

@@ -11,10 +11,11 @@ import torch
 from modules.engine.channel import Channel
 from modules.engine.control import JobControl
 from modules.engine.engine import Engine
-from modules.engine.failures import is_lost, is_out_of_memory
+from modules.engine.failures import is_lost
 from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.machine import CudaDevice, Machine
+from modules.hardware.out_of_memory import is_out_of_memory
 from modules.protocol import DEVICE_LOST, CheckpointFailed, JobFailed, LoadCheckpoint
 from modules.protocol.messages import Message
 from tests.engine.conftest import checkpoint_at, job

@@ -167,7 +167,7 @@ def test_pictures_that_wait_for_being_encoded_are_bounded_in_bytes(monkeypatch: 
         return Finished(picture, {})
 
     command = job(checkpoint_at(Path("none.safetensors")), "a", n_iter=12)
-    with PictureWriter("a", command.resolved, dict, line.emit) as writer:
+    with PictureWriter("a", command.resolved, lambda index: {}, line.emit) as writer:
         for index in range(12):
             writer.finished(finish, index, size=size_in_bytes(picture))
             waiting += 1
@@ -183,7 +183,7 @@ def test_a_picture_that_fails_is_heard_of_at_the_next_one_and_not_at_the_end_of_
     command = job(checkpoint_at(Path("none.safetensors")), "a", n_iter=2)
     with (
         pytest.raises(ValueError, match="no picture"),
-        PictureWriter("a", command.resolved, dict, Line().emit) as writer,
+        PictureWriter("a", command.resolved, lambda index: {}, Line().emit) as writer,
     ):
         writer.finished(broken, 0, size=0)
         while not writer._pending[0][0].done():

@@ -24,6 +24,7 @@ from modules.parameters.load_options import LoadOptions
 from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.networks.merging import NetworkMerger
 from tests.checkpoints import Architecture, write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at
 
@@ -50,7 +51,8 @@ def on_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         model, origin, known = load_checkpoint(path), Origin.of(path), Future[str]()
         encoder = PromptEncoder(model, clip_tokenizer())
         encoder.encode(("a",), EncodingOptions())
-        loaded = LoadedModel(checkpoint_at(path), origin, origin, model, encoder, known, CARD.attention)
+        networks = NetworkMerger(model, CARD.device)
+        loaded = LoadedModel(checkpoint_at(path), origin, origin, model, encoder, known, CARD.attention, networks)
         for part in loaded.parts:
             part.to("meta")
         assert not loaded.in_main_memory

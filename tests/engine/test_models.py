@@ -13,12 +13,13 @@ from modules.engine import engine as engine_module
 from modules.engine.channel import Channel
 from modules.engine.control import JobControl
 from modules.engine.engine import Engine
-from modules.engine.failures import is_out_of_memory, sentence_for
+from modules.engine.failures import sentence_for
 from modules.engine.hardware_flags import requested_hardware, requested_memory_mode
 from modules.engine.job import run_job
 from modules.engine.model_keeper import ModelKeeper
 from modules.hardware.budget import MemoryPlan
 from modules.hardware.choice import HardwareRequest, choose_hardware
+from modules.hardware.out_of_memory import is_out_of_memory
 from modules.protocol import CheckpointFailed, CheckpointLoaded, ImageReady, JobFailed, JobFinished
 from modules.settings import parse_flags
 from tests.checkpoints import write_tiny_checkpoint

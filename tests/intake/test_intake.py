@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from modules.catalogue import Catalogue, ModelFolders, ModelKind
+from modules.catalogue import Catalogue, ModelFolders
+from modules.catalogue.networks import NetworkList
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.intake import Intake, resolve_names, split_style_names
-from modules.intake.networks import names_in, tag_notices
+from modules.intake.networks import files_of, tag_notices
 from modules.parameters import GenerationRequest, RequestError, parse_request
 from modules.parameters.request import SAME_CHECKPOINT
 from modules.parameters.samplers import SAMPLERS
+from modules.protocol import NetworkFile
 from modules.settings import OptionStore
 from tests.checkpoints import TINY_REFINER, TINY_SDXL, Architecture, write_tiny_checkpoint
 
@@ -256,23 +258,29 @@ def test_networks_are_named_whether_they_are_here_or_not(tmp_path: Path) -> None
     header = json.dumps({"__metadata__": {"ss_output_name": "Charcoal"}}).encode()
     (tmp_path / "loras" / "file.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     folders = ModelFolders(checkpoints=(), loras=(tmp_path / "loras",), hypernetworks=(tmp_path / "hyper",))
-    names = names_in(Catalogue(folders, tmp_path / "hashes.json"))
-    room = replace(intake(tmp_path, "cat.safetensors"), networks=names)
+    catalogue = Catalogue(folders, tmp_path / "hashes.json")
+    room = replace(intake(tmp_path, "cat.safetensors"), networks=catalogue.networks)
     request = GenerationRequest(
-        prompt="a <lora:ink:0.8> <lora:nothing:1> <lora:nothing:2> <lyco:Charcoal> <hypernet:paper:1> <wild:x>",
+        prompt="a <lora:ink:0.8> <lora:nothing:1> <lora:nothing:2> <lyco:Charcoal> <hypernet:paper:1> <wild:x> "
+        "<lora:ink:x>",
         negative_prompt="<lora:unseen:1>",
         hr_prompt="<lora:large:1>",
     )
-    assert room.resolve(request).notices == (
-        "The LoRA ink is here, but it is not applied yet: the picture is made without it.",
+    resolved = room.resolve(request)
+    assert resolved.notices == (
+        "<lora:ink> has 'x' where a number is needed: the network is left out.",
         "LoRA not found: nothing. The picture is made without it.",
-        "The LoRA Charcoal is here, but it is not applied yet: the picture is made without it.",
-        "The hypernetwork paper is here, but it is not applied yet: the picture is made without it.",
         "<wild:x> is no tag that is known here: it was taken off the prompt.",
     )
-    # Who has such a file among the checkpoints isn't sent to a folder where it does nothing.
-    for kind in (ModelKind.LORA, ModelKind.HYPERNETWORK):
-        assert "not applied yet" in kind.value and "models/" not in kind.value
+    assert files_of(catalogue, resolved) == {
+        "lora": {
+            "ink": NetworkFile(path=str(tmp_path / "loras" / "ink.safetensors")),
+            "Charcoal": NetworkFile(path=str(tmp_path / "loras" / "file.safetensors")),
+        },
+        "hypernet": {"paper": NetworkFile(path=str(tmp_path / "hyper" / "paper.pt"))},
+    }
+    none = room.resolve(request.model_copy(update={"disable_extra_networks": True}))
+    assert (none.notices, files_of(catalogue, none)) == ((), {})
     hires = room.resolve(request.model_copy(update={"enable_hr": True})).notices
     assert hires[-1] == "LoRA not found: large. The picture is made without it."
 
@@ -293,13 +301,23 @@ def test_before_1_0_width_and_height_were_the_final_size(tmp_path: Path) -> None
 def test_a_prompt_full_of_tags_costs_a_look_at_each_folder_once() -> None:
     kinds: list[str] = []
 
-    def names(kind: str) -> frozenset[str]:
+    def listed(kind: str) -> NetworkList:
         kinds.append(kind)
-        return frozenset()
+        return NetworkList(())
 
-    notices = tag_notices(["".join(f"<lora:n{number}>" for number in range(50_000))], names)
+    notices = tag_notices(["".join(f"<lora:n{number}>" for number in range(50_000))], listed)
     assert (kinds, len(notices)) == (["lora"], 21)
-    assert notices[-1] == "The prompt names 49980 networks more; none of them is applied yet."
+    assert notices[-1] == "The same holds for 49980 networks more that the prompt names."
+
+
+def test_networks_of_the_settings_stand_in_every_prompt_that_does_not_name_them(tmp_path: Path) -> None:
+    chosen = {"sd_lora": "ink", "sd_hypernetwork": "paper", "extra_networks_default_multiplier": 0.7}
+    room = intake(tmp_path, "cat.safetensors")
+    request = GenerationRequest(prompt="a", hr_prompt="b <lora:ink:0.2>", override_settings=chosen)
+    resolved = room.resolve(request).request
+    assert resolved.prompt == "a<lora:ink:0.7><hypernet:paper:0.7>"
+    assert resolved.hr_prompt == "b <lora:ink:0.2><hypernet:paper:0.7>"
+    assert room.resolve(request.model_copy(update={"hr_prompt": ""})).request.hr_prompt == ""
 
 
 def test_a_style_that_nobody_saved_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.prompt import NetworkTag, extract_networks
+from modules.prompt import NetworkTag, NetworkUse, extract_networks, network_uses
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,39 @@ def test_linear(piece: str) -> None:
     start = time.process_time()
     extract_networks(piece * (1_000_000 // len(piece)))
     assert time.process_time() - start < 2.0
+
+
+def uses(text: str) -> Any:
+    return network_uses(extract_networks(text)[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "use"),
+    [
+        ("<lora:x>", NetworkUse("lora", "x", 1.0, 1.0)),
+        ("<lyco:x:-0.5>", NetworkUse("lora", "x", -0.5, -0.5)),
+        ("<lora:x:1e-1:2>", NetworkUse("lora", "x", 0.1, 2.0)),
+        ("<lora:x:1:1:8>", NetworkUse("lora", "x", 1.0, 1.0, 8)),
+        ("<lora:x:1:1:8:extra>", NetworkUse("lora", "x", 1.0, 1.0, 8)),
+        ("<lora:x:1:2:te=0.5>", NetworkUse("lora", "x", 0.5, 2.0)),
+        ("<lora:x:te=0.5>", NetworkUse("lora", "x", 0.5, 0.5)),
+        ("<lora:x:unet=0.5:dyn=4>", NetworkUse("lora", "x", 1.0, 0.5, 4)),
+        ("<hypernet:x:0.7>", NetworkUse("hypernet", "x", 1.0, 0.7)),
+        ("<hypernet:x>", NetworkUse("hypernet", "x")),
+    ],
+)
+def test_what_a_tag_means(text: str, use: NetworkUse) -> None:
+    assert uses(text) == ((use,), ())
+
+
+@pytest.mark.parametrize("argument", ["abc", "nan", "inf", "", "1:1:1.5", "1:1:-2", "te=much"])
+def test_a_bad_number_leaves_out_that_network_alone(argument: str) -> None:
+    found, (sentence,) = uses(f"<lora:good:0.5><lora:bad:{argument}>")
+    assert found == (NetworkUse("lora", "good", 0.5, 0.5),)
+    assert "<lora:bad>" in sentence and "left out" in sentence
+
+
+def test_a_tag_without_a_name_and_one_of_no_kind() -> None:
+    assert uses("<lora:te=1>")[0] == ()
+    assert "names no network" in uses("<lora:te=1>")[1][0]
+    assert uses("<wild:x:abc>") == ((), ())

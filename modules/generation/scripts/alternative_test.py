@@ -22,6 +22,7 @@ from modules.generation.passes import (
     guidance_of,
     merging,
     model_sigmas,
+    networks_of,
     pass_noise,
 )
 from modules.generation.scripts.stage import Stage
@@ -79,31 +80,32 @@ def found_noise(
     `adjusted` takes each step's direction at the level it comes from, and scales by the highest level instead of the
     result's own spread.
     """
-    settings = resolved.settings
-    model = model_sigmas(pipeline.model, settings.sampling)
-    conditioning = plan_conditioning([spec.prompt], [spec.negative_prompt], spec.steps, None)
-    denoise = Guidance(
-        SigmaPrediction(
-            unet_function(pipeline.model.unet, channels_last=pipeline.channels_last),
-            model,
-            pipeline.model.predicts.kind,
-        ),
-        conditions_for(conditioning, conditioner_of(pipeline, spec.size, settings)),
-        guidance_of(pipeline, Pass(spec), settings, progress),
-        total_calls=spec.steps,
-        extra_channels=start.extra,
-        before_call=lambda call: progress.before_call(),
-    )
-    x = start.latent.to(pipeline.device)
-    # They stay on the CPU, as a sampler's do: nothing waits for them, and the model's own levels lie there too.
-    sigmas = model.uniform(spec.steps).flip(0)
-    with merging(pipeline, spec, progress):
-        for step in range(1, len(sigmas)):
-            level = sigmas[step - 1] if adjusted else sigmas[step]
-            # At level 0 the picture is its own estimate: there is no direction to go.
-            if level > 0:
-                denoised = denoise(x, level)
-                x = x + (x - denoised) / level * (sigmas[step] - sigmas[step - 1])
-                progress.on_step(step, spec.steps, denoised)
+    with pipeline.networks(networks_of(resolved, resolved.passes[0].prompt)):
+        settings = resolved.settings
+        model = model_sigmas(pipeline.model, settings.sampling)
+        conditioning = plan_conditioning([spec.prompt], [spec.negative_prompt], spec.steps, None)
+        denoise = Guidance(
+            SigmaPrediction(
+                unet_function(pipeline.model.unet, channels_last=pipeline.channels_last),
+                model,
+                pipeline.model.predicts.kind,
+            ),
+            conditions_for(conditioning, conditioner_of(pipeline, spec.size, settings)),
+            guidance_of(pipeline, Pass(spec), settings, progress),
+            total_calls=spec.steps,
+            extra_channels=start.extra,
+            before_call=lambda call: progress.before_call(),
+        )
+        x = start.latent.to(pipeline.device)
+        # They stay on the CPU, as a sampler's do: nothing waits for them, and the model's own levels lie there too.
+        sigmas = model.uniform(spec.steps).flip(0)
+        with merging(pipeline, spec, progress):
+            for step in range(1, len(sigmas)):
+                level = sigmas[step - 1] if adjusted else sigmas[step]
+                # At level 0 the picture is its own estimate: there is no direction to go.
+                if level > 0:
+                    denoised = denoise(x, level)
+                    x = x + (x - denoised) / level * (sigmas[step] - sigmas[step - 1])
+                    progress.on_step(step, spec.steps, denoised)
     require_finite(x)
     return x / sigmas[-1] if adjusted else x / x.std()

@@ -26,5 +26,5 @@ OPTIONS = (
         "The refiner starts at a share of the steps",
         infotext="Refiner switch by sampling steps",
     ),
-    switch("lora_functional", False, "Apply LoRA beside the weights instead of in them"),
+    switch("lora_functional", False, "Apply LoRA beside the weights instead of in them", travels=True),
 )

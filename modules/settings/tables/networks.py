@@ -18,7 +18,7 @@ OPTIONS = (
         "Show cards of hidden folders",
         ("Always", "When searched", "Never"),
     ),
-    number("extra_networks_default_multiplier", 1.0, "Weight that a clicked card gets", 0, 2, 0.01),
+    number("extra_networks_default_multiplier", 1.0, "Weight that a clicked card gets", 0, 2, 0.01, travels=True),
     whole("extra_networks_card_width", 0, "Card width, in pixels", 0, 2000, hint="0: automatic"),
     whole("extra_networks_card_height", 0, "Card height, in pixels", 0, 2000, hint="0: automatic"),
     number("extra_networks_card_text_scale", 1.0, "Text size on cards", 0, 2, 0.01),

@@ -1,0 +1,131 @@
+"""The extra networks of one job: found, applied to the checkpoint that a pass works with, and reported on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from torch import Tensor
+
+from modules.catalogue.model_errors import ModelFileError
+from modules.engine.loaded import LoadedModel, bare
+from modules.engine.network_cache import CachedNetwork, NetworkCache
+from modules.parameters import ResolvedRequest
+from modules.parameters.job_options import NetworkOptions
+from modules.prompt import NetworkKind, NetworkUse, extract_networks, network_uses
+from modules.protocol import NetworkFile
+from modules.weights.networks.merging import AppliedNetwork
+
+# A network that its trainer gave a hash has it here; infotext shows so many digits of one.
+_STATED_HASH: Final = "sshs_model_hash"
+_HASH_DIGITS: Final = 12
+
+
+@dataclass(slots=True)
+class JobNetworks:
+    """Applies what prompts name, `files` by kind and name; `notice` gets each sentence about it."""
+
+    cache: NetworkCache
+    files: Mapping[NetworkKind, Mapping[str, NetworkFile]]
+    options: NetworkOptions
+    notice: Callable[[str], None]
+    _read: dict[str, CachedNetwork | None] = field(default_factory=dict)
+
+    @contextmanager
+    def applied(self, loaded: LoadedModel, refines: bool, uses: Sequence[NetworkUse]) -> Iterator[None]:
+        """While open, `loaded` encodes and computes with exactly these networks.
+
+        Those for another family are left out, without a word where it `refines` what the checkpoint they are for began.
+        """
+        named = [(use, cached) for use in uses if use.kind == "lora" and (cached := self._cached(use)) is not None]
+        found = [(use, cached) for use, cached in named if self._is_for(loaded, use, cached, silent=refines)]
+        wanted = _combined(found)
+        loaded.networks.apply(wanted, while_computing=self.options.functional)
+        self._set_texts(loaded, wanted, {cached.key: use.name for use, cached in found})
+        self.cache.drop_unused((cached for _, cached in found), self.options.in_memory_limit)
+        if not refines:
+            self._report(loaded, wanted, found)
+        with loaded.networks.computing():
+            yield
+
+    def hashes(self, resolved: ResolvedRequest) -> dict[str, object]:
+        """What infotext says of the networks of one picture: names as its prompts write them, those of hires last."""
+        request = resolved.request
+        if request.disable_extra_networks:
+            return {}
+        prompts = (request.prompt, request.hr_prompt) if request.has_hires_pass else (request.prompt,)
+        tags = [tag for prompt in prompts for tag in extract_networks(prompt)[1]]
+        names = dict.fromkeys(use.name for use in network_uses(tags)[0] if use.kind == "lora")
+        shown = {name: cached for name in names if (cached := self._read.get(name)) is not None}
+        if not shown:
+            return {}
+        return {"Lora hashes": ", ".join(f"{bare(name)}: {_hash(cached)}" for name, cached in shown.items())}
+
+    def _cached(self, use: NetworkUse) -> CachedNetwork | None:
+        file = self.files.get(use.kind, {}).get(use.name)
+        if file is None:
+            return None
+        try:
+            cached = self.cache.get(file)
+        except ModelFileError as error:
+            self.notice(f"The LoRA {use.name[:80]} was left out: {error}")
+            self._read[use.name] = None
+            return None
+        self._read[use.name] = cached
+        return cached
+
+    def _set_texts(self, loaded: LoadedModel, wanted: Sequence[AppliedNetwork], names: Mapping[Hashable, str]) -> None:
+        """Have prompts encoded with these networks and with the textual inversions that come with them."""
+        roles = tuple(facts.role for facts in loaded.model.family.text_encoders)
+        bundled: dict[str, tuple[Tensor, ...]] = {}
+        for applied in wanted:
+            for name, embedding in applied.network.embeddings.items():
+                vectors = embedding.fitting(roles, loaded.model.text_widths)
+                if vectors is not None and not loaded.has_embedding(name):
+                    bundled[name] = vectors
+                    loaded.bundled[name] = bare(names[applied.key]) if self.options.bundled_in_infotext else ""
+        texts = tuple(one.of_texts for one in wanted if one.text)
+        loaded.encoder.set_networks((texts, tuple(one.key for one in wanted if one.network.embeddings)), bundled)
+
+    def _is_for(self, loaded: LoadedModel, use: NetworkUse, cached: CachedNetwork, *, silent: bool) -> bool:
+        base, family = cached.network.base, loaded.model.family
+        if base in ("", family.name):
+            return True
+        if not silent:
+            self.notice(
+                f"The LoRA {use.name[:80]} was left out: it is for {base}, and {loaded.file.name} is {family.label}."
+            )
+        return False
+
+    def _report(
+        self, loaded: LoadedModel, wanted: Sequence[AppliedNetwork], found: Sequence[tuple[NetworkUse, CachedNetwork]]
+    ) -> None:
+        names: dict[Hashable, str] = {cached.key: use.name[:80] for use, cached in found}
+        for applied in wanted:
+            fit = loaded.networks.fit(applied)
+            total, name = len(applied.network.layers), names.get(applied.key, "")
+            if total and not fit.found:
+                self.notice(f"The LoRA {name} changes nothing: none of its layers belongs to {loaded.file.name}.")
+            elif fit.missing or fit.misshapen:
+                self.notice(
+                    f"Of the LoRA {name} {fit.missing + fit.misshapen} of {total} layers were left out: this "
+                    f"checkpoint has no such layers ({fit.missing}) or has them in another shape ({fit.misshapen})."
+                )
+
+
+def _combined(found: Sequence[tuple[NetworkUse, CachedNetwork]]) -> list[AppliedNetwork]:
+    """One for each file and number of ranks, in the prompt's order: multipliers of one that is named twice add up."""
+    combined: dict[object, AppliedNetwork] = {}
+    for use, cached in found:
+        place = cached.key, use.dyn
+        before = combined.get(place)
+        text, unet = (0.0, 0.0) if before is None else (before.text, before.unet)
+        combined[place] = AppliedNetwork(cached.key, cached.network, text + use.text, unet + use.unet, use.dyn)
+    return list(combined.values())
+
+
+def _hash(cached: CachedNetwork) -> str:
+    stated = cached.network.metadata.get(_STATED_HASH, "")
+    return (stated or cached.sha256.result())[:_HASH_DIGITS]

@@ -1,0 +1,307 @@
+"""Networks merged into a loaded model's weights, and taken out of them again bit for bit.
+
+Merged in float32 from the original weight and rounded once; taken out by copying the original back, never by
+subtracting. What can't be merged is applied while the model computes: weights that are stored in 8 bits, whose rounding
+would swallow most of a network, and biases of layers that have none. Behaviour reproduced: A1111 v1.10.1, but that it
+rounds after each network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from modules.hardware.compiling import run_plain
+from modules.hardware.out_of_memory import is_out_of_memory
+from modules.weights.model import Model
+from modules.weights.networks.reading import Network
+from modules.weights.networks.targets import Target, network_targets
+from modules.weights.networks.updates import WeightUpdate
+
+# Weights of these types are too coarse to hold what a network adds.
+_COARSE: Final = (torch.float8_e4m3fn, torch.float8_e5m2)
+_Part = Literal["weight", "bias"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AppliedNetwork:
+    """A network with its multipliers: of what it changes in text encoders, and in the UNet. `dyn` cuts its ranks.
+
+    `key` says which state of which file it is: equal keys are the same network.
+    """
+
+    key: Hashable
+    network: Network
+    text: float = 1.0
+    unet: float = 1.0
+    dyn: int | None = None
+
+    @property
+    def of_texts(self) -> Hashable:
+        """What encodings made with it depend on."""
+        return self.key, self.text, self.dyn
+
+
+@dataclass(slots=True)
+class Fit:
+    """How many of a network's layers a model has, lacks, and has in another shape."""
+
+    found: int = 0
+    missing: int = 0
+    misshapen: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Change:
+    """What one network does to one parameter: an update of a weight, or a vector that is added to a bias."""
+
+    key: Hashable
+    layer: str
+    update: WeightUpdate | Tensor
+    multiplier: float
+    dyn: int | None
+
+    @property
+    def identity(self) -> Hashable:
+        return self.key, self.layer, self.multiplier, self.dyn
+
+    def into(self, values: Tensor) -> None:
+        """Change `values`, float32. Raises RuntimeError where shapes don't fit."""
+        if isinstance(self.update, Tensor):
+            values.add_(self.update.to(values.device, torch.float32).view_as(values), alpha=self.multiplier)
+        else:
+            self.update.merge_into(values, self.multiplier, self.dyn)
+
+
+@dataclass(slots=True, eq=False)
+class _Merged:
+    """A parameter that holds networks: its original, in main memory, and what was merged into it."""
+
+    parameter: nn.Parameter
+    original: Tensor
+    holds: tuple[Hashable, ...] = ()
+
+    def restore(self) -> None:
+        self.parameter.data.copy_(self.original)
+
+
+# The changes of each parameter, in the order of the networks.
+_Changes = dict[tuple[Target, _Part], list[_Change]]
+
+
+@dataclass(slots=True)
+class NetworkMerger:
+    """Applies networks to one model. Weights are changed in place: recorded steps and pinned copies stay valid.
+
+    `device` is where products are computed, whatever part of the model lies there. `make_room` is called with the bytes
+    of main memory that originals will take.
+    """
+
+    model: Model
+    device: torch.device
+    make_room: Callable[[int], None] = lambda needed: None
+    _targets: dict[str, Target] | None = None
+    _merged: dict[tuple[Target, _Part], _Merged] = field(default_factory=dict)
+    _live: _Changes = field(default_factory=dict)
+    _misshapen: dict[tuple[Hashable, str], None] = field(default_factory=dict)
+    _tried: set[tuple[Hashable, str]] = field(default_factory=set)
+    _applied: tuple[AppliedNetwork, ...] = ()
+
+    @property
+    def applied(self) -> tuple[AppliedNetwork, ...]:
+        """The networks that the weights hold."""
+        return self._applied
+
+    @property
+    def saved_bytes(self) -> int:
+        """What the originals of changed weights take of main memory."""
+        return sum(one.original.numel() * one.original.element_size() for one in self._merged.values())
+
+    def apply(self, networks: Sequence[AppliedNetwork], *, while_computing: bool = False) -> None:
+        """Have the weights hold exactly these networks; only what is not so already is computed.
+
+        With `while_computing` nothing is merged: `computing` applies them at each forward. If anything goes wrong, all
+        weights are as they were before any network.
+        """
+        merged, live = self._sorted(networks, while_computing=while_computing)
+        try:
+            for place in [place for place in self._merged if place not in merged]:
+                self._merged.pop(place).restore()
+            self._save_originals(merged)
+            self._merge(merged)
+            self._try(live)
+        except BaseException:
+            self.restore()
+            raise
+        self._live = live
+        self._applied = tuple(networks)
+
+    def restore(self) -> None:
+        """Take every network out of the weights."""
+        for merged in self._merged.values():
+            merged.restore()
+        self._merged.clear()
+        self._live = {}
+        self._applied = ()
+
+    def fit(self, applied: AppliedNetwork) -> Fit:
+        """How the network fits the model; what is misshapen shows once it was applied."""
+        fit = Fit()
+        for layer in applied.network.layers:
+            if layer not in self._table():
+                fit.missing += 1
+            elif (applied.key, layer) in self._misshapen:
+                fit.misshapen += 1
+            else:
+                fit.found += 1
+        return fit
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """While open, forwards of the model apply what could not be merged."""
+        if not self._live:
+            yield
+            return
+        with ExitStack() as stack:
+            # Compiled code would not see the hooks.
+            stack.enter_context(run_plain(self.model.unet.modules()))
+            by_target: dict[Target, dict[_Part, list[_Change]]] = {}
+            for (target, part), changes in self._live.items():
+                by_target.setdefault(target, {})[part] = changes
+            for target, parts in by_target.items():
+                for handle in _LiveLayer(target.module, parts.get("weight", []), parts.get("bias", [])).hook():
+                    stack.callback(handle.remove)
+            yield
+
+    def _table(self) -> dict[str, Target]:
+        if self._targets is None:
+            self._targets = network_targets(self.model)
+        return self._targets
+
+    def _sorted(self, networks: Iterable[AppliedNetwork], *, while_computing: bool) -> tuple[_Changes, _Changes]:
+        """(what is merged, what is applied while the model computes)."""
+        merged: _Changes = {}
+        live: _Changes = {}
+        for place, change in self._changes(networks):
+            parameter = getattr(place[0].module, place[1])
+            at_once = not while_computing and parameter is not None and parameter.dtype not in _COARSE
+            (merged if at_once else live).setdefault(place, []).append(change)
+        return merged, live
+
+    def _changes(self, networks: Iterable[AppliedNetwork]) -> Iterator[tuple[tuple[Target, _Part], _Change]]:
+        table = self._table()
+        for applied in networks:
+            for name, layer in applied.network.layers.items():
+                target = table.get(name)
+                if target is None or (applied.key, name) in self._misshapen:
+                    continue
+                multiplier = applied.text if target.text_encoder else applied.unet
+                if multiplier == 0:
+                    continue
+                parts: tuple[tuple[_Part, WeightUpdate | Tensor | None], ...]
+                parts = ("weight", layer.weight), ("bias", layer.bias)
+                for part, update in parts:
+                    if update is not None:
+                        yield (target, part), _Change(applied.key, name, update, multiplier, applied.dyn)
+
+    def _save_originals(self, wanted: _Changes) -> None:
+        new = [(place, getattr(place[0].module, place[1])) for place in wanted if place not in self._merged]
+        self.make_room(sum(parameter.numel() * parameter.element_size() for _, parameter in new))
+        for place, parameter in new:
+            original = torch.empty_like(parameter.data, device="cpu").copy_(parameter.data)
+            self._merged[place] = _Merged(parameter, original)
+
+    def _merge(self, wanted: _Changes) -> None:
+        due = {
+            place: changes
+            for place, changes in wanted.items()
+            if self._merged[place].holds != tuple(change.identity for change in changes)
+        }
+        if not due:
+            return
+        # One for all: memory that is new for each weight costs more than the product.
+        largest = max(self._merged[place].original.numel() for place in due)
+        buffer = torch.empty(largest, dtype=torch.float32, device=self.device)
+        for place, changes in due.items():
+            merged = self._merged[place]
+            values = buffer[: merged.original.numel()].view(merged.original.shape)
+            remaining = self._into(values, merged.original, changes)
+            merged.parameter.data.copy_(values)
+            merged.holds = tuple(change.identity for change in remaining)
+
+    def _try(self, live: _Changes) -> None:
+        """Find out which of these don't fit, before a forward does; they are left out."""
+        for (target, part), changes in live.items():
+            if all((change.key, change.layer) in self._tried for change in changes):
+                continue
+            weight = target.module.get_parameter("weight")
+            tried = weight.data if part == "weight" else weight.data.new_zeros(weight.shape[0])
+            values = torch.empty(tried.shape, dtype=torch.float32, device=self.device)
+            changes[:] = self._into(values, tried, changes)
+            self._tried.update((change.key, change.layer) for change in changes)
+
+    def _into(self, values: Tensor, original: Tensor, changes: list[_Change]) -> list[_Change]:
+        """Fill `values` with the original and the changes, without those that don't fit; returns the others."""
+        changes = list(changes)
+        while True:
+            values.copy_(original)
+            for change in changes:
+                try:
+                    change.into(values)
+                except RuntimeError as error:
+                    if is_out_of_memory(error):
+                        raise
+                    self._misshapen[change.key, change.layer] = None
+                    break
+            else:
+                return changes
+            changes.remove(change)
+
+
+class _LiveLayer:
+    """One layer whose weights are changed for the moment in which it computes."""
+
+    def __init__(self, module: nn.Module, weight: Sequence[_Change], bias: Sequence[_Change]) -> None:
+        self._module = module
+        self._weight = weight
+        self._bias = bias
+        self._plain: dict[_Part, Tensor] = {}
+
+    def hook(self) -> tuple[RemovableHandle, ...]:
+        module, enter = self._module, self._enter
+        # What enters last leaves first: an 8-bit layer is widened before this, and narrowed after it.
+        leave: Callable[..., Tensor | None] = self._leave
+        return (
+            module.register_forward_pre_hook(enter),
+            module.register_forward_hook(leave, prepend=True, always_call=True),
+        )
+
+    def _enter(self, module: nn.Module, _inputs: object) -> None:
+        parts: tuple[tuple[_Part, Sequence[_Change]], ...] = ("weight", self._weight), ("bias", self._bias)
+        for part, changes in parts:
+            parameter = getattr(module, part)
+            if parameter is None or not changes:
+                continue
+            values = parameter.data.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+            for change in changes:
+                change.into(values)
+            self._plain[part] = parameter.data
+            parameter.data = values.to(parameter.dtype)
+
+    def _leave(self, module: nn.Module, _inputs: object, output: object) -> Tensor | None:
+        for part, plain in self._plain.items():
+            getattr(module, part).data = plain
+        self._plain.clear()
+        if module.bias is not None or not self._bias or not isinstance(output, Tensor):
+            return None
+        added = torch.zeros(output.shape[1] if output.ndim == 4 else output.shape[-1], device=output.device)
+        for change in self._bias:
+            change.into(added)
+        shape = (1, -1, 1, 1) if output.ndim == 4 else (-1,)
+        return output + added.to(output.dtype).view(shape)

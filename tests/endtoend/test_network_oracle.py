@@ -1,0 +1,41 @@
+"""Pictures with networks against the second implementation's, for kinds, namings and families of network files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.amounts import some
+from tests.endtoend.compare import answered, checkpoint_of, server_of
+from tests.endtoend.drawn_requests import drawn
+from tests.endtoend.network_oracle import KINDS, NAMINGS, DrawnNetwork
+from tests.endtoend.oracle import Painter, painted, peak_ratio
+from tests.endtoend.test_oracle import AT_THE_ENDS, LOWEST
+
+pytestmark = pytest.mark.server
+
+
+@pytest.mark.filterwarnings(AT_THE_ENDS)
+@pytest.mark.parametrize("family", some(("SDXL", "SD1", "SD2"), 1))
+def test_every_kind_of_network_in_every_naming_paints_the_oracles_picture(tmp_path: Path, family: str) -> None:
+    torch.set_num_threads(1)
+    checkpoint = checkpoint_of(family, tmp_path)
+    with server_of(checkpoint, tmp_path / "data") as server:
+        painter = Painter(checkpoint, family)
+        plain = drawn(2000)
+        bare = painted(painter, plain.body, plain.first, plain.hires)
+        for number, (kind, naming) in enumerate(product(KINDS, NAMINGS)):
+            path = tmp_path / "data" / "models" / "Lora" / f"n{number}.safetensors"
+            network = DrawnNetwork(painter, path, kind, naming, number)
+            prompt = f"{plain.body['prompt']}<lora:n{number}:0.6:-0.8>"
+            request = replace(plain, body={**plain.body, "prompt": prompt})
+            ours = answered(server, request.body)[0]
+            with network.merged(0.6, -0.8):
+                theirs = painted(painter, request.body, request.first, request.hires)
+            assert peak_ratio(ours, theirs) > LOWEST, (kind, naming)
+            # The request would be blind to the network otherwise.
+            assert peak_ratio(ours, bare) < LOWEST - 20, (kind, naming)
