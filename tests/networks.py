@@ -55,3 +55,21 @@ def write_trained_lora(
             parts = low_rank(weight, generator)
             tensors |= {f"{name}.{part}": tensor for part, tensor in parts.items()}
     return write_tensors(path, tensors, dict(metadata or {}))
+
+
+def write_hypernetwork(path: Path, width: int = 64, seed: int = 0) -> Path:
+    """Write a hypernetwork for the toy's text, of A1111's usual structure."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def state() -> dict[str, Tensor]:
+        return {
+            "linear.0.weight": torch.randn(2 * width, width, generator=generator) / 8,
+            "linear.0.bias": torch.randn(2 * width, generator=generator),
+            "linear.2.weight": torch.randn(width, 2 * width, generator=generator) / 8,
+            "linear.2.bias": torch.randn(width, generator=generator),
+        }
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {width: (state(), state()), "step": 10, "name": path.stem, "layer_structure": [1, 2, 1]}
+    torch.save(content | {"activation_func": "relu", "is_layer_norm": False, "activate_output": False}, path)
+    return path

@@ -54,7 +54,7 @@ class JobModels:
         self._hardware = hardware
         self._resolved = resolved
         self._settings = resolved.settings
-        self._networks = JobNetworks(models.networks, networks or {}, resolved.settings.networks, self._notice)
+        self._networks = JobNetworks(models, networks or {}, resolved.settings.networks, self._notice)
         self._edges = ExitStack()
         self._loaded: LoadedModel | None = None
         # Pictures are encoded on another thread, which needs the facts of a checkpoint that is replaced meanwhile.

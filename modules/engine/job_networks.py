@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from torch import Tensor
 
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine.loaded import LoadedModel, bare
+from modules.engine.model_keeper import ModelKeeper
 from modules.engine.network_cache import CachedNetwork, NetworkCache
 from modules.parameters import ResolvedRequest
 from modules.parameters.job_options import NetworkOptions
-from modules.prompt import NetworkKind, NetworkUse, extract_networks, network_uses
+from modules.prompt import NETWORK_LABELS, NetworkKind, NetworkUse, extract_networks, network_uses
 from modules.protocol import NetworkFile
+from modules.weights.networks.attention_inputs import AppliedHypernetwork, attention_inputs_changed
 from modules.weights.networks.merging import AppliedNetwork
+from modules.weights.networks.reading import Network
+
+N = TypeVar("N")
+_Found = tuple[NetworkUse, CachedNetwork[Network]]
 
 # A network that its trainer gave a hash has it here; infotext shows so many digits of one.
 _STATED_HASH: Final = "sshs_model_hash"
@@ -27,11 +34,11 @@ _HASH_DIGITS: Final = 12
 class JobNetworks:
     """Applies what prompts name, `files` by kind and name; `notice` gets each sentence about it."""
 
-    cache: NetworkCache
+    models: ModelKeeper
     files: Mapping[NetworkKind, Mapping[str, NetworkFile]]
     options: NetworkOptions
     notice: Callable[[str], None]
-    _read: dict[str, CachedNetwork | None] = field(default_factory=dict)
+    _hashes: dict[str, str | Future[str]] = field(default_factory=dict)
 
     @contextmanager
     def applied(self, loaded: LoadedModel, refines: bool, uses: Sequence[NetworkUse]) -> Iterator[None]:
@@ -39,15 +46,23 @@ class JobNetworks:
 
         Those for another family are left out, without a word where it `refines` what the checkpoint they are for began.
         """
-        named = [(use, cached) for use in uses if use.kind == "lora" and (cached := self._cached(use)) is not None]
+        named = self._cached("lora", self.models.networks, uses)
         found = [(use, cached) for use, cached in named if self._is_for(loaded, use, cached, silent=refines)]
+        for use, cached in named:
+            self._hashes[use.name] = cached.network.metadata.get(_STATED_HASH) or cached.sha256
         wanted = _combined(found)
         loaded.networks.apply(wanted, while_computing=self.options.functional)
         self._set_texts(loaded, wanted, {cached.key: use.name for use, cached in found})
-        self.cache.drop_unused((cached for _, cached in found), self.options.in_memory_limit)
+        self.models.networks.drop_unused((cached for _, cached in found), self.options.in_memory_limit)
+        hyper = self._cached("hypernet", self.models.hypernetworks, uses)
+        self.models.hypernetworks.drop_unused((cached for _, cached in hyper), self.options.in_memory_limit)
         if not refines:
             self._report(loaded, wanted, found)
-        with loaded.networks.computing():
+        changes = [AppliedHypernetwork(cached.network, use.unet) for use, cached in hyper]
+        with (
+            loaded.networks.computing(),
+            attention_inputs_changed(loaded.model.unet, changes, loaded.networks.device),
+        ):
             yield
 
     def hashes(self, resolved: ResolvedRequest) -> dict[str, object]:
@@ -58,23 +73,26 @@ class JobNetworks:
         prompts = (request.prompt, request.hr_prompt) if request.has_hires_pass else (request.prompt,)
         tags = [tag for prompt in prompts for tag in extract_networks(prompt)[1]]
         names = dict.fromkeys(use.name for use in network_uses(tags)[0] if use.kind == "lora")
-        shown = {name: cached for name in names if (cached := self._read.get(name)) is not None}
-        if not shown:
+        hashes = {name: _digits(self._hashes[name]) for name in names if name in self._hashes}
+        if not hashes:
             return {}
-        return {"Lora hashes": ", ".join(f"{bare(name)}: {_hash(cached)}" for name, cached in shown.items())}
+        return {"Lora hashes": ", ".join(f"{bare(name)}: {digits}" for name, digits in hashes.items())}
 
-    def _cached(self, use: NetworkUse) -> CachedNetwork | None:
-        file = self.files.get(use.kind, {}).get(use.name)
-        if file is None:
-            return None
-        try:
-            cached = self.cache.get(file)
-        except ModelFileError as error:
-            self.notice(f"The LoRA {use.name[:80]} was left out: {error}")
-            self._read[use.name] = None
-            return None
-        self._read[use.name] = cached
-        return cached
+    def _cached(
+        self, kind: NetworkKind, cache: NetworkCache[N], uses: Sequence[NetworkUse]
+    ) -> list[tuple[NetworkUse, CachedNetwork[N]]]:
+        """The networks of a kind among `uses`, without those that are not here or can't be read."""
+        files, found = self.files.get(kind, {}), []
+        for use in uses:
+            if use.kind != kind or (file := files.get(use.name)) is None:
+                continue
+            try:
+                cached = cache.get(file)
+            except ModelFileError as error:
+                self.notice(f"The {NETWORK_LABELS[kind]} {use.name[:80]} was left out: {error}")
+                continue
+            found.append((use, cached))
+        return found
 
     def _set_texts(self, loaded: LoadedModel, wanted: Sequence[AppliedNetwork], names: Mapping[Hashable, str]) -> None:
         """Have prompts encoded with these networks and with the textual inversions that come with them."""
@@ -89,7 +107,7 @@ class JobNetworks:
         texts = tuple(one.of_texts for one in wanted if one.text)
         loaded.encoder.set_networks((texts, tuple(one.key for one in wanted if one.network.embeddings)), bundled)
 
-    def _is_for(self, loaded: LoadedModel, use: NetworkUse, cached: CachedNetwork, *, silent: bool) -> bool:
+    def _is_for(self, loaded: LoadedModel, use: NetworkUse, cached: CachedNetwork[Network], *, silent: bool) -> bool:
         base, family = cached.network.base, loaded.model.family
         if base in ("", family.name):
             return True
@@ -100,7 +118,10 @@ class JobNetworks:
         return False
 
     def _report(
-        self, loaded: LoadedModel, wanted: Sequence[AppliedNetwork], found: Sequence[tuple[NetworkUse, CachedNetwork]]
+        self,
+        loaded: LoadedModel,
+        wanted: Sequence[AppliedNetwork],
+        found: Sequence[tuple[NetworkUse, CachedNetwork[Network]]],
     ) -> None:
         names: dict[Hashable, str] = {cached.key: use.name[:80] for use, cached in found}
         for applied in wanted:
@@ -115,7 +136,7 @@ class JobNetworks:
                 )
 
 
-def _combined(found: Sequence[tuple[NetworkUse, CachedNetwork]]) -> list[AppliedNetwork]:
+def _combined(found: Sequence[_Found]) -> list[AppliedNetwork]:
     """One for each file and number of ranks, in the prompt's order: multipliers of one that is named twice add up."""
     combined: dict[object, AppliedNetwork] = {}
     for use, cached in found:
@@ -126,6 +147,5 @@ def _combined(found: Sequence[tuple[NetworkUse, CachedNetwork]]) -> list[Applied
     return list(combined.values())
 
 
-def _hash(cached: CachedNetwork) -> str:
-    stated = cached.network.metadata.get(_STATED_HASH, "")
-    return (stated or cached.sha256.result())[:_HASH_DIGITS]
+def _digits(sha256: str | Future[str]) -> str:
+    return (sha256 if isinstance(sha256, str) else sha256.result())[:_HASH_DIGITS]

@@ -33,7 +33,9 @@ from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import exchange_vae, is_scaled_for, load_checkpoint, load_vae
+from modules.weights.networks.hypernetwork import read_hypernetwork
 from modules.weights.networks.merging import NetworkMerger
+from modules.weights.networks.reading import read_network
 from modules.weights.tiny_autoencoder import Half
 
 
@@ -64,7 +66,8 @@ class ModelKeeper:
         self._hashes: dict[Origin, Future[str]] = {}
         self._loaded: LoadedModel | None = None
         self._cache = ModelCache(hardware.device)
-        self.networks = NetworkCache(self._hashing.submit)
+        self.networks = NetworkCache(read_network, self._hashing.submit)
+        self.hypernetworks = NetworkCache(read_hypernetwork, self._hashing.submit)
         self.placement = ModelPlacement(hardware, _FreeableCaches(self._cache, lambda: self._loaded))
 
     def facts(self) -> MachineFacts:

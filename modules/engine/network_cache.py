@@ -7,24 +7,25 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from modules.catalogue.hashes import network_hash_of
 from modules.catalogue.model_errors import ModelFileError
 from modules.files import FileState, found_file
 from modules.protocol import NetworkFile
-from modules.weights.networks.reading import Network, read_network
 
+N = TypeVar("N")
 # Begins to work out a file's hash on another thread.
 StartHashing = Callable[[Callable[[Path], str], Path], Future[str]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CachedNetwork:
+class CachedNetwork(Generic[N]):
     """A network as its file was when it was read. `sha256` is that of its tensors, worked out while it is used."""
 
     path: Path
     state: FileState
-    network: Network
+    network: N
     sha256: Future[str]
 
     @property
@@ -32,14 +33,15 @@ class CachedNetwork:
         return self.path, self.state
 
 
-class NetworkCache:
-    """Owns what was read. A file that has changed since is read anew."""
+class NetworkCache(Generic[N]):
+    """Owns what was read of files of one kind. A file that has changed since is read anew."""
 
-    def __init__(self, start_hashing: StartHashing) -> None:
+    def __init__(self, read: Callable[[Path], N], start_hashing: StartHashing) -> None:
+        self._read = read
         self._start_hashing = start_hashing
-        self._networks: OrderedDict[Path, CachedNetwork] = OrderedDict()
+        self._networks: OrderedDict[Path, CachedNetwork[N]] = OrderedDict()
 
-    def get(self, file: NetworkFile) -> CachedNetwork:
+    def get(self, file: NetworkFile) -> CachedNetwork[N]:
         """The network of a file. Raises ModelFileError with one sentence."""
         path = Path(file.path)
         found = found_file(path)
@@ -49,17 +51,23 @@ class NetworkCache:
         if known is None or known.state != found.state:
             # Before the new one is there, so that both never lie in memory.
             self._networks.pop(path, None)
-            known = CachedNetwork(path, found.state, _read(path), self._hash(path, file.sha256))
+            known = CachedNetwork(path, found.state, self._content(path), self._hash(path, file.sha256))
             self._networks[path] = known
         self._networks.move_to_end(path)
         return known
 
-    def drop_unused(self, used: Iterable[CachedNetwork], limit: int) -> None:
+    def drop_unused(self, used: Iterable[CachedNetwork[N]], limit: int) -> None:
         """Drop what is not `used`, but for the `limit` that were used last."""
         needed = {one.path for one in used}
         unused = [path for path in self._networks if path not in needed]
         for path in unused[: max(0, len(unused) - limit)]:
             del self._networks[path]
+
+    def _content(self, path: Path) -> N:
+        try:
+            return self._read(path)
+        except OSError as error:
+            raise ModelFileError(f"{path.name} could not be read: {error.strerror or error}.") from error
 
     def _hash(self, path: Path, known: str | None) -> Future[str]:
         if known is None:
@@ -67,10 +75,3 @@ class NetworkCache:
         future: Future[str] = Future()
         future.set_result(known)
         return future
-
-
-def _read(path: Path) -> Network:
-    try:
-        return read_network(path)
-    except OSError as error:
-        raise ModelFileError(f"{path.name} could not be read: {error.strerror or error}.") from error

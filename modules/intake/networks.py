@@ -8,10 +8,9 @@ from typing import Final
 from modules.catalogue import Catalogue
 from modules.catalogue.networks import NetworkList
 from modules.parameters import ResolvedRequest
-from modules.prompt import NETWORK_KINDS, NetworkKind, NetworkTag, extract_networks, network_uses
+from modules.prompt import NETWORK_KINDS, NETWORK_LABELS, NetworkKind, NetworkTag, extract_networks, network_uses
 from modules.protocol import NetworkFile
 
-_WORDS: Final[dict[NetworkKind, str]] = {"lora": "LoRA", "hypernet": "hypernetwork"}
 _MOST_NAMED: Final = 20
 
 # The networks of a kind that are here.
@@ -60,7 +59,7 @@ def _missing(word: str, name: str, lists: Mapping[NetworkKind, NetworkList]) -> 
         return f"<{word[:40]}:{shown}> is no tag that is known here: it was taken off the prompt."
     if lists[kind].find(name) is not None:
         return ""
-    what = _WORDS[kind]
+    what = NETWORK_LABELS[kind]
     return f"{what[0].upper()}{what[1:]} not found: {shown}. The picture is made without it."
 
 

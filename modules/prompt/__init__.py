@@ -5,7 +5,15 @@ from modules.prompt.chunks import CHUNK_LENGTH, Chunk, ChunkedPrompt, chunk_prom
 from modules.prompt.comments import strip_comments
 from modules.prompt.composable import blended, split_composable
 from modules.prompt.counter import count_tokens
-from modules.prompt.networks import NETWORK_KINDS, NetworkKind, NetworkTag, NetworkUse, extract_networks, network_uses
+from modules.prompt.networks import (
+    NETWORK_KINDS,
+    NETWORK_LABELS,
+    NetworkKind,
+    NetworkTag,
+    NetworkUse,
+    extract_networks,
+    network_uses,
+)
 from modules.prompt.notices import PromptNotice
 from modules.prompt.old_emphasis import chunk_prompt_as_before
 from modules.prompt.plan import ConditioningPlan, PromptPart, PromptPlan, active_index, active_text, plan_conditioning
@@ -27,6 +35,7 @@ __all__ = [
     "BREAK",
     "CHUNK_LENGTH",
     "NETWORK_KINDS",
+    "NETWORK_LABELS",
     "Chunk",
     "ChunkReading",
     "ChunkedPrompt",

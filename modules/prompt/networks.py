@@ -11,6 +11,8 @@ _TAG = re.compile(r"<(\w++):([^>]+)>")
 NetworkKind = Literal["lora", "hypernet"]
 # Which kind a tag's first word names.
 NETWORK_KINDS: Final[dict[str, NetworkKind]] = {"lora": "lora", "lyco": "lora", "hypernet": "hypernet"}
+# What a person calls one.
+NETWORK_LABELS: Final[dict[NetworkKind, str]] = {"lora": "LoRA", "hypernet": "hypernetwork"}
 
 
 @dataclass(frozen=True, slots=True)

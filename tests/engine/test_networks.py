@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from modules.catalogue.hashes import network_hash_of
+from modules.prompt import NetworkKind
 from modules.protocol import CheckpointFile, ImageReady, Interrupt, JobFailed, JobFinished, NetworkFile, RunJob
 from tests.checkpoints import truncate, write_tensors
 from tests.engine.conftest import RunningEngine, job
-from tests.networks import write_trained_lora
+from tests.networks import write_hypernetwork, write_trained_lora
 
 pytestmark = pytest.mark.server
 
@@ -153,3 +154,23 @@ def test_no_job_sees_another_jobs_networks_whatever_happened_before(
             engine.until(JobFinished, JobFailed)
         prompt = rng.choice(prompts)
         assert pixels(made(engine, tiny, files, prompt)[0]) == expected[prompt], prompt
+
+
+def test_a_hypernetwork_changes_what_attention_reads(
+    engine: RunningEngine, tiny: CheckpointFile, tmp_path: Path
+) -> None:
+    path = write_hypernetwork(tmp_path / "paper.pt")
+    networks: dict[NetworkKind, dict[str, NetworkFile]] = {"hypernet": {"paper": NetworkFile(path=str(path))}}
+
+    def picture(prompt: str) -> bytes:
+        command = job(tiny, prompt, prompt=prompt).model_copy(update={"networks": networks})
+        engine.send(command)
+        events = engine.until(JobFinished, JobFailed)
+        assert isinstance(events[-1], JobFinished) and not events[-1].notices, events[-1]
+        (image,) = [event for event in events if isinstance(event, ImageReady)]
+        assert "Lora hashes" not in image.infotext
+        return pixels(image)
+
+    plain, whole, half = picture("a cat"), picture("a cat<hypernet:paper>"), picture("a cat<hypernet:paper:0.5>")
+    assert len({plain, whole, half}) == 3
+    assert picture("a cat<hypernet:paper:0>") == plain == picture("a cat")
