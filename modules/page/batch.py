@@ -67,5 +67,5 @@ def build_batch() -> Batch:
     return Batch(files, input_dir, output_dir, mask_dir, use, png_info_dir, properties)
 
 
-def _folder(label: str, name: str, **more: str) -> gr.Textbox:
-    return gr.Textbox(label=label, max_lines=1, elem_id=f"img2img_batch_{name}", **more)
+def _folder(label: str, name: str, placeholder: str | None = None) -> gr.Textbox:
+    return gr.Textbox(label=label, max_lines=1, elem_id=f"img2img_batch_{name}", placeholder=placeholder)

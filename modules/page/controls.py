@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, Literal, Protocol, TypedDict, Unpack, cast
 
 import gradio as gr
 
@@ -24,31 +24,69 @@ ELEMENT_NAMES: Final = {
 Controls = dict[str, gr.components.Component]
 
 
+class Layout(TypedDict, total=False):
+    """How a control is laid out, in Gradio's words."""
+
+    min_width: int
+    scale: int
+    visible: bool | Literal["hidden"]
+
+
+class TextLayout(Layout, total=False):
+    """The same of a text field."""
+
+    lines: int
+    max_lines: int
+    placeholder: str
+    show_label: bool
+
+
+class ListLayout(Layout, total=False):
+    """The same of a dropdown, and what may be chosen in it."""
+
+    multiselect: bool
+    allow_custom_value: bool
+
+
+class Events(Protocol):
+    """The events that Gradio adds to the classes of components while it is imported."""
+
+    change: Any
+    input: Any
+
+
+def events_of(control: gr.components.Component) -> Events:
+    """The events of a control of a form: all of these have both."""
+    return cast(Events, control)
+
+
 def element_id(name: str, mode: str) -> str:
     """The DOM id of a field's control, as A1111 names it."""
     return f"{mode}_{ELEMENT_NAMES.get(name, name)}"
 
 
-def slider(name: str, mode: str, **more: object) -> gr.Slider:
+def slider(name: str, mode: str, **more: Unpack[Layout]) -> gr.Slider:
     """The slider of one declared parameter."""
     declared = parameter_of(GenerationRequest, name)
-    about = declared.parameter
+    about, value = declared.parameter, declared.default_for(mode)
+    assert about.minimum is not None and about.maximum is not None, f"{name} has no range"
+    assert value is None or isinstance(value, int | float)
     return gr.Slider(
         label=about.label,
         minimum=about.minimum,
         maximum=about.maximum,
         step=about.step,
-        value=declared.default_for(mode),
+        value=value,
         elem_id=element_id(name, mode),
         buttons=[],
         **more,
     )
 
 
-def dropdown(name: str, mode: str, choices: Sequence[str | tuple[str, str]], **more: object) -> gr.Dropdown:
+def dropdown(name: str, mode: str, choices: Sequence[str | tuple[str, str]], **more: Unpack[ListLayout]) -> gr.Dropdown:
     """The dropdown of one declared parameter, over `choices`: values, or words with the value of each."""
     declared = parameter_of(GenerationRequest, name)
-    value = declared.default_for(mode)
+    value: Any = declared.default_for(mode)
     return gr.Dropdown(
         label=declared.parameter.label,
         choices=list(choices),
@@ -58,7 +96,7 @@ def dropdown(name: str, mode: str, choices: Sequence[str | tuple[str, str]], **m
     )
 
 
-def textbox(name: str, mode: str, **more: object) -> gr.Textbox:
+def textbox(name: str, mode: str, **more: Unpack[TextLayout]) -> gr.Textbox:
     """The text field of one declared parameter.
 
     Seeds are texts too: a browser's numbers end at 2^53, seeds at 2^64.
@@ -72,11 +110,15 @@ def textbox(name: str, mode: str, **more: object) -> gr.Textbox:
     )
 
 
-def checkbox(name: str, mode: str, **more: object) -> gr.Checkbox:
+def checkbox(name: str, mode: str, **more: Unpack[Layout]) -> gr.Checkbox:
     """The checkbox of one declared parameter."""
     declared = parameter_of(GenerationRequest, name)
-    said = {"elem_id": element_id(name, mode), **more}
-    return gr.Checkbox(label=declared.parameter.label, value=bool(declared.default_for(mode)), **said)
+    return gr.Checkbox(
+        label=declared.parameter.label,
+        value=bool(declared.default_for(mode)),
+        elem_id=element_id(name, mode),
+        **more,
+    )
 
 
 def _position(default: object) -> int:
@@ -85,7 +127,7 @@ def _position(default: object) -> int:
     return int(default)
 
 
-def radio(name: str, mode: str, words: Sequence[str], **more: object) -> gr.Radio:
+def radio(name: str, mode: str, words: Sequence[str], **more: Unpack[Layout]) -> gr.Radio:
     """The radio buttons of one declared parameter whose values count up from 0, with a word for each."""
     declared = parameter_of(GenerationRequest, name)
     return gr.Radio(
@@ -97,6 +139,6 @@ def radio(name: str, mode: str, words: Sequence[str], **more: object) -> gr.Radi
     )
 
 
-def tool_button(symbol: str, elem_id: str, **more: object) -> gr.Button:
+def tool_button(symbol: str, elem_id: str, *, visible: bool | Literal["hidden"] = True) -> gr.Button:
     """A small button with a symbol; its name and tooltip are in assets/tooltips.js."""
-    return gr.Button(symbol, elem_id=elem_id, elem_classes=["tool"], size="sm", min_width=40, scale=0, **more)
+    return gr.Button(symbol, elem_id=elem_id, elem_classes=["tool"], size="sm", min_width=40, scale=0, visible=visible)

@@ -11,6 +11,7 @@ import gradio as gr
 from modules.jobs.job import JobError
 from modules.jobs.viewed import ViewedJobs
 from modules.page import listing
+from modules.page.controls import events_of
 from modules.page.estimate import ESTIMATED_FROM, estimate
 from modules.page.form import Form, stored_values
 from modules.page.job_pictures import first_selected, shown_pictures, spent_on
@@ -199,8 +200,8 @@ def _wire_reading(tab: GenerationTab, services: Services, page: gr.Blocks) -> No
     read_from, estimated_from = [form[name] for name in READ_FROM], [form[name] for name in names]
     reading = [top.counter, top.negative_counter, top.reading]
     quick = {**QUICK, "trigger_mode": "always_last", "preprocess": False}
-    gr.on([form[name].change for name in READ_FROM if name not in names], read, read_from, reading, **quick)
-    changes = [*(control.change for control in estimated_from), tab.results.shown.change, page.load]
+    gr.on([events_of(form[name]).change for name in READ_FROM if name not in names], read, read_from, reading, **quick)
+    changes = [*(events_of(control).change for control in estimated_from), tab.results.shown.change, page.load]
     gr.on(changes, read_and_estimate, [*read_from, *estimated_from], [*reading, top.estimate], **quick)
 
 
@@ -224,7 +225,7 @@ def _wire_memory(tab: GenerationTab, services: Services, page: gr.Blocks, *, own
     form = tab.form
     names = json.dumps(form.names)
     gr.on(
-        [control.change for control in form.components],
+        [events_of(control).change for control in form.components],
         None,
         form.components,
         None,

@@ -17,6 +17,7 @@ from modules.jobs.access import Viewer
 from modules.jobs.job import JobError
 from modules.page import listing
 from modules.page.batch_files import uploaded
+from modules.page.controls import events_of
 from modules.page.events import wire_results
 from modules.page.extras_tab import MODE, PLACES, Extras
 from modules.page.messages import QUICK, refusal
@@ -72,7 +73,7 @@ def _wire_upscalers(tab: Extras, services: Services, page: gr.Blocks) -> None:
 
     # A file that was put into place since the start is there after a reload.
     page.load(listed, None, [first, second], **QUICK)
-    first.input(native, first, tab.controls["upscaling_resize"], preprocess=False, **QUICK)
+    events_of(first).input(native, first, tab.controls["upscaling_resize"], preprocess=False, **QUICK)
 
 
 def labels_of(tab: Extras) -> dict[str, str]:

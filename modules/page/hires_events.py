@@ -12,6 +12,7 @@ import gradio as gr
 from modules.intake.first_pass import first_pass_size
 from modules.jobs.job import JobError
 from modules.jobs.viewed import ViewedJobs
+from modules.page.controls import events_of
 from modules.page.form import Form
 from modules.page.hires import FIELDS, SIZE_FIELDS
 from modules.page.job_pictures import replacing, shown_with_jobs
@@ -30,7 +31,7 @@ NO_PICTURE: Final = "There is no picture to enlarge yet: generate one first."
 def wire_hires(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     """Connect the size line and the button under the gallery."""
     controls = [tab.form.controls[name] for name in SIZE_FIELDS]
-    events = [control.change for control in controls]
+    events = [events_of(control).change for control in controls]
     # The scripts may still be on their way when the page loads; each change asks again.
     gr.on([*events, page.load], None, controls, tab.hires_line, js="(...sizes) => window.webui?.hiresLine(sizes) ?? ''")
     client = gr.Textbox("", visible="hidden", elem_id=f"{MODE}_upscale_client")

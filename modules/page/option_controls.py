@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from modules.jobs.option_changes import change_options
-from modules.page.controls import tool_button
+from modules.page.controls import events_of, tool_button
 from modules.page.messages import QUICK, SAY, message
 from modules.page.option_choices import checkpoint_choices, option_choices
 from modules.settings import Option, OptionError
@@ -59,7 +59,7 @@ def _component(services: Services, option: Option, element: str) -> gr.component
         case "colour":
             return gr.ColorPicker(**shared)
         case "whole" | "number" if _slides(option):
-            bounds = {"minimum": option.minimum, "maximum": option.maximum, "step": option.step}
+            bounds: dict[str, Any] = {"minimum": option.minimum, "maximum": option.maximum, "step": option.step}
             return gr.Slider(**shared, **bounds, buttons=[])
         case "whole" | "number":
             return gr.Number(**shared, precision=0 if option.kind == "whole" else None)
@@ -93,7 +93,11 @@ def wire_option_control(control: OptionControl, services: Services, page: gr.Blo
         return current(services, control.key)
 
     component = control.component
-    events = [component.submit, component.blur] if isinstance(component, gr.Textbox | gr.Number) else [component.input]
+    events = (
+        [component.submit, component.blur]
+        if isinstance(component, gr.Textbox | gr.Number)
+        else [events_of(component).input]
+    )
     gr.on(
         events,
         choose,
@@ -114,6 +118,6 @@ def current(services: Services, key: str) -> dict[str, Any]:
     option = services.options.options[key]
     value = services.options.get(key)
     shown = list(value) if isinstance(value, tuple) else value
-    more = {"choices": _choices(services, option)} if option.kind in ("choice", "texts") else {}
+    more: dict[str, Any] = {"choices": _choices(services, option)} if option.kind in ("choice", "texts") else {}
     update: dict[str, Any] = gr.update(value=shown, **more)
     return update

@@ -63,7 +63,8 @@ def build_page(
 ) -> gr.Blocks:
     """The Gradio Blocks of the page. `uploads` keeps the pictures that people bring to it, `defaults` its ui-config."""
     defaults = defaults or PageDefaults(services.paths.ui_config_file)
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
+    page = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True)
+    with page:
         quick = build_quicksettings(services, folder_button=folder_button)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from modules.intake.script_choices import choices_of
-from modules.page.controls import Controls
+from modules.page.controls import Controls, events_of
 from modules.page.slots import build_slot
 from modules.page.xyz import build_plot, with_lists
 from modules.parameters import RequestError
@@ -86,7 +86,9 @@ def build_scripts(services: Services, mode: str) -> Controls:
             if mode == "img2img" and script.pictures > 1:
                 build_slot(f"script_{slug(script)}", "Second picture")
             controls |= (_plot if script.title == PLOT else _arguments)(services, script, mode)
-    controls[SCRIPT].change(None, controls[SCRIPT], None, js=f"(title) => window.webui?.chooseScript('{mode}', title)")
+    events_of(controls[SCRIPT]).change(
+        None, controls[SCRIPT], None, js=f"(title) => window.webui?.chooseScript('{mode}', title)"
+    )
     return controls
 
 
@@ -136,7 +138,7 @@ def _control(services: Services, argument: Argument, mode: str, elem_id: str) ->
             return gr.Dropdown(choices, multiselect=True, allow_custom_value=True, visible="hidden", **about)
         case "textbox":
             return gr.Textbox(lines=argument.lines, **about)
-    limits = {"minimum": argument.minimum, "maximum": argument.maximum, "step": argument.step}
+    limits: dict[str, Any] = {"minimum": argument.minimum, "maximum": argument.maximum, "step": argument.step}
     return gr.Slider(**limits, **about, buttons=[])
 
 

@@ -42,7 +42,8 @@ class Destinations:
     img2img: Img2Img
 
     @property
-    def outputs(self) -> list[gr.components.Component]:
+    def outputs(self) -> list[Any]:
+        # Tabs can be outputs, but Gradio's types count them no component.
         return [*self.img2img.form.components, self.img2img.inputs, self.tabs]
 
 

@@ -94,5 +94,5 @@ def create_theme(name: str = "Default") -> gr.Theme:
         font=_FONT,
     ).set(**_READABLE)
     # Gradio has one accent for light and dark, but writes any attribute of this form into its dark style sheet.
-    theme.color_accent_dark = "*primary_400"
+    vars(theme)["color_accent_dark"] = "*primary_400"
     return theme

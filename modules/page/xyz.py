@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from modules.page import listing
-from modules.page.controls import Controls
+from modules.page.controls import Controls, events_of
 from modules.page.messages import QUICK
 from modules.page.option_choices import option_choices
 from modules.parameters import RequestError
@@ -137,7 +137,7 @@ def _wire_lists(controls: Controls, fills: Mapping[str, gr.Button], services: Se
         part for name in NAMES for part in (*(controls[one] for one in _arguments(name)[1:]), fills[name])
     ]
     gr.on(
-        [control.change for control in (*types, typed)],
+        [events_of(control).change for control in (*types, typed)],
         offered,
         [*types, typed],
         changed,
@@ -166,7 +166,7 @@ def _wire_count(controls: Controls, count: gr.HTML, mode: str) -> None:
         return html.escape(count_line(arguments, mode))
 
     gr.on(
-        [control.change for control in inputs],
+        [events_of(control).change for control in inputs],
         counted,
         inputs,
         count,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -56,7 +56,8 @@ def sheets() -> dict[str, str]:
 def variables(theme: str) -> dict[str, str]:
     """The variables of Gradio's theme, and those of our sheets, in one of the two themes."""
     found: dict[str, str] = {}
-    for css in (create_theme()._get_theme_css(), *sheets().values()):
+    theme_of_page: Any = create_theme()
+    for css in (theme_of_page._get_theme_css(), *sheets().values()):
         for selector, declarations in rules(css):
             scopes = {part.strip() for part in selector.split(",")}
             if ":root" in scopes or (theme == "dark" and any(".dark" in part and " #" not in part for part in scopes)):
