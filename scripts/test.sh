@@ -33,15 +33,13 @@ fi
 
 say "Environment"
 "${PYTHON:-python3}" webui.py --exit
-venv=${VENV_DIR:-venv}
-if [ "$venv" = "-" ]; then python=${PYTHON:-python3}; else python=$venv/bin/python; fi
-if [ -x "$venv/Scripts/python.exe" ]; then python=$venv/Scripts/python.exe; fi
+python=scripts/python.sh
 
 say "Tools and oracles of the tests"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-"$python" -m pip install --quiet --only-binary :all: --requirement requirements-test.txt
+"$python" -m pip install --quiet --only-binary :all: --require-hashes --requirement requirements-test-lock.txt
 # Without what they depend on: only single files of them are used, and they would bring another torch.
-"$python" -m pip install --quiet --no-deps --requirement requirements-test-oracles.txt
+"$python" -m pip install --quiet --no-deps --require-hashes --requirement requirements-test-oracles.txt
 if [ -n "$fetching" ]; then wait "$fetching"; fi
 
 say "Lint"

@@ -123,10 +123,35 @@ def test_the_windows_script_keeps_its_window_open() -> None:
     )
 
 
-@pytest.mark.parametrize("script", ["webui-user.sh", "scripts/test.sh", "scripts/check-javascript.sh", ".ci/run"])
+@pytest.mark.parametrize(
+    "script", ["webui-user.sh", "scripts/test.sh", "scripts/python.sh", "scripts/check-javascript.sh", ".ci/run"]
+)
 def test_scripts_are_executable_and_parse(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     assert subprocess.run(["bash", "-n", script], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("venv", "python"),
+    [("", "venv/bin/python"), ("other", "other/bin/python"), ("-", "python"), ("{}/far", "far/bin/python")],
+)
+def test_checks_run_in_the_environment_that_the_launcher_made(tmp_path: Path, venv: str, python: str) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "python.sh").write_bytes((ROOT / "scripts" / "python.sh").read_bytes())
+    stub = tmp_path / python
+    stub.parent.mkdir(parents=True, exist_ok=True)
+    stub.write_text('#!/bin/sh\necho "$0" "$@"\n')
+    stub.chmod(0o755)
+    environ = {"PATH": os.environ["PATH"], "VENV_DIR": venv.format(tmp_path), "PYTHON": str(tmp_path / "python")}
+    command = ["bash", str(tmp_path / "scripts" / "python.sh"), "-m", "ruff"]
+    done = subprocess.run(command, env=environ, cwd="/", capture_output=True, text=True, check=True)
+    assert Path(done.stdout.split()[0]).samefile(stub) and done.stdout.split()[1:] == ["-m", "ruff"]
+
+
+def test_hooks_before_a_commit_run_there_too() -> None:
+    text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    entries = [line.split("entry: ")[1] for line in text.splitlines() if "entry: " in line]
+    assert len(entries) >= 5 and all(entry.startswith("bash scripts/") for entry in entries)
 
 
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])

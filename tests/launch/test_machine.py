@@ -4,9 +4,11 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from modules.launch.console import duration, step
 from modules.launch.machine import Computer
@@ -84,8 +86,16 @@ def test_digest(tmp_path: Path) -> None:
     assert len(digest(tmp_path / "a")) == 16
 
 
-@pytest.mark.parametrize("name", ["requirements-lock.txt", "requirements-no-deps.txt"])
-def test_every_package_that_the_launcher_installs_is_named_by_hash(name: str) -> None:
+LOCKED = (
+    "requirements-lock.txt",
+    "requirements-no-deps.txt",
+    "requirements-test-lock.txt",
+    "requirements-test-oracles.txt",
+)
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_every_package_that_is_installed_is_named_by_hash(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert lines
@@ -93,8 +103,6 @@ def test_every_package_that_the_launcher_installs_is_named_by_hash(name: str) ->
 
 
 def test_every_package_that_is_imported_is_declared() -> None:
-    from packaging.requirements import Requirement
-
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     declared = {Requirement(line).name.replace("-", "_") for line in lines if line and not line.startswith("#")}
     imported = {name.partition(".")[0] for one in sources() for read in imports(one) for name in [read.base]}
@@ -104,14 +112,54 @@ def test_every_package_that_is_imported_is_declared() -> None:
     assert {{"PIL": "pillow"}.get(name, name) for name in imported - ours} - declared == set()
 
 
+# By the name of what is imported: the package that has it, where they differ.
+PACKAGES = {"PIL": "pillow", "lycoris": "lycoris_lora"}
+# Other programs that a benchmark compares with where somebody has installed them.
+COMPARED_WITH = {"openvino", "stable_diffusion_cpp"}
+
+
+def test_every_package_that_tests_and_tools_import_is_declared() -> None:
+    files = [
+        path for folder in ("tests", "benchmarks", "training", "scripts") for path in (ROOT / folder).rglob("*.py")
+    ]
+    imported = {name.partition(".")[0] for path in files for name in imported_by(path)}
+    ours = {"modules", "tests", "benchmarks", "training", "webui", *sys.stdlib_module_names, *COMPARED_WITH}
+    declared = {
+        name.replace("-", "_")
+        for file in ("requirements.txt", "requirements-test.txt", "requirements-test-oracles.txt")
+        for name in read_requirements(file)
+    }
+    foreign = {PACKAGES.get(name, name).lower() for name in imported - ours}
+    assert {"httpx2", "packaging", "pytest", "scipy"} <= foreign
+    assert foreign - declared == set()
+
+
+def imported_by(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                yield from (one.name for one in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield module
+
+
+def read_requirements(name: str) -> dict[str, Requirement]:
+    lines = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    wanted = [Requirement(line.split(" --hash=")[0]) for line in lines if line and not line.startswith("#")]
+    return {one.name.lower().replace("_", "-"): one for one in wanted}
+
+
+def test_the_locked_set_of_the_tests_has_what_they_name_and_no_other_version_than_the_program() -> None:
+    named, locked = read_requirements("requirements-test.txt"), read_requirements("requirements-test-lock.txt")
+    assert {name: one.specifier for name, one in named.items()} == {name: locked[name].specifier for name in named}
+    program = read_requirements("requirements-lock.txt")
+    both = locked.keys() & program.keys()
+    assert len(both) > 15
+    assert {name: locked[name].specifier for name in both} == {name: program[name].specifier for name in both}
+
+
 def test_locked_versions_fit_the_bounds() -> None:
-    from packaging.requirements import Requirement
-
-    def read(name: str) -> dict[str, Requirement]:
-        lines = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
-        wanted = [Requirement(line.split(" --hash=")[0]) for line in lines if line and not line.startswith("#")]
-        return {one.name.lower().replace("_", "-"): one for one in wanted}
-
+    read = read_requirements
     bounds, lock = read("requirements.txt"), read("requirements-lock.txt")
     assert len(bounds) > 10 and len(lock) > 50
     installed = lock | read("requirements-no-deps.txt")
@@ -122,7 +170,7 @@ def test_locked_versions_fit_the_bounds() -> None:
         assert pin.operator == "==" and wanted.specifier.contains(pin.version), name
     for name in {
         **lock,
-        **read("requirements-test.txt"),
+        **read("requirements-test-lock.txt"),
         **read("requirements-test-oracles.txt"),
         **read("requirements-no-deps.txt"),
     }:
