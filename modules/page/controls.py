@@ -24,7 +24,7 @@ ELEMENT_NAMES: Final = {
 Controls = dict[str, gr.components.Component]
 
 
-class Layout(TypedDict, total=False):
+class ControlLayout(TypedDict, total=False):
     """How a control is laid out, in Gradio's words."""
 
     min_width: int
@@ -32,7 +32,7 @@ class Layout(TypedDict, total=False):
     visible: bool | Literal["hidden"]
 
 
-class TextLayout(Layout, total=False):
+class TextboxLayout(ControlLayout, total=False):
     """The same of a text field."""
 
     lines: int
@@ -41,23 +41,23 @@ class TextLayout(Layout, total=False):
     show_label: bool
 
 
-class ListLayout(Layout, total=False):
+class DropdownLayout(ControlLayout, total=False):
     """The same of a dropdown, and what may be chosen in it."""
 
     multiselect: bool
     allow_custom_value: bool
 
 
-class Events(Protocol):
+class ControlEvents(Protocol):
     """The events that Gradio adds to the classes of components while it is imported."""
 
     change: Any
     input: Any
 
 
-def events_of(control: gr.components.Component) -> Events:
+def events_of(control: gr.components.Component) -> ControlEvents:
     """The events of a control of a form: all of these have both."""
-    return cast(Events, control)
+    return cast(ControlEvents, control)
 
 
 def element_id(name: str, mode: str) -> str:
@@ -65,7 +65,7 @@ def element_id(name: str, mode: str) -> str:
     return f"{mode}_{ELEMENT_NAMES.get(name, name)}"
 
 
-def slider(name: str, mode: str, **more: Unpack[Layout]) -> gr.Slider:
+def slider(name: str, mode: str, **more: Unpack[ControlLayout]) -> gr.Slider:
     """The slider of one declared parameter."""
     declared = parameter_of(GenerationRequest, name)
     about, value = declared.parameter, declared.default_for(mode)
@@ -83,7 +83,9 @@ def slider(name: str, mode: str, **more: Unpack[Layout]) -> gr.Slider:
     )
 
 
-def dropdown(name: str, mode: str, choices: Sequence[str | tuple[str, str]], **more: Unpack[ListLayout]) -> gr.Dropdown:
+def dropdown(
+    name: str, mode: str, choices: Sequence[str | tuple[str, str]], **more: Unpack[DropdownLayout]
+) -> gr.Dropdown:
     """The dropdown of one declared parameter, over `choices`: values, or words with the value of each."""
     declared = parameter_of(GenerationRequest, name)
     value: Any = declared.default_for(mode)
@@ -96,7 +98,7 @@ def dropdown(name: str, mode: str, choices: Sequence[str | tuple[str, str]], **m
     )
 
 
-def textbox(name: str, mode: str, **more: Unpack[TextLayout]) -> gr.Textbox:
+def textbox(name: str, mode: str, **more: Unpack[TextboxLayout]) -> gr.Textbox:
     """The text field of one declared parameter.
 
     Seeds are texts too: a browser's numbers end at 2^53, seeds at 2^64.
@@ -110,7 +112,7 @@ def textbox(name: str, mode: str, **more: Unpack[TextLayout]) -> gr.Textbox:
     )
 
 
-def checkbox(name: str, mode: str, **more: Unpack[Layout]) -> gr.Checkbox:
+def checkbox(name: str, mode: str, **more: Unpack[ControlLayout]) -> gr.Checkbox:
     """The checkbox of one declared parameter."""
     declared = parameter_of(GenerationRequest, name)
     return gr.Checkbox(
@@ -127,7 +129,7 @@ def _position(default: object) -> int:
     return int(default)
 
 
-def radio(name: str, mode: str, words: Sequence[str], **more: Unpack[Layout]) -> gr.Radio:
+def radio(name: str, mode: str, words: Sequence[str], **more: Unpack[ControlLayout]) -> gr.Radio:
     """The radio buttons of one declared parameter whose values count up from 0, with a word for each."""
     declared = parameter_of(GenerationRequest, name)
     return gr.Radio(
