@@ -36,6 +36,33 @@ ROOMS = {
     "server": False,
 }
 
+# Which rooms above it each one imports from: all of them do, and from no other.
+USES = {
+    "launch": "",
+    "files": "",
+    "settings": "launch files",
+    "parameters": "settings",
+    "prompt": "files settings",
+    "families": "",
+    "catalogue": "files settings parameters families",
+    "pictures": "parameters",
+    "gallery": "files settings parameters pictures",
+    "protocol": "parameters prompt",
+    "hardware": "protocol",
+    "weights": "families catalogue pictures hardware",
+    "text": "parameters prompt families weights",
+    "sampling": "settings parameters families hardware",
+    "upscaling": "catalogue weights",
+    "generation": "settings parameters prompt families catalogue pictures gallery hardware weights text sampling",
+    "engine": "files settings parameters prompt families catalogue pictures gallery protocol hardware weights text"
+    " sampling upscaling generation",
+    "intake": "settings parameters prompt families catalogue pictures protocol",
+    "jobs": "files settings parameters prompt catalogue gallery protocol intake",
+    "api": "settings parameters catalogue pictures gallery protocol intake jobs",
+    "page": "files settings parameters prompt catalogue pictures gallery protocol intake jobs api",
+    "server": "launch files settings gallery jobs api page",
+}
+
 TORCH_PACKAGES = {
     *(
         "torch",
@@ -130,6 +157,12 @@ def imports(one: Source) -> Iterator[Import]:
             first = node.args[0] if node.args else None
             if isinstance(first, ast.Constant):
                 yield Import(str(first.value), (), node.lineno)
+
+
+def used_rooms(one: Source) -> set[str]:
+    """The other rooms that a file imports from."""
+    tops = (name.split(".") for imported in imports(one) for name in imported.dotted())
+    return {parts[1] for parts in tops if parts[0] == "modules" and len(parts) > 1 and parts[1] in ROOMS} - {one.room}
 
 
 def room_violations(one: Source) -> Iterator[str]:

@@ -210,6 +210,25 @@ def test_no_retired_phrase_is_read_anywhere() -> None:
     assert not found, "\n".join(found)
 
 
+# The same thing in two rooms, as the plan and the work of a script, or a plain word of its own file.
+SHARED_FUNCTIONS = {
+    *("alternative_test", "loopback", "outpaint", "poor_mans_outpainting", "sd_upscale"),
+    *("main", "connect", "resolve", "number", "text", "ddim", "duration", "as_json", "quote"),
+    *("decoded", "enlarged", "upscaled", "fits", "spans", "scale_of", "extras_request", "submitter", "system_routes"),
+    "without_effect",
+}
+
+
+def test_no_further_public_function_shares_a_name() -> None:
+    homes: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "modules").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add(str(path.relative_to(ROOT)))
+    shared = {name: files for name, files in homes.items() if len(files) > 1 and name not in SHARED_FUNCTIONS}
+    assert not shared
+
+
 def test_no_two_types_share_a_name() -> None:
     """Whoever looks a class or an alias of a type up finds one."""
     homes: dict[str, set[str]] = {}

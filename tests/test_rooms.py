@@ -23,8 +23,8 @@ def made_up(room: str, text: str, file: str = "made_up.py") -> Source:
 
 
 def test_there_is_something_to_read() -> None:
-    assert len(FILES) > 400
-    assert sum(1 for one in FILES for _ in rules.imports(one)) > 3400
+    assert len(FILES) > 450
+    assert sum(1 for one in FILES for _ in rules.imports(one)) > 3800
 
 
 def test_the_rooms_are_those_of_the_page_about_them() -> None:
@@ -47,6 +47,23 @@ def test_each_room_says_its_job(room: str) -> None:
 
 def test_rooms_import_upwards_only_and_know_what_they_may() -> None:
     assert [problem for one in FILES for problem in rules.room_violations(one)] == []
+
+
+def test_each_room_uses_the_rooms_that_it_names_and_no_other() -> None:
+    used: dict[str, set[str]] = {room: set() for room in ROOMS}
+    for one in FILES:
+        if one.room:
+            used[one.room] |= rules.used_rooms(one)
+    named = {room: set(rooms.split()) for room, rooms in rules.USES.items()}
+    assert {room: sorted(rooms - named[room]) for room, rooms in used.items() if rooms - named[room]} == {}
+    assert {room: sorted(rooms - used[room]) for room, rooms in named.items() if rooms - used[room]} == {}
+    order = list(ROOMS)
+    assert all(order.index(other) < order.index(room) for room, rooms in named.items() for other in rooms)
+
+
+def test_the_rooms_of_a_file_are_seen_however_it_imports_them() -> None:
+    text = "from modules import api\nimport modules.jobs.store\nfrom ..settings import x\nfrom .form import Form"
+    assert rules.used_rooms(made_up("page", text)) == {"api", "jobs", "settings"}
 
 
 def test_no_import_cycle() -> None:

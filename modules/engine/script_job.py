@@ -16,7 +16,7 @@ from modules.engine.job_models import JobModels
 from modules.engine.picture_writer import PictureWriter, size_in_bytes
 from modules.engine.postprocessor import Postprocessor
 from modules.engine.progress_reporter import ProgressReporter
-from modules.engine.work import Pixels, Work, open_picture, open_work, picture_of, work_over
+from modules.engine.work import Pixels, Work, input_picture, open_work, picture_of, work_over
 from modules.gallery import GRID_KINDS
 from modules.generation.finishing import Finished
 from modules.generation.img2img import Start
@@ -83,8 +83,8 @@ class ScriptJob:
         return Stage(
             load=lambda: self._models.pipeline(command.checkpoint),
             resolved=command.resolved,
-            pictures=tuple(open_picture(inputs[name], "The picture") for name in request.init_images),
-            mask=None if request.mask is None else open_picture(inputs[request.mask], "The mask"),
+            pictures=tuple(input_picture(inputs[name], "The picture") for name in request.init_images),
+            mask=None if request.mask is None else input_picture(inputs[request.mask], "The mask"),
             known=self._known,
             resampler=self._pixels.resampler,
             progress=self._progress,

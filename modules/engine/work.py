@@ -25,8 +25,7 @@ from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.job_options import UpscalingOptions
 from modules.pictures.enlarging import resize_to
-from modules.pictures.opening import PictureError
-from modules.pictures.opening import open_picture as gallery_picture
+from modules.pictures.opening import PictureError, open_picture
 from modules.pictures.size import Size
 from modules.protocol import CheckpointFile, RunJob
 from modules.sampling import Interrupted, img2img_steps
@@ -140,8 +139,8 @@ def _from_inputs(checkpoints: Checkpoints, command: RunJob, inputs: Mapping[str,
     request, settings = resolved.request, resolved.settings
     if not request.init_images:
         raise RequestError("img2img needs a picture to start from, and none was given.")
-    pictures = tuple(open_picture(inputs[name], "The picture") for name in request.init_images)
-    mask = None if request.mask is None else open_picture(inputs[request.mask], "The mask")
+    pictures = tuple(input_picture(inputs[name], "The picture") for name in request.init_images)
+    mask = None if request.mask is None else input_picture(inputs[request.mask], "The mask")
     resize = pixels.resampler(settings.img2img.upscaler or NO_UPSCALER)
     rounded = request.mask_round and SoftInpainting.of(resolved) is None
     sources = tuple(prepare_init_picture(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
@@ -266,15 +265,15 @@ def _md5(picture: Image.Image) -> str:
 def _first_picture(resolved: ResolvedRequest, inputs: Mapping[str, bytes]) -> Image.Image:
     """The finished picture that a hires pass goes on from, at the size that counts as the first pass's."""
     request = resolved.request
-    picture = open_picture(inputs[str(request.firstpass_image)], "The picture")
+    picture = input_picture(inputs[str(request.firstpass_image)], "The picture")
     picture = flatten(picture, resolved.settings.img2img.background_color)
     size = (request.width, request.height)
     return picture if picture.size == size else lanczos(picture, size)
 
 
-def open_picture(data: bytes, what: str) -> Image.Image:
+def input_picture(data: bytes, what: str) -> Image.Image:
     """Decode `data`, refused before decoding if too large. Raises RequestError naming `what`."""
     try:
-        return gallery_picture(data, what)
+        return open_picture(data, what)
     except PictureError as error:
         raise RequestError(str(error)) from error

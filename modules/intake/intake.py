@@ -21,7 +21,7 @@ from modules.parameters import (
     parse_request,
     resolve,
 )
-from modules.parameters.infotext_versions import first_pass_size
+from modules.parameters.infotext_versions import old_first_pass_size
 from modules.parameters.job_options import IntakeOptions, RefinerOptions
 from modules.parameters.pass_samplers import Samplers, find_strictly, sampler_choices, with_labels
 from modules.parameters.request import hires_checkpoint_name
@@ -261,7 +261,7 @@ def with_old_hires_sizes(request: GenerationRequest) -> GenerationRequest:
     given = request.firstpass_image is not None or (request.hr_resize_x and request.hr_resize_y)
     if not request.enable_hr or given:
         return request
-    width, height = first_pass_size(request.width, request.height)
+    width, height = old_first_pass_size(request.width, request.height)
     final = {"hr_resize_x": request.width, "hr_resize_y": request.height}
     return request.model_copy(update={"width": width, "height": height, **final})
 

@@ -49,7 +49,7 @@ class Timed:
     seconds: float
 
 
-def passes_of(mode: str, fields: Mapping[str, Any]) -> tuple[PassWork, ...]:
+def pass_work_of(mode: str, fields: Mapping[str, Any]) -> tuple[PassWork, ...]:
     """The sampling passes of a request, by its fields' names. Raises TypeError or ValueError for what is no number."""
     pixels = int(fields["width"]) * int(fields["height"])
     images = int(fields["n_iter"]) * int(fields["batch_size"])
@@ -80,7 +80,9 @@ def timed_jobs(jobs: Iterable[Job], checkpoint: str, mode: str, sampler: str) ->
         and job.attempts == 0
     ]
     same = [job for job in alike if job.resolved.request.sampler_name == sampler]
-    return [Timed(passes_of(mode, dict(job.resolved.request)), job.spent.seconds) for job in same or alike if job.spent]
+    return [
+        Timed(pass_work_of(mode, dict(job.resolved.request)), job.spent.seconds) for job in same or alike if job.spent
+    ]
 
 
 def seconds_for(passes: Sequence[PassWork], before: Sequence[Timed]) -> float | None:
@@ -158,11 +160,11 @@ def pace(passes: Sequence[PassWork], before: Sequence[Timed], images: int) -> st
 
 def estimate(services: Services, mode: str, fields: Mapping[str, Any]) -> Estimate:
     """The sentences for a form's values, empty also while one of them can't be read."""
-    checkpoint = listing.current_checkpoint(services)
+    checkpoint = services.current_checkpoint()
     if checkpoint is None:
         return Estimate()
     try:
-        passes = passes_of(mode, fields)
+        passes = pass_work_of(mode, fields)
         images = int(fields["n_iter"]) * int(fields["batch_size"])
         if any(one.pixels <= 0 or one.steps <= 0 for one in passes):
             return Estimate()

@@ -234,7 +234,7 @@ def _wire_memory(tab: GenerationTab, services: Services, page: gr.Blocks, *, own
 
     def restore(text: str) -> list[Any]:
         values = stored_values(text, form.names)
-        size = listing.native_size(services, listing.current_checkpoint(services))
+        size = listing.native_size(services, services.current_checkpoint())
         if size is not None and "width" not in values and not own_size:
             values["width"], values["height"] = size
         return form.updates(values)

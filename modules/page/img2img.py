@@ -74,7 +74,7 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
             with gr.Row():
                 strengths: Controls = {name: slider(name, MODE) for name in ("cfg_scale", "denoising_strength")}
                 # Only instruct-pix2pix has a use for it; hidden, its value still goes along.
-                edits = listing.follows_pictures(services, listing.current_checkpoint(services))
+                edits = listing.follows_pictures(services, services.current_checkpoint())
                 strengths["image_cfg_scale"] = slider("image_cfg_scale", MODE, visible=edits or "hidden")
             seeds, seed_buttons = seed_rows(MODE)
             overrides = {**override_list(MODE), **build_extra_options(services, MODE)}

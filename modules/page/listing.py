@@ -69,14 +69,9 @@ def find_checkpoint(services: Services, wanted: str | None) -> Checkpoint | None
     return found
 
 
-def current_checkpoint(services: Services) -> Checkpoint | None:
-    """The checkpoint that the next job uses."""
-    return services.current_checkpoint()
-
-
 def current_title(services: Services) -> str | None:
-    """Its title as it is now: a title gains its hash once the file has been hashed."""
-    checkpoint = current_checkpoint(services)
+    """Title of the checkpoint that the next job uses, as it is now: it gains its hash once the file has been hashed."""
+    checkpoint = services.current_checkpoint()
     return None if checkpoint is None else checkpoint.title
 
 

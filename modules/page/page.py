@@ -113,7 +113,7 @@ def build_page(
 
 def _start_at_native_size(form: Form, services: Services) -> None:
     """Width and Height as the checkpoint states them, from the first moment: who is quick draws before scripts run."""
-    size = listing.native_size(services, listing.current_checkpoint(services))
+    size = listing.native_size(services, services.current_checkpoint())
     for name, side in zip(("width", "height"), size or (), strict=False):
         form.controls[name].value = side
 
@@ -147,7 +147,7 @@ def _wire_quicksettings(
     sides = [tab.form.controls["width"], tab.form.controls["height"]]
 
     def choose(title: str) -> list[Any]:
-        before = listing.native_size(services, listing.current_checkpoint(services))
+        before = listing.native_size(services, services.current_checkpoint())
         refusal = use_checkpoint(services, title)
         size = None if refusal else listing.native_size(services, listing.find_checkpoint(services, title))
         if size == before or not services.options.switch("size_follows_checkpoint"):
@@ -158,7 +158,7 @@ def _wire_quicksettings(
 
     def shown() -> dict[str, object]:
         updated: dict[str, object] = gr.update(
-            visible=listing.follows_pictures(services, listing.current_checkpoint(services)) or "hidden"
+            visible=listing.follows_pictures(services, services.current_checkpoint()) or "hidden"
         )
         return updated
 

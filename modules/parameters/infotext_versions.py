@@ -83,12 +83,12 @@ def restore_old_hires(values: dict[str, str]) -> None:
         return
     width, height = first
     if width == 0 or height == 0:
-        width, height = first_pass_size(final[0], final[1])
+        width, height = old_first_pass_size(final[0], final[1])
     values |= {"Size-1": str(width), "Size-2": str(height)}
     values |= {"Hires resize-1": str(final[0]), "Hires resize-2": str(final[1])}
 
 
-def first_pass_size(width: int, height: int) -> tuple[int, int]:
+def old_first_pass_size(width: int, height: int) -> tuple[int, int]:
     """The size of the first pass of hires before 1.0, given the final one: about 512 x 512, in steps of 64."""
     scale = math.sqrt(_OLD_HIRES_AREA / (width * height))
     return math.ceil(scale * width / 64) * 64, math.ceil(scale * height / 64) * 64

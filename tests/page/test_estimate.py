@@ -14,7 +14,7 @@ from modules.page.estimate import (
     Timed,
     duration,
     pace,
-    passes_of,
+    pass_work_of,
     seconds_for,
     sentence,
     timed_jobs,
@@ -55,14 +55,14 @@ def test_from_several_sizes_the_machines_own_growth_is_learned() -> None:
 
 def test_both_passes_count() -> None:
     form = {"width": 128, "height": 128, "steps": 20, "n_iter": 2, "batch_size": 1, "denoising_strength": 0.5}
-    assert passes_of("txt2img", form) == (PassWork(40, OWN),)
-    assert passes_of("img2img", form) == (PassWork(20, OWN),)
+    assert pass_work_of("txt2img", form) == (PassWork(40, OWN),)
+    assert pass_work_of("img2img", form) == (PassWork(20, OWN),)
     hires = {**form, "enable_hr": True, "hr_scale": 2, "hr_resize_x": 0, "hr_resize_y": 0, "hr_second_pass_steps": 0}
-    assert passes_of("txt2img", hires) == (PassWork(40, OWN), PassWork(20, 4 * OWN))
-    assert passes_of("txt2img", {**hires, "hr_resize_x": 512})[1] == PassWork(20, 512 * 512)
+    assert pass_work_of("txt2img", hires) == (PassWork(40, OWN), PassWork(20, 4 * OWN))
+    assert pass_work_of("txt2img", {**hires, "hr_resize_x": 512})[1] == PassWork(20, 512 * 512)
     for value in (None, "x", ""):
         with pytest.raises((TypeError, ValueError)):
-            passes_of("txt2img", {**form, "steps": value})
+            pass_work_of("txt2img", {**form, "steps": value})
 
 
 @pytest.mark.parametrize(
