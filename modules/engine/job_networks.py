@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -16,13 +16,14 @@ from modules.engine.model_keeper import ModelKeeper
 from modules.engine.network_cache import CachedNetwork, NetworkCache
 from modules.parameters import ResolvedRequest
 from modules.parameters.job_options import NetworkOptions
-from modules.prompt import NETWORK_LABELS, NetworkKind, NetworkUse, extract_networks, network_uses
+from modules.prompt import NETWORK_LABELS, NetworkKind, NetworkUse, extract_networks, network_uses, parse_presets
 from modules.protocol import NetworkFile
 from modules.weights.networks.attention_inputs import AppliedHypernetwork, attention_inputs_changed
 from modules.weights.networks.merging import AppliedNetwork
 from modules.weights.networks.reading import Network
 
 N = TypeVar("N")
+AtStep = Callable[[int], None]
 _Found = tuple[NetworkUse, CachedNetwork[Network]]
 
 # A network that its trainer gave a hash has it here; infotext shows so many digits of one.
@@ -41,17 +42,18 @@ class JobNetworks:
     _hashes: dict[str, str | Future[str]] = field(default_factory=dict)
 
     @contextmanager
-    def applied(self, loaded: LoadedModel, refines: bool, uses: Sequence[NetworkUse]) -> Iterator[None]:
+    def applied(self, loaded: LoadedModel, refines: bool, uses: Sequence[NetworkUse]) -> Iterator[AtStep]:
         """While open, `loaded` encodes and computes with exactly these networks.
 
-        Those for another family are left out, without a word where it `refines` what the checkpoint they are for began.
+        What it gives is to be called before each step, for those that don't act at all of them in the UNet. Those for
+        another family are left out, without a word where it `refines` what the checkpoint they are for began.
         """
         named = self._cached("lora", self.models.networks, uses)
         found = [(use, cached) for use, cached in named if self._is_for(loaded, use, cached, silent=refines)]
         for use, cached in named:
             self._hashes[use.name] = cached.network.metadata.get(_STATED_HASH) or cached.sha256
         wanted = _combined(found)
-        loaded.networks.apply(wanted, while_computing=self.options.functional)
+        loaded.networks.apply(_combined(found, 1), while_computing=self.options.functional)
         self._set_texts(loaded, wanted, {cached.key: use.name for use, cached in found})
         self.models.networks.drop_unused((cached for _, cached in found), self.options.in_memory_limit)
         hyper = self._cached("hypernet", self.models.hypernetworks, uses)
@@ -60,10 +62,27 @@ class JobNetworks:
             self._report(loaded, wanted, found)
         changes = [AppliedHypernetwork(cached.network, use.unet) for use, cached in hyper]
         with (
-            loaded.networks.computing(),
             attention_inputs_changed(loaded.model.unet, changes, loaded.networks.device),
+            self._computing(loaded, found) as at_step,
         ):
-            yield
+            yield at_step
+
+    @contextmanager
+    def _computing(self, loaded: LoadedModel, found: Sequence[_Found]) -> Iterator[AtStep]:
+        """While open, forwards apply what is not merged; what it gives brings all to the state of a step."""
+        acting = [use.acts_at(1) for use, _ in found]
+        with ExitStack() as stack:
+            stack.enter_context(loaded.networks.computing())
+
+            def at_step(step: int) -> None:
+                now = [use.acts_at(step) for use, _ in found]
+                if now != acting:
+                    acting[:] = now
+                    stack.close()
+                    loaded.networks.apply(_combined(found, step), while_computing=self.options.functional)
+                    stack.enter_context(loaded.networks.computing())
+
+            yield at_step
 
     def hashes(self, resolved: ResolvedRequest) -> dict[str, object]:
         """What infotext says of the networks of one picture: names as its prompts write them, those of hires last."""
@@ -72,7 +91,8 @@ class JobNetworks:
             return {}
         prompts = (request.prompt, request.hr_prompt) if request.has_hires_pass else (request.prompt,)
         tags = [tag for prompt in prompts for tag in extract_networks(prompt)[1]]
-        names = dict.fromkeys(use.name for use in network_uses(tags)[0] if use.kind == "lora")
+        presets = parse_presets(self.options.block_presets)
+        names = dict.fromkeys(use.name for use in network_uses(tags, presets)[0] if use.kind == "lora")
         hashes = {name: _digits(self._hashes[name]) for name in names if name in self._hashes}
         if not hashes:
             return {}
@@ -109,12 +129,14 @@ class JobNetworks:
 
     def _is_for(self, loaded: LoadedModel, use: NetworkUse, cached: CachedNetwork[Network], *, silent: bool) -> bool:
         base, family = cached.network.base, loaded.model.family
-        if base in ("", family.name):
+        if base not in ("", family.name):
+            why = f"it is for {base}, and {loaded.file.name} is {family.label}"
+        elif use.blocks and (unnamed := loaded.networks.blocks - dict(use.blocks).keys()):
+            why = f"its block weights don't name {min(unnamed)}, which {loaded.file.name} has"
+        else:
             return True
         if not silent:
-            self.notice(
-                f"The LoRA {use.name[:80]} was left out: it is for {base}, and {loaded.file.name} is {family.label}."
-            )
+            self.notice(f"The LoRA {use.name[:80]} was left out: {why}.")
         return False
 
     def _report(
@@ -136,14 +158,19 @@ class JobNetworks:
                 )
 
 
-def _combined(found: Sequence[_Found]) -> list[AppliedNetwork]:
-    """One for each file and number of ranks, in the prompt's order: multipliers of one that is named twice add up."""
+def _combined(found: Sequence[_Found], step: int | None = None) -> list[AppliedNetwork]:
+    """One for each file, number of ranks and weights of blocks, in the prompt's order, as they are at a step.
+
+    Multipliers of a network that is named twice add up.
+    """
     combined: dict[object, AppliedNetwork] = {}
     for use, cached in found:
-        place = cached.key, use.dyn
+        place = cached.key, use.dyn, use.blocks
         before = combined.get(place)
         text, unet = (0.0, 0.0) if before is None else (before.text, before.unet)
-        combined[place] = AppliedNetwork(cached.key, cached.network, text + use.text, unet + use.unet, use.dyn)
+        if step is None or use.acts_at(step):
+            unet += use.unet
+        combined[place] = AppliedNetwork(cached.key, cached.network, text + use.text, unet, use.dyn, use.blocks)
     return list(combined.values())
 
 

@@ -21,7 +21,14 @@ from modules.parameters.infotext_options import has_bracket
 from modules.parameters.job_options import JobOptions
 from modules.parameters.passes import PassSpec
 from modules.parameters.sampler_options import SamplerOptions
-from modules.prompt import ConditioningPlan, NetworkUse, extract_networks, network_uses, plan_conditioning
+from modules.prompt import (
+    ConditioningPlan,
+    NetworkUse,
+    extract_networks,
+    network_uses,
+    parse_presets,
+    plan_conditioning,
+)
 from modules.sampling import (
     GuidanceOptions,
     GuidedUNet,
@@ -55,12 +62,12 @@ class Progress:
     shown: PreviewContent = "Combined"
 
 
-# Has a checkpoint work with these networks.
-ApplyNetworks = Callable[[Sequence[NetworkUse]], AbstractContextManager[None]]
+# Has a checkpoint work with these networks; what is opened is to be called with each step before it, counted from 1.
+ApplyNetworks = Callable[[Sequence[NetworkUse]], AbstractContextManager[Callable[[int], None]]]
 
 
-def _none_applied(uses: Sequence[NetworkUse]) -> AbstractContextManager[None]:
-    return nullcontext()
+def _none_applied(uses: Sequence[NetworkUse]) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda step: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +150,15 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
             noise_multiplier=work.noise_multiplier,
             mask=work.mask,
             extra_channels=first.extra_channels,
-            on_step=lambda step: _report(progress, plan, step),
-            before_call=lambda call: progress.before_call(),
+            on_step=lambda step: _report(progress, plan, step, ready),
+            before_call=lambda call: ready.before_call(),
             refiner=_refiner_switch(pipeline, resolved, ready),
         )
     require_finite(latents)
     return latents
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Ready:
     """Gets a checkpoint ready for a pass. `in_use` holds what has to be undone before another UNet runs."""
 
@@ -161,13 +168,21 @@ class _Ready:
     work: Pass
     settings: JobOptions
     progress: Progress
+    step: int = 1
+    at_step: Callable[[int], None] = lambda step: None
+
+    def before_call(self) -> None:
+        self.progress.before_call()
+        self.at_step(self.step)
 
     def guided(self, pipeline: Pipeline, extra_channels: Tensor | None) -> GuidedUNet:
         """Its UNet with everything that the pass's sampling asks of it."""
         model, work = pipeline.model, self.work
-        self.in_use.enter_context(pipeline.networks(self.networks))
+        self.at_step = self.in_use.enter_context(pipeline.networks(self.networks))
+        # A recorded step would not see networks come and go.
+        graphs = None if any(use.has_steps for use in self.networks) else pipeline.graphs
         self.in_use.enter_context(merging(pipeline, work.spec, self.progress))
-        forward = self.in_use.enter_context(replayed(model.unet, pipeline.graphs))
+        forward = self.in_use.enter_context(replayed(model.unet, graphs))
         return GuidedUNet(
             unet_function(model.unet, channels_last=pipeline.channels_last, forward=forward),
             conditions_for(self.conditioning, conditioner_of(pipeline, work.spec.size, self.settings)),
@@ -216,7 +231,9 @@ def merging(pipeline: Pipeline, spec: PassSpec, progress: Progress) -> Iterator[
 
 def networks_of(resolved: ResolvedRequest, prompt: str) -> tuple[NetworkUse, ...]:
     """The networks that a pass with this prompt applies."""
-    return () if resolved.request.disable_extra_networks else network_uses(extract_networks(prompt)[1])[0]
+    if resolved.request.disable_extra_networks:
+        return ()
+    return network_uses(extract_networks(prompt)[1], parse_presets(resolved.settings.networks.block_presets))[0]
 
 
 def _plan_texts(spec: PassSpec, images: int, progress: Progress, *, old: bool) -> ConditioningPlan:
@@ -235,7 +252,8 @@ def _plan_texts(spec: PassSpec, images: int, progress: Progress, *, old: bool) -
     return plan
 
 
-def _report(progress: Progress, plan: SamplingPlan, step: Step) -> None:
+def _report(progress: Progress, plan: SamplingPlan, step: Step, ready: _Ready) -> None:
+    ready.step = step.index + 2
     progress.on_step(step.index + 1, plan.steps, step.denoised)
 
 

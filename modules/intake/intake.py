@@ -22,7 +22,7 @@ from modules.parameters import (
     resolve,
 )
 from modules.parameters.infotext_versions import old_first_pass_size
-from modules.parameters.job_options import IntakeOptions, RefinerOptions
+from modules.parameters.job_options import IntakeOptions, NetworkOptions, RefinerOptions
 from modules.parameters.pass_samplers import Samplers, find_strictly, sampler_choices, with_labels
 from modules.parameters.request import hires_checkpoint_name
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
@@ -78,7 +78,7 @@ class Intake:
             samplers=samplers,
             checkpoint=checkpoint.title,
             vae=checkpoint.vae_name,
-            notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request)),
+            notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request, options)),
             seeds=None if plan is None else seeds_of(plan, fixed_seeds(requested, self.rng)),
             variants=() if plan is None else self._variants(plan, requested, request, options, checkpoint.title),
         )
@@ -171,12 +171,12 @@ class Intake:
         possible = {*picture.overrides, IMG2IMG}
         return {key: value for key, value in changed.items() if key in possible and value != option_value(key, options)}
 
-    def _networks(self, request: GenerationRequest) -> tuple[str, ...]:
+    def _networks(self, request: GenerationRequest, options: Mapping[str, Any]) -> tuple[str, ...]:
         if self.networks is None or request.disable_extra_networks:
             return ()
         # Negative prompts are not searched for tags, as in A1111.
         prompts = (request.prompt, request.hr_prompt) if request.enable_hr else (request.prompt,)
-        return tag_notices(prompts, self.networks)
+        return tag_notices(prompts, self.networks, read_options(NetworkOptions, options).block_presets)
 
     def _known(self, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         # Old clients send settings of extensions and of other programs: they get a notice, not a refusal.

@@ -8,7 +8,15 @@ from typing import Final
 from modules.catalogue import Catalogue
 from modules.catalogue.networks import NetworkList
 from modules.parameters import ResolvedRequest
-from modules.prompt import NETWORK_KINDS, NETWORK_LABELS, NetworkKind, NetworkTag, extract_networks, network_uses
+from modules.prompt import (
+    NETWORK_KINDS,
+    NETWORK_LABELS,
+    NetworkKind,
+    NetworkTag,
+    extract_networks,
+    network_uses,
+    parse_presets,
+)
 from modules.protocol import NetworkFile
 
 _MOST_NAMED: Final = 20
@@ -22,7 +30,8 @@ def files_of(catalogue: Catalogue, resolved: ResolvedRequest) -> dict[NetworkKin
     found: dict[NetworkKind, dict[str, NetworkFile]] = {}
     if resolved.request.disable_extra_networks:
         return found
-    uses, _ = network_uses(tag for prompt in dict.fromkeys(_prompts(resolved)) for tag in extract_networks(prompt)[1])
+    tags = [tag for prompt in dict.fromkeys(_prompts(resolved)) for tag in extract_networks(prompt)[1]]
+    uses, _ = network_uses(tags, parse_presets(resolved.settings.networks.block_presets))
     lists = {kind: catalogue.networks(kind) for kind in {use.kind for use in uses}}
     for kind, name in dict.fromkeys((use.kind, use.name) for use in uses):
         if (file := lists[kind].find(name)) is not None:
@@ -38,10 +47,10 @@ def _prompts(resolved: ResolvedRequest) -> Iterator[str]:
         yield from (str(variant.fields[name]) for name in ("prompt", "hr_prompt") if name in variant.fields)
 
 
-def tag_notices(prompts: Iterable[str], listed: Listed) -> tuple[str, ...]:
-    """A sentence for each network that these prompts name in vain."""
+def tag_notices(prompts: Iterable[str], listed: Listed, presets: Iterable[str] = ()) -> tuple[str, ...]:
+    """A sentence for each network that these prompts name in vain; `presets` are lines of block weights."""
     tags = list(dict.fromkeys(tag for prompt in prompts for tag in extract_networks(prompt)[1]))
-    _, sentences = network_uses(tags)
+    _, sentences = network_uses(tags, parse_presets(presets))
     named = dict.fromkeys((tag.kind, tag.name) for tag in tags if tag.name)
     # Folders are read for each list: once for each kind is enough.
     lists = {kind: listed(kind) for kind in {NETWORK_KINDS[word] for word, _ in named if word in NETWORK_KINDS}}

@@ -96,6 +96,7 @@ class NetworkOptions:
     functional: bool = option("lora_functional")
     in_memory_limit: int = option("lora_in_memory_limit")
     bundled_in_infotext: bool = option("lora_bundled_ti_to_infotext")
+    block_presets: tuple[str, ...] = option("lora_block_weight_presets")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """From the text of a prompt to what is encoded, with which weight, at which step (no torch)."""
 
 from modules.prompt.attention import BREAK, parse_attention
+from modules.prompt.block_weights import parse_presets
 from modules.prompt.chunks import CHUNK_LENGTH, Chunk, ChunkedPrompt, chunk_prompt, empty_chunk
 from modules.prompt.comments import strip_comments
 from modules.prompt.composable import blended, split_composable
@@ -69,6 +70,7 @@ __all__ = [
     "merge_style",
     "network_uses",
     "parse_attention",
+    "parse_presets",
     "plan_conditioning",
     "read_prompt",
     "read_style_file",

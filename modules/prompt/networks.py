@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from modules.prompt.block_weights import BlockWeights, Presets, parse_block_weights
+
 _TAG = re.compile(r"<(\w++):([^>]+)>")
 
 NetworkKind = Literal["lora", "hypernet"]
 # Which kind a tag's first word names.
 NETWORK_KINDS: Final[dict[str, NetworkKind]] = {"lora": "lora", "lyco": "lora", "hypernet": "hypernet"}
+_NO_PRESETS: Final[Presets] = {}
 # What a person calls one.
 NETWORK_LABELS: Final[dict[NetworkKind, str]] = {"lora": "LoRA", "hypernet": "hypernetwork"}
 
@@ -63,7 +66,8 @@ class NetworkUse:
     """A network that a prompt applies, and with which multipliers.
 
     `text` multiplies what a LoRA changes in text encoders, `unet` what it changes in the UNet; a hypernetwork has only
-    `unet`. `dyn` cuts a LoRA down to so many of its ranks, None to all of them.
+    `unet`. `dyn` cuts a LoRA down to so many of its ranks, None to all of them. `blocks` multiply it in single blocks,
+    all alike if there are none. In the UNet it acts from step `first` to step `last`, counted from 1.
     """
 
     kind: NetworkKind
@@ -71,10 +75,22 @@ class NetworkUse:
     text: float = 1.0
     unet: float = 1.0
     dyn: int | None = None
+    blocks: BlockWeights = ()
+    first: int = 1
+    last: int | None = None
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether it does not act at all steps."""
+        return (self.first, self.last) != (1, None)
+
+    def acts_at(self, step: int) -> bool:
+        """Whether it acts in the UNet at this step, counted from 1."""
+        return self.first <= step and (self.last is None or step <= self.last)
 
 
-def network_use(tag: NetworkTag) -> NetworkUse | None:
-    """What a tag means; None for a word that names no kind.
+def network_use(tag: NetworkTag, presets: Presets = _NO_PRESETS) -> NetworkUse | None:
+    """What a tag means; None for a word that names no kind. `presets` are own block weights by name.
 
     As in A1111: `te=` is the default of `unet`, as the first number is of the second, and named arguments go before
     positional ones.
@@ -92,16 +108,19 @@ def network_use(tag: NetworkTag) -> NetworkUse | None:
     if kind == "hypernet":
         return NetworkUse(kind, tag.name, unet=text)
     unet = text if second is None else _number(tag, second)
-    return NetworkUse(kind, tag.name, text, unet, None if third is None else _rank(tag, third))
+    dyn = None if third is None else _whole(tag, third)
+    return NetworkUse(kind, tag.name, text, unet, dyn, _block_weights(tag, presets), *_steps(tag))
 
 
-def network_uses(tags: Iterable[NetworkTag]) -> tuple[tuple[NetworkUse, ...], tuple[str, ...]]:
+def network_uses(
+    tags: Iterable[NetworkTag], presets: Presets = _NO_PRESETS
+) -> tuple[tuple[NetworkUse, ...], tuple[str, ...]]:
     """What the tags of a prompt apply, in their order, and a sentence for each that can't be understood."""
     uses: list[NetworkUse] = []
     sentences: dict[str, None] = {}
     for tag in tags:
         try:
-            use = network_use(tag)
+            use = network_use(tag, presets)
         except ValueError as error:
             sentences[str(error)] = None
         else:
@@ -125,7 +144,27 @@ def _number(tag: NetworkTag, written: str) -> float:
     return number
 
 
-def _rank(tag: NetworkTag, written: str) -> int:
+def _block_weights(tag: NetworkTag, presets: Presets) -> BlockWeights:
+    written = tag.get("lbw")
+    if written is None:
+        return ()
+    try:
+        return parse_block_weights(written, presets)
+    except ValueError as error:
+        raise ValueError(f"<{tag.kind}:{tag.name[:80]}>: {error}: the network is left out.") from None
+
+
+def _steps(tag: NetworkTag) -> tuple[int, int | None]:
+    """The first and the last step of `step=5-10`, or of `start=` and `stop=`."""
+    both = tag.get("step")
+    if both is not None:
+        first, dash, last = both.partition("-")
+        return _whole(tag, first), _whole(tag, last if dash else first)
+    start, stop = tag.get("start"), tag.get("stop")
+    return 1 if start is None else _whole(tag, start), None if stop is None else _whole(tag, stop)
+
+
+def _whole(tag: NetworkTag, written: str) -> int:
     try:
         number = int(written)
     except ValueError:

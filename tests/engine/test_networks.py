@@ -174,3 +174,23 @@ def test_a_hypernetwork_changes_what_attention_reads(
     plain, whole, half = picture("a cat"), picture("a cat<hypernet:paper>"), picture("a cat<hypernet:paper:0.5>")
     assert len({plain, whole, half}) == 3
     assert picture("a cat<hypernet:paper:0>") == plain == picture("a cat")
+
+
+def test_block_weights_and_steps_choose_where_and_when_a_network_acts(
+    engine: RunningEngine, tiny: CheckpointFile, files: dict[str, Path]
+) -> None:
+    def picture(arguments: str, **more: Any) -> bytes:
+        tag = f"<lora:ink:1:{arguments}>" if arguments else ""
+        return pixels(made(engine, tiny, files, f"a cat{tag}", **more)[0])
+
+    plain, whole = picture(""), picture("1")
+    assert picture("lbw=" + ",".join(["1"] * 26)) == whole
+    assert picture("lbw=" + ",".join(["0"] * 26)) == plain
+    text_only = ",".join(["1"] + ["0"] * 25)
+    assert picture(f"lbw={text_only}") == picture("0") != plain
+    # Four steps: all of them, none in the UNet, and some.
+    assert picture("step=1-4") == whole
+    assert picture("start=5") == picture("0")
+    assert len({picture("stop=2"), picture("start=3"), whole, plain}) == 4
+    assert picture("stop=2", options={"lora_functional": True}) == picture("stop=2")
+    assert picture("") == plain

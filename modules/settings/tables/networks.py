@@ -44,6 +44,14 @@ OPTIONS = (
     declare.texts(
         "extra_networks", "lora_hide_unknown_for_versions", (), "Hide LoRAs of unknown family while these are loaded"
     ),
+    declare.texts(
+        "extra_networks",
+        "lora_block_weight_presets",
+        (),
+        "Presets of block weights for tags like <lora:name:1:lbw=PRESET>",
+        hint="one each: NAME: 1,0,0.5,…",
+        travels=True,
+    ),
     whole("lora_in_memory_limit", 0, "LoRAs kept in memory", 0, 100, travels=True),
     switch("lora_not_found_warning_console", False, "Log a LoRA that isn't there"),
     switch("lora_not_found_gradio_warning", False, "Say on the page that a LoRA isn't there"),

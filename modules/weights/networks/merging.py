@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from modules.hardware.compiling import run_plain
 from modules.hardware.out_of_memory import is_out_of_memory
+from modules.prompt.block_weights import BlockWeights
 from modules.weights.model import Model
 from modules.weights.networks.reading import Network
 from modules.weights.networks.targets import Target, network_targets
@@ -32,6 +33,7 @@ _Part = Literal["weight", "bias"]
 @dataclass(frozen=True, slots=True, eq=False)
 class AppliedNetwork:
     """A network with its multipliers: of what it changes in text encoders, and in the UNet. `dyn` cuts its ranks.
+    `blocks` multiply it in single blocks.
 
     `key` says which state of which file it is: equal keys are the same network.
     """
@@ -41,11 +43,12 @@ class AppliedNetwork:
     text: float = 1.0
     unet: float = 1.0
     dyn: int | None = None
+    blocks: BlockWeights = ()
 
     @property
     def of_texts(self) -> Hashable:
         """What encodings made with it depend on."""
-        return self.key, self.text, self.dyn
+        return self.key, self.text, self.dyn, self.blocks
 
 
 @dataclass(slots=True)
@@ -123,6 +126,11 @@ class NetworkMerger:
         """What the originals of changed weights take of main memory."""
         return sum(one.original.numel() * one.original.element_size() for one in self._merged.values())
 
+    @property
+    def blocks(self) -> frozenset[str]:
+        """The blocks that the model's layers are in, as lists of block weights name them."""
+        return frozenset(target.block for target in self._table().values() if target.block)
+
     def apply(self, networks: Sequence[AppliedNetwork], *, while_computing: bool = False) -> None:
         """Have the weights hold exactly these networks; only what is not so already is computed.
 
@@ -197,11 +205,13 @@ class NetworkMerger:
     def _changes(self, networks: Iterable[AppliedNetwork]) -> Iterator[tuple[tuple[Target, _Part], _Change]]:
         table = self._table()
         for applied in networks:
+            blocks = dict(applied.blocks)
             for name, layer in applied.network.layers.items():
                 target = table.get(name)
                 if target is None or (applied.key, name) in self._misshapen:
                     continue
                 multiplier = applied.text if target.text_encoder else applied.unet
+                multiplier *= blocks.get(target.block, 1.0)
                 if multiplier == 0:
                     continue
                 parts: tuple[tuple[_Part, WeightUpdate | Tensor | None], ...]

@@ -14,11 +14,13 @@ from torch import nn
 
 from modules.families import TextEncoderFacts
 from modules.hardware.model_configs import unet_config
+from modules.prompt.block_weights import BASE, MIDDLE
 from modules.weights.model import Model
 from modules.weights.original_names import unet_original_name
 
 _CHANGEABLE: Final = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
 _TEXT_MODEL: Final = "text_model."
+_SIDES: Final = {"input_blocks": "IN", "output_blocks": "OUT"}
 # What diffusers once called the attention's layers: in its processors for the UNet, and in the text encoder.
 _PROCESSOR: Final = {
     ".to_q": ".processor.to_q", ".to_k": ".processor.to_k", ".to_v": ".processor.to_v",
@@ -39,13 +41,14 @@ class Target:
     """In the model, "unet.down_blocks…" or "text_encoders.0.encoder.layers…"."""
     text_encoder: bool
     """It is part of a text encoder, whose multiplier then counts."""
+    block: str = ""
+    """Its block as lists of block weights name it: BASE, IN00 and so on, M00, OUT00 and so on; "" outside of them."""
 
 
 def network_targets(model: Model) -> dict[str, Target]:
     """The linear layers, convolutions and norms of `model`, by every spelling of their names in network files."""
     table: dict[str, Target] = {}
-    for path, module, spellings in (*_unet_modules(model), *_text_modules(model)):
-        target = Target(module, path, text_encoder=not path.startswith("unet."))
+    for target, spellings in (*_unet_modules(model), *_text_modules(model)):
         table.update(dict.fromkeys(spellings, target))
     return table
 
@@ -54,14 +57,23 @@ def _changeable(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     return ((path, module) for path, module in root.named_modules() if isinstance(module, _CHANGEABLE))
 
 
-def _unet_modules(model: Model) -> Iterator[tuple[str, nn.Module, list[str]]]:
+def _unet_modules(model: Model) -> Iterator[tuple[Target, list[str]]]:
     config = unet_config(model.unet)
     attention = ["CrossAttn" in kind for kind in config.down_block_types]
     layers = config.layers_per_block
     per_level = [layers] * len(attention) if isinstance(layers, int) else layers
     for path, module in _changeable(model.unet):
         original = unet_original_name(f"{path}.weight", per_level, attention).removesuffix(".weight")
-        yield f"unet.{path}", module, _unet_spellings(path, original)
+        target = Target(module, f"unet.{path}", text_encoder=False, block=_block(original))
+        yield target, _unet_spellings(path, original)
+
+
+def _block(original: str) -> str:
+    """`input_blocks.4.1.proj_in` → IN04."""
+    side, _, rest = original.partition(".")
+    if side == "middle_block":
+        return MIDDLE
+    return f"{_SIDES[side]}{int(rest.partition('.')[0]):02}" if side in _SIDES else ""
 
 
 def _unet_spellings(path: str, original: str) -> list[str]:
@@ -77,11 +89,12 @@ def _unet_spellings(path: str, original: str) -> list[str]:
     ]
 
 
-def _text_modules(model: Model) -> Iterator[tuple[str, nn.Module, list[str]]]:
+def _text_modules(model: Model) -> Iterator[tuple[Target, list[str]]]:
     encoders = zip(model.family.text_encoders, model.text_encoders, strict=True)
     for index, (facts, encoder) in enumerate(encoders):
         for path, module in _changeable(encoder):
-            yield f"text_encoders.{index}.{path}", module, _text_spellings(facts, path)
+            target = Target(module, f"text_encoders.{index}.{path}", text_encoder=True, block=BASE)
+            yield target, _text_spellings(facts, path)
 
 
 def _text_spellings(facts: TextEncoderFacts, path: str) -> list[str]:
