@@ -30,6 +30,7 @@ def test_every_field_a_person_sets_is_declared() -> None:
         "mode",
         "from_program",
         "makes_grid",
+        "disable_extra_networks",
         "batch",
         "scripts",
         "extras",
