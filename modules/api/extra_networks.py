@@ -1,4 +1,4 @@
-"""Cards of models as A1111's own page asks for them. A request names a model, or a picture that a card shows."""
+"""Cards of models as A1111's own page requests them. A request names a model, or a picture that a card shows."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def extras_routes(services: Services) -> APIRouter:
 
 
 def extras_request(services: Services, body: ExtrasBody, names: tuple[str, ...]) -> ExtrasRequest:
-    """What a body asks for. Raises RequestError naming an upscaler or a restorer that is not here."""
+    """The request of a body. Raises RequestError naming an upscaler or a restorer that is not here."""
     shared = set(type(body).model_fields) & set(ExtrasRequest.model_fields)
     values = {name: getattr(body, name) for name in shared}
     extras = ExtrasRequest(names=names, transparency=False, **values)

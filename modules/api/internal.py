@@ -1,4 +1,4 @@
-"""What A1111's own page asks for beside progress: a system report, and hints for settings."""
+"""What A1111's own page requests beside progress: a system report, and hints for settings."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ TaskId = Annotated[str, Field(max_length=200)]
 
 
 class ProgressAnswer(BaseModel):
-    """A1111's answer; `current_task` is beside it, for who asks about jobs of several programs."""
+    """A1111's answer; `current_task` is beside it, for clients that follow jobs of several programs."""
 
     progress: float
     eta_relative: float
@@ -72,7 +72,7 @@ def progress_routes(services: Services) -> APIRouter:
         if now is None or not _means(id_task, now[0]):
             return JSONResponse(_idle(jobs))
         job, live, eta = now
-        # How far somebody else's job is tells how long one's own will wait; what it makes is theirs.
+        # From somebody else's progress one sees how long one's own job will wait; what it makes is theirs.
         visible = jobs.may_access(job, viewer)
         answer = {
             "progress": max(0.01, min(live.fraction, 1.0)),

@@ -64,7 +64,7 @@ def is_always_on(title: str) -> bool:
 
 
 def requested_scripts(services: Services, body: ApiOnly, mode: Mode) -> dict[str, dict[str, JsonValue]]:
-    """The scripts that a body asks for, by title, with the arguments it gives. Raises HTTPException as A1111 does."""
+    """The scripts that a body names, by title, with the arguments it gives. Raises HTTPException as A1111 does."""
     scripts: dict[str, dict[str, JsonValue]] = {}
     if body.script_name and body.script_name != "None":
         script = find_script(body.script_name)

@@ -39,7 +39,7 @@ _DECLARED: Final = tuple(declared.name for declared in declared_parameters(Gener
 
 
 class Submission(NamedTuple):
-    """What a body asks for: the request, the pictures it refers to by name, and what its infotext leaves to be said."""
+    """What a body says: the request, the pictures it refers to by name, and what its infotext leaves to be said."""
 
     request: GenerationRequest
     inputs: dict[str, bytes]
@@ -95,7 +95,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
 
 
 def submit(services: Services, body: ApiOnly, mode: Mode, viewer: Viewer) -> Job:
-    """Queue what a body asks for, as a job of the viewer's login."""
+    """Queue the request of a body as a job of the viewer's login."""
     request, inputs, notices = generation_request(services, body, mode)
     return services.jobs.submit(
         request,

@@ -77,7 +77,7 @@ class Family:
     tiny_autoencoder: str
     """The stem of its tiny autoencoder's files in models/VAE-approx."""
     prediction_type: PredictionType | None = "epsilon"
-    """What the UNet predicts unless a file says otherwise. None where only the UNet's answer to a constant tells."""
+    """What the UNet predicts unless a file says otherwise. None where only the UNet's answer to a constant shows it."""
     added_numbers: tuple[AddedNumbers, ...] = ()
     empty_negative_is_zero: bool = False
     """An empty negative prompt conditions with zeros instead of its encoding."""

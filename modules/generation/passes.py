@@ -176,7 +176,7 @@ class _Ready:
         self.at_step(self.step)
 
     def guided(self, pipeline: Pipeline, extra_channels: Tensor | None) -> GuidedUNet:
-        """Its UNet with everything that the pass's sampling asks of it."""
+        """Its UNet with everything that the pass's sampling needs of it."""
         model, work = pipeline.model, self.work
         self.at_step = self.in_use.enter_context(pipeline.networks(self.networks))
         # A recorded step would not see networks come and go.

@@ -98,9 +98,9 @@ def choose_attention(
     *,
     upcast: bool = False,
 ) -> AttentionChoice:
-    """What the setting asks for, else the flags, where it can work; else SDPA with one line that says so.
+    """What the setting names, else the flags, where it can work; else SDPA with one line that says so.
 
-    In 32 bits where either asks for that.
+    In 32 bits where either wants that.
     """
     named = BY_SETTING.get(setting, requested.name)
     by = "as the setting says" if setting in BY_SETTING else "as the flag says"

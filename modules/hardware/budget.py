@@ -77,7 +77,7 @@ class ModelSize:
 
 @dataclass(frozen=True, slots=True)
 class RequestSize:
-    """What a request asks of the device: the largest picture of its passes, in pixels, and the rows of one forward."""
+    """What a request needs of the device: the largest picture of its passes, in pixels, and the rows of one forward."""
 
     width: int
     height: int
@@ -189,7 +189,7 @@ def choose_plan(
                 part = replace(request, images=images)
                 needed = peak(model, part, mode, scores=scores, tiled=tiled, cpu=cpu)
                 if needed <= free - reserve:
-                    # Room that is left keeps pieces on the device; who asks for lowvram wants it for something else.
+                    # Room that is left keeps pieces on the device; who chose lowvram wants it for something else.
                     spare = free - reserve - needed if mode == "lowvram" and required is None else 0
                     resident = min(spare, model.unet - model.streamed)
                     why = _reason(mode, free, needed, required=required is not None, tiled=tiled)

@@ -100,7 +100,7 @@ def has_kernels(capability: tuple[int, int], built_for: Sequence[str]) -> bool:
 
 
 def _torch_says(name: str, otherwise: bool) -> bool:
-    """torch asks the processor itself (cpuid), on Windows too, but under private names that may move."""
+    """torch reads it from the processor itself (cpuid), on Windows too, but under private names that may move."""
     ask = getattr(torch.cpu, name, None)
     return bool(ask()) if callable(ask) else otherwise
 

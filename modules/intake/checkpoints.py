@@ -49,7 +49,7 @@ class Choice:
 
 
 class CheckpointChooser:
-    """Asks the catalogue. `vae_file` is the VAE that a flag prescribes for everything."""
+    """Finds checkpoints and VAEs in the catalogue. `vae_file` is the VAE that a flag prescribes for everything."""
 
     def __init__(self, catalogue: Catalogue, options: OptionStore, vae_file: Path | None = None) -> None:
         self._catalogue = catalogue
@@ -123,7 +123,7 @@ class CheckpointChooser:
         return refiner.title
 
     def _family(self, checkpoint: Checkpoint) -> Family | None:
-        """The family of a checkpoint, as far as the head of its file tells."""
+        """The family of a checkpoint, as far as the head of its file says."""
         architecture = self._catalogue.architecture(checkpoint)
         return None if architecture is None else architecture.family
 

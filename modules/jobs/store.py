@@ -59,7 +59,7 @@ class JobStore:
     def tally(self, task_id: str, of_user: Viewer | None = None, named: int = 12) -> Tally:
         """How the jobs of a client's own task id stand; of the failed ones, at most `named` are listed with their file.
 
-        With `of_user`, those of that login or of none. Without parsing a request: a page asks this of a large batch
+        With `of_user`, those of that login or of none. Without parsing a request: a page needs this of a large batch
         each second.
         """
         where, values = _of_task(task_id, of_user)

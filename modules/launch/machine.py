@@ -1,4 +1,4 @@
-"""What the launcher asks of the computer, in one object, so that tests can stand in another computer."""
+"""Everything the launcher reads from and does to the computer, in one object that tests can replace."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _NAMED: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """What the sub-tab asks for. Folders are there and allowed; `output` is made with the first picture."""
+    """The batch that the sub-tab describes. Folders are there and allowed; `output` is made with the first picture."""
 
     files: Sequence[tuple[str, Path]]
     output: Path | None = None

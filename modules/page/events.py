@@ -50,7 +50,7 @@ def wire_generate(
     controls: Sequence[gr.components.Component] = (),
     more: int = 0,
 ) -> None:
-    """Generate asks `submit`.
+    """Generate calls `submit`.
 
     It gets the form's values, those of `controls`, the browser's id and `more` texts that `stamp` fills in. `stamp` is
     the function of the page's scripts that completes the values.

@@ -48,7 +48,7 @@ class Form:
         return list(self.controls.values())
 
     def request(self, values: Sequence[object]) -> GenerationRequest:
-        """What the form asks for. Raises RequestError naming the control that is wrong."""
+        """The request that the form holds. Raises RequestError naming the control that is wrong."""
         return request_from(self.mode, dict(zip(self.names, values, strict=True)))
 
     def updates(self, values: Mapping[str, Any]) -> list[Any]:

@@ -32,7 +32,7 @@ def wire_hires(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     """Connect the size line and the button under the gallery."""
     controls = [tab.form.controls[name] for name in SIZE_FIELDS]
     events = [events_of(control).change for control in controls]
-    # The scripts may still be on their way when the page loads; each change asks again.
+    # The scripts may still be on their way when the page loads; each change tries again.
     gr.on([*events, page.load], None, controls, tab.hires_line, js="(...sizes) => window.webui?.hiresLine(sizes) ?? ''")
     client = gr.Textbox("", visible="hidden", elem_id=f"{MODE}_upscale_client")
     submitted = gr.Textbox("", visible="hidden", elem_id=f"{MODE}_upscale_submitted")

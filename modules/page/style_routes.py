@@ -1,4 +1,4 @@
-"""What the styles dialog asks for: the saved styles, saving and deleting one, and its texts merged into the prompts."""
+"""Routes of the styles dialog: the saved styles, saving and deleting one, and its texts merged into the prompts."""
 
 from __future__ import annotations
 

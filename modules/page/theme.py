@@ -14,7 +14,7 @@ _FONT: Final = (
     "sans-serif",
 )
 
-# Where Gradio's own colours stand out too little to be read: WCAG asks for 4.5 : 1.
+# Where Gradio's own colours stand out too little to be read: WCAG demands 4.5 : 1.
 _READABLE: Final = {
     "body_text_color_subdued": "*neutral_600",
     "input_placeholder_color": "*neutral_500",

@@ -84,7 +84,7 @@ def encode_animation(
 
 
 def shareable_copy(image: Image.Image, size: int, options: ImageFileOptions, infotext: str | None) -> bytes | None:
-    """The JPEG copy that export_for_4chan asks for, or None where the file of `size` bytes needs none.
+    """The JPEG copy that export_for_4chan wants, or None where the file of `size` bytes needs none.
 
     Made when the file is larger than img_downscale_threshold megabytes or a side is longer than target_side_length;
     such a side is scaled down to it.

@@ -108,7 +108,7 @@ class TimestepPrediction:
         return (x - answer * (1 - alpha_bar).sqrt()) / alpha_bar.sqrt()
 
     def _alpha_bar(self, timestep: Tensor) -> Tensor:
-        # UniPC asks between whole timesteps; as in A1111 the table is read at the whole step below.
+        # UniPC calls between whole timesteps; as in A1111 the table is read at the whole step below.
         return self._model.alphas_cumprod[timestep.long()]
 
 

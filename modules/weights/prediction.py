@@ -11,7 +11,7 @@ from modules.hardware.model_configs import unet_config
 def predicts_velocity(unet: UNet2DConditionModel) -> bool:
     """Whether the answer to a constant, at the noisiest timestep, is far below it: the velocity is, the noise is not.
 
-    Behaviour reproduced: A1111 v1.10.1 tells the 768 px models of Stable Diffusion 2 from the 512 px ones so.
+    Behaviour reproduced: A1111 v1.10.1 distinguishes the 768 px models of Stable Diffusion 2 from the 512 px ones so.
     """
     config = unet_config(unet)
     device, dtype = compute_device(unet), unet.dtype

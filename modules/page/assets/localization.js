@@ -21,7 +21,7 @@ const doneAttributes = new WeakMap();
 const translated = translator(TEXTS);
 
 /**
- * Asks the person, in the page's language: the browser's own dialog is no part of the page, where texts are found.
+ * A question to the person, in the page's language: the browser's own dialog is no part of the page, where texts are found.
  * @param {string} question
  */
 export const confirmed = (question) => confirm(translated(question) ?? question);
