@@ -92,10 +92,16 @@ def card_page(services: Services, wanted: WantedCards) -> dict[str, Any]:
         "folders": folders_of(
             {card.name for card in found.cards}, hidden=options.switch("extra_networks_show_hidden_directories")
         ),
+        "current": _current_title(services),
         "where": str(services.cards.folder(kind)),
         "cards": [_as_json(card, _words(services, found)) for card in shown],
         "look": _look(services),
     }
+
+
+def _current_title(services: Services) -> str:
+    checkpoint = services.current_checkpoint()
+    return "" if checkpoint is None else checkpoint.title
 
 
 def _base(services: Services) -> str:

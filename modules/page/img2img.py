@@ -10,6 +10,7 @@ import gradio as gr
 from modules.page import listing
 from modules.page.batch import NAME as BATCH
 from modules.page.batch import Batch, build_batch
+from modules.page.cards_tab import tabs_of_cards
 from modules.page.controls import Controls, radio, slider
 from modules.page.extra_options import build_extra_options
 from modules.page.form import MASK_ALPHA, RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form
@@ -63,7 +64,10 @@ class Img2Img(GenerationTab):
 def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
     """Lay out the tab inside the page being built."""
     top = build_prompt_row(MODE, listing.style_choices(services))
-    with gr.Row(equal_height=False, elem_classes=["halves"]):
+    with (
+        tabs_of_cards(MODE, services.options),
+        gr.Row(equal_height=False, elem_classes=["halves"]),
+    ):
         with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
             inputs, batch, copies = _inputs(services.options)
             resize = {"resize_mode": radio("resize_mode", MODE, RESIZE_MODES)}

@@ -46,7 +46,15 @@ _UNSHOWN: Final = frozenset(
             "Source Sans Pro",
             "Stable Diffusion web UI",
         ),
-        *("Sync", "Styles changed", "Platform", "Packages", "Flags", "A local web UI for Stable Diffusion."),
+        *(
+            "Sync",
+            "Styles changed",
+            "Use checkpoint",
+            "Platform",
+            "Packages",
+            "Flags",
+            "A local web UI for Stable Diffusion.",
+        ),
     }
 )
 _TERMINAL: Final = re.compile(r"^(WARNING|Running on|Port |No port|The address|ORDER BY|SELECT|INSERT|DELETE|WHERE)")

@@ -45,6 +45,7 @@ HEAD: Final = """
 <link rel="stylesheet" href="internal/assets/pictures.css">
 <link rel="stylesheet" href="internal/assets/settings.css">
 <link rel="stylesheet" href="internal/assets/queue.css">
+<link rel="stylesheet" href="internal/assets/cards.css">
 <script type="module" src="internal/assets/main.js"></script>
 """
 
@@ -172,6 +173,15 @@ def _wire_quicksettings(
         return [*listed(), message("1 checkpoint found." if found == 1 else f"{found} checkpoints found.")]
 
     quick.checkpoint.input(choose, quick.checkpoint, [*sides, image_cfg, quick.refusal], **QUICK).then(
+        None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
+    )
+    quick.by_card.click(
+        choose,
+        quick.refusal,
+        [*sides, image_cfg, quick.refusal],
+        js="() => window.webui.checkpointOfCard()",
+        **QUICK,
+    ).then(listed, None, [quick.checkpoint, image_cfg], **QUICK).then(
         None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
     )
     quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg, quick.notice], **QUICK).then(

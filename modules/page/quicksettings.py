@@ -33,6 +33,7 @@ class QuickSettings:
     refresh: gr.Button
     others: Sequence[OptionControl]
     sync: gr.Button
+    by_card: gr.Button
     refusal: gr.Textbox
     notice: gr.Textbox
     examples: Sequence[gr.Button]
@@ -56,13 +57,15 @@ def build_quicksettings(services: Services, *, folder_button: bool) -> QuickSett
             gr.HTML(STATUS, elem_id="engine_status", padding=False)
             tool_button("🌓", "theme_switch").click(None, js="() => window.webui.switchTheme()")
         sync = gr.Button("Sync", visible="hidden", elem_id="sync_checkpoint")
+        # Pressed by the scripts when the card of a checkpoint was clicked.
+        by_card = gr.Button("Use checkpoint", visible="hidden", elem_id="checkpoint_by_card")
         refusal = gr.Textbox("", visible="hidden", elem_id="checkpoint_refusal")
         notice = gr.Textbox("", visible="hidden", elem_id="checkpoints_notice")
     with gr.Column(elem_id="demo_notice"):
         gr.HTML(demo_notice(services.paths.checkpoint_dirs[0], folder_button=folder_button), padding=False)
         with gr.Row(elem_classes=["examples", "no-translate"]):
             examples = [gr.Button(prompt, size="sm", min_width=60, scale=0) for prompt in EXAMPLE_PROMPTS]
-    return QuickSettings(checkpoint, refresh, others, sync, refusal, notice, examples)
+    return QuickSettings(checkpoint, refresh, others, sync, by_card, refusal, notice, examples)
 
 
 def _checkpoint(services: Services, *, shown: bool) -> tuple[gr.Dropdown, gr.Button]:

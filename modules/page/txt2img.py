@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import gradio as gr
 
 from modules.page import listing
+from modules.page.cards_tab import tabs_of_cards
 from modules.page.controls import slider
 from modules.page.extra_options import build_extra_options
 from modules.page.form import Form
@@ -43,7 +44,10 @@ class Txt2Img(GenerationTab):
 def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
     """Lay out the tab inside the page being built."""
     top = build_prompt_row(MODE, listing.style_choices(services))
-    with gr.Row(equal_height=False, elem_classes=["halves"]):
+    with (
+        tabs_of_cards(MODE, services.options),
+        gr.Row(equal_height=False, elem_classes=["halves"]),
+    ):
         with gr.Column(elem_id=f"{MODE}_settings", min_width=320):
             sampling = sampling_row(services, MODE)
             hires, line = build_hires(services)

@@ -44,7 +44,11 @@ def views(page: Page) -> Iterator[str]:
     for tab in ("txt2img", "img2img", "Extras", "PNG Info", "Queue", "Settings"):
         open_tab(page, tab)
         yield tab
-        if tab == "img2img":
+        if tab == "txt2img":
+            for name in ("Lora", "Checkpoints", "Generation"):
+                page.locator("#txt2img_extra_tabs").get_by_role("tab", name=name, exact=True).click()
+                yield f"txt2img, {name}"
+        elif tab == "img2img":
             for name in ("Sketch", "Inpaint upload", "Batch"):
                 page.locator("#mode_img2img").get_by_role("tab", name=name, exact=True).click()
                 yield f"img2img, {name}"

@@ -296,7 +296,11 @@ def test_the_page_in_german(watched: Watched, tmp_path: Path) -> None:
         expect(page.locator("#txt2img_styles_dialog")).to_contain_text("Negativer Prompt")
         left = page.evaluate("() => window.webui.untranslated()")
     names = {*sampler_labels(), *schedule_labels(), *LATENT_UPSCALE_MODES, *OPTIONS}
-    names |= {choice for option in OPTIONS.values() for choice in option.choices} | {"Sync", "Styles changed"}
+    names |= {choice for option in OPTIONS.values() for choice in option.choices} | {
+        "Sync",
+        "Styles changed",
+        "Use checkpoint",
+    }
     # Of what is hidden, Gradio's own names.
     names |= {"Textbox", "Number", "Radio", "Nearest", "CodeFormer", "GFPGAN"}
     data = re.compile(r"(demo-emoji|other)\.safetensors.*|a fake.*|[\d.]+(\+cpu)?|[a-z0-9_]+|Linux.*|.*/.*|--.*|de_DE")

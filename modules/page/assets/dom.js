@@ -85,6 +85,16 @@ export const button = (text, press, more = {}) => {
 };
 
 /**
+ * Typed in as a person would, so that Gradio hears of it.
+ * @param {HTMLElement} field of text
+ * @param {string} text
+ */
+export function typeInto(field, text) {
+  if (field instanceof HTMLTextAreaElement || field instanceof HTMLInputElement) field.value = text;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+/**
  * The answer as JSON.
  * @param {string} path
  * @param {object} body

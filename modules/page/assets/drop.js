@@ -2,7 +2,7 @@
 // A picture or a text file dropped on a prompt box: its parameters go into the form, as if pasted and read.
 
 import { read } from "./client.js";
-import { need, sentence, within } from "./dom.js";
+import { need, sentence, typeInto, within } from "./dom.js";
 import { toast } from "./messages.js";
 import { upload } from "./slot.js";
 
@@ -30,9 +30,7 @@ async function parametersOf(file) {
  */
 async function take(tab, file) {
   const text = await parametersOf(file);
-  const box = need(document, `#${tab}_prompt textarea`, HTMLTextAreaElement);
-  box.value = text;
-  box.dispatchEvent(new Event("input", { bubbles: true }));
+  typeInto(need(document, `#${tab}_prompt textarea`, HTMLTextAreaElement), text);
   need(document, `#${tab}_paste`, HTMLElement).click();
 }
 

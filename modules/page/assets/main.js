@@ -2,6 +2,7 @@
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
 import { completePage } from "./accessibility.js";
+import { checkpointOfCard, watchCards } from "./cards.js";
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";
 import { listenForDemo } from "./demo.js";
 import { listenForDrops } from "./drop.js";
@@ -27,6 +28,7 @@ window.webui = {
   stamp: jobs.stamp,
   submitted: jobs.submitted,
   chosen: jobs.chosen,
+  checkpointOfCard,
   interrupt: jobs.interrupt,
   skip: jobs.skip,
   wanted: jobs.wanted,
@@ -75,6 +77,7 @@ window.addEventListener("online", jobs.poll);
 window.addEventListener("pageshow", jobs.poll);
 watchSettings();
 watchQueue();
+watchCards();
 listenForDemo();
 listenForDrops();
 listenForMenus(jobs.idle);

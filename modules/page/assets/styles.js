@@ -4,7 +4,7 @@
 /** @import { Kind, Style } from "./types.js" */
 
 import { read } from "./client.js";
-import { button, element, find, need, send, sentence } from "./dom.js";
+import { button, element, find, need, send, sentence, typeInto } from "./dom.js";
 import { confirmed } from "./localization.js";
 
 const HELP =
@@ -36,16 +36,6 @@ function say(text, kind = "info") {
   const note = need(dialog, "output", HTMLOutputElement);
   note.className = kind;
   note.textContent = text;
-}
-
-/**
- * Typed in as a person would, so that Gradio hears of it.
- * @param {HTMLTextAreaElement} box
- * @param {string} text
- */
-function put(box, text) {
-  box.value = text;
-  box.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 /**
@@ -95,8 +85,8 @@ async function change(path, done) {
 async function apply() {
   const [prompt, negative] = prompts();
   const merged = await send("styles/apply", { style: typed(), prompt: prompt.value, negative_prompt: negative.value });
-  put(prompt, merged.prompt);
-  put(negative, merged.negative_prompt);
+  typeInto(prompt, merged.prompt);
+  typeInto(negative, merged.negative_prompt);
   say("Put into the prompts.");
 }
 

@@ -1,5 +1,5 @@
 // What the server answers the page's scripts, for the type checker alone; the models are in modules/page/routes.py,
-// modules/api/queue.py and modules/page/settings_tab.py.
+// modules/api/queue.py, modules/page/settings_tab.py and modules/page/card_lists.py.
 
 export type Mode = "txt2img" | "img2img" | "extras";
 export type Kind = "error" | "info";
@@ -186,6 +186,68 @@ export interface TextChange {
   insert: string;
   start: number;
   end: number;
+}
+
+export type CardKind = "textual inversion" | "hypernetworks" | "checkpoints" | "lora";
+
+/** A model as its card shows it. */
+export interface Card {
+  name: string;
+  title: string;
+  description: string;
+  prompt_name: string;
+  names: string[];
+  weight: number;
+  activation: string;
+  negative: string;
+  base: string;
+  picture: string;
+  metadata: boolean;
+  problem: string;
+  path: string;
+  checkpoint: string;
+}
+
+export interface CardLook {
+  width: number;
+  height: number;
+  scale: number;
+  tree: boolean;
+  tree_width: number;
+  separator: string;
+}
+
+export interface CardPage {
+  total: number;
+  all: number;
+  unread: number;
+  offset: number;
+  base: string;
+  query: { sort: string; descending: boolean; fitting: boolean };
+  folders: string[];
+  where: string;
+  current: string;
+  cards: Card[];
+  look: CardLook;
+}
+
+/** What the editor of a card shows. */
+export interface CardDetails {
+  values: Record<string, string> & { "preferred weight": number };
+  table: [string, string][];
+  tags: [string, number][];
+  words: string[];
+  metadata: string;
+  description: string;
+  vaes: string[];
+  base: string;
+  picture: string;
+  problem: string;
+}
+
+export interface Prompts {
+  prompt: string;
+  negative: string;
 }
 
 declare global {

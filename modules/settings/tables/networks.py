@@ -32,6 +32,14 @@ OPTIONS = (
     declare.text(
         "extra_networks", "extra_networks_add_text_separator", " ", "Put between the prompt and a card's text"
     ),
+    declare.text(
+        "extra_networks",
+        "ui_extra_networks_tab_reorder",
+        "",
+        "Order of the tabs of cards",
+        hint="parts of their names, comma-separated",
+        needs="reload UI",
+    ),
     switch(
         "textual_inversion_add_hashes_to_infotext", True, "Textual inversion hashes in the parameters", travels=True
     ),
