@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from modules.catalogue.architecture import read_architecture
 from modules.catalogue.card_files import CardFiles, CardKind
 from modules.catalogue.model_errors import ModelFileError
+from modules.catalogue.network_base import base_of
 from modules.catalogue.pictures_inside import holds_picture
 from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
 from modules.catalogue.user_metadata import SidecarError, read_json_sidecar, text_of, weight_of
@@ -194,7 +195,7 @@ def _base(
             architecture = None
         found = None if architecture is None else architecture.family.name
     else:
-        found = _embedding_base(shapes) if kind == "textual inversion" else ""
+        found = _embedding_base(shapes) if kind == "textual inversion" else base_of(shapes)
     return found or _said_base(metadata) or base_by_name(str(civitai["baseModel"]))
 
 

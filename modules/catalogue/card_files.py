@@ -11,6 +11,7 @@ from typing import Final, Literal
 from modules.catalogue.catalogue import CHECKPOINT_SUFFIXES, NETWORK_SUFFIXES, VAE_SUFFIXES
 from modules.catalogue.embedding_files import EMBEDDING_SUFFIXES, without_previews
 from modules.catalogue.folders import ModelFolders
+from modules.catalogue.names import comparable
 from modules.files import FoundFile, found_file, walk_folders
 
 CardKind = Literal["textual inversion", "hypernetworks", "checkpoints", "lora"]
@@ -75,18 +76,21 @@ def list_card_files(
 ) -> list[CardFiles]:
     """All files of a kind with what is beside them, read from disk now, in the natural order of their paths.
 
-    Of several files with one stem the last counts, as in A1111: a tag in a prompt can name only one of them.
-    Checkpoints are chosen by their path, so that all of them count. `visited` is that of `walk_folders`.
+    Of several files with one stem the last in the folders' order counts: a tag in a prompt can name only that one (see
+    `NetworkList`). Checkpoints are chosen by their path, so that all of them count. `visited` is that of
+    `walk_folders`.
     """
     found = walk_folders(card_folders(folders, kind), ("",), hidden=hidden, visited=visited)
     models = _models(found, kind)
-    if kind == "checkpoints" and folders.checkpoint_file is not None:
+    if kind != "checkpoints":
+        models = list({comparable(_stem(file)): file for file in models}.values())
+    elif folders.checkpoint_file is not None:
         alone = found_file(folders.checkpoint_file)
         if alone is not None and alone.path not in {file.path for file in models}:
-            models.insert(0, alone)
+            models.append(alone)
     beside = _by_folder(found)
-    listed = [_with_neighbours(file, beside.get(_location(file), {})) for file in models]
-    return listed if kind == "checkpoints" else list({files.stem: files for files in listed}.values())
+    models.sort(key=lambda file: natural_key(file.name))
+    return [_with_neighbours(file, beside.get(_location(file), {})) for file in models]
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
@@ -109,7 +113,7 @@ def _models(found: Iterable[FoundFile], kind: CardKind) -> list[FoundFile]:
         models.append(file)
     if kind == "textual inversion":
         models = without_previews(models)
-    return sorted(models, key=lambda file: natural_key(file.name))
+    return models
 
 
 _VAE_BESIDE: Final = tuple(f".vae{suffix}" for suffix in VAE_SUFFIXES)
@@ -145,12 +149,11 @@ def _with_neighbours(model: FoundFile, beside: Mapping[str, FoundFile]) -> CardF
     return CardFiles(model, ordered[0] if ordered else None, sidecars)
 
 
-def folders_of(names: Collection[str], *, hidden: bool) -> Sequence[str]:
+def folders_of(names: Collection[str]) -> Sequence[str]:
     """The folders of files with these names (paths from the top), each with those above it: `a/`, `a/b/`, `c/`."""
     found = {folder for name in names for folder in _parents(name)}
-    shown = (folder for folder in found if hidden or not is_hidden(folder))
     # Without the mark of the empty name at the end: a folder comes before what is in it.
-    return sorted(shown, key=lambda folder: natural_key(folder)[:-1])
+    return sorted(found, key=lambda folder: natural_key(folder)[:-1])
 
 
 def is_hidden(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 from modules.catalogue.card_files import is_hidden
@@ -12,11 +13,12 @@ HiddenCards = Literal["Always", "When searched", "Never"]
 # A search of at least so many characters finds cards of hidden folders too ("When searched").
 _SEARCHED_FROM: Final = 4
 
-_SORTS: Final[Mapping[SortField, Callable[[Card], Any]]] = {
-    "path": lambda card: card.place,
-    "name": lambda card: (card.order, card.place),
-    "created": lambda card: (card.files.model.created, card.place),
-    "modified": lambda card: (card.files.model.state.mtime_ns, card.place),
+# Lists are sorted by path already, and sorting keeps that order among equals.
+_SORTS: Final[Mapping[SortField, Callable[[Card], Any] | None]] = {
+    "path": None,
+    "name": attrgetter("order"),
+    "created": attrgetter("files.model.created"),
+    "modified": attrgetter("files.model.state.mtime_ns"),
 }
 
 
@@ -37,19 +39,21 @@ class CardQuery:
 
 
 def select_cards(cards: Iterable[Card], query: CardQuery) -> list[Card]:
-    """The cards that the query means, sorted."""
-    words = query.search.lower().replace("\\", "/").split()
+    """The cards of a list that the query means, sorted. Each filter goes through the list only if it is wanted."""
+    found = list(cards)
     searched = len(query.search.strip()) >= _SEARCHED_FROM or is_hidden(query.folder)
-    shows_hidden = query.hidden == "Always" or (query.hidden == "When searched" and searched)
-    found = [
-        card
-        for card in cards
-        if all(word in card.searchable for word in words)
-        and card.name.startswith(query.folder)
-        and (shows_hidden or not card.hidden)
-        and fits(card, query.base, unknown=query.unknown_fits)
-    ]
-    return sorted(found, key=_SORTS[query.sort], reverse=query.descending)
+    if query.hidden == "Never" or (query.hidden == "When searched" and not searched):
+        found = [card for card in found if not card.hidden]
+    if query.folder:
+        found = [card for card in found if card.name.startswith(query.folder)]
+    if query.base:
+        found = [card for card in found if fits(card, query.base, unknown=query.unknown_fits)]
+    for word in query.search.lower().replace("\\", "/").split():
+        found = [card for card in found if word in card.searchable]
+    key = _SORTS[query.sort]
+    if key is not None:
+        return sorted(found, key=key, reverse=query.descending)
+    return found[::-1] if query.descending else found
 
 
 def fits(card: Card, base: str, *, unknown: bool) -> bool:

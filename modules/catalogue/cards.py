@@ -5,6 +5,7 @@ and cached, so that whoever wants a list gets it at once, with what is known by 
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,21 @@ from typing import Final
 
 from modules.catalogue.card_cache import FactsCache
 from modules.catalogue.card_facts import NOTHING_KNOWN, CardFacts, read_card_facts
-from modules.catalogue.card_files import CARD_KINDS, CardFiles, CardKind, card_folders, is_hidden, list_card_files
+from modules.catalogue.card_files import (
+    CARD_KINDS,
+    CardFiles,
+    CardKind,
+    card_folders,
+    folders_of,
+    is_hidden,
+    list_card_files,
+)
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.names import is_one_of
 
 # A folder of usual size is read in this time, so that its first list is complete.
 _PATIENCE: Final = 0.2
+_SAVED_EVERY: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +62,14 @@ class Card:
 class CardList:
     """All cards of a kind by path. `unread` are those whose files are still being read.
 
-    `ambiguous` are names, in small letters, that mean more than one LoRA, or none at all.
+    `ambiguous` are names, in small letters, that mean more than one LoRA, or none at all. `folders` are those that
+    cards lie in, with those above them.
     """
 
     cards: Sequence[Card]
     unread: int
     ambiguous: frozenset[str]
+    folders: Sequence[str]
 
     def prompt_name(self, card: Card, *, prefer_alias: bool) -> str:
         """The name by which a prompt means this card: its alias, unless that could mean another one."""
@@ -160,7 +172,7 @@ class Cards:
         names = Counter(name for card in cards for name in {card.alias.lower(), card.stem.lower()})
         ambiguous = frozenset(name for name, count in names.items() if count > 1) | {"none"}
         unread = sum(1 for card in cards if card.facts is NOTHING_KNOWN)
-        return CardList(cards, unread, ambiguous)
+        return CardList(cards, unread, ambiguous, folders_of(self._cards[kind]))
 
     def _start_reading(self) -> None:
         if not self._unread:
@@ -172,12 +184,17 @@ class Cards:
 
     def _read_all(self) -> None:
         try:
+            saved = time.monotonic()
             while self._has_more():
                 while (following := self._following()) is not None:
                     kind, files = following
                     facts = read_card_facts(kind, files)
                     self._cache.put(files, facts)
                     self._learn(kind, files, facts)
+                    if time.monotonic() - saved > _SAVED_EVERY:
+                        # A large folder takes minutes: what is known by then is not read again after a crash.
+                        self._cache.save()
+                        saved = time.monotonic()
                 self._cache.save()
         finally:
             with self._lock:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from modules.catalogue.card_details import file_table, metadata_text, model_metadata, tag_frequency
 from modules.catalogue.card_facts import trained_words
-from modules.catalogue.card_files import CardKind, folders_of
+from modules.catalogue.card_files import CardKind, is_hidden
 from modules.catalogue.card_query import CardQuery, HiddenCards, SortField, select_cards
 from modules.catalogue.cards import Card, CardList
 from modules.catalogue.user_metadata import TEXT_KEYS, SidecarError, read_json_sidecar, text_of, weight_of
@@ -81,6 +81,7 @@ def card_page(services: Services, wanted: WantedCards) -> dict[str, Any]:
         hidden=cast(HiddenCards, options.text("extra_networks_hidden_models")),
     )
     selected = select_cards(found.cards, query)
+    words = _words(services, found)
     shown = selected[wanted.offset : wanted.offset + wanted.limit]
     return {
         "total": len(selected),
@@ -89,12 +90,14 @@ def card_page(services: Services, wanted: WantedCards) -> dict[str, Any]:
         "offset": wanted.offset,
         "base": base,
         "query": {"sort": sort, "descending": descending, "fitting": bool(fitting)},
-        "folders": folders_of(
-            {card.name for card in found.cards}, hidden=options.switch("extra_networks_show_hidden_directories")
-        ),
+        "folders": [
+            folder
+            for folder in found.folders
+            if options.switch("extra_networks_show_hidden_directories") or not is_hidden(folder)
+        ],
         "current": _current_title(services),
         "where": str(services.cards.folder(kind)),
-        "cards": [_as_json(card, _words(services, found)) for card in shown],
+        "cards": [_as_json(card, words) for card in shown],
         "look": _look(services),
     }
 

@@ -20,6 +20,7 @@ import torch
 from benchmarks import (
     api_memory,
     api_progress,
+    cards,
     checkpoint_load,
     exactness,
     hires_memory,
@@ -125,6 +126,13 @@ def test_progress_is_timed_while_checkpoints_are_switched(server: Server) -> Non
 def test_saving(server: Server, client: httpx.Client) -> None:
     wall, cpu = saving.measured(server, client, save=True)
     assert wall > 0 and cpu >= 0
+
+
+@pytest.mark.long
+def test_cards() -> None:
+    printed = cards.measure(files=30, layers=2, rounds=8)
+    assert "30 LoRAs" in printed and "next start (0 unread)" in printed
+    assert printed.count(" ms |") == 6
 
 
 @pytest.mark.long

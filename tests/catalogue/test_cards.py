@@ -95,6 +95,10 @@ def test_of_two_files_of_one_stem_the_last_counts_but_every_checkpoint_does(fold
     folder.lora("b/cat")
     folder.lora("a/cat")
     assert [card.name for card in folder.read()] == ["b/cat.safetensors"]
+    # The order is that of the folders, then of the names: as tags in prompts are read.
+    write_model(folder.top / "LyCORIS" / "a" / "CAT.safetensors")
+    write_model(folder.top / "LyCORIS" / "a" / "cat.pt")
+    assert [card.name for card in folder.read()] == ["a/cat.pt", "a/CAT.safetensors"]
     for name in ("a/cat", "b/cat", "b/cat.vae"):
         write_model(folder.top / "Stable-diffusion" / f"{name}.safetensors")
     assert [card.name for card in folder.read("checkpoints")] == ["a/cat.safetensors", "b/cat.safetensors"]
@@ -107,8 +111,7 @@ def test_names_are_sorted_as_people_count_with_folders_first() -> None:
 
 def test_folders_are_listed_with_those_above_them() -> None:
     names = ["b/c/x.pt", "x.pt", ".secret/y.pt"]
-    assert folders_of(names, hidden=True) == [".secret/", "b/", "b/c/"]
-    assert folders_of(names, hidden=False) == ["b/", "b/c/"]
+    assert folders_of(names) == [".secret/", "b/", "b/c/"]
 
 
 # What is read
@@ -172,6 +175,14 @@ def test_checkpoints_and_embeddings_say_their_family_by_shapes(folder: Folder) -
     assert folder.one("textual inversion").facts.base == "SD2"
 
 
+def test_the_family_of_a_lora_is_that_of_its_shapes_whatever_its_metadata_says(folder: Folder) -> None:
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    down = {"dtype": "F16", "shape": [1, 2048], "data_offsets": [0, 4096]}
+    document = {"__metadata__": {"ss_base_model_version": "sd_v1"}, f"{layer}.lora_down.weight": down}
+    write_header(folder.top / "Lora" / "a.safetensors", document, b"\0" * 4096)
+    assert folder.one().facts.base == "SDXL"
+
+
 def test_a_damaged_file_or_sidecar_is_a_sentence_on_the_card(folder: Folder) -> None:
     folder.lora("cat", json="{no json", txt="\udcff".encode("utf-8", "surrogateescape").decode("latin-1"))
     path = folder.top / "Lora" / "dog.safetensors"
@@ -215,7 +226,7 @@ def test_what_was_read_is_read_again_only_when_a_file_changes(folder: Folder, mo
     assert reads == ["cat"]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1, "models": {"x": 3}}', '{"version": 1, "models": []}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 2, "models": {"x": 3}}', '{"version": 2, "models": []}'])
 def test_a_damaged_cache_costs_time_and_no_error(folder: Folder, content: str) -> None:
     folder.lora("cat", txt="One")
     (folder.top / "cache").mkdir()
