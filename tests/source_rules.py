@@ -49,7 +49,7 @@ USES = {
     "gallery": "files settings parameters pictures",
     "protocol": "parameters prompt",
     "hardware": "protocol",
-    "weights": "families catalogue pictures hardware",
+    "weights": "prompt families catalogue pictures hardware",
     "text": "parameters prompt families weights",
     "sampling": "settings parameters families hardware",
     "upscaling": "catalogue weights",

@@ -137,7 +137,10 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
     conditioning = _plan_texts(spec, len(images), progress, old=settings.prompts.use_old_scheduling)
     with ExitStack() as in_use:
         networks = networks_of(resolved, spec.prompt)
-        ready = _Ready(in_use, networks, conditioning, work, settings, progress)
+        read_with = networks
+        if spec.first_calls is not None and settings.prompts.hires_with_first_networks:
+            read_with = networks_of(resolved, resolved.passes[0].prompt)
+        ready = _Ready(in_use, networks, read_with, conditioning, work, settings, progress)
         first = ready.guided(pipeline, work.extra_channels)
         latents = sample(
             plan,
@@ -160,10 +163,14 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
 
 @dataclass(slots=True)
 class _Ready:
-    """Gets a checkpoint ready for a pass. `in_use` holds what has to be undone before another UNet runs."""
+    """Gets a checkpoint ready for a pass. `in_use` holds what has to be undone before another UNet runs.
+
+    Its texts are encoded with the networks `read_with`, its UNet computes with `networks`.
+    """
 
     in_use: ExitStack
     networks: tuple[NetworkUse, ...]
+    read_with: tuple[NetworkUse, ...]
     conditioning: ConditioningPlan
     work: Pass
     settings: JobOptions
@@ -178,15 +185,20 @@ class _Ready:
     def guided(self, pipeline: Pipeline, extra_channels: Tensor | None) -> GuidedUNet:
         """Its UNet with everything that the pass's sampling needs of it."""
         model, work = pipeline.model, self.work
-        self.at_step = self.in_use.enter_context(pipeline.networks(self.networks))
+        self.at_step = self.in_use.enter_context(pipeline.networks(self.read_with))
+        conditions = conditions_for(self.conditioning, conditioner_of(pipeline, work.spec.size, self.settings))
+        guidance = guidance_of(pipeline, work, self.settings, self.progress)
+        if self.networks != self.read_with:
+            self.in_use.close()
+            self.at_step = self.in_use.enter_context(pipeline.networks(self.networks))
         # A recorded step would not see networks come and go.
         graphs = None if any(use.has_steps for use in self.networks) else pipeline.graphs
         self.in_use.enter_context(merging(pipeline, work.spec, self.progress))
         forward = self.in_use.enter_context(replayed(model.unet, graphs))
         return GuidedUNet(
             unet_function(model.unet, channels_last=pipeline.channels_last, forward=forward),
-            conditions_for(self.conditioning, conditioner_of(pipeline, work.spec.size, self.settings)),
-            guidance_of(pipeline, work, self.settings, self.progress),
+            conditions,
+            guidance,
             model_sigmas(model, self.settings.sampling),
             model.predicts.kind,
             extra_channels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any, Final
 from pydantic import JsonValue
 
 from modules.intake.checkpoints import CheckpointChooser
-from modules.intake.networks import Listed, tag_notices, with_standing_networks
+from modules.intake.networks import Listed, names_missing, tag_notices, with_standing_networks
 from modules.intake.plans import Picture, plan_of, seeds_of, with_drawn_seeds
 from modules.parameters import (
     GenerationRequest,
@@ -32,6 +33,8 @@ from modules.parameters.token_merging import IMG2IMG, with_requested_ratio
 from modules.prompt import blended
 from modules.settings import OptionError, OptionStore
 from modules.settings.groups import option_value, read_options
+
+_log = logging.getLogger(__name__)
 
 # The settings that say which files a picture is made with.
 MODELS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
@@ -176,7 +179,11 @@ class Intake:
             return ()
         # Negative prompts are not searched for tags, as in A1111.
         prompts = (request.prompt, request.hr_prompt) if request.enable_hr else (request.prompt,)
-        return tag_notices(prompts, self.networks, read_options(NetworkOptions, options).block_presets)
+        notices = tag_notices(prompts, self.networks, read_options(NetworkOptions, options).block_presets)
+        if self.options.switch("lora_not_found_warning_console"):
+            for notice in filter(names_missing, notices):
+                _log.warning("%s", notice)
+        return notices
 
     def _known(self, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         # Old clients send settings of extensions and of other programs: they get a notice, not a refusal.

@@ -61,6 +61,11 @@ def tag_notices(prompts: Iterable[str], listed: Listed, presets: Iterable[str] =
     return shown if more <= 0 else (*shown, f"The same holds for {more} networks more that the prompt names.")
 
 
+def names_missing(notice: str) -> bool:
+    """Whether a notice says that a network is not here."""
+    return any(notice.lower().startswith(f"{label.lower()} not found: ") for label in NETWORK_LABELS.values())
+
+
 def _missing(word: str, name: str, lists: Mapping[NetworkKind, NetworkList]) -> str:
     """Why a network is not applied, empty if it is here."""
     kind, shown = NETWORK_KINDS.get(word), name[:80]

@@ -16,6 +16,7 @@ from modules.page.estimate import ESTIMATED_FROM, estimate
 from modules.page.form import Form, stored_values
 from modules.page.job_pictures import first_selected, shown_pictures, spent_on
 from modules.page.messages import QUICK, SAY, message
+from modules.page.missing_networks import missing_networks
 from modules.page.parts import GenerationTab
 from modules.page.paste import form_values
 from modules.page.reading import Typed, counters, reading_html
@@ -83,7 +84,7 @@ def submitter(form: Form, services: Services) -> Callable[..., str]:
             job = services.jobs.submit(form.request(fields), client=sender.client, user=sender.user)
         except (RequestError, JobError) as error:
             return json.dumps({"error": str(error)})
-        return json.dumps({"id": job.id})
+        return json.dumps({"id": job.id, "notice": missing_networks(services, job)})
 
     return submit
 

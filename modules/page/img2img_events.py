@@ -18,6 +18,7 @@ from modules.page.from_picture import with_source
 from modules.page.img2img import Img2Img
 from modules.page.init_pictures import MASKED, Masking, read_source
 from modules.page.messages import refusal
+from modules.page.missing_networks import missing_networks
 from modules.page.uploads import UploadStore
 from modules.page.viewers import pressed_by
 from modules.parameters import GenerationRequest, RequestError
@@ -80,4 +81,5 @@ def _submit_one(
     if slots.get("second"):
         request, inputs = with_second(request, inputs, uploads, str(slots["second"]))
     job = services.jobs.submit(request, inputs=inputs, client=sender.client, user=sender.user)
-    return json.dumps({"id": job.id, "notice": source.notice})
+    notices = filter(None, (source.notice, missing_networks(services, job)))
+    return json.dumps({"id": job.id, "notice": "\n".join(notices)})

@@ -46,6 +46,7 @@ class PromptOptions:
 
     use_old_scheduling: bool = option("use_old_scheduling")
     persistent_cond_cache: bool = option("persistent_cond_cache")
+    hires_with_first_networks: bool = option("hires_fix_use_firstpass_conds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from modules.settings.option import Option
 from modules.settings.options import as_json
 from modules.settings.sections import SECTIONS
 from modules.settings.tables import OPTIONS
-from modules.settings.without_effect import IDLE_IN_A1111, NOT_YET
+from modules.settings.without_effect import IDLE_IN_A1111, NOT_NEEDED, NOT_YET
 
 _WRITTEN_FROM = "<!-- Written by `python -m modules.settings docs`; a test holds it fresh. -->"
 
@@ -69,6 +69,7 @@ def _option_row(option: Option) -> tuple[str, ...]:
         "not through the API" if option.restrict_api else "",
         "hidden" if option.hidden else "",
         "no effect yet" if option.key in NOT_YET else "",
+        "kept for config.json, nothing to do here" if option.key in NOT_NEEDED else "",
         "kept for config.json; A1111 v1.10.1 ignores it too" if option.key in IDLE_IN_A1111 else "",
     ]
     label = option.label + (f" ({option.hint})" if option.hint else "")

@@ -11,19 +11,20 @@ IDLE_IN_A1111: Final = frozenset({"ddim_discretize", "enable_batch_seeds"})
 # What A1111 has and this program does not have yet.
 NOT_YET: Final = frozenset(
     {
-        "cache_fp16_weight",
-        "hires_fix_use_firstpass_conds",
-        "lora_not_found_gradio_warning",
-        "lora_not_found_warning_console",
         "postprocessing_existing_caption_action",
     }
 )
 
-WITHOUT_EFFECT: Final = NOT_YET | IDLE_IN_A1111
+# What has nothing to do here: networks on weights in 8 bits are applied while the model computes and lose nothing.
+NOT_NEEDED: Final = frozenset({"cache_fp16_weight"})
+
+WITHOUT_EFFECT: Final = NOT_YET | NOT_NEEDED | IDLE_IN_A1111
 
 
 def without_effect(key: str) -> str:
     """Why the setting does nothing, as a sentence; empty if it acts."""
     if key in IDLE_IN_A1111:
         return "Kept for config.json; A1111 v1.10.1 ignores it too."
+    if key in NOT_NEEDED:
+        return "Kept for config.json; networks on 8-bit weights lose nothing here without it."
     return "Has no effect yet." if key in NOT_YET else ""

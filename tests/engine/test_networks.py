@@ -86,6 +86,14 @@ def test_the_hires_pass_has_the_networks_of_its_own_prompt(
     (own,) = made(engine, tiny, files, "a cat<lora:ink:1>", hr_prompt="a cat<lora:oil:1>", **hires)
     (none,) = made(engine, tiny, files, "a cat<lora:ink:1>", hr_prompt="a cat", **hires)
     assert len({pixels(one) for one in (same, own, none)}) == 3
+    # With a setting of A1111 its text is read with the networks of the first pass, and its UNet has its own.
+    first = {"hires_fix_use_firstpass_conds": True}
+    (read_with_first,) = made(
+        engine, tiny, files, "a cat<lora:ink:1>", hr_prompt="a cat<lora:oil:0:1>", options=first, **hires
+    )
+    (read_with_own,) = made(engine, tiny, files, "a cat<lora:ink:1>", hr_prompt="a cat<lora:oil:0:1>", **hires)
+    (by_hand,) = made(engine, tiny, files, "a cat<lora:ink:1>", hr_prompt="a cat<lora:ink:1:0><lora:oil:0:1>", **hires)
+    assert pixels(read_with_first) == pixels(by_hand) != pixels(read_with_own)
     order = re.search(r'Lora hashes: "?([^"\n]*)', own.infotext)
     assert order is not None and order[1].startswith("ink: ") and "oil: " in order[1]
 

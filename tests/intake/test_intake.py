@@ -376,3 +376,12 @@ def test_a_refiner_of_other_latents_is_refused_before_anything_waits(tmp_path: P
     with pytest.raises(RequestError, match=said):
         both = {"sd_model_checkpoint": "xl", "hires_fix_refiner_pass": "both passes"}
         room.resolve(GenerationRequest(refiner_checkpoint="old", **fields | {"override_settings": both}, **hires))
+
+
+def test_what_is_missing_is_logged_where_that_is_wanted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    room = replace(intake(tmp_path, "cat.safetensors"), networks=lambda kind: NetworkList(()))
+    room.resolve(GenerationRequest(prompt="<lora:ink:1>"))
+    assert "LoRA not found" not in caplog.text
+    room.options.update({"lora_not_found_warning_console": True})
+    room.resolve(GenerationRequest(prompt="<lora:ink:1><lora:bad:x>"))
+    assert "LoRA not found: ink" in caplog.text and "is needed" not in caplog.text

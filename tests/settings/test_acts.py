@@ -42,5 +42,5 @@ def test_only_declared_settings_are_listed() -> None:
 def test_what_a1111_ignores_too_is_listed_apart() -> None:
     assert not NOT_YET & IDLE_IN_A1111
     assert "A1111 v1.10.1 ignores it too" in without_effect("ddim_discretize")
-    assert without_effect("hires_fix_use_firstpass_conds") == "Has no effect yet."
+    assert without_effect("postprocessing_existing_caption_action") == "Has no effect yet."
     assert without_effect("refiner_switch_by_sample_steps") == without_effect("token_merging_ratio") == ""
