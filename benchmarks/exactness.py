@@ -64,6 +64,7 @@ OTHERS: dict[str, tuple[Callable[..., Tensor], str]] = {
     "IPNDM_V": (references.ipndm_v, "the published formula"),
     "DEIS": (references.deis, "the paper's integrals by SciPy"),
     "DDPM": (references.ddpm, "the paper's posterior, its own scaling"),
+    "TCD": (references.tcd, "diffusers' TCDScheduler, written out, float64"),
 }
 
 

@@ -118,7 +118,7 @@ def _find_upscaler(services: Services, name: str) -> None:
 def _settings_in(said: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: said[name] for name in _AS_SETTINGS if name in said}
     if "eta" in said:
-        settings |= {"eta_ancestral": said["eta"], "eta_ddim": said["eta"]}
+        settings |= dict.fromkeys(("eta_ancestral", "eta_ddim", "eta_tcd"), said["eta"])
     return settings
 
 

@@ -136,6 +136,8 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "eta_noise_seed_delta": _draws_again,
     "eta_ancestral": _has_eta("eta_ancestral"),
     "eta_ddim": _has_eta("eta_ddim"),
+    "eta_tcd": _has_eta("eta_tcd"),
+    "lcm_distilled_timesteps": _of_any_pass(lambda choice: choice.sampler.family == "lcm"),
     "s_churn": _takes("s_churn"),
     "s_tmin": _takes("s_tmin"),
     "s_tmax": _takes("s_tmax"),

@@ -17,6 +17,8 @@ class SamplerOptions:
 
     eta_ancestral: float = option("eta_ancestral")
     eta_ddim: float = option("eta_ddim")
+    eta_tcd: float = option("eta_tcd")
+    lcm_distilled_timesteps: bool = option("lcm_distilled_timesteps")
     s_churn: float = option("s_churn")
     s_tmin: float = option("s_tmin")
     s_tmax: float = option("s_tmax")

@@ -45,7 +45,7 @@ class Sampler:
     brownian_noise: bool = False
     discards_penultimate: bool = False
     solver_type: Literal["heun"] | None = None
-    eta: Literal["eta_ancestral", "eta_ddim"] | None = None
+    eta: Literal["eta_ancestral", "eta_ddim", "eta_tcd"] | None = None
     settings: tuple[str, ...] = ()
     from_forge: bool = False
 
@@ -57,7 +57,7 @@ class Sampler:
     @property
     def default_eta(self) -> float:
         """The eta at which infotext stays silent."""
-        return 0.0 if self.eta == "eta_ddim" else 1.0
+        return {"eta_ddim": 0.0, "eta_tcd": 0.3}.get(self.eta or "", 1.0)
 
     def call_count(self, steps: int) -> int:
         """Model calls that prompt schedules and progress reckon with for `steps` sampling steps."""
@@ -117,6 +117,7 @@ SAMPLERS: Final[tuple[Sampler, ...]] = (
     Sampler("IPNDM_V", ("ipndm_v",), from_forge=True),
     Sampler("DEIS", ("deis",), from_forge=True),
     Sampler("DDPM", ("ddpm",), from_forge=True),
+    Sampler("TCD", ("tcd",), uses_ensd=True, eta="eta_tcd", from_forge=True),
 )  # fmt: skip
 
 # Names by which other programs know them (ComfyUI, InvokeAI, NovelAI, Easy Diffusion, Draw Things), as they stand in

@@ -95,7 +95,7 @@ def plan_run(
     exact = exact_steps or options.img2img_fix_steps
     schedule_steps, t_enc = (steps, 0) if strength is None else img2img_steps(steps, strength, exact=exact)
     taken = steps if strength is None else t_enc + 1
-    if sampler.family == "lcm":
+    if sampler.family == "lcm" and options.lcm_distilled_timesteps:
         model = LcmSigmas(model)
     whole = _whole_schedule(choice, schedule_steps, model, options, step_tables)
     levels, start = _entered(whole, sampler, schedule_steps, None if strength is None else t_enc)
@@ -162,7 +162,7 @@ def _as_range(plan: SamplingPlan) -> SamplingPlan:
 
 def _solver_options(sampler: Sampler, options: SamplerOptions, eta: float | None, *, from_image: bool) -> SolverOptions:
     takes = set(sampler.settings)
-    own_eta = options.eta_ddim if sampler.eta == "eta_ddim" else options.eta_ancestral
+    own_eta: float = getattr(options, sampler.eta or "eta_ancestral")
     return SolverOptions(
         eta=own_eta if eta is None else eta,
         s_churn=options.s_churn if "s_churn" in takes else 0.0,

@@ -22,7 +22,9 @@ A1111_ORDER = [
 
 def test_a1111s_samplers_come_first_in_its_order() -> None:
     assert list(sampler_labels()[: len(A1111_ORDER)]) == A1111_ORDER
-    assert [entry.label for entry in SAMPLERS if entry.from_forge] == ["HeunPP2", "IPNDM", "IPNDM_V", "DEIS", "DDPM"]
+    assert [entry.label for entry in SAMPLERS if entry.from_forge] == [
+        "HeunPP2", "IPNDM", "IPNDM_V", "DEIS", "DDPM", "TCD",
+    ]  # fmt: skip
 
 
 def test_no_two_samplers_answer_to_the_same_name() -> None:

@@ -154,6 +154,23 @@ def lcm(denoiser: Denoiser, x: Tensor, s: Tensor, noise: Noise) -> Tensor:
     return x
 
 
+def tcd(denoiser: Denoiser, x: Tensor, s: Tensor, noise: Noise) -> Tensor:
+    """Zheng et al. (2024) with gamma 0.3, step by step as diffusers' TCDScheduler does, in its scaled latents."""
+    alphas = denoiser.alphas_cumprod.to(torch.float64)
+    trained = ((1 - alphas) / alphas).log() / 2
+    for sigma, following in pairwise(s.double()):
+        denoised = denoiser(x, sigma)
+        if not following:
+            return denoised
+        timestep = float(np.interp(float(following.log()), trained.numpy(), np.arange(len(trained))))
+        below, after = alphas[int(timestep * 0.7 + 1e-3)], 1 / (1 + following**2)
+        eps = (x - denoised) / sigma
+        scaled = below.sqrt() * denoised + (1 - below).sqrt() * eps
+        scaled = (after / below).sqrt() * scaled + (1 - after / below).sqrt() * noise(sigma, following)
+        x = (scaled / after.sqrt()).to(x.dtype)
+    return x
+
+
 def restart(denoiser: Denoiser, x: Tensor, s: Tensor, noise: Noise) -> Tensor:
     """k-diffusion's Heun over each stretch between two restarts."""
     oracle, steps = k_diffusion_sampling(), len(s) - 1

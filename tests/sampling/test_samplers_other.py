@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -10,16 +12,28 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_deis_multistep import DEISMultistepScheduler
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from diffusers.schedulers.scheduling_lcm import LCMScheduler
+from diffusers.schedulers.scheduling_tcd import TCDScheduler
 from torch import Tensor
 
-from modules.sampling import SAMPLER_FUNCTIONS, sd1_sigmas, sigma_schedule
+from modules.parameters.sampler_options import SamplerOptions
+from modules.parameters.samplers import resolve_sampler
+from modules.sampling import (
+    SAMPLER_FUNCTIONS,
+    GuidanceOptions,
+    ImageNoise,
+    constant_conditions,
+    plan_run,
+    sample,
+    sd1_sigmas,
+    sigma_schedule,
+)
 from modules.sampling.conditioning import Conditioning
 from modules.sampling.denoiser import LcmPrediction
 from modules.sampling.model_schedule import LcmSigmas
 from modules.sampling.options import SolverOptions
 from modules.sampling.samplers.restart import restart_steps
 from tests.sampling import references
-from tests.sampling.doubles import MixingDenoiser, ignore, latent, no_noise, seeded_noise
+from tests.sampling.doubles import MixingDenoiser, ignore, latent, no_noise, seeded_noise, toy_conditioning
 from tests.sampling.references import BETAS, Reference
 
 
@@ -33,7 +47,7 @@ class NoiseModel:
 class SigmaView:
     """The same model as a sigma denoiser."""
 
-    alphas_cumprod = torch.empty(0)
+    alphas_cumprod = sd1_sigmas().alphas_cumprod
     last_uncond = None
 
     def __call__(self, x: Tensor, level: Tensor) -> Tensor:
@@ -49,7 +63,9 @@ REFERENCES: dict[str, Reference] = {
     "IPNDM_V": references.ipndm_v,
     "DEIS": references.deis,
     "DDPM": references.ddpm,
+    "TCD": references.tcd,
 }
+OPTIONS = {"TCD": SolverOptions(eta=0.3)}
 
 
 @pytest.mark.parametrize("schedule", ["Karras", "Uniform", "KL Optimal"])
@@ -58,10 +74,11 @@ REFERENCES: dict[str, Reference] = {
 def test_equals_its_reference(label: str, steps: int, schedule: str) -> None:
     sigmas = torch.tensor(sigma_schedule(schedule, steps), dtype=torch.float64)
     x = latent(2, 4, 8, 8, seed=steps, dtype=torch.float64) * sigmas[0]
-    expected = REFERENCES[label](MixingDenoiser(), x, sigmas, seeded_noise(x, 3))
-    found = SAMPLER_FUNCTIONS[label](MixingDenoiser(), x, sigmas, seeded_noise(x, 3), SolverOptions(), ignore)
-    # Restart's own schedule is made in float32 on both sides.
-    tolerance = 1e-6 if label == "Restart" else 1e-8
+    model, options = MixingDenoiser(sd1_sigmas().alphas_cumprod), OPTIONS.get(label, SolverOptions())
+    expected = REFERENCES[label](model, x, sigmas, seeded_noise(x, 3))
+    found = SAMPLER_FUNCTIONS[label](model, x, sigmas, seeded_noise(x, 3), options, ignore)
+    # Restart's own schedule is made in float32 on both sides; the levels that TCD steps down to are here alone.
+    tolerance = {"Restart": 1e-6, "TCD": 5e-5}.get(label, 1e-8)
     assert float((found - expected).abs().max() / expected.abs().max()) <= tolerance
 
 
@@ -129,6 +146,55 @@ def test_lcm_equals_diffusers(steps: int) -> None:
             after = alphas[int(timesteps[i + 1])]
             theirs = after.sqrt() * denoised + (1 - after).sqrt() * drawn[i]
     assert float((ours - denoised).abs().max()) <= 1e-4
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("steps", [1, 4, 8])
+def test_each_step_of_tcd_equals_diffusers(steps: int, eta: float) -> None:
+    scheduler = TCDScheduler(**BETAS, clip_sample=False)
+    scheduler.set_timesteps(steps)
+    alphas = scheduler.alphas_cumprod
+    # diffusers ends at timestep 0, where a little noise is left; samplers here go on to none.
+    timesteps = [*scheduler.timesteps.tolist(), 0]
+    for t, following in itertools.pairwise(timesteps):
+        x = latent(1, 4, 8, 8, seed=t)
+        theirs = scheduler.step(
+            NoiseModel()(x, t), torch.tensor(t), x, eta, generator=torch.Generator().manual_seed(t)
+        ).prev_sample
+        sigmas = sd1_sigmas().sigmas[[t, following]]
+        ours = SAMPLER_FUNCTIONS["TCD"](
+            SigmaView(), x / alphas[t].sqrt(), sigmas, seeded_noise(x, t), SolverOptions(eta=eta), ignore
+        )
+        assert float((ours * alphas[following].sqrt() - theirs).abs().max()) <= 2e-5, (t, following)
+
+
+def timesteps_of(sampler: str, schedule: str, steps: int, **options: Any) -> list[float]:
+    """The timesteps that a UNet is called with."""
+    plan = plan_run(resolve_sampler(sampler, schedule), steps, sd1_sigmas(), SamplerOptions(**options))
+    seen: list[float] = []
+
+    def unet(x: Tensor, t: Tensor, text: Conditioning) -> Tensor:
+        seen.append(float(t[0]))
+        return x * 0.1
+
+    conditions = constant_conditions(toy_conditioning(1), toy_conditioning(1))
+    noise = ImageNoise((4, 8, 8), [1], source="CPU")
+    sample(plan, unet, conditions, noise, GuidanceOptions(cfg_scale=1.0))
+    return seen
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "TCD"])
+def test_sgm_uniform_is_the_trailing_spacing_of_lightning(sampler: str) -> None:
+    assert timesteps_of(sampler, "SGM Uniform", 4) == pytest.approx([999, 749.25, 499.5, 249.75], abs=5e-3)
+
+
+def test_lcm_reaches_the_timesteps_of_dmd2_unless_it_takes_only_its_own() -> None:
+    every = timesteps_of("LCM", "SGM Uniform", 4, lcm_distilled_timesteps=False)
+    assert [int(t + 5e-3) for t in every] == [999, 749, 499, 249]
+    assert timesteps_of("LCM", "Turbo", 4, lcm_distilled_timesteps=False) == pytest.approx(
+        [999, 749, 499, 249], abs=5e-3
+    )
+    assert {int(t) % 20 for t in timesteps_of("LCM", "SGM Uniform", 4)} == {19}
 
 
 def test_lcm_model_has_50_levels_at_every_20th_timestep() -> None:

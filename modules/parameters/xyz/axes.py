@@ -62,7 +62,7 @@ AXES: Final = (
     Axis("Schedule rho", "number", options=("rho",)),
     Axis("Beta schedule alpha", "number", options=("beta_dist_alpha",)),
     Axis("Beta schedule beta", "number", options=("beta_dist_beta",)),
-    Axis("Eta", "number", options=("eta_ancestral", "eta_ddim")),
+    Axis("Eta", "number", options=("eta_ancestral", "eta_ddim", "eta_tcd")),
     Axis("Clip skip", "whole", options=("CLIP_stop_at_last_layers",)),
     Axis("Denoising", "number", "denoising_strength"),
     Axis("Initial noise multiplier", "number", options=("initial_noise_multiplier",)),

@@ -15,6 +15,7 @@ from modules.sampling.samplers.lcm import lcm
 from modules.sampling.samplers.multistep import deis, ipndm, ipndm_v, lms
 from modules.sampling.samplers.protocol import Denoiser, Noise, OnStep, SamplerFunction, Step
 from modules.sampling.samplers.restart import restart
+from modules.sampling.samplers.tcd import tcd
 from modules.sampling.samplers.unipc import unipc
 
 SAMPLER_FUNCTIONS: Final[dict[str, SamplerFunction]] = {
@@ -43,6 +44,7 @@ SAMPLER_FUNCTIONS: Final[dict[str, SamplerFunction]] = {
     "IPNDM_V": ipndm_v,
     "DEIS": deis,
     "DDPM": ddpm,
+    "TCD": tcd,
 }
 
 # These walk from one noise level to another on their own: their `levels` are just the two ends.
