@@ -34,6 +34,7 @@ from modules.parameters import parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.latent_scaling import LatentScaling
 from tests.checkpoints import DTYPES, SD15, _make_vae
 
 DEMO = Path(__file__).parents[1] / "models" / "Stable-Diffusion" / "demo-emoji.safetensors"
@@ -53,10 +54,10 @@ def vae_alone(side: int, dtype: torch.dtype) -> None:
     vae = _make_vae(SD15).eval()
     move(vae, dtype)
     before, began = highest(), time.monotonic()
-    picture = decode_latent(vae, torch.randn(4, side // 8, side // 8), 1.0)
+    picture = decode_latent(vae, torch.randn(4, side // 8, side // 8), LatentScaling(1.0))
     report(f"decode {side}x{side}", before, began)
     began = time.monotonic()
-    encode_pictures(vae, picture[None] * 2 - 1, 1.0)
+    encode_pictures(vae, picture[None] * 2 - 1, LatentScaling(1.0))
     report(f"decode and encode {side}x{side}", before, began)
 
 
@@ -71,7 +72,7 @@ def demo(side: int, dtype: torch.dtype) -> None:
     with torch.inference_mode():
         first = txt2img(pipeline, request, range(1), quiet)
         latents = hires_pass(pipeline, request, range(1), first, quiet, lanczos)
-        decode_latent(model.vae, latents[0], model.vae_scaling_factor)
+        decode_latent(model.vae, latents[0], model.latent_scaling)
     report(f"hires pass to {side}x{side}", before, began)
 
 

@@ -96,7 +96,7 @@ def draw_here(engine: Pipeline, request: ResolvedRequest, parts: Parts) -> None:
     clock = Clock(parts, request.request.steps)
     quiet = Progress(on_step=lambda step, steps, denoised: clock.tick(), before_call=lambda: None)
     latents = txt2img(engine, request, range(1), quiet)
-    to_image(decode_latent(engine.model.vae, latents[0], engine.model.vae_scaling_factor))
+    to_image(decode_latent(engine.model.vae, latents[0], engine.model.latent_scaling))
     clock.stop()
 
 

@@ -23,7 +23,18 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from modules.families import ADDED_WIDTH, SD1, SD2, SDXL, SDXL_REFINER, Family, TextEncoderFacts, count_of
+from modules.families import (
+    ADDED_WIDTH,
+    COSXL,
+    PLAYGROUND,
+    SD1,
+    SD2,
+    SDXL,
+    SDXL_REFINER,
+    Family,
+    TextEncoderFacts,
+    count_of,
+)
 from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.model import Model, TextEncoder
 from modules.weights.original_names import unet_original_name, vae_original_name
@@ -83,6 +94,8 @@ TINY_SDXL = Architecture(
     text_layers=3,
 )
 TINY_REFINER = replace(TINY_SDXL, family=SDXL_REFINER, text_hidden=96)
+TINY_PLAYGROUND = replace(TINY_SDXL, family=PLAYGROUND)
+TINY_COSXL = replace(TINY_SDXL, family=COSXL)
 SD15 = Architecture(
     unet_channels=(320, 640, 1280, 1280),
     unet_layers=2,
@@ -175,6 +188,8 @@ def _make_vae(a: Architecture) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * len(a.vae_channels),
         norm_num_groups=a.norm_num_groups,
         scaling_factor=a.family.vae_scaling_factor,
+        latents_mean=a.family.latents_mean or None,
+        latents_std=a.family.latents_std or None,
     )
     with torch.no_grad():
         vae.decoder.conv_out.weight.mul_(3.0)  # so that pictures are colourful
@@ -238,7 +253,18 @@ def original_tensors(modules: Modules, dtype: Dtype = "fp32", *, vae: bool = Tru
             positions = encoder.config.max_position_embeddings
             ids[f"{facts.prefixes[0]}embeddings.position_ids"] = torch.arange(positions)[None]
         tensors |= {facts.prefixes[0] + name: value for name, value in weights.items()}
-    return {name: value.to(DTYPES[dtype]).clone().contiguous() for name, value in tensors.items()} | ids
+    found = {name: value.to(DTYPES[dtype]).clone().contiguous() for name, value in tensors.items()}
+    return found | ids | _edm_tensors(family)
+
+
+def _edm_tensors(family: Family) -> Tensors:
+    """What files of Playground 2.5 and CosXL say of their training."""
+    if family is PLAYGROUND:
+        each = {"edm_mean": family.latents_mean, "edm_std": family.latents_std}
+        return {name: torch.tensor(values)[None, :, None, None] for name, values in each.items()}
+    if family is COSXL:
+        return {"edm_vpred.sigma_min": torch.tensor(0.002), "edm_vpred.sigma_max": torch.tensor(120.0)}
+    return {}
 
 
 def openclip_tensors(weights: Tensors) -> Tensors:

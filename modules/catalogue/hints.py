@@ -18,6 +18,7 @@ from modules.families import PredictionType
 _PREDICTION_NAMES: Final[Mapping[str, PredictionType]] = {
     "epsilon": "epsilon", "eps": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction",
     "v-prediction": "v_prediction", "vpred": "v_prediction", "v_pred": "v_prediction",
+    "edm": "edm", "edm_v_prediction": "edm_v_prediction",
 }  # fmt: skip
 
 
@@ -43,7 +44,8 @@ def hints_from_mapping(values: Mapping[str, object], source: str) -> ModelHints:
     prediction = reader.text("webui.prediction_type", "modelspec.prediction_type", "prediction_type")
     if prediction is not None and prediction.lower() not in _PREDICTION_NAMES:
         raise ModelFileError(
-            f"{source} states the prediction type {prediction[:40]!r}; only 'epsilon' and 'v_prediction' are known."
+            f"{source} states the prediction type {prediction[:40]!r}; only 'epsilon', 'v_prediction', "
+            "'edm' and 'edm_v_prediction' are known."
         )
     snr = reader.text("webui.zero_terminal_snr", "zero_terminal_snr", "ztsnr")
     return ModelHints(

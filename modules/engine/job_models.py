@@ -175,7 +175,7 @@ class JobModels:
         if self._loaded is None:
             return None
         model = self._loaded.model
-        pictures = [decode_within_memory(model.vae, latent[None], model.vae_scaling_factor) for latent in latents]
+        pictures = [decode_within_memory(model.vae, latent[None], model.latent_scaling) for latent in latents]
         return ((torch.cat(pictures) + 1.0) / 2.0).nan_to_num(0.0).clamp_(0.0, 1.0)
 
     def _place(self) -> None:

@@ -28,6 +28,8 @@ _PREDICTIONS: Final = {
     "epsilon": Predicts("epsilon"),
     "v_prediction": Predicts("v_prediction"),
     "v_prediction ztsnr": Predicts("v_prediction", zero_terminal_snr=True),
+    "edm": Predicts("edm"),
+    "edm_v_prediction": Predicts("edm_v_prediction"),
 }
 # Beside a model file: what its shapes don't say (catalogue/hints.py).
 _SIDECARS: Final = (".json", ".yaml")
@@ -102,7 +104,7 @@ class LoadedModel:
     def preview_colours(self) -> torch.Tensor:
         """The map from latents to colours, fitted at the first preview."""
         if self.colours is None:
-            self.colours = fit_colours(self.model.vae, self.model.vae_scaling_factor)
+            self.colours = fit_colours(self.model.vae, self.model.latent_scaling)
         return self.colours
 
     def facts(self) -> dict[str, object]:

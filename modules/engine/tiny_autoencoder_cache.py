@@ -11,7 +11,7 @@ from modules.catalogue.model_errors import ModelFileError
 from modules.families import Family
 from modules.files import FoundFile, found_file
 from modules.hardware.choice import Hardware
-from modules.weights.tiny_autoencoder import Half, load_tiny_autoencoder
+from modules.weights.tiny_autoencoder import Half, for_family, load_tiny_autoencoder
 
 _SUFFIXES: Final = (".safetensors", ".pth", ".pt")
 
@@ -42,4 +42,4 @@ class TinyAutoencoderCache:
             for stale in [file for file in self._loaded if file.path == found.path]:
                 del self._loaded[stale]
             self._loaded[found] = module.to(self._hardware.device, self._hardware.vae_dtype)
-        return self._loaded[found]
+        return for_family(self._loaded[found], half, family)

@@ -10,6 +10,7 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor
 
+from modules.catalogue.refusals import hires_refusal
 from modules.catalogue.upscalers import NO_UPSCALER
 from modules.engine.face_restoration import FaceRestoration, face_restoration_for
 from modules.engine.upscalers import UpscalerKeeper
@@ -193,7 +194,10 @@ class _FromNoise:
 
     def _hires(self, images: range, first: FirstPass, progress: Progress) -> Tensor:
         file = self._command.hires_checkpoint or self._command.checkpoint
+        began = self.pipeline.model.family
         self.pipeline = self._checkpoints.pipeline(file)
+        if first.latents is not None and (why := hires_refusal(began, self.pipeline.model.family)) is not None:
+            raise RequestError(why)
         latents = hires_pass(self.pipeline, self._resolved, images, first, progress, self._resize)
         self.pipeline = self._checkpoints.present()
         return latents

@@ -11,18 +11,18 @@ from modules.families.family import (
     AddedNumbers,
     ClipSkip,
     Family,
-    PredictionType,
     StepTables,
     TextEncoderFacts,
     TextLayout,
     count_of,
 )
+from modules.families.prediction import EDM_TRAINING, EdmTraining, PredictionType
 from modules.families.sd1 import SD1
 from modules.families.sd2 import SD2
-from modules.families.sdxl import SDXL, SDXL_REFINER
+from modules.families.sdxl import COSXL, PLAYGROUND, SDXL, SDXL_REFINER
 
 # In the order of asking: the marks of the later ones are in files of the earlier ones too.
-FAMILIES: Final = (SDXL, SDXL_REFINER, SD2, SD1)
+FAMILIES: Final = (PLAYGROUND, COSXL, SDXL, SDXL_REFINER, SD2, SD1)
 
 
 def family_of(names: Collection[str]) -> Family | None:
@@ -32,7 +32,10 @@ def family_of(names: Collection[str]) -> Family | None:
 
 __all__ = [
     "ADDED_WIDTH",
+    "COSXL",
+    "EDM_TRAINING",
     "FAMILIES",
+    "PLAYGROUND",
     "SD1",
     "SD2",
     "SDXL",
@@ -42,6 +45,7 @@ __all__ = [
     "VAE_PREFIX",
     "AddedNumbers",
     "ClipSkip",
+    "EdmTraining",
     "Family",
     "PredictionType",
     "StepTables",

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from modules.families import FAMILIES, Family
+from modules.families import EDM_TRAINING, FAMILIES, Family
 from modules.families.unsupported import UNSUPPORTED
 
 _INTRODUCTION: Final = """\
@@ -15,7 +15,9 @@ Checkpoints of these families load, as one file in the original layout (.safeten
 with their VAE inside or beside them. A file's own tensors say which family it is, and all widths and depths:
 narrowed, pruned and distilled models (SSD-1B, Turbo, Lightning, Hyper, DMD2) load like the published ones. txt2img,
 img2img, inpainting, hires. fix, the scripts, previews and textual inversions work with each of them; an inpainting
-model's nine channels and instruct-pix2pix's eight too."""
+model's nine channels and instruct-pix2pix's eight too. Samplers that go by timesteps (DDIM, DDIM CFG++, PLMS, UniPC,
+LCM, TCD) are refused with models that have none. A refiner, or a hires checkpoint behind a latent upscaler, has to be
+of the same latents: Stable Diffusion 1 and 2 share theirs, so do Stable Diffusion XL, its refiner and CosXL."""
 _CLIP_SKIP: Final = {"always": "acts", "sdxl_clip_l_skip": "with `sdxl_clip_l_skip`", "never": "no effect"}
 _HEADER: Final = (
     "Family", "Made for", "Text encoders: clip skip", "Beside the text", "Predicts", "Empty negative prompt",
@@ -44,9 +46,17 @@ def _row(family: Family) -> tuple[str, ...]:
         f"{width}×{height}",
         "; ".join(encoders),
         ", ".join(family.added_numbers) or "nothing",
-        family.prediction_type or "its file says it, or its answer to a constant",
+        _prediction(family),
         "zeros" if family.empty_negative_is_zero else "encoded",
-        f"{family.vae_scaling_factor:g}",
+        f"{family.vae_scaling_factor:g}" + ", of each channel's normal form" * bool(family.latents_mean),
         f"`{family.tiny_autoencoder}_decoder`",
         f"{family.step_tables} table",
     )
+
+
+def _prediction(family: Family) -> str:
+    if family.prediction_type is None:
+        return "its file says it, or its answer to a constant"
+    training = EDM_TRAINING.get(family.prediction_type)
+    noise = "" if training is None else f" (noise {training.sigma_min:g} to {training.sigma_max:g}, no timesteps)"
+    return family.prediction_type + noise

@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from modules.families.prediction import PredictionType
+
 UNET_PREFIX: Final = "model.diffusion_model."
 VAE_PREFIX: Final = "first_stage_model."
-
-# What a UNet's answer is: the noise, or the velocity of Salimans & Ho (2022), arXiv:2202.00512.
-PredictionType = Literal["epsilon", "v_prediction"]
 
 # How a text encoder's tensors are named: as in transformers' `CLIPTextModel`, or as in OpenCLIP, whose attention has
 # query, key and value in one matrix.
@@ -64,7 +63,8 @@ class Family:
     """An architecture: how it is recognised, and everything by which working with it differs from the others."""
 
     name: str
-    """The field's short name, as A1111 shows it on cards."""
+    """The field's short name, as A1111 shows it on cards. Families of one name have the same layers: networks for the
+    one fit the others."""
     label: str
     """What a person calls it."""
     marks: tuple[tuple[str, ...], ...]
@@ -83,6 +83,13 @@ class Family:
     """An empty negative prompt conditions with zeros instead of its encoding."""
     step_tables: StepTables = "SD1"
     """Which of the published tables of noise levels (Align Your Steps and its like) are for it."""
+    latents_mean: tuple[float, ...] = ()
+    """Mean and, below, deviation of each channel of the VAE's latents, by which they are normalised before."""
+    latents_std: tuple[float, ...] = ()
+    tiny_scaling_factor: float | None = None
+    """The factor that the tiny autoencoder's latents are scaled by, where that is not how the UNet's are."""
+    edits_scaled: bool = False
+    """Its models that edit pictures are shown them as scaled latents, others as the VAE gives them."""
     follows_sdxl_settings: bool = False
     """Settings and flags that name SDXL mean it."""
 
@@ -93,8 +100,8 @@ class Family:
         return tuple(shape[-1] if shape else 0 for shape in found)
 
     def shares_latents_with(self, other: "Family") -> bool:
-        """Whether a latent of the one is the same picture to the other: one tiny autoencoder decodes both."""
-        return self.tiny_autoencoder == other.tiny_autoencoder
+        """Whether a latent of the one is the same picture to the other: one tiny autoencoder decodes both unchanged."""
+        return (self.tiny_autoencoder, self.latents_mean) == (other.tiny_autoencoder, other.latents_mean)
 
     def is_marked(self, names: Collection[str]) -> bool:
         """Whether a checkpoint with tensors of these names is of this family."""

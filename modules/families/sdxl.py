@@ -1,5 +1,6 @@
 """Stable Diffusion XL, its base and its refiner: Podell et al. (2023), arXiv:2307.01952."""
 
+from dataclasses import replace
 from typing import Final
 
 from modules.families.family import UNET_PREFIX, Family, TextEncoderFacts
@@ -56,4 +57,24 @@ SDXL_REFINER: Final = Family(
     empty_negative_is_zero=True,
     step_tables="SDXL",
     follows_sdxl_settings=True,
+)
+
+# Playground 2.5: Li et al. (2024), arXiv:2402.17245. Its VAE is SDXL's.
+PLAYGROUND: Final = replace(
+    SDXL,
+    label="Playground 2.5",
+    marks=tuple((*group, "edm_mean", "edm_std") for group in SDXL.marks),
+    prediction_type="edm",
+    vae_scaling_factor=0.5,
+    latents_mean=(-1.6574, 1.886, -1.383, 2.5155),
+    latents_std=(8.4927, 5.9022, 6.5498, 5.2299),
+    tiny_scaling_factor=SDXL.vae_scaling_factor,
+)
+
+COSXL: Final = replace(
+    SDXL,
+    label="CosXL",
+    marks=tuple((*group, "edm_vpred.sigma_max") for group in SDXL.marks),
+    prediction_type="edm_v_prediction",
+    edits_scaled=True,
 )

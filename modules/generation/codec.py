@@ -35,20 +35,20 @@ class Codec:
             return self.quick(latent.unsqueeze(0))[0]
         if self.decoder is not None:
             return decode_tiny(self.decoder, latent.unsqueeze(0))[0]
-        return decode_latent(model.vae, latent, model.vae_scaling_factor, self.retries)
+        return decode_latent(model.vae, latent, model.latent_scaling, self.retries)
 
     def begin(self, model: Model, latent: Tensor) -> tuple[Tensor, Tensor]:
         """`decode` without waiting for the device, see `decode_unchecked`: what is no picture wants a true `decode`."""
         if self.decoder is not None:
             picture = decode_tiny(self.decoder, latent.unsqueeze(0))[0]
             return picture, torch.ones((), dtype=torch.bool, device=picture.device)
-        return decode_unchecked(model.vae, latent, model.vae_scaling_factor)
+        return decode_unchecked(model.vae, latent, model.latent_scaling)
 
     def encode(self, model: Model, pictures: Tensor, noise: Tensor | None = None) -> Tensor:
         """Latents of pictures in -1..1, see `encode_pictures`; a tiny encoder draws nothing, so needs no noise."""
         if self.encoder is not None:
             return encode_tiny(self.encoder, pictures)
-        return encode_pictures(model.vae, pictures, model.vae_scaling_factor, noise, self.retries)
+        return encode_pictures(model.vae, pictures, model.latent_scaling, noise, self.retries)
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ from torch import Tensor
 from modules.generation.vae_tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
 from modules.hardware.budget import VAE_TILE
 from modules.hardware.device import compute_device, move
+from modules.weights.latent_scaling import LatentScaling
 
 
 class VaeOverflow(RuntimeError):
@@ -35,14 +36,14 @@ def overflow(retries: Sequence[torch.dtype]) -> VaeOverflow:
     return VaeOverflow(OVERFLOW if torch.float32 in retries else NOT_RETRIED)
 
 
-def _decode_once(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
-    scaled = (latents / scaling).to(device=compute_device(vae), dtype=next(vae.parameters()).dtype)
+def _decode_once(vae: AutoencoderKL, latents: Tensor, scaling: LatentScaling) -> Tensor:
+    scaled = scaling.unscaled(latents).to(device=compute_device(vae), dtype=next(vae.parameters()).dtype)
     decoded: Tensor = vae.decode(scaled, return_dict=False)[0]
     return decoded.float()
 
 
 @torch.inference_mode()
-def decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: float) -> Tensor:
+def decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: LatentScaling) -> Tensor:
     """Latents (n, 4, h, w) as the VAE decodes them, RGB (n, 3, 8h, 8w) around -1..1, float32, not checked.
 
     In one piece; in overlapping tiles if that would take too much, or does not fit on the device.
@@ -62,7 +63,7 @@ def decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: float) ->
 
 @torch.inference_mode()
 def decode_latent(
-    vae: AutoencoderKL, latent: Tensor, scaling: float, retries: Sequence[torch.dtype] = (torch.float32,)
+    vae: AutoencoderKL, latent: Tensor, scaling: LatentScaling, retries: Sequence[torch.dtype] = (torch.float32,)
 ) -> Tensor:
     """Decode one latent (4, h, w) to an RGB picture (3, 8h, 8w) in 0..1, float32.
 
@@ -82,7 +83,7 @@ def decode_latent(
 
 
 @torch.inference_mode()
-def decode_unchecked(vae: AutoencoderKL, latent: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+def decode_unchecked(vae: AutoencoderKL, latent: Tensor, scaling: LatentScaling) -> tuple[Tensor, Tensor]:
     """`decode_latent` in the VAE's own number type, without waiting for the device: the picture, and whether it is one.
 
     The second is a boolean tensor on the device: false where the VAE made something that is no number.

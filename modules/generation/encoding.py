@@ -15,6 +15,7 @@ from modules.generation.decoding import in_type, overflow
 from modules.generation.vae_tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
 from modules.hardware.budget import VAE_TILE
 from modules.hardware.device import compute_device
+from modules.weights.latent_scaling import LatentScaling
 
 
 def to_tensor(images: Sequence[Image.Image]) -> Tensor:
@@ -60,7 +61,7 @@ def _encoded(vae: AutoencoderKL, pictures: Tensor, noise: Tensor | None) -> Tens
 def encode_pictures(
     vae: AutoencoderKL,
     pictures: Tensor,
-    scaling: float,
+    scaling: LatentScaling,
     noise: Tensor | None = None,
     retries: Sequence[torch.dtype] = (torch.float32,),
 ) -> Tensor:
@@ -80,4 +81,4 @@ def encode_pictures(
             latents = _encoded(vae, pictures, noise)
     if not torch.isfinite(latents).all():
         raise overflow(retries)
-    return latents * scaling
+    return scaling.scaled(latents)

@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from modules.generation.encoding import encode_pictures, to_tensor
+from modules.weights.latent_scaling import LatentScaling
 from modules.weights.model import Model
 
 INPAINTING: Final = 9
 EDITING: Final = 8
+_AS_ENCODED: Final = LatentScaling(1.0)
 
 
 def of_nothing(model: Model, images: int, shape: tuple[int, int]) -> Tensor | None:
@@ -47,7 +49,8 @@ def of_picture(
     The mask has the size of `pixels`; it is brought to the latent's by taking the nearest pixels.
     """
     if model.unet_channels == EDITING:
-        return _fitted(encode_pictures(model.vae, pixels, 1.0), shape).repeat(images, 1, 1, 1)
+        scaling = model.latent_scaling if model.family.edits_scaled else _AS_ENCODED
+        return _fitted(encode_pictures(model.vae, pixels, scaling), shape).repeat(images, 1, 1, 1)
     if model.unet_channels != INPAINTING:
         return None
     painted = torch.ones(1, 1, *pixels.shape[2:])
@@ -60,7 +63,7 @@ def of_picture(
 
 
 def _behind_mask(model: Model, hidden: Tensor, mask: Tensor, images: int) -> Tensor:
-    latent = _fitted(encode_pictures(model.vae, hidden, model.vae_scaling_factor), tuple(mask.shape[2:]))
+    latent = _fitted(encode_pictures(model.vae, hidden, model.latent_scaling), tuple(mask.shape[2:]))
     joined = torch.cat([mask.expand(len(latent), -1, -1, -1).to(latent), latent], dim=1)
     return joined if len(joined) == images else joined.repeat(images, 1, 1, 1)
 

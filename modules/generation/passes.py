@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from modules.catalogue.refiner import refiner_refusal
+from modules.catalogue.refusals import refiner_refusal, sampler_refusal
 from modules.generation.codec import Codec
 from modules.generation.conditions import Conditioner, conditions_for
 from modules.generation.image_conditioning import EDITING
@@ -30,6 +30,7 @@ from modules.prompt import (
     plan_conditioning,
 )
 from modules.sampling import (
+    EdmSigmas,
     GuidanceOptions,
     GuidedUNet,
     ImageNoise,
@@ -121,10 +122,11 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
 
     Raises:
         UnetOverflow: the UNet's answers or the result are not finite.
-        RequestError: the refiner is of other latents.
+        RequestError: the refiner is of other latents, or the sampler can't be used with a checkpoint.
     """
     spec, settings = work.spec, resolved.settings
     options = settings.sampling
+    _check_sampler(pipeline.model, spec)
     plan = plan_run(
         spec.choice,
         spec.steps,
@@ -218,11 +220,17 @@ def _refiner_switch(pipeline: Pipeline, resolved: ResolvedRequest, ready: _Ready
         refiner = load()
         if (why := refiner_refusal(began, refiner.model.family)) is not None:
             raise RequestError(why)
+        _check_sampler(refiner.model, ready.work.spec)
         ready.progress.effects.add("refiner")
         extra = None if ready.work.refiner_channels is None else ready.work.refiner_channels(refiner)
         return ready.guided(refiner, extra)
 
     return RefinerSwitch(request.refiner_switch_at, take_over, options.by_sample_steps)
+
+
+def _check_sampler(model: Model, spec: PassSpec) -> None:
+    if (why := sampler_refusal(spec.choice.sampler, model.predicts.kind, model.path.name)) is not None:
+        raise RequestError(why)
 
 
 def conditioner_of(pipeline: Pipeline, size: tuple[int, int], settings: JobOptions) -> Conditioner:
@@ -270,7 +278,9 @@ def _report(progress: Progress, plan: SamplingPlan, step: Step, ready: _Ready) -
 
 
 def model_sigmas(model: Model, options: SamplerOptions) -> ModelSigmas:
-    """The noise levels that the checkpoint was trained on, as the options change them."""
+    """The noise levels that the checkpoint was trained on, as the options change them: not those of EDM."""
+    if (training := model.predicts.edm) is not None:
+        return EdmSigmas(training)
     return ModelSigmas.from_training(
         model.noise.alphas_cumprod(),
         zero_terminal_snr=model.predicts.zero_terminal_snr or options.zero_terminal_snr,

@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from modules.hardware.device import compute_device
+from modules.weights.latent_scaling import LatentScaling
 
 PREVIEW_SIDE: Final = 512
 _FITTED_LATENTS: Final = 48
 
 
 @torch.inference_mode()
-def fit_colours(vae: AutoencoderKL, scaling: float) -> Tensor:
+def fit_colours(vae: AutoencoderKL, scaling: LatentScaling) -> Tensor:
     """The affine map (5, 3) from latent channels, and a constant, to RGB in 0..1 that fits this VAE best.
 
     Flat latents are decoded and the middle of each picture is fitted by least squares, so that any VAE gets true
@@ -27,7 +28,7 @@ def fit_colours(vae: AutoencoderKL, scaling: float) -> Tensor:
     device, dtype = compute_device(vae), next(vae.parameters()).dtype
     generator = torch.Generator().manual_seed(0)
     channels = torch.randn((_FITTED_LATENTS, 4), generator=generator)
-    flat = channels[:, :, None, None].expand(-1, -1, 8, 8) / scaling
+    flat = scaling.unscaled(channels[:, :, None, None].expand(-1, -1, 8, 8))
     colours = [
         vae.decode(part.to(device=device, dtype=dtype), return_dict=False)[0]
         .float()

@@ -24,6 +24,12 @@ class VaeConfig(Protocol):
     @property
     def scaling_factor(self) -> float: ...
 
+    @property
+    def latents_mean(self) -> Sequence[float] | None: ...
+
+    @property
+    def latents_std(self) -> Sequence[float] | None: ...
+
 
 class UnetConfig(Protocol):
     """What is read of a UNet's configuration. `attention_head_dim` is the number of heads, of all levels or of each;

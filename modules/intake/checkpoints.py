@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
-from modules.catalogue.refiner import refiner_refusal
+from modules.catalogue.refusals import hires_refusal, refiner_refusal, sampler_refusal
 from modules.families import Family
-from modules.parameters import RequestError, ResolvedRequest
+from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
 from modules.parameters.load_options import CheckpointChoice, LoadOptions, VaeChoice
+from modules.parameters.pass_samplers import Samplers
 from modules.parameters.request import NO_REFINER
+from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.protocol import CheckpointFile
 from modules.settings import OptionError, OptionStore
 from modules.settings.groups import read_options
@@ -118,9 +120,24 @@ class CheckpointChooser:
         family = self._family(refiner)
         for title in refined:
             began = self._family(self._find(title))
-            if family is not None and began is not None and (why := refiner_refusal(began, family)) is not None:
-                raise RequestError(why)
+            if family is not None and began is not None:
+                _refuse(refiner_refusal(began, family))
         return refiner.title
+
+    def check_passes(self, request: GenerationRequest, samplers: Samplers, title: str, *, by_file: bool) -> None:
+        """Refuse what the checkpoint of this title, and that of the hires pass, can't do together or with `samplers`.
+
+        What they predict is known `by_file`, unless settings say otherwise. Raises RequestError with one sentence.
+        """
+        first = self._find(title)
+        hires = first if request.hires_checkpoint is None else self._find(request.hires_checkpoint)
+        for checkpoint, choice in zip((first, hires), samplers, strict=False):
+            if by_file and choice.sampler.needs_timesteps and (family := self._family(checkpoint)) is not None:
+                _refuse(sampler_refusal(choice.sampler, family.prediction_type, checkpoint.name))
+        if hires != first and request.hr_upscaler in LATENT_UPSCALE_MODES:
+            began, goes_on = self._family(first), self._family(hires)
+            if began is not None and goes_on is not None:
+                _refuse(hires_refusal(began, goes_on))
 
     def _family(self, checkpoint: Checkpoint) -> Family | None:
         """The family of a checkpoint, as far as the head of its file says."""
@@ -153,6 +170,11 @@ class CheckpointChooser:
         setting = choice.sd_vae or VaeChoice().sd_vae
         found = self._catalogue.vae_for(checkpoint, setting, overrides=choice.overrides_preferences)
         return found.file.path if found.file else None, found.notice
+
+
+def _refuse(why: str | None) -> None:
+    if why is not None:
+        raise RequestError(why)
 
 
 def _file(checkpoint: Checkpoint, vae: Path | None, options: Mapping[str, Any]) -> CheckpointFile:

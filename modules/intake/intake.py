@@ -24,6 +24,7 @@ from modules.parameters import (
 )
 from modules.parameters.infotext_versions import old_first_pass_size
 from modules.parameters.job_options import IntakeOptions, NetworkOptions, RefinerOptions
+from modules.parameters.load_options import LoadOptions
 from modules.parameters.pass_samplers import Samplers, find_strictly, sampler_choices, with_labels
 from modules.parameters.request import hires_checkpoint_name
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
@@ -74,6 +75,7 @@ class Intake:
         request = with_drawn_seeds(request, self.rng)
         plan, unknown = self._with_style_names(request, plan_of(request))
         requested, (request, samplers, odd) = request, self._applied(request, options)
+        self._check(request, samplers, checkpoint.title, options)
         return resolve(
             request,
             options=options | {"sd_model_checkpoint": checkpoint.title},
@@ -97,6 +99,12 @@ class Intake:
             refined = {title for title, is_hires in began if works.works_in(hires=is_hires, two_passes=True)}
         title = self.checkpoints.refiner(request.refiner_checkpoint, refined)
         return request.model_copy(update={"refiner_checkpoint": title})
+
+    def _check(
+        self, request: GenerationRequest, samplers: Samplers, checkpoint: str, options: Mapping[str, Any]
+    ) -> None:
+        stated = read_options(LoadOptions, options).checkpoint_prediction
+        self.checkpoints.check_passes(request, samplers, checkpoint, by_file=not stated)
 
     def _with_style_names(
         self, request: GenerationRequest, plan: Sequence[Picture] | None
@@ -154,9 +162,11 @@ class Intake:
         if not MODELS & set(settings):
             if "refiner_checkpoint" in picture.fields:
                 changed = self._with_refiner(changed, checkpoint, options)
+            self._check(changed, samplers, checkpoint, options)
             return Variant(fields=differences(applies, changed), options=settings, samplers=samplers)
         chosen, _ = self.checkpoints.choose({**options, **settings})
         changed = self._with_refiner(changed, chosen.title, options)
+        self._check(changed, samplers, chosen.title, options)
         own = settings | {"sd_model_checkpoint": chosen.title}
         fields = differences(applies, changed)
         return Variant(fields=fields, options=own, samplers=samplers, checkpoint=chosen.title, vae=chosen.vae_name)

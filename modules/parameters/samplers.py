@@ -33,6 +33,7 @@ class Sampler:
     `second_order`: the model is called twice a step, so prompt schedules and progress count twice the steps.
     `uses_ensd`: infotext records ENSD. `brownian_noise`: its noise comes from a Brownian tree.
     `discards_penultimate`: the schedule is made one step longer and its last level above zero is dropped.
+    `needs_timesteps`: it asks which timestep a noise level is, so that the model must have been trained on such.
     `settings` are the sampler parameters (s_churn, ...) that apply to it; `eta` is the option that sets its eta.
     """
 
@@ -47,6 +48,7 @@ class Sampler:
     solver_type: Literal["heun"] | None = None
     eta: Literal["eta_ancestral", "eta_ddim", "eta_tcd"] | None = None
     settings: tuple[str, ...] = ()
+    needs_timesteps: bool = False
     from_forge: bool = False
 
     @property
@@ -107,17 +109,17 @@ SAMPLERS: Final[tuple[Sampler, ...]] = (
     Sampler("DPM fast", ("k_dpm_fast",), uses_ensd=True, eta="eta_ancestral", settings=NOISE_SCALE),
     Sampler("DPM adaptive", ("k_dpm_ad",), uses_ensd=True, eta="eta_ancestral"),
     Sampler("Restart", ("restart",), "Karras", second_order=True),
-    Sampler("DDIM", ("ddim",), family="timestep", uses_ensd=True, eta="eta_ddim"),
-    Sampler("DDIM CFG++", ("ddim_cfgpp",), family="timestep", uses_ensd=True, eta="eta_ddim"),
-    Sampler("PLMS", ("plms",), family="timestep"),
-    Sampler("UniPC", ("unipc",), family="timestep"),
-    Sampler("LCM", ("k_lcm",), family="lcm"),
+    Sampler("DDIM", ("ddim",), family="timestep", needs_timesteps=True, uses_ensd=True, eta="eta_ddim"),
+    Sampler("DDIM CFG++", ("ddim_cfgpp",), family="timestep", needs_timesteps=True, uses_ensd=True, eta="eta_ddim"),
+    Sampler("PLMS", ("plms",), family="timestep", needs_timesteps=True),
+    Sampler("UniPC", ("unipc",), family="timestep", needs_timesteps=True),
+    Sampler("LCM", ("k_lcm",), family="lcm", needs_timesteps=True),
     Sampler("HeunPP2", ("heunpp2",), from_forge=True),
     Sampler("IPNDM", ("ipndm",), from_forge=True),
     Sampler("IPNDM_V", ("ipndm_v",), from_forge=True),
     Sampler("DEIS", ("deis",), from_forge=True),
     Sampler("DDPM", ("ddpm",), from_forge=True),
-    Sampler("TCD", ("tcd",), uses_ensd=True, eta="eta_tcd", from_forge=True),
+    Sampler("TCD", ("tcd",), uses_ensd=True, eta="eta_tcd", needs_timesteps=True, from_forge=True),
 )  # fmt: skip
 
 # Names by which other programs know them (ComfyUI, InvokeAI, NovelAI, Easy Diffusion, Draw Things), as they stand in

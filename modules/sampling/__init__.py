@@ -20,7 +20,7 @@ from modules.sampling.denoiser import UNet
 from modules.sampling.finite import UnetOverflow, require_finite
 from modules.sampling.guidance import GuidanceOptions
 from modules.sampling.inpainting import InpaintMask, SoftBlend
-from modules.sampling.model_schedule import ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
+from modules.sampling.model_schedule import EdmSigmas, ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
 from modules.sampling.noise import ImageNoise, Variation
 from modules.sampling.plan import SamplingPlan, img2img_steps, plan_run
 from modules.sampling.refiner import GuidedUNet, RefinerSwitch
@@ -32,6 +32,7 @@ __all__ = [
     "SAMPLER_FUNCTIONS",
     "Conditioning",
     "ConditionsAt",
+    "EdmSigmas",
     "GuidanceOptions",
     "GuidedUNet",
     "ImageNoise",

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from modules.families import PredictionType
+from modules.families import EDM_TRAINING, PredictionType
 from modules.sampling.conditioning import Conditioning
 from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
 
@@ -51,19 +51,27 @@ class SigmaPrediction:
     def __init__(self, unet: UNet, model: ModelSigmas, prediction_type: PredictionType = "epsilon") -> None:
         self._unet = unet
         self._model = model
-        self._predicts_v = prediction_type == "v_prediction"
+        self._kind = prediction_type
+        training = EDM_TRAINING.get(prediction_type)
+        # Of pictures, as the model was trained to expect it: with timesteps it is 1.
+        self._sigma_data = 1.0 if training is None else training.sigma_data
 
     @property
     def alphas_cumprod(self) -> Tensor:
         return self._model.alphas_cumprod
 
     def __call__(self, x: Tensor, level: Tensor, conditioning: Conditioning, extra: Tensor | None) -> Tensor:
-        variance = level**2 + 1
-        timestep = self._model.sigma_to_t(level)
+        data = self._sigma_data
+        variance = level**2 + data**2
+        timestep = self._model.unet_timestep(level)
         answer = _call(self._unet, x * (1 / variance**0.5), timestep, conditioning, extra)
-        if self._predicts_v:
-            return answer * (-level / variance**0.5) + x * (1 / variance)
-        return x - answer * level
+        match self._kind:
+            case "epsilon":
+                return x - answer * level
+            case "edm":
+                return answer * (level * data / variance**0.5) + x * (data**2 / variance)
+            case "v_prediction" | "edm_v_prediction":
+                return answer * (-level * data / variance**0.5) + x * (data**2 / variance)
 
     def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor:
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Final, Self
 
@@ -9,8 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modules.families import EdmTraining
+
 # The terminal value that zero-SNR rescaling leaves instead of 0, so that sigma stays finite (about 4519).
 _TERMINAL_ALPHA_BAR: Final = 4.8973451890853435e-08
+# The published spacing of EDM's levels: Karras et al. (2022), table 1.
+_EDM_RHO: Final = 7.0
 
 
 class ModelSigmas:
@@ -71,6 +76,10 @@ class ModelSigmas:
         weight = ((low - log_sigma) / (low - high)).clamp(0, 1)
         return (1 - weight) * below + weight * (below + 1)
 
+    def unet_timestep(self, sigma: Tensor) -> Tensor:
+        """What the UNet is told of a noise level."""
+        return self.sigma_to_t(sigma)
+
     def t_to_sigma(self, timestep: Tensor) -> Tensor:
         """Noise level at a possibly fractional timestep."""
         timestep = timestep.float()
@@ -100,6 +109,40 @@ class LcmSigmas(ModelSigmas):
     def t_to_sigma(self, timestep: Tensor) -> Tensor:
         index = (timestep.float() - (self.stride - 1)) / self.stride
         return super().t_to_sigma(index.clamp(0, len(self.sigmas) - 1))
+
+
+class EdmSigmas(ModelSigmas):
+    """The noise levels of a model trained by EDM, which has no timesteps: Karras et al. (2022), arXiv:2206.00364.
+
+    For schedules and the refiner's switch, which count in timesteps, 1000 of them are laid over its range as its own
+    training spaces levels.
+    """
+
+    TIMESTEPS: Final = 1000
+
+    def __init__(self, training: EdmTraining) -> None:
+        self._rho = _EDM_RHO if training.spacing == "karras" else None
+        self._ends = (self._spaced(training.sigma_min), self._spaced(training.sigma_max))
+        self.quantize = False
+        self.sigmas = self.t_to_sigma(torch.arange(self.TIMESTEPS))
+        self.log_sigmas = self.sigmas.log()
+        self.alphas_cumprod = 1 / (self.sigmas**2 + 1)
+
+    def unet_timestep(self, sigma: Tensor) -> Tensor:
+        return 0.25 * sigma.log()
+
+    def sigma_to_t(self, sigma: Tensor) -> Tensor:
+        low, high = self._ends
+        spaced = sigma.log() if self._rho is None else sigma ** (1 / self._rho)
+        return ((spaced - low) / (high - low)).clamp(0, 1) * (self.TIMESTEPS - 1)
+
+    def t_to_sigma(self, timestep: Tensor) -> Tensor:
+        low, high = self._ends
+        spaced = low + timestep.double() / (self.TIMESTEPS - 1) * (high - low)
+        return (spaced.exp() if self._rho is None else spaced**self._rho).float()
+
+    def _spaced(self, sigma: float) -> float:
+        return math.log(sigma) if self._rho is None else sigma ** (1 / self._rho)
 
 
 def scaled_linear_alphas_cumprod(start: float = 0.00085, end: float = 0.012, steps: int = 1000) -> Tensor:

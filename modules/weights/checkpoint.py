@@ -16,6 +16,7 @@ from modules.catalogue.hints import ModelHints, gather_hints
 from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.families import (
     ADDED_WIDTH,
+    EDM_TRAINING,
     UNET_PREFIX,
     VAE_PREFIX,
     Family,
@@ -29,6 +30,7 @@ from modules.hardware.device import has_own_memory
 from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.fill import M, build_module
+from modules.weights.latent_scaling import LatentScaling
 from modules.weights.model import Model, NoiseTraining, Predicts, TextEncoder
 from modules.weights.original_names import TensorSource, openclip_source, unet_original_name, vae_original_name
 from modules.weights.prediction import predicts_velocity
@@ -41,6 +43,7 @@ from modules.weights.weight_buffer import one_thread
 MakeRoom = Callable[[int], None]
 # All that families keep their text encoders under.
 _TEXT_PREFIXES: Final = ("cond_stage_model.", "conditioner.")
+_SIGMA_RANGE: Final = ("edm_vpred.sigma_min", "edm_vpred.sigma_max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +103,7 @@ def load_checkpoint(
         text_encoders = _load_text_encoders(file, family, hints, place)
         _check_text_fits(path.name, family, unet_shape, text_encoders)
         _check_vae_fits(path.name, unet_shape.out_channels, vae)
-        prediction_type = hints.prediction_type or _marked_prediction(file, family)
-    if prediction_type is None:
-        prediction_type = "v_prediction" if predicts_velocity(unet) else "epsilon"
-    snr = "ztsnr" in file.shapes if hints.zero_terminal_snr is None else hints.zero_terminal_snr
-    stated = Predicts(prediction_type, snr)
+        stated = _stated_prediction(file, hints, family, unet)
     return Model(
         unet=unet,
         vae=vae,
@@ -119,7 +118,7 @@ def load_checkpoint(
         unet_channels=unet_shape.in_channels,
         latent_channels=vae_config(vae).latent_channels,
         vae_factor=_factor(vae),
-        vae_scaling_factor=vae_config(vae).scaling_factor,
+        latent_scaling=LatentScaling.of(vae),
         context_dim=unet_shape.context_dim,
         text_widths=tuple(shape.hidden for _, shape in text_encoders),
         noise=NoiseTraining(),
@@ -145,7 +144,8 @@ def load_vae(
 
 def is_scaled_for(vae: AutoencoderKL, family: Family) -> bool:
     """Whether a loaded VAE scales latents as the family does: files rarely say it, so it was read for one family."""
-    return vae_config(vae).scaling_factor == family.vae_scaling_factor
+    found = LatentScaling.of(vae)
+    return (found.factor, found.mean) == (family.vae_scaling_factor, family.latents_mean)
 
 
 def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> AutoencoderKL:
@@ -159,7 +159,7 @@ def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> Aut
     model.vae, model.vae_path = vae, vae_path
     model.latent_channels = vae_config(vae).latent_channels
     model.vae_factor = _factor(vae)
-    model.vae_scaling_factor = vae_config(vae).scaling_factor
+    model.latent_scaling = LatentScaling.of(vae)
     return before
 
 
@@ -199,9 +199,33 @@ def _family(file: TensorFile) -> Family:
     return family
 
 
-def _marked_prediction(file: TensorFile, family: Family) -> PredictionType | None:
-    """What the UNet predicts by the file's own mark, an empty tensor of that name, or as its family does."""
-    return "v_prediction" if "v_pred" in file.shapes else family.prediction_type
+def _stated_prediction(file: TensorFile, hints: ModelHints, family: Family, unet: UNet2DConditionModel) -> Predicts:
+    """What the UNet predicts by the file's metadata, its mark (an empty tensor of that name), its family, or itself.
+
+    Those of EDM are told by tensors alone: metadata calls CosXL's prediction "v", as that of models with timesteps.
+    """
+    if family.prediction_type in EDM_TRAINING:
+        return Predicts(family.prediction_type, sigma_range=_sigma_range(file))
+    marked: PredictionType | None = "v_prediction" if "v_pred" in file.shapes else family.prediction_type
+    kind = hints.prediction_type or marked
+    if kind is None:
+        kind = "v_prediction" if predicts_velocity(unet) else "epsilon"
+    snr = "ztsnr" in file.shapes if hints.zero_terminal_snr is None else hints.zero_terminal_snr
+    return Predicts(kind, snr)
+
+
+def _sigma_range(file: TensorFile) -> tuple[float, float] | None:
+    """The lowest and highest noise level that a file of CosXL was trained on, if it says both.
+
+    Raises:
+        CheckpointError: they are none.
+    """
+    if not file.shapes.keys() >= set(_SIGMA_RANGE):
+        return None
+    values = [file.tensor(name).double() for name in _SIGMA_RANGE]
+    if any(value.numel() != 1 for value in values) or not 0 < values[0].item() < values[1].item() < math.inf:
+        raise CheckpointError(f"{file.path.name} is broken: {' and '.join(_SIGMA_RANGE)} are no noise levels.")
+    return values[0].item(), values[1].item()
 
 
 def _load_unet(file: TensorFile, hints: ModelHints, place: LoadTarget) -> tuple[UNet2DConditionModel, UnetShape]:
@@ -234,6 +258,8 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
     shape = infer_vae(file.below(prefix))
     hints = gather_hints(file.path, file.metadata)
     config = shape.config(hints.vae_groups, hints.vae_scaling_factor or family.vae_scaling_factor)
+    if family.latents_mean:
+        config |= {"latents_mean": family.latents_mean, "latents_std": family.latents_std}
     vae: AutoencoderKL = build_module(
         lambda: _constructed(AutoencoderKL, config, file.path.name, "VAE"),
         file,

@@ -1,6 +1,6 @@
 """A loaded checkpoint: its modules and everything that sampling must know about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -8,8 +8,9 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from modules.families import Family, PredictionType
+from modules.families import EDM_TRAINING, EdmTraining, Family, PredictionType
 from modules.hardware.main_memory import give_back_memory
+from modules.weights.latent_scaling import LatentScaling
 
 TextEncoder = CLIPTextModel | CLIPTextModelWithProjection
 
@@ -30,10 +31,23 @@ class NoiseTraining:
 
 @dataclass(frozen=True, slots=True)
 class Predicts:
-    """What a UNet predicts, and whether it was trained down to pure noise: Lin et al. (2023), arXiv:2305.08891."""
+    """What a UNet predicts, and whether it was trained down to pure noise: Lin et al. (2023), arXiv:2305.08891.
+
+    `sigma_range` is the lowest and highest noise level of a model trained by EDM, where its file says them.
+    """
 
     kind: PredictionType
     zero_terminal_snr: bool = False
+    sigma_range: tuple[float, float] | None = None
+
+    @property
+    def edm(self) -> EdmTraining | None:
+        """The noise that it was trained on, if that was by EDM."""
+        training = EDM_TRAINING.get(self.kind)
+        if training is None or self.sigma_range is None:
+            return training
+        low, high = self.sigma_range
+        return replace(training, sigma_min=low, sigma_max=high)
 
 
 @dataclass(slots=True)
@@ -64,8 +78,7 @@ class Model:
     latent_channels: int
     vae_factor: int
     """Pixels per latent cell along one side, 8 in every published Stable Diffusion."""
-    vae_scaling_factor: float
-    """Latents are multiplied with this after encoding, so that their variance is near one."""
+    latent_scaling: LatentScaling
     context_dim: int
     """Channels of the text that the UNet takes: those of all text encoders together."""
     text_widths: tuple[int, ...]

@@ -12,7 +12,9 @@ import torch
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import nn
 
+from modules.families import Family
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.latent_scaling import LatentScaling
 from modules.weights.tensor_file import open_tensors
 
 Half = Literal["encoder", "decoder"]
@@ -52,3 +54,25 @@ def _name(name: str, half: Half, path: Path) -> str:
     if not index.isdigit():
         raise CheckpointError(f"{path.name} is not TAESD's {half}: it holds a tensor called {name[:60]!r}.")
     return f"layers.{int(index) - _LAYERS_BEFORE[half]}.{rest}"
+
+
+def for_family(module: nn.Module, half: Half, family: Family) -> nn.Module:
+    """A half for the latents of `family`: those that are scaled otherwise than the half knows are scaled anew."""
+    if family.tiny_scaling_factor is None:
+        return module
+    own = LatentScaling(family.vae_scaling_factor, family.latents_mean, family.latents_std)
+    known = LatentScaling(family.tiny_scaling_factor)
+    if half == "encoder":
+        return nn.Sequential(module, _Rescaled(known, own))
+    return nn.Sequential(_Rescaled(own, known), module)
+
+
+class _Rescaled(nn.Module):
+    """Latents of one scaling as those of another."""
+
+    def __init__(self, known: LatentScaling, wanted: LatentScaling) -> None:
+        super().__init__()
+        self._known, self._wanted = known, wanted
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        return self._wanted.scaled(self._known.unscaled(latents))

@@ -47,7 +47,7 @@ class Artist:
         return finish(self._image(latent), source, correct_colours=False)
 
     def _image(self, latent: torch.Tensor) -> Image.Image:
-        return to_image(decode_latent(self.engine.model.vae, latent, self.engine.model.vae_scaling_factor))
+        return to_image(decode_latent(self.engine.model.vae, latent, self.engine.model.latent_scaling))
 
 
 def resolved(**values: object) -> ResolvedRequest:

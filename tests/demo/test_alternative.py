@@ -42,4 +42,4 @@ def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Ar
 
 def image(artist: Artist, latent: Any) -> Image.Image:
     model = artist.engine.model
-    return to_image(decode_latent(model.vae, latent, model.vae_scaling_factor))
+    return to_image(decode_latent(model.vae, latent, model.latent_scaling))

@@ -40,6 +40,7 @@ from modules.protocol import CheckpointFile, ImageReady, JobFinished, RunJob, St
 from modules.settings import Paths, parse_flags
 from modules.settings.groups import read_options
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.latent_scaling import LatentScaling
 from tests.amounts import some
 from tests.checkpoints import write_tiny_checkpoint
 from tests.engine.conftest import checkpoint_at, job
@@ -183,7 +184,7 @@ def test_running_out_of_memory_is_not_hidden_by_a_picture_that_cannot_be_decoded
 @pytest.fixture
 def half(model: Any) -> Any:
     """A VAE of 16 bits, in which latents of 1e5 come out as NaN."""
-    return SimpleNamespace(vae=copy.deepcopy(model.vae).half(), vae_scaling_factor=1.0)
+    return SimpleNamespace(vae=copy.deepcopy(model.vae).half(), latent_scaling=LatentScaling(1.0))
 
 
 TOO_LARGE = torch.full((4, 8, 8), 1e5)
@@ -194,7 +195,10 @@ TOO_LARGE = torch.full((4, 8, 8), 1e5)
 )
 def test_a_picture_of_nan_is_decoded_again_in_its_place(half: Any, options: dict[str, Any]) -> None:
     retries, seen = vae_retries(read_options(VaeOptions, options)), Delivered()
-    plain = [to_image(decode_latent(half.vae, one, 1.0, retries)).tobytes() for one in (TOO_LARGE, latents()[0])]
+    plain = [
+        to_image(decode_latent(half.vae, one, LatentScaling(1.0), retries)).tobytes()
+        for one in (TOO_LARGE, latents()[0])
+    ]
     with DecodeQueue(work_of(half, Codec(retries)), LateStreams(lambda number: 2 * number), seen) as queue:
         queue.add(TOO_LARGE, 0, 0)
         queue.add(latents()[0], 1, 0)

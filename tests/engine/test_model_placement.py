@@ -337,6 +337,7 @@ def test_cached_encodings_are_reckoned_with_and_go_where_their_room_is_missed(
     ("entries", "wanted"),
     [((), None), (("a.safetensors: v_prediction",), Predicts("v_prediction")),
      (("b.ckpt: epsilon", "a.safetensors:v_prediction ztsnr"), Predicts("v_prediction", zero_terminal_snr=True)),
+     (("a.safetensors: edm",), Predicts("edm")),
      (("a.safetensors: velocity", "a.safetensors"), None), (("C:/x/a.safetensors: epsilon",), None)],
 )  # fmt: skip
 def test_what_a_checkpoint_predicts_can_be_said(entries: tuple[str, ...], wanted: Predicts | None) -> None:

@@ -18,10 +18,10 @@ from torch import nn
 
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
-from modules.families import SD1
+from modules.families import PLAYGROUND, SD1, SDXL
 from modules.generation.codec import decode_tiny, encode_tiny
 from modules.protocol import ImageReady, JobFailed, JobFinished, Preview
-from modules.weights.tiny_autoencoder import load_tiny_autoencoder
+from modules.weights.tiny_autoencoder import for_family, load_tiny_autoencoder
 from tests.engine.conftest import RunningEngine, job
 from tests.engine.test_models import CPU
 
@@ -60,6 +60,19 @@ def test_both_halves_do_what_diffusers_whole_does(tiny_vae: AutoencoderTiny, fol
         pictures = decoded * 2 - 1
         encoded = encode_tiny(load_tiny_autoencoder(files / "taesd_encoder.safetensors", "encoder"), pictures)
         torch.testing.assert_close(encoded, tiny_vae.encode(pictures).latents, atol=1e-4, rtol=1e-4)
+
+
+def test_latents_of_another_scaling_are_brought_to_its_own(tiny_vae: AutoencoderTiny) -> None:
+    """Playground 2.5 normalises what SDXL's VAE gives by mean and deviation; TAESDXL knows SDXL's scale."""
+    std, mean = (torch.tensor(values)[:, None, None] for values in (PLAYGROUND.latents_std, PLAYGROUND.latents_mean))
+    known = (LATENTS * std / 0.5 + mean) * 0.13025
+    with torch.no_grad():
+        decoder = for_family(tiny_vae.decoder, "decoder", PLAYGROUND)
+        torch.testing.assert_close(decode_tiny(decoder, LATENTS), decode_tiny(tiny_vae.decoder, known))
+        pictures = decode_tiny(tiny_vae.decoder, known) * 2 - 1
+        found = encode_tiny(for_family(tiny_vae.encoder, "encoder", PLAYGROUND), pictures)
+        torch.testing.assert_close((found * std / 0.5 + mean) * 0.13025, encode_tiny(tiny_vae.encoder, pictures))
+    assert for_family(tiny_vae.decoder, "decoder", SDXL) is tiny_vae.decoder
 
 
 def test_another_model_in_its_place_is_refused(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from modules.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER, family_of
+from modules.families import COSXL, FAMILIES, PLAYGROUND, SD1, SD2, SDXL, SDXL_REFINER, family_of
 from modules.families.documents import families_page
 
 ROOT = Path(__file__).parents[2]
@@ -20,9 +20,17 @@ def test_families_are_recognised_by_their_text_encoder() -> None:
     assert family_of({"lora_unet_x"}) is None
 
 
+def test_models_of_edm_are_recognised_by_what_their_files_say_of_it() -> None:
+    both = {"model.diffusion_model.label_emb.0.0.weight", "conditioner.embedders.1.model.x"}
+    assert family_of(both | {"edm_mean", "edm_std"}) is PLAYGROUND
+    assert family_of(both | {"edm_mean"}) is SDXL
+    assert family_of(both | {"edm_vpred.sigma_max", "edm_vpred.sigma_min"}) is COSXL
+    assert COSXL.shares_latents_with(SDXL_REFINER) and not PLAYGROUND.shares_latents_with(SDXL)
+
+
 def test_nobody_else_asks_which_family_it_is() -> None:
     """Sources ask a family's value for what they need; a family's name stands in its own file alone."""
-    names = {"SD1", "SD2", "SDXL", "SDXL_REFINER"}
+    names = {"SD1", "SD2", "SDXL", "SDXL_REFINER", "PLAYGROUND", "COSXL"}
     questions = []
     for path in sorted((ROOT / "modules").rglob("*.py")):
         if path.is_relative_to(ROOT / "modules" / "families"):
@@ -48,4 +56,7 @@ def test_each_family_is_whole() -> None:
         pooled = [facts for facts in family.text_encoders if facts.pooled]
         assert bool(family.added_numbers) == bool(pooled), "numbers go beside the vector of the whole text"
         assert len({facts.role for facts in family.text_encoders}) == len(family.text_encoders)
-    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+    assert len({family.label for family in FAMILIES}) == len(FAMILIES)
+    by_name = {family.name: [facts.role for facts in family.text_encoders] for family in FAMILIES}
+    for family in FAMILIES:
+        assert by_name[family.name] == [facts.role for facts in family.text_encoders], "one name, the same layers"

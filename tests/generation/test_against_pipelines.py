@@ -156,7 +156,7 @@ def test_inpainting_is_that_of_diffusers(pipeline_of: Callable[[int], Pipeline],
     theirs = diffusers_pipeline(StableDiffusionInpaintPipeline, pipeline)(
         image=start.latent,
         mask_image=mask(),
-        masked_image_latents=encode_pictures(model.vae, hidden, model.vae_scaling_factor),
+        masked_image_latents=encode_pictures(model.vae, hidden, model.latent_scaling),
         height=64,
         width=64,
         strength=THEIRS,

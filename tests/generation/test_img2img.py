@@ -66,7 +66,7 @@ def mask() -> Image.Image:
 
 
 def picture_of(pipeline: Pipeline, latent: torch.Tensor, source: InitPicture) -> Image.Image:
-    decoded = to_image(decode_latent(pipeline.model.vae, latent, pipeline.model.vae_scaling_factor))
+    decoded = to_image(decode_latent(pipeline.model.vae, latent, pipeline.model.latent_scaling))
     return finish(decoded, source, correct_colours=False)
 
 
@@ -82,7 +82,7 @@ def test_takes_the_steps_that_a1111_takes_and_ends_where_diffusers_scheduler_doe
     )
     scheduler.set_timesteps(sigmas=sigmas)
     model = pipeline.model
-    x = encode_pictures(model.vae, to_tensor([picture]), model.vae_scaling_factor)
+    x = encode_pictures(model.vae, to_tensor([picture]), model.latent_scaling)
     x = x + ImageNoise((4, 8, 8), [7], source="CPU").draw() * sigmas[0]
     texts = [pipeline.encoder.encode((text,), EncodingOptions()).context for text in ("a red circle", "")]
     with torch.inference_mode():
@@ -96,7 +96,7 @@ def test_takes_the_steps_that_a1111_takes_and_ends_where_diffusers_scheduler_doe
 def test_zero_denoising_gives_the_picture_through_the_vae(pipeline: Pipeline, picture: Image.Image) -> None:
     request = resolved(denoising_strength=0.0)
     source = prepare_init_picture(request, picture, None)
-    latent = encode_pictures(pipeline.model.vae, to_tensor([picture]), pipeline.model.vae_scaling_factor)
+    latent = encode_pictures(pipeline.model.vae, to_tensor([picture]), pipeline.model.latent_scaling)
     ours = img2img(pipeline, request, range(1), source, QUIET)
     assert (ours - latent).abs().mean() < (ours.std() + latent.std())
 
@@ -118,7 +118,7 @@ def test_the_latent_outside_the_mask_is_the_pictures_own(
 ) -> None:
     request = resolved(mask="stored", denoising_strength=0.9)
     source = prepare_init_picture(request, picture, mask)
-    latent = encode_pictures(pipeline.model.vae, to_tensor([picture]), pipeline.model.vae_scaling_factor)
+    latent = encode_pictures(pipeline.model.vae, to_tensor([picture]), pipeline.model.latent_scaling)
     result = img2img(pipeline, request, range(1), source, QUIET)
     assert torch.equal(result[0, :, :, :3], latent[0, :, :, :3])
     assert not torch.allclose(result[0, :, :, 5:], latent[0, :, :, 5:], atol=1e-2)

@@ -25,6 +25,7 @@ from modules.settings.choices import PreviewContent
 from modules.settings.groups import read_options
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.latent_scaling import LatentScaling
 from tests.amounts import amount, some
 from tests.checkpoints import write_tiny_checkpoint
 from tests.place_recorder import PlaceRecorder
@@ -92,7 +93,7 @@ def test_replayed_steps_paint_the_same_picture(pipeline: Pipeline, more: dict[st
 
 
 def test_previews_only_look(pipeline: Pipeline) -> None:
-    colours = fit_colours(pipeline.model.vae, pipeline.model.vae_scaling_factor)
+    colours = fit_colours(pipeline.model.vae, pipeline.model.latent_scaling)
     seen = []
     watched = Progress(
         on_step=lambda step, steps, denoised: seen.append(linear_pictures(denoised, colours)), before_call=lambda: None
@@ -125,13 +126,13 @@ def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline:
     half = copy.deepcopy(vae).half()
 
     def decoded(**options: bool) -> torch.Tensor:
-        return decode_latent(half, latent, 1.0, vae_retries(read_options(VaeOptions, options)))
+        return decode_latent(half, latent, LatentScaling(1.0), vae_retries(read_options(VaeOptions, options)))
 
     with pytest.raises(VaeOverflow, match="auto_vae_precision"):
         decoded(auto_vae_precision=False)
-    full = decode_latent(copy.deepcopy(half).float(), latent, 1.0)
+    full = decode_latent(copy.deepcopy(half).float(), latent, LatentScaling(1.0))
     assert torch.equal(decoded(), full)
-    wide = decode_latent(copy.deepcopy(half).bfloat16(), latent, 1.0)
+    wide = decode_latent(copy.deepcopy(half).bfloat16(), latent, LatentScaling(1.0))
     assert torch.equal(decoded(auto_vae_precision_bfloat16=True, auto_vae_precision=False), wide)
     assert not torch.equal(full, wide)
     # The next picture is decoded by the weights of the file: to bfloat16 and back they would have lost three bits.
@@ -150,7 +151,7 @@ def test_the_ways_to_compute_attention_differ_by_rounding_alone(pipeline: Pipeli
         apply_attention(pipeline.model.unet, AttentionChoice("sdp", ""))
     usual = latents_of(pipeline, request)
     assert torch.allclose(other, usual, **SAME)
-    pictures = [to_image(decode_latent(pipeline.model.vae, latent[0], 1.0)) for latent in (other, usual)]
+    pictures = [to_image(decode_latent(pipeline.model.vae, latent[0], LatentScaling(1.0))) for latent in (other, usual)]
     levels = [torch.tensor(list(picture.tobytes()), dtype=torch.int16) for picture in pictures]
     assert int((levels[0] - levels[1]).abs().max()) <= 1
 

@@ -12,7 +12,7 @@ import torch
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
 from torch import Tensor
 
-from modules.catalogue.refiner import refiner_refusal
+from modules.catalogue.refusals import refiner_refusal
 from modules.families import SD1, SD2, SDXL, SDXL_REFINER
 from modules.generation.passes import Pipeline
 from modules.generation.txt2img import txt2img

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,33 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_img2img import (
     StableDiffusionXLImg2ImgPipeline,
 )
+from diffusers.schedulers.scheduling_edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_edm_euler import EDMEulerScheduler
 from transformers import CLIPTokenizer
 
+from modules.families import PLAYGROUND
+from modules.generation.encoding import to_tensor
 from modules.generation.img2img import img2img, start_of
 from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import Pipeline
+from modules.generation.previews import fit_colours, linear_pictures
 from modules.generation.txt2img import txt2img
-from modules.parameters import ResolvedRequest, parse_request, resolve
+from modules.parameters import RequestError, ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.sampling import ImageNoise
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
-from tests.checkpoints import TINY_REFINER, TINY_SD2, TINY_SDXL, Architecture, clip_of, write_tiny_checkpoint
+from modules.weights.latent_scaling import LatentScaling
+from tests.checkpoints import (
+    TINY_COSXL,
+    TINY_PLAYGROUND,
+    TINY_REFINER,
+    TINY_SD2,
+    TINY_SDXL,
+    Architecture,
+    clip_of,
+    write_tiny_checkpoint,
+)
 from tests.generation.test_against_pipelines import (
     OURS,
     QUIET,
@@ -83,7 +99,7 @@ def scheduler(prediction_type: str) -> Any:
     )
 
 
-def xl_pipeline(kind: Any, pipeline: Pipeline, **extra: Any) -> Any:
+def xl_pipeline(kind: Any, pipeline: Pipeline, levels: Any = None, **extra: Any) -> Any:
     model = pipeline.model
     declare_sample_size(pipeline)
     first, second = (None, *model.text_encoders)[-2:]
@@ -94,7 +110,7 @@ def xl_pipeline(kind: Any, pipeline: Pipeline, **extra: Any) -> Any:
         tokenizer=None if first is None else tokenizer(zeros=False),
         tokenizer_2=tokenizer(zeros=True),
         unet=model.unet,
-        scheduler=scheduler(model.predicts.kind),
+        scheduler=levels or scheduler(model.predicts.kind),
         add_watermarker=False,
         **extra,
     )
@@ -139,6 +155,76 @@ def test_sdxl_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], negativ
         **ARGUMENTS,
     ).images
     assert same(txt2img(pipeline, resolved, range(1), QUIET), theirs)
+
+
+PLAYGROUND_NOISE = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5, "sigma_schedule": "karras"}
+COSXL_NOISE = {"sigma_min": 0.002, "sigma_max": 120.0, "sigma_data": 1.0, "sigma_schedule": "exponential"}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind", "trained", "sampler"),
+    [
+        (TINY_PLAYGROUND, EDMEulerScheduler, PLAYGROUND_NOISE, "Euler"),
+        (TINY_PLAYGROUND, EDMDPMSolverMultistepScheduler, PLAYGROUND_NOISE, "DPM++ 2M"),
+        (TINY_COSXL, EDMEulerScheduler, COSXL_NOISE | {"prediction_type": "v_prediction"}, "Euler"),
+    ],
+    ids=["Playground", "Playground 2M", "CosXL"],
+)
+def test_models_of_edm_are_those_of_diffusers(
+    pipeline_of: Callable[..., Pipeline], architecture: Architecture, kind: Any, trained: dict[str, Any], sampler: str
+) -> None:
+    """Without a schedule of its own: Karras for the one, exponential for the other."""
+    # The metadata of CosXL's file says so; it is not the velocity of a model with timesteps.
+    pipeline = pipeline_of(architecture, **{"modelspec.prediction_type": "v_prediction"})
+    # diffusers scales the first noise so.
+    resolved = request({"sgm_noise_multiplier": True}, sampler_name=sampler, scheduler="Uniform")
+    theirs = xl_pipeline(StableDiffusionXLPipeline, pipeline, kind(**trained))(
+        prompt=resolved.request.prompt, negative_prompt="blue", latents=NOISE, width=64, height=96, **ARGUMENTS
+    ).images
+    assert same(txt2img(pipeline, resolved, range(1), QUIET), theirs)
+
+
+def test_latents_of_playground_are_normalised_on_the_way_in_and_out(pipeline_of: Callable[..., Pipeline]) -> None:
+    pipeline = pipeline_of(TINY_PLAYGROUND)
+    model, pixels = pipeline.model, to_tensor([picture()])
+    mean = torch.tensor([-1.6574, 1.886, -1.383, 2.5155])[None, :, None, None]
+    std = torch.tensor([8.4927, 5.9022, 6.5498, 5.2299])[None, :, None, None]
+    latent = pipeline.codec.encode(model, pixels)
+    of_vae = latent * std / 0.5 + mean
+    torch.testing.assert_close(of_vae, model.vae.encode(pixels).latent_dist.mode(), atol=1e-5, rtol=1e-5)
+    decoded = ((model.vae.decode(of_vae).sample[0] + 1) / 2).clamp(0, 1)
+    torch.testing.assert_close(pipeline.codec.decode(model, latent[0]), decoded, atol=1e-5, rtol=1e-5)
+
+
+class LinearVae(torch.nn.Module):
+    """A VAE whose colours are a linear map of its latents, without a constant."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(weight)
+
+    def decode(self, latents: torch.Tensor, *, return_dict: bool) -> tuple[torch.Tensor]:
+        return (torch.einsum("oc,nchw->nohw", self.weight, latents).repeat_interleave(8, 2).repeat_interleave(8, 3),)
+
+
+def test_previews_know_the_scaling_of_playground() -> None:
+    scaling = LatentScaling(PLAYGROUND.vae_scaling_factor, PLAYGROUND.latents_mean, PLAYGROUND.latents_std)
+    weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(1)) * 0.02
+    vae: Any = LinearVae(weight)
+    latents = torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(2)) * 0.5
+    std, mean = (torch.tensor(values)[:, None, None] for values in (scaling.std, scaling.mean))
+    exact = (torch.einsum("oc,nchw->nohw", weight, latents * std / 0.5 + mean) + 1) / 2
+    torch.testing.assert_close(linear_pictures(latents, fit_colours(vae, scaling)), exact, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", [TINY_PLAYGROUND, TINY_COSXL], ids=["Playground", "CosXL"])
+def test_samplers_of_timesteps_are_refused_with_models_that_have_none(
+    pipeline_of: Callable[..., Pipeline], architecture: Architecture
+) -> None:
+    pipeline = pipeline_of(architecture)
+    for sampler in ("DDIM", "DDIM CFG++", "PLMS", "UniPC", "LCM", "TCD"):
+        with pytest.raises(RequestError, match=f"^{re.escape(sampler)} goes by timesteps"):
+            txt2img(pipeline, request(sampler_name=sampler), range(1), QUIET)
 
 
 def test_the_refiner_alone_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline]) -> None:

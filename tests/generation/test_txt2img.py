@@ -19,6 +19,7 @@ from modules.prompt import clip_tokenizer
 from modules.sampling import ImageNoise, Interrupted, UnetOverflow, sigma_schedule
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.latent_scaling import LatentScaling
 from tests.checkpoints import clip_of, write_tiny_checkpoint
 from tests.reference_tokenizer import reference_tokenizer
 
@@ -145,10 +146,10 @@ def test_joined_edges_make_the_picture_independent_of_where_it_is_cut(pipeline: 
     latent = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(1))
     model = pipeline.model
     with edges_joined(model, True):
-        plain = decode_latent(model.vae, latent, 1.0)
-        shifted = decode_latent(model.vae, latent.roll(2, dims=2), 1.0)
+        plain = decode_latent(model.vae, latent, LatentScaling(1.0))
+        shifted = decode_latent(model.vae, latent.roll(2, dims=2), LatentScaling(1.0))
     assert torch.allclose(plain.roll(16, dims=2), shifted, atol=1e-3)
-    apart = decode_latent(model.vae, latent.roll(2, dims=2), 1.0)
+    apart = decode_latent(model.vae, latent.roll(2, dims=2), LatentScaling(1.0))
     assert not torch.allclose(shifted, apart, atol=1e-3)
 
 

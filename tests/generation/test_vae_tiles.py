@@ -25,6 +25,7 @@ from modules.generation.vae_tiles import (
     spans,
 )
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.latent_scaling import LatentScaling
 from tests.checkpoints import SD15, Architecture, _make_vae, write_tiny_checkpoint
 from tests.demo.conftest import DEMO
 
@@ -72,13 +73,13 @@ def test_a_trained_vae_makes_nearly_the_same_of_tiles(monkeypatch: pytest.Monkey
         ImageDraw.Draw(picture).ellipse(
             (20 + x * 110, 40 + x * 90, 120 + x * 110, 140 + x * 90), fill=(50 * x, 90, 200)
         )
-    latent = encode_pictures(vae, to_tensor([picture]), 1.0)
-    whole = decode_latent(vae, latent[0], 1.0)
+    latent = encode_pictures(vae, to_tensor([picture]), LatentScaling(1.0))
+    whole = decode_latent(vae, latent[0], LatentScaling(1.0))
     monkeypatch.setattr(tiles, "CPU_MEMORY", SMALLEST**2 * 64 * bytes_per_pixel(vae))
-    tiled = decode_latent(vae, latent[0], 1.0)
+    tiled = decode_latent(vae, latent[0], LatentScaling(1.0))
     assert not torch.equal(tiled, whole)
     assert float(((tiled - whole) ** 2).mean()) < 1e-3
-    again = encode_pictures(vae, to_tensor([picture]), 1.0)
+    again = encode_pictures(vae, to_tensor([picture]), LatentScaling(1.0))
     assert float((again - latent).abs().mean()) < 0.1 * float(latent.std())
 
 
@@ -88,7 +89,7 @@ def test_joined_edges_stay_joined_in_tiles(model: Any, monkeypatch: pytest.Monke
     latent = torch.randn(4, 96, 80, generator=torch.Generator().manual_seed(3))
     monkeypatch.setattr(tiles, "CPU_MEMORY", 80 * 80 * 64 * bytes_per_pixel(model.vae))
     with edges_joined(model, True):
-        plain = decode_latent(model.vae, latent, 1.0)
+        plain = decode_latent(model.vae, latent, LatentScaling(1.0))
     seam = (plain[:, 0] - plain[:, -1]).abs().mean()
     inside = (plain[:, 400] - plain[:, 399]).abs().mean()
     assert float(seam) < 2 * float(inside) + 0.01
@@ -114,6 +115,6 @@ def test_no_part_that_the_vae_is_given_is_larger_than_a_tile(model: Any, monkeyp
 
     monkeypatch.setattr(type(model.vae), "decode", watched)
     monkeypatch.setattr(tiles, "CPU_MEMORY", 90 * 90 * 64 * bytes_per_pixel(model.vae))
-    decode_latent(model.vae, torch.randn(4, 130, 95), 1.0)
+    decode_latent(model.vae, torch.randn(4, 130, 95), LatentScaling(1.0))
     assert len(seen) >= 4
     assert all(max(sides) <= 90 for sides in seen)

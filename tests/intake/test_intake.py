@@ -15,12 +15,22 @@ from modules.catalogue.networks import NetworkList
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.intake import Intake, resolve_names, split_style_names
 from modules.intake.networks import files_of, tag_notices
-from modules.parameters import GenerationRequest, RequestError, parse_request
+from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, parse_request
 from modules.parameters.request import SAME_CHECKPOINT
 from modules.parameters.samplers import SAMPLERS
 from modules.protocol import NetworkFile
 from modules.settings import OptionStore
-from tests.checkpoints import TINY_REFINER, TINY_SDXL, Architecture, write_tiny_checkpoint
+from tests.checkpoints import (
+    TINY_COSXL,
+    TINY_PLAYGROUND,
+    TINY_REFINER,
+    TINY_SD2,
+    TINY_SDXL,
+    Architecture,
+    write_tiny_checkpoint,
+)
+
+ONE = Architecture()
 
 
 def write_checkpoint(path: Path) -> None:
@@ -359,6 +369,47 @@ def test_a_refiner_is_named_by_its_title_and_each_picture_of_a_plot_has_its_own(
     assert titles == [None, "dog.safetensors", "sub/fox.safetensors", None, None, None]
 
 
+def test_a_hires_checkpoint_of_other_latents_wants_an_upscaler_for_pixels(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    for name, architecture in (("xl", TINY_SDXL), ("playground", TINY_PLAYGROUND), ("two", TINY_SD2), ("one", ONE)):
+        write_tiny_checkpoint(tmp_path / "models" / f"{name}.safetensors", architecture=architecture)
+    room = intake(tmp_path)
+
+    def resolved(first: str, second: str, upscaler: str, **fields: Any) -> ResolvedRequest:
+        hires = {"enable_hr": True, "hr_checkpoint_name": second, "hr_upscaler": upscaler}
+        return room.resolve(GenerationRequest(override_settings={"sd_model_checkpoint": first}, **hires | fields))
+
+    for first, second in (("one", "xl"), ("xl", "two"), ("xl", "playground"), ("playground", "xl")):
+        with pytest.raises(RequestError, match="choose an upscaler that works on pixels"):
+            resolved(first, second, "Latent (bicubic)")
+        assert resolved(first, second, "Lanczos").request.hires_checkpoint == f"{second}.safetensors"
+    assert resolved("one", "two", "Latent").request.hires_checkpoint == "two.safetensors"
+    plot = {"X/Y/Z plot": {"x_type": "Checkpoint name", "x_values": "one, xl"}}
+    with pytest.raises(RequestError, match=r"Stable Diffusion XL.*differ"):
+        resolved("one", "two", "Latent", scripts=plot)
+
+
+def test_samplers_of_timesteps_are_refused_with_models_of_edm_before_anything_waits(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    for name, architecture in (("one", ONE), ("cos", TINY_COSXL)):
+        write_tiny_checkpoint(tmp_path / "models" / f"{name}.safetensors", architecture=architecture)
+    room = intake(tmp_path)
+    fields: dict[str, Any] = {"override_settings": {"sd_model_checkpoint": "cos"}}
+    hires = {"enable_hr": True, "hr_upscaler": "Lanczos", "hr_checkpoint_name": "one", "hr_sampler_name": "DDIM"}
+    said = "DDIM goes by timesteps, and cos"
+    with pytest.raises(RequestError, match=said):
+        room.resolve(GenerationRequest(sampler_name="DDIM", **fields))
+    room.resolve(GenerationRequest(sampler_name="Euler", **fields, **hires))
+    with pytest.raises(RequestError, match=said):
+        room.resolve(GenerationRequest(sampler_name="Euler", **fields, **hires | {"hr_checkpoint_name": "cos"}))
+    with pytest.raises(RequestError, match=said):
+        plot = {"X/Y/Z plot": {"x_type": "Sampler", "x_values": "Euler, DDIM"}}
+        room.resolve(GenerationRequest(sampler_name="Euler", scripts=plot, **fields))
+    # What a person says of a checkpoint goes before its file: the engine, which knows both, decides.
+    fields["override_settings"] |= {"checkpoint_prediction": ["cos.safetensors: epsilon"]}
+    room.resolve(GenerationRequest(sampler_name="DDIM", **fields))
+
+
 def test_a_refiner_of_other_latents_is_refused_before_anything_waits(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     for name, architecture in (("xl", TINY_SDXL), ("refiner", TINY_REFINER), ("old", Architecture())):
@@ -371,7 +422,7 @@ def test_a_refiner_of_other_latents_is_refused_before_anything_waits(tmp_path: P
     with pytest.raises(RequestError, match=said):
         room.resolve(GenerationRequest(refiner_checkpoint="old", **fields))
     # It is the checkpoint of the pass that counts.
-    hires = {"enable_hr": True, "hr_checkpoint_name": "old"}
+    hires = {"enable_hr": True, "hr_checkpoint_name": "old", "hr_upscaler": "Lanczos"}
     room.resolve(GenerationRequest(refiner_checkpoint="old", **fields, **hires))
     with pytest.raises(RequestError, match=said):
         both = {"sd_model_checkpoint": "xl", "hires_fix_refiner_pass": "both passes"}

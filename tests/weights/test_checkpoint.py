@@ -10,10 +10,12 @@ import pytest
 import torch
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from modules.catalogue import ModelFileError
-from modules.families import SD1
-from modules.weights.checkpoint import load_checkpoint, load_vae
+from modules.families import PLAYGROUND, SD1, SDXL
+from modules.weights.checkpoint import is_scaled_for, load_checkpoint, load_vae
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.fill import build_module
 from modules.weights.original_names import TensorSource
@@ -21,6 +23,8 @@ from modules.weights.tensor_file import open_tensors
 from tests.amounts import some
 from tests.catalogue.files import write_header
 from tests.checkpoints import (
+    TINY_COSXL,
+    TINY_PLAYGROUND,
     TINY_SDXL,
     Architecture,
     forget_lightning,
@@ -185,7 +189,7 @@ def test_facts_come_from_metadata(tmp_path: Path) -> None:
     model = load_checkpoint(path, title="m [0123456789]", sha256="ab")
     assert (model.predicts.kind, model.predicts.zero_terminal_snr) == ("v_prediction", True)
     assert (model.resolution, model.default_resolution) == ((128, 192), (128, 192))
-    assert model.vae_scaling_factor == 0.5
+    assert model.latent_scaling.factor == 0.5
     assert (model.family, model.title, model.sha256, model.path) == (SD1, "m [0123456789]", "ab", path)
 
 
@@ -193,8 +197,36 @@ def test_facts_without_a_statement(tmp_path: Path) -> None:
     model = load_checkpoint(write_tiny_checkpoint(tmp_path / "m.safetensors", architecture=SMALL))
     assert (model.predicts.kind, model.predicts.zero_terminal_snr) == ("epsilon", False)
     assert (model.resolution, model.default_resolution) == (None, (512, 512))
-    assert model.vae_scaling_factor == 0.18215
+    assert model.latent_scaling.factor == 0.18215
     assert model.title == "m.safetensors"
+
+
+def test_files_of_edm_say_their_noise_levels(tmp_path: Path) -> None:
+    path = write_tiny_checkpoint(tmp_path / "cos.safetensors", architecture=TINY_COSXL)
+    model = load_checkpoint(path)
+    assert model.predicts.kind == "edm_v_prediction" and model.predicts.edm is not None
+    assert (model.predicts.edm.sigma_min, model.predicts.edm.sigma_max) == pytest.approx((0.002, 120.0))
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    for value, wanted in ((90.0, 90.0), (float("nan"), None), (0.001, None)):
+        changed = tensors | {"edm_vpred.sigma_max": torch.tensor(value)}
+        save_file(changed, tmp_path / "other.safetensors", metadata)
+        if wanted is None:
+            with pytest.raises(CheckpointError, match="are no noise levels"):
+                load_checkpoint(tmp_path / "other.safetensors")
+        else:
+            edm = load_checkpoint(tmp_path / "other.safetensors").predicts.edm
+            assert edm is not None and edm.sigma_max == wanted
+
+
+def test_a_vae_is_read_anew_for_playground(tmp_path: Path) -> None:
+    model = load_checkpoint(write_tiny_checkpoint(tmp_path / "xl.safetensors", architecture=TINY_SDXL))
+    assert is_scaled_for(model.vae, SDXL) and not is_scaled_for(model.vae, PLAYGROUND)
+    other = write_tiny_checkpoint(tmp_path / "playground.safetensors", architecture=TINY_PLAYGROUND)
+    playground = load_checkpoint(other, vae_path=model.path, vae=model.vae)
+    assert playground.predicts.kind == "edm" and playground.vae is not model.vae
+    assert is_scaled_for(playground.vae, PLAYGROUND) and playground.latent_scaling.std == PLAYGROUND.latents_std
 
 
 def test_marker_tensors_tell_the_prediction_type(tmp_path: Path) -> None:
@@ -246,7 +278,7 @@ def test_a_vae_that_was_read_for_another_family_is_not_taken_over(tmp_path: Path
     old = load_checkpoint(write_tiny_checkpoint(tmp_path / "old.safetensors"), vae_path=vae)
     path = write_tiny_checkpoint(tmp_path / "xl.safetensors", architecture=TINY_SDXL)
     large = load_checkpoint(path, vae_path=vae, vae=old.vae)
-    assert (old.vae_scaling_factor, large.vae_scaling_factor) == (0.18215, 0.13025)
+    assert (old.latent_scaling.factor, large.latent_scaling.factor) == (0.18215, 0.13025)
     again = load_checkpoint(path, vae_path=vae, vae=large.vae)
     assert again.vae is large.vae
 

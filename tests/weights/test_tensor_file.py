@@ -101,4 +101,4 @@ def test_a_vae_is_exchanged_whole_or_not_at_all(tmp_path: Path) -> None:
     assert exchange_vae(model, load_vae(path, dtype=torch.float32, family=SD1), path) is before
     assert (model.vae_factor, model.vae_path) == (4, path)
     fresh = load_checkpoint(model.path, vae_path=path)
-    assert (model.vae_factor, model.vae_scaling_factor) == (fresh.vae_factor, fresh.vae_scaling_factor)
+    assert (model.vae_factor, model.latent_scaling) == (fresh.vae_factor, fresh.latent_scaling)

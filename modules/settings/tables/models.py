@@ -119,7 +119,8 @@ OPTIONS = (
         "What single checkpoints predict",
         travels=True,
         changes_picture=True,
-        hint="goes before what a file says; one entry each: file name: epsilon, v_prediction or v_prediction ztsnr",
+        hint="goes before what a file says; one entry each: file name: epsilon, v_prediction, v_prediction ztsnr, "
+        "edm (Playground 2.5) or edm_v_prediction (CosXL)",
     ),
     pick(VAE, "sd_vae", "Automatic", "SD VAE", "vaes", infotext="VAE", changes_picture=True),
     switch(
