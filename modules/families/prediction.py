@@ -12,7 +12,7 @@ PredictionType = Literal["epsilon", "v_prediction", "edm", "edm_v_prediction"]
 
 @dataclass(frozen=True, slots=True)
 class EdmTraining:
-    """The noise of a model without timesteps: it takes every level between two, and is told its logarithm.
+    """The noise of a model without timesteps: it takes every level between two, and as time its logarithm.
 
     `spacing` is how its levels are spread where no schedule of its own is chosen: by Karras et al. with rho 7, or
     evenly in the logarithm.

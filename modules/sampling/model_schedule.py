@@ -77,7 +77,7 @@ class ModelSigmas:
         return (1 - weight) * below + weight * (below + 1)
 
     def unet_timestep(self, sigma: Tensor) -> Tensor:
-        """What the UNet is told of a noise level."""
+        """What the UNet gets as time at a noise level."""
         return self.sigma_to_t(sigma)
 
     def t_to_sigma(self, timestep: Tensor) -> Tensor:

@@ -202,9 +202,9 @@ def _family(file: TensorFile) -> Family:
 def _stated_prediction(file: TensorFile, hints: ModelHints, family: Family, unet: UNet2DConditionModel) -> Predicts:
     """What the UNet predicts by the file's metadata, its mark (an empty tensor of that name), its family, or itself.
 
-    Those of EDM are told by tensors alone: metadata calls CosXL's prediction "v", as that of models with timesteps.
+    Those of EDM are known by tensors alone: metadata calls CosXL's prediction "v", as that of models with timesteps.
     """
-    if family.prediction_type in EDM_TRAINING:
+    if family.prediction_type is not None and family.prediction_type in EDM_TRAINING:
         return Predicts(family.prediction_type, sigma_range=_sigma_range(file))
     marked: PredictionType | None = "v_prediction" if "v_pred" in file.shapes else family.prediction_type
     kind = hints.prediction_type or marked

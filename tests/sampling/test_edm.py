@@ -56,7 +56,7 @@ def test_every_schedule_descends_over_the_range(kind: PredictionType, label: str
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("level", [0.002, 0.3, 1.0, 79.0])
-def test_the_model_is_asked_as_diffusers_asks_it(kind: PredictionType, level: float) -> None:
+def test_the_model_is_called_as_diffusers_calls_it(kind: PredictionType, level: float) -> None:
     training = EDM_TRAINING[kind]
     theirs = EDMEulerScheduler(
         sigma_data=training.sigma_data, prediction_type={"edm": "epsilon"}.get(kind, "v_prediction")
