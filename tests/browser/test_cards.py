@@ -11,8 +11,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import FAKE_ENGINE, Watched, write_models
-from tests.browser.steps import INFOTEXT, NEGATIVE, PROMPT, generate, visit
-from tests.catalogue.files import write_model
+from tests.browser.steps import INFOTEXT, NEGATIVE, PROMPT, expect_toast, generate, visit
+from tests.catalogue.files import TENSOR, write_header, write_model
 from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -81,6 +81,7 @@ def test_cards_from_search_to_preview(watched: Watched, tmp_path: Path) -> None:
         _note(page, folder)
         _replace_preview(page, folder)
         _look_at_metadata(page)
+        _drop(page, folder.parent)
         _switch_checkpoint(page)
     assert watched.problems == []
 
@@ -127,6 +128,24 @@ def _look_at_metadata(page: Page) -> None:
     dialog.get_by_role("button", name="<b>tail</b>").click()
     expect(page.locator(PROMPT)).to_have_value(re.compile(r"grey fur, <b>tail</b>$"))
     dialog.get_by_role("button", name="Close").click()
+
+
+def _drop(page: Page, folder: Path) -> None:
+    """A LoRA that is dropped anywhere goes into its folder, once the person has said yes."""
+    data = write_header(folder.parent / "sent.safetensors", {"lora_unet_x.lora_down.weight": TENSOR["x"]}).read_bytes()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.evaluate(
+        """(data) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(data)], "dropped.safetensors"));
+            const event = { dataTransfer: transfer, bubbles: true, cancelable: true };
+            document.querySelector("#txt2img_generate").dispatchEvent(new DragEvent("drop", event));
+        }""",
+        list(data),
+    )
+    expect_toast(page, "dropped.safetensors is among the LoRAs now.")
+    assert (folder / "dropped.safetensors").read_bytes() == data
+    expect(page.locator(f"{CARDS} .card-status")).to_have_text("2 of 204 cards")
 
 
 def _switch_checkpoint(page: Page) -> None:

@@ -23,7 +23,7 @@ from modules.page.card_previews import preview_target
 from modules.page.card_routes import card_routes
 from modules.pictures import read_metadata
 from modules.settings import parse_flags
-from tests.catalogue.files import write_model
+from tests.catalogue.files import write_header, write_model
 from tests.page.fakes import any_visitor, open_services
 
 
@@ -36,9 +36,9 @@ def picture_bytes(kind: str = "PNG", size: tuple[int, int] = (600, 300), colour:
 class House:
     """A client of the routes, over model folders that tests fill."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *flags: str) -> None:
         self.data = data
-        self.services: Any = open_services(parse_flags(["--data-dir", str(data)]))
+        self.services: Any = open_services(parse_flags(["--data-dir", str(data), *flags]))
         app = FastAPI()
         app.include_router(card_routes(self.services, any_visitor))
         app.include_router(extra_network_routes(self.services))
@@ -311,3 +311,54 @@ def test_metadata_and_card_come_in_a1111s_shapes(house: House) -> None:
     assert "<script" not in html and "<b>" not in html
     assert html == card_html(house.services.cards.find("lora", "<b>"))
     assert 'data-name="&lt;b&gt;"' in html
+
+
+# New files
+
+
+def lora_bytes(path: Path, layer: str = "lora_unet_x.lora_down.weight") -> bytes:
+    document = {layer: {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}}
+    return write_header(path, document).read_bytes()
+
+
+def put(house: House, name: str, data: bytes) -> Any:
+    pieces = (data[place : place + 7] for place in range(0, len(data), 7))
+    return house.client.post("/internal/cards/file", params={"name": name}, content=pieces)
+
+
+def test_a_dropped_lora_goes_into_its_folder(house: House) -> None:
+    data = lora_bytes(house.data / "sent.safetensors")
+    assert put(house, "new one.safetensors", data).json() == {"name": "new one.safetensors"}
+    assert (house.data / "models" / "Lora" / "new one.safetensors").read_bytes() == data
+    assert [card["title"] for card in house.cards()["cards"]] == ["new one"]
+    again = put(house, "new one.safetensors", data + b"more")
+    assert (again.status_code, "of that name already" in again.json()["detail"]) == (422, True)
+    assert (house.data / "models" / "Lora" / "new one.safetensors").read_bytes() == data
+
+
+def test_what_is_no_whole_lora_is_refused_with_a_sentence(house: House) -> None:
+    data = lora_bytes(house.data / "sent.safetensors")
+    checkpoint = lora_bytes(house.data / "other.safetensors", "model.diffusion_model.input_blocks.0.0.weight")
+    refused = [
+        ("../evil.safetensors", data),
+        ("C:evil.safetensors", data),
+        (".hidden.safetensors", data),
+        ("evil.pt", data),
+        ("cut.safetensors", data[:-1]),
+        ("cut.safetensors", data[:20]),
+        ("cut.safetensors", data[:3]),
+        ("none.safetensors", b"\xff" * 100),
+        ("checkpoint.safetensors", checkpoint),
+    ]
+    for name, content in refused:
+        answer = put(house, name, content)
+        assert (answer.status_code, answer.json()["detail"][-1]) == (422, "."), name
+    folder = house.data / "models" / "Lora"
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_an_open_server_without_logins_takes_no_models(tmp_path: Path) -> None:
+    house = House(tmp_path, "--listen")
+    assert put(house, "a.safetensors", lora_bytes(tmp_path / "sent.safetensors")).status_code == 403
+    house.services.cards.close()
+    house.services.jobs.close()

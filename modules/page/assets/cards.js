@@ -272,6 +272,9 @@ export function watchCards() {
       if (root instanceof HTMLElement && !panels.has(root)) panels.set(root, new Panel(root));
     }
   }).observe(document.body, { childList: true, subtree: true });
+  document.addEventListener("webui-models", () => {
+    for (const panel of panels.values()) if (panel.root.offsetParent) panel.load({ newest: true, stay: true });
+  });
   document.addEventListener("focusin", (event) => {
     const prompt = within(event, "[id$=_prompt]");
     const found = prompt && find(prompt, "textarea", HTMLTextAreaElement) && /^(\w+?)_(neg_)?prompt$/.exec(prompt.id);

@@ -1,8 +1,10 @@
 // @ts-check
-// A picture or a text file dropped on a prompt box: its parameters go into the form, as if pasted and read.
+// A picture or a text file dropped on a prompt box: its parameters go into the form, as if pasted and read. A LoRA
+// dropped anywhere is offered to be put into its folder.
 
-import { read } from "./client.js";
-import { need, sentence, typeInto, within } from "./dom.js";
+import { read, url } from "./client.js";
+import { need, sendTo, sentence, typeInto, within } from "./dom.js";
+import { confirmed } from "./localization.js";
 import { toast } from "./messages.js";
 import { upload } from "./slot.js";
 
@@ -55,7 +57,44 @@ function stayHere(event) {
   if (event.dataTransfer) event.dataTransfer.dropEffect = "none";
 }
 
+const MODEL = /\.safetensors$/i;
+
+/**
+ * A LoRA that is dropped anywhere is offered to be put into its folder.
+ * @param {File} file
+ */
+async function takeModel(file) {
+  if (!confirmed(`Put ${file.name} into the folder of LoRAs?`)) return;
+  toast(`${file.name} is on its way…`, "info");
+  const address = url(`cards/file?${new URLSearchParams({ name: file.name })}`);
+  await sendTo(address, {}, { body: file, headers: {} });
+  toast(`${file.name} is among the LoRAs now.`, "info");
+  document.dispatchEvent(new CustomEvent("webui-models"));
+}
+
 export function listenForDrops() {
+  document.addEventListener(
+    "drop",
+    (event) => {
+      const files = [...(event.dataTransfer?.files ?? [])].filter(({ name }) => MODEL.test(name));
+      if (!files.length) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const all = files.reduce((before, file) => before.then(() => takeModel(file)), Promise.resolve());
+      all.catch((error) => toast(sentence(error)));
+    },
+    { capture: true },
+  );
+  // Else the browser shows a sign that nothing may be dropped there.
+  document.addEventListener(
+    "dragover",
+    (event) => {
+      const items = [...(event.dataTransfer?.items ?? [])];
+      // Of a file that is dragged only the kind is known, and models have none; pictures have places of their own.
+      if (items.some(({ kind, type }) => kind === "file" && !type)) event.preventDefault();
+    },
+    { capture: true },
+  );
   for (const name of /** @type {const} */ (["dragover", "drop"])) window.addEventListener(name, stayHere);
   /** @param {DragEvent} event */
   const boxOf = (event) => (event.dataTransfer?.types.includes("Files") ? within(event, PROMPTS) : null);

@@ -262,6 +262,7 @@ declare global {
     "webui-filled": CustomEvent<Mode>;
     "webui-failed": CustomEvent<Mode>;
     "webui-submitted": CustomEvent<{ mode: Mode; error?: string }>;
+    "webui-models": CustomEvent<null>;
     filled: CustomEvent<null>;
   }
 }
