@@ -16,6 +16,7 @@ from modules.api.generation import generation_routes
 from modules.api.internal import internal_routes
 from modules.api.jobs import job_routes
 from modules.api.lists import list_routes
+from modules.api.merger_routes import merger_routes
 from modules.api.options import option_routes
 from modules.api.progress import progress_routes
 from modules.api.queue import queue_routes
@@ -54,6 +55,7 @@ def api_routes(
         extra_network_routes,
         queue_routes,
         job_routes,
+        merger_routes,
     ):
         router.include_router(make(services))
     return router

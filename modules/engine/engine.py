@@ -22,6 +22,7 @@ from modules.engine.failures import is_lost, sentence_for
 from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.hardware_flags import requested_hardware, requested_memory_mode, requested_sdxl_memory_mode
 from modules.engine.job import run_job
+from modules.engine.merger_job import run_merger
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
 from modules.engine.upscalers import UpscalerKeeper
@@ -36,11 +37,13 @@ from modules.protocol import (
     EngineReady,
     ImageReady,
     Interrupt,
+    JobCommand,
     JobFailed,
     LoadCheckpoint,
     Notice,
     RunExtras,
     RunJob,
+    RunMerger,
     Shutdown,
     Skip,
     UnloadCheckpoint,
@@ -120,14 +123,14 @@ class Engine:
                     self._controls.request(job_id, StopLevel.STOP_AFTER_BATCH if after else StopLevel.STOP)
                 case Skip(job_id=job_id):
                     self._controls.request(job_id, StopLevel.SKIP)
-                case RunJob(job_id=job_id) | RunExtras(job_id=job_id):
+                case RunJob(job_id=job_id) | RunExtras(job_id=job_id) | RunMerger(job_id=job_id):
                     self._received.put(_Received(command, self._controls.receive(job_id)))
                 case _:
                     self._received.put(_Received(command))
 
     def _do(self, command: Message, control: JobControl | None) -> None:
         match command:
-            case RunJob() | RunExtras() if control is not None:
+            case RunJob() | RunExtras() | RunMerger() if control is not None:
                 self._run(command, control)
             case LoadCheckpoint(checkpoint=checkpoint):
                 self._load(checkpoint)
@@ -152,16 +155,19 @@ class Engine:
                 cause = sentence_for(error, self._hardware)
                 self._channel.emit(CheckpointFailed(title=checkpoint.title, cause=cause))
 
-    def _run(self, command: RunJob | RunExtras, control: JobControl) -> None:
+    def _run(self, command: JobCommand, control: JobControl) -> None:
         self._models.begin_job()
         try:
             polls = command.resolved.settings.monitor.memmon_poll_rate
             with MemoryWatch(self._hardware.device, polls) as watch:
-                if isinstance(command, RunExtras):
-                    emit, room = self._channel.emit, self._models.make_room
-                    run_extras(command, self._upscalers, control, emit, watch, room)
-                else:
-                    self._run_within_memory(command, control, watch)
+                match command:
+                    case RunExtras():
+                        emit, room = self._channel.emit, self._models.make_room
+                        run_extras(command, self._upscalers, control, emit, watch, room)
+                    case RunMerger():
+                        run_merger(command, control, self._channel.emit, watch)
+                    case _:
+                        self._run_within_memory(command, control, watch)
         except Closed:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a job dies of, the next one must run

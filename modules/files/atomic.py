@@ -52,9 +52,19 @@ def write_text_atomic(path: Path, text: str) -> None:
     write_atomic(path.resolve(), text.encode("utf-8"), overwrite=True)
 
 
-def write_atomic_with(path: Path, write: Callable[[BinaryIO], object], *, overwrite: bool = False) -> None:
-    """As `write_atomic`, with `write` filling the file: for what is too large to hold in memory."""
-    temporary = path.with_name(f".saving-{secrets.token_hex(8)}.tmp")
+def temporary_of(folder: Path, token: str) -> Path:
+    """The temporary file that a writer with this token (16 hexadecimal digits) fills in `folder`."""
+    return folder / f".saving-{token}.tmp"
+
+
+def write_atomic_with(
+    path: Path, write: Callable[[BinaryIO], object], *, overwrite: bool = False, token: str | None = None
+) -> None:
+    """As `write_atomic`, with `write` filling the file: for what is too large to hold in memory.
+
+    With a `token` the temporary file is that of `temporary_of`, for whoever is to remove it after a crash.
+    """
+    temporary = temporary_of(path.parent, token or secrets.token_hex(8))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

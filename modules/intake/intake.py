@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import JsonValue
 
 from modules.intake.checkpoints import CheckpointChooser
+from modules.intake.merger import MergerChooser
 from modules.intake.networks import Listed, names_missing, tag_notices, with_standing_networks
 from modules.intake.plans import Picture, plan_of, seeds_of, with_drawn_seeds
 from modules.parameters import (
@@ -56,6 +57,7 @@ class Intake:
     style_names: Callable[[], Collection[str]]
     strip_comments: Callable[[str], str]
     networks: Listed | None = None
+    merger: MergerChooser | None = None
     rng: random.Random = field(default_factory=random.SystemRandom)
 
     def resolve(self, request: GenerationRequest) -> ResolvedRequest:
@@ -65,7 +67,9 @@ class Intake:
             options = self.options.snapshot(with_requested_ratio(overrides))
         except OptionError as error:
             raise RequestError(str(error)) from error
-        if request.mode == "extras":
+        if request.merger is not None and self.merger is not None:
+            request = request.model_copy(update={"merger": self.merger.checked(request.merger)})
+        if request.mode in ("extras", "modelmerger"):
             return resolve(request, options=options, rng=self.rng, notices=notices)
         checkpoint, model_notices = self.checkpoints.choose(options | overrides, request.hires_checkpoint)
         request = request.model_copy(update={"hr_checkpoint_name": hires_checkpoint_name(checkpoint.hires_title)})

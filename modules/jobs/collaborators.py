@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from modules.jobs.access import Sharing
 from modules.jobs.engine_process import Launch
+from modules.jobs.job import Job
 from modules.jobs.saving import PictureStore
-from modules.parameters import GenerationRequest, ResolvedRequest
+from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
+from modules.parameters.merger_request import MergerRequest
 from modules.prompt import NetworkKind
-from modules.protocol import CheckpointFile, NetworkFile
+from modules.protocol import CheckpointFile, MergerFiles, NetworkFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,10 @@ class Limits:
     """Ended jobs that are remembered; older rows are deleted, their saved pictures stay."""
     server_deaths: int = 10
     """Servers that may end while they run one job before it fails: it may be what ends them."""
+
+
+def _no_merger(request: MergerRequest) -> MergerFiles:
+    raise RequestError("Nothing can be merged here.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,10 @@ class Collaborators:
     """The file of its refiner, if it has one. Raises RequestError with a sentence."""
     networks_of: Callable[[ResolvedRequest], dict[NetworkKind, dict[str, NetworkFile]]] = lambda resolved: {}
     """The files of the extra networks that its prompts name, by kind and name, as far as they are there."""
+    merger_files: Callable[[MergerRequest], MergerFiles] = _no_merger
+    """What a job of the Checkpoint Merger reads and writes. Raises RequestError with a sentence."""
+    after_run: Callable[[Job], None] = lambda job: None
+    """Called when a job is no longer under way, however that came, before its end is written and announced."""
     checkpoint_named: Callable[[str | None], CheckpointFile]
     """The file behind a title, or behind the present option. Raises RequestError with a sentence."""
     title_now: Callable[[str], str] = str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from modules.jobs.collaborators import Collaborators
 from modules.jobs.inputs import InputStore, references
 from modules.parameters import ResolvedRequest
-from modules.protocol import CheckpointFile, RunExtras, RunJob
+from modules.protocol import CheckpointFile, JobCommand, RunExtras, RunJob, RunMerger
 
 if TYPE_CHECKING:
     from modules.jobs.job import Job
@@ -27,7 +27,7 @@ class CommandBuilder:
         self._inputs = inputs
         self._files = files
 
-    def command(self, job: Job) -> RunJob | RunExtras:
+    def command(self, job: Job) -> JobCommand:
         """What the engine is sent. Raises JobError or RequestError for a file that is gone."""
         if (extras := job.resolved.request.extras) is not None:
             done = {image.index for image in job.images if image.kind == "image"}
@@ -35,6 +35,8 @@ class CommandBuilder:
             return RunExtras(
                 job_id=job.id, resolved=job.resolved, files=extras.paths or tuple(given), done=tuple(sorted(done))
             )
+        if (merger := job.resolved.request.merger) is not None:
+            return RunMerger(job_id=job.id, resolved=job.resolved, files=self._files.merger_files(merger))
         names = references(job.resolved.request)
         delivered = sorted({image.index for image in job.images if image.kind == "image"})
         refiner = self._files.refiner_of(job.resolved)

@@ -79,6 +79,7 @@ class JobService:
             CommandBuilder(inputs, collaborators),
             self._hub,
             self._job_ended,
+            collaborators.after_run,
             patience,
         )
         self._supervisor = Supervisor(

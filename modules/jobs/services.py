@@ -11,10 +11,12 @@ from pathlib import Path
 from modules.catalogue import BackgroundHashing, Catalogue, Checkpoint, ModelFolders, ModelNotFoundError
 from modules.catalogue.cards import Cards
 from modules.catalogue.upscalers import Upscaler
+from modules.files import remove_stale_temporaries
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
 from modules.intake.checkpoints import CheckpointChooser, current_checkpoint
 from modules.intake.intake import Intake
+from modules.intake.merger import MergerChooser
 from modules.intake.networks import files_of
 from modules.intake.styles import SavedStyles
 from modules.jobs.access import sharing_of
@@ -23,6 +25,7 @@ from modules.jobs.database import prepare
 from modules.jobs.engine_command import engine_launch
 from modules.jobs.engine_log import EngineLog
 from modules.jobs.inputs import InputStore
+from modules.jobs.job import Job
 from modules.jobs.lock import FolderLock
 from modules.jobs.picture_files import PictureFiles
 from modules.jobs.service import JobService
@@ -101,6 +104,8 @@ def open_services(flags: Flags) -> Services:
     checkpoints = CheckpointChooser(catalogue, options, paths.vae_file)
     if paths.checkpoint_file is not None:
         _prefer(paths.checkpoint_file, catalogue, options)
+    hashing = BackgroundHashing(catalogue)
+    merger = MergerChooser(catalogue, new_checkpoints=flags.ckpt_dir or paths.checkpoint_dirs[0])
     jobs = JobService(
         JobStore(paths.database),
         InputStore(paths.cache_dir / "inputs"),
@@ -112,11 +117,14 @@ def open_services(flags: Flags) -> Services:
                 style_names=styles.names,
                 strip_comments=strip_comments,
                 networks=catalogue.networks,
+                merger=merger,
             ).resolve,
             checkpoint_of=checkpoints.of,
             hires_checkpoint_of=checkpoints.of_hires,
             refiner_of=checkpoints.of_refiner,
             networks_of=partial(files_of, catalogue),
+            merger_files=merger.files_of,
+            after_run=lambda job: _after_run(job, merger, catalogue, None if flags.no_hashing else hashing),
             checkpoint_named=checkpoints.named,
             title_now=lambda title: _title_now(catalogue, title),
             sharing=lambda: sharing_of(users, exposed=flags.exposed, setting=options.text("queue_sharing")),
@@ -127,7 +135,6 @@ def open_services(flags: Flags) -> Services:
         ),
         limits=lambda: Limits(waiting=options.whole("queue_waiting_limit"), ended=options.whole("queue_ended_kept")),
     )
-    hashing = BackgroundHashing(catalogue)
     services = Services(
         flags=flags,
         paths=paths,
@@ -157,8 +164,25 @@ def _start(services: Services) -> None:
             _log.warning("%s", error)
     if not services.flags.no_hashing:
         services.hashing.start()
-    # Walking a large outputs folder takes a while, and nobody waits for its leftovers to go.
-    threading.Thread(target=services.gallery.clean, name="clean", daemon=True).start()
+    # Walking large folders takes a while, and nobody waits for their leftovers to go.
+    threading.Thread(target=_clean, args=(services,), name="clean", daemon=True).start()
+
+
+def _clean(services: Services) -> None:
+    services.gallery.clean()
+    folders = services.catalogue.folders
+    for folder in (*folders.checkpoints, *folders.loras):
+        remove_stale_temporaries(folder)
+
+
+def _after_run(job: Job, merger: MergerChooser, catalogue: Catalogue, hashing: BackgroundHashing | None) -> None:
+    """Remove what a merge left half written, and list what it made."""
+    if job.request.merger is None:
+        return
+    merger.remove_temporary(job.id)
+    catalogue.refresh()
+    if hashing is not None:
+        hashing.wake()
 
 
 def _prefer(file: Path, catalogue: Catalogue, options: OptionStore) -> None:

@@ -63,11 +63,13 @@ class Worker:
         commands: CommandBuilder,
         hub: Hub,
         ended: Callable[[Job], None],
+        after_run: Callable[[Job], None],
         patience: Patience,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._saver, self._commands, self._hub = store, saver, commands, hub
         self._on_ended = ended
+        self._after_run = after_run
         self._patience = patience
         self._clock = clock
         self.board = LiveProgress(clock)
@@ -319,6 +321,7 @@ class Worker:
         """The job is under way no more, whether or not its row can be written now."""
         self._running = None
         self.board.end()
+        self._guarded(self._after_run, running.job)
         self._pending = PendingEnd(running.job, write)
         self._unless_refused(self._write_pending)
 

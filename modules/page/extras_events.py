@@ -20,7 +20,7 @@ from modules.page.batch_files import uploaded
 from modules.page.controls import events_of
 from modules.page.events import wire_results
 from modules.page.extras_tab import MODE, PLACES, Extras
-from modules.page.messages import QUICK, refusal
+from modules.page.messages import QUICK, refusal, unusable
 from modules.page.saving import wire_saving
 from modules.page.uploads import UploadStore
 from modules.page.viewers import pressed_by
@@ -112,12 +112,7 @@ def extras_request(named: Mapping[str, Any], labels: Mapping[str, str]) -> Extra
     try:
         return ExtrasRequest.model_validate({**values, "flips": tuple(values.get("flips") or ())})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        shown = repr(first.get("input"))[:60]
-        raise RequestError(
-            f"{labels.get(name, name)} is {shown}: {str(first['msg'])[:1].lower()}{first['msg'][1:]}."
-        ) from error
+        raise unusable(error, labels) from error
 
 
 def queue(

@@ -6,7 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from modules.gallery.allowed_folders import FolderNotAllowedYet
+from modules.parameters import RequestError
 
 # Events never wait in Gradio's queue: the real queue is the server's.
 # With no component to show progress on, the browser keeps no loading status: Gradio would send every status of every
@@ -28,6 +31,14 @@ def refusal(error: Exception) -> str:
     if isinstance(error, FolderNotAllowedYet):
         answer["folder"] = str(error.folder)
     return json.dumps(answer)
+
+
+def unusable(error: ValidationError, labels: Mapping[str, str]) -> RequestError:
+    """The first thing wrong with a tab's values, naming the control; `labels` are by field, parts after a dot."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return RequestError(f"{labels.get(name, name)} is {first.get('input')!r:.60}: {reason[:1].lower()}{reason[1:]}.")
 
 
 def message(text: str, kind: str = "info") -> str:

@@ -21,6 +21,8 @@ from modules.page.img2img import Img2Img, build_img2img
 from modules.page.img2img_events import submitter as img2img_submitter
 from modules.page.img2img_events import wire_img2img
 from modules.page.layout import mark_layout
+from modules.page.merger_events import choices_of, wire_merger
+from modules.page.merger_tab import build_merger
 from modules.page.messages import QUICK, SAY, message
 from modules.page.option_choices import checkpoint_choices
 from modules.page.option_controls import wire_option_control
@@ -78,6 +80,8 @@ def build_page(
                 extras = build_extras(names, without, folder_button=folder_button, note=note)
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 info = build_png_info()
+            with gr.Tab("Checkpoint Merger", id="modelmerger", elem_id="tab_modelmerger"):
+                merger = build_merger(choices_of(services))
             with gr.Tab("Queue", id="queue", elem_id="tab_queue"):
                 build_queue()
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
@@ -102,6 +106,7 @@ def build_page(
         wire_refiners((tab, img2img), services, page)
         wire_extras(extras, services, uploads, page)
         wire_results_sending(extras.results, to, services, uploads)
+        wire_merger(merger, services, page)
         _list_files_for_hires(tab, services, page)
         wire_png_info(info, tab, to, services, uploads)
         _wire_quicksettings(quick, tab, img2img, services, page)

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, V
 
 from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG, Parameter, parameter_of
 from modules.parameters.extras_request import MOST_PICTURES, ExtrasRequest, Share
+from modules.parameters.merger_request import MergerRequest
 from modules.parameters.scripts import SELECTABLE, Script, checked_scripts
 
-Mode = Literal["txt2img", "img2img", "extras"]
+Mode = Literal["txt2img", "img2img", "extras", "modelmerger"]
 
 MAXIMUM_SIDE: Final = 8192
 MAXIMUM_PROMPT: Final = 1_000_000
@@ -231,6 +232,7 @@ class GenerationRequest(BaseModel):
     restore_faces: Annotated[bool | None, Parameter("Restore faces")] = None
     tiling: Annotated[bool | None, Parameter("Tiling", infotext="Tiling")] = None
     extras: ExtrasRequest | None = None
+    merger: MergerRequest | None = None
     override_settings: Annotated[dict[str, JsonValue], Parameter("Override settings", modes=BOTH)] = Field(
         default_factory=dict
     )
@@ -339,3 +341,8 @@ def extras_job(extras: ExtrasRequest, pictures: tuple[str, ...] = ()) -> Generat
     if not 1 <= count <= MOST_PICTURES:
         raise RequestError(f"An Extras job takes from 1 to {MOST_PICTURES} pictures, not {count}.")
     return GenerationRequest(mode="extras", seed=0, subseed=0, n_iter=count, init_images=pictures, extras=extras)
+
+
+def merger_job(merger: MergerRequest) -> GenerationRequest:
+    """The request behind a job of the Checkpoint Merger, which makes no picture."""
+    return GenerationRequest(mode="modelmerger", seed=0, subseed=0, merger=merger)

@@ -89,6 +89,45 @@ class RunExtras(Message):
     done: tuple[int, ...] = ()
 
 
+class SourceCheckpoint(BaseModel):
+    """A checkpoint that a merge reads. `name` is what recipes call it; hashes are None where they are not known yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    name: str
+    sha256: str | None = None
+    legacy_hash: str | None = None
+
+
+class MergerFiles(BaseModel):
+    """What the Checkpoint Merger reads, and where its result goes: `name` is the new file's without suffix.
+
+    `checkpoints` are in the order of the request's `models`, `loras` in that of its `loras`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    checkpoints: tuple[SourceCheckpoint, ...]
+    folder: str
+    name: str
+    vae: str | None = None
+    loras: tuple[str, ...] = ()
+
+
+class RunMerger(Message):
+    """Make a model file of others. No checkpoint is loaded for it."""
+
+    type: Literal["run_merger"] = "run_merger"
+    job_id: str
+    resolved: ResolvedRequest
+    files: MergerFiles
+
+
+JobCommand = RunJob | RunExtras | RunMerger
+"""The command that a job goes to an engine with."""
+
+
 class Interrupt(Message):
     """Stop the job after the current step; with `after_image`, after the batch that is being made."""
 
@@ -265,7 +304,7 @@ class Notice(Message):
 
 
 Command = Annotated[
-    LoadCheckpoint | UnloadCheckpoint | RunJob | RunExtras | Interrupt | Skip | Shutdown, Field(discriminator="type")
+    LoadCheckpoint | UnloadCheckpoint | JobCommand | Interrupt | Skip | Shutdown, Field(discriminator="type")
 ]
 Event = Annotated[
     EngineReady

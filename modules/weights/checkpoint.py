@@ -3,14 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from modules.catalogue.hints import ModelHints, gather_hints
 from modules.catalogue.kinds import ModelKind, classify_tensors
@@ -21,7 +20,6 @@ from modules.families import (
     VAE_PREFIX,
     Family,
     PredictionType,
-    TextEncoderFacts,
     count_of,
     family_of,
 )
@@ -29,14 +27,15 @@ from modules.families.unsupported import UNSUPPORTED
 from modules.hardware.device import has_own_memory
 from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.fill import M, build_module
+from modules.weights.fill import build_module
 from modules.weights.latent_scaling import LatentScaling
 from modules.weights.model import Model, NoiseTraining, Predicts, TextEncoder
-from modules.weights.original_names import TensorSource, openclip_source, unet_original_name, vae_original_name
+from modules.weights.original_names import TensorSource, vae_original_name
+from modules.weights.outline import constructed, text_encoder_outlines, unet_outline
 from modules.weights.prediction import predicts_velocity
 from modules.weights.tensor_file import TensorFile, open_tensors
-from modules.weights.text_shapes import TextEncoderShape, infer_text_encoder
-from modules.weights.unet_shapes import UnetShape, infer_unet
+from modules.weights.text_shapes import TextEncoderShape
+from modules.weights.unet_shapes import UnetShape
 from modules.weights.vae_shapes import infer_vae
 from modules.weights.weight_buffer import one_thread
 
@@ -229,12 +228,11 @@ def _sigma_range(file: TensorFile) -> tuple[float, float] | None:
 
 
 def _load_unet(file: TensorFile, hints: ModelHints, place: LoadTarget) -> tuple[UNet2DConditionModel, UnetShape]:
-    shape = infer_unet(file.below(UNET_PREFIX))
-    config = shape.config(hints.unet_groups, hints.unet_heads)
+    outline, shape = unet_outline(file, hints)
     unet = build_module(
-        lambda: _constructed(UNet2DConditionModel, config, file.path.name, "UNet"),
+        outline.make,
         file,
-        lambda name: TensorSource(UNET_PREFIX + unet_original_name(name, shape.layers_per_block, shape.attention)),
+        outline.source_of,
         part="UNet",
         dtype=place.unet_dtype,
         device=place.device,
@@ -261,7 +259,7 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
     if family.latents_mean:
         config |= {"latents_mean": family.latents_mean, "latents_std": family.latents_std}
     vae: AutoencoderKL = build_module(
-        lambda: _constructed(AutoencoderKL, config, file.path.name, "VAE"),
+        lambda: constructed(AutoencoderKL, config, file.path.name, "VAE"),
         file,
         lambda name: TensorSource(prefix + vae_original_name(name, len(shape.channels))),
         part="VAE",
@@ -275,51 +273,20 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
 def _load_text_encoders(
     file: TensorFile, family: Family, hints: ModelHints, place: LoadTarget
 ) -> list[tuple[TextEncoder, TextEncoderShape]]:
-    heads = hints.text_heads or ()
     return [
-        _load_text_encoder(file, facts, heads[min(index, len(heads) - 1)] if heads else None, place)
-        for index, facts in enumerate(family.text_encoders)
-    ]
-
-
-def _load_text_encoder(
-    file: TensorFile, facts: TextEncoderFacts, heads: int | None, place: LoadTarget
-) -> tuple[TextEncoder, TextEncoderShape]:
-    prefix = facts.prefix_in(file.shapes)
-    if prefix is None:
-        raise CheckpointError(
-            f"{file.path.name} has no text encoder inside ({facts.prefixes[0]}*), so it can't read a prompt; "
-            "a complete checkpoint is needed."
+        (
+            build_module(
+                outline.make,
+                file,
+                outline.source_of,
+                part="text encoder",
+                dtype=place.text_dtype,
+                device=place.device,
+            ),
+            shape,
         )
-    shape = infer_text_encoder(file.below(prefix), facts.layout)
-    config = shape.config(heads, facts.activation)
-    wanted = CLIPTextModelWithProjection if facts.pooled else CLIPTextModel
-
-    def source_of(name: str) -> TensorSource:
-        bare = name.removeprefix("text_model.")
-        source = openclip_source(bare) if facts.layout == "openclip" else TensorSource(bare)
-        return replace(source, name=prefix + source.name)
-
-    text_encoder: TextEncoder = build_module(
-        lambda: _constructed(lambda **values: wanted(CLIPTextConfig(**values)), config, file.path.name, "CLIP"),
-        file,
-        source_of,
-        part="text encoder",
-        dtype=place.text_dtype,
-        device=place.device,
-    )
-    return text_encoder, shape
-
-
-def _constructed(make: Callable[..., M], config: dict[str, object], file_name: str, part: str) -> M:
-    """Construct a module; a configuration that its class refuses becomes our sentence."""
-    try:
-        return make(**config)
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise CheckpointError(
-            f"The {part} of {file_name} can't be built: {error} A small model must state what shapes don't tell, "
-            f"such as webui.unet.norm_num_groups or webui.unet.attention_heads, in {Path(file_name).stem}.json."
-        ) from error
+        for outline, shape in text_encoder_outlines(file, family, hints)
+    ]
 
 
 def _check_text_fits(

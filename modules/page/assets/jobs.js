@@ -41,9 +41,9 @@ let last = null;
 /** @returns {GalleryView} */
 const newView = () => ({ shown: null, showing: null, requestedAt: 0, wantedJob: "", pinned: false });
 /** @type {Record<Mode, GalleryView>} */
-const views = { txt2img: newView(), img2img: newView(), extras: newView() };
+const views = { txt2img: newView(), img2img: newView(), extras: newView(), modelmerger: newView() };
 /** @type {Mode[]} */
-export const MODES = ["txt2img", "img2img", "extras"];
+export const MODES = ["txt2img", "img2img", "extras", "modelmerger"];
 /** @type {Set<string>} ids of jobs whose failure or notices this page has shown */
 const reported = new Set();
 let firstAnswer = true;
@@ -191,6 +191,12 @@ function reportEnd({ latest: job }) {
     else fail(cause, job.mode);
     document.dispatchEvent(new CustomEvent("webui-failed", { detail: job.mode }));
   } else if (job.notices.length) lasting(job.notices.join("\n"), job.mode, "info");
+  if (job.mode === "modelmerger" && job.state === "finished") listAgain();
+}
+
+// A model file was made: the lists of the page are to have it.
+function listAgain() {
+  for (const id of ["sync_checkpoint", "modelmerger_relist"]) document.getElementById(id)?.click();
 }
 
 /** @param {EndedJob} job */

@@ -1,7 +1,7 @@
 // @ts-check
 // What a page says of a job under way, as text.
 
-/** @import { PageState, RunningJob } from "./types.js" */
+/** @import { Mode, PageState, RunningJob } from "./types.js" */
 
 /**
  * As A1111 writes what is left, in the window's title.
@@ -40,6 +40,12 @@ export function titleText({ running, waiting, waiting_count: count }) {
   return mine ? `In queue: ${mine.position}/${count}` : "";
 }
 
+/**
+ * Whether jobs of a tab make pictures from a prompt, with a size, steps and a checkpoint.
+ * @param {Mode} mode
+ */
+export const isPainted = (mode) => mode === "txt2img" || mode === "img2img";
+
 /** @param {RunningJob} running */
 export function pictureText({ batch, first, last, pictures }) {
   if (batch) return [`File ${Math.min(batch.done + 1, batch.count)} of ${batch.count}`];
@@ -60,8 +66,8 @@ export function barParts(running) {
   if (stopping === "now") return ["Interrupting…", `${duration(elapsed)} so far`];
   const times = begun || elapsed >= 1 ? [time] : [];
   if (!begun) return ["Starting…", ...pictureText(running), ...times];
-  // The steps of Extras are its pictures.
-  const steppedOn = steps && running.mode !== "extras" ? [`Step ${step}/${steps}`] : [];
+  // The steps of Extras are its pictures, those of the Checkpoint Merger its percents.
+  const steppedOn = steps && isPainted(running.mode) ? [`Step ${step}/${steps}`] : [];
   const head = stopping ? "Stopping after this picture" : `${Math.floor(running.fraction * 100)}%`;
   return [head, ...pictureText(running), ...steppedOn, ...times];
 }

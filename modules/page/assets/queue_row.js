@@ -1,11 +1,11 @@
 // @ts-check
 // One job as a row of the Queue tab: picture, prompt, what it is, and what can be done with it.
 
-/** @import { QueueRow } from "./types.js" */
+/** @import { Mode, QueueRow } from "./types.js" */
 
 import { jobsUrl, url } from "./client.js";
 import { element, joined, need } from "./dom.js";
-import { duration } from "./progress_text.js";
+import { duration, isPainted } from "./progress_text.js";
 
 /**
  * What a row's buttons do; a body goes with what needs one.
@@ -43,11 +43,14 @@ function button(what, text, label, press, more = {}) {
   return made;
 }
 
+/** @type {Partial<Record<Mode, string>>} what jobs without a prompt are called */
+const NAMES = { extras: "Extras", modelmerger: "Checkpoint Merger" };
+
 /** @param {QueueRow} job */
 export const title = (job) => {
   if (job.prompt) return job.prompt;
   if (!job.visible) return "(another browser's)";
-  return job.mode === "extras" ? "Extras" : "(no prompt)";
+  return NAMES[job.mode] ?? "(no prompt)";
 };
 
 /**
@@ -55,15 +58,17 @@ export const title = (job) => {
  * @param {QueueRow & { ended: boolean }} job
  */
 export function aboutParts(job) {
-  const parts = job.mode === "extras" ? [job.mode] : [job.mode, `${job.width}×${job.height}`, `${job.steps} steps`];
-  if (job.wanted > 1 || job.ended) parts.push(`${job.made}/${job.wanted} pictures`);
+  const painted = isPainted(job.mode) ? [`${job.width}×${job.height}`, `${job.steps} steps`] : [];
+  /** @type {string[]} */
+  const parts = [job.mode, ...painted];
+  if (job.mode !== "modelmerger" && (job.wanted > 1 || job.ended)) parts.push(`${job.made}/${job.wanted} pictures`);
   if (job.program) parts.push("From a program");
   return parts;
 }
 
 /** @param {QueueRow} job */
 const checkpointName = ({ mode, checkpoint }) =>
-  checkpoint && mode !== "extras" ? checkpoint.replace(/\.(safetensors|ckpt)( \[.*)?$/, "") : "";
+  checkpoint && isPainted(mode) ? checkpoint.replace(/\.(safetensors|ckpt)( \[.*)?$/, "") : "";
 
 /** @param {QueueRow} job */
 function line(job) {

@@ -1,7 +1,7 @@
 // What the server answers the page's scripts, for the type checker alone; the models are in modules/page/routes.py,
 // modules/api/queue.py, modules/page/settings_tab.py and modules/page/card_lists.py.
 
-export type Mode = "txt2img" | "img2img" | "extras";
+export type Mode = "txt2img" | "img2img" | "extras" | "modelmerger";
 export type Kind = "error" | "info";
 
 export interface BatchPlace {

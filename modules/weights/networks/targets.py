@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
-from modules.families import TextEncoderFacts
+from modules.families import Family, TextEncoderFacts
 from modules.hardware.model_configs import unet_config
 from modules.prompt.block_weights import BASE, MIDDLE
-from modules.weights.model import Model
+from modules.weights.model import TextEncoder
 from modules.weights.original_names import unet_original_name
 
 _CHANGEABLE: Final = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
@@ -45,7 +46,20 @@ class Target:
     """Its block as lists of block weights name it: BASE, IN00 and so on, M00, OUT00 and so on; "" outside of them."""
 
 
-def network_targets(model: Model) -> dict[str, Target]:
+class NamedModules(Protocol):
+    """What names are made from: a loaded model, or one without weights."""
+
+    @property
+    def unet(self) -> UNet2DConditionModel: ...
+
+    @property
+    def text_encoders(self) -> tuple[TextEncoder, ...]: ...
+
+    @property
+    def family(self) -> Family: ...
+
+
+def network_targets(model: NamedModules) -> dict[str, Target]:
     """The linear layers, convolutions and norms of `model`, by every spelling of their names in network files."""
     table: dict[str, Target] = {}
     for target, spellings in (*_unet_modules(model), *_text_modules(model)):
@@ -57,7 +71,7 @@ def _changeable(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     return ((path, module) for path, module in root.named_modules() if isinstance(module, _CHANGEABLE))
 
 
-def _unet_modules(model: Model) -> Iterator[tuple[Target, list[str]]]:
+def _unet_modules(model: NamedModules) -> Iterator[tuple[Target, list[str]]]:
     config = unet_config(model.unet)
     attention = ["CrossAttn" in kind for kind in config.down_block_types]
     layers = config.layers_per_block
@@ -89,7 +103,7 @@ def _unet_spellings(path: str, original: str) -> list[str]:
     ]
 
 
-def _text_modules(model: Model) -> Iterator[tuple[Target, list[str]]]:
+def _text_modules(model: NamedModules) -> Iterator[tuple[Target, list[str]]]:
     encoders = zip(model.family.text_encoders, model.text_encoders, strict=True)
     for index, (facts, encoder) in enumerate(encoders):
         for path, module in _changeable(encoder):

@@ -1,0 +1,81 @@
+"""The formulas of merging, on one tensor, in float32: never in the files' own types, whose rounding they would carry.
+
+What A1111 v1.10.1 does on the CPU in the types of the files. A product of two float16 numbers is rounded there twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from modules.families import UNET_PREFIX
+from modules.parameters.block_weights import BASE
+
+_BLOCK = re.compile(re.escape(UNET_PREFIX) + r"(input_blocks|middle_block|output_blocks|out|\w+)\.(\d+)?")
+
+
+def weighted_sum(a: Tensor, b: Tensor, weight: float) -> Tensor:
+    """A·(1-M) + B·M, of `a`'s shape; a B with fewer input channels changes the first of A's."""
+    merged = widened(a).clone()
+    part = merged[:, : b.shape[1]] if merged.shape != b.shape else merged
+    part.mul_(1 - weight).add_(widened(b), alpha=weight)
+    return merged
+
+
+def add_difference(a: Tensor, b: Tensor, c: Tensor, weight: float) -> Tensor:
+    """A + (B-C)·M, of `a`'s shape; B and C with fewer input channels change the first of A's."""
+    merged = widened(a).clone()
+    part = merged[:, : b.shape[1]] if merged.shape != b.shape else merged
+    part.add_(widened(b) - widened(c), alpha=weight)
+    return merged
+
+
+def widened(values: Tensor) -> Tensor:
+    """The values in the type that is computed in: float32, or float64 where a file has that."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def common_type(dtypes: list[torch.dtype]) -> torch.dtype:
+    """The type of a merged tensor: that of its sources, or where they differ the one that holds the values of all."""
+    first = dtypes[0]
+    if all(dtype == first for dtype in dtypes):
+        return first
+    wide = [dtype for dtype in dtypes if dtype.itemsize > 1]
+    if not wide:
+        return torch.float16
+    common = wide[0]
+    for dtype in wide[1:]:
+        common = torch.promote_types(common, dtype)
+    return common
+
+
+def block_of(name: str) -> str:
+    """The block of the UNet that a tensor of a checkpoint counts to, as merges by block name it.
+
+    The embeddings of time and of what conditions beside the text count to the first block, the output to the last.
+    """
+    found = _BLOCK.match(name)
+    if found is None:
+        return BASE
+    part, number = found[1], found[2]
+    match part:
+        case "input_blocks":
+            return f"IN{int(number or 0):02}"
+        case "middle_block":
+            return "M00"
+        case "output_blocks":
+            return f"OUT{int(number or 0):02}"
+        case "out":
+            return "OUT"
+    return "IN00"
+
+
+def weight_of(name: str, weights: Mapping[str, float], multiplier: float) -> float:
+    """The M of a tensor: its block's, else `multiplier`."""
+    block = block_of(name)
+    if block == "OUT":
+        block = max((one for one in weights if one.startswith("OUT")), default=BASE)
+    return weights.get(block, multiplier)

@@ -1,0 +1,112 @@
+"""LoRAs and their relatives merged into a checkpoint's tensors, found by the modules that the tensors belong to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from modules.families import family_of
+from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.networks.reading import Network, read_network
+from modules.weights.networks.targets import Target, network_targets
+from modules.weights.networks.updates import WeightUpdate
+from modules.weights.original_names import TensorSource
+from modules.weights.outline import EmptyModel
+from modules.weights.tensor_file import TensorFile
+
+
+@dataclass(frozen=True, slots=True)
+class LoraToMerge:
+    """A network file with its multipliers: of what it changes in the UNet, and in text encoders."""
+
+    path: Path
+    unet: float
+    text: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Change:
+    """What one layer of a network does to a parameter that lies somewhere in a tensor of the file."""
+
+    network: Network
+    layer: str
+    source: TensorSource
+    update: WeightUpdate | Tensor
+    multiplier: float
+
+
+@dataclass(slots=True)
+class LoraMerger:
+    """Networks by the tensors of one checkpoint that they change."""
+
+    changes: Mapping[str, Sequence[_Change]]
+    missing: Mapping[Path, int]
+    """Of each network the layers that the checkpoint has no place for."""
+    _misshapen: dict[Path, int] = field(default_factory=lambda: defaultdict(int))
+
+    def into(self, name: str, values: Tensor) -> Tensor:
+        """The tensor `name` with the networks, float32. What doesn't fit is left out and counted."""
+        changed = values.float().clone()
+        for change in self.changes.get(name, ()):
+            parameter = change.source.taken_from(changed)
+            try:
+                if isinstance(change.update, Tensor):
+                    parameter.add_(change.update.float().view_as(parameter), alpha=change.multiplier)
+                else:
+                    change.update.merge_into(parameter, change.multiplier)
+            except RuntimeError:
+                self._misshapen[change.network.path] += 1
+        return changed
+
+    def notices(self) -> tuple[str, ...]:
+        """What of the networks was not merged, once everything is."""
+        lacking = [
+            f"{path.name}: {count} of its layers are for parts that this checkpoint lacks, and were left out."
+            for path, count in self.missing.items()
+            if count
+        ]
+        odd = [
+            f"{path.name}: {count} of its tensors don't fit this checkpoint, and were left out."
+            for path, count in self._misshapen.items()
+        ]
+        return (*lacking, *odd)
+
+
+def lora_merger(file: TensorFile, loras: Sequence[LoraToMerge]) -> LoraMerger:
+    """Read the networks, and find where in the checkpoint `file` each of their layers belongs.
+
+    Raises:
+        ModelFileError: a network can't be read, or has nothing that the checkpoint has a place for.
+    """
+    family = family_of(file.shapes)
+    assert family is not None, "a checkpoint is of a family"
+    model = EmptyModel.of(file, family)
+    targets = network_targets(model)
+    changes: dict[str, list[_Change]] = defaultdict(list)
+    missing: dict[Path, int] = {}
+    for lora in loras:
+        network = read_network(lora.path)
+        found = {layer: targets[layer] for layer in network.layers if layer in targets}
+        if not found:
+            made_for = f": it is for {network.base}" if network.base else ""
+            raise CheckpointError(f"No layer of {lora.path.name} belongs to anything in {file.path.name}{made_for}.")
+        missing[lora.path] = len(network.layers) - len(found)
+        for layer, target in found.items():
+            for change in _changes(model, network, layer, target, lora.text if target.text_encoder else lora.unet):
+                changes[change.source.name].append(change)
+    return LoraMerger(changes, missing)
+
+
+def _changes(model: EmptyModel, network: Network, layer: str, target: Target, multiplier: float) -> list[_Change]:
+    held = network.layers[layer]
+    updates: tuple[tuple[str, WeightUpdate | Tensor | None], ...] = ("weight", held.weight), ("bias", held.bias)
+    return [
+        _Change(network, layer, model.source(f"{target.path}.{part}"), update, multiplier)
+        for part, update in updates
+        if update is not None and isinstance(getattr(target.module, part, None), torch.nn.Parameter)
+    ]

@@ -1,0 +1,80 @@
+"""Engines killed in the middle of merging: a whole file or none, and nothing half beside it."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from tests.endtoend.house import House, one_sentence
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the engine in /proc"),
+]
+# Long enough to be killed in the middle of.
+TENSORS, LENGTH = 48, 2 << 20
+
+
+def write_hollow(path: Path) -> None:
+    """A checkpoint of 200 MB whose tensors are zeros, which take no room on the disk."""
+    header = {
+        f"model.diffusion_model.input_blocks.{n}.0.weight": {
+            "dtype": "F16",
+            "shape": [LENGTH],
+            "data_offsets": [2 * LENGTH * n, 2 * LENGTH * (n + 1)],
+        }
+        for n in range(TENSORS)
+    }
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + 2 * LENGTH * TENSORS)
+
+
+def begin(house: House, name: str) -> str:
+    answer = house.post(
+        "/v1/jobs/merge", primary_model_name="a", secondary_model_name="b", multiplier=0.5, custom_name=name
+    )
+    assert answer.status_code == 202, answer.text
+    identity: str = answer.json()["id"]
+    return identity
+
+
+def test_killed_in_the_middle_of_merging(house: House) -> None:
+    for letter in "ab":
+        write_hollow(house.models / f"{letter}.safetensors")
+    assert house.post("/sdapi/v1/refresh-checkpoints").status_code == 200
+
+    def half_written(identity: str) -> None:
+        """Wait until the job writes, and kill the engine."""
+        temporary = house.models / f".saving-{identity}.tmp"
+        house.until(lambda: temporary.exists() or house.job(identity)["state"] == "failed")
+        house.kill_engine()
+        assert not (house.models / "merged.safetensors").exists()
+
+    identity = begin(house, "merged")
+    half_written(identity)
+    job = house.ended(identity)
+    assert (job["state"], job["attempts"], job["cause"]) == ("finished", 1, None), job
+    path = house.models / "merged.safetensors"
+    assert job["notices"] == [f"Checkpoint saved to {path}."]
+    with safe_open(path, framework="pt") as file:
+        assert len(file.keys()) == TENSORS
+    # Listed without anybody asking for it.
+    assert any(one["model_name"] == "merged" for one in house.get("/sdapi/v1/sd-models"))
+
+    path.unlink()
+    identity = begin(house, "twice")
+    half_written(identity)
+    house.until(lambda: house.job(identity)["attempts"] == 1)
+    half_written(identity)
+    job = house.ended(identity)
+    assert job["state"] == "failed" and one_sentence(job["cause"]) and "killed" in job["cause"], job
+    assert not list(house.models.glob(".saving-*")) and not (house.models / "twice.safetensors").exists()
+    answer = house.post("/v1/jobs/merge", primary_model_name="a", secondary_model_name="zzz")
+    assert answer.status_code in (400, 422) and one_sentence(answer.json()["detail"]), answer.text
+    house.works()
