@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
-from modules.catalogue.entries import ModelFile
-from modules.catalogue.names import is_one_of
 from modules.files import temporary_of
 from modules.gallery.sanitizing import avoid_device, sanitize
 from modules.parameters import RequestError
@@ -82,7 +80,8 @@ class MergerChooser:
             raise RequestError(str(error)) from error
 
     def _lora(self, lora: BakedLora) -> Path:
-        found = next((one for one in self._catalogue.loras() if _is_called(one, lora.name)), None)
+        exact = next((one for one in self._catalogue.loras() if one.name == lora.name), None)
+        found = exact or self._catalogue.networks("lora").find(lora.name)
         if found is None:
             raise RequestError(f"No LoRA is called {lora.name[:80]!r}: put its file into models/Lora.")
         return found.path
@@ -95,10 +94,6 @@ def _source(checkpoint: Checkpoint) -> SourceCheckpoint:
         sha256=checkpoint.sha256,
         legacy_hash=checkpoint.legacy_hash,
     )
-
-
-def _is_called(file: ModelFile, name: str) -> bool:
-    return is_one_of(name, (file.name, file.stem, str(Path(file.name).with_suffix(""))))
 
 
 def _custom_name(text: str) -> str:
