@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MODELS: Final = ("primary_model_name", "secondary_model_name", "tertiary_model_name")
 
 
-def choices_of(services: Services) -> Choices:
+def merger_choices(services: Services) -> Choices:
     """What the tab's lists offer now."""
     catalogue = services.catalogue
     return Choices(
@@ -60,7 +60,7 @@ def wire_merger(tab: Merger, services: Services, page: gr.Blocks) -> None:
     tab.interrupt.click(None, None, None, js="() => window.webui.interrupt()")
 
     def listed() -> list[Any]:
-        return [gr.update(choices=list(choices)) for choices in list_choices(choices_of(services))]
+        return [gr.update(choices=list(choices)) for choices in list_choices(merger_choices(services))]
 
     def refresh() -> list[Any]:
         services.refresh_models()
@@ -71,7 +71,7 @@ def wire_merger(tab: Merger, services: Services, page: gr.Blocks) -> None:
     page.load(listed, None, tab.lists, **QUICK)
     tab.preset.input(preset_weights, tab.preset, tab.merging["block_weights"], **QUICK)
     tab.read_metadata.click(
-        lambda *names: read_metadata(services, names),
+        lambda *names: metadata_box(services, names),
         [tab.merging[name] for name in _MODELS],
         [tab.merging["metadata_json"], notice],
         preprocess=False,
@@ -138,7 +138,7 @@ def preset_weights(name: str) -> str:
     return "" if name == NO_PRESET else write_block_weights(PRESETS[name])
 
 
-def read_metadata(services: Services, names: tuple[str | None, ...]) -> tuple[str, str]:
+def metadata_box(services: Services, names: tuple[str | None, ...]) -> tuple[str, str]:
     """The metadata of the chosen checkpoints as JSON, later ones before earlier ones, and what can't be read."""
     merged: dict[str, str] = {}
     for name in filter(None, names):

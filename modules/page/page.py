@@ -21,7 +21,7 @@ from modules.page.img2img import Img2Img, build_img2img
 from modules.page.img2img_events import submitter as img2img_submitter
 from modules.page.img2img_events import wire_img2img
 from modules.page.layout import mark_layout
-from modules.page.merger_events import choices_of, wire_merger
+from modules.page.merger_events import merger_choices, wire_merger
 from modules.page.merger_tab import build_merger
 from modules.page.messages import QUICK, SAY, message
 from modules.page.option_choices import checkpoint_choices
@@ -81,7 +81,7 @@ def build_page(
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 info = build_png_info()
             with gr.Tab("Checkpoint Merger", id="modelmerger", elem_id="tab_modelmerger"):
-                merger = build_merger(choices_of(services))
+                merger = build_merger(merger_choices(services))
             with gr.Tab("Queue", id="queue", elem_id="tab_queue"):
                 build_queue()
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):

@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 
 from modules.catalogue import Catalogue, ModelFolders
-from modules.page.merger_events import extract_request, merge_request, preset_weights, read_metadata, submitter
+from modules.page.merger_events import extract_request, merge_request, metadata_box, preset_weights, submitter
 from modules.page.merger_tab import Choices, Merger, build_merger, list_choices
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.block_weights import read_block_weights
@@ -104,7 +104,7 @@ def test_metadata_of_the_chosen_checkpoints_are_read_together(tmp_path: Path) ->
     services: Any = SimpleNamespace(
         catalogue=Catalogue(ModelFolders(checkpoints=(tmp_path,)), tmp_path / "hashes.json")
     )
-    text, said = read_metadata(services, ("a", None, "b"))
+    text, said = metadata_box(services, ("a", None, "b"))
     assert json.loads(text) == {"author": "b", "of a": "1"} and said == ""
-    text, said = read_metadata(services, ("a", "broken", ""))
+    text, said = metadata_box(services, ("a", "broken", ""))
     assert json.loads(text)["author"] == "a" and "broken.safetensors" in json.loads(said)["text"]

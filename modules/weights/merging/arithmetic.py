@@ -73,7 +73,7 @@ def block_of(name: str) -> str:
     return "IN00"
 
 
-def weight_of(name: str, weights: Mapping[str, float], multiplier: float) -> float:
+def tensor_weight(name: str, weights: Mapping[str, float], multiplier: float) -> float:
     """The M of a tensor: its block's, else `multiplier`."""
     block = block_of(name)
     if block == "OUT":

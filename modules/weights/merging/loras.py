@@ -30,7 +30,7 @@ class LoraToMerge:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Change:
+class _TensorChange:
     """What one layer of a network does to a parameter that lies somewhere in a tensor of the file."""
 
     network: Network
@@ -44,7 +44,7 @@ class _Change:
 class LoraMerger:
     """Networks by the tensors of one checkpoint that they change."""
 
-    changes: Mapping[str, Sequence[_Change]]
+    changes: Mapping[str, Sequence[_TensorChange]]
     missing: Mapping[Path, int]
     """Of each network the layers that the checkpoint has no place for."""
     _misshapen: dict[Path, int] = field(default_factory=lambda: defaultdict(int))
@@ -87,7 +87,7 @@ def lora_merger(file: TensorFile, loras: Sequence[LoraToMerge]) -> LoraMerger:
     assert family is not None, "a checkpoint is of a family"
     model = EmptyModel.of(file, family)
     targets = network_targets(model)
-    changes: dict[str, list[_Change]] = defaultdict(list)
+    changes: dict[str, list[_TensorChange]] = defaultdict(list)
     missing: dict[Path, int] = {}
     for lora in loras:
         network = read_network(lora.path)
@@ -102,11 +102,11 @@ def lora_merger(file: TensorFile, loras: Sequence[LoraToMerge]) -> LoraMerger:
     return LoraMerger(changes, missing)
 
 
-def _changes(model: EmptyModel, network: Network, layer: str, target: Target, multiplier: float) -> list[_Change]:
+def _changes(model: EmptyModel, network: Network, layer: str, target: Target, multiplier: float) -> list[_TensorChange]:
     held = network.layers[layer]
     updates: tuple[tuple[str, WeightUpdate | Tensor | None], ...] = ("weight", held.weight), ("bias", held.bias)
     return [
-        _Change(network, layer, model.source(f"{target.path}.{part}"), update, multiplier)
+        _TensorChange(network, layer, model.source(f"{target.path}.{part}"), update, multiplier)
         for part, update in updates
         if update is not None and isinstance(getattr(target.module, part, None), torch.nn.Parameter)
     ]
