@@ -1,4 +1,7 @@
-"""Weights by block of the UNet, as the extensions for block-weighted merging (MBW) write them."""
+"""Weights by block of the UNet, as the extensions for block-weighted merging (MBW) write them.
+
+Those of LoRAs, in `prompt/`, are other lists: there a block that a list leaves out has 0, here it follows M.
+"""
 
 from __future__ import annotations
 
