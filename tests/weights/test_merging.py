@@ -167,6 +167,9 @@ def test_files_that_are_not_of_one_family_or_shape(tmp_path: Path) -> None:
             "conditioner.embedders.1.model.token_embedding.weight": torch.zeros(2, 2),
         },
     )
+    # Of the same layout, though another family: the difference of two is added to a third as for inpainting.
+    cosxl = write(tmp_path / "cosxl.safetensors", 2, extra=load_file(sdxl) | {"edm_vpred.sigma_max": torch.ones(1)})
+    assert "edm_vpred.sigma_max" in load_file(merged(tmp_path, cosxl, sdxl, sdxl, name="cos")[0])
     for other, sentence in (
         (odd, "odd.safetensors can't be merged with a.safetensors: .* has the shape"),
         (vae, "vae.safetensors is not a checkpoint but a VAE"),

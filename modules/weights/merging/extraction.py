@@ -120,7 +120,8 @@ def _unet_rank(path: str, module: nn.Linear | nn.Conv2d, request: ExtractRequest
 def _unet_name(family: Family, path: str, source: TensorSource) -> str:
     """As kohya's scripts name it: for SDXL by its name in the checkpoint, else by diffusers'."""
     original = source.name.removeprefix(UNET_PREFIX).removesuffix(".weight")
-    return "lora_unet_" + (original if family in (SDXL, SDXL_REFINER) else path).replace(".", "_")
+    # Those of SDXL take numbers beside the text.
+    return "lora_unet_" + (original if family.added_numbers else path).replace(".", "_")
 
 
 def _text_name(family: Family, part: str, path: str) -> str:
@@ -186,7 +187,7 @@ def _metadata(request: ExtractRequest, family: Family, name: str) -> Mapping[str
         "ss_network_dim": str(request.rank),
         "ss_network_alpha": str(float(request.rank)),
         "ss_network_args": json.dumps(arguments),
-        "ss_base_model_version": _BASES[family.name],
+        **({"ss_base_model_version": _BASES[family.name]} if family.name in _BASES else {}),
         "ss_v2": str(family is SD2),
         "ss_output_name": name,
         "ss_sd_model_name": request.original,

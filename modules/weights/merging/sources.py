@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue.kinds import ModelKind, classify_tensors
-from modules.families import family_of
+from modules.families import Family, family_of
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.tensor_file import TensorFile
 
@@ -37,12 +37,17 @@ def check_checkpoints(files: Sequence[TensorFile]) -> None:
     family = family_of(first.shapes)
     for other in others:
         its = family_of(other.shapes)
-        if its is not family:
-            names = f"{other.path.name} is {its.label if its else 'of no known family'}"
+        if its is None or family is None or not _have_one_layout(its, family):
+            labels = [one.label if one else "of no known family" for one in (its, family)]
             raise CheckpointError(
-                f"{names}, and {first.path.name} is {family.label if family else 'of no known family'}: "
+                f"{other.path.name} is {labels[0]}, and {first.path.name} is {labels[1]}: "
                 "only checkpoints of one family can be merged."
             )
+
+
+def _have_one_layout(one: Family, other: Family) -> bool:
+    """Whether families have the same tensors: what CosXL learned can be added to other checkpoints of SDXL."""
+    return one.text_encoders == other.text_encoders and one.added_numbers == other.added_numbers
 
 
 def merged_channels(name: str, a: TensorFile, b: TensorFile) -> int | None:
