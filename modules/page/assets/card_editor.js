@@ -66,7 +66,7 @@ function fieldsOf(kind, { values, description, base, vaes }) {
   if (kind === "lora") {
     const versions = element("select", {}, ...BASES.map((name) => new Option(name)));
     versions.value = BASES.includes(values["sd version"]) ? values["sd version"] : "Unknown";
-    const shapes = base && versions.value === "Unknown" ? `Stable Diffusion version (by its tensors: ${base})` : "";
+    const shapes = base && versions.value === "Unknown" ? `Stable Diffusion version (found: ${base})` : "";
     const weight = element("input", { type: "number", min: "0", max: "2", step: "0.01" });
     weight.value = String(values["preferred weight"]);
     fields.push(
