@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export OMP_WAIT_POLICY=passive
 # Dozens of processes import the same modules: compiled once, whatever this machine is set to.
 unset PYTHONDONTWRITEBYTECODE
+# What is imported is compiled then; compiling all that is installed takes longer than fetching it (pip reads 0 as "don't").
+export PIP_NO_COMPILE=0
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -57,8 +59,9 @@ bash scripts/check-javascript.sh
 
 say "Tests"
 if [ $# = 0 ] || [ "$*" = --long ]; then
-    # The whole suite in two workers, in the order that tests/conftest.py gives.
-    set -- --numprocesses 2 --dist loadgroup --no-loadscope-reorder "$@"
+    # The whole suite in three workers, in the order that tests/conftest.py gives: on two cores, since each of them waits
+    # now and then for a browser, a server or an engine.
+    set -- --numprocesses 3 --dist loadgroup --no-loadscope-reorder "$@"
 fi
 tests=0
 "$python" -m pytest "$@" || tests=$?

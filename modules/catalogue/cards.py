@@ -120,10 +120,12 @@ class Cards:
 
     def is_preview(self, path: Path) -> bool:
         """Whether a picture is the preview of a card: no other file may be shown by its path."""
+        # One that has just been put there is looked for once more, where folders have changed.
         return any(
             card.files.preview is not None and card.files.preview.path == path
+            for newest in (False, True)
             for kind in CARD_KINDS
-            for card in self.of(kind).cards
+            for card in self.of(kind, newest=newest).cards
         )
 
     def refresh(self, kind: CardKind) -> None:
