@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from modules.catalogue.embedding_files import vectors_for
 from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.families import Family, family_of
@@ -29,9 +30,8 @@ def fits_encoders(embedding: Mapping[str, tuple[int, ...]], architecture: Archit
     if architecture is None:
         return len(embedding) == 1
     roles = [facts.role for facts in architecture.family.text_encoders]
-    several = len(roles) > 1
-    sizes = [embedding[role] for role in roles if role in embedding] if several else list(embedding.values())
-    return [size[-1] for size in sizes if size] == list(architecture.text_widths)
+    widths = {name: shape[-1] for name, shape in embedding.items() if shape}
+    return vectors_for(widths, roles, architecture.text_widths) is not None
 
 
 def read_architecture(path: Path) -> Architecture | None:

@@ -1,6 +1,6 @@
-"""Which files of the embeddings folder may be textual inversions: pictures may be, and may be previews of others."""
+"""Textual inversions: which files of their folder may be some (pictures too), and which models they are for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from modules.files import FoundFile
@@ -25,6 +25,19 @@ def without_previews(files: Iterable[FoundFile]) -> list[FoundFile]:
         if not is_embedding_picture(file.name)
         or not (file.name.lower().endswith(_PREVIEWS) or _bare(file.name) in others)
     ]
+
+
+def vectors_for(widths: Mapping[str, int], roles: Sequence[str], text_widths: Sequence[int]) -> tuple[str, ...] | None:
+    """Which vectors of a textual inversion are for text encoders of these roles and widths, in the encoders' order.
+
+    `widths` are those of its vectors by their names: the encoder's role, or any if there is but one. One for two
+    encoders is not for a family with one of them, as in A1111: there its name is text.
+
+    Returns:
+        Names of `widths`; None if it is for other encoders.
+    """
+    found = [name for name in (roles if len(roles) > 1 else widths) if name in widths]
+    return tuple(found) if [widths[name] for name in found] == list(text_widths) else None
 
 
 def _bare(name: str) -> str:

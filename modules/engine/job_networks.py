@@ -129,7 +129,7 @@ class JobNetworks:
 
     def _is_for(self, loaded: LoadedModel, use: NetworkUse, cached: CachedNetwork[Network], *, silent: bool) -> bool:
         base, family = cached.network.base, loaded.model.family
-        if base not in ("", family.name):
+        if not family.takes_networks_for(base):
             why = f"it is for {base}, and {loaded.file.name} is {family.label}"
         elif use.blocks and (unnamed := loaded.networks.blocks - dict(use.blocks).keys()):
             why = f"its block weights don't name {min(unnamed)}, which {loaded.file.name} has"

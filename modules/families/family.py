@@ -103,6 +103,10 @@ class Family:
         """Whether a latent of the one is the same picture to the other: one tiny autoencoder decodes both unchanged."""
         return (self.tiny_autoencoder, self.latents_mean) == (other.tiny_autoencoder, other.latents_mean)
 
+    def takes_networks_for(self, base: str) -> bool:
+        """Whether networks (LoRA and its relatives) for the family of this name fit; "" is of those that say none."""
+        return base in ("", self.name)
+
     def is_marked(self, names: Collection[str]) -> bool:
         """Whether a checkpoint with tensors of these names is of this family."""
         return any(

@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 
+from modules.catalogue.embedding_files import vectors_for
 from modules.catalogue.kinds import Container, sniff_container
 from modules.pictures.embedded_vectors import read_embedded_vectors
 from modules.pictures.opening import PictureError
@@ -37,14 +38,10 @@ class Embedding:
         return " and ".join(str(tensor.shape[1]) for tensor in self.vectors.values())
 
     def fitting(self, roles: Sequence[str], widths: Sequence[int]) -> tuple[torch.Tensor, ...] | None:
-        """The vectors for text encoders of these roles and widths, in their order; None if it is not for them.
-
-        One for two encoders is not for a family with one of them, as in A1111: there its name is text.
-        """
-        names = roles if len(roles) > 1 else ("",)
-        found = [self.vectors[name] for name in names if name in self.vectors]
-        fits = [tensor.shape[1] for tensor in found] == list(widths)
-        return tuple(found) if fits else None
+        """The vectors for text encoders of these roles and widths, in their order; None if it is not for them."""
+        own = {name: tensor.shape[1] for name, tensor in self.vectors.items()}
+        found = vectors_for(own, roles, widths)
+        return None if found is None else tuple(self.vectors[name] for name in found)
 
 
 def read_embedding(path: Path) -> Embedding:

@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from modules.catalogue.architecture import Architecture, fits_encoders
+from modules.families import SD1, SDXL, SDXL_REFINER
 from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
 from modules.weights.embeddings import Embedding, read_embedding, read_embedding_picture
 from tests.checkpoints import Payload, write_embedding, write_malicious_checkpoint
@@ -58,6 +60,29 @@ def test_vectors_for_several_encoders_fit_those(tmp_path: Path) -> None:
     assert both is not None and torch.equal(both[0], VECTORS) and torch.equal(both[1], wide)
     assert embedding.fitting(("clip_g",), (6,)) is None and embedding.fitting(("clip_l",), (4,)) is None
     assert Embedding({"": VECTORS}).fitting(("clip_l", "clip_g"), (4, 6)) is None
+
+
+@pytest.mark.parametrize(
+    ("widths", "wanted"),
+    [
+        ({"": 4}, {"one"}), ({"emb_params": 4}, {"one"}), ({"clip_l": 4}, {"one"}), ({"clip_g": 6}, {"refiner"}),
+        ({"": 5}, set()), ({"clip_g": 6, "clip_l": 4}, {"two"}), ({"clip_l": 4, "other": 6}, set()),
+        ({"clip_l": 6, "clip_g": 4}, set()),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_lists_and_prompts_have_one_rule_of_what_fits(widths: dict[str, int], wanted: set[str]) -> None:
+    """By the shapes in a file's head for lists, by the tensors for prompts."""
+    models = {
+        "one": Architecture(SD1, (4,), 4), "two": Architecture(SDXL, (4, 6), 4),
+        "refiner": Architecture(SDXL_REFINER, (6,), 4),
+    }  # fmt: skip
+    embedding = Embedding({name: torch.ones(2, width) for name, width in widths.items()})
+    shapes = {name: (2, width) for name, width in widths.items()}
+    for name, model in models.items():
+        roles = [facts.role for facts in model.family.text_encoders]
+        fits = embedding.fitting(roles, model.text_widths) is not None
+        assert fits == fits_encoders(shapes, model) == (name in wanted), name
 
 
 @pytest.mark.parametrize(
