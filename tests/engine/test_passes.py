@@ -22,7 +22,7 @@ from modules.protocol import (
 )
 from modules.protocol.messages import Message
 from tests.amounts import some
-from tests.checkpoints import TINY_REFINER, TINY_SDXL, Architecture, write_tiny_checkpoint
+from tests.checkpoints import TINY_PLAYGROUND, TINY_REFINER, TINY_SDXL, Architecture, write_tiny_checkpoint
 from tests.engine.conftest import RunningEngine, checkpoint_at, job
 
 pytestmark = pytest.mark.server
@@ -134,6 +134,23 @@ def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(
         assert opened(switched).tobytes() != opened(stayed).tobytes()
         assert "Model: tiny" in switched.infotext and "Hires checkpoint: other" in switched.infotext
         assert "Hires checkpoint" not in stayed.infotext
+
+
+def test_a_hires_checkpoint_whose_latents_turn_out_to_differ_is_refused_but_for_pixels(
+    engine: RunningEngine, tiny: CheckpointFile, tmp_path: Path
+) -> None:
+    """The head of a pickle says nothing: its family is known once it is loaded. Playground 2.5 paints what it gets."""
+    playground = checkpoint_at(write_tiny_checkpoint(tmp_path / "playground.ckpt", architecture=TINY_PLAYGROUND))
+    fields: dict[str, Any] = {"enable_hr": True, "hr_scale": 1.5, "hr_checkpoint_name": playground.title}
+    ends = {}
+    for upscaler in ("Latent", "Lanczos"):
+        wanted = job(tiny, upscaler, hr_upscaler=upscaler, **fields)
+        engine.send(wanted.model_copy(update={"hires_checkpoint": playground}))
+        ends[upscaler] = engine.until(JobFinished, JobFailed)
+    failed = ends["Latent"][-1]
+    assert isinstance(failed, JobFailed)
+    assert "Playground 2.5 can't go on with latents of Stable Diffusion 1" in failed.cause and not failed.retry
+    assert isinstance(ends["Lanczos"][-1], JobFinished), ends["Lanczos"][-1]
 
 
 @pytest.mark.parametrize(
