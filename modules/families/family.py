@@ -67,6 +67,8 @@ class Family:
     one fit the others."""
     label: str
     """What a person calls it."""
+    base_model_version: str
+    """What networks that kohya's scripts trained on it say in `ss_base_model_version`."""
     marks: tuple[tuple[str, ...], ...]
     """Its checkpoints have tensors whose names begin so: with all the beginnings of one of these groups."""
     text_encoders: tuple[TextEncoderFacts, ...]

@@ -7,6 +7,7 @@ from modules.families.family import Family, TextEncoderFacts
 SD1: Final = Family(
     name="SD1",
     label="Stable Diffusion 1",
+    base_model_version="sd_v1",
     # What is of no other family; a checkpoint without text encoder too, which is then missed by its name.
     marks=(("model.diffusion_model.input_blocks.",),),
     text_encoders=(

@@ -9,6 +9,7 @@ _PREFIXES: Final = ("cond_stage_model.model.", "conditioner.embedders.0.model.")
 SD2: Final = Family(
     name="SD2",
     label="Stable Diffusion 2",
+    base_model_version="sd_v2",
     # SD Turbo has the names of SDXL's refiner, and is recognised before it: it takes no sizes with its text.
     marks=tuple((prefix,) for prefix in _PREFIXES),
     text_encoders=(

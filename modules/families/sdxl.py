@@ -11,6 +11,7 @@ _BIG_G_NETWORKS: Final = ("lora_te2_", "text_encoder_2.")
 SDXL: Final = Family(
     name="SDXL",
     label="Stable Diffusion XL",
+    base_model_version="sdxl_base_v1-0",
     marks=(("conditioner.embedders.1.model.",),),
     text_encoders=(
         TextEncoderFacts(
@@ -41,6 +42,7 @@ SDXL: Final = Family(
 SDXL_REFINER: Final = Family(
     name="SDXL refiner",
     label="Stable Diffusion XL refiner",
+    base_model_version="sdxl_refiner_v1-0",
     marks=(("conditioner.embedders.0.model.", f"{UNET_PREFIX}label_emb."),),
     text_encoders=(
         TextEncoderFacts(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modules.families import SD1, SD2, SDXL, SDXL_REFINER, UNET_PREFIX, Family, family_of
+from modules.families import UNET_PREFIX, Family, family_of
 from modules.parameters.merger_request import ExtractRequest
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.merging.arithmetic import widened
@@ -25,12 +25,6 @@ from modules.weights.outline import EmptyModel
 from modules.weights.tensor_file import TensorFile, stream_tensors
 
 _TYPES: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_BASES: Final = {
-    SD1.name: "sd_v1",
-    SD2.name: "sd_v2",
-    SDXL.name: "sdxl_base_v1-0",
-    SDXL_REFINER.name: "sdxl_refiner_v1-0",
-}
 # Text encoders are left out unless one of their weights differs by more than this.
 _DIFFERENT: Final = 0.01
 _QUANTILE: Final = 0.99
@@ -187,8 +181,8 @@ def _metadata(request: ExtractRequest, family: Family, name: str) -> Mapping[str
         "ss_network_dim": str(request.rank),
         "ss_network_alpha": str(float(request.rank)),
         "ss_network_args": json.dumps(arguments),
-        **({"ss_base_model_version": _BASES[family.name]} if family.name in _BASES else {}),
-        "ss_v2": str(family is SD2),
+        "ss_base_model_version": family.base_model_version,
+        "ss_v2": str(family.base_model_version.startswith("sd_v2")),
         "ss_output_name": name,
         "ss_sd_model_name": request.original,
         "ss_training_comment": f"extracted from {request.tuned}",
