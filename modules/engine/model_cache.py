@@ -107,8 +107,8 @@ class ModelCache:
 
     # Making room
 
-    def make_room(self, needed: int) -> None:
-        """Drop the oldest in main memory until it holds so many bytes more, with a reserve."""
+    def make_room(self, needed: int) -> bool:
+        """Drop the oldest in main memory until it holds so many bytes more, with a reserve; returns whether it does."""
         if main_memory().available < needed + MAIN_RESERVE:
             give_back_memory()  # the C library holds some for the next step
         while main_memory().available < needed + MAIN_RESERVE:
@@ -117,7 +117,8 @@ class ModelCache:
             elif (oldest := next((one for one in self._models if self._is_in_main_memory(one)), None)) is not None:
                 self._drop(oldest)
             else:
-                return
+                return False
+        return True
 
     def free_device(self, enough: Callable[[], bool]) -> None:
         """Move to main memory, the oldest first, until the device has `enough` room; drop what does not fit there."""
@@ -167,8 +168,7 @@ class ModelCache:
         if self._is_in_main_memory(loaded):
             return
         needed = loaded.weights
-        self.make_room(needed)
-        if main_memory().available < needed + MAIN_RESERVE:
+        if not self.make_room(needed):
             self._drop(loaded)
             return
         loaded.encoder.forget()  # its cached encodings lie on the device

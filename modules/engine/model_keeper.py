@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,8 @@ from modules.weights.networks.hypernetwork import read_hypernetwork
 from modules.weights.networks.merging import NetworkMerger
 from modules.weights.networks.reading import read_network
 from modules.weights.tiny_autoencoder import Half
+
+_log = logging.getLogger(__name__)
 
 
 class ModelKeeper:
@@ -118,7 +121,12 @@ class ModelKeeper:
         if before is not None:
             self.placement.release()
             # What is cached is the checkpoint itself, and originals take no memory.
-            before.networks.restore()
+            try:
+                before.networks.restore()
+            except (ModelFileError, OSError) as error:
+                _log.warning("%s is not cached: %s", before.file.name, error)
+                before.release()
+                return None
         return before
 
     def _cache_loaded(self) -> None:
@@ -216,7 +224,7 @@ class ModelKeeper:
             encoder=PromptEncoder(model, self._tokenizer),
             sha256=self._hash(now, file.sha256),
             attention=attention,
-            networks=NetworkMerger(model, hardware.device, self._cache.make_room),
+            networks=NetworkMerger(model, hardware.device, self._cache.make_room, now.states[0]),
             vae_sha256=self._hash(vae_origin, None) if file.vae_path else None,
             embeddings=self._embeddings,
             in_8_bits=in_8_bits,

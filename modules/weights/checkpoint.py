@@ -39,7 +39,7 @@ from modules.weights.unet_shapes import UnetShape
 from modules.weights.vae_shapes import infer_vae
 from modules.weights.weight_buffer import one_thread
 
-MakeRoom = Callable[[int], None]
+MakeRoom = Callable[[int], object]
 # All that families keep their text encoders under.
 _TEXT_PREFIXES: Final = ("cond_stage_model.", "conditioner.")
 _SIGMA_RANGE: Final = ("edm_vpred.sigma_min", "edm_vpred.sigma_max")

@@ -70,7 +70,7 @@ def loha(weight: Tensor, draw: Draw) -> Made:
 
 def lokr(weight: Tensor, draw: Draw) -> Made:
     out, into = weight.shape[0], weight.shape[1]
-    first = 4 * draw(2, 2)
+    first = 8 * draw(2, 2)
     second_a, second_b = draw(out // 2, RANK), draw(RANK, weight[0].numel() // 2)
     second = (second_a @ second_b).view(out // 2, into // 2, *weight.shape[2:])
     delta = torch.kron(first.view(2, 2, *[1] * (weight.ndim - 2)), second) * 0.5

@@ -17,13 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from modules.files import FileState, found_file
 from modules.hardware.compiling import run_plain
 from modules.hardware.out_of_memory import is_out_of_memory
 from modules.prompt.block_weights import BlockWeights
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.model import Model
 from modules.weights.networks.reading import Network
 from modules.weights.networks.targets import Target, network_targets
 from modules.weights.networks.updates import WeightUpdate
+from modules.weights.originals import original_parameters
 
 # Weights of these types are too coarse to hold what a network adds.
 _COARSE: Final = (torch.float8_e4m3fn, torch.float8_e5m2)
@@ -84,14 +87,14 @@ class _Change:
 
 @dataclass(slots=True, eq=False)
 class _Merged:
-    """A parameter that holds networks: its original, in main memory, and what was merged into it."""
+    """A parameter that holds networks, and what was merged into it.
+
+    Its original is in main memory; None if there was no room for it, and the checkpoint's file has to be read again.
+    """
 
     parameter: nn.Parameter
-    original: Tensor
+    original: Tensor | None
     holds: tuple[Hashable, ...] = ()
-
-    def restore(self) -> None:
-        self.parameter.data.copy_(self.original)
 
 
 # The changes of each parameter, in the order of the networks.
@@ -103,12 +106,14 @@ class NetworkMerger:
     """Applies networks to one model. Weights are changed in place: recorded steps and pinned copies stay valid.
 
     `device` is where products are computed, whatever part of the model lies there. `make_room` is called with the bytes
-    of main memory that originals will take.
+    of main memory that originals will take, and says whether they are there. `state` is that of the checkpoint's file
+    when it was read, None if it doesn't matter.
     """
 
     model: Model
     device: torch.device
-    make_room: Callable[[int], None] = lambda needed: None
+    make_room: Callable[[int], bool] = lambda needed: True
+    state: FileState | None = None
     _targets: dict[str, Target] | None = None
     _merged: dict[tuple[Target, _Part], _Merged] = field(default_factory=dict)
     _live: _Changes = field(default_factory=dict)
@@ -124,7 +129,7 @@ class NetworkMerger:
     @property
     def saved_bytes(self) -> int:
         """What the originals of changed weights take of main memory."""
-        return sum(one.original.numel() * one.original.element_size() for one in self._merged.values())
+        return sum(one.original.nbytes for one in self._merged.values() if one.original is not None)
 
     @property
     def blocks(self) -> frozenset[str]:
@@ -139,8 +144,7 @@ class NetworkMerger:
         """
         merged, live = self._sorted(networks, while_computing=while_computing)
         try:
-            for place in [place for place in self._merged if place not in merged]:
-                self._merged.pop(place).restore()
+            self._restore([place for place in self._merged if place not in merged])
             self._save_originals(merged)
             self._merge(merged)
             self._try(live)
@@ -151,12 +155,38 @@ class NetworkMerger:
         self._applied = tuple(networks)
 
     def restore(self) -> None:
-        """Take every network out of the weights."""
-        for merged in self._merged.values():
-            merged.restore()
-        self._merged.clear()
+        """Take every network out of the weights.
+
+        Raises ModelFileError where originals have to be read again and the file is gone; then nothing can be made with
+        the model.
+        """
+        self._restore(list(self._merged))
         self._live = {}
         self._applied = ()
+
+    def _restore(self, places: Sequence[tuple[Target, _Part]]) -> None:
+        unsaved = {f"{target.path}.{part}": (target, part) for target, part in places if not self._saved(target, part)}
+        for place in places:
+            if (original := self._merged[place].original) is not None:
+                self._merged.pop(place).parameter.data.copy_(original)
+        # One that holds nothing yet is as it was.
+        names = [name for name, place in unsaved.items() if self._merged[place].holds]
+        if names:
+            self._check_file()
+        for name, values in original_parameters(self.model, names) if names else ():
+            self._merged[unsaved[name]].parameter.data.copy_(values)
+        for place in unsaved.values():
+            del self._merged[place]
+
+    def _check_file(self) -> None:
+        found = found_file(self.model.path)
+        if self.state is not None and (found is None or found.state != self.state):
+            raise CheckpointError(
+                f"{self.model.path.name} has been replaced while a network was merged into it: start the job again."
+            )
+
+    def _saved(self, target: Target, part: _Part) -> bool:
+        return self._merged[target, part].original is not None
 
     def fit(self, applied: AppliedNetwork) -> Fit:
         """How the network fits the model; what is misshapen shows once it was applied."""
@@ -222,9 +252,9 @@ class NetworkMerger:
 
     def _save_originals(self, wanted: _Changes) -> None:
         new = [(place, getattr(place[0].module, place[1])) for place in wanted if place not in self._merged]
-        self.make_room(sum(parameter.numel() * parameter.element_size() for _, parameter in new))
+        room = not new or self.make_room(sum(parameter.nbytes for _, parameter in new))
         for place, parameter in new:
-            original = torch.empty_like(parameter.data, device="cpu").copy_(parameter.data)
+            original = torch.empty_like(parameter.data, device="cpu").copy_(parameter.data) if room else None
             self._merged[place] = _Merged(parameter, original)
 
     def _merge(self, wanted: _Changes) -> None:
@@ -235,13 +265,21 @@ class NetworkMerger:
         }
         if not due:
             return
+        # What was not saved has to be as it was before anything is merged into it once more.
+        stale = [place for place in due if not self._saved(*place) and self._merged[place].holds]
+        parameters = {place: self._merged[place].parameter for place in stale}
+        self._restore(stale)
+        self._merged |= {place: _Merged(parameter, None) for place, parameter in parameters.items()}
         # One for all: memory that is new for each weight costs more than the product.
-        largest = max(self._merged[place].original.numel() for place in due)
+        largest = max(self._merged[place].parameter.numel() for place in due)
         buffer = torch.empty(largest, dtype=torch.float32, device=self.device)
         for place, changes in due.items():
             merged = self._merged[place]
-            values = buffer[: merged.original.numel()].view(merged.original.shape)
-            remaining = self._into(values, merged.original, changes)
+            original = merged.parameter.data if merged.original is None else merged.original
+            values = buffer[: original.numel()].view(original.shape)
+            remaining = self._into(values, original, changes)
+            # Before it is written: what is half written holds something too.
+            merged.holds = ((),)
             merged.parameter.data.copy_(values)
             merged.holds = tuple(change.identity for change in remaining)
 

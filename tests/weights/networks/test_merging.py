@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from modules.files import found_file
 from modules.hardware.fp8_weights import store_in_8_bits
 from modules.weights.checkpoint import load_checkpoint
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.model import Model
 from modules.weights.networks.merging import AppliedNetwork, NetworkMerger
 from modules.weights.networks.reading import Network
@@ -113,12 +115,13 @@ choices = st.lists(st.tuples(st.integers(0, 2), multipliers, multipliers), max_s
 
 
 @settings(max_examples=8)
-@given(sequence=st.lists(choices, min_size=1, max_size=5))
+@given(sequence=st.lists(choices, min_size=1, max_size=5), saves=st.booleans())
 def test_after_any_sequence_the_weights_are_those_of_the_last_networks_alone(
-    model: Model, networks: dict[int, Network], sequence: list[Any]
+    model: Model, networks: dict[int, Network], sequence: list[Any], saves: bool
 ) -> None:
+    """Also where there is no memory for originals, and the file is read again."""
     before = copied(model)
-    merger = NetworkMerger(model, CPU)
+    merger = NetworkMerger(model, CPU, lambda needed: saves)
     for chosen in sequence:
         merger.apply(applied(networks, *chosen))
     after = copied(model)
@@ -194,6 +197,25 @@ def test_what_fails_halfway_leaves_the_weights_as_they_were(
         merger.apply([AppliedNetwork("broken", broken)])
     assert same(parameters(model), plain)
     assert merger.applied == () and merger.saved_bytes == 0
+
+
+def test_originals_are_not_taken_from_a_file_that_has_been_replaced(
+    tmp_path: Path, networks: dict[int, Network]
+) -> None:
+    path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")
+    own, found = load_checkpoint(path), found_file(path)
+    assert found is not None
+    merger = NetworkMerger(own, CPU, lambda needed: False, found.state)
+    before = copied(own)
+    merger.apply(applied(networks, (0, 1.0, 1.0)))
+    merger.apply(applied(networks, (1, 1.0, 0.5)))
+    assert merger.saved_bytes == 0
+    merger.restore()
+    assert same(parameters(own), before)
+    merger.apply(applied(networks, (0, 1.0, 1.0)))
+    write_tiny_checkpoint(path, seed=5)
+    with pytest.raises(CheckpointError, match="has been replaced"):
+        merger.apply([])
 
 
 def test_layers_that_do_not_fit_are_left_out_and_counted(
