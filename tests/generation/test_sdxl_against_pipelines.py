@@ -6,6 +6,7 @@ import copy
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,18 @@ def test_latents_of_playground_are_normalised_on_the_way_in_and_out(pipeline_of:
     torch.testing.assert_close(of_vae, model.vae.encode(pixels).latent_dist.mode(), atol=1e-5, rtol=1e-5)
     decoded = ((model.vae.decode(of_vae).sample[0] + 1) / 2).clamp(0, 1)
     torch.testing.assert_close(pipeline.codec.decode(model, latent[0]), decoded, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("architecture", "factor"), [(TINY_SDXL, 1.0), (TINY_COSXL, 0.13025)], ids=["XL", "CosXL"])
+def test_models_that_edit_are_shown_the_picture_as_they_were_trained(
+    pipeline_of: Callable[..., Pipeline], architecture: Architecture, factor: float
+) -> None:
+    pipeline = pipeline_of(replace(architecture, in_channels=8))
+    resolved = request(mode="img2img", height=64)
+    start = start_of(pipeline, resolved, range(1), prepare_init_picture(resolved, picture(), None))
+    encoded = pipeline.model.vae.encode(to_tensor([picture()])).latent_dist.mode()
+    assert start.extra is not None
+    torch.testing.assert_close(start.extra, encoded * factor, atol=1e-5, rtol=1e-5)
 
 
 class LinearVae(torch.nn.Module):
