@@ -41,7 +41,7 @@ RUN: Final = """async (rules) => {
 
 def views(page: Page) -> Iterator[str]:
     """Open one part of the page after the other."""
-    for tab in ("txt2img", "img2img", "Extras", "PNG Info", "Queue", "Settings"):
+    for tab in ("txt2img", "img2img", "Extras", "PNG Info", "Checkpoint Merger", "Queue", "Settings"):
         open_tab(page, tab)
         yield tab
         if tab == "txt2img":

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
+from tests.checkpoints import write_hollow_checkpoint
 from tests.endtoend.house import House, one_sentence
 
 pytestmark = [
     pytest.mark.server,
     pytest.mark.skipif(not Path("/proc").exists(), reason="looks for the engine in /proc"),
 ]
-# Long enough to be killed in the middle of.
+# 200 MB: long enough to be killed in the middle of.
 TENSORS, LENGTH = 48, 2 << 20
-
-
-def write_hollow(path: Path) -> None:
-    """A checkpoint of 200 MB whose tensors are zeros, which take no room on the disk."""
-    header = {
-        f"model.diffusion_model.input_blocks.{n}.0.weight": {
-            "dtype": "F16",
-            "shape": [LENGTH],
-            "data_offsets": [2 * LENGTH * n, 2 * LENGTH * (n + 1)],
-        }
-        for n in range(TENSORS)
-    }
-    text = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + 2 * LENGTH * TENSORS)
 
 
 def begin(house: House, name: str) -> str:
@@ -46,7 +29,7 @@ def begin(house: House, name: str) -> str:
 
 def test_killed_in_the_middle_of_merging(house: House) -> None:
     for letter in "ab":
-        write_hollow(house.models / f"{letter}.safetensors")
+        write_hollow_checkpoint(house.models / f"{letter}.safetensors", TENSORS, LENGTH)
     assert house.post("/sdapi/v1/refresh-checkpoints").status_code == 200
 
     def half_written(identity: str) -> None:

@@ -1,5 +1,7 @@
 """The formulas of merging, on one tensor, in float32: never in the files' own types, whose rounding they would carry.
 
+The tensors that are given are used up: where they are float32 already, the result is computed in their memory.
+
 What A1111 v1.10.1 does on the CPU in the types of the files. A product of two float16 numbers is rounded there twice.
 """
 
@@ -19,7 +21,7 @@ _BLOCK = re.compile(re.escape(UNET_PREFIX) + r"(input_blocks|middle_block|output
 
 def weighted_sum(a: Tensor, b: Tensor, weight: float) -> Tensor:
     """A·(1-M) + B·M, of `a`'s shape; a B with fewer input channels changes the first of A's."""
-    merged = widened(a).clone()
+    merged = widened(a)
     part = merged[:, : b.shape[1]] if merged.shape != b.shape else merged
     part.mul_(1 - weight).add_(widened(b), alpha=weight)
     return merged
@@ -27,9 +29,9 @@ def weighted_sum(a: Tensor, b: Tensor, weight: float) -> Tensor:
 
 def add_difference(a: Tensor, b: Tensor, c: Tensor, weight: float) -> Tensor:
     """A + (B-C)·M, of `a`'s shape; B and C with fewer input channels change the first of A's."""
-    merged = widened(a).clone()
+    merged, difference = widened(a), widened(b).sub_(widened(c))
     part = merged[:, : b.shape[1]] if merged.shape != b.shape else merged
-    part.add_(widened(b) - widened(c), alpha=weight)
+    part.add_(difference, alpha=weight)
     return merged
 
 

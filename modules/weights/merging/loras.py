@@ -50,8 +50,11 @@ class LoraMerger:
     _misshapen: dict[Path, int] = field(default_factory=lambda: defaultdict(int))
 
     def into(self, name: str, values: Tensor) -> Tensor:
-        """The tensor `name` with the networks, float32. What doesn't fit is left out and counted."""
-        changed = values.float().clone()
+        """The tensor `name` with the networks, float32, computed in its own memory if it is that already.
+
+        What doesn't fit is left out and counted.
+        """
+        changed = values.float()
         for change in self.changes.get(name, ()):
             parameter = change.source.taken_from(changed)
             try:
