@@ -63,6 +63,7 @@ test("a row's title: the prompt, or why there is none", () => {
   assert.equal(title({ ...JOB, prompt: "" }), "(no prompt)");
   assert.equal(title({ ...JOB, prompt: "", mine: false, visible: false }), "(another browser's)");
   assert.equal(title({ ...JOB, prompt: "", mode: "extras" }), "Extras");
+  assert.equal(title({ ...JOB, prompt: "", mode: "modelmerger" }), "Checkpoint Merger");
 });
 
 test("what a job is", () => {
@@ -75,6 +76,8 @@ test("what a job is", () => {
     "From a program",
   ]);
   assert.deepEqual(aboutParts({ ...JOB, mode: "extras", ended: false }), ["extras"]);
+  // It makes no picture, whose number could be said.
+  assert.deepEqual(aboutParts({ ...JOB, mode: "modelmerger", ended: true }), ["modelmerger"]);
 });
 
 test("when a job ended and how long it took", () => {
