@@ -22,7 +22,7 @@ from modules.families import VAE_PREFIX
 from modules.files import SaveError, write_atomic
 from modules.parameters.merger_request import ADD_DIFFERENCE, NO_INTERPOLATION, MergeRequest
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.merging.arithmetic import add_difference, common_type, tensor_weight, weighted_sum
+from modules.weights.merging.arithmetic import add_difference, common_type, tensor_weight, weighted_sum, widened
 from modules.weights.merging.loras import LoraMerger, LoraToMerge, lora_merger
 from modules.weights.merging.recipe import merged_metadata
 from modules.weights.merging.safetensors_writer import PlannedTensor, WriteProgress, write_safetensors
@@ -120,9 +120,10 @@ class _Plan:
         return [a, *merged]
 
     def _merged(self, name: str, used: Sequence[TensorFile]) -> Tensor:
-        values = [file.tensor(name) for file in used]
-        if len(values) == 1:
-            return values[0]
+        if len(used) == 1:
+            return used[0].tensor(name)
+        # Widened one by one, so that no two are in memory in both forms.
+        values = [widened(file.tensor(name)) for file in used]
         weight = tensor_weight(name, self._request.weights, self._request.multiplier)
         if self._request.interp_method == ADD_DIFFERENCE:
             return add_difference(values[0], values[1], values[2], weight)
