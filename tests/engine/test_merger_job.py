@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from modules.catalogue.hashes import sha256_of
 from modules.engine.control import JobControl, StopLevel
@@ -17,10 +18,11 @@ from modules.engine.merger_job import run_merger
 from modules.files import SaveError
 from modules.hardware.memory_watch import MemoryWatch
 from modules.parameters import resolve
-from modules.parameters.merger_request import MergeRequest
+from modules.parameters.merger_request import ExtractRequest, MergeRequest
 from modules.parameters.request import merger_job
 from modules.protocol import JobFinished, MergerFiles, RunMerger, SourceCheckpoint, StepDone
 from modules.protocol.messages import Message
+from tests.checkpoints import write_lora, write_tiny_checkpoint
 from tests.weights.test_merging import write
 
 JOB = "0123456789abcdef"
@@ -31,12 +33,14 @@ def run(
 ) -> tuple[list[StepDone], JobFinished]:
     """Merge a and b of a folder; the job is interrupted at a step."""
     control = control or JobControl()
-    request = MergeRequest.model_validate(fields)
+    request: MergeRequest | ExtractRequest
+    request = (ExtractRequest if "rank" in fields else MergeRequest).model_validate(fields)
     paths = [folder / f"{letter}.safetensors" for letter in "ab"]
     files = MergerFiles(
         checkpoints=tuple(SourceCheckpoint(path=str(path), name=path.stem) for path in paths),
         folder=str(folder),
         name="merged",
+        loras=tuple(str(folder / lora["name"]) for lora in fields.get("loras", ())),
     )
     resolved = resolve(merger_job(request), options={}, rng=random.Random(0))
     events: list[Message] = []
@@ -91,3 +95,23 @@ def test_a_name_that_was_taken_meanwhile_is_said(folder: Path) -> None:
     with pytest.raises(SaveError, match="a file of that name is already in"):
         run(folder)
     assert (folder / "merged.safetensors").read_bytes() == b"another program's"
+
+
+def test_a_lora_goes_in_and_comes_out_again(tmp_path: Path) -> None:
+    base = write_tiny_checkpoint(tmp_path / "b.safetensors", dtype="fp32")
+    (tmp_path / "a.safetensors").write_bytes(base.read_bytes())
+    lora = write_lora(tmp_path / "pen.safetensors", rank=2)
+    loras = [{"name": "pen.safetensors", "weight": 0.5}]
+    _, end = run(tmp_path, interp_method="Weighted sum", loras=loras)
+    assert end.notices == (f"Checkpoint saved to {tmp_path / 'merged.safetensors'}.",)
+    (tmp_path / "merged.safetensors").rename(tmp_path / "a.safetensors")
+    steps, end = run(tmp_path, rank=2, save_as="float32")
+    saved = f"LoRA saved to {tmp_path / 'merged.safetensors'}."
+    assert end.notices == (saved, "The text encoders differ too little to be in the LoRA.")
+    assert steps[-1].fraction == 1 and [one.fraction for one in steps] == sorted(one.fraction for one in steps)
+    given, found = load_file(lora), load_file(tmp_path / "merged.safetensors")
+    assert found.keys() == given.keys()
+    (stem,) = {name.rpartition(".lora_up")[0] for name in found if "lora_up" in name}
+    wanted = 0.5 * given[f"{stem}.lora_up.weight"] @ given[f"{stem}.lora_down.weight"]
+    product = found[f"{stem}.lora_up.weight"] @ found[f"{stem}.lora_down.weight"]
+    assert float((product - wanted).norm()) < 0.5 * float(wanted.norm())
