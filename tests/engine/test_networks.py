@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -16,8 +17,8 @@ from PIL import Image
 from modules.catalogue.hashes import network_hash_of
 from modules.prompt import NetworkKind
 from modules.protocol import CheckpointFile, ImageReady, Interrupt, JobFailed, JobFinished, NetworkFile, RunJob
-from tests.checkpoints import truncate, write_tensors
-from tests.engine.conftest import RunningEngine, job
+from tests.checkpoints import truncate, write_tensors, write_tiny_checkpoint
+from tests.engine.conftest import RunningEngine, checkpoint_at, job
 from tests.networks import write_hypernetwork, write_trained_lora
 
 pytestmark = pytest.mark.server
@@ -202,3 +203,23 @@ def test_block_weights_and_steps_choose_where_and_when_a_network_acts(
     assert len({picture("stop=2"), picture("start=3"), whole, plain}) == 4
     assert picture("stop=2", options={"lora_functional": True}) == picture("stop=2")
     assert picture("") == plain
+
+
+@pytest.mark.long
+def test_memory_stays_where_it_is_over_many_switches(files: dict[str, Path], tmp_path: Path) -> None:
+    paths = [write_tiny_checkpoint(tmp_path / f"{seed}.safetensors", seed=seed) for seed in range(2)]
+    more = {f"more{seed}": write_trained_lora(tmp_path / f"more{seed}.safetensors", seed=seed + 5) for seed in range(2)}
+    every = {**files, **more}
+    own = RunningEngine("--use-cpu", "all", "--no-half")
+    process = psutil.Process(own.process.pid)
+    held = []
+    try:
+        rng = random.Random(0)
+        for number in range(200):
+            name, path = rng.choice(list(every)), paths[number % 2]
+            made(own, checkpoint_at(path), every, f"a cat<lora:{name}:1>", steps=1)
+            held.append(process.memory_info().rss)
+    finally:
+        own.end()
+    # After the first of each kind.
+    assert max(held[-20:]) < 1.03 * max(held[30:50])
