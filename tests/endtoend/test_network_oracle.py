@@ -14,9 +14,12 @@ from tests.endtoend.compare import answered, checkpoint_of, server_of
 from tests.endtoend.drawn_requests import drawn
 from tests.endtoend.network_oracle import KINDS, NAMINGS, DrawnNetwork
 from tests.endtoend.oracle import Painter, painted, peak_ratio
-from tests.endtoend.test_oracle import AT_THE_ENDS, LOWEST
+from tests.endtoend.test_oracle import AT_THE_ENDS
 
 pytestmark = pytest.mark.server
+
+ALIKE = 48.0
+"""Decibels. Networks as strong as these, so that any picture shows them, multiply rounding: the lowest was 52.9."""
 
 
 @pytest.mark.filterwarnings(AT_THE_ENDS)
@@ -36,6 +39,6 @@ def test_every_kind_of_network_in_every_naming_paints_the_oracles_picture(tmp_pa
             ours = answered(server, request.body)[0]
             with network.merged(0.6, -0.8):
                 theirs = painted(painter, request.body, request.first, request.hires)
-            assert peak_ratio(ours, theirs) > LOWEST, (kind, naming)
+            assert peak_ratio(ours, theirs) > ALIKE, (kind, naming)
             # The request would be blind to the network otherwise.
-            assert peak_ratio(ours, bare) < LOWEST - 10, (kind, naming)
+            assert peak_ratio(ours, bare) < ALIKE, (kind, naming)

@@ -294,8 +294,7 @@ def test_the_attention_that_the_setting_asks_for_is_reckoned_with(tmp_path: Path
     models = ModelKeeper(CPU, Line().emit)
     peaks = {}
     for setting in ("Automatic", "V1", "None", "sub-quadratic"):
-        options = {"cross_attention_optimization": setting}
-        models.load(checkpoint_at(path).model_copy(update={"options": options}))
+        models.load(checkpoint_at(path, {"cross_attention_optimization": setting}))
         peaks[setting] = models.fit(RequestSize(512, 512)).peak
     # All the scores of two rows with 8 heads of 4096 tokens, twice in 32 bits.
     assert peaks["None"] > peaks["V1"] > peaks["Automatic"] == peaks["sub-quadratic"]

@@ -34,6 +34,7 @@ def test_every_field_a_person_sets_is_declared() -> None:
         "batch",
         "scripts",
         "extras",
+        "merger",
     }
 
 
@@ -96,7 +97,7 @@ def test_a_field_without_declaration_is_passed_over() -> None:
         ({"seed": -2}, "Seed is -2"),
         ({"prompt": "x" * 1_000_001}, "Prompt is 'xxxx"),
         ({"prompt": None}, "Prompt is None: input should be a valid string."),
-        ({"mode": "video"}, "mode is 'video': input should be 'txt2img', 'img2img' or 'extras'."),
+        ({"mode": "video"}, "mode is 'video': input should be 'txt2img', 'img2img', 'extras' or 'modelmerger'."),
         ({"nonsense": 1}, "nonsense is 1: extra inputs are not permitted."),
         ({"batch_size": 65}, "Batch size is 65"),
         ({"hr_scale": 0}, "Upscale by is 0: input should be greater than 0."),

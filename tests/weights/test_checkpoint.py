@@ -391,7 +391,7 @@ def test_models_that_cannot_be_run_are_named(good: Path, tmp_path: Path) -> None
 
 def test_files_of_other_kinds_say_what_to_do_with_them(tmp_path: Path) -> None:
     for path, expected in (
-        (write_lora(tmp_path / "lora.safetensors"), "is not a checkpoint but a LoRA, which adds to"),
+        (write_lora(tmp_path / "lora.safetensors"), "is not a checkpoint but a LoRA: put it into models/Lora"),
         (write_lora(tmp_path / "lora.ckpt"), "a LoRA"),
         (write_vae(tmp_path / "vae.safetensors"), "is not a checkpoint but a VAE: put it into models/VAE"),
         (write_embedding(tmp_path / "e.safetensors"), "a textual inversion embedding"),
