@@ -107,10 +107,14 @@ class Cards:
         """
         if kind not in self._cards or (newest and self._folders_changed(kind)):
             self.refresh(kind)
-        with self._lock:
-            if kind not in self._lists:
-                self._lists[kind] = self._listed(kind)
-            return self._lists[kind]
+        while True:
+            with self._lock:
+                if kind in self._cards and kind not in self._lists:
+                    self._lists[kind] = self._listed(kind)
+                if kind in self._lists:
+                    return self._lists[kind]
+            # Somebody wanted all folders listed anew in between.
+            self.refresh(kind)
 
     def find(self, kind: CardKind, name: str) -> Card | None:
         """The card of that path, or of that stem."""

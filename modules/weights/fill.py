@@ -47,7 +47,9 @@ def build_module(
     parameters = dict(module.named_parameters())
     weights = WeightBuffer([value.shape for value in parameters.values()], dtype, device, channels_last=channels_last)
     loaded = {
-        name: weights.take(fitted(wanted[name].taken_from(file.tensor(wanted[name].name)), value, wanted[name], part))
+        name: weights.take(
+            as_parameter(wanted[name].taken_from(file.tensor(wanted[name].name)), value, wanted[name], part)
+        )
         for name, value in parameters.items()
     }
     module.load_state_dict(loaded, strict=False, assign=True)
@@ -65,7 +67,7 @@ def _check_present(wanted: dict[str, TensorSource], file: TensorFile, part: str)
         )
 
 
-def fitted(tensor: torch.Tensor, parameter: torch.Tensor, source: TensorSource, part: str) -> torch.Tensor:
+def as_parameter(tensor: torch.Tensor, parameter: torch.Tensor, source: TensorSource, part: str) -> torch.Tensor:
     """The file's tensor in the parameter's shape: the original VAE's attention is made of 1×1 convolutions."""
     if tensor.ndim > parameter.ndim and tensor.shape[parameter.ndim :].numel() == 1:
         tensor = tensor.reshape(tensor.shape[: parameter.ndim])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from modules.catalogue.hints import gather_hints
-from modules.weights.fill import fitted
+from modules.weights.fill import as_parameter
 from modules.weights.model import Model
 from modules.weights.outline import text_encoder_outlines, unet_outline
 from modules.weights.tensor_file import open_tensors
@@ -34,4 +34,4 @@ def original_parameters(model: Model, names: Sequence[str]) -> Iterator[tuple[st
             own = name.removeprefix(prefix)
             source = outline.source_of(own)
             values = source.taken_from(file.tensor(source.name))
-            yield name, fitted(values, module.get_parameter(own), source, prefix.rstrip("."))
+            yield name, as_parameter(values, module.get_parameter(own), source, prefix.rstrip("."))

@@ -20,6 +20,7 @@ from modules.engine.model_keeper import ModelKeeper
 from modules.engine.upscalers import UpscalerKeeper
 from modules.hardware.offload import Offloader
 from modules.parameters.job_options import EncodingOptions
+from modules.parameters.load_options import LoadOptions
 from modules.protocol import CheckpointLoaded, CheckpointLoading, ImageReady
 from modules.settings import Paths, parse_flags
 from modules.text.encoder import PromptEncoder
@@ -119,11 +120,10 @@ def test_a_text_that_comes_back_is_remembered_and_an_edited_one_is_not(watched: 
 def test_the_count_bites(watched: Watched) -> None:
     """Other weights, another attention and a cleared memory are seen by the very same counters."""
     watched.run()
-    watched.checkpoint = watched.checkpoint.model_copy(
-        update={"options": {"cross_attention_optimization": "sub-quadratic"}}
-    )
+    attention = LoadOptions(cross_attention_optimization="sub-quadratic")
+    watched.checkpoint = watched.checkpoint.model_copy(update={"load_options": attention})
     assert watched.run()[0] == Counter({"apply_attention": 1})
-    watched.checkpoint = watched.checkpoint.model_copy(update={"options": {"fp8_storage": "Enable"}})
+    watched.checkpoint = watched.checkpoint.model_copy(update={"load_options": LoadOptions(fp8_storage="Enable")})
     did, encoded, _ = watched.run()
     assert (did["load_checkpoint"], did["apply"], len(encoded)) == (1, 1, 2)
     assert watched.run(options={"persistent_cond_cache": False})[1] == encoded
