@@ -1,6 +1,7 @@
 """What a card's editor shows: the file in a table, the tags that a LoRA was trained on, the metadata as text."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -91,10 +92,12 @@ def _dicts(value: object) -> Iterable[Mapping[str, Any]]:
 
 
 def _number(value: object) -> float:
+    """A number among untrusted values; 0 for what is none, NaN and infinity among them."""
     try:
-        return float(value) if isinstance(value, str | int | float) else 0.0
+        number = float(value) if isinstance(value, str | int | float) else 0.0
     except (ValueError, OverflowError):
         return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _date(seconds: float) -> str:

@@ -15,10 +15,12 @@ from modules.catalogue.pictures_inside import holds_picture
 from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
 from modules.catalogue.user_metadata import SidecarError, read_json_sidecar, text_of, weight_of
 from modules.files import decoded
+from modules.parameters.infotext_values import printable
 
 _LONGEST_DESCRIPTION: Final = 2000
 _LONGEST_TEXT: Final = 10_000
 _TAG: Final = re.compile(r"<[^<>]*>")
+_ESCAPED_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
 # The families of the field's own words for them, by A1111's names: kohya's, ModelSpec's and Civitai's.
 _BASES: Final = (
     (re.compile(r"sdxl|stable-diffusion-xl|\b(pony|illustrious|noobai)", re.I), "SDXL"),
@@ -145,13 +147,13 @@ def _model(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first(*values: object) -> str:
-    return next((value for value in values if isinstance(value, str) and value.strip()), "")
+    return next((printable(value) for value in values if isinstance(value, str) and value.strip()), "")
 
 
 def _texts(*values: object) -> list[str]:
     """All texts among texts and lists of texts, each once."""
     found = [text for value in values for text in (value if isinstance(value, list) else [value])]
-    return list(dict.fromkeys(text for text in found if isinstance(text, str) and text))
+    return list(dict.fromkeys(printable(text) for text in found if isinstance(text, str) and text))
 
 
 def _description(
@@ -241,9 +243,13 @@ def _object(value: str) -> object:
     if not value.startswith("{"):
         return value
     try:
-        return json.loads(value, parse_constant=_refused)
+        found: object = json.loads(value, parse_constant=_refused)
+        # JSON can write half of a character, which no answer can hold; only where it may have done so is it looked for.
+        if _ESCAPED_HALF.search(value):
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return value
+    return found
 
 
 def _refused(name: str) -> None:

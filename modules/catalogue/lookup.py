@@ -53,11 +53,11 @@ class LocalModels:
         """The name that was meant, as the file spells it; its stem where only the hash fits."""
         files = self._catalogue.loras()
         hashes = _Hashes(self._catalogue.network_hashes, network_hash_of)
-        found = _found(files, sha256, lambda file: is_one_of(name, _network_names(file)), hashes)
+        found = _found(files, sha256, lambda file: is_one_of(name, map(_bare, _network_names(file))), hashes)
         if found is None:
             return None
         # As the file spells it: prompts are compared by their letters elsewhere too.
-        spelled = (known for known in _network_names(found[0]) if is_one_of(name, (known,)))
+        spelled = (known for known in _network_names(found[0]) if is_one_of(name, (_bare(known),)))
         return LocalFile(next(spelled, found[0].stem), found[1])
 
     def _plain(self) -> _Hashes:
@@ -125,4 +125,4 @@ def _network_names(file: ModelFile) -> tuple[str, ...]:
         alias = read_safetensors_metadata(file.path).get("ss_output_name")
     except (ModelFileError, OSError):
         alias = None
-    return tuple(_bare(name) for name in (file.stem, alias) if name)
+    return tuple(name for name in (file.stem, alias) if name)

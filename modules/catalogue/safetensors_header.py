@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue.model_errors import ModelFileError
+from modules.parameters.infotext_values import printable
 
 MAX_HEADER_BYTES: Final = 100_000_000
 _METADATA_BYTES: Final = 1 << 16
@@ -91,7 +92,7 @@ def read_safetensors_metadata(path: Path) -> dict[str, str]:
         except (ValueError, RecursionError):
             metadata = None  # longer than what was read; the whole header is needed
         if isinstance(metadata, dict):
-            return {key: value for key, value in metadata.items() if isinstance(value, str)}
+            return _texts(metadata)
     return dict(read_safetensors_header(path).metadata) if head[8:9] == b"{" else {}
 
 
@@ -107,8 +108,12 @@ def parse_safetensors_header(raw: bytes, path: Path) -> SafetensorsHeader:
     if not isinstance(metadata, dict):
         raise _malformed(path, "its __metadata__ is not an object")
     tensors = {name: _entry(path, name, value) for name, value in document.items()}
-    texts = {key: value for key, value in metadata.items() if isinstance(value, str)}
-    return SafetensorsHeader(tensors, texts, 8 + len(raw))
+    return SafetensorsHeader(tensors, _texts(metadata), 8 + len(raw))
+
+
+def _texts(metadata: Mapping[str, object]) -> dict[str, str]:
+    """What metadata may hold, as it can be sent and stored: JSON can write half of a character."""
+    return {printable(key): printable(value) for key, value in metadata.items() if isinstance(value, str)}
 
 
 def _entry(path: Path, name: str, value: object) -> TensorEntry:

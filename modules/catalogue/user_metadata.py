@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from modules.files import SaveError, decoded, write_text_atomic
+from modules.parameters.infotext_values import printable
 
 MAX_SIDECAR_BYTES: Final = 4_000_000
 TEXT_KEYS: Final = ("description", "notes", "sd version", "activation text", "negative text", "vae")
@@ -37,9 +38,9 @@ def read_json_sidecar(path: Path) -> dict[str, Any]:
 
 
 def text_of(values: Mapping[str, object], key: str) -> str:
-    """A text among loosely typed values; empty where there is none."""
+    """A text among loosely typed values, as it can be sent to a page; empty where there is none."""
     value = values.get(key)
-    return value if isinstance(value, str) else ""
+    return printable(value) if isinstance(value, str) else ""
 
 
 def weight_of(values: Mapping[str, object]) -> float:
@@ -47,7 +48,7 @@ def weight_of(values: Mapping[str, object]) -> float:
     value = values.get(WEIGHT_KEY)
     try:
         weight = float(value) if isinstance(value, int | float | str) else 0.0
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return weight if math.isfinite(weight) else 0.0
 

@@ -41,8 +41,9 @@ def walk_folders(
     """Files in the order of the folders, inside each by name without regard to case.
 
     Two folders may hold the same relative name; the first one counts. Folders whose name begins with a dot are left out
-    unless `hidden`, absent ones are empty, unreadable ones are logged. `visited` gets every folder that was read, with
-    its modification time, which changes when a file comes into it or goes.
+    unless `hidden`, and so is what has a name that is no text. Absent folders are empty, unreadable ones are logged.
+    `visited` gets every folder that was read, with its modification time, which changes when a file comes into it or
+    goes.
     """
     visited = {} if visited is None else visited
     wanted = tuple(suffix.lower() for suffix in suffixes)
@@ -88,6 +89,9 @@ def _walk(
         log.warning("The folder %s can't be read: %s.", folder, error.strerror or error)
         return
     for entry in entries:
+        if not _is_text(entry.name):
+            log.warning("%r in %s is left out: its name is no text. Rename it.", entry.name, folder)
+            continue
         path = Path(entry.path)
         try:
             if entry.is_dir():
@@ -98,3 +102,12 @@ def _walk(
         except OSError:
             continue  # a link to nothing, or a file that vanished while we looked
         yield _found(path, above + entry.name, status)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a page or an API can be sent this name: not where its bytes are of another encoding than the system's."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

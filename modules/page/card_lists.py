@@ -15,6 +15,7 @@ from modules.catalogue.card_files import CardKind, is_hidden
 from modules.catalogue.card_query import CardQuery, HiddenCards, SortField, select_cards
 from modules.catalogue.cards import Card, CardList
 from modules.catalogue.user_metadata import TEXT_KEYS, SidecarError, read_json_sidecar, text_of, weight_of
+from modules.prompt import can_be_named
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -144,7 +145,7 @@ def _as_json(card: Card, words: _Words) -> dict[str, Any]:
         "name": card.name,
         "title": card.stem,
         "description": card.facts.description if words.describes else "",
-        "prompt_name": words.all.prompt_name(card, prefer_alias=words.prefers_alias),
+        "prompt_name": _prompt_name(card, words),
         "names": list(dict.fromkeys((card.stem, card.alias))),
         "weight": card.facts.weight or words.multiplier,
         "activation": card.facts.activation,
@@ -156,6 +157,12 @@ def _as_json(card: Card, words: _Words) -> dict[str, Any]:
         "path": path,
         "checkpoint": words.titles.get(path, ""),
     }
+
+
+def _prompt_name(card: Card, words: _Words) -> str:
+    """The name that a click inserts: the preferred one, unless a tag can't hold it."""
+    prefers_alias = words.prefers_alias or not can_be_named(card.stem)
+    return words.all.prompt_name(card, prefer_alias=prefers_alias and can_be_named(card.alias))
 
 
 def picture_address(card: Card) -> str:

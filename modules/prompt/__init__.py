@@ -12,6 +12,7 @@ from modules.prompt.networks import (
     NetworkKind,
     NetworkTag,
     NetworkUse,
+    can_be_named,
     extract_networks,
     network_uses,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "active_text",
     "apply_styles",
     "blended",
+    "can_be_named",
     "chunk_prompt",
     "chunk_prompt_as_before",
     "clip_tokenizer",

@@ -48,6 +48,11 @@ def extract_networks(text: str) -> tuple[str, list[NetworkTag]]:
     return (_TAG.sub("", head) + tail, tags) if tags else (text, [])
 
 
+def can_be_named(name: str) -> bool:
+    """Whether a tag can hold this name: not with a colon or `>` in it, nor where it reads as `key=value`."""
+    return extract_networks(f"<lora:{name}:1>") == ("", [NetworkTag("lora", name, ("1",))])
+
+
 def _read(match: re.Match[str]) -> NetworkTag:
     positional: list[str] = []
     named: list[tuple[str, str]] = []

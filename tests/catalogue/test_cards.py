@@ -199,6 +199,15 @@ def test_odd_values_in_a_sidecar_are_left_aside(folder: Folder) -> None:
     assert (facts.description, facts.activation, facts.weight, facts.base) == ("", "", 0.0, "")
 
 
+def test_numbers_that_are_none_are_left_aside(folder: Folder) -> None:
+    path = folder.lora("cat", {"ss_bucket_info": '{"buckets": {"0": {"resolution": [512, 768], "count": "nan"}}}'})
+    # As many digits as no float has.
+    path.with_suffix(".json").write_text('{"preferred weight": 1' + 400 * "0" + "}")
+    card = folder.one()
+    assert card.facts.weight == 0.0
+    assert dict(file_table(card, model_metadata(card), None))["Resolution(s)"] == "512x768"
+
+
 def test_html_is_made_text() -> None:
     assert plain_text("<ul><li>a</li><li>b &lt;c&gt;</li></ul>") == "a\nb <c>"
 

@@ -44,6 +44,12 @@ def test_a_lora_is_known_by_its_hash_whatever_it_is_called(models: Path) -> None
     assert lookup.network("gone", NO_HASH) is lookup.network("gone", "") is None
 
 
+def test_a_lora_with_a_comma_in_its_name_keeps_it(models: Path) -> None:
+    # Among hashes, where its name is read, the comma is left out.
+    ink = write_model(models / "Lora" / "ink, wet.safetensors")
+    assert lookup_in(models).network("ink wet", network_hash_of(ink)[:12]) == LocalFile("ink, wet")
+
+
 def test_a_lora_is_hashed_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ink = write_model(models / "Lora" / "ink.safetensors")
     short_hash = network_hash_of(ink)[:12]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from PIL import Image
 
 from modules.api.extra_networks import card_html, extra_network_routes
 from modules.api.lists import list_routes
+from modules.catalogue.card_facts import expanded
 from modules.families import SD1
 from modules.page.card_previews import preview_target
 from modules.page.card_routes import card_routes
@@ -94,6 +96,38 @@ def test_a_card_has_what_a_click_inserts(house: House) -> None:
     house.services.options.update({"lora_preferred_name": "Filename", "extra_networks_default_multiplier": 0.8})
     cat, dog = house.cards()["cards"]
     assert (cat["prompt_name"], cat["weight"], dog["weight"]) == ("cat", 0.8, 0.6)
+
+
+def test_a_click_inserts_a_name_that_a_tag_can_hold(house: House) -> None:
+    house.lora("a", {"ss_output_name": "Ink: wet"})
+    house.lora("b=c", {"ss_output_name": "paper"})
+    assert [card["prompt_name"] for card in house.cards()["cards"]] == ["a", "paper"]
+    house.services.options.update({"lora_preferred_name": "Filename"})
+    assert [card["prompt_name"] for card in house.cards()["cards"]] == ["a", "paper"]
+
+
+def test_half_a_character_in_one_file_spoils_no_list(house: House) -> None:
+    half = json.loads('"x\\ud800"')
+    house.lora("cat", {"ss_output_name": half, half: "y", "ss_tag_frequency": '{"1_\\ud800": {"tail": 2}}'})
+    house.lora("dog", None, description=half, **{"activation text": half})
+    (house.data / "models" / "Lora" / "dog.civitai.info").write_text('{"trainedWords": ["\\ud800"], "name": "\\ud800"}')
+    cat, dog = house.cards()["cards"]
+    assert (cat["prompt_name"], dog["description"], dog["activation"]) == ("x\ufffd", "x\ufffd", "x\ufffd")
+    for name in ("cat.safetensors", "dog.safetensors"):
+        assert house.details(name)["table"]
+    answer = house.client.get("/sd_extra_networks/metadata", params={"page": "lora", "item": "cat"})
+    assert "ss_output_name" in answer.json()["metadata"]
+    assert expanded({"x": '{"a": "\\ud800"}'}) == {"x": '{"a": "\\ud800"}'}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+def test_a_file_whose_name_is_no_text_spoils_no_list(house: House) -> None:
+    path = house.lora("cat")
+    try:
+        os.link(path, os.fsencode(path.parent) + b"/\xff.safetensors")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    assert [card["title"] for card in house.cards()["cards"]] == ["cat"]
 
 
 def test_settings_say_how_cards_are_listed(house: House) -> None:

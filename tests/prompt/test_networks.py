@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.prompt import NetworkTag, NetworkUse, extract_networks, network_uses
+from modules.prompt import NetworkTag, NetworkUse, can_be_named, extract_networks, network_uses
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,11 @@ def test_a_bad_number_leaves_out_that_network_alone(argument: str) -> None:
     found, (sentence,) = uses(f"<lora:good:0.5><lora:bad:{argument}>")
     assert found == (NetworkUse("lora", "good", 0.5, 0.5),)
     assert "<lora:bad>" in sentence and "left out" in sentence
+
+
+@pytest.mark.parametrize(("name", "fits"), [("ink, (v1) [x] é", True), ("a:b", False), ("a>b", False), ("a=b", False)])
+def test_not_every_name_can_stand_in_a_tag(name: str, fits: bool) -> None:
+    assert can_be_named(name) is fits
 
 
 def test_a_tag_without_a_name_and_one_of_no_kind() -> None:
