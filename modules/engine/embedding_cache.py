@@ -76,11 +76,16 @@ class EmbeddingCache:
         return name in self._read
 
     def hash_of(self, name: str) -> str:
-        """The first 12 digits of the file's sha256, by which infotext knows it."""
-        read = self._read[name]
+        """The first 12 digits of the file's sha256, by which infotext knows it; empty if it is gone by now."""
+        read = self._read.get(name)
+        if read is None:
+            return ""
         key = (read.path, read.state)
         if key not in self._hashes:
-            self._hashes[key] = sha256_of(read.path)[:12]
+            try:
+                self._hashes[key] = sha256_of(read.path)[:12]
+            except OSError:
+                return ""
         return self._hashes[key]
 
     def _of(self, file: FoundFile) -> _Read:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.engine.job_networks import JobNetworks
-from modules.engine.loaded import LoadedModel
+from modules.engine.loaded import LoadedModel, written_hashes
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import request_size
 from modules.generation.codec import Codec, vae_retries
@@ -71,6 +71,7 @@ class JobModels:
         self.notices: tuple[str, ...] = ()
         self.codec = Codec()
         self._replaced: set[str] = set()
+        self._embedding_hashes: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +88,7 @@ class JobModels:
                 # While it is there: to hold a replaced checkpoint is to hold what is derived from it in memory.
                 if self._first_facts is None:
                     self._first_facts = self._facts_of(self._loaded)
+                self._add_embedding_hashes(self._loaded)
                 self._loaded = None
             self._edges.close()
         self._refined_facts = None
@@ -201,6 +203,21 @@ class JobModels:
         if self._refined_facts is not None:
             return self._refined_facts
         return {} if self._loaded is None else self._facts_of(self._loaded)
+
+    def begin_picture(self) -> None:
+        """Start a picture whose texts may be others than those of the job's pictures before it."""
+        self._embedding_hashes = {}
+        if self._loaded is not None:
+            self._loaded.encoder.begin_picture()
+
+    def picture_facts(self) -> dict[str, object]:
+        """What infotext says of the textual inversions in the texts of the picture that was made last."""
+        if self._loaded is not None:
+            self._add_embedding_hashes(self._loaded)
+        return {"TI hashes": written_hashes(self._embedding_hashes) or None}
+
+    def _add_embedding_hashes(self, loaded: LoadedModel) -> None:
+        self._embedding_hashes |= loaded.embedding_hashes(loaded.encoder.embeddings_in_picture)
 
     def network_facts(self, index: int) -> dict[str, object]:
         """What infotext says of the networks of image `index` of the job. May be called on any thread."""

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from torch import Tensor
 
 from modules.catalogue.model_errors import ModelFileError
-from modules.engine.loaded import LoadedModel, bare
+from modules.engine.loaded import LoadedModel, bare, written_hashes
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.network_cache import CachedNetwork, NetworkCache
 from modules.parameters import ResolvedRequest
@@ -93,10 +93,11 @@ class JobNetworks:
         tags = [tag for prompt in prompts for tag in extract_networks(prompt)[1]]
         presets = parse_presets(self.options.block_presets)
         names = dict.fromkeys(use.name for use in network_uses(tags, presets)[0] if use.kind == "lora")
-        hashes = {name: _digits(self._hashes[name]) for name in names if name in self._hashes}
+        known = {name: _digits(self._hashes[name]) for name in names if name in self._hashes}
+        hashes = {name: digits for name, digits in known.items() if digits}
         if not hashes:
             return {}
-        return {"Lora hashes": ", ".join(f"{bare(name)}: {digits}" for name, digits in hashes.items())}
+        return {"Lora hashes": written_hashes(hashes)}
 
     def _cached(
         self, kind: NetworkKind, cache: NetworkCache[N], uses: Sequence[NetworkUse]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,10 +114,14 @@ class LoadedModel:
         facts |= {"Model hash": self.sha256.result()[:10], "Model": Path(self.file.name).stem}
         if self.file.vae_path and self.vae_sha256:
             facts |= {"VAE hash": self.vae_sha256.result()[:10], "VAE": Path(self.file.vae_path).name}
-        hashes = {name: found for name in self.encoder.embeddings_used if (found := self._embedding_hash(name))}
+        hashes = self.embedding_hashes(self.encoder.embeddings_used)
         if hashes:
-            facts["TI hashes"] = ", ".join(f"{bare(name)}: {found}" for name, found in hashes.items())
+            facts["TI hashes"] = written_hashes(hashes)
         return facts
+
+    def embedding_hashes(self, names: Iterable[str]) -> dict[str, str]:
+        """By what infotext knows these textual inversions; without those it does not name."""
+        return {name: found for name in names if (found := self._embedding_hash(name))}
 
     def _embedding_hash(self, name: str) -> str:
         """By what infotext knows a textual inversion: its file's hash, or the network that it came with."""
@@ -140,6 +145,11 @@ def requested_prediction(options: LoadOptions, names: tuple[str, ...]) -> Predic
     """What a checkpoint known by any of `names` is said to predict in `checkpoint_prediction`; None if nothing is."""
     said = entries_for(options.checkpoint_prediction, names)
     return next((_PREDICTIONS[text] for text in said if text in _PREDICTIONS), None)
+
+
+def written_hashes(hashes: Mapping[str, str]) -> str:
+    """Hashes by name as infotext has them."""
+    return ", ".join(f"{bare(name)}: {found}" for name, found in hashes.items())
 
 
 def bare(name: str) -> str:

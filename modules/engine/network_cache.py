@@ -21,7 +21,10 @@ StartHashing = Callable[[Callable[[Path], str], Path], Future[str]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CachedNetwork(Generic[N]):
-    """A network as its file was when it was read. `sha256` is that of its tensors, worked out while it is used."""
+    """A network as its file was when it was read.
+
+    `sha256` is that of its tensors, worked out while it is used; empty if the file went away before that.
+    """
 
     path: Path
     state: FileState
@@ -71,7 +74,14 @@ class NetworkCache(Generic[N]):
 
     def _hash(self, path: Path, known: str | None) -> Future[str]:
         if known is None:
-            return self._start_hashing(network_hash_of, path)
+            return self._start_hashing(_hash_if_there, path)
         future: Future[str] = Future()
         future.set_result(known)
         return future
+
+
+def _hash_if_there(path: Path) -> str:
+    try:
+        return network_hash_of(path)
+    except OSError:
+        return ""

@@ -125,19 +125,20 @@ class ScriptJob:
             self._index = index
             self._models.refiner = self._command.other_refiners.get(index, self._command.refiner_checkpoint)
             self._stop_if_requested()
+            self._models.begin_picture()
             picture = self._maker.make(self._stage, index)
             self._stop_if_requested()
             self._last = index, picture
             finished = self._after(Finished(picture, {}))
             # Of several checkpoints each picture names its own, as long as that is there.
-            facts = _NO_VAE | self._models.present_facts() if self._command.others else None
+            facts = _NO_VAE | self._models.present_facts() if self._command.others else {}
             shown_at = (index, 0) if self._reporter.shows_finished else None
             self._writer.finished(
                 partial(_itself, finished),
                 index,
                 size=size_in_bytes(finished.picture),
                 shown_at=shown_at,
-                facts=facts,
+                facts=facts | self._models.picture_facts(),
                 store=self._pictures,
             )
             if self._control.stopped:

@@ -85,11 +85,21 @@ class PromptEncoder:
         self._embeddings: Embeddings = {}
         self._known: Embeddings = {}
         self._used: dict[str, None] = {}
+        self._used_in_picture: dict[str, None] = {}
 
     @property
     def embeddings_used(self) -> tuple[str, ...]:
         """The textual inversions found in this job's texts, in the order in which they were encoded."""
         return tuple(self._used)
+
+    @property
+    def embeddings_in_picture(self) -> tuple[str, ...]:
+        """Those of them that were found since `begin_picture`."""
+        return tuple(self._used_in_picture)
+
+    def begin_picture(self) -> None:
+        """Start a picture whose texts may be others than those of the job's pictures before it."""
+        self._used_in_picture = {}
 
     @property
     def cached_bytes(self) -> int:
@@ -106,6 +116,7 @@ class PromptEncoder:
             self.forget()
         self._networks, self._known = (), embeddings
         self._used = {}
+        self.begin_picture()
 
     def set_networks(self, networks: Hashable, bundled: Embeddings) -> None:
         """Say which networks the text encoders hold from now on, and which textual inversions come with these.
@@ -139,6 +150,7 @@ class PromptEncoder:
         else:
             self._cache.move_to_end(key)
         self._used |= dict.fromkeys(encoded.embeddings)
+        self._used_in_picture |= dict.fromkeys(encoded.embeddings)
         return encoded.encoding
 
     def _add(self, key: _Key, encoded: _Encoded) -> None:

@@ -60,3 +60,14 @@ def test_files_are_read_once_and_a_damaged_one_is_reported_once(
     assert sorted(read) == ["bad.png", "card.png"]
     (notice,) = line.of(Notice)
     assert "bad.png holds a textual inversion that is damaged" in notice.text
+
+
+def test_a_file_that_is_gone_has_no_hash_and_fails_nothing(tmp_path: Path) -> None:
+    # Infotext is written at a job's end: the file may have been moved since it was read.
+    cache = EmbeddingCache(tmp_path, Line().emit)
+    path = write_embedding(tmp_path / "ink.pt", width=4)
+    cache.fitting(MODEL)
+    path.unlink()
+    assert cache.hash_of("ink") == ""
+    cache.fitting(MODEL)
+    assert cache.hash_of("ink") == ""

@@ -149,7 +149,14 @@ def test_a_checkpoint_is_not_replaced_while_its_facts_are_read(file: CheckpointF
         replaced.set()
         raise ValueError("far enough")
 
-    loaded = SimpleNamespace(file=file, model=SimpleNamespace(unet_channels=4), facts=facts)
+    nothing = SimpleNamespace(embeddings_in_picture=())
+    loaded = SimpleNamespace(
+        file=file,
+        model=SimpleNamespace(unet_channels=4),
+        encoder=nothing,
+        facts=facts,
+        embedding_hashes=lambda names: dict.fromkeys(names, ""),
+    )
     models = JobModels(SimpleNamespace(load=load), replace(CPU), job(file, "a").resolved)  # type: ignore[arg-type]  # a fake stands in
     models._loaded = loaded  # type: ignore[assignment]  # a fake stands in
     seen: list[dict[str, object]] = []

@@ -172,13 +172,13 @@ def test_checkpoints_that_take_turns_are_read_once(files: list[Path], reads: Rea
     keeper.unload()
     assert not keeper.facts().cached
     for number in range(2):
-        made = pictures(keeper, plot_over_checkpoints(files[0].parent, str(number)))
+        made = pictures(keeper, plot(files[0].parent, str(number)))
         assert len(made) == 5 and len(set(made)) == 5
     assert reads[2:] == ["a.safetensors", "b.safetensors"]
 
 
-def plot_over_checkpoints(folder: Path, job_id: str) -> RunJob:
-    """Two checkpoints in two sizes, as the queue hands it to the engine."""
+def plot(folder: Path, job_id: str, axes: dict[str, str] | None = None, prompt: str = "a red circle") -> RunJob:
+    """A plot as the queue hands it to the engine; of two checkpoints in two sizes, unless other `axes` are given."""
     store = OptionStore(folder / "config.json")
     store.update(TWO)
     chooser = CheckpointChooser(Catalogue(ModelFolders(checkpoints=(folder,)), folder / "hashes.json"), store)
@@ -189,11 +189,34 @@ def plot_over_checkpoints(folder: Path, job_id: str) -> RunJob:
         style_names=lambda: (),
         strip_comments=lambda prompt: prompt,
     )
-    axes = {"x_type": "Checkpoint name", "x_values": "a, b", "y_type": "Steps", "y_values": "1, 2"}
-    values = {"prompt": "a red circle", "width": 64, "height": 64, "seed": 7, "scripts": {"X/Y/Z plot": axes}}
+    axes = axes or {"x_type": "Checkpoint name", "x_values": "a, b", "y_type": "Steps", "y_values": "1, 2"}
+    values = {"prompt": prompt, "width": 64, "height": 64, "seed": 7, "scripts": {"X/Y/Z plot": axes}}
     resolved = room.resolve(parse_request(values))
     others = {index: chooser.of(resolved.of_image(index)) for index in range(resolved.image_count)}
     return RunJob(job_id=job_id, resolved=resolved, checkpoint=chooser.of(resolved), others=others)
+
+
+def test_each_picture_of_a_script_names_its_own_textual_inversions(files: list[Path], tmp_path: Path) -> None:
+    for number, name in enumerate(("inkwash", "chalkline")):
+        write_embedding(tmp_path / "embeddings" / f"{name}.pt", seed=number)
+    axes = {
+        "x_type": "Prompt S/R", "x_values": "inkwash, chalkline, cat",
+        "y_type": "Checkpoint name", "y_values": "a, b",
+    }  # fmt: skip
+    for chosen in (axes | {"y_type": "Nothing", "y_values": ""}, axes):
+        line = Line()
+        keeper = ModelKeeper(CPU, line.emit, embeddings=EmbeddingCache(tmp_path / "embeddings", line.emit))
+        command = plot(files[0].parent, "plot", chosen, "a inkwash")
+        with FinishedPictures() as finished:
+            run_job(command, keeper, UPSCALERS, JobControl(), CPU, line.emit, finished)
+        drawn = {one.index: one.infotext for one in line.of(ImageReady) if one.kind == "image"}
+        for infotext in drawn.values():
+            prompt, _, parameters = infotext.partition("\n")
+            hashed = parameters.partition("TI hashes: ")[2]
+            assert [name in hashed for name in ("inkwash", "chalkline")] == [
+                name in prompt for name in ("inkwash", "chalkline")
+            ]
+        assert len(drawn) == (3 if chosen["y_type"] == "Nothing" else 6)
 
 
 def test_the_least_recently_used_goes_first_and_a_lower_limit_holds_at_once(files: list[Path], reads: Reads) -> None:
