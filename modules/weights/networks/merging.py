@@ -118,7 +118,7 @@ class NetworkMerger:
     _merged: dict[tuple[Target, _Part], _Merged] = field(default_factory=dict)
     _live: _Changes = field(default_factory=dict)
     _misshapen: dict[tuple[Hashable, str], None] = field(default_factory=dict)
-    _tried: set[tuple[Hashable, str]] = field(default_factory=set)
+    _tried: set[tuple[Hashable, str, _Part]] = field(default_factory=set)
     _applied: tuple[AppliedNetwork, ...] = ()
 
     @property
@@ -286,13 +286,13 @@ class NetworkMerger:
     def _try(self, live: _Changes) -> None:
         """Find out which of these don't fit, before a forward does; they are left out."""
         for (target, part), changes in live.items():
-            if all((change.key, change.layer) in self._tried for change in changes):
+            if all((change.key, change.layer, part) in self._tried for change in changes):
                 continue
             weight = target.module.get_parameter("weight")
             tried = weight.data if part == "weight" else weight.data.new_zeros(weight.shape[0])
             values = torch.empty(tried.shape, dtype=torch.float32, device=self.device)
             changes[:] = self._into(values, tried, changes)
-            self._tried.update((change.key, change.layer) for change in changes)
+            self._tried.update((change.key, change.layer, part) for change in changes)
 
     def _into(self, values: Tensor, original: Tensor, changes: list[_Change]) -> list[_Change]:
         """Fill `values` with the original and the changes, without those that don't fit; returns the others."""

@@ -233,6 +233,19 @@ def test_layers_that_do_not_fit_are_left_out_and_counted(
         merger.restore()
 
 
+def test_a_bias_that_does_not_fit_is_found_out_before_a_forward(model: Model, plain: dict[str, Tensor]) -> None:
+    name = next(name for name in modules_of(model) if name.endswith("conv1"))
+    update = layer_update({"diff": torch.zeros_like(_weight(modules_of(model)[name])).float(), "diff_b": torch.ones(3)})
+    one = AppliedNetwork("bias", Network(Path("bias.safetensors"), {name: update}, {}, {}, 0, ""))
+    for live in (True, False):
+        merger = NetworkMerger(model, CPU)
+        before = predicted(model, merger)
+        merger.apply([one], while_computing=live)
+        assert merger.fit(one).misshapen == 1
+        torch.testing.assert_close(predicted(model, merger), before, rtol=2e-2, atol=2e-2)
+        merger.restore()
+
+
 def predicted(model: Model, merger: NetworkMerger) -> Tensor:
     """What the UNet says to some latent, with a text that the text encoder encodes."""
     generator = torch.Generator().manual_seed(3)
