@@ -16,6 +16,7 @@ from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import find_upscaler
 from modules.intake.checkpoints import options_in_force
 from modules.intake.first_pass import first_pass_size
+from modules.intake.networks import prefers_alias
 from modules.jobs.access import Viewer
 from modules.parameters import (
     GenerationRequest,
@@ -60,7 +61,7 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
     overrides = dict(body.override_settings or {})
     notices: tuple[str, ...] = ()
     if body.infotext:
-        models = LocalModels(services.catalogue)
+        models = LocalModels(services.catalogue, prefers_alias=prefers_alias(services.options))
         parsed = parse_infotext(body.infotext, backcompat=services.options.switch("auto_backcompat"))
         options = options_in_force(services.catalogue, services.options)
         pasted = request_from_infotext(parsed, options, models=models)

@@ -19,11 +19,16 @@ from modules.parameters.infotext_request import LocalFile
 _MOST_HASHED: Final = 2 << 30
 
 
+_NOT_IN_A_TAG: Final = frozenset(":=>")
+
+
 class LocalModels:
     """What lies on this machine, for infotexts that name models by name and hash. Hashes may be cut short, or empty."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, *, prefers_alias: bool = True) -> None:
+        """A LoRA that only its hash finds gets the name that it has for itself, unless its file's is preferred."""
         self._catalogue = catalogue
+        self._prefers_alias = prefers_alias
 
     def checkpoint(self, name: str, sha256: str) -> LocalFile | None:
         """Its title."""
@@ -50,7 +55,7 @@ class LocalModels:
         return found and LocalFile(found[0].stem, found[1])
 
     def network(self, name: str, sha256: str) -> LocalFile | None:
-        """The name that was meant, as the file spells it; its stem where only the hash fits."""
+        """The name that was meant, as the file spells it; the preferred one where only the hash fits."""
         files = self._catalogue.loras()
         hashes = _Hashes(self._catalogue.network_hashes, network_hash_of)
         found = _found(files, sha256, lambda file: is_one_of(name, map(_bare, _network_names(file))), hashes)
@@ -58,7 +63,15 @@ class LocalModels:
             return None
         # As the file spells it: prompts are compared by their letters elsewhere too.
         spelled = (known for known in _network_names(found[0]) if is_one_of(name, (_bare(known),)))
-        return LocalFile(next(spelled, found[0].stem), found[1])
+        return LocalFile(next(spelled, None) or self._preferred(found[0]), found[1])
+
+    def _preferred(self, file: ModelFile) -> str:
+        """Its alias if that is wanted, can stand in a tag, and means no other file; else its stem."""
+        alias = _network_names(file)[-1]
+        if not self._prefers_alias or _NOT_IN_A_TAG & set(alias):
+            return file.stem
+        meant = self._catalogue.networks("lora").find(alias)
+        return alias if meant is not None and meant.path == file.path else file.stem
 
     def _plain(self) -> _Hashes:
         return _Hashes(self._catalogue.hashes, sha256_of)

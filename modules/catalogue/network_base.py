@@ -60,8 +60,10 @@ def _by_text_encoder(layers: Mapping[str, _PartShapes]) -> str:
     """SDXL is the only family with two text encoders; a file may change the first of them alone."""
     if any(layer.startswith((*_SECOND_ENCODER, "lora_te1_")) for layer in layers):
         return "SDXL"
+    # diffusers calls the first one of SDXL as it calls the only one of Stable Diffusion 1.
     widths = (_input_width(parts) for layer, parts in layers.items() if _TEXT_ATTENTION.search(layer))
-    return next((_BY_TEXT_WIDTH[width] for width in widths if width in _BY_TEXT_WIDTH), "")
+    base = next((_BY_TEXT_WIDTH[width] for width in widths if width in _BY_TEXT_WIDTH), "")
+    return "" if base == "SD1" and any(layer.startswith("text_encoder.") for layer in layers) else base
 
 
 def _input_width(parts: _PartShapes) -> int | None:

@@ -40,6 +40,7 @@ class JobNetworks:
     options: NetworkOptions
     notice: Callable[[str], None]
     _hashes: dict[str, str | Future[str]] = field(default_factory=dict)
+    _used: list[CachedNetwork[Network]] = field(default_factory=list)
 
     @contextmanager
     def applied(self, loaded: LoadedModel, refines: bool, uses: Sequence[NetworkUse]) -> Iterator[AtStep]:
@@ -55,7 +56,9 @@ class JobNetworks:
         wanted = _combined(found)
         loaded.networks.apply(_combined(found, 1), while_computing=self.options.functional)
         self._set_texts(loaded, wanted, {cached.key: use.name for use, cached in found})
-        self.models.networks.drop_unused((cached for _, cached in found), self.options.in_memory_limit)
+        # Those of the pass before stay: a hires pass and the next first pass take turns.
+        before, self._used = self._used, [cached for _, cached in found]
+        self.models.networks.drop_unused([*before, *self._used], self.options.in_memory_limit)
         hyper = self._cached("hypernet", self.models.hypernetworks, uses)
         self.models.hypernetworks.drop_unused((cached for _, cached in hyper), self.options.in_memory_limit)
         if not refines:

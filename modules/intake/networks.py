@@ -18,6 +18,7 @@ from modules.prompt import (
     parse_presets,
 )
 from modules.protocol import NetworkFile
+from modules.settings import OptionStore
 
 _MOST_NAMED: Final = 20
 
@@ -75,6 +76,11 @@ def _missing(word: str, name: str, lists: Mapping[NetworkKind, NetworkList]) -> 
         return ""
     what = NETWORK_LABELS[kind]
     return f"{what[0].upper()}{what[1:]} not found: {shown}. The picture is made without it."
+
+
+def prefers_alias(options: OptionStore) -> bool:
+    """Whether a LoRA goes into prompts by the name that it has for itself."""
+    return options.text("lora_preferred_name") != "Filename"
 
 
 def with_standing_networks(prompt: str, lora: str, hypernetwork: str, multiplier: float) -> str:

@@ -15,6 +15,7 @@ from modules.catalogue.card_files import CardKind, is_hidden
 from modules.catalogue.card_query import CardQuery, HiddenCards, SortField, select_cards
 from modules.catalogue.cards import Card, CardList
 from modules.catalogue.user_metadata import TEXT_KEYS, SidecarError, read_json_sidecar, text_of, weight_of
+from modules.intake.networks import prefers_alias
 from modules.prompt import can_be_named
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _words(services: Services, found: CardList) -> _Words:
     return _Words(
         all=found,
         titles={str(one.path): one.title for one in services.catalogue.checkpoints()},
-        prefers_alias=options.text("lora_preferred_name") == "Alias from file",
+        prefers_alias=prefers_alias(options),
         multiplier=options.number("extra_networks_default_multiplier"),
         describes=options.switch("extra_networks_card_show_desc"),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from modules.catalogue.lookup import LocalModels
 from modules.intake.checkpoints import options_in_force
+from modules.intake.networks import prefers_alias
 from modules.page import listing
 from modules.page.form import EXTRA, OVERRIDES, REFINER, SEEDS
 from modules.page.hires import PROMPT_FIELDS, SAMPLER_FIELDS
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple[str, ...]]:
     """What an infotext puts into the form, by control, and what has to be said about it."""
-    models = LocalModels(services.catalogue)
+    models = LocalModels(services.catalogue, prefers_alias=prefers_alias(services.options))
     parsed = parse_infotext(text, backcompat=services.options.switch("auto_backcompat"))
     pasted = request_from_infotext(parsed, options_in_force(services.catalogue, services.options), models=models)
     fields = {**pasted.fields, **_styles_taken_out(services, pasted.fields)}

@@ -38,8 +38,8 @@ def test_a_lora_is_known_by_its_hash_whatever_it_is_called(models: Path) -> None
     lookup, short_hash = lookup_in(models), network_hash_of(ink)[:12]
     assert lookup.network("inkStyle", short_hash) == lookup.network("inkStyle", "") == LocalFile("inkStyle")
     assert lookup.network("pen", short_hash.upper()) == LocalFile("pen")
-    assert lookup.network("renamed", short_hash) == LocalFile("pen")
-    assert lookup.network("other", short_hash) == LocalFile("pen")
+    assert lookup.network("renamed", short_hash) == LocalFile("inkStyle")
+    assert lookup.network("other", short_hash) == LocalFile("inkStyle")
     assert lookup.network("pen", NO_HASH) == LocalFile("pen", same=False)
     assert lookup.network("gone", NO_HASH) is lookup.network("gone", "") is None
 
@@ -103,3 +103,15 @@ def test_names_of_other_systems_mean_the_same_file(tmp_path: Path, on_disk: Any,
         assert local is not None and local.name == on_disk
     network = catalogue.networks("lora").find(written)
     assert network is not None and network.stem == on_disk
+
+
+@pytest.mark.parametrize(
+    ("alias", "prefers", "inserted"), [("Ink", True, "Ink"), ("Ink", False, "b"), ("a:b", True, "b")]
+)
+def test_a_lora_that_only_its_hash_finds_goes_by_its_preferred_name(
+    tmp_path: Path, alias: str, prefers: bool, inserted: str
+) -> None:
+    path = write_model(tmp_path / "b.safetensors", {"ss_output_name": alias})
+    catalogue = Catalogue(ModelFolders(loras=(tmp_path,)), tmp_path / "cache" / "hashes.json")
+    found = LocalModels(catalogue, prefers_alias=prefers).network("renamed", network_hash_of(path)[:12])
+    assert found is not None and found.name == inserted

@@ -33,6 +33,7 @@ DOTTED = "down_blocks.1.attentions.0.transformer_blocks.0.attn2"
         ({f"lora_unet_{ATTENTION}.lora_down.weight": (8, 64)}, ""),
         ({"lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight": (8, 768)}, "SD1"),
         ({"text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight": (8, 1024)}, "SD2"),
+        ({"text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight": (8, 768)}, ""),
         ({"lora_te1_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight": (8, 768)}, "SDXL"),
         ({"text_encoder_2.text_model.encoder.layers.0.mlp.fc1.lora_A.weight": (8, 1280)}, "SDXL"),
         (
