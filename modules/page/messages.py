@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from modules.gallery.allowed_folders import FolderNotAllowedYet
 from modules.parameters import RequestError
+from modules.parameters.request import reason_of
 
 # Events never wait in Gradio's queue: the real queue is the server's.
 # With no component to show progress on, the browser keeps no loading status: Gradio would send every status of every
@@ -37,7 +38,7 @@ def unusable(error: ValidationError, labels: Mapping[str, str]) -> RequestError:
     """The first thing wrong with a tab's values, naming the control; `labels` are by field, parts after a dot."""
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
-    reason = str(first["msg"]).removeprefix("Value error, ")
+    reason = reason_of(first)
     return RequestError(f"{labels.get(name, name)} is {first.get('input')!r:.60}: {reason[:1].lower()}{reason[1:]}.")
 
 

@@ -299,20 +299,25 @@ def hires_checkpoint_name(title: str | None) -> str:
     return SAME_CHECKPOINT if title is None else title
 
 
+def reason_of(wrong: Mapping[str, object]) -> str:
+    """What pydantic says of one thing that is wrong, without its own words in front."""
+    return str(wrong["msg"]).removeprefix("Value error, ")
+
+
 def _sentence(error: ValidationError) -> str:
     """The first thing wrong with a request, in the words of the page."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "request"
+    reason = reason_of(first)
     if name == "scripts":
         # These sentences name the script themselves.
-        return str(first["msg"]).removeprefix("Value error, ")
+        return reason
     try:
         label = parameter_of(GenerationRequest, name).parameter.label
     except KeyError:
         label = name
     value = repr(first.get("input"))
     shown = value if len(value) <= 60 else f"{value[:57]}..."
-    reason = str(first["msg"]).removeprefix("Value error, ")
     return f"{label} is {shown}: {reason[:1].lower()}{reason[1:]}."
 
 

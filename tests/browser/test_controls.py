@@ -301,6 +301,8 @@ def test_a_list_works_by_keys_stays_below_its_field_and_closes_behind_who_leaves
     page = watched.page
     visit(page, server.url)
     field, lists = page.locator("#txt2img_sampling input"), page.locator(".options")
+    # Where there is room for it, which a low window has not at first.
+    field.evaluate("(one) => one.scrollIntoView({ block: 'center' })")
     field.click()
     above, below = page.locator(PROMPT).bounding_box(), lists.bounding_box()
     assert above is not None and below is not None and below["y"] > above["y"] + above["height"]

@@ -31,7 +31,7 @@ def test_every_kind_of_network_in_every_naming_paints_the_oracles_picture(tmp_pa
         painter = Painter(checkpoint, family)
         plain = drawn(2000)
         bare = painted(painter, plain.body, plain.first, plain.hires)
-        for number, (kind, naming) in enumerate(product(KINDS, NAMINGS)):
+        for number, (kind, naming) in enumerate(some(product(KINDS, NAMINGS), 5)):
             path = tmp_path / "data" / "models" / "Lora" / f"n{number}.safetensors"
             network = DrawnNetwork(painter, path, kind, naming, number)
             prompt = f"{plain.body['prompt']}<lora:n{number}:0.6:-0.8>"

@@ -52,7 +52,7 @@ def test_the_notice_names_the_folder_whole_and_the_families_that_load() -> None:
     text = re.sub("<[^<>]*>", " ", notice)
     wanted, _, refused = text.partition("and press")
     for family in FAMILIES:
-        assert family.label.split()[2] in wanted, "each family that loads is named, by its number"
+        assert family.name.split()[0].removeprefix("SD") in wanted, "each family that loads is named, by its number"
     assert "Stable Diffusion 3" in re.sub(" +", " ", refused)
     assert "demo_open" in notice and "demo_open" not in demo_notice(folder, folder_button=False)
 

@@ -6,12 +6,13 @@ import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.catalogue.networks import NetworkList
 from modules.page.metadata_html import metadata_html
 from modules.page.page import page_head
 from modules.page.reading import LONGEST_READ, Typed, counters, reading_html
@@ -28,7 +29,7 @@ MARKUP = st.text(alphabet="<>&\"'/ab=:()[]|,.1\n ", max_size=60)
 def services(tmp_path_factory: pytest.TempPathFactory) -> Any:
     options = OptionStore(tmp_path_factory.mktemp("reading") / "config.json")
     files = tuple(SimpleNamespace(stem=name, path=Path(f"{name}.safetensors")) for name in ("ink", "pen"))
-    catalogue = SimpleNamespace(loras=lambda: files, hypernetworks=tuple)
+    catalogue = SimpleNamespace(networks=lambda kind: NetworkList(cast(Any, files if kind == "lora" else ())))
     return SimpleNamespace(options=options, styles=SimpleNamespace(choose=lambda names: []), catalogue=catalogue)
 
 
