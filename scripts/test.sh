@@ -59,9 +59,9 @@ bash scripts/check-javascript.sh
 
 say "Tests"
 if [ $# = 0 ] || [ "$*" = --long ]; then
-    # The whole suite in three workers, in the order that tests/conftest.py gives: on two cores, since each of them waits
-    # now and then for a browser, a server or an engine.
-    set -- --numprocesses 3 --dist loadgroup --no-loadscope-reorder "$@"
+    # The whole suite in two workers, in the order that tests/conftest.py gives. A third one made two cores no faster and
+    # browsers late.
+    set -- --numprocesses 2 --dist loadgroup --no-loadscope-reorder "$@"
 fi
 tests=0
 "$python" -m pytest "$@" || tests=$?
