@@ -227,9 +227,9 @@ class Catalogue:
         """The networks of a kind of prompt tag ("lora", "hypernet"), read from disk now."""
         if kind == "hypernet":
             return NetworkList(self.hypernetworks())
-        return NetworkList(self.loras() if kind == "lora" else (), self._network_alias)
+        return NetworkList(self.loras() if kind == "lora" else (), self.network_alias)
 
-    def _network_alias(self, file: ModelFile) -> str:
+    def network_alias(self, file: ModelFile) -> str:
         """What a LoRA is called in the metadata of its trainer, read once for each state of its file."""
         key = (file.path, file.state)
         if key not in self._network_aliases:

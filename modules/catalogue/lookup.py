@@ -10,9 +10,8 @@ from typing import Final
 from modules.catalogue.catalogue import Catalogue
 from modules.catalogue.entries import ModelFile
 from modules.catalogue.hashes import HashCache, network_hash_of, sha256_of
-from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
+from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.names import is_one_of
-from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.parameters.infotext_request import LocalFile
 
 # A person waits while files are hashed that never were: about two seconds' worth of reading.
@@ -58,16 +57,20 @@ class LocalModels:
         """The name that was meant, as the file spells it; the preferred one where only the hash fits."""
         files = self._catalogue.loras()
         hashes = _Hashes(self._catalogue.network_hashes, network_hash_of)
-        found = _found(files, sha256, lambda file: is_one_of(name, map(_bare, _network_names(file))), hashes)
+        found = _found(files, sha256, lambda file: is_one_of(name, map(_bare, self._network_names(file))), hashes)
         if found is None:
             return None
         # As the file spells it: prompts are compared by their letters elsewhere too.
-        spelled = (known for known in _network_names(found[0]) if is_one_of(name, (_bare(known),)))
+        spelled = (known for known in self._network_names(found[0]) if is_one_of(name, (_bare(known),)))
         return LocalFile(next(spelled, None) or self._preferred(found[0]), found[1])
+
+    def _network_names(self, file: ModelFile) -> tuple[str, ...]:
+        """Its stem, and what it calls itself if it does."""
+        return tuple(name for name in (file.stem, self._catalogue.network_alias(file)) if name)
 
     def _preferred(self, file: ModelFile) -> str:
         """Its alias if that is wanted, can stand in a tag, and means no other file; else its stem."""
-        alias = _network_names(file)[-1]
+        alias = self._network_names(file)[-1]
         if not self._prefers_alias or _NOT_IN_A_TAG & set(alias):
             return file.stem
         meant = self._catalogue.networks("lora").find(alias)
@@ -131,11 +134,3 @@ def _bare(name: str) -> str:
 
 def _file_names(file: ModelFile) -> tuple[str, ...]:
     return (file.name, file.path.name, file.stem)
-
-
-def _network_names(file: ModelFile) -> tuple[str, ...]:
-    try:
-        alias = read_safetensors_metadata(file.path).get("ss_output_name")
-    except (ModelFileError, OSError):
-        alias = None
-    return tuple(name for name in (file.stem, alias) if name)

@@ -143,12 +143,7 @@ class JobNetworks:
             self.notice(f"The LoRA {use.name[:80]} was left out: {why}.")
         return False
 
-    def _report(
-        self,
-        loaded: LoadedModel,
-        wanted: Sequence[AppliedNetwork],
-        found: Sequence[tuple[NetworkUse, CachedNetwork[Network]]],
-    ) -> None:
+    def _report(self, loaded: LoadedModel, wanted: Sequence[AppliedNetwork], found: Sequence[_Found]) -> None:
         names: dict[Hashable, str] = {cached.key: use.name[:80] for use, cached in found}
         for applied in wanted:
             fit = loaded.networks.fit(applied)

@@ -99,7 +99,7 @@ def glora(weight: Tensor, draw: Draw) -> Made:
 
 def oft(weight: Tensor, draw: Draw) -> Made:
     size = 4
-    blocks = 3 * draw(weight.shape[0] // size, size, size)
+    blocks = 0.3 * draw(weight.shape[0] // size, size, size)
     skew = blocks - blocks.mT
     one = torch.eye(size, dtype=torch.float64)
     turned = (one + skew) @ torch.linalg.inv(one - skew)

@@ -31,6 +31,8 @@ from modules.weights.originals import original_parameters
 # Weights of these types are too coarse to hold what a network adds.
 _COARSE: Final = (torch.float8_e4m3fn, torch.float8_e5m2)
 _Part = Literal["weight", "bias"]
+# Where a change comes from: a network's key, its layer, and the parameter that the layer has something for.
+_Origin = tuple[Hashable, str, _Part]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +71,14 @@ class _Change:
 
     key: Hashable
     layer: str
+    part: _Part
     update: WeightUpdate | Tensor
     multiplier: float
     dyn: int | None
+
+    @property
+    def origin(self) -> _Origin:
+        return self.key, self.layer, self.part
 
     @property
     def identity(self) -> Hashable:
@@ -117,8 +124,8 @@ class NetworkMerger:
     _targets: dict[str, Target] | None = None
     _merged: dict[tuple[Target, _Part], _Merged] = field(default_factory=dict)
     _live: _Changes = field(default_factory=dict)
-    _misshapen: dict[tuple[Hashable, str], None] = field(default_factory=dict)
-    _tried: set[tuple[Hashable, str, _Part]] = field(default_factory=set)
+    _misshapen: set[_Origin] = field(default_factory=set)
+    _tried: set[_Origin] = field(default_factory=set)
     _applied: tuple[AppliedNetwork, ...] = ()
 
     @property
@@ -142,6 +149,9 @@ class NetworkMerger:
         With `while_computing` nothing is merged: `computing` applies them at each forward. If anything goes wrong, all
         weights are as they were before any network.
         """
+        keys = {one.key for one in networks}
+        self._misshapen = {origin for origin in self._misshapen if origin[0] in keys}
+        self._tried = {origin for origin in self._tried if origin[0] in keys}
         merged, live = self._sorted(networks, while_computing=while_computing)
         try:
             self._restore([place for place in self._merged if place not in merged])
@@ -170,11 +180,10 @@ class NetworkMerger:
             if (original := self._merged[place].original) is not None:
                 self._merged.pop(place).parameter.data.copy_(original)
         # One that holds nothing yet is as it was.
-        names = [name for name, place in unsaved.items() if self._merged[place].holds]
-        if names:
+        if names := [name for name, place in unsaved.items() if self._merged[place].holds]:
             self._check_file()
-        for name, values in original_parameters(self.model, names) if names else ():
-            self._merged[unsaved[name]].parameter.data.copy_(values)
+            for name, values in original_parameters(self.model, names):
+                self._merged[unsaved[name]].parameter.data.copy_(values)
         for place in unsaved.values():
             del self._merged[place]
 
@@ -190,11 +199,11 @@ class NetworkMerger:
 
     def fit(self, applied: AppliedNetwork) -> Fit:
         """How the network fits the model; what is misshapen shows once it was applied."""
-        fit = Fit()
+        fit, misshapen = Fit(), {(key, layer) for key, layer, _ in self._misshapen}
         for layer in applied.network.layers:
             if layer not in self._table():
                 fit.missing += 1
-            elif (applied.key, layer) in self._misshapen:
+            elif (applied.key, layer) in misshapen:
                 fit.misshapen += 1
             else:
                 fit.found += 1
@@ -238,7 +247,7 @@ class NetworkMerger:
             blocks = dict(applied.blocks)
             for name, layer in applied.network.layers.items():
                 target = table.get(name)
-                if target is None or (applied.key, name) in self._misshapen:
+                if target is None:
                     continue
                 multiplier = applied.text if target.text_encoder else applied.unet
                 multiplier *= blocks.get(target.block, 1.0)
@@ -247,8 +256,8 @@ class NetworkMerger:
                 parts: tuple[tuple[_Part, WeightUpdate | Tensor | None], ...]
                 parts = ("weight", layer.weight), ("bias", layer.bias)
                 for part, update in parts:
-                    if update is not None:
-                        yield (target, part), _Change(applied.key, name, update, multiplier, applied.dyn)
+                    if update is not None and (applied.key, name, part) not in self._misshapen:
+                        yield (target, part), _Change(applied.key, name, part, update, multiplier, applied.dyn)
 
     def _save_originals(self, wanted: _Changes) -> None:
         new = [(place, getattr(place[0].module, place[1])) for place in wanted if place not in self._merged]
@@ -286,13 +295,13 @@ class NetworkMerger:
     def _try(self, live: _Changes) -> None:
         """Find out which of these don't fit, before a forward does; they are left out."""
         for (target, part), changes in live.items():
-            if all((change.key, change.layer, part) in self._tried for change in changes):
+            if all(change.origin in self._tried for change in changes):
                 continue
             weight = target.module.get_parameter("weight")
             tried = weight.data if part == "weight" else weight.data.new_zeros(weight.shape[0])
             values = torch.empty(tried.shape, dtype=torch.float32, device=self.device)
             changes[:] = self._into(values, tried, changes)
-            self._tried.update((change.key, change.layer, part) for change in changes)
+            self._tried.update(change.origin for change in changes)
 
     def _into(self, values: Tensor, original: Tensor, changes: list[_Change]) -> list[_Change]:
         """Fill `values` with the original and the changes, without those that don't fit; returns the others."""
@@ -305,7 +314,7 @@ class NetworkMerger:
                 except RuntimeError as error:
                     if is_out_of_memory(error):
                         raise
-                    self._misshapen[change.key, change.layer] = None
+                    self._misshapen.add(change.origin)
                     break
             else:
                 return changes

@@ -246,6 +246,27 @@ def test_a_bias_that_does_not_fit_is_found_out_before_a_forward(model: Model, pl
         merger.restore()
 
 
+def test_of_a_layer_half_of_which_does_not_fit_the_other_half_acts_each_time(
+    model: Model, plain: dict[str, Tensor]
+) -> None:
+    name, module = next((name, one) for name, one in modules_of(model).items() if name.endswith("to_out.0"))
+    weight, bias = _weight(module), module.get_parameter("bias")
+    low_rank = layer_update({"up": torch.ones(weight.shape[0], 1), "down": torch.ones(1, weight.shape[1])}).weight
+    half = Network(Path("half"), {name: Layer(low_rank, torch.ones(bias.shape[0] + 1))}, {}, {}, 0, "")
+    merger = NetworkMerger(model, CPU)
+    merger.apply([AppliedNetwork("half", half)])
+    changed = weight.clone()
+    assert not torch.equal(changed, plain[f"{name}.weight"])
+    merger.apply([])
+    merger.apply([AppliedNetwork("half", half)])
+    assert torch.equal(weight, changed)
+    assert merger.fit(AppliedNetwork("half", half)).misshapen == 1
+    merger.apply([AppliedNetwork("half", half, unet=0.5)])
+    merger.apply([AppliedNetwork("half", half)])
+    assert torch.equal(weight, changed)
+    merger.restore()
+
+
 def predicted(model: Model, merger: NetworkMerger) -> Tensor:
     """What the UNet says to some latent, with a text that the text encoder encodes."""
     generator = torch.Generator().manual_seed(3)
