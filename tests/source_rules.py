@@ -28,6 +28,7 @@ ROOMS = {
     "sampling": True,
     "upscaling": True,
     "generation": True,
+    "features": True,
     "engine": True,
     "intake": False,
     "jobs": False,
@@ -54,6 +55,7 @@ USES = {
     "sampling": "settings parameters families hardware",
     "upscaling": "catalogue weights",
     "generation": "settings parameters prompt families catalogue pictures gallery hardware weights text sampling",
+    "features": "files catalogue pictures generation",
     "engine": "files settings parameters prompt families catalogue pictures gallery protocol hardware weights text"
     " sampling upscaling generation",
     "intake": "files settings parameters prompt families catalogue pictures gallery protocol",

@@ -1,0 +1,1 @@
+"""Control types: which preprocessors and models belong together."""

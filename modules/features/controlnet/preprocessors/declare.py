@@ -1,0 +1,161 @@
+"""Every preprocessor there is: names, sliders, files. Knows no torch and no OpenCV.
+
+Names and sliders are those of sd-webui-controlnet 1.1.455, labels where they differ.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slider:
+    """One of a preprocessor's numbers, as A1111's `module_list` describes it."""
+
+    name: str
+    default: float
+    low: float
+    high: float
+    step: float
+
+    def value(self, given: float | None) -> float:
+        """`given`, or the default where that is None or outside of the range (-1 says "the default" in A1111's API)."""
+        return self.default if given is None or not self.low <= given <= self.high else given
+
+    def as_api(self) -> dict[str, str | float]:
+        """The entry of `sliders` in A1111's `module_detail`."""
+        return {"name": self.name, "value": self.default, "min": self.low, "max": self.high, "step": self.step}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFile:
+    """A file of weights that people have: where A1111's downloads put it, below the folder of annotators."""
+
+    folder: str
+    name: str
+
+
+RESOLUTION: Final = Slider(name="Resolution", default=512, low=64, high=2048, step=8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessor:
+    """One preprocessor. `name` is the API's, `label` the page's."""
+
+    name: str
+    label: str = ""
+    aliases: tuple[str, ...] = ()
+    control_types: tuple[str, ...] = ()
+    resolution: Slider | None = None
+    threshold_a: Slider | None = None
+    threshold_b: Slider | None = None
+    files: tuple[WeightFile, ...] = ()
+    """All of these are needed."""
+    model_free: bool = False
+    """Acts without a control model (reference_only)."""
+    takes_mask: bool = False
+    """Its map carries the mask as a fourth channel."""
+
+    @property
+    def title(self) -> str:
+        """What the page's list shows."""
+        return self.label or self.name
+
+    @property
+    def sliders(self) -> tuple[Slider, ...]:
+        """Those that it has, in the order of the API."""
+        return tuple(one for one in (self.resolution, self.threshold_a, self.threshold_b) if one is not None)
+
+    def as_api(self) -> dict[str, object]:
+        """Its entry in `module_detail` of `/controlnet/module_list`."""
+        return {"model_free": self.model_free, "sliders": [one.as_api() for one in self.sliders]}
+
+
+_FIDELITY: Final = Slider(name='Style Fidelity (only for "Balanced" mode)', default=0.5, low=0, high=1, step=0.01)
+_GAMMA: Final = Slider(name="Gamma Correction", default=1, low=0.1, high=2, step=0.001)
+_VARIATION: Final = Slider(name="Variation", default=8, low=3, high=32, step=1)
+_FROM_WHITE: Final = "(from white bg & black line)"
+
+_WITHOUT_WEIGHTS: Final = (
+    Preprocessor(name="none"),
+    Preprocessor(name="invert", label=f"invert {_FROM_WHITE}", control_types=("Canny", "Lineart", "MLSD", "Scribble")),
+    Preprocessor(
+        name="threshold",
+        resolution=RESOLUTION,
+        threshold_a=Slider(name="Binarization Threshold", default=127, low=0, high=255, step=1),
+    ),
+    Preprocessor(
+        name="canny",
+        control_types=("Canny",),
+        resolution=RESOLUTION,
+        threshold_a=Slider(name="Low Threshold", default=100, low=1, high=255, step=1),
+        threshold_b=Slider(name="High Threshold", default=200, low=1, high=255, step=1),
+    ),
+    Preprocessor(
+        name="blur_gaussian",
+        control_types=("Tile",),
+        resolution=RESOLUTION,
+        threshold_a=Slider(name="Sigma", default=9, low=0.01, high=64, step=0.01),
+    ),
+    Preprocessor(
+        name="scribble_xdog",
+        control_types=("Scribble",),
+        resolution=RESOLUTION,
+        threshold_a=Slider(name="XDoG Threshold", default=32, low=1, high=64, step=1),
+    ),
+    Preprocessor(
+        name="lineart_standard",
+        label=f"lineart_standard {_FROM_WHITE}",
+        control_types=("Lineart",),
+        resolution=RESOLUTION,
+    ),
+    Preprocessor(
+        name="tile_resample",
+        control_types=("Tile",),
+        threshold_a=Slider(name="Down Sampling Rate", default=1, low=1, high=8, step=0.01),
+    ),
+    Preprocessor(name="tile_colorfix", control_types=("Tile",), threshold_a=_VARIATION),
+    Preprocessor(
+        name="tile_colorfix+sharp",
+        control_types=("Tile",),
+        threshold_a=_VARIATION,
+        threshold_b=Slider(name="Sharpness", default=1, low=0, high=2, step=0.01),
+    ),
+    Preprocessor(name="color", label="t2ia_color_grid", control_types=("T2I-Adapter",), resolution=RESOLUTION),
+    Preprocessor(name="recolor_luminance", control_types=("Recolor",), threshold_a=_GAMMA),
+    Preprocessor(name="recolor_intensity", control_types=("Recolor",), threshold_a=_GAMMA),
+    Preprocessor(name="shuffle", control_types=("Shuffle",)),
+    Preprocessor(name="inpaint", label="inpaint_global_harmonious", control_types=("Inpaint",), takes_mask=True),
+    Preprocessor(name="inpaint_only", control_types=("Inpaint",), takes_mask=True),
+    *(
+        Preprocessor(name=name, control_types=("Reference",), threshold_a=_FIDELITY, model_free=True)
+        for name in ("reference_only", "reference_adain", "reference_adain+attn")
+    ),
+)
+
+PREPROCESSORS: Final = _WITHOUT_WEIGHTS
+_BY_NAME: Final = {
+    name.casefold(): one
+    for one in reversed(PREPROCESSORS)
+    for name in (*one.aliases, one.title, one.title.partition(" ")[0], one.name)
+}
+
+
+class UnknownPreprocessorError(LookupError):
+    """No preprocessor has that name; the message is the sentence to show, with those that are meant perhaps."""
+
+
+def find_preprocessor(name: str) -> Preprocessor:
+    """The preprocessor of an API name, a label or an alias, in any case; "" and "None" are "none".
+
+    Raises:
+        UnknownPreprocessorError: there is none.
+    """
+    found = _BY_NAME.get(name.strip().casefold() or "none")
+    if found is None:
+        near = difflib.get_close_matches(name.casefold(), _BY_NAME, n=3)
+        perhaps = f" Nearest: {', '.join(sorted({_BY_NAME[one].name for one in near}))}." if near else ""
+        raise UnknownPreprocessorError(f"There is no preprocessor {name[:80]!r}.{perhaps}")
+    return found

@@ -1,0 +1,71 @@
+"""Reading ONNX files with OpenCV, and the metadata that it skips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from modules.features.detail.detectors.detection import DetectorError
+
+_MOST_BYTES: Final = 1 << 30
+_METADATA: Final = 14
+_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
+
+
+def read_onnx(path: Path) -> tuple[cv2.dnn.Net, dict[str, str]]:
+    """The network of a file, and its metadata.
+
+    Raises:
+        DetectorError: the file is no ONNX file, damaged, or has operators that OpenCV lacks.
+    """
+    if path.stat().st_size > _MOST_BYTES:
+        raise DetectorError(f"{path.name} is larger than a gigabyte: that is no detector.")
+    content = path.read_bytes()
+    try:
+        net = cv2.dnn.readNetFromONNX(np.frombuffer(content, dtype=np.uint8))
+        if not net.getUnconnectedOutLayersNames():
+            raise DetectorError(f"{path.name} is an ONNX file without a network in it; fetch it again.")
+        return net, dict(_metadata(content))
+    except (cv2.error, IndexError, UnicodeDecodeError) as error:
+        raise DetectorError(
+            f"{path.name} can't be read as ONNX: it is damaged, or has parts that OpenCV {cv2.__version__} lacks."
+        ) from error
+
+
+def _metadata(content: bytes) -> Iterator[tuple[str, str]]:
+    for number, value in _fields(content):
+        if number == _METADATA:
+            entry = dict(_fields(value))
+            yield entry.get(1, b"").decode("utf-8"), entry.get(2, b"").decode("utf-8")
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields with bytes of a message in protobuf's encoding; numbers are passed over."""
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        kind = key & 7
+        if kind == _VARINT:
+            _, place = _varint(message, place)
+        elif kind == _LENGTH:
+            length, place = _varint(message, place)
+            yield key >> 3, message[place : place + length]
+            place += length
+        elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
+            place += 8 if kind == _EIGHT_BYTES else 4
+        else:
+            raise IndexError("a field of an unknown kind")
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[place]
+        value |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return value, place

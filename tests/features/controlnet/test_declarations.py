@@ -1,0 +1,122 @@
+"""Names, sliders and control types of preprocessors."""
+
+import subprocess
+import sys
+
+import pytest
+
+from modules.features.controlnet.control_types.declare import (
+    CONTROL_TYPES,
+    default_model,
+    default_preprocessor,
+    find_control_type,
+    models_of,
+    preprocessors_of,
+)
+from modules.features.controlnet.preprocessors.declare import (
+    PREPROCESSORS,
+    UnknownPreprocessorError,
+    find_preprocessor,
+)
+
+MODELS = [
+    "control_sd15_canny [fef5e48e]",
+    "control_v11p_sd15_canny [d14c016b]",
+    "control_v11f1e_sd15_tile [a371b31b]",
+    "t2iadapter_color_sd14v1 [8522029d]",
+    "ip-adapter_sd15 [6a3f6166]",
+    "xinsir_promax [9460e4db]",
+    "control_v11p_sd15_seg [e1f51eb9]",
+    "noob_normal [00000000]",
+    "bdsqlsz_controlllite_xl_sketch [12345678]",
+]
+
+
+def test_names_are_found_by_name_label_and_in_any_case() -> None:
+    assert find_preprocessor("Canny").name == "canny"
+    assert find_preprocessor("invert (from white bg & black line)").name == "invert"
+    assert find_preprocessor("t2ia_color_grid").name == "color"
+    assert find_preprocessor("inpaint_global_harmonious").name == "inpaint"
+    assert find_preprocessor("").name == find_preprocessor("None").name == "none"
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownPreprocessorError, match=r"no preprocessor 'cany'.*canny"):
+        find_preprocessor("cany")
+
+
+def test_no_two_preprocessors_share_a_name() -> None:
+    names = [name.casefold() for one in PREPROCESSORS for name in {one.name, one.title, *one.aliases}]
+    assert len(names) == len(set(names))
+    tags = {one.tag for one in CONTROL_TYPES}
+    assert all(set(one.control_types) <= tags for one in PREPROCESSORS)
+
+
+def test_sliders_as_the_api_lists_them() -> None:
+    assert find_preprocessor("canny").as_api() == {
+        "model_free": False,
+        "sliders": [
+            {"name": "Resolution", "value": 512, "min": 64, "max": 2048, "step": 8},
+            {"name": "Low Threshold", "value": 100, "min": 1, "max": 255, "step": 1},
+            {"name": "High Threshold", "value": 200, "min": 1, "max": 255, "step": 1},
+        ],
+    }
+    assert find_preprocessor("reference_only").as_api()["model_free"] is True
+    assert find_preprocessor("none").as_api() == {"model_free": False, "sliders": []}
+
+
+@pytest.mark.parametrize(("given", "value"), [(None, 9), (-1, 9), (65, 9), (0.01, 0.01), (64, 64)])
+def test_a_value_out_of_range_is_the_default(given: float | None, value: float) -> None:
+    sigma = find_preprocessor("blur_gaussian").threshold_a
+    assert sigma is not None and sigma.value(given) == value
+
+
+def test_a_type_lists_its_preprocessors_and_models() -> None:
+    canny = find_control_type("canny")
+    assert [one.name for one in preprocessors_of(canny)] == ["none", "invert", "canny"]
+    assert default_preprocessor(canny).name == "canny"
+    assert models_of(canny, MODELS) == (MODELS[0], MODELS[1])
+    assert default_model(canny, MODELS) == MODELS[1]
+    assert models_of(canny, MODELS, {MODELS[5]}) == (MODELS[0], MODELS[1], MODELS[5])
+    assert default_model(canny, []) == "None"
+
+
+@pytest.mark.parametrize(
+    ("tag", "model"),
+    [
+        ("T2I-Adapter", MODELS[3]),
+        ("IP-Adapter", MODELS[4]),
+        ("Segmentation", MODELS[6]),
+        ("NormalMap", MODELS[7]),
+        ("Scribble", MODELS[8]),
+        ("Tile", MODELS[2]),
+    ],
+)
+def test_models_are_chosen_by_tag_and_alias(tag: str, model: str) -> None:
+    control = find_control_type(tag)
+    assert models_of(control, MODELS) == (model,)
+    assert default_model(control, MODELS) == model
+
+
+def test_all_lists_everything_and_chooses_nothing() -> None:
+    everything = find_control_type("no such tag")
+    assert everything.tag == "All"
+    assert preprocessors_of(everything) == PREPROCESSORS
+    assert models_of(everything, MODELS) == tuple(MODELS)
+    assert (default_preprocessor(everything).name, default_model(everything, MODELS)) == ("none", "None")
+
+
+def test_union_numbers() -> None:
+    assert {one.tag: one.union for one in CONTROL_TYPES if one.union is not None} == {
+        **dict.fromkeys(("Canny", "Lineart", "MLSD"), 3),
+        **dict.fromkeys(("SoftEdge", "Scribble"), 2),
+        **{"OpenPose": 0, "Depth": 1, "NormalMap": 4, "Segmentation": 5, "Tile": 6, "Inpaint": 7},
+    }
+
+
+def test_declarations_load_neither_torch_nor_opencv() -> None:
+    code = (
+        "import sys, modules.features.controlnet.control_types.declare\n"
+        "assert not {'torch', 'cv2', 'numpy'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

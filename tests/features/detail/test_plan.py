@@ -1,0 +1,29 @@
+"""The list of detectors."""
+
+from pathlib import Path
+
+import pytest
+
+from modules.catalogue.model_errors import ModelNotFoundError
+from modules.features.detail.detectors.plan import MEDIAPIPE, find_detector, list_detectors
+
+
+def test_files_come_first_faces_before_hands(tmp_path: Path) -> None:
+    for name in ("hand_yolov8n.onnx", "face_yolov8n.onnx", "A-person.onnx", "notes.txt"):
+        (tmp_path / name).touch()
+    names = [one.name for one in list_detectors([tmp_path, tmp_path / "missing"])]
+    assert names == ["face_yolov8n.onnx", "A-person.onnx", "hand_yolov8n.onnx", *MEDIAPIPE]
+
+
+def test_a_name_is_found_in_any_case_and_without_suffix(tmp_path: Path) -> None:
+    (tmp_path / "Face_YOLOv8n.onnx").touch()
+    listed = list_detectors([tmp_path])
+    assert find_detector("face_yolov8n", listed).path == tmp_path / "Face_YOLOv8n.onnx"
+    assert find_detector("MediaPipe_face_mesh", listed).path is None
+
+
+def test_a_missing_detector_is_named_with_its_folder() -> None:
+    with pytest.raises(
+        ModelNotFoundError, match=r"'hand_yolov8n\.onnx' is not here: put its file into models/adetailer"
+    ):
+        find_detector("hand_yolov8n.onnx", list_detectors([]))
