@@ -4,7 +4,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ ROOMS = {
     "launch": False,
     "files": False,
     "settings": False,
+    "features.declare": False,
     "parameters": False,
     "prompt": False,
     "families": False,
@@ -22,13 +23,14 @@ ROOMS = {
     "pictures": False,
     "gallery": False,
     "protocol": False,
+    "features.plan": False,
     "hardware": True,
     "weights": True,
     "text": True,
     "sampling": True,
     "upscaling": True,
     "generation": True,
-    "features": True,
+    "features.run": True,
     "engine": True,
     "intake": False,
     "jobs": False,
@@ -42,26 +44,30 @@ USES = {
     "launch": "",
     "files": "",
     "settings": "launch files",
-    "parameters": "settings",
+    "features.declare": "settings",
+    "parameters": "settings features.declare",
     "prompt": "files settings",
     "families": "",
     "catalogue": "files settings parameters families",
     "pictures": "parameters",
     "gallery": "files settings parameters pictures",
     "protocol": "parameters prompt",
+    "features.plan": "settings features.declare parameters",
     "hardware": "protocol",
     "weights": "files parameters prompt families catalogue pictures hardware",
     "text": "parameters prompt families weights",
     "sampling": "settings parameters families hardware",
     "upscaling": "catalogue weights",
-    "generation": "settings parameters prompt families catalogue pictures gallery hardware weights text sampling",
-    "features": "files catalogue pictures generation",
+    "generation": "settings features.declare parameters prompt families catalogue pictures hardware weights text"
+    " sampling",
+    "features.run": "features.declare parameters prompt catalogue pictures gallery sampling generation",
     "engine": "files settings parameters prompt families catalogue pictures gallery protocol hardware weights text"
-    " sampling upscaling generation",
-    "intake": "files settings parameters prompt families catalogue pictures gallery protocol",
-    "jobs": "files settings parameters prompt catalogue gallery protocol intake",
-    "api": "settings parameters catalogue pictures gallery protocol intake jobs",
-    "page": "files settings parameters prompt catalogue pictures gallery protocol intake jobs api",
+    " sampling upscaling generation features.run",
+    "intake": "files settings features.declare parameters prompt families catalogue pictures gallery protocol"
+    " features.plan",
+    "jobs": "files settings features.declare parameters prompt catalogue gallery protocol intake",
+    "api": "settings features.declare parameters catalogue pictures gallery protocol intake jobs",
+    "page": "files settings features.declare parameters prompt catalogue pictures gallery protocol intake jobs api",
     "server": "launch files settings gallery jobs api page",
 }
 
@@ -115,8 +121,35 @@ class Source:
     @property
     def room(self) -> str:
         """The room it stands in; "" for what lies in modules/ itself, which every room may use."""
-        folders = self.path.relative_to(ROOT / "modules").parts[:-1]
-        return folders[0] if folders else ""
+        return room_of(self.path.relative_to(ROOT / "modules").with_suffix("").parts)
+
+
+def room_of(parts: Sequence[str]) -> str:
+    """The room of a file or a name by the parts of its path below modules/, "" for one that stands in modules/ itself.
+
+    Features are three rooms, by file: what they declare, what they plan, and how they run.
+    """
+    if parts and parts[0] == "features":
+        return f"features.{_level(parts[1:])}"
+    return parts[0] if len(parts) > 1 or parts[0] in ROOMS else ""
+
+
+def _level(parts: Sequence[str]) -> str:
+    """`parts` are those below modules/features/: a file for all features, or a feature's folder and its file."""
+    inside = parts[1:] if len(parts) > 1 and parts[0] not in _FOR_ALL else parts
+    word = inside[0] if inside else ""
+    if word in ("plan", *_PLANNING):
+        return "plan"
+    if word in ("declare", "", "__init__", *_DECLARING) or (len(parts) == 1 and word not in _RUNNING):
+        return "declare"
+    return "run"
+
+
+# Files in modules/features/ itself, by what they are for.
+_DECLARING = ("declaration", "arguments", "infotext", "pictures", "table")
+_PLANNING = ("planning", "plans")
+_RUNNING = ("stage", "makers", "margins", "overlapping_tiles")
+_FOR_ALL = (*_DECLARING, *_PLANNING, *_RUNNING)
 
 
 def sources() -> list[Source]:
@@ -163,8 +196,15 @@ def imports(one: Source) -> Iterator[Import]:
 
 def used_rooms(one: Source) -> set[str]:
     """The other rooms that a file imports from."""
-    tops = (name.split(".") for imported in imports(one) for name in imported.dotted())
-    return {parts[1] for parts in tops if parts[0] == "modules" and len(parts) > 1 and parts[1] in ROOMS} - {one.room}
+    tops = (name.split(".") for imported in imports(one) for name in _whole(imported))
+    rooms = {room_of(parts[1:]) for parts in tops if parts[0] == "modules" and len(parts) > 1}
+    return (rooms & set(ROOMS)) - {one.room}
+
+
+def _whole(imported: Import) -> tuple[str, ...]:
+    """What an import names: of several names out of a package these alone, since the package is only their folder."""
+    dotted = imported.dotted()
+    return dotted[1:] or dotted
 
 
 def room_violations(one: Source) -> Iterator[str]:
@@ -179,7 +219,7 @@ def room_violations(one: Source) -> Iterator[str]:
 
 def _complaint(room: str, name: str) -> str:
     top, _, rest = name.partition(".")
-    target = rest.split(".")[0] if top == "modules" else ""
+    target = room_of(rest.split(".")) if top == "modules" and rest else ""
     below = room in ROOMS and target in ROOMS and target != room
     order = list(ROOMS)
     with_torch = top in TORCH_PACKAGES or name.startswith("safetensors.torch")

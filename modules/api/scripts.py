@@ -9,9 +9,10 @@ from fastapi import HTTPException
 from pydantic import JsonValue
 
 from modules.api.bodies import ApiOnly
+from modules.features.declaration import Argument, Script, ScriptError
+from modules.features.table import SCRIPTS, find_script
 from modules.intake.script_choices import choices_of
 from modules.parameters import Mode
-from modules.parameters.scripts import SCRIPTS, Argument, Script, find_script
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -77,11 +78,21 @@ def requested_scripts(services: Services, body: ApiOnly, mode: Mode) -> dict[str
         if script is not None and not script.always_on:
             raise HTTPException(422, "Cannot have a selectable script in the always on scripts params")
         if script is not None and mode in script.tabs:
-            scripts[script.title] = _named(services, mode, script, given if isinstance(given, list) else [])
+            scripts[script.title] = _arguments(services, mode, script, given if isinstance(given, list) else [])
         elif given:
             # Clients send the empty arguments of extensions that they know; those ask for nothing.
             raise HTTPException(422, f"always on script {title} not found")
     return scripts
+
+
+def _arguments(services: Services, mode: Mode, script: Script, given: Sequence[JsonValue]) -> dict[str, JsonValue]:
+    """The arguments that a body gives to an always-on script, by name. Raises HTTPException."""
+    if script.own is None:
+        return _named(services, mode, script, given)
+    try:
+        return script.own.from_api(given)
+    except ScriptError as error:
+        raise HTTPException(422, str(error)) from error
 
 
 def _named(services: Services, mode: Mode, script: Script, given: Sequence[JsonValue]) -> dict[str, JsonValue]:

@@ -14,6 +14,7 @@ from modules.api.scripts import is_always_on, requested_scripts
 from modules.catalogue.lookup import LocalModels
 from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import find_upscaler
+from modules.features.pictures import with_pictures
 from modules.intake.checkpoints import options_in_force
 from modules.intake.first_pass import first_pass_size
 from modules.intake.networks import prefers_alias
@@ -144,6 +145,14 @@ def _pictures(body: ApiOnly, values: dict[str, Any], fetch: Fetch | None) -> dic
         values[field] = tuple(names) if field == "init_images" else names[0]
         if field == "firstpass_image":
             values |= {"enable_hr": True} | first_pass_size(pictures[0])
+
+    def named(text: str) -> str:
+        picture = picture_bytes(text, "a script's picture", fetch)
+        name = hashlib.sha256(picture).hexdigest()
+        inputs[name] = picture
+        return name
+
+    values["scripts"] = with_pictures(values["scripts"], named)
     return inputs
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from modules.engine.channel import Closed, Emit
 from modules.engine.finished_pictures import FinishedPictures
+from modules.features.stage import Extra
 from modules.gallery import GRID_KINDS, INIT_PICTURE
 from modules.generation.finishing import Finished, is_saved
 from modules.generation.previews import encode_preview, small
-from modules.generation.scripts import Extra
 from modules.parameters import ResolvedRequest, write_infotext
 from modules.parameters.output_options import ImageFileOptions
 from modules.pictures import encode_picture

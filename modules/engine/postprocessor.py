@@ -9,9 +9,9 @@ from PIL import Image
 
 from modules.engine.faces import RestoreFaces
 from modules.engine.upscalers import UpscalerKeeper
+from modules.features.postprocessing.run import requested_postprocessing
 from modules.generation.finishing import Finished
 from modules.parameters import RequestError, ResolvedRequest
-from modules.parameters.scripts import requested_postprocessing
 from modules.pictures import PictureError
 from modules.pictures.enlarging import Once
 from modules.pictures.postprocessing import Tools, postprocess

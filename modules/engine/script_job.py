@@ -17,12 +17,13 @@ from modules.engine.picture_writer import PictureWriter, size_in_bytes
 from modules.engine.postprocessor import Postprocessor
 from modules.engine.progress_reporter import ProgressReporter
 from modules.engine.work import Pixels, Work, input_picture, open_work, picture_of, work_over
+from modules.features.makers import MAKERS
+from modules.features.stage import Stage
 from modules.gallery import GRID_KINDS
 from modules.generation.finishing import Finished
 from modules.generation.img2img import Start
 from modules.generation.init_picture import InitPicture
 from modules.generation.passes import Progress
-from modules.generation.scripts import MAKERS, Stage
 from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import RunJob
 from modules.sampling import Interrupted

@@ -1,1 +1,1 @@
-"""What is added to a picture beyond its passes: control by pictures, the detail pass; each in a folder of its own."""
+"""Features: scripts, units and whatever else is added to a picture, a folder each. See docs/features.md."""

@@ -12,12 +12,11 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 from torch import Tensor, linalg
 
+from modules.features.soft_inpainting.declare import SOFT_INPAINTING, SoftInpaintingArguments
 from modules.generation.init_picture import InitPicture
 from modules.generation.masking import uncropped
 from modules.generation.resizing import RESIZE_AND_FILL, resize_image
 from modules.parameters import ResolvedRequest
-from modules.parameters.scripts import SOFT_INPAINTING
-from modules.parameters.scripts.arguments import SoftInpaintingArguments
 from modules.pictures.size import Size
 from modules.sampling import SoftBlend
 

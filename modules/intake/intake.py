@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
+from modules.features.planning import Picture, seeds_of
+from modules.features.plans import plan_of, with_drawn_seeds
+from modules.features.table import scripts_of
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.merger import MergerChooser
 from modules.intake.networks import Listed, names_missing, tag_notices, with_standing_networks
-from modules.intake.plans import Picture, plan_of, seeds_of, with_drawn_seeds
 from modules.parameters import (
     GenerationRequest,
     RequestError,
@@ -30,7 +32,6 @@ from modules.parameters.pass_samplers import Samplers, find_strictly, sampler_ch
 from modules.parameters.request import hires_checkpoint_name
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
-from modules.parameters.scripts import scripts_of
 from modules.parameters.token_merging import IMG2IMG, with_requested_ratio
 from modules.prompt import blended
 from modules.settings import OptionError, OptionStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from modules.catalogue.upscalers import Upscaler
-from modules.parameters.scripts import Argument
+from modules.features.declaration import Argument
 from modules.parameters.xyz import axis_labels
 
 

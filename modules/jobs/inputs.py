@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from modules.features.pictures import script_pictures, with_pictures
 from modules.files import SaveError, write_atomic
 from modules.jobs.job import JobError
 from modules.parameters import GenerationRequest, RequestError
@@ -71,7 +72,7 @@ class InputStore:
 
 def references(request: GenerationRequest) -> tuple[str, ...]:
     """What the request's pictures are called, each once, in the order of their first use."""
-    named = (*request.init_images, request.mask, request.firstpass_image)
+    named = (*request.init_images, request.mask, request.firstpass_image, *script_pictures(request.scripts))
     return tuple(dict.fromkeys(name for name in named if name))
 
 
@@ -96,5 +97,6 @@ def stored(request: GenerationRequest, given: Mapping[str, bytes], store: InputS
             "init_images": tuple(digests[name] for name in request.init_images),
             "mask": digests[request.mask] if request.mask else None,
             "firstpass_image": digests[request.firstpass_image] if request.firstpass_image else None,
+            "scripts": with_pictures(request.scripts, digests.__getitem__),
         }
     )

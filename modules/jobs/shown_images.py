@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from modules.features.xyz_plot.declare import XyzArguments
 from modules.gallery import ANIMATION, GRID_KINDS
 from modules.jobs.job import Job, SavedImage
-from modules.parameters.scripts.arguments import XyzArguments
 from modules.parameters.xyz import TITLE
 
 

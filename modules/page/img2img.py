@@ -30,7 +30,7 @@ from modules.page.refiner import build_refiner
 from modules.page.results import build_results
 from modules.page.scripts import build_scripts
 from modules.page.slots import Brush, build_slot
-from modules.parameters.scripts import MASKED_CONTENTS
+from modules.settings.choices import MASKED_CONTENTS
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services

@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from modules.features.table import SCRIPTS
 from modules.parameters import GenerationRequest, declared_parameters
-from modules.parameters.scripts import MASKED_CONTENTS, SCRIPTS
 from modules.settings import OPTIONS, SECTIONS
+from modules.settings.choices import MASKED_CONTENTS
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _ASSETS: Final = Path(__file__).parent / "assets"

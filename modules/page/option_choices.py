@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from modules.catalogue.upscalers import RESTORERS
+from modules.features.postprocessing.declare import POSTPROCESSING
 from modules.page import listing
 from modules.page.localization import localization_names
 from modules.parameters.extras_request import OPERATIONS
 from modules.parameters.samplers import sampler_labels
-from modules.parameters.scripts import POSTPROCESSING
 from modules.settings import Option
 
 if TYPE_CHECKING:

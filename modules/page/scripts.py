@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from modules.features.declaration import Argument, Script, ScriptError, checked_arguments
+from modules.features.table import ALWAYS_ON, SCRIPTS, SELECTABLE, find_script
 from modules.intake.script_choices import choices_of
 from modules.page.controls import Controls, events_of
 from modules.page.slots import build_slot
 from modules.page.xyz import build_plot, with_lists
 from modules.parameters import RequestError
-from modules.parameters.scripts import (
-    ALWAYS_ON,
-    SCRIPTS,
-    SELECTABLE,
-    Argument,
-    Script,
-    ScriptError,
-    checked_arguments,
-    find_script,
-)
 from modules.parameters.xyz import TITLE as PLOT
 from modules.parameters.xyz import axis_labels
 
@@ -152,7 +144,7 @@ def page_scripts(mode: str, values: Mapping[str, Any]) -> dict[str, dict[str, An
             for argument in script.valued
             if (name := control_name(script, argument)) in values
         }
-        if script.title == chosen or (script.always_on and arguments.get(script.arguments[0].name)):
+        if script.title == chosen or (script.always_on and script.is_active(arguments)):
             empty = next((argument for argument in script.valued if arguments.get(argument.name, "") is None), None)
             if empty is not None:
                 raise RequestError(f"{script.title}: {empty.label} is empty: give it a value.")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from modules.features.declaration import Script
+from modules.features.xyz_plot.declare import XyzArguments
 from modules.page import listing
 from modules.page.controls import Controls, events_of
 from modules.page.messages import QUICK
 from modules.page.option_choices import option_choices
 from modules.parameters import RequestError
-from modules.parameters.scripts import Script
-from modules.parameters.scripts.arguments import XyzArguments
 from modules.parameters.xyz import AXES, NAMES, NOTHING, Axis, joined_values, split_values, value_counts
 from modules.settings import OPTIONS
 

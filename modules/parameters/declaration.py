@@ -9,9 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-BOTH: Final = frozenset({"txt2img", "img2img"})
-TXT2IMG: Final = frozenset({"txt2img"})
-IMG2IMG: Final = frozenset({"img2img"})
+from modules.settings.choices import BOTH
 
 
 class _SameAsPage:

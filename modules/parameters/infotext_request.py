@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from pydantic import JsonValue, ValidationError
 
+from modules.features.infotext import is_key_of_script, scripts_from_infotext
 from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import Recording
 from modules.parameters.infotext_versions import split_old_sampler
@@ -15,10 +16,9 @@ from modules.parameters.pasting_options import PastingOptions
 from modules.parameters.request import MAXIMUM_PROMPT, GenerationRequest
 from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError, resolve_schedule
-from modules.parameters.scripts import MASKED_CONTENTS, scripts_from_infotext
-from modules.parameters.scripts.infotext import keys_of_scripts
 from modules.parameters.token_merging import IMG2IMG
 from modules.settings import OPTIONS, Option, OptionError
+from modules.settings.choices import MASKED_CONTENTS
 from modules.settings.groups import option_value, read_options
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{4,64}")
@@ -342,8 +342,7 @@ def _refiner(said: str, models: ModelLookup | None, notices: list[str]) -> str:
 def _name_the_rest(values: Mapping[str, str], notices: list[str]) -> None:
     known = {declared.parameter.infotext for declared in declared_parameters(GenerationRequest)}
     known |= {option.infotext for option in OPTIONS.values()}
-    known |= keys_of_scripts()
-    rest = [key for key in values if key not in known and key not in _DECISIVE]
+    rest = [key for key in values if key not in known and key not in _DECISIVE and not is_key_of_script(key)]
     if rest:
         shown = ", ".join(rest[:12]) + (", ..." if len(rest) > 12 else "")
         notices.append(f"Nothing here takes over: {shown[:300]}.")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Final
 
+from modules.features.infotext import script_values
 from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import recorded_options
 from modules.parameters.infotext_values import printable, quote
@@ -13,7 +14,7 @@ from modules.parameters.output_options import InfotextOptions
 from modules.parameters.request import GenerationRequest
 from modules.parameters.resolved import ResolvedRequest
 from modules.parameters.samplers import SamplerChoice, choice_of
-from modules.parameters.scripts import MASKED_CONTENTS, script_values
+from modules.settings.choices import MASKED_CONTENTS
 from modules.version import INFOTEXT_VERSION
 
 # What comes before the extras (`_EXTRAS` and whatever else `facts` holds), and what comes after them.

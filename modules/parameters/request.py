@@ -8,10 +8,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
-from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG, Parameter, parameter_of
+from modules.features.declaration import Script
+from modules.features.table import SELECTABLE, checked_scripts
+from modules.parameters.declaration import Parameter, parameter_of
 from modules.parameters.extras_request import MOST_PICTURES, ExtrasRequest, Share
 from modules.parameters.merger_request import MergerRequest
-from modules.parameters.scripts import SELECTABLE, Script, checked_scripts
+from modules.settings.choices import BOTH, IMG2IMG, TXT2IMG
 
 Mode = Literal["txt2img", "img2img", "extras", "modelmerger"]
 

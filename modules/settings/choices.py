@@ -1,6 +1,14 @@
 """Values of options that other rooms branch on, as types; the tables list them from here."""
 
-from typing import Literal
+from typing import Final, Literal
+
+# The tabs that a parameter or a script belongs to, by the words of the API.
+BOTH: Final = frozenset({"txt2img", "img2img"})
+TXT2IMG: Final = frozenset({"txt2img"})
+IMG2IMG: Final = frozenset({"img2img"})
+
+# What stands under a mask at the start, by the number that requests have.
+MASKED_CONTENTS: Final = ("fill", "original", "latent noise", "latent nothing")
 
 Emphasis = Literal["None", "Ignore", "Original", "No norm"]
 """Brackets are text; they have no effect; they weigh and the mean is restored; they weigh alone."""

@@ -11,8 +11,8 @@ import pytest
 
 from modules.api.bodies import Txt2ImgBody
 from modules.api.submission import generation_request
+from modules.features.plans import plan_of
 from modules.intake.intake import resolve_names
-from modules.intake.plans import plan_of
 from modules.parameters import GenerationRequest, parse_infotext, parse_request, request_from_infotext
 from modules.settings import OptionStore
 

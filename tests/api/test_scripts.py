@@ -9,7 +9,7 @@ import httpx
 import pytest
 import webuiapi  # type: ignore[import-untyped]  # it has no types
 
-from modules.parameters.scripts import SCRIPTS
+from modules.features.table import SCRIPTS
 from tests.api.conftest import SMALL, b64, made, opened, png
 
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from modules.features.alternative_test.declare import AlternativeTestArguments
+from modules.features.alternative_test.run import decoding, found_noise
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.img2img import img2img, start_of
 from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import model_sigmas
-from modules.generation.scripts.alternative_test import decoding, found_noise
 from modules.parameters.sampler_options import SamplerOptions
-from modules.parameters.scripts.arguments import AlternativeTestArguments
 from modules.settings.groups import read_options
 from tests.demo.conftest import QUIET, Artist, difference, resolved
 

@@ -12,13 +12,13 @@ import torch
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import Tensor, nn
 
+from modules.features.alternative_test.run import found_noise
 from modules.generation.codec import Codec
 from modules.generation.decoding import to_bytes
 from modules.generation.hires import FirstPass, hires_pass
 from modules.generation.img2img import Start, img2img
 from modules.generation.passes import Pipeline, Progress
 from modules.generation.resizing import lanczos
-from modules.generation.scripts.alternative_test import found_noise
 from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.generation.scripts.margins import Margins, margins
-from modules.generation.scripts.matched_noise import matched_noise
-from modules.generation.scripts.outpaint import filled_from_edges, grown
-from modules.generation.scripts.overlapping_tiles import join_tiles, lay_tiles
-from modules.generation.scripts.poor_mans_outpainting import frame
+from modules.features.margins import Margins, margins
+from modules.features.outpaint.run import filled_from_edges, grown
+from modules.features.outpainting_mk2.matched_noise import matched_noise
+from modules.features.overlapping_tiles import join_tiles, lay_tiles
+from modules.features.poor_mans_outpainting.run import frame
 from modules.parameters import RequestError
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from modules.generation.scripts import MAKERS
-from modules.intake.plans import PLANS, plan_of
-from modules.intake.plans.loopback import loop_strengths
+from modules.features.loopback.declare import LoopbackArguments
+from modules.features.loopback.plan import loop_strengths
+from modules.features.makers import MAKERS
+from modules.features.plans import PLANS, plan_of
+from modules.features.table import SELECTABLE
 from modules.parameters import GenerationRequest, RequestError, parse_request
-from modules.parameters.scripts import SELECTABLE
-from modules.parameters.scripts.arguments import LoopbackArguments
 
 
 def scripted(

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from modules.features.declaration import checked_arguments
+from modules.features.table import find_script
 from modules.page.scripts import script_controls
 from modules.page.xyz import axis_choices, count_line, hint
-from modules.parameters.scripts import checked_arguments, find_script
 from modules.parameters.xyz import AXES
 from modules.parameters.xyz.axes import checked_values, is_possible
 from modules.settings import parse_flags

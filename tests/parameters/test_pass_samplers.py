@@ -96,7 +96,7 @@ READERS_OF_NAMES = {
     *("modules/parameters/samplers.py", "modules/parameters/pass_samplers.py", "modules/intake/intake.py"),
     *("modules/parameters/infotext_versions.py", "modules/parameters/infotext_request.py"),
     *("modules/page/reading.py", "modules/pictures/foreign_values.py"),
-    *("modules/parameters/xyz/axes.py", "modules/generation/scripts/alternative_test.py"),
+    *("modules/parameters/xyz/axes.py", "modules/features/alternative_test/run.py"),
 }
 
 

@@ -20,7 +20,8 @@ from modules.parameters import (
     parse_request,
     resolve,
 )
-from modules.parameters.declaration import IMG2IMG, SAME_AS_PAGE, TXT2IMG
+from modules.parameters.declaration import SAME_AS_PAGE
+from modules.settings.choices import IMG2IMG, TXT2IMG
 
 DECLARED = {declared.name: declared for declared in declared_parameters(GenerationRequest)}
 

@@ -10,37 +10,26 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
+from modules.features.alternative_test.declare import AlternativeTestArguments
+from modules.features.arguments import ScriptArguments
+from modules.features.declaration import Argument, Script, ScriptError, checked_arguments
+from modules.features.infotext import script_values
+from modules.features.loopback.declare import LoopbackArguments
+from modules.features.outpaint.declare import OutpaintArguments
+from modules.features.outpainting_mk2.declare import OutpaintingMk2Arguments
+from modules.features.poor_mans_outpainting.declare import PoorMansOutpaintingArguments
+from modules.features.postprocessing.declare import CodeFormerArguments, GfpganArguments, UpscaleArguments
+from modules.features.postprocessing.run import requested_postprocessing
+from modules.features.prompt_matrix.declare import PromptMatrixArguments
+from modules.features.prompts_from_file.declare import PromptsFromFileArguments
+from modules.features.sd_upscale.declare import SdUpscaleArguments
+from modules.features.sequences.declare import InterpolatePicturesArguments, InterpolatePromptsArguments
+from modules.features.soft_inpainting.declare import SoftInpaintingArguments
+from modules.features.table import SCRIPTS, find_script
+from modules.features.xyz_plot.declare import XyzArguments
 from modules.parameters import RequestError, parse_infotext, parse_request, request_from_infotext, write_infotext
 from modules.parameters.extras_request import SCALE_TO
 from modules.parameters.resolved import resolve
-from modules.parameters.scripts import (
-    SCRIPTS,
-    Argument,
-    Script,
-    ScriptError,
-    checked_arguments,
-    find_script,
-    requested_postprocessing,
-    script_values,
-)
-from modules.parameters.scripts.arguments import (
-    AlternativeTestArguments,
-    CodeFormerArguments,
-    GfpganArguments,
-    InterpolatePicturesArguments,
-    InterpolatePromptsArguments,
-    LoopbackArguments,
-    OutpaintArguments,
-    OutpaintingMk2Arguments,
-    PoorMansOutpaintingArguments,
-    PromptMatrixArguments,
-    PromptsFromFileArguments,
-    ScriptArguments,
-    SdUpscaleArguments,
-    SoftInpaintingArguments,
-    UpscaleArguments,
-    XyzArguments,
-)
 from tests import source_rules as rules
 
 MADE_UP = Script(

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
+from modules.features.declaration import checked_arguments
+from modules.features.table import find_script
+from modules.features.xyz_plot.declare import XyzArguments
 from modules.parameters import GenerationRequest, RequestError
-from modules.parameters.scripts import checked_arguments, find_script
-from modules.parameters.scripts.arguments import XyzArguments
 from modules.parameters.xyz import (
     AXES,
     axes_of,

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from modules.parameters.declaration import BOTH, IMG2IMG, TXT2IMG
 from modules.parameters.request import GenerationRequest, RequestError
 from modules.parameters.samplers import find_sampler, resolve_sampler
 from modules.parameters.schedules import resolve_schedule
+from modules.settings.choices import BOTH, IMG2IMG, TXT2IMG
 
 ValueKind = Literal["whole", "number", "text"]
 NOTHING: Final = "Nothing"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Final
 
+from modules.features.xyz_plot.declare import AxisArguments, XyzArguments
 from modules.parameters.request import RequestError
 from modules.parameters.resolved import RANDOM_SEEDS
-from modules.parameters.scripts.arguments import AxisArguments, XyzArguments
 from modules.parameters.xyz.axes import NOTHING, SEEDS, Axis, checked_values, find_axis
 from modules.parameters.xyz.axis_values import joined_values, numbers, split_values
 

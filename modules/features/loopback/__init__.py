@@ -1,0 +1,1 @@
+"""Loopback: each result is the next pass's start."""

@@ -1,0 +1,1 @@
+"""Outpaint: a picture grown window by window."""

@@ -1,0 +1,1 @@
+"""Outpainting mk2 as A1111 has it."""

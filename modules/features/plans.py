@@ -1,0 +1,60 @@
+"""The plan of each script by its title."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from modules.features.alternative_test.plan import alternative_test
+from modules.features.loopback.plan import loopback
+from modules.features.outpaint.declare import OutpaintArguments
+from modules.features.outpaint.plan import outpaint
+from modules.features.outpainting_mk2.declare import OutpaintingMk2Arguments
+from modules.features.planning import Picture, Plan, few_enough
+from modules.features.poor_mans_outpainting.plan import poor_mans_outpainting
+from modules.features.prompt_matrix.plan import prompt_matrix
+from modules.features.prompts_from_file.plan import prompts_from_file
+from modules.features.sd_upscale.plan import sd_upscale
+from modules.features.sequences.plan import interpolate_pictures, interpolate_prompts
+from modules.features.xyz_plot.plan import xyz_plot
+from modules.parameters import GenerationRequest, RequestError
+from modules.parameters.xyz import TITLE, with_fixed_seeds
+
+PLANS: Final[Mapping[str, Plan]] = {
+    "img2img alternative test": alternative_test,
+    "Interpolate pictures": interpolate_pictures,
+    "Interpolate prompts": interpolate_prompts,
+    "Loopback": loopback,
+    "Outpaint": partial(outpaint, OutpaintArguments),
+    "Outpainting mk2": partial(outpaint, OutpaintingMk2Arguments),
+    "Poor man's outpainting": poor_mans_outpainting,
+    "Prompt matrix": prompt_matrix,
+    "Prompts from file or textbox": prompts_from_file,
+    "SD upscale": sd_upscale,
+    "X/Y/Z plot": xyz_plot,
+}
+
+
+def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:
+    """The pictures of the request's script, or None without one. Raises RequestError for what cannot be done."""
+    script = request.script
+    if script is None:
+        return None
+    if request.mode == "img2img" and len(request.init_images) < script.pictures:
+        needed = "a picture" if script.pictures == 1 else f"{script.pictures} pictures"
+        raise RequestError(
+            f"{script.title} starts from {needed}, and {len(request.init_images)} came with the request."
+        )
+    pictures = PLANS[script.title](request)
+    few_enough(script.title, len(pictures))
+    return pictures
+
+
+def with_drawn_seeds(request: GenerationRequest, rng: random.Random) -> GenerationRequest:
+    """`request` with what its script leaves to chance drawn. Raises RequestError."""
+    if TITLE not in request.scripts:
+        return request
+    arguments = with_fixed_seeds(request.scripts[TITLE], request.mode, rng)
+    return request.model_copy(update={"scripts": {**request.scripts, TITLE: arguments}})

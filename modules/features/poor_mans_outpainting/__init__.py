@@ -1,0 +1,1 @@
+"""Poor man's outpainting as A1111 has it."""

@@ -1,0 +1,1 @@
+"""Operations of Extras on each finished picture."""

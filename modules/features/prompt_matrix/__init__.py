@@ -1,0 +1,1 @@
+"""The prompt matrix: every combination of a prompt's parts."""

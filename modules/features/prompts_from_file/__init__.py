@@ -1,0 +1,1 @@
+"""Prompts from a file or a textbox, one a line."""

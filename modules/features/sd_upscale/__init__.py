@@ -1,0 +1,1 @@
+"""SD upscale: enlarged, and gone over tile by tile."""

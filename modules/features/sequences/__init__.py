@@ -1,0 +1,1 @@
+"""Interpolation between prompts and between pictures."""

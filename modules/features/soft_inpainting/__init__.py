@@ -1,0 +1,1 @@
+"""Soft inpainting: a mask of many greys."""

@@ -1,0 +1,1 @@
+"""The X/Y/Z plot: a picture for every combination of values."""
