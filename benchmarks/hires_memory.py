@@ -25,7 +25,7 @@ import torch
 from modules.generation.decoding import decode_latent
 from modules.generation.encoding import encode_pictures
 from modules.generation.hires import hires_pass
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.resizing import lanczos
 from modules.generation.txt2img import txt2img
 from modules.hardware.budget import CPU_MEMORY

@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.txt2img import txt2img
 from modules.generation.unet import unet_function
 from modules.hardware.choice import choose_hardware, prepare_torch

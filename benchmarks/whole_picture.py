@@ -30,7 +30,7 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.utils import logging
 
 from modules.generation.decoding import decode_latent, to_image
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.txt2img import txt2img
 from modules.hardware.choice import Hardware, choose_hardware, prepare_torch
 from modules.parameters import ResolvedRequest, parse_request, resolve

@@ -52,17 +52,16 @@ USES = {
     "pictures": "parameters",
     "gallery": "files settings parameters pictures",
     "protocol": "parameters prompt",
-    "features.plan": "settings features.declare parameters",
+    "features.plan": "files settings features.declare parameters catalogue",
     "hardware": "protocol",
     "weights": "files parameters prompt families catalogue pictures hardware",
     "text": "parameters prompt families weights",
     "sampling": "settings parameters families hardware",
     "upscaling": "catalogue weights",
-    "generation": "settings features.declare parameters prompt families catalogue pictures hardware weights text"
-    " sampling",
-    "features.run": "features.declare parameters prompt catalogue pictures gallery sampling generation",
-    "engine": "files settings parameters prompt families catalogue pictures gallery protocol hardware weights text"
-    " sampling upscaling generation features.run",
+    "generation": "settings parameters prompt families catalogue pictures hardware weights text sampling",
+    "features.run": "features.declare parameters prompt catalogue pictures gallery features.plan sampling generation",
+    "engine": "files settings parameters prompt families catalogue pictures gallery protocol hardware weights"
+    " text sampling upscaling generation features.run",
     "intake": "files settings features.declare parameters prompt families catalogue pictures gallery protocol"
     " features.plan",
     "jobs": "files settings features.declare parameters prompt catalogue gallery protocol intake",
@@ -136,20 +135,19 @@ def room_of(parts: Sequence[str]) -> str:
 
 def _level(parts: Sequence[str]) -> str:
     """`parts` are those below modules/features/: a file for all features, or a feature's folder and its file."""
-    inside = parts[1:] if len(parts) > 1 and parts[0] not in _FOR_ALL else parts
-    word = inside[0] if inside else ""
-    if word in ("plan", *_PLANNING):
+    first = parts[0] if parts else ""
+    if "plan" in parts or first in _PLANNING:
         return "plan"
-    if word in ("declare", "", "__init__", *_DECLARING) or (len(parts) == 1 and word not in _RUNNING):
+    if "declare" in parts or first in ("", "__init__", *_DECLARING):
         return "declare"
-    return "run"
+    # Of a feature's folder its door alone holds nothing but a sentence.
+    return "declare" if len(parts) == 1 and first not in _RUNNING else "run"
 
 
 # Files in modules/features/ itself, by what they are for.
 _DECLARING = ("declaration", "arguments", "infotext", "pictures", "table")
 _PLANNING = ("planning", "plans")
-_RUNNING = ("stage", "makers", "margins", "overlapping_tiles")
-_FOR_ALL = (*_DECLARING, *_PLANNING, *_RUNNING)
+_RUNNING = ("stage", "makers", "margins", "overlapping_tiles", "running", "runs")
 
 
 def sources() -> list[Source]:

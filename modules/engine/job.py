@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -14,17 +14,17 @@ from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.decode_queue import DecodeQueue
 from modules.engine.finished_pictures import FinishedPictures
+from modules.engine.job_features import InnerJobs, JobFeatures
 from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.picture_writer import PictureWriter, size_in_bytes
-from modules.engine.postprocessor import Postprocessor
 from modules.engine.previewer import Previewer
 from modules.engine.progress_reporter import ProgressReporter
 from modules.engine.script_job import ScriptJob
 from modules.engine.upscalers import UpscalerKeeper
-from modules.engine.work import Pixels, Work, open_work
+from modules.engine.work import Pixels, Work, open_work, picture_of
 from modules.generation.finishing import Finished
-from modules.generation.passes import Progress
+from modules.generation.pipeline import Progress
 from modules.hardware.choice import Hardware
 from modules.hardware.memory_watch import MemoryWatch
 from modules.pictures.grids import image_grid, too_large
@@ -82,18 +82,17 @@ def run_job(
             emit,
         ) as writer,
     ):
+        pixels = Pixels(upscalers, resolved.settings.upscaling, lambda: control.leave_batch)
+        job_models.features = features = JobFeatures(command, upscalers, pixels)
         job_models.pipeline(command.checkpoint)
         emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
-        pixels = Pixels(upscalers, resolved.settings.upscaling, lambda: control.leave_batch)
         reporter = ProgressReporter(command, Previewer(job_models, resolved.settings), emit, writer, effects)
-        after = Postprocessor(resolved, upscalers, lambda: control.leave_batch)
         job: _Job | ScriptJob
         if resolved.request.script is None:
-            work = open_work(job_models, command, pixels)
-            facts.update(work.facts)
-            job = _Job(command, work, control, job_models, writer, reporter, pictures, after)
+            job = _Job(command, pixels, control, job_models, writer, reporter, pictures)
+            facts.update(job.facts)
         else:
-            job = ScriptJob(command, job_models, pixels, control, writer, reporter, pictures, after)
+            job = ScriptJob(command, job_models, pixels, control, writer, reporter, pictures)
         job.run()
     upscalers.leave_device()
     emit(
@@ -101,7 +100,7 @@ def run_job(
             job_id=command.job_id,
             seconds=time.monotonic() - started,
             interrupted=control.stopped,
-            notices=(*notices, *job_models.notices, *job.notices, *after.notices, *writer.notices),
+            notices=(*notices, *job_models.notices, *job.notices, *features.notices, *writer.notices),
             memory=watch.peak() if watch else None,
         )
     )
@@ -113,19 +112,19 @@ class _Job:
     def __init__(
         self,
         command: RunJob,
-        work: Work,
+        pixels: Pixels,
         control: JobControl,
         models: JobModels,
         writer: PictureWriter,
         reporter: ProgressReporter,
         pictures: FinishedPictures,
-        after: Postprocessor,
     ) -> None:
         self._command = command
-        self._work = work
-        self._after = after
+        self._inner = InnerJobs(command, models, pixels, self._inner_progress)
+        self._work: Work = open_work(models, command, pixels, self._inner)
+        self._features = models.features(command.resolved)
         # What takes the device is not done beside the steps of the next batch.
-        self._apart = work.apart and not after.wanted
+        self._apart = self._work.apart
         self._control = control
         self._writer = writer
         self._reporter = reporter
@@ -134,13 +133,18 @@ class _Job:
         self._wants_grid = self._grid_is_wanted()
         # Another checkpoint that ends a picture makes room for the next batch's first, its VAE included.
         beside = self._apart and command.hires_checkpoint is None and command.refiner_checkpoint is None
-        self._decode_queue = DecodeQueue(work, models.side_streams() if beside else None, self._deliver)
+        self._decode_queue = DecodeQueue(self._work, models.side_streams() if beside else None, self._deliver)
         self._grid_notices: tuple[str, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
         trouble = (self._pictures.trouble,) if self._pictures.trouble else ()
         return (*self._work.notices, *self._grid_notices, *trouble)
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What only the work knows for the infotext."""
+        return self._work.facts
 
     def run(self) -> None:
         self._keep_init_pictures()
@@ -172,11 +176,22 @@ class _Job:
         if unfinished and settings.previews.fast_interrupt:
             self._models.codec.quick = self._reporter.previewer.quick()
         try:
-            for index, latent in zip(part, latents, strict=True):
-                if index not in self._command.done:
-                    self._decode_queue.add(latent, index, batch)
+            for index, picture in self._decoded(part, latents, batch):
+                self._deliver(picture, index, batch)
         finally:
             self._models.codec.quick = None
+
+    def _decoded(self, part: range, latents: Tensor, batch: int) -> list[tuple[int, Image.Image]]:
+        """The pictures that are to be delivered now; those that are finished beside the steps come by themselves."""
+        wanted = [
+            (index, latent) for index, latent in zip(part, latents, strict=True) if index not in self._command.done
+        ]
+        if not self._apart:
+            # All of them before the first is finished: a feature may load another checkpoint for that.
+            return [(index, picture_of(self._work.pipeline, latent)) for index, latent in wanted]
+        for index, latent in wanted:
+            self._decode_queue.add(latent, index, batch)
+        return []
 
     def _keep_init_pictures(self) -> None:
         if 0 not in self._command.done:
@@ -193,7 +208,22 @@ class _Job:
         self._writer.finished(finish, index, size=size_in_bytes(picture), shown_at=shown_at, store=store)
 
     def _finished(self, picture: Image.Image, index: int) -> Finished:
-        return self._after(self._work.finish(picture, index))
+        self._inner.index = index
+        finished = self._work.finish(picture, index)
+        for feature in self._features:
+            finished = feature.after_picture(finished, index)
+        return finished
+
+    def _inner_progress(self, index: int) -> Progress:
+        """The hooks of a pass that a feature runs over finished image `index`."""
+        request, whole = self._command.resolved.request, sum(self._work.steps)
+        batch, place = divmod(index, request.batch_size)
+        fraction = (batch + (place + 1) / request.batch_size) / request.n_iter
+
+        def on_step(step: int, steps: int, denoised: Tensor) -> None:
+            self._reporter.step(batch, whole, whole, fraction, denoised)
+
+        return Progress(on_step, self._stop_if_requested, self._reporter.effects, self._reporter.shown)
 
     def _stop_if_requested(self) -> None:
         if self._control.leave_batch:

@@ -19,7 +19,7 @@ from modules.engine.model_placement import request_size
 from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import decode_within_memory
 from modules.generation.image_conditioning import EDITING, INPAINTING
-from modules.generation.passes import Pipeline
+from modules.generation.pipeline import FeaturesOf, Pipeline, no_features
 from modules.generation.tiling import edges_joined
 from modules.hardware.choice import Hardware
 from modules.hardware.graphs import StepGraphs
@@ -50,6 +50,8 @@ class JobModels:
         networks: Mapping[NetworkKind, Mapping[str, NetworkFile]] | None = None,
     ) -> None:
         self.refiner = refiner
+        # Set by the job: what the features of its requests do.
+        self.features: FeaturesOf = no_features
         self._models = models
         self._hardware = hardware
         self._resolved = resolved
@@ -116,6 +118,7 @@ class JobModels:
             self._graphs(loaded),
             partial(self._networks.applied, loaded, loaded.file is self.refiner),
             None if self.refiner is None or self.refiner.path == loaded.file.path else partial(self._refine, loaded),
+            self.features,
         )
 
     def _refine(self, began: LoadedModel) -> Pipeline:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from modules.engine.control import JobControl
 from modules.engine.finished_pictures import FinishedPictures
+from modules.engine.job_features import InnerJobs
 from modules.engine.job_models import JobModels
 from modules.engine.picture_writer import PictureWriter, size_in_bytes
-from modules.engine.postprocessor import Postprocessor
 from modules.engine.progress_reporter import ProgressReporter
 from modules.engine.work import Pixels, Work, input_picture, open_work, picture_of, work_over
 from modules.features.makers import MAKERS
@@ -23,7 +23,7 @@ from modules.gallery import GRID_KINDS
 from modules.generation.finishing import Finished
 from modules.generation.img2img import Start
 from modules.generation.init_picture import InitPicture
-from modules.generation.passes import Progress
+from modules.generation.pipeline import JobFeature, Progress
 from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import RunJob
 from modules.sampling import Interrupted
@@ -46,7 +46,6 @@ class ScriptJob:
         writer: PictureWriter,
         reporter: ProgressReporter,
         pictures: FinishedPictures,
-        after: Postprocessor,
     ) -> None:
         script = command.resolved.request.script
         if script is None:
@@ -59,7 +58,7 @@ class ScriptJob:
         self._reporter = reporter
         self._maker = MAKERS[script.title]
         self._pictures = pictures
-        self._after = after
+        self._inner = InnerJobs(command, models, pixels, lambda index: self._progress(0, 1))
         # The picture made last, as its maker made it: a loop goes on from it, and not from what Extras made of it.
         self._last: tuple[int, Image.Image] | None = None
         self._index = 0
@@ -100,7 +99,9 @@ class ScriptJob:
             return self._last[1]
         # The others are as they were saved, and that may have lost something or gone through Extras.
         lossless = self._command.resolved.settings.files.samples_format in _LOSSLESS
-        return self._pictures.open(index) if lossless and not self._after.wanted else None
+        features = self._models.features(self._command.resolved)
+        as_made = all(type(feature).after_picture is JobFeature.after_picture for feature in features)
+        return self._pictures.open(index) if lossless and as_made else None
 
     def _batches(self) -> Iterator[range]:
         """The indexes of the pictures that hang together, wherever one of them is still to be made."""
@@ -130,7 +131,9 @@ class ScriptJob:
             picture = self._maker.make(self._stage, index)
             self._stop_if_requested()
             self._last = index, picture
-            finished = self._after(Finished(picture, {}))
+            finished = Finished(picture, {})
+            for feature in self._models.features(self._command.resolved.of_image(index)):
+                finished = feature.after_picture(finished, 0)
             # Of several checkpoints each picture names its own, as long as that is there.
             facts = _NO_VAE | self._models.present_facts() if self._command.others else {}
             shown_at = (index, 0) if self._reporter.shows_finished else None
@@ -166,14 +169,14 @@ class ScriptJob:
     def _plain(self, resolved: ResolvedRequest) -> Image.Image:
         file = self._command.others.get(self._index, self._command.checkpoint)
         command = self._command.model_copy(update={"resolved": resolved, "checkpoint": file})
-        work = open_work(self._models, command, self._pixels)
+        work = open_work(self._models, command, self._pixels, self._inner)
         return self._finished(work, 0, len(work.steps))
 
     def _over(
         self, resolved: ResolvedRequest, source: InitPicture, number: int = 0, of: int = 1, start: Start | None = None
     ) -> Image.Image:
         command = self._command.model_copy(update={"resolved": resolved})
-        return self._finished(work_over(self._models, command, source, self._pixels, start), number, of)
+        return self._finished(work_over(self._models, command, source, self._pixels, self._inner, start), number, of)
 
     def _finished(self, work: Work, before: int, of: int) -> Image.Image:
         """The one picture of `work`, whose first pass is number `before` of the `of` that the whole takes."""

@@ -37,7 +37,7 @@ class UpscalerKeeper:
     def __init__(self, hardware: Hardware, folders: ModelFolders, on_cpu: Sequence[str] = ()) -> None:
         """`on_cpu` are A1111's words of --use-cpu."""
         self._hardware = hardware
-        self._folders = folders
+        self.folders = folders
         self._on_cpu = frozenset(on_cpu)
         self._cache = UpscaledCache()
         self.faces = FaceKeeper(folders, self.device_of)
@@ -56,7 +56,7 @@ class UpscalerKeeper:
         if name in PLAIN:
             return PLAIN[name]
         try:
-            path = find_upscaler(name, list_upscalers(self._folders.upscalers)).path
+            path = find_upscaler(name, list_upscalers(self.folders.upscalers)).path
         except ModelNotFoundError as error:
             raise RequestError(str(error)) from error
         if path is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,9 +19,8 @@ from modules.generation.finishing import Finished, finished
 from modules.generation.hires import LATENT_MODES, FirstPass, decoded, hires_pass
 from modules.generation.img2img import Start, img2img, start_of_each
 from modules.generation.init_picture import InitPicture, prepare_init_picture
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import InnerJob, JobFeature, Pipeline, Progress, mask_hook
 from modules.generation.resizing import Resize, flatten, lanczos
-from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.job_options import UpscalingOptions
@@ -44,6 +43,10 @@ class Checkpoints(Protocol):
 
     def present(self) -> Pipeline:
         """The pipeline of the checkpoint that is loaded now: of the refiner, if that ended a pass."""
+        ...
+
+    def features(self, resolved: ResolvedRequest) -> Sequence[JobFeature]:
+        """What the features of a request do in the job."""
         ...
 
 
@@ -83,7 +86,8 @@ class Pixels:
 class Work(Protocol):
     """The making of a job's pictures. `steps` are those of each of its passes, `pipeline` made the latest latents.
 
-    `apart` says that pictures can be finished on another thread than that of the steps: no face restorer computes.
+    `apart` says that pictures can be finished on another thread than that of the steps: no face restorer computes, and
+    no feature uses the device.
     `facts` is what only the work knows for the infotext; `init_pictures` those it starts from, if they are to be saved.
     """
 
@@ -114,12 +118,15 @@ class Work(Protocol):
         ...
 
 
-def open_work(checkpoints: Checkpoints, command: RunJob, pixels: Pixels) -> Work:
-    """The work of a job. Raises RequestError when what it needs is missing or cannot be used."""
+def open_work(checkpoints: Checkpoints, command: RunJob, pixels: Pixels, inner: InnerJob) -> Work:
+    """The work of a job, whose features run passes of their own with `inner`.
+
+    Raises RequestError when what it needs is missing or cannot be used.
+    """
     inputs = dict(zip(command.inputs, command.blobs, strict=False))
     if command.resolved.request.mode == "img2img":
-        return _from_inputs(checkpoints, command, inputs, pixels)
-    return _FromNoise(checkpoints, command, inputs, pixels)
+        return _from_inputs(checkpoints, command, inputs, pixels, inner)
+    return _FromNoise(checkpoints, command, inputs, pixels, inner)
 
 
 def picture_of(pipeline: Pipeline, latent: Tensor) -> Image.Image:
@@ -128,14 +135,41 @@ def picture_of(pipeline: Pipeline, latent: Tensor) -> Image.Image:
 
 
 def work_over(
-    checkpoints: Checkpoints, command: RunJob, source: InitPicture, pixels: Pixels, start: Start | None = None
+    checkpoints: Checkpoints,
+    command: RunJob,
+    source: InitPicture,
+    pixels: Pixels,
+    inner: InnerJob,
+    start: Start | None = None,
 ) -> Work:
     """The work of a pass over a picture that is prepared already, and maybe encoded."""
     faces = face_restoration_for(command.resolved, pixels.upscalers.faces)
-    return _FromPictures(checkpoints, command, (source,), faces, start=start)
+    return _FromPictures(checkpoints, command, (source,), _Decoded(checkpoints, command, faces, inner), start=start)
 
 
-def _from_inputs(checkpoints: Checkpoints, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> Work:
+class _Decoded:
+    """What is done to the decoded pictures of a work: faces are restored, then its features have their turn."""
+
+    def __init__(self, checkpoints: Checkpoints, command: RunJob, faces: FaceRestoration, inner: InnerJob) -> None:
+        self._features = checkpoints.features(command.resolved)
+        self._faces = faces
+        self._inner = inner
+        self.mask = mask_hook(self._features)
+        self.notices = faces.notices
+        self.facts = faces.facts
+        self.apart = not faces.name and all(feature.apart for feature in self._features)
+
+    def __call__(self, picture: Image.Image, index: int) -> tuple[Image.Image, dict[str, Image.Image]]:
+        """Image `index` as it goes on, and what is saved beside it."""
+        picture, beside = self._faces(picture)
+        for feature in self._features:
+            picture = feature.after_decode(picture, index, self._inner)
+        return picture, beside
+
+
+def _from_inputs(
+    checkpoints: Checkpoints, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels, inner: InnerJob
+) -> Work:
     resolved = command.resolved
     request, settings = resolved.request, resolved.settings
     if not request.init_images:
@@ -143,10 +177,11 @@ def _from_inputs(checkpoints: Checkpoints, command: RunJob, inputs: Mapping[str,
     pictures = tuple(input_picture(inputs[name], "The picture") for name in request.init_images)
     mask = None if request.mask is None else input_picture(inputs[request.mask], "The mask")
     resize = pixels.resampler(settings.img2img.upscaler or NO_UPSCALER)
-    rounded = request.mask_round and SoftInpainting.of(resolved) is None
-    sources = tuple(prepare_init_picture(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
     faces = face_restoration_for(resolved, pixels.upscalers.faces)
-    return _FromPictures(checkpoints, command, sources, faces, pictures if settings.saved.init_img else ())
+    after = _Decoded(checkpoints, command, faces, inner)
+    rounded = request.mask_round and after.mask is None
+    sources = tuple(prepare_init_picture(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
+    return _FromPictures(checkpoints, command, sources, after, pictures if settings.saved.init_img else ())
 
 
 class _FromNoise:
@@ -154,7 +189,14 @@ class _FromNoise:
 
     init_pictures: tuple[Image.Image, ...] = ()
 
-    def __init__(self, checkpoints: Checkpoints, command: RunJob, inputs: Mapping[str, bytes], pixels: Pixels) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        command: RunJob,
+        inputs: Mapping[str, bytes],
+        pixels: Pixels,
+        inner: InnerJob,
+    ) -> None:
         request = command.resolved.request
         self._checkpoints = checkpoints
         self._command = command
@@ -162,10 +204,11 @@ class _FromNoise:
         self._before: dict[int, Image.Image] = {}
         self.pipeline = checkpoints.pipeline(command.checkpoint)
         self._first: Image.Image | None = None
-        self._faces = face_restoration_for(command.resolved, pixels.upscalers.faces)
-        self.apart = not self._faces.name
-        self.notices = self._faces.notices
-        self.facts = self._faces.facts
+        faces = face_restoration_for(command.resolved, pixels.upscalers.faces)
+        self._decoded = _Decoded(checkpoints, command, faces, inner)
+        self.apart = self._decoded.apart
+        self.notices = self._decoded.notices
+        self.facts = self._decoded.facts
         self.steps: tuple[int, ...] = tuple(one.steps for one in command.resolved.passes)
         if not request.enable_hr:
             return
@@ -203,7 +246,7 @@ class _FromNoise:
         return latents
 
     def finish(self, picture: Image.Image, index: int) -> Finished:
-        picture, beside = self._faces(picture)
+        picture, beside = self._decoded(picture, index)
         before = self._before.pop(index, None)
         return Finished(picture, beside if before is None else {"before-highres-fix": before, **beside})
 
@@ -216,7 +259,7 @@ class _FromPictures:
         checkpoints: Checkpoints,
         command: RunJob,
         sources: tuple[InitPicture, ...],
-        faces: FaceRestoration,
+        decoded: _Decoded,
         init_pictures: tuple[Image.Image, ...] = (),
         start: Start | None = None,
     ) -> None:
@@ -229,16 +272,16 @@ class _FromPictures:
         self._sources = sources
         self._start = start
         self._masks: dict[int, Image.Image] = {}
-        self._faces = faces
-        self.notices = (*dict.fromkeys(notice for source in sources for notice in source.notices), *faces.notices)
+        self._decoded = decoded
+        self.notices = (*dict.fromkeys(notice for source in sources for notice in source.notices), *decoded.notices)
         exact = resolved.settings.sampling.img2img_fix_steps
         self.steps = (img2img_steps(request.steps, request.denoising_strength, exact=exact)[1] + 1,)
         self.init_pictures = init_pictures
-        self.apart = not faces.name
-        self.facts = faces.facts
+        self.apart = decoded.apart
+        self.facts = decoded.facts
         if init_pictures:
             # Of several A1111 names the last.
-            self.facts = {**faces.facts, "Init image hash": _md5(init_pictures[-1])}
+            self.facts = {**decoded.facts, "Init image hash": _md5(init_pictures[-1])}
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         self.pipeline = self._checkpoints.pipeline(self._file)
@@ -257,7 +300,7 @@ class _FromPictures:
         return self._sources[index % len(self._sources)]
 
     def finish(self, picture: Image.Image, index: int) -> Finished:
-        image, beside = self._faces(picture)
+        image, beside = self._decoded(picture, index)
         result = finished(image, self._source(index), self._resolved.settings, self._masks.pop(index, None))
         return Finished(result.picture, {**beside, **result.beside})
 

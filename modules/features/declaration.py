@@ -15,7 +15,7 @@ from modules.settings.choices import BOTH
 # it has no value, but A1111 counts it among the positional arguments of the API. Words are any list of texts. A picture
 # is the name of one of the job's inputs, or empty. Units are a list of records with the same arguments in each.
 ArgumentControl = Literal[
-    *("slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note", "words", "picture", "units")
+    "slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note", "words", "picture", "units"
 ]
 LONGEST_TEXT: Final = 1_000_000
 

@@ -26,8 +26,7 @@ def with_pictures(
     scripts: Mapping[str, Mapping[str, JsonValue]], exchange: Callable[[str], str]
 ) -> dict[str, dict[str, JsonValue]]:
     """`scripts` with `exchange` of each picture's name in its place; empty ones stay empty."""
-    known = dict(scripts_of(scripts))
-    own = {script.title: _exchanged(script.arguments, values, exchange) for script, values in known.items()}
+    own = {script.title: _exchanged(script.arguments, values, exchange) for script, values in scripts_of(scripts)}
     return {title: own.get(title, dict(values)) for title, values in scripts.items()}
 
 

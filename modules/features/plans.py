@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -21,6 +21,10 @@ from modules.features.sequences.plan import interpolate_pictures, interpolate_pr
 from modules.features.xyz_plot.plan import xyz_plot
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.xyz import TITLE, with_fixed_seeds
+
+# From a request to what the passes of a feature over a finished picture change of it: the fields of img2img requests.
+InnerPlan = Callable[[GenerationRequest], Sequence[Picture]]
+INNER_PLANS: Final[Mapping[str, InnerPlan]] = {}
 
 PLANS: Final[Mapping[str, Plan]] = {
     "img2img alternative test": alternative_test,
@@ -50,6 +54,11 @@ def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:
     pictures = PLANS[script.title](request)
     few_enough(script.title, len(pictures))
     return pictures
+
+
+def inner_plans_of(request: GenerationRequest) -> dict[str, Sequence[Picture]]:
+    """What the inner passes of each of the request's features change of it. Raises RequestError."""
+    return {title: plan(request) for title, plan in INNER_PLANS.items() if title in request.scripts}
 
 
 def with_drawn_seeds(request: GenerationRequest, rng: random.Random) -> GenerationRequest:

@@ -12,7 +12,7 @@ from modules.catalogue.upscalers import NO_UPSCALER
 from modules.features.arguments import ScriptArguments
 from modules.generation.img2img import Start
 from modules.generation.init_picture import InitPicture
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.resizing import Resize, flatten
 from modules.parameters import ResolvedRequest
 from modules.parameters.job_options import JobOptions

@@ -17,7 +17,8 @@ from torch.nn.functional import interpolate
 from modules.generation.decoding import to_image
 from modules.generation.encoding import to_tensor
 from modules.generation.image_conditioning import INPAINTING, of_nothing, of_picture
-from modules.generation.passes import Pass, Pipeline, Progress, run_pass
+from modules.generation.passes import run_pass
+from modules.generation.pipeline import Pass, Pipeline, Progress
 from modules.generation.resizing import Resize, enlarged_by
 from modules.parameters import ResolvedRequest
 from modules.parameters.hires_size import HiresSize, hires_size

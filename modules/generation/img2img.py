@@ -16,8 +16,8 @@ from modules.generation.encoding import to_tensor
 from modules.generation.image_conditioning import of_picture
 from modules.generation.init_picture import InitPicture
 from modules.generation.masking import latent_mask
-from modules.generation.passes import ExtraChannels, Pass, Pipeline, Progress, latent_shape, run_pass
-from modules.generation.soft_inpainting import SoftInpainting
+from modules.generation.passes import latent_shape, run_pass
+from modules.generation.pipeline import ExtraChannels, MaskHook, Pass, Pipeline, Progress, mask_hook
 from modules.parameters import ResolvedRequest
 from modules.sampling import ImageNoise, InpaintMask
 
@@ -35,7 +35,7 @@ class Start:
     latent: Tensor
     painted: Tensor | None = None
     extra: Tensor | None = None
-    soft: SoftInpainting | None = None
+    soft: MaskHook | None = None
     noise: Tensor | None = None
     refiner_extra: ExtraChannels | None = None
 
@@ -55,7 +55,7 @@ def start_of(pipeline: Pipeline, resolved: ResolvedRequest, images: range, sourc
     if tuple(latent.shape[2:]) != shape:
         latent = interpolate(latent, size=shape, mode="bilinear")
     latent = latent.repeat(len(images), 1, 1, 1)
-    soft = None if source.mask is None else SoftInpainting.of(resolved)
+    soft = None if source.mask is None else mask_hook(pipeline.features(resolved))
     rounded = request.mask_round and soft is None
     painted = None
     if source.mask is not None:

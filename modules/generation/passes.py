@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from modules.catalogue.refusals import refiner_refusal, sampler_refusal
-from modules.generation.codec import Codec
 from modules.generation.conditions import Conditioner, conditions_for
 from modules.generation.image_conditioning import EDITING
+from modules.generation.pipeline import Pass, PassContext, PassHook, Pipeline, Progress
 from modules.generation.token_merging import tokens_merged
 from modules.generation.unet import replayed, unet_function
-from modules.hardware.graphs import StepGraphs
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.infotext_options import has_bracket
 from modules.parameters.job_options import JobOptions
@@ -34,84 +32,17 @@ from modules.sampling import (
     GuidanceOptions,
     GuidedUNet,
     ImageNoise,
-    InpaintMask,
     ModelSigmas,
     RefinerSwitch,
     SamplingPlan,
     Step,
     Variation,
+    overriding,
     plan_run,
     require_finite,
     sample,
 )
-from modules.settings.choices import PreviewContent
-from modules.text.encoder import PromptEncoder
 from modules.weights.model import Model
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a pass reports while it runs: `on_step(step, steps, denoised)` after each step, `before_call()` before each
-    model call. Either may raise `modules.sampling.Interrupted`. `effects` collects the names of options that changed
-    the picture, of those that do so only sometimes: A1111 records them only then. `shown` says which estimate
-    `denoised` is.
-    """
-
-    on_step: Callable[[int, int, Tensor], None]
-    before_call: Callable[[], None]
-    effects: set[str] = field(default_factory=set)
-    shown: PreviewContent = "Combined"
-
-
-# Has a checkpoint work with these networks; what is opened is to be called with each step before it, counted from 1.
-ApplyNetworks = Callable[[Sequence[NetworkUse]], AbstractContextManager[Callable[[int], None]]]
-
-
-def _none_applied(uses: Sequence[NetworkUse]) -> AbstractContextManager[Callable[[int], None]]:
-    return nullcontext(lambda step: None)
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """What a pass works with: the checkpoint, its prompt encoder, where it runs, and what decodes and encodes.
-
-    `graphs` replay its steps in the fast mode. `networks` has the checkpoint work with those that a prompt names, and
-    no others, while what it returns is open. `refiner` loads the checkpoint that may go on with its passes, and this
-    one is gone; None where there is no other.
-    """
-
-    model: Model
-    encoder: PromptEncoder
-    device: torch.device
-    channels_last: bool
-    codec: Codec = field(default_factory=Codec)
-    graphs: StepGraphs | None = None
-    networks: ApplyNetworks = _none_applied
-    refiner: Callable[[], Pipeline] | None = None
-
-
-# What a checkpoint is shown beside the latent of a pass, (images, channels, height/8, width/8); None for most.
-ExtraChannels = Callable[[Pipeline], Tensor | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """One pass over some images of a job: what it does (`spec`), and the tensors it works on.
-
-    With a `strength` in its spec it starts from `init_latent`, (images, channels, height/8, width/8), whose first noise
-    is multiplied by `noise_multiplier`. `noise` stands for what the seeds would draw first. `image_cfg_scale` is for
-    checkpoints that edit pictures. `extra_channels` is shown to the checkpoint that begins, `refiner_channels` gives
-    what its refiner is shown.
-    """
-
-    spec: PassSpec
-    init_latent: Tensor | None = None
-    noise_multiplier: float = 1.0
-    image_cfg_scale: float | None = None
-    mask: InpaintMask | None = None
-    extra_channels: Tensor | None = None
-    noise: Tensor | None = None
-    refiner_channels: ExtraChannels | None = None
 
 
 def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work: Pass, progress: Progress) -> Tensor:
@@ -142,7 +73,7 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
         read_with = networks
         if spec.first_calls is not None and settings.prompts.hires_with_first_networks:
             read_with = networks_of(resolved, resolved.passes[0].prompt)
-        ready = _Ready(in_use, networks, read_with, conditioning, work, settings, progress)
+        ready = _Ready(in_use, networks, read_with, conditioning, work, progress, resolved, images, plan)
         first = ready.guided(pipeline, work.extra_channels)
         latents = sample(
             plan,
@@ -175,8 +106,10 @@ class _Ready:
     read_with: tuple[NetworkUse, ...]
     conditioning: ConditioningPlan
     work: Pass
-    settings: JobOptions
     progress: Progress
+    resolved: ResolvedRequest
+    images: range
+    plan: SamplingPlan
     step: int = 1
     at_step: Callable[[int], None] = lambda step: None
 
@@ -186,25 +119,37 @@ class _Ready:
 
     def guided(self, pipeline: Pipeline, extra_channels: Tensor | None) -> GuidedUNet:
         """Its UNet with everything that the pass's sampling needs of it."""
-        model, work = pipeline.model, self.work
+        model, work, settings = pipeline.model, self.work, self.resolved.settings
         self.at_step = self.in_use.enter_context(pipeline.networks(self.read_with))
-        conditions = conditions_for(self.conditioning, conditioner_of(pipeline, work.spec.size, self.settings))
-        guidance = guidance_of(pipeline, work, self.settings, self.progress)
+        conditions = conditions_for(self.conditioning, conditioner_of(pipeline, work.spec.size, settings))
+        hooks = self._hooks(pipeline)
+        guidance = guidance_of(pipeline, work, settings, self.progress, hooks)
         if self.networks != self.read_with:
             self.in_use.close()
             self.at_step = self.in_use.enter_context(pipeline.networks(self.networks))
-        # A recorded step would not see networks come and go.
-        graphs = None if any(use.has_steps for use in self.networks) else pipeline.graphs
+        patches = overriding(hooks, "patched", PassHook)
+        # A recorded step would not see networks come and go, nor what patches do.
+        graphs = None if patches or any(use.has_steps for use in self.networks) else pipeline.graphs
         self.in_use.enter_context(merging(pipeline, work.spec, self.progress))
+        for hook in patches:
+            self.in_use.enter_context(hook.patched(model.unet))
         forward = self.in_use.enter_context(replayed(model.unet, graphs))
+        unet = unet_function(model.unet, channels_last=pipeline.channels_last, forward=forward)
+        for hook in hooks:
+            unet = hook.around(unet)
         return GuidedUNet(
-            unet_function(model.unet, channels_last=pipeline.channels_last, forward=forward),
+            unet,
             conditions,
             guidance,
-            model_sigmas(model, self.settings.sampling),
+            model_sigmas(model, settings.sampling),
             model.predicts.kind,
             extra_channels,
         )
+
+    def _hooks(self, pipeline: Pipeline) -> tuple[PassHook, ...]:
+        """What features do in this pass with this checkpoint."""
+        context = PassContext(pipeline, self.resolved, self.images, self.work, self.plan)
+        return tuple(hook for one in pipeline.features(self.resolved) for hook in one.before_pass(context))
 
 
 def _refiner_switch(pipeline: Pipeline, resolved: ResolvedRequest, ready: _Ready) -> RefinerSwitch | None:
@@ -322,8 +267,10 @@ def pass_noise(
     )
 
 
-def guidance_of(pipeline: Pipeline, work: Pass, settings: JobOptions, progress: Progress) -> GuidanceOptions:
-    """How a pass is guided by its scales and the job's options."""
+def guidance_of(
+    pipeline: Pipeline, work: Pass, settings: JobOptions, progress: Progress, hooks: Sequence[PassHook] = ()
+) -> GuidanceOptions:
+    """How a pass is guided by its scales, the job's options and the hooks of features."""
     options = settings.sampling
     padded = options.pad_cond_uncond
     image_cfg_scale = work.image_cfg_scale if pipeline.model.unet_channels == EDITING else None
@@ -340,4 +287,5 @@ def guidance_of(pipeline: Pipeline, work: Pass, settings: JobOptions, progress: 
         one_batch=options.batch_cond_uncond,
         on_effect=progress.effects.add,
         shown=progress.shown,
+        hooks=tuple(hooks),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from modules.generation.image_conditioning import of_nothing
-from modules.generation.passes import Pass, Pipeline, Progress, latent_shape, run_pass
+from modules.generation.passes import latent_shape, run_pass
+from modules.generation.pipeline import Pass, Pipeline, Progress
 from modules.parameters import ResolvedRequest
 
 

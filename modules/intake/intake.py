@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import JsonValue
 
 from modules.features.planning import Picture, seeds_of
-from modules.features.plans import plan_of, with_drawn_seeds
+from modules.features.plans import inner_plans_of, plan_of, with_drawn_seeds
 from modules.features.table import scripts_of
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.merger import MergerChooser
@@ -91,7 +91,21 @@ class Intake:
             notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request, options)),
             seeds=None if plan is None else seeds_of(plan, fixed_seeds(requested, self.rng)),
             variants=() if plan is None else self._variants(plan, requested, request, options, checkpoint.title),
+            inner=self._inner(requested, request, options, checkpoint.title),
         )
+
+    def _inner(
+        self,
+        requested: GenerationRequest,
+        applies: GenerationRequest,
+        options: Mapping[str, Any],
+        checkpoint: str,
+    ) -> dict[str, tuple[Variant, ...]]:
+        """How the passes differ that features run over finished pictures."""
+        return {
+            title: tuple(self._variant(one, requested, applies, options, checkpoint) for one in plan)
+            for title, plan in inner_plans_of(requested).items()
+        }
 
     def _with_refiner(
         self, request: GenerationRequest, checkpoint: str, options: Mapping[str, Any]
@@ -164,17 +178,20 @@ class Intake:
             other = self._applied(checked_copy(requested, {**picture.fields, "prompt": prompt}), options)[0]
             changed = changed.model_copy(update={"prompt": blended(changed.prompt, other.prompt, share)})
         settings = self._changed_options(picture, requested, options)
+        # What the passes of its features change is resolved once more where the picture has features of its own.
+        inner = self._inner(changed, changed, options, checkpoint) if "scripts" in picture.fields else None
         if not MODELS & set(settings):
             if "refiner_checkpoint" in picture.fields:
                 changed = self._with_refiner(changed, checkpoint, options)
             self._check(changed, samplers, checkpoint, options)
-            return Variant(fields=differences(applies, changed), options=settings, samplers=samplers)
+            return Variant(fields=differences(applies, changed), options=settings, samplers=samplers, inner=inner)
         chosen, _ = self.checkpoints.choose({**options, **settings})
         changed = self._with_refiner(changed, chosen.title, options)
         self._check(changed, samplers, chosen.title, options)
         own = settings | {"sd_model_checkpoint": chosen.title}
         fields = differences(applies, changed)
-        return Variant(fields=fields, options=own, samplers=samplers, checkpoint=chosen.title, vae=chosen.vae_name)
+        title, vae = chosen.title, chosen.vae_name
+        return Variant(fields=fields, options=own, samplers=samplers, checkpoint=title, vae=vae, inner=inner)
 
     def _changed_options(
         self, picture: Picture, requested: GenerationRequest, options: Mapping[str, Any]

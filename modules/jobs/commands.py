@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from modules.jobs.collaborators import Collaborators
 from modules.jobs.inputs import InputStore, references
 from modules.parameters import ResolvedRequest
-from modules.protocol import CheckpointFile, JobCommand, RunExtras, RunJob, RunMerger
+from modules.protocol import CheckpointFile, JobCommand, RunExtras, RunJob, RunMerger, inner_key
 
 if TYPE_CHECKING:
     from modules.jobs.job import Job
@@ -48,6 +48,7 @@ class CommandBuilder:
             others=self._other_checkpoints(job.resolved),
             refiner_checkpoint=refiner,
             other_refiners=self._other_refiners(job.resolved, refiner),
+            inner_checkpoints=self._inner_checkpoints(job.resolved),
             networks=self._files.networks_of(job.resolved),
             done=tuple(delivered),
             inputs=names,
@@ -65,6 +66,18 @@ class CommandBuilder:
                     found[key] = self._files.checkpoint_of(resolved.of_image(index))
                 others[index] = found[key]
         return others
+
+    def _inner_checkpoints(self, resolved: ResolvedRequest) -> dict[str, CheckpointFile]:
+        """Those of features' inner jobs, whichever images have them."""
+        own = [resolved.inner, *(variant.inner or {} for variant in resolved.variants)]
+        named = [(one.checkpoint, one.vae) for inner in own for ones in inner.values() for one in ones]
+        return {
+            inner_key(title, vae): self._files.checkpoint_of(
+                resolved.model_copy(update={"checkpoint": title, "vae": vae})
+            )
+            for title, vae in dict.fromkeys(named)
+            if title is not None
+        }
 
     def _other_refiners(
         self, resolved: ResolvedRequest, refiner: CheckpointFile | None

@@ -22,7 +22,7 @@ class Variant(BaseModel):
     """How one picture of a job differs from the request: fields of GenerationRequest, options, and the checkpoint.
 
     `samplers` are those of its passes, None where they are the job's. With a `checkpoint` the `vae` is that picture's
-    too, None being the checkpoint's own.
+    too, None being the checkpoint's own. `inner` are the inner jobs of its features, None where they are the job's.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +32,7 @@ class Variant(BaseModel):
     samplers: Samplers | None = None
     checkpoint: str | None = None
     vae: str | None = None
+    inner: dict[str, tuple[Variant, ...]] | None = None
 
 
 def _named_samplers(values: dict[str, Any]) -> Samplers:
@@ -46,7 +47,8 @@ class ResolvedRequest(BaseModel):
     `seeds` and `subseeds` hold one number per image of the whole job: batch count times batch size, or what a script
     makes. Where the images of a script differ in more than their seeds, `variants` says how, one for each.
     `options` are the options that change a picture or its file, with this request's overrides merged in, as the queue
-    stores them; `settings` are the same as typed values, and `passes` what each denoising pass does.
+    stores them; `settings` are the same as typed values, and `passes` what each denoising pass does. `inner` says how
+    the passes differ that features run over finished pictures, by the title of each feature.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,6 +62,7 @@ class ResolvedRequest(BaseModel):
     vae: str | None = None
     notices: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = ()
+    inner: dict[str, tuple[Variant, ...]] = Field(default_factory=dict)
 
     @field_validator("variants")
     @classmethod
@@ -120,19 +123,31 @@ class ResolvedRequest(BaseModel):
     def of_image(self, index: int) -> ResolvedRequest:
         """What applies to image `index` alone: a job of that one image."""
         own = self.variants[index] if self.variants else Variant()
-        seeds = {"seed": self.seeds[index], "subseed": self.subseeds[index]}
+        return self._varied(own, self.seeds[index], self.subseeds[index])
+
+    def inner_job(self, title: str, number: int, index: int, *, seed: int = 0) -> ResolvedRequest:
+        """What applies to inner job `number` of feature `title` over image `index`: its seeds are those plus `seed`."""
+        image = self.of_image(index)
+        own = image.inner[title][number]
+        varied = image._varied(own, image.seeds[0] + seed, image.subseeds[0] + seed)
+        return varied.model_copy(update={"inner": {}})
+
+    def _varied(self, own: Variant, seed: int, subseed: int) -> ResolvedRequest:
+        """A job of one image that differs as `own` says."""
         other: dict[str, object] = {}
         if own.checkpoint is not None:
             other |= {"checkpoint": own.checkpoint, "vae": own.vae}
         if own.options:
             other["options"] = self.options | own.options
+        if own.inner is not None:
+            other["inner"] = own.inner
         return self.model_copy(
             update={
                 **other,
-                "request": self.request.model_copy(update=own.fields | seeds),
+                "request": self.request.model_copy(update=own.fields | {"seed": seed, "subseed": subseed}),
                 "samplers": self.samplers if own.samplers is None else own.samplers,
-                "seeds": (self.seeds[index],),
-                "subseeds": (self.subseeds[index],),
+                "seeds": (seed,),
+                "subseeds": (subseed,),
                 "variants": (),
             }
         )
@@ -168,6 +183,7 @@ def resolve(
     notices: tuple[str, ...] = (),
     seeds: Seeds | None = None,
     variants: tuple[Variant, ...] = (),
+    inner: Mapping[str, tuple[Variant, ...]] | None = None,
 ) -> ResolvedRequest:
     """Fix what the request leaves open. `request` must already carry final prompts.
 
@@ -186,4 +202,5 @@ def resolve(
         vae=vae,
         notices=notices,
         variants=variants,
+        inner=dict(inner or {}),
     )

@@ -30,6 +30,7 @@ from modules.protocol.messages import (
     SourceCheckpoint,
     StepDone,
     UnloadCheckpoint,
+    inner_key,
 )
 from modules.protocol.wire import AUTHKEY_VARIABLE, DEVICE_LOST, ProtocolError, decode, encode
 
@@ -68,4 +69,5 @@ __all__ = [
     "UnloadCheckpoint",
     "decode",
     "encode",
+    "inner_key",
 ]

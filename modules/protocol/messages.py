@@ -57,7 +57,8 @@ class RunJob(Message):
     delivered pictures, by index: the engine reads them one after the other if it makes a grid of all.
     `hires_checkpoint` is set where the hires pass runs with another checkpoint, `others` holds the checkpoints of
     images that are made with another than `checkpoint`. `refiner_checkpoint` may go on with what these begin;
-    `other_refiners` is set for images that have another refiner than that, or none. `networks` are the files of the
+    `other_refiners` is set for images that have another refiner than that, or none. `inner_checkpoints` holds those of
+    features' inner jobs that have another one, by `inner_key`. `networks` are the files of the
     extra networks that its prompts name, by kind and name; what is not on this machine is not among them.
     """
 
@@ -69,10 +70,16 @@ class RunJob(Message):
     others: dict[int, CheckpointFile] = Field(default_factory=dict)
     refiner_checkpoint: CheckpointFile | None = None
     other_refiners: dict[int, CheckpointFile | None] = Field(default_factory=dict)
+    inner_checkpoints: dict[str, CheckpointFile] = Field(default_factory=dict)
     networks: dict[NetworkKind, dict[str, NetworkFile]] = Field(default_factory=dict)
     done: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
     pictures: dict[int, str] = Field(default_factory=dict)
+
+
+def inner_key(checkpoint: str | None, vae: str | None) -> str:
+    """The key of a checkpoint with a VAE in `RunJob.inner_checkpoints`; no `vae` is the checkpoint's own."""
+    return f"{checkpoint}\n{vae or ''}"
 
 
 class RunExtras(Message):

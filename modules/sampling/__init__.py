@@ -19,6 +19,7 @@ from modules.sampling.conditioning import Conditioning, ConditionsAt, Part, Step
 from modules.sampling.denoiser import UNet
 from modules.sampling.finite import UnetOverflow, require_finite
 from modules.sampling.guidance import GuidanceOptions
+from modules.sampling.hooks import CallPosition, GuidedCall, SamplingHook, overriding
 from modules.sampling.inpainting import InpaintMask, SoftBlend
 from modules.sampling.model_schedule import EdmSigmas, ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
 from modules.sampling.noise import ImageNoise, Variation
@@ -30,10 +31,12 @@ from modules.sampling.schedules import build_sigmas, sigma_schedule
 
 __all__ = [
     "SAMPLER_FUNCTIONS",
+    "CallPosition",
     "Conditioning",
     "ConditionsAt",
     "EdmSigmas",
     "GuidanceOptions",
+    "GuidedCall",
     "GuidedUNet",
     "ImageNoise",
     "InpaintMask",
@@ -41,6 +44,7 @@ __all__ = [
     "ModelSigmas",
     "Part",
     "RefinerSwitch",
+    "SamplingHook",
     "SamplingPlan",
     "SoftBlend",
     "Step",
@@ -51,6 +55,7 @@ __all__ = [
     "build_sigmas",
     "constant_conditions",
     "img2img_steps",
+    "overriding",
     "plan_run",
     "require_finite",
     "sample",

@@ -26,7 +26,8 @@ class Prediction(Protocol):
     """How one family of samplers sees the model.
 
     `level` is a noise level (sigma) or a timestep: a scalar tensor on the CPU, so that reading it never waits for a
-    device. `blends_input` says where an inpainting mask acts: on the model's input or on its answer.
+    device. `blends_input` says where an inpainting mask acts: on the model's input or on its answer. `denoised` turns
+    an answer into an estimate of the finished latent, and `answer_for` back.
     """
 
     blends_input: bool
@@ -37,6 +38,8 @@ class Prediction(Protocol):
     def __call__(self, x: Tensor, level: Tensor, conditioning: Conditioning, extra: Tensor | None) -> Tensor: ...
 
     def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor: ...
+
+    def answer_for(self, x: Tensor, denoised: Tensor, level: Tensor) -> Tensor: ...
 
 
 class SigmaPrediction:
@@ -76,6 +79,9 @@ class SigmaPrediction:
     def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor:
         return answer
 
+    def answer_for(self, x: Tensor, denoised: Tensor, level: Tensor) -> Tensor:
+        return denoised
+
 
 class LcmPrediction(SigmaPrediction):
     """A latent consistency model: timesteps of the distilled model, and its skip connection at the boundary."""
@@ -114,6 +120,10 @@ class TimestepPrediction:
     def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor:
         alpha_bar = self._alpha_bar(level)
         return (x - answer * (1 - alpha_bar).sqrt()) / alpha_bar.sqrt()
+
+    def answer_for(self, x: Tensor, denoised: Tensor, level: Tensor) -> Tensor:
+        alpha_bar = self._alpha_bar(level)
+        return (x - denoised * alpha_bar.sqrt()) / (1 - alpha_bar).sqrt()
 
     def _alpha_bar(self, timestep: Tensor) -> Tensor:
         # UniPC calls between whole timesteps; as in A1111 the table is read at the whole step below.

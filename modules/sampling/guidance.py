@@ -18,6 +18,7 @@ from modules.sampling.conditioning import (
 )
 from modules.sampling.denoiser import Prediction
 from modules.sampling.finite import FiniteAnswers
+from modules.sampling.hooks import CallPosition, GuidedCall, SamplingHook, overriding
 from modules.sampling.inpainting import InpaintMask
 from modules.settings.choices import PreviewContent
 
@@ -33,6 +34,7 @@ class GuidanceOptions:
     second call (or, with `min_sigma_all`, each) goes without the negative prompt; `skip_early` does so for that
     fraction of the first calls. `empty_context` is the empty prompt's encoding for `pad_with_empty`.
     `on_effect` is called with the name of each option that really changes an answer. `shown` is for previews only.
+    `hooks` are those of features, in the order in which they act.
     """
 
     cfg_scale: float = 7.0
@@ -46,6 +48,7 @@ class GuidanceOptions:
     one_batch: bool = True
     on_effect: Callable[[str], None] | None = None
     shown: PreviewContent = "Combined"
+    hooks: tuple[SamplingHook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,14 @@ class Guidance:
         keep_uncond: bool = False,
         scale_factor: float = 1.0,
         successor: SuccessorAt | None = None,
+        images: range | None = None,
     ) -> None:
-        """`extra_channels`, (images, channels, height, width), is joined to the UNet's input of every image."""
+        """`extra_channels`, (images, channels, height, width), is joined to the UNet's input of every image.
+
+        `images` are those of the batch that this run makes, for its hooks.
+        """
         self.calls = 0
+        self._images = range(0) if images is None else images
         self.last_denoised: Tensor | None = None
         self.last_uncond: Tensor | None = None
         self._part: Tensor | None = None
@@ -132,6 +140,10 @@ class Guidance:
         self._scale = guided.options.cfg_scale * self._scale_factor
         self._extra = guided.extra_channels
         self._laid_out: tuple[StepConditions, _Rows] | None = None
+        hooks = guided.options.hooks
+        self._beginning = overriding(hooks, "begin_call")
+        self._showing = overriding(hooks, "shown_level")
+        self._guiding = overriding(hooks, "guide")
 
     @property
     def alphas_cumprod(self) -> Tensor:
@@ -143,6 +155,8 @@ class Guidance:
             self._before_call(self.calls)
         if self._successor is not None:
             self._succeed(self._successor, level)
+        for hook in self._beginning:
+            hook.begin_call(self._at)
         if self._mask is not None and self._prediction.blends_input:
             x = self._mask.blend(x, level)
         answer = self._guided(x, level, self._rows(self._conditions(self.calls)))
@@ -184,19 +198,55 @@ class Guidance:
         else:
             conds, uncond = self._predict_both(x, level, rows)
             scale = self._scale
+        answered = uncond
         if uncond is None:
             uncond = _first_of_each(conds, rows, x.shape[0])
         if self._keep_uncond:
             self.last_uncond = uncond
         if self._options.shown != "Combined":
             self._part = uncond if self._options.shown == "Negative prompt" else _first_of_each(conds, rows, x.shape[0])
-        return _combine(conds, uncond, rows, scale)
+        combined = _combine(conds, uncond, rows, scale)
+        if not self._guiding:
+            return combined
+        return self._by_hooks(x, level, rows, (conds, answered, combined), scale)
+
+    @property
+    def _at(self) -> CallPosition:
+        return CallPosition(self.calls, self._total_calls, self._images)
+
+    def _by_hooks(
+        self, x: Tensor, level: Tensor, rows: _Rows, answers: tuple[Tensor, Tensor | None, Tensor], scale: float
+    ) -> Tensor:
+        """What the hooks make of answers to the texts, to the negative prompts, and of both combined."""
+        prediction, images = self._prediction, tuple(range(x.shape[0]))
+        conds, uncond, combined = answers
+        of_rows = pick_rows(x, rows.image_of_row)
+
+        def predict(changed: Tensor, negative: bool) -> Tensor:
+            conditioning, owners = (rows.negative, images) if negative else (rows.positive, rows.image_of_row)
+            answer = self._predict(changed, level, conditioning, owners, negative=negative)
+            return prediction.denoised(pick_rows(changed, owners), answer, level)
+
+        guided = GuidedCall(
+            x,
+            level,
+            self._at,
+            prediction.denoised(of_rows, conds, level),
+            None if uncond is None else prediction.denoised(x, uncond, level),
+            prediction.denoised(x, combined, level),
+            scale,
+            rows.owners,
+            predict,
+        )
+        for hook in self._guiding:
+            guided = guided.after(hook.guide(guided))
+        return prediction.answer_for(x, guided.combined, level)
 
     def _edit_guided(self, x: Tensor, level: Tensor, rows: _Rows, image_scale: float) -> Tensor:
         images = tuple(range(x.shape[0]))
         blank = None if self._extra is None else torch.zeros_like(self._extra)
         cond = self._predict(x, level, rows.positive, rows.image_of_row)
-        only_image = self._predict(x, level, rows.negative, images)
+        only_image = self._predict(x, level, rows.negative, images, negative=True)
         neither = self._prediction(x, level, rows.negative, blank)
         return neither + self._scale * (cond - only_image) + image_scale * (only_image - neither)
 
@@ -215,16 +265,26 @@ class Guidance:
         if self._options.on_effect is not None:
             self._options.on_effect(effect)
 
-    def _predict(self, x: Tensor, level: Tensor, conditioning: Conditioning, images: tuple[int, ...]) -> Tensor:
+    def _predict(
+        self, x: Tensor, level: Tensor, conditioning: Conditioning, images: tuple[int, ...], *, negative: bool = False
+    ) -> Tensor:
         extra = None if self._extra is None else pick_rows(self._extra, images)
+        if self._showing:
+            level = self._shown_level(level, negative=negative)
         return self._prediction(pick_rows(x, images), level, conditioning, extra)
+
+    def _shown_level(self, level: Tensor, *, negative: bool) -> Tensor:
+        for hook in self._showing:
+            level = hook.shown_level(level, self._at, negative=negative)
+        return level
 
     def _predict_both(self, x: Tensor, level: Tensor, rows: _Rows) -> tuple[Tensor, Tensor]:
         images = tuple(range(x.shape[0]))
         if rows.both is not None:
             answers = self._predict(x, level, rows.both, rows.image_of_row + images)
             return answers[: rows.positive.rows], answers[rows.positive.rows :]
-        return self._predict(x, level, rows.positive, rows.image_of_row), self._predict(x, level, rows.negative, images)
+        cond = self._predict(x, level, rows.positive, rows.image_of_row)
+        return cond, self._predict(x, level, rows.negative, images, negative=True)
 
     def _rows(self, conditions: StepConditions) -> _Rows:
         if self._laid_out is None or self._laid_out[0] is not conditions:
@@ -249,7 +309,8 @@ class Guidance:
             positive = pad_with_empty(padded[0], padded[1].tokens, options.empty_context)
             negative = pad_with_empty(padded[1], padded[0].tokens, options.empty_context)
         owners = tuple((image, part.weight) for image, part in parts)
-        together = options.one_batch and positive.tokens == negative.tokens
+        # A hook may show the two sides different noise levels.
+        together = options.one_batch and positive.tokens == negative.tokens and not self._showing
         both = stack_rows([positive, negative]) if together else None
         return _Rows(positive, negative, both, owners, tuple(image for image, _ in owners))
 

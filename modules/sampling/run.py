@@ -69,7 +69,7 @@ def sample(
     if refiner is not None and len(noise.seeds) > 1:
         raise ValueError(f"{plan.sampler.label} with a refiner takes one image at a time.")
     alone = [
-        _sample(plan, unet, of_image(conditions, index), noise.of_image(index), guidance, inputs.of_image(index))
+        _sample(plan, unet, of_image(conditions, index), noise.of_image(index), guidance, inputs.of_image(index), index)
         for index in range(len(noise.seeds))
     ]
     return torch.cat(alone)
@@ -105,7 +105,9 @@ def _sample(
     noise: ImageNoise,
     guidance: GuidanceOptions,
     inputs: _Inputs,
+    first: int = 0,
 ) -> Tensor:
+    """`first` is the place of the run's first image in its batch."""
     x = plan.starting_latent(noise.draw() * inputs.noise_multiplier, inputs.init_latent)
     cfg_plus_plus = plan.sampler.label == "DDIM CFG++"
     denoiser = Guidance(
@@ -119,6 +121,7 @@ def _sample(
         keep_uncond=cfg_plus_plus,
         scale_factor=1 / _CFG_PLUS_PLUS_DIVISOR if cfg_plus_plus else 1.0,
         successor=None if inputs.refiner is None else _successor(plan, x, inputs.refiner),
+        images=range(first, first + len(noise.seeds)),
     )
     run = SAMPLER_FUNCTIONS[plan.sampler.label]
     report = inputs.on_step or _ignore

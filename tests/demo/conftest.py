@@ -14,7 +14,7 @@ from modules.generation.decoding import decode_latent, to_image
 from modules.generation.finishing import finish
 from modules.generation.img2img import img2img
 from modules.generation.init_picture import prepare_init_picture
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer

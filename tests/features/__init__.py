@@ -1,0 +1,1 @@
+"""Tests of features: scripts, units, and the hooks that they work through."""

@@ -27,7 +27,7 @@ from PIL import Image
 from modules.generation.encoding import encode_pictures, to_tensor
 from modules.generation.img2img import img2img, start_of
 from modules.generation.init_picture import prepare_init_picture
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
 from modules.sampling import ImageNoise, sigma_schedule

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from modules.generation.hires import LATENT_MODES, enlarge, hires_pass
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.resizing import lanczos
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve

@@ -17,7 +17,7 @@ from modules.generation.encoding import encode_pictures, to_tensor
 from modules.generation.finishing import finish
 from modules.generation.img2img import img2img
 from modules.generation.init_picture import InitPicture, prepare_init_picture
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.parameters.job_options import EncodingOptions
 from modules.prompt import clip_tokenizer

@@ -12,7 +12,7 @@ import torch
 
 from modules.generation.codec import vae_retries
 from modules.generation.decoding import VaeOverflow, decode_latent, to_image
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.previews import fit_colours, linear_pictures
 from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention

@@ -13,20 +13,20 @@ from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import Tensor, nn
 
 from modules.features.alternative_test.run import found_noise
+from modules.features.soft_inpainting.run import SoftInpainting
 from modules.generation.codec import Codec
 from modules.generation.decoding import to_bytes
 from modules.generation.hires import FirstPass, hires_pass
 from modules.generation.img2img import Start, img2img
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.resizing import lanczos
-from modules.generation.soft_inpainting import SoftInpainting
 from modules.generation.txt2img import txt2img
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.parameters.job_options import EncodingOptions
 from modules.parameters.passes import PassSpec
 from modules.parameters.samplers import resolve_sampler
-from modules.sampling import finite, noise, run
+from modules.sampling import SoftBlend, finite, noise, run
 from modules.text.encoder import Encoding
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
@@ -132,7 +132,7 @@ def test_inpainting_waits_when_it_is_over(model: Model, sampler: str, soft: bool
         scripts=scripts,
         denoising_strength=0.9,
     )
-    start = Start(there(2, 4, 8, 8), there(2, 1, 8, 8), None, SoftInpainting.of(request))
+    start = Start(there(2, 4, 8, 8), there(2, 1, 8, 8), None, SoftInpainting(SoftBlend()) if soft else None)
     assert (start.soft is not None) is soft
     watched = Watched()
     with watched.card:

@@ -14,7 +14,7 @@ from modules.catalogue import Catalogue, ModelFolders
 from modules.generation.hires import hires_pass
 from modules.generation.img2img import img2img
 from modules.generation.init_picture import prepare_init_picture
-from modules.generation.passes import Pipeline, Progress
+from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.resizing import lanczos
 from modules.generation.tiling import edges_joined
 from modules.generation.txt2img import txt2img

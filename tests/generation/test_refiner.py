@@ -14,7 +14,7 @@ from torch import Tensor
 
 from modules.catalogue.refusals import refiner_refusal
 from modules.families import SD1, SD2, SDXL, SDXL_REFINER
-from modules.generation.passes import Pipeline
+from modules.generation.pipeline import Pipeline
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError
 from tests.checkpoints import TINY_REFINER, TINY_SDXL, Architecture

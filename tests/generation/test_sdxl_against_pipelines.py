@@ -25,7 +25,7 @@ from modules.families import PLAYGROUND
 from modules.generation.encoding import to_tensor
 from modules.generation.img2img import img2img, start_of
 from modules.generation.init_picture import prepare_init_picture
-from modules.generation.passes import Pipeline
+from modules.generation.pipeline import Pipeline
 from modules.generation.previews import fit_colours, linear_pictures
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError, ResolvedRequest, parse_request, resolve

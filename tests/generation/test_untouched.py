@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from modules.features.soft_inpainting.run import SoftInpainting
 from modules.generation.finishing import finished
 from modules.generation.init_picture import prepare_init_picture
-from modules.generation.soft_inpainting import SoftInpainting
 from modules.page.init_pictures import Masking, sketched
 from modules.parameters import parse_request, resolve
 from modules.parameters.job_options import JobOptions

@@ -16,17 +16,8 @@ from modules.features.stage import Stage
 from modules.generation.conditions import conditions_for
 from modules.generation.img2img import Start, start_of
 from modules.generation.init_picture import prepare_init_picture
-from modules.generation.passes import (
-    Pass,
-    Pipeline,
-    Progress,
-    conditioner_of,
-    guidance_of,
-    merging,
-    model_sigmas,
-    networks_of,
-    pass_noise,
-)
+from modules.generation.passes import conditioner_of, guidance_of, merging, model_sigmas, networks_of, pass_noise
+from modules.generation.pipeline import Pass, Pipeline, Progress
 from modules.generation.unet import unet_function
 from modules.parameters import ResolvedRequest
 from modules.parameters.passes import PassSpec

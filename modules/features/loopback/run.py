@@ -10,7 +10,7 @@ from PIL import Image
 from modules.features.loopback.declare import LoopbackArguments
 from modules.features.stage import Extra, Stage
 from modules.generation.init_picture import prepare_init_picture
-from modules.generation.soft_inpainting import SoftInpainting
+from modules.generation.pipeline import mask_hook
 from modules.parameters import ResolvedRequest
 from modules.pictures.grids import image_grid
 
@@ -20,7 +20,7 @@ def loopback(stage: Stage, index: int) -> Image.Image:
     start = stage.pictures[0]
     resolved = stage.resolved.of_image(index)
     picture = start if index % loops(stage.resolved) == 0 else _before(stage, index)
-    rounded = resolved.request.mask_round and SoftInpainting.of(resolved) is None
+    rounded = resolved.request.mask_round and mask_hook(stage.pipeline.features(resolved)) is None
     source = prepare_init_picture(resolved, picture, stage.mask, stage.resize, rounded=rounded)
     # The colours that are kept are those of the very first picture, not of the last loop's.
     return stage.over(resolved, replace(source, colours=start))

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from modules.features.soft_inpainting.run import SoftInpainting, windowed_mean
 from modules.generation.init_picture import InitPicture
-from modules.generation.soft_inpainting import SoftInpainting, windowed_mean
 from modules.sampling import SoftBlend
 
 SOFT = SoftInpainting(SoftBlend())

@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 from torch import Tensor, linalg
 
-from modules.features.soft_inpainting.declare import SOFT_INPAINTING, SoftInpaintingArguments
+from modules.features.running import FeatureJob
+from modules.features.soft_inpainting.declare import SoftInpaintingArguments
 from modules.generation.init_picture import InitPicture
 from modules.generation.masking import uncropped
+from modules.generation.pipeline import JobFeature
 from modules.generation.resizing import RESIZE_AND_FILL, resize_image
-from modules.parameters import ResolvedRequest
 from modules.pictures.size import Size
 from modules.sampling import SoftBlend
 
@@ -43,11 +44,8 @@ class SoftInpainting:
     contrast: float = 2.0
 
     @classmethod
-    def of(cls, resolved: ResolvedRequest) -> Self | None:
-        """The script's values in a request; None where it is off."""
-        if SOFT_INPAINTING.title not in resolved.request.scripts:
-            return None
-        numbers = SoftInpaintingArguments.of(resolved.request.scripts)
+    def by(cls, numbers: SoftInpaintingArguments) -> Self:
+        """With the script's arguments."""
         return cls(
             SoftBlend(numbers.schedule_bias, numbers.preservation_strength, numbers.transition_contrast_boost),
             numbers.mask_influence,
@@ -86,6 +84,13 @@ class SoftInpainting:
         preserved = preserved**3 * (preserved * (6 * preserved - 15) + 10)
         opacity: np.ndarray = (255 * (1 - preserved)).astype(np.uint8)
         return opacity
+
+
+class SoftInpaintingFeature(JobFeature):
+    """The script in a job: it holds on to what is outside a mask by degrees."""
+
+    def __init__(self, job: FeatureJob) -> None:
+        self.mask = SoftInpainting.by(SoftInpaintingArguments.of(job.resolved.request.scripts))
 
 
 def _kernel() -> np.ndarray:

@@ -1,0 +1,137 @@
+"""The features of a job's requests, made once each, and the passes that they run over finished pictures."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from PIL import Image
+
+from modules.engine.faces import RestoreFaces
+from modules.engine.job_models import JobModels
+from modules.engine.upscalers import UpscalerKeeper
+from modules.engine.work import Pixels, input_picture, picture_of, work_over
+from modules.features.running import FeatureJob
+from modules.features.runs import features_for
+from modules.generation.init_picture import InitPicture
+from modules.generation.pipeline import JobFeature, Progress
+from modules.parameters import ResolvedRequest
+from modules.parameters.job_options import UpscalingOptions
+from modules.pictures import PictureError
+from modules.pictures.cropping import FaceBox
+from modules.pictures.enlarging import Once
+from modules.protocol import RunJob, inner_key
+from modules.sampling import Interrupted
+
+# A grid may have thousands of cells with arguments of their own.
+_MOST_MADE: Final = 2
+
+
+class EnginePictureModels:
+    """The upscalers and face restorers of this process, for features. `leave` says whether to stop between tiles."""
+
+    def __init__(self, upscalers: UpscalerKeeper, options: UpscalingOptions, leave: Callable[[], bool]) -> None:
+        self._upscalers = upscalers
+        self._options = options
+        self._leave = leave
+        self._restorers: dict[tuple[str, float], RestoreFaces] = {}
+
+    def upscaler(self, name: str) -> Once:
+        """One application of an upscaler. Raises RequestError where it is not here, PictureError for "None"."""
+        once = self._upscalers.once(name, self._options, self._watch)
+        if once is None:
+            raise PictureError(f"The upscaler {name!r} leaves a picture as it is.")
+        return once
+
+    def restorer(self, name: str, weight: float) -> RestoreFaces:
+        """What restores faces. Raises RequestError where a file is missing."""
+        key = name, weight
+        if key not in self._restorers:
+            self._restorers[key] = self._upscalers.faces.restorer_for(name, weight)
+        return self._restorers[key]
+
+    def boxes(self, image: Image.Image) -> list[FaceBox]:
+        """Where faces are."""
+        return self._upscalers.faces.boxes(image)
+
+    def _watch(self, done: int, total: int) -> None:
+        if self._leave():
+            raise Interrupted
+
+
+class JobFeatures:
+    """The features of one job. What they are given is the same for all pictures whose scripts are the same."""
+
+    def __init__(self, command: RunJob, upscalers: UpscalerKeeper, pixels: Pixels) -> None:
+        self._inputs: Mapping[str, bytes] = dict(zip(command.inputs, command.blobs, strict=False))
+        self._folders = upscalers.folders
+        self._pixels = pixels
+        self._device = upscalers.device_of("features")
+        self._models = EnginePictureModels(upscalers, pixels.options, pixels.stopped)
+        self._made: OrderedDict[str, tuple[JobFeature, ...]] = OrderedDict()
+        self._notices: dict[str, None] = {}
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return tuple(self._notices)
+
+    def __call__(self, resolved: ResolvedRequest) -> tuple[JobFeature, ...]:
+        """Those of a request. Raises RequestError for what one of them can't do."""
+        if not resolved.request.scripts:
+            return ()
+        key = json.dumps([resolved.request.scripts, resolved.seeds, resolved.request.mode], sort_keys=True)
+        if key not in self._made:
+            self._made[key] = features_for(
+                FeatureJob(
+                    resolved,
+                    self._picture,
+                    self._pixels.resampler,
+                    self._models,
+                    self._folders,
+                    self._device,
+                    self._pixels.stopped,
+                    self._notice,
+                )
+            )
+            while len(self._made) > _MOST_MADE:
+                self._made.popitem(last=False)
+        return self._made[key]
+
+    def _picture(self, name: str) -> Image.Image:
+        return input_picture(self._inputs[name], "The picture")
+
+    def _notice(self, text: str) -> None:
+        self._notices[text] = None
+
+
+class InnerJobs:
+    """Runs the passes of features over finished pictures, with their own checkpoints where they have them."""
+
+    def __init__(self, command: RunJob, models: JobModels, pixels: Pixels, progress: Callable[[int], Progress]) -> None:
+        """`progress` gives the hooks of a pass over a finished picture of that image of the job."""
+        self._command = command
+        self._models = models
+        self._pixels = pixels
+        self._progress = progress
+        self.index = 0
+
+    def __call__(self, resolved: ResolvedRequest, source: InitPicture) -> Image.Image:
+        """The finished picture of image 0 of `resolved`. Raises Interrupted."""
+        if self._pixels.stopped():
+            raise Interrupted
+        file = self._command.inner_checkpoints.get(
+            inner_key(resolved.checkpoint, resolved.vae), self._command.checkpoint
+        )
+        command = self._command.model_copy(update={"resolved": resolved, "checkpoint": file})
+        work = work_over(self._models, command, source, self._pixels, inner=self)
+        (latent,) = work.latents(range(1), partial(_same, self._progress(self.index)))
+        if self._pixels.stopped():
+            raise Interrupted
+        return work.finish(picture_of(work.pipeline, latent), 0).picture
+
+
+def _same(progress: Progress, number: int) -> Progress:
+    return progress

@@ -1,0 +1,28 @@
+"""How each always-on feature runs, by its title."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from modules.features.postprocessing.declare import POSTPROCESSING
+from modules.features.postprocessing.run import Postprocessing
+from modules.features.running import FeatureJob
+from modules.features.soft_inpainting.declare import SOFT_INPAINTING
+from modules.features.soft_inpainting.run import SoftInpaintingFeature
+from modules.generation.pipeline import JobFeature
+
+# Makes a feature for one job. Raises RequestError for what it can't do.
+FeatureRun = Callable[[FeatureJob], JobFeature]
+
+# In the order in which they act. Titles with one way of running are several parts of one feature.
+RUNS: Final[Mapping[str, FeatureRun]] = {
+    SOFT_INPAINTING.title: SoftInpaintingFeature,
+    **{script.title: Postprocessing for script in POSTPROCESSING},
+}
+
+
+def features_for(job: FeatureJob) -> tuple[JobFeature, ...]:
+    """The features of the job's request, each made once."""
+    runs = dict.fromkeys(run for title, run in RUNS.items() if title in job.resolved.request.scripts)
+    return tuple(run(job) for run in runs)

@@ -1,0 +1,191 @@
+"""What passes work with, and what features may do in them and to the pictures they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from PIL import Image
+from torch import Tensor
+
+from modules.generation.codec import Codec
+from modules.generation.finishing import Finished
+from modules.generation.init_picture import InitPicture
+from modules.hardware.graphs import StepGraphs
+from modules.parameters import ResolvedRequest
+from modules.parameters.passes import PassSpec
+from modules.pictures.size import Size
+from modules.prompt import NetworkUse
+from modules.sampling import InpaintMask, SamplingHook, SamplingPlan, SoftBlend, UNet
+from modules.settings.choices import PreviewContent
+from modules.text.encoder import PromptEncoder
+from modules.weights.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a pass reports while it runs: `on_step(step, steps, denoised)` after each step, `before_call()` before each
+    model call. Either may raise `modules.sampling.Interrupted`. `effects` collects the names of options that changed
+    the picture, of those that do so only sometimes: A1111 records them only then. `shown` says which estimate
+    `denoised` is.
+    """
+
+    on_step: Callable[[int, int, Tensor], None]
+    before_call: Callable[[], None]
+    effects: set[str] = field(default_factory=set)
+    shown: PreviewContent = "Combined"
+
+
+# What the features of a request do in one job.
+FeaturesOf = Callable[[ResolvedRequest], "Sequence[JobFeature]"]
+
+
+def no_features(resolved: ResolvedRequest) -> Sequence[JobFeature]:
+    """Those of a job without any."""
+    return ()
+
+
+# Has a checkpoint work with these networks; what is opened is to be called with each step before it, counted from 1.
+ApplyNetworks = Callable[[Sequence[NetworkUse]], AbstractContextManager[Callable[[int], None]]]
+
+
+def _none_applied(uses: Sequence[NetworkUse]) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda step: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a pass works with: the checkpoint, its prompt encoder, where it runs, and what decodes and encodes.
+
+    `graphs` replay its steps in the fast mode. `networks` has the checkpoint work with those that a prompt names, and
+    no others, while what it returns is open. `refiner` loads the checkpoint that may go on with its passes, and this
+    one is gone; None where there is no other. `features` gives what the features of a request do in the job.
+    """
+
+    model: Model
+    encoder: PromptEncoder
+    device: torch.device
+    channels_last: bool
+    codec: Codec = field(default_factory=Codec)
+    graphs: StepGraphs | None = None
+    networks: ApplyNetworks = _none_applied
+    refiner: Callable[[], Pipeline] | None = None
+    features: FeaturesOf = no_features
+
+
+# What a checkpoint is shown beside the latent of a pass, (images, channels, height/8, width/8); None for most.
+ExtraChannels = Callable[[Pipeline], Tensor | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over some images of a job: what it does (`spec`), and the tensors it works on.
+
+    With a `strength` in its spec it starts from `init_latent`, (images, channels, height/8, width/8), whose first noise
+    is multiplied by `noise_multiplier`. `noise` stands for what the seeds would draw first. `image_cfg_scale` is for
+    checkpoints that edit pictures. `extra_channels` is shown to the checkpoint that begins, `refiner_channels` gives
+    what its refiner is shown.
+    """
+
+    spec: PassSpec
+    init_latent: Tensor | None = None
+    noise_multiplier: float = 1.0
+    image_cfg_scale: float | None = None
+    mask: InpaintMask | None = None
+    extra_channels: Tensor | None = None
+    noise: Tensor | None = None
+    refiner_channels: ExtraChannels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassContext:
+    """A pass that a checkpoint is about to begin, or to go on with as a refiner.
+
+    `images` are the indexes of the job's images that it makes.
+    """
+
+    pipeline: Pipeline
+    resolved: ResolvedRequest
+    images: range
+    work: Pass
+    plan: SamplingPlan
+
+    @property
+    def is_hires(self) -> bool:
+        """Whether this is the hires pass."""
+        return self.work.spec.first_calls is not None
+
+
+class PassHook(SamplingHook):
+    """What a feature does in one pass with one checkpoint. A method that is left as it is does nothing."""
+
+    def patched(self, unet: UNet2DConditionModel) -> AbstractContextManager[None]:
+        """While open, the UNet's modules work as the feature wants. The steps of a patched UNet are not recorded."""
+        return nullcontext()
+
+    def around(self, unet: UNet) -> UNet:
+        """What is called in the place of the UNet: (x, timesteps, conditioning) -> raw prediction."""
+        return unet
+
+
+class MaskHook(Protocol):
+    """How a feature holds on to what is outside a mask, in the place of a hard edge."""
+
+    @property
+    def blend(self) -> SoftBlend:
+        """How the steps mix."""
+        ...
+
+    def overlay_mask(
+        self, painted: Tensor, before: Tensor, after: Tensor, source: InitPicture, size: Size
+    ) -> Image.Image:
+        """Where one image's result replaces the original: grey, of the size of the source's `original`.
+
+        `painted` is (height, width) in latent cells, `before` and `after` (channels, height, width); `size` is that of
+        the pass in pixels.
+        """
+        ...
+
+
+class InnerJob(Protocol):
+    """Makes a picture from another one as a pass of its own, with its own request, while a job is under way."""
+
+    def __call__(self, resolved: ResolvedRequest, source: InitPicture) -> Image.Image:
+        """The finished picture of image 0 of `resolved`, an img2img request. Raises Interrupted."""
+        ...
+
+
+class JobFeature:
+    """What a feature does in one job with the arguments that one request gives it. What is left as it is does nothing.
+
+    A feature whose picture hooks use the device, or inner jobs, is not `apart`: they run between two batches then.
+    """
+
+    apart = True
+    mask: MaskHook | None = None
+
+    def before_pass(self, context: PassContext) -> Sequence[PassHook]:
+        """What it does in this pass, in the order in which it acts."""
+        return ()
+
+    def after_decode(self, picture: Image.Image, index: int, inner: InnerJob) -> Image.Image:
+        """What becomes of image `index` as it was decoded, of the size of its pass, before an original is laid over."""
+        return picture
+
+    def after_picture(self, finished: Finished, index: int) -> Finished:
+        """What becomes of finished image `index`: its picture, those beside it, and its own infotext."""
+        return finished
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What has to be said about the job."""
+        return ()
+
+
+def mask_hook(features: Sequence[JobFeature]) -> MaskHook | None:
+    """The first feature's that has one."""
+    return next((feature.mask for feature in features if feature.mask is not None), None)
