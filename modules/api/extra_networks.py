@@ -77,7 +77,7 @@ def card_html(card: Card) -> str:
     address = "" if preview is None else f"./sd_extra_networks/thumb?filename={quote(preview.path.as_posix(), safe='')}"
     state = preview.state.mtime_ns // 10**9 if preview is not None else 0
     image = f'<img src="{address}&amp;mtime={state}" class="preview" loading="lazy">' if address else ""
-    name, description = html.escape(card.stem), html.escape(card.facts.description)
+    name, description = html.escape(card.title), html.escape(card.facts.description)
     return (
         f'<div class="card" data-name="{name}" data-sort-name="{html.escape(card.order)}">{image}'
         f'<div class="actions"><span class="name">{name}</span><span class="description">{description}</span></div>'

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
 
 from modules.api.http_errors import ApiRoute
 from modules.api.scripts import script_items, script_names
-from modules.catalogue import FileState, ModelFile, fits_encoders
+from modules.catalogue import ModelFile, fits_encoders
 from modules.catalogue.card_facts import expanded
-from modules.catalogue.embedding_files import is_embedding_picture
 from modules.catalogue.model_errors import ModelFileError
-from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
+from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.catalogue.upscalers import REAL_ESRGAN
 from modules.parameters.samplers import SAMPLERS
 from modules.parameters.schedules import SCHEDULES
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
-from modules.pictures.embedded_vectors import read_embedded_vectors
-from modules.pictures.opening import PictureError
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 ListEntry = dict[str, Any]
-_Shapes = Mapping[str, tuple[int, ...]]
 # Lists of what is not there yet: clients ask for them and take an empty answer well.
 _EMPTY: Final = ("extensions",)
 
@@ -132,13 +127,11 @@ def _model_lists(router: APIRouter, services: Services) -> None:
     @router.get("/loras")
     def loras() -> list[ListEntry]:
         # Of several files with one stem the last counts, for a prompt can name only one of them.
-        return [_lora(entry) for entry in {entry.stem: entry for entry in catalogue.loras()}.values()]
+        return [lora_entry(entry) for entry in {entry.stem: entry for entry in catalogue.loras()}.values()]
 
     @router.get("/hypernetworks")
     def hypernetworks() -> list[ListEntry]:
         return [{"name": entry.stem, "path": str(entry.path)} for entry in catalogue.hypernetworks()]
-
-    in_pictures = _EmbeddingPictures()
 
     @router.get("/embeddings")
     def embeddings() -> dict[str, dict[str, ListEntry]]:
@@ -146,14 +139,10 @@ def _model_lists(router: APIRouter, services: Services) -> None:
         architecture = None if checkpoint is None else catalogue.architecture(checkpoint)
         lists: dict[str, dict[str, ListEntry]] = {"loaded": {}, "skipped": {}}
         for entry in catalogue.embeddings():
-            name, shapes = entry.stem, _embedding_shapes(entry)
-            if is_embedding_picture(entry.name):
-                found = in_pictures.read(entry)
-                if found is None:
-                    continue
-                name, shapes = found
-            fits = shapes is None or fits_encoders(shapes, architecture)
-            lists["loaded" if fits else "skipped"][name] = _embedding(shapes)
+            # As in A1111 one that can't be read is in neither list.
+            if entry.shapes is not None:
+                fits = fits_encoders(entry.shapes, architecture)
+                lists["loaded" if fits else "skipped"][entry.prompt_name] = _embedding(entry.shapes)
         return lists
 
 
@@ -166,36 +155,7 @@ _EMBEDDING: Final[ListEntry] = {
 }
 
 
-class _EmbeddingPictures:
-    """What pictures among the textual inversions hold, read once for each state of a file."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Path, FileState], tuple[str, _Shapes] | None] = {}
-
-    def read(self, entry: ModelFile) -> tuple[str, _Shapes] | None:
-        """Name and shapes of the textual inversion in a picture; None if there is none that can be read."""
-        key = (entry.path, entry.state)
-        if key not in self._known:
-            try:
-                found = read_embedded_vectors(entry.path)
-            except PictureError:
-                found = None
-            shapes = {} if found is None else {name: one.shape for name, one in found.tensors.items()}
-            self._known[key] = None if found is None else (found.name, shapes)
-        return self._known[key]
-
-
-def _embedding_shapes(entry: ModelFile) -> Mapping[str, tuple[int, ...]] | None:
-    """The tensors of a textual inversion, by its header. What a .pt holds is read only once a prompt names it."""
-    if entry.path.suffix != ".safetensors":
-        return None
-    try:
-        return read_safetensors_header(entry.path).shapes
-    except (ModelFileError, OSError):
-        return None
-
-
-def _embedding(shapes: Mapping[str, tuple[int, ...]] | None) -> ListEntry:
+def _embedding(shapes: Mapping[str, tuple[int, ...]]) -> ListEntry:
     """As A1111 lists it; of several text encoders the widths are added up, as they are in the conditioning."""
     if not shapes:
         return _EMBEDDING
@@ -204,12 +164,11 @@ def _embedding(shapes: Mapping[str, tuple[int, ...]] | None) -> ListEntry:
     return _EMBEDDING | {"shape": sum(size[-1] for size in sizes if size), "vectors": vectors}
 
 
-def _lora(entry: ModelFile) -> ListEntry:
-    metadata: dict[str, str] = {}
-    if entry.path.suffix == ".safetensors":
-        try:
-            metadata = read_safetensors_metadata(entry.path)
-        except (ModelFileError, OSError):
-            metadata = {}
+def lora_entry(entry: ModelFile) -> ListEntry:
+    """As A1111 lists a LoRA, with what its file says of itself."""
+    try:
+        metadata = read_safetensors_metadata(entry.path)
+    except (ModelFileError, OSError):
+        metadata = {}
     alias = metadata.get("ss_output_name") or entry.stem
     return {"name": entry.stem, "alias": alias, "path": str(entry.path), "metadata": expanded(metadata)}

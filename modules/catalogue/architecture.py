@@ -7,7 +7,7 @@ from typing import Final
 
 from modules.catalogue.embedding_files import vectors_for
 from modules.catalogue.kinds import ModelKind, classify_tensors
-from modules.catalogue.safetensors_header import read_safetensors_header
+from modules.catalogue.tensor_shapes import read_tensor_shapes
 from modules.families import Family, family_of
 
 _UNET_INPUT: Final = "model.diffusion_model.input_blocks.0.0.weight"
@@ -35,15 +35,13 @@ def fits_encoders(embedding: Mapping[str, tuple[int, ...]], architecture: Archit
 
 
 def read_architecture(path: Path) -> Architecture | None:
-    """The architecture of a checkpoint; None for a pickle, whose head says nothing, and for what is no checkpoint.
+    """The architecture of a checkpoint; None for what is none, or of a family that is not known here.
 
     Raises:
         ModelFileError: the file is malformed.
         OSError: it can't be read.
     """
-    if path.suffix != ".safetensors":
-        return None
-    shapes = read_safetensors_header(path).shapes
+    shapes, _ = read_tensor_shapes(path)
     family = family_of(shapes) if classify_tensors(shapes) is ModelKind.CHECKPOINT else None
     entry = shapes.get(_UNET_INPUT, ())
     if family is None or len(entry) != 4:

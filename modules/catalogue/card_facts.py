@@ -3,16 +3,21 @@
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, Self
 
 from modules.catalogue.architecture import read_architecture
 from modules.catalogue.card_files import CardFiles, CardKind
+from modules.catalogue.embedding_files import embedding_base, is_embedding_picture, read_embedding_head
+from modules.catalogue.hypernetwork_files import hypernetwork_base, read_hypernetwork_widths
 from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.network_base import base_of
+from modules.catalogue.networks import NetworkLabel
 from modules.catalogue.pictures_inside import holds_picture
-from modules.catalogue.safetensors_header import read_safetensors_header, read_safetensors_metadata
+from modules.catalogue.safetensors_header import read_safetensors_metadata
+from modules.catalogue.tensor_shapes import read_tensor_shapes
 from modules.catalogue.user_metadata import SidecarError, read_json_sidecar, text_of, weight_of
 from modules.files import decoded
 from modules.parameters.infotext_values import printable
@@ -36,8 +41,9 @@ _CHOSEN_BASES: Final = frozenset({"SD1", "SD2", "SDXL"})
 class CardFacts:
     """What is known of a model beside its files' names. `base` is its family ("SD1"), empty where nothing says.
 
-    `alias` is how a LoRA calls itself. `words` are further texts to find it by. `problem` is a sentence about a file
-    that can't be read.
+    `alias` is how a LoRA calls itself, or a textual inversion in a picture. `words` are further texts to find it by.
+    `problem` is a sentence about a file that can't be read, and `unreadable` whether that is the model itself.
+    `just_picture` is a picture without a textual inversion in it, which is no model at all.
     """
 
     alias: str = ""
@@ -49,7 +55,9 @@ class CardFacts:
     words: str = ""
     has_metadata: bool = False
     picture_inside: bool = False
+    just_picture: bool = False
     problem: str = ""
+    unreadable: bool = False
 
     def as_row(self) -> dict[str, Any]:
         """Fields that say something, as JSON takes them."""
@@ -64,19 +72,22 @@ class CardFacts:
 
 
 NOTHING_KNOWN: Final = CardFacts()
-_TYPES: Final = {field.name: type(field.default) for field in fields(CardFacts)}
+_TYPES: Final = {one.name: type(one.default) for one in fields(CardFacts)}
 
 
 def read_card_facts(kind: CardKind, files: CardFiles) -> CardFacts:
     """Read a model's head and its sidecars. What can't be read is left open, with a sentence in `problem`."""
     problems: list[str] = []
-    shapes, metadata = _head(kind, files, problems)
+    head = _head(kind, files, problems)
+    if head is None:
+        return CardFacts(just_picture=True)
+    unreadable, metadata = bool(problems), head.metadata
     noted = _sidecar(files, ".json", problems)
     civitai = _civitai(files)
     chosen = text_of(noted, "sd version")
     return CardFacts(
-        alias=_short(metadata.get("ss_output_name", "") if kind == "lora" else "", 200),
-        base=chosen if chosen in _CHOSEN_BASES else _base(kind, files, shapes, metadata, civitai),
+        alias=_short(head.alias, 200),
+        base=chosen if chosen in _CHOSEN_BASES else _base(head.base, metadata, civitai),
         description=_short(_description(files, noted, civitai, metadata), _LONGEST_DESCRIPTION),
         activation=_short(text_of(noted, "activation text"), _LONGEST_TEXT),
         negative=_short(text_of(noted, "negative text"), _LONGEST_TEXT),
@@ -85,6 +96,7 @@ def read_card_facts(kind: CardKind, files: CardFiles) -> CardFacts:
         has_metadata=bool(metadata),
         picture_inside=holds_picture(metadata),
         problem=" ".join(problems),
+        unreadable=unreadable,
     )
 
 
@@ -93,21 +105,54 @@ def trained_words(files: CardFiles) -> list[str]:
     return _texts(_civitai(files).get("trainedWords"))
 
 
-def _head(
-    kind: CardKind, files: CardFiles, problems: list[str]
-) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a model file says of itself: its own name, its family by the shapes of its tensors, its metadata."""
+
+    alias: str = ""
+    base: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def _head(kind: CardKind, files: CardFiles, problems: list[str]) -> _Head | None:
+    """The head of a model file; None for a picture that holds no model."""
     path = files.model.path
-    if path.suffix.lower() != ".safetensors":
-        return {}, {}
     try:
-        if kind == "checkpoints":
-            # Their heads are long, and `read_architecture` reads them where it is needed.
-            return {}, read_safetensors_metadata(path)
-        header = read_safetensors_header(path)
+        return _HEADS[kind](path)
     except (ModelFileError, OSError) as error:
         problems.append(str(error) if isinstance(error, ModelFileError) else f"{path.name} can't be read.")
-        return {}, {}
-    return header.shapes, header.metadata
+        return _Head()
+
+
+def _embedding_head(path: Path) -> _Head | None:
+    head = read_embedding_head(path)
+    if head is None:
+        return None
+    alias = head.name if head.name != path.stem else ""
+    metadata = {} if is_embedding_picture(path.name) else read_safetensors_metadata(path)
+    return _Head(alias, embedding_base(head.shapes), metadata)
+
+
+def _hypernetwork_head(path: Path) -> _Head:
+    return _Head(base=hypernetwork_base(read_hypernetwork_widths(path)))
+
+
+def _checkpoint_head(path: Path) -> _Head:
+    architecture = read_architecture(path)
+    return _Head("", "" if architecture is None else architecture.family.name, read_safetensors_metadata(path))
+
+
+def _lora_head(path: Path) -> _Head:
+    shapes, metadata = read_tensor_shapes(path)
+    return _Head(NetworkLabel.of(metadata).alias, base_of(shapes), metadata)
+
+
+_HEADS: Final[Mapping[CardKind, Callable[[Path], _Head | None]]] = {
+    "textual inversion": _embedding_head,
+    "hypernetworks": _hypernetwork_head,
+    "checkpoints": _checkpoint_head,
+    "lora": _lora_head,
+}
 
 
 def _sidecar(files: CardFiles, ending: str, problems: list[str]) -> dict[str, Any]:
@@ -182,30 +227,9 @@ def plain_text(markup: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", html.unescape(_TAG.sub("", broken))).strip()
 
 
-def _base(
-    kind: CardKind,
-    files: CardFiles,
-    shapes: Mapping[str, tuple[int, ...]],
-    metadata: Mapping[str, str],
-    civitai: Mapping[str, Any],
-) -> str:
+def _base(by_shapes: str, metadata: Mapping[str, str], civitai: Mapping[str, Any]) -> str:
     """The family by the shapes of its tensors, which can't lie; else by what is said of it."""
-    if kind == "checkpoints":
-        try:
-            architecture = read_architecture(files.model.path)
-        except (ModelFileError, OSError):
-            architecture = None
-        found = None if architecture is None else architecture.family.name
-    else:
-        found = _embedding_base(shapes) if kind == "textual inversion" else base_of(shapes)
-    return found or _said_base(metadata) or base_by_name(str(civitai["baseModel"]))
-
-
-def _embedding_base(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    if "clip_g" in shapes:
-        return "SDXL"
-    widths = {shape[-1] for shape in shapes.values() if shape}
-    return next((base for width, base in ((768, "SD1"), (1024, "SD2")) if widths == {width}), "")
+    return by_shapes or _said_base(metadata) or base_by_name(str(civitai["baseModel"]))
 
 
 def _said_base(metadata: Mapping[str, str]) -> str:

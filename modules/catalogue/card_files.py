@@ -1,7 +1,6 @@
 """A model file with what lies beside it and is named after it: its preview, its description, a person's notes."""
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from modules.catalogue.catalogue import CHECKPOINT_SUFFIXES, NETWORK_SUFFIXES, V
 from modules.catalogue.embedding_files import EMBEDDING_SUFFIXES, without_previews
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.names import comparable
-from modules.files import FoundFile, found_file, walk_folders
+from modules.files import FoundFile, found_file, natural_key, walk_folders
 
 CardKind = Literal["textual inversion", "hypernetworks", "checkpoints", "lora"]
 """A1111's names of its pages of cards."""
@@ -31,7 +30,6 @@ _SUFFIXES: Final[Mapping[CardKind, tuple[str, ...]]] = {
     "checkpoints": CHECKPOINT_SUFFIXES,
     "lora": NETWORK_SUFFIXES,
 }
-_DIGITS: Final = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +75,14 @@ def list_card_files(
     """All files of a kind with what is beside them, read from disk now, in the natural order of their paths.
 
     Of several files with one stem the last in the folders' order counts: a tag in a prompt can name only that one (see
-    `NetworkList`). Checkpoints are chosen by their path, so that all of them count. `visited` is that of
-    `walk_folders`.
+    `NetworkList`). Checkpoints are chosen by their path, so that all of them count; what textual inversions are called
+    may stand inside of them. `visited` is that of `walk_folders`.
     """
     found = walk_folders(card_folders(folders, kind), ("",), hidden=hidden, visited=visited)
     models = _models(found, kind)
-    if kind != "checkpoints":
+    if kind == "textual inversion":
+        models = without_previews(models)
+    elif kind != "checkpoints":
         models = list({comparable(_stem(file)): file for file in models}.values())
     elif folders.checkpoint_file is not None:
         alone = found_file(folders.checkpoint_file)
@@ -93,16 +93,6 @@ def list_card_files(
     return [_with_neighbours(file, beside.get(_location(file), {})) for file in models]
 
 
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """Sorts `a2` before `a10`, folders before files, without regard to case."""
-    parts = name.lower().split("/")
-    key: list[tuple[int, str]] = []
-    for place, part in enumerate(parts):
-        key.append((-1 if place < len(parts) - 1 else 0, ""))
-        key += [(int(piece), "") if piece.isdecimal() else (1 << 62, piece) for piece in _DIGITS.split(part) if piece]
-    return key
-
-
 def _models(found: Iterable[FoundFile], kind: CardKind) -> list[FoundFile]:
     suffixes = _SUFFIXES[kind]
     models = []
@@ -111,8 +101,6 @@ def _models(found: Iterable[FoundFile], kind: CardKind) -> list[FoundFile]:
         if not name.endswith(suffixes) or (kind == "checkpoints" and name.endswith(_VAE_BESIDE)):
             continue
         models.append(file)
-    if kind == "textual inversion":
-        models = without_previews(models)
     return models
 
 
@@ -152,8 +140,7 @@ def _with_neighbours(model: FoundFile, beside: Mapping[str, FoundFile]) -> CardF
 def folders_of(names: Collection[str]) -> Sequence[str]:
     """The folders of files with these names (paths from the top), each with those above it: `a/`, `a/b/`, `c/`."""
     found = {folder for name in names for folder in _parents(name)}
-    # Without the mark of the empty name at the end: a folder comes before what is in it.
-    return sorted(found, key=lambda folder: natural_key(folder)[:-1])
+    return sorted(found, key=natural_key)
 
 
 def is_hidden(name: str) -> bool:

@@ -7,7 +7,7 @@ and cached, so that whoever wants a list gets it at once, with what is known by 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from modules.catalogue.card_files import (
     is_hidden,
     list_card_files,
 )
+from modules.catalogue.embedding_files import is_embedding_picture, that_prompts_can_name
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.names import is_one_of
 
@@ -54,8 +55,13 @@ class Card:
 
     @property
     def alias(self) -> str:
-        """The name that a LoRA has for itself, else its stem."""
+        """The name that a LoRA has for itself, or a textual inversion in a picture; else its stem."""
         return self.facts.alias or self.stem
+
+    @property
+    def title(self) -> str:
+        """What it is called: as prompts mean it where they know it by one name alone, else its stem."""
+        return self.alias if self.kind == "textual inversion" else self.stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class CardList:
 
     def prompt_name(self, card: Card, *, prefer_alias: bool) -> str:
         """The name by which a prompt means this card: its alias, unless that could mean another one."""
-        return card.alias if prefer_alias and card.alias.lower() not in self.ambiguous else card.stem
+        return card.alias if prefer_alias and card.alias.lower() not in self.ambiguous else card.title
 
 
 class Cards:
@@ -117,10 +123,10 @@ class Cards:
             self.refresh(kind)
 
     def find(self, kind: CardKind, name: str) -> Card | None:
-        """The card of that path, or of that stem."""
+        """The card of that path, or of that title."""
         cards = self.of(kind).cards
         exact = next((card for card in cards if card.name == name), None)
-        return exact or next((card for card in cards if is_one_of(name, (card.name, card.stem))), None)
+        return exact or next((card for card in cards if is_one_of(name, (card.name, card.title))), None)
 
     def is_preview(self, path: Path) -> bool:
         """Whether a picture is the preview of a card: no other file may be shown by its path."""
@@ -175,10 +181,12 @@ class Cards:
 
     def _listed(self, kind: CardKind) -> CardList:
         cards = tuple(self._cards[kind].values())
+        unread = sum(1 for card in cards if card.facts is NOTHING_KNOWN)
+        if kind == "textual inversion":
+            cards = _embeddings(cards)
         names = Counter(name for card in cards for name in {card.alias.lower(), card.stem.lower()})
         ambiguous = frozenset(name for name, count in names.items() if count > 1) | {"none"}
-        unread = sum(1 for card in cards if card.facts is NOTHING_KNOWN)
-        return CardList(cards, unread, ambiguous, folders_of(self._cards[kind]))
+        return CardList(cards, unread, ambiguous, folders_of([card.name for card in cards]))
 
     def _start_reading(self) -> None:
         if not self._unread:
@@ -238,10 +246,21 @@ def _changed_at(folder: Path) -> int:
         return 0
 
 
+def _embeddings(cards: Iterable[Card]) -> tuple[Card, ...]:
+    """The cards that prompts can name. A picture is one once it is known to hold vectors."""
+    known = (
+        card
+        for card in cards
+        if not card.facts.just_picture and (card.facts is not NOTHING_KNOWN or not is_embedding_picture(card.name))
+    )
+    return tuple(that_prompts_can_name(known, lambda card: card.title, lambda card: not card.facts.unreadable))
+
+
 def _card(kind: CardKind, files: CardFiles, facts: CardFacts, place: int) -> Card:
     texts = (f"{_FOLDER_NAMES[kind]}/{files.model.name}", facts.alias, facts.description, facts.activation, facts.words)
     searchable = "\n".join(texts).lower()
-    return Card(kind, files, facts, place, searchable, files.stem.lower(), is_hidden(files.model.name))
+    order = facts.alias if kind == "textual inversion" and facts.alias else files.stem
+    return Card(kind, files, facts, place, searchable, order.lower(), is_hidden(files.model.name))
 
 
 _FOLDER_NAMES: Final[Mapping[CardKind, str]] = {

@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue.architecture import Architecture, read_architecture
-from modules.catalogue.embedding_files import EMBEDDING_SUFFIXES, without_previews
-from modules.catalogue.entries import Checkpoint, ModelFile
+from modules.catalogue.embedding_files import (
+    EMBEDDING_SUFFIXES,
+    EmbeddingHead,
+    read_embedding_head,
+    that_prompts_can_name,
+    without_previews,
+)
+from modules.catalogue.entries import Checkpoint, EmbeddingFile, ModelFile
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.hashes import HashCache, legacy_hash_of
 from modules.catalogue.hints import gather_hints, read_sidecar
 from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.names import comparable, is_one_of
-from modules.catalogue.networks import NetworkList
+from modules.catalogue.networks import NetworkLabel, NetworkList
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.catalogue.upscalers import Upscaler, list_restorers, list_upscalers
 from modules.files import FileState, FoundFile, found_file, walk_folders
@@ -55,7 +61,8 @@ class Catalogue:
         # Held by those who make new lists, while they read files; whoever reads a list takes the tuple that is there.
         self._listing = threading.Lock()
         self._architectures: dict[tuple[Path, FileState], Architecture | None] = {}
-        self._network_aliases: dict[tuple[Path, FileState], str] = {}
+        self._network_labels: dict[tuple[Path, FileState], NetworkLabel] = {}
+        self._embeddings: dict[tuple[Path, FileState], EmbeddingFile | None] = {}
         self._facts: dict[tuple[Path, FileState], tuple[str | None, tuple[int, int] | None]] = {}
         self._checkpoints: tuple[Checkpoint, ...] = ()
         self._vaes: tuple[ModelFile, ...] = ()
@@ -88,10 +95,33 @@ class Catalogue:
         """LoRA and LyCORIS files, read from disk now."""
         return self._listed(self.folders.loras, NETWORK_SUFFIXES)
 
-    def embeddings(self) -> tuple[ModelFile, ...]:
-        """Textual inversion files, and pictures that may hold one and are no previews, read from disk now."""
+    def embeddings(self) -> tuple[EmbeddingFile, ...]:
+        """Textual inversions that prompts can name, listed from disk now; heads are read once for each state of a file.
+
+        Pictures without one, and previews, are none.
+        """
         files = without_previews(self._files(self.folders.embeddings, EMBEDDING_SUFFIXES))
-        return tuple(_model_file(file) for file in files)
+        found = [embedding for file in files if (embedding := self._embedding(file)) is not None]
+        return tuple(that_prompts_can_name(found, lambda one: one.prompt_name, lambda one: one.shapes is not None))
+
+    def _embedding(self, file: FoundFile) -> EmbeddingFile | None:
+        key = (file.path, file.state)
+        if key not in self._embeddings:
+            head: EmbeddingHead | None = EmbeddingHead(file.path.stem, {})
+            readable = True
+            try:
+                head = read_embedding_head(file.path)
+            except (OSError, ModelFileError) as error:
+                log.info("%s", error)
+                readable = False
+            self._embeddings[key] = head and EmbeddingFile(
+                path=file.path,
+                name=file.name,
+                state=file.state,
+                prompt_name=head.name,
+                shapes=head.shapes if readable else None,
+            )
+        return self._embeddings[key]
 
     def hypernetworks(self) -> tuple[ModelFile, ...]:
         """Hypernetwork files, read from disk now."""
@@ -230,16 +260,20 @@ class Catalogue:
         return NetworkList(self.loras() if kind == "lora" else (), self.network_alias)
 
     def network_alias(self, file: ModelFile) -> str:
-        """What a LoRA is called in the metadata of its trainer, read once for each state of its file."""
+        """What a LoRA is called in the metadata of its trainer, empty where it isn't."""
+        return self.network_label(file).alias
+
+    def network_label(self, file: ModelFile) -> NetworkLabel:
+        """What a LoRA says of itself in its metadata, read once for each state of its file."""
         key = (file.path, file.state)
-        if key not in self._network_aliases:
-            alias = ""
+        if key not in self._network_labels:
+            metadata: dict[str, str] = {}
             try:
-                alias = read_safetensors_metadata(file.path).get("ss_output_name", "")
+                metadata = read_safetensors_metadata(file.path)
             except (OSError, ModelFileError) as error:
                 log.info("%s", error)
-            self._network_aliases[key] = alias
-        return self._network_aliases[key]
+            self._network_labels[key] = NetworkLabel.of(metadata)
+        return self._network_labels[key]
 
     def _listed(self, folders: tuple[Path, ...], suffixes: tuple[str, ...]) -> tuple[ModelFile, ...]:
         return tuple(_model_file(file) for file in self._files(folders, suffixes))

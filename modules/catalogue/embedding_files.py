@@ -1,9 +1,26 @@
-"""Textual inversions: which files of their folder may be some (pictures too), and which models they are for."""
+"""Textual inversions: which files of their folder are some (pictures too), their names, and which models they are for.
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+What prompts call one, and so lists, cards and infotexts: what a picture says it is called, else the file's stem. Of
+several of one name the last in the folders' order counts.
+"""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from modules.catalogue.kinds import Container, sniff_container
+from modules.catalogue.model_errors import ModelFileError
+from modules.catalogue.names import comparable
+from modules.catalogue.safetensors_header import read_safetensors_header
+from modules.catalogue.torch_layout import read_torch_layout
+from modules.catalogue.unpickle import Inert, TensorRef
 from modules.files import FoundFile
+from modules.pictures.embedded_vectors import read_embedded_vectors
+from modules.pictures.opening import PictureError
+
+F = TypeVar("F")
+_Shapes = Mapping[str, tuple[int, ...]]
 
 EMBEDDING_PICTURES: Final = (".png", ".webp", ".jxl", ".avif")
 EMBEDDING_SUFFIXES: Final = (".safetensors", ".pt", ".bin", *EMBEDDING_PICTURES)
@@ -25,6 +42,69 @@ def without_previews(files: Iterable[FoundFile]) -> list[FoundFile]:
         if not is_embedding_picture(file.name)
         or not (file.name.lower().endswith(_PREVIEWS) or _bare(file.name) in others)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingHead:
+    """What a file says of its textual inversion: what prompts call it, and the shapes of its tensors."""
+
+    name: str
+    shapes: _Shapes
+
+
+def read_embedding_head(path: Path) -> EmbeddingHead | None:
+    """Name and shapes of the textual inversion in a file; None for a picture that is just a picture.
+
+    Vectors are read of a picture only, where they are text.
+
+    Raises:
+        ModelFileError: the file is damaged, unsafe, or of another kind.
+        OSError: it can't be read.
+    """
+    if is_embedding_picture(path.name):
+        try:
+            found = read_embedded_vectors(path)
+        except PictureError as error:
+            raise ModelFileError(str(error)) from error
+        if found is None:
+            return None
+        return EmbeddingHead(found.name, {name: one.shape for name, one in found.tensors.items()})
+    container = sniff_container(path)
+    if container is Container.SAFETENSORS:
+        return EmbeddingHead(path.stem, read_safetensors_header(path).shapes)
+    tensors = embedding_tensors(read_torch_layout(path, container).content)
+    return EmbeddingHead(path.stem, {name: ref.shape for name, ref in tensors.items()})
+
+
+def embedding_tensors(content: object) -> dict[str, TensorRef]:
+    """The vectors in the object of a PyTorch file: A1111's "string_to_param", or names at its top."""
+    if isinstance(content, dict) and "string_to_param" in content:
+        content = _parameters(content["string_to_param"])
+    if not isinstance(content, dict):
+        return {}
+    return {str(name): value for name, value in content.items() if isinstance(value, TensorRef)}
+
+
+def _parameters(held: object) -> object:
+    """What a `ParameterDict` of 2022 holds: the dictionary inside its state."""
+    if isinstance(held, Inert) and isinstance(held.state, dict):
+        return held.state.get("_parameters", held.entries)
+    return held
+
+
+def embedding_base(shapes: _Shapes) -> str:
+    """The family that a textual inversion with tensors of these shapes is for ("SD1"); empty where they don't say."""
+    if "clip_g" in shapes:
+        return "SDXL"
+    widths = {shape[-1] for shape in shapes.values() if shape}
+    return next((base for width, base in ((768, "SD1"), (1024, "SD2")) if widths == {width}), "")
+
+
+def that_prompts_can_name(files: Iterable[F], name: Callable[[F], str], readable: Callable[[F], bool]) -> list[F]:
+    """Of files in the folders' order those whose name means them: of several of one name the last that can be read."""
+    files = list(files)
+    meant = {comparable(name(file)): file for file in sorted(files, key=readable)}
+    return [file for file in files if meant[comparable(name(file))] is file]
 
 
 def vectors_for(widths: Mapping[str, int], roles: Sequence[str], text_widths: Sequence[int]) -> tuple[str, ...] | None:

@@ -1,5 +1,6 @@
 """One model file as lists show it, and the names by which it can be found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +19,14 @@ class ModelFile:
     def stem(self) -> str:
         """The file's name without folder and suffix."""
         return PurePosixPath(self.name).stem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingFile(ModelFile):
+    """A textual inversion: what prompts call it, and the shapes of its tensors, None where it can't be read."""
+
+    prompt_name: str
+    shapes: Mapping[str, tuple[int, ...]] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

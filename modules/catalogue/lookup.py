@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from modules.catalogue.catalogue import Catalogue
 from modules.catalogue.entries import ModelFile
@@ -13,6 +13,8 @@ from modules.catalogue.hashes import HashCache, network_hash_of, sha256_of
 from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.names import is_one_of
 from modules.parameters.infotext_request import LocalFile
+
+F = TypeVar("F", bound=ModelFile)
 
 # A person waits while files are hashed that never were: about two seconds' worth of reading.
 _MOST_HASHED: Final = 2 << 30
@@ -48,15 +50,19 @@ class LocalModels:
         return found and LocalFile(found[0].name, found[1])
 
     def embedding(self, name: str, sha256: str) -> LocalFile | None:
-        """Its stem, by which prompts name it."""
+        """The name by which prompts mean it."""
         files = self._catalogue.embeddings()
-        found = _found(files, sha256, lambda file: is_one_of(name, (_bare(file.stem),), any_case=True), self._plain())
-        return found and LocalFile(found[0].stem, found[1])
+        found = _found(
+            files, sha256, lambda file: is_one_of(name, (_bare(file.prompt_name),), any_case=True), self._plain()
+        )
+        return found and LocalFile(found[0].prompt_name, found[1])
 
     def network(self, name: str, sha256: str) -> LocalFile | None:
         """The name that was meant, as the file spells it; the preferred one where only the hash fits."""
-        files = self._catalogue.loras()
-        hashes = _Hashes(self._catalogue.network_hashes, network_hash_of)
+        files = self._catalogue.networks("lora").files
+        hashes = _Hashes(
+            self._catalogue.network_hashes, network_hash_of, lambda file: self._catalogue.network_label(file).sha256
+        )
         found = _found(files, sha256, lambda file: is_one_of(name, map(_bare, self._network_names(file))), hashes)
         if found is None:
             return None
@@ -82,15 +88,38 @@ class LocalModels:
 
 @dataclass(frozen=True, slots=True)
 class _Hashes:
-    """One kind of hash: those known already, and how another is worked out."""
+    """One kind of hash: those known already, how another is worked out, and what files say theirs is."""
 
     cache: HashCache
     compute: Callable[[Path], str]
+    stated: Callable[[ModelFile], str] = lambda file: ""
 
     def known(self, file: ModelFile) -> str | None:
         return self.cache.get(file.path, file.state)
 
-    def of(self, file: ModelFile) -> str:
+    def fits(self, file: ModelFile, wanted: str) -> bool:
+        """Whether a file has this hash, cut short anywhere: the one it states, or its own, worked out if need be."""
+        return self._states(file, wanted) or self._of(file).startswith(wanted)
+
+    def first(self, files: Sequence[F], wanted: str) -> F | None:
+        """The first file with this hash; of those never hashed, as many are read as somebody waits for."""
+        stating = next((file for file in files if self._states(file, wanted)), None)
+        if stating is not None:
+            return stating
+        room = _MOST_HASHED
+        for file in sorted(files, key=lambda file: self.known(file) is None):
+            if self.known(file) is None:
+                room -= file.state.size
+                if room < 0:
+                    return None
+            if self._of(file).startswith(wanted):
+                return file
+        return None
+
+    def _states(self, file: ModelFile, wanted: str) -> bool:
+        return self.stated(file).startswith(wanted)
+
+    def _of(self, file: ModelFile) -> str:
         """The hash; empty for a file that can't be read."""
         hashed = self.known(file)
         if hashed is None:
@@ -101,27 +130,14 @@ class _Hashes:
             self.cache.put(file.path, file.state, hashed)
         return hashed
 
-    def each(self, files: Sequence[ModelFile]) -> Iterator[tuple[ModelFile, str]]:
-        """Files with their hashes, those that are known first, then as many as can be read while somebody waits."""
-        room = _MOST_HASHED
-        for file in sorted(files, key=lambda file: self.known(file) is None):
-            if self.known(file) is None:
-                room -= file.state.size
-                if room < 0:
-                    return
-            yield file, self.of(file)
 
-
-def _found(
-    files: Sequence[ModelFile], sha256: str, named: Callable[[ModelFile], bool], hashes: _Hashes
-) -> tuple[ModelFile, bool] | None:
+def _found(files: Sequence[F], sha256: str, named: Callable[[F], bool], hashes: _Hashes) -> tuple[F, bool] | None:
     """(the file, whether it is the one that was meant): that of the name if its hash agrees, else that of the hash."""
     wanted = sha256.lower()
     first = next(filter(named, files), None)
-    if first is not None and (not wanted or hashes.of(first).startswith(wanted)):
+    if first is not None and (not wanted or hashes.fits(first, wanted)):
         return first, True
-    of_hash = (file for file, known in hashes.each(files) if known.startswith(wanted)) if wanted else iter(())
-    other = next(of_hash, None)
+    other = hashes.first(files, wanted) if wanted else None
     if other is not None:
         return other, True
     return None if first is None else (first, False)

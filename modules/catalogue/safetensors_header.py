@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue.model_errors import ModelFileError
+from modules.files import is_text
 from modules.parameters.infotext_values import printable
 
 MAX_HEADER_BYTES: Final = 100_000_000
@@ -107,6 +108,8 @@ def parse_safetensors_header(raw: bytes, path: Path) -> SafetensorsHeader:
     metadata = document.pop("__metadata__", {})
     if not isinstance(metadata, dict):
         raise _malformed(path, "its __metadata__ is not an object")
+    if not is_text("".join(document)):
+        raise _malformed(path, "the name of a tensor is no text")
     tensors = {name: _entry(path, name, value) for name, value in document.items()}
     return SafetensorsHeader(tensors, _texts(metadata), 8 + len(raw))
 

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from modules.catalogue.embedding_files import EMBEDDING_SUFFIXES, is_embedding_picture, without_previews
+from modules.catalogue.embedding_files import (
+    EMBEDDING_SUFFIXES,
+    is_embedding_picture,
+    that_prompts_can_name,
+    without_previews,
+)
 from modules.catalogue.hashes import sha256_of
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine.channel import Emit
@@ -51,9 +56,10 @@ class EmbeddingCache:
         """
         found = without_previews(walk_folders((self._folder,), EMBEDDING_SUFFIXES))
         self._files = {file.path: self._of(file) for file in found}
-        # A file without an embedding takes no name from one that has it.
-        ordered = sorted(self._files.values(), key=lambda read: read.embedding is not None)
-        now = {read.name: read for read in ordered}
+        files = that_prompts_can_name(
+            self._files.values(), lambda read: read.name, lambda read: read.embedding is not None
+        )
+        now = {read.name: read for read in files}
         unchanged = now.keys() == self._read.keys() and all(now[name] is self._read[name] for name in now)
         wanted = tuple(facts.role for facts in model.family.text_encoders), model.text_widths
         if unchanged and self._fitting[0] == wanted:

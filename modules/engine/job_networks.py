@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from torch import Tensor
 
 from modules.catalogue.model_errors import ModelFileError
+from modules.catalogue.networks import NetworkLabel
 from modules.engine.loaded import LoadedModel, bare, written_hashes
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.network_cache import CachedNetwork, NetworkCache
@@ -26,8 +27,7 @@ N = TypeVar("N")
 AtStep = Callable[[int], None]
 _Found = tuple[NetworkUse, CachedNetwork[Network]]
 
-# A network that its trainer gave a hash has it here; infotext shows so many digits of one.
-_STATED_HASH: Final = "sshs_model_hash"
+# Infotext shows so many digits of a network's hash.
 _HASH_DIGITS: Final = 12
 
 
@@ -52,7 +52,7 @@ class JobNetworks:
         named = self._cached("lora", self.models.networks, uses)
         found = [(use, cached) for use, cached in named if self._is_for(loaded, use, cached, silent=refines)]
         for use, cached in named:
-            self._hashes[use.name] = cached.network.metadata.get(_STATED_HASH) or cached.sha256
+            self._hashes[use.name] = NetworkLabel.of(cached.network.metadata).sha256 or cached.sha256
         wanted = _combined(found)
         loaded.networks.apply(_combined(found, 1), while_computing=self.options.functional)
         self._set_texts(loaded, wanted, {cached.key: use.name for use, cached in found})

@@ -10,7 +10,7 @@ from modules.files.atomic import (
     write_text_atomic,
 )
 from modules.files.decoding import decoded, is_plain
-from modules.files.walk import FileState, FoundFile, found_file, walk_folders
+from modules.files.walk import FileState, FoundFile, found_file, is_text, natural_key, walk_folders
 
 __all__ = [
     "FileState",
@@ -19,6 +19,8 @@ __all__ = [
     "decoded",
     "found_file",
     "is_plain",
+    "is_text",
+    "natural_key",
     "remove_stale_temporaries",
     "save_error",
     "temporary_of",

@@ -2,9 +2,15 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+_DIGITS: Final = re.compile(r"(\d+)")
+_Pieces = tuple[tuple[int, str], ...]
+NaturalKey = tuple[tuple[_Pieces, ...], _Pieces, str]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +44,7 @@ def walk_folders(
     hidden: bool = True,
     visited: dict[Path, int] | None = None,
 ) -> list[FoundFile]:
-    """Files in the order of the folders, inside each by name without regard to case.
+    """Files in the order of the folders, inside each as `natural_key` sorts their names.
 
     Two folders may hold the same relative name; the first one counts. Folders whose name begins with a dot are left out
     unless `hidden`, and so is what has a name that is no text. Absent folders are empty, unreadable ones are logged.
@@ -52,9 +58,21 @@ def walk_folders(
     for folder in folders:
         files = _walk(folder.absolute(), "", seen, hidden, visited)
         below = [file for file in files if file.name.lower().endswith(wanted)]
-        for file in sorted(below, key=lambda file: (file.name.lower(), file.name)):
+        for file in sorted(below, key=lambda file: natural_key(file.name)):
             found.setdefault(file.name, file)
     return list(found.values())
+
+
+def natural_key(name: str) -> NaturalKey:
+    """Sorts paths as A1111 walks folders: a folder's files before those of the folders in it, `a2` before `a10`."""
+    *folders, base = name.split("/")
+    return tuple(map(_pieces, folders)), _pieces(base), name
+
+
+def _pieces(part: str) -> _Pieces:
+    return tuple(
+        (int(piece), "") if piece.isdecimal() else (1 << 62, piece) for piece in _DIGITS.split(part.lower()) if piece
+    )
 
 
 def found_file(path: Path) -> FoundFile | None:
@@ -89,7 +107,7 @@ def _walk(
         log.warning("The folder %s can't be read: %s.", folder, error.strerror or error)
         return
     for entry in entries:
-        if not _is_text(entry.name):
+        if not is_text(entry.name):
             log.warning("%r in %s is left out: its name is no text. Rename it.", entry.name, folder)
             continue
         path = Path(entry.path)
@@ -104,8 +122,11 @@ def _walk(
         yield _found(path, above + entry.name, status)
 
 
-def _is_text(name: str) -> bool:
-    """Whether a page or an API can be sent this name: not where its bytes are of another encoding than the system's."""
+def is_text(name: str) -> bool:
+    """Whether a page or an API can be sent this name.
+
+    It can't where a file name's bytes are of another encoding than the system's, or a file writes half of a character.
+    """
     try:
         name.encode()
     except UnicodeEncodeError:

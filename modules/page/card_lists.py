@@ -14,6 +14,7 @@ from modules.catalogue.card_facts import trained_words
 from modules.catalogue.card_files import CardKind, is_hidden
 from modules.catalogue.card_query import CardQuery, HiddenCards, SortField, select_cards
 from modules.catalogue.cards import Card, CardList
+from modules.catalogue.networks import NetworkLabel
 from modules.catalogue.user_metadata import TEXT_KEYS, SidecarError, read_json_sidecar, text_of, weight_of
 from modules.intake.networks import prefers_alias
 from modules.prompt import can_be_named
@@ -144,10 +145,10 @@ def _as_json(card: Card, words: _Words) -> dict[str, Any]:
     path = str(card.files.model.path)
     return {
         "name": card.name,
-        "title": card.stem,
+        "title": card.title,
         "description": card.facts.description if words.describes else "",
         "prompt_name": _prompt_name(card, words),
-        "names": list(dict.fromkeys((card.stem, card.alias))),
+        "names": list(dict.fromkeys((card.title, card.alias))),
         "weight": card.facts.weight or words.multiplier,
         "activation": card.facts.activation,
         "negative": card.facts.negative,
@@ -162,7 +163,7 @@ def _as_json(card: Card, words: _Words) -> dict[str, Any]:
 
 def _prompt_name(card: Card, words: _Words) -> str:
     """The name that a click inserts: the preferred one, unless a tag can't hold it."""
-    prefers_alias = words.prefers_alias or not can_be_named(card.stem)
+    prefers_alias = words.prefers_alias or not can_be_named(card.title)
     return words.all.prompt_name(card, prefer_alias=prefers_alias and can_be_named(card.alias))
 
 
@@ -201,6 +202,6 @@ def _known_hash(services: Services, card: Card, metadata: Mapping[str, str]) -> 
     """As A1111 shows it, if it has been worked out before: nobody waits for that here."""
     model, catalogue = card.files.model, services.catalogue
     if card.kind == "lora":
-        known = metadata.get("sshs_model_hash") or catalogue.network_hashes.get(model.path, model.state)
+        known = NetworkLabel.of(metadata).sha256 or catalogue.network_hashes.get(model.path, model.state)
         return (known or "")[:12]
     return (catalogue.hashes.get(model.path, model.state) or "")[:10]

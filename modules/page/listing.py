@@ -84,10 +84,10 @@ def follows_pictures(services: Services, checkpoint: Checkpoint | None) -> bool:
     """Whether a checkpoint is of instruct-pix2pix, which Image CFG scale is for: its UNet takes two latents."""
     if checkpoint is None:
         return False
-    if checkpoint.path.suffix != ".safetensors":
-        return "pix2pix" in checkpoint.name.lower()
     architecture = services.catalogue.architecture(checkpoint)
-    return architecture is not None and architecture.unet_channels == _EDITING_CHANNELS
+    if architecture is None:
+        return "pix2pix" in checkpoint.name.lower()
+    return architecture.unet_channels == _EDITING_CHANNELS
 
 
 def style_choices(services: Services) -> list[str]:

@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from modules.parameters.infotext_values import printable
 from modules.pictures.opening import BROKEN, PictureError, read_header
 from modules.pictures.png_texts import png_texts
 
@@ -32,13 +33,14 @@ _MOST_JSON: Final = 16 << 20
 # The linear congruential generator of the keystream.
 _FACTOR, _STEP, _MODULUS, _RANGE = 1_664_525, 1_013_904_223, 1 << 32, 255
 _LOW: Final = 0x0F
+_LONGEST_NAME: Final = 200
 
 _Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedVectors:
-    """What a picture holds: the embedding's name, and its tensors by the names they have there."""
+    """A picture's embedding: its name (the file's stem where it says none), and its tensors by their names."""
 
     name: str
     tensors: Mapping[str, NDArray[np.float32]]
@@ -135,7 +137,8 @@ def _parsed(data: bytes, path: Path) -> EmbeddedVectors:
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _damaged(path) from error
     name = document.get("name")
-    return EmbeddedVectors(name if isinstance(name, str) and name.strip() else path.stem, tensors)
+    named = isinstance(name, str) and name.strip() and len(name) <= _LONGEST_NAME
+    return EmbeddedVectors(printable(name) if named else path.stem, tensors)
 
 
 def _damaged(path: Path) -> PictureError:

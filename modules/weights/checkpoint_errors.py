@@ -7,9 +7,5 @@ class CheckpointError(ModelFileError):
     """A checkpoint can't be used: wrong kind, incomplete, or of a family that is not supported."""
 
 
-class UnsafePickleError(ModelFileError):
-    """A pickle names something that could run code; nothing of it was executed."""
-
-
 class NetworkError(CheckpointError):
     """A network (LoRA and its relatives) can't be used: it has parts that no known kind has, or of wrong shapes."""

@@ -7,14 +7,13 @@ from typing import Final
 
 import torch
 
-from modules.catalogue.embedding_files import vectors_for
+from modules.catalogue.embedding_files import embedding_tensors, vectors_for
 from modules.catalogue.kinds import Container, sniff_container
 from modules.pictures.embedded_vectors import read_embedded_vectors
 from modules.pictures.opening import PictureError
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.tensor_file import open_tensors
-from modules.weights.torch_file import TorchFile, read_torch_legacy, read_torch_zip
-from modules.weights.unpickle import Inert, TensorRef
+from modules.weights.torch_file import read_torch_file
 
 _MOST_VECTORS: Final = 4096
 # Text encoders that a file for several names.
@@ -105,20 +104,7 @@ def _tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
         with open_tensors(path) as file:
             yield from ((name, file.tensor(name).float().clone()) for name in file.shapes)
         return
-    torch_file = read_torch_zip(path) if container is Container.TORCH_ZIP else read_torch_legacy(path)
-    yield from ((name, torch_file.tensor(ref).float().clone()) for name, ref in _references(torch_file))
-
-
-def _references(file: TorchFile) -> Iterator[tuple[str, TensorRef]]:
-    content = file.content
-    if isinstance(content, dict) and "string_to_param" in content:
-        content = _parameters(content["string_to_param"])
-    if isinstance(content, dict):
-        yield from ((str(name), value) for name, value in content.items() if isinstance(value, TensorRef))
-
-
-def _parameters(held: object) -> object:
-    """What a `ParameterDict` of 2022 holds: the dictionary inside its state."""
-    if isinstance(held, Inert) and isinstance(held.state, dict):
-        return held.state.get("_parameters", held.entries)
-    return held
+    torch_file = read_torch_file(path, container)
+    yield from (
+        (name, torch_file.tensor(ref).float().clone()) for name, ref in embedding_tensors(torch_file.content).items()
+    )

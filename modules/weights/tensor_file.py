@@ -13,12 +13,11 @@ from safetensors import SafetensorError, safe_open
 
 from modules.catalogue.kinds import Container, sniff_container
 from modules.catalogue.safetensors_header import SafetensorsHeader, TensorEntry, read_safetensors_header
+from modules.catalogue.tensor_shapes import weights_in
+from modules.catalogue.unpickle import TensorRef
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.torch_file import TorchFile, read_torch_legacy, read_torch_zip
-from modules.weights.unpickle import TensorRef
+from modules.weights.torch_file import TorchFile, read_torch_file, torch_type
 
-# Under which names training writes the weights beside what else it keeps; those that are used come first.
-_WEIGHTS: Final = ("state_dict", "params_ema", "params-ema", "params", "model_state_dict")
 # safetensors' names of the types that torch has too.
 SAFETENSORS_DTYPES: Final[Mapping[str, torch.dtype]] = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "U16": torch.uint16, "I16": torch.int16,
@@ -59,7 +58,7 @@ def open_tensors(path: Path, *, mapped: bool = True) -> Iterator[TensorFile]:
     """
     container = sniff_container(path)
     if container is not Container.SAFETENSORS:
-        file = _torch_file(path, container)
+        file = read_torch_file(path, container)
         yield _torch_tensors(file, file.tensor if mapped else lambda ref: _copied(file, ref))
         return
     header = read_safetensors_header(path)
@@ -82,7 +81,7 @@ def stream_tensors(path: Path) -> Iterator[TensorFile]:
     """
     container = sniff_container(path)
     if container is not Container.SAFETENSORS:
-        file = _torch_file(path, container)
+        file = read_torch_file(path, container)
         yield _torch_tensors(file, lambda ref: _copied(file, ref))
         return
     header = read_safetensors_header(path)
@@ -99,15 +98,11 @@ def _safetensors(path: Path, header: SafetensorsHeader, tensor: Callable[[str], 
     return TensorFile(path, header.shapes, dtypes, header.metadata, tensor)
 
 
-def _torch_file(path: Path, container: Container) -> TorchFile:
-    return read_torch_zip(path) if container is Container.TORCH_ZIP else read_torch_legacy(path)
-
-
 def _copied(file: TorchFile, ref: TensorRef) -> torch.Tensor:
     """A tensor of a mapped file in memory of its own; the pages it was read from are let go."""
     tensor = file.tensor(ref).clone()
     if hasattr(mmap, "MADV_DONTNEED"):
-        file.data.madvise(mmap.MADV_DONTNEED)
+        file.layout.data.madvise(mmap.MADV_DONTNEED)
     return tensor
 
 
@@ -152,12 +147,9 @@ def _typed(found: torch.Tensor, entry: TensorEntry, path: Path) -> torch.Tensor:
 
 def _torch_tensors(file: TorchFile, read: Callable[[TensorRef], torch.Tensor]) -> TensorFile:
     """The tensors of a pickle: those of the dictionary in it that training calls its weights, else its top level."""
-    content = file.content
-    if isinstance(content, dict):
-        content = next((content[key] for key in _WEIGHTS if isinstance(content.get(key), dict)), content)
-    if not isinstance(content, dict):
+    refs = weights_in(file.layout)
+    if refs is None:
         raise CheckpointError(f"{file.path.name} holds no dictionary of tensors; it is not a file of model weights.")
-    refs = {name: ref for name, ref in content.items() if isinstance(name, str) and isinstance(ref, TensorRef)}
     shapes = {name: ref.shape for name, ref in refs.items()}
-    dtypes = {name: ref.dtype for name, ref in refs.items()}
+    dtypes = {name: torch_type(ref) for name, ref in refs.items()}
     return TensorFile(file.path, shapes, dtypes, {}, lambda name: read(refs[name]))

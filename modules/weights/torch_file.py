@@ -1,131 +1,71 @@
-"""PyTorch's file formats, zip and legacy: where each storage lies, and the pickled object over them.
+"""Tensors of PyTorch's files, zip and legacy: windows into the mapped file until they are copied."""
 
-Nothing is decompressed (PyTorch stores its entries as they are), so no small file can unfold into a large one, and
-storages are windows into the mapped file until they are copied.
-"""
-
-import io
-import mmap
-import struct
-import zipfile
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import torch
 
-from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
-from modules.weights.unpickle import TensorRef, materialise, unpickle
-
-_LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
-_LEGACY_PROTOCOL: Final = 1001
-_MAX_PICKLE_BYTES: Final = 256_000_000
+from modules.catalogue.kinds import Container
+from modules.catalogue.torch_layout import TorchLayout, read_torch_layout, truncated
+from modules.catalogue.unpickle import TensorRef
+from modules.weights.checkpoint_errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)
 class TorchFile:
-    """A PyTorch file: its object, in which tensors are `TensorRef`, and the way to a tensor's data."""
+    """A PyTorch file: its layout, and the way to a tensor's data."""
 
-    path: Path
-    content: object
-    data: mmap.mmap
-    begins: Mapping[str, int]
-    """Byte offset of each storage."""
+    layout: TorchLayout
+
+    @property
+    def path(self) -> Path:
+        return self.layout.path
+
+    @property
+    def content(self) -> object:
+        """The object that was saved; tensors in it are `TensorRef`."""
+        return self.layout.content
 
     def tensor(self, ref: TensorRef) -> torch.Tensor:
-        """The tensor as a window into the file; copy what is to outlive it."""
-        if ref.storage.key not in self.begins:
-            raise CheckpointError(f"{self.path.name} lacks the data of one of its tensors; it is damaged.")
-        begin = self.begins[ref.storage.key]
-        if begin + (ref.storage.start + ref.storage.count) * ref.storage.dtype.itemsize > len(self.data):
-            raise _truncated(self.path)
-        return materialise(ref, self.data, begin, self.path.name)
+        """The tensor as a window into the file; copy what is to outlive it.
+
+        Raises:
+            CheckpointError: the description reaches beyond its storage, or repeats elements to look larger than it is.
+        """
+        begins, name = self.layout.begins, self.path.name
+        if ref.storage.key not in begins:
+            raise CheckpointError(f"{name} lacks the data of one of its tensors; it is damaged.")
+        begin = begins[ref.storage.key]
+        if begin + (ref.storage.start + ref.storage.count) * ref.storage.dtype.itemsize > len(self.layout.data):
+            raise truncated(self.path)
+        return self._window(ref, begin)
+
+    def _window(self, ref: TensorRef, begin: int) -> torch.Tensor:
+        """The tensor whose storage begins at byte `begin`."""
+        storage, dtype = ref.storage, torch_type(ref)
+        stored = storage.count * storage.dtype.itemsize // dtype.itemsize
+        if not ref.shape or 0 not in ref.shape:
+            last = ref.offset + sum((extent - 1) * step for extent, step in zip(ref.shape, ref.stride, strict=True))
+            if last >= stored or math.prod(ref.shape) > max(stored, 1 << 16):
+                raise CheckpointError(
+                    f"{self.path.name} describes a tensor larger than its data; it is damaged or forged."
+                )
+        else:
+            return torch.empty(ref.shape, dtype=dtype)
+        start = begin + storage.start * storage.dtype.itemsize
+        flat = torch.frombuffer(self.layout.data, dtype=dtype, count=stored, offset=start)
+        return flat.as_strided(ref.shape, ref.stride, ref.offset)
 
 
-def read_torch_zip(path: Path) -> TorchFile:
-    """Read a file written by `torch.save` since 1.6.
-
-    Raises:
-        UnsafePickleError: it contains code: a payload in its pickle, or a TorchScript program.
-        CheckpointError: it is truncated, damaged, or not PyTorch's.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {info.filename: info for info in archive.infolist()}
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error) as error:
-        raise _truncated(path) from error
-    roots = [name.removesuffix("data.pkl") for name in entries if name.endswith("data.pkl") and name.count("/") <= 1]
-    if not roots:
-        raise CheckpointError(
-            f"{path.name} is a zip archive without a model (no data.pkl); if it holds one, unpack it."
-        )
-    root = roots[0]
-    if root + "constants.pkl" in entries:
-        raise UnsafePickleError(f"{path.name} was refused: it is a TorchScript program (code), not a file of weights.")
-    data = _mapped(path)
-    begins = {
-        name.removeprefix(root + "data/"): _stored_at(path, info, data)
-        for name, info in entries.items()
-        if name.startswith(root + "data/") or name in (root + "data.pkl", root + "byteorder")
-    }
-    order = entries.get(root + "byteorder")
-    order_begin = begins.get(root + "byteorder", 0)
-    if order is not None and data[order_begin : order_begin + order.file_size].strip() == b"big":
-        raise CheckpointError(f"{path.name} was written on a big-endian machine, which can't be read here.")
-    pickled, size = begins[root + "data.pkl"], entries[root + "data.pkl"].file_size
-    if size > _MAX_PICKLE_BYTES:
-        raise CheckpointError(
-            f"{path.name} has a pickle of {size:,} bytes, far too large for a model's list of tensors."
-        )
-    content, _ = unpickle(io.BytesIO(data[pickled : pickled + size]), path.name)
-    return TorchFile(path, content, data, begins)
+def read_torch_file(path: Path, container: Container) -> TorchFile:
+    """Open a file that `torch.save` wrote; errors as `read_torch_layout`."""
+    return TorchFile(read_torch_layout(path, container))
 
 
-def read_torch_legacy(path: Path) -> TorchFile:
-    """Read a file written by `torch.save` before 1.6; errors as `read_torch_zip`."""
-    with path.open("rb") as file:
-        if unpickle(file, path.name)[0] != _LEGACY_MAGIC or unpickle(file, path.name)[0] != _LEGACY_PROTOCOL:
-            raise CheckpointError(f"{path.name} is a Python pickle, but not one that PyTorch wrote.")
-        unpickle(file, path.name)  # sizes of C types on the writer's machine
-        content, dtypes = unpickle(file, path.name)
-        keys, _ = unpickle(file, path.name)
-        position = file.tell()
-    if not isinstance(keys, list):
-        raise CheckpointError(f"{path.name} is a damaged PyTorch file (no list of storages); fetch it again.")
-    data = _mapped(path)
-    begins: dict[str, int] = {}
-    for key in keys:
-        if position + 8 > len(data):
-            raise _truncated(path)
-        (count,) = struct.unpack_from("<q", data, position)
-        if key not in dtypes or count < 0:
-            raise CheckpointError(f"{path.name} is a damaged PyTorch file (storage {str(key)[:20]!r}); fetch it again.")
-        begins[key] = position + 8
-        position += 8 + count * dtypes[key].itemsize
-    if position > len(data):
-        raise _truncated(path)
-    return TorchFile(path, content, data, begins)
-
-
-def _stored_at(path: Path, info: zipfile.ZipInfo, data: mmap.mmap) -> int:
-    """The byte at which an entry's content begins: behind its local header, whose length only the header has."""
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise CheckpointError(f"{path.name} is a repacked (compressed) archive; unpack it or fetch the original file.")
-    start = info.header_offset
-    if start < 0 or start + 30 > len(data) or data[start : start + 4] != b"PK\x03\x04":
-        raise _truncated(path)
-    name_length, extra_length = struct.unpack_from("<HH", data, start + 26)
-    begin = int(start + 30 + name_length + extra_length)
-    if begin + info.file_size > len(data):
-        raise _truncated(path)
-    return begin
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-
-
-def _truncated(path: Path) -> CheckpointError:
-    return CheckpointError(f"{path.name} is truncated or damaged; fetch it again from its source.")
+def torch_type(ref: TensorRef) -> torch.dtype:
+    """The type of a tensor's elements."""
+    found = getattr(torch, ref.dtype.name)
+    if not isinstance(found, torch.dtype):
+        raise TypeError(ref.dtype.name)
+    return found

@@ -11,15 +11,15 @@ from tests.checkpoints import TINY_REFINER, TINY_SD2, TINY_SDXL, truncate, write
 from tests.checkpoints import Architecture as Sizes
 
 
+@pytest.mark.parametrize("name", ["m.SAFETENSORS", "m.ckpt"])
 @pytest.mark.parametrize("sizes", [Sizes(), TINY_SD2, TINY_SDXL, TINY_REFINER], ids=lambda sizes: sizes.family.name)
-def test_family_and_widths_are_read_without_loading(tmp_path: Path, sizes: Sizes) -> None:
-    path = write_tiny_checkpoint(tmp_path / "m.safetensors", architecture=sizes)
+def test_family_and_widths_are_read_without_loading(tmp_path: Path, sizes: Sizes, name: str) -> None:
+    path = write_tiny_checkpoint(tmp_path / name, architecture=sizes)
     assert read_architecture(path) == Architecture(sizes.family, sizes.text_widths, 4)
 
 
 def test_other_files_have_none(tmp_path: Path) -> None:
     assert read_architecture(write_vae(tmp_path / "v.safetensors")) is None
-    assert read_architecture(write_tiny_checkpoint(tmp_path / "m.ckpt")) is None
     with pytest.raises(ModelFileError):
         read_architecture(truncate(write_vae(tmp_path / "v.safetensors")))
 

@@ -6,19 +6,26 @@ import base64
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from PIL import Image
 
-from modules.catalogue import ModelFolders
+from modules.catalogue import Catalogue, ModelFolders, sha256_of
 from modules.catalogue.card_details import file_table, metadata_text, model_metadata, tag_frequency
 from modules.catalogue.card_facts import CardFacts, base_by_name, expanded, plain_text, read_card_facts, trained_words
-from modules.catalogue.card_files import CardFiles, CardKind, folders_of, natural_key
+from modules.catalogue.card_files import CardFiles, CardKind, folders_of
 from modules.catalogue.card_query import CardQuery, HiddenCards, select_cards
 from modules.catalogue.cards import Card, Cards
+from modules.catalogue.lookup import LocalModels
 from modules.catalogue.pictures_inside import picture_inside
+from modules.files import natural_key
+from modules.parameters.infotext_request import LocalFile
 from tests.catalogue.files import write_header, write_model
+from tests.pictures.embedding_pictures import document, write_pixel_picture, write_text_picture
 
 
 class Folder:
@@ -78,7 +85,7 @@ def test_previews_are_looked_for_in_a_stated_order(folder: Folder) -> None:
 def test_a_picture_that_is_an_embedding_is_its_own_preview_only_where_there_is_no_other(folder: Folder) -> None:
     embeddings = folder.top / "embeddings"
     embeddings.mkdir()
-    (embeddings / "smile.png").write_bytes(b"picture")
+    write_text_picture(embeddings / "smile.png", document({"*": [[1.0] * 4]}))
     assert folder.one("textual inversion").files.preview is not None
     (embeddings / "smile.preview.png").write_bytes(b"other")
     card = folder.one("textual inversion")
@@ -104,9 +111,60 @@ def test_of_two_files_of_one_stem_the_last_counts_but_every_checkpoint_does(fold
     assert [card.name for card in folder.read("checkpoints")] == ["a/cat.safetensors", "b/cat.safetensors"]
 
 
-def test_names_are_sorted_as_people_count_with_folders_first() -> None:
-    names = ["a10.pt", "B1.pt", "a2.pt", "z/a.pt", "a2/10/x.pt", "a2/9/x.pt"]
-    assert sorted(names, key=natural_key) == ["a2/9/x.pt", "a2/10/x.pt", "z/a.pt", "a2.pt", "a10.pt", "B1.pt"]
+def test_names_are_sorted_as_people_count_with_folders_last() -> None:
+    names = ["a10.pt", "z/a.pt", "B1.pt", "a2.pt", "a10/x.pt", "a2/10/x.pt", "a2/9/x.pt", "a2/z.pt"]
+    ordered = ["a2.pt", "a10.pt", "B1.pt", "a2/z.pt", "a2/9/x.pt", "a2/10/x.pt", "a10/x.pt", "z/a.pt"]
+    assert sorted(names, key=natural_key) == ordered
+
+
+def test_of_two_loras_of_one_name_that_in_the_last_folder_counts_as_people_count(folder: Folder) -> None:
+    for place in ("a10/cat", "a2/cat", "cat"):
+        folder.lora(place)
+    assert [card.name for card in folder.read()] == ["a10/cat.safetensors"]
+    catalogue = Catalogue(folder.folders, folder.top / "cache" / "hashes.json")
+    assert [file.name for file in catalogue.networks("lora").files] == ["a10/cat.safetensors"]
+
+
+@pytest.mark.parametrize("write", [write_text_picture, write_pixel_picture])
+def test_an_embedding_has_one_name_everywhere(folder: Folder, write: Callable[[Path, bytes], Path]) -> None:
+    """Cards and lists went by the file, prompts by what the picture says; a holiday picture was a card."""
+    embeddings = folder.top / "embeddings"
+    (embeddings / "below").mkdir(parents=True)
+    vectors = document({"*": [[1.0] * 768] * 2}, "painted")
+    write(embeddings / "card-1500.png", vectors)
+    write(embeddings / "below" / "bad.png", vectors)
+    (embeddings / "below" / "painted.pt").write_bytes(b"broken")
+    Image.new("RGB", (8, 8), "red").save(embeddings / "holiday.png")
+    card = folder.one("textual inversion")
+    assert (card.title, card.name, card.facts.base) == ("painted", "below/bad.png", "SD1")
+    assert folder.cards().find("textual inversion", "holiday") is None
+    catalogue = Catalogue(folder.folders, folder.top / "cache" / "hashes.json")
+    (listed,) = catalogue.embeddings()
+    assert (listed.prompt_name, listed.name, listed.shapes) == ("painted", "below/bad.png", {"*": (2, 768)})
+    assert LocalModels(catalogue).embedding("other", sha256_of(listed.path)) == LocalFile("painted")
+    assert LocalModels(catalogue).embedding("bad", "") is None
+
+
+def test_families_of_pickles_are_told_without_reading_their_numbers(folder: Folder) -> None:
+    written: dict[CardKind, dict[str, Any]] = {
+        "textual inversion": {
+            "one": {"string_to_param": {"*": torch.zeros(2, 768)}},
+            "two": {"<ink>": torch.zeros(1024)},
+            "xl": {"clip_l": torch.zeros(2, 768), "clip_g": torch.zeros(2, 1280)},
+        },
+        "hypernetworks": {"one": {768: ({}, {}), 320: ({}, {})}, "two": {1024: ({}, {})}, "any": {640: ({}, {})}},
+        "lora": {"xl": {"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": torch.zeros(4, 1280)}},
+    }
+    places = {"textual inversion": "embeddings", "hypernetworks": "hypernetworks", "lora": "Lora"}
+    bases = {"one": "SD1", "two": "SD2", "xl": "SDXL", "any": ""}
+    for kind, contents in written.items():
+        (folder.top / places[kind]).mkdir()
+        for name, content in contents.items():
+            # Both forms of files, the second of which has no list of its entries.
+            torch.save(content, folder.top / places[kind] / f"{name}.pt", _use_new_zipfile_serialization=name != "two")
+        cards = folder.read(kind)
+        assert {card.title: card.facts.base for card in cards} == {name: bases[name] for name in contents}
+        assert [card.facts.problem for card in cards] == [""] * len(contents)
 
 
 def test_folders_are_listed_with_those_above_them() -> None:
@@ -186,7 +244,7 @@ def test_the_family_of_a_lora_is_that_of_its_shapes_whatever_its_metadata_says(f
 def test_a_damaged_file_or_sidecar_is_a_sentence_on_the_card(folder: Folder) -> None:
     folder.lora("cat", json="{no json", txt="\udcff".encode("utf-8", "surrogateescape").decode("latin-1"))
     path = folder.top / "Lora" / "dog.safetensors"
-    path.write_bytes(b"\x10\0\0\0\0\0\0\0short")
+    path.write_bytes(b"\x10\0\0\0\0\0\0\0{short")
     cat, dog = folder.read()
     assert "cat.json holds no JSON" in cat.facts.problem
     assert "dog.safetensors is truncated" in dog.facts.problem
@@ -307,7 +365,7 @@ def selected(folder: Folder, query: CardQuery) -> list[str]:
 def test_cards_are_found_by_path_alias_description_and_words(folder: Folder) -> None:
     folder.lora("Animals/cat", {"ss_output_name": "Tom"}, json={"description": "A grey one"})
     folder.lora("dog", civitai_info={"trainedWords": ["rex"]})
-    assert selected(folder, CardQuery()) == ["cat", "dog"]
+    assert selected(folder, CardQuery()) == ["dog", "cat"]
     for search in ("animals/", "TOM", "grey one", "one a", "Animals\\cat"):
         assert selected(folder, CardQuery(search=search)) == ["cat"]
     assert selected(folder, CardQuery(search="rex")) == ["dog"]
@@ -319,7 +377,7 @@ def test_cards_are_sorted_both_ways(folder: Folder) -> None:
     for number, name in enumerate(("z/b10", "z/B9", "a", "c")):
         path = folder.lora(name)
         os.utime(path, (1000 - number, 1000 - number))
-    assert selected(folder, CardQuery(sort="path")) == ["B9", "b10", "a", "c"]
+    assert selected(folder, CardQuery(sort="path")) == ["a", "c", "B9", "b10"]
     assert selected(folder, CardQuery(sort="name")) == ["a", "b10", "B9", "c"]
     assert selected(folder, CardQuery(sort="modified")) == ["c", "a", "B9", "b10"]
     assert selected(folder, CardQuery(sort="modified", descending=True)) == ["b10", "B9", "a", "c"]

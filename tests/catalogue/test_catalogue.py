@@ -48,7 +48,7 @@ def test_both_spellings_and_subfolders_are_listed(models: Path) -> None:
     (models / "Stable-diffusion" / "readme.txt").write_text("no model")
     shown = ["Beta.safetensors", "sub/deep/alpha.SAFETENSORS", "gamma.ckpt"]
     catalogue = catalogue_of(models)
-    assert names(catalogue) == [".hidden/x.safetensors", *shown]
+    assert names(catalogue) == [shown[0], ".hidden/x.safetensors", *shown[1:]]
     without = Catalogue(catalogue.folders, models.parent / "cache" / "hashes.json", lambda: False)
     assert names(without) == shown
 
@@ -228,11 +228,11 @@ def test_the_vae_is_chosen_in_a1111s_order(models: Path) -> None:
 
 
 def test_networks_embeddings_and_upscalers_are_listed(models: Path) -> None:
-    for place in ("Lora/style/a.safetensors", "Lora/b.pt", "embeddings/e.png", "embeddings/f.txt", "ESRGAN/4x.pth"):
+    for place in ("Lora/style/a.safetensors", "Lora/b.pt", "embeddings/e.pt", "embeddings/f.txt", "ESRGAN/4x.pth"):
         write_model(models / place)
     catalogue = catalogue_of(models)
     assert [file.name for file in catalogue.loras()] == ["b.pt", "style/a.safetensors"]
-    assert [file.name for file in catalogue.embeddings()] == ["e.png"]
+    assert [file.name for file in catalogue.embeddings()] == ["e.pt"]
     assert [one.name for one in catalogue.upscalers()] == ["None", "Lanczos", "Nearest", "4x"]
 
 

@@ -44,6 +44,16 @@ def test_a_lora_is_known_by_its_hash_whatever_it_is_called(models: Path) -> None
     assert lookup.network("gone", NO_HASH) is lookup.network("gone", "") is None
 
 
+def test_a_lora_is_known_by_the_hash_that_its_trainer_wrote_too(models: Path) -> None:
+    """Which of the two an infotext has depends on the program: ours believes the trainer's, as A1111 does."""
+    stated = "ABCDEF0123456789"
+    ink = write_model(models / "Lora" / "ink.safetensors", {"sshs_model_hash": stated}, b"a" * 12)
+    write_model(models / "Lora" / "other.safetensors", {"sshs_model_hash": "a hash, or not"}, content=b"b" * 12)
+    for sha256 in (stated[:12].lower(), network_hash_of(ink)[:12]):
+        for name in ("ink", "renamed", "other"):
+            assert lookup_in(models).network(name, sha256) == LocalFile("ink")
+
+
 def test_a_lora_with_a_comma_in_its_name_keeps_it(models: Path) -> None:
     # Among hashes, where its name is read, the comma is left out.
     ink = write_model(models / "Lora" / "ink, wet.safetensors")

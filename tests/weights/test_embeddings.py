@@ -13,8 +13,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from modules.catalogue.architecture import Architecture, fits_encoders
+from modules.catalogue.model_errors import UnsafePickleError
 from modules.families import SD1, SDXL, SDXL_REFINER
-from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
+from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.embeddings import Embedding, read_embedding, read_embedding_picture
 from tests.checkpoints import Payload, write_embedding, write_malicious_checkpoint
 from tests.pictures.embedding_pictures import document, write_pixel_picture

@@ -21,13 +21,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.catalogue.model_errors import ModelFileError
-from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
-from modules.weights.pickle_memo import refuse_forged_memo
-from modules.weights.pickle_names import may_run_code
-from modules.weights.tensor_file import open_tensors
-from modules.weights.torch_file import read_torch_legacy, read_torch_zip
-from modules.weights.unpickle import Inert, unpickle
+from modules.catalogue.kinds import Container
+from modules.catalogue.model_errors import ModelFileError, UnsafePickleError
+from modules.catalogue.pickle_memo import refuse_forged_memo
+from modules.catalogue.pickle_names import may_run_code
+from modules.catalogue.tensor_shapes import read_tensor_shapes
+from modules.catalogue.torch_layout import read_torch_layout
+from modules.catalogue.unpickle import Inert, unpickle
+from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.tensor_file import open_tensors, stream_tensors
+from tests.catalogue.files import write_header
 from tests.checkpoints import Payload, forget_lightning, lightning_leftovers, write_malicious_checkpoint, write_tensors
 
 
@@ -224,7 +227,7 @@ def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb/data.pkl", pickle.dumps({"x": b"\0" * 50_000_000}, protocol=2))
     assert path.stat().st_size < 100_000
-    with pytest.raises(CheckpointError, match="repacked"):
+    with pytest.raises(ModelFileError, match="repacked"):
         attempt(path)
 
 
@@ -238,10 +241,10 @@ def test_a_tensor_that_claims_more_than_its_data_is_refused(tmp_path: Path) -> N
 def test_other_zips_and_pickles_say_what_they_are(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "photos.ckpt", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(CheckpointError, match="zip archive without a model"):
+    with pytest.raises(ModelFileError, match="zip archive without a model"):
         attempt(tmp_path / "photos.ckpt")
     (tmp_path / "plain.ckpt").write_bytes(pickle.dumps({"a": 1}, protocol=2))
-    with pytest.raises(CheckpointError, match="not one that PyTorch wrote"):
+    with pytest.raises(ModelFileError, match="not one that PyTorch wrote"):
         attempt(tmp_path / "plain.ckpt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(CheckpointError, match="no dictionary of tensors"):
@@ -256,9 +259,9 @@ def test_stand_ins_take_whatever_a_pickle_does_to_them() -> None:
 
 def test_read_torch_gives_the_whole_object(tmp_path: Path) -> None:
     write_tensors(tmp_path / "a.ckpt", {"x": torch.ones(2)}, {}, {"step": 5, "name": "cat"})
-    assert read_torch_zip(tmp_path / "a.ckpt").content["step"] == 5  # type: ignore[index]  # a dict here
+    assert read_torch_layout(tmp_path / "a.ckpt", Container.TORCH_ZIP).content["step"] == 5  # type: ignore[index]  # a dict here
     torch.save({"name": "cat"}, tmp_path / "b.pt", _use_new_zipfile_serialization=False)
-    assert read_torch_legacy(tmp_path / "b.pt").content == {"name": "cat"}
+    assert read_torch_layout(tmp_path / "b.pt", Container.TORCH_LEGACY).content == {"name": "cat"}
 
 
 @given(st.binary(max_size=200))
@@ -305,8 +308,8 @@ def test_a_number_that_would_ask_for_gigabytes_is_refused(tmp_path: Path, number
             archive.writestr("archive/version", b"3")
     tracemalloc.start()
     try:
-        with pytest.raises(CheckpointError, match="damaged"):
-            (read_torch_legacy if legacy else read_torch_zip)(path)
+        with pytest.raises(ModelFileError, match="damaged"):
+            read_torch_layout(path, Container.TORCH_LEGACY if legacy else Container.TORCH_ZIP)
         assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
     finally:
         tracemalloc.stop()
@@ -324,3 +327,18 @@ def test_looking_through_a_pickle_leaves_the_file_where_it_was() -> None:
     for broken in (b"", data[:-1], b"\xff.", b"T\xff\xff\xff\xff.", b"I5"):
         with pytest.raises((pickle.UnpicklingError, EOFError)):
             refuse_forged_memo(io.BytesIO(broken))
+
+
+@pytest.mark.parametrize("name", ["half.safetensors", "half.pt"])
+def test_half_a_character_in_a_tensors_name_is_a_damaged_file(tmp_path: Path, name: str) -> None:
+    """Nothing that lists or writes names could take it: a merge ended with it in the middle of its work."""
+    path = tmp_path / name
+    if path.suffix == ".pt":
+        torch.save({"a\ud800": torch.zeros(2)}, path)
+    else:
+        write_header(path, {"a\ud800": {"dtype": "F16", "shape": [6], "data_offsets": [0, 12]}})
+    for read in (open_tensors, stream_tensors):
+        with pytest.raises(ModelFileError, match="name of a tensor is no text"), read(path):
+            pass
+    with pytest.raises(ModelFileError, match="name of a tensor is no text"):
+        read_tensor_shapes(path)

@@ -16,10 +16,11 @@ from typing import Final
 import torch
 from torch import nn
 
+from modules.catalogue.hypernetwork_files import hypernetwork_widths
 from modules.catalogue.kinds import Container, ModelKind, classify_tensors, sniff_container
+from modules.catalogue.unpickle import TensorRef
 from modules.weights.checkpoint_errors import NetworkError
-from modules.weights.torch_file import TorchFile, read_torch_legacy, read_torch_zip
-from modules.weights.unpickle import TensorRef
+from modules.weights.torch_file import TorchFile, read_torch_file
 
 Nets = tuple[nn.Module, nn.Module]
 """What changes the input of the projection to keys, and of that to values."""
@@ -80,21 +81,17 @@ def read_hypernetwork(path: Path) -> Hypernetwork:
     container = sniff_container(path)
     if container is Container.SAFETENSORS:
         raise NetworkError(f"{path.name} is no hypernetwork: those are .pt files of A1111.")
-    file = read_torch_zip(path) if container is Container.TORCH_ZIP else read_torch_legacy(path)
+    file = read_torch_file(path, container)
     content = file.content
-    pairs = {key: value for key, value in content.items() if _is_width(key)} if isinstance(content, dict) else {}
-    if not isinstance(content, dict) or not pairs:
+    widths = hypernetwork_widths(content)
+    if not isinstance(content, dict) or not widths:
         raise NetworkError(f"{path.name} is no hypernetwork{_other_kind(content)}.")
     form = _form(path, content)
-    nets = {width: _nets(file, width, pair, form) for width, pair in pairs.items()}
+    nets = {width: _nets(file, width, content[width], form) for width in widths}
     name, step = content.get("name"), content.get("step")
     return Hypernetwork(
         path, nets, name if isinstance(name, str) else path.stem, step if isinstance(step, int) else None
     )
-
-
-def _is_width(key: object) -> bool:
-    return isinstance(key, int) and not isinstance(key, bool) and 0 < key < 1 << 16
 
 
 def _other_kind(content: object) -> str:

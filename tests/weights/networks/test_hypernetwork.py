@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from modules.catalogue.model_errors import ModelFileError
-from modules.weights.checkpoint_errors import UnsafePickleError
+from modules.catalogue.model_errors import ModelFileError, UnsafePickleError
 from modules.weights.networks.hypernetwork import read_hypernetwork
 from tests.checkpoints import Payload, truncate, write_lora
 from tests.weights.networks.samples import Parts, fill

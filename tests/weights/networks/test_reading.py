@@ -12,9 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from modules.catalogue.model_errors import ModelFileError
+from modules.catalogue.model_errors import ModelFileError, UnsafePickleError
 from modules.catalogue.network_names import split_name
-from modules.weights.checkpoint_errors import UnsafePickleError
 from modules.weights.networks.reading import read_network
 from tests.checkpoints import (
     Payload,

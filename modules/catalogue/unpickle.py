@@ -5,33 +5,32 @@ become values of our own; names that training leaves behind (Lightning callbacks
 inert stand-ins; the standard library's and other names that could run code are refused by name. A pickle may also set
 attributes of whatever it was given (BUILD): of our values none can be set.
 
-Formats: PyTorch's zip (`archive/data.pkl` + `archive/data/<key>`, since 1.6) and the sequence of pickles before it
-(torch.serialization `_legacy_save`).
+No tensor is read either: a description of each is made (`TensorRef`), so that this needs no torch. Formats: PyTorch's
+zip
+(`archive/data.pkl` + `archive/data/<key>`, since 1.6) and the sequence of pickles before it (torch.serialization
+`_legacy_save`).
 """
 
-import mmap
 import pickle
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NoReturn, Self
 
-import torch
+from modules.catalogue.model_errors import ModelFileError, UnsafePickleError
+from modules.catalogue.pickle_memo import refuse_forged_memo
+from modules.catalogue.pickle_names import may_run_code
 
-from modules.weights.checkpoint_errors import CheckpointError, UnsafePickleError
-from modules.weights.pickle_memo import refuse_forged_memo
-from modules.weights.pickle_names import may_run_code
-
-_DTYPES: Final[Mapping[str, torch.dtype]] = {
-    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
-    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
-    "UntypedStorage": torch.uint8,
+# Bytes of an element, by PyTorch's name of its type.
+_SIZES: Final[Mapping[str, int]] = {
+    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
+    "bool": 1, "float8_e4m3fn": 1, "float8_e5m2": 1,
 }  # fmt: skip
-_DTYPE_NAMES: Final = (
-    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool",
-    "float8_e4m3fn", "float8_e5m2",
-)  # fmt: skip
+_STORAGES: Final[Mapping[str, str]] = {
+    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
+    "ByteStorage": "uint8", "BoolStorage": "bool", "UntypedStorage": "uint8",
+}  # fmt: skip
 _DICTIONARIES: Final = ("OrderedDict", "dict")
 _PYTHON2_NAMES: Final = {"__builtin__": "builtins", "copy_reg": "copyreg", "UserDict": "collections"}
 
@@ -42,10 +41,20 @@ def _refuse_state(_value: object, _state: object) -> NoReturn:
 
 
 @dataclass(frozen=True, slots=True)
+class ElementType:
+    """A type of numbers by PyTorch's name of it ("float16"), and the bytes that one takes."""
+
+    name: str
+    itemsize: int
+
+    __setstate__ = _refuse_state
+
+
+@dataclass(frozen=True, slots=True)
 class StorageType:
     """What `torch.HalfStorage` and its like become."""
 
-    dtype: torch.dtype
+    dtype: ElementType
 
     __setstate__ = _refuse_state
 
@@ -54,7 +63,7 @@ class StorageType:
 class StorageRef:
     """A storage as the pickle refers to it; `start` in elements of `dtype`, for views in old files."""
 
-    dtype: torch.dtype
+    dtype: ElementType
     key: str
     count: int
     start: int = 0
@@ -67,7 +76,7 @@ class TensorRef:
     """A tensor that has not been read: where it lies in which storage. Sizes and strides in elements."""
 
     storage: StorageRef
-    dtype: torch.dtype
+    dtype: ElementType
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -130,7 +139,7 @@ class SafeUnpickler(pickle.Unpickler):
     def __init__(self, file: BinaryIO, file_name: str) -> None:
         super().__init__(file, encoding="latin1")
         self._file_name = file_name
-        self.storages: dict[str, torch.dtype] = {}
+        self.storages: dict[str, ElementType] = {}
 
     def find_class(self, module: str, name: str) -> object:
         """Resolve a name from the pickle to a value of ours.
@@ -139,10 +148,10 @@ class SafeUnpickler(pickle.Unpickler):
             UnsafePickleError: the name could run code.
         """
         module = _PYTHON2_NAMES.get(module, module)
-        if module in ("torch", "torch.storage") and name in _DTYPES:
-            return StorageType(_DTYPES[name])
-        if module == "torch" and name in _DTYPE_NAMES:
-            return getattr(torch, name)
+        if module in ("torch", "torch.storage") and name in _STORAGES:
+            return StorageType(_TYPES[_STORAGES[name]])
+        if module == "torch" and name in _TYPES:
+            return _TYPES[name]
         if (module, name) in _BUILDERS:
             return _BUILDERS[module, name]
         if module in ("collections", "builtins") and name in _DICTIONARIES:
@@ -177,12 +186,12 @@ class SafeUnpickler(pickle.Unpickler):
         )
 
 
-def unpickle(file: BinaryIO, file_name: str) -> tuple[object, dict[str, torch.dtype]]:
+def unpickle(file: BinaryIO, file_name: str) -> tuple[object, dict[str, ElementType]]:
     """Read one pickle from where the file stands: its object, and the type of each storage it refers to.
 
     Raises:
         UnsafePickleError: it names something that could run code.
-        CheckpointError: it is damaged.
+        ModelFileError: it is damaged.
     """
     try:
         refuse_forged_memo(file)
@@ -194,31 +203,9 @@ def unpickle(file: BinaryIO, file_name: str) -> tuple[object, dict[str, torch.dt
     ) as error:  # fmt: skip
         if isinstance(error, UnsafePickleError):
             raise
-        raise CheckpointError(
+        raise ModelFileError(
             f"{file_name} is a damaged PyTorch file ({type(error).__name__} while reading it); fetch it again."
         ) from error
-
-
-def materialise(ref: TensorRef, data: mmap.mmap, begin: int, file_name: str) -> torch.Tensor:
-    """The tensor that `ref` describes, a window into `data`, whose storage begins at byte `begin`.
-
-    Raises:
-        CheckpointError: the description reaches beyond its storage, or repeats elements to look larger than it is.
-    """
-    storage, size = ref.storage, ref.dtype.itemsize
-    stored = storage.count * storage.dtype.itemsize // size
-    if not ref.shape or 0 not in ref.shape:
-        last = ref.offset + sum((extent - 1) * step for extent, step in zip(ref.shape, ref.stride, strict=True))
-        numel = 1
-        for extent in ref.shape:
-            numel *= extent
-        if last >= stored or numel > max(stored, 1 << 16):
-            raise CheckpointError(f"{file_name} describes a tensor larger than its data; it is damaged or forged.")
-    else:
-        return torch.empty(ref.shape, dtype=ref.dtype)
-    start = begin + storage.start * storage.dtype.itemsize
-    flat = torch.frombuffer(data, dtype=ref.dtype, count=stored, offset=start)
-    return flat.as_strided(ref.shape, ref.stride, ref.offset)
 
 
 def _rebuild_tensor(storage: object, offset: object, shape: object, stride: object, *_rest: object) -> TensorRef:
@@ -234,7 +221,7 @@ def _rebuild_tensor_v3(
     *_rest: object,
 ) -> TensorRef:  # fmt: skip
     ref = _rebuild_tensor(storage, offset, shape, stride)
-    if not isinstance(dtype, torch.dtype):
+    if not isinstance(dtype, ElementType):
         raise pickle.UnpicklingError("a tensor without a dtype")
     return TensorRef(ref.storage, dtype, ref.offset, ref.shape, ref.stride)
 
@@ -267,3 +254,4 @@ _BUILDERS: Final[Mapping[tuple[str, str], Builder]] = {
     ("torch._tensor", "_rebuild_from_type_v2"): Builder(_rebuild_from_type),
     ("torch", "Size"): Builder(_size),
 }
+_TYPES: Final = {name: ElementType(name, size) for name, size in _SIZES.items()}

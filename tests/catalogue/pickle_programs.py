@@ -24,7 +24,7 @@ REFUSED_NAMES: Final = (
     "builtins eval",
     "builtins getattr",
     "torch load",
-    "modules.weights.unpickle _size",
+    "modules.catalogue.unpickle _size",
 )
 # Of the reader's own, those that a pickle may make instances of.
 CLASSES: Final = ("collections OrderedDict", "builtins dict")
