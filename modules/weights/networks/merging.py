@@ -198,7 +198,12 @@ class NetworkMerger:
         return self._merged[target, part].original is not None
 
     def fit(self, applied: AppliedNetwork) -> Fit:
-        """How the network fits the model; what is misshapen shows once it was applied."""
+        """How the network fits the model. Layers that it doesn't change now, as before its first step, are tried."""
+        waiting: _Changes = {}
+        for place, change in self._changes([applied]):
+            if change.origin not in self._tried:
+                waiting.setdefault(place, []).append(change)
+        self._try(waiting)
         fit, misshapen = Fit(), {(key, layer) for key, layer, _ in self._misshapen}
         for layer in applied.network.layers:
             if layer not in self._table():
@@ -283,14 +288,23 @@ class NetworkMerger:
         largest = max(self._merged[place].parameter.numel() for place in due)
         buffer = torch.empty(largest, dtype=torch.float32, device=self.device)
         for place, changes in due.items():
-            merged = self._merged[place]
-            original = merged.parameter.data if merged.original is None else merged.original
-            values = buffer[: original.numel()].view(original.shape)
-            remaining = self._into(values, original, changes)
-            # Before it is written: what is half written holds something too.
-            merged.holds = ((),)
-            merged.parameter.data.copy_(values)
-            merged.holds = tuple(change.identity for change in remaining)
+            remaining = self._merge_one(self._merged[place], changes, buffer)
+            self._merged[place].holds = tuple(change.identity for change in remaining)
+            self._tried.update(change.origin for change in remaining)
+
+    def _merge_one(self, merged: _Merged, changes: list[_Change], buffer: Tensor) -> list[_Change]:
+        """Write the original with these changes into a parameter; returns those of them that fit."""
+        weight = merged.parameter.data
+        untouched = not merged.holds
+        original = weight if merged.original is None else merged.original
+        # Before it is written: what is half written holds something too.
+        merged.holds = ((),)
+        if merged.original is not None and _is_working_copy(weight, buffer):
+            return self._into(weight, original, changes, holds_it=untouched)
+        values = buffer[: original.numel()].view(original.shape)
+        remaining = self._into(values, original, changes)
+        weight.copy_(values)
+        return remaining
 
     def _try(self, live: _Changes) -> None:
         """Find out which of these don't fit, before a forward does; they are left out."""
@@ -303,11 +317,18 @@ class NetworkMerger:
             changes[:] = self._into(values, tried, changes)
             self._tried.update(change.origin for change in changes)
 
-    def _into(self, values: Tensor, original: Tensor, changes: list[_Change]) -> list[_Change]:
-        """Fill `values` with the original and the changes, without those that don't fit; returns the others."""
+    def _into(
+        self, values: Tensor, original: Tensor, changes: list[_Change], *, holds_it: bool = False
+    ) -> list[_Change]:
+        """Fill `values` with the original and the changes, without those that don't fit; returns the others.
+
+        With `holds_it`, `values` has the original already.
+        """
         changes = list(changes)
         while True:
-            values.copy_(original)
+            if not holds_it:
+                values.copy_(original)
+            holds_it = False
             for change in changes:
                 try:
                     change.into(values)
@@ -319,6 +340,11 @@ class NetworkMerger:
             else:
                 return changes
             changes.remove(change)
+
+
+def _is_working_copy(weight: Tensor, buffer: Tensor) -> bool:
+    """Whether products may be added to a weight itself: it is what the buffer would be, and is rounded no more."""
+    return weight.dtype == buffer.dtype and weight.device == buffer.device and weight.is_contiguous()
 
 
 class _LiveLayer:
