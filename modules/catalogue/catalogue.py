@@ -12,7 +12,6 @@ from typing import Final
 from modules.catalogue.architecture import Architecture, read_architecture
 from modules.catalogue.embedding_files import (
     EMBEDDING_SUFFIXES,
-    EmbeddingHead,
     read_embedding_head,
     that_prompts_can_name,
     without_previews,
@@ -107,20 +106,7 @@ class Catalogue:
     def _embedding(self, file: FoundFile) -> EmbeddingFile | None:
         key = (file.path, file.state)
         if key not in self._embeddings:
-            head: EmbeddingHead | None = EmbeddingHead(file.path.stem, {})
-            readable = True
-            try:
-                head = read_embedding_head(file.path)
-            except (OSError, ModelFileError) as error:
-                log.info("%s", error)
-                readable = False
-            self._embeddings[key] = head and EmbeddingFile(
-                path=file.path,
-                name=file.name,
-                state=file.state,
-                prompt_name=head.name,
-                shapes=head.shapes if readable else None,
-            )
+            self._embeddings[key] = _read_embedding(file)
         return self._embeddings[key]
 
     def hypernetworks(self) -> tuple[ModelFile, ...]:
@@ -290,6 +276,19 @@ class Catalogue:
             f"; the nearest are {' and '.join(near)}" if len(near) > 1 else f"; did you mean {near[0]}?" if near else ""
         )
         return f"No checkpoint is called {wanted[:80]!r}{hint}{'' if hint.endswith('?') else '.'}"
+
+
+def _read_embedding(file: FoundFile) -> EmbeddingFile | None:
+    """What a file says of its textual inversion; None for a picture without one."""
+    name, shapes = file.path.stem, None
+    try:
+        head = read_embedding_head(file.path)
+        if head is None:
+            return None
+        name, shapes = head.name, head.shapes
+    except (OSError, ModelFileError) as error:
+        log.info("%s", error)
+    return EmbeddingFile(path=file.path, name=file.name, state=file.state, prompt_name=name, shapes=shapes)
 
 
 def _model_file(file: FoundFile) -> ModelFile:
