@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue.architecture import Architecture, read_architecture
+from modules.catalogue.controls import CONTROL_SUFFIXES, ControlFile, find_control
 from modules.catalogue.embedding_files import (
     EMBEDDING_SUFFIXES,
     read_embedding_head,
@@ -50,11 +51,19 @@ class Catalogue:
     """
 
     def __init__(
-        self, folders: ModelFolders, cache_file: Path, lists_hidden: Callable[[], bool] = lambda: True
+        self,
+        folders: ModelFolders,
+        cache_file: Path,
+        lists_hidden: Callable[[], bool] = lambda: True,
+        more_controls: Callable[[], str] = lambda: "",
     ) -> None:
-        """`lists_hidden` says whether files in folders whose name begins with a dot are listed."""
+        """`lists_hidden` says whether files in folders whose name begins with a dot are listed, `more_controls` names
+        another folder of control models, or none.
+        """
         self.folders = folders
         self._lists_hidden = lists_hidden
+        self._more_controls = more_controls
+        self._control_hashes: dict[tuple[Path, FileState], str] = {}
         self.hashes = HashCache(cache_file)
         self.network_hashes = HashCache(cache_file.with_name(f"network-{cache_file.name}"))
         # Held by those who make new lists, while they read files; whoever reads a list takes the tuple that is there.
@@ -112,6 +121,36 @@ class Catalogue:
     def hypernetworks(self) -> tuple[ModelFile, ...]:
         """Hypernetwork files, read from disk now."""
         return self._listed(self.folders.hypernetworks, (".pt", ".safetensors"))
+
+    def controls(self) -> tuple[ControlFile, ...]:
+        """Control models (ControlNet and its relatives), read from disk now."""
+        more = self._more_controls().strip()
+        folders = (*self.folders.controls, *([Path(more)] if more else []))
+        files = {file.path: file for file in self._files(folders, CONTROL_SUFFIXES)}
+        return tuple(
+            ControlFile(path=file.path, name=file.name, state=file.state, legacy_hash=self._control_hash(file))
+            for file in files.values()
+        )
+
+    def find_control(self, wanted: str) -> ControlFile:
+        """The control model that `wanted` means: see `modules.catalogue.controls.find_control`."""
+        return find_control(wanted, self.controls(), next(iter(self.folders.controls), None))
+
+    def clip_visions(self) -> tuple[ModelFile, ...]:
+        """Image encoders, which IP-Adapters need, read from disk now."""
+        return self._listed(self.folders.clip_vision, CONTROL_SUFFIXES)
+
+    def _control_hash(self, file: FoundFile) -> str:
+        """The hash in a control model's title, read once for each state of its file; "" where it can't be read."""
+        key = (file.path, file.state)
+        if key not in self._control_hashes:
+            found = ""
+            try:
+                found = legacy_hash_of(file.path)
+            except OSError as error:
+                log.warning("%s", error)
+            self._control_hashes[key] = found
+        return self._control_hashes[key]
 
     def upscalers(
         self, *, real_esrgan: Collection[str] | None = None, dat: Collection[str] | None = None

@@ -17,6 +17,8 @@ class ModelFolders:
     loras: tuple[Path, ...] = ()
     embeddings: tuple[Path, ...] = ()
     hypernetworks: tuple[Path, ...] = ()
+    controls: tuple[Path, ...] = ()
+    clip_vision: tuple[Path, ...] = ()
     upscalers: tuple[Path, ...] = ()
     gfpgan: Path | None = None
     codeformer: Path | None = None
@@ -31,6 +33,8 @@ class ModelFolders:
             loras=paths.lora_dirs,
             embeddings=(paths.embeddings_dir,),
             hypernetworks=(paths.hypernetwork_dir,),
+            controls=paths.control_dirs,
+            clip_vision=(paths.clip_vision_dir,),
             upscalers=paths.upscaler_dirs,
             gfpgan=paths.gfpgan_dir,
             codeformer=paths.codeformer_dir,

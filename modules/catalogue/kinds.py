@@ -6,6 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from modules.catalogue.control_kinds import is_control_model
 from modules.catalogue.model_errors import ModelFileError
 
 
@@ -24,7 +25,7 @@ class ModelKind(Enum):
     LORA = "a LoRA: put it into models/Lora and write <lora:name:1> into the prompt"
     VAE = "a VAE: put it into models/VAE and choose it under SD VAE"
     EMBEDDING = "a textual inversion embedding: put it into embeddings/ and write its name into the prompt"
-    CONTROLNET = "a ControlNet, which guides a checkpoint but can't replace one"
+    CONTROLNET = "a ControlNet, which guides a checkpoint but can't replace one: put it into models/ControlNet"
     HYPERNETWORK = "a hypernetwork: put it into models/hypernetworks and write <hypernet:name:1> into the prompt"
     UPSCALER = "an upscaler: put it into models/ESRGAN"
     FLUX = "a Flux model, which can't run here"
@@ -38,7 +39,18 @@ class ModelKind(Enum):
 # In the order of asking: a checkpoint contains what a VAE or a text encoder consists of.
 _BEGINNINGS: Final = (
     (ModelKind.CHECKPOINT, ("model.diffusion_model.input_blocks.",)),
-    (ModelKind.CONTROLNET, ("control_model.", "input_hint_block.", "controlnet_", "lllite_")),
+    (
+        ModelKind.CONTROLNET,
+        (
+            "control_model.",
+            "input_hint_block.",
+            "controlnet_",
+            "lllite_",
+            "adapter.body.",
+            "ip_adapter.",
+            "image_proj.",
+        ),
+    ),
     (ModelKind.FLUX, ("double_blocks.", "model.diffusion_model.double_blocks.")),
     (ModelKind.SD3, ("joint_blocks.", "model.diffusion_model.joint_blocks.")),
     (ModelKind.EMA_ONLY, ("model_ema.",)),
@@ -84,9 +96,12 @@ def classify_tensors(names: Collection[str]) -> ModelKind:
     for kind, beginnings in _BEGINNINGS:
         if any(name.startswith(beginnings) for name in names):
             # A network may have the names of what it adds to, and parts of its own behind them.
-            return ModelKind.LORA if kind is not ModelKind.CHECKPOINT and _is_network(names) else kind
+            whole = kind in (ModelKind.CHECKPOINT, ModelKind.CONTROLNET)
+            return ModelKind.LORA if not whole and _is_network(names) else kind
     if _is_network(names):
         return ModelKind.LORA
+    if is_control_model(names):
+        return ModelKind.CONTROLNET
     if names and all(name.isdigit() for name in names):
         return ModelKind.HYPERNETWORK
     return ModelKind.UNKNOWN

@@ -11,7 +11,7 @@ from torch import Tensor
 from modules.catalogue.refusals import refiner_refusal, sampler_refusal
 from modules.generation.conditions import Conditioner, conditions_for
 from modules.generation.image_conditioning import EDITING
-from modules.generation.pipeline import Pass, PassContext, PassHook, Pipeline, Progress
+from modules.generation.pipeline import Pass, PassContext, PassHook, Pipeline, Progress, residuals_of
 from modules.generation.token_merging import tokens_merged
 from modules.generation.unet import replayed, unet_function
 from modules.parameters import RequestError, ResolvedRequest
@@ -134,7 +134,8 @@ class _Ready:
         for hook in patches:
             self.in_use.enter_context(hook.patched(model.unet))
         forward = self.in_use.enter_context(replayed(model.unet, graphs))
-        unet = unet_function(model.unet, channels_last=pipeline.channels_last, forward=forward)
+        residuals = residuals_of(hooks)
+        unet = unet_function(model.unet, channels_last=pipeline.channels_last, forward=forward, residuals=residuals)
         for hook in hooks:
             unet = hook.around(unet)
         return GuidedUNet(

@@ -15,12 +15,23 @@ from torch import Tensor
 from modules.generation.codec import Codec
 from modules.generation.finishing import Finished
 from modules.generation.init_picture import InitPicture
+from modules.generation.unet import Residuals
 from modules.hardware.graphs import StepGraphs
 from modules.parameters import ResolvedRequest
 from modules.parameters.passes import PassSpec
 from modules.pictures.size import Size
 from modules.prompt import NetworkUse
-from modules.sampling import InpaintMask, SamplingHook, SamplingPlan, SoftBlend, UNet
+from modules.sampling import (
+    Conditioning,
+    InpaintMask,
+    SamplingHook,
+    SamplingPlan,
+    SoftBlend,
+    UNet,
+    UnetResiduals,
+    overriding,
+)
+from modules.sampling.control import added
 from modules.settings.choices import PreviewContent
 from modules.text.encoder import PromptEncoder
 from modules.weights.model import Model
@@ -130,6 +141,27 @@ class PassHook(SamplingHook):
     def around(self, unet: UNet) -> UNet:
         """What is called in the place of the UNet: (x, timesteps, conditioning) -> raw prediction."""
         return unet
+
+    def residuals(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> UnetResiduals | None:
+        """What is added inside the forward of the UNet that follows; those of several features add up.
+
+        `sample` is what the UNet gets, (rows, channels, height, width) in its own type, on its device, as the residuals
+        have to be; `timesteps` is (rows,).
+        """
+        return None
+
+
+def residuals_of(hooks: Sequence[PassHook]) -> Residuals | None:
+    """What all of these hooks add inside a forward, None where none of them ever does."""
+    adding = overriding(hooks, "residuals", PassHook)
+    if not adding:
+        return None
+
+    def residuals(sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> UnetResiduals | None:
+        answers = [hook.residuals(sample, timesteps, conditioning) for hook in adding]
+        return added([answer for answer in answers if answer is not None])
+
+    return residuals
 
 
 class MaskHook(Protocol):

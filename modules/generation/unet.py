@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -12,16 +12,26 @@ from torch import Tensor
 
 from modules.hardware.graphs import Forward, StepGraphs
 from modules.hardware.model_configs import unet_config
-from modules.sampling import Conditioning, UNet
+from modules.sampling import Conditioning, UNet, UnetResiduals
 
 # What SDXL's UNet takes beside the text, by diffusers' names: see `generation/conditions.py`.
 _ADDED: Final = ("text_embeds", "time_ids")
 
+# What is added inside a forward over (sample, timesteps, conditioning): see `unet_function`. None adds nothing.
+Residuals = Callable[[Tensor, Tensor, Conditioning], UnetResiduals | None]
 
-def unet_function(unet: UNet2DConditionModel, *, channels_last: bool, forward: Forward | None = None) -> UNet:
+
+def unet_function(
+    unet: UNet2DConditionModel,
+    *,
+    channels_last: bool,
+    forward: Forward | None = None,
+    residuals: Residuals | None = None,
+) -> UNet:
     """`unet` as (x, timesteps, conditioning) -> raw prediction, cast to its type and memory layout and back to float32.
 
     x is (rows, channels, height, width); timesteps (rows,) may be fractional. `forward` may stand for its forward.
+    `residuals` is called before each forward, and says what is added inside it.
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     dtype = unet.dtype
@@ -31,24 +41,58 @@ def unet_function(unet: UNet2DConditionModel, *, channels_last: bool, forward: F
     def call(x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         sample = x.to(dtype=dtype, memory_format=layout)
         added = (conditioning.added[name] for name in names)
-        answer = predict(sample, timesteps, conditioning.context, *added)
+        inside = None if residuals is None else residuals(sample, timesteps, conditioning)
+        answer = predict(sample, timesteps, conditioning.context, *added, *_flat(inside))
         return answer.to(torch.float32, memory_format=torch.contiguous_format)
 
     return call
 
 
 def forward_of(unet: UNet2DConditionModel) -> Forward:
-    """`unet` as (sample, timesteps, context, what it takes beside the text) -> prediction, in its own type."""
-    names = _added_to(unet)
+    """`unet` as (sample, timesteps, context, what it takes beside the text, residuals) -> prediction, in its own type.
 
-    def forward(sample: Tensor, timesteps: Tensor, context: Tensor, *added: Tensor) -> Tensor:
-        beside = dict(zip(names, added, strict=True)) if names else None
+    All are tensors, so that a recorded forward can be given others: residuals are `UnetResiduals` in a row.
+    """
+    names, skips = _added_to(unet), skip_count(unet)
+
+    def forward(sample: Tensor, timesteps: Tensor, context: Tensor, *others: Tensor) -> Tensor:
+        beside = dict(zip(names, others, strict=False)) if names else None
         prediction: Tensor = unet(
-            sample, timesteps, encoder_hidden_states=context, added_cond_kwargs=beside, return_dict=False
+            sample,
+            timesteps,
+            encoder_hidden_states=context,
+            added_cond_kwargs=beside,
+            **_unflat(others[len(names) :], skips),
+            return_dict=False,
         )[0]
         return prediction
 
     return forward
+
+
+def skip_count(unet: UNet2DConditionModel) -> int:
+    """How many skip connections `unet` has: its first layer's, and those of each level on the way down."""
+    layers = unet_config(unet).layers_per_block
+    levels = len(unet_config(unet).block_out_channels)
+    return levels + (layers * levels if isinstance(layers, int) else sum(layers))
+
+
+def _flat(inside: UnetResiduals | None) -> tuple[Tensor, ...]:
+    if inside is None:
+        return ()
+    return (*inside.skips, *(() if inside.middle is None else (inside.middle,)), *inside.features)
+
+
+def _unflat(inside: tuple[Tensor, ...], skips: int) -> dict[str, object]:
+    """As diffusers' forward takes residuals. A UNet has fewer levels, and so features, than skip connections."""
+    if not inside:
+        return {}
+    taken: dict[str, object] = {}
+    if len(inside) > skips:
+        taken = {"down_block_additional_residuals": inside[:skips], "mid_block_additional_residual": inside[skips]}
+        inside = inside[skips + 1 :]
+    # diffusers takes them off this list.
+    return taken | ({"down_intrablock_additional_residuals": list(inside)} if inside else {})
 
 
 def _added_to(unet: UNet2DConditionModel) -> tuple[str, ...]:

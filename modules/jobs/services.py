@@ -95,7 +95,10 @@ def open_services(flags: Flags) -> Services:
     make_checkpoint_folder(paths)
     options = OptionStore(paths.config_file, frozen=frozen_keys(flags))
     catalogue = Catalogue(
-        ModelFolders.from_paths(paths), paths.cache_dir / "hashes.json", lambda: options.switch("list_hidden_files")
+        ModelFolders.from_paths(paths),
+        paths.cache_dir / "hashes.json",
+        lambda: options.switch("list_hidden_files"),
+        lambda: options.text("control_net_models_path"),
     )
     styles = SavedStyles.of(paths.styles_files, paths.data_dir)
     gallery = Gallery(paths, options)

@@ -16,6 +16,7 @@ Use a fresh ImageNoise for every pass. Hooks may raise `Interrupted`.
 """
 
 from modules.sampling.conditioning import Conditioning, ConditionsAt, Part, StepConditions, constant_conditions
+from modules.sampling.control import UnetResiduals
 from modules.sampling.denoiser import UNet
 from modules.sampling.finite import UnetOverflow, require_finite
 from modules.sampling.guidance import GuidanceOptions
@@ -51,6 +52,7 @@ __all__ = [
     "StepConditions",
     "UNet",
     "UnetOverflow",
+    "UnetResiduals",
     "Variation",
     "build_sigmas",
     "constant_conditions",

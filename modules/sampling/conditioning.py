@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,11 +14,12 @@ class Conditioning:
     """Encoded text for some rows of a UNet batch.
 
     `context` is (rows, tokens, channels). `added` holds whatever else a model family takes, one row each (SDXL's
-    pooled text and size embedding, say); this room only stacks it.
+    pooled text and size embedding, say); this room only stacks it. The last `negative_rows` are of negative prompts.
     """
 
     context: Tensor
     added: Mapping[str, Tensor] = field(default_factory=dict)
+    negative_rows: int = 0
 
     @property
     def rows(self) -> int:
@@ -29,10 +30,16 @@ class Conditioning:
         return self.context.shape[1]
 
     def with_context(self, context: Tensor) -> Conditioning:
-        return Conditioning(context, self.added)
+        return replace(self, context=context)
+
+    def as_negative(self) -> Conditioning:
+        """The same, known to be of negative prompts in all its rows."""
+        return replace(self, negative_rows=self.rows)
 
     def slice(self, start: int, stop: int) -> Conditioning:
-        return Conditioning(self.context[start:stop], {key: rows[start:stop] for key, rows in self.added.items()})
+        added = {key: rows[start:stop] for key, rows in self.added.items()}
+        negative = max(0, min(stop, self.rows) - max(start, self.rows - self.negative_rows))
+        return Conditioning(self.context[start:stop], added, negative)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +83,14 @@ def constant_conditions(positive: Conditioning, negative: Conditioning) -> Condi
 
 
 def stack_rows(items: Sequence[Conditioning]) -> Conditioning:
-    """One batch of rows; shorter contexts are lengthened by repeating their last token's vector, as A1111 does."""
+    """One batch of rows; shorter contexts are lengthened by repeating their last token's vector, as A1111 does.
+
+    Items of negative prompts come last.
+    """
     tokens = max(item.tokens for item in items)
     context = torch.cat([repeat_last_token(item.context, tokens) for item in items])
-    return Conditioning(context, {key: torch.cat([item.added[key] for item in items]) for key in items[0].added})
+    added = {key: torch.cat([item.added[key] for item in items]) for key in items[0].added}
+    return Conditioning(context, added, sum(item.negative_rows for item in items))
 
 
 def repeat_last_token(context: Tensor, tokens: int) -> Tensor:

@@ -294,7 +294,7 @@ class Guidance:
     def _lay_out(self, conditions: StepConditions) -> _Rows:
         parts = [(image, part) for image, own in enumerate(conditions.positive) for part in own]
         positive = stack_rows([part.conditioning for _, part in parts])
-        negative = stack_rows(conditions.negative)
+        negative = stack_rows(conditions.negative).as_negative()
         options = self._options
         uneven = positive.tokens != negative.tokens
         if options.pad_with_last:

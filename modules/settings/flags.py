@@ -70,6 +70,9 @@ class Flags:
     hypernetwork_dir: Path | None = field(
         default=None, metadata=about(FILES, "the hypernetwork folder, instead of hypernetworks in the models folder")
     )
+    controlnet_dir: Path | None = field(
+        default=None, metadata=about(FILES, "another folder of ControlNets and their like, beside ControlNet in models")
+    )
     esrgan_models_path: Path | None = field(default=None, metadata=about(FILES, "the ESRGAN folder"))
     bsrgan_models_path: Path | None = field(default=None, metadata=about(FILES, "the BSRGAN folder"))
     realesrgan_models_path: Path | None = field(default=None, metadata=about(FILES, "the RealESRGAN folder"))

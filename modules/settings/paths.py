@@ -27,6 +27,8 @@ class Paths:
     lora_dirs: tuple[Path, ...]
     embeddings_dir: Path
     hypernetwork_dir: Path
+    control_dirs: tuple[Path, ...]
+    clip_vision_dir: Path
     upscaler_dirs: tuple[Path, ...]
     gfpgan_dir: Path
     codeformer_dir: Path
@@ -59,6 +61,8 @@ class Paths:
             lora_dirs=distinct([flags.lora_dir or models / "Lora", flags.lyco_dir_backcompat or models / "LyCORIS"]),
             embeddings_dir=(flags.embeddings_dir or data / "embeddings").absolute(),
             hypernetwork_dir=(flags.hypernetwork_dir or models / "hypernetworks").absolute(),
+            control_dirs=distinct([models / "ControlNet", *_given(flags.controlnet_dir)]),
+            clip_vision_dir=models / "clip_vision",
             upscaler_dirs=_upscaler_dirs(flags, models),
             gfpgan_dir=(flags.gfpgan_models_path or models / "GFPGAN").absolute(),
             codeformer_dir=(flags.codeformer_models_path or models / "Codeformer").absolute(),

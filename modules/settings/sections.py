@@ -15,6 +15,7 @@ SECTIONS: dict[str, str] = {
     "optimizations": "Optimizations",
     "compatibility": "Compatibility",
     "extra_networks": "Extra Networks",
+    "control_net": "ControlNet",
     "ui_prompt_editing": "Prompt editing",
     "ui_gallery": "Gallery",
     "ui_alternatives": "UI alternatives",

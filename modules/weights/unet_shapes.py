@@ -97,12 +97,12 @@ def infer_unet(shapes: Shapes) -> UnetShape:
     Raises:
         CheckpointError: a tensor that every UNet has is absent or has an impossible shape.
     """
-    down = _levels(shapes)
+    down = infer_levels(shapes)
     rising: list[tuple[int, ...]] = []
     index = 0
     for level in reversed(down):
         count = len(level.depths) + 1
-        rising.append(tuple(_depth(shapes, f"output_blocks.{index + step}.1") for step in range(count)))
+        rising.append(tuple(transformer_depth(shapes, f"output_blocks.{index + step}.1") for step in range(count)))
         index += count
     context = [shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight") and len(shape) == 2]
     if not context:
@@ -110,11 +110,11 @@ def infer_unet(shapes: Shapes) -> UnetShape:
     projection = next((len(shape) for name, shape in shapes.items() if name.endswith(".proj_in.weight")), 4)
     label, condition = shapes.get("label_emb.0.0.weight"), shapes.get("time_embed.cond_proj.weight")
     return UnetShape(
-        in_channels=_shape(shapes, "input_blocks.0.0.weight", 4)[1],
-        out_channels=_shape(shapes, "out.2.weight", 4)[0],
+        in_channels=required_shape(shapes, "input_blocks.0.0.weight", 4)[1],
+        out_channels=required_shape(shapes, "out.2.weight", 4)[0],
         down=tuple(down),
         up=tuple(rising),
-        middle_depth=_depth(shapes, "middle_block.1"),
+        middle_depth=transformer_depth(shapes, "middle_block.1"),
         context_dim=context[0],
         linear_projections=projection == 2,
         label_dim=label[1] if label and len(label) == 2 else None,
@@ -122,7 +122,8 @@ def infer_unet(shapes: Shapes) -> UnetShape:
     )
 
 
-def _levels(shapes: Shapes) -> list[UnetLevel]:
+def infer_levels(shapes: Shapes) -> list[UnetLevel]:
+    """The levels on the way down. Raises CheckpointError where one has no residual blocks."""
     levels: list[UnetLevel] = []
     channels, depths = 0, list[int]()
     blocks = 1 + max(
@@ -133,22 +134,24 @@ def _levels(shapes: Shapes) -> list[UnetLevel]:
             levels.append(UnetLevel(channels, tuple(depths)))
             depths = []
             continue
-        channels = _shape(shapes, f"input_blocks.{index}.0.out_layers.3.weight", 4)[0]
-        depths.append(_depth(shapes, f"input_blocks.{index}.1"))
+        channels = required_shape(shapes, f"input_blocks.{index}.0.out_layers.3.weight", 4)[0]
+        depths.append(transformer_depth(shapes, f"input_blocks.{index}.1"))
     levels.append(UnetLevel(channels, tuple(depths)))
     if not all(level.depths for level in levels):
         raise CheckpointError("The UNet has a level without residual blocks; the file is incomplete.")
     return levels
 
 
-def _depth(shapes: Shapes, block: str) -> int:
+def transformer_depth(shapes: Shapes, block: str) -> int:
+    """How many transformer layers the attention at `block` has; 0 where there is none."""
     depth = 0
     while f"{block}.transformer_blocks.{depth}.attn1.to_q.weight" in shapes:
         depth += 1
     return depth
 
 
-def _shape(shapes: Shapes, name: str, rank: int) -> tuple[int, ...]:
+def required_shape(shapes: Shapes, name: str, rank: int) -> tuple[int, ...]:
+    """The shape of a tensor that must be there. Raises CheckpointError where it is not, or has another rank."""
     shape = shapes.get(name)
     if shape is None:
         raise CheckpointError(f"The tensor {name} is missing: the file is incomplete or not an original-layout model.")

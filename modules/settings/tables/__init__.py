@@ -1,7 +1,7 @@
 """The declared settings, one file per group of sections."""
 
 from modules.settings.option import Option
-from modules.settings.tables import compatibility, models, networks, page, pictures, sampling, saving, system
+from modules.settings.tables import compatibility, control, models, networks, page, pictures, sampling, saving, system
 
 TABLES = (
     saving.OPTIONS,
@@ -10,6 +10,7 @@ TABLES = (
     models.OPTIONS,
     compatibility.OPTIONS,
     networks.OPTIONS,
+    control.OPTIONS,
     page.OPTIONS,
     sampling.OPTIONS,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from modules.catalogue.network_base import base_of
 from modules.catalogue.network_names import split_name
 from modules.weights.checkpoint_errors import CheckpointError, NetworkError
 from modules.weights.embeddings import Embedding, checked_vectors
+from modules.weights.finite import check_finite
 from modules.weights.networks.adapter_config import AdapterConfig, read_adapter_configs
 from modules.weights.networks.updates import Layer, layer_update, rank_of
 from modules.weights.tensor_file import TensorFile, open_tensors
@@ -56,7 +56,7 @@ def read_network(path: Path) -> Network:
         tensors = {name: file.tensor(name) for name in file.shapes}
         metadata = dict(file.metadata)
     for name, tensor in tensors.items():
-        _check_finite(path, name, tensor)
+        check_finite(path, name, tensor)
     parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in tensors.items():
         if not name.startswith(_BUNDLED):
@@ -72,17 +72,6 @@ def _check_kind(file: TensorFile) -> None:
     kind = classify_tensors(file.shapes)
     if kind is not ModelKind.LORA:
         raise CheckpointError(f"{file.path.name} is not a LoRA or one of its relatives but {kind.value}.")
-
-
-def _check_finite(path: Path, name: str, tensor: Tensor) -> None:
-    if not tensor.is_floating_point() or tensor.numel() == 0:
-        return
-    values = tensor.float() if tensor.dtype.itemsize == 1 else tensor
-    if not all(math.isfinite(bound) for bound in values.aminmax()):
-        raise CheckpointError(
-            f"{path.name} is broken: {name} holds NaN or infinity. Fetch it again, or use "
-            "an earlier step of its training."
-        )
 
 
 def _add_alphas(parts: Mapping[str, dict[str, Tensor]], configs: Mapping[str, AdapterConfig]) -> None:

@@ -1,0 +1,1 @@
+"""Control models at work: what they add to the UNet's forwards, and how they change its attention."""

@@ -1,0 +1,1 @@
+"""Control models: files to modules, offline, recognised by their tensors."""
