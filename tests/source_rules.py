@@ -59,7 +59,8 @@ USES = {
     "sampling": "settings parameters families hardware",
     "upscaling": "catalogue weights",
     "generation": "settings parameters prompt families catalogue pictures hardware weights text sampling",
-    "features.run": "features.declare parameters prompt catalogue pictures gallery features.plan sampling generation",
+    "features.run": "features.declare parameters prompt catalogue pictures gallery features.plan weights sampling"
+    " generation",
     "engine": "files settings parameters prompt families catalogue pictures gallery protocol hardware weights"
     " text sampling upscaling generation features.run",
     "intake": "files settings features.declare parameters prompt families catalogue pictures gallery protocol"

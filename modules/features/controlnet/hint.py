@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from modules.features.controlnet.arrays import Floats, Grey, Picture, rgb_array, three_channels
+from modules.features.controlnet.arrays import Floats, Grey, RgbArray, rgb_array, three_channels
 from modules.features.controlnet.thinning import thinned
+from modules.generation.masking import Box
 from modules.generation.resizing import CROP_AND_RESIZE, JUST_RESIZE, RESIZE_AND_FILL
 from modules.pictures.size import Size
-
-Box = tuple[int, int, int, int]
 
 # A mask that is nowhere above the first, or everywhere at the second at least, masks nothing.
 _EMPTY: Final = 5
@@ -32,7 +31,7 @@ _DARK, _LIGHT = 16, 240
 class ControlSource:
     """What a preprocessor gets: a picture, [height, width, 3], and its mask, [height, width], if it brings one."""
 
-    picture: Picture
+    picture: RgbArray
     mask: Grey | None = None
 
 
@@ -52,7 +51,7 @@ def control_source(image: Image.Image, mask: Image.Image | None, *, takes_mask: 
     return ControlSource(picture if empty or full else three_channels(grey))
 
 
-def pixel_perfect_resolution(picture: Picture, target: Size, mode: int) -> int:
+def pixel_perfect_resolution(picture: RgbArray, target: Size, mode: int) -> int:
     """The resolution at which a preprocessor works on exactly the pixels that the pass will have."""
     height, width = map(int, picture.shape[:2])
     scales = target[1] / height, target[0] / width
@@ -60,7 +59,7 @@ def pixel_perfect_resolution(picture: Picture, target: Size, mode: int) -> int:
     return round(scale * min(height, width))
 
 
-def fit_map(found: Picture, size: Size, mode: int) -> Picture:
+def fit_map(found: RgbArray, size: Size, mode: int) -> RgbArray:
     """A map, [height, width, 3 or 4], at `size` by a resize mode: stretched, covering and cropped, fitted and filled.
 
     What is filled up has the median colour of the border, and is masked where the map has a mask.
@@ -86,7 +85,7 @@ def fit_map(found: Picture, size: Size, mode: int) -> Picture:
     return result
 
 
-def resized_map(found: Picture, size: Size) -> Picture:
+def resized_map(found: RgbArray, size: Size) -> RgbArray:
     """A map, [height, width, 3 or 4], stretched to `size` so that it stays the kind of map it is.
 
     Labels keep their colours, two colours stay two, lines of one pixel stay so thin, a mask stays black and white.
@@ -107,7 +106,7 @@ def resized_map(found: Picture, size: Size) -> Picture:
     return np.concatenate([result, np.where(mask > 127, np.uint8(255), np.uint8(0))], axis=2)
 
 
-def hint_of(found: Picture) -> Floats:
+def hint_of(found: RgbArray) -> Floats:
     """What a control model reads of a map at its final size: [3, height, width], 0 to 1, and -1 where it is masked."""
     hint = found[:, :, :3].astype(np.float32) / 255
     if found.shape[2] == 4:
@@ -130,7 +129,7 @@ def cropped_like_init(source: ControlSource, mask_size: Size, box: Box, size: Si
     """
     left, top, right, bottom = box
 
-    def cut(found: Picture, fit: Callable[[Picture, Size, int], Picture]) -> Picture:
+    def cut(found: RgbArray, fit: Callable[[RgbArray, Size, int], RgbArray]) -> RgbArray:
         return fit(fit(found, mask_size, mode)[top:bottom, left:right], size, RESIZE_AND_FILL)
 
     whole = source.picture if source.mask is None else np.dstack([source.picture, source.mask])
@@ -138,28 +137,28 @@ def cropped_like_init(source: ControlSource, mask_size: Size, box: Box, size: Si
     return ControlSource(part[:, :, :3], None if source.mask is None else part[:, :, 3])
 
 
-def _distinct_colours(colours: Picture) -> int:
+def _distinct_colours(colours: RgbArray) -> int:
     red, green, blue = (colours[:, :, channel].astype(np.uint32) for channel in range(3))
     seen = np.zeros(1 << 24, dtype=bool)
     seen[red << 16 | green << 8 | blue] = True
     return int(np.count_nonzero(seen))
 
 
-def _interpolation(colours: Picture, size: Size, distinct: int) -> int:
+def _interpolation(colours: RgbArray, size: Size, distinct: int) -> int:
     if 2 < distinct < _LABELS:
         return int(cv2.INTER_NEAREST)
     shrinks = size[0] * size[1] < colours.shape[0] * colours.shape[1]
     return int(cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def _is_one_pixel_wide(colours: Picture) -> bool:
+def _is_one_pixel_wide(colours: RgbArray) -> bool:
     """Whether most of what is white vanishes under an opening by three pixels: lines of Canny's kind."""
     square = np.ones((3, 3), dtype=np.uint8)
     opened = np.asarray(cv2.dilate(cv2.erode(colours, square), square))
     return bool(2 * np.count_nonzero(opened < colours) > np.count_nonzero(colours > 127))
 
 
-def _rebinarised(colours: Picture, *, thin: bool) -> Grey:
+def _rebinarised(colours: RgbArray, *, thin: bool) -> Grey:
     """Black and white again, [height, width], cut by Otsu's method; lines of one pixel are thinned to one pixel.
 
     A1111 looks for ridges before it thins, which frays lines that grow: here they are only thinned.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.features.controlnet.arrays import Picture, rgb_array
+from modules.features.controlnet.arrays import RgbArray, rgb_array
 from modules.features.controlnet.hint import (
     ControlSource,
     control_source,
@@ -21,11 +21,11 @@ from modules.features.controlnet.thinning import thinned
 STRETCH, CROP, FILL = 0, 1, 2
 
 
-def plane(height: int, width: int, colour: tuple[int, ...] = (10, 20, 30)) -> Picture:
+def plane(height: int, width: int, colour: tuple[int, ...] = (10, 20, 30)) -> RgbArray:
     return np.full((height, width, len(colour)), colour, dtype=np.uint8)
 
 
-def colourful(height: int, width: int) -> Picture:
+def colourful(height: int, width: int) -> RgbArray:
     return np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -105,7 +105,7 @@ def test_every_size_comes_out_as_it_should(mode: int, size: tuple[int, int], sha
         assert set(np.unique(found[:, :, 3])) <= {0, 255}
 
 
-def canny_like() -> Picture:
+def canny_like() -> RgbArray:
     found = np.zeros((128, 128), np.uint8)
     cv2.circle(found, (64, 64), 40, 255, 1)
     cv2.line(found, (0, 10), (127, 30), 255, 1)

@@ -5,14 +5,17 @@ import warnings
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from modules.features.controlnet.arrays import Picture, at_resolution
+from modules.features.controlnet.arrays import RgbArray, at_resolution
 from modules.features.controlnet.preprocessors import pixels
 from modules.features.controlnet.preprocessors.declare import PREPROCESSORS, find_preprocessor
-from modules.features.controlnet.preprocessors.run import Settings, preprocess
+from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
+
+PREPROCESS = Preprocessors([], torch.device("cpu"))
 
 
-def noise(height: int = 128, width: int = 192) -> Picture:
+def noise(height: int = 128, width: int = 192) -> RgbArray:
     """A picture with soft shapes and hard edges."""
     generator = np.random.default_rng(3)
     coarse = generator.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
@@ -24,14 +27,14 @@ def noise(height: int = 128, width: int = 192) -> Picture:
 
 def run(
     name: str,
-    picture: Picture,
+    picture: RgbArray,
     resolution: float | None = None,
     threshold_a: float | None = None,
     threshold_b: float | None = None,
     seed: int = 0,
-) -> Picture:
+) -> RgbArray:
     numbers = Settings(resolution=resolution, threshold_a=threshold_a, threshold_b=threshold_b, seed=seed)
-    return preprocess(find_preprocessor(name), picture, numbers)
+    return PREPROCESS.run(find_preprocessor(name), picture, numbers)
 
 
 def gaussian_by_hand(plane: np.ndarray, sigma: float) -> np.ndarray:
@@ -45,7 +48,7 @@ def gaussian_by_hand(plane: np.ndarray, sigma: float) -> np.ndarray:
     return plane
 
 
-def blurred_by_hand(picture: Picture, sigma: float) -> np.ndarray:
+def blurred_by_hand(picture: RgbArray, sigma: float) -> np.ndarray:
     return np.dstack([gaussian_by_hand(picture[:, :, channel].astype(float), sigma) for channel in range(3)])
 
 
@@ -53,9 +56,9 @@ def test_every_declared_one_runs_and_answers_bytes_of_three_or_four_channels() -
     picture = noise()
     for one in PREPROCESSORS:
         if not one.files:
-            found = preprocess(one, picture, Settings(seed=1))
+            found = PREPROCESS.run(one, picture, Settings(seed=1))
             assert found.dtype == np.uint8 and found.shape[2] == (4 if one.takes_mask else 3), one.name
-            again = preprocess(one, picture, Settings(seed=1))
+            again = PREPROCESS.run(one, picture, Settings(seed=1))
             assert (found == again).all(), one.name
 
 
@@ -142,9 +145,9 @@ def test_inpaint_maps_have_the_mask_as_fourth_channel() -> None:
     picture = noise()
     mask = np.zeros(picture.shape[:2], np.uint8)
     mask[10:20] = 255
-    found = preprocess(find_preprocessor("inpaint_only"), picture, Settings(), mask)
+    found = PREPROCESS.run(find_preprocessor("inpaint_only"), picture, Settings(), mask)
     assert (found[:, :, :3] == picture).all() and (found[:, :, 3] == mask).all()
-    assert (preprocess(find_preprocessor("inpaint"), picture, Settings())[:, :, 3] == 0).all()
+    assert (PREPROCESS.run(find_preprocessor("inpaint"), picture, Settings())[:, :, 3] == 0).all()
 
 
 def ridges_by_hand(smooth: np.ndarray, limit: float) -> np.ndarray:
@@ -181,9 +184,9 @@ def test_pictures_are_brought_to_the_resolution_and_padded_to_64(size: tuple[int
     picture = noise(160, 160)[: size[0], : size[1]]
     if picture.shape[:2] != size:
         picture = np.asarray(cv2.resize(picture, (size[1], size[0])), dtype=np.uint8)
-    seen: list[Picture] = []
+    seen: list[RgbArray] = []
 
-    def remember(padded: Picture) -> Picture:
+    def remember(padded: RgbArray) -> RgbArray:
         seen.append(padded)
         return padded
 

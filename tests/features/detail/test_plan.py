@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modules.catalogue.model_errors import ModelNotFoundError
-from modules.features.detail.detectors.plan import MEDIAPIPE, find_detector, list_detectors
+from modules.features.detail.detectors.plan import MEDIAPIPE, list_detectors, named_detector
 
 
 def test_files_come_first_faces_before_hands(tmp_path: Path) -> None:
@@ -18,12 +18,12 @@ def test_files_come_first_faces_before_hands(tmp_path: Path) -> None:
 def test_a_name_is_found_in_any_case_and_without_suffix(tmp_path: Path) -> None:
     (tmp_path / "Face_YOLOv8n.onnx").touch()
     listed = list_detectors([tmp_path])
-    assert find_detector("face_yolov8n", listed).path == tmp_path / "Face_YOLOv8n.onnx"
-    assert find_detector("MediaPipe_face_mesh", listed).path is None
+    assert named_detector("face_yolov8n", listed).path == tmp_path / "Face_YOLOv8n.onnx"
+    assert named_detector("MediaPipe_face_mesh", listed).path is None
 
 
 def test_a_missing_detector_is_named_with_its_folder() -> None:
     with pytest.raises(
         ModelNotFoundError, match=r"'hand_yolov8n\.onnx' is not here: put its file into models/adetailer"
     ):
-        find_detector("hand_yolov8n.onnx", list_detectors([]))
+        named_detector("hand_yolov8n.onnx", list_detectors([]))

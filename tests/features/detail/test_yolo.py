@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modules.features.detail.detectors.detect import Detect, load_detector
-from modules.features.detail.detectors.detection import DetectorError, Picture
+from modules.features.controlnet.arrays import RgbArray
+from modules.features.detail.detectors.detect import Detect, open_detector
+from modules.features.detail.detectors.detection import DetectorError
 from modules.features.detail.detectors.plan import Detector
 from modules.features.detail.detectors.yolo import decoded, letterboxed
 from tests.features.onnx_writer import model, node
@@ -45,7 +46,7 @@ def red_finder(*, masks: bool = False) -> bytes:
     return model(nodes, weights, {"images": (1, 3, SIDE, SIDE)}, outputs, metadata)
 
 
-def two_patches() -> Picture:
+def two_patches() -> RgbArray:
     """128 x 64 pixels: red at (32..48, 16..32), green at (96..112, 32..48)."""
     picture = np.zeros((64, 128, 3), np.uint8)
     picture[16:32, 32:48, 0] = 255
@@ -56,7 +57,7 @@ def two_patches() -> Picture:
 def load(tmp_path: Path, content: bytes, name: str = "face.onnx") -> Detect:
     path = tmp_path / name
     path.write_bytes(content)
-    return load_detector(Detector(name=name, path=path))
+    return open_detector(Detector(name=name, path=path))
 
 
 def test_an_exported_file_finds_its_classes_in_the_pictures_pixels(tmp_path: Path) -> None:
@@ -128,4 +129,4 @@ def test_metadata_that_is_no_dictionary_gives_numbers_as_names(tmp_path: Path) -
 
 def test_a_file_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match=r"gone\.onnx is gone"):
-        load_detector(Detector(name="gone.onnx", path=tmp_path / "gone.onnx"))
+        open_detector(Detector(name="gone.onnx", path=tmp_path / "gone.onnx"))

@@ -31,10 +31,14 @@ class Slider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFile:
-    """A file of weights that people have: where A1111's downloads put it, below the folder of annotators."""
+    """A file of weights that people have: where A1111's downloads put it, below the folder of annotators.
+
+    `others` are names of files of the same kind, which serve as well.
+    """
 
     folder: str
     name: str
+    others: tuple[str, ...] = ()
 
 
 RESOLUTION: Final = Slider(name="Resolution", default=512, low=64, high=2048, step=8)
@@ -135,7 +139,79 @@ _WITHOUT_WEIGHTS: Final = (
     ),
 )
 
-PREPROCESSORS: Final = _WITHOUT_WEIGHTS
+_HED: Final = (WeightFile(folder="hed", name="ControlNetHED.pth"),)
+_PIDINET: Final = (WeightFile(folder="pidinet", name="table5_pidinet.pth"),)
+_POSE: Final = (
+    WeightFile(folder="openpose", name="yolox_l.onnx"),
+    WeightFile(folder="openpose", name="dw-ll_ucoco_384.onnx"),
+)
+
+
+def _edges(name: str, label: str, control: str, files: tuple[WeightFile, ...]) -> Preprocessor:
+    return Preprocessor(name=name, label=label, control_types=(control,), resolution=RESOLUTION, files=files)
+
+
+def _depth(name: str, file: WeightFile) -> Preprocessor:
+    return Preprocessor(name=name, control_types=("Depth",), resolution=RESOLUTION, files=(file,))
+
+
+_WITH_WEIGHTS: Final = (
+    _edges("hed", "softedge_hed", "SoftEdge", _HED),
+    _edges("hed_safe", "softedge_hedsafe", "SoftEdge", _HED),
+    _edges("scribble_hed", "", "Scribble", _HED),
+    _edges("pidinet", "softedge_pidinet", "SoftEdge", _PIDINET),
+    _edges("pidinet_safe", "softedge_pidisafe", "SoftEdge", _PIDINET),
+    _edges("pidinet_scribble", "scribble_pidinet", "Scribble", _PIDINET),
+    _edges("pidinet_sketch", "t2ia_sketch_pidi", "T2I-Adapter", _PIDINET),
+    Preprocessor(
+        name="softedge_teed",
+        aliases=("te_hed",),
+        control_types=("SoftEdge",),
+        resolution=RESOLUTION,
+        threshold_a=Slider(name="Safe Steps", default=2, low=0, high=10, step=1),
+        files=(WeightFile(folder="TEED", name="7_model.pth"),),
+    ),
+    _edges("lineart", "lineart_realistic", "Lineart", (WeightFile(folder="lineart", name="sk_model.pth"),)),
+    _edges("lineart_coarse", "", "Lineart", (WeightFile(folder="lineart", name="sk_model2.pth"),)),
+    _edges("lineart_anime", "", "Lineart", (WeightFile(folder="lineart_anime", name="netG.pth"),)),
+    Preprocessor(
+        name="mlsd",
+        control_types=("MLSD",),
+        resolution=RESOLUTION,
+        threshold_a=Slider(name="MLSD Value Threshold", default=0.1, low=0.01, high=2, step=0.01),
+        threshold_b=Slider(name="MLSD Distance Threshold", default=0.1, low=0.01, high=20, step=0.01),
+        files=(WeightFile(folder="mlsd", name="mlsd_large_512_fp32.pth"),),
+    ),
+    _depth(
+        "depth_anything",
+        WeightFile(
+            folder="depth_anything",
+            name="depth_anything_vitl14.pth",
+            others=("depth_anything_vitb14.pth", "depth_anything_vits14.pth"),
+        ),
+    ),
+    _depth(
+        "depth_anything_v2",
+        WeightFile(
+            folder="depth_anything_v2",
+            name="depth_anything_v2_vitl.safetensors",
+            others=tuple(
+                f"depth_anything_v2_{size}.{suffix}"
+                for size in ("vitl", "vitb", "vits")
+                for suffix in ("safetensors", "pth")
+            ),
+        ),
+    ),
+    *(
+        Preprocessor(name=name, control_types=("OpenPose",), resolution=RESOLUTION, files=_POSE)
+        for name in (
+            *("dw_openpose_full", "openpose_full", "openpose", "openpose_face", "openpose_faceonly"),
+            "openpose_hand",
+        )
+    ),
+)
+
+PREPROCESSORS: Final = (*_WITHOUT_WEIGHTS, *_WITH_WEIGHTS)
 _BY_NAME: Final = {
     name.casefold(): one
     for one in reversed(PREPROCESSORS)

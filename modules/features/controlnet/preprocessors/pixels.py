@@ -11,7 +11,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from modules.features.controlnet.arrays import Floats, Grey, Picture, blurred, three_channels, to_bytes
+from modules.features.controlnet.arrays import Floats, Grey, RgbArray, blurred, cut_to_bytes, three_channels
 
 _GRID: Final = 64
 _NOISE_STEP: Final = 256
@@ -23,41 +23,41 @@ _DIRECTIONS: Final = (
 )
 
 
-def inverted(picture: Picture) -> Picture:
+def inverted(picture: RgbArray) -> RgbArray:
     """Black for white."""
     return 255 - picture
 
 
-def threshold(picture: Picture, limit: float) -> Picture:
+def threshold(picture: RgbArray, limit: float) -> RgbArray:
     """White where the darkest channel is above `limit`."""
     return three_channels(_white(picture.min(axis=2) > limit))
 
 
-def canny(picture: Picture, low: float, high: float) -> Picture:
+def canny(picture: RgbArray, low: float, high: float) -> RgbArray:
     """Canny's edges of the strongest of three channels, white on black; gradients in L1, aperture 3."""
     return three_channels(np.asarray(cv2.Canny(picture, low, high), dtype=np.uint8))
 
 
-def gaussian(picture: Picture, sigma: float) -> Picture:
+def gaussian(picture: RgbArray, sigma: float) -> RgbArray:
     """Blurred by `sigma` pixels."""
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), dtype=np.uint8)
 
 
-def xdog(picture: Picture, limit: float) -> Picture:
+def xdog(picture: RgbArray, limit: float) -> RgbArray:
     """Strokes where the picture is darker than its surroundings: the difference of two Gaussians, cut at `limit`."""
     darker = np.ceil((blurred(picture, 5) - blurred(picture, 0.5)).min(axis=2).clip(0, 255))
     return three_channels(_white(2 * darker > limit))
 
 
-def lineart_standard(picture: Picture) -> Picture:
+def lineart_standard(picture: RgbArray) -> RgbArray:
     """Lines of a drawing on white, as white on black, evened out by the strength of its own lines."""
     darker = (blurred(picture, 6) - picture).min(axis=2).clip(0, 255)
     lines = darker[darker > 8]
     strength = max(16.0, float(np.median(lines)) if lines.size else 0.0)
-    return three_channels(to_bytes(darker / strength * 127))
+    return three_channels(cut_to_bytes(darker / strength * 127))
 
 
-def downsampled(picture: Picture, rate: float) -> Picture:
+def downsampled(picture: RgbArray, rate: float) -> RgbArray:
     """Smaller by `rate` in both directions; from 1.1 on."""
     if rate < 1.1:
         return picture
@@ -66,7 +66,7 @@ def downsampled(picture: Picture, rate: float) -> Picture:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def colour_grid(picture: Picture) -> Picture:
+def colour_grid(picture: RgbArray) -> RgbArray:
     """Squares of 64 pixels in one colour each."""
     height, width = picture.shape[:2]
     cells = max(1, width // _GRID), max(1, height // _GRID)
@@ -74,18 +74,18 @@ def colour_grid(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 
-def luminance(picture: Picture, gamma: float) -> Picture:
+def luminance(picture: RgbArray, gamma: float) -> RgbArray:
     """Lab's lightness, to the power of `gamma`. Red and blue are exchanged before, as models were trained."""
     lab = cv2.cvtColor(picture, cv2.COLOR_BGR2LAB)
     return _with_gamma(np.asarray(lab[:, :, 0], dtype=np.uint8), gamma)
 
 
-def intensity(picture: Picture, gamma: float) -> Picture:
+def intensity(picture: RgbArray, gamma: float) -> RgbArray:
     """HSV's value, the brightest channel, to the power of `gamma`."""
     return _with_gamma(picture.max(axis=2), gamma)
 
 
-def shuffled(picture: Picture, seed: int) -> Picture:
+def shuffled(picture: RgbArray, seed: int) -> RgbArray:
     """The picture seen through two smooth fields of noise: its colours and textures without its places."""
     height, width = picture.shape[:2]
     generator = np.random.RandomState(seed & 0xFFFFFFFF)
@@ -118,8 +118,8 @@ def _white(where: np.ndarray) -> Grey:
     return np.where(where, np.uint8(255), np.uint8(0))
 
 
-def _with_gamma(grey: Grey, gamma: float) -> Picture:
-    return three_channels(to_bytes((grey.astype(np.float32) / 255) ** np.float32(gamma) * 255))
+def _with_gamma(grey: Grey, gamma: float) -> RgbArray:
+    return three_channels(cut_to_bytes((grey.astype(np.float32) / 255) ** np.float32(gamma) * 255))
 
 
 def _smooth_noise(height: int, width: int, generator: np.random.RandomState) -> Floats:

@@ -1,16 +1,22 @@
-"""Running a preprocessor: which function computes which name's map."""
+"""Running a preprocessor: which function or network computes which name's map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
+import torch
 
-from modules.features.controlnet.arrays import Grey, Picture, at_resolution
+from modules.features.controlnet.arrays import Grey, RgbArray, at_resolution
+from modules.features.controlnet.poses import Pose
 from modules.features.controlnet.preprocessors import pixels
 from modules.features.controlnet.preprocessors.declare import Preprocessor
+from modules.features.controlnet.preprocessors.nets.dwpose import DwPose
+from modules.features.controlnet.preprocessors.nets.table import NETWORKS
+from modules.features.controlnet.preprocessors.plan import find_weights
 
 _SHUFFLE_RESOLUTION: Final = 512
 
@@ -27,7 +33,7 @@ class Settings:
 
 
 # A picture and the numbers of the sliders A and B become a map of the same size.
-_Compute = Callable[[Picture, float, float], Picture]
+_Compute = Callable[[RgbArray, float, float], RgbArray]
 
 _PLAIN: Final[Mapping[str, _Compute]] = {
     "invert": lambda picture, _a, _b: pixels.inverted(picture),
@@ -43,15 +49,66 @@ _PLAIN: Final[Mapping[str, _Compute]] = {
 }
 
 
-def preprocess(preprocessor: Preprocessor, picture: Picture, settings: Settings, mask: Grey | None = None) -> Picture:
-    """The map of a picture, [height, width, 3]; its shorter side has the resolution where the preprocessor has one.
+class Preprocessors:
+    """Runs preprocessors; the network that was used last stays loaded until another one is needed."""
 
-    `mask`, of the picture's size, white where something is to be painted, becomes the fourth channel for those that
-    take one; without a mask nothing is masked.
-    """
-    if preprocessor.takes_mask:
-        channel = np.zeros(picture.shape[:2], np.uint8) if mask is None else mask
-        return np.dstack([picture, channel])
+    def __init__(self, folders: Sequence[Path], device: torch.device) -> None:
+        self._folders, self._device = tuple(folders), device
+        self._loaded: tuple[object, object] | None = None
+
+    def run(
+        self, preprocessor: Preprocessor, picture: RgbArray, settings: Settings, mask: Grey | None = None
+    ) -> RgbArray:
+        """The map of a picture, [height, width, 3]; its shorter side has the resolution where there is one to choose.
+
+        `mask`, of the picture's size, white where something is to be painted, becomes the fourth channel for
+        preprocessors that take one; without a mask nothing is masked.
+
+        Raises:
+            ModelNotFoundError: a file of weights is missing.
+            ModelFileError: it can't be used.
+        """
+        if preprocessor.takes_mask:
+            channel = np.zeros(picture.shape[:2], np.uint8) if mask is None else mask
+            return np.dstack([picture, channel])
+        if preprocessor.name == "shuffle":
+            return pixels.shuffled(at_resolution(picture, _SHUFFLE_RESOLUTION, lambda padded: padded), settings.seed)
+        compute = self._compute(preprocessor)
+        if compute is None:
+            return picture
+        a, b = _sliders(preprocessor, settings)
+        if preprocessor.resolution is None:
+            return compute(picture, a, b)
+        resolution = round(preprocessor.resolution.value(settings.resolution))
+        return at_resolution(picture, resolution, lambda padded: compute(padded, a, b))
+
+    def poses(self, preprocessor: Preprocessor, picture: RgbArray) -> list[Pose]:
+        """The poses that a preprocessor of the type OpenPose sees, in the picture's pixels. Errors as `run`."""
+        net = self._network(preprocessor)
+        return net(picture) if isinstance(net, DwPose) else []
+
+    def unload(self) -> None:
+        """Free the network's memory."""
+        self._loaded = None
+
+    def _compute(self, preprocessor: Preprocessor) -> _Compute | None:
+        if not preprocessor.files:
+            return _PLAIN.get(preprocessor.name)
+        net, use = self._network(preprocessor), NETWORKS[preprocessor.name].use
+        return lambda picture, a, b: use(net, picture, a, b)
+
+    def _network(self, preprocessor: Preprocessor) -> object:
+        load = NETWORKS[preprocessor.name].load
+        files = find_weights(preprocessor, self._folders)
+        key = load, tuple((path, path.stat().st_mtime_ns) for path in files)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # The old one's memory is free before the new one is read.
+            self._loaded = key, load(files, self._device)
+        return self._loaded[1]
+
+
+def _sliders(preprocessor: Preprocessor, settings: Settings) -> tuple[float, float]:
+    """What the sliders A and B stand at."""
     a, b = (
         0.0 if slider is None else slider.value(given)
         for slider, given in (
@@ -59,13 +116,4 @@ def preprocess(preprocessor: Preprocessor, picture: Picture, settings: Settings,
             (preprocessor.threshold_b, settings.threshold_b),
         )
     )
-    if preprocessor.name == "shuffle":
-        small = at_resolution(picture, _SHUFFLE_RESOLUTION, lambda padded: padded)
-        return pixels.shuffled(small, settings.seed)
-    compute = _PLAIN.get(preprocessor.name)
-    if compute is None:
-        return picture
-    if preprocessor.resolution is None:
-        return compute(picture, a, b)
-    resolution = round(preprocessor.resolution.value(settings.resolution))
-    return at_resolution(picture, resolution, lambda padded: compute(padded, a, b))
+    return a, b

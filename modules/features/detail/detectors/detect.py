@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from modules.features.detail.detectors.detection import Detection, DetectorError, Picture
+from modules.features.controlnet.arrays import RgbArray
+from modules.features.detail.detectors.detection import Detection, DetectorError
 from modules.features.detail.detectors.faces import FaceDetector
 from modules.features.detail.detectors.plan import Detector
 from modules.features.detail.detectors.yolo_onnx import OnnxDetector
 
 # What is found in a picture at a confidence of 0 to 1 or above, the surest first.
-Detect = Callable[[Picture, float], list[Detection]]
+Detect = Callable[[RgbArray, float], list[Detection]]
 
 
-def load_detector(detector: Detector) -> Detect:
+def open_detector(detector: Detector) -> Detect:
     """What finds things by `detector`. Load it once for many pictures.
 
     Raises:

@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from modules.catalogue.model_errors import ModelFileError
+from modules.features.controlnet.arrays import Floats, Grey
 
-# [height, width, 3], RGB, 0 to 255.
-Picture = npt.NDArray[np.uint8]
-# [height, width], 0 or 255.
-Mask = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
-Box = tuple[float, float, float, float]
+FloatBox = tuple[float, float, float, float]
 
 
 class DetectorError(ModelFileError):
@@ -25,13 +20,13 @@ class DetectorError(ModelFileError):
 class Detection:
     """One thing that was found. `box` is (left, top, right, bottom) in pixels, within the picture."""
 
-    box: Box
+    box: FloatBox
     confidence: float
     label: str
-    shape: Mask | None = None
+    shape: Grey | None = None
     """Its outline at the picture's size, from detectors that find one."""
 
-    def mask(self, width: int, height: int) -> Mask:
+    def mask(self, width: int, height: int) -> Grey:
         """255 inside of its outline, or of its box where it has none; [height, width]."""
         if self.shape is not None:
             return self.shape
@@ -41,7 +36,7 @@ class Detection:
         return filled
 
 
-def clipped(box: Floats, width: int, height: int) -> Box:
+def clipped(box: Floats, width: int, height: int) -> FloatBox:
     """(left, top, right, bottom) cut at the picture's edges."""
     left, top, right, bottom = (float(edge) for edge in box)
     return max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)

@@ -15,7 +15,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from modules.features.detail.detectors.detection import Box, Detection, Floats, Mask, Picture, clipped
+from modules.features.controlnet.arrays import Floats, Grey, RgbArray
+from modules.features.detail.detectors.detection import Detection, FloatBox, clipped
 
 _FOLDER: Final = Path(__file__).parent / "mediapipe"
 LABEL: Final = "face"
@@ -85,11 +86,11 @@ class FaceDetector:
         self._mesh = _read("face_landmark.tflite")
         self._anchors = self._range.anchors()
 
-    def boxes(self, picture: Picture, confidence: float) -> list[Detection]:
+    def boxes(self, picture: RgbArray, confidence: float) -> list[Detection]:
         """The faces of a picture, the surest first."""
         return [self._detection(face, picture) for face, _ in self._faces(picture, confidence)]
 
-    def meshes(self, picture: Picture, confidence: float, *, eyes_only: bool = False) -> list[Detection]:
+    def meshes(self, picture: RgbArray, confidence: float, *, eyes_only: bool = False) -> list[Detection]:
         """The faces whose mesh is found, with the outline of the face, or of both eyes, as their shape."""
         found = []
         for face, points in self._faces(picture, confidence):
@@ -104,11 +105,11 @@ class FaceDetector:
                 found.append(Detection(box=box, confidence=face.score, label=LABEL, shape=shape))
         return found
 
-    def _detection(self, face: _Face, picture: Picture) -> Detection:
+    def _detection(self, face: _Face, picture: RgbArray) -> Detection:
         height, width = picture.shape[:2]
         return Detection(box=clipped(face.corners.reshape(4), width, height), confidence=face.score, label=LABEL)
 
-    def _faces(self, picture: Picture, confidence: float) -> Iterator[tuple[_Face, Floats | None]]:
+    def _faces(self, picture: RgbArray, confidence: float) -> Iterator[tuple[_Face, Floats | None]]:
         """Each face once, with its mesh's points where that had to be looked at."""
         seen = list(self._look(picture, confidence))
         if self._range is _FULL:
@@ -122,7 +123,7 @@ class FaceDetector:
             if presence >= _PRESENT:
                 yield face, points
 
-    def _look(self, picture: Picture, confidence: float) -> Iterator[_Face]:
+    def _look(self, picture: RgbArray, confidence: float) -> Iterator[_Face]:
         """What the detector says of one picture, padded to a square with black."""
         side = self._range.side
         height, width = picture.shape[:2]
@@ -144,7 +145,7 @@ class FaceDetector:
             eyes = (place[2:4] + self._anchors[index]) * square - offset
             yield _Face(corners.astype(np.float32), eyes.astype(np.float32), float(scores[index]))
 
-    def _landmarks(self, picture: Picture, face: _Face) -> tuple[Floats, float]:
+    def _landmarks(self, picture: RgbArray, face: _Face) -> tuple[Floats, float]:
         """The points of the face's mesh, [468, 2] in pixels, and how sure it is that there is a face."""
         across = face.eyes[1] - face.eyes[0]
         angle = np.arctan2(across[1], across[0])
@@ -166,7 +167,7 @@ def _read(name: str) -> cv2.dnn.Net:
     return cv2.dnn.readNetFromTFLite(np.fromfile(_FOLDER / name, dtype=np.uint8))
 
 
-def _quarters(picture: Picture) -> Iterator[tuple[int, int, Picture]]:
+def _quarters(picture: RgbArray) -> Iterator[tuple[int, int, RgbArray]]:
     """Nine parts of half the picture's sides, overlapping by half, with their left and upper edges."""
     height, width = picture.shape[:2]
     high, wide = max(1, height // 2), max(1, width // 2)
@@ -191,7 +192,7 @@ def _overlap(one: Floats, other: Floats) -> float:
     return float(common / smaller) if smaller > 0 else 0.0
 
 
-def _hulls(outlines: Sequence[Floats], picture: Picture) -> Mask:
+def _hulls(outlines: Sequence[Floats], picture: RgbArray) -> Grey:
     """The convex hulls of groups of points, filled, at the picture's size."""
     mask = np.zeros(picture.shape[:2], dtype=np.uint8)
     for points in outlines:
@@ -199,7 +200,7 @@ def _hulls(outlines: Sequence[Floats], picture: Picture) -> Mask:
     return mask
 
 
-def _box_of(mask: Mask) -> Box | None:
+def _box_of(mask: Grey) -> FloatBox | None:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return None

@@ -23,7 +23,7 @@ def read_onnx(path: Path) -> tuple[cv2.dnn.Net, dict[str, str]]:
         DetectorError: the file is no ONNX file, damaged, or has operators that OpenCV lacks.
     """
     if path.stat().st_size > _MOST_BYTES:
-        raise DetectorError(f"{path.name} is larger than a gigabyte: that is no detector.")
+        raise DetectorError(f"{path.name} is larger than a gigabyte: such a network is not run here.")
     content = path.read_bytes()
     try:
         net = cv2.dnn.readNetFromONNX(np.frombuffer(content, dtype=np.uint8))

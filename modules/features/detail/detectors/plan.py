@@ -36,7 +36,7 @@ def list_detectors(folders: Sequence[Path]) -> tuple[Detector, ...]:
     return (*files, *(Detector(name=name) for name in MEDIAPIPE))
 
 
-def find_detector(name: str, detectors: Sequence[Detector]) -> Detector:
+def named_detector(name: str, detectors: Sequence[Detector]) -> Detector:
     """The detector of a name, in any case, with or without its suffix.
 
     Raises:

@@ -9,7 +9,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from modules.features.detail.detectors.detection import Detection, DetectorError, Floats, Mask, Picture, clipped
+from modules.features.controlnet.arrays import Floats, Grey, RgbArray
+from modules.features.detail.detectors.detection import Detection, DetectorError, clipped
 
 _GREY: Final = 114
 _SAME: Final = 0.7
@@ -29,13 +30,13 @@ class Letterboxed:
     high: int
     """The picture's size there."""
 
-    def outside(self, boxes: Floats, picture: Picture) -> Floats:
+    def outside(self, boxes: Floats, picture: RgbArray) -> Floats:
         """Boxes of the input, [count, 4] as corners, in the picture's pixels."""
         scale = np.array([picture.shape[1] / self.wide, picture.shape[0] / self.high] * 2, dtype=np.float32)
         return np.asarray((boxes - np.array([self.left, self.top] * 2)) * scale, dtype=np.float32)
 
 
-def letterboxed(picture: Picture, side: int) -> Letterboxed:
+def letterboxed(picture: RgbArray, side: int) -> Letterboxed:
     """`picture` scaled to fit into a square and centred there."""
     height, width = picture.shape[:2]
     scale = side / max(height, width)
@@ -51,7 +52,7 @@ def decoded(
     output: Floats,
     prototypes: Floats | None,
     seen: Letterboxed,
-    picture: Picture,
+    picture: RgbArray,
     names: Mapping[int, str],
     confidence: float,
 ) -> list[Detection]:
@@ -72,7 +73,7 @@ def decoded(
     likely = likely[np.argsort(-scores[likely], kind="stable")][:_CANDIDATES]
     middles, halves = output[:2, likely].T, output[2:4, likely].T / 2
     corners = np.concatenate([middles - halves, middles + halves], axis=1)
-    chosen = list(_distinct(corners, kinds[likely]))
+    chosen = list(distinct_boxes(corners, _SAME, kinds[likely]))
     boxes = seen.outside(corners[chosen], picture)
     found = []
     for index, box in zip(likely[chosen], boxes, strict=True):
@@ -83,8 +84,8 @@ def decoded(
     return found
 
 
-def _distinct(corners: Floats, kinds: np.ndarray) -> Iterator[int]:
-    """Of boxes in the order of their scores those that overlap no surer one of their kind too much."""
+def distinct_boxes(corners: Floats, same: float, kinds: np.ndarray | None = None) -> Iterator[int]:
+    """Of boxes, [count, 4] in the order of their scores, those that overlap no surer one (of their kind) by `same`."""
     areas = (corners[:, 2:] - corners[:, :2]).clip(0).prod(axis=1)
     left = np.arange(len(corners))
     for _ in range(_MOST):
@@ -94,13 +95,13 @@ def _distinct(corners: Floats, kinds: np.ndarray) -> Iterator[int]:
         yield int(first)
         low = np.maximum(corners[first, :2], corners[left, :2])
         common = (np.minimum(corners[first, 2:], corners[left, 2:]) - low).clip(0).prod(axis=1)
-        union = areas[first] + areas[left] - common
-        left = left[(common <= _SAME * union) | (kinds[left] != kinds[first])]
+        apart = common <= same * (areas[first] + areas[left] - common)
+        left = left[apart if kinds is None else apart | (kinds[left] != kinds[first])]
 
 
 def _shape(
-    mix: Floats, prototypes: Floats, seen: Letterboxed, picture: Picture, box: tuple[float, float, float, float]
-) -> Mask:
+    mix: Floats, prototypes: Floats, seen: Letterboxed, picture: RgbArray, box: tuple[float, float, float, float]
+) -> Grey:
     """The mask that `mix` makes of the prototypes, at the picture's size, nothing outside of `box`."""
     side = seen.values.shape[2]
     small = np.tensordot(mix, prototypes, axes=1).astype(np.float32)

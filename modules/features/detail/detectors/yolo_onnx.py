@@ -10,7 +10,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from modules.features.detail.detectors.detection import Detection, DetectorError, Floats, Picture
+from modules.features.controlnet.arrays import Floats, RgbArray
+from modules.features.detail.detectors.detection import Detection, DetectorError
 from modules.features.detail.detectors.onnx_file import read_onnx
 from modules.features.detail.detectors.yolo import decoded, letterboxed
 
@@ -27,7 +28,7 @@ class OnnxDetector:
         self._names = class_names(_literal(metadata.get("names", "")))
         self._side = _input_side(_literal(metadata.get("imgsz", "")))
 
-    def __call__(self, picture: Picture, confidence: float) -> list[Detection]:
+    def __call__(self, picture: RgbArray, confidence: float) -> list[Detection]:
         """What is found at `confidence` or above, the surest first. Raises DetectorError."""
         seen = letterboxed(picture, self._side)
         try:

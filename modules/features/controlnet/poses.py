@@ -1,0 +1,184 @@
+"""Poses as OpenPose describes and draws them: 18 joints of the body, 21 of each hand, 70 points of the face.
+
+Format and drawing reproduced: what sd-webui-controlnet 1.1.455 reads, writes and draws, which models were trained on.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import cv2
+import numpy as np
+from pydantic import JsonValue
+
+from modules.features.controlnet.arrays import RgbArray
+
+# (x, y) in pixels; None for what isn't seen.
+Point = tuple[float, float] | None
+Points = tuple[Point, ...]
+
+BODY: Final = 18
+HAND: Final = 21
+FACE: Final = 70
+_LIMBS: Final = (
+    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 0),
+    (0, 14), (14, 16), (0, 15), (15, 17),
+)  # fmt: skip
+_FINGERS: Final = ((0, 1, 2, 3, 4), (0, 5, 6, 7, 8), (0, 9, 10, 11, 12), (0, 13, 14, 15, 16), (0, 17, 18, 19, 20))
+_BONES: Final = tuple(bone for finger in _FINGERS for bone in pairwise(finger))
+_HALF_WIDTH: Final = 4
+_JOINT: Final = 4
+_FACE_POINT: Final = 3
+_DARKER: Final = 0.6
+_KEYS: Final = ("pose_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d", "face_keypoints_2d")
+_COUNTS: Final = (BODY, HAND, HAND, FACE)
+_MOST_PEOPLE: Final = 200
+_LONGEST: Final = 1 << 14
+
+
+class PoseError(ValueError):
+    """A pose that can't be read; the message is the sentence to show."""
+
+
+def _hue(index: int) -> tuple[int, int, int]:
+    """One of eighteen colours around the circle of hues, in steps of 85 as OpenPose has them."""
+    third, step = divmod(index, 6)
+    rising, falling = min(step, 3) * 85, min(6 - step, 3) * 85
+    first: tuple[int, int, int] = (falling, rising, 0)
+    return first[-third % 3], first[(1 - third) % 3], first[(2 - third) % 3]
+
+
+_COLOURS: Final = tuple(_hue(index) for index in range(BODY))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pose:
+    """One person. Parts that weren't looked for are empty."""
+
+    body: Points = ()
+    left_hand: Points = ()
+    right_hand: Points = ()
+    face: Points = ()
+
+    @property
+    def parts(self) -> tuple[Points, ...]:
+        """In the order of the JSON."""
+        return self.body, self.left_hand, self.right_hand, self.face
+
+
+def draw_poses(poses: Sequence[Pose], width: int, height: int) -> RgbArray:
+    """The poses on black, [height, width, 3]."""
+    canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    for pose in poses:
+        body, left, right, face = (_near(points, max(width, height)) for points in pose.parts)
+        _draw_body(canvas, body)
+        _draw_hand(canvas, left)
+        _draw_hand(canvas, right)
+        for point in face:
+            if point is not None:
+                cv2.circle(canvas, _whole(point), _FACE_POINT, (255, 255, 255), -1)
+    return canvas
+
+
+def poses_as_json(poses: Sequence[Pose], width: int, height: int) -> dict[str, JsonValue]:
+    """The poses as OpenPose's JSON: x, y and 1 for each point, three zeros for what isn't seen."""
+    people: list[JsonValue] = [dict(zip(_KEYS, map(_flat, pose.parts), strict=True)) for pose in poses]
+    return {"people": people, "canvas_width": width, "canvas_height": height}
+
+
+def poses_of_json(found: JsonValue) -> tuple[list[Pose], int, int]:
+    """Poses, width and height of OpenPose's JSON. Points may also be shares of the canvas.
+
+    Raises:
+        PoseError: it isn't that.
+    """
+    if not isinstance(found, Mapping):
+        raise PoseError("A pose is a JSON object with people, canvas_width and canvas_height.")
+    width, height = (_side(found.get(key), key) for key in ("canvas_width", "canvas_height"))
+    people = found.get("people") or []
+    if not isinstance(people, list) or len(people) > _MOST_PEOPLE:
+        raise PoseError(f"A pose's people are a list of at most {_MOST_PEOPLE}.")
+    return [_pose(person, width, height) for person in people], width, height
+
+
+def _draw_body(canvas: RgbArray, body: Points) -> None:
+    if len(body) < BODY:
+        return
+    for (start, end), colour in zip(_LIMBS, _COLOURS, strict=False):
+        one, other = body[start], body[end]
+        if one is None or other is None:
+            continue
+        middle = _whole(((one[0] + other[0]) / 2, (one[1] + other[1]) / 2))
+        length = math.hypot(one[0] - other[0], one[1] - other[1])
+        angle = math.degrees(math.atan2(one[1] - other[1], one[0] - other[0]))
+        outline = cv2.ellipse2Poly(middle, (int(length / 2), _HALF_WIDTH), int(angle), 0, 360, 1)
+        cv2.fillConvexPoly(canvas, np.asarray(outline), tuple(int(value * _DARKER) for value in colour))
+    for point, colour in zip(body, _COLOURS, strict=False):
+        if point is not None:
+            cv2.circle(canvas, _whole(point), _JOINT, colour, -1)
+
+
+def _draw_hand(canvas: RgbArray, hand: Points) -> None:
+    if len(hand) < HAND:
+        return
+    for index, (start, end) in enumerate(_BONES):
+        one, other = hand[start], hand[end]
+        if one is not None and other is not None:
+            shades = colorsys.hsv_to_rgb(index / len(_BONES), 1, 1)
+            cv2.line(canvas, _whole(one), _whole(other), tuple(255 * shade for shade in shades), 2)
+    for point in hand:
+        if point is not None:
+            cv2.circle(canvas, _whole(point), _JOINT, (0, 0, 255), -1)
+
+
+def _near(points: Points, side: int) -> Points:
+    """Without those further outside than the canvas is long: drawing towards them takes minutes and shows nothing."""
+    return tuple(
+        point if point is not None and all(-side <= value <= 2 * side for value in point) else None for point in points
+    )
+
+
+def _whole(point: tuple[float, float]) -> tuple[int, int]:
+    return int(point[0]), int(point[1])
+
+
+def _flat(points: Points) -> JsonValue:
+    numbers: list[JsonValue] = []
+    for point in points:
+        numbers += [0.0, 0.0, 0.0] if point is None else [point[0], point[1], 1.0]
+    return numbers
+
+
+def _side(found: JsonValue, key: str) -> int:
+    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= _LONGEST:
+        raise PoseError(f"A pose's {key} is a whole number from 1 to {_LONGEST}.")
+    return found
+
+
+def _pose(person: JsonValue, width: int, height: int) -> Pose:
+    if not isinstance(person, Mapping):
+        raise PoseError("Each of a pose's people is a JSON object.")
+    body, left, right, face = (
+        _points(person.get(key) or [], key, count, width, height) for key, count in zip(_KEYS, _COUNTS, strict=True)
+    )
+    return Pose(body=body, left_hand=left, right_hand=right, face=face)
+
+
+def _points(found: JsonValue, key: str, count: int, width: int, height: int) -> Points:
+    numbers = [one for one in found if _is_number(one)] if isinstance(found, list) else []
+    if not isinstance(found, list) or len(numbers) != len(found) or len(found) not in (0, 3 * count):
+        raise PoseError(f"A pose's {key} has {count} points of x, y and confidence, finite numbers all of them.")
+    values = [float(str(one)) for one in numbers]
+    triples = [values[place : place + 3] for place in range(0, len(values), 3)]
+    shares = all(0 <= x <= 1 and 0 <= y <= 1 for x, y, _ in triples)
+    across, down = (width, height) if shares else (1, 1)
+    return tuple((x * across, y * down) if sure > 0 else None for x, y, sure in triples)
+
+
+def _is_number(value: JsonValue) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

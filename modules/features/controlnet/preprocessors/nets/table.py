@@ -1,0 +1,123 @@
+"""Which network computes which preprocessor's map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from modules.features.controlnet.arrays import Floats, RgbArray, cut_to_bytes, three_channels
+from modules.features.controlnet.poses import Pose, draw_poses
+from modules.features.controlnet.preprocessors.nets.depth_anything import (
+    depth_anything,
+    load_depth_anything,
+    load_depth_anything_v2,
+)
+from modules.features.controlnet.preprocessors.nets.dwpose import DwPose
+from modules.features.controlnet.preprocessors.nets.hed import hed_edges, load_hed
+from modules.features.controlnet.preprocessors.nets.lineart import lineart, load_lineart
+from modules.features.controlnet.preprocessors.nets.lineart_anime import lineart_anime, load_lineart_anime
+from modules.features.controlnet.preprocessors.nets.mlsd import load_mlsd, mlsd
+from modules.features.controlnet.preprocessors.nets.pidinet import load_pidinet, pidinet
+from modules.features.controlnet.preprocessors.nets.teed import load_teed, teed_edges
+from modules.features.controlnet.preprocessors.pixels import safe_steps, scribble_of
+
+_SKETCH: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class MapNetwork:
+    """How to get a network from its files, and a map from it, a picture and the sliders A and B.
+
+    What `load` returns only `use` of the same entry gets to see.
+    """
+
+    load: Callable[[Sequence[Path], torch.device], Any]
+    use: Callable[[Any, RgbArray, float, float], RgbArray]
+
+
+def _of_one_file(load: Callable[[Path, torch.device], Any]) -> Callable[[Sequence[Path], torch.device], Any]:
+    return lambda files, device: load(files[0], device)
+
+
+def _load_pose(files: Sequence[Path], _device: torch.device) -> DwPose:
+    return DwPose(files[0], files[1])
+
+
+def _soft(edges: Floats) -> RgbArray:
+    return three_channels(cut_to_bytes(edges * 255))
+
+
+def _scribble(edges: Floats) -> RgbArray:
+    return three_channels(scribble_of(cut_to_bytes(edges * 255)))
+
+
+def _safe(edges: Floats, steps: float = 2) -> RgbArray:
+    return _soft(safe_steps(edges, round(steps)) if steps else edges)
+
+
+def _sketch(edges: Floats) -> RgbArray:
+    return _soft((edges > _SKETCH).astype(np.float32))
+
+
+def _posed(*, body: bool, hands: bool, face: bool) -> Callable[[DwPose, RgbArray, float, float], RgbArray]:
+    """What draws the chosen parts of poses."""
+
+    def drawn(net: DwPose, picture: RgbArray, _a: float, _b: float) -> RgbArray:
+        poses = [chosen_parts(pose, body=body, hands=hands, face=face) for pose in net(picture)]
+        return draw_poses(poses, picture.shape[1], picture.shape[0])
+
+    return drawn
+
+
+def chosen_parts(pose: Pose, *, body: bool, hands: bool, face: bool) -> Pose:
+    """A pose with some of its parts only."""
+    left, right = (pose.left_hand, pose.right_hand) if hands else ((), ())
+    return Pose(body=pose.body if body else (), left_hand=left, right_hand=right, face=pose.face if face else ())
+
+
+_HED, _PIDINET = _of_one_file(load_hed), _of_one_file(load_pidinet)
+_LINEART: Final = MapNetwork(
+    _of_one_file(load_lineart), lambda net, picture, _a, _b: three_channels(lineart(net, picture))
+)
+
+NETWORKS: Final[Mapping[str, MapNetwork]] = {
+    "hed": MapNetwork(_HED, lambda net, picture, _a, _b: _soft(hed_edges(net, picture))),
+    "hed_safe": MapNetwork(_HED, lambda net, picture, _a, _b: _safe(hed_edges(net, picture))),
+    "scribble_hed": MapNetwork(_HED, lambda net, picture, _a, _b: _scribble(hed_edges(net, picture))),
+    "pidinet": MapNetwork(_PIDINET, lambda net, picture, _a, _b: _soft(pidinet(net, picture))),
+    "pidinet_safe": MapNetwork(_PIDINET, lambda net, picture, _a, _b: _safe(pidinet(net, picture))),
+    "pidinet_scribble": MapNetwork(_PIDINET, lambda net, picture, _a, _b: _scribble(pidinet(net, picture))),
+    "pidinet_sketch": MapNetwork(_PIDINET, lambda net, picture, _a, _b: _sketch(pidinet(net, picture))),
+    "softedge_teed": MapNetwork(
+        _of_one_file(load_teed), lambda net, picture, a, _b: _safe(teed_edges(net, picture), a)
+    ),
+    "lineart": _LINEART,
+    "lineart_coarse": _LINEART,
+    "lineart_anime": MapNetwork(
+        _of_one_file(load_lineart_anime), lambda net, picture, _a, _b: three_channels(lineart_anime(net, picture))
+    ),
+    "mlsd": MapNetwork(_of_one_file(load_mlsd), lambda net, picture, a, b: three_channels(mlsd(net, picture, a, b))),
+    "depth_anything": MapNetwork(
+        _of_one_file(load_depth_anything), lambda net, picture, _a, _b: three_channels(depth_anything(net, picture))
+    ),
+    "depth_anything_v2": MapNetwork(
+        _of_one_file(load_depth_anything_v2),
+        lambda net, picture, _a, _b: three_channels(depth_anything(net, picture)),
+    ),
+    **{
+        name: MapNetwork(_load_pose, _posed(body=body, hands=hands, face=face))
+        for name, (body, hands, face) in {
+            "dw_openpose_full": (True, True, True),
+            "openpose_full": (True, True, True),
+            "openpose": (True, False, False),
+            "openpose_hand": (True, True, False),
+            "openpose_face": (True, False, True),
+            "openpose_faceonly": (False, False, True),
+        }.items()
+    },
+}

@@ -1,0 +1,222 @@
+"""Networks behind preprocessors, on random weights in the layouts of published files.
+
+Expected numbers come from controlnet_aux 0.0.10 (Apache-2.0) on the same weights and pictures.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
+from modules.features.controlnet.arrays import RgbArray
+from modules.features.controlnet.preprocessors.declare import PREPROCESSORS, find_preprocessor
+from modules.features.controlnet.preprocessors.nets import depth_anything as nets_depth_anything
+from modules.features.controlnet.preprocessors.nets.depth_anything import load_depth_anything, load_depth_anything_v2
+from modules.features.controlnet.preprocessors.nets.hed import load_hed
+from modules.features.controlnet.preprocessors.nets.lineart import load_lineart
+from modules.features.controlnet.preprocessors.nets.lineart_anime import load_lineart_anime
+from modules.features.controlnet.preprocessors.nets.mlsd import load_mlsd, segments
+from modules.features.controlnet.preprocessors.nets.pidinet import load_pidinet
+from modules.features.controlnet.preprocessors.nets.table import NETWORKS
+from modules.features.controlnet.preprocessors.nets.teed import load_teed
+from modules.features.controlnet.preprocessors.plan import annotator_folders, find_weights
+from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
+from tests.features.controlnet import layouts
+
+CPU = torch.device("cpu")
+LAYOUTS: dict[str, Callable[[], layouts.Shapes]] = {
+    "hed": layouts.hed,
+    "pidinet": layouts.pidinet,
+    "softedge_teed": layouts.teed,
+    "lineart": layouts.lineart,
+    "lineart_coarse": layouts.lineart,
+    "lineart_anime": layouts.lineart_anime,
+    "mlsd": layouts.mlsd,
+    "depth_anything": layouts.depth_anything,
+    "depth_anything_v2": lambda: layouts.depth_anything(12),
+}
+SHARED = {
+    "hed_safe": "hed",
+    "scribble_hed": "hed",
+    "pidinet_safe": "pidinet",
+    "pidinet_scribble": "pidinet",
+    "pidinet_sketch": "pidinet",
+}
+
+
+def sampled() -> Tensor:
+    return torch.from_numpy(np.random.RandomState(5).randint(0, 256, (1, 3, 64, 128)).astype(np.float32))
+
+
+def picture(height: int = 90, width: int = 140) -> RgbArray:
+    shapes = np.zeros((height, width, 3), np.uint8)
+    cv2.circle(shapes, (width // 2, height // 2), height // 3, (200, 120, 40), -1)
+    return shapes + np.random.RandomState(1).randint(0, 30, shapes.shape, dtype=np.uint8)
+
+
+def saved(name: str, folder: Path) -> Path:
+    """The file of a preprocessor where Forge puts it, with random weights."""
+    file = find_preprocessor(name).files[0]
+    path = folder / file.folder / file.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state: Any = layouts.weights(LAYOUTS[name]())
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file(state, path)
+    else:
+        torch.save({"state_dict": state} if name == "pidinet" else state, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "load", "prepare", "expected"),
+    [
+        ("hed", load_hed, lambda x: x, [-0.84884, -1.13821, -1.09827, -0.51801, -0.95973]),
+        ("lineart", load_lineart, lambda x: x / 255, [0.36418, 0.82058, 0.39802, 0.58834, 0.54607]),
+        (
+            "lineart_anime",
+            load_lineart_anime,
+            lambda x: functional.interpolate(x, (256, 256)) / 127.5 - 1,
+            [-0.38232, -0.84627, -0.77366, -0.4503, -0.09266],
+        ),
+        ("pidinet", load_pidinet, lambda x: x.flip(1) / 255, [0.61926, 0.685, 0.64378, 0.99932, 0.78034]),
+        ("softedge_teed", load_teed, lambda x: x, [-0.1792, -0.00012, -0.07127, 0.40121, -0.02816]),
+        (
+            "mlsd",
+            load_mlsd,
+            lambda x: torch.cat([x, torch.ones_like(x[:, :1])], 1) / 127.5 - 1,
+            [0.04599, -0.16438, -0.10517, -0.01833, 0.01578],
+        ),
+    ],
+)
+def test_answers_are_those_of_the_published_code(
+    tmp_path: Path,
+    name: str,
+    load: Callable[[Path, torch.device], nn.Module],
+    prepare: Callable[[Tensor], Tensor],
+    expected: list[float],
+) -> None:
+    net = load(saved(name, tmp_path), CPU)
+    with torch.inference_mode():
+        answer = net(prepare(sampled()))
+    last = (answer if isinstance(answer, Tensor) else answer[-1]).flatten()
+    values = [float(last[place]) for place in (0, len(last) // 3, len(last) // 2, -1)]
+    assert [*values, float(last.mean())] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", [one.name for one in PREPROCESSORS if one.files and "pose" not in one.name])
+def test_maps_have_shape_range_and_are_the_same_each_time(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nets_depth_anything, "_SIDE", 70)  # Instead of 518, which takes seconds.
+    saved(SHARED.get(name, name), tmp_path)
+    preprocessor, settings = find_preprocessor(name), Settings(resolution=64)
+    found = Preprocessors([tmp_path], CPU).run(preprocessor, picture(), settings)
+    assert found.shape == (64, 100, 3) and found.dtype == np.uint8
+    assert (found == Preprocessors([tmp_path], CPU).run(preprocessor, picture(), settings)).all()
+    colours = set(np.unique(found))
+    if name in ("scribble_hed", "pidinet_scribble", "pidinet_sketch", "mlsd"):
+        assert colours <= {0, 255}
+    if name in ("hed_safe", "pidinet_safe", "softedge_teed"):
+        assert colours <= {0, 127, 255}
+    if name.startswith("depth"):
+        # The nearest or the farthest may lie in what was padded.
+        assert int(found.max()) - int(found.min()) > 150 and len(colours) > 20
+
+
+def test_every_declared_file_has_a_network_and_the_other_way_round() -> None:
+    assert {one.name for one in PREPROCESSORS if one.files} == set(NETWORKS)
+
+
+def test_depth_anything_is_transformers_under_other_names(tmp_path: Path) -> None:
+    first = load_depth_anything(saved("depth_anything", tmp_path), CPU)
+    second = load_depth_anything_v2(saved("depth_anything_v2", tmp_path), CPU)
+    looked_at = [net.config.to_dict()["backbone_config"]["out_indices"] for net in (first, second)]
+    assert [list(layers) for layers in looked_at] == [[1, 2, 3, 4], [3, 6, 9, 12]]
+    state, file = first.state_dict(), layouts.weights(layouts.depth_anything())
+    queries = file["pretrained.blocks.2.attn.qkv.weight"][:12]
+    assert (state["backbone.encoder.layer.2.attention.q_proj.weight"] == queries).all()
+    coarse = file["depth_head.scratch.refinenet4.resConfUnit2.conv1.weight"]
+    assert (state["neck.fusion_stage.layers.0.residual_layer2.convolution1.weight"] == coarse).all()
+
+
+def test_a_line_is_found_where_the_answer_has_one() -> None:
+    answer = torch.full((9, 32, 32), -9.0)
+    answer[0, 10, 12] = 3
+    answer[1:5, 10, 12] = torch.tensor([-4.0, -2, 6, 5])
+    assert segments(answer, 0.1, 0.1) == [((16, 16), (36, 30))]
+    assert segments(answer, 0.1, 20) == [] and segments(answer, 0.99, 0.1) == []
+
+
+def test_a_missing_file_is_named_with_its_folders(tmp_path: Path) -> None:
+    wanted = (
+        r"softedge_hed needs ControlNetHED\.pth: put it into models/ControlNetPreprocessor/hed, or into extensions/"
+    )
+    with pytest.raises(ModelNotFoundError, match=wanted):
+        Preprocessors([tmp_path], CPU).run(find_preprocessor("hed"), picture(), Settings())
+
+
+def test_files_are_found_in_all_folders_and_by_their_other_names(tmp_path: Path) -> None:
+    folders = annotator_folders(tmp_path / "models", tmp_path, tmp_path / "chosen")
+    hed = tmp_path / "extensions" / "sd-webui-controlnet" / "annotator" / "downloads" / "hed" / "ControlNetHED.pth"
+    small = tmp_path / "models" / "ControlNetPreprocessor" / "depth_anything_v2_vits.pth"
+    for path in (hed, small):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert find_weights(find_preprocessor("hed"), folders) == (hed,)
+    assert find_weights(find_preprocessor("depth_anything_v2"), folders) == (small,)
+    mine = tmp_path / "chosen" / "hed" / "ControlNetHED.pth"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    assert find_weights(find_preprocessor("hed"), folders) == (mine,)
+
+
+def test_a_network_stays_until_another_is_wanted_and_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+    path = saved("hed", tmp_path)
+    runs = Preprocessors([tmp_path], CPU)
+    hed, safe = find_preprocessor("hed"), find_preprocessor("hed_safe")
+    first = runs.run(hed, picture(), Settings(resolution=64))
+    torch.save(layouts.weights(layouts.hed(), seed=9), path)
+    assert (runs.run(hed, picture(), Settings(resolution=64)) != first).any()
+    path.write_bytes(path.read_bytes())
+    assert runs.run(safe, picture(), Settings(resolution=64)).shape == first.shape
+    runs.unload()
+    assert runs.run(hed, picture(), Settings(resolution=64)).shape == first.shape
+
+
+class _Payload:
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        import os
+
+        return os.system, ("exit 1",)
+
+
+def test_files_that_are_unsafe_damaged_or_of_another_network_are_one_sentence(tmp_path: Path) -> None:
+    path = saved("hed", tmp_path)
+
+    def refused() -> str:
+        with pytest.raises(ModelFileError) as caught:
+            load_hed(path, CPU)
+        return str(caught.value)
+
+    torch.save({"norm": _Payload()}, path, pickle_module=pickle)
+    assert "ControlNetHED.pth was refused" in refused()
+    torch.save(layouts.weights(layouts.lineart()), path)
+    assert "ControlNetHED.pth holds other weights" in refused()
+    state = layouts.weights(layouts.hed())
+    del state["block3.convs.1.bias"]
+    torch.save(state, path)
+    assert "or not all of them" in refused()
+    path.write_bytes(b"nothing")
+    assert "ControlNetHED.pth" in refused()
