@@ -1,6 +1,7 @@
 """What CI relies on: skipped tests fail there, and the start and test scripts do what they say."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# What mypy checks, beside webui.py.
+CHECKED = ("modules", "benchmarks", "training", "tests")
 
 
 @pytest.mark.parametrize(
@@ -212,3 +215,27 @@ def test_the_test_script_checks_the_page_scripts_and_installs_what_that_needs() 
     script = (ROOT / "scripts" / "test.sh").read_text(encoding="utf-8")
     assert "\nbash scripts/check-javascript.sh\n" in script
     assert all(f"command -v {command} >/dev/null || missing+=" in script for command in ("node", "npm", "chromium"))
+
+
+def imported_modules() -> set[str]:
+    """Every module that the sources name in an import of their own."""
+    sources = [ROOT / "webui.py", *(path for name in CHECKED for path in (ROOT / name).rglob("*.py"))]
+    texts = (path.read_text("utf-8") for path in sources)
+    return {found for text in texts for found in re.findall(r"^\s*(?:from|import) ([\w.]+)", text, re.MULTILINE)}
+
+
+def matches(module: str, pattern: str) -> bool:
+    return module == pattern or (pattern.endswith(".*") and f"{module}.".startswith(pattern[:-1]))
+
+
+def test_types_are_read_of_every_module_that_is_imported() -> None:
+    """What mypy leaves out is Any without a word: that may be only what ours don't name."""
+    sections = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["overrides"]
+    skipped, followed = (
+        [pattern for section in sections if section.get("follow_imports") == kind for pattern in section["module"]]
+        for kind in ("skip", "normal")
+    )
+    assert skipped and followed
+    out = {module for module in imported_modules() if any(matches(module, pattern) for pattern in skipped)}
+    assert len(out) > 10
+    assert sorted(module for module in out if not any(matches(module, pattern) for pattern in followed)) == []
