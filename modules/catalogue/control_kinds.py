@@ -5,6 +5,7 @@ Names and their order: sd-webui-controlnet 1.1.455, diffusers, and the projects 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from enum import Enum
@@ -40,6 +41,9 @@ PREFIX: Final = "control_model."
 _WIDTHS: Final = {768: "SD1", 1024: "SD2", 2048: "SDXL"}
 # Input channels of a T2I-Adapter: a picture of one or three colours, squares of 8 or 16 pixels laid over each other.
 _ADAPTER_INPUTS: Final = {64: "SD1", 192: "SD1", 256: "SDXL", 768: "SDXL"}
+
+# Parameters of a ControlNet that is as large as the encoder of its family.
+_WHOLE: Final = {"SD1": 361_300_000, "SDXL": 1_251_000_000}
 
 # What can't be used, with the reason; all the names of one must be there.
 _REFUSED: Final = (
@@ -162,6 +166,13 @@ def _is_sdxl(kind: ControlKind, shapes: TensorShapes) -> bool:
 
 def _text_width(shapes: TensorShapes, ending: str) -> int:
     return next((shape[1] for name, shape in shapes.items() if name.endswith(ending) and len(shape) == 2), 0)
+
+
+def control_bytes(kind: ControlKind, shapes: TensorShapes, itemsize: int) -> int:
+    """Bytes that a control model takes in memory, in numbers of `itemsize`; a Control-LoRA becomes a ControlNet."""
+    own = sum(math.prod(shape) for shape in shapes.values())
+    whole = _WHOLE["SDXL" if _is_sdxl(kind, shapes) else "SD1"] if kind is ControlKind.CONTROL_LORA else 0
+    return max(own, whole) * itemsize
 
 
 def is_control_model(names: Collection[str]) -> bool:

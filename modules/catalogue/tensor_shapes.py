@@ -13,6 +13,8 @@ from modules.files import is_text
 
 # Under which names training writes the weights beside what else it keeps; those that are used come first.
 _WEIGHTS: Final = ("state_dict", "params_ema", "params-ema", "params", "model_state_dict")
+# The dictionaries inside an IP-Adapter's dictionary; in safetensors they begin the names.
+_PARTS: Final = ("image_proj", "ip_adapter")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -45,6 +47,9 @@ def weights_in(layout: TorchLayout) -> dict[str, TensorRef] | None:
         content = next((content[key] for key in _WEIGHTS if isinstance(content.get(key), dict)), content)
     if not isinstance(content, dict):
         return None
+    for part in _PARTS:
+        if isinstance(inside := content.get(part), dict):
+            content = content | {f"{part}.{name}": ref for name, ref in inside.items() if isinstance(name, str)}
     found = {name: ref for name, ref in content.items() if isinstance(name, str) and isinstance(ref, TensorRef)}
     if not is_text("".join(found)):
         raise ModelFileError(f"{layout.path.name} is damaged: the name of a tensor is no text; fetch it again.")

@@ -11,6 +11,7 @@ forwards, tests/hardware/test_budget.py; `C` are channels of a level, from the f
 - VAE decoding: pixels × (3·C[1] + 4), the last level's input, normed and activated, at full size. On a CPU a fourth
   C[1]: convolutions there copy what comes in another memory layout (tests/hardware/test_allocations.py measures it).
 - VAE encoding: pixels × (5·C[0] + 4).
+- control models that add residuals: 2 × rows × the sum over levels of 3·C × cells / 4^level, beside the UNet's forward.
 """
 
 from __future__ import annotations
@@ -76,14 +77,28 @@ class ModelSize:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlSize:
+    """A control model (ControlNet and its relatives) in numbers: bytes of its `weights`, whether it `adds_residuals`,
+    and whether it `takes_turns`: it is on the device for its calls alone, as low_vram asks for.
+    """
+
+    weights: int
+    adds_residuals: bool = True
+    takes_turns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RequestSize:
-    """What a request needs of the device: the largest picture of its passes, in pixels, and the rows of one forward."""
+    """What a request needs of the device: the largest picture of its passes, in pixels, the rows of one forward, and
+    the control models of its units.
+    """
 
     width: int
     height: int
     images: int = 1
     rows_per_image: int = 2
     encodes: bool = False
+    controls: tuple[ControlSize, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -99,7 +114,8 @@ class MemoryPlan:
     """How a job runs: mode, how many bytes of the UNet streaming may leave on the device, how many images at once,
     and whether the VAE works in tiles. `peak` is the most it is expected to take; `why` says what decided it.
     `decodes_alongside` says that there is room for decoding a picture while the next one is made, `recorded` for a
-    step's work once more, which recorded steps hold as long as they last.
+    step's work once more, which recorded steps hold as long as they last. `controls_take_turns` has control models on
+    the device for their calls alone.
     """
 
     mode: MemoryMode
@@ -110,6 +126,7 @@ class MemoryPlan:
     peak: int = 0
     decodes_alongside: bool = False
     recorded: bool = False
+    controls_take_turns: bool = False
 
 
 def unet_work(model: ModelSize, request: RequestSize, *, scores: Scores = "fused") -> int:
@@ -138,7 +155,27 @@ def vae_work(model: ModelSize, request: RequestSize, *, tile: int | None = None,
     return CPU_MEMORY + 16 * request.pixels if cpu and not tile and work > CPU_MEMORY else work
 
 
+def control_work(model: ModelSize, request: RequestSize) -> tuple[int, int]:
+    """Bytes of a request's control models: those that stay on the device, and what their calls add to a step's peak.
+
+    A call needs less than the UNet's forward, which is not under way then; what it leaves behind are its residuals, as
+    large as the UNet's skip connections: 3·C[0] at the latent's size, then 3·C of each level at its own.
+    """
+    staying = sum(control.weights for control in request.controls if not control.takes_turns)
+    turns = max((control.weights for control in request.controls if control.takes_turns), default=0)
+    if not any(control.adds_residuals for control in request.controls):
+        return staying, turns
+    cells = request.pixels // model.vae_factor**2
+    residuals = sum(
+        _RESIDUALS_EACH * channels * cells // 4**level for level, channels in enumerate(model.unet_channels)
+    )
+    # Those of one unit while it answers, beside the sum of those before it.
+    return staying, turns + 2 * request.rows * residuals * model.unet_itemsize
+
+
 VAE_TILE: Final = 512
+# Of each level: two residual blocks, and the layer that leads to it.
+_RESIDUALS_EACH: Final = 3
 
 
 def peak(
@@ -151,14 +188,15 @@ def peak(
     cpu: bool = False,
 ) -> int:
     """The most bytes that lie on the device at once while the request runs in this mode."""
-    unet = unet_work(model, request, scores=scores)
+    controls, calls = control_work(model, request)
+    unet = unet_work(model, request, scores=scores) + calls
     vae = vae_work(model, request, tile=VAE_TILE if tiled else None, cpu=cpu)
     if mode == "full":
-        return model.weights + max(unet, vae, _TEXT_WORK)
+        return controls + model.weights + max(unet, vae, _TEXT_WORK)
     if mode == "medvram":
-        return max(model.text + _TEXT_WORK, model.unet + unet, model.vae + vae)
+        return controls + max(model.text + _TEXT_WORK, model.unet + unet, model.vae + vae)
     # The slots stay where they are while the others are on the device.
-    return model.streamed + max(model.text + _TEXT_WORK, unet, model.vae + vae)
+    return controls + model.streamed + max(model.text + _TEXT_WORK, unet, model.vae + vae)
 
 
 def choose_plan(
@@ -176,8 +214,8 @@ def choose_plan(
     """The fastest plan that fits into `free` bytes (what the model holds already counts as free).
 
     `required` is the mode that a flag or a setting demands; otherwise any of `modes` from `least` on may be chosen.
-    What changes nothing in the picture is tried first: fewer images at once, then a thriftier mode, then VAE tiles;
-    the reserve is touched last, in the thriftiest mode.
+    What changes nothing in the picture is tried first: control models by turns, fewer images at once, then a thriftier
+    mode, then VAE tiles; the reserve is touched last, in the thriftiest mode.
 
     Raises:
         OutOfBudget: no mode, tile or batch makes it fit.
@@ -185,8 +223,7 @@ def choose_plan(
     allowed = (required,) if required else tuple(mode for mode in modes if MODES.index(mode) >= MODES.index(least))
     for reserve, tiled, ways in ((RESERVE, False, allowed), (RESERVE, True, allowed), (0, True, allowed[-1:])):
         for mode in ways:
-            for images in _batches(request.images):
-                part = replace(request, images=images)
+            for part in _parts(request):
                 needed = peak(model, part, mode, scores=scores, tiled=tiled, cpu=cpu)
                 if needed <= free - reserve:
                     # Room that is left keeps pieces on the device; who chose lowvram wants it for something else.
@@ -196,10 +233,11 @@ def choose_plan(
                     decode = vae_work(model, request)
                     alongside = mode == "full" and not tiled and needed + decode <= free - reserve
                     most = needed + resident + (decode if alongside else 0)
-                    again = unet_work(model, replace(request, images=images), scores=scores)
+                    again = unet_work(model, part, scores=scores)
                     recorded = mode == "full" and most + again <= free - reserve
-                    return MemoryPlan(mode, why, images, tiled, resident, most, alongside, recorded)
-    least_needed = peak(model, replace(request, images=1), allowed[-1], scores=scores, tiled=True, cpu=cpu)
+                    turns = part.controls != request.controls
+                    return MemoryPlan(mode, why, part.images, tiled, resident, most, alongside, recorded, turns)
+    least_needed = peak(model, _parts(request)[-1], allowed[-1], scores=scores, tiled=True, cpu=cpu)
     raise OutOfBudget(
         f"{request.width}×{request.height} needs about {gigabytes(least_needed)} on {device}"
         f"{_even_with(allowed[-1])}, and {gigabytes(max(free, 0))} are free: choose a smaller size."
@@ -215,6 +253,15 @@ def _reason(mode: MemoryMode, free: int, needed: int, *, required: bool, tiled: 
     tiles = ", pictures decoded in tiles" if tiled else ""
     why = "as requested; " if required else ""
     return f"{does}{tiles} ({why}{gigabytes(free)} free, about {gigabytes(needed)} needed)"
+
+
+def _parts(request: RequestSize) -> list[RequestSize]:
+    """Ever smaller parts of a request: of each batch its control models as they are wanted, then all by turns."""
+    turns = tuple(replace(control, takes_turns=True) for control in request.controls)
+    ways = (request.controls,) if turns == request.controls else (request.controls, turns)
+    return [
+        replace(request, images=images, controls=controls) for images in _batches(request.images) for controls in ways
+    ]
 
 
 def _batches(images: int) -> tuple[int, ...]:

@@ -1,11 +1,13 @@
 """Files whose training went wrong: NaN and infinity."""
 
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.tensor_file import TensorFile
 
 
 def check_finite(path: Path, name: str, tensor: Tensor) -> None:
@@ -18,3 +20,18 @@ def check_finite(path: Path, name: str, tensor: Tensor) -> None:
             f"{path.name} is broken: {name} holds NaN or infinity. Fetch it again, or use "
             "an earlier step of its training."
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _FiniteTensors:
+    file: TensorFile
+
+    def __call__(self, name: str) -> Tensor:
+        tensor = self.file.tensor(name)
+        check_finite(self.file.path, name, tensor)
+        return tensor
+
+
+def checked(file: TensorFile) -> TensorFile:
+    """The same file, whose tensors raise CheckpointError on being read if they hold NaN or infinity."""
+    return replace(file, tensor=_FiniteTensors(file))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modules.catalogue import Catalogue, ModelFileError, ModelFolders, ModelNotFoundError
-from modules.catalogue.control_kinds import ControlKind, control_family, control_kind
+from modules.catalogue.control_kinds import ControlKind, control_bytes, control_family, control_kind
 from modules.settings import Paths
 from modules.settings.flag_parser import parse_flags
 
@@ -129,6 +129,13 @@ KINDS: dict[ControlKind, list[tuple[dict[str, tuple[int, ...]], str]]] = {
 def test_shapes_say_what_a_control_model_is(kind: ControlKind, shapes: dict[str, tuple[int, ...]], family: str) -> None:
     assert control_kind("no such word.safetensors", shapes) is kind
     assert control_family(kind, shapes) == family
+
+
+def test_what_a_control_model_takes_in_memory() -> None:
+    assert control_bytes(ControlKind.T2I_ADAPTER, {"conv_in.weight": (320, 192, 3, 3), "b": (320,)}, 2) == 2 * 553_280
+    lora: dict[str, tuple[int, ...]] = {"lora_controlnet": (), f"{TEXT}.down": (64, 768)}
+    assert control_bytes(ControlKind.CONTROL_LORA, lora, 2) == 722_600_000
+    assert control_bytes(ControlKind.CONTROL_LORA, {**lora, "label_emb.0.0.down": (64, 2816)}, 2) == 2_502_000_000
 
 
 REFUSED: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {

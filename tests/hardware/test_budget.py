@@ -18,12 +18,14 @@ from modules.hardware.attention import AttentionChoice, AttentionName, apply_att
 from modules.hardware.budget import (
     MODES,
     RESERVE,
+    ControlSize,
     MemoryPlan,
     ModelSize,
     OutOfBudget,
     RequestSize,
     Scores,
     choose_plan,
+    control_work,
     peak,
     unet_work,
     vae_work,
@@ -313,3 +315,41 @@ def test_sdxl_fits_the_cards_that_people_have() -> None:
     in_8_bits = replace(SDXL, unet=SDXL.unet // 2)
     assert choose_plan(7_500_000_000, in_8_bits, request).mode == "full"
     assert choose_plan(7_500_000_000, SDXL, request).mode == "medvram"
+
+
+CONTROLNETS = {"SD1": ControlSize(723_000_000), "SDXL": ControlSize(2_502_000_000)}
+
+
+def test_control_models_are_part_of_the_plan() -> None:
+    """Ten ControlNets for SDXL on cards of 8 and of 4 GB take turns; on a large one they all stay."""
+    ten = RequestSize(1024, 1024, controls=(CONTROLNETS["SDXL"],) * 10)
+    plan = choose_plan(int(7.5 * GB), SDXL, ten)
+    assert (plan.mode, plan.controls_take_turns) == ("lowvram", True)
+    assert plan.peak <= 7.5 * GB - RESERVE
+    large = choose_plan(44 * GB, SDXL, ten)
+    assert (large.mode, large.controls_take_turns) == ("full", False)
+    assert large.peak >= SDXL.weights + 10 * CONTROLNETS["SDXL"].weights
+    assert choose_plan(4 * GB, SDXL, ten).peak <= 4 * GB
+    with pytest.raises(OutOfBudget):
+        choose_plan(3 * GB, SDXL, ten)
+
+
+def test_turns_come_before_fewer_images_and_thriftier_modes() -> None:
+    two = RequestSize(512, 512, controls=(CONTROLNETS["SD1"],) * 2)
+    stays = choose_plan(6 * GB, SD1, two)
+    assert (stays.mode, stays.controls_take_turns) == ("full", False)
+    turns = choose_plan(int(3.7 * GB), SD1, two)
+    assert (turns.mode, turns.controls_take_turns) == ("full", True)
+    low = replace(two, controls=tuple(replace(one, takes_turns=True) for one in two.controls))
+    assert not choose_plan(int(3.7 * GB), SD1, low).controls_take_turns
+
+
+def test_what_control_models_take_beside_their_weights() -> None:
+    """A ControlNet's residuals are as large as the skip connections: 12 and the middle's, of two rows, twice."""
+    assert control_work(SD1, RequestSize(512, 512)) == (0, 0)
+    picture_only = RequestSize(512, 512, controls=(ControlSize(44_000_000, adds_residuals=False),))
+    assert control_work(SD1, picture_only) == (44_000_000, 0)
+    skips = 3 * 320 * 64**2 + (320 + 2 * 640) * 32**2 + (640 + 2 * 1280) * 16**2 + (3 + 1) * 1280 * 8**2
+    staying, calls = control_work(SD1, RequestSize(512, 512, controls=(CONTROLNETS["SD1"],)))
+    assert staying == CONTROLNETS["SD1"].weights
+    assert skips * 2 * 2 * 2 <= calls <= 1.2 * skips * 2 * 2 * 2

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from modules.catalogue.control_kinds import DIFFERENCE, ControlKind, control_family, control_kind
 from modules.hardware.device import module_bytes
-from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.control.adapter import adapter_outline
 from modules.weights.control.controlnet import controlnet_outline, union_outline
 from modules.weights.control.from_checkpoint import differences_added, ranks_added
+from modules.weights.control.ip_adapter import ip_adapter_outline
+from modules.weights.control.lllite import lllite_outline
 from modules.weights.fill import SourceOf, build_module
-from modules.weights.finite import check_finite
+from modules.weights.finite import checked
 from modules.weights.tensor_file import TensorFile, open_tensors
 from modules.weights.weight_buffer import one_thread
 
@@ -26,8 +27,9 @@ from modules.weights.weight_buffer import one_thread
 class ControlModel:
     """A control model in memory.
 
-    `module` is diffusers' `ControlNetModel`, `ControlNetUnionModel` or `T2IAdapter`. `checkpoint` is
-    the file whose weights are part of it, None for most: it is another model with another checkpoint.
+    `module` is diffusers' `ControlNetModel`, `ControlNetUnionModel` or `T2IAdapter`, an `ImageAdapter` or a
+    `ControlLite`. `checkpoint` is the file whose weights are part of it, None for most: it is another model with
+    another checkpoint.
     """
 
     path: Path
@@ -66,7 +68,7 @@ def read_control_model(
         file = files.enter_context(open_tensors(path))
         kind = control_kind(path.name, file.shapes)
         family = control_family(kind, file.shapes)
-        file = replace(file, tensor=_Checked(file))
+        file = checked(file)
         added = kind is ControlKind.CONTROL_LORA or DIFFERENCE in file.shapes
         if added:
             base = files.enter_context(open_tensors(checkpoint))
@@ -84,18 +86,6 @@ def read_control_model(
     return ControlModel(path, kind, family, module, checkpoint if added else None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """The way to a file's tensors, each looked at for NaN and infinity."""
-
-    file: TensorFile
-
-    def __call__(self, name: str) -> Tensor:
-        tensor = self.file.tensor(name)
-        check_finite(self.file.path, name, tensor)
-        return tensor
-
-
 def _outline(kind: ControlKind, file: TensorFile) -> tuple[Callable[[], nn.Module], SourceOf]:
     match kind:
         case ControlKind.CONTROLNET | ControlKind.CONTROL_LORA:
@@ -107,4 +97,9 @@ def _outline(kind: ControlKind, file: TensorFile) -> tuple[Callable[[], nn.Modul
         case ControlKind.T2I_ADAPTER:
             adapter = adapter_outline(file)
             return adapter.make, adapter.source_of
-    raise CheckpointError(f"{file.path.name} is {kind.value}, which is not read yet.")
+        case ControlKind.LLLITE:
+            lite = lllite_outline(file)
+            return lite.make, lite.source_of
+        case ControlKind.IP_ADAPTER:
+            image = ip_adapter_outline(file)
+            return image.make, image.source_of
