@@ -54,7 +54,7 @@ def _item(services: Services, argument: Argument, tab: Mode) -> dict[str, Any]:
         "minimum": argument.minimum if slider else None,
         "maximum": argument.maximum if slider else None,
         "step": argument.step if slider else None,
-        "choices": choices_of(services.upscalers, argument, tab) or None,
+        "choices": choices_of(services.lists, argument, tab) or None,
     }
 
 
@@ -107,7 +107,7 @@ def _named(services: Services, mode: Mode, script: Script, given: Sequence[JsonV
 
 def _word(services: Services, mode: Mode, argument: Argument, value: JsonValue) -> JsonValue:
     """What a place in a list of this machine, or a name in other letters, stands for; anything else stays."""
-    words = choices_of(services.upscalers, argument, mode) if argument.listed else []
+    words = choices_of(services.lists, argument, mode) if argument.listed else []
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(words):
         return words[value]
     return next((word for word in words if isinstance(value, str) and word.casefold() == value.casefold()), value)

@@ -18,6 +18,7 @@ from modules.intake.checkpoints import CheckpointChooser, current_checkpoint
 from modules.intake.intake import Intake
 from modules.intake.merger import MergerChooser
 from modules.intake.networks import files_of
+from modules.intake.script_choices import Lists, machine_lists
 from modules.intake.styles import SavedStyles
 from modules.jobs.access import sharing_of
 from modules.jobs.collaborators import Collaborators, Limits
@@ -62,6 +63,11 @@ class Services:
         return self.catalogue.upscalers(
             real_esrgan=self.options.texts("realesrgan_enabled_models"), dat=self.options.texts("dat_enabled_models")
         )
+
+    @property
+    def lists(self) -> Lists:
+        """What arguments of scripts may be chosen from, by the names of these lists."""
+        return machine_lists(self.catalogue, self.upscalers)
 
     def current_checkpoint(self) -> Checkpoint | None:
         """The checkpoint that the next job uses: that of the settings, else the first there is."""

@@ -22,6 +22,8 @@ from modules.page.paste import form_values
 from modules.page.reading import Typed, counters, reading_html
 from modules.page.results import Results, gallery_value, infotext_html, spent_html
 from modules.page.saving import wire_saving
+from modules.page.units import with_unit_pictures
+from modules.page.uploads import UploadStore
 from modules.page.viewers import pressed_by
 from modules.parameters import RequestError
 
@@ -74,14 +76,16 @@ def wire_generate(
     tab.top.skip.click(None, None, None, js="() => window.webui.skip()")
 
 
-def submitter(form: Form, services: Services) -> Callable[..., str]:
+def submitter(form: Form, services: Services, uploads: UploadStore) -> Callable[..., str]:
     """The function behind Generate: queues a job and answers with its id, or with why not, as JSON."""
 
     def submit(pressed: gr.Request, *values: object) -> str:
         *fields, client = values
         sender = pressed_by(pressed, client)
         try:
-            job = services.jobs.submit(form.request(fields), client=sender.client, user=sender.user)
+            request = form.request(fields)
+            inputs = with_unit_pictures(request, {}, uploads)
+            job = services.jobs.submit(request, inputs=inputs, client=sender.client, user=sender.user)
         except (RequestError, JobError) as error:
             return json.dumps({"error": str(error)})
         return json.dumps({"id": job.id, "notice": missing_networks(services, job)})

@@ -19,6 +19,7 @@ from modules.page.img2img import Img2Img
 from modules.page.init_pictures import MASKED, Masking, read_source
 from modules.page.messages import refusal
 from modules.page.missing_networks import missing_networks
+from modules.page.units import with_unit_pictures
 from modules.page.uploads import UploadStore
 from modules.page.viewers import pressed_by
 from modules.parameters import GenerationRequest, RequestError
@@ -80,6 +81,7 @@ def _submit_one(
     request, inputs = with_source(named, source, masked=slots.get("tab") in MASKED)
     if slots.get("second"):
         request, inputs = with_second(request, inputs, uploads, str(slots["second"]))
+    inputs = with_unit_pictures(request, inputs, uploads)
     job = services.jobs.submit(request, inputs=inputs, client=sender.client, user=sender.user)
     notices = filter(None, (source.notice, missing_networks(services, job)))
     return json.dumps({"id": job.id, "notice": "\n".join(notices)})

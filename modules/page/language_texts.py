@@ -85,7 +85,7 @@ def _parameter_texts() -> Iterator[str]:
     yield from filter(_is_choice, MASKED_CONTENTS)
     for script in SCRIPTS:
         yield script.title
-        for argument in script.arguments:
+        for argument in (*script.arguments, *(one for own in script.arguments for one in own.record)):
             yield argument.label
             if argument.look == "note":
                 yield from _pieces(str(argument.default))

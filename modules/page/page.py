@@ -48,6 +48,7 @@ HEAD: Final = """
 <link rel="stylesheet" href="internal/assets/settings.css">
 <link rel="stylesheet" href="internal/assets/queue.css">
 <link rel="stylesheet" href="internal/assets/cards.css">
+<link rel="stylesheet" href="internal/assets/units.css">
 <script type="module" src="internal/assets/main.js"></script>
 """
 
@@ -96,7 +97,7 @@ def build_page(
         first = defaults.config.selected([str(getattr(one, "id", "")) for one in tabs.children])
         arrange_tabs(tabs, services.options.texts("ui_tab_order"), services.options.texts("hidden_tabs"), first)
         to = Destinations(tabs, img2img)
-        wire_generate(tab, submitter(tab.form, services), stamp="stamp")
+        wire_generate(tab, submitter(tab.form, services, uploads), stamp="stamp")
         wire_hires(tab, services, page)
         _wire_img2img(img2img, services, uploads)
         for one in (tab, img2img):

@@ -13,6 +13,7 @@ from modules.features.table import ALWAYS_ON, SCRIPTS, SELECTABLE, find_script
 from modules.intake.script_choices import choices_of
 from modules.page.controls import Controls, events_of
 from modules.page.slots import build_slot
+from modules.page.units import build_units, read_units, units_text
 from modules.page.xyz import build_plot, with_lists
 from modules.parameters import RequestError
 from modules.parameters.xyz import TITLE as PLOT
@@ -94,6 +95,10 @@ def _arguments(services: Services, script: Script, mode: str) -> Controls:
     for argument in script.arguments:
         if not argument.shown:
             continue
+        if argument.look == "units":
+            name, elem_id = control_name(script, argument), element_name(script, argument, mode)
+            controls[name] = build_units(argument, mode, script.title, slug(script), elem_id)
+            continue
         control = _control(services, argument, mode, element_name(script, argument, mode))
         if argument.look != "note":
             controls[control_name(script, argument)] = control
@@ -113,7 +118,7 @@ def _plot(services: Services, script: Script, mode: str) -> Controls:
 def _control(services: Services, argument: Argument, mode: str, elem_id: str) -> gr.components.Component:
     value: Any = argument.default
     about: dict[str, Any] = {"label": argument.label, "value": value, "elem_id": elem_id}
-    choices = axis_labels(mode) if argument.listed == "axes" else choices_of(services.upscalers, argument, mode)
+    choices = axis_labels(mode) if argument.listed == "axes" else choices_of(services.lists, argument, mode)
     match argument.look:
         case "note":
             return gr.HTML(str(value), elem_id=elem_id, elem_classes=["script-note"])
@@ -140,7 +145,7 @@ def page_scripts(mode: str, values: Mapping[str, Any]) -> dict[str, dict[str, An
     found = {}
     for script in on_tab(SCRIPTS, mode):
         arguments = {
-            argument.name: values[name]
+            argument.name: _read(argument, values[name])
             for argument in script.valued
             if (name := control_name(script, argument)) in values
         }
@@ -154,17 +159,25 @@ def page_scripts(mode: str, values: Mapping[str, Any]) -> dict[str, dict[str, An
     return found
 
 
+def _read(argument: Argument, value: object) -> object:
+    return read_units(value, argument.label) if argument.look == "units" else value
+
+
 def script_controls(scripts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What a request's scripts put into the form, by control."""
     values: dict[str, Any] = {SCRIPT: next((script.title for script in SELECTABLE if script.title in scripts), NONE)}
     for script in ALWAYS_ON:
-        values[control_name(script, script.arguments[0])] = script.title in scripts
+        first = script.arguments[0]
+        values[control_name(script, first)] = "[]" if first.look == "units" else script.title in scripts
     for script in SCRIPTS:
         if script.title not in scripts:
             continue
         arguments = with_lists(scripts[script.title]) if script.title == PLOT else scripts[script.title]
         for argument in script.valued:
-            values[control_name(script, argument)] = arguments[argument.name]
+            value = arguments[argument.name]
+            if argument.look == "units" and isinstance(value, list):
+                value = units_text(value)
+            values[control_name(script, argument)] = value
     return values
 
 
@@ -182,9 +195,10 @@ def is_sound(name: str, value: object) -> bool:
         for argument in script.valued:
             if name == control_name(script, argument):
                 try:
+                    value = _read(argument, value)
                     # What a browser stored may be anything: this checks whether it fits.
                     checked_arguments(script, {argument.name: value})  # type: ignore[dict-item]  # whatever JSON a browser stored
-                except ScriptError:
+                except (ScriptError, RequestError):
                     return False
                 return True
     return False

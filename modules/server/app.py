@@ -19,6 +19,7 @@ from modules.page.routes import create_router
 from modules.page.settings_tab import settings_routes
 from modules.page.style_routes import style_routes
 from modules.page.system_page import system_routes
+from modules.page.unit_routes import unit_routes
 from modules.page.uploads import UploadStore
 from modules.server.auth import login_required
 from modules.server.subpath import prefix_of
@@ -67,6 +68,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     app.include_router(settings_routes(services, logged_in))
     app.include_router(system_routes(services, process, logged_in))
     app.include_router(style_routes(services, logged_in))
+    app.include_router(unit_routes(services, logged_in))
     app.include_router(card_routes(services, logged_in))
     app.include_router(create_picture_router(uploads, logged_in))
     if api_is_served(services):

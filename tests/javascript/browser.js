@@ -22,6 +22,7 @@ const NAMES = [
   "HTMLButtonElement",
   "HTMLImageElement",
   "HTMLInputElement",
+  "HTMLSelectElement",
   "HTMLTextAreaElement",
   "Event",
   "CustomEvent",

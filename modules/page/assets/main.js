@@ -23,6 +23,7 @@ import { guardSliders } from "./sliders.js";
 import * as slots from "./slots.js";
 import { editStyles, withoutDividers } from "./styles.js";
 import { switchTheme, watchTheme } from "./theme.js";
+import { showUnits, watchUnits } from "./units.js";
 
 window.webui = {
   stamp: jobs.stamp,
@@ -45,6 +46,7 @@ window.webui = {
   defaultsChosen,
   hiresLine,
   chooseScript,
+  showUnits,
   switchTheme,
   stampWithPictures: slots.stampWithPictures,
   source: slots.source,
@@ -57,6 +59,7 @@ window.webui = {
 
 completePage();
 watchTheme();
+watchUnits();
 guardFocus();
 guardLists();
 guardSliders();

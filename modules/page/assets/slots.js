@@ -3,6 +3,7 @@
 
 /** @import { Mode, Picture } from "./types.js" */
 
+import { url } from "./client.js";
 import { all, sentence, within } from "./dom.js";
 import { stamp } from "./jobs.js";
 import { toast } from "./messages.js";
@@ -28,6 +29,20 @@ function stored() {
  */
 function store(name, state) {
   localStorage.setItem(STORE, JSON.stringify({ ...stored(), [name]: state }));
+  document.dispatchEvent(new CustomEvent("picture-stored", { detail: { name, state } }));
+}
+
+/**
+ * Shows a picture that the server has in a slot that has another one, or none.
+ * @param {string} name
+ * @param {string} id
+ */
+export function setPicture(name, id) {
+  const slot = slots.get(name);
+  if (!slot || slot.state?.id === id) return;
+  const image = new Image();
+  image.onload = () => slot.show({ id, width: image.naturalWidth, height: image.naturalHeight });
+  image.src = url(`pictures/${id}`);
 }
 
 // Gradio draws a tab when it is first opened. Until then what is sent there waits in the store.

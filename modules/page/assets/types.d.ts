@@ -166,6 +166,25 @@ export interface Style {
 }
 
 /** A picture that the server has, and the painting over it: `undefined` while it is newer than the server's. */
+export type UnitValues = Record<string, unknown>;
+
+export interface UnitField {
+  name: string;
+  label: string;
+  look: "slider" | "checkbox" | "radio" | "dropdown" | "textbox" | "picture" | "words" | "checkboxes" | "note";
+  default: unknown;
+  minimum: number | null;
+  maximum: number | null;
+  step: number | null;
+  lines: number;
+  choices: string[];
+}
+
+export interface UnitSchema {
+  count: number;
+  arguments: UnitField[];
+}
+
 export interface Picture {
   id: string;
   width: number;

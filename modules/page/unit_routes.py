@@ -1,0 +1,30 @@
+"""What the forms of units ask for when they are first opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+
+from modules.features.table import ALWAYS_ON
+from modules.page.scripts import on_tab, slug
+from modules.page.units import units_schema
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+
+def unit_routes(services: Services, logged_in: Callable[[Request], None]) -> APIRouter:
+    """Their fields, with what each offers at this moment."""
+    router = APIRouter(prefix="/internal/units", dependencies=[Depends(logged_in)], include_in_schema=False)
+
+    @router.get("/{mode}/{name}/{argument}")
+    def schema(mode: str, name: str, argument: str) -> dict[str, Any]:
+        for script in on_tab(ALWAYS_ON, mode):
+            own = next((one for one in script.arguments if one.name == argument and one.look == "units"), None)
+            if own is not None and slug(script) == name:
+                return units_schema(services, own, mode)
+        raise HTTPException(404, "There are no such units.")
+
+    return router
