@@ -148,7 +148,7 @@ def _level(parts: Sequence[str]) -> str:
 # Files in modules/features/ itself, by what they are for.
 _DECLARING = ("declaration", "arguments", "infotext", "pictures", "table")
 _PLANNING = ("planning", "plans")
-_RUNNING = ("stage", "makers", "margins", "overlapping_tiles", "running", "runs")
+_RUNNING = ("stage", "makers", "margins", "overlapping_tiles", "running", "runs", "shared")
 
 
 def sources() -> list[Source]:

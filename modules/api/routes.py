@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, Request
 
 from modules.api.calls import log_call
+from modules.api.controlnet_routes import controlnet_routes
 from modules.api.docs import docs_routes
 from modules.api.extra_networks import extra_network_routes
 from modules.api.extras_routes import extras_routes
@@ -50,6 +51,7 @@ def api_routes(
         list_routes,
         option_routes,
         extras_routes,
+        controlnet_routes,
         system_routes,
         partial(internal_routes, profile=profile or StartProfile()),
         extra_network_routes,

@@ -13,6 +13,7 @@ from PIL import Image
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.upscalers import UpscalerKeeper
+from modules.features.controlnet.run import preprocessed
 from modules.hardware.memory_watch import MemoryWatch
 from modules.parameters import RequestError
 from modules.parameters.extras_request import ExtrasRequest
@@ -121,7 +122,11 @@ class _Extras:
         data = _read(file, name)
         self._notices.clear()
         with torch.inference_mode():
-            result = postprocess(open_picture(data, name), self._request, self._tools)
+            picture = open_picture(data, name)
+            if self._request.preprocess is not None:
+                result = Result((("image", preprocessed(picture, self._request.preprocess)),), {})
+            else:
+                result = postprocess(picture, self._request, self._tools)
         self._deliver(index, result, read_metadata(data).infotext)
         return tuple(f"{name}: {notice}" for notice in (*result.notices, *self._notices))
 

@@ -83,7 +83,7 @@ def run_job(
         ) as writer,
     ):
         pixels = Pixels(upscalers, resolved.settings.upscaling, lambda: control.leave_batch)
-        job_models.features = features = JobFeatures(command, upscalers, pixels)
+        job_models.features = features = JobFeatures(command, upscalers, pixels, upscalers.features)
         job_models.pipeline(command.checkpoint)
         emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
         reporter = ProgressReporter(command, Previewer(job_models, resolved.settings), emit, writer, effects)

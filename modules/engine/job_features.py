@@ -16,6 +16,7 @@ from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.work import Pixels, input_picture, picture_of, work_over
 from modules.features.running import FeatureJob
 from modules.features.runs import features_for
+from modules.features.shared import SharedCache
 from modules.generation.init_picture import InitPicture
 from modules.generation.pipeline import JobFeature, Progress
 from modules.parameters import ResolvedRequest
@@ -65,9 +66,12 @@ class EnginePictureModels:
 class JobFeatures:
     """The features of one job. What they are given is the same for all pictures whose scripts are the same."""
 
-    def __init__(self, command: RunJob, upscalers: UpscalerKeeper, pixels: Pixels) -> None:
+    def __init__(self, command: RunJob, upscalers: UpscalerKeeper, pixels: Pixels, shared: SharedCache) -> None:
+        """What features make for later jobs too is in `shared`."""
         self._inputs: Mapping[str, bytes] = dict(zip(command.inputs, command.blobs, strict=False))
         self._folders = upscalers.folders
+        self._files = command.feature_files
+        self._shared = shared
         self._pixels = pixels
         self._device = upscalers.device_of("features")
         self._models = EnginePictureModels(upscalers, pixels.options, pixels.stopped)
@@ -92,6 +96,8 @@ class JobFeatures:
                     self._models,
                     self._folders,
                     self._device,
+                    self._files,
+                    self._shared,
                     self._pixels.stopped,
                     self._notice,
                 )

@@ -141,7 +141,13 @@ class PictureWriter:
     ) -> None:
         finished = finish()
         for kind, image in finished.beside.items():
-            self._send(image, index, kind, is_saved(kind, self._settings.saved), {})
+            self._send(
+                image,
+                index,
+                kind,
+                is_saved(kind, self._settings.saved, saves_maps=self._settings.control.saves_maps),
+                {},
+            )
         if shown_at is not None:
             self._send_preview(partial(small, finished.picture), *shown_at)
         # Last: a picture that is there says that what belongs beside it is there too.

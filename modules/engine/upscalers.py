@@ -16,6 +16,7 @@ from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import NO_UPSCALER, find_upscaler, list_upscalers
 from modules.engine.faces import FaceKeeper
 from modules.engine.upscaled_cache import UpscaledCache
+from modules.features.shared import SharedCache
 from modules.files import FileState, found_file
 from modules.hardware.choice import Hardware
 from modules.hardware.device import free_memory, module_bytes
@@ -41,6 +42,8 @@ class UpscalerKeeper:
         self._on_cpu = frozenset(on_cpu)
         self._cache = UpscaledCache()
         self.faces = FaceKeeper(folders, self.device_of)
+        # What features have read and made.
+        self.features = SharedCache()
         self._models: OrderedDict[tuple[Path, FileState], PictureModel] = OrderedDict()
         # Frees the device of what is not needed now, and returns whether there was something; set by who may do so.
         self.make_room: Callable[[], bool] = lambda: False
@@ -85,6 +88,7 @@ class UpscalerKeeper:
         self._models.clear()
         self._cache.clear()
         self.faces.forget()
+        self.features.forget()
         gc.collect()
 
     def _upscale(self, image: Image.Image, model: PictureModel, tiling: Tiling, watch: Watch) -> Image.Image:

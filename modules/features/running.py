@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from modules.catalogue.folders import ModelFolders
+from modules.features.shared import SharedCache
 from modules.generation.resizing import Resize
 from modules.parameters import ResolvedRequest
 from modules.pictures.cropping import FaceBox
@@ -39,7 +40,8 @@ class FeatureJob:
     `picture` opens one of the job's pictures by its name and raises RequestError for one that can't be read;
     `resampler` gives what brings pictures to a size with the upscaler of that name. `leave` says whether the batch
     under way is to be left, and `notice` adds a sentence to what is said about the job, once. `folders` are those of
-    model files.
+    model files, and `files` the paths of those that the request names, by "kind/name". What `shared` has stays for the
+    engine's next jobs.
     """
 
     resolved: ResolvedRequest
@@ -48,5 +50,7 @@ class FeatureJob:
     models: PictureModels
     folders: ModelFolders
     device: torch.device
+    files: Mapping[str, str]
+    shared: SharedCache
     leave: Callable[[], bool]
     notice: Callable[[str], None]

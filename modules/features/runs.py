@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from modules.features.controlnet.declare import CONTROLNET
+from modules.features.controlnet.run import ControlNet
 from modules.features.postprocessing.declare import POSTPROCESSING
 from modules.features.postprocessing.run import Postprocessing
 from modules.features.running import FeatureJob
@@ -18,6 +20,7 @@ FeatureRun = Callable[[FeatureJob], JobFeature]
 # In the order in which they act. Titles with one way of running are several parts of one feature.
 RUNS: Final[Mapping[str, FeatureRun]] = {
     SOFT_INPAINTING.title: SoftInpaintingFeature,
+    CONTROLNET.title: ControlNet,
     **{script.title: Postprocessing for script in POSTPROCESSING},
 }
 

@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from modules.features.alternative_test.declare import ALTERNATIVE_TEST
+from modules.features.controlnet.declare import CONTROLNET
 from modules.features.declaration import Script, ScriptError, checked_arguments
 from modules.features.loopback.declare import LOOPBACK
 from modules.features.outpaint.declare import OUTPAINT
@@ -22,6 +23,7 @@ from modules.features.soft_inpainting.declare import SOFT_INPAINTING
 from modules.features.xyz_plot.declare import XYZ_PLOT
 
 SCRIPTS: Final = (
+    CONTROLNET,
     ALTERNATIVE_TEST,
     INTERPOLATE_PICTURES,
     INTERPOLATE_PROMPTS,

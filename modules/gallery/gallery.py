@@ -29,6 +29,8 @@ from modules.settings.groups import read_options
 GRID_KINDS: Final = frozenset({"grid", "xyz_grid", "prompt_matrix"})
 # The suffix of a file that holds a job's pictures one after the other.
 ANIMATION: Final = "animation"
+# What the kinds of ControlNet's maps begin with; a number follows.
+DETECTED_MAP: Final = "detected-map"
 # The picture that a job started from (setting save_init_img).
 INIT_PICTURE: Final = "init"
 

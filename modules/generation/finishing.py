@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from modules.gallery import DETECTED_MAP
 from modules.generation.colour_correction import match_colours
 from modules.generation.init_picture import InitPicture
 from modules.generation.masking import overlay_of, uncropped
@@ -30,8 +31,13 @@ class Finished:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-def is_saved(kind: str, saved: SavedImages) -> bool:
-    """Whether a picture beside another is saved; else it is only shown. Most are saved whenever they are made."""
+def is_saved(kind: str, saved: SavedImages, *, saves_maps: bool) -> bool:
+    """Whether a picture beside another is saved; else it is only shown. Most are saved whenever they are made.
+
+    `saves_maps` is for those that ControlNet made.
+    """
+    if kind.startswith(DETECTED_MAP):
+        return saves_maps
     return {"mask": saved.mask, "mask-composite": saved.mask_composite}.get(kind, True)
 
 

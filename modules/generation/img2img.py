@@ -116,6 +116,7 @@ def img2img(
         extra_channels=start.extra,
         noise=start.noise,
         refiner_channels=start.refiner_extra,
+        source=source,
     )
     result = run_pass(pipeline, resolved, images, work, progress)
     return result if mask is None else mask.finished(result)

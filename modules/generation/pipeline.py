@@ -99,7 +99,7 @@ class Pass:
     With a `strength` in its spec it starts from `init_latent`, (images, channels, height/8, width/8), whose first noise
     is multiplied by `noise_multiplier`. `noise` stands for what the seeds would draw first. `image_cfg_scale` is for
     checkpoints that edit pictures. `extra_channels` is shown to the checkpoint that begins, `refiner_channels` gives
-    what its refiner is shown.
+    what its refiner is shown. `source` is the picture that it starts from, of several the first image's.
     """
 
     spec: PassSpec
@@ -110,6 +110,7 @@ class Pass:
     extra_channels: Tensor | None = None
     noise: Tensor | None = None
     refiner_channels: ExtraChannels | None = None
+    source: InitPicture | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
+from modules.features.controlnet.plan import FindControl, with_found_models
 from modules.features.planning import Picture, seeds_of
 from modules.features.plans import inner_plans_of, plan_of, with_drawn_seeds
 from modules.features.table import scripts_of
@@ -49,7 +50,8 @@ MergeStyles = Callable[[str, str, tuple[str, ...]], tuple[str, str]]
 class Intake:
     """Resolves requests. `merge_styles` takes prompt, negative prompt and style names; `strip_comments` one prompt.
 
-    `style_names` are the names of all saved styles. With `networks`, tags that name no network get a notice.
+    `style_names` are the names of all saved styles. With `networks`, tags that name no network get a notice. `control`
+    finds the control models that units name.
     """
 
     options: OptionStore
@@ -59,6 +61,7 @@ class Intake:
     strip_comments: Callable[[str], str]
     networks: Listed | None = None
     merger: MergerChooser | None = None
+    control: FindControl | None = None
     rng: random.Random = field(default_factory=random.SystemRandom)
 
     def resolve(self, request: GenerationRequest) -> ResolvedRequest:
@@ -149,7 +152,8 @@ class Intake:
     def _applied(
         self, request: GenerationRequest, options: Mapping[str, Any]
     ) -> tuple[GenerationRequest, Samplers, tuple[str, ...]]:
-        return resolve_names(without_idle_scripts(self._final_prompts(request, options)))
+        request = without_idle_scripts(self._final_prompts(request, options))
+        return resolve_names(request if self.control is None else with_found_models(request, self.control))
 
     def _variants(
         self,

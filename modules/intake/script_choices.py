@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from modules.catalogue import Catalogue
 from modules.catalogue.upscalers import Upscaler
+from modules.features.controlnet.preprocessors.declare import PREPROCESSORS
 from modules.features.declaration import Argument
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
@@ -21,6 +22,8 @@ def machine_lists(catalogue: Catalogue, upscalers: Callable[[], Sequence[Upscale
         "upscalers": lambda: [one.name for one in upscalers()],
         "checkpoints": lambda: [one.title for one in catalogue.checkpoints()],
         "vaes": lambda: ["Automatic", "None", *(one.name for one in catalogue.vaes())],
+        "control_models": lambda: [one.title for one in catalogue.controls()],
+        "preprocessors": lambda: [one.title for one in PREPROCESSORS],
         "samplers": sampler_labels,
         "schedules": schedule_labels,
     }
@@ -33,6 +36,5 @@ def choices_of(lists: Lists, argument: Argument, mode: str) -> list[str]:
     """
     if argument.listed == "axes":
         return axis_labels(mode, possible=False)
-    if argument.listed in lists:
-        return [*argument.choices, *lists[argument.listed]()]
-    return list(argument.choices)
+    listed = lists.get(argument.listed or "")
+    return [*argument.choices, *(listed() if listed is not None else ())]

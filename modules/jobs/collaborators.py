@@ -45,6 +45,8 @@ class Collaborators:
     """The file of its refiner, if it has one. Raises RequestError with a sentence."""
     networks_of: Callable[[ResolvedRequest], dict[NetworkKind, dict[str, NetworkFile]]] = lambda resolved: {}
     """The files of the extra networks that its prompts name, by kind and name, as far as they are there."""
+    feature_files: Callable[[ResolvedRequest], dict[str, str]] = lambda resolved: {}
+    """The paths of the model files that its features name, by "kind/name", as far as they are there."""
     merger_files: Callable[[MergerRequest], MergerFiles] = _no_merger
     """What a job of the Checkpoint Merger reads and writes. Raises RequestError with a sentence."""
     after_run: Callable[[Job], None] = lambda job: None

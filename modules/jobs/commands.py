@@ -50,6 +50,7 @@ class CommandBuilder:
             other_refiners=self._other_refiners(job.resolved, refiner),
             inner_checkpoints=self._inner_checkpoints(job.resolved),
             networks=self._files.networks_of(job.resolved),
+            feature_files=self._files.feature_files(job.resolved),
             done=tuple(delivered),
             inputs=names,
             pictures=_delivered(job),

@@ -15,6 +15,7 @@ from modules.files import remove_stale_temporaries
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
 from modules.intake.checkpoints import CheckpointChooser, current_checkpoint
+from modules.intake.feature_files import feature_files_of
 from modules.intake.intake import Intake
 from modules.intake.merger import MergerChooser
 from modules.intake.networks import files_of
@@ -126,12 +127,14 @@ def open_services(flags: Flags) -> Services:
                 style_names=styles.names,
                 strip_comments=strip_comments,
                 networks=catalogue.networks,
+                control=catalogue.find_control,
                 merger=merger,
             ).resolve,
             checkpoint_of=checkpoints.of,
             hires_checkpoint_of=checkpoints.of_hires,
             refiner_of=checkpoints.of_refiner,
             networks_of=partial(files_of, catalogue),
+            feature_files=partial(feature_files_of, catalogue),
             merger_files=merger.files_of,
             after_run=lambda job: _after_run(job, merger, catalogue, None if flags.no_hashing else hashing),
             checkpoint_named=checkpoints.named,

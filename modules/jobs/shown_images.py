@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from modules.features.xyz_plot.declare import XyzArguments
-from modules.gallery import ANIMATION, GRID_KINDS
+from modules.gallery import ANIMATION, DETECTED_MAP, GRID_KINDS
 from modules.jobs.job import Job, SavedImage
 from modules.parameters.xyz import TITLE
 
@@ -34,3 +34,6 @@ def _images(job: Job) -> Iterator[SavedImage]:
     kinds = ("image", *(kind for kind, wanted in behind.items() if wanted))
     own = [image for image in job.images if image.kind in kinds]
     yield from sorted(own, key=lambda image: (image.index, kinds.index(image.kind)))
+    # ControlNet's maps come behind all pictures.
+    maps = [image for image in job.images if image.kind.startswith(DETECTED_MAP)]
+    yield from sorted(maps, key=lambda image: image.kind)

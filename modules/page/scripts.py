@@ -159,7 +159,7 @@ def page_scripts(mode: str, values: Mapping[str, Any]) -> dict[str, dict[str, An
     return found
 
 
-def _read(argument: Argument, value: object) -> object:
+def _read(argument: Argument, value: Any) -> Any:  # noqa: ANN401 - whatever Gradio has
     return read_units(value, argument.label) if argument.look == "units" else value
 
 

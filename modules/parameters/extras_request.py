@@ -59,6 +59,17 @@ class AutoCrop(BaseModel):
     threshold: Share = 0.1
 
 
+class PreprocessRequest(BaseModel):
+    """A preprocessor of ControlNet, and its numbers: -1 is the default of each."""
+
+    model_config = ConfigDict(frozen=True)
+
+    module: str
+    resolution: float = -1
+    threshold_a: float = -1
+    threshold_b: float = -1
+
+
 class ExtrasRequest(BaseModel):
     """One job of the Extras tab. `resize_mode` is SCALE_BY, by `upscaling_resize`, or SCALE_TO, to a size.
 
@@ -68,6 +79,7 @@ class ExtrasRequest(BaseModel):
     go, instead of the Extras folder; `batch` says that results keep the names of their pictures if the setting
     use_original_name_batch is on. `transparency` is kept, or falls away as in A1111. Splitting and cropping work
     towards `upscaling_resize_w` x `upscaling_resize_h`. `show` says whether the page shows the results.
+    With `preprocess` a picture's result is its map for ControlNet, and nothing else is done.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,6 +105,7 @@ class ExtrasRequest(BaseModel):
     focal_crop: FocalCrop | None = None
     auto_crop: AutoCrop | None = None
     show: bool = True
+    preprocess: PreprocessRequest | None = None
     flips: tuple[Literal["Horizontal", "Vertical", "Both"], ...] = ()
 
     @property

@@ -174,6 +174,15 @@ class UpscalingOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlOptions:
+    """How many control models stay in memory, and what becomes of the maps that units made of their pictures."""
+
+    model_cache_size: int = option("control_net_model_cache_size")
+    no_detectmap: bool = option("control_net_no_detectmap")
+    saves_maps: bool = option("control_net_detectmap_autosaving")
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorOptions:
     """How often memory is read while a job runs, in readings per second; 0: never."""
 
@@ -202,6 +211,7 @@ class JobOptions:
     files: ImageFileOptions
     infotext: InfotextOptions
     monitor: MonitorOptions
+    control: ControlOptions
 
     @classmethod
     def of(cls, options: Mapping[str, object]) -> Self:

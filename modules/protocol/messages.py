@@ -59,7 +59,8 @@ class RunJob(Message):
     images that are made with another than `checkpoint`. `refiner_checkpoint` may go on with what these begin;
     `other_refiners` is set for images that have another refiner than that, or none. `inner_checkpoints` holds those of
     features' inner jobs that have another one, by `inner_key`. `networks` are the files of the
-    extra networks that its prompts name, by kind and name; what is not on this machine is not among them.
+    extra networks that its prompts name, by kind and name; what is not on this machine is not among them. So are
+    `feature_files`, the model files that features name, by "kind/name".
     """
 
     type: Literal["run_job"] = "run_job"
@@ -72,6 +73,7 @@ class RunJob(Message):
     other_refiners: dict[int, CheckpointFile | None] = Field(default_factory=dict)
     inner_checkpoints: dict[str, CheckpointFile] = Field(default_factory=dict)
     networks: dict[NetworkKind, dict[str, NetworkFile]] = Field(default_factory=dict)
+    feature_files: dict[str, str] = Field(default_factory=dict)
     done: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
     pictures: dict[int, str] = Field(default_factory=dict)

@@ -5,6 +5,8 @@ from functools import partial
 from modules.settings import declare
 
 text = partial(declare.text, "control_net")
+whole = partial(declare.whole, "control_net")
+switch = partial(declare.switch, "control_net")
 
 OPTIONS = (
     text(
@@ -14,4 +16,8 @@ OPTIONS = (
         hint="searched beside models/ControlNet",
         restrict_api=True,
     ),
+    whole("control_net_unit_count", 3, "Units on each tab", 1, 10, needs=declare.PAGE),
+    whole("control_net_model_cache_size", 2, "Control models that stay in memory", 1, 10, travels=True),
+    switch("control_net_no_detectmap", False, "Don't show the detected maps behind the pictures", travels=True),
+    switch("control_net_detectmap_autosaving", False, "Save the detected maps", travels=True),
 )

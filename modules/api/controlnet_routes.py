@@ -1,0 +1,125 @@
+"""What ControlNet's clients ask beside pictures: models, preprocessors, control types, and a preprocessor's map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel, Field
+
+from modules.api.base64_pictures import as_base64, fetcher, picture_bytes
+from modules.api.bodies import EncodedPicture
+from modules.api.generation import ended_job
+from modules.api.http_errors import ApiRoute, GenerationFailed
+from modules.api.viewer import ByLogin
+from modules.features.controlnet.control_types.declare import (
+    CONTROL_TYPES,
+    default_model,
+    default_preprocessor,
+    models_of,
+    preprocessors_of,
+)
+from modules.features.controlnet.declare import NO_MODEL
+from modules.features.controlnet.preprocessors.declare import (
+    PREPROCESSORS,
+    UnknownPreprocessorError,
+    find_preprocessor,
+)
+from modules.jobs.access import Viewer
+from modules.jobs.job import Job
+from modules.parameters.extras_request import ExtrasRequest, PreprocessRequest
+from modules.parameters.request import extras_job
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+_VERSION: Final = 3
+
+
+class DetectBody(BaseModel):
+    """ControlNet's fields. -1 stands for the preprocessor's default."""
+
+    controlnet_module: str = "none"
+    controlnet_input_images: Annotated[list[EncodedPicture], Field(max_length=100)] = []
+    controlnet_processor_res: int = -1
+    controlnet_threshold_a: float = -1
+    controlnet_threshold_b: float = -1
+    controlnet_masks: Annotated[list[EncodedPicture], Field(max_length=100)] = []
+
+
+def controlnet_routes(services: Services) -> APIRouter:
+    """The routes of sd-webui-controlnet, in its shapes."""
+    router = APIRouter(prefix="/controlnet", route_class=ApiRoute, tags=["ControlNet"])
+
+    @router.get("/version")
+    def version() -> dict[str, int]:
+        return {"version": _VERSION}
+
+    @router.get("/settings")
+    def settings() -> dict[str, int]:
+        return {"control_net_unit_count": services.options.whole("control_net_unit_count")}
+
+    @router.get("/model_list")
+    def model_list(update: bool = True) -> dict[str, list[str]]:
+        return {"model_list": titles()}
+
+    @router.get("/module_list")
+    def module_list(alias_names: bool = False) -> dict[str, Any]:
+        return {
+            "module_list": [one.title if alias_names else one.name for one in PREPROCESSORS],
+            "module_detail": {one.title if alias_names else one.name: one.as_api() for one in PREPROCESSORS},
+        }
+
+    @router.get("/control_types")
+    def control_types() -> dict[str, Any]:
+        names = titles()
+        found = {
+            one.tag: {
+                "module_list": [module.name for module in preprocessors_of(one)],
+                "model_list": [NO_MODEL, *models_of(one, names)],
+                "default_option": default_preprocessor(one).name,
+                "default_model": default_model(one, names),
+            }
+            for one in CONTROL_TYPES
+        }
+        return {"control_types": found}
+
+    @router.post("/detect")
+    async def detect(body: DetectBody, viewer: ByLogin) -> dict[str, Any]:
+        try:
+            module = find_preprocessor(body.controlnet_module)
+        except UnknownPreprocessorError as error:
+            raise HTTPException(422, f"Module not available. {error}") from error
+        if not body.controlnet_input_images:
+            raise HTTPException(422, "No image selected")
+        wanted = PreprocessRequest(
+            module=module.name,
+            resolution=body.controlnet_processor_res,
+            threshold_a=body.controlnet_threshold_a,
+            threshold_b=body.controlnet_threshold_b,
+        )
+        job = await run_sync(submitted, body, wanted, viewer)
+        job = await ended_job(services.jobs, job, None)
+        return {"info": "Success", "images": await run_sync(_maps_of, job)}
+
+    def titles() -> list[str]:
+        return [one.title for one in services.catalogue.controls()]
+
+    def submitted(body: DetectBody, wanted: PreprocessRequest, viewer: Viewer) -> Job:
+        fetch = fetcher(services.options)
+        texts = body.controlnet_input_images
+        inputs = {f"{place}": picture_bytes(text, f"picture {place}", fetch) for place, text in enumerate(texts)}
+        extras = ExtrasRequest(names=tuple(f"picture {name}" for name in inputs), preprocess=wanted)
+        request = extras_job(extras, tuple(inputs))
+        return services.jobs.submit(request, inputs=inputs, client="api", user=viewer.user, save=False)
+
+    return router
+
+
+def _maps_of(job: Job) -> list[str]:
+    """The maps of an ended job, in the order of its pictures. Raises GenerationFailed."""
+    maps = sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index)
+    if job.cause or not maps:
+        raise GenerationFailed(job.cause or "No map was made: the job was interrupted.")
+    return [as_base64(image.path.read_bytes()) for image in maps]

@@ -1,0 +1,297 @@
+"""ControlNet's units: their arguments, and how requests of programs and the parameters of pictures have them.
+
+Names, aliases, ranges and forms are those of sd-webui-controlnet 1.1.455.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Final, Self
+
+from pydantic import JsonValue
+
+from modules.features.controlnet.control_types.declare import CONTROL_TYPES
+from modules.features.declaration import (
+    Argument,
+    OwnForms,
+    Script,
+    ScriptError,
+    Values,
+    a_unit_is_enabled,
+    checked_arguments,
+)
+
+MOST_UNITS: Final = 10
+NO_MODEL: Final = "None"
+RESIZE_MODES: Final = ("Just Resize", "Crop and Resize", "Resize and Fill")
+CONTROL_MODES: Final = ("Balanced", "My prompt is more important", "ControlNet is more important")
+HIRES_OPTIONS: Final = ("Both", "Low res only", "High res only")
+UNKNOWN_TYPE: Final = "Unknown"
+# The numbers of a preprocessor: -1 stands for its default.
+_DEFAULT: Final = -1.0
+
+_UNIT: Final = (
+    Argument("enabled", "Enable", False, "checkbox"),
+    Argument("pixel_perfect", "Pixel Perfect", False, "checkbox"),
+    Argument("low_vram", "Low VRAM", False, "checkbox"),
+    # The words say how it is painted on, and which argument takes the painting.
+    Argument("image", "Image", "", "picture", choices=("mask", "mask")),
+    Argument("mask", "Mask", "", "picture", shown=False),
+    Argument("effective_region_mask", "Effective Region Mask", "", "picture"),
+    Argument(
+        "control_type", "Control Type", "All", "dropdown", choices=tuple(one.tag for one in CONTROL_TYPES)
+    ),
+    Argument("module", "Preprocessor", "none", "dropdown", listed="preprocessors"),
+    Argument("model", "Model", NO_MODEL, "dropdown", choices=(NO_MODEL,), listed="control_models"),
+    Argument("weight", "Control Weight", 1.0, minimum=0, maximum=2, step=0.05),
+    Argument("guidance_start", "Starting Control Step", 0.0, minimum=0, maximum=1, step=0.01),
+    Argument("guidance_end", "Ending Control Step", 1.0, minimum=0, maximum=1, step=0.01),
+    Argument("processor_res", "Resolution", _DEFAULT, minimum=-1, maximum=2048, step=1),
+    Argument("threshold_a", "Threshold A", _DEFAULT, minimum=-1, maximum=255, step=0.01),
+    Argument("threshold_b", "Threshold B", _DEFAULT, minimum=-1, maximum=255, step=0.01),
+    Argument("control_mode", "Control Mode", CONTROL_MODES[0], "radio", choices=CONTROL_MODES),
+    Argument("resize_mode", "Resize Mode", RESIZE_MODES[1], "radio", choices=RESIZE_MODES),
+    Argument("hr_option", "Hires-Fix Option", HIRES_OPTIONS[0], "radio", choices=HIRES_OPTIONS),
+    Argument("inpaint_crop_input_image", "Crop input image based on A1111 mask", True, "checkbox"),
+    Argument("save_detected_map", "Return the detected map", True, "checkbox", shown=False),
+    Argument("advanced_weighting", "Advanced weighting", [], "words", shown=False),
+    Argument("union_control_type", "Union control type", UNKNOWN_TYPE, "textbox", shown=False),
+)  # fmt: skip
+_BY_NAME: Final = {argument.name: argument for argument in _UNIT}
+# Older names of the same.
+_ALIASES: Final = {
+    "input_image": "image",
+    "mask_image": "mask",
+    "lowvram": "low_vram",
+    "guidance": "guidance_end",
+    "type": "control_type",
+}
+_OTHER_RESIZE_MODES: Final = {
+    "inner fit (scale to fit)": RESIZE_MODES[1],
+    "scale to fit (inner fit)": RESIZE_MODES[1],
+    "outer fit (shrink to fit)": RESIZE_MODES[2],
+    "envelope (outer fit)": RESIZE_MODES[2],
+    "resizemode.resize": RESIZE_MODES[0],
+    "resizemode.inner_fit": RESIZE_MODES[1],
+    "resizemode.outer_fit": RESIZE_MODES[2],
+}
+_ENUMS: Final = {
+    "controlmode.balanced": CONTROL_MODES[0],
+    "controlmode.prompt": CONTROL_MODES[1],
+    "controlmode.control": CONTROL_MODES[2],
+    "hiresfixoption.both": HIRES_OPTIONS[0],
+    "hiresfixoption.low_res_only": HIRES_OPTIONS[1],
+    "hiresfixoption.high_res_only": HIRES_OPTIONS[2],
+}
+
+
+def read_api_units(given: Sequence[JsonValue]) -> dict[str, JsonValue]:
+    """The units of a request's `args`: unknown keys are ignored, pictures stay base64. Raises ScriptError."""
+    units = [_unit(number, unit) for number, unit in enumerate(given) if isinstance(unit, Mapping)]
+    return {"units": units}
+
+
+def _unit(number: int, given: Mapping[str, JsonValue]) -> JsonValue:
+    values = {_ALIASES.get(name, name): value for name, value in given.items() if value is not None}
+    if given.get("guess_mode") is True and "control_mode" not in values:
+        values["control_mode"] = 2
+    if given.get("ipadapter_input"):
+        raise ScriptError("ControlNet: ipadapter_input holds pickled tensors, which are not read: send the picture.")
+    unit: dict[str, JsonValue] = {name: value for name, value in values.items() if name in _BY_NAME}
+    unit |= _pictures(number, values.get("image"), values.get("mask"))
+    for name in ("processor_res", "threshold_a", "threshold_b"):
+        if isinstance(unit.get(name), int | float):
+            unit[name] = _in_range(_BY_NAME[name], unit[name])
+    if "resize_mode" in unit:
+        unit["resize_mode"] = _resize_mode(unit["resize_mode"])
+    for name in ("control_mode", "hr_option"):
+        if isinstance(word := unit.get(name), str):
+            unit[name] = _ENUMS.get(word.lower(), word)
+    if isinstance(weights := unit.get("advanced_weighting"), list):
+        unit["advanced_weighting"] = [str(weight) for weight in weights]
+    start, end = unit.get("guidance_start", 0.0), unit.get("guidance_end", 1.0)
+    if isinstance(start, int | float) and isinstance(end, int | float) and start > end:
+        raise ScriptError(f"ControlNet: unit {number} would begin at {start:g} and end before that, at {end:g}.")
+    return unit
+
+
+def _pictures(number: int, image: JsonValue, mask: JsonValue) -> dict[str, JsonValue]:
+    """A picture as programs send it: base64, or with its mask as a record, as a pair, or as the first of a list."""
+    if isinstance(image, list):
+        first = next(iter(image), None)
+        if not isinstance(first, dict) and len(image) > 1:
+            mask = image[1]
+        image = first
+    if isinstance(image, dict):
+        mask = image.get("mask") or mask
+        image = image.get("image")
+    for one in (image, mask):
+        if one is not None and not isinstance(one, str):
+            raise ScriptError(f"ControlNet: the picture of unit {number} is no base64 text.")
+    return {"image": image or "", "mask": mask or ""}
+
+
+def _in_range(argument: Argument, value: JsonValue) -> JsonValue:
+    """Out of the range means the default, as in the extension."""
+    assert isinstance(value, int | float) and argument.minimum is not None and argument.maximum is not None
+    if not argument.minimum <= value <= argument.maximum:
+        return _DEFAULT
+    return round(value) if argument.whole else value
+
+
+def _resize_mode(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return _OTHER_RESIZE_MODES.get(value.lower(), value)
+    return RESIZE_MODES[0] if value == len(RESIZE_MODES) else value
+
+
+# The keys of a unit in infotext, in their order, and which argument each is.
+_WRITTEN: Final = {
+    "Module": "module",
+    "Model": "model",
+    "Weight": "weight",
+    "Resize Mode": "resize_mode",
+    "Processor Res": "processor_res",
+    "Threshold A": "threshold_a",
+    "Threshold B": "threshold_b",
+    "Guidance Start": "guidance_start",
+    "Guidance End": "guidance_end",
+    "Pixel Perfect": "pixel_perfect",
+    "Control Mode": "control_mode",
+    "Hr Option": "hr_option",
+}
+_LEFT_OUT_AT_DEFAULT: Final = ("processor_res", "threshold_a", "threshold_b")
+_KEY = re.compile(r"ControlNet(?: (\d+))?")
+# The first form, of before the middle of 2023.
+_OLD_KEYS: Final = {"preprocessor": "module", "model": "model", "weight": "weight", "resize mode": "resize_mode"}
+_OLD_NUMBERS = re.compile(r"\(\s*([-\d.]+)\s*,\s*([-\d.]+)\s*(?:,\s*([-\d.]+)\s*)?\)")
+
+
+def written_units(values: Values) -> Iterator[tuple[str, object]]:
+    """A key for each unit that is enabled, numbered among these."""
+    for number, unit in enumerate(enabled_units(values)):
+        pairs = [
+            f"{key}: {_written(unit[name])}"
+            for key, name in _WRITTEN.items()
+            if not (name in _LEFT_OUT_AT_DEFAULT and unit[name] == _DEFAULT)
+        ]
+        yield f"ControlNet {number}", ", ".join(pairs)
+
+
+def enabled_units(values: Values) -> list[Mapping[str, JsonValue]]:
+    """Those of the checked arguments that do something."""
+    units = values.get("units")
+    assert isinstance(units, list)
+    return [unit for unit in units if isinstance(unit, Mapping) and unit["enabled"]]
+
+
+def _written(value: JsonValue) -> str:
+    return str(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def read_units_of_infotext(values: Mapping[str, str]) -> dict[str, JsonValue] | None:
+    """The units of a picture's parameters, each enabled and without a picture; None where there are none."""
+    found = {int(match[1] or 0): text for key, text in values.items() if (match := _KEY.fullmatch(key))}
+    if not found:
+        return None
+    units: list[JsonValue] = [_unit_of(text) for _, text in sorted(found.items())]
+    checked_arguments(CONTROLNET, {"units": units})
+    return {"units": units}
+
+
+def _unit_of(text: str) -> dict[str, JsonValue]:
+    unit: dict[str, JsonValue] = {"enabled": True}
+    lower = {key.lower(): name for key, name in _WRITTEN.items()} | _OLD_KEYS
+    keys = "|".join(sorted(map(re.escape, [*lower, "starting/ending", "preprocessor params"]), key=len, reverse=True))
+    parts = re.split(rf"(?:^|, )({keys}): ", text, flags=re.IGNORECASE)
+    for key, value in zip(parts[1::2], parts[2::2], strict=True):
+        name = lower.get(key.lower())
+        numbers = _OLD_NUMBERS.search(value)
+        if key.lower() == "starting/ending" and numbers:
+            unit |= {"guidance_start": float(numbers[1]), "guidance_end": float(numbers[2])}
+        elif key.lower() == "preprocessor params" and numbers:
+            unit |= {"processor_res": float(numbers[1]), "threshold_a": float(numbers[2])}
+            unit |= {"threshold_b": float(numbers[3])} if numbers[3] else {}
+        elif name is not None:
+            unit[name] = _value_of(name, value.strip())
+    return unit
+
+
+def _value_of(name: str, text: str) -> JsonValue:
+    argument = _BY_NAME[name]
+    if argument.look == "checkbox":
+        return text.lower() == "true"
+    if argument.look == "slider":
+        number = float(text[:40])
+        return _in_range(argument, number) if name in _LEFT_OUT_AT_DEFAULT else number
+    if name == "resize_mode":
+        return _OTHER_RESIZE_MODES.get(text.lower(), text)
+    return _ENUMS.get(text.lower(), text)
+
+
+CONTROLNET: Final = Script(
+    "ControlNet",
+    arguments=(
+        Argument("units", "Units", [], "units", most=MOST_UNITS, listed="control_net_unit_count", record=_UNIT),
+    ),
+    always_on=True,
+    file="controlnet.py",
+    acts=a_unit_is_enabled,
+    own=OwnForms(read_api_units, written_units, read_units_of_infotext, lambda key: _KEY.fullmatch(key) is not None),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitArguments:
+    """A unit's arguments as typed values, under the names of the API. Pictures are names of inputs, "" for none.
+
+    `processor_res`, `threshold_a` and `threshold_b` are -1 where the preprocessor's default counts.
+    """
+
+    enabled: bool
+    pixel_perfect: bool
+    low_vram: bool
+    image: str
+    mask: str
+    effective_region_mask: str
+    control_type: str
+    module: str
+    model: str
+    weight: float
+    guidance_start: float
+    guidance_end: float
+    processor_res: float
+    threshold_a: float
+    threshold_b: float
+    control_mode: str
+    resize_mode: str
+    hr_option: str
+    inpaint_crop_input_image: bool
+    save_detected_map: bool
+    advanced_weighting: tuple[str, ...]
+    union_control_type: str
+
+    @classmethod
+    def read(cls, unit: Mapping[str, JsonValue]) -> Self:
+        """The arguments of a unit that was checked."""
+        given = {}
+        for one in fields(cls):
+            value = unit[one.name]
+            given[one.name] = tuple(map(str, value)) if isinstance(value, list) else value
+        return cls(**given)  # type: ignore[arg-type]  # of the types that their looks were checked for
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Its own weight for each residual, none where the control mode says them. Raises ScriptError."""
+        try:
+            return tuple(float(weight) for weight in self.advanced_weighting)
+        except ValueError:
+            raise ScriptError("ControlNet: advanced_weighting must be a list of numbers.") from None
+
+
+def units_in(scripts: Mapping[str, Mapping[str, JsonValue]]) -> tuple[UnitArguments, ...]:
+    """The units of a request that are enabled."""
+    values = scripts.get(CONTROLNET.title)
+    return () if values is None else tuple(UnitArguments.read(unit) for unit in enabled_units(values))

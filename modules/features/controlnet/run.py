@@ -1,0 +1,183 @@
+"""Units of ControlNet in a job: their pictures become maps, their models guide the passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from modules.features.controlnet.arrays import Picture as Pixels
+from modules.features.controlnet.control_types.declare import find_control_type
+from modules.features.controlnet.declare import HIRES_OPTIONS, NO_MODEL, RESIZE_MODES, UnitArguments, units_in
+from modules.features.controlnet.hint import (
+    ControlSource,
+    control_source,
+    cropped_like_init,
+    fit_map,
+    hint_of,
+    pixel_perfect_resolution,
+    region_weights,
+)
+from modules.features.controlnet.preprocessors.declare import find_preprocessor
+from modules.features.controlnet.preprocessors.run import Settings, preprocess
+from modules.features.running import FeatureJob
+from modules.files import FileState, found_file
+from modules.gallery import DETECTED_MAP
+from modules.generation.control.residuals import ControlResiduals, ControlUnit, check_fits, residual_count
+from modules.generation.finishing import Finished
+from modules.generation.pipeline import JobFeature, PassContext, PassHook
+from modules.hardware.device import free_memory
+from modules.parameters import RequestError
+from modules.parameters.control import ControlMode
+from modules.parameters.extras_request import PreprocessRequest
+from modules.pictures.size import Size
+from modules.sampling.control import (
+    Weighting,
+    feature_weights,
+    is_curved,
+    is_pooled,
+    is_positive_only,
+    residual_weights,
+)
+from modules.weights.control.reading import ControlModel, read_control_model
+
+# Beside a control model's weights its calls take memory; in bytes, on the safe side.
+_WORKING_MEMORY: Final = 1_000_000_000
+_MOST_MAPS: Final = 8
+# A T2I-Adapter has four or five features, a ControlNet at least nine residuals.
+_MOST_FEATURES: Final = 5
+
+
+class ControlNet(JobFeature):
+    """The units of one request. Their models are read at the first pass, and stay for the next jobs."""
+
+    def __init__(self, job: FeatureJob) -> None:
+        self._job = job
+        self._units = units_in(job.resolved.request.scripts)
+        self._maps: dict[tuple[int, bool], Image.Image] = {}
+
+    def before_pass(self, context: PassContext) -> Sequence[PassHook]:
+        """What the units add in this pass."""
+        left_out = HIRES_OPTIONS[1] if context.is_hires else HIRES_OPTIONS[2]
+        units = [
+            self._unit(number, unit, context) for number, unit in enumerate(self._units) if unit.hr_option != left_out
+        ]
+        return (ControlResiduals([unit for unit in units if unit is not None], context.plan.steps),) if units else ()
+
+    def after_picture(self, finished: Finished, index: int) -> Finished:
+        """The maps stand beside the last picture of the job, so that they come behind all of them."""
+        options = self._job.resolved.settings.control
+        if index != self._job.resolved.image_count - 1 or options.no_detectmap:
+            return finished
+        order = sorted(self._maps, key=lambda key: (key[0], not key[1]))
+        maps = {
+            f"{DETECTED_MAP}-{place}": self._maps[key]
+            for place, key in enumerate(order)
+            if self._units[key[0]].save_detected_map
+        }
+        return replace(finished, beside={**finished.beside, **maps})
+
+    def _unit(self, number: int, unit: UnitArguments, context: PassContext) -> ControlUnit | None:
+        if unit.model == NO_MODEL:
+            return None
+        size = context.work.spec.size
+        found = self._map(unit, context, size)
+        self._maps[number, context.is_hires] = Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB")
+        model = self._model(unit, context)
+        check_fits(model, context.pipeline.model)
+        window = unit.guidance_start, unit.guidance_end
+        hint = torch.from_numpy(hint_of(found))[None]
+        return ControlUnit(model, hint, self._weighting(unit, model, context, size), window, _union_number(unit))
+
+    def _map(self, unit: UnitArguments, context: PassContext, size: Size) -> Pixels:
+        """The unit's map at the size of the pass, with a mask as the fourth channel where its preprocessor has one."""
+        preprocessor = find_preprocessor(unit.module)
+        mode = RESIZE_MODES.index(unit.resize_mode)
+        source = self._source(unit, context, takes_mask=preprocessor.takes_mask)
+        first = self._job.resolved.passes[0].size
+        resolution = pixel_perfect_resolution(source.picture, first, mode) if unit.pixel_perfect else unit.processor_res
+        settings = Settings(
+            resolution=resolution,
+            threshold_a=unit.threshold_a,
+            threshold_b=unit.threshold_b,
+            seed=context.resolved.seeds[context.images.start] + context.resolved.subseeds[context.images.start],
+        )
+        found = preprocess(preprocessor, source.picture, settings, source.mask)
+        return fit_map(found, size, mode)
+
+    def _source(self, unit: UnitArguments, context: PassContext, *, takes_mask: bool) -> ControlSource:
+        """The unit's picture, or where it has none the one that the pass starts from."""
+        init = context.work.source
+        if not unit.image:
+            if init is None:
+                raise RequestError("A ControlNet unit has no picture, and the pass starts from none: give it one.")
+            return control_source(init.picture, init.mask if takes_mask else None, takes_mask=takes_mask)
+        picture = self._job.picture(unit.image)
+        mask = self._job.picture(unit.mask) if unit.mask else None
+        if mask is None and takes_mask and init is not None:
+            mask = init.overlay_mask or init.mask
+        source = control_source(picture, mask, takes_mask=takes_mask)
+        if init is None or init.paste_to is None or init.overlay_mask is None or not unit.inpaint_crop_input_image:
+            return source
+        mode = RESIZE_MODES.index(unit.resize_mode)
+        return cropped_like_init(source, init.overlay_mask.size, init.paste_to, context.work.spec.size, mode)
+
+    def _weighting(self, unit: UnitArguments, model: ControlModel, context: PassContext, size: Size) -> Weighting:
+        mode = ControlMode(unit.control_mode)
+        count = residual_count(model)
+        curved = is_curved(mode, unit.module, hires=context.is_hires)
+        by_default = feature_weights if count <= _MOST_FEATURES else residual_weights
+        weights = tuple(weight * unit.weight for weight in unit.weights)
+        weights = weights or by_default(count, unit.weight, curved=curved)
+        if len(weights) < count:
+            raise RequestError(
+                f"ControlNet: advanced_weighting has {len(weights)} numbers, and {unit.model} needs {count}."
+            )
+        mask: Tensor | None = None
+        if unit.effective_region_mask:
+            region = self._job.picture(unit.effective_region_mask)
+            mask = torch.from_numpy(region_weights(region, size, RESIZE_MODES.index(unit.resize_mode)))[None, None]
+        return Weighting(weights, is_positive_only(mode, unit.model), is_pooled(unit.model), mask)
+
+    def _model(self, unit: UnitArguments, context: PassContext) -> ControlModel:
+        """The unit's model: on the device where there is room for it beside the checkpoint, if it may stay there."""
+        path = self._job.files.get(f"control/{unit.model}")
+        if path is None:
+            raise RequestError(f"The control model {unit.model} is not here any more: press refresh.")
+        pipeline = context.pipeline
+        checkpoint, dtype = pipeline.model.path, pipeline.model.unet.dtype
+        found = found_file(Path(path))
+        state = found.state if found else FileState(0, 0)
+        control = self._job.shared.get(
+            "control models",
+            (path, state, dtype),
+            lambda: read_control_model(Path(path), checkpoint=checkpoint, dtype=dtype),
+            self._job.resolved.settings.control.model_cache_size,
+        )
+        if control.checkpoint is not None and control.checkpoint != checkpoint:
+            control = read_control_model(Path(path), checkpoint=checkpoint, dtype=dtype)
+        place = pipeline.device
+        free = free_memory(place)
+        away = unit.low_vram or (free is not None and free < control.size + _WORKING_MEMORY)
+        control.module.to(torch.device("cpu") if away else place)
+        return control
+
+
+def _union_number(unit: UnitArguments) -> int:
+    tag = unit.union_control_type if find_control_type(unit.union_control_type).union is not None else unit.control_type
+    return find_control_type(tag).union or 0
+
+
+def preprocessed(picture: Image.Image, wanted: PreprocessRequest) -> Image.Image:
+    """A picture's map alone, of the preprocessor's own size."""
+    settings = Settings(resolution=wanted.resolution, threshold_a=wanted.threshold_a, threshold_b=wanted.threshold_b)
+    preprocessor = find_preprocessor(wanted.module)
+    source = control_source(picture, None, takes_mask=preprocessor.takes_mask)
+    found = preprocess(preprocessor, source.picture, settings)
+    return Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB")

@@ -1,0 +1,169 @@
+"""ControlNet as programs use it: over the API, with a model on disk, through the real engine."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.control_models import controlnet_tensors, make_controlnet, write_control
+from tests.endtoend.house import House, one_sentence
+from tests.endtoend.test_bad_pictures import encoded
+
+pytestmark = pytest.mark.server
+
+REQUEST = {"prompt": "a", "width": 64, "height": 64, "steps": 3, "seed": 7, "sampler_name": "Euler"}
+
+
+@pytest.fixture(scope="module")
+def title(house: House) -> str:
+    """A narrow ControlNet beside the checkpoint; its title in the list."""
+    file = house.server.data_dir / "models" / "ControlNet" / "control_v11p_sd15_canny.safetensors"
+    file.parent.mkdir(exist_ok=True)
+    write_control(file, controlnet_tensors(make_controlnet()))
+    (found,) = house.get("/controlnet/model_list")["model_list"]
+    assert found.startswith("control_v11p_sd15_canny [")
+    return str(found)
+
+
+def picture(size: tuple[int, int] = (64, 64)) -> Image.Image:
+    image = Image.new("RGB", size, "white")
+    image.paste((20, 40, 200), (size[0] // 4, size[1] // 4, size[0] // 2, size[1] * 3 // 4))
+    return image
+
+
+def base64_of(image: Image.Image) -> str:
+    return base64.b64encode(encoded(image)).decode()
+
+
+def unit(title: str, **more: Any) -> dict[str, Any]:
+    """As webuiapi's ControlNetUnit sends it."""
+    return {
+        "image": base64_of(picture()),
+        "mask": None,
+        "module": "canny",
+        "model": title,
+        "weight": 1.0,
+        "resize_mode": "Crop and Resize",
+        "low_vram": False,
+        "processor_res": 64,
+        "threshold_a": 64,
+        "threshold_b": 64,
+        "guidance_start": 0.0,
+        "guidance_end": 1.0,
+        "control_mode": 0,
+        "pixel_perfect": False,
+        "hr_option": "Both",
+        "enabled": True,
+        **more,
+    }
+
+
+def drawn(house: House, *units: dict[str, Any], path: str = "txt2img", **more: Any) -> tuple[list[np.ndarray], str]:
+    scripts = {"controlnet": {"args": list(units)}} if units else {}
+    answer = house.post(f"/sdapi/v1/{path}", **REQUEST, alwayson_scripts=scripts, **more)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    images = [np.asarray(Image.open(io.BytesIO(base64.b64decode(image)))) for image in body["images"]]
+    return images, body["info"]
+
+
+def test_a_unit_guides_the_picture_and_its_map_comes_behind(house: House, title: str) -> None:
+    (plain,), _ = drawn(house)
+    (guided, found), info = drawn(house, unit(title))
+    assert not np.array_equal(guided, plain)
+    assert found.shape == (64, 64, 3) and set(np.unique(found)) == {0, 255}
+    assert "ControlNet 0" in info and "Module: canny" in info and f"Model: {title}" in info
+    # By another name for the same, once more: nothing of the job before is left.
+    (again, _), _ = drawn(house, unit("CONTROL_V11P_SD15_CANNY"))
+    assert np.array_equal(again, guided)
+    (after,), _ = drawn(house)
+    assert np.array_equal(after, plain)
+
+
+def test_weights_windows_and_modes_act(house: House, title: str) -> None:
+    (plain,), _ = drawn(house)
+    (guided, _), _ = drawn(house, unit(title))
+    for neutral in ({"weight": 0}, {"enabled": False}):
+        images, _ = drawn(house, unit(title, **neutral))
+        assert np.array_equal(images[0], plain), neutral
+    for other in (
+        {"weight": 0.5},
+        {"guidance_end": 0.3},
+        {"control_mode": "My prompt is more important"},
+        {"control_mode": 2},
+        {"module": "invert"},
+        {"effective_region_mask": base64_of(picture())},
+    ):
+        (made, *_), _ = drawn(house, unit(title, **other))
+        assert not np.array_equal(made, guided) and not np.array_equal(made, plain), other
+    (twice, *maps), _ = drawn(house, unit(title), unit(title, module="invert", save_detected_map=False))
+    assert not np.array_equal(twice, guided) and len(maps) == 1
+
+
+def test_img2img_uses_its_own_picture_and_hires_has_two_maps(house: House, title: str) -> None:
+    start = [base64_of(picture())]
+    (plain,), _ = drawn(house, path="img2img", init_images=start)
+    (guided, found), _ = drawn(house, unit(title, image=None), path="img2img", init_images=start)
+    assert not np.array_equal(guided, plain) and found.any()
+    hires: dict[str, Any] = {"enable_hr": True, "hr_scale": 1.5, "denoising_strength": 0.6, "hr_upscaler": "Latent"}
+    (made, high, low), _ = drawn(house, unit(title), **hires)
+    assert made.shape[0] == high.shape[0] == 96 and low.shape[0] == 64
+    (only_low, *maps), _ = drawn(house, unit(title, hr_option="Low res only"), **hires)
+    assert len(maps) == 1 and not np.array_equal(only_low, made)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "control_v11p_sd15_cany"}, "control_v11p_sd15_canny"),
+        ({"model": "None"}, "has no model"),
+        ({"module": "cany"}, "canny"),
+        ({"image": None}, "has no picture"),
+        ({"guidance_start": 0.9, "guidance_end": 0.1}, "begin at 0.9"),
+        ({"image": "no base64!"}, "read as a picture"),
+        ({"advanced_weighting": [1, 2]}, "needs"),
+    ],
+)
+def test_what_a_unit_lacks_is_one_sentence(house: House, title: str, change: dict[str, Any], said: str) -> None:
+    scripts = {"ControlNet": {"args": [unit(title, **change)]}}
+    answer = house.post("/sdapi/v1/txt2img", **REQUEST, alwayson_scripts=scripts)
+    assert answer.status_code in (422, 500), answer.text
+    body = answer.json()
+    sentence = body.get("detail") or body.get("errors") or ""
+    assert said in sentence and one_sentence(sentence.replace("?", "."))
+    assert len(drawn(house)[0]) == 1
+
+
+def test_the_lists_have_the_extensions_shapes(house: House, title: str) -> None:
+    assert house.get("/controlnet/version") == {"version": 3}
+    assert house.get("/controlnet/settings") == {"control_net_unit_count": 3}
+    modules = house.get("/controlnet/module_list")
+    assert modules["module_list"][0] == "none" and "canny" in modules["module_list"]
+    assert modules["module_detail"]["canny"]["sliders"][0] == {
+        "name": "Resolution",
+        "value": 512,
+        "min": 64,
+        "max": 2048,
+        "step": 8,
+    }
+    types = house.get("/controlnet/control_types")["control_types"]
+    assert types["Canny"]["default_model"] == title and types["Canny"]["model_list"] == ["None", title]
+    assert types["Depth"]["model_list"] == ["None"]
+
+
+def test_a_map_is_made_without_a_picture(house: House) -> None:
+    body = {"controlnet_module": "canny", "controlnet_input_images": [base64_of(picture())]}
+    answer = house.post("/controlnet/detect", **body, controlnet_processor_res=64).json()
+    (found,) = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in answer["images"]]
+    wanted = cv2.Canny(np.asarray(picture()), 100, 200)
+    assert answer["info"] == "Success" and np.array_equal(found[:, :, 0], wanted)
+    refused: httpx.Response = house.post("/controlnet/detect", controlnet_module="cany", controlnet_input_images=["a"])
+    assert refused.status_code == 422 and "Module not available" in refused.text
+    assert house.post("/controlnet/detect", controlnet_module="canny").json()["detail"] == "No image selected"
