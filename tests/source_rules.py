@@ -54,20 +54,20 @@ USES = {
     "protocol": "parameters prompt",
     "features.plan": "files settings features.declare parameters catalogue",
     "hardware": "protocol",
-    "weights": "files parameters prompt families catalogue pictures hardware",
+    "weights": "files parameters prompt families pictures catalogue hardware",
     "text": "parameters prompt families weights",
     "sampling": "settings parameters families hardware",
     "upscaling": "catalogue weights",
-    "generation": "settings parameters prompt families catalogue pictures hardware weights text sampling",
-    "features.run": "features.declare parameters prompt catalogue pictures gallery features.plan weights sampling"
-    " generation",
-    "engine": "files settings parameters prompt families catalogue pictures gallery protocol hardware weights"
+    "generation": "settings parameters prompt families pictures catalogue gallery hardware weights text sampling",
+    "features.run": "files features.declare parameters prompt pictures catalogue gallery features.plan hardware"
+    " weights sampling generation",
+    "engine": "files settings parameters prompt families pictures catalogue gallery protocol hardware weights"
     " text sampling upscaling generation features.run",
-    "intake": "files settings features.declare parameters prompt families catalogue pictures gallery protocol"
+    "intake": "files settings features.declare parameters prompt families pictures catalogue gallery protocol"
     " features.plan",
     "jobs": "files settings features.declare parameters prompt catalogue gallery protocol intake",
-    "api": "settings features.declare parameters catalogue pictures gallery protocol intake jobs",
-    "page": "files settings features.declare parameters prompt catalogue pictures gallery protocol intake jobs api",
+    "api": "settings features.declare parameters pictures catalogue gallery protocol intake jobs",
+    "page": "files settings features.declare parameters prompt pictures catalogue gallery protocol intake jobs api",
     "server": "launch files settings gallery jobs api page",
 }
 

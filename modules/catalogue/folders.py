@@ -19,6 +19,7 @@ class ModelFolders:
     hypernetworks: tuple[Path, ...] = ()
     controls: tuple[Path, ...] = ()
     clip_vision: tuple[Path, ...] = ()
+    annotators: tuple[Path, ...] = ()
     upscalers: tuple[Path, ...] = ()
     gfpgan: Path | None = None
     codeformer: Path | None = None
@@ -35,6 +36,11 @@ class ModelFolders:
             hypernetworks=(paths.hypernetwork_dir,),
             controls=paths.control_dirs,
             clip_vision=(paths.clip_vision_dir,),
+            # Forge's folder, and where A1111's extension has its downloads.
+            annotators=(
+                paths.models_dir / "ControlNetPreprocessor",
+                paths.models_dir.parent / "extensions" / "sd-webui-controlnet" / "annotator" / "downloads",
+            ),
             upscalers=paths.upscaler_dirs,
             gfpgan=paths.gfpgan_dir,
             codeformer=paths.codeformer_dir,

@@ -16,7 +16,7 @@ from modules.engine.upscalers import UpscalerKeeper
 from modules.features.controlnet.run import preprocessed
 from modules.hardware.memory_watch import MemoryWatch
 from modules.parameters import RequestError
-from modules.parameters.extras_request import ExtrasRequest
+from modules.parameters.extras_request import ExtrasRequest, PreprocessRequest
 from modules.pictures import PictureError, encode_picture, read_metadata
 from modules.pictures.enlarging import Once
 from modules.pictures.opening import MOST_BYTES, open_picture
@@ -73,6 +73,7 @@ class _Extras:
         self._request = request
         self._control = control
         self._emit = emit
+        self._upscalers = upscalers
         self._settings = command.resolved.settings
         self._index = 0
         self._before = 0.0
@@ -124,7 +125,7 @@ class _Extras:
         with torch.inference_mode():
             picture = open_picture(data, name)
             if self._request.preprocess is not None:
-                result = Result((("image", preprocessed(picture, self._request.preprocess)),), {})
+                result = Result((("image", self._preprocessed(picture, self._request.preprocess)),), {})
             else:
                 result = postprocess(picture, self._request, self._tools)
         self._deliver(index, result, read_metadata(data).infotext)
@@ -150,6 +151,10 @@ class _Extras:
                     blobs=(data,),
                 )
             )
+
+    def _preprocessed(self, picture: Image.Image, wanted: PreprocessRequest) -> Image.Image:
+        shared, device = self._upscalers.features, self._upscalers.device_of("features")
+        return preprocessed(picture, wanted, shared, self._upscalers.folders, device)
 
     def _upscaler(self, upscalers: UpscalerKeeper, name: str) -> Once:
         self._application += 1

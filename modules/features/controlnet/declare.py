@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from pydantic import JsonValue
 
@@ -276,11 +276,11 @@ class UnitArguments:
     @classmethod
     def read(cls, unit: Mapping[str, JsonValue]) -> Self:
         """The arguments of a unit that was checked."""
-        given = {}
+        given: dict[str, Any] = {}
         for one in fields(cls):
             value = unit[one.name]
             given[one.name] = tuple(map(str, value)) if isinstance(value, list) else value
-        return cls(**given)  # type: ignore[arg-type]  # of the types that their looks were checked for
+        return cls(**given)
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modules.features.controlnet.arrays import Picture as Pixels
+from modules.catalogue.folders import ModelFolders
+from modules.features.controlnet.arrays import RgbArray
 from modules.features.controlnet.control_types.declare import find_control_type
 from modules.features.controlnet.declare import HIRES_OPTIONS, NO_MODEL, RESIZE_MODES, UnitArguments, units_in
 from modules.features.controlnet.hint import (
@@ -25,8 +26,9 @@ from modules.features.controlnet.hint import (
     region_weights,
 )
 from modules.features.controlnet.preprocessors.declare import find_preprocessor
-from modules.features.controlnet.preprocessors.run import Settings, preprocess
+from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
 from modules.features.running import FeatureJob
+from modules.features.shared import SharedCache
 from modules.files import FileState, found_file
 from modules.gallery import DETECTED_MAP
 from modules.generation.control.residuals import ControlResiduals, ControlUnit, check_fits, residual_count
@@ -95,7 +97,7 @@ class ControlNet(JobFeature):
         hint = torch.from_numpy(hint_of(found))[None]
         return ControlUnit(model, hint, self._weighting(unit, model, context, size), window, _union_number(unit))
 
-    def _map(self, unit: UnitArguments, context: PassContext, size: Size) -> Pixels:
+    def _map(self, unit: UnitArguments, context: PassContext, size: Size) -> RgbArray:
         """The unit's map at the size of the pass, with a mask as the fourth channel where its preprocessor has one."""
         preprocessor = find_preprocessor(unit.module)
         mode = RESIZE_MODES.index(unit.resize_mode)
@@ -108,7 +110,9 @@ class ControlNet(JobFeature):
             threshold_b=unit.threshold_b,
             seed=context.resolved.seeds[context.images.start] + context.resolved.subseeds[context.images.start],
         )
-        found = preprocess(preprocessor, source.picture, settings, source.mask)
+        found = _preprocessors(self._job.shared, self._job.folders, self._job.device).run(
+            preprocessor, source.picture, settings, source.mask
+        )
         return fit_map(found, size, mode)
 
     def _source(self, unit: UnitArguments, context: PassContext, *, takes_mask: bool) -> ControlSource:
@@ -174,10 +178,16 @@ def _union_number(unit: UnitArguments) -> int:
     return find_control_type(tag).union or 0
 
 
-def preprocessed(picture: Image.Image, wanted: PreprocessRequest) -> Image.Image:
+def _preprocessors(shared: SharedCache, folders: ModelFolders, device: torch.device) -> Preprocessors:
+    return shared.get("preprocessors", device, lambda: Preprocessors(folders.annotators, device), 1)
+
+
+def preprocessed(
+    picture: Image.Image, wanted: PreprocessRequest, shared: SharedCache, folders: ModelFolders, device: torch.device
+) -> Image.Image:
     """A picture's map alone, of the preprocessor's own size."""
     settings = Settings(resolution=wanted.resolution, threshold_a=wanted.threshold_a, threshold_b=wanted.threshold_b)
     preprocessor = find_preprocessor(wanted.module)
     source = control_source(picture, None, takes_mask=preprocessor.takes_mask)
-    found = preprocess(preprocessor, source.picture, settings)
+    found = _preprocessors(shared, folders, device).run(preprocessor, source.picture, settings)
     return Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB")
