@@ -33,17 +33,19 @@ class TorchLayout:
     """Byte offset of each storage."""
 
 
-def read_torch_layout(path: Path, container: Container) -> TorchLayout:
-    """Read the object of a PyTorch file of either form; no tensor's data is read.
+def read_torch_layout(path: Path, container: Container, *, bound_methods: bool = False) -> TorchLayout:
+    """Read the object of a PyTorch file of either form; no tensor's data is read. `bound_methods` is `unpickle`'s.
 
     Raises:
         UnsafePickleError: it contains code: a payload in its pickle, or a TorchScript program.
         ModelFileError: it is truncated, damaged, or not PyTorch's.
     """
-    return _read_zip(path) if container is Container.TORCH_ZIP else _read_legacy(path)
+    if container is Container.TORCH_ZIP:
+        return _read_zip(path, bound_methods=bound_methods)
+    return _read_legacy(path, bound_methods=bound_methods)
 
 
-def _read_zip(path: Path) -> TorchLayout:
+def _read_zip(path: Path, *, bound_methods: bool) -> TorchLayout:
     """A file written by `torch.save` since 1.6."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -71,17 +73,17 @@ def _read_zip(path: Path) -> TorchLayout:
         raise ModelFileError(
             f"{path.name} has a pickle of {size:,} bytes, far too large for a model's list of tensors."
         )
-    content, _ = unpickle(io.BytesIO(data[pickled : pickled + size]), path.name)
+    content, _ = unpickle(io.BytesIO(data[pickled : pickled + size]), path.name, bound_methods=bound_methods)
     return TorchLayout(path, content, data, begins)
 
 
-def _read_legacy(path: Path) -> TorchLayout:
+def _read_legacy(path: Path, *, bound_methods: bool) -> TorchLayout:
     """A file written by `torch.save` before 1.6."""
     with path.open("rb") as file:
         if unpickle(file, path.name)[0] != _LEGACY_MAGIC or unpickle(file, path.name)[0] != _LEGACY_PROTOCOL:
             raise ModelFileError(f"{path.name} is a Python pickle, but not one that PyTorch wrote.")
         unpickle(file, path.name)  # sizes of C types on the writer's machine
-        content, dtypes = unpickle(file, path.name)
+        content, dtypes = unpickle(file, path.name, bound_methods=bound_methods)
         keys, _ = unpickle(file, path.name)
         position = file.tell()
     if not isinstance(keys, list):

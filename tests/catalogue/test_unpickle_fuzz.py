@@ -68,8 +68,8 @@ class Recording(SafeUnpickler):
 
     last: ClassVar[Recording]
 
-    def __init__(self, file: BinaryIO, file_name: str) -> None:
-        super().__init__(file, file_name)
+    def __init__(self, file: BinaryIO, file_name: str, *, bound_methods: bool = False) -> None:
+        super().__init__(file, file_name, bound_methods=bound_methods)
         self.given: list[tuple[StorageRef, tuple[object, ...]]] = []
         type(self).last = self
 

@@ -9,10 +9,10 @@ from modules.features.detail.detectors.plan import MEDIAPIPE, list_detectors, na
 
 
 def test_files_come_first_faces_before_hands(tmp_path: Path) -> None:
-    for name in ("hand_yolov8n.onnx", "face_yolov8n.onnx", "A-person.onnx", "notes.txt"):
+    for name in ("hand_yolov8n.pt", "face_yolov8n.pt", "A-person.onnx", "notes.txt"):
         (tmp_path / name).touch()
     names = [one.name for one in list_detectors([tmp_path, tmp_path / "missing"])]
-    assert names == ["face_yolov8n.onnx", "A-person.onnx", "hand_yolov8n.onnx", *MEDIAPIPE]
+    assert names == ["face_yolov8n.pt", "A-person.onnx", "hand_yolov8n.pt", *MEDIAPIPE]
 
 
 def test_a_name_is_found_in_any_case_and_without_suffix(tmp_path: Path) -> None:

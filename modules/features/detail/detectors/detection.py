@@ -36,7 +36,8 @@ class Detection:
         return filled
 
 
-def clipped(box: Floats, width: int, height: int) -> FloatBox:
-    """(left, top, right, bottom) cut at the picture's edges."""
-    left, top, right, bottom = (float(edge) for edge in box)
-    return max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)
+def clipped(box: Floats, width: int, height: int) -> FloatBox | None:
+    """(left, top, right, bottom) cut at the picture's edges; None for a box that lies outside or has no area."""
+    ends = (width, height, width, height)
+    left, top, right, bottom = (min(max(float(edge), 0.0), float(end)) for edge, end in zip(box, ends, strict=True))
+    return (left, top, right, bottom) if left < right and top < bottom else None

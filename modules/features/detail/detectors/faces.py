@@ -88,7 +88,13 @@ class FaceDetector:
 
     def boxes(self, picture: RgbArray, confidence: float) -> list[Detection]:
         """The faces of a picture, the surest first."""
-        return [self._detection(face, picture) for face, _ in self._faces(picture, confidence)]
+        height, width = picture.shape[:2]
+        found = []
+        for face, _ in self._faces(picture, confidence):
+            box = clipped(face.corners.reshape(4), width, height)
+            if box is not None:
+                found.append(Detection(box=box, confidence=face.score, label=LABEL))
+        return found
 
     def meshes(self, picture: RgbArray, confidence: float, *, eyes_only: bool = False) -> list[Detection]:
         """The faces whose mesh is found, with the outline of the face, or of both eyes, as their shape."""
@@ -104,10 +110,6 @@ class FaceDetector:
             if box is not None:
                 found.append(Detection(box=box, confidence=face.score, label=LABEL, shape=shape))
         return found
-
-    def _detection(self, face: _Face, picture: RgbArray) -> Detection:
-        height, width = picture.shape[:2]
-        return Detection(box=clipped(face.corners.reshape(4), width, height), confidence=face.score, label=LABEL)
 
     def _faces(self, picture: RgbArray, confidence: float) -> Iterator[tuple[_Face, Floats | None]]:
         """Each face once, with its mesh's points where that had to be looked at."""

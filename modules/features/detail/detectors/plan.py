@@ -11,7 +11,7 @@ from modules.catalogue.model_errors import ModelNotFoundError
 from modules.files import walk_folders
 
 NO_DETECTOR: Final = "None"
-SUFFIXES: Final = (".onnx",)
+SUFFIXES: Final = (".pt", ".pth", ".onnx")
 # These need no file.
 MEDIAPIPE: Final = (
     "mediapipe_face_full", "mediapipe_face_short", "mediapipe_face_mesh", "mediapipe_face_mesh_eyes_only",

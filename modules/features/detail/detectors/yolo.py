@@ -78,6 +78,8 @@ def decoded(
     found = []
     for index, box in zip(likely[chosen], boxes, strict=True):
         inside = clipped(box, picture.shape[1], picture.shape[0])
+        if inside is None:
+            continue
         shape = None if prototypes is None else _shape(output[-masks:, index], prototypes, seen, picture, inside)
         label = names.get(int(kinds[index]), str(kinds[index]))
         found.append(Detection(box=inside, confidence=float(scores[index]), label=label, shape=shape))
