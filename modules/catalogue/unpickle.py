@@ -189,9 +189,7 @@ class SafeUnpickler(pickle.Unpickler):
         )
 
 
-def unpickle(
-    file: BinaryIO, file_name: str, *, bound_methods: bool = False
-) -> tuple[object, dict[str, ElementType]]:
+def unpickle(file: BinaryIO, file_name: str, *, bound_methods: bool = False) -> tuple[object, dict[str, ElementType]]:
     """Read one pickle from where the file stands: its object, and the type of each storage it refers to.
 
     With `bound_methods` methods that were saved with a module, by the name `getattr`, are stand-ins, not refused.
