@@ -14,6 +14,7 @@ from modules.gallery.allowed_folders import picture_folders
 from modules.page.localization import localization_script, read_localization, translate_choices
 from modules.page.open_folder import folder_button
 from modules.page.page import build_page, page_head
+from modules.page.plain_events import PLAIN_EVENTS
 from modules.page.theme import create_theme, theme_choice
 from modules.page.uploads import UploadStore
 from modules.server.auth import matches
@@ -59,8 +60,9 @@ def _page(services: Services, flags: Flags, uploads: UploadStore) -> FastAPI:
         theme=create_theme(services.options.text("gradio_theme")),
         head=page_head(services.paths.user_css) + localization_script(texts, language),
     )
+    early = theme_choice(flags.theme) + PLAIN_EVENTS
     for route in holder.routes:
         if isinstance(route, Mount) and isinstance(route.app, gr.routes.App):
-            route.app.user_middleware.append(Middleware(EarlyHead, markup=theme_choice(flags.theme)))
+            route.app.user_middleware.append(Middleware(EarlyHead, markup=early))
     translate_choices(page.config["components"], texts)
     return holder

@@ -22,8 +22,23 @@ def page(request: pytest.FixtureRequest) -> Page:
     return watched.page
 
 
+# Counts the events of the page that Svelte watches for changes.
+COUNT_WATCHED = """
+window.watchedEvents = 0;
+window.Proxy = new Proxy(Proxy, {
+  construct(kind, [target, handler]) {
+    if ("backend_fn" in target) window.watchedEvents += 1;
+    return new kind(target, handler);
+  },
+});
+"""
+
+
 def test_who_types_while_the_picture_arrives_loses_no_letter_and_is_not_moved(page: Page, server: Server) -> None:
+    page.add_init_script(COUNT_WATCHED)
     visit(page, server.url)
+    # Half of the page's start was spent on them (modules/page/plain_events.py).
+    assert page.evaluate("() => [watchedEvents, gradio_config.dependencies.length > 100]") == [0, True]
     set_number(page, "steps", 8)
     generate(page, "a slow first picture")
     box = page.locator(PROMPT)
