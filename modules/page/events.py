@@ -134,7 +134,7 @@ def wire_results(results: Results, mode: str, services: Services) -> None:
         trigger_mode="always_last",
         preprocess=False,
         **QUICK,
-    )
+    ).then(None, None, None, js=f"() => window.webui.selectionShown('{mode}')")
 
 
 def _wire_settings(tab: GenerationTab, services: Services) -> None:

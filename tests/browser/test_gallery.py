@@ -41,8 +41,8 @@ def test_a_picture_over_the_whole_window_is_left_saved_and_closed_by_keys(settle
     expect(page.locator(PLACE)).to_have_text("2 / 3")
     # What stands under the gallery follows.
     expect(page.locator(INFOTEXT)).to_contain_text("Seed: 501")
+    # Also when keys come faster than answers.
     page.keyboard.press("ArrowLeft")
-    expect(page.locator(INFOTEXT)).to_contain_text("Seed: 500")
     page.keyboard.press("ArrowLeft")
     expect(page.locator(PLACE)).to_have_text("3 / 3")
     expect(page.locator(INFOTEXT)).to_contain_text("Seed: 502")

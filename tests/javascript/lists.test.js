@@ -101,3 +101,21 @@ test("a blur that nobody chose by is one", () => {
   field.blur();
   assert.deepEqual(state(), [false, false]);
 });
+
+test("a list that is opened after the focus has left its field is closed again, and no other one", async () => {
+  const wrap = need(document, ".wrap", HTMLElement);
+  const open = () => {
+    field.setAttribute("aria-expanded", "true");
+    wrap.insertAdjacentHTML("beforeend", `<div class="options"><ul></ul></div>`);
+  };
+  field.focus();
+  open();
+  await null;
+  assert.deepEqual(state(), [true, true]);
+  need(document, ".options", HTMLElement).remove();
+  field.blur();
+  open();
+  await null;
+  assert.deepEqual(state(), [false, false]);
+  assert.deepEqual(heard, ["focus", "blur", "blur"]);
+});

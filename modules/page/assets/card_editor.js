@@ -6,7 +6,7 @@
 import { clickable, randomPrompt, toggled } from "./card_text.js";
 import { client, read, url } from "./client.js";
 import { all, button, element, find, need, send, sentence, typeInto } from "./dom.js";
-import { selectedPicture } from "./lightbox.js";
+import { selectedIndex } from "./selection.js";
 
 const BASES = ["Unknown", "SD1", "SD2", "SDXL"];
 const TAGS_SHOWN = 24;
@@ -149,7 +149,7 @@ function randomRow(tags) {
 async function selected(mode) {
   const shown = find(document, `#${mode}_shown textarea, #${mode}_shown input`, HTMLElement);
   const job = shown instanceof HTMLTextAreaElement || shown instanceof HTMLInputElement ? shown.value : "";
-  const [, picture] = await selectedPicture(mode, job);
+  const picture = await selectedIndex(mode);
   return { job, picture };
 }
 

@@ -4,8 +4,9 @@
 
 /** @import { Mode, PageSettings } from "./types.js" */
 
-import { all, find, need, within } from "./dom.js";
+import { find, need, within } from "./dom.js";
 import { leafByGamepad } from "./gamepad.js";
+import { selectedIndex, thumbnails } from "./selection.js";
 
 /** @type {Record<string, string>} */
 const ICONS = {
@@ -39,9 +40,6 @@ const KEYS = new Map([
   ["s", "save"],
   ["S", "save"],
 ]);
-
-/** @param {ParentNode} gallery */
-const thumbnails = (gallery) => all(gallery, ".thumbnails .thumbnail-item");
 
 class Lightbox {
   /** @param {() => PageSettings | undefined} settings */
@@ -190,31 +188,6 @@ class Lightbox {
     event.stopPropagation();
     this.act(name);
   }
-}
-
-/**
- * Which picture of a gallery is selected, once Gradio has drawn that.
- * @param {string} mode
- */
-async function selectedIndex(mode) {
-  await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-  const gallery = need(document, `#${mode}_gallery`, HTMLElement);
-  const small = thumbnails(gallery);
-  const pictures = small.length ? small : all(gallery, ".thumbnail-item");
-  return Math.max(
-    0,
-    pictures.findIndex((item) => item.classList.contains("selected")),
-  );
-}
-
-/**
- * The inputs of the event with which the gallery's infotext follows the selection.
- * @param {string} mode
- * @param {string} shown the id of the job on display
- * @returns {Promise<[string, number]>}
- */
-export async function selectedPicture(mode, shown) {
-  return [shown, await selectedIndex(mode)];
 }
 
 /** @param {() => PageSettings | undefined} settings */

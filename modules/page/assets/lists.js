@@ -107,6 +107,14 @@ function guardBlur() {
   );
 }
 
+// On a busy machine Gradio handles the last letter after the focus has left its field, and opens the list once more.
+function closeLateLists() {
+  for (const list of all(document, ".wrap > .options")) {
+    const field = list.parentElement && find(list.parentElement, FIELD, HTMLElement);
+    if (field && isOpen(field) && field !== document.activeElement) field.dispatchEvent(new FocusEvent("blur"));
+  }
+}
+
 function placeLists() {
   for (const list of all(document, ".wrap > .options")) {
     const field = list.parentElement?.querySelector(".wrap-inner")?.getBoundingClientRect();
@@ -129,7 +137,10 @@ export function guardLists() {
   document.addEventListener("keydown", pressed, { capture: true });
   document.addEventListener("pointerdown", pointed, { capture: true });
   document.addEventListener("click", clicked);
-  new MutationObserver(placeLists).observe(document.body, { childList: true, subtree: true });
+  new MutationObserver(() => {
+    closeLateLists();
+    placeLists();
+  }).observe(document.body, { childList: true, subtree: true });
   for (const target of [window, window.visualViewport]) {
     target?.addEventListener("scroll", placeLists, { capture: true, passive: true });
     target?.addEventListener("resize", placeLists);

@@ -11,13 +11,14 @@ import { listenForMenus } from "./forever.js";
 import { hiresLine } from "./hires.js";
 import * as jobs from "./jobs.js";
 import { listen } from "./keys.js";
-import { listenForPictures, selectedPicture } from "./lightbox.js";
+import { listenForPictures } from "./lightbox.js";
 import { guardLists } from "./lists.js";
 import { confirmed, translatePage, untranslated } from "./localization.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
 import { watchQueue } from "./queue.js";
 import { chooseScript } from "./scripts.js";
+import { selectedPicture, selectionShown } from "./selection.js";
 import { watchSettings } from "./settings_pages.js";
 import { guardSliders } from "./sliders.js";
 import * as slots from "./slots.js";
@@ -36,6 +37,7 @@ window.webui = {
   filled: jobs.filled,
   remember,
   selectedPicture,
+  selectionShown,
   restored,
   say,
   editStyles,
