@@ -6,6 +6,7 @@ import re
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,8 +152,9 @@ _PLANNING = ("planning", "plans")
 _RUNNING = ("stage", "makers", "margins", "overlapping_tiles", "running", "runs", "shared")
 
 
+@cache
 def sources() -> list[Source]:
-    """Every file of the package."""
+    """Every file of the package, parsed once for all tests of a worker."""
     return [source(path, path.read_text(encoding="utf-8")) for path in sorted((ROOT / "modules").rglob("*.py"))]
 
 
@@ -177,8 +179,13 @@ class Import:
         return (self.base, *(f"{self.base}.{name}" for name in self.names))
 
 
-def imports(one: Source) -> Iterator[Import]:
+@cache
+def imports(one: Source) -> tuple[Import, ...]:
     """What a file imports anywhere, inside functions too."""
+    return tuple(_imports(one))
+
+
+def _imports(one: Source) -> Iterator[Import]:
     package = one.name.split(".") if one.path.name == "__init__.py" else one.name.split(".")[:-1]
     for node in ast.walk(one.tree):
         if isinstance(node, ast.Import):

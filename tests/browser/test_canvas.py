@@ -120,10 +120,9 @@ def test_keys_move_and_zoom_a_picture_in_focus(watched: Watched, server: Server,
 
 
 def test_a_blank_canvas_takes_a_brush_that_is_seen_and_the_theme_stays_from_the_first_moment(
-    watched: Watched, server: Server
+    settled: Watched,
 ) -> None:
-    page = watched.page
-    visit(page, server.url)
+    page = settled.page
     dark = "() => document.body.classList.contains('dark')"
     assert not page.evaluate(dark)
     page.click("#theme_switch")
@@ -142,3 +141,5 @@ def test_a_blank_canvas_takes_a_brush_that_is_seen_and_the_theme_stays_from_the_
     page.wait_for_selector("body.dark #txt2img_generate")
     # It is not in the address, where it would stay with whoever bookmarks the page.
     page.wait_for_function("() => !location.search.includes('__theme')")
+    page.wait_for_selector("body[data-form=restored]")
+    page.click("#theme_switch")

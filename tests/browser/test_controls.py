@@ -11,7 +11,7 @@ from modules.page.form import EXTRA, OVERRIDES, REFINER
 from modules.page.scripts import is_of_script
 from modules.parameters import GenerationRequest, parameter_of
 from tests.amounts import some
-from tests.browser.conftest import Watched
+from tests.browser.conftest import DESKTOP, Watched
 from tests.browser.steps import (
     BAR,
     INFOTEXT,
@@ -24,7 +24,6 @@ from tests.browser.steps import (
     saved,
     set_number,
     stored_form,
-    visit,
 )
 from tests.server.server import Server
 
@@ -79,52 +78,6 @@ def test_the_keyboard(settled: Watched) -> None:
     expect(page.locator(BAR)).to_be_hidden()
 
 
-WEIGHTS = [
-    ("a cat, dog", 3, 3, 1, "a (cat:1.1), dog"),
-    ("a (cat:1.1), dog", 4, 4, -1, "a cat, dog"),
-    ("<lora:ink:0.8> a", 8, 8, 1, "<lora:ink:0.85> a"),
-    ("<lora:ink:0.8> a", 8, 8, -1, "<lora:ink:0.75> a"),
-    ("(a cat and dog:1.2)", 4, 4, 1, "(a cat and dog:1.3)"),
-    ("(a cat and dog:1.2)", 3, 6, 1, "(a (cat:1.1) and dog:1.2)"),
-    ("a red cat", 2, 9, 1, "a (red cat:1.1)"),
-    ("(cat)", 2, 2, -1, "cat"),
-    ("((cat))", 3, 3, 1, "(cat:1.31)"),
-    ("a \\(cat\\) b", 5, 5, 1, "a \\((cat:1.1)\\) b"),
-]
-
-
-def test_weights_follow_a1111s_rules(settled: Watched) -> None:
-    page = settled.page
-    script = """async (cases) => {
-      const { changeWeight } = await import("/internal/assets/weights.js");
-      const settings = { attention: 0.1, extra: 0.05, delimiters: ".,\\\\/!?%^*;:{}=`~() " };
-      return cases.map(([text, start, end, direction]) => {
-        const change = changeWeight(text, start, end, direction, settings);
-        return change ? text.slice(0, change.from) + change.insert + text.slice(change.to) : text;
-      });
-    }"""
-    assert page.evaluate(script, [case[:4] for case in WEIGHTS]) == [case[4] for case in WEIGHTS]
-
-
-def test_form_values_survive_a_reload(settled: Watched) -> None:
-    page = settled.page
-    page.fill(PROMPT, "kept prompt")
-    page.fill(NEGATIVE, "kept negative")
-    set_number(page, "steps", 33)
-    set_number(page, "width", 640)
-    page.fill(SEED, "18446744073709551615")
-    page.check("#txt2img_subseed_show input")
-    stored = "const form = JSON.parse(localStorage.getItem('webui-txt2img') ?? '{}');"
-    page.wait_for_function(f"() => {{ {stored} return form.seed_extra && form.seed === '18446744073709551615' }}")
-    page.reload()
-    expect(page.locator(PROMPT)).to_have_value("kept prompt")
-    expect(page.locator(NEGATIVE)).to_have_value("kept negative")
-    expect(page.locator("#txt2img_steps input[type=number]")).to_have_value("33")
-    expect(page.locator("#txt2img_width input[type=number]")).to_have_value("640")
-    expect(page.locator(SEED)).to_have_value("18446744073709551615")
-    expect(page.locator("#txt2img_seed_extras")).to_be_visible()
-
-
 def test_tokens_are_counted_and_the_reading_is_shown(settled: Watched) -> None:
     page = settled.page
     page.fill(PROMPT, "a (red:1.3) apple [and:or:0.5] <b>pear</b>")
@@ -170,9 +123,8 @@ def test_size_seed_and_clear_buttons(settled: Watched) -> None:
     expect(page.locator("#txt2img_sampling input")).to_have_value("Euler a")
 
 
-def test_choosing_a_checkpoint_sets_its_size_and_loads_it(watched: Watched, server: Server) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_choosing_a_checkpoint_sets_its_size_and_loads_it(settled: Watched, server: Server) -> None:
+    page = settled.page
     expect(page.locator("#txt2img_width input[type=number]")).to_have_value("128")
     expect(page.locator("#demo_notice")).to_be_visible()
     _choose_checkpoint(page, "other.safetensors")
@@ -196,6 +148,7 @@ def test_choosing_a_checkpoint_sets_its_size_and_loads_it(watched: Watched, serv
     expect(page.locator("#demo_rest")).to_be_visible()
     page.click("#demo_dismiss")
     expect(page.locator("#demo_notice")).to_be_hidden()
+    page.set_viewport_size(DESKTOP["viewport"])
 
 
 def test_an_axis_of_a_plot_is_filled_counted_and_swapped(settled: Watched, server: Server) -> None:
@@ -243,9 +196,10 @@ def _choose_checkpoint(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("theme", some(["dark", "light"], 1))
-def test_nothing_is_wider_than_the_screen(watched: Watched, server: Server, theme: str) -> None:
-    page = watched.page
-    visit(page, f"{server.url}/?__theme={theme}")
+def test_nothing_is_wider_than_the_screen(settled: Watched, theme: str) -> None:
+    page = settled.page
+    if theme == "dark":
+        page.click("#theme_switch")
     assert page.evaluate("() => document.body.classList.contains('dark')") is (theme == "dark")
     for width in (1440, 390):
         page.set_viewport_size({"width": width, "height": 844})
@@ -259,7 +213,10 @@ def test_nothing_is_wider_than_the_screen(watched: Watched, server: Server, them
         assert outside == []
     results, settings = (page.locator(f"#txt2img_{name}").bounding_box() for name in ("results", "settings"))
     assert results is not None and settings is not None and results["y"] < settings["y"]
-    assert watched.problems == []
+    assert settled.problems == []
+    page.set_viewport_size(DESKTOP["viewport"])
+    if theme == "dark":
+        page.click("#theme_switch")
 
 
 def test_save_zip_and_png_info(settled: Watched, server: Server) -> None:
@@ -295,11 +252,9 @@ def test_styles_are_merged_by_button_and_by_the_server(settled: Watched, server:
     expect(page.locator(NEGATIVE)).to_have_value("photo")
 
 
-def test_a_list_works_by_keys_stays_below_its_field_and_closes_behind_who_leaves(
-    watched: Watched, server: Server
-) -> None:
-    page = watched.page
-    visit(page, server.url)
+def test_a_list_works_by_keys_stays_below_its_field_and_closes_behind_who_leaves(settled: Watched) -> None:
+    page = settled.page
+    _choose(page, "#txt2img_sampling", "DPM++ 2M")
     field, lists = page.locator("#txt2img_sampling input"), page.locator(".options")
     # Where there is room for it, which a low window has not at first.
     field.evaluate("(one) => one.scrollIntoView({ block: 'center' })")
@@ -307,8 +262,6 @@ def test_a_list_works_by_keys_stays_below_its_field_and_closes_behind_who_leaves
     above, below = page.locator(PROMPT).bounding_box(), lists.bounding_box()
     assert above is not None and below is not None and below["y"] > above["y"] + above["height"]
     page.keyboard.type("zzz")
-    # On a slow machine the list would be opened by the last letter after the focus has left.
-    expect(lists.locator("li")).to_have_count(0)
     page.keyboard.press("Tab")
     expect(page.locator("#txt2img_scheduler input")).to_be_focused()
     expect(lists).to_have_count(1)

@@ -37,18 +37,28 @@ def agreed(server: Server, *prompts: str) -> None:
     eventually(lambda: waiting(server) == list(prompts))
 
 
-@pytest.fixture
-def queue(watched: Watched, server: Server) -> Iterator[Locator]:
-    """The open tab: one job failed, one runs for minutes, three wait."""
+def fill(server: Server) -> None:
+    """One job fails, one runs for minutes, three wait."""
     ask(server, "oom of a picture", seed=7)
     ask(server, "slow picture under way", steps=1000, n_iter=100)
     for name in ("first", "second", "third"):
         ask(server, name)
-    visit(watched.page, server.url)
-    open_tab(watched.page, "Queue")
-    panel = watched.page.locator("#queue_panel")
+
+
+def opened(page: Page) -> Locator:
+    """The tab, with what `fill` has put into the queue."""
+    open_tab(page, "Queue")
+    panel = page.locator("#queue_panel")
     expect(panel.locator(".waiting li")).to_have_count(3)
-    yield panel
+    return panel
+
+
+@pytest.fixture
+def queue(watched: Watched, server: Server) -> Iterator[Locator]:
+    """The open tab of a fresh page."""
+    fill(server)
+    visit(watched.page, server.url)
+    yield opened(watched.page)
     stop_jobs(server)
 
 
@@ -92,8 +102,10 @@ def look(page: Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png")
 
 
-def test_waiting_jobs_are_reordered_cancelled_and_doubled(queue: Locator, watched: Watched, server: Server) -> None:
-    page = watched.page
+def test_waiting_jobs_are_reordered_cancelled_and_doubled(settled: Watched, server: Server) -> None:
+    page = settled.page
+    fill(server)
+    queue = opened(page)
     expect(row(queue, "slow picture").locator("[role=progressbar]")).to_contain_text("Step ")
     expect(row(queue, "slow picture").locator("img")).to_be_visible()
     look(page, "desktop")
@@ -120,7 +132,7 @@ def test_waiting_jobs_are_reordered_cancelled_and_doubled(queue: Locator, watche
     row(queue, "second").get_by_role("button", name="Duplicate").click()
     shown(queue, "first", "second", "second")
     agreed(server, "first", "second", "second")
-    assert watched.problems == []
+    assert settled.problems == []
 
 
 @pytest.mark.long

@@ -10,8 +10,10 @@ from tests.browser.steps import (
     BAR,
     INFOTEXT,
     MESSAGE,
+    NEGATIVE,
     PICTURE,
     PROMPT,
+    SEED,
     begun,
     expect_toast,
     fraction,
@@ -105,17 +107,29 @@ def test_interrupt_ends_the_job_and_the_next_one_works(settled: Watched) -> None
     expect(page.locator(INFOTEXT)).to_contain_text("finished after all", timeout=30_000)
 
 
-def test_a_running_job_is_found_again_after_a_reload(settled: Watched) -> None:
+def test_a_running_job_and_the_form_are_found_again_after_a_reload(settled: Watched) -> None:
     page = settled.page
     # Minutes, whatever the machine takes to load the page; each picture takes two seconds.
     set_number(page, "steps", 40)
     set_number(page, "batch_count", 100)
     generate(page, "slow still there")
     begun(page)
+    page.fill(NEGATIVE, "kept negative")
+    set_number(page, "steps", 33)
+    set_number(page, "width", 640)
+    page.fill(SEED, "18446744073709551615")
+    page.check("#txt2img_subseed_show input")
+    stored = "const form = JSON.parse(localStorage.getItem('webui-txt2img') ?? '{}');"
+    page.wait_for_function(f"() => {{ {stored} return form.seed_extra && form.seed === '18446744073709551615' }}")
     page.reload()
     expect(page.locator(BAR)).to_be_visible()
     expect(page.locator("#txt2img_live .preview")).to_be_visible()
-    expect(page.locator(f"{PROMPT}")).to_have_value("slow still there")
+    expect(page.locator(PROMPT)).to_have_value("slow still there")
+    expect(page.locator(NEGATIVE)).to_have_value("kept negative")
+    expect(page.locator("#txt2img_steps input[type=number]")).to_have_value("33")
+    expect(page.locator("#txt2img_width input[type=number]")).to_have_value("640")
+    expect(page.locator(SEED)).to_have_value("18446744073709551615")
+    expect(page.locator("#txt2img_seed_extras")).to_be_visible()
     page.click("#txt2img_interrupt")
     expect(page.locator(INFOTEXT)).to_contain_text("still there", timeout=30_000)
     page.reload()

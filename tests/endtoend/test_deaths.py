@@ -22,6 +22,8 @@ def _seeds(job: dict[str, object]) -> dict[str, object]:
     return {"steps": 90, "sampler_name": "Euler a", "seed": job["seeds"][0]}  # type: ignore[index]  # JSON of a known shape
 
 
+# In every run without a server: tests/jobs/test_real_engine.py.
+@pytest.mark.long
 def test_a_job_whose_engine_is_killed_is_made_again_with_the_seed_it_had(house: House) -> None:
     identity = house.ask(**LONG)
     house.until(lambda: house.step(identity) > 3)

@@ -27,20 +27,26 @@ def begin(house: House, name: str) -> str:
     return identity
 
 
-def test_killed_in_the_middle_of_merging(house: House) -> None:
+@pytest.fixture
+def sources(house: House) -> None:
+    """Two checkpoints to merge."""
     for letter in "ab":
         write_hollow_checkpoint(house.models / f"{letter}.safetensors", TENSORS, LENGTH)
     assert house.post("/sdapi/v1/refresh-checkpoints").status_code == 200
 
-    def half_written(identity: str) -> None:
-        """Wait until the job writes, and kill the engine."""
-        temporary = house.models / f".saving-{identity}.tmp"
-        house.until(lambda: temporary.exists() or house.job(identity)["state"] == "failed")
-        house.kill_engine()
-        assert not (house.models / "merged.safetensors").exists()
 
+def kill_half_written(house: House, identity: str) -> None:
+    """Wait until the job writes, and kill the engine."""
+    temporary = house.models / f".saving-{identity}.tmp"
+    house.until(lambda: temporary.exists() or house.job(identity)["state"] == "failed")
+    house.kill_engine()
+    assert not (house.models / "merged.safetensors").exists()
+
+
+@pytest.mark.usefixtures("sources")
+def test_killed_in_the_middle_of_merging(house: House) -> None:
     identity = begin(house, "merged")
-    half_written(identity)
+    kill_half_written(house, identity)
     job = house.ended(identity)
     assert (job["state"], job["attempts"], job["cause"]) == ("finished", 1, None), job
     path = house.models / "merged.safetensors"
@@ -51,13 +57,18 @@ def test_killed_in_the_middle_of_merging(house: House) -> None:
     assert any(one["model_name"] == "merged" for one in house.get("/sdapi/v1/sd-models"))
 
     path.unlink()
+    answer = house.post("/v1/jobs/merge", primary_model_name="a", secondary_model_name="zzz")
+    assert answer.status_code in (400, 422) and one_sentence(answer.json()["detail"]), answer.text
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("sources")
+def test_killed_twice_it_fails_and_leaves_nothing(house: House) -> None:
     identity = begin(house, "twice")
-    half_written(identity)
+    kill_half_written(house, identity)
     house.until(lambda: house.job(identity)["attempts"] == 1)
-    half_written(identity)
+    kill_half_written(house, identity)
     job = house.ended(identity)
     assert job["state"] == "failed" and one_sentence(job["cause"]) and "killed" in job["cause"], job
     assert not list(house.models.glob(".saving-*")) and not (house.models / "twice.safetensors").exists()
-    answer = house.post("/v1/jobs/merge", primary_model_name="a", secondary_model_name="zzz")
-    assert answer.status_code in (400, 422) and one_sentence(answer.json()["detail"]), answer.text
     house.works()

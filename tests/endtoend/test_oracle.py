@@ -45,7 +45,7 @@ def test_every_sampler_paints_the_oracles_picture(server: Server, painter: Paint
 
 
 @pytest.mark.filterwarnings(AT_THE_ENDS)
-@pytest.mark.parametrize("family", some(TOYS, 2))
+@pytest.mark.parametrize("family", some(TOYS, 1))
 def test_every_family_paints_the_oracles_pictures(tmp_path: Path, family: str) -> None:
     torch.set_num_threads(1)
     checkpoint = checkpoint_of(family, tmp_path)

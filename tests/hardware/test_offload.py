@@ -31,6 +31,7 @@ from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
+from tests.amounts import some
 from tests.checkpoints import SD15, _make_unet, _make_vae, make_text_encoders, write_tiny_checkpoint
 from tests.hardware.byte_counter import ByteCounter, without_memory
 
@@ -197,7 +198,7 @@ def hollow() -> tuple[FakeTensorMode, Any, Any, nn.Module]:
     return mode, *parts
 
 
-@pytest.mark.parametrize(("memory_mode", "share"), [("medvram", 1.0), ("lowvram", 0.0), ("lowvram", 0.4)])
+@pytest.mark.parametrize(("memory_mode", "share"), some([("medvram", 1.0), ("lowvram", 0.0), ("lowvram", 0.4)], 2))
 def test_sd15_stays_within_the_bytes_its_plan_promises(
     hollow: tuple[FakeTensorMode, Any, Any, nn.Module], memory_mode: MemoryMode, share: float
 ) -> None:

@@ -28,6 +28,8 @@ const CASES = [
   ["a weight", "(re¦d:1.1)", 1, "(red:1.2)"],
   ["a weight that becomes 1 goes", "(re¦d:1.1)", -1, "red"],
   ["old brackets", "((re¦d))", 1, "(red:1.31)"],
+  ["old brackets that weigh 1", "(ca¦t)", -1, "cat"],
+  ["the whole of a longer bracket", "(a ca¦t and dog:1.2)", 1, "(a cat and dog:1.3)"],
   ["a part of a longer bracket", "(a ¦red¦ apple:1.2)", 1, "(a (red:1.1) apple:1.2)"],
   ["nothing between words", "a ¦ b", 1, null],
   ["escaped brackets are words", "\\(re¦d\\)", 1, "\\((red:1.1)\\)"],
@@ -47,6 +49,7 @@ const CASES = [
   ["BREAK parts prompts", "a BR¦EAK b", 1, null],
   // Networks.
   ["a LoRA", "<lora:fo¦o:0.8>", 1, "<lora:foo:0.85>"],
+  ["a LoRA, down", "<lora:fo¦o:0.8>", -1, "<lora:foo:0.75>"],
   ["a LoRA without a weight", "a <lora:fo¦o>", 1, "a <lora:foo:1.05>"],
   ["a LoRA without a weight, down", "a <lora:fo¦o>", -1, "a <lora:foo:0.95>"],
   ["a LoRA with names and no weight", "<lora:fo¦o:unet=0.5>", 1, "<lora:foo:1.05:unet=0.5>"],

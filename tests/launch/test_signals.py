@@ -15,6 +15,7 @@ import pytest
 
 from modules.jobs.lock import FolderLock
 from modules.launch import console
+from tests.amounts import some
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_SECONDS = 5
@@ -76,7 +77,7 @@ def ctrl_c_is_heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", some([signal.SIGTERM, signal.SIGINT, signal.SIGKILL], 2))
 def test_ending_the_start_script_ends_server_and_engine(tmp_path: Path, how: signal.Signals) -> None:
     flags = ["--skip-prepare-environment", "--nowebui", f"--data-dir={tmp_path}", "--port=0"]
     environ = {**os.environ, "PYTHON": sys.executable, "VENV_DIR": sys.prefix}
@@ -94,7 +95,7 @@ def test_ending_the_start_script_ends_server_and_engine(tmp_path: Path, how: sig
     FolderLock(tmp_path / "webui.lock").release()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("how", some([signal.SIGTERM, signal.SIGHUP, signal.SIGINT], 2))
 def test_ending_the_launcher_ends_what_it_has_started(tmp_path: Path, how: signal.Signals) -> None:
     """pip and what pip starts, for whom a shell and its sleep stand in."""
     code = (
