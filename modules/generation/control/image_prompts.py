@@ -78,6 +78,7 @@ class ImagePrompts(PassHook):
         self._negative_rows = 0
         self._active = (True,) * len(self._prompts)
         self._cells = (0, 0)
+        self._masks: dict[tuple[int, torch.device], Tensor] = {}
 
     def begin_call(self, at: CallPosition) -> None:
         """Find out which pictures are shown."""
@@ -116,7 +117,11 @@ class ImagePrompts(PassHook):
                 continue
             made = layer.attended(query, heads, self._negative_rows) * weight
             if prompt.mask is not None:
-                made = made * _token_mask(prompt.mask, self._cells, query)
+                # Sent to the device once, not in each step.
+                key = id(prompt), query.device
+                if key not in self._masks:
+                    self._masks[key] = prompt.mask.to(query.device)
+                made = made * _token_mask(self._masks[key], self._cells, query)
             total = made if total is None else total + made
         return total
 

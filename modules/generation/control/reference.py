@@ -71,6 +71,7 @@ class ReferenceControl(PassHook):
         self._active = self._pictures
         self._unet: UNet2DConditionModel | None = None
         self._layers: list[_Place] = []
+        self._sent: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}
 
     def begin_call(self, at: CallPosition) -> None:
         """Find out which pictures are looked at."""
@@ -115,14 +116,23 @@ class ReferenceControl(PassHook):
 
     def _noised(self, picture: ReferencePicture, sample: Tensor, timesteps: Tensor) -> Tensor:
         """The picture's latent as noisy as the sample, with what else the UNet is shown."""
-        step = int(timesteps[0].round().clamp(0, len(self._alphas) - 1))
-        share = float(self._alphas[step])
-        made = (picture.latent * share**0.5 + picture.noise * (1 - share) ** 0.5).to(sample)
-        rows = made.expand(sample.shape[0], -1, -1, -1)
+        # Without reading the timestep, which would wait for the device.
+        self._alphas = self._alphas.to(sample.device)
+        steps = timesteps.round().long().clamp(0, len(self._alphas) - 1)
+        share = self._alphas[steps][:, None, None, None]
+        latent, noise = self._on(picture, sample.device)
+        rows = (latent * share**0.5 + noise * (1 - share) ** 0.5).to(sample)
         if sample.shape[1] == _INPAINTING_CHANNELS:
-            shown = picture.latent.to(sample).expand_as(rows)
+            shown = latent.to(sample).expand_as(rows)
             return torch.cat([rows, torch.zeros_like(rows[:, :1]), shown], dim=1)
         return torch.cat([rows, sample[:, _LATENT_CHANNELS:]], dim=1)
+
+    def _on(self, picture: ReferencePicture, device: torch.device) -> tuple[Tensor, Tensor]:
+        """A picture's latent and noise on the device, sent there once."""
+        key = id(picture), device
+        if key not in self._sent:
+            self._sent[key] = picture.latent.to(device), picture.noise.to(device)
+        return self._sent[key]
 
 
 @dataclass(slots=True, eq=False)

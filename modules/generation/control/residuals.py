@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, cast
 
 import torch
@@ -113,6 +113,7 @@ class _UnitInUse:
 
     unit: ControlUnit
     _made: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = field(default_factory=dict)
+    _weighed_on: dict[torch.device, Weighting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.unit.model.kind is not ControlKind.UNION:
@@ -125,7 +126,7 @@ class _UnitInUse:
 
     def answer(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> UnetResiduals | None:
         """Its weighed residuals in one forward; None where they would be zero."""
-        weighting = self.unit.weighting
+        weighting = self._weighting(sample.device)
         negative = conditioning.negative_rows if weighting.positive_only else 0
         rows = sample.shape[0] - negative
         if not rows:
@@ -136,6 +137,15 @@ class _UnitInUse:
         answers = self._called(sample[:rows], timesteps[:rows], conditioning.slice(0, rows))
         *skips, middle = weigh(answers, weighting, negative_rows=negative)
         return UnetResiduals(tuple(skips), middle)
+
+    def _weighting(self, device: torch.device) -> Weighting:
+        """How the answers are weighed, the region mask on the device: in each step it would be sent there anew."""
+        own = self._weighed_on.get(device)
+        if own is None:
+            mask = self.unit.weighting.mask
+            own = replace(self.unit.weighting, mask=None if mask is None else mask.to(device))
+            self._weighed_on[device] = own
+        return own
 
     def _called(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> list[Tensor]:
         module = self.unit.model.module
