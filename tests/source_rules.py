@@ -47,7 +47,7 @@ USES = {
     "settings": "launch files",
     "features.declare": "settings",
     "parameters": "settings features.declare",
-    "prompt": "files settings",
+    "prompt": "files settings parameters",
     "families": "",
     "pictures": "parameters",
     "catalogue": "files settings parameters families pictures",

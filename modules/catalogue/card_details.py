@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from modules.catalogue.card_facts import expanded
 from modules.catalogue.cards import Card
+from modules.catalogue.few_steps import few_step_settings
 from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.pictures_inside import COVERS, THUMBNAIL
 from modules.catalogue.safetensors_header import read_safetensors_metadata
@@ -56,7 +57,8 @@ def file_table(card: Card, metadata: Mapping[str, str], sha256: str | None) -> l
         ("Modified", _date(state.mtime_ns / 1e9)),
     ]
     if card.kind == "lora":
-        rows += _training(expanded(metadata))
+        names = (card.stem, card.alias, metadata.get("modelspec.title", ""))
+        rows += [("Made for few steps", few_step_settings(names)), *_training(expanded(metadata))]
     return [(label, value) for label, value in rows if value]
 
 

@@ -8,6 +8,8 @@ import gradio as gr
 
 from modules.page import listing
 from modules.page.controls import Controls, checkbox, dropdown, slider, textbox
+from modules.page.file_lists import FileList
+from modules.page.parts import GenerationTab
 from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ def build_hires(services: Services) -> tuple[Controls, gr.HTML]:
             sizes: Controls = {name: slider(name, MODE, min_width=140) for name in SIZE_FIELDS if name[:3] == "hr_"}
         own = {**_sampling(services), **_prompts(services)}
     return {"enable_hr": enable, **passes, **sizes, **own}, line
+
+
+def hires_list(tab: GenerationTab, services: Services) -> FileList:
+    """The list of checkpoints of the hires pass."""
+    return FileList(tab.form.controls["hr_checkpoint_name"], lambda: hires_checkpoints(services), SAME_CHECKPOINT)
 
 
 def hires_checkpoints(services: Services) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
@@ -12,14 +12,15 @@ from pydantic import BaseModel, ValidationError
 from modules.catalogue import ModelFileError, ModelNotFoundError
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.jobs.job import JobError
-from modules.page.controls import Controls
-from modules.page.merger_tab import MODE, NO_PRESET, Choices, Merger, list_choices
+from modules.page.controls import Controls, events_of
+from modules.page.file_lists import FileList
+from modules.page.merger_tab import MODE, NO_PRESET, Choices, Merger
 from modules.page.messages import QUICK, SAY, message, refusal, unusable
 from modules.page.option_choices import checkpoint_choices
 from modules.page.viewers import pressed_by
 from modules.parameters import RequestError
 from modules.parameters.block_weights import PRESETS, write_block_weights
-from modules.parameters.merger_request import ExtractRequest, MergeRequest, MergerRequest
+from modules.parameters.merger_request import NO_VAE, ExtractRequest, MergeRequest, MergerRequest
 from modules.parameters.request import merger_job
 
 if TYPE_CHECKING:
@@ -38,7 +39,17 @@ def merger_choices(services: Services) -> Choices:
     )
 
 
-def wire_merger(tab: Merger, services: Services, page: gr.Blocks) -> None:
+def merger_lists(tab: Merger, services: Services) -> list[FileList]:
+    """The tab's controls that offer files."""
+    models = [*(tab.merging[name] for name in _MODELS), tab.extracting["tuned"], tab.extracting["original"]]
+    return [
+        *(FileList(one, lambda: merger_choices(services).checkpoints) for one in models),
+        FileList(tab.merging["bake_in_vae"], lambda: [NO_VAE, *merger_choices(services).vaes], NO_VAE),
+        FileList(tab.merging["loras"], lambda: merger_choices(services).loras),
+    ]
+
+
+def wire_merger(tab: Merger, services: Services) -> None:
     """Connect the tab."""
     client = gr.Textbox("", visible="hidden", elem_id="modelmerger_client")
     submitted = gr.Textbox("", visible="hidden", elem_id="modelmerger_submitted")
@@ -58,18 +69,10 @@ def wire_merger(tab: Merger, services: Services, page: gr.Blocks) -> None:
             **QUICK,
         ).then(None, submitted, None, js=f"(answer) => window.webui.submitted(answer, '{MODE}')")
     tab.interrupt.click(None, None, None, js="() => window.webui.interrupt()")
-
-    def listed() -> list[Any]:
-        return [gr.update(choices=list(choices)) for choices in list_choices(merger_choices(services))]
-
-    def refresh() -> list[Any]:
-        services.refresh_models()
-        return listed()
-
-    tab.refresh.click(refresh, None, tab.lists, **QUICK)
-    tab.relist.click(listed, None, tab.lists, **QUICK)
-    page.load(listed, None, tab.lists, **QUICK)
     tab.preset.input(preset_weights, tab.preset, tab.merging["block_weights"], **QUICK)
+    weights = tab.merging["lora_weights"]
+    loras = tab.merging["loras"]
+    events_of(loras).change(weight_lines, [loras, weights], weights, preprocess=False, **QUICK)
     tab.read_metadata.click(
         lambda *names: metadata_box(services, names),
         [tab.merging[name] for name in _MODELS],
@@ -101,20 +104,39 @@ def submitter(
 def merge_request(named: Mapping[str, Any], labels: Mapping[str, str]) -> MergeRequest:
     """What the controls ask for. Raises RequestError naming the control whose value can't be used."""
     values = _with_texts(named, MergeRequest())
-    names, weights = values.pop("loras") or [], values.pop("lora_weights")
-    try:
-        numbers = [float(one) for one in str(weights or "1").replace(",", " ").split()]
-    except ValueError as error:
-        raise RequestError(f"{labels['lora_weights']} is {weights!r}: write numbers with commas.") from error
-    if len(numbers) == 1:
-        numbers *= len(names)
-    if len(numbers) != len(names):
-        raise RequestError(f"{labels['lora_weights']}: there are {len(numbers)} for {len(names)} LoRAs.")
-    loras = [{"name": name, "weight": weight} for name, weight in zip(names, numbers, strict=True)]
+    names, weights = values.pop("loras") or [], _weights(values.pop("lora_weights"), labels["lora_weights"])
+    for name in weights.keys() - set(names):
+        raise RequestError(f"{labels['lora_weights']}: {name[:80]!r} is none of the LoRAs that are chosen.")
+    loras = [{"name": name, "weight": weights.get(name, 1.0)} for name in names]
     try:
         return MergeRequest.model_validate({**values, "loras": loras})
     except ValidationError as error:
         raise unusable(error, labels) from error
+
+
+def weight_lines(names: list[str] | None, text: str | None) -> str:
+    """A line with the weight of each chosen LoRA: those that are written already, 1 for the others."""
+    written = dict(_lines(text))
+    return "\n".join(f"{name}: {written.get(name, '1')}" for name in names or [])
+
+
+def _weights(text: str | None, label: str) -> dict[str, float]:
+    """The weights of LoRAs by name. Raises RequestError for a line without a number."""
+    found: dict[str, float] = {}
+    for name, weight in _lines(text):
+        try:
+            found[name] = float(weight)
+        except ValueError as error:
+            raise RequestError(f"{label}: {weight[:40]!r} for {name[:80]!r} is no number.") from error
+    return found
+
+
+def _lines(text: str | None) -> Iterator[tuple[str, str]]:
+    """(name, what stands behind its last colon) of each line."""
+    for line in (text or "").splitlines():
+        name, _, weight = line.rpartition(":")
+        if line.strip():
+            yield name.strip(), weight.strip()
 
 
 def extract_request(named: Mapping[str, Any], labels: Mapping[str, str]) -> ExtractRequest:

@@ -32,7 +32,7 @@ _BLOCKS: Final = (
     "<p>25 numbers are IN00 to IN11, M00, OUT00 to OUT11, each in M's place for its block; "
     "with 26 the first one is BASE, for all outside the UNet. For SDXL 19 or 20.</p>"
 )
-_LORAS: Final = "<p>One number for all, or one for each of them, with commas.</p>"
+_LORAS: Final = "<p>A line for each of them: its name, a colon and its weight.</p>"
 _EXTRACTION: Final = (
     "<p>A LoRA that turns the original model into the tuned one, as far as its rank reaches. It takes minutes.</p>"
 )
@@ -55,26 +55,10 @@ class Merger:
     extracting: Controls
     preset: gr.Dropdown
     refresh: gr.Button
-    relist: gr.Button
     read_metadata: gr.Button
     merge: gr.Button
     extract: gr.Button
     interrupt: gr.Button
-
-    @property
-    def lists(self) -> list[gr.components.Component]:
-        """The controls that offer files, in the order of `list_choices`."""
-        merging = ("primary_model_name", "secondary_model_name", "tertiary_model_name", "bake_in_vae", "loras")
-        return [
-            *(self.merging[name] for name in merging),
-            *(self.extracting[name] for name in ("tuned", "original")),
-        ]
-
-
-def list_choices(choices: Choices) -> list[Sequence[str] | Sequence[tuple[str, str]]]:
-    """What each of `Merger.lists` offers."""
-    vaes = [NO_VAE, *choices.vaes]
-    return [*[choices.checkpoints] * 3, vaes, choices.loras, *[choices.checkpoints] * 2]
 
 
 def build_merger(choices: Choices) -> Merger:
@@ -95,9 +79,7 @@ def build_merger(choices: Choices) -> Merger:
                     interrupt = gr.Button("Interrupt", elem_id="modelmerger_interrupt", min_width=60)
             gr.HTML(LIVE, elem_id="modelmerger_live", padding=False)
             gr.HTML(MESSAGE, elem_id="modelmerger_message", padding=False)
-            # Pressed by the scripts when a job of this page has made a file.
-            relist = gr.Button("List again", visible="hidden", elem_id="modelmerger_relist")
-    return Merger(merging, extracting, preset, refresh, relist, read_metadata, merge, extract, interrupt)
+    return Merger(merging, extracting, preset, refresh, read_metadata, merge, extract, interrupt)
 
 
 def _models(choices: Choices) -> tuple[Controls, gr.Button]:
@@ -197,7 +179,7 @@ def _block_weights() -> tuple[Controls, gr.Dropdown]:
 def _loras(choices: Choices) -> Controls:
     with gr.Accordion("LoRAs to merge into it", open=False, elem_id="modelmerger_with_loras"):
         names = gr.Dropdown(list(choices.loras), value=[], multiselect=True, label="LoRAs", elem_id="modelmerger_loras")
-        weights = gr.Textbox("1", label="Weights of the LoRAs", max_lines=1, elem_id="modelmerger_lora_weights")
+        weights = gr.Textbox("", label="Weights of the LoRAs", lines=2, elem_id="modelmerger_lora_weights")
         gr.HTML(_LORAS, elem_classes=["hint"], padding=False)
     return {"loras": names, "lora_weights": weights}
 

@@ -47,9 +47,9 @@ def option_choices(services: Services, option: Option) -> list[str]:
         case "face restorers":
             return list(RESTORERS)
         case "loras":
-            return ["None", *(entry.name for entry in services.catalogue.loras())]
+            return ["None", *(entry.stem for entry in services.catalogue.networks("lora").files)]
         case "hypernetworks":
-            return ["None", *(entry.name for entry in services.catalogue.hypernetworks())]
+            return ["None", *(entry.stem for entry in services.catalogue.networks("hypernet").files)]
         case "localizations":
             return ["None", *localization_names(services.paths.localizations_dirs)]
         case "tabs":

@@ -14,14 +14,15 @@ from modules.page.defaults import PageDefaults, wire_defaults
 from modules.page.events import submitter, wire_generate, wire_tab
 from modules.page.extras_events import wire_extras
 from modules.page.extras_tab import build_extras
+from modules.page.file_lists import LIST_AGAIN, wire_file_lists
 from modules.page.form import Form
-from modules.page.hires import hires_checkpoints
+from modules.page.hires import hires_list
 from modules.page.hires_events import wire_hires
 from modules.page.img2img import Img2Img, build_img2img
 from modules.page.img2img_events import submitter as img2img_submitter
 from modules.page.img2img_events import wire_img2img
 from modules.page.layout import mark_layout
-from modules.page.merger_events import merger_choices, wire_merger
+from modules.page.merger_events import merger_choices, merger_lists, wire_merger
 from modules.page.merger_tab import build_merger
 from modules.page.messages import QUICK, SAY, message
 from modules.page.option_choices import checkpoint_choices
@@ -29,7 +30,7 @@ from modules.page.option_controls import wire_option_control
 from modules.page.png_info import build_png_info, wire_png_info
 from modules.page.queue_tab import build_queue
 from modules.page.quicksettings import QuickSettings, build_quicksettings
-from modules.page.refiner import wire_refiners
+from modules.page.refiner import refiner_list
 from modules.page.send_to import Destinations, wire_results_sending
 from modules.page.styles import wire_style_lists
 from modules.page.txt2img import Txt2Img, build_txt2img
@@ -104,11 +105,13 @@ def build_page(
             wire_tab(one, services, page, own_size=defaults.chose(one.form.controls["width"]))
             wire_results_sending(one.results, to, services, uploads)
         wire_style_lists((tab, img2img), services, page)
-        wire_refiners((tab, img2img), services, page)
         wire_extras(extras, services, uploads, page)
         wire_results_sending(extras.results, to, services, uploads)
-        wire_merger(merger, services, page)
-        _list_files_for_hires(tab, services, page)
+        wire_merger(merger, services)
+        lists = [hires_list(tab, services), *(refiner_list(one, services) for one in (tab, img2img))]
+        refreshing = [merger.refresh, *(one.buttons.refresh_refiners for one in (tab, img2img))]
+        wire_file_lists([*lists, *merger_lists(merger, services)], refreshing, services, page)
+        _list_upscalers(tab, services, page)
         wire_png_info(info, tab, to, services, uploads)
         _wire_quicksettings(quick, tab, img2img, services, page)
         for control in quick.others:
@@ -131,20 +134,18 @@ def _wire_img2img(tab: Img2Img, services: Services, uploads: UploadStore) -> Non
     wire_img2img(tab)
 
 
-def _list_files_for_hires(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
-    """A file that was put into place since the start is there after a reload."""
+def _list_upscalers(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
+    """An upscaler that was put into place since the start is there after a reload."""
     classes = {one: getattr(one, "elem_classes", None) or [] for one in page.blocks.values()}
     notes = [one for one, names in classes.items() if listing.UPSCALERS_NOTE in names]
 
     def listed() -> list[object]:
         return [
             gr.Dropdown(choices=listing.hires_upscalers(services)),
-            gr.Dropdown(choices=hires_checkpoints(services)),
             *[listing.upscalers_note(services)] * len(notes),
         ]
 
-    lists = [tab.form.controls[name] for name in ("hr_upscaler", "hr_checkpoint_name")]
-    page.load(listed, None, [*lists, *notes], **QUICK)
+    page.load(listed, None, [tab.form.controls["hr_upscaler"], *notes], **QUICK)
 
 
 def _wire_quicksettings(
@@ -192,7 +193,7 @@ def _wire_quicksettings(
     )
     quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg, quick.notice], **QUICK).then(
         None, quick.notice, None, js=SAY
-    )
+    ).then(None, None, None, js=LIST_AGAIN)
     # Pressed by the scripts when the server says that another checkpoint is in use, or the same under a new title.
     quick.sync.click(listed, None, [quick.checkpoint, image_cfg], **QUICK)
     page.load(listed, None, [quick.checkpoint, image_cfg], **QUICK)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gradio as gr
 
 from modules.page.controls import Controls, dropdown, element_id, slider, tool_button
+from modules.page.file_lists import FileList
 from modules.page.form import REFINER
-from modules.page.messages import QUICK
 from modules.page.option_choices import checkpoint_choices
 from modules.page.parts import GenerationTab
 
@@ -39,20 +38,6 @@ def build_refiner(services: Services, mode: str) -> tuple[Controls, gr.Button]:
     return {REFINER: enable, _CHECKPOINT: checkpoint, "refiner_switch_at": switch_at}, refresh
 
 
-def wire_refiners(tabs: Sequence[GenerationTab], services: Services, page: gr.Blocks) -> None:
-    """Connect the lists of checkpoints: anew when the page is loaded, and on demand."""
-    lists = [tab.form.controls[_CHECKPOINT] for tab in tabs]
-
-    def choices() -> list[tuple[str, str]]:
-        return [_NONE, *checkpoint_choices(services)]
-
-    def relist(*chosen: str) -> list[dict[str, Any]]:
-        services.refresh_models()
-        found = choices()
-        titles = {title for _, title in found}
-        return [gr.update(choices=found, value=title if title in titles else "") for title in chosen]
-
-    # Only what there is to choose from: what is chosen comes back from the browser.
-    page.load(lambda: [gr.update(choices=choices()) for _ in lists], None, lists, **QUICK)
-    for tab in tabs:
-        tab.buttons.refresh_refiners.click(relist, lists, lists, preprocess=False, **QUICK)
+def refiner_list(tab: GenerationTab, services: Services) -> FileList:
+    """The list of checkpoints of a tab's refiner."""
+    return FileList(tab.form.controls[_CHECKPOINT], lambda: [_NONE, *checkpoint_choices(services)], "")

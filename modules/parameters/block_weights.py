@@ -10,18 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-BASE: Final = "BASE"
-_INNER: Final = {count: tuple(f"IN{n:02}" for n in range(count)) for count in (9, 12)}
+from modules.parameters.unet_blocks import BASE, DEPTHS, all_blocks
 
-
-def _names(count: int) -> tuple[str, ...]:
-    """The blocks of a UNet with so many on the way down: 12 in SD 1 and 2, 9 in SDXL."""
-    return (*_INNER[count], "M00", *(f"OUT{n:02}" for n in range(count)))
-
-
-BLOCKS: Final = _names(12)
+BLOCKS: Final = all_blocks(max(DEPTHS))
 _ORDERS: Final[Mapping[int, tuple[str, ...]]] = {
-    len(order): order for count in (9, 12) for order in (_names(count), (BASE, *_names(count)))
+    len(order): order for depth in DEPTHS for order in (all_blocks(depth), (BASE, *all_blocks(depth)))
 }
 _SLOPE: Final = tuple(n / 12 for n in range(12))
 

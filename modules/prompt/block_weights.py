@@ -11,24 +11,18 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from modules.parameters.unet_blocks import BASE, all_blocks, blocks
+
 # Weights by the block's name; (name, weight) in the list's order.
 BlockWeights = tuple[tuple[str, float], ...]
 Presets = Mapping[str, str]
 
-BASE: Final = "BASE"
-MIDDLE: Final = "M00"
-
-
-def _blocks(into: Iterable[int], out: Iterable[int]) -> tuple[str, ...]:
-    return (BASE, *(f"IN{n:02}" for n in into), MIDDLE, *(f"OUT{n:02}" for n in out))
-
-
 # The blocks of a list by its length, and how many blocks its UNets have on the way in: SDXL's have nine.
 _LISTS: Final[dict[int, tuple[tuple[str, ...], int]]] = {
-    12: (_blocks((4, 5, 7, 8), range(6)), 9),
-    17: (_blocks((1, 2, 4, 5, 7, 8), range(3, 12)), 12),
-    20: (_blocks(range(9), range(9)), 9),
-    26: (_blocks(range(12), range(12)), 12),
+    12: ((BASE, *blocks((4, 5, 7, 8), range(6))), 9),
+    17: ((BASE, *blocks((1, 2, 4, 5, 7, 8), range(3, 12))), 12),
+    20: ((BASE, *all_blocks(9)), 9),
+    26: ((BASE, *all_blocks(12)), 12),
 }
 
 
@@ -68,7 +62,7 @@ def parse_block_weights(text: str, presets: Presets) -> BlockWeights:
         lengths = ", ".join(map(str, _LISTS))
         raise ValueError(f"{len(weights)} block weights are given, and it takes {lengths} finite ones")
     names, depth = _LISTS[len(weights)]
-    found = dict.fromkeys(_blocks(range(depth), range(depth)), 0.0) | dict(zip(names, weights, strict=True))
+    found = dict.fromkeys((BASE, *all_blocks(depth)), 0.0) | dict(zip(names, weights, strict=True))
     return tuple(found.items())
 
 

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Watched
 from tests.browser.steps import generate, open_tab, parameters, saved, set_number, visit
+from tests.catalogue.files import write_model
 from tests.checkpoints import write_tiny_checkpoint
 from tests.server.server import Server
 
@@ -20,10 +21,18 @@ def choose(page: Page, dropdown: str, name: str) -> None:
     page.get_by_role("option", name=name).first.click()
 
 
+def expect_offered(page: Page, dropdown: str, name: str) -> None:
+    page.click(f"#{dropdown} input")
+    expect(page.get_by_role("option", name=name).first).to_be_visible()
+    page.keyboard.press("Escape")
+
+
 def test_two_checkpoints_are_merged_and_the_result_draws(watched: Watched, tmp_path: Path) -> None:
     models = tmp_path / "models" / "Stable-diffusion"
     for number, letter in enumerate("ab"):
         write_tiny_checkpoint(models / f"{letter}.safetensors", seed=number)
+    for name in ("ink", "pen"):
+        write_model(tmp_path / "models" / "Lora" / f"{name}.safetensors")
     page = watched.page
     with Server(tmp_path, "--use-cpu", "all", "--no-half", module="modules.server") as server:
         visit(page, server.url)
@@ -42,9 +51,20 @@ def test_two_checkpoints_are_merged_and_the_result_draws(watched: Watched, tmp_p
         page.fill("#modelmerger_custom_name input, #modelmerger_custom_name textarea", "ours")
         page.click("#modelmerger_merge")
         expect(message).to_contain_text(f"Checkpoint saved to {models / 'ours.safetensors'}.", timeout=120_000)
-        # It is in the list above the tabs, and draws.
+        # Each LoRA gets a line with its weight.
+        page.get_by_text("LoRAs to merge into it", exact=True).first.click()
+        for lora in ("ink.safetensors", "pen.safetensors"):
+            choose(page, "modelmerger_loras", lora)
+        weights = page.locator("#modelmerger_lora_weights textarea")
+        expect(weights).to_have_value("ink.safetensors: 1\npen.safetensors: 1")
+        # The new file is in all lists without a reload, that above the tabs too, and draws.
+        expect_offered(page, "modelmerger_secondary_model_name", "ours.safetensors")
         choose(page, "setting_sd_model_checkpoint", "ours.safetensors")
         open_tab(page, "txt2img")
+        for ticked, offered in (("hr-checkbox", "hr_checkpoint_name"), ("enable-checkbox", "checkpoint")):
+            page.check(f"#txt2img_{ticked} input")
+            expect_offered(page, f"txt2img_{offered}", "ours.safetensors")
+            page.uncheck(f"#txt2img_{ticked} input")
         set_number(page, "steps", 2)
         for side in ("width", "height"):
             set_number(page, side, 64)

@@ -299,6 +299,7 @@ def test_the_page_in_german(watched: Watched, tmp_path: Path) -> None:
     names |= {choice for option in OPTIONS.values() for choice in option.choices} | {
         "Sync",
         "Styles changed",
+        "Files changed",
         "Use checkpoint",
     }
     # Of what is hidden, Gradio's own names.

@@ -428,7 +428,9 @@ def test_details_of_a_lora(folder: Folder) -> None:
     table = dict(file_table(card, read, "abc"))
     assert table["Dataset size"] == "7"
     assert (table["Resolution(s)"], table["Output name"], table["Hash"]) == ("512x768", "Tom", "abc")
-    assert table["Date trained"].startswith("2023-11-1")
+    assert table["Date trained"].startswith("2023-11-1") and "Made for few steps" not in table
+    few = dict(file_table(card, {"modelspec.title": "LCM LoRA"}, "abc"))
+    assert few["Made for few steps"].startswith("LCM: ")
     assert "ssmd_cover_images" not in metadata_text(read)
     assert json.loads(metadata_text(read))["ss_tag_frequency"]["10_a"]["cat"] == 3
     assert card.facts.picture_inside

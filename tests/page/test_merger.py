@@ -11,8 +11,15 @@ import gradio as gr
 import pytest
 
 from modules.catalogue import Catalogue, ModelFolders
-from modules.page.merger_events import extract_request, merge_request, metadata_box, preset_weights, submitter
-from modules.page.merger_tab import Choices, Merger, build_merger, list_choices
+from modules.page.merger_events import (
+    extract_request,
+    merge_request,
+    metadata_box,
+    preset_weights,
+    submitter,
+    weight_lines,
+)
+from modules.page.merger_tab import Choices, Merger, build_merger
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.block_weights import read_block_weights
 from modules.parameters.merger_request import BakedLora, ExtractRequest, MergeRequest
@@ -37,21 +44,29 @@ def values_of(controls: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
 def test_the_tab_starts_with_the_defaults_of_the_requests(tab: Merger) -> None:
     assert merge_request(*values_of(tab.merging)) == MergeRequest()
     assert extract_request(*values_of(tab.extracting)) == ExtractRequest()
-    assert len(tab.lists) == len(list_choices(CHOICES)) == 7
 
 
 def test_values_become_a_request(tab: Merger) -> None:
     values, labels = values_of(tab.merging)
     values |= {"primary_model_name": "a", "secondary_model_name": "b", "multiplier": 0.5, "save_as": "bfloat16"}
-    values |= {"loras": ["pen.safetensors", "ink.safetensors"], "lora_weights": "0.5, -1"}
+    values |= {
+        "loras": ["pen.safetensors", "ink.safetensors"],
+        "lora_weights": "ink.safetensors: -1\n\npen.safetensors:0.5",
+    }
     request = merge_request(values, labels)
     assert request.models == ("a", "b") and request.save_as == "bfloat16" and request.multiplier == 0.5
     assert request.loras == (
         BakedLora(name="pen.safetensors", weight=0.5),
         BakedLora(name="ink.safetensors", weight=-1),
     )
-    for_all = merge_request(values | {"lora_weights": "0.7"}, labels)
-    assert [lora.weight for lora in for_all.loras] == [0.7, 0.7]
+    plain = merge_request(values | {"lora_weights": None}, labels)
+    assert [lora.weight for lora in plain.loras] == [1, 1]
+
+
+def test_each_lora_has_a_line_with_its_weight() -> None:
+    lines = weight_lines(["a: b.pt", "ink.pt"], "ink.pt: 0.5\ngone.pt: 3")
+    assert lines == "a: b.pt: 1\nink.pt: 0.5"
+    assert weight_lines(["ink.pt"], lines) == "ink.pt: 0.5" and weight_lines(None, lines) == ""
 
 
 @pytest.mark.parametrize(
@@ -61,8 +76,8 @@ def test_values_become_a_request(tab: Merger) -> None:
         ({"block_weights": "1,2"}, "Block weights is '1,2': there are 2 numbers where 25"),
         ({"discard_weights": "("}, "Discard weights with matching name is '(': it is no regular expression"),
         ({"metadata_json": "{"}, "Metadata in JSON format is '{': it is no JSON."),
-        ({"loras": ["pen"], "lora_weights": "1,2"}, "Weights of the LoRAs: there are 2 for 1 LoRAs."),
-        ({"loras": ["pen"], "lora_weights": "x"}, "Weights of the LoRAs is 'x': write numbers with commas."),
+        ({"loras": ["pen"], "lora_weights": "ink: 2"}, "Weights of the LoRAs: 'ink' is none of the LoRAs that are"),
+        ({"loras": ["pen"], "lora_weights": "pen: x"}, "Weights of the LoRAs: 'x' for 'pen' is no number."),
     ],
 )
 def test_a_value_that_means_nothing_is_named_with_its_control(

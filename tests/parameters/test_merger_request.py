@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from modules.parameters.block_weights import BASE, BLOCKS, PRESETS, read_block_weights, write_block_weights
+from modules.parameters.block_weights import BLOCKS, PRESETS, read_block_weights, write_block_weights
 from modules.parameters.merger_request import MergeRequest, MergerRequest
+from modules.parameters.unet_blocks import BASE
 
 
 @pytest.mark.parametrize(

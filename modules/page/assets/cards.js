@@ -8,6 +8,7 @@ import { CardGrid } from "./card_grid.js";
 import { clicked, isIn } from "./card_text.js";
 import { read } from "./client.js";
 import { all, button, element, find, need, send, sentence, typeInto, within } from "./dom.js";
+import { listAgain } from "./jobs.js";
 import { toast } from "./messages.js";
 
 const TYPING = 150; // milliseconds that somebody who types has until the search begins
@@ -226,6 +227,7 @@ class Panel {
   async refresh() {
     try {
       await send(`cards/refresh?kind=${encodeURIComponent(this.kind)}`);
+      listAgain();
       await this.load({ stay: true });
     } catch (error) {
       toast(sentence(error));

@@ -194,9 +194,9 @@ function reportEnd({ latest: job }) {
   if (job.mode === "modelmerger" && job.state === "finished") listAgain();
 }
 
-// A model file was made: the lists of the page are to have it.
-function listAgain() {
-  for (const id of ["sync_checkpoint", "modelmerger_relist"]) document.getElementById(id)?.click();
+/** There are other model files than before: all lists of the page are to have them. */
+export function listAgain() {
+  for (const id of ["sync_checkpoint", "model_files_changed"]) document.getElementById(id)?.click();
 }
 
 /** @param {EndedJob} job */

@@ -30,6 +30,7 @@ window.webui = {
   stamp: jobs.stamp,
   submitted: jobs.submitted,
   chosen: jobs.chosen,
+  listAgain: jobs.listAgain,
   checkpointOfCard,
   interrupt: jobs.interrupt,
   skip: jobs.skip,

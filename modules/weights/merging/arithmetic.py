@@ -7,16 +7,13 @@ What A1111 v1.10.1 does on the CPU in the types of the files. A product of two f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from modules.families import UNET_PREFIX
-from modules.parameters.block_weights import BASE
-
-_BLOCK = re.compile(re.escape(UNET_PREFIX) + r"(input_blocks|middle_block|output_blocks|out|\w+)\.(\d+)?")
+from modules.parameters.unet_blocks import BASE, block_of
 
 
 def weighted_sum(a: Tensor, b: Tensor, weight: float) -> Tensor:
@@ -54,30 +51,20 @@ def common_type(dtypes: list[torch.dtype]) -> torch.dtype:
     return common
 
 
-def block_of(name: str) -> str:
+def _merged_with(name: str) -> str:
     """The block of the UNet that a tensor of a checkpoint counts to, as merges by block name it.
 
     The embeddings of time and of what conditions beside the text count to the first block, the output to the last.
     """
-    found = _BLOCK.match(name)
-    if found is None:
+    layer = name.removeprefix(UNET_PREFIX)
+    if layer == name:
         return BASE
-    part, number = found[1], found[2]
-    match part:
-        case "input_blocks":
-            return f"IN{int(number or 0):02}"
-        case "middle_block":
-            return "M00"
-        case "output_blocks":
-            return f"OUT{int(number or 0):02}"
-        case "out":
-            return "OUT"
-    return "IN00"
+    return block_of(layer) or ("OUT" if layer.startswith("out.") else "IN00")
 
 
 def tensor_weight(name: str, weights: Mapping[str, float], multiplier: float) -> float:
     """The M of a tensor: its block's, else `multiplier`."""
-    block = block_of(name)
+    block = _merged_with(name)
     if block == "OUT":
         block = max((one for one in weights if one.startswith("OUT")), default=BASE)
     return weights.get(block, multiplier)

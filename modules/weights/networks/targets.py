@@ -15,13 +15,12 @@ from torch import nn
 
 from modules.families import Family, TextEncoderFacts
 from modules.hardware.model_configs import unet_config
-from modules.prompt.block_weights import BASE, MIDDLE
+from modules.parameters.unet_blocks import BASE, block_of
 from modules.weights.model import TextEncoder
 from modules.weights.original_names import unet_original_name
 
 _CHANGEABLE: Final = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
 _TEXT_MODEL: Final = "text_model."
-_SIDES: Final = {"input_blocks": "IN", "output_blocks": "OUT"}
 # What diffusers once called the attention's layers: in its processors for the UNet, and in the text encoder.
 _PROCESSOR: Final = {
     ".to_q": ".processor.to_q", ".to_k": ".processor.to_k", ".to_v": ".processor.to_v",
@@ -78,16 +77,8 @@ def _unet_modules(model: NamedModules) -> Iterator[tuple[Target, list[str]]]:
     per_level = [layers] * len(attention) if isinstance(layers, int) else layers
     for path, module in _changeable(model.unet):
         original = unet_original_name(f"{path}.weight", per_level, attention).removesuffix(".weight")
-        target = Target(module, f"unet.{path}", text_encoder=False, block=_block(original))
+        target = Target(module, f"unet.{path}", text_encoder=False, block=block_of(original))
         yield target, _unet_spellings(path, original)
-
-
-def _block(original: str) -> str:
-    """`input_blocks.4.1.proj_in` → IN04."""
-    side, _, rest = original.partition(".")
-    if side == "middle_block":
-        return MIDDLE
-    return f"{_SIDES[side]}{int(rest.partition('.')[0]):02}" if side in _SIDES else ""
 
 
 def _unet_spellings(path: str, original: str) -> list[str]:
