@@ -14,6 +14,7 @@ from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.files import temporary_of
 from modules.hardware.memory_watch import MemoryWatch
+from modules.hardware.out_of_memory import is_out_of_memory
 from modules.parameters import RequestError
 from modules.parameters.merger_request import ExtractRequest, MergeRequest
 from modules.protocol import JobFinished, JobStarted, MergerFiles, RunMerger, SourceCheckpoint, StepDone
@@ -25,6 +26,10 @@ from modules.weights.merging.sources import SourceModel
 
 # Progress is reported in this many steps.
 STEPS: Final = 100
+_NO_MEMORY: Final = (
+    "There was not enough main memory to make {name}, and nothing was written. Close other programs, or unload the "
+    "checkpoint in Settings, and merge again."
+)
 
 
 def run_merger(command: RunMerger, control: JobControl, emit: Emit, watch: MemoryWatch) -> None:
@@ -40,10 +45,16 @@ def run_merger(command: RunMerger, control: JobControl, emit: Emit, watch: Memor
     progress = _Progress(command.job_id, control, emit)
     notices: tuple[str, ...] = ()
     interrupted = True
-    with suppress(Interrupted), torch.inference_mode():
-        progress.report(0.0)
-        notices = _made(request, command.files, target, progress)
-        interrupted = False
+    try:
+        with suppress(Interrupted), torch.inference_mode():
+            progress.report(0.0)
+            notices = _made(request, command.files, target, progress)
+            interrupted = False
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            # What pictures would be advised, a smaller size, is of no use here.
+            raise RequestError(_NO_MEMORY.format(name=target.name)) from error
+        raise
     emit(
         JobFinished(
             job_id=command.job_id,

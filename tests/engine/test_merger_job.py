@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 
 from modules.catalogue.hashes import sha256_of
 from modules.engine.control import JobControl, StopLevel
+from modules.engine.failures import sentence_for
 from modules.engine.merger_job import run_merger
 from modules.files import SaveError
+from modules.hardware.choice import Hardware
 from modules.hardware.memory_watch import MemoryWatch
-from modules.parameters import resolve
+from modules.parameters import RequestError, resolve
 from modules.parameters.merger_request import ExtractRequest, MergeRequest
 from modules.parameters.request import merger_job
 from modules.protocol import JobFinished, MergerFiles, RunMerger, SourceCheckpoint, StepDone
 from modules.protocol.messages import Message
+from modules.weights.merging.arithmetic import weighted_sum
 from tests.checkpoints import write_lora, write_tiny_checkpoint
 from tests.weights.test_merging import write
 
@@ -88,6 +93,30 @@ def test_an_interrupted_merge_leaves_nothing(folder: Path) -> None:
     stopped_before.request(StopLevel.STOP)
     assert run(folder, stopped_before)[1].interrupted
     assert sorted(path.name for path in folder.iterdir()) == ["a.safetensors", "b.safetensors"]
+
+
+def test_running_out_of_memory_in_the_middle_leaves_nothing_and_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It advised a smaller size of pictures, which a merge has not."""
+    calls: list[int] = []
+
+    def scarce(a: Tensor, b: Tensor, weight: float) -> Tensor:
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return weighted_sum(a, b, weight)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("modules.weights.merging.checkpoints.weighted_sum", scarce)
+        with pytest.raises(RequestError) as failed:
+            run(folder)
+    assert len(calls) == 3
+    hardware = SimpleNamespace(device=torch.device("cpu"))
+    sentence = sentence_for(failed.value, cast(Hardware, hardware))
+    assert sentence.startswith("There was not enough main memory to make merged, and nothing was written.")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.safetensors", "b.safetensors"]
+    assert not run(folder)[1].interrupted
 
 
 def test_a_name_that_was_taken_meanwhile_is_said(folder: Path) -> None:
