@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from modules.api.http_errors import unforeseen
 from modules.api.routes import api_is_served, api_routes, page_queue_routes
 from modules.page.card_routes import card_routes
+from modules.page.controlnet_routes import controlnet_page_routes
 from modules.page.folder_routes import folder_routes
 from modules.page.picture_routes import create_picture_router
 from modules.page.process import ServerProcess
@@ -69,6 +70,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     app.include_router(system_routes(services, process, logged_in))
     app.include_router(style_routes(services, logged_in))
     app.include_router(unit_routes(services, logged_in))
+    app.include_router(controlnet_page_routes(services, uploads, logged_in))
     app.include_router(card_routes(services, logged_in))
     app.include_router(create_picture_router(uploads, logged_in))
     if api_is_served(services):

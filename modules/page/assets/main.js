@@ -3,6 +3,7 @@
 
 import { completePage } from "./accessibility.js";
 import { checkpointOfCard, watchCards } from "./cards.js";
+import { watchControlNet } from "./controlnet.js";
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";
 import { listenForDemo } from "./demo.js";
 import { listenForDrops } from "./drop.js";
@@ -62,6 +63,7 @@ window.webui = {
 
 completePage();
 watchTheme();
+watchControlNet();
 watchUnits();
 guardFocus();
 guardLists();

@@ -180,6 +180,19 @@ export interface UnitField {
   choices: string[];
 }
 
+export interface ControlSlider {
+  name: string;
+  value: number;
+  min: number;
+  max: number;
+  step: number;
+}
+
+export interface ControlLists {
+  types: Record<string, { modules: string[]; models: string[]; module: string; model: string }>;
+  modules: { name: string; title: string; sliders: Record<string, ControlSlider> }[];
+}
+
 export interface UnitSchema {
   count: number;
   arguments: UnitField[];

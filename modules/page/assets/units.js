@@ -157,7 +157,9 @@ export class UnitsForm {
       slot.dataset.colour = "";
       slot.setAttribute("aria-label", field.label);
       slot.style.setProperty("--editor-height", "320px");
-      row.append(slot);
+      // What is seldom needed takes no room.
+      if (field.choices.length) row.append(slot);
+      else row.append(element("details", {}, element("summary", { textContent: field.label }), slot));
       return row;
     }
     if (field.look === "checkbox") {
@@ -222,15 +224,34 @@ export class UnitsForm {
    * What a list offers; a value that is not among it stays, as the last one.
    * @param {number} unit
    * @param {string} name
-   * @param {string[]} choices
+   * @param {{ value: string, text: string }[]} choices
    */
   offer(unit, name, choices) {
     const list = this.input(unit, name);
     if (!(list instanceof HTMLSelectElement)) return;
     const value = String(this.units[unit][name] ?? "");
-    const offered = choices.includes(value) || !value ? choices : [...choices, value];
-    list.replaceChildren(...offered.map((text) => element("option", { textContent: text, value: text })));
+    const known = !value || choices.some((one) => one.value === value);
+    const offered = known ? choices : [...choices, { value, text: value }];
+    list.replaceChildren(...offered.map(({ value, text }) => element("option", { textContent: text, value })));
     list.value = value;
+  }
+
+  /**
+   * What a slider is called, and between which numbers it moves now.
+   * @param {number} unit
+   * @param {string} name
+   * @param {{ name: string, min: number, max: number, step: number, value: number }} slider
+   */
+  limit(unit, name, slider) {
+    const row = this.row(unit, name);
+    const label = row?.querySelector("label");
+    if (label) label.textContent = slider.name;
+    const own = Number(this.units[unit][name]);
+    const shown = own >= slider.min && own <= slider.max ? own : slider.value;
+    for (const input of row?.querySelectorAll("input") ?? []) {
+      Object.assign(input, { min: String(slider.min), max: String(slider.max), step: String(slider.step) });
+      input.value = String(shown);
+    }
   }
 
   /**
@@ -246,7 +267,12 @@ export class UnitsForm {
       }
       const input = this.input(unit, field.name);
       if (input instanceof HTMLInputElement && input.type === "checkbox") input.checked = value === true;
-      else if (input instanceof HTMLSelectElement) this.offer(unit, field.name, field.choices);
+      else if (input instanceof HTMLSelectElement)
+        this.offer(
+          unit,
+          field.name,
+          field.choices.map((text) => ({ value: text, text })),
+        );
       else if (input) {
         input.value = String(value ?? "");
         const range = this.row(unit, field.name)?.querySelector("input[type=range]");

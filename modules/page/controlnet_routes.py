@@ -1,0 +1,98 @@
+"""What ControlNet's units on the page ask for: what each control type offers, and a preprocessor's map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, HTTPException, Request
+from pydantic import BaseModel, Field
+
+from modules.api.generation import ended_job
+from modules.api.viewer import ByBrowser
+from modules.features.controlnet.control_types.declare import (
+    CONTROL_TYPES,
+    default_model,
+    default_preprocessor,
+    models_of,
+    preprocessors_of,
+)
+from modules.features.controlnet.preprocessors.declare import (
+    PREPROCESSORS,
+    Preprocessor,
+    UnknownPreprocessorError,
+    find_preprocessor,
+)
+from modules.jobs.access import Viewer
+from modules.jobs.job import Job
+from modules.page.uploads import UploadStore
+from modules.parameters.extras_request import ExtrasRequest, PreprocessRequest
+from modules.parameters.request import extras_job
+from modules.pictures import PictureError
+
+if TYPE_CHECKING:
+    from modules.jobs.services import Services
+
+
+class MapBody(BaseModel):
+    """A unit's picture, by its digest among the uploads, and its preprocessor."""
+
+    image: Annotated[str, Field(max_length=64)]
+    module: Annotated[str, Field(max_length=200)]
+    processor_res: float = -1
+    threshold_a: float = -1
+    threshold_b: float = -1
+
+
+def controlnet_page_routes(services: Services, uploads: UploadStore, logged_in: Callable[[Request], None]) -> APIRouter:
+    """Both of them. A refusal is one sentence."""
+    router = APIRouter(prefix="/internal/controlnet", dependencies=[Depends(logged_in)], include_in_schema=False)
+
+    @router.get("")
+    def lists() -> dict[str, Any]:
+        names = [one.title for one in services.catalogue.controls()]
+        types = {
+            one.tag: {
+                "modules": [module.name for module in preprocessors_of(one)],
+                "models": list(models_of(one, names)),
+                "module": default_preprocessor(one).name,
+                "model": default_model(one, names),
+            }
+            for one in CONTROL_TYPES
+        }
+        modules = [{"name": one.name, "title": one.title, "sliders": _sliders(one)} for one in PREPROCESSORS]
+        return {"types": types, "modules": modules}
+
+    @router.post("/map")
+    async def map_of(body: MapBody, viewer: ByBrowser) -> dict[str, Any]:
+        job = await ended_job(services.jobs, await run_sync(submitted, body, viewer), None)
+        return await run_sync(stored, job)
+
+    def submitted(body: MapBody, viewer: Viewer) -> Job:
+        try:
+            wanted = PreprocessRequest(
+                module=find_preprocessor(body.module).name,
+                resolution=body.processor_res,
+                threshold_a=body.threshold_a,
+                threshold_b=body.threshold_b,
+            )
+            inputs = {"picture": uploads.get(body.image)}
+        except (UnknownPreprocessorError, PictureError) as error:
+            raise HTTPException(422, str(error)) from error
+        request = extras_job(ExtrasRequest(names=("The picture",), preprocess=wanted), tuple(inputs))
+        return services.jobs.submit(request, inputs=inputs, client=viewer.client, user=viewer.user, save=False)
+
+    def stored(job: Job) -> dict[str, Any]:
+        maps = [image for image in job.images if image.kind == "image"]
+        if not maps:
+            raise HTTPException(422, job.cause or "No map was made: the job was interrupted.")
+        made = uploads.put(maps[0].path.read_bytes(), "The map")
+        return {"id": made.id, "width": made.width, "height": made.height}
+
+    return router
+
+
+def _sliders(one: Preprocessor) -> dict[str, dict[str, str | float]]:
+    named = {"processor_res": one.resolution, "threshold_a": one.threshold_a, "threshold_b": one.threshold_b}
+    return {name: slider.as_api() for name, slider in named.items() if slider is not None}
