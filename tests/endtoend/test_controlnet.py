@@ -107,6 +107,14 @@ def test_weights_windows_and_modes_act(house: House, title: str) -> None:
     assert not np.array_equal(twice, guided) and len(maps) == 1
 
 
+def test_a_reference_needs_no_model(house: House) -> None:
+    (plain,), _ = drawn(house)
+    made = [drawn(house, unit("None", module=module))[0][0] for module in ("reference_only", "reference_adain")]
+    assert not np.array_equal(made[0], plain) and not np.array_equal(made[0], made[1])
+    off, _ = drawn(house, unit("None", module="reference_only", weight=0))
+    assert np.abs(off[0].astype(int) - plain).max() <= 1
+
+
 def test_img2img_uses_its_own_picture_and_hires_has_two_maps(house: House, title: str) -> None:
     start = [base64_of(picture())]
     (plain,), _ = drawn(house, path="img2img", init_images=start)

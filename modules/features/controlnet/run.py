@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from modules.catalogue.control_kinds import ControlKind
 from modules.catalogue.folders import ModelFolders
 from modules.features.controlnet.arrays import RgbArray
 from modules.features.controlnet.control_types.declare import find_control_type
@@ -27,10 +28,14 @@ from modules.features.controlnet.hint import (
 )
 from modules.features.controlnet.preprocessors.declare import find_preprocessor
 from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
+from modules.features.controlnet.shown import REFERENCES, image_prompt, reference_picture
 from modules.features.running import FeatureJob
 from modules.features.shared import SharedCache
 from modules.files import FileState, found_file
 from modules.gallery import DETECTED_MAP
+from modules.generation.control.image_prompts import ImagePrompt, ImagePrompts
+from modules.generation.control.lite import LiteControl, LiteUnit
+from modules.generation.control.reference import ReferenceControl, ReferencePicture
 from modules.generation.control.residuals import ControlResiduals, ControlUnit, check_fits, residual_count
 from modules.generation.finishing import Finished
 from modules.generation.pipeline import JobFeature, PassContext, PassHook
@@ -56,6 +61,25 @@ _MOST_MAPS: Final = 8
 _MOST_FEATURES: Final = 5
 
 
+@dataclass(frozen=True, slots=True)
+class _Hooks:
+    """The units of a pass by what they do in it."""
+
+    units: list[ControlUnit] = field(default_factory=list)
+    prompts: list[ImagePrompt] = field(default_factory=list)
+    lites: list[LiteUnit] = field(default_factory=list)
+    references: list[ReferencePicture] = field(default_factory=list)
+
+    def of(self, context: PassContext, steps: int) -> tuple[PassHook, ...]:
+        """One hook for each kind that there is."""
+        model = context.pipeline.model
+        hooks: list[PassHook] = [ControlResiduals(self.units, steps)] if self.units else []
+        hooks += [ImagePrompts(self.prompts, steps)] if self.prompts else []
+        hooks += [LiteControl(self.lites, steps)] if self.lites else []
+        hooks += [ReferenceControl(self.references, model.noise.alphas_cumprod(), steps)] if self.references else []
+        return tuple(hooks)
+
+
 class ControlNet(JobFeature):
     """The units of one request. Their models are read at the first pass, and stay for the next jobs."""
 
@@ -65,12 +89,13 @@ class ControlNet(JobFeature):
         self._maps: dict[tuple[int, bool], Image.Image] = {}
 
     def before_pass(self, context: PassContext) -> Sequence[PassHook]:
-        """What the units add in this pass."""
+        """What the units do in this pass, those of a kind together."""
         left_out = HIRES_OPTIONS[1] if context.is_hires else HIRES_OPTIONS[2]
-        units = [
-            self._unit(number, unit, context) for number, unit in enumerate(self._units) if unit.hr_option != left_out
-        ]
-        return (ControlResiduals([unit for unit in units if unit is not None], context.plan.steps),) if units else ()
+        steps, hooks = context.plan.steps, _Hooks()
+        for number, unit in enumerate(self._units):
+            if unit.hr_option != left_out:
+                self._add(hooks, number, unit, context)
+        return hooks.of(context, steps)
 
     def after_picture(self, finished: Finished, index: int) -> Finished:
         """The maps stand beside the last picture of the job, so that they come behind all of them."""
@@ -85,22 +110,36 @@ class ControlNet(JobFeature):
         }
         return replace(finished, beside={**finished.beside, **maps})
 
-    def _unit(self, number: int, unit: UnitArguments, context: PassContext) -> ControlUnit | None:
+    def _add(self, hooks: _Hooks, number: int, unit: UnitArguments, context: PassContext) -> None:
+        size, window = context.work.spec.size, (unit.guidance_start, unit.guidance_end)
+        if unit.module in REFERENCES:
+            picture = fit_map(self._source(unit, context, takes_mask=False).picture, size, _mode(unit))
+            hooks.references.append(reference_picture(unit, picture, context, window))
+            self._maps[number, context.is_hires] = Image.fromarray(picture, "RGB")
+            return
         if unit.model == NO_MODEL:
-            return None
-        size = context.work.spec.size
-        found = self._map(unit, context, size)
-        self._maps[number, context.is_hires] = Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB")
+            return
         model = self._model(unit, context)
         check_fits(model, context.pipeline.model)
-        window = unit.guidance_start, unit.guidance_end
+        if model.kind is ControlKind.IP_ADAPTER:
+            source = self._source(unit, context, takes_mask=False).picture
+            mask = self._region(unit, size)
+            hooks.prompts.append(image_prompt(self._job, unit, model, source, context, window, mask))
+            return
+        found = self._map(unit, context, size)
+        self._maps[number, context.is_hires] = Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB")
         hint = torch.from_numpy(hint_of(found))[None]
-        return ControlUnit(model, hint, self._weighting(unit, model, context, size), window, _union_number(unit))
+        if model.kind is ControlKind.LLLITE:
+            positive_only = is_positive_only(ControlMode(unit.control_mode), unit.model)
+            hooks.lites.append(LiteUnit(model, hint, unit.weight, window, positive_only))
+            return
+        weighting = self._weighting(unit, model, context, size)
+        hooks.units.append(ControlUnit(model, hint, weighting, window, _union_number(unit)))
 
     def _map(self, unit: UnitArguments, context: PassContext, size: Size) -> RgbArray:
         """The unit's map at the size of the pass, with a mask as the fourth channel where its preprocessor has one."""
         preprocessor = find_preprocessor(unit.module)
-        mode = RESIZE_MODES.index(unit.resize_mode)
+        mode = _mode(unit)
         source = self._source(unit, context, takes_mask=preprocessor.takes_mask)
         first = self._job.resolved.passes[0].size
         resolution = pixel_perfect_resolution(source.picture, first, mode) if unit.pixel_perfect else unit.processor_res
@@ -129,7 +168,7 @@ class ControlNet(JobFeature):
         source = control_source(picture, mask, takes_mask=takes_mask)
         if init is None or init.paste_to is None or init.overlay_mask is None or not unit.inpaint_crop_input_image:
             return source
-        mode = RESIZE_MODES.index(unit.resize_mode)
+        mode = _mode(unit)
         return cropped_like_init(source, init.overlay_mask.size, init.paste_to, context.work.spec.size, mode)
 
     def _weighting(self, unit: UnitArguments, model: ControlModel, context: PassContext, size: Size) -> Weighting:
@@ -143,11 +182,15 @@ class ControlNet(JobFeature):
             raise RequestError(
                 f"ControlNet: advanced_weighting has {len(weights)} numbers, and {unit.model} needs {count}."
             )
-        mask: Tensor | None = None
-        if unit.effective_region_mask:
-            region = self._job.picture(unit.effective_region_mask)
-            mask = torch.from_numpy(region_weights(region, size, RESIZE_MODES.index(unit.resize_mode)))[None, None]
+        mask = self._region(unit, size)
         return Weighting(weights, is_positive_only(mode, unit.model), is_pooled(unit.model), mask)
+
+    def _region(self, unit: UnitArguments, size: Size) -> Tensor | None:
+        """Where the unit acts, (1, 1, height, width) from 0 to 1; None for everywhere."""
+        if not unit.effective_region_mask:
+            return None
+        region = self._job.picture(unit.effective_region_mask)
+        return torch.from_numpy(region_weights(region, size, _mode(unit)))[None, None]
 
     def _model(self, unit: UnitArguments, context: PassContext) -> ControlModel:
         """The unit's model: on the device where there is room for it beside the checkpoint, if it may stay there."""
@@ -171,6 +214,10 @@ class ControlNet(JobFeature):
         away = unit.low_vram or (free is not None and free < control.size + _WORKING_MEMORY)
         control.module.to(torch.device("cpu") if away else place)
         return control
+
+
+def _mode(unit: UnitArguments) -> int:
+    return RESIZE_MODES.index(unit.resize_mode)
 
 
 def _union_number(unit: UnitArguments) -> int:

@@ -340,6 +340,8 @@ export class UnitsForm {
       this.extension.changed?.(this, unit, "");
     });
     this.written = textOf(this.units, this.schema);
+    // Gradio's value has the pictures too.
+    if (this.written !== text) this.write();
   }
 }
 

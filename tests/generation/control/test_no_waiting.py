@@ -33,7 +33,8 @@ def there(*shape: int) -> Tensor:
 
 
 def controlnet() -> PassHook:
-    model = ControlModel(Path("canny.safetensors"), ControlKind.CONTROLNET, "SD1", make_controlnet().to(CARD))
+    module: nn.Module = make_controlnet()
+    model = ControlModel(Path("canny.safetensors"), ControlKind.CONTROLNET, "SD1", module.to(CARD))
     weighting = Weighting((1.0,) * 5, positive_only=True, mask=HALF)
     return ControlResiduals([ControlUnit(model, torch.zeros(1, 3, 64, 64), weighting)], 10)
 
@@ -55,7 +56,8 @@ def references() -> PassHook:
 
 @pytest.mark.parametrize("make", [controlnet, pictures, references])
 def test_no_forward_but_the_first_waits(make: Callable[[], PassHook]) -> None:
-    hook, unet = make(), make_modules(SMALL).unet.to(CARD)
+    hook, unet = make(), make_modules(SMALL).unet
+    nn.Module.to(unet, CARD)
     text = Conditioning(there(3, 9, 64), {}, 1)
     with torch.no_grad(), hook.patched(unet):
         predict = unet_function(unet, channels_last=False, residuals=residuals_of([hook]))

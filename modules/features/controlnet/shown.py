@@ -1,0 +1,94 @@
+"""Units whose picture is shown as it is: by IP-Adapters as tokens, as a reference through the UNet itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from modules.features.controlnet.arrays import RgbArray
+from modules.features.controlnet.declare import UnitArguments
+from modules.features.running import FeatureJob
+from modules.files import FileState, found_file, walk_folders
+from modules.generation.control.attentions import attention_count
+from modules.generation.control.image_prompts import ImagePrompt, image_tokens
+from modules.generation.control.reference import ReferencePicture, style_fidelity
+from modules.generation.encoding import to_tensor
+from modules.generation.pipeline import PassContext
+from modules.parameters import RequestError
+from modules.parameters.control import ControlMode, ImageWeightType
+from modules.sampling.image_weights import image_weights
+from modules.weights.control.image_encoder import ImageEncoder, read_image_encoder
+from modules.weights.control.reading import ControlModel
+
+# Preprocessors that look at the picture through the UNet: whether attention does, and whether channels are matched.
+REFERENCES: Final = {
+    "reference_only": (True, False),
+    "reference_adain": (False, True),
+    "reference_adain+attn": (True, True),
+}
+_FIDELITY: Final = 0.5
+_SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def reference_picture(
+    unit: UnitArguments, picture: RgbArray, context: PassContext, window: tuple[float, float]
+) -> ReferencePicture:
+    """A unit's picture at the size of the pass, [height, width, 3], as what the UNet looks at."""
+    model = context.pipeline.model
+    latent = context.pipeline.codec.encode(model, to_tensor([Image.fromarray(np.ascontiguousarray(picture), "RGB")]))
+    seed = context.resolved.seeds[context.images.start] & 0xFFFFFFFFFFFFFFF
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent)
+    attends, matches = REFERENCES[unit.module]
+    fidelity = style_fidelity(
+        _FIDELITY if unit.threshold_a < 0 else unit.threshold_a,
+        ControlMode(unit.control_mode),
+        hires=context.is_hires,
+        xl=bool(model.family.added_numbers),
+    )
+    return ReferencePicture(latent, noise, unit.weight, fidelity, window, attends, matches)
+
+
+def image_prompt(
+    job: FeatureJob,
+    unit: UnitArguments,
+    model: ControlModel,
+    picture: RgbArray,
+    context: PassContext,
+    window: tuple[float, float],
+    mask: Tensor | None,
+) -> ImagePrompt:
+    """A unit's picture as an IP-Adapter shows it. Raises RequestError where no image encoder for it is here."""
+    pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+    positive, negative = _tokens(job, model, pixels, context.pipeline.model.unet.dtype)
+    own = tuple(weight * unit.weight for weight in unit.weights)
+    weights = own or image_weights(ImageWeightType.NORMAL, unit.weight, attention_count(context.pipeline.model.unet))
+    return ImagePrompt(model, positive, negative, weights, window, mask)
+
+
+def _tokens(job: FeatureJob, model: ControlModel, pixels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """By the first image encoder that the adapter was trained with: which one it is, its file doesn't say."""
+    files = [found.path for found in walk_folders(job.folders.clip_vision, _SUFFIXES)]
+    refused: RequestError | None = None
+    for path in files:
+        try:
+            return image_tokens(model, _encoder(job, path, dtype), [pixels])
+        except RequestError as error:
+            refused = error
+    if refused is not None:
+        raise refused
+    folder = next(iter(job.folders.clip_vision), "models/clip_vision")
+    raise RequestError(
+        f"{model.path.name} needs an image encoder, and there is none: put CLIP-H or CLIP-bigG, as the adapter "
+        f"wants it, into {folder}."
+    )
+
+
+def _encoder(job: FeatureJob, path: Path, dtype: torch.dtype) -> ImageEncoder:
+    found = found_file(path)
+    state = found.state if found else FileState(0, 0)
+    return job.shared.get("image encoders", (path, state, dtype), lambda: read_image_encoder(path, dtype=dtype), 1)
