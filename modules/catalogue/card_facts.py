@@ -106,7 +106,7 @@ def trained_words(files: CardFiles) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _FileHead:
     """What a model file says of itself: its own name, its family by the shapes of its tensors, its metadata."""
 
     alias: str = ""
@@ -114,40 +114,40 @@ class _Head:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def _head(kind: CardKind, files: CardFiles, problems: list[str]) -> _Head | None:
+def _head(kind: CardKind, files: CardFiles, problems: list[str]) -> _FileHead | None:
     """The head of a model file; None for a picture that holds no model."""
     path = files.model.path
     try:
         return _HEADS[kind](path)
     except (ModelFileError, OSError) as error:
         problems.append(str(error) if isinstance(error, ModelFileError) else f"{path.name} can't be read.")
-        return _Head()
+        return _FileHead()
 
 
-def _embedding_head(path: Path) -> _Head | None:
+def _embedding_head(path: Path) -> _FileHead | None:
     head = read_embedding_head(path)
     if head is None:
         return None
     alias = head.name if head.name != path.stem else ""
     metadata = {} if is_embedding_picture(path.name) else read_safetensors_metadata(path)
-    return _Head(alias, embedding_base(head.shapes), metadata)
+    return _FileHead(alias, embedding_base(head.shapes), metadata)
 
 
-def _hypernetwork_head(path: Path) -> _Head:
-    return _Head(base=hypernetwork_base(read_hypernetwork_widths(path)))
+def _hypernetwork_head(path: Path) -> _FileHead:
+    return _FileHead(base=hypernetwork_base(read_hypernetwork_widths(path)))
 
 
-def _checkpoint_head(path: Path) -> _Head:
+def _checkpoint_head(path: Path) -> _FileHead:
     architecture = read_architecture(path)
-    return _Head("", "" if architecture is None else architecture.family.name, read_safetensors_metadata(path))
+    return _FileHead("", "" if architecture is None else architecture.family.name, read_safetensors_metadata(path))
 
 
-def _lora_head(path: Path) -> _Head:
+def _lora_head(path: Path) -> _FileHead:
     shapes, metadata = read_tensor_shapes(path)
-    return _Head(NetworkLabel.of(metadata).alias, base_of(shapes), metadata)
+    return _FileHead(NetworkLabel.of(metadata).alias, base_of(shapes), metadata)
 
 
-_HEADS: Final[Mapping[CardKind, Callable[[Path], _Head | None]]] = {
+_HEADS: Final[Mapping[CardKind, Callable[[Path], _FileHead | None]]] = {
     "textual inversion": _embedding_head,
     "hypernetworks": _hypernetwork_head,
     "checkpoints": _checkpoint_head,

@@ -15,6 +15,7 @@ from modules.files import is_text
 _WEIGHTS: Final = ("state_dict", "params_ema", "params-ema", "params", "model_state_dict")
 # The dictionaries inside an IP-Adapter's dictionary; in safetensors they begin the names.
 _PARTS: Final = ("image_proj", "ip_adapter")
+# The shape of each tensor, by its name in the file.
 Shapes = Mapping[str, tuple[int, ...]]
 
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.families import TOKEN_EMBEDDING, TextLayout
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.shapes import Shapes
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ are convolutions (Stable Diffusion 1), 64 channels a head where they are linear 
 import re
 from dataclasses import dataclass
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.shapes import Shapes
 
 
 @dataclass(frozen=True, slots=True)

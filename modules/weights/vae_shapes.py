@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.shapes import Shapes
 
 
 @dataclass(frozen=True, slots=True)

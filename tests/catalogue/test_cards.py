@@ -145,7 +145,7 @@ def test_an_embedding_has_one_name_everywhere(folder: Folder, write: Callable[[P
     assert LocalModels(catalogue).embedding("bad", "") is None
 
 
-def test_families_of_pickles_are_told_without_reading_their_numbers(folder: Folder) -> None:
+def test_families_of_pickles_are_known_without_reading_their_numbers(folder: Folder) -> None:
     written: dict[CardKind, dict[str, Any]] = {
         "textual inversion": {
             "one": {"string_to_param": {"*": torch.zeros(2, 768)}},

@@ -10,10 +10,10 @@ from typing import Final
 from diffusers.models.adapter import T2IAdapter
 
 from modules.catalogue.control_kinds import ControlKind, control_family
+from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import Outline, constructed
-from modules.weights.shapes import Shapes
 from modules.weights.tensor_file import TensorFile
 from modules.weights.unet_shapes import required_shape
 

@@ -15,6 +15,7 @@ from diffusers.models.controlnets.controlnet_union import ControlNetUnionModel
 
 from modules.catalogue.control_kinds import PREFIX
 from modules.catalogue.hints import ModelHints, gather_hints
+from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.control.controlnet_names import (
     controlnet_original_name,
@@ -23,7 +24,6 @@ from modules.weights.control.controlnet_names import (
 )
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import Outline, constructed
-from modules.weights.shapes import Shapes
 from modules.weights.tensor_file import TensorFile
 from modules.weights.unet_shapes import UnetLevel, UnetShape, infer_levels, required_shape, transformer_depth
 

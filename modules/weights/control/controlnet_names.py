@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.original_names import unet_original_name
-from modules.weights.shapes import Shapes
 
 _HINT = re.compile(r"controlnet_cond_embedding\.(conv_in|conv_out|blocks\.(\d+))\.(\w+)")
 _ZERO = re.compile(r"controlnet_down_blocks\.(\d+)\.(\w+)")

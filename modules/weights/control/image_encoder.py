@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.hardware.device import module_bytes
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.fill import build_module
 from modules.weights.finite import checked
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import constructed
-from modules.weights.shapes import Shapes
 from modules.weights.tensor_file import TensorFile, open_tensors
 from modules.weights.unet_shapes import required_shape
 from modules.weights.weight_buffer import one_thread

@@ -12,10 +12,10 @@ from typing import Final
 from diffusers.models.embeddings import ImageProjection, IPAdapterFullImageProjection, IPAdapterPlusImageProjection
 from torch import Tensor, nn
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import Outline
-from modules.weights.shapes import Shapes
 from modules.weights.tensor_file import TensorFile
 from modules.weights.unet_shapes import required_shape
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import Outline
-from modules.weights.shapes import Shapes
 from modules.weights.tensor_file import TensorFile
 from modules.weights.unet_shapes import required_shape
 

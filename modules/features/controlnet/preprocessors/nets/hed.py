@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.features.controlnet.arrays import Floats, RgbArray
 from modules.features.controlnet.preprocessors.nets.loading import as_batch, as_plane, device_of, load_net
-from modules.weights.shapes import Shapes
 
 _BLOCKS: Final = 5
 

@@ -8,9 +8,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.features.controlnet.arrays import Grey, RgbArray, cut_to_bytes
 from modules.features.controlnet.preprocessors.nets.loading import as_batch, as_plane, device_of, load_net
-from modules.weights.shapes import Shapes
 
 _RESIDUALS: Final = 3
 

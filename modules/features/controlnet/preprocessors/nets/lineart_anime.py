@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.features.controlnet.arrays import Grey, RgbArray, cut_to_bytes
 from modules.features.controlnet.preprocessors.nets.loading import as_batch, as_plane, device_of, load_net
-from modules.weights.shapes import Shapes
 
 # Halved eight times.
 _MULTIPLE: Final = 256

@@ -12,8 +12,8 @@ from accelerate.big_modeling import init_empty_weights
 from torch import Tensor, nn
 
 from modules.catalogue.model_errors import ModelFileError
+from modules.catalogue.tensor_shapes import Shapes
 from modules.features.controlnet.arrays import Floats, RgbArray
-from modules.weights.shapes import Shapes
 from modules.weights.tensor_file import open_tensors
 
 N = TypeVar("N", bound=nn.Module)
