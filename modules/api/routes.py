@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 
 from modules.api.calls import log_call
 from modules.api.controlnet_routes import controlnet_routes
+from modules.api.detail_routes import detail_routes
 from modules.api.docs import docs_routes
 from modules.api.extra_networks import extra_network_routes
 from modules.api.extras_routes import extras_routes
@@ -58,6 +59,7 @@ def api_routes(
         queue_routes,
         job_routes,
         merger_routes,
+        detail_routes,
     ):
         router.include_router(make(services))
     return router

@@ -23,6 +23,7 @@ class ModelFolders:
     upscalers: tuple[Path, ...] = ()
     gfpgan: Path | None = None
     codeformer: Path | None = None
+    detectors: tuple[Path, ...] = ()
 
     @classmethod
     def from_paths(cls, paths: Paths) -> Self:
@@ -44,4 +45,5 @@ class ModelFolders:
             upscalers=paths.upscaler_dirs,
             gfpgan=paths.gfpgan_dir,
             codeformer=paths.codeformer_dir,
+            detectors=(paths.models_dir / "adetailer",),
         )

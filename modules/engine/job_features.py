@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -14,6 +13,7 @@ from modules.engine.faces import RestoreFaces
 from modules.engine.job_models import JobModels
 from modules.engine.upscalers import UpscalerKeeper
 from modules.engine.work import Pixels, input_picture, picture_of, work_over
+from modules.families import Family
 from modules.features.running import FeatureJob
 from modules.features.runs import features_for
 from modules.features.shared import SharedCache
@@ -24,11 +24,12 @@ from modules.parameters.job_options import UpscalingOptions
 from modules.pictures import PictureError
 from modules.pictures.cropping import FaceBox
 from modules.pictures.enlarging import Once
-from modules.protocol import RunJob, inner_key
+from modules.protocol import CheckpointFile, RunJob, inner_key
 from modules.sampling import Interrupted
 
-# A grid may have thousands of cells with arguments of their own.
-_MOST_MADE: Final = 2
+# A grid may have thousands of cells with requests of their own. Beside those of a picture there are those of the passes
+# that its features run.
+_MOST_MADE: Final = 8
 
 
 class EnginePictureModels:
@@ -64,7 +65,7 @@ class EnginePictureModels:
 
 
 class JobFeatures:
-    """The features of one job. What they are given is the same for all pictures whose scripts are the same."""
+    """The features of one job, made once for each request in it as long as few others come between."""
 
     def __init__(self, command: RunJob, upscalers: UpscalerKeeper, pixels: Pixels, shared: SharedCache) -> None:
         """What features make for later jobs too is in `shared`."""
@@ -75,7 +76,7 @@ class JobFeatures:
         self._pixels = pixels
         self._device = upscalers.device_of("features")
         self._models = EnginePictureModels(upscalers, pixels.options, pixels.stopped)
-        self._made: OrderedDict[str, tuple[JobFeature, ...]] = OrderedDict()
+        self._made: deque[tuple[ResolvedRequest, tuple[JobFeature, ...]]] = deque(maxlen=_MOST_MADE)
         self._notices: dict[str, None] = {}
 
     @property
@@ -86,25 +87,23 @@ class JobFeatures:
         """Those of a request. Raises RequestError for what one of them can't do."""
         if not resolved.request.scripts:
             return ()
-        key = json.dumps([resolved.request.scripts, resolved.seeds, resolved.request.mode], sort_keys=True)
-        if key not in self._made:
-            self._made[key] = features_for(
-                FeatureJob(
-                    resolved,
-                    self._picture,
-                    self._pixels.resampler,
-                    self._models,
-                    self._folders,
-                    self._device,
-                    self._files,
-                    self._shared,
-                    self._pixels.stopped,
-                    self._notice,
-                )
-            )
-            while len(self._made) > _MOST_MADE:
-                self._made.popitem(last=False)
-        return self._made[key]
+        for made_for, features in self._made:
+            if made_for == resolved:
+                return features
+        job = FeatureJob(
+            resolved,
+            self._picture,
+            self._pixels.resampler,
+            self._models,
+            self._folders,
+            self._device,
+            self._files,
+            self._shared,
+            self._pixels.stopped,
+            self._notice,
+        )
+        self._made.append((resolved, features_for(job)))
+        return self._made[-1][1]
 
     def _picture(self, name: str) -> Image.Image:
         return input_picture(self._inputs[name], "The picture")
@@ -123,15 +122,22 @@ class InnerJobs:
         self._pixels = pixels
         self._progress = progress
         self.index = 0
+        variants = command.resolved.variants
+        of_images = {inner_key(variants[i].checkpoint, variants[i].vae): file for i, file in command.others.items()}
+        self._files = {**of_images, **command.inner_checkpoints}
+
+    def family(self, resolved: ResolvedRequest) -> Family:
+        """The family of the checkpoint that makes the pictures of `resolved`, which is loaded for that."""
+        return self._models.pipeline(self._file(resolved)).model.family
+
+    def _file(self, resolved: ResolvedRequest) -> CheckpointFile:
+        return self._files.get(inner_key(resolved.checkpoint, resolved.vae), self._command.checkpoint)
 
     def __call__(self, resolved: ResolvedRequest, source: InitPicture) -> Image.Image:
         """The finished picture of image 0 of `resolved`. Raises Interrupted."""
         if self._pixels.stopped():
             raise Interrupted
-        file = self._command.inner_checkpoints.get(
-            inner_key(resolved.checkpoint, resolved.vae), self._command.checkpoint
-        )
-        command = self._command.model_copy(update={"resolved": resolved, "checkpoint": file})
+        command = self._command.model_copy(update={"resolved": resolved, "checkpoint": self._file(resolved)})
         work = work_over(self._models, command, source, self._pixels, inner=self)
         (latent,) = work.latents(range(1), partial(_same, self._progress(self.index)))
         if self._pixels.stopped():

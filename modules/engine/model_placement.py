@@ -217,10 +217,13 @@ def _way(plan: MemoryPlan) -> tuple[MemoryMode, int, bool, int]:
 def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:
     """What a job needs of the device in its largest pass, with at most `together` images at once."""
     request = resolved.request
-    width, height = max((one.size for one in resolved.passes), key=lambda size: size[0] * size[1])
+    inner = [request.model_copy(update=one.fields) for ones in resolved.inner.values() for one in ones]
+    sizes = [*(one.size for one in resolved.passes), *((one.width, one.height) for one in inner)]
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
     # Each text joined with AND is a row of its own, and the negative prompt another.
-    rows = 2 + request.prompt.count(" AND ")
-    encodes = request.mode == "img2img" or (request.enable_hr and request.hr_upscaler not in LATENT_UPSCALE_MODES)
+    rows = 2 + max(one.prompt.count(" AND ") for one in (request, *inner))
+    enlarged = request.enable_hr and request.hr_upscaler not in LATENT_UPSCALE_MODES
+    encodes = request.mode == "img2img" or enlarged or bool(inner)
     return RequestSize(width, height, min(together, request.batch_size), rows, encodes)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
-from PIL import Image
+import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from modules.catalogue.refusals import hires_refusal
@@ -29,6 +30,9 @@ from modules.pictures.opening import PictureError, open_picture
 from modules.pictures.size import Size
 from modules.protocol import CheckpointFile, RunJob
 from modules.sampling import Interrupted, img2img_steps
+
+# The side in cells of latents that only stand for pictures which go on as they are.
+_UNSEEN: Final = 8
 
 # Gives the hooks of the n-th pass, n counting from 0.
 ProgressOf = Callable[[int], Progress]
@@ -155,16 +159,17 @@ class _Decoded:
         self._faces = faces
         self._inner = inner
         self.mask = mask_hook(self._features)
+        self.skips_passes = any(feature.skips_passes for feature in self._features)
         self.notices = faces.notices
         self.facts = faces.facts
         self.apart = not faces.name and all(feature.apart for feature in self._features)
 
-    def __call__(self, picture: Image.Image, index: int) -> tuple[Image.Image, dict[str, Image.Image]]:
+    def __call__(self, picture: Image.Image, index: int) -> Finished:
         """Image `index` as it goes on, and what is saved beside it."""
-        picture, beside = self._faces(picture)
+        decoded = Finished(*self._faces(picture))
         for feature in self._features:
-            picture = feature.after_decode(picture, index, self._inner)
-        return picture, beside
+            decoded = feature.after_decode(decoded, index, self._inner)
+        return decoded
 
 
 def _from_inputs(
@@ -180,7 +185,11 @@ def _from_inputs(
     faces = face_restoration_for(resolved, pixels.upscalers.faces)
     after = _Decoded(checkpoints, command, faces, inner)
     rounded = request.mask_round and after.mask is None
-    sources = tuple(prepare_init_picture(resolved, picture, mask, resize, rounded=rounded) for picture in pictures)
+    if after.skips_passes and mask is None:
+        background = settings.img2img.background_color
+        sources = tuple(InitPicture(flatten(ImageOps.exif_transpose(one), background)) for one in pictures)
+    else:
+        sources = tuple(prepare_init_picture(resolved, one, mask, resize, rounded=rounded) for one in pictures)
     return _FromPictures(checkpoints, command, sources, after, pictures if settings.saved.init_img else ())
 
 
@@ -246,9 +255,9 @@ class _FromNoise:
         return latents
 
     def finish(self, picture: Image.Image, index: int) -> Finished:
-        picture, beside = self._decoded(picture, index)
+        decoded = self._decoded(picture, index)
         before = self._before.pop(index, None)
-        return Finished(picture, beside if before is None else {"before-highres-fix": before, **beside})
+        return decoded if before is None else replace(decoded, beside={"before-highres-fix": before, **decoded.beside})
 
 
 class _FromPictures:
@@ -285,6 +294,9 @@ class _FromPictures:
 
     def latents(self, images: range, progress: ProgressOf) -> Tensor:
         self.pipeline = self._checkpoints.pipeline(self._file)
+        if self._decoded.skips_passes:
+            # What is decoded from them is not looked at.
+            return torch.zeros(len(images), self.pipeline.model.latent_channels, _UNSEEN, _UNSEEN)
         start = self._start or start_of_each(self.pipeline, self._resolved, images, self._sources)
         latents = img2img(self.pipeline, self._resolved, images, self._source(images.start), progress(0), start)
         self.pipeline = self._checkpoints.present()
@@ -300,9 +312,10 @@ class _FromPictures:
         return self._sources[index % len(self._sources)]
 
     def finish(self, picture: Image.Image, index: int) -> Finished:
-        image, beside = self._decoded(picture, index)
-        result = finished(image, self._source(index), self._resolved.settings, self._masks.pop(index, None))
-        return Finished(result.picture, {**beside, **result.beside})
+        source = self._source(index)
+        decoded = self._decoded(source.picture if self._decoded.skips_passes else picture, index)
+        result = finished(decoded.picture, source, self._resolved.settings, self._masks.pop(index, None))
+        return replace(decoded, picture=result.picture, beside={**decoded.beside, **result.beside})
 
 
 def _md5(picture: Image.Image) -> str:

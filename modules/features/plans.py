@@ -8,6 +8,8 @@ from functools import partial
 from typing import Final
 
 from modules.features.alternative_test.plan import alternative_test
+from modules.features.detail.declare import DETAIL
+from modules.features.detail.plan import detail_passes
 from modules.features.loopback.plan import loopback
 from modules.features.outpaint.declare import OutpaintArguments
 from modules.features.outpaint.plan import outpaint
@@ -22,9 +24,10 @@ from modules.features.xyz_plot.plan import xyz_plot
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.xyz import TITLE, with_fixed_seeds
 
-# From a request to what the passes of a feature over a finished picture change of it: the fields of img2img requests.
-InnerPlan = Callable[[GenerationRequest], Sequence[Picture]]
-INNER_PLANS: Final[Mapping[str, InnerPlan]] = {}
+# From a request, and the settings that it goes with, to what the passes of a feature over a finished picture change of
+# it: the fields of img2img requests.
+InnerPlan = Callable[[GenerationRequest, Mapping[str, object]], Sequence[Picture]]
+INNER_PLANS: Final[Mapping[str, InnerPlan]] = {DETAIL.title: detail_passes}
 
 PLANS: Final[Mapping[str, Plan]] = {
     "img2img alternative test": alternative_test,
@@ -56,9 +59,9 @@ def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:
     return pictures
 
 
-def inner_plans_of(request: GenerationRequest) -> dict[str, Sequence[Picture]]:
+def inner_plans_of(request: GenerationRequest, options: Mapping[str, object]) -> dict[str, Sequence[Picture]]:
     """What the inner passes of each of the request's features change of it. Raises RequestError."""
-    return {title: plan(request) for title, plan in INNER_PLANS.items() if title in request.scripts}
+    return {title: plan(request, options) for title, plan in INNER_PLANS.items() if title in request.scripts}
 
 
 def with_drawn_seeds(request: GenerationRequest, rng: random.Random) -> GenerationRequest:

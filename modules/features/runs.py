@@ -7,6 +7,8 @@ from typing import Final
 
 from modules.features.controlnet.declare import CONTROLNET
 from modules.features.controlnet.run import ControlNet
+from modules.features.detail.declare import DETAIL
+from modules.features.detail.run import DetailFeature
 from modules.features.postprocessing.declare import POSTPROCESSING
 from modules.features.postprocessing.run import Postprocessing
 from modules.features.running import FeatureJob
@@ -21,6 +23,7 @@ FeatureRun = Callable[[FeatureJob], JobFeature]
 RUNS: Final[Mapping[str, FeatureRun]] = {
     SOFT_INPAINTING.title: SoftInpaintingFeature,
     CONTROLNET.title: ControlNet,
+    DETAIL.title: DetailFeature,
     **{script.title: Postprocessing for script in POSTPROCESSING},
 }
 

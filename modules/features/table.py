@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from modules.features.alternative_test.declare import ALTERNATIVE_TEST
 from modules.features.controlnet.declare import CONTROLNET
 from modules.features.declaration import Script, ScriptError, checked_arguments
+from modules.features.detail.declare import DETAIL
 from modules.features.loopback.declare import LOOPBACK
 from modules.features.outpaint.declare import OUTPAINT
 from modules.features.outpainting_mk2.declare import OUTPAINTING_MK2
@@ -36,6 +37,7 @@ SCRIPTS: Final = (
     SD_UPSCALE,
     SOFT_INPAINTING,
     XYZ_PLOT,
+    DETAIL,
     *POSTPROCESSING,
 )
 SELECTABLE: Final = tuple(script for script in SCRIPTS if not script.always_on)

@@ -12,6 +12,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from PIL import Image
 from torch import Tensor
 
+from modules.families import Family
 from modules.generation.codec import Codec
 from modules.generation.finishing import Finished
 from modules.generation.init_picture import InitPicture
@@ -187,6 +188,10 @@ class MaskHook(Protocol):
 class InnerJob(Protocol):
     """Makes a picture from another one as a pass of its own, with its own request, while a job is under way."""
 
+    def family(self, resolved: ResolvedRequest) -> Family:
+        """The family of the checkpoint that makes the pictures of `resolved`, which is loaded for that."""
+        ...
+
     def __call__(self, resolved: ResolvedRequest, source: InitPicture) -> Image.Image:
         """The finished picture of image 0 of `resolved`, an img2img request. Raises Interrupted."""
         ...
@@ -195,19 +200,24 @@ class InnerJob(Protocol):
 class JobFeature:
     """What a feature does in one job with the arguments that one request gives it. What is left as it is does nothing.
 
-    A feature whose picture hooks use the device, or inner jobs, is not `apart`: they run between two batches then.
+    A feature whose picture hooks use the device, or inner jobs, is not `apart`: they run between two batches then. One
+    that `skips_passes` has no pass run over the pictures of img2img: they come to `after_decode` as they are.
     """
 
     apart = True
+    skips_passes = False
     mask: MaskHook | None = None
 
     def before_pass(self, context: PassContext) -> Sequence[PassHook]:
         """What it does in this pass, in the order in which it acts."""
         return ()
 
-    def after_decode(self, picture: Image.Image, index: int, inner: InnerJob) -> Image.Image:
-        """What becomes of image `index` as it was decoded, of the size of its pass, before an original is laid over."""
-        return picture
+    def after_decode(self, decoded: Finished, index: int, inner: InnerJob) -> Finished:
+        """What becomes of image `index` as it was decoded, of the size of its pass, before an original is laid over.
+
+        What it adds beside the picture is saved under the suffix that it gives it.
+        """
+        return decoded
 
     def after_picture(self, finished: Finished, index: int) -> Finished:
         """What becomes of finished image `index`: its picture, those beside it, and its own infotext."""

@@ -10,8 +10,7 @@ from modules.parameters import ResolvedRequest
 def feature_files_of(catalogue: Catalogue, resolved: ResolvedRequest) -> dict[str, str]:
     """Their paths by "kind/name"; what is not on this machine any more is not among them."""
     requests = [resolved.request]
-    inner = (one for own in resolved.inner.values() for one in own)
-    others = [one.fields for one in (*resolved.variants, *inner) if "scripts" in one.fields]
+    others = [one.fields for one in resolved.differing if "scripts" in one.fields]
     requests += [resolved.request.model_copy(update=fields) for fields in others]
     titles = dict.fromkeys(title for request in requests for title in control_titles(request))
     found = {}

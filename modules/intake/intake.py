@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from modules.features.controlnet.plan import FindControl, with_found_models
 from modules.features.planning import Picture, seeds_of
-from modules.features.plans import inner_plans_of, plan_of, with_drawn_seeds
+from modules.features.plans import INNER_PLANS, inner_plans_of, plan_of, with_drawn_seeds
 from modules.features.table import scripts_of
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.merger import MergerChooser
@@ -84,6 +84,7 @@ class Intake:
         plan, unknown = self._with_style_names(request, plan_of(request))
         requested, (request, samplers, odd) = request, self._applied(request, options)
         self._check(request, samplers, checkpoint.title, options)
+        inner = self._inner(requested, request, options, checkpoint.title)
         return resolve(
             request,
             options=options | {"sd_model_checkpoint": checkpoint.title},
@@ -91,10 +92,10 @@ class Intake:
             samplers=samplers,
             checkpoint=checkpoint.title,
             vae=checkpoint.vae_name,
-            notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request, options)),
+            notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request, inner, options)),
             seeds=None if plan is None else seeds_of(plan, fixed_seeds(requested, self.rng)),
             variants=() if plan is None else self._variants(plan, requested, request, options, checkpoint.title),
-            inner=self._inner(requested, request, options, checkpoint.title),
+            inner=inner,
         )
 
     def _inner(
@@ -107,7 +108,7 @@ class Intake:
         """How the passes differ that features run over finished pictures."""
         return {
             title: tuple(self._variant(one, requested, applies, options, checkpoint) for one in plan)
-            for title, plan in inner_plans_of(requested).items()
+            for title, plan in inner_plans_of(requested, options).items()
         }
 
     def _with_refiner(
@@ -176,15 +177,15 @@ class Intake:
         options: Mapping[str, Any],
         checkpoint: str,
     ) -> Variant:
-        changed, samplers, _ = self._applied(checked_copy(requested, picture.fields), options)
+        own = checked_copy(requested, picture.fields)
+        changed, samplers, _ = self._applied(own, options)
         if picture.towards is not None:
             prompt, share = picture.towards
             other = self._applied(checked_copy(requested, {**picture.fields, "prompt": prompt}), options)[0]
             changed = changed.model_copy(update={"prompt": blended(changed.prompt, other.prompt, share)})
         settings = self._changed_options(picture, requested, options)
-        # What the passes of its features change is resolved once more where the picture has features of its own.
-        inner = self._inner(changed, changed, options, checkpoint) if "scripts" in picture.fields else None
         if not MODELS & set(settings):
+            inner = self._inner_of(own, changed, {**options, **settings}, checkpoint, picture)
             if "refiner_checkpoint" in picture.fields:
                 changed = self._with_refiner(changed, checkpoint, options)
             self._check(changed, samplers, checkpoint, options)
@@ -192,10 +193,25 @@ class Intake:
         chosen, _ = self.checkpoints.choose({**options, **settings})
         changed = self._with_refiner(changed, chosen.title, options)
         self._check(changed, samplers, chosen.title, options)
-        own = settings | {"sd_model_checkpoint": chosen.title}
+        settings |= {"sd_model_checkpoint": chosen.title}
+        inner = self._inner_of(own, changed, {**options, **settings}, chosen.title, picture)
         fields = differences(applies, changed)
         title, vae = chosen.title, chosen.vae_name
-        return Variant(fields=fields, options=own, samplers=samplers, checkpoint=title, vae=vae, inner=inner)
+        return Variant(fields=fields, options=settings, samplers=samplers, checkpoint=title, vae=vae, inner=inner)
+
+    def _inner_of(
+        self,
+        requested: GenerationRequest,
+        applies: GenerationRequest,
+        options: Mapping[str, Any],
+        checkpoint: str,
+        picture: Picture,
+    ) -> dict[str, tuple[Variant, ...]] | None:
+        """How the passes of features over one picture of a script differ from it; None where that is as for the job."""
+        if not picture.fields and not picture.overrides:
+            return None
+        had = INNER_PLANS.keys() & {*requested.scripts, *(picture.fields.get("scripts") or ())}
+        return self._inner(requested, applies, options, checkpoint) if had or "scripts" in picture.fields else None
 
     def _changed_options(
         self, picture: Picture, requested: GenerationRequest, options: Mapping[str, Any]
@@ -210,12 +226,15 @@ class Intake:
         possible = {*picture.overrides, IMG2IMG}
         return {key: value for key, value in changed.items() if key in possible and value != option_value(key, options)}
 
-    def _networks(self, request: GenerationRequest, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _networks(
+        self, request: GenerationRequest, inner: Mapping[str, Sequence[Variant]], options: Mapping[str, Any]
+    ) -> tuple[str, ...]:
         if self.networks is None or request.disable_extra_networks:
             return ()
         # Negative prompts are not searched for tags, as in A1111.
         prompts = (request.prompt, request.hr_prompt) if request.enable_hr else (request.prompt,)
-        notices = tag_notices(prompts, self.networks, read_options(NetworkOptions, options).block_presets)
+        own = (str(one.fields["prompt"]) for ones in inner.values() for one in ones if "prompt" in one.fields)
+        notices = tag_notices((*prompts, *own), self.networks, read_options(NetworkOptions, options).block_presets)
         if self.options.switch("lora_not_found_warning_console"):
             for notice in filter(names_missing, notices):
                 _log.warning("%s", notice)

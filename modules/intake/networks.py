@@ -44,8 +44,7 @@ def files_of(catalogue: Catalogue, resolved: ResolvedRequest) -> dict[NetworkKin
 def _prompts(resolved: ResolvedRequest) -> Iterator[str]:
     """Every prompt of a job that can name networks. Negative prompts can't, as in A1111."""
     yield from (resolved.request.prompt, resolved.request.hr_prompt)
-    inner = (one for own in resolved.inner.values() for one in own)
-    for variant in (*resolved.variants, *inner):
+    for variant in resolved.differing:
         yield from (str(variant.fields[name]) for name in ("prompt", "hr_prompt") if name in variant.fields)
 
 

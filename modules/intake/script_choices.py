@@ -16,13 +16,16 @@ from modules.parameters.xyz import axis_labels
 Lists = Mapping[str, Callable[[], Sequence[str]]]
 
 
-def machine_lists(catalogue: Catalogue, upscalers: Callable[[], Sequence[Upscaler]]) -> Lists:
+def machine_lists(
+    catalogue: Catalogue, upscalers: Callable[[], Sequence[Upscaler]], detectors: Callable[[], Sequence[str]]
+) -> Lists:
     """The lists of this machine, each read at the moment of use."""
     return {
         "upscalers": lambda: [one.name for one in upscalers()],
         "checkpoints": lambda: [one.title for one in catalogue.checkpoints()],
         "vaes": lambda: ["Automatic", "None", *(one.name for one in catalogue.vaes())],
         "control_models": lambda: [one.title for one in catalogue.controls()],
+        "detectors": detectors,
         "preprocessors": lambda: [one.title for one in PREPROCESSORS],
         "samplers": sampler_labels,
         "schedules": schedule_labels,

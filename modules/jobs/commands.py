@@ -70,15 +70,16 @@ class CommandBuilder:
 
     def _inner_checkpoints(self, resolved: ResolvedRequest) -> dict[str, CheckpointFile]:
         """Those of features' inner jobs, whichever images have them."""
-        own = [resolved.inner, *(variant.inner or {} for variant in resolved.variants)]
-        named = [(one.checkpoint, one.vae) for inner in own for ones in inner.values() for one in ones]
-        return {
-            inner_key(title, vae): self._files.checkpoint_of(
-                resolved.model_copy(update={"checkpoint": title, "vae": vae})
-            )
-            for title, vae in dict.fromkeys(named)
-            if title is not None
-        }
+        of_job = [(resolved.options, resolved.inner)]
+        of_images = [(resolved.options | one.options, one.inner or {}) for one in resolved.variants]
+        files: dict[str, CheckpointFile] = {}
+        for options, inner in (*of_job, *of_images):
+            for one in (one for ones in inner.values() for one in ones if one.checkpoint is not None):
+                key = inner_key(one.checkpoint, one.vae)
+                if key not in files:
+                    named = {"checkpoint": one.checkpoint, "vae": one.vae, "options": options | one.options}
+                    files[key] = self._files.checkpoint_of(resolved.model_copy(update=named))
+        return files
 
     def _other_refiners(
         self, resolved: ResolvedRequest, refiner: CheckpointFile | None

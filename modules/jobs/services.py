@@ -15,6 +15,7 @@ from modules.files import remove_stale_temporaries
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
 from modules.intake.checkpoints import CheckpointChooser, current_checkpoint
+from modules.intake.detectors import detector_names
 from modules.intake.feature_files import feature_files_of
 from modules.intake.intake import Intake
 from modules.intake.merger import MergerChooser
@@ -68,7 +69,11 @@ class Services:
     @property
     def lists(self) -> Lists:
         """What arguments of scripts may be chosen from, by the names of these lists."""
-        return machine_lists(self.catalogue, self.upscalers)
+        return machine_lists(self.catalogue, self.upscalers, self.detectors)
+
+    def detectors(self) -> list[str]:
+        """The detectors that page and API offer, read from disk now."""
+        return detector_names(self.catalogue.folders, self.options)
 
     def current_checkpoint(self) -> Checkpoint | None:
         """The checkpoint that the next job uses: that of the settings, else the first there is."""

@@ -173,7 +173,7 @@ def script_controls(scripts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         if script.title not in scripts:
             continue
         arguments = with_lists(scripts[script.title]) if script.title == PLOT else scripts[script.title]
-        for argument in script.valued:
+        for argument in (one for one in script.valued if one.shown):
             value = arguments[argument.name]
             if argument.look == "units" and isinstance(value, list):
                 value = units_text(value)

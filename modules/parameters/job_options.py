@@ -183,6 +183,26 @@ class ControlOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DetailOptions:
+    """How the detail pass works, in ADetailer's settings.
+
+    `extra_models_dir` are more folders with detectors, parted by "|"; `script_names` are the files of scripts without
+    their suffix, parted by commas.
+    """
+
+    max_models: int = option("ad_max_models")
+    extra_models_dir: str = option("ad_extra_models_dir")
+    save_previews: bool = option("ad_save_previews")
+    save_images_before: bool = option("ad_save_images_before")
+    only_selected_scripts: bool = option("ad_only_selected_scripts")
+    script_names: str = option("ad_script_names")
+    sort_by: str = option("ad_bbox_sortby")
+    same_seed: bool = option("ad_same_seed_for_each_tab")
+    dynamic_denoise_power: float = option("ad_dynamic_denoise_power")
+    match_size: str = option("ad_match_inpaint_bbox_size")
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorOptions:
     """How often memory is read while a job runs, in readings per second; 0: never."""
 
@@ -210,6 +230,7 @@ class JobOptions:
     grids: GridOptions
     files: ImageFileOptions
     infotext: InfotextOptions
+    detail: DetailOptions
     monitor: MonitorOptions
     control: ControlOptions
 

@@ -79,6 +79,12 @@ class ResolvedRequest(BaseModel):
         )
 
     @property
+    def differing(self) -> tuple[Variant, ...]:
+        """Every picture and every pass over a finished picture, as far as they differ from the request."""
+        own = (self.inner, *(one.inner or {} for one in self.variants))
+        return (*self.variants, *(one for inner in own for ones in inner.values() for one in ones))
+
+    @property
     def image_count(self) -> int:
         return len(self.seeds)
 

@@ -25,4 +25,5 @@ SECTIONS: dict[str, str] = {
     "live_previews": "Live previews",
     "sampler-params": "Sampler parameters",
     "postprocessing": "Postprocessing",
+    "ADetailer": "ADetailer",
 }

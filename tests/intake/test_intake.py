@@ -436,3 +436,39 @@ def test_what_is_missing_is_logged_where_that_is_wanted(tmp_path: Path, caplog: 
     room.options.update({"lora_not_found_warning_console": True})
     room.resolve(GenerationRequest(prompt="<lora:ink:1><lora:bad:x>"))
     assert "LoRA not found: ink" in caplog.text and "is needed" not in caplog.text
+
+
+def detail(*tabs: dict[str, Any], **fields: Any) -> GenerationRequest:
+    tab = {"ad_model": "mediapipe_face_full"}
+    scripts = {"ADetailer": {"ad_enable": True, "tabs": [{**tab, **one} for one in tabs]}}
+    return parse_request({"prompt": "a cat", "scripts": scripts | fields.pop("scripts", {}), **fields})
+
+
+def test_inner_passes_have_own_samplers_checkpoints_styles_and_settings(tmp_path: Path) -> None:
+    own = {"ad_use_checkpoint": True, "ad_checkpoint": "dog", "ad_use_sampler": True, "ad_sampler": "Euler a"}
+    skip = {"ad_use_clip_skip": True, "ad_clip_skip": 2, "ad_prompt": "[PROMPT], close # a note"}
+    room = intake(tmp_path, "cat.safetensors", "dog.safetensors", sd_model_checkpoint="cat.safetensors")
+    resolved = room.resolve(detail(own, skip, styles=("oil",), seed=5))
+    first, second = (resolved.inner_job("ADetailer", number, 0, seed=1) for number in (0, 1))
+    assert (first.checkpoint, second.checkpoint) == ("dog.safetensors", "cat.safetensors")
+    assert first.passes[0].choice.sampler.label == "Euler a"
+    assert (first.request.prompt, second.request.prompt) == ("a cat, oil", "a cat, close ")
+    assert (first.settings.encoding.clip_skip, second.settings.encoding.clip_skip) == (1, 2)
+    assert first.seeds == (6,) and first.request.mode == "img2img" and "ADetailer" not in first.request.scripts
+
+
+def test_inner_passes_of_a_scripts_pictures_follow_these(tmp_path: Path) -> None:
+    room = intake(tmp_path, "cat.safetensors", "dog.safetensors", sd_model_checkpoint="cat.safetensors")
+    plot = {"x_type": "Checkpoint name", "x_values": "cat, dog", "csv_mode": True}
+    plot |= {"y_type": "Steps", "y_values": "20, 30", "z_type": "Prompt S/R", "z_values": "cat, owl"}
+    steps = {"ad_use_steps": True, "ad_steps": 20, "ad_prompt": "[PROMPT], close"}
+    resolved = room.resolve(detail(steps, scripts={"X/Y/Z plot": plot}, steps=20))
+    cells = [resolved.inner_job("ADetailer", 0, index) for index in range(resolved.image_count)]
+    assert {(cell.checkpoint, cell.request.steps, cell.request.prompt) for cell in cells} == {
+        (name, 20, f"a {animal}, close") for name in ("cat.safetensors", "dog.safetensors") for animal in ("cat", "owl")
+    }
+
+
+def test_a_checkpoint_of_an_inner_pass_that_is_not_here_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="gone"):
+        intake(tmp_path, "cat.safetensors").resolve(detail({"ad_use_checkpoint": True, "ad_checkpoint": "gone"}))

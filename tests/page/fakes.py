@@ -23,10 +23,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from modules.catalogue import ModelFolders, ModelNotFoundError
 from modules.catalogue.cards import Cards
-from modules.catalogue.upscalers import list_upscalers
+from modules.catalogue.upscalers import Upscaler, list_upscalers
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
 from modules.intake.checkpoints import current_checkpoint
+from modules.intake.script_choices import machine_lists
 from modules.intake.styles import SavedStyles
 from modules.jobs.access import Sharing, Viewer, may_access
 from modules.jobs.job import EngineStatus, Job, JobProgress, SavedImage, UnknownJob
@@ -42,6 +43,10 @@ class FakeCheckpoint:
     sha256: str | None = None
     legacy_hash: str | None = None
     path: Path = Path("demo-emoji.safetensors")
+
+    @property
+    def name(self) -> str:
+        return self.path.name
 
 
 CHECKPOINTS = (
@@ -245,6 +250,10 @@ def open_services(flags: Flags) -> Any:
     options = OptionStore(paths.config_file)
     catalogue: Any = FakeCatalogue()
     seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.1"))
+
+    def upscalers() -> tuple[Upscaler, ...]:
+        return list_upscalers(paths.upscaler_dirs)
+
     return SimpleNamespace(
         flags=flags,
         paths=paths,
@@ -258,7 +267,8 @@ def open_services(flags: Flags) -> Any:
         refresh_models=lambda: None,
         engine_log=SimpleNamespace(tail=lambda: ()),
         current_checkpoint=lambda: current_checkpoint(catalogue, options.text("sd_model_checkpoint")),
-        upscalers=lambda: list_upscalers(paths.upscaler_dirs),
+        upscalers=upscalers,
+        lists=machine_lists(catalogue, upscalers, lambda: ()),
         notices=(),
         close=lambda: None,
     )

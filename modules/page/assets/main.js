@@ -25,7 +25,7 @@ import { guardSliders } from "./sliders.js";
 import * as slots from "./slots.js";
 import { editStyles, withoutDividers } from "./styles.js";
 import { switchTheme, watchTheme } from "./theme.js";
-import { showUnits, watchUnits } from "./units.js";
+import { extendUnits, showUnits, watchUnits } from "./units.js";
 
 window.webui = {
   stamp: jobs.stamp,
@@ -64,6 +64,7 @@ window.webui = {
 completePage();
 watchTheme();
 watchControlNet();
+extendUnits("adetailer", { active: (tab) => tab.ad_tab_enable === true && tab.ad_model !== "None" });
 watchUnits();
 guardFocus();
 guardLists();

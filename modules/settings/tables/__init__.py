@@ -1,7 +1,18 @@
 """The declared settings, one file per group of sections."""
 
 from modules.settings.option import Option
-from modules.settings.tables import compatibility, control, models, networks, page, pictures, sampling, saving, system
+from modules.settings.tables import (
+    compatibility,
+    control,
+    detail,
+    models,
+    networks,
+    page,
+    pictures,
+    sampling,
+    saving,
+    system,
+)
 
 TABLES = (
     saving.OPTIONS,
@@ -13,6 +24,7 @@ TABLES = (
     control.OPTIONS,
     page.OPTIONS,
     sampling.OPTIONS,
+    detail.OPTIONS,
 )
 
 OPTIONS: dict[str, Option] = {option.key: option for table in TABLES for option in table}
