@@ -80,6 +80,11 @@ def test_a_unit_guides_the_picture_and_its_map_comes_behind(house: House, title:
     assert not np.array_equal(guided, plain)
     assert found.shape == (64, 64, 3) and set(np.unique(found)) == {0, 255}
     assert "ControlNet 0" in info and "Module: canny" in info and f"Model: {title}" in info
+    # An old client doesn't say that it is enabled, and calls things otherwise.
+    old = {"input_image": base64_of(picture()), "module": "canny", "model": title, "processor_res": 64}
+    old |= {"threshold_a": 64, "threshold_b": 64, "guidance": 1.0, "resize_mode": 1, "lowvram": True}
+    (same, _), _ = drawn(house, old)
+    assert np.array_equal(same, guided)
     # By another name for the same, once more: nothing of the job before is left.
     (again, _), _ = drawn(house, unit("CONTROL_V11P_SD15_CANNY"))
     assert np.array_equal(again, guided)

@@ -95,6 +95,9 @@ def read_api_units(given: Sequence[JsonValue]) -> dict[str, JsonValue]:
 
 def _unit(number: int, given: Mapping[str, JsonValue]) -> JsonValue:
     values = {_ALIASES.get(name, name): value for name, value in given.items() if value is not None}
+    if "enabled" not in values and (values.get("model") or values.get("image")):
+        # Clients of before 1.1.45 don't say it: a unit that was sent was meant.
+        values["enabled"] = True
     if given.get("guess_mode") is True and "control_mode" not in values:
         values["control_mode"] = 2
     if given.get("ipadapter_input"):

@@ -149,9 +149,17 @@ class ControlNet(JobFeature):
             threshold_b=unit.threshold_b,
             seed=context.resolved.seeds[context.images.start] + context.resolved.subseeds[context.images.start],
         )
-        found = _preprocessors(self._job.shared, self._job.folders, self._job.device).run(
-            preprocessor, source.picture, settings, source.mask
-        )
+        preprocessors = _preprocessors(self._job.shared, self._job.folders, self._job.device)
+
+        def make() -> RgbArray:
+            return preprocessors.run(preprocessor, source.picture, settings, source.mask)
+
+        whole = context.work.source is None or context.work.source.paste_to is None
+        if not (unit.image and whole):
+            return fit_map(make(), size, mode)
+        # The same picture may be drawn with many times: by its digest, which is its name, and all that its map is of.
+        key = unit.image, unit.mask, preprocessor.name, settings
+        found = self._job.shared.get("maps", key, make, _MOST_MAPS)
         return fit_map(found, size, mode)
 
     def _source(self, unit: UnitArguments, context: PassContext, *, takes_mask: bool) -> ControlSource:
