@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
@@ -12,6 +11,7 @@ from modules.features.declaration import Argument, Script, ScriptError, checked_
 from modules.features.table import ALWAYS_ON, SCRIPTS, SELECTABLE, find_script
 from modules.intake.script_choices import choices_of
 from modules.page.controls import Controls, events_of
+from modules.page.script_names import on_tab, slug
 from modules.page.slots import build_slot
 from modules.page.units import build_units, read_units, units_text
 from modules.page.xyz import build_plot, with_lists
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 SCRIPT: Final = "script"
 NONE: Final = "None"
 _PREFIX: Final = "script/"
-_NO_WORD: Final = re.compile(r"[^a-z0-9]+")
-
-
-def slug(script: Script) -> str:
-    """The script's title as part of an element's id."""
-    return _NO_WORD.sub("_", script.title.lower()).strip("_")
 
 
 def control_name(script: Script, argument: Argument) -> str:
@@ -83,11 +77,6 @@ def build_scripts(services: Services, mode: str) -> Controls:
         None, controls[SCRIPT], None, js=f"(title) => window.webui?.chooseScript('{mode}', title)"
     )
     return controls
-
-
-def on_tab(scripts: tuple[Script, ...], mode: str) -> Iterator[Script]:
-    """Those of `scripts` that this tab has."""
-    return (script for script in scripts if mode in script.tabs)
 
 
 def _arguments(services: Services, script: Script, mode: str) -> Controls:

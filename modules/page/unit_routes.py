@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 
+from modules.features.declaration import Argument
 from modules.features.table import ALWAYS_ON
-from modules.page.scripts import on_tab, slug
-from modules.page.units import units_schema
+from modules.intake.script_choices import choices_of
+from modules.page.script_names import on_tab, slug
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -28,3 +29,23 @@ def unit_routes(services: Services, logged_in: Callable[[Request], None]) -> API
         raise HTTPException(404, "There are no such units.")
 
     return router
+
+
+def units_schema(services: Services, argument: Argument, mode: str) -> dict[str, Any]:
+    """What assets/units.js draws: how many units there are, and each one's arguments with what they offer now."""
+    count = services.options.whole(argument.listed) if argument.listed else argument.maximum or 1
+    return {"count": int(count), "arguments": [_field(services, one, mode) for one in argument.record if one.shown]}
+
+
+def _field(services: Services, argument: Argument, mode: str) -> dict[str, Any]:
+    return {
+        "name": argument.name,
+        "label": argument.label,
+        "look": argument.look,
+        "default": argument.default,
+        "minimum": argument.minimum,
+        "maximum": argument.maximum,
+        "step": argument.step,
+        "lines": argument.lines,
+        "choices": choices_of(services.lists, argument, mode),
+    }

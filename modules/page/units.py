@@ -15,13 +15,12 @@ import gradio as gr
 
 from modules.features.declaration import Argument
 from modules.features.pictures import script_pictures
-from modules.intake.script_choices import choices_of
 from modules.page.uploads import UploadStore
 from modules.parameters import GenerationRequest, RequestError
 from modules.pictures import PictureError
 
 if TYPE_CHECKING:
-    from modules.jobs.services import Services
+    pass
 
 # A form of units is at most this long: numbers, words and prompts, no pictures.
 LONGEST_FORM: Final = 2_000_000
@@ -57,26 +56,6 @@ def read_units(text: object, label: str) -> list[Any]:
     if not isinstance(units, list):
         raise RequestError(f"{label} could not be read: reload the page.")
     return units
-
-
-def units_schema(services: Services, argument: Argument, mode: str) -> dict[str, Any]:
-    """What assets/units.js draws: how many units there are, and each one's arguments with what they offer now."""
-    count = services.options.whole(argument.listed) if argument.listed else argument.maximum or 1
-    return {"count": int(count), "arguments": [_field(services, one, mode) for one in argument.record if one.shown]}
-
-
-def _field(services: Services, argument: Argument, mode: str) -> dict[str, Any]:
-    return {
-        "name": argument.name,
-        "label": argument.label,
-        "look": argument.look,
-        "default": argument.default,
-        "minimum": argument.minimum,
-        "maximum": argument.maximum,
-        "step": argument.step,
-        "lines": argument.lines,
-        "choices": choices_of(services.lists, argument, mode),
-    }
 
 
 def with_unit_pictures(

@@ -196,6 +196,14 @@ TABLE: Final[tuple[tuple[str, str, Any, Any], ...]] = (
             "id_live_preview": int,
         },
     ),
+    ("GET", "/adetailer/v1/version", None, {"version": str}),
+    ("GET", "/adetailer/v1/schema", None, Some({"title": str, "properties": dict})),
+    ("GET", "/adetailer/v1/ad_model", None, {"ad_model": [str]}),
+    ("GET", "/controlnet/version", None, {"version": int}),
+    ("GET", "/controlnet/settings", None, {"control_net_unit_count": int}),
+    ("GET", "/controlnet/model_list", None, {"model_list": list}),
+    ("GET", "/controlnet/module_list", None, {"module_list": [str], "module_detail": dict}),
+    ("GET", "/controlnet/control_types", None, {"control_types": dict}),
     ("GET", "/internal/pending-tasks", None, {"size": int, "tasks": list}),
     ("GET", "/internal/quicksettings-hint", None, [{"name": str, "label": str}]),
     ("GET", "/internal/ping", None, {}),
@@ -207,6 +215,7 @@ TABLE: Final[tuple[tuple[str, str, Any, Any], ...]] = (
 )
 # What is refused here, or has nothing to show: method and path, body, status. The answer is A1111's error.
 REFUSED: Final[tuple[tuple[str, str, Any, int], ...]] = (
+    ("POST", "/controlnet/detect", {}, 422),
     ("POST", "/sdapi/v1/interrogate", {"image": PICTURE}, 404),
     ("POST", "/sdapi/v1/create/embedding", {}, 404),
     ("POST", "/sdapi/v1/create/hypernetwork", {}, 404),

@@ -108,12 +108,12 @@ def test_every_package_that_is_imported_is_declared() -> None:
     imported = {name.partition(".")[0] for one in sources() for read in imports(one) for name in [read.base]}
     # xformers is installed on its own, where a flag asks for it and a card can use it.
     ours = {"modules", "xformers", *sys.stdlib_module_names}
-    assert {"PIL": "pillow"}.keys() <= imported and len(imported - ours) > 15
-    assert {{"PIL": "pillow"}.get(name, name) for name in imported - ours} - declared == set()
+    assert {"PIL", "cv2"} <= imported and len(imported - ours) > 15
+    assert {PACKAGES.get(name, name) for name in imported - ours} - declared == set()
 
 
 # By the name of what is imported: the package that has it, where they differ.
-PACKAGES = {"PIL": "pillow", "lycoris": "lycoris_lora"}
+PACKAGES = {"PIL": "pillow", "cv2": "opencv_python_headless", "lycoris": "lycoris_lora"}
 # Other programs that a benchmark compares with where somebody has installed them.
 COMPARED_WITH = {"openvino", "stable_diffusion_cpp"}
 

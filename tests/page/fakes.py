@@ -23,6 +23,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from modules.catalogue import ModelFolders, ModelNotFoundError
 from modules.catalogue.cards import Cards
+from modules.catalogue.networks import NetworkList
 from modules.catalogue.upscalers import Upscaler, list_upscalers
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
@@ -79,6 +80,9 @@ class FakeCatalogue:
         return ()
 
     loras = embeddings = hypernetworks = vaes
+
+    def networks(self, kind: str) -> NetworkList:
+        return NetworkList(())
 
     def refresh(self) -> None:
         pass

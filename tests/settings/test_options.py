@@ -18,7 +18,7 @@ A1111_CONFIG: dict[str, Any] = {
     "eta_noise_seed_delta": 31337,
     "quicksettings_list": ["sd_model_checkpoint", "sd_vae"],
     "interrogate_clip_num_beams": 1,
-    "control_net_unit_count": 3,
+    "animatediff_model_path": 3,
     "ldsr_steps": 100,
     "s_noise": "loud",
 }
@@ -73,8 +73,8 @@ def test_unknown_keys_survive_a_change(file: Path) -> None:
     file.write_text(json.dumps(A1111_CONFIG), encoding="utf-8")
     OptionStore(file).update({"samples_format": "webp"})
     saved = written(file)
-    assert (saved["control_net_unit_count"], saved["ldsr_steps"], saved["samples_format"]) == (3, 100, "webp")
-    assert "control_net_unit_count" not in OptionStore(file).as_dict()
+    assert (saved["animatediff_model_path"], saved["ldsr_steps"], saved["samples_format"]) == (3, 100, "webp")
+    assert "animatediff_model_path" not in OptionStore(file).as_dict()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe\x00", b'{"a": NaN', b"[" * 100_000])

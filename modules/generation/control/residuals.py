@@ -73,7 +73,7 @@ def residual_count(model: ControlModel) -> int:
 def check_fits(control: ControlModel, model: Model) -> None:
     """Raise RequestError where a control model is not for the checkpoint: another family, or a UNet of other widths."""
     label = f"{control.path.name} is {control.kind.value}"
-    if control.family and control.family != model.family.name:
+    if not model.family.takes_networks_for(control.family):
         raise RequestError(
             f"{label} for {control.family}, and {model.path.name} is a checkpoint of {model.family.name}: "
             "choose another model in the unit, or another checkpoint."
