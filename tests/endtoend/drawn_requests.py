@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from tests.endtoend.oracle import KINDS, LATENT_MODES, STEPPED, Reading, Runs, Texts, calls_of
+from tests.endtoend.oracle import LATENT_MODES
+from tests.endtoend.oracle_terms import KINDS, STEPPED, Reading, Runs, Texts, calls_of
 
 WORDS = (
     *("red", "green", "blue", "yellow", "apple", "pizza", "cat", "tree", "house", "circle", "star"),
@@ -212,10 +213,14 @@ class Drawn:
     hires: Reading | None
 
 
-def drawn(number: int, sampler: str | None = None) -> Drawn:
-    """The request of that number, always the same; with `sampler`, for that one."""
+def drawn(number: int, sampler: str | None = None, *, timesteps: bool = True, refiner: str | None = None) -> Drawn:
+    """The request of that number, always the same; with `sampler`, for that one.
+
+    `timesteps` says that the model has some: samplers may go by them. `refiner` is the checkpoint that goes on.
+    """
     rng = random.Random(number)
-    sampler = sampler or rng.choice(tuple(KINDS))
+    samplers = tuple(kind for kind in KINDS if timesteps or kind not in STEPPED)
+    sampler = sampler or rng.choice(samplers)
     steps = rng.randint(3, 8)
     if sampler == "Restart" and rng.random() < 0.5:
         steps = rng.choice((20, 37))
@@ -245,14 +250,27 @@ def drawn(number: int, sampler: str | None = None) -> Drawn:
         body["batch_size"] = 2
     first = prompt.reading(Clock(calls_of(sampler, steps)))
     chance = rng.random()
+    hires = None
     if chance < 0.3:
-        return Drawn(body, first, _with_hires(rng, body, prompt, sampler, steps))
-    if chance < 0.6:
+        hires = _with_hires(rng, body, prompt, sampler, steps, samplers)
+    elif chance < 0.6:
         _with_picture(rng, body)
-    return Drawn(body, first, None)
+    if refiner is not None:
+        _with_refiner(rng, body, refiner)
+    return Drawn(body, first, hires)
 
 
-def _with_hires(rng: random.Random, body: dict[str, Any], prompt: Prompt, sampler: str, steps: int) -> Reading:
+def _with_refiner(rng: random.Random, body: dict[str, Any], refiner: str) -> None:
+    body |= {"refiner_checkpoint": refiner, "refiner_switch_at": rng.choice((0.01, 0.3, 0.5, 0.65, 0.8))}
+    if rng.random() < 0.4:
+        body["override_settings"]["refiner_switch_by_sample_steps"] = True
+    if rng.random() < 0.6:
+        body["override_settings"]["hires_fix_refiner_pass"] = rng.choice(("first pass", "both passes"))
+
+
+def _with_hires(
+    rng: random.Random, body: dict[str, Any], prompt: Prompt, sampler: str, steps: int, samplers: Sequence[str]
+) -> Reading:
     body |= {
         "enable_hr": True,
         "hr_scale": rng.choice((1.5, 2.0)),
@@ -261,7 +279,7 @@ def _with_hires(rng: random.Random, body: dict[str, Any], prompt: Prompt, sample
         "hr_second_pass_steps": rng.choice((0, 3, 6)),
     }
     if rng.random() < 0.3:
-        body["hr_sampler_name"] = sampler = rng.choice(tuple(KINDS))
+        body["hr_sampler_name"] = sampler = rng.choice(samplers)
     if rng.random() < 0.3:
         body["hr_scheduler"] = rng.choice(SCHEDULES[1:])
     hires = prompt

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tests.endtoend.oracle import Painter
+from tests.endtoend.oracle_painter import Painter
 
 Parts = dict[str, Tensor]
 # W' - W, of float64 weights.

@@ -13,7 +13,8 @@ from tests.amounts import some
 from tests.endtoend.compare import answered, checkpoint_of, server_of
 from tests.endtoend.drawn_requests import drawn
 from tests.endtoend.network_oracle import KINDS, NAMINGS, DrawnNetwork
-from tests.endtoend.oracle import Painter, painted, peak_ratio
+from tests.endtoend.oracle import painted, peak_ratio
+from tests.endtoend.oracle_painter import Painter
 from tests.endtoend.test_oracle import AT_THE_ENDS
 
 pytestmark = pytest.mark.server

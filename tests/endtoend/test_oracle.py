@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from tests.amounts import amount, some
-from tests.endtoend.compare import DEMO, TOYS, checkpoint_of, ratios, server_of
+from tests.endtoend.compare import DEMO, REFINED, TOYS, Pair, ratios, server_of
 from tests.endtoend.drawn_requests import drawn
-from tests.endtoend.oracle import KINDS, Painter
+from tests.endtoend.oracle_painter import Painter
+from tests.endtoend.oracle_terms import KINDS
 from tests.server.server import Server
 
 pytestmark = pytest.mark.server
@@ -47,9 +48,18 @@ def test_every_sampler_paints_the_oracles_picture(server: Server, painter: Paint
 @pytest.mark.filterwarnings(AT_THE_ENDS)
 @pytest.mark.parametrize("family", some(TOYS, 1))
 def test_every_family_paints_the_oracles_pictures(tmp_path: Path, family: str) -> None:
+    _paint_alike(tmp_path, family, None, range(2000, 2000 + amount(3, 20)))
+
+
+@pytest.mark.filterwarnings(AT_THE_ENDS)
+@pytest.mark.parametrize(("family", "refiner"), some(REFINED, 1))
+def test_a_refiner_goes_on_as_the_oracles_does(tmp_path: Path, family: str, refiner: str) -> None:
+    _paint_alike(tmp_path, family, refiner, range(3000, 3000 + amount(4, 40)))
+
+
+def _paint_alike(folder: Path, family: str, refiner: str | None, numbers: range) -> None:
     torch.set_num_threads(1)
-    checkpoint = checkpoint_of(family, tmp_path)
-    with server_of(checkpoint, tmp_path / "data") as server:
-        painter = Painter(checkpoint, family)
-        for number in range(2000, 2000 + amount(3, 20)):
-            assert min(ratios(server, painter, drawn(number))) > LOWEST, number
+    pair = Pair.of(folder, family, refiner)
+    with pair.served(folder / "data") as server:
+        for number in numbers:
+            assert min(ratios(server, pair.painter, pair.request(number))) > LOWEST, number
