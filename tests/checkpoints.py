@@ -50,13 +50,16 @@ class Architecture:
     """Widths and depths of a model in a family's layout; the defaults are a toy of about 4 million parameters.
 
     `text_hidden` are the widths of the family's text encoders; what conditions beside the text is as wide as the last.
+    `unet_depth` are transformers by level, or by block, and then `unet_depth_up` says those of the way up.
     """
 
     family: Family = SD1
     unet_channels: tuple[int, ...] = (32, 64)
     unet_layers: int = 1
     unet_attention: tuple[bool, ...] = (True, True)
-    unet_depth: int | tuple[int, ...] = 1
+    unet_depth: int | tuple[int, ...] | tuple[tuple[int, ...], ...] = 1
+    unet_depth_up: tuple[tuple[int, ...], ...] | None = None
+    middle: Literal["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"] | None = "UNetMidBlock2DCrossAttn"
     in_channels: int = 4
     heads: int | tuple[int, ...] = 8
     linear_projection: bool = False
@@ -97,6 +100,19 @@ TINY_SDXL = Architecture(
 TINY_REFINER = replace(TINY_SDXL, family=SDXL_REFINER, text_hidden=96)
 TINY_PLAYGROUND = replace(TINY_SDXL, family=PLAYGROUND)
 TINY_COSXL = replace(TINY_SDXL, family=COSXL)
+# As Segmind's SSD-1B lacks blocks: no attention in the middle, fewer transformers on the way up's later blocks.
+TINY_SSD = replace(
+    TINY_SDXL,
+    unet_channels=(32, 64, 64),
+    unet_layers=2,
+    unet_attention=(False, True, True),
+    unet_depth=((1, 1), (2, 2), (3, 3)),
+    unet_depth_up=((3, 3, 4), (2, 1, 1), (1, 1, 1)),
+    heads=(2, 4, 4),
+    middle="UNetMidBlock2D",
+)
+# KOALA's has no middle at all.
+TINY_KOALA = replace(TINY_SDXL, middle=None)
 SD15 = Architecture(
     unet_channels=(320, 640, 1280, 1280),
     unet_layers=2,
@@ -153,7 +169,9 @@ def _make_unet(a: Architecture) -> UNet2DConditionModel:
         down_block_types=tuple("CrossAttnDownBlock2D" if has else "DownBlock2D" for has in a.unet_attention),
         up_block_types=tuple("CrossAttnUpBlock2D" if has else "UpBlock2D" for has in reversed(a.unet_attention)),
         cross_attention_dim=sum(a.text_widths),
-        transformer_layers_per_block=a.unet_depth,
+        mid_block_type=a.middle,
+        transformer_layers_per_block=_listed(a.unet_depth),
+        reverse_transformer_layers_per_block=None if a.unet_depth_up is None else _listed(a.unet_depth_up),
         attention_head_dim=a.heads,
         use_linear_projection=a.linear_projection,
         norm_num_groups=a.norm_num_groups,
@@ -164,6 +182,13 @@ def _make_unet(a: Architecture) -> UNet2DConditionModel:
             if ".attn2.to_out" in name or ".attn2.to_v" in name:
                 parameter.mul_(4.0)  # so that a random model listens to its prompt
     return unet
+
+
+def _listed(depths: int | tuple[int, ...] | tuple[tuple[int, ...], ...]) -> object:
+    """diffusers wants lists where blocks of one level differ."""
+    if isinstance(depths, int):
+        return depths
+    return [list(depth) if isinstance(depth, tuple) else depth for depth in depths]
 
 
 def _addition(a: Architecture) -> dict[str, object]:

@@ -30,7 +30,8 @@ class UnetShape:
     down: tuple[UnetLevel, ...]
     up: tuple[tuple[int, ...], ...]
     """Transformer depths on the way up, coarsest level first."""
-    middle_depth: int
+    middle_depth: int | None
+    """None: there is no middle block (KOALA)."""
     context_dim: int
     linear_projections: bool
     label_dim: int | None
@@ -55,7 +56,7 @@ class UnetShape:
             "block_out_channels": channels,
             "layers_per_block": self.layers_per_block,
             "down_block_types": tuple("CrossAttnDownBlock2D" if has else "DownBlock2D" for has in self.attention),
-            "mid_block_type": "UNetMidBlock2DCrossAttn" if self.middle_depth else "UNetMidBlock2D",
+            "mid_block_type": self._middle(),
             "up_block_types": tuple("CrossAttnUpBlock2D" if has else "UpBlock2D" for has in self.attention[::-1]),
             "cross_attention_dim": self.context_dim,
             "attention_head_dim": heads * len(channels) if len(heads) == 1 else heads,
@@ -71,6 +72,11 @@ class UnetShape:
                 "projection_class_embeddings_input_dim": self.label_dim,
             }
         return config
+
+    def _middle(self) -> str | None:
+        if self.middle_depth is None:
+            return None
+        return "UNetMidBlock2DCrossAttn" if self.middle_depth else "UNetMidBlock2D"
 
     def _depth_config(self) -> dict[str, object]:
         """diffusers takes the middle block's depth from the last level, whose own depth counts only if it attends."""
@@ -114,7 +120,9 @@ def infer_unet(shapes: Shapes) -> UnetShape:
         out_channels=required_shape(shapes, "out.2.weight", 4)[0],
         down=tuple(down),
         up=tuple(rising),
-        middle_depth=transformer_depth(shapes, "middle_block.1"),
+        middle_depth=transformer_depth(shapes, "middle_block.1")
+        if "middle_block.0.in_layers.2.weight" in shapes
+        else None,
         context_dim=context[0],
         linear_projections=projection == 2,
         label_dim=label[1] if label and len(label) == 2 else None,

@@ -60,6 +60,8 @@ ARCHITECTURES = {
     "sixteen latent channels": replace(SMALL, latent_channels=16, in_channels=16),
     "three layers": replace(SMALL, unet_layers=3, vae_layers=3),
     "two levels of VAE": replace(SMALL, vae_channels=(16, 32)),
+    "no attention in the middle": replace(SMALL, middle="UNetMidBlock2D"),
+    "no middle": replace(SMALL, middle=None),
 }  # fmt: skip
 
 
