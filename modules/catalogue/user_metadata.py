@@ -10,7 +10,9 @@ from modules.files import SaveError, decoded, write_text_atomic
 from modules.parameters.infotext_values import printable
 
 MAX_SIDECAR_BYTES: Final = 4_000_000
-TEXT_KEYS: Final = ("description", "notes", "sd version", "activation text", "negative text", "vae")
+# What a person says that a checkpoint predicts; A1111 has no such key.
+PREDICTION_KEY: Final = "prediction"
+TEXT_KEYS: Final = ("description", "notes", "sd version", "activation text", "negative text", "vae", PREDICTION_KEY)
 WEIGHT_KEY: Final = "preferred weight"
 
 

@@ -18,13 +18,13 @@ from modules.hardware.attention import AttentionChoice
 from modules.hardware.budget import MemoryMode
 from modules.hardware.compiling import FastMode
 from modules.hardware.device import module_bytes
-from modules.parameters.load_options import LoadOptions, entries_for
+from modules.parameters.load_options import LoadOptions, chosen_prediction
 from modules.protocol import CheckpointFile
 from modules.text.encoder import PromptEncoder
 from modules.weights.model import Model, Predicts
 from modules.weights.networks.merging import NetworkMerger
 
-# What an entry of `checkpoint_prediction` may say.
+# What those of `PREDICTION_CHOICES` mean.
 _PREDICTIONS: Final = {
     "epsilon": Predicts("epsilon"),
     "v_prediction": Predicts("v_prediction"),
@@ -143,8 +143,13 @@ def stored_in_8_bits(file: CheckpointFile, family: Family) -> bool:
 
 def requested_prediction(options: LoadOptions, names: tuple[str, ...]) -> Predicts | None:
     """What a checkpoint known by any of `names` is said to predict in `checkpoint_prediction`; None if nothing is."""
-    said = entries_for(options.checkpoint_prediction, names)
-    return next((_PREDICTIONS[text] for text in said if text in _PREDICTIONS), None)
+    chosen = chosen_prediction(options, names)
+    return None if chosen is None else _PREDICTIONS[chosen]
+
+
+def unreadable(file: CheckpointFile, error: OSError) -> str:
+    """Why a checkpoint's file, or that of its VAE, is not read, as a sentence."""
+    return f"{Path(error.filename or file.path).name} could not be read: {error.strerror or error}."
 
 
 def written_hashes(hashes: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from modules.families.family import (
     TextLayout,
     count_of,
 )
+from modules.families.ignored import ignored_settings
 from modules.families.prediction import EDM_TRAINING, EdmTraining, PredictionType
 from modules.families.sd1 import SD1
 from modules.families.sd2 import SD2
@@ -53,4 +54,5 @@ __all__ = [
     "TextLayout",
     "count_of",
     "family_of",
+    "ignored_settings",
 ]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from modules.families import EDM_TRAINING, FAMILIES, Family
+from modules.families import EDM_TRAINING, FAMILIES, Family, ignored_settings
 from modules.families.unsupported import UNSUPPORTED
 
 _INTRODUCTION: Final = """\
@@ -17,11 +17,13 @@ narrowed, pruned and distilled models (SSD-1B, Turbo, Lightning, Hyper, DMD2) lo
 img2img, inpainting, hires. fix, the scripts, previews and textual inversions work with each of them; an inpainting
 model's nine channels and instruct-pix2pix's eight too. Samplers that go by timesteps (DDIM, DDIM CFG++, PLMS, UniPC,
 LCM, TCD) are refused with models that have none. A refiner, or a hires checkpoint behind a latent upscaler, has to be
-of the same latents: Stable Diffusion 1 and 2 share theirs, so do Stable Diffusion XL, its refiner and CosXL."""
+of the same latents: Stable Diffusion 1 and 2 share theirs, so do Stable Diffusion XL, its refiner and CosXL.
+
+Where a setting does nothing with the chosen checkpoint, the page says so beside it."""
 _CLIP_SKIP: Final = {"always": "acts", "sdxl_clip_l_skip": "with `sdxl_clip_l_skip`", "never": "no effect"}
 _HEADER: Final = (
     "Family", "Made for", "Text encoders: clip skip", "Beside the text", "Predicts", "Empty negative prompt",
-    "Scale of latents", "Tiny autoencoder", "`Align Your Steps`",
+    "Scale of latents", "Tiny autoencoder", "`Align Your Steps`", "Settings without effect",
 )  # fmt: skip
 
 
@@ -51,6 +53,7 @@ def _row(family: Family) -> tuple[str, ...]:
         f"{family.vae_scaling_factor:g}" + ", of each channel's normal form" * bool(family.latents_mean),
         f"`{family.tiny_autoencoder}_decoder`",
         f"{family.step_tables} table",
+        ", ".join(f"`{key}`" for key in ignored_settings(family)) or "none",
     )
 
 

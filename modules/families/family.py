@@ -92,6 +92,8 @@ class Family:
     """The factor that the tiny autoencoder's latents are scaled by, where that is not how the UNet's are."""
     edits_scaled: bool = False
     """Its models that edit pictures are shown them as scaled latents, others as the VAE gives them."""
+    attends_at_full_size: bool = True
+    """Its UNet has self-attention at the latents' own size, which is where tokens are merged."""
     follows_sdxl_settings: bool = False
     """Settings and flags that name SDXL mean it."""
 

@@ -36,6 +36,7 @@ SDXL: Final = Family(
     added_numbers=("size", "crop", "target"),
     empty_negative_is_zero=True,
     step_tables="SDXL",
+    attends_at_full_size=False,
     follows_sdxl_settings=True,
 )
 
@@ -58,6 +59,7 @@ SDXL_REFINER: Final = Family(
     added_numbers=("size", "crop", "aesthetic score"),
     empty_negative_is_zero=True,
     step_tables="SDXL",
+    attends_at_full_size=False,
     follows_sdxl_settings=True,
 )
 

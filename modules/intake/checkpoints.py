@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
+from modules.catalogue.hints import read_sidecar
 from modules.catalogue.refusals import hires_refusal, refiner_refusal, sampler_refusal
+from modules.catalogue.user_metadata import PREDICTION_KEY, text_of
 from modules.families import Family
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
-from modules.parameters.load_options import CheckpointChoice, LoadOptions, VaeChoice
+from modules.parameters.load_options import CheckpointChoice, LoadOptions, VaeChoice, chosen_prediction
 from modules.parameters.pass_samplers import Samplers
 from modules.parameters.request import NO_REFINER
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
@@ -124,15 +126,19 @@ class CheckpointChooser:
                 _refuse(refiner_refusal(began, family))
         return refiner.title
 
-    def check_passes(self, request: GenerationRequest, samplers: Samplers, title: str, *, by_file: bool) -> None:
+    def check_passes(
+        self, request: GenerationRequest, samplers: Samplers, title: str, options: Mapping[str, Any]
+    ) -> None:
         """Refuse what the checkpoint of this title, and that of the hires pass, can't do together or with `samplers`.
 
-        What they predict is known `by_file`, unless settings say otherwise. Raises RequestError with one sentence.
+        Of checkpoints of which `options` or their cards say what they predict the engine decides. Raises RequestError
+        with one sentence.
         """
         first = self._find(title)
         hires = first if request.hires_checkpoint is None else self._find(request.hires_checkpoint)
         for checkpoint, choice in zip((first, hires), samplers, strict=False):
-            if by_file and choice.sampler.needs_timesteps and (family := self._family(checkpoint)) is not None:
+            family = self._family(checkpoint) if choice.sampler.needs_timesteps else None
+            if family is not None and chosen_prediction(_load_options(checkpoint, options), _names(checkpoint)) is None:
                 _refuse(sampler_refusal(choice.sampler, family.prediction_type, checkpoint.name))
         if hires != first and request.hr_upscaler in LATENT_UPSCALE_MODES:
             began, goes_on = self._family(first), self._family(hires)
@@ -177,16 +183,27 @@ def _refuse(why: str | None) -> None:
         raise RequestError(why)
 
 
-def _file(checkpoint: Checkpoint, vae: Path | None, options: Mapping[str, Any]) -> CheckpointFile:
+def _names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    return checkpoint.name, checkpoint.title, checkpoint.path.name
+
+
+def _load_options(checkpoint: Checkpoint, options: Mapping[str, Any]) -> LoadOptions:
+    """The options, and behind their entries what the checkpoint's card says that it predicts."""
     try:
-        load_options = read_options(LoadOptions, options)
+        read = read_options(LoadOptions, options)
     except OptionError as error:
         raise RequestError(str(error)) from error
+    said = text_of(read_sidecar(checkpoint.path.with_suffix(".json")), PREDICTION_KEY)
+    entries = (*read.checkpoint_prediction, f"{checkpoint.name}: {said}") if said else read.checkpoint_prediction
+    return replace(read, checkpoint_prediction=entries)
+
+
+def _file(checkpoint: Checkpoint, vae: Path | None, options: Mapping[str, Any]) -> CheckpointFile:
     return CheckpointFile(
         path=str(checkpoint.path),
         title=checkpoint.title,
         name=checkpoint.name,
         sha256=checkpoint.sha256,
         vae_path=str(vae) if vae else None,
-        load_options=load_options,
+        load_options=_load_options(checkpoint, options),
     )

@@ -28,7 +28,6 @@ from modules.parameters import (
 )
 from modules.parameters.infotext_versions import old_first_pass_size
 from modules.parameters.job_options import IntakeOptions, NetworkOptions, RefinerOptions
-from modules.parameters.load_options import LoadOptions
 from modules.parameters.pass_samplers import Samplers, find_strictly, sampler_choices, with_labels
 from modules.parameters.request import hires_checkpoint_name
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
@@ -126,8 +125,7 @@ class Intake:
     def _check(
         self, request: GenerationRequest, samplers: Samplers, checkpoint: str, options: Mapping[str, Any]
     ) -> None:
-        stated = read_options(LoadOptions, options).checkpoint_prediction
-        self.checkpoints.check_passes(request, samplers, checkpoint, by_file=not stated)
+        self.checkpoints.check_passes(request, samplers, checkpoint, options)
 
     def _with_style_names(
         self, request: GenerationRequest, plan: Sequence[Picture] | None

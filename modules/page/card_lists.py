@@ -17,6 +17,7 @@ from modules.catalogue.cards import Card, CardList
 from modules.catalogue.networks import NetworkLabel
 from modules.catalogue.user_metadata import TEXT_KEYS, SidecarError, read_json_sidecar, text_of, weight_of
 from modules.intake.networks import prefers_alias
+from modules.parameters.load_options import PREDICTION_CHOICES
 from modules.prompt import can_be_named
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ def card_details(services: Services, card: Card) -> dict[str, Any]:
         noted = read_json_sidecar(card.files.sidecar_path(".json"))
     except SidecarError as error:
         noted, problem = {}, str(error)
-    vaes = ["Automatic", "None", *(vae.name for vae in services.catalogue.vaes())] if card.kind == "checkpoints" else []
+    of_checkpoint = card.kind == "checkpoints"
+    vaes = ["Automatic", "None", *(vae.name for vae in services.catalogue.vaes())] if of_checkpoint else []
     return {
         "values": {key: text_of(noted, key) for key in TEXT_KEYS} | {"preferred weight": weight_of(noted)},
         "description": card.facts.description,
@@ -192,6 +194,7 @@ def card_details(services: Services, card: Card) -> dict[str, Any]:
         "words": trained_words(card.files),
         "metadata": metadata_text(metadata),
         "vaes": vaes,
+        "predictions": ["Automatic", *PREDICTION_CHOICES] if of_checkpoint else [],
         "base": card.facts.base,
         "picture": picture_address(card),
         "problem": problem,

@@ -6,6 +6,7 @@ import html
 from typing import TYPE_CHECKING, Final
 
 from modules.catalogue import Checkpoint, ModelNotFoundError
+from modules.families import ignored_settings
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
@@ -78,6 +79,14 @@ def current_title(services: Services) -> str | None:
 def native_size(services: Services, checkpoint: Checkpoint | None) -> tuple[int, int] | None:
     """The size in pixels that a checkpoint was made for, as far as its file says."""
     return None if checkpoint is None else services.catalogue.native_size(checkpoint)
+
+
+def ignored(services: Services, checkpoint: Checkpoint | None) -> dict[str, str]:
+    """Keys of settings that change nothing with a checkpoint, as far as its file says, and why."""
+    architecture = None if checkpoint is None else services.catalogue.architecture(checkpoint)
+    if architecture is None:
+        return {}
+    return ignored_settings(architecture.family, clip_l_skip=services.options.switch("sdxl_clip_l_skip"))
 
 
 def follows_pictures(services: Services, checkpoint: Checkpoint | None) -> bool:

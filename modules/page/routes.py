@@ -131,6 +131,7 @@ class PageState(BaseModel):
     """Everything a page needs to draw itself again after a reload, a sleep or a restart of the server.
 
     A page that was built with another `layout` has to be loaded again. `warnings` are numbers that grow, and texts.
+    `ignored` are keys of settings that do nothing with the chosen checkpoint, and why.
     """
 
     server: str
@@ -139,6 +140,7 @@ class PageState(BaseModel):
     layout: str
     settings: PageSettings
     checkpoint: str | None
+    ignored: dict[str, str]
     engine: EngineLine
     running: RunningJob | None
     waiting: list[WaitingJob]
@@ -168,6 +170,7 @@ def page_state(
         layout=layout,
         settings=_settings(services.options),
         checkpoint=listing.current_title(services),
+        ignored=listing.ignored(services, services.current_checkpoint()),
         engine=_engine(jobs),
         running=None if running is None else _running(jobs, running, seen),
         waiting=list(_waiting(waiting, seen))[:QUEUE_SHOWN],

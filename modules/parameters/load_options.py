@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from modules.settings.groups import option
+
+# What can be said of a checkpoint's predictions; the zero terminal SNR belongs to the second's noise.
+PREDICTION_CHOICES: Final = ("epsilon", "v_prediction", "v_prediction ztsnr", "edm", "edm_v_prediction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,12 @@ class LoadOptions:
     sd_checkpoint_cache: int = option("sd_checkpoint_cache")
     sd_vae_checkpoint_cache: int = option("sd_vae_checkpoint_cache")
     disable_mmap_load_safetensors: bool = option("disable_mmap_load_safetensors")
+
+
+def chosen_prediction(options: LoadOptions, names: Collection[str]) -> str | None:
+    """Which of the `PREDICTION_CHOICES` is said of a checkpoint that is known by any of `names`; None if none is."""
+    said = entries_for(options.checkpoint_prediction, names)
+    return next((text for text in said if text in PREDICTION_CHOICES), None)
 
 
 def entries_for(entries: Sequence[str], names: Collection[str]) -> Iterator[str]:

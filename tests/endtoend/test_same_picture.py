@@ -74,6 +74,20 @@ def test_ten_switches_leave_the_memory_where_it_was_and_the_pictures_too(house: 
     assert after - before < 40_000, f"{before} kB before, {after} kB after {SWITCHES} switches"
 
 
+def test_what_a_card_says_that_its_checkpoint_predicts_acts_until_it_is_said_no_more(house: House) -> None:
+    card = {"kind": "checkpoints", "name": "good.safetensors"}
+
+    def made(prediction: str) -> bytes:
+        saved = house.post("/internal/cards/details", **card, texts={"prediction": prediction})
+        assert saved.json()["values"]["prediction"] == prediction, saved.text
+        assert "v_prediction" in saved.json()["predictions"]
+        job = house.made(override_settings={"sd_model_checkpoint": "good.safetensors"})
+        return pixels(house.picture(job["id"]))
+
+    first, other = made(""), made("v_prediction")
+    assert first != other and made("") == first
+
+
 def test_what_a_file_says_about_itself(house: House) -> None:
     job = house.made(seed=5, n_iter=2, prompt="a (red:1.3) [circle]", negative_prompt="green", cfg_scale=6.5)
     folder = next((house.outputs / "txt2img-images").iterdir())

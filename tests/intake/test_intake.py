@@ -16,6 +16,7 @@ from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.intake import Intake, resolve_names, split_style_names
 from modules.intake.networks import files_of, tag_notices
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, parse_request
+from modules.parameters.load_options import chosen_prediction
 from modules.parameters.request import SAME_CHECKPOINT
 from modules.parameters.samplers import SAMPLERS
 from modules.protocol import NetworkFile
@@ -406,8 +407,14 @@ def test_samplers_of_timesteps_are_refused_with_models_of_edm_before_anything_wa
         plot = {"X/Y/Z plot": {"x_type": "Sampler", "x_values": "Euler, DDIM"}}
         room.resolve(GenerationRequest(sampler_name="Euler", scripts=plot, **fields))
     # What a person says of a checkpoint goes before its file: the engine, which knows both, decides.
-    fields["override_settings"] |= {"checkpoint_prediction": ["cos.safetensors: epsilon"]}
-    room.resolve(GenerationRequest(sampler_name="DDIM", **fields))
+    entry = {"checkpoint_prediction": ["cos.safetensors: epsilon"]}
+    said_by_setting: dict[str, Any] = {"override_settings": fields["override_settings"] | entry}
+    room.resolve(GenerationRequest(sampler_name="DDIM", **said_by_setting))
+    (tmp_path / "models" / "cos.json").write_text('{"prediction": "v_prediction"}')
+    by_card = room.resolve(GenerationRequest(sampler_name="DDIM", **fields))
+    assert room.checkpoints.of(by_card).load_options.checkpoint_prediction == ("cos.safetensors: v_prediction",)
+    both = room.resolve(GenerationRequest(**said_by_setting))
+    assert chosen_prediction(room.checkpoints.of(both).load_options, ("cos.safetensors",)) == "epsilon"
 
 
 def test_a_refiner_of_other_latents_is_refused_before_anything_waits(tmp_path: Path) -> None:

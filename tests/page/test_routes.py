@@ -40,6 +40,7 @@ def test_a_browser_sees_its_own_results_and_nobody_elses(services: Any) -> None:
     mine = finished(services, "me")
     finished(services, "you", "secret")
     state = page_state(services, ME)
+    assert state.ignored == {}, "its file says nothing of it"
     assert [job.id for job in state.recent] == [mine]
     assert state.latest is not None and state.latest.state == "finished"
     assert page_state(services, Viewer(client="")).recent == []

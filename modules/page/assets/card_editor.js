@@ -9,6 +9,8 @@ import { all, button, element, find, need, send, sentence, typeInto } from "./do
 import { selectedIndex } from "./selection.js";
 
 const BASES = ["Unknown", "SD1", "SD2", "SDXL"];
+const PREFERENCES = ["vae", "prediction"]; // of checkpoints
+const AUTOMATIC = "Automatic";
 const TAGS_SHOWN = 24;
 const TAGS_OF_METADATA = 200;
 
@@ -55,11 +57,23 @@ function field(key, text, control) {
 const area = (value, rows, placeholder = "") => element("textarea", { value, rows, placeholder });
 
 /**
+ * One of several names, "Automatic" for none; a value that is not among them stays as it is.
+ * @param {string[]} names
+ * @param {string} value
+ */
+function choice(names, value) {
+  const all = names.includes(value) || !value ? names : [value, ...names];
+  const select = element("select", {}, ...all.map((name) => new Option(name)));
+  select.value = value || AUTOMATIC;
+  return select;
+}
+
+/**
  * @param {CardKind} kind
  * @param {CardDetails} details
  * @returns {Field[]}
  */
-function fieldsOf(kind, { values, description, base, vaes }) {
+function fieldsOf(kind, { values, description, base, vaes, predictions }) {
   const fields = [
     field("description", "Description", area(values.description, 3, values.description ? "" : description)),
   ];
@@ -77,10 +91,10 @@ function fieldsOf(kind, { values, description, base, vaes }) {
     );
   }
   if (kind === "checkpoints") {
-    const names = vaes.includes(values.vae) || !values.vae ? vaes : [values.vae, ...vaes];
-    const select = element("select", {}, ...names.map((name) => new Option(name)));
-    select.value = values.vae || "Automatic";
-    fields.push(field("vae", "Preferred VAE", select));
+    fields.push(
+      field("vae", "Preferred VAE", choice(vaes, values.vae)),
+      field("prediction", "What it predicts", choice(predictions, values.prediction)),
+    );
   }
   fields.push(field("notes", "Notes", area(values.notes, 3)));
   return fields;
@@ -233,8 +247,7 @@ class Editor {
     for (const { key, control } of this.fields) {
       if (control instanceof HTMLInputElement) weight = control.valueAsNumber || 0;
       // A checkpoint without a preference has no entry for it in its file.
-      else if (key !== "vae" || control.value !== "Automatic") texts[key] = control.value;
-      else texts[key] = "";
+      else texts[key] = PREFERENCES.includes(key) && control.value === AUTOMATIC ? "" : control.value;
     }
     await send("cards/details", { kind: this.kind, name: this.card.name, texts, weight });
     this.say("Saved.");

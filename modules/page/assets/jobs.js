@@ -6,6 +6,7 @@
 
 import { client, read } from "./client.js";
 import { need, send, sentence } from "./dom.js";
+import { drawIgnored } from "./ignored.js";
 import { changeJob } from "./job_actions.js";
 import { confirmed } from "./localization.js";
 import { fail, lasting, toast } from "./messages.js";
@@ -109,6 +110,7 @@ function draw(state) {
   nameButtons();
   syncCheckpoint(state.checkpoint);
   drawEngine(state.engine);
+  drawIgnored(state.ignored);
   drawJobs(state);
   for (const mode of MODES) drawQueue(mode, state, poll);
   reportStart(state);

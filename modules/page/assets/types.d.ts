@@ -79,6 +79,7 @@ export interface PageState {
   layout: string;
   settings: PageSettings;
   checkpoint: string | null;
+  ignored: Record<string, string>;
   engine: EngineLine;
   running: RunningJob | null;
   waiting: WaitingJob[];
@@ -272,6 +273,7 @@ export interface CardDetails {
   metadata: string;
   description: string;
   vaes: string[];
+  predictions: string[];
   base: string;
   picture: string;
   problem: string;

@@ -1,0 +1,43 @@
+"""Settings that change nothing with checkpoints of a family: what pages show beside them."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from modules.families.family import Family
+from modules.families.prediction import EDM_TRAINING
+
+_SAME_LAYER: Final = "No effect with this checkpoint: its text encoders are always used up to the same layer."
+_WITH_CLIP_L_SKIP: Final = "No effect with this checkpoint, unless “Clip skip for SDXL's first text encoder” is on."
+_ONE_ENCODER: Final = "For SDXL only: this checkpoint has no two text encoders."
+_COARSE: Final = "No effect with this checkpoint: it has no self-attention at the full size, where tokens are merged."
+_NO_CROP: Final = "For SDXL only: this checkpoint is not told of a crop."
+_NO_TIMESTEPS: Final = "No effect with this checkpoint: it was trained without timesteps (EDM)."
+
+_MERGING: Final = ("token_merging_ratio", "token_merging_ratio_img2img", "token_merging_ratio_hr")
+_CROP: Final = ("sdxl_crop_top", "sdxl_crop_left")
+_OF_TIMESTEPS: Final = ("sd_noise_schedule", "enable_quantization", "use_downcasted_alpha_bar")
+
+
+def ignored_settings(family: Family, *, clip_l_skip: bool = False) -> dict[str, str]:
+    """Keys of settings that are ignored with checkpoints of this family, each with the sentence that says so.
+
+    `clip_l_skip` is the setting `sdxl_clip_l_skip`, by which clip skip acts on SDXL too.
+    """
+    return dict(_ignored(family, clip_l_skip))
+
+
+def _ignored(family: Family, clip_l_skip: bool) -> Iterator[tuple[str, str]]:
+    skips = {facts.clip_skip for facts in family.text_encoders}
+    if "always" not in skips:
+        if "sdxl_clip_l_skip" not in skips:
+            yield "CLIP_stop_at_last_layers", _SAME_LAYER
+        elif not clip_l_skip:
+            yield "CLIP_stop_at_last_layers", _WITH_CLIP_L_SKIP
+    if "sdxl_clip_l_skip" not in skips:
+        yield "sdxl_clip_l_skip", _ONE_ENCODER
+    if not family.attends_at_full_size:
+        yield from ((key, _COARSE) for key in _MERGING)
+    if "crop" not in family.added_numbers:
+        yield from ((key, _NO_CROP) for key in _CROP)
+    if family.prediction_type in EDM_TRAINING:
+        yield from ((key, _NO_TIMESTEPS) for key in _OF_TIMESTEPS)
