@@ -1,9 +1,11 @@
 """What the step loop costs over the bare UNet forwards it makes: the same calls, with and without our sampling around.
 
     python -m benchmarks.step_loop --side 256 512 --steps 6
+    python -m benchmarks.step_loop --family SDXL --narrow --side 256
 
-Uses a random checkpoint of exactly SD 1.5's size. Loop and bare forwards take turns, so that a machine that slows
-down slows both. On a busy machine the ratio of CPU seconds is the one to read.
+Uses a random checkpoint of exactly SD 1.5's or SDXL's size, or of all of its layers at about half of their widths:
+then a step computes a quarter, and what is around it weighs four times as much. Loop and bare forwards take turns, so
+that a machine that slows down slows both. On a busy machine the ratio of CPU seconds is the one to read.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import random
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -30,7 +32,14 @@ from modules.prompt import clip_tokenizer
 from modules.sampling import Conditioning
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
-from tests.checkpoints import write_sd15_size_checkpoint
+from tests.checkpoints import SD15, SDXL_BASE, write_large_checkpoint
+
+FAMILIES = {"SD1.5": SD15, "SDXL": SDXL_BASE}
+# Whole heads of 64 channels and whole groups of the norms.
+NARROW = {
+    "SD1.5": replace(SD15, unet_channels=(160, 320, 640, 640)),
+    "SDXL": replace(SDXL_BASE, unet_channels=(192, 320, 640), heads=(3, 5, 10)),
+}
 
 
 def request_of(side: int, steps: int) -> ResolvedRequest:
@@ -77,12 +86,23 @@ def timed_forwards(pipeline: Pipeline, request: ResolvedRequest) -> Seconds:
     width = pipeline.model.context_dim
     unet = unet_function(pipeline.model.unet, channels_last=pipeline.channels_last)
     x = torch.randn(2, pipeline.model.latent_channels, side, side, device=pipeline.device)
-    context = Conditioning(torch.randn(2, 77, width, device=pipeline.device, dtype=pipeline.model.unet.dtype))
+    context = Conditioning(
+        torch.randn(2, 77, width, device=pipeline.device, dtype=pipeline.model.unet.dtype), _beside(pipeline)
+    )
     started = time.perf_counter(), time.process_time()
     for step in range(request.request.steps):
         unet(x, torch.full((2,), 999.0 - step, device=pipeline.device), context)
     synchronize(pipeline.device)
     return since(*started)
+
+
+def _beside(pipeline: Pipeline) -> dict[str, torch.Tensor]:
+    """What SDXL's UNet takes beside the text."""
+    model, device = pipeline.model, pipeline.device
+    if not model.family.added_numbers:
+        return {}
+    pooled = torch.randn(2, model.text_widths[-1], device=device, dtype=model.unet.dtype)
+    return {"text_embeds": pooled, "time_ids": torch.ones(2, 6, device=device)}
 
 
 def measure(pipeline: Pipeline, side: int, steps: int, rounds: int) -> tuple[float, float, float, float]:
@@ -100,6 +120,8 @@ def measure(pipeline: Pipeline, side: int, steps: int, rounds: int) -> tuple[flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--family", choices=list(FAMILIES), default="SD1.5")
+    parser.add_argument("--narrow", action="store_true")
     parser.add_argument("--side", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
@@ -107,7 +129,8 @@ def main() -> None:
     hardware = choose_hardware()
     prepare_torch(hardware)
     with tempfile.TemporaryDirectory() as folder:
-        path = write_sd15_size_checkpoint(Path(folder) / "sd15-size.safetensors")
+        architecture = (NARROW if arguments.narrow else FAMILIES)[arguments.family]
+        path = write_large_checkpoint(Path(folder) / "large.safetensors", architecture)
         model = load_checkpoint(
             path, dtype=hardware.unet_dtype, device=hardware.device, channels_last=hardware.channels_last
         )

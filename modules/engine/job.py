@@ -17,6 +17,7 @@ from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job_features import InnerJobs, JobFeatures
 from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
+from modules.engine.model_placement import request_size
 from modules.engine.picture_writer import PictureWriter, size_in_bytes
 from modules.engine.previewer import Previewer
 from modules.engine.progress_reporter import ProgressReporter
@@ -28,7 +29,7 @@ from modules.generation.pipeline import Progress
 from modules.hardware.choice import Hardware
 from modules.hardware.memory_watch import MemoryWatch
 from modules.pictures.grids import image_grid, too_large
-from modules.protocol import JobFinished, JobStarted, RunJob
+from modules.protocol import CheckpointFile, JobFinished, JobStarted, RunJob
 from modules.sampling import Interrupted
 
 # Options that act only under some conditions, by the name of the effect, and where A1111 records them if they did.
@@ -74,6 +75,7 @@ def run_job(
     effects: set[str] = set()
     facts: dict[str, object] = {}
     with (
+        models.turns(_in_turn(command), request_size(resolved, together=resolved.request.batch_size)),
         JobModels(models, hardware, resolved, command.refiner_checkpoint, command.networks) as job_models,
         PictureWriter(
             command.job_id,
@@ -104,6 +106,14 @@ def run_job(
             memory=watch.peak() if watch else None,
         )
     )
+
+
+def _in_turn(command: RunJob) -> list[CheckpointFile]:
+    """The checkpoints that each batch of a job comes back to. Those of a script's pictures are known to it alone."""
+    if command.resolved.request.script is not None:
+        return []
+    files = (command.checkpoint, command.hires_checkpoint, command.refiner_checkpoint)
+    return list({file.path: file for file in files if file is not None}.values())
 
 
 class _Job:

@@ -17,6 +17,14 @@ from modules.protocol import CachedModel, CheckpointFile
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """How many other checkpoints the job under way comes back to, and whether they leave the device meanwhile."""
+
+    others: int = 0
+    step_aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CacheLimits:
     """How many checkpoints and VAEs may stay beside the checkpoint in use, and how many of them on the device."""
 
@@ -25,12 +33,16 @@ class CacheLimits:
     vaes: int = 0
 
     @staticmethod
-    def of(options: LoadOptions) -> CacheLimits:
-        """A1111's cache is in main memory and comes on top of its limit, in which the one in use counts."""
-        others = options.sd_checkpoints_limit - 1
+    def of(options: LoadOptions, turns: Turns | None = None) -> CacheLimits:
+        """A1111's cache is in main memory and comes on top of its limit, in which the one in use counts.
+
+        Those that take `turns` with the one in use stay until the job ends, whatever the limit.
+        """
+        others, turns = options.sd_checkpoints_limit - 1, turns or Turns()
+        on_device = 0 if options.sd_checkpoints_keep_in_cpu else others
         return CacheLimits(
-            checkpoints=others + options.sd_checkpoint_cache,
-            on_device=0 if options.sd_checkpoints_keep_in_cpu else others,
+            checkpoints=max(others + options.sd_checkpoint_cache, turns.others),
+            on_device=0 if turns.step_aside else max(on_device, turns.others),
             vaes=options.sd_vae_checkpoint_cache,
         )
 
@@ -181,3 +193,22 @@ class ModelCache:
 
     def _drop_oldest_vae(self) -> None:
         del self._vaes[next(iter(self._vaes))]
+
+
+class FreeableCaches:
+    """What leaves the device for a job that needs the room: cached encodings first, then cached checkpoints."""
+
+    def __init__(self, cache: ModelCache, loaded: Callable[[], LoadedModel | None]) -> None:
+        self._cache = cache
+        self._loaded = loaded
+
+    @property
+    def on_device(self) -> int:
+        loaded = self._loaded()
+        return self._cache.on_device + (0 if loaded is None else loaded.encoder.cached_bytes)
+
+    def free_device(self, enough: Callable[[], bool]) -> None:
+        loaded = self._loaded()
+        if loaded is not None and loaded.encoder.cached_bytes and not enough():
+            loaded.encoder.forget()
+        self._cache.free_device(enough)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +19,9 @@ from modules.engine.channel import Emit
 from modules.engine.embedding_cache import EmbeddingCache
 from modules.engine.facts import machine_facts
 from modules.engine.failures import sentence_for
-from modules.engine.loaded import LoadedModel, Origin, requested_prediction, stored_in_8_bits
-from modules.engine.model_cache import CacheLimits, ModelCache
+from modules.engine.loaded import LoadedModel, Origin, requested_prediction, stored_in_8_bits, unreadable
+from modules.engine.look_ahead import OutlookCache, planned_turns
+from modules.engine.model_cache import CacheLimits, FreeableCaches, ModelCache, Turns
 from modules.engine.model_placement import ModelPlacement, requested_memory
 from modules.engine.network_cache import NetworkCache
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
@@ -69,9 +70,11 @@ class ModelKeeper:
         self._hashes: dict[Origin, Future[str]] = {}
         self._loaded: LoadedModel | None = None
         self._cache = ModelCache(hardware.device)
+        self._outlooks = OutlookCache(hardware)
+        self._turns = Turns()
         self.networks = NetworkCache(read_network, self._hashing.submit)
         self.hypernetworks = NetworkCache(read_hypernetwork, self._hashing.submit)
-        self.placement = ModelPlacement(hardware, _FreeableCaches(self._cache, lambda: self._loaded))
+        self.placement = ModelPlacement(hardware, FreeableCaches(self._cache, lambda: self._loaded))
 
     def facts(self) -> MachineFacts:
         """What this process makes of its machine at this moment."""
@@ -96,7 +99,7 @@ class ModelKeeper:
         if loaded is None or not loaded.serves(file, now):
             loaded = self._switch(file, now)
         else:
-            self._cache.apply(CacheLimits.of(file.load_options))
+            self._cache.apply(CacheLimits.of(file.load_options, self._turns))
             if not loaded.vae_origin.serves(_vae_origin(file, now)):
                 self._use(None)
                 loaded = self._bring_back(loaded, file, now)
@@ -112,7 +115,7 @@ class ModelKeeper:
         """Cache the loaded checkpoint, and take `file` from the cache, or read it."""
         back = self._cache.take(file, now)
         self._cache_loaded()
-        self._cache.apply(CacheLimits.of(file.load_options))
+        self._cache.apply(CacheLimits.of(file.load_options, self._turns))
         return self._read(file, now) if back is None else self._bring_back(back, file, now)
 
     def _use(self, loaded: LoadedModel | None) -> LoadedModel | None:
@@ -151,7 +154,7 @@ class ModelKeeper:
             except (ModelFileError, OSError, RuntimeError, MemoryError):
                 # It is as it was: only the other VAE could not be read.
                 self._cache.add(cached)
-                self._cache.apply(CacheLimits.of(file.load_options))
+                self._cache.apply(CacheLimits.of(file.load_options, self._turns))
                 raise
             self._set_attention(cached, file)
             self._place(cached, file)
@@ -171,7 +174,7 @@ class ModelKeeper:
         try:
             yield
         except OSError as error:
-            cause = f"{Path(error.filename or file.path).name} could not be read: {error.strerror or error}."
+            cause = unreadable(file, error)
             self._report_failed(file, cause)
             raise ModelFileError(cause) from error
         except ModelFileError as error:
@@ -249,7 +252,7 @@ class ModelKeeper:
         loaded.vae_origin = wanted
         loaded.vae_sha256 = self._hash(wanted, None) if file.vae_path else None
         loaded.colours = None
-        self._cache.apply(CacheLimits.of(file.load_options))
+        self._cache.apply(CacheLimits.of(file.load_options, self._turns))
 
     def _attention_for(self, file: CheckpointFile) -> AttentionChoice:
         options, hardware = file.load_options, self._hardware
@@ -315,6 +318,27 @@ class ModelKeeper:
         self._emit(self.facts())
         return found
 
+    @contextmanager
+    def turns(self, files: Sequence[CheckpointFile], request: RequestSize) -> Iterator[None]:
+        """While open, a job goes back and forth between these checkpoints: they stay in memory meanwhile.
+
+        They stay on the device where it has room for all of them, else those that don't run step aside.
+
+        Raises:
+            OutOfBudget: one of them won't fit, though it has the device to itself.
+            ModelFileError: one of them can't be loaded.
+        """
+        if len(files) > 1:
+            known = [(file, self._outlooks.of(file)) for file in files]
+            modes = [self._wanted_mode(file, one.family) for file, one in known]
+            self._turns = planned_turns(self.placement, known, modes, request)
+        try:
+            yield
+        finally:
+            if self._turns.others and self._loaded is not None:
+                self._cache.apply(CacheLimits.of(self._loaded.file.load_options))
+            self._turns = Turns()
+
     def begin_job(self) -> None:
         """Cache checkpoints on the device again, if an earlier job could not afford that."""
         self._cache.sparing = False
@@ -360,25 +384,6 @@ class ModelKeeper:
         self._cache_loaded()
         if self._cache.clear():
             self._emit(self.facts())
-
-
-class _FreeableCaches:
-    """What leaves the device for a job that needs the room: cached encodings first, then cached checkpoints."""
-
-    def __init__(self, cache: ModelCache, loaded: Callable[[], LoadedModel | None]) -> None:
-        self._cache = cache
-        self._loaded = loaded
-
-    @property
-    def on_device(self) -> int:
-        loaded = self._loaded()
-        return self._cache.on_device + (0 if loaded is None else loaded.encoder.cached_bytes)
-
-    def free_device(self, enough: Callable[[], bool]) -> None:
-        loaded = self._loaded()
-        if loaded is not None and loaded.encoder.cached_bytes and not enough():
-            loaded.encoder.forget()
-        self._cache.free_device(enough)
 
 
 def _vae_origin(file: CheckpointFile, checkpoint: Origin) -> Origin:

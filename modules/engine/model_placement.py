@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from modules.hardware.budget import (
     OutOfBudget,
     RequestSize,
     choose_plan,
+    fit_together,
 )
 from modules.hardware.choice import Hardware
 from modules.hardware.device import has_own_memory, memory_now
@@ -121,21 +122,7 @@ class ModelPlacement:
         """
         assert self._size is not None and self._offloader is not None
         ignored = wanted if len(self._modes) == 1 and wanted != "full" else None
-        if len(self._modes) == 1 or (wanted and MODES.index(wanted) < MODES.index(self._least)):
-            wanted = None
-        plan = self._with_others(
-            partial(
-                choose_plan,
-                model=self._size,
-                request=request,
-                required=wanted,
-                least=self._least,
-                modes=self._modes,
-                scores=scores_of(attention or self._hardware.attention),
-                cpu=self._hardware.device.type == "cpu",
-                device=str(self._hardware.device) if len(self._modes) > 1 else "this machine",
-            )
-        )
+        plan = self._with_others(self._planner(self._size, request, wanted, attention))
         if self._must_move(plan):
             self._offloader.apply(plan.mode, plan.resident)
         elif self.plan is not None:
@@ -144,6 +131,41 @@ class ModelPlacement:
             plan = replace(plan, why=f"{plan.why}; {ignored} was requested, but no card has memory of its own here")
         self.plan = plan
         return plan
+
+    def _planner(
+        self, size: ModelSize, request: RequestSize, wanted: MemoryMode | None, attention: AttentionChoice | None
+    ) -> Callable[[int], MemoryPlan]:
+        """What plans a request for a checkpoint of that size, with so many bytes free."""
+        if len(self._modes) == 1 or (wanted and MODES.index(wanted) < MODES.index(self._least)):
+            wanted = None
+        return partial(
+            choose_plan,
+            model=size,
+            request=request,
+            required=wanted,
+            least=self._least,
+            modes=self._modes,
+            scores=scores_of(attention or self._hardware.attention),
+            cpu=self._hardware.device.type == "cpu",
+            device=str(self._hardware.device) if len(self._modes) > 1 else "this machine",
+        )
+
+    def plan_ahead(self, size: ModelSize, request: RequestSize, wanted: MemoryMode | None) -> MemoryPlan:
+        """How a checkpoint that is not loaded yet will run once it has the device to itself.
+
+        Raises OutOfBudget when nothing makes it fit.
+        """
+        return self._planner(size, request, wanted, None)(self._free() + self._others.on_device)
+
+    def has_room_for_all(self, sizes: Sequence[ModelSize], request: RequestSize) -> bool:
+        """Whether checkpoints of these sizes can stay on the device together while each of them runs."""
+        return fit_together(
+            self._free() + self._others.on_device,
+            sizes,
+            request,
+            scores=scores_of(self._hardware.attention),
+            cpu=self._hardware.device.type == "cpu",
+        )
 
     def _with_others(self, plan_for: Callable[[int], MemoryPlan]) -> MemoryPlan:
         """The plan for what is free, for which others leave the device as far as that makes it better."""

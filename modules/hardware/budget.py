@@ -16,6 +16,7 @@ forwards, tests/hardware/test_budget.py; `C` are channels of a level, from the f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -241,6 +242,20 @@ def choose_plan(
     raise OutOfBudget(
         f"{request.width}×{request.height} needs about {gigabytes(least_needed)} on {device}"
         f"{_even_with(allowed[-1])}, and {gigabytes(max(free, 0))} are free: choose a smaller size."
+    )
+
+
+def fit_together(
+    free: int, models: Sequence[ModelSize], request: RequestSize, *, scores: Scores = "fused", cpu: bool = False
+) -> bool:
+    """Whether checkpoints that take turns in a job can all stay in `free` bytes while each of them runs at full speed.
+
+    Otherwise the others have to step aside for the one that runs.
+    """
+    weights = sum(model.weights for model in models)
+    return all(
+        weights - model.weights + peak(model, request, "full", scores=scores, cpu=cpu) <= free - RESERVE
+        for model in models
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from accelerate.big_modeling import init_empty_weights
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
@@ -31,7 +32,7 @@ from modules.weights.fill import build_module
 from modules.weights.latent_scaling import LatentScaling
 from modules.weights.model import Model, NoiseTraining, Predicts, TextEncoder
 from modules.weights.original_names import TensorSource, vae_original_name
-from modules.weights.outline import constructed, text_encoder_outlines, unet_outline
+from modules.weights.outline import Outline, constructed, text_encoder_outlines, unet_outline
 from modules.weights.prediction import predicts_velocity
 from modules.weights.tensor_file import TensorFile, open_tensors
 from modules.weights.text_shapes import TextEncoderShape
@@ -100,7 +101,7 @@ def load_checkpoint(
             vae_file = file if vae_path is None else files.enter_context(_opened(vae_path, mapped, make_room))
             vae = _load_vae(vae_file, family, place)
         text_encoders = _load_text_encoders(file, family, hints, place)
-        _check_text_fits(path.name, family, unet_shape, text_encoders)
+        _check_text_fits(path.name, family, unet_shape, [shape for _, shape in text_encoders])
         _check_vae_fits(path.name, unet_shape.out_channels, vae)
         stated = _stated_prediction(file, hints, family, unet)
     return Model(
@@ -124,6 +125,32 @@ def load_checkpoint(
         title=title or path.name,
         sha256=sha256,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A checkpoint's modules without the values of their parameters, which lie on the meta device."""
+
+    family: Family
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoders: tuple[TextEncoder, ...]
+
+
+def empty_parts(path: Path, vae_path: Path | None = None) -> Parts:
+    """What `load_checkpoint` would load, known from the heads of the files; errors as there."""
+    with ExitStack() as files:
+        file = files.enter_context(open_tensors(path))
+        family = _family(file)
+        hints = gather_hints(path, file.metadata)
+        unet, unet_shape = unet_outline(file, hints)
+        vae_file = file if vae_path is None else files.enter_context(open_tensors(vae_path))
+        vae, texts = _vae_outline(vae_file, family), text_encoder_outlines(file, family, hints)
+        _check_text_fits(path.name, family, unet_shape, [shape for _, shape in texts])
+        with init_empty_weights():
+            parts = Parts(family, unet.make(), vae.make(), tuple(outline.make() for outline, _ in texts))
+        _check_vae_fits(path.name, unet_shape.out_channels, parts.vae)
+        return parts
 
 
 def load_vae(
@@ -241,7 +268,7 @@ def _load_unet(file: TensorFile, hints: ModelHints, place: LoadTarget) -> tuple[
     return unet, shape
 
 
-def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> AutoencoderKL:
+def _vae_outline(file: TensorFile, family: Family) -> Outline[AutoencoderKL]:
     kind = classify_tensors(file.shapes)
     if kind not in (ModelKind.VAE, ModelKind.CHECKPOINT):
         raise CheckpointError(f"{file.path.name} is not a VAE but {kind.value}.")
@@ -258,10 +285,18 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
     config = shape.config(hints.vae_groups, hints.vae_scaling_factor or family.vae_scaling_factor)
     if family.latents_mean:
         config |= {"latents_mean": family.latents_mean, "latents_std": family.latents_std}
-    vae: AutoencoderKL = build_module(
+    return Outline(
         lambda: constructed(AutoencoderKL, config, file.path.name, "VAE"),
-        file,
         lambda name: TensorSource(prefix + vae_original_name(name, len(shape.channels))),
+    )
+
+
+def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> AutoencoderKL:
+    outline = _vae_outline(file, family)
+    vae: AutoencoderKL = build_module(
+        outline.make,
+        file,
+        outline.source_of,
         part="VAE",
         dtype=place.vae_dtype,
         device=place.device,
@@ -289,10 +324,8 @@ def _load_text_encoders(
     ]
 
 
-def _check_text_fits(
-    file_name: str, family: Family, unet: UnetShape, texts: Sequence[tuple[TextEncoder, TextEncoderShape]]
-) -> None:
-    width = sum(shape.hidden for _, shape in texts)
+def _check_text_fits(file_name: str, family: Family, unet: UnetShape, texts: Sequence[TextEncoderShape]) -> None:
+    width = sum(shape.hidden for shape in texts)
     if unet.context_dim != width:
         raise CheckpointError(
             f"{file_name} mixes models: its UNet listens to {unet.context_dim} channels of text, "
@@ -300,9 +333,7 @@ def _check_text_fits(
         )
     if not family.added_numbers:
         return
-    pooled = sum(
-        shape.projected or 0 for (_, shape), facts in zip(texts, family.text_encoders, strict=True) if facts.pooled
-    )
+    pooled = sum(shape.projected or 0 for shape, facts in zip(texts, family.text_encoders, strict=True) if facts.pooled)
     added = pooled + ADDED_WIDTH * sum(map(count_of, family.added_numbers))
     if unet.label_dim != added:
         raise CheckpointError(

@@ -26,6 +26,7 @@ from modules.hardware.budget import (
     Scores,
     choose_plan,
     control_work,
+    fit_together,
     peak,
     unet_work,
     vae_work,
@@ -44,6 +45,10 @@ SDXL = ModelSize(
     5_135_000_000, 167_000_000, 1_640_000_000, 95_000_000, 62_000_000, (320, 640, 1280), (False, True, True), 10
 )
 SIZES = {"tiny": TINY, "SD1.5": SD1, "SDXL": SDXL}
+SDXL_REFINER = ModelSize(
+    4_519_000_000, 167_000_000, 1_389_000_000, 137_000_000, 90_000_000, (384, 768, 1536, 1536),
+    (False, True, True, False), 12,
+)  # fmt: skip
 
 
 def _sdxl_unet() -> UNet2DConditionModel:
@@ -219,6 +224,39 @@ def run_on_paper(plan: MemoryPlan, model: ModelSize, request: RequestSize, *, sc
     if plan.decodes_alongside:
         always += work["vae"]
     return always + max(weights[phase] + work[phase] for phase in weights)
+
+
+@given(
+    free=st.integers(0, 40 * GB),
+    models=st.lists(st.sampled_from([*SIZES.values(), SDXL_REFINER]), min_size=2, max_size=3),
+    request_=REQUESTS,
+    scores=st.sampled_from(get_args(Scores)),
+)
+def test_checkpoints_of_a_job_stay_together_only_where_none_has_to_run_more_thriftily_for_it(
+    free: int, models: list[ModelSize], request_: RequestSize, scores: Scores
+) -> None:
+    """A base and its refiner, of any family and at any size: each planned with the weights of the others there."""
+    whole = sum(model.weights for model in models)
+
+    def unhindered(model: ModelSize) -> bool:
+        try:
+            plan = choose_plan(free - (whole - model.weights), model, request_, scores=scores)
+        except OutOfBudget:
+            return False
+        return (plan.mode, plan.tiled, plan.images) == ("full", False, request_.images)
+
+    assert fit_together(free, models, request_, scores=scores) is all(map(unhindered, models))
+
+
+@pytest.mark.parametrize(
+    ("card", "together", "mode"),
+    [(24, True, "full"), (12, False, "full"), (8, False, "medvram"), (4, False, "lowvram")],
+)
+def test_what_cards_do_with_sdxl_and_its_refiner(card: int, together: bool, mode: str) -> None:
+    free, request = card * GB - GB // 2, RequestSize(1024, 1024)
+    models = (SDXL, SDXL_REFINER)
+    assert fit_together(free, models, request) is together
+    assert [choose_plan(free, model, request).mode for model in models] == [mode, mode]
 
 
 def tile_of(plan: MemoryPlan) -> int | None:
