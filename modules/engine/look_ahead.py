@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine.loaded import Origin, stored_in_8_bits, unreadable
 from modules.engine.model_cache import Turns
@@ -48,11 +51,16 @@ class OutlookCache:
     def _looked_at(self, file: CheckpointFile) -> Outlook:
         hardware = self._hardware
         parts = empty_parts(Path(file.path), Path(file.vae_path) if file.vae_path else None)
-        unet = parts.unet.to(hardware.unet_dtype)
+        dtypes: list[tuple[nn.Module, torch.dtype]] = [
+            (parts.unet, hardware.unet_dtype),
+            (parts.vae, hardware.vae_dtype),
+        ]
+        dtypes += [(encoder, hardware.text_dtype) for encoder in parts.text_encoders]
+        for module, dtype in dtypes:
+            nn.Module.to(module, dtype)
         if stored_in_8_bits(file, parts.family):
-            store_in_8_bits(unet)
-        texts = (encoder.to(dtype=hardware.text_dtype) for encoder in parts.text_encoders)
-        return Outlook(parts.family, size_of(unet, parts.vae.to(hardware.vae_dtype), *texts))
+            store_in_8_bits(parts.unet)
+        return Outlook(parts.family, size_of(parts.unet, parts.vae, *parts.text_encoders))
 
 
 def planned_turns(

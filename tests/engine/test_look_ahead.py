@@ -21,7 +21,8 @@ from modules.parameters.load_options import LoadOptions
 from modules.protocol import CheckpointFile, RunJob
 from tests.checkpoints import TINY_REFINER, TINY_SDXL, Architecture, truncate, write_tiny_checkpoint, write_vae
 from tests.engine.conftest import checkpoint_at
-from tests.engine.test_model_cache import Line, Reads, job, pictures, reads
+from tests.engine.test_model_cache import Reads, job, pictures, reads
+from tests.engine.test_models import Line
 
 __all__ = ["reads"]
 

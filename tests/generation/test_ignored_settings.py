@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from modules.families import ignored_settings
-from modules.generation.passes import Pipeline
+from modules.generation.pipeline import Pipeline
 from modules.generation.txt2img import txt2img
 from modules.settings.tables import OPTIONS
 from tests.checkpoints import TINY_COSXL, TINY_REFINER, TINY_SD2, TINY_SDXL, Architecture

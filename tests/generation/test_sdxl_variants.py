@@ -18,7 +18,7 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_instru
 from modules.generation.encoding import encode_pictures, to_tensor
 from modules.generation.img2img import img2img, start_of
 from modules.generation.init_picture import prepare_init_picture
-from modules.generation.passes import Pipeline
+from modules.generation.pipeline import Pipeline
 from modules.generation.tiling import edges_joined
 from modules.generation.txt2img import txt2img
 from modules.sampling import ImageNoise
