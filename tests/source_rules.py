@@ -68,7 +68,8 @@ USES = {
     " features.plan",
     "jobs": "files settings features.declare parameters prompt catalogue gallery protocol intake",
     "api": "settings features.declare parameters pictures catalogue gallery protocol intake jobs",
-    "page": "files settings features.declare parameters prompt pictures catalogue gallery protocol intake jobs api",
+    "page": "files settings features.declare parameters prompt families pictures catalogue gallery protocol intake"
+    " jobs api",
     "server": "launch files settings gallery jobs api page",
 }
 
