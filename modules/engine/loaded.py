@@ -147,7 +147,7 @@ def requested_prediction(options: LoadOptions, names: tuple[str, ...]) -> Predic
     return None if chosen is None else _PREDICTIONS[chosen]
 
 
-def unreadable(file: CheckpointFile, error: OSError) -> str:
+def unreadable_checkpoint(file: CheckpointFile, error: OSError) -> str:
     """Why a checkpoint's file, or that of its VAE, is not read, as a sentence."""
     return f"{Path(error.filename or file.path).name} could not be read: {error.strerror or error}."
 

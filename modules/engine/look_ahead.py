@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from modules.catalogue.model_errors import ModelFileError
-from modules.engine.loaded import Origin, stored_in_8_bits, unreadable
+from modules.engine.loaded import Origin, stored_in_8_bits, unreadable_checkpoint
 from modules.engine.model_cache import Turns
 from modules.engine.model_placement import ModelPlacement
 from modules.families import Family
@@ -45,7 +45,7 @@ class OutlookCache:
             try:
                 self._known[key] = self._looked_at(file)
             except OSError as error:
-                raise ModelFileError(unreadable(file, error)) from error
+                raise ModelFileError(unreadable_checkpoint(file, error)) from error
         return self._known[key]
 
     def _looked_at(self, file: CheckpointFile) -> Outlook:

@@ -19,7 +19,7 @@ from modules.engine.channel import Emit
 from modules.engine.embedding_cache import EmbeddingCache
 from modules.engine.facts import machine_facts
 from modules.engine.failures import sentence_for
-from modules.engine.loaded import LoadedModel, Origin, requested_prediction, stored_in_8_bits, unreadable
+from modules.engine.loaded import LoadedModel, Origin, requested_prediction, stored_in_8_bits, unreadable_checkpoint
 from modules.engine.look_ahead import OutlookCache, planned_turns
 from modules.engine.model_cache import CacheLimits, FreeableCaches, ModelCache, Turns
 from modules.engine.model_placement import ModelPlacement, requested_memory
@@ -174,7 +174,7 @@ class ModelKeeper:
         try:
             yield
         except OSError as error:
-            cause = unreadable(file, error)
+            cause = unreadable_checkpoint(file, error)
             self._report_failed(file, cause)
             raise ModelFileError(cause) from error
         except ModelFileError as error:
