@@ -223,6 +223,7 @@ def test_no_retired_phrase_is_read_anywhere() -> None:
 # The same thing in two rooms, as the plan and the work of a script, or a plain word of its own file.
 SHARED_FUNCTIONS = {
     *("alternative_test", "loopback", "outpaint", "poor_mans_outpainting", "sd_upscale"),
+    "ultimate_upscale",
     *("main", "connect", "resolve", "number", "text", "ddim", "duration", "as_json", "quote"),
     *("decoded", "enlarged", "upscaled", "fits", "spans", "scale_of", "extras_request", "submitter", "system_routes"),
     "without_effect",

@@ -79,13 +79,14 @@ class PictureWriter:
         shown_at: tuple[int, int] | None = None,
         facts: Mapping[str, object] | None = None,
         store: FinishedPictures | None = None,
+        save: bool = True,
     ) -> None:
         """Finish the `index`-th picture, put it into `store` and send it; with `shown_at`, (batch, step), as a preview
-        too. `size` is what it takes of memory until then, in bytes.
+        too. `size` is what it takes of memory until then, in bytes; without `save` it is only shown.
 
         Waits while too much is under way. Raises what went wrong with an earlier picture.
         """
-        self._submit(size, self._finish, finish, index, shown_at, facts or {}, store)
+        self._submit(size, self._finish, finish, index, shown_at, facts or {}, store, save)
 
     def picture(
         self,
@@ -138,6 +139,7 @@ class PictureWriter:
         shown_at: tuple[int, int] | None,
         facts: Mapping[str, object],
         store: FinishedPictures | None,
+        save: bool,
     ) -> None:
         finished = finish()
         for kind, image in finished.beside.items():
@@ -151,7 +153,7 @@ class PictureWriter:
         if shown_at is not None:
             self._send_preview(partial(small, finished.picture), *shown_at)
         # Last: a picture that is there says that what belongs beside it is there too.
-        self._send(finished.picture, index, "image", True, {**facts, **finished.facts}, store=store)
+        self._send(finished.picture, index, "image", save, {**facts, **finished.facts}, store=store)
 
     def _send_preview(self, make: Callable[[], Image.Image], batch: int, step: int) -> None:
         blob, mime = encode_preview(make(), self._settings.previews.image_format)

@@ -128,11 +128,13 @@ class ScriptJob:
             self._models.refiner = self._command.other_refiners.get(index, self._command.refiner_checkpoint)
             self._stop_if_requested()
             self._models.begin_picture()
+            self._stage.beside.clear()
             picture = self._maker.make(self._stage, index)
             self._stop_if_requested()
             self._last = index, picture
-            finished = Finished(picture, {})
-            for feature in self._models.features(self._command.resolved.of_image(index)):
+            finished = Finished(picture, dict(self._stage.beside))
+            own = self._command.resolved.of_image(index)
+            for feature in self._models.features(own):
                 finished = feature.after_picture(finished, 0)
             # Of several checkpoints each picture names its own, as long as that is there.
             facts = _NO_VAE | self._models.present_facts() if self._command.others else {}
@@ -144,6 +146,7 @@ class ScriptJob:
                 shown_at=shown_at,
                 facts=facts | self._models.picture_facts(),
                 store=self._pictures,
+                save=self._maker.saves(own),
             )
             if self._control.stopped:
                 return

@@ -16,6 +16,7 @@ from modules.features.sd_upscale.run import sd_upscale
 from modules.features.sequences.declare import InterpolatePicturesArguments, InterpolatePromptsArguments
 from modules.features.sequences.run import animation, between_pictures
 from modules.features.stage import Maker, job_grid, plainly
+from modules.features.ultimate_upscale.run import saves_result, ultimate_upscale
 from modules.features.xyz_plot.run import xyz_grids
 
 MAKERS: Final[Mapping[str, Maker]] = {
@@ -29,5 +30,6 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "Prompt matrix": Maker(plainly, finale=matrix_grid),
     "Prompts from file or textbox": Maker(plainly),
     "SD upscale": Maker(sd_upscale),
+    "Ultimate SD upscale": Maker(ultimate_upscale, saves=saves_result),
     "X/Y/Z plot": Maker(plainly, finale=xyz_grids),
 }

@@ -20,6 +20,7 @@ from modules.features.prompt_matrix.plan import prompt_matrix
 from modules.features.prompts_from_file.plan import prompts_from_file
 from modules.features.sd_upscale.plan import sd_upscale
 from modules.features.sequences.plan import interpolate_pictures, interpolate_prompts
+from modules.features.ultimate_upscale.plan import ultimate_upscale
 from modules.features.xyz_plot.plan import xyz_plot
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.xyz import TITLE, with_fixed_seeds
@@ -40,6 +41,7 @@ PLANS: Final[Mapping[str, Plan]] = {
     "Prompt matrix": prompt_matrix,
     "Prompts from file or textbox": prompts_from_file,
     "SD upscale": sd_upscale,
+    "Ultimate SD upscale": ultimate_upscale,
     "X/Y/Z plot": xyz_plot,
 }
 

@@ -14,9 +14,11 @@ from modules.generation.img2img import Start
 from modules.generation.init_picture import InitPicture
 from modules.generation.pipeline import Pipeline, Progress
 from modules.generation.resizing import Resize, flatten
-from modules.parameters import ResolvedRequest
+from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.job_options import JobOptions
 from modules.pictures.grids import image_grid, too_large
+from modules.pictures.opening import MOST_PIXELS
+from modules.pictures.size import Size
 
 Arguments = TypeVar("Arguments", bound=ScriptArguments)
 
@@ -38,6 +40,7 @@ class Stage:
     makes a picture as a job without a script would, `over` one from a source as pass `number` of `of`; both raise
     Interrupted rather than return half of one, as `check` does when the job, or this part of it, is to be left.
     `notices` gathers what has to be said, each sentence once, and `starts` keeps what was encoded for the next picture.
+    `beside` takes what is saved beside the present picture, by the suffix of its file.
     """
 
     load: Callable[[], Pipeline]
@@ -52,6 +55,7 @@ class Stage:
     check: Callable[[], None]
     notices: dict[str, None] = field(default_factory=dict)
     starts: dict[int, Start] = field(default_factory=dict)
+    beside: dict[str, Image.Image] = field(default_factory=dict)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -97,6 +101,16 @@ def with_seed(resolved: ResolvedRequest, seed: int, subseed: int, size: tuple[in
     )
 
 
+def check_enlarged(title: str, size: Size) -> None:
+    """Raises RequestError where what the script of this title would make of a picture is too large or too small."""
+    if size[0] * size[1] > MOST_PIXELS:
+        raise RequestError(
+            f"{title}: the result would be {size[0]}x{size[1]}, more than {MOST_PIXELS // 10**6} megapixels."
+        )
+    if min(size) < 8:
+        raise RequestError(f"{title}: the picture is too small: enlarged, each side must have 8 pixels or more.")
+
+
 @dataclass(frozen=True, slots=True)
 class Extra:
     """What is made of the job's pictures: a grid (`kind` names which), or an animation.
@@ -128,6 +142,10 @@ def _one(resolved: ResolvedRequest) -> int:
     return 1
 
 
+def _saved(resolved: ResolvedRequest) -> bool:
+    return True
+
+
 def _nothing(stage: Stage, pictures: Sequence[Image.Image]) -> Iterable[Extra]:
     return ()
 
@@ -138,8 +156,10 @@ class Maker:
 
     `together` is how many in a row hang together: to skip one is to leave them all. `finale` is called once, for what
     is made of all the pictures: each is decoded when it is looked up, so none is to be held longer than needed.
+    `saves` says whether a picture of the request is saved; else it is only shown.
     """
 
     make: Callable[[Stage, int], Image.Image]
     together: Callable[[ResolvedRequest], int] = field(default=_one)
     finale: Callable[[Stage, Sequence[Image.Image]], Iterable[Extra]] = field(default=_nothing)
+    saves: Callable[[ResolvedRequest], bool] = field(default=_saved)

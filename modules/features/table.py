@@ -21,6 +21,7 @@ from modules.features.prompts_from_file.declare import PROMPTS_FROM_FILE
 from modules.features.sd_upscale.declare import SD_UPSCALE
 from modules.features.sequences.declare import INTERPOLATE_PICTURES, INTERPOLATE_PROMPTS
 from modules.features.soft_inpainting.declare import SOFT_INPAINTING
+from modules.features.ultimate_upscale.declare import ULTIMATE_UPSCALE
 from modules.features.xyz_plot.declare import XYZ_PLOT
 
 SCRIPTS: Final = (
@@ -36,6 +37,7 @@ SCRIPTS: Final = (
     PROMPTS_FROM_FILE,
     SD_UPSCALE,
     SOFT_INPAINTING,
+    ULTIMATE_UPSCALE,
     XYZ_PLOT,
     DETAIL,
     *POSTPROCESSING,

@@ -33,12 +33,17 @@ def _in_colours(mask: Image.Image) -> bool:
     return least == most == 255 or (least != 0 and mask.convert("L").getextrema() != (0, 0))
 
 
+def _reach(sigma: float) -> int:
+    """How many pixels to each side a Gaussian counts."""
+    return int(2.5 * max(sigma, 0) + 0.5)
+
+
 def _weights(sigma: float) -> np.ndarray:
     """A Gaussian in 256ths, 2.5 sigma to each side; each weight is rounded with what those before it left over.
 
     So OpenCV blurs 8-bit pictures, and A1111 blurs with it: the middle takes what the rounding leaves.
     """
-    reach = int(2.5 * sigma + 0.5)
+    reach = _reach(sigma)
     offsets = np.arange(-reach, 1)
     exact = np.exp(-(offsets**2) / (2 * sigma**2))
     exact *= 256 / (2 * exact.sum() - 1)
@@ -63,8 +68,16 @@ def _blurred_along(pixels: np.ndarray, axis: int, sigma: float) -> np.ndarray:
 
 def blur_mask(mask: Image.Image, x: float, y: float) -> Image.Image:
     """The mask blurred by Gaussians of `x` and `y` pixels standard deviation, in 8 bits after each."""
-    pixels = np.asarray(mask)
+    box = mask.getbbox()
+    if box is None:
+        return mask
+    # Twice as far as the blur reaches all is black, and mirrored there it is still: the rest of a large mask is spared.
+    reach, down = 2 * _reach(x), 2 * _reach(y)
+    left, top = max(box[0] - reach, 0), max(box[1] - down, 0)
+    pixels = np.asarray(mask.crop((left, top, min(box[2] + reach, mask.width), min(box[3] + down, mask.height))))
     for axis, sigma in ((1, x), (0, y)):
         if sigma > 0:
             pixels = _blurred_along(pixels, axis, sigma)
-    return Image.fromarray(pixels, "L")
+    blurred = Image.new("L", mask.size)
+    blurred.paste(Image.fromarray(pixels, "L"), (left, top))
+    return blurred

@@ -49,6 +49,22 @@ def test_script_info_tells_each_argument_in_its_place(api: httpx.Client) -> None
     assert len([item for item in items if item["name"] == "prompt matrix"]) == 2
 
 
+def test_ultimate_sd_upscale_takes_the_extensions_arguments_in_their_places(api: httpx.Client) -> None:
+    items = api.get("/sdapi/v1/script-info").json()
+    (info,) = [item for item in items if item["name"] == "ultimate sd upscale"]
+    upscalers = info["args"][8]["choices"]
+    given = [None, 64, 0, 2, 8, 16, 0.4, 8, upscalers.index("Nearest"), True, 2, False, 3, 1, 2, 64, 64, 2]
+    assert len(info["args"]) == len(given)
+    answer = made(api, "img2img", script_name="Ultimate SD upscale", script_args=given, **IMG2IMG)
+    assert [opened(image).size for image in answer["images"]] == [(128, 128)]
+    (text,) = json.loads(answer["info"])["infotexts"]
+    for key, value in {"upscaler": "Nearest", "tile_width": 64, "tile_height": 0, "mask_blur": 2, "padding": 8}.items():
+        assert f"Ultimate SD upscale {key}: {value}," in text
+    wrong = {"script_name": "ultimate sd upscale", "script_args": [None, 8]}
+    refused = api.post("/sdapi/v1/img2img", json=SMALL | IMG2IMG | wrong)
+    assert refused.status_code == 422 and "tiles of 8x8 are too small" in refused.text
+
+
 def test_a_script_is_run_by_its_name_in_any_case_with_positional_arguments(api: httpx.Client) -> None:
     answer = made(api, "img2img", script_name="LOOPBACK", script_args=[2, 0.25, "lazy"], **IMG2IMG)
     info = json.loads(answer["info"])

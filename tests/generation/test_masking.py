@@ -72,6 +72,18 @@ def test_blur_rounds_as_opencv_does(length: int, white: tuple[int, int], blur: i
     assert list(blur_mask(row, blur, 0).tobytes())[: len(first)] == first
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (3, 12), (100, 20), (195, 35)])
+def test_a_large_mask_is_blurred_where_it_is_not_black_as_if_it_were_blurred_whole(corner: tuple[int, int]) -> None:
+    small = Image.new("L", (200, 40))
+    small.paste(255, (*corner, corner[0] + 5, corner[1] + 5))
+    whole = small.copy()
+    for speck in ((0, 0), (199, 0), (0, 39), (199, 39)):
+        # Too faint to be seen once it is blurred.
+        if not small.getpixel(speck):
+            whole.putpixel(speck, 1)
+    assert blur_mask(small, 4, 3).tobytes() == blur_mask(whole, 4, 3).tobytes()
+
+
 def test_no_blur_changes_nothing() -> None:
     assert blur_mask(square(), 0, 0).tobytes() == square().tobytes()
 

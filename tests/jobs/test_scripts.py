@@ -158,6 +158,42 @@ def test_sd_upscale_joins_tiles_with_the_seeds_of_a1111s_batches(opened: Service
     assert upscaled.crop((80, 0, 128, 64)).tobytes() == images(last)[0].crop((16, 0, 64, 64)).tobytes()
 
 
+def test_ultimate_upscale_redraws_each_tile_as_only_masked_inpainting_over_the_tiles_before(opened: Services) -> None:
+    arguments = {"upscaler": "Nearest", "tile_width": 64, "padding": 8, "mask_blur": 2}
+    job = made(opened, picture(64, 32), script="Ultimate SD upscale", arguments=arguments, width=128, height=64)
+    result = opened_picture(picture(64, 32)).resize((128, 64), Image.Resampling.NEAREST)
+    for left in (0, 64):
+        mask = Image.new("L", (128, 64))
+        mask.paste(255, (left, 0, left + 64, 64))
+        fields = {"inpaint_full_res": True, "inpaint_full_res_padding": 8, "mask_blur_x": 2, "mask_blur_y": 2}
+        sources = {"init_images": ("0",), "mask": "1"}
+        tile = made(opened, encoded(result), encoded(mask), width=128, height=128, **fields, **sources)
+        result = images(tile)[0]
+    assert images(job)[0].tobytes() == result.tobytes()
+    assert [image.cached for image in job.images] == [False]
+
+
+def test_ultimate_upscale_that_redraws_only_seams_leaves_every_bit_beside_them(opened: Services) -> None:
+    arguments = {
+        **{"upscaler": "Nearest", "target_size_type": "Scale of the picture", "custom_scale": 2, "tile_width": 64},
+        **{"redraw_mode": "None", "seams_fix_type": "Band pass", "seams_fix_width": 16, "seams_fix_mask_blur": 1},
+        "seams_fix_denoise": 1,
+    }
+    # Without the original laid over, a plain job would give the band alone.
+    without = {"overlay_inpaint": False}
+    job = made(opened, picture(96, 64), script="Ultimate SD upscale", arguments=arguments, override_settings=without)
+    (result,), (before,) = images(job), images(job, "before-seams-fix")
+    larger = opened_picture(picture(96, 64)).resize((192, 128), Image.Resampling.NEAREST)
+    assert before.tobytes() == larger.tobytes()
+    x, y = np.arange(192), np.arange(128)
+    # Half of the band, and the three pixels that a blur of 1 reaches.
+    beside = ((np.abs(x - 63.5) > 11) & (np.abs(x - 127.5) > 11))[None, :] & (np.abs(y - 63.5) > 11)[:, None]
+    changed = (np.asarray(result) != np.asarray(larger)).any(axis=2)
+    assert not changed[beside].any()
+    assert changed[:, 62:66].mean() > 0.9 and changed[:, 126:130].mean() > 0.9 and changed[62:66].mean() > 0.9
+    assert {image.kind: image.cached for image in job.images} == {"before-seams-fix": False, "image": True}
+
+
 def opened_picture(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")
 

@@ -26,6 +26,7 @@ from modules.features.sd_upscale.declare import SdUpscaleArguments
 from modules.features.sequences.declare import InterpolatePicturesArguments, InterpolatePromptsArguments
 from modules.features.soft_inpainting.declare import SoftInpaintingArguments
 from modules.features.table import SCRIPTS, find_script
+from modules.features.ultimate_upscale.declare import UltimateUpscaleArguments
 from modules.features.xyz_plot.declare import XyzArguments
 from modules.parameters import RequestError, parse_infotext, parse_request, request_from_infotext, write_infotext
 from modules.parameters.extras_request import SCALE_TO
@@ -147,7 +148,7 @@ KINDS: list[type[ScriptArguments]] = [
     *(LoopbackArguments, OutpaintArguments, OutpaintingMk2Arguments, PoorMansOutpaintingArguments, SdUpscaleArguments),
     *(AlternativeTestArguments, InterpolatePicturesArguments, InterpolatePromptsArguments, PromptMatrixArguments),
     *(PromptsFromFileArguments, SoftInpaintingArguments, XyzArguments),
-    *(UpscaleArguments, GfpganArguments, CodeFormerArguments),
+    *(UpscaleArguments, GfpganArguments, CodeFormerArguments, UltimateUpscaleArguments),
 ]
 
 

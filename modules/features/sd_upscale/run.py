@@ -5,12 +5,9 @@ from __future__ import annotations
 from PIL import Image
 
 from modules.features.overlapping_tiles import join_tiles, lay_tiles
-from modules.features.sd_upscale.declare import SdUpscaleArguments
-from modules.features.stage import Stage, with_seed
+from modules.features.sd_upscale.declare import SD_UPSCALE, SdUpscaleArguments
+from modules.features.stage import Stage, check_enlarged, with_seed
 from modules.generation.init_picture import InitPicture
-from modules.parameters import RequestError
-from modules.pictures.opening import MOST_PIXELS
-from modules.pictures.size import Size
 
 
 def sd_upscale(stage: Stage, index: int) -> Image.Image:
@@ -34,22 +31,13 @@ def sd_upscale(stage: Stage, index: int) -> Image.Image:
 def _enlarged(stage: Stage, arguments: SdUpscaleArguments) -> Image.Image:
     start, upscaler, scale = stage.start, arguments.upscaler, arguments.scale_factor
     if upscaler == "None":
-        _check_size(start.size)
+        check_enlarged(SD_UPSCALE.title, start.size)
         return start
     size = int(start.width * scale // 8 * 8), int(start.height * scale // 8 * 8)
-    _check_size(size)
+    check_enlarged(SD_UPSCALE.title, size)
     resize = stage.resampler(upscaler)
     if upscaler in ("Lanczos", "Nearest"):
         # A1111 scales first, and then once more to whole latent cells.
         start = resize(start, (int(start.width * scale), int(start.height * scale)))
         return start if start.size == size else start.resize(size, Image.Resampling.LANCZOS)
     return resize(start, size)
-
-
-def _check_size(size: Size) -> None:
-    if size[0] * size[1] > MOST_PIXELS:
-        raise RequestError(
-            f"SD upscale: the result would be {size[0]}x{size[1]}, more than {MOST_PIXELS // 10**6} megapixels."
-        )
-    if min(size) < 8:
-        raise RequestError("SD upscale: the picture is too small: enlarged, each side must have 8 pixels or more.")
