@@ -76,7 +76,9 @@ def run_job(
     facts: dict[str, object] = {}
     with (
         models.turns(_in_turn(command), request_size(resolved, together=resolved.request.batch_size)),
-        JobModels(models, hardware, resolved, command.refiner_checkpoint, command.networks) as job_models,
+        JobModels(
+            models, hardware, resolved, command.refiner_checkpoint, command.networks, command.feature_files
+        ) as job_models,
         PictureWriter(
             command.job_id,
             resolved,

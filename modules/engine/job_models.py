@@ -16,6 +16,7 @@ from modules.engine.job_networks import JobNetworks
 from modules.engine.loaded import LoadedModel, written_hashes
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import request_size
+from modules.features.controlnet.sizes import control_sizes
 from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import decode_within_memory
 from modules.generation.image_conditioning import EDITING, INPAINTING
@@ -38,7 +39,7 @@ class JobModels:
     """Loads the checkpoints that the passes of a job need. One that is replaced is cached or unloaded first.
 
     `refiner` may go on with passes that another checkpoint began. `networks` are the files of those that its prompts
-    name.
+    name, `feature_files` those that its features name, by "kind/name".
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class JobModels:
         resolved: ResolvedRequest,
         refiner: CheckpointFile | None = None,
         networks: Mapping[NetworkKind, Mapping[str, NetworkFile]] | None = None,
+        feature_files: Mapping[str, str] | None = None,
     ) -> None:
         self.refiner = refiner
         # Set by the job: what the features of its requests do.
@@ -56,6 +58,7 @@ class JobModels:
         self._hardware = hardware
         self._resolved = resolved
         self._settings = resolved.settings
+        self._feature_files = feature_files or {}
         self._networks = JobNetworks(models, networks or {}, resolved.settings.networks, self._notice)
         self._edges = ExitStack()
         self._loaded: LoadedModel | None = None
@@ -119,6 +122,7 @@ class JobModels:
             partial(self._networks.applied, loaded, loaded.file is self.refiner),
             None if self.refiner is None or self.refiner.path == loaded.file.path else partial(self._refine, loaded),
             self.features,
+            self._controls_take_turns(),
         )
 
     def _refine(self, began: LoadedModel) -> Pipeline:
@@ -140,6 +144,10 @@ class JobModels:
         """What replays the steps, in the fast mode and where the device has room for that."""
         plan = self._models.placement.plan
         return loaded.fast_mode.graphs if loaded.fast_mode and plan is not None and plan.recorded else None
+
+    def _controls_take_turns(self) -> bool:
+        plan = self._models.placement.plan
+        return plan is not None and plan.controls_take_turns
 
     def _codec(self) -> Codec:
         vae = self._settings.vae
@@ -185,7 +193,9 @@ class JobModels:
 
     def _place(self) -> None:
         """Put the checkpoint where the job's size wants it. Raises OutOfBudget when nothing makes it fit."""
-        plan = self._models.fit(request_size(self._resolved, together=self.together))
+        assert self._loaded is not None
+        controls = control_sizes(self._resolved, self._feature_files, self._loaded.model.unet.dtype.itemsize)
+        plan = self._models.fit(request_size(self._resolved, together=self.together, controls=controls))
         self.together = plan.images
         self._edges.enter_context(self._models.placement.tiles(plan.tiled))
         if plan.tiled:

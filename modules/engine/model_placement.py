@@ -17,6 +17,7 @@ from modules.hardware.budget import (
     MODES,
     RESERVE,
     THRIFTIER,
+    ControlSize,
     MemoryMode,
     MemoryPlan,
     ModelSize,
@@ -236,8 +237,10 @@ def _way(plan: MemoryPlan) -> tuple[MemoryMode, int, bool, int]:
     return plan.mode, plan.images, plan.tiled, plan.resident
 
 
-def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:
-    """What a job needs of the device in its largest pass, with at most `together` images at once."""
+def request_size(resolved: ResolvedRequest, *, together: int, controls: tuple[ControlSize, ...] = ()) -> RequestSize:
+    """What a job needs of the device in its largest pass, with at most `together` images at once, and with these
+    control models beside the checkpoint.
+    """
     request = resolved.request
     inner = [request.model_copy(update=one.fields) for ones in resolved.inner.values() for one in ones]
     sizes = [*(one.size for one in resolved.passes), *((one.width, one.height) for one in inner)]
@@ -246,7 +249,7 @@ def request_size(resolved: ResolvedRequest, *, together: int) -> RequestSize:
     rows = 2 + max(one.prompt.count(" AND ") for one in (request, *inner))
     enlarged = request.enable_hr and request.hr_upscaler not in LATENT_UPSCALE_MODES
     encodes = request.mode == "img2img" or enlarged or bool(inner)
-    return RequestSize(width, height, min(together, request.batch_size), rows, encodes)
+    return RequestSize(width, height, min(together, request.batch_size), rows, encodes, controls)
 
 
 def requested_memory(options: LoadOptions, names: tuple[str, ...], flagged: MemoryMode | None) -> MemoryMode | None:

@@ -82,6 +82,7 @@ class UpscalerKeeper:
             if model.device.type != "cpu":
                 model.net.model.to("cpu")
         self.faces.leave_device()
+        self.features.leave_device()
 
     def forget(self) -> None:
         """Give back every byte."""

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+from torch import nn
+
 Made = TypeVar("Made")
 
 
@@ -26,6 +28,16 @@ class SharedCache:
         made.move_to_end(key)
         found: Made = made[key]
         return found
+
+    def leave_device(self) -> None:
+        """Modules among them, and parts of them that are some, leave the device and stay in main memory: the next
+        job's plan counts their room as free.
+        """
+        for kind in self._kinds.values():
+            for made in kind.values():
+                module = made if isinstance(made, nn.Module) else getattr(made, "module", None)
+                if isinstance(module, nn.Module):
+                    module.to("cpu")
 
     def forget(self) -> None:
         """Give back every byte."""

@@ -76,6 +76,7 @@ class Pipeline:
     `graphs` replay its steps in the fast mode. `networks` has the checkpoint work with those that a prompt names, and
     no others, while what it returns is open. `refiner` loads the checkpoint that may go on with its passes, and this
     one is gone; None where there is no other. `features` gives what the features of a request do in the job.
+    `controls_take_turns` has their control models on the device for their calls alone.
     """
 
     model: Model
@@ -87,6 +88,7 @@ class Pipeline:
     networks: ApplyNetworks = _none_applied
     refiner: Callable[[], Pipeline] | None = None
     features: FeaturesOf = no_features
+    controls_take_turns: bool = False
 
 
 # What a checkpoint is shown beside the latent of a pass, (images, channels, height/8, width/8); None for most.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from modules.catalogue import Catalogue, ModelNotFoundError
-from modules.features.controlnet.plan import control_titles
+from modules.features.controlnet.plan import control_titles, requests_of
 from modules.parameters import ResolvedRequest
 
 
 def feature_files_of(catalogue: Catalogue, resolved: ResolvedRequest) -> dict[str, str]:
     """Their paths by "kind/name"; what is not on this machine any more is not among them."""
-    requests = [resolved.request]
-    others = [one.fields for one in resolved.differing if "scripts" in one.fields]
-    requests += [resolved.request.model_copy(update=fields) for fields in others]
-    titles = dict.fromkeys(title for request in requests for title in control_titles(request))
+    titles = dict.fromkeys(title for request in requests_of(resolved) for title in control_titles(request))
     found = {}
     for title in titles:
         try:

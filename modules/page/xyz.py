@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from modules.features.controlnet.declare import CONTROL_MODES, NO_MODEL, RESIZE_MODES
+from modules.features.controlnet.preprocessors.declare import PREPROCESSORS
 from modules.features.declaration import Script
 from modules.features.xyz_plot.declare import XyzArguments
 from modules.page import listing
@@ -28,6 +30,7 @@ _HINTS: Final = {
     "number": "1, 2.5 or 1-3 (+0.5) or 0.0-1.0 [6]",
     "text": 'one, two, "three, with a comma"',
 }
+_SWITCH: Final = ("True", "False")
 _OWN_HINTS: Final = {
     "Prompt S/R": 'what is searched, what replaces it, "or, this"',
     "Prompt order": "parts of the prompt, in all orders",
@@ -48,11 +51,21 @@ def axis_choices(services: Services, label: str) -> list[str]:
             return ["None", *listing.checkpoint_titles(services)]
         case "Styles":
             return [style.name for _, styles in services.styles.grouped() for style in styles]
+        case "[ControlNet] Model":
+            return [NO_MODEL, *(file.title for file in services.catalogue.controls())]
+        case "[ControlNet] Preprocessor":
+            return [one.name for one in PREPROCESSORS]
+        case "[ControlNet] Control Mode":
+            return list(CONTROL_MODES)
+        case "[ControlNet] Resize Mode":
+            return list(RESIZE_MODES)
     axis = _axis(label)
     if axis is None or not axis.listed:
         return []
+    if not axis.options:
+        return list(_SWITCH)
     option = OPTIONS[axis.options[0]]
-    return option_choices(services, option) or ["True", "False"]
+    return option_choices(services, option) or list(_SWITCH)
 
 
 def hint(label: str) -> str:

@@ -79,7 +79,7 @@ class FakeCatalogue:
     def vaes(self) -> tuple[FakeCheckpoint, ...]:
         return ()
 
-    loras = embeddings = hypernetworks = vaes
+    loras = embeddings = hypernetworks = controls = vaes
 
     def networks(self, kind: str) -> NetworkList:
         return NetworkList(())

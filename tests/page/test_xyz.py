@@ -43,6 +43,8 @@ def test_axes_with_a_list_offer_values_that_they_take_and_the_others_say_how_to_
     assert axis_choices(services, "Styles") == ["Oil, thick"]
     assert axis_choices(services, "RNG source") == ["GPU", "CPU", "NV"]
     assert axis_choices(services, "SGM noise multiplier") == ["True", "False"]
+    assert axis_choices(services, "[ControlNet] Enabled") == ["True", "False"]
+    assert axis_choices(services, "[ControlNet] Control Mode")[0] == "Balanced"
     assert axis_choices(services, "no such axis") == []
 
 

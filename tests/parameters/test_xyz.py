@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
+from modules.features.controlnet.declare import CONTROLNET
 from modules.features.declaration import checked_arguments
 from modules.features.table import find_script
 from modules.features.xyz_plot.declare import XyzArguments
+from modules.features.xyz_plot.plan import xyz_plot
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.xyz import (
     AXES,
     axes_of,
     axis_labels,
+    changes,
     find_axis,
     grid_facts,
     joined_values,
@@ -102,6 +105,54 @@ def test_axes_name_fields_and_settings_that_exist() -> None:
     assert find_axis("cfg scale", "img2img").label == "CFG Scale"
     merging = find_axis("Token merging ratio", "img2img"), find_axis("Token merging ratio high-res", "txt2img")
     assert [overrides(axis, 0.3) for axis in merging] == [{"token_merging_ratio": 0.3}, {"token_merging_ratio_hr": 0.3}]
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "name", "becomes"),
+    [
+        ("Enabled", "no", "enabled", False),
+        ("Model", "edges [0123abcd]", "model", "edges [0123abcd]"),
+        ("Weight", 0.5, "weight", 0.5),
+        ("Guidance Start", 0.2, "guidance_start", 0.2),
+        ("Guidance End", 0.8, "guidance_end", 0.8),
+        ("Control Mode", "2", "control_mode", "ControlNet is more important"),
+        ("Control Mode", "my prompt is more important", "control_mode", "My prompt is more important"),
+        ("Resize Mode", "Outer Fit (Shrink to Fit)", "resize_mode", "Resize and Fill"),
+        ("Preprocessor", "canny", "module", "canny"),
+        ("Pre Resolution", 640, "processor_res", 640),
+        ("Pre Threshold A", 30.0, "threshold_a", 30),
+        ("Pre Threshold B", 60.0, "threshold_b", 60),
+    ],
+)
+def test_axes_of_controlnet_change_the_first_unit(label: str, value: object, name: str, becomes: object) -> None:
+    units: Any = [{"enabled": True, "weight": 1.5, "module": "none"}, {"enabled": True, "module": "mlsd"}]
+    before: Any = {"ControlNet": checked_arguments(CONTROLNET, {"units": units}), "Other": {"a": 1}}
+    axis = find_axis(f"[controlnet] {label}", "img2img")
+    scripts = changes(axis, value, [value], {"scripts": before})["scripts"]
+    first, second = scripts["ControlNet"]["units"]
+    old, other = before["ControlNet"]["units"]
+    assert first == {**old, name: becomes} and first != old
+    assert (second, scripts["Other"]) == (other, {"a": 1})
+
+
+def test_axes_of_controlnet_add_up_and_say_what_is_no_value() -> None:
+    request = GenerationRequest(
+        mode="txt2img",
+        prompt="a",
+        scripts={
+            "X/Y/Z plot": plot(
+                x_type="[ControlNet] Weight",
+                x_values="0.5, 1",
+                y_type="[ControlNet] Guidance End",
+                y_values="0.25, 0.75",
+            )
+        },
+    )
+    units = [picture.fields["scripts"]["ControlNet"]["units"][0] for picture in xyz_plot(request)]
+    assert [(one["weight"], one["guidance_end"]) for one in units] == [(0.5, 0.25), (1, 0.25), (0.5, 0.75), (1, 0.75)]
+    axis = find_axis("[ControlNet] Weight", "txt2img")
+    with pytest.raises(RequestError, match=r"^X/Y/Z plot: ControlNet: Control Weight is 7"):
+        changes(axis, 7.0, [7.0], {"scripts": {}})
 
 
 @pytest.mark.parametrize(

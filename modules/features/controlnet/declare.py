@@ -166,6 +166,18 @@ _WRITTEN: Final = {
     "Hr Option": "hr_option",
 }
 _LEFT_OUT_AT_DEFAULT: Final = ("processor_res", "threshold_a", "threshold_b")
+# How people type a checkbox.
+_SWITCHES: Final = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+_NUMBERED: Final = ("control_mode", "resize_mode")
 _KEY = re.compile(r"ControlNet(?: (\d+))?")
 # The first form, of before the middle of 2023.
 _OLD_KEYS: Final = {"preprocessor": "module", "model": "model", "weight": "weight", "resize mode": "resize_mode"}
@@ -298,3 +310,29 @@ def units_in(scripts: Mapping[str, Mapping[str, JsonValue]]) -> tuple[UnitArgume
     """The units of a request that are enabled."""
     values = scripts.get(CONTROLNET.title)
     return () if values is None else tuple(UnitArguments.read(unit) for unit in enabled_units(values))
+
+
+def unit_value(name: str, value: object) -> JsonValue:
+    """The value of a unit's argument that is meant: "on" of a switch, a choice by its number or by its other names."""
+    text = str(value).strip()
+    if name == "enabled":
+        return _SWITCHES.get(text.lower(), text)
+    if name not in _NUMBERED:
+        return value if isinstance(value, int | float) else text
+    units = read_api_units([{name: int(text) if text.isdecimal() else text}])["units"]
+    assert isinstance(units, list) and isinstance(units[0], dict)
+    return units[0][name]
+
+
+def with_unit_value(scripts: Mapping[str, Values], name: str, value: JsonValue) -> dict[str, Values]:
+    """Arguments of scripts with that of the first unit changed, which is made where there is none.
+
+    Raises:
+        ScriptError: the value is none for the argument.
+    """
+    given = scripts.get(CONTROLNET.title, {}).get("units")
+    units = given if isinstance(given, list) else []
+    first = units[0] if units else {}
+    assert isinstance(first, Mapping)
+    changed = checked_arguments(CONTROLNET, {"units": [{**first, name: value}, *units[1:]]})
+    return {**scripts, CONTROLNET.title: changed}

@@ -10,7 +10,7 @@ from modules.catalogue.controls import ControlFile
 from modules.catalogue.model_errors import ModelNotFoundError
 from modules.features.controlnet.declare import CONTROLNET, NO_MODEL, UnitArguments, units_in
 from modules.features.controlnet.preprocessors.declare import UnknownPreprocessorError, find_preprocessor
-from modules.parameters import GenerationRequest, RequestError
+from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
 
 # The control model of a name. Raises ModelNotFoundError.
 FindControl = Callable[[str], ControlFile]
@@ -58,3 +58,9 @@ def _found(
 def control_titles(request: GenerationRequest) -> tuple[str, ...]:
     """The titles of the control models that a request's units use, each once."""
     return tuple(dict.fromkeys(unit.model for unit in units_in(request.scripts) if unit.model != NO_MODEL))
+
+
+def requests_of(resolved: ResolvedRequest) -> tuple[GenerationRequest, ...]:
+    """The request of a job, and what its variants and inner jobs make of it where their features differ."""
+    others = [one.fields for one in resolved.differing if "scripts" in one.fields]
+    return (resolved.request, *(resolved.request.model_copy(update=fields) for fields in others))

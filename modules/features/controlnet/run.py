@@ -39,7 +39,6 @@ from modules.generation.control.reference import ReferenceControl, ReferencePict
 from modules.generation.control.residuals import ControlResiduals, ControlUnit, check_fits, residual_count
 from modules.generation.finishing import Finished
 from modules.generation.pipeline import JobFeature, PassContext, PassHook
-from modules.hardware.device import free_memory
 from modules.parameters import RequestError
 from modules.parameters.control import ControlMode
 from modules.parameters.extras_request import PreprocessRequest
@@ -54,8 +53,6 @@ from modules.sampling.control import (
 )
 from modules.weights.control.reading import ControlModel, read_control_model
 
-# Beside a control model's weights its calls take memory; in bytes, on the safe side.
-_WORKING_MEMORY: Final = 1_000_000_000
 _MOST_MAPS: Final = 8
 # A T2I-Adapter has four or five features, a ControlNet at least nine residuals.
 _MOST_FEATURES: Final = 5
@@ -201,7 +198,7 @@ class ControlNet(JobFeature):
         return torch.from_numpy(region_weights(region, size, _mode(unit)))[None, None]
 
     def _model(self, unit: UnitArguments, context: PassContext) -> ControlModel:
-        """The unit's model: on the device where there is room for it beside the checkpoint, if it may stay there."""
+        """The unit's model: on the device if it may stay there beside the checkpoint, by the plan and by the unit."""
         path = self._job.files.get(f"control/{unit.model}")
         if path is None:
             raise RequestError(f"The control model {unit.model} is not here any more: press refresh.")
@@ -217,10 +214,8 @@ class ControlNet(JobFeature):
         )
         if control.checkpoint is not None and control.checkpoint != checkpoint:
             control = read_control_model(Path(path), checkpoint=checkpoint, dtype=dtype)
-        place = pipeline.device
-        free = free_memory(place)
-        away = unit.low_vram or (free is not None and free < control.size + _WORKING_MEMORY)
-        control.module.to(torch.device("cpu") if away else place)
+        away = unit.low_vram or pipeline.controls_take_turns
+        control.module.to(torch.device("cpu") if away else pipeline.device)
         return control
 
 

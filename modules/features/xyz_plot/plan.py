@@ -32,11 +32,11 @@ def xyz_plot(request: GenerationRequest) -> Sequence[Picture]:
 def _cell(
     request: GenerationRequest, axes: Sequence[AxisValues], place: tuple[int, int, int], arguments: XyzArguments
 ) -> Picture:
-    texts = {"prompt": request.prompt, "negative_prompt": request.negative_prompt, "styles": request.styles}
+    before = {name: getattr(request, name) for name in ("prompt", "negative_prompt", "styles", "scripts")}
     fields: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     for one, number in zip(axes, place, strict=True):
-        fields |= changes(one.axis, one.values[number], one.values, {**texts, **fields})
+        fields |= changes(one.axis, one.values[number], one.values, {**before, **fields})
         settings |= overrides(one.axis, one.values[number])
     added = _added(axes, place, arguments)
     if fields.get("seed", -1) >= 0:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from modules.features.controlnet.declare import unit_value, with_unit_value
+from modules.features.declaration import ScriptError
 from modules.parameters.request import GenerationRequest, RequestError
 from modules.parameters.samplers import find_sampler, resolve_sampler
 from modules.parameters.schedules import resolve_schedule
@@ -18,7 +20,8 @@ SEEDS: Final = ("Seed", "Var. seed")
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis. `field` is of the request, `options` are settings that take the value.
+    """One axis. `field` is of the request, `options` are settings that take the value, `unit` is an argument of
+    ControlNet's first unit.
 
     An axis without either has a rule of its own in `changes`, or is not possible here. `plain` values stand in the
     legend without the axis's name.
@@ -30,6 +33,7 @@ class Axis:
     options: tuple[str, ...] = ()
     tabs: frozenset[str] = BOTH
     plain: bool = False
+    unit: str | None = None
 
     @property
     def listed(self) -> bool:
@@ -82,6 +86,17 @@ AXES: Final = (
     Axis("RNG source", options=("randn_source",)),
     Axis("FP8 mode"),
     Axis("Size"),
+    Axis("[ControlNet] Enabled", unit="enabled"),
+    Axis("[ControlNet] Model", unit="model"),
+    Axis("[ControlNet] Weight", "number", unit="weight"),
+    Axis("[ControlNet] Guidance Start", "number", unit="guidance_start"),
+    Axis("[ControlNet] Guidance End", "number", unit="guidance_end"),
+    Axis("[ControlNet] Control Mode", unit="control_mode"),
+    Axis("[ControlNet] Resize Mode", unit="resize_mode"),
+    Axis("[ControlNet] Preprocessor", unit="module"),
+    Axis("[ControlNet] Pre Resolution", "whole", unit="processor_res"),
+    Axis("[ControlNet] Pre Threshold A", "number", unit="threshold_a"),
+    Axis("[ControlNet] Pre Threshold B", "number", unit="threshold_b"),
 )
 _WITH_RULES: Final = (NOTHING, "Prompt S/R", "Prompt order", "Styles", "Size")
 _LISTED: Final = frozenset(
@@ -89,6 +104,8 @@ _LISTED: Final = frozenset(
         *("Sampler", "Hires sampler", "Checkpoint name", "Schedule type", "Hires upscaler", "VAE", "Styles"),
         "Refiner checkpoint",
         *("Always discard next-to-last sigma", "SGM noise multiplier", "RNG source"),
+        *("[ControlNet] Enabled", "[ControlNet] Model", "[ControlNet] Preprocessor"),
+        *("[ControlNet] Control Mode", "[ControlNet] Resize Mode"),
     }
 )
 _SWITCHES: Final = ("Always discard next-to-last sigma", "SGM noise multiplier")
@@ -101,7 +118,7 @@ def axis_labels(mode: str, *, possible: bool = True) -> list[str]:
 
 def is_possible(axis: Axis) -> bool:
     """Whether something here stands behind the axis."""
-    return bool(axis.field or axis.options) or axis.label in _WITH_RULES
+    return bool(axis.field or axis.options or axis.unit) or axis.label in _WITH_RULES
 
 
 def find_axis(label: str, mode: str) -> Axis:
@@ -129,6 +146,14 @@ def checked_values(axis: Axis, values: Sequence[Any]) -> list[Any]:
     return list(values)
 
 
+def _unit_changed(name: str, value: object, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of scripts with one of ControlNet's first unit changed."""
+    try:
+        return {"scripts": with_unit_value(fields["scripts"], name, unit_value(name, value))}
+    except ScriptError as error:
+        raise RequestError(f"X/Y/Z plot: {error}") from error
+
+
 def _sampler_label(value: str) -> str:
     """The sampler's label, with the schedule's behind it where the name has one ("k_dpmpp_2m_ka")."""
     choice = resolve_sampler(value, strict=True)
@@ -137,6 +162,8 @@ def _sampler_label(value: str) -> str:
 
 def changes(axis: Axis, value: object, values: Sequence[Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that `value` changes, given what the axes before have made of them."""
+    if axis.unit is not None:
+        return _unit_changed(axis.unit, value, fields)
     match axis.label:
         case "Prompt S/R":
             return _replaced(str(values[0]), str(value), fields)

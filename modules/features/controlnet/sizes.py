@@ -1,0 +1,53 @@
+"""What the control models of a job take of memory, read from their files' heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from modules.catalogue.control_kinds import control_bytes, control_kind
+from modules.catalogue.model_errors import ModelFileError
+from modules.catalogue.tensor_shapes import read_tensor_shapes
+from modules.features.controlnet.declare import NO_MODEL, units_in
+from modules.features.controlnet.plan import requests_of
+from modules.hardware.budget import ControlSize
+from modules.parameters import GenerationRequest, ResolvedRequest
+
+
+def control_sizes(resolved: ResolvedRequest, files: Mapping[str, str], itemsize: int) -> tuple[ControlSize, ...]:
+    """Those of the picture of a job whose control models are the largest together, in numbers of `itemsize`.
+
+    `files` are the paths of the job's model files by "kind/name". A file that can't be read counts nothing: the pass
+    that needs it raises what is wrong with it.
+    """
+    read: dict[str, ControlSize | None] = {}
+    ways = [_sizes(request, files, itemsize, read) for request in requests_of(resolved)]
+    return max(ways, key=lambda sizes: sum(size.weights for size in sizes))
+
+
+def _sizes(
+    request: GenerationRequest, files: Mapping[str, str], itemsize: int, read: dict[str, ControlSize | None]
+) -> tuple[ControlSize, ...]:
+    """One for each model, which units with the same one share."""
+    low: dict[str, bool] = {}
+    for unit in units_in(request.scripts):
+        if unit.model != NO_MODEL:
+            low[unit.model] = low.get(unit.model, False) or unit.low_vram
+    found = []
+    for title, takes_turns in low.items():
+        if title not in read:
+            path = files.get(f"control/{title}")
+            read[title] = None if path is None else _size(Path(path), itemsize)
+        size = read[title]
+        if size is not None:
+            found.append(ControlSize(size.weights, size.adds_residuals, takes_turns))
+    return tuple(found)
+
+
+def _size(path: Path, itemsize: int) -> ControlSize | None:
+    try:
+        shapes, _ = read_tensor_shapes(path)
+        kind = control_kind(path.name, shapes)
+    except (ModelFileError, OSError):
+        return None
+    return ControlSize(control_bytes(kind, shapes, itemsize), kind.adds_residuals)

@@ -1,0 +1,156 @@
+"""Control models in a job's plan: their bytes count, by the heads of their files, and units do as the plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from modules.catalogue import ModelFolders
+from modules.engine.job_models import JobModels
+from modules.engine.model_keeper import ModelKeeper
+from modules.engine.model_placement import ModelPlacement
+from modules.features.controlnet.declare import CONTROLNET
+from modules.features.controlnet.run import ControlNet
+from modules.features.controlnet.sizes import control_sizes
+from modules.features.declaration import checked_arguments
+from modules.features.running import FeatureJob
+from modules.features.shared import SharedCache
+from modules.generation.pipeline import Pass, PassContext, Pipeline
+from modules.hardware.budget import RESERVE, ControlSize, RequestSize, peak
+from modules.hardware.choice import HardwareRequest, choose_hardware
+from modules.hardware.device import module_bytes
+from modules.hardware.model_size import size_of
+from modules.parameters import ResolvedRequest
+from modules.parameters.resolved import Variant
+from modules.weights.control.reading import ControlModel
+from tests.checkpoints import write_tiny_checkpoint
+from tests.control_models import controlnet_tensors, make_controlnet, write_control
+from tests.engine.conftest import checkpoint_at, job
+from tests.engine.test_models import Line
+
+CPU = choose_hardware(HardwareRequest(use_cpu=True, no_half=True))
+Made = TypeVar("Made")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """One control model under two names."""
+    folder: Path = tmp_path_factory.mktemp("control")
+    path = str(write_control(folder / "edges.safetensors", controlnet_tensors(make_controlnet())))
+    return {"control/edges": path, "control/others": path}
+
+
+def scripts(*units: dict[str, Any]) -> dict[str, Any]:
+    every: list[Any] = [{"enabled": True, "module": "none", "image": "picture"} | unit for unit in units]
+    return {CONTROLNET.title: checked_arguments(CONTROLNET, {"units": every})}
+
+
+def resolved(*units: dict[str, Any]) -> ResolvedRequest:
+    return job(checkpoint_at(Path("tiny.safetensors")), "a", scripts=scripts(*units)).resolved
+
+
+WEIGHTS = module_bytes(make_controlnet())
+
+
+def test_each_model_counts_once_by_the_head_of_its_file(files: dict[str, str]) -> None:
+    size = ControlSize(WEIGHTS)
+    assert control_sizes(resolved(), files, 4) == ()
+    assert control_sizes(resolved({"model": "edges"}, {"model": "edges"}, {"module": "canny"}), files, 4) == (size,)
+    both = resolved({"model": "edges", "low_vram": True}, {"model": "others"})
+    assert control_sizes(both, files, 4) == (replace(size, takes_turns=True), size)
+    assert control_sizes(both, files, 2) == (ControlSize(WEIGHTS // 2, takes_turns=True), ControlSize(WEIGHTS // 2))
+    assert control_sizes(both, {"control/edges": "no/such.safetensors"}, 4) == ()
+
+
+def test_the_picture_with_the_most_counts(files: dict[str, str]) -> None:
+    """Cells of a grid come one after the other."""
+    cells = (
+        Variant(fields={"scripts": scripts({"model": "edges"}, {"model": "others"})}),
+        Variant(fields={"scripts": scripts()}),
+    )
+    grid = resolved({"model": "edges"}).model_copy(update={"variants": cells})
+    assert control_sizes(grid, files, 4) == (ControlSize(WEIGHTS),) * 2
+
+
+def test_a_job_whose_control_models_do_not_fit_beside_the_checkpoint_has_them_take_turns(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = {"bytes": 10**10}
+    monkeypatch.setattr(ModelPlacement, "_free", lambda self: free["bytes"])
+    file = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
+    keeper = ModelKeeper(CPU, Line().emit)
+    model = keeper.load(file).model
+
+    def turns(units: ResolvedRequest) -> bool:
+        return JobModels(keeper, CPU, units, None, None, files).pipeline(file).controls_take_turns
+
+    two = resolved({"model": "edges"}, {"model": "others"})
+    size = size_of(model.unet, model.vae, *model.text_encoders)
+    request = RequestSize(64, 64, controls=(ControlSize(WEIGHTS), ControlSize(WEIGHTS)))
+    free["bytes"] = peak(size, request, "full", cpu=True) + RESERVE
+    assert not turns(two)
+    free["bytes"] -= 1
+    assert turns(two)
+    assert not turns(resolved({"model": "edges"}))
+
+
+class Recording(SharedCache):
+    """Stores what was made last."""
+
+    made: Any = None
+
+    def get(self, kind: str, key: Hashable, make: Callable[[], Made], most: int) -> Made:
+        found = super().get(kind, key, make, most)
+        self.made = found if isinstance(found, ControlModel) else self.made
+        return found
+
+
+@pytest.mark.parametrize(
+    ("take_turns", "low_vram", "place"), [(False, False, "meta"), (True, False, "cpu"), (False, True, "cpu")]
+)
+def test_a_model_is_on_the_device_unless_the_plan_or_its_unit_has_it_take_turns(
+    files: dict[str, str], tmp_path: Path, take_turns: bool, low_vram: bool, place: str
+) -> None:
+    """A device without memory stands in for the card."""
+    file = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
+    units, shared = resolved({"model": "edges", "low_vram": low_vram}), Recording()
+    given: Any = SimpleNamespace()
+    feature = ControlNet(
+        FeatureJob(
+            units,
+            lambda name: Image.new("RGB", (64, 64)),
+            given,
+            given,
+            ModelFolders(),
+            torch.device("cpu"),
+            files,
+            shared,
+            lambda: False,
+            lambda text: None,
+        )
+    )
+    loaded = ModelKeeper(CPU, Line().emit).load(file)
+    pipeline = Pipeline(loaded.model, loaded.encoder, torch.device("meta"), False, controls_take_turns=take_turns)
+    plan: Any = SimpleNamespace(steps=4)
+    feature.before_pass(PassContext(pipeline, units, range(1), Pass(units.passes[0]), plan))
+    assert {parameter.device.type for parameter in shared.made.module.parameters()} == {place}
+
+
+def test_what_jobs_share_leaves_the_device_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next job's plan counts its room as free."""
+    shared = SharedCache()
+    bare = shared.get("bare", 0, lambda: nn.Linear(1, 1), 1)
+    model = shared.get("models", 0, lambda: SimpleNamespace(module=nn.Linear(1, 1)), 1)
+    shared.get("numbers", 0, lambda: 7, 1)
+    moved: list[tuple[nn.Module, str]] = []
+    monkeypatch.setattr(nn.Module, "to", lambda module, place: moved.append((module, place)))
+    shared.leave_device()
+    assert moved == [(bare, "cpu"), (model.module, "cpu")]
