@@ -54,7 +54,7 @@ def test_what_pictures_say_of_it_comes_back() -> None:
 @pytest.mark.parametrize("picture", [(256, 128), (200, 130), (64, 300), (40, 30)])
 def test_the_tiles_cover_every_pixel_once(picture: tuple[int, int], order: str) -> None:
     tiles = redrawn_tiles(picture, arguments(tile_width=64, redraw_mode=order))
-    covered = sum(mask.astype(int) for mask in masks(tiles, picture))
+    covered = np.sum([mask.astype(int) for mask in masks(tiles, picture)], axis=0)
     assert covered.shape == picture[::-1] and (covered == 255).all()
 
 
