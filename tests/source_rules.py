@@ -148,9 +148,12 @@ def _level(parts: Sequence[str]) -> str:
 
 
 # Files in modules/features/ itself, by what they are for.
-_DECLARING = ("declaration", "arguments", "infotext", "pictures", "table")
+_DECLARING = ("declaration", "arguments", "infotext", "pictures", "table", "guidance")
 _PLANNING = ("planning", "plans")
-_RUNNING = ("stage", "makers", "margins", "overlapping_tiles", "running", "runs", "shared")
+_RUNNING = (
+    *("stage", "makers", "margins", "overlapping_tiles", "running", "runs", "shared"),
+    *("each_pass", "guidance_runs"),
+)
 
 
 @cache

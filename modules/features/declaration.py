@@ -31,7 +31,8 @@ class Argument:
     `choices` are the words of a radio, a dropdown or checkboxes; `listed` names the list of this machine that fills
     them instead (`upscalers`). `most` is what is accepted where that is more than the slider offers. `infotext` is the
     key under which the value stands in pictures, if any; one that is `of_grid` is written into the script's grids only.
-    Those that are not `shown` are for programs. `record` has the arguments of each unit, of which there are at most
+    `other_keys` are keys of other programs for the same, each with the number that theirs are multiplied by. Those that
+    are not `shown` are for programs. `record` has the arguments of each unit, of which there are at most
     `most`.
     """
 
@@ -46,6 +47,7 @@ class Argument:
     choices: tuple[str, ...] = ()
     listed: str | None = None
     infotext: str | None = None
+    other_keys: tuple[tuple[str, float], ...] = ()
     of_grid: bool = False
     shown: bool = True
     lines: int = 1
@@ -94,9 +96,10 @@ class Script:
     """One script. An `always_on` one stands beside the others and acts where `acts` says so.
 
     `pictures` is how many pictures it starts from on the img2img tab. A `named` one writes its title into pictures. One
-    that `needs_mask` is off where there is none. `file` stands before its controls in ui-config.json: for A1111's
-    scripts the name of A1111's file. One that works `postprocesses`, on each finished picture, is on the page where the
-    setting postprocessing_enable_in_main_ui names it.
+    that `needs_mask` is off where there is none. `aliases` are titles that programs know it under. On the page those of
+    one `group` stand together, and each of their numbers is an axis of X/Y/Z plot. `file` stands before its controls in
+    ui-config.json: for A1111's scripts the name of A1111's file. One that works `postprocesses`, on each finished
+    picture, is on the page where the setting postprocessing_enable_in_main_ui names it.
     """
 
     title: str
@@ -110,6 +113,8 @@ class Script:
     postprocesses: bool = False
     acts: Callable[[Script, Values], bool] = first_is_ticked
     own: OwnForms | None = None
+    aliases: tuple[str, ...] = ()
+    group: str = ""
 
     def is_active(self, values: Values) -> bool:
         """Whether the script does anything with these arguments."""

@@ -48,11 +48,25 @@ def _arguments_in(script: Script, values: Mapping[str, str]) -> dict[str, JsonVa
     """What an infotext says of a script's arguments, None where it has none of them."""
     if script.own is not None:
         return script.own.read(values)
-    keys = {argument.infotext: argument for argument in script.valued if argument.infotext is not None}
-    shown = {argument.name: values[key] for key, argument in keys.items() if key in values}
+    shown: dict[str, JsonValue] = {}
+    for argument in script.valued:
+        for key, factor in _keys(argument):
+            if key in values and argument.name not in shown:
+                shown[argument.name] = _read(argument, values[key], factor)
     if not shown and values.get(NAME) != script.title:
         return None
-    return {name: _read(_argument(script, name), text) for name, text in shown.items()}
+    first = script.arguments[0] if script.arguments else None
+    if script.always_on and first is not None and first.look == "checkbox" and not tuple(_keys(first)):
+        # Its numbers stand only in pictures that it was on for.
+        shown[first.name] = True
+    return shown
+
+
+def _keys(argument: Argument) -> Iterator[tuple[str, float]]:
+    """The infotext keys of an argument, its own first, each with what its numbers are multiplied by."""
+    if argument.infotext is not None:
+        yield argument.infotext, 1.0
+    yield from argument.other_keys
 
 
 def is_key_of_script(key: str) -> bool:
@@ -62,18 +76,14 @@ def is_key_of_script(key: str) -> bool:
 
 
 _KEYS: Final = frozenset(
-    {NAME, *(argument.infotext for script in SCRIPTS for argument in script.arguments if argument.infotext is not None)}
+    {NAME, *(key for script in SCRIPTS for argument in script.arguments for key, _ in _keys(argument))}
 )
 
 
-def _argument(script: Script, name: str) -> Argument:
-    return next(argument for argument in script.valued if argument.name == name)
-
-
-def _read(argument: Argument, text: str) -> JsonValue:
+def _read(argument: Argument, text: str, factor: float) -> JsonValue:
     match argument.look:
         case "slider":
-            return float(text[:40])
+            return float(text[:40]) * factor
         case "checkbox":
             return text != "False"
         case "checkboxes":

@@ -9,6 +9,9 @@ from modules.features.controlnet.declare import CONTROLNET
 from modules.features.controlnet.run import ControlNet
 from modules.features.detail.declare import DETAIL
 from modules.features.detail.run import DetailFeature
+from modules.features.detail_daemon.declare import DETAIL_DAEMON
+from modules.features.detail_daemon.run import DetailDaemonFeature
+from modules.features.guidance_runs import GUIDANCE_RUNS
 from modules.features.postprocessing.declare import POSTPROCESSING
 from modules.features.postprocessing.run import Postprocessing
 from modules.features.running import FeatureJob
@@ -24,6 +27,8 @@ RUNS: Final[Mapping[str, FeatureRun]] = {
     SOFT_INPAINTING.title: SoftInpaintingFeature,
     CONTROLNET.title: ControlNet,
     DETAIL.title: DetailFeature,
+    DETAIL_DAEMON.title: DetailDaemonFeature,
+    **GUIDANCE_RUNS,
     **{script.title: Postprocessing for script in POSTPROCESSING},
 }
 

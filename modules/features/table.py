@@ -11,6 +11,8 @@ from modules.features.alternative_test.declare import ALTERNATIVE_TEST
 from modules.features.controlnet.declare import CONTROLNET
 from modules.features.declaration import Script, ScriptError, checked_arguments
 from modules.features.detail.declare import DETAIL
+from modules.features.detail_daemon.declare import DETAIL_DAEMON
+from modules.features.guidance import GUIDANCE
 from modules.features.loopback.declare import LOOPBACK
 from modules.features.outpaint.declare import OUTPAINT
 from modules.features.outpainting_mk2.declare import OUTPAINTING_MK2
@@ -40,6 +42,8 @@ SCRIPTS: Final = (
     ULTIMATE_UPSCALE,
     XYZ_PLOT,
     DETAIL,
+    DETAIL_DAEMON,
+    *GUIDANCE,
     *POSTPROCESSING,
 )
 SELECTABLE: Final = tuple(script for script in SCRIPTS if not script.always_on)
@@ -47,8 +51,11 @@ ALWAYS_ON: Final = tuple(script for script in SCRIPTS if script.always_on)
 
 
 def find_script(title: str) -> Script | None:
-    """The script of this title, in any case."""
-    return next((script for script in SCRIPTS if script.title.casefold() == title.casefold()), None)
+    """The script that has this title, or is known under it elsewhere, in any case."""
+    wanted = title.casefold()
+    return next(
+        (script for script in SCRIPTS if wanted in (name.casefold() for name in (script.title, *script.aliases))), None
+    )
 
 
 def scripts_of(scripts: Mapping[str, Mapping[str, JsonValue]]) -> Iterator[tuple[Script, Mapping[str, JsonValue]]]:

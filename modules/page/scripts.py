@@ -11,7 +11,7 @@ from modules.features.declaration import Argument, Script, ScriptError, checked_
 from modules.features.table import ALWAYS_ON, SCRIPTS, SELECTABLE, find_script
 from modules.intake.script_choices import choices_of
 from modules.page.controls import Controls, events_of
-from modules.page.script_names import on_tab, slug
+from modules.page.script_names import FORM, GROUPS, on_tab, slug, slug_of
 from modules.page.slots import build_slot
 from modules.page.units import build_units, read_units, units_text
 from modules.page.xyz import build_plot, with_lists
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 SCRIPT: Final = "script"
 NONE: Final = "None"
 _PREFIX: Final = "script/"
+
+
+def group_control(group: str) -> str:
+    """The name in the form of the control with all that a group's features are given."""
+    return f"{_PREFIX}{slug_of(group)}/{FORM.name}"
 
 
 def control_name(script: Script, argument: Argument) -> str:
@@ -58,10 +63,15 @@ def build_scripts(services: Services, mode: str) -> Controls:
     controls: Controls = {}
     shown = services.options.texts("postprocessing_enable_in_main_ui")
     for script in on_tab(ALWAYS_ON, mode):
-        if script.postprocesses and script.title not in shown:
+        if script.group or (script.postprocesses and script.title not in shown):
             continue
         with gr.Accordion(script.title, open=False, elem_id=f"script_{mode}_{slug(script)}"):
             controls |= _arguments(services, script, mode)
+    for group in GROUPS:
+        own = slug_of(group)
+        with gr.Accordion(group, open=False, elem_id=f"script_{mode}_{own}"):
+            elem_id = f"script_{mode}_{own}_{FORM.name}"
+            controls[group_control(group)] = build_units(FORM, mode, group, own, elem_id)
     titles = [NONE, *(script.title for script in on_tab(SELECTABLE, mode))]
     about: dict[str, Any] = {"value": NONE, "label": "Script", "filterable": False, "elem_id": f"{mode}_script_list"}
     # A group of its own: Gradio would put the list into one frame with what stands above it.
@@ -131,6 +141,7 @@ def _control(services: Services, argument: Argument, mode: str, elem_id: str) ->
 def page_scripts(mode: str, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The scripts that a form's values ask for. Raises RequestError."""
     chosen = str(values.get(SCRIPT) or NONE)
+    values = {**values, **_grouped(values)}
     found = {}
     for script in on_tab(SCRIPTS, mode):
         arguments = {
@@ -148,6 +159,27 @@ def page_scripts(mode: str, values: Mapping[str, Any]) -> dict[str, dict[str, An
     return found
 
 
+def _grouped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the forms of groups give to each argument of their features, by control. Raises RequestError."""
+    given: dict[str, Any] = {}
+    for group in GROUPS:
+        for unit in read_units(values.get(group_control(group)), group):
+            script = find_script(str(unit.get("title"))) if isinstance(unit, Mapping) else None
+            if script is None or script.group != group:
+                raise RequestError(f"{group} could not be read: reload the page.")
+            given |= {control_name(script, one): unit[one.name] for one in script.valued if one.name in unit}
+    return given
+
+
+def _group_text(group: str, scripts: Mapping[str, Mapping[str, Any]]) -> str:
+    return units_text([{"title": title, **own} for title, own in scripts.items() if _group_of(title) == group])
+
+
+def _group_of(title: str) -> str:
+    script = find_script(title)
+    return "" if script is None else script.group
+
+
 def _read(argument: Argument, value: Any) -> Any:  # noqa: ANN401 - whatever Gradio has
     return read_units(value, argument.label) if argument.look == "units" else value
 
@@ -155,11 +187,14 @@ def _read(argument: Argument, value: Any) -> Any:  # noqa: ANN401 - whatever Gra
 def script_controls(scripts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What a request's scripts put into the form, by control."""
     values: dict[str, Any] = {SCRIPT: next((script.title for script in SELECTABLE if script.title in scripts), NONE)}
+    values |= {group_control(group): _group_text(group, scripts) for group in GROUPS}
     for script in ALWAYS_ON:
+        if script.group:
+            continue
         first = script.arguments[0]
         values[control_name(script, first)] = "[]" if first.look == "units" else script.title in scripts
     for script in SCRIPTS:
-        if script.title not in scripts:
+        if script.title not in scripts or script.group:
             continue
         arguments = with_lists(scripts[script.title]) if script.title == PLOT else scripts[script.title]
         for argument in (one for one in script.valued if one.shown):
@@ -180,6 +215,11 @@ def is_sound(name: str, value: object) -> bool:
     """Whether what a browser kept of a script's control is still a value for it."""
     if name == SCRIPT:
         return isinstance(value, str) and (value == NONE or find_script(value) is not None)
+    if name in map(group_control, GROUPS):
+        try:
+            return all(is_sound(one, own) for one, own in _grouped({name: value}).items())
+        except RequestError:
+            return False
     for script in SCRIPTS:
         for argument in script.valued:
             if name == control_name(script, argument):

@@ -27,7 +27,8 @@ class Prediction(Protocol):
 
     `level` is a noise level (sigma) or a timestep: a scalar tensor on the CPU, so that reading it never waits for a
     device. `blends_input` says where an inpainting mask acts: on the model's input or on its answer. `denoised` turns
-    an answer into an estimate of the finished latent, and `answer_for` back.
+    an answer into an estimate of the finished latent, and `answer_for` back. `image_scale` is what the finished latent
+    is multiplied by in x.
     """
 
     blends_input: bool
@@ -40,6 +41,8 @@ class Prediction(Protocol):
     def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor: ...
 
     def answer_for(self, x: Tensor, denoised: Tensor, level: Tensor) -> Tensor: ...
+
+    def image_scale(self, level: Tensor) -> float: ...
 
 
 class SigmaPrediction:
@@ -81,6 +84,9 @@ class SigmaPrediction:
 
     def answer_for(self, x: Tensor, denoised: Tensor, level: Tensor) -> Tensor:
         return denoised
+
+    def image_scale(self, level: Tensor) -> float:
+        return 1.0
 
 
 class LcmPrediction(SigmaPrediction):
@@ -125,9 +131,14 @@ class TimestepPrediction:
         alpha_bar = self._alpha_bar(level)
         return (x - denoised * alpha_bar.sqrt()) / (1 - alpha_bar).sqrt()
 
+    def image_scale(self, level: Tensor) -> float:
+        return float(self._alpha_bar(level).sqrt())
+
     def _alpha_bar(self, timestep: Tensor) -> Tensor:
-        # UniPC calls between whole timesteps; as in A1111 the table is read at the whole step below.
-        return self._model.alphas_cumprod[timestep.long()]
+        # UniPC calls between whole timesteps; as in A1111 the table is read at the whole step below. What a hook shows
+        # instead of the true level may lie beyond the table.
+        table = self._model.alphas_cumprod
+        return table[timestep.long().clamp(0, len(table) - 1)]
 
 
 def _call(unet: UNet, x: Tensor, timestep: Tensor, conditioning: Conditioning, extra: Tensor | None) -> Tensor:

@@ -143,6 +143,7 @@ class Guidance:
         hooks = guided.options.hooks
         self._beginning = overriding(hooks, "begin_call")
         self._showing = overriding(hooks, "shown_level")
+        self._sparing = overriding(hooks, "spares_negative")
         self._guiding = overriding(hooks, "guide")
 
     @property
@@ -237,9 +238,14 @@ class Guidance:
             scale,
             rows.owners,
             predict,
+            prediction.image_scale(level),
         )
+        unchanged = guided.combined
         for hook in self._guiding:
             guided = guided.after(hook.guide(guided))
+        if guided.combined is unchanged:
+            # There and back again some bits would be lost.
+            return combined
         return prediction.answer_for(x, guided.combined, level)
 
     def _edit_guided(self, x: Tensor, level: Tensor, rows: _Rows, image_scale: float) -> Tensor:
@@ -252,6 +258,8 @@ class Guidance:
 
     def _spares_uncond(self, level: Tensor) -> bool:
         options = self._options
+        if any(hook.spares_negative(self._at) for hook in self._sparing):
+            return True
         if options.skip_early and self.calls / self._total_calls <= options.skip_early:
             self._report_effect("skip_early")
             return True

@@ -40,6 +40,7 @@ class GuidedCall:
     with weight `owners[r][1]`; `uncond`, (images, ...), is that to the negative prompt, or None where its call was
     spared. `combined` is what guidance at `scale` made of them, and what the hooks before this one made of that.
     `predict(x, negative)` calls the model once more, with the prompts' texts (rows) or the negative prompts (images).
+    `image_scale` is what the finished latent is multiplied by in `x`: 1 where levels are sigmas.
     """
 
     x: Tensor
@@ -51,16 +52,21 @@ class GuidedCall:
     scale: float
     owners: tuple[tuple[int, float], ...]
     predict: Callable[[Tensor, bool], Tensor]
+    image_scale: float = 1.0
 
     @property
     def cond(self) -> Tensor:
         """One answer to the prompt of each image: with AND the weighted mean of its texts' answers."""
+        return self.of_images(self.conds)
+
+    def of_images(self, rows: Tensor) -> Tensor:
+        """The weighted mean of each image's rows: (rows, ...) -> (images, ...)."""
         if len(self.owners) == self.x.shape[0]:
-            return self.conds
+            return rows
         made = torch.zeros_like(self.combined)
         total = [0.0] * self.x.shape[0]
         for row, (image, weight) in enumerate(self.owners):
-            made[image] += self.conds[row] * weight
+            made[image] += rows[row] * weight
             total[image] += weight
         for image, weight in enumerate(total):
             made[image] /= weight or 1.0
@@ -89,6 +95,10 @@ class SamplingHook:
     def shown_level(self, level: Tensor, at: CallPosition, *, negative: bool) -> Tensor:
         """The noise level that the model is given for the rows of prompts, or of negative prompts."""
         return level
+
+    def spares_negative(self, at: CallPosition) -> bool:
+        """Whether this call goes without the negative prompt: the answer to the prompt alone is what counts."""
+        return False
 
     def guide(self, guided: GuidedCall) -> Tensor:
         """The estimate of the finished latent that the sampler goes on with, of `guided.combined`'s shape."""

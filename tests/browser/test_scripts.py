@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from modules.parameters import parse_infotext
 from tests.browser.conftest import Watched
-from tests.browser.steps import drop, open_input, parameters, saved, visit
+from tests.browser.steps import INFOTEXT, PROMPT, drop, open_input, parameters, saved, visit
 from tests.checkpoints import write_tiny_checkpoint
 from tests.jobs.helpers import eventually
 from tests.server.server import Server
@@ -67,3 +68,23 @@ def test_a_script_is_chosen_run_and_remembered(watched: Watched, tmp_path: Path)
         expect(page.locator(LOOPS)).to_be_visible()
         expect(page.locator(f"{LOOPS} input[type=number]")).to_have_value("2")
         assert watched.problems == []
+
+
+def test_guidance_is_one_form_whose_features_come_from_pictures_and_go_into_them(settled: Watched) -> None:
+    page = settled.page
+    page.fill(PROMPT, "a fox\nSteps: 4, Sampler: Euler, Seed: 3, freeu_enabled: True, freeu_b1: 1.3")
+    page.click("#txt2img_paste")
+    page.click("#script_txt2img_guidance > button")
+    tab = page.locator("#script_txt2img_guidance").get_by_role("tab", name="FreeU")
+    expect(tab).to_have_class(re.compile("active"))
+    tab.click()
+    number, enabled = (page.locator(f"#unit_txt2img_guidance_1_{name}") for name in ("b1", "enabled"))
+    expect(number).to_have_value("1.3")
+    expect(enabled).to_be_checked()
+    number.fill("1.4")
+    number.press("Tab")
+    page.click("#txt2img_generate")
+    expect(page.locator(INFOTEXT)).to_contain_text("freeu_enabled: True, freeu_b1: 1.4, freeu_b2: 1.02")
+    enabled.uncheck()
+    page.click("#txt2img_generate")
+    expect(page.locator(INFOTEXT)).not_to_contain_text("freeu")

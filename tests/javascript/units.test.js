@@ -94,3 +94,31 @@ test("one panel is shown at a time", () => {
     [true, false, true],
   );
 });
+
+test("features of a group are units with titles and fields of their own", () => {
+  const [enabled, , weight] = SCHEMA.arguments;
+  const group = {
+    count: 2,
+    arguments: [],
+    forms: [
+      { title: "One", arguments: [enabled, weight] },
+      { title: "Two", arguments: [enabled] },
+    ],
+  };
+  const units = unitsOf('[{"title": "Two", "enabled": true}, {"title": "Gone", "enabled": true}]', group);
+  assert.deepEqual(units, [
+    { title: "One", enabled: false, weight: 1 },
+    { title: "Two", enabled: true },
+  ]);
+  assert.equal(textOf(units, group), '[{"title":"Two","enabled":true}]');
+  document.body.innerHTML =
+    '<div id="hidden"><textarea>[]</textarea></div><div class="units" data-units="made" data-mode="txt2img" data-text="hidden" aria-label="Made"></div>';
+  const made = new UnitsForm(/** @type {HTMLElement} */ (document.querySelector(".units")), group);
+  assert.deepEqual(
+    [...document.querySelectorAll("[role=tab]")].map((tab) => tab.textContent),
+    ["One", "Two"],
+  );
+  made.change(0, "weight", 0.5);
+  const field = /** @type {HTMLTextAreaElement} */ (document.querySelector("textarea"));
+  assert.equal(field.value, '[{"title":"One","enabled":false,"weight":0.5}]');
+});

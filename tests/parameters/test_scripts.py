@@ -10,20 +10,33 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
+from modules.features.adaptive_projected_guidance.declare import AdaptiveProjectedGuidanceArguments
 from modules.features.alternative_test.declare import AlternativeTestArguments
 from modules.features.arguments import ScriptArguments
+from modules.features.cads.declare import CadsArguments
+from modules.features.cfg_rescale.declare import CfgRescaleArguments
 from modules.features.declaration import Argument, Script, ScriptError, checked_arguments
+from modules.features.deep_shrink.declare import DeepShrinkArguments
+from modules.features.dynamic_thresholding.declare import DynamicThresholdingArguments
+from modules.features.epsilon_scaling.declare import EpsilonScalingArguments
+from modules.features.freeu.declare import FreeUArguments
+from modules.features.guidance_interval.declare import GuidanceIntervalArguments
+from modules.features.hypertile.declare import HyperTileArguments
 from modules.features.infotext import script_values
 from modules.features.loopback.declare import LoopbackArguments
+from modules.features.mahiro.declare import MahiroArguments
 from modules.features.outpaint.declare import OutpaintArguments
 from modules.features.outpainting_mk2.declare import OutpaintingMk2Arguments
+from modules.features.perturbed_attention.declare import PerturbedAttentionArguments
 from modules.features.poor_mans_outpainting.declare import PoorMansOutpaintingArguments
 from modules.features.postprocessing.declare import CodeFormerArguments, GfpganArguments, UpscaleArguments
 from modules.features.postprocessing.run import requested_postprocessing
 from modules.features.prompt_matrix.declare import PromptMatrixArguments
 from modules.features.prompts_from_file.declare import PromptsFromFileArguments
 from modules.features.sd_upscale.declare import SdUpscaleArguments
+from modules.features.self_attention_guidance.declare import SelfAttentionGuidanceArguments
 from modules.features.sequences.declare import InterpolatePicturesArguments, InterpolatePromptsArguments
+from modules.features.smoothed_energy.declare import SmoothedEnergyArguments
 from modules.features.soft_inpainting.declare import SoftInpaintingArguments
 from modules.features.table import SCRIPTS, find_script
 from modules.features.ultimate_upscale.declare import UltimateUpscaleArguments
@@ -59,8 +72,8 @@ def test_titles_names_and_infotext_keys_are_unique_and_defaults_are_accepted() -
         for argument in script.valued:
             assert checked_arguments(script, {})[argument.name] == argument.default
             if argument.look == "units":
-                # Its list is the setting that says how many there are.
-                assert argument.record and argument.most and argument.listed in OPTIONS
+                # Its list is the setting that says how many there are, where there is one.
+                assert argument.record and argument.most and (argument.listed is None or argument.listed in OPTIONS)
                 continue
             assert argument.label and (argument.look in ("dropdown", "radio", "checkboxes")) == bool(
                 argument.choices or argument.listed
@@ -149,6 +162,22 @@ KINDS: list[type[ScriptArguments]] = [
     *(AlternativeTestArguments, InterpolatePicturesArguments, InterpolatePromptsArguments, PromptMatrixArguments),
     *(PromptsFromFileArguments, SoftInpaintingArguments, XyzArguments),
     *(UpscaleArguments, GfpganArguments, CodeFormerArguments, UltimateUpscaleArguments),
+    *(
+        GuidanceIntervalArguments,
+        FreeUArguments,
+        DeepShrinkArguments,
+        HyperTileArguments,
+        CadsArguments,
+        DynamicThresholdingArguments,
+        AdaptiveProjectedGuidanceArguments,
+        MahiroArguments,
+        SelfAttentionGuidanceArguments,
+        PerturbedAttentionArguments,
+        SmoothedEnergyArguments,
+        CfgRescaleArguments,
+        EpsilonScalingArguments,
+    ),
+    *(UpscaleArguments, GfpganArguments, CodeFormerArguments),
 ]
 
 

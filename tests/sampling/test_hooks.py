@@ -54,7 +54,7 @@ def test_a_hook_that_leaves_the_estimate_leaves_the_answer(
     kind: type[SigmaPrediction] | type[TimestepPrediction], level: float
 ) -> None:
     noting = Noting()
-    torch.testing.assert_close(answer(kind, level, noting), answer(kind, level), rtol=1e-5, atol=1e-5)
+    assert torch.equal(answer(kind, level, noting), answer(kind, level))
     assert [(at.call, at.share, at.images) for at in noting.begun] == [(0, 0.0, range(2))]
 
 
@@ -118,3 +118,28 @@ def test_where_the_negative_prompt_was_spared_there_is_no_answer_to_it() -> None
     Guidance(SigmaPrediction(toy_unet, sd1_sigmas()), CONDITIONS, options, total_calls=1)(X, torch.tensor(3.0))
     assert spared.seen[0].uncond is None
     assert torch.equal(spared.seen[0].guided(5.0), spared.seen[0].combined)
+
+
+class Sparing(Noting):
+    """Spares the negative prompt in the first half of the run."""
+
+    def spares_negative(self, at: CallPosition) -> bool:
+        return at.share < 0.5
+
+
+def test_a_hook_can_spare_the_negative_prompt_for_some_calls() -> None:
+    sparing = Sparing()
+    options = GuidanceOptions(cfg_scale=7.0, hooks=(sparing,))
+    run = Guidance(SigmaPrediction(toy_unet, sd1_sigmas()), CONDITIONS, options, total_calls=2)
+    first, second = (run(X, torch.tensor(3.0)) for _ in range(2))
+    assert [seen.uncond is None for seen in sparing.seen] == [True, False]
+    assert torch.equal(first, sparing.seen[0].conds)
+    assert torch.equal(second, answer(SigmaPrediction, 3.0))
+
+
+def test_a_latent_is_its_image_in_a_known_scale_and_noise() -> None:
+    noting = Noting()
+    answer(SigmaPrediction, 3.0, noting)
+    answer(TimestepPrediction, 400.0, noting)
+    alpha_bar = sd1_sigmas().alphas_cumprod[400]
+    assert [seen.image_scale for seen in noting.seen] == [1.0, pytest.approx(float(alpha_bar.sqrt()))]

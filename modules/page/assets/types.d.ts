@@ -197,6 +197,13 @@ export interface ControlLists {
 export interface UnitSchema {
   count: number;
   arguments: UnitField[];
+  /** Where each unit is a feature of its own: what each is named, and its fields instead of `arguments`. */
+  forms?: UnitForm[];
+}
+
+export interface UnitForm {
+  title: string;
+  arguments: UnitField[];
 }
 
 export interface Picture {

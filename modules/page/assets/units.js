@@ -29,7 +29,15 @@ const forms = new Map();
 export const extendUnits = (script, extension) => extensions.set(script, extension);
 
 /**
+ * The fields of a unit: alike in all of them, or its own where each is a feature.
+ * @param {UnitSchema} schema
+ * @param {number} unit
+ */
+const fieldsOf = (schema, unit) => schema.forms?.[unit]?.arguments ?? schema.arguments;
+
+/**
  * A whole list of units for what a text says: missing ones, and what is missing in one, have their defaults.
+ * Units that are features are found by their titles.
  * @param {string} text
  * @param {UnitSchema} schema
  * @returns {UnitValues[]}
@@ -41,19 +49,26 @@ export function unitsOf(text, schema) {
     read = JSON.parse(text || "[]");
   } catch {}
   const given = Array.isArray(read) ? read : [];
-  const count = Math.max(schema.count, given.length);
+  const forms = schema.forms;
+  const count = forms ? forms.length : Math.max(schema.count, given.length);
   return Array.from({ length: count }, (_, unit) => {
-    const own = given[unit] && typeof given[unit] === "object" ? given[unit] : {};
-    return Object.fromEntries(schema.arguments.map(({ name, default: value }) => [name, own[name] ?? value]));
+    const found = forms ? given.find((one) => one?.title === forms[unit].title) : given[unit];
+    const own = found && typeof found === "object" ? found : {};
+    const values = fieldsOf(schema, unit).map(({ name, default: value }) => [name, own[name] ?? value]);
+    return Object.fromEntries(forms ? [["title", forms[unit].title], ...values] : values);
   });
 }
 
 /**
- * The text of units, without those at the end that are as they were at the start.
+ * The text of units, without those at the end that are as they were at the start, or any such where each has a title.
  * @param {UnitValues[]} units
  * @param {UnitSchema} schema
  */
 export function textOf(units, schema) {
+  if (schema.forms) {
+    const untouched = unitsOf("[]", schema).map((unit) => JSON.stringify(unit));
+    return JSON.stringify(units.filter((unit, place) => JSON.stringify(unit) !== untouched[place]));
+  }
   const plain = JSON.stringify(unitsOf("[]", { ...schema, count: 1 })[0]);
   let length = units.length;
   while (length && JSON.stringify(units[length - 1]) === plain) length -= 1;
@@ -78,6 +93,11 @@ export class UnitsForm {
     this.written = null;
     this.open = 0;
     this.draw(this.field()?.value ?? "[]");
+  }
+
+  /** @param {number} unit */
+  fields(unit) {
+    return fieldsOf(this.schema, unit);
   }
 
   field() {
@@ -106,7 +126,9 @@ export class UnitsForm {
     const made = element("button", { type: "button", id: this.id(unit, "tab") });
     made.setAttribute("role", "tab");
     made.setAttribute("aria-controls", this.id(unit, "panel"));
-    made.append(element("span", { textContent: "Unit" }), ` ${unit}`);
+    const title = this.schema.forms?.[unit]?.title;
+    if (title) made.append(element("span", { textContent: title }));
+    else made.append(element("span", { textContent: "Unit" }), ` ${unit}`);
     made.addEventListener("click", () => this.choose(unit));
     return made;
   }
@@ -135,7 +157,7 @@ export class UnitsForm {
     const made = element("div", { className: "unit-panel", id: this.id(unit, "panel") });
     made.setAttribute("role", "tabpanel");
     made.setAttribute("aria-labelledby", this.id(unit, "tab"));
-    for (const field of this.schema.arguments) made.append(this.control(unit, field));
+    for (const field of this.fields(unit)) made.append(this.control(unit, field));
     return made;
   }
 
@@ -259,7 +281,7 @@ export class UnitsForm {
    * @param {number} unit
    */
   show(unit) {
-    for (const field of this.schema.arguments) {
+    for (const field of this.fields(unit)) {
       const value = this.units[unit][field.name];
       if (field.look === "picture") {
         if (value) setPicture(this.id(unit, field.name), String(value));
@@ -388,7 +410,7 @@ export function watchUnits() {
     const { name, state } = event.detail;
     for (const form of forms.values()) {
       form.units.forEach((_, unit) => {
-        for (const field of form.schema.arguments) {
+        for (const field of form.fields(unit)) {
           if (field.look !== "picture" || form.id(unit, field.name) !== name) continue;
           form.change(unit, field.name, state?.id ?? "");
           const painted = field.choices[1];

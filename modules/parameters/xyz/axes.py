@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from modules.features.controlnet.declare import unit_value, with_unit_value
-from modules.features.declaration import ScriptError
+from modules.features.declaration import Script, ScriptError
+from modules.features.table import SCRIPTS
 from modules.parameters.request import GenerationRequest, RequestError
 from modules.parameters.samplers import find_sampler, resolve_sampler
 from modules.parameters.schedules import resolve_schedule
@@ -21,7 +22,7 @@ SEEDS: Final = ("Seed", "Var. seed")
 @dataclass(frozen=True, slots=True)
 class Axis:
     """One axis. `field` is of the request, `options` are settings that take the value, `unit` is an argument of
-    ControlNet's first unit.
+    ControlNet's first unit, and `argument` one of a feature's, behind its title: the feature is on in each picture.
 
     An axis without either has a rule of its own in `changes`, or is not possible here. `plain` values stand in the
     legend without the axis's name.
@@ -34,11 +35,21 @@ class Axis:
     tabs: frozenset[str] = BOTH
     plain: bool = False
     unit: str | None = None
+    argument: tuple[str, str] | None = None
 
     @property
     def listed(self) -> bool:
         """Whether its values are chosen from a list of this machine, unless they are typed."""
         return self.label in _LISTED
+
+
+def _axes_of(script: Script) -> Iterator[Axis]:
+    for argument in script.valued:
+        if argument.look == "slider":
+            kind: ValueKind = "whole" if argument.whole else "number"
+            yield Axis(
+                f"[{script.title}] {argument.label}", kind, tabs=script.tabs, argument=(script.title, argument.name)
+            )
 
 
 AXES: Final = (
@@ -97,6 +108,7 @@ AXES: Final = (
     Axis("[ControlNet] Pre Resolution", "whole", unit="processor_res"),
     Axis("[ControlNet] Pre Threshold A", "number", unit="threshold_a"),
     Axis("[ControlNet] Pre Threshold B", "number", unit="threshold_b"),
+    *(axis for script in SCRIPTS if script.group for axis in _axes_of(script)),
 )
 _WITH_RULES: Final = (NOTHING, "Prompt S/R", "Prompt order", "Styles", "Size")
 _LISTED: Final = frozenset(
@@ -118,7 +130,7 @@ def axis_labels(mode: str, *, possible: bool = True) -> list[str]:
 
 def is_possible(axis: Axis) -> bool:
     """Whether something here stands behind the axis."""
-    return bool(axis.field or axis.options or axis.unit) or axis.label in _WITH_RULES
+    return bool(axis.field or axis.options or axis.unit or axis.argument) or axis.label in _WITH_RULES
 
 
 def find_axis(label: str, mode: str) -> Axis:
@@ -175,7 +187,15 @@ def changes(axis: Axis, value: object, values: Sequence[Any], fields: Mapping[st
         case "Size":
             width, height = _sides(value)
             return {"width": width, "height": height}
+    if axis.argument is not None:
+        return {"scripts": _with_argument(fields["scripts"], *axis.argument, value)}
     return {axis.field: value} if axis.field else {}
+
+
+def _with_argument(scripts: Mapping[str, Mapping[str, Any]], title: str, name: str, value: object) -> dict[str, Any]:
+    """`scripts` with that feature on, and this argument of it."""
+    script = next(script for script in SCRIPTS if script.title == title)
+    return {**scripts, title: {**scripts.get(title, {}), script.arguments[0].name: True, name: value}}
 
 
 def overrides(axis: Axis, value: object) -> dict[str, Any]:

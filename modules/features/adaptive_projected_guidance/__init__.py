@@ -1,0 +1,1 @@
+"""Adaptive projected guidance: the part of guidance that oversaturates left out."""

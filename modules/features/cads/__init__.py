@@ -1,0 +1,1 @@
+"""CADS: conditions that are noisy at first, for more variety."""

@@ -1,0 +1,1 @@
+"""Guided estimates brought back to the spread of the prompt's own."""

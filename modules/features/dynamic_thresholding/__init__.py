@@ -1,0 +1,1 @@
+"""Dynamic thresholding: a high CFG scale in the range of a low one."""

@@ -1,0 +1,1 @@
+"""Epsilon scaling: a little less noise taken for granted."""

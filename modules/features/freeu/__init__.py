@@ -1,0 +1,1 @@
+"""FreeU: the decoder's own features stronger, those of its skips weaker."""

@@ -1,0 +1,1 @@
+"""HyperTile: self-attention within tiles."""

@@ -1,0 +1,1 @@
+"""Mahiro: guidance that leans towards the prompt where it pulls elsewhere."""

@@ -1,0 +1,1 @@
+"""Perturbed-attention guidance: away from what the middle block makes without attention."""

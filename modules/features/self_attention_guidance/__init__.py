@@ -1,0 +1,1 @@
+"""Self-attention guidance: away from what blurring the attended parts makes."""

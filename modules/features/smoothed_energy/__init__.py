@@ -1,0 +1,1 @@
+"""Smoothed-energy guidance: away from what blurred queries make."""
