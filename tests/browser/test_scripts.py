@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from modules.parameters import parse_infotext
 from tests.browser.conftest import Watched
-from tests.browser.steps import INFOTEXT, PROMPT, drop, open_input, parameters, saved, visit
+from tests.browser.steps import PROMPT, drop, generate, open_input, parameters, saved, visit
 from tests.checkpoints import write_tiny_checkpoint
 from tests.jobs.helpers import eventually
 from tests.server.server import Server
@@ -70,7 +71,9 @@ def test_a_script_is_chosen_run_and_remembered(watched: Watched, tmp_path: Path)
         assert watched.problems == []
 
 
-def test_guidance_is_one_form_whose_features_come_from_pictures_and_go_into_them(settled: Watched) -> None:
+def test_guidance_is_one_form_whose_features_come_from_pictures_and_go_into_jobs(
+    settled: Watched, server: Server
+) -> None:
     page = settled.page
     page.fill(PROMPT, "a fox\nSteps: 4, Sampler: Euler, Seed: 3, freeu_enabled: True, freeu_b1: 1.3")
     page.click("#txt2img_paste")
@@ -83,8 +86,14 @@ def test_guidance_is_one_form_whose_features_come_from_pictures_and_go_into_them
     expect(enabled).to_be_checked()
     number.fill("1.4")
     number.press("Tab")
-    page.click("#txt2img_generate")
-    expect(page.locator(INFOTEXT)).to_contain_text("freeu_enabled: True, freeu_b1: 1.4, freeu_b2: 1.02")
+    generate(page, "a fox with scripts")
+    assert _scripts_of(server, "a fox with scripts")["FreeU"]["b1"] == 1.4
     enabled.uncheck()
-    page.click("#txt2img_generate")
-    expect(page.locator(INFOTEXT)).not_to_contain_text("freeu")
+    generate(page, "a fox without")
+    assert _scripts_of(server, "a fox without") == {}
+
+
+def _scripts_of(server: Server, prompt: str) -> Any:
+    """Those of the job with this prompt, once it is there."""
+    eventually(lambda: any(job["request"]["prompt"] == prompt for job in server.json("/v1/jobs")))
+    return next(job["request"]["scripts"] for job in server.json("/v1/jobs") if job["request"]["prompt"] == prompt)
