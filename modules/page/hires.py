@@ -10,7 +10,7 @@ from modules.page import listing
 from modules.page.controls import Controls, checkbox, dropdown, slider, textbox
 from modules.page.file_lists import FileList
 from modules.page.parts import GenerationTab
-from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
+from modules.settings.choices import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services

@@ -6,8 +6,8 @@ import math
 import re
 from typing import Final
 
-from modules.parameters.request import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
+from modules.settings.choices import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 
 _VERSION: Final = re.compile(r"v?([0-9]{1,6}(?:\.[0-9]{1,6}){1,5})(?:-([0-9]{1,6})(?:-[\w.+-]{1,80})?)?")
 _BRACKETS: Final = re.compile(r"\\.?|[(\[]|:\s*+(?P<weight>[+-]?[.\d]++)\s*+\)|[)\]]|[^\\()\[\]:]+|:", re.DOTALL)

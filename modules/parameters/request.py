@@ -13,7 +13,7 @@ from modules.features.table import SELECTABLE, checked_scripts
 from modules.parameters.declaration import Parameter, parameter_of
 from modules.parameters.extras_request import MOST_PICTURES, ExtrasRequest, Share
 from modules.parameters.merger_request import MergerRequest
-from modules.settings.choices import BOTH, IMG2IMG, TXT2IMG
+from modules.settings.choices import BOTH, IMG2IMG, SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE, TXT2IMG
 
 Mode = Literal["txt2img", "img2img", "extras", "modelmerger"]
 
@@ -21,12 +21,8 @@ MAXIMUM_SIDE: Final = 8192
 MAXIMUM_PROMPT: Final = 1_000_000
 LARGEST_SEED: Final = 2**64 - 1
 
-# What the hires pass takes from the first pass, in the words of the page, the API and infotext. What they mean is said
-# by `GenerationRequest.hires_checkpoint`, `hires_sampler` and `hires_schedule`; `hires_names` and
-# `hires_checkpoint_name` write them.
-SAME_CHECKPOINT: Final = "Use same checkpoint"
-SAME_SAMPLER: Final = "Use same sampler"
-SAME_SCHEDULE: Final = "Use same scheduler"
+# What the words for "the same as in the first pass" mean is said by `GenerationRequest.hires_checkpoint`,
+# `hires_sampler` and `hires_schedule`; `hires_names` and `hires_checkpoint_name` write them.
 # Names that choose no checkpoint of its own for the hires pass.
 NO_CHECKPOINT: Final = ("", "None")
 # Names that choose no refiner.

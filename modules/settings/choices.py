@@ -7,6 +7,11 @@ BOTH: Final = frozenset({"txt2img", "img2img"})
 TXT2IMG: Final = frozenset({"txt2img"})
 IMG2IMG: Final = frozenset({"img2img"})
 
+# What a later pass takes from the one before it, in the words of the page, the API and infotext.
+SAME_CHECKPOINT: Final = "Use same checkpoint"
+SAME_SAMPLER: Final = "Use same sampler"
+SAME_SCHEDULE: Final = "Use same scheduler"
+
 # What stands under a mask at the start, by the number that requests have.
 MASKED_CONTENTS: Final = ("fill", "original", "latent noise", "latent nothing")
 

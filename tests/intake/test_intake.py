@@ -17,10 +17,10 @@ from modules.intake.intake import Intake, resolve_names, split_style_names
 from modules.intake.networks import files_of, tag_notices
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, parse_request
 from modules.parameters.load_options import chosen_prediction
-from modules.parameters.request import SAME_CHECKPOINT
 from modules.parameters.samplers import SAMPLERS
 from modules.protocol import NetworkFile
 from modules.settings import OptionStore
+from modules.settings.choices import SAME_CHECKPOINT
 from tests.checkpoints import (
     TINY_COSXL,
     TINY_PLAYGROUND,

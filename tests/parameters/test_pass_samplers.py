@@ -80,7 +80,7 @@ def test_labels_lead_to_the_same_levels_again(first: tuple[str, str], hires: str
 SAME = {"SAME_CHECKPOINT", "SAME_SAMPLER", "SAME_SCHEDULE"}
 
 
-def test_only_the_request_knows_what_using_the_same_means() -> None:
+def test_only_the_request_and_detail_passes_know_what_using_the_same_means() -> None:
     comparing = {
         one.path.name
         for one in rules.sources()
@@ -88,7 +88,8 @@ def test_only_the_request_knows_what_using_the_same_means() -> None:
         if isinstance(node, ast.Compare)
         and any(isinstance(name, ast.Name) and name.id in SAME for name in ast.walk(node))
     }
-    assert comparing == {"request.py"}
+    # A detail pass has the words for itself: what it takes is the picture's.
+    assert comparing == {"request.py", "plan.py"}
 
 
 # Where names come in: requests, plots, infotexts and the samplers of a script. What runs has been found by then.
@@ -96,7 +97,7 @@ READERS_OF_NAMES = {
     *("modules/parameters/samplers.py", "modules/parameters/pass_samplers.py", "modules/intake/intake.py"),
     *("modules/parameters/infotext_versions.py", "modules/parameters/infotext_request.py"),
     *("modules/page/reading.py", "modules/pictures/foreign_values.py"),
-    *("modules/parameters/xyz/axes.py", "modules/features/alternative_test/run.py"),
+    *("modules/parameters/xyz/axes.py", "modules/features/alternative_test/run.py", "modules/features/detail/plan.py"),
 }
 
 

@@ -11,15 +11,13 @@ from pydantic import JsonValue
 
 from modules.features.arguments import ScriptArguments
 from modules.features.declaration import Argument, ArgumentControl, OwnForms, Script, ScriptError, Values
+from modules.settings.choices import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 
 TITLE: Final = "ADetailer"
 VERSION: Final = "25.3.0"
 NONE: Final = "None"
 PASSTHROUGH: Final = "Passthrough"
-SAME_CHECKPOINT: Final = "Use same checkpoint"
 SAME_VAE: Final = "Use same VAE"
-SAME_SAMPLER: Final = "Use same sampler"
-SAME_SCHEDULE: Final = "Use same scheduler"
 MERGE: Final = "Merge"
 MERGE_INVERT: Final = "Merge and Invert"
 BY_AREA: Final = "Area"

@@ -15,9 +15,6 @@ from modules.features.declaration import checked_arguments
 from modules.features.detail.declare import (
     NONE,
     PASSTHROUGH,
-    SAME_CHECKPOINT,
-    SAME_SAMPLER,
-    SAME_SCHEDULE,
     SAME_VAE,
     TITLE,
     DetailArguments,
@@ -28,7 +25,7 @@ from modules.features.table import scripts_of
 from modules.parameters import GenerationRequest, RequestError
 from modules.parameters.job_options import DetailOptions
 from modules.parameters.samplers import resolve_sampler
-from modules.settings.choices import IMG2IMG
+from modules.settings.choices import IMG2IMG, SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from modules.settings.groups import read_options
 
 _SEPARATOR: Final = re.compile(r"\s*\[SEP\]\s*")
