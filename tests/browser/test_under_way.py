@@ -27,10 +27,11 @@ def test_the_bar_says_which_picture_of_how_many_what_is_left_and_at_once_that_it
     requests: list[Route] = []
     page.route("**/interrupt?*", lambda route: requests.append(route))
     page.click("#txt2img_interrupt")
-    expect(page.locator(BAR)).to_contain_text("Interrupting…")
+    # By the settings the picture under way is ended first.
+    expect(page.locator(BAR)).to_contain_text("Stopping after this picture")
     while not requests:
         page.wait_for_timeout(20)
-    expect(page.locator(BAR)).to_contain_text("Interrupting…")
+    expect(page.locator(BAR)).to_contain_text("Stopping after this picture")
     requests[0].continue_()
     expect(page.locator(BAR)).to_be_hidden()
     page.unroute("**/interrupt?*")
