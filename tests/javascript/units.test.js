@@ -122,3 +122,24 @@ test("features of a group are units with titles and fields of their own", () => 
   const field = /** @type {HTMLTextAreaElement} */ (document.querySelector("textarea"));
   assert.equal(field.value, '[{"title":"One","enabled":false,"weight":0.5}]');
 });
+
+test("a form knows whether anybody has said something", () => {
+  assert.equal(form().made.isFresh, true);
+  assert.equal(form('[{"weight": 0.5}]').made.isFresh, false);
+});
+
+test("ADetailer's first tab begins with the first detector, and only where nothing was said", async () => {
+  const { beginWithDetector } = await import("../../modules/page/assets/detail.js");
+  const field = { ...SCHEMA.arguments[1], name: "ad_model", default: "None", choices: ["None", "face", "hand"] };
+  const { made } = form();
+  made.schema = { count: 2, arguments: [field] };
+  made.draw("[]");
+  for (const unit of [0, 1]) beginWithDetector(made, unit);
+  assert.deepEqual(
+    made.units.map((one) => one.ad_model),
+    ["face", "None"],
+  );
+  made.draw('[{"ad_model": "None"}, {"ad_model": "hand"}]');
+  beginWithDetector(made, 0);
+  assert.equal(made.units[0].ad_model, "None");
+});

@@ -6,6 +6,7 @@ import { checkpointOfCard, watchCards } from "./cards.js";
 import { watchControlNet } from "./controlnet.js";
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";
 import { listenForDemo } from "./demo.js";
+import { watchDetail } from "./detail.js";
 import { listenForDrops } from "./drop.js";
 import { guardFocus } from "./focus.js";
 import { listenForMenus } from "./forever.js";
@@ -25,7 +26,7 @@ import { guardSliders } from "./sliders.js";
 import * as slots from "./slots.js";
 import { editStyles, withoutDividers } from "./styles.js";
 import { switchTheme, watchTheme } from "./theme.js";
-import { extendUnits, showUnits, watchUnits } from "./units.js";
+import { showUnits, watchUnits } from "./units.js";
 
 window.webui = {
   stamp: jobs.stamp,
@@ -64,7 +65,7 @@ window.webui = {
 completePage();
 watchTheme();
 watchControlNet();
-extendUnits("adetailer", { active: (tab) => tab.ad_tab_enable === true && tab.ad_model !== "None" });
+watchDetail();
 watchUnits();
 guardFocus();
 guardLists();

@@ -107,6 +107,8 @@ export class UnitsForm {
   /** @param {string} text */
   draw(text) {
     this.units = unitsOf(text, this.schema);
+    // Nobody has said anything yet.
+    this.isFresh = ["", "[]"].includes(text);
     this.tabs = element("div", { className: "unit-tabs" });
     this.tabs.setAttribute("role", "tablist");
     this.tabs.setAttribute("aria-label", this.place.getAttribute("aria-label") ?? "");
