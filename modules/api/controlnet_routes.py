@@ -13,13 +13,7 @@ from modules.api.bodies import EncodedPicture
 from modules.api.generation import ended_job
 from modules.api.http_errors import ApiRoute, GenerationFailed
 from modules.api.viewer import ByLogin
-from modules.features.controlnet.control_types.declare import (
-    CONTROL_TYPES,
-    default_model,
-    default_preprocessor,
-    models_of,
-    preprocessors_of,
-)
+from modules.features.controlnet.control_types.declare import CONTROL_TYPES, offered_by
 from modules.features.controlnet.declare import NO_MODEL
 from modules.features.controlnet.preprocessors.declare import (
     PREPROCESSORS,
@@ -76,12 +70,13 @@ def controlnet_routes(services: Services) -> APIRouter:
         names = titles()
         found = {
             one.tag: {
-                "module_list": [module.name for module in preprocessors_of(one)],
-                "model_list": [NO_MODEL, *models_of(one, names)],
-                "default_option": default_preprocessor(one).name,
-                "default_model": default_model(one, names),
+                "module_list": offered.modules,
+                "model_list": [NO_MODEL, *offered.models],
+                "default_option": offered.module,
+                "default_model": offered.model,
             }
             for one in CONTROL_TYPES
+            for offered in [offered_by(one, names)]
         }
         return {"control_types": found}
 
@@ -93,6 +88,8 @@ def controlnet_routes(services: Services) -> APIRouter:
             raise HTTPException(422, f"Module not available. {error}") from error
         if not body.controlnet_input_images:
             raise HTTPException(422, "No image selected")
+        if module.takes_mask and not body.controlnet_masks:
+            raise HTTPException(422, f"Preprocessor {module.name} requires `controlnet_masks` param.")
         wanted = PreprocessRequest(
             module=module.name,
             resolution=body.controlnet_processor_res,
@@ -101,7 +98,7 @@ def controlnet_routes(services: Services) -> APIRouter:
         )
         job = await run_sync(submitted, body, wanted, viewer)
         job = await ended_job(services.jobs, job, None)
-        return {"info": "Success", "images": await run_sync(_maps_of, job)}
+        return {"info": "Success", "images": [as_base64(one) for one in await run_sync(maps_of, job)]}
 
     def titles() -> list[str]:
         return [one.title for one in services.catalogue.controls()]
@@ -117,9 +114,9 @@ def controlnet_routes(services: Services) -> APIRouter:
     return router
 
 
-def _maps_of(job: Job) -> list[str]:
-    """The maps of an ended job, in the order of its pictures. Raises GenerationFailed."""
+def maps_of(job: Job) -> list[bytes]:
+    """The files of an ended job's maps, in the order of its pictures. Raises GenerationFailed where there are none."""
     maps = sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index)
     if job.cause or not maps:
         raise GenerationFailed(job.cause or "No map was made: the job was interrupted.")
-    return [as_base64(image.path.read_bytes()) for image in maps]
+    return [image.path.read_bytes() for image in maps]

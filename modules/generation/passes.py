@@ -117,12 +117,12 @@ class _Ready:
         self.progress.before_call()
         self.at_step(self.step)
 
-    def guided(self, pipeline: Pipeline, extra_channels: Tensor | None) -> GuidedUNet:
+    def guided(self, pipeline: Pipeline, extra_channels: Tensor | None, *, is_refiner: bool = False) -> GuidedUNet:
         """Its UNet with everything that the pass's sampling needs of it."""
         model, work, settings = pipeline.model, self.work, self.resolved.settings
         self.at_step = self.in_use.enter_context(pipeline.networks(self.read_with))
         conditions = conditions_for(self.conditioning, conditioner_of(pipeline, work.spec.size, settings))
-        hooks = self._hooks(pipeline)
+        hooks = self._hooks(pipeline, is_refiner=is_refiner)
         guidance = guidance_of(pipeline, work, settings, self.progress, hooks)
         if self.networks != self.read_with:
             self.in_use.close()
@@ -147,9 +147,9 @@ class _Ready:
             extra_channels,
         )
 
-    def _hooks(self, pipeline: Pipeline) -> tuple[PassHook, ...]:
+    def _hooks(self, pipeline: Pipeline, *, is_refiner: bool) -> tuple[PassHook, ...]:
         """What features do in this pass with this checkpoint."""
-        context = PassContext(pipeline, self.resolved, self.images, self.work, self.plan)
+        context = PassContext(pipeline, self.resolved, self.images, self.work, self.plan, is_refiner)
         return tuple(hook for one in pipeline.features(self.resolved) for hook in one.before_pass(context))
 
 
@@ -169,7 +169,7 @@ def _refiner_switch(pipeline: Pipeline, resolved: ResolvedRequest, ready: _Ready
         _check_sampler(refiner.model, ready.work.spec)
         ready.progress.effects.add("refiner")
         extra = None if ready.work.refiner_channels is None else ready.work.refiner_channels(refiner)
-        return ready.guided(refiner, extra)
+        return ready.guided(refiner, extra, is_refiner=True)
 
     return RefinerSwitch(request.refiner_switch_at, take_over, options.by_sample_steps)
 

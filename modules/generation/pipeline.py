@@ -128,6 +128,7 @@ class PassContext:
     images: range
     work: Pass
     plan: SamplingPlan
+    is_refiner: bool = False
 
     @property
     def is_hires(self) -> bool:

@@ -9,15 +9,11 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, Field
 
+from modules.api.controlnet_routes import maps_of
 from modules.api.generation import ended_job
+from modules.api.http_errors import GenerationFailed
 from modules.api.viewer import ByBrowser
-from modules.features.controlnet.control_types.declare import (
-    CONTROL_TYPES,
-    default_model,
-    default_preprocessor,
-    models_of,
-    preprocessors_of,
-)
+from modules.features.controlnet.control_types.declare import CONTROL_TYPES, offered_by
 from modules.features.controlnet.preprocessors.declare import (
     PREPROCESSORS,
     Preprocessor,
@@ -52,15 +48,7 @@ def controlnet_page_routes(services: Services, uploads: UploadStore, logged_in: 
     @router.get("")
     def lists() -> dict[str, Any]:
         names = [one.title for one in services.catalogue.controls()]
-        types = {
-            one.tag: {
-                "modules": [module.name for module in preprocessors_of(one)],
-                "models": list(models_of(one, names)),
-                "module": default_preprocessor(one).name,
-                "model": default_model(one, names),
-            }
-            for one in CONTROL_TYPES
-        }
+        types = {one.tag: offered_by(one, names)._asdict() for one in CONTROL_TYPES}
         modules = [{"name": one.name, "title": one.title, "sliders": _sliders(one)} for one in PREPROCESSORS]
         return {"types": types, "modules": modules}
 
@@ -84,10 +72,10 @@ def controlnet_page_routes(services: Services, uploads: UploadStore, logged_in: 
         return services.jobs.submit(request, inputs=inputs, client=viewer.client, user=viewer.user, save=False)
 
     def stored(job: Job) -> dict[str, Any]:
-        maps = [image for image in job.images if image.kind == "image"]
-        if not maps:
-            raise HTTPException(422, job.cause or "No map was made: the job was interrupted.")
-        made = uploads.put(maps[0].path.read_bytes(), "The map")
+        try:
+            made = uploads.put(maps_of(job)[0], "The map")
+        except GenerationFailed as error:
+            raise HTTPException(422, str(error)) from error
         return {"id": made.id, "width": made.width, "height": made.height}
 
     return router

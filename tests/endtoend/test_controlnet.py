@@ -180,3 +180,5 @@ def test_a_map_is_made_without_a_picture(house: House) -> None:
     refused: httpx.Response = house.post("/controlnet/detect", controlnet_module="cany", controlnet_input_images=["a"])
     assert refused.status_code == 422 and "Module not available" in refused.text
     assert house.post("/controlnet/detect", controlnet_module="canny").json()["detail"] == "No image selected"
+    without = house.post("/controlnet/detect", **body | {"controlnet_module": "inpaint"})
+    assert without.json()["detail"] == "Preprocessor inpaint requires `controlnet_masks` param."

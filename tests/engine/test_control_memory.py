@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 import torch
@@ -28,10 +28,10 @@ from modules.hardware.budget import RESERVE, ControlSize, RequestSize, peak
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.device import module_bytes
 from modules.hardware.model_size import size_of
-from modules.parameters import ResolvedRequest
+from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.resolved import Variant
 from modules.weights.control.reading import ControlModel
-from tests.checkpoints import write_tiny_checkpoint
+from tests.checkpoints import TINY_SD2, write_tiny_checkpoint
 from tests.control_models import controlnet_tensors, make_controlnet, write_control
 from tests.engine.conftest import checkpoint_at, job
 from tests.engine.test_models import Line
@@ -142,6 +142,22 @@ def test_a_model_is_on_the_device_unless_the_plan_or_its_unit_has_it_take_turns(
     plan: Any = SimpleNamespace(steps=4)
     feature.before_pass(PassContext(pipeline, units, range(1), Pass(units.passes[0]), plan))
     assert {parameter.device.type for parameter in shared.made.module.parameters()} == {place}
+
+
+def test_a_refiner_of_another_family_goes_on_without_a_unit_and_another_checkpoint_is_refused(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    path = write_tiny_checkpoint(tmp_path / "sd2.safetensors", architecture=TINY_SD2)
+    units, said, given = resolved({"model": "edges"}), list[str](), cast(Any, SimpleNamespace())
+    tools = (lambda name: Image.new("RGB", (64, 64)), given, given, ModelFolders(), torch.device("cpu"))
+    feature = ControlNet(FeatureJob(units, *tools, files, SharedCache(), lambda: False, said.append))
+    loaded = ModelKeeper(CPU, Line().emit).load(checkpoint_at(path))
+    pipeline = Pipeline(loaded.model, loaded.encoder, torch.device("cpu"), False)
+    context = PassContext(pipeline, units, range(1), Pass(units.passes[0]), cast(Any, SimpleNamespace(steps=4)))
+    assert feature.before_pass(replace(context, is_refiner=True)) == ()
+    assert said == ["The refiner went on without edges, which is for another family."]
+    with pytest.raises(RequestError, match="is a checkpoint of SD2"):
+        feature.before_pass(context)
 
 
 def test_what_jobs_share_leaves_the_device_after_them(monkeypatch: pytest.MonkeyPatch) -> None:

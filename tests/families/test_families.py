@@ -30,7 +30,10 @@ def test_models_of_edm_are_recognised_by_what_their_files_say_of_it() -> None:
 
 def _is_a_name(node: ast.AST) -> bool:
     match node:
-        case ast.Attribute(value=ast.Name(id="family") | ast.Attribute(attr="family"), attr="name"):
+        case ast.Attribute(
+            value=ast.Name(id="family") | ast.Attribute(attr="family") | ast.Call(func=ast.Attribute(attr="family")),
+            attr="name",
+        ):
             return True
     return False
 

@@ -117,6 +117,10 @@ class ControlNet(JobFeature):
         if unit.model == NO_MODEL:
             return
         model = self._model(unit, context)
+        if context.is_refiner and not context.pipeline.model.family.takes_networks_for(model.family):
+            # It is for the checkpoint that began; what that made is refined without it.
+            self._job.notice(f"The refiner went on without {unit.model}, which is for another family.")
+            return
         check_fits(model, context.pipeline.model)
         if model.kind is ControlKind.IP_ADAPTER:
             source = self._source(unit, context, takes_mask=False).picture
@@ -206,14 +210,15 @@ class ControlNet(JobFeature):
         checkpoint, dtype = pipeline.model.path, pipeline.model.unet.dtype
         found = found_file(Path(path))
         state = found.state if found else FileState(0, 0)
-        control = self._job.shared.get(
-            "control models",
-            (path, state, dtype),
-            lambda: read_control_model(Path(path), checkpoint=checkpoint, dtype=dtype),
-            self._job.resolved.settings.control.model_cache_size,
-        )
+        shared, most = self._job.shared, self._job.resolved.settings.control.model_cache_size
+
+        def read() -> ControlModel:
+            return read_control_model(Path(path), checkpoint=checkpoint, dtype=dtype)
+
+        control = shared.get("control models", (path, state, dtype), read, most)
         if control.checkpoint is not None and control.checkpoint != checkpoint:
-            control = read_control_model(Path(path), checkpoint=checkpoint, dtype=dtype)
+            # Part of it are the weights of another checkpoint.
+            control = shared.get("control models", (path, state, dtype, checkpoint), read, most)
         away = unit.low_vram or pipeline.controls_take_turns
         control.module.to(torch.device("cpu") if away else pipeline.device)
         return control

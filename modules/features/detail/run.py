@@ -162,7 +162,7 @@ class DetailFeature(JobFeature):
             sides = sides if tab.ad_use_inpaint_width_height else (_whole_cells(size[0]), _whole_cells(size[1]))
         elif self._options.match_size == "Free":
             sides = free_size(mask.pixels, tab.ad_inpaint_only_masked_padding, sides)
-        elif self._options.match_size.startswith("Strict") and inner.family(resolved).name == "SDXL":
+        elif self._options.match_size.startswith("Strict") and inner.family(resolved).follows_sdxl_settings:
             sides = trained_size(mask.pixels, tab.ad_inpaint_only_masked_padding)
         return {**changes, "width": sides[0], "height": sides[1]}
 

@@ -11,6 +11,7 @@ from modules.features.controlnet.control_types.declare import (
     default_preprocessor,
     find_control_type,
     models_of,
+    offered_by,
     preprocessors_of,
 )
 from modules.features.controlnet.preprocessors.declare import (
@@ -96,6 +97,13 @@ def test_models_are_chosen_by_tag_and_alias(tag: str, model: str) -> None:
     control = find_control_type(tag)
     assert models_of(control, MODELS) == (model,)
     assert default_model(control, MODELS) == model
+
+
+def test_models_for_many_types_are_offered_with_each_type_that_has_a_number() -> None:
+    names = ["xinsir-union-promax [1]", "control_v11p_sd15_canny [2]"]
+    assert offered_by(find_control_type("Canny"), names) == (["none", "invert", "canny"], names, "canny", names[1])
+    assert offered_by(find_control_type("Depth"), names).models == names[:1]
+    assert offered_by(find_control_type("Shuffle"), names).models == []
 
 
 def test_all_lists_everything_and_chooses_nothing() -> None:

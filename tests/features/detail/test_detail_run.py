@@ -39,7 +39,7 @@ class Passes:
         self._family = family
 
     def family(self, resolved: ResolvedRequest) -> Any:
-        return SimpleNamespace(name=self._family)
+        return SimpleNamespace(follows_sdxl_settings=self._family == "SDXL")
 
     def __call__(self, resolved: ResolvedRequest, source: InitPicture) -> Image.Image:
         if len(self.done) == self._interrupted_at:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from modules.features.controlnet.preprocessors.declare import PREPROCESSORS, Preprocessor
 
@@ -15,6 +15,7 @@ ALL: Final = "All"
 NO_MODEL: Final = "None"
 # Of a version 1.1 control model's name: chosen first.
 _PREFERRED: Final = "11"
+_UNION: Final = "union"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +96,23 @@ def default_model(control: ControlType, names: Sequence[str], unions: Collection
     fitting = models_of(control, names, unions)
     preferred = [name for name in fitting if _PREFERRED in name.partition("[")[0]]
     return next(iter(preferred or fitting), NO_MODEL)
+
+
+class Offered(NamedTuple):
+    """What the lists of a control type offer, by names, and what is chosen with it."""
+
+    modules: list[str]
+    models: list[str]
+    module: str
+    model: str
+
+
+def offered_by(control: ControlType, names: Sequence[str]) -> Offered:
+    """By the titles of the control models that are here; those that serve many types say "union" in their names."""
+    unions = [name for name in names if _UNION in name.lower()]
+    return Offered(
+        [module.name for module in preprocessors_of(control)],
+        list(models_of(control, names, unions)),
+        default_preprocessor(control).name,
+        default_model(control, names, unions),
+    )
