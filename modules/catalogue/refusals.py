@@ -1,7 +1,7 @@
 """What can't work together, as sentences: known from the heads of files, before anything is loaded."""
 
 from modules.families import EDM_TRAINING, Family, PredictionType
-from modules.parameters.samplers import Sampler
+from modules.parameters.samplers import SamplerChoice
 
 
 def refiner_refusal(began: Family, refiner: Family) -> str | None:
@@ -24,8 +24,20 @@ def hires_refusal(began: Family, hires: Family) -> str | None:
     )
 
 
-def sampler_refusal(sampler: Sampler, prediction_type: PredictionType | None, model: str) -> str | None:
-    """Why a sampler can't be used with what a model predicts, as a sentence that calls it `model`; None if it can."""
+def sampler_refusal(choice: SamplerChoice, prediction_type: PredictionType | None, model: str) -> str | None:
+    """Why what a model predicts can't be sampled so, as a sentence that calls it `model`; None if it can."""
+    sampler, schedule = choice.sampler, choice.applied_schedule
+    if prediction_type == "flow":
+        if sampler.flow_instead is not None:
+            return (
+                f"{sampler.label} can't sample {model}, which was trained by flow matching: "
+                f"choose another sampler, such as {sampler.flow_instead}."
+            )
+        if schedule.flow_instead is not None:
+            return (
+                f"The schedule {schedule.label} is made of noise levels that {model} lacks, which was trained by flow "
+                f"matching: choose another schedule, such as {schedule.flow_instead}."
+            )
     if not sampler.needs_timesteps or prediction_type not in EDM_TRAINING:
         return None
     return (

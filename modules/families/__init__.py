@@ -17,7 +17,7 @@ from modules.families.family import (
     count_of,
 )
 from modules.families.ignored import ignored_settings
-from modules.families.prediction import EDM_TRAINING, EdmTraining, PredictionType
+from modules.families.prediction import EDM_TRAINING, EdmTraining, FlowTraining, PredictionType
 from modules.families.sd1 import SD1
 from modules.families.sd2 import SD2
 from modules.families.sdxl import COSXL, PLAYGROUND, SDXL, SDXL_REFINER
@@ -48,6 +48,7 @@ __all__ = [
     "ClipSkip",
     "EdmTraining",
     "Family",
+    "FlowTraining",
     "PredictionType",
     "StepTables",
     "TextEncoderFacts",

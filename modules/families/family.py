@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from modules.families.prediction import PredictionType
+from modules.families.prediction import FlowTraining, PredictionType
 
 UNET_PREFIX: Final = "model.diffusion_model."
 VAE_PREFIX: Final = "first_stage_model."
@@ -94,6 +94,8 @@ class Family:
     """Its models that edit pictures are shown them as scaled latents, others as the VAE gives them."""
     attends_at_full_size: bool = True
     """Its UNet has self-attention at the latents' own size, which is where tokens are merged."""
+    flow: FlowTraining | None = None
+    """The noise it was trained on, where it predicts a flow."""
     follows_sdxl_settings: bool = False
     """Settings and flags that name SDXL mean it."""
 

@@ -1,13 +1,14 @@
-"""What a UNet's answer is, and the noise that models trained by EDM know."""
+"""What a model's answer is, and the noise that models trained by EDM or by flow matching know."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-# What a UNet's answer is: the noise; the velocity of Salimans & Ho (2022), arXiv:2202.00512; or what is left of the
+# What a model's answer is: the noise; the velocity of Salimans & Ho (2022), arXiv:2202.00512; what is left of the
 # picture behind the skip connection of EDM, Karras et al. (2022), arXiv:2206.00364: as there (Playground 2.5), or the
-# velocity, whose sign is the other (CosXL).
-PredictionType = Literal["epsilon", "v_prediction", "edm", "edm_v_prediction"]
+# velocity, whose sign is the other (CosXL); or noise minus picture, the direction of the straight line between them
+# (flow matching: Lipman et al. (2022), arXiv:2210.02747).
+PredictionType = Literal["epsilon", "v_prediction", "edm", "edm_v_prediction", "flow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +30,14 @@ EDM_TRAINING: Final[Mapping[PredictionType, EdmTraining]] = {
     "edm_v_prediction": EdmTraining(1.0, 0.002, 120.0, "exponential"),
 }
 """By the prediction types that are EDM's: their published training."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTraining:
+    """The noise of a model trained by flow matching: every level from 0, the picture, to 1, nothing but noise.
+
+    `shift` moves evenly spaced levels towards the noise, t -> shift t / (1 + (shift - 1) t): Esser et al. (2024),
+    arXiv:2403.03206, equation 23.
+    """
+
+    shift: float = 1.0

@@ -175,7 +175,7 @@ def _refiner_switch(pipeline: Pipeline, resolved: ResolvedRequest, ready: _Ready
 
 
 def _check_sampler(model: Model, spec: PassSpec) -> None:
-    if (why := sampler_refusal(spec.choice.sampler, model.predicts.kind, model.path.name)) is not None:
+    if (why := sampler_refusal(spec.choice, model.predicts.kind, model.path.name)) is not None:
         raise RequestError(why)
 
 

@@ -137,13 +137,19 @@ class CheckpointChooser:
         first = self._find(title)
         hires = first if request.hires_checkpoint is None else self._find(request.hires_checkpoint)
         for checkpoint, choice in zip((first, hires), samplers, strict=False):
-            family = self._family(checkpoint) if choice.sampler.needs_timesteps else None
-            if family is not None and chosen_prediction(_load_options(checkpoint, options), _names(checkpoint)) is None:
-                _refuse(sampler_refusal(choice.sampler, family.prediction_type, checkpoint.name))
+            family = self._family(checkpoint)
+            if family is None:
+                continue
+            if family.flow is not None or not self._says_prediction(checkpoint, options):
+                _refuse(sampler_refusal(choice, family.prediction_type, checkpoint.name))
         if hires != first and request.hr_upscaler in LATENT_UPSCALE_MODES:
             began, goes_on = self._family(first), self._family(hires)
             if began is not None and goes_on is not None:
                 _refuse(hires_refusal(began, goes_on))
+
+    def _says_prediction(self, checkpoint: Checkpoint, options: Mapping[str, Any]) -> bool:
+        """Whether a person says what the checkpoint predicts, instead of its file and family."""
+        return chosen_prediction(_load_options(checkpoint, options), _names(checkpoint)) is not None
 
     def _family(self, checkpoint: Checkpoint) -> Family | None:
         """The family of a checkpoint, as far as the head of its file says."""

@@ -35,6 +35,7 @@ class Sampler:
     `discards_penultimate`: the schedule is made one step longer and its last level above zero is dropped.
     `needs_timesteps`: it asks which timestep a noise level is, so that the model must have been trained on such.
     `settings` are the sampler parameters (s_churn, ...) that apply to it; `eta` is the option that sets its eta.
+    `flow_instead`: it can't sample models trained by flow matching, and that one is the nearest that can.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Sampler:
     eta: Literal["eta_ancestral", "eta_ddim", "eta_tcd"] | None = None
     settings: tuple[str, ...] = ()
     needs_timesteps: bool = False
+    flow_instead: str | None = None
     from_forge: bool = False
 
     @property
@@ -106,20 +108,24 @@ SAMPLERS: Final[tuple[Sampler, ...]] = (
     Sampler("DPM2", ("k_dpm_2",), "Karras", discards_penultimate=True, second_order=True, settings=CHURN),
     Sampler("DPM2 a", ("k_dpm_2_a",), "Karras", discards_penultimate=True, uses_ensd=True, second_order=True,
             eta="eta_ancestral", settings=NOISE_SCALE),
-    Sampler("DPM fast", ("k_dpm_fast",), uses_ensd=True, eta="eta_ancestral", settings=NOISE_SCALE),
-    Sampler("DPM adaptive", ("k_dpm_ad",), uses_ensd=True, eta="eta_ancestral"),
-    Sampler("Restart", ("restart",), "Karras", second_order=True),
-    Sampler("DDIM", ("ddim",), family="timestep", needs_timesteps=True, uses_ensd=True, eta="eta_ddim"),
-    Sampler("DDIM CFG++", ("ddim_cfgpp",), family="timestep", needs_timesteps=True, uses_ensd=True, eta="eta_ddim"),
-    Sampler("PLMS", ("plms",), family="timestep", needs_timesteps=True),
-    Sampler("UniPC", ("unipc",), family="timestep", needs_timesteps=True),
+    Sampler("DPM fast", ("k_dpm_fast",), uses_ensd=True, eta="eta_ancestral", settings=NOISE_SCALE,
+            flow_instead="DPM++ 2S a"),
+    Sampler("DPM adaptive", ("k_dpm_ad",), uses_ensd=True, eta="eta_ancestral", flow_instead="DPM++ 2M"),
+    Sampler("Restart", ("restart",), "Karras", second_order=True, flow_instead="Heun"),
+    Sampler("DDIM", ("ddim",), family="timestep", needs_timesteps=True, uses_ensd=True, eta="eta_ddim",
+            flow_instead="Euler"),
+    Sampler("DDIM CFG++", ("ddim_cfgpp",), family="timestep", needs_timesteps=True, uses_ensd=True, eta="eta_ddim",
+            flow_instead="Euler"),
+    Sampler("PLMS", ("plms",), family="timestep", needs_timesteps=True, flow_instead="IPNDM"),
+    Sampler("UniPC", ("unipc",), family="timestep", needs_timesteps=True, flow_instead="DPM++ 2M"),
     Sampler("LCM", ("k_lcm",), family="lcm", needs_timesteps=True),
     Sampler("HeunPP2", ("heunpp2",), from_forge=True),
     Sampler("IPNDM", ("ipndm",), from_forge=True),
     Sampler("IPNDM_V", ("ipndm_v",), from_forge=True),
     Sampler("DEIS", ("deis",), from_forge=True),
     Sampler("DDPM", ("ddpm",), from_forge=True),
-    Sampler("TCD", ("tcd",), uses_ensd=True, eta="eta_tcd", needs_timesteps=True, from_forge=True),
+    Sampler("TCD", ("tcd",), uses_ensd=True, eta="eta_tcd", needs_timesteps=True, flow_instead="LCM",
+            from_forge=True),
 )  # fmt: skip
 
 # Names by which other programs know them (ComfyUI, InvokeAI, NovelAI, Easy Diffusion, Draw Things), as they stand in

@@ -17,7 +17,8 @@ class Schedule:
 
     `name` is the internal name of A1111's API, `label` what the page and infotext say. `default_rho` is -1 where the
     setting `rho` has no meaning. `needs_model` says that the levels come from the model's own table rather than from
-    its lowest and highest sigma alone. `from_forge` marks what A1111 itself does not have.
+    its lowest and highest sigma alone. `flow_instead`: it is not for models trained by flow matching, and that one is.
+    `from_forge` marks what A1111 itself does not have.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Schedule:
     aliases: tuple[str, ...] = ()
     default_rho: float = -1.0
     needs_model: bool = False
+    flow_instead: str | None = None
     from_forge: bool = False
 
     @property
@@ -52,16 +54,16 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     Schedule("exponential", "Exponential"),
     Schedule("polyexponential", "Polyexponential", default_rho=1.0),
     Schedule("sgm_uniform", "SGM Uniform", ("SGMUniform",), needs_model=True),
-    Schedule("kl_optimal", "KL Optimal"),
-    Schedule("align_your_steps", "Align Your Steps"),
+    Schedule("kl_optimal", "KL Optimal", flow_instead="Simple"),
+    Schedule("align_your_steps", "Align Your Steps", flow_instead="Simple"),
     Schedule("simple", "Simple", needs_model=True),
     Schedule("normal", "Normal", needs_model=True),
     Schedule("ddim", "DDIM", needs_model=True),
     Schedule("beta", "Beta", needs_model=True),
     Schedule("turbo", "Turbo", needs_model=True, from_forge=True),
-    Schedule("align_your_steps_GITS", "Align Your Steps GITS", from_forge=True),
-    Schedule("align_your_steps_11", "Align Your Steps 11", from_forge=True),
-    Schedule("align_your_steps_32", "Align Your Steps 32", from_forge=True),
+    Schedule("align_your_steps_GITS", "Align Your Steps GITS", flow_instead="Simple", from_forge=True),
+    Schedule("align_your_steps_11", "Align Your Steps 11", flow_instead="Simple", from_forge=True),
+    Schedule("align_your_steps_32", "Align Your Steps 32", flow_instead="Simple", from_forge=True),
 )
 
 # ComfyUI's names where they are not the internal ones. The API's list of aliases is A1111's, without these.

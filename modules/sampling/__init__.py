@@ -22,7 +22,7 @@ from modules.sampling.finite import UnetOverflow, require_finite
 from modules.sampling.guidance import GuidanceOptions
 from modules.sampling.hooks import CallPosition, GuidedCall, SamplingHook, overriding
 from modules.sampling.inpainting import InpaintMask, SoftBlend
-from modules.sampling.model_schedule import EdmSigmas, ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
+from modules.sampling.model_schedule import EdmSigmas, FlowSigmas, ModelSigmas, scaled_linear_alphas_cumprod, sd1_sigmas
 from modules.sampling.noise import ImageNoise, Variation
 from modules.sampling.plan import SamplingPlan, img2img_steps, plan_run
 from modules.sampling.refiner import GuidedUNet, RefinerSwitch
@@ -36,6 +36,7 @@ __all__ = [
     "Conditioning",
     "ConditionsAt",
     "EdmSigmas",
+    "FlowSigmas",
     "GuidanceOptions",
     "GuidedCall",
     "GuidedUNet",

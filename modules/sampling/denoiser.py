@@ -10,7 +10,7 @@ from torch import Tensor
 
 from modules.families import EDM_TRAINING, PredictionType
 from modules.sampling.conditioning import Conditioning
-from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
+from modules.sampling.model_schedule import FlowSigmas, LcmSigmas, ModelSigmas
 
 # unet(x, t, conditioning) -> the model's raw prediction. x is (rows, channels, height, width) with any extra input
 # channels (inpainting, instruct-pix2pix) already joined on; t is (rows,), fractional timesteps as float32.
@@ -78,6 +78,8 @@ class SigmaPrediction:
                 return answer * (level * data / variance**0.5) + x * (data**2 / variance)
             case "v_prediction" | "edm_v_prediction":
                 return answer * (-level * data / variance**0.5) + x * (data**2 / variance)
+            case "flow":
+                raise ValueError("A flow is no prediction of a model whose noise is added to the picture.")
 
     def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor:
         return answer
@@ -100,6 +102,35 @@ class LcmPrediction(SigmaPrediction):
         scaled = self._model.sigma_to_t(level) * _LCM_TIMESTEP_SCALING
         total = scaled**2 + _LCM_SIGMA_DATA**2
         return denoised * (scaled / total**0.5) + x * (_LCM_SIGMA_DATA**2 / total)
+
+
+class FlowPrediction:
+    """x = (1 - level) * image + level * noise in, the denoised latent out.
+
+    The model answers with noise - image, so that image = x - level * answer. Lipman et al. (2022), arXiv:2210.02747.
+    """
+
+    blends_input = False
+
+    def __init__(self, unet: UNet, model: FlowSigmas) -> None:
+        self._unet = unet
+        self._model = model
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        return self._model.alphas_cumprod
+
+    def __call__(self, x: Tensor, level: Tensor, conditioning: Conditioning, extra: Tensor | None) -> Tensor:
+        return x - _call(self._unet, x, self._model.unet_timestep(level), conditioning, extra) * level
+
+    def denoised(self, x: Tensor, answer: Tensor, level: Tensor) -> Tensor:
+        return answer
+
+    def answer_for(self, x: Tensor, denoised: Tensor, level: Tensor) -> Tensor:
+        return denoised
+
+    def image_scale(self, level: Tensor) -> float:
+        return 1.0 - float(level)
 
 
 class TimestepPrediction:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modules.families import EdmTraining
+from modules.families import EdmTraining, FlowTraining
 
 # The terminal value that zero-SNR rescaling leaves instead of 0, so that sigma stays finite (about 4519).
 _TERMINAL_ALPHA_BAR: Final = 4.8973451890853435e-08
@@ -143,6 +143,39 @@ class EdmSigmas(ModelSigmas):
 
     def _spaced(self, sigma: float) -> float:
         return math.log(sigma) if self._rho is None else sigma ** (1 / self._rho)
+
+
+class FlowSigmas(ModelSigmas):
+    """The noise levels of a model trained by flow matching, where x = (1 - level) * image + level * noise.
+
+    As A1111's successors do, 1000 of them stand for the training, and a level counts as 1000 times its own value in
+    timesteps, while a timestep's level is shifted: schedules that are even in timesteps depend on that.
+    """
+
+    TIMESTEPS: Final = 1000
+
+    def __init__(self, training: FlowTraining) -> None:
+        self._shift = training.shift
+        self.quantize = False
+        self.sigmas = self.t_to_sigma(torch.arange(1, self.TIMESTEPS + 1))
+        self.log_sigmas = self.sigmas.log()
+        self.alphas_cumprod = (1 - self.sigmas) ** 2 / ((1 - self.sigmas) ** 2 + self.sigmas**2)
+
+    def uniform(self, steps: int) -> Tensor:
+        """Even stretches of time from 1 on, shifted, then 0: what diffusers' pipelines of such models take."""
+        times = self.TIMESTEPS * (1 - torch.arange(steps, dtype=torch.float64) / steps)
+        return torch.cat([self.t_to_sigma(times), torch.zeros(1)])
+
+    def sigma_to_t(self, sigma: Tensor) -> Tensor:
+        return sigma * self.TIMESTEPS
+
+    def unet_timestep(self, sigma: Tensor) -> Tensor:
+        """The level itself: families whose models count otherwise turn it into that."""
+        return sigma
+
+    def t_to_sigma(self, timestep: Tensor) -> Tensor:
+        time = timestep.double() / self.TIMESTEPS
+        return (self._shift * time / (1 + (self._shift - 1) * time)).float()
 
 
 def scaled_linear_alphas_cumprod(start: float = 0.00085, end: float = 0.012, steps: int = 1000) -> Tensor:

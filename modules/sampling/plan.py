@@ -12,7 +12,7 @@ from torch import Tensor
 from modules.families import StepTables
 from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.samplers import Sampler, SamplerChoice
-from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
+from modules.sampling.model_schedule import FlowSigmas, LcmSigmas, ModelSigmas
 from modules.sampling.options import SolverOptions
 from modules.sampling.samplers import RANGE_SAMPLERS
 from modules.sampling.schedules import build_sigmas
@@ -42,13 +42,26 @@ class SamplingPlan:
     from_image: bool
     brownian_range: tuple[float, float]
 
+    @property
+    def is_flow(self) -> bool:
+        """Whether levels are shares of noise, as models trained by flow matching know them."""
+        return isinstance(self.model, FlowSigmas)
+
     def starting_latent(self, noise: Tensor, init_latent: Tensor | None = None) -> Tensor:
         """`noise` brought to the first level: alone for txt2img, over `init_latent` for img2img."""
+        if self.is_flow:
+            return self._flow_start(noise, init_latent)
         if self.sampler.family == "timestep":
             return self._timestep_start(noise, init_latent)
         if init_latent is not None:
             return init_latent + noise * self.start + noise * self.options.img2img_extra_noise
         return noise * ((1 + self.start**2).sqrt() if self.options.sgm_noise_multiplier else self.start)
+
+    def _flow_start(self, noise: Tensor, init_latent: Tensor | None) -> Tensor:
+        if init_latent is None:
+            return noise * self.start
+        extra = self.options.img2img_extra_noise * (1 - self.start)
+        return init_latent * (1 - self.start) + noise * (self.start + extra)
 
     def _timestep_start(self, noise: Tensor, init_latent: Tensor | None) -> Tensor:
         if init_latent is None:
@@ -95,7 +108,8 @@ def plan_run(
     exact = exact_steps or options.img2img_fix_steps
     schedule_steps, t_enc = (steps, 0) if strength is None else img2img_steps(steps, strength, exact=exact)
     taken = steps if strength is None else t_enc + 1
-    if sampler.family == "lcm" and options.lcm_distilled_timesteps:
+    flow = isinstance(model, FlowSigmas)
+    if sampler.family == "lcm" and options.lcm_distilled_timesteps and not flow:
         model = LcmSigmas(model)
     whole = _whole_schedule(choice, schedule_steps, model, options, step_tables)
     levels, start = _entered(whole, sampler, schedule_steps, None if strength is None else t_enc)
@@ -107,7 +121,7 @@ def plan_run(
         start=start,
         steps=taken,
         total_calls=sampler.call_count(taken),
-        solver=_solver_options(sampler, options, eta, from_image=strength is not None),
+        solver=_solver_options(sampler, options, eta, from_image=strength is not None, churns=not flow),
         options=options,
         from_image=strength is not None,
         brownian_range=(float(positive.min()), float(positive.max())) if len(positive) else (0.0, 0.0),
@@ -160,12 +174,14 @@ def _as_range(plan: SamplingPlan) -> SamplingPlan:
     return replace(plan, levels=ends, solver=replace(plan.solver, calls=calls))
 
 
-def _solver_options(sampler: Sampler, options: SamplerOptions, eta: float | None, *, from_image: bool) -> SolverOptions:
+def _solver_options(
+    sampler: Sampler, options: SamplerOptions, eta: float | None, *, from_image: bool, churns: bool
+) -> SolverOptions:
     takes = set(sampler.settings)
     own_eta: float = getattr(options, sampler.eta or "eta_ancestral")
     return SolverOptions(
         eta=own_eta if eta is None else eta,
-        s_churn=options.s_churn if "s_churn" in takes else 0.0,
+        s_churn=options.s_churn if "s_churn" in takes and churns else 0.0,
         s_tmin=options.s_tmin if "s_tmin" in takes else 0.0,
         s_tmax=(options.s_tmax if "s_tmax" in takes else 0.0) or math.inf,
         s_noise=options.s_noise if "s_noise" in takes else 1.0,

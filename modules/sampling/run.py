@@ -14,6 +14,7 @@ from modules.hardware.streams import sent
 from modules.sampling.brownian import BrownianNoise
 from modules.sampling.conditioning import ConditionsAt, of_image
 from modules.sampling.denoiser import (
+    FlowPrediction,
     LcmPrediction,
     Prediction,
     SigmaPrediction,
@@ -22,11 +23,18 @@ from modules.sampling.denoiser import (
 )
 from modules.sampling.guidance import Guidance, GuidanceOptions, Guided, SuccessorAt
 from modules.sampling.inpainting import InpaintMask, row_of
-from modules.sampling.model_schedule import LcmSigmas, ModelSigmas
+from modules.sampling.model_schedule import FlowSigmas, LcmSigmas, ModelSigmas
 from modules.sampling.noise import ImageNoise
 from modules.sampling.plan import SamplingPlan
 from modules.sampling.refiner import RefinerSwitch
-from modules.sampling.samplers import SAMPLER_FUNCTIONS, STEP_CONTROLLED_SAMPLERS, Noise, OnStep, Step
+from modules.sampling.samplers import (
+    FLOW_SAMPLER_FUNCTIONS,
+    SAMPLER_FUNCTIONS,
+    STEP_CONTROLLED_SAMPLERS,
+    Noise,
+    OnStep,
+    Step,
+)
 
 # DDIM CFG++ takes the usual CFG slider and divides it down to its own range of 0 to 1.
 _CFG_PLUS_PLUS_DIVISOR: Final = 12.5
@@ -123,7 +131,8 @@ def _sample(
         successor=None if inputs.refiner is None else _successor(plan, x, inputs.refiner),
         images=range(first, first + len(noise.seeds)),
     )
-    run = SAMPLER_FUNCTIONS[plan.sampler.label]
+    functions = FLOW_SAMPLER_FUNCTIONS if plan.is_flow else SAMPLER_FUNCTIONS
+    run = functions[plan.sampler.label]
     report = inputs.on_step or _ignore
 
     def on_step(step: Step) -> None:
@@ -158,6 +167,8 @@ def _successor(plan: SamplingPlan, x: Tensor, switch: RefinerSwitch) -> Successo
 
 
 def _prediction(plan: SamplingPlan, unet: UNet, model: ModelSigmas, prediction_type: PredictionType) -> Prediction:
+    if isinstance(model, FlowSigmas):
+        return FlowPrediction(unet, model)
     if isinstance(model, LcmSigmas):
         return LcmPrediction(unet, model)
     if plan.sampler.family == "timestep":

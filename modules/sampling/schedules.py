@@ -16,7 +16,7 @@ from modules.parameters.sampler_options import SamplerOptions
 from modules.parameters.schedules import Schedule, resolve_schedule
 from modules.sampling.align_your_steps import AYS, AYS_11, AYS_32, GITS, StepTable
 from modules.sampling.beta_distribution import beta_quantile
-from modules.sampling.model_schedule import ModelSigmas, sd1_sigmas
+from modules.sampling.model_schedule import FlowSigmas, ModelSigmas, sd1_sigmas
 
 # What k-diffusion's first Karras schedule used, whatever the model (use_old_karras_scheduler_sigmas).
 _OLD_KARRAS_RANGE: Final = (0.1, 10.0)
@@ -149,9 +149,22 @@ def ddim(inputs: ScheduleInputs) -> Tensor:
 
 
 def beta(inputs: ScheduleInputs) -> Tensor:
-    """Lee et al. (2024), arXiv:2407.12173. As in A1111 the quantiles are taken on sigma, not on the timestep."""
+    """Lee et al. (2024), arXiv:2407.12173. As in A1111 the quantiles are taken on sigma, not on the timestep.
+
+    Models trained by flow matching came after it, and everybody takes them on the timestep there.
+    """
+    if isinstance(inputs.model, FlowSigmas):
+        return _beta_of_timesteps(inputs)
     quantiles = [beta_quantile(q, *inputs.beta_shape) for q in 1 - np.linspace(0, 1, inputs.steps)]
     return _then_zero([inputs.sigma_min + x * (inputs.sigma_max - inputs.sigma_min) for x in quantiles])
+
+
+def _beta_of_timesteps(inputs: ScheduleInputs) -> Tensor:
+    """Trained levels at the quantiles, without those that a level comes up for twice."""
+    levels = inputs.model.sigmas
+    shares = 1 - np.arange(inputs.steps) / inputs.steps
+    places = [round(beta_quantile(share, *inputs.beta_shape) * (len(levels) - 1)) for share in shares]
+    return _then_zero(levels[list(dict.fromkeys(places))])
 
 
 def turbo(inputs: ScheduleInputs) -> Tensor:
