@@ -12,7 +12,7 @@ from modules.catalogue.unpickle import TensorRef
 from modules.files import is_text
 
 # Under which names training writes the weights beside what else it keeps; those that are used come first.
-_WEIGHTS: Final = ("state_dict", "params_ema", "params-ema", "params", "model_state_dict")
+_WEIGHTS: Final = ("state_dict", "params_ema", "params-ema", "params", "model_state_dict", "model", "depth_model")
 # The dictionaries inside an IP-Adapter's dictionary; in safetensors they begin the names.
 _PARTS: Final = ("image_proj", "ip_adapter")
 # The shape of each tensor, by its name in the file.

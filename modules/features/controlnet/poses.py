@@ -35,6 +35,17 @@ _HALF_WIDTH: Final = 4
 _JOINT: Final = 4
 _FACE_POINT: Final = 3
 _DARKER: Final = 0.6
+_ANIMAL_LIMBS: Final = (
+    (0, 1), (1, 2), (0, 2), (2, 3), (3, 8), (8, 9), (9, 10), (3, 5), (5, 6), (6, 7), (3, 4), (4, 14), (14, 15),
+    (15, 16), (4, 11), (11, 12), (12, 13),
+)  # fmt: skip
+# Those that models of animals were trained on.
+_ANIMAL_COLOURS: Final = (
+    (255, 255, 255), (100, 255, 100), (150, 255, 255), (100, 50, 255), (50, 150, 200), (0, 255, 255), (0, 150, 0),
+    (0, 0, 255), (0, 0, 150), (255, 50, 255), (255, 0, 255), (255, 0, 0), (150, 0, 0), (255, 255, 100), (0, 150, 0),
+    (255, 255, 0), (150, 150, 150),
+)  # fmt: skip
+_ANIMAL_WIDTH: Final = 5
 _KEYS: Final = ("pose_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d", "face_keypoints_2d")
 _COUNTS: Final = (BODY, HAND, HAND, FACE)
 _MOST_PEOPLE: Final = 200
@@ -82,6 +93,18 @@ def draw_poses(poses: Sequence[Pose], width: int, height: int) -> RgbArray:
         for point in face:
             if point is not None:
                 cv2.circle(canvas, _whole(point), _FACE_POINT, (255, 255, 255), -1)
+    return canvas
+
+
+def draw_animals(animals: Sequence[Points], width: int, height: int) -> RgbArray:
+    """The 17 points of AP-10K of each animal, joined by lines on black, [height, width, 3]."""
+    canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    for points in animals:
+        near = _near(points, max(width, height))
+        for (start, end), colour in zip(_ANIMAL_LIMBS, _ANIMAL_COLOURS, strict=True):
+            one, other = near[start], near[end]
+            if one is not None and other is not None:
+                cv2.line(canvas, _whole(one), _whole(other), colour, _ANIMAL_WIDTH)
     return canvas
 
 

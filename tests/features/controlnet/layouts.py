@@ -24,7 +24,7 @@ def weights(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:
             values = np.abs(values) + np.float32(0.5)
         else:
             values *= 0.1
-        if name.endswith("output_conv2.2.bias"):
+        if name.endswith(("output_conv2.2.bias", "output_conv.4.bias")):
             values += 1  # Depth that isn't negative, which would be cut to 0.
         made[name] = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
     return made
@@ -144,6 +144,181 @@ def mlsd() -> Shapes:
     return found | _conv("block23.conv3", 16, 64, 1)
 
 
+def _linear(name: str, out: int, into: int, *, bias: bool = True) -> Shapes:
+    return {f"{name}.weight": (out, into), **({f"{name}.bias": (out,)} if bias else {})}
+
+
+def _scale(name: str, width: int) -> Shapes:
+    """A norm without statistics of its own."""
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def _neck(prefix: str, widths: tuple[int, ...], fusion: int) -> Shapes:
+    """DPT's convolutions from a stage to the picture, as MiDaS, ZoeDepth and Depth Anything call them."""
+    found: Shapes = {}
+    for index, width in enumerate(widths, start=1):
+        found |= _conv(f"{prefix}scratch.layer{index}_rn", fusion, width, 3, bias=False)
+        name = f"{prefix}scratch.refinenet{index}"
+        found |= _conv(f"{name}.out_conv", fusion, fusion, 1)
+        for unit in (1, 2):
+            for conv in (1, 2):
+                found |= _conv(f"{name}.resConfUnit{unit}.conv{conv}", fusion, fusion, 3)
+    return found
+
+
+def midas() -> Shapes:
+    """dpt_hybrid-midas-501f0c75.pt with a transformer of 64 channels for 768 and one block of the ResNet a stage."""
+    width, fusion, stages = 64, 8, (128, 128, 256)
+    resnet = "pretrained.model.patch_embed.backbone"
+    found = _all(_conv(f"{resnet}.stem.conv", 64, 3, 7, bias=False), _scale(f"{resnet}.stem.norm", 64))
+    before = 64
+    for stage, out in enumerate(stages):
+        name = f"{resnet}.stages.{stage}.blocks.0"
+        parts = (("downsample.conv", "downsample.norm", out, before, 1), ("conv1", "norm1", out // 4, before, 1))
+        inner = (("conv2", "norm2", out // 4, out // 4, 3), ("conv3", "norm3", out, out // 4, 1))
+        for conv, norm, wide, into, side in (*parts, *inner):
+            found |= _conv(f"{name}.{conv}", wide, into, side, bias=False) | _scale(f"{name}.{norm}", wide)
+        before = out
+    found |= _conv("pretrained.model.patch_embed.proj", width, before, 1)
+    found |= {"pretrained.model.cls_token": (1, 1, width), "pretrained.model.pos_embed": (1, 1 + 24 * 24, width)}
+    for index in range(12):
+        found |= _transformer(f"pretrained.model.blocks.{index}", width)
+        found |= _linear(f"pretrained.model.blocks.{index}.attn.qkv", 3 * width, width)
+    found |= _scale("pretrained.model.norm", width)
+    for stage in (3, 4):
+        found |= _linear(f"pretrained.act_postprocess{stage}.0.project.0", width, 2 * width)
+        found |= _conv(f"pretrained.act_postprocess{stage}.3", width, width, 1)
+    found |= _conv("pretrained.act_postprocess4.4", width, width, 3)
+    found |= _neck("", (*stages[:2], width, width), fusion)
+    return found | _output("scratch.output_conv", fusion)
+
+
+def _transformer(name: str, width: int) -> Shapes:
+    """What layers of timm's transformers share."""
+    parts = (_linear(f"{name}.attn.proj", width, width), _linear(f"{name}.mlp.fc1", 4 * width, width))
+    return _all(*parts, _linear(f"{name}.mlp.fc2", width, 4 * width), _scale(f"{name}.norm1", width)) | _scale(
+        f"{name}.norm2", width
+    )
+
+
+def _output(name: str, fusion: int) -> Shapes:
+    outer = _conv(f"{name}.0", fusion // 2, fusion, 3)
+    return _all(outer, _conv(f"{name}.2", 32, fusion // 2, 3), _conv(f"{name}.4", 1, 32, 1))
+
+
+def zoe() -> Shapes:
+    """ZoeD_M12_N.pt with a BEiT of 16 channels and 4 layers for 1024 and 24."""
+    width, fusion, heads, widths, embedding = 16, 8, 2, (4, 6, 8, 8), 12
+    vit = "core.core.pretrained.model"
+    found: Shapes = {f"{vit}.cls_token": (1, 1, width), **_conv(f"{vit}.patch_embed.proj", width, 3, 16)}
+    for index in range(4):
+        name = f"{vit}.blocks.{index}"
+        found |= _transformer(name, width) | _linear(f"{name}.attn.qkv", 3 * width, width, bias=False)
+        found |= {f"{name}.{part}": (width,) for part in ("attn.q_bias", "attn.v_bias", "gamma_1", "gamma_2")}
+        found |= {f"{name}.attn.relative_position_bias_table": (47 * 47 + 3, heads)}
+    for stage, out in enumerate(widths, start=1):
+        name = f"core.core.pretrained.act_postprocess{stage}"
+        found |= _linear(f"{name}.0.project.0", width, 2 * width) | _conv(f"{name}.3", out, width, 1)
+        if stage != 3:
+            found |= _conv(f"{name}.4", out, out, {1: 4, 2: 2, 4: 3}[stage])
+    found |= _neck("core.core.", widths, fusion) | _output("core.core.scratch.output_conv", fusion)
+    found |= _conv("conv2", fusion, fusion, 1)
+    for name, out, into in (
+        ("seed_bin_regressor", 64, fusion),
+        ("seed_projector", embedding, fusion),
+        *((f"projectors.{index}", embedding, fusion) for index in range(4)),
+        *((f"attractors.{index}", count, embedding) for index, count in enumerate((16, 8, 4, 1))),
+    ):
+        inside = 256 if name == "seed_bin_regressor" else 128 if "projector" in name else embedding
+        found |= _conv(f"{name}._net.0", inside, into, 1) | _conv(f"{name}._net.2", out, inside, 1)
+    within = embedding + 33
+    found |= _conv("conditional_log_binomial.mlp.0", within // 2, within, 1)
+    return found | _conv("conditional_log_binomial.mlp.2", 4, within // 2, 1)
+
+
+def normal_bae() -> Shapes:
+    """scannet.pt with one block a stage and at a fraction of its widths."""
+    name, before, widths = "encoder.original_model", 8, (6, 6, 8, 10, 10, 12, 12)
+    found = _all(_conv(f"{name}.conv_stem", before, 3, 3, bias=False), _norm(f"{name}.bn1", before))
+    for stage, width in enumerate(widths):
+        block, inside = f"{name}.blocks.{stage}.0", before * 2 if stage else before
+        found |= _conv(f"{block}.conv_dw", inside, 1, 5 if stage in (2, 4, 5) else 3, bias=False)
+        found |= _norm(f"{block}.bn1", inside)
+        found |= _conv(f"{block}.se.conv_reduce", 2, inside, 1) | _conv(f"{block}.se.conv_expand", inside, 2, 1)
+        if stage:
+            found |= _conv(f"{block}.conv_pw", inside, before, 1, bias=False) | _norm(f"{block}.bn2", inside)
+            found |= _conv(f"{block}.conv_pwl", width, inside, 1, bias=False) | _norm(f"{block}.bn3", width)
+        else:
+            found |= _conv(f"{block}.conv_pw", width, inside, 1, bias=False) | _norm(f"{block}.bn2", width)
+        before = width
+    last, ups = 16, (16, 12, 10, 8)
+    found |= _conv(f"{name}.conv_head", last, before, 1, bias=False) | _norm(f"{name}.bn2", last)
+    found |= _conv("decoder.conv2", last, last, 1)
+    coarser = last
+    for number, (finer, width) in enumerate(zip((10, 8, 6, 6), ups, strict=True), start=1):
+        up = f"decoder.up{number}._net"
+        found |= _conv(f"{up}.0", width, coarser + finer, 3) | _norm(f"{up}.1", width)
+        found |= _conv(f"{up}.3", width, width, 3) | _norm(f"{up}.4", width)
+        coarser = width
+    found |= _conv("decoder.out_conv_res8", 4, ups[1], 3)
+    for head, width in (("res4", ups[1]), ("res2", ups[2]), ("res1", ups[3])):
+        sides = (width + 4, 6, 6, 6, 4)
+        for index in range(4):
+            part = f"decoder.out_conv_{head}.{2 * index}"
+            found |= {f"{part}.weight": (sides[index + 1], sides[index], 1), f"{part}.bias": (sides[index + 1],)}
+    return found
+
+
+def leres() -> Shapes:
+    """res101.pth with one block a stage and at a fraction of its widths."""
+    name, before, widths = "module.depth_model.encoder_modules.encoder", 8, (16, 20, 24, 32)
+    found = _all(_conv(f"{name}.conv1", before, 3, 7, bias=False), _norm(f"{name}.bn1", before))
+    for layer, width in enumerate(widths, start=1):
+        block, inside = f"{name}.layer{layer}.0", 8
+        found |= _conv(f"{block}.conv1", inside, before, 1, bias=False) | _norm(f"{block}.bn1", inside)
+        found |= _conv(f"{block}.conv2", inside, 2, 3, bias=False) | _norm(f"{block}.bn2", inside)
+        found |= _conv(f"{block}.conv3", width, inside, 1, bias=False) | _norm(f"{block}.bn3", width)
+        found |= _conv(f"{block}.downsample.0", width, before, 1, bias=False) | _norm(f"{block}.downsample.1", width)
+        before = width
+    decoder, middle = "module.depth_model.decoder_modules", 8
+    transfers = [("conv", 12, before)]
+    for number in range(3):
+        transfers += [(f"ffm{number}.ftb1", middle, widths[number]), (f"ffm{number}.ftb2", middle, middle)]
+    for part, width, into in transfers:
+        found |= _conv(f"{decoder}.{part}.conv1", width, into, 3) | _norm(f"{decoder}.{part}.conv_branch.2", width)
+        found |= _conv(f"{decoder}.{part}.conv_branch.1", width, width, 3)
+        found |= _conv(f"{decoder}.{part}.conv_branch.4", width, width, 3)
+    found |= _conv(f"{decoder}.conv1", middle, 12, 3)
+    found |= _conv(f"{decoder}.outconv.adapt_conv.0", 4, middle, 3) | _norm(f"{decoder}.outconv.adapt_conv.1", 4)
+    return found | _conv(f"{decoder}.outconv.adapt_conv.3", 1, 4, 3)
+
+
+def lama() -> Shapes:
+    """ControlNetLama.pth with 8 channels for 64 and two residual blocks for 18."""
+    width, near = 64, 16
+    far = width - near
+    found = _conv("generator.model.1.ffc.convl2l", 8, 4, 7, bias=False) | _norm("generator.model.1.bn_l", 8)
+    for index, (out, into) in enumerate(((16, 8), (32, 16)), start=2):
+        found |= _conv(f"generator.model.{index}.ffc.convl2l", out, into, 3, bias=False)
+        found |= _norm(f"generator.model.{index}.bn_l", out)
+    found |= _conv("generator.model.4.ffc.convl2l", near, 32, 3, bias=False) | _norm("generator.model.4.bn_l", near)
+    found |= _conv("generator.model.4.ffc.convl2g", far, 32, 3, bias=False) | _norm("generator.model.4.bn_g", far)
+    for index in (5, 6):
+        for conv in ("conv1", "conv2"):
+            name = f"generator.model.{index}.{conv}"
+            for path, out, into in (("convl2l", near, near), ("convl2g", far, near), ("convg2l", near, far)):
+                found |= _conv(f"{name}.ffc.{path}", out, into, 3, bias=False)
+            inner = f"{name}.ffc.convg2g"
+            found |= _conv(f"{inner}.conv1.0", far // 2, far, 1, bias=False) | _norm(f"{inner}.conv1.1", far // 2)
+            found |= _conv(f"{inner}.fu.conv_layer", far, far, 1, bias=False) | _norm(f"{inner}.fu.bn", far)
+            found |= _conv(f"{inner}.conv2", far, far // 2, 1, bias=False)
+            found |= _norm(f"{name}.bn_l", near) | _norm(f"{name}.bn_g", far)
+    for index, (into, out) in zip((8, 11, 14), ((64, 32), (32, 16), (16, 8)), strict=True):
+        found |= {f"generator.model.{index}.weight": (into, out, 3, 3), f"generator.model.{index}.bias": (out,)}
+        found |= _norm(f"generator.model.{index + 1}", out)
+    return found | _conv("generator.model.18", 3, 8, 7)
+
+
 def depth_anything(layers: int = 4) -> Shapes:
     """depth_anything_vits14.pth with 12 channels for 384, and so many layers for 12."""
     width, fusion = 12, 8
@@ -166,16 +341,12 @@ def depth_anything(layers: int = 4) -> Shapes:
 
 def _depth_head(width: int, fusion: int) -> Shapes:
     found: Shapes = {}
-    for index, out in enumerate((4, 6, 8, 10)):
+    widths = (4, 6, 8, 10)
+    for index, out in enumerate(widths):
         found |= _conv(f"depth_head.projects.{index}", out, width, 1)
         if index != 2:
             found |= _conv(f"depth_head.resize_layers.{index}", out, out, (4, 2, 0, 3)[index])
-        found |= _conv(f"depth_head.scratch.layer{index + 1}_rn", fusion, out, 3, bias=False)
-        name = f"depth_head.scratch.refinenet{index + 1}"
-        found |= _conv(f"{name}.out_conv", fusion, fusion, 1)
-        for unit in (1, 2):
-            for conv in (1, 2):
-                found |= _conv(f"{name}.resConfUnit{unit}.conv{conv}", fusion, fusion, 3)
+    found |= _neck("depth_head.", widths, fusion)
     found |= _conv("depth_head.scratch.output_conv1", fusion // 2, fusion, 3)
     found |= _conv("depth_head.scratch.output_conv2.0", 32, fusion // 2, 3)
     return found | _conv("depth_head.scratch.output_conv2.2", 1, 32, 1)

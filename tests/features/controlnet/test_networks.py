@@ -23,9 +23,12 @@ from modules.features.controlnet.preprocessors.declare import PREPROCESSORS, fin
 from modules.features.controlnet.preprocessors.nets import depth_anything as nets_depth_anything
 from modules.features.controlnet.preprocessors.nets.depth_anything import load_depth_anything, load_depth_anything_v2
 from modules.features.controlnet.preprocessors.nets.hed import load_hed
+from modules.features.controlnet.preprocessors.nets.lama import load_lama
+from modules.features.controlnet.preprocessors.nets.leres import load_leres
 from modules.features.controlnet.preprocessors.nets.lineart import load_lineart
 from modules.features.controlnet.preprocessors.nets.lineart_anime import load_lineart_anime
 from modules.features.controlnet.preprocessors.nets.mlsd import load_mlsd, segments
+from modules.features.controlnet.preprocessors.nets.normal_bae import load_normal_bae
 from modules.features.controlnet.preprocessors.nets.pidinet import load_pidinet
 from modules.features.controlnet.preprocessors.nets.table import NETWORKS
 from modules.features.controlnet.preprocessors.nets.teed import load_teed
@@ -42,6 +45,12 @@ LAYOUTS: dict[str, Callable[[], layouts.Shapes]] = {
     "lineart_coarse": layouts.lineart,
     "lineart_anime": layouts.lineart_anime,
     "mlsd": layouts.mlsd,
+    "depth": layouts.midas,
+    "depth_zoe": layouts.zoe,
+    "depth_leres": layouts.leres,
+    "normal_bae": layouts.normal_bae,
+    "softedge_anyline": layouts.teed,
+    "inpaint_only+lama": layouts.lama,
     "depth_anything": layouts.depth_anything,
     "depth_anything_v2": lambda: layouts.depth_anything(12),
 }
@@ -51,7 +60,10 @@ SHARED = {
     "pidinet_safe": "pidinet",
     "pidinet_scribble": "pidinet",
     "pidinet_sketch": "pidinet",
+    "normal_map": "depth",
 }
+# What training writes a file's weights under.
+NESTED = {"pidinet": "state_dict", "depth_zoe": "model", "normal_bae": "model", "depth_leres": "depth_model"}
 
 
 def sampled() -> Tensor:
@@ -75,7 +87,7 @@ def saved(name: str, folder: Path) -> Path:
 
         save_file(state, path)
     else:
-        torch.save({"state_dict": state} if name == "pidinet" else state, path)
+        torch.save({NESTED[name]: state} if name in NESTED else state, path)
     return path
 
 
@@ -91,6 +103,8 @@ def saved(name: str, folder: Path) -> Path:
             [-0.38232, -0.84627, -0.77366, -0.4503, -0.09266],
         ),
         ("pidinet", load_pidinet, lambda x: x.flip(1) / 255, [0.61926, 0.685, 0.64378, 0.99932, 0.78034]),
+        ("depth_leres", load_leres, lambda x: x / 127.5 - 1, [0.02406, -0.02085, 0.01189, -0.02817, -0.02107]),
+        ("normal_bae", load_normal_bae, lambda x: x / 127.5 - 1, [-0.48317, 0.03218, 0.87486, 0.95554, 0.34459]),
         ("softedge_teed", load_teed, lambda x: x, [-0.1792, -0.00012, -0.07127, 0.40121, -0.02816]),
         (
             "mlsd",
@@ -115,7 +129,9 @@ def test_answers_are_those_of_the_published_code(
     assert [*values, float(last.mean())] == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", [one.name for one in PREPROCESSORS if one.files and "pose" not in one.name])
+@pytest.mark.parametrize(
+    "name", [one.name for one in PREPROCESSORS if one.files and not one.takes_mask and "pose" not in one.name]
+)
 def test_maps_have_shape_range_and_are_the_same_each_time(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,9 +146,42 @@ def test_maps_have_shape_range_and_are_the_same_each_time(
         assert colours <= {0, 255}
     if name in ("hed_safe", "pidinet_safe", "softedge_teed"):
         assert colours <= {0, 127, 255}
+    if name.startswith("normal"):
+        assert (found[:, :, 0] != found[:, :, 1]).any()
     if name.startswith("depth"):
         # The nearest or the farthest may lie in what was padded.
         assert int(found.max()) - int(found.min()) > 150 and len(colours) > 20
+
+
+def test_lama_fills_what_is_masked_and_nothing_else(tmp_path: Path) -> None:
+    """The number comes from spandrel 0.4.2's LaMa (Apache-2.0) on the same weights."""
+    net = load_lama(saved("inpaint_only+lama", tmp_path), CPU)
+    with torch.inference_mode():
+        answer = net(sampled() / 255, (sampled()[:, :1] > 200).float())
+    assert float(answer.mean()) == pytest.approx(0.46552, abs=1e-4)
+    mask = np.zeros((90, 140), np.uint8)
+    mask[20:60, 30:90] = 255
+    found = Preprocessors([tmp_path], CPU).run(find_preprocessor("inpaint_only+lama"), picture(), Settings(), mask)
+    assert (found[:, :, 3] == mask).all() and (found[mask == 0, :3] == picture()[mask == 0]).all()
+    assert (found[mask > 0, :3] != picture()[mask > 0]).any()
+
+
+def test_normals_of_midas_look_at_us_where_it_is_far(tmp_path: Path) -> None:
+    saved("depth", tmp_path)
+    runs, normal = Preprocessors([tmp_path], CPU), find_preprocessor("normal_midas")
+    all_far = runs.run(normal, picture(), Settings(resolution=64, threshold_a=1))
+    assert (all_far == (255, 127, 127)).mean() > 0.99
+    assert (runs.run(normal, picture(), Settings(resolution=64, threshold_a=0)) != all_far).any()
+
+
+def test_what_leres_finds_near_and_far_can_be_cut_off(tmp_path: Path) -> None:
+    saved("depth_leres", tmp_path)
+    runs, leres = Preprocessors([tmp_path], CPU), find_preprocessor("depth_leres")
+    plain = runs.run(leres, picture(), Settings(resolution=64)).astype(int)
+    cut = runs.run(leres, picture(), Settings(resolution=64, threshold_a=20, threshold_b=40)).astype(int)
+    assert (cut[plain >= 205] == 255).all() and (cut[plain <= 101] == 0).all()
+    between = (plain > 103) & (plain < 203)
+    assert between.any() and (cut[between] == plain[between]).all()
 
 
 def test_every_declared_file_has_a_network_and_the_other_way_round() -> None:

@@ -97,12 +97,14 @@ def test_cocos_points_become_openposes() -> None:
     assert [point[0] for point in pose.face if point] == [*range(23, 91), 2, 1]
 
 
-def detector(place: int) -> bytes:
-    """A YOLOX by hand: whatever it is shown, one person in a cell of the coarsest stride, 320 pixels square."""
+def detector(place: int, kind: int = 0) -> bytes:
+    """A YOLOX by hand: whatever it is shown, one person, or thing of another of COCO's kinds, in a cell of the coarsest
+    stride, 320 pixels square."""
     answer = np.zeros((1, CELLS, 85), np.float32)
     cell = 80 * 80 + 40 * 40 + place
-    answer[0, cell, :6] = (0, 0, np.log(10), np.log(10), 0.9, 0.9)
-    answer[0, cell + 1, :6] = (0, 0, np.log(10), np.log(10), 0.8, 0.9)
+    for which, sure in ((cell, 0.9), (cell + 1, 0.8)):
+        answer[0, which, :5] = (0, 0, np.log(10), np.log(10), sure)
+        answer[0, which, 5 + kind] = 0.9
     return constant({"images": (1, 3, 640, 640)}, {"output": answer})
 
 
@@ -163,6 +165,28 @@ def test_preprocessors_draw_their_parts(tmp_path: Path, name: str) -> None:
     assert (found == full).all() == (name == "dw_openpose_full")
     white = (found == 255).all(axis=2).any()
     assert white == ("face" in name or name == "dw_openpose_full")
+
+
+def animal_net() -> bytes:
+    """An animal by hand: the k-th of 17 points at (10 k, 5 k) of the crop."""
+    across, down = np.zeros((1, 17, 512), np.float32), np.zeros((1, 17, 512), np.float32)
+    for point in range(17):
+        across[0, point, 20 * point], down[0, point, 10 * point] = 0.8, 0.9
+    return constant({"input": (1, 3, 256, 256)}, {"simcc_x": across, "simcc_y": down})
+
+
+@pytest.mark.parametrize(("kind", "drawn"), [(16, True), (0, False)])
+def test_animals_are_drawn_and_persons_are_none(tmp_path: Path, kind: int, drawn: bool) -> None:
+    animal = find_preprocessor("animal_openpose")
+    runs = folder_with(tmp_path, detector(210, kind), pose_net())
+    (tmp_path / "openpose" / animal.files[1].name).write_bytes(animal_net())
+    found = runs.run(animal, grey(320, 320), Settings(resolution=320))
+    assert (found > 0).any() == drawn
+    if drawn:
+        # The box of 160 pixels grows to 200, of which 256 pixels of the crop show the whole: from (60, 60) on.
+        root, shoulder = (60 + 30 * 200 / 256, 60 + 15 * 200 / 256), (60 + 50 * 200 / 256, 60 + 25 * 200 / 256)
+        middle = round((root[1] + shoulder[1]) / 2), round((root[0] + shoulder[0]) / 2)
+        assert found[middle].tolist() in ([0, 0, 255], [50, 150, 200], [255, 255, 100], [0, 150, 0], [255, 50, 255])
 
 
 def test_nobody_is_a_black_map(tmp_path: Path) -> None:

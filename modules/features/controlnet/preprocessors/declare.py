@@ -141,6 +141,7 @@ _WITHOUT_WEIGHTS: Final = (
 
 _HED: Final = (WeightFile(folder="hed", name="ControlNetHED.pth"),)
 _PIDINET: Final = (WeightFile(folder="pidinet", name="table5_pidinet.pth"),)
+_MIDAS: Final = WeightFile(folder="midas", name="dpt_hybrid-midas-501f0c75.pt")
 _POSE: Final = (
     WeightFile(folder="openpose", name="yolox_l.onnx"),
     WeightFile(folder="openpose", name="dw-ll_ucoco_384.onnx"),
@@ -182,6 +183,42 @@ _WITH_WEIGHTS: Final = (
         threshold_b=Slider(name="MLSD Distance Threshold", default=0.1, low=0.01, high=20, step=0.01),
         files=(WeightFile(folder="mlsd", name="mlsd_large_512_fp32.pth"),),
     ),
+    Preprocessor(
+        name="softedge_anyline",
+        control_types=("SoftEdge",),
+        resolution=Slider(name="Resolution", default=1280, low=64, high=2048, step=8),
+        files=(WeightFile(folder="TEED", name="MTEED.pth"),),
+    ),
+    Preprocessor(
+        name="depth",
+        label="depth_midas",
+        control_types=("Depth",),
+        resolution=RESOLUTION,
+        files=(_MIDAS,),
+    ),
+    Preprocessor(
+        name="depth_leres",
+        control_types=("Depth",),
+        resolution=RESOLUTION,
+        threshold_a=Slider(name="Remove Near %", default=0, low=0, high=100, step=0.1),
+        threshold_b=Slider(name="Remove Background %", default=0, low=0, high=100, step=0.1),
+        files=(WeightFile(folder="leres", name="res101.pth"),),
+    ),
+    _depth("depth_zoe", WeightFile(folder="zoedepth", name="ZoeD_M12_N.pt")),
+    Preprocessor(
+        name="normal_bae",
+        control_types=("NormalMap",),
+        resolution=RESOLUTION,
+        files=(WeightFile(folder="normal_bae", name="scannet.pt"),),
+    ),
+    Preprocessor(
+        name="normal_map",
+        label="normal_midas",
+        control_types=("NormalMap",),
+        resolution=RESOLUTION,
+        threshold_a=Slider(name="Background Threshold", default=0.4, low=0, high=1, step=0.01),
+        files=(_MIDAS,),
+    ),
     _depth(
         "depth_anything",
         WeightFile(
@@ -208,6 +245,21 @@ _WITH_WEIGHTS: Final = (
             *("dw_openpose_full", "openpose_full", "openpose", "openpose_face", "openpose_faceonly"),
             "openpose_hand",
         )
+    ),
+    Preprocessor(
+        name="inpaint_only+lama",
+        control_types=("Inpaint",),
+        takes_mask=True,
+        files=(WeightFile(folder="lama", name="ControlNetLama.pth"),),
+    ),
+    Preprocessor(
+        name="animal_openpose",
+        control_types=("OpenPose",),
+        resolution=RESOLUTION,
+        files=(
+            WeightFile(folder="openpose", name="yolox_l.onnx"),
+            WeightFile(folder="openpose", name="rtmpose-m_simcc-ap10k_pt-aic-coco_210e-256x256-7a041aa1_20230206.onnx"),
+        ),
     ),
 )
 

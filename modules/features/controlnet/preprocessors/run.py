@@ -69,8 +69,9 @@ class Preprocessors:
             ModelFileError: it can't be used.
         """
         if preprocessor.takes_mask:
-            channel = np.zeros(picture.shape[:2], np.uint8) if mask is None else mask
-            return np.dstack([picture, channel])
+            masked = np.dstack([picture, np.zeros(picture.shape[:2], np.uint8) if mask is None else mask])
+            fill = self._compute(preprocessor)
+            return masked if fill is None else fill(masked, 0, 0)
         if preprocessor.name == "shuffle":
             return pixels.shuffled(at_resolution(picture, _SHUFFLE_RESOLUTION, lambda padded: padded), settings.seed)
         compute = self._compute(preprocessor)

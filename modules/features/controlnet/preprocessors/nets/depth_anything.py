@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from torch.nn import functional
 from modules.catalogue.tensor_shapes import Shapes
 from modules.features.controlnet.arrays import Grey, RgbArray, cut_to_bytes
 from modules.features.controlnet.preprocessors.nets.loading import as_batch, as_plane, device_of, load_net
+from modules.features.controlnet.preprocessors.nets.names import neck_place, parted, placed, table
 
 if TYPE_CHECKING:
     from transformers import DepthAnythingForDepthEstimation
@@ -27,26 +27,21 @@ _STAGES: Final = 4
 # The layers of DINOv2 that version 2 looks at, by how many there are; version 1 looks at the last four.
 _SECOND: Final = {12: (3, 6, 9, 12), 24: (5, 12, 18, 24), 40: (10, 20, 30, 40)}
 
-_PLACES: Final = tuple(
-    (re.compile(pattern), place)
-    for pattern, place in (
-        (r"^pretrained\.(cls_token|mask_token)$", r"backbone.embeddings.\1"),
-        (r"^pretrained\.pos_embed$", "backbone.embeddings.position_embeddings"),
-        (r"^pretrained\.patch_embed\.proj\.", "backbone.embeddings.patch_embeddings.projection."),
-        (r"^pretrained\.blocks\.(\d+)\.ls([12])\.gamma$", r"backbone.encoder.layer.\1.layer_scale\2.lambda1"),
-        (r"^pretrained\.blocks\.(\d+)\.attn\.proj\.", r"backbone.encoder.layer.\1.attention.o_proj."),
-        (r"^pretrained\.blocks\.(\d+)\.", r"backbone.encoder.layer.\1."),
-        (r"^pretrained\.norm\.", "backbone.layernorm."),
-        (r"^depth_head\.projects\.(\d)\.", r"neck.reassemble_stage.layers.\1.projection."),
-        (r"^depth_head\.resize_layers\.(\d)\.", r"neck.reassemble_stage.layers.\1.resize."),
-        (r"^depth_head\.scratch\.output_conv1\.", "head.conv1."),
-        (r"^depth_head\.scratch\.output_conv2\.0\.", "head.conv2."),
-        (r"^depth_head\.scratch\.output_conv2\.2\.", "head.conv3."),
-    )
+_PLACES: Final = table(
+    (r"^pretrained\.(cls_token|mask_token)$", r"backbone.embeddings.\1"),
+    (r"^pretrained\.pos_embed$", "backbone.embeddings.position_embeddings"),
+    (r"^pretrained\.patch_embed\.proj\.", "backbone.embeddings.patch_embeddings.projection."),
+    (r"^pretrained\.blocks\.(\d+)\.ls([12])\.gamma$", r"backbone.encoder.layer.\1.layer_scale\2.lambda1"),
+    (r"^pretrained\.blocks\.(\d+)\.attn\.proj\.", r"backbone.encoder.layer.\1.attention.o_proj."),
+    (r"^pretrained\.blocks\.(\d+)\.", r"backbone.encoder.layer.\1."),
+    (r"^pretrained\.norm\.", "backbone.layernorm."),
+    (r"^depth_head\.projects\.(\d)\.", r"neck.reassemble_stage.layers.\1.projection."),
+    (r"^depth_head\.resize_layers\.(\d)\.", r"neck.reassemble_stage.layers.\1.resize."),
+    (r"^depth_head\.scratch\.output_conv1\.", "head.conv1."),
+    (r"^depth_head\.scratch\.output_conv2\.0\.", "head.conv2."),
+    (r"^depth_head\.scratch\.output_conv2\.2\.", "head.conv3."),
 )
-_LAYER: Final = re.compile(r"^depth_head\.scratch\.layer(\d)_rn\.")
-_FUSION: Final = re.compile(r"^depth_head\.scratch\.refinenet(\d)\.(?:out_conv|resConfUnit(\d)\.conv(\d))\.")
-_QKV: Final = ("q_proj", "k_proj", "v_proj")
+_QKV: Final = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
 
 
 def load_depth_anything(path: Path, device: torch.device) -> DepthAnythingForDepthEstimation:
@@ -112,27 +107,5 @@ def _net(shapes: Shapes, *, second: bool) -> DepthAnythingForDepthEstimation:
 
 def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file under transformers' names; queries, keys and values, which lie together, cut apart."""
-    found: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if ".attn.qkv." in name:
-            parts = tensor.chunk(3)
-            for word, part in zip(_QKV, parts, strict=True):
-                found[_place(name.replace("attn.qkv", f"attention.{word}"))] = part
-        else:
-            found[_place(name)] = tensor
-    return found
-
-
-def _place(name: str) -> str:
-    layer = _LAYER.match(name)
-    if layer:
-        return f"neck.convs.{int(layer[1]) - 1}.{name[layer.end() :]}"
-    fusion = _FUSION.match(name)
-    if fusion:
-        part = "projection" if fusion[2] is None else f"residual_layer{fusion[2]}.convolution{fusion[3]}"
-        return f"neck.fusion_stage.layers.{_STAGES - int(fusion[1])}.{part}.{name[fusion.end() :]}"
-    for pattern, place in _PLACES:
-        renamed, count = pattern.subn(place, name)
-        if count:
-            return renamed
-    return name
+    apart = parted(tensors, "attn.qkv", _QKV)
+    return {neck_place(name.removeprefix("depth_head.")) or placed(name, _PLACES): apart[name] for name in apart}

@@ -11,19 +11,25 @@ import numpy as np
 import torch
 
 from modules.features.controlnet.arrays import Floats, RgbArray, cut_to_bytes, three_channels
-from modules.features.controlnet.poses import Pose, draw_poses
+from modules.features.controlnet.poses import Pose, draw_animals, draw_poses
+from modules.features.controlnet.preprocessors.nets.anyline import anyline
 from modules.features.controlnet.preprocessors.nets.depth_anything import (
     depth_anything,
     load_depth_anything,
     load_depth_anything_v2,
 )
-from modules.features.controlnet.preprocessors.nets.dwpose import DwPose
+from modules.features.controlnet.preprocessors.nets.dwpose import AnimalPose, DwPose
 from modules.features.controlnet.preprocessors.nets.hed import hed_edges, load_hed
+from modules.features.controlnet.preprocessors.nets.lama import lama_filled, load_lama
+from modules.features.controlnet.preprocessors.nets.leres import leres_depth, load_leres
 from modules.features.controlnet.preprocessors.nets.lineart import lineart, load_lineart
 from modules.features.controlnet.preprocessors.nets.lineart_anime import lineart_anime, load_lineart_anime
+from modules.features.controlnet.preprocessors.nets.midas import load_midas, midas_depth, midas_normals
 from modules.features.controlnet.preprocessors.nets.mlsd import load_mlsd, mlsd
+from modules.features.controlnet.preprocessors.nets.normal_bae import load_normal_bae, normal_bae
 from modules.features.controlnet.preprocessors.nets.pidinet import load_pidinet, pidinet
 from modules.features.controlnet.preprocessors.nets.teed import load_teed, teed_edges
+from modules.features.controlnet.preprocessors.nets.zoe import load_zoe, zoe_depth
 from modules.features.controlnet.preprocessors.pixels import safe_steps, scribble_of
 
 _SKETCH: Final = 0.5
@@ -64,6 +70,14 @@ def _sketch(edges: Floats) -> RgbArray:
     return _soft((edges > _SKETCH).astype(np.float32))
 
 
+def _load_animals(files: Sequence[Path], _device: torch.device) -> AnimalPose:
+    return AnimalPose(files[0], files[1])
+
+
+def _animals(net: AnimalPose, picture: RgbArray, _a: float, _b: float) -> RgbArray:
+    return draw_animals(net(picture), picture.shape[1], picture.shape[0])
+
+
 def _posed(*, body: bool, hands: bool, face: bool) -> Callable[[DwPose, RgbArray, float, float], RgbArray]:
     """What draws the chosen parts of poses."""
 
@@ -81,6 +95,7 @@ def chosen_parts(pose: Pose, *, body: bool, hands: bool, face: bool) -> Pose:
 
 
 _HED, _PIDINET = _of_one_file(load_hed), _of_one_file(load_pidinet)
+_TEED, _MIDAS = _of_one_file(load_teed), _of_one_file(load_midas)
 _LINEART: Final = MapNetwork(
     _of_one_file(load_lineart), lambda net, picture, _a, _b: three_channels(lineart(net, picture))
 )
@@ -93,15 +108,23 @@ NETWORKS: Final[Mapping[str, MapNetwork]] = {
     "pidinet_safe": MapNetwork(_PIDINET, lambda net, picture, _a, _b: _safe(pidinet(net, picture))),
     "pidinet_scribble": MapNetwork(_PIDINET, lambda net, picture, _a, _b: _scribble(pidinet(net, picture))),
     "pidinet_sketch": MapNetwork(_PIDINET, lambda net, picture, _a, _b: _sketch(pidinet(net, picture))),
-    "softedge_teed": MapNetwork(
-        _of_one_file(load_teed), lambda net, picture, a, _b: _safe(teed_edges(net, picture), a)
-    ),
+    "softedge_teed": MapNetwork(_TEED, lambda net, picture, a, _b: _safe(teed_edges(net, picture), a)),
+    "softedge_anyline": MapNetwork(_TEED, lambda net, picture, _a, _b: three_channels(anyline(net, picture))),
     "lineart": _LINEART,
     "lineart_coarse": _LINEART,
     "lineart_anime": MapNetwork(
         _of_one_file(load_lineart_anime), lambda net, picture, _a, _b: three_channels(lineart_anime(net, picture))
     ),
     "mlsd": MapNetwork(_of_one_file(load_mlsd), lambda net, picture, a, b: three_channels(mlsd(net, picture, a, b))),
+    "depth": MapNetwork(_MIDAS, lambda net, picture, _a, _b: three_channels(midas_depth(net, picture))),
+    "normal_map": MapNetwork(_MIDAS, lambda net, picture, a, _b: midas_normals(net, picture, a)),
+    "normal_bae": MapNetwork(_of_one_file(load_normal_bae), lambda net, picture, _a, _b: normal_bae(net, picture)),
+    "depth_zoe": MapNetwork(
+        _of_one_file(load_zoe), lambda net, picture, _a, _b: three_channels(zoe_depth(net, picture))
+    ),
+    "depth_leres": MapNetwork(
+        _of_one_file(load_leres), lambda net, picture, a, b: three_channels(leres_depth(net, picture, a, b))
+    ),
     "depth_anything": MapNetwork(
         _of_one_file(load_depth_anything), lambda net, picture, _a, _b: three_channels(depth_anything(net, picture))
     ),
@@ -109,6 +132,9 @@ NETWORKS: Final[Mapping[str, MapNetwork]] = {
         _of_one_file(load_depth_anything_v2),
         lambda net, picture, _a, _b: three_channels(depth_anything(net, picture)),
     ),
+    # Its pictures have their mask as a fourth channel.
+    "inpaint_only+lama": MapNetwork(_of_one_file(load_lama), lambda net, picture, _a, _b: lama_filled(net, picture)),
+    "animal_openpose": MapNetwork(_load_animals, _animals),
     **{
         name: MapNetwork(_load_pose, _posed(body=body, hands=hands, face=face))
         for name, (body, hands, face) in {
