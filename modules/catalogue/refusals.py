@@ -1,6 +1,7 @@
 """What can't work together, as sentences: known from the heads of files, before anything is loaded."""
 
-from modules.families import EDM_TRAINING, Family, PredictionType
+from modules.catalogue.architecture import Architecture
+from modules.families import DEPTH, EDM_TRAINING, Family, PredictionType
 from modules.parameters.samplers import SamplerChoice
 
 
@@ -22,6 +23,13 @@ def hires_refusal(began: Family, hires: Family) -> str | None:
         f"A hires checkpoint of {hires.label} can't go on with latents of {began.label}, since they differ: "
         "choose an upscaler that works on pixels, or another hires checkpoint."
     )
+
+
+def text_to_image_refusal(architecture: Architecture, model: str) -> str | None:
+    """Why a model, which the sentence calls `model`, can't paint without a picture; None if it can."""
+    if architecture.unet_channels != DEPTH:
+        return None
+    return f"{model} paints by the depth of a picture: use it on the img2img tab, or choose another checkpoint."
 
 
 def sampler_refusal(choice: SamplerChoice, prediction_type: PredictionType | None, model: str) -> str | None:

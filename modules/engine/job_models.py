@@ -16,10 +16,10 @@ from modules.engine.job_networks import JobNetworks
 from modules.engine.loaded import LoadedModel, written_hashes
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import request_size
+from modules.families import EDITING, INPAINTING
 from modules.features.controlnet.sizes import control_sizes
 from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import decode_within_memory
-from modules.generation.image_conditioning import EDITING, INPAINTING
 from modules.generation.pipeline import FeaturesOf, Pipeline, no_features
 from modules.generation.tiling import edges_joined
 from modules.hardware.choice import Hardware

@@ -21,6 +21,7 @@ from modules.families.prediction import EDM_TRAINING, EdmTraining, FlowTraining,
 from modules.families.sd1 import SD1
 from modules.families.sd2 import SD2
 from modules.families.sdxl import COSXL, PLAYGROUND, SDXL, SDXL_REFINER
+from modules.families.shown import DEPTH, EDITING, INPAINTING
 
 # In the order of asking: the marks of the later ones are in files of the earlier ones too.
 FAMILIES: Final = (PLAYGROUND, COSXL, SDXL, SDXL_REFINER, SD2, SD1)
@@ -34,8 +35,11 @@ def family_of(names: Collection[str]) -> Family | None:
 __all__ = [
     "ADDED_WIDTH",
     "COSXL",
+    "DEPTH",
+    "EDITING",
     "EDM_TRAINING",
     "FAMILIES",
+    "INPAINTING",
     "PLAYGROUND",
     "SD1",
     "SD2",

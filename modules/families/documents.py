@@ -15,9 +15,11 @@ Checkpoints of these families load, as one file in the original layout (.safeten
 with their VAE inside or beside them. A file's own tensors say which family it is, and all widths and depths:
 narrowed, pruned and distilled models (SSD-1B, Turbo, Lightning, Hyper, DMD2) load like the published ones. txt2img,
 img2img, inpainting, hires. fix, the scripts, previews and textual inversions work with each of them; an inpainting
-model's nine channels and instruct-pix2pix's eight too. Samplers that go by timesteps (DDIM, DDIM CFG++, PLMS, UniPC,
-LCM, TCD) are refused with models that have none. A refiner, or a hires checkpoint behind a latent upscaler, has to be
-of the same latents: Stable Diffusion 1 and 2 share theirs, so do Stable Diffusion XL, its refiner and CosXL.
+model's nine channels and instruct-pix2pix's eight too. Stable Diffusion 2's depth model works on img2img, where it
+keeps the depth of the picture, as MiDaS inside its file estimates it. Samplers that go by timesteps (DDIM, DDIM CFG++,
+PLMS, UniPC, LCM, TCD) are refused with models that have none. A refiner, or a hires checkpoint behind a latent
+upscaler, has to be of the same latents: Stable Diffusion 1 and 2 share theirs, so do Stable Diffusion XL, its refiner
+and CosXL.
 
 Where a setting does nothing with the chosen checkpoint, the page says so beside it."""
 _CLIP_SKIP: Final = {"always": "acts", "sdxl_clip_l_skip": "with `sdxl_clip_l_skip`", "never": "no effect"}

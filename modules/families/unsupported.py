@@ -5,7 +5,6 @@ from typing import Final
 
 # By the beginning of a tensor's name that only they have: what such a file is.
 UNSUPPORTED: Final[Mapping[str, str]] = {
-    "depth_model.": "a depth model (it paints by a depth map of the picture)",
     "embedder.model.": "an unCLIP model (it paints variations of a picture)",
     "cond_stage_model.roberta.": "an AltDiffusion model (its text encoder is XLM-RoBERTa)",
     "model.diffusion_model.label_emb.weight": "an upscaling diffusion model",

@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from modules.families import INPAINTING
 from modules.generation.decoding import to_image
 from modules.generation.encoding import to_tensor
-from modules.generation.image_conditioning import INPAINTING, of_nothing, of_picture
+from modules.generation.image_conditioning import of_nothing, of_picture
 from modules.generation.passes import run_pass
 from modules.generation.pipeline import Pass, Pipeline, Progress
 from modules.generation.resizing import Resize, enlarged_by

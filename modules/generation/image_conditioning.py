@@ -1,4 +1,4 @@
-"""What inpainting checkpoints (9 input channels) and instruct-pix2pix ones (8) are shown beside the latent.
+"""What inpainting, editing and depth checkpoints are shown beside the latent.
 
 Behaviour reproduced: A1111 v1.10.1.
 """
@@ -12,22 +12,25 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from modules.families import DEPTH, EDITING, INPAINTING
 from modules.generation.encoding import encode_pictures, to_tensor
+from modules.weights.depth import depth_map
 from modules.weights.latent_scaling import LatentScaling
 from modules.weights.model import Model
 
-INPAINTING: Final = 9
-EDITING: Final = 8
 _AS_ENCODED: Final = LatentScaling(1.0)
 
 
 def of_nothing(model: Model, images: int, shape: tuple[int, int]) -> Tensor | None:
-    """For a pass without a picture, at a latent's (height, width): a mask of ones over grey, or no picture at all.
+    """For a pass without a picture, at a latent's (height, width): a mask of ones over grey, or no picture at all,
+    everything as near.
 
     Returns (images, channels, height, width), or None for a checkpoint that takes no more than the latent.
     """
     if model.unet_channels == EDITING:
         return torch.zeros(images, model.latent_channels, *shape)
+    if model.unet_channels == DEPTH:
+        return torch.zeros(images, 1, *shape)
     if model.unet_channels != INPAINTING:
         return None
     grey = torch.zeros(1, 3, shape[0] * model.vae_factor, shape[1] * model.vae_factor)
@@ -51,6 +54,8 @@ def of_picture(
     if model.unet_channels == EDITING:
         scaling = model.latent_scaling if model.family.edits_scaled else _AS_ENCODED
         return _fitted(encode_pictures(model.vae, pixels, scaling), shape).repeat(images, 1, 1, 1)
+    if model.depth is not None:
+        return depth_map(model.depth, pixels, shape).to(pixels).repeat(images, 1, 1, 1)
     if model.unet_channels != INPAINTING:
         return None
     painted = torch.ones(1, 1, *pixels.shape[2:])

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from modules.catalogue.refusals import refiner_refusal, sampler_refusal
+from modules.families import EDITING
 from modules.generation.conditions import Conditioner, conditions_for
-from modules.generation.image_conditioning import EDITING
 from modules.generation.pipeline import Pass, PassContext, PassHook, Pipeline, Progress, residuals_of
 from modules.generation.token_merging import tokens_merged
 from modules.generation.unet import replayed, unet_function

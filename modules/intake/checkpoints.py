@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
 from modules.catalogue.hints import read_sidecar
-from modules.catalogue.refusals import hires_refusal, refiner_refusal, sampler_refusal
+from modules.catalogue.refusals import hires_refusal, refiner_refusal, sampler_refusal, text_to_image_refusal
 from modules.catalogue.user_metadata import PREDICTION_KEY, text_of
 from modules.families import Family
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
@@ -136,6 +136,10 @@ class CheckpointChooser:
         """
         first = self._find(title)
         hires = first if request.hires_checkpoint is None else self._find(request.hires_checkpoint)
+        if request.mode == "txt2img":
+            known = ((one, self._catalogue.architecture(one)) for one in (first, hires))
+            for checkpoint, architecture in known:
+                _refuse(None if architecture is None else text_to_image_refusal(architecture, checkpoint.name))
         for checkpoint, choice in zip((first, hires), samplers, strict=False):
             family = self._family(checkpoint)
             if family is None:

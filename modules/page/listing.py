@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING, Final
 
 from modules.catalogue import Checkpoint, ModelNotFoundError
-from modules.families import ignored_settings
+from modules.families import EDITING, ignored_settings
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 # Input channels of an instruct-pix2pix UNet: the latent, and that of the picture it edits.
-_EDITING_CHANNELS: Final = 8
 
 
 def samplers(services: Services) -> list[str]:
@@ -96,7 +95,7 @@ def follows_pictures(services: Services, checkpoint: Checkpoint | None) -> bool:
     architecture = services.catalogue.architecture(checkpoint)
     if architecture is None:
         return "pix2pix" in checkpoint.name.lower()
-    return architecture.unet_channels == _EDITING_CHANNELS
+    return architecture.unet_channels == EDITING
 
 
 def style_choices(services: Services) -> list[str]:

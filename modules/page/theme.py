@@ -41,44 +41,6 @@ _THEMES: Final[dict[str, type[gr.themes.Base]]] = {
 }
 
 
-# Gradio takes the theme from the address. What a person typed there counts most, then what the page's button stored in
-# this browser, then the flag; with none of them the system's choice does. The style is that of the empty page.
-_CHOICE: Final = """<script>
-(() => {
-  const address = new URL(location.href);
-  const typed = address.searchParams.get("__theme");
-  let stored = null;
-  try { stored = localStorage.getItem("webui-theme"); } catch {}
-  const theme = [typed, stored, "%s"].find((one) => one === "light" || one === "dark");
-  if (!theme) return;
-  document.documentElement.dataset.theme = theme;
-  if (typed) return;
-  address.searchParams.set("__theme", theme);
-  history.replaceState(history.state, "", address);
-  // Gradio has read it by then. What stays in the address is kept in bookmarks, and counts for more than the button.
-  addEventListener("load", () => {
-    const read = setInterval(() => {
-      if (!document.getElementById("theme_switch")) return;
-      clearInterval(read);
-      const now = new URL(location.href);
-      now.searchParams.delete("__theme");
-      history.replaceState(history.state, "", now);
-    }, 200);
-  });
-})();
-</script>
-<style>
-html[data-theme="light"] body { background: var(--bg); color: var(--col); }
-html[data-theme="dark"] body { background: var(--bg-dark); color: var(--col-dark); }
-html[data-theme="dark"] { color-scheme: dark; }
-</style>"""
-
-
-def theme_choice(flag: str | None) -> str:
-    """What chooses light or dark before the page is painted; `flag` is that of --theme."""
-    return _CHOICE % (flag if flag in ("light", "dark") else "")
-
-
 def create_theme(name: str = "Default") -> gr.Theme:
     """The theme of the page: ours, or one of Gradio's by its name; an unknown name is ours."""
     chosen = _THEMES.get(name.rpartition("/")[2].lower())

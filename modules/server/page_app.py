@@ -11,11 +11,11 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from modules.gallery.allowed_folders import picture_folders
+from modules.page.early_markup import early_markup
 from modules.page.localization import localization_script, read_localization, translate_choices
 from modules.page.open_folder import folder_button
 from modules.page.page import build_page, page_head
-from modules.page.plain_events import PLAIN_EVENTS
-from modules.page.theme import create_theme, theme_choice
+from modules.page.theme import create_theme
 from modules.page.uploads import UploadStore
 from modules.server.auth import matches
 from modules.server.early_head import EarlyHead
@@ -60,7 +60,7 @@ def _page(services: Services, flags: Flags, uploads: UploadStore) -> FastAPI:
         theme=create_theme(services.options.text("gradio_theme")),
         head=page_head(services.paths.user_css) + localization_script(texts, language),
     )
-    early = theme_choice(flags.theme) + PLAIN_EVENTS
+    early = early_markup(flags.theme)
     for route in holder.routes:
         if isinstance(route, Mount) and isinstance(route.app, gr.routes.App):
             route.app.user_middleware.append(Middleware(EarlyHead, markup=early))

@@ -16,6 +16,7 @@ from modules.catalogue.hints import ModelHints, gather_hints
 from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.families import (
     ADDED_WIDTH,
+    DEPTH,
     EDM_TRAINING,
     UNET_PREFIX,
     VAE_PREFIX,
@@ -28,6 +29,7 @@ from modules.families.unsupported import UNSUPPORTED
 from modules.hardware.device import has_own_memory
 from modules.hardware.model_configs import unet_config, vae_config
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.depth import DEPTH_PREFIX, load_depth
 from modules.weights.fill import build_module
 from modules.weights.latent_scaling import LatentScaling
 from modules.weights.model import Model, NoiseTraining, Predicts, TextEncoder
@@ -104,6 +106,7 @@ def load_checkpoint(
         _check_text_fits(path.name, family, unet_shape, [shape for _, shape in text_encoders])
         _check_vae_fits(path.name, unet_shape.out_channels, vae)
         stated = _stated_prediction(file, hints, family, unet)
+        depth = load_depth(file) if unet_shape.in_channels == DEPTH else None
     return Model(
         unet=unet,
         vae=vae,
@@ -124,6 +127,7 @@ def load_checkpoint(
         noise=NoiseTraining(),
         title=title or path.name,
         sha256=sha256,
+        depth=depth,
     )
 
 
@@ -200,6 +204,7 @@ def _bytes_of(file: TensorFile, place: LoadTarget) -> int:
     dtypes = {UNET_PREFIX: place.unet_dtype, VAE_PREFIX: place.vae_dtype} | dict.fromkeys(
         _TEXT_PREFIXES, place.text_dtype
     )
+    dtypes[DEPTH_PREFIX] = torch.float32
     return sum(
         math.prod(shape) * dtype.itemsize
         for prefix, dtype in dtypes.items()
@@ -235,7 +240,9 @@ def _stated_prediction(file: TensorFile, hints: ModelHints, family: Family, unet
     marked: PredictionType | None = "v_prediction" if "v_pred" in file.shapes else family.prediction_type
     kind = hints.prediction_type or marked
     if kind is None:
-        kind = "v_prediction" if predicts_velocity(unet) else "epsilon"
+        # Published models that are shown something beside the latent are all of the other kind.
+        plain = unet_config(unet).in_channels == unet_config(unet).out_channels
+        kind = "v_prediction" if plain and predicts_velocity(unet) else "epsilon"
     snr = "ztsnr" in file.shapes if hints.zero_terminal_snr is None else hints.zero_terminal_snr
     return Predicts(kind, snr)
 

@@ -1,7 +1,10 @@
 """A loaded checkpoint: its modules and everything that sampling must know about them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -11,6 +14,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from modules.families import EDM_TRAINING, EdmTraining, Family, PredictionType
 from modules.hardware.main_memory import give_back_memory
 from modules.weights.latent_scaling import LatentScaling
+
+if TYPE_CHECKING:
+    from transformers import DPTForDepthEstimation
 
 TextEncoder = CLIPTextModel | CLIPTextModelWithProjection
 
@@ -74,7 +80,7 @@ class Model:
     default_resolution: tuple[int, int]
     """`resolution`, or what the family was trained at."""
     unet_channels: int
-    """Input channels of the UNet: 4, 9 for inpainting, 8 for instruct-pix2pix."""
+    """Input channels of the UNet: 4, or with what it is shown beside the latent: see `families.shown`."""
     latent_channels: int
     vae_factor: int
     """Pixels per latent cell along one side, 8 in every published Stable Diffusion."""
@@ -86,6 +92,8 @@ class Model:
     noise: NoiseTraining
     title: str
     sha256: str | None
+    depth: DPTForDepthEstimation | None = None
+    """What estimates the depth of a picture, in main memory, for a UNet that is shown it."""
 
     @property
     def loaded(self) -> bool:
@@ -94,7 +102,7 @@ class Model:
     def release(self) -> None:
         """Drop the modules and hand their memory back to the system and the device; calling it twice is harmless."""
         if self.loaded:
-            del self.unet, self.vae, self.text_encoders
+            del self.unet, self.vae, self.text_encoders, self.depth
         release_memory()
 
 

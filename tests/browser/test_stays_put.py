@@ -37,7 +37,7 @@ window.Proxy = new Proxy(Proxy, {
 def test_who_types_while_the_picture_arrives_loses_no_letter_and_is_not_moved(page: Page, server: Server) -> None:
     page.add_init_script(COUNT_WATCHED)
     visit(page, server.url)
-    # Half of the page's start was spent on them (modules/page/plain_events.py).
+    # Half of the page's start was spent on them (assets/early_events.js).
     assert page.evaluate("() => [watchedEvents, gradio_config.dependencies.length > 100]") == [0, True]
     set_number(page, "steps", 8)
     generate(page, "a slow first picture")

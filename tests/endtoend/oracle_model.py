@@ -83,7 +83,10 @@ class Text:
 
 
 class OracleModel:
-    """One checkpoint. `trained` are its noise levels, `alphas` the share of the picture at each of its timesteps."""
+    """One checkpoint. `trained` are its noise levels, `alphas` the share of the picture at each of its timesteps,
+    `sides` height and width of the picture that a pass is for, in pixels."""
+
+    sides: tuple[int, int] = (0, 0)
 
     def __init__(self, checkpoint: Path, family: str = "SD1") -> None:
         model = load_checkpoint(checkpoint)
@@ -199,17 +202,17 @@ class OracleModel:
         return found * alpha.sqrt() + x * (1 - alpha).sqrt() if self.family.velocity else found
 
     def _answer(self, x: Tensor, time: Tensor, context: Tensor, text: Text, score: float) -> Tensor:
-        beside = self._beside(text, x, score)
+        beside = self._beside(text, score)
         found: Tensor = self.unet(
             x, time.reshape(1).float(), encoder_hidden_states=context, added_cond_kwargs=beside
         ).sample
         return found
 
-    def _beside(self, text: Text, x: Tensor, score: float) -> dict[str, Tensor] | None:
+    def _beside(self, text: Text, score: float) -> dict[str, Tensor] | None:
         """What goes beside the text: its vector, height, width, crop, and the height and width again or a score."""
         if not self.family.sized or text.pooled is None:
             return None
-        sides = [float(side * 8) for side in x.shape[2:]]
+        sides = [float(side) for side in self.sides]
         numbers = [*sides, 0.0, 0.0, *([score] if self.family.score else sides)]
         return {"text_embeds": text.pooled, "time_ids": torch.tensor([numbers])}
 

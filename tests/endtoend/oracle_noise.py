@@ -26,6 +26,7 @@ class Noise:
         """`size` and `resize_from` are (width, height) in pixels; `variation` another seed and its strength."""
         self._first = self._shape_of(resize_from or size)
         self.seed = seed
+        self.size = size
         self._shape = self._shape_of(size)
         self._variation, self._delta = variation, delta
         self._generator = torch.Generator().manual_seed(seed)

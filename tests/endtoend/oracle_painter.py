@@ -95,6 +95,9 @@ class Painter(OracleModel):
             steps = int(spec.steps / min(strength, 0.999)) if exact else spec.steps
             entered = spec.steps - 1 if exact else int(min(strength, 0.999) * spec.steps)
         taken = spec.steps if strength is None else entered + 1
+        for painter in (self, self.refiner or self):
+            # What a hires pass is to make, which can be more than the whole cells that it paints.
+            painter.sides = noise.size[1], noise.size[0]
         denoiser = self._denoiser(reading, spec, calls_of(spec.sampler, taken))
         first = noise.draw() * (spec.setting("initial_noise_multiplier", 1.0) if strength and not hires else 1.0)
         more = spec.setting("img2img_extra_noise", 0.0) if strength is not None else 0.0

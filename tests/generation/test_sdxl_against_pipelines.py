@@ -89,6 +89,13 @@ def tokenizer(*, zeros: bool) -> Any:
     return made
 
 
+def sd2_text_encoder(pipeline: Pipeline) -> Any:
+    """Without the last layer, which is never used and which diffusers' own files lack."""
+    made = copy.deepcopy(clip_of(pipeline.model))
+    del made.encoder.layers[-1]
+    return made
+
+
 def scheduler(prediction_type: str) -> Any:
     return AtOurLevels(
         beta_start=0.00085,
@@ -260,14 +267,11 @@ def test_the_refiner_alone_is_that_of_diffusers(pipeline_of: Callable[..., Pipel
 def test_stable_diffusion_2_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], prediction_type: str) -> None:
     pipeline = pipeline_of(TINY_SD2, **{"modelspec.prediction_type": prediction_type})
     resolved, model = request(), pipeline.model
-    # diffusers' own files of it lack the last layer, which is never used.
-    text_encoder = copy.deepcopy(clip_of(model))
-    del text_encoder.encoder.layers[-1]
     declare_sample_size(pipeline)
     absent: Any = None  # both are optional, which their annotations don't say
     made: Any = StableDiffusionPipeline(
         vae=model.vae,
-        text_encoder=text_encoder,
+        text_encoder=sd2_text_encoder(pipeline),
         tokenizer=tokenizer(zeros=True),
         unet=model.unet,
         scheduler=scheduler(prediction_type),

@@ -417,6 +417,21 @@ def test_samplers_of_timesteps_are_refused_with_models_of_edm_before_anything_wa
     assert chosen_prediction(room.checkpoints.of(both).load_options, ("cos.safetensors",)) == "epsilon"
 
 
+def test_a_depth_model_is_refused_where_there_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    for name, channels in (("depth", 5), ("plain", 4)):
+        architecture = replace(TINY_SD2, in_channels=channels)
+        write_tiny_checkpoint(tmp_path / "models" / f"{name}.safetensors", architecture=architecture)
+    room = intake(tmp_path)
+    chosen = {"override_settings": {"sd_model_checkpoint": "depth"}}
+    with pytest.raises(RequestError, match=r"depth\.safetensors paints .*: use it on the img2img tab"):
+        room.resolve(GenerationRequest(**chosen))
+    with pytest.raises(RequestError, match=r"depth\.safetensors paints"):
+        hires = {"enable_hr": True, "hr_checkpoint_name": "depth"}
+        room.resolve(GenerationRequest(**hires, override_settings={"sd_model_checkpoint": "plain"}))
+    room.resolve(GenerationRequest(mode="img2img", init_images=("one",), **chosen))
+
+
 def test_a_refiner_of_other_latents_is_refused_before_anything_waits(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     for name, architecture in (("xl", TINY_SDXL), ("refiner", TINY_REFINER), ("old", Architecture())):

@@ -18,8 +18,15 @@ from modules.jobs import Job, SavedImage
 from modules.jobs.services import Services, open_services
 from modules.parameters import RequestError, parse_infotext, parse_request
 from modules.settings import parse_flags
-from tests.amounts import some
-from tests.checkpoints import write_tiny_checkpoint
+from tests.amounts import amount, some
+from tests.checkpoints import (
+    TINY_COSXL,
+    TINY_PLAYGROUND,
+    TINY_REFINER,
+    TINY_SD2,
+    TINY_SDXL,
+    write_tiny_checkpoint,
+)
 from tests.jobs.helpers import eventually, present
 
 pytestmark = pytest.mark.server
@@ -321,6 +328,27 @@ def test_a_plot_holds_the_pictures_that_its_values_make(opened: Services) -> Non
     assert (about["Script"], about["X Type"], about["Z Type"]) == ("X/Y/Z plot", "Sampler", "Seed")
     assert about["Z Values"].split(", ")[0] == texts[0]["Seed"] != "-1"
     assert "Z Type" not in parse_infotext(grids[1].infotext)
+
+
+def test_one_plot_goes_over_checkpoints_of_every_family_there_and_back(opened: Services) -> None:
+    """Each cell is the picture that its checkpoint paints alone: with its own encoders, latents and levels of noise."""
+    folder = opened.paths.checkpoint_dirs[0]
+    toys = {"two": TINY_SD2, "xl": TINY_SDXL, "play": TINY_PLAYGROUND, "cos": TINY_COSXL, "refine": TINY_REFINER}
+    for name, architecture in toys.items():
+        write_tiny_checkpoint(folder / f"{name}.safetensors", architecture=architecture)
+    opened.refresh_models()
+    names = ["xl", "tiny", "play", "two", "cos", "refine"][: amount(3, 6)]
+    axes = {"x_type": "Checkpoint name", "x_values": ", ".join(names), "y_type": "CFG Scale", "y_values": "4, 7"}
+    for start in ((), (picture(),))[: amount(1, 2)]:
+        job = made(opened, *start, script="X/Y/Z plot", arguments=axes)
+        assert [one["Model"] for one in infotexts(job)] == names * 2
+        cells = [image.tobytes() for image in images(job)]
+        assert len(set(cells)) == len(cells)
+        for index, name in enumerate(names, start=len(names)):
+            alone = made(opened, *start, override_settings={"sd_model_checkpoint": name}, cfg_scale=7)
+            assert cells[index] == images(alone)[0].tobytes(), name
+        (grid,) = images(job, "xyz_grid")
+        assert grid.width >= len(names) * 64
 
 
 def test_a_plot_goes_over_checkpoints_and_each_picture_names_its_own(opened: Services) -> None:

@@ -66,8 +66,9 @@ def first_noise() -> Tensor:
     return ImageNoise((4, 6, 8), [7, 8], source="CPU").draw()
 
 
-def theirs(steps: int, shift: float = 3.0) -> FlowMatchEulerDiscreteScheduler:
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+def theirs(steps: int, shift: float = 3.0) -> Any:
+    """Its annotations are of types that PyTorch no longer has."""
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=shift)
     scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps).tolist())
     return scheduler
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from modules.page.theme import theme_choice
+from modules.page.early_markup import early_markup
 from modules.server.early_head import EarlyHead
 
 
@@ -48,6 +48,6 @@ def test_every_other_answer_passes_as_it_is(kind: str, method: str, status: int)
     assert (body, headers["content-length"]) == (b"<head>", "6")
 
 
-def test_the_flag_is_the_last_to_choose_the_theme() -> None:
-    assert '[typed, stored, "dark"]' in theme_choice("dark")
-    assert '[typed, stored, ""]' in theme_choice(None) == theme_choice('"></script>')
+def test_the_flag_is_given_to_the_script_that_chooses_the_theme() -> None:
+    assert '<script data-theme="dark">' in early_markup("dark")
+    assert '<script data-theme="">' in early_markup(None) == early_markup('"></script>')

@@ -381,7 +381,6 @@ def test_weights_in_8_bits_are_read(good: Path, tmp_path: Path) -> None:
 
 def test_models_that_cannot_be_run_are_named(good: Path, tmp_path: Path) -> None:
     for marker, kind in (
-        ("depth_model.model.pretrained.act_postprocess3.0.project.0.bias", "a depth model"),
         ("embedder.model.ln_final.weight", "an unCLIP model"),
         ("cond_stage_model.roberta.x", "an AltDiffusion model"),
         ("model.diffusion_model.label_emb.weight", "an upscaling diffusion model"),

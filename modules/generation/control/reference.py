@@ -17,6 +17,7 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
+from modules.families import INPAINTING
 from modules.generation.control.attentions import Undo, attention_groups, hooks_set
 from modules.generation.pipeline import PassHook
 from modules.generation.unet import forward_of
@@ -25,7 +26,6 @@ from modules.sampling import CallPosition, Conditioning, UnetResiduals
 from modules.sampling.control import is_within
 
 _LATENT_CHANNELS: Final = 4
-_INPAINTING_CHANNELS: Final = 9
 _SMALLEST: Final = 1e-5
 _LEAST_VARIANCE: Final = 1e-6
 # The levels' thresholds are those of attention, doubled.
@@ -122,7 +122,7 @@ class ReferenceControl(PassHook):
         share = self._alphas[steps][:, None, None, None]
         latent, noise = self._on(picture, sample.device)
         rows = (latent * share**0.5 + noise * (1 - share) ** 0.5).to(sample)
-        if sample.shape[1] == _INPAINTING_CHANNELS:
+        if sample.shape[1] == INPAINTING:
             shown = latent.to(sample).expand_as(rows)
             return torch.cat([rows, torch.zeros_like(rows[:, :1]), shown], dim=1)
         return torch.cat([rows, sample[:, _LATENT_CHANNELS:]], dim=1)

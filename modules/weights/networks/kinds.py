@@ -13,8 +13,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-# Input channels of an inpainting UNet, and how many of them every other one has too.
-_INPAINTING, _PLAIN = 9, 4
+from modules.families import INPAINTING
+
+# How many of an inpainting UNet's input channels every other one has too.
+_PLAIN = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,8 +262,8 @@ def fitted(update: Tensor, weight: Tensor) -> Tensor:
     if weight.ndim > 0 and update.ndim > 0 and update.shape[0] == weight.shape[0]:
         if update.numel() == weight.numel():
             return update.reshape(weight.shape)
-        if weight.ndim == 4 and weight.shape[1] == _INPAINTING:
+        if weight.ndim == 4 and weight.shape[1] == INPAINTING:
             plain = (weight.shape[0], _PLAIN, *weight.shape[2:])
-            padding = (0, 0, 0, 0, 0, _INPAINTING - _PLAIN)
+            padding = (0, 0, 0, 0, 0, INPAINTING - _PLAIN)
             return torch.nn.functional.pad(update.reshape(plain), padding)
     raise RuntimeError(f"an update of the shape {tuple(update.shape)} doesn't fit a weight of {tuple(weight.shape)}")

@@ -24,7 +24,7 @@ from modules.features.controlnet.preprocessors.nets.lama import lama_filled, loa
 from modules.features.controlnet.preprocessors.nets.leres import leres_depth, load_leres
 from modules.features.controlnet.preprocessors.nets.lineart import lineart, load_lineart
 from modules.features.controlnet.preprocessors.nets.lineart_anime import lineart_anime, load_lineart_anime
-from modules.features.controlnet.preprocessors.nets.midas import load_midas, midas_depth, midas_normals
+from modules.features.controlnet.preprocessors.nets.midas import load_midas, midas_map, midas_normals
 from modules.features.controlnet.preprocessors.nets.mlsd import load_mlsd, mlsd
 from modules.features.controlnet.preprocessors.nets.normal_bae import load_normal_bae, normal_bae
 from modules.features.controlnet.preprocessors.nets.pidinet import load_pidinet, pidinet
@@ -116,7 +116,7 @@ NETWORKS: Final[Mapping[str, MapNetwork]] = {
         _of_one_file(load_lineart_anime), lambda net, picture, _a, _b: three_channels(lineart_anime(net, picture))
     ),
     "mlsd": MapNetwork(_of_one_file(load_mlsd), lambda net, picture, a, b: three_channels(mlsd(net, picture, a, b))),
-    "depth": MapNetwork(_MIDAS, lambda net, picture, _a, _b: three_channels(midas_depth(net, picture))),
+    "depth": MapNetwork(_MIDAS, lambda net, picture, _a, _b: three_channels(midas_map(net, picture))),
     "normal_map": MapNetwork(_MIDAS, lambda net, picture, a, _b: midas_normals(net, picture, a)),
     "normal_bae": MapNetwork(_of_one_file(load_normal_bae), lambda net, picture, _a, _b: normal_bae(net, picture)),
     "depth_zoe": MapNetwork(

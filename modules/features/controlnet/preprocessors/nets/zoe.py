@@ -14,7 +14,7 @@ from torch.nn import functional
 from modules.catalogue.tensor_shapes import Shapes
 from modules.features.controlnet.arrays import Grey, RgbArray, cut_to_bytes
 from modules.features.controlnet.preprocessors.nets.loading import as_batch, as_plane, device_of, load_net
-from modules.features.controlnet.preprocessors.nets.names import neck_place, placed, table
+from modules.weights.published_names import neck_place, placed, table
 
 if TYPE_CHECKING:
     from transformers import ZoeDepthForDepthEstimation
