@@ -79,7 +79,7 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
             plan,
             first.unet,
             first.conditions,
-            pass_noise(pipeline, resolved, images, spec.size, work.noise),
+            pass_noise(pipeline, resolved, images, spec.size, work.noise, ready.first_noise),
             first.guidance,
             prediction_type=first.prediction_type,
             init_latent=work.init_latent,
@@ -112,6 +112,13 @@ class _Ready:
     plan: SamplingPlan
     step: int = 1
     at_step: Callable[[int], None] = lambda step: None
+    hooks: tuple[PassHook, ...] = ()
+
+    def first_noise(self, noise: Tensor) -> Tensor:
+        """The first noise as the hooks of the checkpoint that begins change it."""
+        for hook in self.hooks:
+            noise = hook.first_noise(noise)
+        return noise
 
     def before_call(self) -> None:
         self.progress.before_call()
@@ -122,7 +129,7 @@ class _Ready:
         model, work, settings = pipeline.model, self.work, self.resolved.settings
         self.at_step = self.in_use.enter_context(pipeline.networks(self.read_with))
         conditions = conditions_for(self.conditioning, conditioner_of(pipeline, work.spec.size, settings))
-        hooks = self._hooks(pipeline, is_refiner=is_refiner)
+        hooks = self.hooks = self._hooks(pipeline, is_refiner=is_refiner)
         guidance = guidance_of(pipeline, work, settings, self.progress, hooks)
         if self.networks != self.read_with:
             self.in_use.close()
@@ -247,10 +254,11 @@ def pass_noise(
     images: range,
     size: tuple[int, int],
     first: Tensor | None = None,
+    change_first: Callable[[Tensor], Tensor] | None = None,
 ) -> ImageNoise:
     """The noise of these images at `size` pixels, from their own seeds unless the `first` draw is given.
 
-    Fresh for every pass.
+    `change_first` is what becomes of the first draw. Fresh for every pass.
     """
     request, options = resolved.request, resolved.settings.sampling
     factor = pipeline.model.vae_factor
@@ -265,6 +273,7 @@ def pass_noise(
         resize_from=resize if min(resize) > 0 else None,
         seed_delta=options.eta_noise_seed_delta,
         first=first,
+        change_first=change_first,
     )
 
 

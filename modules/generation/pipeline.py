@@ -143,6 +143,10 @@ class PassHook(SamplingHook):
         """While open, the UNet's modules work as the feature wants. The steps of a patched UNet are not recorded."""
         return nullcontext()
 
+    def first_noise(self, noise: Tensor) -> Tensor:
+        """What the run starts from in the place of its first noise, (images, channels, height, width), deviation 1."""
+        return noise
+
     def around(self, unet: UNet) -> UNet:
         """What is called in the place of the UNet: (x, timesteps, conditioning) -> raw prediction."""
         return unet

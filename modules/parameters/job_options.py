@@ -175,11 +175,15 @@ class UpscalingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ControlOptions:
-    """How many control models stay in memory, and what becomes of the maps that units made of their pictures."""
+    """How many control models stay in memory, and what becomes of the maps that units made of their pictures.
+
+    `inpaint_blur` is over how many pixels what inpaint_only painted fades out.
+    """
 
     model_cache_size: int = option("control_net_model_cache_size")
     no_detectmap: bool = option("control_net_no_detectmap")
     saves_maps: bool = option("control_net_detectmap_autosaving")
+    inpaint_blur: int = option("control_net_inpaint_blur_sigma")
 
 
 @dataclass(frozen=True, slots=True)

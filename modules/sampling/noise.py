@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,11 +72,13 @@ class ImageNoise:
         resize_from: tuple[int, int] | None = None,
         seed_delta: int = 0,
         first: Tensor | None = None,
+        change_first: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """`shape` is one image's latent (channels, height, width); `resize_from` another (height, width) in latents.
 
-        `first`, (images, channels, height, width), is what the first draw gives instead of the seeds'. Raises
-        ValueError when there are fewer variation seeds than seeds.
+        `first`, (images, channels, height, width), is what the first draw gives instead of the seeds';
+        `change_first` is what becomes of the first draw. Raises ValueError when there are fewer variation seeds than
+        seeds.
         """
         if variation is not None and len(variation.seeds) < len(seeds):
             raise ValueError(f"{len(seeds)} seeds need as many variation seeds, but {len(variation.seeds)} were given.")
@@ -89,6 +91,7 @@ class ImageNoise:
         self._resize_from = resize_from
         self._seed_delta = seed_delta
         self._first = first
+        self._change_first = change_first
         self._streams = [self.open(seed) for seed in self.seeds]
         self._drew_first = False
 
@@ -104,6 +107,7 @@ class ImageNoise:
             resize_from=self._resize_from,
             seed_delta=self._seed_delta,
             first=None if self._first is None else self._first[index : index + 1],
+            change_first=self._change_first,
         )
 
     def open(self, seed: int) -> NoiseStream:
@@ -113,13 +117,13 @@ class ImageNoise:
     def draw(self) -> Tensor:
         """Noise for the whole batch: (images, channels, height, width), float32, on the pass's device."""
         if self._drew_first:
-            noises = [stream.draw(self.shape) for stream in self._streams]
-        else:
-            noises = [self._initial(index) for index in range(len(self.seeds))]
-            self._drew_first = True
-            if self._seed_delta:
-                self._streams = [self.open(seed + self._seed_delta) for seed in self.seeds]
-        return sent(torch.stack(noises), self.device)
+            return sent(torch.stack([stream.draw(self.shape) for stream in self._streams]), self.device)
+        noises = [self._initial(index) for index in range(len(self.seeds))]
+        self._drew_first = True
+        if self._seed_delta:
+            self._streams = [self.open(seed + self._seed_delta) for seed in self.seeds]
+        drawn = sent(torch.stack(noises), self.device)
+        return drawn if self._change_first is None else self._change_first(drawn)
 
     def seeded(self, seed: int, shape: Sequence[int]) -> Tensor:
         """A single draw from a stream of its own, left where its source draws it.

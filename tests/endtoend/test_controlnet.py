@@ -10,11 +10,13 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.control_models import controlnet_tensors, make_controlnet, write_control
 from tests.endtoend.house import House, one_sentence
 from tests.endtoend.test_bad_pictures import encoded
+from tests.features.controlnet import layouts
 
 pytestmark = pytest.mark.server
 
@@ -182,3 +184,38 @@ def test_a_map_is_made_without_a_picture(house: House) -> None:
     assert house.post("/controlnet/detect", controlnet_module="canny").json()["detail"] == "No image selected"
     without = house.post("/controlnet/detect", **body | {"controlnet_module": "inpaint"})
     assert without.json()["detail"] == "Preprocessor inpaint requires `controlnet_masks` param."
+
+
+def brightness(image: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2HSV)[:, :, 2], dtype=np.int32)
+
+
+def test_effects_of_preprocessors_reach_the_picture(house: House, title: str) -> None:
+    """What inpaint_only, recolor and tile_colorfix do beside their maps."""
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (40, 0, 64, 64))
+    given = np.asarray(picture(), dtype=np.int32)
+    inpaint = unit(title, module="inpaint_only", mask=base64_of(mask.convert("RGB")))
+    (held, _), _ = drawn(house, inpaint)
+    (everywhere, _), _ = drawn(house, unit(title, module="inpaint", mask=base64_of(mask.convert("RGB"))))
+    assert np.abs(held[:, :32].astype(int) - given[:, :32]).max() <= 1
+    assert np.abs(everywhere[:, :32].astype(int) - given[:, :32]).mean() > 10
+    lama = house.server.data_dir / "models" / "ControlNetPreprocessor" / "lama" / "ControlNetLama.pth"
+    lama.parent.mkdir(parents=True)
+    torch.save(layouts.weights(layouts.lama()), lama)
+    (filled, seen), _ = drawn(house, {**inpaint, "module": "inpaint_only+lama"})
+    assert np.abs(filled[:, :32].astype(int) - given[:, :32]).max() <= 1
+    assert np.abs(filled[:, 48:].astype(int) - held[:, 48:]).max() > 0
+    assert (seen[:, :32] == given[:, :32]).all() and (seen[:, 48:] != given[:, 48:]).any()
+    # Beside a mask of img2img nothing is pasted: that one holds the rest.
+    more = {"init_images": [base64_of(picture())], "mask": base64_of(Image.new("L", (64, 64), 255))}
+    (over, _), _ = drawn(house, inpaint, path="img2img", denoising_strength=1.0, **more)
+    assert np.abs(over[:, :32].astype(int) - given[:, :32]).mean() > 5
+    (recoloured, found), _ = drawn(house, unit(title, module="recolor_intensity", threshold_a=1))
+    assert np.abs(brightness(recoloured) - found.reshape(64, 64, -1)[:, :, 0]).max() <= 2
+    colour = unit(title, module="tile_colorfix", threshold_a=3, threshold_b=-1)
+    (matched, _), _ = drawn(house, colour)
+    (plain, _), _ = drawn(house, {**colour, "module": "none"})
+    assert not np.array_equal(matched, plain)
+    (sharper, _), _ = drawn(house, {**colour, "module": "tile_colorfix+sharp", "threshold_b": 2})
+    assert not np.array_equal(sharper, matched)

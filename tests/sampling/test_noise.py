@@ -146,3 +146,12 @@ def test_pasting_never_fails_and_keeps_the_canvas_size(sizes: tuple[int, int, in
 def test_too_few_variation_seeds_are_named() -> None:
     with pytest.raises(ValueError, match="2 seeds need as many variation seeds, but 1"):
         ImageNoise(SMALL, [1, 2], variation=Variation((3,), 0.5))
+
+
+def test_only_the_first_draw_is_changed_also_of_one_image_alone() -> None:
+    plain = ImageNoise((4, 8, 8), [1, 2], source="CPU")
+    changed = ImageNoise((4, 8, 8), [1, 2], source="CPU", change_first=lambda drawn: drawn * 2)
+    alone = changed.of_image(1)
+    first = plain.draw()
+    assert torch.equal(changed.draw(), first * 2) and torch.equal(alone.draw(), first[1:] * 2)
+    assert torch.equal(changed.draw(), plain.draw())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from modules.catalogue.control_kinds import ControlKind
 from modules.catalogue.folders import ModelFolders
-from modules.features.controlnet.arrays import RgbArray
+from modules.features.controlnet.arrays import RgbArray, rgb_array
 from modules.features.controlnet.control_types.declare import find_control_type
 from modules.features.controlnet.declare import HIRES_OPTIONS, NO_MODEL, RESIZE_MODES, UnitArguments, units_in
+from modules.features.controlnet.finish import RECOLORS, laid_over, recoloured
 from modules.features.controlnet.hint import (
     ControlSource,
     control_source,
@@ -28,17 +30,26 @@ from modules.features.controlnet.hint import (
 )
 from modules.features.controlnet.preprocessors.declare import find_preprocessor
 from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
-from modules.features.controlnet.shown import REFERENCES, image_prompt, reference_picture
+from modules.features.controlnet.shown import (
+    COLOUR_FIXES,
+    HOLDERS,
+    REFERENCES,
+    colour_picture,
+    held_picture,
+    image_prompt,
+    reference_picture,
+)
 from modules.features.running import FeatureJob
 from modules.features.shared import SharedCache
 from modules.files import FileState, found_file
 from modules.gallery import DETECTED_MAP
+from modules.generation.control.held import ColourPicture, ColourPictures, HeldPicture, HeldPictures
 from modules.generation.control.image_prompts import ImagePrompt, ImagePrompts
 from modules.generation.control.lite import LiteControl, LiteUnit
 from modules.generation.control.reference import ReferenceControl, ReferencePicture
 from modules.generation.control.residuals import ControlResiduals, ControlUnit, check_fits, residual_count
 from modules.generation.finishing import Finished
-from modules.generation.pipeline import JobFeature, PassContext, PassHook
+from modules.generation.pipeline import InnerJob, JobFeature, PassContext, PassHook
 from modules.parameters import RequestError
 from modules.parameters.control import ControlMode
 from modules.parameters.extras_request import PreprocessRequest
@@ -66,6 +77,8 @@ class _Hooks:
     prompts: list[ImagePrompt] = field(default_factory=list)
     lites: list[LiteUnit] = field(default_factory=list)
     references: list[ReferencePicture] = field(default_factory=list)
+    held: list[HeldPicture] = field(default_factory=list)
+    colours: list[ColourPicture] = field(default_factory=list)
 
     def of(self, context: PassContext, steps: int) -> tuple[PassHook, ...]:
         """One hook for each kind that there is."""
@@ -73,6 +86,8 @@ class _Hooks:
         hooks: list[PassHook] = [ControlResiduals(self.units, steps)] if self.units else []
         hooks += [ImagePrompts(self.prompts, steps)] if self.prompts else []
         hooks += [LiteControl(self.lites, steps)] if self.lites else []
+        hooks += [ColourPictures(self.colours, steps)] if self.colours else []
+        hooks += [HeldPictures(self.held, steps)] if self.held else []
         hooks += [ReferenceControl(self.references, model.noise.alphas_cumprod(), steps)] if self.references else []
         return tuple(hooks)
 
@@ -84,6 +99,8 @@ class ControlNet(JobFeature):
         self._job = job
         self._units = units_in(job.resolved.request.scripts)
         self._maps: dict[tuple[int, bool], Image.Image] = {}
+        # What units do to decoded pictures, by unit and by the size of the pass.
+        self._finishes: dict[tuple[int, Size], Callable[[RgbArray], RgbArray]] = {}
 
     def before_pass(self, context: PassContext) -> Sequence[PassHook]:
         """What the units do in this pass, those of a kind together."""
@@ -93,6 +110,15 @@ class ControlNet(JobFeature):
             if unit.hr_option != left_out:
                 self._add(hooks, number, unit, context)
         return hooks.of(context, steps)
+
+    def after_decode(self, decoded: Finished, index: int, inner: InnerJob) -> Finished:
+        """The picture with what units that recolour or hold on to something lay over it."""
+        picture = decoded.picture
+        for number in range(len(self._units)):
+            finish = self._finishes.get((number, picture.size))
+            if finish is not None:
+                picture = Image.fromarray(finish(rgb_array(picture)), "RGB")
+        return decoded if picture is decoded.picture else replace(decoded, picture=picture)
 
     def after_picture(self, finished: Finished, index: int) -> Finished:
         """The maps stand beside the last picture of the job, so that they come behind all of them."""
@@ -111,7 +137,7 @@ class ControlNet(JobFeature):
         size, window = context.work.spec.size, (unit.guidance_start, unit.guidance_end)
         if unit.module in REFERENCES:
             picture = fit_map(self._source(unit, context, takes_mask=False).picture, size, _mode(unit))
-            hooks.references.append(reference_picture(unit, picture, context, window))
+            hooks.references.append(reference_picture(unit, picture, context, window, self._region(unit, size)))
             self._maps[number, context.is_hires] = Image.fromarray(picture, "RGB")
             return
         if unit.model == NO_MODEL:
@@ -128,14 +154,33 @@ class ControlNet(JobFeature):
             hooks.prompts.append(image_prompt(self._job, unit, model, source, context, window, mask))
             return
         found = self._map(unit, context, size)
+        self._add_effects(hooks, number, unit, context, found)
         self._maps[number, context.is_hires] = Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB")
         hint = torch.from_numpy(hint_of(found))[None]
         if model.kind is ControlKind.LLLITE:
             positive_only = is_positive_only(ControlMode(unit.control_mode), unit.model)
-            hooks.lites.append(LiteUnit(model, hint, unit.weight, window, positive_only))
+            mask = self._region(unit, size)
+            hooks.lites.append(LiteUnit(model, hint, unit.weight, window, positive_only, mask))
             return
         weighting = self._weighting(unit, model, context, size)
         hooks.units.append(ControlUnit(model, hint, weighting, window, _union_number(unit)))
+
+    def _add_effects(
+        self, hooks: _Hooks, number: int, unit: UnitArguments, context: PassContext, found: RgbArray
+    ) -> None:
+        """What a unit's preprocessor does beside its map: to each step's estimate, and to the decoded picture."""
+        window = unit.guidance_start, unit.guidance_end
+        if unit.module in COLOUR_FIXES:
+            hooks.colours.append(colour_picture(unit, found, context, window))
+        elif unit.module in RECOLORS:
+            self._finishes[number, context.work.spec.size] = partial(
+                recoloured, lightness=found[:, :, :3], module=unit.module
+            )
+        elif unit.module in HOLDERS and (context.work.source is None or context.work.source.mask is None):
+            # Beside a mask of img2img, which holds on to the rest itself, the unit is one that paints everywhere.
+            hooks.held.append(held_picture(unit, found, context, window))
+            blur = self._job.resolved.settings.control.inpaint_blur
+            self._finishes[number, context.work.spec.size] = partial(laid_over, masked=found, blur=blur)
 
     def _map(self, unit: UnitArguments, context: PassContext, size: Size) -> RgbArray:
         """The unit's map at the size of the pass, with a mask as the fourth channel where its preprocessor has one."""

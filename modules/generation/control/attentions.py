@@ -9,7 +9,8 @@ from typing import cast
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from modules.hardware.compiling import run_plain
 from modules.hardware.model_configs import unet_config
@@ -52,6 +53,22 @@ def blocks_in_files(unet: UNet2DConditionModel) -> list[tuple[int, BasicTransfor
         for module in part.modules()
         if isinstance(module, BasicTransformerBlock)
     ]
+
+
+def region_at(mask: Tensor, cells: tuple[int, int], x: Tensor) -> Tensor:
+    """A region mask, (1, 1, height, width), for what a level of the UNet computes on.
+
+    That are tokens, (rows, tokens, channels), for which the answer is (1, tokens, 1), or channels, (rows, channels,
+    height, width), for which it is (1, 1, height, width). `cells` are the latent's height and width.
+    """
+    if x.dim() == 4:
+        return functional.interpolate(mask.to(x), x.shape[2:], mode="bilinear", align_corners=False)
+    height, width = cells
+    while height * width > x.shape[1]:
+        # As the UNet halves its levels.
+        height, width = -(-height // 2), -(-width // 2)
+    small = functional.interpolate(mask.to(x), (height, width), mode="bilinear", align_corners=False)
+    return small.flatten(2).transpose(1, 2)
 
 
 @contextmanager

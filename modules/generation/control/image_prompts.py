@@ -15,7 +15,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.generation.control.attentions import Undo, attention_count, blocks_in_files, hooks_set
+from modules.generation.control.attentions import Undo, attention_count, blocks_in_files, hooks_set, region_at
 from modules.generation.pipeline import PassHook
 from modules.hardware.model_configs import unet_config
 from modules.parameters import RequestError
@@ -121,7 +121,7 @@ class ImagePrompts(PassHook):
                 key = id(prompt), query.device
                 if key not in self._masks:
                     self._masks[key] = prompt.mask.to(query.device)
-                made = made * _token_mask(self._masks[key], self._cells, query)
+                made = made * region_at(self._masks[key], self._cells, query)
             total = made if total is None else total + made
         return total
 
@@ -176,16 +176,6 @@ def _keys_and_values(prompt: ImagePrompt) -> list[_ShownLayer]:
     with torch.no_grad():
         both = [adapter.keys_and_values(tokens.to(adapter.weight)) for tokens in (prompt.positive, prompt.negative)]
     return [_ShownLayer(one, other) for one, other in zip(*both, strict=True)]
-
-
-def _token_mask(mask: Tensor, cells: tuple[int, int], query: Tensor) -> Tensor:
-    """A region mask, (1, 1, height, width), for the tokens of an attention, (1, tokens, 1)."""
-    height, width = cells
-    while height * width > query.shape[1]:
-        # As the UNet halves its levels.
-        height, width = -(-height // 2), -(-width // 2)
-    small = functional.interpolate(mask.to(query), (height, width), mode="bilinear", align_corners=False)
-    return small.flatten(2).transpose(1, 2)
 
 
 def _check_fits(prompt: ImagePrompt, unet: UNet2DConditionModel) -> None:

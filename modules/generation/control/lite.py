@@ -11,7 +11,7 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
-from modules.generation.control.attentions import Undo, hooks_set
+from modules.generation.control.attentions import Undo, hooks_set, region_at
 from modules.generation.control.residuals import onloaded
 from modules.generation.pipeline import PassHook
 from modules.hardware.model_configs import unet_config
@@ -25,13 +25,17 @@ from modules.weights.original_names import unet_original_name
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiteUnit:
-    """One LLLite and its control picture, (1, 3, height, width) from 0 to 1, at the pass's size in pixels."""
+    """One LLLite and its control picture, (1, 3, height, width) from 0 to 1, at the pass's size in pixels.
+
+    `mask`, (1, 1, height, width) from 0 to 1, says where it acts.
+    """
 
     model: ControlModel
     hint: Tensor
     weight: float
     window: tuple[float, float] = (0.0, 1.0)
     positive_only: bool = False
+    mask: Tensor | None = None
 
 
 class LiteControl(PassHook):
@@ -42,14 +46,16 @@ class LiteControl(PassHook):
         self._steps = steps
         self._active = (True,) * len(self._units)
         self._negative_rows = 0
+        self._cells = (0, 0)
 
     def begin_call(self, at: CallPosition) -> None:
         """Find out which units act."""
         self._active = tuple(is_within(unit.window, at, self._steps) for unit in self._units)
 
     def residuals(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> UnetResiduals | None:
-        """Nothing is added; but this says which rows the forward that follows has."""
+        """Nothing is added; but this says which rows the forward that follows has, and of which size."""
         self._negative_rows = conditioning.negative_rows
+        self._cells = sample.shape[-2], sample.shape[-1]
         return None
 
     def patched(self, unet: UNet2DConditionModel) -> AbstractContextManager[None]:
@@ -75,6 +81,11 @@ class LiteControl(PassHook):
     def negative_rows(self) -> int:
         return self._negative_rows
 
+    @property
+    def cells(self) -> tuple[int, int]:
+        """The latent's height and width."""
+        return self._cells
+
 
 @dataclass(slots=True, eq=False)
 class _Changing:
@@ -85,6 +96,7 @@ class _Changing:
     unit: LiteUnit
     layer: LiteLayer
     view: Tensor | None = None
+    region: Tensor | None = None
 
     def __call__(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if not self.control.is_active(self.number) or not self.unit.weight:
@@ -96,6 +108,10 @@ class _Changing:
             if self.view is None:
                 self.view = self.layer.view(self.unit.hint.to(x.device, dtype) * 2 - 1)
             made = self.layer(x[:rows].to(dtype), self.view).to(x) * self.unit.weight
+        if self.unit.mask is not None:
+            if self.region is None or self.region.device != x.device:
+                self.region = region_at(self.unit.mask, self.control.cells, x)
+            made = made * self.region
         changed = x[:rows] + made
         return (torch.cat([changed, x[rows:]]) if rows < x.shape[0] else changed, *inputs[1:])
 

@@ -18,7 +18,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from modules.families import INPAINTING
-from modules.generation.control.attentions import Undo, attention_groups, hooks_set
+from modules.generation.control.attentions import Undo, attention_groups, hooks_set, region_at
 from modules.generation.pipeline import PassHook
 from modules.generation.unet import forward_of
 from modules.parameters.control import ControlMode
@@ -39,7 +39,7 @@ class ReferencePicture:
 
     `weight` says how much of the UNet looks at it, from its widest layers on. `fidelity` is the share in which rows of
     negative prompts do without. `attends` and `matches` choose what is stored: attention's inputs, and the channels'
-    means and deviations.
+    means and deviations. `mask`, (1, 1, height, width) from 0 to 1, says where the picture is looked at.
     """
 
     latent: Tensor
@@ -49,6 +49,7 @@ class ReferencePicture:
     window: tuple[float, float] = (0.0, 1.0)
     attends: bool = True
     matches: bool = False
+    mask: Tensor | None = None
 
 
 def style_fidelity(value: float, mode: ControlMode, *, hires: bool, xl: bool) -> float:
@@ -102,12 +103,12 @@ class ReferenceControl(PassHook):
         """Have the UNet look at the pictures first; nothing is added to the forward that follows."""
         assert self._unet is not None
         for layer in self._layers:
-            layer.clear(conditioning.negative_rows)
+            layer.clear(conditioning.negative_rows, (sample.shape[-2], sample.shape[-1]))
         forward = forward_of(self._unet)
         for picture in self._active:
             for layer in self._layers:
                 wanted = picture.attends if layer.is_attention else picture.matches
-                layer.store(picture.fidelity if wanted and picture.weight > layer.threshold else None)
+                layer.store(picture if wanted and picture.weight > layer.threshold else None)
             added = conditioning.added.values()
             forward(self._noised(picture, sample, timesteps), timesteps, conditioning.context, *added)
         for layer in self._layers:
@@ -143,30 +144,45 @@ class _Place:
     is_attention: bool
     mode: _Mode = "off"
     negative_rows: int = 0
+    cells: tuple[int, int] = (0, 0)
     stored: list[Tensor] = field(default_factory=list)
-    fidelities: list[float] = field(default_factory=list)
+    pictures: list[ReferencePicture] = field(default_factory=list)
+    regions: dict[tuple[int, torch.device], Tensor] = field(default_factory=dict)
 
-    def clear(self, negative_rows: int) -> None:
-        """Forget what was stored for the forward before."""
-        self.mode, self.negative_rows = "off", negative_rows
+    def clear(self, negative_rows: int, cells: tuple[int, int]) -> None:
+        """Forget what was stored for the forward before; `cells` are the height and width of the one to come."""
+        self.mode, self.negative_rows, self.cells = "off", negative_rows, cells
         self.stored.clear()
-        self.fidelities.clear()
+        self.pictures.clear()
 
-    def store(self, fidelity: float | None) -> None:
-        """Store in the next forward, unless it is None."""
-        self.mode = "off" if fidelity is None else "store"
-        if fidelity is not None:
-            self.fidelities.append(fidelity)
+    def store(self, picture: ReferencePicture | None) -> None:
+        """Store of this picture in the next forward, or nothing for None."""
+        self.mode = "off" if picture is None else "store"
+        if picture is not None:
+            self.pictures.append(picture)
 
     def mixed(self, changed: Tensor, plain: Tensor) -> Tensor:
         """`changed`, in rows of negative prompts less so; `plain` are those rows unchanged."""
-        share = sum(self.fidelities) / len(self.fidelities)
+        share = sum(picture.fidelity for picture in self.pictures) / len(self.pictures)
         rows = changed.shape[0] - self.negative_rows
         return torch.cat([changed[:rows], share * plain + (1 - share) * changed[rows:]])
 
     @property
     def mixes(self) -> bool:
-        return self.negative_rows > 0 and any(fidelity > _SMALLEST for fidelity in self.fidelities)
+        return self.negative_rows > 0 and any(picture.fidelity > _SMALLEST for picture in self.pictures)
+
+    def region(self, x: Tensor) -> Tensor | None:
+        """Where any of the stored pictures is looked at; None for everywhere."""
+        found: Tensor | None = None
+        for picture in self.pictures:
+            if picture.mask is None:
+                return None
+            # Sent to the device once, not in each step.
+            key = id(picture), x.device
+            if key not in self.regions:
+                self.regions[key] = region_at(picture.mask, self.cells, x)
+            found = self.regions[key] if found is None else torch.maximum(found, self.regions[key])
+        return found
 
 
 class _AttentionPlace(_Place):
@@ -182,12 +198,16 @@ class _AttentionPlace(_Place):
         return inputs, {**named, "encoder_hidden_states": torch.cat([inputs[0], *self.stored], dim=1)}
 
     def after(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        if self.mode != "use" or not self.stored or not self.mixes:
+        if self.mode != "use" or not self.stored:
+            return output
+        region = self.region(output)
+        if region is None and not self.mixes:
             return output
         self.mode = "off"
-        plain = module(inputs[0][-self.negative_rows :])
+        plain = module(inputs[0] if region is not None else inputs[0][-self.negative_rows :])
         self.mode = "use"
-        return self.mixed(output, plain)
+        made = output if region is None else torch.lerp(plain, output, region)
+        return self.mixed(made, plain[-self.negative_rows :]) if self.mixes else made
 
 
 class _ChannelsPlace(_Place):
@@ -204,6 +224,8 @@ class _ChannelsPlace(_Place):
         mean, deviation = _statistics(x)
         wanted_mean, wanted_deviation = torch.stack(self.stored).mean(dim=0)
         made = (x - mean) / deviation * wanted_deviation + wanted_mean
+        region = self.region(x)
+        made = made if region is None else torch.lerp(x, made, region)
         if self.mixes:
             made = self.mixed(made, x[-self.negative_rows :])
         return (made, *output[1:]) if isinstance(output, tuple) else made

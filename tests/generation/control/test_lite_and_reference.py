@@ -229,6 +229,35 @@ def test_channels_get_the_pictures_mean_and_deviation(unet: UNet2DConditionModel
     assert torch.equal(answer(unet), before), "a hook is left"
 
 
+def half() -> Tensor:
+    """A region of the left half, (1, 1, height, width) in pixels."""
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., :32] = 1
+    return mask
+
+
+def test_a_region_bounds_an_lllite(tmp_path: Path, unet: UNet2DConditionModel) -> None:
+    model, before = lite(tmp_path), answer(unet)
+    everywhere = answer(unet, LiteControl([LiteUnit(model, picture(), 1.0, mask=torch.ones(1, 1, 64, 64))], 10))
+    torch.testing.assert_close(everywhere, answer(unet, LiteControl([LiteUnit(model, picture(), 1.0)], 10)))
+    nowhere = answer(unet, LiteControl([LiteUnit(model, picture(), 1.0, mask=torch.zeros(1, 1, 64, 64))], 10))
+    assert torch.equal(nowhere, before)
+    left = (answer(unet, LiteControl([LiteUnit(model, picture(), 1.0, mask=half())], 10)) - before).abs()
+    whole = (everywhere - before).abs()
+    assert left[..., :3].mean() > 0.3 * whole[..., :3].mean() and left[..., 5:].mean() < 0.5 * whole[..., 5:].mean()
+
+
+@pytest.mark.parametrize("more", [{}, {"attends": False, "matches": True}, {"fidelity": 0.5}])
+def test_a_region_bounds_a_reference(unet: UNet2DConditionModel, more: dict[str, Any]) -> None:
+    before, whole = answer(unet), answer(unet, reference(**more))
+    nowhere = answer(unet, reference(mask=torch.zeros(1, 1, 64, 64), **more))
+    torch.testing.assert_close(nowhere, before, rtol=0, atol=1e-5)
+    everywhere = answer(unet, reference(mask=torch.ones(1, 1, 64, 64), **more))
+    torch.testing.assert_close(everywhere, whole, rtol=0, atol=1e-5)
+    left = (answer(unet, reference(mask=half(), **more)) - before).abs()
+    assert 0 < left[..., 5:].mean() < left[..., :3].mean()
+
+
 def test_fidelity_by_mode() -> None:
     assert style_fidelity(0.5, ControlMode.BALANCED, hires=False, xl=False) == 0.5
     assert style_fidelity(0.5, ControlMode.BALANCED, hires=False, xl=True) == 0.125

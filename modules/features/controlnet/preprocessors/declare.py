@@ -271,6 +271,15 @@ _BY_NAME: Final = {
 }
 
 
+def slider_values(preprocessor: Preprocessor, a: float | None, b: float | None) -> tuple[float, float]:
+    """What the sliders A and B stand at, by what is given for them; 0 for one that there is not."""
+    first, second = (
+        0.0 if slider is None else slider.value(given)
+        for slider, given in ((preprocessor.threshold_a, a), (preprocessor.threshold_b, b))
+    )
+    return first, second
+
+
 class UnknownPreprocessorError(LookupError):
     """No preprocessor has that name; the message is the sentence to show, with those that are meant perhaps."""
 

@@ -13,7 +13,7 @@ import torch
 from modules.features.controlnet.arrays import Grey, RgbArray, at_resolution
 from modules.features.controlnet.poses import Pose
 from modules.features.controlnet.preprocessors import pixels
-from modules.features.controlnet.preprocessors.declare import Preprocessor
+from modules.features.controlnet.preprocessors.declare import Preprocessor, slider_values
 from modules.features.controlnet.preprocessors.nets.dwpose import DwPose
 from modules.features.controlnet.preprocessors.nets.table import NETWORKS
 from modules.features.controlnet.preprocessors.plan import find_weights
@@ -77,7 +77,7 @@ class Preprocessors:
         compute = self._compute(preprocessor)
         if compute is None:
             return picture
-        a, b = _sliders(preprocessor, settings)
+        a, b = slider_values(preprocessor, settings.threshold_a, settings.threshold_b)
         if preprocessor.resolution is None:
             return compute(picture, a, b)
         resolution = round(preprocessor.resolution.value(settings.resolution))
@@ -106,15 +106,3 @@ class Preprocessors:
             self._loaded = None  # The old one's memory is free before the new one is read.
             self._loaded = key, load(files, self._device)
         return self._loaded[1]
-
-
-def _sliders(preprocessor: Preprocessor, settings: Settings) -> tuple[float, float]:
-    """What the sliders A and B stand at."""
-    a, b = (
-        0.0 if slider is None else slider.value(given)
-        for slider, given in (
-            (preprocessor.threshold_a, settings.threshold_a),
-            (preprocessor.threshold_b, settings.threshold_b),
-        )
-    )
-    return a, b
