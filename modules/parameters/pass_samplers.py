@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from pydantic import PlainSerializer, PlainValidator
 
 from modules.parameters.request import GenerationRequest, hires_names
-from modules.parameters.samplers import SamplerChoice, choice_of, resolve_sampler
+from modules.parameters.samplers import AUTOMATIC, SamplerChoice, choice_of, resolve_sampler, resolve_schedule
 
 # The fields that say which samplers a request's passes run with.
 SAMPLER_FIELDS: Final = frozenset({"sampler_name", "scheduler", "hr_sampler_name", "hr_scheduler", "enable_hr"})
@@ -42,15 +42,17 @@ def sampler_choices(request: GenerationRequest, find: Find = resolve_sampler) ->
 
     What `find` makes of a pair of names applies: `find_strictly` raises UnknownSamplerError or UnknownScheduleError;
     otherwise an unknown name is the first of its list. A hires pass with the first pass's schedule has the same word
-    for it: "Automatic" then is what its own sampler prefers.
+    for it, as in A1111: the one that the request names, though it may be the first sampler's own default; "Automatic",
+    or none, is what the hires pass's sampler prefers.
     """
     first = find(request.sampler_name, request.scheduler)
     if not request.has_hires_pass:
         return (first,)
     sampler, schedule = request.hires_sampler, request.hires_schedule
-    return first, find(
-        first.sampler.label if sampler is None else sampler, first.schedule.label if schedule is None else schedule
-    )
+    if schedule is None:
+        named = resolve_schedule(request.scheduler) != AUTOMATIC
+        schedule = (first.applied_schedule if named else first.schedule).label
+    return first, find(first.sampler.label if sampler is None else sampler, schedule)
 
 
 def with_labels(request: GenerationRequest, samplers: Samplers) -> GenerationRequest:
@@ -62,8 +64,7 @@ def with_labels(request: GenerationRequest, samplers: Samplers) -> GenerationReq
     changed = {"sampler_name": first.sampler.label, "scheduler": schedule.label}
     if request.has_hires_pass:
         hires = samplers[1]
-        # "DPM++ 2M SDE Karras" with the schedule of "DPM++ 2M" has the same levels, but not by the same word.
-        is_read_so = hires.applied_schedule == schedule and choice_of(hires.sampler, first.schedule) == hires
+        is_read_so = choice_of(hires.sampler, schedule) == hires
         changed |= hires_names(
             sampler=None if request.hires_sampler is None else hires.sampler.label,
             schedule=None if request.hires_schedule is None and is_read_so else hires.applied_schedule.label,

@@ -124,7 +124,14 @@ def test_hires_names_are_resolved_only_where_they_differ() -> None:
     request, *_ = resolve_names(GenerationRequest(enable_hr=True, scheduler="Normal", hr_sampler_name="DPM++ 2M SDE"))
     assert request.hr_scheduler == "Use same scheduler"
     request, *_ = resolve_names(GenerationRequest(enable_hr=True, hr_sampler_name="DPM++ 2M SDE Karras"))
-    assert (request.hr_sampler_name, request.hr_scheduler) == ("DPM++ 2M SDE", "Karras")
+    assert (request.scheduler, request.hr_scheduler) == ("Karras", "Use same scheduler")
+    # Named by the request, it is the hires pass's too, though it is what the first sampler has by itself.
+    named = {"enable_hr": True, "sampler_name": "DPM++ 3M SDE", "hr_sampler_name": "DPM2 a"}
+    _, samplers, _ = resolve_names(GenerationRequest(**named, scheduler="Exponential"))
+    assert [choice.applied_schedule.label for choice in samplers] == ["Exponential", "Exponential"]
+    for unnamed in ({}, {"scheduler": "Automatic"}, {"sampler_name": "DPM++ 3M SDE Exponential"}):
+        _, samplers, _ = resolve_names(GenerationRequest(**named | unnamed))
+        assert [choice.applied_schedule.label for choice in samplers] == ["Exponential", "Karras"]
     request, *_ = resolve_names(GenerationRequest(enable_hr=True, hr_scheduler="exponential"))
     assert (request.hr_sampler_name, request.hr_scheduler) == ("Use same sampler", "Exponential")
 
