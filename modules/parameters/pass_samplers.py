@@ -13,7 +13,8 @@ from typing import Annotated, Any, Final
 from pydantic import PlainSerializer, PlainValidator
 
 from modules.parameters.request import GenerationRequest, hires_names
-from modules.parameters.samplers import AUTOMATIC, SamplerChoice, choice_of, resolve_sampler, resolve_schedule
+from modules.parameters.samplers import SamplerChoice, choice_of, resolve_sampler
+from modules.parameters.schedules import AUTOMATIC, resolve_schedule
 
 # The fields that say which samplers a request's passes run with.
 SAMPLER_FIELDS: Final = frozenset({"sampler_name", "scheduler", "hr_sampler_name", "hr_scheduler", "enable_hr"})
