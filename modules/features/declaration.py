@@ -13,9 +13,10 @@ from modules.settings.choices import BOTH
 
 # How an argument looks on the page; it also says of which type its value is. A note is a text between the controls:
 # it has no value, but A1111 counts it among the positional arguments of the API. Words are any list of texts. A picture
-# is the name of one of the job's inputs, or empty. Units are a list of records with the same arguments in each.
+# is the name of one of the job's inputs, or empty. Units are a list of records with the same arguments in each. Boxes
+# are a text with a list of [x1, x2, y1, y2, weight] in shares of the picture.
 ArgumentControl = Literal[
-    "slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note", "words", "picture", "units"
+    "slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note", "words", "picture", "units", "boxes"
 ]
 LONGEST_TEXT: Final = 1_000_000
 
@@ -28,12 +29,12 @@ class ScriptError(ValueError):
 class Argument:
     """One argument of a script, in the place that A1111's positional `script_args` give it.
 
-    `choices` are the words of a radio, a dropdown or checkboxes; `listed` names the list of this machine that fills
-    them instead (`upscalers`). `most` is what is accepted where that is more than the slider offers. `infotext` is the
-    key under which the value stands in pictures, if any; one that is `of_grid` is written into the script's grids only.
-    `other_keys` are keys of other programs for the same, each with the number that theirs are multiplied by. Those that
-    are not `shown` are for programs. `record` has the arguments of each unit, of which there are at most
-    `most`.
+    `choices` are the words of a radio, a dropdown or checkboxes, `spellings` other words for one of them; `listed`
+    names the list of this machine that fills them instead (`upscalers`). `most` is what is accepted where that is more
+    than the slider offers. `infotext` is the key under which the value stands in pictures, if any; one that is
+    `of_grid` is written into the script's grids only. `other_keys` are keys of other programs for the same, each with
+    the number that theirs are multiplied by. Those that are not `shown` are for programs. `record` has the arguments of
+    each unit, of which there are at most `most`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Argument:
     step: float | None = None
     most: float | None = None
     choices: tuple[str, ...] = ()
+    spellings: tuple[tuple[str, str], ...] = ()
     listed: str | None = None
     infotext: str | None = None
     other_keys: tuple[tuple[str, float], ...] = ()
@@ -156,7 +158,7 @@ def _checked(script: Script, argument: Argument, value: JsonValue) -> JsonValue:
         case "checkbox":
             if isinstance(value, bool):
                 return value
-        case "textbox" | "picture":
+        case "textbox" | "picture" | "boxes":
             if isinstance(value, str) and len(value) <= LONGEST_TEXT:
                 return value
         case "units":
@@ -189,6 +191,7 @@ def _number(script: Script, argument: Argument, value: JsonValue) -> JsonValue:
 def _word(argument: Argument, value: JsonValue) -> str | None:
     """The choice that `value` means: a word of it in any case, or its place in the list, as A1111 takes both."""
     if isinstance(value, str):
+        value = next((word for other, word in argument.spellings if other.casefold() == value.casefold()), value)
         return next((word for word in argument.choices if word.casefold() == value.casefold()), None)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(argument.choices):
         return argument.choices[value]
@@ -208,7 +211,7 @@ def _wanted(argument: Argument) -> str:
             return f"it must be {kind} from {argument.minimum:g} to {high:g}"
         case "checkbox":
             return "it must be true or false"
-        case "textbox":
+        case "textbox" | "boxes":
             return "it must be a text"
         case "words":
             return "it must be a list of texts"

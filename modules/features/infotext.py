@@ -85,7 +85,8 @@ def _read(argument: Argument, text: str, factor: float) -> JsonValue:
         case "slider":
             return float(text[:40]) * factor
         case "checkbox":
-            return text != "False"
+            # Some extensions write the only box of a group as a list.
+            return text.strip("[]") not in ("False", "")
         case "checkboxes":
             return [word.strip() for word in text.split(",")]
     return text

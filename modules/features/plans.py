@@ -18,6 +18,7 @@ from modules.features.planning import Picture, Plan, few_enough
 from modules.features.poor_mans_outpainting.plan import poor_mans_outpainting
 from modules.features.prompt_matrix.plan import prompt_matrix
 from modules.features.prompts_from_file.plan import prompts_from_file
+from modules.features.regions.plan.layouts import regions_of
 from modules.features.sd_upscale.plan import sd_upscale
 from modules.features.sequences.plan import interpolate_pictures, interpolate_prompts
 from modules.features.ultimate_upscale.plan import ultimate_upscale
@@ -59,6 +60,11 @@ def plan_of(request: GenerationRequest) -> Sequence[Picture] | None:
     pictures = PLANS[script.title](request)
     few_enough(script.title, len(pictures))
     return pictures
+
+
+def check_prompts(request: GenerationRequest, prompt: str, negative: str) -> None:
+    """Raises RequestError where a feature can't do with a pass's prompts, tags taken off, what the request wants."""
+    regions_of(request.scripts, prompt, negative)
 
 
 def inner_plans_of(request: GenerationRequest, options: Mapping[str, object]) -> dict[str, Sequence[Picture]]:

@@ -14,6 +14,8 @@ from modules.features.detail_daemon.run import DetailDaemonFeature
 from modules.features.guidance_runs import GUIDANCE_RUNS
 from modules.features.postprocessing.declare import POSTPROCESSING
 from modules.features.postprocessing.run import Postprocessing
+from modules.features.regions.plan.layouts import REGION_SCRIPTS
+from modules.features.regions.run import Regions
 from modules.features.running import FeatureJob
 from modules.features.soft_inpainting.declare import SOFT_INPAINTING
 from modules.features.soft_inpainting.run import SoftInpaintingFeature
@@ -26,6 +28,7 @@ FeatureRun = Callable[[FeatureJob], JobFeature]
 RUNS: Final[Mapping[str, FeatureRun]] = {
     SOFT_INPAINTING.title: SoftInpaintingFeature,
     CONTROLNET.title: ControlNet,
+    **dict.fromkeys(REGION_SCRIPTS, Regions),
     DETAIL.title: DetailFeature,
     DETAIL_DAEMON.title: DetailDaemonFeature,
     **GUIDANCE_RUNS,

@@ -12,7 +12,9 @@ from modules.features.controlnet.declare import CONTROLNET
 from modules.features.declaration import Script, ScriptError, checked_arguments
 from modules.features.detail.declare import DETAIL
 from modules.features.detail_daemon.declare import DETAIL_DAEMON
+from modules.features.forge_couple.declare import FORGE_COUPLE
 from modules.features.guidance import GUIDANCE
+from modules.features.latent_couple.declare import LATENT_COUPLE
 from modules.features.loopback.declare import LOOPBACK
 from modules.features.outpaint.declare import OUTPAINT
 from modules.features.outpainting_mk2.declare import OUTPAINTING_MK2
@@ -20,6 +22,7 @@ from modules.features.poor_mans_outpainting.declare import POOR_MANS_OUTPAINTING
 from modules.features.postprocessing.declare import POSTPROCESSING
 from modules.features.prompt_matrix.declare import PROMPT_MATRIX
 from modules.features.prompts_from_file.declare import PROMPTS_FROM_FILE
+from modules.features.regional_prompter.declare import REGIONAL_PROMPTER
 from modules.features.sd_upscale.declare import SD_UPSCALE
 from modules.features.sequences.declare import INTERPOLATE_PICTURES, INTERPOLATE_PROMPTS
 from modules.features.soft_inpainting.declare import SOFT_INPAINTING
@@ -41,6 +44,9 @@ SCRIPTS: Final = (
     SOFT_INPAINTING,
     ULTIMATE_UPSCALE,
     XYZ_PLOT,
+    REGIONAL_PROMPTER,
+    FORGE_COUPLE,
+    LATENT_COUPLE,
     DETAIL,
     DETAIL_DAEMON,
     *GUIDANCE,

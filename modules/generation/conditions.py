@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -92,7 +93,17 @@ class _Scheduled:
         return active_index(self.last_steps, call)
 
 
-def conditions_for(plan: ConditioningPlan, conditioner: Conditioner) -> ConditionsAt:
+class EncodeTexts(Protocol):
+    """One row for each text of a prompt's schedule, or of a negative prompt's."""
+
+    def __call__(self, texts: Sequence[str], *, negative: bool = False) -> tuple[Conditioning, ...]: ...
+
+
+# From prompts and negative prompts, one of each for each image, to what guides each call of a pass.
+ConditionsOf = Callable[[Sequence[str], Sequence[str]], ConditionsAt]
+
+
+def conditions_for(plan: ConditioningPlan, encode: EncodeTexts) -> ConditionsAt:
     """Encode every text of `plan` once, and say which of them guide the c-th model call.
 
     The same object is returned for as long as the same texts are in use, so that sampling lays its batch out once.
@@ -100,7 +111,7 @@ def conditions_for(plan: ConditioningPlan, conditioner: Conditioner) -> Conditio
 
     def scheduled(part: PromptPart, *, negative: bool = False) -> _Scheduled:
         last_steps = tuple(last for last, _ in part.schedule)
-        return _Scheduled(part.weight, last_steps, conditioner.of_texts(part.texts, negative=negative))
+        return _Scheduled(part.weight, last_steps, encode(part.texts, negative=negative))
 
     pictures = [
         ([scheduled(part) for part in picture.parts], scheduled(picture.negative, negative=True))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from modules.catalogue.refusals import refiner_refusal, sampler_refusal
 from modules.families import EDITING
-from modules.generation.conditions import Conditioner, conditions_for
+from modules.generation.conditions import Conditioner, ConditionsOf, EncodeTexts, conditions_for
 from modules.generation.pipeline import Pass, PassContext, PassHook, Pipeline, Progress, residuals_of
 from modules.generation.token_merging import tokens_merged
 from modules.generation.unet import replayed, unet_function
@@ -28,6 +28,7 @@ from modules.prompt import (
     plan_conditioning,
 )
 from modules.sampling import (
+    ConditionsAt,
     EdmSigmas,
     GuidanceOptions,
     GuidedUNet,
@@ -67,13 +68,12 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
         exact_steps=spec.exact_steps,
         step_tables=pipeline.model.family.step_tables,
     )
-    conditioning = _plan_texts(spec, len(images), progress, old=settings.prompts.use_old_scheduling)
     with ExitStack() as in_use:
         networks = networks_of(resolved, spec.prompt)
         read_with = networks
         if spec.first_calls is not None and settings.prompts.hires_with_first_networks:
             read_with = networks_of(resolved, resolved.passes[0].prompt)
-        ready = _Ready(in_use, networks, read_with, conditioning, work, progress, resolved, images, plan)
+        ready = _Ready(in_use, networks, read_with, work, progress, resolved, images, plan)
         first = ready.guided(pipeline, work.extra_channels)
         latents = sample(
             plan,
@@ -104,7 +104,6 @@ class _Ready:
     in_use: ExitStack
     networks: tuple[NetworkUse, ...]
     read_with: tuple[NetworkUse, ...]
-    conditioning: ConditioningPlan
     work: Pass
     progress: Progress
     resolved: ResolvedRequest
@@ -128,8 +127,8 @@ class _Ready:
         """Its UNet with everything that the pass's sampling needs of it."""
         model, work, settings = pipeline.model, self.work, self.resolved.settings
         self.at_step = self.in_use.enter_context(pipeline.networks(self.read_with))
-        conditions = conditions_for(self.conditioning, conditioner_of(pipeline, work.spec.size, settings))
         hooks = self.hooks = self._hooks(pipeline, is_refiner=is_refiner)
+        conditions = self._conditions(pipeline, hooks)
         guidance = guidance_of(pipeline, work, settings, self.progress, hooks)
         if self.networks != self.read_with:
             self.in_use.close()
@@ -137,7 +136,10 @@ class _Ready:
         patches = overriding(hooks, "patched", PassHook)
         # A recorded step would not see networks come and go, nor what patches do.
         graphs = None if patches or any(use.has_steps for use in self.networks) else pipeline.graphs
-        self.in_use.enter_context(merging(pipeline, work.spec, self.progress))
+        cells = latent_shape(pipeline, work.spec.size)[1:]
+        for hook in hooks:
+            cells = hook.forward_cells(cells)
+        self.in_use.enter_context(merging(pipeline, work.spec, self.progress, cells))
         for hook in patches:
             self.in_use.enter_context(hook.patched(model.unet))
         forward = self.in_use.enter_context(replayed(model.unet, graphs))
@@ -153,6 +155,24 @@ class _Ready:
             model.predicts.kind,
             extra_channels,
         )
+
+    def _conditions(self, pipeline: Pipeline, hooks: Sequence[PassHook]) -> ConditionsAt:
+        """What guides each call, as the hooks have it."""
+        spec, settings = self.work.spec, self.resolved.settings
+        encode: EncodeTexts = conditioner_of(pipeline, spec.size, settings).of_texts
+        for hook in hooks:
+            encode = hook.encoding(encode)
+
+        def planned(prompts: Sequence[str], negatives: Sequence[str]) -> ConditionsAt:
+            old = settings.prompts.use_old_scheduling
+            return conditions_for(_plan_texts(spec, prompts, negatives, self.progress, old=old), encode)
+
+        conditions_of: ConditionsOf = planned
+        for hook in hooks:
+            conditions_of = hook.conditions(conditions_of)
+        # Tags of extra networks are no text. Negative prompts are not searched for them, as in A1111.
+        prompt, _ = extract_networks(spec.prompt)
+        return conditions_of([prompt] * len(self.images), [spec.negative_prompt] * len(self.images))
 
     def _hooks(self, pipeline: Pipeline, *, is_refiner: bool) -> tuple[PassHook, ...]:
         """What features do in this pass with this checkpoint."""
@@ -193,9 +213,11 @@ def conditioner_of(pipeline: Pipeline, size: tuple[int, int], settings: JobOptio
 
 
 @contextmanager
-def merging(pipeline: Pipeline, spec: PassSpec, progress: Progress) -> Iterator[None]:
-    """While open, self-attention merges tokens at the ratio of the pass."""
-    cells = latent_shape(pipeline, spec.size)[1:]
+def merging(
+    pipeline: Pipeline, spec: PassSpec, progress: Progress, cells: tuple[int, int] | None = None
+) -> Iterator[None]:
+    """While open, self-attention merges tokens at the ratio of the pass, in forwards over `cells` of the latent."""
+    cells = cells or latent_shape(pipeline, spec.size)[1:]
     with tokens_merged(pipeline.model.unet, spec.token_merging, cells, pipeline.device) as acts:
         if acts:
             progress.effects.add("token_merging")
@@ -209,16 +231,15 @@ def networks_of(resolved: ResolvedRequest, prompt: str) -> tuple[NetworkUse, ...
     return network_uses(extract_networks(prompt)[1], parse_presets(resolved.settings.networks.block_presets))[0]
 
 
-def _plan_texts(spec: PassSpec, images: int, progress: Progress, *, old: bool) -> ConditioningPlan:
-    """The texts of the pass by the present number rule of prompt editing, or by that before A1111 1.6 (`old`)."""
-    # Tags of extra networks are no text. Negative prompts are not searched for them, as in A1111.
-    prompt, _ = extract_networks(spec.prompt)
+def _plan_texts(
+    spec: PassSpec, prompts: Sequence[str], negatives: Sequence[str], progress: Progress, *, old: bool
+) -> ConditioningPlan:
+    """Texts of the pass by the present number rule of prompt editing, or by that before A1111 1.6 (`old`)."""
     # Prompt schedules are made for all the steps of the request, also where a picture as start spares some.
     calls = spec.choice.sampler.call_count(spec.steps)
     first, hires = (calls, None) if spec.first_calls is None else (spec.first_calls, calls)
-    texts = [prompt] * images, [spec.negative_prompt] * images
-    plan = plan_conditioning(*texts, first, hires, old=old)
-    if old and plan != plan_conditioning(*texts, first, hires):
+    plan = plan_conditioning(prompts, negatives, first, hires, old=old)
+    if old and plan != plan_conditioning(prompts, negatives, first, hires):
         progress.effects.add("old_scheduling")
     if any(has_bracket(text) for batch in plan.batches for text in batch):
         progress.effects.add("brackets")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from modules.families import Family
 from modules.generation.codec import Codec
+from modules.generation.conditions import ConditionsOf, EncodeTexts
 from modules.generation.finishing import Finished
 from modules.generation.init_picture import InitPicture
 from modules.generation.unet import Residuals
@@ -139,6 +140,14 @@ class PassContext:
 class PassHook(SamplingHook):
     """What a feature does in one pass with one checkpoint. A method that is left as it is does nothing."""
 
+    def encoding(self, encode: EncodeTexts) -> EncodeTexts:
+        """What encodes the texts of the pass in the place of `encode`."""
+        return encode
+
+    def conditions(self, conditions_of: ConditionsOf) -> ConditionsOf:
+        """What says how the prompts of the pass's images guide its calls in the place of `conditions_of`."""
+        return conditions_of
+
     def patched(self, unet: UNet2DConditionModel) -> AbstractContextManager[None]:
         """While open, the UNet's modules work as the feature wants. The steps of a patched UNet are not recorded."""
         return nullcontext()
@@ -146,6 +155,10 @@ class PassHook(SamplingHook):
     def first_noise(self, noise: Tensor) -> Tensor:
         """What the run starts from in the place of its first noise, (images, channels, height, width), deviation 1."""
         return noise
+
+    def forward_cells(self, cells: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the latent that each forward of the UNet is over, where the pass's are `cells`."""
+        return cells
 
     def around(self, unet: UNet) -> UNet:
         """What is called in the place of the UNet: (x, timesteps, conditioning) -> raw prediction."""

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from modules.features.controlnet.plan import FindControl, with_found_models
 from modules.features.planning import Picture, seeds_of
-from modules.features.plans import INNER_PLANS, inner_plans_of, plan_of, with_drawn_seeds
+from modules.features.plans import INNER_PLANS, check_prompts, inner_plans_of, plan_of, with_drawn_seeds
 from modules.features.table import scripts_of
 from modules.intake.checkpoints import CheckpointChooser
 from modules.intake.merger import MergerChooser
@@ -33,7 +33,7 @@ from modules.parameters.request import hires_checkpoint_name
 from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, resolve_sampler
 from modules.parameters.schedules import UnknownScheduleError
 from modules.parameters.token_merging import IMG2IMG, with_requested_ratio
-from modules.prompt import blended
+from modules.prompt import blended, extract_networks
 from modules.settings import OptionError, OptionStore
 from modules.settings.groups import option_value, read_options
 
@@ -152,6 +152,11 @@ class Intake:
         self, request: GenerationRequest, options: Mapping[str, Any]
     ) -> tuple[GenerationRequest, Samplers, tuple[str, ...]]:
         request = without_idle_scripts(self._final_prompts(request, options))
+        if request.scripts:
+            check_prompts(request, *_texts_of(request.prompt, request.negative_prompt))
+            if request.has_hires_pass:
+                hires = request.hr_prompt or request.prompt, request.hr_negative_prompt or request.negative_prompt
+                check_prompts(request, *_texts_of(*hires))
         return resolve_names(request if self.control is None else with_found_models(request, self.control))
 
     def _variants(
@@ -264,6 +269,11 @@ class Intake:
         if "hr_prompt" in changed:
             changed["hr_prompt"] = with_standing_networks(changed["hr_prompt"], *standing)
         return request.model_copy(update=changed)
+
+
+def _texts_of(prompt: str, negative: str) -> tuple[str, str]:
+    """A pass's prompts without tags, which are no text; negative prompts are not searched for them."""
+    return extract_networks(prompt)[0], negative
 
 
 def without_idle_scripts(request: GenerationRequest) -> GenerationRequest:

@@ -134,8 +134,18 @@ def _control(services: Services, argument: Argument, mode: str, elem_id: str) ->
             return gr.Dropdown(choices, multiselect=True, allow_custom_value=True, visible="hidden", **about)
         case "textbox":
             return gr.Textbox(lines=argument.lines, **about)
+        case "boxes":
+            return _boxes(mode, **about)
     limits: dict[str, Any] = {"minimum": argument.minimum, "maximum": argument.maximum, "step": argument.step}
     return gr.Slider(**limits, **about, buttons=[])
+
+
+def _boxes(mode: str, *, elem_id: str, **about: Any) -> gr.Textbox:  # noqa: ANN401 - whatever Gradio takes
+    """A text of boxes, and the place below it where assets/boxes.js draws them."""
+    text = gr.Textbox(elem_id=elem_id, **about)
+    gr.HTML(f'<div class="boxes" data-text="{elem_id}" data-mode="{mode}"></div>', padding=False)
+    text.change(None, text, None, js=f"(text) => window.webui?.showBoxes('{elem_id}', text)")
+    return text
 
 
 def page_scripts(mode: str, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,14 @@ c from 0 (`constant_conditions` where nothing is scheduled; `plan.total_calls` i
 Use a fresh ImageNoise for every pass. Hooks may raise `Interrupted`.
 """
 
-from modules.sampling.conditioning import Conditioning, ConditionsAt, Part, StepConditions, constant_conditions
+from modules.sampling.conditioning import (
+    Conditioning,
+    ConditionsAt,
+    Part,
+    StepConditions,
+    Window,
+    constant_conditions,
+)
 from modules.sampling.control import UnetResiduals
 from modules.sampling.denoiser import UNet
 from modules.sampling.finite import UnetOverflow, require_finite
@@ -55,6 +62,7 @@ __all__ = [
     "UnetOverflow",
     "UnetResiduals",
     "Variation",
+    "Window",
     "build_sigmas",
     "constant_conditions",
     "img2img_steps",

@@ -10,16 +10,37 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a picture that a row shows: its upper left corner, width and height in cells of the latent, which has
+    `whole` (height, width).
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    whole: tuple[int, int]
+
+    def cut(self, picture: Tensor) -> Tensor:
+        """Its part of something on the whole picture, (rows, channels, height, width), of as many pixels for a cell."""
+        pixels = picture.shape[-1] // self.whole[1]
+        rows = slice(self.top * pixels, (self.top + self.height) * pixels)
+        return picture[..., rows, self.left * pixels : (self.left + self.width) * pixels]
+
+
+@dataclass(frozen=True, slots=True)
 class Conditioning:
     """Encoded text for some rows of a UNet batch.
 
     `context` is (rows, tokens, channels). `added` holds whatever else a model family takes, one row each (SDXL's
     pooled text and size embedding, say); this room only stacks it. The last `negative_rows` are of negative prompts.
+    `windows` has one for each row, or none where all show the whole picture.
     """
 
     context: Tensor
     added: Mapping[str, Tensor] = field(default_factory=dict)
     negative_rows: int = 0
+    windows: tuple[Window, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -39,15 +60,35 @@ class Conditioning:
     def slice(self, start: int, stop: int) -> Conditioning:
         added = {key: rows[start:stop] for key, rows in self.added.items()}
         negative = max(0, min(stop, self.rows) - max(start, self.rows - self.negative_rows))
-        return Conditioning(self.context[start:stop], added, negative)
+        return replace(
+            self,
+            context=self.context[start:stop],
+            added=added,
+            negative_rows=negative,
+            windows=self.windows[start:stop],
+        )
+
+    def shown_of(self, picture: Tensor) -> Tensor:
+        """What the rows show of something on the whole picture, (1, channels, height, width): (1 or rows, ...)."""
+        different = dict.fromkeys(self.windows)
+        if len(different) <= 1:
+            return next((window.cut(picture) for window in different), picture)
+        return torch.cat([window.cut(picture) for window in self.windows])
+
+
+# What an answer counts: everywhere the same, or at each place of the latent, (1, height, width).
+RowWeight = float | Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text of a prompt joined with AND: a single row, and its weight."""
+    """One text of a prompt joined with AND: a single row, and its weight.
+
+    A tensor of weights, (1, height, width) in cells of the latent, says how much it weighs at each place.
+    """
 
     conditioning: Conditioning
-    weight: float = 1.0
+    weight: RowWeight = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +114,12 @@ def of_image(conditions: ConditionsAt, index: int) -> ConditionsAt:
     return at
 
 
+def total_weight(weights: Sequence[RowWeight]) -> RowWeight:
+    """The sum of weights to divide by: 1 where it is 0."""
+    total = sum(weights, start=0.0)
+    return torch.where(total == 0, torch.ones_like(total), total) if isinstance(total, Tensor) else total or 1.0
+
+
 def constant_conditions(positive: Conditioning, negative: Conditioning) -> ConditionsAt:
     """Conditions without a schedule, from one row per image each."""
     conditions = StepConditions(
@@ -90,7 +137,8 @@ def stack_rows(items: Sequence[Conditioning]) -> Conditioning:
     tokens = max(item.tokens for item in items)
     context = torch.cat([repeat_last_token(item.context, tokens) for item in items])
     added = {key: torch.cat([item.added[key] for item in items]) for key in items[0].added}
-    return Conditioning(context, added, sum(item.negative_rows for item in items))
+    windows = tuple(window for item in items for window in item.windows)
+    return Conditioning(context, added, sum(item.negative_rows for item in items), windows)
 
 
 def repeat_last_token(context: Tensor, tokens: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from modules.sampling.conditioning import (
     Conditioning,
     ConditionsAt,
+    RowWeight,
     StepConditions,
     pad_with_empty,
     repeat_last_token,
@@ -78,13 +79,15 @@ class _Rows:
     positive: Conditioning
     negative: Conditioning
     both: Conditioning | None
-    owners: tuple[tuple[int, float], ...]
+    owners: tuple[tuple[int, RowWeight], ...]
     image_of_row: tuple[int, ...]
 
     @property
     def plain(self) -> bool:
         """Every image has a single text of weight 1."""
-        return len(self.owners) == self.negative.rows and all(weight == 1.0 for _, weight in self.owners)
+        return len(self.owners) == self.negative.rows and all(
+            not isinstance(weight, Tensor) and weight == 1.0 for _, weight in self.owners
+        )
 
 
 class Guidance:

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from modules.sampling.conditioning import RowWeight, total_weight
+
 
 @dataclass(frozen=True, slots=True)
 class CallPosition:
@@ -37,10 +39,11 @@ class GuidedCall:
 
     `x` is the latent at noise level `level` (a sigma, or a timestep), (images, channels, height, width). `conds` are
     the answers to the prompts' texts, (rows, channels, height, width), of which row r belongs to image `owners[r][0]`
-    with weight `owners[r][1]`; `uncond`, (images, ...), is that to the negative prompt, or None where its call was
-    spared. `combined` is what guidance at `scale` made of them, and what the hooks before this one made of that.
-    `predict(x, negative)` calls the model once more, with the prompts' texts (rows) or the negative prompts (images).
-    `image_scale` is what the finished latent is multiplied by in `x`: 1 where levels are sigmas.
+    with weight `owners[r][1]`, a tensor where that differs from place to place; `uncond`, (images, ...), is that to the
+    negative prompt, or None where its call was spared. `combined` is what guidance at `scale` made of them, and what
+    the hooks before this one made of that. `predict(x, negative)` calls the model once more, with the prompts' texts
+    (rows) or the negative prompts (images). `image_scale` is what the finished latent is multiplied by in `x`: 1 where
+    levels are sigmas.
     """
 
     x: Tensor
@@ -50,7 +53,7 @@ class GuidedCall:
     uncond: Tensor | None
     combined: Tensor
     scale: float
-    owners: tuple[tuple[int, float], ...]
+    owners: tuple[tuple[int, RowWeight], ...]
     predict: Callable[[Tensor, bool], Tensor]
     image_scale: float = 1.0
 
@@ -64,12 +67,10 @@ class GuidedCall:
         if len(self.owners) == self.x.shape[0]:
             return rows
         made = torch.zeros_like(self.combined)
-        total = [0.0] * self.x.shape[0]
         for row, (image, weight) in enumerate(self.owners):
             made[image] += rows[row] * weight
-            total[image] += weight
-        for image, weight in enumerate(total):
-            made[image] /= weight or 1.0
+        for image in range(self.x.shape[0]):
+            made[image] /= total_weight([weight for owner, weight in self.owners if owner == image])
         return made
 
     def guided(self, scale: float) -> Tensor:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from modules.features.runs import features_for
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.finishing import finish
 from modules.generation.img2img import img2img
 from modules.generation.init_picture import prepare_init_picture
-from modules.generation.pipeline import Pipeline, Progress
+from modules.generation.pipeline import JobFeature, Pipeline, Progress
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
 from modules.prompt import clip_tokenizer
@@ -36,7 +41,7 @@ class Artist:
 
     def draw(self, prompt: str, **values: object) -> Image.Image:
         request = resolved(prompt=prompt, **values)
-        return self._image(txt2img(self.engine, request, range(1), QUIET)[0])
+        return self._image(txt2img(replace(self.engine, features=features_of), request, range(1), QUIET)[0])
 
     def redraw(
         self, picture: Image.Image, prompt: str, mask: Image.Image | None = None, **values: object
@@ -48,6 +53,12 @@ class Artist:
 
     def _image(self, latent: torch.Tensor) -> Image.Image:
         return to_image(decode_latent(self.engine.model.vae, latent, self.engine.model.latent_scaling))
+
+
+def features_of(request: ResolvedRequest) -> Sequence[JobFeature]:
+    """Features that need nothing of a job but its request."""
+    job: Any = SimpleNamespace(resolved=request, notice=lambda text: None, picture=None)
+    return features_for(job)
 
 
 def resolved(**values: object) -> ResolvedRequest:

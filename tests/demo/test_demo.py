@@ -71,6 +71,25 @@ def test_the_negative_prompt_matters(artist: Artist) -> None:
     assert without.mean() < plain.mean() - 20
 
 
+LEFT, RIGHT = (4, 4, 20, 124), (108, 4, 124, 124)
+REGIONS: dict[str, tuple[str, dict[str, object]]] = {
+    "words": ("a cat on a {} background BREAK a cat on a {} background", {"Regional Prompter": {"active": True}}),
+    "words in latents": (
+        "a cat on a {} background BREAK a cat on a {} background",
+        {"Regional Prompter": {"active": True, "calculation": "Latent"}},
+    ),
+    "lines": ("a cat on a {} background\na cat on a {} background", {"Forge Couple": {"enabled": True}}),
+}
+
+
+@pytest.mark.parametrize("kind", REGIONS)
+def test_each_side_has_the_colour_of_its_region(artist: Artist, kind: str) -> None:
+    prompt, scripts = REGIONS[kind]
+    for left, right in (("red", "blue"), ("blue", "red")):
+        image = artist.draw(prompt.format(left, right), scripts=scripts)
+        assert shows(left, mean_colour(image, LEFT)) and shows(right, mean_colour(image, RIGHT))
+
+
 @pytest.mark.long
 def test_emphasis_and_composition_reach_the_picture(artist: Artist) -> None:
     plain = artist.draw("a red circle")

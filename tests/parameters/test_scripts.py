@@ -23,6 +23,7 @@ from modules.features.freeu.declare import FreeUArguments
 from modules.features.guidance_interval.declare import GuidanceIntervalArguments
 from modules.features.hypertile.declare import HyperTileArguments
 from modules.features.infotext import script_values
+from modules.features.latent_couple.declare import LatentCoupleArguments
 from modules.features.loopback.declare import LoopbackArguments
 from modules.features.mahiro.declare import MahiroArguments
 from modules.features.outpaint.declare import OutpaintArguments
@@ -33,6 +34,7 @@ from modules.features.postprocessing.declare import CodeFormerArguments, GfpganA
 from modules.features.postprocessing.run import requested_postprocessing
 from modules.features.prompt_matrix.declare import PromptMatrixArguments
 from modules.features.prompts_from_file.declare import PromptsFromFileArguments
+from modules.features.regional_prompter.declare import RegionalPrompterArguments
 from modules.features.sd_upscale.declare import SdUpscaleArguments
 from modules.features.self_attention_guidance.declare import SelfAttentionGuidanceArguments
 from modules.features.sequences.declare import InterpolatePicturesArguments, InterpolatePromptsArguments
@@ -172,7 +174,9 @@ KINDS: list[type[ScriptArguments]] = [
         AdaptiveProjectedGuidanceArguments,
         MahiroArguments,
         SelfAttentionGuidanceArguments,
+        LatentCoupleArguments,
         PerturbedAttentionArguments,
+        RegionalPrompterArguments,
         SmoothedEnergyArguments,
         CfgRescaleArguments,
         EpsilonScalingArguments,

@@ -78,6 +78,7 @@ class ImagePrompts(PassHook):
         self._negative_rows = 0
         self._active = (True,) * len(self._prompts)
         self._cells = (0, 0)
+        self._now = Conditioning(torch.zeros(0, 0, 0))
         self._masks: dict[tuple[int, torch.device], Tensor] = {}
 
     def begin_call(self, at: CallPosition) -> None:
@@ -86,6 +87,7 @@ class ImagePrompts(PassHook):
 
     def residuals(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> UnetResiduals | None:
         """Nothing is added; but this says what the forward that follows is of."""
+        self._now = conditioning
         self._negative_rows = conditioning.negative_rows
         self._cells = sample.shape[-2], sample.shape[-1]
         return None
@@ -121,7 +123,7 @@ class ImagePrompts(PassHook):
                 key = id(prompt), query.device
                 if key not in self._masks:
                     self._masks[key] = prompt.mask.to(query.device)
-                made = made * region_at(self._masks[key], self._cells, query)
+                made = made * region_at(self._now.shown_of(self._masks[key]), self._cells, query)
             total = made if total is None else total + made
         return total
 

@@ -16,7 +16,7 @@ from modules.generation.control.residuals import onloaded
 from modules.generation.pipeline import PassHook
 from modules.hardware.model_configs import unet_config
 from modules.parameters import RequestError
-from modules.sampling import CallPosition, Conditioning, UnetResiduals
+from modules.sampling import CallPosition, Conditioning, UnetResiduals, Window
 from modules.sampling.control import is_within
 from modules.weights.control.lllite import PREFIX, ControlLite, LiteLayer
 from modules.weights.control.reading import ControlModel
@@ -45,7 +45,7 @@ class LiteControl(PassHook):
         self._units = tuple(units)
         self._steps = steps
         self._active = (True,) * len(self._units)
-        self._negative_rows = 0
+        self._now = Conditioning(torch.zeros(0, 0, 0))
         self._cells = (0, 0)
 
     def begin_call(self, at: CallPosition) -> None:
@@ -54,7 +54,7 @@ class LiteControl(PassHook):
 
     def residuals(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> UnetResiduals | None:
         """Nothing is added; but this says which rows the forward that follows has, and of which size."""
-        self._negative_rows = conditioning.negative_rows
+        self._now = conditioning
         self._cells = sample.shape[-2], sample.shape[-1]
         return None
 
@@ -78,8 +78,9 @@ class LiteControl(PassHook):
         return self._active[number]
 
     @property
-    def negative_rows(self) -> int:
-        return self._negative_rows
+    def now(self) -> Conditioning:
+        """What the present forward is of."""
+        return self._now
 
     @property
     def cells(self) -> tuple[int, int]:
@@ -97,20 +98,24 @@ class _Changing:
     layer: LiteLayer
     view: Tensor | None = None
     region: Tensor | None = None
+    windows: tuple[Window, ...] = ()
 
     def __call__(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if not self.control.is_active(self.number) or not self.unit.weight:
             return None
         x = inputs[0]
-        rows = x.shape[0] - (self.control.negative_rows if self.unit.positive_only else 0)
+        rows = x.shape[0] - (self.control.now.negative_rows if self.unit.positive_only else 0)
         dtype = self.layer.weight.dtype
         with onloaded(self.layer, x.device):
+            now = self.control.now.slice(0, rows)
+            if now.windows != self.windows:
+                self.view, self.region, self.windows = None, None, now.windows
             if self.view is None:
-                self.view = self.layer.view(self.unit.hint.to(x.device, dtype) * 2 - 1)
+                self.view = self.layer.view(now.shown_of(self.unit.hint).to(x.device, dtype) * 2 - 1)
             made = self.layer(x[:rows].to(dtype), self.view).to(x) * self.unit.weight
         if self.unit.mask is not None:
             if self.region is None or self.region.device != x.device:
-                self.region = region_at(self.unit.mask, self.control.cells, x)
+                self.region = region_at(now.shown_of(self.unit.mask), self.control.cells, x)
             made = made * self.region
         changed = x[:rows] + made
         return (torch.cat([changed, x[rows:]]) if rows < x.shape[0] else changed, *inputs[1:])

@@ -22,7 +22,7 @@ from modules.generation.control.attentions import Undo, attention_groups, hooks_
 from modules.generation.pipeline import PassHook
 from modules.generation.unet import forward_of
 from modules.parameters.control import ControlMode
-from modules.sampling import CallPosition, Conditioning, UnetResiduals
+from modules.sampling import CallPosition, Conditioning, UnetResiduals, Window
 from modules.sampling.control import is_within
 
 _LATENT_CHANNELS: Final = 4
@@ -103,25 +103,27 @@ class ReferenceControl(PassHook):
         """Have the UNet look at the pictures first; nothing is added to the forward that follows."""
         assert self._unet is not None
         for layer in self._layers:
-            layer.clear(conditioning.negative_rows, (sample.shape[-2], sample.shape[-1]))
+            layer.clear(conditioning, (sample.shape[-2], sample.shape[-1]))
         forward = forward_of(self._unet)
         for picture in self._active:
             for layer in self._layers:
                 wanted = picture.attends if layer.is_attention else picture.matches
                 layer.store(picture if wanted and picture.weight > layer.threshold else None)
             added = conditioning.added.values()
-            forward(self._noised(picture, sample, timesteps), timesteps, conditioning.context, *added)
+            forward(self._noised(picture, sample, timesteps, conditioning), timesteps, conditioning.context, *added)
         for layer in self._layers:
             layer.mode = "use"
         return None
 
-    def _noised(self, picture: ReferencePicture, sample: Tensor, timesteps: Tensor) -> Tensor:
+    def _noised(
+        self, picture: ReferencePicture, sample: Tensor, timesteps: Tensor, conditioning: Conditioning
+    ) -> Tensor:
         """The picture's latent as noisy as the sample, with what else the UNet is shown."""
         # Without reading the timestep, which would wait for the device.
         self._alphas = self._alphas.to(sample.device)
         steps = timesteps.round().long().clamp(0, len(self._alphas) - 1)
         share = self._alphas[steps][:, None, None, None]
-        latent, noise = self._on(picture, sample.device)
+        latent, noise = map(conditioning.shown_of, self._on(picture, sample.device))
         rows = (latent * share**0.5 + noise * (1 - share) ** 0.5).to(sample)
         if sample.shape[1] == INPAINTING:
             shown = latent.to(sample).expand_as(rows)
@@ -143,15 +145,19 @@ class _Place:
     threshold: float
     is_attention: bool
     mode: _Mode = "off"
-    negative_rows: int = 0
+    now: Conditioning = field(default_factory=lambda: Conditioning(torch.zeros(0, 0, 0)))
     cells: tuple[int, int] = (0, 0)
     stored: list[Tensor] = field(default_factory=list)
     pictures: list[ReferencePicture] = field(default_factory=list)
-    regions: dict[tuple[int, torch.device], Tensor] = field(default_factory=dict)
+    regions: dict[tuple[int, torch.device, tuple[Window, ...]], Tensor] = field(default_factory=dict)
 
-    def clear(self, negative_rows: int, cells: tuple[int, int]) -> None:
-        """Forget what was stored for the forward before; `cells` are the height and width of the one to come."""
-        self.mode, self.negative_rows, self.cells = "off", negative_rows, cells
+    @property
+    def negative_rows(self) -> int:
+        return self.now.negative_rows
+
+    def clear(self, now: Conditioning, cells: tuple[int, int]) -> None:
+        """Forget what was stored for the forward before; `now` and `cells`, height and width, are of the one to come."""
+        self.mode, self.now, self.cells = "off", now, cells
         self.stored.clear()
         self.pictures.clear()
 
@@ -178,9 +184,9 @@ class _Place:
             if picture.mask is None:
                 return None
             # Sent to the device once, not in each step.
-            key = id(picture), x.device
+            key = id(picture), x.device, self.now.windows
             if key not in self.regions:
-                self.regions[key] = region_at(picture.mask, self.cells, x)
+                self.regions[key] = region_at(self.now.shown_of(picture.mask), self.cells, x)
             found = self.regions[key] if found is None else torch.maximum(found, self.regions[key])
         return found
 

@@ -126,32 +126,36 @@ class _UnitInUse:
 
     def answer(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> UnetResiduals | None:
         """Its weighed residuals in one forward; None where they would be zero."""
-        weighting = self._weighting(sample.device)
+        weighting = self._weighting(sample.device, conditioning)
         negative = conditioning.negative_rows if weighting.positive_only else 0
         rows = sample.shape[0] - negative
         if not rows:
             return None
         if isinstance(self.unit.model.module, T2IAdapter):
-            features = [feature.expand(rows, -1, -1, -1) for feature in self._features(sample)]
+            shown = conditioning.slice(0, rows)
+            features = [feature.expand(rows, -1, -1, -1) for feature in self._features(sample, shown)]
             return UnetResiduals(features=weigh(features, weighting, negative_rows=negative))
         answers = self._called(sample[:rows], timesteps[:rows], conditioning.slice(0, rows))
         *skips, middle = weigh(answers, weighting, negative_rows=negative)
         return UnetResiduals(tuple(skips), middle)
 
-    def _weighting(self, device: torch.device) -> Weighting:
+    def _weighting(self, device: torch.device, conditioning: Conditioning) -> Weighting:
         """How the answers are weighed, the region mask on the device: in each step it would be sent there anew."""
         own = self._weighed_on.get(device)
         if own is None:
             mask = self.unit.weighting.mask
             own = replace(self.unit.weighting, mask=None if mask is None else mask.to(device))
             self._weighed_on[device] = own
-        return own
+        if own.mask is None or not conditioning.windows:
+            return own
+        rows = conditioning.rows - (conditioning.negative_rows if own.positive_only else 0)
+        return replace(own, mask=conditioning.slice(0, rows).shown_of(own.mask))
 
     def _called(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> list[Tensor]:
         module = self.unit.model.module
         (hint,) = self._once(sample, lambda: (self.unit.hint.to(sample),))
         rows = sample.shape[0]
-        hint = hint.expand(rows, -1, -1, -1)
+        hint = conditioning.shown_of(hint).expand(rows, -1, -1, -1)
         inputs: dict[str, object] = {
             "sample": sample[:, : _config_of(module).in_channels],
             "timestep": timesteps,
@@ -173,19 +177,19 @@ class _UnitInUse:
             skips, middle = module(**inputs)
         return [*skips, middle]
 
-    def _features(self, sample: Tensor) -> tuple[Tensor, ...]:
+    def _features(self, sample: Tensor, shown: Conditioning) -> tuple[Tensor, ...]:
         adapter = cast(T2IAdapter, self.unit.model.module)
         side = int(adapter.downscale_factor)
 
         def made() -> tuple[Tensor, ...]:
-            hint = _with_channels(self.unit.hint.to(sample), adapter)
+            hint = _with_channels(shown.shown_of(self.unit.hint.to(sample)), adapter)
             height, width = hint.shape[-2:]
             # What lies over the edge belongs to a cell there, as in the UNet.
             hint = functional.pad(hint, (0, -width % side, 0, -height % side), mode="replicate")
             with onloaded(adapter, sample.device):
                 return tuple(adapter(hint))
 
-        return self._once(sample, made)
+        return made() if shown.windows else self._once(sample, made)
 
     def _once(self, sample: Tensor, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         key = sample.device, sample.dtype

@@ -2,6 +2,7 @@
 // The page's scripts, as small modules; Gradio's events call them through window.webui.
 
 import { completePage } from "./accessibility.js";
+import { showBoxes, watchBoxes } from "./boxes.js";
 import { checkpointOfCard, watchCards } from "./cards.js";
 import { watchControlNet } from "./controlnet.js";
 import { defaultsAnswered, defaultsChosen } from "./defaults.js";
@@ -52,6 +53,7 @@ window.webui = {
   hiresLine,
   chooseScript,
   showUnits,
+  showBoxes,
   switchTheme,
   stampWithPictures: slots.stampWithPictures,
   source: slots.source,
@@ -67,6 +69,7 @@ watchTheme();
 watchControlNet();
 watchDetail();
 watchUnits();
+watchBoxes();
 guardFocus();
 guardLists();
 guardSliders();

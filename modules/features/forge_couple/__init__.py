@@ -1,0 +1,1 @@
+"""Forge Couple: a line of the prompt for each part of the picture."""

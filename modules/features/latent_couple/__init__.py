@@ -1,0 +1,1 @@
+"""Latent Couple: parts of a prompt joined with AND, each weighed by a rectangle of the picture."""

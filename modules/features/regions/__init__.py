@@ -1,0 +1,1 @@
+"""Prompts for parts of a picture: where each one guides, and how."""
