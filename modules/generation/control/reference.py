@@ -156,7 +156,7 @@ class _Place:
         return self.now.negative_rows
 
     def clear(self, now: Conditioning, cells: tuple[int, int]) -> None:
-        """Forget what was stored for the forward before; `now` and `cells`, height and width, are of the one to come."""
+        """Forget what was stored for the forward before; `now` and `cells` (height, width) are of the next."""
         self.mode, self.now, self.cells = "off", now, cells
         self.stored.clear()
         self.pictures.clear()
