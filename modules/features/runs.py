@@ -19,6 +19,8 @@ from modules.features.regions.run import Regions
 from modules.features.running import FeatureJob
 from modules.features.soft_inpainting.declare import SOFT_INPAINTING
 from modules.features.soft_inpainting.run import SoftInpaintingFeature
+from modules.features.tiled_diffusion.declare import TILED_DIFFUSION
+from modules.features.tiled_diffusion.run import tiled_diffusion
 from modules.generation.pipeline import JobFeature
 
 # Makes a feature for one job. Raises RequestError for what it can't do.
@@ -27,6 +29,8 @@ FeatureRun = Callable[[FeatureJob], JobFeature]
 # In the order in which they act. Titles with one way of running are several parts of one feature.
 RUNS: Final[Mapping[str, FeatureRun]] = {
     SOFT_INPAINTING.title: SoftInpaintingFeature,
+    # Before whatever else stands in the UNet's place: that sees the whole picture.
+    TILED_DIFFUSION.title: tiled_diffusion,
     CONTROLNET.title: ControlNet,
     **dict.fromkeys(REGION_SCRIPTS, Regions),
     DETAIL.title: DetailFeature,

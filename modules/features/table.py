@@ -26,6 +26,7 @@ from modules.features.regional_prompter.declare import REGIONAL_PROMPTER
 from modules.features.sd_upscale.declare import SD_UPSCALE
 from modules.features.sequences.declare import INTERPOLATE_PICTURES, INTERPOLATE_PROMPTS
 from modules.features.soft_inpainting.declare import SOFT_INPAINTING
+from modules.features.tiled_diffusion.declare import TILED_DIFFUSION
 from modules.features.ultimate_upscale.declare import ULTIMATE_UPSCALE
 from modules.features.xyz_plot.declare import XYZ_PLOT
 
@@ -47,6 +48,7 @@ SCRIPTS: Final = (
     REGIONAL_PROMPTER,
     FORGE_COUPLE,
     LATENT_COUPLE,
+    TILED_DIFFUSION,
     DETAIL,
     DETAIL_DAEMON,
     *GUIDANCE,

@@ -41,6 +41,7 @@ from modules.features.sequences.declare import InterpolatePicturesArguments, Int
 from modules.features.smoothed_energy.declare import SmoothedEnergyArguments
 from modules.features.soft_inpainting.declare import SoftInpaintingArguments
 from modules.features.table import SCRIPTS, find_script
+from modules.features.tiled_diffusion.declare import TiledDiffusionArguments
 from modules.features.ultimate_upscale.declare import UltimateUpscaleArguments
 from modules.features.xyz_plot.declare import XyzArguments
 from modules.parameters import RequestError, parse_infotext, parse_request, request_from_infotext, write_infotext
@@ -163,7 +164,7 @@ KINDS: list[type[ScriptArguments]] = [
     *(LoopbackArguments, OutpaintArguments, OutpaintingMk2Arguments, PoorMansOutpaintingArguments, SdUpscaleArguments),
     *(AlternativeTestArguments, InterpolatePicturesArguments, InterpolatePromptsArguments, PromptMatrixArguments),
     *(PromptsFromFileArguments, SoftInpaintingArguments, XyzArguments),
-    *(UpscaleArguments, GfpganArguments, CodeFormerArguments, UltimateUpscaleArguments),
+    *(UpscaleArguments, GfpganArguments, CodeFormerArguments, UltimateUpscaleArguments, TiledDiffusionArguments),
     *(
         GuidanceIntervalArguments,
         FreeUArguments,

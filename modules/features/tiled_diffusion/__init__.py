@@ -1,0 +1,1 @@
+"""Tiled Diffusion: each step is made of overlapping tiles of the latent."""
