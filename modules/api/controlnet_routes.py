@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, Field
+from PIL import Image
+from pydantic import BaseModel, Field, JsonValue
 
 from modules.api.base64_pictures import as_base64, fetcher, picture_bytes
 from modules.api.bodies import EncodedPicture
@@ -15,6 +20,7 @@ from modules.api.http_errors import ApiRoute, GenerationFailed
 from modules.api.viewer import ByLogin
 from modules.features.controlnet.control_types.declare import CONTROL_TYPES, offered_by
 from modules.features.controlnet.declare import NO_MODEL
+from modules.features.controlnet.poses.declare import PoseError, poses_of_json
 from modules.features.controlnet.preprocessors.declare import (
     PREPROCESSORS,
     UnknownPreprocessorError,
@@ -22,6 +28,7 @@ from modules.features.controlnet.preprocessors.declare import (
 )
 from modules.jobs.access import Viewer
 from modules.jobs.job import Job
+from modules.parameters import GenerationRequest
 from modules.parameters.extras_request import ExtrasRequest, PreprocessRequest
 from modules.parameters.request import extras_job
 
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 _VERSION: Final = 3
+_MOST_POSES: Final = 100
 
 
 class DetectBody(BaseModel):
@@ -98,6 +106,15 @@ def controlnet_routes(services: Services) -> APIRouter:
         )
         job = await run_sync(submitted, body, wanted, viewer)
         job = await ended_job(services.jobs, job, None)
+        made = [as_base64(one) for one in await run_sync(maps_of, job)]
+        poses = poses_in(job)
+        return {"info": "Success", "images": made, **({"poses": poses} if poses else {})}
+
+    @router.post("/render_openpose_json")
+    async def render_openpose_json(poses: list[dict[str, Any]], viewer: ByLogin) -> dict[str, Any]:
+        request, inputs = pose_job(poses)
+        job = await run_sync(partial(submit_map, services, request, inputs, client="api", user=viewer.user))
+        job = await ended_job(services.jobs, job, None)
         return {"info": "Success", "images": [as_base64(one) for one in await run_sync(maps_of, job)]}
 
     def titles() -> list[str]:
@@ -108,10 +125,43 @@ def controlnet_routes(services: Services) -> APIRouter:
         texts = body.controlnet_input_images
         inputs = {f"{place}": picture_bytes(text, f"picture {place}", fetch) for place, text in enumerate(texts)}
         extras = ExtrasRequest(names=tuple(f"picture {name}" for name in inputs), preprocess=wanted)
-        request = extras_job(extras, tuple(inputs))
-        return services.jobs.submit(request, inputs=inputs, client="api", user=viewer.user, save=False)
+        return submit_map(services, extras_job(extras, tuple(inputs)), inputs, client="api", user=viewer.user)
 
     return router
+
+
+def pose_job(poses: Sequence[JsonValue]) -> tuple[GenerationRequest, dict[str, bytes]]:
+    """The job that draws poses, each OpenPose's JSON, and the empty canvases that it draws them on.
+
+    Raises HTTPException where there is none, or one can't be read.
+    """
+    if not 1 <= len(poses) <= _MOST_POSES:
+        raise HTTPException(422, f"From 1 to {_MOST_POSES} poses can be drawn at once.")
+    inputs = {}
+    for number, pose in enumerate(poses):
+        try:
+            _, width, height = poses_of_json(pose)
+        except PoseError as error:
+            raise HTTPException(422, str(error)) from error
+        canvas = BytesIO()
+        Image.new("1", (width, height)).save(canvas, "PNG")
+        inputs[str(number)] = canvas.getvalue()
+    wanted = PreprocessRequest(module="none", poses=tuple(json.dumps(pose) for pose in poses))
+    names = tuple(f"pose {name}" for name in inputs)
+    return extras_job(ExtrasRequest(names=names, preprocess=wanted), tuple(inputs)), inputs
+
+
+def submit_map(
+    services: Services, request: GenerationRequest, inputs: Mapping[str, bytes], *, client: str | None, user: str | None
+) -> Job:
+    """Queue a job that makes maps; its pictures are only returned."""
+    return services.jobs.submit(request, inputs=inputs, client=client, user=user, save=False)
+
+
+def poses_in(job: Job) -> list[JsonValue]:
+    """The poses that an ended job's maps show, as OpenPose's JSON, in the order of its pictures; [] for other maps."""
+    images = sorted((image for image in job.images if image.kind == "image"), key=lambda image: image.index)
+    return [json.loads(image.infotext) for image in images if image.infotext]
 
 
 def maps_of(job: Job) -> list[bytes]:

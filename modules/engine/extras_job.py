@@ -13,7 +13,7 @@ from PIL import Image
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.upscalers import UpscalerKeeper
-from modules.features.controlnet.run import preprocessed
+from modules.features.controlnet.preprocessors.alone import MadeMap, preprocessed, rendered, shared_preprocessors
 from modules.hardware.memory_watch import MemoryWatch
 from modules.parameters import RequestError
 from modules.parameters.extras_request import ExtrasRequest, PreprocessRequest
@@ -125,15 +125,17 @@ class _Extras:
         with torch.inference_mode():
             picture = open_picture(data, name)
             if self._request.preprocess is not None:
-                result = Result((("image", self._preprocessed(picture, self._request.preprocess)),), {})
-            else:
-                result = postprocess(picture, self._request, self._tools)
+                made = self._preprocessed(picture, self._request.preprocess, index)
+                self._deliver(index, Result((("image", made.picture),), {}), "", made.poses)
+                return ()
+            result = postprocess(picture, self._request, self._tools)
         self._deliver(index, result, read_metadata(data).infotext)
         return tuple(f"{name}: {notice}" for notice in (*result.notices, *self._notices))
 
-    def _deliver(self, index: int, result: Result, infotext: str) -> None:
+    def _deliver(self, index: int, result: Result, infotext: str, described: str = "") -> None:
+        """`described` is reported with the picture instead of its infotext, and not written into its file."""
         chunks = {"postprocessing": result.note, "extras": result.note} if result.note else None
-        text = _with_note(infotext, result.note)
+        text = described or _with_note(infotext, result.note)
         # The first last: once it is saved, the picture counts as done.
         for kind, image in reversed(result.pictures):
             data, extension = encode_picture(image, self._settings.files, infotext, chunks=chunks)
@@ -152,9 +154,11 @@ class _Extras:
                 )
             )
 
-    def _preprocessed(self, picture: Image.Image, wanted: PreprocessRequest) -> Image.Image:
+    def _preprocessed(self, picture: Image.Image, wanted: PreprocessRequest, index: int) -> MadeMap:
+        if wanted.poses:
+            return rendered(wanted.poses[index])
         shared, device = self._upscalers.features, self._upscalers.device_of("features")
-        return preprocessed(picture, wanted, shared, self._upscalers.folders, device)
+        return preprocessed(picture, wanted, shared_preprocessors(shared, self._upscalers.folders, device))
 
     def _upscaler(self, upscalers: UpscalerKeeper, name: str) -> Once:
         self._application += 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, HTTPException, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
-from modules.api.controlnet_routes import maps_of
+from modules.api.controlnet_routes import maps_of, pose_job, poses_in, submit_map
 from modules.api.generation import ended_job
 from modules.api.http_errors import GenerationFailed
 from modules.api.viewer import ByBrowser
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 
+class PoseBody(BaseModel):
+    """A pose of the editor, as OpenPose's JSON."""
+
+    pose: JsonValue
+
+
 class MapBody(BaseModel):
     """A unit's picture, by its digest among the uploads, and its preprocessor."""
 
@@ -42,7 +49,7 @@ class MapBody(BaseModel):
 
 
 def controlnet_page_routes(services: Services, uploads: UploadStore, logged_in: Callable[[Request], None]) -> APIRouter:
-    """Both of them. A refusal is one sentence."""
+    """All of them. A refusal is one sentence."""
     router = APIRouter(prefix="/internal/controlnet", dependencies=[Depends(logged_in)], include_in_schema=False)
 
     @router.get("")
@@ -57,6 +64,12 @@ def controlnet_page_routes(services: Services, uploads: UploadStore, logged_in: 
         job = await ended_job(services.jobs, await run_sync(submitted, body, viewer), None)
         return await run_sync(stored, job)
 
+    @router.post("/pose")
+    async def drawn(body: PoseBody, viewer: ByBrowser) -> dict[str, Any]:
+        request, inputs = pose_job([body.pose])
+        job = await run_sync(partial(submit_map, services, request, inputs, client=viewer.client, user=viewer.user))
+        return await run_sync(stored, await ended_job(services.jobs, job, None))
+
     def submitted(body: MapBody, viewer: Viewer) -> Job:
         try:
             wanted = PreprocessRequest(
@@ -69,14 +82,14 @@ def controlnet_page_routes(services: Services, uploads: UploadStore, logged_in: 
         except (UnknownPreprocessorError, PictureError) as error:
             raise HTTPException(422, str(error)) from error
         request = extras_job(ExtrasRequest(names=("The picture",), preprocess=wanted), tuple(inputs))
-        return services.jobs.submit(request, inputs=inputs, client=viewer.client, user=viewer.user, save=False)
+        return submit_map(services, request, inputs, client=viewer.client, user=viewer.user)
 
     def stored(job: Job) -> dict[str, Any]:
         try:
             made = uploads.put(maps_of(job)[0], "The map")
         except GenerationFailed as error:
             raise HTTPException(422, str(error)) from error
-        return {"id": made.id, "width": made.width, "height": made.height}
+        return {"id": made.id, "width": made.width, "height": made.height, "pose": next(iter(poses_in(job)), None)}
 
     return router
 

@@ -60,7 +60,10 @@ class AutoCrop(BaseModel):
 
 
 class PreprocessRequest(BaseModel):
-    """A preprocessor of ControlNet, and its numbers: -1 is the default of each."""
+    """A preprocessor of ControlNet, and its numbers: -1 is the default of each.
+
+    `poses` are those that are drawn instead, as OpenPose's JSON, one for each picture of the job.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,6 +71,7 @@ class PreprocessRequest(BaseModel):
     resolution: float = -1
     threshold_a: float = -1
     threshold_b: float = -1
+    poses: tuple[str, ...] = ()
 
 
 class ExtrasRequest(BaseModel):

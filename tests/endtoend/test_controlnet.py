@@ -17,6 +17,7 @@ from tests.control_models import controlnet_tensors, make_controlnet, write_cont
 from tests.endtoend.house import House, one_sentence
 from tests.endtoend.test_bad_pictures import encoded
 from tests.features.controlnet import layouts
+from tests.features.controlnet.test_poses import detector, pose_net
 
 pytestmark = pytest.mark.server
 
@@ -184,6 +185,36 @@ def test_a_map_is_made_without_a_picture(house: House) -> None:
     assert house.post("/controlnet/detect", controlnet_module="canny").json()["detail"] == "No image selected"
     without = house.post("/controlnet/detect", **body | {"controlnet_module": "inpaint"})
     assert without.json()["detail"] == "Preprocessor inpaint requires `controlnet_masks` param."
+
+
+def drawn_poses(house: House, poses: list[Any]) -> httpx.Response:
+    return httpx.post(f"{house.server.url}/controlnet/render_openpose_json", json=poses, timeout=120)
+
+
+def test_a_pose_is_found_with_its_json(house: House) -> None:
+    folder = house.server.data_dir / "models" / "ControlNetPreprocessor" / "openpose"
+    folder.mkdir(parents=True)
+    (folder / "yolox_l.onnx").write_bytes(detector(210))
+    (folder / "dw-ll_ucoco_384.onnx").write_bytes(pose_net())
+    body = {"controlnet_module": "openpose_full", "controlnet_input_images": [base64_of(picture((320, 320)))]}
+    answer = house.post("/controlnet/detect", **body, controlnet_processor_res=320).json()
+    (pose,) = answer["poses"]
+    assert (pose["canvas_width"], pose["canvas_height"], len(pose["people"])) == (320, 320, 1)
+    # The JSON says what the map shows.
+    assert drawn_poses(house, [pose]).json()["images"] == answer["images"]
+
+
+def test_poses_are_drawn_from_json(house: House) -> None:
+    points = [0.0] * 54
+    points[3:9] = [20, 30, 1, 80, 30, 1]
+    pose = {"people": [{"pose_keypoints_2d": points}], "canvas_width": 100, "canvas_height": 60}
+    answer = drawn_poses(house, [pose, {**pose, "people": []}])
+    assert answer.status_code == 200, answer.text
+    drawn_on, empty = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in answer.json()["images"]]
+    assert drawn_on.shape == (60, 100, 3) and drawn_on[30, 50].tolist() == [153, 0, 0] and not empty.any()
+    for bad in ([], [{**pose, "canvas_width": 0}], [{**pose, "people": [{"pose_keypoints_2d": [1]}]}]):
+        refused = drawn_poses(house, bad)
+        assert refused.status_code == 422 and one_sentence(refused.json()["detail"])
 
 
 def brightness(image: np.ndarray) -> np.ndarray:

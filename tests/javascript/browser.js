@@ -24,6 +24,7 @@ const NAMES = [
   "HTMLInputElement",
   "HTMLSelectElement",
   "HTMLTextAreaElement",
+  "SVGElement",
   "Event",
   "CustomEvent",
   "FocusEvent",

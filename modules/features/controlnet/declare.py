@@ -28,6 +28,10 @@ NO_MODEL: Final = "None"
 RESIZE_MODES: Final = ("Just Resize", "Crop and Resize", "Resize and Fill")
 CONTROL_MODES: Final = ("Balanced", "My prompt is more important", "ControlNet is more important")
 HIRES_OPTIONS: Final = ("Both", "Low res only", "High res only")
+IMAGE_WEIGHTS: Final = (
+    *("normal", "ease in", "ease out", "ease in-out", "reverse in-out", "weak input", "weak output", "weak middle"),
+    *("strong middle", "style transfer", "composition", "strong style transfer", "style and composition"),
+)
 UNKNOWN_TYPE: Final = "Unknown"
 # The numbers of a preprocessor: -1 stands for its default.
 _DEFAULT: Final = -1.0
@@ -55,6 +59,8 @@ _UNIT: Final = (
     Argument("resize_mode", "Resize Mode", RESIZE_MODES[1], "radio", choices=RESIZE_MODES),
     Argument("hr_option", "Hires-Fix Option", HIRES_OPTIONS[0], "radio", choices=HIRES_OPTIONS),
     Argument("inpaint_crop_input_image", "Crop input image based on A1111 mask", True, "checkbox"),
+    Argument("weight_type", "Weight Type", IMAGE_WEIGHTS[0], "dropdown", choices=IMAGE_WEIGHTS),
+    Argument("composition_weight", "Composition Weight", 1.0, minimum=0, maximum=2, step=0.05),
     Argument("save_detected_map", "Return the detected map", True, "checkbox", shown=False),
     Argument("advanced_weighting", "Advanced weighting", [], "words", shown=False),
     Argument("union_control_type", "Union control type", UNKNOWN_TYPE, "textbox", shown=False),
@@ -284,6 +290,8 @@ class UnitArguments:
     resize_mode: str
     hr_option: str
     inpaint_crop_input_image: bool
+    weight_type: str
+    composition_weight: float
     save_detected_map: bool
     advanced_weighting: tuple[str, ...]
     union_control_type: str

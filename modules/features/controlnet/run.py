@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 from modules.catalogue.control_kinds import ControlKind
-from modules.catalogue.folders import ModelFolders
 from modules.features.controlnet.arrays import RgbArray, rgb_array
 from modules.features.controlnet.control_types.declare import find_control_type
 from modules.features.controlnet.declare import HIRES_OPTIONS, NO_MODEL, RESIZE_MODES, UnitArguments, units_in
@@ -28,8 +27,9 @@ from modules.features.controlnet.hint import (
     pixel_perfect_resolution,
     region_weights,
 )
+from modules.features.controlnet.preprocessors.alone import shared_preprocessors
 from modules.features.controlnet.preprocessors.declare import find_preprocessor
-from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
+from modules.features.controlnet.preprocessors.run import Settings
 from modules.features.controlnet.shown import (
     COLOUR_FIXES,
     HOLDERS,
@@ -40,7 +40,6 @@ from modules.features.controlnet.shown import (
     reference_picture,
 )
 from modules.features.running import FeatureJob
-from modules.features.shared import SharedCache
 from modules.files import FileState, found_file
 from modules.gallery import DETECTED_MAP
 from modules.generation.control.held import ColourPicture, ColourPictures, HeldPicture, HeldPictures
@@ -52,7 +51,6 @@ from modules.generation.finishing import Finished
 from modules.generation.pipeline import InnerJob, JobFeature, PassContext, PassHook
 from modules.parameters import RequestError
 from modules.parameters.control import ControlMode
-from modules.parameters.extras_request import PreprocessRequest
 from modules.pictures.size import Size
 from modules.sampling.control import (
     Weighting,
@@ -195,7 +193,7 @@ class ControlNet(JobFeature):
             threshold_b=unit.threshold_b,
             seed=context.resolved.seeds[context.images.start] + context.resolved.subseeds[context.images.start],
         )
-        preprocessors = _preprocessors(self._job.shared, self._job.folders, self._job.device)
+        preprocessors = shared_preprocessors(self._job.shared, self._job.folders, self._job.device)
 
         def make() -> RgbArray:
             return preprocessors.run(preprocessor, source.picture, settings, source.mask)
@@ -276,18 +274,3 @@ def _mode(unit: UnitArguments) -> int:
 def _union_number(unit: UnitArguments) -> int:
     tag = unit.union_control_type if find_control_type(unit.union_control_type).union is not None else unit.control_type
     return find_control_type(tag).union or 0
-
-
-def _preprocessors(shared: SharedCache, folders: ModelFolders, device: torch.device) -> Preprocessors:
-    return shared.get("preprocessors", device, lambda: Preprocessors(folders.annotators, device), 1)
-
-
-def preprocessed(
-    picture: Image.Image, wanted: PreprocessRequest, shared: SharedCache, folders: ModelFolders, device: torch.device
-) -> Image.Image:
-    """A picture's map alone, of the preprocessor's own size."""
-    settings = Settings(resolution=wanted.resolution, threshold_a=wanted.threshold_a, threshold_b=wanted.threshold_b)
-    preprocessor = find_preprocessor(wanted.module)
-    source = control_source(picture, None, takes_mask=preprocessor.takes_mask)
-    found = _preprocessors(shared, folders, device).run(preprocessor, source.picture, settings)
-    return Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB")

@@ -99,7 +99,9 @@ def image_prompt(
     pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
     positive, negative = _tokens(job, model, pixels, context.pipeline.model.unet.dtype)
     own = tuple(weight * unit.weight for weight in unit.weights)
-    weights = own or image_weights(ImageWeightType.NORMAL, unit.weight, attention_count(context.pipeline.model.unet))
+    count = attention_count(context.pipeline.model.unet)
+    kind, composition = ImageWeightType(unit.weight_type), unit.composition_weight
+    weights = own or image_weights(kind, unit.weight, count, composition=composition)
     return ImagePrompt(model, positive, negative, weights, window, mask)
 
 

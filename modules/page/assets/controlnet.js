@@ -1,12 +1,15 @@
 // @ts-check
 // ControlNet's units: the control type chooses what is offered, a preprocessor names its sliders, its map can be seen.
 
-/** @import { ControlLists, Picture } from "./types.js" */
+/** @import { ControlLists, Picture, Pose, PoseJson } from "./types.js" */
 /** @import { UnitsForm } from "./units.js" */
 
 import { read, url } from "./client.js";
-import { button, element, sendTo, sentence } from "./dom.js";
+import { button, element, find, sendTo, sentence, typeInto } from "./dom.js";
 import { toast } from "./messages.js";
+import { defaultPose, poseOf } from "./pose.js";
+import { PoseEditor } from "./pose_editor.js";
+import { setPicture } from "./slots.js";
 import { extendUnits } from "./units.js";
 
 /** @type {Promise<ControlLists> | null} */
@@ -65,6 +68,14 @@ async function apply(form, unit) {
     row.hidden = !slider || (name === "processor_res" && perfect === true);
     if (slider) form.limit(unit, name, slider);
   }
+  const pose = form.row(unit, "preview")?.querySelector(".unit-pose");
+  if (pose instanceof HTMLElement) pose.hidden = !isPosed(form.units[unit]);
+  const shows = String(tag) === "IP-Adapter" || isImagePrompt(String(model));
+  for (const name of ["weight_type", "composition_weight"]) {
+    const row = form.row(unit, name);
+    const two = form.units[unit].weight_type === "style and composition";
+    if (row) row.hidden = !shows || (name === "composition_weight" && !two);
+  }
   const none = form.row(unit, "no_model") ?? note(form, unit);
   none.hidden = type.models.length > 0 || model !== "None";
 }
@@ -93,10 +104,93 @@ async function chooseType(form, unit) {
 }
 
 /**
+ * The sides of a form's pictures by their own inputs; 512 where one is not there.
+ * @param {string} mode
+ * @returns {[number, number]}
+ */
+function sides(mode) {
+  const side = (/** @type {string} */ name) => Number(sideInput(mode, name)?.value) || 512;
+  return [side("width"), side("height")];
+}
+
+/**
+ * @param {string} mode
+ * @param {string} name
+ */
+const sideInput = (mode, name) => find(document, `#${mode}_${name} input[type=number]`, HTMLInputElement);
+
+/**
+ * A side of a picture as one of a form: whole cells of the latent, from 64 to 2048.
+ * @param {number} side
+ */
+export const asSide = (side) => Math.max(64, Math.min(2048, Math.round(side / 8) * 8));
+
+/**
+ * @param {UnitsForm} form
+ * @param {number} unit
+ * @returns {Promise<{ width: number, height: number }>}
+ */
+async function pictureSize(form, unit) {
+  const { image } = form.units[unit];
+  if (!image) throw new Error("This unit has no picture: drop one there first.");
+  const shown = new Image();
+  shown.src = url(`pictures/${image}`);
+  await shown.decode();
+  return { width: shown.naturalWidth, height: shown.naturalHeight };
+}
+
+/**
+ * @param {UnitsForm} form
+ * @param {number} unit
+ */
+async function sendSize(form, unit) {
+  const size = await pictureSize(form, unit);
+  for (const [name, side] of Object.entries(size)) {
+    const input = sideInput(form.mode, name);
+    if (!input) continue;
+    typeInto(input, String(asSide(side)));
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    input.blur();
+  }
+}
+
+/**
+ * Edits a pose, and has the unit begin with its drawing instead of a picture.
+ * @param {UnitsForm} form
+ * @param {number} unit
+ * @param {Pose} pose
+ */
+function editPose(form, unit, pose) {
+  new PoseEditor(pose, async (json) => {
+    /** @type {Picture} */
+    const made = await sendTo(url("controlnet/pose"), { pose: json });
+    form.set(unit, "image", made.id);
+    setPicture(form.id(unit, "image"), made.id);
+    // It is a map already.
+    form.set(unit, "module", "none");
+    apply(form, unit).catch((error) => toast(sentence(error)));
+  });
+}
+
+/**
+ * Whether a model shows its picture to the prompt, by the names that such models have.
+ * @param {string} model
+ */
+export const isImagePrompt = (model) => /ip[-_]?adapter/i.test(model);
+
+/**
+ * Whether a unit is about poses: by its type, or by its preprocessor where it has none.
+ * @param {import("./types.js").UnitValues} values
+ */
+export const isPosed = ({ control_type: tag, module }) => tag === "OpenPose" || String(module).includes("openpose");
+
+/**
  * @param {UnitsForm} form
  * @param {number} unit
  */
 function addPreview(form, unit) {
+  /** @type {PoseJson | null} */
+  let found = null;
   const row = element("div", { className: "unit-field unit-wide unit-preview" });
   row.dataset.field = "preview";
   const map = element("img", { className: "unit-map", alt: "The preprocessor's map", hidden: true });
@@ -105,8 +199,9 @@ function addPreview(form, unit) {
     try {
       const { image, module, processor_res, threshold_a, threshold_b } = form.units[unit];
       if (!image) throw new Error("This unit has no picture: drop one there first.");
-      /** @type {Picture} */
+      /** @type {Picture & { pose: PoseJson | null }} */
       const made = await sendTo(url("controlnet/map"), { image, module, processor_res, threshold_a, threshold_b });
+      found = made.pose;
       map.src = url(`pictures/${made.id}`);
       map.hidden = false;
     } catch (error) {
@@ -115,7 +210,15 @@ function addPreview(form, unit) {
       run.disabled = false;
     }
   });
-  row.append(run, map);
+  const size = button("Send size to width/height", () => {
+    sendSize(form, unit).catch((error) => toast(sentence(error)));
+  });
+  const pose = button(
+    "Edit pose",
+    () => editPose(form, unit, found ? poseOf(found) : defaultPose(...sides(form.mode))),
+    { className: "unit-pose" },
+  );
+  row.append(element("div", { className: "unit-buttons" }, run, pose, size), map);
   form.row(unit, "module")?.after(row);
 }
 
@@ -127,7 +230,7 @@ export function watchControlNet() {
     },
     changed: (form, unit, name) => {
       const done = name === "control_type" ? chooseType(form, unit) : apply(form, unit);
-      if (["", "control_type", "module", "model", "pixel_perfect"].includes(name))
+      if (["", "control_type", "module", "model", "pixel_perfect", "weight_type"].includes(name))
         done.catch((error) => toast(sentence(error)));
     },
   });

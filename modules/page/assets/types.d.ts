@@ -219,6 +219,20 @@ export interface Point {
   y: number;
 }
 
+/** OpenPose's: x, y and how sure for each joint, and other parts of persons. */
+export interface PoseJson {
+  people?: Record<string, number[]>[];
+  canvas_width: number;
+  canvas_height: number;
+}
+
+/** Persons on a canvas, each with a body of 18 joints and what else its JSON has. */
+export interface Pose {
+  width: number;
+  height: number;
+  people: { body: (Point | null)[]; more: Record<string, number[]> }[];
+}
+
 /** A change of a text field: replace `from` to `to` by `insert`, then select `start` to `end`. */
 export interface TextChange {
   from: number;

@@ -14,11 +14,13 @@ from modules.features.controlnet.control_types.declare import (
     offered_by,
     preprocessors_of,
 )
+from modules.features.controlnet.declare import IMAGE_WEIGHTS
 from modules.features.controlnet.preprocessors.declare import (
     PREPROCESSORS,
     UnknownPreprocessorError,
     find_preprocessor,
 )
+from modules.parameters.control import ImageWeightType
 
 MODELS = [
     "control_sd15_canny [fef5e48e]",
@@ -128,3 +130,7 @@ def test_declarations_load_neither_torch_nor_opencv() -> None:
         "assert not {'torch', 'cv2', 'numpy'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_weight_types_of_the_page_are_those_that_are_computed() -> None:
+    assert list(IMAGE_WEIGHTS) == [one.value for one in ImageWeightType]

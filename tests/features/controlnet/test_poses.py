@@ -9,7 +9,8 @@ from pydantic import JsonValue
 
 from modules.catalogue.model_errors import ModelFileError
 from modules.features.controlnet.arrays import RgbArray
-from modules.features.controlnet.poses import Pose, PoseError, draw_poses, poses_as_json, poses_of_json
+from modules.features.controlnet.poses.declare import Pose, PoseError, poses_as_json, poses_of_json
+from modules.features.controlnet.poses.drawing import draw_poses
 from modules.features.controlnet.preprocessors.declare import find_preprocessor
 from modules.features.controlnet.preprocessors.nets.dwpose import openpose_of
 from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
@@ -70,6 +71,7 @@ def test_shares_of_the_canvas_and_unseen_points() -> None:
         {},
         {"people": [], "canvas_width": 0, "canvas_height": 10},
         {"people": [1], "canvas_width": 10, "canvas_height": 10},
+        {"people": [], "canvas_width": 16384, "canvas_height": 16384},
         {"people": [{"pose_keypoints_2d": [1, 2]}], "canvas_width": 10, "canvas_height": 10},
         {"people": [{"pose_keypoints_2d": [float("nan")] * 54}], "canvas_width": 10, "canvas_height": 10},
         {"people": [{"pose_keypoints_2d": ["1"] * 54}], "canvas_width": 10, "canvas_height": 10},
@@ -145,7 +147,12 @@ def grey(height: int, width: int) -> RgbArray:
 def test_a_person_is_found_and_its_points_lie_in_the_pictures_pixels(tmp_path: Path) -> None:
     # The cell in row 10 and column 10 begins at (320, 320): the person's middle there, at half the size in a picture
     # of 320 x 320 pixels.
-    (pose,) = folder_with(tmp_path, detector(210), pose_net()).poses(find_preprocessor("openpose_full"), grey(320, 320))
+    runs = folder_with(tmp_path, detector(210), pose_net())
+    posed = runs.posed(find_preprocessor("openpose_full"), grey(320, 320), Settings(resolution=320))
+    assert posed is not None
+    found, (pose,) = posed
+    assert (found == runs.run(find_preprocessor("openpose_full"), grey(320, 320), Settings(resolution=320))).all()
+    assert runs.posed(find_preprocessor("canny"), grey(320, 320), Settings()) is None
     # The box of 160 pixels grows to 200 by 267, which 288 by 384 pixels show: 0.694 for 1.
     scale = 200 / 288
     left, top = 160 - 100, 160 - 200 * 384 / 288 / 2
@@ -203,4 +210,4 @@ def test_other_networks_under_these_names_are_one_sentence(tmp_path: Path) -> No
         (b"broken", pose_net(), r"yolox_l\.onnx can't be read"),
     ):
         with pytest.raises(ModelFileError, match=message):
-            folder_with(tmp_path, found, pose).poses(find_preprocessor("openpose"), grey(64, 64))
+            folder_with(tmp_path, found, pose).posed(find_preprocessor("openpose"), grey(64, 64), Settings())

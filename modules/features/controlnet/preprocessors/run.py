@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from modules.features.controlnet.arrays import Grey, RgbArray, at_resolution
-from modules.features.controlnet.poses import Pose
+from modules.features.controlnet.poses.declare import Pose
+from modules.features.controlnet.poses.drawing import draw_poses
 from modules.features.controlnet.preprocessors import pixels
 from modules.features.controlnet.preprocessors.declare import Preprocessor, slider_values
-from modules.features.controlnet.preprocessors.nets.dwpose import DwPose
 from modules.features.controlnet.preprocessors.nets.table import NETWORKS
 from modules.features.controlnet.preprocessors.plan import find_weights
 
@@ -83,10 +83,21 @@ class Preprocessors:
         resolution = round(preprocessor.resolution.value(settings.resolution))
         return at_resolution(picture, resolution, lambda padded: compute(padded, a, b))
 
-    def poses(self, preprocessor: Preprocessor, picture: RgbArray) -> list[Pose]:
-        """The poses that a preprocessor of the type OpenPose sees, in the picture's pixels. Errors as `run`."""
-        net = self._network(preprocessor)
-        return net(picture) if isinstance(net, DwPose) else []
+    def posed(
+        self, preprocessor: Preprocessor, picture: RgbArray, settings: Settings
+    ) -> tuple[RgbArray, list[Pose]] | None:
+        """As `run`, with the poses that the map shows, in the map's pixels; None for one that finds no poses."""
+        find = NETWORKS[preprocessor.name].poses if preprocessor.files else None
+        if find is None or preprocessor.resolution is None:
+            return None
+        net, found = self._network(preprocessor), list[Pose]()
+
+        def drawn(padded: RgbArray) -> RgbArray:
+            found[:] = find(net, padded)
+            return draw_poses(found, padded.shape[1], padded.shape[0])
+
+        resolution = round(preprocessor.resolution.value(settings.resolution))
+        return at_resolution(picture, resolution, drawn), found
 
     def unload(self) -> None:
         """Free the network's memory."""

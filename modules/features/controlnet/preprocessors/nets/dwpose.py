@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from modules.features.controlnet.arrays import Floats, RgbArray
-from modules.features.controlnet.poses import BODY, Points, Pose
+from modules.features.controlnet.poses.declare import BODY, Points, Pose
 from modules.features.controlnet.preprocessors.nets.loading import AnnotatorError
 from modules.features.detail.detectors.onnx_file import read_onnx
 from modules.features.detail.detectors.yolo import distinct_boxes

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from modules.features.controlnet.arrays import Floats, RgbArray, cut_to_bytes, three_channels
-from modules.features.controlnet.poses import Pose, draw_animals, draw_poses
+from modules.features.controlnet.poses.declare import Pose
+from modules.features.controlnet.poses.drawing import draw_animals, draw_poses
 from modules.features.controlnet.preprocessors.nets.anyline import anyline
 from modules.features.controlnet.preprocessors.nets.depth_anything import (
     depth_anything,
@@ -44,6 +45,8 @@ class MapNetwork:
 
     load: Callable[[Sequence[Path], torch.device], Any]
     use: Callable[[Any, RgbArray, float, float], RgbArray]
+    poses: Callable[[Any, RgbArray], list[Pose]] | None = None
+    """The poses that the map is drawn from, where it is drawn from such."""
 
 
 def _of_one_file(load: Callable[[Path, torch.device], Any]) -> Callable[[Sequence[Path], torch.device], Any]:
@@ -78,14 +81,16 @@ def _animals(net: AnimalPose, picture: RgbArray, _a: float, _b: float) -> RgbArr
     return draw_animals(net(picture), picture.shape[1], picture.shape[0])
 
 
-def _posed(*, body: bool, hands: bool, face: bool) -> Callable[[DwPose, RgbArray, float, float], RgbArray]:
-    """What draws the chosen parts of poses."""
+def _posed(*, body: bool, hands: bool, face: bool) -> MapNetwork:
+    """What finds poses and draws the chosen parts of them."""
+
+    def found(net: DwPose, picture: RgbArray) -> list[Pose]:
+        return [chosen_parts(pose, body=body, hands=hands, face=face) for pose in net(picture)]
 
     def drawn(net: DwPose, picture: RgbArray, _a: float, _b: float) -> RgbArray:
-        poses = [chosen_parts(pose, body=body, hands=hands, face=face) for pose in net(picture)]
-        return draw_poses(poses, picture.shape[1], picture.shape[0])
+        return draw_poses(found(net, picture), picture.shape[1], picture.shape[0])
 
-    return drawn
+    return MapNetwork(_load_pose, drawn, found)
 
 
 def chosen_parts(pose: Pose, *, body: bool, hands: bool, face: bool) -> Pose:
@@ -136,7 +141,7 @@ NETWORKS: Final[Mapping[str, MapNetwork]] = {
     "inpaint_only+lama": MapNetwork(_of_one_file(load_lama), lambda net, picture, _a, _b: lama_filled(net, picture)),
     "animal_openpose": MapNetwork(_load_animals, _animals),
     **{
-        name: MapNetwork(_load_pose, _posed(body=body, hands=hands, face=face))
+        name: _posed(body=body, hands=hands, face=face)
         for name, (body, hands, face) in {
             "dw_openpose_full": (True, True, True),
             "openpose_full": (True, True, True),

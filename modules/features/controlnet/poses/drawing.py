@@ -1,30 +1,22 @@
-"""Poses as OpenPose describes and draws them: 18 joints of the body, 21 of each hand, 70 points of the face.
+"""Poses as OpenPose draws them, and those of animals.
 
-Format and drawing reproduced: what sd-webui-controlnet 1.1.455 reads, writes and draws, which models were trained on.
+Drawing reproduced: that of sd-webui-controlnet 1.1.455, which models were trained on.
 """
 
 from __future__ import annotations
 
 import colorsys
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
 import cv2
 import numpy as np
-from pydantic import JsonValue
 
 from modules.features.controlnet.arrays import RgbArray
+from modules.features.controlnet.poses.declare import BODY, HAND, Points, Pose
 
-# (x, y) in pixels; None for what isn't seen.
-Point = tuple[float, float] | None
-Points = tuple[Point, ...]
-
-BODY: Final = 18
-HAND: Final = 21
-FACE: Final = 70
 _LIMBS: Final = (
     (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 0),
     (0, 14), (14, 16), (0, 15), (15, 17),
@@ -46,14 +38,6 @@ _ANIMAL_COLOURS: Final = (
     (255, 255, 0), (150, 150, 150),
 )  # fmt: skip
 _ANIMAL_WIDTH: Final = 5
-_KEYS: Final = ("pose_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d", "face_keypoints_2d")
-_COUNTS: Final = (BODY, HAND, HAND, FACE)
-_MOST_PEOPLE: Final = 200
-_LONGEST: Final = 1 << 14
-
-
-class PoseError(ValueError):
-    """A pose that can't be read; the message is the sentence to show."""
 
 
 def _hue(index: int) -> tuple[int, int, int]:
@@ -65,21 +49,6 @@ def _hue(index: int) -> tuple[int, int, int]:
 
 
 _COLOURS: Final = tuple(_hue(index) for index in range(BODY))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pose:
-    """One person. Parts that weren't looked for are empty."""
-
-    body: Points = ()
-    left_hand: Points = ()
-    right_hand: Points = ()
-    face: Points = ()
-
-    @property
-    def parts(self) -> tuple[Points, ...]:
-        """In the order of the JSON."""
-        return self.body, self.left_hand, self.right_hand, self.face
 
 
 def draw_poses(poses: Sequence[Pose], width: int, height: int) -> RgbArray:
@@ -106,27 +75,6 @@ def draw_animals(animals: Sequence[Points], width: int, height: int) -> RgbArray
             if one is not None and other is not None:
                 cv2.line(canvas, _whole(one), _whole(other), colour, _ANIMAL_WIDTH)
     return canvas
-
-
-def poses_as_json(poses: Sequence[Pose], width: int, height: int) -> dict[str, JsonValue]:
-    """The poses as OpenPose's JSON: x, y and 1 for each point, three zeros for what isn't seen."""
-    people: list[JsonValue] = [dict(zip(_KEYS, map(_flat, pose.parts), strict=True)) for pose in poses]
-    return {"people": people, "canvas_width": width, "canvas_height": height}
-
-
-def poses_of_json(found: JsonValue) -> tuple[list[Pose], int, int]:
-    """Poses, width and height of OpenPose's JSON. Points may also be shares of the canvas.
-
-    Raises:
-        PoseError: it isn't that.
-    """
-    if not isinstance(found, Mapping):
-        raise PoseError("A pose is a JSON object with people, canvas_width and canvas_height.")
-    width, height = (_side(found.get(key), key) for key in ("canvas_width", "canvas_height"))
-    people = found.get("people") or []
-    if not isinstance(people, list) or len(people) > _MOST_PEOPLE:
-        raise PoseError(f"A pose's people are a list of at most {_MOST_PEOPLE}.")
-    return [_pose(person, width, height) for person in people], width, height
 
 
 def _draw_body(canvas: RgbArray, body: Points) -> None:
@@ -168,40 +116,3 @@ def _near(points: Points, side: int) -> Points:
 
 def _whole(point: tuple[float, float]) -> tuple[int, int]:
     return int(point[0]), int(point[1])
-
-
-def _flat(points: Points) -> JsonValue:
-    numbers: list[JsonValue] = []
-    for point in points:
-        numbers += [0.0, 0.0, 0.0] if point is None else [point[0], point[1], 1.0]
-    return numbers
-
-
-def _side(found: JsonValue, key: str) -> int:
-    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= _LONGEST:
-        raise PoseError(f"A pose's {key} is a whole number from 1 to {_LONGEST}.")
-    return found
-
-
-def _pose(person: JsonValue, width: int, height: int) -> Pose:
-    if not isinstance(person, Mapping):
-        raise PoseError("Each of a pose's people is a JSON object.")
-    body, left, right, face = (
-        _points(person.get(key) or [], key, count, width, height) for key, count in zip(_KEYS, _COUNTS, strict=True)
-    )
-    return Pose(body=body, left_hand=left, right_hand=right, face=face)
-
-
-def _points(found: JsonValue, key: str, count: int, width: int, height: int) -> Points:
-    numbers = [one for one in found if _is_number(one)] if isinstance(found, list) else []
-    if not isinstance(found, list) or len(numbers) != len(found) or len(found) not in (0, 3 * count):
-        raise PoseError(f"A pose's {key} has {count} points of x, y and confidence, finite numbers all of them.")
-    values = [float(str(one)) for one in numbers]
-    triples = [values[place : place + 3] for place in range(0, len(values), 3)]
-    shares = all(0 <= x <= 1 and 0 <= y <= 1 for x, y, _ in triples)
-    across, down = (width, height) if shares else (1, 1)
-    return tuple((x * across, y * down) if sure > 0 else None for x, y, sure in triples)
-
-
-def _is_number(value: JsonValue) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

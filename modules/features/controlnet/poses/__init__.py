@@ -1,0 +1,1 @@
+"""Poses of persons and animals: `declare` reads and writes them, `drawing` draws them."""

@@ -1,0 +1,55 @@
+"""A preprocessor's map alone, without a job that it guides; and poses that somebody made, drawn as one."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from modules.catalogue.folders import ModelFolders
+from modules.features.controlnet.hint import control_source
+from modules.features.controlnet.poses.declare import PoseError, poses_as_json, poses_of_json
+from modules.features.controlnet.poses.drawing import draw_poses
+from modules.features.controlnet.preprocessors.declare import find_preprocessor
+from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
+from modules.features.shared import SharedCache
+from modules.parameters import RequestError
+from modules.parameters.extras_request import PreprocessRequest
+
+
+class MadeMap(NamedTuple):
+    """A map, and the poses that it shows as OpenPose's JSON, "" for a map of anything else."""
+
+    picture: Image.Image
+    poses: str = ""
+
+
+def shared_preprocessors(shared: SharedCache, folders: ModelFolders, device: torch.device) -> Preprocessors:
+    """The preprocessors that the engine's jobs share."""
+    return shared.get("preprocessors", device, lambda: Preprocessors(folders.annotators, device), 1)
+
+
+def preprocessed(picture: Image.Image, wanted: PreprocessRequest, preprocessors: Preprocessors) -> MadeMap:
+    """A picture's map, of the preprocessor's own size. Raises ModelNotFoundError, ModelFileError."""
+    settings = Settings(resolution=wanted.resolution, threshold_a=wanted.threshold_a, threshold_b=wanted.threshold_b)
+    preprocessor = find_preprocessor(wanted.module)
+    source = control_source(picture, None, takes_mask=preprocessor.takes_mask)
+    posed = preprocessors.posed(preprocessor, source.picture, settings)
+    if posed is None:
+        found = preprocessors.run(preprocessor, source.picture, settings)
+        return MadeMap(Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB"))
+    drawn, poses = posed
+    made = Image.fromarray(drawn, "RGB")
+    return MadeMap(made, json.dumps(poses_as_json(poses, made.width, made.height)))
+
+
+def rendered(text: str) -> MadeMap:
+    """The poses of OpenPose's JSON drawn on its canvas. Raises RequestError for what is none."""
+    try:
+        poses, width, height = poses_of_json(json.loads(text))
+    except (ValueError, PoseError) as error:
+        raise RequestError(str(error)) from error
+    return MadeMap(Image.fromarray(draw_poses(poses, width, height), "RGB"), text)
