@@ -23,6 +23,7 @@ from benchmarks import (
     cards,
     checkpoint_load,
     exactness,
+    extraction,
     hires_memory,
     memory_modes,
     networks,
@@ -150,6 +151,12 @@ def test_loading(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert all(len(row(printed, case[0])) == 6 for case in checkpoint_load.CASES)
     assert min(row(printed, "1")) > 0
+
+
+@pytest.mark.long
+def test_extraction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extraction.run(tmp_path, Architecture(), 2, 2)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| 2 | 2 | ")
 
 
 @pytest.mark.long

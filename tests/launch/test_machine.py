@@ -114,8 +114,8 @@ def test_every_package_that_is_imported_is_declared() -> None:
 
 # By the name of what is imported: the package that has it, where they differ.
 PACKAGES = {"PIL": "pillow", "cv2": "opencv_python_headless", "lycoris": "lycoris_lora"}
-# Other programs that a benchmark compares with where somebody has installed them.
-COMPARED_WITH = {"openvino", "stable_diffusion_cpp"}
+# Other programs that a benchmark compares with, or that a test's values are recorded from, where they are installed.
+COMPARED_WITH = {"openvino", "stable_diffusion_cpp", "peft"}
 
 
 def test_every_package_that_tests_and_tools_import_is_declared() -> None:

@@ -15,7 +15,7 @@ from modules.parameters.merger_request import ExtractRequest, MergeRequest
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.merging.checkpoints import MergeTarget, merge_checkpoints
-from modules.weights.merging.extraction import extract_lora, factors_of
+from modules.weights.merging.extraction import extract_lora, factors_of, largest_singular
 from modules.weights.merging.loras import LoraToMerge
 from modules.weights.merging.sources import SourceModel
 from modules.weights.networks.reading import read_network
@@ -128,6 +128,29 @@ def test_extraction_has_kohyas_values() -> None:
     product = up @ down
     assert float(product.sum()) == pytest.approx(-0.518142, abs=1e-5)
     assert float(product.square().sum()) == pytest.approx(0.741455, abs=1e-5)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.5])
+@pytest.mark.parametrize("shape", [(320, 200), (180, 400)])
+def test_factors_of_a_large_difference_are_the_best_of_their_rank(shape: tuple[int, int], decay: float) -> None:
+    """Whether its singular values fall or not; the same every time, and nobody else's random numbers change."""
+    generator = torch.Generator().manual_seed(7)
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+    left, _, right = torch.linalg.svd(noise, full_matrices=False)
+    sizes = torch.arange(1, min(shape) + 1, dtype=torch.float64) ** -decay
+    difference = ((left * sizes) @ right).float()
+    before = torch.random.get_rng_state()
+    up, down = _largest_of(difference, 8)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    remains = float((difference - up @ down).norm())
+    assert remains <= 1.001 * float(sizes[8:].square().sum().sqrt())
+    assert all(torch.equal(one, other) for one, other in zip(*(factors_of(difference, 8) for _ in "ab"), strict=True))
+
+
+def _largest_of(difference: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Factors before any entry of them is cut off."""
+    left, sizes, right = largest_singular(difference, rank)
+    return left * sizes, right
 
 
 def test_what_an_extraction_holds(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@
 /** @import { Card, CardKind, CardPage, Mode } from "./types.js" */
 
 import { editCard, showMetadata } from "./card_editor.js";
+import { CardFolders } from "./card_folders.js";
 import { CardGrid } from "./card_grid.js";
 import { clicked, isIn } from "./card_text.js";
 import { read } from "./client.js";
-import { all, button, element, find, need, send, sentence, typeInto, within } from "./dom.js";
+import { button, element, find, need, send, sentence, typeInto, within } from "./dom.js";
 import { listAgain } from "./jobs.js";
 import { toast } from "./messages.js";
 
@@ -104,12 +105,15 @@ class Panel {
       element("span", { textContent: "Fits the loaded checkpoint" }),
     );
     const refresh = button("🔄", () => this.refresh(), { title: "Refresh", ariaLabel: "Refresh", id: `${id}_refresh` });
-    this.folders = element("nav", { className: "card-folders", ariaLabel: "Folders" });
+    this.folders = new CardFolders(this.kind, (folder) => {
+      this.folder = folder;
+      this.load({});
+    });
     this.status = element("p", { role: "status", className: "card-status" });
     root.replaceChildren(
       element("div", { className: "card-bar" }, this.search, this.sort, this.direction, refresh, this.fits),
       this.status,
-      element("div", { className: "card-body" }, this.folders, this.grid.root),
+      element("div", { className: "card-body" }, this.folders.root, this.grid.root),
     );
     // Also where it stands below what a phone shows: only a tab that isn't open is far enough away.
     new IntersectionObserver(([seen]) => seen.isIntersecting && this.load({ newest: true, stay: this.page !== null }), {
@@ -184,37 +188,7 @@ class Panel {
     this.root.classList.toggle("as-tree", look.tree);
     this.root.style.setProperty("--tree-width", `${look.tree_width}px`);
     if (this.folder && !folders.includes(this.folder)) this.folder = "";
-    this.folders.hidden = !folders.length;
-    const drawn = [look.tree, ...folders].join("\n");
-    if (this.folders.dataset.drawn !== drawn) {
-      this.folders.dataset.drawn = drawn;
-      this.folders.replaceChildren(
-        this.folderButton("", "all", 0),
-        ...folders.map((folder) => {
-          const parts = folder.split("/").slice(0, -1);
-          return this.folderButton(folder, look.tree ? (parts.at(-1) ?? "") : folder, parts.length - 1);
-        }),
-      );
-    }
-    for (const one of all(this.folders, "button")) {
-      one.setAttribute("aria-pressed", String(one.dataset.folder === this.folder));
-    }
-  }
-
-  /**
-   * @param {string} folder
-   * @param {string} text
-   * @param {number} depth
-   */
-  folderButton(folder, text, depth) {
-    const made = button(text, () => {
-      this.folder = folder;
-      this.load({});
-    });
-    made.classList.toggle("no-translate", folder !== "");
-    made.dataset.folder = folder;
-    made.style.setProperty("--depth", String(depth));
-    return made;
+    this.folders.show(folders, this.folder, look.tree);
   }
 
   /** @param {Partial<CardPage["query"]>} change */

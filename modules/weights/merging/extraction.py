@@ -28,6 +28,11 @@ _TYPES: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16":
 # Text encoders are left out unless one of their weights differs by more than this.
 _DIFFERENT: Final = 0.01
 _QUANTILE: Final = 0.99
+# Of subspace iteration, which takes twice the vectors that are wanted and a few more, so often.
+_OVERSAMPLING: Final = 16
+_ITERATIONS: Final = 6
+# A decomposition of a matrix costs as much as iterating with this part of its smaller side, or less.
+_WORTHWHILE: Final = 3
 # The writing's share of the work, for the progress.
 _WRITING: Final = 0.02
 
@@ -75,14 +80,31 @@ def factors_of(difference: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
     r is at most the difference's own. Entries beyond the 0.99 quantile of all, their signs included, are cut off.
     """
-    left, sizes, right = torch.linalg.svd(difference, full_matrices=False)
     rank = min(rank, *difference.shape)
-    up, down = left[:, :rank] * sizes[:rank], right[:rank]
+    left, sizes, right = largest_singular(difference, rank)
+    up, down = left * sizes, right
     # torch.quantile takes no more than 16 million numbers.
     bound = float(np.quantile(torch.cat([up.flatten(), down.flatten()]).numpy(), _QUANTILE))
     if bound > 0:
         up, down = up.clamp(-bound, bound), down.clamp(-bound, bound)
     return up, down
+
+
+def largest_singular(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest singular values (r) of a matrix (out, in), and their vectors: left (out, r) and right (r, in).
+
+    By subspace iteration from fixed random vectors, Halko et al. (2011), arXiv:0909.4061, algorithm 4.4, where that
+    saves most of the work: what remains of the matrix is then at most 0.1 % larger than it has to be, as a norm.
+    """
+    width = 2 * rank + _OVERSAMPLING
+    if width * _WORTHWHILE > min(matrix.shape):
+        left, sizes, right = torch.linalg.svd(matrix, full_matrices=False)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            left, sizes, right = torch.svd_lowrank(matrix, width, niter=_ITERATIONS)
+        right = right.T
+    return left[:, :rank], sizes[:rank], right[:rank]
 
 
 def _layers(model: EmptyModel, request: ExtractRequest) -> Iterator[_Layer]:

@@ -1,4 +1,4 @@
-"""The strength of PEFT's and diffusers' LoRAs, which stands beside their tensors: in the metadata or a file."""
+"""The strength of PEFT's and diffusers' networks, which stands beside their tensors: in the metadata or a file."""
 
 from __future__ import annotations
 
@@ -20,22 +20,29 @@ _PEFT: Final = "base_model.model."
 
 @dataclass(frozen=True, slots=True)
 class AdapterConfig:
-    """PEFT's LoraConfig of one part of a model, as far as it says how strong an adapter is."""
+    """PEFT's configuration of a LoRA, LoHa or LoKr of one part of a model, as far as it says how strong that is."""
 
     alpha: float | None
-    patterns: Mapping[str, float]
-    """Alphas of some layers, by the ends of their names; behind "^" stands a whole name."""
+    rank: float | None
+    alphas: Mapping[str, float]
+    """Those of some layers, by the ends of their names; behind "^" stands a whole name."""
+    ranks: Mapping[str, float]
     rank_stabilized: bool
 
     def alpha_of(self, layer: str, rank: int) -> float | None:
-        """The number that over the rank is the scale of `layer`; None if it isn't said.
+        """The number that over the rank is the scale of a LoRA's `layer`; None if it isn't said.
 
         Rank-stabilised LoRA (Kalajdzievski, 2023, arXiv:2312.03732) divides by the root of the rank.
         """
-        alpha = next((value for end, value in self.patterns.items() if _ends_with(layer, end)), self.alpha)
+        alpha = _of_layer(layer, self.alphas, self.alpha)
         if alpha is None:
             return None
         return alpha * math.sqrt(rank) if self.rank_stabilized else alpha
+
+    def scale_of(self, layer: str) -> float | None:
+        """The scale of a LoHa's or LoKr's `layer`, whose tensors need not show the rank; None if it isn't said."""
+        alpha, rank = _of_layer(layer, self.alphas, self.alpha), _of_layer(layer, self.ranks, self.rank)
+        return alpha / rank if alpha is not None and rank else None
 
 
 def read_adapter_configs(path: Path, metadata: Mapping[str, str]) -> dict[str, AdapterConfig]:
@@ -71,18 +78,27 @@ def _parsed(text: str, what: str) -> dict[str, object]:
 
 
 def _config(values: Mapping[str, object]) -> AdapterConfig:
-    patterns = values.get("alpha_pattern")
-    entries = patterns.items() if isinstance(patterns, dict) else ()
     return AdapterConfig(
-        _number(values.get("lora_alpha")),
-        {name: alpha for name, value in entries if (alpha := _number(value)) is not None},
+        _number(values.get("lora_alpha", values.get("alpha"))),
+        _number(values.get("r")),
+        _patterns(values.get("alpha_pattern")),
+        _patterns(values.get("rank_pattern")),
         values.get("use_rslora") is True,
     )
+
+
+def _patterns(value: object) -> Mapping[str, float]:
+    entries = value.items() if isinstance(value, dict) else ()
+    return {name: number for name, entry in entries if (number := _number(entry)) is not None}
 
 
 def _number(value: object) -> float | None:
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if usable and isinstance(value, int | float) else None
+
+
+def _of_layer(layer: str, patterns: Mapping[str, float], otherwise: float | None) -> float | None:
+    return next((value for end, value in patterns.items() if _ends_with(layer, end)), otherwise)
 
 
 def _ends_with(layer: str, end: str) -> bool:

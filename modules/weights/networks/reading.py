@@ -62,7 +62,7 @@ def read_network(path: Path) -> Network:
         if not name.startswith(_BUNDLED):
             layer, part = split_name(name)
             parts[layer][part] = tensor
-    _add_alphas(parts, read_adapter_configs(path, metadata))
+    _add_scales(parts, read_adapter_configs(path, metadata))
     layers = {layer: _layer(path, base, layer, held) for layer, held in parts.items()}
     size = sum(tensor.nbytes for tensor in tensors.values())
     return Network(path, layers, _embeddings(path, tensors), metadata, size, base)
@@ -74,16 +74,21 @@ def _check_kind(file: TensorFile) -> None:
         raise CheckpointError(f"{file.path.name} is not a LoRA or one of its relatives but {kind.value}.")
 
 
-def _add_alphas(parts: Mapping[str, dict[str, Tensor]], configs: Mapping[str, AdapterConfig]) -> None:
-    """Give the layers their alphas that the file itself doesn't have but a configuration does."""
+def _add_scales(parts: Mapping[str, dict[str, Tensor]], configs: Mapping[str, AdapterConfig]) -> None:
+    """Give the layers their alphas or scales that the file itself doesn't have but a configuration does."""
     for layer, held in parts.items():
         prefix = next((prefix for prefix in configs if layer.startswith(prefix)), None)
-        if prefix is None or "down" not in held or not held.keys().isdisjoint({"alpha", "scale"}):
+        if prefix is None or not held.keys().isdisjoint({"alpha", "scale"}):
             continue
-        rank = rank_of(held) or 0
-        alpha = configs[prefix].alpha_of(layer.removeprefix(prefix), rank)
-        if alpha is not None:
-            held["alpha"] = torch.tensor(alpha)
+        config, name = configs[prefix], layer.removeprefix(prefix)
+        if "down" in held:
+            alpha = config.alpha_of(name, rank_of(held) or 0)
+            if alpha is not None:
+                held["alpha"] = torch.tensor(alpha)
+        elif any(part.startswith(("hada_", "lokr_")) for part in held):
+            scale = config.scale_of(name)
+            if scale is not None:
+                held["scale"] = torch.tensor(scale)
 
 
 def _layer(path: Path, base: str, layer: str, parts: Mapping[str, Tensor]) -> Layer:

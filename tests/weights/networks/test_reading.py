@@ -144,9 +144,9 @@ def test_the_file_may_be_replaced_while_it_is_in_use(tmp_path: Path, suffix: str
 
 def test_a_hundred_thousand_metadata_entries_are_read_at_once(tmp_path: Path) -> None:
     path = write_lora(tmp_path / "n.safetensors", metadata={f"ss_{index}": "x" * 20 for index in range(100_000)})
-    begin = time.monotonic()
+    begin = time.process_time()
     assert len(read_network(path).metadata) > 100_000
-    assert time.monotonic() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def _nan(path: Path) -> None:
