@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import FAKE_ENGINE, Watched, write_models
 from tests.browser.steps import INFOTEXT, NEGATIVE, PROMPT, expect_toast, generate, visit
@@ -30,6 +30,7 @@ def fill(data: Path) -> Path:
     noted = {"description": "A <i>grey</i> cat", "activation text": "tomcat", "negative text": "dog", "theirs": 1}
     path.with_suffix(".json").write_text(json.dumps(noted))
     write_model(loras / "cats" / "kitten.safetensors")
+    write_model(loras / "dogs" / "small" / "pug.safetensors")
     return path.parent
 
 
@@ -44,21 +45,27 @@ def card(page: Page, title: str) -> str:
 def test_cards_from_search_to_preview(watched: Watched, tmp_path: Path) -> None:
     write_models(tmp_path)
     folder = fill(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"extra_networks_tree_view_style": "Tree"}))
     page = watched.page
     with Server(tmp_path, module=FAKE_ENGINE) as server:
         visit(page, server.url)
         generate(page, "a field")
         expect(page.locator(INFOTEXT)).to_contain_text("a field")
         open_cards(page)
-        expect(page.locator(f"{CARDS} .card-status")).to_have_text("203 cards")
+        expect(page.locator(f"{CARDS} .card-status")).to_have_text("204 cards")
         # Of two hundred cards only what can be seen is on the page.
         assert 0 < page.locator(f"{CARDS} .model-card").count() < 100
+        _fold(page)
         scroller = page.locator(f"{CARDS} .card-scroller")
+        # None is cut off at the side.
+        edges = "(one) => one.getBoundingClientRect().right"
+        edge = scroller.locator(".card-list").evaluate(edges)
+        assert edge - 9 < max(one.evaluate(edges) for one in scroller.locator(".model-card").all()) <= edge
         scroller.evaluate("(one) => one.scrollTo(0, one.scrollHeight)")
         expect(page.locator(card(page, "pen"))).to_be_visible()
 
         page.get_by_placeholder("Search", exact=True).fill("cats/")
-        expect(page.locator(f"{CARDS} .card-status")).to_have_text("2 of 203 cards")
+        expect(page.locator(f"{CARDS} .card-status")).to_have_text("2 of 204 cards")
         tom, kitten = (page.locator(f"{card(page, name)} .card-main") for name in ("tomcat", "kitten"))
         expect(tom).to_contain_text("A <i>grey</i> cat")
         tom.click()
@@ -84,6 +91,28 @@ def test_cards_from_search_to_preview(watched: Watched, tmp_path: Path) -> None:
         _drop(page, folder.parent)
         _switch_checkpoint(page)
     assert watched.problems == []
+
+
+def _fold(page: Page) -> None:
+    """The folders of the tree open and close, by key too,."""
+
+    def folder(path: str) -> Locator:
+        return page.locator(f"{CARDS} [role=treeitem][data-folder='{path}']")
+
+    status = page.locator(f"{CARDS} .card-status")
+    expect(folder("dogs/small/")).to_have_count(0)
+    folder("dogs/").locator(".card-fold").click()
+    folder("dogs/small/").click()
+    expect(status).to_have_text("1 of 204 cards")
+    page.keyboard.press("ArrowLeft")
+    expect(folder("dogs/")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(folder("dogs/small/")).to_have_count(0)
+    expect(folder("dogs/")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("ArrowRight")
+    expect(folder("dogs/small/")).to_be_visible()
+    folder("").click()
+    expect(status).to_have_text("204 cards")
 
 
 def _note(page: Page, folder: Path) -> None:
@@ -145,7 +174,7 @@ def _drop(page: Page, folder: Path) -> None:
     )
     expect_toast(page, "dropped.safetensors is among the LoRAs now.")
     assert (folder / "dropped.safetensors").read_bytes() == data
-    expect(page.locator(f"{CARDS} .card-status")).to_have_text("2 of 204 cards")
+    expect(page.locator(f"{CARDS} .card-status")).to_have_text("2 of 205 cards")
 
 
 def _switch_checkpoint(page: Page) -> None:

@@ -103,11 +103,11 @@ export class CardGrid {
 
   size() {
     const look = this.look;
-    const narrow = this.root.clientWidth < 480;
-    const { columns, width } = columnsIn(this.root.clientWidth, look?.width || (narrow ? WIDTH * 0.8 : WIDTH));
+    const room = this.list.clientWidth; // without the padding around it, where a card would be cut off
+    const { columns, width } = columnsIn(room, look?.width || (room < 480 ? WIDTH * 0.8 : WIDTH));
     return {
       columns,
-      width: look?.width ? Math.min(look.width, this.root.clientWidth) : width,
+      width: look?.width ? Math.min(look.width, room) : width,
       height: look?.height || HEIGHT,
     };
   }
