@@ -392,20 +392,22 @@ def write_large_checkpoint(path: Path, architecture: Architecture, *, seed: int 
     return write_tensors(path, tensors, {})
 
 
-def write_hollow_checkpoint(path: Path, count: int, length: int) -> Path:
-    """Write a checkpoint of `count` float16 tensors of `length` zeros, which take no room on most disks."""
-    header = {
-        f"model.diffusion_model.input_blocks.{n}.0.weight": {
-            "dtype": "F16",
-            "shape": [length],
-            "data_offsets": [2 * length * n, 2 * length * (n + 1)],
-        }
-        for n in range(count)
-    }
+def write_hollow_checkpoint(path: Path, count: int, length: int, *, last: int | None = None) -> Path:
+    """Write a checkpoint of `count` float16 tensors of `length` zeros, which take no room on most disks.
+
+    `last` is the length of the last one, if it differs.
+    """
+    lengths = [length] * (count - 1) + [length if last is None else last]
+    header: dict[str, object] = {}
+    begin = 0
+    for n, one in enumerate(lengths):
+        name = f"model.diffusion_model.input_blocks.{n}.0.weight"
+        header[name] = {"dtype": "F16", "shape": [one], "data_offsets": [begin, begin + 2 * one]}
+        begin += 2 * one
     text = json.dumps(header).encode()
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + 2 * length * count)
+        file.truncate(8 + len(text) + begin)
     return path
 
 

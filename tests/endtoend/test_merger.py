@@ -1,9 +1,10 @@
-"""Engines killed in the middle of merging: a whole file or none, and nothing half beside it."""
+"""Engines killed or out of memory in the middle of merging: a whole file or none, and nothing half beside it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 from safetensors import safe_open
 
@@ -59,6 +60,24 @@ def test_killed_in_the_middle_of_merging(house: House) -> None:
     path.unlink()
     answer = house.post("/v1/jobs/merge", primary_model_name="a", secondary_model_name="zzz")
     assert answer.status_code in (400, 422) and one_sentence(answer.json()["detail"]), answer.text
+
+
+def test_without_memory_in_the_middle_it_says_so_and_the_engine_goes_on(house: House) -> None:
+    for letter in "ab":
+        # The last tensor takes 512 MB as it lies in the file and twice that as float32.
+        write_hollow_checkpoint(house.models / f"{letter}.safetensors", 3, LENGTH, last=256 << 20)
+    assert house.post("/sdapi/v1/refresh-checkpoints").status_code == 200
+    house.works()
+    engine = psutil.Process(house.engine_pid())
+    before = engine.rlimit(psutil.RLIMIT_AS)
+    engine.rlimit(psutil.RLIMIT_AS, (engine.memory_info().vms + (700 << 20), before[1]))
+    job = house.ended(begin(house, "large"))
+    engine.rlimit(psutil.RLIMIT_AS, before)
+    assert job["state"] == "failed" and one_sentence(job["cause"]), job
+    assert job["cause"].startswith("There was not enough main memory to make large, and nothing was written."), job
+    assert not list(house.models.glob(".saving-*")) and not (house.models / "large.safetensors").exists()
+    house.works()
+    assert house.engine_pid() == engine.pid
 
 
 @pytest.mark.long
