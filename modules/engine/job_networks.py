@@ -113,6 +113,8 @@ class JobNetworks:
             try:
                 cached = cache.get(file)
             except ModelFileError as error:
+                # Of an earlier picture, if the file has gone since: infotext names what the picture was made with.
+                self._hashes.pop(use.name, None)
                 self.notice(f"The {NETWORK_LABELS[kind]} {use.name[:80]} was left out: {error}")
                 continue
             found.append((use, cached))

@@ -72,8 +72,8 @@ class ModelKeeper:
         self._cache = ModelCache(hardware.device)
         self._outlooks = OutlookCache(hardware)
         self._turns = Turns()
-        self.networks = NetworkCache(read_network, self._hashing.submit)
-        self.hypernetworks = NetworkCache(read_hypernetwork, self._hashing.submit)
+        self.networks = NetworkCache(read_network, self._hashing.submit, self._cache.make_room)
+        self.hypernetworks = NetworkCache(read_hypernetwork, self._hashing.submit, self._cache.make_room)
         self.placement = ModelPlacement(hardware, FreeableCaches(self._cache, lambda: self._loaded))
 
     def facts(self) -> MachineFacts:

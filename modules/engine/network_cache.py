@@ -12,6 +12,9 @@ from typing import Generic, TypeVar
 from modules.catalogue.hashes import network_hash_of
 from modules.catalogue.model_errors import ModelFileError
 from modules.files import FileState, found_file
+from modules.hardware.available_memory import main_memory
+from modules.hardware.budget import gigabytes
+from modules.hardware.out_of_memory import is_out_of_memory
 from modules.protocol import NetworkFile
 
 N = TypeVar("N")
@@ -37,11 +40,19 @@ class CachedNetwork(Generic[N]):
 
 
 class NetworkCache(Generic[N]):
-    """Owns what was read of files of one kind. A file that has changed since is read anew."""
+    """Owns what was read of files of one kind. A file that has changed since is read anew; one that is gone is used as
+    it was, so that no job loses it halfway."""
 
-    def __init__(self, read: Callable[[Path], N], start_hashing: StartHashing) -> None:
+    def __init__(
+        self,
+        read: Callable[[Path], N],
+        start_hashing: StartHashing,
+        make_room: Callable[[int], bool] = lambda needed: True,
+    ) -> None:
+        """`make_room` is called with the bytes of main memory that a file will take, and frees what it can."""
         self._read = read
         self._start_hashing = start_hashing
+        self._make_room = make_room
         self._networks: OrderedDict[Path, CachedNetwork[N]] = OrderedDict()
 
     def get(self, file: NetworkFile) -> CachedNetwork[N]:
@@ -49,13 +60,15 @@ class NetworkCache(Generic[N]):
         path = Path(file.path)
         found = found_file(path)
         known = self._networks.get(path)
-        if found is None:
+        if found is None and known is None:
             raise ModelFileError(f"{path.name} is no longer there.")
-        if known is None or known.state != found.state:
+        if found is not None and (known is None or known.state != found.state):
             # Before the new one is there, so that both never lie in memory.
             self._networks.pop(path, None)
-            known = CachedNetwork(path, found.state, self._content(path), self._hash(path, file.sha256))
+            content = self._content(path, found.state.size)
+            known = CachedNetwork(path, found.state, content, self._hash(path, file.sha256))
             self._networks[path] = known
+        assert known is not None
         self._networks.move_to_end(path)
         return known
 
@@ -66,11 +79,20 @@ class NetworkCache(Generic[N]):
         for path in unused[: max(0, len(unused) - limit)]:
             del self._networks[path]
 
-    def _content(self, path: Path) -> N:
+    def _content(self, path: Path, size: int) -> N:
+        """Raises ModelFileError, also where there is no main memory for it: better without it than no picture."""
+        too_large = f"there is not enough main memory for the {gigabytes(size)} of {path.name}."
+        # Systems that promise more memory than they have end the process later instead of refusing now.
+        if not self._make_room(size) and main_memory().available < size:
+            raise ModelFileError(too_large)
         try:
             return self._read(path)
         except OSError as error:
             raise ModelFileError(f"{path.name} could not be read: {error.strerror or error}.") from error
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise ModelFileError(too_large) from error
+            raise
 
     def _hash(self, path: Path, known: str | None) -> Future[str]:
         if known is None:

@@ -14,6 +14,8 @@ NetworkKind = Literal["lora", "hypernet"]
 # Which kind a tag's first word names.
 NETWORK_KINDS: Final[dict[str, NetworkKind]] = {"lora": "lora", "lyco": "lora", "hypernet": "hypernet"}
 _NO_PRESETS: Final[Presets] = {}
+# Beyond this a multiplier times what a file holds may be infinite as float32.
+_LARGEST_MULTIPLIER: Final = 1e6
 # What a person calls one.
 NETWORK_LABELS: Final[dict[NetworkKind, str]] = {"lora": "LoRA", "hypernet": "hypernetwork"}
 
@@ -146,6 +148,8 @@ def _number(tag: NetworkTag, written: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise _refused(tag, written, "a number")
+    if abs(number) > _LARGEST_MULTIPLIER:
+        raise _refused(tag, written, f"a number of at most {_LARGEST_MULTIPLIER:.0f}")
     return number
 
 

@@ -89,7 +89,7 @@ def test_what_a_tag_means(text: str, use: NetworkUse) -> None:
     assert uses(text) == ((use,), ())
 
 
-@pytest.mark.parametrize("argument", ["abc", "nan", "inf", "", "1:1:1.5", "1:1:-2", "te=much"])
+@pytest.mark.parametrize("argument", ["abc", "nan", "inf", "", "1:1:1.5", "1:1:-2", "te=much", "1e300", "1:-1e7"])
 def test_a_bad_number_leaves_out_that_network_alone(argument: str) -> None:
     found, (sentence,) = uses(f"<lora:good:0.5><lora:bad:{argument}>")
     assert found == (NetworkUse("lora", "good", 0.5, 0.5),)
