@@ -17,6 +17,7 @@ from modules.intake.intake import Intake, resolve_names, split_style_names
 from modules.intake.networks import files_of, tag_notices
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest, parse_request
 from modules.parameters.load_options import chosen_prediction
+from modules.parameters.resolved import Variant
 from modules.parameters.samplers import SAMPLERS
 from modules.protocol import NetworkFile
 from modules.settings import OptionStore
@@ -297,6 +298,10 @@ def test_networks_are_named_whether_they_are_here_or_not(tmp_path: Path) -> None
         },
         "hypernet": {"paper": NetworkFile(path=str(tmp_path / "hyper" / "paper.pt"))},
     }
+    # What only a pass over the finished picture names is looked up too: ADetailer's prompt.
+    inner = {"ADetailer": (Variant(fields={"prompt": "a face <lyco:ink>"}),)}
+    detailed = room.resolve(GenerationRequest(prompt="a cat")).model_copy(update={"inner": inner})
+    assert files_of(catalogue, detailed)["lora"].keys() == {"ink"}
     none = room.resolve(request.model_copy(update={"disable_extra_networks": True}))
     assert (none.notices, files_of(catalogue, none)) == ((), {})
     hires = room.resolve(request.model_copy(update={"enable_hr": True})).notices

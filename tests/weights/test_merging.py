@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors import safe_open
@@ -305,6 +306,20 @@ def test_a_full_disk_is_said_before_anything_is_computed(tmp_path: Path, monkeyp
     monkeypatch.setattr("modules.weights.merging.safetensors_writer.shutil.disk_usage", lambda folder: usage)
     with pytest.raises(SaveError, match=r"the disk of .* is full; free some space and try again"):
         merged(tmp_path, a)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="only Linux limits the files of a process")
+def test_a_disk_that_fills_up_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.safetensors", 0)
+    process = psutil.Process()
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (a.stat().st_size // 2, before[1]))
+    try:
+        with pytest.raises(SaveError, match=r"^merged\.safetensors was not saved in "):
+            merged(tmp_path, a)
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
 class _Stopped(Exception):
