@@ -14,6 +14,9 @@ from modules.features.freeu.declare import FREEU
 from modules.features.guidance_interval.declare import GUIDANCE_INTERVAL
 from modules.features.hypertile.declare import HYPERTILE
 from modules.features.mahiro.declare import MAHIRO
+from modules.features.negpip.declare import NEGPIP
+from modules.features.normalized_attention.declare import NORMALIZED_ATTENTION
+from modules.features.perp_neg.declare import PERP_NEG
 from modules.features.perturbed_attention.declare import PERTURBED_ATTENTION
 from modules.features.self_attention_guidance.declare import SELF_ATTENTION_GUIDANCE
 from modules.features.smoothed_energy.declare import SMOOTHED_ENERGY
@@ -24,6 +27,9 @@ GUIDANCE: Final = (
     DEEP_SHRINK,
     HYPERTILE,
     CADS,
+    NEGPIP,
+    NORMALIZED_ATTENTION,
+    PERP_NEG,
     DYNAMIC_THRESHOLDING,
     ADAPTIVE_PROJECTED_GUIDANCE,
     MAHIRO,

@@ -20,6 +20,9 @@ from modules.features.guidance import GUIDANCE
 from modules.features.guidance_interval.run import guidance_interval
 from modules.features.hypertile.run import hypertile
 from modules.features.mahiro.run import mahiro
+from modules.features.negpip.run import negpip
+from modules.features.normalized_attention.run import normalized_attention
+from modules.features.perp_neg.run import perp_neg
 from modules.features.perturbed_attention.run import perturbed_attention
 from modules.features.running import FeatureJob
 from modules.features.self_attention_guidance.run import self_attention_guidance
@@ -32,6 +35,9 @@ _RUNS: Final = (
     deep_shrink,
     hypertile,
     cads,
+    negpip,
+    normalized_attention,
+    perp_neg,
     dynamic_thresholding,
     adaptive_projected_guidance,
     mahiro,

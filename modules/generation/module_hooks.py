@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
@@ -32,6 +32,31 @@ def module_hooks(unet: UNet2DConditionModel) -> Iterator[Add]:
     with ExitStack() as stack:
         stack.enter_context(run_plain([part for part in unet.modules() if isinstance(part, BasicTransformerBlock)]))
         yield lambda handle: stack.callback(handle.remove)
+
+
+# What computes an attention: (attention, hidden states, context, mask, time embedding) -> hidden states.
+Processor = Callable[..., Tensor]
+
+
+@contextmanager
+def cross_attentions_wrapped(
+    unet: UNet2DConditionModel, wrap: Callable[[Transformer2DModel, Any, Processor], Processor]
+) -> Iterator[None]:
+    """While open, cross attentions compute as `wrap` says of their transformer, themselves and their processor."""
+    attentions: list[tuple[Any, Processor]] = []
+    try:
+        for transformer in unet.modules():
+            if not isinstance(transformer, Transformer2DModel):
+                continue
+            for block in transformer.modules():
+                if isinstance(block, BasicTransformerBlock) and block.attn2 is not None:
+                    attention: Any = block.attn2
+                    attentions.append((attention, attention.processor))
+                    attention.set_processor(wrap(transformer, attention, attention.processor))
+        yield
+    finally:
+        for attention, processor in attentions:
+            attention.set_processor(processor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,19 @@ def unet_function(
     return call
 
 
+def rows_apart(unet: UNet) -> UNet:
+    """`unet` called for the rows of prompts and for those of negative prompts one after the other."""
+
+    def apart(x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        rows = conditioning.rows - conditioning.negative_rows
+        if not 0 < rows < conditioning.rows:
+            return unet(x, timesteps, conditioning)
+        parts = ((0, rows), (rows, conditioning.rows))
+        return torch.cat([unet(x[a:b], timesteps[a:b], conditioning.slice(a, b)) for a, b in parts])
+
+    return apart
+
+
 def forward_of(unet: UNet2DConditionModel) -> Forward:
     """`unet` as (sample, timesteps, context, what it takes beside the text, residuals) -> prediction, in its own type.
 

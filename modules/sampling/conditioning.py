@@ -34,13 +34,15 @@ class Conditioning:
 
     `context` is (rows, tokens, channels). `added` holds whatever else a model family takes, one row each (SDXL's
     pooled text and size embedding, say); this room only stacks it. The last `negative_rows` are of negative prompts.
-    `windows` has one for each row, or none where all show the whole picture.
+    `windows` has one for each row, or none where all show the whole picture. `signs`, (rows, tokens), are what
+    attention multiplies the tokens' values by, None for 1.
     """
 
     context: Tensor
     added: Mapping[str, Tensor] = field(default_factory=dict)
     negative_rows: int = 0
     windows: tuple[Window, ...] = ()
+    signs: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -51,7 +53,8 @@ class Conditioning:
         return self.context.shape[1]
 
     def with_context(self, context: Tensor) -> Conditioning:
-        return replace(self, context=context)
+        """The same with another context; what is longer in it than this one has the sign 1."""
+        return replace(self, context=context, signs=lengthened_signs(self, context.shape[1]))
 
     def as_negative(self) -> Conditioning:
         """The same, known to be of negative prompts in all its rows."""
@@ -66,6 +69,7 @@ class Conditioning:
             added=added,
             negative_rows=negative,
             windows=self.windows[start:stop],
+            signs=None if self.signs is None else self.signs[start:stop],
         )
 
     def shown_of(self, picture: Tensor) -> Tensor:
@@ -138,7 +142,20 @@ def stack_rows(items: Sequence[Conditioning]) -> Conditioning:
     context = torch.cat([repeat_last_token(item.context, tokens) for item in items])
     added = {key: torch.cat([item.added[key] for item in items]) for key in items[0].added}
     windows = tuple(window for item in items for window in item.windows)
-    return Conditioning(context, added, sum(item.negative_rows for item in items), windows)
+    signs = None
+    if any(item.signs is not None for item in items):
+        each = [lengthened_signs(item, tokens) for item in items]
+        ones = [item.context.new_ones(item.rows, tokens) for item in items]
+        signs = torch.cat([one if own is None else own for own, one in zip(each, ones, strict=True)])
+    return Conditioning(context, added, sum(item.negative_rows for item in items), windows, signs)
+
+
+def lengthened_signs(item: Conditioning, tokens: int) -> Tensor | None:
+    """The signs of a row for `tokens` of them: 1 where it had none."""
+    if item.signs is None:
+        return None
+    missing = max(tokens - item.signs.shape[1], 0)
+    return torch.cat([item.signs, item.signs.new_ones(item.signs.shape[0], missing)], dim=1)[:, :tokens]
 
 
 def repeat_last_token(context: Tensor, tokens: int) -> Tensor:

@@ -153,6 +153,11 @@ class PromptEncoder:
         self._used_in_picture |= dict.fromkeys(encoded.embeddings)
         return encoded.encoding
 
+    def token_count(self, text: str, options: EncodingOptions) -> int:
+        """How many tokens a text of one chunk has, without the marks of its start and end."""
+        counts = {name: vectors[0].shape[0] for name, vectors in self._known.items()}
+        return self._encoders[0].columns((text,), options, counts)[0][0].length
+
     def _add(self, key: _Key, encoded: _Encoded) -> None:
         """Cache an encoding; those that were used longest ago make room for it. One too large for all is not cached."""
         if encoded.encoding.size > CACHE_BYTES:

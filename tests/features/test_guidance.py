@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ from modules.features.epsilon_scaling.run import EpsilonScaling
 from modules.features.freeu.run import low_scaled, stronger
 from modules.features.hypertile.run import tile_counts, tiled, untiled
 from modules.features.mahiro.run import Mahiro
+from modules.features.normalized_attention.declare import NormalizedAttentionArguments
+from modules.features.normalized_attention.run import normalized
+from modules.features.perp_neg.run import PerpNeg
 from modules.features.smoothed_energy.run import blurred_queries
 from modules.sampling import CallPosition, GuidedCall
 from tests.sampling.doubles import latent
@@ -74,6 +78,24 @@ def test_mahiro_weighs_each_image_by_itself() -> None:
     cond, uncond = latent(2, 4, 3, 3), latent(2, 4, 3, 3, seed=1)
     together = Mahiro().guide(call(cond, uncond, 5.0))
     torch.testing.assert_close(together[1:], Mahiro().guide(call(cond[1:], uncond[1:], 5.0)))
+
+
+def test_attention_is_guided_within_bounds_and_mixed_in() -> None:
+    """3 · (1, 1) - 2 · (-1, 1) = (5, 1) is three times as long as (1, 1) by the sum of its parts, twice are allowed."""
+    arguments = NormalizedAttentionArguments(scale=3, tau=2, alpha=0.5)
+    positive, negative = torch.tensor([[[1.0, 1.0], [2.0, 0.0]]]), torch.tensor([[[-1.0, 1.0], [2.0, 0.0]]])
+    wanted = torch.tensor([[[(5 * 2 / 3 + 1) / 2, (2 / 3 + 1) / 2], [2.0, 0.0]]])
+    torch.testing.assert_close(normalized(positive, negative, arguments), wanted)
+
+
+def test_a_negative_part_takes_only_what_the_others_do_not_want() -> None:
+    """Of (3, 4) along the direction (1, 0) the 4 is taken, times weight and scale."""
+    conds = torch.stack([line(1, 0)[0], line(3, 4)[0]])
+    guided = replace(call(line(1, 0), line(0, 0), 2.0), conds=conds, owners=((0, 1.0), (0, -0.5)))
+    guided = guided.after(guided.guided(2.0))
+    torch.testing.assert_close(PerpNeg().guide(guided), line(2, -4))
+    alone = call(line(1, 0), line(0, 0), 2.0)
+    assert PerpNeg().guide(alone) is alone.combined
 
 
 def thresholding(**values: object) -> DynamicThresholdingArguments:

@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from modules.features.deep_shrink.declare import DeepShrinkArguments
 from modules.features.deep_shrink.run import DeepShrink
 from modules.features.guidance import GUIDANCE
+from modules.features.negpip.run import NegPip, split_negative
 from modules.features.runs import features_for
+from modules.features.table import ALWAYS_ON
 from modules.generation.module_hooks import attention_received, decoder_joins, middle_attentions, only_values
+from modules.generation.passes import conditioner_of
 from modules.generation.pipeline import JobFeature, Pipeline, Progress
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest
@@ -36,6 +39,9 @@ ACTIVE: dict[str, dict[str, Any]] = {
     "Kohya HRFix": {"end_percent": 1},
     "HyperTile": {"tile_size": 64, "swap_size": 1},
     "CADS": {},
+    "NegPiP": {},
+    "Normalized attention guidance": {},
+    "Perp-Neg": {},
     "Dynamic thresholding": {"mimic_scale": 3},
     "Adaptive projected guidance": {},
     "Mahiro CFG": {},
@@ -51,6 +57,9 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "Kohya HRFix": {"downscale_factor": 1},
     "HyperTile": {"tile_size": 256},
     "CADS": {"tau_1": 1, "tau_2": 1},
+    "NegPiP": {},
+    "Normalized attention guidance": {"scale": 1},
+    "Perp-Neg": {},
     "Dynamic thresholding": {"interpolate_phi": 0},
     "Adaptive projected guidance": {"eta": 1, "norm_threshold": 0, "momentum": 0},
     "Self-attention guidance": {"scale": 0},
@@ -59,6 +68,8 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "CFG rescale": {"phi": 0},
     "Epsilon scaling": {"factor": 1},
 }
+# What acts on negative weights alone needs some.
+PROMPTS = {"NegPiP": "a (red:-1.2) circle", "Perp-Neg": "a circle AND red :-0.5"}
 # Acting in no call is nothing either, to the bit and whatever the sampler works with.
 OUTSIDE: dict[str, dict[str, Any]] = {
     "FreeU": {**ACTIVE["FreeU"], "start": 1},
@@ -76,7 +87,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 def features_of(request: ResolvedRequest) -> Sequence[JobFeature]:
-    job: Any = SimpleNamespace(resolved=request)
+    job: Any = SimpleNamespace(resolved=request, notice=None, picture=None)
     return features_for(job)
 
 
@@ -89,7 +100,7 @@ def made(pipeline: Pipeline, scripts: dict[str, dict[str, Any]], images: range =
 
 
 def _first(title: str) -> str:
-    return next(script.arguments[0].name for script in GUIDANCE if script.title == title)
+    return next(script.arguments[0].name for script in ALWAYS_ON if script.title == title)
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +119,10 @@ def test_every_feature_is_tried() -> None:
 @pytest.mark.parametrize("title", ACTIVE)
 def test_a_feature_acts_and_is_gone_when_the_pass_is_over(pipeline: Pipeline, plain: Tensor, title: str) -> None:
     before = hooks_on(pipeline.model.unet)
-    found = made(pipeline, {title: ACTIVE[title]})
+    own: dict[str, Any] = {"prompt": PROMPTS[title]} if title in PROMPTS else {}
+    found, without = made(pipeline, {title: ACTIVE[title]}, **own), made(pipeline, {}, **own) if own else plain
     assert found.isfinite().all()
-    assert (found - plain).abs().max() > 1e-4
+    assert (found - without).abs().max() > 1e-4
     assert hooks_on(pipeline.model.unet) == before
     assert torch.equal(made(pipeline, {}), plain)
 
@@ -141,6 +153,53 @@ def test_the_interval_spares_the_negative_prompts_calls(pipeline: Pipeline) -> N
     finally:
         handle.remove()
     assert rows == [1, 1, 2]
+
+
+def test_guidance_within_attention_needs_no_other_guidance_and_goes_with_regions(pipeline: Pipeline) -> None:
+    """At scale 1 the negative prompt is nowhere, and with regions each of them is guided away from it."""
+    away: dict[str, Any] = {"Normalized attention guidance": {"scale": 3}}
+    values: dict[str, Any] = {"cfg_scale": 1, "negative_prompt": "blue"}
+    plain, guided = (made(pipeline, scripts, **values) for scripts in ({}, away))
+    assert (guided - plain).abs().max() > 1e-3
+    values["prompt"] = "a red circle BREAK a red circle"
+    regional = made(pipeline, {**away, "Regional Prompter": {"active": True}}, **values)
+    assert torch.allclose(regional, guided, atol=1e-3)
+
+
+def test_a_word_of_negative_weight_is_tokens_of_its_own_whose_values_are_negated(pipeline: Pipeline) -> None:
+    on = {"enabled": True}
+    request = resolved(prompt="a (red:-1.5) circle", scripts={"NegPiP": on})
+    context: Any = SimpleNamespace(pipeline=pipeline, resolved=request)
+    hook, conditioner = NegPip(context), conditioner_of(pipeline, (64, 64), request.settings)
+    (row,) = hook.encoding(conditioner.of_texts)(["a (red:-1.5) circle"])
+    (rest,), (word,) = (conditioner.of_texts([text]) for text in ("(a :1) ( circle:1)", "(red:1.5)"))
+    assert row.tokens == 78 and row.signs is not None and row.signs.tolist() == [[-1.0, *[1.0] * 77]]
+    torch.testing.assert_close(row.context, torch.cat([word.context[:, 1:2], rest.context], dim=1))
+    attention: Any = next(part for name, part in pipeline.model.unet.named_modules() if name.endswith("attn2"))
+    x = latent(1, 6, attention.to_q.in_features)
+    with torch.no_grad(), hook.patched(pipeline.model.unet):
+        hook.residuals(x, x, row)
+        found = attention(x, encoder_hidden_states=row.context)
+        query, key, value = (
+            part.unflatten(-1, (attention.heads, -1)).transpose(1, 2)
+            for part in (attention.to_q(x), attention.to_k(row.context), row.context @ attention.to_v.weight.T)
+        )
+        scores = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
+        joined = (scores @ (value * row.signs[:, None, :, None])).transpose(1, 2).flatten(2)
+        torch.testing.assert_close(found, attention.to_out[0](joined), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "rest", "words"),
+    [
+        ("a (red:-1.5) circle", "(a :1.000000) ( circle:1.000000)", ["(red:1.500000)"]),
+        (r"a \(b\) BREAK (c:-1)", r"(a \(b\):1.000000) BREAK", ["(c:1.000000)"]),
+        ("((a:-1):2)", "", ["(a:2.000000)"]),
+        ("a cat", "(a cat:1.000000)", []),
+    ],
+)
+def test_runs_of_negative_weight_are_taken_out_of_a_text(text: str, rest: str, words: list[str]) -> None:
+    assert split_negative(text) == (rest, words)
 
 
 @pytest.fixture(scope="module")

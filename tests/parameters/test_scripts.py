@@ -26,8 +26,11 @@ from modules.features.infotext import script_values
 from modules.features.latent_couple.declare import LatentCoupleArguments
 from modules.features.loopback.declare import LoopbackArguments
 from modules.features.mahiro.declare import MahiroArguments
+from modules.features.negpip.declare import NegPipArguments
+from modules.features.normalized_attention.declare import NormalizedAttentionArguments
 from modules.features.outpaint.declare import OutpaintArguments
 from modules.features.outpainting_mk2.declare import OutpaintingMk2Arguments
+from modules.features.perp_neg.declare import PerpNegArguments
 from modules.features.perturbed_attention.declare import PerturbedAttentionArguments
 from modules.features.poor_mans_outpainting.declare import PoorMansOutpaintingArguments
 from modules.features.postprocessing.declare import CodeFormerArguments, GfpganArguments, UpscaleArguments
@@ -178,6 +181,7 @@ KINDS: list[type[ScriptArguments]] = [
         LatentCoupleArguments,
         PerturbedAttentionArguments,
         RegionalPrompterArguments,
+        *(NegPipArguments, NormalizedAttentionArguments, PerpNegArguments),
         SmoothedEnergyArguments,
         CfgRescaleArguments,
         EpsilonScalingArguments,

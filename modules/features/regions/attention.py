@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from diffusers.models.attention import BasicTransformerBlock
-from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.features.regions.plan.areas import Region
 from modules.generation.conditions import ConditionsOf
-from modules.generation.module_hooks import module_hooks
+from modules.generation.module_hooks import Processor, cross_attentions_wrapped, module_hooks
 from modules.generation.pipeline import PassHook
+from modules.generation.unet import rows_apart
 from modules.sampling import Conditioning, ConditionsAt, Part, StepConditions, UNet, UnetResiduals
 
 # SDXL's vector of a whole text, which no place of the picture has for itself.
@@ -97,15 +96,8 @@ class AttentionRegions(PassHook):
         return StepConditions(((Part(positive),),) * images, (negative,) * images)
 
     def around(self, unet: UNet) -> UNet:
-        def apart(x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-            """Rows of prompts and of negative prompts one after the other: their tokens mean different regions."""
-            rows = conditioning.rows - conditioning.negative_rows
-            if not 0 < rows < conditioning.rows:
-                return unet(x, timesteps, conditioning)
-            parts = ((0, rows), (rows, conditioning.rows))
-            return torch.cat([unet(x[a:b], timesteps[a:b], conditioning.slice(a, b)) for a, b in parts])
-
-        return apart
+        # Their tokens mean different regions.
+        return rows_apart(unet)
 
     def residuals(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> UnetResiduals | None:
         """Nothing is added; but this says what the forward that follows is of."""
@@ -115,22 +107,14 @@ class AttentionRegions(PassHook):
     @contextmanager
     def patched(self, unet: UNet2DConditionModel) -> Iterator[None]:
         with module_hooks(unet) as add:
-            attentions: list[tuple[Any, object]] = []
-            for transformer in unet.modules():
-                if not isinstance(transformer, Transformer2DModel):
-                    continue
+
+            def wrapped(transformer: nn.Module, _attention: object, inner: Processor) -> Processor:
                 place = _Cells()
                 add(transformer.register_forward_pre_hook(place.enter))
-                for block in transformer.modules():
-                    if isinstance(block, BasicTransformerBlock) and block.attn2 is not None:
-                        attention: Any = block.attn2
-                        attentions.append((attention, attention.processor))
-                        attention.set_processor(RegionAttention(self, place, attention.processor))
-            try:
+                return RegionAttention(self, place, inner)
+
+            with cross_attentions_wrapped(unet, wrapped):
                 yield
-            finally:
-                for attention, processor in attentions:
-                    attention.set_processor(processor)
 
     @property
     def spans(self) -> tuple[TokenSpan, ...]:
@@ -166,7 +150,7 @@ class RegionAttention:
 
     regions: AttentionRegions
     place: _Cells
-    inner: Callable[..., Tensor]
+    inner: Processor
 
     def __call__(
         self,
@@ -178,7 +162,8 @@ class RegionAttention:
     ) -> Tensor:
         """(rows, places, channels), for contexts (rows, tokens, channels)."""
         spans, context = self.regions.spans, encoder_hidden_states
-        if not spans or context is None:
+        # What another feature shows in the place of the texts has no regions.
+        if not spans or context is None or context.shape[1] < spans[-1][1]:
             return self.inner(attn, hidden_states, context, attention_mask, temb)
         total: Tensor | None = None
         for (start, end), weight in zip(spans, self.regions.weights_at(self.place.cells, hidden_states), strict=True):

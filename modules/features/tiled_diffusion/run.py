@@ -110,6 +110,7 @@ def for_tiles(conditioning: Conditioning, windows: Sequence[Window]) -> Conditio
         added={name: rows.repeat_interleave(count, dim=0) for name, rows in conditioning.added.items()},
         negative_rows=conditioning.negative_rows * count,
         windows=tuple(windows) * conditioning.rows,
+        signs=None if conditioning.signs is None else conditioning.signs.repeat_interleave(count, dim=0),
     )
 
 

@@ -1,0 +1,1 @@
+"""NegPiP: words of negative weight push away within cross attention."""

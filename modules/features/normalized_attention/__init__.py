@@ -1,0 +1,1 @@
+"""Normalized attention guidance: away from the negative prompt within cross attention."""

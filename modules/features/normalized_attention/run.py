@@ -1,0 +1,121 @@
+"""Normalized attention guidance (NAG): z = s · z⁺ - (s - 1) · z⁻ in cross attention, so that a negative prompt acts
+without guidance too. Chen et al. (2025), arXiv:2505.21179.
+
+z⁺ and z⁻ are what attention to the prompt and to the negative prompt gives, before the output layer. Where |z|₁ is more
+than τ · |z⁺|₁ it is brought back to that, place by place; out = α · z + (1 - α) · z⁺.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor, nn
+
+from modules.features.each_pass import each_pass
+from modules.features.normalized_attention.declare import NormalizedAttentionArguments
+from modules.generation.conditions import ConditionsOf
+from modules.generation.module_hooks import Processor, cross_attentions_wrapped, module_hooks
+from modules.generation.pipeline import PassContext, PassHook
+from modules.generation.unet import rows_apart
+from modules.sampling import Conditioning, ConditionsAt, StepConditions, UNet, UnetResiduals
+from modules.sampling.conditioning import stack_rows
+
+
+def normalized(positive: Tensor, negative: Tensor, arguments: NormalizedAttentionArguments) -> Tensor:
+    """(rows, places, channels) of attention to prompts, guided away from that to negative prompts."""
+    guided = positive * arguments.scale - negative * (arguments.scale - 1)
+    own, made = (one.float().abs().sum(-1, keepdim=True) for one in (positive, guided))
+    bounded = guided * (own * arguments.tau / made.clamp_min(torch.finfo(made.dtype).tiny)).clamp_max(1).to(guided)
+    return torch.lerp(positive, bounded, arguments.alpha)
+
+
+class NormalizedAttention(PassHook):
+    """Has each cross attention of prompts' rows look at their negative prompts first."""
+
+    def __init__(self, arguments: NormalizedAttentionArguments) -> None:
+        self._arguments = arguments
+        self._step: StepConditions | None = None
+        self.shown: Tensor | None = None
+        """The negative prompts of the rows of the present forward, (rows, tokens, channels); None where it has none."""
+
+    def conditions(self, conditions_of: ConditionsOf) -> ConditionsOf:
+        return lambda prompts, negatives: partial(self._noted, conditions_of(prompts, negatives))
+
+    def _noted(self, conditions: ConditionsAt, call: int) -> StepConditions:
+        self._step = conditions(call)
+        return self._step
+
+    def around(self, unet: UNet) -> UNet:
+        return rows_apart(unet)
+
+    def residuals(self, sample: Tensor, timesteps: Tensor, conditioning: Conditioning) -> UnetResiduals | None:
+        """Nothing is added; but this says which negative prompts the rows of the forward that follows have."""
+        self.shown = None
+        if self._step is not None and not conditioning.negative_rows:
+            images = [image for image, parts in enumerate(self._step.positive) for _ in parts]
+            each = stack_rows([self._step.negative[image] for image in images]).context
+            # Tiles of a row stand side by side.
+            self.shown = each.repeat_interleave(conditioning.rows // len(images), dim=0)
+        return None
+
+    @contextmanager
+    def patched(self, unet: UNet2DConditionModel) -> Iterator[None]:
+        with module_hooks(unet) as add:
+
+            def wrapped(_transformer: nn.Module, attention: Any, inner: Processor) -> Processor:  # noqa: ANN401 - diffusers' own
+                guided = _GuidedAttention(self, inner, self._arguments)
+                add(attention.to_out[0].register_forward_pre_hook(guided.leave))
+                return guided
+
+            with cross_attentions_wrapped(unet, wrapped):
+                yield
+
+
+@dataclass(slots=True)
+class _GuidedAttention:
+    """A processor that has `inner` attend to the negative prompts, then to the prompts."""
+
+    hook: NormalizedAttention
+    inner: Processor
+    arguments: NormalizedAttentionArguments
+    negative: Tensor | None = None
+    stores: bool = False
+
+    def leave(self, _layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        """Before the output layer: store what attention to the negative prompts gave, or guide away from it."""
+        if self.stores:
+            self.negative = inputs[0]
+        elif self.negative is not None:
+            return normalized(inputs[0], self.negative, self.arguments), *inputs[1:]
+        return None
+
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        if self.hook.shown is not None and encoder_hidden_states is not None:
+            self.stores = True
+            self.inner(attn, hidden_states, self.hook.shown.to(hidden_states), attention_mask, temb)
+            self.stores = False
+        try:
+            return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        finally:
+            self.negative = None
+
+
+def _hooks_of(arguments: NormalizedAttentionArguments, context: PassContext) -> Sequence[PassHook]:
+    """None at scale 1, or where nothing is mixed in."""
+    return (NormalizedAttention(arguments),) if arguments.scale != 1 and arguments.alpha else ()
+
+
+normalized_attention = each_pass(NormalizedAttentionArguments, _hooks_of)
