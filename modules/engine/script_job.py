@@ -23,7 +23,7 @@ from modules.gallery import GRID_KINDS
 from modules.generation.finishing import Finished
 from modules.generation.img2img import Start
 from modules.generation.init_picture import InitPicture
-from modules.generation.pipeline import JobFeature, Progress
+from modules.generation.pipeline import Progress
 from modules.parameters import RequestError, ResolvedRequest
 from modules.protocol import RunJob
 from modules.sampling import Interrupted
@@ -100,7 +100,7 @@ class ScriptJob:
         # The others are as they were saved, and that may have lost something or gone through Extras.
         lossless = self._command.resolved.settings.files.samples_format in _LOSSLESS
         features = self._models.features(self._command.resolved)
-        as_made = all(type(feature).after_picture is JobFeature.after_picture for feature in features)
+        as_made = not any(feature.changes_finished for feature in features)
         return self._pictures.open(index) if lossless and as_made else None
 
     def _batches(self) -> Iterator[range]:
@@ -186,7 +186,11 @@ class ScriptJob:
         self._stage.notices.update(dict.fromkeys(work.notices))
         (latent,) = work.latents(range(1), lambda number: self._progress(before + number, of))
         self._stop_if_requested()
-        return work.finish(picture_of(work.pipeline, latent), 0).picture
+        finished = work.finish(picture_of(work.pipeline, latent), 0)
+        if of == len(work.steps):
+            # The whole picture is this work's, and so is what it has beside it.
+            self._stage.beside.update(finished.beside)
+        return finished.picture
 
     def _finale(self) -> None:
         count, grids = self._command.resolved.image_count, self._command.resolved.settings.grids

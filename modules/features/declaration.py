@@ -33,8 +33,8 @@ class Argument:
     names the list of this machine that fills them instead (`upscalers`). `most` is what is accepted where that is more
     than the slider offers. `infotext` is the key under which the value stands in pictures, if any; one that is
     `of_grid` is written into the script's grids only. `other_keys` are keys of other programs for the same, each with
-    the number that theirs are multiplied by. Those that are not `shown` are for programs. `record` has the arguments of
-    each unit, of which there are at most `most`.
+    the number that theirs are multiplied by. Those that are not `shown` are for programs; a page shows the others on
+    `tabs`. `record` has the arguments of each unit, of which there are at most `most`.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Argument:
     other_keys: tuple[tuple[str, float], ...] = ()
     of_grid: bool = False
     shown: bool = True
+    tabs: frozenset[str] = BOTH
     lines: int = 1
     record: tuple[Argument, ...] = ()
 

@@ -228,6 +228,11 @@ class JobFeature:
     skips_passes = False
     mask: MaskHook | None = None
 
+    @property
+    def changes_finished(self) -> bool:
+        """Whether a finished picture may be another one after `after_picture`, and not only have more beside it."""
+        return type(self).after_picture is not JobFeature.after_picture
+
     def before_pass(self, context: PassContext) -> Sequence[PassHook]:
         """What it does in this pass, in the order in which it acts."""
         return ()

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import JsonValue
 
 from modules.features.controlnet.plan import FindControl, with_found_models
+from modules.features.detail.plan import check_detectors
 from modules.features.planning import Picture, seeds_of
 from modules.features.plans import INNER_PLANS, check_prompts, inner_plans_of, plan_of, with_drawn_seeds
 from modules.features.table import scripts_of
@@ -61,6 +62,7 @@ class Intake:
     networks: Listed | None = None
     merger: MergerChooser | None = None
     control: FindControl | None = None
+    detectors: Callable[[], Sequence[str]] | None = None
     rng: random.Random = field(default_factory=random.SystemRandom)
 
     def resolve(self, request: GenerationRequest) -> ResolvedRequest:
@@ -157,6 +159,8 @@ class Intake:
             if request.has_hires_pass:
                 hires = request.hr_prompt or request.prompt, request.hr_negative_prompt or request.negative_prompt
                 check_prompts(request, *_texts_of(*hires))
+        if self.detectors is not None:
+            check_detectors(request, self.detectors)
         return resolve_names(request if self.control is None else with_found_models(request, self.control))
 
     def _variants(

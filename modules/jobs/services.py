@@ -133,6 +133,7 @@ def open_services(flags: Flags) -> Services:
                 strip_comments=strip_comments,
                 networks=catalogue.networks,
                 control=catalogue.find_control,
+                detectors=lambda: detector_names(catalogue.folders, options),
                 merger=merger,
             ).resolve,
             checkpoint_of=checkpoints.of,

@@ -92,7 +92,7 @@ def build_scripts(services: Services, mode: str) -> Controls:
 def _arguments(services: Services, script: Script, mode: str) -> Controls:
     controls: Controls = {}
     for argument in script.arguments:
-        if not argument.shown:
+        if not argument.shown or mode not in argument.tabs:
             continue
         if argument.look == "units":
             name, elem_id = control_name(script, argument), element_name(script, argument, mode)

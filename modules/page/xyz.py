@@ -12,7 +12,9 @@ import gradio as gr
 from modules.features.controlnet.declare import CONTROL_MODES, NO_MODEL, RESIZE_MODES
 from modules.features.controlnet.preprocessors.declare import PREPROCESSORS
 from modules.features.declaration import Script
+from modules.features.detail.declare import TAB
 from modules.features.xyz_plot.declare import XyzArguments
+from modules.intake.script_choices import choices_of
 from modules.page import listing
 from modules.page.controls import Controls, events_of
 from modules.page.messages import QUICK
@@ -62,6 +64,9 @@ def axis_choices(services: Services, label: str) -> list[str]:
     axis = _axis(label)
     if axis is None or not axis.listed:
         return []
+    if axis.tab is not None:
+        (argument,) = [one for one in TAB if one.name == axis.tab]
+        return choices_of(services.lists, argument, "img2img") or list(_SWITCH)
     if not axis.options:
         return list(_SWITCH)
     option = OPTIONS[axis.options[0]]

@@ -156,12 +156,24 @@ def test_pictures_beside_it_are_saved_where_settings_say_so(api: httpx.Client, s
     detailed(api, EXACT, EXACT, save_images=True, override_settings=settings, seed=4711)
     names = {path.stem.partition("4711")[2] for path in server.data_dir.rglob("*4711*")}
     assert {"", "-ad-before", "-ad-preview", "-ad-preview-2nd"} <= names
+    # Each picture of a script has its own.
+    plot: list[Any] = ["[ADetailer] Mask erosion / dilation 1st", "0, 8", [], *["Nothing", "", []] * 2]
+    plot += [True, True, *[False] * 5, 0, False]
+    script: dict[str, Any] = {"script_name": "x/y/z plot", "script_args": plot}
+    detailed(api, EXACT, save_images=True, override_settings=settings, seed=4712, **script)
+    previews = list(server.data_dir.rglob("*4712*-ad-preview*"))
+    assert len(previews) == 2
+    first, second = (np.asarray(Image.open(path).convert("RGB"), dtype=int) for path in sorted(previews))
+    assert changed(first, second).any()
 
 
 def test_a_detector_that_is_not_here_is_one_sentence(api: httpx.Client) -> None:
+    """Before anything waits: a job of the queue would begin with its passes."""
     answer = api.post("/sdapi/v1/txt2img", json={"alwayson_scripts": {"ADetailer": {"args": [{"ad_model": "x.pt"}]}}})
-    assert answer.status_code >= 400
+    assert answer.status_code == 422
     assert "ADetailer: The detector 'x.pt' is not here: put its file into models/adetailer" in answer.text
+    off = {"ADetailer": {"args": [False, False, {"ad_model": "x.pt"}]}}
+    assert api.post("/sdapi/v1/txt2img", json={"steps": 1, "alwayson_scripts": off}).status_code == 200
 
 
 def test_programs_learn_version_schema_and_detectors(api: httpx.Client) -> None:

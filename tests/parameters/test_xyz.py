@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from modules.features.controlnet.declare import CONTROLNET
 from modules.features.declaration import checked_arguments
+from modules.features.detail.declare import DETAIL
 from modules.features.table import find_script
 from modules.features.xyz_plot.declare import XyzArguments
 from modules.features.xyz_plot.plan import xyz_plot
@@ -133,6 +134,31 @@ def test_axes_of_controlnet_change_the_first_unit(label: str, value: object, nam
     old, other = before["ControlNet"]["units"]
     assert first == {**old, name: becomes} and first != old
     assert (second, scripts["Other"]) == (other, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "becomes"),
+    [
+        ("ADetailer model 1st", "hand.onnx", {"ad_model": "hand.onnx"}),
+        ("ADetailer prompt 1st", "eyes", {"ad_prompt": "eyes"}),
+        ("Mask erosion / dilation 1st", 12, {"ad_dilate_erode": 12}),
+        ("CFG scale 1st", 5.0, {"ad_cfg_scale": 5, "ad_use_cfg_scale": True}),
+        ("Inpaint only masked 1st", "False", {"ad_inpaint_only_masked": False}),
+        ("noise multiplier 1st", 1.1, {"ad_noise_multiplier": 1.1, "ad_use_noise_multiplier": True}),
+    ],
+)
+def test_axes_of_the_detail_pass_change_its_first_tab(label: str, value: object, becomes: dict[str, Any]) -> None:
+    tabs: Any = [{"ad_model": "face.onnx"}, {"ad_model": "hand.onnx"}]
+    before: Any = {"ADetailer": checked_arguments(DETAIL, {"ad_enable": True, "tabs": tabs})}
+    axis = find_axis(f"[ADetailer] {label}", "txt2img")
+    found = changes(axis, value, [value], {"scripts": before})["scripts"]["ADetailer"]
+    first, second = found["tabs"]
+    assert first == {**before["ADetailer"]["tabs"][0], **becomes} and found["ad_enable"]
+    assert second == before["ADetailer"]["tabs"][1]
+    alone = changes(axis, value, [value], {"scripts": {}})["scripts"]["ADetailer"]
+    assert len(alone["tabs"]) == 1 and not alone["ad_enable"]
+    with pytest.raises(RequestError, match=r"^X/Y/Z plot: ADetailer"):
+        changes(find_axis("[ADetailer] CFG scale 1st", "txt2img"), 7000.0, [7000.0], {"scripts": {}})
 
 
 def test_axes_of_controlnet_add_up_and_say_what_is_no_value() -> None:

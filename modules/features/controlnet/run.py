@@ -100,6 +100,9 @@ class ControlNet(JobFeature):
         # What units do to decoded pictures, by unit and by the size of the pass.
         self._finishes: dict[tuple[int, Size], Callable[[RgbArray], RgbArray]] = {}
 
+    # Maps come beside the pictures.
+    changes_finished = False
+
     def before_pass(self, context: PassContext) -> Sequence[PassHook]:
         """What the units do in this pass, those of a kind together."""
         left_out = HIRES_OPTIONS[1] if context.is_hires else HIRES_OPTIONS[2]

@@ -10,8 +10,16 @@ from typing import ClassVar, Final
 from pydantic import JsonValue
 
 from modules.features.arguments import ScriptArguments
-from modules.features.declaration import Argument, ArgumentControl, OwnForms, Script, ScriptError, Values
-from modules.settings.choices import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
+from modules.features.declaration import (
+    Argument,
+    ArgumentControl,
+    OwnForms,
+    Script,
+    ScriptError,
+    Values,
+    checked_arguments,
+)
+from modules.settings.choices import IMG2IMG, SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 
 TITLE: Final = "ADetailer"
 VERSION: Final = "25.3.0"
@@ -255,7 +263,7 @@ DETAIL: Final = Script(
     TITLE,
     arguments=(
         Argument("ad_enable", "Enable ADetailer", False, "checkbox"),
-        Argument("ad_skip_img2img", "Skip img2img", False, "checkbox"),
+        Argument("ad_skip_img2img", "Skip img2img", False, "checkbox", tabs=IMG2IMG),
         Argument("tabs", "Tabs", [], "units", most=MOST_TABS, listed="ad_max_models", record=TAB),
         # Names in a program's tabs that mean nothing here: the job says so.
         Argument("ignored", "Ignored arguments", [], "words", shown=False),
@@ -315,6 +323,25 @@ class DetailTab(ScriptArguments):
     ad_controlnet_weight: float
     ad_controlnet_guidance_start: float
     ad_controlnet_guidance_end: float
+
+
+def with_tab_value(scripts: Mapping[str, Values], name: str, value: JsonValue) -> dict[str, Values]:
+    """Arguments of scripts with one of the first tab's changed, which is made where there is none.
+
+    A switch without which the argument does nothing is turned on; whether the detail pass itself is on stays.
+
+    Raises:
+        ScriptError: the value is none for the argument.
+    """
+    given = scripts.get(TITLE, {})
+    tabs = given.get("tabs")
+    first, *others = tabs if isinstance(tabs, list) and tabs else [{}]
+    assert isinstance(first, Mapping)
+    switch = {_SWITCHED[name]: True} if name in _SWITCHED else {}
+    if _BY_NAME[name].look == "checkbox" and isinstance(value, str):
+        value = value.strip().lower() == "true"
+    changed = checked_arguments(DETAIL, {**given, "tabs": [{**first, **switch, name: value}, *others]})
+    return {**scripts, TITLE: changed}
 
 
 @dataclass(frozen=True, slots=True)

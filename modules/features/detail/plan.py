@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
 from pydantic import JsonValue
 
 from modules.catalogue.folders import ModelFolders
+from modules.catalogue.model_errors import ModelNotFoundError
 from modules.features.controlnet.declare import CONTROLNET
 from modules.features.declaration import checked_arguments
 from modules.features.detail.declare import (
@@ -20,6 +21,7 @@ from modules.features.detail.declare import (
     DetailArguments,
     DetailTab,
 )
+from modules.features.detail.detectors.plan import Detector, named_detector
 from modules.features.planning import Picture
 from modules.features.table import scripts_of
 from modules.parameters import GenerationRequest, RequestError
@@ -71,6 +73,20 @@ def detail_passes(request: GenerationRequest, options: Mapping[str, object]) -> 
     for tab in tabs:
         _check_sampler(request, tab)
     return [_pass(request, wanted, tab, part) for tab in tabs for part in parts_of(tab)]
+
+
+def check_detectors(request: GenerationRequest, names: Callable[[], Sequence[str]]) -> None:
+    """Look the detectors of the tabs up among the `names` of those that are here.
+
+    Raises RequestError for one that is not.
+    """
+    tabs = DetailArguments.of(request.scripts).tabs
+    detectors = [Detector(name=name) for name in names()] if tabs else []
+    for tab in tabs:
+        try:
+            named_detector(tab.ad_model, detectors)
+        except ModelNotFoundError as error:
+            raise RequestError(f"{TITLE}: {error}") from error
 
 
 def _check_sampler(request: GenerationRequest, tab: DetailTab) -> None:

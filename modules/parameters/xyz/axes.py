@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from modules.features.controlnet.declare import unit_value, with_unit_value
 from modules.features.declaration import Script, ScriptError
+from modules.features.detail.declare import with_tab_value
 from modules.features.table import SCRIPTS
 from modules.parameters.request import GenerationRequest, RequestError
 from modules.parameters.samplers import find_sampler, resolve_sampler
@@ -21,8 +22,10 @@ SEEDS: Final = ("Seed", "Var. seed")
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis. `field` is of the request, `options` are settings that take the value, `unit` is an argument of
-    ControlNet's first unit, and `argument` one of a feature's, behind its title: the feature is on in each picture.
+    """One axis. `field` is of the request, `options` are settings that take the value.
+
+    `unit` is an argument of ControlNet's first unit, `tab` one of the detail pass's first tab, and `argument` one of a
+    feature's, behind its title: the feature is on in each picture.
 
     An axis without either has a rule of its own in `changes`, or is not possible here. `plain` values stand in the
     legend without the axis's name.
@@ -36,6 +39,7 @@ class Axis:
     plain: bool = False
     unit: str | None = None
     argument: tuple[str, str] | None = None
+    tab: str | None = None
 
     @property
     def listed(self) -> bool:
@@ -108,6 +112,18 @@ AXES: Final = (
     Axis("[ControlNet] Pre Resolution", "whole", unit="processor_res"),
     Axis("[ControlNet] Pre Threshold A", "number", unit="threshold_a"),
     Axis("[ControlNet] Pre Threshold B", "number", unit="threshold_b"),
+    Axis("[ADetailer] ADetailer model 1st", tab="ad_model"),
+    Axis("[ADetailer] ADetailer prompt 1st", tab="ad_prompt"),
+    Axis("[ADetailer] ADetailer negative prompt 1st", tab="ad_negative_prompt"),
+    Axis("[ADetailer] Mask erosion / dilation 1st", "whole", tab="ad_dilate_erode"),
+    Axis("[ADetailer] Inpaint denoising strength 1st", "number", tab="ad_denoising_strength"),
+    Axis("[ADetailer] CFG scale 1st", "number", tab="ad_cfg_scale"),
+    Axis("[ADetailer] Inpaint only masked 1st", tab="ad_inpaint_only_masked"),
+    Axis("[ADetailer] Inpaint only masked padding 1st", "whole", tab="ad_inpaint_only_masked_padding"),
+    Axis("[ADetailer] ADetailer sampler 1st", tab="ad_sampler"),
+    Axis("[ADetailer] ADetailer scheduler 1st", tab="ad_scheduler"),
+    Axis("[ADetailer] noise multiplier 1st", "number", tab="ad_noise_multiplier"),
+    Axis("[ADetailer] ControlNet model 1st", tab="ad_controlnet_model"),
     *(axis for script in SCRIPTS if script.group for axis in _axes_of(script)),
 )
 _WITH_RULES: Final = (NOTHING, "Prompt S/R", "Prompt order", "Styles", "Size")
@@ -118,6 +134,9 @@ _LISTED: Final = frozenset(
         *("Always discard next-to-last sigma", "SGM noise multiplier", "RNG source"),
         *("[ControlNet] Enabled", "[ControlNet] Model", "[ControlNet] Preprocessor"),
         *("[ControlNet] Control Mode", "[ControlNet] Resize Mode"),
+        *("[ADetailer] ADetailer model 1st", "[ADetailer] Inpaint only masked 1st"),
+        *("[ADetailer] ADetailer sampler 1st", "[ADetailer] ADetailer scheduler 1st"),
+        "[ADetailer] ControlNet model 1st",
     }
 )
 _SWITCHES: Final = ("Always discard next-to-last sigma", "SGM noise multiplier")
@@ -130,7 +149,7 @@ def axis_labels(mode: str, *, possible: bool = True) -> list[str]:
 
 def is_possible(axis: Axis) -> bool:
     """Whether something here stands behind the axis."""
-    return bool(axis.field or axis.options or axis.unit or axis.argument) or axis.label in _WITH_RULES
+    return bool(axis.field or axis.options or axis.unit or axis.tab or axis.argument) or axis.label in _WITH_RULES
 
 
 def find_axis(label: str, mode: str) -> Axis:
@@ -166,6 +185,14 @@ def _unit_changed(name: str, value: object, fields: Mapping[str, Any]) -> dict[s
         raise RequestError(f"X/Y/Z plot: {error}") from error
 
 
+def _tab_changed(name: str, value: Any, fields: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """The arguments of scripts with one of the detail pass's first tab changed."""
+    try:
+        return {"scripts": with_tab_value(fields["scripts"], name, value)}
+    except ScriptError as error:
+        raise RequestError(f"X/Y/Z plot: {error}") from error
+
+
 def _sampler_label(value: str) -> str:
     """The sampler's label, with the schedule's behind it where the name has one ("k_dpmpp_2m_ka")."""
     choice = resolve_sampler(value, strict=True)
@@ -176,6 +203,8 @@ def changes(axis: Axis, value: object, values: Sequence[Any], fields: Mapping[st
     """The fields that `value` changes, given what the axes before have made of them."""
     if axis.unit is not None:
         return _unit_changed(axis.unit, value, fields)
+    if axis.tab is not None:
+        return _tab_changed(axis.tab, value, fields)
     match axis.label:
         case "Prompt S/R":
             return _replaced(str(values[0]), str(value), fields)

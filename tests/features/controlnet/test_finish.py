@@ -7,6 +7,8 @@ import pytest
 from modules.features.controlnet.arrays import RgbArray
 from modules.features.controlnet.finish import laid_over, recoloured
 from modules.features.controlnet.preprocessors import pixels
+from modules.features.controlnet.run import ControlNet
+from modules.generation.pipeline import JobFeature
 
 
 def sampled(seed: int) -> RgbArray:
@@ -27,6 +29,13 @@ def test_a_recoloured_picture_has_the_lightness_of_the_map(module: str, lightnes
     same = recoloured(picture, lightness(picture, 1), module)
     assert np.abs(same.astype(int) - picture).mean() < 3
     assert np.abs(made.astype(int) - picture).mean() > 10
+
+
+def test_a_loop_may_go_on_from_a_saved_picture_though_maps_come_beside_it() -> None:
+    """Maps are put beside a finished picture: it is still as it was made, and need not be made once more."""
+    assert ControlNet.changes_finished is False
+    assert isinstance(JobFeature.changes_finished, property)
+    assert JobFeature().changes_finished is False
 
 
 def test_what_was_not_painted_lies_over_the_picture() -> None:
