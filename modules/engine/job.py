@@ -92,7 +92,7 @@ def run_job(
         emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
         reporter = ProgressReporter(command, Previewer(job_models, resolved.settings), emit, writer, effects)
         job: _Job | ScriptJob
-        if resolved.request.script is None:
+        if resolved.request.script is None and not resolved.variants:
             job = _Job(command, pixels, control, job_models, writer, reporter, pictures)
             facts.update(job.facts)
         else:
@@ -112,7 +112,7 @@ def run_job(
 
 def _in_turn(command: RunJob) -> list[CheckpointFile]:
     """The checkpoints that each batch of a job comes back to. Those of a script's pictures are known to it alone."""
-    if command.resolved.request.script is not None:
+    if command.resolved.request.script is not None or command.resolved.variants:
         return []
     files = (command.checkpoint, command.hires_checkpoint, command.refiner_checkpoint)
     return list({file.path: file for file in files if file is not None}.values())

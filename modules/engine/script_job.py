@@ -1,4 +1,4 @@
-"""A job with a script: its pictures one by one, each as its maker makes it, and what is made of them all."""
+"""A job whose pictures differ, as a script's do: made one by one, and then what is made of them all."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from modules.engine.job_models import JobModels
 from modules.engine.picture_writer import PictureWriter, size_in_bytes
 from modules.engine.progress_reporter import ProgressReporter
 from modules.engine.work import Pixels, Work, input_picture, open_work, picture_of, work_over
-from modules.features.makers import MAKERS
+from modules.features.makers import MAKERS, PLAIN
 from modules.features.stage import Stage
 from modules.gallery import GRID_KINDS
 from modules.generation.finishing import Finished
 from modules.generation.img2img import Start
 from modules.generation.init_picture import InitPicture
 from modules.generation.pipeline import Progress
-from modules.parameters import RequestError, ResolvedRequest
+from modules.parameters import ResolvedRequest
 from modules.protocol import RunJob
 from modules.sampling import Interrupted
 
@@ -35,7 +35,7 @@ _LOSSLESS: Final = ("png",)
 
 
 class ScriptJob:
-    """The running job of a script: which pictures there are, how far it is, and whether it should go on."""
+    """The running job of such pictures: which pictures there are, how far it is, and whether it should go on."""
 
     def __init__(
         self,
@@ -48,15 +48,13 @@ class ScriptJob:
         pictures: FinishedPictures,
     ) -> None:
         script = command.resolved.request.script
-        if script is None:
-            raise RequestError("This job has no script.")
         self._command = command
         self._models = models
         self._pixels = pixels
         self._control = control
         self._writer = writer
         self._reporter = reporter
-        self._maker = MAKERS[script.title]
+        self._maker = PLAIN if script is None else MAKERS[script.title]
         self._pictures = pictures
         self._inner = InnerJobs(command, models, pixels, lambda index: self._progress(0, 1))
         # The picture made last, as its maker made it: a loop goes on from it, and not from what Extras made of it.

@@ -19,6 +19,8 @@ from modules.features.stage import Maker, job_grid, plainly
 from modules.features.ultimate_upscale.run import saves_result, ultimate_upscale
 from modules.features.xyz_plot.run import xyz_grids
 
+# Of a job without a script whose pictures have prompts of their own.
+PLAIN: Final = Maker(plainly, finale=job_grid)
 MAKERS: Final[Mapping[str, Maker]] = {
     "img2img alternative test": Maker(alternative_test, finale=job_grid),
     "Interpolate pictures": Maker(between_pictures, finale=partial(animation, InterpolatePicturesArguments)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from glob import escape
 from typing import Final
 
 from pydantic import JsonValue
@@ -12,6 +14,7 @@ from modules.features.controlnet.declare import CONTROLNET
 from modules.features.declaration import Script, ScriptError, checked_arguments
 from modules.features.detail.declare import DETAIL
 from modules.features.detail_daemon.declare import DETAIL_DAEMON
+from modules.features.dynamic_prompts.declare import DYNAMIC_PROMPTS
 from modules.features.forge_couple.declare import FORGE_COUPLE
 from modules.features.guidance import GUIDANCE
 from modules.features.latent_couple.declare import LATENT_COUPLE
@@ -49,6 +52,7 @@ SCRIPTS: Final = (
     FORGE_COUPLE,
     LATENT_COUPLE,
     TILED_DIFFUSION,
+    DYNAMIC_PROMPTS,
     DETAIL,
     DETAIL_DAEMON,
     *GUIDANCE,
@@ -62,7 +66,12 @@ def find_script(title: str) -> Script | None:
     """The script that has this title, or is known under it elsewhere, in any case."""
     wanted = title.casefold()
     return next(
-        (script for script in SCRIPTS if wanted in (name.casefold() for name in (script.title, *script.aliases))), None
+        (
+            script
+            for script in SCRIPTS
+            if any(fnmatchcase(wanted, name.casefold()) for name in (escape(script.title), *script.aliases))
+        ),
+        None,
     )
 
 

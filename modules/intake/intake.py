@@ -16,6 +16,7 @@ from modules.features.planning import Picture, seeds_of
 from modules.features.plans import INNER_PLANS, check_prompts, inner_plans_of, plan_of, with_drawn_seeds
 from modules.features.table import scripts_of
 from modules.intake.checkpoints import CheckpointChooser
+from modules.intake.dynamic_prompts import DynamicPrompts, MergeStyles
 from modules.intake.merger import MergerChooser
 from modules.intake.networks import Listed, names_missing, tag_notices, with_standing_networks
 from modules.parameters import (
@@ -35,6 +36,7 @@ from modules.parameters.samplers import SamplerChoice, UnknownSamplerError, reso
 from modules.parameters.schedules import UnknownScheduleError
 from modules.parameters.token_merging import IMG2IMG, with_requested_ratio
 from modules.prompt import blended, extract_networks
+from modules.prompt.dynamic.drawing import Wildcards
 from modules.settings import OptionError, OptionStore
 from modules.settings.groups import option_value, read_options
 
@@ -43,15 +45,13 @@ _log = logging.getLogger(__name__)
 # The settings that say which files a picture is made with.
 MODELS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
 
-MergeStyles = Callable[[str, str, tuple[str, ...]], tuple[str, str]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
     """Resolves requests. `merge_styles` takes prompt, negative prompt and style names; `strip_comments` one prompt.
 
     `style_names` are the names of all saved styles. With `networks`, tags that name no network get a notice. `control`
-    finds the control models that units name.
+    finds the control models that units name, `wildcards` gives the wildcards of this moment.
     """
 
     options: OptionStore
@@ -61,6 +61,7 @@ class Intake:
     strip_comments: Callable[[str], str]
     networks: Listed | None = None
     merger: MergerChooser | None = None
+    wildcards: Callable[[], Wildcards] | None = None
     control: FindControl | None = None
     detectors: Callable[[], Sequence[str]] | None = None
     rng: random.Random = field(default_factory=random.SystemRandom)
@@ -83,9 +84,14 @@ class Intake:
             request = with_old_hires_sizes(request)
         request = with_drawn_seeds(request, self.rng)
         plan, unknown = self._with_style_names(request, plan_of(request))
+        if self.wildcards is not None:
+            dynamic = DynamicPrompts(self.wildcards, self.merge_styles, self._comments_out(options))
+            request, plan, undrawn = dynamic.drawn(request, plan, self.rng)
+            unknown += undrawn
         requested, (request, samplers, odd) = request, self._applied(request, options)
         self._check(request, samplers, checkpoint.title, options)
         inner = self._inner(requested, request, options, checkpoint.title)
+        variants = () if plan is None else self._variants(plan, requested, request, options, checkpoint.title)
         return resolve(
             request,
             options=options | {"sd_model_checkpoint": checkpoint.title},
@@ -93,9 +99,9 @@ class Intake:
             samplers=samplers,
             checkpoint=checkpoint.title,
             vae=checkpoint.vae_name,
-            notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request, inner, options)),
+            notices=(*notices, *model_notices, *odd, *unknown, *self._networks(request, inner, variants, options)),
             seeds=None if plan is None else seeds_of(plan, fixed_seeds(requested, self.rng)),
-            variants=() if plan is None else self._variants(plan, requested, request, options, checkpoint.title),
+            variants=variants,
             inner=inner,
         )
 
@@ -234,14 +240,22 @@ class Intake:
         return {key: value for key, value in changed.items() if key in possible and value != option_value(key, options)}
 
     def _networks(
-        self, request: GenerationRequest, inner: Mapping[str, Sequence[Variant]], options: Mapping[str, Any]
+        self,
+        request: GenerationRequest,
+        inner: Mapping[str, Sequence[Variant]],
+        variants: Sequence[Variant],
+        options: Mapping[str, Any],
     ) -> tuple[str, ...]:
         if self.networks is None or request.disable_extra_networks:
             return ()
         # Negative prompts are not searched for tags, as in A1111.
-        prompts = (request.prompt, request.hr_prompt) if request.enable_hr else (request.prompt,)
+        names = ("prompt", "hr_prompt") if request.enable_hr else ("prompt",)
+        # What a picture's prompts are drawn of may name networks that none of them has.
+        pictures = [one.fields for one in variants] or [{}]
+        prompts = dict.fromkeys(str(fields.get(name, getattr(request, name))) for fields in pictures for name in names)
         own = (str(one.fields["prompt"]) for ones in inner.values() for one in ones if "prompt" in one.fields)
-        notices = tag_notices((*prompts, *own), self.networks, read_options(NetworkOptions, options).block_presets)
+        presets = read_options(NetworkOptions, options).block_presets
+        notices = tag_notices((*prompts, *own), self.networks, presets)
         if self.options.switch("lora_not_found_warning_console"):
             for notice in filter(names_missing, notices):
                 _log.warning("%s", notice)
@@ -256,9 +270,12 @@ class Intake:
         foreign = (f"There is no setting {key[:80]!r}: it was ignored." for key in overrides if key not in declared)
         return known, (*foreign, *(f"{why} The job runs without it." for why in protected.values() if why))
 
+    def _comments_out(self, options: Mapping[str, Any]) -> Callable[[str], str]:
+        return self.strip_comments if read_options(IntakeOptions, options).enable_prompt_comments else _as_it_is
+
     def _final_prompts(self, request: GenerationRequest, options: Mapping[str, Any]) -> GenerationRequest:
         reading = read_options(IntakeOptions, options)
-        strip = self.strip_comments if reading.enable_prompt_comments else _as_it_is
+        strip = self._comments_out(options)
         prompt, negative = self.merge_styles(request.prompt, request.negative_prompt, request.styles)
         standing = reading.lora, reading.hypernetwork, reading.network_multiplier
         changed = {

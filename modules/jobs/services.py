@@ -35,6 +35,7 @@ from modules.jobs.service import JobService
 from modules.jobs.store import JobStore
 from modules.parameters import RequestError
 from modules.prompt.comments import strip_comments
+from modules.prompt.dynamic import WildcardFiles
 from modules.settings import Flags, OptionError, OptionStore, Paths, frozen_keys, unknown_frozen
 from modules.settings.logins import logins
 from modules.settings.paths import make_checkpoint_folder
@@ -113,6 +114,7 @@ def open_services(flags: Flags) -> Services:
         lambda: options.text("control_net_models_path"),
     )
     styles = SavedStyles.of(paths.styles_files, paths.data_dir)
+    wildcards = WildcardFiles(lambda: _wildcard_folders(paths, options))
     gallery = Gallery(paths, options)
     engine_log = EngineLog(paths.log_dir)
     users = frozenset(user for user, _ in logins(flags))
@@ -135,6 +137,7 @@ def open_services(flags: Flags) -> Services:
                 control=catalogue.find_control,
                 detectors=lambda: detector_names(catalogue.folders, options),
                 merger=merger,
+                wildcards=wildcards.snapshot,
             ).resolve,
             checkpoint_of=checkpoints.of,
             hires_checkpoint_of=checkpoints.of_hires,
@@ -170,6 +173,11 @@ def open_services(flags: Flags) -> Services:
     )
     _start(services)
     return services
+
+
+def _wildcard_folders(paths: Paths, options: OptionStore) -> list[Path]:
+    named = options.text("wildcard_dir").strip()
+    return [*([paths.data_dir / named] if named else []), *paths.wildcard_dirs]
 
 
 def _start(services: Services) -> None:

@@ -10,6 +10,8 @@ from modules.settings.flags import Flags
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 CHECKPOINT_FOLDERS = ("Stable-Diffusion", "Stable-diffusion")
+# Extensions of A1111 that brought wildcards along: an installation's own lie there.
+_EXTENSIONS = ("sd-dynamic-prompts", "sd-webui-wildcards", "stable-diffusion-webui-wildcards")
 UPSCALER_FOLDERS = ("ESRGAN", "RealESRGAN", "BSRGAN", "DAT", "ScuNET", "SwinIR", "HAT")
 
 
@@ -37,6 +39,7 @@ class Paths:
     config_file: Path
     ui_config_file: Path
     styles_files: tuple[str, ...]
+    wildcard_dirs: tuple[Path, ...]
     params_file: Path
     user_css: Path
     localizations_dirs: tuple[Path, ...]
@@ -71,6 +74,9 @@ class Paths:
             config_file=(flags.ui_settings_file or data / "config.json").absolute(),
             ui_config_file=(flags.ui_config_file or data / "ui-config.json").absolute(),
             styles_files=flags.styles_file or (str(data / "styles.csv"),),
+            wildcard_dirs=distinct(
+                [data / "wildcards", *(data / "extensions" / name / "wildcards" for name in _EXTENSIONS)]
+            ),
             params_file=data / "params.txt",
             user_css=data / "user.css",
             localizations_dirs=distinct(

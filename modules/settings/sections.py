@@ -26,4 +26,5 @@ SECTIONS: dict[str, str] = {
     "sampler-params": "Sampler parameters",
     "postprocessing": "Postprocessing",
     "ADetailer": "ADetailer",
+    "dynamic_prompts": "Dynamic Prompts",
 }

@@ -49,6 +49,20 @@ def test_script_info_tells_each_argument_in_its_place(api: httpx.Client) -> None
     assert len([item for item in items if item["name"] == "prompt matrix"]) == 2
 
 
+def test_dynamic_prompts_give_each_picture_its_own_and_say_what_it_was_drawn_of(api: httpx.Client) -> None:
+    scripts = {"Dynamic Prompts v2.17.1": {"args": [True, True, 1]}}
+    answer = made(api, "txt2img", prompt="a {red|blue} cat", alwayson_scripts=scripts, seed=3)
+    info = json.loads(answer["info"])
+    assert info["all_prompts"] == ["a red cat", "a blue cat"] and info["all_seeds"] == [3, 4]
+    assert [text.splitlines()[0] for text in info["infotexts"]] == info["all_prompts"]
+    assert all(
+        'Template: "a {red|blue} cat"' in text or "Template: a {red|blue} cat" in text for text in info["infotexts"]
+    )
+    # What came out makes the same picture again.
+    again = made(api, "txt2img", prompt="a blue cat", seed=4)
+    assert opened(again["images"][0]).tobytes() == opened(answer["images"][1]).tobytes()
+
+
 def test_ultimate_sd_upscale_takes_the_extensions_arguments_in_their_places(api: httpx.Client) -> None:
     items = api.get("/sdapi/v1/script-info").json()
     (info,) = [item for item in items if item["name"] == "ultimate sd upscale"]

@@ -113,7 +113,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
 
 
 # By the name of what is imported: the package that has it, where they differ.
-PACKAGES = {"PIL": "pillow", "cv2": "opencv_python_headless", "lycoris": "lycoris_lora"}
+PACKAGES = {"PIL": "pillow", "cv2": "opencv_python_headless", "lycoris": "lycoris_lora", "yaml": "pyyaml"}
 # Other programs that a benchmark compares with, or that a test's values are recorded from, where they are installed.
 COMPARED_WITH = {"openvino", "stable_diffusion_cpp", "peft"}
 

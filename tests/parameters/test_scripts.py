@@ -17,6 +17,7 @@ from modules.features.cads.declare import CadsArguments
 from modules.features.cfg_rescale.declare import CfgRescaleArguments
 from modules.features.declaration import Argument, Script, ScriptError, checked_arguments
 from modules.features.deep_shrink.declare import DeepShrinkArguments
+from modules.features.dynamic_prompts.declare import DynamicPromptsArguments
 from modules.features.dynamic_thresholding.declare import DynamicThresholdingArguments
 from modules.features.epsilon_scaling.declare import EpsilonScalingArguments
 from modules.features.freeu.declare import FreeUArguments
@@ -166,7 +167,7 @@ def test_a_request_without_scripts_writes_nothing_of_them() -> None:
 KINDS: list[type[ScriptArguments]] = [
     *(LoopbackArguments, OutpaintArguments, OutpaintingMk2Arguments, PoorMansOutpaintingArguments, SdUpscaleArguments),
     *(AlternativeTestArguments, InterpolatePicturesArguments, InterpolatePromptsArguments, PromptMatrixArguments),
-    *(PromptsFromFileArguments, SoftInpaintingArguments, XyzArguments),
+    *(PromptsFromFileArguments, SoftInpaintingArguments, XyzArguments, DynamicPromptsArguments),
     *(UpscaleArguments, GfpganArguments, CodeFormerArguments, UltimateUpscaleArguments, TiledDiffusionArguments),
     *(
         GuidanceIntervalArguments,

@@ -9,6 +9,7 @@ from modules.settings.tables import (
     networks,
     page,
     pictures,
+    prompts,
     sampling,
     saving,
     system,
@@ -25,6 +26,7 @@ TABLES = (
     page.OPTIONS,
     sampling.OPTIONS,
     detail.OPTIONS,
+    prompts.OPTIONS,
 )
 
 OPTIONS: dict[str, Option] = {option.key: option for table in TABLES for option in table}
