@@ -247,12 +247,14 @@ class FakeEngine:
         return True
 
     def _deliver(self, job: RunJob, batch: int, words: set[str]) -> None:
-        request = job.resolved.request
-        for index in range(batch * request.batch_size, (batch + 1) * request.batch_size):
+        request, count = job.resolved.request, job.resolved.image_count
+        # What a script makes beyond the plain job's pictures comes with the last of them.
+        last = count if batch + 1 == request.n_iter else (batch + 1) * request.batch_size
+        for index in range(batch * request.batch_size, min(last, count)):
             if index in job.done:
                 continue
             seed = job.resolved.seeds[index]
-            text = f"{request.prompt}\nSteps: {request.steps}, Seed: {seed}"
+            text = f"{job.resolved.of_image(index).request.prompt}\nSteps: {request.steps}, Seed: {seed}"
             if "detailed" in words:
                 text += f", Sampler: {request.sampler_name}, Size: {request.width}x{request.height}"
             size = (request.width, request.height) if "sized" in words else (8, 8)
