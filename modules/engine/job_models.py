@@ -34,6 +34,8 @@ from modules.weights.tiny_autoencoder import Half
 # Where infotext records that a tiny autoencoder takes the place of half a VAE.
 _RECORDED: Final[dict[Half, str]] = {"encoder": "VAE Encoder", "decoder": "VAE Decoder"}
 
+_TYPE_NAMES: Final = {torch.float32: "32 bits", torch.bfloat16: "bfloat16"}
+
 
 class JobModels:
     """Loads the checkpoints that the passes of a job need. One that is replaced is cached or unloaded first.
@@ -158,7 +160,14 @@ class JobModels:
                 found[half] = self.tiny(half)
                 if found[half] is None:
                     self._replaced.add(_RECORDED[half])
-        return Codec(vae_retries(vae), found.get("encoder"), found.get("decoder"))
+        return Codec(vae_retries(vae), found.get("encoder"), found.get("decoder"), on_retry=self._report_retry)
+
+    def _report_retry(self, dtype: torch.dtype) -> None:
+        """Say once a job that the VAE overflows: each picture takes twice the time to decode then."""
+        self._notice(
+            f"The VAE overflowed in half precision (NaN) and was tried again in {_TYPE_NAMES[dtype]}; "
+            "a VAE made for half precision, or the flag --no-half-vae, spares the second try."
+        )
 
     def tiny(self, half: Half) -> nn.Module | None:
         """The tiny autoencoder's half for the loaded checkpoint; where it is missing the job says so, once."""

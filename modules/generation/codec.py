@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from modules.generation.decoding import decode_latent, decode_unchecked
+from modules.generation.decoding import OnRetry, decode_latent, decode_unchecked, unreported
 from modules.generation.encoding import encode_pictures
 from modules.parameters.job_options import VaeOptions
 from modules.weights.model import Model
@@ -22,12 +22,16 @@ def vae_retries(options: VaeOptions) -> tuple[torch.dtype, ...]:
 
 @dataclass(slots=True)
 class Codec:
-    """`encoder` and `decoder`, where given, stand in for the VAE's; `quick`, once set, for either decoder."""
+    """`encoder` and `decoder`, where given, stand in for the VAE's; `quick`, once set, for either decoder.
+
+    `on_retry` is called with the number type in which a picture that came out as NaN is tried again.
+    """
 
     retries: tuple[torch.dtype, ...] = (torch.float32,)
     encoder: nn.Module | None = None
     decoder: nn.Module | None = None
     quick: Callable[[Tensor], Tensor] | None = None
+    on_retry: OnRetry = unreported
 
     def decode(self, model: Model, latent: Tensor) -> Tensor:
         """One latent (4, h, w) as an RGB picture (3, 8h, 8w) in 0..1, float32. Raises VaeOverflow."""
@@ -35,7 +39,7 @@ class Codec:
             return self.quick(latent.unsqueeze(0))[0]
         if self.decoder is not None:
             return decode_tiny(self.decoder, latent.unsqueeze(0))[0]
-        return decode_latent(model.vae, latent, model.latent_scaling, self.retries)
+        return decode_latent(model.vae, latent, model.latent_scaling, self.retries, self.on_retry)
 
     def begin(self, model: Model, latent: Tensor) -> tuple[Tensor, Tensor]:
         """`decode` without waiting for the device, see `decode_unchecked`: what is no picture wants a true `decode`."""
@@ -48,7 +52,7 @@ class Codec:
         """Latents of pictures in -1..1, see `encode_pictures`; a tiny encoder draws nothing, so needs no noise."""
         if self.encoder is not None:
             return encode_tiny(self.encoder, pictures)
-        return encode_pictures(model.vae, pictures, model.latent_scaling, noise, self.retries)
+        return encode_pictures(model.vae, pictures, model.latent_scaling, noise, self.retries, self.on_retry)
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -29,6 +29,14 @@ NOT_RETRIED: Final = (
     "The VAE produced no valid picture (NaN) in its number type. Turn on the setting auto_vae_precision, which decodes "
     "such pictures again in 32 bits, or start with --no-half-vae."
 )
+
+
+# Called with each number type in which a VAE is tried again.
+OnRetry = Callable[[torch.dtype], None]
+
+
+def unreported(dtype: torch.dtype) -> None:
+    """For callers who need not know that a VAE was tried again."""
 
 
 def overflow(retries: Sequence[torch.dtype]) -> VaeOverflow:
@@ -63,18 +71,24 @@ def decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: LatentSca
 
 @torch.inference_mode()
 def decode_latent(
-    vae: AutoencoderKL, latent: Tensor, scaling: LatentScaling, retries: Sequence[torch.dtype] = (torch.float32,)
+    vae: AutoencoderKL,
+    latent: Tensor,
+    scaling: LatentScaling,
+    retries: Sequence[torch.dtype] = (torch.float32,),
+    on_retry: OnRetry = unreported,
 ) -> Tensor:
     """Decode one latent (4, h, w) to an RGB picture (3, 8h, 8w) in 0..1, float32.
 
     One picture at a time, so that it does not depend on what else is in the batch. Overflow to NaN or infinity in
-    half precision is answered by a try in each of the `retries` (A1111's "Automatically revert VAE to 32-bit floats").
+    half precision is answered by a try in each of the `retries` (A1111's "Automatically revert VAE to 32-bit floats"),
+    which `on_retry` is called for.
     Raises VaeOverflow when that does not help.
     """
     picture, finite = decode_unchecked(vae, latent, scaling)
     for dtype in retries:
         if finite:
             break
+        on_retry(dtype)
         with in_type(vae, dtype):
             picture, finite = decode_unchecked(vae, latent, scaling)
     if not finite:

@@ -11,7 +11,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 from torch import Tensor
 
-from modules.generation.decoding import in_type, overflow
+from modules.generation.decoding import OnRetry, in_type, overflow, unreported
 from modules.generation.vae_tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
 from modules.hardware.budget import VAE_TILE
 from modules.hardware.device import compute_device
@@ -64,19 +64,21 @@ def encode_pictures(
     scaling: LatentScaling,
     noise: Tensor | None = None,
     retries: Sequence[torch.dtype] = (torch.float32,),
+    on_retry: OnRetry = unreported,
 ) -> Tensor:
     """Latents (images, channels, height/8, width/8) of pictures in -1..1, float32.
 
     Each picture is encoded by itself: drawn from the VAE's posterior with `noise` of the latents' shape. Without it the
     mean is taken, where A1111 draws with numbers of no seed: the same picture then always gives the same latent, and
     none lies nearer to A1111's on average.
-    Overflow in half precision is answered by a try in each of the `retries`. Raises VaeOverflow when that does not
-    help.
+    Overflow in half precision is answered by a try in each of the `retries`, which `on_retry` is called for.
+    Raises VaeOverflow when that does not help.
     """
     latents = _encoded(vae, pictures, noise)
     for dtype in retries:
         if torch.isfinite(latents).all():
             break
+        on_retry(dtype)
         with in_type(vae, dtype):
             latents = _encoded(vae, pictures, noise)
     if not torch.isfinite(latents).all():

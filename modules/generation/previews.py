@@ -1,4 +1,4 @@
-"""Cheap pictures of latents under way: a linear map from the four latent channels to colour, no VAE."""
+"""Cheap pictures of latents under way: a linear map from the latent channels to colour, no VAE."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from modules.generation.decoding import in_type
 from modules.hardware.device import compute_device
+from modules.hardware.model_configs import vae_config
 from modules.weights.latent_scaling import LatentScaling
 
 PREVIEW_SIDE: Final = 512
@@ -20,36 +22,46 @@ _FITTED_LATENTS: Final = 48
 
 @torch.inference_mode()
 def fit_colours(vae: AutoencoderKL, scaling: LatentScaling) -> Tensor:
-    """The affine map (5, 3) from latent channels, and a constant, to RGB in 0..1 that fits this VAE best.
+    """The affine map (channels + 1, 3) from latents, and a constant, to RGB in 0..1 that fits this VAE best.
 
     Flat latents are decoded and the middle of each picture is fitted by least squares, so that any VAE gets true
-    colours without a table of known ones. Costs 48 decodes of 64 x 64 pixels.
+    colours without a table of known ones. Costs 48 decodes of 64 x 64 pixels, twice as many where it overflows.
     """
-    device, dtype = compute_device(vae), next(vae.parameters()).dtype
+    count = vae_config(vae).latent_channels
     generator = torch.Generator().manual_seed(0)
-    channels = torch.randn((_FITTED_LATENTS, 4), generator=generator)
+    channels = torch.randn((_FITTED_LATENTS, count), generator=generator)
     flat = scaling.unscaled(channels[:, :, None, None].expand(-1, -1, 8, 8))
-    colours = [
+    known = torch.cat([channels, torch.ones(_FITTED_LATENTS, 1)], dim=1)
+    colours, usable = _middles(vae, flat)
+    if int(usable.sum()) < known.shape[1] and next(vae.parameters()).dtype != torch.float32:
+        # A VAE that overflows its half type, as SDXL's own does.
+        with in_type(vae, torch.float32):
+            colours, usable = _middles(vae, flat)
+    if int(usable.sum()) < known.shape[1]:
+        # Grey shows at least that something goes on.
+        return torch.cat([torch.zeros(count, 3), torch.full((1, 3), 0.5)])
+    solution: Tensor = torch.linalg.lstsq(known[usable], colours[usable]).solution
+    return solution
+
+
+def _middles(vae: AutoencoderKL, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """The colours (n, 3) in 0..1 in the middle of what the VAE makes of flat latents, and which are numbers (n)."""
+    device, dtype = compute_device(vae), next(vae.parameters()).dtype
+    decoded = [
         vae.decode(part.to(device=device, dtype=dtype), return_dict=False)[0]
         .float()
         .cpu()[:, :, 24:40, 24:40]
         .mean(dim=(2, 3))
-        for part in torch.split(flat, 8)
+        for part in torch.split(latents, 8)
     ]
-    target = (torch.cat(colours) + 1.0) / 2.0
-    known = torch.cat([channels, torch.ones(_FITTED_LATENTS, 1)], dim=1)
-    usable = torch.isfinite(target).all(dim=1)
-    if int(usable.sum()) < known.shape[1]:
-        # A VAE that overflows its half type: grey shows at least that something goes on.
-        return torch.cat([torch.zeros(4, 3), torch.full((1, 3), 0.5)])
-    solution: Tensor = torch.linalg.lstsq(known[usable], target[usable]).solution
-    return solution
+    colours = (torch.cat(decoded) + 1.0) / 2.0
+    return colours, torch.isfinite(colours).all(dim=1)
 
 
 def linear_pictures(latents: Tensor, colours: Tensor) -> Tensor:
-    """Latents (n, 4, h, w) as RGB pictures (n, 3, h, w) in 0..1 on the CPU, a pixel for each cell."""
+    """Latents (n, channels, h, w) as RGB pictures (n, 3, h, w) in 0..1 on the CPU, a pixel for each cell."""
     flat = latents.float().cpu().permute(0, 2, 3, 1)
-    rgb: Tensor = (flat @ colours[:4] + colours[4]).nan_to_num(0.0).clamp(0.0, 1.0)
+    rgb: Tensor = (flat @ colours[:-1] + colours[-1]).nan_to_num(0.0).clamp(0.0, 1.0)
     return rgb.permute(0, 3, 1, 2)
 
 

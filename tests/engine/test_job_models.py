@@ -102,6 +102,20 @@ def test_a_preview_that_fails_is_said_once_and_the_pictures_are_made(
     assert not line.of(Preview)
 
 
+def test_a_vae_that_overflows_is_said_once(keeper: ModelKeeper, file: CheckpointFile) -> None:
+    vae: Any = keeper.load(file).model.vae
+    with torch.no_grad():
+        for layer in (vae.post_quant_conv, vae.decoder.conv_in):
+            layer.weight.mul_(1e3)
+    vae.half()
+    line = Line()
+    run(keeper, job(file, "a", n_iter=2), line.emit)
+    assert [event.index for event in line.of(ImageReady) if event.kind == "image"] == [0, 1]
+    (finished,) = line.of(JobFinished)
+    (said,) = finished.notices
+    assert said.startswith("The VAE overflowed in half precision (NaN) and was tried again in 32 bits")
+
+
 @pytest.mark.parametrize("method", ["Full", "Approx NN"])
 def test_no_memory_for_a_preview_costs_the_preview_alone(
     keeper: ModelKeeper, file: CheckpointFile, monkeypatch: pytest.MonkeyPatch, method: str

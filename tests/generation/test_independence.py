@@ -103,6 +103,20 @@ def test_previews_only_look(pipeline: Pipeline) -> None:
     assert len(seen) == 4
 
 
+def test_colours_of_a_vae_that_overflows_are_those_of_the_whole_type(pipeline: Pipeline) -> None:
+    """SDXL's own VAE makes no numbers in 16 bits: previews would be grey with it on every card."""
+    vae: Any = copy.deepcopy(pipeline.model.vae)
+    scaling = pipeline.model.latent_scaling
+    with torch.no_grad():
+        for layer in (vae.post_quant_conv, vae.decoder.conv_in):
+            layer.weight.mul_(1e3)
+            layer.bias.mul_(1e3)
+    whole = fit_colours(copy.deepcopy(vae), scaling)
+    half = vae.half()
+    assert torch.allclose(fit_colours(half, scaling), whole, atol=0.05) and half.dtype == torch.float16
+    assert whole[:4].abs().max() > 1e-3
+
+
 @pytest.mark.parametrize(("shown", "scale"), [("Prompt", 1.0), ("Negative prompt", 0.0)])
 def test_previews_show_the_estimate_that_the_settings_name(
     pipeline: Pipeline, shown: PreviewContent, scale: float

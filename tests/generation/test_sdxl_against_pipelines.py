@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -222,6 +223,7 @@ class LinearVae(torch.nn.Module):
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(weight)
+        self.config = SimpleNamespace(latent_channels=weight.shape[1])
 
     def decode(self, latents: torch.Tensor, *, return_dict: bool) -> tuple[torch.Tensor]:
         return (torch.einsum("oc,nchw->nohw", self.weight, latents).repeat_interleave(8, 2).repeat_interleave(8, 3),)
