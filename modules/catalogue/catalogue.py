@@ -31,6 +31,8 @@ from modules.files import FileState, FoundFile, found_file, walk_folders
 CHECKPOINT_SUFFIXES: Final = (".safetensors", ".ckpt")
 VAE_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")
 NETWORK_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")
+# In the order in which A1111 looks for VAEs of a checkpoint's name.
+_VAE_MATCHING: Final = (".ckpt", ".pt", ".safetensors")
 _VAE_BESIDE: Final = tuple(f".vae{suffix}" for suffix in VAE_SUFFIXES)
 
 log = logging.getLogger(__name__)
@@ -82,13 +84,14 @@ class Catalogue:
             self._checkpoints, self._vaes = self._read_lists()
 
     def _read_lists(self) -> tuple[tuple[Checkpoint, ...], tuple[ModelFile, ...]]:
-        files = self._files(self.folders.checkpoints, CHECKPOINT_SUFFIXES)
+        found = self._files(self.folders.checkpoints, (*CHECKPOINT_SUFFIXES, *VAE_SUFFIXES))
+        beside = [file for file in found if file.path.name.lower().endswith(_VAE_BESIDE)]
+        files = [file for file in found if file.path.suffix.lower() in CHECKPOINT_SUFFIXES and file not in beside]
         alone = found_file(self.folders.checkpoint_file) if self.folders.checkpoint_file else None
         if alone is not None and alone.path not in {file.path for file in files}:
             files.insert(0, alone)
-        beside = [file for file in files if file.path.name.lower().endswith(_VAE_BESIDE)]
         vaes = self._files(self.folders.vaes, VAE_SUFFIXES)
-        checkpoints = tuple(self._checkpoint(file) for file in files if file not in beside)
+        checkpoints = tuple(self._checkpoint(file) for file in files)
         return checkpoints, tuple(_model_file(file) for file in (*vaes, *beside))
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -211,12 +214,16 @@ class Catalogue:
             return VaeFor(None)
         if isinstance(preferred, str) and (listed := self._named_vae(preferred)).file is not None:
             return listed
-        # Those beside checkpoints are listed first there.
-        ordered = sorted(self.vaes(), key=lambda vae: not vae.path.name.lower().endswith(_VAE_BESIDE))
-        for vae in ordered:
+        for vae in sorted(self.vaes(), key=self._matching_rank):
             if comparable(vae.path.name).startswith(comparable(checkpoint.stem)):
-                return VaeFor(vae)
+                # Of two files of one name that in a VAE folder counts.
+                return self._named_vae(vae.path.name)
         return VaeFor(None) if automatic else self._named_vae(setting)
+
+    def _matching_rank(self, vae: ModelFile) -> tuple[bool, int]:
+        """How late A1111 compares its name with a checkpoint's: those beside checkpoints come first, then by suffix."""
+        in_vae_folder = any(vae.path.is_relative_to(folder) for folder in self.folders.vaes)
+        return in_vae_folder, _VAE_MATCHING.index(vae.path.suffix.lower())
 
     def _named_vae(self, name: str) -> VaeFor:
         if name == "None":

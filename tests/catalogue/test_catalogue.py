@@ -182,10 +182,12 @@ def test_vaes_beside_checkpoints_are_vaes_only(models: Path) -> None:
     folder = models / "Stable-diffusion"
     write_model(folder / "cat.safetensors")
     write_model(folder / "cat.vae.safetensors")
+    write_model(folder / "dog.vae.pt")
+    write_model(folder / "half-finished.pt")
     write_model(models / "VAE" / "best.pt")
     catalogue = catalogue_of(models)
     assert names(catalogue) == ["cat.safetensors"]
-    assert [vae.name for vae in catalogue.vaes()] == ["best.pt", "cat.vae.safetensors"]
+    assert [vae.name for vae in catalogue.vaes()] == ["best.pt", "cat.vae.safetensors", "dog.vae.pt"]
 
 
 def test_the_vae_is_chosen_in_a1111s_order(models: Path) -> None:
@@ -225,6 +227,19 @@ def test_the_vae_is_chosen_in_a1111s_order(models: Path) -> None:
     write_model(models / "VAE" / "cat-v2.safetensors")
     catalogue.refresh()
     assert chosen() == "cat-v2.safetensors" and chosen("best", overrides=False) == "cat-v2.safetensors"
+    # Beside the checkpoint before the VAE folder, and by suffix in each.
+    for path, wanted in (
+        (models / "VAE" / "cat-v3.ckpt", "cat-v3.ckpt"),
+        (models / "VAE" / "cat.vae.pt", "cat-v3.ckpt"),
+        (folder / "cat-x.vae.safetensors", "cat-x.vae.safetensors"),
+        (folder / "cat-y.vae.pt", "cat-y.vae.pt"),
+        (models / "VAE" / "cat-y.vae.pt", "cat-y.vae.pt"),
+    ):
+        write_model(path)
+        catalogue.refresh()
+        assert chosen() == wanted
+    near = catalogue.vae_for(cat).file
+    assert near is not None and near.path.parent == models / "VAE"
 
 
 def test_networks_embeddings_and_upscalers_are_listed(models: Path) -> None:
