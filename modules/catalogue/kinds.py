@@ -30,7 +30,9 @@ class ModelKind(Enum):
     UPSCALER = "an upscaler: put it into models/ESRGAN"
     FLUX = "a Flux model, which can't run here"
     SD3 = "a Stable Diffusion 3 model, which can't run here"
+    TRANSFORMER = "a diffusion transformer (as Z-Image, Qwen-Image and Wan are), which can't run here"
     DIFFUSERS_UNET = "a UNet in diffusers' layout; a single file with the original layout is needed"
+    IMAGE_ENCODER = "an image encoder (CLIP vision), which IP-Adapters need: put it into models/clip_vision"
     TEXT_ENCODER = "a text encoder, one part of a checkpoint"
     EMA_ONLY = "the EMA half of a training checkpoint (model_ema.*); export it with these weights in the model's place"
     UNKNOWN = "of a kind that is not known here"
@@ -53,11 +55,46 @@ _BEGINNINGS: Final = (
     ),
     (ModelKind.FLUX, ("double_blocks.", "model.diffusion_model.double_blocks.")),
     (ModelKind.SD3, ("joint_blocks.", "model.diffusion_model.joint_blocks.")),
+    (
+        ModelKind.TRANSFORMER,
+        tuple(
+            prefix + name
+            for prefix in ("", "model.diffusion_model.", "net.")
+            for name in (
+                "transformer_blocks.",
+                "single_transformer_blocks.",
+                "double_stream_blocks.",
+                "double_stream_modulation_img.",
+                "early_stream_modulations.",
+                "cap_embedder.",
+                "noise_refiner.",
+                "txt_norm.",
+                "txtfusion.",
+                "llm_adapter.",
+                "head.modulation",
+                "layers.0.mlp.linear_fc2.",
+            )
+        ),
+    ),
     (ModelKind.EMA_ONLY, ("model_ema.",)),
-    (ModelKind.VAE, ("first_stage_model.", "encoder.down.", "decoder.up.", "decoder.conv_in.", "decoder.up_blocks.")),
+    (
+        ModelKind.VAE,
+        (
+            "first_stage_model.",
+            "encoder.down.",
+            "decoder.up.",
+            "decoder.conv_in.",
+            "decoder.up_blocks.",
+            "encoder.middle.",
+            "decoder.middle.",
+        ),
+    ),
     (ModelKind.DIFFUSERS_UNET, ("down_blocks.", "time_embedding.")),
     (ModelKind.EMBEDDING, ("emb_params", "string_to_param", "clip_l", "clip_g")),
+    (ModelKind.IMAGE_ENCODER, ("vision_model.",)),
     (ModelKind.TEXT_ENCODER, ("cond_stage_model.", "text_model.", "embeddings.", "encoder.layers.")),
+    # Of OpenCLIP, T5, and the language models that transformers listen to.
+    (ModelKind.TEXT_ENCODER, ("transformer.resblocks.", "encoder.block.", "model.layers.", "model.language_model.")),
     (ModelKind.UPSCALER, ("params_ema.", "conv_first.", "model.0.weight", "RRDB_trunk.", "layers.0.residual_group.")),
 )
 # How networks of all trainers begin (kohya, LyCORIS, OneTrainer), and what parts their layers have: LoRA in the namings
@@ -76,6 +113,9 @@ _NETWORK_PART = re.compile(
     r"|\.([ab][12]\.weight|on_input|diff|diff_b|w_norm|b_norm|dora_scale)$"
 )
 
+# A pair of networks for each width that attention may have; as weights_in calls their tensors, or by the width alone.
+_HYPERNETWORK_PART = re.compile(r"\d{3,}($|\.[01]\.)")
+
 _IMAGES: Final = (
     (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -93,18 +133,20 @@ _STRAYS: Final = (
 
 def classify_tensors(names: Collection[str]) -> ModelKind:
     """What a file of tensors is for, by the names of its tensors."""
-    for kind, beginnings in _BEGINNINGS:
-        if any(name.startswith(beginnings) for name in names):
-            # A network may have the names of what it adds to, and parts of its own behind them.
-            whole = kind in (ModelKind.CHECKPOINT, ModelKind.CONTROLNET)
-            return ModelKind.LORA if not whole and _is_network(names) else kind
+    found = next((kind for kind, beginnings in _BEGINNINGS if any(name.startswith(beginnings) for name in names)), None)
+    if found is ModelKind.CHECKPOINT:
+        return found
+    # These have the names of what they guide or add to, and parts of their own behind them.
+    if found is ModelKind.CONTROLNET or is_control_model(names):
+        return ModelKind.CONTROLNET
     if _is_network(names):
         return ModelKind.LORA
-    if is_control_model(names):
-        return ModelKind.CONTROLNET
-    if names and all(name.isdigit() for name in names):
+    if found is not None:
+        return found
+    if names and all(_HYPERNETWORK_PART.match(name) for name in names):
         return ModelKind.HYPERNETWORK
-    return ModelKind.UNKNOWN
+    # diffusers' files of one textual inversion call its only tensor by the word that it stands for.
+    return ModelKind.EMBEDDING if len(names) == 1 and "." not in next(iter(names)) else ModelKind.UNKNOWN
 
 
 def _is_network(names: Collection[str]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from modules.catalogue.hypernetwork_files import hypernetwork_widths
 from modules.catalogue.kinds import Container, sniff_container
 from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_header
@@ -51,6 +52,14 @@ def weights_in(layout: TorchLayout) -> dict[str, TensorRef] | None:
     for part in _PARTS:
         if isinstance(inside := content.get(part), dict):
             content = content | {f"{part}.{name}": ref for name, ref in inside.items() if isinstance(name, str)}
+    content = content | {
+        f"{width}.{side}.{name}": ref
+        for width in hypernetwork_widths(content)
+        if isinstance(pair := content[width], tuple)
+        for side, net in enumerate(pair)
+        if isinstance(net, dict)
+        for name, ref in net.items()
+    }
     found = {name: ref for name, ref in content.items() if isinstance(name, str) and isinstance(ref, TensorRef)}
     if not is_text("".join(found)):
         raise ModelFileError(f"{layout.path.name} is damaged: the name of a tensor is no text; fetch it again.")
