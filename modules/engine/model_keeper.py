@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from modules.catalogue.contradictions import contradiction
 from modules.catalogue.hashes import sha256_of
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine.channel import Emit
@@ -34,7 +35,7 @@ from modules.hardware.fp8_weights import store_in_8_bits
 from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
 from modules.text.encoder import PromptEncoder
-from modules.weights.checkpoint import exchange_vae, is_scaled_for, load_checkpoint, load_vae
+from modules.weights.checkpoint import check_heads, exchange_vae, is_scaled_for, load_checkpoint, load_vae
 from modules.weights.networks.hypernetwork import read_hypernetwork
 from modules.weights.networks.merging import NetworkMerger
 from modules.weights.networks.reading import read_network
@@ -94,7 +95,7 @@ class ModelKeeper:
         return "TAESD is not at hand" if self._tiny is None else self._tiny.half(half, family)
 
     def load(self, file: CheckpointFile) -> LoadedModel:
-        """`file`, loaded. Raises ModelFileError with one sentence; then nothing is loaded."""
+        """`file`, loaded. Raises ModelFileError with one sentence: the one before stays if the files' heads say it."""
         loaded, now = self._loaded, Origin.of(file.path)
         if loaded is None or not loaded.serves(file, now):
             loaded = self._switch(file, now)
@@ -114,6 +115,10 @@ class ModelKeeper:
     def _switch(self, file: CheckpointFile, now: Origin) -> LoadedModel:
         """Cache the loaded checkpoint, and take `file` from the cache, or read it."""
         back = self._cache.take(file, now)
+        if back is None:
+            # Before the one in use is given up, and before gigabytes are read.
+            with self._failure_reported(file):
+                check_heads(Path(file.path), Path(file.vae_path) if file.vae_path else None)
         self._cache_loaded()
         self._cache.apply(CacheLimits.of(file.load_options, self._turns))
         return self._read(file, now) if back is None else self._bring_back(back, file, now)
@@ -213,6 +218,8 @@ class ModelKeeper:
             title=file.title,
             sha256=file.sha256,
         )
+        if (said := contradiction(model.path, model.family)) is not None:
+            self._emit(Notice(text=said, level="warning"))
         attention = self._attention_for(file)
         apply_attention(model.unet, attention)
         in_8_bits = stored_in_8_bits(file, model.family)

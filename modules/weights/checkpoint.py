@@ -157,6 +157,20 @@ def empty_parts(path: Path, vae_path: Path | None = None) -> Parts:
         return parts
 
 
+def check_heads(path: Path, vae_path: Path | None = None) -> None:
+    """Raise what `load_checkpoint` would raise for these files, as far as their heads say it: no weights are read."""
+    with ExitStack() as files:
+        file = files.enter_context(open_tensors(path))
+        family = _family(file)
+        hints = gather_hints(path, file.metadata)
+        _, unet_shape = unet_outline(file, hints)
+        texts = text_encoder_outlines(file, family, hints)
+        _check_text_fits(path.name, family, unet_shape, [shape for _, shape in texts])
+        vae_file = file if vae_path is None else files.enter_context(open_tensors(vae_path))
+        with init_empty_weights():
+            _check_vae_fits(path.name, unet_shape.out_channels, _vae_outline(vae_file, family).make())
+
+
 def load_vae(
     path: Path,
     *,
@@ -231,20 +245,19 @@ def _family(file: TensorFile) -> Family:
 
 
 def _stated_prediction(file: TensorFile, hints: ModelHints, family: Family, unet: UNet2DConditionModel) -> Predicts:
-    """What the UNet predicts by the file's metadata, its mark (an empty tensor of that name), its family, or itself.
+    """What the UNet predicts by the file's marks (empty tensors), its metadata, its family, or itself.
 
     Those of EDM are known by tensors alone: metadata calls CosXL's prediction "v", as that of models with timesteps.
     """
     if family.prediction_type is not None and family.prediction_type in EDM_TRAINING:
         return Predicts(family.prediction_type, sigma_range=_sigma_range(file))
-    marked: PredictionType | None = "v_prediction" if "v_pred" in file.shapes else family.prediction_type
-    kind = hints.prediction_type or marked
+    marked: PredictionType | None = "v_prediction" if "v_pred" in file.shapes else None
+    kind = marked or hints.prediction_type or family.prediction_type
     if kind is None:
         # Published models that are shown something beside the latent are all of the other kind.
         plain = unet_config(unet).in_channels == unet_config(unet).out_channels
         kind = "v_prediction" if plain and predicts_velocity(unet) else "epsilon"
-    snr = "ztsnr" in file.shapes if hints.zero_terminal_snr is None else hints.zero_terminal_snr
-    return Predicts(kind, snr)
+    return Predicts(kind, "ztsnr" in file.shapes or bool(hints.zero_terminal_snr))
 
 
 def _sigma_range(file: TensorFile) -> tuple[float, float] | None:

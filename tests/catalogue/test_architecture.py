@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from modules.catalogue.architecture import Architecture, fits_encoders, read_architecture
+from modules.catalogue.contradictions import contradiction
 from modules.catalogue.model_errors import ModelFileError
-from modules.families import FAMILIES, SD1, SDXL
+from modules.families import FAMILIES, SD1, SD2, SDXL, SDXL_REFINER
+from tests.catalogue.files import write_model
 from tests.checkpoints import TINY_REFINER, TINY_SD2, TINY_SDXL, truncate, write_tiny_checkpoint, write_vae
 from tests.checkpoints import Architecture as Sizes
 
@@ -36,3 +38,20 @@ def test_each_family_says_what_it_was_trained_at() -> None:
     assert {family.name: family.resolution[0] for family in FAMILIES} == {
         "SD1": 512, "SD2": 768, "SDXL": 1024, "SDXL refiner": 1024,
     }  # fmt: skip
+
+
+def test_metadata_that_names_another_family_is_one_sentence(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "xl.safetensors", {"modelspec.architecture": "stable-diffusion-v1"})
+    assert contradiction(path, SDXL) == (
+        "xl.safetensors calls itself 'stable-diffusion-v1' in its metadata, but its tensors are those of "
+        "Stable Diffusion XL: it is used as that."
+    )
+    for architecture, family in (
+        ("stable-diffusion-v1", SD1),
+        ("stable-diffusion-v2-768-v", SD2),
+        ("stable-diffusion-xl-v1-base", SDXL),
+        ("stable-diffusion-xl-v1-refiner", SDXL_REFINER),
+        ("something new", SDXL),
+    ):
+        assert contradiction(write_model(path, {"modelspec.architecture": architecture}), family) is None
+    assert contradiction(write_model(path), SDXL) is None

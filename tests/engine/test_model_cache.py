@@ -40,10 +40,11 @@ from modules.protocol import (
     ImageReady,
     JobFailed,
     JobFinished,
+    Notice,
     RunJob,
 )
 from modules.settings import OptionStore, Paths, parse_flags
-from tests.checkpoints import truncate, write_embedding, write_tiny_checkpoint, write_vae
+from tests.checkpoints import Architecture, truncate, write_embedding, write_lora, write_tiny_checkpoint, write_vae
 from tests.engine import conftest
 from tests.engine.conftest import checkpoint_at
 from tests.engine.test_models import Line, OnCard
@@ -217,6 +218,35 @@ def test_each_picture_of_a_script_names_its_own_textual_inversions(files: list[P
                 name in prompt for name in ("inkwash", "chalkline")
             ]
         assert len(drawn) == (3 if chosen["y_type"] == "Nothing" else 6)
+
+
+def test_a_file_whose_head_is_wrong_leaves_the_checkpoint_in_use_where_it_is(
+    files: list[Path], tmp_path: Path, reads: Reads
+) -> None:
+    """Nothing is given up for it, and none of its gigabytes are read."""
+    line = Line()
+    keeper = ModelKeeper(CPU, line.emit)
+    whole = keeper.load(checkpoint_at(files[0]))
+    wide = write_vae(tmp_path / "v.safetensors", architecture=Architecture(latent_channels=16))
+    lora = write_lora(tmp_path / "lora.safetensors")
+    cut = truncate(write_tiny_checkpoint(tmp_path / "cut.safetensors"))
+    for file, why in (
+        (checkpoint_at(lora), "not a checkpoint but a LoRA"),
+        (checkpoint_at(cut), "truncated"),
+        (with_vae(files[1], wide, {}), "the VAE has 16"),
+    ):
+        with pytest.raises(ModelFileError, match=why):
+            keeper.load(file)
+        assert why in line.of(CheckpointFailed)[-1].cause
+    assert keeper.load(checkpoint_at(files[0])) is whole and whole.model.loaded and reads == [files[0].name]
+
+
+def test_metadata_that_names_another_family_is_said_when_the_file_is_loaded(tmp_path: Path) -> None:
+    stated = {"modelspec.architecture": "stable-diffusion-xl-v1-base"}
+    line = Line()
+    ModelKeeper(CPU, line.emit).load(checkpoint_at(write_tiny_checkpoint(tmp_path / "a.safetensors", metadata=stated)))
+    (said,) = line.of(Notice)
+    assert said.level == "warning" and said.text.startswith("a.safetensors calls itself 'stable-diffusion-xl-v1-base'")
 
 
 def test_the_least_recently_used_goes_first_and_a_lower_limit_holds_at_once(files: list[Path], reads: Reads) -> None:

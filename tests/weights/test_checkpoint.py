@@ -235,6 +235,10 @@ def test_marker_tensors_tell_the_prediction_type(tmp_path: Path) -> None:
     tensors = original_tensors(make_modules(SMALL)) | {"v_pred": torch.zeros(1), "ztsnr": torch.zeros(1)}
     model = load_checkpoint(write_tensors(tmp_path / "m.safetensors", tensors, stated_facts(SMALL)))
     assert (model.predicts.kind, model.predicts.zero_terminal_snr) == ("v_prediction", True)
+    # Trainers leave "epsilon" in the metadata of what was merged into such a model.
+    lies = stated_facts(SMALL) | {"modelspec.prediction_type": "epsilon", "zero_terminal_snr": "false"}
+    model = load_checkpoint(write_tensors(tmp_path / "n.safetensors", tensors, lies))
+    assert (model.predicts.kind, model.predicts.zero_terminal_snr) == ("v_prediction", True)
 
 
 def test_groups_that_do_not_fit_say_what_to_state(tmp_path: Path) -> None:
@@ -397,7 +401,7 @@ def test_files_of_other_kinds_say_what_to_do_with_them(tmp_path: Path) -> None:
         (write_vae(tmp_path / "vae.safetensors"), "is not a checkpoint but a VAE: put it into models/VAE"),
         (write_embedding(tmp_path / "e.safetensors"), "a textual inversion embedding"),
         (write_tensors(tmp_path / "ema.ckpt", {"model_ema.diffusion_modelout2weight": torch.ones(2)}, {}), "EMA half"),
-        (write_tensors(tmp_path / "odd.ckpt", {"x": torch.ones(2)}, {}), "of a kind that is not known"),
+        (write_tensors(tmp_path / "odd.ckpt", {"x.y": torch.ones(2)}, {}), "of a kind that is not known"),
     ):
         with pytest.raises(CheckpointError, match=expected):
             load_checkpoint(path)
