@@ -11,10 +11,12 @@ _WITH_CLIP_L_SKIP: Final = "No effect with this checkpoint, unless “Clip skip 
 _ONE_ENCODER: Final = "For SDXL only: this checkpoint has no two text encoders."
 _COARSE: Final = "No effect with this checkpoint: it has no self-attention at the full size, where tokens are merged."
 _NO_CROP: Final = "For SDXL only: this checkpoint is not told of a crop."
+_NO_SCORE: Final = "For SDXL's refiner only: nothing that goes with this checkpoint is shown a score."
 _NO_TIMESTEPS: Final = "No effect with this checkpoint: it was trained without timesteps (EDM)."
 
 _MERGING: Final = ("token_merging_ratio", "token_merging_ratio_img2img", "token_merging_ratio_hr")
 _CROP: Final = ("sdxl_crop_top", "sdxl_crop_left")
+_SCORES: Final = ("sdxl_refiner_low_aesthetic_score", "sdxl_refiner_high_aesthetic_score")
 _OF_TIMESTEPS: Final = ("sd_noise_schedule", "enable_quantization", "use_downcasted_alpha_bar")
 
 
@@ -39,5 +41,7 @@ def _ignored(family: Family, clip_l_skip: bool) -> Iterator[tuple[str, str]]:
         yield from ((key, _COARSE) for key in _MERGING)
     if "crop" not in family.added_numbers:
         yield from ((key, _NO_CROP) for key in _CROP)
+    if not family.follows_sdxl_settings:
+        yield from ((key, _NO_SCORE) for key in _SCORES)
     if family.prediction_type in EDM_TRAINING:
         yield from ((key, _NO_TIMESTEPS) for key in _OF_TIMESTEPS)

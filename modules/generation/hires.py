@@ -88,7 +88,8 @@ def _enlarged(
     """(latents at `size`, not cut yet; the pictures they came from in 0..1, where they came from pictures)."""
     if upscaler in LATENT_MODES and first.latents is not None:
         mode, antialias = LATENT_MODES[upscaler]
-        cells = (size.height // 8, size.width // 8)
+        factor = pipeline.model.vae_factor
+        cells = (size.height // factor, size.width // factor)
         return interpolate(first.latents, size=cells, mode=mode, antialias=antialias), None
     model = pipeline.model
     pictures = first.pictures if first.latents is None else decoded(pipeline, first.latents)
