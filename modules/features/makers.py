@@ -15,12 +15,12 @@ from modules.features.prompt_matrix.run import matrix_grid
 from modules.features.sd_upscale.run import sd_upscale
 from modules.features.sequences.declare import InterpolatePicturesArguments, InterpolatePromptsArguments
 from modules.features.sequences.run import animation, between_pictures
-from modules.features.stage import Maker, job_grid, plainly
+from modules.features.stage import Maker, each_from_its_own, job_grid, plainly
 from modules.features.ultimate_upscale.run import saves_result, ultimate_upscale
 from modules.features.xyz_plot.run import xyz_grids
 
 # Of a job without a script whose pictures have prompts of their own.
-PLAIN: Final = Maker(plainly, finale=job_grid)
+PLAIN: Final = Maker(each_from_its_own, finale=job_grid)
 MAKERS: Final[Mapping[str, Maker]] = {
     "img2img alternative test": Maker(alternative_test, finale=job_grid),
     "Interpolate pictures": Maker(between_pictures, finale=partial(animation, InterpolatePicturesArguments)),

@@ -138,6 +138,16 @@ def plainly(stage: Stage, index: int) -> Image.Image:
     return stage.plain(stage.resolved.of_image(index))
 
 
+def each_from_its_own(stage: Stage, index: int) -> Image.Image:
+    """Picture `index` as a plain job would make it: of several pictures to start from each has its own."""
+    resolved = stage.resolved.of_image(index)
+    sources = resolved.request.init_images
+    if len(sources) > 1:
+        request = resolved.request.model_copy(update={"init_images": (sources[index % len(sources)],)})
+        resolved = resolved.model_copy(update={"request": request})
+    return stage.plain(resolved)
+
+
 def _one(resolved: ResolvedRequest) -> int:
     return 1
 

@@ -281,6 +281,15 @@ def test_a_prompt_matrix_makes_each_combination_and_a_grid_that_names_them(opene
     assert [cell.tobytes() for cell in cells] == [image.tobytes() for image in images(job)]
 
 
+def test_pictures_with_prompts_of_their_own_each_start_from_their_own_picture(opened: Services) -> None:
+    pair = picture(seed=1), picture(seed=2)
+    arguments = {"is_enabled": True, "is_combinatorial": True}
+    job = made(opened, *pair, script="Dynamic Prompts", arguments=arguments, prompt="a {dog|cat}")
+    alone = [made(opened, pair[n], prompt=prompt, seed=7 + n) for n, prompt in enumerate(("a dog", "a cat"))]
+    assert [image.tobytes() for image in images(job)] == [images(one)[0].tobytes() for one in alone]
+    assert [found["Template"] for found in infotexts(job)] == ["a {dog|cat}"] * 2
+
+
 def test_each_line_of_prompts_is_a_picture_with_what_it_changes(opened: Services) -> None:
     lines = "a dog\n--prompt a cat --steps 2 --height 128"
     job = made(opened, script="Prompts from file or textbox", arguments={"prompts": lines}, prompt="")
