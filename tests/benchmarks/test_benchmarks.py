@@ -26,6 +26,7 @@ from benchmarks import (
     extraction,
     hires_memory,
     memory_modes,
+    merging,
     networks,
     on_cuda,
     other_programs,
@@ -157,6 +158,12 @@ def test_loading(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_extraction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     extraction.run(tmp_path, Architecture(), 2, 2)
     assert capsys.readouterr().out.splitlines()[-1].startswith("| 2 | 2 | ")
+
+
+@pytest.mark.long
+def test_merging(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    merging.run(tmp_path, Architecture())
+    assert capsys.readouterr().out.count("| 0.0 |") == len(merging.METHODS)
 
 
 @pytest.mark.long

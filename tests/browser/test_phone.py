@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.amounts import some
-from tests.browser.steps import drop, generate, open_input, open_tab, set_number
+from tests.browser.steps import PROMPT, drop, generate, open_input, open_tab, set_number
 from tests.browser.test_img2img import painted_pixels
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -65,6 +65,22 @@ def test_on_a_phone_the_job_is_at_the_thumb_wherever_the_page_is(settled_phone: 
     assert target is not None and min(target["width"], target["height"]) >= 44
     stop.tap()
     expect(bar).to_be_hidden()
+
+
+def test_on_a_phone_a_tap_on_a_card_puts_it_into_the_prompt_and_out_of_it(settled_phone: Page) -> None:
+    phone = settled_phone
+    tabs = phone.locator("#txt2img_extra_tabs")
+    tabs.get_by_role("tab", name="Lora", exact=True).tap()
+    card = phone.locator(".cards[data-mode=txt2img][data-kind=lora] .model-card").first
+    card.locator(".card-main").tap()
+    expect(phone.locator(PROMPT)).to_have_value("<lora:pen:1>")
+    for one in card.get_by_role("button").all():
+        target = one.bounding_box()
+        assert target is not None and min(target["width"], target["height"]) >= 36
+        assert target["x"] + target["width"] <= 390
+    card.locator(".card-main").tap()
+    expect(phone.locator(PROMPT)).to_have_value("")
+    tabs.get_by_role("tab", name="Generation", exact=True).tap()
 
 
 class Fingers:
