@@ -179,7 +179,7 @@ def _configured(path: Path) -> None:
         (lambda path: write_embedding(path), "is not a LoRA or one of its relatives but a textual inversion"),
         (_tensors(**{"model.diffusion_model.input_blocks.0.0.weight": fill(1, (2, 2))}), "but a checkpoint"),
         (_tensors(**{"decoder.conv_in.weight": fill(1, (2, 2))}), "but a VAE"),
-        (_tensors(words=fill(1, (2, 2))), "of a kind that is not known"),
+        (_tensors(words=fill(1, (2, 2)), more=fill(1, (2, 2))), "of a kind that is not known"),
         (_tensors(**{"lora_unet_x.lora_up.weight": fill(1, (2, 2))}), "is not understood: its parts up are"),
         (_tensors(**{"double_blocks.0.processor.qkv_lora1.up.weight": fill(1, (2, 2))}), "It is for Flux."),
         (_tensors(**{"bundle_emb.x.clip_l": fill(1, (2, 2, 2))}), "is no textual inversion"),
