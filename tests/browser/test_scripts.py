@@ -91,6 +91,27 @@ def test_guidance_is_one_form_whose_features_come_from_pictures_and_go_into_jobs
     enabled.uncheck()
     generate(page, "a fox without")
     assert _scripts_of(server, "a fox without") == {}
+    page.locator("#unit_txt2img_guidance_1_panel").get_by_role("button", name="SDXL").click()
+    expect(number).to_have_value("1.3")
+    expect(enabled).to_be_checked()
+    enabled.uncheck()
+    couple = "#script_txt2img_forge_couple"
+    page.click(f"{couple} > button")
+    page.check(f"{couple}_enabled input")
+    page.locator(f"{couple}_mode").get_by_label("Advanced").check()
+    # They are drawn once they come into view.
+    page.locator(f"{couple} .boxes").scroll_into_view_if_needed()
+    boxes = page.locator(f"{couple} .boxes-box")
+    expect(boxes).to_have_count(2)
+    boxes.first.focus()
+    page.keyboard.press("Shift+ArrowRight")
+    page.get_by_role("button", name="Add a box").first.click()
+    expect(boxes).to_have_count(3)
+    page.keyboard.press("Delete")
+    expect(boxes).to_have_count(2)
+    generate(page, "red\nblue")
+    mapping = _scripts_of(server, "red\nblue")["Forge Couple"]["mapping"]
+    assert mapping == "[[0,0.51,0,1,1],[0.5,1,0,1,1]]"
 
 
 def _scripts_of(server: Server, prompt: str) -> Any:

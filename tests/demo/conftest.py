@@ -18,7 +18,7 @@ from modules.features.runs import features_for
 from modules.generation.decoding import decode_latent, to_image
 from modules.generation.finishing import finish
 from modules.generation.img2img import img2img
-from modules.generation.init_picture import prepare_init_picture
+from modules.generation.init_picture import InitPicture, prepare_init_picture
 from modules.generation.pipeline import JobFeature, Pipeline, Progress
 from modules.generation.txt2img import txt2img
 from modules.parameters import ResolvedRequest, parse_request, resolve
@@ -47,7 +47,10 @@ class Artist:
         self, picture: Image.Image, prompt: str, mask: Image.Image | None = None, **values: object
     ) -> Image.Image:
         request = resolved(prompt=prompt, mode="img2img", mask=None if mask is None else "stored", **values)
-        source = prepare_init_picture(request, picture, mask)
+        return self.over(request, prepare_init_picture(request, picture, mask))
+
+    def over(self, request: ResolvedRequest, source: InitPicture) -> Image.Image:
+        """The finished picture of an img2img request over `source`."""
         latent = img2img(self.engine, request, range(1), source, QUIET)[0]
         return finish(self._image(latent), source, correct_colours=False)
 

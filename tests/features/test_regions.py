@@ -265,11 +265,17 @@ def test_a_cell_that_an_edge_goes_through_is_shared() -> None:
     assert torch.allclose(covered(1 / 3, 1, 4), torch.tensor([0, 2 / 3, 1, 1]))
 
 
-def made(pipeline: Pipeline, scripts: Scripts, images: range = range(1), **values: Any) -> Tensor:
-    notices: list[str] = []
+def made(
+    pipeline: Pipeline,
+    scripts: Scripts,
+    images: range = range(1),
+    notices: list[str] | None = None,
+    **values: Any,
+) -> Tensor:
+    said: list[str] = [] if notices is None else notices
 
     def features_of(request: ResolvedRequest) -> Sequence[JobFeature]:
-        job: Any = SimpleNamespace(resolved=request, notice=notices.append, picture=None)
+        job: Any = SimpleNamespace(resolved=request, notice=said.append, picture=None)
         return features_for(job)
 
     fields = {"width": 128, "height": 64, "steps": 2, "batch_size": 2, "prompt": "red BREAK blue", **values}
@@ -364,6 +370,19 @@ def test_latent_couple_is_and_where_its_weights_are_one_and_after_its_end(pipeli
     assert not torch.allclose(acting, plain, atol=1e-2)
     for_one = made(pipeline, {LATENT_COUPLE.title: {**halves, "step": 1}}, prompt=prompt)
     assert not torch.allclose(for_one, acting, atol=1e-3) and not torch.allclose(for_one, plain, atol=1e-3)
+
+
+def test_what_a_person_may_not_expect_is_said(pipeline: Pipeline) -> None:
+    notices: list[str] = []
+    overlapping = boxes("[[0,0.6,0,1,1],[0.5,1,0,1,1]]")
+    made(pipeline, {"Forge Couple": overlapping}, notices=notices, prompt="red <lora:robe:1>\nblue", steps=1)
+    assert notices == [
+        "Forge Couple: LoRAs act on the whole picture, whichever region names them.",
+        "Forge Couple: the regions overlap: there they are mixed by their weights.",
+    ]
+    quiet: list[str] = []
+    made(pipeline, {"Forge Couple": {"enabled": True}}, notices=quiet, prompt="red\nblue", steps=1)
+    assert quiet == []
 
 
 def test_sdxl_has_regions(tmp_path: Any) -> None:

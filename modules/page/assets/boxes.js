@@ -87,7 +87,8 @@ export class BoxesEditor {
   }
 
   field() {
-    return find(document, `#${this.textId} textarea`, HTMLTextAreaElement);
+    const place = document.getElementById(this.textId);
+    return place && (find(place, "textarea", HTMLTextAreaElement) ?? find(place, "input", HTMLInputElement));
   }
 
   /** @param {string} text */
