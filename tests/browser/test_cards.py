@@ -68,6 +68,8 @@ def test_cards_from_search_to_preview(watched: Watched, tmp_path: Path) -> None:
         expect(page.locator(f"{CARDS} .card-status")).to_have_text("2 of 204 cards")
         tom, kitten = (page.locator(f"{card(page, name)} .card-main") for name in ("tomcat", "kitten"))
         expect(tom).to_contain_text("A <i>grey</i> cat")
+        colour = "(one) => getComputedStyle(one).color"
+        assert tom.locator(".card-description").evaluate(colour) != tom.locator(".card-name").evaluate(colour)
         tom.click()
         expect(page.locator(PROMPT)).to_have_value("a field <lora:Tom:1> tomcat")
         expect(page.locator(NEGATIVE)).to_have_value("(dog:1)")
