@@ -20,10 +20,12 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_img2im
 )
 from diffusers.schedulers.scheduling_edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_edm_euler import EDMEulerScheduler
+from torch.nn.functional import interpolate
 from transformers import CLIPTokenizer
 
 from modules.families import PLAYGROUND
 from modules.generation.encoding import to_tensor
+from modules.generation.hires import hires_pass
 from modules.generation.img2img import img2img, start_of
 from modules.generation.init_picture import prepare_init_picture
 from modules.generation.pipeline import Pipeline
@@ -249,11 +251,13 @@ def test_samplers_of_timesteps_are_refused_with_models_that_have_none(
             txt2img(pipeline, request(sampler_name=sampler), range(1), QUIET)
 
 
-def test_the_refiner_alone_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline]) -> None:
-    pipeline, resolved = pipeline_of(TINY_REFINER), request(mode="img2img", denoising_strength=OURS, height=64)
+@pytest.mark.parametrize("architecture", [TINY_SDXL, TINY_REFINER], ids=["base", "refiner"])
+def test_img2img_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], architecture: Architecture) -> None:
+    pipeline, resolved = pipeline_of(architecture), request(mode="img2img", denoising_strength=OURS, height=64)
     source = prepare_init_picture(resolved, picture(), None)
     start = start_of(pipeline, resolved, range(1), source)
-    theirs = xl_pipeline(StableDiffusionXLImg2ImgPipeline, pipeline, requires_aesthetics_score=True)(
+    scored = architecture is TINY_REFINER
+    theirs = xl_pipeline(StableDiffusionXLImg2ImgPipeline, pipeline, requires_aesthetics_score=scored)(
         prompt=resolved.request.prompt,
         negative_prompt="blue",
         image=start.latent,
@@ -263,6 +267,26 @@ def test_the_refiner_alone_is_that_of_diffusers(pipeline_of: Callable[..., Pipel
         **ARGUMENTS,
     ).images
     assert same(img2img(pipeline, resolved, range(1), source, QUIET), theirs)
+
+
+def test_a_hires_pass_is_img2img_of_diffusers_over_the_enlarged_latent(pipeline_of: Callable[..., Pipeline]) -> None:
+    """Told the larger size, and at its levels; both passes begin with noise of the same seed."""
+    pipeline = pipeline_of(TINY_SDXL)
+    hires = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "hr_second_pass_steps": STEPS // 2}
+    resolved = request(denoising_strength=0.5, **hires)
+    first = txt2img(pipeline, resolved, range(1), QUIET)
+    larger = interpolate(first, size=(18, 12), mode="bilinear")
+    theirs = xl_pipeline(StableDiffusionXLImg2ImgPipeline, pipeline)(
+        prompt=resolved.request.prompt,
+        negative_prompt="blue",
+        image=larger,
+        strength=0.5,
+        original_size=(144, 96),
+        generator=torch.Generator().manual_seed(7),
+        **ARGUMENTS,
+    ).images
+    ours = hires_pass(pipeline, resolved, range(1), first, QUIET, lambda picture, size: picture.resize(size))
+    assert ours.shape == (1, 4, 18, 12) and same(ours, theirs)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
