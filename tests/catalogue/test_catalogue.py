@@ -13,6 +13,7 @@ import pytest
 from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, ModelNotFoundError, sha256_of
 from modules.catalogue.hashes import legacy_hash_of
 from tests.catalogue.files import write_model
+from tests.checkpoints import TINY_REFINER, TINY_SD2, TINY_SDXL, Architecture, write_tiny_checkpoint
 
 
 @pytest.fixture
@@ -176,6 +177,19 @@ def test_the_stated_resolution_is_listed(models: Path) -> None:
     (folder / "c.safetensors").write_bytes(b"broken")
     sizes = [(entry.width, entry.height) for entry in catalogue_of(models).checkpoints()]
     assert sizes == [(128, 192), (256, 256), (None, None)]
+
+
+def test_a_file_that_states_no_size_has_that_of_its_family(models: Path) -> None:
+    folder = models / "Stable-diffusion"
+    for name, architecture in (("a", Architecture()), ("b", TINY_SD2), ("c", TINY_SDXL), ("d", TINY_REFINER)):
+        write_tiny_checkpoint(folder / f"{name}.safetensors", architecture=architecture)
+    write_tiny_checkpoint(
+        folder / "e.safetensors", architecture=TINY_SDXL, metadata={"modelspec.resolution": "832x1216"}
+    )
+    write_model(folder / "f.safetensors")
+    catalogue = catalogue_of(models)
+    sizes = [catalogue.native_size(checkpoint) for checkpoint in catalogue.checkpoints()]
+    assert sizes == [(512, 512), (768, 768), (1024, 1024), (1024, 1024), (832, 1216), None]
 
 
 def test_vaes_beside_checkpoints_are_vaes_only(models: Path) -> None:

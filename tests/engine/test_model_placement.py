@@ -18,10 +18,12 @@ from modules.engine.control import JobControl
 from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.job import run_job
 from modules.engine.job_models import JobModels
-from modules.engine.loaded import requested_prediction
+from modules.engine.loaded import requested_prediction, stored_in_8_bits
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import ModelPlacement, request_size, requested_memory
 from modules.engine.upscalers import UpscalerKeeper
+from modules.families import COSXL, FAMILIES, PLAYGROUND, SDXL_REFINER
+from modules.families import SDXL as SDXL_FAMILY
 from modules.hardware.attention import scores_of
 from modules.hardware.available_memory import MAIN_RESERVE
 from modules.hardware.budget import MemoryMode, OutOfBudget, RequestSize, peak
@@ -205,6 +207,18 @@ def infotext_of(keeper: ModelKeeper, options: dict[str, Any], path: Any) -> str:
     with FinishedPictures() as pictures:
         run_job(command, keeper, upscalers, JobControl(), CPU, line.emit, pictures)
     return str(line.of(ImageReady)[0].infotext)
+
+
+def test_weights_in_8_bits_are_of_the_families_that_the_setting_names(tmp_path: Path) -> None:
+    path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")
+    wanted = {
+        "Disable": set(),
+        "Enable for SDXL": {SDXL_FAMILY, SDXL_REFINER, PLAYGROUND, COSXL},
+        "Enable": set(FAMILIES),
+    }
+    for setting, families in wanted.items():
+        file = checkpoint_at(path, {"fp8_storage": setting})
+        assert {family for family in FAMILIES if stored_in_8_bits(file, family)} == families
 
 
 @pytest.mark.long

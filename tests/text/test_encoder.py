@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from modules.prompt import clip_tokenizer, plan_conditioning
 from modules.text import encoder as encoder_module
 from modules.text.encoder import PromptEncoder, apply_emphasis
 from modules.weights.checkpoint import load_checkpoint
-from tests.checkpoints import write_tiny_checkpoint
+from tests.checkpoints import TINY_SDXL, write_tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,34 @@ def test_the_vectors_of_a_word_are_the_word(encoder: PromptEncoder) -> None:
     for options in (EncodingOptions(), EncodingOptions(old_emphasis=True)):
         assert torch.allclose(encoder.encode(("a ink on a beach",), options).context, plain, atol=1e-5)
     encoder.begin({})
+
+
+def test_each_encoder_of_sdxl_takes_its_own_vectors_of_a_textual_inversion(tmp_path: Path) -> None:
+    model = load_checkpoint(write_tiny_checkpoint(tmp_path / "xl.safetensors", architecture=TINY_SDXL))
+    encoder, first = PromptEncoder(model, clip_tokenizer()), TINY_SDXL.text_widths[0]
+    (token,) = clip_tokenizer().encode("cat")
+    own = []
+    for one in encoder._encoders:
+        table = one._model.get_input_embeddings().weight
+        assert isinstance(table, torch.Tensor)
+        own.append(table[token : token + 1].detach().float())
+
+    def encoded(text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        made = encoder.encode((text,), EncodingOptions())
+        assert made.pooled is not None
+        return made.context, made.pooled
+
+    context, pooled = encoded("a cat on a beach")
+    encoder.begin({"ink": (own[0], own[1])})
+    context_of_vectors, pooled_of_vectors = encoded("a ink on a beach")
+    assert torch.allclose(context_of_vectors, context, atol=1e-5) and torch.allclose(
+        pooled_of_vectors, pooled, atol=1e-5
+    )
+    encoder.begin({"ink": (own[0], -own[1])})
+    changed, pooled_changed = encoded("a ink on a beach")
+    assert torch.allclose(changed[..., :first], context[..., :first], atol=1e-5)
+    assert not torch.allclose(changed[..., first:], context[..., first:], atol=1e-3)
+    assert not torch.allclose(pooled_changed, pooled, atol=1e-3)
 
 
 def test_an_encoding_is_remembered_until_the_textual_inversions_change(encoder: PromptEncoder, with_ink: Any) -> None:
