@@ -270,9 +270,14 @@ def test_img2img_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], arch
 
 
 def test_a_hires_pass_is_img2img_of_diffusers_over_the_enlarged_latent(pipeline_of: Callable[..., Pipeline]) -> None:
-    """Told the larger size, and at its levels; both passes begin with noise of the same seed."""
+    """It conditions by the larger size, at the same levels; both passes begin with noise of the same seed."""
     pipeline = pipeline_of(TINY_SDXL)
-    hires = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "hr_second_pass_steps": STEPS // 2}
+    hires: dict[str, Any] = {
+        "enable_hr": True,
+        "hr_scale": 1.5,
+        "hr_upscaler": "Latent",
+        "hr_second_pass_steps": STEPS // 2,
+    }
     resolved = request(denoising_strength=0.5, **hires)
     first = txt2img(pipeline, resolved, range(1), QUIET)
     larger = interpolate(first, size=(18, 12), mode="bilinear")
