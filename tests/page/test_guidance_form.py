@@ -50,6 +50,7 @@ def test_the_form_has_a_page_for_each_feature() -> None:
     assert GROUPS == ("Guidance",)
     schema = group_schema(services, of_group("Guidance", "img2img"), "img2img")
     assert [one["title"] for one in schema["forms"]] == [script.title for script in GUIDANCE]
-    modes = next(one for one in schema["forms"][5]["arguments"] if one["name"] == "mimic_mode")
+    form = next(one for one in schema["forms"] if one["title"] == "Dynamic thresholding")
+    modes = next(one for one in form["arguments"] if one["name"] == "mimic_mode")
     assert modes["look"] == "dropdown" and "Sawtooth" in modes["choices"]
     assert all(one["arguments"][0]["name"] == "enabled" for one in schema["forms"])

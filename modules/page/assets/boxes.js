@@ -115,7 +115,7 @@ export class BoxesEditor {
     weight.addEventListener("change", () =>
       this.change(number, { ...this.boxes[number], weight: Number(weight.value) }),
     );
-    const remove = button("×", () => this.remove(number), { title: "Remove the box" });
+    const remove = button("×", () => this.remove(number), { title: "Remove the box", ariaLabel: "Remove the box" });
     made.append(element("b", { textContent: String(number + 1) }), weight, remove, element("i"));
     made.addEventListener("keydown", (event) => event.target === made && this.key(event, number));
     this.lay(made, number);
