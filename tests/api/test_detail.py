@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.api.conftest import b64, made, opened, png
 from tests.features.detail.planted import plant
+from tests.networks import write_trained_lora
 
 pytestmark = pytest.mark.server
 
@@ -82,6 +83,17 @@ def test_two_tabs_and_several_masks_follow_each_other(api: httpx.Client, plain: 
     skipping = pixels(detailed(api, {**EXACT, "ad_model": "two", "ad_prompt": "[SKIP] [SEP]"}))
     assert only_in(changed(skipping, plain), (40, 40, 56, 56))
     np.testing.assert_array_equal(skipping[40:56, 40:56], first[40:56, 40:56])
+
+
+def test_a_lora_that_a_tab_alone_names_acts_in_its_masks_and_nowhere_else(
+    server: Any, api: httpx.Client, plain: np.ndarray
+) -> None:
+    lora = write_trained_lora(server.data_dir / "models" / "Lora" / "ink.safetensors")
+    without = pixels(detailed(api, {**EXACT, "ad_prompt": "[PROMPT]"}))
+    with_it = pixels(detailed(api, {**EXACT, "ad_prompt": "[PROMPT]<lora:ink:1>"}))
+    assert only_in(changed(with_it, plain), (8, 8, 24, 24)) and (with_it != without).any()
+    np.testing.assert_array_equal(pixels(made(api)), plain)
+    lora.unlink()
 
 
 def test_every_picture_of_a_batch_has_its_own_seed_inside(api: httpx.Client) -> None:
