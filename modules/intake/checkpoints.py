@@ -14,9 +14,11 @@ from modules.catalogue.refusals import hires_refusal, refiner_refusal, sampler_r
 from modules.catalogue.user_metadata import PREDICTION_KEY, text_of
 from modules.families import Family
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
+from modules.parameters.job_options import RefinerOptions
 from modules.parameters.load_options import CheckpointChoice, LoadOptions, VaeChoice, chosen_prediction
 from modules.parameters.pass_samplers import Samplers
 from modules.parameters.request import NO_REFINER
+from modules.parameters.samplers import SamplerChoice
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.protocol import CheckpointFile
 from modules.settings import OptionError, OptionStore
@@ -129,7 +131,8 @@ class CheckpointChooser:
     def check_passes(
         self, request: GenerationRequest, samplers: Samplers, title: str, options: Mapping[str, Any]
     ) -> None:
-        """Refuse what the checkpoint of this title, and that of the hires pass, can't do together or with `samplers`.
+        """Refuse what the checkpoint of this title, its refiner and that of the hires pass can't do, together or with
+        `samplers`.
 
         Of checkpoints of which `options` or their cards say what they predict the engine decides. Raises RequestError
         with one sentence.
@@ -140,7 +143,8 @@ class CheckpointChooser:
             known = ((one, self._catalogue.architecture(one)) for one in (first, hires))
             for checkpoint, architecture in known:
                 _refuse(None if architecture is None else text_to_image_refusal(architecture, checkpoint.name))
-        for checkpoint, choice in zip((first, hires), samplers, strict=False):
+        sampled = [*zip((first, hires), samplers, strict=False), *self._refined(request, samplers, options)]
+        for checkpoint, choice in sampled:
             family = self._family(checkpoint)
             if family is None:
                 continue
@@ -150,6 +154,20 @@ class CheckpointChooser:
             began, goes_on = self._family(first), self._family(hires)
             if began is not None and goes_on is not None:
                 _refuse(hires_refusal(began, goes_on))
+
+    def _refined(
+        self, request: GenerationRequest, samplers: Samplers, options: Mapping[str, Any]
+    ) -> list[tuple[Checkpoint, SamplerChoice]]:
+        """The refiner, with each sampler that it goes on with."""
+        if not request.has_refiner:
+            return []
+        refiner, works = self._find(request.refiner_checkpoint), read_options(RefinerOptions, options)
+        two_passes = request.has_hires_pass
+        return [
+            (refiner, choice)
+            for hires, choice in zip((False, True), samplers, strict=False)
+            if works.works_in(hires=hires, two_passes=two_passes)
+        ]
 
     def _says_prediction(self, checkpoint: Checkpoint, options: Mapping[str, Any]) -> bool:
         """Whether a person says what the checkpoint predicts, instead of its file and family."""

@@ -418,6 +418,15 @@ def test_samplers_of_timesteps_are_refused_with_models_of_edm_before_anything_wa
     with pytest.raises(RequestError, match=said):
         plot = {"X/Y/Z plot": {"x_type": "Sampler", "x_values": "Euler, DDIM"}}
         room.resolve(GenerationRequest(sampler_name="Euler", scripts=plot, **fields))
+    # A refiner takes the sampler over; of two passes in the one that it works in.
+    write_tiny_checkpoint(tmp_path / "models" / "xl.safetensors", architecture=TINY_SDXL)
+    room = intake(tmp_path)
+    refined: dict[str, Any] = {"override_settings": {"sd_model_checkpoint": "xl"}, "refiner_checkpoint": "cos"}
+    with pytest.raises(RequestError, match=said):
+        room.resolve(GenerationRequest(sampler_name="DDIM", refiner_switch_at=0.5, **refined))
+    room.resolve(GenerationRequest(sampler_name="DDIM", refiner_switch_at=1.0, **refined))
+    second = {"enable_hr": True, "hr_sampler_name": "Euler", "refiner_switch_at": 0.5}
+    room.resolve(GenerationRequest(sampler_name="DDIM", **refined, **second))
     # What a person says of a checkpoint goes before its file: the engine, which knows both, decides.
     entry = {"checkpoint_prediction": ["cos.safetensors: epsilon"]}
     said_by_setting: dict[str, Any] = {"override_settings": fields["override_settings"] | entry}
