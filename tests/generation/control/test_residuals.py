@@ -27,7 +27,7 @@ from modules.generation.unet import Residuals, replayed, skip_count, unet_functi
 from modules.hardware.graphs import StepGraphs
 from modules.hardware.pinned_weights import PinnedWeights
 from modules.parameters import RequestError
-from modules.sampling import CallPosition, Conditioning
+from modules.sampling import CallPosition, Conditioning, Window
 from modules.sampling.control import Weighting, residual_weights
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.control.reading import ControlModel
@@ -207,6 +207,28 @@ def test_a_window_switches_units_on_and_off() -> None:
     assert residuals_of([late], CallPosition(5, 10, range(1)))(*given) is None
     with torch.no_grad():
         assert residuals_of([late], CallPosition(6, 10, range(1)))(*given) is not None
+
+
+@pytest.mark.parametrize("name", ["ControlNet", "T2I-Adapter"])
+def test_a_row_that_shows_a_part_of_the_picture_is_controlled_by_that_part(name: str) -> None:
+    """Two tiles in one forward, each with its part of the map and of the region mask, as if each went alone."""
+    mask = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(4))
+    whole = unit(name)
+    whole = replace(whole, weighting=replace(whole.weighting, mask=mask))
+    windows = (Window(0, 0, 4, 8, (8, 8)), Window(4, 0, 4, 8, (8, 8)))
+    rows = replace(texts(SMALL, 2, 0), windows=windows)
+    sample = latents(2)[..., :4]
+    with torch.no_grad():
+        together = residuals_of([whole])(sample, TIMES[:2], rows)
+        assert together is not None
+        for row, window in enumerate(windows):
+            own = replace(whole, hint=window.cut(whole.hint), weighting=replace(whole.weighting, mask=window.cut(mask)))
+            alone = residuals_of([own])(sample[row : row + 1], TIMES[:1], texts(SMALL, 2, 0).slice(row, row + 1))
+            assert alone is not None
+            for found, wanted in zip(
+                (*together.skips, *together.features), (*alone.skips, *alone.features), strict=True
+            ):
+                torch.testing.assert_close(found[row : row + 1].expand_as(wanted), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_pass_without_residuals_asks_for_none() -> None:
