@@ -49,7 +49,9 @@ def rules(css: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 @cache
 def sheets() -> dict[str, str]:
-    return {path.name: path.read_text("utf-8") for path in sorted(ASSETS.glob("*.css"))}
+    # The empty page before Gradio's, which has no text, goes by variables of its document.
+    own = (path for path in sorted(ASSETS.glob("*.css")) if path.name != "early.css")
+    return {path.name: path.read_text("utf-8") for path in own}
 
 
 @cache
