@@ -47,9 +47,12 @@ class Form:
     def components(self) -> list[gr.components.Component]:
         return list(self.controls.values())
 
-    def request(self, values: Sequence[object]) -> GenerationRequest:
-        """The request that the form holds. Raises RequestError naming the control that is wrong."""
-        return request_from(self.mode, dict(zip(self.names, values, strict=True)))
+    def request(self, values: Sequence[object], given: Mapping[str, object] | None = None) -> GenerationRequest:
+        """The request that the form holds, with `given` values of some controls instead of their own.
+
+        Raises RequestError naming the control that is wrong.
+        """
+        return request_from(self.mode, {**dict(zip(self.names, values, strict=True)), **(given or {})})
 
     def updates(self, values: Mapping[str, Any]) -> list[Any]:
         """One Gradio update per control: those named in `values` change, the others stay."""

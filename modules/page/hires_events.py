@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
 from modules.intake.first_pass import first_pass_size
-from modules.jobs.job import JobError
-from modules.jobs.viewed import ViewedJobs
+from modules.page.again import wire_again
 from modules.page.controls import events_of
-from modules.page.form import Form
 from modules.page.hires import FIELDS, SIZE_FIELDS
-from modules.page.job_pictures import replacing, shown_with_jobs
-from modules.page.messages import QUICK
-from modules.page.txt2img import MODE, Txt2Img
-from modules.page.viewers import pressed_by
+from modules.page.txt2img import Txt2Img
 from modules.parameters import GenerationRequest, RequestError
 
 if TYPE_CHECKING:
@@ -34,45 +28,8 @@ def wire_hires(tab: Txt2Img, services: Services, page: gr.Blocks) -> None:
     events = [events_of(control).change for control in controls]
     # The scripts may still be on their way when the page loads; each change tries again.
     gr.on([*events, page.load], None, controls, tab.hires_line, js="(...sizes) => window.webui?.hiresLine(sizes) ?? ''")
-    client = gr.Textbox("", visible="hidden", elem_id=f"{MODE}_upscale_client")
-    submitted = gr.Textbox("", visible="hidden", elem_id=f"{MODE}_upscale_submitted")
-    results = tab.results
-    results.upscale.click(
-        upscaler(tab.form, services),
-        [results.shown, results.selected, *tab.form.components, client],
-        submitted,
-        js=f"(...values) => window.webui.stamp(values, '{MODE}')",
-        preprocess=False,
-        **QUICK,
-    ).then(None, submitted, None, js=f"(answer) => window.webui.submitted(answer, '{MODE}')")
-
-
-def upscaler(form: Form, services: Services) -> Callable[..., str]:
-    """The function behind ✨: queues the picture on display once more, with the form's hires settings.
-
-    As in A1111 the finished picture stands for the first pass: only the hires pass runs, with the picture's seed. The
-    result takes the picture's place in the gallery.
-    """
-
-    def upscale(pressed: gr.Request, job_id: str, index: float, *values: object) -> str:
-        *fields, client = values
-        sender = pressed_by(pressed, client)
-        try:
-            hires = form.request(fields)
-            shown = shown_with_jobs(ViewedJobs(services.jobs, sender), job_id)
-            request, inputs = upscaled(shown, int(index), hires)
-            job = services.jobs.submit(
-                request,
-                inputs=inputs,
-                client=sender.client,
-                user=sender.user,
-                task_id=replacing(job_id, int(index)),
-            )
-        except (RequestError, JobError) as error:
-            return json.dumps({"error": str(error)})
-        return json.dumps({"id": job.id})
-
-    return upscale
+    # As in A1111 the finished picture stands for the first pass: only the hires pass runs, with the picture's seed.
+    wire_again(tab.results.upscale, "upscale", tab.results, tab.form, services, upscaled)
 
 
 def upscaled(

@@ -42,6 +42,7 @@ class Results:
     open_folder: gr.Button
     sends: Mapping[str, gr.Button]
     upscale: gr.Button
+    detail: gr.Button
 
 
 # Where a result can be sent on to, with the symbol of its button.
@@ -71,6 +72,7 @@ def build_results(mode: str, *, folder_button: bool, height: str = "") -> Result
             save_zip = tool_button("🗃️", f"save_zip_{mode}")
             sends = {target: tool_button(symbol, f"{mode}_send_to_{target}") for target, symbol in TARGETS.items()}
             upscale = tool_button("✨", f"{mode}_upscale", visible=mode == "txt2img")
+            detail = tool_button("🔎", f"{mode}_detail", visible=mode in ("txt2img", "img2img"))
         files = gr.File(label="Download", visible=False, interactive=False, elem_id=f"download_files_{mode}")
         infotext = gr.HTML("", elem_id=f"html_info_{mode}", elem_classes=["infotext"])
         spent = gr.HTML("", elem_id=f"html_log_{mode}", elem_classes=["spent"], padding=False)
@@ -78,7 +80,9 @@ def build_results(mode: str, *, folder_button: bool, height: str = "") -> Result
         shown = gr.Textbox("", visible="hidden", elem_id=f"{mode}_shown")
         selected = gr.Number(0, visible="hidden", elem_id=f"{mode}_selected")
         show = gr.Button("Show", visible="hidden", elem_id=f"{mode}_show")
-    return Results(gallery, infotext, spent, shown, show, selected, save, save_zip, files, open_folder, sends, upscale)
+    return Results(
+        gallery, infotext, spent, shown, show, selected, save, save_zip, files, open_folder, sends, upscale, detail
+    )
 
 
 def gallery_value(images: Sequence[SavedImage]) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from modules.jobs.job import Job, SavedImage
+from modules.page.detail_events import detailed
 from modules.page.form import RESIZE_TO, SIZE_FROM
 from modules.page.hires_events import upscaled
 from modules.page.paste import form_values
@@ -79,3 +80,21 @@ def test_upscaling_one_of_a_batch_goes_on_from_its_picture_with_its_seed(tmp_pat
     for missing, index in (([], 0), (shown, 2), (shown, -1)):
         with pytest.raises(RequestError, match="no picture to enlarge"):
             upscaled(missing, index, hires)
+
+
+def test_painting_over_one_of_a_batch_starts_from_it_as_it_is(tmp_path: Path) -> None:
+    job = finished(tmp_path, GenerationRequest(prompt="x", seed=70, n_iter=2, steps=9, enable_hr=True))
+    shown = [(job, image) for image in job.images]
+    tabs: Any = [{"ad_model": "face.onnx", "ad_tab_enable": True}]
+    form = GenerationRequest(prompt="other", scripts={"ADetailer": {"ad_enable": True, "tabs": tabs}})
+    request, inputs = detailed(shown, 1, form)
+    assert inputs == {request.init_images[0]: job.images[1].path.read_bytes()}
+    assert (request.mode, request.enable_hr, request.n_iter, request.seed) == ("img2img", False, 1, 71)
+    assert (request.prompt, request.steps) == ("x", 9)
+    values = request.scripts["ADetailer"]
+    assert values["ad_enable"] and values["ad_skip_img2img"]
+    assert values["tabs"] == form.scripts["ADetailer"]["tabs"]
+    with pytest.raises(RequestError, match="no picture to paint over"):
+        detailed(shown, 2, form)
+    with pytest.raises(RequestError, match="Choose a detector"):
+        detailed(shown, 1, GenerationRequest())

@@ -22,6 +22,7 @@ const TAB_HINTS = {
   tab_send_to_extras: "Send image and generation parameters to extras tab",
   tab_upscale:
     "Upscale this one: make the picture on display again with the same seed and the Hires. fix settings above",
+  tab_detail: "Paint over faces, hands and persons in the picture on display, as ADetailer's tabs above say",
   tab_detect_size: "Set width and height to those of the picture",
   tab_interrupt: "Interrupt (Esc)",
   tab_skip: "Skip to the next image (Alt+Enter)",
