@@ -45,6 +45,14 @@ def shown_with_jobs(jobs: ViewedJobs, job_id: str) -> list[tuple[Job, SavedImage
     return shown
 
 
+def tab_of(jobs: ViewedJobs, job: Job) -> str:
+    """The tab whose gallery shows a job: that of the picture that it stands in for, else its own."""
+    first: Job | None = job
+    while first is not None and (place := _replaced(first)) is not None:
+        job, first = first, jobs.get(place[1])
+    return (first or job).request.mode
+
+
 def shown_pictures(services: Services, viewer: Viewer, shown_id: str) -> list[SavedImage]:
     """In the order of the gallery. Of a batch only as many as the settings say: too many make a browser slow."""
     jobs = ViewedJobs(services.jobs, viewer)

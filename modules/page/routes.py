@@ -19,7 +19,7 @@ from modules.jobs.access import Viewer
 from modules.jobs.job import Job, JobProgress, UnknownJob
 from modules.jobs.viewed import ViewedJobs
 from modules.page import listing
-from modules.page.job_pictures import first_picture, numbered_picture, under_way
+from modules.page.job_pictures import first_picture, numbered_picture, tab_of, under_way
 from modules.page.process import Warned
 from modules.page.recent_jobs import RecentJob, RecentJobs
 from modules.pictures import PictureError
@@ -212,7 +212,7 @@ def _ended(jobs: ViewedJobs, recent: RecentJob) -> EndedJob:
         return _ended_batch(jobs, job, job.task_id)
     return EndedJob(
         id=job.id,
-        mode=job.request.mode,
+        mode=tab_of(jobs, job),
         state=job.state,
         images=recent.images,
         cause=job.cause,
@@ -251,7 +251,7 @@ def _running(jobs: JobService, job: Job, seen: ViewedJobs) -> RunningJob:
     first, last, count = under_way(job, progress)
     return RunningJob(
         id=job.id,
-        mode=job.request.mode,
+        mode=tab_of(seen, job),
         mine=visible and job.client == seen.viewer.client,
         visible=visible,
         fraction=fraction,
