@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from modules.jobs.job import Job, SavedImage
     from modules.jobs.services import Services
 
-# The request for one of the pictures on display, by the pictures, its index and what the form says, and the pictures
-# that the request names. Raises RequestError.
-Again = Callable[
-    [Sequence[tuple["Job", "SavedImage"]], int, GenerationRequest], tuple[GenerationRequest, dict[str, bytes]]
-]
+    # The request for one of the pictures on display, by the pictures, its index and what the form says, and the
+    # pictures that the request names. Raises RequestError.
+    Again = Callable[
+        [Sequence[tuple[Job, SavedImage]], int, GenerationRequest], tuple[GenerationRequest, dict[str, bytes]]
+    ]
 
 
 def wire_again(

@@ -157,6 +157,15 @@ def test_what_a_unit_lacks_is_one_sentence(house: House, title: str, change: dic
     assert len(drawn(house)[0]) == 1
 
 
+def test_beside_kohyas_hrfix_a_controlnet_is_one_sentence(house: House, title: str) -> None:
+    shrink = {"kohya hrfix integrated": {"args": [True]}}
+    scripts = {"ControlNet": {"args": [unit(title)]}, **shrink}
+    answer = house.post("/sdapi/v1/txt2img", **REQUEST, alwayson_scripts=scripts)
+    assert answer.status_code >= 400 and "makes smaller inside: disable one of them." in answer.text
+    (alone,), _ = drawn(house)
+    assert alone.shape == (64, 64, 3)
+
+
 def test_the_lists_have_the_extensions_shapes(house: House, title: str) -> None:
     assert house.get("/controlnet/version") == {"version": 3}
     assert house.get("/controlnet/settings") == {"control_net_unit_count": 3}

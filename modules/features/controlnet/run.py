@@ -39,6 +39,7 @@ from modules.features.controlnet.shown import (
     image_prompt,
     reference_picture,
 )
+from modules.features.deep_shrink.declare import DEEP_SHRINK
 from modules.features.running import FeatureJob
 from modules.files import FileState, found_file
 from modules.gallery import DETECTED_MAP
@@ -163,6 +164,11 @@ class ControlNet(JobFeature):
             mask = self._region(unit, size)
             hooks.lites.append(LiteUnit(model, hint, unit.weight, window, positive_only, mask))
             return
+        if DEEP_SHRINK.title in self._job.resolved.request.scripts:
+            raise RequestError(
+                f"{unit.model} answers in the sizes of the whole UNet, which {DEEP_SHRINK.title} makes smaller inside: "
+                "disable one of them."
+            )
         weighting = self._weighting(unit, model, context, size)
         hooks.units.append(ControlUnit(model, hint, weighting, window, _union_number(unit)))
 
