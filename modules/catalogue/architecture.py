@@ -7,19 +7,26 @@ from typing import Final
 
 from modules.catalogue.embedding_files import vectors_for
 from modules.catalogue.kinds import ModelKind, classify_tensors
-from modules.catalogue.tensor_shapes import read_tensor_shapes
-from modules.families import Family, family_of
+from modules.catalogue.tensor_shapes import Shapes, read_tensor_shapes
+from modules.families import VAE_PREFIXES, Family, family_of
 
 _UNET_INPUT: Final = "model.diffusion_model.input_blocks.0.0.weight"
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A checkpoint's family, the widths of its text encoders, and how many channels its UNet takes."""
+    """A checkpoint's family, the widths of its text encoders, and how many channels its UNet takes.
+
+    `context_width` is that of the text that it listens to, `has_text` and `has_vae` whether it has these parts inside;
+    they are looked at in families whose parts come as files of their own.
+    """
 
     family: Family
     text_widths: tuple[int, ...]
     unet_channels: int
+    context_width: int = 0
+    has_text: bool = True
+    has_vae: bool = True
 
 
 def fits_encoders(embedding: Mapping[str, tuple[int, ...]], architecture: Architecture | None) -> bool:
@@ -43,7 +50,24 @@ def read_architecture(path: Path) -> Architecture | None:
     """
     shapes, _ = read_tensor_shapes(path)
     family = family_of(shapes) if classify_tensors(shapes) is ModelKind.CHECKPOINT else None
+    if family is not None and family.denoiser == "z_image":
+        return _z_image(shapes, family)
     entry = shapes.get(_UNET_INPUT, ())
     if family is None or len(entry) != 4:
         return None
     return Architecture(family, family.text_widths(shapes), entry[1])
+
+
+def _z_image(shapes: Shapes, family: Family) -> Architecture | None:
+    prefix = family.file_prefix(shapes)
+    context = shapes.get(f"{prefix}cap_embedder.1.weight", ())
+    if len(context) != 2:
+        return None
+    return Architecture(
+        family,
+        text_widths=(context[1],),
+        unet_channels=family.latent_channels,
+        context_width=context[1],
+        has_text=bool(family.text_widths(shapes)),
+        has_vae=any(name.startswith(VAE_PREFIXES) for name in shapes),
+    )

@@ -4,9 +4,9 @@ import difflib
 import logging
 import re
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from modules.catalogue.architecture import Architecture, read_architecture
@@ -22,6 +22,7 @@ from modules.catalogue.folders import ModelFolders
 from modules.catalogue.hashes import HashCache, legacy_hash_of
 from modules.catalogue.hints import gather_hints, read_sidecar
 from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
+from modules.catalogue.model_parts import ChosenParts, ModelPart, PartFacts, check_vae, choose_parts, read_part
 from modules.catalogue.names import comparable, is_one_of
 from modules.catalogue.networks import NetworkLabel, NetworkList
 from modules.catalogue.safetensors_header import read_safetensors_metadata
@@ -73,6 +74,7 @@ class Catalogue:
         self._architectures: dict[tuple[Path, FileState], Architecture | None] = {}
         self._network_labels: dict[tuple[Path, FileState], NetworkLabel] = {}
         self._embeddings: dict[tuple[Path, FileState], EmbeddingFile | None] = {}
+        self._parts: dict[tuple[Path, FileState], PartFacts | None] = {}
         self._facts: dict[tuple[Path, FileState], tuple[str | None, tuple[int, int] | None]] = {}
         self._checkpoints: tuple[Checkpoint, ...] = ()
         self._vaes: tuple[ModelFile, ...] = ()
@@ -101,6 +103,45 @@ class Catalogue:
     def vaes(self) -> tuple[ModelFile, ...]:
         """VAE files: those in the VAE folders, and `*.vae.*` beside checkpoints."""
         return self._vaes
+
+    def text_encoders(self) -> tuple[ModelFile, ...]:
+        """Text encoders in files of their own, read from disk now."""
+        return self._listed(self.folders.text_encoders, VAE_SUFFIXES)
+
+    def modules(self) -> tuple[ModelFile, ...]:
+        """What "VAE / Text Encoder" is chosen from: VAE files, then text encoders."""
+        return (*self.vaes(), *self.text_encoders())
+
+    def parts_for(self, checkpoint: Checkpoint, names: Sequence[str], vae: Path | None = None) -> ChosenParts:
+        """The files that a checkpoint takes beside its own, where its family's parts come so.
+
+        `names` are those of `modules` that somebody chose, as file names or paths; those that are not here are left
+        out. `vae` is the file of a VAE that is chosen already. Raises MissingPartError.
+        """
+        architecture = self.architecture(checkpoint)
+        if architecture is None or not architecture.family.parts_apart:
+            return ChosenParts()
+        given = None if vae is None else next((self._part(file) for file in self.vaes() if file.path == vae), None)
+        if given is not None:
+            check_vae(checkpoint.name, architecture, given)
+        needs_vae = vae is None and not architecture.has_vae
+        files = self.modules()
+        meant = {PurePath(name.replace("\\", "/")).name for name in names}
+        chosen = [part for file in files if is_one_of(file.path.name, meant) and (part := self._part(file)) is not None]
+        others = [part for file in files if (part := self._part(file)) is not None]
+        return choose_parts(checkpoint.name, architecture, chosen, others, needs_vae=needs_vae)
+
+    def _part(self, file: ModelFile) -> ModelPart | None:
+        """What a VAE's or text encoder's file holds, read once for each state of it."""
+        key = (file.path, file.state)
+        if key not in self._parts:
+            self._parts[key] = None
+            try:
+                self._parts[key] = read_part(file.path)
+            except (OSError, ModelFileError) as error:
+                log.info("%s", error)
+        facts = self._parts[key]
+        return None if facts is None else ModelPart(file, facts)
 
     def loras(self) -> tuple[ModelFile, ...]:
         """LoRA and LyCORIS files, read from disk now."""

@@ -14,6 +14,7 @@ class ModelFolders:
     checkpoints: tuple[Path, ...] = ()
     checkpoint_file: Path | None = None
     vaes: tuple[Path, ...] = ()
+    text_encoders: tuple[Path, ...] = ()
     loras: tuple[Path, ...] = ()
     embeddings: tuple[Path, ...] = ()
     hypernetworks: tuple[Path, ...] = ()
@@ -32,6 +33,7 @@ class ModelFolders:
             checkpoints=paths.checkpoint_dirs,
             checkpoint_file=paths.checkpoint_file,
             vaes=paths.vae_dirs,
+            text_encoders=paths.text_encoder_dirs,
             loras=paths.lora_dirs,
             embeddings=(paths.embeddings_dir,),
             hypernetworks=(paths.hypernetwork_dir,),

@@ -33,14 +33,17 @@ class ModelKind(Enum):
     TRANSFORMER = "a diffusion transformer (as Z-Image, Qwen-Image and Wan are), which can't run here"
     DIFFUSERS_UNET = "a UNet in diffusers' layout; a single file with the original layout is needed"
     IMAGE_ENCODER = "an image encoder (CLIP vision), which IP-Adapters need: put it into models/clip_vision"
-    TEXT_ENCODER = "a text encoder, one part of a checkpoint"
+    TEXT_ENCODER = "a text encoder, one part of a checkpoint: put it into models/text_encoder"
     EMA_ONLY = "the EMA half of a training checkpoint (model_ema.*); export it with these weights in the model's place"
     UNKNOWN = "of a kind that is not known here"
 
 
 # In the order of asking: a checkpoint contains what a VAE or a text encoder consists of.
 _BEGINNINGS: Final = (
-    (ModelKind.CHECKPOINT, ("model.diffusion_model.input_blocks.",)),
+    (
+        ModelKind.CHECKPOINT,
+        ("model.diffusion_model.input_blocks.", "model.diffusion_model.cap_pad_token", "cap_pad_token"),
+    ),
     (
         ModelKind.CONTROLNET,
         (
@@ -92,9 +95,12 @@ _BEGINNINGS: Final = (
     (ModelKind.DIFFUSERS_UNET, ("down_blocks.", "time_embedding.")),
     (ModelKind.EMBEDDING, ("emb_params", "string_to_param", "clip_l", "clip_g")),
     (ModelKind.IMAGE_ENCODER, ("vision_model.",)),
-    (ModelKind.TEXT_ENCODER, ("cond_stage_model.", "text_model.", "embeddings.", "encoder.layers.")),
+    (ModelKind.TEXT_ENCODER, ("cond_stage_model.", "text_model.", "embeddings.", "encoder.layers.", "text_encoders.")),
     # Of OpenCLIP, T5, and the language models that transformers listen to.
-    (ModelKind.TEXT_ENCODER, ("transformer.resblocks.", "encoder.block.", "model.layers.", "model.language_model.")),
+    (
+        ModelKind.TEXT_ENCODER,
+        ("transformer.resblocks.", "encoder.block.", "model.layers.", "model.embed_tokens.", "model.language_model."),
+    ),
     (ModelKind.UPSCALER, ("params_ema.", "conv_first.", "model.0.weight", "RRDB_trunk.", "layers.0.residual_group.")),
 )
 # How networks of all trainers begin (kohya, LyCORIS, OneTrainer), and what parts their layers have: LoRA in the namings

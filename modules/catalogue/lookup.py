@@ -49,6 +49,12 @@ class LocalModels:
         found = _found(files, sha256, lambda file: is_one_of(name, _file_names(file)), self._plain())
         return found and LocalFile(found[0].name, found[1])
 
+    def module(self, name: str) -> LocalFile | None:
+        """The file name of a VAE or a text encoder; infotexts name it without its suffix."""
+        files = self._catalogue.modules()
+        found = next((file for file in files if is_one_of(name, _file_names(file), any_case=True)), None)
+        return None if found is None else LocalFile(found.path.name)
+
     def embedding(self, name: str, sha256: str) -> LocalFile | None:
         """The name by which prompts mean it."""
         files = self._catalogue.embeddings()

@@ -67,6 +67,8 @@ class LoadedModel:
     attention: AttentionChoice
     networks: NetworkMerger
     vae_sha256: Future[str] | None = None
+    text_origins: tuple[Origin, ...] = ()
+    """The text encoders that lie in files of their own."""
     embeddings: EmbeddingCache | None = None
     bundled: dict[str, str] = field(default_factory=dict)
     """The network that each textual inversion of the job came with, by the inversion's name."""
@@ -96,7 +98,9 @@ class LoadedModel:
 
     def serves(self, file: CheckpointFile, now: Origin) -> bool:
         """Whether it is what `file` names, whatever VAE is in it; weights cut to 8 bits don't grow again."""
-        return self.origin.serves(now) and self.in_8_bits == stored_in_8_bits(file, self.model.family)
+        texts = tuple(map(Origin.of, file.text_paths))
+        same = len(texts) == len(self.text_origins) and all(map(Origin.serves, self.text_origins, texts))
+        return same and self.origin.serves(now) and self.in_8_bits == stored_in_8_bits(file, self.model.family)
 
     def has_embedding(self, name: str) -> bool:
         """Whether a file of the installation is the textual inversion of this name."""
@@ -114,6 +118,9 @@ class LoadedModel:
         facts |= {"Model hash": self.sha256.result()[:10], "Model": Path(self.file.name).stem}
         if self.file.vae_path and self.vae_sha256:
             facts |= {"VAE hash": self.vae_sha256.result()[:10], "VAE": Path(self.file.vae_path).name}
+        facts |= {f"Module {number}": Path(path).stem for number, path in enumerate(self.file.text_paths, start=1)}
+        if self.model.family.flow is None:
+            facts["Shift"] = None
         hashes = self.embedding_hashes(self.encoder.embeddings_used)
         if hashes:
             facts["TI hashes"] = written_hashes(hashes)

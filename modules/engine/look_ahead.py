@@ -40,7 +40,8 @@ class OutlookCache:
     def of(self, file: CheckpointFile) -> Outlook:
         """The outlook of `file` with its VAE. Raises ModelFileError where it can't be loaded."""
         vae = None if file.vae_path is None else Origin.of(file.vae_path)
-        key = Origin.of(file.path), vae, file.load_options.fp8_storage
+        texts = tuple(map(Origin.of, file.text_paths))
+        key = Origin.of(file.path), vae, texts, file.load_options.fp8_storage
         if key not in self._known:
             try:
                 self._known[key] = self._looked_at(file)
@@ -50,7 +51,8 @@ class OutlookCache:
 
     def _looked_at(self, file: CheckpointFile) -> Outlook:
         hardware = self._hardware
-        parts = empty_parts(Path(file.path), Path(file.vae_path) if file.vae_path else None)
+        vae = Path(file.vae_path) if file.vae_path else None
+        parts = empty_parts(Path(file.path), vae, tuple(map(Path, file.text_paths)))
         dtypes: list[tuple[nn.Module, torch.dtype]] = [
             (parts.unet, hardware.unet_dtype),
             (parts.vae, hardware.vae_dtype),

@@ -107,7 +107,9 @@ class ModelKeeper:
         self._set_attention(loaded, file)
         loaded.file = file
         loaded.bundled = {}
-        loaded.model.predicts = requested_prediction(file.load_options, _names(file)) or loaded.model.stated
+        stated = loaded.model.stated
+        said = None if stated.is_flow else requested_prediction(file.load_options, _names(file))
+        loaded.model.predicts = said or stated
         if self._embeddings is not None:
             loaded.encoder.begin(self._embeddings.fitting(loaded.model))
         return loaded
@@ -118,7 +120,8 @@ class ModelKeeper:
         if back is None:
             # Before the one in use is given up, and before gigabytes are read.
             with self._failure_reported(file):
-                check_heads(Path(file.path), Path(file.vae_path) if file.vae_path else None)
+                vae = Path(file.vae_path) if file.vae_path else None
+                check_heads(Path(file.path), vae, tuple(map(Path, file.text_paths)))
         self._cache_loaded()
         self._cache.apply(CacheLimits.of(file.load_options, self._turns))
         return self._read(file, now) if back is None else self._bring_back(back, file, now)
@@ -209,10 +212,11 @@ class ModelKeeper:
             dtype=hardware.unet_dtype,
             vae_dtype=hardware.vae_dtype,
             text_dtype=hardware.text_dtype,
-            device=self.placement.loads_to(Path(file.path).stat().st_size, self._wanted_mode(file)),
+            device=self.placement.loads_to(_size_on_disk(file), self._wanted_mode(file)),
             channels_last=hardware.channels_last,
             vae_path=Path(file.vae_path) if file.vae_path else None,
             vae=self._cache.take_vae(vae_origin),
+            text_paths=tuple(map(Path, file.text_paths)),
             mapped=_mapped(file),
             make_room=self._cache.make_room,
             title=file.title,
@@ -236,6 +240,7 @@ class ModelKeeper:
             attention=attention,
             networks=NetworkMerger(model, hardware.device, self._cache.make_room, now.states[0]),
             vae_sha256=self._hash(vae_origin, None) if file.vae_path else None,
+            text_origins=tuple(map(Origin.of, file.text_paths)),
             embeddings=self._embeddings,
             in_8_bits=in_8_bits,
         )
@@ -396,6 +401,11 @@ class ModelKeeper:
 def _vae_origin(file: CheckpointFile, checkpoint: Origin) -> Origin:
     """Where the VAE of `file` comes from: of a file of its own, or out of the checkpoint's."""
     return Origin.of(file.vae_path) if file.vae_path else checkpoint
+
+
+def _size_on_disk(file: CheckpointFile) -> int:
+    """Bytes of a checkpoint's own file and of its text encoders', where they have their own. A VAE's hardly count."""
+    return sum(Path(path).stat().st_size for path in (file.path, *file.text_paths))
 
 
 def _names(file: CheckpointFile) -> tuple[str, ...]:

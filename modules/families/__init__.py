@@ -8,8 +8,10 @@ from modules.families.family import (
     TOKEN_EMBEDDING,
     UNET_PREFIX,
     VAE_PREFIX,
+    VAE_PREFIXES,
     AddedNumbers,
     ClipSkip,
+    DenoiserKind,
     Family,
     StepTables,
     TextEncoderFacts,
@@ -22,9 +24,10 @@ from modules.families.sd1 import SD1
 from modules.families.sd2 import SD2
 from modules.families.sdxl import COSXL, PLAYGROUND, SDXL, SDXL_REFINER
 from modules.families.shown import DEPTH, EDITING, INPAINTING
+from modules.families.z_image import Z_IMAGE
 
 # In the order of asking: the marks of the later ones are in files of the earlier ones too.
-FAMILIES: Final = (PLAYGROUND, COSXL, SDXL, SDXL_REFINER, SD2, SD1)
+FAMILIES: Final = (Z_IMAGE, PLAYGROUND, COSXL, SDXL, SDXL_REFINER, SD2, SD1)
 
 
 def family_of(names: Collection[str]) -> Family | None:
@@ -48,8 +51,11 @@ __all__ = [
     "TOKEN_EMBEDDING",
     "UNET_PREFIX",
     "VAE_PREFIX",
+    "VAE_PREFIXES",
+    "Z_IMAGE",
     "AddedNumbers",
     "ClipSkip",
+    "DenoiserKind",
     "EdmTraining",
     "Family",
     "FlowTraining",

@@ -12,14 +12,16 @@ _INTRODUCTION: Final = """\
 # Families of models
 
 Checkpoints of these families load, as one file in the original layout (.safetensors or .ckpt), in 32, 16 or 8 bits,
-with their VAE inside or beside them. A file's own tensors say which family it is, and all widths and depths:
+with their VAE inside or beside them; those of transformers in ComfyUI's split files too, with scales beside 8 bits
+([models.md](models.md)). A file's own tensors say which family it is, and all widths and depths:
 narrowed, pruned and distilled models (SSD-1B, Turbo, Lightning, Hyper, DMD2) load like the published ones. txt2img,
-img2img, inpainting, hires. fix, the scripts, previews and textual inversions work with each of them; an inpainting
+img2img, inpainting, hires. fix, the scripts and previews work with each of them, textual inversions with all that have
+CLIP, ControlNet, Tiling and what works inside of a UNet with all that have one; an inpainting
 model's nine channels and instruct-pix2pix's eight too. Stable Diffusion 2's depth model works on img2img, where it
 keeps the depth of the picture, as MiDaS inside its file estimates it. Samplers that go by timesteps (DDIM, DDIM CFG++,
-PLMS, UniPC, LCM, TCD) are refused with models that have none. A refiner, or a hires checkpoint behind a latent
-upscaler, has to be of the same latents: Stable Diffusion 1 and 2 share theirs, so do Stable Diffusion XL, its refiner
-and CosXL.
+PLMS, UniPC, LCM, TCD) are refused with models that have none, and those that can't sample a flow with models of flow
+matching: each with a sentence that names one that can. A refiner, or a hires checkpoint behind a latent upscaler, has
+to be of the same latents: Stable Diffusion 1 and 2 share theirs, so do Stable Diffusion XL, its refiner and CosXL.
 
 Where a setting does nothing with the chosen checkpoint, the page says so beside it."""
 _CLIP_SKIP: Final = {"always": "acts", "sdxl_clip_l_skip": "with `sdxl_clip_l_skip`", "never": "no effect"}
@@ -33,7 +35,7 @@ def families_page() -> str:
     """The text of docs/families.md."""
     lines = [_HEADER, tuple("---" for _ in _HEADER), *map(_row, FAMILIES[::-1])]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    unsupported = "\n".join(f"- {what[0].upper()}{what[1:]}." for what in UNSUPPORTED.values())
+    unsupported = "\n".join(f"- {what[0].upper()}{what[1:]}." for what in dict.fromkeys(UNSUPPORTED.values()))
     return f"{_INTRODUCTION}\n\n{table}\n\n## Not loaded, and refused by name\n\n{unsupported}\n"
 
 
@@ -52,9 +54,11 @@ def _row(family: Family) -> tuple[str, ...]:
         ", ".join(family.added_numbers) or "nothing",
         _prediction(family),
         "zeros" if family.empty_negative_is_zero else "encoded",
-        f"{family.vae_scaling_factor:g}" + ", of each channel's normal form" * bool(family.latents_mean),
+        f"{family.vae_scaling_factor:g}"
+        + f", less {family.vae_shift:g} before" * bool(family.vae_shift)
+        + ", of each channel's normal form" * bool(family.latents_mean),
         f"`{family.tiny_autoencoder}_decoder`",
-        f"{family.step_tables} table",
+        "refused" if family.flow is not None else f"{family.step_tables} table",
         ", ".join(f"`{key}`" for key in ignored_settings(family)) or "none",
     )
 
@@ -62,6 +66,8 @@ def _row(family: Family) -> tuple[str, ...]:
 def _prediction(family: Family) -> str:
     if family.prediction_type is None:
         return "its file says it, or its answer to a constant"
+    if family.flow is not None:
+        return f"flow (shift {family.flow.shift:g})"
     training = EDM_TRAINING.get(family.prediction_type)
     noise = "" if training is None else f" (noise {training.sigma_min:g} to {training.sigma_max:g}, no timesteps)"
     return family.prediction_type + noise

@@ -7,11 +7,15 @@ from typing import Final, Literal
 from modules.families.prediction import FlowTraining, PredictionType
 
 UNET_PREFIX: Final = "model.diffusion_model."
+# What the tensors of a VAE begin with inside of a checkpoint: in A1111's files, and in ComfyUI's.
 VAE_PREFIX: Final = "first_stage_model."
+VAE_PREFIXES: Final = (VAE_PREFIX, "vae.")
 
 # How a text encoder's tensors are named: as in transformers' `CLIPTextModel`, or as in OpenCLIP, whose attention has
-# query, key and value in one matrix.
-TextLayout = Literal["transformers", "openclip"]
+# query, key and value in one matrix; or as in transformers' `Qwen3ForCausalLM`, a language model.
+TextLayout = Literal["transformers", "openclip", "qwen3"]
+# What makes the picture: the UNet of latent diffusion, or Z-Image's transformer.
+DenoiserKind = Literal["unet", "z_image"]
 # Which setting of clip skip a text encoder follows: the one for all, that of SDXL's first encoder if the option
 # `sdxl_clip_l_skip` is on, or none.
 ClipSkip = Literal["always", "sdxl_clip_l_skip", "never"]
@@ -26,6 +30,7 @@ ADDED_WIDTH: Final = 256
 TOKEN_EMBEDDING: Final[Mapping[TextLayout, str]] = {
     "transformers": "embeddings.token_embedding.weight",
     "openclip": "token_embedding.weight",
+    "qwen3": "model.embed_tokens.weight",
 }
 """The tensor that every text encoder of a layout has, (vocabulary, width)."""
 
@@ -75,9 +80,18 @@ class Family:
     resolution: tuple[int, int]
     """Width and height that it was trained at, unless a file states others."""
     vae_scaling_factor: float
-    """Latents are multiplied by it, unless a VAE file states another factor."""
+    """Latents are multiplied by it, after the shift below is taken off, unless a VAE file states another factor."""
     tiny_autoencoder: str
     """The stem of its tiny autoencoder's files in models/VAE-approx."""
+    vae_shift: float = 0.0
+    latent_channels: int = 4
+    denoiser: DenoiserKind = "unet"
+    file_prefixes: tuple[str, ...] = (UNET_PREFIX,)
+    """What the denoiser's tensors begin with in its files: "" where they lie there by themselves."""
+    parts_apart: bool = False
+    """Its text encoders and its VAE come as files of their own, beside checkpoints that have all inside."""
+    needs_range: bool = False
+    """Its numbers leave the range of 16-bit floats with few exponents, so that bfloat16 is taken in their place."""
     prediction_type: PredictionType | None = "epsilon"
     """What the UNet predicts unless a file says otherwise. None where only the UNet's answer to a constant shows it."""
     added_numbers: tuple[AddedNumbers, ...] = ()
@@ -104,6 +118,11 @@ class Family:
         prefixes = ((facts, facts.prefix_in(shapes)) for facts in self.text_encoders)
         found = (shapes[prefix + TOKEN_EMBEDDING[facts.layout]] for facts, prefix in prefixes if prefix is not None)
         return tuple(shape[-1] if shape else 0 for shape in found)
+
+    def file_prefix(self, names: Collection[str]) -> str:
+        """What the denoiser's tensors begin with in a file of this family with tensors of these names."""
+        starts = (prefix for prefix in self.file_prefixes if any(name.startswith(prefix) for name in names))
+        return next(starts, self.file_prefixes[0])
 
     def shares_latents_with(self, other: "Family") -> bool:
         """Whether a latent of the one is the same picture to the other: one tiny autoencoder decodes both unchanged."""

@@ -13,11 +13,16 @@ _COARSE: Final = "No effect with this checkpoint: it has no self-attention at th
 _NO_CROP: Final = "For SDXL only: this checkpoint is not told of a crop."
 _NO_SCORE: Final = "For SDXL's refiner only: nothing that goes with this checkpoint is shown a score."
 _NO_TIMESTEPS: Final = "No effect with this checkpoint: it was trained without timesteps (EDM)."
+_FLOW: Final = "No effect with this checkpoint: it was trained by flow matching, where noise is mixed in, not added."
+_NO_CHUNKS: Final = "No effect with this checkpoint: it reads a text whole, of whatever length."
+_NO_MERGING: Final = "No effect with this checkpoint: tokens are merged in UNets only."
 
 _MERGING: Final = ("token_merging_ratio", "token_merging_ratio_img2img", "token_merging_ratio_hr")
 _CROP: Final = ("sdxl_crop_top", "sdxl_crop_left")
 _SCORES: Final = ("sdxl_refiner_low_aesthetic_score", "sdxl_refiner_high_aesthetic_score")
 _OF_TIMESTEPS: Final = ("sd_noise_schedule", "enable_quantization", "use_downcasted_alpha_bar")
+_OF_ADDED_NOISE: Final = (*_OF_TIMESTEPS, "sgm_noise_multiplier", "s_churn")
+_OF_CHUNKS: Final = ("pad_cond_uncond", "pad_cond_uncond_v0", "comma_padding_backtrack")
 
 
 def ignored_settings(family: Family, *, clip_l_skip: bool = False) -> dict[str, str]:
@@ -37,11 +42,17 @@ def _ignored(family: Family, clip_l_skip: bool) -> Iterator[tuple[str, str]]:
             yield "CLIP_stop_at_last_layers", _WITH_CLIP_L_SKIP
     if "sdxl_clip_l_skip" not in skips:
         yield "sdxl_clip_l_skip", _ONE_ENCODER
-    if not family.attends_at_full_size:
+    if family.denoiser != "unet":
+        yield from ((key, _NO_MERGING) for key in _MERGING)
+    elif not family.attends_at_full_size:
         yield from ((key, _COARSE) for key in _MERGING)
     if "crop" not in family.added_numbers:
         yield from ((key, _NO_CROP) for key in _CROP)
     if not family.follows_sdxl_settings:
         yield from ((key, _NO_SCORE) for key in _SCORES)
+    if any(facts.layout == "qwen3" for facts in family.text_encoders):
+        yield from ((key, _NO_CHUNKS) for key in _OF_CHUNKS)
+    if family.flow is not None:
+        yield from ((key, _FLOW) for key in _OF_ADDED_NOISE)
     if family.prediction_type in EDM_TRAINING:
         yield from ((key, _NO_TIMESTEPS) for key in _OF_TIMESTEPS)

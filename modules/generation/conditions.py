@@ -12,7 +12,7 @@ from torch import Tensor
 from modules.families import AddedNumbers, Family
 from modules.parameters.job_options import AddedOptions, JobOptions
 from modules.prompt import ConditioningPlan, PromptPart, active_index
-from modules.sampling import Conditioning, ConditionsAt, Part, StepConditions
+from modules.sampling import TEXT_LENGTH, Conditioning, ConditionsAt, Part, StepConditions
 from modules.text.encoder import Encoding, PromptEncoder
 
 
@@ -49,6 +49,12 @@ class Conditioner:
                 "text_embeds": self._sent(encoding.pooled),
                 "time_ids": self._numbers(negative=negative).expand(len(texts), -1),
             }
+        if encoding.lengths:
+            # Each text counts with its own tokens; in a batch shorter ones are filled up behind them.
+            return tuple(
+                Conditioning(context[row : row + 1, :length], {TEXT_LENGTH: torch.tensor([length])})
+                for row, length in enumerate(encoding.lengths)
+            )
         return tuple(
             Conditioning(context[row : row + 1], {name: rows[row : row + 1] for name, rows in added.items()})
             for row in range(len(texts))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from modules.catalogue.refusals import refiner_refusal, sampler_refusal
@@ -13,7 +14,7 @@ from modules.families import EDITING
 from modules.generation.conditions import Conditioner, ConditionsOf, EncodeTexts, conditions_for
 from modules.generation.pipeline import Pass, PassContext, PassHook, Pipeline, Progress, residuals_of
 from modules.generation.token_merging import tokens_merged
-from modules.generation.unet import replayed, unet_function
+from modules.generation.unet import replayed, unet_function, unet_of
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.infotext_options import has_bracket
 from modules.parameters.job_options import JobOptions
@@ -30,6 +31,7 @@ from modules.prompt import (
 from modules.sampling import (
     ConditionsAt,
     EdmSigmas,
+    FlowSigmas,
     GuidanceOptions,
     GuidedUNet,
     ImageNoise,
@@ -59,10 +61,11 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
     spec, settings = work.spec, resolved.settings
     options = settings.sampling
     _check_sampler(pipeline.model, spec)
+    _check_tiling(pipeline.model, resolved)
     plan = plan_run(
         spec.choice,
         spec.steps,
-        model_sigmas(pipeline.model, options),
+        model_sigmas(pipeline.model, options, spec.shift),
         options,
         strength=spec.strength,
         exact_steps=spec.exact_steps,
@@ -141,9 +144,11 @@ class _Ready:
             cells = hook.forward_cells(cells)
         self.in_use.enter_context(merging(pipeline, work.spec, self.progress, cells))
         for hook in patches:
-            self.in_use.enter_context(hook.patched(model.unet))
+            self.in_use.enter_context(hook.patched(unet_of(model)))
         forward = self.in_use.enter_context(replayed(model.unet, graphs))
         residuals = residuals_of(hooks)
+        if residuals is not None:
+            unet_of(model)
         unet = unet_function(model.unet, channels_last=pipeline.channels_last, forward=forward, residuals=residuals)
         for hook in hooks:
             unet = hook.around(unet)
@@ -151,7 +156,7 @@ class _Ready:
             unet,
             conditions,
             guidance,
-            model_sigmas(model, settings.sampling),
+            model_sigmas(model, settings.sampling, work.spec.shift),
             model.predicts.kind,
             extra_channels,
         )
@@ -206,6 +211,14 @@ def _check_sampler(model: Model, spec: PassSpec) -> None:
         raise RequestError(why)
 
 
+def _check_tiling(model: Model, resolved: ResolvedRequest) -> None:
+    if resolved.is_tiled and not isinstance(model.unet, UNet2DConditionModel):
+        raise RequestError(
+            f"Tiling joins edges inside of a UNet, which {model.path.name}, a {model.family.label} model, has none of: "
+            "turn Tiling off."
+        )
+
+
 def conditioner_of(pipeline: Pipeline, size: tuple[int, int], settings: JobOptions) -> Conditioner:
     """What turns a pass's texts into conditions, for pictures of `size` pixels."""
     model = pipeline.model
@@ -218,7 +231,11 @@ def merging(
 ) -> Iterator[None]:
     """While open, self-attention merges tokens at the ratio of the pass, in forwards over `cells` of the latent."""
     cells = cells or latent_shape(pipeline, spec.size)[1:]
-    with tokens_merged(pipeline.model.unet, spec.token_merging, cells, pipeline.device) as acts:
+    unet = pipeline.model.unet
+    if not isinstance(unet, UNet2DConditionModel):
+        yield
+        return
+    with tokens_merged(unet, spec.token_merging, cells, pipeline.device) as acts:
         if acts:
             progress.effects.add("token_merging")
         yield
@@ -251,8 +268,13 @@ def _report(progress: Progress, plan: SamplingPlan, step: Step, ready: _Ready) -
     progress.on_step(step.index + 1, plan.steps, step.denoised)
 
 
-def model_sigmas(model: Model, options: SamplerOptions) -> ModelSigmas:
-    """The noise levels that the checkpoint was trained on, as the options change them: not those of EDM."""
+def model_sigmas(model: Model, options: SamplerOptions, shift: float = 0.0) -> ModelSigmas:
+    """The noise levels that the checkpoint was trained on, as the options change them: not those of EDM.
+
+    Those of flow matching are moved by `shift`, unless it is 0, instead of by the family's own.
+    """
+    if (flow := model.family.flow) is not None:
+        return FlowSigmas(replace(flow, shift=shift) if shift else flow)
     if (training := model.predicts.edm) is not None:
         return EdmSigmas(training)
     return ModelSigmas.from_training(
@@ -303,7 +325,10 @@ def guidance_of(
 ) -> GuidanceOptions:
     """How a pass is guided by its scales, the job's options and the hooks of features."""
     options = settings.sampling
-    padded = options.pad_cond_uncond
+    # Where each text counts with its own tokens nothing is filled up.
+    padded, repeated = (
+        (False, False) if pipeline.model.family.parts_apart else (options.pad_cond_uncond, options.pad_cond_uncond_v0)
+    )
     image_cfg_scale = work.image_cfg_scale if pipeline.model.unet_channels == EDITING else None
     return GuidanceOptions(
         cfg_scale=work.spec.cfg_scale,
@@ -313,7 +338,7 @@ def guidance_of(
         min_sigma_all=options.s_min_uncond_all,
         skip_early=options.skip_early_cond,
         pad_with_empty=padded,
-        pad_with_last=options.pad_cond_uncond_v0,
+        pad_with_last=repeated,
         empty_context=conditioner_of(pipeline, work.spec.size, settings).empty_context() if padded else None,
         one_batch=options.batch_cond_uncond,
         on_effect=progress.effects.add,

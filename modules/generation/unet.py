@@ -1,4 +1,4 @@
-"""A checkpoint's UNet as the function that sampling calls."""
+"""A checkpoint's UNet, or its transformer, as the function that sampling calls."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from typing import Final
 
 import torch
+from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
+from modules.generation.z_image import z_image_forward
 from modules.hardware.graphs import Forward, StepGraphs
-from modules.hardware.model_configs import unet_config
-from modules.sampling import Conditioning, UNet, UnetResiduals
+from modules.hardware.model_configs import DenoiserModule, unet_config
+from modules.parameters import RequestError
+from modules.sampling import TEXT_LENGTH, Conditioning, UNet, UnetResiduals
+from modules.weights.model import Model
 
 # What SDXL's UNet takes beside the text, by diffusers' names: see `generation/conditions.py`.
 _ADDED: Final = ("text_embeds", "time_ids")
@@ -22,7 +26,7 @@ Residuals = Callable[[Tensor, Tensor, Conditioning], UnetResiduals | None]
 
 
 def unet_function(
-    unet: UNet2DConditionModel,
+    unet: DenoiserModule,
     *,
     channels_last: bool,
     forward: Forward | None = None,
@@ -61,11 +65,24 @@ def rows_apart(unet: UNet) -> UNet:
     return apart
 
 
-def forward_of(unet: UNet2DConditionModel) -> Forward:
+def unet_of(model: Model) -> UNet2DConditionModel:
+    """The UNet that features work inside of. Raises RequestError where there is none."""
+    if isinstance(model.unet, UNet2DConditionModel):
+        unet: UNet2DConditionModel = model.unet
+        return unet
+    raise RequestError(
+        f"{model.path.name} is a {model.family.label} model, which has no UNet that guidance inside of one, ControlNet "
+        "or other features could work in: turn them off, or choose another checkpoint."
+    )
+
+
+def forward_of(unet: DenoiserModule) -> Forward:
     """`unet` as (sample, timesteps, context, what it takes beside the text, residuals) -> prediction, in its own type.
 
     All are tensors, so that a recorded forward can be given others: residuals are `UnetResiduals` in a row.
     """
+    if isinstance(unet, ZImageTransformer2DModel):
+        return z_image_forward(unet)
     names, skips = _added_to(unet), skip_count(unet)
 
     def forward(sample: Tensor, timesteps: Tensor, context: Tensor, *others: Tensor) -> Tensor:
@@ -108,12 +125,14 @@ def _unflat(inside: tuple[Tensor, ...], skips: int) -> dict[str, object]:
     return taken | ({"down_intrablock_additional_residuals": list(inside)} if inside else {})
 
 
-def _added_to(unet: UNet2DConditionModel) -> tuple[str, ...]:
+def _added_to(unet: DenoiserModule) -> tuple[str, ...]:
+    if isinstance(unet, ZImageTransformer2DModel):
+        return (TEXT_LENGTH,)
     return _ADDED if unet_config(unet).addition_embed_type == "text_time" else ()
 
 
 @contextmanager
-def replayed(unet: UNet2DConditionModel, graphs: StepGraphs | None) -> Iterator[Forward]:
+def replayed(unet: DenoiserModule, graphs: StepGraphs | None) -> Iterator[Forward]:
     """The forward for the steps of one pass: recorded and replayed if there are `graphs`.
 
     While this is open nothing that the forward depends on may change: weights, attention, padding, merged tokens.

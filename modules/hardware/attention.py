@@ -32,7 +32,7 @@ from modules.hardware.attention_kernels import (
 )
 from modules.hardware.budget import SLICE, Scores
 from modules.hardware.machine import Machine
-from modules.hardware.model_configs import set_attention_processor
+from modules.hardware.model_configs import DenoiserModule, set_attention_processor
 
 AttentionName = Literal["sdp", "sdp-no-mem", "xformers", "sub-quad", "split", "split-v1", "invokeai", "math"]
 
@@ -115,8 +115,10 @@ def choose_attention(
     return AttentionChoice(name, why, requested.query_chunk, requested.key_chunk, requested.threshold, in_32_bits)
 
 
-def apply_attention(unet: UNet2DConditionModel, choice: AttentionChoice) -> None:
-    """Set the processor of `choice` on every attention of the UNet."""
+def apply_attention(unet: DenoiserModule, choice: AttentionChoice) -> None:
+    """Set the processor of `choice` on every attention of the UNet. Transformers have their own, which is PyTorch's."""
+    if not isinstance(unet, UNet2DConditionModel):
+        return
     set_attention_processor(unet, _processor(choice))
 
 

@@ -6,6 +6,9 @@ forwards, tests/hardware/test_budget.py; `C` are channels of a level, from the f
 - UNet: rows × (cells × (10·C[0] + 16·C[a] / 4^a) + 77·4·C[-1]), `a` the finest level with attention. The feed-forward
   there holds 4·C·2 twice gated (16·C) over what the residual path and the skip connections keep; the last term is the
   text and what is made of it.
+- a transformer (Z-Image): rows × tokens × 17·D, `D` its channels, a token for each 2 × 2 cells and each of the text's
+  512: the feed-forward's 8/3·D thrice beside what came in, its norm and what goes out of attention; in 16 bits query
+  and key are turned by their positions in 32.
 - its attention, unless a fused kernel takes the scores, instead of the 16·C if it is more: 4·C for query, key, value
   and result, and rows × heads × tokens² scores, twice for softmax; in slices two heads of one row at a time.
 - VAE decoding: pixels × (3·C[1] + 4), the last level's input, normed and activated, at full size. On a CPU a fourth
@@ -30,6 +33,8 @@ THRIFTIER: Final[dict[MemoryMode, MemoryMode]] = {"full": "medvram", "medvram": 
 RESERVE: Final = 300_000_000
 # Text encoders work on 77 tokens: what they take beside their weights is small and hardly varies.
 _TEXT_WORK: Final = 60_000_000
+# A language model that is one works on 512, and holds the hidden states of all its layers.
+_LANGUAGE_MODEL_WORK: Final = 140_000_000
 # The picture itself, beside what the VAE makes of it.
 _PICTURE_IN_AND_OUT: Final = 4
 # What the VAE may take beside the weights on a CPU, in bytes; a larger picture goes through in tiles that do. That is
@@ -51,7 +56,9 @@ class ModelSize:
     """A model in numbers: bytes of its parts' weights, and the widths that its working memory follows from.
 
     `largest_piece` is the largest streamed piece of the UNet in bytes, `unstreamed` what is part of no piece and stays
-    on the device.
+    on the device. Of text encoders `text_streamed` bytes come piece by piece where the UNet does, through `text_slots`
+    bytes that stay on the device. `transformer` is the width of a transformer in the UNet's place; 0 where there
+    is none.
     """
 
     unet: int
@@ -63,6 +70,9 @@ class ModelSize:
     attention: tuple[bool, ...] = (True, True, True, False)
     heads: int = 8
     vae_channels: tuple[int, ...] = (128, 256, 512, 512)
+    transformer: int = 0
+    text_slots: int = 0
+    text_streamed: int = 0
     unet_itemsize: int = 2
     vae_itemsize: int = 2
     vae_factor: int = 8
@@ -133,6 +143,9 @@ class MemoryPlan:
 def unet_work(model: ModelSize, request: RequestSize, *, scores: Scores = "fused") -> int:
     """Bytes of the UNet's activations at their peak."""
     cells = request.pixels // model.vae_factor**2
+    if model.transformer:
+        tokens = request.rows * (cells // _CELLS_A_TOKEN + _TEXT_TOKENS)
+        return tokens * _NUMBERS_A_TOKEN * model.transformer * model.unet_itemsize
     level = next((index for index, has in enumerate(model.attention) if has), None)
     numbers = request.rows * (cells * 10 * model.unet_channels[0] + 77 * 4 * model.unet_channels[-1])
     if level is not None:
@@ -175,6 +188,10 @@ def control_work(model: ModelSize, request: RequestSize) -> tuple[int, int]:
 
 
 VAE_TILE: Final = 512
+# Of a transformer on latents in patches of 2 × 2, see above.
+_CELLS_A_TOKEN: Final = 4
+_TEXT_TOKENS: Final = 512
+_NUMBERS_A_TOKEN: Final = 17
 # Of each level: two residual blocks, and the layer that leads to it.
 _RESIDUALS_EACH: Final = 3
 
@@ -192,12 +209,14 @@ def peak(
     controls, calls = control_work(model, request)
     unet = unet_work(model, request, scores=scores) + calls
     vae = vae_work(model, request, tile=VAE_TILE if tiled else None, cpu=cpu)
+    text = _LANGUAGE_MODEL_WORK if model.transformer else _TEXT_WORK
     if mode == "full":
-        return controls + model.weights + max(unet, vae, _TEXT_WORK)
+        return controls + model.weights + max(unet, vae, text)
     if mode == "medvram":
-        return controls + max(model.text + _TEXT_WORK, model.unet + unet, model.vae + vae)
+        return controls + max(model.text + text, model.unet + unet, model.vae + vae)
     # The slots stay where they are while the others are on the device.
-    return controls + model.streamed + max(model.text + _TEXT_WORK, unet, model.vae + vae)
+    encoding = model.text - model.text_streamed + text
+    return controls + model.streamed + model.text_slots + max(encoding, unet, model.vae + vae)
 
 
 def choose_plan(

@@ -17,7 +17,7 @@ from torch.utils._triton import has_triton
 from modules.hardware.budget import MemoryMode
 from modules.hardware.fp8_weights import STORED
 from modules.hardware.graphs import CudaRecorder, StepGraphs
-from modules.hardware.model_configs import unet_config
+from modules.hardware.model_configs import DenoiserModule, unet_config
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,10 @@ class FastMode:
         return f"off: {self.blocks}" if self.graphs is None else f"{self.graphs.summary}; {self.blocks}"
 
 
-def speed_up(unet: UNet2DConditionModel, device: torch.device, mode: MemoryMode) -> FastMode:
+def speed_up(unet: DenoiserModule, device: torch.device, mode: MemoryMode) -> FastMode:
     """Make `unet`'s steps fast where they can be. Whatever fails leaves it as before, and the summary says so."""
+    if not isinstance(unet, UNet2DConditionModel):
+        return FastMode("it is for UNets, and this checkpoint's transformer runs as it is")
     if device.type != "cuda":
         return FastMode(f"it is for CUDA cards, on {device.type} it gains nothing (docs/performance.md)")
     if mode != "full":
@@ -68,7 +70,7 @@ def _compiled(unet: UNet2DConditionModel, device: torch.device) -> str:
     return "the UNet's transformer blocks are compiled"
 
 
-def slow_down(unet: UNet2DConditionModel) -> None:
+def slow_down(unet: nn.Module) -> None:
     """Take compiled code off again."""
     for module in unet.modules():
         module._compiled_call_impl = None

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 STORED: Final = torch.float8_e4m3fn
 # The layers through which everything passes once, and the times: tiny, and what is lost in them is lost everywhere.
-_UNCHANGED: Final = ("conv_in", "conv_out", "time_embedding", "add_embedding")
+_UNCHANGED: Final = (
+    *("conv_in", "conv_out", "time_embedding", "add_embedding"),
+    *("t_embedder", "cap_embedder", "all_x_embedder", "all_final_layer"),
+)
 
 
 def store_in_8_bits(unet: nn.Module) -> int:

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+# What predicts, by its families' `denoiser`.
+DenoiserModule = UNet2DConditionModel | ZImageTransformer2DModel
 
 
 class VaeConfig(Protocol):
@@ -23,6 +27,9 @@ class VaeConfig(Protocol):
 
     @property
     def scaling_factor(self) -> float: ...
+
+    @property
+    def shift_factor(self) -> float | None: ...
 
     @property
     def latents_mean(self) -> Sequence[float] | None: ...
@@ -67,6 +74,25 @@ class UnetConfig(Protocol):
     def projection_class_embeddings_input_dim(self) -> int: ...
 
 
+class ZImageConfig(Protocol):
+    """What is read of the configuration of Z-Image's transformer."""
+
+    @property
+    def in_channels(self) -> int: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def n_layers(self) -> int: ...
+
+    @property
+    def n_heads(self) -> int: ...
+
+    @property
+    def cap_feat_dim(self) -> int: ...
+
+
 def vae_config(vae: AutoencoderKL) -> VaeConfig:
     """The configuration of `vae`."""
     return cast(VaeConfig, vae.config)
@@ -75,6 +101,18 @@ def vae_config(vae: AutoencoderKL) -> VaeConfig:
 def unet_config(unet: UNet2DConditionModel) -> UnetConfig:
     """The configuration of `unet`."""
     return cast(UnetConfig, unet.config)
+
+
+def z_image_config(transformer: ZImageTransformer2DModel) -> ZImageConfig:
+    """The configuration of Z-Image's `transformer`."""
+    return cast(ZImageConfig, transformer.config)
+
+
+def latent_channels_of(denoiser: DenoiserModule) -> int:
+    """Channels of the latents that `denoiser` makes."""
+    if isinstance(denoiser, ZImageTransformer2DModel):
+        return z_image_config(denoiser).in_channels
+    return unet_config(denoiser).out_channels
 
 
 class _TakesProcessor(Protocol):

@@ -21,7 +21,8 @@ class Offloader:
     """Decides where a model's UNet and its other parts lie; nothing else may move them.
 
     "full" has all of them on the device. "medvram" onloads the part that is called and offloads the one before.
-    "lowvram" does so with the others and streams the UNet, of which `resident` bytes stay on the device.
+    "lowvram" does so with the others and streams the UNet, of which `resident` bytes stay on the device. Others that
+    are made of pieces, as language models are, are streamed too, and what is no piece of them is onloaded.
     """
 
     def __init__(self, device: torch.device, unet: nn.Module, others: Sequence[nn.Module]) -> None:
@@ -31,7 +32,7 @@ class Offloader:
         self._offloaded: dict[nn.Module, PinnedWeights] = {}
         self._onloaded: nn.Module | None = None
         self._resident: list[PinnedWeights] = []
-        self._stream: WeightStream | None = None
+        self._streams: list[WeightStream] = []
         self._hooks: list[RemovableHandle] = []
         self._pinned: list[int] = []
 
@@ -49,8 +50,11 @@ class Offloader:
             self._pinned = pin([tensor for part in (self._unet, *self._others) for tensor in part.parameters()])
         offloaded = self._others if mode == "lowvram" else (self._unet, *self._others)
         for part in offloaded:
-            self._offloaded[part] = PinnedWeights.of(part)
+            streamed = list(pieces(part)) if mode == "lowvram" else []
+            self._offloaded[part] = _weights_outside(part, streamed) if streamed else PinnedWeights.of(part)
             add_hook_to_module(part, _OnloadHook(self, part, self._device))
+            if streamed:
+                self._streams.append(WeightStream(part, streamed, self._device, streams_for(self._device)))
         if mode == "lowvram":
             self._stream_unet(resident)
 
@@ -77,9 +81,9 @@ class Offloader:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        for stream in self._streams:
+            stream.close()
+        self._streams.clear()
         for weights in self._resident:
             weights.write_back()
         self._resident.clear()
@@ -93,17 +97,20 @@ class Offloader:
 
     def _stream_unet(self, resident: int) -> None:
         streamed, resident_pieces = _split(list(pieces(self._unet)), resident)
-        inside = {
-            id(tensor) for piece in (*streamed, *resident_pieces) for tensor in (*piece.parameters(), *piece.buffers())
-        }
-        rest = [tensor for tensor in (*self._unet.parameters(), *self._unet.buffers()) if id(tensor) not in inside]
         self._resident = [PinnedWeights.of(piece) for piece in resident_pieces]
-        self._resident.append(PinnedWeights(tuple(rest), tuple(tensor.data for tensor in rest)))
+        self._resident.append(_weights_outside(self._unet, [*streamed, *resident_pieces]))
         for weights in self._resident:
             weights.to_device(self._device)
         self._hooks.append(self._unet.register_forward_pre_hook(lambda _module, _inputs: self.offload()))
         if streamed:
-            self._stream = WeightStream(self._unet, streamed, self._device, streams_for(self._device))
+            self._streams.append(WeightStream(self._unet, streamed, self._device, streams_for(self._device)))
+
+
+def _weights_outside(whole: nn.Module, inside: Sequence[nn.Module]) -> PinnedWeights:
+    """What `whole` has beside these parts of it."""
+    parts = {id(tensor) for part in inside for tensor in (*part.parameters(), *part.buffers())}
+    rest = [tensor for tensor in (*whole.parameters(), *whole.buffers()) if id(tensor) not in parts]
+    return PinnedWeights(tuple(rest), tuple(tensor.data for tensor in rest))
 
 
 def _split(parts: list[nn.Module], resident: int) -> tuple[list[nn.Module], list[nn.Module]]:

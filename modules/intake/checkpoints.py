@@ -10,6 +10,7 @@ from typing import Any
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
 from modules.catalogue.hints import read_sidecar
+from modules.catalogue.model_parts import ChosenParts, MissingPartError
 from modules.catalogue.refusals import hires_refusal, refiner_refusal, sampler_refusal, text_to_image_refusal
 from modules.catalogue.user_metadata import PREDICTION_KEY, text_of
 from modules.families import Family
@@ -76,6 +77,8 @@ class CheckpointChooser:
         else:
             checkpoint, notices = self._current(stored)
         vae, notice = self._vae(checkpoint, options)
+        # What is missing is said now, and not when the job's turn comes.
+        self._parts(checkpoint, options, vae)
         if notice:
             notices = (*notices, notice)
         hires = checkpoint if hires_name is None else self._find(hires_name)
@@ -90,12 +93,12 @@ class CheckpointChooser:
         """The file behind a title, or behind the present setting. Raises RequestError with one sentence."""
         checkpoint = self._find(title) if title else self._current(self._options.text("sd_model_checkpoint"))[0]
         options = self._options.as_dict()
-        return _file(checkpoint, self._vae(checkpoint, options)[0], options)
+        return self._file(checkpoint, options)
 
     def of(self, resolved: ResolvedRequest) -> CheckpointFile:
         """The files a job runs with, as they lie on disk now. Raises RequestError when they are gone."""
         checkpoint = self._find(resolved.checkpoint or "")
-        return _file(checkpoint, self._vae(checkpoint, resolved.options)[0], resolved.options)
+        return self._file(checkpoint, resolved.options)
 
     def of_hires(self, resolved: ResolvedRequest) -> CheckpointFile | None:
         """The files of a job's hires pass, where they are others than the first pass's. Raises RequestError."""
@@ -103,14 +106,14 @@ class CheckpointChooser:
         if title is None:
             return None
         checkpoint = self._find(title)
-        return _file(checkpoint, self._vae(checkpoint, resolved.options)[0], resolved.options)
+        return self._file(checkpoint, resolved.options)
 
     def of_refiner(self, resolved: ResolvedRequest) -> CheckpointFile | None:
         """The files of a job's refiner, where it has one. Raises RequestError."""
         if not resolved.request.has_refiner:
             return None
         checkpoint = self._find(resolved.request.refiner_checkpoint)
-        return _file(checkpoint, self._vae(checkpoint, resolved.options)[0], resolved.options)
+        return self._file(checkpoint, resolved.options)
 
     def refiner(self, name: str, refined: Collection[str]) -> str:
         """The title of the refiner of this name, "" for none.
@@ -196,6 +199,30 @@ class CheckpointChooser:
         except ModelNotFoundError:
             return False
 
+    def _file(self, checkpoint: Checkpoint, options: Mapping[str, Any]) -> CheckpointFile:
+        """A checkpoint with the files beside it. Raises RequestError where one is missing."""
+        vae = self._vae(checkpoint, options)[0]
+        parts = self._parts(checkpoint, options, vae)
+        if parts.vae is not None:
+            vae = parts.vae.path
+        return CheckpointFile(
+            path=str(checkpoint.path),
+            title=checkpoint.title,
+            name=checkpoint.name,
+            sha256=checkpoint.sha256,
+            vae_path=str(vae) if vae else None,
+            text_paths=tuple(str(text.path) for text in parts.texts),
+            load_options=_load_options(checkpoint, options),
+        )
+
+    def _parts(self, checkpoint: Checkpoint, options: Mapping[str, Any], vae: Path | None) -> ChosenParts:
+        """The text encoders and the VAE that the checkpoint lacks. Raises RequestError where none fits."""
+        names = read_options(VaeChoice, options).modules
+        try:
+            return self._catalogue.parts_for(checkpoint, names, vae)
+        except MissingPartError as error:
+            raise RequestError(str(error)) from error
+
     def _vae(self, checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Path | None, str]:
         """The VAE's file where it is not the checkpoint's own, and what should be said about it."""
         if self._vae_file is not None:
@@ -224,14 +251,3 @@ def _load_options(checkpoint: Checkpoint, options: Mapping[str, Any]) -> LoadOpt
     said = text_of(read_sidecar(checkpoint.path.with_suffix(".json")), PREDICTION_KEY)
     entries = (*read.checkpoint_prediction, f"{checkpoint.name}: {said}") if said else read.checkpoint_prediction
     return replace(read, checkpoint_prediction=entries)
-
-
-def _file(checkpoint: Checkpoint, vae: Path | None, options: Mapping[str, Any]) -> CheckpointFile:
-    return CheckpointFile(
-        path=str(checkpoint.path),
-        title=checkpoint.title,
-        name=checkpoint.name,
-        sha256=checkpoint.sha256,
-        vae_path=str(vae) if vae else None,
-        load_options=_load_options(checkpoint, options),
-    )

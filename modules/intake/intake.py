@@ -43,7 +43,7 @@ from modules.settings.groups import option_value, read_options
 _log = logging.getLogger(__name__)
 
 # The settings that say which files a picture is made with.
-MODELS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
+MODELS: Final = frozenset({"sd_model_checkpoint", "sd_vae", "forge_additional_modules"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

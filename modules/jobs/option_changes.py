@@ -12,7 +12,7 @@ from modules.settings import OptionError
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
-_MODEL_KEYS: Final = frozenset({"sd_model_checkpoint", "sd_vae"})
+_MODEL_KEYS: Final = frozenset({"sd_model_checkpoint", "sd_vae", "forge_additional_modules"})
 
 
 def change_options(services: Services, values: Mapping[str, object], reset: Iterable[str] = ()) -> tuple[str, ...]:

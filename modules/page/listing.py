@@ -88,6 +88,12 @@ def ignored(services: Services, checkpoint: Checkpoint | None) -> dict[str, str]
     return ignored_settings(architecture.family, clip_l_skip=services.options.switch("sdxl_clip_l_skip"))
 
 
+def takes_shift(services: Services, checkpoint: Checkpoint | None) -> bool:
+    """Whether a checkpoint's noise levels can be shifted: it was trained by flow matching."""
+    architecture = None if checkpoint is None else services.catalogue.architecture(checkpoint)
+    return architecture is not None and architecture.family.flow is not None
+
+
 def follows_pictures(services: Services, checkpoint: Checkpoint | None) -> bool:
     """Whether a checkpoint is of instruct-pix2pix, which Image CFG scale is for: its UNet takes two latents."""
     if checkpoint is None:

@@ -40,6 +40,8 @@ def option_choices(services: Services, option: Option) -> list[str]:
             return listing.checkpoint_titles(services)
         case "vaes":
             return ["Automatic", "None", *(entry.name for entry in services.catalogue.vaes())]
+        case "modules":
+            return [entry.path.name for entry in services.catalogue.modules()]
         case "samplers":
             return list(sampler_labels())
         case "upscalers":

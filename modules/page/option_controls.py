@@ -35,7 +35,7 @@ def build_option_control(services: Services, key: str, prefix: str = "setting") 
     element = f"{prefix}_{key}"
     with gr.Row(elem_classes=["with-tool", "option-control"], scale=1):
         component = _component(services, option, element)
-        files = option.choices_from in ("checkpoints", "vaes", "loras", "hypernetworks", "upscalers")
+        files = option.choices_from in ("checkpoints", "vaes", "modules", "loras", "hypernetworks", "upscalers")
         refresh = tool_button("🔄", f"refresh_{key}") if files and prefix == "setting" else None
     return OptionControl(key, component, refresh)
 

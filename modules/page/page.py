@@ -155,6 +155,7 @@ def _wire_quicksettings(
     quick: QuickSettings, tab: Txt2Img, img2img: Img2Img, services: Services, page: gr.Blocks
 ) -> None:
     image_cfg = img2img.form.controls["image_cfg_scale"]
+    shifts = [one.form.controls["distilled_cfg_scale"] for one in (tab, img2img)]
     sides = [tab.form.controls["width"], tab.form.controls["height"]]
 
     def choose(title: str) -> list[Any]:
@@ -165,41 +166,40 @@ def _wire_quicksettings(
             # A size that was chosen for models of this kind stays.
             size = None
         sizes = [gr.skip(), gr.skip()] if size is None else [gr.update(value=side) for side in size]
-        return [*sizes, shown(), refusal]
+        return [*sizes, *shown(), refusal]
 
-    def shown() -> dict[str, object]:
-        updated: dict[str, object] = gr.update(
-            visible=listing.follows_pictures(services, services.current_checkpoint()) or "hidden"
-        )
-        return updated
+    def shown() -> list[Any]:
+        checkpoint = services.current_checkpoint()
+        edits, shift = listing.follows_pictures(services, checkpoint), listing.takes_shift(services, checkpoint)
+        return [gr.update(visible=edits or "hidden"), *[gr.update(visible=shift or "hidden")] * len(shifts)]
 
     def listed() -> list[Any]:
         titles = gr.Dropdown(choices=checkpoint_choices(services), value=listing.current_title(services))
-        return [titles, shown()]
+        return [titles, *shown()]
 
     def refresh() -> list[Any]:
         services.refresh_models()
         found = len(listing.checkpoint_titles(services))
         return [*listed(), message("1 checkpoint found." if found == 1 else f"{found} checkpoints found.")]
 
-    quick.checkpoint.input(choose, quick.checkpoint, [*sides, image_cfg, quick.refusal], **QUICK).then(
+    quick.checkpoint.input(choose, quick.checkpoint, [*sides, image_cfg, *shifts, quick.refusal], **QUICK).then(
         None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
     )
     quick.by_card.click(
         choose,
         quick.refusal,
-        [*sides, image_cfg, quick.refusal],
+        [*sides, image_cfg, *shifts, quick.refusal],
         js="() => window.webui.checkpointOfCard()",
         **QUICK,
-    ).then(listed, None, [quick.checkpoint, image_cfg], **QUICK).then(
+    ).then(listed, None, [quick.checkpoint, image_cfg, *shifts], **QUICK).then(
         None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
     )
-    quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg, quick.notice], **QUICK).then(
+    quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg, *shifts, quick.notice], **QUICK).then(
         None, quick.notice, None, js=SAY
     ).then(None, None, None, js=LIST_AGAIN)
     # Pressed by the scripts when the server says that another checkpoint is in use, or the same under a new title.
-    quick.sync.click(listed, None, [quick.checkpoint, image_cfg], **QUICK)
-    page.load(listed, None, [quick.checkpoint, image_cfg], **QUICK)
+    quick.sync.click(listed, None, [quick.checkpoint, image_cfg, *shifts], **QUICK)
+    page.load(listed, None, [quick.checkpoint, image_cfg, *shifts], **QUICK)
     for button in quick.examples:
         button.click(None, button, tab.top.prompt, js="(prompt) => prompt")
 

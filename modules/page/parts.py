@@ -103,3 +103,9 @@ def seed_rows(mode: str) -> tuple[Controls, list[gr.Button]]:
 def override_list(mode: str) -> Controls:
     """Settings for this request only; the style sheet shows the list only while something is in it."""
     return {OVERRIDES: dropdown(OVERRIDES, mode, (), multiselect=True, allow_custom_value=True)}
+
+
+def shift_slider(services: Services, mode: str) -> Controls:
+    """How far noise levels are shifted; hidden where the checkpoint has no use for it, its value still goes along."""
+    shown = listing.takes_shift(services, services.current_checkpoint())
+    return {"distilled_cfg_scale": slider("distilled_cfg_scale", mode, visible=shown or "hidden")}

@@ -14,13 +14,16 @@ from modules.prompt import (
     NetworkTag,
     PartReading,
     PromptReading,
+    QwenTokenizer,
     ReadingOptions,
     Style,
     StyleFileError,
     TextReading,
+    Tokenizer,
     apply_styles,
     clip_tokenizer,
     count_tokens,
+    qwen_tokenizer,
     read_prompt,
 )
 from modules.settings import OptionStore
@@ -58,14 +61,23 @@ class Typed:
 
 def counters(services: Services, typed: Typed) -> tuple[str, str]:
     """The two token counters as HTML."""
-    options = services.options
+    options, tokenizer = services.options, _tokenizer(services)
     if options.switch("disable_token_counters"):
         return "", ""
     styles = chosen_styles(services, typed.styles) if options.switch("include_styles_into_token_counters") else []
     return (
-        _counter(options, typed.prompt, typed.calls, styles, negative=False),
-        _counter(options, typed.negative_prompt, typed.calls, styles, negative=True),
+        _counter(options, tokenizer, typed.prompt, typed.calls, styles, negative=False),
+        _counter(options, tokenizer, typed.negative_prompt, typed.calls, styles, negative=True),
     )
+
+
+def _tokenizer(services: Services) -> Tokenizer | QwenTokenizer:
+    """What reads the prompts of the checkpoint in use."""
+    checkpoint = services.current_checkpoint()
+    architecture = None if checkpoint is None else services.catalogue.architecture(checkpoint)
+    if architecture is not None and architecture.family.text_encoders[0].layout == "qwen3":
+        return qwen_tokenizer()
+    return clip_tokenizer()
 
 
 def chosen_styles(services: Services, names: Sequence[str]) -> list[Style]:
@@ -76,16 +88,27 @@ def chosen_styles(services: Services, names: Sequence[str]) -> list[Style]:
         return []
 
 
-def counter_html(count: int, limit: int) -> str:
-    """The token counter over a prompt, A1111's `n/75`."""
-    return f'<span title="Tokens in this prompt, and the room they need: multiples of 75">{count}/{limit}</span>'
+def counter_html(count: int, limit: int, *, whole: bool = False) -> str:
+    """The token counter over a prompt, A1111's `n/75`; with `whole` for checkpoints that read no chunks."""
+    title = "Tokens in this prompt, and the room they need: multiples of 75"
+    if whole:
+        title = "Tokens in this prompt, and how many of them count"
+    return f'<span title="{title}">{count}/{limit}</span>'
 
 
-def _counter(options: OptionStore, text: str, calls: int, styles: Sequence[Style], *, negative: bool) -> str:
+def _counter(
+    options: OptionStore,
+    tokenizer: Tokenizer | QwenTokenizer,
+    text: str,
+    calls: int,
+    styles: Sequence[Style],
+    *,
+    negative: bool,
+) -> str:
     if len(text) > LONGEST_COUNTED:
         return f"<span>{len(text):,} characters</span>"
-    count, limit = count_tokens(text, clip_tokenizer(), calls, negative=negative, styles=styles, **_shared(options))
-    return counter_html(count, limit)
+    count, limit = count_tokens(text, tokenizer, calls, negative=negative, styles=styles, **_shared(options))
+    return counter_html(count, limit, whole=isinstance(tokenizer, QwenTokenizer))
 
 
 def _shared(options: OptionStore) -> dict[str, Any]:
@@ -100,14 +123,14 @@ def reading_html(services: Services, typed: Typed) -> str:
     """Both prompts as they will be read, styles merged in."""
     if len(typed.prompt) + len(typed.negative_prompt) > LONGEST_READ:
         return "<p>These prompts are too long to be shown here; they are used in full.</p>"
-    options = services.options
+    options, tokenizer = services.options, _tokenizer(services)
     reading_options = ReadingOptions(steps=typed.calls, old=options.switch("use_old_scheduling"), **_shared(options))
     styles = chosen_styles(services, typed.styles)
     texts = apply_styles(typed.prompt, typed.negative_prompt, styles)
     sections = []
     for title, text, negative in zip(("Prompt", "Negative prompt"), texts, (False, True), strict=True):
         if text.strip():
-            reading = read_prompt(text, clip_tokenizer(), reading_options, negative=negative)
+            reading = read_prompt(text, tokenizer, reading_options, negative=negative)
             here = _names_here(services, reading.tags)
             unit = "calls (two a step)" if typed.twice else "steps"
             sections.append(f"<h2>{title}</h2>{prompt_html(reading, here, unit)}")
@@ -150,7 +173,13 @@ def _part(part: PartReading, number: int, unit: str) -> str:
 def _text(text: TextReading, unit: str) -> str:
     calls = ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in text.calls)
     when = f'<span class="when">{unit} {calls}</span>' if unit else ""
-    return f'<div class="text">{when}{"".join(_chunks(text.chunks))}</div>'
+    return f'<div class="text">{when}{"".join(_chunks(text.chunks)) or _message(text)}</div>'
+
+
+def _message(text: TextReading) -> str:
+    """A text that is read whole, with its room."""
+    label = f'<span class="when">{text.token_count}/{text.limit}</span>'
+    return f'<div class="chunk">{label}<span class="run">{html.escape(text.message) or "<i>empty</i>"}</span></div>'
 
 
 def _chunks(chunks: Sequence[ChunkReading]) -> Iterator[str]:

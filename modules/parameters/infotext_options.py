@@ -127,6 +127,7 @@ def _draws_again(run: Recording) -> bool:
 _RULES: Final[Mapping[str, _Rule]] = {
     "sd_model_checkpoint": _never,
     "sd_vae": _never,
+    "forge_additional_modules": _never,
     "face_restoration": _never,
     "hires_fix_refiner_pass": lambda run: run.request.has_refiner and run.request.has_hires_pass,
     "refiner_switch_by_sample_steps": lambda run: run.request.has_refiner,

@@ -25,6 +25,8 @@ _HASH: Final = re.compile(r"[0-9a-fA-F]{4,64}")
 _MOST_HASHES: Final = 200
 # No name of a sampler or a file is longer; the search for the nearest one would take long.
 _LONGEST_NAME: Final = 300
+# Forge names text encoders and VAEs in files of their own so, without their suffixes.
+_MODULE: Final = re.compile(r"Module [1-9]")
 _LONGEST_NOTICE: Final = 400
 _WHOLE: Final = re.compile(r"-?[0-9]{1,40}")
 _LORA: Final = re.compile(r"<lora:([^:>]+)(?=[:>])")
@@ -39,10 +41,13 @@ _DECISIVE: Final = frozenset(
     }
 )
 # Settings that fields or models decide.
-_DECIDED_ELSEWHERE: Final = frozenset({"sd_model_checkpoint", "sd_vae", "face_restoration", "tiling"})
+_DECIDED_ELSEWHERE: Final = frozenset(
+    {"sd_model_checkpoint", "sd_vae", "forge_additional_modules", "face_restoration", "tiling"}
+)
 # Written only where they differ from this: to leave them out is to say so.
 _WHEN_ABSENT: Final[Mapping[str, object]] = {
     "subseed": -1,
+    "distilled_cfg_scale": 0.0,
     "subseed_strength": 0.0,
     "seed_resize_from_w": 0,
     "seed_resize_from_h": 0,
@@ -65,6 +70,8 @@ class ModelLookup(Protocol):
     def checkpoint(self, name: str, sha256: str) -> LocalFile | None: ...
 
     def vae(self, name: str, sha256: str) -> LocalFile | None: ...
+
+    def module(self, name: str) -> LocalFile | None: ...
 
     def network(self, name: str, sha256: str) -> LocalFile | None: ...
 
@@ -322,6 +329,13 @@ def _models(
             notices += _if_other("VAE", vae, values.get("VAE hash", ""), local)
             if local.name != in_force.vae:
                 overrides["sd_vae"] = local.name
+    named = [value for key, value in values.items() if _MODULE.fullmatch(key) and value != "Built-in"]
+    if named and models is not None:
+        modules = {name: models.module(name) for name in named}
+        notices += [f"The module {name} is not here: what alone fits is used." for name in named if not modules[name]]
+        here: list[JsonValue] = [one.name for one in modules.values() if one is not None]
+        if here and tuple(map(str, here)) != in_force.modules:
+            overrides["forge_additional_modules"] = here
     return overrides
 
 
@@ -342,7 +356,8 @@ def _refiner(said: str, models: ModelLookup | None, notices: list[str]) -> str:
 def _name_the_rest(values: Mapping[str, str], notices: list[str]) -> None:
     known = {declared.parameter.infotext for declared in declared_parameters(GenerationRequest)}
     known |= {option.infotext for option in OPTIONS.values()}
-    rest = [key for key in values if key not in known and key not in _DECISIVE and not is_key_of_script(key)]
+    rest = [key for key in values if key not in known and key not in _DECISIVE and not _MODULE.fullmatch(key)]
+    rest = [key for key in rest if not is_key_of_script(key)]
     if rest:
         shown = ", ".join(rest[:12]) + (", ..." if len(rest) > 12 else "")
         notices.append(f"Nothing here takes over: {shown[:300]}.")

@@ -23,6 +23,7 @@ _BASE: Final = (
     "Sampler",
     "Schedule type",
     "CFG scale",
+    "Shift",
     "Image CFG scale",
     "Seed",
     "Face restoration",
@@ -198,6 +199,8 @@ def _silent(request: GenerationRequest) -> Iterator[str]:
         yield from ("seed_resize_from_w", "seed_resize_from_h")
     if request.mode == "txt2img" and not request.has_hires_pass:
         yield "denoising_strength"
+    if request.distilled_cfg_scale == 0:
+        yield "distilled_cfg_scale"
     if not request.has_refiner:
         yield from ("refiner_checkpoint", "refiner_switch_at")
     yield from _silent_hires(request) if request.has_hires_pass else _HIRES

@@ -57,7 +57,11 @@ class CheckpointChoice:
 
 @dataclass(frozen=True, slots=True)
 class VaeChoice:
-    """Which VAE is wanted; with `overrides_preferences` this goes before what a checkpoint's own file says."""
+    """Which VAE is wanted; with `overrides_preferences` this goes before what a checkpoint's own file says.
+
+    `modules` are VAEs and text encoders for checkpoints that have them as files of their own.
+    """
 
     sd_vae: str = option("sd_vae")
     overrides_preferences: bool = option("sd_vae_overrides_per_model_preferences")
+    modules: tuple[str, ...] = option("forge_additional_modules")

@@ -19,6 +19,7 @@ class PastingOptions:
     keeps_checkpoint: bool = option("disable_weights_auto_swap")
     checkpoint: str = option("sd_model_checkpoint")
     vae: str = option("sd_vae")
+    modules: tuple[str, ...] = option("forge_additional_modules")
     tiling: bool = option("tiling")
     restores_faces: bool = option("face_restoration")
     face_restorer: str = option("face_restoration_model")

@@ -19,6 +19,7 @@ from modules.prompt.networks import (
 from modules.prompt.notices import PromptNotice
 from modules.prompt.old_emphasis import chunk_prompt_as_before
 from modules.prompt.plan import ConditioningPlan, PromptPart, PromptPlan, active_index, active_text, plan_conditioning
+from modules.prompt.qwen import QwenTokenizer, qwen_tokenizer
 from modules.prompt.reading import (
     ChunkReading,
     PartReading,
@@ -50,6 +51,7 @@ __all__ = [
     "PromptPart",
     "PromptPlan",
     "PromptReading",
+    "QwenTokenizer",
     "ReadingOptions",
     "Run",
     "Style",
@@ -74,6 +76,7 @@ __all__ = [
     "parse_attention",
     "parse_presets",
     "plan_conditioning",
+    "qwen_tokenizer",
     "read_prompt",
     "read_style_file",
     "schedule",

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from modules.prompt.attention import read_attention
+from modules.prompt.chat import LONGEST, chat_prompt
 from modules.prompt.chunks import CHUNK_LENGTH, Chunk, chunk_prompt
 from modules.prompt.comments import Commented, read_comments
 from modules.prompt.composable import Composition, read_composition
 from modules.prompt.networks import NetworkTag, extract_networks
 from modules.prompt.notices import PromptNotice
 from modules.prompt.plan import active_text
+from modules.prompt.qwen import QwenTokenizer
 from modules.prompt.scheduling import is_literal, schedule
 from modules.prompt.tokens import Tokenizer
 from modules.settings.choices import Emphasis
@@ -38,7 +40,8 @@ class ChunkReading:
 class TextReading:
     """One text of a schedule: the model's calls that use it, as ranges counted from 1, and its chunks.
 
-    `calls` is empty for a text that a schedule holds but no call reaches.
+    `calls` is empty for a text that a schedule holds but no call reaches. A text that a language model reads has no
+    chunks: it is `message`, of which `limit` tokens count.
     """
 
     text: str
@@ -46,6 +49,7 @@ class TextReading:
     chunks: tuple[ChunkReading, ...]
     token_count: int
     limit: int
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class ReadingOptions:
 
 def read_prompt(
     text: str,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | QwenTokenizer,
     options: ReadingOptions,
     embeddings: Mapping[str, int] | None = None,
     negative: bool = False,
@@ -106,7 +110,9 @@ def read_prompt(
 class _PromptReader:
     """Reads parts, and gathers what concerns the prompt as a whole."""
 
-    def __init__(self, tokenizer: Tokenizer, options: ReadingOptions, embeddings: Mapping[str, int]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer | QwenTokenizer, options: ReadingOptions, embeddings: Mapping[str, int]
+    ) -> None:
         self.tokenizer = tokenizer
         self.options = options
         self.embeddings = embeddings
@@ -129,26 +135,40 @@ class _PromptReader:
 
     def _text(self, text: str, calls: Sequence[int]) -> TextReading:
         options = self.options
+        if isinstance(self.tokenizer, QwenTokenizer):
+            return self._message(text, calls, self.tokenizer)
         if options.emphasis != "None":
             self.notices.extend(read_attention(text).notices)
-        prompt = chunk_prompt(text, self.tokenizer, options.emphasis, options.comma_padding_backtrack, self.embeddings)
+        tokenizer = self.tokenizer
+        prompt = chunk_prompt(text, tokenizer, options.emphasis, options.comma_padding_backtrack, self.embeddings)
         self.used.update(dict.fromkeys(prompt.embeddings_used))
-        chunks = tuple(ChunkReading(self._runs(chunk), chunk.length) for chunk in prompt.chunks)
+        chunks = tuple(ChunkReading(self._runs(chunk, tokenizer), chunk.length) for chunk in prompt.chunks)
         return TextReading(text, tuple(_ranges(calls)), chunks, prompt.token_count, prompt.limit)
 
-    def _runs(self, chunk: Chunk) -> tuple[Run, ...]:
+    def _message(self, text: str, calls: Sequence[int], tokenizer: QwenTokenizer) -> TextReading:
+        prompt = chat_prompt(text, tokenizer, self.options.emphasis)
+        if prompt.had_weights:
+            message = "This checkpoint reads a text as a whole: weights like (word:1.2) are left out, the words stay."
+            self.notices.append(PromptNotice("no-weights", message))
+        if prompt.cut:
+            message = f"Of this text the last {prompt.cut} tokens are beyond the {LONGEST} that count."
+            self.notices.append(PromptNotice("cut", message))
+        return TextReading(text, tuple(_ranges(calls)), (), len(prompt.ids) + prompt.cut, LONGEST, prompt.text)
+
+    def _runs(self, chunk: Chunk, tokenizer: Tokenizer) -> tuple[Run, ...]:
         """The chunk's tokens in runs of one weight, each textual inversion as a run of its own."""
         holders: dict[int, tuple[int, str]] = {}
         for offset, name in chunk.embeddings:
             vectors = min(self.embeddings[name], CHUNK_LENGTH)
             holders.update((place, (offset, name)) for place in range(offset, offset + vectors))
         places = groupby(range(1, chunk.length + 1), lambda place: (holders.get(place), chunk.multipliers[place]))
-        return tuple(self._run(chunk, list(group), holder, weight) for (holder, weight), group in places)
+        return tuple(_run(chunk, list(group), holder, weight, tokenizer) for (holder, weight), group in places)
 
-    def _run(self, chunk: Chunk, places: list[int], holder: tuple[int, str] | None, weight: float) -> Run:
-        words = self.tokenizer.words([chunk.tokens[place] for place in places])
-        text = holder[1] if holder else "".join(words).strip()
-        return Run(text, weight, len(places), holder is not None)
+
+def _run(chunk: Chunk, places: list[int], holder: tuple[int, str] | None, weight: float, tokenizer: Tokenizer) -> Run:
+    words = tokenizer.words([chunk.tokens[place] for place in places])
+    text = holder[1] if holder else "".join(words).strip()
+    return Run(text, weight, len(places), holder is not None)
 
 
 def _ranges(calls: Sequence[int]) -> list[tuple[int, int]]:

@@ -84,13 +84,13 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     packed = files("modules.prompt").joinpath("vocabulary", "bpe_simple_vocab_16e6.txt.gz").read_bytes()
     lines = gzip.decompress(packed).decode().split("\n")
     merges = [(left, right) for left, _, right in (line.partition(" ") for line in lines[1 : MERGES + 1])]
-    letters = list(_byte_encoder().values())
+    letters = list(byte_letters().values())
     words = letters + [letter + "</w>" for letter in letters] + [left + right for left, right in merges]
     words += MARKS
     return {word: number for number, word in enumerate(words)}, merges
 
 
-def _byte_encoder() -> dict[int, str]:
+def byte_letters() -> dict[int, str]:
     """A printable character for each byte, as in GPT-2: printable Latin-1 is itself, the rest follow from U+0100."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in set(printable)]
@@ -98,4 +98,4 @@ def _byte_encoder() -> dict[int, str]:
 
 
 def _byte_decoder() -> dict[str, int]:
-    return {char: byte for byte, char in _byte_encoder().items()}
+    return {char: byte for byte, char in byte_letters().items()}

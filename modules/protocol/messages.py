@@ -29,6 +29,7 @@ class CheckpointFile(BaseModel):
     name: str
     sha256: str | None = None
     vae_path: str | None = None
+    text_paths: tuple[str, ...] = ()
     load_options: LoadOptions = LoadOptions()
 
 

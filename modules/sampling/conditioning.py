@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import torch
 from torch import Tensor
+
+# What `Conditioning.added` calls the number of tokens of a text, (rows,) on the CPU, where the rest means nothing.
+TEXT_LENGTH: Final = "text_length"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ ChoiceSource = Literal[
     "",
     "checkpoints",
     "vaes",
+    "modules",
     "upscalers",
     "face restorers",
     "loras",

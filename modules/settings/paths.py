@@ -25,6 +25,7 @@ class Paths:
     checkpoint_dirs: tuple[Path, ...]
     checkpoint_file: Path | None
     vae_dirs: tuple[Path, ...]
+    text_encoder_dirs: tuple[Path, ...]
     vae_file: Path | None
     lora_dirs: tuple[Path, ...]
     embeddings_dir: Path
@@ -59,7 +60,9 @@ class Paths:
             models_dir=models,
             checkpoint_dirs=_checkpoint_dirs(flags, models, root),
             checkpoint_file=_absolute(flags.ckpt),
-            vae_dirs=distinct([models / "VAE", *_given(flags.vae_dir)]),
+            vae_dirs=distinct([models / "VAE", *_given(flags.vae_dir), models / "vae"]),
+            # Forge's folder, then ComfyUI's.
+            text_encoder_dirs=distinct([models / name for name in ("text_encoder", "text_encoders", "clip")]),
             vae_file=_absolute(flags.vae_path),
             lora_dirs=distinct([flags.lora_dir or models / "Lora", flags.lyco_dir_backcompat or models / "LyCORIS"]),
             embeddings_dir=(flags.embeddings_dir or data / "embeddings").absolute(),
@@ -110,7 +113,9 @@ def _checkpoint_dirs(flags: Flags, models: Path, root: Path) -> tuple[Path, ...]
     # An existing folder comes first, so that new files join the ones of an A1111 installation.
     spellings.sort(key=lambda folder: not folder.is_dir())
     shipped = [root / "models" / name for name in CHECKPOINT_FOLDERS if (root / "models" / name).is_dir()]
-    return distinct([*spellings, *_given(flags.ckpt_dir), *shipped])
+    # Where ComfyUI has what is no whole checkpoint.
+    apart = [models / name for name in ("diffusion_models", "unet")]
+    return distinct([*spellings, *_given(flags.ckpt_dir), *shipped, *apart])
 
 
 def _upscaler_dirs(flags: Flags, models: Path) -> tuple[Path, ...]:

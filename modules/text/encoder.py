@@ -11,12 +11,14 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 
 from modules.families import TextEncoderFacts
 from modules.parameters.job_options import EncodingOptions
 from modules.prompt import Chunk, Tokenizer, chunk_prompt, chunk_prompt_as_before, empty_chunk
 from modules.prompt.tokens import END
-from modules.weights.model import Model, TextEncoder
+from modules.text.chat import ChatEncoder
+from modules.weights.model import ClipEncoder, Model
 
 # What cached encodings take of the device at most. A chunk of SD 1.5 is 118 KB in half precision, so that is 540 of
 # them; what a job adds to them while it runs, after its memory was planned, is within the budget's reserve.
@@ -46,11 +48,13 @@ Embeddings = Mapping[str, tuple[Tensor, ...]]
 @dataclass(frozen=True, slots=True)
 class Encoding:
     """Encoded texts: `context` (texts, 77 * chunks, width of all encoders together), and `pooled`, (texts, width), the
-    vector of each whole text where the family has one.
+    vector of each whole text where the family has one. `lengths` are the tokens of each text where they count: the
+    rest of its context is filled up.
     """
 
     context: Tensor
     pooled: Tensor | None = None
+    lengths: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -75,10 +79,13 @@ class PromptEncoder:
     """Encodes texts with one checkpoint's text encoders and caches the latest encodings, `CACHE_BYTES` at most."""
 
     def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
-        self._encoders = tuple(
-            _ClipEncoder(encoder, facts, tokenizer)
-            for encoder, facts in zip(model.text_encoders, model.family.text_encoders, strict=True)
-        )
+        self._encoders: tuple[_ClipEncoder, ...] = ()
+        self._chat: ChatEncoder | None = None
+        for encoder, facts in zip(model.text_encoders, model.family.text_encoders, strict=True):
+            if isinstance(encoder, Qwen3Model):
+                self._chat = ChatEncoder(encoder, facts)
+            else:
+                self._encoders = (*self._encoders, _ClipEncoder(encoder, facts, tokenizer))
         self._cache: OrderedDict[_Key, _Encoded] = OrderedDict()
         self._networks: Hashable = ()
         self._cached_bytes = 0
@@ -134,7 +141,7 @@ class PromptEncoder:
     def release(self) -> None:
         """Free the text encoders, even while references to this object remain; it encodes nothing after that."""
         self.forget()
-        self._encoders = ()
+        self._encoders, self._chat = (), None
 
     def encode(self, texts: Sequence[str], options: EncodingOptions) -> Encoding:
         """The encoding of `texts`, all texts of one prompt's schedule.
@@ -168,6 +175,9 @@ class PromptEncoder:
         self._cached_bytes += encoded.encoding.size
 
     def _encode(self, texts: tuple[str, ...], options: EncodingOptions) -> _Encoded:
+        if self._chat is not None:
+            context, lengths = self._chat.encode(texts, options)
+            return _Encoded(Encoding(context, lengths=lengths), ())
         counts = {name: vectors[0].shape[0] for name, vectors in self._known.items()}
         contexts: list[Tensor] = []
         pooled: list[Tensor] = []
@@ -186,7 +196,7 @@ class PromptEncoder:
 class _ClipEncoder:
     """One text encoder of a family, with the rules by which it reads a prompt."""
 
-    def __init__(self, model: TextEncoder, facts: TextEncoderFacts, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: ClipEncoder, facts: TextEncoderFacts, tokenizer: Tokenizer) -> None:
         self._model = model
         self._facts = facts
         self._tokenizer = tokenizer

@@ -1,11 +1,11 @@
 """Loading a single-file checkpoint, offline: infer, build, fill."""
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import torch
 from accelerate.big_modeling import init_empty_weights
@@ -18,8 +18,7 @@ from modules.families import (
     ADDED_WIDTH,
     DEPTH,
     EDM_TRAINING,
-    UNET_PREFIX,
-    VAE_PREFIX,
+    VAE_PREFIXES,
     Family,
     PredictionType,
     count_of,
@@ -27,24 +26,23 @@ from modules.families import (
 )
 from modules.families.unsupported import UNSUPPORTED
 from modules.hardware.device import has_own_memory
-from modules.hardware.model_configs import unet_config, vae_config
+from modules.hardware.model_configs import DenoiserModule, latent_channels_of, unet_config, vae_config
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.depth import DEPTH_PREFIX, load_depth
 from modules.weights.fill import build_module
 from modules.weights.latent_scaling import LatentScaling
 from modules.weights.model import Model, NoiseTraining, Predicts, TextEncoder
-from modules.weights.original_names import TensorSource, vae_original_name
-from modules.weights.outline import Outline, constructed, text_encoder_outlines, unet_outline
+from modules.weights.outline import DenoiserShape, TextPart, denoiser_outline, text_encoder_parts
 from modules.weights.prediction import predicts_velocity
+from modules.weights.scaled_weights import with_scales
 from modules.weights.tensor_file import TensorFile, open_tensors
-from modules.weights.text_shapes import TextEncoderShape
 from modules.weights.unet_shapes import UnetShape
-from modules.weights.vae_shapes import infer_vae
+from modules.weights.vae_outline import vae_outline
 from modules.weights.weight_buffer import one_thread
 
 MakeRoom = Callable[[int], object]
 # All that families keep their text encoders under.
-_TEXT_PREFIXES: Final = ("cond_stage_model.", "conditioner.")
+_TEXT_PREFIXES: Final = ("cond_stage_model.", "conditioner.", "text_encoders.")
 _SIGMA_RANGE: Final = ("edm_vpred.sigma_min", "edm_vpred.sigma_max")
 
 
@@ -58,6 +56,15 @@ class LoadTarget:
     text_dtype: torch.dtype
     channels_last: bool
 
+    def suited_to(self, family: Family) -> Self:
+        """The same with types that bear a family's numbers."""
+        if not family.needs_range:
+            return self
+        types = (self.unet_dtype, self.vae_dtype, self.text_dtype)
+        unet, vae, text = (torch.bfloat16 if dtype == torch.float16 else dtype for dtype in types)
+        # A language model is as large as what it speaks to: no wider there than that is.
+        return replace(self, unet_dtype=unet, vae_dtype=vae, text_dtype=unet if family.parts_apart else text)
+
 
 def load_checkpoint(
     path: Path,
@@ -69,6 +76,7 @@ def load_checkpoint(
     channels_last: bool = False,
     vae_path: Path | None = None,
     vae: AutoencoderKL | None = None,
+    text_paths: Sequence[Path] = (),
     mapped: bool = True,
     make_room: MakeRoom = lambda needed: None,
     title: str | None = None,
@@ -82,6 +90,7 @@ def load_checkpoint(
         vae_path: a VAE file to use instead of the checkpoint's own; needed if it has none.
         vae: what is in that file, or in the checkpoint's own place, where it is in memory already; read anew if it
             was read for a family that scales its latents otherwise.
+        text_paths: files of text encoders, to be used instead of the checkpoint's own; needed if it has none.
         mapped: whether files are mapped, or read at once: see `open_tensors`.
         make_room: called with the bytes of main memory that will be allocated next, before they are.
         title, sha256: from the catalogue, for the infotext.
@@ -96,23 +105,27 @@ def load_checkpoint(
         file = files.enter_context(_opened(path, mapped, make_room))
         family = _family(file)
         hints = gather_hints(path, file.metadata)
+        place = place.suited_to(family)
+        apart = [files.enter_context(_opened(one, mapped, make_room)) for one in text_paths]
         if not has_own_memory(place.device):
-            make_room(_bytes_of(file, place))
-        unet, unet_shape = _load_unet(file, hints, place)
+            make_room(_bytes_of(file, family, place) + sum(_bytes_apart(one, place.text_dtype) for one in apart))
+        parts = text_encoder_parts(file, apart, family, hints)
+        unet, unet_shape = _load_unet(file, family, hints, place)
         if vae is None or not is_scaled_for(vae, family):
             vae_file = file if vae_path is None else files.enter_context(_opened(vae_path, mapped, make_room))
             vae = _load_vae(vae_file, family, place)
-        text_encoders = _load_text_encoders(file, family, hints, place)
-        _check_text_fits(path.name, family, unet_shape, [shape for _, shape in text_encoders])
-        _check_vae_fits(path.name, unet_shape.out_channels, vae)
+        _check_text_fits(path.name, family, unet_shape, parts)
+        text_encoders = tuple(_load_text_encoder(part, place) for part in parts)
+        _check_vae_fits(path.name, family, unet_shape.out_channels, vae)
         stated = _stated_prediction(file, hints, family, unet)
         depth = load_depth(file) if unet_shape.in_channels == DEPTH else None
     return Model(
         unet=unet,
         vae=vae,
-        text_encoders=tuple(encoder for encoder, _ in text_encoders),
+        text_encoders=text_encoders,
         path=path,
         vae_path=vae_path,
+        text_paths=tuple(None if part.file is file else part.file.path for part in parts),
         family=family,
         stated=stated,
         predicts=stated,
@@ -123,7 +136,7 @@ def load_checkpoint(
         vae_factor=_factor(vae),
         latent_scaling=LatentScaling.of(vae),
         context_dim=unet_shape.context_dim,
-        text_widths=tuple(shape.hidden for _, shape in text_encoders),
+        text_widths=tuple(part.shape.hidden for part in parts),
         noise=NoiseTraining(),
         title=title or path.name,
         sha256=sha256,
@@ -136,39 +149,40 @@ class Parts:
     """A checkpoint's modules without the values of their parameters, which lie on the meta device."""
 
     family: Family
-    unet: UNet2DConditionModel
+    unet: DenoiserModule
     vae: AutoencoderKL
     text_encoders: tuple[TextEncoder, ...]
 
 
-def empty_parts(path: Path, vae_path: Path | None = None) -> Parts:
+def empty_parts(path: Path, vae_path: Path | None = None, text_paths: Sequence[Path] = ()) -> Parts:
     """What `load_checkpoint` would load, known from the heads of the files; errors as there."""
     with ExitStack() as files:
         file = files.enter_context(open_tensors(path))
         family = _family(file)
         hints = gather_hints(path, file.metadata)
-        unet, unet_shape = unet_outline(file, hints)
+        unet, unet_shape = denoiser_outline(file, family, hints)
+        apart = [files.enter_context(open_tensors(one)) for one in text_paths]
         vae_file = file if vae_path is None else files.enter_context(open_tensors(vae_path))
-        vae, texts = _vae_outline(vae_file, family), text_encoder_outlines(file, family, hints)
-        _check_text_fits(path.name, family, unet_shape, [shape for _, shape in texts])
+        vae, texts = vae_outline(vae_file, family), text_encoder_parts(file, apart, family, hints)
+        _check_text_fits(path.name, family, unet_shape, texts)
         with init_empty_weights():
-            parts = Parts(family, unet.make(), vae.make(), tuple(outline.make() for outline, _ in texts))
-        _check_vae_fits(path.name, unet_shape.out_channels, parts.vae)
+            parts = Parts(family, unet.make(), vae.make(), tuple(part.outline.make() for part in texts))
+        _check_vae_fits(path.name, family, unet_shape.out_channels, parts.vae)
         return parts
 
 
-def check_heads(path: Path, vae_path: Path | None = None) -> None:
+def check_heads(path: Path, vae_path: Path | None = None, text_paths: Sequence[Path] = ()) -> None:
     """Raise what `load_checkpoint` would raise for these files, as far as their heads say it: no weights are read."""
     with ExitStack() as files:
         file = files.enter_context(open_tensors(path))
         family = _family(file)
         hints = gather_hints(path, file.metadata)
-        _, unet_shape = unet_outline(file, hints)
-        texts = text_encoder_outlines(file, family, hints)
-        _check_text_fits(path.name, family, unet_shape, [shape for _, shape in texts])
+        _, unet_shape = denoiser_outline(file, family, hints)
+        apart = [files.enter_context(open_tensors(one)) for one in text_paths]
+        _check_text_fits(path.name, family, unet_shape, text_encoder_parts(file, apart, family, hints))
         vae_file = file if vae_path is None else files.enter_context(open_tensors(vae_path))
         with init_empty_weights():
-            _check_vae_fits(path.name, unet_shape.out_channels, _vae_outline(vae_file, family).make())
+            _check_vae_fits(path.name, family, unet_shape.out_channels, vae_outline(vae_file, family).make())
 
 
 def load_vae(
@@ -183,13 +197,14 @@ def load_vae(
     """Load a standalone VAE file, or the VAE inside a checkpoint; errors as `load_checkpoint`."""
     place = LoadTarget(torch.device(device), dtype, dtype, dtype, channels_last)
     with one_thread(), open_tensors(path, mapped=mapped) as file:
-        return _load_vae(file, family, place)
+        return _load_vae(file, family, place.suited_to(family))
 
 
 def is_scaled_for(vae: AutoencoderKL, family: Family) -> bool:
     """Whether a loaded VAE scales latents as the family does: files rarely say it, so it was read for one family."""
     found = LatentScaling.of(vae)
-    return (found.factor, found.mean) == (family.vae_scaling_factor, family.latents_mean)
+    wanted = family.vae_scaling_factor, family.latents_mean, family.vae_shift
+    return (found.factor, found.mean, found.shift) == wanted
 
 
 def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> AutoencoderKL:
@@ -198,7 +213,7 @@ def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> Aut
     Raises:
         CheckpointError: it is for other latents; then nothing has changed.
     """
-    _check_vae_fits(model.path.name, unet_config(model.unet).out_channels, vae)
+    _check_vae_fits(model.path.name, model.family, latent_channels_of(model.unet), vae)
     before = model.vae
     model.vae, model.vae_path = vae, vae_path
     model.latent_channels = vae_config(vae).latent_channels
@@ -207,24 +222,30 @@ def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> Aut
     return before
 
 
-def _opened(path: Path, mapped: bool, make_room: MakeRoom) -> AbstractContextManager[TensorFile]:
+@contextmanager
+def _opened(path: Path, mapped: bool, make_room: MakeRoom) -> Iterator[TensorFile]:
     if not mapped:
         make_room(path.stat().st_size)
-    return open_tensors(path, mapped=mapped)
+    with open_tensors(path, mapped=mapped) as file:
+        yield with_scales(file)
 
 
-def _bytes_of(file: TensorFile, place: LoadTarget) -> int:
+def _bytes_of(file: TensorFile, family: Family, place: LoadTarget) -> int:
     """What the parts of a checkpoint take. A VAE of another file is about as large as the one inside."""
-    dtypes = {UNET_PREFIX: place.unet_dtype, VAE_PREFIX: place.vae_dtype} | dict.fromkeys(
-        _TEXT_PREFIXES, place.text_dtype
-    )
-    dtypes[DEPTH_PREFIX] = torch.float32
-    return sum(
-        math.prod(shape) * dtype.itemsize
-        for prefix, dtype in dtypes.items()
-        for name, shape in file.shapes.items()
-        if name.startswith(prefix)
-    )
+    others = dict.fromkeys(VAE_PREFIXES, place.vae_dtype) | dict.fromkeys(_TEXT_PREFIXES, place.text_dtype)
+    others[DEPTH_PREFIX] = torch.float32
+    own = family.file_prefix(file.shapes)
+
+    def dtype_of(name: str) -> torch.dtype | None:
+        found = next((dtype for prefix, dtype in others.items() if name.startswith(prefix)), None)
+        return place.unet_dtype if found is None and name.startswith(own) else found
+
+    typed = ((shape, dtype_of(name)) for name, shape in file.shapes.items())
+    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in typed if dtype is not None)
+
+
+def _bytes_apart(file: TensorFile, dtype: torch.dtype) -> int:
+    return sum(map(math.prod, file.shapes.values())) * dtype.itemsize
 
 
 def _family(file: TensorFile) -> Family:
@@ -244,20 +265,22 @@ def _family(file: TensorFile) -> Family:
     return family
 
 
-def _stated_prediction(file: TensorFile, hints: ModelHints, family: Family, unet: UNet2DConditionModel) -> Predicts:
+def _stated_prediction(file: TensorFile, hints: ModelHints, family: Family, unet: DenoiserModule) -> Predicts:
     """What the UNet predicts by the file's marks (empty tensors), its metadata, its family, or itself.
 
     Those of EDM are known by tensors alone: metadata calls CosXL's prediction "v", as that of models with timesteps.
     """
+    if family.flow is not None:
+        return Predicts("flow")
     if family.prediction_type is not None and family.prediction_type in EDM_TRAINING:
         return Predicts(family.prediction_type, sigma_range=_sigma_range(file))
     marked: PredictionType | None = "v_prediction" if "v_pred" in file.shapes else None
     kind = marked or hints.prediction_type or family.prediction_type
-    if kind is None:
+    if kind is None and isinstance(unet, UNet2DConditionModel):
         # Published models that are shown something beside the latent are all of the other kind.
         plain = unet_config(unet).in_channels == unet_config(unet).out_channels
         kind = "v_prediction" if plain and predicts_velocity(unet) else "epsilon"
-    return Predicts(kind, "ztsnr" in file.shapes or bool(hints.zero_terminal_snr))
+    return Predicts(kind or "epsilon", "ztsnr" in file.shapes or bool(hints.zero_terminal_snr))
 
 
 def _sigma_range(file: TensorFile) -> tuple[float, float] | None:
@@ -274,13 +297,15 @@ def _sigma_range(file: TensorFile) -> tuple[float, float] | None:
     return values[0].item(), values[1].item()
 
 
-def _load_unet(file: TensorFile, hints: ModelHints, place: LoadTarget) -> tuple[UNet2DConditionModel, UnetShape]:
-    outline, shape = unet_outline(file, hints)
+def _load_unet(
+    file: TensorFile, family: Family, hints: ModelHints, place: LoadTarget
+) -> tuple[DenoiserModule, DenoiserShape]:
+    outline, shape = denoiser_outline(file, family, hints)
     unet = build_module(
         outline.make,
         file,
         outline.source_of,
-        part="UNet",
+        part="UNet" if family.denoiser == "unet" else "transformer",
         dtype=place.unet_dtype,
         device=place.device,
         channels_last=place.channels_last,
@@ -288,31 +313,8 @@ def _load_unet(file: TensorFile, hints: ModelHints, place: LoadTarget) -> tuple[
     return unet, shape
 
 
-def _vae_outline(file: TensorFile, family: Family) -> Outline[AutoencoderKL]:
-    kind = classify_tensors(file.shapes)
-    if kind not in (ModelKind.VAE, ModelKind.CHECKPOINT):
-        raise CheckpointError(f"{file.path.name} is not a VAE but {kind.value}.")
-    prefix = VAE_PREFIX if any(name.startswith(VAE_PREFIX) for name in file.shapes) else ""
-    if not prefix and not any(name.startswith("decoder.") for name in file.shapes):
-        raise CheckpointError(
-            f"{file.path.name} has no VAE inside (first_stage_model.*); "
-            "put one into models/VAE and choose it under SD VAE."
-        )
-    if any(name.startswith("decoder.up_blocks.") for name in file.shapes):
-        raise CheckpointError(f"{file.path.name} is a VAE in diffusers' layout; the single-file version is needed.")
-    shape = infer_vae(file.below(prefix))
-    hints = gather_hints(file.path, file.metadata)
-    config = shape.config(hints.vae_groups, hints.vae_scaling_factor or family.vae_scaling_factor)
-    if family.latents_mean:
-        config |= {"latents_mean": family.latents_mean, "latents_std": family.latents_std}
-    return Outline(
-        lambda: constructed(AutoencoderKL, config, file.path.name, "VAE"),
-        lambda name: TensorSource(prefix + vae_original_name(name, len(shape.channels))),
-    )
-
-
 def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> AutoencoderKL:
-    outline = _vae_outline(file, family)
+    outline = vae_outline(file, family)
     vae: AutoencoderKL = build_module(
         outline.make,
         file,
@@ -325,35 +327,35 @@ def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> Autoencode
     return vae
 
 
-def _load_text_encoders(
-    file: TensorFile, family: Family, hints: ModelHints, place: LoadTarget
-) -> list[tuple[TextEncoder, TextEncoderShape]]:
-    return [
-        (
-            build_module(
-                outline.make,
-                file,
-                outline.source_of,
-                part="text encoder",
-                dtype=place.text_dtype,
-                device=place.device,
-            ),
-            shape,
-        )
-        for outline, shape in text_encoder_outlines(file, family, hints)
-    ]
+def _load_text_encoder(part: TextPart, place: LoadTarget) -> TextEncoder:
+    return build_module(
+        part.outline.make,
+        part.file,
+        part.outline.source_of,
+        part="text encoder",
+        dtype=place.text_dtype,
+        device=place.device,
+    )
 
 
-def _check_text_fits(file_name: str, family: Family, unet: UnetShape, texts: Sequence[TextEncoderShape]) -> None:
-    width = sum(shape.hidden for shape in texts)
+def _check_text_fits(file_name: str, family: Family, unet: DenoiserShape, texts: Sequence[TextPart]) -> None:
+    width = sum(part.shape.hidden for part in texts)
     if unet.context_dim != width:
+        own = "UNet" if family.denoiser == "unet" else "transformer"
+        apart = next((part.file.path.name for part in texts if part.file.path.name != file_name), None)
+        if apart is not None:
+            raise CheckpointError(
+                f"The {own} of {file_name} listens to {unet.context_dim} channels of text, and {apart} speaks {width}: "
+                "choose another text encoder."
+            )
         raise CheckpointError(
-            f"{file_name} mixes models: its UNet listens to {unet.context_dim} channels of text, "
+            f"{file_name} mixes models: its {own} listens to {unet.context_dim} channels of text, "
             f"its text encoder{'s speak' if len(texts) > 1 else ' speaks'} {width}."
         )
-    if not family.added_numbers:
+    if not family.added_numbers or not isinstance(unet, UnetShape):
         return
-    pooled = sum(shape.projected or 0 for shape, facts in zip(texts, family.text_encoders, strict=True) if facts.pooled)
+    each = zip(texts, family.text_encoders, strict=True)
+    pooled = sum(part.shape.projected or 0 for part, facts in each if facts.pooled)
     added = pooled + ADDED_WIDTH * sum(map(count_of, family.added_numbers))
     if unet.label_dim != added:
         raise CheckpointError(
@@ -362,10 +364,11 @@ def _check_text_fits(file_name: str, family: Family, unet: UnetShape, texts: Seq
         )
 
 
-def _check_vae_fits(file_name: str, unet_channels: int, vae: AutoencoderKL) -> None:
+def _check_vae_fits(file_name: str, family: Family, unet_channels: int, vae: AutoencoderKL) -> None:
+    part = "UNet" if family.denoiser == "unet" else "transformer"
     if unet_channels != vae_config(vae).latent_channels:
         raise CheckpointError(
-            f"The UNet of {file_name} works on {unet_channels} latent channels, the VAE has "
+            f"The {part} of {file_name} works on {unet_channels} latent channels, the VAE has "
             f"{vae_config(vae).latent_channels}; choose another VAE."
         )
 

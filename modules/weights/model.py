@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 
 from modules.families import EDM_TRAINING, EdmTraining, Family, PredictionType
 from modules.hardware.main_memory import give_back_memory
+from modules.hardware.model_configs import DenoiserModule
 from modules.weights.latent_scaling import LatentScaling
 
 if TYPE_CHECKING:
     from transformers import DPTForDepthEstimation
 
-TextEncoder = CLIPTextModel | CLIPTextModelWithProjection
+ClipEncoder = CLIPTextModel | CLIPTextModelWithProjection
+TextEncoder = ClipEncoder | Qwen3Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class Predicts:
     sigma_range: tuple[float, float] | None = None
 
     @property
+    def is_flow(self) -> bool:
+        """Whether it was trained by flow matching, which nobody's word changes."""
+        return self.kind == "flow"
+
+    @property
     def edm(self) -> EdmTraining | None:
         """The noise that it was trained on, if that was by EDM."""
         training = EDM_TRAINING.get(self.kind)
@@ -63,13 +70,15 @@ class Model:
     `release` frees the modules; only the facts remain.
     """
 
-    unet: UNet2DConditionModel
+    unet: DenoiserModule
     vae: AutoencoderKL
     text_encoders: tuple[TextEncoder, ...]
     """In the order of the family's `text_encoders`."""
     path: Path
     vae_path: Path | None
     """The external VAE in use; None when it is the checkpoint's own."""
+    text_paths: tuple[Path | None, ...]
+    """The file of each text encoder that lies in one of its own, None for those in the checkpoint's."""
     family: Family
     stated: Predicts
     """By its file or its family."""

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Self
+from typing import Generic, Protocol, Self
 
 from accelerate.big_modeling import init_empty_weights
+from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 
 from modules.catalogue.hints import ModelHints, gather_hints
-from modules.families import UNET_PREFIX, Family, TextEncoderFacts
+from modules.catalogue.tensor_shapes import Shapes
+from modules.families import Family, TextEncoderFacts
+from modules.hardware.model_configs import DenoiserModule
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.fill import M, SourceOf
 from modules.weights.model import TextEncoder
 from modules.weights.original_names import TensorSource, openclip_source, unet_original_name
+from modules.weights.qwen3_shapes import infer_qwen3
 from modules.weights.tensor_file import TensorFile
-from modules.weights.text_shapes import TextEncoderShape, infer_text_encoder
+from modules.weights.text_shapes import infer_text_encoder
 from modules.weights.unet_shapes import UnetShape, infer_unet
+from modules.weights.z_image import ZImageShape, infer_z_image, z_image_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,37 +38,126 @@ class Outline(Generic[M]):
     source_of: SourceOf
 
 
-def unet_outline(file: TensorFile, hints: ModelHints) -> tuple[Outline[UNet2DConditionModel], UnetShape]:
-    """The UNet of a checkpoint. Raises CheckpointError where its shapes make no UNet."""
-    shape = infer_unet(file.below(UNET_PREFIX))
+class DenoiserShape(Protocol):
+    """What the shapes of a denoiser's weights say, whatever it is made of."""
+
+    @property
+    def in_channels(self) -> int: ...
+
+    @property
+    def out_channels(self) -> int: ...
+
+    @property
+    def context_dim(self) -> int: ...
+
+
+class TextShape(Protocol):
+    """What the shapes of a text encoder's weights say, whatever it is made of."""
+
+    @property
+    def hidden(self) -> int: ...
+
+    @property
+    def projected(self) -> int | None: ...
+
+
+def denoiser_outline(
+    file: TensorFile, family: Family, hints: ModelHints
+) -> tuple[Outline[DenoiserModule], DenoiserShape]:
+    """What makes the picture. Raises CheckpointError where its shapes make none."""
+    prefix = family.file_prefix(file.shapes)
+    shapes = file.below(prefix)
+    if family.denoiser == "z_image":
+        return _z_image_outline(file, prefix, shapes)
+    return _unet_outline(file, prefix, shapes, hints)
+
+
+def _unet_outline(
+    file: TensorFile, prefix: str, shapes: Shapes, hints: ModelHints
+) -> tuple[Outline[DenoiserModule], UnetShape]:
+    shape = infer_unet(shapes)
     config = shape.config(hints.unet_groups, hints.unet_heads)
 
     def source_of(name: str) -> TensorSource:
-        return TensorSource(UNET_PREFIX + unet_original_name(name, shape.layers_per_block, shape.attention))
+        return TensorSource(prefix + unet_original_name(name, shape.layers_per_block, shape.attention))
 
     return Outline(lambda: constructed(UNet2DConditionModel, config, file.path.name, "UNet"), source_of), shape
 
 
-def text_encoder_outlines(
-    file: TensorFile, family: Family, hints: ModelHints
-) -> list[tuple[Outline[TextEncoder], TextEncoderShape]]:
-    """The text encoders of a checkpoint, in the family's order. Raises CheckpointError where one is missing."""
+def _z_image_outline(file: TensorFile, prefix: str, shapes: Shapes) -> tuple[Outline[DenoiserModule], ZImageShape]:
+    shape = infer_z_image(shapes)
+
+    def source_of(name: str) -> TensorSource:
+        source = z_image_source(name, shapes)
+        return replace(source, name=prefix + source.name)
+
+    def make() -> DenoiserModule:
+        made: DenoiserModule = constructed(ZImageTransformer2DModel, shape.config(), file.path.name, "transformer")
+        return made
+
+    return Outline(make, source_of), shape
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """One text encoder of a checkpoint: the file that it lies in, how it is made, and what its shapes say."""
+
+    file: TensorFile
+    outline: Outline[TextEncoder]
+    shape: TextShape
+
+
+def text_encoder_parts(
+    file: TensorFile, apart: Sequence[TensorFile], family: Family, hints: ModelHints
+) -> list[TextPart]:
+    """The text encoders of a checkpoint, in the family's order, some of them perhaps in files of their own.
+
+    Raises CheckpointError where one is missing, where two files hold the same one, and for a file that holds none.
+    """
     heads = hints.text_heads or ()
-    return [
-        _text_encoder(file, facts, heads[min(index, len(heads) - 1)] if heads else None)
+    found = [
+        _text_part(file, apart, facts, heads[min(index, len(heads) - 1)] if heads else None)
         for index, facts in enumerate(family.text_encoders)
     ]
+    used = {part.file.path for part in found}
+    idle = next((one for one in apart if one.path not in used), None)
+    if idle is not None:
+        raise CheckpointError(f"{idle.path.name} is no text encoder of {family.label}: choose other modules.")
+    return found
 
 
-def _text_encoder(
-    file: TensorFile, facts: TextEncoderFacts, heads: int | None
-) -> tuple[Outline[TextEncoder], TextEncoderShape]:
-    prefix = facts.prefix_in(file.shapes)
+def _text_part(file: TensorFile, apart: Sequence[TensorFile], facts: TextEncoderFacts, heads: int | None) -> TextPart:
+    holding = [one for one in apart if facts.prefix_in(one.shapes) is not None]
+    if len(holding) > 1:
+        raise CheckpointError(
+            f"{holding[0].path.name} and {holding[1].path.name} are two text encoders of one kind ({facts.role}): "
+            "choose one of them."
+        )
+    holder = holding[0] if holding else file
+    prefix = facts.prefix_in(holder.shapes)
     if prefix is None:
         raise CheckpointError(
             f"{file.path.name} has no text encoder inside ({facts.prefixes[0]}*), so it can't read a prompt; "
             "a complete checkpoint is needed."
         )
+    if facts.layout == "qwen3":
+        return _qwen3_part(holder, prefix)
+    return _clip_part(holder, facts, prefix, heads)
+
+
+def _qwen3_part(file: TensorFile, prefix: str) -> TextPart:
+    shape = infer_qwen3(file.below(prefix))
+
+    def make() -> TextEncoder:
+        encoder: TextEncoder = constructed(
+            lambda **values: Qwen3Model(Qwen3Config(**values)), shape.config(), file.path.name, "text encoder"
+        )
+        return encoder
+
+    return TextPart(file, Outline(make, lambda name: TensorSource(f"{prefix}model.{name}")), shape)
+
+
+def _clip_part(file: TensorFile, facts: TextEncoderFacts, prefix: str, heads: int | None) -> TextPart:
     shape = infer_text_encoder(file.below(prefix), facts.layout)
     config = shape.config(heads, facts.activation)
     wanted = CLIPTextModelWithProjection if facts.pooled else CLIPTextModel
@@ -77,7 +173,7 @@ def _text_encoder(
         source = openclip_source(bare) if facts.layout == "openclip" else TensorSource(bare)
         return replace(source, name=prefix + source.name)
 
-    return Outline(make, source_of), shape
+    return TextPart(file, Outline(make, source_of), shape)
 
 
 def constructed(make: Callable[..., M], config: dict[str, object], file_name: str, part: str) -> M:
@@ -95,7 +191,7 @@ def constructed(make: Callable[..., M], config: dict[str, object], file_name: st
 class EmptyModel:
     """A checkpoint's UNet and text encoders, their parameters without values; names as in a loaded `Model`."""
 
-    unet: UNet2DConditionModel
+    unet: DenoiserModule
     text_encoders: tuple[TextEncoder, ...]
     family: Family
     sources: tuple[SourceOf, ...]
@@ -105,8 +201,8 @@ class EmptyModel:
     def of(cls, file: TensorFile, family: Family) -> Self:
         """The modules of a checkpoint of this family. Raises CheckpointError where the file has no whole ones."""
         hints = gather_hints(file.path, file.metadata)
-        unet, _ = unet_outline(file, hints)
-        texts = [outline for outline, _ in text_encoder_outlines(file, family, hints)]
+        unet, _ = denoiser_outline(file, family, hints)
+        texts = [part.outline for part in text_encoder_parts(file, (), family, hints)]
         with init_empty_weights():
             made = unet.make(), tuple(text.make() for text in texts)
         return cls(*made, family, (unet.source_of, *(text.source_of for text in texts)))

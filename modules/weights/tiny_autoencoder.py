@@ -15,7 +15,7 @@ from torch import nn
 from modules.families import Family
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.latent_scaling import LatentScaling
-from modules.weights.tensor_file import open_tensors
+from modules.weights.tensor_file import TensorFile, open_tensors
 
 Half = Literal["encoder", "decoder"]
 # The original decoder begins with a layer without weights that clamps; diffusers does that outside its layers.
@@ -30,9 +30,9 @@ def load_tiny_autoencoder(path: Path, half: Half) -> nn.Module:
     Raises:
         ModelFileError: the file is unsafe, damaged, or holds something else.
     """
-    tiny = AutoencoderTiny()
-    module: nn.Module = tiny.encoder if half == "encoder" else tiny.decoder
     with open_tensors(path) as file:
+        tiny = AutoencoderTiny(latent_channels=_latent_channels(file, half, path))
+        module: nn.Module = tiny.encoder if half == "encoder" else tiny.decoder
         names = {_name(name, half, path): name for name in file.shapes if _belongs(name, half)}
         wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
         if {name: file.shapes[own] for name, own in names.items()} != wanted:
@@ -40,6 +40,16 @@ def load_tiny_autoencoder(path: Path, half: Half) -> nn.Module:
         weights: dict[str, torch.Tensor] = {name: file.tensor(own) for name, own in names.items()}
         module.load_state_dict(weights)
     return module.requires_grad_(False).eval()
+
+
+def _latent_channels(file: TensorFile, half: Half, path: Path) -> int:
+    """Channels of the latents, by the layer at that end; 4 where there is none, as in the first of them."""
+    ends = {_name(name, half, path): shape for name, shape in file.shapes.items() if _belongs(name, half)}
+    weights = {name: shape for name, shape in ends.items() if name.endswith(".weight") and len(shape) == 4}
+    if not weights:
+        return 4
+    by_layer = sorted(weights, key=lambda name: int(name.split(".")[1]) if name.split(".")[1].isdigit() else 0)
+    return weights[by_layer[-1]][0] if half == "encoder" else weights[by_layer[0]][1]
 
 
 def _belongs(name: str, half: Half) -> bool:

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from modules.families import COSXL, FAMILIES, PLAYGROUND, SD1, SD2, SDXL, SDXL_REFINER, family_of
+from modules.families import COSXL, FAMILIES, PLAYGROUND, SD1, SD2, SDXL, SDXL_REFINER, Z_IMAGE, family_of
 from modules.families.documents import families_page
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,13 @@ def test_models_of_edm_are_recognised_by_what_their_files_say_of_it() -> None:
     assert COSXL.shares_latents_with(SDXL_REFINER) and not PLAYGROUND.shares_latents_with(SDXL)
 
 
+def test_z_image_is_recognised_by_what_lumina_lacks() -> None:
+    refiner = {"noise_refiner.0.attention.qkv.weight", "cap_embedder.1.weight"}
+    assert family_of(refiner | {"cap_pad_token"}) is Z_IMAGE
+    assert family_of({f"model.diffusion_model.{name}" for name in refiner | {"cap_pad_token"}}) is Z_IMAGE
+    assert family_of(refiner) is None
+
+
 def _is_a_name(node: ast.AST) -> bool:
     match node:
         case ast.Attribute(
@@ -40,7 +47,7 @@ def _is_a_name(node: ast.AST) -> bool:
 
 def test_nobody_else_asks_which_family_it_is() -> None:
     """Sources ask a family's value for what they need: its name is shown, not compared, and stands in its own file."""
-    names = {"SD1", "SD2", "SDXL", "SDXL_REFINER", "PLAYGROUND", "COSXL"}
+    names = {"SD1", "SD2", "SDXL", "SDXL_REFINER", "PLAYGROUND", "COSXL", "Z_IMAGE"}
     questions = []
     for path in sorted((ROOT / "modules").rglob("*.py")):
         if path.is_relative_to(ROOT / "modules" / "families"):

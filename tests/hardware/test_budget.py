@@ -9,11 +9,13 @@ from typing import get_args
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from hypothesis import given
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from modules.generation.z_image import z_image_forward
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention, scores_of
 from modules.hardware.budget import (
     MODES,
@@ -136,6 +138,38 @@ def test_the_unets_estimate_holds_what_it_really_takes(
     request = RequestSize(width, height, images=rows, rows_per_image=1)
     really, estimate = counted.unet_peak(name, width, height, rows), unet_work(counted.size(name), request)
     assert 0.97 * really <= estimate <= 1.2 * really
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "rows", "text"), some([(1024, 1024, 1, 512), (512, 512, 2, 512), (2048, 1024, 1, 32)], 2)
+)
+def test_a_transformers_estimate_holds_what_it_really_takes(width: int, height: int, rows: int, text: int) -> None:
+    """Never less, and at most a fifth more: all its layers are alike, so that two of them tell."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            transformer = ZImageTransformer2DModel(n_layers=2, n_refiner_layers=1)
+            vae = _make_vae(Architecture(vae_channels=(128, 256, 512, 512), latent_channels=16, norm_num_groups=32))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    estimate = unet_work(size_of(transformer, vae), RequestSize(width, height, images=rows, rows_per_image=1))
+    without_memory(transformer, mode)
+    forward, lengths = z_image_forward(transformer), torch.tensor([text] * rows)
+    half = partial(torch.empty, dtype=torch.bfloat16)
+    with torch.no_grad(), mode, ByteCounter([transformer]) as counter:
+        forward(half(rows, 16, height // 8, width // 8), torch.full((rows,), 0.5), half(rows, text, 2560), lengths)
+    assert counter.peak <= estimate <= 1.25 * counter.peak
+
+
+def test_a_large_transformer_has_its_text_encoder_step_aside() -> None:
+    """Z-Image in 16 bits: on 24 GB all of it, on 16 GB one part at a time, on 6 GB both piece by piece."""
+    size = ModelSize(
+        12_310_000_000, 168_000_000, 8_045_000_000, 361_000_000, 100_000_000, (), (), 30, transformer=3840,
+        text_slots=404_000_000, text_streamed=7_267_000_000,
+    )  # fmt: skip
+    modes = [choose_plan(gigabytes * GB, size, RequestSize(1024, 1024)).mode for gigabytes in (24, 16, 6)]
+    assert modes == ["full", "medvram", "lowvram"]
 
 
 @pytest.mark.parametrize("name", ["math", "split-v1"])

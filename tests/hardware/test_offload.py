@@ -19,6 +19,7 @@ from accelerate.big_modeling import cpu_offload_with_hook
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from modules.generation.unet import forward_of
 from modules.hardware.budget import MemoryMode, ModelSize, RequestSize, choose_plan, peak, unet_work, vae_work
 from modules.hardware.device import compute_device, free_memory, memory_now, module_bytes
 from modules.hardware.model_size import size_of
@@ -34,6 +35,7 @@ from modules.weights.model import Model
 from tests.amounts import some
 from tests.checkpoints import SD15, _make_unet, _make_vae, make_text_encoders, write_tiny_checkpoint
 from tests.hardware.byte_counter import ByteCounter, without_memory
+from tests.z_image_files import write_z_image
 
 CPU = torch.device("cpu")
 META = torch.device("meta")
@@ -74,6 +76,32 @@ def test_every_mode_gives_the_same_answer_and_modes_can_follow_each_other(
         assert same(answers(model), before), mode
     offloader.close()
     assert same(answers(model), before)
+
+
+def test_a_language_model_is_streamed_beside_its_transformer(tmp_path: Path) -> None:
+    """Every mode answers alike, one after the other, and what is streamed lies in slots."""
+    files = write_z_image(tmp_path)
+    model = load_checkpoint(files.checkpoint, vae_path=files.vae, text_paths=files.texts)
+    encoder = PromptEncoder(model, clip_tokenizer())
+    forward, x = forward_of(model.unet), torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    @torch.inference_mode()
+    def found() -> list[torch.Tensor]:
+        encoder.forget()
+        context = encoder.encode(("a cat",), EncodingOptions()).context
+        flow = forward(x, torch.tensor([0.5]), context, torch.tensor([context.shape[1]]))
+        return [context, flow, model.vae.decode(x).sample]
+
+    before, offloader = found(), offloader_of(model)
+    size = size_of(model.unet, model.vae, *model.text_encoders)
+    (text,) = model.text_encoders
+    layer = module_bytes(text.get_submodule("layers.0"))
+    assert (size.text_streamed, size.text_slots) == (3 * layer, 2 * layer)
+    for mode in ("medvram", "lowvram", "full", "lowvram"):
+        offloader.apply(mode)
+        assert same(found(), before), mode
+    offloader.close()
+    assert same(found(), before)
 
 
 def test_weights_that_are_changed_stay_changed_wherever_they_were(model: Model) -> None:

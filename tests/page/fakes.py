@@ -76,6 +76,9 @@ class FakeCatalogue:
     def native_size(self, checkpoint: FakeCheckpoint) -> tuple[int, int] | None:
         return (checkpoint.width, checkpoint.height) if checkpoint.width and checkpoint.height else None
 
+    def modules(self) -> tuple[FakeCheckpoint, ...]:
+        return ()
+
     def vaes(self) -> tuple[FakeCheckpoint, ...]:
         return ()
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.catalogue.networks import NetworkList
+from modules.families import Z_IMAGE
 from modules.page.metadata_html import metadata_html
 from modules.page.page import page_head
 from modules.page.reading import LONGEST_READ, Typed, counters, reading_html
@@ -30,7 +31,13 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Any:
     options = OptionStore(tmp_path_factory.mktemp("reading") / "config.json")
     files = tuple(SimpleNamespace(stem=name, path=Path(f"{name}.safetensors")) for name in ("ink", "pen"))
     catalogue = SimpleNamespace(networks=lambda kind: NetworkList(cast(Any, files if kind == "lora" else ())))
-    return SimpleNamespace(options=options, styles=SimpleNamespace(choose=lambda names: []), catalogue=catalogue)
+    catalogue.architecture = lambda checkpoint: checkpoint
+    return SimpleNamespace(
+        options=options,
+        styles=SimpleNamespace(choose=lambda names: []),
+        catalogue=catalogue,
+        current_checkpoint=lambda: None,
+    )
 
 
 def typed(prompt: str, negative: str = "", steps: int = 20, sampler: str = "Euler") -> Typed:
@@ -75,7 +82,10 @@ def test_prompts_never_become_markup(prompt: str, negative: str) -> None:
     options = OptionStore(Path("no-such-folder") / "config.json")
     catalogue = SimpleNamespace(loras=tuple, hypernetworks=tuple)
     services: Any = SimpleNamespace(
-        options=options, styles=SimpleNamespace(choose=lambda names: []), catalogue=catalogue
+        options=options,
+        styles=SimpleNamespace(choose=lambda names: []),
+        catalogue=catalogue,
+        current_checkpoint=lambda: None,
     )
     assert set(TAG.findall(reading_html(services, typed(prompt, negative, steps=5)))) <= OURS
 
@@ -111,3 +121,13 @@ def test_the_texts_of_other_programs_are_laid_out_and_never_markup() -> None:
     assert "<details><summary>JSON, " in shown and "&quot;positive_prompt&quot;: &quot;a fox&quot;" in shown
     assert "{ no JSON &lt;i&gt;" in shown
     assert not any(tag in shown for tag in ("<script", "<img", "<b>", "<i>"))
+
+
+def test_a_checkpoint_with_a_language_model_reads_texts_whole(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its counter has its own room, and the view shows the text without weights."""
+    monkeypatch.setattr(services, "current_checkpoint", lambda: SimpleNamespace(family=Z_IMAGE))
+    typed = Typed("a (red:1.2) <cat>", "", (), 4, "Euler")
+    first, second = counters(services, typed)
+    assert "/512<" in first and "how many of them count" in first and "/512<" in second
+    shown = reading_html(services, typed)
+    assert "a red &lt;cat&gt;" in shown and "/512</span>" in shown and "weights like (word:1.2) are left out" in shown

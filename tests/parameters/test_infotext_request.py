@@ -38,6 +38,9 @@ class LocalFiles:
     def vae(self, name: str, sha256: str) -> LocalFile | None:
         return LocalFile(name, sha256 != "bbbbbbbbbb") if name == "here.vae.pt" else None
 
+    def module(self, name: str) -> LocalFile | None:
+        return LocalFile(f"{name}.safetensors") if name == "qwen_3_4b" else None
+
     def network(self, name: str, sha256: str) -> LocalFile | None:
         return LocalFile("my/ink", sha256.startswith("0f1e")) if sha256.startswith("0f") else None
 
@@ -148,7 +151,7 @@ def test_old_samplers_and_hires_samplers() -> None:
         ("Steps: 20, Sampler: Euler, RNG: Dice", "RNG is 'Dice', which that setting can't take"),
         ("Steps: 20, Sampler: Euler, ENSD: 1e999", "ENSD is '1e999', which that setting can't take"),
         ("Steps: 20, Sampler: Euler, Masked content: jelly", "Masked content is 'jelly', which is none of"),
-        ("Steps: 20, Sampler: Euler, Shift: 3, Distilled CFG Scale: 3", "takes over: Shift, Distilled CFG Scale."),
+        ("Steps: 20, Sampler: Euler, Distilled CFG Scale: 3", "takes over: Distilled CFG Scale."),
     ],
 )
 def test_what_cannot_be_taken_over_is_named(text: str, said: str) -> None:
@@ -440,3 +443,16 @@ def test_a_prompt_longer_than_any_is_read_without_an_error() -> None:
     pasted = paste(f"{'(' * 1_000_001}\nSteps: 5, Sampler: Euler, Seed: 1, Size: 64x64, Emphasis: No norm")
     assert len(pasted.fields["prompt"]) == 1_000_001
     assert pasted.override_settings["emphasis"] == "No norm"
+
+
+def test_text_encoders_of_forge_are_chosen_where_they_are_here() -> None:
+    text = f"a\n{LINE}, Module 1: qwen_3_4b, Module 2: gone, Shift: 6"
+    fields, overrides, notices = paste(text, {}, LocalFiles())
+    assert overrides["forge_additional_modules"] == ["qwen_3_4b.safetensors"]
+    assert fields["distilled_cfg_scale"] == 6
+    assert [notice for notice in notices if "gone" in notice] == [
+        "The module gone is not here: what alone fits is used."
+    ]
+    chosen = {"forge_additional_modules": ["qwen_3_4b.safetensors"]}
+    assert "forge_additional_modules" not in paste(f"a\n{LINE}, Module 1: qwen_3_4b", chosen, LocalFiles())[1]
+    assert not [notice for notice in paste(f"a\n{LINE}, Module 1: qwen_3_4b")[2] if "Module" in notice]

@@ -300,9 +300,15 @@ def test_what_is_no_vae_says_what_it_is(tmp_path: Path) -> None:
     path = write_tiny_checkpoint(tmp_path / "m.safetensors", architecture=SMALL)
     with pytest.raises(CheckpointError, match=r"l\.safetensors is not a VAE but a LoRA"):
         load_checkpoint(path, vae_path=write_lora(tmp_path / "l.safetensors"))
-    diffusers_vae = write_tensors(tmp_path / "d.safetensors", make_modules(SMALL).vae.state_dict(), {})
-    with pytest.raises(CheckpointError, match="diffusers' layout"):
-        load_checkpoint(path, vae_path=diffusers_vae)
+
+
+def test_a_vae_in_diffusers_names_is_read_too(tmp_path: Path) -> None:
+    path = write_tiny_checkpoint(tmp_path / "m.safetensors", architecture=SMALL)
+    own = make_modules(SMALL, seed=5).vae
+    groups = {"webui.vae.norm_num_groups": str(SMALL.norm_num_groups)}
+    model = load_checkpoint(path, vae_path=write_tensors(tmp_path / "d.safetensors", own.state_dict(), groups))
+    wanted = dict(own.named_parameters())
+    assert all(torch.equal(value, wanted[name]) for name, value in model.vae.named_parameters())
 
 
 # Files that are not what they should be

@@ -19,7 +19,7 @@ from modules.generation.init_picture import prepare_init_picture
 from modules.generation.passes import conditioner_of, guidance_of, merging, model_sigmas, networks_of, pass_noise
 from modules.generation.pipeline import Pass, Pipeline, Progress
 from modules.generation.unet import unet_function
-from modules.parameters import ResolvedRequest
+from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.passes import PassSpec
 from modules.parameters.samplers import resolve_sampler
 from modules.prompt import plan_conditioning
@@ -31,6 +31,11 @@ from modules.sampling.guidance import Guidance
 def alternative_test(stage: Stage, index: int) -> Image.Image:
     """Picture `index`. The noise is found once for all of them; Randomness mixes in that of the picture's seed."""
     arguments, resolved = stage.read(AlternativeTestArguments), stage.resolved.of_image(index)
+    if (family := stage.pipeline.model.family).flow is not None:
+        raise RequestError(
+            f"This script looks for the noise that was added to a picture, and {family.label} mixes it in: turn the "
+            "script off, or choose another checkpoint."
+        )
     source = prepare_init_picture(resolved, stage.pictures[0], None, stage.resize)
     if 0 not in stage.starts:
         start = start_of(stage.pipeline, resolved, range(1), source)

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from modules.catalogue.control_kinds import ControlKind
 from modules.generation.pipeline import PassHook
+from modules.generation.unet import unet_of
 from modules.hardware.model_configs import unet_config
 from modules.hardware.pinned_weights import PinnedWeights
 from modules.parameters import RequestError
@@ -80,7 +81,7 @@ def check_fits(control: ControlModel, model: Model) -> None:
         )
     if control.kind is ControlKind.T2I_ADAPTER or not control.kind.adds_residuals:
         return
-    own, unet = _config_of(control.module), unet_config(model.unet)
+    own, unet = _config_of(control.module), unet_config(unet_of(model))
     reads_text = any(kind.startswith("CrossAttn") for kind in own.down_block_types)
     if tuple(own.block_out_channels) != tuple(unet.block_out_channels) or (
         reads_text and own.cross_attention_dim != unet.cross_attention_dim

@@ -123,6 +123,15 @@ OPTIONS = (
         "edm (Playground 2.5) or edm_v_prediction (CosXL)",
     ),
     pick(VAE, "sd_vae", "Automatic", "SD VAE", "vaes", infotext="VAE", changes_picture=True),
+    texts(
+        VAE,
+        "forge_additional_modules",
+        (),
+        "VAE / Text Encoder",
+        "modules",
+        changes_picture=True,
+        hint="for checkpoints that have them as files of their own; empty takes what alone fits",
+    ),
     switch(
         VAE,
         "sd_vae_overrides_per_model_preferences",

@@ -24,8 +24,8 @@ from modules.prompt.block_weights import BlockWeights
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.model import Model
 from modules.weights.networks.reading import Network
-from modules.weights.networks.targets import Target, network_targets
-from modules.weights.networks.updates import WeightUpdate
+from modules.weights.networks.targets import RowShare, Target, joined_targets, network_targets
+from modules.weights.networks.updates import Layer, RowsOf, WeightUpdate
 from modules.weights.originals import original_parameters
 
 # Weights of these types are too coarse to hold what a network adds.
@@ -122,6 +122,7 @@ class NetworkMerger:
     make_room: Callable[[int], bool] = lambda needed: True
     state: FileState | None = None
     _targets: dict[str, Target] | None = None
+    _joined: dict[str, tuple[RowShare, ...]] = field(default_factory=dict)
     _merged: dict[tuple[Target, _Part], _Merged] = field(default_factory=dict)
     _live: _Changes = field(default_factory=dict)
     _misshapen: set[_Origin] = field(default_factory=set)
@@ -206,7 +207,7 @@ class NetworkMerger:
         self._try(waiting)
         fit, misshapen = Fit(), {(key, layer) for key, layer, _ in self._misshapen}
         for layer in applied.network.layers:
-            if layer not in self._table():
+            if layer not in self._table() and layer not in self._joined:
                 fit.missing += 1
             elif (applied.key, layer) in misshapen:
                 fit.misshapen += 1
@@ -234,6 +235,7 @@ class NetworkMerger:
     def _table(self) -> dict[str, Target]:
         if self._targets is None:
             self._targets = network_targets(self.model)
+            self._joined = joined_targets(self.model)
         return self._targets
 
     def _sorted(self, networks: Iterable[AppliedNetwork], *, while_computing: bool) -> tuple[_Changes, _Changes]:
@@ -251,6 +253,8 @@ class NetworkMerger:
         for applied in networks:
             blocks = dict(applied.blocks)
             for name, layer in applied.network.layers.items():
+                for share in self._joined.get(name, ()):
+                    yield from self._change_of_rows(applied, name, layer, share)
                 target = table.get(name)
                 if target is None:
                     continue
@@ -263,6 +267,14 @@ class NetworkMerger:
                 for part, update in parts:
                     if update is not None and (applied.key, name, part) not in self._misshapen:
                         yield (target, part), _Change(applied.key, name, part, update, multiplier, applied.dyn)
+
+    def _change_of_rows(
+        self, applied: AppliedNetwork, name: str, layer: Layer, share: RowShare
+    ) -> Iterator[tuple[tuple[Target, _Part], _Change]]:
+        if layer.weight is None or applied.unet == 0 or (applied.key, name, "weight") in self._misshapen:
+            return
+        rows = RowsOf(layer.weight, share.index, share.count)
+        yield (share.target, "weight"), _Change(applied.key, name, "weight", rows, applied.unet, applied.dyn)
 
     def _save_originals(self, wanted: _Changes) -> None:
         new = [(place, getattr(place[0].module, place[1])) for place in wanted if place not in self._merged]

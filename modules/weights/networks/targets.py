@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from torch import nn
 
 from modules.families import Family, TextEncoderFacts
-from modules.hardware.model_configs import unet_config
+from modules.hardware.model_configs import DenoiserModule, unet_config
 from modules.parameters.unet_blocks import BASE, block_of
 from modules.weights.model import TextEncoder
-from modules.weights.original_names import unet_original_name
+from modules.weights.original_names import TensorSource, unet_original_name
+from modules.weights.z_image import z_image_original
 
 _CHANGEABLE: Final = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
 _TEXT_MODEL: Final = "text_model."
@@ -49,7 +50,7 @@ class NamedModules(Protocol):
     """What names are made from: a loaded model, or one without weights."""
 
     @property
-    def unet(self) -> UNet2DConditionModel: ...
+    def unet(self) -> DenoiserModule: ...
 
     @property
     def text_encoders(self) -> tuple[TextEncoder, ...]: ...
@@ -66,11 +67,55 @@ def network_targets(model: NamedModules) -> dict[str, Target]:
     return table
 
 
+@dataclass(frozen=True, slots=True)
+class RowShare:
+    """A target that holds one of `count` equal parts of the rows of a layer in a network file, counted from 0."""
+
+    target: Target
+    index: int
+    count: int
+
+
+def joined_targets(model: NamedModules) -> dict[str, tuple[RowShare, ...]]:
+    """Layers of network files that are several modules here, by every spelling: query, key and value in one matrix."""
+    if not isinstance(model.unet, ZImageTransformer2DModel):
+        return {}
+    found: dict[str, list[RowShare]] = {}
+    for target, source in _transformer_targets(model.unet):
+        index, count = source.part
+        if count > 1:
+            for spelling in _transformer_spellings(source.name.removesuffix(".weight")):
+                found.setdefault(spelling, []).append(RowShare(target, index, count))
+    return {name: tuple(shares) for name, shares in found.items()}
+
+
 def _changeable(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     return ((path, module) for path, module in root.named_modules() if isinstance(module, _CHANGEABLE))
 
 
+def _transformer_targets(transformer: ZImageTransformer2DModel) -> Iterator[tuple[Target, TensorSource]]:
+    for path, module in _changeable(transformer):
+        yield Target(module, f"unet.{path}", text_encoder=False), z_image_original(f"{path}.weight")
+
+
+def _transformer_spellings(name: str) -> list[str]:
+    flat = name.replace(".", "_")
+    return [
+        *(f"{prefix}{flat}" for prefix in ("lora_unet_", "oft_unet_", "lora_transformer_", "lycoris_")),
+        *(f"{prefix}{name}" for prefix in ("", "unet.", "transformer.", "diffusion_model.", "model.diffusion_model.")),
+        *(f"{prefix}base_model.model.{name}" for prefix in ("", "unet.", "transformer.")),
+    ]
+
+
 def _unet_modules(model: NamedModules) -> Iterator[tuple[Target, list[str]]]:
+    if isinstance(model.unet, ZImageTransformer2DModel):
+        for target, source in _transformer_targets(model.unet):
+            names = [
+                target.path.removeprefix("unet."),
+                *([source.name.removesuffix(".weight")] * (source.part[1] == 1)),
+            ]
+            yield target, [spelling for name in dict.fromkeys(names) for spelling in _transformer_spellings(name)]
+        return
     config = unet_config(model.unet)
     attention = ["CrossAttn" in kind for kind in config.down_block_types]
     layers = config.layers_per_block
@@ -104,6 +149,8 @@ def _text_modules(model: NamedModules) -> Iterator[tuple[Target, list[str]]]:
 
 def _text_spellings(facts: TextEncoderFacts, path: str) -> list[str]:
     """Files have the names of transformers before version 5, where each layer but the projection is in `text_model`."""
+    if facts.layout == "qwen3":
+        return _language_model_spellings(facts, f"model.{path}")
     name = path if path.startswith((_TEXT_MODEL, "text_projection")) else _TEXT_MODEL + path
     dotted = [name, *(name.removesuffix(new) + old for new, old in _TEXT_ATTENTION.items() if name.endswith(new))]
     spellings = [f"text_encoders.{facts.role}.transformer.{name}"]
@@ -112,4 +159,13 @@ def _text_spellings(facts: TextEncoderFacts, path: str) -> list[str]:
             spellings.append(prefix + name.replace(".", "_"))
         else:
             spellings += [*(prefix + one for one in dotted), f"{prefix}base_model.model.{name}"]
+    return spellings
+
+
+def _language_model_spellings(facts: TextEncoderFacts, name: str) -> list[str]:
+    bare = name.removeprefix("model.")
+    spellings = [f"text_encoders.{facts.role}.transformer.{name}"]
+    for prefix in facts.network_prefixes:
+        for one in (bare, name):
+            spellings.append(prefix + (one.replace(".", "_") if prefix.endswith("_") else one))
     return spellings

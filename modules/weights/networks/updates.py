@@ -56,6 +56,30 @@ class Layer:
     bias: Tensor | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsOf:
+    """Part `index` of `count` equal parts of the rows that an update is for, for the weight of these rows alone."""
+
+    update: WeightUpdate
+    index: int
+    count: int
+
+    def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
+        # Each part stands where it is in the whole; what an update does with the others is left out.
+        whole = weight.repeat(self.count, *[1] * (weight.ndim - 1))
+        part = self.update.delta(whole, dyn).chunk(self.count)[self.index]
+        if part.shape != weight.shape:
+            raise RuntimeError(f"{tuple(part.shape)} rows are not those of a weight of {tuple(weight.shape)}")
+        return part
+
+    def merge_into(self, weight: Tensor, multiplier: float, dyn: int | None = None) -> None:
+        weight.add_(self.delta(weight, dyn), alpha=multiplier)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.update.tensors
+
+
 def layer_update(parts: Mapping[str, Tensor]) -> Layer:
     """What the tensors of one layer do.
 

@@ -1,0 +1,129 @@
+"""Text encoders and VAEs in files of their own: what they are, and which of them a checkpoint that lacks them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.catalogue.architecture import Architecture
+from modules.catalogue.entries import ModelFile
+from modules.catalogue.kinds import ModelKind, classify_tensors
+from modules.catalogue.tensor_shapes import Shapes, read_tensor_shapes
+from modules.families import TOKEN_EMBEDDING, VAE_PREFIXES, TextLayout
+
+# Names of files under which the parts are known, by the part.
+_KNOWN_AS = {"qwen3_4b": "qwen_3_4b.safetensors", "vae": "ae.safetensors"}
+
+
+@dataclass(frozen=True, slots=True)
+class PartFacts:
+    """What a file holds: a VAE of latents with so many channels, or a text encoder of a layout and a width."""
+
+    vae_channels: int = 0
+    layout: TextLayout | None = None
+    width: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPart:
+    """A file in the folders of VAEs or of text encoders, and what it holds."""
+
+    file: ModelFile
+    facts: PartFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenParts:
+    """The files that a checkpoint takes beside its own. `vae` is None where it has one, or another is chosen."""
+
+    vae: ModelFile | None = None
+    texts: tuple[ModelFile, ...] = ()
+
+
+class MissingPartError(Exception):
+    """A part that a checkpoint needs isn't there, or isn't unique; the message is the sentence to show."""
+
+
+def read_part(path: Path) -> PartFacts | None:
+    """What the file holds; None for anything that is neither a VAE nor a text encoder known here.
+
+    Raises:
+        ModelFileError: the file is malformed.
+        OSError: it can't be read.
+    """
+    shapes, _ = read_tensor_shapes(path)
+    kind = classify_tensors(shapes)
+    if kind is ModelKind.VAE:
+        channels = _vae_channels(shapes)
+        return PartFacts(vae_channels=channels) if channels else None
+    if "model.layers.0.self_attn.q_norm.weight" in shapes:
+        embedding = shapes.get(TOKEN_EMBEDDING["qwen3"], ())
+        return PartFacts(layout="qwen3", width=embedding[-1]) if len(embedding) == 2 else None
+    return None
+
+
+def _vae_channels(shapes: Shapes) -> int:
+    """Channels of the latents; 0 for VAEs of other constructions (Flux.2, Wan)."""
+    if "bn.running_mean" in shapes:
+        return 0
+    found = (shapes.get(f"{prefix}decoder.conv_in.weight", ()) for prefix in ("", *VAE_PREFIXES))
+    return next((shape[1] for shape in found if len(shape) == 4), 0)
+
+
+def choose_parts(
+    name: str, architecture: Architecture, chosen: Sequence[ModelPart], others: Sequence[ModelPart], *, needs_vae: bool
+) -> ChosenParts:
+    """The parts of the checkpoint `name`: those that somebody chose, and for the rest what alone fits among the others.
+
+    Raises:
+        MissingPartError: nothing fits, or several do.
+    """
+    family = architecture.family
+    texts: list[ModelFile] = []
+    for facts in family.text_encoders if not architecture.has_text else ():
+
+        def fits(part: ModelPart, layout: TextLayout = facts.layout) -> bool:
+            return part.facts.layout == layout and part.facts.width == architecture.context_width
+
+        found = _only(name, f"{family.label}'s text encoder ({facts.role})", facts.role, fits, chosen, others)
+        texts.append(found.file)
+    vae = None
+    if needs_vae:
+        found = _only(
+            name, f"{family.label}'s VAE", "vae", lambda part: part.facts.vae_channels == family.latent_channels,
+            chosen, others,
+        )  # fmt: skip
+        vae = found.file
+    return ChosenParts(vae, tuple(texts))
+
+
+def check_vae(name: str, architecture: Architecture, vae: ModelPart) -> None:
+    """Raise MissingPartError where a VAE is for other latents than those of the checkpoint `name`."""
+    wanted = architecture.family.latent_channels
+    if vae.facts.vae_channels not in (0, wanted):
+        raise MissingPartError(
+            f"{name} works on {wanted} latent channels, and {vae.file.name} has {vae.facts.vae_channels}: "
+            "choose another SD VAE, or Automatic."
+        )
+
+
+def _only(
+    name: str,
+    what: str,
+    role: str,
+    fits: Callable[[ModelPart], bool],
+    chosen: Sequence[ModelPart],
+    others: Sequence[ModelPart],
+) -> ModelPart:
+    for among, hint in ((chosen, "choose one of them"), (others, "choose one under VAE / Text Encoder in Settings")):
+        fitting = [part for part in among if fits(part)]
+        if len(fitting) > 1:
+            listed = ", ".join(part.file.name for part in fitting[:4])
+            raise MissingPartError(f"{name} needs {what}, and {listed} are each one: {hint}.")
+        if fitting:
+            return fitting[0]
+    folder = "models/VAE" if role == "vae" else "models/text_encoder"
+    raise MissingPartError(
+        f"{name} needs {what}, and no file here fits: put {_KNOWN_AS.get(role, 'it')} into {folder} and press refresh."
+    )

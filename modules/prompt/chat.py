@@ -1,0 +1,48 @@
+"""A prompt as language models read it: one message of a conversation, whole, whose words have no weights."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from modules.prompt.qwen import QwenTokenizer
+from modules.settings.choices import Emphasis
+
+LONGEST: Final = 512
+"""Tokens that count, those around the message included."""
+
+_BEFORE: Final = "<|im_start|>user\n"
+_BEHIND: Final = "<|im_end|>\n<|im_start|>assistant\n"
+# A weight that somebody wrote, below 10. Brackets without one are what they are in any sentence, and so are times of
+# day and ratios.
+_WEIGHTED: Final = re.compile(r"(?<!\\)\((?!\s*\d+\s*:)([^()]*):\s*[+-]?(?:\d(?:\.\d*)?|\.\d+)\s*\)")
+_ESCAPED: Final = re.compile(r"\\([()\[\]])")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """A text as it is encoded. `ids` are its tokens, cut off at the end; `cut` says how many of them that were."""
+
+    text: str
+    ids: tuple[int, ...]
+    cut: int
+    had_weights: bool
+
+
+def chat_prompt(text: str, tokenizer: QwenTokenizer, emphasis: Emphasis = "Original") -> ChatPrompt:
+    """`text` as a user's message, without the weights that are written in it.
+
+    With the emphasis "None" everything is text.
+    """
+    plain, weights = (text, False) if emphasis == "None" else without_weights(text)
+    ids = tokenizer.encode(f"{_BEFORE}{plain}{_BEHIND}")
+    return ChatPrompt(plain, tuple(ids[:LONGEST]), max(0, len(ids) - LONGEST), weights)
+
+
+def without_weights(text: str) -> tuple[str, bool]:
+    """`(word:1.2)` as `word`, `\\(` as `(`, and whether there was a weight."""
+    found = False
+    while True:
+        text, count = _WEIGHTED.subn(r"\1", text)
+        if not count:
+            return _ESCAPED.sub(r"\1", text), found
+        found = True

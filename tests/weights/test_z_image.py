@@ -1,0 +1,221 @@
+"""Z-Image's files: what they are made of, what is wrong with some, and networks in all namings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from modules.catalogue.architecture import read_architecture
+from modules.catalogue.kinds import ModelKind, classify_tensors
+from modules.families import SD1, Z_IMAGE
+from modules.hardware.fp8_weights import store_in_8_bits
+from modules.weights.checkpoint import empty_parts, load_checkpoint
+from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.model import Model
+from modules.weights.networks.merging import AppliedNetwork, NetworkMerger
+from modules.weights.networks.reading import read_network
+from tests.checkpoints import write_tiny_checkpoint
+from tests.z_image_files import (
+    WIDTH,
+    Layout,
+    ZImageFiles,
+    ZImageModules,
+    make_qwen3,
+    make_z_image,
+    text_tensors,
+    write_z_image,
+    z_image_lora,
+    z_image_tensors,
+)
+
+
+@cache
+def modules() -> ZImageModules:
+    return make_z_image()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> ZImageFiles:
+    return write_z_image(tmp_path_factory.mktemp("z"), modules=modules())
+
+
+def loaded(files: ZImageFiles, **more: Any) -> Model:
+    return load_checkpoint(files.checkpoint, vae_path=files.vae, text_paths=files.texts, **more)
+
+
+@pytest.mark.parametrize("layout", ["split", "all-in-one", "diffusers"])
+def test_every_layout_holds_the_same_weights(layout: Layout, tmp_path: Path) -> None:
+    written = write_z_image(tmp_path, layout, modules=modules())
+    model, own = loaded(written), modules()
+    for found, wanted in ((model.unet, own.transformer), (model.vae, own.vae), (model.text_encoders[0], own.text)):
+        theirs = dict(wanted.named_parameters())
+        assert all(torch.equal(value, theirs[name]) for name, value in found.named_parameters())
+        assert len(list(found.parameters())) == len(theirs)
+    assert (model.family, model.predicts.kind, model.latent_channels, model.vae_factor) == (Z_IMAGE, "flow", 16, 8)
+    parts = empty_parts(written.checkpoint, written.vae, written.texts)
+    assert all(value.is_meta for value in parts.unet.parameters())
+    architecture = read_architecture(written.checkpoint)
+    assert architecture is not None and architecture.family is Z_IMAGE
+    assert (architecture.has_text, architecture.has_vae) == ((layout == "all-in-one",) * 2)
+    assert architecture.context_width == 32
+
+
+def test_half_precision_is_taken_with_the_wider_range(files: ZImageFiles) -> None:
+    model = loaded(files, dtype=torch.float16)
+    parts = (model.unet, model.vae, model.text_encoders[0])
+    assert {part.dtype for part in parts} == {torch.bfloat16}
+
+
+def test_kinds_of_its_files(files: ZImageFiles) -> None:
+    assert files.vae is not None and files.text is not None
+    kinds = [classify_tensors(load_file(path)) for path in (files.checkpoint, files.vae, files.text)]
+    assert kinds == [ModelKind.CHECKPOINT, ModelKind.VAE, ModelKind.TEXT_ENCODER]
+    assert classify_tensors(z_image_lora()) is ModelKind.LORA
+
+
+def broken(files: ZImageFiles, folder: Path, what: str) -> ZImageFiles:
+    """A copy of the files with one thing wrong."""
+    assert files.vae is not None and files.text is not None
+    tensors = z_image_tensors(modules().transformer)
+    other = replace(files, checkpoint=folder / "broken.safetensors")
+    match what:
+        case "no text encoder":
+            return replace(files, text=None)
+        case "no VAE":
+            return replace(files, vae=None)
+        case "VAE of 4 channels":
+            return replace(files, vae=write_tiny_checkpoint(folder / "small.safetensors"))
+        case "a text encoder of another width":
+            save_file({k: v.contiguous() for k, v in text_tensors(make_qwen3(48)).items()}, folder / "wide.safetensors")
+            return replace(files, text=folder / "wide.safetensors")
+        case "no text encoder at all":
+            return replace(files, text=files.vae)
+        case "omni":
+            tensors["siglip_embedder.0.weight"] = torch.zeros(4)
+        case "a layer less":
+            del tensors["layers.1.attention.qkv.weight"]
+        case "NVFP4":
+            tensors["layers.1.attention.qkv.weight_scale_2"] = torch.zeros(1)
+        case "a scale less":
+            tensors["scaled_fp8"] = torch.zeros(2)
+            tensors["layers.1.attention.qkv.weight"] = tensors["layers.1.attention.qkv.weight"].to(torch.float8_e4m3fn)
+        case "few words":
+            held = {k: v.contiguous() for k, v in text_tensors(modules().text).items()}
+            save_file(held | {"model.embed_tokens.weight": torch.zeros(1000, 32)}, folder / "few.safetensors")
+            return replace(files, text=folder / "few.safetensors")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, other.checkpoint)
+    return other
+
+
+SAID = {
+    "no text encoder": "has no text encoder inside",
+    "no VAE": "has no VAE inside",
+    "VAE of 4 channels": "works on 16 latent channels, the VAE has 4",
+    "a text encoder of another width": "listens to 32 channels of text, and wide.safetensors speaks 48",
+    "no text encoder at all": "has no text encoder inside",
+    "omni": "is a Z-Image Omni model",
+    "a layer less": "lacks 3 of the",
+    "NVFP4": "are in NVFP4",
+    "a scale less": "lacks the scale of layers.1.attention.qkv.weight",
+    "few words": "knows 1000 words, and Qwen's vocabulary has 151669",
+}
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_what_is_wrong_is_one_sentence(what: str, files: ZImageFiles, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as error:
+        loaded(broken(files, tmp_path, what))
+    assert SAID[what] in str(error.value) and "\n" not in str(error.value)
+
+
+def test_two_text_encoders_of_one_kind_are_one_too_many(files: ZImageFiles, tmp_path: Path) -> None:
+    assert files.text is not None
+    again = tmp_path / "again.safetensors"
+    again.write_bytes(files.text.read_bytes())
+    with pytest.raises(CheckpointError, match="two text encoders of one kind"):
+        load_checkpoint(files.checkpoint, vae_path=files.vae, text_paths=(files.text, again))
+
+
+def lora(name: Callable[[str], str], fused: bool) -> dict[str, torch.Tensor]:
+    """One change of the first layer's attention in a trainer's naming, query, key and value together or apart."""
+    generator = torch.Generator().manual_seed(1)
+    down, up = torch.randn(2, WIDTH, generator=generator), torch.randn(3 * WIDTH, 2, generator=generator)
+    parts = {"qkv": up} if fused else dict(zip(("to_q", "to_k", "to_v"), up.chunk(3), strict=True))
+    made: dict[str, torch.Tensor] = {}
+    for part, rows in parts.items():
+        stem = name(f"layers.0.attention.{part}")
+        down_name, up_name = (
+            (".lora_down", ".lora_up") if "_" in stem[:6] and "." not in stem else (".lora_A", ".lora_B")
+        )
+        made |= {f"{stem}{down_name}.weight": down.clone(), f"{stem}{up_name}.weight": rows.contiguous()}
+    return made
+
+
+NAMINGS: dict[str, Callable[[str], str]] = {
+    "ComfyUI": lambda path: f"diffusion_model.{path}",
+    "diffusers": lambda path: f"transformer.{path}",
+    "kohya": lambda path: "lora_unet_" + path.replace(".", "_"),
+    "bare": lambda path: path,
+    "PEFT": lambda path: f"base_model.model.{path}",
+}
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_networks_of_every_naming_do_the_same(naming: str, fused: bool, files: ZImageFiles, tmp_path: Path) -> None:
+    path = tmp_path / "ink.safetensors"
+    save_file(lora(NAMINGS[naming], fused), path)
+    model = loaded(files)
+    merger = NetworkMerger(model, torch.device("cpu"))
+    applied = AppliedNetwork("ink", read_network(path), 1.0, 0.5)
+    fit = merger.fit(applied)
+    assert (fit.missing, fit.misshapen) == (0, 0) and fit.found
+    merger.apply([applied])
+    generator = torch.Generator().manual_seed(1)
+    down, up = torch.randn(2, WIDTH, generator=generator), torch.randn(3 * WIDTH, 2, generator=generator)
+    for part, rows in zip("qkv", up.chunk(3), strict=True):
+        name = f"layers.0.attention.to_{part}.weight"
+        wanted = modules().transformer.get_parameter(name) + 0.5 * rows @ down
+        torch.testing.assert_close(model.unet.get_parameter(name), wanted, atol=1e-5, rtol=1e-5)
+    merger.restore()
+    assert torch.equal(model.unet.get_parameter(name), modules().transformer.get_parameter(name))
+
+
+def test_originals_are_read_again_where_there_was_no_room_for_them(files: ZImageFiles, tmp_path: Path) -> None:
+    path = tmp_path / "ink.safetensors"
+    save_file(lora(NAMINGS["ComfyUI"], True) | {
+        "text_encoders.qwen3_4b.transformer.model.layers.0.mlp.up_proj.lora_A.weight": torch.ones(1, 32),
+        "text_encoders.qwen3_4b.transformer.model.layers.0.mlp.up_proj.lora_B.weight": torch.ones(64, 1),
+    }, path)  # fmt: skip
+    model = loaded(files)
+    merger = NetworkMerger(model, torch.device("cpu"), make_room=lambda needed: False)
+    merger.apply([AppliedNetwork("ink", read_network(path))])
+    changed = model.text_encoders[0].get_parameter("layers.0.mlp.up_proj.weight")
+    wanted = modules().text.get_parameter("layers.0.mlp.up_proj.weight")
+    torch.testing.assert_close(changed, wanted + 1)
+    merger.restore()
+    assert torch.equal(changed, wanted)
+
+
+def test_a_network_of_another_family_is_known_by_its_shapes(tmp_path: Path) -> None:
+    path = tmp_path / "ink.safetensors"
+    save_file(z_image_lora(), path)
+    assert read_network(path).base == Z_IMAGE.name
+    assert not SD1.takes_networks_for("Z-Image") and Z_IMAGE.takes_networks_for("Z-Image")
+
+
+def test_weights_are_stored_in_8_bits_and_still_compute(files: ZImageFiles) -> None:
+    model = loaded(files)
+    x, texts = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.ones(9, 32)
+    with torch.no_grad():
+        exact = model.unet([x], torch.tensor([0.5]), [texts], return_dict=False)[0][0]
+        assert store_in_8_bits(model.unet) > 0
+        found = model.unet([x], torch.tensor([0.5]), [texts], return_dict=False)[0][0]
+    assert 0 < float((found - exact).abs().mean() / exact.abs().mean()) < 0.2
