@@ -115,7 +115,7 @@ def _checkpoint_dirs(flags: Flags, models: Path, root: Path) -> tuple[Path, ...]
     shipped = [root / "models" / name for name in CHECKPOINT_FOLDERS if (root / "models" / name).is_dir()]
     # Where ComfyUI has what is no whole checkpoint.
     apart = [models / name for name in ("diffusion_models", "unet")]
-    return distinct([*spellings, *_given(flags.ckpt_dir), *shipped, *apart])
+    return distinct([*spellings, *_given(flags.ckpt_dir), *apart, *shipped])
 
 
 def _upscaler_dirs(flags: Flags, models: Path) -> tuple[Path, ...]:

@@ -18,8 +18,11 @@ def test_the_repository_is_the_folder_of_webui_py() -> None:
 
 def test_defaults_lie_beside_webui_py(tmp_path: Path) -> None:
     found = paths(tmp_path)
-    assert found.checkpoint_dirs == (tmp_path / "models/Stable-Diffusion", tmp_path / "models/Stable-diffusion")
-    assert found.vae_dirs == (tmp_path / "models/VAE",)
+    names = ("Stable-Diffusion", "Stable-diffusion", "diffusion_models", "unet")
+    assert found.checkpoint_dirs == tuple(tmp_path / "models" / name for name in names)
+    assert found.vae_dirs == (tmp_path / "models/VAE", tmp_path / "models/vae")
+    encoders = ("text_encoder", "text_encoders", "clip")
+    assert found.text_encoder_dirs == tuple(tmp_path / "models" / name for name in encoders)
     assert found.lora_dirs == (tmp_path / "models/Lora", tmp_path / "models/LyCORIS")
     assert found.embeddings_dir == tmp_path / "embeddings"
     assert found.outputs_dir == tmp_path / "outputs"
@@ -38,7 +41,7 @@ def test_an_existing_spelling_comes_first(tmp_path: Path) -> None:
 def test_a_folder_linked_under_both_spellings_is_searched_once(tmp_path: Path) -> None:
     (tmp_path / "models" / "Stable-diffusion").mkdir(parents=True)
     (tmp_path / "models" / "Stable-Diffusion").symlink_to("Stable-diffusion", target_is_directory=True)
-    assert len(paths(tmp_path).checkpoint_dirs) == 1
+    assert [folder.name.lower() for folder in paths(tmp_path).checkpoint_dirs].count("stable-diffusion") == 1
 
 
 def test_given_folders_are_used(tmp_path: Path) -> None:
@@ -55,7 +58,7 @@ def test_given_folders_are_used(tmp_path: Path) -> None:
         "--ckpt",
         "/m.ckpt",
     )
-    assert Path("/c") in found.checkpoint_dirs and len(found.checkpoint_dirs) == 3
+    assert Path("/c") in found.checkpoint_dirs and len(found.checkpoint_dirs) == 5
     assert Path("/v") in found.vae_dirs and found.lora_dirs[0] == Path("/l")
     assert (found.embeddings_dir, found.checkpoint_file) == (Path("/e"), Path("/m.ckpt"))
 
