@@ -186,10 +186,11 @@ def _unit_changed(name: str, value: object, fields: Mapping[str, Any]) -> dict[s
         raise RequestError(f"X/Y/Z plot: {error}") from error
 
 
-def _tab_changed(name: str, value: Any, fields: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _tab_changed(name: str, value: object, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of scripts with one of the detail pass's first tab changed."""
     try:
-        return {"scripts": with_tab_value(fields["scripts"], name, value)}
+        plain = value if isinstance(value, str | int | float) else str(value)
+        return {"scripts": with_tab_value(fields["scripts"], name, plain)}
     except ScriptError as error:
         raise RequestError(f"X/Y/Z plot: {error}") from error
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
-import webuiapi  # type: ignore[import-untyped]  # it has no types
 from PIL import Image
 
 from modules.features.controlnet.declare import CONTROLNET, UnitArguments, read_api_units
 from modules.features.declaration import checked_arguments
+
+# It has no types.
+webuiapi: Any = import_module("webuiapi")
 
 
 def read(unit: dict[str, Any]) -> UnitArguments:
