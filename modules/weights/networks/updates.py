@@ -162,9 +162,15 @@ def _generalized(parts: _Parts) -> Update:
 
 
 def _is_new_glora(parts: _Parts) -> bool:
-    """Whether a1 is (in, r), as LyCORIS writes it, and not (r, in) as A1111 reads it: the rank is the smaller one."""
-    a1 = _matrix(parts, "a1")
-    return a1.shape[0] >= a1.shape[1]
+    """Whether a1 is (in, r), as LyCORIS writes it, and not (r, in) as A1111 reads it.
+
+    b1 is then (out, r), or (r, in·kh·kw), and b2 the other one. The rank alone doesn't say it: it is larger than `in`
+    for a UNet's first convolution. Where in and out are the same, both readings fit, and the rank is the smaller one.
+    """
+    a1, b1, b2 = (_matrix(parts, name).shape for name in ("a1", "b1", "b2"))
+    is_new = a1[1] == b1[1] == b2[0]
+    is_old = a1[0] == b1[0] == b2[1]
+    return is_new if is_new != is_old else a1[0] >= a1[1]
 
 
 def _rotation(parts: _Parts) -> Update:

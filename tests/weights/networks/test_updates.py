@@ -122,6 +122,29 @@ def test_a_scale_goes_before_alpha_and_a_missing_alpha_is_one() -> None:
     torch.testing.assert_close(update_of({**UP_DOWN, "scale": number(3)}).delta(LINEAR), 3 * product)
 
 
+@pytest.mark.parametrize("kernel", [(), (3, 3)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "rank"), [(6, 4, 8), (3, 8, 4), (4, 8, 4), (8, 4, 4), (8, 4, 8), (5, 5, 3)]
+)
+def test_the_order_of_a_glora_is_known_whatever_its_rank(
+    rows: int, columns: int, rank: int, kernel: tuple[int, ...]
+) -> None:
+    """A rank may be larger than what a layer takes, as in a UNet's first convolution, or as large as what it gives."""
+    weight = torch.randn(rows, columns, *kernel)
+    a1, a2, b1 = torch.randn(columns, rank), torch.randn(rank, columns), torch.randn(rows, rank)
+    b2 = torch.randn(rank, columns, *kernel)
+    expected = (b1 @ b2.flatten(1)).view_as(weight) + torch.einsum("oi...,ir,rj->oj...", weight, a1, a2)
+    expected *= 2 / rank
+    unit = (1,) * len(kernel)
+    a1, a2, b1 = (one.view(*one.shape, *unit) for one in (a1, a2, b1))
+    alpha = number(2)
+    for parts in (
+        {"a1": a1, "a2": a2, "b1": b1, "b2": b2, "alpha": alpha},
+        {"a1": a2, "a2": a1, "b1": b2, "b2": b1, "alpha": alpha},
+    ):
+        torch.testing.assert_close(update_of(parts).delta(weight), expected)
+
+
 def test_the_bias_of_old_files_is_scaled_too() -> None:
     found = update_of(KINDS["old LyCORIS with a bias"][0]).delta(LINEAR)
     torch.testing.assert_close(found, 0.5 * (fill(2, (4, 2)) @ fill(3, (2, 6)) + fill(9, (4, 6))))
