@@ -277,7 +277,9 @@ class Intake:
         reading = read_options(IntakeOptions, options)
         strip = self._comments_out(options)
         prompt, negative = self.merge_styles(request.prompt, request.negative_prompt, request.styles)
-        standing = reading.lora, reading.hypernetwork, reading.network_multiplier
+        names = (reading.lora, reading.hypernetwork)
+        # A job without networks must not have parameters that name some.
+        standing = *(("", "") if request.disable_extra_networks else names), reading.network_multiplier
         changed = {
             "prompt": with_standing_networks(strip(prompt), *standing),
             "negative_prompt": strip(negative),

@@ -341,6 +341,8 @@ def test_networks_of_the_settings_stand_in_every_prompt_that_does_not_name_them(
     assert resolved.prompt == "a<lora:ink:0.7><hypernet:paper:0.7>"
     assert resolved.hr_prompt == "b <lora:ink:0.2><hypernet:paper:0.7>"
     assert room.resolve(request.model_copy(update={"hr_prompt": ""})).request.hr_prompt == ""
+    off = room.resolve(request.model_copy(update={"disable_extra_networks": True})).request
+    assert (off.prompt, off.hr_prompt) == ("a", "b <lora:ink:0.2>")
 
 
 def test_a_style_that_nobody_saved_is_named(tmp_path: Path) -> None:
