@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
@@ -11,6 +12,7 @@ from modules.api.http_errors import ApiRoute
 from modules.api.scripts import script_items, script_names
 from modules.catalogue import ModelFile, fits_encoders
 from modules.catalogue.card_facts import expanded
+from modules.catalogue.entries import EmbeddingFile
 from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.catalogue.upscalers import REAL_ESRGAN
@@ -142,26 +144,15 @@ def _model_lists(router: APIRouter, services: Services) -> None:
             # As in A1111 one that can't be read is in neither list.
             if entry.shapes is not None:
                 fits = fits_encoders(entry.shapes, architecture)
-                lists["loaded" if fits else "skipped"][entry.prompt_name] = _embedding(entry.shapes)
+                lists["loaded" if fits else "skipped"][entry.prompt_name] = _embedding(entry, entry.shapes)
         return lists
 
 
-_EMBEDDING: Final[ListEntry] = {
-    "step": None,
-    "sd_checkpoint": None,
-    "sd_checkpoint_name": None,
-    "shape": 0,
-    "vectors": 0,
-}
-
-
-def _embedding(shapes: Mapping[str, tuple[int, ...]]) -> ListEntry:
+def _embedding(entry: EmbeddingFile, shapes: Mapping[str, tuple[int, ...]]) -> ListEntry:
     """As A1111 lists it; of several text encoders the widths are added up, as they are in the conditioning."""
-    if not shapes:
-        return _EMBEDDING
-    sizes = list(shapes.values())
-    vectors = sizes[0][0] if len(sizes[0]) == 2 else 1
-    return _EMBEDDING | {"shape": sum(size[-1] for size in sizes if size), "vectors": vectors}
+    sizes: list[tuple[int, ...]] = list(shapes.values()) or [()]
+    vectors = sizes[0][0] if len(sizes[0]) == 2 else int(bool(shapes))
+    return asdict(entry.training) | {"shape": sum(size[-1] for size in sizes if size), "vectors": vectors}
 
 
 def lora_entry(entry: ModelFile) -> ListEntry:

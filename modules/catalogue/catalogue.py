@@ -5,7 +5,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -367,15 +367,15 @@ class Catalogue:
 
 def _read_embedding(file: FoundFile) -> EmbeddingFile | None:
     """What a file says of its textual inversion; None for a picture without one."""
-    name, shapes = file.path.stem, None
+    entry = EmbeddingFile(path=file.path, name=file.name, state=file.state, prompt_name=file.path.stem, shapes=None)
     try:
         head = read_embedding_head(file.path)
-        if head is None:
-            return None
-        name, shapes = head.name, head.shapes
     except (OSError, ModelFileError) as error:
         log.info("%s", error)
-    return EmbeddingFile(path=file.path, name=file.name, state=file.state, prompt_name=name, shapes=shapes)
+        return entry
+    if head is None:
+        return None
+    return replace(entry, prompt_name=head.name, shapes=head.shapes, training=head.training)
 
 
 def _model_file(file: FoundFile) -> ModelFile:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from modules.catalogue.entries import Training
 from modules.catalogue.kinds import Container, sniff_container
 from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.names import comparable
@@ -16,6 +17,7 @@ from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.catalogue.torch_layout import read_torch_layout
 from modules.catalogue.unpickle import Inert, TensorRef
 from modules.files import FoundFile
+from modules.parameters.infotext_values import printable
 from modules.pictures.embedded_vectors import read_embedded_vectors
 from modules.pictures.opening import PictureError
 
@@ -24,6 +26,8 @@ _Shapes = Mapping[str, tuple[int, ...]]
 
 EMBEDDING_PICTURES: Final = (".png", ".webp", ".jxl", ".avif")
 EMBEDDING_SUFFIXES: Final = (".safetensors", ".pt", ".bin", *EMBEDDING_PICTURES)
+_LONGEST_TEXT: Final = 200
+_MOST_STEPS: Final = 1 << 53
 _PREVIEWS: Final = tuple(f".preview{suffix}" for suffix in EMBEDDING_PICTURES)
 
 
@@ -46,10 +50,11 @@ def without_previews(files: Iterable[FoundFile]) -> list[FoundFile]:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingHead:
-    """What a file says of its textual inversion: what prompts call it, and the shapes of its tensors."""
+    """What a file says of its textual inversion: what prompts call it, the shapes of its tensors, its training."""
 
     name: str
     shapes: _Shapes
+    training: Training
 
 
 def read_embedding_head(path: Path) -> EmbeddingHead | None:
@@ -68,12 +73,24 @@ def read_embedding_head(path: Path) -> EmbeddingHead | None:
             raise ModelFileError(str(error)) from error
         if found is None:
             return None
-        return EmbeddingHead(found.name, {name: one.shape for name, one in found.tensors.items()})
+        shapes = {name: one.shape for name, one in found.tensors.items()}
+        return EmbeddingHead(found.name, shapes, _training(found.document))
     container = sniff_container(path)
     if container is Container.SAFETENSORS:
-        return EmbeddingHead(path.stem, read_safetensors_header(path).shapes)
-    tensors = embedding_tensors(read_torch_layout(path, container).content)
-    return EmbeddingHead(path.stem, {name: ref.shape for name, ref in tensors.items()})
+        return EmbeddingHead(path.stem, read_safetensors_header(path).shapes, Training())
+    content = read_torch_layout(path, container).content
+    shapes = {name: ref.shape for name, ref in embedding_tensors(content).items()}
+    return EmbeddingHead(path.stem, shapes, _training(content if isinstance(content, dict) else {}))
+
+
+def _training(content: Mapping[str, object]) -> Training:
+    """A1111's fields of that; what is none of theirs is left out."""
+    step = content.get("step")
+    texts = (content.get(name) for name in ("sd_checkpoint", "sd_checkpoint_name"))
+    hashed, name = (printable(text[:_LONGEST_TEXT]) if isinstance(text, str) else None for text in texts)
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < _MOST_STEPS:
+        step = None
+    return Training(step, hashed, name)
 
 
 def embedding_tensors(content: object) -> dict[str, TensorRef]:

@@ -21,12 +21,23 @@ class ModelFile:
         return PurePosixPath(self.name).stem
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a textual inversion says of its training: after which step it was saved, and of which checkpoint."""
+
+    step: int | None = None
+    sd_checkpoint: str | None = None
+    """The checkpoint's short hash."""
+    sd_checkpoint_name: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingFile(ModelFile):
     """A textual inversion: what prompts call it, and the shapes of its tensors, None where it can't be read."""
 
     prompt_name: str
     shapes: Mapping[str, tuple[int, ...]] | None
+    training: Training = Training()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,8 @@ class EmbeddedVectors:
 
     name: str
     tensors: Mapping[str, NDArray[np.float32]]
+    document: Mapping[str, object]
+    """All that the picture says, unchecked: "step", "sd_checkpoint" and so on."""
 
 
 def read_embedded_vectors(path: Path) -> EmbeddedVectors | None:
@@ -138,7 +140,7 @@ def _parsed(data: bytes, path: Path) -> EmbeddedVectors:
         raise _damaged(path) from error
     name = document.get("name")
     named = isinstance(name, str) and name.strip() and len(name) <= _LONGEST_NAME
-    return EmbeddedVectors(printable(name) if named else path.stem, tensors)
+    return EmbeddedVectors(printable(name) if named else path.stem, tensors, document)
 
 
 def _damaged(path: Path) -> PictureError:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from modules.catalogue import BackgroundHashing, Catalogue, ModelFolders, ModelNotFoundError, sha256_of
+from modules.catalogue.embedding_files import read_embedding_head
+from modules.catalogue.entries import Training
 from modules.catalogue.hashes import legacy_hash_of
 from tests.catalogue.files import write_model
 from tests.checkpoints import TINY_REFINER, TINY_SD2, TINY_SDXL, Architecture, write_tiny_checkpoint
@@ -286,3 +289,23 @@ def test_an_unreadable_folder_is_logged(
     monkeypatch.setattr(os, "scandir", refusing)
     assert catalogue_of(models).checkpoints() == ()
     assert "can't be read: Permission denied" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            {"step": 500, "sd_checkpoint": "6ce0161689", "sd_checkpoint_name": "v1-5"},
+            Training(500, "6ce0161689", "v1-5"),
+        ),
+        ({"step": None, "sd_checkpoint": None}, Training()),
+        ({"step": 1 << 20_000, "sd_checkpoint": 5, "sd_checkpoint_name": "x" * 5000}, Training(None, None, "x" * 200)),
+        ({"step": True}, Training()),
+    ],
+)
+def test_a_textual_inversion_says_how_long_it_was_trained_on_what(
+    tmp_path: Path, said: dict[str, object], expected: Training
+) -> None:
+    torch.save({"string_to_param": {"*": torch.zeros(2, 64)}, **said}, tmp_path / "ink.pt")
+    head = read_embedding_head(tmp_path / "ink.pt")
+    assert head is not None and (head.training, head.shapes) == (expected, {"*": (2, 64)})
