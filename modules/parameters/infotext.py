@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from modules.parameters.infotext_values import Pair, pairs, printable, split_size
 from modules.parameters.infotext_versions import (
+    append_added_networks,
     append_hypernetwork,
     fill_defaults,
     restore_old_behaviour,
@@ -38,6 +39,7 @@ def parse_infotext(text: str, *, backcompat: bool = True) -> dict[str, Any]:
     said = dict(values)
     fill_defaults(values)
     append_hypernetwork(values)
+    append_added_networks(values)
     restore_old_hires(values)
     if backcompat:
         restore_old_behaviour(values)

@@ -11,7 +11,7 @@ from pydantic import JsonValue, ValidationError
 from modules.features.infotext import is_key_of_script, scripts_from_infotext
 from modules.parameters.declaration import declared_parameters
 from modules.parameters.infotext_options import Recording
-from modules.parameters.infotext_versions import split_old_sampler
+from modules.parameters.infotext_versions import added_networks, is_key_of_added_networks, split_old_sampler
 from modules.parameters.pasting_options import PastingOptions
 from modules.parameters.request import MAXIMUM_PROMPT, GenerationRequest
 from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
@@ -356,8 +356,9 @@ def _refiner(said: str, models: ModelLookup | None, notices: list[str]) -> str:
 def _name_the_rest(values: Mapping[str, str], notices: list[str]) -> None:
     known = {declared.parameter.infotext for declared in declared_parameters(GenerationRequest)}
     known |= {option.infotext for option in OPTIONS.values()}
-    rest = [key for key in values if key not in known and key not in _DECISIVE and not _MODULE.fullmatch(key)]
-    rest = [key for key in rest if not is_key_of_script(key)]
+    added = added_networks(values)
+    known |= {key for key in values if _MODULE.fullmatch(key) or is_key_of_added_networks(key, added)}
+    rest = [key for key in values if key not in known and key not in _DECISIVE and not is_key_of_script(key)]
     if rest:
         shown = ", ".join(rest[:12]) + (", ..." if len(rest) > 12 else "")
         notices.append(f"Nothing here takes over: {shown[:300]}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from modules.parameters.samplers import UnknownSamplerError, find_sampler, resolve_sampler
@@ -38,6 +39,9 @@ _DEFAULTS: Final = {
 }
 _WEIGHT_ONE: Final = ("1", "1.", "1.0", "1.00", "+1", "+1.0")
 _OLD_HIRES_AREA: Final = 512 * 512
+_ADDED_MODEL: Final = "AddNet Model "
+_NOT_IN_A_TAG: Final = frozenset(":<>=")
+_HEXADECIMAL: Final = re.compile(r"[0-9a-fA-F]+")
 
 Version = tuple[tuple[int, ...], int]
 
@@ -73,6 +77,40 @@ def append_hypernetwork(values: dict[str, str]) -> None:
     """Before 1.0 a hypernetwork was a setting; now it is a tag at the end of the prompt."""
     if name := values.get("Hypernet"):
         values["Prompt"] += f"<hypernet:{name}:{values.get('Hypernet strength', '1.0')}>"
+
+
+def append_added_networks(values: dict[str, str]) -> None:
+    """What the extension Additional Networks had in fields of its own are tags in a line behind the prompt."""
+    if tags := added_networks(values):
+        values["Prompt"] += "\n" + "".join(tags.values())
+
+
+def added_networks(values: Mapping[str, str]) -> dict[str, str]:
+    """Tags of the LoRAs that the extension Additional Networks applied, by its numbers.
+
+    `AddNet Module 1: LoRA, AddNet Model 1: ink(0123456789ab), AddNet Weight A 1: 0.8` → `<lora:ink:0.8>`, as A1111
+    reads it. Modules other than LoRA, and names that no tag can hold, are left out.
+    """
+    tags: dict[str, str] = {}
+    for key in [key for key in values if key.startswith(_ADDED_MODEL)]:
+        number = key.removeprefix(_ADDED_MODEL)
+        name, weight = _without_hash(values[key]), values.get(f"AddNet Weight A {number}", "1.0")
+        if values.get(f"AddNet Module {number}") == "LoRA" and not _NOT_IN_A_TAG & {*name, *weight}:
+            tags[number] = f"<lora:{name}:{weight}>"
+    return tags
+
+
+def is_key_of_added_networks(key: str, numbers: Collection[str]) -> bool:
+    """Whether an infotext's key says something of the extension's LoRAs that have these numbers."""
+    if not numbers or not key.startswith("AddNet "):
+        return False
+    return key == "AddNet Enabled" or key.rpartition(" ")[2] in numbers
+
+
+def _without_hash(name: str) -> str:
+    """`ink(0123456789ab)` → `ink`."""
+    bare, _, digits = name.removesuffix(")").rpartition("(")
+    return bare.rstrip() if bare and name.endswith(")") and _HEXADECIMAL.fullmatch(digits) else name
 
 
 def restore_old_hires(values: dict[str, str]) -> None:

@@ -284,6 +284,25 @@ def test_hypernetworks_become_tags() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "behind"),
+    [
+        ("AddNet Module 1: LoRA, AddNet Model 1: ink(0123456789ab), AddNet Weight A 1: 0.8", "\n<lora:ink:0.8>"),
+        ("AddNet Module 1: LoRA, AddNet Model 1: ink (v2)", "\n<lora:ink (v2):1.0>"),
+        (
+            "AddNet Module 1: LoRA, AddNet Model 1: ink(ab12), AddNet Weight A 1: 1, "
+            "AddNet Module 2: LoRA, AddNet Model 2: oil(cd34), AddNet Weight A 2: -0.5",
+            "\n<lora:ink:1><lora:oil:-0.5>",
+        ),
+        ("AddNet Module 1: LoCon, AddNet Model 1: ink(0123456789ab)", ""),
+        ("AddNet Model 1: ink(0123456789ab)", ""),
+        ("AddNet Module 1: LoRA, AddNet Model 1: a>b(0123456789ab)", ""),
+    ],
+)
+def test_loras_of_the_extension_additional_networks_become_tags(said: str, behind: str) -> None:
+    assert parse_infotext(f"a cat\n{LINE}, {said}")["Prompt"] == f"a cat{behind}"
+
+
+@pytest.mark.parametrize(
     ("prompt", "emphasis"),
     [
         ("(a)", True),

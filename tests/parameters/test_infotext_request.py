@@ -152,6 +152,11 @@ def test_old_samplers_and_hires_samplers() -> None:
         ("Steps: 20, Sampler: Euler, ENSD: 1e999", "ENSD is '1e999', which that setting can't take"),
         ("Steps: 20, Sampler: Euler, Masked content: jelly", "Masked content is 'jelly', which is none of"),
         ("Steps: 20, Sampler: Euler, Distilled CFG Scale: 3", "takes over: Distilled CFG Scale."),
+        (
+            "Steps: 20, Sampler: Euler, AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ink(0a1b), "
+            "AddNet Weight A 1: 0.5, AddNet Weight B 1: 0.5, AddNet Module 2: LoCon, AddNet Model 2: oil(2c3d)",
+            "takes over: AddNet Module 2, AddNet Model 2.",
+        ),
     ],
 )
 def test_what_cannot_be_taken_over_is_named(text: str, said: str) -> None:
