@@ -128,12 +128,11 @@ def _model_lists(router: APIRouter, services: Services) -> None:
 
     @router.get("/loras")
     def loras() -> list[ListEntry]:
-        # Of several files with one stem the last counts, for a prompt can name only one of them.
-        return [lora_entry(entry) for entry in {entry.stem: entry for entry in catalogue.loras()}.values()]
+        return [lora_entry(entry) for entry in catalogue.networks("lora").files]
 
     @router.get("/hypernetworks")
     def hypernetworks() -> list[ListEntry]:
-        return [{"name": entry.stem, "path": str(entry.path)} for entry in catalogue.hypernetworks()]
+        return [{"name": entry.stem, "path": str(entry.path)} for entry in catalogue.networks("hypernet").files]
 
     @router.get("/embeddings")
     def embeddings() -> dict[str, dict[str, ListEntry]]:

@@ -313,6 +313,19 @@ def test_no_route_is_missing_in_the_table(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("route", "first"), [("loras", "Lora/pen.safetensors"), ("hypernetworks", "hypernetworks/a.pt")]
+)
+def test_networks_of_one_stem_are_listed_once(client: TestClient, tmp_path: Path, route: str, first: str) -> None:
+    """A prompt can name only one of them: the last in the folders' order."""
+    path = tmp_path / "models" / first
+    last = path.parent / "below" / path.name
+    last.parent.mkdir()
+    last.write_bytes(path.read_bytes())
+    listed = client.get(f"/sdapi/v1/{route}").json()
+    assert [(one["name"], one["path"]) for one in listed] == [(path.stem, str(last))]
+
+
+@pytest.mark.parametrize(
     ("value", "shape"),
     [
         ({"a": 1}, {"a": str}),
