@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,10 @@ _FILE: Final = "adapter_config.json"
 _LARGEST_FILE: Final = 1 << 20
 # What PEFT writes in front of the names of layers; only its own files have the configuration beside them.
 _PEFT: Final = "base_model.model."
+# PEFT takes the names of layers in its patterns as regular expressions. Others than these are not read: one that
+# strangers write may take hours.
+_READABLE: Final = re.compile(r"\^?(?:[\w-]|\\\.|\.\*?)+\$?")
+_ANYTHING: Final = ".*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class AdapterConfig:
     alpha: float | None
     rank: float | None
     alphas: Mapping[str, float]
-    """Those of some layers, by the ends of their names; behind "^" stands a whole name."""
+    """Those of some layers, by the ends of their names, in which ".*" is anything; behind "^" stands a whole name."""
     ranks: Mapping[str, float]
     rank_stabilized: bool
 
@@ -54,15 +60,16 @@ def read_adapter_configs(path: Path, metadata: Mapping[str, str]) -> dict[str, A
         NetworkError: they are there and can't be read: the network's strength is then unknown.
     """
     found: dict[str, AdapterConfig] = {}
+    inside = f"{_METADATA_KEY} of {path.name}"
     if _METADATA_KEY in metadata:
         parts: dict[str, dict[str, object]] = {}
-        for key, value in _parsed(metadata[_METADATA_KEY], f"{_METADATA_KEY} of {path.name}").items():
+        for key, value in _parsed(metadata[_METADATA_KEY], inside).items():
             part, _, name = key.partition(".")
             parts.setdefault(part, {})[name] = value
-        found = {f"{part}.": _config(values) for part, values in parts.items()}
+        found = {f"{part}.": _config(values, inside) for part, values in parts.items()}
     beside = path.with_name(_FILE)
     if beside.is_file() and beside.stat().st_size <= _LARGEST_FILE:
-        config = _config(_parsed(beside.read_text("utf-8", errors="replace"), _FILE))
+        config = _config(_parsed(beside.read_text("utf-8", errors="replace"), _FILE), _FILE)
         found |= {_PEFT: config, f"unet.{_PEFT}": config}
     return found
 
@@ -77,19 +84,26 @@ def _parsed(text: str, what: str) -> dict[str, object]:
     return document if isinstance(document, dict) else {}
 
 
-def _config(values: Mapping[str, object]) -> AdapterConfig:
+def _config(values: Mapping[str, object], what: str) -> AdapterConfig:
     return AdapterConfig(
         _number(values.get("lora_alpha", values.get("alpha"))),
         _number(values.get("r")),
-        _patterns(values.get("alpha_pattern")),
-        _patterns(values.get("rank_pattern")),
+        _patterns(values.get("alpha_pattern"), what),
+        _patterns(values.get("rank_pattern"), what),
         values.get("use_rslora") is True,
     )
 
 
-def _patterns(value: object) -> Mapping[str, float]:
+def _patterns(value: object, what: str) -> Mapping[str, float]:
     entries = value.items() if isinstance(value, dict) else ()
-    return {name: number for name, entry in entries if (number := _number(entry)) is not None}
+    found = {name: number for name, entry in entries if (number := _number(entry)) is not None}
+    unread = next((name for name in found if not _READABLE.fullmatch(name)), None)
+    if unread is not None:
+        raise NetworkError(
+            f"{what} has the pattern {unread[:60]!r} for names of layers, which can't be read, so how strong this "
+            "network is can't be known; write the names of the layers instead."
+        )
+    return found
 
 
 def _number(value: object) -> float | None:
@@ -102,4 +116,10 @@ def _of_layer(layer: str, patterns: Mapping[str, float], otherwise: float | None
 
 
 def _ends_with(layer: str, end: str) -> bool:
-    return layer == end.removeprefix("^") or (not end.startswith("^") and layer.endswith(f".{end}"))
+    """Whether PEFT takes the pattern `end` for one of this layer's name."""
+    whole = end.startswith("^")
+    end = end.removeprefix("^").removesuffix("$").replace("\\.", ".")
+    if _ANYTHING not in end:
+        return layer == end or (not whole and layer.endswith(f".{end}"))
+    wild = end.replace(_ANYTHING, "*")
+    return fnmatchcase(layer, wild) or (not whole and fnmatchcase(layer, f"*.{wild}"))

@@ -94,6 +94,9 @@ def scales(path: Path) -> list[float]:
         ({"unet.lora_alpha": 1, "unet.use_rslora": True}, [2**-0.5] * 3),
         ({"unet.lora_alpha": 1, "unet.alpha_pattern": {"to_q": 6, "^a.to_k": 8}}, [4, 3, 0.5]),
         ({"unet.lora_alpha": 1, "unet.alpha_pattern": {"^to_q": 6}}, [0.5, 0.5, 0.5]),
+        ({"unet.lora_alpha": 1, "unet.alpha_pattern": {".*to_q": 6}}, [0.5, 3, 0.5]),
+        ({"unet.lora_alpha": 1, "unet.alpha_pattern": {r"^a\.to_q.*$": 6}}, [0.5, 3, 3]),
+        ({"unet.lora_alpha": 1, "unet.alpha_pattern": {"^to.*": 6, "to_.*k": 8}}, [4, 0.5, 0.5]),
     ],
 )
 def test_alphas_stand_in_diffusers_metadata(tmp_path: Path, config: dict[str, Any], expected: list[float]) -> None:
@@ -164,6 +167,11 @@ def _tensors(**tensors: torch.Tensor) -> Callable[[Path], None]:
     return lambda path: save_file(tensors, path)
 
 
+def _patterned(path: Path) -> None:
+    config = {"unet.lora_alpha": 1, "unet.alpha_pattern": {"(.*)*to_[qk]": 6}}
+    peft(path, config)
+
+
 def _configured(path: Path) -> None:
     write_tensors(path, {f"{KEY}.alpha": number(1)}, {"lora_adapter_metadata": "{"})
 
@@ -184,6 +192,7 @@ def _configured(path: Path) -> None:
         (_tensors(**{"double_blocks.0.processor.qkv_lora1.up.weight": fill(1, (2, 2))}), "It is for Flux."),
         (_tensors(**{"bundle_emb.x.clip_l": fill(1, (2, 2, 2))}), "is no textual inversion"),
         (_configured, "is no JSON"),
+        (_patterned, "of bad one.safetensors has the pattern '(.*)*to_[qk]' for names of layers, which can't be read"),
     ],
 )  # fmt: skip
 def test_bad_files_get_one_sentence(tmp_path: Path, write: Callable[[Path], object], complaint: str) -> None:
