@@ -3,6 +3,7 @@
 A test compares these lists with what the sources mention; who makes one act takes it out.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 # What A1111 v1.10.1 stores and reads nowhere: the samplers that did were replaced in its 1.6.
@@ -15,10 +16,14 @@ NOT_YET: Final = frozenset(
     }
 )
 
-# What has nothing to do here: networks on weights in 8 bits are applied while the model computes and lose nothing.
-NOT_NEEDED: Final = frozenset({"cache_fp16_weight"})
+# What has nothing to do here, and why.
+NOT_NEEDED: Final[Mapping[str, str]] = {
+    "cache_fp16_weight": "Kept for config.json; networks on 8-bit weights lose nothing here without it.",
+    "extra_networks_card_description_is_html": "Kept for config.json; a description is shown as the text that it is.",
+    "extra_networks_dir_button_function": "Kept for config.json; a folder shows what lies in it and below.",
+}
 
-WITHOUT_EFFECT: Final = NOT_YET | NOT_NEEDED | IDLE_IN_A1111
+WITHOUT_EFFECT: Final = NOT_YET | NOT_NEEDED.keys() | IDLE_IN_A1111
 
 
 def without_effect(key: str) -> str:
@@ -26,5 +31,5 @@ def without_effect(key: str) -> str:
     if key in IDLE_IN_A1111:
         return "Kept for config.json; A1111 v1.10.1 ignores it too."
     if key in NOT_NEEDED:
-        return "Kept for config.json; networks on 8-bit weights lose nothing here without it."
+        return NOT_NEEDED[key]
     return "Has no effect yet." if key in NOT_YET else ""

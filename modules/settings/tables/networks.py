@@ -23,11 +23,13 @@ OPTIONS = (
     whole("extra_networks_card_height", 0, "Card height, in pixels", 0, 2000, hint="0: automatic"),
     number("extra_networks_card_text_scale", 1.0, "Text size on cards", 0, 2, 0.01),
     switch("extra_networks_card_show_desc", True, "Description on cards"),
+    switch("extra_networks_card_description_is_html", False, "HTML in descriptions on cards"),
     choice(
         "extra_networks_card_order_field", "Path", "Order of cards", ("Path", "Name", "Date Created", "Date Modified")
     ),
     choice("extra_networks_card_order", "Ascending", "Direction of that order", ("Ascending", "Descending")),
     choice("extra_networks_tree_view_style", "Dirs", "Folders shown as", ("Dirs", "Tree")),
+    switch("extra_networks_dir_button_function", False, "Folders begin with / in the search"),
     whole("extra_networks_tree_view_default_width", 180, "Width of the folder tree, in pixels", 60, 1000),
     declare.text(
         "extra_networks", "extra_networks_add_text_separator", " ", "Put between the prompt and a card's text"
