@@ -216,6 +216,7 @@ TABLE: Final[tuple[tuple[str, str, Any, Any], ...]] = (
 # What is refused here, or has nothing to show: method and path, body, status. The answer is A1111's error.
 REFUSED: Final[tuple[tuple[str, str, Any, int], ...]] = (
     ("POST", "/controlnet/detect", {}, 422),
+    ("POST", "/controlnet/render_openpose_json", [], 422),
     ("POST", "/sdapi/v1/interrogate", {"image": PICTURE}, 404),
     ("POST", "/sdapi/v1/create/embedding", {}, 404),
     ("POST", "/sdapi/v1/create/hypernetwork", {}, 404),

@@ -22,6 +22,7 @@ from benchmarks import (
     api_progress,
     cards,
     checkpoint_load,
+    control_cost,
     exactness,
     extraction,
     hires_memory,
@@ -41,7 +42,7 @@ from modules.hardware import choice
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.parameters.samplers import SAMPLERS
 from modules.weights.checkpoint import load_checkpoint
-from tests.checkpoints import TINY_SDXL, Architecture, write_tiny_checkpoint
+from tests.checkpoints import SD15, TINY_SDXL, Architecture, write_tiny_checkpoint
 from tests.server.server import ROOT, Server
 
 FAKE = "tests.server.fake_engine_server"
@@ -235,6 +236,13 @@ def test_number_types(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setattr(unet_dtype, "SD15", Architecture(text_hidden=768, text_heads=12))
     printed = run(unet_dtype, "--side", 64, "--repeats", 1)
     assert printed.count("| float32 |") == printed.count("| bfloat16 |") == 2
+
+
+@pytest.mark.long
+def test_what_a_control_model_costs(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr(unet_dtype, "SD15", replace(SD15, text_layers=1))
+    added, off = row(run(control_cost, "--side", 64, "--rounds", 1), "64²")[-2:]
+    assert added > 0 and off > 0
 
 
 @pytest.mark.long
