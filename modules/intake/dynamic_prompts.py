@@ -98,12 +98,13 @@ class DynamicPrompts:
             drawable = _drawable(templates, arguments)
             drawn = draw([parse(text) for text in drawable.values()], wildcards, chance, turn)
             notices |= dict.fromkeys(drawn.notices)
-            picture = _with(picture, request, templates, dict(zip(drawable, drawn.texts, strict=True)))
+            made = _with(picture, request, templates, dict(zip(drawable, drawn.texts, strict=True)))
             if picture.towards is not None:
                 other, share = picture.towards
-                towards = draw([parse(other)], wildcards, random.Random(seed), turn)
-                picture = replace(picture, towards=(towards.texts[0], share))
-            pictures.append(picture)
+                template = self._templates(request, {**picture.fields, "prompt": other}, arguments)["prompt"]
+                towards = draw([parse(template)], wildcards, random.Random(seed), turn)
+                made = replace(made, towards=(towards.texts[0], share))
+            pictures.append(made)
         return pictures
 
     def _combinations(

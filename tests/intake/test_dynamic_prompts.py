@@ -97,6 +97,13 @@ def test_styles_and_comments_belong_to_the_template(resolve: Resolve) -> None:
     assert not any("{" in text for text in prompts(drawn))
 
 
+def test_the_prompt_that_a_script_goes_towards_has_its_styles_and_is_drawn_too(resolve: Resolve) -> None:
+    between = {"Interpolate prompts": {"second_prompt": "{c|d}", "frames": 3}}
+    first, middle, last = prompts(resolve("{a|b}", {"styles": ["oil"], "scripts": between}))
+    assert first in ("a, oil", "b, oil") and last in ("c, oil", "d, oil")
+    assert middle == f"{first} :0.5 AND {last} :0.5"
+
+
 def test_hires_prompts_are_drawn_with_the_others(resolve: Resolve) -> None:
     hires = {"enable_hr": True, "hr_prompt": "{big|huge} ${pet}", "n_iter": 4}
     drawn = resolve("${pet=!{cat|dog}}${pet}", hires)

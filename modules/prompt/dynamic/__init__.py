@@ -5,7 +5,7 @@ brace without its other half, a wildcard that is not there and every other thing
 """
 
 from modules.prompt.dynamic.drawing import Drawn, DynamicPromptError, draw, every_product
-from modules.prompt.dynamic.syntax import Alternative, Template, is_dynamic, parse, parse_alternative
+from modules.prompt.dynamic.syntax import Alternative, Template, is_dynamic, parse
 from modules.prompt.dynamic.wildcards import WildcardFiles
 
 __all__ = [
@@ -18,5 +18,4 @@ __all__ = [
     "every_product",
     "is_dynamic",
     "parse",
-    "parse_alternative",
 ]

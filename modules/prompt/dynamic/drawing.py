@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, Protocol
@@ -24,7 +25,7 @@ class DynamicPromptError(ValueError):
 
 
 class Alternatives(Protocol):
-    """Wildcards of which one is chosen: there may be a million, so they are read when they are."""
+    """Texts of which one is chosen: there may be a million, so each is read as a template when it is."""
 
     @property
     def weights(self) -> Sequence[float] | None:
@@ -70,7 +71,7 @@ class _Chooser(Protocol):
 def draw(templates: Sequence[Template], wildcards: Wildcards, rng: random.Random, turn: int = 0) -> Drawn:
     """A text of each template, by chance. Variables that one sets the next ones know.
 
-    Wildcards that go in turn (`@`) or through all of them (`!`) go by `turn`, the number of the picture. Raises
+    Alternatives that go in turn (`@`) or through all of them (`!`) go by `turn`, the number of the picture. Raises
     DynamicPromptError.
     """
     return _Drawing(_ByChance(rng, turn), wildcards).texts(templates)
@@ -182,7 +183,7 @@ class _Drawing:
         high = len(alternatives) if choice.high is None else min(choice.high, len(alternatives))
         low = min(choice.low, high)
         number = low + (self.chooser.pick(high - low + 1, None, choice.method) if high > low else 0)
-        with _bound(self, bindings):
+        with self._bound(bindings):
             return choice.separator.join(
                 self._text(alternatives.template(index), depth + 1)
                 for index in self._indices(alternatives, number, choice.method)
@@ -208,13 +209,25 @@ class _Drawing:
         if len(alternatives) == 0:
             self.notices[f"There is no wildcard {wildcard.name[:80]!r}: it was left as it stands."] = None
             return wildcard.text
-        with _bound(self, wildcard.bindings):
+        with self._bound(wildcard.bindings):
             index = self.chooser.pick(len(alternatives), alternatives.weights, wildcard.method)
             return self._text(alternatives.template(index), depth + 1)
 
     def _assign(self, name: str, template: Template, depth: int, *, now: bool, only_new: bool = False) -> None:
         if not (only_new and name in self.values):
             self.values[name] = self._text(template, depth + 1) if now else template
+
+    @contextmanager
+    def _bound(self, bindings: Sequence[tuple[str, Template]]) -> Iterator[None]:
+        """While open, these variables have another value."""
+        before = {name: self.values.get(name) for name, _ in bindings}
+        self.values |= dict(bindings)
+        yield
+        for name, value in before.items():
+            if value is None:
+                self.values.pop(name, None)
+            else:
+                self.values[name] = value
 
     def _read(self, read: Read, depth: int) -> str:
         value = self.values.get(read.name, read.otherwise)
@@ -226,24 +239,3 @@ class _Drawing:
             self.notices[f"The variable {read.text[:80]} leads back to itself: it was left as it stands."] = None
             return read.text
         return self._text(value, depth + 1)
-
-
-@dataclass(slots=True)
-class _bound:
-    """Variables that have another value while this is open."""
-
-    drawing: _Drawing
-    bindings: Sequence[tuple[str, Template]]
-    before: Mapping[str, str | Template] = field(default_factory=dict)
-
-    def __enter__(self) -> None:
-        if self.bindings:
-            self.before = dict(self.drawing.values)
-            self.drawing.values |= dict(self.bindings)
-
-    def __exit__(self, *_: object) -> None:
-        for name, _template in self.bindings:
-            if name in self.before:
-                self.drawing.values[name] = self.before[name]
-            else:
-                self.drawing.values.pop(name, None)

@@ -88,10 +88,10 @@ def parse(text: str) -> Template:
     return _Reader(text, _partners(text)).span(0, len(text), 0)
 
 
-def parse_alternative(text: str) -> Alternative:
-    """An alternative as it stands in a list: with its weight before it, `3::cat`, or 1."""
+def weighed(text: str) -> tuple[float, str]:
+    """The weight that stands before an alternative, `3::cat`, and the rest; 1 where there is none."""
     found = _WEIGHT.match(text)
-    return Alternative(float(found[1]), parse(text[found.end() :])) if found else Alternative(1.0, parse(text))
+    return (float(found[1]), text[found.end() :]) if found else (1.0, text)
 
 
 def is_dynamic(template: Template) -> bool:

@@ -16,7 +16,7 @@ import yaml
 
 from modules.files import decoded, walk_folders
 from modules.files.walk import FileState, FoundFile
-from modules.prompt.dynamic.syntax import Template, parse
+from modules.prompt.dynamic.syntax import Template, parse, weighed
 
 SUFFIXES: Final = (".txt", ".yaml", ".yml", ".json")
 # Of one file, in bytes, and how deep a tree of lists goes.
@@ -24,7 +24,6 @@ _LARGEST: Final = 200 * 2**20
 _DEEPEST: Final = 40
 # Of a tree, whose lists may be there many times by reference.
 _MOST_ENTRIES: Final = 2_000_000
-_WEIGHT: Final = re.compile(r"\s*(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})::")
 _COMMENT: Final = re.compile(r"(?:^|\s)#(?![0-9a-fA-F]{3,8}\b).*")
 _parsed = lru_cache(maxsize=4096)(parse)
 _log = logging.getLogger(__name__)
@@ -168,5 +167,5 @@ def _number(value: object) -> float:
 
 
 def _weighted(line: str) -> tuple[float, str]:
-    found = _WEIGHT.match(line) if "::" in line else None
-    return (float(found[1]), line[found.end() :].strip()) if found else (1.0, line)
+    weight, text = weighed(line) if "::" in line else (1.0, line)
+    return weight, text.strip()
