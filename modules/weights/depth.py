@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 import torch
-from accelerate.big_modeling import init_empty_weights
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.fill import MisfitError, published_net
 from modules.weights.published_names import neck_place, parted, placed, table
 from modules.weights.tensor_file import TensorFile
 
@@ -127,20 +127,11 @@ def load_depth(file: TensorFile) -> DPTForDepthEstimation:
 
     It works once for each picture, so it stays on the CPU. Raises CheckpointError where it is absent or not whole.
     """
-    renamed = midas_names({name: file.tensor(DEPTH_PREFIX + name) for name in file.below(DEPTH_PREFIX)})
+    tensors = {name: file.tensor(DEPTH_PREFIX + name) for name in file.below(DEPTH_PREFIX)}
     try:
-        with init_empty_weights():
-            net = midas_net({name: tuple(tensor.shape) for name, tensor in renamed.items()})
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        return published_net(midas_net, lambda: midas_names(tensors), torch.device("cpu"))
+    except MisfitError as error:
         raise _broken(file) from error
-    wanted = {name: value.shape for name, value in net.named_parameters()}
-    if any(name not in renamed or renamed[name].shape != shape for name, shape in wanted.items()):
-        raise _broken(file)
-    # Copies: the tensors may be windows into the file.
-    state = {name: renamed[name].to(torch.float32, copy=True) for name in wanted}
-    net.load_state_dict(state, strict=False, assign=True)
-    net.train(False)
-    return net.requires_grad_(False)
 
 
 def _broken(file: TensorFile) -> CheckpointError:

@@ -1,12 +1,13 @@
 """Filling a module with tensors from a file: no random initialisation, nothing missing, nothing left on meta."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 import torch
 from accelerate.big_modeling import init_empty_weights
 from torch import nn
 
+from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.original_names import TensorSource
 from modules.weights.tensor_file import TensorFile
@@ -56,6 +57,37 @@ def build_module(
     for _, buffer in module.named_buffers():
         buffer.data = buffer.data.to(device)
     return module.eval().requires_grad_(False)
+
+
+# What a network's size is read from shapes with fails so where they aren't those of that network.
+_MISFITS: Final = (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, RuntimeError)
+
+
+class MisfitError(ValueError):
+    """Tensors are not those of a network, or not all of them."""
+
+
+def published_net(
+    make: Callable[[Shapes], M], rename: Callable[[], Mapping[str, torch.Tensor]], device: torch.device
+) -> M:
+    """A published network in 32 bits on `device`, frozen and in evaluation mode, with copies of its tensors.
+
+    `rename` gives these under the network's names; `make` gets their shapes, and makes the network where parameters
+    cost nothing. Raises MisfitError.
+    """
+    try:
+        tensors = rename()
+        with init_empty_weights():
+            net = make({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    except _MISFITS as error:
+        raise MisfitError(str(error)) from error
+    wanted = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+    if any(name not in tensors or tensors[name].shape != value.shape for name, value in wanted.items()):
+        raise MisfitError("some of its tensors are absent or of another shape")
+    # Copies: the tensors may be windows into the file.
+    state = {name: tensors[name].to(torch.float32, copy=True) for name in wanted}
+    net.load_state_dict(state, strict=False, assign=True)
+    return net.to(device).eval().requires_grad_(False)
 
 
 def _check_present(wanted: dict[str, TensorSource], file: TensorFile, part: str) -> None:

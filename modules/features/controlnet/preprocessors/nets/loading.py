@@ -8,20 +8,17 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from accelerate.big_modeling import init_empty_weights
 from torch import Tensor, nn
 
 from modules.catalogue.model_errors import ModelFileError
 from modules.catalogue.tensor_shapes import Shapes
 from modules.features.controlnet.arrays import Floats, RgbArray
+from modules.weights.fill import MisfitError, published_net
 from modules.weights.tensor_file import open_tensors
 
 N = TypeVar("N", bound=nn.Module)
 # What a file's tensors are called in the network, from what they are called in the file.
 Rename = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
-
-# What a network's size is read from shapes with fails so where they aren't those of that network.
-_MISFITS = (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, RuntimeError)
 
 
 class AnnotatorError(ModelFileError):
@@ -47,19 +44,9 @@ def load_net(
     with open_tensors(path) as file:
         tensors = {name.removeprefix("module.").removeprefix(prefix): file.tensor(name) for name in file.shapes}
         try:
-            renamed = dict(tensors) if rename is None else rename(tensors)
-            with init_empty_weights():
-                net = make({name: tuple(tensor.shape) for name, tensor in renamed.items()})
-        except _MISFITS as error:
+            return published_net(make, lambda: tensors if rename is None else rename(tensors), device)
+        except MisfitError as error:
             raise _of_another_kind(path) from error
-        wanted = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
-        for name, value in wanted.items():
-            if name not in renamed or renamed[name].shape != value.shape:
-                raise _of_another_kind(path)
-        # Copies: the tensors may be windows into the file.
-        state = {name: renamed[name].to(torch.float32, copy=True) for name in wanted}
-    net.load_state_dict(state, strict=False, assign=True)
-    return net.to(device).eval().requires_grad_(False)
 
 
 def _of_another_kind(path: Path) -> AnnotatorError:
