@@ -220,11 +220,16 @@ class WeightDecomposed(Update):
     update: Update
     magnitude: Tensor
 
+    @property
+    def by_columns(self) -> bool:
+        """Whether the magnitude is of input columns."""
+        return self.magnitude.shape[0] == 1 and self.magnitude.numel() > 1
+
     def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
         changed = weight + self.update.delta(weight, dyn)
         if changed.ndim < 2:
             raise RuntimeError("a weight with one axis has no rows and columns whose lengths could be set")
-        axis = 1 if self.magnitude.shape[0] == 1 and self.magnitude.numel() > 1 else 0
+        axis = int(self.by_columns)
         shape = [1] * weight.ndim
         shape[axis] = weight.shape[axis]
         magnitude = float_at(self.magnitude, weight).reshape(shape)

@@ -65,6 +65,8 @@ class RowsOf:
     count: int
 
     def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
+        if isinstance(self.update, WeightDecomposed) and self.update.by_columns:
+            raise RuntimeError("lengths of columns are of all rows together, and only a part of these is there")
         # Each part stands where it is in the whole; what an update does with the others is left out.
         whole = weight.repeat(self.count, *[1] * (weight.ndim - 1))
         part = self.update.delta(whole, dyn).chunk(self.count)[self.index]

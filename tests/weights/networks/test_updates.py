@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from modules.weights.checkpoint_errors import NetworkError
-from modules.weights.networks.updates import WeightUpdate, layer_update
+from modules.weights.networks.updates import RowsOf, WeightUpdate, layer_update
 from tests.weights.networks.samples import CONV, KINDS, LINEAR, UP_DOWN, Parts, fill, number
 
 # First six of multiplier · ΔW, its sum, its sum of squares; of A1111's own modules where they are right.
@@ -201,3 +201,18 @@ def test_the_magnitudes_of_peft_are_those_of_rows() -> None:
     conv = {"up": fill(5, (3, 2, 1, 1)), "down": fill(6, (2, 2, 3, 3)), "magnitude": torch.ones(1, 3, 1, 1)}
     changed = CONV + update_of(conv).delta(CONV)
     torch.testing.assert_close(changed.flatten(1).norm(dim=1), torch.ones(3))
+
+
+def test_a_part_of_joined_rows_is_that_part_of_the_whole_and_lengths_of_columns_have_none() -> None:
+    generator = torch.Generator().manual_seed(1)
+    up, down, weight = (torch.randn(shape, generator=generator) for shape in ((12, 2), (2, 5), (12, 5)))
+    for length in (None, torch.rand(12, 1, generator=generator)):
+        parts = {"up": up, "down": down} | ({} if length is None else {"dora_scale": length})
+        update = layer_update(parts).weight
+        assert update is not None
+        rows = [RowsOf(update, index, 3).delta(part) for index, part in enumerate(weight.chunk(3))]
+        assert torch.allclose(torch.cat(rows), update.delta(weight.clone()), atol=1e-6)
+    columns = layer_update({"up": up, "down": down, "dora_scale": torch.rand(1, 5, generator=generator)}).weight
+    assert columns is not None
+    with pytest.raises(RuntimeError, match="lengths of columns"):
+        RowsOf(columns, 0, 3).delta(weight[:4])
