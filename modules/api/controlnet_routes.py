@@ -53,6 +53,14 @@ class DetectBody(BaseModel):
 def controlnet_routes(services: Services) -> APIRouter:
     """The routes of sd-webui-controlnet, in its shapes."""
     router = APIRouter(prefix="/controlnet", route_class=ApiRoute, tags=["ControlNet"])
+    _lists(router, services)
+    _maps(router, services)
+    return router
+
+
+def _lists(router: APIRouter, services: Services) -> None:
+    def titles() -> list[str]:
+        return [one.title for one in services.catalogue.controls()]
 
     @router.get("/version")
     def version() -> dict[str, int]:
@@ -88,6 +96,8 @@ def controlnet_routes(services: Services) -> APIRouter:
         }
         return {"control_types": found}
 
+
+def _maps(router: APIRouter, services: Services) -> None:
     @router.post("/detect")
     async def detect(body: DetectBody, viewer: ByLogin) -> dict[str, Any]:
         try:
@@ -117,17 +127,12 @@ def controlnet_routes(services: Services) -> APIRouter:
         job = await ended_job(services.jobs, job, None)
         return {"info": "Success", "images": [as_base64(one) for one in await run_sync(maps_of, job)]}
 
-    def titles() -> list[str]:
-        return [one.title for one in services.catalogue.controls()]
-
     def submitted(body: DetectBody, wanted: PreprocessRequest, viewer: Viewer) -> Job:
         fetch = fetcher(services.options)
         texts = body.controlnet_input_images
         inputs = {f"{place}": picture_bytes(text, f"picture {place}", fetch) for place, text in enumerate(texts)}
         extras = ExtrasRequest(names=tuple(f"picture {name}" for name in inputs), preprocess=wanted)
         return submit_map(services, extras_job(extras, tuple(inputs)), inputs, client="api", user=viewer.user)
-
-    return router
 
 
 def pose_job(poses: Sequence[JsonValue]) -> tuple[GenerationRequest, dict[str, bytes]]:
