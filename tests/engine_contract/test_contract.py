@@ -310,7 +310,7 @@ def test_extras_that_wait_can_be_interrupted_and_skipped(
     engine: Conversation, checkpoint: CheckpointFile, tmp_path: Path
 ) -> None:
     engine.send(
-        job(checkpoint, "before", steps=20),
+        job(checkpoint, "before", slow=True, steps=20),
         extras(tmp_path, "stopped"),
         Interrupt(job_id="stopped"),
         extras(tmp_path, "skipped"),
