@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from modules.catalogue import ModelNotFoundError
+from modules.gallery.index.errors import GalleryError, IndexFileError, UnknownEntry, UnknownPicture
 from modules.jobs.job import JobError, QueueFileError, QueueFull, UnknownJob
 from modules.parameters import RequestError
 from modules.settings import OptionError
@@ -26,6 +27,10 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (RequestError, 422),
     (OptionError, 422),
     (JobError, 409),
+    (UnknownPicture, 404),
+    (UnknownEntry, 404),
+    (IndexFileError, 503),
+    (GalleryError, 409),
 )
 # Halves of a pair as JSON writes them; together they are a character, alone they are none.
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")

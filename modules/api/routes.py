@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, Request
 
+from modules.api.boards import board_routes
 from modules.api.calls import log_call
 from modules.api.controlnet_routes import controlnet_routes
 from modules.api.detail_routes import detail_routes
@@ -20,6 +21,8 @@ from modules.api.jobs import job_routes
 from modules.api.lists import list_routes
 from modules.api.merger_routes import merger_routes
 from modules.api.options import option_routes
+from modules.api.picture_changes import picture_change_routes
+from modules.api.pictures import picture_routes
 from modules.api.progress import progress_routes
 from modules.api.queue import queue_routes
 from modules.api.system import system_routes
@@ -60,13 +63,17 @@ def api_routes(
         job_routes,
         merger_routes,
         detail_routes,
+        picture_change_routes,
+        picture_routes,
+        board_routes,
     ):
         router.include_router(make(services))
     return router
 
 
-def page_queue_routes(services: Services, logged_in: Callable[[Request], Any]) -> APIRouter:
-    """What the page's Queue tab calls, for a server whose API is off."""
+def page_only_routes(services: Services, logged_in: Callable[[Request], Any]) -> APIRouter:
+    """What the page's Queue and Gallery tabs call, for a server whose API is off."""
     router = APIRouter(dependencies=[Depends(logged_in)])
-    router.include_router(queue_routes(services))
+    for make in (queue_routes, picture_change_routes, picture_routes, board_routes):
+        router.include_router(make(services))
     return router

@@ -2,6 +2,8 @@
 
 from modules.files.atomic import (
     SaveError,
+    copy_unless_taken,
+    move_unless_taken,
     remove_stale_temporaries,
     save_error,
     temporary_of,
@@ -16,10 +18,12 @@ __all__ = [
     "FileState",
     "FoundFile",
     "SaveError",
+    "copy_unless_taken",
     "decoded",
     "found_file",
     "is_plain",
     "is_text",
+    "move_unless_taken",
     "natural_key",
     "remove_stale_temporaries",
     "save_error",

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,20 +103,22 @@ def _copy_mode(old: Path, new: Path) -> None:
         new.chmod(old.stat().st_mode & 0o777)
 
 
-def _move_unless_taken(temporary: Path, path: Path) -> None:
+def _move_unless_taken(old: Path, new: Path) -> None:
     if os.name == "nt":
-        temporary.rename(path)  # refuses to replace there
+        old.rename(new)  # refuses to replace there
         return
     try:
-        path.hardlink_to(temporary)
+        new.hardlink_to(old)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         # exFAT and some network shares have no links: between this look and the rename, another program could create
         # the file; within this program the gallery's reservations exclude it.
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, "File exists", str(path)) from None
-        temporary.replace(path)
+        if new.exists():
+            raise FileExistsError(errno.EEXIST, "File exists", str(new)) from None
+        old.replace(new)
+        return
+    old.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -147,3 +150,30 @@ def remove_stale_temporaries(folder: Path, *, older_than: float = 600.0, now: fl
                     candidate.unlink()
                     removed += 1
     return removed
+
+
+def move_unless_taken(old: Path, new: Path) -> None:
+    """Move a file to a name that is free, on the same file system or another. Its modification time goes with it.
+
+    One of the two names is the whole file at every moment. Raises FileExistsError where `new` is taken, OSError and
+    SaveError.
+    """
+    new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _move_unless_taken(old, new)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy_unless_taken(old, new)
+        old.unlink()
+    _sync_folder(new.parent)
+    _sync_folder(old.parent)
+
+
+def copy_unless_taken(old: Path, new: Path) -> None:
+    """Copy a file to a name that is free, with its modification time. Raises FileExistsError, OSError, SaveError."""
+    with old.open("rb") as source:
+        write_atomic_with(new, lambda file: shutil.copyfileobj(source, file))
+    with contextlib.suppress(OSError):
+        status = old.stat()
+        os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))

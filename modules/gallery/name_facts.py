@@ -93,7 +93,9 @@ def name_facts(
     )
 
 
-def facts_of_infotext(infotext: Mapping[str, object], now: datetime, *, most_words: int = 8) -> NameFacts:
+def facts_of_infotext(
+    infotext: Mapping[str, object], now: datetime, *, most_words: int = 8, basename: str | None = None
+) -> NameFacts:
     """What names may say about a picture of which only the parsed infotext is known."""
     parsed = {key: str(value) for key, value in infotext.items()}
     return NameFacts(
@@ -113,6 +115,7 @@ def facts_of_infotext(infotext: Mapping[str, object], now: datetime, *, most_wor
         clip_skip=_whole(parsed.get("Clip skip"), 1),
         denoising=_number(parsed["Denoising strength"], 0.0) if "Denoising strength" in parsed else None,
         user=parsed.get("User"),
+        basename=basename,
         most_words=most_words,
     )
 

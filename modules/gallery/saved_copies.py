@@ -64,7 +64,7 @@ class SavedCopies:
         joint = replace(facts[0], seeds=seeds, batch_size=len(seeds))
         pattern = self._read(SavedCopyOptions).zip_filename_pattern or _ZIP_NAME
         name = OpenName(self.folder, "", file_stem(pattern, joint), ".zip", digits=0)
-        return self._write(name, lambda file: _archive(file, pictures))
+        return self._write(name, lambda file: write_archive(file, pictures))
 
     def _describe(self, picture: Path, now: datetime) -> tuple[NameFacts, Mapping[str, str]]:
         """What a picture's own infotext says, for its name and its row."""
@@ -102,7 +102,8 @@ class SavedCopies:
             return path
 
 
-def _archive(file: BinaryIO, pictures: Sequence[Path]) -> None:
+def write_archive(file: BinaryIO, pictures: Sequence[Path]) -> None:
+    """Write an archive of pictures under their names; of equal names the later ones get a number. Raises OSError."""
     names: set[str] = set()
     # Pictures are compressed already.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:

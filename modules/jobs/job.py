@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from modules.files.database import FileTrouble, trouble_sentence
 from modules.parameters import GenerationRequest, ResolvedRequest
 from modules.protocol import MachineFacts, MemoryPeak
 
@@ -35,30 +36,13 @@ class QueueFull(JobError):
         super().__init__(f"The queue holds {limit} waiting jobs already: let some finish or cancel some first.")
 
 
-FileTrouble = Literal["full", "locked", "read-only", "corrupt", "other"]
-
-
 class QueueFileError(JobError):
     """The queue's file can't be read or written now. `trouble` says why; `passing`, whether waiting may help."""
 
     def __init__(self, path: Path, trouble: FileTrouble, reason: object) -> None:
         self.trouble: FileTrouble = trouble
         self.passing = trouble in ("full", "locked")
-        super().__init__(_sentence(path, trouble, reason))
-
-
-def _sentence(path: Path, trouble: FileTrouble, reason: object) -> str:
-    match trouble:
-        case "full":
-            return f"The job list {path} can't be written: {reason}. Make room on its disk and try again."
-        case "locked":
-            return f"The job list {path} can't be used: {reason}. Close the program that has it open, and try again."
-        case "read-only":
-            return f"The job list {path} can't be written: {reason}. Let this program write the file and its folder."
-        case "corrupt":
-            return f"The job list {path} is damaged: {reason}. Restart the server, which begins a new one."
-        case "other":
-            return f"The job list {path} can't be used: {reason}. Check its disk and restart the server."
+        super().__init__(trouble_sentence(f"The job list {path}", trouble, reason))
 
 
 @dataclass(frozen=True, slots=True)

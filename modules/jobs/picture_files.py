@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from modules.files import SaveError, write_atomic
@@ -15,9 +15,20 @@ _log = logging.getLogger(__name__)
 
 
 class PictureFiles:
-    """`cache` holds the pictures of jobs that save none; they are deleted with their job's row."""
+    """`cache` holds the pictures of jobs that save none; they are deleted with their job's row.
 
-    def __init__(self, gallery: Gallery, cache: Path, *, keep_params: bool = True) -> None:
+    `on_saved` is called with the path of each saved picture and the login that it was made for. It must not wait.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        cache: Path,
+        *,
+        keep_params: bool = True,
+        on_saved: Callable[[Path, str | None], None] = lambda path, user: None,
+    ) -> None:
+        self._on_saved = on_saved
         self._gallery = gallery
         self._cache = cache
         self._keep_params = keep_params
@@ -43,7 +54,9 @@ class PictureFiles:
         if path.is_relative_to(self._cache):
             write_atomic(path, image.blobs[0], overwrite=True)
             return path
-        return self._gallery.save(path, image.blobs[0], infotext=image.infotext, options=job.resolved.settings.files)
+        saved = self._gallery.save(path, image.blobs[0], infotext=image.infotext, options=job.resolved.settings.files)
+        self._on_saved(saved, job.user)
+        return saved
 
     def release(self, path: Path) -> None:
         self._gallery.release(path)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from modules.files.database import is_of_the_file
 from modules.jobs.database import connect, queue_file_error
 from modules.jobs.job import Job
 from modules.jobs.rows import ImageRow, RequestCache, image_of_row, job_of_row
@@ -75,11 +76,6 @@ class RowReader:
         if what not in self._reported:
             self._reported.add(what)
             _log.warning("The row of %s can't be read and is left out: %s", what, error)
-
-
-def is_of_the_file(error: sqlite3.Error) -> bool:
-    """Whether the file or its disk is to blame, not a statement of ours."""
-    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
 
 
 def marks(values: Iterable[object]) -> str:

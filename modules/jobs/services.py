@@ -14,6 +14,7 @@ from modules.catalogue.upscalers import Upscaler
 from modules.files import remove_stale_temporaries
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
+from modules.gallery.index.service import PictureIndex
 from modules.intake.checkpoints import CheckpointChooser, current_checkpoint
 from modules.intake.detectors import detector_names
 from modules.intake.feature_files import feature_files_of
@@ -55,6 +56,7 @@ class Services:
     hashing: BackgroundHashing
     styles: SavedStyles
     gallery: Gallery
+    index: PictureIndex
     folders: AllowedFolders
     jobs: JobService
     engine_log: EngineLog
@@ -92,6 +94,7 @@ class Services:
         self.hashing.stop()
         self.cards.close()
         self.jobs.close()
+        self.index.close()
         self.engine_log.close()
         self.lock.release()
 
@@ -116,6 +119,7 @@ def open_services(flags: Flags) -> Services:
     styles = SavedStyles.of(paths.styles_files, paths.data_dir)
     wildcards = WildcardFiles(lambda: _wildcard_folders(paths, options))
     gallery = Gallery(paths, options)
+    index = PictureIndex(paths, options)
     engine_log = EngineLog(paths.log_dir)
     users = frozenset(user for user, _ in logins(flags))
     checkpoints = CheckpointChooser(catalogue, options, paths.vae_file)
@@ -150,7 +154,9 @@ def open_services(flags: Flags) -> Services:
             title_now=lambda title: _title_now(catalogue, title),
             sharing=lambda: sharing_of(users, exposed=flags.exposed, setting=options.text("queue_sharing")),
             keeps_pictures=lambda: options.switch("samples_save"),
-            picture_store=PictureFiles(gallery, paths.cache_dir / "jobs", keep_params=not flags.no_prompt_history),
+            picture_store=PictureFiles(
+                gallery, paths.cache_dir / "jobs", keep_params=not flags.no_prompt_history, on_saved=index.saved
+            ),
             launch=engine_launch(flags, engine_log),
             engine_tail=engine_log.tail,
         ),
@@ -165,11 +171,12 @@ def open_services(flags: Flags) -> Services:
         hashing=hashing,
         styles=styles,
         gallery=gallery,
+        index=index,
         folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path, extensible=flags.alone),
         jobs=jobs,
         engine_log=engine_log,
         lock=lock,
-        notices=(*notices, *unknown_frozen(flags), *options.notices),
+        notices=(*notices, *index.notices, *unknown_frozen(flags), *options.notices),
     )
     _start(services)
     return services
@@ -183,6 +190,7 @@ def _wildcard_folders(paths: Paths, options: OptionStore) -> list[Path]:
 def _start(services: Services) -> None:
     services.jobs.start()
     services.cards.start()
+    services.index.start()
     if not services.flags.skip_load_model_at_start:
         try:
             services.jobs.load_checkpoint(None)

@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
+from modules.files.database import is_of_the_file
 from modules.jobs.access import Viewer
 from modules.jobs.database import connect, queue_file_error
 from modules.jobs.job import ENDED, Job, JobState, SavedImage, Spent, Tally, UnknownJob
-from modules.jobs.row_reader import MANY, RowReader, is_of_the_file, marks
+from modules.jobs.row_reader import MANY, RowReader, marks
 from modules.jobs.rows import ImageRow, notices_of, values_of_image, values_of_job
 
 ACTIVE: Final[tuple[JobState, ...]] = ("running", "waiting")

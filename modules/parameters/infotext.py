@@ -46,6 +46,14 @@ def parse_infotext(text: str, *, backcompat: bool = True) -> dict[str, Any]:
     return {key: value if said.get(key) == value else _filled_in(key, value) for key, value in values.items()}
 
 
+def said_parameters(text: str) -> tuple[str, str, list[Pair]]:
+    """Prompt, negative prompt and the pairs of an infotext in its order, nothing filled in and no size split.
+
+    Never raises; linear in the length.
+    """
+    return _split(printable(text))
+
+
 def _filled_in(key: str, value: str) -> str | int | bool:
     """A value that does not stand in the text, as A1111 has it in memory."""
     if value in ("True", "False"):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
 from modules.api.http_errors import unforeseen
-from modules.api.routes import api_is_served, api_routes, page_queue_routes
+from modules.api.routes import api_is_served, api_routes, page_only_routes
 from modules.page.card_routes import card_routes
 from modules.page.controlnet_routes import controlnet_page_routes
 from modules.page.folder_routes import folder_routes
@@ -76,7 +76,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     if api_is_served(services):
         app.include_router(api_routes(services, logged_in, process.profile))
     else:
-        app.include_router(page_queue_routes(services, logged_in))
+        app.include_router(page_only_routes(services, logged_in))
     if host is not None:
         app.include_router(reload_route(host, logged_in))
         app.mount("/", host)

@@ -15,6 +15,8 @@ from typing import Any, Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modules.api.picture_answers import FILE_POLICY, PICTURE_TYPES
+
 # Routes whose answers are Gradio's own files, by their templates. Whoever adds one makes sure that nobody's file can be
 # reached by it.
 OWN_ROUTES: Final = frozenset(
@@ -32,13 +34,8 @@ OWN_ROUTES: Final = frozenset(
         "/pwa_icon/{size}",
     }
 )
-# No SVG: it is a document that holds scripts.
-PICTURE_TYPES: Final = frozenset(
-    {"image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/x-ms-bmp", "image/tiff"}
-)
 # What the page's scripts read. A file of such a type carries an ETag, and is downloaded all the same.
 _ANSWER_TYPES: Final = frozenset({"application/json", "text/event-stream"})
-FILE_POLICY: Final = "sandbox; default-src 'none'; img-src 'self' data:; frame-ancestors 'self'"
 # A scheme of two letters at least: "C:/pictures" is a path.
 _ADDRESS: Final = re.compile(r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)
 # Windows would ask another machine for these.

@@ -48,6 +48,8 @@ class Paths:
     log_dir: Path
     tmp_dir: Path
     database: Path
+    gallery_index: Path
+    gallery_marks: Path
 
     @classmethod
     def from_flags(cls, flags: Flags, root: Path = REPOSITORY) -> "Paths":
@@ -89,6 +91,8 @@ class Paths:
             log_dir=data / "log",
             tmp_dir=data / "tmp",
             database=data / "webui.db",
+            gallery_index=data / "gallery-index.db",
+            gallery_marks=data / "gallery-marks.db",
         )
 
 

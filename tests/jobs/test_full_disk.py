@@ -109,7 +109,7 @@ def test_a_full_data_folder_refuses_jobs_and_loses_none(small_disk: SmallDisk, m
 
 def test_a_queue_that_another_program_holds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modules.jobs.pending_end.RETRY_SECONDS", 0.02)
-    monkeypatch.setattr("modules.jobs.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("modules.files.database.BUSY_SECONDS", 0.05)
     with House(tmp_path) as house:
         job = start(house, "slow", steps=4)
         other = connect(tmp_path / "webui.db")
@@ -124,7 +124,7 @@ def test_a_queue_that_another_program_holds_is_waited_for(tmp_path: Path, monkey
 
 def test_a_job_can_be_stopped_while_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modules.jobs.pending_end.RETRY_SECONDS", 0.02)
-    monkeypatch.setattr("modules.jobs.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("modules.files.database.BUSY_SECONDS", 0.05)
     with House(tmp_path) as house:
         job = start(house, "slow", steps=1000)
         other = connect(tmp_path / "webui.db")

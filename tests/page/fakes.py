@@ -27,6 +27,7 @@ from modules.catalogue.networks import NetworkList
 from modules.catalogue.upscalers import Upscaler, list_upscalers
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
+from modules.gallery.index.service import PictureIndex
 from modules.intake.checkpoints import current_checkpoint
 from modules.intake.script_choices import machine_lists
 from modules.intake.styles import SavedStyles
@@ -268,6 +269,7 @@ def open_services(flags: Flags) -> Any:
         catalogue=catalogue,
         cards=Cards(ModelFolders.from_paths(paths), paths.cache_dir / "cards.json"),
         gallery=Gallery(paths, options),
+        index=PictureIndex(paths, options),
         folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path, extensible=flags.alone),
         styles=SavedStyles.of(paths.styles_files, paths.data_dir),
         jobs=FakeJobs(paths.outputs_dir, seconds),

@@ -1,0 +1,163 @@
+"""Similar pictures and duplicates without a model: a hash of the shapes and the mean colours of each picture.
+
+The hash is a difference hash of 64 bits: of a picture in grey, scaled to 9 by 8 pixels, whether each pixel is brighter
+than the one to its right. Colours are the means of a grid of 4 by 4 fields in RGB.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from modules.gallery.index.records import IndexedPicture, Looker
+from modules.gallery.index.search import EVERYBODY, Search
+from modules.gallery.index.store import GalleryFiles
+from modules.gallery.index.writing import State
+from modules.pictures.opening import BROKEN, MOST_PIXELS, read_header
+
+_FIELDS: Final = 4
+_AT_ONCE: Final = 4
+_COLOUR_WEIGHT: Final = 64.0
+# Of mean differences of colours between 0 and 1: below this nobody sees a difference.
+_SAME_COLOURS: Final = 0.02
+_MOST_GROUPS: Final = 500
+
+
+class Appearance:
+    """How a picture looks; `shapes` is a signed integer of 64 bits, `colours` 48 bytes."""
+
+    def __init__(self, shapes: int, colours: bytes) -> None:
+        self.shapes, self.colours = shapes, colours
+
+
+def look_of(path: Path) -> Appearance | None:
+    """The look of a picture file; None where it can't be decoded, or not within 64 megapixels."""
+    try:
+        with read_header(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return None
+            image.draft("RGB", (256, 256))
+            image.thumbnail((256, 256), Image.Resampling.BOX)
+            small = ImageOps.exif_transpose(image).convert("RGB")
+    except BROKEN:
+        return None
+    grey = np.asarray(small.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    bits = np.packbits((grey[:, :-1] > grey[:, 1:]).ravel())
+    colours = np.asarray(small.resize((_FIELDS, _FIELDS), Image.Resampling.BOX), dtype=np.uint8)
+    return Appearance(int(bits.view(">i8")[0]), colours.tobytes())
+
+
+class Similar:
+    """Searches by looks. Safe to use from any thread; every method raises IndexFileError."""
+
+    def __init__(self, files: GalleryFiles, search: Search) -> None:
+        self._files, self._search = files, search
+        self._lock = threading.Lock()
+        self._tried: set[int] = set()
+
+    def more(self) -> bool:
+        """Look at a few pictures that nobody has looked at yet, newest first; says whether there are others."""
+        rows = self._files.read(
+            "SELECT p.id FROM pictures AS p LEFT JOIN looks AS l ON l.picture = p.id WHERE p.state = ? AND"
+            " l.picture IS NULL ORDER BY p.created DESC LIMIT ?",
+            (State.THERE, _AT_ONCE + len(self._tried)),
+        )
+        left = [int(row["id"]) for row in rows if int(row["id"]) not in self._tried]
+        for picture in self._search.pictures(left[:_AT_ONCE]):
+            self._look_at(picture)
+        return len(left) > _AT_ONCE
+
+    def _look_at(self, picture: IndexedPicture) -> Appearance | None:
+        look = look_of(picture.path)
+        if look is None:
+            self._tried.add(picture.row)
+            return None
+        with self._files.change() as write:
+            sql = "INSERT OR REPLACE INTO looks (picture, shapes, colours) SELECT id, ?, ? FROM pictures WHERE id = ?"
+            write.execute(sql, (look.shapes, look.colours, picture.row))
+        return look
+
+    def to(
+        self, picture: IndexedPicture, limit: int = 50, looker: Looker = EVERYBODY
+    ) -> list[tuple[IndexedPicture, float]]:
+        """The pictures that look most like this one, with their distance: 0 the same, about 30 nothing in common."""
+        look = self._look_at(picture)
+        if look is None:
+            return []
+        rows, shapes, colours = self._looks(looker)
+        distances = _bits(shapes ^ np.int64(look.shapes)) + _COLOUR_WEIGHT * _colour_distance(colours, look.colours)
+        nearest = np.argsort(distances, kind="stable")[: limit + 1]
+        found = {int(rows[place]): float(distances[place]) for place in nearest if int(rows[place]) != picture.row}
+        return [(one, found[one.row]) for one in self._search.pictures(list(found)[:limit])]
+
+    def duplicates(self, looker: Looker = EVERYBODY) -> list[list[IndexedPicture]]:
+        """Groups of pictures that look the same, the largest first; copies of one file among them."""
+        rows, shapes, colours = self._looks(looker)
+        groups: dict[int, list[int]] = {}
+        order = np.argsort(shapes, kind="stable")
+        for place in order:
+            groups.setdefault(int(shapes[place]), []).append(int(place))
+        found = [part for group in groups.values() if len(group) > 1 for part in _alike(group, colours)]
+        copies = self._copies(looker)
+        known = {int(rows[place]) for part in found for place in part}
+        every = [[int(rows[place]) for place in part] for part in found]
+        every += [copy for copy in copies if not known.issuperset(copy)]
+        every.sort(key=len, reverse=True)
+        return [self._search.pictures(group) for group in every[:_MOST_GROUPS]]
+
+    def _copies(self, looker: Looker) -> list[list[int]]:
+        own, values = _of(looker)
+        rows = self._files.read(
+            "SELECT group_concat(p.id) FROM pictures AS p WHERE p.state = 0 AND p.content <> x''"
+            f"{own} GROUP BY p.content HAVING count(*) > 1",
+            values,
+        )
+        return [[int(one) for one in str(row[0]).split(",")] for row in rows]
+
+    def _looks(self, looker: Looker) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        own, values = _of(looker)
+        rows = self._files.read(
+            f"SELECT l.picture, l.shapes, l.colours FROM looks AS l JOIN pictures AS p ON p.id = l.picture"
+            f" WHERE p.state = 0{own}",
+            values,
+        )
+        ids = np.array([row[0] for row in rows], dtype=np.int64)
+        shapes = np.array([row[1] for row in rows], dtype=np.int64)
+        colours = np.frombuffer(b"".join(bytes(row[2]) for row in rows), dtype=np.uint8)
+        return ids, shapes, colours.reshape(len(rows), -1) if rows else colours.reshape(0, 3 * _FIELDS**2)
+
+
+def _of(looker: Looker) -> tuple[str, tuple[object, ...]]:
+    return (" AND (p.owner IS NULL OR p.owner = ?)", (looker.login,)) if looker.own_only else ("", ())
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    """How many bits are set in each of the 64-bit `values`."""
+    bits = np.unpackbits(values.view(np.uint8).reshape(-1, 8), axis=1)
+    return np.asarray(bits.sum(axis=1), dtype=np.float64)
+
+
+def _colour_distance(colours: np.ndarray, other: bytes) -> np.ndarray:
+    wanted = np.frombuffer(other, dtype=np.uint8).astype(np.int16)
+    return np.asarray(np.abs(colours.astype(np.int16) - wanted).mean(axis=1) / 255)
+
+
+def _alike(group: Sequence[int], colours: np.ndarray) -> list[list[int]]:
+    """Parts of a group of equal shapes whose colours are the same too."""
+    parts: list[list[int]] = []
+    for place in group:
+        home = next((part for part in parts if _same(colours, part[0], place)), None)
+        if home is None:
+            parts.append([place])
+        else:
+            home.append(place)
+    return [part for part in parts if len(part) > 1]
+
+
+def _same(colours: np.ndarray, one: int, other: int) -> bool:
+    return float(_colour_distance(colours[[one]], colours[other].tobytes())[0]) < _SAME_COLOURS

@@ -1,0 +1,42 @@
+"""What lies in the trash too long, or beyond its size, is deleted for good."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from modules.gallery.index.actions import Actions
+from modules.gallery.index.search import Search
+from modules.gallery.index.store import GalleryFiles
+from modules.gallery.index.writing import State
+from modules.settings import OptionStore
+
+_DAY: Final = 86_400.0
+_EVERY: Final = 600.0
+_MEGABYTE: Final = 1_000_000
+
+
+class TrashLimits:
+    """Called in idle time, by one thread."""
+
+    def __init__(self, files: GalleryFiles, search: Search, actions: Actions, options: OptionStore) -> None:
+        self._files, self._search, self._actions, self._options = files, search, actions, options
+        self._next = 0.0
+
+    def enforce(self) -> bool:
+        """Delete what the settings `gallery_trash_days` and `gallery_trash_megabytes` say, oldest first."""
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + _EVERY
+        days, room = self._options.whole("gallery_trash_days"), self._options.whole("gallery_trash_megabytes")
+        rows = self._files.read(
+            "SELECT id, bytes, trashed FROM pictures WHERE state = ? ORDER BY trashed DESC, id DESC", (State.TRASHED,)
+        )
+        size, gone = 0, list[int]()
+        for row in rows:
+            size += int(row["bytes"])
+            too_old = days > 0 and float(row["trashed"]) < time.time() - days * _DAY
+            if too_old or (room > 0 and size > room * _MEGABYTE):
+                gone.append(int(row["id"]))
+        self._actions.delete_for_good(self._search.pictures(gone))
+        return False
