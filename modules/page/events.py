@@ -171,10 +171,10 @@ def _wire_paste(tab: GenerationTab, services: Services) -> None:
     def read(prompt: str) -> list[Any]:
         text = prompt if prompt.strip() else services.gallery.read_params()
         values, notices = form_values(services, text) if text.strip() else ({}, ("There is nothing to read yet.",))
-        return [*tab.form.updates(values), message("\n".join(notices))]
+        return [tab.form.arrival(values), message("\n".join(notices))]
 
-    outputs = [*tab.form.components, notice]
-    tab.top.paste.click(read, tab.top.prompt, outputs, **QUICK).then(None, notice, None, js=SAY)
+    pasted = tab.top.paste.click(read, tab.top.prompt, [tab.form.arriving, notice], **QUICK)
+    tab.form.fill(pasted).then(None, notice, None, js=SAY)
 
 
 # What the reading of the prompts depends on.
@@ -182,32 +182,35 @@ READ_FROM: Final = ("prompt", "negative_prompt", "styles", "steps", "sampler_nam
 
 
 def _wire_reading(tab: GenerationTab, services: Services, page: gr.Blocks) -> None:
-    """Say how the prompts read, and how long it will take where that is long.
-
-    Both anew with each change, the latter with each result to learn from as well. No control belongs to two events of
-    "always_last": when one of them has waited, Gradio fires every event of that control again, and two would fire each
-    other for ever.
-    """
+    """Say how the prompts read, and how long it will take where that is long: after each change of what they depend on,
+    and after each result, which the time is learned from."""
     top, form = tab.top, tab.form.controls
     names = [name for name in ESTIMATED_FROM if name in form]
-
-    def read(prompt: str, negative: str, styles: list[str], steps: object, sampler: str) -> tuple[str, str, str]:
-        usable = int(steps) if isinstance(steps, int | float) and 1 <= steps <= 1000 else 1
-        typed = Typed(prompt or "", negative or "", tuple(styles or ()), usable, sampler or "")
-        return *counters(services, typed), reading_html(services, typed)
 
     def read_and_estimate(
         prompt: str, negative: str, styles: list[str], steps: object, sampler: str, *values: object
     ) -> tuple[str, str, str, str]:
+        usable = int(steps) if isinstance(steps, int | float) and 1 <= steps <= 1000 else 1
+        typed = Typed(prompt or "", negative or "", tuple(styles or ()), usable, sampler or "")
         wanted = dict(zip(names, values, strict=True))
-        return *read(prompt, negative, styles, steps, sampler), estimate(services, tab.form.mode, wanted).html()
+        said = estimate(services, tab.form.mode, wanted).html()
+        return *counters(services, typed), reading_html(services, typed), said
 
-    read_from, estimated_from = [form[name] for name in READ_FROM], [form[name] for name in names]
-    reading = [top.counter, top.negative_counter, top.reading]
-    quick = {**QUICK, "trigger_mode": "always_last", "preprocess": False}
-    gr.on([events_of(form[name]).change for name in READ_FROM if name not in names], read, read_from, reading, **quick)
-    changes = [*(events_of(control).change for control in estimated_from), tab.results.shown.change, page.load]
-    gr.on(changes, read_and_estimate, [*read_from, *estimated_from], [*reading, top.estimate], **quick)
+    inputs = [form[name] for name in (*READ_FROM, *names)]
+    outputs = [top.counter, top.negative_counter, top.reading, top.estimate]
+    pressed = _after(tab, "read", [form[name] for name in {*READ_FROM, *names}])
+    events = [pressed, tab.results.shown.change, page.load]
+    gr.on(events, read_and_estimate, inputs, outputs, **QUICK, trigger_mode="always_last", preprocess=False)
+
+
+def _after(tab: GenerationTab, name: str, controls: Sequence[Any]) -> Callable[..., Any]:
+    """The event that comes once `controls` have stopped to change; see assets/soon.js."""
+    button_id = f"{tab.form.mode}_{name}_soon"
+    button = gr.Button(visible="hidden", elem_id=button_id)
+    changes = [events_of(control).change for control in controls]
+    gr.on(changes, None, None, None, js=f"() => window.webui?.soon('{button_id}')")
+    click: Callable[..., Any] = button.click
+    return click
 
 
 def _wire_styles(tab: GenerationTab, services: Services) -> None:
@@ -229,25 +232,27 @@ def _wire_styles(tab: GenerationTab, services: Services) -> None:
 def _wire_memory(tab: GenerationTab, services: Services, page: gr.Blocks, *, own_size: bool) -> None:
     form = tab.form
     names = json.dumps(form.names)
-    gr.on(
-        [events_of(control).change for control in form.components],
+    changed = _after(tab, "remember", form.components)
+    changed(
         None,
         form.components,
         None,
         js=f"(...values) => window.webui.remember('{form.mode}', {names}, values)",
+        trigger_mode="always_last",
     )
 
-    def restore(text: str) -> list[Any]:
+    def restore(text: str) -> str:
         values = stored_values(text, form.names)
         size = listing.native_size(services, services.current_checkpoint())
         if size is not None and "width" not in values and not own_size:
             values["width"], values["height"] = size
-        return form.updates(values)
+        return form.arrival(values)
 
     stored = gr.Textbox("", visible="hidden", elem_id=f"{form.mode}_stored")
-    page.load(
-        restore, stored, form.components, js=f"() => [localStorage.getItem('webui-{form.mode}') ?? '']", **QUICK
-    ).then(
+    loaded = page.load(
+        restore, stored, form.arriving, js=f"() => [localStorage.getItem('webui-{form.mode}') ?? '']", **QUICK
+    )
+    form.fill(loaded).then(
         None,
         form.components,
         None,

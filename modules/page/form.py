@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import gradio as gr
+from gradio.events import Dependency
 
 from modules.page.overrides import EXTRA_OPTION, option_overrides, overrides_from
 from modules.page.scripts import NONE, SCRIPT, is_of_script, is_sound, offered, page_scripts
@@ -38,6 +39,8 @@ class Form:
 
     mode: str
     controls: Mapping[str, gr.components.Component]
+    # Values that an event has for the controls, on their way: see `fill`.
+    arriving: gr.Textbox
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,11 +57,26 @@ class Form:
         """
         return request_from(self.mode, {**dict(zip(self.names, values, strict=True)), **(given or {})})
 
-    def updates(self, values: Mapping[str, Any]) -> list[Any]:
-        """One Gradio update per control: those named in `values` change, the others stay."""
+    def arrival(self, values: Mapping[str, Any]) -> str:
+        """What an event answers in `arriving` for the controls that `values` names; the others stay as they are."""
         if SCRIPT in values and not offered(self.mode, values[SCRIPT]):
             values = {**values, SCRIPT: NONE}
-        return [gr.update(value=values[name]) if name in values else gr.skip() for name in self.names]
+        return json.dumps({name: values[name] for name in self.names if name in values})
+
+    def fill(self, event: Dependency) -> Dependency:
+        """Put what `event` answered in `arriving` into the controls.
+
+        In the browser: for an update from the server Gradio makes every control anew there, those that stay included.
+        """
+        names = json.dumps(self.names)
+        js = f"(text) => {{ const values = JSON.parse(text || '{{}}'); return {names}.map((name) => values[name]); }}"
+        then: Callable[..., Dependency] = event.then
+        return then(None, self.arriving, self.components, js=js)
+
+
+def arriving_box(mode: str) -> gr.Textbox:
+    """The hidden box of a form's arriving values."""
+    return gr.Textbox("", visible="hidden", elem_id=f"{mode}_arriving")
 
 
 def request_from(mode: str, values: Mapping[str, Any]) -> GenerationRequest:

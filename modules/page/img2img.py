@@ -13,7 +13,7 @@ from modules.page.batch import Batch, build_batch
 from modules.page.cards_tab import tabs_of_cards
 from modules.page.controls import Controls, radio, slider
 from modules.page.extra_options import build_extra_options
-from modules.page.form import MASK_ALPHA, RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form
+from modules.page.form import MASK_ALPHA, RESIZE_BY, RESIZE_TO, SCALE, SIZE_FROM, Form, arriving_box
 from modules.page.init_pictures import TITLES
 from modules.page.parts import (
     Buttons,
@@ -87,7 +87,8 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
             scripts = build_scripts(services, MODE)
         results = build_results(MODE, folder_button=folder_button, height=services.options.text("gallery_height"))
     rows = (prompt_controls(top), masking, resize, sampling, refiner, size, strengths, seeds, overrides, scripts)
-    form = Form(MODE, {name: control for row in rows for name, control in row.items()})
+    controls = {name: control for row in rows for name, control in row.items()}
+    form = Form(MODE, controls, arriving_box(MODE))
     return Img2Img(form, top, Buttons(swap, refresh, *seed_buttons), results, inputs, batch, copies, detect)
 
 

@@ -86,17 +86,12 @@ def wire_png_info(
 
     def send(text: str) -> list[Any]:
         if not text.strip():
-            return [
-                *tab.form.updates({}),
-                gr.skip(),
-                message("This picture says nothing about how it was made.", "error"),
-            ]
+            return ["", gr.skip(), message("This picture says nothing about how it was made.", "error")]
         values, notices = form_values(services, text)
-        return [*tab.form.updates(values), gr.Tabs(selected="txt2img"), message("\n".join(notices))]
+        return [tab.form.arrival(values), gr.Tabs(selected="txt2img"), message("\n".join(notices))]
 
-    info.send.click(send, info.infotext, [*tab.form.components, to.tabs, notice], **QUICK).then(
-        None, notice, None, js=SAY
-    )
+    sent = info.send.click(send, info.infotext, [tab.form.arriving, to.tabs, notice], **QUICK)
+    tab.form.fill(sent).then(None, notice, None, js=SAY)
 
     def uploaded(_: Viewer, digest: str, text: str) -> tuple[Path, str] | None:
         return (uploads.path(digest), text) if digest else None

@@ -44,7 +44,7 @@ class Destinations:
     @property
     def outputs(self) -> list[Any]:
         # Tabs can be outputs, but Gradio's types count them no component.
-        return [*self.img2img.form.components, self.img2img.inputs, self.tabs]
+        return [self.img2img.form.arriving, self.img2img.inputs, self.tabs]
 
 
 def wire_results_sending(results: Results, to: Destinations, services: Services, uploads: UploadStore) -> None:
@@ -78,7 +78,7 @@ def wire_sending(
     form = to.img2img.form
 
     def send(pressed: gr.Request, *values: object) -> list[Any]:
-        nothing = [*form.updates({}), gr.skip(), gr.skip(), ""]
+        nothing = ["", gr.skip(), gr.skip(), ""]
         try:
             found = find(pressed_by(pressed), *values)
             if found is None:
@@ -90,15 +90,14 @@ def wire_sending(
             return [*nothing, message(f"{NOTHING} {error.strerror}.", "error")]
         arrives = json.dumps({"slot": target, **as_json(upload)})
         if target == "extras":
-            return [*form.updates({}), gr.skip(), gr.Tabs(selected="extras"), arrives, ""]
+            return ["", gr.skip(), gr.Tabs(selected="extras"), arrives, ""]
         sent, notices = sent_values(services, found[1], upload)
         notice = message("\n".join(notices))
-        return [*form.updates(sent), gr.Tabs(selected=target), gr.Tabs(selected="img2img"), arrives, notice]
+        return [form.arrival(sent), gr.Tabs(selected=target), gr.Tabs(selected="img2img"), arrives, notice]
 
     outputs = [*to.outputs, arrival, notice]
-    button.click(send, inputs, outputs, preprocess=False, **QUICK).then(None, arrival, None, js=ARRIVE).then(
-        None, notice, None, js=SAY
-    )
+    sent = button.click(send, inputs, outputs, preprocess=False, **QUICK)
+    form.fill(sent).then(None, arrival, None, js=ARRIVE).then(None, notice, None, js=SAY)
 
 
 def sent_values(services: Services, infotext: str, picture: Upload) -> tuple[Mapping[str, object], tuple[str, ...]]:

@@ -11,7 +11,7 @@ from modules.page import listing
 from modules.page.cards_tab import tabs_of_cards
 from modules.page.controls import slider
 from modules.page.extra_options import build_extra_options
-from modules.page.form import Form
+from modules.page.form import Form, arriving_box
 from modules.page.hires import build_hires
 from modules.page.parts import (
     Buttons,
@@ -62,5 +62,6 @@ def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
             scripts = build_scripts(services, MODE)
         results = build_results(MODE, folder_button=folder_button, height=services.options.text("gallery_height"))
     rows = (prompt_controls(top), sampling, hires, refiner, size, cfg, seeds, overrides, scripts)
-    form = Form(MODE, {name: control for row in rows for name, control in row.items()})
+    controls = {name: control for row in rows for name, control in row.items()}
+    form = Form(MODE, controls, arriving_box(MODE))
     return Txt2Img(form, top, Buttons(swap, refresh, *seed_buttons), results, line)

@@ -23,6 +23,7 @@ from modules.page.system_page import system_routes
 from modules.page.unit_routes import unit_routes
 from modules.page.uploads import UploadStore
 from modules.server.auth import login_required
+from modules.server.gradio_scripts import gradio_script_routes
 from modules.server.subpath import prefix_of
 from modules.settings import Flags
 from modules.settings.logins import logins
@@ -62,6 +63,8 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     logged_in = login_required(known, session_user)
     # Routes go in before the page is mounted on "/": it answers everything that is left.
     app.mount("/internal/assets", StaticFiles(directory=ASSETS), name="assets")
+    if host is not None:
+        app.include_router(gradio_script_routes())
     app.include_router(
         create_router(services, logged_in, layout=lambda: host.layout if host else "", warned=process.warned)
     )

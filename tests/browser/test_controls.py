@@ -206,7 +206,7 @@ def test_nothing_is_wider_than_the_screen(settled: Watched, theme: str) -> None:
         page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
         outside = page.evaluate(
             "(width) => [...document.querySelectorAll('button, input, textarea')]"
-            # The strip of small pictures scrolls, where tests before have left many.
+            # Two strips scroll, where tests before have left many pictures and jobs.
             ".filter((one) => one.offsetParent && !one.closest('[aria-hidden=true], .thumbnails'))"
             ".filter((one) => one.getBoundingClientRect().right > width + 1).map((one) => one.id || one.className)",
             width,

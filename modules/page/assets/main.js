@@ -26,6 +26,7 @@ import { selectedPicture, selectionShown } from "./selection.js";
 import { watchSettings } from "./settings_pages.js";
 import { guardSliders } from "./sliders.js";
 import * as slots from "./slots.js";
+import { soon } from "./soon.js";
 import { editStyles, withoutDividers } from "./styles.js";
 import { switchTheme, watchTheme } from "./theme.js";
 import { showUnits, watchUnits } from "./units.js";
@@ -41,6 +42,7 @@ window.webui = {
   wanted: jobs.wanted,
   filled: jobs.filled,
   remember,
+  soon,
   selectedPicture,
   selectionShown,
   restored,

@@ -2,8 +2,6 @@
 // Form values survive a reload: each change is stored in this browser, and the server checks what comes back.
 
 const ready = new Set();
-/** @type {Map<string, ReturnType<typeof setTimeout>>} */
-const pending = new Map();
 
 // Before the stored values are back in the controls, their defaults must not overwrite them.
 export function restored() {
@@ -24,8 +22,6 @@ export function restored() {
  */
 export function remember(tab, names, values) {
   if (!ready.has(tab)) return;
-  clearTimeout(pending.get(tab));
   const entry = JSON.stringify(Object.fromEntries(names.map((name, index) => [name, values[index]])));
-  const write = setTimeout(() => localStorage.setItem(`webui-${tab}`, entry), 150);
-  pending.set(tab, write);
+  localStorage.setItem(`webui-${tab}`, entry);
 }
