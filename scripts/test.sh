@@ -14,24 +14,38 @@ export PIP_NO_COMPILE=0
 
 say() { printf '\n== %s\n' "$*"; }
 
+# What runs meanwhile: its output is shown when it is waited for.
+scripts_said=$(mktemp)
+types_said=$(mktemp)
+meanwhile=()
+trap 'kill "${meanwhile[@]}" 2>/dev/null || true; rm -f "$scripts_said" "$types_said"' EXIT
+
 # A browser for the tests that drive the page, what checks its scripts, and the font that the demo checkpoint's pictures
-# are drawn from. They are fetched while the environment is made.
+# are drawn from.
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 compgen -G "/usr/share/fonts/*/*oto*/NotoColorEmoji.ttf" >/dev/null || missing+=(fonts-noto-color-emoji)
-fetching=
-if [ "${#missing[@]}" -gt 0 ]; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+if [ "${#missing[@]}" -gt 0 ] && ! { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }; then
+    echo "Not installed, so some tests are skipped: ${missing[*]} (Debian's names)."
+    missing=()
+fi
+
+# The environment is made by one core, so the other one fetches these and checks the page's scripts.
+fetch_and_check_scripts() {
+    if [ "${#missing[@]}" -gt 0 ]; then
         say "Debian packages: ${missing[*]}"
         export DEBIAN_FRONTEND=noninteractive
-        { apt-get -qq update && apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null; } &
-        fetching=$!
-    else
-        echo "Not installed, so some tests are skipped: ${missing[*]} (Debian's names)."
+        apt-get -qq update
+        apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
     fi
-fi
+    say "The page's scripts"
+    bash scripts/check-javascript.sh
+}
+(fetch_and_check_scripts) >"$scripts_said" 2>&1 &
+scripts=$!
+meanwhile+=("$scripts")
 
 say "Environment"
 "${PYTHON:-python3}" webui.py --exit
@@ -42,20 +56,20 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 "$python" -m pip install --quiet --only-binary :all: --require-hashes --requirement requirements-test-lock.txt
 # Without what they depend on: only single files of them are used, and they would bring another torch.
 "$python" -m pip install --quiet --no-deps --require-hashes --requirement requirements-test-oracles.txt
-if [ -n "$fetching" ]; then wait "$fetching"; fi
 
 say "Lint"
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 
 # Types are checked by one core in minutes in which the tests leave some of it over: what it finds is shown at the end.
-types_said=$(mktemp)
 nice -n 10 "$python" -m mypy >"$types_said" 2>&1 &
 types=$!
-trap 'kill "$types" 2>/dev/null || true; rm -f "$types_said"' EXIT
+meanwhile+=("$types")
 
-say "The page's scripts, and from here on types in the background"
-bash scripts/check-javascript.sh
+checked=0
+wait "$scripts" || checked=$?
+cat "$scripts_said"
+if [ "$checked" != 0 ]; then exit "$checked"; fi
 
 say "Tests"
 if [ $# = 0 ] || [ "$*" = --long ]; then

@@ -211,9 +211,27 @@ def test_types_that_are_wrong_fail_the_run_and_are_shown(tmp_path: Path, types: 
     assert done.stdout.endswith(f"== Types\ntypes: {types}\n"), done.stdout
 
 
+def test_page_scripts_that_are_wrong_end_the_run_before_its_tests(tmp_path: Path) -> None:
+    for name in ("bash", "cat", "dirname", "id", "mktemp", "nice", "rm"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    python = tmp_path / "python stub"
+    python.write_text('#!/bin/sh\ncase "$2" in pytest) echo "tests ran";; esac\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "test.sh")],
+        env={"PATH": str(tmp_path), "PYTHON": str(python), "VENV_DIR": "-", "CI": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # There is no Node.js on that PATH, which counts as a failure in CI.
+    assert done.returncode == 1, done.stderr
+    assert "the page's scripts are not checked" in done.stdout and "tests ran" not in done.stdout
+
+
 def test_the_test_script_checks_the_page_scripts_and_installs_what_that_needs() -> None:
     script = (ROOT / "scripts" / "test.sh").read_text(encoding="utf-8")
-    assert "\nbash scripts/check-javascript.sh\n" in script
+    assert "\n    bash scripts/check-javascript.sh\n" in script
     assert all(f"command -v {command} >/dev/null || missing+=" in script for command in ("node", "npm", "chromium"))
 
 

@@ -72,6 +72,7 @@ def test_what_is_found_is_painted_over_and_all_else_stays_to_the_bit(api: httpx.
     assert "ADetailer version: 25.3.0" in text and "Size: 64x64" in text and "Denoising strength" not in text
 
 
+@pytest.mark.long
 def test_two_tabs_and_several_masks_follow_each_other(api: httpx.Client, plain: np.ndarray) -> None:
     answer = detailed(api, True, False, {**EXACT, "ad_model": "two"}, {**EXACT, "ad_prompt": "a blue square"})
     both = pixels(answer)
@@ -96,6 +97,7 @@ def test_a_lora_that_a_tab_alone_names_acts_in_its_masks_and_nowhere_else(
     lora.unlink()
 
 
+@pytest.mark.long
 def test_every_picture_of_a_batch_has_its_own_seed_inside(api: httpx.Client) -> None:
     batch = detailed(api, EXACT, n_iter=2, batch_size=2, do_not_save_grid=True)
     own = [opened(image) for image in batch["images"] if image][-4:]
@@ -103,6 +105,7 @@ def test_every_picture_of_a_batch_has_its_own_seed_inside(api: httpx.Client) -> 
     np.testing.assert_array_equal(np.asarray(own[3], dtype=int), alone)
 
 
+@pytest.mark.long
 def test_a_pass_with_another_checkpoint_goes_back_to_the_first(api: httpx.Client, plain: np.ndarray) -> None:
     # Other tests of this server may have chosen one.
     present = str(api.get("/sdapi/v1/options").json()["sd_model_checkpoint"])

@@ -56,6 +56,7 @@ def test_txt2img(client: Any) -> None:
     assert result.image.info["parameters"] == result.info["infotexts"][0]
 
 
+@pytest.mark.long
 def test_hires_fix_styles_overrides_and_several_pictures(client: Any) -> None:
     larger = client.txt2img(
         prompt="a red circle",

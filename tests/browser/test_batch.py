@@ -91,6 +91,7 @@ def test_a_folder_of_the_server_goes_to_another_one_under_the_same_names(
     assert watched.problems == []
 
 
+@pytest.mark.long
 def test_interrupt_stops_the_rest(settled: Watched, server: Server) -> None:
     page = settled.page
     write_inputs(server.data_dir / "inputs" / "many", count=8)

@@ -119,6 +119,7 @@ def test_keys_move_and_zoom_a_picture_in_focus(watched: Watched, server: Server,
     assert names[0] == "Brush" and "Brush size" in names and any(name.startswith("Undo") for name in names)
 
 
+@pytest.mark.long
 def test_a_blank_canvas_takes_a_brush_that_is_seen_and_the_theme_stays_from_the_first_moment(
     settled: Watched,
 ) -> None:

@@ -151,6 +151,7 @@ def test_choosing_a_checkpoint_sets_its_size_and_loads_it(settled: Watched, serv
     page.set_viewport_size(DESKTOP["viewport"])
 
 
+@pytest.mark.long
 def test_an_axis_of_a_plot_is_filled_counted_and_swapped(settled: Watched, server: Server) -> None:
     page = settled.page
     _choose(page, "#txt2img_script_list", "X/Y/Z plot")

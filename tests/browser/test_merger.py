@@ -27,6 +27,7 @@ def expect_offered(page: Page, dropdown: str, name: str) -> None:
     page.keyboard.press("Escape")
 
 
+@pytest.mark.long
 def test_two_checkpoints_are_merged_and_the_result_draws(watched: Watched, tmp_path: Path) -> None:
     models = tmp_path / "models" / "Stable-diffusion"
     for number, letter in enumerate("ab"):

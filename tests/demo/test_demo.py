@@ -58,6 +58,7 @@ def test_seeds_vary_the_picture(artist: Artist) -> None:
     assert difference(artist.draw("a red circle"), artist.draw("a red circle", seed=2)) > 2
 
 
+@pytest.mark.long
 def test_guidance_matters(artist: Artist) -> None:
     weak, strong = (artist.draw("a cat on a blue background", cfg_scale=scale) for scale in (1, 6))
     assert difference(weak, strong) > 5
@@ -82,6 +83,7 @@ REGIONS: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", REGIONS)
 def test_each_side_has_the_colour_of_its_region(artist: Artist, kind: str) -> None:
     prompt, scripts = REGIONS[kind]

@@ -115,6 +115,7 @@ def test_weights_windows_and_modes_act(house: House, title: str) -> None:
     assert not np.array_equal(twice, guided) and len(maps) == 1
 
 
+@pytest.mark.long
 def test_a_reference_needs_no_model(house: House) -> None:
     (plain,), _ = drawn(house)
     made = [drawn(house, unit("None", module=module))[0][0] for module in ("reference_only", "reference_adain")]
@@ -123,6 +124,7 @@ def test_a_reference_needs_no_model(house: House) -> None:
     assert np.abs(off[0].astype(int) - plain).max() <= 1
 
 
+@pytest.mark.long
 def test_img2img_uses_its_own_picture_and_hires_has_two_maps(house: House, title: str) -> None:
     start = [base64_of(picture())]
     (plain,), _ = drawn(house, path="img2img", init_images=start)
@@ -230,6 +232,7 @@ def brightness(image: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2HSV)[:, :, 2], dtype=np.int32)
 
 
+@pytest.mark.long
 def test_effects_of_preprocessors_reach_the_picture(house: House, title: str) -> None:
     """What inpaint_only, recolor and tile_colorfix do beside their maps."""
     mask = Image.new("L", (64, 64))

@@ -44,6 +44,7 @@ def kill_half_written(house: House, identity: str) -> None:
     assert not (house.models / "merged.safetensors").exists()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("sources")
 def test_killed_in_the_middle_of_merging(house: House) -> None:
     identity = begin(house, "merged")

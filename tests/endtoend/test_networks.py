@@ -53,6 +53,7 @@ def test_a_pasted_picture_finds_its_lora_though_the_file_is_named_otherwise(hous
     assert missing["notices"] == ["LoRA not found: brush. The picture is made without it."]
 
 
+@pytest.mark.long
 def test_a_network_that_goes_away_while_its_job_waits_is_left_out(house: House) -> None:
     path: Path = write_trained_lora(house.server.data_dir / "models" / "Lora" / "gone.safetensors")
     long = house.ask(prompt="wait", steps=60, override_settings=GOOD)

@@ -40,7 +40,7 @@ def painter() -> Painter:
 
 
 @pytest.mark.filterwarnings(AT_THE_ENDS)
-@pytest.mark.parametrize(("number", "sampler"), some(enumerate(KINDS, start=1000), 3))
+@pytest.mark.parametrize(("number", "sampler"), some(enumerate(KINDS, start=1000), 2))
 def test_every_sampler_paints_the_oracles_picture(server: Server, painter: Painter, number: int, sampler: str) -> None:
     assert min(ratios(server, painter, drawn(number, sampler))) > LOWEST
 
@@ -48,9 +48,10 @@ def test_every_sampler_paints_the_oracles_picture(server: Server, painter: Paint
 @pytest.mark.filterwarnings(AT_THE_ENDS)
 @pytest.mark.parametrize("family", some(TOYS, 1))
 def test_every_family_paints_the_oracles_pictures(tmp_path: Path, family: str) -> None:
-    _paint_alike(tmp_path, family, None, range(2000, 2000 + amount(3, 20)))
+    _paint_alike(tmp_path, family, None, range(2000, 2000 + amount(2, 20)))
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings(AT_THE_ENDS)
 @pytest.mark.parametrize(("family", "refiner"), some(REFINED, 1))
 def test_a_refiner_goes_on_as_the_oracles_does(tmp_path: Path, family: str, refiner: str) -> None:

@@ -74,6 +74,7 @@ def test_ten_switches_leave_the_memory_where_it_was_and_the_pictures_too(house: 
     assert after - before < 40_000, f"{before} kB before, {after} kB after {SWITCHES} switches"
 
 
+@pytest.mark.long
 def test_what_a_card_says_that_its_checkpoint_predicts_acts_until_it_is_said_no_more(house: House) -> None:
     card = {"kind": "checkpoints", "name": "good.safetensors"}
 

@@ -31,6 +31,7 @@ from modules.hardware.model_size import size_of
 from modules.parameters import RequestError, ResolvedRequest
 from modules.parameters.resolved import Variant
 from modules.weights.control.reading import ControlModel
+from tests.amounts import some
 from tests.checkpoints import TINY_SD2, write_tiny_checkpoint
 from tests.control_models import controlnet_tensors, make_controlnet, write_control
 from tests.engine.conftest import checkpoint_at, job
@@ -114,7 +115,7 @@ class Recording(SharedCache):
 
 
 @pytest.mark.parametrize(
-    ("take_turns", "low_vram", "place"), [(False, False, "meta"), (True, False, "cpu"), (False, True, "cpu")]
+    ("take_turns", "low_vram", "place"), some([(False, False, "meta"), (True, False, "cpu"), (False, True, "cpu")], 1)
 )
 def test_a_model_is_on_the_device_unless_the_plan_or_its_unit_has_it_take_turns(
     files: dict[str, str], tmp_path: Path, take_turns: bool, low_vram: bool, place: str

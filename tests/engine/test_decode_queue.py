@@ -191,7 +191,7 @@ TOO_LARGE = torch.full((4, 8, 8), 1e5)
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"auto_vae_precision_bfloat16": True, "auto_vae_precision": False}], ids=["fp32", "bf16"]
+    "options", some([{}, {"auto_vae_precision_bfloat16": True, "auto_vae_precision": False}], 1), ids=["fp32", "bf16"]
 )
 def test_a_picture_of_nan_is_decoded_again_in_its_place(half: Any, options: dict[str, Any]) -> None:
     retries, seen = vae_retries(read_options(VaeOptions, options)), Delivered()
@@ -207,6 +207,7 @@ def test_a_picture_of_nan_is_decoded_again_in_its_place(half: Any, options: dict
     assert half.vae.dtype == torch.float16
 
 
+@pytest.mark.long
 def test_what_is_no_picture_in_any_type_ends_the_job_and_the_others_are_delivered(half: Any) -> None:
     seen = Delivered()
     broken = torch.full((4, 8, 8), torch.nan)
@@ -303,7 +304,7 @@ JOBS: dict[str, Callable[[CheckpointFile], RunJob]] = {
 }
 
 
-@pytest.mark.parametrize("kind", some(JOBS, 2))
+@pytest.mark.parametrize("kind", some(JOBS, 1))
 def test_a_job_sends_the_same_bytes_in_the_same_order(
     keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
@@ -364,6 +365,7 @@ def test_an_interrupted_job_sends_what_it_would_have_sent(
     assert [index for kind, index, *_ in plain if kind == "image"] == expected
 
 
+@pytest.mark.long
 def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(
     checkpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,6 +390,7 @@ def test_memory_that_runs_out_in_the_next_batch_costs_no_picture(
     assert "--medvram" in line.of(JobFinished)[-1].notices[0]
 
 
+@pytest.mark.long
 def test_pictures_stay_in_line_where_they_need_what_the_next_batch_needs(
     keeper: ModelKeeper, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

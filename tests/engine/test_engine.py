@@ -29,6 +29,7 @@ from modules.protocol import (
     StepDone,
     UnloadCheckpoint,
 )
+from tests.amounts import some
 from tests.checkpoints import Architecture, write_embedding, write_tiny_checkpoint
 from tests.engine.conftest import RunningEngine, checkpoint_at, job
 
@@ -69,6 +70,7 @@ def previews_of(engine: Any, command: Any) -> list[tuple[Preview, Image.Image]]:
     return [(event, Image.open(io.BytesIO(event.blobs[0]))) for event in events if isinstance(event, Preview)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("format_name", ["png", "jpeg", "webp"])
 def test_previews_come_in_the_format_and_as_often_as_the_settings_say(
     engine: RunningEngine, tiny: Any, format_name: str
@@ -149,6 +151,7 @@ def test_pictures_that_are_done_are_not_made_again(engine: RunningEngine, tiny: 
     assert [event.index for event in images_in(events) if event.kind == "image"] == [2]
 
 
+@pytest.mark.long
 def test_a_grid_holds_the_pictures_of_an_earlier_run_too(engine: RunningEngine, tiny: Any, tmp_path: Path) -> None:
     whole = job(tiny, "whole", n_iter=4)
     engine.send(whole)
@@ -250,6 +253,7 @@ def test_the_engine_ends_when_the_server_is_gone(tiny: Any) -> None:
     running.connection.close()
 
 
+@pytest.mark.long
 def test_textual_inversions_are_found_named_and_left_out_where_they_do_not_fit(tiny: Any, tmp_path: Path) -> None:
     running = RunningEngine("--use-cpu", "all", "--no-half", f"--embeddings-dir={tmp_path}")
     try:
@@ -271,15 +275,23 @@ def test_textual_inversions_are_found_named_and_left_out_where_they_do_not_fit(t
 
 @pytest.mark.parametrize(
     ("options", "fields", "key", "written"),
-    [
-        ({"s_min_uncond": 3.0}, {"steps": 8}, "NGMS: 3", True),
-        ({"s_min_uncond": 0.001}, {"steps": 8}, "NGMS", False),
-        ({"skip_early_cond": 0.3}, {"steps": 8}, "Skip Early CFG: 0.3", True),
-        ({"pad_cond_uncond": True}, {"negative_prompt": "blue BREAK dark"}, "Pad conds: True", True),
-        ({"pad_cond_uncond": True}, {}, "Pad conds", False),
-        ({"use_old_scheduling": True}, {"prompt": "a [red:blue:1.5] circle"}, "Old prompt editing timelines", True),
-        ({"use_old_scheduling": True}, {"prompt": "a [red:blue:0.5] circle"}, "Old prompt editing timelines", False),
-    ],
+    some(
+        [
+            ({"s_min_uncond": 3.0}, {"steps": 8}, "NGMS: 3", True),
+            ({"s_min_uncond": 0.001}, {"steps": 8}, "NGMS", False),
+            ({"skip_early_cond": 0.3}, {"steps": 8}, "Skip Early CFG: 0.3", True),
+            ({"pad_cond_uncond": True}, {"negative_prompt": "blue BREAK dark"}, "Pad conds: True", True),
+            ({"pad_cond_uncond": True}, {}, "Pad conds", False),
+            ({"use_old_scheduling": True}, {"prompt": "a [red:blue:1.5] circle"}, "Old prompt editing timelines", True),
+            (
+                {"use_old_scheduling": True},
+                {"prompt": "a [red:blue:0.5] circle"},
+                "Old prompt editing timelines",
+                False,
+            ),
+        ],
+        3,
+    ),
 )
 def test_what_acts_only_sometimes_is_recorded_only_then(
     engine: RunningEngine, tiny: Any, options: dict[str, Any], fields: dict[str, Any], key: str, written: bool
@@ -289,6 +301,7 @@ def test_what_acts_only_sometimes_is_recorded_only_then(
     assert (key in picture.infotext) is written
 
 
+@pytest.mark.long
 def test_merged_tokens_are_reported_where_the_model_has_any_to_merge(
     engine: RunningEngine, tiny: Any, tmp_path: Path
 ) -> None:

@@ -187,6 +187,7 @@ def test_an_interrupt_ends_between_two_tiles_and_keeps_what_is_finished(
     assert events[-1].interrupted and not any(isinstance(event, ImageReady) for event in events)
 
 
+@pytest.mark.long
 def test_hires_and_img2img_use_the_same_upscalers(
     upscaling_engine: RunningEngine, models: Path, tiny: Any, tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_vae_that_overflows_is_said_once(keeper: ModelKeeper, file: Checkpoint
     assert said.startswith("The VAE overflowed in half precision (NaN) and was tried again in 32 bits")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["Full", "Approx NN"])
 def test_no_memory_for_a_preview_costs_the_preview_alone(
     keeper: ModelKeeper, file: CheckpointFile, monkeypatch: pytest.MonkeyPatch, method: str

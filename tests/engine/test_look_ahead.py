@@ -19,6 +19,7 @@ from modules.hardware.budget import RESERVE, OutOfBudget, RequestSize, peak
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.parameters.load_options import LoadOptions
 from modules.protocol import CheckpointFile, RunJob
+from tests.amounts import some
 from tests.checkpoints import TINY_REFINER, TINY_SDXL, Architecture, truncate, write_tiny_checkpoint, write_vae
 from tests.engine.conftest import checkpoint_at
 from tests.engine.test_model_cache import Reads, job, pictures, reads
@@ -43,7 +44,7 @@ def refined(base: Path, refiner: Path, **values: Any) -> RunJob:
     return job(checkpoint_at(base), "job", **values).model_copy(update={"refiner_checkpoint": checkpoint_at(refiner)})
 
 
-@pytest.mark.parametrize("options", [{}, {"fp8_storage": "Enable"}], ids=["as it is", "8 bits"])
+@pytest.mark.parametrize("options", some([{}, {"fp8_storage": "Enable"}], 2), ids=["as it is", "8 bits"])
 @pytest.mark.parametrize("architecture", [Architecture(), TINY_SDXL], ids=["SD1", "SDXL"])
 def test_a_files_head_says_what_the_loaded_checkpoint_takes(
     tmp_path: Path, architecture: Architecture, options: dict[str, Any]
@@ -57,6 +58,7 @@ def test_a_files_head_says_what_the_loaded_checkpoint_takes(
     assert outlook.size == keeper.placement._size and outlook.family is loaded.model.family
 
 
+@pytest.mark.long
 def test_a_base_and_its_refiner_are_read_once_for_all_pictures_of_a_job(pair: tuple[Path, Path], reads: Reads) -> None:
     """Though the settings allow one checkpoint in memory: no other is left there when the job is over."""
     keeper = ModelKeeper(CPU, Line().emit)

@@ -105,6 +105,7 @@ def fresh(command: RunJob, **more: object) -> list[bytes]:
     return pictures(ModelKeeper(CPU, Line().emit, **more), command)  # type: ignore[arg-type]  # fields of any type
 
 
+@pytest.mark.long
 def test_a_cached_checkpoint_comes_back_without_its_file_and_draws_the_same(files: list[Path]) -> None:
     line = Line()
     keeper = ModelKeeper(CPU, line.emit)
@@ -197,6 +198,7 @@ def plot(folder: Path, job_id: str, axes: dict[str, str] | None = None, prompt: 
     return RunJob(job_id=job_id, resolved=resolved, checkpoint=chooser.of(resolved), others=others)
 
 
+@pytest.mark.long
 def test_each_picture_of_a_script_names_its_own_textual_inversions(files: list[Path], tmp_path: Path) -> None:
     for number, name in enumerate(("inkwash", "chalkline")):
         write_embedding(tmp_path / "embeddings" / f"{name}.pt", seed=number)
@@ -249,6 +251,7 @@ def test_metadata_that_names_another_family_is_said_when_the_file_is_loaded(tmp_
     assert said.level == "warning" and said.text.startswith("a.safetensors calls itself 'stable-diffusion-xl-v1-base'")
 
 
+@pytest.mark.long
 def test_the_least_recently_used_goes_first_and_a_lower_limit_holds_at_once(files: list[Path], reads: Reads) -> None:
     keeper = ModelKeeper(CPU, Line().emit)
 
@@ -286,6 +289,7 @@ def test_a_file_that_changed_is_read_anew_in_use_or_cached(files: list[Path], re
     assert reads == ["a.safetensors"]
 
 
+@pytest.mark.long
 def test_another_vae_is_exchanged_without_reading_the_checkpoint(
     files: list[Path], tmp_path: Path, reads: Reads
 ) -> None:
@@ -345,6 +349,7 @@ def test_a_vae_that_cannot_be_read_costs_no_cached_checkpoint(files: list[Path],
     assert line.events[-2] == line.of(CheckpointLoaded)[-1]
 
 
+@pytest.mark.long
 def test_main_memory_that_would_not_do_is_made_room_in_before_the_next_is_read(
     files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +381,7 @@ def test_main_memory_that_would_not_do_is_made_room_in_before_the_next_is_read(
     assert not keeper.facts().cached
 
 
+@pytest.mark.long
 def test_a_job_that_needs_the_room_gets_it(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = ModelKeeper(CPU, Line().emit)
     three = {"sd_checkpoints_limit": 3}
@@ -423,6 +429,7 @@ def test_after_running_out_of_memory_the_cached_go_before_a_thriftier_mode_and_o
     assert line.of(JobFailed)[-1].job_id == "b"
 
 
+@pytest.mark.long
 def test_a_job_without_a_checkpoint_gets_all_memory(files: list[Path]) -> None:
     keeper = ModelKeeper(CPU, Line().emit)
     loaded = [keeper.load(checkpoint_at(path, TWO)) for path in files[:2]]
@@ -431,6 +438,7 @@ def test_a_job_without_a_checkpoint_gets_all_memory(files: list[Path]) -> None:
     assert not keeper.make_room()
 
 
+@pytest.mark.long
 def test_unloading_returns_the_memory_of_the_cached_too(files: list[Path], tmp_path: Path) -> None:
     """What is left is less than a fifth of the 20 MB that each toy takes."""
     vae = write_vae(tmp_path / "soft.safetensors")
@@ -451,6 +459,7 @@ def test_unloading_returns_the_memory_of_the_cached_too(files: list[Path], tmp_p
         assert process.memory_info().rss - before < 0.2 * held / 3
 
 
+@pytest.mark.long
 def test_weights_in_8_bits_are_kept_beside_whole_ones(files: list[Path], reads: Reads) -> None:
     keeper = ModelKeeper(CPU, Line().emit)
     whole = keeper.load(checkpoint_at(files[0], TWO))
@@ -461,6 +470,7 @@ def test_weights_in_8_bits_are_kept_beside_whole_ones(files: list[Path], reads: 
     assert len(reads) == 2
 
 
+@pytest.mark.long
 def test_memory_that_runs_out_while_a_cached_one_comes_back_is_reported_and_it_is_read_the_next_time(
     files: list[Path], monkeypatch: pytest.MonkeyPatch, reads: Reads
 ) -> None:

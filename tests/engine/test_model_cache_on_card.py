@@ -66,6 +66,7 @@ def places(cache: ModelCache) -> dict[str, bool]:
     return {Path(one.name).stem: one.on_device for one in cache.listed()}
 
 
+@pytest.mark.long
 def test_only_the_one_in_use_is_on_the_card_unless_the_setting_says_otherwise(
     on_card: Callable[[str], LoadedModel], main: dict[str, int]
 ) -> None:

@@ -181,6 +181,7 @@ def test_a_cpu_moves_nothing_whatever_is_requested(mode: MemoryMode, tmp_path: P
     assert "requested" not in keeper.placement.fit(RequestSize(64, 64), None).why
 
 
+@pytest.mark.long
 def test_unloading_returns_the_memory(tmp_path: Path) -> None:
     """The process is as large after it as before: what is left is less than a fifth of the 20 MB of a toy."""
     path = write_tiny_checkpoint(tmp_path / "tiny.safetensors")

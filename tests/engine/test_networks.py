@@ -165,6 +165,7 @@ def test_no_job_sees_another_jobs_networks_whatever_happened_before(
         assert pixels(made(engine, tiny, files, prompt)[0]) == expected[prompt], prompt
 
 
+@pytest.mark.long
 def test_a_hypernetwork_changes_what_attention_reads(
     engine: RunningEngine, tiny: CheckpointFile, tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_hypernetwork_changes_what_attention_reads(
     assert picture("a cat<hypernet:paper:0>") == plain == picture("a cat")
 
 
+@pytest.mark.long
 def test_block_weights_and_steps_choose_where_and_when_a_network_acts(
     engine: RunningEngine, tiny: CheckpointFile, files: dict[str, Path]
 ) -> None:

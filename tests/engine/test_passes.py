@@ -81,6 +81,7 @@ def opened(event: ImageReady) -> Image.Image:
     return Image.open(io.BytesIO(event.blobs[0]))
 
 
+@pytest.mark.long
 def test_a_hires_pass_from_the_finished_picture_gives_what_both_passes_give(
     engine: RunningEngine, tiny: CheckpointFile
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_hires_pass_from_the_finished_picture_gives_what_both_passes_give(
     assert second.infotext == both.infotext
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("upscaler", ["Latent", "Lanczos"])
 def test_the_picture_before_the_hires_pass_is_saved_on_request(
     engine: RunningEngine, tiny: CheckpointFile, upscaler: str
@@ -136,6 +138,7 @@ def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(
         assert "Hires checkpoint" not in stayed.infotext
 
 
+@pytest.mark.long
 def test_a_hires_checkpoint_whose_latents_turn_out_to_differ_is_refused_but_for_pixels(
     engine: RunningEngine, tiny: CheckpointFile, tmp_path: Path
 ) -> None:
@@ -325,6 +328,7 @@ def test_the_refiner_goes_on_with_every_picture_and_the_first_checkpoint_begins_
     assert opened(second).tobytes() == opened(pictures[1]).tobytes()
 
 
+@pytest.mark.long
 def test_with_a_hires_pass_the_refiner_works_in_the_pass_that_a_setting_names(
     engine: RunningEngine, pair: tuple[CheckpointFile, CheckpointFile]
 ) -> None:
@@ -346,6 +350,7 @@ def test_with_a_hires_pass_the_refiner_works_in_the_pass_that_a_setting_names(
         assert (f"Hires refiner: {which}" in picture.infotext) == (which != "second pass")
 
 
+@pytest.mark.long
 def test_a_refiner_of_other_latents_ends_the_job_with_a_sentence_and_the_next_one_runs(
     engine: RunningEngine, tiny: CheckpointFile, pair: tuple[CheckpointFile, CheckpointFile]
 ) -> None:

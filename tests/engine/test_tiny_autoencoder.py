@@ -96,6 +96,7 @@ def test_a_file_that_changed_takes_the_place_of_what_it_was(tiny_vae: Autoencode
     assert [one() is None for one in made] == [True, False]
 
 
+@pytest.mark.long
 def test_a_job_decodes_encodes_and_previews_with_it(folder: Path, tiny: Any) -> None:
     engine = RunningEngine("--use-cpu", "all", "--no-half", "--data-dir", str(folder))
     try:

@@ -41,6 +41,7 @@ from modules.prompt import clip_tokenizer
 from modules.sampling import Conditioning
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
+from tests.amounts import some
 from tests.checkpoints import TINY_SDXL, write_tiny_checkpoint
 from tests.generation.test_txt2img import resolved
 from tests.sampling.doubles import latent
@@ -349,7 +350,7 @@ def test_a_prompt_without_regions_and_one_that_is_off_change_no_bit(pipeline: Pi
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"pad_cond_uncond": True}, {"batch_cond_uncond": False}, {"cross_attention_optimization": "V1"}],
+    some([{}, {"pad_cond_uncond": True}, {"batch_cond_uncond": False}, {"cross_attention_optimization": "V1"}], 2),
     ids=str,
 )
 def test_a_picture_of_a_batch_is_its_own_whatever_rows_go_together(pipeline: Pipeline, options: dict[str, Any]) -> None:

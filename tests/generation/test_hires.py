@@ -79,6 +79,7 @@ def both_passes(pipeline: Pipeline) -> tuple[torch.Tensor, torch.Tensor]:
     return first, hires_pass(pipeline, resolved(), range(1), first, QUIET, lanczos)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "change",
     [

@@ -56,7 +56,7 @@ def latents_of(
     return txt2img(pipeline, request, images, progress)
 
 
-@pytest.mark.parametrize("sampler", some((one for one in STOCHASTIC if one != "DPM adaptive" or amount(0, 1)), 4))
+@pytest.mark.parametrize("sampler", some((one for one in STOCHASTIC if one != "DPM adaptive" or amount(0, 1)), 2))
 @pytest.mark.parametrize("more", [{}, {"subseed": 3, "subseed_strength": 0.4}], ids=["seeds", "variations"])
 def test_neither_batch_size_nor_place_in_it_matters(pipeline: Pipeline, sampler: Any, more: dict[str, Any]) -> None:
     # Each picture chooses its own steps there, hundreds of them: two pictures show as much as three.
@@ -73,12 +73,15 @@ def test_neither_batch_size_nor_place_in_it_matters(pipeline: Pipeline, sampler:
 
 @pytest.mark.parametrize(
     "more",
-    [
-        {"sampler_name": "Euler a"},
-        {"sampler_name": "DPM++ 2M", "batch_size": 2, "prompt": "a [red|blue] cat AND a dog"},
-        {"sampler_name": "Heun", "prompt": "a [red:" + "very " * 80 + "blue:0.5] cat"},
-        {"sampler_name": "DDIM", "tiling": True, "cfg_scale": 1.0},
-    ],
+    some(
+        [
+            {"sampler_name": "Euler a"},
+            {"sampler_name": "DPM++ 2M", "batch_size": 2, "prompt": "a [red|blue] cat AND a dog"},
+            {"sampler_name": "Heun", "prompt": "a [red:" + "very " * 80 + "blue:0.5] cat"},
+            {"sampler_name": "DDIM", "tiling": True, "cfg_scale": 1.0},
+        ],
+        2,
+    ),
     ids=["plain", "together", "longer in between", "without negative"],
 )
 def test_replayed_steps_paint_the_same_picture(pipeline: Pipeline, more: dict[str, Any]) -> None:
@@ -92,6 +95,7 @@ def test_replayed_steps_paint_the_same_picture(pipeline: Pipeline, more: dict[st
     assert not graphs.trouble and recorder.replayed > 3
 
 
+@pytest.mark.long
 def test_previews_only_look(pipeline: Pipeline) -> None:
     colours = fit_colours(pipeline.model.vae, pipeline.model.latent_scaling)
     seen = []
@@ -103,6 +107,7 @@ def test_previews_only_look(pipeline: Pipeline) -> None:
     assert len(seen) == 4
 
 
+@pytest.mark.long
 def test_colours_of_a_vae_that_overflows_are_those_of_the_whole_type(pipeline: Pipeline) -> None:
     """SDXL's own VAE makes no numbers in 16 bits: previews would be grey with it on every card."""
     vae: Any = copy.deepcopy(pipeline.model.vae)
@@ -154,7 +159,7 @@ def test_a_picture_that_overflows_is_decoded_again_as_the_settings_say(pipeline:
     assert all(torch.equal(tensor, weights[name]) for name, tensor in half.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["sdp-no-mem", "sub-quad", "split", "split-v1", "invokeai", "math"])
+@pytest.mark.parametrize("name", some(["sdp-no-mem", "sub-quad", "split", "split-v1", "invokeai", "math"], 3))
 def test_the_ways_to_compute_attention_differ_by_rounding_alone(pipeline: Pipeline, name: AttentionName) -> None:
     """No 8-bit value of the picture differs by more than 1."""
     request = resolved(sampler_name="Euler")

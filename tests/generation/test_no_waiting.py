@@ -123,6 +123,7 @@ def test_txt2img_waits_when_it_is_over(model: Model, sampler: str, options: dict
     assert watched.card.waits == ["read"]  # whether the finished latents are numbers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("sampler", "soft"), some([("DPM++ 2M", True), ("DDIM", False)], 1))
 def test_inpainting_waits_when_it_is_over(model: Model, sampler: str, soft: bool) -> None:
     scripts = {"Soft Inpainting": {"enabled": True}} if soft else {}
@@ -144,6 +145,7 @@ def test_inpainting_waits_when_it_is_over(model: Model, sampler: str, soft: bool
     assert watched.card.waits == ["read"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("adjusted", [False, True])
 def test_noise_is_found_on_a_card_without_waiting_between_steps(model: Model, adjusted: bool) -> None:
     request = resolved(mode="img2img", init_images=("p",))

@@ -17,6 +17,7 @@ from modules.families import SD1, SD2, SDXL, SDXL_REFINER
 from modules.generation.pipeline import Pipeline
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError
+from tests.amounts import some
 from tests.checkpoints import TINY_REFINER, TINY_SDXL, Architecture
 from tests.generation.test_against_pipelines import QUIET, SIGMAS, STEPS, same
 from tests.generation.test_sdxl_against_pipelines import NOISE, pipeline_of, request, xl_pipeline
@@ -49,7 +50,7 @@ def theirs(pipeline: Pipeline, prompt: str, numbers: list[float], negative: list
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("by_steps", [True, False])
+@pytest.mark.parametrize("by_steps", some([True, False], 1))
 def test_it_goes_on_from_the_same_latent_with_its_own_texts(pipeline_of: Any, *, by_steps: bool) -> None:
     """Prompt editing goes on as well: behind the middle the text is another, for the refiner too."""
     base, refiner = pipeline_of(TINY_SDXL), pipeline_of(TINY_REFINER)
@@ -96,6 +97,7 @@ def test_without_one_nothing_of_it_is_there(pipeline_of: Any, fields: dict[str, 
     assert torch.equal(made, txt2img(base, request(), range(1), QUIET)) and not effects
 
 
+@pytest.mark.long
 def test_an_inpainting_refiner_is_shown_an_empty_picture(pipeline_of: Any) -> None:
     base, refiner = pipeline_of(TINY_SDXL), pipeline_of(replace(TINY_SDXL, in_channels=9))
     resolved = request(BY_STEPS, refiner_checkpoint="refiner", refiner_switch_at=0.5)

@@ -37,6 +37,7 @@ from modules.sampling import ImageNoise
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.latent_scaling import LatentScaling
+from tests.amounts import some
 from tests.checkpoints import (
     TINY_COSXL,
     TINY_PLAYGROUND,
@@ -150,7 +151,7 @@ ARGUMENTS = {"guidance_scale": 5, "num_inference_steps": STEPS, "output_type": "
 NOISE = ImageNoise((4, 12, 8), [7], source="CPU").draw()
 
 
-@pytest.mark.parametrize("negative", ["blue", ""])
+@pytest.mark.parametrize("negative", some(["blue", ""], 2))
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_sdxl_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], negative: str, prediction_type: str) -> None:
     """An empty negative prompt is zeros there where none is given."""
@@ -174,11 +175,14 @@ COSXL_NOISE = {"sigma_min": 0.002, "sigma_max": 120.0, "sigma_data": 1.0, "sigma
 
 @pytest.mark.parametrize(
     ("architecture", "kind", "trained", "sampler"),
-    [
-        (TINY_PLAYGROUND, EDMEulerScheduler, PLAYGROUND_NOISE, "Euler"),
-        (TINY_PLAYGROUND, EDMDPMSolverMultistepScheduler, PLAYGROUND_NOISE, "DPM++ 2M"),
-        (TINY_COSXL, EDMEulerScheduler, COSXL_NOISE | {"prediction_type": "v_prediction"}, "Euler"),
-    ],
+    some(
+        [
+            (TINY_PLAYGROUND, EDMEulerScheduler, PLAYGROUND_NOISE, "Euler"),
+            (TINY_PLAYGROUND, EDMDPMSolverMultistepScheduler, PLAYGROUND_NOISE, "DPM++ 2M"),
+            (TINY_COSXL, EDMEulerScheduler, COSXL_NOISE | {"prediction_type": "v_prediction"}, "Euler"),
+        ],
+        1,
+    ),
     ids=["Playground", "Playground 2M", "CosXL"],
 )
 def test_models_of_edm_are_those_of_diffusers(
@@ -207,6 +211,7 @@ def test_latents_of_playground_are_normalised_on_the_way_in_and_out(pipeline_of:
     torch.testing.assert_close(pipeline.codec.decode(model, latent[0]), decoded, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("architecture", "factor"), [(TINY_SDXL, 1.0), (TINY_COSXL, 0.13025)], ids=["XL", "CosXL"])
 def test_models_that_edit_are_shown_the_picture_as_they_were_trained(
     pipeline_of: Callable[..., Pipeline], architecture: Architecture, factor: float
@@ -251,7 +256,7 @@ def test_samplers_of_timesteps_are_refused_with_models_that_have_none(
             txt2img(pipeline, request(sampler_name=sampler), range(1), QUIET)
 
 
-@pytest.mark.parametrize("architecture", [TINY_SDXL, TINY_REFINER], ids=["base", "refiner"])
+@pytest.mark.parametrize("architecture", some([TINY_SDXL, TINY_REFINER], 1), ids=["base", "refiner"])
 def test_img2img_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], architecture: Architecture) -> None:
     pipeline, resolved = pipeline_of(architecture), request(mode="img2img", denoising_strength=OURS, height=64)
     source = prepare_init_picture(resolved, picture(), None)
@@ -269,6 +274,7 @@ def test_img2img_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], arch
     assert same(img2img(pipeline, resolved, range(1), source, QUIET), theirs)
 
 
+@pytest.mark.long
 def test_a_hires_pass_is_img2img_of_diffusers_over_the_enlarged_latent(pipeline_of: Callable[..., Pipeline]) -> None:
     """It conditions by the larger size, at the same levels; both passes begin with noise of the same seed."""
     pipeline = pipeline_of(TINY_SDXL)
@@ -294,7 +300,7 @@ def test_a_hires_pass_is_img2img_of_diffusers_over_the_enlarged_latent(pipeline_
     assert ours.shape == (1, 4, 18, 12) and same(ours, theirs)
 
 
-@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("prediction_type", some(["epsilon", "v_prediction"], 1))
 def test_stable_diffusion_2_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], prediction_type: str) -> None:
     pipeline = pipeline_of(TINY_SD2, **{"modelspec.prediction_type": prediction_type})
     resolved, model = request(), pipeline.model

@@ -22,6 +22,7 @@ from modules.generation.pipeline import Pipeline
 from modules.generation.tiling import edges_joined
 from modules.generation.txt2img import txt2img
 from modules.sampling import ImageNoise
+from tests.amounts import some
 from tests.checkpoints import (
     TINY_COSXL,
     TINY_KOALA,
@@ -39,7 +40,7 @@ __all__ = ["pipeline_of"]
 TEXTS = {"prompt": "a red circle! on blue", "negative_prompt": "blue"}
 
 
-@pytest.mark.parametrize("architecture", [TINY_SSD, TINY_KOALA], ids=["SSD-1B", "KOALA"])
+@pytest.mark.parametrize("architecture", some([TINY_SSD, TINY_KOALA], 1), ids=["SSD-1B", "KOALA"])
 def test_models_with_fewer_blocks_are_those_of_diffusers(
     pipeline_of: Callable[..., Pipeline], architecture: Architecture
 ) -> None:
@@ -52,7 +53,7 @@ def test_models_with_fewer_blocks_are_those_of_diffusers(
     assert same(txt2img(pipeline, request(), range(1), QUIET), theirs)
 
 
-@pytest.mark.parametrize(("channels", "weight"), [(4, 1.0), (9, 1.0), (9, 0.4)])
+@pytest.mark.parametrize(("channels", "weight"), some([(4, 1.0), (9, 1.0), (9, 0.4)], 1))
 def test_inpainting_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], channels: int, weight: float) -> None:
     pipeline = pipeline_of(replace(TINY_SDXL, in_channels=channels))
     options = {"inpainting_mask_weight": weight}
@@ -80,6 +81,7 @@ def test_inpainting_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], c
         assert same(img2img(pipeline, resolved, range(1), source, QUIET, replace(start, painted=None)), theirs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("image_scale", [1.5, 2.5])
 def test_editing_is_instruct_pix2pix_of_diffusers(pipeline_of: Callable[..., Pipeline], image_scale: float) -> None:
     """It starts from noise alone there: ours at strength 1, with the picture under the noise taken along."""
@@ -100,6 +102,7 @@ def test_editing_is_instruct_pix2pix_of_diffusers(pipeline_of: Callable[..., Pip
     assert same(img2img(pipeline, resolved, range(1), source, QUIET), theirs)
 
 
+@pytest.mark.long
 @torch.no_grad()
 @pytest.mark.parametrize("architecture", [TINY_SDXL, TINY_SD2, TINY_COSXL], ids=["XL", "2", "CosXL"])
 def test_edges_that_are_joined_leave_no_place_where_a_picture_ends(

@@ -20,6 +20,7 @@ from modules.hardware.attention import AttentionChoice, AttentionName, apply_att
 from modules.hardware.compiling import run_plain
 from modules.hardware.streaming import WeightStream
 from modules.hardware.streams import SingleStream
+from tests.amounts import some
 from tests.checkpoints import Architecture, make_modules
 
 CPU: Final = torch.device("cpu")
@@ -197,7 +198,7 @@ def test_where_each_square_is_of_one_colour_nothing_is_lost() -> None:
     assert torch.allclose(merged, scaled_dot_product_attention(x, x, x), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ON_A_CPU)
+@pytest.mark.parametrize("name", some(ON_A_CPU, 4))
 @pytest.mark.parametrize("upcast", [False, True])
 def test_every_attention_merges_alike(unet: UNet2DConditionModel, name: AttentionName, upcast: bool) -> None:
     apply_attention(unet, AttentionChoice("math", "a test says so"))

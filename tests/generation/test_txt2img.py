@@ -20,6 +20,7 @@ from modules.sampling import ImageNoise, Interrupted, UnetOverflow, sigma_schedu
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.latent_scaling import LatentScaling
+from tests.amounts import some
 from tests.checkpoints import clip_of, write_tiny_checkpoint
 from tests.reference_tokenizer import reference_tokenizer
 
@@ -101,23 +102,26 @@ def plain(pipeline: Pipeline) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"prompt": "a blue square"},
-        {"prompt": "a (red:1.4) circle"},
-        {"prompt": "a [red:blue:3] circle"},
-        {"prompt": "a red circle BREAK a beach"},
-        {"prompt": "a red circle AND a beach"},
-        {"negative_prompt": "circle"},
-        {"cfg_scale": 3},
-        {"seed": 8},
-        {"subseed": 3, "subseed_strength": 0.3},
-        {"seed_resize_from_w": 128, "seed_resize_from_h": 96},
-        {"scheduler": "Karras"},
-        {"sampler_name": "DPM++ 2M"},
-        {"options": {"CLIP_stop_at_last_layers": 2}},
-        {"options": {"randn_source": "NV"}},
-        {"options": {"sgm_noise_multiplier": True}},
-    ],
+    some(
+        [
+            {"prompt": "a blue square"},
+            {"prompt": "a (red:1.4) circle"},
+            {"prompt": "a [red:blue:3] circle"},
+            {"prompt": "a red circle BREAK a beach"},
+            {"prompt": "a red circle AND a beach"},
+            {"negative_prompt": "circle"},
+            {"cfg_scale": 3},
+            {"seed": 8},
+            {"subseed": 3, "subseed_strength": 0.3},
+            {"seed_resize_from_w": 128, "seed_resize_from_h": 96},
+            {"scheduler": "Karras"},
+            {"sampler_name": "DPM++ 2M"},
+            {"options": {"CLIP_stop_at_last_layers": 2}},
+            {"options": {"randn_source": "NV"}},
+            {"options": {"sgm_noise_multiplier": True}},
+        ],
+        5,
+    ),
     ids=str,
 )
 def test_what_is_requested_changes_the_picture(pipeline: Pipeline, plain: torch.Tensor, change: dict[str, Any]) -> None:

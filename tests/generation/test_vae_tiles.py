@@ -26,6 +26,7 @@ from modules.generation.vae_tiles import (
 )
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.latent_scaling import LatentScaling
+from tests.amounts import some
 from tests.checkpoints import SD15, Architecture, _make_vae, write_tiny_checkpoint
 from tests.demo.conftest import DEMO
 
@@ -50,7 +51,7 @@ def test_neighbours_share_two_margins_and_a_ramp() -> None:
     assert first.stop - second.start >= 2 * MARGIN + RAMP
 
 
-@pytest.mark.parametrize(("unit", "made"), [(1, 8), (8, 1)])
+@pytest.mark.parametrize(("unit", "made"), some([(1, 8), (8, 1)], 2))
 @pytest.mark.parametrize("joined", [False, True])
 def test_what_looks_no_further_than_the_margin_comes_out_as_in_one_piece(unit: int, made: int, joined: bool) -> None:
     given_ = torch.randn(1, 2, 150 * unit, 90 * unit, generator=torch.Generator().manual_seed(1))
@@ -105,6 +106,7 @@ def test_a_tile_of_sd15_fits_the_memory_that_is_said() -> None:
     assert largest_tile(_make_vae(Architecture()), 1, 8) == SMALLEST
 
 
+@pytest.mark.long
 def test_no_part_that_the_vae_is_given_is_larger_than_a_tile(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
     decode = type(model.vae).decode

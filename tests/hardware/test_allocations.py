@@ -99,7 +99,7 @@ def vae_allocated(modules: Modules, request: RequestSize) -> int:
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.5], ids=["whole", "merged"])
-@pytest.mark.parametrize("request_", some([RequestSize(256, 256), RequestSize(384, 256, rows_per_image=1)], 1), ids=str)
+@pytest.mark.parametrize("request_", some([RequestSize(256, 256), RequestSize(384, 256, rows_per_image=1)], 2), ids=str)
 def test_the_unet_allocates_what_is_estimated(
     modules: Modules, layout: torch.memory_format, request_: RequestSize, ratio: float
 ) -> None:
@@ -108,7 +108,7 @@ def test_the_unet_allocates_what_is_estimated(
     assert 0.97 * really <= estimate <= 1.2 * really
 
 
-@pytest.mark.parametrize("name", [name for name in get_args(AttentionName) if name != "xformers"])
+@pytest.mark.parametrize("name", some([name for name in get_args(AttentionName) if name != "xformers"], 3))
 def test_each_attention_allocates_what_is_estimated(modules: Modules, name: AttentionName) -> None:
     choice, request = AttentionChoice(name, ""), RequestSize(256, 256)
     apply_attention(modules.unet, choice)

@@ -24,7 +24,7 @@ from tests.amounts import amount
 from tests.jobs.fake_engine import picture
 from tests.jobs.helpers import ROOT
 
-KILLS = amount(4, 200)
+KILLS = amount(3, 200)
 SEED = int(os.environ.get("JOBS_KILL_SEED", "20261121"))
 
 pytestmark = [

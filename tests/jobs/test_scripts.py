@@ -89,6 +89,7 @@ def infotexts(job: Job) -> list[dict[str, Any]]:
     return [parse_infotext(image.infotext) for image in in_order(job)]
 
 
+@pytest.mark.long
 def test_one_loop_is_plain_img2img(opened: Services) -> None:
     plain = made(opened, picture(), denoising_strength=0.6)
     looped = made(opened, picture(), script="Loopback", arguments={"loops": 1}, denoising_strength=0.6)
@@ -180,6 +181,7 @@ def test_ultimate_upscale_redraws_each_tile_as_only_masked_inpainting_over_the_t
     assert [image.cached for image in job.images] == [False]
 
 
+@pytest.mark.long
 def test_ultimate_upscale_that_redraws_only_seams_leaves_every_bit_beside_them(opened: Services) -> None:
     arguments = {
         **{"upscaler": "Nearest", "target_size_type": "Scale of the picture", "custom_scale": 2, "tile_width": 64},
@@ -205,6 +207,7 @@ def opened_picture(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", ["Outpaint", "Outpainting mk2", "Poor man's outpainting"])
 def test_outpainting_grows_the_picture_and_keeps_its_bits_away_from_the_seam(opened: Services, script: str) -> None:
     arguments = {"pixels": 32, "mask_blur": 0, "direction": ["left", "down"]}
@@ -235,6 +238,7 @@ def frames_of(image: Image.Image) -> list[Image.Image]:
     return frames
 
 
+@pytest.mark.long
 def test_between_two_prompts_the_ends_are_the_plain_pictures(opened: Services) -> None:
     arguments = {"second_prompt": "a blue square", "frames": 3, "and_back": True, "frames_per_second": 4}
     job = made(opened, script="Interpolate prompts", arguments=arguments, override_settings={"webp_lossless": True})
@@ -253,6 +257,7 @@ def test_between_two_prompts_the_ends_are_the_plain_pictures(opened: Services) -
         assert [frame.tobytes() for frame in frames_of(shown)] == [found[n].tobytes() for n in (0, 1, 2, 1)]
 
 
+@pytest.mark.long
 def test_between_two_pictures_the_ends_are_plain_img2img(opened: Services) -> None:
     pair = picture(seed=1), picture(80, 64, seed=2)
     job = made(opened, *pair, script="Interpolate pictures", arguments={"frames": 3}, denoising_strength=0.4)
@@ -339,6 +344,7 @@ def test_a_plot_holds_the_pictures_that_its_values_make(opened: Services) -> Non
     assert "Z Type" not in parse_infotext(grids[1].infotext)
 
 
+@pytest.mark.long
 def test_one_plot_goes_over_checkpoints_of_every_family_there_and_back(opened: Services) -> None:
     """Each cell is the picture that its checkpoint paints alone: with its own encoders, latents and levels of noise."""
     folder = opened.paths.checkpoint_dirs[0]

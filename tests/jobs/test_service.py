@@ -302,6 +302,7 @@ def test_old_rows_are_cleared_away_with_what_was_kept_for_them(tmp_path: Path) -
         assert len(list((tmp_path / "inputs").glob("*/*"))) == 2
 
 
+@pytest.mark.long
 def test_many_threads_submit_and_watch_at_once(house: House) -> None:
     answers: list[Job] = []
 

@@ -77,7 +77,7 @@ def ctrl_c_is_heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("how", some([signal.SIGTERM, signal.SIGINT, signal.SIGKILL], 2))
+@pytest.mark.parametrize("how", some([signal.SIGTERM, signal.SIGINT, signal.SIGKILL], 1))
 def test_ending_the_start_script_ends_server_and_engine(tmp_path: Path, how: signal.Signals) -> None:
     flags = ["--skip-prepare-environment", "--nowebui", f"--data-dir={tmp_path}", "--port=0"]
     environ = {**os.environ, "PYTHON": sys.executable, "VENV_DIR": sys.prefix}

@@ -179,6 +179,7 @@ def test_a_directory_of_this_machine(page: Page, tmp_path: Path) -> None:
         assert "directory" in page.generate(source, **changed)["error"]
 
 
+@pytest.mark.long
 def test_an_engine_that_dies_in_a_batch_is_started_anew_and_goes_on(page: Page) -> None:
     """What it has delivered is not made again, and no file is lost or doubled."""
     folder = page.services.paths.outputs_dir / "mine"

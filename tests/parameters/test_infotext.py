@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modules.parameters import parse_infotext
 from modules.parameters.infotext_versions import parse_version, split_old_sampler
-from tests.amounts import amount
+from tests.amounts import amount, some
 
 DEFAULTS = {
     "Clip skip": "1",
@@ -325,7 +325,7 @@ def test_emphasis_is_filled_in_where_the_prompt_uses_it(prompt: str, emphasis: b
     assert parse_infotext(f"{prompt}\n{LINE}, Emphasis: No norm")["Emphasis"] == "No norm"
 
 
-LENGTH = amount(200_000, 1_000_000)
+LENGTH = amount(100_000, 1_000_000)
 NASTY = [
     "a",
     ":",
@@ -368,7 +368,7 @@ NASTY = [
 ]
 
 
-@pytest.mark.parametrize("unit", NASTY)
+@pytest.mark.parametrize("unit", some(NASTY, 10))
 def test_a_long_text_of_anything_is_read_in_linear_time(unit: Any) -> None:
     text = f"x\n{LINE}, " + unit * (LENGTH // len(unit))
     start = time.process_time()

@@ -134,6 +134,7 @@ def test_weights_are_shares(files: WildcardFiles) -> None:
     assert {drawn("{0::a|0::b}", seed) for seed in range(20)} == {"a", "b"}
 
 
+@pytest.mark.long
 def test_files_that_change_are_read_anew_and_broken_ones_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("one\n")

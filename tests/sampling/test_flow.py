@@ -28,6 +28,7 @@ from modules.sampling import (
 )
 from modules.sampling.conditioning import Conditioning
 from modules.sampling.samplers import FLOW_SAMPLER_FUNCTIONS
+from tests.amounts import some
 from tests.sampling.doubles import latent
 
 SHIFT_3 = FlowSigmas(FlowTraining(3.0))
@@ -164,7 +165,7 @@ class GaussianFlow:
         return noise - picture
 
 
-@pytest.mark.parametrize("label", RUNNING)
+@pytest.mark.parametrize("label", some(RUNNING, 6))
 def test_every_sampler_ends_where_the_distribution_does(label: str) -> None:
     """At eta 0 on the exact solution, otherwise with its mean and deviation."""
     choice = resolve_sampler(label, "Simple")
@@ -179,7 +180,9 @@ def test_every_sampler_ends_where_the_distribution_does(label: str) -> None:
         torch.testing.assert_close(found, exact, atol=0.05, rtol=0)
 
 
-@pytest.mark.parametrize("label", [label for label in RUNNING if resolve_sampler(label).sampler.eta is not None])
+@pytest.mark.parametrize(
+    "label", some([label for label in RUNNING if resolve_sampler(label).sampler.eta is not None], 3)
+)
 def test_noise_that_is_put_on_keeps_the_deviation(label: str) -> None:
     plan = plan_run(resolve_sampler(label, "Simple"), 60, FlowSigmas(FlowTraining(1.0)), SamplerOptions(), eta=1.0)
     noise = ImageNoise((4, 32, 32), [3], source="CPU")

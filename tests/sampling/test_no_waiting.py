@@ -119,7 +119,7 @@ def test_nothing_is_read_back_in_the_steps(label: str) -> None:
     assert waits_of(label) == []
 
 
-@pytest.mark.parametrize("label", some([label for label in sampler_labels() if label not in MUST_LOOK], 8))
+@pytest.mark.parametrize("label", some([label for label in sampler_labels() if label not in MUST_LOOK], 2))
 def test_nor_with_everything_on_at_once(label: str) -> None:
     guidance = GuidanceOptions(
         min_sigma=1.0, skip_early=0.3, pad_with_empty=True, empty_context=EMPTY, one_batch=False, shown="Prompt"
@@ -128,7 +128,7 @@ def test_nor_with_everything_on_at_once(label: str) -> None:
     assert waits_of(label, elaborate(), guidance, options, mask=SOFT, extra_channels=there(2, 5, *SHAPE[1:])) == []
 
 
-@pytest.mark.parametrize("label", some(["Euler a", "DDIM", "DPM++ SDE", "UniPC"], 2))
+@pytest.mark.parametrize("label", some(["Euler a", "DDIM", "DPM++ SDE", "UniPC"], 5))
 @pytest.mark.parametrize(
     "given",
     [
@@ -147,6 +147,7 @@ def test_nor_in_any_way_of_guiding_or_inpainting(label: str, given: dict[str, An
     assert waits_of(label, **given) == []
 
 
+@pytest.mark.long
 def test_only_the_sampler_that_chooses_its_own_steps_must_look_and_at_one_number_a_step() -> None:
     assert set(MUST_LOOK) == STEP_CONTROLLED_SAMPLERS
     steps: list[Tensor] = []

@@ -166,6 +166,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_device_is_left_after_each_picture_where_the_settings_say_so(tmp_path: Path) -> None:
     class Watched(FaceKeeper):
         rests = 0

@@ -20,6 +20,7 @@ from modules.weights.merging.loras import LoraToMerge
 from modules.weights.merging.sources import SourceModel
 from modules.weights.networks.reading import read_network
 from modules.weights.networks.targets import network_targets
+from tests.amounts import some
 from tests.checkpoints import TINY_SD2, TINY_SDXL, Architecture, write_lora, write_tiny_checkpoint
 from tests.weights.networks.samples import fill
 
@@ -45,7 +46,7 @@ def weights(path: Path) -> dict[str, Tensor]:
     return found
 
 
-@pytest.mark.parametrize("family", ARCHITECTURES)
+@pytest.mark.parametrize("family", some(ARCHITECTURES, 1))
 def test_a_merged_lora_is_in_the_loaded_model_and_extracting_gives_it_back(tmp_path: Path, family: str) -> None:
     checkpoint = write_tiny_checkpoint(tmp_path / "base.safetensors", architecture=ARCHITECTURES[family], dtype="fp32")
     model = load_checkpoint(checkpoint)
@@ -153,6 +154,7 @@ def _largest_of(difference: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return left * sizes, right
 
 
+@pytest.mark.long
 def test_what_an_extraction_holds(tmp_path: Path) -> None:
     base = write_tiny_checkpoint(tmp_path / "base.safetensors", dtype="fp32")
     tuned = load_file(base)

@@ -21,6 +21,7 @@ from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.model import Model
 from modules.weights.networks.merging import AppliedNetwork, NetworkMerger
 from modules.weights.networks.reading import read_network
+from tests.amounts import some
 from tests.checkpoints import write_tiny_checkpoint
 from tests.z_image_files import (
     WIDTH,
@@ -168,7 +169,7 @@ NAMINGS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("naming", NAMINGS)
+@pytest.mark.parametrize("naming", some(NAMINGS, 4))
 def test_networks_of_every_naming_do_the_same(naming: str, fused: bool, files: ZImageFiles, tmp_path: Path) -> None:
     path = tmp_path / "ink.safetensors"
     save_file(lora(NAMINGS[naming], fused), path)

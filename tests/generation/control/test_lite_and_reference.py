@@ -23,6 +23,7 @@ from modules.parameters import RequestError
 from modules.parameters.control import ControlMode
 from modules.sampling import CallPosition, Conditioning, scaled_linear_alphas_cumprod
 from modules.weights.control.reading import ControlModel, read_control_model
+from tests.amounts import some
 from tests.checkpoints import Tensors, make_modules
 from tests.control_models import SMALL, write_control
 
@@ -213,6 +214,7 @@ def test_weight_says_how_many_layers_look_and_a_window_when(unet: UNet2DConditio
     assert torch.equal(answer(unet, reference(window=(0.0, 0.2)), call=5), before)
 
 
+@pytest.mark.long
 def test_channels_get_the_pictures_mean_and_deviation(unet: UNet2DConditionModel) -> None:
     """Of a picture that is the sample itself they stay as they are."""
     before = answer(unet)
@@ -247,7 +249,7 @@ def test_a_region_bounds_an_lllite(tmp_path: Path, unet: UNet2DConditionModel) -
     assert left[..., :3].mean() > 0.3 * whole[..., :3].mean() and left[..., 5:].mean() < 0.5 * whole[..., 5:].mean()
 
 
-@pytest.mark.parametrize("more", [{}, {"attends": False, "matches": True}, {"fidelity": 0.5}])
+@pytest.mark.parametrize("more", some([{}, {"attends": False, "matches": True}, {"fidelity": 0.5}], 1))
 def test_a_region_bounds_a_reference(unet: UNet2DConditionModel, more: dict[str, Any]) -> None:
     before, whole = answer(unet), answer(unet, reference(**more))
     nowhere = answer(unet, reference(mask=torch.zeros(1, 1, 64, 64), **more))

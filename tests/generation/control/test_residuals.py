@@ -31,6 +31,7 @@ from modules.sampling import CallPosition, Conditioning, Window
 from modules.sampling.control import Weighting, residual_weights
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.control.reading import ControlModel
+from tests.amounts import some
 from tests.checkpoints import Architecture, make_modules, write_tiny_checkpoint
 from tests.control_models import SMALL, SMALL_SDXL, make_adapter, make_controlnet, make_union
 from tests.place_recorder import PlaceRecorder
@@ -159,7 +160,7 @@ def test_a_union_is_added_as_diffusers_adds_it(sdxl: UNet2DConditionModel) -> No
         ControlResiduals([unit("Union", control_type=6)], 10)
 
 
-@pytest.mark.parametrize("name", ["T2I-Adapter", "light adapter"])
+@pytest.mark.parametrize("name", some(["T2I-Adapter", "light adapter"], 1))
 def test_an_adapter_is_added_as_diffusers_adds_it(sd1: UNet2DConditionModel, name: str) -> None:
     model = of_two_levels(control(name))
     with torch.no_grad():
@@ -253,6 +254,7 @@ def test_a_picture_that_is_no_whole_number_of_cells_wide_goes_to_an_adapter() ->
     assert [tuple(feature.shape[-2:]) for feature in made.features] == [(9, 8), (5, 4), (3, 2), (2, 1)]
 
 
+@pytest.mark.long
 def test_recorded_steps_take_residuals_as_they_take_the_rest(sd1: UNet2DConditionModel) -> None:
     """A unit whose window ends, and begins again in the next pass, has its own recording."""
     plain, controlled = predicted(sd1, SMALL), predicted(sd1, SMALL, residuals_of([unit()]))

@@ -12,13 +12,14 @@ from torch import Tensor
 from modules.weights.checkpoint import load_checkpoint
 from modules.weights.networks.attention_inputs import AppliedHypernetwork, attention_inputs_changed
 from modules.weights.networks.hypernetwork import read_hypernetwork
+from tests.amounts import some
 from tests.checkpoints import write_tiny_checkpoint
 from tests.networks import write_hypernetwork
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("width", [64, 32])
+@pytest.mark.parametrize("width", some([64, 32], 1))
 def test_keys_and_values_are_made_of_the_changed_input(tmp_path: Path, width: int) -> None:
     """The toy's text is 64 wide, its picture 32 at the finest level: cross attention, or self attention."""
     unet = load_checkpoint(write_tiny_checkpoint(tmp_path / "tiny.safetensors")).unet
