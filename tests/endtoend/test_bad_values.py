@@ -78,7 +78,7 @@ def test_sizes_between_two_cells_are_cut_and_made(house: House) -> None:
         ],
         3,
     ),
-    ids=["open", "closed", "many", "nested", "schedules", "weight", "words", "empty", "null"],
+    ids=some(["open", "closed", "many", "nested", "schedules", "weight", "words", "empty", "null"], 3),
 )
 def test_a_prompt_of_only_brackets_is_drawn(house: House, prompt: str) -> None:
     job = house.made(prompt=prompt, steps=1)

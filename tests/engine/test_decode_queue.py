@@ -191,7 +191,9 @@ TOO_LARGE = torch.full((4, 8, 8), 1e5)
 
 
 @pytest.mark.parametrize(
-    "options", some([{}, {"auto_vae_precision_bfloat16": True, "auto_vae_precision": False}], 1), ids=["fp32", "bf16"]
+    "options",
+    some([{}, {"auto_vae_precision_bfloat16": True, "auto_vae_precision": False}], 1),
+    ids=some(["fp32", "bf16"], 1),
 )
 def test_a_picture_of_nan_is_decoded_again_in_its_place(half: Any, options: dict[str, Any]) -> None:
     retries, seen = vae_retries(read_options(VaeOptions, options)), Delivered()

@@ -183,7 +183,7 @@ COSXL_NOISE = {"sigma_min": 0.002, "sigma_max": 120.0, "sigma_data": 1.0, "sigma
         ],
         1,
     ),
-    ids=["Playground", "Playground 2M", "CosXL"],
+    ids=some(["Playground", "Playground 2M", "CosXL"], 1),
 )
 def test_models_of_edm_are_those_of_diffusers(
     pipeline_of: Callable[..., Pipeline], architecture: Architecture, kind: Any, trained: dict[str, Any], sampler: str
@@ -256,7 +256,7 @@ def test_samplers_of_timesteps_are_refused_with_models_that_have_none(
             txt2img(pipeline, request(sampler_name=sampler), range(1), QUIET)
 
 
-@pytest.mark.parametrize("architecture", some([TINY_SDXL, TINY_REFINER], 1), ids=["base", "refiner"])
+@pytest.mark.parametrize("architecture", some([TINY_SDXL, TINY_REFINER], 1), ids=some(["base", "refiner"], 1))
 def test_img2img_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], architecture: Architecture) -> None:
     pipeline, resolved = pipeline_of(architecture), request(mode="img2img", denoising_strength=OURS, height=64)
     source = prepare_init_picture(resolved, picture(), None)
