@@ -34,6 +34,9 @@ OWN_ROUTES: Final = frozenset(
         "/pwa_icon/{size}",
     }
 )
+# The names of its files end with a hash of what is in them: a browser that has one never needs to ask again.
+_HASHED_ROUTE: Final = "/assets/{path:path}"
+FOR_GOOD: Final = "public, max-age=31536000, immutable"
 # What the page's scripts read. A file of such a type carries an ETag, and is downloaded all the same.
 _ANSWER_TYPES: Final = frozenset({"application/json", "text/event-stream"})
 # A scheme of two letters at least: "C:/pictures" is a path.
@@ -71,13 +74,24 @@ class SandboxedFiles:
 
 def is_own_route(scope: Scope) -> bool:
     """Whether the route that answers, which the router has written into `scope`, serves Gradio's own files."""
-    return getattr(scope.get("route"), "path", None) in OWN_ROUTES
+    return _route(scope) in OWN_ROUTES
+
+
+def _route(scope: Scope) -> str | None:
+    path: str | None = getattr(scope.get("route"), "path", None)
+    return path
 
 
 def _sandboxed(scope: Scope, send: Send) -> Send:
     async def send_sandboxed(message: Message) -> None:
-        if message["type"] == "http.response.start" and not is_own_route(scope):
-            headers = MutableHeaders(scope=message)
+        if message["type"] != "http.response.start":
+            await send(message)
+            return
+        headers = MutableHeaders(scope=message)
+        if is_own_route(scope):
+            if _route(scope) == _HASHED_ROUTE and message["status"] == 200:
+                headers["Cache-Control"] = FOR_GOOD
+        else:
             headers["Content-Security-Policy"] = FILE_POLICY
             headers["X-Content-Type-Options"] = "nosniff"
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -151,3 +151,12 @@ def test_the_page_itself_runs(page: TestClient) -> None:
         assert "attachment" not in answer.headers.get("content-disposition", "")
     config = got(page, "/config")
     assert config.status_code == 200 and "attachment" not in config.headers.get("content-disposition", "")
+
+
+def test_a_script_that_a_browser_has_is_never_fetched_again(page: TestClient) -> None:
+    script = re.search(r'src="\./(assets/index-[\w-]+\.js)"', got(page, "/").text)
+    assert script is not None
+    assert "immutable" in got(page, f"/{script[1]}").headers["cache-control"]
+    # Others may come out of date, or are somebody's.
+    for path in ("/", "/theme.css", "/config", "/assets/index-none.js"):
+        assert "immutable" not in got(page, path).headers.get("cache-control", ""), path
