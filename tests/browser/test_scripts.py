@@ -77,6 +77,8 @@ def test_guidance_is_one_form_whose_features_come_from_pictures_and_go_into_jobs
     page = settled.page
     page.fill(PROMPT, "a fox\nSteps: 4, Sampler: Euler, Seed: 3, freeu_enabled: True, freeu_b1: 1.3")
     page.click("#txt2img_paste")
+    # What is read of the prompt moves what is below it.
+    expect(page.locator("#txt2img_token_counter")).to_have_text("2/75")
     page.click("#script_txt2img_guidance > button")
     tab = page.locator("#script_txt2img_guidance").get_by_role("tab", name="FreeU")
     expect(tab).to_have_class(re.compile("active"))
