@@ -175,14 +175,14 @@ def outcome_item(index: PictureIndex, done: str, outcome: Outcome, unknown: Sequ
     return {done: [index.id_of(row) for row in outcome.done], "refused": refused}
 
 
-def picture_file(path: Path, *, download: bool = False) -> FileResponse:
+def picture_file(path: Path, name: str, *, download: bool = False) -> FileResponse:
     """A picture as it is: shown where its kind is one that only shows, and never run as part of our page."""
     kind = _TYPE_OF.get(path.suffix.lower())
     inline = kind in PICTURE_TYPES and not download
     return FileResponse(
         path,
         media_type=kind or "application/octet-stream",
-        filename=path.name,
+        filename=name,
         content_disposition_type="inline" if inline else "attachment",
         headers=_FILE_HEADERS,
     )

@@ -152,7 +152,8 @@ def _one(router: APIRouter, services: Services) -> None:
     @router.get("/{picture_id}/file")
     def file(picture_id: str, viewer: ByLogin, download: bool = False) -> FileResponse:
         """The file as it is."""
-        return picture_file(index.servable(index.find(picture_id, of(viewer))), download=download)
+        picture = index.find(picture_id, of(viewer))
+        return picture_file(index.servable(picture), picture.name, download=download)
 
     @router.get("/{picture_id}/thumbnail")
     async def thumbnail(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from modules.pictures.foreign_json import xmp_parameters
 from modules.pictures.metadata import ImageMetadata
 
 OURS: Final = "Web UI"
@@ -43,7 +44,7 @@ def program_of(metadata: ImageMetadata, said: Mapping[str, str]) -> str:
     for word, program in _BY_WORD:
         if word in written:
             return program
-    if "XML:com.adobe.xmp" in items and "Draw Things" in items["XML:com.adobe.xmp"]:
+    if "c" in xmp_parameters(items.get("XML:com.adobe.xmp", "")):
         return "Draw Things"
     if any(items.get(key, "").lstrip().startswith("{") for key in _GRAPHS):
         return "ComfyUI"

@@ -35,6 +35,12 @@ CALLS = (
     "/sdapi/v1/upscalers",
     "/sdapi/v1/prompt-styles",
     "/internal/sysinfo",
+    "/v1/pictures",
+    "/v1/pictures/facets",
+    "/v1/pictures/timeline",
+    "/v1/pictures/fields?q=model:",
+    "/v1/boards",
+    "/v1/prompts",
 )
 # Of the queue these answer from memory, and are what the loop itself may call.
 FROM_MEMORY = {"now", "engine_now"}
@@ -80,11 +86,13 @@ def ask_all(app: FastAPI, calls: tuple[str, ...]) -> list[int]:
         return portal.call(ask)
 
 
-@pytest.mark.parametrize("service", ["jobs", "catalogue", "options", "styles", "gallery"])
+@pytest.mark.parametrize("service", ["jobs", "catalogue", "options", "styles", "gallery", "index", "index.search"])
 def test_nothing_on_the_loop_waits_for_a_service(tmp_path: Path, service: str) -> None:
     services = open_services(parse_flags(["--data-dir", str(tmp_path)]))
-    stalling = Stalling(getattr(services, service))
-    setattr(services, service, stalling)
+    owner, _, name = service.rpartition(".")
+    holder = getattr(services, owner) if owner else services
+    stalling = Stalling(getattr(holder, name))
+    setattr(holder, name, stalling)
     everybody: Callable[[Any], Any] = login_required([], lambda request: None)
     app = FastAPI()
     app.include_router(create_router(services, everybody))

@@ -270,7 +270,7 @@ def test_similar_pictures_and_duplicates(library: Library) -> None:
     folder = library.data / "outputs" / "txt2img-images"
     (folder / "copy.png").write_bytes((folder / "dog.png").read_bytes())
     library.services.index.wait_until_settled()
-    while library.services.index.similar.more():
+    while library.services.index.similar.more(now=True):
         pass
     (dog,) = library.ids("name:dog")
     similar = library.get(f"/v1/pictures/{dog}/similar", limit=1)

@@ -25,6 +25,7 @@ from benchmarks import (
     control_cost,
     exactness,
     extraction,
+    gallery_index,
     hires_memory,
     memory_modes,
     merging,
@@ -304,6 +305,13 @@ def test_what_openvino_converts_is_the_model(checkpoint: Path) -> None:
     with torch.no_grad():
         assert other_programs.Step(model)(*inputs["unet"]).shape == (2, 4, 8, 8)
         assert other_programs.Decode(model)(*inputs["vae"]).shape == (1, 3, 64, 64)
+
+
+@pytest.mark.long
+def test_the_gallerys_index() -> None:
+    lines = gallery_index.table([40], files=40, rounds=2).splitlines()
+    assert lines[0].startswith("40 PNG files of 512²")
+    assert lines[-1].startswith("| 40 |")
 
 
 def test_a_program_that_is_not_installed_is_left_out_with_a_sentence(

@@ -134,8 +134,6 @@ class Compiler:
                 if text:
                     parts.append(f"{column} {sign} ?")
                     values.append(self._read_number(term, text))
-            if not parts:
-                raise _Unread(f"{term.field}:.. has neither a beginning nor an end.")
             return " AND ".join(parts), tuple(values)
         return f"{column} {term.operator or '='} ?", (self._read_number(term, term.value),)
 

@@ -40,7 +40,7 @@ def listing(folder: Path) -> Listing:
                 continue
             elif entry.is_dir(follow_symlinks=False):
                 found.folders.append(folder / entry.name)
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 - a hundred thousand names
+            elif Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file(follow_symlinks=False):
                 _add(found, entry)
     return found
 

@@ -1,6 +1,7 @@
 """Reading many files in a process of its own: at idle priority, and dead alone if a file kills it.
 
-`python -m modules.gallery.index.reading_process` takes a line of JSON with paths at a time and answers a line for each.
+`python -m modules.gallery.index.reading_process` takes a line of JSON at a time, what is wanted and the paths, and
+answers a line for each path.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 import psutil
 
+from modules.gallery.index.appearance import Appearance, appearance_of
 from modules.gallery.index.reading import ReadPicture, read_picture
 from modules.parameters.infotext_values import printable
 from modules.settings import REPOSITORY
@@ -46,29 +48,39 @@ class FileReader:
         """
         if len(paths) < _FEW and self._process is None:
             return [read_picture(path) for path in paths]
-        found: list[ReadPicture] = []
+        answers = self._answers("read", paths)
+        pairs = zip(paths, answers, strict=True)
+        return [_fatal(path) if answer is None else _read_answer(answer) for path, answer in pairs]
+
+    def appearances(self, paths: Sequence[Path]) -> list[Appearance | None]:
+        """How each picture looks; None where it can't be decoded. Raises ReadersStopped."""
+        answers = self._answers("look", paths)
+        return [None if answer is None else Appearance(**answer) for answer in answers]
+
+    def _answers(self, wanted: str, paths: Sequence[Path]) -> list[dict[str, Any] | None]:
+        """An answer for each path; None for one that ended the process."""
+        found: list[dict[str, Any] | None] = []
         while len(found) < len(paths):
-            answers = list(self._ask(paths[len(found) :]))
+            answers = list(self._ask(wanted, paths[len(found) :]))
             found += answers
             if len(found) < len(paths):
                 self.close()
                 if not answers:
-                    name = printable(paths[len(found)].name)
-                    found.append(ReadPicture(problem=f"{name} can't be read: it ends the program that reads it."))
+                    found.append(None)
         return found
 
-    def _ask(self, paths: Sequence[Path]) -> Iterator[ReadPicture]:
+    def _ask(self, wanted: str, paths: Sequence[Path]) -> Iterator[dict[str, Any] | None]:
         """The answers of one process, as many as it gave before it ended."""
         process = self._started()
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(json.dumps([str(path) for path in paths]).encode() + b"\n")
+            process.stdin.write(json.dumps([wanted, [str(path) for path in paths]]).encode() + b"\n")
             process.stdin.flush()
             for _ in paths:
                 line = process.stdout.readline()
                 if not line.endswith(b"\n"):
                     break
-                yield _read_answer(json.loads(line))
+                yield json.loads(line)
         except OSError:
             pass
         if self._stopped:
@@ -84,6 +96,11 @@ class FileReader:
                 )
             return self._process
 
+    @property
+    def process_id(self) -> int | None:
+        """The process that reads, where one was started."""
+        return None if self._process is None else self._process.pid
+
     def close(self) -> None:
         """End the process; the next large read starts another."""
         with self._lock:
@@ -94,11 +111,15 @@ class FileReader:
                 pass
 
     def stop(self) -> None:
-        """End the process for good, whatever it does now."""
+        """End the process for good, whatever it does now. Whoever used it then calls `close`."""
         with self._lock:
             self._stopped = True
             if self._process is not None:
                 self._process.kill()
+
+
+def _fatal(path: Path) -> ReadPicture:
+    return ReadPicture(problem=f"{printable(path.name)} can't be read: it ends the program that reads it.")
 
 
 def _read_answer(said: dict[str, Any]) -> ReadPicture:
@@ -119,8 +140,10 @@ def main() -> None:
     """Answer until the input ends, as it does when the server does."""
     _yield_to_everything()
     for line in sys.stdin.buffer:
-        for path in json.loads(line):
-            sys.stdout.write(json.dumps(asdict(read_picture(Path(path)))) + "\n")
+        wanted, paths = json.loads(line)
+        for path in map(Path, paths):
+            found = read_picture(path) if wanted == "read" else appearance_of(path)
+            sys.stdout.write(json.dumps(None if found is None else asdict(found)) + "\n")
             sys.stdout.flush()
 
 

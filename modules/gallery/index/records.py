@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -117,6 +117,3 @@ class Outcome:
 
     done: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
-
-
-Fields = Mapping[str, str]

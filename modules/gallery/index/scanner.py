@@ -56,7 +56,7 @@ class Scanner:
         self._settled = threading.Condition()
         self._turns = 0
         self._stopped = False
-        self._damaged = False
+        self._damaged: str | None = None
         self._look = False
         self._full = True
         self._progress: PassProgress | None = None
@@ -75,6 +75,7 @@ class Scanner:
         self._reader.stop()
         if self._thread.is_alive():
             self._thread.join(10)
+        self._reader.close()
 
     def saved(self, path: Path, owner: str | None) -> None:
         """A picture was saved, by this login. Returns at once."""
@@ -101,14 +102,14 @@ class Scanner:
             self.look(full=True)
             return self._settled.wait_for(lambda: self._turns >= wanted, timeout)
 
-    def _found_damage(self) -> None:
-        self._damaged = True
+    def _found_damage(self, reason: str) -> None:
+        self._damaged = reason
         self._wake.set()
 
     def _run(self) -> None:
         last_light = last_full = float("-inf")
         pause = LIGHT_SECONDS
-        self._damaged = self._files.check() is not None
+        self._damaged = self._files.check()
         while not self._stopped:
             try:
                 if self._damaged or not self._files.index.exists():
@@ -187,8 +188,7 @@ class Scanner:
         return Entry(folder, file, read_picture(path), owner=saved.owner)
 
     def _begin_anew(self) -> None:
-        self._damaged = False
-        reason = self._files.check() or "its file is gone"
+        reason, self._damaged = self._damaged or "its file is gone", None
         try:
             self._files.begin_anew(reason)
         except (OSError, sqlite3.Error) as error:

@@ -134,12 +134,6 @@ class Search:
                 tags[content] = (*tags.get(content, ()), str(row["tag"]))
         return tags
 
-    def at(self, path: Path) -> IndexedPicture | None:
-        """The picture whose file is `path`."""
-        sql = "SELECT p.id FROM pictures AS p JOIN folders AS f ON f.id = p.folder WHERE f.path = ? AND p.name = ?"
-        rows = self._files.read(f"{sql} AND p.trash = ''", (os.fsencode(path.parent), path.name))
-        return next(iter(self.pictures([int(row["id"]) for row in rows])), None)
-
     def timeline(self, q: str = "", looker: Looker = EVERYBODY) -> list[tuple[str, int]]:
         """Days with the number of their pictures, newest first."""
         found = self.conditions(q, looker)
@@ -202,11 +196,6 @@ class Search:
         row = self._files.row_of(folder_id)
         found = self._files.read("SELECT path FROM folders WHERE id = ?", (row,))
         return Path(os.fsdecode(found[0]["path"])) if found else None
-
-    def skipped(self) -> int:
-        """How many files can't be read as pictures."""
-        sql = "SELECT count(*) FROM pictures WHERE state = ?"
-        return int(self._files.read(sql, (State.UNREADABLE,))[0][0])
 
 
 def _picture(row: sqlite3.Row, tags: tuple[str, ...], stacked: int) -> IndexedPicture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from modules.pictures.opening import MOST_PIXELS, PictureError
 from modules.settings import OptionStore, Paths
 
 THUMBNAIL_SIDES: Final = (128, 256, 512)
+_PRUNE_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +60,15 @@ class PictureIndex:
         self.prompts = PromptHistory(self._files, self.search, self.marks)
         self.similar = Similar(self._files, self.search)
         self.actions = Actions(self._files, self._writer, self.search, self.roots, trash, options)
-        limits = TrashLimits(self._files, self.search, self.actions, options)
+        self._limits = TrashLimits(self._files, self.search, self.actions, options)
         self._thumbnails = {
             side: Thumbnails(paths.cache_dir / "gallery", side=side, most_pixels=MOST_PIXELS)
             for side in THUMBNAIL_SIDES
         }
-        idle = (limits.enforce, self._prune_thumbnails, self.similar.more)
+        idle = (self._limits.enforce, self._prune_thumbnails, self.similar.more)
         self._scanner = Scanner(self._files, self._writer, self.roots, trash, idle)
         self._is_on = options.switch("gallery_index")
-        self._prunings = 0
+        self._next_pruning = time.monotonic() + 60
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -79,7 +81,9 @@ class PictureIndex:
             self._scanner.start()
 
     def close(self) -> None:
+        self.similar.stop()
         self._scanner.stop()
+        self.similar.close()
         self._files.close()
 
     def saved(self, path: Path, owner: str | None = None) -> None:
@@ -154,8 +158,8 @@ class PictureIndex:
         return complete(self._files, self.search, q, at)
 
     def _prune_thumbnails(self) -> bool:
-        """Each hour or so, while nothing else is to do."""
-        self._prunings += 1
-        if self._prunings % 120 == 2:
+        """Each hour, while nothing else is to do."""
+        if time.monotonic() > self._next_pruning:
+            self._next_pruning = time.monotonic() + _PRUNE_SECONDS
             self._thumbnails[256].prune(self._options.whole("gallery_thumbnails"))
         return False

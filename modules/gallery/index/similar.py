@@ -1,55 +1,29 @@
-"""Similar pictures and duplicates without a model: a hash of the shapes and the mean colours of each picture.
-
-The hash is a difference hash of 64 bits: of a picture in grey, scaled to 9 by 8 pixels, whether each pixel is brighter
-than the one to its right. Colours are the means of a grid of 4 by 4 fields in RGB.
-"""
+"""Similar pictures and duplicates without a model, by how they look; see `appearance`."""
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from modules.gallery.index.appearance import FIELDS, Appearance, appearance_of
+from modules.gallery.index.reading_process import FileReader
 from modules.gallery.index.records import IndexedPicture, Looker
 from modules.gallery.index.search import EVERYBODY, Search
 from modules.gallery.index.store import GalleryFiles
 from modules.gallery.index.writing import State
-from modules.pictures.opening import BROKEN, MOST_PIXELS, read_header
 
-_FIELDS: Final = 4
-_AT_ONCE: Final = 4
+_AT_ONCE: Final = 8
+_LISTED: Final = 400
+_LOOK_SECONDS: Final = 60.0
+# A start has other things to do, and so have the first minutes of whoever made it.
+_AFTER_START: Final = 180.0
 _COLOUR_WEIGHT: Final = 64.0
 # Of mean differences of colours between 0 and 1: below this nobody sees a difference.
 _SAME_COLOURS: Final = 0.02
 _MOST_GROUPS: Final = 500
-
-
-class Appearance:
-    """How a picture looks; `shapes` is a signed integer of 64 bits, `colours` 48 bytes."""
-
-    def __init__(self, shapes: int, colours: bytes) -> None:
-        self.shapes, self.colours = shapes, colours
-
-
-def look_of(path: Path) -> Appearance | None:
-    """The look of a picture file; None where it can't be decoded, or not within 64 megapixels."""
-    try:
-        with read_header(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                return None
-            image.draft("RGB", (256, 256))
-            image.thumbnail((256, 256), Image.Resampling.BOX)
-            small = ImageOps.exif_transpose(image).convert("RGB")
-    except BROKEN:
-        return None
-    grey = np.asarray(small.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
-    bits = np.packbits((grey[:, :-1] > grey[:, 1:]).ravel())
-    colours = np.asarray(small.resize((_FIELDS, _FIELDS), Image.Resampling.BOX), dtype=np.uint8)
-    return Appearance(int(bits.view(">i8")[0]), colours.tobytes())
 
 
 class Similar:
@@ -57,40 +31,60 @@ class Similar:
 
     def __init__(self, files: GalleryFiles, search: Search) -> None:
         self._files, self._search = files, search
-        self._lock = threading.Lock()
-        self._tried: set[int] = set()
+        self._reader = FileReader()
+        self._pending: list[int] = []
+        self._next_look = time.monotonic() + _AFTER_START
 
-    def more(self) -> bool:
-        """Look at a few pictures that nobody has looked at yet, newest first; says whether there are others."""
-        rows = self._files.read(
-            "SELECT p.id FROM pictures AS p LEFT JOIN looks AS l ON l.picture = p.id WHERE p.state = ? AND"
-            " l.picture IS NULL ORDER BY p.created DESC LIMIT ?",
-            (State.THERE, _AT_ONCE + len(self._tried)),
-        )
-        left = [int(row["id"]) for row in rows if int(row["id"]) not in self._tried]
-        for picture in self._search.pictures(left[:_AT_ONCE]):
-            self._look_at(picture)
-        return len(left) > _AT_ONCE
+    def stop(self) -> None:
+        """End the process that looks. `more` raises ReadersStopped from then on."""
+        self._reader.stop()
 
-    def _look_at(self, picture: IndexedPicture) -> Appearance | None:
-        look = look_of(picture.path)
-        if look is None:
-            self._tried.add(picture.row)
-            return None
+    def close(self) -> None:
+        """Forget the process, once nobody calls `more` any more."""
+        self._reader.close()
+
+    def more(self, *, now: bool = False) -> bool:
+        """Look at a few pictures that nobody has looked at yet, newest first; says whether there are others.
+
+        Called in idle time, by one thread. `now` begins at once where it would wait a while.
+        """
+        if not self._pending and (now or time.monotonic() > self._next_look):
+            rows = self._files.read(
+                "SELECT p.id FROM pictures AS p LEFT JOIN looks AS l ON l.picture = p.id WHERE p.state = ? AND"
+                " l.picture IS NULL ORDER BY p.created DESC LIMIT ?",
+                (State.THERE, _LISTED),
+            )
+            self._pending = [int(row["id"]) for row in rows]
+            self._next_look = time.monotonic() + _LOOK_SECONDS if len(rows) < _LISTED else 0.0
+        if not self._pending:
+            self._reader.close()
+            return False
+        part, self._pending = self._pending[:_AT_ONCE], self._pending[_AT_ONCE:]
+        pictures = self._search.pictures(part)
+        looks = self._reader.appearances([picture.path for picture in pictures])
+        self._write(list(zip(pictures, looks, strict=True)))
+        return True
+
+    def _write(self, looks: Sequence[tuple[IndexedPicture, Appearance | None]]) -> None:
+        """What can't be decoded has a row without colours, so that nobody looks again."""
+        sql = "INSERT OR REPLACE INTO looks (picture, shapes, colours) SELECT id, ?, ? FROM pictures WHERE id = ?"
         with self._files.change() as write:
-            sql = "INSERT OR REPLACE INTO looks (picture, shapes, colours) SELECT id, ?, ? FROM pictures WHERE id = ?"
-            write.execute(sql, (look.shapes, look.colours, picture.row))
-        return look
+            for picture, look in looks:
+                values = (0, b"") if look is None else (look.shapes, bytes.fromhex(look.colours))
+                write.execute(sql, (*values, picture.row))
 
     def to(
         self, picture: IndexedPicture, limit: int = 50, looker: Looker = EVERYBODY
     ) -> list[tuple[IndexedPicture, float]]:
         """The pictures that look most like this one, with their distance: 0 the same, about 30 nothing in common."""
-        look = self._look_at(picture)
+        look = appearance_of(picture.path)
+        self._write([(picture, look)])
         if look is None:
             return []
         rows, shapes, colours = self._looks(looker)
-        distances = _bits(shapes ^ np.int64(look.shapes)) + _COLOUR_WEIGHT * _colour_distance(colours, look.colours)
+        distances = _bits(shapes ^ np.int64(look.shapes)) + _COLOUR_WEIGHT * _colour_distance(
+            colours, bytes.fromhex(look.colours)
+        )
         nearest = np.argsort(distances, kind="stable")[: limit + 1]
         found = {int(rows[place]): float(distances[place]) for place in nearest if int(rows[place]) != picture.row}
         return [(one, found[one.row]) for one in self._search.pictures(list(found)[:limit])]
@@ -123,13 +117,13 @@ class Similar:
         own, values = _of(looker)
         rows = self._files.read(
             f"SELECT l.picture, l.shapes, l.colours FROM looks AS l JOIN pictures AS p ON p.id = l.picture"
-            f" WHERE p.state = 0{own}",
+            f" WHERE p.state = 0 AND l.colours <> x''{own}",
             values,
         )
         ids = np.array([row[0] for row in rows], dtype=np.int64)
         shapes = np.array([row[1] for row in rows], dtype=np.int64)
         colours = np.frombuffer(b"".join(bytes(row[2]) for row in rows), dtype=np.uint8)
-        return ids, shapes, colours.reshape(len(rows), -1) if rows else colours.reshape(0, 3 * _FIELDS**2)
+        return ids, shapes, colours.reshape(len(rows), -1) if rows else colours.reshape(0, 3 * FIELDS**2)
 
 
 def _of(looker: Looker) -> tuple[str, tuple[object, ...]]:

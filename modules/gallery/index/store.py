@@ -22,6 +22,7 @@ _INDEX_MIGRATIONS: Final = _HERE / "index_migrations"
 _MARKS_MIGRATIONS: Final = _HERE / "marks_migrations"
 # Searches of several people, and a writer of marks, at the same time.
 _READERS: Final = 4
+_PATIENCE: Final = 30.0
 
 
 class GalleryFiles:
@@ -35,12 +36,18 @@ class GalleryFiles:
     def __init__(self, index: Path, marks: Path) -> None:
         self.index, self._marks = index, marks
         self.notices = [*prepare_database(marks, _MARKS_MIGRATIONS, MARKS), *self._prepare_index()]
-        self.on_damage: Callable[[], None] = lambda: None
+        self.on_damage: Callable[[str], None] = lambda reason: None
         self._writing = threading.RLock()
         self._marking = threading.Lock()
         self._marker = connect(marks)
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
-        self._open()
+        self._opened = 0
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            if trouble_of(error) != "corrupt":
+                raise
+            self.begin_anew(str(error))
 
     def _prepare_index(self) -> tuple[str, ...]:
         # Read as a whole by `check`, in idle time.
@@ -49,9 +56,10 @@ class GalleryFiles:
     def _open(self) -> None:
         # A cache: what a power cut takes is read again.
         self._writer = self._connected()
+        self.generation = str(self._writer.execute("SELECT value FROM about WHERE name = 'generation'").fetchone()[0])
         for _ in range(_READERS):
             self._readers.put(self._connected())
-        self.generation = str(self._writer.execute("SELECT value FROM about WHERE name = 'generation'").fetchone()[0])
+            self._opened += 1
 
     def _connected(self) -> sqlite3.Connection:
         connection = connect(self.index, synchronous="NORMAL")
@@ -61,8 +69,9 @@ class GalleryFiles:
         return connection
 
     def _close(self) -> None:
-        for _ in range(_READERS):
+        while self._opened:
             self._readers.get().close()
+            self._opened -= 1
         self._writer.close()
 
     def close(self) -> None:
@@ -73,7 +82,10 @@ class GalleryFiles:
 
     def read(self, sql: str, values: Iterable[object] = ()) -> Sequence[sqlite3.Row]:
         """All rows of a query on the index and the marks."""
-        connection = self._readers.get()
+        try:
+            connection = self._readers.get(timeout=_PATIENCE)
+        except queue.Empty:
+            raise IndexFileError(INDEX, self.index, "other", "it is not open") from None
         try:
             return connection.execute(sql, tuple(values)).fetchall()
         except sqlite3.Error as error:
@@ -111,7 +123,7 @@ class GalleryFiles:
             return error
         trouble = trouble_of(error)
         if trouble == "corrupt" and what == INDEX:
-            self.on_damage()
+            self.on_damage(str(error))
         return IndexFileError(what, path or self.index, trouble, error)
 
     def check(self) -> str | None:

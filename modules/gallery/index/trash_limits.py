@@ -23,6 +23,10 @@ class TrashLimits:
         self._files, self._search, self._actions, self._options = files, search, actions, options
         self._next = 0.0
 
+    def forget(self) -> None:
+        """Look at the trash at the next call, however short ago the last one was."""
+        self._next = 0.0
+
     def enforce(self) -> bool:
         """Delete what the settings `gallery_trash_days` and `gallery_trash_megabytes` say, oldest first."""
         if time.monotonic() < self._next:

@@ -8,10 +8,11 @@ CREATE TABLE marks (
 ) WITHOUT ROWID;
 CREATE INDEX marks_by_rating ON marks (rating) WHERE rating > 0;
 
+-- The key's columns come first: SQLite's check of a file takes other orders for damage.
 CREATE TABLE tags (
-    tag TEXT NOT NULL,
     folded TEXT NOT NULL,
     content BLOB NOT NULL,
+    tag TEXT NOT NULL,
     PRIMARY KEY (folded, content)
 ) WITHOUT ROWID;
 CREATE INDEX tags_by_content ON tags (content);

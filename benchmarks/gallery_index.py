@@ -1,0 +1,216 @@
+"""The gallery's index at 1,000, 10,000 and 100,000 pictures: reading headers, searching, the first page, bytes on disk.
+
+    python -m benchmarks.gallery_index --pictures 1000 10000 100000 --files 1000
+
+Reading is measured over real PNG files of 512² with infotext, in the process that the server reads with, by its CPU
+seconds: one core's worth. Searches are measured over rows that are written as the scanner writes them, with prompts of
+a few hundred words' variety, a tenth of them stacked, ratings and tags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from modules.gallery.index.reading import ReadPicture
+from modules.gallery.index.reading_process import FileReader
+from modules.gallery.index.service import PictureIndex
+from modules.gallery.index.writing import Entry, FileFacts
+from modules.settings import Flags, OptionStore, Paths
+
+SEARCHES = (
+    "castle",
+    "red castle -winter",
+    '"masterpiece, best"',
+    "model:anime sampler:euler",
+    "steps:>=30 cfg:5..8",
+    "date:2026-10",
+    "rating:>=4",
+    "tag:wall castle",
+    "lora:pen size:>=1024",
+    "has:hires",
+    "城",
+    "folder:2026-10-03",
+    "seed:123456",
+)
+BATCH = 500
+_WORDS = [f"{first}{second}" for first in ("red", "blue", "ink", "stone", "glass", "winter", "城", "gold") for second in
+          ("", " castle", " dragon", " portrait", " forest", " river", " 猫", " tower", " sky", " lamp")]  # fmt: skip
+_MODELS = [f"anime {number}" for number in range(12)] + ["photo", "sketch"]
+_QUALITY = "masterpiece, best quality, highly detailed"
+_NEGATIVE = "lowres, bad anatomy, bad hands, text, error, cropped, worst quality, jpeg artifacts, signature"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured over one library; times in milliseconds."""
+
+    pictures: int
+    size: int
+    search: list[float]
+    page: list[float]
+    deep: list[float]
+    stacked: list[float]
+    sides: list[float]
+
+
+def prompt_of(chance: random.Random) -> str:
+    """About 200 characters, nearly always another text."""
+    return f"{', '.join(chance.sample(_WORDS, 12))}, {_QUALITY}, <lora:pen{chance.randrange(20)}:0.8>"
+
+
+def facts_of(chance: random.Random) -> tuple[tuple[str, str], ...]:
+    """The pairs of an infotext as this program writes them."""
+    side = chance.choice((512, 768, 1024))
+    facts = {
+        "Steps": chance.choice((20, 25, 30, 40)),
+        "Sampler": chance.choice(("Euler a", "DPM++ 2M", "DPM++ SDE")),
+        "Schedule type": "Karras",
+        "CFG scale": chance.choice((4, 5.5, 7, 9)),
+        "Size": f"{side}x{side}",
+        "Model": chance.choice(_MODELS),
+        "Model hash": "0123456789",
+        "Denoising strength": round(chance.random(), 2),
+        "Version": "v1.10.1-1-w0.2.0",
+    }
+    if chance.random() < 0.2:
+        facts["Hires upscale"] = 2
+    return (*((key, str(value)) for key, value in facts.items()), ("Lora", f"pen{chance.randrange(20)}"))
+
+
+def entries(folder: int, numbers: Sequence[int], chance: random.Random) -> Iterator[Entry]:
+    """Rows of one folder; every tenth picture is of the prompt before it."""
+    prompt, facts, stack = prompt_of(chance), facts_of(chance), chance.getrandbits(60)
+    for number in numbers:
+        if number % 10:
+            prompt, facts, stack = prompt_of(chance), facts_of(chance), chance.getrandbits(60)
+        when = 1_760_000_000_000_000_000 + number * 10**12
+        read = ReadPicture(
+            content=f"{number:032x}",
+            width=512,
+            height=512 + 512 * (number % 3),
+            prompt=prompt,
+            negative=_NEGATIVE,
+            facts=facts,
+            seed=chance.getrandbits(32),
+            stack=stack,
+            program="Web UI",
+        )
+        yield Entry(folder, FileFacts(f"{number:05}-{read.seed}.png", when, 400_000 + number, f"1:{number:x}"), read)
+
+
+def fill(index: PictureIndex, pictures: int, root: Path) -> None:
+    """Rows of `pictures` pictures, in folders of 500, one in twenty with a rating or a tag."""
+    chance = random.Random(1)
+    for start in range(0, pictures, BATCH):
+        folder = index._writer.folder(root / f"day{start // BATCH}", f"txt2img-images/day{start // BATCH}")
+        index._writer.put(list(entries(folder, range(start, min(start + BATCH, pictures)), chance)))
+    rated = [f"{number:032x}" for number in range(0, pictures, 20)]
+    index.marks.mark([bytes.fromhex(one) for one in rated], rating=4, add_tags=["wall"])
+
+
+def timed(rounds: int, do: Callable[[int], object]) -> list[float]:
+    """Milliseconds of each of `rounds` calls."""
+    taken = []
+    for number in range(rounds):
+        begun = time.perf_counter()
+        do(number)
+        taken.append(1000 * (time.perf_counter() - begun))
+    return taken
+
+
+def measure(pictures: int, rounds: int) -> Figures:
+    """Fill an index and ask it."""
+    with tempfile.TemporaryDirectory() as place:
+        paths = Paths.from_flags(Flags(data_dir=Path(place)))
+        index = PictureIndex(paths, OptionStore(paths.config_file))
+        fill(index, pictures, paths.outputs_dir)
+        search = index.search
+        figures = Figures(
+            pictures,
+            sum(file.stat().st_size for file in Path(place).glob("gallery-index.db*")),
+            timed(rounds, lambda number: search.page(SEARCHES[number % len(SEARCHES)])),
+            timed(rounds, lambda number: search.page()),
+            timed(rounds, lambda number: search.page(offset=max(0, pictures - 200 - number))),
+            timed(rounds, lambda number: search.page(stack=True)),
+            timed(rounds, lambda number: (search.facets(), search.timeline())),
+        )
+        index.close()
+    return figures
+
+
+def write_files(folder: Path, files: int) -> list[Path]:
+    """PNG files of 512² with infotext; the pixels are those of a few pictures."""
+    chance, paths = random.Random(2), []
+    noise = [np.random.default_rng(seed).integers(0, 256, (512, 512, 3), dtype=np.uint8) for seed in range(4)]
+    for number in range(files):
+        info = PngInfo()
+        line = ", ".join(f"{key}: {value}" for key, value in facts_of(chance) if key != "Lora")
+        text = f"{prompt_of(chance)}\nNegative prompt: {_NEGATIVE}\n{line}, Seed: {number}"
+        info.add_text("parameters", text)
+        paths.append(folder / f"{number:05}.png")
+        Image.fromarray(noise[number % len(noise)]).save(paths[-1], pnginfo=info, compress_level=0)
+    return paths
+
+
+def read_files(files: int) -> tuple[float, float]:
+    """Pictures a second by the CPU time of the process that reads, and by the clock."""
+    with tempfile.TemporaryDirectory() as place:
+        paths = write_files(Path(place), files)
+        reader = FileReader()
+        reader.read(paths[: max(30, files // 10)])
+        assert reader.process_id is not None
+        process = psutil.Process(reader.process_id)
+        begun, cpu = time.perf_counter(), process.cpu_times()
+        for start in range(0, files, 128):
+            reader.read(paths[start : start + 128])
+        now, wall = process.cpu_times(), time.perf_counter() - begun
+        reader.close()
+    return files / max(1e-3, now.user + now.system - cpu.user - cpu.system), files / wall
+
+
+def p95(values: Sequence[float]) -> float:
+    """The value that 95 of 100 are below."""
+    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
+
+
+def table(counts: Sequence[int], files: int, rounds: int) -> str:
+    """The tables of docs/performance.md."""
+    by_cpu, by_clock = read_files(files)
+    lines = [
+        f"{files} PNG files of 512²: {by_cpu:.0f} headers a second of one core ({by_clock:.0f} by the clock)",
+        "",
+        "| Pictures | Search, median / p95 ms | First page ms | Last page ms | Stacked ms | Side bar ms | Index MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for count in counts:
+        one = measure(count, rounds)
+        lines.append(
+            f"| {count:,} | {statistics.median(one.search):.1f} / {p95(one.search):.1f} | {p95(one.page):.1f} |"
+            f" {p95(one.deep):.1f} | {p95(one.stacked):.1f} | {p95(one.sides):.1f} | {one.size / 1e6:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--files", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=130)
+    given = parser.parse_args()
+    print(table(given.pictures, given.files, given.rounds))
+
+
+if __name__ == "__main__":
+    main()
