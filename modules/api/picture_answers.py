@@ -88,12 +88,16 @@ class PictureDetail(PictureItem):
 
 
 class IndexingItem(BaseModel):
-    """How far the reading of folders is; `skipped` files can't be read as pictures."""
+    """How far the reading of folders is; `skipped` files can't be read as pictures.
+
+    `problem` is the sentence for why nothing is read for a while: a full disk, say.
+    """
 
     running: bool
     done: int
     total: int
     skipped: int
+    problem: str | None
 
 
 class PicturePage(BaseModel):

@@ -176,4 +176,4 @@ def _counted(one: Counted) -> CountedEntry:
 
 
 def _indexing(now: Indexing) -> IndexingItem:
-    return IndexingItem(running=now.running, done=now.done, total=now.total, skipped=now.skipped)
+    return IndexingItem(running=now.running, done=now.done, total=now.total, skipped=now.skipped, problem=now.problem)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modules.gallery.index import pass_over, reading_process, store
+from modules.gallery.index import pass_over, scanner
 from modules.gallery.index.errors import GalleryError, IndexFileError
+from modules.gallery.index.listing import Listing, listing
 from modules.gallery.index.reading_process import FileReader
 from modules.gallery.index.service import PictureIndex
-from modules.settings import OptionStore, Paths
+from modules.gallery.index.writing import IndexWriter
+from modules.settings import REPOSITORY, OptionStore, Paths
 from tests.gallery.pictures import infotext, write_picture
 
 Open = Callable[[], PictureIndex]
@@ -53,6 +57,13 @@ def settle(index: PictureIndex) -> None:
     assert index.wait_until_settled()
 
 
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_what_changes_behind_its_back_is_noticed(outputs: Path, opened: Open) -> None:
     write_picture(outputs / "a.png", infotext("first"))
     write_picture(outputs / "b.png", infotext("second"))
@@ -88,8 +99,12 @@ def test_a_light_pass_lists_only_what_changed(outputs: Path, opened: Open, monke
         os.utime(folder, (1_700_000_000, 1_700_000_000))
     index = opened()
     listed: list[Path] = []
-    real = pass_over.listing
-    monkeypatch.setattr(pass_over, "listing", lambda folder: listed.append(folder) or real(folder))
+
+    def noted(folder: Path) -> Listing:
+        listed.append(folder)
+        return listing(folder)
+
+    monkeypatch.setattr(pass_over, "listing", noted)
     write_picture(outputs / "new" / "b.png", infotext("second"))
     index._scanner._pass(full=False)  # in this thread
     assert names(index) == ["a.png", "b.png"]
@@ -232,7 +247,12 @@ def test_it_goes_on_where_it_was_stopped(outputs: Path, opened: Open, monkeypatc
     monkeypatch.setattr(FileReader, "read", real)
     assert len(names(opened())) == 30
     done: list[int] = []
-    monkeypatch.setattr(FileReader, "read", lambda self, files: done.append(len(files)) or real(self, files))
+
+    def noted(self: FileReader, files: Any) -> Any:
+        done.append(len(files))
+        return real(self, files)
+
+    monkeypatch.setattr(FileReader, "read", noted)
     settle(opened())
     assert done == []
 
@@ -246,8 +266,8 @@ def test_a_file_that_kills_the_reader_is_left_out(
         "import os, sys\nfrom modules.gallery.index import reading_process as r\nreal = r.read_picture\n"
         "r.read_picture = lambda path: os._exit(1) if path.name == '7.png' else real(path)\nr.main()\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(reading_process.REPOSITORY))
-    reader = FileReader((reading_process.sys.executable, str(script)))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    reader = FileReader((sys.executable, str(script)))
     read = reader.read(paths)
     reader.close()
     assert [one.prompt for one in read if not one.problem] == [str(number) for number in range(30) if number != 7]
@@ -265,15 +285,32 @@ def test_saving_does_not_wait_for_the_index(outputs: Path, opened: Open) -> None
     assert found.owner == "ann"
 
 
-def test_a_full_disk_is_said_in_one_sentence(outputs: Path, opened: Open) -> None:
+def test_a_full_disk_is_said_in_one_sentence(outputs: Path, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     index = opened()
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    said = str(index._files._error(error, store.MARKS, Path("gallery-marks.db")))
-    assert said == (
-        "The file of ratings and tags gallery-marks.db can't be written: database or disk is full. Make room on its"
-        " disk and try again."
-    )
+    write_picture(outputs / "a.png", infotext("waits for room"))
+    put = IndexWriter.put
+
+    def full(self: IndexWriter, entries: Any) -> Any:
+        with self._files.change() as write:
+            # SQLite says "full" itself, of a file that may grow no further.
+            pages = write.execute("PRAGMA page_count").fetchone()[0]
+            write.execute(f"PRAGMA max_page_count = {pages}")
+            write.execute("CREATE TABLE filling (x)")
+            for _ in range(1000):
+                write.execute("INSERT INTO filling VALUES (randomblob(4000))")
+
+    monkeypatch.setattr(IndexWriter, "put", full)
+    monkeypatch.setattr(scanner, "_AFTER_TROUBLE", 0.1)
+    settle(index)
+    until(lambda: index.indexing().problem is not None)
+    problem = index.indexing().problem or ""
+    assert problem.startswith("The index of pictures ")
+    assert problem.endswith("database or disk is full. Make room on its disk and try again.")
+    with index._files.change() as write:
+        write.execute("PRAGMA max_page_count = 1000000")
+    monkeypatch.setattr(IndexWriter, "put", put)
+    until(lambda: index.indexing().problem is None)
+    assert names(index) == ["a.png"]
 
 
 def test_the_trash_is_emptied_by_age_and_by_size(outputs: Path, opened: Open, options: OptionStore) -> None:

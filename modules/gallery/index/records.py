@@ -103,12 +103,16 @@ class PromptEntry:
 
 @dataclass(frozen=True, slots=True)
 class Indexing:
-    """How far reading is: of `total` files of this pass, `done` were looked at; `skipped` can't be read at all."""
+    """How far reading is: of `total` files of this pass, `done` were looked at; `skipped` can't be read at all.
+
+    `problem` is why nothing is read for a while, as one sentence: a full disk, say.
+    """
 
     running: bool = False
     done: int = 0
     total: int = 0
     skipped: int = 0
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Scanner:
         self._full = True
         self._progress: PassProgress | None = None
         self._skipped = 0
+        self._problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="gallery-index", daemon=True)
         files.on_damage = self._found_damage
 
@@ -92,8 +93,8 @@ class Scanner:
         """How far the pass is that runs now. From memory."""
         now = self._progress
         if now is None:
-            return Indexing(skipped=self._skipped)
-        return Indexing(now.total > now.done, now.done, now.total, self._skipped)
+            return Indexing(skipped=self._skipped, problem=self._problem)
+        return Indexing(now.total > now.done, now.done, now.total, self._skipped, self._problem)
 
     def wait_until_settled(self, timeout: float) -> bool:
         """Wait for the end of a full pass that begins now; says whether it came in time."""
@@ -120,6 +121,7 @@ class Scanner:
                 if full or now - last_light > pause or (self._look and now - last_light > _LOOK_SECONDS):
                     self._full = self._look = False
                     self._pass(full=full)
+                    self._problem = None
                     last_light = time.monotonic()
                     last_full = last_light if full else last_full
                     pause = max(LIGHT_SECONDS, _PAUSE * (last_light - now))
@@ -130,7 +132,7 @@ class Scanner:
             except IndexFileError as error:
                 if not self._damaged:
                     _log.warning("Pictures are not indexed for a minute. %s", error)
-                    self._full = True
+                    self._problem, self._full = str(error), True
                     self._wait(_AFTER_TROUBLE)
 
     def _wait(self, seconds: float) -> None:
