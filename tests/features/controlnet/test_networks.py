@@ -1,6 +1,7 @@
 """Networks behind preprocessors, on random weights in the layouts of published files.
 
-Expected numbers come from controlnet_aux 0.0.10 (Apache-2.0) on the same weights and pictures.
+Expected numbers come from controlnet_aux 0.0.10 (Apache-2.0), those of lineart_anime_denoise from its authors' own code
+(MIT), on the same weights and pictures.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ from modules.features.controlnet.preprocessors.nets.lama import load_lama
 from modules.features.controlnet.preprocessors.nets.leres import load_leres
 from modules.features.controlnet.preprocessors.nets.lineart import load_lineart
 from modules.features.controlnet.preprocessors.nets.lineart_anime import load_lineart_anime
+from modules.features.controlnet.preprocessors.nets.manga_line import load_manga_line
 from modules.features.controlnet.preprocessors.nets.mlsd import load_mlsd, segments
 from modules.features.controlnet.preprocessors.nets.normal_bae import load_normal_bae
+from modules.features.controlnet.preprocessors.nets.oneformer import Sides, load_oneformer, oneformer_labels
+from modules.features.controlnet.preprocessors.nets.palettes import ADE20K, COCO
 from modules.features.controlnet.preprocessors.nets.pidinet import load_pidinet
 from modules.features.controlnet.preprocessors.nets.table import NETWORKS
 from modules.features.controlnet.preprocessors.nets.teed import load_teed
 from modules.features.controlnet.preprocessors.plan import annotator_folders, find_weights
 from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
-from tests.amounts import some
+from tests.amounts import amount, some
 from tests.features.controlnet import layouts
 
 CPU = torch.device("cpu")
@@ -45,6 +49,9 @@ LAYOUTS: dict[str, Callable[[], layouts.Shapes]] = {
     "lineart": layouts.lineart,
     "lineart_coarse": layouts.lineart,
     "lineart_anime": layouts.lineart_anime,
+    "lineart_anime_denoise": layouts.manga_line,
+    "oneformer_ade20k": layouts.oneformer,
+    "oneformer_coco": lambda: layouts.oneformer(133),
     "mlsd": layouts.mlsd,
     "depth": layouts.midas,
     "depth_zoe": layouts.zoe,
@@ -64,7 +71,13 @@ SHARED = {
     "normal_map": "depth",
 }
 # What training writes a file's weights under.
-NESTED = {"pidinet": "state_dict", "depth_zoe": "model", "normal_bae": "model", "depth_leres": "depth_model"}
+NESTED = {
+    "oneformer_ade20k": "model",
+    "pidinet": "state_dict",
+    "depth_zoe": "model",
+    "normal_bae": "model",
+    "depth_leres": "depth_model",
+}
 
 
 def sampled() -> Tensor:
@@ -103,6 +116,12 @@ def saved(name: str, folder: Path) -> Path:
             lambda x: functional.interpolate(x, (256, 256)) / 127.5 - 1,
             [-0.38232, -0.84627, -0.77366, -0.4503, -0.09266],
         ),
+        (
+            "lineart_anime_denoise",
+            load_manga_line,
+            lambda x: x[:, :1],
+            [6.43887, 12.81862, 10.31832, 15.39625, 8.20466],
+        ),
         ("pidinet", load_pidinet, lambda x: x.flip(1) / 255, [0.61926, 0.685, 0.64378, 0.99932, 0.78034]),
         ("depth_leres", load_leres, lambda x: x / 127.5 - 1, [0.02406, -0.02085, 0.01189, -0.02817, -0.02107]),
         ("normal_bae", load_normal_bae, lambda x: x / 127.5 - 1, [-0.48317, 0.03218, 0.87486, 0.95554, 0.34459]),
@@ -130,8 +149,13 @@ def test_answers_are_those_of_the_published_code(
     assert [*values, float(last.mean())] == pytest.approx(expected, abs=1e-4)
 
 
+MAPPED = [one.name for one in PREPROCESSORS if one.files and not one.takes_mask and "pose" not in one.name]
+# They enlarge their pictures to what they were tested at.
+DEAR = ["oneformer_ade20k", "oneformer_coco"]
+
+
 @pytest.mark.parametrize(
-    "name", some([one.name for one in PREPROCESSORS if one.files and not one.takes_mask and "pose" not in one.name], 7)
+    "name", [*some([name for name in MAPPED if name not in DEAR], 7), *DEAR[: amount(0, len(DEAR))]]
 )
 def test_maps_have_shape_range_and_are_the_same_each_time(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -149,6 +173,11 @@ def test_maps_have_shape_range_and_are_the_same_each_time(
         assert colours <= {0, 127, 255}
     if name.startswith("normal"):
         assert (found[:, :, 0] != found[:, :, 1]).any()
+    if name.startswith("oneformer"):
+        palette = {"oneformer_ade20k": ADE20K, "oneformer_coco": COCO}[name]
+        assert {tuple(colour) for row in found for colour in row} <= {tuple(colour) for colour in palette}
+    if name == "lineart_anime_denoise":
+        assert len(colours) > 5
     if name.startswith("depth"):
         # The nearest or the farthest may lie in what was padded.
         assert int(found.max()) - int(found.min()) > 150 and len(colours) > 20
@@ -199,6 +228,21 @@ def test_depth_anything_is_transformers_under_other_names(tmp_path: Path) -> Non
     assert (state["backbone.encoder.layer.2.attention.q_proj.weight"] == queries).all()
     coarse = file["depth_head.scratch.refinenet4.resConfUnit2.conv1.weight"]
     assert (state["neck.fusion_stage.layers.0.residual_layer2.convolution1.weight"] == coarse).all()
+
+
+def test_oneformer_is_transformers_under_other_names_and_shows_classes_by_their_colours(tmp_path: Path) -> None:
+    path = saved("oneformer_ade20k", tmp_path)
+    net, file = load_oneformer(path, CPU), layouts.weights(layouts.oneformer())
+    state, name = net.state_dict(), "sem_seg_head.predictor.transformer_self_attention_layers.0.self_attn"
+    values = "transformer_module.decoder.layers.0.self_attn.self_attn.v_proj.weight"
+    assert (state[values] == file[f"{name}.in_proj_weight"][64:]).all()
+    keys = "pixel_level_module.encoder.swin.encoder.layers.3.blocks.0.attention.k_proj.bias"
+    assert (state[keys] == file["backbone.layers.3.blocks.0.attn.qkv.bias"][64:128]).all()
+    with torch.no_grad():
+        net.get_parameter("transformer_module.decoder.class_embed.bias")[2] += 50
+    found = oneformer_labels(net, picture(), ADE20K, Sides(64, 200))
+    assert (found == ADE20K[2]).all() and found.shape == (90, 140, 3)
+    assert ADE20K[2].tolist() == [6, 230, 230] and COCO[:2].tolist() == [[220, 20, 60], [119, 11, 32]]
 
 
 def test_a_line_is_found_where_the_answer_has_one() -> None:

@@ -156,6 +156,16 @@ def _depth(name: str, file: WeightFile) -> Preprocessor:
     return Preprocessor(name=name, control_types=("Depth",), resolution=RESOLUTION, files=(file,))
 
 
+def _labels(name: str, label: str, file: str) -> Preprocessor:
+    return Preprocessor(
+        name=name,
+        label=label,
+        control_types=("Segmentation",),
+        resolution=RESOLUTION,
+        files=(WeightFile(folder="oneformer", name=file),),
+    )
+
+
 _WITH_WEIGHTS: Final = (
     _edges("hed", "softedge_hed", "SoftEdge", _HED),
     _edges("hed_safe", "softedge_hedsafe", "SoftEdge", _HED),
@@ -175,6 +185,7 @@ _WITH_WEIGHTS: Final = (
     _edges("lineart", "lineart_realistic", "Lineart", (WeightFile(folder="lineart", name="sk_model.pth"),)),
     _edges("lineart_coarse", "", "Lineart", (WeightFile(folder="lineart", name="sk_model2.pth"),)),
     _edges("lineart_anime", "", "Lineart", (WeightFile(folder="lineart_anime", name="netG.pth"),)),
+    _edges("lineart_anime_denoise", "", "Lineart", (WeightFile(folder="manga_line", name="erika.pth"),)),
     Preprocessor(
         name="mlsd",
         control_types=("MLSD",),
@@ -246,6 +257,8 @@ _WITH_WEIGHTS: Final = (
             "openpose_hand",
         )
     ),
+    _labels("oneformer_ade20k", "seg_ofade20k", "250_16_swin_l_oneformer_ade20k_160k.pth"),
+    _labels("oneformer_coco", "seg_ofcoco", "150_16_swin_l_oneformer_coco_100ep.pth"),
     Preprocessor(
         name="inpaint_only+lama",
         control_types=("Inpaint",),

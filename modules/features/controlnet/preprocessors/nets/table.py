@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -25,13 +25,19 @@ from modules.features.controlnet.preprocessors.nets.lama import lama_filled, loa
 from modules.features.controlnet.preprocessors.nets.leres import leres_depth, load_leres
 from modules.features.controlnet.preprocessors.nets.lineart import lineart, load_lineart
 from modules.features.controlnet.preprocessors.nets.lineart_anime import lineart_anime, load_lineart_anime
+from modules.features.controlnet.preprocessors.nets.manga_line import load_manga_line, manga_lines
 from modules.features.controlnet.preprocessors.nets.midas import load_midas, midas_map, midas_normals
 from modules.features.controlnet.preprocessors.nets.mlsd import load_mlsd, mlsd
 from modules.features.controlnet.preprocessors.nets.normal_bae import load_normal_bae, normal_bae
+from modules.features.controlnet.preprocessors.nets.oneformer import Sides, load_oneformer, oneformer_labels
+from modules.features.controlnet.preprocessors.nets.palettes import ADE20K, COCO
 from modules.features.controlnet.preprocessors.nets.pidinet import load_pidinet, pidinet
 from modules.features.controlnet.preprocessors.nets.teed import load_teed, teed_edges
 from modules.features.controlnet.preprocessors.nets.zoe import load_zoe, zoe_depth
 from modules.features.controlnet.preprocessors.pixels import safe_steps, scribble_of
+
+if TYPE_CHECKING:
+    from transformers import OneFormerModel
 
 _SKETCH: Final = 0.5
 
@@ -99,6 +105,15 @@ def chosen_parts(pose: Pose, *, body: bool, hands: bool, face: bool) -> Pose:
     return Pose(body=pose.body if body else (), left_hand=left, right_hand=right, face=pose.face if face else ())
 
 
+def _labels(palette: RgbArray, sides: Sides) -> MapNetwork:
+    """What shows the class of each place."""
+
+    def drawn(net: OneFormerModel, picture: RgbArray, _a: float, _b: float) -> RgbArray:
+        return oneformer_labels(net, picture, palette, sides)
+
+    return MapNetwork(_of_one_file(load_oneformer), drawn)
+
+
 _HED, _PIDINET = _of_one_file(load_hed), _of_one_file(load_pidinet)
 _TEED, _MIDAS = _of_one_file(load_teed), _of_one_file(load_midas)
 _LINEART: Final = MapNetwork(
@@ -120,6 +135,9 @@ NETWORKS: Final[Mapping[str, MapNetwork]] = {
     "lineart_anime": MapNetwork(
         _of_one_file(load_lineart_anime), lambda net, picture, _a, _b: three_channels(lineart_anime(net, picture))
     ),
+    "lineart_anime_denoise": MapNetwork(
+        _of_one_file(load_manga_line), lambda net, picture, _a, _b: three_channels(manga_lines(net, picture))
+    ),
     "mlsd": MapNetwork(_of_one_file(load_mlsd), lambda net, picture, a, b: three_channels(mlsd(net, picture, a, b))),
     "depth": MapNetwork(_MIDAS, lambda net, picture, _a, _b: three_channels(midas_map(net, picture))),
     "normal_map": MapNetwork(_MIDAS, lambda net, picture, a, _b: midas_normals(net, picture, a)),
@@ -137,6 +155,8 @@ NETWORKS: Final[Mapping[str, MapNetwork]] = {
         _of_one_file(load_depth_anything_v2),
         lambda net, picture, _a, _b: three_channels(depth_anything(net, picture)),
     ),
+    "oneformer_ade20k": _labels(ADE20K, Sides(640, 2560)),
+    "oneformer_coco": _labels(COCO, Sides(800, 1333)),
     # Its pictures have their mask as a fourth channel.
     "inpaint_only+lama": MapNetwork(_of_one_file(load_lama), lambda net, picture, _a, _b: lama_filled(net, picture)),
     "animal_openpose": MapNetwork(_load_animals, _animals),
