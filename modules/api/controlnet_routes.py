@@ -31,6 +31,8 @@ from modules.jobs.job import Job
 from modules.parameters import GenerationRequest
 from modules.parameters.extras_request import ExtrasRequest, PreprocessRequest
 from modules.parameters.request import extras_job
+from modules.pictures import PictureError
+from modules.pictures.opening import open_picture
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -104,15 +106,21 @@ def _maps(router: APIRouter, services: Services) -> None:
             module = find_preprocessor(body.controlnet_module)
         except UnknownPreprocessorError as error:
             raise HTTPException(422, f"Module not available. {error}") from error
+        if module.seen_by_clip:
+            raise HTTPException(422, f"Module not supported: the picture of {module.name} becomes no map.")
         if not body.controlnet_input_images:
             raise HTTPException(422, "No image selected")
         if module.takes_mask and not body.controlnet_masks:
             raise HTTPException(422, f"Preprocessor {module.name} requires `controlnet_masks` param.")
+        masks, pictures = len(body.controlnet_masks), len(body.controlnet_input_images)
+        if module.takes_mask and masks != pictures:
+            raise HTTPException(422, f"There are {pictures} pictures and {masks} masks: each picture needs one.")
         wanted = PreprocessRequest(
             module=module.name,
             resolution=body.controlnet_processor_res,
             threshold_a=body.controlnet_threshold_a,
             threshold_b=body.controlnet_threshold_b,
+            masked=module.takes_mask,
         )
         job = await run_sync(submitted, body, wanted, viewer)
         job = await ended_job(services.jobs, job, None)
@@ -131,8 +139,24 @@ def _maps(router: APIRouter, services: Services) -> None:
         fetch = fetcher(services.options)
         texts = body.controlnet_input_images
         inputs = {f"{place}": picture_bytes(text, f"picture {place}", fetch) for place, text in enumerate(texts)}
+        if wanted.masked:
+            masks = [picture_bytes(text, f"mask {place}", fetch) for place, text in enumerate(body.controlnet_masks)]
+            pairs = zip(inputs.items(), masks, strict=True)
+            inputs = {name: with_mask(data, mask, f"picture {name}") for (name, data), mask in pairs}
         extras = ExtrasRequest(names=tuple(f"picture {name}" for name in inputs), preprocess=wanted)
         return submit_map(services, extras_job(extras, tuple(inputs)), inputs, client="api", user=viewer.user)
+
+
+def with_mask(picture: bytes, mask: bytes, name: str) -> bytes:
+    """A picture as a PNG whose alpha channel is its mask, white where something was painted. Raises HTTPException."""
+    try:
+        image, painted = open_picture(picture, name).convert("RGB"), open_picture(mask, f"the mask of {name}")
+    except PictureError as error:
+        raise HTTPException(422, str(error)) from error
+    image.putalpha(painted.convert("RGB").resize(image.size, Image.Resampling.NEAREST).convert("L"))
+    made = BytesIO()
+    image.save(made, "PNG", compress_level=1)
+    return made.getvalue()
 
 
 def pose_job(poses: Sequence[JsonValue]) -> tuple[GenerationRequest, dict[str, bytes]]:

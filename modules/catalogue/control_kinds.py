@@ -25,11 +25,12 @@ class ControlKind(Enum):
     T2I_ADAPTER = "a T2I-Adapter"
     LLLITE = "a ControlNet-LLLite"
     IP_ADAPTER = "an IP-Adapter"
+    STYLE = "a T2I-Adapter for style"
 
     @property
     def adds_residuals(self) -> bool:
         """It answers in each forward with what is added to the UNet's; the others change its attention."""
-        return self not in (ControlKind.LLLITE, ControlKind.IP_ADAPTER)
+        return self not in (ControlKind.LLLITE, ControlKind.IP_ADAPTER, ControlKind.STYLE)
 
 
 DIFFERENCE: Final = "difference"
@@ -48,7 +49,6 @@ _WHOLE: Final = {"SD1": 361_300_000, "SDXL": 1_251_000_000}
 # What can't be used, with the reason; all the names of one must be there.
 _REFUSED: Final = (
     (("down_blocks.0.motion_modules.0.temporal_transformer.norm.weight",), "a SparseCtrl, which guides videos"),
-    (("style_embedding",), "a T2I-Adapter for style, which needs a CLIP of its own; use an IP-Adapter instead"),
     (("controlnet_x_embedder.",), "a ControlNet for Flux, which can't run here"),
     (("controlnet_blocks.", "transformer_blocks."), "a ControlNet for a transformer model, which can't run here"),
     (("control_layers.",), "a ControlNet for a transformer model, which can't run here"),
@@ -110,6 +110,10 @@ def _is_adapter(shapes: TensorShapes) -> bool:
     return any(mark in shapes for mark in marks) or {"conv_in.weight", "body.0.block2.weight"} <= shapes.keys()
 
 
+def _is_style(shapes: TensorShapes) -> bool:
+    return "style_embedding" in shapes
+
+
 def _is_lllite(shapes: TensorShapes) -> bool:
     return _has(shapes, "lllite_")
 
@@ -126,6 +130,7 @@ _MARKS: Final = (
     (ControlKind.T2I_ADAPTER, _is_adapter),
     (ControlKind.LLLITE, _is_lllite),
     (ControlKind.IP_ADAPTER, _is_ip_adapter),
+    (ControlKind.STYLE, _is_style),
 )
 
 
@@ -150,6 +155,8 @@ def control_family(kind: ControlKind, shapes: TensorShapes) -> str:
             return "SDXL"
         case ControlKind.IP_ADAPTER:
             return _WIDTHS.get(_text_width(shapes, ".to_k_ip.weight"), "")
+        case ControlKind.STYLE:
+            return _WIDTHS.get(shapes.get("proj", (0,))[-1], "")
     if _is_sdxl(kind, shapes):
         return "SDXL"
     width = _text_width(shapes, "attn2.to_k.weight") or _text_width(shapes, "attn2.to_k.down")

@@ -77,7 +77,13 @@ def run_job(
     with (
         models.turns(_in_turn(command), request_size(resolved, together=resolved.request.batch_size)),
         JobModels(
-            models, hardware, resolved, command.refiner_checkpoint, command.networks, command.feature_files
+            models,
+            hardware,
+            resolved,
+            command.refiner_checkpoint,
+            command.networks,
+            command.feature_files,
+            upscalers.features,
         ) as job_models,
         PictureWriter(
             command.job_id,

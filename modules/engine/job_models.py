@@ -17,12 +17,14 @@ from modules.engine.loaded import LoadedModel, written_hashes
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import request_size
 from modules.families import EDITING, INPAINTING
-from modules.features.controlnet.sizes import control_sizes
+from modules.features.controlnet.sizes import control_sizes, loaded_controls
+from modules.features.shared import SharedCache
 from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import decode_within_memory
 from modules.generation.pipeline import FeaturesOf, Pipeline, no_features
 from modules.generation.tiling import edges_joined
 from modules.hardware.choice import Hardware
+from modules.hardware.device import has_own_memory
 from modules.hardware.graphs import StepGraphs
 from modules.hardware.streams import Streams, streams_for
 from modules.parameters import ResolvedRequest
@@ -41,7 +43,8 @@ class JobModels:
     """Loads the checkpoints that the passes of a job need. One that is replaced is cached or unloaded first.
 
     `refiner` may go on with passes that another checkpoint began. `networks` are the files of those that its prompts
-    name, `feature_files` those that its features name, by "kind/name".
+    name, `feature_files` those that its features name, by "kind/name". `shared` has what features of the jobs before
+    left in memory.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class JobModels:
         refiner: CheckpointFile | None = None,
         networks: Mapping[NetworkKind, Mapping[str, NetworkFile]] | None = None,
         feature_files: Mapping[str, str] | None = None,
+        shared: SharedCache | None = None,
     ) -> None:
         self.refiner = refiner
         # Set by the job: what the features of its requests do.
@@ -61,6 +65,7 @@ class JobModels:
         self._resolved = resolved
         self._settings = resolved.settings
         self._feature_files = feature_files or {}
+        self._shared = shared or SharedCache()
         self._networks = JobNetworks(models, networks or {}, resolved.settings.networks, self._notice)
         self._edges = ExitStack()
         self._loaded: LoadedModel | None = None
@@ -203,7 +208,10 @@ class JobModels:
     def _place(self) -> None:
         """Put the checkpoint where the job's size wants it. Raises OutOfBudget when nothing makes it fit."""
         assert self._loaded is not None
-        controls = control_sizes(self._resolved, self._feature_files, self._loaded.model.unet.dtype.itemsize)
+        itemsize = self._loaded.model.unet.dtype.itemsize
+        # A card has room of its own, which they have left since the job before.
+        there = () if has_own_memory(self._hardware.device) else loaded_controls(self._shared, itemsize)
+        controls = control_sizes(self._resolved, self._feature_files, itemsize, there)
         plan = self._models.fit(request_size(self._resolved, together=self.together, controls=controls))
         self.together = plan.images
         self._edges.enter_context(self._models.placement.tiles(plan.tiled))

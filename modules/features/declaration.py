@@ -13,10 +13,21 @@ from modules.settings.choices import BOTH
 
 # How an argument looks on the page; it also says of which type its value is. A note is a text between the controls:
 # it has no value, but A1111 counts it among the positional arguments of the API. Words are any list of texts. A picture
-# is the name of one of the job's inputs, or empty. Units are a list of records with the same arguments in each. Boxes
-# are a text with a list of [x1, x2, y1, y2, weight] in shares of the picture.
+# is the name of one of the job's inputs, or empty, and pictures are a list of such. Units are a list of records with
+# the same arguments in each. Boxes are a text with a list of [x1, x2, y1, y2, weight] in shares of the picture.
 ArgumentControl = Literal[
-    "slider", "checkbox", "radio", "dropdown", "checkboxes", "textbox", "note", "words", "picture", "units", "boxes"
+    "slider",
+    "checkbox",
+    "radio",
+    "dropdown",
+    "checkboxes",
+    "textbox",
+    "note",
+    "words",
+    "picture",
+    "pictures",
+    "units",
+    "boxes",
 ]
 LONGEST_TEXT: Final = 1_000_000
 
@@ -34,7 +45,7 @@ class Argument:
     than the slider offers. `infotext` is the key under which the value stands in pictures, if any; one that is
     `of_grid` is written into the script's grids only. `other_keys` are keys of other programs for the same, each with
     the number that theirs are multiplied by. Those that are not `shown` are for programs; a page shows the others on
-    `tabs`. `record` has the arguments of each unit, of which there are at most `most`.
+    `tabs`. `record` has the arguments of each unit, of which there are at most `most`, as of pictures.
     """
 
     name: str
@@ -173,6 +184,13 @@ def _checked(script: Script, argument: Argument, value: JsonValue) -> JsonValue:
         case "words":
             if isinstance(value, list) and all(isinstance(item, str) for item in value):
                 return value
+        case "pictures":
+            if isinstance(value, list) and all(isinstance(item, str) for item in value):
+                if argument.most is not None and len(value) > argument.most:
+                    raise ScriptError(
+                        f"{script.title}: {argument.label} are {len(value)}; at most {argument.most:g} are possible."
+                    )
+                return value
         case "checkboxes":
             words = [_word(argument, item) for item in value] if isinstance(value, list) else [None]
             if None not in words:
@@ -219,6 +237,8 @@ def _wanted(argument: Argument) -> str:
             return "it must be a list of texts"
         case "picture":
             return "it must be the name of a picture that came with the request"
+        case "pictures":
+            return "it must be a list of names of pictures that came with the request"
         case "units":
             return "it must be a list of units, each with its arguments by name"
         case "checkboxes":

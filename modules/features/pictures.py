@@ -38,6 +38,8 @@ def _exchanged(
         value = values.get(argument.name)
         if argument.look == "picture" and isinstance(value, str) and value:
             made[argument.name] = exchange(value)
+        elif argument.look == "pictures" and isinstance(value, list):
+            made[argument.name] = [exchange(one) if isinstance(one, str) and one else one for one in value]
         elif argument.look == "units" and isinstance(value, list):
             made[argument.name] = [
                 _exchanged(argument.record, unit, exchange) if isinstance(unit, Mapping) else unit for unit in value

@@ -29,6 +29,10 @@ class SharedCache:
         found: Made = made[key]
         return found
 
+    def keys(self, kind: str) -> tuple[Hashable, ...]:
+        """Of what is stored of a kind."""
+        return tuple(self._kinds.get(kind, ()))
+
     def leave_device(self) -> None:
         """Modules among them, and parts of them that are some, leave the device and stay in main memory: the next
         job's plan counts their room as free.

@@ -62,7 +62,8 @@ class AutoCrop(BaseModel):
 class PreprocessRequest(BaseModel):
     """A preprocessor of ControlNet, and its numbers: -1 is the default of each.
 
-    `poses` are those that are drawn instead, as OpenPose's JSON, one for each picture of the job.
+    `poses` are those that are drawn instead, as OpenPose's JSON, one for each picture of the job. With `masked` each
+    picture's alpha channel is what was painted on it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -72,6 +73,7 @@ class PreprocessRequest(BaseModel):
     threshold_a: float = -1
     threshold_b: float = -1
     poses: tuple[str, ...] = ()
+    masked: bool = False
 
 
 class ExtrasRequest(BaseModel):

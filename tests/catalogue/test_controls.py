@@ -120,6 +120,7 @@ KINDS: dict[ControlKind, list[tuple[dict[str, tuple[int, ...]], str]]] = {
         ({"image_proj.proj.weight": (3072, 1024), "ip_adapter.1.to_k_ip.weight": (320, 768)}, "SD1"),
         ({"image_proj.latents": (1, 16, 768), "ip_adapter.1.to_k_ip.weight": (640, 2048)}, "SDXL"),
     ],
+    ControlKind.STYLE: [({"style_embedding": (1, 8, 1024), "proj": (1024, 768)}, "SD1")],
 }
 
 
@@ -148,7 +149,6 @@ REFUSED: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
         },
     ),
     "PuLID": ("ip-adapter_pulid_sdxl_fp16.safetensors", {"image_proj.x": (1,), "ip_adapter.x": (1,)}),
-    "for style": ("t2iadapter_style_sd14v1.pth", {"style_embedding": (1, 8, 1024)}),
     "FaceID": (
         "ip-adapter-faceid_sd15.bin",
         {"image_proj.proj.0.weight": (1024, 512), "image_proj.proj.2.weight": (1,), "ip_adapter.0.to_k_lora.up": (1,)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from importlib import import_module
 from typing import Any
 
 import cv2
@@ -18,6 +19,7 @@ from tests.endtoend.house import House, one_sentence
 from tests.endtoend.test_bad_pictures import encoded
 from tests.features.controlnet import layouts
 from tests.features.controlnet.test_poses import detector, pose_net
+from tests.pictures.test_opening import header_only
 
 pytestmark = pytest.mark.server
 
@@ -159,6 +161,75 @@ def test_what_a_unit_lacks_is_one_sentence(house: House, title: str, change: dic
     assert len(drawn(house)[0]) == 1
 
 
+def test_odd_pictures_and_masks_of_units(house: House, title: str) -> None:
+    (plain,), _ = drawn(house)
+    (guided, _), _ = drawn(house, unit(title))
+    blank, full = (base64_of(Image.new("RGB", (64, 64), grey)) for grey in ("black", "white"))
+    for mask, same in ((blank, plain), (full, guided)):
+        (made, _), _ = drawn(house, unit(title, effective_region_mask=mask))
+        assert np.array_equal(made, same)
+        # Painted on the picture of a unit that is not about inpainting it says nothing.
+        (made, _), _ = drawn(house, unit(title, mask=mask))
+        assert np.array_equal(made, guided)
+    tall = base64_of(picture((40, 100)))
+    for mode in (0, 1, 2):
+        images, _ = drawn(house, unit(title, image=tall, module="none", resize_mode=mode))
+        assert [one.shape for one in images] == [(64, 64, 3)] * 2, mode
+    huge = base64.b64encode(header_only(20_000, 20_000)).decode()
+    answer = house.post(
+        "/sdapi/v1/txt2img", **REQUEST, alwayson_scripts={"ControlNet": {"args": [unit(title, image=huge)]}}
+    )
+    assert answer.status_code == 422 and one_sentence(answer.json()["detail"])
+
+
+class _Payload:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        import os
+
+        return os.system, ("exit 1",)
+
+
+def test_files_that_are_no_control_model_are_refused_by_name(house: House, title: str) -> None:
+    folder = house.server.data_dir / "models" / "ControlNet"
+    torch.save({"control_model.input_hint_block.0.weight": _Payload()}, folder / "evil.pth")
+    (folder / "broken.safetensors").write_bytes(b"\xff" * 40)
+    (folder / "densepose.torchscript").write_bytes(b"PK")
+    try:
+        listed = house.get("/controlnet/model_list?update=true")["model_list"]
+        assert title in listed and not any("densepose" in one for one in listed)
+        for name in ("evil", "broken"):
+            answer = house.post("/sdapi/v1/txt2img", **REQUEST, alwayson_scripts={"ControlNet": {"args": [unit(name)]}})
+            body = answer.json()
+            sentence = body.get("detail") or body.get("errors")
+            assert answer.status_code in (422, 500) and name in sentence and one_sentence(sentence), answer.text
+        assert len(drawn(house, unit(title))[0]) == 2
+    finally:
+        for file in ("evil.pth", "broken.safetensors", "densepose.torchscript"):
+            (folder / file).unlink()
+
+
+def test_units_as_a_photoshop_plugin_and_webuiapi_send_them(house: House, title: str) -> None:
+    """Unmodified: Auto-Photoshop-StableDiffusion-Plugin's unit, and webuiapi's of today."""
+    common = {
+        "module": "canny",
+        "model": title,
+        "weight": 1,
+        "guidance_start": 0,
+        "guidance_end": 1,
+        "pixel_perfect": False,
+    }
+    numbers = {"processor_res": 64, "threshold_a": 64, "threshold_b": 64}
+    photoshop = {
+        **common, **numbers, "enabled": True, "input_image": base64_of(picture()), "mask": "", "lowvram": False,
+        "resize_mode": "Scale to Fit (Inner Fit)", "control_mode": "Balanced",
+    }  # fmt: skip
+    disabled = {**photoshop, "enabled": False, "input_image": "", "model": "none", "module": "none"}
+    (made, _), _ = drawn(house, photoshop, disabled, disabled)
+    own = import_module("webuiapi").ControlNetUnit(image=picture(), **common, **numbers).to_dict()
+    (same, _), _ = drawn(house, own)
+    assert np.array_equal(made, same)
+
+
 def test_beside_kohyas_hrfix_a_controlnet_is_one_sentence(house: House, title: str) -> None:
     shrink = {"kohya hrfix integrated": {"args": [True]}}
     scripts = {"ControlNet": {"args": [unit(title)]}, **shrink}
@@ -196,6 +267,23 @@ def test_a_map_is_made_without_a_picture(house: House) -> None:
     assert house.post("/controlnet/detect", controlnet_module="canny").json()["detail"] == "No image selected"
     without = house.post("/controlnet/detect", **body | {"controlnet_module": "inpaint"})
     assert without.json()["detail"] == "Preprocessor inpaint requires `controlnet_masks` param."
+
+
+def test_masks_of_maps_that_are_made_without_a_picture_act(house: House) -> None:
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (32, 0, 64, 64))
+    masks = [base64_of(mask.convert("RGB"))]
+    body = {"controlnet_module": "inpaint_only", "controlnet_input_images": [base64_of(picture())]}
+    answer = house.post("/controlnet/detect", **body, controlnet_masks=masks).json()
+    (found,) = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in answer["images"]]
+    assert (found[:, :, :3] == np.asarray(picture())).all()
+    assert (found[:, :32, 3] == 255).all() and (found[:, 32:, 3] == 128).all()
+    two = house.post("/controlnet/detect", **body, controlnet_masks=masks * 2)
+    assert two.status_code == 422 and one_sentence(two.json()["detail"]) and "1 pictures and 2 masks" in two.text
+    broken = house.post("/controlnet/detect", **body, controlnet_masks=["AAAA"])
+    assert broken.status_code == 422 and one_sentence(broken.json()["detail"])
+    seen = house.post("/controlnet/detect", **body | {"controlnet_module": "ip-adapter-auto"})
+    assert seen.status_code == 422 and "Module not supported" in seen.text
 
 
 def drawn_poses(house: House, poses: list[Any]) -> httpx.Response:

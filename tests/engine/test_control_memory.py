@@ -103,6 +103,27 @@ def test_a_job_whose_control_models_do_not_fit_beside_the_checkpoint_has_them_ta
     assert not turns(resolved({"model": "edges"}))
 
 
+def test_on_a_cpu_a_model_that_is_in_main_memory_already_counts_once(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its room is none of what is free."""
+    free, shared = {"bytes": 10**10}, SharedCache()
+    monkeypatch.setattr(ModelPlacement, "_free", lambda self: free["bytes"])
+    file = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
+    keeper = ModelKeeper(CPU, Line().emit)
+    model = keeper.load(file).model
+    two = resolved({"model": "edges"}, {"model": "others"})
+
+    def turns() -> bool:
+        return JobModels(keeper, CPU, two, None, None, files, shared).pipeline(file).controls_take_turns
+
+    request = RequestSize(64, 64, controls=(ControlSize(WEIGHTS), ControlSize(WEIGHTS)))
+    free["bytes"] = peak(size_of(model.unet, model.vae, *model.text_encoders), request, "full", cpu=True) + RESERVE - 1
+    assert turns()
+    shared.get("control models", (Path(files["control/edges"]), None, model.unet.dtype), lambda: None, 2)
+    assert not turns()
+
+
 class Recording(SharedCache):
     """Stores what was made last."""
 

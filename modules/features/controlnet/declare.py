@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
 from pydantic import JsonValue
@@ -24,6 +24,7 @@ from modules.features.declaration import (
 )
 
 MOST_UNITS: Final = 10
+MOST_PICTURES: Final = 32
 NO_MODEL: Final = "None"
 RESIZE_MODES: Final = ("Just Resize", "Crop and Resize", "Resize and Fill")
 CONTROL_MODES: Final = ("Balanced", "My prompt is more important", "ControlNet is more important")
@@ -33,6 +34,8 @@ IMAGE_WEIGHTS: Final = (
     *("strong middle", "style transfer", "composition", "strong style transfer", "style and composition"),
 )
 UNKNOWN_TYPE: Final = "Unknown"
+_SIMPLE, _BATCH = "simple", "batch"
+_INPUT_MODES: Final = (_SIMPLE, _BATCH, "merge")
 # The numbers of a preprocessor: -1 stands for its default.
 _DEFAULT: Final = -1.0
 
@@ -43,6 +46,8 @@ _UNIT: Final = (
     # The words say how it is painted on, and which argument takes the painting.
     Argument("image", "Image", "", "picture", choices=("mask", "mask")),
     Argument("mask", "Mask", "", "picture", shown=False),
+    Argument("more_images", "Further images", [], "pictures", most=MOST_PICTURES - 1),
+    Argument("more_masks", "Their masks", [], "pictures", most=MOST_PICTURES - 1, shown=False),
     Argument("effective_region_mask", "Effective Region Mask", "", "picture"),
     Argument(
         "control_type", "Control Type", "All", "dropdown", choices=tuple(one.tag for one in CONTROL_TYPES)
@@ -109,7 +114,9 @@ def _unit(number: int, given: Mapping[str, JsonValue]) -> JsonValue:
     if given.get("ipadapter_input"):
         raise ScriptError("ControlNet: ipadapter_input holds pickled tensors, which are not read: send the picture.")
     unit: dict[str, JsonValue] = {name: value for name, value in values.items() if name in _BY_NAME}
-    unit |= _pictures(number, values.get("image"), values.get("mask"))
+    if values.get("enabled") is not False:
+        _check_input_mode(number, values)
+    unit |= _pictures(number, values)
     for name in ("processor_res", "threshold_a", "threshold_b"):
         if isinstance(unit.get(name), int | float):
             unit[name] = _in_range(_BY_NAME[name], unit[name])
@@ -126,20 +133,41 @@ def _unit(number: int, given: Mapping[str, JsonValue]) -> JsonValue:
     return unit
 
 
-def _pictures(number: int, image: JsonValue, mask: JsonValue) -> dict[str, JsonValue]:
-    """A picture as programs send it: base64, or with its mask as a record, as a pair, or as the first of a list."""
+def _check_input_mode(number: int, given: Mapping[str, JsonValue]) -> None:
+    """Raise ScriptError for the ways to bring pictures that only the extension's own page has."""
+    mode = str(given.get("input_mode") or _SIMPLE).lower().removeprefix("inputmode.")
+    if mode not in _INPUT_MODES:
+        raise ScriptError(f"ControlNet: unit {number} has the input_mode {mode[:40]!r}: it must be simple or merge.")
+    if mode == _BATCH or given.get("loopback") is True:
+        raise ScriptError(
+            f"ControlNet: unit {number} would take its pictures from a folder or from the run before: send a request "
+            "for each picture."
+        )
+
+
+def _pictures(number: int, given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Pictures as programs send them: base64, or with its mask as a record or a pair, or a list of records."""
+    image, mask = given.get("image"), given.get("mask")
+    several: list[JsonValue] = [image]
     if isinstance(image, list):
-        first = next(iter(image), None)
-        if not isinstance(first, dict) and len(image) > 1:
-            mask = image[1]
-        image = first
-    if isinstance(image, dict):
-        mask = image.get("mask") or mask
-        image = image.get("image")
-    for one in (image, mask):
-        if one is not None and not isinstance(one, str):
-            raise ScriptError(f"ControlNet: the picture of unit {number} is no base64 text.")
-    return {"image": image or "", "mask": mask or ""}
+        records = all(isinstance(one, Mapping) for one in image)
+        several = image if records else [{"image": image[0], "mask": image[1] if len(image) > 1 else None}]
+    if isinstance(gallery := given.get("multi_inputs_gallery"), list) and gallery:
+        several = gallery
+    pairs = []
+    for one in several:
+        own = one if isinstance(one, Mapping) else {"image": one, "mask": mask}
+        # A record may lack its mask, and pictures of a gallery have none.
+        pairs.append((own.get("image") or "", own.get("mask") or (mask if len(several) == 1 else "") or ""))
+    if any(not isinstance(one, str) for pair in pairs for one in pair):
+        raise ScriptError(f"ControlNet: the picture of unit {number} is no base64 text.")
+    (first, own_mask), *more = pairs or [("", "")]
+    return {
+        "image": first,
+        "mask": own_mask,
+        "more_images": [picture for picture, _ in more],
+        "more_masks": [own for _, own in more],
+    }
 
 
 def _in_range(argument: Argument, value: JsonValue) -> JsonValue:
@@ -276,6 +304,8 @@ class UnitArguments:
     low_vram: bool
     image: str
     mask: str
+    more_images: tuple[str, ...]
+    more_masks: tuple[str, ...]
     effective_region_mask: str
     control_type: str
     module: str
@@ -304,6 +334,25 @@ class UnitArguments:
             value = unit[one.name]
             given[one.name] = tuple(map(str, value)) if isinstance(value, list) else value
         return cls(**given)
+
+    @property
+    def pictures(self) -> tuple[tuple[str, str], ...]:
+        """Each of its pictures with its mask."""
+        masks = (*self.more_masks, *("",) * len(self.more_images))
+        return ((self.image, self.mask), *zip(self.more_images, masks, strict=False))
+
+    def apart(self) -> tuple[Self, ...]:
+        """A unit for each of its pictures, which share its weight."""
+        share = self.weight / len(self.pictures)
+        return tuple(
+            replace(self, image=image, mask=mask, more_images=(), more_masks=(), weight=share)
+            for image, mask in self.pictures
+        )
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The share of a pass in which the unit acts."""
+        return self.guidance_start, self.guidance_end
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -30,15 +30,16 @@ from modules.features.controlnet.hint import (
 from modules.features.controlnet.preprocessors.alone import shared_preprocessors
 from modules.features.controlnet.preprocessors.declare import find_preprocessor
 from modules.features.controlnet.preprocessors.run import Settings
+from modules.features.controlnet.seen import REVISIONS, image_prompt, revision, shown_style
 from modules.features.controlnet.shown import (
     COLOUR_FIXES,
     HOLDERS,
     REFERENCES,
     colour_picture,
     held_picture,
-    image_prompt,
     reference_picture,
 )
+from modules.features.controlnet.sizes import CONTROL_MODELS
 from modules.features.deep_shrink.declare import DEEP_SHRINK
 from modules.features.running import FeatureJob
 from modules.files import FileState, found_file
@@ -46,6 +47,7 @@ from modules.gallery import DETECTED_MAP
 from modules.generation.control.held import ColourPicture, ColourPictures, HeldPicture, HeldPictures
 from modules.generation.control.image_prompts import ImagePrompt, ImagePrompts
 from modules.generation.control.lite import LiteControl, LiteUnit
+from modules.generation.control.picture_texts import PictureTexts, Revision, ShownStyle
 from modules.generation.control.reference import ReferenceControl, ReferencePicture
 from modules.generation.control.residuals import ControlResiduals, ControlUnit, check_fits, residual_count
 from modules.generation.finishing import Finished
@@ -78,12 +80,16 @@ class _Hooks:
     references: list[ReferencePicture] = field(default_factory=list)
     held: list[HeldPicture] = field(default_factory=list)
     colours: list[ColourPicture] = field(default_factory=list)
+    styles: list[ShownStyle] = field(default_factory=list)
+    revisions: list[Revision] = field(default_factory=list)
 
     def of(self, context: PassContext, steps: int) -> tuple[PassHook, ...]:
         """One hook for each kind that there is."""
         model = context.pipeline.model
         hooks: list[PassHook] = [ControlResiduals(self.units, steps)] if self.units else []
         hooks += [ImagePrompts(self.prompts, steps)] if self.prompts else []
+        if self.styles or self.revisions:
+            hooks.append(PictureTexts(self.styles, self.revisions, steps, context.plan.total_calls))
         hooks += [LiteControl(self.lites, steps)] if self.lites else []
         hooks += [ColourPictures(self.colours, steps)] if self.colours else []
         hooks += [HeldPictures(self.held, steps)] if self.held else []
@@ -96,7 +102,8 @@ class ControlNet(JobFeature):
 
     def __init__(self, job: FeatureJob) -> None:
         self._job = job
-        self._units = units_in(job.resolved.request.scripts)
+        units = units_in(job.resolved.request.scripts)
+        self._units = tuple(one for unit in units for one in ((unit,) if _merges(unit) else unit.apart()))
         self._maps: dict[tuple[int, bool], Image.Image] = {}
         # What units do to decoded pictures, by unit and by the size of the pass.
         self._finishes: dict[tuple[int, Size], Callable[[RgbArray], RgbArray]] = {}
@@ -136,11 +143,15 @@ class ControlNet(JobFeature):
         return replace(finished, beside={**finished.beside, **maps})
 
     def _add(self, hooks: _Hooks, number: int, unit: UnitArguments, context: PassContext) -> None:
-        size, window = context.work.spec.size, (unit.guidance_start, unit.guidance_end)
+        size = context.work.spec.size
         if unit.module in REFERENCES:
             picture = fit_map(self._source(unit, context, takes_mask=False).picture, size, _mode(unit))
-            hooks.references.append(reference_picture(unit, picture, context, window, self._region(unit, size)))
+            hooks.references.append(reference_picture(unit, picture, context, self._region(unit, size)))
             self._maps[number, context.is_hires] = Image.fromarray(picture, "RGB")
+            return
+        if unit.module in REVISIONS:
+            self._notice_no_region(unit)
+            hooks.revisions.append(revision(self._job, unit, self._pictures(unit, context), context))
             return
         if unit.model == NO_MODEL:
             return
@@ -151,10 +162,19 @@ class ControlNet(JobFeature):
             return
         check_fits(model, context.pipeline.model)
         if model.kind is ControlKind.IP_ADAPTER:
-            source = self._source(unit, context, takes_mask=False).picture
-            mask = self._region(unit, size)
-            hooks.prompts.append(image_prompt(self._job, unit, model, source, context, window, mask))
-            return
+            mask, pictures = self._region(unit, size), self._pictures(unit, context)
+            hooks.prompts.append(image_prompt(self._job, unit, model, pictures, context, mask))
+        elif model.kind is ControlKind.STYLE:
+            self._notice_no_region(unit)
+            hooks.styles.append(shown_style(self._job, unit, model, self._pictures(unit, context), context))
+        else:
+            self._add_mapped(hooks, number, unit, model, context)
+
+    def _add_mapped(
+        self, hooks: _Hooks, number: int, unit: UnitArguments, model: ControlModel, context: PassContext
+    ) -> None:
+        """A unit whose model reads a map."""
+        size = context.work.spec.size
         found = self._map(unit, context, size)
         self._add_effects(hooks, number, unit, context, found)
         self._maps[number, context.is_hires] = Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB")
@@ -162,7 +182,7 @@ class ControlNet(JobFeature):
         if model.kind is ControlKind.LLLITE:
             positive_only = is_positive_only(ControlMode(unit.control_mode), unit.model)
             mask = self._region(unit, size)
-            hooks.lites.append(LiteUnit(model, hint, unit.weight, window, positive_only, mask))
+            hooks.lites.append(LiteUnit(model, hint, unit.weight, unit.window, positive_only, mask))
             return
         if DEEP_SHRINK.title in self._job.resolved.request.scripts:
             raise RequestError(
@@ -170,22 +190,30 @@ class ControlNet(JobFeature):
                 "disable one of them."
             )
         weighting = self._weighting(unit, model, context, size)
-        hooks.units.append(ControlUnit(model, hint, weighting, window, _union_number(unit)))
+        hooks.units.append(ControlUnit(model, hint, weighting, unit.window, _union_number(unit)))
+
+    def _pictures(self, unit: UnitArguments, context: PassContext) -> list[RgbArray]:
+        """What a CLIP looks at."""
+        return [self._source(one, context, takes_mask=False).picture for one in unit.apart()]
+
+    def _notice_no_region(self, unit: UnitArguments) -> None:
+        if unit.effective_region_mask:
+            what = unit.module if unit.model == NO_MODEL else unit.model
+            self._job.notice(f"{what} acts on the whole picture: its Effective Region Mask does nothing.")
 
     def _add_effects(
         self, hooks: _Hooks, number: int, unit: UnitArguments, context: PassContext, found: RgbArray
     ) -> None:
         """What a unit's preprocessor does beside its map: to each step's estimate, and to the decoded picture."""
-        window = unit.guidance_start, unit.guidance_end
         if unit.module in COLOUR_FIXES:
-            hooks.colours.append(colour_picture(unit, found, context, window))
+            hooks.colours.append(colour_picture(unit, found, context))
         elif unit.module in RECOLORS:
             self._finishes[number, context.work.spec.size] = partial(
                 recoloured, lightness=found[:, :, :3], module=unit.module
             )
         elif unit.module in HOLDERS and (context.work.source is None or context.work.source.mask is None):
             # Beside a mask of img2img, which holds on to the rest itself, the unit is one that paints everywhere.
-            hooks.held.append(held_picture(unit, found, context, window))
+            hooks.held.append(held_picture(unit, found, context))
             blur = self._job.resolved.settings.control.inpaint_blur
             self._finishes[number, context.work.spec.size] = partial(laid_over, masked=found, blur=blur)
 
@@ -267,13 +295,18 @@ class ControlNet(JobFeature):
         def read() -> ControlModel:
             return read_control_model(Path(path), checkpoint=checkpoint, dtype=dtype)
 
-        control = shared.get("control models", (path, state, dtype), read, most)
+        control = shared.get(CONTROL_MODELS, (path, state, dtype), read, most)
         if control.checkpoint is not None and control.checkpoint != checkpoint:
             # Part of it are the weights of another checkpoint.
-            control = shared.get("control models", (path, state, dtype, checkpoint), read, most)
+            control = shared.get(CONTROL_MODELS, (path, state, dtype, checkpoint), read, most)
         away = unit.low_vram or pipeline.controls_take_turns
         control.module.to(torch.device("cpu") if away else pipeline.device)
         return control
+
+
+def _merges(unit: UnitArguments) -> bool:
+    """Whether the unit shows all of its pictures at once; else each is a unit of its own."""
+    return find_preprocessor(unit.module).seen_by_clip
 
 
 def _mode(unit: UnitArguments) -> int:

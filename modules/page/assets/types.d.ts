@@ -172,7 +172,17 @@ export type UnitValues = Record<string, unknown>;
 export interface UnitField {
   name: string;
   label: string;
-  look: "slider" | "checkbox" | "radio" | "dropdown" | "textbox" | "picture" | "words" | "checkboxes" | "note";
+  look:
+    | "slider"
+    | "checkbox"
+    | "radio"
+    | "dropdown"
+    | "textbox"
+    | "picture"
+    | "pictures"
+    | "words"
+    | "checkboxes"
+    | "note";
   default: unknown;
   minimum: number | null;
   maximum: number | null;

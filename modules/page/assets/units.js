@@ -7,6 +7,7 @@ import { url } from "./client.js";
 import { all, element, find, sentence, typeInto } from "./dom.js";
 import { toast } from "./messages.js";
 import { mount, setPicture } from "./slots.js";
+import { idsOf, pictureList, showPictures } from "./unit_pictures.js";
 
 /**
  * What a script's own page does with its form: `built` once a unit's controls stand, `changed` after each change of a
@@ -186,6 +187,11 @@ export class UnitsForm {
       else row.append(element("details", {}, element("summary", { textContent: field.label }), slot));
       return row;
     }
+    if (field.look === "pictures") {
+      const put = (/** @type {string[]} */ ids) => this.set(unit, field.name, ids);
+      row.append(pictureList(field.label, id, () => idsOf(this.units[unit][field.name]), put));
+      return row;
+    }
     if (field.look === "checkbox") {
       const box = element("input", { type: "checkbox", id });
       box.addEventListener("change", () => change(box.checked));
@@ -289,6 +295,11 @@ export class UnitsForm {
         if (value) setPicture(this.id(unit, field.name), String(value));
         continue;
       }
+      if (field.look === "pictures") {
+        const row = this.row(unit, field.name);
+        if (row) showPictures(row, idsOf(value), (ids) => this.set(unit, field.name, ids));
+        continue;
+      }
       const input = this.input(unit, field.name);
       if (input instanceof HTMLInputElement && input.type === "checkbox") input.checked = value === true;
       else if (input instanceof HTMLSelectElement)
@@ -353,13 +364,13 @@ export class UnitsForm {
    */
   receive(text) {
     if (text === this.written) return;
-    const pictures = this.schema.arguments.filter(({ look }) => look === "picture").map(({ name }) => name);
+    const pictures = this.schema.arguments.filter(({ look }) => look.startsWith("picture")).map(({ name }) => name);
     const before = this.units;
     const count = unitsOf(text, this.schema).length;
     if (count !== before.length) this.draw(text);
     else this.units = unitsOf(text, this.schema);
     this.units.forEach((own, unit) => {
-      for (const name of pictures) if (!own[name] && before[unit]?.[name]) own[name] = before[unit][name];
+      for (const name of pictures) if (!own[name]?.length && before[unit]?.[name]) own[name] = before[unit][name];
       this.show(unit);
       this.extension.changed?.(this, unit, "");
     });

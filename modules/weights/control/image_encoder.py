@@ -9,21 +9,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from modules.catalogue.tensor_shapes import Shapes
+from modules.catalogue.tensor_shapes import Shapes, read_tensor_shapes
 from modules.hardware.device import module_bytes
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.fill import build_module
 from modules.weights.finite import checked
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import constructed
-from modules.weights.tensor_file import TensorFile, open_tensors
+from modules.weights.tensor_file import open_tensors
 from modules.weights.unet_shapes import required_shape
 from modules.weights.weight_buffer import one_thread
 
@@ -52,11 +52,19 @@ _FUSED = re.compile(r"self_attn\.([qkv])_proj")
 @dataclass(frozen=True, slots=True)
 class ImageView:
     """A CLIP's view of pictures: its one `vector`, (pictures, width), and the `states` of all places before its last
-    layer, (pictures, places, channels).
+    layer and behind it (`last_states`), (pictures, places, channels).
     """
 
     vector: Tensor
     states: Tensor
+    last_states: Tensor
+
+
+class EncoderWidths(NamedTuple):
+    """How wide the vector and the states of an image encoder are."""
+
+    vector: int
+    states: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +95,7 @@ class ImageEncoder:
             assert isinstance(side, int)
             pixels = normalised(pictures.float(), side).to(weight)
             made = self.module(pixels, output_hidden_states=True)
-        return ImageView(made.image_embeds, made.hidden_states[-2])
+        return ImageView(made.image_embeds, made.hidden_states[-2], made.hidden_states[-1])
 
 
 def normalised(pictures: Tensor, side: int) -> Tensor:
@@ -110,11 +118,8 @@ def read_image_encoder(path: Path, *, dtype: torch.dtype, device: torch.device |
     """
     with one_thread(), open_tensors(path) as opened:
         file = checked(opened)
-        original = f"{_OPENCLIP}conv1.weight" in file.shapes
-        if not original and f"{_PREFIX}embeddings.patch_embedding.weight" not in file.shapes:
-            raise CheckpointError(f"{path.name} is no image encoder of CLIP: it has no tensors called {_PREFIX}*.")
-        source_of: Callable[[str], TensorSource] = openclip_vision_source if original else TensorSource
-        config = _config(file, source_of)
+        source_of = _naming(path, file.shapes)
+        config = _config(file.shapes, source_of)
 
         def make() -> CLIPVisionModelWithProjection:
             return CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(config))
@@ -130,9 +135,25 @@ def read_image_encoder(path: Path, *, dtype: torch.dtype, device: torch.device |
     return ImageEncoder(path, module)
 
 
-def _config(file: TensorFile, source_of: Callable[[str], TensorSource]) -> dict[str, object]:
-    shapes: Shapes = file.shapes
+def encoder_widths(path: Path) -> EncoderWidths:
+    """The widths of an image encoder by the head of its file. Raises ModelFileError as `read_image_encoder` does."""
+    shapes, _ = read_tensor_shapes(path)
+    source_of = _naming(path, shapes)
+    projection = source_of("visual_projection.weight")
+    vector = required_shape(shapes, projection.name, 2)[1 if projection.transposed else 0]
+    states = required_shape(shapes, source_of(f"{_PREFIX}embeddings.patch_embedding.weight").name, 4)[0]
+    return EncoderWidths(vector, states)
 
+
+def _naming(path: Path, shapes: Shapes) -> Callable[[str], TensorSource]:
+    """Where transformers' names are found in the file."""
+    original = f"{_OPENCLIP}conv1.weight" in shapes
+    if not original and f"{_PREFIX}embeddings.patch_embedding.weight" not in shapes:
+        raise CheckpointError(f"{path.name} is no image encoder of CLIP: it has no tensors called {_PREFIX}*.")
+    return openclip_vision_source if original else TensorSource
+
+
+def _config(shapes: Shapes, source_of: Callable[[str], TensorSource]) -> dict[str, object]:
     def shape(name: str, rank: int) -> tuple[int, ...]:
         return required_shape(shapes, source_of(name).name, rank)
 

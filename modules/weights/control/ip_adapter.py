@@ -36,14 +36,17 @@ class ImageAdapter(nn.Module):
 
     `to_k` and `to_v` belong to the UNet's cross attentions in the order of diffusers' `attn_processors`: on the way
     down, on the way up, in the middle. `wants_states` says that the projection takes the encoder's states of all places
-    instead of its one vector.
+    instead of its one vector; `view_width` is how wide these have to be.
     """
 
-    def __init__(self, projection: nn.Module, layers: list[tuple[int, int]], *, wants_states: bool) -> None:
+    def __init__(
+        self, projection: nn.Module, layers: list[tuple[int, int]], *, wants_states: bool, view_width: int
+    ) -> None:
         """`layers` are (channels of the UNet, channels of a token) of each cross attention."""
         super().__init__()
         self.projection = projection
         self.wants_states = wants_states
+        self.view_width = view_width
         self.to_k = nn.ModuleList(nn.Linear(inside, outside, bias=False) for outside, inside in layers)
         self.to_v = nn.ModuleList(nn.Linear(inside, outside, bias=False) for outside, inside in layers)
 
@@ -66,12 +69,14 @@ def ip_adapter_outline(file: TensorFile) -> Outline[ImageAdapter]:
         layers.append((outside, inside))
     if not layers:
         raise CheckpointError(f"{file.path.name} lacks {_LAYERS}{_FIRST}.to_k_ip.weight: the file is incomplete.")
-    plus = "latents" in projection
+    plus, full = "latents" in projection, "proj.3.weight" in projection
+    first = "proj_in.weight" if plus else "proj.0.weight" if full else "proj.weight"
+    view_width = required_shape(projection, first, 2)[1]
 
     def make() -> ImageAdapter:
-        return ImageAdapter(_projection(projection), layers, wants_states=plus or "proj.3.weight" in projection)
+        return ImageAdapter(_projection(projection), layers, wants_states=plus or full, view_width=view_width)
 
-    names = _FULL if "proj.3.weight" in projection else _PLAIN
+    names = _FULL if full else _PLAIN
     return Outline(make, lambda name: _source(name, names))
 
 

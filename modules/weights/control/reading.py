@@ -17,6 +17,7 @@ from modules.weights.control.controlnet import controlnet_outline, union_outline
 from modules.weights.control.from_checkpoint import differences_added, ranks_added
 from modules.weights.control.ip_adapter import ip_adapter_outline
 from modules.weights.control.lllite import lllite_outline
+from modules.weights.control.style import style_outline
 from modules.weights.fill import SourceOf, build_module
 from modules.weights.finite import checked
 from modules.weights.tensor_file import TensorFile, open_tensors
@@ -27,9 +28,9 @@ from modules.weights.weight_buffer import one_thread
 class ControlModel:
     """A control model in memory.
 
-    `module` is diffusers' `ControlNetModel`, `ControlNetUnionModel` or `T2IAdapter`, an `ImageAdapter` or a
-    `ControlLite`. `checkpoint` is the file whose weights are part of it, None for most: it is another model with
-    another checkpoint.
+    `module` is diffusers' `ControlNetModel`, `ControlNetUnionModel` or `T2IAdapter`, an `ImageAdapter`, a
+    `StyleAdapter` or a `ControlLite`. `checkpoint` is the file whose weights are part of it, None for most: it is
+    another model with another checkpoint.
     """
 
     path: Path
@@ -103,3 +104,6 @@ def _outline(kind: ControlKind, file: TensorFile) -> tuple[Callable[[], nn.Modul
         case ControlKind.IP_ADAPTER:
             image = ip_adapter_outline(file)
             return image.make, image.source_of
+        case ControlKind.STYLE:
+            style = style_outline(file)
+            return style.make, style.source_of

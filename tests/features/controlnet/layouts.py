@@ -370,29 +370,21 @@ def manga_line() -> Shapes:
     return found | _norm("conv15.model.0", 3) | _conv("conv15.model.2", 1, 3, 1)
 
 
-def _layer_norm(name: str, width: int) -> Shapes:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def _linear(name: str, out: int, into: int) -> Shapes:
-    return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
-
-
 def oneformer(classes: int = 150) -> Shapes:
     """250_16_swin_l_oneformer_ade20k_160k.pth with 8 channels for 192, one layer for each kind, and 5 queries."""
     wide, inner, window = 32, 48, 4
-    found = _conv("backbone.patch_embed.proj", 8, 3, 4) | _layer_norm("backbone.patch_embed.norm", 8)
+    found = _conv("backbone.patch_embed.proj", 8, 3, 4) | _scale("backbone.patch_embed.norm", 8)
     for stage in range(4):
         width, heads = 8 * 2**stage, 2**stage
         name = f"backbone.layers.{stage}.blocks.0"
-        found |= _layer_norm(f"{name}.norm1", width) | _layer_norm(f"{name}.norm2", width)
+        found |= _scale(f"{name}.norm1", width) | _scale(f"{name}.norm2", width)
         found |= _linear(f"{name}.attn.qkv", 3 * width, width) | _linear(f"{name}.attn.proj", width, width)
         found |= {f"{name}.attn.relative_position_bias_table": ((2 * window - 1) ** 2, heads)}
         found |= _linear(f"{name}.mlp.fc1", 4 * width, width) | _linear(f"{name}.mlp.fc2", width, 4 * width)
-        found |= _layer_norm(f"backbone.norm{stage}", width)
+        found |= _scale(f"backbone.norm{stage}", width)
         if stage < 3:
             down = f"backbone.layers.{stage}.downsample"
-            found |= {f"{down}.reduction.weight": (2 * width, 4 * width)} | _layer_norm(f"{down}.norm", 4 * width)
+            found |= {f"{down}.reduction.weight": (2 * width, 4 * width)} | _scale(f"{down}.norm", 4 * width)
     return found | _oneformer_pixels(wide, inner) | _oneformer_predictor(wide, inner, classes)
 
 
@@ -401,17 +393,17 @@ def _oneformer_pixels(wide: int, inner: int) -> Shapes:
     found: Shapes = {f"{name}.transformer.level_embed": (3, wide)}
     for index, before in enumerate((64, 32, 16)):
         found |= _conv(f"{name}.input_proj.{index}.0", wide, before, 1)
-        found |= _layer_norm(f"{name}.input_proj.{index}.1", wide)
+        found |= _scale(f"{name}.input_proj.{index}.1", wide)
     layer = f"{name}.transformer.encoder.layers.0"
     # For each of 8 heads 3 levels of 4 points.
     found |= _linear(f"{layer}.self_attn.sampling_offsets", 192, wide)
     found |= _linear(f"{layer}.self_attn.attention_weights", 96, wide)
     for part in ("value_proj", "output_proj"):
         found |= _linear(f"{layer}.self_attn.{part}", wide, wide)
-    found |= _layer_norm(f"{layer}.norm1", wide) | _layer_norm(f"{layer}.norm2", wide)
+    found |= _scale(f"{layer}.norm1", wide) | _scale(f"{layer}.norm2", wide)
     found |= _linear(f"{layer}.linear1", inner, wide) | _linear(f"{layer}.linear2", wide, inner)
     for part, before, side in (("adapter_1", 8, 1), ("layer_1", wide, 3)):
-        found |= _conv(f"{name}.{part}", wide, before, side, bias=False) | _layer_norm(f"{name}.{part}.norm", wide)
+        found |= _conv(f"{name}.{part}", wide, before, side, bias=False) | _scale(f"{name}.{part}.norm", wide)
     return found | _conv(f"{name}.mask_features", wide, wide, 1)
 
 
@@ -422,22 +414,22 @@ def _attention(name: str, wide: int) -> Shapes:
 
 def _oneformer_predictor(wide: int, inner: int, classes: int) -> Shapes:
     name = "sem_seg_head.predictor"
-    found = {f"{name}.query_embed.weight": (5, wide), f"{name}.level_embed.weight": (3, wide)}
-    found |= _layer_norm(f"{name}.decoder_norm", wide) | _conv(f"{name}.class_input_proj", wide, wide, 1)
+    found: Shapes = {f"{name}.query_embed.weight": (5, wide), f"{name}.level_embed.weight": (3, wide)}
+    found |= _scale(f"{name}.decoder_norm", wide) | _conv(f"{name}.class_input_proj", wide, wide, 1)
     found |= _linear(f"{name}.class_embed", classes + 1, wide)
     for index in range(3):
         found |= _linear(f"{name}.mask_embed.layers.{index}", wide, wide)
     ones = f"{name}.class_transformer.decoder"
-    found |= _layer_norm(f"{ones}.norm", wide)
+    found |= _scale(f"{ones}.norm", wide)
     layer = f"{ones}.layers.0"
     found |= _attention(f"{layer}.self_attn", wide) | _attention(f"{layer}.multihead_attn", wide)
     found |= _linear(f"{layer}.linear1", inner, wide) | _linear(f"{layer}.linear2", wide, inner)
     for part in ("norm1", "norm2", "norm3"):
-        found |= _layer_norm(f"{layer}.{part}", wide)
+        found |= _scale(f"{layer}.{part}", wide)
     for kind, attention in (("cross", "multihead_attn"), ("self", "self_attn")):
         layer = f"{name}.transformer_{kind}_attention_layers.0"
-        found |= _attention(f"{layer}.{attention}", wide) | _layer_norm(f"{layer}.norm", wide)
+        found |= _attention(f"{layer}.{attention}", wide) | _scale(f"{layer}.norm", wide)
     layer = f"{name}.transformer_ffn_layers.0"
     found |= _linear(f"{layer}.linear1", inner, wide) | _linear(f"{layer}.linear2", wide, inner)
-    found |= _layer_norm(f"{layer}.norm", wide)
+    found |= _scale(f"{layer}.norm", wide)
     return found | _linear("task_mlp.layers.0", wide, 77) | _linear("task_mlp.layers.1", wide, wide)

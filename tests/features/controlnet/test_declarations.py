@@ -1,5 +1,6 @@
 """Names, sliders and control types of preprocessors."""
 
+import re
 import subprocess
 import sys
 
@@ -66,6 +67,43 @@ def test_sliders_as_the_api_lists_them() -> None:
     }
     assert find_preprocessor("reference_only").as_api()["model_free"] is True
     assert find_preprocessor("none").as_api() == {"model_free": False, "sliders": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ip-adapter_clip_sd15", "ip-adapter_clip_h"),
+        ("ip-adapter_clip_sdxl", "ip-adapter_clip_g"),
+        ("CLIP-ViT-H (IPAdapter)", "ip-adapter_clip_h"),
+        ("t2ia_style_clipvision", "clip_vision"),
+        ("seg_ofade20k", "oneformer_ade20k"),
+    ],
+)
+def test_other_names_of_preprocessors(name: str, meant: str) -> None:
+    assert find_preprocessor(name).name == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ip-adapter_face_id_plus", "insightface/models/antelopev2"),
+        ("instant_id_face_embedding", "face recognition of InsightFace"),
+        ("densepose", r"densepose_r50_fpn_dl\.torchscript\), and programs are not run"),
+        ("depth_leres++", r"leres/latest_net_G\.pth"),
+        ("normal_dsine", r"normal_dsine/dsine\.pt"),
+        ("seg_ufade20k", r"uniformer/upernet_global_small\.pth.* oneformer_ade20k"),
+        ("Mobile_SAM", r"mobile_sam/mobile_sam\.pt"),
+    ],
+)
+def test_preprocessors_that_can_t_be_used_say_which_file_is_theirs(name: str, said: str) -> None:
+    with pytest.raises(UnknownPreprocessorError, match=f"^The preprocessor {re.escape(name)} .*{said}"):
+        find_preprocessor(name)
+
+
+def test_each_type_begins_with_its_own_preprocessor() -> None:
+    """Else what a type chooses isn't what people of A1111 know."""
+    for one in CONTROL_TYPES[1:]:
+        assert default_preprocessor(one).name == one.default_preprocessor or one.default_preprocessor == "none", one.tag
 
 
 @pytest.mark.parametrize(("given", "value"), [(None, 9), (-1, 9), (65, 9), (0.01, 0.01), (64, 64)])

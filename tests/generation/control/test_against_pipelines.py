@@ -14,6 +14,7 @@ import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.pipelines.controlnet.pipeline_controlnet import StableDiffusionControlNetPipeline
 from diffusers.pipelines.controlnet.pipeline_controlnet_img2img import StableDiffusionControlNetImg2ImgPipeline
+from diffusers.pipelines.controlnet.pipeline_controlnet_inpaint import StableDiffusionControlNetInpaintPipeline
 from diffusers.pipelines.controlnet.pipeline_controlnet_sd_xl import StableDiffusionXLControlNetPipeline
 
 from modules.catalogue.control_kinds import ControlKind
@@ -36,6 +37,7 @@ from tests.generation.test_against_pipelines import (
     QUIET,
     THEIRS,
     diffusers_pipeline,
+    mask,
     picture,
     request,
     same,
@@ -108,6 +110,33 @@ def test_img2img_with_a_unit_is_that_of_diffusers(tmp_path: Path) -> None:
     theirs = diffusers_pipeline(with_controls(StableDiffusionControlNetImg2ImgPipeline, modules), pipeline)(
         image=start_of(pipeline, resolved, range(1), source).latent,
         control_image=hints(modules),
+        controlnet_conditioning_scale=1.0,
+        strength=THEIRS,
+        generator=torch.Generator().manual_seed(7),
+        output_type="latent",
+        **ARGUMENTS,
+    ).images
+    assert same(img2img(pipeline, resolved, range(1), source, QUIET), theirs)
+
+
+def test_inpainting_with_a_unit_is_that_of_diffusers(tmp_path: Path) -> None:
+    modules, resolved = controls(1, Architecture()), request(mask="stored")
+    pipeline = pipeline_with(tmp_path, Architecture(), modules)
+    source = prepare_init_picture(resolved, picture(), mask())
+    start = start_of(pipeline, resolved, range(1), source)
+
+    class FromLatent(StableDiffusionControlNetInpaintPipeline):
+        """From our latent, which is the mean of what the VAE says: theirs is drawn."""
+
+        def _encode_vae_image(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+            return start.latent
+
+    theirs = diffusers_pipeline(with_controls(FromLatent, modules), pipeline)(
+        image=picture(),
+        mask_image=mask(),
+        control_image=hints(modules),
+        height=64,
+        width=64,
         controlnet_conditioning_scale=1.0,
         strength=THEIRS,
         generator=torch.Generator().manual_seed(7),

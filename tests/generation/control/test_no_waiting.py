@@ -43,7 +43,7 @@ def controlnet() -> PassHook:
 def pictures() -> PassHook:
     unet = make_modules(SMALL).unet
     widths = [module.to_q.out_features for name, module in unet.named_modules() if name.endswith("attn2")]
-    adapter = ImageAdapter(nn.Identity(), [(int(width), 64) for width in widths], wants_states=False)
+    adapter = ImageAdapter(nn.Identity(), [(int(width), 64) for width in widths], wants_states=False, view_width=8)
     model = ControlModel(Path("ip-adapter.safetensors"), ControlKind.IP_ADAPTER, "SD1", adapter)
     weights = (1.0,) * attention_count(unet).total
     return ImagePrompts([ImagePrompt(model, torch.zeros(1, 4, 64), torch.zeros(1, 4, 64), weights, mask=HALF)], 10)

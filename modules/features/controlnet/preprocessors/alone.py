@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from modules.features.shared import SharedCache
 from modules.parameters import RequestError
 from modules.parameters.extras_request import PreprocessRequest
 
+# Channels of a map that carries its mask.
+_WITH_MASK: Final = 4
+
 
 class MadeMap(NamedTuple):
     """A map, and the poses that it shows as OpenPose's JSON, "" for a map of anything else."""
@@ -33,13 +36,21 @@ def shared_preprocessors(shared: SharedCache, folders: ModelFolders, device: tor
 
 
 def preprocessed(picture: Image.Image, wanted: PreprocessRequest, preprocessors: Preprocessors) -> MadeMap:
-    """A picture's map, of the preprocessor's own size. Raises ModelNotFoundError, ModelFileError."""
+    """A picture's map, of the preprocessor's own size; what is masked in it is half transparent.
+
+    Raises ModelNotFoundError, ModelFileError.
+    """
     settings = Settings(resolution=wanted.resolution, threshold_a=wanted.threshold_a, threshold_b=wanted.threshold_b)
     preprocessor = find_preprocessor(wanted.module)
-    source = control_source(picture, None, takes_mask=preprocessor.takes_mask)
+    mask = picture.getchannel("A") if wanted.masked and "A" in picture.getbands() else None
+    source = control_source(
+        picture if mask is None else picture.convert("RGBA").convert("RGB"), mask, takes_mask=preprocessor.takes_mask
+    )
     posed = preprocessors.posed(preprocessor, source.picture, settings)
     if posed is None:
-        found = preprocessors.run(preprocessor, source.picture, settings)
+        found = preprocessors.run(preprocessor, source.picture, settings, source.mask)
+        if source.mask is not None and found.shape[2] == _WITH_MASK:
+            return MadeMap(Image.fromarray(np.dstack([found[:, :, :3], 255 - found[:, :, 3] // 2]), "RGBA"))
         return MadeMap(Image.fromarray(np.ascontiguousarray(found[:, :, :3]), "RGB"))
     drawn, poses = posed
     made = Image.fromarray(drawn, "RGB")

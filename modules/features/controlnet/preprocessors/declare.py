@@ -9,6 +9,8 @@ import difflib
 from dataclasses import dataclass
 from typing import Final
 
+from modules.features.controlnet.preprocessors.refused.declare import why_refused
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slider:
@@ -61,6 +63,8 @@ class Preprocessor:
     """Acts without a control model (reference_only)."""
     takes_mask: bool = False
     """Its map carries the mask as a fourth channel."""
+    seen_by_clip: bool = False
+    """An image encoder looks at its picture, which becomes no map."""
 
     @property
     def title(self) -> str:
@@ -136,6 +140,40 @@ _WITHOUT_WEIGHTS: Final = (
     *(
         Preprocessor(name=name, control_types=("Reference",), threshold_a=_FIDELITY, model_free=True)
         for name in ("reference_only", "reference_adain", "reference_adain+attn")
+    ),
+)
+
+_IP_ADAPTER: Final = ("IP-Adapter",)
+# Which encoder an adapter was trained with is seen by its tensors: these names say the same.
+_SEEN_BY_CLIP: Final = (
+    Preprocessor(
+        name="clip_vision",
+        label="t2ia_style_clipvision",
+        control_types=("T2I-Adapter",),
+        seen_by_clip=True,
+    ),
+    Preprocessor(name="ip-adapter-auto", control_types=_IP_ADAPTER, seen_by_clip=True),
+    Preprocessor(
+        name="ip-adapter_clip_h",
+        aliases=("ip-adapter_clip_sd15", "ip-adapter_clip_sdxl_plus_vith", "CLIP-ViT-H (IPAdapter)"),
+        control_types=_IP_ADAPTER,
+        seen_by_clip=True,
+    ),
+    Preprocessor(
+        name="ip-adapter_clip_g",
+        aliases=("ip-adapter_clip_sdxl", "CLIP-ViT-bigG (IPAdapter)"),
+        control_types=_IP_ADAPTER,
+        seen_by_clip=True,
+    ),
+    *(
+        Preprocessor(
+            name=name,
+            control_types=("Revision",),
+            threshold_a=Slider(name="Noise Augmentation", default=0, low=0, high=1, step=0.01),
+            model_free=True,
+            seen_by_clip=True,
+        )
+        for name in ("revision_clipvision", "revision_ignore_prompt")
     ),
 )
 
@@ -276,7 +314,7 @@ _WITH_WEIGHTS: Final = (
     ),
 )
 
-PREPROCESSORS: Final = (*_WITHOUT_WEIGHTS, *_WITH_WEIGHTS)
+PREPROCESSORS: Final = (*_WITHOUT_WEIGHTS, *_SEEN_BY_CLIP, *_WITH_WEIGHTS)
 _BY_NAME: Final = {
     name.casefold(): one
     for one in reversed(PREPROCESSORS)
@@ -305,6 +343,8 @@ def find_preprocessor(name: str) -> Preprocessor:
     """
     found = _BY_NAME.get(name.strip().casefold() or "none")
     if found is None:
+        if (why := why_refused(name)) is not None:
+            raise UnknownPreprocessorError(why)
         near = difflib.get_close_matches(name.casefold(), _BY_NAME, n=3)
         perhaps = f" Nearest: {', '.join(sorted({_BY_NAME[one].name for one in near}))}." if near else ""
         raise UnknownPreprocessorError(f"There is no preprocessor {name[:80]!r}.{perhaps}")

@@ -1,0 +1,1 @@
+"""Preprocessors of other programs that can't be used here."""
