@@ -95,7 +95,8 @@ class ConsoleProgress:
     def _draw(self, event: StepDone, now: float) -> None:
         self._drawn = now
         columns = _columns(self._stream)
-        texts = (self._text(event, now, length) for length in (_BAR, _SHORT_BAR))
+        # As long as there is room for: a quick job's numbers take more of it.
+        texts = (self._text(event, now, length) for length in (_BAR, *range(_SHORT_BAR, 0, -1)))
         text = next((text for text in texts if len(text) < columns), self._text(event, now, _SHORT_BAR))
         with self._lock:
             self._write(text[: columns - 1])

@@ -55,7 +55,7 @@ def relative_difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["fp32", "fp64"])
-@pytest.mark.parametrize("schedule", some(["Karras", "Exponential", "KL Optimal"], 14))
+@pytest.mark.parametrize("schedule", some(["Karras", "Exponential", "KL Optimal"], 1))
 @pytest.mark.parametrize(("label", "function", "options"), CASES, ids=lambda case: str(case))
 def test_equals_k_diffusion(
     label: str, function: str, options: dict[str, Any], schedule: str, dtype: torch.dtype
