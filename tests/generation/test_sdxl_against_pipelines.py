@@ -151,7 +151,7 @@ ARGUMENTS = {"guidance_scale": 5, "num_inference_steps": STEPS, "output_type": "
 NOISE = ImageNoise((4, 12, 8), [7], source="CPU").draw()
 
 
-@pytest.mark.parametrize("negative", some(["blue", ""], 2))
+@pytest.mark.parametrize("negative", some(["blue", ""], 1))
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_sdxl_is_that_of_diffusers(pipeline_of: Callable[..., Pipeline], negative: str, prediction_type: str) -> None:
     """An empty negative prompt is zeros there where none is given."""
