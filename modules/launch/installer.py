@@ -17,6 +17,7 @@ XFORMERS = "xformers==0.0.35"
 REQUIREMENTS = "requirements-lock.txt"
 # What names a torchvision among its dependencies, which must not come: it fits one build of torch only.
 WITHOUT_DEPENDENCIES = "requirements-no-deps.txt"
+OWN_PIP = "requirements-pip.txt"
 
 # What pip's and the system's words mean to a person, most specific first.
 REASONS = (
@@ -63,6 +64,7 @@ class Installer:
         self.environment = environment
         self.requirements = root / machine.environ.get("REQS_FILE", REQUIREMENTS)
         self.without_dependencies = root / WITHOUT_DEPENDENCIES
+        self.own_pip = root / OWN_PIP
 
     def plan_torch(self) -> TorchPlan:
         """Look at the hardware and choose. Raises LaunchError."""
@@ -78,6 +80,12 @@ class Installer:
         ):
             return choose_torch(self.machine, nvidia, plain_is_cpu=True)
         return plan
+
+    def update_pip(self) -> None:
+        """Bring pip itself to the tested version, where it is ours: with an older one everything takes longer."""
+        if not self.environment.is_system:
+            # What can't be had now will be missed, and reported, with what is fetched next.
+            self.pip("install", "--quiet", "--only-binary", ":all:", "--requirement", str(self.own_pip))
 
     def install_torch(self, plan: TorchPlan, reinstall: bool) -> None:
         """Bring torch to what the plan says. Raises LaunchError."""

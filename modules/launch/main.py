@@ -89,6 +89,7 @@ class _Launch:
     def _install(self) -> None:
         installer = Installer(self.machine, self.environment, self.root)
         plan = installer.plan_torch()
+        installer.update_pip()
         installer.install_torch(plan, self.flags.reinstall_torch)
         installer.install_requirements()
         if self._wants_xformers():

@@ -23,6 +23,18 @@ def installer(machine: FakeMachine, root: Path = Path("/repository")) -> Install
     return Installer(machine, Environment(machine, root), root)
 
 
+def test_pip_itself_comes_from_the_tested_set_and_without_it_the_old_one_serves() -> None:
+    machine = FakeMachine(answers={"requirements-pip.txt": FAILED})
+    installer(machine).update_pip()
+    assert len(machine.ran("-m pip install", "--only-binary :all:", "requirements-pip.txt")) == 1
+
+
+def test_the_systems_own_pip_stays_as_it_is() -> None:
+    machine = FakeMachine(environ={"VENV_DIR": "-"})
+    installer(machine).update_pip()
+    assert not machine.ran("pip install")
+
+
 def test_a_missing_torch_is_installed() -> None:
     machine = FakeMachine(answers={"version('torch')": ABSENT})
     installer(machine).install_torch(CPU, reinstall=False)
