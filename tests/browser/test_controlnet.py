@@ -74,6 +74,13 @@ def test_a_unit_is_set_up_drawn_with_and_pasted_back(watched: Watched, tmp_path:
         expect(page.locator("#unit_txt2img_controlnet_1_panel")).to_be_visible()
         page.keyboard.press("ArrowLeft")
         drop(page, f"{UNIT}panel .unit-picture", scene)
+        # Further pictures are added as files and taken away one by one.
+        page.set_input_files(f"{UNIT}more_images", [scene, scene])
+        thumbnails = page.locator(f"{UNIT}panel .unit-thumbnails img")
+        expect(thumbnails).to_have_count(2)
+        expect(thumbnails.last).to_have_js_property("naturalWidth", 64)
+        page.locator(f"{UNIT}panel .unit-thumbnails button").first.click()
+        expect(thumbnails).to_have_count(1)
         page.get_by_role("button", name="Run preprocessor").first.click()
         expect(page.locator(f"{UNIT}panel img.unit-map")).to_be_visible(timeout=120_000)
         page.fill(f"{UNIT}weight", "0.5")
@@ -85,8 +92,8 @@ def test_a_unit_is_set_up_drawn_with_and_pasted_back(watched: Watched, tmp_path:
         parameters = page.locator("#html_info_txt2img")
         expect(parameters).to_contain_text("ControlNet 0", timeout=180_000)
         expect(parameters).to_contain_text("Weight: 0.5")
-        # A picture and its map.
-        expect(page.locator("#txt2img_gallery .thumbnail-small")).to_have_count(2)
+        # A picture and the maps of the unit's two.
+        expect(page.locator("#txt2img_gallery .thumbnail-small")).to_have_count(3)
         said = parameters.inner_text()
         page.fill(f"{UNIT}weight", "2")
         page.press(f"{UNIT}weight", "Tab")
@@ -95,4 +102,9 @@ def test_a_unit_is_set_up_drawn_with_and_pasted_back(watched: Watched, tmp_path:
         expect(page.locator(f"{UNIT}weight")).to_have_value("0.5")
         (unit,) = json.loads(page.input_value(TEXT))
         # The picture stays: a picture's parameters have none.
-        assert unit["enabled"] and unit["image"] and unit["model"].startswith("control_v11p_sd15_canny")
+        assert (
+            unit["enabled"]
+            and unit["image"]
+            and unit["more_images"]
+            and unit["model"].startswith("control_v11p_sd15_canny")
+        )
