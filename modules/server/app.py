@@ -23,6 +23,7 @@ from modules.page.system_page import system_routes
 from modules.page.unit_routes import unit_routes
 from modules.page.uploads import UploadStore
 from modules.server.auth import login_required
+from modules.server.compression import CompressedPage
 from modules.server.gradio_scripts import gradio_script_routes
 from modules.server.subpath import prefix_of
 from modules.settings import Flags
@@ -56,6 +57,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
         strict_content_type=False,
     )
     app.add_exception_handler(Exception, unforeseen)
+    app.add_middleware(CompressedPage)
 
     def session_user(request: Request) -> str | None:
         return None if host is None else host.user(request)

@@ -32,6 +32,7 @@ from benchmarks import (
     networks,
     on_cuda,
     other_programs,
+    page_cost,
     saving,
     start_up,
     step_loop,
@@ -144,6 +145,12 @@ def test_starts(tmp_path: Path) -> None:
     start = start_up.started(tmp_path, FAKE)
     assert 0 < start.port <= start.page <= start.ready
     assert start.torch is False and start.cpu is not None and start.cpu > 0
+
+
+@pytest.mark.long
+def test_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    page_cost.main(["--repeats", "1"])
+    assert "| second load kilobytes |" in capsys.readouterr().out
 
 
 @pytest.mark.long

@@ -78,6 +78,24 @@ def test_the_keyboard(settled: Watched) -> None:
     expect(page.locator(BAR)).to_be_hidden()
 
 
+def test_who_types_or_drags_is_followed_after_a_pause(settled: Watched) -> None:
+    page = settled.page
+    calls: list[str] = []
+    page.on("request", lambda request: calls.append(request.url) if "/gradio_api/" in request.url else None)
+    page.locator(PROMPT).press_sequentially("a red cat on a mat", delay=5)
+    expect(page.locator("#txt2img_token_counter")).to_have_text("6/75")
+    slider = page.locator("#txt2img_steps input[type=range]")
+    box = slider.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 20, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + box["height"] / 2, steps=20)
+    page.mouse.up()
+    page.wait_for_function("() => JSON.parse(localStorage.getItem('webui-txt2img')).steps > 30")
+    # A busy machine pauses in between; each key and each pixel was a call once.
+    assert len(calls) < 10, calls
+
+
 def test_tokens_are_counted_and_the_reading_is_shown(settled: Watched) -> None:
     page = settled.page
     page.fill(PROMPT, "a (red:1.3) apple [and:or:0.5] <b>pear</b>")
