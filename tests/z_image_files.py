@@ -71,11 +71,11 @@ def make_z_image(seed: int = 0, *, text_width: int = TEXT_WIDTH, latent_channels
     return ZImageModules(transformer, vae, text)
 
 
-def make_qwen3(width: int) -> Qwen3Model:
+def make_qwen3(width: int, layers: int = 3) -> Qwen3Model:
     """A random language model with Qwen's whole vocabulary."""
     return Qwen3Model(
         Qwen3Config(
-            vocab_size=VOCABULARY + 3, hidden_size=width, intermediate_size=64, num_hidden_layers=3,
+            vocab_size=VOCABULARY + 3, hidden_size=width, intermediate_size=64, num_hidden_layers=layers,
             num_attention_heads=4, num_key_value_heads=2, head_dim=16, rms_norm_eps=1e-6,
             rope_parameters={"rope_theta": 1e6, "rope_type": "default"}, initializer_range=0.3,
         )

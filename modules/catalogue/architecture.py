@@ -50,22 +50,22 @@ def read_architecture(path: Path) -> Architecture | None:
     """
     shapes, _ = read_tensor_shapes(path)
     family = family_of(shapes) if classify_tensors(shapes) is ModelKind.CHECKPOINT else None
-    if family is not None and family.denoiser == "z_image":
-        return _z_image(shapes, family)
+    if family is not None and family.context_layers:
+        return _transformer(shapes, family)
     entry = shapes.get(_UNET_INPUT, ())
     if family is None or len(entry) != 4:
         return None
     return Architecture(family, family.text_widths(shapes), entry[1])
 
 
-def _z_image(shapes: Shapes, family: Family) -> Architecture | None:
+def _transformer(shapes: Shapes, family: Family) -> Architecture | None:
     prefix = family.file_prefix(shapes)
-    context = shapes.get(f"{prefix}cap_embedder.1.weight", ())
+    context = next((shapes[prefix + name] for name in family.context_layers if prefix + name in shapes), ())
     if len(context) != 2:
         return None
     return Architecture(
         family,
-        text_widths=(context[1],),
+        text_widths=tuple(context[1] // facts.context_width(1) for facts in family.text_encoders),
         unet_channels=family.latent_channels,
         context_width=context[1],
         has_text=bool(family.text_widths(shapes)),

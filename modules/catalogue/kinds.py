@@ -30,7 +30,7 @@ class ModelKind(Enum):
     UPSCALER = "an upscaler: put it into models/ESRGAN"
     FLUX = "a Flux model, which can't run here"
     SD3 = "a Stable Diffusion 3 model, which can't run here"
-    TRANSFORMER = "a diffusion transformer (as Z-Image, Qwen-Image and Wan are), which can't run here"
+    TRANSFORMER = "a diffusion transformer (as Qwen-Image and Wan are), which can't run here"
     DIFFUSERS_UNET = "a UNet in diffusers' layout; a single file with the original layout is needed"
     IMAGE_ENCODER = "an image encoder (CLIP vision), which IP-Adapters need: put it into models/clip_vision"
     TEXT_ENCODER = "a text encoder, one part of a checkpoint: put it into models/text_encoder"
@@ -42,7 +42,18 @@ class ModelKind(Enum):
 _BEGINNINGS: Final = (
     (
         ModelKind.CHECKPOINT,
-        ("model.diffusion_model.input_blocks.", "model.diffusion_model.cap_pad_token", "cap_pad_token"),
+        (
+            "model.diffusion_model.input_blocks.",
+            *(
+                prefix + name
+                for prefix in ("", "model.diffusion_model.")
+                for name in (
+                    "cap_pad_token",
+                    "double_stream_modulation_img.lin.weight",
+                    "double_stream_modulation_img.linear.weight",
+                )
+            ),
+        ),
     ),
     (
         ModelKind.CONTROLNET,
@@ -67,7 +78,6 @@ _BEGINNINGS: Final = (
                 "transformer_blocks.",
                 "single_transformer_blocks.",
                 "double_stream_blocks.",
-                "double_stream_modulation_img.",
                 "early_stream_modulations.",
                 "cap_embedder.",
                 "noise_refiner.",

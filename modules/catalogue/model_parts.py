@@ -10,10 +10,10 @@ from modules.catalogue.architecture import Architecture
 from modules.catalogue.entries import ModelFile
 from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.catalogue.tensor_shapes import Shapes, read_tensor_shapes
-from modules.families import TOKEN_EMBEDDING, VAE_PREFIXES, TextLayout
+from modules.families import TOKEN_EMBEDDING, VAE_PREFIXES, TextEncoderFacts, TextLayout
 
-# Names of files under which the parts are known, by the part.
-_KNOWN_AS = {"qwen3_4b": "qwen_3_4b.safetensors", "vae": "ae.safetensors"}
+# Names of files under which text encoders are published, by their roles.
+_KNOWN_AS = {"qwen3_4b": "qwen_3_4b.safetensors", "qwen3_8b": "qwen_3_8b.safetensors"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,10 @@ def read_part(path: Path) -> PartFacts | None:
 
 
 def _vae_channels(shapes: Shapes) -> int:
-    """Channels of the latents; 0 for VAEs of other constructions (Flux.2, Wan)."""
+    """Channels of the latents as a denoiser has them; 0 for VAEs of other constructions (Wan)."""
     if "bn.running_mean" in shapes:
-        return 0
+        # The statistics are of patches of what its decoder takes.
+        return shapes["bn.running_mean"][0]
     found = (shapes.get(f"{prefix}decoder.conv_in.weight", ()) for prefix in ("", *VAE_PREFIXES))
     return next((shape[1] for shape in found if len(shape) == 4), 0)
 
@@ -83,16 +84,18 @@ def choose_parts(
     texts: list[ModelFile] = []
     for facts in family.text_encoders if not architecture.has_text else ():
 
-        def fits(part: ModelPart, layout: TextLayout = facts.layout) -> bool:
-            return part.facts.layout == layout and part.facts.width == architecture.context_width
+        def fits(part: ModelPart, facts: TextEncoderFacts = facts) -> bool:
+            width = facts.context_width(part.facts.width)
+            return part.facts.layout == facts.layout and width == architecture.context_width
 
-        found = _only(name, f"{family.label}'s text encoder ({facts.role})", facts.role, fits, chosen, others)
+        where = _KNOWN_AS.get(facts.role, "it"), "models/text_encoder"
+        found = _only(name, f"{family.label}'s text encoder ({facts.role})", where, fits, chosen, others)
         texts.append(found.file)
     vae = None
     if needs_vae:
         found = _only(
-            name, f"{family.label}'s VAE", "vae", lambda part: part.facts.vae_channels == family.latent_channels,
-            chosen, others,
+            name, f"{family.label}'s VAE", (family.vae_file, "models/VAE"),
+            lambda part: part.facts.vae_channels == family.latent_channels, chosen, others,
         )  # fmt: skip
         vae = found.file
     return ChosenParts(vae, tuple(texts))
@@ -111,7 +114,7 @@ def check_vae(name: str, architecture: Architecture, vae: ModelPart) -> None:
 def _only(
     name: str,
     what: str,
-    role: str,
+    where: tuple[str, str],
     fits: Callable[[ModelPart], bool],
     chosen: Sequence[ModelPart],
     others: Sequence[ModelPart],
@@ -123,7 +126,5 @@ def _only(
             raise MissingPartError(f"{name} needs {what}, and {listed} are each one: {hint}.")
         if fitting:
             return fitting[0]
-    folder = "models/VAE" if role == "vae" else "models/text_encoder"
-    raise MissingPartError(
-        f"{name} needs {what}, and no file here fits: put {_KNOWN_AS.get(role, 'it')} into {folder} and press refresh."
-    )
+    file, folder = where
+    raise MissingPartError(f"{name} needs {what}, and no file here fits: put {file} into {folder} and press refresh.")

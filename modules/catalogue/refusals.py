@@ -25,6 +25,18 @@ def hires_refusal(began: Family, hires: Family) -> str | None:
     )
 
 
+def size_refusal(family: Family, size: tuple[int, int], model: str) -> str | None:
+    """Why a family's model, which the sentence calls `model`, can't paint at a size, as a sentence; None if it can."""
+    unit = family.side_unit
+    if all(side % unit == 0 for side in size):
+        return None
+    width, height = (max(unit, round(side / unit) * unit) for side in size)
+    return (
+        f"{model} paints in squares of {unit} pixels a side, and {size[0]}×{size[1]} is not made of whole ones: choose "
+        f"{width}×{height}, or another size in multiples of {unit}."
+    )
+
+
 def text_to_image_refusal(architecture: Architecture, model: str) -> str | None:
     """Why a model, which the sentence calls `model`, can't paint without a picture; None if it can."""
     if architecture.unet_channels != DEPTH:

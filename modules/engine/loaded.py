@@ -121,6 +121,8 @@ class LoadedModel:
         facts |= {f"Module {number}": Path(path).stem for number, path in enumerate(self.file.text_paths, start=1)}
         if self.model.family.flow is None:
             facts["Shift"] = None
+        if not self.model.family.sees_pictures:
+            facts["Klein no reference"] = None
         hashes = self.embedding_hashes(self.encoder.embeddings_used)
         if hashes:
             facts["TI hashes"] = written_hashes(hashes)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from modules.engine.loaded import LoadedModel, Origin
 from modules.hardware.available_memory import MAIN_RESERVE, main_memory
 from modules.hardware.device import has_own_memory, module_bytes, move
 from modules.hardware.main_memory import give_back_memory
+from modules.hardware.model_configs import VaeModule
 from modules.parameters.load_options import LoadOptions
 from modules.protocol import CachedModel, CheckpointFile
 
@@ -58,7 +58,7 @@ class ModelCache:
         self.sparing = False
         self._limits = CacheLimits()
         self._models: list[LoadedModel] = []
-        self._vaes: dict[Origin, AutoencoderKL] = {}
+        self._vaes: dict[Origin, VaeModule] = {}
 
     @property
     def on_device(self) -> int:
@@ -93,12 +93,12 @@ class ModelCache:
             self._models.remove(found)
         return found
 
-    def add_vae(self, origin: Origin, vae: AutoencoderKL) -> None:
+    def add_vae(self, origin: Origin, vae: VaeModule) -> None:
         """Cache a VAE that is in no checkpoint; `apply` drops it again if there is no place for it."""
         self._vaes.pop(origin, None)
         self._vaes[origin] = vae
 
-    def take_vae(self, now: Origin) -> AutoencoderKL | None:
+    def take_vae(self, now: Origin) -> VaeModule | None:
         """Take out the VAE that serves for a file."""
         for stale in [one for one in self._vaes if one.path == now.path and not one.serves(now)]:
             del self._vaes[stale]

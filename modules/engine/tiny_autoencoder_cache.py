@@ -26,6 +26,8 @@ class TinyAutoencoderCache:
 
     def half(self, half: Half, family: Family) -> nn.Module | str:
         """The encoder or decoder for that family's latents, on the device; or why it is not there, in one sentence."""
+        if family.latent_patch > 1:
+            return f"Tiny autoencoders for {family.label} can't be read here"
         stem = f"{family.tiny_autoencoder}_{half}"
         files = (found_file(self._folder / (stem + suffix)) for suffix in _SUFFIXES)
         found = next((file for file in files if file is not None), None)

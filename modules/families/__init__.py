@@ -18,6 +18,7 @@ from modules.families.family import (
     TextLayout,
     count_of,
 )
+from modules.families.flux2 import FLUX2_KLEIN_4B, FLUX2_KLEIN_9B
 from modules.families.ignored import ignored_settings
 from modules.families.prediction import EDM_TRAINING, EdmTraining, FlowTraining, PredictionType
 from modules.families.sd1 import SD1
@@ -27,7 +28,7 @@ from modules.families.shown import DEPTH, EDITING, INPAINTING
 from modules.families.z_image import Z_IMAGE
 
 # In the order of asking: the marks of the later ones are in files of the earlier ones too.
-FAMILIES: Final = (Z_IMAGE, PLAYGROUND, COSXL, SDXL, SDXL_REFINER, SD2, SD1)
+FAMILIES: Final = (FLUX2_KLEIN_9B, FLUX2_KLEIN_4B, Z_IMAGE, PLAYGROUND, COSXL, SDXL, SDXL_REFINER, SD2, SD1)
 
 
 def family_of(names: Collection[str]) -> Family | None:
@@ -42,6 +43,8 @@ __all__ = [
     "EDITING",
     "EDM_TRAINING",
     "FAMILIES",
+    "FLUX2_KLEIN_4B",
+    "FLUX2_KLEIN_9B",
     "INPAINTING",
     "PLAYGROUND",
     "SD1",

@@ -21,7 +21,8 @@ model's nine channels and instruct-pix2pix's eight too. Stable Diffusion 2's dep
 keeps the depth of the picture, as MiDaS inside its file estimates it. Samplers that go by timesteps (DDIM, DDIM CFG++,
 PLMS, UniPC, LCM, TCD) are refused with models that have none, and those that can't sample a flow with models of flow
 matching: each with a sentence that names one that can. A refiner, or a hires checkpoint behind a latent upscaler, has
-to be of the same latents: Stable Diffusion 1 and 2 share theirs, so do Stable Diffusion XL, its refiner and CosXL.
+to be of the same latents: Stable Diffusion 1 and 2 share theirs, so do Stable Diffusion XL, its refiner and CosXL, and
+both sizes of Flux.2 klein, which paints sizes in multiples of 16 and is shown the picture of img2img as a reference.
 
 Where a setting does nothing with the chosen checkpoint, the page says so beside it."""
 _CLIP_SKIP: Final = {"always": "acts", "sdxl_clip_l_skip": "with `sdxl_clip_l_skip`", "never": "no effect"}
@@ -54,10 +55,12 @@ def _row(family: Family) -> tuple[str, ...]:
         ", ".join(family.added_numbers) or "nothing",
         _prediction(family),
         "zeros" if family.empty_negative_is_zero else "encoded",
-        f"{family.vae_scaling_factor:g}"
+        "statistics of its VAE, four cells in one"
+        if family.latent_patch > 1
+        else f"{family.vae_scaling_factor:g}"
         + f", less {family.vae_shift:g} before" * bool(family.vae_shift)
         + ", of each channel's normal form" * bool(family.latents_mean),
-        f"`{family.tiny_autoencoder}_decoder`",
+        "none" if family.latent_patch > 1 else f"`{family.tiny_autoencoder}_decoder`",
         "refused" if family.flow is not None else f"{family.step_tables} table",
         ", ".join(f"`{key}`" for key in ignored_settings(family)) or "none",
     )
@@ -67,7 +70,7 @@ def _prediction(family: Family) -> str:
     if family.prediction_type is None:
         return "its file says it, or its answer to a constant"
     if family.flow is not None:
-        return f"flow (shift {family.flow.shift:g})"
+        return f"flow (shift {family.flow.shift:g}{', by size and steps on Automatic' * family.flow.by_size})"
     training = EDM_TRAINING.get(family.prediction_type)
     noise = "" if training is None else f" (noise {training.sigma_min:g} to {training.sigma_max:g}, no timesteps)"
     return family.prediction_type + noise

@@ -14,8 +14,8 @@ VAE_PREFIXES: Final = (VAE_PREFIX, "vae.")
 # How a text encoder's tensors are named: as in transformers' `CLIPTextModel`, or as in OpenCLIP, whose attention has
 # query, key and value in one matrix; or as in transformers' `Qwen3ForCausalLM`, a language model.
 TextLayout = Literal["transformers", "openclip", "qwen3"]
-# What makes the picture: the UNet of latent diffusion, or Z-Image's transformer.
-DenoiserKind = Literal["unet", "z_image"]
+# What makes the picture: the UNet of latent diffusion, or one of these families' transformers.
+DenoiserKind = Literal["unet", "z_image", "flux2"]
 # Which setting of clip skip a text encoder follows: the one for all, that of SDXL's first encoder if the option
 # `sdxl_clip_l_skip` is on, or none.
 ClipSkip = Literal["always", "sdxl_clip_l_skip", "never"]
@@ -52,11 +52,21 @@ class TextEncoderFacts:
     """A chunk is filled up with the end mark, otherwise with zeros."""
     layer: int = 2
     """The hidden state that conditions, counted from the last one, which is 1."""
+    joined_states: tuple[int, ...] = ()
+    """Several hidden states that condition side by side in its place, counted from the embeddings, which are 0."""
+    empty_thought: bool = False
+    """A language model's answer begins with a thought that it did not have."""
+    filled_up: bool = False
+    """A language model's texts are filled up to the longest one allowed, and what is behind them counts too."""
     final_norm: bool = False
     """That hidden state goes through the encoder's last norm."""
     clip_skip: ClipSkip = "never"
     pooled: bool = False
     """It also gives the vector of the whole text: that at the end mark behind the last layer, projected."""
+
+    def context_width(self, width: int) -> int:
+        """Channels of what it conditions with, if it has so many itself."""
+        return width * max(1, len(self.joined_states))
 
     def prefix_in(self, names: Collection[str]) -> str | None:
         """What the names of its tensors begin with in a checkpoint with tensors of these names; None if it has none."""
@@ -85,9 +95,18 @@ class Family:
     """The stem of its tiny autoencoder's files in models/VAE-approx."""
     vae_shift: float = 0.0
     latent_channels: int = 4
+    latent_patch: int = 1
+    """So many cells of the VAE's latents a side are one cell of the denoiser's, which has the channels of all of them
+    and is normalised by statistics in the VAE's file."""
+    vae_file: str = "ae.safetensors"
+    """Under what name its VAE is published, where it comes as a file of its own."""
     denoiser: DenoiserKind = "unet"
     file_prefixes: tuple[str, ...] = (UNET_PREFIX,)
     """What the denoiser's tensors begin with in its files: "" where they lie there by themselves."""
+    context_layers: tuple[str, ...] = ()
+    """What the matrix (width, channels of the text) that a transformer takes its text by is called in its files."""
+    sees_pictures: bool = False
+    """Its denoiser can be shown pictures beside the noisy one, whatever its file."""
     parts_apart: bool = False
     """Its text encoders and its VAE come as files of their own, beside checkpoints that have all inside."""
     needs_range: bool = False
@@ -112,6 +131,11 @@ class Family:
     """The noise it was trained on, where it predicts a flow."""
     follows_sdxl_settings: bool = False
     """Settings and flags that name SDXL mean it."""
+
+    @property
+    def side_unit(self) -> int:
+        """Widths and heights of pictures are multiples of so many pixels: one cell of the denoiser's latents."""
+        return 8 * self.latent_patch
 
     def text_widths(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
         """Channels of each text encoder that is there, in a checkpoint with tensors of these shapes."""

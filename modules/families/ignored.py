@@ -15,6 +15,7 @@ _NO_SCORE: Final = "For SDXL's refiner only: nothing that goes with this checkpo
 _NO_TIMESTEPS: Final = "No effect with this checkpoint: it was trained without timesteps (EDM)."
 _FLOW: Final = "No effect with this checkpoint: it was trained by flow matching, where noise is mixed in, not added."
 _NO_CHUNKS: Final = "No effect with this checkpoint: it reads a text whole, of whatever length."
+_NOT_SHOWN: Final = "No effect with this checkpoint: it starts from the picture, and is not shown it beside the noise."
 _NO_MERGING: Final = "No effect with this checkpoint: tokens are merged in UNets only."
 
 _MERGING: Final = ("token_merging_ratio", "token_merging_ratio_img2img", "token_merging_ratio_hr")
@@ -52,6 +53,8 @@ def _ignored(family: Family, clip_l_skip: bool) -> Iterator[tuple[str, str]]:
         yield from ((key, _NO_SCORE) for key in _SCORES)
     if any(facts.layout == "qwen3" for facts in family.text_encoders):
         yield from ((key, _NO_CHUNKS) for key in _OF_CHUNKS)
+    if not family.sees_pictures:
+        yield "klein_no_reference", _NOT_SHOWN
     if family.flow is not None:
         yield from ((key, _FLOW) for key in _OF_ADDED_NOISE)
     if family.prediction_type in EDM_TRAINING:

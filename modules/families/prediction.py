@@ -1,5 +1,6 @@
 """What a model's answer is, and the noise that models trained by EDM or by flow matching know."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -37,7 +38,27 @@ class FlowTraining:
     """The noise of a model trained by flow matching: every level from 0, the picture, to 1, nothing but noise.
 
     `shift` moves evenly spaced levels towards the noise, t -> shift t / (1 + (shift - 1) t): Esser et al. (2024),
-    arXiv:2403.03206, equation 23.
+    arXiv:2403.03206, equation 23. With `by_size` levels that are spread evenly, as they are unless a schedule says
+    otherwise, are moved by more the larger the picture is.
     """
 
     shift: float = 1.0
+    by_size: bool = False
+
+    def even_shift(self, cells: int, steps: int) -> float:
+        """The shift of so many even steps over a latent of so many cells.
+
+        With `by_size` it is that of Black Forest Labs' published code for FLUX.2, which fitted its logarithm at 10 and
+        at 200 steps by straight lines over the cells.
+        """
+        if not self.by_size:
+            return self.shift
+        at_200 = 0.00016927 * cells + 0.45666666
+        if cells > _LARGE:
+            return math.exp(at_200)
+        at_10 = 8.73809524e-05 * cells + 1.89833333
+        return math.exp(at_200 + (at_200 - at_10) / 190.0 * (steps - 200))
+
+
+# Cells from which on the number of steps makes no difference.
+_LARGE: Final = 4300

@@ -29,6 +29,7 @@ Z_IMAGE: Final = Family(
     tiny_autoencoder="taef1",
     denoiser="z_image",
     file_prefixes=(UNET_PREFIX, ""),
+    context_layers=("cap_embedder.1.weight",),
     parts_apart=True,
     needs_range=True,
     prediction_type="flow",

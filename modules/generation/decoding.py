@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Final
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
 from modules.generation.vae_tiles import edges_are_joined, in_tiles, pixels_per_cell, tile_side
 from modules.hardware.budget import VAE_TILE
 from modules.hardware.device import compute_device, move
+from modules.hardware.model_configs import VaeModule
 from modules.weights.latent_scaling import LatentScaling
 
 
@@ -44,34 +44,36 @@ def overflow(retries: Sequence[torch.dtype]) -> VaeOverflow:
     return VaeOverflow(OVERFLOW if torch.float32 in retries else NOT_RETRIED)
 
 
-def _decode_once(vae: AutoencoderKL, latents: Tensor, scaling: LatentScaling) -> Tensor:
-    scaled = scaling.unscaled(latents).to(device=compute_device(vae), dtype=next(vae.parameters()).dtype)
+def _decode_once(vae: VaeModule, latents: Tensor) -> Tensor:
+    scaled = latents.to(device=compute_device(vae), dtype=next(vae.parameters()).dtype)
     decoded: Tensor = vae.decode(scaled, return_dict=False)[0]
     return decoded.float()
 
 
 @torch.inference_mode()
-def decode_within_memory(vae: AutoencoderKL, latents: Tensor, scaling: LatentScaling) -> Tensor:
-    """Latents (n, 4, h, w) as the VAE decodes them, RGB (n, 3, 8h, 8w) around -1..1, float32, not checked.
+def decode_within_memory(vae: VaeModule, latents: Tensor, scaling: LatentScaling) -> Tensor:
+    """The denoiser's latents (n, 4, h, w) as the VAE decodes them, RGB (n, 3, 8h, 8w) around -1..1, float32, not
+    checked; of Flux.2 (n, 128, h, w) and (n, 3, 16h, 16w).
 
     In one piece; in overlapping tiles if that would take too much, or does not fit on the device.
     """
     factor = pixels_per_cell(vae)
+    latents = scaling.unscaled(latents)
     tile = tile_side(vae, latents.shape[3] * factor, latents.shape[2] * factor)
     if tile is None:
         try:
-            return _decode_once(vae, latents, scaling)
+            return _decode_once(vae, latents)
         except torch.OutOfMemoryError:
             if vae.use_tiling:
                 raise
         tile = VAE_TILE // factor
     joined = edges_are_joined(vae)
-    return in_tiles(lambda part: _decode_once(vae, part, scaling), latents, tile, unit=1, made=factor, joined=joined)
+    return in_tiles(lambda part: _decode_once(vae, part), latents, tile, unit=1, made=factor, joined=joined)
 
 
 @torch.inference_mode()
 def decode_latent(
-    vae: AutoencoderKL,
+    vae: VaeModule,
     latent: Tensor,
     scaling: LatentScaling,
     retries: Sequence[torch.dtype] = (torch.float32,),
@@ -97,7 +99,7 @@ def decode_latent(
 
 
 @torch.inference_mode()
-def decode_unchecked(vae: AutoencoderKL, latent: Tensor, scaling: LatentScaling) -> tuple[Tensor, Tensor]:
+def decode_unchecked(vae: VaeModule, latent: Tensor, scaling: LatentScaling) -> tuple[Tensor, Tensor]:
     """`decode_latent` in the VAE's own number type, without waiting for the device: the picture, and whether it is one.
 
     The second is a boolean tensor on the device: false where the VAE made something that is no number.
@@ -108,7 +110,7 @@ def decode_unchecked(vae: AutoencoderKL, latent: Tensor, scaling: LatentScaling)
 
 
 @contextmanager
-def in_type(vae: AutoencoderKL, dtype: torch.dtype) -> Iterator[None]:
+def in_type(vae: VaeModule, dtype: torch.dtype) -> Iterator[None]:
     """While open, `vae` computes in `dtype`. Its weights are put back, not converted back: bfloat16 loses bits."""
     device, before = compute_device(vae), [(tensor, tensor.data) for tensor in (*vae.parameters(), *vae.buffers())]
     if device.type == "cuda":

@@ -18,7 +18,7 @@ from modules.families import INPAINTING
 from modules.generation.decoding import to_image
 from modules.generation.encoding import to_tensor
 from modules.generation.image_conditioning import of_nothing, of_picture
-from modules.generation.passes import run_pass
+from modules.generation.passes import latent_shape, run_pass
 from modules.generation.pipeline import Pass, Pipeline, Progress
 from modules.generation.resizing import Resize, enlarged_by
 from modules.parameters import ResolvedRequest
@@ -47,7 +47,7 @@ def enlarge(
 
     With `posterior_seeds`, one for each image, the way back from pixels draws from the VAE's posterior.
     """
-    return _cut(_enlarged(pipeline, FirstPass(latents), upscaler, size, resize, posterior_seeds)[0], size)
+    return _cut(pipeline, _enlarged(pipeline, FirstPass(latents), upscaler, size, resize, posterior_seeds)[0], size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,11 @@ def decoded(pipeline: Pipeline, latents: Tensor) -> tuple[Image.Image, ...]:
     return tuple(to_image(pipeline.codec.decode(pipeline.model, latent)) for latent in latents)
 
 
-def _cut(larger: Tensor, size: HiresSize) -> Tensor:
-    left, top = size.cut[0] // 2, size.cut[1] // 2
-    right, bottom = (size.cut[0] + 1) // 2, (size.cut[1] + 1) // 2
-    return larger[:, :, top : larger.shape[2] - bottom, left : larger.shape[3] - right]
+def _cut(pipeline: Pipeline, larger: Tensor, size: HiresSize) -> Tensor:
+    """The middle of `larger`, of as many cells as the size after the cut has."""
+    height, width = latent_shape(pipeline, size.final)[1:]
+    left, top = (larger.shape[3] - width) // 2, (larger.shape[2] - height) // 2
+    return larger[:, :, top : top + height, left : left + width]
 
 
 def _enlarged(
@@ -94,7 +95,9 @@ def _enlarged(
     model = pipeline.model
     pictures = first.pictures if first.latents is None else decoded(pipeline, first.latents)
     larger = [enlarged_by(resize, picture, (size.width, size.height)) for picture in pictures]
-    shape = (1, model.latent_channels, size.height // model.vae_factor, size.width // model.vae_factor)
+    patch = model.latent_scaling.patch
+    sides = (side // model.vae_factor * patch for side in (size.height, size.width))
+    shape = (1, model.latent_channels // patch**2, *sides)
     draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds or ()]
     noise = torch.cat(draws) if draws else None
     pixels = to_tensor(larger)
@@ -147,11 +150,11 @@ def hires_pass(
 
     def extra(shown: Pipeline) -> Tensor | None:
         channels = _extra_channels(shown, resolved, larger, pixels)
-        return None if channels is None else _cut(channels, size)
+        return None if channels is None else _cut(shown, channels, size)
 
     work = Pass(
         resolved.passes[1],
-        init_latent=_cut(larger, size),
+        init_latent=_cut(pipeline, larger, size),
         extra_channels=extra(pipeline),
         refiner_channels=extra,
     )

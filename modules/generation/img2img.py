@@ -54,7 +54,7 @@ def start_of(pipeline: Pipeline, resolved: ResolvedRequest, images: range, sourc
     latent = pipeline.codec.encode(model, pixels)
     if tuple(latent.shape[2:]) != shape:
         latent = interpolate(latent, size=shape, mode="bilinear")
-    latent = latent.repeat(len(images), 1, 1, 1)
+    latent = seen = latent.repeat(len(images), 1, 1, 1)
     soft = None if source.mask is None else mask_hook(pipeline.features(resolved))
     rounded = request.mask_round and soft is None
     painted = None
@@ -64,6 +64,8 @@ def start_of(pipeline: Pipeline, resolved: ResolvedRequest, images: range, sourc
     weight = resolved.settings.img2img.mask_weight
 
     def extra(shown: Pipeline) -> Tensor | None:
+        if shown.model.family.sees_pictures:
+            return None if resolved.settings.img2img.hides_picture else seen
         return of_picture(shown.model, pixels, source.mask, shape, len(images), weight=weight, rounded=rounded)
 
     return Start(latent, painted, extra(pipeline), soft, refiner_extra=extra)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
-from modules.catalogue.refusals import refiner_refusal, sampler_refusal
+from modules.catalogue.refusals import refiner_refusal, sampler_refusal, size_refusal
 from modules.families import EDITING
 from modules.generation.conditions import Conditioner, ConditionsOf, EncodeTexts, conditions_for
 from modules.generation.pipeline import Pass, PassContext, PassHook, Pipeline, Progress, residuals_of
@@ -62,10 +62,11 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
     options = settings.sampling
     _check_sampler(pipeline.model, spec)
     _check_tiling(pipeline.model, resolved)
+    _check_size(pipeline.model, spec)
     plan = plan_run(
         spec.choice,
         spec.steps,
-        model_sigmas(pipeline.model, options, spec.shift),
+        model_sigmas(pipeline.model, options, spec),
         options,
         strength=spec.strength,
         exact_steps=spec.exact_steps,
@@ -156,7 +157,7 @@ class _Ready:
             unet,
             conditions,
             guidance,
-            model_sigmas(model, settings.sampling, work.spec.shift),
+            model_sigmas(model, settings.sampling, work.spec),
             model.predicts.kind,
             extra_channels,
         )
@@ -208,6 +209,13 @@ def _refiner_switch(pipeline: Pipeline, resolved: ResolvedRequest, ready: _Ready
 
 def _check_sampler(model: Model, spec: PassSpec) -> None:
     if (why := sampler_refusal(spec.choice, model.predicts.kind, model.path.name)) is not None:
+        raise RequestError(why)
+
+
+def _check_size(model: Model, spec: PassSpec) -> None:
+    # A hires pass leaves out what makes no whole cell, with every family.
+    hires = spec.first_calls is not None
+    if not hires and (why := size_refusal(model.family, spec.size, model.path.name)) is not None:
         raise RequestError(why)
 
 
@@ -268,13 +276,14 @@ def _report(progress: Progress, plan: SamplingPlan, step: Step, ready: _Ready) -
     progress.on_step(step.index + 1, plan.steps, step.denoised)
 
 
-def model_sigmas(model: Model, options: SamplerOptions, shift: float = 0.0) -> ModelSigmas:
+def model_sigmas(model: Model, options: SamplerOptions, spec: PassSpec) -> ModelSigmas:
     """The noise levels that the checkpoint was trained on, as the options change them: not those of EDM.
 
-    Those of flow matching are moved by `shift`, unless it is 0, instead of by the family's own.
+    Those of flow matching are moved by the pass's shift, unless it is 0, instead of by the family's own.
     """
     if (flow := model.family.flow) is not None:
-        return FlowSigmas(replace(flow, shift=shift) if shift else flow)
+        width, height = (side // model.vae_factor for side in spec.size)
+        return FlowSigmas(replace(flow, shift=spec.shift, by_size=False) if spec.shift else flow, width * height)
     if (training := model.predicts.edm) is not None:
         return EdmSigmas(training)
     return ModelSigmas.from_training(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Final
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle
 
 from modules.generation.decoding import in_type
 from modules.hardware.device import compute_device
-from modules.hardware.model_configs import vae_config
+from modules.hardware.model_configs import VaeModule, vae_config
 from modules.weights.latent_scaling import LatentScaling
 
 PREVIEW_SIDE: Final = 512
@@ -21,30 +21,40 @@ _FITTED_LATENTS: Final = 48
 
 
 @torch.inference_mode()
-def fit_colours(vae: AutoencoderKL, scaling: LatentScaling) -> Tensor:
-    """The affine map (channels + 1, 3) from latents, and a constant, to RGB in 0..1 that fits this VAE best.
+def fit_colours(vae: VaeModule, scaling: LatentScaling) -> Tensor:
+    """The affine map (channels + 1, 3 * patch²) from latents, and a constant, to RGB in 0..1 that fits this VAE best.
 
+    `patch` is that of the scaling: where a cell of the latents is several of the VAE's, each of these has its colour.
     Flat latents are decoded and the middle of each picture is fitted by least squares, so that any VAE gets true
     colours without a table of known ones. Costs 48 decodes of 64 x 64 pixels, twice as many where it overflows.
     """
     count = vae_config(vae).latent_channels
     generator = torch.Generator().manual_seed(0)
-    channels = torch.randn((_FITTED_LATENTS, count), generator=generator)
-    flat = scaling.unscaled(channels[:, :, None, None].expand(-1, -1, 8, 8))
-    known = torch.cat([channels, torch.ones(_FITTED_LATENTS, 1)], dim=1)
+    known = scaling.flat(torch.randn((_FITTED_LATENTS, count), generator=generator))
+    flat = known[:, :, None, None].expand(-1, -1, 8, 8)
     colours, usable = _middles(vae, flat)
-    if int(usable.sum()) < known.shape[1] and next(vae.parameters()).dtype != torch.float32:
+    if int(usable.sum()) <= count and next(vae.parameters()).dtype != torch.float32:
         # A VAE that overflows its half type, as SDXL's own does.
         with in_type(vae, torch.float32):
             colours, usable = _middles(vae, flat)
-    if int(usable.sum()) < known.shape[1]:
+    if int(usable.sum()) <= count:
         # Grey shows at least that something goes on.
-        return torch.cat([torch.zeros(count, 3), torch.full((1, 3), 0.5)])
-    solution: Tensor = torch.linalg.lstsq(known[usable], colours[usable]).solution
-    return solution
+        return _of_latents(torch.cat([torch.zeros(count, 3), torch.full((1, 3), 0.5)]), scaling)
+    columns = torch.cat([known, torch.ones(_FITTED_LATENTS, 1)], dim=1)
+    return _of_latents(torch.linalg.lstsq(columns[usable], colours[usable]).solution, scaling)
 
 
-def _middles(vae: AutoencoderKL, latents: Tensor) -> tuple[Tensor, Tensor]:
+def _of_latents(colours: Tensor, scaling: LatentScaling) -> Tensor:
+    """The map (channels + 1, 3) from the VAE's latents as one from those that are sampled: see `fit_colours`."""
+    channels = (len(colours) - 1) * scaling.patch**2
+    # What it makes of a one in each channel, and of nothing.
+    ones = torch.cat([torch.eye(channels), torch.zeros(1, channels)])[:, :, None, None]
+    seen = torch.einsum("nchw,co->nohw", scaling.unscaled(ones), colours[:-1]) + colours[-1][:, None, None]
+    made = pixel_unshuffle(seen, scaling.patch)[:, :, 0, 0]
+    return torch.cat([made[:-1] - made[-1], made[-1:]])
+
+
+def _middles(vae: VaeModule, latents: Tensor) -> tuple[Tensor, Tensor]:
     """The colours (n, 3) in 0..1 in the middle of what the VAE makes of flat latents, and which are numbers (n)."""
     device, dtype = compute_device(vae), next(vae.parameters()).dtype
     decoded = [
@@ -59,10 +69,10 @@ def _middles(vae: AutoencoderKL, latents: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def linear_pictures(latents: Tensor, colours: Tensor) -> Tensor:
-    """Latents (n, channels, h, w) as RGB pictures (n, 3, h, w) in 0..1 on the CPU, a pixel for each cell."""
+    """Latents (n, channels, h, w) as RGB (n, 3, h, w) in 0..1 on the CPU, a pixel for each of the VAE's cells."""
     flat = latents.float().cpu().permute(0, 2, 3, 1)
     rgb: Tensor = (flat @ colours[:-1] + colours[-1]).nan_to_num(0.0).clamp(0.0, 1.0)
-    return rgb.permute(0, 3, 1, 2)
+    return pixel_shuffle(rgb.permute(0, 3, 1, 2), math.isqrt(rgb.shape[3] // 3))
 
 
 def enlarged(pictures: Tensor) -> Tensor:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import torch
+from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
+from modules.generation.flux2 import flux2_forward
 from modules.generation.z_image import z_image_forward
 from modules.hardware.graphs import Forward, StepGraphs
 from modules.hardware.model_configs import DenoiserModule, unet_config
@@ -20,6 +23,20 @@ from modules.weights.model import Model
 
 # What SDXL's UNet takes beside the text, by diffusers' names: see `generation/conditions.py`.
 _ADDED: Final = ("text_embeds", "time_ids")
+
+
+@dataclass(frozen=True, slots=True)
+class _Transformer:
+    """How a transformer is called in a UNet's place: what makes its forward, and what it takes beside the text."""
+
+    forward: Callable[..., Forward]
+    added: tuple[str, ...] = ()
+
+
+_TRANSFORMERS: Final[Mapping[type[DenoiserModule], _Transformer]] = {
+    ZImageTransformer2DModel: _Transformer(z_image_forward, (TEXT_LENGTH,)),
+    Flux2Transformer2DModel: _Transformer(flux2_forward),
+}
 
 # What is added inside a forward over (sample, timesteps, conditioning): see `unet_function`. None adds nothing.
 Residuals = Callable[[Tensor, Tensor, Conditioning], UnetResiduals | None]
@@ -81,8 +98,8 @@ def forward_of(unet: DenoiserModule) -> Forward:
 
     All are tensors, so that a recorded forward can be given others: residuals are `UnetResiduals` in a row.
     """
-    if isinstance(unet, ZImageTransformer2DModel):
-        return z_image_forward(unet)
+    if not isinstance(unet, UNet2DConditionModel):
+        return _TRANSFORMERS[type(unet)].forward(unet)
     names, skips = _added_to(unet), skip_count(unet)
 
     def forward(sample: Tensor, timesteps: Tensor, context: Tensor, *others: Tensor) -> Tensor:
@@ -126,8 +143,8 @@ def _unflat(inside: tuple[Tensor, ...], skips: int) -> dict[str, object]:
 
 
 def _added_to(unet: DenoiserModule) -> tuple[str, ...]:
-    if isinstance(unet, ZImageTransformer2DModel):
-        return (TEXT_LENGTH,)
+    if not isinstance(unet, UNet2DConditionModel):
+        return _TRANSFORMERS[type(unet)].added
     return _ADDED if unet_config(unet).addition_embed_type == "text_time" else ()
 
 

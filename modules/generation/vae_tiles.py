@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 from torch.nn.functional import pad
 
 from modules.hardware.budget import CPU_MEMORY
 from modules.hardware.device import compute_device
-from modules.hardware.model_configs import vae_config
+from modules.hardware.model_configs import VaeModule, vae_config
 
 # In latent cells: what a tile sees beyond what it makes, and the stretch over which two of them are mixed.
 MARGIN: Final = 8
@@ -59,24 +58,24 @@ def spans(length: int, tile: int) -> tuple[CellSpan, ...]:
     return tuple(CellSpan(at, at + size, i == 0, i == count - 1) for i, at in enumerate(starts))
 
 
-def bytes_per_pixel(vae: AutoencoderKL) -> int:
+def bytes_per_pixel(vae: VaeModule) -> int:
     """What one pixel takes at the highest point of decoding; encoding takes less."""
     widths = vae_config(vae).block_out_channels
     numbers = int(_NUMBERS * max(widths[:2]))
     return numbers * int(next(vae.parameters()).element_size())
 
 
-def largest_tile(vae: AutoencoderKL, memory: int, factor: int) -> int:
+def largest_tile(vae: VaeModule, memory: int, factor: int) -> int:
     """The side of the largest square tile that `memory` bytes allow, in cells of `factor` pixels."""
     return max(SMALLEST, math.isqrt(memory // bytes_per_pixel(vae)) // factor)
 
 
-def fits(vae: AutoencoderKL, width: int, height: int, memory: int) -> bool:
+def fits(vae: VaeModule, width: int, height: int, memory: int) -> bool:
     """Whether a picture of this size in pixels can be made in one piece."""
     return width * height * bytes_per_pixel(vae) <= memory
 
 
-def tile_side(vae: AutoencoderKL, width: int, height: int) -> int | None:
+def tile_side(vae: VaeModule, width: int, height: int) -> int | None:
     """The tile, in cells a side, in which a picture of this size in pixels is made from the start; None for one piece.
 
     Only a CPU has one: elsewhere memory is planned for the job, and one piece is tried first.
@@ -86,12 +85,12 @@ def tile_side(vae: AutoencoderKL, width: int, height: int) -> int | None:
     return largest_tile(vae, CPU_MEMORY, pixels_per_cell(vae))
 
 
-def pixels_per_cell(vae: AutoencoderKL) -> int:
+def pixels_per_cell(vae: VaeModule) -> int:
     """Pixels along one side of a latent cell."""
     return 1 << (len(vae_config(vae).block_out_channels) - 1)
 
 
-def edges_are_joined(vae: AutoencoderKL) -> bool:
+def edges_are_joined(vae: VaeModule) -> bool:
     """Whether the VAE makes pictures that continue over their own edges (see `tiling`)."""
     mode: str = vae.decoder.conv_in.padding_mode
     return mode == "circular"

@@ -6,9 +6,10 @@ forwards, tests/hardware/test_budget.py; `C` are channels of a level, from the f
 - UNet: rows × (cells × (10·C[0] + 16·C[a] / 4^a) + 77·4·C[-1]), `a` the finest level with attention. The feed-forward
   there holds 4·C·2 twice gated (16·C) over what the residual path and the skip connections keep; the last term is the
   text and what is made of it.
-- a transformer (Z-Image): rows × tokens × 17·D, `D` its channels, a token for each 2 × 2 cells and each of the text's
-  512: the feed-forward's 8/3·D thrice beside what came in, its norm and what goes out of attention; in 16 bits query
-  and key are turned by their positions in 32.
+- a transformer: rows × tokens × n·D, `D` its channels, a token for each 16 × 16 pixels and each of the text's 512; in
+  16 bits query and key are turned by their positions in 32. Z-Image, n = 17: the feed-forward's 8/3·D thrice beside
+  what came in, its norm and what goes out of attention. Flux.2, n = 27: query, key, value and feed-forward in one
+  matrix of 9·D, all of it there until attention is done. Of a picture that it is shown each token counts too.
 - its attention, unless a fused kernel takes the scores, instead of the 16·C if it is more: 4·C for query, key, value
   and result, and rows × heads × tokens² scores, twice for softmax; in slices two heads of one row at a time.
 - VAE decoding: pixels × (3·C[1] + 4), the last level's input, normed and activated, at full size. On a CPU a fourth
@@ -33,8 +34,8 @@ THRIFTIER: Final[dict[MemoryMode, MemoryMode]] = {"full": "medvram", "medvram": 
 RESERVE: Final = 300_000_000
 # Text encoders work on 77 tokens: what they take beside their weights is small and hardly varies.
 _TEXT_WORK: Final = 60_000_000
-# A language model that is one works on 512, and holds the hidden states of all its layers.
-_LANGUAGE_MODEL_WORK: Final = 140_000_000
+# A language model that is one works on 512, and holds the hidden states of all its layers: the largest takes this.
+_LANGUAGE_MODEL_WORK: Final = 180_000_000
 # The picture itself, beside what the VAE makes of it.
 _PICTURE_IN_AND_OUT: Final = 4
 # What the VAE may take beside the weights on a CPU, in bytes; a larger picture goes through in tiles that do. That is
@@ -57,8 +58,9 @@ class ModelSize:
 
     `largest_piece` is the largest streamed piece of the UNet in bytes, `unstreamed` what is part of no piece and stays
     on the device. Of text encoders `text_streamed` bytes come piece by piece where the UNet does, through `text_slots`
-    bytes that stay on the device. `transformer` is the width of a transformer in the UNet's place; 0 where there
-    is none.
+    bytes that stay on the device. `transformer` is the width of a transformer in the UNet's place, 0 where there
+    is none; `token_numbers` what it takes for each token, in widths, `cells_a_token` how many cells of the latent are
+    one token, and `sees_pictures` says that the picture that is encoded is shown to it.
     """
 
     unet: int
@@ -71,6 +73,9 @@ class ModelSize:
     heads: int = 8
     vae_channels: tuple[int, ...] = (128, 256, 512, 512)
     transformer: int = 0
+    token_numbers: int = 17
+    cells_a_token: int = 4
+    sees_pictures: bool = False
     text_slots: int = 0
     text_streamed: int = 0
     unet_itemsize: int = 2
@@ -144,8 +149,9 @@ def unet_work(model: ModelSize, request: RequestSize, *, scores: Scores = "fused
     """Bytes of the UNet's activations at their peak."""
     cells = request.pixels // model.vae_factor**2
     if model.transformer:
-        tokens = request.rows * (cells // _CELLS_A_TOKEN + _TEXT_TOKENS)
-        return tokens * _NUMBERS_A_TOKEN * model.transformer * model.unet_itemsize
+        pictures = 2 if request.encodes and model.sees_pictures else 1
+        tokens = request.rows * (pictures * cells // model.cells_a_token + _TEXT_TOKENS)
+        return tokens * model.token_numbers * model.transformer * model.unet_itemsize
     level = next((index for index, has in enumerate(model.attention) if has), None)
     numbers = request.rows * (cells * 10 * model.unet_channels[0] + 77 * 4 * model.unet_channels[-1])
     if level is not None:
@@ -188,10 +194,7 @@ def control_work(model: ModelSize, request: RequestSize) -> tuple[int, int]:
 
 
 VAE_TILE: Final = 512
-# Of a transformer on latents in patches of 2 × 2, see above.
-_CELLS_A_TOKEN: Final = 4
 _TEXT_TOKENS: Final = 512
-_NUMBERS_A_TOKEN: Final = 17
 # Of each level: two residual blocks, and the layer that leads to it.
 _RESIDUALS_EACH: Final = 3
 

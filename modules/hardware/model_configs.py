@@ -9,15 +9,22 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl_flux2 import AutoencoderKLFlux2
+from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 # What predicts, by its families' `denoiser`.
-DenoiserModule = UNet2DConditionModel | ZImageTransformer2DModel
+TransformerModule = ZImageTransformer2DModel | Flux2Transformer2DModel
+DenoiserModule = UNet2DConditionModel | TransformerModule
+VaeModule = AutoencoderKL | AutoencoderKLFlux2
 
 
 class VaeConfig(Protocol):
-    """What is read of a VAE's configuration. `block_out_channels` are channels from the finest level on."""
+    """What is read of a VAE's configuration. `block_out_channels` are channels from the finest level on.
+
+    The last four say how an `AutoencoderKL` scales its latents.
+    """
 
     @property
     def latent_channels(self) -> int: ...
@@ -74,11 +81,15 @@ class UnetConfig(Protocol):
     def projection_class_embeddings_input_dim(self) -> int: ...
 
 
-class ZImageConfig(Protocol):
-    """What is read of the configuration of Z-Image's transformer."""
+class TransformerConfig(Protocol):
+    """What is read of the configurations of all transformers. `in_channels` are those of the latents."""
 
     @property
     def in_channels(self) -> int: ...
+
+
+class ZImageConfig(TransformerConfig, Protocol):
+    """What is read of the configuration of Z-Image's transformer."""
 
     @property
     def dim(self) -> int: ...
@@ -93,7 +104,24 @@ class ZImageConfig(Protocol):
     def cap_feat_dim(self) -> int: ...
 
 
-def vae_config(vae: AutoencoderKL) -> VaeConfig:
+class Flux2Config(TransformerConfig, Protocol):
+    """What is read of the configuration of Flux.2's transformer."""
+
+    @property
+    def num_attention_heads(self) -> int: ...
+
+    @property
+    def attention_head_dim(self) -> int: ...
+
+
+class Flux2VaeConfig(Protocol):
+    """What is read of the configuration of Flux.2's VAE alone."""
+
+    @property
+    def patch_size(self) -> Sequence[int]: ...
+
+
+def vae_config(vae: VaeModule) -> VaeConfig:
     """The configuration of `vae`."""
     return cast(VaeConfig, vae.config)
 
@@ -108,11 +136,36 @@ def z_image_config(transformer: ZImageTransformer2DModel) -> ZImageConfig:
     return cast(ZImageConfig, transformer.config)
 
 
+def flux2_config(transformer: Flux2Transformer2DModel) -> Flux2Config:
+    """The configuration of Flux.2's `transformer`."""
+    return cast(Flux2Config, transformer.config)
+
+
+def flux2_vae_config(vae: AutoencoderKLFlux2) -> Flux2VaeConfig:
+    """What the configuration of Flux.2's `vae` has beside those of others."""
+    return cast(Flux2VaeConfig, vae.config)
+
+
+def latent_patch_of(vae: VaeModule) -> int:
+    """So many cells of the VAE's latents a side are one of the denoiser's."""
+    return flux2_vae_config(vae).patch_size[0] if isinstance(vae, AutoencoderKLFlux2) else 1
+
+
+def vae_factor_of(vae: VaeModule) -> int:
+    """Pixels along one side of a cell of the denoiser's latents."""
+    return latent_patch_of(vae) << (len(vae_config(vae).block_out_channels) - 1)
+
+
+def vae_channels_of(vae: VaeModule) -> int:
+    """Channels of the denoiser's latents that `vae` decodes."""
+    return vae_config(vae).latent_channels * latent_patch_of(vae) ** 2
+
+
 def latent_channels_of(denoiser: DenoiserModule) -> int:
     """Channels of the latents that `denoiser` makes."""
-    if isinstance(denoiser, ZImageTransformer2DModel):
-        return z_image_config(denoiser).in_channels
-    return unet_config(denoiser).out_channels
+    if isinstance(denoiser, UNet2DConditionModel):
+        return unet_config(denoiser).out_channels
+    return cast(TransformerConfig, denoiser.config).in_channels
 
 
 class _TakesProcessor(Protocol):

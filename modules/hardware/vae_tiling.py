@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
 from modules.hardware.budget import VAE_TILE
-from modules.hardware.model_configs import vae_config
+from modules.hardware.model_configs import VaeModule, vae_config
 
 
-def enable_vae_tiling(vae: AutoencoderKL) -> None:
+def enable_vae_tiling(vae: VaeModule) -> None:
     """Make `vae` work in tiles of `VAE_TILE` pixels a side, a quarter of which overlap.
 
     diffusers takes the tile from a configuration that single files don't have: without these sizes it would be 32
@@ -19,6 +17,6 @@ def enable_vae_tiling(vae: AutoencoderKL) -> None:
     vae.enable_tiling()  # type: ignore[no-untyped-call]  # unannotated in diffusers
 
 
-def disable_vae_tiling(vae: AutoencoderKL) -> None:
+def disable_vae_tiling(vae: VaeModule) -> None:
     """Make `vae` work on whole pictures again."""
     vae.disable_tiling()  # type: ignore[no-untyped-call]  # unannotated in diffusers

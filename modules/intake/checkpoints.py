@@ -11,7 +11,13 @@ from typing import Any
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
 from modules.catalogue.hints import read_sidecar
 from modules.catalogue.model_parts import ChosenParts, MissingPartError
-from modules.catalogue.refusals import hires_refusal, refiner_refusal, sampler_refusal, text_to_image_refusal
+from modules.catalogue.refusals import (
+    hires_refusal,
+    refiner_refusal,
+    sampler_refusal,
+    size_refusal,
+    text_to_image_refusal,
+)
 from modules.catalogue.user_metadata import PREDICTION_KEY, text_of
 from modules.families import Family
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
@@ -146,6 +152,8 @@ class CheckpointChooser:
             known = ((one, self._catalogue.architecture(one)) for one in (first, hires))
             for checkpoint, architecture in known:
                 _refuse(None if architecture is None else text_to_image_refusal(architecture, checkpoint.name))
+        if (family := self._family(first)) is not None:
+            _refuse(size_refusal(family, (request.width, request.height), first.name))
         sampled = [*zip((first, hires), samplers, strict=False), *self._refined(request, samplers, options)]
         for checkpoint, choice in sampled:
             family = self._family(checkpoint)

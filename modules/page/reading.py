@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from modules.parameters.samplers import find_sampler
 from modules.prompt import (
     NETWORK_KINDS,
+    ChatTokenizer,
     ChunkReading,
     NetworkTag,
     PartReading,
     PromptReading,
-    QwenTokenizer,
     ReadingOptions,
     Style,
     StyleFileError,
@@ -71,12 +71,12 @@ def counters(services: Services, typed: Typed) -> tuple[str, str]:
     )
 
 
-def _tokenizer(services: Services) -> Tokenizer | QwenTokenizer:
+def _tokenizer(services: Services) -> Tokenizer | ChatTokenizer:
     """What reads the prompts of the checkpoint in use."""
     checkpoint = services.current_checkpoint()
     architecture = None if checkpoint is None else services.catalogue.architecture(checkpoint)
-    if architecture is not None and architecture.family.text_encoders[0].layout == "qwen3":
-        return qwen_tokenizer()
+    if architecture is not None and (facts := architecture.family.text_encoders[0]).layout == "qwen3":
+        return ChatTokenizer(qwen_tokenizer(), facts.empty_thought)
     return clip_tokenizer()
 
 
@@ -98,7 +98,7 @@ def counter_html(count: int, limit: int, *, whole: bool = False) -> str:
 
 def _counter(
     options: OptionStore,
-    tokenizer: Tokenizer | QwenTokenizer,
+    tokenizer: Tokenizer | ChatTokenizer,
     text: str,
     calls: int,
     styles: Sequence[Style],
@@ -108,7 +108,7 @@ def _counter(
     if len(text) > LONGEST_COUNTED:
         return f"<span>{len(text):,} characters</span>"
     count, limit = count_tokens(text, tokenizer, calls, negative=negative, styles=styles, **_shared(options))
-    return counter_html(count, limit, whole=isinstance(tokenizer, QwenTokenizer))
+    return counter_html(count, limit, whole=isinstance(tokenizer, ChatTokenizer))
 
 
 def _shared(options: OptionStore) -> dict[str, Any]:

@@ -156,6 +156,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "uni_pc_lower_order_final": _is_unipc,
     "s_min_uncond_all": lambda run: bool(run.job.sampling.s_min_uncond),
     "initial_noise_multiplier": lambda run: run.request.mode == "img2img",
+    "klein_no_reference": lambda run: run.request.mode == "img2img",
     "img2img_extra_noise": lambda run: run.request.mode == "img2img" or run.request.has_hires_pass,
     "sd_vae_encode_method": lambda run: run.encodes_picture,
     "token_merging_ratio_hr": lambda run: run.request.has_hires_pass,

@@ -113,13 +113,15 @@ class Img2imgOptions:
     """How a pass over a picture begins, and how its result is finished.
 
     `mask_weight`: how much of the picture an inpainting checkpoint is not shown under the mask, 0 nothing, 1 all of it.
-    `upscaler` brings pictures to the size of the pass; "" is plain resampling.
+    `upscaler` brings pictures to the size of the pass; "" is plain resampling. `hides_picture` says that models which
+    take pictures to edit beside the noisy one are not shown it.
     """
 
     background_color: str = option("img2img_background_color")
     upscaler: str = option("upscaler_for_img2img")
     noise_multiplier: float = option("initial_noise_multiplier")
     mask_weight: float = option("inpainting_mask_weight")
+    hides_picture: bool = option("klein_no_reference")
     color_correction: bool = option("img2img_color_correction")
     overlay_inpaint: bool = option("overlay_inpaint")
 

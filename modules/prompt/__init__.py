@@ -2,6 +2,7 @@
 
 from modules.prompt.attention import BREAK, parse_attention
 from modules.prompt.block_weights import parse_presets
+from modules.prompt.chat import ChatTokenizer
 from modules.prompt.chunks import CHUNK_LENGTH, Chunk, ChunkedPrompt, chunk_prompt, empty_chunk
 from modules.prompt.comments import strip_comments
 from modules.prompt.composable import blended, split_composable
@@ -19,7 +20,7 @@ from modules.prompt.networks import (
 from modules.prompt.notices import PromptNotice
 from modules.prompt.old_emphasis import chunk_prompt_as_before
 from modules.prompt.plan import ConditioningPlan, PromptPart, PromptPlan, active_index, active_text, plan_conditioning
-from modules.prompt.qwen import QwenTokenizer, qwen_tokenizer
+from modules.prompt.qwen import qwen_tokenizer
 from modules.prompt.reading import (
     ChunkReading,
     PartReading,
@@ -39,6 +40,7 @@ __all__ = [
     "CHUNK_LENGTH",
     "NETWORK_KINDS",
     "NETWORK_LABELS",
+    "ChatTokenizer",
     "Chunk",
     "ChunkReading",
     "ChunkedPrompt",
@@ -51,7 +53,6 @@ __all__ = [
     "PromptPart",
     "PromptPlan",
     "PromptReading",
-    "QwenTokenizer",
     "ReadingOptions",
     "Run",
     "Style",

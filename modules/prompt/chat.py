@@ -12,6 +12,7 @@ LONGEST: Final = 512
 
 _BEFORE: Final = "<|im_start|>user\n"
 _BEHIND: Final = "<|im_end|>\n<|im_start|>assistant\n"
+_EMPTY_THOUGHT: Final = "<think>\n\n</think>\n\n"
 # A weight that somebody wrote, below 10. Brackets without one are what they are in any sentence, and so are times of
 # day and ratios.
 _WEIGHTED: Final = re.compile(r"(?<!\\)\((?!\s*\d+\s*:)([^()]*):\s*[+-]?(?:\d(?:\.\d*)?|\.\d+)\s*\)")
@@ -28,14 +29,24 @@ class ChatPrompt:
     had_weights: bool
 
 
-def chat_prompt(text: str, tokenizer: QwenTokenizer, emphasis: Emphasis = "Original") -> ChatPrompt:
-    """`text` as a user's message, without the weights that are written in it.
+@dataclass(frozen=True, slots=True)
+class ChatTokenizer:
+    """How a language model reads a text: its tokens, and what stands around a message.
 
-    With the emphasis "None" everything is text.
+    With `empty_thought` the answer that follows begins with one.
     """
-    plain, weights = (text, False) if emphasis == "None" else without_weights(text)
-    ids = tokenizer.encode(f"{_BEFORE}{plain}{_BEHIND}")
-    return ChatPrompt(plain, tuple(ids[:LONGEST]), max(0, len(ids) - LONGEST), weights)
+
+    words: QwenTokenizer
+    empty_thought: bool = False
+
+    def read(self, text: str, emphasis: Emphasis = "Original") -> ChatPrompt:
+        """`text` as a user's message, without the weights that are written in it.
+
+        With the emphasis "None" everything is text.
+        """
+        plain, weights = (text, False) if emphasis == "None" else without_weights(text)
+        ids = self.words.encode(f"{_BEFORE}{plain}{_BEHIND}{_EMPTY_THOUGHT * self.empty_thought}")
+        return ChatPrompt(plain, tuple(ids[:LONGEST]), max(0, len(ids) - LONGEST), weights)
 
 
 def without_weights(text: str) -> tuple[str, bool]:

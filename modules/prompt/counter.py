@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from modules.prompt.chat import LONGEST, chat_prompt
+from modules.prompt.chat import LONGEST, ChatTokenizer
 from modules.prompt.chunks import Encoder, chunk_prompt
 from modules.prompt.comments import strip_comments
 from modules.prompt.composable import split_composable
 from modules.prompt.networks import extract_networks
-from modules.prompt.qwen import QwenTokenizer
 from modules.prompt.scheduling import schedule
 from modules.prompt.styles import Style, merge_style
 from modules.settings.choices import Emphasis
@@ -15,7 +14,7 @@ from modules.settings.choices import Emphasis
 
 def count_tokens(
     text: str,
-    tokenizer: Encoder | QwenTokenizer,
+    tokenizer: Encoder | ChatTokenizer,
     steps: int,
     *,
     negative: bool = False,
@@ -36,8 +35,8 @@ def count_tokens(
     text, _ = extract_networks(text)
     parts = [text] if negative else [part for part, _ in split_composable(text)]
     texts = dict.fromkeys(active for part in parts for _, active in schedule(part, steps))
-    if isinstance(tokenizer, QwenTokenizer):
-        read = [chat_prompt(active, tokenizer, emphasis) for active in texts]
+    if isinstance(tokenizer, ChatTokenizer):
+        read = [tokenizer.read(active, emphasis) for active in texts]
         return max(len(prompt.ids) + prompt.cut for prompt in read), LONGEST
     chunked = (chunk_prompt(active, tokenizer, emphasis, comma_padding_backtrack, embeddings) for active in texts)
     longest = max(chunked, key=lambda prompt: prompt.token_count)

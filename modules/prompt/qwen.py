@@ -29,6 +29,8 @@ _WHOLE_WORDS: Final = (
     "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>",
     "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>",
 )  # fmt: skip
+FILLER: Final = 151643
+"""The id that texts are filled up with: `<|endoftext|>`."""
 VOCABULARY: Final = 151669
 """How many ids there are; models have some more rows in their embeddings."""
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from modules.prompt.attention import read_attention
-from modules.prompt.chat import LONGEST, chat_prompt
+from modules.prompt.chat import LONGEST, ChatTokenizer
 from modules.prompt.chunks import CHUNK_LENGTH, Chunk, chunk_prompt
 from modules.prompt.comments import Commented, read_comments
 from modules.prompt.composable import Composition, read_composition
 from modules.prompt.networks import NetworkTag, extract_networks
 from modules.prompt.notices import PromptNotice
 from modules.prompt.plan import active_text
-from modules.prompt.qwen import QwenTokenizer
 from modules.prompt.scheduling import is_literal, schedule
 from modules.prompt.tokens import Tokenizer
 from modules.settings.choices import Emphasis
@@ -85,7 +84,7 @@ class ReadingOptions:
 
 def read_prompt(
     text: str,
-    tokenizer: Tokenizer | QwenTokenizer,
+    tokenizer: Tokenizer | ChatTokenizer,
     options: ReadingOptions,
     embeddings: Mapping[str, int] | None = None,
     negative: bool = False,
@@ -111,7 +110,7 @@ class _PromptReader:
     """Reads parts, and gathers what concerns the prompt as a whole."""
 
     def __init__(
-        self, tokenizer: Tokenizer | QwenTokenizer, options: ReadingOptions, embeddings: Mapping[str, int]
+        self, tokenizer: Tokenizer | ChatTokenizer, options: ReadingOptions, embeddings: Mapping[str, int]
     ) -> None:
         self.tokenizer = tokenizer
         self.options = options
@@ -135,7 +134,7 @@ class _PromptReader:
 
     def _text(self, text: str, calls: Sequence[int]) -> TextReading:
         options = self.options
-        if isinstance(self.tokenizer, QwenTokenizer):
+        if isinstance(self.tokenizer, ChatTokenizer):
             return self._message(text, calls, self.tokenizer)
         if options.emphasis != "None":
             self.notices.extend(read_attention(text).notices)
@@ -145,8 +144,8 @@ class _PromptReader:
         chunks = tuple(ChunkReading(self._runs(chunk, tokenizer), chunk.length) for chunk in prompt.chunks)
         return TextReading(text, tuple(_ranges(calls)), chunks, prompt.token_count, prompt.limit)
 
-    def _message(self, text: str, calls: Sequence[int], tokenizer: QwenTokenizer) -> TextReading:
-        prompt = chat_prompt(text, tokenizer, self.options.emphasis)
+    def _message(self, text: str, calls: Sequence[int], tokenizer: ChatTokenizer) -> TextReading:
+        prompt = tokenizer.read(text, self.options.emphasis)
         if prompt.had_weights:
             message = "This checkpoint reads a text as a whole: weights like (word:1.2) are left out, the words stay."
             self.notices.append(PromptNotice("no-weights", message))

@@ -149,13 +149,15 @@ class FlowSigmas(ModelSigmas):
     """The noise levels of a model trained by flow matching, where x = (1 - level) * image + level * noise.
 
     As A1111's successors do, 1000 of them stand for the training, and a level counts as 1000 times its own value in
-    timesteps, while a timestep's level is shifted: schedules that are even in timesteps depend on that.
+    timesteps, while a timestep's level is shifted: schedules that are even in timesteps depend on that. `cells` is how
+    many the latent has, by which some models shift even levels.
     """
 
     TIMESTEPS: Final = 1000
 
-    def __init__(self, training: FlowTraining) -> None:
-        self._shift = training.shift
+    def __init__(self, training: FlowTraining, cells: int = 0) -> None:
+        self._training = training
+        self._cells = cells
         self.quantize = False
         self.sigmas = self.t_to_sigma(torch.arange(1, self.TIMESTEPS + 1))
         self.log_sigmas = self.sigmas.log()
@@ -164,7 +166,8 @@ class FlowSigmas(ModelSigmas):
     def uniform(self, steps: int) -> Tensor:
         """Even stretches of time from 1 on, shifted, then 0: what diffusers' pipelines of such models take."""
         times = self.TIMESTEPS * (1 - torch.arange(steps, dtype=torch.float64) / steps)
-        return torch.cat([self.t_to_sigma(times), torch.zeros(1)])
+        shift = self._training.even_shift(self._cells, steps)
+        return torch.cat([self._shifted(times, shift), torch.zeros(1)])
 
     def sigma_to_t(self, sigma: Tensor) -> Tensor:
         return sigma * self.TIMESTEPS
@@ -174,8 +177,11 @@ class FlowSigmas(ModelSigmas):
         return sigma
 
     def t_to_sigma(self, timestep: Tensor) -> Tensor:
+        return self._shifted(timestep, self._training.shift)
+
+    def _shifted(self, timestep: Tensor, shift: float) -> Tensor:
         time = timestep.double() / self.TIMESTEPS
-        return (self._shift * time / (1 + (self._shift - 1) * time)).float()
+        return (shift * time / (1 + (shift - 1) * time)).float()
 
 
 def scaled_linear_alphas_cumprod(start: float = 0.00085, end: float = 0.012, steps: int = 1000) -> Tensor:

@@ -10,12 +10,14 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 
 from modules.families import TextEncoderFacts
 from modules.parameters.job_options import EncodingOptions
-from modules.prompt.chat import chat_prompt
-from modules.prompt.qwen import qwen_tokenizer
+from modules.prompt.chat import LONGEST, ChatTokenizer
+from modules.prompt.qwen import FILLER, qwen_tokenizer
 
 
 class ChatEncoder:
-    """A language model as a family's text encoder: the hidden states of one of its last layers, a vector a token."""
+    """A language model as a family's text encoder: the hidden states of one of its layers or of several side by side, a
+    vector a token.
+    """
 
     def __init__(self, model: Qwen3Model, facts: TextEncoderFacts) -> None:
         self._model = model
@@ -23,14 +25,23 @@ class ChatEncoder:
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], options: EncodingOptions) -> tuple[Tensor, tuple[int, ...]]:
-        """(texts, tokens of the longest, width), zeros behind the shorter ones, and how many tokens each has."""
+        """(texts, tokens of the longest, width), zeros behind the shorter ones, and how many tokens each has.
+
+        Where texts are filled up all are as long as the longest one allowed, and no lengths are given.
+        """
         states = [self._encode(text, options) for text in texts]
-        return torch.nn.utils.rnn.pad_sequence(states, batch_first=True), tuple(map(len, states))
+        lengths = () if self._facts.filled_up else tuple(map(len, states))
+        return torch.nn.utils.rnn.pad_sequence(states, batch_first=True), lengths
 
     def _encode(self, text: str, options: EncodingOptions) -> Tensor:
-        ids = chat_prompt(text, qwen_tokenizer(), options.emphasis).ids
+        facts = self._facts
+        ids = ChatTokenizer(qwen_tokenizer(), facts.empty_thought).read(text, options.emphasis).ids
+        filler = LONGEST - len(ids) if facts.filled_up else 0
         answered = self._model(
-            torch.tensor([ids], device=self._model.device), output_hidden_states=True, use_cache=False
+            torch.tensor([[*ids, *[FILLER] * filler]], device=self._model.device),
+            attention_mask=torch.tensor([[1] * len(ids) + [0] * filler], device=self._model.device) if filler else None,
+            output_hidden_states=True,
+            use_cache=False,
         )
-        hidden: Tensor = answered.hidden_states[-self._facts.layer][0]
-        return hidden
+        places = facts.joined_states or (-facts.layer,)
+        return torch.cat([answered.hidden_states[place][0] for place in places], dim=-1)

@@ -9,7 +9,6 @@ from typing import Final, Self
 
 import torch
 from accelerate.big_modeling import init_empty_weights
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from modules.catalogue.hints import ModelHints, gather_hints
@@ -26,16 +25,25 @@ from modules.families import (
 )
 from modules.families.unsupported import UNSUPPORTED
 from modules.hardware.device import has_own_memory
-from modules.hardware.model_configs import DenoiserModule, latent_channels_of, unet_config, vae_config
+from modules.hardware.model_configs import (
+    DenoiserModule,
+    VaeModule,
+    latent_channels_of,
+    latent_patch_of,
+    unet_config,
+    vae_channels_of,
+    vae_factor_of,
+)
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.depth import DEPTH_PREFIX, load_depth
 from modules.weights.fill import build_module
 from modules.weights.latent_scaling import LatentScaling
 from modules.weights.model import Model, NoiseTraining, Predicts, TextEncoder
-from modules.weights.outline import DenoiserShape, TextPart, denoiser_outline, text_encoder_parts
+from modules.weights.outline import TextPart, denoiser_outline, text_encoder_parts
 from modules.weights.prediction import predicts_velocity
 from modules.weights.scaled_weights import with_scales
 from modules.weights.tensor_file import TensorFile, open_tensors
+from modules.weights.transformers import DenoiserShape
 from modules.weights.unet_shapes import UnetShape
 from modules.weights.vae_outline import vae_outline
 from modules.weights.weight_buffer import one_thread
@@ -75,7 +83,7 @@ def load_checkpoint(
     text_dtype: torch.dtype | None = None,
     channels_last: bool = False,
     vae_path: Path | None = None,
-    vae: AutoencoderKL | None = None,
+    vae: VaeModule | None = None,
     text_paths: Sequence[Path] = (),
     mapped: bool = True,
     make_room: MakeRoom = lambda needed: None,
@@ -132,8 +140,8 @@ def load_checkpoint(
         resolution=hints.resolution,
         default_resolution=hints.resolution or family.resolution,
         unet_channels=unet_shape.in_channels,
-        latent_channels=vae_config(vae).latent_channels,
-        vae_factor=_factor(vae),
+        latent_channels=vae_channels_of(vae),
+        vae_factor=vae_factor_of(vae),
         latent_scaling=LatentScaling.of(vae),
         context_dim=unet_shape.context_dim,
         text_widths=tuple(part.shape.hidden for part in parts),
@@ -150,7 +158,7 @@ class Parts:
 
     family: Family
     unet: DenoiserModule
-    vae: AutoencoderKL
+    vae: VaeModule
     text_encoders: tuple[TextEncoder, ...]
 
 
@@ -193,21 +201,24 @@ def load_vae(
     channels_last: bool = False,
     family: Family,
     mapped: bool = True,
-) -> AutoencoderKL:
+) -> VaeModule:
     """Load a standalone VAE file, or the VAE inside a checkpoint; errors as `load_checkpoint`."""
     place = LoadTarget(torch.device(device), dtype, dtype, dtype, channels_last)
     with one_thread(), open_tensors(path, mapped=mapped) as file:
         return _load_vae(file, family, place.suited_to(family))
 
 
-def is_scaled_for(vae: AutoencoderKL, family: Family) -> bool:
+def is_scaled_for(vae: VaeModule, family: Family) -> bool:
     """Whether a loaded VAE scales latents as the family does: files rarely say it, so it was read for one family."""
+    if family.latent_patch > 1 or latent_patch_of(vae) > 1:
+        # These say it themselves.
+        return family.latent_patch == latent_patch_of(vae)
     found = LatentScaling.of(vae)
     wanted = family.vae_scaling_factor, family.latents_mean, family.vae_shift
     return (found.factor, found.mean, found.shift) == wanted
 
 
-def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> AutoencoderKL:
+def exchange_vae(model: Model, vae: VaeModule, vae_path: Path | None) -> VaeModule:
     """Give `model` another VAE, and return the one before. `vae_path` as in `Model`.
 
     Raises:
@@ -216,8 +227,8 @@ def exchange_vae(model: Model, vae: AutoencoderKL, vae_path: Path | None) -> Aut
     _check_vae_fits(model.path.name, model.family, latent_channels_of(model.unet), vae)
     before = model.vae
     model.vae, model.vae_path = vae, vae_path
-    model.latent_channels = vae_config(vae).latent_channels
-    model.vae_factor = _factor(vae)
+    model.latent_channels = vae_channels_of(vae)
+    model.vae_factor = vae_factor_of(vae)
     model.latent_scaling = LatentScaling.of(vae)
     return before
 
@@ -313,9 +324,9 @@ def _load_unet(
     return unet, shape
 
 
-def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> AutoencoderKL:
+def _load_vae(file: TensorFile, family: Family, place: LoadTarget) -> VaeModule:
     outline = vae_outline(file, family)
-    vae: AutoencoderKL = build_module(
+    vae: VaeModule = build_module(
         outline.make,
         file,
         outline.source_of,
@@ -339,7 +350,7 @@ def _load_text_encoder(part: TextPart, place: LoadTarget) -> TextEncoder:
 
 
 def _check_text_fits(file_name: str, family: Family, unet: DenoiserShape, texts: Sequence[TextPart]) -> None:
-    width = sum(part.shape.hidden for part in texts)
+    width = sum(part.width for part in texts)
     if unet.context_dim != width:
         own = "UNet" if family.denoiser == "unet" else "transformer"
         apart = next((part.file.path.name for part in texts if part.file.path.name != file_name), None)
@@ -364,14 +375,10 @@ def _check_text_fits(file_name: str, family: Family, unet: DenoiserShape, texts:
         )
 
 
-def _check_vae_fits(file_name: str, family: Family, unet_channels: int, vae: AutoencoderKL) -> None:
+def _check_vae_fits(file_name: str, family: Family, unet_channels: int, vae: VaeModule) -> None:
     part = "UNet" if family.denoiser == "unet" else "transformer"
-    if unet_channels != vae_config(vae).latent_channels:
+    if unet_channels != vae_channels_of(vae):
         raise CheckpointError(
             f"The {part} of {file_name} works on {unet_channels} latent channels, the VAE has "
-            f"{vae_config(vae).latent_channels}; choose another VAE."
+            f"{vae_channels_of(vae)}; choose another VAE."
         )
-
-
-def _factor(vae: AutoencoderKL) -> int:
-    return 1 << (len(vae_config(vae).block_out_channels) - 1)

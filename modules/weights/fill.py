@@ -1,6 +1,6 @@
 """Filling a module with tensors from a file: no random initialisation, nothing missing, nothing left on meta."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeVar
 
 import torch
@@ -14,6 +14,8 @@ from modules.weights.tensor_file import TensorFile
 from modules.weights.weight_buffer import WeightBuffer
 
 M = TypeVar("M", bound=nn.Module)
+# How many batches a normalisation was trained on, which plays no part in what it does.
+_COUNT: Final = "num_batches_tracked"
 # Where a module's parameter, by its name, is found in a file.
 SourceOf = Callable[[str], TensorSource]
 
@@ -30,7 +32,8 @@ def build_module(
 ) -> M:
     """Make a module with the weights of `file`, frozen and in evaluation mode.
 
-    The weights are copies: the file may be replaced while the model lives.
+    The weights are copies: the file may be replaced while the model lives. Buffers that belong to a module's state are
+    weights too, in their own number type.
 
     Args:
         make: constructs the module; called where parameters cost nothing, while buffers stay real (a buffer on the
@@ -43,9 +46,10 @@ def build_module(
     """
     with init_empty_weights():
         module = make()
-    wanted = {name: source_of(name) for name, _ in module.named_parameters()}
-    _check_present(wanted, file, part)
     parameters = dict(module.named_parameters())
+    stored = {name: value for name, value in module.state_dict().items() if _is_stored(name, parameters)}
+    wanted = {name: source_of(name) for name in (*parameters, *stored)}
+    _check_present(wanted, file, part)
     weights = WeightBuffer([value.shape for value in parameters.values()], dtype, device, channels_last=channels_last)
     loaded = {
         name: weights.take(
@@ -53,10 +57,18 @@ def build_module(
         )
         for name, value in parameters.items()
     }
+    for name, value in stored.items():
+        found = wanted[name].taken_from(file.tensor(wanted[name].name))
+        loaded[name] = as_parameter(found, value, wanted[name], part).to(value.dtype, copy=True)
     module.load_state_dict(loaded, strict=False, assign=True)
     for _, buffer in module.named_buffers():
         buffer.data = buffer.data.to(device)
     return module.eval().requires_grad_(False)
+
+
+def _is_stored(name: str, parameters: Collection[str]) -> bool:
+    """Whether an entry of a module's state is a buffer that its answers depend on, no count of training's batches."""
+    return name not in parameters and not name.endswith(_COUNT)
 
 
 # What a network's size is read from shapes with fails so where they aren't those of that network.
@@ -81,7 +93,7 @@ def published_net(
             net = make({name: tuple(tensor.shape) for name, tensor in tensors.items()})
     except _MISFITS as error:
         raise MisfitError(str(error)) from error
-    wanted = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+    wanted = {name: value for name, value in net.state_dict().items() if not name.endswith(_COUNT)}
     if any(name not in tensors or tensors[name].shape != value.shape for name, value in wanted.items()):
         raise MisfitError("some of its tensors are absent or of another shape")
     # Copies: the tensors may be windows into the file.

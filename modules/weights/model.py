@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 
 from modules.families import EDM_TRAINING, EdmTraining, Family, PredictionType
 from modules.hardware.main_memory import give_back_memory
-from modules.hardware.model_configs import DenoiserModule
+from modules.hardware.model_configs import DenoiserModule, VaeModule
 from modules.weights.latent_scaling import LatentScaling
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class Model:
     """
 
     unet: DenoiserModule
-    vae: AutoencoderKL
+    vae: VaeModule
     text_encoders: tuple[TextEncoder, ...]
     """In the order of the family's `text_encoders`."""
     path: Path

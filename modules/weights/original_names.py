@@ -45,20 +45,37 @@ _VAE_BLOCK = re.compile(r"(encoder|decoder)\." + _BLOCK.pattern)
 class TensorSource:
     """Where a parameter is found: the tensor's name in the file, which of its equal parts, and whether it lies turned.
 
-    `part` is (index, count) of equal parts along the first axis.
+    `part` is (index, count) of equal parts along the first axis; with `swapped` the second half of its rows is first.
     """
 
     name: str
     part: tuple[int, int] = (0, 1)
     transposed: bool = False
+    swapped: bool = False
 
     def taken_from(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The parameter in the file's `tensor`, a view of it. A tensor that can't be cut so is returned as it is."""
+        """The parameter in the file's `tensor`, a view of it (a copy if swapped). One that can't be cut so is returned
+        as it is.
+        """
+        if self.swapped:
+            return swapped_halves(tensor)
         index, count = self.part
         if count > 1 and tensor.ndim and tensor.shape[0] % count == 0:
             size = tensor.shape[0] // count
             tensor = tensor[index * size : (index + 1) * size]
         return tensor.t() if self.transposed and tensor.ndim == 2 else tensor
+
+    def put_back(self, parameter: torch.Tensor, tensor: torch.Tensor) -> None:
+        """Write the changed `parameter` that was taken from the file's `tensor` into it."""
+        if self.swapped:
+            tensor.copy_(swapped_halves(parameter))
+
+
+def swapped_halves(tensor: torch.Tensor) -> torch.Tensor:
+    """`tensor` with the second half of its rows before the first. One that has no halves is returned as it is."""
+    if tensor.ndim == 0 or tensor.shape[0] % 2:
+        return tensor
+    return torch.cat(tensor.chunk(2)[::-1])
 
 
 def openclip_source(name: str) -> TensorSource:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Generic, Protocol, Self
 
 from accelerate.big_modeling import init_empty_weights
-from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -26,8 +25,8 @@ from modules.weights.original_names import TensorSource, openclip_source, unet_o
 from modules.weights.qwen3_shapes import infer_qwen3
 from modules.weights.tensor_file import TensorFile
 from modules.weights.text_shapes import infer_text_encoder
+from modules.weights.transformers import TRANSFORMERS, DenoiserShape, TransformerFiles, TransformerShape
 from modules.weights.unet_shapes import UnetShape, infer_unet
-from modules.weights.z_image import ZImageShape, infer_z_image, z_image_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +35,6 @@ class Outline(Generic[M]):
 
     make: Callable[[], M]
     source_of: SourceOf
-
-
-class DenoiserShape(Protocol):
-    """What the shapes of a denoiser's weights say, whatever it is made of."""
-
-    @property
-    def in_channels(self) -> int: ...
-
-    @property
-    def out_channels(self) -> int: ...
-
-    @property
-    def context_dim(self) -> int: ...
 
 
 class TextShape(Protocol):
@@ -67,8 +53,8 @@ def denoiser_outline(
     """What makes the picture. Raises CheckpointError where its shapes make none."""
     prefix = family.file_prefix(file.shapes)
     shapes = file.below(prefix)
-    if family.denoiser == "z_image":
-        return _z_image_outline(file, prefix, shapes)
+    if (kind := TRANSFORMERS.get(family.denoiser)) is not None:
+        return _transformer_outline(file, prefix, shapes, kind)
     return _unet_outline(file, prefix, shapes, hints)
 
 
@@ -84,27 +70,32 @@ def _unet_outline(
     return Outline(lambda: constructed(UNet2DConditionModel, config, file.path.name, "UNet"), source_of), shape
 
 
-def _z_image_outline(file: TensorFile, prefix: str, shapes: Shapes) -> tuple[Outline[DenoiserModule], ZImageShape]:
-    shape = infer_z_image(shapes)
+def _transformer_outline(
+    file: TensorFile, prefix: str, shapes: Shapes, kind: TransformerFiles
+) -> tuple[Outline[DenoiserModule], TransformerShape]:
+    shape = kind.infer(shapes)
 
     def source_of(name: str) -> TensorSource:
-        source = z_image_source(name, shapes)
+        source = kind.source(name, shapes)
         return replace(source, name=prefix + source.name)
 
     def make() -> DenoiserModule:
-        made: DenoiserModule = constructed(ZImageTransformer2DModel, shape.config(), file.path.name, "transformer")
-        return made
+        return constructed(kind.make, shape.config(), file.path.name, "transformer")
 
     return Outline(make, source_of), shape
 
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """One text encoder of a checkpoint: the file that it lies in, how it is made, and what its shapes say."""
+    """One text encoder of a checkpoint: the file that it lies in, how it is made, and what its shapes say.
+
+    `width` are the channels that it conditions with.
+    """
 
     file: TensorFile
     outline: Outline[TextEncoder]
     shape: TextShape
+    width: int
 
 
 def text_encoder_parts(
@@ -141,12 +132,22 @@ def _text_part(file: TensorFile, apart: Sequence[TensorFile], facts: TextEncoder
             "a complete checkpoint is needed."
         )
     if facts.layout == "qwen3":
-        return _qwen3_part(holder, prefix)
+        return _qwen3_part(holder, facts, prefix)
     return _clip_part(holder, facts, prefix, heads)
 
 
-def _qwen3_part(file: TensorFile, prefix: str) -> TextPart:
+def _qwen3_part(file: TensorFile, facts: TextEncoderFacts, prefix: str) -> TextPart:
     shape = infer_qwen3(file.below(prefix))
+    if facts.joined_states:
+        # What lies behind the last hidden state that conditions isn't needed, but for a layer: the norm behind the last
+        # layer changes its hidden state.
+        needed = max(facts.joined_states) + 1
+        if shape.layers < needed:
+            raise CheckpointError(
+                f"The text encoder in {file.path.name} has {shape.layers} layers, and its hidden states up to layer "
+                f"{needed} are needed: choose another text encoder."
+            )
+        shape = replace(shape, layers=needed)
 
     def make() -> TextEncoder:
         encoder: TextEncoder = constructed(
@@ -154,7 +155,8 @@ def _qwen3_part(file: TensorFile, prefix: str) -> TextPart:
         )
         return encoder
 
-    return TextPart(file, Outline(make, lambda name: TensorSource(f"{prefix}model.{name}")), shape)
+    outline = Outline(make, lambda name: TensorSource(f"{prefix}model.{name}"))
+    return TextPart(file, outline, shape, facts.context_width(shape.hidden))
 
 
 def _clip_part(file: TensorFile, facts: TextEncoderFacts, prefix: str, heads: int | None) -> TextPart:
@@ -173,7 +175,7 @@ def _clip_part(file: TensorFile, facts: TextEncoderFacts, prefix: str, heads: in
         source = openclip_source(bare) if facts.layout == "openclip" else TensorSource(bare)
         return replace(source, name=prefix + source.name)
 
-    return TextPart(file, Outline(make, source_of), shape)
+    return TextPart(file, Outline(make, source_of), shape, facts.context_width(shape.hidden))
 
 
 def constructed(make: Callable[..., M], config: dict[str, object], file_name: str, part: str) -> M:

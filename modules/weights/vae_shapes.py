@@ -9,9 +9,13 @@ from modules.weights.checkpoint_errors import CheckpointError
 
 @dataclass(frozen=True, slots=True)
 class VaeShape:
-    """Channels of each level (finest first), residual blocks per level, and what stands at the ends."""
+    """Channels of each level (finest first), residual blocks per level, and what stands at the ends.
+
+    `decoder_channels` are those of the decoder's levels, which one VAE alone has others on.
+    """
 
     channels: tuple[int, ...]
+    decoder_channels: tuple[int, ...]
     layers_per_block: int
     image_channels: int
     latent_channels: int
@@ -37,6 +41,15 @@ class VaeShape:
             "mid_block_add_attention": self.mid_attention,
         }
 
+    def patched_config(self, patch: int, groups: int | None = None) -> dict[str, object]:
+        """Arguments for diffusers' `AutoencoderKLFlux2`."""
+        config = self.config(groups) | {
+            "patch_size": (patch, patch),
+            "decoder_block_out_channels": self.decoder_channels,
+        }
+        del config["scaling_factor"]
+        return config
+
 
 def infer_vae(shapes: Shapes) -> VaeShape:
     """Read a VAE's construction from the shapes of its tensors, names without `first_stage_model.`.
@@ -52,13 +65,15 @@ def infer_vae(shapes: Shapes) -> VaeShape:
         )
     levels = 1 + max(level for level, _ in places)
     layers = 1 + max(block for _, block in places)
+    decoder = (shapes.get(f"decoder.up.{level}.block.0.conv1.weight", ()) for level in range(levels))
     return VaeShape(
         channels=tuple(_shape(shapes, f"encoder.down.{level}.block.0.conv1.weight")[0] for level in range(levels)),
+        decoder_channels=tuple(shape[0] for shape in decoder if shape),
         layers_per_block=layers,
         image_channels=_shape(shapes, "encoder.conv_in.weight")[1],
         latent_channels=_shape(shapes, "decoder.conv_in.weight")[1],
-        quant_conv="quant_conv.weight" in shapes,
-        post_quant_conv="post_quant_conv.weight" in shapes,
+        quant_conv=not shapes.keys().isdisjoint(("quant_conv.weight", "encoder.quant_conv.weight")),
+        post_quant_conv=not shapes.keys().isdisjoint(("post_quant_conv.weight", "decoder.post_quant_conv.weight")),
         mid_attention="decoder.mid.attn_1.q.weight" in shapes,
     )
 

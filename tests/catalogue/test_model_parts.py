@@ -83,7 +83,29 @@ def test_what_is_missing_is_named_with_a_file_that_fits(catalogue: Catalogue, tm
 def test_files_are_known_by_their_tensors(tmp_path: Path) -> None:
     assert read_part(write(tmp_path / "a.safetensors", TEXT)) == PartFacts(layout="qwen3", width=32)
     assert read_part(write(tmp_path / "b.safetensors", VAE)) == PartFacts(vae_channels=16)
-    assert read_part(write(tmp_path / "c.safetensors", VAE | {"bn.running_mean": (128,)})) is None
+    flux2 = VAE | {"bn.running_mean": (128,)}
+    assert read_part(write(tmp_path / "c.safetensors", flux2)) == PartFacts(vae_channels=128), "of whole patches"
     gemma = {"model.embed_tokens.weight": (8, 32), "model.layers.0.post_feedforward_layernorm.weight": (32,)}
     assert read_part(write(tmp_path / "d.safetensors", gemma)) is None
     assert read_part(write(tmp_path / "e.safetensors", CHECKPOINT)) is None
+
+
+@pytest.mark.parametrize(("blocks", "role"), [(5, "qwen3_4b"), (6, "qwen3_8b")])
+def test_what_flux_2_klein_lacks_is_found_by_its_own_tensors(
+    catalogue: Catalogue, tmp_path: Path, blocks: int, role: str
+) -> None:
+    """Three hidden states of the text encoder side by side, and the VAE with statistics of 128 channels."""
+    shapes = {"double_stream_modulation_img.lin.weight": (8, 8), "txt_in.weight": (8, 120)}
+    shapes |= {f"double_blocks.{index}.img_attn.qkv.weight": (8, 8) for index in range(blocks)}
+    write(tmp_path / "models" / "diffusion_models" / "z.safetensors", shapes)
+    catalogue.refresh()
+    file = role.replace("qwen3", "qwen_3")
+    with pytest.raises(MissingPartError, match=rf"\({role}\), and no file here fits: put {file}.safetensors into"):
+        parts(catalogue)
+    narrow = {"model.embed_tokens.weight": (8, 40), "model.layers.0.self_attn.q_norm.weight": (16,)}
+    write(tmp_path / "models" / "text_encoders" / "mine.safetensors", narrow)
+    assert parts(catalogue) == ("flux2.safetensors", ["mine.safetensors"])
+    (tmp_path / "models" / "VAE" / "flux2.safetensors").unlink()
+    catalogue.refresh()
+    with pytest.raises(MissingPartError, match=r"put flux2-vae.safetensors into models/VAE"):
+        parts(catalogue)

@@ -10,6 +10,11 @@ ATTENTION = "down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
 DOTTED = "down_blocks.1.attentions.0.transformer_blocks.0.attn2"
 
 
+def both(layer: str, takes: int, gives: int) -> dict[str, Shape]:
+    """The two matrices of a LoRA for a layer of these widths."""
+    return {f"{layer}.lora_down.weight": (8, takes), f"{layer}.lora_up.weight": (gives, 8)}
+
+
 @pytest.mark.parametrize(
     ("shapes", "base"),
     [
@@ -51,6 +56,16 @@ DOTTED = "down_blocks.1.attentions.0.transformer_blocks.0.attn2"
             "Flux",
         ),
         ({"double_blocks.0.processor.qkv_lora1.down.weight": (16, 3072)}, "Flux"),
+        (both("lora_unet_single_blocks_3_linear2", 15360, 3072), "Flux"),
+        (both("lora_unet_single_blocks_3_linear2", 12288, 3072), "Flux.2 klein 4B"),
+        (both("lora_unet_single_blocks_3_linear1", 3072, 27648), "Flux.2 klein 4B"),
+        (both("lora_unet_single_blocks_3_linear1", 3072, 21504), "Flux"),
+        ({f"lora_unet_double_blocks_2_img_mlp_0.{part}": (8, 8) for part in ("lokr_w1", "lokr_w2")}, "Flux"),
+        ({"transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj.lora_A.weight": (8, 3072)}, "Flux.2 klein 4B"),
+        ({"transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj.lora_A.weight": (8, 6144)}, "Flux.2 dev"),
+        ({f"lora_unet_double_blocks_{i}_img_attn_qkv.lora_A": (8, 3072) for i in range(5)}, "Flux.2 klein 4B"),
+        ({f"lora_unet_double_blocks_{i}_img_attn_qkv.lora_A": (8, 3072) for i in range(19)}, "Flux"),
+        ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (8, 4096)}, "Flux.2 klein 9B"),
         ({"transformer_blocks.0.img_mlp.net.0.proj.lora_A.default.weight": (8, 3072)}, "Qwen-Image"),
         ({"lycoris_transformer_blocks_0_attn_add_q_proj.lora_down.weight": (8, 3072)}, "Qwen-Image"),
         ({"transformer.transformer_blocks.0.attn.add_q_proj.lora_A.weight": (8, 1536)}, "SD3"),

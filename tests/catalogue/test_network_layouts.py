@@ -60,7 +60,10 @@ LAYOUTS: dict[str, tuple[ModelKind, tuple[str, ...]]] = {
     "Chroma": (ModelKind.FLUX, ("distilled_guidance_layer.in_proj.weight", "double_blocks.0.img_attn.qkv.weight")),
     "Flux.1, all in one": (ModelKind.FLUX, ("model.diffusion_model.double_blocks.0.x", "vae.decoder.conv_in.weight")),
     "Flux.1, diffusers": (ModelKind.TRANSFORMER, ("transformer_blocks.0.attn.to_q.weight", "x_embedder.weight")),
-    "Flux.2": (ModelKind.FLUX, ("double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qkv.weight")),
+    "Flux.2": (
+        ModelKind.CHECKPOINT,
+        ("double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qkv.weight"),
+    ),
     "Flux.3": (ModelKind.TRANSFORMER, ("early_stream_modulations.image.lin.weight",)),
     "Qwen-Image": (ModelKind.TRANSFORMER, ("txt_norm.weight", "transformer_blocks.0.attn.to_q.weight")),
     "Krea 2": (ModelKind.TRANSFORMER, ("txtfusion.projector.weight", "blocks.0.attn.wq.weight")),

@@ -32,7 +32,9 @@ def test_a_picture_is_made_again_from_the_noise_that_was_found_for_it(artist: Ar
     wanted = AlternativeTestArguments.read({"original_prompt": prompt, "decode_steps": STEPS, "decode_cfg": 1.0})
     noise = found_noise(artist.engine, request, start, decoding(request, wanted), QUIET, adjusted=adjusted)
     assert 0.9 < float(noise.std()) < 1.1
-    sigma = model_sigmas(artist.engine.model, read_options(SamplerOptions, request.options)).sigma_max
+    sigma = model_sigmas(
+        artist.engine.model, read_options(SamplerOptions, request.options), request.passes[0]
+    ).sigma_max
     begun = replace(start, noise=noise - start.latent / sigma)
     again = image(artist, img2img(artist.engine, request, range(1), source, QUIET, begun)[0])
     through_vae = image(artist, start.latent[0])

@@ -18,7 +18,7 @@ from torch import nn
 
 from modules.catalogue.model_errors import ModelFileError
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
-from modules.families import PLAYGROUND, SD1, SDXL
+from modules.families import FLUX2_KLEIN_4B, PLAYGROUND, SD1, SDXL
 from modules.generation.codec import decode_tiny, encode_tiny
 from modules.protocol import ImageReady, JobFailed, JobFinished, Preview
 from modules.weights.tiny_autoencoder import for_family, load_tiny_autoencoder
@@ -26,6 +26,15 @@ from tests.engine.conftest import RunningEngine, job
 from tests.engine.test_models import CPU
 
 LATENTS = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(3))
+
+
+def test_a_family_whose_latents_are_patches_has_none(tmp_path: Path) -> None:
+    """Not even where a file of its name lies."""
+    folder = tmp_path / "models" / "VAE-approx"
+    folder.mkdir(parents=True)
+    save_file(AutoencoderTiny(latent_channels=32).decoder.state_dict(), folder / "taef2_decoder.safetensors")
+    found = TinyAutoencoderCache(folder, CPU).half("decoder", FLUX2_KLEIN_4B)
+    assert found == "Tiny autoencoders for Flux.2 klein 4B can't be read here"
 
 
 @pytest.fixture(scope="module")

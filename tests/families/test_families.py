@@ -2,8 +2,22 @@
 
 import ast
 from pathlib import Path
+from typing import get_args
 
-from modules.families import COSXL, FAMILIES, PLAYGROUND, SD1, SD2, SDXL, SDXL_REFINER, Z_IMAGE, family_of
+from modules.families import (
+    COSXL,
+    FAMILIES,
+    FLUX2_KLEIN_4B,
+    FLUX2_KLEIN_9B,
+    PLAYGROUND,
+    SD1,
+    SD2,
+    SDXL,
+    SDXL_REFINER,
+    Z_IMAGE,
+    DenoiserKind,
+    family_of,
+)
 from modules.families.documents import families_page
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +49,15 @@ def test_z_image_is_recognised_by_what_lumina_lacks() -> None:
     assert family_of(refiner) is None
 
 
+def test_flux_2_klein_is_recognised_by_its_one_modulation_and_its_depth() -> None:
+    for prefix in ("", "model.diffusion_model."):
+        for modulation, block in (("lin", "double_blocks"), ("linear", "transformer_blocks")):
+            names = {f"{prefix}double_stream_modulation_img.{modulation}.weight", f"{prefix}{block}.4.attn.x"}
+            assert family_of(names) is FLUX2_KLEIN_4B
+            assert family_of(names | {f"{prefix}{block}.5.attn.x"}) is FLUX2_KLEIN_9B
+    assert family_of({"double_blocks.0.img_mod.lin.weight", "double_blocks.5.img_mod.lin.weight"}) is None
+
+
 def _is_a_name(node: ast.AST) -> bool:
     match node:
         case ast.Attribute(
@@ -47,7 +70,8 @@ def _is_a_name(node: ast.AST) -> bool:
 
 def test_nobody_else_asks_which_family_it_is() -> None:
     """Sources ask a family's value for what they need: its name is shown, not compared, and stands in its own file."""
-    names = {"SD1", "SD2", "SDXL", "SDXL_REFINER", "PLAYGROUND", "COSXL", "Z_IMAGE"}
+    names = {"SD1", "SD2", "SDXL", "SDXL_REFINER", "PLAYGROUND", "COSXL", "Z_IMAGE", "FLUX2_KLEIN_4B", "FLUX2_KLEIN_9B"}
+    kinds = set(get_args(DenoiserKind)) - {"unet"}
     questions = []
     for path in sorted((ROOT / "modules").rglob("*.py")):
         if path.is_relative_to(ROOT / "modules" / "families"):
@@ -58,6 +82,8 @@ def test_nobody_else_asks_which_family_it_is() -> None:
                     questions += [f"{path}: {one.name}" for one in imported if one.name in names]
                 case ast.Compare() | ast.Match() if any(map(_is_a_name, ast.walk(node))):
                     questions.append(f"{path}:{node.lineno} asks for its name")
+                case ast.Compare(comparators=[ast.Constant(value=str(value))]) if value in kinds:
+                    questions.append(f"{path}:{node.lineno} asks for {value}, which a table should say")
     assert questions == []
 
 

@@ -30,7 +30,7 @@ VALUES: dict[str, object] = {
     "use_downcasted_alpha_bar": True,
 }
 # Those that act by another one only, or in another mode.
-ELSEWHERE = {"token_merging_ratio_img2img", "token_merging_ratio_hr", "sdxl_crop_left"}
+ELSEWHERE = {"token_merging_ratio_img2img", "token_merging_ratio_hr", "sdxl_crop_left", "klein_no_reference"}
 # The base is not shown a score, but its refiner is.
 OF_REFINERS = {"sdxl_refiner_low_aesthetic_score", "sdxl_refiner_high_aesthetic_score"}
 TOYS = {"SD1": Architecture(), "SD2": TINY_SD2, "XL": TINY_SDXL, "CosXL": TINY_COSXL, "refiner": TINY_REFINER}

@@ -9,12 +9,15 @@ from typing import get_args
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl_flux2 import AutoencoderKLFlux2
+from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from hypothesis import given
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from modules.generation.flux2 import flux2_forward
 from modules.generation.z_image import z_image_forward
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention, scores_of
 from modules.hardware.budget import (
@@ -159,6 +162,32 @@ def test_a_transformers_estimate_holds_what_it_really_takes(width: int, height: 
     half = partial(torch.empty, dtype=torch.bfloat16)
     with torch.no_grad(), mode, ByteCounter([transformer]) as counter:
         forward(half(rows, 16, height // 8, width // 8), torch.full((rows,), 0.5), half(rows, text, 2560), lengths)
+    assert counter.peak <= estimate <= 1.25 * counter.peak
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "rows", "pictures"), some([(1024, 1024, 1, 1), (512, 512, 2, 1), (1024, 768, 1, 2)], 2)
+)
+def test_the_estimate_of_flux_2_holds_what_it_really_takes(width: int, height: int, rows: int, pictures: int) -> None:
+    """Of klein 4B, and with a picture that it is shown beside the noisy one."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            transformer = Flux2Transformer2DModel(
+                num_layers=2, num_single_layers=2, num_attention_heads=24, joint_attention_dim=7680,
+                guidance_embeds=False,
+            )  # fmt: skip
+            vae = AutoencoderKLFlux2()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    request = RequestSize(width, height, images=rows, rows_per_image=1, encodes=pictures > 1)
+    estimate = unet_work(size_of(transformer, vae), request)
+    without_memory(transformer, mode)
+    half = partial(torch.empty, dtype=torch.bfloat16)
+    sample = half(rows, pictures * 128, height // 16, width // 16)
+    with torch.no_grad(), mode, ByteCounter([transformer]) as counter:
+        flux2_forward(transformer)(sample, torch.full((rows,), 0.5), half(rows, 512, 7680))
     assert counter.peak <= estimate <= 1.25 * counter.peak
 
 

@@ -48,7 +48,7 @@ def alternative_test(stage: Stage, index: int) -> Image.Image:
     drawn = pass_noise(stage.pipeline, resolved, range(1), resolved.passes[0].size).draw().to(start.noise)
     share = arguments.randomness
     noise = ((1 - share) * start.noise + share * drawn) / (share**2 + (1 - share) ** 2) ** 0.5
-    highest = model_sigmas(stage.pipeline.model, resolved.settings.sampling).sigma_max
+    highest = model_sigmas(stage.pipeline.model, resolved.settings.sampling, resolved.passes[0]).sigma_max
     # What is added to the picture, so that the pass begins with this noise and nothing of the picture.
     added = noise - start.latent.to(noise) / highest
     return stage.over(resolved, source, 1, 2, replace(start, noise=added))
@@ -78,7 +78,7 @@ def found_noise(
     """
     with pipeline.networks(networks_of(resolved, resolved.passes[0].prompt)):
         settings = resolved.settings
-        model = model_sigmas(pipeline.model, settings.sampling)
+        model = model_sigmas(pipeline.model, settings.sampling, spec)
         conditioning = plan_conditioning([spec.prompt], [spec.negative_prompt], spec.steps, None)
         denoise = Guidance(
             SigmaPrediction(

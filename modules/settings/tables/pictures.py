@@ -82,6 +82,14 @@ OPTIONS = (
     switch(
         IMG2IMG, "img2img_color_correction", False, "Give img2img results the input's colours", changes_picture=True
     ),
+    switch(
+        IMG2IMG,
+        "klein_no_reference",
+        False,
+        "Don't show Flux.2 klein the picture of img2img as a reference",
+        infotext="Klein no reference",
+        changes_picture=True,
+    ),
     switch(IMG2IMG, "img2img_fix_steps", False, "Run exactly the steps asked for in img2img", changes_picture=True),
     colour(
         IMG2IMG,

@@ -62,6 +62,7 @@ class LoraMerger:
                     parameter.add_(change.update.float().view_as(parameter), alpha=change.multiplier)
                 else:
                     change.update.merge_into(parameter, change.multiplier)
+                change.source.put_back(parameter, changed)
             except RuntimeError:
                 self._misshapen[change.network.path] += 1
         return changed

@@ -273,7 +273,7 @@ class NetworkMerger:
     ) -> Iterator[tuple[tuple[Target, _Part], _Change]]:
         if layer.weight is None or applied.unet == 0 or (applied.key, name, "weight") in self._misshapen:
             return
-        rows = RowsOf(layer.weight, share.index, share.count)
+        rows = RowsOf(layer.weight, share.index, share.count, share.swapped)
         yield (share.target, "weight"), _Change(applied.key, name, "weight", rows, applied.unet, applied.dyn)
 
     def _save_originals(self, wanted: _Changes) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
 from modules.families import Family, TextEncoderFacts
@@ -18,7 +18,7 @@ from modules.hardware.model_configs import DenoiserModule, unet_config
 from modules.parameters.unet_blocks import BASE, block_of
 from modules.weights.model import TextEncoder
 from modules.weights.original_names import TensorSource, unet_original_name
-from modules.weights.z_image import z_image_original
+from modules.weights.transformers import TRANSFORMERS
 
 _CHANGEABLE: Final = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
 _TEXT_MODEL: Final = "text_model."
@@ -69,33 +69,41 @@ def network_targets(model: NamedModules) -> dict[str, Target]:
 
 @dataclass(frozen=True, slots=True)
 class RowShare:
-    """A target that holds one of `count` equal parts of the rows of a layer in a network file, counted from 0."""
+    """A target that holds one of `count` equal parts of the rows of a layer in a network file, counted from 0, or all
+    of them with the halves `swapped`.
+    """
 
     target: Target
     index: int
     count: int
+    swapped: bool = False
 
 
 def joined_targets(model: NamedModules) -> dict[str, tuple[RowShare, ...]]:
-    """Layers of network files that are several modules here, by every spelling: query, key and value in one matrix."""
-    if not isinstance(model.unet, ZImageTransformer2DModel):
+    """Layers of network files whose rows are several modules here, by every spelling: query, key and value in one
+    matrix; or one module that has them in another order.
+    """
+    if model.family.denoiser not in TRANSFORMERS:
         return {}
     found: dict[str, list[RowShare]] = {}
-    for target, source in _transformer_targets(model.unet):
+    for target, source in _transformer_targets(model):
         index, count = source.part
-        if count > 1:
+        if count > 1 or source.swapped:
             for spelling in _transformer_spellings(source.name.removesuffix(".weight")):
-                found.setdefault(spelling, []).append(RowShare(target, index, count))
+                found.setdefault(spelling, []).append(RowShare(target, index, count, source.swapped))
     return {name: tuple(shares) for name, shares in found.items()}
 
 
 def _changeable(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    return ((path, module) for path, module in root.named_modules() if isinstance(module, _CHANGEABLE))
+    for path, module in root.named_modules():
+        if isinstance(module, _CHANGEABLE) and module.weight is not None:
+            yield path, module
 
 
-def _transformer_targets(transformer: ZImageTransformer2DModel) -> Iterator[tuple[Target, TensorSource]]:
-    for path, module in _changeable(transformer):
-        yield Target(module, f"unet.{path}", text_encoder=False), z_image_original(f"{path}.weight")
+def _transformer_targets(model: NamedModules) -> Iterator[tuple[Target, TensorSource]]:
+    original = TRANSFORMERS[model.family.denoiser].original
+    for path, module in _changeable(model.unet):
+        yield Target(module, f"unet.{path}", text_encoder=False), original(f"{path}.weight")
 
 
 def _transformer_spellings(name: str) -> list[str]:
@@ -108,14 +116,14 @@ def _transformer_spellings(name: str) -> list[str]:
 
 
 def _unet_modules(model: NamedModules) -> Iterator[tuple[Target, list[str]]]:
-    if isinstance(model.unet, ZImageTransformer2DModel):
-        for target, source in _transformer_targets(model.unet):
-            names = [
-                target.path.removeprefix("unet."),
-                *([source.name.removesuffix(".weight")] * (source.part[1] == 1)),
-            ]
+    if model.family.denoiser in TRANSFORMERS:
+        for target, source in _transformer_targets(model):
+            names = [target.path.removeprefix("unet.")]
+            if source.part[1] == 1 and not source.swapped:
+                names.append(source.name.removesuffix(".weight"))
             yield target, [spelling for name in dict.fromkeys(names) for spelling in _transformer_spellings(name)]
         return
+    assert isinstance(model.unet, UNet2DConditionModel)
     config = unet_config(model.unet)
     attention = ["CrossAttn" in kind for kind in config.down_block_types]
     layers = config.layers_per_block

@@ -22,6 +22,7 @@ from modules.weights.networks.kinds import (
     WithOffset,
 )
 from modules.weights.networks.rotations import Rotation
+from modules.weights.original_names import swapped_halves
 
 _Parts = Mapping[str, Tensor]
 
@@ -58,15 +59,21 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsOf:
-    """Part `index` of `count` equal parts of the rows that an update is for, for the weight of these rows alone."""
+    """Part `index` of `count` equal parts of the rows that an update is for, for the weight of these rows alone.
+
+    With `swapped` the weight has all of them, the second half first.
+    """
 
     update: WeightUpdate
     index: int
     count: int
+    swapped: bool = False
 
     def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
         if isinstance(self.update, WeightDecomposed) and self.update.by_columns:
             raise RuntimeError("lengths of columns are of all rows together, and only a part of these is there")
+        if self.swapped:
+            return swapped_halves(self.update.delta(swapped_halves(weight), dyn))
         # Each part stands where it is in the whole; what an update does with the others is left out.
         whole = weight.repeat(self.count, *[1] * (weight.ndim - 1))
         part = self.update.delta(whole, dyn).chunk(self.count)[self.index]
