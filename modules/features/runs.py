@@ -20,7 +20,7 @@ from modules.features.running import FeatureJob
 from modules.features.soft_inpainting.declare import SOFT_INPAINTING
 from modules.features.soft_inpainting.run import SoftInpaintingFeature
 from modules.features.tiled_diffusion.declare import TILED_DIFFUSION
-from modules.features.tiled_diffusion.run import tiled_diffusion
+from modules.features.tiled_diffusion.run import TiledDiffusionFeature
 from modules.generation.pipeline import JobFeature
 
 # Makes a feature for one job. Raises RequestError for what it can't do.
@@ -30,7 +30,7 @@ FeatureRun = Callable[[FeatureJob], JobFeature]
 RUNS: Final[Mapping[str, FeatureRun]] = {
     SOFT_INPAINTING.title: SoftInpaintingFeature,
     # Before whatever else stands in the UNet's place: that sees the whole picture.
-    TILED_DIFFUSION.title: tiled_diffusion,
+    TILED_DIFFUSION.title: TiledDiffusionFeature,
     CONTROLNET.title: ControlNet,
     **dict.fromkeys(REGION_SCRIPTS, Regions),
     DETAIL.title: DetailFeature,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+import torch
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
@@ -156,3 +157,18 @@ def attention_received(attention: nn.Module, x: Tensor) -> Tensor:
     scores = query @ key.mT * query.shape[-1] ** -0.5
     received: Tensor = scores.softmax(-1).mean(1).sum(1)
     return received
+
+
+def attention_to_tokens(attention: nn.Module, x: Tensor, context: Tensor, tokens: Sequence[int]) -> Tensor:
+    """How much each place of `x` (rows, places, channels) attends to these of the `context`'s tokens: the mean of the
+    heads. (rows, places), float32.
+    """
+    own = cast(AttentionModule, attention)
+    given = (own.to_q, x), (own.to_k, context)
+    query, key = (part(rows).unflatten(-1, (own.heads, -1)).transpose(1, 2) for part, rows in given)
+    seen = torch.zeros(x.shape[:2], device=x.device)
+    # One head after the other: of all of them at once the scores of a large picture are gigabytes.
+    for head in range(own.heads):
+        scores = query[:, head].float() @ key[:, head].float().mT * query.shape[-1] ** -0.5
+        seen += scores.softmax(-1)[..., tokens].sum(-1)
+    return seen / own.heads

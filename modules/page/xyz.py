@@ -20,7 +20,17 @@ from modules.page.controls import Controls, events_of
 from modules.page.messages import QUICK
 from modules.page.option_choices import option_choices
 from modules.parameters import RequestError
-from modules.parameters.xyz import AXES, NAMES, NOTHING, Axis, joined_values, split_values, value_counts
+from modules.parameters.xyz import (
+    AXES,
+    DETAIL_SEARCHES,
+    NAMES,
+    NOTHING,
+    SEARCH,
+    Axis,
+    joined_values,
+    split_values,
+    value_counts,
+)
 from modules.settings import OPTIONS
 
 if TYPE_CHECKING:
@@ -34,7 +44,7 @@ _HINTS: Final = {
 }
 _SWITCH: Final = ("True", "False")
 _OWN_HINTS: Final = {
-    "Prompt S/R": 'what is searched, what replaces it, "or, this"',
+    **dict.fromkeys((SEARCH, *DETAIL_SEARCHES), 'what is searched, what replaces it, "or, this"'),
     "Prompt order": "parts of the prompt, in all orders",
     "Size": "512x512, 512x768",
 }

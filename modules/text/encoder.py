@@ -165,6 +165,19 @@ class PromptEncoder:
         counts = {name: vectors[0].shape[0] for name, vectors in self._known.items()}
         return self._encoders[0].columns((text,), options, counts)[0][0].length
 
+    def positions_of(self, text: str, word: str, options: EncodingOptions) -> tuple[int, ...]:
+        """Where the tokens of `word` stand in the encoding of `text`, each time it occurs; empty if never."""
+        counts = {name: vectors[0].shape[0] for name, vectors in self._known.items()}
+        encoder, found = self._encoders[0], list[int]()
+        alone = encoder.columns((word,), options, counts)[0][0]
+        wanted = alone.tokens[1 : 1 + alone.length]
+        for number, (chunk,) in enumerate(encoder.columns((text,), options, counts)):
+            for start in range(1, 2 + chunk.length - len(wanted)):
+                if wanted and chunk.tokens[start : start + len(wanted)] == wanted:
+                    first = number * len(chunk.tokens) + start
+                    found += range(first, first + len(wanted))
+        return tuple(found)
+
     def _add(self, key: _Key, encoded: _Encoded) -> None:
         """Cache an encoding; those that were used longest ago make room for it. One too large for all is not cached."""
         if encoded.encoding.size > CACHE_BYTES:

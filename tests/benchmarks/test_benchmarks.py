@@ -25,6 +25,7 @@ from benchmarks import (
     control_cost,
     exactness,
     extraction,
+    features_off,
     gallery_index,
     hires_memory,
     memory_modes,
@@ -251,6 +252,15 @@ def test_what_a_control_model_costs(monkeypatch: pytest.MonkeyPatch, run: Run) -
     monkeypatch.setattr(unet_dtype, "SD15", replace(SD15, text_layers=1))
     added, off = row(run(control_cost, "--side", 64, "--rounds", 1), "64²")[-2:]
     assert added > 0 and off > 0
+
+
+def test_features_that_are_off_cost_nothing_in_a_step(checkpoint: Path, run: Run) -> None:
+    """By counts: one more step of the same pass calls as many functions with all features off as without any."""
+    printed = run(features_off, "--steps", 2, 4, "--rounds", 1, "--checkpoint", checkpoint)
+    (without, off, more, again), (_, _, later, each) = (row(printed, f"{steps} |") for steps in (2, 4))
+    assert off - without == more == later and again == each == 0
+    # Some hundred functions, once for a pass: with every feature hooked in they were thousands.
+    assert 0 < more < 500
 
 
 @pytest.mark.long

@@ -60,7 +60,7 @@ class Artist:
 
 def features_of(request: ResolvedRequest) -> Sequence[JobFeature]:
     """Features that need nothing of a job but its request."""
-    job: Any = SimpleNamespace(resolved=request, notice=lambda text: None, picture=None)
+    job: Any = SimpleNamespace(resolved=request, notice=lambda text: None, picture=None, leave=lambda: False)
     return features_for(job)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from safetensors import safe_open
 
-from tests.demo.conftest import DEMO, Artist, difference, mean_colour
+from tests.demo.conftest import DEMO, Artist, difference, features_of, mean_colour
 
 MIDDLE = (52, 52, 76, 76)
 CORNER = (0, 0, 16, 16)
@@ -90,6 +93,28 @@ def test_each_side_has_the_colour_of_its_region(artist: Artist, kind: str) -> No
     for left, right in (("red", "blue"), ("blue", "red")):
         image = artist.draw(prompt.format(left, right), scripts=scripts)
         assert shows(left, mean_colour(image, LEFT)) and shows(right, mean_colour(image, RIGHT))
+
+
+def test_a_region_by_a_word_changes_what_the_word_is_and_nothing_else(artist: Artist) -> None:
+    base = "a circle on a blue background"
+    scripts = {"Regional Prompter": {"active": True, "divide_mode": "Prompt", "threshold": "0.2"}}
+    plain, redder = artist.draw(base), artist.draw(f"{base} BREAK a (red:1.5) circle, circle", scripts=scripts)
+    before, after = (mean_colour(image, MIDDLE) for image in (plain, redder))
+    assert (after[0] - after[1]) - (before[0] - before[1]) > 15
+    assert np.abs(mean_colour(redder, CORNER) - mean_colour(plain, CORNER)).max() < 8
+
+
+def test_the_noise_of_a_picture_leads_back_to_it(artist: Artist) -> None:
+    """Even at a strength at which img2img draws another picture, with more steps the closer."""
+    prompt = "a red circle on a blue background"
+    picture = artist.draw(prompt, seed=3)
+    drawing = copy(artist)
+    drawing.engine = replace(artist.engine, features=features_of)
+    inverting = {"enabled": True, "noise_inversion": True, "inversion_steps": 10, "renoise_strength": 0}
+    values: dict[str, object] = {"denoising_strength": 0.9, "cfg_scale": 1, "seed": 9}
+    at_random = drawing.redraw(picture, prompt, **values)
+    again = drawing.redraw(picture, prompt, scripts={"Tiled Diffusion": inverting}, **values)
+    assert difference(again, picture) < 0.4 * difference(at_random, picture)
 
 
 @pytest.mark.long

@@ -82,7 +82,7 @@ def test_mahiro_weighs_each_image_by_itself() -> None:
 
 def test_attention_is_guided_within_bounds_and_mixed_in() -> None:
     """3 · (1, 1) - 2 · (-1, 1) = (5, 1) is three times as long as (1, 1) by the sum of its parts, twice are allowed."""
-    arguments = NormalizedAttentionArguments(scale=3, tau=2, alpha=0.5)
+    arguments = NormalizedAttentionArguments(negative="", scale=3, tau=2, alpha=0.5)
     positive, negative = torch.tensor([[[1.0, 1.0], [2.0, 0.0]]]), torch.tensor([[[-1.0, 1.0], [2.0, 0.0]]])
     wanted = torch.tensor([[[(5 * 2 / 3 + 1) / 2, (2 / 3 + 1) / 2], [2.0, 0.0]]])
     torch.testing.assert_close(normalized(positive, negative, arguments), wanted)

@@ -26,6 +26,8 @@ def other_than_default(argument: Argument) -> JsonValue:
     match argument.look:
         case "checkbox":
             return not argument.default
+        case "textbox":
+            return "other"
         case "radio" | "dropdown":
             return next(word for word in argument.choices if word != argument.default)
     assert argument.minimum is not None and argument.maximum is not None and argument.step is not None
@@ -76,6 +78,12 @@ def test_programs_reach_them_by_the_titles_of_extensions(name: str, title: str) 
             "Dynamic thresholding",
             {"enabled": True, "mimic_scale": 6, "threshold_percentile": 0.95, "mimic_mode": "Linear Up"},
         ),
+        (
+            "nag_enabled: True, nag_negative: ugly, nag_scale: 4.0, nag_tau: 2.5, nag_alpha: 0.8",
+            "Normalized attention guidance",
+            {"enabled": True, "negative": "ugly", "scale": 4, "tau": 2.5, "alpha": 0.8},
+        ),
+        ("NAG Active: True, NAG Scale: 4.0", "Normalized attention guidance", {"enabled": True, "scale": 4}),
         ("CFG Rescale phi: 0.5", "CFG rescale", {"enabled": True, "phi": 0.5}),
         ("freeu_enabled: True, freeu_b1: 1.3", "FreeU", {"enabled": True, "b1": 1.3, "version": "2"}),
     ],
@@ -85,6 +93,13 @@ def test_pictures_of_other_programs_are_read(line: str, title: str, values: dict
     assert pasted.notices == ()
     found = pasted.fields["scripts"][title]
     assert {name: found[name] for name in values} == pytest.approx(values)
+
+
+def test_the_arguments_of_the_nag_extension_are_read_in_its_order() -> None:
+    """sd-perturbed-attention's: enabled, negative prompt, scale, tau, alpha, then those of a hires pass."""
+    args: list[JsonValue] = [True, "ugly", 4, 2.5, 0.8, "Both", False, 2, 2.5, 0.5, -1, -1, ""]
+    values = by_program("Normalized Attention Guidance", args)["Normalized attention guidance"]
+    assert list(values.values()) == args[:5]
 
 
 def test_a_number_of_a_feature_is_an_axis() -> None:

@@ -88,7 +88,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 def features_of(request: ResolvedRequest) -> Sequence[JobFeature]:
-    job: Any = SimpleNamespace(resolved=request, notice=None, picture=None)
+    job: Any = SimpleNamespace(resolved=request, notice=None, picture=None, leave=lambda: False)
     return features_for(job)
 
 
@@ -162,6 +162,8 @@ def test_guidance_within_attention_needs_no_other_guidance_and_goes_with_regions
     values: dict[str, Any] = {"cfg_scale": 1, "negative_prompt": "blue"}
     plain, guided = (made(pipeline, scripts, **values) for scripts in ({}, away))
     assert (guided - plain).abs().max() > 1e-3
+    own = {"Normalized attention guidance": {"scale": 3, "negative": "blue"}}
+    assert torch.equal(made(pipeline, own, **{**values, "negative_prompt": "green"}), guided)
     values["prompt"] = "a red circle BREAK a red circle"
     regional = made(pipeline, {**away, "Regional Prompter": {"active": True}}, **values)
     assert torch.allclose(regional, guided, atol=1e-3)

@@ -161,7 +161,6 @@ COUPLE: dict[str, Any] = {"enabled": True, "divisions": "1:1,1:2", "positions": 
         ("Regional Prompter", "a BREAK b", {"active": True, "ratios": "1,two"}, "the ratio '1,two' can't be read"),
         ("Regional Prompter", "a BREAK b", {"active": True, "ratios": "1,0"}, "numbers above 0"),
         ("Regional Prompter", "a BREAK b", {"active": True, "use_base": True, "base_ratios": "2"}, "base ratio '2'"),
-        ("Regional Prompter", "a BREAK b", {"active": True, "divide_mode": "Mask"}, "its mode Mask is not here"),
         ("Forge Couple", "a\nb", boxes("[1"), "the boxes '[1' can't be read"),
         ("Forge Couple", "a\nb", boxes("[[0,1,0,1]]"), "2 lines, and there are 1 boxes"),
         ("Forge Couple", "a\nb", boxes("[[0,0.4,0,1,1],[0.5,1,0,1,1]]"), "without a prompt"),
@@ -266,6 +265,17 @@ def test_a_cell_that_an_edge_goes_through_is_shared() -> None:
     assert torch.allclose(covered(1 / 3, 1, 4), torch.tensor([0, 2 / 3, 1, 1]))
 
 
+def with_features(pipeline: Pipeline, notices: list[str] | None = None, picture: Any = None) -> Pipeline:
+    """The pipeline of a job whose features say their `notices` there, and open its pictures by `picture`."""
+    said: list[str] = [] if notices is None else notices
+
+    def features_of(request: ResolvedRequest) -> Sequence[JobFeature]:
+        job: Any = SimpleNamespace(resolved=request, notice=said.append, picture=picture, leave=lambda: False)
+        return features_for(job)
+
+    return replace(pipeline, features=features_of)
+
+
 def made(
     pipeline: Pipeline,
     scripts: Scripts,
@@ -273,16 +283,10 @@ def made(
     notices: list[str] | None = None,
     **values: Any,
 ) -> Tensor:
-    said: list[str] = [] if notices is None else notices
-
-    def features_of(request: ResolvedRequest) -> Sequence[JobFeature]:
-        job: Any = SimpleNamespace(resolved=request, notice=said.append, picture=None)
-        return features_for(job)
-
     fields = {"width": 128, "height": 64, "steps": 2, "batch_size": 2, "prompt": "red BREAK blue", **values}
     request = resolved(scripts=scripts, **fields)
     quiet = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
-    return txt2img(replace(pipeline, features=features_of), request, images, quiet)
+    return txt2img(with_features(pipeline, notices), request, images, quiet)
 
 
 def pipeline_of(path: Any) -> Pipeline:

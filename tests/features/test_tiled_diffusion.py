@@ -108,7 +108,7 @@ EXTENSION: list[JsonValue] = [True, MIXTURE, False, True, 1024, 1024, 64, 72, 32
 )
 def test_both_programs_say_the_same(title: str, args: list[JsonValue]) -> None:
     request = parse_request({"seed": 3, "scripts": by_program(title, args)})
-    assert list(request.scripts[TITLE].values()) == [True, MIXTURE, 64, 72, 32, 2]
+    assert list(request.scripts[TITLE].values()) == [True, MIXTURE, 64, 72, 32, 2, False, 10, 1, 1, 64]
     text = write_infotext(resolve(request, options={}, rng=random.Random(0)), 0, {})
     pasted = request_from_infotext(parse_infotext(text), {})
     assert (pasted.fields["scripts"], pasted.notices) == (request.scripts, ())
@@ -127,15 +127,17 @@ def test_pictures_of_other_programs_are_read(line: str) -> None:
     assert pasted.fields["scripts"][TITLE] == {"enabled": True, "method": MIXTURE, "tile_width": 64, **REST}
 
 
-REST = {"tile_height": 96, "overlap": 48, "batch_size": 4}
+REST = {"tile_height": 96, "overlap": 48, "batch_size": 4, "noise_inversion": False, "inversion_steps": 10} | {
+    "inversion_retouch": 1, "renoise_strength": 1, "renoise_kernel": 64
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("place", "value", "sentence"),
-    [(2, True, "the picture's size"), (10, "Lanczos", "by 'Lanczos'"), (12, True, "inversion")],
+    [(2, True, "the picture's size"), (10, "Lanczos", "by 'Lanczos'"), (18, True, "regions")],
 )  # fmt: skip
 def test_what_is_not_here_is_one_sentence(place: int, value: JsonValue, sentence: str) -> None:
-    args = [*EXTENSION]
+    args = [*EXTENSION, False, False]
     args[place] = value
     assert TILED_DIFFUSION.own is not None
     with pytest.raises(ScriptError, match=f"Tiled Diffusion can't .*{sentence}"):

@@ -26,7 +26,7 @@ from modules.parameters.xyz import (
     value_counts,
     with_fixed_seeds,
 )
-from modules.parameters.xyz.axes import is_possible, overrides, reordered
+from modules.parameters.xyz.axes import check_search, is_possible, overrides, reordered
 from modules.parameters.xyz.axis_values import numbers, split_values
 from modules.settings import OPTIONS
 
@@ -159,6 +159,27 @@ def test_axes_of_the_detail_pass_change_its_first_tab(label: str, value: object,
     assert len(alone["tabs"]) == 1 and not alone["ad_enable"]
     with pytest.raises(RequestError, match=r"^X/Y/Z plot: ADetailer"):
         changes(find_axis("[ADetailer] CFG scale 1st", "txt2img"), 7000.0, [7000.0], {"scripts": {}})
+
+
+@pytest.mark.parametrize(
+    ("label", "prompt", "found"),
+    [
+        ("[ADetailer] Prompt S/R (AD 1st)", "blue eyes", ("green eyes, [PROMPT]", "no green", "blue sky")),
+        ("[ADetailer] Prompt S/R (AD 1st and main prompt)", "", ("", "no green", "green sky")),
+    ],
+)
+def test_prompts_of_the_detail_pass_are_searched(label: str, prompt: str, found: tuple[str, ...]) -> None:
+    tab: Any = {"ad_prompt": prompt and f"{prompt}, [PROMPT]", "ad_negative_prompt": "no blue"}
+    scripts: Any = {"ADetailer": checked_arguments(DETAIL, {"ad_enable": True, "tabs": [tab, tab]})}
+    fields: dict[str, Any] = {"prompt": "blue sky", "negative_prompt": "", "scripts": scripts}
+    changed = fields | changes(find_axis(label, "txt2img"), "green", ["blue", "green"], fields)
+    first, second = changed["scripts"]["ADetailer"]["tabs"]
+    assert (first["ad_prompt"], first["ad_negative_prompt"], changed["prompt"]) == found
+    assert second == scripts["ADetailer"]["tabs"][1]
+    request = GenerationRequest(prompt="blue sky", scripts=scripts)
+    check_search(find_axis(label, "txt2img"), "blue", request)
+    with pytest.raises(RequestError, match=r"did not find red in .*ADetailer's first tab"):
+        check_search(find_axis(label, "txt2img"), "red", request)
 
 
 def test_axes_of_controlnet_add_up_and_say_what_is_no_value() -> None:

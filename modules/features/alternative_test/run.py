@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from modules.features.alternative_test.declare import AlternativeTestArguments
+from modules.features.inversion import inverted
 from modules.features.stage import Stage
 from modules.generation.conditions import conditions_for
 from modules.generation.img2img import Start, start_of
@@ -92,16 +93,15 @@ def found_noise(
             extra_channels=start.extra,
             before_call=lambda call: progress.before_call(),
         )
-        x = start.latent.to(pipeline.device)
         # They stay on the CPU, as a sampler's do: nothing waits for them, and the model's own levels lie there too.
         sigmas = model.uniform(spec.steps).flip(0)
         with merging(pipeline, spec, progress):
-            for step in range(1, len(sigmas)):
-                level = sigmas[step - 1] if adjusted else sigmas[step]
-                # At level 0 the picture is its own estimate: there is no direction to go.
-                if level > 0:
-                    denoised = denoise(x, level)
-                    x = x + (x - denoised) / level * (sigmas[step] - sigmas[step - 1])
-                    progress.on_step(step, spec.steps, denoised)
+            x = inverted(
+                denoise,
+                start.latent.to(pipeline.device),
+                sigmas,
+                lambda step, denoised: progress.on_step(step, spec.steps, denoised),
+                from_below=adjusted,
+            )
     require_finite(x)
     return x / sigmas[-1] if adjusted else x / x.std()

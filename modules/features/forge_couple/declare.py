@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from modules.features.arguments import ScriptArguments
 from modules.features.declaration import Argument, OwnForms, Script, Values
+from modules.features.regions.plan.mask_units import MASK_PICTURES, MASK_WEIGHT, MOST_MASKS
 
 BASIC: Final = "Basic"
 ADVANCED: Final = "Advanced"
@@ -21,14 +22,6 @@ LAST_LINE: Final = "Last Line"
 HORIZONTAL: Final = "Horizontal"
 OFF: Final = "off"
 _KEY: Final = "forge_couple"
-_MOST_MASKS: Final = 16
-
-_MASK_RECORD: Final = (
-    # The words say how it is painted on, and which argument takes the painting.
-    Argument("image", "Picture (white guides; or paint on it)", "", "picture", choices=("mask", "mask")),
-    Argument("mask", "Mask", "", "picture", shown=False),
-    Argument("weight", "Weight", 1.0, minimum=0, maximum=5, step=0.05),
-)
 _API: Final = (
     *("enabled", "disable_hr", "mode", "separator", "direction", "background", "background_weight"),
     *("mapping", "common_parser", "common_debug", "def_in_prompt"),
@@ -96,7 +89,7 @@ FORGE_COUPLE: Final = Script(
         ),
         Argument("background_weight", "Global effect weight", 0.5, minimum=0, maximum=1, step=0.05, most=5),
         Argument("mapping", "Boxes: x1, x2, y1, y2, weight", "[[0,0.5,0,1,1],[0.5,1,0,1,1]]", "boxes"),
-        Argument("masks", "Masks", [], "units", maximum=3, most=_MOST_MASKS, record=_MASK_RECORD),
+        Argument("masks", "Masks", [], "units", maximum=3, most=MOST_MASKS, record=(*MASK_PICTURES, MASK_WEIGHT)),
         Argument("common_parser", "Common prompts", OFF, "radio", choices=(OFF, "{ }", "< >")),
         Argument("common_debug", "Debug", False, "checkbox", shown=False),
         Argument("def_in_prompt", "Definitions of common prompts are text too", True, "checkbox"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from pydantic import JsonValue
@@ -23,6 +23,7 @@ from modules.features.forge_couple.declare import (
     ForgeCoupleArguments,
 )
 from modules.features.regions.plan.areas import WHOLE, Area, Layout, Rectangle, Region, checked_layout, split_length
+from modules.features.regions.plan.mask_units import mask_units
 from modules.parameters import RequestError
 
 _TITLE: Final = FORGE_COUPLE.title
@@ -37,7 +38,7 @@ def lines_layout(prompt: str, values: Values) -> Layout | None:
     if arguments.mode == BASIC:
         areas = _tiles(len(lines), arguments)
     elif arguments.mode == MASK:
-        areas = _masks(values)
+        areas = [Area(WHOLE, unit.weight, unit.painted) for unit in mask_units(values)]
     else:
         areas = _mapped(arguments.mapping)
     if len(areas) != len(lines):
@@ -83,19 +84,6 @@ def _tiles(count: int, arguments: ForgeCoupleArguments) -> list[Area]:
     if arguments.background == FIRST_LINE:
         return [back, *tiles]
     return [*tiles, back] if arguments.background == LAST_LINE else tiles
-
-
-def _masks(values: Values) -> list[Area]:
-    units = values.get("masks")
-    found = []
-    for unit in units if isinstance(units, list) else ():
-        assert isinstance(unit, Mapping)
-        picture = unit["mask"] or unit["image"]
-        weight = unit["weight"]
-        assert isinstance(picture, str) and isinstance(weight, int | float)
-        if picture:
-            found.append(Area(WHOLE, float(weight), picture))
-    return found
 
 
 def _mapped(text: str) -> list[Area]:

@@ -41,14 +41,21 @@ class NormalizedAttention(PassHook):
     def __init__(self, arguments: NormalizedAttentionArguments) -> None:
         self._arguments = arguments
         self._step: StepConditions | None = None
+        self._negative: tuple[Conditioning, ...] = ()
         self.shown: Tensor | None = None
         """The negative prompts of the rows of the present forward, (rows, tokens, channels); None where it has none."""
 
     def conditions(self, conditions_of: ConditionsOf) -> ConditionsOf:
-        return lambda prompts, negatives: partial(self._noted, conditions_of(prompts, negatives))
+        def noted(prompts: Sequence[str], negatives: Sequence[str]) -> ConditionsAt:
+            of_pass = conditions_of(prompts, negatives)
+            own = self._arguments.negative.strip()
+            away = conditions_of(prompts, [own] * len(prompts)) if own else of_pass
+            return partial(self._noted, of_pass, away)
 
-    def _noted(self, conditions: ConditionsAt, call: int) -> StepConditions:
-        self._step = conditions(call)
+        return noted
+
+    def _noted(self, conditions: ConditionsAt, away: ConditionsAt, call: int) -> StepConditions:
+        self._step, self._negative = conditions(call), away(call).negative
         return self._step
 
     def around(self, unet: UNet) -> UNet:
@@ -59,7 +66,7 @@ class NormalizedAttention(PassHook):
         self.shown = None
         if self._step is not None and not conditioning.negative_rows:
             images = [image for image, parts in enumerate(self._step.positive) for _ in parts]
-            each = stack_rows([self._step.negative[image] for image in images]).context
+            each = stack_rows([self._negative[image] for image in images]).context
             # Tiles of a row stand side by side.
             self.shown = each.repeat_interleave(conditioning.rows // len(images), dim=0)
         return None

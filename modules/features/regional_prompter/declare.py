@@ -7,7 +7,12 @@ from typing import ClassVar, Final
 
 from modules.features.arguments import ScriptArguments
 from modules.features.declaration import Argument, Script
+from modules.features.regions.plan.mask_units import MASK_PICTURES, MOST_MASKS
 
+MATRIX: Final = "Matrix"
+MASK: Final = "Mask"
+PROMPT: Final = "Prompt"
+PROMPT_EX: Final = "Prompt-EX"
 COLUMNS: Final = "Columns"
 ROWS: Final = "Rows"
 ATTENTION: Final = "Attention"
@@ -30,11 +35,10 @@ REGIONAL_PROMPTER: Final = Script(
         Argument(
             "divide_mode",
             "Divide mode",
-            "Matrix",
+            MATRIX,
             "radio",
-            choices=("Matrix", "Mask", "Prompt"),
+            choices=(MATRIX, MASK, PROMPT),
             infotext="RP Divide mode",
-            shown=False,
         ),
         Argument(
             "matrix_mode",
@@ -47,7 +51,14 @@ REGIONAL_PROMPTER: Final = Script(
             infotext="RP Matrix submode",
         ),
         _text("mask_mode", "Mask mode", "Mask", "RP Mask submode", shown=False),
-        _text("prompt_mode", "Prompt mode", "Prompt", "RP Prompt submode", shown=False),
+        Argument(
+            "prompt_mode",
+            "Prompt mode",
+            PROMPT,
+            "radio",
+            choices=(PROMPT, PROMPT_EX),
+            infotext="RP Prompt submode",
+        ),
         _text("ratios", "Divide ratio", "1,1", "RP Ratios"),
         _text("base_ratios", "Base ratio", "0.2", "RP Base Ratios"),
         _switch("use_base", "Use base prompt", "RP Use Base"),
@@ -64,11 +75,12 @@ REGIONAL_PROMPTER: Final = Script(
         _switch("not_change_and", "Leave AND as it is (else it separates regions)", "RP Options"),
         _text("lora_te", "LoRA in negative text encoder", "0", "RP LoRA Neg Te Ratios", shown=False),
         _text("lora_unet", "LoRA in negative U-Net", "0", "RP LoRA Neg U Ratios", shown=False),
-        _text("threshold", "Threshold", "0", "RP threshold", shown=False),
-        Argument("mask", "Mask", "", "textbox", shown=False),
+        _text("threshold", "Threshold", "0.4", "RP threshold"),
+        Argument("mask", "Mask", "", "picture", shown=False),
         _text("lora_stop", "LoRA stop step", "0", "RP LoRA Stop Step", shown=False),
         _text("lora_hires_stop", "LoRA stop step in hires", "0", "RP LoRA Hires Stop Step", shown=False),
         _switch("flip", 'Flip "," and ";"', "RP Flip"),
+        Argument("masks", "Masks", [], "units", maximum=3, most=MOST_MASKS, record=MASK_PICTURES),
     ),
     always_on=True,
     file="regional_prompter.py",
@@ -82,6 +94,7 @@ class RegionalPrompterArguments(ScriptArguments):
     script: ClassVar[Script] = REGIONAL_PROMPTER
     divide_mode: str
     matrix_mode: str
+    prompt_mode: str
     ratios: str
     base_ratios: str
     use_base: bool
@@ -89,6 +102,8 @@ class RegionalPrompterArguments(ScriptArguments):
     use_common_negative: bool
     calculation: str
     not_change_and: bool
+    threshold: str
+    mask: str
     flip: bool
 
     @property

@@ -8,11 +8,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
-from modules.features.regional_prompter.declare import REGIONAL_PROMPTER, ROWS, RegionalPrompterArguments
+from modules.features.declaration import Values
+from modules.features.regional_prompter.declare import (
+    MASK,
+    PROMPT,
+    PROMPT_EX,
+    REGIONAL_PROMPTER,
+    ROWS,
+    RegionalPrompterArguments,
+)
+from modules.features.regional_prompter.places import (
+    Texts,
+    base_shares,
+    joined_texts,
+    masked_regions,
+    worded_regions,
+)
 from modules.features.regions.plan.areas import Area, Layout, Rectangle, Region, checked_layout, split_length
+from modules.features.regions.plan.mask_units import mask_units
 from modules.parameters import RequestError
 
 _TITLE: Final = REGIONAL_PROMPTER.title
@@ -21,49 +37,44 @@ _AND: Final = re.compile(r"\bAND\b")
 _COMMON: Final = re.compile(r"\bADDCOMM\b")
 _BASE: Final = re.compile(r"\bADDBASE\b")
 
-# The parts of the picture by the outer cuts, then by the inner ones.
-_Nested = list[list[str]]
 
-
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """What a prompt says: for all regions, below all of them, and for each, in the order of the outer cuts."""
-
-    common: str
-    base: str | None
-    nested: _Nested
-
-    @property
-    def regions(self) -> list[str]:
-        return [text for inner in self.nested for text in inner]
-
-
-def regional_layout(prompt: str, negative: str, arguments: RegionalPrompterArguments) -> Layout | None:
+def regional_layout(prompt: str, negative: str, values: Values) -> Layout | None:
     """The regions of a prompt, None where it has only one. Raises RequestError."""
-    if arguments.divide_mode != "Matrix":
-        raise RequestError(
-            f"{_TITLE}: its mode {arguments.divide_mode} is not here: cut the picture by Matrix, or draw masks in "
-            "Forge Couple."
-        )
+    arguments = RegionalPrompterArguments.read(values)
     texts = _texts(prompt, arguments)
+    regions: Sequence[Region] | None
+    if arguments.divide_mode == MASK:
+        regions = masked_regions(texts, arguments, tuple(mask_units(values)))
+    elif arguments.divide_mode == PROMPT:
+        regions = worded_regions(texts, arguments)
+    else:
+        regions = _cut_regions(texts, arguments)
+    if regions is None:
+        return None
+    negatives = _negatives(negative, len(regions), common=arguments.use_common_negative)
+    made = (replace(one, negative=own) for one, own in zip(regions, negatives, strict=True))
+    later_wins = arguments.prompt_mode == PROMPT_EX
+    return checked_layout(Layout(tuple(made), latent=arguments.is_latent, later_wins=later_wins), _TITLE)
+
+
+def _cut_regions(texts: Texts, arguments: RegionalPrompterArguments) -> list[Region] | None:
+    """Those of the matrix: a rectangle for each text."""
     boxes = _boxes(texts, arguments)
     if len(boxes) == 1 and texts.base is None:
         return None
-    shares = _base_shares(arguments.base_ratios, len(boxes)) if texts.base is not None else [0.0] * len(boxes)
+    shares = base_shares(arguments.base_ratios, len(boxes)) if texts.base is not None else [0.0] * len(boxes)
     found = texts.regions if len(boxes) == len(texts.regions) else texts.regions[: len(boxes)]
     regions = [
-        Region(_joined(texts.common, text), (Area(box, 1 - share),))
+        Region(joined_texts(texts.common, text), (Area(box, 1 - share),))
         for text, box, share in zip(found, boxes, shares, strict=True)
     ]
     if texts.base is not None:
         below = tuple(Area(box, share) for box, share in zip(boxes, shares, strict=True))
-        regions = [Region(_joined(texts.common, texts.base), below), *regions]
-    negatives = _negatives(negative, len(regions), common=arguments.use_common_negative)
-    made = (Region(one.text, one.areas, own) for one, own in zip(regions, negatives, strict=True))
-    return checked_layout(Layout(tuple(made), latent=arguments.is_latent), _TITLE)
+        regions = [Region(joined_texts(texts.common, texts.base), below), *regions]
+    return regions
 
 
-def _texts(prompt: str, arguments: RegionalPrompterArguments) -> _Texts:
+def _texts(prompt: str, arguments: RegionalPrompterArguments) -> Texts:
     if not arguments.not_change_and:
         prompt = _AND.sub("BREAK", prompt)
     common, base = "", None
@@ -77,13 +88,13 @@ def _texts(prompt: str, arguments: RegionalPrompterArguments) -> _Texts:
         base, prompt = _first(prompt)
     outer = "ADDCOL" if arguments.matrix_mode == ROWS else "ADDROW"
     pieces = _WORDS.split(prompt)
-    nested = [[pieces[0].strip()]]
+    nested: list[list[str]] = [[pieces[0].strip()]]
     for word, text in zip(pieces[1::2], pieces[2::2], strict=True):
         if word == outer:
             nested.append([text.strip()])
         else:
             nested[-1].append(text.strip())
-    return _Texts(common, base, nested)
+    return Texts(common, base, nested)
 
 
 def _first(prompt: str) -> tuple[str, str]:
@@ -92,11 +103,7 @@ def _first(prompt: str) -> tuple[str, str]:
     return (pieces[0].strip(), pieces[2].strip()) if len(pieces) > 1 else ("", prompt)
 
 
-def _joined(common: str, text: str) -> str:
-    return ", ".join(part for part in (common, text) if part)
-
-
-def _boxes(texts: _Texts, arguments: RegionalPrompterArguments) -> list[Rectangle]:
+def _boxes(texts: Texts, arguments: RegionalPrompterArguments) -> list[Rectangle]:
     """One rectangle for each region, in their order."""
     counts = [len(inner) for inner in texts.nested]
     ratios = _ratios(arguments.ratios, flip=arguments.flip)
@@ -139,19 +146,6 @@ def _numbers(group: str, whole: str) -> list[float]:
     return found
 
 
-def _base_shares(text: str, count: int) -> list[float]:
-    """How much of each region is the base's: one number for all of them, or one for each."""
-    try:
-        found = [float(number) for number in re.split("[,;]", text) if number.strip()] or [0.2]
-    except ValueError:
-        found = [math.nan]
-    if not all(0 <= share <= 1 for share in found):
-        raise RequestError(
-            f"{_TITLE}: the base ratio {text[:60]!r} can't be read: write a number from 0 to 1, or one for each region."
-        )
-    return found if len(found) == count else [found[0]] * count
-
-
 def _negatives(negative: str, count: int, *, common: bool) -> Sequence[str | None]:
     """Each region's negative prompt by the same words. One alone is for all of them; missing ones are the last."""
     pieces = [text.strip() for text in _WORDS.split(negative)[::2]]
@@ -159,6 +153,6 @@ def _negatives(negative: str, count: int, *, common: bool) -> Sequence[str | Non
     if common and len(pieces) > 1:
         shared, *pieces = pieces
     if len(pieces) == 1:
-        return [_joined(shared, pieces[0]) if shared else None] * count
+        return [joined_texts(shared, pieces[0]) if shared else None] * count
     own = [*pieces, *[pieces[-1]] * count][:count]
-    return [_joined(shared, text) for text in own]
+    return [joined_texts(shared, text) for text in own]

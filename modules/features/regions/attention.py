@@ -87,13 +87,21 @@ class AttentionRegions(PassHook):
 
     def _together(self, step: StepConditions, images: int, *, own: bool) -> StepConditions:
         """The texts of all regions as one row for each image; negative prompts too where they have their `own`."""
-        shares = self._weights.mean(dim=(1, 2)).tolist()
+        shares = self._shares()
         texts = [joined([part.conditioning for part in parts], [1.0] * len(parts))[0] for parts in step.positive]
         positive, spans = joined(texts, shares)
         negative, negative_spans = joined(step.negative, shares) if own else (step.negative[0], ())
         # A text's encodings are equally long in all steps: shorter ones are filled up.
         self._spans = spans, negative_spans
         return StepConditions(((Part(positive),),) * images, (negative,) * images)
+
+    def _shares(self) -> list[float]:
+        """How much of the picture each region has."""
+        shares: list[float] = self._weights.mean(dim=(1, 2)).tolist()
+        return shares
+
+    def look(self, attn: nn.Module, hidden_states: Tensor, context: Tensor, cells: tuple[int, int]) -> None:
+        """Called before each cross attention over `cells` (height, width), with the first region's text."""
 
     def around(self, unet: UNet) -> UNet:
         # Their tokens mean different regions.
@@ -165,6 +173,7 @@ class RegionAttention:
         # What another feature shows in the place of the texts has no regions.
         if not spans or context is None or context.shape[1] < spans[-1][1]:
             return self.inner(attn, hidden_states, context, attention_mask, temb)
+        self.regions.look(attn, hidden_states, context[:, spans[0][0] : spans[0][1]], self.place.cells)
         total: Tensor | None = None
         for (start, end), weight in zip(spans, self.regions.weights_at(self.place.cells, hidden_states), strict=True):
             made = self.inner(attn, hidden_states, context[:, start:end], attention_mask, temb) * weight

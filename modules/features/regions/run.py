@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from modules.features.regions.attention import AttentionRegions, once_each, own_negative
+from modules.features.regions.colours import colour_share
 from modules.features.regions.plan.areas import Area, Layout, gap_sentence
 from modules.features.regions.plan.layouts import REGION_SCRIPTS, regions_of
+from modules.features.regions.words import WordRegions
 from modules.features.running import FeatureJob
 from modules.generation.conditions import ConditionsOf
 from modules.generation.encoding import to_tensor
@@ -37,10 +39,13 @@ def covered(start: float, end: float, cells: int) -> Tensor:
 
 def area_weights(area: Area, cells: tuple[int, int], picture: OpenPicture) -> Tensor:
     """How much an area counts in each cell of a latent, (height, width)."""
+    if area.colour is not None:
+        coloured = colour_share(picture(area.picture), area.colour)
+        return functional.adaptive_avg_pool2d(coloured, cells)[0, 0] * area.weight
     if area.picture:
         grey = picture(area.picture).convert("RGB").convert("L").convert("RGB")
-        whole = (to_tensor([grey])[:, :1] + 1) / 2
-        return functional.adaptive_avg_pool2d(whole, cells)[0, 0] * area.weight
+        white = (to_tensor([grey])[:, :1] + 1) / 2
+        return functional.adaptive_avg_pool2d(white, cells)[0, 0] * area.weight
     box, (height, width) = area.box, cells
     down, across = covered(box.top, box.bottom, height), covered(box.left, box.right, width)
     return down[:, None] * across[None, :] * area.weight
@@ -84,6 +89,8 @@ class Regions(JobFeature):
         if layout.shared and layout.overlaps:
             self._job.notice(f"{self._title}: the regions overlap: there they are mixed by their weights.")
         cells = latent_shape(context.pipeline, spec.size)[1:]
+        if layout.by_words:
+            return (WordRegions(layout, cells, context),)
         try:
             weights = region_shares(layout, cells, self._job.picture).to(context.pipeline.device)
         except ValueError as error:

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from modules.features.arguments import ScriptArguments
 from modules.features.declaration import Argument, OwnForms, Script, ScriptError, Values
+from modules.settings.choices import IMG2IMG
 
 KEY: Final = "Tiled Diffusion"
 MULTIDIFFUSION: Final = "MultiDiffusion"
@@ -20,9 +21,34 @@ MIXTURE: Final = "Mixture of Diffusers"
 _PIXELS: Final = 8
 _FORGE_KEY: Final = "multidiffusion_"
 _FORGE_NUMBERS: Final = ("tile_width", "tile_height", "tile_overlap", "tile_batch_size")
-# Numbers of the extension's `args`, which name many things that are not here.
-_METHOD, _OVERWRITES, _TILE, _UPSCALER, _INVERSION, _CONTROLS_BOXES = 1, 2, 6, 10, 12, 18
 _NUMBERS: Final = ("tile_width", "tile_height", "overlap", "batch_size")
+# The extension's `args` in their order. Some programs send them as one record by these names.
+_ARGS: Final = (
+    *("enabled", "method", "overwrite_size", "keep_input_size", "image_width", "image_height"),
+    *("tile_width", "tile_height", "overlap", "tile_batch_size", "upscaler_name", "scale_factor"),
+    *("noise_inverse", "noise_inverse_steps", "noise_inverse_retouch"),
+    *("noise_inverse_renoise_strength", "noise_inverse_renoise_kernel"),
+    *("control_tensor_cpu", "enable_bbox_control"),
+)
+_OVERWRITES: Final = _ARGS.index("overwrite_size")
+# Those that are here, by their names here.
+_TAKEN: Final = {
+    "enabled": "enabled",
+    "method": "method",
+    "tile_width": "tile_width",
+    "tile_height": "tile_height",
+    "overlap": "overlap",
+    "tile_batch_size": "batch_size",
+    "noise_inverse": "noise_inversion",
+    "noise_inverse_steps": "inversion_steps",
+    "noise_inverse_retouch": "inversion_retouch",
+    "noise_inverse_renoise_strength": "renoise_strength",
+    "noise_inverse_renoise_kernel": "renoise_kernel",
+}
+_REFUSED: Final = {
+    "overwrite_size": "set the picture's size: give width and height of the request",
+    "enable_bbox_control": "guide regions: use Regional Prompter or Forge Couple",
+}
 # The extension's words in pictures.
 _WRITTEN: Final = {
     "Method": "method",
@@ -31,28 +57,31 @@ _WRITTEN: Final = {
     "Tile Overlap": "overlap",
     "Tile batch size": "batch_size",
 }
-_READ: Final = {key.casefold(): name for key, name in _WRITTEN.items()} | {
+_INVERSION: Final = {
+    "NoiseInv": "noise_inversion",
+    "NoiseInv Steps": "inversion_steps",
+    "NoiseInv Retouch": "inversion_retouch",
+    "NoiseInv Renoise strength": "renoise_strength",
+    "NoiseInv Kernel size": "renoise_kernel",
+}
+_READ: Final = {key.casefold(): name for key, name in (_WRITTEN | _INVERSION).items()} | {
     key.casefold().removeprefix("tile "): name for key, name in _WRITTEN.items()
 }
 
 
 def _from_api(given: Sequence[JsonValue]) -> dict[str, JsonValue]:
-    values: dict[str, JsonValue] = {"enabled": given[0]} if given else {}
-    if len(given) > _METHOD and given[_METHOD] is not None:
-        values["method"] = given[_METHOD]
     if len(given) > _OVERWRITES and not isinstance(given[_OVERWRITES], bool):
-        return values | _in_cells(dict(zip(_NUMBERS, given[_OVERWRITES:], strict=False)))
-    for place, what in (
-        (_OVERWRITES, "set the picture's size: give width and height of the request"),
-        (_INVERSION, "invert the picture's noise: leave noise inversion off"),
-        (_CONTROLS_BOXES, "guide regions: use Regional Prompter or Forge Couple"),
-    ):
-        if given[0] and len(given) > place and given[place] is True:
-            raise ScriptError(f"{KEY} can't {what}.")
-    if given and given[0] and len(given) > _UPSCALER and given[_UPSCALER] not in (None, "", "None"):
-        raise ScriptError(f"{KEY} can't enlarge the picture by {str(given[_UPSCALER])[:40]!r}: resize it before.")
-    numbers = zip(_NUMBERS, given[_TILE:_UPSCALER], strict=False)
-    return values | {name: value for name, value in numbers if value is not None}
+        # Forge's: the sizes follow at once, in pixels.
+        pixels = _in_cells(dict(zip(_NUMBERS, given[_OVERWRITES:], strict=False)))
+        return dict(zip(_ARGS, given[:_OVERWRITES], strict=False)) | pixels
+    named = given[0] if given and isinstance(given[0], Mapping) else dict(zip(_ARGS, given, strict=False))
+    if named.get("enabled"):
+        for name, what in _REFUSED.items():
+            if named.get(name) is True:
+                raise ScriptError(f"{KEY} can't {what}.")
+        if (upscaler := named.get("upscaler_name")) not in (None, "", "None"):
+            raise ScriptError(f"{KEY} can't enlarge the picture by {str(upscaler)[:40]!r}: resize it before.")
+    return {own: named[name] for name, own in _TAKEN.items() if named.get(name) is not None}
 
 
 def _in_cells(pixels: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -66,7 +95,8 @@ def _in_cells(pixels: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _written(values: Values) -> Iterator[tuple[str, object]]:
-    yield KEY, json.dumps({key: values[name] for key, name in _WRITTEN.items()})
+    keys = _WRITTEN | _INVERSION if values["noise_inversion"] else _WRITTEN
+    yield KEY, json.dumps({key: values[name] for key, name in keys.items()})
 
 
 def _read(infotext: Mapping[str, str]) -> dict[str, JsonValue] | None:
@@ -104,6 +134,11 @@ TILED_DIFFUSION: Final = Script(
         Argument("tile_height", "Latent tile height", 96, minimum=16, maximum=256, step=8, most=2048),
         Argument("overlap", "Latent tile overlap", 48, minimum=0, maximum=256, step=4, most=2048),
         Argument("batch_size", "Latent tile batch size", 4, minimum=1, maximum=8, step=1, most=64),
+        Argument("noise_inversion", "Noise inversion", False, "checkbox", tabs=IMG2IMG),
+        Argument("inversion_steps", "Inversion steps", 10, minimum=1, maximum=200, step=1, tabs=IMG2IMG),
+        Argument("inversion_retouch", "Retouch", 1, minimum=1, maximum=100, step=0.1, tabs=IMG2IMG),
+        Argument("renoise_strength", "Renoise strength", 1, minimum=0, maximum=2, step=0.01, tabs=IMG2IMG),
+        Argument("renoise_kernel", "Renoise kernel size", 64, minimum=2, maximum=512, step=1, tabs=IMG2IMG),
     ),
     always_on=True,
     file="tiled_diffusion.py",
@@ -114,7 +149,9 @@ TILED_DIFFUSION: Final = Script(
 
 @dataclass(frozen=True, slots=True)
 class TiledDiffusionArguments(ScriptArguments):
-    """How tiles are weighed, how large they are in cells of the latent, and how many go into one forward."""
+    """How tiles are weighed, how large they are in cells of the latent, and how many go into one forward; and how the
+    noise of a picture is found.
+    """
 
     script: ClassVar[Script] = TILED_DIFFUSION
     method: str
@@ -122,3 +159,8 @@ class TiledDiffusionArguments(ScriptArguments):
     tile_height: int
     overlap: int
     batch_size: int
+    noise_inversion: bool
+    inversion_steps: int
+    inversion_retouch: float
+    renoise_strength: float
+    renoise_kernel: int

@@ -15,11 +15,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from modules.features.each_pass import each_pass
+from modules.features.running import FeatureJob
 from modules.features.self_attention_guidance.declare import SELF_ATTENTION_GUIDANCE
 from modules.features.tiled_diffusion.declare import KEY, MIXTURE, TiledDiffusionArguments
+from modules.features.tiled_diffusion.noise_inversion import noise_inversion
 from modules.generation.passes import latent_shape
-from modules.generation.pipeline import PassContext, PassHook
+from modules.generation.pipeline import JobFeature, PassContext, PassHook
 from modules.parameters import RequestError
 from modules.sampling import Conditioning, UNet, Window
 
@@ -114,7 +115,19 @@ def for_tiles(conditioning: Conditioning, windows: Sequence[Window]) -> Conditio
     )
 
 
-def _hooks_of(arguments: TiledDiffusionArguments, context: PassContext) -> Sequence[PassHook]:
+class TiledDiffusionFeature(JobFeature):
+    """The tiles of every pass of a job, and the noise that its pictures begin with."""
+
+    def __init__(self, job: FeatureJob) -> None:
+        self._arguments = TiledDiffusionArguments.of(job.resolved.request.scripts)
+        self._stopped = job.leave
+
+    def before_pass(self, context: PassContext) -> Sequence[PassHook]:
+        # The tiles first: the way back from a picture goes through them.
+        return (*_tiles(self._arguments, context), *noise_inversion(self._arguments, context, self._stopped))
+
+
+def _tiles(arguments: TiledDiffusionArguments, context: PassContext) -> Sequence[PassHook]:
     """None where one tile holds the picture."""
     cells = latent_shape(context.pipeline, context.work.spec.size)[1:]
     windows = windows_of(cells, arguments)
@@ -126,6 +139,3 @@ def _hooks_of(arguments: TiledDiffusionArguments, context: PassContext) -> Seque
         )
     weights = tile_weights(windows[0].height, windows[0].width, gaussian=arguments.method == MIXTURE)
     return (TiledDiffusion(windows, weights.to(context.pipeline.device), arguments.batch_size),)
-
-
-tiled_diffusion = each_pass(TiledDiffusionArguments, _hooks_of)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from modules.features.planning import Picture, few_enough
 from modules.features.xyz_plot.declare import XyzArguments
 from modules.parameters import GenerationRequest, RequestError
-from modules.parameters.xyz import TITLE, AxisValues, axes_of, changes, missing_in_prompts, overrides
+from modules.parameters.xyz import TITLE, AxisValues, axes_of, changes, check_search, overrides
 
 _MOST_MEGAPIXELS: Final = 200
 
@@ -18,8 +18,7 @@ def xyz_plot(request: GenerationRequest) -> Sequence[Picture]:
     arguments = XyzArguments.of(request.scripts)
     axes = axes_of(arguments, request.mode)
     for one in axes:
-        if one.axis.label == "Prompt S/R" and missing_in_prompts(request, one.values[0]):
-            raise RequestError(f"Prompt S/R did not find {one.values[0][:60]} in prompt or negative prompt.")
+        check_search(one.axis, str(one.values[0]), request)
     x, y, z = (range(len(one.values)) for one in axes)
     count = len(x) * len(y) * len(z)
     few_enough(TITLE, count)

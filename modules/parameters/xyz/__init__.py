@@ -2,13 +2,15 @@
 
 from modules.parameters.xyz.axes import (
     AXES,
+    DETAIL_SEARCHES,
     NOTHING,
+    SEARCH,
     SEEDS,
     Axis,
     axis_labels,
     changes,
+    check_search,
     find_axis,
-    missing_in_prompts,
     overrides,
 )
 from modules.parameters.xyz.axis_values import joined_values, split_values
@@ -16,8 +18,10 @@ from modules.parameters.xyz.plot import NAMES, TITLE, AxisValues, axes_of, grid_
 
 __all__ = [
     "AXES",
+    "DETAIL_SEARCHES",
     "NAMES",
     "NOTHING",
+    "SEARCH",
     "SEEDS",
     "TITLE",
     "Axis",
@@ -25,10 +29,10 @@ __all__ = [
     "axes_of",
     "axis_labels",
     "changes",
+    "check_search",
     "find_axis",
     "grid_facts",
     "joined_values",
-    "missing_in_prompts",
     "overrides",
     "split_values",
     "value_counts",

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from modules.features.controlnet.declare import unit_value, with_unit_value
 from modules.features.declaration import Script, ScriptError
-from modules.features.detail.declare import with_tab_value
+from modules.features.detail.declare import DETAIL, with_tab_value
 from modules.features.table import SCRIPTS
 from modules.parameters.request import GenerationRequest, RequestError
 from modules.parameters.samplers import find_sampler, resolve_sampler
@@ -18,6 +18,10 @@ from modules.settings.choices import BOTH, IMG2IMG, TXT2IMG
 ValueKind = Literal["whole", "number", "text"]
 NOTHING: Final = "Nothing"
 SEEDS: Final = ("Seed", "Var. seed")
+SEARCH: Final = "Prompt S/R"
+# In the prompts of the detail pass's first tab, alone or with the request's own.
+DETAIL_SEARCHES: Final = ("[ADetailer] Prompt S/R (AD 1st)", "[ADetailer] Prompt S/R (AD 1st and main prompt)")
+_TAB_PROMPTS: Final = ("ad_prompt", "ad_negative_prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ AXES: Final = (
     Axis("CFG Scale", "number", "cfg_scale"),
     Axis("Shift", "number", "distilled_cfg_scale"),
     Axis("Image CFG Scale", "number", "image_cfg_scale", tabs=IMG2IMG),
-    Axis("Prompt S/R", plain=True),
+    Axis(SEARCH, plain=True),
     Axis("Prompt order", plain=True),
     Axis("Sampler", "text", "sampler_name", plain=True),
     Axis("Hires sampler", "text", "hr_sampler_name", tabs=TXT2IMG),
@@ -116,6 +120,7 @@ AXES: Final = (
     Axis("[ADetailer] ADetailer model 1st", tab="ad_model"),
     Axis("[ADetailer] ADetailer prompt 1st", tab="ad_prompt"),
     Axis("[ADetailer] ADetailer negative prompt 1st", tab="ad_negative_prompt"),
+    *(Axis(label, plain=True) for label in DETAIL_SEARCHES),
     Axis("[ADetailer] Mask erosion / dilation 1st", "whole", tab="ad_dilate_erode"),
     Axis("[ADetailer] Inpaint denoising strength 1st", "number", tab="ad_denoising_strength"),
     Axis("[ADetailer] CFG scale 1st", "number", tab="ad_cfg_scale"),
@@ -127,7 +132,7 @@ AXES: Final = (
     Axis("[ADetailer] ControlNet model 1st", tab="ad_controlnet_model"),
     *(axis for script in SCRIPTS if script.group for axis in _axes_of(script)),
 )
-_WITH_RULES: Final = (NOTHING, "Prompt S/R", "Prompt order", "Styles", "Size")
+_WITH_RULES: Final = (NOTHING, SEARCH, *DETAIL_SEARCHES, "Prompt order", "Styles", "Size")
 _LISTED: Final = frozenset(
     {
         *("Sampler", "Hires sampler", "Checkpoint name", "Schedule type", "Hires upscaler", "VAE", "Styles"),
@@ -207,9 +212,12 @@ def changes(axis: Axis, value: object, values: Sequence[Any], fields: Mapping[st
         return _unit_changed(axis.unit, value, fields)
     if axis.tab is not None:
         return _tab_changed(axis.tab, value, fields)
+    if axis.label == SEARCH:
+        return _replaced(str(values[0]), str(value), fields)
+    if axis.label in DETAIL_SEARCHES:
+        main = _replaced(str(values[0]), str(value), fields) if axis.label == DETAIL_SEARCHES[1] else {}
+        return main | _replaced_in_tab(str(values[0]), str(value), fields)
     match axis.label:
-        case "Prompt S/R":
-            return _replaced(str(values[0]), str(value), fields)
         case "Prompt order" if isinstance(value, tuple):
             return {"prompt": reordered(str(fields["prompt"]), value)}
         case "Styles":
@@ -240,9 +248,32 @@ def _replaced(wanted: str, by: str, fields: Mapping[str, Any]) -> dict[str, Any]
     return {name: str(fields[name]).replace(wanted, by) for name in ("prompt", "negative_prompt")}
 
 
-def missing_in_prompts(request: GenerationRequest, wanted: str) -> bool:
-    """Whether Prompt S/R would find nothing to replace."""
-    return wanted not in request.prompt and wanted not in request.negative_prompt
+def _replaced_in_tab(wanted: str, by: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of scripts with a text replaced in the prompts of the detail pass's first tab."""
+    for name in _TAB_PROMPTS:
+        if wanted in (text := _tab_text(fields["scripts"], name)):
+            fields = {**fields, **_tab_changed(name, text.replace(wanted, by), fields)}
+    return {"scripts": fields["scripts"]}
+
+
+def _tab_text(scripts: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """A prompt of the detail pass's first tab, empty where there is none."""
+    tabs = scripts.get(DETAIL.title, {}).get("tabs") or [{}]
+    return str(tabs[0].get(name, ""))
+
+
+def check_search(axis: Axis, wanted: str, request: GenerationRequest) -> None:
+    """Raises RequestError where an axis of Prompt S/R would find nothing to replace."""
+    main = wanted in request.prompt or wanted in request.negative_prompt
+    tab = any(wanted in _tab_text(request.scripts, name) for name in _TAB_PROMPTS)
+    if axis.label == SEARCH and not main:
+        raise RequestError(f"Prompt S/R did not find {wanted[:60]} in prompt or negative prompt.")
+    if axis.label == DETAIL_SEARCHES[0] and not tab:
+        raise RequestError(f"Prompt S/R did not find {wanted[:60]} in the prompts of ADetailer's first tab.")
+    if axis.label == DETAIL_SEARCHES[1] and not (main or tab):
+        raise RequestError(
+            f"Prompt S/R did not find {wanted[:60]} in prompt, negative prompt or the prompts of ADetailer's first tab."
+        )
 
 
 def reordered(prompt: str, tokens: Sequence[str]) -> str:

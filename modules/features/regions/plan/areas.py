@@ -36,17 +36,34 @@ WHOLE: Final = Rectangle()
 
 
 @dataclass(frozen=True, slots=True)
+class ColourPlace:
+    """What has the colour of region `number` of `count`, or with `number` None what has none of their colours."""
+
+    number: int | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Area:
-    """A rectangle, or what is white in the picture of that name, with a weight."""
+    """A rectangle, or what is white in the picture of that name, or has that `colour` in it; with a weight."""
 
     box: Rectangle = WHOLE
     weight: float = 1.0
     picture: str = ""
+    colour: ColourPlace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WordPlace:
+    """Where the model looks at a word of the first region's text: at least `threshold` of the most, 0 to 1."""
+
+    word: str
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A prompt and where it guides: the sum of its areas.
+    """A prompt and where it guides: the sum of its areas, or the place of a `word`.
 
     `negative` is its own negative prompt, None for that of the pass.
     """
@@ -54,6 +71,7 @@ class Region:
     text: str
     areas: tuple[Area, ...]
     negative: str | None = None
+    word: WordPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +80,8 @@ class Layout:
 
     In `latent` mode each is a prompt of its own joined with AND, else cross attention looks at all of them in one call.
     `shared` has them share each place in proportion to their weights there; else the weights count as they are, until
-    step `until` where that is given. `skips_hires` leaves the hires pass to the plain prompt.
+    step `until` where that is given. `skips_hires` leaves the hires pass to the plain prompt. Of places of words that
+    meet the `later_wins`, or they share what they have in common.
     """
 
     regions: tuple[Region, ...]
@@ -70,6 +89,12 @@ class Layout:
     shared: bool = True
     skips_hires: bool = False
     until: int | None = None
+    later_wins: bool = False
+
+    @property
+    def by_words(self) -> bool:
+        """Whether some region's place is that of a word, which only the passes find."""
+        return any(region.word is not None for region in self.regions)
 
     @property
     def pictures(self) -> tuple[str, ...]:

@@ -10,17 +10,13 @@ from modules.features.forge_couple.declare import FORGE_COUPLE
 from modules.features.forge_couple.plan import lines_layout
 from modules.features.latent_couple.declare import LATENT_COUPLE, LatentCoupleArguments
 from modules.features.latent_couple.plan import parts_layout
-from modules.features.regional_prompter.declare import REGIONAL_PROMPTER, RegionalPrompterArguments
+from modules.features.regional_prompter.declare import REGIONAL_PROMPTER
 from modules.features.regional_prompter.plan import regional_layout
 from modules.features.regions.plan.areas import Layout
 from modules.parameters import RequestError
 
 # From a prompt and a negative prompt, tags taken off, and a script's arguments. Raises RequestError.
 LayoutOf = Callable[[str, str, Values], Layout | None]
-
-
-def _of_words(prompt: str, negative: str, values: Values) -> Layout | None:
-    return regional_layout(prompt, negative, RegionalPrompterArguments.read(values))
 
 
 def _of_lines(prompt: str, _negative: str, values: Values) -> Layout | None:
@@ -32,7 +28,7 @@ def _of_parts(prompt: str, _negative: str, values: Values) -> Layout | None:
 
 
 _LAYOUTS: Final[Mapping[str, LayoutOf]] = {
-    REGIONAL_PROMPTER.title: _of_words,
+    REGIONAL_PROMPTER.title: regional_layout,
     FORGE_COUPLE.title: _of_lines,
     LATENT_COUPLE.title: _of_parts,
 }
