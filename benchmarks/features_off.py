@@ -124,10 +124,10 @@ def main() -> None:
             print(f"| {steps} | {without} | {off} | {off - without} | {again:g} |")
         own = with_features(pipeline)
         resolved = resolve(parse_request({"prompt": "a cat"}), options={}, rng=random.Random(0))
-        asked = seconds(lambda: own.features(resolved), arguments.rounds, times=1000)
+        setup = seconds(lambda: own.features(resolved), arguments.rounds, times=1000)
         whole = seconds(a_pass(own, arguments.steps[-1], arguments.side), arguments.rounds)
     print("\n| of a pass, CPU s | the pass | share, % | allowed, % |\n" + "|---" * 4 + "|")
-    print(f"| {asked:.7f} | {whole:.3f} | {100 * asked / whole:.4f} | {100 * ALLOWED:g} |")
+    print(f"| {setup:.7f} | {whole:.3f} | {100 * setup / whole:.4f} | {100 * ALLOWED:g} |")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ USES = {
     "catalogue": "files settings parameters families pictures",
     "gallery": "files settings parameters pictures",
     "protocol": "parameters prompt",
-    "features.plan": "files settings features.declare parameters catalogue",
+    "features.plan": "files settings features.declare parameters prompt catalogue",
     "hardware": "protocol",
     "weights": "files parameters prompt families pictures catalogue hardware",
     "text": "parameters prompt families weights",

@@ -7,6 +7,7 @@ from typing import Final
 from modules.features.adaptive_projected_guidance.declare import ADAPTIVE_PROJECTED_GUIDANCE
 from modules.features.cads.declare import CADS
 from modules.features.cfg_rescale.declare import CFG_RESCALE
+from modules.features.cfg_zero_star.declare import CFG_ZERO_STAR
 from modules.features.deep_shrink.declare import DEEP_SHRINK
 from modules.features.dynamic_thresholding.declare import DYNAMIC_THRESHOLDING
 from modules.features.epsilon_scaling.declare import EPSILON_SCALING
@@ -29,6 +30,7 @@ GUIDANCE: Final = (
     CADS,
     NEGPIP,
     NORMALIZED_ATTENTION,
+    CFG_ZERO_STAR,
     PERP_NEG,
     DYNAMIC_THRESHOLDING,
     ADAPTIVE_PROJECTED_GUIDANCE,

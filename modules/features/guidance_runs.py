@@ -12,6 +12,7 @@ from typing import Final
 from modules.features.adaptive_projected_guidance.run import adaptive_projected_guidance
 from modules.features.cads.run import cads
 from modules.features.cfg_rescale.run import cfg_rescale
+from modules.features.cfg_zero_star.run import cfg_zero_star
 from modules.features.deep_shrink.run import deep_shrink
 from modules.features.dynamic_thresholding.run import dynamic_thresholding
 from modules.features.epsilon_scaling.run import epsilon_scaling
@@ -37,6 +38,7 @@ _RUNS: Final = (
     cads,
     negpip,
     normalized_attention,
+    cfg_zero_star,
     perp_neg,
     dynamic_thresholding,
     adaptive_projected_guidance,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import webuiapi  # type: ignore[import-untyped]  # it has no types
 from PIL import Image
 
 from tests.api.conftest import b64, made, opened, png
+from tests.control_models import controlnet_tensors, make_controlnet, write_control
 from tests.features.detail.planted import plant
 from tests.networks import write_trained_lora
 
@@ -95,6 +97,20 @@ def test_a_lora_that_a_tab_alone_names_acts_in_its_masks_and_nowhere_else(
     assert only_in(changed(with_it, plain), (8, 8, 24, 24)) and (with_it != without).any()
     np.testing.assert_array_equal(pixels(made(api)), plain)
     lora.unlink()
+
+
+@pytest.mark.long
+def test_a_controlnet_that_a_tab_names_acts_in_its_masks_and_nowhere_else(
+    server: Any, api: httpx.Client, plain: np.ndarray
+) -> None:
+    module = make_controlnet()
+    path = write_control(server.data_dir / "models" / "ControlNet" / "lines.safetensors", controlnet_tensors(module))
+    api.get("/controlnet/model_list", params={"update": True}).raise_for_status()
+    without = pixels(detailed(api, EXACT))
+    unit = {"ad_controlnet_model": "lines", "ad_controlnet_module": "invert", "ad_controlnet_weight": 2}
+    with_it = pixels(detailed(api, {**EXACT, **unit}))
+    assert only_in(changed(with_it, plain), (8, 8, 24, 24)) and (with_it != without).any()
+    path.unlink()
 
 
 @pytest.mark.long
@@ -189,6 +205,27 @@ def test_a_detector_that_is_not_here_is_one_sentence(api: httpx.Client) -> None:
     assert "ADetailer: The detector 'x.pt' is not here: put its file into models/adetailer" in answer.text
     off = {"ADetailer": {"args": [False, False, {"ad_model": "x.pt"}]}}
     assert api.post("/sdapi/v1/txt2img", json={"steps": 1, "alwayson_scripts": off}).status_code == 200
+
+
+def test_two_clients_at_once_have_each_their_own_features(server: Any, api: httpx.Client, plain: np.ndarray) -> None:
+    """Guidance inside the UNet, regions and the detail pass: what one job patches the other never sees."""
+    wanted: list[dict[str, Any]] = [
+        {"alwayson_scripts": {"ADetailer": {"args": [EXACT]}, "FreeU": {"args": [True, 1.5, 1.6, 0.9, 0.2]}}},
+        {"alwayson_scripts": {"Forge Couple": {"args": [True]}}, "prompt": "a red circle\na blue square"},
+    ]
+    alone = [pixels(made(api, **fields)) for fields in wanted]
+
+    def both(fields: dict[str, Any]) -> list[np.ndarray]:
+        with httpx.Client(base_url=server.url, timeout=120) as client:
+            return [pixels(made(client, **fields)) for _ in range(2)]
+
+    with ThreadPoolExecutor(2) as clients:
+        together = list(clients.map(both, wanted))
+    for expected, found in zip(alone, together, strict=True):
+        assert (expected != plain).any()
+        for one in found:
+            np.testing.assert_array_equal(one, expected)
+    np.testing.assert_array_equal(pixels(made(api)), plain)
 
 
 def test_programs_learn_version_schema_and_detectors(api: httpx.Client) -> None:

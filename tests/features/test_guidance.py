@@ -18,6 +18,7 @@ from modules.features.adaptive_projected_guidance.run import AdaptiveProjectedGu
 from modules.features.cads.declare import CadsArguments
 from modules.features.cads.run import annealing, noisy
 from modules.features.cfg_rescale.run import Rescale
+from modules.features.cfg_zero_star.run import CfgZeroStar
 from modules.features.dynamic_thresholding.declare import DynamicThresholdingArguments
 from modules.features.dynamic_thresholding.run import DynamicThresholding, scheduled
 from modules.features.epsilon_scaling.run import EpsilonScaling
@@ -66,6 +67,26 @@ def test_rescale_mixes_in_the_estimate_of_the_prompts_spread() -> None:
 def test_epsilon_scaling_divides_the_noise_whatever_the_latent_is_scaled_by(x: float, image_scale: float) -> None:
     guided = call(line(1), line(1), 7.0, line(x), image_scale)
     torch.testing.assert_close(EpsilonScaling(1.25).guide(guided), line(5 - 4 / 1.25))
+
+
+def test_cfg_zero_star_scales_the_negative_answer_to_the_prompts() -> None:
+    """Answers (2, 2) and (4, 0): s* = 8 / 16, so (2, 0) + 3 · ((2, 2) - (2, 0)) = (2, 6) in the place of (-2, 6)."""
+    x = line(10, 10)
+    guided = call(x - line(2, 2), x - line(4, 0), 3.0, x)
+    for is_flow in (False, True):
+        hook = CfgZeroStar(2, is_flow=is_flow)
+        torch.testing.assert_close(hook.guide(guided), x - line(2, 6))
+    first = replace(guided, at=CallPosition(1, 5, range(1)))
+    assert CfgZeroStar(2, is_flow=True).guide(first) is x
+    torch.testing.assert_close(CfgZeroStar(2, is_flow=False).guide(first), x - line(2, 6))
+    # Of a sampler whose latents hold half of the picture: the answer is what is left of x.
+    half = replace(call((x - line(2, 2)) * 2, (x - line(4, 0)) * 2, 3.0, x), image_scale=0.5)
+    torch.testing.assert_close(CfgZeroStar(2, is_flow=False).guide(half), (x - line(2, 6)) * 2)
+    # Parts of a prompt count by their weights, and one without a negative prompt stays.
+    parts = replace(guided, conds=guided.conds.repeat(2, 1, 1, 1), owners=((0, 0.25), (0, 0.75)))
+    torch.testing.assert_close(CfgZeroStar(0, is_flow=True).guide(parts), x - line(2, 6))
+    alone = replace(guided, uncond=None)
+    assert CfgZeroStar(0, is_flow=True).guide(alone) is alone.combined
 
 
 def test_mahiro_is_guidance_where_both_prompts_agree_and_the_leap_where_they_are_opposed() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from modules.features.deep_shrink.declare import DeepShrinkArguments
 from modules.features.deep_shrink.run import DeepShrink
+from modules.features.epsilon_scaling.run import epsilon_scaling
 from modules.features.guidance import GUIDANCE
 from modules.features.negpip.run import NegPip, split_negative
 from modules.features.runs import features_for
@@ -33,7 +34,8 @@ from tests.checkpoints import Architecture, make_modules, write_tiny_checkpoint
 from tests.generation.test_txt2img import resolved
 from tests.sampling.doubles import latent
 
-# What makes each feature act on the narrow model, and what makes it do nothing; Mahiro has nothing but being off.
+# What makes each feature act on the narrow model, and what makes it do nothing; Mahiro and CFG-Zero* have nothing but
+# being off.
 ACTIVE: dict[str, dict[str, Any]] = {
     "Guidance interval": {"start": 0.5},
     "FreeU": {"b1": 1.5, "b2": 1.6, "s1": 0.9, "s2": 0.2},
@@ -42,6 +44,7 @@ ACTIVE: dict[str, dict[str, Any]] = {
     "CADS": {},
     "NegPiP": {},
     "Normalized attention guidance": {},
+    "CFG-Zero star": {},
     "Perp-Neg": {},
     "Dynamic thresholding": {"mimic_scale": 3},
     "Adaptive projected guidance": {},
@@ -154,6 +157,14 @@ def test_the_interval_spares_the_negative_prompts_calls(pipeline: Pipeline) -> N
     finally:
         handle.remove()
     assert rows == [1, 1, 2]
+
+
+def test_noise_that_a_model_mixes_in_is_not_scaled() -> None:
+    """At the first level of flow matching there is no picture in the latent, so none that less noise would show."""
+    model = SimpleNamespace(family=SimpleNamespace(flow=object()))
+    job: Any = SimpleNamespace(resolved=resolved(scripts={"Epsilon scaling": {"enabled": True}}))
+    context: Any = SimpleNamespace(pipeline=SimpleNamespace(model=model))
+    assert list(epsilon_scaling(job).before_pass(context)) == []
 
 
 def test_guidance_within_attention_needs_no_other_guidance_and_goes_with_regions(pipeline: Pipeline) -> None:

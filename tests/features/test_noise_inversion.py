@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import JsonValue
 from torch import Tensor
 
-from modules.features.inversion import inverted
+from modules.features.alternative_test.inversion import euler_inversion
 from modules.features.tiled_diffusion.declare import MIXTURE, TILED_DIFFUSION
 from modules.features.tiled_diffusion.noise_inversion import Renoise, detail_share
 from modules.generation.img2img import img2img
@@ -32,9 +32,9 @@ NOTHING: Any = lambda step, denoised: None  # noqa: E731
 def test_the_way_back_is_the_solution_of_its_equation() -> None:
     """For pictures of deviation 1 the best estimate is x / (1 + sigma^2): x grows as sqrt(1 + sigma^2)."""
     x, levels = latent(2, 4, 3, 3), torch.linspace(0, 3, 3001)
-    found = inverted(lambda x, level: x / (1 + level**2), x, levels, NOTHING)
+    found = euler_inversion(lambda x, level: x / (1 + level**2), x, levels, NOTHING)
     torch.testing.assert_close(found, x * 10**0.5, rtol=2e-3, atol=0)
-    below = inverted(lambda x, level: x / (1 + level**2), x, levels, NOTHING, from_below=True)
+    below = euler_inversion(lambda x, level: x / (1 + level**2), x, levels, NOTHING, from_below=True)
     torch.testing.assert_close(below, x * 10**0.5, rtol=2e-3, atol=0)
 
 

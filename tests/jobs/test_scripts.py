@@ -27,6 +27,7 @@ from tests.checkpoints import (
     TINY_SDXL,
     write_tiny_checkpoint,
 )
+from tests.features.detail.planted import plant
 from tests.jobs.helpers import eventually, present
 
 pytestmark = pytest.mark.server
@@ -127,6 +128,51 @@ def test_a_killed_engine_costs_a_script_nothing_but_time(opened: Services, form:
     whole = made(opened, picture(), **fields)
     job = make(opened, picture(), **fields)
     eventually(lambda: present(opened.jobs.progress(job.id)).images, STARTED)
+    pid = opened.jobs.engine().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    again = opened.jobs.wait(job.id, STARTED)
+    assert (again.state, again.attempts, again.cause) == ("finished", 1, None)
+    assert [image.tobytes() for image in images(again)] == [image.tobytes() for image in images(whole)]
+
+
+# One picture of two passes: the second lasts long enough to be killed in.
+_INSIDE: dict[str, dict[str, Any]] = {
+    "detail": {
+        "scripts": {
+            "ADetailer": {
+                "ad_enable": True,
+                "tabs": [{"ad_model": "planted.onnx", "ad_use_steps": True, "ad_steps": 90}],
+            }
+        },
+        "steps": 2,
+    },
+    "upscale": {
+        "script": "Ultimate SD upscale",
+        "arguments": {"upscaler": "Nearest", "tile_width": 64, "padding": 8},
+        **{"width": 128, "height": 64, "steps": 60},
+    },
+}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("kind", _INSIDE)
+def test_an_engine_that_is_killed_inside_of_a_picture_makes_it_again(opened: Services, kind: str) -> None:
+    """In the second pass of one picture, whose first is lost with the engine: the job begins again by itself."""
+    plant(opened.paths.data_dir / "models" / "adetailer" / "planted.onnx", [(0.125, 0.125, 0.375, 0.375)])
+    fields = dict(_INSIDE[kind])
+    scripts = fields.pop("scripts", None)
+    fields |= {} if scripts is None else {"scripts": scripts}
+    start = [picture(64, 32)] if kind == "upscale" else []
+    whole = made(opened, *start, **fields)
+    job = make(opened, *start, **fields)
+
+    def is_inside() -> bool:
+        at = present(opened.jobs.progress(job.id))
+        return at.step > 5 if kind == "detail" else at.fraction > 0.6
+
+    eventually(is_inside, STARTED)
     pid = opened.jobs.engine().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)

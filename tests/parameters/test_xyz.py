@@ -169,7 +169,7 @@ def test_axes_of_the_detail_pass_change_its_first_tab(label: str, value: object,
     ],
 )
 def test_prompts_of_the_detail_pass_are_searched(label: str, prompt: str, found: tuple[str, ...]) -> None:
-    tab: Any = {"ad_prompt": prompt and f"{prompt}, [PROMPT]", "ad_negative_prompt": "no blue"}
+    tab: Any = {"ad_model": "face.onnx", "ad_prompt": prompt and f"{prompt}, [PROMPT]", "ad_negative_prompt": "no blue"}
     scripts: Any = {"ADetailer": checked_arguments(DETAIL, {"ad_enable": True, "tabs": [tab, tab]})}
     fields: dict[str, Any] = {"prompt": "blue sky", "negative_prompt": "", "scripts": scripts}
     changed = fields | changes(find_axis(label, "txt2img"), "green", ["blue", "green"], fields)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from modules.features.alternative_test.declare import AlternativeTestArguments
-from modules.features.inversion import inverted
+from modules.features.alternative_test.inversion import euler_inversion
 from modules.features.stage import Stage
 from modules.generation.conditions import conditions_for
 from modules.generation.img2img import Start, start_of
@@ -96,7 +96,7 @@ def found_noise(
         # They stay on the CPU, as a sampler's do: nothing waits for them, and the model's own levels lie there too.
         sigmas = model.uniform(spec.steps).flip(0)
         with merging(pipeline, spec, progress):
-            x = inverted(
+            x = euler_inversion(
                 denoise,
                 start.latent.to(pipeline.device),
                 sigmas,

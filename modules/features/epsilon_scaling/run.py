@@ -28,8 +28,9 @@ class EpsilonScaling(PassHook):
 
 
 def _hooks_of(arguments: EpsilonScalingArguments, context: PassContext) -> Sequence[PassHook]:
-    """None at factor 1."""
-    return (EpsilonScaling(arguments.factor),) if arguments.factor != 1 else ()
+    """None at factor 1, and none where the model mixes noise in: it begins with nothing else, whatever its factor."""
+    acts = arguments.factor != 1 and context.pipeline.model.family.flow is None
+    return (EpsilonScaling(arguments.factor),) if acts else ()
 
 
 epsilon_scaling = each_pass(EpsilonScalingArguments, _hooks_of)

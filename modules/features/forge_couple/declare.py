@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from modules.features.arguments import ScriptArguments
 from modules.features.declaration import Argument, OwnForms, Script, Values
-from modules.features.regions.plan.mask_units import MASK_PICTURES, MASK_WEIGHT, MOST_MASKS
+from modules.features.regions.declare import MASK_PICTURES, MASK_WEIGHT, MOST_MASKS
 
 BASIC: Final = "Basic"
 ADVANCED: Final = "Advanced"

@@ -22,8 +22,8 @@ from modules.features.forge_couple.declare import (
     OFF,
     ForgeCoupleArguments,
 )
+from modules.features.regions.declare import mask_units
 from modules.features.regions.plan.areas import WHOLE, Area, Layout, Rectangle, Region, checked_layout, split_length
-from modules.features.regions.plan.mask_units import mask_units
 from modules.parameters import RequestError
 
 _TITLE: Final = FORGE_COUPLE.title

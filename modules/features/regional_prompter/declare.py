@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from modules.features.arguments import ScriptArguments
 from modules.features.declaration import Argument, Script
-from modules.features.regions.plan.mask_units import MASK_PICTURES, MOST_MASKS
+from modules.features.regions.declare import MASK_PICTURES, MOST_MASKS
 
 MATRIX: Final = "Matrix"
 MASK: Final = "Mask"

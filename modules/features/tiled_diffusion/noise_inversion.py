@@ -1,7 +1,8 @@
 """Noise inversion: a pass over a picture begins with the noise that the picture could have been made from.
 
-x_T is the latent followed backwards to the highest noise level (modules/features/inversion.py), by the prompt alone,
-through the tiles; the noise of the pass is (x_T - x_0) / sigma_T. "Retouch" r shows the model the timestep t / r.
+x_T is the latent followed backwards to the highest noise level (modules/features/alternative_test/inversion.py), by the
+prompt alone, through the tiles; the noise of the pass is (x_T - x_0) / sigma_T. "Retouch" r shows the model the
+timestep t / r.
 Renoise mixes in the noise n of the seed where the picture has detail, which the way back smooths:
 
     ((1 - m) * noise + m * n) / sqrt((1 - m)^2 + m^2), m = min(1, strength * v / (v + 0.01)),
@@ -21,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from modules.features.inversion import inverted
+from modules.features.alternative_test.inversion import euler_inversion
 from modules.features.tiled_diffusion.declare import KEY, TiledDiffusionArguments
 from modules.generation.conditions import ConditionsOf
 from modules.generation.encoding import to_tensor
@@ -135,7 +136,7 @@ class NoiseInversion(PassHook):
             before_call=check,
         )
         levels = model.uniform(arguments.inversion_steps).flip(0)
-        return (inverted(denoise, x, levels, lambda step, denoised: None) - x) / levels[-1]
+        return (euler_inversion(denoise, x, levels, lambda step, denoised: None) - x) / levels[-1]
 
 
 def noise_inversion(

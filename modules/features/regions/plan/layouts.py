@@ -11,7 +11,7 @@ from modules.features.forge_couple.plan import lines_layout
 from modules.features.latent_couple.declare import LATENT_COUPLE, LatentCoupleArguments
 from modules.features.latent_couple.plan import parts_layout
 from modules.features.regional_prompter.declare import REGIONAL_PROMPTER
-from modules.features.regional_prompter.plan import regional_layout
+from modules.features.regional_prompter.plan.layout import regional_layout
 from modules.features.regions.plan.areas import Layout
 from modules.parameters import RequestError
 

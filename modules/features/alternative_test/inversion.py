@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 
-def inverted(
+def euler_inversion(
     denoise: Callable[[Tensor, Tensor], Tensor],
     latent: Tensor,
     levels: Tensor,

@@ -20,15 +20,15 @@ from modules.features.regional_prompter.declare import (
     ROWS,
     RegionalPrompterArguments,
 )
-from modules.features.regional_prompter.places import (
-    Texts,
+from modules.features.regional_prompter.plan.places import (
+    RegionTexts,
     base_shares,
     joined_texts,
     masked_regions,
     worded_regions,
 )
+from modules.features.regions.declare import mask_units
 from modules.features.regions.plan.areas import Area, Layout, Rectangle, Region, checked_layout, split_length
-from modules.features.regions.plan.mask_units import mask_units
 from modules.parameters import RequestError
 
 _TITLE: Final = REGIONAL_PROMPTER.title
@@ -57,7 +57,7 @@ def regional_layout(prompt: str, negative: str, values: Values) -> Layout | None
     return checked_layout(Layout(tuple(made), latent=arguments.is_latent, later_wins=later_wins), _TITLE)
 
 
-def _cut_regions(texts: Texts, arguments: RegionalPrompterArguments) -> list[Region] | None:
+def _cut_regions(texts: RegionTexts, arguments: RegionalPrompterArguments) -> list[Region] | None:
     """Those of the matrix: a rectangle for each text."""
     boxes = _boxes(texts, arguments)
     if len(boxes) == 1 and texts.base is None:
@@ -74,7 +74,7 @@ def _cut_regions(texts: Texts, arguments: RegionalPrompterArguments) -> list[Reg
     return regions
 
 
-def _texts(prompt: str, arguments: RegionalPrompterArguments) -> Texts:
+def _texts(prompt: str, arguments: RegionalPrompterArguments) -> RegionTexts:
     if not arguments.not_change_and:
         prompt = _AND.sub("BREAK", prompt)
     common, base = "", None
@@ -94,7 +94,7 @@ def _texts(prompt: str, arguments: RegionalPrompterArguments) -> Texts:
             nested.append([text.strip()])
         else:
             nested[-1].append(text.strip())
-    return Texts(common, base, nested)
+    return RegionTexts(common, base, nested)
 
 
 def _first(prompt: str) -> tuple[str, str]:
@@ -103,7 +103,7 @@ def _first(prompt: str) -> tuple[str, str]:
     return (pieces[0].strip(), pieces[2].strip()) if len(pieces) > 1 else ("", prompt)
 
 
-def _boxes(texts: Texts, arguments: RegionalPrompterArguments) -> list[Rectangle]:
+def _boxes(texts: RegionTexts, arguments: RegionalPrompterArguments) -> list[Rectangle]:
     """One rectangle for each region, in their order."""
     counts = [len(inner) for inner in texts.nested]
     ratios = _ratios(arguments.ratios, flip=arguments.flip)

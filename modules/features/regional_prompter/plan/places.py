@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from modules.features.regional_prompter.declare import REGIONAL_PROMPTER, RegionalPrompterArguments
+from modules.features.regions.declare import MaskUnit
 from modules.features.regions.plan.areas import WHOLE, Area, ColourPlace, Region, WordPlace
-from modules.features.regions.plan.mask_units import MaskUnit
 from modules.parameters import RequestError
 from modules.prompt import parse_attention
 
@@ -24,7 +24,7 @@ _THRESHOLD: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class RegionTexts:
     """What a prompt says: for all regions, below all of them, and for each.
 
     `nested` has the texts by the outer cuts, then by the inner ones.
@@ -51,7 +51,7 @@ def base_shares(text: str, count: int) -> list[float]:
 
 
 def masked_regions(
-    texts: Texts, arguments: RegionalPrompterArguments, units: Sequence[MaskUnit]
+    texts: RegionTexts, arguments: RegionalPrompterArguments, units: Sequence[MaskUnit]
 ) -> list[Region] | None:
     """A region for each mask, or for each colour of the one picture; None where there is one text alone.
 
@@ -84,7 +84,7 @@ def masked_regions(
     return [Region(joined_texts(texts.common, texts.base), (*below, *uncovered)), *regions]
 
 
-def worded_regions(texts: Texts, arguments: RegionalPrompterArguments) -> list[Region] | None:
+def worded_regions(texts: RegionTexts, arguments: RegionalPrompterArguments) -> list[Region] | None:
     """The first text for the whole picture, and each other one where the model looks at its last word in that text.
 
     None where there is one text alone. Raises RequestError.

@@ -1,0 +1,1 @@
+"""Regional Prompter before a job is queued: which part of a prompt guides which part of the picture."""
