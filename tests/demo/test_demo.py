@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_the_noise_of_a_picture_leads_back_to_it(artist: Artist) -> None:
     drawing = copy(artist)
     drawing.engine = replace(artist.engine, features=features_of)
     inverting = {"enabled": True, "noise_inversion": True, "inversion_steps": 10, "renoise_strength": 0}
-    values: dict[str, object] = {"denoising_strength": 0.9, "cfg_scale": 1, "seed": 9}
+    values: dict[str, Any] = {"denoising_strength": 0.9, "cfg_scale": 1, "seed": 9}
     at_random = drawing.redraw(picture, prompt, **values)
     again = drawing.redraw(picture, prompt, scripts={"Tiled Diffusion": inverting}, **values)
     assert difference(again, picture) < 0.4 * difference(at_random, picture)

@@ -119,9 +119,11 @@ def test_a_lora_of_one_region_is_that_of_the_whole_picture(pipeline: Pipeline) -
 def test_masks_of_nothing_are_one_sentence_and_of_everything_are_shared(
     pipeline: Pipeline, title: str, prompt: str
 ) -> None:
-    first = {"Forge Couple": {"enabled": True, "mode": "Mask"}, "Regional Prompter": {"active": True}}[title]
-    scripts = {title: {**first, "divide_mode": "Mask"} if title == "Regional Prompter" else first}
-    scripts[title]["masks"] = [{"image": "one"}, {"image": "two"}]
+    modes: Scripts = {
+        "Forge Couple": {"enabled": True, "mode": "Mask"},
+        "Regional Prompter": {"active": True, "divide_mode": "Mask"},
+    }
+    scripts = {title: {**modes[title], "masks": [{"image": "one"}, {"image": "two"}]}}
 
     def painted(one: int, two: int) -> Tensor:
         pictures = {"one": Image.new("L", (8, 8), one), "two": Image.new("RGBA", (5, 3), (two, two, two, 255))}

@@ -24,7 +24,7 @@ def region_hue(number: int) -> float:
     """The hue of region `number`, from 0, as a share of the circle."""
     if number == 0:
         return 0.0
-    turns = 2 ** number.bit_length()
+    turns = 1 << number.bit_length()
     return (2 * number + 1 - turns) / turns
 
 
@@ -34,8 +34,10 @@ def colour_share(picture: Image.Image, place: ColourPlace) -> Tensor:
     hue, saturation, value = torch.from_numpy(seen).permute(2, 0, 1)
     coloured = (saturation >= _PALE) & (value >= _DARK)
     if place.number is None:
-        return (~coloured).float()[None, None]
+        without: Tensor = (~coloured).float()[None, None]
+        return without
     hues = torch.tensor([region_hue(number) for number in range(place.count)])
     away = (hue / 256 - hues[:, None, None]).abs()
     nearest = torch.minimum(away, 1 - away).argmin(0)
-    return (coloured & (nearest == place.number)).float()[None, None]
+    own: Tensor = (coloured & (nearest == place.number)).float()[None, None]
+    return own

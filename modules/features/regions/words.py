@@ -101,7 +101,7 @@ class WordRegions(AttentionRegions):
         height, width = self._weights.shape[1:]
         windows = self._now.windows or (Window(0, 0, width, height, (height, width)),) * hidden_states.shape[0]
         for number, tokens in enumerate(self._tokens):
-            seen = attention_to_tokens(attn, hidden_states, context, tokens).unflatten(1, cells)
+            seen = attention_to_tokens(attn, hidden_states, context, tokens).view(-1, *cells)
             for row, window in enumerate(windows):
                 image = self._images[row * len(self._images) // len(windows)]
                 if image not in self._seen:

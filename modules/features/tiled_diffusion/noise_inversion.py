@@ -59,7 +59,8 @@ class Renoise:
     def mixed(self, found: Tensor, fresh: Tensor) -> Tensor:
         """`found` noise with `fresh` noise in it, both (images, channels, height, width)."""
         grey = (to_tensor([self.picture.convert("L").convert("RGB")])[:, :1] + 1) / 2
-        share = functional.adaptive_avg_pool2d(detail_share(grey, self.kernel), found.shape[2:]).to(found)
+        height, width = found.shape[2:]
+        share = functional.adaptive_avg_pool2d(detail_share(grey, self.kernel), (height, width)).to(found)
         share = (share * self.strength).clamp(0, 1)
         return ((1 - share) * found + share * fresh) / ((1 - share) ** 2 + share**2) ** 0.5
 

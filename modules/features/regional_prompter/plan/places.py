@@ -62,6 +62,7 @@ def masked_regions(
         return None
     shares = base_shares(arguments.base_ratios, len(found)) if texts.base is not None else [0.0] * len(found)
     coloured = arguments.mask or (units[0].painted if len(units) == 1 and len(found) > 1 else "")
+    places: list[tuple[str, ColourPlace | None]]
     if coloured:
         places = [(coloured, ColourPlace(number, len(found))) for number in range(len(found))]
         uncovered = (Area(WHOLE, 1.0, coloured, ColourPlace(None, len(found))),)
