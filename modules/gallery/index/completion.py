@@ -32,6 +32,10 @@ _COUNTED: Final = {
         "SELECT f.name, count(*) AS n FROM folders AS f JOIN pictures AS p ON p.folder = f.id AND p.state = 0"
         " WHERE instr(lower(f.name), ?) GROUP BY f.id"
     ),
+    "model": (
+        "SELECT v.text, count(*) AS n FROM pictures AS p JOIN fact_values AS v ON v.id = p.model"
+        " WHERE p.state = 0 AND instr(v.folded, ?) GROUP BY p.model"
+    ),
     "program": (
         "SELECT program, count(*) AS n FROM pictures WHERE state = 0 AND program <> '' AND instr(lower(program), ?)"
         " GROUP BY program"
@@ -87,8 +91,9 @@ def _values(files: GalleryFiles, term: Term) -> Iterator[tuple[str, int]]:
     else:
         keys = [folded(key) for key in ALIASES.get(name, (term.field,))][:1]
         rows = files.read(
-            "SELECT v.text, (SELECT count(*) FROM facts AS f JOIN pictures AS p ON p.recipe = f.recipe AND p.state = 0"
-            " WHERE f.value = v.id) AS n FROM fact_values AS v JOIN keys AS k ON k.id = v.key"
+            # Not pictures but settings are counted: enough for an order, and a hundredth of the work.
+            "SELECT v.text, (SELECT count(*) FROM facts WHERE value = v.id) AS n"
+            " FROM fact_values AS v JOIN keys AS k ON k.id = v.key"
             " WHERE k.folded = ? AND instr(v.folded, ?) ORDER BY n DESC, v.text LIMIT ?",
             (*keys, typed, _MOST),
         )

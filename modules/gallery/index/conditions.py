@@ -32,18 +32,29 @@ class _Unread(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """`where` holds for the rows that a search finds. `explained` says what of it was not understood."""
+    """`where` holds for the rows that a search finds; `sets` stand before the whole statement.
+
+    They are worked out once, however often the statement names them. `explained` says what of the search was not
+    understood.
+    """
 
     where: str
     values: tuple[object, ...]
     explained: str | None
+    sets: str = ""
+    set_values: tuple[object, ...] = ()
 
 
 class Compiler:
-    """Makes conditions. `keys` are the infotext's keys of this index, folded, with their rows."""
+    """Makes conditions. `keys` are the infotext's keys of this index, folded, with their rows.
 
-    def __init__(self, keys: Mapping[str, int]) -> None:
+    `is_rare` says whether few texts hold a phrase of the word index.
+    """
+
+    def __init__(self, keys: Mapping[str, int], is_rare: Callable[[str], bool]) -> None:
+        self._is_rare = is_rare
         self._keys = keys
+        self._sets: list[tuple[str, tuple[object, ...]]] = []
         self._fields: Mapping[str, Callable[[Term], Condition]] = {
             "seed": lambda term: self._number(term, "p.seed"),
             "size": self._size,
@@ -60,8 +71,8 @@ class Compiler:
             "has": self._has,
             "is": self._is,
             "stack": self._stack,
-            "prompt": lambda term: _words(term, ("prompt",)),
-            "negative": lambda term: _words(term, ("negative",)),
+            "prompt": lambda term: self._words(term, ("prompt",)),
+            "negative": lambda term: self._words(term, ("negative",)),
         }
 
     @property
@@ -72,6 +83,7 @@ class Compiler:
     def compile(self, terms: list[Term], owner: str | None = None, *, own_only: bool = False) -> Conditions:
         """The condition of all `terms`; with `own_only`, of pictures that `owner`'s login made, or nobody's."""
         explained = [f"Only the first {MOST_TERMS} conditions of a search count."] if len(terms) > MOST_TERMS else []
+        self._sets.clear()
         state, parts, values = State.THERE, list[str](), list[object]()
         for term in terms[:MOST_TERMS]:
             if term.field == "in":
@@ -92,11 +104,19 @@ class Compiler:
             parts.append("(p.owner IS NULL OR p.owner = ?)")
             values.append(owner)
         where = " AND ".join([f"p.state = {int(state)}", *parts])
-        return Conditions(where, tuple(values), " ".join(explained) or None)
+        sets = "WITH " + ", ".join(sql for sql, _ in self._sets) + " " if self._sets else ""
+        set_values = tuple(value for _, more in self._sets for value in more)
+        return Conditions(where, tuple(values), " ".join(explained) or None, sets, set_values)
+
+    def _set(self, sql: str, values: tuple[object, ...] = ()) -> str:
+        """The name of the set of numbers that `sql` finds."""
+        name = f"set{len(self._sets)}"
+        self._sets.append((f"{name} (id) AS MATERIALIZED ({sql})", values))
+        return name
 
     def _condition(self, term: Term) -> Condition:
         if not term.field:
-            return _words(term, ("prompt", "negative"))
+            return self._words(term, ("prompt", "negative"))
         name = folded(term.field)
         if not term.value and not term.until:
             raise _Unread(f"{term.field}: says nothing yet: write a value behind the colon.")
@@ -108,6 +128,19 @@ class Compiler:
         if name not in self._keys:
             raise self._unknown(term)
         return self._facts(term, [self._keys[name]])
+
+    def _words(self, term: Term, columns: tuple[str, ...]) -> Condition:
+        """Pictures whose prompt or negative prompt contains the text, whatever its cases."""
+        text = term.value
+        phrase = '"' + text.replace('"', '""').replace("\0", " ") + '"'
+        if len(text) >= _TRIGRAM and self._is_rare(phrase):
+            texts = self._set("SELECT rowid FROM words WHERE words MATCH ?", (phrase,))
+        else:
+            # Shorter than what the word index holds, two signs of Chinese, say; or in so many that looking is faster.
+            found = "SELECT id FROM texts WHERE instr(coalesce(folded, text), ?)"
+            texts = self._set(found, (text.casefold(),))
+        prompts = self._set(" UNION ".join(f"SELECT id FROM prompts WHERE {column} IN {texts}" for column in columns))
+        return f"p.prompts IN {prompts}", ()
 
     def _unknown(self, term: Term) -> _Unread:
         known = {folded(name): name for name in self.names} | {name: name for name in self._keys}
@@ -125,7 +158,8 @@ class Compiler:
             sql, values = _text(term, "folded", is_folded=True)
         marks = ", ".join("?" for _ in keys)
         of_key = f"SELECT id FROM fact_values WHERE key IN ({marks}) AND {sql}"
-        return f"p.recipe IN (SELECT recipe FROM facts WHERE value IN ({of_key}))", (*keys, *values)
+        recipes = self._set(f"SELECT DISTINCT recipe FROM facts WHERE value IN ({of_key})", (*keys, *values))
+        return f"p.recipe IN {recipes}", ()
 
     def _number(self, term: Term, column: str) -> Condition:
         if term.until is not None:
@@ -183,7 +217,28 @@ class Compiler:
         return "(p.created >= ? AND p.created < ?)", (begin, end)
 
     def _rating(self, term: Term) -> Condition:
-        return self._number(term, "coalesce((SELECT rating FROM marks.marks WHERE content = p.content), 0)")
+        sql, values = self._number(term, "rating")
+        rated = f"p.content IN (SELECT content FROM marks.marks WHERE rating > 0 AND {sql})"
+        if not self._includes_nothing(term):
+            return rated, values
+        # What nobody rated has no row, and counts as rated with 0.
+        return f"({rated} OR p.content NOT IN (SELECT content FROM marks.marks WHERE rating > 0))", values
+
+    def _includes_nothing(self, term: Term) -> bool:
+        """Whether a condition on a rating holds for 0."""
+        if term.until is not None:
+            return not term.value or self._read_number(term, term.value) <= 0
+        number = self._read_number(term, term.value)
+        match term.operator:
+            case ">=":
+                return number <= 0
+            case ">":
+                return number < 0
+            case "<=":
+                return number >= 0
+            case "<":
+                return number > 0
+        return number == 0
 
     def _tag(self, term: Term) -> Condition:
         sql, values = _text(term, "folded", is_folded=True)
@@ -219,7 +274,8 @@ class Compiler:
             raise _Unread(f"No picture has {term.value[:60]!r}: has: takes part of a key, as in has:controlnet.")
         rows = ", ".join(str(int(row)) for row in keys[:300])
         of_key = f"SELECT id FROM fact_values WHERE key IN ({rows})"
-        return f"p.recipe IN (SELECT recipe FROM facts WHERE value IN ({of_key}))", ()
+        recipes = self._set(f"SELECT DISTINCT recipe FROM facts WHERE value IN ({of_key})")
+        return f"p.recipe IN {recipes}", ()
 
     def _is(self, term: Term) -> Condition:
         if term.value.lower() not in FAVOURITE_NAMES:
@@ -242,17 +298,3 @@ def _text(term: Term, column: str, *, is_folded: bool = False) -> Condition:
     # SQLite's own lower() is fast and knows ASCII alone.
     compared = column if is_folded else f"lower({column})" if wanted.isascii() else f"fold({column})"
     return (f"{compared} = ?", (wanted,)) if term.operator == "=" else (f"instr({compared}, ?)", (wanted,))
-
-
-def _words(term: Term, columns: tuple[str, ...]) -> Condition:
-    """Pictures whose prompt or negative prompt contains the text, whatever its cases."""
-    text = term.value
-    if len(text) >= _TRIGRAM:
-        found = "SELECT rowid FROM words WHERE words MATCH ?"
-        value = '"' + text.replace('"', '""').replace("\0", " ") + '"'
-    else:
-        # Shorter than what the word index holds: two signs of Chinese, say.
-        found = "SELECT id FROM texts WHERE instr(coalesce(folded, text), ?)"
-        value = text.casefold()
-    prompts = " UNION ".join(f"SELECT id FROM prompts WHERE {column} IN ({found})" for column in columns)
-    return f"p.prompts IN ({prompts})", (value,) * len(columns)

@@ -36,17 +36,19 @@ class PromptHistory:
             " AND p.prompts IS NOT NULL GROUP BY p.prompts"
         )
         rows_of = (
-            f"SELECT a.digest AS prompt_digest, b.digest AS negative_digest, a.text AS prompt, b.text AS negative, g.n,"
-            f" g.last, g.prompts, s.created AS favourite FROM ({grouped}) AS g JOIN prompts AS t ON t.id = g.prompts"
+            f"{found.sets}SELECT a.digest AS prompt_digest, b.digest AS negative_digest, a.text AS prompt,"
+            " b.text AS negative, g.n, g.last, g.prompts, s.created AS favourite"
+            f" FROM ({grouped}) AS g JOIN prompts AS t ON t.id = g.prompts"
             " JOIN texts AS a ON a.id = t.prompt JOIN texts AS b ON b.id = t.negative"
             " LEFT JOIN marks.favourite_prompts AS s ON s.prompt_digest = a.digest AND s.negative_digest = b.digest"
         )
+        values = (*found.set_values, *found.values)
         if favourites:
-            return self._favourites(rows_of, found.values, q, limit, offset, looker)
-        total = int(self._files.read(f"SELECT count(*) FROM ({grouped})", found.values)[0][0])
+            return self._favourites(rows_of, values, q, limit, offset, looker)
+        total = int(self._files.read(f"{found.sets}SELECT count(*) FROM ({grouped})", values)[0][0])
         # Sorted and cut before the texts are joined: they are what is long.
         cut = rows_of.replace(f"({grouped})", f"({grouped} ORDER BY last DESC, prompts DESC LIMIT ? OFFSET ?)")
-        rows = self._files.read(f"{cut} ORDER BY g.last DESC, g.prompts DESC", (*found.values, limit, offset))
+        rows = self._files.read(f"{cut} ORDER BY g.last DESC, g.prompts DESC", (*values, limit, offset))
         return total, [self._entry(row, looker) for row in rows]
 
     def _favourites(

@@ -30,6 +30,8 @@ _COLUMNS: Final = (
     "SELECT p.*, f.name AS folder_name, f.path AS folder_path, m.rating, m.favourite FROM pictures AS p"
     " JOIN folders AS f ON f.id = p.folder LEFT JOIN marks.marks AS m ON m.content = p.content"
 )
+# Above, comparing every text is faster than what the word index does.
+_RARE: Final = 1500
 EVERYBODY: Final = Looker()
 One = TypeVar("One")
 
@@ -49,7 +51,11 @@ class Search:
             if self._keys[0] != newest:
                 rows = self._files.read("SELECT id, folded FROM keys")
                 self._keys = (newest, {str(row["folded"]): int(row["id"]) for row in rows})
-            return Compiler(self._keys[1])
+            return Compiler(self._keys[1], self._is_rare)
+
+    def _is_rare(self, phrase: str) -> bool:
+        sql = "SELECT count(*) FROM (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?)"
+        return int(self._files.read(sql, (phrase, _RARE))[0][0]) < _RARE
 
     def conditions(self, q: str, looker: Looker) -> Conditions:
         """A search as a condition on rows `p` of pictures."""
@@ -68,13 +74,11 @@ class Search:
     ) -> SearchPage:
         """`limit` pictures of a search from `offset` on, or from where an earlier page's `cursor` says."""
         found = self.conditions(q, looker)
-        counted = "count(DISTINCT p.stack)" if stack else "count(*)"
-        total = int(self._files.read(f"SELECT {counted} FROM pictures AS p WHERE {found.where}", found.values)[0][0])
         after, offset = _read_cursor(cursor, sort, offset)
         if stack:
-            rows = self._stacks(found, sort, offset, limit)
+            total, rows = self._stacks(found, sort, offset, limit)
         else:
-            rows = [(int(row["id"]), 1) for row in self._ordered(found, sort, after, offset, limit)]
+            total, rows = self._ordered(found, sort, after, offset, limit)
         pictures = self.pictures([row for row, _ in rows], dict(rows))
         following = None
         if len(rows) == limit and limit:
@@ -83,28 +87,43 @@ class Search:
 
     def _ordered(
         self, found: Conditions, sort: Sort, after: Sequence[object] | None, offset: int, limit: int
-    ) -> Sequence[sqlite3.Row]:
+    ) -> tuple[int, list[tuple[int, int]]]:
         columns, upwards = _ORDERS[sort]
-        where, values = found.where, found.values
+        where, behind = found.where, tuple[object, ...]()
         if after is not None and len(after) == len(columns):
             marks = ", ".join("?" for _ in columns)
             where = f"{where} AND ({', '.join(columns)}) {'>' if upwards else '<'} ({marks})"
-            values = (*values, *after)
+            behind = tuple(after)
         order = ", ".join(f"{column} {'ASC' if upwards else 'DESC'}" for column in columns)
-        sql = f"SELECT p.id FROM pictures AS p WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"
-        return self._files.read(sql, (*values, limit, offset))
+        counted = f"SELECT count(*) FROM pictures AS p WHERE {found.where}"
+        sql = f"SELECT p.id AS id, 1 AS stacked, ({counted}) AS total FROM pictures AS p WHERE {where} ORDER BY {order}"
+        return self._counted(found, counted, sql, behind, limit, offset)
 
-    def _stacks(self, found: Conditions, sort: Sort, offset: int, limit: int) -> list[tuple[int, int]]:
+    def _stacks(self, found: Conditions, sort: Sort, offset: int, limit: int) -> tuple[int, list[tuple[int, int]]]:
         columns, upwards = _ORDERS[sort]
         # SQLite takes the other columns from the row that has the extreme.
         best = f"{'min' if upwards else 'max'}({columns[0]})"
         direction = "ASC" if upwards else "DESC"
+        counted = f"SELECT count(DISTINCT p.stack) FROM pictures AS p WHERE {found.where}"
         sql = (
-            f"SELECT p.id AS id, count(*) AS stacked, {best} AS best FROM pictures AS p WHERE {found.where}"
-            f" GROUP BY p.stack ORDER BY best {direction}, p.id {direction} LIMIT ? OFFSET ?"
+            f"SELECT p.id AS id, count(*) AS stacked, ({counted}) AS total, {best} AS best FROM pictures AS p"
+            f" WHERE {found.where} GROUP BY p.stack ORDER BY best {direction}, p.id {direction}"
         )
-        rows = self._files.read(sql, (*found.values, limit, offset))
-        return [(int(row["id"]), int(row["stacked"])) for row in rows]
+        return self._counted(found, counted, sql, (), limit, offset)
+
+    def _counted(
+        self, found: Conditions, counted: str, sql: str, behind: tuple[object, ...], limit: int, offset: int
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """How many there are, and a stretch of them: row and size of the stack. One statement, where it finds any."""
+        values = (*found.set_values, *found.values, *found.values, *behind, limit, offset)
+        rows = self._files.read(f"{found.sets}{sql} LIMIT ? OFFSET ?", values)
+        if rows:
+            return int(rows[0]["total"]), [(int(row["id"]), int(row["stacked"])) for row in rows]
+        return int(self._read(found, counted)[0][0]), []
+
+    def _read(self, found: Conditions, sql: str) -> Sequence[sqlite3.Row]:
+        """The rows of a statement that names the condition once."""
+        return self._files.read(f"{found.sets}{sql}", (*found.set_values, *found.values))
 
     def _cursor_after(self, row: int, sort: Sort) -> str:
         columns = ", ".join(_ORDERS[sort][0])
@@ -138,16 +157,16 @@ class Search:
         """Days with the number of their pictures, newest first."""
         found = self.conditions(q, looker)
         sql = f"SELECT p.day, count(*) FROM pictures AS p WHERE {found.where} GROUP BY p.day ORDER BY p.day DESC"
-        return [(_iso(int(row[0])), int(row[1])) for row in self._files.read(sql, found.values)]
+        return [(_iso(int(row[0])), int(row[1])) for row in self._read(found, sql)]
 
     def facets(self, q: str = "", looker: Looker = EVERYBODY) -> Facets:
         """Folders, models, tags and boards of a search's pictures. Without a search, empty folders and boards too."""
         found = self.conditions(q, looker)
-        where, values = found.where, found.values
+        where = found.where
         per_folder = {
             int(row[0]): int(row[1])
-            for row in self._files.read(
-                f"SELECT p.folder, count(*) FROM pictures AS p WHERE {where} GROUP BY p.folder", values
+            for row in self._read(
+                found, f"SELECT p.folder, count(*) FROM pictures AS p WHERE {where} GROUP BY p.folder"
             )
         }
         folders = [
@@ -155,15 +174,15 @@ class Search:
             for row in self._files.read("SELECT id, name FROM folders ORDER BY name")
             if int(row["id"]) in per_folder or not q.strip()
         ]
-        models = self._files.read(
+        models = self._read(
+            found,
             f"SELECT v.text, n FROM (SELECT p.model AS model, count(*) AS n FROM pictures AS p WHERE {where}"
             " AND p.model IS NOT NULL GROUP BY p.model) JOIN fact_values AS v ON v.id = model ORDER BY n DESC, v.text",
-            values,
         )
-        tags = self._files.read(
+        tags = self._read(
+            found,
             "SELECT min(t.tag), count(*) AS n FROM marks.tags AS t JOIN pictures AS p ON p.content = t.content"
             f" WHERE {where} GROUP BY t.folded ORDER BY n DESC, t.folded",
-            values,
         )
         return Facets(
             folders,
@@ -177,18 +196,18 @@ class Search:
         return self._boards(self.conditions("", looker))
 
     def _boards(self, found: Conditions) -> list[Counted]:
-        rows = self._files.read(
+        rows = self._read(
+            found,
             "SELECT b.id, b.name, (SELECT count(*) FROM marks.board_pictures AS c JOIN pictures AS p"
             f" ON p.content = c.content WHERE c.board = b.id AND {found.where}) AS n FROM marks.boards AS b"
             " ORDER BY b.created",
-            found.values,
         )
         return [Counted(str(row[0]), str(row[1]), int(row[2])) for row in rows]
 
     def trashed(self, looker: Looker = EVERYBODY) -> list[IndexedPicture]:
         """Everything in the trash."""
         found = self.conditions("in:trash", looker)
-        rows = self._files.read(f"SELECT p.id FROM pictures AS p WHERE {found.where}", found.values)
+        rows = self._read(found, f"SELECT p.id FROM pictures AS p WHERE {found.where}")
         return self.pictures([int(row["id"]) for row in rows])
 
     def folder(self, folder_id: str) -> Path | None:

@@ -63,7 +63,9 @@ class GalleryFiles:
 
     def _connected(self) -> sqlite3.Connection:
         connection = connect(self.index, synchronous="NORMAL")
-        connection.execute("PRAGMA cache_size = -16000")
+        connection.execute("PRAGMA cache_size = -8000")
+        # The system's own cache, which the readers share.
+        connection.execute("PRAGMA mmap_size = 536870912")
         connection.create_function("fold", 1, _fold, deterministic=True)
         connection.execute("ATTACH DATABASE ? AS marks", (str(self._marks),))
         return connection
