@@ -124,6 +124,7 @@ def fill(index: PictureIndex, pictures: int, root: Path) -> None:
         folder = index._writer.folder(root / f"day{start // BATCH}", f"txt2img-images/day{start // BATCH}")
         index._writer.put(list(entries(folder, range(start, min(start + BATCH, pictures)), chance)))
     rated = [f"{number:032x}" for number in range(0, pictures, 20)]
+    index._writer.tidy()
     index.marks.mark([bytes.fromhex(one) for one in rated], rating=4, add_tags=["wall"])
 
 

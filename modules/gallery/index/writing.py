@@ -273,7 +273,7 @@ class IndexWriter:
                 write.executemany(f"DELETE FROM folders WHERE id = ? AND {empty}", gone)
 
     def tidy(self) -> None:
-        """Forget folders, prompts and settings that no picture has any more."""
+        """Forget prompts and settings that no picture has any more, and count what there is, for SQLite's plans."""
         with self._files.change() as write:
             write.execute("DELETE FROM recipes WHERE id NOT IN (SELECT recipe FROM pictures WHERE recipe IS NOT NULL)")
             write.execute(
@@ -283,6 +283,8 @@ class IndexWriter:
                 "DELETE FROM texts WHERE id NOT IN (SELECT prompt FROM prompts UNION SELECT negative FROM prompts)"
             )
             self._ids.known.clear()
+            write.execute("PRAGMA analysis_limit = 1000")
+            write.execute("ANALYZE main")
 
 
 def _day(moment: float) -> int:

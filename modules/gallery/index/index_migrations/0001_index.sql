@@ -75,7 +75,7 @@ CREATE TABLE pictures (
     owner TEXT,
     UNIQUE (folder, name, trash)
 );
-CREATE INDEX pictures_newest ON pictures (state, created, id, prompts, recipe, owner);
+CREATE INDEX pictures_newest ON pictures (state, created, id, prompts, recipe, folder, content, owner);
 CREATE INDEX pictures_by_folder ON pictures (state, folder, created);
 CREATE INDEX pictures_by_name ON pictures (state, name, id);
 CREATE INDEX pictures_by_stack ON pictures (state, stack, created);
