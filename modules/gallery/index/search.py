@@ -96,7 +96,8 @@ class Search:
             behind = tuple(after)
         order = ", ".join(f"{column} {'ASC' if upwards else 'DESC'}" for column in columns)
         counted = f"SELECT count(*) FROM pictures AS p WHERE {found.where}"
-        sql = f"SELECT p.id AS id, 1 AS stacked, ({counted}) AS total FROM pictures AS p WHERE {where} ORDER BY {order}"
+        sql = f"SELECT p.id AS id, 1 AS stacked, ({counted}) AS total FROM pictures AS p WHERE {where}"
+        sql += f" ORDER BY {order} LIMIT ? OFFSET ?"
         return self._counted(found, counted, sql, behind, limit, offset)
 
     def _stacks(self, found: Conditions, sort: Sort, offset: int, limit: int) -> tuple[int, list[tuple[int, int]]]:
@@ -107,7 +108,7 @@ class Search:
         counted = f"SELECT count(DISTINCT p.stack) FROM pictures AS p WHERE {found.where}"
         sql = (
             f"SELECT p.id AS id, count(*) AS stacked, ({counted}) AS total, {best} AS best FROM pictures AS p"
-            f" WHERE {found.where} GROUP BY p.stack ORDER BY best {direction}, p.id {direction}"
+            f" WHERE {found.where} GROUP BY p.stack ORDER BY best {direction}, p.id {direction} LIMIT ? OFFSET ?"
         )
         return self._counted(found, counted, sql, (), limit, offset)
 
@@ -116,7 +117,7 @@ class Search:
     ) -> tuple[int, list[tuple[int, int]]]:
         """How many there are, and a stretch of them: row and size of the stack. One statement, where it finds any."""
         values = (*found.set_values, *found.values, *found.values, *behind, limit, offset)
-        rows = self._files.read(f"{found.sets}{sql} LIMIT ? OFFSET ?", values)
+        rows = self._files.read(f"{found.sets}{sql}", values)
         if rows:
             return int(rows[0]["total"]), [(int(row["id"]), int(row["stacked"])) for row in rows]
         return int(self._read(found, counted)[0][0]), []
