@@ -18,6 +18,7 @@ from modules.page.extras_events import wire_extras
 from modules.page.extras_tab import build_extras
 from modules.page.file_lists import LIST_AGAIN, wire_file_lists
 from modules.page.form import Form
+from modules.page.gallery_tab import build_gallery
 from modules.page.hires import hires_list
 from modules.page.hires_events import wire_hires
 from modules.page.img2img import Img2Img, build_img2img
@@ -51,6 +52,7 @@ HEAD: Final = """
 <link rel="stylesheet" href="internal/assets/settings.css">
 <link rel="stylesheet" href="internal/assets/queue.css">
 <link rel="stylesheet" href="internal/assets/cards.css">
+<link rel="stylesheet" href="internal/assets/gallery.css">
 <link rel="stylesheet" href="internal/assets/units.css">
 <script type="module" src="internal/assets/main.js"></script>
 """
@@ -84,6 +86,8 @@ def build_page(
                 extras = build_extras(names, without, folder_button=folder_button, note=note)
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 info = build_png_info()
+            with gr.Tab("Gallery", id="gallery", elem_id="tab_gallery"):
+                build_gallery()
             with gr.Tab("Checkpoint Merger", id="modelmerger", elem_id="tab_modelmerger"):
                 merger = build_merger(merger_choices(services))
             with gr.Tab("Queue", id="queue", elem_id="tab_queue"):

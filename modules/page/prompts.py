@@ -54,6 +54,8 @@ def build_prompt_row(mode: str, style_choices: Sequence[str]) -> PromptRow:
                 paste = tool_button("↙️", f"{mode}_paste")
                 clear = tool_button("🗑️", f"{mode}_clear_prompt")
                 apply_styles = tool_button("📋", f"{mode}_style_apply")
+                # assets/prompt_history.js opens it.
+                tool_button("🕘", f"{mode}_prompt_history")
             with gr.Row(elem_id=f"{mode}_styles_row", elem_classes=["with-tool"]):
                 styles = dropdown("styles", mode, style_choices, multiselect=True)
                 refresh_styles = tool_button("🔄", f"{mode}_styles_refresh")

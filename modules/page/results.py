@@ -23,6 +23,8 @@ LIVE: Final = """
 </div>"""
 GIGABYTE: Final = 1e9
 MESSAGE: Final = '<div class="message" role="alert" hidden></div>'
+# Filled by assets/result_links.js and assets/progress.js.
+CHANGED: Final = '<p class="changed" hidden></p>'
 RECENT: Final = '<div class="recent" aria-label="Recent pictures" hidden></div>'
 
 
@@ -68,6 +70,8 @@ def build_results(mode: str, *, folder_button: bool, height: str = "") -> Result
         gr.HTML(MESSAGE, elem_id=f"{mode}_message", padding=False)
         with gr.Row(elem_id=f"image_buttons_{mode}", elem_classes=["tools", "image-buttons"]):
             open_folder = tool_button("📂", f"{mode}_open_folder", visible=folder_button)
+            # assets/result_links.js finds the picture there.
+            tool_button("🗂️", f"{mode}_in_library")
             save = tool_button("💾", f"save_{mode}")
             save_zip = tool_button("🗃️", f"save_zip_{mode}")
             sends = {target: tool_button(symbol, f"{mode}_send_to_{target}") for target, symbol in TARGETS.items()}
@@ -76,7 +80,7 @@ def build_results(mode: str, *, folder_button: bool, height: str = "") -> Result
         files = gr.File(label="Download", visible=False, interactive=False, elem_id=f"download_files_{mode}")
         infotext = gr.HTML("", elem_id=f"html_info_{mode}", elem_classes=["infotext"])
         spent = gr.HTML("", elem_id=f"html_log_{mode}", elem_classes=["spent"], padding=False)
-        gr.HTML(RECENT, elem_id=f"{mode}_recent", padding=False)
+        gr.HTML(CHANGED + RECENT, elem_id=f"{mode}_recent", padding=False)
         shown = gr.Textbox("", visible="hidden", elem_id=f"{mode}_shown")
         selected = gr.Number(0, visible="hidden", elem_id=f"{mode}_selected")
         show = gr.Button("Show", visible="hidden", elem_id=f"{mode}_show")

@@ -47,20 +47,38 @@ class Destinations:
         return [self.img2img.form.arriving, self.img2img.inputs, self.tabs]
 
 
+# Which picture is meant: that on display, or one of the Gallery tab that the page's scripts send this way.
+SENT: Final = "(shown, selected) => window.webui.sentPicture(shown, selected)"
+
+
 def wire_results_sending(results: Results, to: Destinations, services: Services, uploads: UploadStore) -> None:
     """Connect the buttons under a gallery."""
     for target, button in results.sends.items():
-        wire_sending(button, target, [results.shown, results.selected], _of_job(services), to, services, uploads)
+        inputs: list[gr.components.Component] = [results.shown, results.selected]
+        wire_sending(button, target, inputs, _of_job(services, uploads), to, services, uploads, js=SENT)
 
 
-def _of_job(services: Services) -> Callable[..., tuple[Path, str] | None]:
+def _of_job(services: Services, uploads: UploadStore) -> Callable[..., tuple[Path, str] | None]:
     def find(viewer: Viewer, job_id: str, index: float) -> tuple[Path, str] | None:
+        if job_id.startswith("{"):
+            return _uploaded(job_id, uploads)
         images = shown_pictures(services, viewer, job_id)
         if not 0 <= int(index) < len(images):
             return None
         return images[int(index)].path, images[int(index)].infotext
 
     return find
+
+
+def _uploaded(text: str, uploads: UploadStore) -> tuple[Path, str] | None:
+    """A picture that was uploaded, with the infotext that the gallery's index has of it. Raises PictureError."""
+    try:
+        sent = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(sent, dict):
+        return None
+    return uploads.path(str(sent.get("picture"))), str(sent.get("infotext", ""))
 
 
 def wire_sending(
@@ -71,8 +89,13 @@ def wire_sending(
     to: Destinations,
     services: Services,
     uploads: UploadStore,
+    *,
+    js: str | None = None,
 ) -> None:
-    """Connect one button: `find` turns viewer and values of `inputs` into a picture's file and its infotext."""
+    """Connect one button: `find` turns viewer and values of `inputs` into a picture's file and its infotext.
+
+    `js` is a function of the page that says other values than those of `inputs`.
+    """
     notice = gr.Textbox("", visible="hidden", elem_id=f"{button.elem_id}_notice")
     arrival = gr.Textbox("", visible="hidden", elem_id=f"{button.elem_id}_arrival")
     form = to.img2img.form
@@ -96,7 +119,7 @@ def wire_sending(
         return [form.arrival(sent), gr.Tabs(selected=target), gr.Tabs(selected="img2img"), arrives, notice]
 
     outputs = [*to.outputs, arrival, notice]
-    sent = button.click(send, inputs, outputs, preprocess=False, **QUICK)
+    sent = button.click(send, inputs, outputs, preprocess=False, js=js, **QUICK)
     form.fill(sent).then(None, arrival, None, js=ARRIVE).then(None, notice, None, js=SAY)
 
 

@@ -5,6 +5,7 @@
 
 import { clickable, randomPrompt, toggled } from "./card_text.js";
 import { client, read, url } from "./client.js";
+import { openDialog } from "./dialog.js";
 import { all, button, element, find, need, send, sentence, typeInto } from "./dom.js";
 import { selectedIndex } from "./selection.js";
 
@@ -24,20 +25,6 @@ const TAGS_OF_METADATA = 200;
  * @returns {Promise<CardDetails>}
  */
 const detailsOf = (kind, card) => read(`cards/details?${new URLSearchParams({ kind, name: card.name })}`);
-
-/**
- * @param {string} title
- * @param {string} className
- */
-function openDialog(title, className) {
-  const heading = element("h2", { textContent: title, id: `${className}_title`, className: "no-translate" });
-  const dialog = element("dialog", { className: `webui-dialog ${className}` }, heading);
-  dialog.setAttribute("aria-labelledby", heading.id);
-  dialog.addEventListener("close", () => dialog.remove());
-  need(document, ".gradio-container", HTMLElement).append(dialog);
-  dialog.showModal();
-  return dialog;
-}
 
 /**
  * @param {string} key
@@ -179,7 +166,7 @@ class Editor {
     this.kind = kind;
     this.card = card;
     this.changed = changed;
-    this.dialog = openDialog(card.title, "card-editor");
+    this.dialog = openDialog(card.title, "card-editor", { foreign: true });
     this.note = element("output", {});
     this.picture = element("img", { alt: "Preview", hidden: true });
     /** @type {Field[]} */
@@ -280,7 +267,7 @@ export async function editCard(mode, kind, card, changed) {
  * @param {Card} card
  */
 export async function showMetadata(mode, kind, card) {
-  const dialog = openDialog(card.title, "card-metadata");
+  const dialog = openDialog(card.title, "card-metadata", { foreign: true });
   const ends = element(
     "div",
     { className: "dialog-buttons" },

@@ -171,7 +171,7 @@ class Panel {
     this.fits.hidden = !page.base;
     this.drawFolders(page);
     this.status.textContent = this.summary(page);
-    this.grid.show(page.total, page.cards, page.look, stay);
+    this.grid.showCards(page.total, page.cards, page.look, stay);
     if (page.unread && this.root.offsetParent) this.later(READING, { stay: true });
   }
 

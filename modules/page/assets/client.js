@@ -19,17 +19,28 @@ export const client = readOrMake("webui-client");
 /** @param {string} path */
 export const url = (path) => new URL(`internal/${path}`, document.baseURI).href;
 
+/** @param {string} path below the API's first version: `pictures?…`, `boards` */
+export const apiUrl = (path) => new URL(`v1/${path}`, document.baseURI).href;
+
+/** @param {string} path below the jobs of the API: `${id}/cancel`, `overview?…` */
+export const jobsUrl = (path) => apiUrl(`jobs/${path}`);
+
 /**
  * The answer as JSON.
  * @param {string} path
  * @returns {Promise<any>}
  * @throws {Error} with the server's sentence
  */
-export async function read(path) {
-  const answer = await fetch(url(path), { cache: "no-store", signal: AbortSignal.timeout(10000) });
+export const read = (path) => readFrom(url(path));
+
+/**
+ * As `read`, from a whole address.
+ * @param {string} address
+ * @returns {Promise<any>}
+ * @throws {Error} with the server's sentence
+ */
+export async function readFrom(address) {
+  const answer = await fetch(address, { cache: "no-store", signal: AbortSignal.timeout(10000) });
   if (!answer.ok) throw new Error(String((await answer.json().catch(() => ({}))).detail ?? answer.status));
   return answer.json();
 }
-
-/** @param {string} path below the jobs of the API: `${id}/cancel`, `overview?…` */
-export const jobsUrl = (path) => new URL(`v1/jobs/${path}`, document.baseURI).href;

@@ -128,10 +128,11 @@ export const reloadPage = async () => {
 
 /**
  * @param {string} name
- * @param {string} text
+ * @param {string | Blob} content a text is JSON
  */
-export function download(name, text) {
-  const address = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+export function download(name, content) {
+  const blob = typeof content === "string" ? new Blob([content], { type: "application/json" }) : content;
+  const address = URL.createObjectURL(blob);
   element("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 1000);
 }

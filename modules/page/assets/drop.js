@@ -9,7 +9,9 @@ import { toast } from "./messages.js";
 import { upload } from "./slot.js";
 
 const LONGEST_TEXT = 1000000;
-const PROMPTS = ["txt2img", "img2img"].map((tab) => `#${tab}_prompt textarea, #${tab}_neg_prompt textarea`).join(", ");
+export const PROMPTS = ["txt2img", "img2img"]
+  .map((tab) => `#${tab}_prompt textarea, #${tab}_neg_prompt textarea`)
+  .join(", ");
 
 /**
  * @param {File} file
@@ -27,11 +29,11 @@ async function parametersOf(file) {
 }
 
 /**
+ * Parameters go into a tab's form, as if they had been pasted into its prompt and read.
  * @param {string} tab
- * @param {File} file
+ * @param {string} text
  */
-async function take(tab, file) {
-  const text = await parametersOf(file);
+export function pasteParameters(tab, text) {
   typeInto(need(document, `#${tab}_prompt textarea`, HTMLTextAreaElement), text);
   need(document, `#${tab}_paste`, HTMLElement).click();
 }
@@ -108,7 +110,9 @@ export function listenForDrops() {
       event.preventDefault();
       event.stopPropagation();
       const tab = box.closest("#tab_img2img") ? "img2img" : "txt2img";
-      take(tab, file).catch((error) => toast(sentence(error)));
+      parametersOf(file)
+        .then((text) => pasteParameters(tab, text))
+        .catch((error) => toast(sentence(error)));
     },
     { capture: true },
   );

@@ -8,7 +8,7 @@ const TEXTS = window.localization?.texts ?? {};
 const ATTRIBUTES = ["title", "placeholder", "aria-label", "alt"];
 // What people or models wrote is not the page's to translate.
 const FOREIGN =
-  ".infotext, [id$=_reading_html], textarea, script, style, pre, code, [role=listbox], .file-preview, .no-translate";
+  ".infotext, [id$=_reading_html], textarea, script, style, pre, code, [role=listbox]:not(.shot-list), .file-preview, .no-translate";
 // What the server has translated already: entries of lists.
 const TRANSLATIONS = new Set(Object.values(TEXTS));
 /** @type {Set<string>} */

@@ -11,6 +11,8 @@ import { watchDetail } from "./detail.js";
 import { listenForDrops } from "./drop.js";
 import { guardFocus } from "./focus.js";
 import { listenForMenus } from "./forever.js";
+import { sentPicture } from "./gallery_send.js";
+import { watchGallery } from "./gallery_tab.js";
 import { watchGuidance } from "./guidance.js";
 import { hiresLine } from "./hires.js";
 import * as jobs from "./jobs.js";
@@ -20,7 +22,9 @@ import { guardLists } from "./lists.js";
 import { confirmed, translatePage, untranslated } from "./localization.js";
 import { remember, restored } from "./memory.js";
 import { say } from "./messages.js";
+import { watchPromptHistory } from "./prompt_history.js";
 import { watchQueue } from "./queue.js";
+import { watchResults } from "./result_links.js";
 import { chooseScript } from "./scripts.js";
 import { selectedPicture, selectionShown } from "./selection.js";
 import { watchSettings } from "./settings_pages.js";
@@ -61,6 +65,7 @@ window.webui = {
   stampWithPictures: slots.stampWithPictures,
   source: slots.source,
   stampExtras: slots.stampExtras,
+  sentPicture,
   arrive: slots.arrive,
   copyPicture: slots.copyPicture,
   pictureSize: slots.pictureSize,
@@ -95,6 +100,9 @@ window.addEventListener("pageshow", jobs.poll);
 watchSettings();
 watchQueue();
 watchCards();
+watchGallery();
+watchPromptHistory();
+watchResults();
 listenForDemo();
 listenForDrops();
 listenForMenus(jobs.idle);

@@ -5,25 +5,57 @@
 
 import { find } from "./dom.js";
 
-/**
- * @param {string} text
- * @param {Kind} kind
- */
-export function toast(text, kind = "error") {
+// What a dialog covers can be neither seen nor pressed: the list stands in the one that is open.
+const home = () => [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+
+function listOfToasts() {
   let list = document.querySelector(".toasts");
   if (!list) {
     list = document.createElement("div");
     list.className = "toasts";
     list.setAttribute("role", "status");
-    document.body.append(list);
+    // Before the dialog takes it along.
+    document.addEventListener("close", () => list && document.body.append(list), { capture: true });
   }
+  if (list.parentElement !== home()) home().append(list);
+  return list;
+}
+
+/**
+ * @param {string} text
+ * @param {Kind} kind
+ */
+export function toast(text, kind = "error") {
   const note = document.createElement("button");
   note.className = `note ${kind}`;
   note.textContent = text;
   note.title = "Dismiss";
   note.onclick = () => note.remove();
-  list.append(note);
+  listOfToasts().append(note);
   setTimeout(() => note.remove(), kind === "error" ? 10000 : 5000);
+}
+
+/**
+ * A message with a button, for as long as an error stays.
+ * @param {string} text
+ * @param {string} label
+ * @param {() => void} act
+ */
+export function offer(text, label, act) {
+  const note = document.createElement("div");
+  note.className = "note info offer";
+  const words = document.createElement("span");
+  words.textContent = text;
+  const press = document.createElement("button");
+  press.type = "button";
+  press.textContent = label;
+  press.onclick = () => {
+    note.remove();
+    act();
+  };
+  note.append(words, press);
+  listOfToasts().append(note);
+  setTimeout(() => note.remove(), 10000);
 }
 
 /**

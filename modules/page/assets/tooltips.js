@@ -24,12 +24,15 @@ const TAB_HINTS = {
     "Upscale this one: make the picture on display again with the same seed and the Hires. fix settings above",
   tab_detail: "Paint over faces, hands and persons in the picture on display, as ADetailer's tabs above say",
   tab_detect_size: "Set width and height to those of the picture",
+  tab_prompt_history: "Prompts so far: look for one and use it again",
+  tab_in_library: "Show the picture in the gallery",
   tab_interrupt: "Interrupt (Esc)",
   tab_skip: "Skip to the next image (Alt+Enter)",
   tab_generate: "Generate (Ctrl+Enter); pressed again, the next job is queued",
 };
 /** @type {Record<string, string>} */
 const HINTS = {
+  extras_in_library: "Show the picture in the gallery",
   theme_switch: "Switch between light and dark",
   refresh_sd_model_checkpoint: "Refresh the list of checkpoints",
   refresh_sd_vae: "Refresh the list of VAE files",
