@@ -41,6 +41,7 @@ _UNSHOWN: Final = frozenset(
             "Alt",
             "Meta",
             "(prefers-color-scheme: dark)",
+            "(prefers-reduced-motion: reduce)",
             "False",
             "Notification",
             "Services",

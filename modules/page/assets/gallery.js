@@ -216,7 +216,10 @@ export class Gallery {
     const { number, look, fixed } = this;
     if (fixed) return this.showFixed(fixed, stay);
     try {
-      const [page, days] = await Promise.all([api.pictures(look, 0, 60), this.hasDays && look.days ? api.timeline(look.q) : []]);
+      const [page, days] = await Promise.all([
+        api.pictures(look, 0, 60),
+        this.hasDays && look.days ? api.timeline(look.q) : [],
+      ]);
       // A slow answer must not overwrite that to what was typed since.
       if (number !== this.number) return;
       this.show(page, days, stay);

@@ -314,10 +314,7 @@ export class Detail {
       ["Download", () => element("a", { href: api.fileOf(shot.id, true), download: shot.name }).click()],
     ];
     if (shot.path)
-      entries.push([
-        "Open folder",
-        () => actions.attempt(() => send(`pictures/${encodeURIComponent(shot.id)}/open-folder`)),
-      ]);
+      entries.push(["Open folder", () => actions.attempt(() => send("folders/open", { picture: shot.id }))]);
     entries.push(["Similar pictures", () => this.leave(showSimilar)]);
     entries.push(
       shot.trashed

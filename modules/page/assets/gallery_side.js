@@ -116,8 +116,12 @@ export class Side {
    */
   part(kind, entries, title, alone) {
     if (!entries.length && kind !== "board") return null;
-    const own = entries.filter((entry) => entry.count || kind === "board" || hasTerm(this.query, term(kind, entry.name)));
-    const shown = this.whole.has(kind) ? own : own.filter((entry, place) => place < FEW || hasTerm(this.query, term(kind, entry.name)));
+    const own = entries.filter(
+      (entry) => entry.count || kind === "board" || hasTerm(this.query, term(kind, entry.name)),
+    );
+    const shown = this.whole.has(kind)
+      ? own
+      : own.filter((entry, place) => place < FEW || hasTerm(this.query, term(kind, entry.name)));
     const list = element("ul", { className: "side-list" }, ...shown.map((entry) => this.facet(kind, entry, alone)));
     const part = element("details", { open: !this.folded.has(kind) }, element("summary", { textContent: title }), list);
     part.addEventListener("toggle", () => this.folded[part.open ? "delete" : "add"](kind));
