@@ -61,7 +61,7 @@ def wire_results_sending(results: Results, to: Destinations, services: Services,
 def _of_job(services: Services, uploads: UploadStore) -> Callable[..., tuple[Path, str] | None]:
     def find(viewer: Viewer, job_id: str, index: float) -> tuple[Path, str] | None:
         if job_id.startswith("{"):
-            return _uploaded(job_id, uploads)
+            return picture_of_gallery(job_id, uploads)
         images = shown_pictures(services, viewer, job_id)
         if not 0 <= int(index) < len(images):
             return None
@@ -70,7 +70,7 @@ def _of_job(services: Services, uploads: UploadStore) -> Callable[..., tuple[Pat
     return find
 
 
-def _uploaded(text: str, uploads: UploadStore) -> tuple[Path, str] | None:
+def picture_of_gallery(text: str, uploads: UploadStore) -> tuple[Path, str] | None:
     """A picture that was uploaded, with the infotext that the gallery's index has of it. Raises PictureError."""
     try:
         sent = json.loads(text)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from modules.jobs.job import Job, SavedImage
 from modules.page.detail_events import detailed
+from modules.page.folder_routes import folder_routes
 from modules.page.form import RESIZE_TO, SIZE_FROM
 from modules.page.hires_events import upscaled
 from modules.page.paste import form_values
-from modules.page.send_to import sent_values
-from modules.page.uploads import Upload
+from modules.page.send_to import picture_of_gallery, sent_values
+from modules.page.uploads import Upload, UploadStore
 from modules.parameters import GenerationRequest, RequestError, resolve
+from modules.pictures import PictureError
 from modules.settings import parse_flags
 from tests.page.fakes import open_services
 from tests.pictures.test_opening import encoded
@@ -98,3 +103,37 @@ def test_painting_over_one_of_a_batch_starts_from_it_as_it_is(tmp_path: Path) ->
         detailed(shown, 2, form)
     with pytest.raises(RequestError, match="Choose a detector"):
         detailed(shown, 1, GenerationRequest())
+
+
+def test_a_picture_of_the_gallery_is_sent_with_what_its_index_knows(services: Any, tmp_path: Path) -> None:
+    uploads = UploadStore(tmp_path / "uploads")
+    digest = uploads.put(encoded(Image.new("RGB", (64, 72)))).id
+    found = picture_of_gallery(json.dumps({"picture": digest, "infotext": HIRES}), uploads)
+    assert found == (uploads.path(digest), HIRES)
+    for broken in ("{", "{}x", "[1]", '"x"'):
+        assert picture_of_gallery(broken, uploads) is None
+    for unknown in ("{}", json.dumps({"picture": "../../etc/passwd"}), json.dumps({"picture": "0" * 64})):
+        with pytest.raises(PictureError):
+            picture_of_gallery(unknown, uploads)
+
+
+def test_a_pictures_folder_is_opened_for_the_person_at_this_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr("modules.page.folder_routes.open_folder", lambda folder: opened.append(folder) or "")
+    picture = tmp_path / "outputs" / "a" / "1.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(encoded(Image.new("RGB", (64, 72))))
+    for flags, status in (([], 200), (["--listen"], 403)):
+        services = open_services(parse_flags(["--data-dir", str(tmp_path), *flags], {}))
+        services.index.start()
+        assert services.index.wait_until_settled()
+        [shot] = services.index.search.page("", "newest").pictures
+        app = FastAPI()
+        app.include_router(folder_routes(services, lambda request: None))
+        client = TestClient(app)
+        answer = client.post("/internal/folders/open", json={"picture": services.index.id_of(shot.row)})
+        assert answer.status_code == status
+        services.index.close()
+    assert opened == [picture.parent]

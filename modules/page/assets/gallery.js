@@ -93,6 +93,7 @@ export class Gallery {
     this.emptying = button("Empty trash", () => this.actions.emptyTrash(), { className: "text-button", hidden: true });
     this.detail = new Detail(this);
     this.build();
+    root.addEventListener("keydown", (event) => event.key === "Escape" && this.selection.clear());
     this.grid.root.addEventListener("scroll", () => this.drawTimeline(), { passive: true });
     new ResizeObserver(() => this.drawTimeline()).observe(this.grid.root);
     new IntersectionObserver(([seen]) => seen.isIntersecting && this.load({ stay: this.page !== null })).observe(root);
@@ -358,11 +359,8 @@ export class Gallery {
   key(event, shot) {
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
     const ids = this.selection.meant(shot?.id);
-    if (event.key === "Escape") {
-      if (!this.selection.size) return false;
-      this.selection.clear();
-    } else if (!ids.length) return false;
-    else if (event.key === "Delete") this.actions.remove(ids);
+    if (!ids.length) return false;
+    if (event.key === "Delete") this.actions.remove(ids);
     else if (event.key.toLowerCase() === "f") this.actions.favourite(ids);
     else if (event.key.toLowerCase() === "c") this.compare(ids);
     else if (/^[0-5]$/.test(event.key)) this.actions.rate(ids, Number(event.key));
