@@ -32,11 +32,15 @@ PICTURES = [
 ]
 
 
+def height_of(number: int) -> int:
+    return 192 if "whale" in PICTURES[number][0] else 128
+
+
 def infotext(number: int) -> str:
     prompt, scale, _ = PICTURES[number]
     return (
         f"{prompt}\nNegative prompt: {NEGATIVE_PROMPT}\nSteps: 20, Sampler: Euler a, CFG scale: {scale}, "
-        f"Seed: {100 + number}, Size: 128x{128 + 64 * (number % 2)}, Model: dream{number % 2}"
+        f"Seed: {100 + number}, Size: 128x{height_of(number)}, Model: dream{scale}"
     )
 
 
@@ -49,7 +53,7 @@ def write_pictures(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         info = PngImagePlugin.PngInfo()
         info.add_text("parameters", infotext(number))
-        image = Image.effect_noise((128, 128 + 64 * (number % 2)), 30 + 15 * number).convert("RGB")
+        image = Image.effect_noise((128, height_of(number)), 30 + 15 * number).convert("RGB")
         image.paste((40 * number, 200 - 30 * number, 90), (0, 0, 64, 20 + 15 * number))
         image.save(path, pnginfo=info)
         os.utime(path, (made, made))
