@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import DESKTOP, FAKE_ENGINE, PHONE, Watched, new_context, write_models
-from tests.browser.steps import NEGATIVE, PROMPT, SEED, expect_toast, open_input, open_tab, visit
+from tests.browser.steps import INFOTEXT, NEGATIVE, PROMPT, SEED, expect_toast, generate, open_input, open_tab, visit
 from tests.browser.test_accessibility import AXE, RUN
 from tests.server.server import Server
 
@@ -107,6 +107,7 @@ def test_the_gallery_from_search_to_trash(browser: Browser, library: Server) -> 
     _use(page)
     _drop(page)
     _throw_away(page)
+    _results(page)
     assert watched.problems == []
     context.close()
 
@@ -264,6 +265,22 @@ def _throw_away(page: Page) -> None:
     expect_toast(page, "1 picture restored.")
     page.locator(".gallery-side").get_by_role("button", name="All pictures").click()
     expect(shots(page)).to_have_count(len(PICTURES))
+
+
+def _results(page: Page) -> None:
+    """Under a result: what changed since the one before, and the way to the gallery and back."""
+    open_tab(page, "txt2img")
+    for prompt in ("a red kite, night", "a green kite, night, stars"):
+        generate(page, prompt)
+        expect(page.locator(INFOTEXT)).to_contain_text(prompt)
+    changed = page.locator("#txt2img_recent .changed")
+    expect(changed.locator("del").first).to_have_text("red")
+    expect(changed.locator("ins").nth(1)).to_have_text("stars")
+    page.click("#txt2img_in_library")
+    detail = page.locator(".gallery-detail")
+    expect(detail.locator(".detail-prompt").first).to_contain_text("a green kite, night, stars")
+    page.keyboard.press("Escape")
+    expect(page.locator("#txt2img_in_library")).to_be_visible()
 
 
 @pytest.mark.long

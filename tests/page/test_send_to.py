@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -117,11 +117,20 @@ def test_a_picture_of_the_gallery_is_sent_with_what_its_index_knows(services: An
             picture_of_gallery(unknown, uploads)
 
 
+def anybody(request: Request) -> None:
+    """A door that is open to all."""
+
+
 def test_a_pictures_folder_is_opened_for_the_person_at_this_machine_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
-    monkeypatch.setattr("modules.page.folder_routes.open_folder", lambda folder: opened.append(folder) or "")
+
+    def note(folder: Path) -> str:
+        opened.append(folder)
+        return ""
+
+    monkeypatch.setattr("modules.page.folder_routes.open_folder", note)
     picture = tmp_path / "outputs" / "a" / "1.png"
     picture.parent.mkdir(parents=True)
     picture.write_bytes(encoded(Image.new("RGB", (64, 72))))
@@ -131,7 +140,7 @@ def test_a_pictures_folder_is_opened_for_the_person_at_this_machine_alone(
         assert services.index.wait_until_settled()
         [shot] = services.index.search.page("", "newest").pictures
         app = FastAPI()
-        app.include_router(folder_routes(services, lambda request: None))
+        app.include_router(folder_routes(services, anybody))
         client = TestClient(app)
         answer = client.post("/internal/folders/open", json={"picture": services.index.id_of(shot.row)})
         assert answer.status_code == status

@@ -61,6 +61,8 @@ export class Gallery {
     this.days = [];
     this.number = 0;
     this.timer = 0;
+    /** @type {Promise<void>} */
+    this.latest = Promise.resolve();
     this.selection = new Selection();
     this.actions = new Actions(this);
     this.grid = new ShotGrid(this.selection, {
@@ -210,8 +212,20 @@ export class Gallery {
     return !stack && (sort === "newest" || sort === "oldest");
   }
 
+  /**
+   * Ends when the newest list is there, also where another reading began in between: a tab that comes into view begins one.
+   * @param {{ stay: boolean }} how
+   * @returns {Promise<void>}
+   */
+  load(how) {
+    /** @type {Promise<void>} */
+    const own = this.loadNow(how).then(() => (this.latest === own ? undefined : this.latest));
+    this.latest = own;
+    return own;
+  }
+
   /** @param {{ stay: boolean }} how */
-  async load({ stay }) {
+  async loadNow({ stay }) {
     clearTimeout(this.timer);
     this.number += 1;
     const { number, look, fixed } = this;
