@@ -125,7 +125,7 @@ _NETWORK_BEGINNINGS: Final = (
     "bundle_emb.",
 )
 _NETWORK_PART = re.compile(
-    r"[._]lora(_(down|up|mid|A|B|linear_layer)|\.(down|up))\b|_lora\d?\.(down|up)\b|\.(hada_[wt][12]|lokr_[wt][12]|oft_(blocks|diag))"
+    r"[._]lora(_(down|up|mid|A|B|linear_layer)|\.(down|up))\b|_lora\d?\.(down|up)\b|\.(hada_[wt][12]|lokr_[wt][12]|oft_(blocks|diag|R|r)\b|boft_[Rs]\b|ia3_l\b)"
     r"|\.([ab][12]\.weight|on_input|diff|diff_b|w_norm|b_norm|dora_scale)$"
 )
 

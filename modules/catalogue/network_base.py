@@ -1,5 +1,6 @@
 """What a network (LoRA and its relatives) is for, by the shapes of its tensors: surer than what its metadata claims."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -108,6 +109,11 @@ def _input_width(parts: _PartShapes) -> int | None:
     for part in ("down", "hada_w1_b", "diff"):
         if part in parts and len(parts[part]) > 1:
             return parts[part][1]
+    if len(parts.get("boft_R", ())) == 4:
+        return parts["boft_R"][1] * parts["boft_R"][3]
+    if len(parts.get("oft_R", ())) == 2:
+        blocks, triangle = parts["oft_R"]
+        return blocks * (1 + math.isqrt(1 + 8 * triangle)) // 2
     if parts.get("a1"):
         return max(parts["a1"])  # (in, rank), or turned around in older files.
     first = parts.get("lokr_w1") or parts.get("lokr_w1_b")

@@ -20,6 +20,10 @@ _SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
         ".lora_magnitude_vector.default.weight",
     ),
     **{
+        part: tuple(f".{part}{adapter}{weight}" for adapter in ("", ".default") for weight in ("", ".weight"))
+        for part in ("oft_R", "oft_r", "boft_R", "boft_s", "ia3_l")
+    },
+    **{
         part: (f".{part}",)
         for part in (
             "alpha", "scale", "bias", "dora_scale", "diff", "diff_b", "w_norm", "b_norm", "weight", "on_input",

@@ -191,7 +191,10 @@ def constructed(make: Callable[..., M], config: dict[str, object], file_name: st
 
 @dataclass(frozen=True, slots=True)
 class EmptyModel:
-    """A checkpoint's UNet and text encoders, their parameters without values; names as in a loaded `Model`."""
+    """A checkpoint's UNet and text encoders, their parameters without values; names as in a loaded `Model`.
+
+    Text encoders that lie in other files are not among them, nor among those of its `family`.
+    """
 
     unet: DenoiserModule
     text_encoders: tuple[TextEncoder, ...]
@@ -204,6 +207,8 @@ class EmptyModel:
         """The modules of a checkpoint of this family. Raises CheckpointError where the file has no whole ones."""
         hints = gather_hints(file.path, file.metadata)
         unet, _ = denoiser_outline(file, family, hints)
+        inside = tuple(facts for facts in family.text_encoders if facts.prefix_in(file.shapes) is not None)
+        family = replace(family, text_encoders=inside)
         texts = [part.outline for part in text_encoder_parts(file, (), family, hints)]
         with init_empty_weights():
             made = unet.make(), tuple(text.make() for text in texts)

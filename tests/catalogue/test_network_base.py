@@ -32,6 +32,8 @@ def both(layer: str, takes: int, gives: int) -> dict[str, Shape]:
         ({f"lora_unet_{ATTENTION}.a1.weight": (768, 4)}, "SD1"),
         ({f"lora_unet_{ATTENTION}.a1.weight": (4, 768)}, "SD1"),
         ({f"lora_unet_{ATTENTION}.diff": (320, 2048)}, "SDXL"),
+        ({f"unet.base_model.model.{DOTTED}.to_k.oft_R.weight": (24, 496)}, "SD1"),
+        ({f"unet.base_model.model.{DOTTED}.to_k.boft_R": (2, 256, 8, 8)}, "SDXL"),
         # Self attention and the width of what it writes say nothing.
         ({"lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_k.lora_down.weight": (8, 768)}, ""),
         ({f"lora_unet_{ATTENTION}.lora_up.weight": (768, 8)}, ""),

@@ -1,14 +1,12 @@
-"""Network files of every kind and naming for a checkpoint, and what each does to its weights, by its definition.
-
-Nothing of `modules/` is used: updates are written down here once more, in float64, from the papers and the layouts that
-trainers write (LyCORIS, kohya's sd-scripts, PEFT).
+"""Network files of every kind and naming for a checkpoint, written, and applied by definition to the second
+implementation's weights. Nothing of `modules/` is used.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,142 +14,97 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.endtoend.oracle_network_kinds import KINDS, Delta, Parts
 from tests.endtoend.oracle_painter import Painter
 
-Parts = dict[str, Tensor]
-# W' - W, of float64 weights.
-Delta = Callable[[Tensor], Tensor]
-Made = tuple[Parts, Delta]
-Draw = Callable[..., Tensor]
-
-_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.2", "proj_out", "conv1", "conv2", "q_proj", "k_proj", "fc2")
+_LAYERS = (
+    *("to_q", "to_k", "to_v", "to_out.0", "ff.net.2", "proj_out", "conv1", "conv2", "conv_shortcut"),
+    *("samplers.0.conv", "q_proj", "k_proj", "fc2"),
+)
 _NORMS = ("norm1", "norm2", "norm3")
-RANK = 2
+# The name of a layer in the file, from its part and its name in diffusers' and in the original layout; None where the
+# naming has none for it.
+Naming = Callable[[str, str, str], str | None]
 
 
-def _as(parts: Parts) -> Parts:
-    return {name: tensor.float().contiguous() for name, tensor in parts.items()}
-
-
-def _same(change: Tensor, _weight: Tensor) -> Tensor:
-    return change
-
-
-def lora(weight: Tensor, draw: Draw) -> Made:
-    up, down = draw(weight.shape[0], RANK), draw(RANK, *weight.shape[1:])
-    delta = (up @ down.flatten(1)).view(weight.shape) * 0.5
-    shaped = up[..., None, None] if weight.ndim == 4 else up
-    parts = {"lora_up.weight": shaped, "lora_down.weight": down, "alpha": torch.tensor(RANK * 0.5)}
-    return parts, lambda _: delta
-
-
-def cp(weight: Tensor, draw: Draw) -> Made:
-    if weight.ndim != 4 or weight.shape[-1] == 1:
-        return lora(weight, draw)
-    out, into, high, wide = weight.shape
-    up, mid, down = draw(out, RANK), draw(RANK, RANK, high, wide), draw(RANK, into)
-    delta = torch.einsum("on,nmhw,mi->oihw", up, mid, down)
-    parts = {
-        "lora_up.weight": up[..., None, None],
-        "lora_mid.weight": mid,
-        "lora_down.weight": down[..., None, None],
-        "alpha": torch.tensor(float(RANK)),
-    }
-    return parts, lambda _: delta
-
-
-def loha(weight: Tensor, draw: Draw) -> Made:
-    out, flat = weight.shape[0], weight[0].numel()
-    a1, b1, a2, b2 = 5 * draw(out, RANK), draw(RANK, flat), 5 * draw(out, RANK), draw(RANK, flat)
-    delta = ((a1 @ b1) * (a2 @ b2)).view(weight.shape)
-    parts = {"hada_w1_a": a1, "hada_w1_b": b1, "hada_w2_a": a2, "hada_w2_b": b2, "alpha": torch.tensor(float(RANK))}
-    return parts, lambda _: delta
-
-
-def lokr(weight: Tensor, draw: Draw) -> Made:
-    out, into = weight.shape[0], weight.shape[1]
-    first = 8 * draw(2, 2)
-    second_a, second_b = draw(out // 2, RANK), draw(RANK, weight[0].numel() // 2)
-    second = (second_a @ second_b).view(out // 2, into // 2, *weight.shape[2:])
-    delta = torch.kron(first.view(2, 2, *[1] * (weight.ndim - 2)), second) * 0.5
-    parts = {"lokr_w1": first, "lokr_w2_a": second_a, "lokr_w2_b": second_b, "alpha": torch.tensor(RANK * 0.5)}
-    return parts, lambda _: delta
-
-
-def ia3(weight: Tensor, draw: Draw) -> Made:
-    share = 3 * draw(weight.shape[0])
-    return {"weight": share, "on_input": torch.tensor(0.0)}, lambda w: w * share.view(-1, *[1] * (w.ndim - 1))
-
-
-def full(weight: Tensor, draw: Draw) -> Made:
-    delta = draw(*weight.shape)
-    return {"diff": delta}, lambda _: delta
-
-
-def glora(weight: Tensor, draw: Draw) -> Made:
-    if weight.ndim != 2 or weight.shape[0] == weight.shape[1]:
-        return lora(weight, draw)
-    out, into = weight.shape
-    a1, a2, b1, b2 = draw(into, RANK), draw(RANK, into), draw(out, RANK), draw(RANK, into)
-    parts = {f"{name}.weight": tensor for name, tensor in (("a1", a1), ("a2", a2), ("b1", b1), ("b2", b2))}
-    return {**parts, "alpha": torch.tensor(float(RANK))}, lambda w: b1 @ b2 + w @ a1 @ a2
-
-
-def oft(weight: Tensor, draw: Draw) -> Made:
-    size = 4
-    blocks = 0.3 * draw(weight.shape[0] // size, size, size)
-    skew = blocks - blocks.mT
-    one = torch.eye(size, dtype=torch.float64)
-    turned = (one + skew) @ torch.linalg.inv(one - skew)
-
-    def delta(w: Tensor) -> Tensor:
-        rows = w.reshape(len(blocks), size, -1)
-        return torch.einsum("knm,knr->kmr", turned, rows).reshape(w.shape) - w
-
-    return {"oft_blocks": blocks, "alpha": torch.tensor(0.0)}, delta
-
-
-def _length(weight: Tensor, axes: list[int]) -> Tensor:
-    return weight.square().sum(axes, keepdim=True).sqrt()
-
-
-def dora(axis: int) -> Callable[[Tensor, Draw], Made]:
-    """LoRA with a magnitude for each output (axis 0) or each input (axis 1) of the layer."""
-
-    def make(weight: Tensor, draw: Draw) -> Made:
-        parts, plain = lora(weight, draw)
-        others = [dim for dim in range(weight.ndim) if dim != axis]
-        shape = [weight.shape[dim] if dim == axis else 1 for dim in range(weight.ndim)]
-        scale = _length(weight, others) * (1 + 3 * draw(*shape).abs())
-
-        def delta(w: Tensor) -> Tensor:
-            changed = w + plain(w)
-            return changed * scale / _length(changed, others) - w
-
-        return {**parts, "dora_scale": scale}, delta
-
-    return make
-
-
-KINDS: dict[str, Callable[[Tensor, Draw], Made]] = {
-    "LoRA": lora, "CP": cp, "LoHa": loha, "LoKr": lokr, "IA3": ia3, "full": full, "GLoRA": glora, "OFT": oft,
-    "DoRA of rows": dora(0), "DoRA of columns": dora(1),
-}  # fmt: skip
-
-
-def _kohya(part: str, name: str) -> str:
+def _kohya(part: str, name: str, _original: str) -> str:
+    """That of OneTrainer too."""
     return f"lora_{part}_{name}".replace(".", "_")
 
 
-def _dotted(part: str, name: str) -> str:
+def _original(part: str, name: str, original: str) -> str:
+    """kohya's for SDXL."""
+    return f"lora_{part}_{original if part == 'unet' else name}".replace(".", "_")
+
+
+def _comfy(part: str, name: str, original: str) -> str | None:
+    """What it calls the only text encoder depends on the family."""
+    encoder = {"te1": "clip_l", "te2": "clip_g"}.get(part)
+    if part == "te":
+        return None
+    return f"diffusion_model.{original}" if encoder is None else f"text_encoders.{encoder}.transformer.{name}"
+
+
+def _dotted(part: str, name: str, _original: str) -> str:
     return {"te": "text_encoder.", "te1": "text_encoder.", "te2": "text_encoder_2."}.get(part, "unet.") + name
 
 
-NAMINGS: dict[str, Callable[[str, str], str]] = {"kohya": _kohya, "diffusers": _dotted}
-_PEFT = {"lora_up.weight": "lora_B.weight", "lora_down.weight": "lora_A.weight"}
+def _peft(part: str, name: str, original: str) -> str:
+    """Of the parts of a pipeline, in one file."""
+    return _dotted(part, "base_model.model." + name, original)
 
 
-def _modules(painter: Painter) -> Iterator[tuple[str, str, nn.Module]]:
+def _peft_alone(part: str, name: str, _original: str) -> str | None:
+    """As PEFT writes the UNet's alone."""
+    return f"base_model.model.{name}" if part == "unet" else None
+
+
+def _lycoris(part: str, name: str, _original: str) -> str | None:
+    return f"lycoris_{name}".replace(".", "_") if part == "unet" else None
+
+
+def _kohya_oft(part: str, name: str, original: str) -> str | None:
+    return f"oft_unet_{original}".replace(".", "_") if part == "unet" else None
+
+
+NAMINGS: dict[str, Naming] = {
+    "kohya": _kohya, "original blocks": _original, "ComfyUI": _comfy, "diffusers": _dotted, "PEFT": _peft,
+    "PEFT of the UNet": _peft_alone, "LyCORIS": _lycoris, "kohya's OFT": _kohya_oft,
+}  # fmt: skip
+_OF_PEFT = {"lora_up.weight": "lora_B.weight", "lora_down.weight": "lora_A.weight"}
+# How these namings call the two factors of a LoRA.
+_SPELLED = {"ComfyUI": _OF_PEFT, "diffusers": _OF_PEFT, "PEFT": _OF_PEFT, "PEFT of the UNet": _OF_PEFT}
+_RESNET = {
+    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
+    "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
+}  # fmt: skip
+
+
+def original_name(name: str, attention: tuple[bool, ...], layers: int) -> str:
+    """The name in Stable Diffusion's first layout of a layer in a block of diffusers' UNet.
+
+    Args:
+        name: "down_blocks.1.resnets.0.conv1".
+        attention: for each level, from the outside to the inside, whether it has attention.
+        layers: how many resnets each level has on the way down; there is one more on the way up.
+    """
+    found = re.fullmatch(r"(down|up|mid)_blocks?\.(?:(\d)\.)?(\w+)\.(\d)\.(.+)", name)
+    assert found is not None, name
+    where, level, what, index, rest = found[1], int(found[2] or 0), found[3], int(found[4]), found[5]
+    if what == "resnets":
+        head, _, tail = rest.partition(".")
+        rest = _RESNET[head] + (f".{tail}" if tail else "")
+    if where == "mid":
+        return f"middle_block.{1 if what == 'attentions' else 2 * index}.{rest}"
+    if what == "downsamplers":
+        return f"input_blocks.{(layers + 1) * (level + 1)}.0.op"
+    if what == "upsamplers":
+        return f"output_blocks.{(layers + 1) * level + layers}.{2 if attention[::-1][level] else 1}.conv"
+    number = (layers + 1) * level + index + (where == "down")
+    return f"{'in' if where == 'down' else 'out'}put_blocks.{number}.{int(what == 'attentions')}.{rest}"
+
+
+def _modules(painter: Painter) -> Iterator[tuple[str, str, Any]]:
     """(part, name in transformers' and diffusers' layout, module) of the layers that networks change."""
     for name, module in painter.unet.named_modules():
         if name.endswith((*_LAYERS, *_NORMS)):
@@ -168,39 +121,43 @@ class DrawnNetwork:
 
     def __init__(self, painter: Painter, path: Path, kind: str, naming: str, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self._painter = painter
-        self._deltas: list[tuple[bool, Any, Delta]] = []
+        # What is changed: a text encoder, the module, the parameter's name, by what.
+        self._changes: list[tuple[bool, Any, str, Delta]] = []
         tensors: Parts = {}
+        config = painter.unet.config
+        attention = tuple("Attn" in block for block in config["down_block_types"])
+        # The same for every level of all families.
+        layers = config["layers_per_block"][0]
 
         def draw(*shape: int) -> Tensor:
             # What a file holds, in float32, is what is computed with.
             return (0.1 * torch.randn(*shape, generator=generator)).double()
 
+        spelled = _SPELLED.get(naming, {})
         for part, name, module in _modules(painter):
-            weight = module.weight
-            assert isinstance(weight, Tensor)
-            if weight.ndim == 1:
-                if kind != "full":
-                    continue
-                change = draw(*weight.shape)
-                parts: Parts = {"w_norm": change, "b_norm": torch.zeros_like(change)}
-                self._deltas.append((part != "unet", module, partial(_same, change)))
-            else:
-                parts, delta = KINDS[kind](weight.detach().double(), draw)
-                self._deltas.append((part != "unet", module, delta))
-            layer = NAMINGS[naming](part, name)
-            spelled = _PEFT if naming == "diffusers" else {}
-            tensors |= {f"{layer}.{spelled.get(one, one)}": tensor for one, tensor in _as(parts).items()}
+            original = original_name(name, attention, layers) if part == "unet" else name
+            layer = NAMINGS[naming](part, name, original)
+            if layer is None or (module.weight.ndim == 1 and kind != "full"):
+                continue
+            made = KINDS[kind](module.weight.detach().double(), draw)
+            is_text = part != "unet"
+            self._changes.append((is_text, module, "weight", made.weight))
+            if made.bias is not None:
+                self._changes.append((is_text, module, "bias", made.bias))
+            for one, tensor in made.parts.items():
+                tensors[f"{layer}.{spelled.get(one, one)}"] = tensor.float().contiguous()
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, path)
 
     @contextmanager
     def merged(self, text: float, unet: float) -> Iterator[None]:
         """While open, the painter's weights have the network's updates added, times these multipliers."""
-        before = [(module, module.weight.data) for _, module, _ in self._deltas]
-        for is_text, module, delta in self._deltas:
-            weight = module.weight.data.double()
-            module.weight.data = (weight + (text if is_text else unet) * delta(weight)).float()
+        before = [(module, name, getattr(module, name)) for _, module, name, _ in self._changes]
+        for is_text, module, name, delta in self._changes:
+            plain = getattr(module, name)
+            values = torch.zeros(len(module.weight)).double() if plain is None else plain.data.double()
+            changed = values + (text if is_text else unet) * delta(values)
+            setattr(module, name, nn.Parameter(changed.float(), requires_grad=False))
         yield
-        for module, data in before:
-            module.weight.data = data
+        for module, name, parameter in before:
+            setattr(module, name, parameter)

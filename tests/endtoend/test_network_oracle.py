@@ -12,8 +12,9 @@ import torch
 from tests.amounts import some
 from tests.endtoend.compare import answered, checkpoint_of, server_of
 from tests.endtoend.drawn_requests import drawn
-from tests.endtoend.network_oracle import KINDS, NAMINGS, DrawnNetwork
+from tests.endtoend.network_oracle import NAMINGS, DrawnNetwork
 from tests.endtoend.oracle import painted, peak_ratio
+from tests.endtoend.oracle_network_kinds import KINDS
 from tests.endtoend.oracle_painter import Painter
 from tests.endtoend.test_oracle import AT_THE_ENDS
 

@@ -16,8 +16,12 @@ from modules.catalogue.architecture import read_architecture
 from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.families import SD1, Z_IMAGE
 from modules.hardware.fp8_weights import store_in_8_bits
+from modules.parameters.merger_request import MergeRequest
 from modules.weights.checkpoint import empty_parts, load_checkpoint
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.merging.checkpoints import MergeTarget, merge_checkpoints
+from modules.weights.merging.loras import LoraToMerge
+from modules.weights.merging.sources import SourceModel
 from modules.weights.model import Model
 from modules.weights.networks.merging import AppliedNetwork, NetworkMerger
 from modules.weights.networks.reading import read_network
@@ -187,6 +191,73 @@ def test_networks_of_every_naming_do_the_same(naming: str, fused: bool, files: Z
         torch.testing.assert_close(model.unet.get_parameter(name), wanted, atol=1e-5, rtol=1e-5)
     merger.restore()
     assert torch.equal(model.unet.get_parameter(name), modules().transformer.get_parameter(name))
+
+
+def of_all_rows(weight: torch.Tensor) -> dict[str, tuple[dict[str, torch.Tensor], torch.Tensor]]:
+    """Networks of query, key and value in one, whose rows depend on each other: tensors, and the weight with them."""
+    generator = torch.Generator().manual_seed(2)
+    up, down = torch.randn(len(weight), 2, generator=generator), torch.randn(2, weight.shape[1], generator=generator)
+    length = 1 + torch.rand(1, weight.shape[1], generator=generator)
+    changed = weight + up @ down
+    blocks = 0.3 * torch.randn(1, len(weight), len(weight), generator=generator)
+    skew, unit = blocks[0] - blocks[0].T, torch.eye(len(weight))
+    return {
+        "DoRA of columns": (
+            {"lora_up.weight": up, "lora_down.weight": down, "dora_scale": length},
+            changed * length / changed.norm(dim=0),
+        ),
+        "OFT": ({"oft_blocks": blocks}, ((unit + skew) @ torch.linalg.inv(unit - skew)).T @ weight),
+    }
+
+
+@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("kind", ["DoRA of columns", "OFT"])
+def test_what_depends_on_all_rows_is_made_of_all_of_them(
+    kind: str, room: bool, files: ZImageFiles, tmp_path: Path
+) -> None:
+    """Behind another network, which changes only a part of these rows, and whose weight then changes."""
+    names = [f"layers.0.attention.to_{part}.weight" for part in "qkv"]
+    plain = torch.cat([modules().transformer.get_parameter(name).data for name in names])
+    first = {"lora_A.weight": torch.ones(1, WIDTH), "lora_B.weight": torch.ones(WIDTH, 1)}
+    save_file(
+        {f"transformer.layers.0.attention.to_q.{part}": value for part, value in first.items()},
+        tmp_path / "a.safetensors",
+    )
+    before = AppliedNetwork("a", read_network(tmp_path / "a.safetensors"))
+    model = loaded(files)
+    merger = NetworkMerger(model, torch.device("cpu"), make_room=lambda needed: room)
+    for strength, live in ((0.2, False), (0.5, False), (0.5, True)):
+        start = plain + torch.cat([torch.full((WIDTH, WIDTH), strength), torch.zeros(2 * WIDTH, WIDTH)])
+        tensors, wanted = of_all_rows(start)[kind]
+        stem = "lora_unet_layers_0_attention_qkv"
+        save_file({f"{stem}.{part}": value for part, value in tensors.items()}, tmp_path / "b.safetensors")
+        behind = AppliedNetwork(kind, read_network(tmp_path / "b.safetensors"))
+        merger.apply([replace(before, unet=strength), behind], while_computing=live)
+        assert merger.fit(behind).misshapen == 0
+        if not live:
+            found = torch.cat([model.unet.get_parameter(name).data for name in names])
+            torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    merger.restore()
+    assert torch.equal(torch.cat([model.unet.get_parameter(name).data for name in names]), plain)
+
+
+@pytest.mark.parametrize("layout", ["all-in-one", "split"])
+def test_networks_of_joined_rows_are_merged_into_a_checkpoint(layout: Layout, tmp_path: Path) -> None:
+    written = write_z_image(tmp_path / layout, layout, modules=modules())
+    file = LoraToMerge(tmp_path / "ink.safetensors", 0.5, 1.0)
+    save_file(lora(NAMINGS["ComfyUI"], True), file.path)
+    source = SourceModel(written.checkpoint, "z", None, None)
+    request = MergeRequest(interp_method="No interpolation")
+    target = MergeTarget(tmp_path, "with", "0123456789abcdef")
+    path, notices = merge_checkpoints(request, [source], None, target, lambda share: None, [file])
+    assert not notices
+    merged = loaded(replace(written, checkpoint=path)).unet
+    merger = NetworkMerger(model := loaded(written), torch.device("cpu"))
+    merger.apply([AppliedNetwork("ink", read_network(file.path), 1.0, 0.5)])
+    for part in "qkv":
+        name = f"layers.0.attention.to_{part}.weight"
+        torch.testing.assert_close(merged.get_parameter(name), model.unet.get_parameter(name), atol=1e-5, rtol=1e-5)
+        assert not torch.equal(merged.get_parameter(name), modules().transformer.get_parameter(name))
 
 
 def test_originals_are_read_again_where_there_was_no_room_for_them(files: ZImageFiles, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor
 from modules.families import family_of
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.networks.reading import Network, read_network
-from modules.weights.networks.targets import Target, network_targets
-from modules.weights.networks.updates import WeightUpdate
+from modules.weights.networks.targets import RowShare, Target, joined_targets, network_targets
+from modules.weights.networks.updates import RowsOf, WeightUpdate
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import EmptyModel
 from modules.weights.tensor_file import TensorFile
@@ -91,17 +91,22 @@ def lora_merger(file: TensorFile, loras: Sequence[LoraToMerge]) -> LoraMerger:
     assert family is not None, "a checkpoint is of a family"
     model = EmptyModel.of(file, family)
     targets = network_targets(model)
+    joined = joined_targets(model, targets)
     changes: dict[str, list[_TensorChange]] = defaultdict(list)
     missing: dict[Path, int] = {}
     for lora in loras:
         network = read_network(lora.path)
         found = {layer: targets[layer] for layer in network.layers if layer in targets}
-        if not found:
+        of_rows = {layer: joined[layer] for layer in network.layers if layer in joined}
+        if not found and not of_rows:
             made_for = f": it is for {network.base}" if network.base else ""
             raise CheckpointError(f"No layer of {lora.path.name} belongs to anything in {file.path.name}{made_for}.")
-        missing[lora.path] = len(network.layers) - len(found)
+        missing[lora.path] = len(network.layers) - len(found.keys() | of_rows.keys())
         for layer, target in found.items():
             for change in _changes(model, network, layer, target, lora.text if target.text_encoder else lora.unet):
+                changes[change.source.name].append(change)
+        for layer, shares in of_rows.items():
+            for change in _changes_of_rows(model, network, layer, shares, lora.unet):
                 changes[change.source.name].append(change)
     return LoraMerger(changes, missing)
 
@@ -113,4 +118,21 @@ def _changes(model: EmptyModel, network: Network, layer: str, target: Target, mu
         _TensorChange(network, layer, model.source(f"{target.path}.{part}"), update, multiplier)
         for part, update in updates
         if update is not None and isinstance(getattr(target.module, part, None), torch.nn.Parameter)
+    ]
+
+
+def _changes_of_rows(
+    model: EmptyModel, network: Network, layer: str, shares: Sequence[RowShare], multiplier: float
+) -> list[_TensorChange]:
+    """Of the tensor that holds all rows, or of those that hold a share each."""
+    update = network.layers[layer].weight
+    if update is None:
+        return []
+    sources = [model.source(f"{share.target.path}.weight") for share in shares]
+    pairs = list(zip(sources, shares, strict=True))
+    if all((source.part, source.swapped) == ((share.index, share.count), share.swapped) for source, share in pairs):
+        return [_TensorChange(network, layer, TensorSource(sources[0].name), update, multiplier)]
+    return [
+        _TensorChange(network, layer, source, RowsOf(update, share.index, share.count, share.swapped), multiplier)
+        for source, share in pairs
     ]

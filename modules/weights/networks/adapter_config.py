@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from modules.weights.checkpoint_errors import NetworkError
+from modules.weights.networks.peft_rotations import RotationSettings
 
 _METADATA_KEY: Final = "lora_adapter_metadata"
 _FILE: Final = "adapter_config.json"
@@ -26,7 +27,7 @@ _ANYTHING: Final = ".*"
 
 @dataclass(frozen=True, slots=True)
 class AdapterConfig:
-    """PEFT's configuration of a LoRA, LoHa or LoKr of one part of a model, as far as it says how strong that is."""
+    """PEFT's configuration of a network for one part of a model, as far as it says how that acts."""
 
     alpha: float | None
     rank: float | None
@@ -34,6 +35,9 @@ class AdapterConfig:
     """Those of some layers, by the ends of their names, in which ".*" is anything; behind "^" stands a whole name."""
     ranks: Mapping[str, float]
     rank_stabilized: bool
+    rotation: RotationSettings
+    feedforward: str | tuple[str, ...]
+    """Which layers an IA3 scales the inputs of: one pattern for whole names, or the ends of names."""
 
     def alpha_of(self, layer: str, rank: int) -> float | None:
         """The number that over the rank is the scale of a LoRA's `layer`; None if it isn't said.
@@ -49,6 +53,17 @@ class AdapterConfig:
         """The scale of a LoHa's or LoKr's `layer`, whose tensors need not show the rank; None if it isn't said."""
         alpha, rank = _of_layer(layer, self.alphas, self.alpha), _of_layer(layer, self.ranks, self.rank)
         return alpha / rank if alpha is not None and rank else None
+
+    def scales_inputs(self, layer: str) -> bool:
+        """Whether an IA3 scales what goes into `layer`, and not what comes out of it.
+
+        Raises NetworkError: that is said by a pattern which can't be read.
+        """
+        if isinstance(self.feedforward, tuple):
+            return layer.endswith(self.feedforward)
+        if not _READABLE.fullmatch(self.feedforward):
+            raise NetworkError(f"the pattern {self.feedforward[:60]!r} in its configuration can't be read")
+        return _is_named(layer, self.feedforward, whole=True)
 
 
 def read_adapter_configs(path: Path, metadata: Mapping[str, str]) -> dict[str, AdapterConfig]:
@@ -91,6 +106,8 @@ def _config(values: Mapping[str, object], what: str) -> AdapterConfig:
         _patterns(values.get("alpha_pattern"), what),
         _patterns(values.get("rank_pattern"), what),
         values.get("use_rslora") is True,
+        RotationSettings.of(values),
+        _names(values.get("feedforward_modules")),
     )
 
 
@@ -106,6 +123,12 @@ def _patterns(value: object, what: str) -> Mapping[str, float]:
     return found
 
 
+def _names(value: object) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        return value
+    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list) else ()
+
+
 def _number(value: object) -> float | None:
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if usable and isinstance(value, int | float) else None
@@ -117,7 +140,10 @@ def _of_layer(layer: str, patterns: Mapping[str, float], otherwise: float | None
 
 def _ends_with(layer: str, end: str) -> bool:
     """Whether PEFT takes the pattern `end` for one of this layer's name."""
-    whole = end.startswith("^")
+    return _is_named(layer, end, whole=end.startswith("^"))
+
+
+def _is_named(layer: str, end: str, *, whole: bool) -> bool:
     end = end.removeprefix("^").removesuffix("$").replace("\\.", ".")
     if _ANYTHING not in end:
         return layer == end or (not whole and layer.endswith(f".{end}"))

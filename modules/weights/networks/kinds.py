@@ -30,6 +30,10 @@ class Update(ABC):
         weight.add_(self.delta(weight, dyn), alpha=multiplier)
 
     @property
+    def mixes_rows(self) -> bool:
+        return False
+
+    @property
     def tensors(self) -> tuple[Tensor, ...]:
         found: list[Tensor] = []
         for field in fields(self):
@@ -205,6 +209,10 @@ class WithOffset(Update):
     offset: Tensor
     scale: float = 1.0
 
+    @property
+    def mixes_rows(self) -> bool:
+        return self.update.mixes_rows
+
     def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
         return self.update.delta(weight, dyn) + fitted(float_at(self.offset, weight) * self.scale, weight)
 
@@ -224,6 +232,10 @@ class WeightDecomposed(Update):
     def by_columns(self) -> bool:
         """Whether the magnitude is of input columns."""
         return self.magnitude.shape[0] == 1 and self.magnitude.numel() > 1
+
+    @property
+    def mixes_rows(self) -> bool:
+        return self.by_columns or self.update.mixes_rows
 
     def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
         changed = weight + self.update.delta(weight, dyn)

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from functools import partial
+from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from modules.files import FileState, found_file
 from modules.hardware.compiling import run_plain
@@ -23,6 +23,7 @@ from modules.hardware.out_of_memory import is_out_of_memory
 from modules.prompt.block_weights import BlockWeights
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.model import Model
+from modules.weights.networks.changes import Change, ChangedPart, ChangeOrigin, LiveLayer
 from modules.weights.networks.reading import Network
 from modules.weights.networks.targets import RowShare, Target, joined_targets, network_targets
 from modules.weights.networks.updates import Layer, RowsOf, WeightUpdate
@@ -30,9 +31,6 @@ from modules.weights.originals import original_parameters
 
 # Weights of these types are too coarse to hold what a network adds.
 _COARSE: Final = (torch.float8_e4m3fn, torch.float8_e5m2)
-_Part = Literal["weight", "bias"]
-# Where a change comes from: a network's key, its layer, and the parameter that the layer has something for.
-_Origin = tuple[Hashable, str, _Part]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,33 +63,6 @@ class Fit:
     misshapen: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Change:
-    """What one network does to one parameter: an update of a weight, or a vector that is added to a bias."""
-
-    key: Hashable
-    layer: str
-    part: _Part
-    update: WeightUpdate | Tensor
-    multiplier: float
-    dyn: int | None
-
-    @property
-    def origin(self) -> _Origin:
-        return self.key, self.layer, self.part
-
-    @property
-    def identity(self) -> Hashable:
-        return self.key, self.layer, self.multiplier, self.dyn
-
-    def into(self, values: Tensor) -> None:
-        """Change `values`, float32. Raises RuntimeError where shapes don't fit."""
-        if isinstance(self.update, Tensor):
-            values.add_(self.update.to(values.device, torch.float32).view_as(values), alpha=self.multiplier)
-        else:
-            self.update.merge_into(values, self.multiplier, self.dyn)
-
-
 @dataclass(slots=True, eq=False)
 class _Merged:
     """A parameter that holds networks, and what was merged into it.
@@ -105,7 +76,7 @@ class _Merged:
 
 
 # The changes of each parameter, in the order of the networks.
-_Changes = dict[tuple[Target, _Part], list[_Change]]
+_Changes = dict[tuple[Target, ChangedPart], list[Change]]
 
 
 @dataclass(slots=True)
@@ -123,10 +94,10 @@ class NetworkMerger:
     state: FileState | None = None
     _targets: dict[str, Target] | None = None
     _joined: dict[str, tuple[RowShare, ...]] = field(default_factory=dict)
-    _merged: dict[tuple[Target, _Part], _Merged] = field(default_factory=dict)
+    _merged: dict[tuple[Target, ChangedPart], _Merged] = field(default_factory=dict)
     _live: _Changes = field(default_factory=dict)
-    _misshapen: set[_Origin] = field(default_factory=set)
-    _tried: set[_Origin] = field(default_factory=set)
+    _misshapen: set[ChangeOrigin] = field(default_factory=set)
+    _tried: set[ChangeOrigin] = field(default_factory=set)
     _applied: tuple[AppliedNetwork, ...] = ()
 
     @property
@@ -175,7 +146,7 @@ class NetworkMerger:
         self._live = {}
         self._applied = ()
 
-    def _restore(self, places: Sequence[tuple[Target, _Part]]) -> None:
+    def _restore(self, places: Sequence[tuple[Target, ChangedPart]]) -> None:
         unsaved = {f"{target.path}.{part}": (target, part) for target, part in places if not self._saved(target, part)}
         for place in places:
             if (original := self._merged[place].original) is not None:
@@ -195,7 +166,7 @@ class NetworkMerger:
                 f"{self.model.path.name} has been replaced while a network was merged into it: start the job again."
             )
 
-    def _saved(self, target: Target, part: _Part) -> bool:
+    def _saved(self, target: Target, part: ChangedPart) -> bool:
         return self._merged[target, part].original is not None
 
     def fit(self, applied: AppliedNetwork) -> Fit:
@@ -224,18 +195,18 @@ class NetworkMerger:
         with ExitStack() as stack:
             # Compiled code would not see the hooks.
             stack.enter_context(run_plain(self.model.unet.modules()))
-            by_target: dict[Target, dict[_Part, list[_Change]]] = {}
+            by_target: dict[Target, dict[ChangedPart, list[Change]]] = {}
             for (target, part), changes in self._live.items():
                 by_target.setdefault(target, {})[part] = changes
             for target, parts in by_target.items():
-                for handle in _LiveLayer(target.module, parts.get("weight", []), parts.get("bias", [])).hook():
+                for handle in LiveLayer(target.module, parts.get("weight", []), parts.get("bias", [])).hook():
                     stack.callback(handle.remove)
             yield
 
     def _table(self) -> dict[str, Target]:
         if self._targets is None:
             self._targets = network_targets(self.model)
-            self._joined = joined_targets(self.model)
+            self._joined = joined_targets(self.model, self._targets)
         return self._targets
 
     def _sorted(self, networks: Iterable[AppliedNetwork], *, while_computing: bool) -> tuple[_Changes, _Changes]:
@@ -248,13 +219,15 @@ class NetworkMerger:
             (merged if at_once else live).setdefault(place, []).append(change)
         return merged, live
 
-    def _changes(self, networks: Iterable[AppliedNetwork]) -> Iterator[tuple[tuple[Target, _Part], _Change]]:
+    def _changes(self, networks: Iterable[AppliedNetwork]) -> Iterator[tuple[tuple[Target, ChangedPart], Change]]:
         table = self._table()
+        earlier: _Changes = {}
         for applied in networks:
             blocks = dict(applied.blocks)
             for name, layer in applied.network.layers.items():
-                for share in self._joined.get(name, ()):
-                    yield from self._change_of_rows(applied, name, layer, share)
+                for place, change in list(self._changes_of_rows(applied, name, layer, earlier)):
+                    earlier.setdefault(place, []).append(change)
+                    yield place, change
                 target = table.get(name)
                 if target is None:
                     continue
@@ -262,19 +235,48 @@ class NetworkMerger:
                 multiplier *= blocks.get(target.block, 1.0)
                 if multiplier == 0:
                     continue
-                parts: tuple[tuple[_Part, WeightUpdate | Tensor | None], ...]
+                parts: tuple[tuple[ChangedPart, WeightUpdate | Tensor | None], ...]
                 parts = ("weight", layer.weight), ("bias", layer.bias)
                 for part, update in parts:
-                    if update is not None and (applied.key, name, part) not in self._misshapen:
-                        yield (target, part), _Change(applied.key, name, part, update, multiplier, applied.dyn)
+                    # Of a bias that isn't there nothing can be made, only something be added.
+                    lacking = getattr(target.module, part) is None and not isinstance(update, Tensor)
+                    if update is not None and not lacking and (applied.key, name, part) not in self._misshapen:
+                        change = Change(applied.key, name, part, update, multiplier, applied.dyn)
+                        earlier.setdefault((target, part), []).append(change)
+                        yield (target, part), change
 
-    def _change_of_rows(
-        self, applied: AppliedNetwork, name: str, layer: Layer, share: RowShare
-    ) -> Iterator[tuple[tuple[Target, _Part], _Change]]:
+    def _changes_of_rows(
+        self, applied: AppliedNetwork, name: str, layer: Layer, earlier: _Changes
+    ) -> Iterator[tuple[tuple[Target, ChangedPart], Change]]:
+        """What a layer does to the modules that hold its rows, after the changes that are `earlier` than it."""
         if layer.weight is None or applied.unet == 0 or (applied.key, name, "weight") in self._misshapen:
             return
-        rows = RowsOf(layer.weight, share.index, share.count, share.swapped)
-        yield (share.target, "weight"), _Change(applied.key, name, "weight", rows, applied.unet, applied.dyn)
+        shares = self._joined.get(name, ())
+        before = [(share.target, tuple(earlier.get((share.target, "weight"), ()))) for share in shares]
+        depends = tuple(change.identity for _, changes in before for change in changes) * layer.weight.mixes_rows
+        for share in shares:
+            rows = RowsOf(layer.weight, share.index, share.count, share.swapped, partial(self._values, before))
+            change = Change(applied.key, name, "weight", rows, applied.unet, applied.dyn, depends)
+            yield (share.target, "weight"), change
+
+    def _values(self, wanted: Sequence[tuple[Target, Sequence[Change]]]) -> list[Tensor]:
+        """The weights that these modules have with these changes alone, float32."""
+        found: list[Tensor] = []
+        for target, changes in wanted:
+            original = self._original_weight(target)
+            values = torch.empty(original.shape, dtype=torch.float32, device=self.device)
+            self._into(values, original, list(changes))
+            found.append(values)
+        return found
+
+    def _original_weight(self, target: Target) -> Tensor:
+        merged = self._merged.get((target, "weight"))
+        if merged is not None and merged.original is not None:
+            return merged.original
+        if merged is None or not merged.holds:
+            return target.module.get_parameter("weight").data
+        self._check_file()
+        return next(values for _, values in original_parameters(self.model, [f"{target.path}.weight"]))
 
     def _save_originals(self, wanted: _Changes) -> None:
         new = [(place, getattr(place[0].module, place[1])) for place in wanted if place not in self._merged]
@@ -304,7 +306,7 @@ class NetworkMerger:
             self._merged[place].holds = tuple(change.identity for change in remaining)
             self._tried.update(change.origin for change in remaining)
 
-    def _merge_one(self, merged: _Merged, changes: list[_Change], buffer: Tensor) -> list[_Change]:
+    def _merge_one(self, merged: _Merged, changes: list[Change], buffer: Tensor) -> list[Change]:
         """Write the original with these changes into a parameter; returns those of them that fit."""
         weight = merged.parameter.data
         untouched = not merged.holds
@@ -329,9 +331,7 @@ class NetworkMerger:
             changes[:] = self._into(values, tried, changes)
             self._tried.update(change.origin for change in changes)
 
-    def _into(
-        self, values: Tensor, original: Tensor, changes: list[_Change], *, holds_it: bool = False
-    ) -> list[_Change]:
+    def _into(self, values: Tensor, original: Tensor, changes: list[Change], *, holds_it: bool = False) -> list[Change]:
         """Fill `values` with the original and the changes, without those that don't fit; returns the others.
 
         With `holds_it`, `values` has the original already.
@@ -357,46 +357,3 @@ class NetworkMerger:
 def _is_working_copy(weight: Tensor, buffer: Tensor) -> bool:
     """Whether products may be added to a weight itself: it is what the buffer would be, and is rounded no more."""
     return weight.dtype == buffer.dtype and weight.device == buffer.device and weight.is_contiguous()
-
-
-class _LiveLayer:
-    """One layer whose weights are changed for the moment in which it computes."""
-
-    def __init__(self, module: nn.Module, weight: Sequence[_Change], bias: Sequence[_Change]) -> None:
-        self._module = module
-        self._weight = weight
-        self._bias = bias
-        self._plain: dict[_Part, Tensor] = {}
-
-    def hook(self) -> tuple[RemovableHandle, ...]:
-        module, enter = self._module, self._enter
-        # What enters last leaves first: an 8-bit layer is widened before this, and narrowed after it.
-        leave: Callable[..., Tensor | None] = self._leave
-        return (
-            module.register_forward_pre_hook(enter),
-            module.register_forward_hook(leave, prepend=True, always_call=True),
-        )
-
-    def _enter(self, module: nn.Module, _inputs: object) -> None:
-        parts: tuple[tuple[_Part, Sequence[_Change]], ...] = ("weight", self._weight), ("bias", self._bias)
-        for part, changes in parts:
-            parameter = getattr(module, part)
-            if parameter is None or not changes:
-                continue
-            values = parameter.data.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-            for change in changes:
-                change.into(values)
-            self._plain[part] = parameter.data
-            parameter.data = values.to(parameter.dtype)
-
-    def _leave(self, module: nn.Module, _inputs: object, output: object) -> Tensor | None:
-        for part, plain in self._plain.items():
-            getattr(module, part).data = plain
-        self._plain.clear()
-        if module.bias is not None or not self._bias or not isinstance(output, Tensor):
-            return None
-        added = torch.zeros(output.shape[1] if output.ndim == 4 else output.shape[-1], device=output.device)
-        for change in self._bias:
-            change.into(added)
-        shape = (1, -1, 1, 1) if output.ndim == 4 else (-1,)
-        return output + added.to(output.dtype).view(shape)

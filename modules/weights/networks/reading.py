@@ -62,8 +62,8 @@ def read_network(path: Path) -> Network:
         if not name.startswith(_BUNDLED):
             layer, part = split_name(name)
             parts[layer][part] = tensor
-    _add_scales(parts, read_adapter_configs(path, metadata))
-    layers = {layer: _layer(path, base, layer, held) for layer, held in parts.items()}
+    configs = read_adapter_configs(path, metadata)
+    layers = {layer: _layer(path, base, layer, held, configs) for layer, held in parts.items()}
     size = sum(tensor.nbytes for tensor in tensors.values())
     return Network(path, layers, _embeddings(path, tensors), metadata, size, base)
 
@@ -74,31 +74,35 @@ def _check_kind(file: TensorFile) -> None:
         raise CheckpointError(f"{file.path.name} is not a LoRA or one of its relatives but {kind.value}.")
 
 
-def _add_scales(parts: Mapping[str, dict[str, Tensor]], configs: Mapping[str, AdapterConfig]) -> None:
-    """Give the layers their alphas or scales that the file itself doesn't have but a configuration does."""
-    for layer, held in parts.items():
-        prefix = next((prefix for prefix in configs if layer.startswith(prefix)), None)
-        if prefix is None or not held.keys().isdisjoint({"alpha", "scale"}):
-            continue
-        config, name = configs[prefix], layer.removeprefix(prefix)
-        if "down" in held:
-            alpha = config.alpha_of(name, rank_of(held) or 0)
-            if alpha is not None:
-                held["alpha"] = torch.tensor(alpha)
-        elif any(part.startswith(("hada_", "lokr_")) for part in held):
-            scale = config.scale_of(name)
-            if scale is not None:
-                held["scale"] = torch.tensor(scale)
-
-
-def _layer(path: Path, base: str, layer: str, parts: Mapping[str, Tensor]) -> Layer:
+def _layer(path: Path, base: str, layer: str, parts: dict[str, Tensor], configs: Mapping[str, AdapterConfig]) -> Layer:
+    prefix = next((prefix for prefix in configs if layer.startswith(prefix)), None)
     try:
-        return layer_update(parts)
+        if prefix is None:
+            return layer_update(parts)
+        config = configs[prefix]
+        _add_settings(parts, config, layer.removeprefix(prefix))
+        return layer_update(parts, config.rotation)
     except NetworkError as error:
         made_for = f" It is for {base}." if base else ""
         raise NetworkError(
             f"{path.name} can't be applied: the layer {layer!r} is not understood: {error}.{made_for}"
         ) from error
+
+
+def _add_settings(parts: dict[str, Tensor], config: AdapterConfig, layer: str) -> None:
+    """Give a layer its alpha, its scale or what an IA3 scales, where the file itself doesn't have them."""
+    if "ia3_l" in parts and "on_input" not in parts:
+        parts["on_input"] = torch.tensor(config.scales_inputs(layer))
+    if not parts.keys().isdisjoint({"alpha", "scale"}):
+        return
+    if "down" in parts:
+        alpha = config.alpha_of(layer, rank_of(parts) or 0)
+        if alpha is not None:
+            parts["alpha"] = torch.tensor(alpha)
+    elif any(part.startswith(("hada_", "lokr_")) for part in parts):
+        scale = config.scale_of(layer)
+        if scale is not None:
+            parts["scale"] = torch.tensor(scale)
 
 
 def _embeddings(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Embedding]:

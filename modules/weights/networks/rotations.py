@@ -30,6 +30,10 @@ class Rotation(Update):
     stored: bool = False
     scale: float = 1.0
 
+    @property
+    def mixes_rows(self) -> bool:
+        return True
+
     def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
         rows, size = weight.shape[0], self.blocks.shape[-1]
         if self.blocks.shape[-3] * size != rows:

@@ -6,7 +6,7 @@ were dots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -79,18 +79,21 @@ class RowShare:
     swapped: bool = False
 
 
-def joined_targets(model: NamedModules) -> dict[str, tuple[RowShare, ...]]:
+def joined_targets(model: NamedModules, targets: Mapping[str, Target]) -> dict[str, tuple[RowShare, ...]]:
     """Layers of network files whose rows are several modules here, by every spelling: query, key and value in one
     matrix; or one module that has them in another order.
+
+    What they share are those of `targets`, which `network_targets` made of the model.
     """
     if model.family.denoiser not in TRANSFORMERS:
         return {}
+    by_path = {target.path: target for target in targets.values()}
     found: dict[str, list[RowShare]] = {}
     for target, source in _transformer_targets(model):
         index, count = source.part
         if count > 1 or source.swapped:
             for spelling in _transformer_spellings(source.name.removesuffix(".weight")):
-                found.setdefault(spelling, []).append(RowShare(target, index, count, source.swapped))
+                found.setdefault(spelling, []).append(RowShare(by_path[target.path], index, count, source.swapped))
     return {name: tuple(shares) for name, shares in found.items()}
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import torch
 from torch import Tensor
 
 from modules.weights.checkpoint_errors import NetworkError
@@ -21,9 +22,11 @@ from modules.weights.networks.kinds import (
     WeightDecomposed,
     WithOffset,
 )
+from modules.weights.networks.peft_rotations import RotationSettings, boft_update, oft_update, old_oft_update
 from modules.weights.networks.rotations import Rotation
 from modules.weights.original_names import swapped_halves
 
+_PEFT_DEFAULTS: Final = RotationSettings()
 _Parts = Mapping[str, Tensor]
 
 
@@ -45,6 +48,10 @@ class WeightUpdate(Protocol):
         """Add multiplier · ΔW to `weight`, float32, in place; errors as `delta`."""
 
     @property
+    def mixes_rows(self) -> bool:
+        """Whether ΔW of a row depends on other rows of the weight."""
+
+    @property
     def tensors(self) -> tuple[Tensor, ...]:
         """Its tensors, as they were read."""
 
@@ -54,7 +61,8 @@ class Layer:
     """What a network does to a module's weight, and what it adds to its bias, (out), each times the multiplier."""
 
     weight: WeightUpdate | None
-    bias: Tensor | None
+    bias: Tensor | WeightUpdate | None
+    """What is added, or what an update makes of the bias that is there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,24 +70,38 @@ class RowsOf:
     """Part `index` of `count` equal parts of the rows that an update is for, for the weight of these rows alone.
 
     With `swapped` the weight has all of them, the second half first.
+
+    `all_parts` gives what the parts are before this update, float32, where that matters: lengths of columns, and
+    rotations of rows, are of all of them together. Without it such updates don't fit.
     """
 
     update: WeightUpdate
     index: int
     count: int
     swapped: bool = False
+    all_parts: Callable[[], Sequence[Tensor]] | None = None
+
+    @property
+    def mixes_rows(self) -> bool:
+        return False
 
     def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
-        if isinstance(self.update, WeightDecomposed) and self.update.by_columns:
-            raise RuntimeError("lengths of columns are of all rows together, and only a part of these is there")
         if self.swapped:
             return swapped_halves(self.update.delta(swapped_halves(weight), dyn))
-        # Each part stands where it is in the whole; what an update does with the others is left out.
-        whole = weight.repeat(self.count, *[1] * (weight.ndim - 1))
+        whole = self._whole(weight)
         part = self.update.delta(whole, dyn).chunk(self.count)[self.index]
         if part.shape != weight.shape:
             raise RuntimeError(f"{tuple(part.shape)} rows are not those of a weight of {tuple(weight.shape)}")
         return part
+
+    def _whole(self, weight: Tensor) -> Tensor:
+        if not self.update.mixes_rows:
+            # Each part stands where it is in the whole; what an update does with the others is left out.
+            return weight.repeat(self.count, *[1] * (weight.ndim - 1))
+        if self.all_parts is None:
+            raise RuntimeError("what is done to a row depends on all of them, and only a part of these is there")
+        parts = [part.to(weight.device) for part in self.all_parts()]
+        return torch.cat([*parts[: self.index], weight, *parts[self.index + 1 :]])
 
     def merge_into(self, weight: Tensor, multiplier: float, dyn: int | None = None) -> None:
         weight.add_(self.delta(weight, dyn), alpha=multiplier)
@@ -89,18 +111,23 @@ class RowsOf:
         return self.update.tensors
 
 
-def layer_update(parts: Mapping[str, Tensor]) -> Layer:
+def layer_update(parts: Mapping[str, Tensor], rotation: RotationSettings = _PEFT_DEFAULTS) -> Layer:
     """What the tensors of one layer do.
 
     Args:
         parts: the tensors by the names of their parts (`modules.catalogue.network_names`). The scale of an update is
             `scale`; without it `alpha` over the rank; without that 1.
+        rotation: how PEFT's own OFT is read.
 
     Raises:
         NetworkError: no known kind has these parts, or they can't be of these shapes.
     """
     update = next((make(parts) for accepts, make in _KINDS if accepts(parts)), None)
-    bias = next((parts[name].flatten() for name in ("diff_b", "b_norm") if name in parts), None)
+    if update is None:
+        update = _rotation_of_peft(parts, rotation)
+    bias: Tensor | WeightUpdate | None = next(
+        (parts[name].flatten() for name in ("diff_b", "b_norm") if name in parts), None
+    )
     if update is None and bias is None:
         raise NetworkError(f"its parts {', '.join(sorted(parts))} are of no known kind")
     if update is not None:
@@ -110,7 +137,9 @@ def layer_update(parts: Mapping[str, Tensor]) -> Layer:
     if "up_bias" in parts:
         # PEFT scales it like the product that it is added to, unlike a difference of biases.
         scaled = parts["up_bias"].flatten().float() * scale_of(parts)
-        bias = scaled if bias is None else bias.float() + scaled
+        bias = bias.float() + scaled if isinstance(bias, Tensor) else scaled
+    if "ia3_l" in parts and isinstance(update, Rescaling) and not update.on_input and bias is None:
+        bias = update
     return Layer(update, bias)
 
 
@@ -158,6 +187,26 @@ def _factors(parts: _Parts, index: int) -> Factors:
 
 def _rescaling(parts: _Parts) -> Update:
     return Rescaling(parts["weight"].flatten(), bool(_number(parts, "on_input")), scale_of(parts))
+
+
+def _rescaling_of_peft(parts: _Parts) -> Update:
+    """PEFT's IA3 multiplies by (1, in) or (out, 1), for convolutions by (1, n, 1, 1) either way."""
+    factors = parts["ia3_l"]
+    if factors.ndim == 2:
+        on_input = factors.shape[1] != 1
+    elif "on_input" in parts:
+        on_input = bool(_number(parts, "on_input"))
+    else:
+        raise NetworkError("whether it scales inputs or outputs is said by its adapter_config.json, which is not there")
+    return Rescaling(factors.flatten().float() - 1, on_input)
+
+
+def _rotation_of_peft(parts: _Parts, settings: RotationSettings) -> Update | None:
+    if "oft_R" in parts:
+        return oft_update(parts["oft_R"], settings)
+    if "oft_r" in parts:
+        return old_oft_update(parts["oft_r"], settings)
+    return boft_update(parts["boft_R"], parts.get("boft_s")) if "boft_R" in parts else None
 
 
 def _difference(parts: _Parts) -> Update:
@@ -216,6 +265,7 @@ _KINDS: Final[tuple[tuple[Callable[[_Parts], bool], Callable[[_Parts], Update]],
     (_has("up", "down"), _low_rank),
     (_has("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"), _hadamard),
     (_has("weight", "on_input"), _rescaling),
+    (_has("ia3_l"), _rescaling_of_peft),
     (lambda parts: _has_factor(parts, "lokr_w1") and _has_factor(parts, "lokr_w2"), _kronecker),
     (_has("diff"), _difference),
     (_has("w_norm"), _difference),

@@ -61,12 +61,12 @@ def test_biases_and_norms_are_as_they_stand_in_the_file() -> None:
     for name in ("full", "norm"):
         parts, weight = KINDS[name]
         layer = layer_update(parts)
-        assert layer.bias is not None and torch.equal(layer.bias, fill(3, (4,)))
+        assert isinstance(layer.bias, Tensor) and torch.equal(layer.bias, fill(3, (4,)))
         assert layer.weight is not None and torch.equal(layer.weight.delta(weight), fill(2, tuple(weight.shape)))
     only_bias = layer_update({"diff_b": fill(3, (4,))})
     assert only_bias.weight is None and only_bias.bias is not None
     of_peft = layer_update({**UP_DOWN, "up_bias": fill(3, (4,))})
-    assert of_peft.bias is not None and torch.equal(of_peft.bias, 0.5 * fill(3, (4,)))
+    assert isinstance(of_peft.bias, Tensor) and torch.equal(of_peft.bias, 0.5 * fill(3, (4,)))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -203,16 +203,29 @@ def test_the_magnitudes_of_peft_are_those_of_rows() -> None:
     torch.testing.assert_close(changed.flatten(1).norm(dim=1), torch.ones(3))
 
 
-def test_a_part_of_joined_rows_is_that_part_of_the_whole_and_lengths_of_columns_have_none() -> None:
+def test_a_part_of_joined_rows_is_that_part_of_the_whole() -> None:
     generator = torch.Generator().manual_seed(1)
     up, down, weight = (torch.randn(shape, generator=generator) for shape in ((12, 2), (2, 5), (12, 5)))
-    for length in (None, torch.rand(12, 1, generator=generator)):
-        parts = {"up": up, "down": down} | ({} if length is None else {"dora_scale": length})
-        update = layer_update(parts).weight
+    low_rank, parts = {"up": up, "down": down}, weight.chunk(3)
+    drawn = {
+        "plain": low_rank,
+        "rows": low_rank | {"dora_scale": torch.rand(12, 1, generator=generator)},
+        "columns": low_rank | {"dora_scale": torch.rand(1, 5, generator=generator)},
+        # Blocks of six rows reach over the ends of parts of four.
+        "rotations": {"oft_blocks": torch.randn(2, 6, 6, generator=generator)},
+        "butterflies": {"oft_blocks": torch.randn(2, 6, 2, 2, generator=generator)},
+        "older rotations": {"oft_r": torch.randn(2, 6, 6, generator=generator)},
+        "columns of rotations": {
+            "oft_blocks": torch.randn(2, 6, 6, generator=generator),
+            "dora_scale": torch.rand(1, 5, generator=generator),
+        },
+    }
+    for name, tensors in drawn.items():
+        update = layer_update(tensors).weight
         assert update is not None
-        rows = [RowsOf(update, index, 3).delta(part) for index, part in enumerate(weight.chunk(3))]
-        assert torch.allclose(torch.cat(rows), update.delta(weight.clone()), atol=1e-6)
-    columns = layer_update({"up": up, "down": down, "dora_scale": torch.rand(1, 5, generator=generator)}).weight
-    assert columns is not None
-    with pytest.raises(RuntimeError, match="lengths of columns"):
-        RowsOf(columns, 0, 3).delta(weight[:4])
+        rows = [RowsOf(update, index, 3, all_parts=lambda: parts).delta(part) for index, part in enumerate(parts)]
+        torch.testing.assert_close(torch.cat(rows), update.delta(weight.clone()), atol=1e-6, rtol=1e-5)
+        assert update.mixes_rows == (name not in ("plain", "rows"))
+        if update.mixes_rows:
+            with pytest.raises(RuntimeError, match="depends on all of them"):
+                RowsOf(update, 0, 3).delta(parts[0])
