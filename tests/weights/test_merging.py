@@ -191,7 +191,8 @@ def test_block_weights_stand_in_the_place_of_the_multiplier(tmp_path: Path) -> N
         f"{UNET}input_blocks.1.1.proj_in.weight": 2 / 25,
         f"{UNET}middle_block.0.in_layers.2.weight": 13 / 25,
         f"{UNET}output_blocks.3.1.proj_in.weight": 17 / 25,
-        f"{UNET}out.2.weight": 1.0,
+        # With the last block that the checkpoint has: OUT03, in SDXL OUT08, whatever the list goes on with.
+        f"{UNET}out.2.weight": 17 / 25,
         TEXT: 0.0,
         "first_stage_model.decoder.conv_in.weight": 0.0,
     }

@@ -7,13 +7,16 @@ What A1111 v1.10.1 does on the CPU in the types of the files. A product of two f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from modules.families import UNET_PREFIX
 from modules.parameters.unet_blocks import BASE, block_of
+
+_OUT: Final = "OUT"
 
 
 def weighted_sum(a: Tensor, b: Tensor, weight: float) -> Tensor:
@@ -59,12 +62,16 @@ def _merged_with(name: str) -> str:
     layer = name.removeprefix(UNET_PREFIX)
     if layer == name:
         return BASE
-    return block_of(layer) or ("OUT" if layer.startswith("out.") else "IN00")
+    return block_of(layer) or (_OUT if layer.startswith("out.") else "IN00")
 
 
-def tensor_weight(name: str, weights: Mapping[str, float], multiplier: float) -> float:
-    """The M of a tensor: its block's, else `multiplier`."""
+def last_block(names: Iterable[str]) -> str:
+    """The last block on the way out that a checkpoint with these tensors has: OUT11, for SDXL OUT08; "" without one."""
+    blocks = {block_of(name.removeprefix(UNET_PREFIX)) for name in names if name.startswith(UNET_PREFIX)}
+    return max((block for block in blocks if block.startswith(_OUT)), default="")
+
+
+def tensor_weight(name: str, weights: Mapping[str, float], multiplier: float, last: str) -> float:
+    """The M of a tensor: its block's, else `multiplier`. `last` is the checkpoint's `last_block`."""
     block = _merged_with(name)
-    if block == "OUT":
-        block = max((one for one in weights if one.startswith("OUT")), default=BASE)
-    return weights.get(block, multiplier)
+    return weights.get(last if block == _OUT else block, multiplier)

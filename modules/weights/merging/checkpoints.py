@@ -22,7 +22,14 @@ from modules.families import VAE_PREFIX
 from modules.files import SaveError, write_atomic
 from modules.parameters.merger_request import ADD_DIFFERENCE, NO_INTERPOLATION, MergeRequest
 from modules.weights.checkpoint_errors import CheckpointError
-from modules.weights.merging.arithmetic import add_difference, common_type, tensor_weight, weighted_sum, widened
+from modules.weights.merging.arithmetic import (
+    add_difference,
+    common_type,
+    last_block,
+    tensor_weight,
+    weighted_sum,
+    widened,
+)
 from modules.weights.merging.loras import LoraMerger, LoraToMerge, lora_merger
 from modules.weights.merging.recipe import merged_metadata
 from modules.weights.merging.safetensors_writer import PlannedTensor, WriteProgress, write_safetensors
@@ -90,6 +97,7 @@ class _Plan:
         self._request = request
         self._files = files
         self._loras = loras
+        self._last_block = last_block(files[0].shapes)
         self.tensors = {name: self._planned(name) for name in files[0].shapes}
 
     def _planned(self, name: str) -> PlannedTensor:
@@ -124,7 +132,7 @@ class _Plan:
             return used[0].tensor(name)
         # Widened one by one, so that no two are in memory in both forms.
         values = [widened(file.tensor(name)) for file in used]
-        weight = tensor_weight(name, self._request.weights, self._request.multiplier)
+        weight = tensor_weight(name, self._request.weights, self._request.multiplier, self._last_block)
         if self._request.interp_method == ADD_DIFFERENCE:
             return add_difference(values[0], values[1], values[2], weight)
         return weighted_sum(values[0], values[1], weight)

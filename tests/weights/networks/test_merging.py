@@ -182,6 +182,7 @@ def test_what_fails_halfway_leaves_the_weights_as_they_were(
 ) -> None:
     class Failing:
         tensors: tuple[Tensor, ...] = ()
+        mixes_rows = False
 
         def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
