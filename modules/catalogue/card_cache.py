@@ -11,7 +11,7 @@ from modules.catalogue.card_files import CardFiles
 from modules.files import SaveError, write_text_atomic
 
 # Another number makes older files of no use: raise it when facts are read in another way.
-_VERSION: Final = 3
+_VERSION: Final = 4
 
 log = logging.getLogger(__name__)
 

@@ -37,6 +37,11 @@ _BASES: Final = (
     (re.compile(r"sd[ _]?v?1|stable-diffusion-v1", re.I), "SD1"),
 )
 _CHOSEN_BASES: Final = frozenset({"SD1", "SD2", "SDXL"})
+# Metadata that cards are found by.
+_FOUND_BY: Final = (
+    *("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256"),
+    *("modelspec.title", "modelspec.trigger_phrase", "modelspec.tags", "ss_sd_model_name"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +190,15 @@ def _civitai(files: CardFiles) -> dict[str, Any]:
         "baseModel": _first(found.get("baseModel"), managed.get("base_model"), inside.get("baseModel")),
         "trainedWords": _texts(found.get("trainedWords"), managed.get("trainedWords"), inside.get("trainedWords")),
         "tags": _texts(_model(found).get("tags"), managed.get("tags")),
+        "hashes": _texts(*_hashes(found), *_hashes(inside), managed.get("sha256"), managed.get("autov3")),
     }
+
+
+def _hashes(version: Mapping[str, Any]) -> list[object]:
+    """Of all files of a version on Civitai: SHA256, AutoV1 and so on."""
+    files = version.get("files")
+    held = [one.get("hashes") for one in files if isinstance(one, dict)] if isinstance(files, list) else []
+    return [text for hashes in held if isinstance(hashes, dict) for text in hashes.values()]
 
 
 def _model(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,10 +261,12 @@ def base_by_name(name: str) -> str:
 
 
 def _words(metadata: Mapping[str, str], civitai: Mapping[str, Any]) -> Iterator[str]:
+    # Hashes first: what is too long is cut at its end.
+    yield from civitai["hashes"]
+    for key in _FOUND_BY:
+        yield metadata.get(key, "")
     for key in ("name", "trainedWords", "tags"):
         yield from civitai[key]
-    for key in ("modelspec.title", "modelspec.trigger_phrase", "modelspec.tags", "ss_sd_model_name", "sshs_model_hash"):
-        yield metadata.get(key, "")
 
 
 def _short(text: str, longest: int) -> str:

@@ -84,7 +84,7 @@ def card_page(services: Services, wanted: WantedCards) -> dict[str, Any]:
         unknown_fits=kind != "lora" or base not in options.texts("lora_hide_unknown_for_versions"),
         hidden=cast(HiddenCards, options.text("extra_networks_hidden_models")),
     )
-    selected = select_cards(found.cards, query)
+    selected = select_cards(found.cards, query, lambda card: _known_hashes(services, card))
     words = _words(services, found)
     shown = selected[wanted.offset : wanted.offset + wanted.limit]
     return {
@@ -199,6 +199,15 @@ def card_details(services: Services, card: Card) -> dict[str, Any]:
         "picture": picture_address(card),
         "problem": problem,
     }
+
+
+def _known_hashes(services: Services, card: Card) -> str:
+    """Of the whole file, and of a LoRA's tensors, as far as they have been worked out before."""
+    model, catalogue = card.files.model, services.catalogue
+    found = [catalogue.hashes.get(model.path, model.state)]
+    if card.kind == "lora":
+        found.append(catalogue.network_hashes.get(model.path, model.state))
+    return " ".join(one for one in found if one)
 
 
 def _known_hash(services: Services, card: Card, metadata: Mapping[str, str]) -> str:

@@ -373,6 +373,25 @@ def test_cards_are_found_by_path_alias_description_and_words(folder: Folder) -> 
     assert selected(folder, CardQuery(folder="Animals/")) == ["cat"]
 
 
+def test_cards_are_found_by_hashes_that_are_stated_or_known(folder: Folder) -> None:
+    sha256 = "f00dcafe12" + "ab" * 27
+    folder.lora("stated", civitai_info={"files": [{"hashes": {"SHA256": sha256.upper(), "AutoV1": "0BADF00D"}}, None]})
+    folder.lora("inside", {"sshs_model_hash": "beefbeef0123" + "cd" * 26})
+    folder.lora("worked out")
+    known = {"worked out": "decade99" * 8}
+
+    def found(search: str) -> list[str]:
+        query = CardQuery(search=search)
+        return [card.stem for card in select_cards(folder.read(), query, lambda card: known.get(card.stem, ""))]
+
+    for search in (sha256, "f00dcafe12", "F00DCAFE", "0badf00d"):
+        assert found(search) == ["stated"]
+    assert found("beefbeef0123") == ["inside"]
+    assert found("DECADE99decade99") == found("99decade worked") == ["worked out"]
+    # Four letters that a hash may have are a word like any other.
+    assert found("deca") == []
+
+
 def test_cards_are_sorted_both_ways(folder: Folder) -> None:
     for number, name in enumerate(("z/b10", "z/B9", "a", "c")):
         path = folder.lora(name)

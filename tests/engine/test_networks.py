@@ -17,7 +17,7 @@ from PIL import Image
 from modules.catalogue.hashes import network_hash_of
 from modules.prompt import NetworkKind
 from modules.protocol import CheckpointFile, ImageReady, Interrupt, JobFailed, JobFinished, NetworkFile, RunJob
-from tests.checkpoints import truncate, write_tensors, write_tiny_checkpoint
+from tests.checkpoints import Payload, truncate, write_malicious_checkpoint, write_tensors, write_tiny_checkpoint
 from tests.engine.conftest import RunningEngine, checkpoint_at, job
 from tests.networks import write_hypernetwork, write_trained_lora
 
@@ -120,6 +120,8 @@ def test_what_cannot_be_used_is_named_and_the_picture_is_made(
     engine: RunningEngine, tiny: CheckpointFile, tmp_path: Path
 ) -> None:
     (plain,) = made(engine, tiny, {}, "a cat")
+    layer, ran = "lora_unet_mid_block_attentions_0_proj_in", tmp_path / "ran"
+    many = {f"entry {number}": "x" for number in range(100_000)}
     bad = {
         "cut": truncate(write_trained_lora(tmp_path / "cut.safetensors")),
         "gone": tmp_path / "gone.safetensors",
@@ -132,13 +134,24 @@ def test_what_cannot_be_used_is_named_and_the_picture_is_made(
             },
             {},
         ),
+        "nan": write_tensors(
+            tmp_path / "nan.safetensors",
+            {f"{layer}.lora_up.weight": torch.full((4, 1), torch.nan), f"{layer}.lora_down.weight": torch.ones(1, 4)},
+            {},
+        ),
+        "misfit": write_tensors(
+            tmp_path / "misfit.safetensors",
+            {f"{layer}.lora_up.weight": torch.ones(3, 1), f"{layer}.lora_down.weight": torch.ones(1, 5)},
+            many,
+        ),
+        "evil [ü]": write_malicious_checkpoint(tmp_path / "evil [ü].ckpt", Payload(Path.touch, ran)),
     }
     events = finished(engine, tiny, bad, "a cat" + "".join(f"<lora:{name}:1>" for name in bad))
     (picture,) = [event for event in events if isinstance(event, ImageReady)]
     assert pixels(picture) == pixels(plain)
     said = {name: [text for text in events[-1].notices if f"LoRA {name} " in text] for name in bad}
     assert all(len(texts) == 1 for texts in said.values()), said
-    assert "it is for SDXL" in said["xl"][0]
+    assert "it is for SDXL" in said["xl"][0] and not ran.exists()
 
 
 def test_no_job_sees_another_jobs_networks_whatever_happened_before(
