@@ -81,7 +81,7 @@ def loha_tucker(weight: Tensor, draw: Draw) -> Made:
 
 
 def _kron(first: Tensor, second: Tensor) -> Tensor:
-    return torch.kron(first.reshape(*first.shape, *[1] * (second.ndim - 2)), second)
+    return torch.kron(first.reshape(*first.shape, *[1] * (second.ndim - 2)), second.contiguous())
 
 
 def lokr(weight: Tensor, draw: Draw) -> Made:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.amounts import some
+from tests.amounts import amount, some
 from tests.endtoend.compare import answered, checkpoint_of, server_of
 from tests.endtoend.drawn_requests import drawn
 from tests.endtoend.network_oracle import NAMINGS, DrawnNetwork
@@ -24,16 +25,31 @@ ALIKE = 48.0
 """Decibels. Networks as strong as these, so that any picture shows them, multiply rounding: the lowest was 52.9."""
 
 
+FAMILIES = ("SDXL", "SD1", "SD2")
+
+
+def portions() -> list[Any]:
+    """A family, and which kinds in which namings: of all that there are a few, in the long suite all, in portions."""
+    if not amount(0, 1):
+        return [pytest.param(FAMILIES[0], some(product(KINDS, NAMINGS), 5), id=FAMILIES[0])]
+    return [
+        pytest.param(family, [(kind, naming) for kind in KINDS], id=f"{family}, {naming}")
+        for family, naming in product(FAMILIES, NAMINGS)
+    ]
+
+
 @pytest.mark.filterwarnings(AT_THE_ENDS)
-@pytest.mark.parametrize("family", some(("SDXL", "SD1", "SD2"), 1))
-def test_every_kind_of_network_in_every_naming_paints_the_oracles_picture(tmp_path: Path, family: str) -> None:
+@pytest.mark.parametrize(("family", "networks"), portions())
+def test_every_kind_of_network_in_every_naming_paints_the_oracles_picture(
+    tmp_path: Path, family: str, networks: list[tuple[str, str]]
+) -> None:
     torch.set_num_threads(1)
     checkpoint = checkpoint_of(family, tmp_path)
     with server_of(checkpoint, tmp_path / "data") as server:
         painter = Painter(checkpoint, family)
         plain = drawn(2000)
         bare = painted(painter, plain.body, plain.first, plain.hires)
-        for number, (kind, naming) in enumerate(some(product(KINDS, NAMINGS), 5)):
+        for number, (kind, naming) in enumerate(networks):
             path = tmp_path / "data" / "models" / "Lora" / f"n{number}.safetensors"
             network = DrawnNetwork(painter, path, kind, naming, number)
             prompt = f"{plain.body['prompt']}<lora:n{number}:0.6:-0.8>"
