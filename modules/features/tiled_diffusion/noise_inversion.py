@@ -115,7 +115,7 @@ class NoiseInversion(PassHook):
         context, arguments = self._context, self._arguments
         unet, conditions, latent = self._unet, self._conditions, context.work.init_latent
         assert unet is not None and conditions is not None and latent is not None
-        model = model_sigmas(context.pipeline.model, context.resolved.settings.sampling)
+        model = model_sigmas(context.pipeline.model, context.resolved.settings.sampling, context.work.spec)
         retouch = arguments.inversion_retouch
 
         def retouched(x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:

@@ -370,7 +370,7 @@ export class UnitsForm {
     if (count !== before.length) this.draw(text);
     else this.units = unitsOf(text, this.schema);
     this.units.forEach((own, unit) => {
-      for (const name of pictures) if (!own[name]?.length && before[unit]?.[name]) own[name] = before[unit][name];
+      for (const name of pictures) if (isNone(own[name]) && before[unit]?.[name]) own[name] = before[unit][name];
       this.show(unit);
       this.extension.changed?.(this, unit, "");
     });
@@ -379,6 +379,12 @@ export class UnitsForm {
     if (this.written !== text) this.write();
   }
 }
+
+/**
+ * Whether an argument holds no picture; several are a list.
+ * @param {unknown} value
+ */
+const isNone = (value) => !value || (Array.isArray(value) && !value.length);
 
 /**
  * Gradio has a new text for a script's units.
