@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageEnhance, ImageFilter
 from modules.page.uploads import UploadStore
 from modules.parameters import RequestError
 from modules.pictures import PictureError
-from modules.pictures.masks import blur_mask, grey_range
+from modules.pictures.masks import binary_mask, blur_mask, grey_range
 from modules.pictures.opening import open_picture, picture_size
 
 # The sub-tabs that start from one picture, in A1111's order, with their titles. Two of them paint in colour.
@@ -98,7 +98,7 @@ def _source(uploads: UploadStore, tab: str, slots: Mapping[str, str | None], mas
 def masked_source(data: bytes, size: tuple[int, int], mask: bytes, *, inverted: bool) -> CanvasPicture:
     """A picture with a mask file. Raises PictureError, and RequestError for a mask that leaves nothing to repaint."""
     image = open_picture(mask, "The mask")
-    _usable(grey_mask(image), inverted=inverted)
+    _usable(binary_mask(image, rounded=False), inverted=inverted)
     if image.size == size:
         return CanvasPicture(data, size, mask)
     wide, high = image.size
@@ -113,13 +113,6 @@ def _usable(mask: Image.Image, *, inverted: bool, blank: str | None = None) -> I
     if not inverted and high <= 128:
         raise RequestError(blank or _BLANK.format(colour="black", mode="Inpaint masked"))
     return mask
-
-
-def grey_mask(mask: Image.Image) -> Image.Image:
-    """A mask file as grey: its alpha channel where that says something, else its brightness."""
-    if mask.mode == "RGBA" and mask.getchannel("A").getextrema() != (255, 255):
-        return mask.getchannel("A")
-    return mask.convert("L")
 
 
 def paint_mask(paint: Image.Image) -> Image.Image:

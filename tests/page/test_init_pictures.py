@@ -127,6 +127,14 @@ def test_black_and_white_masks_count_the_other_way_round_when_inverted(uploads: 
         )
 
 
+def test_a_mask_in_colours_of_which_none_is_clear_goes_by_its_colours(uploads: UploadStore) -> None:
+    mask = Image.new("RGBA", (40, 30), (0, 0, 0, 255))
+    mask.paste((255, 255, 255, 200), (5, 5, 20, 20))
+    named = fields(uploads, "inpaint_upload", mask=encoded(mask))
+    for inverted in (False, True):
+        assert read_source(uploads, named, Masking(inverted=inverted)).mask == encoded(mask)
+
+
 def test_without_a_picture_it_says_where(uploads: UploadStore) -> None:
     for tab, title in (("img2img", "img2img"), ("inpaint_sketch", "Inpaint sketch")):
         with pytest.raises(RequestError, match=f"no picture on the {title} tab"):
