@@ -130,8 +130,7 @@ def _maps(router: APIRouter, services: Services) -> None:
 
     @router.post("/render_openpose_json")
     async def render_openpose_json(poses: list[dict[str, Any]], viewer: ByLogin) -> dict[str, Any]:
-        request, inputs = pose_job(poses)
-        job = await run_sync(partial(submit_map, services, request, inputs, client="api", user=viewer.user))
+        job = await run_sync(partial(submit_poses, services, poses, client="api", user=viewer.user))
         job = await ended_job(services.jobs, job, None)
         return {"info": "Success", "images": [as_base64(one) for one in await run_sync(maps_of, job)]}
 
@@ -178,6 +177,12 @@ def pose_job(poses: Sequence[JsonValue]) -> tuple[GenerationRequest, dict[str, b
     wanted = PreprocessRequest(module="none", poses=tuple(json.dumps(pose) for pose in poses))
     names = tuple(f"pose {name}" for name in inputs)
     return extras_job(ExtrasRequest(names=names, preprocess=wanted), tuple(inputs)), inputs
+
+
+def submit_poses(services: Services, poses: Sequence[JsonValue], *, client: str | None, user: str | None) -> Job:
+    """Queue a job that draws poses. Raises HTTPException as `pose_job`."""
+    request, inputs = pose_job(poses)
+    return submit_map(services, request, inputs, client=client, user=user)
 
 
 def submit_map(

@@ -95,7 +95,8 @@ def extras_routes(services: Services) -> APIRouter:
         return {"html_info": "", "images": await worked(body, body.imageList, viewer)}
 
     async def worked(body: ExtrasBody, pictures: list[NamedPicture], viewer: Viewer) -> list[str]:
-        extras = extras_request(services, body, tuple(one.name[:80] for one in pictures))
+        # Which upscalers there are is read from the disk.
+        extras = await run_sync(extras_request, services, body, tuple(one.name[:80] for one in pictures))
         inputs = await run_sync(_decoded, services, pictures)
         if extras.restorers or not set(extras.upscalers) <= set(PLAIN):
             job = await run_sync(_submitted, services, extras, inputs, viewer)

@@ -128,8 +128,6 @@ def card_routes(services: Services, logged_in: Callable[[Request], None]) -> API
 
     @router.post("/file")
     async def put(request: Request, name: Annotated[str, Query(max_length=1000)]) -> dict[str, str]:
-        if services.flags.exposed and not logins(services.flags):
-            raise HTTPException(403, "Models are taken from people with a login only: start with --gradio-auth.")
         pieces = request.stream()
 
         async def following() -> bytes:
@@ -142,6 +140,8 @@ def card_routes(services: Services, logged_in: Callable[[Request], None]) -> API
 
 def _stored(services: Services, name: str, following: Callable[[], bytes]) -> dict[str, str]:
     """In a thread of its own, which waits for the next piece without holding up anybody."""
+    if services.flags.exposed and not logins(services.flags):
+        raise HTTPException(403, "Models are taken from people with a login only: start with --gradio-auth.")
     try:
         path = store_lora(services.cards.folder("lora"), name, following)
     except (ModelFileError, SaveError) as error:

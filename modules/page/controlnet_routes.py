@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, Field, JsonValue
 
-from modules.api.controlnet_routes import maps_of, pose_job, poses_in, submit_map
+from modules.api.controlnet_routes import maps_of, poses_in, submit_map, submit_poses
 from modules.api.generation import ended_job
 from modules.api.http_errors import GenerationFailed
 from modules.api.viewer import ByBrowser
@@ -66,8 +66,7 @@ def controlnet_page_routes(services: Services, uploads: UploadStore, logged_in: 
 
     @router.post("/pose")
     async def drawn(body: PoseBody, viewer: ByBrowser) -> dict[str, Any]:
-        request, inputs = pose_job([body.pose])
-        job = await run_sync(partial(submit_map, services, request, inputs, client=viewer.client, user=viewer.user))
+        job = await run_sync(partial(submit_poses, services, [body.pose], client=viewer.client, user=viewer.user))
         return await run_sync(stored, await ended_job(services.jobs, job, None))
 
     def submitted(body: MapBody, viewer: Viewer) -> Job:
