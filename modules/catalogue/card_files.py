@@ -10,8 +10,7 @@ from typing import Final, Literal
 from modules.catalogue.catalogue import CHECKPOINT_SUFFIXES, NETWORK_SUFFIXES, VAE_SUFFIXES
 from modules.catalogue.embedding_files import EMBEDDING_SUFFIXES, without_previews
 from modules.catalogue.folders import ModelFolders
-from modules.catalogue.names import comparable
-from modules.files import FoundFile, found_file, natural_key, walk_folders
+from modules.files import FoundFile, comparable, found_file, natural_key, walk_folders
 
 CardKind = Literal["textual inversion", "hypernetworks", "checkpoints", "lora"]
 """A1111's names of its pages of cards."""

@@ -25,7 +25,7 @@ from modules.catalogue.card_files import (
 )
 from modules.catalogue.embedding_files import is_embedding_picture, that_prompts_can_name
 from modules.catalogue.folders import ModelFolders
-from modules.catalogue.names import is_one_of
+from modules.files import is_one_of
 
 # A folder of usual size is read in this time, so that its first list is complete.
 _PATIENCE: Final = 0.2

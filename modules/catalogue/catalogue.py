@@ -23,11 +23,10 @@ from modules.catalogue.hashes import HashCache, legacy_hash_of
 from modules.catalogue.hints import gather_hints, read_sidecar
 from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.model_parts import ChosenParts, ModelPart, PartFacts, check_vae, choose_parts, read_part
-from modules.catalogue.names import comparable, is_one_of
 from modules.catalogue.networks import NetworkLabel, NetworkList
 from modules.catalogue.safetensors_header import read_safetensors_metadata
 from modules.catalogue.upscalers import Upscaler, list_restorers, list_upscalers
-from modules.files import FileState, FoundFile, found_file, walk_folders
+from modules.files import FileState, FoundFile, comparable, found_file, is_one_of, walk_folders
 
 CHECKPOINT_SUFFIXES: Final = (".safetensors", ".ckpt")
 VAE_SUFFIXES: Final = (".safetensors", ".ckpt", ".pt")

@@ -14,7 +14,7 @@ from typing import Final
 
 from modules.catalogue.entries import ModelFile
 from modules.catalogue.model_errors import ModelNotFoundError
-from modules.catalogue.names import comparable
+from modules.files import comparable
 
 CONTROL_SUFFIXES: Final = (".pt", ".pth", ".ckpt", ".safetensors", ".bin")
 _HASH = re.compile(r"\s*\[[0-9a-fA-F]*\]\s*$")

@@ -12,11 +12,10 @@ from typing import Final, TypeVar
 from modules.catalogue.entries import Training
 from modules.catalogue.kinds import Container, sniff_container
 from modules.catalogue.model_errors import ModelFileError
-from modules.catalogue.names import comparable
 from modules.catalogue.safetensors_header import read_safetensors_header
 from modules.catalogue.torch_layout import read_torch_layout
 from modules.catalogue.unpickle import Inert, TensorRef
-from modules.files import FoundFile
+from modules.files import FoundFile, comparable
 from modules.parameters.infotext_values import printable
 from modules.pictures.embedded_vectors import read_embedded_vectors
 from modules.pictures.opening import PictureError

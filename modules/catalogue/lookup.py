@@ -11,7 +11,7 @@ from modules.catalogue.catalogue import Catalogue
 from modules.catalogue.entries import ModelFile
 from modules.catalogue.hashes import HashCache, network_hash_of, sha256_of
 from modules.catalogue.model_errors import ModelNotFoundError
-from modules.catalogue.names import is_one_of
+from modules.files import is_one_of
 from modules.parameters.infotext_request import LocalFile
 
 F = TypeVar("F", bound=ModelFile)

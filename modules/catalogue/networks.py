@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final, Self
 
 from modules.catalogue.entries import ModelFile
-from modules.catalogue.names import comparable
+from modules.files import comparable
 
 _HASH: Final = re.compile(r"[0-9a-f]{12,64}")
 # What no LoRA may be called beside its file's name: "none" is a choice of the setting sd_lora.

@@ -13,8 +13,7 @@ from typing import Final
 
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.model_errors import ModelNotFoundError
-from modules.catalogue.names import is_one_of
-from modules.files import FoundFile, walk_folders
+from modules.files import FoundFile, is_one_of, walk_folders
 
 UPSCALER_SUFFIXES: Final = (".safetensors", ".pth", ".pt")
 NO_UPSCALER: Final = "None"

@@ -1,4 +1,4 @@
-"""Files for every room: writing that leaves all of a file or nothing, text in any encoding, and walking folders."""
+"""Files for every room: writing all of a file or nothing, text in any encoding, comparing names, walking folders."""
 
 from modules.files.atomic import (
     SaveError,
@@ -12,15 +12,18 @@ from modules.files.atomic import (
     write_text_atomic,
 )
 from modules.files.decoding import decoded, is_plain
+from modules.files.names import comparable, is_one_of
 from modules.files.walk import FileState, FoundFile, found_file, is_text, natural_key, walk_folders
 
 __all__ = [
     "FileState",
     "FoundFile",
     "SaveError",
+    "comparable",
     "copy_unless_taken",
     "decoded",
     "found_file",
+    "is_one_of",
     "is_plain",
     "is_text",
     "move_unless_taken",

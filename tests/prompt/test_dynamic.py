@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import unicodedata
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -98,6 +99,13 @@ def test_wildcards_are_lines_of_files_and_lists_in_trees(files: WildcardFiles) -
     assert products("{2$$__colours/cold__}", options) == ["blue,green", "green,blue"]
     assert products("__colours\\cold(x=1)__", options) == ["blue", "green"]
     assert {drawn("__weights__", seed, options) for seed in range(30)} == {"often"}
+
+
+def test_a_wildcard_is_found_in_either_normal_form(tmp_path: Path) -> None:
+    (tmp_path / unicodedata.normalize("NFD", "été.txt")).write_text("sun")
+    files = WildcardFiles(lambda: [tmp_path])
+    for form in ("NFC", "NFD"):
+        assert products(unicodedata.normalize(form, "__Été__"), files.snapshot()) == ["sun"]
 
 
 def test_what_a_wildcard_is_given_it_knows_and_nothing_behind_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 import yaml
 
-from modules.files import decoded, walk_folders
+from modules.files import comparable, decoded, walk_folders
 from modules.files.walk import FileState, FoundFile
 from modules.prompt.dynamic.syntax import Template, parse, weighed
 
@@ -88,11 +88,11 @@ class _Snapshot:
     """What wildcards are when a job is queued."""
 
     def __init__(self, lists: Sequence[dict[str, tuple[tuple[float, str], ...]]]) -> None:
-        self._lists = [{name.casefold(): lines for name, lines in one.items()} for one in lists]
+        self._lists = [{comparable(name).casefold(): lines for name, lines in one.items()} for one in lists]
         self._known: dict[str, Lines] = {}
 
     def __call__(self, name: str) -> Lines:
-        wanted = name.casefold().strip("/")
+        wanted = comparable(name).casefold().strip("/")
         if wanted not in self._known:
             self._known[wanted] = _joined(self._fitting(wanted))
         return self._known[wanted]

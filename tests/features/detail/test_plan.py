@@ -1,5 +1,6 @@
 """The list of detectors."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def test_a_name_is_found_in_any_case_and_without_suffix(tmp_path: Path) -> None:
     listed = list_detectors([tmp_path])
     assert named_detector("face_yolov8n", listed).path == tmp_path / "Face_YOLOv8n.onnx"
     assert named_detector("MediaPipe_face_mesh", listed).path is None
+
+
+def test_a_name_is_found_in_either_normal_form(tmp_path: Path) -> None:
+    (tmp_path / unicodedata.normalize("NFD", "visage_né.pt")).touch()
+    listed = list_detectors([tmp_path])
+    for form in ("NFC", "NFD"):
+        assert named_detector(unicodedata.normalize(form, "Visage_Né"), listed) == listed[0]
 
 
 def test_a_missing_detector_is_named_with_its_folder() -> None:

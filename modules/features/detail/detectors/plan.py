@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from modules.catalogue.model_errors import ModelNotFoundError
-from modules.files import walk_folders
+from modules.files import is_one_of, walk_folders
 
 NO_DETECTOR: Final = "None"
 SUFFIXES: Final = (".pt", ".pth", ".onnx")
@@ -42,9 +42,8 @@ def named_detector(name: str, detectors: Sequence[Detector]) -> Detector:
     Raises:
         ModelNotFoundError: there is none; the sentence says where files belong.
     """
-    wanted = name.strip().lower()
     for one in detectors:
-        if wanted in (one.name.lower(), one.name.lower().rpartition(".")[0]):
+        if is_one_of(name.strip(), (one.name, one.name.rpartition(".")[0]), any_case=True):
             return one
     raise ModelNotFoundError(
         f"The detector {name[:80]!r} is not here: put its file into {FOLDER}, or choose one of the list."

@@ -1,4 +1,4 @@
-"""Names of model files as people, infotexts and other systems write them, made comparable."""
+"""Names of files as people, infotexts and other systems write them, made comparable."""
 
 from __future__ import annotations
 
