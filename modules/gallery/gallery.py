@@ -162,11 +162,12 @@ class Gallery:
         Raises SaveError.
         """
         name = self._names.of(path)
+        replace = overwrite or (name is not None and name.replace)
         saved = path
         try:
             while True:
                 try:
-                    write_atomic(saved, data, overwrite=overwrite or (name is not None and name.replace))
+                    write_atomic(saved, data, overwrite=replace)
                     break
                 except FileExistsError:
                     saved = self._names.hold(name or _named_anew(path))
@@ -176,10 +177,12 @@ class Gallery:
         if self._folders.log_to_stdout:
             _log.info("Saved %s", saved)
         options = options or read_options(ImageFileOptions, self._options.as_dict())
-        self._write_companions(saved, data, infotext, options)
+        self._write_companions(saved, data, infotext, options, replace=replace)
         return saved
 
-    def _write_companions(self, path: Path, data: bytes, infotext: str | None, options: ImageFileOptions) -> None:
+    def _write_companions(
+        self, path: Path, data: bytes, infotext: str | None, options: ImageFileOptions, *, replace: bool
+    ) -> None:
         """The text file and the JPEG copy. The picture is safe by now: what fails here is only logged."""
         try:
             if infotext and options.save_txt:
@@ -188,7 +191,10 @@ class Gallery:
                 with read_header(data) as image:
                     copy = shareable_copy(image, len(data), options, infotext)
                 if copy is not None:
-                    write_atomic(path.with_suffix(".jpg"), copy, overwrite=True)
+                    # A JPEG of that name may be another job's picture.
+                    write_atomic(path.with_suffix(".jpg"), copy, overwrite=replace)
+        except FileExistsError:
+            _log.warning("%s has no smaller copy beside it: a JPEG of that name is there already.", path.name)
         except (SaveError, *BROKEN) as error:
             _log.warning("%s is saved, but what belongs beside it is not: %s", path.name, error)
 

@@ -233,6 +233,16 @@ def test_a_copy_for_sites_with_small_limits(gallery: Gallery, options: Any, reso
         assert copy.size == (64, 16)
 
 
+def test_a_copy_for_sites_replaces_no_picture_of_another_job(gallery: Gallery, options: Any, resolved: Any) -> None:
+    options.update({"target_side_length": 64})
+    job = resolved({"save_images_add_number": False, "save_images_replace_action": "Add number suffix"})
+    first = gallery.reserve(job, 0, "image", NOW, extension="jpg")
+    gallery.save(first, b"a picture of another job")
+    second = gallery.save(gallery.reserve(job, 0, "image", NOW), picture((128, 32)))
+    assert second.with_suffix(".jpg") == first
+    assert first.read_bytes() == b"a picture of another job"
+
+
 def test_what_belongs_beside_a_picture_cannot_lose_it(
     gallery: Gallery, options: Any, resolved: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
