@@ -75,3 +75,23 @@ test("Interrupt and Skip leave the running job of somebody else alone, and say s
     ["v1/jobs/theirs/interrupt?after_image=false", "v1/jobs/theirs/skip"],
   );
 });
+
+test("of a batch all is interrupted, whichever file runs and also between two of them", async () => {
+  const batch = { id: "batch-1", done: 1, count: 4 };
+  const running = { id: "file-2", mode: "img2img", mine: true, visible: true, several: true, batch };
+  const waiting = [{ id: "batch-1", mine: true, visible: true, position: 1, prompt: "", files: 2 }];
+  const settings = { interrupt_after_current: false, refresh: 1000 };
+  const state = { running, settings, waiting, waiting_count: 1, recent: [], engine: {}, notices: [], warnings: [] };
+  for (const now of [running, null]) {
+    // The one under way, of the interrupt before, has the answer before.
+    await poll();
+    serverThat((path) => [200, path.startsWith("internal/page") ? { ...state, running: now } : {}]);
+    await poll();
+    sent.length = 0;
+    await interrupt();
+    assert.deepEqual(
+      sent.filter(([method]) => method === "POST").map(([, path]) => path),
+      ["v1/jobs/batch-1/interrupt?after_image=false"],
+    );
+  }
+});

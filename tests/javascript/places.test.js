@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { beforeEach, test } from "node:test";
 
 import "./browser.js";
@@ -6,7 +7,7 @@ import "./browser.js";
 const { brushOn, blankForm, luminance, side } = await import("../../modules/page/assets/blank.js");
 const { listenForDrops } = await import("../../modules/page/assets/drop.js");
 const { listenForMenus, stop } = await import("../../modules/page/assets/forever.js");
-const { missingAnswer } = await import("../../modules/page/assets/progress.js");
+const { drawProgress, missingAnswer } = await import("../../modules/page/assets/progress.js");
 const { need } = await import("../../modules/page/assets/dom.js");
 
 listenForDrops();
@@ -106,4 +107,36 @@ test("a server that takes its time is waited for, one that is gone is lost", () 
     states.map(({ state }) => state),
     ["waiting", "waiting", "waiting", "lost", "lost"],
   );
+});
+
+test("no picture is seen behind the preview of the next one, and it is back once that has ended", () => {
+  const sheet = readFileSync(new URL("../../modules/page/assets/style.css", import.meta.url), "utf8");
+  const rules = sheet.split("\n").filter((line) => line.includes(".behind-preview"));
+  document.body.innerHTML = `<style>${rules.join("\n")}</style><div id="txt2img_gallery"></div>
+    <div id="txt2img_live"><div class="live"><div class="bar"><div class="fill"></div><span class="text"></span></div>
+    <img class="preview" hidden></div></div>`;
+  const gallery = need(document, "#txt2img_gallery", HTMLElement);
+  const preview = need(document, ".preview", HTMLImageElement);
+  const state = JSON.parse(
+    `{"running": {"id": "a", "mode": "txt2img", "mine": true, "visible": true, "fraction": 0.1, "step": 1, "steps": 9,
+      "eta": 3, "preview": 1, "elapsed": 2, "pictures": 1, "first": 1, "last": 1, "stopping": "", "batch": null},
+      "waiting": [], "waiting_count": 0, "settings": {"progressbar": true, "title": false}}`,
+  );
+  const shown = () => [window.getComputedStyle(gallery).display !== "none", !preview.hidden];
+  /** @type {{ onload: () => void }[]} */
+  const loading = [];
+  const real = globalThis.Image;
+  Object.assign(globalThis, {
+    Image: function loadsLater() {
+      loading.push(/** @type {any} */ (this));
+    },
+  });
+  drawProgress(state, ["txt2img"], () => {});
+  // Until it is there the picture before stays.
+  assert.deepEqual(shown(), [true, false]);
+  loading[0].onload();
+  assert.deepEqual(shown(), [false, true]);
+  drawProgress({ ...state, running: null }, ["txt2img"], () => {});
+  assert.deepEqual(shown(), [true, false]);
+  Object.assign(globalThis, { Image: real });
 });
