@@ -15,6 +15,7 @@ from modules.features.alternative_test.declare import AlternativeTestArguments
 from modules.features.arguments import ScriptArguments
 from modules.features.cads.declare import CadsArguments
 from modules.features.cfg_rescale.declare import CfgRescaleArguments
+from modules.features.cfg_zero_star.declare import CfgZeroStarArguments
 from modules.features.declaration import Argument, Script, ScriptError, checked_arguments
 from modules.features.deep_shrink.declare import DeepShrinkArguments
 from modules.features.dynamic_prompts.declare import DynamicPromptsArguments
@@ -38,7 +39,6 @@ from modules.features.postprocessing.declare import CodeFormerArguments, GfpganA
 from modules.features.postprocessing.run import requested_postprocessing
 from modules.features.prompt_matrix.declare import PromptMatrixArguments
 from modules.features.prompts_from_file.declare import PromptsFromFileArguments
-from modules.features.regional_prompter.declare import RegionalPrompterArguments
 from modules.features.sd_upscale.declare import SdUpscaleArguments
 from modules.features.self_attention_guidance.declare import SelfAttentionGuidanceArguments
 from modules.features.sequences.declare import InterpolatePicturesArguments, InterpolatePromptsArguments
@@ -181,10 +181,9 @@ KINDS: list[type[ScriptArguments]] = [
         SelfAttentionGuidanceArguments,
         LatentCoupleArguments,
         PerturbedAttentionArguments,
-        RegionalPrompterArguments,
         *(NegPipArguments, NormalizedAttentionArguments, PerpNegArguments),
         SmoothedEnergyArguments,
-        CfgRescaleArguments,
+        *(CfgRescaleArguments, CfgZeroStarArguments),
         EpsilonScalingArguments,
     ),
     *(UpscaleArguments, GfpganArguments, CodeFormerArguments),

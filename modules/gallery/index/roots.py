@@ -9,7 +9,9 @@ from typing import Final
 
 from modules.files import is_text
 from modules.gallery.allowed_folders import picture_folders
+from modules.gallery.index.options import IndexOptions
 from modules.settings import OptionStore, Paths
+from modules.settings.groups import read_options
 
 TRASH: Final = ".gallery-trash"
 
@@ -37,9 +39,8 @@ class Roots:
         A folder that holds the data folder itself is left out: with it, settings and models would be served.
         """
         data = paths.data_dir.resolve()
-        named = [
-            (paths.data_dir / Path(text).expanduser()).resolve() for text in options.texts("gallery_folders") if text
-        ]
+        folders = read_options(IndexOptions, options.as_dict()).folders
+        named = [(paths.data_dir / Path(text).expanduser()).resolve() for text in folders if text]
         more = []
         for folder in named:
             if data.is_relative_to(folder):

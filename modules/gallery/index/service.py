@@ -13,6 +13,7 @@ from modules.gallery.index.completion import complete
 from modules.gallery.index.errors import GalleryError, UnknownPicture
 from modules.gallery.index.history import PromptHistory
 from modules.gallery.index.marks import Marks
+from modules.gallery.index.options import IndexOptions
 from modules.gallery.index.records import Completion, IndexedPicture, Indexing, Looker
 from modules.gallery.index.roots import Roots
 from modules.gallery.index.scanner import Scanner
@@ -27,6 +28,7 @@ from modules.parameters.infotext import said_parameters
 from modules.pictures.metadata import read_metadata
 from modules.pictures.opening import MOST_PIXELS, PictureError
 from modules.settings import OptionStore, Paths
+from modules.settings.groups import read_options
 
 THUMBNAIL_SIDES: Final = (128, 256, 512)
 _PRUNE_SECONDS: Final = 3600.0
@@ -67,7 +69,7 @@ class PictureIndex:
         }
         idle = (self._limits.enforce, self._prune_thumbnails, self.similar.more)
         self._scanner = Scanner(self._files, self._writer, self.roots, trash, idle)
-        self._is_on = options.switch("gallery_index")
+        self._is_on = read_options(IndexOptions, options.as_dict()).is_on
         self._next_pruning = time.monotonic() + 60
 
     @property
@@ -161,5 +163,5 @@ class PictureIndex:
         """Each hour, while nothing else is to do."""
         if time.monotonic() > self._next_pruning:
             self._next_pruning = time.monotonic() + _PRUNE_SECONDS
-            self._thumbnails[256].prune(self._options.whole("gallery_thumbnails"))
+            self._thumbnails[256].prune(read_options(IndexOptions, self._options.as_dict()).thumbnails)
         return False

@@ -6,10 +6,12 @@ import time
 from typing import Final
 
 from modules.gallery.index.actions import Actions
+from modules.gallery.index.options import IndexOptions
 from modules.gallery.index.search import Search
 from modules.gallery.index.store import GalleryFiles
 from modules.gallery.index.writing import State
 from modules.settings import OptionStore
+from modules.settings.groups import read_options
 
 _DAY: Final = 86_400.0
 _EVERY: Final = 600.0
@@ -32,7 +34,8 @@ class TrashLimits:
         if time.monotonic() < self._next:
             return False
         self._next = time.monotonic() + _EVERY
-        days, room = self._options.whole("gallery_trash_days"), self._options.whole("gallery_trash_megabytes")
+        limits = read_options(IndexOptions, self._options.as_dict())
+        days, room = limits.trash_days, limits.trash_megabytes
         rows = self._files.read(
             "SELECT id, bytes, trashed FROM pictures WHERE state = ? ORDER BY trashed DESC, id DESC", (State.TRASHED,)
         )

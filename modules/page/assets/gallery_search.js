@@ -67,7 +67,9 @@ export class SearchBox {
 
   /** @param {string} query from elsewhere: a word that was clicked, a saved search */
   set(query) {
-    if (this.input.value !== query) this.input.value = query;
+    // What was typed here comes back as well: the list that is open belongs to it.
+    if (this.input.value === query) return;
+    this.input.value = query;
     this.close();
     this.draw();
   }
