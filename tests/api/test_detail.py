@@ -141,6 +141,7 @@ def test_a_pass_with_another_checkpoint_goes_back_to_the_first(api: httpx.Client
     assert refused.status_code in (404, 422) and "gone" in refused.text
 
 
+@pytest.mark.long
 def test_xyz_plot_runs_it_with_the_checkpoint_and_prompt_of_each_cell(api: httpx.Client) -> None:
     names = ["tiny.safetensors", "other.safetensors"]
     plot = ["Checkpoint name", "", names, *["Nothing", "", []] * 2, True, True, *[False] * 5, 0, False]

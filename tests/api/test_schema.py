@@ -21,7 +21,7 @@ from schemathesis.generation import GenerationMode
 from tests.amounts import amount
 from tests.server.server import Server
 
-REQUESTS = amount(50, 5000)
+REQUESTS = amount(25, 5000)
 SMALL = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64, "seed": 5}
 LARGEST = {"steps": 4, "n_iter": 2, "batch_size": 2, "hr_second_pass_steps": 4, "upscaling_resize": 2}
 

@@ -88,6 +88,7 @@ def test_a_script_is_run_by_its_name_in_any_case_with_positional_arguments(api: 
     assert info["extra_generation_params"]["Final denoising strength"] == "0.25"
 
 
+@pytest.mark.long
 def test_upscalers_go_by_name_or_by_their_place_in_the_list(api: httpx.Client) -> None:
     named, placed = (
         made(api, "img2img", script_name="SD upscale", script_args=["", 16, upscaler, 2.0], **IMG2IMG)

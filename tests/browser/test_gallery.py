@@ -16,6 +16,7 @@ from tests.browser.steps import (
     change_settings,
     expect_toast,
     generate,
+    open_tab,
     saved,
     set_number,
     state,
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.server]
 PLACE = ".lightbox .place"
 
 
+@pytest.mark.long
 def test_a_picture_over_the_whole_window_is_left_saved_and_closed_by_keys(settled: Watched, server: Server) -> None:
     page = settled.page
     page.fill("#txt2img_seed textarea, #txt2img_seed input", "500")
@@ -136,3 +138,17 @@ def test_generate_forever_goes_on_until_it_is_cancelled_or_refused(watched: Watc
     page.fill("#txt2img_seed textarea, #txt2img_seed input", "no number")
     expect_toast(page, "Generate forever has stopped")
     expect(page.locator("#txt2img_generate.forever")).to_have_count(0)
+
+
+def test_the_gallery_tab_finds_what_was_made_by_its_prompt(settled: Watched) -> None:
+    page = settled.page
+    generate(page, "a heron over the gallery")
+    expect(page.locator(INFOTEXT)).to_contain_text("a heron over the gallery")
+    open_tab(page, "Gallery")
+    page.fill("#gallery_search", '"heron over"')
+    page.press("#gallery_search", "Enter")
+    expect(page.locator("#gallery_panel .gallery-status")).to_have_text("1 picture")
+    expect(page.locator("#gallery_panel .shot[data-id]")).to_have_count(1)
+    page.fill("#gallery_search", "heron -gallery")
+    page.press("#gallery_search", "Enter")
+    expect(page.locator("#gallery_panel .shot[data-id]")).to_have_count(0)

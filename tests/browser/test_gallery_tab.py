@@ -92,6 +92,7 @@ def axe(page: Page, where: str) -> list[str]:
     return [f"{where}: {one}" for one in found]
 
 
+@pytest.mark.long
 def test_the_gallery_from_search_to_trash(browser: Browser, library: Server) -> None:
     context = new_context(browser, DESKTOP)
     watched = Watched(context.new_page())

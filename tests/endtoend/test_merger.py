@@ -63,6 +63,7 @@ def test_killed_in_the_middle_of_merging(house: House) -> None:
     assert answer.status_code in (400, 422) and one_sentence(answer.json()["detail"]), answer.text
 
 
+@pytest.mark.long
 def test_without_memory_in_the_middle_it_says_so_and_the_engine_goes_on(house: House) -> None:
     for letter in "ab":
         # The last tensor takes 512 MB as it lies in the file and twice that as float32.

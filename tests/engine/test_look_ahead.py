@@ -91,6 +91,7 @@ def test_a_broken_refiner_is_found_before_the_base_draws(pair: tuple[Path, Path]
     assert reads == []
 
 
+@pytest.mark.long
 def test_on_a_card_they_stay_together_where_both_fit_and_step_aside_where_not(
     pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

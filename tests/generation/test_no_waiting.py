@@ -191,6 +191,7 @@ def test_what_a_hires_pass_decoded_is_shown_to_an_inpainting_checkpoint_on_the_c
     assert watched.card.waits == ["read"]
 
 
+@pytest.mark.long
 def test_a_hires_pass_waits_when_it_is_over(model: Model) -> None:
     request = resolved(enable_hr=True, hr_scale=1.5, hr_upscaler="Latent", denoising_strength=0.7)
     watched = Watched()

@@ -40,6 +40,7 @@ __all__ = ["pipeline_of"]
 TEXTS = {"prompt": "a red circle! on blue", "negative_prompt": "blue"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("architecture", some([TINY_SSD, TINY_KOALA], 1), ids=some(["SSD-1B", "KOALA"], 1))
 def test_models_with_fewer_blocks_are_those_of_diffusers(
     pipeline_of: Callable[..., Pipeline], architecture: Architecture

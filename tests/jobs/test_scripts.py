@@ -99,6 +99,7 @@ def test_one_loop_is_plain_img2img(opened: Services) -> None:
     assert infotexts(looped)[0]["Denoising strength"] == "0.6"
 
 
+@pytest.mark.long
 def test_each_loop_starts_from_the_picture_before_it(opened: Services) -> None:
     arguments = {"loops": 3, "final_denoising_strength": 0.4}
     job = made(opened, picture(), script="Loopback", arguments=arguments, denoising_strength=0.8)
