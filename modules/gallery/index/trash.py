@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ class Trash:
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
+        # A move is two names for a moment. Whoever looks in that moment must not take it for what a kill left behind,
+        # and end it: the move goes on, and both names would be gone.
+        self._moving = threading.Lock()
 
     def put(self, file: Path) -> Path:
         """Move a file into the trash; returns where it is then. Raises GalleryError with a sentence."""
@@ -56,13 +60,14 @@ class Trash:
             folder = trash_folder(file, root)
             target = folder / f"{secrets.token_hex(8)}{file.suffix}"
             note = target.with_suffix(".json")
-            write_text_atomic(note, json.dumps({"home": file.relative_to(root).as_posix(), "when": time.time()}))
-            try:
-                move_unless_taken(file, target)
-            except BaseException:
-                if not target.exists():
-                    note.unlink(missing_ok=True)
-                raise
+            with self._moving:
+                write_text_atomic(note, json.dumps({"home": file.relative_to(root).as_posix(), "when": time.time()}))
+                try:
+                    move_unless_taken(file, target)
+                except BaseException:
+                    if not target.exists():
+                        note.unlink(missing_ok=True)
+                    raise
         except FileNotFoundError as error:
             raise GalleryError(f"{file.name} is gone already: somebody moved or deleted it.") from error
         except OSError as error:
@@ -79,7 +84,7 @@ class Trash:
         try:
             for number in range(_TRIES):
                 target = home.with_stem(f"{home.stem}-{number}") if number else home
-                with contextlib.suppress(FileExistsError):
+                with self._moving, contextlib.suppress(FileExistsError):
                     move_unless_taken(trashed, target)
                     trashed.with_suffix(".json").unlink(missing_ok=True)
                     return target
@@ -96,8 +101,9 @@ class Trash:
         if trashed.parent.name != TRASH or self._roots.root_of(trashed) is None:
             raise GalleryError(f"{trashed.name} is not in the trash.")
         try:
-            trashed.unlink(missing_ok=True)
-            trashed.with_suffix(".json").unlink(missing_ok=True)
+            with self._moving:
+                trashed.unlink(missing_ok=True)
+                trashed.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
             raise _refused(trashed, error) from error
 
@@ -110,10 +116,14 @@ class Trash:
             there = list(folder.iterdir())
         except OSError:
             return
-        files = {path.stem: path for path in there if path.suffix not in (".json", ".tmp")}
+        files = {path.stem: path for path in there if _is_file(path)}
         # A file without a note is somebody else's doing, and in the trash all the same.
         for stem in sorted({*files, *(path.stem for path in there if path.suffix == ".json")}):
-            if (trashed := self._settled(folder / f"{stem}.json", files.get(stem), root)) is not None:
+            with self._moving:
+                # What lay there before may have come or gone since.
+                file = files.get(stem) or next((one for one in folder.glob(f"{stem}.*") if _is_file(one)), None)
+                trashed = self._settled(folder / f"{stem}.json", file, root)
+            if trashed is not None:
                 yield trashed
 
     def _settled(self, note: Path, file: Path | None, root: Path) -> Trashed | None:
@@ -135,6 +145,11 @@ class Trash:
                 home.unlink()
             return Trashed(file, home, when, file.stat().st_size)
         return None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is no note and no half of one."""
+    return path.suffix not in (".json", ".tmp")
 
 
 def _refused(file: Path, error: OSError) -> GalleryError:
