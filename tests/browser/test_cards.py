@@ -42,7 +42,6 @@ def card(page: Page, title: str) -> str:
     return f"{CARDS} .model-card[data-name$='{title}.safetensors']"
 
 
-@pytest.mark.long
 def test_cards_from_search_to_preview(watched: Watched, tmp_path: Path) -> None:
     write_models(tmp_path)
     folder = fill(tmp_path)

@@ -141,7 +141,6 @@ def test_size_seed_and_clear_buttons(settled: Watched) -> None:
     expect(page.locator("#txt2img_sampling input")).to_have_value("Euler a")
 
 
-@pytest.mark.long
 def test_choosing_a_checkpoint_sets_its_size_and_loads_it(settled: Watched, server: Server) -> None:
     page = settled.page
     expect(page.locator("#txt2img_width input[type=number]")).to_have_value("128")
@@ -240,7 +239,6 @@ def test_nothing_is_wider_than_the_screen(settled: Watched, theme: str) -> None:
         page.click("#theme_switch")
 
 
-@pytest.mark.long
 def test_save_zip_and_png_info(settled: Watched, server: Server) -> None:
     page = settled.page
     page.fill(SEED, "777")
@@ -259,7 +257,6 @@ def test_save_zip_and_png_info(settled: Watched, server: Server) -> None:
     expect(page.locator(PROMPT)).to_be_visible()
 
 
-@pytest.mark.long
 def test_styles_are_merged_by_button_and_by_the_server(settled: Watched, server: Server) -> None:
     (server.data_dir / "styles.csv").write_text("name,prompt,negative_prompt\nOil,oil of {prompt},photo\n")
     page = settled.page

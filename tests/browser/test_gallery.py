@@ -29,7 +29,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.server]
 PLACE = ".lightbox .place"
 
 
-@pytest.mark.long
 def test_a_picture_over_the_whole_window_is_left_saved_and_closed_by_keys(settled: Watched, server: Server) -> None:
     page = settled.page
     page.fill("#txt2img_seed textarea, #txt2img_seed input", "500")

@@ -71,7 +71,6 @@ def test_a_script_is_chosen_run_and_remembered(watched: Watched, tmp_path: Path)
         assert watched.problems == []
 
 
-@pytest.mark.long
 def test_guidance_is_one_form_whose_features_come_from_pictures_and_go_into_jobs(
     settled: Watched, server: Server
 ) -> None:

@@ -11,7 +11,6 @@ from tests.browser.steps import BAR, INFOTEXT, generate, set_number
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 
-@pytest.mark.long
 def test_the_bar_says_which_picture_of_how_many_what_is_left_and_at_once_that_it_is_interrupted(
     settled: Watched,
 ) -> None:

@@ -97,7 +97,6 @@ def test_a_unit_guides_the_picture_and_its_map_comes_behind(house: House, title:
     assert np.array_equal(after, plain)
 
 
-@pytest.mark.long
 def test_weights_windows_and_modes_act(house: House, title: str) -> None:
     (plain,), _ = drawn(house)
     (guided, _), _ = drawn(house, unit(title))
@@ -162,7 +161,6 @@ def test_what_a_unit_lacks_is_one_sentence(house: House, title: str, change: dic
     assert len(drawn(house)[0]) == 1
 
 
-@pytest.mark.long
 def test_odd_pictures_and_masks_of_units(house: House, title: str) -> None:
     (plain,), _ = drawn(house)
     (guided, _), _ = drawn(house, unit(title))

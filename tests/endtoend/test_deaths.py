@@ -50,7 +50,6 @@ def test_a_second_death_fails_the_job_with_its_cause_and_the_next_one_works(hous
     house.works()
 
 
-@pytest.mark.long
 def test_a_killed_server_finishes_what_ran_and_what_waited_at_its_next_start(tmp_path: Path) -> None:
     write_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / "good.safetensors")
     with Server(tmp_path, *FLAGS, "--nowebui", module="modules.server") as server:

@@ -54,7 +54,6 @@ def made(house: House, path: str = "txt2img", **more: Any) -> tuple[np.ndarray, 
     return np.asarray(image.convert("RGB"), dtype=np.float32), str(image.info["parameters"])
 
 
-@pytest.mark.long
 def test_pictures_are_made_enlarged_and_changed_by_loras(house: House) -> None:
     first, text = made(house)
     assert "Module 1: qwen_3_4b" in text and "VAE: flux2-vae.safetensors" in text and "Shift" not in text

@@ -402,7 +402,6 @@ def test_a_job_that_needs_the_room_gets_it(files: list[Path], monkeypatch: pytes
     assert [one.model.loaded for one in loaded] == [False, True, True]
 
 
-@pytest.mark.long
 def test_after_running_out_of_memory_the_cached_go_before_a_thriftier_mode_and_only_once(
     files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

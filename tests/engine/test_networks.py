@@ -79,7 +79,6 @@ def test_a_network_named_twice_counts_with_the_sum_of_its_multipliers(
     assert pixels(twice) == pixels(once)
 
 
-@pytest.mark.long
 def test_the_hires_pass_has_the_networks_of_its_own_prompt(
     engine: RunningEngine, tiny: CheckpointFile, files: dict[str, Path]
 ) -> None:

@@ -114,7 +114,6 @@ def test_the_picture_before_the_hires_pass_is_saved_on_request(
     assert "before-highres-fix" not in made(engine, job(tiny, "without", **fields))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("upscaler", some(["Latent", "Lanczos"], 1))
 def test_a_hires_pass_with_another_checkpoint_switches_and_comes_back(
     engine: RunningEngine, tiny: CheckpointFile, other: CheckpointFile, upscaler: str

@@ -49,7 +49,6 @@ def theirs(pipeline: Pipeline, prompt: str, numbers: list[float], negative: list
     return noise
 
 
-@pytest.mark.long
 @torch.no_grad()
 @pytest.mark.parametrize("by_steps", some([True, False], 1))
 def test_it_goes_on_from_the_same_latent_with_its_own_texts(pipeline_of: Any, *, by_steps: bool) -> None:

@@ -57,7 +57,6 @@ def test_weights_in_8_bits_are_not_compiled(unet: UNet2DConditionModel, monkeypa
     assert compiled(unet) == 0
 
 
-@pytest.mark.long
 def test_a_failure_falls_back_to_the_plain_unet(
     unet: UNet2DConditionModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -136,7 +136,6 @@ def asking(**values: object) -> ResolvedRequest:
     return ResolvedRequest(request=request, seeds=(1,), subseeds=(1,), options=options)
 
 
-@pytest.mark.long
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     folders = ModelFolders(gfpgan=tmp_path / "GFPGAN", codeformer=tmp_path / "Codeformer")
     keeper = FaceKeeper(folders, lambda part: torch.device("cpu"))
