@@ -148,6 +148,14 @@ def test_the_gallery_tab_finds_what_was_made_by_its_prompt(settled: Watched) -> 
     page.press("#gallery_search", "Enter")
     expect(page.locator("#gallery_panel .gallery-status")).to_have_text("1 picture")
     expect(page.locator("#gallery_panel .shot[data-id]")).to_have_count(1)
+    # What is offered while one types is closed by Esc, and opened again by an arrow.
+    offered = page.locator(".search-list [role=option]").first
+    page.fill("#gallery_search", "mode")
+    expect(offered).to_be_visible()
+    page.press("#gallery_search", "Escape")
+    expect(offered).to_be_hidden()
+    page.press("#gallery_search", "ArrowDown")
+    expect(offered).to_be_visible()
     page.fill("#gallery_search", "heron -gallery")
     page.press("#gallery_search", "Enter")
     expect(page.locator("#gallery_panel .shot[data-id]")).to_have_count(0)

@@ -119,3 +119,15 @@ test("a list that is opened after the focus has left its field is closed again, 
   assert.deepEqual(state(), [false, false]);
   assert.deepEqual(heard, ["focus", "blur", "blur"]);
 });
+
+test("a field that is none of Gradio's hears every key", () => {
+  document.body.innerHTML = `<div><input role="combobox" aria-expanded="false"></div>`;
+  const own = need(document, "input", HTMLInputElement);
+  /** @type {string[]} */
+  const keys = [];
+  own.addEventListener("keydown", ({ key, defaultPrevented }) => keys.push(`${key} ${defaultPrevented}`));
+  for (const key of ["ArrowDown", "Enter", "Shift"]) {
+    own.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  }
+  assert.deepEqual(keys, ["ArrowDown false", "Enter false", "Shift false"]);
+});

@@ -5,7 +5,7 @@
 
 import { all, find, within } from "./dom.js";
 
-const FIELD = "input[role=combobox]";
+const FIELD = ".wrap-inner input[role=combobox]"; // others have lists and keys of their own
 const GAP = 8; // pixels between a list and the window's edge
 const LEAST = 150; // with so much room a list is under its field
 const HIGHEST = 360;
