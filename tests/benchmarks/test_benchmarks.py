@@ -27,6 +27,7 @@ from benchmarks import (
     extraction,
     features_off,
     gallery_index,
+    gallery_scroll,
     hires_memory,
     memory_modes,
     merging,
@@ -329,6 +330,14 @@ def test_the_gallerys_index() -> None:
     lines = gallery_index.table([40], files=40, rounds=2).splitlines()
     assert lines[0].startswith("40 PNG files of 512²")
     assert lines[-1].startswith("| 40 |")
+
+
+@pytest.mark.long
+@pytest.mark.browser
+def test_scrolling_the_gallery(run: Run) -> None:
+    lines = run(gallery_scroll, "--pictures", 60).splitlines()
+    assert lines[0].startswith("60 files")
+    assert sum(line.startswith("| phone") for line in lines) == 4
 
 
 def test_a_program_that_is_not_installed_is_left_out_with_a_sentence(

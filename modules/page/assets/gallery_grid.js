@@ -116,7 +116,7 @@ export class ShotGrid extends VirtualGrid {
 
   drawMore() {
     if (!this.titles.length) return;
-    const { first, last } = this.layout.groupsIn(this.root.scrollTop, this.root.clientHeight);
+    const { first, last } = this.layout.groupsIn(this.top, this.root.clientHeight);
     for (const [group, one] of this.titled) {
       if (group >= first && group < last) continue;
       one.remove();
@@ -127,7 +127,7 @@ export class ShotGrid extends VirtualGrid {
       const made =
         this.titled.get(group) ??
         element("div", { className: "shot-heading no-translate", textContent: this.titles[group] });
-      made.style.transform = `translateY(${this.layout.tops[group] - HEADING}px)`;
+      made.style.transform = `translateY(${this.layout.tops[group] - HEADING - this.long.shift}px)`;
       if (this.titled.has(group)) continue;
       this.titled.set(group, made);
       this.headings.append(made);

@@ -3,6 +3,7 @@
 // they show is fetched in stretches as they come into view, and forgotten when they are far away.
 
 import { GAP, GridLayout } from "./grid_layout.js";
+import { LongScroll, MOST_HIGH } from "./long_scroll.js";
 
 const CHUNK = 60;
 const MOST = 1800; // items that are remembered
@@ -35,10 +36,31 @@ export class VirtualGrid {
     this.heading = 0;
     this.layout = new GridLayout({ total: 0, columns: 1, row: 1 });
     this.layoutKey = "";
-    root.addEventListener("scroll", () => this.draw(), { passive: true });
+    this.long = new LongScroll();
+    root.addEventListener("scroll", () => this.scrolled(), { passive: true });
     list.addEventListener("keydown", (event) => this.key(event));
     list.addEventListener("focusin", (event) => this.focused(event));
     new ResizeObserver(() => this.draw()).observe(root);
+  }
+
+  /** How far the list is scrolled, in pixels. */
+  get top() {
+    return this.long.top;
+  }
+
+  /** @param {number} top */
+  goTo(top) {
+    this.long.go(top, (real) => {
+      this.root.scrollTop = real;
+      return this.root.scrollTop;
+    });
+    this.draw();
+  }
+
+  scrolled() {
+    const top = this.long.moved(this.root.scrollTop);
+    if (top === null) this.draw();
+    else this.goTo(top);
   }
 
   /**
@@ -94,7 +116,7 @@ export class VirtualGrid {
     if (!stay) this.items.clear();
     for (const index of this.items.keys()) if (index >= total) this.items.delete(index);
     for (const [index, box] of this.drawn) if (!stay || index >= total) this.drop(index, box);
-    if (!stay) this.root.scrollTop = 0;
+    if (!stay) this.goTo(0);
     this.put(0, first);
     if (first.length) this.requested.set(0, Promise.resolve());
     this.draw();
@@ -151,8 +173,9 @@ export class VirtualGrid {
       this.layout = new GridLayout({ total, columns: size.columns, row, groups, heading });
       this.layoutKey = key;
     }
-    this.list.style.height = `${this.layout.height}px`;
-    const { first, last } = this.layout.range(this.root.scrollTop, this.root.clientHeight);
+    this.list.style.height = `${Math.min(this.layout.height, MOST_HIGH)}px`;
+    this.long.resize(this.layout.height, this.root.clientHeight);
+    const { first, last } = this.layout.range(this.top, this.root.clientHeight);
     for (const [index, box] of this.drawn) {
       const away = index < first || index >= last;
       if (away && !box.contains(document.activeElement)) this.drop(index, box);
@@ -175,7 +198,7 @@ export class VirtualGrid {
       const { column, top } = this.layout.placeOf(index);
       box.style.width = `${width}px`;
       box.style.height = `${height}px`;
-      box.style.transform = `translate(${column * (width + GAP)}px, ${top}px)`;
+      box.style.transform = `translate(${column * (width + GAP)}px, ${top - this.long.shift}px)`;
     }
   }
 
@@ -187,7 +210,7 @@ export class VirtualGrid {
   // Only what is in view by now: whoever scrolls through thousands waits for none of those that flew by.
   fetchSeen() {
     this.timer = 0;
-    const { first, last } = this.layout.range(this.root.scrollTop, this.root.clientHeight);
+    const { first, last } = this.layout.range(this.top, this.root.clientHeight);
     for (let index = this.stretch(first); index < last && this.loading < AT_ONCE; index += CHUNK) this.request(index);
   }
 
@@ -306,11 +329,9 @@ export class VirtualGrid {
   scrollTo(index) {
     if (!this.size) return;
     const { top } = this.layout.placeOf(index);
-    const { scrollTop, clientHeight } = this.root;
-    if (top - this.layout.heading < scrollTop) this.root.scrollTop = top - this.layout.heading;
-    else if (top + this.size.height > scrollTop + clientHeight) {
-      this.root.scrollTop = top + this.size.height - clientHeight;
-    }
+    const { clientHeight } = this.root;
+    if (top - this.layout.heading < this.top) this.goTo(top - this.layout.heading);
+    else if (top + this.size.height > this.top + clientHeight) this.goTo(top + this.size.height - clientHeight);
   }
 
   /**
