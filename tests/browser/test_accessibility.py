@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
+from modules.page.option_choices import TABS
 from tests.browser.conftest import Watched
 from tests.browser.steps import INFOTEXT, generate, open_tab, visit
 from tests.server.server import ROOT, Server
@@ -39,10 +40,17 @@ RUN: Final = """async (rules) => {
 }"""
 
 
+def main_tabs(page: Page) -> list[str]:
+    """The names of the tabs there are, so that none that comes anew is left out."""
+    return page.locator("#tabs > .tab-wrapper").first.get_by_role("tab").all_inner_texts()
+
+
 def views(page: Page) -> Iterator[str]:
     """Open one part of the page after the other."""
-    for tab in ("txt2img", "img2img", "Extras", "PNG Info", "Checkpoint Merger", "Queue", "Settings"):
+    for tab in main_tabs(page):
         open_tab(page, tab)
+        if tab == "Gallery":
+            expect(page.locator("#gallery_panel .shot[data-id]").first).to_be_visible()
         yield tab
         if tab == "txt2img":
             for name in ("Lora", "Checkpoints", "Generation"):
@@ -71,7 +79,9 @@ def test_axe_finds_nothing_on_any_tab_dark_and_light_narrow_and_wide(watched: Wa
     page.locator("#txt2img_reading button").first.click()
     page.check("[id='txt2img_hr-checkbox'] input")
     found: dict[str, Any] = {}
+    seen = []
     for view in views(page):
+        seen.append(view)
         for size in SIZES:
             page.set_viewport_size(size)
             for theme in ("light", "dark"):
@@ -80,13 +90,15 @@ def test_axe_finds_nothing_on_any_tab_dark_and_light_narrow_and_wide(watched: Wa
                 if violations := page.evaluate(RUN, ["color-contrast"] if theme == "dark" else None):
                     found[f"{view}, {size['width']} px, {theme}"] = violations
     assert not found
+    # A page that shows one tab less than there are is no page without violations.
+    assert {*TABS} <= {*seen}
 
 
 def test_tab_stops_at_nothing_hidden_and_leads_from_a_tab_into_what_it_shows(watched: Watched, server: Server) -> None:
     page = watched.page
     visit(page, server.url)
     stops: list[str] = []
-    for tab in ("txt2img", "img2img"):
+    for tab in ("txt2img", "img2img", "Gallery"):
         page.locator("#tabs > .tab-wrapper").get_by_role("tab", name=tab, exact=True).focus()
         page.keyboard.press("Enter")
         for _ in range(60):
