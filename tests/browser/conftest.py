@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.browser.gallery import write_pictures
 from tests.browser.steps import settle, visit
 from tests.catalogue.files import write_model
 from tests.server.server import Server
@@ -74,6 +75,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for the folder: what a test does to it, the next one must not notice."""
     data = tmp_path_factory.mktemp("data")
     write_models(data)
+    with Server(data, module=FAKE_ENGINE) as running:
+        yield running
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, with the pictures of `gallery.PICTURES`."""
+    data = tmp_path / "library"
+    write_models(data)
+    write_pictures(data / "outputs" / "txt2img-images" / "old")
     with Server(data, module=FAKE_ENGINE) as running:
         yield running
 

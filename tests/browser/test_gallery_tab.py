@@ -2,94 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from PIL import Image, PngImagePlugin
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, FAKE_ENGINE, PHONE, Watched, new_context, write_models
+from tests.browser.conftest import DESKTOP, PHONE, Watched, new_context
+from tests.browser.gallery import NEGATIVE_PROMPT, PICTURES, dragged, open_gallery, search, shots, status
 from tests.browser.steps import INFOTEXT, NEGATIVE, PROMPT, SEED, expect_toast, generate, open_input, open_tab, visit
-from tests.browser.test_accessibility import AXE, RUN
+from tests.browser.test_accessibility import AXE, RUN, SIZES
 from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
-NEGATIVE_PROMPT = "blurry"
-DAY = 24 * 3600
-# Prompt, CFG scale, days ago: the first three differ in their seed alone.
-PICTURES = [
-    ("a red fox at night", 7, 0),
-    ("a red fox at night", 7, 0),
-    ("a red fox at night", 7, 0),
-    ("a blue whale, waves", 5, 1),
-    ("a green owl at night", 5, 40),
-    ("狐狸 ✨ im Schnee", 6, 40),
-]
-
-
-def height_of(number: int) -> int:
-    return 192 if "whale" in PICTURES[number][0] else 128
-
-
-def infotext(number: int) -> str:
-    prompt, scale, _ = PICTURES[number]
-    return (
-        f"{prompt}\nNegative prompt: {NEGATIVE_PROMPT}\nSteps: 20, Sampler: Euler a, CFG scale: {scale}, "
-        f"Seed: {100 + number}, Size: 128x{height_of(number)}, Model: dream{scale}"
-    )
-
-
-def write_pictures(folder: Path) -> None:
-    """One file for each of PICTURES; their colours differ, so that none is like another."""
-    now = time.time()
-    for number, (_, _, days) in enumerate(PICTURES):
-        made = now - days * DAY - number
-        path = folder / f"{number:05d}-{100 + number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        info = PngImagePlugin.PngInfo()
-        info.add_text("parameters", infotext(number))
-        image = Image.effect_noise((128, height_of(number)), 30 + 15 * number).convert("RGB")
-        image.paste((40 * number, 200 - 30 * number, 90), (0, 0, 64, 20 + 15 * number))
-        image.save(path, pnginfo=info)
-        os.utime(path, (made, made))
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Server]:
-    data = tmp_path / "library"
-    write_models(data)
-    write_pictures(data / "outputs" / "txt2img-images" / "old")
-    with Server(data, module=FAKE_ENGINE) as running:
-        yield running
-
-
-def shots(page: Page) -> Locator:
-    return page.locator("#gallery_panel .shot[data-id]")
-
-
-def status(page: Page) -> Locator:
-    return page.locator("#gallery_panel .gallery-status")
-
-
-def open_gallery(page: Page) -> None:
-    open_tab(page, "Gallery")
-    expect(status(page)).to_have_text(f"{len(PICTURES)} pictures")
-    expect(shots(page)).to_have_count(len(PICTURES))
-
-
-def search(page: Page, text: str) -> None:
-    page.fill("#gallery_search", text)
-    page.press("#gallery_search", "Enter")
-
 
 def axe(page: Page, where: str) -> list[str]:
-    found = page.evaluate(RUN, None)
-    return [f"{where}: {one}" for one in found]
+    """What axe-core finds in a view, at each width and in each theme; the width of before is set again."""
+    before = page.viewport_size
+    found = []
+    for size in SIZES:
+        page.set_viewport_size(size)
+        for dark in (False, True):
+            page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", dark)
+            # Nothing else than colours depends on the theme.
+            rules = ["color-contrast"] if dark else None
+            found += [f"{where}, {size['width']}, {dark}: {one}" for one in page.evaluate(RUN, rules)]
+    assert before is not None
+    page.set_viewport_size(before)
+    return found
 
 
 @pytest.mark.long
@@ -232,13 +172,7 @@ def _drop(page: Page) -> None:
     search(page, "whale")
     # The search before found one as well.
     expect(shots(page)).to_have_attribute("title", "00003-103.png")
-    data = shots(page).first.evaluate_handle(
-        """(shot) => {
-            const data = new DataTransfer();
-            shot.dispatchEvent(new DragEvent("dragstart", { dataTransfer: data, bubbles: true }));
-            return data;
-        }"""
-    )
+    data = dragged(shots(page).first)
     open_input(page, "Inpaint")
     page.dispatch_event(".slot[data-slot=inpaint]", "drop", {"dataTransfer": data})
     expect(page.locator(".slot[data-slot=inpaint] .size")).to_have_text("128×192")
@@ -294,23 +228,23 @@ def test_on_a_phone_with_axe_dark_and_light(browser: Browser, library: Server) -
     open_gallery(page)
     page.add_script_tag(path=AXE)
     page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
-    found = []
-    for size in ({"width": 390, "height": 844}, {"width": 1440, "height": 900}):
-        page.set_viewport_size({"width": size["width"], "height": size["height"]})
-        for dark in (False, True):
-            page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", dark)
-            found += axe(page, f"grid {size['width']} {dark}")
-            shots(page).first.tap()
-            expect(page.locator(".gallery-detail .detail-fields")).to_be_visible()
-            found += axe(page, f"detail {size['width']} {dark}")
-            page.keyboard.press("Escape")
-    assert not found
-    page.set_viewport_size({"width": 390, "height": 844})
+    found = axe(page, "grid")
+    shots(page).first.tap()
+    expect(page.locator(".gallery-detail .detail-fields")).to_be_visible()
+    found += axe(page, "detail")
+    page.keyboard.press("Escape")
+    page.fill("#gallery_search", "mode")
+    expect(page.locator(".search-list [role=option]").first).to_be_visible()
+    found += axe(page, "completions")
+    search(page, "")
+    expect(shots(page)).to_have_count(len(PICTURES))
     _select_by_finger(page)
     found += axe(page, "selected")
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.locator(".gallery-compare .compare-frame")).to_have_count(2)
-    found += axe(page, "compare")
+    for mode in ("side", "slider", "blink", "difference"):
+        page.locator(f".gallery-compare [data-mode={mode}]").click()
+        found += axe(page, f"compare, {mode}")
     page.get_by_role("button", name="Close (Esc)").click()
     page.get_by_role("button", name="Folders, boards and tags").click()
     expect(page.locator(".gallery-side")).to_be_visible()

@@ -10,6 +10,7 @@ const { sizeOf } = await import("../../modules/page/assets/gallery_send.js");
 const { differingShare } = await import("../../modules/page/assets/gallery_compare.js");
 const { changesTable } = await import("../../modules/page/assets/differences_view.js");
 const { offer } = await import("../../modules/page/assets/messages.js");
+const side = await import("../../modules/page/assets/gallery_side.js");
 
 test("a timeline marks the months that it has room for, and years before months", () => {
   const days = ["2026-03-09", "2026-03-01", "2026-02-28", "2026-01-05", "2025-12-31", "2025-06-01"];
@@ -88,4 +89,18 @@ test("an offer is taken once, and stands in the dialog that is open", () => {
   assert.ok(press instanceof HTMLElement);
   press.click();
   assert.deepEqual([taken, document.querySelectorAll(".offer").length], [1, 0]);
+});
+
+test("folders named for days stand with the newest first, others as they were", () => {
+  const { newestFirst } = side;
+  const names = ["art", "img2img-images/2026-09-01", "img2img-images/2026-10-02", "txt2img-images/2025-12-31", "zoo"];
+  const folders = names.map((name) => ({ name, count: 1 }));
+  assert.deepEqual(
+    newestFirst(folders).map(({ name }) => name),
+    ["art", "img2img-images/2026-10-02", "img2img-images/2026-09-01", "txt2img-images/2025-12-31", "zoo"],
+  );
+  assert.deepEqual(
+    folders.map(({ name }) => name),
+    names,
+  );
 });

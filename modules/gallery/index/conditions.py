@@ -145,8 +145,9 @@ class Compiler:
     def _unknown(self, term: Term) -> _Unread:
         known = {folded(name): name for name in self.names} | {name: name for name in self._keys}
         near = [known[one] for one in difflib.get_close_matches(folded(term.field), known, n=3, cutoff=0.5)]
-        meant = f": did you mean {' or '.join(near)}?" if near else "; the box completes the names of those there are."
-        return _Unread(f"No picture has a field {term.field[:60]!r}{meant}")
+        if near:
+            return _Unread(f"No picture has a field {term.field[:60]!r}: did you mean {' or '.join(near)}?")
+        return _Unread(f"No picture has a field {term.field[:60]!r}; the box completes the names of those there are.")
 
     def _facts(self, term: Term, keys: list[int]) -> Condition:
         """Pictures whose recipe has a value of one of `keys` that the term is true of."""

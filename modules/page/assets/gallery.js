@@ -23,6 +23,9 @@ import { confirmed } from "./localization.js";
 import { toast } from "./messages.js";
 
 const STORE = "webui-gallery";
+const LINGERS = 2500; // milliseconds that a timeline over the pictures stays when they stand still
+const FIRST = 60; // pictures that are read with a search
+const WATCHING = 8000; // until somebody who looks at the pictures sees what came or went meanwhile
 const READING = 3000; // until the list is read again, while files are still being read
 /** @type {[Sort, string][]} */
 const SORTS = [
@@ -33,6 +36,9 @@ const SORTS = [
   ["size", "Size"],
 ];
 
+/** The stacks that one of them was opened from, and where they were scrolled to. @typedef {{
+ *   q: string, sort: Sort, top: number, at: number
+ * }} Stacks */
 /** Pictures that no search found: similar ones, duplicates. @typedef {{
  *   title: string, shots: Shot[], groups: { title: string, count: number }[], duplicates: boolean
  * }} Fixed */
@@ -55,12 +61,15 @@ export class Gallery {
     this.look = { q: "", sort, stack, days };
     /** @type {Fixed | null} */
     this.fixed = null;
+    /** @type {Stacks | null} */
+    this.stacks = null;
     /** @type {ShotPage | null} */
     this.page = null;
     /** @type {Day[]} */
     this.days = [];
     this.number = 0;
     this.timer = 0;
+    this.moving = 0;
     /** @type {Promise<void>} */
     this.latest = Promise.resolve();
     this.selection = new Selection();
@@ -84,19 +93,24 @@ export class Gallery {
       deleteSearch: (search) => this.deleteSearch(search.id),
     });
     this.timeline = new Timeline((group) => {
-      this.grid.root.scrollTop = this.grid.layout.tops[group] - this.grid.layout.heading;
+      this.grid.goTo(this.grid.layout.tops[group] - this.grid.layout.heading);
     });
     this.bar = new SelectionBar(this.selection, this.actions, {
       shots: (ids) => this.shots(ids),
       compare: (ids) => this.compare(ids),
     });
     this.status = element("p", { role: "status", className: "gallery-status" });
-    this.back = button("Back to all pictures", () => this.find(""), { className: "text-button", hidden: true });
+    this.back = button("", () => (this.stacks ? this.closeStack(this.stacks) : this.find("")), {
+      className: "text-button",
+      hidden: true,
+    });
     this.emptying = button("Empty trash", () => this.actions.emptyTrash(), { className: "text-button", hidden: true });
     this.detail = new Detail(this);
     this.build();
     root.addEventListener("keydown", (event) => event.key === "Escape" && this.selection.clear());
-    this.grid.root.addEventListener("scroll", () => this.drawTimeline(), { passive: true });
+    this.grid.list.addEventListener("dragstart", () => this.offerPlaces());
+    for (const over of ["dragend", "drop"]) document.addEventListener(over, () => this.side.show({ places: null }));
+    this.grid.root.addEventListener("scroll", () => this.scrolled(), { passive: true });
     new ResizeObserver(() => this.drawTimeline()).observe(this.grid.root);
     new IntersectionObserver(([seen]) => seen.isIntersecting && this.load({ stay: this.page !== null })).observe(root);
     document.addEventListener("webui-filled", () => this.root.offsetParent && this.load({ stay: true }));
@@ -164,11 +178,11 @@ export class Gallery {
 
   /** @param {number} side in pixels */
   resize(side) {
-    const first = this.grid.layout.rowAt(this.grid.root.scrollTop).first;
+    const first = this.grid.layout.rowAt(this.grid.top).first;
     this.grid.side = side;
     this.grid.draw();
     // What is seen first stays so.
-    if (this.grid.total) this.grid.root.scrollTop = this.grid.layout.placeOf(first).top - this.grid.layout.heading;
+    if (this.grid.total) this.grid.goTo(this.grid.layout.placeOf(first).top - this.grid.layout.heading);
     this.store();
     this.drawTimeline();
   }
@@ -181,6 +195,7 @@ export class Gallery {
   /** @param {Partial<Look>} change */
   choose(change) {
     this.look = { ...this.look, ...change };
+    this.stacks = null;
     this.store();
     return this.load({ stay: false });
   }
@@ -232,7 +247,7 @@ export class Gallery {
     if (fixed) return this.showFixed(fixed, stay);
     try {
       const [page, days] = await Promise.all([
-        api.pictures(look, 0, 60),
+        api.pictures(look, 0, FIRST),
         this.hasDays && look.days ? api.timeline(look.q) : [],
       ]);
       // A slow answer must not overwrite that to what was typed since.
@@ -269,12 +284,35 @@ export class Gallery {
     const trash = hasTerm(this.look.q, "in:trash");
     this.bar.inTrash = trash;
     this.bar.draw();
-    this.back.hidden = true;
+    this.drawBack();
     if (this.dayCheck) this.dayCheck.box.disabled = !this.hasDays;
     this.emptying.hidden = !trash || !page.total;
-    if (page.indexing.running && this.root.offsetParent) {
-      this.timer = window.setTimeout(() => this.load({ stay: true }), READING);
-    }
+    this.watch(page);
+  }
+
+  /**
+   * Look again after a while: pictures come and go without this page, and files may still be read.
+   * @param {ShotPage} page that is shown
+   */
+  watch(page) {
+    clearTimeout(this.timer);
+    const { running } = page.indexing;
+    this.timer = window.setTimeout(() => this.lookAgain(page), running ? READING : WATCHING);
+  }
+
+  /** @param {ShotPage} page */
+  async lookAgain(page) {
+    // What cannot be seen is read when it comes into view.
+    if (!this.root.offsetParent) return;
+    if (document.hidden || this.fixed) return this.watch(page);
+    if (page.indexing.running) return this.load({ stay: true });
+    const { number } = this;
+    const now = await api.pictures(this.look, 0, FIRST).catch(() => page);
+    if (number !== this.number) return;
+    /** @param {ShotPage} one */
+    const seen = ({ total, pictures, indexing }) => JSON.stringify([total, pictures, indexing.running]);
+    if (seen(now) === seen(page)) this.watch(page);
+    else await this.load({ stay: true });
   }
 
   /** @param {ShotPage} page */
@@ -285,7 +323,8 @@ export class Gallery {
       ? "No picture fits this search."
       : "There is no picture yet: what is generated appears here.";
     const parts = [total ? found : nothing];
-    if (explained) parts.push(explained);
+    // Sentence by sentence, as they are translated.
+    if (explained) parts.push(...explained.split(/(?<=[.?]) /));
     if (indexing.running)
       parts.push(`${numberText(indexing.done)} of ${numberText(indexing.total)} files are read so far.`);
     this.status.replaceChildren(
@@ -293,10 +332,24 @@ export class Gallery {
     );
   }
 
+  scrolled() {
+    this.drawTimeline();
+    // Where there is no room beside the pictures the timeline is shown while they move, and a moment longer.
+    this.root.classList.add("moving");
+    clearTimeout(this.moving);
+    this.moving = window.setTimeout(() => this.root.classList.remove("moving"), LINGERS);
+  }
+
+  // What leads out of a stack, or from pictures that no search found.
+  drawBack() {
+    this.back.hidden = !this.fixed && !this.stacks;
+    this.back.textContent = this.stacks ? "Back to the stacks" : "Back to all pictures";
+  }
+
   drawTimeline() {
     const { grid } = this;
     const days = this.fixed ? [] : this.days.map(({ day }) => day).slice(0, grid.layout.tops.length);
-    this.timeline.draw(days, grid.layout.tops, grid.layout.height, grid.layout.groupsIn(grid.root.scrollTop, 1).first);
+    this.timeline.draw(days, grid.layout.tops, grid.layout.height, grid.layout.groupsIn(grid.top, 1).first);
   }
 
   /**
@@ -304,9 +357,9 @@ export class Gallery {
    * @param {boolean} stay
    */
   showFixed(fixed, stay) {
-    this.grid.showShots(fixed.shots.length, fixed.shots.slice(0, 60), { stay, groups: fixed.groups });
+    this.grid.showShots(fixed.shots.length, fixed.shots.slice(0, FIRST), { stay, groups: fixed.groups });
     this.status.replaceChildren(element("span", { textContent: fixed.title }));
-    this.back.hidden = false;
+    this.drawBack();
     this.emptying.hidden = true;
     this.side.show({ duplicates: fixed.duplicates });
     this.drawTimeline();
@@ -315,6 +368,7 @@ export class Gallery {
   /** @param {Fixed} fixed */
   fix(fixed) {
     this.fixed = fixed;
+    this.stacks = null;
     this.selection.clear();
     this.search.set("");
     this.look = { ...this.look, q: "" };
@@ -352,11 +406,31 @@ export class Gallery {
   }
 
   /** @param {Shot} shot */
-  openStack(shot) {
-    if (this.stackCheck) this.stackCheck.box.checked = false;
-    this.look = { ...this.look, stack: false };
-    this.store();
-    return this.find(`stack:${shot.stack_key}`);
+  async openStack(shot) {
+    const { q, sort } = this.look;
+    const stacks = { q, sort, top: this.grid.top, at: this.grid.at };
+    this.setStack(false);
+    const found = this.find(`stack:${shot.stack_key}`);
+    this.stacks = stacks;
+    await found;
+    // The stack that had the focus is gone, its first picture has it now.
+    this.grid.focus(0);
+  }
+
+  /** @param {Stacks} stacks to go back to, as they were left */
+  async closeStack({ q, sort, top, at }) {
+    if (this.sort) this.sort.value = sort;
+    this.look = { ...this.look, sort };
+    this.setStack(true);
+    await this.find(q);
+    this.grid.goTo(top);
+    this.grid.focus(Math.min(at, this.grid.total - 1));
+  }
+
+  /** @param {boolean} stack */
+  setStack(stack) {
+    if (this.stackCheck) this.stackCheck.box.checked = stack;
+    this.look = { ...this.look, stack };
   }
 
   /** @param {string[]} ids */
@@ -380,6 +454,11 @@ export class Gallery {
     else if (/^[0-5]$/.test(event.key)) this.actions.rate(ids, Number(event.key));
     else return false;
     return true;
+  }
+
+  async offerPlaces() {
+    const places = await api.facets("").catch(() => null);
+    this.side.show({ places });
   }
 
   /**
@@ -453,6 +532,14 @@ export class Gallery {
     const away = new Set(ids);
     this.fixed.shots = this.fixed.shots.filter(({ id }) => !away.has(id));
     this.fixed.groups = [];
+  }
+
+  // The button that was pressed last may be gone, and the keys would mean nothing.
+  takeFocus() {
+    const { activeElement } = document;
+    if (activeElement && activeElement !== document.body) return;
+    if (this.detail.dialog?.open) this.detail.stage?.focus();
+    else if (this.grid.total) this.grid.focus(this.grid.at);
   }
 
   reload() {

@@ -15,6 +15,7 @@ import { offer, toast } from "./messages.js";
  *   patch: (ids: string[], change: (shot: Shot) => Partial<Shot>) => void,
  *   gone: (ids: string[]) => void,
  *   reload: () => Promise<void>,
+ *   takeFocus: () => void,
  * }} Gallery */
 
 const NAME_PATTERN = "[datetime<%Y-%m-%d>]-[seed]-[prompt_words]";
@@ -33,6 +34,13 @@ const listed = (text) => [
       .filter(Boolean),
   ),
 ];
+
+/**
+ * An entry of a list whose text is a person's own.
+ * @param {string} text
+ * @param {string} value
+ */
+const ownOption = (text, value = text) => element("option", { textContent: text, value, className: "no-translate" });
 
 export class Actions {
   /** @param {Gallery} gallery */
@@ -73,7 +81,9 @@ export class Actions {
 
   /** All become favourites, unless all are: then none is. @param {string[]} ids */
   favourite(ids) {
-    const all = this.gallery.shots(ids).every(({ favourite }) => favourite);
+    const known = this.gallery.shots(ids);
+    // Of a long selection those far away are not known here: they may be none.
+    const all = known.length === ids.length && known.every(({ favourite }) => favourite);
     return this.attempt(() => this.mark(ids, { favourite: !all }));
   }
 
@@ -91,7 +101,7 @@ export class Actions {
     const names = element(
       "datalist",
       { id: "gallery_tags" },
-      ...(known?.tags ?? []).map(({ name }) => new Option(name)),
+      ...(known?.tags ?? []).map(({ name }) => ownOption(name)),
     );
     const input = element("input", { name: "tags", autocomplete: "off", placeholder: "cat, night" });
     input.setAttribute("list", names.id);
@@ -127,7 +137,7 @@ export class Actions {
       "select",
       { name: "board" },
       new Option("A new board", ""),
-      ...known.map(({ id, name }) => new Option(name, id)),
+      ...known.map(({ id, name }) => ownOption(name, id)),
     );
     select.value = known[0]?.id ?? "";
     const input = element("input", { name: "name", autocomplete: "off" });
@@ -143,7 +153,8 @@ export class Actions {
     formDialog(
       "Put on a board",
       "Put there",
-      [element("label", {}, element("span", { textContent: "Board" }), select), naming],
+      // Where there is none to choose, the field for the first one's name comes at once.
+      [...(known.length ? [element("label", {}, element("span", { textContent: "Board" }), select)] : []), naming],
       async () => {
         const board = select.value || (await this.addBoard(input.value)).id;
         await this.putOnBoard(board, ids);
@@ -209,7 +220,7 @@ export class Actions {
    */
   async askForFolder(what, ids) {
     const { folders } = await api.facets("").catch(() => ({ folders: [] }));
-    const select = element("select", { name: "folder" }, ...folders.map(({ id = "", name }) => new Option(name, id)));
+    const select = element("select", { name: "folder" }, ...folders.map(({ id = "", name }) => ownOption(name, id)));
     const title = what === "move" ? "Move to a folder" : "Copy to a folder";
     formDialog(
       title,
@@ -290,6 +301,7 @@ export class Actions {
       this.gallery.gone(ids);
       toast(`${pictures(ids.length)} restored.`, "info");
       await this.gallery.reload();
+      this.gallery.takeFocus();
     });
   }
 

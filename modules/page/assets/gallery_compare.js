@@ -102,6 +102,7 @@ export class Compare {
       parameters,
       signButton("close", "Close (Esc)", () => this.dialog?.close(), "detail-close"),
     );
+    this.dialog.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
     this.dialog.addEventListener("close", () => {
       clearInterval(this.timer);
       this.dialog?.remove();
@@ -109,6 +110,13 @@ export class Compare {
     (document.querySelector(".gradio-container") ?? document.body).append(this.dialog);
     this.dialog.showModal();
     this.choose("side");
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target instanceof Element && event.target.matches("input, select, .compare-table")) return;
+    if (this.views[0]?.key(event, { arrows: true })) event.preventDefault();
   }
 
   /** @param {CompareMode} mode */
@@ -189,7 +197,8 @@ export class Compare {
    */
   slider(stage, controls) {
     const { images = [], pair } = this;
-    const { frame, content } = this.frame(stage, pair, "");
+    const { frame, content } = this.frame(stage, pair, LETTERS[pair[0]]);
+    frame.append(element("span", { className: "compare-letter second no-translate", textContent: LETTERS[pair[1]] }));
     const line = element("div", { className: "compare-line" });
     content.append(line);
     const range = element("input", {

@@ -64,7 +64,8 @@ export class Detail {
   constructor(gallery) {
     this.gallery = gallery;
     this.index = 0;
-    /** @type {ShotDetail | null} */
+    this.shown = 0; // the place of the picture on display, which is behind `index` while one is fetched
+    /** @type {Shot | ShotDetail | null} what keys and buttons are about: the picture on display, else nothing */
     this.shot = null;
     /** @type {HTMLDialogElement | null} */
     this.dialog = null;
@@ -125,10 +126,17 @@ export class Detail {
   /** @param {number} index */
   async show(index) {
     const { grid } = this.gallery;
+    const before = this.index;
     this.index = index;
     await grid.request(index);
+    if (this.index !== index) return;
     const known = grid.items.get(index);
-    if (!known || this.index !== index) return;
+    if (!known) {
+      // The picture before stays on display, so what is pressed next is about that one.
+      this.index = before;
+      return toast("The next pictures could not be read; try again in a moment.");
+    }
+    this.shown = index;
     grid.scrollTo(index);
     grid.stopAt(index);
     grid.draw();
@@ -141,6 +149,11 @@ export class Detail {
       this.image.alt = known.name;
     }
     this.view?.show(known.width || 1, known.height || 1);
+    // Nor may what is known of the picture before stay under this one until the answer comes.
+    if (this.shot?.id !== known.id) {
+      this.shot = known;
+      this.draw();
+    }
     try {
       const shot = await api.detail(known.id);
       if (this.index !== index) return;
@@ -159,9 +172,16 @@ export class Detail {
   }
 
   /** @param {number} by */
-  step(by) {
+  async step(by) {
+    const { grid } = this.gallery;
+    await grid.request(this.index);
+    const { shot } = this;
+    // Pictures came or went: what is on display has another place in the list now.
+    if (shot && this.shown === this.index && grid.items.get(this.index)?.id !== shot.id) {
+      this.index = [...grid.items].find(([, { id }]) => id === shot.id)?.[0] ?? this.index;
+    }
     const index = this.index + by;
-    if (index >= 0 && index < this.gallery.grid.total) this.show(index);
+    if (index >= 0 && index < grid.total) await this.show(index);
   }
 
   /** What is known of pictures in the list has changed. */
@@ -176,18 +196,36 @@ export class Detail {
   draw() {
     const { shot, info } = this;
     if (!shot || !info) return;
-    const focused = info.contains(document.activeElement) ? document.activeElement?.getAttribute("data-part") : null;
+    const within = info.contains(document.activeElement);
+    const focused = within ? document.activeElement?.getAttribute("data-part") : null;
     const scrolled = info.scrollTop;
+    const whole = "infotext" in shot ? shot : null;
+    info.setAttribute("aria-busy", String(!whole));
     info.replaceChildren(
       element("h2", { className: "no-translate", textContent: shot.name }),
       element("p", {
         className: "detail-facts no-translate",
-        textContent: [`${shot.width} × ${shot.height}`, bytesText(shot.bytes), momentText(shot.created), shot.program]
+        textContent: [`${shot.width} × ${shot.height}`, bytesText(shot.bytes), momentText(shot.created), whole?.program]
           .filter(Boolean)
           .join(" · "),
       }),
       this.marks(shot),
-      this.tags(shot),
+      this.tags(shot, whole?.boards ?? []),
+      ...(whole ? this.made(whole) : []),
+    );
+    info.scrollTop = scrolled;
+    const again = focused ? info.querySelector(`[data-part="${focused}"]`) : null;
+    // A focus that is lost would take the keys away from the picture.
+    if (again instanceof HTMLElement) again.focus({ preventScroll: true });
+    else if (within) this.stage?.focus();
+  }
+
+  /**
+   * How the picture was made, and what can be done with it.
+   * @param {ShotDetail} shot
+   */
+  made(shot) {
+    return [
       ...this.prompts(shot),
       ...this.settings(shot),
       this.buttons(
@@ -200,13 +238,10 @@ export class Detail {
         TARGETS.map(([target, text]) => [text, () => this.leave(() => sendPicture(shot, target))]),
       ),
       this.buttons("Picture", this.fileButtons(shot)),
-    );
-    info.scrollTop = scrolled;
-    const again = focused ? info.querySelector(`[data-part="${focused}"]`) : null;
-    if (again instanceof HTMLElement) again.focus({ preventScroll: true });
+    ];
   }
 
-  /** @param {ShotDetail} shot */
+  /** @param {Shot} shot */
   marks({ id, rating, favourite }) {
     const { actions } = this.gallery;
     const heart = signButton("heart", "Favourite (F)", () => actions.favourite([id]), "heart-button");
@@ -232,8 +267,11 @@ export class Detail {
     );
   }
 
-  /** @param {ShotDetail} shot */
-  tags({ id, tags, boards }) {
+  /**
+   * @param {Shot} shot
+   * @param {ShotDetail["boards"]} boards
+   */
+  tags({ id, tags }, boards) {
     const { actions } = this.gallery;
     const chips = tags.map((tag) =>
       button(tag, () => this.search(term("tag", tag)), { className: "chip no-translate" }),
@@ -356,6 +394,8 @@ export class Detail {
    * @param {() => Promise<void>} act
    */
   async away(act) {
+    // Pressed once more meanwhile, it would be about a picture that is gone.
+    this.shot = null;
     await act();
     const { total } = this.gallery.grid;
     if (!total) return this.dialog?.close();
@@ -374,7 +414,7 @@ export class Detail {
     else if (event.key === "Delete") this.away(() => (this.shot?.trashed ? Promise.resolve() : actions.remove(ids)));
     else if (event.key.toLowerCase() === "f") actions.favourite(ids);
     else if (/^[0-5]$/.test(event.key)) actions.rate(ids, Number(event.key));
-    else return;
+    else if (!this.view?.key(event)) return;
     event.preventDefault();
     event.stopPropagation();
   }

@@ -2,12 +2,13 @@
 // Pictures dragged from the gallery to other parts of the page. Places for pictures take their address by themselves;
 // here is the rest: tabs that open under them, prompts that take their parameters, lists of files.
 
-import { find, sentence, within } from "./dom.js";
+import { all, sentence, within } from "./dom.js";
 import { PROMPTS, pasteParameters } from "./drop.js";
 import * as api from "./gallery_api.js";
 import { toast } from "./messages.js";
 
-const HOVER = 600; // milliseconds over a tab until it opens
+const HOVER = 600; // milliseconds over a tab, or the head of a closed part, until it opens
+const CLOSED = "[role=tablist] > [role=tab], .label-wrap:not(.open), details:not([open]) > summary, .side-all";
 
 /** @type {HTMLElement | null} */
 let over = null;
@@ -18,7 +19,7 @@ const isOurs = (event) => event.dataTransfer?.types.includes(api.SHOTS) ?? false
 
 /** @param {DragEvent} event */
 function hover(event) {
-  const tab = isOurs(event) ? within(event, "[role=tablist] > [role=tab]") : null;
+  const tab = isOurs(event) ? within(event, CLOSED) : null;
   if (tab === over) return;
   over = tab;
   clearTimeout(timer);
@@ -26,12 +27,20 @@ function hover(event) {
 }
 
 /**
- * A list of files of Gradio's: its field, if the event happened in one.
+ * The field of a list of files, if the event happened in one. Places for pictures take what is dropped by themselves,
+ * and what holds several fields is none of them.
  * @param {DragEvent} event
  */
 function fileField(event) {
-  const place = within(event, ".slot") ? null : within(event, ".block, label, .upload-container");
-  return place ? find(place, "input[type=file]", HTMLInputElement) : null;
+  if (within(event, ".slot")) return null;
+  for (let place = within(event, "*"); place; place = place.parentElement) {
+    const fields = all(place, "input[type=file]");
+    const [field] = fields;
+    if (field)
+      return fields.length === 1 && field instanceof HTMLInputElement && !field.closest(".slot") ? field : null;
+    if (place.matches(".block, [data-field]")) return null;
+  }
+  return null;
 }
 
 /**

@@ -31,6 +31,23 @@ const PARTS = [
   ["tag", "tags", "Tags", false],
 ];
 
+const DATE = /^(.*?)(\d{4}-\d{2}-\d{2})$/;
+
+/**
+ * Folders named for days stand with the newest first, at the place of the first of them; all others stay in their order.
+ * @param {Counted[]} folders
+ */
+export function newestFirst(folders) {
+  /** @type {Map<string, Counted[]>} */
+  const groups = new Map();
+  for (const folder of folders) {
+    const before = DATE.exec(folder.name)?.[1];
+    const group = before === undefined ? folder.name : `${before}\n`;
+    groups.set(group, [...(groups.get(group) ?? []), folder]);
+  }
+  return [...groups.values()].flatMap((group) => group.sort((one, other) => (one.name < other.name ? 1 : -1)));
+}
+
 export class Side {
   /** @param {Actions} actions */
   constructor(actions) {
@@ -39,6 +56,8 @@ export class Side {
     this.duplicates = false;
     /** @type {Facets} */
     this.facets = { folders: [], models: [], tags: [], boards: [] };
+    /** @type {Facets | null} all there are, while a picture is dragged: not only places that the search finds take it */
+    this.places = null;
     /** @type {SavedSearch[]} */
     this.searches = [];
     /** @type {Set<Kind>} those that are shown whole */
@@ -49,10 +68,14 @@ export class Side {
     this.key = "";
   }
 
-  /** @param {{ query?: string, duplicates?: boolean, facets?: Facets, searches?: SavedSearch[] }} change */
+  /**
+   * @param {{
+   *   query?: string, duplicates?: boolean, facets?: Facets, places?: Facets | null, searches?: SavedSearch[]
+   * }} change
+   */
   show(change) {
     Object.assign(this, change);
-    const key = JSON.stringify([this.query, this.duplicates, this.facets, this.searches, [...this.whole]]);
+    const key = JSON.stringify([this.query, this.duplicates, this.facets, this.places, this.searches, [...this.whole]]);
     if (key === this.key) return;
     this.key = key;
     this.draw();
@@ -64,7 +87,8 @@ export class Side {
         ? document.activeElement.dataset.entry
         : "";
     const views = element("ul", { className: "side-list" }, ...this.views());
-    const parts = PARTS.map(([kind, list, title, alone]) => this.part(kind, this.facets[list], title, alone));
+    const facets = this.places ?? this.facets;
+    const parts = PARTS.map(([kind, list, title, alone]) => this.part(kind, facets[list], title, alone));
     this.root.replaceChildren(views, ...this.savedSearches(), ...parts.filter((part) => part !== null));
     // Who walks through the entries by key stays where they were, though all are drawn anew.
     const again = focused && [...this.root.querySelectorAll("button")].find((one) => one.dataset.entry === focused);
@@ -116,7 +140,7 @@ export class Side {
    */
   part(kind, entries, title, alone) {
     if (!entries.length && kind !== "board") return null;
-    const own = entries.filter(
+    const own = (kind === "folder" ? newestFirst(entries) : entries).filter(
       (entry) => entry.count || kind === "board" || hasTerm(this.query, term(kind, entry.name)),
     );
     const shown = this.whole.has(kind)
@@ -126,7 +150,7 @@ export class Side {
     const part = element("details", { open: !this.folded.has(kind) }, element("summary", { textContent: title }), list);
     part.addEventListener("toggle", () => this.folded[part.open ? "delete" : "add"](kind));
     if (shown.length < own.length) {
-      part.append(button("Show all", () => this.showAll(kind), { className: "side-more" }));
+      part.append(button("Show all", () => this.showAll(kind), { className: "side-more side-all" }));
     }
     if (kind === "board") part.append(button("New board", () => this.actions.newBoard(), { className: "side-more" }));
     return part;
@@ -175,8 +199,8 @@ export class Side {
    */
   entry(key, name, count, pressed, press, foreign = false) {
     const words = element("bdi", { textContent: name });
-    const label = element("span", { className: foreign ? "side-name no-translate" : "side-name" }, words);
-    const made = button("", press, { className: "side-entry" });
+    const label = element("span", { className: "side-name" }, words);
+    const made = button("", press, { className: foreign ? "side-entry no-translate" : "side-entry" });
     made.append(label);
     if (count !== null) made.append(element("small", { className: "no-translate", textContent: numberText(count) }));
     if (foreign) made.title = name;

@@ -6,6 +6,15 @@ import { View } from "./view.js";
 
 const WHEEL = 1.15;
 const SWIPE = 60; // pixels
+const STEP = 60; // pixels that an arrow key moves a picture
+
+/** @type {Map<string, [number, number]>} */
+const ARROWS = new Map([
+  ["ArrowLeft", [1, 0]],
+  ["ArrowRight", [-1, 0]],
+  ["ArrowUp", [0, 1]],
+  ["ArrowDown", [0, -1]],
+]);
 
 /** What a frame shows of its picture: how much larger than fitted, and which of its points is in the middle, 0 to 1.
  * @typedef {{ zoom: number, x: number, y: number }} Part */
@@ -77,6 +86,21 @@ export class ZoomView extends View {
     const by = event.clientX - this.from;
     const swipes = event.type === "pointerup" && event.pointerType === "touch" && !this.moved && !this.pointers.size;
     if (swipes && Math.abs(by) > SWIPE) this.swiped?.(by < 0 ? 1 : -1);
+  }
+
+  /**
+   * Plus and minus zoom, R fits; arrows move where nothing else is done by them.
+   * @param {KeyboardEvent} event
+   * @returns {boolean} whether the key meant something
+   */
+  key(event, { arrows = false } = {}) {
+    const by = arrows ? ARROWS.get(event.key) : undefined;
+    if (event.key === "+" || event.key === "=") this.zoomMiddle(WHEEL);
+    else if (event.key === "-") this.zoomMiddle(1 / WHEEL);
+    else if (event.key.toLowerCase() === "r") this.reset();
+    else if (by) this.pan(by[0] * STEP, by[1] * STEP);
+    else return false;
+    return true;
   }
 
   /** @returns {Part | null} */

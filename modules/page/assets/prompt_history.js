@@ -97,9 +97,18 @@ class History {
     const pictures = entry.pictures.map((shot) =>
       element("img", { alt: "", loading: "lazy", decoding: "async", src: api.thumbnailOf(shot) }),
     );
-    const words =
-      this.differences.checked && before ? marked(wordDifferences(before.prompt, entry.prompt)) : [entry.prompt];
-    const text = element("span", { className: "history-prompt no-translate" }, ...words);
+    const compared = this.differences.checked ? before : undefined;
+    /** @param {"prompt" | "negative_prompt"} name */
+    const words = (name) => (compared ? marked(wordDifferences(compared[name], entry[name])) : [entry[name]]);
+    const text = element("span", { className: "history-prompt no-translate" }, ...words("prompt"));
+    // Prompts that differ here alone would look the same.
+    const negative = element("span", { className: "history-negative" });
+    if (entry.negative_prompt || compared?.negative_prompt) {
+      negative.append(
+        element("span", { textContent: "Negative prompt" }),
+        element("span", { className: "no-translate" }, ": ", ...words("negative_prompt")),
+      );
+    }
     const used = entry.count === 1 ? "1 picture" : `${numberText(entry.count)} pictures`;
     const facts = element(
       "small",
@@ -111,7 +120,7 @@ class History {
     const insert = button("", () => this.insert(entry), { className: "history-entry" });
     insert.append(
       element("span", { className: "history-pictures" }, ...pictures),
-      element("span", { className: "history-words" }, text, facts),
+      element("span", { className: "history-words" }, text, negative, facts),
     );
     const heart = signButton("heart", "Favourite", () => this.like(entry, heart), "heart-button");
     heart.setAttribute("aria-pressed", String(entry.favourite));
