@@ -64,11 +64,13 @@ class Figures:
 
     pictures: int
     size: int
+    warm: float
     search: list[float]
     page: list[float]
     deep: list[float]
     stacked: list[float]
     sides: list[float]
+    prompts: list[float]
 
 
 def prompt_of(chance: random.Random) -> str:
@@ -148,11 +150,13 @@ def measure(pictures: int, rounds: int) -> Figures:
         figures = Figures(
             pictures,
             sum(file.stat().st_size for file in Path(place).glob("gallery-index.db*")),
+            timed(1, lambda number: search.warm())[0],
             timed(rounds, lambda number: search.page(SEARCHES[number % len(SEARCHES)])),
             timed(rounds, lambda number: search.page()),
             timed(rounds, lambda number: search.page(offset=max(0, pictures - 200 - number))),
             timed(rounds, lambda number: search.page(stack=True)),
             timed(rounds, lambda number: (search.facets(), search.timeline())),
+            timed(rounds, lambda number: index.prompts.entries("castle")),
         )
         index.close()
     return figures
@@ -199,14 +203,16 @@ def table(counts: Sequence[int], files: int, rounds: int) -> str:
     lines = [
         f"{files} PNG files of 512²: {by_cpu:.0f} headers a second of one core ({by_clock:.0f} by the clock)",
         "",
-        "| Pictures | Search, median / p95 ms | First page ms | Last page ms | Stacked ms | Side bar ms | Index MB |",
-        "|---|---|---|---|---|---|---|",
+        "| Pictures | Search, median / p95 ms | First page ms | Last page ms | Stacked ms | Side bar ms | Prompts ms |"
+        " Read into memory ms | Index MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for count in counts:
         one = measure(count, rounds)
         lines.append(
             f"| {count:,} | {statistics.median(one.search):.1f} / {p95(one.search):.1f} | {p95(one.page):.1f} |"
-            f" {p95(one.deep):.1f} | {p95(one.stacked):.1f} | {p95(one.sides):.1f} | {one.size / 1e6:.1f} |"
+            f" {p95(one.deep):.1f} | {p95(one.stacked):.1f} | {p95(one.sides):.1f} | {p95(one.prompts):.1f} |"
+            f" {one.warm:.0f} | {one.size / 1e6:.1f} |"
         )
     return "\n".join(lines)
 

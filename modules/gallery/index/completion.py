@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
 from modules.gallery.index.conditions import ALIASES
 from modules.gallery.index.query import Term, term_at
 from modules.gallery.index.records import Completion
-from modules.gallery.index.search import Search
+from modules.gallery.index.search import NumberedField, Search
 from modules.gallery.index.store import GalleryFiles
 from modules.gallery.index.writing import folded
 
@@ -28,19 +28,9 @@ _COUNTED: Final = {
         "SELECT name, (SELECT count(*) FROM marks.board_pictures WHERE board = boards.id) AS n FROM marks.boards"
         " WHERE instr(lower(name), ?)"
     ),
-    "folder": (
-        "SELECT f.name, count(*) AS n FROM folders AS f JOIN pictures AS p ON p.folder = f.id AND p.state = 0"
-        " WHERE instr(lower(f.name), ?) GROUP BY f.id"
-    ),
-    "model": (
-        "SELECT v.text, count(*) AS n FROM pictures AS p JOIN fact_values AS v ON v.id = p.model"
-        " WHERE p.state = 0 AND instr(v.folded, ?) GROUP BY p.model"
-    ),
-    "program": (
-        "SELECT program, count(*) AS n FROM pictures WHERE state = 0 AND program <> '' AND instr(lower(program), ?)"
-        " GROUP BY program"
-    ),
 }
+# What the library counts.
+_NUMBERED: Final[Mapping[str, NumberedField]] = {"folder": "folder", "model": "model", "program": "program"}
 
 
 def complete(files: GalleryFiles, search: Search, q: str, at: int) -> list[Completion]:
@@ -51,7 +41,7 @@ def complete(files: GalleryFiles, search: Search, q: str, at: int) -> list[Compl
         if term.quoted:
             return []
         return [replace(one, text=f"{sign}{one.text}") for one in _names(files, search, term)][:_MOST]
-    values = list(_values(files, term))[:_MOST]
+    values = list(_values(files, search, term))[:_MOST]
     name = f'"{term.field}"' if " " in term.field else term.field
     return [
         Completion(f"{sign}{name}:{term.operator}{_quoted(value)}", value, count, term.start, term.end)
@@ -77,13 +67,17 @@ def _names(files: GalleryFiles, search: Search, term: Term) -> Iterator[Completi
             yield Completion(f"{name.replace(' ', '_')}:", f"{name}:", int(row["n"]), term.start, term.end)
 
 
-def _values(files: GalleryFiles, term: Term) -> Iterator[tuple[str, int]]:
+def _values(files: GalleryFiles, search: Search, term: Term) -> Iterator[tuple[str, int]]:
     name, typed = folded(term.field), folded(term.value)
     for value in _FIXED.get(name, ()):
         if value.startswith(f"{term.operator}{typed}"):
             yield value.removeprefix(term.operator), 0
     if (sql := _COUNTED.get(name)) is not None:
         rows = files.read(f"{sql} ORDER BY n DESC LIMIT {_MOST}", (typed,))
+    elif (numbered := _NUMBERED.get(name)) is not None:
+        counted = search.counted(numbered)
+        yield from [(one, count) for one, count in counted if folded(term.value) in folded(one)][:_MOST]
+        return
     elif name == "has":
         rows = files.read(
             "SELECT lower(name), 0 FROM keys WHERE instr(folded, ?) ORDER BY name LIMIT ?", (typed, _MOST)

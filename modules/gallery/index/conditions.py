@@ -1,13 +1,20 @@
-"""A search as SQL: each term one condition on a row of pictures, every value bound, none written into the statement."""
+"""A search as the pictures that it finds: each term a mask over the rows of the library.
+
+SQLite compares what is no number, every value bound, none written into a statement.
+"""
 
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from modules.gallery.index.dates import span_of
+from modules.gallery.index.library import Columns, Library
 from modules.gallery.index.query import MOST_TERMS, Term
 from modules.gallery.index.reading import LORA
 from modules.gallery.index.writing import MODEL, State, folded, number_of
@@ -22,8 +29,14 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "steps": ("Steps",),
     "cfg": ("CFG scale",),
 }
-_TRIGRAM: Final = 3
-_ANY: Final = "EXISTS (SELECT 1 FROM {table} WHERE content = p.content)"
+_COMPARE: Final[Mapping[str, Callable[[np.ndarray, float], np.ndarray]]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+    "": operator.eq,
+}
 
 
 class _Unread(ValueError):
@@ -31,43 +44,46 @@ class _Unread(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """`where` holds for the rows that a search finds; `sets` stand before the whole statement.
+class Found:
+    """The pictures that a search finds: a mask over the rows of `library`. `state` is where all of them are.
 
-    They are worked out once, however often the statement names them. `explained` says what of the search was not
-    understood.
+    `explained` says what of the search was not understood.
     """
 
-    where: str
-    values: tuple[object, ...]
+    library: Columns
+    mask: np.ndarray
+    state: State
     explained: str | None
-    sets: str = ""
-    set_values: tuple[object, ...] = ()
+
+    @property
+    def total(self) -> int:
+        return int(np.count_nonzero(self.mask))
+
+    def newest(self) -> np.ndarray:
+        """The places of what was found, the newest first."""
+        order = self.library.newest
+        return np.asarray(order[self.mask[order]])
 
 
 class Compiler:
-    """Makes conditions. `keys` are the infotext's keys of this index, folded, with their rows.
+    """Finds pictures. `keys` are the infotext's keys of this index, folded, with their rows."""
 
-    `is_rare` says whether few texts hold a phrase of the word index.
-    """
-
-    def __init__(self, keys: Mapping[str, int], is_rare: Callable[[str], bool]) -> None:
-        self._is_rare = is_rare
+    def __init__(self, library: Library, keys: Mapping[str, int]) -> None:
+        self._library, self._now = library, library.now()
         self._keys = keys
-        self._sets: list[tuple[str, tuple[object, ...]]] = []
-        self._fields: Mapping[str, Callable[[Term], Condition]] = {
-            "seed": lambda term: self._number(term, "p.seed"),
+        self._fields: Mapping[str, Callable[[Term], np.ndarray]] = {
+            "seed": lambda term: self._now["has_seed"] & self._compared(term, self._now["seed"]),
             "size": self._size,
-            "width": lambda term: self._number(term, "p.width"),
-            "height": lambda term: self._number(term, "p.height"),
-            "bytes": lambda term: self._number(term, "p.bytes"),
+            "width": lambda term: self._compared(term, self._now["width"]),
+            "height": lambda term: self._compared(term, self._now["height"]),
+            "bytes": lambda term: self._compared(term, self._now["bytes"]),
             "date": self._date,
             "rating": self._rating,
             "tag": self._tag,
             "board": self._board,
             "folder": self._folder,
-            "name": lambda term: _text(term, "p.name"),
-            "program": lambda term: _text(term, "p.program"),
+            "name": self._name,
+            "program": self._program,
             "has": self._has,
             "is": self._is,
             "stack": self._stack,
@@ -80,11 +96,10 @@ class Compiler:
         """The language's own fields."""
         return [*ALIASES, *self._fields, "in"]
 
-    def compile(self, terms: list[Term], owner: str | None = None, *, own_only: bool = False) -> Conditions:
-        """The condition of all `terms`; with `own_only`, of pictures that `owner`'s login made, or nobody's."""
+    def compile(self, terms: list[Term], owner: str | None = None, *, own_only: bool = False) -> Found:
+        """The pictures that all `terms` hold for; with `own_only`, those that `owner`'s login made, or nobody's."""
         explained = [f"Only the first {MOST_TERMS} conditions of a search count."] if len(terms) > MOST_TERMS else []
-        self._sets.clear()
-        state, parts, values = State.THERE, list[str](), list[object]()
+        state, parts = State.THERE, list[np.ndarray]()
         for term in terms[:MOST_TERMS]:
             if term.field == "in":
                 if term.value.lower() == "trash":
@@ -93,28 +108,20 @@ class Compiler:
                     explained.append(f"in:{term.value} is no place: there is in:trash.")
                 continue
             try:
-                sql, more = self._condition(term)
+                mask = self._condition(term)
             except _Unread as error:
                 explained.append(str(error))
                 continue
-            # NULL, of a picture without infotext, is neither true nor false.
-            parts.append(f"NOT coalesce(({sql}), 0)" if term.without else f"({sql})")
-            values += more
+            parts.append(~mask if term.without else mask)
         if own_only:
-            parts.append("(p.owner IS NULL OR p.owner = ?)")
-            values.append(owner)
-        where = " AND ".join([f"p.state = {int(state)}", *parts])
-        sets = "WITH " + ", ".join(sql for sql, _ in self._sets) + " " if self._sets else ""
-        set_values = tuple(value for _, more in self._sets for value in more)
-        return Conditions(where, tuple(values), " ".join(explained) or None, sets, set_values)
+            owners = self._now["owner"]
+            parts.append((owners == 0) | (owners == self._now.owners.get(owner or "", -1)))
+        found = self._now["state"] == state
+        for part in parts:
+            found &= part
+        return Found(self._now, found, state, " ".join(explained) or None)
 
-    def _set(self, sql: str, values: tuple[object, ...] = ()) -> str:
-        """The name of the set of numbers that `sql` finds."""
-        name = f"set{len(self._sets)}"
-        self._sets.append((f"{name} (id) AS MATERIALIZED ({sql})", values))
-        return name
-
-    def _condition(self, term: Term) -> Condition:
+    def _condition(self, term: Term) -> np.ndarray:
         if not term.field:
             return self._words(term, ("prompt", "negative"))
         name = folded(term.field)
@@ -124,23 +131,21 @@ class Compiler:
             return own(term)
         keys = [self._keys[folded(key)] for key in ALIASES.get(name, ()) if folded(key) in self._keys]
         if name in ALIASES:
-            return self._facts(term, keys) if keys else ("0", ())
+            return self._facts(term, keys) if keys else self._none()
         if name not in self._keys:
             raise self._unknown(term)
         return self._facts(term, [self._keys[name]])
 
-    def _words(self, term: Term, columns: tuple[str, ...]) -> Condition:
+    def _none(self) -> np.ndarray:
+        return np.zeros(len(self._now), np.bool_)
+
+    def _words(self, term: Term, columns: tuple[str, ...]) -> np.ndarray:
         """Pictures whose prompt or negative prompt contains the text, whatever its cases."""
-        text = term.value
-        phrase = '"' + text.replace('"', '""').replace("\0", " ") + '"'
-        if len(text) >= _TRIGRAM and self._is_rare(phrase):
-            texts = self._set("SELECT rowid FROM words WHERE words MATCH ?", (phrase,))
-        else:
-            # Shorter than what the word index holds, two signs of Chinese, say; or in so many that looking is faster.
-            found = "SELECT id FROM texts WHERE instr(coalesce(folded, text), ?)"
-            texts = self._set(found, (text.casefold(),))
-        prompts = self._set(" UNION ".join(f"SELECT id FROM prompts WHERE {column} IN {texts}" for column in columns))
-        return f"p.prompts IN {prompts}", ()
+        texts = self._library.texts_with(self._now, term.value)
+        found = self._none()
+        for column in columns:
+            found |= self._now.having(column, texts)
+        return found
 
     def _unknown(self, term: Term) -> _Unread:
         known = {folded(name): name for name in self.names} | {name: name for name in self._keys}
@@ -149,7 +154,7 @@ class Compiler:
             return _Unread(f"No picture has a field {term.field[:60]!r}: did you mean {' or '.join(near)}?")
         return _Unread(f"No picture has a field {term.field[:60]!r}; the box completes the names of those there are.")
 
-    def _facts(self, term: Term, keys: list[int]) -> Condition:
+    def _facts(self, term: Term, keys: list[int]) -> np.ndarray:
         """Pictures whose recipe has a value of one of `keys` that the term is true of."""
         if term.operator in (">=", ">", "<=", "<") or term.until is not None:
             sql, values = self._number(term, "number")
@@ -158,19 +163,30 @@ class Compiler:
         else:
             sql, values = _text(term, "folded", is_folded=True)
         marks = ", ".join("?" for _ in keys)
-        of_key = f"SELECT id FROM fact_values WHERE key IN ({marks}) AND {sql}"
-        recipes = self._set(f"SELECT DISTINCT recipe FROM facts WHERE value IN ({of_key})", (*keys, *values))
-        return f"p.recipe IN {recipes}", ()
+        return self._recipes(f"key IN ({marks}) AND {sql}", (*keys, *values))
+
+    def _recipes(self, condition: str, values: tuple[object, ...]) -> np.ndarray:
+        """Pictures whose recipe has a value for which the condition holds."""
+        # From the few values to their recipes: SQLite would sometimes look through all facts instead.
+        sql = f"SELECT f.recipe FROM fact_values AS v CROSS JOIN facts AS f ON f.value = v.id WHERE {condition}"
+        return self._now.having("recipe", self._library.ids(sql, values))
+
+    def _limits(self, term: Term) -> list[tuple[str, float | int]]:
+        """A term about a number as signs with what each compares to."""
+        if term.until is None:
+            return [(term.operator or "=", self._read_number(term, term.value))]
+        ends = ((">=", term.value), ("<=", term.until))
+        return [(sign, self._read_number(term, text)) for sign, text in ends if text]
 
     def _number(self, term: Term, column: str) -> Condition:
-        if term.until is not None:
-            parts, values = [], list[object]()
-            for sign, text in ((">=", term.value), ("<=", term.until)):
-                if text:
-                    parts.append(f"{column} {sign} ?")
-                    values.append(self._read_number(term, text))
-            return " AND ".join(parts), tuple(values)
-        return f"{column} {term.operator or '='} ?", (self._read_number(term, term.value),)
+        limits = self._limits(term)
+        return " AND ".join(f"{column} {sign} ?" for sign, _ in limits), tuple(value for _, value in limits)
+
+    def _compared(self, term: Term, column: np.ndarray) -> np.ndarray:
+        found = np.ones(len(self._now), np.bool_)
+        for sign, value in self._limits(term):
+            found &= _COMPARE[sign](column, value)
+        return found
 
     def _read_number(self, term: Term, text: str) -> float | int:
         number = number_of(text)
@@ -181,49 +197,54 @@ class Compiler:
         # Seeds are larger than a float holds.
         return int(text) if text.isascii() and text.isdecimal() else number
 
-    def _size(self, term: Term) -> Condition:
+    def _size(self, term: Term) -> np.ndarray:
         """`size:512x768`, or the longer side as a number."""
         width, cross, height = term.value.lower().partition("x")
+        columns = self._now["width"], self._now["height"]
         if not term.until and cross and width.isdecimal() and height.isdecimal() and len(term.value) < 20:
-            sign = term.operator or "="
-            return f"(p.width {sign} ? AND p.height {sign} ?)", (int(width), int(height))
-        return self._number(term, "max(p.width, p.height)")
+            compare = _COMPARE[term.operator]
+            return np.asarray(compare(columns[0], int(width)) & compare(columns[1], int(height)))
+        return self._compared(term, np.maximum(*columns))
 
-    def _date(self, term: Term) -> Condition:
+    def _date(self, term: Term) -> np.ndarray:
         def span(text: str) -> tuple[float, float]:
             found = span_of(text)
             if found is None:
                 raise _Unread(f"date: takes a year, month or day, as in date:2026-10 or date:today, not {text[:40]!r}.")
             return found
 
+        begin, end = float("-inf"), float("inf")
         if term.until is not None:
-            parts, values = [], list[object]()
-            if term.value:
-                parts.append("p.created >= ?")
-                values.append(span(term.value)[0])
-            if term.until:
-                parts.append("p.created < ?")
-                values.append(span(term.until)[1])
-            return " AND ".join(parts) or "1", tuple(values)
-        begin, end = span(term.value)
-        match term.operator:
-            case ">=":
-                return "p.created >= ?", (begin,)
-            case ">":
-                return "p.created >= ?", (end,)
-            case "<":
-                return "p.created < ?", (begin,)
-            case "<=":
-                return "p.created < ?", (end,)
-        return "(p.created >= ? AND p.created < ?)", (begin, end)
+            begin = span(term.value)[0] if term.value else begin
+            end = span(term.until)[1] if term.until else end
+        else:
+            day = span(term.value)
+            match term.operator:
+                case ">=":
+                    begin = day[0]
+                case ">":
+                    begin = day[1]
+                case "<":
+                    end = day[0]
+                case "<=":
+                    end = day[1]
+                case _:
+                    begin, end = day
+        created = self._now["created"]
+        return np.asarray((created >= begin) & (created < end))
 
-    def _rating(self, term: Term) -> Condition:
+    def _marked(self, marked: str, condition: str, values: tuple[object, ...] = ()) -> np.ndarray:
+        """Pictures of the rows of a table of the marks for which the condition holds."""
+        wanted = np.unique(self._library.contents(f"SELECT content FROM marks.{marked} WHERE {condition}", values))
+        return np.asarray(np.isin(self._now["content"], wanted, kind="sort"))
+
+    def _rating(self, term: Term) -> np.ndarray:
         sql, values = self._number(term, "rating")
-        rated = f"p.content IN (SELECT content FROM marks.marks WHERE rating > 0 AND {sql})"
+        rated = self._marked("marks", f"rating > 0 AND {sql}", values)
         if not self._includes_nothing(term):
-            return rated, values
+            return rated
         # What nobody rated has no row, and counts as rated with 0.
-        return f"({rated} OR p.content NOT IN (SELECT content FROM marks.marks WHERE rating > 0))", values
+        return np.asarray(rated | ~self._marked("marks", "rating > 0"))
 
     def _includes_nothing(self, term: Term) -> bool:
         """Whether a condition on a rating holds for 0."""
@@ -241,60 +262,68 @@ class Compiler:
                 return number > 0
         return number == 0
 
-    def _tag(self, term: Term) -> Condition:
-        sql, values = _text(term, "folded", is_folded=True)
-        return f"p.content IN (SELECT content FROM marks.tags WHERE {sql})", values
+    def _tag(self, term: Term) -> np.ndarray:
+        return self._marked("tags", *_text(term, "folded", is_folded=True))
 
-    def _board(self, term: Term) -> Condition:
+    def _board(self, term: Term) -> np.ndarray:
         sql, values = _text(term, "name")
         boards = f"SELECT id FROM marks.boards WHERE id = ? OR {sql}"
-        return f"p.content IN (SELECT content FROM marks.board_pictures WHERE board IN ({boards}))", (
-            term.value,
-            *values,
-        )
+        return self._marked("board_pictures", f"board IN ({boards})", (term.value, *values))
 
-    def _folder(self, term: Term) -> Condition:
+    def _folder(self, term: Term) -> np.ndarray:
         sql, values = _text(term, "name")
-        return f"p.folder IN (SELECT id FROM folders WHERE {sql})", values
+        return self._now.having("folder", self._library.ids(f"SELECT id FROM folders WHERE {sql}", values))
 
-    def _has(self, term: Term) -> Condition:
+    def _name(self, term: Term) -> np.ndarray:
+        sql, values = _text(term, "name")
+        return self._now.among(self._library.ids(f"SELECT id FROM pictures WHERE {sql}", values))
+
+    def _program(self, term: Term) -> np.ndarray:
+        _refuse_order(term)
+        wanted = term.value.casefold()
+        is_it = wanted.__eq__ if term.operator == "=" else lambda name: wanted in name
+        numbers = [number for name, number in list(self._now.programs.items()) if name and is_it(name.casefold())]
+        return self._now.having("program", np.array(numbers, np.int64))
+
+    def _has(self, term: Term) -> np.ndarray:
         name = folded(term.value)
         match name.removesuffix("s"):
             case "tag":
-                return _ANY.format(table="marks.tags"), ()
+                return self._marked("tags", "1")
             case "board":
-                return _ANY.format(table="marks.board_pictures"), ()
+                return self._marked("board_pictures", "1")
             case "rating":
-                return f"{_ANY.format(table='marks.marks')[:-1]} AND rating > 0)", ()
+                return self._marked("marks", "rating > 0")
             case "infotext" | "parameter" | "prompt":
-                return "p.recipe IS NOT NULL", ()
+                return np.asarray(self._now["recipe"] > 0)
             case "seed":
-                return "p.seed IS NOT NULL", ()
+                return self._now["has_seed"]
         keys = [row for key, row in self._keys.items() if name in key]
         if not keys:
             raise _Unread(f"No picture has {term.value[:60]!r}: has: takes part of a key, as in has:controlnet.")
-        rows = ", ".join(str(int(row)) for row in keys[:300])
-        of_key = f"SELECT id FROM fact_values WHERE key IN ({rows})"
-        recipes = self._set(f"SELECT DISTINCT recipe FROM facts WHERE value IN ({of_key})")
-        return f"p.recipe IN {recipes}", ()
+        return self._recipes(f"key IN ({', '.join('?' * len(keys[:300]))})", tuple(keys[:300]))
 
-    def _is(self, term: Term) -> Condition:
+    def _is(self, term: Term) -> np.ndarray:
         if term.value.lower() not in FAVOURITE_NAMES:
             raise _Unread(f"is:{term.value[:40]} is nothing a picture can be: there is is:favourite.")
-        return "p.content IN (SELECT content FROM marks.marks WHERE favourite = 1)", ()
+        return self._marked("marks", "favourite = 1")
 
-    def _stack(self, term: Term) -> Condition:
+    def _stack(self, term: Term) -> np.ndarray:
         try:
             number = int(term.value, 16) if len(term.value) <= 16 else -1
         except ValueError:
             number = -1
-        return "p.stack = ?", (number,)
+        return np.asarray(self._now["stack"] == number)
+
+
+def _refuse_order(term: Term) -> None:
+    if term.until is not None or term.operator in (">=", "<=", ">", "<"):
+        raise _Unread(f"{term.field}: is a text, which is neither larger nor smaller than another.")
 
 
 def _text(term: Term, column: str, *, is_folded: bool = False) -> Condition:
     """A text that contains the value, or with `=` is it."""
-    if term.until is not None or term.operator in (">=", "<=", ">", "<"):
-        raise _Unread(f"{term.field}: is a text, which is neither larger nor smaller than another.")
+    _refuse_order(term)
     wanted = folded(term.value) if is_folded else term.value.casefold()
     # SQLite's own lower() is fast and knows ASCII alone.
     compared = column if is_folded else f"lower({column})" if wanted.isascii() else f"fold({column})"

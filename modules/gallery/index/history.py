@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from modules.gallery.index.errors import UnknownEntry
 from modules.gallery.index.marks import Marks
 from modules.gallery.index.query import parse_search
 from modules.gallery.index.records import Looker, PromptEntry
 from modules.gallery.index.search import EVERYBODY, Search
-from modules.gallery.index.store import GalleryFiles
+from modules.gallery.index.store import MANY, GalleryFiles
 from modules.gallery.index.writing import State
 
 _PICTURES: Final = 4
 _DIGEST: Final = 12
+_TEXTS: Final = (
+    "SELECT a.digest AS prompt_digest, b.digest AS negative_digest, a.text AS prompt, b.text AS negative,"
+    " t.id AS prompts, s.created AS favourite FROM prompts AS t"
+    " JOIN texts AS a ON a.id = t.prompt JOIN texts AS b ON b.id = t.negative"
+    " LEFT JOIN marks.favourite_prompts AS s ON s.prompt_digest = a.digest AND s.negative_digest = b.digest"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """The row of a prompt, how many of its pictures were found, and when the newest of them was made."""
+
+    prompts: int
+    count: int
+    last: float
 
 
 class PromptHistory:
@@ -30,57 +49,64 @@ class PromptHistory:
 
         Favourites are there without pictures too.
         """
-        found = self._search.compiler().compile(parse_search(q), looker.login, own_only=looker.own_only)
-        grouped = (
-            f"SELECT p.prompts AS prompts, count(*) AS n, max(p.created) AS last FROM pictures AS p WHERE {found.where}"
-            " AND p.prompts IS NOT NULL GROUP BY p.prompts"
-        )
-        rows_of = (
-            f"{found.sets}SELECT a.digest AS prompt_digest, b.digest AS negative_digest, a.text AS prompt,"
-            " b.text AS negative, g.n, g.last, g.prompts, s.created AS favourite"
-            f" FROM ({grouped}) AS g JOIN prompts AS t ON t.id = g.prompts"
-            " JOIN texts AS a ON a.id = t.prompt JOIN texts AS b ON b.id = t.negative"
-            " LEFT JOIN marks.favourite_prompts AS s ON s.prompt_digest = a.digest AND s.negative_digest = b.digest"
-        )
-        values = (*found.set_values, *found.values)
+        found = self._search.found(q, looker)
+        order = found.newest()
+        order = order[found.library["prompts"][order] > 0]
+        prompts, first, counts = np.unique(found.library["prompts"][order], return_index=True, return_counts=True)
+        by_time = np.argsort(first)
         if favourites:
-            return self._favourites(rows_of, values, q, limit, offset, looker)
-        total = int(self._files.read(f"{found.sets}SELECT count(*) FROM ({grouped})", values)[0][0])
-        # Sorted and cut before the texts are joined: they are what is long.
-        cut = rows_of.replace(f"({grouped})", f"({grouped} ORDER BY last DESC, prompts DESC LIMIT ? OFFSET ?)")
-        rows = self._files.read(f"{cut} ORDER BY g.last DESC, g.prompts DESC", (*values, limit, offset))
-        return total, [self._entry(row, looker) for row in rows]
+            by_time = by_time[np.isin(prompts[by_time], self._favourite_prompts())]
+        last = found.library["created"][order[first]]
+        used = [_Used(int(prompts[place]), int(counts[place]), float(last[place])) for place in by_time]
+        total, entries = len(used), self._entries(used[offset : offset + limit], looker)
+        if favourites:
+            others = self._without_pictures(q, [one.prompts for one in used])
+            entries += others[max(0, offset - total) : max(0, offset + limit - total)]
+            total += len(others)
+        return total, entries
 
-    def _favourites(
-        self, rows_of: str, values: tuple[object, ...], q: str, limit: int, offset: int, looker: Looker
-    ) -> tuple[int, list[PromptEntry]]:
-        with_pictures = [
-            self._entry(row, looker)
-            for row in self._files.read(f"{rows_of} WHERE s.created IS NOT NULL ORDER BY g.last DESC", values)
-        ]
-        known = {entry.id for entry in with_pictures}
+    def _favourite_prompts(self) -> list[int]:
+        sql = (
+            "SELECT t.id FROM marks.favourite_prompts AS s JOIN texts AS a ON a.digest = s.prompt_digest"
+            " JOIN texts AS b ON b.digest = s.negative_digest"
+            " JOIN prompts AS t ON t.prompt = a.id AND t.negative = b.id"
+        )
+        return [int(row[0]) for row in self._files.read(sql)]
+
+    def _without_pictures(self, q: str, used: Sequence[int]) -> list[PromptEntry]:
+        """Favourites that have no picture any more."""
         words = [term.value.casefold() for term in parse_search(q) if not term.field and not term.without]
-        others = []
-        for row in self._files.read(
-            "SELECT *, created AS favourite FROM marks.favourite_prompts ORDER BY created DESC"
-        ):
+        sql = (
+            "SELECT s.*, s.created AS favourite, t.id AS prompts FROM marks.favourite_prompts AS s"
+            " LEFT JOIN texts AS a ON a.digest = s.prompt_digest LEFT JOIN texts AS b ON b.digest = s.negative_digest"
+            " LEFT JOIN prompts AS t ON t.prompt = a.id AND t.negative = b.id ORDER BY s.created DESC"
+        )
+        known, found = set(used), []
+        for row in self._files.read(sql):
             text = f"{row['prompt']}\n{row['negative']}".casefold()
-            if _id(row) not in known and all(word in text for word in words):
-                others.append(PromptEntry(_id(row), str(row["prompt"]), str(row["negative"]), 0, None, True, ()))
-        every = [*with_pictures, *others]
-        return len(every), every[offset : offset + limit]
+            if row["prompts"] not in known and all(word in text for word in words):
+                found.append(PromptEntry(_id(row), str(row["prompt"]), str(row["negative"]), 0, None, True, ()))
+        return found
 
-    def _entry(self, row: sqlite3.Row, looker: Looker) -> PromptEntry:
+    def _entries(self, used: Sequence[_Used], looker: Looker) -> list[PromptEntry]:
+        found: dict[int, sqlite3.Row] = {}
+        for start in range(0, len(used), MANY):
+            part = [one.prompts for one in used[start : start + MANY]]
+            sql = f"{_TEXTS} WHERE t.id IN ({', '.join('?' * len(part))})"
+            found |= {int(row["prompts"]): row for row in self._files.read(sql, part)}
+        return [self._entry(one, found[one.prompts], looker) for one in used if one.prompts in found]
+
+    def _entry(self, used: _Used, row: sqlite3.Row, looker: Looker) -> PromptEntry:
         own = " AND (owner IS NULL OR owner = ?)" if looker.own_only else ""
         sql = f"SELECT id FROM pictures WHERE state = ? AND prompts = ?{own} ORDER BY created DESC LIMIT ?"
-        values = (State.THERE, row["prompts"], *((looker.login,) if own else ()), _PICTURES)
+        values = (State.THERE, used.prompts, *((looker.login,) if own else ()), _PICTURES)
         pictures = self._search.pictures([int(one["id"]) for one in self._files.read(sql, values)])
         return PromptEntry(
             _id(row),
             str(row["prompt"]),
             str(row["negative"]),
-            int(row["n"]),
-            float(row["last"]),
+            used.count,
+            used.last,
             row["favourite"] is not None,
             pictures,
         )

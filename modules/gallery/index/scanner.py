@@ -42,14 +42,24 @@ class _Saved:
 
 
 class Scanner:
-    """Safe to use from any thread. What is in `idle` is called between passes, and says whether it has more to do."""
+    """Safe to use from any thread.
+
+    `prepare` is called once, before anything else. What is in `idle` is called between passes, and says whether it has
+    more to do.
+    """
 
     def __init__(
-        self, files: GalleryFiles, writer: IndexWriter, roots: Roots, trash: Trash, idle: Sequence[Callable[[], bool]]
+        self,
+        files: GalleryFiles,
+        writer: IndexWriter,
+        roots: Roots,
+        trash: Trash,
+        idle: Sequence[Callable[[], bool]],
+        prepare: Callable[[], object],
     ) -> None:
         self._files, self._writer, self._roots, self._trash = files, writer, roots, trash
         self._marks = Marks(files)
-        self._idle = idle
+        self._idle, self._prepare = idle, prepare
         self._reader = FileReader()
         self._saved: queue.SimpleQueue[_Saved] = queue.SimpleQueue()
         self._wake = threading.Event()
@@ -110,7 +120,9 @@ class Scanner:
     def _run(self) -> None:
         last_light = last_full = float("-inf")
         pause = LIGHT_SECONDS
-        self._damaged = self._files.check()
+        with suppress(IndexFileError):
+            self._prepare()
+        self._damaged = self._damaged or self._files.check()
         while not self._stopped:
             try:
                 if self._damaged or not self._files.index.exists():

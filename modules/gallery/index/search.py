@@ -7,31 +7,28 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
-from modules.gallery.index.conditions import Compiler, Conditions
+import numpy as np
+
+from modules.gallery.index.conditions import Compiler, Found
+from modules.gallery.index.library import Columns, Library
 from modules.gallery.index.query import parse_search
 from modules.gallery.index.records import Counted, Facets, IndexedPicture, Looker, SearchPage, Sort
 from modules.gallery.index.store import MANY, GalleryFiles
 from modules.gallery.index.writing import State
+from modules.parameters.infotext_values import printable
 
-_RATING: Final = "coalesce((SELECT rating FROM marks.marks WHERE content = p.content), 0)"
-# By what a search is sorted, the last one telling all pictures apart, and whether upwards.
-_ORDERS: Final[Mapping[Sort, tuple[tuple[str, ...], bool]]] = {
-    "newest": (("p.created", "p.id"), False),
-    "oldest": (("p.created", "p.id"), True),
-    "name": (("p.name", "p.id"), True),
-    "rating": ((_RATING, "p.created", "p.id"), False),
-    "size": (("p.width * p.height", "p.created", "p.id"), False),
-}
 _COLUMNS: Final = (
     "SELECT p.*, f.name AS folder_name, f.path AS folder_path, m.rating, m.favourite FROM pictures AS p"
     " JOIN folders AS f ON f.id = p.folder LEFT JOIN marks.marks AS m ON m.content = p.content"
 )
-# Above, comparing every text is faster than what the word index does.
-_RARE: Final = 1500
+_UPWARDS: Final = frozenset({"oldest", "name"})
+NumberedField = Literal["folder", "model", "program"]
 EVERYBODY: Final = Looker()
 One = TypeVar("One")
 
@@ -41,24 +38,26 @@ class Search:
 
     def __init__(self, files: GalleryFiles) -> None:
         self._files = files
+        self._library = Library(files)
         self._keys: tuple[int, Mapping[str, int]] = (-1, {})
         self._lock = threading.Lock()
 
+    def warm(self) -> bool:
+        """Read what searches hold in memory, before somebody waits for it. There is no more to do then."""
+        self._library.now()
+        return False
+
     def compiler(self) -> Compiler:
-        """What turns searches into conditions, with the infotext's keys that there are now."""
+        """What finds pictures, with the infotext's keys that there are now."""
         newest = int(self._files.read("SELECT coalesce(max(id), 0) FROM keys")[0][0])
         with self._lock:
             if self._keys[0] != newest:
                 rows = self._files.read("SELECT id, folded FROM keys")
                 self._keys = (newest, {str(row["folded"]): int(row["id"]) for row in rows})
-            return Compiler(self._keys[1], self._is_rare)
+            return Compiler(self._library, self._keys[1])
 
-    def _is_rare(self, phrase: str) -> bool:
-        sql = "SELECT count(*) FROM (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?)"
-        return int(self._files.read(sql, (phrase, _RARE))[0][0]) < _RARE
-
-    def conditions(self, q: str, looker: Looker) -> Conditions:
-        """A search as a condition on rows `p` of pictures."""
+    def found(self, q: str, looker: Looker = EVERYBODY) -> Found:
+        """All pictures of a search."""
         return self.compiler().compile(parse_search(q), looker.login, own_only=looker.own_only)
 
     def page(
@@ -73,69 +72,87 @@ class Search:
         looker: Looker = EVERYBODY,
     ) -> SearchPage:
         """`limit` pictures of a search from `offset` on, or from where an earlier page's `cursor` says."""
-        found = self.conditions(q, looker)
+        found = self.found(q, looker)
+        order, keys = self._ordered(found, sort)
+        ids, total, counts = found.library["id"], len(order), np.ones(len(order), np.int64)
         after, offset = _read_cursor(cursor, sort, offset)
         if stack:
-            total, rows = self._stacks(found, sort, offset, limit)
-        else:
-            total, rows = self._ordered(found, sort, after, offset, limit)
-        pictures = self.pictures([row for row, _ in rows], dict(rows))
+            order, counts = _stacks(found, order)
+            total = len(order)
+        elif after is not None:
+            order = order[self._behind(found, sort, order, keys, after)]
+        part = order[offset : offset + limit]
+        rows = [int(row) for row in ids[part]]
+        stacked = dict(zip(rows, map(int, counts[offset : offset + limit]), strict=False))
         following = None
         if len(rows) == limit and limit:
-            following = _cursor(sort, offset + limit) if stack else self._cursor_after(rows[-1][0], sort)
-        return SearchPage(total, pictures, following, found.explained)
+            place = offset + limit if stack else list(astuple(self._place(found, sort, int(part[-1]), keys)))
+            following = _cursor(sort, place)
+        return SearchPage(total, self.pictures(rows, stacked), following, found.explained)
 
-    def _ordered(
-        self, found: Conditions, sort: Sort, after: Sequence[object] | None, offset: int, limit: int
-    ) -> tuple[int, list[tuple[int, int]]]:
-        columns, upwards = _ORDERS[sort]
-        where, behind = found.where, tuple[object, ...]()
-        if after is not None and len(after) == len(columns):
-            marks = ", ".join("?" for _ in columns)
-            where = f"{where} AND ({', '.join(columns)}) {'>' if upwards else '<'} ({marks})"
-            behind = tuple(after)
-        order = ", ".join(f"{column} {'ASC' if upwards else 'DESC'}" for column in columns)
-        counted = f"SELECT count(*) FROM pictures AS p WHERE {found.where}"
-        sql = f"SELECT p.id AS id, 1 AS stacked, ({counted}) AS total FROM pictures AS p WHERE {where}"
-        sql += f" ORDER BY {order} LIMIT ? OFFSET ?"
-        return self._counted(found, counted, sql, behind, limit, offset)
+    def _ordered(self, found: Found, sort: Sort) -> tuple[np.ndarray, np.ndarray | None]:
+        """The places of what was found in the order of `sort`, and what it sorts all rows by beside their time."""
+        newest = found.newest()
+        match sort:
+            case "newest":
+                return newest, None
+            case "oldest":
+                return newest[::-1], None
+            case "name":
+                keys = self._name_ranks(found)
+                return newest[np.argsort(keys[newest], kind="stable")], keys
+            case "rating":
+                keys = self._ratings(found.library)
+            case "size":
+                keys = found.library["width"] * found.library["height"]
+        return newest[np.argsort(-keys[newest], kind="stable")], keys
 
-    def _stacks(self, found: Conditions, sort: Sort, offset: int, limit: int) -> tuple[int, list[tuple[int, int]]]:
-        columns, upwards = _ORDERS[sort]
-        # SQLite takes the other columns from the row that has the extreme.
-        best = f"{'min' if upwards else 'max'}({columns[0]})"
-        direction = "ASC" if upwards else "DESC"
-        counted = f"SELECT count(DISTINCT p.stack) FROM pictures AS p WHERE {found.where}"
-        sql = (
-            f"SELECT p.id AS id, count(*) AS stacked, ({counted}) AS total, {best} AS best FROM pictures AS p"
-            f" WHERE {found.where} GROUP BY p.stack ORDER BY best {direction}, p.id {direction} LIMIT ? OFFSET ?"
-        )
-        return self._counted(found, counted, sql, (), limit, offset)
+    def _name_ranks(self, found: Found) -> np.ndarray:
+        """The place of each row's name among those of its state."""
+        known = found.library.orders.get(("name", found.state))
+        if known is None:
+            ids = self._library.ids("SELECT id FROM pictures WHERE state = ? ORDER BY name, id", (found.state,))
+            places, there = found.library.places(ids)
+            known = np.zeros(len(found.library), np.int64)
+            known[places[there]] = np.flatnonzero(there)
+            found.library.orders["name", found.state] = known
+        return known
 
-    def _counted(
-        self, found: Conditions, counted: str, sql: str, behind: tuple[object, ...], limit: int, offset: int
-    ) -> tuple[int, list[tuple[int, int]]]:
-        """How many there are, and a stretch of them: row and size of the stack. One statement, where it finds any."""
-        values = (*found.set_values, *found.values, *found.values, *behind, limit, offset)
-        rows = self._files.read(f"{found.sets}{sql}", values)
-        if rows:
-            return int(rows[0]["total"]), [(int(row["id"]), int(row["stacked"])) for row in rows]
-        return int(self._read(found, counted)[0][0]), []
+    def _ratings(self, library: Columns) -> np.ndarray:
+        rows = self._files.read("SELECT content, rating FROM marks.marks WHERE rating > 0")
+        order, contents = library.by_content()
+        ratings = np.zeros(len(library), np.int64)
+        for rating in range(1, 6):
+            rated = np.array([hash(row[0]) for row in rows if row[1] == rating], np.int64)
+            ratings[order[np.isin(contents, rated, kind="sort")]] = rating
+        return ratings
 
-    def _read(self, found: Conditions, sql: str) -> Sequence[sqlite3.Row]:
-        """The rows of a statement that names the condition once."""
-        return self._files.read(f"{found.sets}{sql}", (*found.set_values, *found.values))
+    def _behind(
+        self, found: Found, sort: Sort, order: np.ndarray, keys: np.ndarray | None, after: _PageStart
+    ) -> np.ndarray:
+        """Which of the places in `order` come behind what a cursor names, which may be gone since."""
+        if sort == "name" and keys is not None:
+            sql = "SELECT count(*) FROM pictures WHERE state = ? AND (name, id) <= (?, ?)"
+            return np.asarray(keys[order] >= int(self._files.read(sql, (found.state, after.name, after.row))[0][0]))
+        times, ids = found.library["created"][order], found.library["id"][order]
+        compare = np.greater if sort in _UPWARDS else np.less
+        later = compare(times, after.created) | ((times == after.created) & compare(ids, after.row))
+        if keys is None:
+            return np.asarray(later)
+        return np.asarray((keys[order] < after.key) | ((keys[order] == after.key) & later))
 
-    def _cursor_after(self, row: int, sort: Sort) -> str:
-        columns = ", ".join(_ORDERS[sort][0])
-        return _cursor(sort, list(self._files.read(f"SELECT {columns} FROM pictures AS p WHERE p.id = ?", (row,))[0]))
+    def _place(self, found: Found, sort: Sort, place: int, keys: np.ndarray | None) -> _PageStart:
+        row = int(found.library["id"][place])
+        named = self._files.read("SELECT name FROM pictures WHERE id = ?", (row,)) if sort == "name" else ()
+        key = 0 if keys is None else int(keys[place])
+        return _PageStart(str(named[0][0]) if named else "", key, float(found.library["created"][place]), row)
 
     def pictures(self, rows: Sequence[int], stacked: Mapping[int, int] | None = None) -> list[IndexedPicture]:
         """The pictures of these rows in their order; rows that are gone are left out."""
         found: dict[int, sqlite3.Row] = {}
         for part in _parts(rows):
-            marks = ", ".join("?" for _ in part)
-            found |= {int(row["id"]): row for row in self._files.read(f"{_COLUMNS} WHERE p.id IN ({marks})", part)}
+            rows_of = self._files.read(f"{_COLUMNS} WHERE p.id IN ({_marks(part)})", part)
+            found |= {int(row["id"]): row for row in rows_of}
         tags = self._tags([bytes(row["content"]) for row in found.values()])
         counts = stacked or {}
         return [
@@ -147,8 +164,7 @@ class Search:
     def _tags(self, contents: Sequence[bytes]) -> Mapping[bytes, tuple[str, ...]]:
         tags: dict[bytes, tuple[str, ...]] = {}
         for part in _parts(contents):
-            marks = ", ".join("?" for _ in part)
-            sql = f"SELECT content, tag FROM marks.tags WHERE content IN ({marks}) ORDER BY folded"
+            sql = f"SELECT content, tag FROM marks.tags WHERE content IN ({_marks(part)}) ORDER BY folded"
             for row in self._files.read(sql, part):
                 content = bytes(row["content"])
                 tags[content] = (*tags.get(content, ()), str(row["tag"]))
@@ -156,66 +172,111 @@ class Search:
 
     def timeline(self, q: str = "", looker: Looker = EVERYBODY) -> list[tuple[str, int]]:
         """Days with the number of their pictures, newest first."""
-        found = self.conditions(q, looker)
-        sql = f"SELECT p.day, count(*) FROM pictures AS p WHERE {found.where} GROUP BY p.day ORDER BY p.day DESC"
-        return [(_iso(int(row[0])), int(row[1])) for row in self._read(found, sql)]
+        found = self.found(q, looker)
+        days, counts = np.unique(found.library["day"][found.mask], return_counts=True)
+        return [(_iso(int(day)), int(count)) for day, count in zip(days[::-1], counts[::-1], strict=True)]
 
     def facets(self, q: str = "", looker: Looker = EVERYBODY) -> Facets:
         """Folders, models, tags and boards of a search's pictures. Without a search, empty folders and boards too."""
-        found = self.conditions(q, looker)
-        where = found.where
-        per_folder = {
-            int(row[0]): int(row[1])
-            for row in self._read(
-                found, f"SELECT p.folder, count(*) FROM pictures AS p WHERE {where} GROUP BY p.folder"
-            )
-        }
+        found = self.found(q, looker)
+        per_folder = _counts(found, "folder")
         folders = [
             Counted(self._files.id_of(int(row["id"])), str(row["name"]), per_folder.get(int(row["id"]), 0))
             for row in self._files.read("SELECT id, name FROM folders ORDER BY name")
             if int(row["id"]) in per_folder or not q.strip()
         ]
-        models = self._read(
-            found,
-            f"SELECT v.text, n FROM (SELECT p.model AS model, count(*) AS n FROM pictures AS p WHERE {where}"
-            " AND p.model IS NOT NULL GROUP BY p.model) JOIN fact_values AS v ON v.id = model ORDER BY n DESC, v.text",
-        )
-        tags = self._read(
-            found,
-            "SELECT min(t.tag), count(*) AS n FROM marks.tags AS t JOIN pictures AS p ON p.content = t.content"
-            f" WHERE {where} GROUP BY t.folded ORDER BY n DESC, t.folded",
-        )
-        return Facets(
-            folders,
-            [Counted(str(row[0]), str(row[0]), int(row[1])) for row in models],
-            [Counted(str(row[0]), str(row[0]), int(row[1])) for row in tags],
-            self._boards(found),
-        )
+        return Facets(folders, self._models(found), self._tag_counts(found), self._boards(found))
+
+    def counted(self, field: NumberedField) -> list[tuple[str, int]]:
+        """The names of a field's values with the number of their pictures, the most frequent first."""
+        found = self.found("")
+        counts = _counts(found, field)
+        match field:
+            case "folder":
+                names = {int(row["id"]): str(row["name"]) for row in self._files.read("SELECT id, name FROM folders")}
+            case "model":
+                return [(one.name, one.count) for one in self._models(found)]
+            case "program":
+                names = {number: name for name, number in list(found.library.programs.items())}
+        counted = [(names[value], count) for value, count in counts.items() if value in names]
+        return sorted(counted, key=lambda one: (-one[1], one[0]))
+
+    def _models(self, found: Found) -> list[Counted]:
+        counts = _counts(found, "model")
+        models = [
+            Counted(str(row["text"]), str(row["text"]), counts[int(row["id"])])
+            for part in _parts(list(counts))
+            for row in self._files.read(f"SELECT id, text FROM fact_values WHERE id IN ({_marks(part)})", part)
+        ]
+        return sorted(models, key=lambda one: (-one.count, one.name))
+
+    def _tag_counts(self, found: Found) -> list[Counted]:
+        """The tags of what was found, each under the first of its spellings."""
+        rows = self._files.read("SELECT content, folded, tag FROM marks.tags")
+        counts, names = Counter[str](), dict[str, str]()
+        for row, count in self._with_counts(found, rows):
+            folded, tag = str(row["folded"]), str(row["tag"])
+            counts[folded] += count
+            names[folded] = min(tag, names.get(folded, tag))
+        tags = sorted(counts, key=lambda folded: (-counts[folded], folded))
+        return [Counted(names[folded], names[folded], counts[folded]) for folded in tags]
 
     def boards(self, looker: Looker = EVERYBODY) -> list[Counted]:
         """All boards with the number of their pictures, the oldest first."""
-        return self._boards(self.conditions("", looker))
+        return self._boards(self.found("", looker))
 
-    def _boards(self, found: Conditions) -> list[Counted]:
-        rows = self._read(
-            found,
-            "SELECT b.id, b.name, (SELECT count(*) FROM marks.board_pictures AS c JOIN pictures AS p"
-            f" ON p.content = c.content WHERE c.board = b.id AND {found.where}) AS n FROM marks.boards AS b"
-            " ORDER BY b.created",
-        )
-        return [Counted(str(row[0]), str(row[1]), int(row[2])) for row in rows]
+    def _boards(self, found: Found) -> list[Counted]:
+        counts = Counter[str]()
+        for row, count in self._with_counts(found, self._files.read("SELECT content, board FROM marks.board_pictures")):
+            counts[str(row["board"])] += count
+        boards = self._files.read("SELECT id, name FROM marks.boards ORDER BY created")
+        return [Counted(str(row["id"]), str(row["name"]), counts[str(row["id"])]) for row in boards]
+
+    def _with_counts(self, found: Found, rows: Sequence[sqlite3.Row]) -> Iterator[tuple[sqlite3.Row, int]]:
+        """Those of `rows` whose first column is the content of a picture that was found, and of how many."""
+        order, contents = found.library.by_content()
+        wanted = np.fromiter((hash(row[0]) for row in rows), np.int64, len(rows))
+        before = np.concatenate([[0], np.cumsum(found.mask[order])])
+        counts = before[np.searchsorted(contents, wanted, "right")] - before[np.searchsorted(contents, wanted)]
+        return ((row, int(count)) for row, count in zip(rows, counts, strict=True) if count)
 
     def trashed(self, looker: Looker = EVERYBODY) -> list[IndexedPicture]:
         """Everything in the trash."""
-        found = self.conditions("in:trash", looker)
-        rows = self._read(found, f"SELECT p.id FROM pictures AS p WHERE {found.where}")
-        return self.pictures([int(row["id"]) for row in rows])
+        found = self.found("in:trash", looker)
+        return self.pictures([int(row) for row in found.library["id"][found.mask]])
 
     def folder(self, folder_id: str) -> Path | None:
         """Where the folder of this id lies."""
         row = self._files.row_of(folder_id)
         found = self._files.read("SELECT path FROM folders WHERE id = ?", (row,))
         return Path(os.fsdecode(found[0]["path"])) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class _PageStart:
+    """Behind what a page begins: the `key` of the sort, and what tells pictures of the same key apart."""
+
+    name: str
+    key: int
+    created: float
+    row: int
+
+
+def _stacks(found: Found, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first place of each stack in `order`, and how many each has."""
+    _, first, counts = np.unique(found.library["stack"][order], return_index=True, return_counts=True)
+    by_place = np.argsort(first)
+    return order[first[by_place]], counts[by_place]
+
+
+def _counts(found: Found, column: str) -> dict[int, int]:
+    """How many pictures were found for each value of a column but 0."""
+    counts = np.bincount(found.library[column][found.mask])
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts) if value}
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" for _ in values)
 
 
 def _picture(row: sqlite3.Row, tags: tuple[str, ...], stacked: int) -> IndexedPicture:
@@ -258,16 +319,17 @@ def _cursor(sort: Sort, place: object) -> str:
     return base64.urlsafe_b64encode(json.dumps([sort, place]).encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str | None, sort: Sort, offset: int) -> tuple[list[object] | None, int]:
+def _read_cursor(cursor: str | None, sort: Sort, offset: int) -> tuple[_PageStart | None, int]:
     """Behind which picture the page begins, or from which offset; a cursor of another sort counts as none."""
     if not cursor:
         return None, offset
     try:
         made_for, place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError):
+        if made_for != sort:
+            return None, offset
+        if isinstance(place, int):
+            return None, place if 0 <= place < 10**9 else 0
+        name, key, created, row = place
+        return _PageStart(printable(str(name)), int(key), float(created), int(row) % 2**63), 0
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None, offset
-    if made_for != sort:
-        return None, offset
-    if isinstance(place, list):
-        return ([one for one in place if isinstance(one, int | float | str)]), 0
-    return None, place if isinstance(place, int) and 0 <= place < 10**9 else 0

@@ -67,8 +67,8 @@ class PictureIndex:
             side: Thumbnails(paths.cache_dir / "gallery", side=side, most_pixels=MOST_PIXELS)
             for side in THUMBNAIL_SIDES
         }
-        idle = (self._limits.enforce, self._prune_thumbnails, self.similar.more)
-        self._scanner = Scanner(self._files, self._writer, self.roots, trash, idle)
+        idle = (self._limits.enforce, self._prune_thumbnails, self.search.warm, self.similar.more)
+        self._scanner = Scanner(self._files, self._writer, self.roots, trash, idle, self.search.warm)
         self._is_on = read_options(IndexOptions, options.as_dict()).is_on
         self._next_pruning = time.monotonic() + 60
 

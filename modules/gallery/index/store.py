@@ -66,6 +66,8 @@ class GalleryFiles:
         connection.execute("PRAGMA cache_size = -8000")
         # The system's own cache, which the readers share.
         connection.execute("PRAGMA mmap_size = 536870912")
+        # What a row takes the place of is deleted, and its triggers say so.
+        connection.execute("PRAGMA recursive_triggers = ON")
         connection.create_function("fold", 1, _fold, deterministic=True)
         connection.execute("ATTACH DATABASE ? AS marks", (str(self._marks),))
         return connection

@@ -22,6 +22,8 @@ from modules.gallery.index.store import GalleryFiles
 MODEL: Final = "Model"
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _MOST_CACHED: Final = 20_000
+# Whoever looks after more changes than this reads all rows again.
+_MOST_TOUCHED: Final = 10_000
 
 
 class State(IntEnum):
@@ -279,10 +281,13 @@ class IndexWriter:
             write.execute(
                 "DELETE FROM prompts WHERE id NOT IN (SELECT prompts FROM pictures WHERE prompts IS NOT NULL)"
             )
-            write.execute(
+            gone = write.execute(
                 "DELETE FROM texts WHERE id NOT IN (SELECT prompt FROM prompts UNION SELECT negative FROM prompts)"
             )
             self._ids.known.clear()
+            if gone.rowcount:
+                write.execute("INSERT INTO touched (picture) VALUES (0)")
+            write.execute("DELETE FROM touched WHERE seq < (SELECT max(seq) FROM touched) - ?", (_MOST_TOUCHED,))
             write.execute("PRAGMA analysis_limit = 1000")
             write.execute("ANALYZE main")
 
