@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 from modules.api.http_errors import ApiRoute
 from modules.api.picture_answers import Ids, PictureItem, looker_of, outcome_item, picture_items
 from modules.api.viewer import ByLogin
-from modules.gallery.index.errors import UnknownPicture
 from modules.gallery.index.records import IndexedPicture, Looker
 
 if TYPE_CHECKING:
@@ -109,8 +108,9 @@ def _trashing(router: APIRouter, services: Services) -> None:
 
     @router.post("/empty-trash")
     def empty_trash(viewer: ByLogin) -> dict[str, Any]:
-        """Delete from disk what lies in the trash."""
-        return outcome_item(index, "deleted", actions.delete_for_good(index.search.trashed(of(viewer))))
+        """Delete from disk what lies in the trash: of very many the first ones now, and `later` more in idle time."""
+        outcome, later = index.empty_trash(of(viewer))
+        return {**outcome_item(index, "deleted", outcome), "later": later}
 
 
 def _moving(router: APIRouter, services: Services) -> None:
@@ -151,13 +151,8 @@ def _moving(router: APIRouter, services: Services) -> None:
 
 def _found(index: PictureIndex, ids: list[str], looker: Looker) -> tuple[list[IndexedPicture], list[str]]:
     """The pictures that are there, and the ids of the others."""
-    pictures, unknown = [], []
-    for picture_id in dict.fromkeys(ids):
-        try:
-            pictures.append(index.find(picture_id, looker))
-        except UnknownPicture:
-            unknown.append(picture_id)
-    return pictures, unknown
+    found = index.find_some(ids, looker)
+    return list(found.values()), [one for one in dict.fromkeys(ids) if one not in found]
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

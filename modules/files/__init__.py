@@ -3,6 +3,7 @@
 from modules.files.atomic import (
     SaveError,
     copy_unless_taken,
+    move_to_own_name,
     move_unless_taken,
     remove_stale_temporaries,
     save_error,
@@ -26,6 +27,7 @@ __all__ = [
     "is_one_of",
     "is_plain",
     "is_text",
+    "move_to_own_name",
     "move_unless_taken",
     "natural_key",
     "remove_stale_temporaries",

@@ -170,6 +170,23 @@ def move_unless_taken(old: Path, new: Path) -> None:
     _sync_folder(old.parent)
 
 
+def move_to_own_name(old: Path, new: Path) -> None:
+    """Move a file to a name that nobody else can mean, a random one: of several who move it, one does.
+
+    On one file system there is no moment in which it has two names. Raises OSError and SaveError.
+    """
+    new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        old.rename(new)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy_unless_taken(old, new)
+        old.unlink()
+    _sync_folder(new.parent)
+    _sync_folder(old.parent)
+
+
 def copy_unless_taken(old: Path, new: Path) -> None:
     """Copy a file to a name that is free, with its modification time. Raises FileExistsError, OSError, SaveError."""
     with old.open("rb") as source:

@@ -201,7 +201,7 @@ def test_the_trash_and_back(library: Library) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["cat-1.png", "cat.png", "cat2.png", "dog.png"]
     library.post("/v1/pictures/trash", {"ids": cats})
     emptied = library.post("/v1/pictures/empty-trash")
-    assert (sorted(emptied["deleted"]), emptied["refused"]) == (sorted(cats), {})
+    assert (sorted(emptied["deleted"]), emptied["refused"], emptied["later"]) == (sorted(cats), {}, 0)
     assert list((library.data / "outputs" / ".gallery-trash").iterdir()) == []
 
 

@@ -71,9 +71,11 @@ class Actions:
 
         def one(picture: IndexedPicture) -> None:
             self._trash.remove(picture.path)
-            self._writer.remove([picture.row])
 
-        return _each([picture for picture in pictures if picture.trashed], one)
+        outcome = _each([picture for picture in pictures if picture.trashed], one)
+        # Together: a row whose file a kill took first is forgotten by the next full pass.
+        self._writer.remove_trashed(outcome.done)
+        return outcome
 
     def move(self, pictures: Sequence[IndexedPicture], folder_id: str) -> Outcome:
         """Move pictures to a folder of the index. Raises UnknownEntry."""

@@ -19,8 +19,9 @@ from modules.gallery.index.conditions import Compiler, Found
 from modules.gallery.index.library import Columns, Library
 from modules.gallery.index.query import parse_search
 from modules.gallery.index.records import Counted, Facets, IndexedPicture, Looker, SearchPage, Sort
+from modules.gallery.index.roots import TRASH
 from modules.gallery.index.store import MANY, GalleryFiles
-from modules.gallery.index.writing import State
+from modules.gallery.index.writing import State, shown_name
 from modules.parameters.infotext_values import printable
 
 _COLUMNS: Final = (
@@ -240,10 +241,22 @@ class Search:
         counts = before[np.searchsorted(contents, wanted, "right")] - before[np.searchsorted(contents, wanted)]
         return ((row, int(count)) for row, count in zip(rows, counts, strict=True) if count)
 
-    def trashed(self, looker: Looker = EVERYBODY) -> list[IndexedPicture]:
-        """Everything in the trash."""
+    def trashed(self, looker: Looker = EVERYBODY) -> list[int]:
+        """The rows of everything in the trash."""
         found = self.found("in:trash", looker)
-        return self.pictures([int(row) for row in found.library["id"][found.mask]])
+        return [int(row) for row in found.library["id"][found.mask]]
+
+    def owner_of(self, path: Path) -> str | None:
+        """The login that made the picture at this path, in the trash too; None where nobody is known."""
+        if path.parent.name == TRASH:
+            rows = self._files.read("SELECT owner FROM pictures WHERE trash = ?", (str(path),))
+        else:
+            sql = (
+                "SELECT p.owner FROM pictures AS p JOIN folders AS f ON f.id = p.folder"
+                " WHERE f.path = ? AND p.name = ? AND p.trash = ''"
+            )
+            rows = self._files.read(sql, (os.fsencode(path.parent), shown_name(path.name)))
+        return None if not rows or rows[0]["owner"] is None else str(rows[0]["owner"])
 
     def folder(self, folder_id: str) -> Path | None:
         """Where the folder of this id lies."""

@@ -14,7 +14,7 @@ from modules.gallery.index.errors import GalleryError, UnknownPicture
 from modules.gallery.index.history import PromptHistory
 from modules.gallery.index.marks import Marks
 from modules.gallery.index.options import IndexOptions
-from modules.gallery.index.records import Completion, IndexedPicture, Indexing, Looker
+from modules.gallery.index.records import Completion, IndexedPicture, Indexing, Looker, Outcome
 from modules.gallery.index.roots import Roots
 from modules.gallery.index.scanner import Scanner
 from modules.gallery.index.search import EVERYBODY, Search
@@ -118,15 +118,42 @@ class PictureIndex:
             raise UnknownPicture(picture_id)
         return picture
 
+    def hides(self, path: Path, looker: Looker) -> bool:
+        """Whether the file at this path is a picture that `looker` may not see; one that it does not know is none.
+
+        Raises IndexFileError.
+        """
+        if not looker.own_only or self.roots.root_of(path) is None:
+            return False
+        owner = self.search.owner_of(path)
+        return owner is not None and owner != looker.login
+
+    def empty_trash(self, looker: Looker = EVERYBODY) -> tuple[Outcome, int]:
+        """Delete what lies in the trash from disk; of very many, how many are deleted later, in idle time.
+
+        Raises IndexFileError.
+        """
+        outcome, later = self._limits.empty(self.search.trashed(looker))
+        if later:
+            self.look()
+        return outcome, later
+
     def find_all(self, ids: Sequence[str], looker: Looker = EVERYBODY) -> list[IndexedPicture]:
         """The pictures of these ids, each once. Raises UnknownPicture if one of them is not to be found."""
-        rows = {picture_id: self._files.row_of(picture_id) for picture_id in dict.fromkeys(ids)}
-        found = {one.row: one for one in self.search.pictures([row for row in rows.values() if row is not None])}
-        for picture_id, row in rows.items():
-            one = None if row is None else found.get(row)
-            if one is None or (looker.own_only and one.owner not in (None, looker.login)):
+        found = self.find_some(ids, looker)
+        for picture_id in ids:
+            if picture_id not in found:
                 raise UnknownPicture(picture_id)
         return list(found.values())
+
+    def find_some(self, ids: Sequence[str], looker: Looker = EVERYBODY) -> dict[str, IndexedPicture]:
+        """Those of these ids whose pictures are there for `looker`, in their order."""
+        rows = {row: one for one in dict.fromkeys(ids) if (row := self._files.row_of(one)) is not None}
+        return {
+            rows[picture.row]: picture
+            for picture in self.search.pictures(list(rows))
+            if not looker.own_only or picture.owner in (None, looker.login)
+        }
 
     def servable(self, picture: IndexedPicture) -> Path:
         """The picture's file, if it is still there and in a root however links run. Raises GalleryError."""

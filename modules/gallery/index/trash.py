@@ -1,8 +1,8 @@
-"""The trash: a file goes there by one rename, with a note of where it came from, and comes back the same way.
+"""The trash: a file goes there by one rename, with a note of where it came from, and comes back by a second name.
 
 Each trashed file has a name of its own in the trash folder of its file system, `TOKEN.png`, and beside it `TOKEN.json`,
-which is written first and removed last: whatever dies in between, the file is in one of its two places, and the note
-says which.
+which is written first and removed last: whatever dies in between, the file is in one of its two places, or on its way
+back in both, and the note says so. Two servers may share the folders.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from modules.files import SaveError, is_text, move_unless_taken, save_error, write_text_atomic
+from modules.files import SaveError, is_text, move_to_own_name, move_unless_taken, save_error, write_text_atomic
 from modules.gallery.index.errors import GalleryError
 from modules.gallery.index.roots import TRASH, Roots, trash_folder
 
 _TRIES: Final = 1000
+_MOVING_SECONDS: Final = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -45,8 +46,8 @@ class Trash:
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
-        # A move is two names for a moment. Whoever looks in that moment must not take it for what a kill left behind,
-        # and end it: the move goes on, and both names would be gone.
+        # A move back is two names for a moment, and a note without its file is one for a moment too. Whoever looks then
+        # must not take it for what a kill left behind.
         self._moving = threading.Lock()
 
     def put(self, file: Path) -> Path:
@@ -63,7 +64,7 @@ class Trash:
             with self._moving:
                 write_text_atomic(note, json.dumps({"home": file.relative_to(root).as_posix(), "when": time.time()}))
                 try:
-                    move_unless_taken(file, target)
+                    move_to_own_name(file, target)
                 except BaseException:
                     if not target.exists():
                         note.unlink(missing_ok=True)
@@ -89,7 +90,9 @@ class Trash:
                     trashed.with_suffix(".json").unlink(missing_ok=True)
                     return target
         except FileNotFoundError as error:
-            raise GalleryError(f"{home.name} is not in the trash any more: it was emptied.") from error
+            raise GalleryError(
+                f"{home.name} is not in the trash any more: it was emptied, or the file was brought back."
+            ) from error
         except OSError as error:
             raise _refused(home, error) from error
         except SaveError as error:
@@ -137,12 +140,16 @@ class Trash:
             home = root / home.name
         with contextlib.suppress(OSError):
             if file is None:
-                # It never left, or it is back.
-                note.unlink(missing_ok=True)
+                # It never left, or it is back; or another server is about to move it.
+                if when < time.time() - _MOVING_SECONDS:
+                    note.unlink(missing_ok=True)
                 return None
             if home.exists() and home.samefile(file):
-                # Killed between the two halves of the rename: the trash has it.
-                home.unlink()
+                # On its way back, of which this is the first half; a move into the trash has none. Whoever brings it
+                # back may live, in another server, and take this name away next: the other one has to stay.
+                file.unlink()
+                note.unlink(missing_ok=True)
+                return None
             return Trashed(file, home, when, file.stat().st_size)
         return None
 

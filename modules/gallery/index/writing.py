@@ -260,6 +260,12 @@ class IndexWriter:
         with self._files.change() as write:
             write.executemany("DELETE FROM pictures WHERE id = ?", [(row,) for row in rows])
 
+    def remove_trashed(self, rows: Iterable[int]) -> None:
+        """Forget pictures that were deleted from the trash, but those that were taken back in that moment."""
+        with self._files.change() as write:
+            sql = "DELETE FROM pictures WHERE id = ? AND state = ?"
+            write.executemany(sql, [(row, State.TRASHED) for row in rows])
+
     def folder_read(self, folder: int, mtime_ns: int, device: int) -> None:
         """A folder's list of files was read when it had this modification time; 0: read it again."""
         with self._files.change() as write:
