@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
+from anyio.to_thread import run_sync
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -44,14 +48,20 @@ _ADDRESS: Final = re.compile(r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]+:[/\\]", re.IGNO
 # Windows would ask another machine for these.
 _SHARE: Final = re.compile(r"(=|/file/)\s*(//|\\\\)")
 _FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
+# Where Gradio's routes of files name one.
+_FILE: Final = re.compile(r"/file[=/](.+)", re.DOTALL)
+_NOT_YOURS: Final = "This is a picture of another login."
 _NOT_FETCHED: Final = "This server fetches no addresses for its page: save the file here first."
 
 
 class SandboxedFiles:
-    """ASGI middleware around Gradio's application."""
+    """ASGI middleware around Gradio's application.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    `hides` says of a file, resolved, whether whoever sends this request may not see it; it may read from disk.
+    """
+
+    def __init__(self, app: ASGIApp, hides: Callable[[Scope, Path], bool] = lambda scope, file: False) -> None:
+        self.app, self._hides = app, hides
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,6 +69,9 @@ class SandboxedFiles:
             return
         if _ADDRESS.search(scope["path"]) or _SHARE.search(scope["path"]):
             await _refuse(send)
+            return
+        if (named := _FILE.search(scope["path"])) is not None and await run_sync(self._is_hidden, scope, named[1]):
+            await _refuse(send, _NOT_YOURS)
             return
         if scope["method"] == "POST" and not _is_form(scope):
             body = await _read(receive)
@@ -70,6 +83,18 @@ class SandboxedFiles:
         headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"range"]
         scope = {**scope, "headers": headers}
         await self.app(scope, receive, _sandboxed(scope, send))
+
+    def _is_hidden(self, scope: Scope, named: str) -> bool:
+        # Gradio may decode a path once more.
+        files = (_resolved(text) for text in {named, unquote(named)})
+        return any(self._hides(scope, file) for file in files if file is not None)
+
+
+def _resolved(text: str) -> Path | None:
+    try:
+        return Path(text).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def is_own_route(scope: Scope) -> bool:
@@ -153,8 +178,8 @@ def _is_address(value: object) -> bool:
     return isinstance(value, str) and _ADDRESS.match(value.strip()) is not None
 
 
-async def _refuse(send: Send) -> None:
-    body = json.dumps({"detail": _NOT_FETCHED}).encode()
+async def _refuse(send: Send, why: str = _NOT_FETCHED) -> None:
+    body = json.dumps({"detail": why}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": body})

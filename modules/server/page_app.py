@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -10,7 +11,9 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
+from modules.api.picture_answers import looker_of
 from modules.gallery.allowed_folders import picture_folders
+from modules.jobs.access import Viewer
 from modules.page.early_markup import early_markup
 from modules.page.localization import localization_script, read_localization, translate_choices
 from modules.page.open_folder import folder_button
@@ -30,7 +33,12 @@ if TYPE_CHECKING:
 
 def page_host(services: Services, flags: Flags, uploads: UploadStore) -> PageHost:
     """The page, ready to be mounted on "/"."""
-    return PageHost(partial(_page, services, flags, uploads))
+    looker = looker_of(services)
+
+    def hides(user: str | None, file: Path) -> bool:
+        return services.index.hides(file, looker(Viewer(user)))
+
+    return PageHost(partial(_page, services, flags, uploads), hides)
 
 
 def _page(services: Services, flags: Flags, uploads: UploadStore) -> FastAPI:

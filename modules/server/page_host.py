@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
@@ -25,16 +26,20 @@ class PageHost:
     """An ASGI application that passes every request to the page as it is now.
 
     `layout` names what the page is made of: a browser whose page was built from something else has to load it again,
-    since Gradio addresses components and events by their numbers.
+    since Gradio addresses components and events by their numbers. `hides` says of a login and a file, resolved, whether
+    that login may not see it.
     """
 
-    def __init__(self, build: BuildPage) -> None:
-        self._build = build
+    def __init__(self, build: BuildPage, hides: Callable[[str | None, Path], bool]) -> None:
+        self._build, self._hides_from = build, hides
         self._holder, self.layout = self._built()
         self._served = contextlib.AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await SandboxedFiles(self.page)(scope, receive, send)
+        await SandboxedFiles(self.page, self._hides)(scope, receive, send)
+
+    def _hides(self, scope: Scope, file: Path) -> bool:
+        return self._hides_from(self.user(Request(scope)), file)
 
     @property
     def page(self) -> gr.routes.App:

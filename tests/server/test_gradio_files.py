@@ -20,6 +20,7 @@ from modules.server.gradio_files import OWN_ROUTES
 from modules.server.page_app import page_host
 from modules.server.page_host import PageHost
 from modules.settings import parse_flags
+from tests.gallery.pictures import write_picture
 from tests.page.fakes import open_services
 
 SCRIPT = b"<script>parent.ran = 1</script>"
@@ -160,3 +161,38 @@ def test_a_script_that_a_browser_has_is_never_fetched_again(page: TestClient) ->
     # Others may come out of date, or are somebody's.
     for path in ("/", "/theme.css", "/config", "/assets/index-none.js"):
         assert "immutable" not in got(page, path).headers.get("cache-control", ""), path
+
+
+def test_a_picture_of_another_login_is_shown_on_no_route(tmp_path: Path) -> None:
+    flags = parse_flags(["--data-dir", str(tmp_path), "--gradio-auth", "ann:1,bob:2"])
+    services = open_services(flags)
+    folder = services.paths.outputs_dir / "txt2img-images"
+    hers, nobodys = write_picture(folder / "her own.png", "hers"), write_picture(folder / "old.png", "nobody's")
+    services.index.start()
+    services.index.saved(hers, "ann")
+    assert services.index.wait_until_settled()
+    host = page_host(services, flags, UploadStore(tmp_path / "uploads"))
+    ann, bob = (TestClient(Door(host, DoorRules()), base_url="http://127.0.0.1:7860") for _ in range(2))
+    for page, name, password in ((ann, "ann", "1"), (bob, "bob", "2")):
+        assert page.post("/login", data={"username": name, "password": password}).status_code == 200
+    around = f"{folder}/../{folder.name}/{hers.name}"
+    forms = (str(hers), around, around.replace(" ", "%20"), around.replace(" ", "%2520"), f"{folder}/./{hers.name}")
+    for route in ("file=", "file/"):
+        assert got(ann, f"/gradio_api/{route}{hers}").content == hers.read_bytes()
+        assert got(bob, f"/gradio_api/{route}{nobodys}").content == nobodys.read_bytes()
+        for form in forms:
+            answer = got(bob, f"/gradio_api/{route}{form}")
+            assert answer.content != hers.read_bytes(), form
+        assert got(bob, f"/gradio_api/{route}{hers}").json() == {"detail": "This is a picture of another login."}
+    for method, template in routes_of(host):
+        if method == "GET" and ":path}" in template:
+            for form in forms:
+                assert got(bob, with_path(template, form)).content != hers.read_bytes(), (template, form)
+    (picture,) = services.index.search.page("name:own").pictures
+    services.index.actions.trash([picture])
+    (trashed,) = services.index.search.page("in:trash").pictures
+    assert got(bob, f"/gradio_api/file={trashed.path}").status_code == 403
+    services.options.update({"gallery_of_others": True})
+    services.index.actions.restore([trashed])
+    assert got(bob, f"/gradio_api/file={hers}").content == hers.read_bytes()
+    services.index.close()
