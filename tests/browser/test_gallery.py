@@ -57,6 +57,40 @@ def test_a_picture_over_the_whole_window_is_left_saved_and_closed_by_keys(settle
     assert settled.problems == []
 
 
+# Each answer of Gradio's comes so late, as from a busy server.
+SLOWLY = """() => {
+    const { fetch } = window;
+    window.fetch = async (...given) => {
+        const answer = await fetch(...given);
+        if (String(given[0]).includes("/run/")) await new Promise((go) => setTimeout(go, 1200));
+        return answer;
+    };
+}"""
+
+
+@pytest.mark.long
+def test_arrows_faster_than_a_busy_server_end_at_the_picture_on_display(watched: Watched, server: Server) -> None:
+    page = watched.page
+    visit(page, server.url)
+    page.fill("#txt2img_seed textarea, #txt2img_seed input", "700")
+    set_number(page, "batch_count", 4)
+    generate(page, "four of them")
+    expect(page.locator("#txt2img_gallery .thumbnail-small")).to_have_count(4, timeout=30_000)
+    expect(page.locator(INFOTEXT)).to_contain_text("Seed: 700")
+    page.evaluate(SLOWLY)
+    page.locator("#txt2img_gallery .media-button").click()
+    for keys, pause, seed in (("RR", 0, 702), ("RR", 400, 700), ("LRL", 90, 703), ("RLLL", 500, 701)):
+        for key in keys:
+            page.keyboard.press({"R": "ArrowRight", "L": "ArrowLeft"}[key])
+            page.wait_for_timeout(pause)
+        expect(page.locator(PLACE)).to_have_text(f"{seed - 699} / 4")
+        expect(page.locator(INFOTEXT)).to_contain_text(f"Seed: {seed}")
+        # No answer to an earlier key comes behind it.
+        page.wait_for_timeout(1500)
+        expect(page.locator(INFOTEXT)).to_contain_text(f"Seed: {seed}")
+    assert watched.problems == []
+
+
 # A browser without one: its state is what a test puts there.
 GAMEPAD = """() => {
   window.pad = { axes: [0, 0], buttons: Array.from({ length: 16 }, () => ({ pressed: false })) };

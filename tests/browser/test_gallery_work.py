@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import DESKTOP, FAKE_ENGINE, PHONE, Watched, new_context, write_models
 from tests.browser.gallery import PICTURES, dragged, open_gallery, search, shots, status, write_pictures
-from tests.browser.steps import INFOTEXT, PROMPT, expect_toast, open_input, open_tab, visit
+from tests.browser.steps import INFOTEXT, NEGATIVE, PROMPT, SEED, expect_toast, open_input, open_tab, visit
 from tests.server.server import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.long]
@@ -407,6 +407,103 @@ def test_prompts_so_far_are_searched_marked_and_compared(at_work: Watched) -> No
     expect(page.locator(PROMPT)).to_have_value("狐狸 ✨ im Schnee")
     page.click("#txt2img_prompt_history")
     expect(history.get_by_role("button", name="Favourite", pressed=True)).to_have_count(1)
+
+
+def test_one_picture_is_used_sent_copied_and_downloaded(at_work: Watched, library: Server) -> None:
+    page = at_work.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    detail = page.locator(".gallery-detail")
+
+    def press(name: str) -> None:
+        """On the whale's page, opened by keys."""
+        if not detail.is_visible():
+            open_tab(page, "Gallery")
+            shots(page).nth(3).focus()
+            page.keyboard.press("Enter")
+        expect(detail.locator("h2")).to_have_text("00003-103.png")
+        detail.get_by_role("button", name=name, exact=True).click()
+
+    value = {name: page.locator(f"#txt2img_{name} input[type=number]") for name in ("width", "height")}
+    press("Prompt")
+    expect(page.locator(PROMPT)).to_have_value("a blue whale, waves")
+    expect(page.locator(NEGATIVE)).to_have_value("blurry")
+    expect(page.locator(SEED).first).to_have_value("-1")
+    press("Seed")
+    expect(page.locator(SEED).first).to_have_value("103")
+    press("Size")
+    expect(value["width"]).to_have_value("128")
+    expect(value["height"]).to_have_value("192")
+    for name, slot in (("Inpaint", "inpaint"), ("Extras", "extras"), ("PNG Info", "pnginfo")):
+        press(name)
+        expect(page.locator(f".slot[data-slot={slot}] .size")).to_have_text("128×192")
+        expect(page.locator(f".slot[data-slot={slot}]")).to_be_visible()
+    press("Copy parameters")
+    expect_toast(page, "Copied.")
+    written = page.evaluate("() => navigator.clipboard.readText()")
+    assert written.startswith("a blue whale, waves\nNegative prompt: blurry\nSteps: 20")
+    press("Copy picture")
+    read = """async () => {
+        const [item] = await navigator.clipboard.read();
+        const { width, height } = await createImageBitmap(await item.getType("image/png"));
+        return [width, height];
+    }"""
+    page.wait_for_function("() => toastsSeen.filter((text) => text === 'Copied.').length === 2")
+    assert page.evaluate(read) == [128, 192]
+    with page.expect_download() as loading:
+        press("Download")
+    saved = library.data_dir / "outputs" / "txt2img-images" / "old" / "00003-103.png"
+    assert Path(loading.value.path()).read_bytes() == saved.read_bytes()
+    assert loading.value.suggested_filename == "00003-103.png"
+    expect(detail.get_by_role("button", name="Open folder")).to_be_visible()
+    press("Similar pictures")
+    expect(status(page)).to_have_text("Pictures like 00003-103.png")
+    expect(shots(page).first).to_have_attribute("title", "00003-103.png")
+    page.get_by_role("button", name="Back to all pictures").click()
+    expect(status(page)).to_have_text(f"{len(PICTURES)} pictures")
+    assert at_work.problems == []
+
+
+def test_a_result_of_img2img_leads_into_the_gallery_and_back(at_work: Watched, library: Server) -> None:
+    page = at_work.page
+    shots(page).first.click()
+    detail = page.locator(".gallery-detail")
+    detail.get_by_role("button", name="img2img", exact=True).click()
+    page.wait_for_selector(".slot[data-slot=img2img].filled")
+    page.click("#img2img_generate")
+    said = page.locator("#html_info_img2img")
+    expect(said).to_contain_text("a red fox at night")
+    page.click("#img2img_in_library")
+    expect(detail.locator(".detail-facts")).to_contain_text("8 × 8")
+    expect(detail.locator(".detail-prompt").first).to_contain_text("a red fox at night")
+    page.keyboard.press("Escape")
+    expect(page.locator("#img2img_in_library")).to_be_visible()
+    # What changed since the picture before is known to a page that was loaded anew.
+    visit(page, library.url)
+    open_input(page, "img2img")
+    expect(said).to_contain_text("a red fox at night")
+    page.fill("#img2img_prompt textarea", "a blue fox at night")
+    page.click("#img2img_generate")
+    expect(said).to_contain_text("a blue fox at night")
+    expect(page.locator("#img2img_recent .changed del").first).to_have_text("red")
+    assert at_work.problems == []
+
+
+def test_pictures_that_flew_by_keep_none_in_view_waiting(browser: Browser, library: Server) -> None:
+    context = new_context(browser, PHONE)
+    page = context.new_page()
+    visit(page, library.url)
+    given_up: list[str] = []
+    page.on("requestfailed", lambda request: given_up.append(request.url))
+    # A server that is busy with them.
+    page.route("**/thumbnail?*", lambda route: None)
+    open_gallery(page)
+    page.get_by_label("Size of the pictures").fill("420")
+    first = str(shots(page).first.locator("img").get_attribute("src"))
+    assert first not in given_up
+    with page.expect_event("requestfailed", lambda request: request.url == first):
+        page.locator(".shot-scroller").evaluate("(list) => list.scrollTo(0, list.scrollHeight)")
+    page.unroute_all(behavior="ignoreErrors")
+    context.close()
 
 
 def test_on_a_phone_the_timeline_comes_while_pictures_move(browser: Browser, library: Server) -> None:

@@ -23,7 +23,7 @@ import { confirmed } from "./localization.js";
 import { toast } from "./messages.js";
 
 const STORE = "webui-gallery";
-const LINGERS = 2500; // milliseconds that a timeline over the pictures stays when they stand still
+const LINGERS = 1500; // milliseconds that a timeline over the pictures stays when they stand still
 const FIRST = 60; // pictures that are read with a search
 const WATCHING = 8000; // until somebody who looks at the pictures sees what came or went meanwhile
 const READING = 3000; // until the list is read again, while files are still being read

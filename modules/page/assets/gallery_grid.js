@@ -107,6 +107,17 @@ export class ShotGrid extends VirtualGrid {
     return box;
   }
 
+  /**
+   * @param {number} index
+   * @param {HTMLElement} box
+   */
+  drop(index, box) {
+    const image = box.querySelector("img");
+    // Else the browser fetches all that flew by before what is in view.
+    if (image && !image.complete) image.removeAttribute("src");
+    super.drop(index, box);
+  }
+
   drawSelection() {
     this.root.classList.toggle("selecting", this.selection.size > 0);
     for (const box of this.drawn.values()) {

@@ -29,9 +29,17 @@ export const dayText = (day) =>
 /** @param {string} day */
 export const monthText = (day) => new Date(`${day}T12:00:00`).toLocaleDateString(language(), { month: "short" });
 
+/** @type {{ language: string | undefined, format: Intl.DateTimeFormat } | null} made once: it costs more than all else of a box */
+let moments = null;
+
 /** @param {string} created */
-export const momentText = (created) =>
-  new Date(created).toLocaleString(language(), { dateStyle: "medium", timeStyle: "short" });
+export function momentText(created) {
+  const now = language();
+  if (!moments || moments.language !== now) {
+    moments = { language: now, format: new Intl.DateTimeFormat(now, { dateStyle: "medium", timeStyle: "short" }) };
+  }
+  return moments.format.format(new Date(created));
+}
 
 /** A month of the timeline: where it begins. @typedef {{ day: string, group: number, place: number, year: boolean }} Mark */
 

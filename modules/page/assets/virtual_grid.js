@@ -143,8 +143,9 @@ export class VirtualGrid {
       const before = this.items.get(index);
       this.items.set(index, item);
       if (!this.drawn.has(index) || (before && JSON.stringify(before) === JSON.stringify(item))) return;
-      this.remake(index);
+      this.replace(index);
     });
+    this.position();
   }
 
   /**
@@ -152,12 +153,20 @@ export class VirtualGrid {
    * @param {number} index
    */
   remake(index) {
+    this.replace(index);
+    this.position();
+  }
+
+  /**
+   * A box anew, without its place yet.
+   * @param {number} index
+   */
+  replace(index) {
     const box = this.drawn.get(index);
     if (!box) return;
     const focused = box.contains(document.activeElement);
     this.drop(index, box);
     this.add(index, this.items.get(index));
-    this.position();
     const again = this.drawn.get(index);
     if (focused && again) this.focusBox(again);
   }
