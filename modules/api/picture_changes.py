@@ -40,9 +40,10 @@ class MarksBody(Chosen):
 
 
 class Marked(BaseModel):
-    """The pictures as they are marked now."""
+    """The pictures as they are marked now; `not_in_file` says of each file that could not take its rating why not."""
 
     pictures: list[PictureItem]
+    not_in_file: dict[str, str] = {}
 
 
 class ToFolder(Chosen):
@@ -87,7 +88,11 @@ def _marking(router: APIRouter, services: Services) -> None:
             add_tags=body.add_tags or (),
             remove_tags=body.remove_tags or (),
         )
-        return Marked(pictures=picture_items(index, index.find_all(body.ids, of(viewer))))
+        refused: dict[str, str] = {}
+        if body.rating is not None:
+            outcome = index.actions.write_ratings(index.find_all(body.ids, of(viewer)))
+            refused = {index.id_of(row): why for row, why in outcome.refused.items()}
+        return Marked(pictures=picture_items(index, index.find_all(body.ids, of(viewer))), not_in_file=refused)
 
 
 def _trashing(router: APIRouter, services: Services) -> None:

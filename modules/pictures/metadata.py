@@ -16,19 +16,21 @@ from modules.pictures.foreign import foreign_infotext
 from modules.pictures.foreign_values import json_object
 from modules.pictures.opening import BROKEN, read_header, unreadable
 from modules.pictures.png_texts import png_texts
+from modules.pictures.xmp_rating import rating_in
 
 _COMFY_TAGS: Final = ("prompt", "workflow")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMetadata:
-    """`infotext` is empty where none was found; `items` are all other texts, by their key in the file."""
+    """`infotext` is empty where none was found; `items` are all other texts, by key; `rating` is XMP's, 0 for none."""
 
     infotext: str
     items: dict[str, str]
     width: int
     height: int
     format: str
+    rating: int = 0
 
 
 def read_metadata(source: bytes | Path) -> ImageMetadata:
@@ -46,6 +48,7 @@ def read_metadata(source: bytes | Path) -> ImageMetadata:
                 before, behind = _png_texts(source)
                 texts.update(before)
             size, form = image.size, image.format or ""
+            rating = rating_in(image.info.get("xmp"))
     except BROKEN as error:
         raise unreadable("The file" if isinstance(source, bytes) else source.name) from error
     infotext = _infotext(texts, size)
@@ -55,7 +58,7 @@ def read_metadata(source: bytes | Path) -> ImageMetadata:
     # Another program's JSON under this key is shown beside the infotext that was made of it.
     if not json_object(texts.get("parameters")):
         texts.pop("parameters", None)
-    return ImageMetadata(infotext or texts.get("comment", ""), texts, size[0], size[1], form)
+    return ImageMetadata(infotext or texts.get("comment", ""), texts, size[0], size[1], form, rating)
 
 
 def _infotext(texts: dict[str, str], size: tuple[int, int]) -> str:

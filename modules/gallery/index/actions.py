@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from modules.files import SaveError, copy_unless_taken, move_unless_taken, save_error
+from modules.files import SaveError, copy_unless_taken, move_unless_taken, save_error, write_atomic
 from modules.gallery.index.errors import GalleryError, UnknownEntry
-from modules.gallery.index.reading import read_picture
+from modules.gallery.index.marks import Marks
+from modules.gallery.index.options import IndexOptions
+from modules.gallery.index.reading import content_digest, read_picture
 from modules.gallery.index.records import IndexedPicture, Outcome
 from modules.gallery.index.roots import Roots
 from modules.gallery.index.search import Search
@@ -26,6 +30,7 @@ from modules.parameters import parse_infotext
 from modules.parameters.output_options import FileNameOptions
 from modules.pictures.metadata import read_metadata
 from modules.pictures.opening import PictureError
+from modules.pictures.xmp_rating import with_rating
 from modules.settings import OptionStore
 from modules.settings.groups import read_options
 
@@ -46,6 +51,7 @@ class Actions:
     ) -> None:
         self._files, self._writer, self._search = files, writer, search
         self._roots, self._trash, self._options = roots, trash, options
+        self._marks = Marks(files)
         self._names = Reservations()
 
     def trash(self, pictures: Sequence[IndexedPicture]) -> Outcome:
@@ -97,9 +103,7 @@ class Actions:
         def one(picture: IndexedPicture) -> None:
             with self._free_name(folder / picture.path.name) as target:
                 copy_unless_taken(self._movable(picture), target)
-            row = self._writer.folder(folder, self._roots.shown(folder))
-            facts = FileFacts.of(target.name, target.stat())
-            self._writer.put([Entry(row, facts, read_picture(target), owner=picture.owner)])
+            self._writer.put([self._entry(picture, target)])
 
         return _each(pictures, one)
 
@@ -129,6 +133,39 @@ class Actions:
             self._follow(picture, target)
 
         return _each(pictures, one)
+
+    def write_ratings(self, pictures: Sequence[IndexedPicture]) -> Outcome:
+        """Write the ratings of pictures into their files, where the setting `gallery_rating_in_file` says so.
+
+        The file is replaced at once, and keeps its time; its marks go with it.
+        """
+        if not read_options(IndexOptions, self._options.as_dict()).rating_in_file:
+            return Outcome()
+
+        def one(picture: IndexedPicture) -> None:
+            path = self._movable(picture)
+            try:
+                data = path.read_bytes()
+                said = read_metadata(data)
+                rated = data if said.rating == picture.rating else with_rating(data, picture.rating)
+                after = read_metadata(rated)
+            except PictureError as error:
+                raise GalleryError(f"{picture.name} keeps its file as it is: {error}.") from error
+            if rated is data:
+                return
+            if after != replace(said, rating=picture.rating, items=after.items):
+                raise GalleryError(f"{picture.name} keeps its file as it is: what it says would change.")
+            before = path.stat()
+            write_atomic(path, rated, overwrite=True)
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            self._marks.copy(picture.content, bytes.fromhex(content_digest(path)))
+            self._writer.put([self._entry(picture, path)])
+
+        return _each(pictures, one)
+
+    def _entry(self, picture: IndexedPicture, path: Path) -> Entry:
+        folder = self._writer.folder(path.parent, self._roots.shown(path.parent))
+        return Entry(folder, FileFacts.of(path.name, path.stat()), read_picture(path), owner=picture.owner)
 
     def zip(self, pictures: Sequence[IndexedPicture], file: BinaryIO) -> None:
         """Write an archive of pictures as they are. Raises GalleryError, OSError."""

@@ -55,6 +55,19 @@ class Marks:
                 untag = "DELETE FROM tags WHERE folded = ? AND content = ?"
                 write.executemany(untag, [(one, content) for one in removed])
 
+    def copy(self, old: bytes, new: bytes) -> None:
+        """Give what has the content `new` all marks of `old`, in place of its own."""
+        columns = {
+            "marks": "rating, favourite",
+            "tags": "folded, tag",
+            "board_pictures": "board",
+            "owners": "owner",
+        }
+        with self._files.change_marks() as write:
+            for table, others in columns.items():
+                sql = f"INSERT OR REPLACE INTO {table} (content, {others}) SELECT ?, {others} FROM {table}"
+                write.execute(f"{sql} WHERE content = ?", (new, old))
+
     def own(self, content: bytes, owner: str) -> None:
         """Note whose login made a picture."""
         with self._files.change_marks() as write:

@@ -14,5 +14,6 @@ class IndexOptions:
     is_on: bool = option("gallery_index")
     folders: tuple[str, ...] = option("gallery_folders")
     thumbnails: int = option("gallery_thumbnails")
+    rating_in_file: bool = option("gallery_rating_in_file")
     trash_days: int = option("gallery_trash_days")
     trash_megabytes: int = option("gallery_trash_megabytes")

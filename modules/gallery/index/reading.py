@@ -32,7 +32,8 @@ class ReadPicture:
     """One file as read: `facts` are the infotext's pairs in its order, without the seed, which has a place of its own.
 
     `content` is a digest that two files share only where they are copies. `stack` is the same for pictures whose prompt
-    and settings differ in seeds alone. `problem` is the sentence for a file that is no picture; all else is empty then.
+    and settings differ in seeds alone. `rating` is what the file itself says, 0 for nothing. `problem` is the sentence
+    for a file that is no picture; all else is empty then.
     """
 
     content: str = ""
@@ -44,6 +45,7 @@ class ReadPicture:
     seed: int | None = None
     stack: int = 0
     program: str = ""
+    rating: int = 0
     problem: str = ""
 
 
@@ -70,6 +72,7 @@ def read_picture(path: Path) -> ReadPicture:
         seed=seed,
         stack=_stack(prompt, negative, facts) if metadata.infotext else int(content[:15], 16),
         program=program_of(metadata, dict(facts)),
+        rating=metadata.rating,
     )
 
 

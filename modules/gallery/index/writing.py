@@ -128,6 +128,8 @@ class IndexWriter:
             self._ids.known.clear()
             raise
         self._move_marks([(old, new) for _, old, new in rows if old is not None])
+        rated = [(content, entry.read.rating) for (_, _, content), entry in zip(rows, entries, strict=True)]
+        self._rate_as_said([(content, rating) for content, rating in rated if content and rating])
         return [row for row, _, _ in rows]
 
     def _put(self, write: sqlite3.Connection, entry: Entry) -> tuple[int, bytes | None, bytes]:
@@ -223,6 +225,12 @@ class IndexWriter:
             return int(made.lastrowid or 0)
 
         return self._ids.of((table, *unique.values()), make)
+
+    def _rate_as_said(self, rated: Sequence[tuple[bytes, int]]) -> None:
+        """Take over the ratings that files bring along, but of pictures that somebody rated, or unrated, here."""
+        if rated:
+            with self._files.change_marks() as write:
+                write.executemany("INSERT OR IGNORE INTO marks (content, rating) VALUES (?, ?)", rated)
 
     def _move_marks(self, changed: Sequence[tuple[bytes, bytes]]) -> None:
         for old, new in changed:

@@ -42,6 +42,13 @@ OPTIONS = (
         "Where several users log in, the gallery shows each the pictures of all",
         restrict_api=True,
     ),
+    switch(
+        GALLERY,
+        "gallery_rating_in_file",
+        False,
+        "Ratings are written into the pictures' files too",
+        hint="as XMP, into PNG, JPEG and WebP",
+    ),
     whole(GALLERY, "gallery_trash_days", 30, "Days that pictures stay in the trash", 0, 3650, hint="0: for ever"),
     whole(
         GALLERY,
