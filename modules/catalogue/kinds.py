@@ -67,7 +67,15 @@ _BEGINNINGS: Final = (
             "image_proj.",
         ),
     ),
-    (ModelKind.FLUX, ("double_blocks.", "model.diffusion_model.double_blocks.")),
+    (
+        ModelKind.FLUX,
+        tuple(
+            prefix + name
+            for prefix in ("", "model.diffusion_model.")
+            # In diffusers' names other transformers have single blocks too, but not with a layer of this name.
+            for name in ("double_blocks.", "single_transformer_blocks.0.proj_mlp.")
+        ),
+    ),
     (ModelKind.SD3, ("joint_blocks.", "model.diffusion_model.joint_blocks.")),
     (
         ModelKind.TRANSFORMER,

@@ -64,7 +64,14 @@ LAYOUTS: dict[str, tuple[ModelKind, tuple[str, ...]]] = {
     "Flux.1": (ModelKind.FLUX, ("double_blocks.0.img_attn.norm.key_norm.scale", "img_in.weight")),
     "Chroma": (ModelKind.FLUX, ("distilled_guidance_layer.in_proj.weight", "double_blocks.0.img_attn.qkv.weight")),
     "Flux.1, all in one": (ModelKind.FLUX, ("model.diffusion_model.double_blocks.0.x", "vae.decoder.conv_in.weight")),
-    "Flux.1, diffusers": (ModelKind.TRANSFORMER, ("transformer_blocks.0.attn.to_q.weight", "x_embedder.weight")),
+    "Flux.1, diffusers": (
+        ModelKind.FLUX,
+        ("transformer_blocks.0.attn.to_q.weight", "single_transformer_blocks.0.proj_mlp.weight", "x_embedder.weight"),
+    ),
+    "AuraFlow": (
+        ModelKind.TRANSFORMER,
+        ("joint_transformer_blocks.0.attn.to_q.weight", "single_transformer_blocks.0.ff.linear_1.weight"),
+    ),
     "Flux.2": (
         ModelKind.CHECKPOINT,
         ("double_stream_modulation_img.lin.weight", "double_blocks.0.img_attn.qkv.weight"),
@@ -106,7 +113,10 @@ LAYOUTS: dict[str, tuple[ModelKind, tuple[str, ...]]] = {
     "a T2I-Adapter for style": (ModelKind.CONTROLNET, ("style_embedding", "ln_post.weight")),
     "a light T2I-Adapter": (ModelKind.CONTROLNET, ("body.0.in_conv.weight",)),
     "a ControlNet of Z-Image": (ModelKind.CONTROLNET, ("control_layers.14.adaLN_modulation.0.weight",)),
-    "a ControlNet of Flux": (ModelKind.CONTROLNET, ("controlnet_x_embedder.weight", "transformer_blocks.0.x")),
+    "a ControlNet of Flux": (
+        ModelKind.CONTROLNET,
+        ("controlnet_x_embedder.weight", "transformer_blocks.0.x", "single_transformer_blocks.0.proj_mlp.weight"),
+    ),
     "a ControlNet-XS": (ModelKind.CONTROLNET, ("ctrl_to_base.0.weight",)),
 }
 
