@@ -241,10 +241,12 @@ def test_programs_learn_version_schema_and_detectors(api: httpx.Client) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_webuiapis_helper_works_unmodified(server: Any, plain: np.ndarray) -> None:
+def test_webuiapis_helper_works_unmodified(server: Any) -> None:
     client = webuiapi.WebUIApi(host="127.0.0.1", port=server.port, sampler="DPM++ 2M", steps=2)
-    tab = webuiapi.ADetailer(ad_model="planted.onnx", ad_dilate_erode=0, ad_mask_blur=0)
-    result = client.txt2img(prompt="a red circle", width=64, height=64, seed=7, adetailer=[tab])
+    tab = webuiapi.ADetailer(ad_model="planted.onnx", ad_dilate_erode=0, ad_mask_blur=0, ad_denoising_strength=0.9)
+    fields: dict[str, Any] = {"prompt": "a red circle", "width": 64, "height": 64, "seed": 7}
+    plain = np.asarray(client.txt2img(**fields).image, dtype=int)
+    result = client.txt2img(**fields, adetailer=[tab])
     assert "ADetailer model: planted.onnx" in result.info["infotexts"][0]
     assert only_in(changed(np.asarray(result.image, dtype=int), plain), (8, 8, 24, 24))
     (notice,) = [one for one in result.info["comments"] if "ADetailer" in one] or [""]

@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import struct
+import time
 from typing import Any
 
 import pytest
@@ -247,6 +248,8 @@ def test_a_job_by_our_own_calls(api: Any) -> None:
 
 def test_waiting_jobs_are_reordered_and_cancelled(api: Any) -> None:
     running = api.post("/v1/jobs/txt2img", json=SMALL | {"steps": 1000, "width": 128, "height": 128}).json()["id"]
+    while api.get(f"/v1/jobs/{running}").json()["state"] != "running":
+        time.sleep(0.02)
     first, second = (api.post("/v1/jobs/txt2img", json=SMALL).json()["id"] for _ in range(2))
     assert api.post(f"/v1/jobs/{second}/move", json={"position": 1}).status_code == 200
     waiting = [job["id"] for job in api.get("/v1/jobs?state=waiting").json()]

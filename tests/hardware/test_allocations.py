@@ -121,10 +121,11 @@ def test_each_attention_allocates_what_is_estimated(modules: Modules, name: Atte
 
 
 def test_decoding_allocates_what_is_estimated(modules: Modules, layout: torch.memory_format) -> None:
-    """At most a third more is estimated: which copies the convolutions make depends on layout and number type."""
+    """At most a half more is estimated: which copies the convolutions make depends on layout, type and processor."""
     request = RequestSize(112, 80)
     really = vae_allocated(modules, request)
-    assert 0.97 * really <= vae_work(size(modules), request, cpu=True) <= 1.35 * really
+    most = 1.35 if modules.vae.dtype == torch.float32 else 1.6
+    assert 0.97 * really <= vae_work(size(modules), request, cpu=True) <= most * really
 
 
 def test_encoding_allocates_no_more_than_is_estimated(modules: Modules, layout: torch.memory_format) -> None:

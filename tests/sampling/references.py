@@ -163,10 +163,11 @@ def tcd(denoiser: Denoiser, x: Tensor, s: Tensor, noise: Noise) -> Tensor:
         if not following:
             return denoised
         timestep = float(np.interp(float(following.log()), trained.numpy(), np.arange(len(trained))))
+        # Where both are the last level, rounding alone decides which is the larger one.
         below, after = alphas[int(timestep * 0.7 + 1e-3)], 1 / (1 + following**2)
         eps = (x - denoised) / sigma
         scaled = below.sqrt() * denoised + (1 - below).sqrt() * eps
-        scaled = (after / below).sqrt() * scaled + (1 - after / below).sqrt() * noise(sigma, following)
+        scaled = (after / below).sqrt() * scaled + (1 - after / below).clamp(min=0).sqrt() * noise(sigma, following)
         x = (scaled / after.sqrt()).to(x.dtype)
     return x
 
