@@ -54,3 +54,19 @@ def test_nothing_else_is(client: TestClient, path: str) -> None:
 
 def test_what_is_compressed_already_stays_as_it_is(client: TestClient) -> None:
     assert client.get("/assets/packed.js", headers={"Accept-Encoding": "gzip"}).content == LONG
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_a_document_that_a_browser_has_travels_no_second_time(client: TestClient, encoding: str) -> None:
+    first = client.get("/", headers={"Accept-Encoding": encoding})
+    known = {"Accept-Encoding": encoding, "If-None-Match": f'"another", {first.headers["etag"]}'}
+    again = client.get("/", headers=known)
+    assert (again.status_code, again.content) == (304, b"") and again.headers["etag"] == first.headers["etag"]
+    assert "no-cache" in first.headers["cache-control"]
+    other = client.get("/", headers=known | {"If-None-Match": 'W/"0"'})
+    assert other.status_code == 200 and other.content == LONG
+
+
+def test_other_answers_carry_no_tag(client: TestClient) -> None:
+    assert "etag" not in client.get("/sdapi/v1/options").headers
+    assert "etag" not in client.post("/").headers
