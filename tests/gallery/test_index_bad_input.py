@@ -153,7 +153,7 @@ def test_a_trash_that_can_not_be_made_is_said_and_the_picture_stays(index: Pictu
     assert picture.is_file() and names(index) == ["a.png"]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="who administers may write everywhere")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_can_not_be_written_is_shown_and_not_changed(index: PictureIndex, outputs: Path) -> None:
     picture = write_picture(outputs / "shelf" / "a.png", infotext("read only"))
     picture.parent.chmod(0o500)

@@ -175,7 +175,7 @@ def test_reading_is_linear() -> None:
     for hard in ('"' * LONGEST, "a:" * (LONGEST // 2), "-" * LONGEST, ".." * LONGEST, "a" * 10**6):
         begun = time.process_time()
         parse_search(hard)
-        assert time.process_time() - begun < 0.2
+        assert time.process_time() - begun < 1
 
 
 def test_spans_of_dates() -> None:

@@ -184,4 +184,5 @@ def test_reading_takes_linear_time(piece: str) -> None:
         return time.process_time() - started
 
     short, long = amount(2_000, 20_000), amount(20_000, 200_000)
-    assert seconds(long) < 60 * max(seconds(short), 0.005)
+    # The best of a few: a worker's collection of garbage, which may fall into one of them, takes longer.
+    assert min(seconds(long) for _ in range(3)) < 60 * max(seconds(short), 0.005)
