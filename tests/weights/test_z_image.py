@@ -260,6 +260,30 @@ def test_networks_of_joined_rows_are_merged_into_a_checkpoint(layout: Layout, tm
         assert not torch.equal(merged.get_parameter(name), modules().transformer.get_parameter(name))
 
 
+@pytest.mark.parametrize("kind", ["DoRA of columns", "OFT"])
+def test_what_depends_on_all_rows_is_merged_into_a_checkpoint_that_holds_them_apart(kind: str, tmp_path: Path) -> None:
+    """Behind another network, which changes only a part of these rows."""
+    written = write_z_image(tmp_path, "diffusers", modules=modules())
+    names = [f"layers.0.attention.to_{part}.weight" for part in "qkv"]
+    plain = torch.cat([modules().transformer.get_parameter(name).data for name in names])
+    first = {"lora_A.weight": torch.ones(1, WIDTH), "lora_B.weight": torch.ones(WIDTH, 1)}
+    path = tmp_path / "a.safetensors"
+    save_file({f"transformer.layers.0.attention.to_q.{part}": value for part, value in first.items()}, path)
+    start = plain + torch.cat([torch.full((WIDTH, WIDTH), 0.2), torch.zeros(2 * WIDTH, WIDTH)])
+    tensors, wanted = of_all_rows(start)[kind]
+    stem = "lora_unet_layers_0_attention_qkv"
+    save_file({f"{stem}.{part}": value for part, value in tensors.items()}, tmp_path / "b.safetensors")
+    loras = [LoraToMerge(path, 0.2, 1.0), LoraToMerge(tmp_path / "b.safetensors", 1.0, 1.0)]
+    source = SourceModel(written.checkpoint, "z", None, None)
+    request = MergeRequest(interp_method="No interpolation")
+    target = MergeTarget(tmp_path, "with", "0123456789abcdef")
+    merged, notices = merge_checkpoints(request, [source], None, target, lambda share: None, loras)
+    assert not notices
+    model = loaded(replace(written, checkpoint=merged))
+    found = torch.cat([model.unet.get_parameter(name).data for name in names])
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
 def test_originals_are_read_again_where_there_was_no_room_for_them(files: ZImageFiles, tmp_path: Path) -> None:
     path = tmp_path / "ink.safetensors"
     save_file(lora(NAMINGS["ComfyUI"], True) | {

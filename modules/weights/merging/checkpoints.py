@@ -107,9 +107,13 @@ class _Plan:
 
         def compute() -> Tensor:
             merged, loras = self._merged(name, used), self._loras
-            return merged if loras is None or name not in loras.changes else loras.into(name, merged)
+            return merged if loras is None or name not in loras.changes else loras.into(name, merged, self._of_files)
 
         return PlannedTensor(name, self._files[0].shapes[name], dtype, compute)
+
+    def _of_files(self, name: str) -> Tensor:
+        """A tensor without networks, in memory of its own."""
+        return self._merged(name, self._sources(name)).clone()
 
     def _sources(self, name: str) -> list[TensorFile]:
         """The files that have a say in a tensor; one alone stands for A's as it is."""

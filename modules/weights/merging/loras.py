@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -38,6 +41,11 @@ class _TensorChange:
     source: TensorSource
     update: WeightUpdate | Tensor
     multiplier: float
+    shares: tuple[TensorSource, ...] = ()
+    """Where all parts of a layer's rows lie, of which this changes one."""
+
+    def is_of_the_layer(self, other: _TensorChange) -> bool:
+        return self.network is other.network and self.layer == other.layer
 
 
 @dataclass(slots=True)
@@ -49,23 +57,40 @@ class LoraMerger:
     """Of each network the layers that the checkpoint has no place for."""
     _misshapen: dict[Path, int] = field(default_factory=lambda: defaultdict(int))
 
-    def into(self, name: str, values: Tensor) -> Tensor:
+    def into(self, name: str, values: Tensor, without: Callable[[str], Tensor]) -> Tensor:
         """The tensor `name` with the networks, float32, computed in its own memory if it is that already.
 
-        What doesn't fit is left out and counted.
+        What doesn't fit is left out and counted. `without` gives any tensor of the result without networks.
         """
         changed = values.float()
         for change in self.changes.get(name, ()):
-            parameter = change.source.taken_from(changed)
             try:
-                if isinstance(change.update, Tensor):
-                    parameter.add_(change.update.float().view_as(parameter), alpha=change.multiplier)
-                else:
-                    change.update.merge_into(parameter, change.multiplier)
-                change.source.put_back(parameter, changed)
+                self._apply(change, changed, without)
             except RuntimeError:
                 self._misshapen[change.network.path] += 1
         return changed
+
+    def _apply(self, change: _TensorChange, tensor: Tensor, without: Callable[[str], Tensor]) -> None:
+        parameter, update = change.source.taken_from(tensor), change.update
+        if isinstance(update, Tensor):
+            parameter.add_(update.float().view_as(parameter), alpha=change.multiplier)
+        else:
+            if isinstance(update, RowsOf):
+                update = replace(update, all_parts=partial(self._parts_before, change, without))
+            update.merge_into(parameter, change.multiplier)
+        change.source.put_back(parameter, tensor)
+
+    def _parts_before(self, change: _TensorChange, without: Callable[[str], Tensor]) -> list[Tensor]:
+        """All parts of the rows that a layer changes, with what networks before it make of them, float32."""
+        parts = []
+        for source in change.shares:
+            values = without(source.name).float()
+            for earlier in takewhile(lambda one: not one.is_of_the_layer(change), self.changes[source.name]):
+                # What doesn't fit there is counted where that tensor is made.
+                with suppress(RuntimeError):
+                    self._apply(earlier, values, without)
+            parts.append(source.taken_from(values))
+        return parts
 
     def notices(self) -> tuple[str, ...]:
         """What of the networks was not merged, once everything is."""
@@ -133,6 +158,8 @@ def _changes_of_rows(
     if all((source.part, source.swapped) == ((share.index, share.count), share.swapped) for source, share in pairs):
         return [_TensorChange(network, layer, TensorSource(sources[0].name), update, multiplier)]
     return [
-        _TensorChange(network, layer, source, RowsOf(update, share.index, share.count, share.swapped), multiplier)
+        _TensorChange(
+            network, layer, source, RowsOf(update, share.index, share.count, share.swapped), multiplier, tuple(sources)
+        )
         for source, share in pairs
     ]
