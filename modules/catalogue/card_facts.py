@@ -32,7 +32,9 @@ _BASES: Final = (
     (re.compile(r"sd_?3|stable-diffusion-3", re.I), "SD3"),
     (re.compile(r"flux[._ -]?2[._ -]?klein[._ -]?4b", re.I), "Flux.2 klein 4B"),
     (re.compile(r"flux[._ -]?2[._ -]?klein[._ -]?9b", re.I), "Flux.2 klein 9B"),
+    (re.compile(r"flux[._ -]?2[._ -]?d(ev)?\b", re.I), "Flux.2 dev"),
     (re.compile(r"flux", re.I), "Flux"),
+    (re.compile(r"z[ _-]?image", re.I), "Z-Image"),
     (re.compile(r"sd[ _]?v?2|stable-diffusion-v2", re.I), "SD2"),
     (re.compile(r"sd[ _]?v?1|stable-diffusion-v1", re.I), "SD1"),
 )
