@@ -9,6 +9,7 @@ LoRAs (`--layers`). The first start reads every file, the second one finds what 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -38,12 +39,19 @@ def write_loras(folder: Path, files: int, layers: int) -> None:
         for layer, (part, shape) in itertools.product(range(layers), parts.items())
     }  # fmt: skip
     for number in range(files):
-        metadata = {"ss_output_name": f"net{number}", "ss_base_model_version": "sd_v1", "ss_tag_frequency": tags}
+        metadata = {
+            "ss_output_name": f"net{number}", "ss_base_model_version": "sd_v1", "ss_tag_frequency": tags,
+            "sshs_model_hash": hash_of(number),
+        }  # fmt: skip
         path = folder / f"{number % 40} {WORDS[number % 10]}" / f"network {number}.safetensors"
         write_header(path, {"__metadata__": metadata, **shapes}, b"")
         noted = {"description": f"{WORDS[number // 10 % 10]} number {number}", "preferred weight": 0.8}
         path.with_suffix(".json").write_text(json.dumps(noted))
         path.with_suffix(".png").write_bytes(b"a picture, which is not looked at here")
+
+
+def hash_of(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
 
 
 def answered_in(client: httpx.Client, **query: str | bool) -> tuple[Milliseconds, int]:
@@ -63,9 +71,10 @@ def wait_for_reading(client: httpx.Client) -> float:
 
 
 def searches(client: httpx.Client, rounds: int) -> list[Milliseconds]:
-    """Searches as somebody types them, in every order."""
+    """Searches as somebody types them, words and the beginnings of hashes, in every order."""
     sorts = ("path", "name", "created", "modified")
     texts = [word[: 2 + number % 5] for number, word in enumerate(WORDS)]
+    texts += [hash_of(number)[: 4 + 3 * number] for number in range(3)]
     queries = itertools.islice(itertools.cycle(itertools.product(texts, sorts)), rounds)
     return [answered_in(client, search=text, sort=sort, newest=False)[0] for text, sort in queries]
 

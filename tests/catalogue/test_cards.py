@@ -221,8 +221,8 @@ def test_civitais_words_and_family_are_known(folder: Folder) -> None:
         ("sd_v1", "SD1"), ("sd_v2_v", "SD2"), ("sdxl_base_v1-0", "SDXL"), ("sd3m", "SD3"), ("flux1", "Flux"),
         ("SD 1.5", "SD1"), ("SD 2.1", "SD2"), ("SDXL Lightning", "SDXL"), ("Pony", "SDXL"), ("Flux.1 D", "Flux"),
         ("stable-diffusion-v1/lora", "SD1"), ("stable-diffusion-xl-v1-base/lora", "SDXL"), ("", ""), ("Other", ""),
-        ("ZImageTurbo", "Z-Image"), ("z-image/lora", "Z-Image"), ("Flux.2 D", "Flux.2 dev"), ("flux2-dev", "Flux.2 dev"),
-        ("Flux.2 Klein 9B", "Flux.2 klein 9B"), ("Flux.1 Krea", "Flux"),
+        ("ZImageTurbo", "Z-Image"), ("z-image/lora", "Z-Image"), ("Flux.2 D", "Flux.2 dev"),
+        ("flux2-dev", "Flux.2 dev"), ("Flux.2 Klein 9B", "Flux.2 klein 9B"), ("Flux.1 Krea", "Flux"),
     ],
 )  # fmt: skip
 def test_families_have_many_names(name: str, base: str) -> None:
