@@ -35,29 +35,60 @@ def module_hooks(unet: UNet2DConditionModel) -> Iterator[Add]:
         yield lambda handle: stack.callback(handle.remove)
 
 
-# What computes an attention: (attention, hidden states, context, mask, time embedding) -> hidden states.
-Processor = Callable[..., Tensor]
+# What an attention makes of a context (rows, tokens, channels): (rows, places, channels).
+Attend = Callable[[Tensor], Tensor]
+# What is computed instead, of the hidden states (rows, places, channels), the context and the attention itself.
+CrossAttention = Callable[[Tensor, Tensor, Attend], Tensor]
 
 
 @contextmanager
-def cross_attentions_wrapped(
-    unet: UNet2DConditionModel, wrap: Callable[[Transformer2DModel, Any, Processor], Processor]
+def cross_attentions_changed(
+    unet: UNet2DConditionModel, change: Callable[[Transformer2DModel, Any, Add], CrossAttention | None]
 ) -> Iterator[None]:
-    """While open, cross attentions compute as `wrap` says of their transformer, themselves and their processor."""
-    attentions: list[tuple[Any, Processor]] = []
-    try:
-        for transformer in unet.modules():
-            if not isinstance(transformer, Transformer2DModel):
-                continue
-            for block in transformer.modules():
-                if isinstance(block, BasicTransformerBlock) and block.attn2 is not None:
-                    attention: Any = block.attn2
-                    attentions.append((attention, attention.processor))
-                    attention.set_processor(wrap(transformer, attention, attention.processor))
-        yield
-    finally:
-        for attention, processor in attentions:
-            attention.set_processor(processor)
+    """While open, each cross attention computes as `change` says of its transformer, itself and what hooks go to.
+
+    Where it says nothing the attention stays as it is.
+    """
+    attentions: list[tuple[Any, Callable[..., Tensor]]] = []
+    with module_hooks(unet) as add:
+        try:
+            for transformer in unet.modules():
+                if not isinstance(transformer, Transformer2DModel):
+                    continue
+                for block in transformer.modules():
+                    if isinstance(block, BasicTransformerBlock) and block.attn2 is not None:
+                        attention: Any = block.attn2
+                        look = change(transformer, attention, add)
+                        if look is not None:
+                            attentions.append((attention, attention.processor))
+                            attention.set_processor(_ChangedProcessor(look, attention.processor))
+            yield
+        finally:
+            for attention, processor in attentions:
+                attention.set_processor(processor)
+
+
+@dataclass(frozen=True, slots=True)
+class _ChangedProcessor:
+    """Computes as `look` says with `inner`, in the form of diffusers' processors."""
+
+    look: CrossAttention
+    inner: Callable[..., Tensor]
+
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        def attend(context: Tensor | None) -> Tensor:
+            return self.inner(attn, hidden_states, context, attention_mask, temb)
+
+        if encoder_hidden_states is None:
+            return attend(None)
+        return self.look(hidden_states, encoder_hidden_states, attend)
 
 
 @dataclass(frozen=True, slots=True)

@@ -315,7 +315,8 @@ def test_attention_couple_is_masked_attention_written_out(pipeline: Pipeline) ->
     hook.residuals(latent(2, 4, 2, 3), torch.zeros(2), rows)
     place: Any = SimpleNamespace(cells=(2, 3))
     with torch.no_grad():
-        found = RegionAttention(hook, place, attention.processor)(attention, x, rows.context)
+        region = RegionAttention(hook, place, attention)
+        found = region.look(x, rows.context, lambda context: attention.processor(attention, x, context))
         wanted = torch.zeros_like(x)
         for mask, text in zip(masks, texts, strict=True):
             wanted += _attended(attention, x, text) * mask.flatten()[None, :, None]

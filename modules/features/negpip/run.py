@@ -21,7 +21,7 @@ from modules.features.each_pass import each_pass
 from modules.features.negpip.declare import NEGPIP, NegPipArguments
 from modules.features.regions.plan.layouts import REGION_SCRIPTS
 from modules.generation.conditions import EncodeTexts
-from modules.generation.module_hooks import Processor, cross_attentions_wrapped, module_hooks
+from modules.generation.module_hooks import Add, cross_attentions_changed
 from modules.generation.pipeline import PassContext, PassHook
 from modules.parameters import RequestError
 from modules.prompt import BREAK, parse_attention
@@ -83,14 +83,11 @@ class NegPip(PassHook):
 
     @contextmanager
     def patched(self, unet: UNet2DConditionModel) -> Iterator[None]:
-        with module_hooks(unet) as add:
+        def signed(_transformer: nn.Module, attention: Any, add: Add) -> None:  # noqa: ANN401 - diffusers' own
+            add(attention.to_v.register_forward_hook(self._signed))
 
-            def wrapped(_transformer: nn.Module, attention: Any, inner: Processor) -> Processor:  # noqa: ANN401 - diffusers' own
-                add(attention.to_v.register_forward_hook(self._signed))
-                return inner
-
-            with cross_attentions_wrapped(unet, wrapped):
-                yield
+        with cross_attentions_changed(unet, signed):
+            yield
 
     def _signed(self, _layer: nn.Module, _inputs: object, values: Tensor) -> Tensor | None:
         if self._signs is None or self._signs.shape != values.shape[:2]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from modules.features.each_pass import each_pass
 from modules.features.normalized_attention.declare import NormalizedAttentionArguments
 from modules.generation.conditions import ConditionsOf
-from modules.generation.module_hooks import Processor, cross_attentions_wrapped, module_hooks
+from modules.generation.module_hooks import Add, Attend, CrossAttention, cross_attentions_changed
 from modules.generation.pipeline import PassContext, PassHook
 from modules.generation.unet import rows_apart
 from modules.sampling import Conditioning, ConditionsAt, StepConditions, UNet, UnetResiduals
@@ -39,7 +39,7 @@ class NormalizedAttention(PassHook):
     """Has each cross attention of prompts' rows look at their negative prompts first."""
 
     def __init__(self, arguments: NormalizedAttentionArguments) -> None:
-        self._arguments = arguments
+        self.arguments = arguments
         self._step: StepConditions | None = None
         self._negative: tuple[Conditioning, ...] = ()
         self.shown: Tensor | None = None
@@ -48,7 +48,7 @@ class NormalizedAttention(PassHook):
     def conditions(self, conditions_of: ConditionsOf) -> ConditionsOf:
         def noted(prompts: Sequence[str], negatives: Sequence[str]) -> ConditionsAt:
             of_pass = conditions_of(prompts, negatives)
-            own = self._arguments.negative.strip()
+            own = self.arguments.negative.strip()
             away = conditions_of(prompts, [own] * len(prompts)) if own else of_pass
             return partial(self._noted, of_pass, away)
 
@@ -73,24 +73,20 @@ class NormalizedAttention(PassHook):
 
     @contextmanager
     def patched(self, unet: UNet2DConditionModel) -> Iterator[None]:
-        with module_hooks(unet) as add:
+        with cross_attentions_changed(unet, self._guided):
+            yield
 
-            def wrapped(_transformer: nn.Module, attention: Any, inner: Processor) -> Processor:  # noqa: ANN401 - diffusers' own
-                guided = _GuidedAttention(self, inner, self._arguments)
-                add(attention.to_out[0].register_forward_pre_hook(guided.leave))
-                return guided
-
-            with cross_attentions_wrapped(unet, wrapped):
-                yield
+    def _guided(self, _transformer: nn.Module, attention: Any, add: Add) -> CrossAttention:  # noqa: ANN401 - diffusers' own
+        guided = _GuidedAttention(self)
+        add(attention.to_out[0].register_forward_pre_hook(guided.leave))
+        return guided.look
 
 
 @dataclass(slots=True)
 class _GuidedAttention:
-    """A processor that has `inner` attend to the negative prompts, then to the prompts."""
+    """Has an attention look at the negative prompts, then at the prompts."""
 
     hook: NormalizedAttention
-    inner: Processor
-    arguments: NormalizedAttentionArguments
     negative: Tensor | None = None
     stores: bool = False
 
@@ -99,23 +95,16 @@ class _GuidedAttention:
         if self.stores:
             self.negative = inputs[0]
         elif self.negative is not None:
-            return normalized(inputs[0], self.negative, self.arguments), *inputs[1:]
+            return normalized(inputs[0], self.negative, self.hook.arguments), *inputs[1:]
         return None
 
-    def __call__(
-        self,
-        attn: nn.Module,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-    ) -> Tensor:
-        if self.hook.shown is not None and encoder_hidden_states is not None:
+    def look(self, hidden_states: Tensor, context: Tensor, attend: Attend) -> Tensor:
+        if self.hook.shown is not None:
             self.stores = True
-            self.inner(attn, hidden_states, self.hook.shown.to(hidden_states), attention_mask, temb)
+            attend(self.hook.shown.to(hidden_states))
             self.stores = False
         try:
-            return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+            return attend(context)
         finally:
             self.negative = None
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from modules.features.regions.plan.areas import Region
 from modules.generation.conditions import ConditionsOf
-from modules.generation.module_hooks import Processor, cross_attentions_wrapped, module_hooks
+from modules.generation.module_hooks import Add, Attend, CrossAttention, cross_attentions_changed
 from modules.generation.pipeline import PassHook
 from modules.generation.unet import rows_apart
 from modules.sampling import Conditioning, ConditionsAt, Part, StepConditions, UNet, UnetResiduals
@@ -114,15 +114,13 @@ class AttentionRegions(PassHook):
 
     @contextmanager
     def patched(self, unet: UNet2DConditionModel) -> Iterator[None]:
-        with module_hooks(unet) as add:
+        def for_regions(transformer: nn.Module, attention: nn.Module, add: Add) -> CrossAttention:
+            place = _Cells()
+            add(transformer.register_forward_pre_hook(place.enter))
+            return RegionAttention(self, place, attention).look
 
-            def wrapped(transformer: nn.Module, _attention: object, inner: Processor) -> Processor:
-                place = _Cells()
-                add(transformer.register_forward_pre_hook(place.enter))
-                return RegionAttention(self, place, inner)
-
-            with cross_attentions_wrapped(unet, wrapped):
-                yield
+        with cross_attentions_changed(unet, for_regions):
+            yield
 
     @property
     def spans(self) -> tuple[TokenSpan, ...]:
@@ -154,29 +152,22 @@ class _Cells:
 
 @dataclass(frozen=True, slots=True)
 class RegionAttention:
-    """A processor of cross attention that has `inner` answer for each region."""
+    """A cross attention that answers for each region."""
 
     regions: AttentionRegions
     place: _Cells
-    inner: Processor
+    attention: nn.Module
 
-    def __call__(
-        self,
-        attn: nn.Module,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-    ) -> Tensor:
+    def look(self, hidden_states: Tensor, context: Tensor, attend: Attend) -> Tensor:
         """(rows, places, channels), for contexts (rows, tokens, channels)."""
-        spans, context = self.regions.spans, encoder_hidden_states
+        spans = self.regions.spans
         # What another feature shows in the place of the texts has no regions.
-        if not spans or context is None or context.shape[1] < spans[-1][1]:
-            return self.inner(attn, hidden_states, context, attention_mask, temb)
-        self.regions.look(attn, hidden_states, context[:, spans[0][0] : spans[0][1]], self.place.cells)
+        if not spans or context.shape[1] < spans[-1][1]:
+            return attend(context)
+        self.regions.look(self.attention, hidden_states, context[:, spans[0][0] : spans[0][1]], self.place.cells)
         total: Tensor | None = None
         for (start, end), weight in zip(spans, self.regions.weights_at(self.place.cells, hidden_states), strict=True):
-            made = self.inner(attn, hidden_states, context[:, start:end], attention_mask, temb) * weight
+            made = attend(context[:, start:end]) * weight
             total = made if total is None else total + made
         assert total is not None
         return total
