@@ -14,7 +14,7 @@ from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.decode_queue import DecodeQueue
 from modules.engine.finished_pictures import FinishedPictures
-from modules.engine.job_features import InnerJobs, JobFeatures
+from modules.engine.job_features import InnerJobs, JobFeatures, share_of_inner, share_of_main
 from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import request_size
@@ -147,6 +147,8 @@ class _Job:
         self._writer = writer
         self._reporter = reporter
         self._models = models
+        self._main = share_of_main(command.resolved)
+        self._part = range(0)
         self._pictures = pictures
         self._wants_grid = self._grid_is_wanted()
         # Another checkpoint that ends a picture makes room for the next batch's first, its VAE included.
@@ -171,7 +173,7 @@ class _Job:
                 if self._control.stopped:
                     return
                 for part in _split(images, self._models.together):
-                    self._make(batch, images, part)
+                    self._make(batch, part)
                 self._control.end_batch()
         self._grid()
 
@@ -183,10 +185,11 @@ class _Job:
             if not set(images) <= set(self._command.done):
                 yield batch, images
 
-    def _make(self, batch: int, images: range, part: range) -> None:
+    def _make(self, batch: int, part: range) -> None:
         if set(part) <= set(self._command.done) or self._control.leave_batch:
             return
-        latents = self._work.latents(part, lambda number: self._progress(batch, images, part, number))
+        self._part = part
+        latents = self._work.latents(part, lambda number: self._progress(batch, part, number))
         unfinished = self._control.leave_batch
         settings = self._command.resolved.settings
         if unfinished and not settings.saved.incomplete_images:
@@ -226,20 +229,21 @@ class _Job:
         self._writer.finished(finish, index, size=size_in_bytes(picture), shown_at=shown_at, store=store)
 
     def _finished(self, picture: Image.Image, index: int) -> Finished:
-        self._inner.index = index
+        self._inner.begin(index)
         finished = self._work.finish(picture, index)
         for feature in self._features:
             finished = feature.after_picture(finished, index)
         return finished
 
-    def _inner_progress(self, index: int) -> Progress:
-        """The hooks of a pass that a feature runs over finished image `index`."""
-        request, whole = self._command.resolved.request, sum(self._work.steps)
-        batch, place = divmod(index, request.batch_size)
-        fraction = (batch + (place + 1) / request.batch_size) / request.n_iter
+    def _inner_progress(self, index: int, number: int) -> Progress:
+        """The hooks of pass `number` that features run over finished image `index`; its steps are counted anew."""
+        request, part = self._command.resolved.request, self._part
+        batch = index // request.batch_size
 
         def on_step(step: int, steps: int, denoised: Tensor) -> None:
-            self._reporter.step(batch, whole, whole, fraction, denoised)
+            finished = (index - part.start + share_of_inner(number, step / steps)) / len(part)
+            fraction = self._fraction(batch, part, self._main + (1 - self._main) * finished)
+            self._reporter.step(batch, step, steps, fraction, denoised)
 
         return Progress(on_step, self._stop_if_requested, self._reporter.effects, self._reporter.shown)
 
@@ -247,14 +251,12 @@ class _Job:
         if self._control.leave_batch:
             raise Interrupted
 
-    def _progress(self, batch: int, images: range, part: range, number: int) -> Progress:
-        """The hooks of pass `number` over `part`, one part of a batch's `images`."""
+    def _progress(self, batch: int, part: range, number: int) -> Progress:
+        """The hooks of pass `number` over `part` of a batch's images."""
         before, whole = sum(self._work.steps[:number]), sum(self._work.steps)
-        earlier = (part.start - images.start) / len(images)
 
         def on_step(step: int, steps: int, denoised: Tensor) -> None:
-            share = earlier + min((before + step) / whole, 1.0) * len(part) / len(images)
-            fraction = (batch + share) / self._command.resolved.request.n_iter
+            fraction = self._fraction(batch, part, self._main * min((before + step) / whole, 1.0))
             self._reporter.step(batch, before + step, whole, fraction, denoised)
             self._decode_queue.take_up()
 
@@ -264,6 +266,12 @@ class _Job:
             effects=self._reporter.effects,
             shown=self._reporter.shown,
         )
+
+    def _fraction(self, batch: int, part: range, share: float) -> float:
+        """How much of the job is done when that share of this part of the batch is."""
+        request = self._command.resolved.request
+        earlier = part.start - batch * request.batch_size
+        return (batch + (earlier + share * len(part)) / request.batch_size) / request.n_iter
 
     def _grid_is_wanted(self) -> bool:
         resolved = self._command.resolved

@@ -27,6 +27,9 @@ from modules.pictures.enlarging import Once
 from modules.protocol import CheckpointFile, RunJob, inner_key
 from modules.sampling import Interrupted
 
+# Of a picture's progress, what its own passes take where features run some over it: how many these are, and how long
+# they take, shows only when they run.
+_SHARE_OF_MAIN: Final = 0.5
 # A grid may have thousands of cells with requests of their own. Beside those of a picture there are those of the passes
 # that its features run.
 _MOST_MADE: Final = 8
@@ -115,16 +118,24 @@ class JobFeatures:
 class InnerJobs:
     """Runs the passes of features over finished pictures, with their own checkpoints where they have them."""
 
-    def __init__(self, command: RunJob, models: JobModels, pixels: Pixels, progress: Callable[[int], Progress]) -> None:
-        """`progress` gives the hooks of a pass over a finished picture of that image of the job."""
+    def __init__(
+        self, command: RunJob, models: JobModels, pixels: Pixels, progress: Callable[[int, int], Progress]
+    ) -> None:
+        """`progress` gives the hooks of a pass over the finished picture of an image of the job: called with its
+        index and how many passes there were over it before.
+        """
         self._command = command
         self._models = models
         self._pixels = pixels
         self._progress = progress
-        self.index = 0
+        self._index = self._passes = 0
         variants = command.resolved.variants
         of_images = {inner_key(variants[i].checkpoint, variants[i].vae): file for i, file in command.others.items()}
         self._files = {**of_images, **command.inner_checkpoints}
+
+    def begin(self, index: int) -> None:
+        """The passes that follow are over that image of the job."""
+        self._index, self._passes = index, 0
 
     def family(self, resolved: ResolvedRequest) -> Family:
         """The family of the checkpoint that makes the pictures of `resolved`, which is loaded for that."""
@@ -139,10 +150,24 @@ class InnerJobs:
             raise Interrupted
         command = self._command.model_copy(update={"resolved": resolved, "checkpoint": self._file(resolved)})
         work = work_over(self._models, command, source, self._pixels, inner=self)
-        (latent,) = work.latents(range(1), partial(_same, self._progress(self.index)))
+        (latent,) = work.latents(range(1), partial(_same, self._progress(self._index, self._passes)))
+        self._passes += 1
         if self._pixels.stopped():
             raise Interrupted
         return work.finish(picture_of(work.pipeline, latent), 0).picture
+
+
+def share_of_main(resolved: ResolvedRequest) -> float:
+    """How much of a picture's progress its own passes are."""
+    return _SHARE_OF_MAIN if resolved.inner else 1.0
+
+
+def share_of_inner(number: int, done: float) -> float:
+    """How much of what is left then has been made, 0..1, while of pass `number` over the picture `done` is.
+
+    Each takes half of what those before it have left: it always goes on, whatever comes.
+    """
+    return 1 - 0.5**number * (1 - done / 2)
 
 
 def _same(progress: Progress, number: int) -> Progress:

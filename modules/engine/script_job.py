@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from modules.engine.control import JobControl
 from modules.engine.finished_pictures import FinishedPictures
-from modules.engine.job_features import InnerJobs
+from modules.engine.job_features import InnerJobs, share_of_inner, share_of_main
 from modules.engine.job_models import JobModels
 from modules.engine.picture_writer import PictureWriter, size_in_bytes
 from modules.engine.progress_reporter import ProgressReporter
@@ -56,10 +56,12 @@ class ScriptJob:
         self._reporter = reporter
         self._maker = PLAIN if script is None else MAKERS[script.title]
         self._pictures = pictures
-        self._inner = InnerJobs(command, models, pixels, lambda index: self._progress(0, 1))
+        self._inner = InnerJobs(command, models, pixels, self._inner_progress)
         # The picture made last, as its maker made it: a loop goes on from it, and not from what Extras made of it.
         self._last: tuple[int, Image.Image] | None = None
         self._index = 0
+        # Number and count of the pass whose picture is being finished, and how much of it is that pass itself.
+        self._under_way = (0, 1, 1.0)
         self._stage = self._set_up()
 
     @property
@@ -153,11 +155,20 @@ class ScriptJob:
         if self._control.leave_batch:
             raise Interrupted
 
-    def _progress(self, number: int, of: int) -> Progress:
+    def _progress(self, number: int, of: int, share: float = 1.0) -> Progress:
+        """The hooks of a pass, which is a share of number `number` of the `of` that a picture takes."""
+        return self._counted(lambda done: (number + share * done) / of)
+
+    def _inner_progress(self, _index: int, passes: int) -> Progress:
+        """The hooks of a pass that features run over a picture, behind `passes` others."""
+        number, of, main = self._under_way
+        return self._counted(lambda done: (number + main + (1 - main) * share_of_inner(passes, done)) / of)
+
+    def _counted(self, of_picture: Callable[[float], float]) -> Progress:
         index, count = self._index, self._command.resolved.image_count
 
         def on_step(step: int, steps: int, denoised: Tensor) -> None:
-            fraction = (index + (number + step / steps) / of) / count
+            fraction = (index + of_picture(step / steps)) / count
             self._reporter.step(index, step, steps, min(fraction, 1.0), denoised)
 
         return Progress(
@@ -171,18 +182,27 @@ class ScriptJob:
         file = self._command.others.get(self._index, self._command.checkpoint)
         command = self._command.model_copy(update={"resolved": resolved, "checkpoint": file})
         work = open_work(self._models, command, self._pixels, self._inner)
-        return self._finished(work, 0, len(work.steps))
+        return self._finished(work, 0, len(work.steps), share_of_main(resolved))
 
     def _over(
         self, resolved: ResolvedRequest, source: InitPicture, number: int = 0, of: int = 1, start: Start | None = None
     ) -> Image.Image:
         command = self._command.model_copy(update={"resolved": resolved})
-        return self._finished(work_over(self._models, command, source, self._pixels, self._inner, start), number, of)
+        work = work_over(self._models, command, source, self._pixels, self._inner, start)
+        return self._finished(work, number, of, share_of_main(resolved))
 
-    def _finished(self, work: Work, before: int, of: int) -> Image.Image:
-        """The one picture of `work`, whose first pass is number `before` of the `of` that the whole takes."""
+    def _finished(self, work: Work, before: int, of: int, main: float) -> Image.Image:
+        """The one picture of `work`, whose first pass is number `before` of the `of` that the whole takes.
+
+        Of the progress of its last pass `main` is that pass itself, and the rest what features do to the picture.
+        """
         self._stage.notices.update(dict.fromkeys(work.notices))
-        (latent,) = work.latents(range(1), lambda number: self._progress(before + number, of))
+        last = len(work.steps) - 1
+        self._inner.begin(self._index)
+        self._under_way = before + last, of, main
+        (latent,) = work.latents(
+            range(1), lambda number: self._progress(before + number, of, main if number == last else 1.0)
+        )
         self._stop_if_requested()
         finished = work.finish(picture_of(work.pipeline, latent), 0)
         if of == len(work.steps):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import webuiapi  # type: ignore[import-untyped]  # it has no types
 from PIL import Image
 
-from tests.api.conftest import b64, made, opened, png
+from tests.api.conftest import SMALL, b64, made, opened, png
 from tests.control_models import controlnet_tensors, make_controlnet, write_control
 from tests.features.detail.planted import plant
 from tests.networks import write_trained_lora
@@ -227,6 +228,28 @@ def test_two_clients_at_once_have_each_their_own_features(server: Any, api: http
         for one in found:
             np.testing.assert_array_equal(one, expected)
     np.testing.assert_array_equal(pixels(made(api)), plain)
+
+
+@pytest.mark.parametrize(
+    "several",
+    [{"n_iter": 2}, {"prompt": "a red|circle", "script_name": "Prompt matrix", "script_args": [False]}],
+    ids=["batches", "script"],
+)
+def test_progress_goes_on_through_the_detail_pass(api: httpx.Client, several: dict[str, Any]) -> None:
+    tab = {**EXACT, "ad_model": "two", "ad_use_steps": True, "ad_steps": 30, "ad_denoising_strength": 0.5}
+    fields = {**SMALL, "steps": 20, "alwayson_scripts": {"ADetailer": {"args": [tab]}}, **several}
+    job = api.post("/v1/jobs/txt2img", json=fields).raise_for_status().json()["id"]
+    seen: list[dict[str, Any]] = []
+    with api.stream("GET", f"/v1/jobs/{job}/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: ") and "fraction" in line:
+                seen.append(json.loads(line.removeprefix("data: ")))
+    assert api.get(f"/v1/jobs/{job}").json()["state"] == "finished"
+    fractions = [one["fraction"] for one in seen]
+    assert fractions == sorted(fractions) and fractions[0] > 0 and fractions[-1] <= 1
+    # 20 of a picture, and 15 of each of the two things that are found in it.
+    assert len({one["fraction"] for one in seen if one["steps"] != 20}) > 10
+    assert max(one["fraction"] for one in seen if one["steps"] == 20) <= 0.75 + 1e-6
 
 
 def test_programs_learn_version_schema_and_detectors(api: httpx.Client) -> None:
