@@ -206,7 +206,7 @@ def _wire_reading(tab: GenerationTab, services: Services, page: gr.Blocks) -> No
 def _after(tab: GenerationTab, name: str, controls: Sequence[Any]) -> Callable[..., Any]:
     """The event that comes once `controls` have stopped to change; see assets/soon.js."""
     button_id = f"{tab.form.mode}_{name}_soon"
-    button = gr.Button(visible="hidden", elem_id=button_id)
+    button = gr.Button("", visible="hidden", elem_id=button_id)
     changes = [events_of(control).change for control in controls]
     gr.on(changes, None, None, None, js=f"() => window.webui?.soon('{button_id}')")
     click: Callable[..., Any] = button.click

@@ -93,7 +93,8 @@ def library(tmp_path: Path) -> Iterator[Server]:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture of 160 × 120."""
     path = tmp_path_factory.mktemp("pictures") / "scene.png"
-    Image.effect_noise((160, 120), 70).convert("RGB").save(path)
+    # Nowhere white, so that white strokes are seen on it.
+    Image.effect_noise((160, 120), 70).convert("RGB").point(lambda value: min(value, 200)).save(path)
     return path
 
 

@@ -124,6 +124,15 @@ def ratios(server: Server, painter: Painter, request: Drawn) -> list[float]:
     ]
 
 
+def sensitivity(server: Server, request: Drawn) -> float:
+    """PSNR of the pictures with those drawn with a guidance scale that differs in its last bits: where these are
+    far apart, so are two programs that add in another order. The lowest, in decibels.
+    """
+    nudged = {**request.body, "cfg_scale": request.body["cfg_scale"] * (1 + 2e-7)}
+    pairs = zip(answered(server, request.body), answered(server, nudged), strict=True)
+    return min(peak_ratio(one, other) for one, other in pairs)
+
+
 def main(count: int, start: int = 0, family: str = "SD1", refiner: str | None = None) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.amounts import amount, some
-from tests.endtoend.compare import DEMO, REFINED, TOYS, Pair, ratios, server_of
+from tests.endtoend.compare import DEMO, REFINED, TOYS, Pair, ratios, sensitivity, server_of
 from tests.endtoend.drawn_requests import drawn
 from tests.endtoend.oracle_painter import Painter
 from tests.endtoend.oracle_terms import KINDS
@@ -63,4 +63,7 @@ def _paint_alike(folder: Path, family: str, refiner: str | None, numbers: range)
     pair = Pair.of(folder, family, refiner)
     with pair.served(folder / "data") as server:
         for number in numbers:
-            assert min(ratios(server, pair.painter, pair.request(number))) > LOWEST, number
+            request = pair.request(number)
+            lowest = min(ratios(server, pair.painter, request))
+            # "DPM adaptive" with a refiner, for one: which steps it takes may hang by a last bit.
+            assert lowest > LOWEST or lowest > sensitivity(server, request) - 10, number
