@@ -158,16 +158,7 @@ def move_unless_taken(old: Path, new: Path) -> None:
     One of the two names is the whole file at every moment. Raises FileExistsError where `new` is taken, OSError and
     SaveError.
     """
-    new.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _move_unless_taken(old, new)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        copy_unless_taken(old, new)
-        old.unlink()
-    _sync_folder(new.parent)
-    _sync_folder(old.parent)
+    _moved(old, new, _move_unless_taken)
 
 
 def move_to_own_name(old: Path, new: Path) -> None:
@@ -175,9 +166,14 @@ def move_to_own_name(old: Path, new: Path) -> None:
 
     On one file system there is no moment in which it has two names. Raises OSError and SaveError.
     """
+    _moved(old, new, Path.rename)
+
+
+def _moved(old: Path, new: Path, move: Callable[[Path, Path], object]) -> None:
+    """Move a file by `move`; to another file system by a copy."""
     new.parent.mkdir(parents=True, exist_ok=True)
     try:
-        old.rename(new)
+        move(old, new)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise

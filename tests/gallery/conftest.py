@@ -23,6 +23,14 @@ def options(paths: Paths) -> OptionStore:
 
 
 @pytest.fixture
+def outputs(paths: Paths) -> Path:
+    """The folder of txt2img's pictures."""
+    folder = paths.outputs_dir / "txt2img-images"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
 def gallery(paths: Paths, options: OptionStore) -> Gallery:
     return Gallery(paths, options)
 

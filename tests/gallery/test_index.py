@@ -26,13 +26,6 @@ Open = Callable[[], PictureIndex]
 
 
 @pytest.fixture
-def outputs(paths: Paths) -> Path:
-    folder = paths.outputs_dir / "txt2img-images"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
 def opened(paths: Paths, options: OptionStore) -> Iterator[Open]:
     indexes: list[PictureIndex] = []
 

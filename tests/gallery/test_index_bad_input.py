@@ -25,13 +25,6 @@ MANY = amount(1_000, 10_000)
 
 
 @pytest.fixture
-def outputs(paths: Paths) -> Path:
-    folder = paths.outputs_dir / "txt2img-images"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
 def index(paths: Paths, options: OptionStore) -> Iterator[PictureIndex]:
     made = PictureIndex(paths, options)
     yield made

@@ -17,13 +17,6 @@ from tests.gallery.pictures import infotext, write_picture
 
 
 @pytest.fixture
-def outputs(paths: Paths) -> Path:
-    folder = paths.outputs_dir / "txt2img-images"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
 def index(paths: Paths, options: OptionStore) -> Iterator[PictureIndex]:
     made = PictureIndex(paths, options)
     made.start()

@@ -225,11 +225,12 @@ def test_layers_that_do_not_fit_are_left_out_and_counted(
     name = next(name for name in networks[0].layers if name.endswith("to_q"))
     wrong = layer_update({"up": torch.ones(3, 2), "down": torch.ones(2, 5)})
     odd = replace(networks[0], layers={**networks[0].layers, name: wrong, "lora_unet_nowhere": wrong})
-    merger = NetworkMerger(model, CPU)
     one = AppliedNetwork("odd", odd)
     # One that acts from a later step on is not in the weights yet.
     later = replace(one, unet=0.0)
     for first, live in ((one, False), (one, True), (later, False), (later, True)):
+        # What an earlier one found out is remembered.
+        merger = NetworkMerger(model, CPU)
         merger.apply([first], while_computing=live)
         fit = merger.fit(one)
         assert (fit.missing, fit.misshapen, fit.found) == (1, 1, len(odd.layers) - 2)
