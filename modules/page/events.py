@@ -96,11 +96,15 @@ def submitter(form: Form, services: Services, uploads: UploadStore) -> Callable[
 def wire_results(results: Results, mode: str, services: Services) -> None:
     """Connect the gallery: what the page's scripts want shown, and the picture that is looked at."""
 
-    def show(pressed: gr.Request, job_id: str) -> tuple[gr.Gallery, str, str, int, str, gr.File]:
+    def show(pressed: gr.Request, job_id: str, at: float) -> tuple[object, object, str, object, str, object]:
         viewer = pressed_by(pressed)
         jobs = ViewedJobs(services.jobs, viewer)
         hidden = services.options.switch("do_not_show_images")
         images = [] if hidden else shown_pictures(services, viewer, job_id)
+        if 0 <= at < len(images):
+            # It is on display and has more pictures now, or the answer was late: the one looked at stays.
+            gallery = gr.Gallery(value=gallery_value(images))
+            return gallery, gr.skip(), spent_html(spent_on(jobs, job_id)), gr.skip(), job_id, gr.skip()
         selected = first_selected(jobs, job_id, len(images))
         return (
             gr.Gallery(value=gallery_value(images), selected_index=selected if images else None),
@@ -119,9 +123,9 @@ def wire_results(results: Results, mode: str, services: Services) -> None:
 
     results.show.click(
         show,
-        results.shown,
+        [results.shown, results.selected],
         [results.gallery, results.infotext, results.spent, results.selected, results.shown, results.files],
-        js=f"() => [window.webui.wanted('{mode}')]",
+        js=f"(shown, selected) => window.webui.wanted('{mode}', shown, selected)",
         **QUICK,
     ).success(None, None, None, js=f"() => window.webui.filled('{mode}')")
     # Arrows may be pressed faster than answers come: whatever the event says, what is selected by then is what counts.

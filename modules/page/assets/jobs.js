@@ -5,7 +5,7 @@
 /** @import { EndedJob, Mode, PageState } from "./types.js" */
 
 import { client, read } from "./client.js";
-import { need, send, sentence } from "./dom.js";
+import { find, need, send, sentence } from "./dom.js";
 import { drawIgnored } from "./ignored.js";
 import { changeJob } from "./job_actions.js";
 import { confirmed } from "./localization.js";
@@ -49,8 +49,18 @@ export const MODES = ["txt2img", "img2img", "extras", "modelmerger"];
 const reported = new Set();
 let firstAnswer = true;
 
-/** @param {Mode} mode */
-export const wanted = (mode) => views[mode].wantedJob;
+/**
+ * The inputs of the event that fills a gallery: the job, and which of its pictures is selected if it is on display.
+ * @param {Mode} mode
+ * @param {string} shown the id of the job on display
+ * @param {number} selected
+ * @returns {[string, number]}
+ */
+export function wanted(mode, shown, selected) {
+  const job = views[mode].wantedJob;
+  const again = job === shown && find(document, `#${mode}_gallery .thumbnail-item`, HTMLElement);
+  return [job, again ? selected : -1];
+}
 
 export const settings = () => last?.settings;
 
