@@ -235,13 +235,12 @@ class ControlNet(JobFeature):
         def make() -> RgbArray:
             return preprocessors.run(preprocessor, source.picture, settings, source.mask)
 
-        whole = context.work.source is None or context.work.source.paste_to is None
-        if not (unit.image and whole):
+        if context.work.source is not None and context.work.source.paste_to is not None:
+            # A part of a picture, which does not come again.
             return fit_map(make(), size, mode)
-        # The same picture may be drawn with many times: by its digest, which is its name, and all that its map is of.
-        key = unit.image, unit.mask, preprocessor.name, settings
-        found = self._job.shared.get("maps", key, make, _MOST_MAPS)
-        return fit_map(found, size, mode)
+        # The same picture may be drawn with many times.
+        key = preprocessors.key(preprocessor, source.picture, settings, source.mask)
+        return fit_map(self._job.shared.get("maps", key, make, _MOST_MAPS), size, mode)
 
     def _source(self, unit: UnitArguments, context: PassContext, *, takes_mask: bool) -> ControlSource:
         """The unit's picture, or where it has none the one that the pass starts from."""

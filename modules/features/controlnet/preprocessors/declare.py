@@ -65,6 +65,8 @@ class Preprocessor:
     """Its map carries the mask as a fourth channel."""
     seen_by_clip: bool = False
     """An image encoder looks at its picture, which becomes no map."""
+    is_random: bool = False
+    """Its map is drawn by the picture's seed."""
 
     @property
     def title(self) -> str:
@@ -134,7 +136,7 @@ _WITHOUT_WEIGHTS: Final = (
     Preprocessor(name="color", label="t2ia_color_grid", control_types=("T2I-Adapter",), resolution=RESOLUTION),
     Preprocessor(name="recolor_luminance", control_types=("Recolor",), threshold_a=_GAMMA),
     Preprocessor(name="recolor_intensity", control_types=("Recolor",), threshold_a=_GAMMA),
-    Preprocessor(name="shuffle", control_types=("Shuffle",)),
+    Preprocessor(name="shuffle", control_types=("Shuffle",), is_random=True),
     Preprocessor(name="inpaint", label="inpaint_global_harmonious", control_types=("Inpaint",), takes_mask=True),
     Preprocessor(name="inpaint_only", control_types=("Inpaint",), takes_mask=True),
     *(

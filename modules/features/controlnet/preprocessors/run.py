@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,15 @@ class Settings:
     threshold_a: float | None = None
     threshold_b: float | None = None
     seed: int = 0
-    """The picture's seed and its variation's, added up; shuffling alone draws from it."""
+    """The picture's seed and its variation's, added up, for maps that are drawn at random."""
+
+    def acting_on(self, preprocessor: Preprocessor) -> Settings:
+        """Those of them that a preprocessor's map depends on, with its defaults in; the others as if not given."""
+        a, b = slider_values(preprocessor, self.threshold_a, self.threshold_b)
+        slider = preprocessor.resolution
+        resolution = None if slider is None else round(slider.value(self.resolution))
+        seed = self.seed if preprocessor.is_random else 0
+        return Settings(resolution=resolution, threshold_a=a, threshold_b=b, seed=seed)
 
 
 # A picture and the numbers of the sliders A and B become a map of the same size.
@@ -83,6 +92,21 @@ class Preprocessors:
         resolution = round(preprocessor.resolution.value(settings.resolution))
         return at_resolution(picture, resolution, lambda padded: compute(padded, a, b))
 
+    def key(
+        self, preprocessor: Preprocessor, picture: RgbArray, settings: Settings, mask: Grey | None = None
+    ) -> Hashable:
+        """All that the map of `run` depends on: maps of equal keys are the same.
+
+        Raises:
+            ModelNotFoundError: a file of weights is missing.
+        """
+        seen = blake2b(picture.tobytes())
+        if mask is not None:
+            seen.update(mask.tobytes())
+        weights = _with_times(find_weights(preprocessor, self._folders))
+        acting = settings.acting_on(preprocessor)
+        return preprocessor.name, acting, picture.shape, mask is None, seen.digest(), weights
+
     def posed(
         self, preprocessor: Preprocessor, picture: RgbArray, settings: Settings
     ) -> tuple[RgbArray, list[Pose]] | None:
@@ -112,8 +136,13 @@ class Preprocessors:
     def _network(self, preprocessor: Preprocessor) -> object:
         load = NETWORKS[preprocessor.name].load
         files = find_weights(preprocessor, self._folders)
-        key = load, tuple((path, path.stat().st_mtime_ns) for path in files)
+        key = load, _with_times(files)
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # The old one's memory is free before the new one is read.
             self._loaded = key, load(files, self._device)
         return self._loaded[1]
+
+
+def _with_times(files: Sequence[Path]) -> tuple[tuple[Path, int], ...]:
+    """Files with when they changed last."""
+    return tuple((path, path.stat().st_mtime_ns) for path in files)
