@@ -110,11 +110,10 @@ class Script:
     """One script. An `always_on` one stands beside the others and acts where `acts` says so.
 
     `pictures` is how many pictures it starts from on the img2img tab. A `named` one writes its title into pictures. One
-    that `needs_mask` is off where there is none. `aliases` are titles that programs know it under,
-    `*` standing for anything. On the page those of one `group` stand together, and each of their numbers is an axis of
-    X/Y/Z plot. `file` stands before its controls in ui-config.json: for A1111's scripts the name of A1111's file. One
-    that works `postprocesses`, on each finished picture, is on the page where the setting
-    postprocessing_enable_in_main_ui names it.
+    that `needs_mask` is off where there is none. `aliases` are titles that programs know it under, `*` standing for
+    anything. On the page those of one `group` stand together. `file` stands before its controls in ui-config.json: for
+    A1111's scripts the name of A1111's file. One that works `postprocesses`, on each finished picture, is on the page
+    where the setting postprocessing_enable_in_main_ui names it.
     """
 
     title: str

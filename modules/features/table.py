@@ -58,6 +58,8 @@ SCRIPTS: Final = (
     *GUIDANCE,
     *POSTPROCESSING,
 )
+# What changes how a step is guided or what the model is shown; each argument of these is an axis of X/Y/Z plot.
+IN_GUIDANCE: Final = (DETAIL_DAEMON, *GUIDANCE)
 SELECTABLE: Final = tuple(script for script in SCRIPTS if not script.always_on)
 ALWAYS_ON: Final = tuple(script for script in SCRIPTS if script.always_on)
 

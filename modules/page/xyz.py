@@ -27,6 +27,7 @@ from modules.parameters.xyz import (
     NOTHING,
     SEARCH,
     Axis,
+    argument_of,
     joined_values,
     split_values,
     value_counts,
@@ -77,6 +78,8 @@ def axis_choices(services: Services, label: str) -> list[str]:
     if axis.tab is not None:
         (argument,) = [one for one in TAB if one.name == axis.tab]
         return choices_of(services.lists, argument, "img2img") or list(_SWITCH)
+    if axis.argument is not None:
+        return choices_of(services.lists, argument_of(*axis.argument), "img2img") or list(_SWITCH)
     if not axis.options:
         return list(_SWITCH)
     option = OPTIONS[axis.options[0]]

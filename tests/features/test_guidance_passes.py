@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from modules.features.deep_shrink.declare import DeepShrinkArguments
 from modules.features.deep_shrink.run import DeepShrink
+from modules.features.detail_daemon.declare import UNIT
 from modules.features.epsilon_scaling.run import epsilon_scaling
-from modules.features.guidance import GUIDANCE
 from modules.features.negpip.run import NegPip, split_negative
 from modules.features.runs import features_for
-from modules.features.table import ALWAYS_ON
+from modules.features.table import ALWAYS_ON, IN_GUIDANCE
 from modules.generation.module_hooks import attention_received, decoder_joins, middle_attentions, only_values
 from modules.generation.passes import conditioner_of
 from modules.generation.pipeline import JobFeature, Pipeline, Progress
@@ -29,11 +29,11 @@ from modules.prompt import clip_tokenizer
 from modules.sampling import CallPosition
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
-from tests.amounts import some
 from tests.checkpoints import Architecture, make_modules, write_tiny_checkpoint
 from tests.generation.test_txt2img import resolved
 from tests.sampling.doubles import latent
 
+UNIT_DEFAULTS: dict[str, Any] = {argument.name: argument.default for argument in UNIT}
 # What makes each feature act on the narrow model, and what makes it do nothing; Mahiro and CFG-Zero* have nothing but
 # being off.
 ACTIVE: dict[str, dict[str, Any]] = {
@@ -54,6 +54,9 @@ ACTIVE: dict[str, dict[str, Any]] = {
     "Smoothed-energy guidance": {},
     "CFG rescale": {},
     "Epsilon scaling": {},
+    "Detail Daemon": {
+        "units": [{**UNIT_DEFAULTS, "enabled": True, "amount": 1, "start": 0, "end": 1, "smooth": False}]
+    },
 }
 NEUTRAL: dict[str, dict[str, Any]] = {
     "Guidance interval": {"start": 0, "end": 1},
@@ -71,7 +74,10 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "Smoothed-energy guidance": {"scale": 0},
     "CFG rescale": {"phi": 0},
     "Epsilon scaling": {"factor": 1},
+    "Detail Daemon": {"units": [{**UNIT_DEFAULTS, "enabled": True, "amount": 0}]},
 }
+# Nothing but being off.
+WITHOUT_NEUTRAL = {"CFG-Zero star", "Mahiro CFG"}
 # What acts on negative weights alone needs some.
 PROMPTS = {"NegPiP": "a (red:-1.2) circle", "Perp-Neg": "a circle AND red :-0.5"}
 # Acting in no call is nothing either, to the bit and whatever the sampler works with.
@@ -96,7 +102,7 @@ def features_of(request: ResolvedRequest) -> Sequence[JobFeature]:
 
 
 def made(pipeline: Pipeline, scripts: dict[str, dict[str, Any]], images: range = range(1), **values: Any) -> Tensor:
-    on = {title: {_first(title): True, **own} for title, own in scripts.items()}
+    on = {title: own if "units" in own else {_first(title): True, **own} for title, own in scripts.items()}
     fields = {"width": 128, "height": 96, "steps": 3, "batch_size": 2, **values}
     request = resolved(scripts=on, **fields)
     quiet = Progress(on_step=lambda step, steps, denoised: None, before_call=lambda: None)
@@ -117,10 +123,11 @@ def hooks_on(unet: nn.Module) -> int:
 
 
 def test_every_feature_is_tried() -> None:
-    assert set(ACTIVE) == {script.title for script in GUIDANCE}
+    assert set(ACTIVE) == {script.title for script in IN_GUIDANCE}
+    assert set(NEUTRAL) | WITHOUT_NEUTRAL == set(ACTIVE)
 
 
-@pytest.mark.parametrize("title", some(ACTIVE, 6))
+@pytest.mark.parametrize("title", ACTIVE)
 def test_a_feature_acts_and_is_gone_when_the_pass_is_over(pipeline: Pipeline, plain: Tensor, title: str) -> None:
     before = hooks_on(pipeline.model.unet)
     own: dict[str, Any] = {"prompt": PROMPTS[title]} if title in PROMPTS else {}
@@ -131,7 +138,7 @@ def test_a_feature_acts_and_is_gone_when_the_pass_is_over(pipeline: Pipeline, pl
     assert torch.equal(made(pipeline, {}), plain)
 
 
-@pytest.mark.parametrize("title", some(NEUTRAL, 6))
+@pytest.mark.parametrize("title", NEUTRAL)
 def test_a_neutral_feature_changes_no_bit(pipeline: Pipeline, plain: Tensor, title: str) -> None:
     assert torch.equal(made(pipeline, {title: NEUTRAL[title]}), plain)
 

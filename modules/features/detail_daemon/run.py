@@ -1,10 +1,10 @@
 """Detail Daemon: the model is shown a noise level that differs from the true one, and leaves more or less detail.
 
-By muerrilla (2024, MIT licence), without a paper: shown less noise than there is, the model takes away less. A level is
-multiplied by 1 - m · s / 10 for both sides, s the CFG scale, or by 1 - m / 10 for prompts or 1 + m / 10 for negative
-ones. m rises from the start offset at `start` to `amount` at start + bias · (end - start), falls to the end offset at
-`end`; it goes by a cosine where it is smooth, to the power of `exponent`, and is less by `fade`. Prompts and negative
-prompts are two calls meanwhile.
+By muerrilla (2024, MIT licence), without a paper: shown less noise than there is, the model takes away less. The level
+shown is σ' = σ · (1 - m · s / 10) for both sides, s the CFG scale, or σ · (1 - m / 10) for prompts or σ · (1 + m / 10)
+for negative ones. m rises from the start offset at `start` to `amount` at start + bias · (end - start), falls to the
+end offset at `end`; it goes by a cosine where it is smooth, to the power of `exponent`, and is less by `fade`. Prompts
+and negative prompts are two calls meanwhile.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """FreeU: at the joins of the decoder, features are made stronger and the low frequencies of skips weaker.
 
-Si et al. (2023), arXiv:2309.11497. Where the features h have four times the model's first width: half of h's channels
-times b1, and the middle 2 × 2 of the skip's spectrum times s1; at twice that width b2 and s2. In version 2, that of the
-authors' code, b is (b - 1) · m + 1 for m, the mean of h's channels at each place, brought to 0 to 1 image by image.
+Si et al. (2023), arXiv:2309.11497: out = [b · h, FFT⁻¹(s · FFT(skip))], b over half of h's channels, s over the middle
+2 × 2 of the spectrum. Where the features h have four times the model's first width, b and s are b1 and s1, at twice
+that width b2 and s2. In version 2, that of the authors' code, b is (b - 1) · m + 1 for m, the mean of h's channels at
+each place, brought to 0 to 1 image by image.
 """
 
 from __future__ import annotations

@@ -103,10 +103,9 @@ class _GuidedAttention:
             self.stores = True
             attend(self.hook.shown.to(hidden_states))
             self.stores = False
-        try:
-            return attend(context)
-        finally:
-            self.negative = None
+        answer = attend(context)
+        self.negative = None
+        return answer
 
 
 def _hooks_of(arguments: NormalizedAttentionArguments, context: PassContext) -> Sequence[PassHook]:

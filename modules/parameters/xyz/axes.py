@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from modules.features.controlnet.declare import unit_value, with_unit_value
-from modules.features.declaration import Script, ScriptError
+from modules.features.declaration import Argument, Script, ScriptError
 from modules.features.detail.declare import DETAIL, with_tab_value
-from modules.features.table import SCRIPTS
+from modules.features.table import IN_GUIDANCE, SCRIPTS
 from modules.parameters.request import GenerationRequest, RequestError
 from modules.parameters.samplers import find_sampler, resolve_sampler
 from modules.parameters.schedules import resolve_schedule
@@ -29,7 +29,7 @@ class Axis:
     """One axis. `field` is of the request, `options` are settings that take the value.
 
     `unit` is an argument of ControlNet's first unit, `tab` one of the detail pass's first tab, and `argument` one of a
-    feature's, behind its title: the feature is on in each picture.
+    feature's, behind its title: the feature is on in each picture, and where it has units the first one.
 
     An axis without either has a rule of its own in `changes`, or is not possible here. `plain` values stand in the
     legend without the axis's name.
@@ -48,16 +48,29 @@ class Axis:
     @property
     def listed(self) -> bool:
         """Whether its values are chosen from a list of this machine, unless they are typed."""
-        return self.label in _LISTED
+        return self.label in _LISTED or (self.argument is not None and argument_of(*self.argument).look in _CHOSEN)
+
+
+_CHOSEN: Final = ("checkbox", "radio", "dropdown")
 
 
 def _axes_of(script: Script) -> Iterator[Axis]:
-    for argument in script.valued:
+    for argument in _arguments_of(script):
+        kind: ValueKind = "text"
         if argument.look == "slider":
-            kind: ValueKind = "whole" if argument.whole else "number"
-            yield Axis(
-                f"[{script.title}] {argument.label}", kind, tabs=script.tabs, argument=(script.title, argument.name)
-            )
+            kind = "whole" if argument.whole else "number"
+        yield Axis(f"[{script.title}] {argument.label}", kind, tabs=script.tabs, argument=(script.title, argument.name))
+
+
+def _arguments_of(script: Script) -> Sequence[Argument]:
+    """A feature's arguments, or those of each of its units."""
+    return script.arguments[0].record or script.valued
+
+
+def argument_of(title: str, name: str) -> Argument:
+    """The argument of that name of the feature of that title, or of its units."""
+    script = next(script for script in SCRIPTS if script.title == title)
+    return next(argument for argument in _arguments_of(script) if argument.name == name)
 
 
 AXES: Final = (
@@ -130,7 +143,7 @@ AXES: Final = (
     Axis("[ADetailer] ADetailer scheduler 1st", tab="ad_scheduler"),
     Axis("[ADetailer] noise multiplier 1st", "number", tab="ad_noise_multiplier"),
     Axis("[ADetailer] ControlNet model 1st", tab="ad_controlnet_model"),
-    *(axis for script in SCRIPTS if script.group for axis in _axes_of(script)),
+    *(axis for script in IN_GUIDANCE for axis in _axes_of(script)),
 )
 _WITH_RULES: Final = (NOTHING, SEARCH, *DETAIL_SEARCHES, "Prompt order", "Styles", "Size")
 _LISTED: Final = frozenset(
@@ -232,15 +245,26 @@ def changes(axis: Axis, value: object, values: Sequence[Any], fields: Mapping[st
 
 
 def _with_argument(scripts: Mapping[str, Mapping[str, Any]], title: str, name: str, value: object) -> dict[str, Any]:
-    """`scripts` with that feature on, and this argument of it."""
+    """`scripts` with that feature on, or its first unit, and this argument of it."""
     script = next(script for script in SCRIPTS if script.title == title)
-    return {**scripts, title: {**scripts.get(title, {}), script.arguments[0].name: True, name: value}}
+    first, given = script.arguments[0], scripts.get(title, {})
+    if argument_of(title, name).look == "checkbox":
+        value = _is_on(value)
+    if first.look != "units":
+        return {**scripts, title: {**given, first.name: True, name: value}}
+    unit, *others = given.get(first.name) or [{}]
+    changed = {**unit, first.record[0].name: True, name: value}
+    return {**scripts, title: {**given, first.name: [changed, *others]}}
+
+
+def _is_on(value: object) -> bool:
+    return str(value).strip().lower() in ("true", "1", "yes", "on")
 
 
 def overrides(axis: Axis, value: object) -> dict[str, Any]:
     """The settings that `value` changes."""
     if axis.label in _SWITCHES:
-        return dict.fromkeys(axis.options, str(value).strip().lower() in ("true", "1", "yes", "on"))
+        return dict.fromkeys(axis.options, _is_on(value))
     return dict.fromkeys(axis.options, value)
 
 
