@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -28,16 +28,28 @@ _NOT_EXTRA: Final = frozenset(
 )
 
 
-def generation_answer(job: Job, body: ApiOnly) -> dict[str, Any]:
-    """The answer to a generation call. Raises GenerationFailed with the cause when there is none."""
-    if job.state == "failed":
-        raise GenerationFailed(job.cause or "The job failed.")
-    images = shown_images(job)
+# Of `info`, what has an entry for each picture.
+_FOR_EACH: Final = ("all_prompts", "all_negative_prompts", "all_seeds", "all_subseeds", "infotexts")
+
+
+def generation_answer(jobs: Sequence[Job], body: ApiOnly) -> dict[str, Any]:
+    """The answer to a generation call; of several jobs, one for each file of a batch, the pictures of all of them.
+
+    Raises GenerationFailed with the cause when one of them has failed.
+    """
+    for job in jobs:
+        if job.state == "failed":
+            name = job.request.batch.name if job.request.batch is not None else ""
+            raise GenerationFailed(": ".join(filter(None, (name, job.cause or "The job failed."))))
+    shown = [shown_images(job) for job in jobs]
     hidden = {"init_images", "mask"} if not getattr(body, "include_init_images", False) else set()
+    infos = [job_info(job, images) for job, images in zip(jobs, shown, strict=True)]
+    info = infos[0] | {name: [one for each in infos for one in each[name]] for name in _FOR_EACH}
+    pictures = [image for images in shown for image in images] if body.send_images else []
     return {
-        "images": [as_base64(image.path.read_bytes()) for image in images] if body.send_images else [],
+        "images": [as_base64(image.path.read_bytes()) for image in pictures],
         "parameters": body.model_dump() | dict.fromkeys(hidden & set(type(body).model_fields), None),
-        "info": json.dumps(job_info(job, images), ensure_ascii=False),
+        "info": json.dumps(info, ensure_ascii=False),
     }
 
 

@@ -31,10 +31,11 @@ def generation_routes(services: Services) -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", route_class=ApiRoute, tags=["generation"])
 
     async def made(body: ApiOnly, mode: Mode, request: Request) -> Response:
-        job = await run_sync(submit, services, body, mode, login_of(request))
-        job = await ended_job(services.jobs, job, request if body.cancel_on_disconnect else None)
+        jobs = await run_sync(submit, services, body, mode, login_of(request))
+        watched = request if body.cancel_on_disconnect else None
+        ended = [await ended_job(services.jobs, job, watched) for job in jobs]
         # Megabytes of base64 are put together off the event loop: progress must answer meanwhile.
-        return await run_sync(lambda: JSONResponse(generation_answer(job, body)))
+        return await run_sync(lambda: JSONResponse(generation_answer(ended, body)))
 
     @router.post("/txt2img", response_model=GenerationAnswer)
     async def txt2img(body: Txt2ImgBody, request: Request) -> Response:  # type: ignore[valid-type]  # a model made at run time

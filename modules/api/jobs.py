@@ -40,13 +40,19 @@ def job_routes(services: Services) -> APIRouter:
 def _asking(router: APIRouter, services: Services) -> None:
     @router.post("/txt2img", status_code=202)
     def submit_txt2img(body: Txt2ImgBody, viewer: ByLogin) -> dict[str, Any]:  # type: ignore[valid-type]  # a model made at run time
-        """Queue a txt2img job and answer at once. The body is that of /sdapi/v1/txt2img."""
-        return job_item(submit(services, body, "txt2img", viewer))
+        """Queue a txt2img job and answer at once. The body is that of /sdapi/v1/txt2img.
+
+        Of several jobs, one for each file of its units' folders, the first; the others have its `task_id`.
+        """
+        return job_item(submit(services, body, "txt2img", viewer)[0])
 
     @router.post("/img2img", status_code=202)
     def submit_img2img(body: Img2ImgBody, viewer: ByLogin) -> dict[str, Any]:  # type: ignore[valid-type]  # a model made at run time
-        """Queue an img2img job and answer at once. The body is that of /sdapi/v1/img2img."""
-        return job_item(submit(services, body, "img2img", viewer))
+        """Queue an img2img job and answer at once. The body is that of /sdapi/v1/img2img.
+
+        Of several jobs, one for each file of its units' folders, the first; the others have its `task_id`.
+        """
+        return job_item(submit(services, body, "img2img", viewer)[0])
 
 
 def _watching(router: APIRouter, services: Services) -> None:

@@ -15,10 +15,13 @@ from modules.catalogue.lookup import LocalModels
 from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import find_upscaler
 from modules.features.pictures import with_pictures
+from modules.gallery.allowed_folders import FolderError
 from modules.intake.checkpoints import options_in_force
 from modules.intake.first_pass import first_pass_size
 from modules.intake.networks import prefers_alias
+from modules.intake.unit_folders import unit_folders
 from modules.jobs.access import Viewer
+from modules.jobs.batches import about_skipped, jobs_of_folders, submit_batch_jobs
 from modules.parameters import (
     GenerationRequest,
     Mode,
@@ -96,18 +99,33 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
     return Submission(request, inputs, notices)
 
 
-def submit(services: Services, body: ApiOnly, mode: Mode, viewer: Viewer) -> Job:
-    """Queue the request of a body as a job of the viewer's login."""
+def submit(services: Services, body: ApiOnly, mode: Mode, viewer: Viewer) -> list[Job]:
+    """Queue the request of a body as a job of the viewer's login, or as one for each file of its units' folders.
+
+    Raises RequestError, HTTPException and JobError.
+    """
     request, inputs, notices = generation_request(services, body, mode)
-    return services.jobs.submit(
+    sender = Viewer(viewer.user, "api")
+    try:
+        folders = unit_folders(request, services.folders)
+    except FolderError as error:
+        raise RequestError(str(error)) from error
+    if folders is not None:
+        jobs, skipped = jobs_of_folders(request, inputs, folders)
+        notices = (*notices, *about_skipped(skipped))
+        return submit_batch_jobs(
+            services, jobs, sender, notices=notices, task_id=body.force_task_id, save=body.save_images
+        )
+    job = services.jobs.submit(
         request,
         inputs=inputs,
-        client="api",
-        user=viewer.user,
+        client=sender.client,
+        user=sender.user,
         task_id=body.force_task_id,
         save=body.save_images,
         notices=notices,
     )
+    return [job]
 
 
 def _find_upscaler(services: Services, name: str) -> None:

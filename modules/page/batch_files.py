@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
@@ -13,11 +12,14 @@ from gradio.utils import get_upload_folder
 
 from modules.catalogue.lookup import LocalModels
 from modules.gallery.allowed_folders import FolderError
+from modules.intake.unit_folders import UnitFolders, unit_folders
 from modules.jobs.access import Viewer
-from modules.jobs.job import JobError
+from modules.jobs.batches import BatchJob, about_skipped, jobs_of_folders, submit_batch_jobs
+from modules.jobs.job import Job
 from modules.page.from_picture import with_source
 from modules.page.init_pictures import CanvasPicture, masked_source
-from modules.page.job_pictures import BATCH_PREFIX
+from modules.page.units import with_unit_pictures
+from modules.page.uploads import UploadStore
 from modules.parameters import BatchFile, GenerationRequest, RequestError, parse_infotext, request_from_infotext
 from modules.pictures import PictureError, read_metadata
 from modules.pictures.opening import picture_size
@@ -39,8 +41,7 @@ _FIELDS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "CFG scale": ("cfg_scale",),
     "Sampler": ("sampler_name", "scheduler"),
 }
-# A sentence names this many files, then counts.
-_NAMED: Final = 6
+_NOTHING_LEFT: Final = "there is no picture left for it in the folder of a ControlNet unit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,65 +95,79 @@ def uploaded(files: Sequence[Any]) -> Iterator[tuple[str, Path]]:
             yield PurePath(str(file.get("orig_name") or path.name)).name, path
 
 
-def submit_batch(services: Services, named: Mapping[str, Any], wanted: BatchRequest, sender: Viewer) -> str:
-    """Queue a job for each file that can be used: the answer for the page, as JSON. Raises RequestError, JobError.
+def submit_batch(
+    services: Services, named: Mapping[str, Any], wanted: BatchRequest, uploads: UploadStore, sender: Viewer
+) -> str:
+    """Queue a job for each file that can be used: the answer for the page, as JSON.
 
     Every file is looked at before the first job is queued, so that what is wrong with all of them costs nothing.
+
+    Raises RequestError, JobError, and FolderError for the folder of a ControlNet unit.
     """
     if not wanted.files:
         raise RequestError(NO_FILES)
-    usable, skipped = _usable(services, named, wanted)
-    if not usable:
-        raise RequestError(_about_skipped(skipped))
-    room = services.options.whole("queue_waiting_limit") - services.jobs.count("waiting")
-    if len(usable) > room:
-        raise JobError(
-            f"The batch has {len(usable)} files and the queue has room for {max(0, room)}: take fewer at a time, or"
-            " raise the limit of waiting jobs in Settings."
-        )
-    task = f"{BATCH_PREFIX}{secrets.token_hex(8)}"
-    notices = (_about_skipped(skipped),) if skipped else ()
-    for number, (request, places) in enumerate(usable):
-        try:
-            inputs = {name: path.read_bytes() for name, path in places.items()}
-        except OSError as error:
-            sentence = (
-                f"{error.filename} can't be read any more: {number} files before it are queued, the others are not."
-            )
-            raise JobError(sentence) from error
-        first = () if number else notices
-        services.jobs.submit(
-            request, inputs=inputs, client=sender.client, user=sender.user, task_id=task, notices=first
-        )
-    return json.dumps({"id": task, "notice": "\n".join(notices)})
+    usable, skipped = _usable(services, named, wanted, uploads)
+    return _submitted(services, usable, sender, skipped)
 
 
-def _about_skipped(skipped: Sequence[str]) -> str:
-    more = len(skipped) - _NAMED
-    head = "1 file was skipped" if len(skipped) == 1 else f"{len(skipped)} files were skipped"
-    return "\n".join([f"{head}:", *skipped[:_NAMED], *([f"and {more} more."] if more > 0 else [])])
+def submit_form(
+    services: Services,
+    request: GenerationRequest,
+    inputs: Mapping[str, bytes],
+    uploads: UploadStore,
+    sender: Viewer,
+    about: Callable[[Job], str],
+) -> str:
+    """Queue a form's request, with the pictures that its units name: the answer for the page, as JSON.
+
+    One job, whose notice `about` gives, or where units of ControlNet have folders one for each of their files. Raises
+    RequestError, JobError and FolderError.
+    """
+    inputs = with_unit_pictures(request, inputs, uploads)
+    folders = unit_folders(request, services.folders)
+    if folders is not None:
+        jobs, skipped = jobs_of_folders(request, inputs, folders)
+        return _submitted(services, jobs, sender, skipped)
+    job = services.jobs.submit(request, inputs=inputs, client=sender.client, user=sender.user)
+    return json.dumps({"id": job.id, "notice": about(job)})
 
 
-Usable = list[tuple[GenerationRequest, dict[str, Path]]]
+def _submitted(services: Services, jobs: Sequence[BatchJob], sender: Viewer, skipped: Sequence[str]) -> str:
+    notices = about_skipped(skipped)
+    first, *_ = submit_batch_jobs(services, jobs, sender, notices=notices)
+    return json.dumps({"id": first.task_id, "notice": "".join(notices)})
 
 
-def _usable(services: Services, named: Mapping[str, Any], wanted: BatchRequest) -> tuple[Usable, list[str]]:
-    usable: Usable = []
+def _usable(
+    services: Services, named: Mapping[str, Any], wanted: BatchRequest, uploads: UploadStore
+) -> tuple[list[BatchJob], list[str]]:
+    usable: list[BatchJob] = []
     skipped = []
-    for name, path in wanted.files:
+    units: UnitFolders | None = None
+    shared: dict[str, bytes] | None = None
+    for number, (name, path) in enumerate(wanted.files):
         try:
             mask = wanted.mask_of(name)
             request, inputs = _request(services, named, wanted, name, path, mask)
+            if shared is None:
+                # The units are those of the form, alike for all files.
+                shared = with_unit_pictures(request, {}, uploads)
+                units = unit_folders(request, services.folders)
+            places = dict(zip(inputs, [path] if mask is None else [path, mask], strict=False))
+            if units is not None:
+                if number >= units.count:
+                    raise RequestError(_NOTHING_LEFT)
+                request, own = units.request(request, number)
+                places |= own
         except (RequestError, PictureError) as error:
             skipped.append(f"{name}: {error}")
         except OSError as error:
             skipped.append(f"{name}: {error.strerror or error}.")
         else:
-            places = dict(zip(inputs, [path] if mask is None else [path, mask], strict=False))
             batch = BatchFile(
                 name=name, number=len(usable), folder=None if wanted.output is None else str(wanted.output)
             )
-            usable.append((request.model_copy(update={"batch": batch}), places))
+            usable.append(BatchJob(request.model_copy(update={"batch": batch}), places, shared))
     return usable, skipped
 
 

@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
-from modules.jobs.job import JobError
+from modules.gallery.allowed_folders import FolderError
+from modules.jobs.job import Job, JobError
 from modules.jobs.viewed import ViewedJobs
 from modules.page import listing
+from modules.page.batch_files import submit_form
 from modules.page.controls import events_of
 from modules.page.estimate import ESTIMATED_FROM, estimate
 from modules.page.form import Form, stored_values
 from modules.page.job_pictures import first_selected, shown_pictures, spent_on
-from modules.page.messages import QUICK, SAY, message
+from modules.page.messages import QUICK, SAY, message, refusal
 from modules.page.missing_networks import missing_networks
 from modules.page.parts import GenerationTab
 from modules.page.paste import form_values
 from modules.page.reading import Typed, counters, reading_html
 from modules.page.results import Results, gallery_value, infotext_html, spent_html
 from modules.page.saving import wire_saving
-from modules.page.units import with_unit_pictures
 from modules.page.uploads import UploadStore
 from modules.page.viewers import pressed_by
 from modules.parameters import RequestError
@@ -83,12 +84,12 @@ def submitter(form: Form, services: Services, uploads: UploadStore) -> Callable[
         *fields, client = values
         sender = pressed_by(pressed, client)
         try:
-            request = form.request(fields)
-            inputs = with_unit_pictures(request, {}, uploads)
-            job = services.jobs.submit(request, inputs=inputs, client=sender.client, user=sender.user)
-        except (RequestError, JobError) as error:
-            return json.dumps({"error": str(error)})
-        return json.dumps({"id": job.id, "notice": missing_networks(services, job)})
+            return submit_form(services, form.request(fields), {}, uploads, sender, about)
+        except (RequestError, FolderError, JobError) as error:
+            return refusal(error)
+
+    def about(job: Job) -> str:
+        return missing_networks(services, job)
 
     return submit
 

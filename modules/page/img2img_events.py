@@ -10,16 +10,15 @@ import gradio as gr
 
 from modules.gallery.allowed_folders import FolderError
 from modules.jobs.access import Viewer
-from modules.jobs.job import JobError
+from modules.jobs.job import Job, JobError
 from modules.page.batch import NAME as BATCH
-from modules.page.batch_files import read_batch_request, submit_batch
+from modules.page.batch_files import read_batch_request, submit_batch, submit_form
 from modules.page.form import MASK_ALPHA, Form
 from modules.page.from_picture import with_source
 from modules.page.img2img import Img2Img
 from modules.page.init_pictures import MASKED, Masking, read_source
 from modules.page.messages import refusal
 from modules.page.missing_networks import missing_networks
-from modules.page.units import with_unit_pictures
 from modules.page.uploads import UploadStore
 from modules.page.viewers import pressed_by
 from modules.parameters import GenerationRequest, RequestError
@@ -49,7 +48,7 @@ def submitter(form: Form, services: Services, uploads: UploadStore) -> Callable[
         try:
             if slots.get("tab") == BATCH:
                 batch = read_batch_request(services, fields[size:], upload=slots.get("from") != "directory")
-                return submit_batch(services, named, batch, sender)
+                return submit_batch(services, named, batch, uploads, sender)
             return _submit_one(services, uploads, named, slots, sender)
         except (RequestError, FolderError, JobError) as error:
             return refusal(error)
@@ -81,7 +80,8 @@ def _submit_one(
     request, inputs = with_source(named, source, masked=slots.get("tab") in MASKED)
     if slots.get("second"):
         request, inputs = with_second(request, inputs, uploads, str(slots["second"]))
-    inputs = with_unit_pictures(request, inputs, uploads)
-    job = services.jobs.submit(request, inputs=inputs, client=sender.client, user=sender.user)
-    notices = filter(None, (source.notice, missing_networks(services, job)))
-    return json.dumps({"id": job.id, "notice": "\n".join(notices)})
+
+    def about(job: Job) -> str:
+        return "\n".join(filter(None, (source.notice, missing_networks(services, job))))
+
+    return submit_form(services, request, inputs, uploads, sender, about)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from modules.jobs.batches import BATCH_PREFIX
 from modules.jobs.shown_images import shown_images
 from modules.jobs.viewed import ViewedJobs
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from modules.jobs.job import Job, JobProgress, SavedImage, Spent
     from modules.jobs.services import Services
 
-# What the ids of batches begin with; the jobs of a batch have ids of their own.
-BATCH_PREFIX: Final = "batch-"
 # A job that made one picture of another job's gallery again is named for it, so that the gallery keeps the others.
 _REPLACES: Final = re.compile(r"replaces-(\d+)-(.+)")
 

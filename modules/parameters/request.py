@@ -41,7 +41,7 @@ class RequestError(ValueError):
 class BatchFile(BaseModel):
     """The file of a batch that a request came from: its name, its place in the batch, and where its pictures go.
 
-    Without a `folder` they go where all others do. Only the page sets this, after checking that the folder is allowed.
+    Without a `folder` they go where all others do. Page and API set this after checking that the folder is allowed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -75,6 +75,9 @@ def test_a_unit_is_set_up_drawn_with_and_pasted_back(watched: Watched, tmp_path:
         page.keyboard.press("ArrowLeft")
         drop(page, f"{UNIT}panel .unit-picture", scene)
         # Further pictures are added as files and taken away one by one.
+        expect(page.locator(f"{UNIT}more_images")).to_be_hidden()
+        page.select_option(f"{UNIT}input_mode", "Multi-Inputs")
+        page.locator(f"{UNIT}panel summary", has_text="Further images").click()
         page.set_input_files(f"{UNIT}more_images", [scene, scene])
         thumbnails = page.locator(f"{UNIT}panel .unit-thumbnails img")
         expect(thumbnails).to_have_count(2)
@@ -108,3 +111,19 @@ def test_a_unit_is_set_up_drawn_with_and_pasted_back(watched: Watched, tmp_path:
             and unit["more_images"]
             and unit["model"].startswith("control_v11p_sd15_canny")
         )
+        # A folder of this machine instead: a job for each of its files.
+        maps = tmp_path / "inputs" / "maps"
+        maps.mkdir(parents=True)
+        for name in ("1.png", "2.png"):
+            image.save(maps / name)
+        page.select_option(f"{UNIT}input_mode", "Batch")
+        expect(page.locator(f"{UNIT}panel .unit-picture").first).to_be_hidden()
+        page.fill("#txt2img_prompt textarea", "each of a folder")
+        page.fill(f"{UNIT}batch_images", "inputs/nowhere")
+        page.click("#txt2img_generate")
+        expect(page.locator("#txt2img_message .message")).to_contain_text("is no folder")
+        page.fill(f"{UNIT}batch_images", "inputs/maps")
+        page.click("#txt2img_generate")
+        # Of a batch the pictures alone are shown.
+        expect(page.locator("#txt2img_gallery .thumbnail-small")).to_have_count(2, timeout=60_000)
+        expect(parameters).to_contain_text("each of a folder")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from importlib import import_module
 from typing import Any
 
@@ -68,6 +69,10 @@ def unit(title: str, **more: Any) -> dict[str, Any]:
         "enabled": True,
         **more,
     }
+
+
+def scripts(*units: dict[str, Any]) -> dict[str, Any]:
+    return {"ControlNet": {"args": list(units)}}
 
 
 def drawn(house: House, *units: dict[str, Any], path: str = "txt2img", **more: Any) -> tuple[list[np.ndarray], str]:
@@ -228,6 +233,30 @@ def test_units_as_a_photoshop_plugin_and_webuiapi_send_them(house: House, title:
     own = import_module("webuiapi").ControlNetUnit(image=picture(), **common, **numbers).to_dict()
     (same, _), _ = drawn(house, own)
     assert np.array_equal(made, same)
+
+
+def test_a_unit_with_a_folder_is_answered_with_the_pictures_of_all_its_files(house: House, title: str) -> None:
+    folder = house.server.data_dir / "inputs" / "maps"
+    folder.mkdir(parents=True)
+    wide = picture().transpose(Image.Transpose.ROTATE_90)
+    for name, image in (("a.png", picture()), ("b.png", wide)):
+        image.save(folder / name)
+    batch = unit(title, image=None, input_mode="batch", batch_images=str(folder), output_dir="outputs/controlled")
+    images, info = drawn(house, batch, save_images=True)
+    each = [drawn(house, unit(title, image=base64_of(image)))[0] for image in (picture(), wide)]
+    assert len(images) == 4 and all(map(np.array_equal, images, [*each[0], *each[1]]))
+    found = json.loads(info)
+    assert found["all_seeds"] == [7, 7] and len(found["infotexts"]) == 4
+    made = house.server.data_dir / "outputs" / "controlled"
+    assert {"a.png", "b.png"} <= {path.name for path in made.iterdir()}
+    # On img2img too, and without waiting for the pictures.
+    job = house.post("/v1/jobs/img2img", **REQUEST, init_images=[base64_of(picture())], alwayson_scripts=scripts(batch))
+    assert job.status_code == 202 and house.ended(job.json()["id"])["state"] == "finished"
+    for folder_named, said in (("/etc", "is not among the folders"), ("inputs/nowhere", "is no folder"), ("", "empty")):
+        answer = house.post(
+            "/sdapi/v1/txt2img", **REQUEST, alwayson_scripts=scripts({**batch, "batch_images": folder_named})
+        )
+        assert answer.status_code == 422 and said in answer.json()["detail"] and one_sentence(answer.json()["detail"])
 
 
 def test_beside_kohyas_hrfix_a_controlnet_is_one_sentence(house: House, title: str) -> None:

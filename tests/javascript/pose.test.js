@@ -7,7 +7,7 @@ const { added, defaultPose, JOINTS, joinedBy, jsonOf, leftBy, LIMBS, moved, pose
   "../../modules/page/assets/pose.js"
 );
 const { PoseEditor } = await import("../../modules/page/assets/pose_editor.js");
-const { asSide, isImagePrompt, isPosed } = await import("../../modules/page/assets/controlnet.js");
+const { asSide, inputsOf, isImagePrompt, isPosed } = await import("../../modules/page/assets/controlnet.js");
 
 beforeEach(() => {
   document.body.innerHTML = '<div class="gradio-container"></div>';
@@ -98,4 +98,14 @@ test("sizes that are sent are whole cells, and poses belong to their type", () =
   assert.ok(isPosed({ control_type: "All", module: "dw_openpose_full" }));
   assert.ok(!isPosed({ control_type: "All", module: "canny" }));
   assert.ok(isImagePrompt("ip-adapter-plus_sd15 [1234]") && !isImagePrompt("control_v11p_sd15_canny"));
+});
+
+test("a unit's inputs are those of where its pictures come from", () => {
+  const shown = (/** @type {string} */ mode) =>
+    Object.entries(inputsOf({ input_mode: mode }))
+      .filter(([, used]) => used)
+      .map(([name]) => name);
+  assert.deepEqual(shown("Single Image"), ["image", "preview"]);
+  assert.deepEqual(shown("Multi-Inputs"), ["image", "preview", "more_images"]);
+  assert.deepEqual(shown("Batch"), ["batch_images", "output_dir"]);
 });

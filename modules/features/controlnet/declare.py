@@ -34,8 +34,9 @@ IMAGE_WEIGHTS: Final = (
     *("strong middle", "style transfer", "composition", "strong style transfer", "style and composition"),
 )
 UNKNOWN_TYPE: Final = "Unknown"
-_SIMPLE, _BATCH = "simple", "batch"
-_INPUT_MODES: Final = (_SIMPLE, _BATCH, "merge")
+ONE_PICTURE, FROM_FOLDER, SEVERAL = "Single Image", "Batch", "Multi-Inputs"
+# As programs say them.
+_INPUT_MODES: Final = {"simple": ONE_PICTURE, "batch": FROM_FOLDER, "merge": SEVERAL}
 # The numbers of a preprocessor: -1 stands for its default.
 _DEFAULT: Final = -1.0
 
@@ -43,11 +44,14 @@ _UNIT: Final = (
     Argument("enabled", "Enable", False, "checkbox"),
     Argument("pixel_perfect", "Pixel Perfect", False, "checkbox"),
     Argument("low_vram", "Low VRAM", False, "checkbox"),
+    Argument("input_mode", "Pictures", ONE_PICTURE, "radio", choices=(ONE_PICTURE, FROM_FOLDER, SEVERAL)),
     # The words say how it is painted on, and which argument takes the painting.
     Argument("image", "Image", "", "picture", choices=("mask", "mask")),
     Argument("mask", "Mask", "", "picture", shown=False),
     Argument("more_images", "Further images", [], "pictures", most=MOST_PICTURES - 1),
     Argument("more_masks", "Their masks", [], "pictures", most=MOST_PICTURES - 1, shown=False),
+    Argument("batch_images", "Input directory", "", "textbox"),
+    Argument("output_dir", "Output directory", "", "textbox"),
     Argument("effective_region_mask", "Effective Region Mask", "", "picture"),
     Argument(
         "control_type", "Control Type", "All", "dropdown", choices=tuple(one.tag for one in CONTROL_TYPES)
@@ -114,9 +118,12 @@ def _unit(number: int, given: Mapping[str, JsonValue]) -> JsonValue:
     if given.get("ipadapter_input"):
         raise ScriptError("ControlNet: ipadapter_input holds pickled tensors, which are not read: send the picture.")
     unit: dict[str, JsonValue] = {name: value for name, value in values.items() if name in _BY_NAME}
-    if values.get("enabled") is not False:
-        _check_input_mode(number, values)
+    if values.get("enabled") is not False and values.get("loopback") is True:
+        raise ScriptError(
+            f"ControlNet: unit {number} would take its picture from the run before: send a request for each picture."
+        )
     unit |= _pictures(number, values)
+    unit["input_mode"] = _input_mode(number, unit, several=bool(unit["more_images"]))
     for name in ("processor_res", "threshold_a", "threshold_b"):
         if isinstance(unit.get(name), int | float):
             unit[name] = _in_range(_BY_NAME[name], unit[name])
@@ -133,16 +140,17 @@ def _unit(number: int, given: Mapping[str, JsonValue]) -> JsonValue:
     return unit
 
 
-def _check_input_mode(number: int, given: Mapping[str, JsonValue]) -> None:
-    """Raise ScriptError for the ways to bring pictures that only the extension's own page has."""
-    mode = str(given.get("input_mode") or _SIMPLE).lower().removeprefix("inputmode.")
+def _input_mode(number: int, unit: Mapping[str, JsonValue], *, several: bool) -> str:
+    """Where the pictures of a program's unit come from. Raises ScriptError for no such way."""
+    mode = str(unit.get("input_mode") or "simple").lower().removeprefix("inputmode.")
     if mode not in _INPUT_MODES:
-        raise ScriptError(f"ControlNet: unit {number} has the input_mode {mode[:40]!r}: it must be simple or merge.")
-    if mode == _BATCH or given.get("loopback") is True:
+        if unit.get("enabled") is False:
+            return ONE_PICTURE
         raise ScriptError(
-            f"ControlNet: unit {number} would take its pictures from a folder or from the run before: send a request "
-            "for each picture."
+            f"ControlNet: unit {number} has the input_mode {mode[:40]!r}: it must be one of {', '.join(_INPUT_MODES)}."
         )
+    found = _INPUT_MODES[mode]
+    return SEVERAL if several and found == ONE_PICTURE else found
 
 
 def _pictures(number: int, given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -302,10 +310,13 @@ class UnitArguments:
     enabled: bool
     pixel_perfect: bool
     low_vram: bool
+    input_mode: str
     image: str
     mask: str
     more_images: tuple[str, ...]
     more_masks: tuple[str, ...]
+    batch_images: str
+    output_dir: str
     effective_region_mask: str
     control_type: str
     module: str
@@ -337,9 +348,13 @@ class UnitArguments:
 
     @property
     def pictures(self) -> tuple[tuple[str, str], ...]:
-        """Each of its pictures with its mask."""
+        """Each of its pictures with its mask; one without a name where it has none."""
+        first = (self.image, self.mask)
+        if self.input_mode != SEVERAL:
+            return (first,)
         masks = (*self.more_masks, *("",) * len(self.more_images))
-        return ((self.image, self.mask), *zip(self.more_images, masks, strict=False))
+        pairs = (first, *zip(self.more_images, masks, strict=False))
+        return tuple(pair for pair in pairs if pair[0]) or (first,)
 
     def apart(self) -> tuple[Self, ...]:
         """A unit for each of its pictures, which share its weight."""
@@ -367,6 +382,12 @@ def units_in(scripts: Mapping[str, Mapping[str, JsonValue]]) -> tuple[UnitArgume
     """The units of a request that are enabled."""
     values = scripts.get(CONTROLNET.title)
     return () if values is None else tuple(UnitArguments.read(unit) for unit in enabled_units(values))
+
+
+def with_picture(unit: Mapping[str, JsonValue], name: str) -> dict[str, JsonValue]:
+    """A unit that would take its pictures from a folder, with the picture of that name in their place."""
+    own: dict[str, JsonValue] = {"input_mode": ONE_PICTURE, "image": name, "mask": "", "batch_images": ""}
+    return {**unit, **own, "output_dir": ""}
 
 
 def unit_value(name: str, value: object) -> JsonValue:

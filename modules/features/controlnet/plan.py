@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from modules.catalogue.controls import ControlFile
 from modules.catalogue.model_errors import ModelNotFoundError
-from modules.features.controlnet.declare import CONTROLNET, NO_MODEL, UnitArguments, units_in
+from modules.features.controlnet.declare import CONTROLNET, FROM_FOLDER, NO_MODEL, UnitArguments, units_in
 from modules.features.controlnet.preprocessors.declare import UnknownPreprocessorError, find_preprocessor
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
 
@@ -46,7 +46,9 @@ def _found(
         raise RequestError(f"{where}: {error}") from error
     if not model and not preprocessor.model_free:
         raise RequestError(f"{where} has no model: choose one, or disable the unit.")
-    if not arguments.image and request.mode != "img2img":
+    if arguments.input_mode == FROM_FOLDER:
+        raise RequestError(f"{where} takes its pictures from a folder, which only Generate and the API's calls read.")
+    if not arguments.pictures[0][0] and request.mode != "img2img":
         raise RequestError(f"{where} has no picture: give it one, or disable the unit.")
     if arguments.guidance_start > arguments.guidance_end:
         start, end = arguments.guidance_start, arguments.guidance_end

@@ -76,6 +76,10 @@ async function apply(form, unit) {
     const two = form.units[unit].weight_type === "style and composition";
     if (row) row.hidden = !shows || (name === "composition_weight" && !two);
   }
+  for (const [name, shown] of Object.entries(inputsOf(form.units[unit]))) {
+    const row = form.row(unit, name);
+    if (row) row.hidden = !shown;
+  }
   const none = form.row(unit, "no_model") ?? note(form, unit);
   none.hidden = type.models.length > 0 || model !== "None";
 }
@@ -179,6 +183,18 @@ function editPose(form, unit, pose) {
 export const isImagePrompt = (model) => /ip[-_]?adapter/i.test(model);
 
 /**
+ * Which of a unit's inputs for pictures are used, by where its pictures come from.
+ * @param {import("./types.js").UnitValues} values
+ */
+export const inputsOf = ({ input_mode: mode }) => ({
+  image: mode !== "Batch",
+  preview: mode !== "Batch",
+  more_images: mode === "Multi-Inputs",
+  batch_images: mode === "Batch",
+  output_dir: mode === "Batch",
+});
+
+/**
  * Whether a unit is about poses: by its type, or by its preprocessor where it has none.
  * @param {import("./types.js").UnitValues} values
  */
@@ -230,7 +246,7 @@ export function watchControlNet() {
     },
     changed: (form, unit, name) => {
       const done = name === "control_type" ? chooseType(form, unit) : apply(form, unit);
-      if (["", "control_type", "module", "model", "pixel_perfect", "weight_type"].includes(name))
+      if (["", "control_type", "module", "model", "pixel_perfect", "weight_type", "input_mode"].includes(name))
         done.catch((error) => toast(sentence(error)));
     },
   });

@@ -91,10 +91,8 @@ def test_a_unit_of_several_pictures_is_as_many_units_that_share_its_weight() -> 
 @pytest.mark.parametrize(
     ("field", "said"),
     [
-        ({"input_mode": "batch", "batch_images": "/a/folder"}, "from a folder or from the run before"),
-        ({"input_mode": "InputMode.BATCH"}, "from a folder or from the run before"),
-        ({"loopback": True}, "from a folder or from the run before"),
-        ({"input_mode": "other"}, "it must be simple or merge"),
+        ({"loopback": True}, "from the run before"),
+        ({"input_mode": "other"}, "it must be one of simple, batch, merge"),
         ({"ipadapter_input": ["gASV"]}, "pickled tensors"),
         ({"image": 7}, "no base64 text"),
         ({"image": [{"image": "a"}, {"image": 7}]}, "no base64 text"),
@@ -106,6 +104,12 @@ def test_what_a_unit_can_t_be_given_is_one_sentence(field: dict[str, Any], said:
         read({"enabled": True, "module": "canny", "model": "canny", "image": "a", **field})
     if "mode" in "".join(field):
         assert not read({"enabled": False, **field}).enabled
+
+
+@pytest.mark.parametrize("mode", ["batch", "InputMode.BATCH", "Batch"])
+def test_a_unit_of_a_folder_has_no_picture_of_its_own(mode: str) -> None:
+    unit = read({"enabled": True, "module": "canny", "model": "canny", "input_mode": mode, "batch_images": "/a/folder"})
+    assert (unit.input_mode, unit.batch_images, unit.pictures) == ("Batch", "/a/folder", (("", ""),))
 
 
 def test_every_field_of_the_extension_is_read_or_meant_for_its_own_page() -> None:

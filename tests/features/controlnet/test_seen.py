@@ -98,9 +98,11 @@ def test_the_names_of_an_adapters_preprocessor_all_show_the_picture(room: Room) 
     made = acts(draw, room.drawn(), [{"image": "blue"}])
     assert torch.equal(draw(module="none"), made)
     # Pictures that are shown at once, and as units of their own; twice the same one as such is that one alone.
-    both = draw(more_images=["blue"])
-    assert not torch.equal(both, made) and not torch.equal(draw(more_images=["blue"], module="none"), both)
-    torch.testing.assert_close(draw(more_images=["red"], module="none"), made, rtol=0, atol=1e-4)
+    assert torch.equal(draw(more_images=["blue"]), made)
+    several = {"input_mode": "Multi-Inputs"}
+    both = draw(**several, more_images=["blue"])
+    assert not torch.equal(both, made) and not torch.equal(draw(**several, more_images=["blue"], module="none"), both)
+    torch.testing.assert_close(draw(**several, more_images=["red"], module="none"), made, rtol=0, atol=1e-4)
 
 
 def test_a_style_is_shown_by_its_adapter_and_says_that_it_has_no_region(room: Room) -> None:
