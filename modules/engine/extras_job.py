@@ -13,7 +13,8 @@ from PIL import Image
 from modules.engine.channel import Emit
 from modules.engine.control import JobControl
 from modules.engine.upscalers import UpscalerKeeper
-from modules.features.controlnet.preprocessors.alone import MadeMap, preprocessed, rendered, shared_preprocessors
+from modules.features.controlnet.preprocessors.alone import MadeMap, preprocessed, rendered
+from modules.features.controlnet.preprocessors.run import Preprocessors
 from modules.hardware.memory_watch import MemoryWatch
 from modules.parameters import RequestError
 from modules.parameters.extras_request import ExtrasRequest, PreprocessRequest
@@ -157,8 +158,14 @@ class _Extras:
     def _preprocessed(self, picture: Image.Image, wanted: PreprocessRequest, index: int) -> MadeMap:
         if wanted.poses:
             return rendered(wanted.poses[index])
-        shared, device = self._upscalers.features, self._upscalers.device_of("features")
-        return preprocessed(picture, wanted, shared_preprocessors(shared, self._upscalers.folders, device))
+        upscalers = self._upscalers
+        preprocessors = Preprocessors(upscalers.folders.annotators, upscalers.features, upscalers.on_device)
+        try:
+            return preprocessed(picture, wanted, preprocessors)
+        except torch.OutOfMemoryError:
+            if not upscalers.make_room():
+                raise
+        return preprocessed(picture, wanted, preprocessors)
 
     def _upscaler(self, upscalers: UpscalerKeeper, name: str) -> Once:
         self._application += 1

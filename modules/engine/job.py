@@ -84,6 +84,8 @@ def run_job(
             command.networks,
             command.feature_files,
             upscalers.features,
+            upscalers.folders,
+            upscalers.device_of("features"),
         ) as job_models,
         PictureWriter(
             command.job_id,
@@ -93,7 +95,9 @@ def run_job(
         ) as writer,
     ):
         pixels = Pixels(upscalers, resolved.settings.upscaling, lambda: control.leave_batch)
-        job_models.features = features = JobFeatures(command, upscalers, pixels, upscalers.features)
+        job_models.features = features = JobFeatures(
+            command, upscalers, pixels, upscalers.features, job_models.on_device
+        )
         job_models.pipeline(command.checkpoint)
         emit(JobStarted(job_id=command.job_id, images=resolved.image_count))
         reporter = ProgressReporter(command, Previewer(job_models, resolved.settings), emit, writer, effects)

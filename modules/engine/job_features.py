@@ -16,7 +16,7 @@ from modules.engine.work import Pixels, input_picture, picture_of, work_over
 from modules.families import Family
 from modules.features.running import FeatureJob
 from modules.features.runs import features_for
-from modules.features.shared import SharedCache
+from modules.features.shared import OnDevice, SharedCache
 from modules.generation.init_picture import InitPicture
 from modules.generation.pipeline import JobFeature, Progress
 from modules.parameters import ResolvedRequest
@@ -70,14 +70,16 @@ class EnginePictureModels:
 class JobFeatures:
     """The features of one job, made once for each request in it as long as few others come between."""
 
-    def __init__(self, command: RunJob, upscalers: UpscalerKeeper, pixels: Pixels, shared: SharedCache) -> None:
-        """What features make for later jobs too is in `shared`."""
+    def __init__(
+        self, command: RunJob, upscalers: UpscalerKeeper, pixels: Pixels, shared: SharedCache, on_device: OnDevice
+    ) -> None:
+        """What features make for later jobs too is in `shared`; `on_device` has their networks compute."""
         self._inputs: Mapping[str, bytes] = dict(zip(command.inputs, command.blobs, strict=False))
         self._folders = upscalers.folders
         self._files = command.feature_files
         self._shared = shared
         self._pixels = pixels
-        self._device = upscalers.device_of("features")
+        self._on_device = on_device
         self._models = EnginePictureModels(upscalers, pixels.options, pixels.stopped)
         self._made: deque[tuple[ResolvedRequest, tuple[JobFeature, ...]]] = deque(maxlen=_MOST_MADE)
         self._notices: dict[str, None] = {}
@@ -99,7 +101,7 @@ class JobFeatures:
             self._pixels.resampler,
             self._models,
             self._folders,
-            self._device,
+            self._on_device,
             self._files,
             self._shared,
             self._pixels.stopped,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
@@ -12,25 +13,32 @@ from typing import Final, Self
 import torch
 from torch import Tensor, nn
 
+from modules.catalogue.folders import ModelFolders
 from modules.engine.job_networks import JobNetworks
 from modules.engine.loaded import LoadedModel, written_hashes
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import request_size
 from modules.families import EDITING, INPAINTING
-from modules.features.controlnet.sizes import control_sizes, loaded_controls
-from modules.features.shared import SharedCache
+from modules.features.controlnet.preprocessors.run import NETWORK
+from modules.features.controlnet.seen import ENCODERS
+from modules.features.controlnet.sizes import auxiliary_sizes, control_sizes, loaded_controls
+from modules.features.detail.sizes import DETECTORS, detector_sizes
+from modules.features.shared import SharedCache, module_of
 from modules.generation.codec import Codec, vae_retries
 from modules.generation.decoding import decode_within_memory
 from modules.generation.pipeline import FeaturesOf, Pipeline, no_features
 from modules.generation.tiling import edges_joined
+from modules.hardware.budget import AuxiliarySize, ControlSize
 from modules.hardware.choice import Hardware
 from modules.hardware.device import has_own_memory
 from modules.hardware.graphs import StepGraphs
+from modules.hardware.pinned_weights import onloaded
 from modules.hardware.streams import Streams, streams_for
 from modules.parameters import ResolvedRequest
 from modules.prompt import NetworkKind
 from modules.protocol import CheckpointFile, NetworkFile
 from modules.sampling.samplers import STEP_CONTROLLED_SAMPLERS
+from modules.weights.model import Model
 from modules.weights.tiny_autoencoder import Half
 
 # Where infotext records that a tiny autoencoder takes the place of half a VAE.
@@ -44,7 +52,7 @@ class JobModels:
 
     `refiner` may go on with passes that another checkpoint began. `networks` are the files of those that its prompts
     name, `feature_files` those that its features name, by "kind/name". `shared` has what features of the jobs before
-    left in memory.
+    left in memory; they look for more in `folders`, and their networks compute on `features_device`.
     """
 
     def __init__(
@@ -56,6 +64,8 @@ class JobModels:
         networks: Mapping[NetworkKind, Mapping[str, NetworkFile]] | None = None,
         feature_files: Mapping[str, str] | None = None,
         shared: SharedCache | None = None,
+        folders: ModelFolders | None = None,
+        features_device: torch.device | None = None,
     ) -> None:
         self.refiner = refiner
         # Set by the job: what the features of its requests do.
@@ -65,7 +75,9 @@ class JobModels:
         self._resolved = resolved
         self._settings = resolved.settings
         self._feature_files = feature_files or {}
-        self._shared = shared or SharedCache()
+        self._shared = SharedCache() if shared is None else shared
+        self._folders = folders or ModelFolders()
+        self._features_device = features_device or hardware.device
         self._networks = JobNetworks(models, networks or {}, resolved.settings.networks, self._notice)
         self._edges = ExitStack()
         self._loaded: LoadedModel | None = None
@@ -208,15 +220,44 @@ class JobModels:
     def _place(self) -> None:
         """Put the checkpoint where the job's size wants it. Raises OutOfBudget when nothing makes it fit."""
         assert self._loaded is not None
-        itemsize = self._loaded.model.unet.dtype.itemsize
-        # A card has room of its own, which they have left since the job before.
-        there = () if has_own_memory(self._hardware.device) else loaded_controls(self._shared, itemsize)
-        controls = control_sizes(self._resolved, self._feature_files, itemsize, there)
-        plan = self._models.fit(request_size(self._resolved, together=self.together, controls=controls))
+        controls, auxiliaries = self._beside(self._loaded.model)
+        plan = self._models.fit(
+            request_size(self._resolved, together=self.together, controls=controls, auxiliaries=auxiliaries)
+        )
         self.together = plan.images
         self._edges.enter_context(self._models.placement.tiles(plan.tiled))
         if plan.tiled:
             self._notice(f"The picture was decoded in tiles, since there is no room for it whole: {plan.why}.")
+
+    def _beside(self, model: Model) -> tuple[tuple[ControlSize, ...], tuple[AuxiliarySize, ...]]:
+        """The control models and the networks of features that the job has beside a checkpoint."""
+        itemsize, device = model.unet.dtype.itemsize, self._hardware.device
+        text_width = model.text_widths[-1]
+        sizes = auxiliary_sizes(self._resolved, self._feature_files, self._folders, itemsize, text_width)
+        sizes |= detector_sizes(self._resolved, self._folders)
+        if has_own_memory(device):
+            # Room of its own, which they have left since the job before.
+            controls = control_sizes(self._resolved, self._feature_files, itemsize)
+            return controls, tuple(sizes.values()) if self._features_device == device else ()
+        # In main memory all of them stay, those of jobs before among them, whose room isn't free.
+        controls = control_sizes(self._resolved, self._feature_files, itemsize, loaded_controls(self._shared, itemsize))
+        there = self._shared.files(NETWORK, ENCODERS, DETECTORS)
+        staying = [ControlSize(size.weights, False) for path, size in sizes.items() if path not in there]
+        staying += [replace(control, takes_turns=False) for control in controls]
+        copied = device.type != "cpu"
+        return tuple(staying), tuple(replace(size, weights=size.weights * copied) for size in sizes.values())
+
+    @contextmanager
+    def on_device(self, made: object) -> Iterator[None]:
+        """While open, a network of a feature computes on the device, where the plan has room for it there."""
+        plan, module = self._models.placement.plan, module_of(made)
+        elsewhere = self._features_device.type == "cpu" or (plan is not None and plan.auxiliaries_elsewhere)
+        if module is None or elsewhere:
+            yield
+            return
+        self._models.placement.step_aside()
+        with onloaded(module, self._features_device):
+            yield
 
     def facts(self) -> dict[str, object]:
         """What infotext says of the first checkpoint. Waits for hashes that are still being worked out.

@@ -17,6 +17,7 @@ from modules.hardware.budget import (
     MODES,
     RESERVE,
     THRIFTIER,
+    AuxiliarySize,
     ControlSize,
     MemoryMode,
     MemoryPlan,
@@ -198,6 +199,11 @@ class ModelPlacement:
             if model.loaded:
                 disable_vae_tiling(model.vae)
 
+    def step_aside(self) -> None:
+        """Have the part that lies on the device leave it where parts take turns there; its next call brings it back."""
+        if self._offloader is not None:
+            self._offloader.offload()
+
     def step_down(self) -> MemoryMode | None:
         """After running out of memory: the next thriftier mode, from now on. None when there is none."""
         if self.plan is None or self._hardware.device.type != "cuda":
@@ -237,9 +243,15 @@ def _way(plan: MemoryPlan) -> tuple[MemoryMode, int, bool, int]:
     return plan.mode, plan.images, plan.tiled, plan.resident
 
 
-def request_size(resolved: ResolvedRequest, *, together: int, controls: tuple[ControlSize, ...] = ()) -> RequestSize:
-    """What a job needs of the device in its largest pass, with at most `together` images at once, and with these
-    control models beside the checkpoint.
+def request_size(
+    resolved: ResolvedRequest,
+    *,
+    together: int,
+    controls: tuple[ControlSize, ...] = (),
+    auxiliaries: tuple[AuxiliarySize, ...] = (),
+) -> RequestSize:
+    """What a job needs of the device in its largest pass, with at most `together` images at once, with these control
+    models beside the checkpoint, and with these networks of features between its forwards.
     """
     request = resolved.request
     inner = [request.model_copy(update=one.fields) for ones in resolved.inner.values() for one in ones]
@@ -249,7 +261,7 @@ def request_size(resolved: ResolvedRequest, *, together: int, controls: tuple[Co
     rows = 2 + max(one.prompt.count(" AND ") for one in (request, *inner))
     enlarged = request.enable_hr and request.hr_upscaler not in LATENT_UPSCALE_MODES
     encodes = request.mode == "img2img" or enlarged or bool(inner)
-    return RequestSize(width, height, min(together, request.batch_size), rows, encodes, controls)
+    return RequestSize(width, height, min(together, request.batch_size), rows, encodes, controls, auxiliaries)
 
 
 def requested_memory(options: LoadOptions, names: tuple[str, ...], flagged: MemoryMode | None) -> MemoryMode | None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import torch
 from PIL import Image
+from torch import nn
 
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import NO_UPSCALER, find_upscaler, list_upscalers
 from modules.engine.faces import FaceKeeper
 from modules.engine.upscaled_cache import UpscaledCache
-from modules.features.shared import SharedCache
+from modules.features.shared import SharedCache, module_of
 from modules.files import FileState, found_file
 from modules.hardware.choice import Hardware
 from modules.hardware.device import free_memory, module_bytes
+from modules.hardware.pinned_weights import onloaded
 from modules.parameters import RequestError
 from modules.parameters.job_options import UpscalingOptions
 from modules.pictures.enlarging import PLAIN, Once
@@ -84,6 +87,17 @@ class UpscalerKeeper:
         self.faces.leave_device()
         self.features.leave_device()
 
+    @contextmanager
+    def on_device(self, made: object) -> Iterator[None]:
+        """While open, a network of a feature computes on the device; what there may be freed of it makes room."""
+        device, module = self.device_of("features"), module_of(made)
+        if module is None:
+            yield
+            return
+        self._make_room_for(module, device)
+        with onloaded(module, device):
+            yield
+
     def forget(self) -> None:
         """Give back every byte."""
         self._models.clear()
@@ -105,10 +119,13 @@ class UpscalerKeeper:
     def _bring(self, model: PictureModel, device: torch.device) -> None:
         if model.device == device:
             return
-        free = free_memory(device)
-        if free is not None and free < module_bytes(model.net.model) + _WORKING_MEMORY:
-            self.make_room()
+        self._make_room_for(model.net.model, device)
         model.to(device, self._hardware.unet_dtype if device.type == "cuda" else torch.float32)
+
+    def _make_room_for(self, module: nn.Module, device: torch.device) -> None:
+        free = free_memory(device)
+        if free is not None and free < module_bytes(module) + _WORKING_MEMORY:
+            self.make_room()
 
     def device_of(self, part: str, architecture: str = "") -> torch.device:
         """Where a part works: on the CPU if --use-cpu names it or its architecture."""

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from PIL import Image
 
 from modules.catalogue.folders import ModelFolders
-from modules.features.shared import SharedCache
+from modules.features.shared import OnDevice, SharedCache
 from modules.generation.resizing import Resize
 from modules.parameters import ResolvedRequest
 from modules.pictures.cropping import FaceBox
@@ -41,7 +40,7 @@ class FeatureJob:
     `resampler` gives what brings pictures to a size with the upscaler of that name. `leave` says whether the batch
     under way is to be left, and `notice` adds a sentence to what is said about the job, once. `folders` are those of
     model files, and `files` the paths of those that the request names, by "kind/name". What `shared` has stays for the
-    engine's next jobs.
+    engine's next jobs, its networks in main memory: `on_device` has one compute on the device, where that has room.
     """
 
     resolved: ResolvedRequest
@@ -49,7 +48,7 @@ class FeatureJob:
     resampler: Callable[[str], Resize]
     models: PictureModels
     folders: ModelFolders
-    device: torch.device
+    on_device: OnDevice
     files: Mapping[str, str]
     shared: SharedCache
     leave: Callable[[], bool]

@@ -16,6 +16,8 @@ forwards, tests/hardware/test_budget.py; `C` are channels of a level, from the f
   C[1]: convolutions there copy what comes in another memory layout (tests/hardware/test_allocations.py measures it).
 - VAE encoding: pixels × (5·C[0] + 4).
 - control models that add residuals: 2 × rows × the sum over levels of 3·C × cells / 4^level, beside the UNet's forward.
+- networks of features that work between the forwards (preprocessors', image encoders, detectors): weights and work of
+  the largest, in the place of the checkpoint's parts where these come and go.
 """
 
 from __future__ import annotations
@@ -104,9 +106,23 @@ class ControlSize:
 
 
 @dataclass(frozen=True, slots=True)
+class AuxiliarySize:
+    """A network that works alone between the forwards of the checkpoint's parts, and is on the device only then: a
+    preprocessor's, an image encoder, a detector. Bytes of its `weights`, and of its `work` at their peak.
+    """
+
+    weights: int
+    work: int
+
+    @property
+    def whole(self) -> int:
+        return self.weights + self.work
+
+
+@dataclass(frozen=True, slots=True)
 class RequestSize:
-    """What a request needs of the device: the largest picture of its passes, in pixels, the rows of one forward, and
-    the control models of its units.
+    """What a request needs of the device: the largest picture of its passes, in pixels, the rows of one forward, the
+    control models of its units, and the networks that its features have work between the forwards.
     """
 
     width: int
@@ -115,6 +131,7 @@ class RequestSize:
     rows_per_image: int = 2
     encodes: bool = False
     controls: tuple[ControlSize, ...] = ()
+    auxiliaries: tuple[AuxiliarySize, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -131,7 +148,8 @@ class MemoryPlan:
     and whether the VAE works in tiles. `peak` is the most it is expected to take; `why` says what decided it.
     `decodes_alongside` says that there is room for decoding a picture while the next one is made, `recorded` for a
     step's work once more, which recorded steps hold as long as they last. `controls_take_turns` has control models on
-    the device for their calls alone.
+    the device for their calls alone, `auxiliaries_elsewhere` the networks of features compute on the processor, since
+    the device has no room for them.
     """
 
     mode: MemoryMode
@@ -143,6 +161,7 @@ class MemoryPlan:
     decodes_alongside: bool = False
     recorded: bool = False
     controls_take_turns: bool = False
+    auxiliaries_elsewhere: bool = False
 
 
 def unet_work(model: ModelSize, request: RequestSize, *, scores: Scores = "fused") -> int:
@@ -216,13 +235,14 @@ def peak(
     unet = unet_work(model, request, scores=scores) + calls
     vae = vae_work(model, request, tile=VAE_TILE if tiled else None, cpu=cpu)
     text = _LANGUAGE_MODEL_WORK if model.transformer else _TEXT_WORK
+    auxiliary = max((one.whole for one in request.auxiliaries), default=0)
     if mode == "full":
-        return controls + model.weights + max(unet, vae, text)
+        return controls + model.weights + max(unet, vae, text, auxiliary)
     if mode == "medvram":
-        return controls + max(model.text + text, model.unet + unet, model.vae + vae)
+        return controls + max(model.text + text, model.unet + unet, model.vae + vae, auxiliary)
     # The slots stay where they are while the others are on the device.
     encoding = model.text - model.text_streamed + text
-    return controls + model.streamed + model.text_slots + max(encoding, unet, model.vae + vae)
+    return controls + model.streamed + model.text_slots + max(encoding, unet, model.vae + vae, auxiliary)
 
 
 def choose_plan(
@@ -240,8 +260,9 @@ def choose_plan(
     """The fastest plan that fits into `free` bytes (what the model holds already counts as free).
 
     `required` is the mode that a flag or a setting demands; otherwise any of `modes` from `least` on may be chosen.
-    What changes nothing in the picture is tried first: control models by turns, fewer images at once, then a thriftier
-    mode, then VAE tiles; the reserve is touched last, in the thriftiest mode.
+    What changes nothing in the picture is tried first: networks of features on the processor, control models by turns,
+    fewer images at once, then a thriftier mode, then VAE tiles; the reserve is touched last, in the thriftiest mode.
+    Where only one mode is there, the device has no memory of its own, and none of its networks can step aside.
 
     Raises:
         OutOfBudget: no mode, tile or batch makes it fit.
@@ -249,7 +270,7 @@ def choose_plan(
     allowed = (required,) if required else tuple(mode for mode in modes if MODES.index(mode) >= MODES.index(least))
     for reserve, tiled, ways in ((RESERVE, False, allowed), (RESERVE, True, allowed), (0, True, allowed[-1:])):
         for mode in ways:
-            for part in _parts(request):
+            for part in _parts(request, steps_aside=len(modes) > 1):
                 needed = peak(model, part, mode, scores=scores, tiled=tiled, cpu=cpu)
                 if needed <= free - reserve:
                     # Room that is left keeps pieces on the device; who chose lowvram wants it for something else.
@@ -262,8 +283,12 @@ def choose_plan(
                     again = unet_work(model, part, scores=scores)
                     recorded = mode == "full" and most + again <= free - reserve
                     turns = part.controls != request.controls
-                    return MemoryPlan(mode, why, part.images, tiled, resident, most, alongside, recorded, turns)
-    least_needed = peak(model, _parts(request)[-1], allowed[-1], scores=scores, tiled=True, cpu=cpu)
+                    elsewhere = part.auxiliaries != request.auxiliaries
+                    return MemoryPlan(
+                        mode, why, part.images, tiled, resident, most, alongside, recorded, turns, elsewhere
+                    )
+    smallest = _parts(request, steps_aside=len(modes) > 1)[-1]
+    least_needed = peak(model, smallest, allowed[-1], scores=scores, tiled=True, cpu=cpu)
     raise OutOfBudget(
         f"{request.width}×{request.height} needs about {gigabytes(least_needed)} on {device}"
         f"{_even_with(allowed[-1])}, and {gigabytes(max(free, 0))} are free: choose a smaller size."
@@ -295,13 +320,16 @@ def _reason(mode: MemoryMode, free: int, needed: int, *, required: bool, tiled: 
     return f"{does}{tiles} ({why}{gigabytes(free)} free, about {gigabytes(needed)} needed)"
 
 
-def _parts(request: RequestSize) -> list[RequestSize]:
-    """Ever smaller parts of a request: of each batch its control models as they are wanted, then all by turns."""
-    turns = tuple(replace(control, takes_turns=True) for control in request.controls)
-    ways = (request.controls,) if turns == request.controls else (request.controls, turns)
-    return [
-        replace(request, images=images, controls=controls) for images in _batches(request.images) for controls in ways
-    ]
+def _parts(request: RequestSize, *, steps_aside: bool) -> list[RequestSize]:
+    """Ever smaller parts of a request: of each batch all as it is wanted, then, where what is beside the checkpoint
+    `steps_aside`, without networks of features on the device, and with control models that take turns.
+    """
+    ways = [request]
+    if steps_aside:
+        turns = tuple(replace(control, takes_turns=True) for control in request.controls)
+        ways += [replace(way, auxiliaries=()) for way in ways if way.auxiliaries]
+        ways += [replace(way, controls=turns) for way in ways if way.controls != turns]
+    return [replace(way, images=images) for images in _batches(request.images) for way in ways]
 
 
 def _batches(images: int) -> tuple[int, ...]:

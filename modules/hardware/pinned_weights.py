@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +66,20 @@ class PinnedWeights:
             if tensor.data is not data:
                 data.copy_(tensor.data, non_blocking=True)
         self.restore()
+
+
+@contextmanager
+def onloaded(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """While open, `module` computes on `device`; where it lay elsewhere it is back there then."""
+    if all(tensor.device == device for tensor in module.parameters()):
+        yield
+        return
+    weights = PinnedWeights.of(module)
+    weights.to_device(device)
+    try:
+        yield
+    finally:
+        weights.restore()
 
 
 def pin(tensors: Sequence[Tensor]) -> list[int]:

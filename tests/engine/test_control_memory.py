@@ -14,6 +14,8 @@ from PIL import Image
 from torch import nn
 
 from modules.catalogue import ModelFolders
+from modules.engine import job_models as job_models_module
+from modules.engine import model_placement as model_placement_module
 from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.model_placement import ModelPlacement
@@ -22,9 +24,9 @@ from modules.features.controlnet.run import ControlNet
 from modules.features.controlnet.sizes import control_sizes
 from modules.features.declaration import checked_arguments
 from modules.features.running import FeatureJob
-from modules.features.shared import SharedCache
+from modules.features.shared import SharedCache, in_place
 from modules.generation.pipeline import Pass, PassContext, Pipeline
-from modules.hardware.budget import RESERVE, ControlSize, RequestSize, peak
+from modules.hardware.budget import RESERVE, ControlSize, OutOfBudget, RequestSize, peak, vae_work
 from modules.hardware.choice import HardwareRequest, choose_hardware
 from modules.hardware.device import module_bytes
 from modules.hardware.model_size import size_of
@@ -86,6 +88,8 @@ def test_a_job_whose_control_models_do_not_fit_beside_the_checkpoint_has_them_ta
 ) -> None:
     free = {"bytes": 10**10}
     monkeypatch.setattr(ModelPlacement, "_free", lambda self: free["bytes"])
+    for module in (job_models_module, model_placement_module):
+        monkeypatch.setattr(module, "has_own_memory", lambda device: True)
     file = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
     keeper = ModelKeeper(CPU, Line().emit)
     model = keeper.load(file).model
@@ -106,22 +110,28 @@ def test_a_job_whose_control_models_do_not_fit_beside_the_checkpoint_has_them_ta
 def test_on_a_cpu_a_model_that_is_in_main_memory_already_counts_once(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its room is none of what is free."""
+    """Its room is none of what is free; and none of them takes turns there, whatever its unit says."""
     free, shared = {"bytes": 10**10}, SharedCache()
     monkeypatch.setattr(ModelPlacement, "_free", lambda self: free["bytes"])
     file = checkpoint_at(write_tiny_checkpoint(tmp_path / "tiny.safetensors"))
     keeper = ModelKeeper(CPU, Line().emit)
     model = keeper.load(file).model
-    two = resolved({"model": "edges"}, {"model": "others"})
+    two = resolved({"model": "edges", "low_vram": True}, {"model": "others", "low_vram": True})
 
-    def turns() -> bool:
-        return JobModels(keeper, CPU, two, None, None, files, shared).pipeline(file).controls_take_turns
+    def planned() -> int:
+        assert not JobModels(keeper, CPU, two, None, None, files, shared).pipeline(file).controls_take_turns
+        assert keeper.placement.plan is not None
+        return keeper.placement.plan.peak
 
-    request = RequestSize(64, 64, controls=(ControlSize(WEIGHTS), ControlSize(WEIGHTS)))
-    free["bytes"] = peak(size_of(model.unet, model.vae, *model.text_encoders), request, "full", cpu=True) + RESERVE - 1
-    assert turns()
+    size = size_of(model.unet, model.vae, *model.text_encoders)
+    both = RequestSize(64, 64, controls=(ControlSize(WEIGHTS), ControlSize(WEIGHTS)))
+    decode = vae_work(size, both)
+    assert planned() == peak(size, both, "full", cpu=True) + decode
     shared.get("control models", (Path(files["control/edges"]), None, model.unet.dtype), lambda: None, 2)
-    assert not turns()
+    assert planned() == peak(size, both, "full", cpu=True) + decode - 2 * WEIGHTS
+    free["bytes"] = size.weights
+    with pytest.raises(OutOfBudget, match="on this machine"):
+        planned()
 
 
 class Recording(SharedCache):
@@ -152,7 +162,7 @@ def test_a_model_is_on_the_device_unless_the_plan_or_its_unit_has_it_take_turns(
             given,
             given,
             ModelFolders(),
-            torch.device("cpu"),
+            in_place,
             files,
             shared,
             lambda: False,
@@ -171,7 +181,7 @@ def test_a_refiner_of_another_family_goes_on_without_a_unit_and_another_checkpoi
 ) -> None:
     path = write_tiny_checkpoint(tmp_path / "sd2.safetensors", architecture=TINY_SD2)
     units, said, given = resolved({"model": "edges"}), list[str](), cast(Any, SimpleNamespace())
-    tools = (lambda name: Image.new("RGB", (64, 64)), given, given, ModelFolders(), torch.device("cpu"))
+    tools = (lambda name: Image.new("RGB", (64, 64)), given, given, ModelFolders(), in_place)
     feature = ControlNet(FeatureJob(units, *tools, files, SharedCache(), lambda: False, said.append))
     loaded = ModelKeeper(CPU, Line().emit).load(checkpoint_at(path))
     pipeline = Pipeline(loaded.model, loaded.encoder, torch.device("cpu"), False)

@@ -23,6 +23,7 @@ from modules.hardware.attention import AttentionChoice, AttentionName, apply_att
 from modules.hardware.budget import (
     MODES,
     RESERVE,
+    AuxiliarySize,
     ControlSize,
     MemoryPlan,
     ModelSize,
@@ -443,6 +444,49 @@ def test_turns_come_before_fewer_images_and_thriftier_modes() -> None:
     assert (turns.mode, turns.controls_take_turns) == ("full", True)
     low = replace(two, controls=tuple(replace(one, takes_turns=True) for one in two.controls))
     assert not choose_plan(int(3.7 * GB), SD1, low).controls_take_turns
+
+
+# CLIP-bigG beside SDXL, and a network of the size of Depth Anything's beside SD1, with their work.
+LOOKERS = {"SD1": AuxiliarySize(1_340_000_000, 830_000_000), "SDXL": AuxiliarySize(3_690_000_000, 100_000_000)}
+
+
+def test_networks_of_features_are_part_of_the_plan_and_step_aside_first() -> None:
+    """They work while nothing else does: weights and work count instead of a forward's work, and never twice."""
+    small, two = RequestSize(512, 512), RequestSize(512, 512, auxiliaries=(LOOKERS["SD1"],) * 2)
+    wanted = SD1.weights + LOOKERS["SD1"].whole
+    assert peak(SD1, two, "full") == wanted > peak(SD1, small, "full")
+    on_card, elsewhere = (choose_plan(wanted + RESERVE - less, SD1, two) for less in (0, 1))
+    assert (on_card.mode, on_card.auxiliaries_elsewhere) == ("full", False)
+    assert (elsewhere.mode, elsewhere.auxiliaries_elsewhere) == ("full", True)
+    # Control models wait for their turns in each step, so those of them that fit stay.
+    unit = replace(two, controls=(CONTROLNETS["SD1"],))
+    stays = choose_plan(wanted + RESERVE + CONTROLNETS["SD1"].weights - 1, SD1, unit)
+    assert (stays.auxiliaries_elsewhere, stays.controls_take_turns) == (True, False)
+    neither = choose_plan(peak(SD1, replace(unit, auxiliaries=()), "full") + RESERVE - 1, SD1, unit)
+    assert (neither.mode, neither.controls_take_turns) == ("full", True)
+
+
+def test_a_card_for_sdxl_alone_has_the_processor_look_at_pictures() -> None:
+    seen = RequestSize(1024, 1024, auxiliaries=(LOOKERS["SDXL"],))
+    roomy = choose_plan(12 * GB, SDXL, seen)
+    assert (roomy.mode, roomy.auxiliaries_elsewhere) == ("full", False)
+    assert roomy.peak >= SDXL.weights + LOOKERS["SDXL"].whole
+    for free in (4 * GB, int(5.9 * GB)):
+        plan, plain = choose_plan(free, SDXL, seen), choose_plan(free, SDXL, RequestSize(1024, 1024))
+        assert (plan.mode, plan.images, plan.tiled) == (plain.mode, plain.images, plain.tiled)
+        assert plan.peak <= free
+    # Where parts take turns it is one of them.
+    assert not choose_plan(int(5.9 * GB), SDXL, seen, required="medvram").auxiliaries_elsewhere
+    assert choose_plan(int(3.5 * GB), SDXL, seen).auxiliaries_elsewhere
+
+
+def test_in_main_memory_nothing_steps_aside() -> None:
+    request = RequestSize(512, 512, controls=(CONTROLNETS["SD1"],) * 2, auxiliaries=(LOOKERS["SD1"],))
+    needed = peak(SD1, request, "full") + RESERVE
+    plan = choose_plan(needed, SD1, request, modes=("full",))
+    assert (plan.controls_take_turns, plan.auxiliaries_elsewhere) == (False, False)
+    with pytest.raises(OutOfBudget):
+        choose_plan(needed - RESERVE - 1, SD1, request, modes=("full",), device="this machine")
 
 
 def test_what_control_models_take_beside_their_weights() -> None:

@@ -27,9 +27,8 @@ from modules.features.controlnet.hint import (
     pixel_perfect_resolution,
     region_weights,
 )
-from modules.features.controlnet.preprocessors.alone import shared_preprocessors
 from modules.features.controlnet.preprocessors.declare import find_preprocessor
-from modules.features.controlnet.preprocessors.run import Settings
+from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
 from modules.features.controlnet.seen import REVISIONS, image_prompt, revision, shown_style
 from modules.features.controlnet.shown import (
     COLOUR_FIXES,
@@ -230,7 +229,7 @@ class ControlNet(JobFeature):
             threshold_b=unit.threshold_b,
             seed=context.resolved.seeds[context.images.start] + context.resolved.subseeds[context.images.start],
         )
-        preprocessors = shared_preprocessors(self._job.shared, self._job.folders, self._job.device)
+        preprocessors = Preprocessors(self._job.folders.annotators, self._job.shared, self._job.on_device)
 
         def make() -> RgbArray:
             return preprocessors.run(preprocessor, source.picture, settings, source.mask)

@@ -22,6 +22,7 @@ from modules.features.detail.detectors.detect import open_detector
 from modules.features.detail.detectors.plan import Detector, list_detectors, named_detector
 from modules.features.detail.masks import MadeMask, free_size, masks_of, meets, trained_size, weaker
 from modules.features.detail.plan import MaskPrompts, detector_folders, parts_of
+from modules.features.detail.sizes import DETECTORS
 from modules.features.running import FeatureJob
 from modules.files import found_file
 from modules.generation.finishing import Finished
@@ -110,9 +111,10 @@ class DetailFeature(JobFeature):
         name = tab.detector.name
         try:
             detect = self._job.shared.get(
-                "detectors", _key(tab.detector), partial(open_detector, tab.detector, self._job.device), _MOST_DETECTORS
+                DETECTORS, _key(tab.detector), partial(open_detector, tab.detector), _MOST_DETECTORS
             )
-            found = detect(np.asarray(picture.convert("RGB"), dtype=np.uint8), tab.arguments.ad_confidence)
+            with self._job.on_device(detect):
+                found = detect(np.asarray(picture.convert("RGB"), dtype=np.uint8), tab.arguments.ad_confidence)
         except (ModelFileError, ModelNotFoundError) as error:
             raise RequestError(f"{TITLE}: {error}") from error
         masks = masks_of(found, tab.arguments, picture.size, self._options.sort_by)

@@ -12,9 +12,9 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from modules.generation.control.attentions import Undo, hooks_set, region_at
-from modules.generation.control.residuals import onloaded
 from modules.generation.pipeline import PassHook
 from modules.hardware.model_configs import unet_config
+from modules.hardware.pinned_weights import onloaded
 from modules.parameters import RequestError
 from modules.sampling import CallPosition, Conditioning, UnetResiduals, Window
 from modules.sampling.control import is_within

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, cast
 
@@ -17,7 +16,7 @@ from modules.catalogue.control_kinds import ControlKind
 from modules.generation.pipeline import PassHook
 from modules.generation.unet import unet_of
 from modules.hardware.model_configs import unet_config
-from modules.hardware.pinned_weights import PinnedWeights
+from modules.hardware.pinned_weights import onloaded
 from modules.parameters import RequestError
 from modules.sampling import CallPosition, Conditioning, UnetResiduals
 from modules.sampling.control import Weighting, added, is_within, weigh
@@ -197,20 +196,6 @@ class _UnitInUse:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
-
-
-@contextmanager
-def onloaded(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """While open, `module` computes on `device`; where it lay elsewhere it is back there then."""
-    if all(tensor.device == device for tensor in module.parameters()):
-        yield
-        return
-    weights = PinnedWeights.of(module)
-    weights.to_device(device)
-    try:
-        yield
-    finally:
-        weights.restore()
 
 
 def _with_channels(hint: Tensor, adapter: T2IAdapter) -> Tensor:

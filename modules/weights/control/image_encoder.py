@@ -5,6 +5,7 @@ Radford et al. (2021), arXiv:2103.00020.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from modules.weights.weight_buffer import one_thread
 
 _PREFIX: Final = "vision_model."
 _OPENCLIP: Final = "visual."
+_PROJECTED: Final = "visual_projection."
 # The same in all three; their widths differ.
 _HEADS: Final = 16
 # OpenAI's own model, ViT-L, is the one with the quick approximation.
@@ -143,6 +145,15 @@ def encoder_widths(path: Path) -> EncoderWidths:
     vector = required_shape(shapes, projection.name, 2)[1 if projection.transposed else 0]
     states = required_shape(shapes, source_of(f"{_PREFIX}embeddings.patch_embedding.weight").name, 4)[0]
     return EncoderWidths(vector, states)
+
+
+def encoder_bytes(path: Path, itemsize: int) -> int:
+    """Bytes that an image encoder takes in memory, in numbers of `itemsize`, by the head of its file; a text encoder
+    beside it is not read. Raises ModelFileError.
+    """
+    shapes, _ = read_tensor_shapes(path)
+    read = (_PREFIX, _OPENCLIP, _PROJECTED)
+    return itemsize * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(read))
 
 
 def _naming(path: Path, shapes: Shapes) -> Callable[[str], TensorSource]:

@@ -69,15 +69,22 @@ def ip_adapter_outline(file: TensorFile) -> Outline[ImageAdapter]:
         layers.append((outside, inside))
     if not layers:
         raise CheckpointError(f"{file.path.name} lacks {_LAYERS}{_FIRST}.to_k_ip.weight: the file is incomplete.")
-    plus, full = "latents" in projection, "proj.3.weight" in projection
-    first = "proj_in.weight" if plus else "proj.0.weight" if full else "proj.weight"
-    view_width = required_shape(projection, first, 2)[1]
+    wants_states, view_width = view_of(file.shapes)
 
     def make() -> ImageAdapter:
-        return ImageAdapter(_projection(projection), layers, wants_states=plus or full, view_width=view_width)
+        return ImageAdapter(_projection(projection), layers, wants_states=wants_states, view_width=view_width)
 
-    names = _FULL if full else _PLAIN
+    names = _FULL if "proj.3.weight" in projection else _PLAIN
     return Outline(make, lambda name: _source(name, names))
+
+
+def view_of(shapes: Shapes) -> tuple[bool, int]:
+    """Whether the IP-Adapter with tensors of these shapes takes an image encoder's states, and how wide what it takes
+    is. Raises CheckpointError where they make none.
+    """
+    plus, full = (f"{_PROJECTION}{name}" in shapes for name in ("latents", "proj.3.weight"))
+    first = "proj_in.weight" if plus else "proj.0.weight" if full else "proj.weight"
+    return plus or full, required_shape(shapes, _PROJECTION + first, 2)[1]
 
 
 def _projection(shapes: Shapes) -> nn.Module:

@@ -12,14 +12,13 @@ import torch
 from PIL import Image
 
 from modules.catalogue import ModelFolders
-from modules.features.controlnet.arrays import Grey, RgbArray
+from modules.features.controlnet.arrays import RgbArray
 from modules.features.controlnet.declare import CONTROLNET
-from modules.features.controlnet.preprocessors.declare import Preprocessor
-from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
+from modules.features.controlnet.preprocessors.run import Preprocessors
 from modules.features.controlnet.run import ControlNet
 from modules.features.declaration import checked_arguments
 from modules.features.running import FeatureJob
-from modules.features.shared import SharedCache
+from modules.features.shared import SharedCache, in_place
 from modules.generation.finishing import Finished
 from modules.generation.init_picture import InitPicture
 from modules.generation.pipeline import Pass, PassContext, Pipeline
@@ -36,18 +35,6 @@ from tests.generation.test_against_pipelines import request
 CPU = torch.device("cpu")
 
 
-class Counting(Preprocessors):
-    """Knows how many maps it has made."""
-
-    made = 0
-
-    def run(
-        self, preprocessor: Preprocessor, picture: RgbArray, settings: Settings, mask: Grey | None = None
-    ) -> RgbArray:
-        self.made += 1
-        return super().run(preprocessor, picture, settings, mask)
-
-
 class Room:
     """A checkpoint and a control model, and preprocessors whose weights lie in `folder`."""
 
@@ -55,15 +42,14 @@ class Room:
         self.folder = folder
         self.model: Model = load_checkpoint(write_tiny_checkpoint(folder / "model.safetensors"))
         self.control = write_control(folder / "edges.safetensors", controlnet_tensors(make_controlnet()))
-        self.preprocessors = Counting([folder], CPU)
+        self.made = 0
 
     def map(self, shared: SharedCache, module: str, *, mask: Image.Image | None = None, **job: Any) -> RgbArray:
         """The map of a unit with its own picture in a job of img2img; `mask` is that of img2img."""
-        shared.get("preprocessors", CPU, lambda: self.preprocessors, 1)
         unit: Any = {"enabled": True, "image": "own", "module": module, "model": "edges", "processor_res": 64}
         scripts = {CONTROLNET.title: checked_arguments(CONTROLNET, {"units": [unit | job.pop("unit", {})]})}
         resolved, given = request(scripts=scripts, **job), cast(Any, SimpleNamespace())
-        tools = (lambda name: painted(), given, given, ModelFolders(), CPU)
+        tools = (lambda name: painted(), given, given, ModelFolders(annotators=(self.folder,)), in_place)
         files = {"control/edges": str(self.control)}
         feature = ControlNet(FeatureJob(resolved, *tools, files, shared, lambda: False, lambda said: None))
         pipeline = Pipeline(self.model, PromptEncoder(self.model, clip_tokenizer()), CPU, False)
@@ -85,11 +71,24 @@ def mask_of(left: int, right: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Room:
     made = Room(tmp_path_factory.mktemp("maps"))
     saved("inpaint_only+lama", made.folder)
     saved("hed", made.folder)
     return made
+
+
+@pytest.fixture
+def room(files: Room, monkeypatch: pytest.MonkeyPatch) -> Room:
+    """Counts the maps that are made."""
+    run = Preprocessors.run
+
+    def counted(*given: Any) -> RgbArray:
+        files.made += 1
+        return run(*given)
+
+    monkeypatch.setattr(Preprocessors, "run", counted)
+    return files
 
 
 def test_another_mask_of_img2img_makes_another_map(room: Room) -> None:
@@ -99,37 +98,37 @@ def test_another_mask_of_img2img_makes_another_map(room: Room) -> None:
     other = room.map(shared, "inpaint_only+lama", mask=right)
     assert (other == room.map(SharedCache(), "inpaint_only+lama", mask=right)).all()
     assert (other[:, :32] == np.asarray(painted())[:, :32]).all() and (first != other).any()
-    made = room.preprocessors.made
-    assert (room.map(shared, "inpaint_only+lama", mask=left) == first).all() and room.preprocessors.made == made
+    made = room.made
+    assert (room.map(shared, "inpaint_only+lama", mask=left) == first).all() and room.made == made
 
 
 def test_a_new_seed_makes_a_new_map_where_it_is_drawn_at_random_alone(room: Room) -> None:
-    shared, before = SharedCache(), room.preprocessors.made
+    shared, before = SharedCache(), room.made
     for seed in (1, 2, 3):
         room.map(shared, "hed", seed=seed)
-    assert room.preprocessors.made == before + 1
+    assert room.made == before + 1
     first, other = (room.map(shared, "shuffle", seed=seed) for seed in (1, 2))
-    assert (first != other).any() and room.preprocessors.made == before + 3
-    assert (room.map(shared, "shuffle", seed=1) == first).all() and room.preprocessors.made == before + 3
+    assert (first != other).any() and room.made == before + 3
+    assert (room.map(shared, "shuffle", seed=1) == first).all() and room.made == before + 3
 
 
 def test_numbers_that_a_map_does_not_depend_on_make_no_new_one(room: Room) -> None:
-    shared, before = SharedCache(), room.preprocessors.made
+    shared, before = SharedCache(), room.made
     room.map(shared, "canny")
     # As far as its sliders reach nothing is said: these are the defaults, in other words.
     room.map(shared, "canny", unit={"threshold_a": 100, "threshold_b": -1})
-    assert room.preprocessors.made == before + 1
+    assert room.made == before + 1
     room.map(shared, "canny", unit={"threshold_a": 101})
-    assert room.preprocessors.made == before + 2
+    assert room.made == before + 2
     room.map(shared, "invert", unit={"processor_res": 128})
     room.map(shared, "invert", unit={"processor_res": 256, "threshold_a": 5})
-    assert room.preprocessors.made == before + 3
+    assert room.made == before + 3
 
 
 def test_a_map_of_img2imgs_own_picture_is_shared_too(room: Room) -> None:
-    shared, before = SharedCache(), room.preprocessors.made
+    shared, before = SharedCache(), room.made
     first = room.map(shared, "canny", unit={"image": ""})
-    assert (room.map(shared, "canny", unit={"image": ""}) == first).all() and room.preprocessors.made == before + 1
+    assert (room.map(shared, "canny", unit={"image": ""}) == first).all() and room.made == before + 1
 
 
 def test_a_file_of_weights_that_changed_makes_a_new_map(room: Room) -> None:

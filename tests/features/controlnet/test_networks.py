@@ -38,6 +38,7 @@ from modules.features.controlnet.preprocessors.nets.table import NETWORKS
 from modules.features.controlnet.preprocessors.nets.teed import load_teed
 from modules.features.controlnet.preprocessors.plan import annotator_folders, find_weights
 from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
+from modules.features.shared import SharedCache
 from tests.amounts import amount, some
 from tests.features.controlnet import layouts
 
@@ -163,9 +164,9 @@ def test_maps_have_shape_range_and_are_the_same_each_time(
     monkeypatch.setattr(nets_depth_anything, "_SIDE", 70)  # Instead of 518, which takes seconds.
     saved(SHARED.get(name, name), tmp_path)
     preprocessor, settings = find_preprocessor(name), Settings(resolution=64)
-    found = Preprocessors([tmp_path], CPU).run(preprocessor, picture(), settings)
+    found = Preprocessors([tmp_path], SharedCache()).run(preprocessor, picture(), settings)
     assert found.shape == (64, 100, 3) and found.dtype == np.uint8
-    assert (found == Preprocessors([tmp_path], CPU).run(preprocessor, picture(), settings)).all()
+    assert (found == Preprocessors([tmp_path], SharedCache()).run(preprocessor, picture(), settings)).all()
     colours = set(np.unique(found))
     if name in ("scribble_hed", "pidinet_scribble", "pidinet_sketch", "mlsd"):
         assert colours <= {0, 255}
@@ -191,14 +192,16 @@ def test_lama_fills_what_is_masked_and_nothing_else(tmp_path: Path) -> None:
     assert float(answer.mean()) == pytest.approx(0.46552, abs=1e-4)
     mask = np.zeros((90, 140), np.uint8)
     mask[20:60, 30:90] = 255
-    found = Preprocessors([tmp_path], CPU).run(find_preprocessor("inpaint_only+lama"), picture(), Settings(), mask)
+    found = Preprocessors([tmp_path], SharedCache()).run(
+        find_preprocessor("inpaint_only+lama"), picture(), Settings(), mask
+    )
     assert (found[:, :, 3] == mask).all() and (found[mask == 0, :3] == picture()[mask == 0]).all()
     assert (found[mask > 0, :3] != picture()[mask > 0]).any()
 
 
 def test_normals_of_midas_look_at_us_where_it_is_far(tmp_path: Path) -> None:
     saved("depth", tmp_path)
-    runs, normal = Preprocessors([tmp_path], CPU), find_preprocessor("normal_midas")
+    runs, normal = Preprocessors([tmp_path], SharedCache()), find_preprocessor("normal_midas")
     all_far = runs.run(normal, picture(), Settings(resolution=64, threshold_a=1))
     assert (all_far == (255, 127, 127)).mean() > 0.99
     assert (runs.run(normal, picture(), Settings(resolution=64, threshold_a=0)) != all_far).any()
@@ -206,7 +209,7 @@ def test_normals_of_midas_look_at_us_where_it_is_far(tmp_path: Path) -> None:
 
 def test_what_leres_finds_near_and_far_can_be_cut_off(tmp_path: Path) -> None:
     saved("depth_leres", tmp_path)
-    runs, leres = Preprocessors([tmp_path], CPU), find_preprocessor("depth_leres")
+    runs, leres = Preprocessors([tmp_path], SharedCache()), find_preprocessor("depth_leres")
     plain = runs.run(leres, picture(), Settings(resolution=64)).astype(int)
     cut = runs.run(leres, picture(), Settings(resolution=64, threshold_a=20, threshold_b=40)).astype(int)
     assert (cut[plain >= 205] == 255).all() and (cut[plain <= 101] == 0).all()
@@ -258,7 +261,7 @@ def test_a_missing_file_is_named_with_its_folders(tmp_path: Path) -> None:
         r"softedge_hed needs ControlNetHED\.pth: put it into models/ControlNetPreprocessor/hed, or into extensions/"
     )
     with pytest.raises(ModelNotFoundError, match=wanted):
-        Preprocessors([tmp_path], CPU).run(find_preprocessor("hed"), picture(), Settings())
+        Preprocessors([tmp_path], SharedCache()).run(find_preprocessor("hed"), picture(), Settings())
 
 
 def test_files_are_found_in_all_folders_and_by_their_other_names(tmp_path: Path) -> None:
@@ -278,14 +281,15 @@ def test_files_are_found_in_all_folders_and_by_their_other_names(tmp_path: Path)
 
 def test_a_network_stays_until_another_is_wanted_and_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     path = saved("hed", tmp_path)
-    runs = Preprocessors([tmp_path], CPU)
+    shared = SharedCache()
+    runs = Preprocessors([tmp_path], shared)
     hed, safe = find_preprocessor("hed"), find_preprocessor("hed_safe")
     first = runs.run(hed, picture(), Settings(resolution=64))
     torch.save(layouts.weights(layouts.hed(), seed=9), path)
     assert (runs.run(hed, picture(), Settings(resolution=64)) != first).any()
     path.write_bytes(path.read_bytes())
     assert runs.run(safe, picture(), Settings(resolution=64)).shape == first.shape
-    runs.unload()
+    shared.forget()
     assert runs.run(hed, picture(), Settings(resolution=64)).shape == first.shape
 
 

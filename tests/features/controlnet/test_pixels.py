@@ -5,14 +5,14 @@ import warnings
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from modules.features.controlnet.arrays import RgbArray, at_resolution
 from modules.features.controlnet.preprocessors import pixels
 from modules.features.controlnet.preprocessors.declare import PREPROCESSORS, find_preprocessor
 from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
+from modules.features.shared import SharedCache
 
-PREPROCESS = Preprocessors([], torch.device("cpu"))
+PREPROCESS = Preprocessors([], SharedCache())
 
 
 def noise(height: int = 128, width: int = 192) -> RgbArray:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from pydantic import JsonValue
 
 from modules.catalogue.model_errors import ModelFileError
@@ -14,6 +13,7 @@ from modules.features.controlnet.poses.drawing import draw_poses
 from modules.features.controlnet.preprocessors.declare import find_preprocessor
 from modules.features.controlnet.preprocessors.nets.dwpose import openpose_of
 from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
+from modules.features.shared import SharedCache
 from tests.features.onnx_writer import model, node
 
 CELLS = 80 * 80 + 40 * 40 + 20 * 20
@@ -137,7 +137,7 @@ def folder_with(tmp_path: Path, found: bytes, pose: bytes) -> Preprocessors:
     (tmp_path / "openpose").mkdir(exist_ok=True)
     (tmp_path / "openpose" / "yolox_l.onnx").write_bytes(found)
     (tmp_path / "openpose" / "dw-ll_ucoco_384.onnx").write_bytes(pose)
-    return Preprocessors([tmp_path], torch.device("cpu"))
+    return Preprocessors([tmp_path], SharedCache())
 
 
 def grey(height: int, width: int) -> RgbArray:

@@ -18,7 +18,7 @@ from modules.features.controlnet.declare import CONTROLNET
 from modules.features.controlnet.run import ControlNet
 from modules.features.declaration import checked_arguments
 from modules.features.running import FeatureJob
-from modules.features.shared import SharedCache
+from modules.features.shared import SharedCache, in_place
 from modules.generation.pipeline import Pipeline
 from modules.generation.txt2img import txt2img
 from modules.parameters import RequestError
@@ -61,7 +61,7 @@ class Room:
             given,
             given,
             ModelFolders(annotators=(self.annotators,)),
-            torch.device("cpu"),
+            in_place,
             files or {},
             SharedCache(),
             lambda: False,

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from modules.catalogue.folders import ModelFolders
@@ -18,7 +17,7 @@ from modules.features.detail.declare import TITLE
 from modules.features.detail.plan import detail_passes
 from modules.features.detail.run import DetailFeature
 from modules.features.running import FeatureJob
-from modules.features.shared import SharedCache
+from modules.features.shared import SharedCache, in_place
 from modules.generation.finishing import Finished
 from modules.generation.init_picture import InitPicture
 from modules.generation.resizing import lanczos
@@ -69,7 +68,7 @@ def job(
         resampler=lambda name: lanczos,
         models=cast(Any, None),
         folders=ModelFolders(detectors=(folder,)),
-        device=torch.device("cpu"),
+        on_device=in_place,
         files={},
         shared=SharedCache(),
         leave=leave,

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from modules.features.controlnet.arrays import RgbArray
 from modules.features.detail.detectors.detect import Detect, open_detector
@@ -13,7 +12,6 @@ from modules.features.detail.detectors.plan import Detector
 from modules.features.detail.detectors.yolo import decoded, letterboxed
 from tests.features.onnx_writer import model, node
 
-CPU = torch.device("cpu")
 SIDE = 64
 CELLS = SIDE // 8
 NAMES = "{0: 'face', 1: 'hand'}"
@@ -59,7 +57,7 @@ def two_patches() -> RgbArray:
 def load(tmp_path: Path, content: bytes, name: str = "face.onnx") -> Detect:
     path = tmp_path / name
     path.write_bytes(content)
-    return open_detector(Detector(name=name, path=path), CPU)
+    return open_detector(Detector(name=name, path=path))
 
 
 def test_an_exported_file_finds_its_classes_in_the_pictures_pixels(tmp_path: Path) -> None:
@@ -131,4 +129,4 @@ def test_metadata_that_is_no_dictionary_gives_numbers_as_names(tmp_path: Path) -
 
 def test_a_file_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match=r"gone\.onnx is gone"):
-        open_detector(Detector(name="gone.onnx", path=tmp_path / "gone.onnx"), CPU)
+        open_detector(Detector(name="gone.onnx", path=tmp_path / "gone.onnx"))

@@ -20,8 +20,6 @@ from modules.features.detail.detectors.yolo_file import read_yolo
 from modules.features.detail.detectors.yolo_net import YoloDetector, YoloNet
 from tests.features.detail import yolo_modules as modules
 
-CPU = torch.device("cpu")
-
 
 def saved(net: modules.DetectionModel, path: Path, monkeypatch: pytest.MonkeyPatch, **more: object) -> Path:
     """As training saves it: the model in half precision beside its state."""
@@ -66,7 +64,7 @@ def test_a_detector_in_half_precision_finds_boxes_names_and_masks(
 ) -> None:
     net = modules.randomised(modules.version_8(modules.Segment)).half()
     path = saved(net, tmp_path / "person-seg.pt", monkeypatch)
-    found = open_detector(Detector(name=path.name, path=path), CPU)(picture(), 0.3)
+    found = open_detector(Detector(name=path.name, path=path))(picture(), 0.3)
     assert found and {one.label for one in found} <= {"face", "hand"}
     assert [one.confidence for one in found] == sorted((one.confidence for one in found), reverse=True)
     for one in found:
@@ -76,7 +74,7 @@ def test_a_detector_in_half_precision_finds_boxes_names_and_masks(
         assert (
             mask.shape == (96, 128) and mask.sum() == mask[round(top) : round(bottom), round(left) : round(right)].sum()
         )
-    assert open_detector(Detector(name=path.name, path=path), CPU)(picture(), 1.0) == []
+    assert open_detector(Detector(name=path.name, path=path))(picture(), 1.0) == []
 
 
 def test_methods_that_were_saved_with_a_module_are_stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +101,7 @@ def test_malicious_files_are_refused_by_name_and_run_nothing(tmp_path: Path, mon
     for payload in (_Payload(os.system, f"touch {mark}"), _Payload(eval, f"open({str(mark)!r}, 'w')")):
         path = saved(net, tmp_path / "evil_face.pt", monkeypatch, extra=payload)
         with pytest.raises(UnsafePickleError, match=r"^evil_face\.pt was refused: it contains (posix|nt|builtins)\."):
-            YoloDetector(path, CPU)
+            YoloDetector(path)
     assert not mark.exists()
 
 
@@ -117,18 +115,18 @@ def test_files_that_are_no_yolo_are_one_sentence(tmp_path: Path, monkeypatch: py
     path = tmp_path / "other.pt"
     torch.save({"weight": torch.zeros(2)}, path)
     with pytest.raises(DetectorError, match=r"^other\.pt holds no YOLO of a known form"):
-        YoloDetector(path, CPU)
+        YoloDetector(path)
     path.write_bytes(b"nothing")
     with pytest.raises(ModelFileError, match=r"other\.pt"):
-        YoloDetector(path, CPU)
+        YoloDetector(path)
     net = modules.version_8()
     vars(net.model[6])["type"] = "ultralytics.nn.modules.WorldThing"
     with pytest.raises(DetectorError, match=r"layers of the kind WorldThing"):
-        YoloDetector(saved(net, path, monkeypatch), CPU)
+        YoloDetector(saved(net, path, monkeypatch))
     net = modules.version_8()
     del net.model[2].cv2
     with pytest.raises(DetectorError, match=r"layers don't fit together"):
-        YoloDetector(saved(net, path, monkeypatch), CPU)
+        YoloDetector(saved(net, path, monkeypatch))
 
 
 def test_an_answer_without_classes_is_refused() -> None:

@@ -18,14 +18,13 @@ from modules.generation.control.residuals import (
     ControlResiduals,
     ControlUnit,
     check_fits,
-    onloaded,
     residual_count,
 )
 from modules.generation.pipeline import PassHook
 from modules.generation.pipeline import residuals_of as hooked
 from modules.generation.unet import Residuals, replayed, skip_count, unet_function
 from modules.hardware.graphs import StepGraphs
-from modules.hardware.pinned_weights import PinnedWeights
+from modules.hardware.pinned_weights import PinnedWeights, onloaded
 from modules.parameters import RequestError
 from modules.sampling import CallPosition, Conditioning, Window
 from modules.sampling.control import Weighting, residual_weights

@@ -6,16 +6,13 @@ import json
 from typing import Final, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 
-from modules.catalogue.folders import ModelFolders
 from modules.features.controlnet.hint import control_source
 from modules.features.controlnet.poses.declare import PoseError, poses_as_json, poses_of_json
 from modules.features.controlnet.poses.drawing import draw_poses
 from modules.features.controlnet.preprocessors.declare import find_preprocessor
 from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
-from modules.features.shared import SharedCache
 from modules.parameters import RequestError
 from modules.parameters.extras_request import PreprocessRequest
 
@@ -28,11 +25,6 @@ class MadeMap(NamedTuple):
 
     picture: Image.Image
     poses: str = ""
-
-
-def shared_preprocessors(shared: SharedCache, folders: ModelFolders, device: torch.device) -> Preprocessors:
-    """The preprocessors that the engine's jobs share."""
-    return shared.get("preprocessors", device, lambda: Preprocessors(folders.annotators, device), 1)
 
 
 def preprocessed(picture: Image.Image, wanted: PreprocessRequest, preprocessors: Preprocessors) -> MadeMap:

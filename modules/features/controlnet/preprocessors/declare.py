@@ -67,6 +67,10 @@ class Preprocessor:
     """An image encoder looks at its picture, which becomes no map."""
     is_random: bool = False
     """Its map is drawn by the picture's seed."""
+    numbers_a_pixel: int = 512
+    """32-bit numbers that its network holds at its peak for each pixel that it works on, on the safe side."""
+    fixed_side: int | None = None
+    """The shorter side at which its network works, whatever the resolution is."""
 
     @property
     def title(self) -> str:
@@ -180,6 +184,7 @@ _SEEN_BY_CLIP: Final = (
 )
 
 _HED: Final = (WeightFile(folder="hed", name="ControlNetHED.pth"),)
+_HED_NUMBERS: Final = 220
 _PIDINET: Final = (WeightFile(folder="pidinet", name="table5_pidinet.pth"),)
 _MIDAS: Final = WeightFile(folder="midas", name="dpt_hybrid-midas-501f0c75.pt")
 _POSE: Final = (
@@ -188,12 +193,19 @@ _POSE: Final = (
 )
 
 
-def _edges(name: str, label: str, control: str, files: tuple[WeightFile, ...]) -> Preprocessor:
-    return Preprocessor(name=name, label=label, control_types=(control,), resolution=RESOLUTION, files=files)
+def _edges(name: str, label: str, control: str, files: tuple[WeightFile, ...], numbers: int = 512) -> Preprocessor:
+    return Preprocessor(
+        name=name,
+        label=label,
+        control_types=(control,),
+        resolution=RESOLUTION,
+        files=files,
+        numbers_a_pixel=numbers,
+    )
 
 
-def _depth(name: str, file: WeightFile) -> Preprocessor:
-    return Preprocessor(name=name, control_types=("Depth",), resolution=RESOLUTION, files=(file,))
+def _depth(name: str, file: WeightFile, side: int) -> Preprocessor:
+    return Preprocessor(name=name, control_types=("Depth",), resolution=RESOLUTION, files=(file,), fixed_side=side)
 
 
 def _labels(name: str, label: str, file: str) -> Preprocessor:
@@ -203,13 +215,14 @@ def _labels(name: str, label: str, file: str) -> Preprocessor:
         control_types=("Segmentation",),
         resolution=RESOLUTION,
         files=(WeightFile(folder="oneformer", name=file),),
+        fixed_side=800,
     )
 
 
 _WITH_WEIGHTS: Final = (
-    _edges("hed", "softedge_hed", "SoftEdge", _HED),
-    _edges("hed_safe", "softedge_hedsafe", "SoftEdge", _HED),
-    _edges("scribble_hed", "", "Scribble", _HED),
+    _edges("hed", "softedge_hed", "SoftEdge", _HED, _HED_NUMBERS),
+    _edges("hed_safe", "softedge_hedsafe", "SoftEdge", _HED, _HED_NUMBERS),
+    _edges("scribble_hed", "", "Scribble", _HED, _HED_NUMBERS),
     _edges("pidinet", "softedge_pidinet", "SoftEdge", _PIDINET),
     _edges("pidinet_safe", "softedge_pidisafe", "SoftEdge", _PIDINET),
     _edges("pidinet_scribble", "scribble_pidinet", "Scribble", _PIDINET),
@@ -255,7 +268,7 @@ _WITH_WEIGHTS: Final = (
         threshold_b=Slider(name="Remove Background %", default=0, low=0, high=100, step=0.1),
         files=(WeightFile(folder="leres", name="res101.pth"),),
     ),
-    _depth("depth_zoe", WeightFile(folder="zoedepth", name="ZoeD_M12_N.pt")),
+    _depth("depth_zoe", WeightFile(folder="zoedepth", name="ZoeD_M12_N.pt"), 512),
     Preprocessor(
         name="normal_bae",
         control_types=("NormalMap",),
@@ -277,6 +290,7 @@ _WITH_WEIGHTS: Final = (
             name="depth_anything_vitl14.pth",
             others=("depth_anything_vitb14.pth", "depth_anything_vits14.pth"),
         ),
+        518,
     ),
     _depth(
         "depth_anything_v2",
@@ -289,6 +303,7 @@ _WITH_WEIGHTS: Final = (
                 for suffix in ("safetensors", "pth")
             ),
         ),
+        518,
     ),
     *(
         Preprocessor(name=name, control_types=("OpenPose",), resolution=RESOLUTION, files=_POSE)
@@ -304,6 +319,7 @@ _WITH_WEIGHTS: Final = (
         control_types=("Inpaint",),
         takes_mask=True,
         files=(WeightFile(folder="lama", name="ControlNetLama.pth"),),
+        fixed_side=256,
     ),
     Preprocessor(
         name="animal_openpose",

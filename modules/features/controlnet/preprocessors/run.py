@@ -18,7 +18,10 @@ from modules.features.controlnet.preprocessors import pixels
 from modules.features.controlnet.preprocessors.declare import Preprocessor, slider_values
 from modules.features.controlnet.preprocessors.nets.table import NETWORKS
 from modules.features.controlnet.preprocessors.plan import find_weights
+from modules.features.shared import OnDevice, SharedCache, in_place
 
+NETWORK: Final = "preprocessor"
+"""The kind under which a `SharedCache` stores a preprocessor's network."""
 _SHUFFLE_RESOLUTION: Final = 512
 
 
@@ -59,11 +62,10 @@ _PLAIN: Final[Mapping[str, _Compute]] = {
 
 
 class Preprocessors:
-    """Runs preprocessors; the network that was used last stays loaded until another one is needed."""
+    """Runs preprocessors; the network that was used last stays in `shared` until another one is needed."""
 
-    def __init__(self, folders: Sequence[Path], device: torch.device) -> None:
-        self._folders, self._device = tuple(folders), device
-        self._loaded: tuple[object, object] | None = None
+    def __init__(self, folders: Sequence[Path], shared: SharedCache, on_device: OnDevice = in_place) -> None:
+        self._folders, self._shared, self._on_device = tuple(folders), shared, on_device
 
     def run(
         self, preprocessor: Preprocessor, picture: RgbArray, settings: Settings, mask: Grey | None = None
@@ -117,30 +119,28 @@ class Preprocessors:
         net, found = self._network(preprocessor), list[Pose]()
 
         def drawn(padded: RgbArray) -> RgbArray:
-            found[:] = find(net, padded)
+            with self._on_device(net):
+                found[:] = find(net, padded)
             return draw_poses(found, padded.shape[1], padded.shape[0])
 
         resolution = round(preprocessor.resolution.value(settings.resolution))
         return at_resolution(picture, resolution, drawn), found
 
-    def unload(self) -> None:
-        """Free the network's memory."""
-        self._loaded = None
-
     def _compute(self, preprocessor: Preprocessor) -> _Compute | None:
         if not preprocessor.files:
             return _PLAIN.get(preprocessor.name)
         net, use = self._network(preprocessor), NETWORKS[preprocessor.name].use
-        return lambda picture, a, b: use(net, picture, a, b)
+
+        def compute(picture: RgbArray, a: float, b: float) -> RgbArray:
+            with self._on_device(net):
+                return use(net, picture, a, b)
+
+        return compute
 
     def _network(self, preprocessor: Preprocessor) -> object:
         load = NETWORKS[preprocessor.name].load
         files = find_weights(preprocessor, self._folders)
-        key = load, _with_times(files)
-        if self._loaded is None or self._loaded[0] != key:
-            self._loaded = None  # The old one's memory is free before the new one is read.
-            self._loaded = key, load(files, self._device)
-        return self._loaded[1]
+        return self._shared.get(NETWORK, (load, *_with_times(files)), lambda: load(files, torch.device("cpu")), 1)
 
 
 def _with_times(files: Sequence[Path]) -> tuple[tuple[Path, int], ...]:

@@ -69,18 +69,18 @@ class YoloNet(nn.Module):
 
 
 class YoloDetector:
-    """A YOLO file's net, ready to find things.
+    """A YOLO file's net, ready to find things; it computes where its `module` lies.
 
     Raises:
         UnsafePickleError: the file contains what could run code.
         ModelFileError: it is damaged, or of a kind that isn't known.
     """
 
-    def __init__(self, path: Path, device: torch.device) -> None:
-        self._name, self._device = path.name, device
+    def __init__(self, path: Path) -> None:
+        self._name = path.name
         nodes, self._names = read_yolo(path)
         try:
-            self._net = YoloNet(nodes).to(device).eval()
+            self.module = YoloNet(nodes).eval()
         except UnknownLayerError as error:
             raise DetectorError(
                 f"{path.name} has layers of the kind {error}, which aren't known here: versions 8, 9 and 11 are; "
@@ -94,7 +94,8 @@ class YoloDetector:
         """What is found at `confidence` or above, the surest first. Raises DetectorError."""
         seen = letterboxed(picture, _SIDE)
         try:
-            output, prototypes = self._net(torch.from_numpy(seen.values).to(self._device))
+            device = next(self.module.parameters()).device
+            output, prototypes = self.module(torch.from_numpy(seen.values).to(device))
         except _MISFITS as error:
             raise DetectorError(f"{self._name} is damaged: its layers don't fit together.") from error
         planes = None if prototypes is None else np.asarray(prototypes.cpu().numpy())
