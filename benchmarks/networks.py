@@ -56,7 +56,7 @@ def compare(checkpoint: Path, lora: Path, dtype: torch.dtype, repeats: int, labe
     load().release()
     loading = best(load, repeats)
     model = load()
-    merger = NetworkMerger(model, torch.device("cpu"), in_place=False)
+    merger = NetworkMerger(model, torch.device("cpu"))
     network = read_network(lora)
     rows: dict[str, tuple[float, float]] = {"reading the file": best(lambda: read_network(lora), repeats)}
     for name, run, undo in _cases(merger, network):
@@ -98,7 +98,7 @@ def _measured(run: Callable[[], None], undo: Callable[[], None], repeats: int) -
 def switches(checkpoint: Path, loras: list[Path], count: int) -> None:
     """What stays of this process's memory after switching between networks."""
     model = load_checkpoint(checkpoint, dtype=torch.bfloat16, channels_last=True)
-    merger = NetworkMerger(model, torch.device("cpu"), in_place=False)
+    merger = NetworkMerger(model, torch.device("cpu"))
     print("\n| switches between networks | MB, none applied |\n|---|---|")
     for number in range(count + 1):
         if number:

@@ -23,6 +23,7 @@ ROOMS = {
     "pictures": False,
     "catalogue": False,
     "gallery": False,
+    "downloads": False,
     "protocol": False,
     "features.plan": False,
     "hardware": True,
@@ -52,6 +53,7 @@ USES = {
     "pictures": "parameters",
     "catalogue": "files settings parameters families pictures",
     "gallery": "files settings parameters pictures",
+    "downloads": "files pictures catalogue",
     "protocol": "parameters prompt",
     "features.plan": "files settings features.declare parameters prompt catalogue",
     "hardware": "protocol",
@@ -66,10 +68,10 @@ USES = {
     " text sampling upscaling generation features.run",
     "intake": "files settings features.declare parameters prompt families pictures catalogue gallery protocol"
     " features.plan",
-    "jobs": "files settings features.declare parameters prompt catalogue gallery protocol intake",
-    "api": "settings features.declare parameters pictures catalogue gallery protocol intake jobs",
-    "page": "files settings features.declare parameters prompt families pictures catalogue gallery protocol intake"
-    " jobs api",
+    "jobs": "files settings features.declare parameters prompt catalogue gallery downloads protocol intake",
+    "api": "settings features.declare parameters pictures catalogue gallery downloads protocol intake jobs",
+    "page": "files settings features.declare parameters prompt families pictures catalogue gallery downloads protocol"
+    " intake jobs api",
     "server": "launch files settings gallery jobs api page",
 }
 

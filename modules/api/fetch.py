@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import socket
 import ssl
 import threading
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from modules.downloads import is_public
 from modules.parameters import RequestError
 from modules.version import VERSION
 
@@ -24,11 +24,9 @@ LARGEST_PICTURE: Final = 32 * 2**20
 SECONDS: Final = 30.0
 REDIRECTS: Final = 5
 _CHUNK: Final = 2**16
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 Resolve = Callable[[str, int], list[str]]
 Connect = Callable[[str, int, float], socket.socket]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -135,32 +133,6 @@ class FetchSome:
             raise RequestError(f"{what}: at most {self._most} pictures of one request may be addresses.")
         self._left -= 1
         return self._fetcher(url, what)
-
-
-def is_public(address: str) -> bool:
-    """Whether an address is anybody's on the internet: no private, local, shared or special one, however wrapped."""
-    try:
-        parsed: Address = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return all(one.is_global and not one.is_multicast and not one.is_reserved for one in _unwrapped(parsed))
-
-
-def _unwrapped(address: Address) -> list[Address]:
-    """The address itself unless it only carries others: v4-mapped, 6to4, Teredo and NAT64 are as good as those."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return [address]
-    if address.scope_id:
-        return [ipaddress.IPv6Address("::1")]
-    if address.ipv4_mapped:
-        return [address.ipv4_mapped]
-    if address.sixtofour:
-        return [address.sixtofour]
-    if address.teredo:
-        return list(address.teredo)
-    if address in _NAT64:
-        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
-    return [address]
 
 
 def _checked(url: str, what: str) -> SplitResult:

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from modules.catalogue import ModelNotFoundError
+from modules.downloads import DownloadError
 from modules.gallery.index.errors import GalleryError, IndexFileError, UnknownEntry, UnknownPicture
 from modules.jobs.job import JobError, QueueFileError, QueueFull, UnknownJob
 from modules.parameters import RequestError
@@ -31,6 +32,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnknownEntry, 404),
     (IndexFileError, 503),
     (GalleryError, 409),
+    (DownloadError, 422),
 )
 # Halves of a pair as JSON writes them; together they are a character, alone they are none.
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")

@@ -16,6 +16,7 @@ from modules.api.docs import docs_routes
 from modules.api.extra_networks import extra_network_routes
 from modules.api.extras_routes import extras_routes
 from modules.api.generation import generation_routes
+from modules.api.get_models import get_model_routes
 from modules.api.internal import internal_routes
 from modules.api.jobs import job_routes
 from modules.api.lists import list_routes
@@ -66,14 +67,15 @@ def api_routes(
         picture_change_routes,
         picture_routes,
         board_routes,
+        get_model_routes,
     ):
         router.include_router(make(services))
     return router
 
 
 def page_only_routes(services: Services, logged_in: Callable[[Request], Any]) -> APIRouter:
-    """What the page's Queue and Gallery tabs call, for a server whose API is off."""
+    """What the page's Queue, Gallery and Get models tabs call, for a server whose API is off."""
     router = APIRouter(dependencies=[Depends(logged_in)])
-    for make in (queue_routes, picture_change_routes, picture_routes, board_routes):
+    for make in (queue_routes, picture_change_routes, picture_routes, board_routes, get_model_routes):
         router.include_router(make(services))
     return router

@@ -31,7 +31,6 @@ from modules.hardware.attention import AttentionChoice, apply_attention, choose_
 from modules.hardware.budget import MemoryMode, MemoryPlan, RequestSize, gigabytes
 from modules.hardware.choice import Hardware
 from modules.hardware.compiling import slow_down, speed_up
-from modules.hardware.device import has_own_memory
 from modules.hardware.fp8_weights import store_in_8_bits
 from modules.prompt import clip_tokenizer
 from modules.protocol import CheckpointFailed, CheckpointFile, CheckpointLoaded, CheckpointLoading, MachineFacts, Notice
@@ -239,14 +238,7 @@ class ModelKeeper:
             encoder=PromptEncoder(model, self._tokenizer),
             sha256=self._hash(now, file.sha256),
             attention=attention,
-            networks=NetworkMerger(
-                model,
-                hardware.device,
-                self._cache.make_room,
-                now.states[0],
-                # Weights of a card are recorded, and copied to and fro.
-                in_place=has_own_memory(hardware.device),
-            ),
+            networks=NetworkMerger(model, hardware.device, self._cache.make_room, now.states[0]),
             vae_sha256=self._hash(vae_origin, None) if file.vae_path else None,
             text_origins=tuple(map(Origin.of, file.text_paths)),
             embeddings=self._embeddings,

@@ -39,13 +39,14 @@ def save_error(path: Path, error: OSError) -> SaveError:
     return SaveError(f"{path.name} was not saved in {folder}: {error.strerror or error}.")
 
 
-def write_atomic(path: Path, data: bytes, *, overwrite: bool = False) -> None:
+def write_atomic(path: Path, data: bytes, *, overwrite: bool = False, mode: int = 0o666) -> None:
     """Write `data` to `path`, creating its folder: temporary file beside it, fsync, rename, fsync of the folder.
 
     When this returns, the file survives a power cut; when it does not, `path` is as it was and nothing else stays.
+    `mode` are the permissions of a new file, less what the umask takes away.
     Raises FileExistsError if `path` exists and `overwrite` is not given, SaveError for everything else.
     """
-    write_atomic_with(path, lambda file: file.write(data), overwrite=overwrite)
+    write_atomic_with(path, lambda file: file.write(data), overwrite=overwrite, mode=mode)
 
 
 def write_text_atomic(path: Path, text: str) -> None:
@@ -59,7 +60,12 @@ def temporary_of(folder: Path, token: str) -> Path:
 
 
 def write_atomic_with(
-    path: Path, write: Callable[[BinaryIO], object], *, overwrite: bool = False, token: str | None = None
+    path: Path,
+    write: Callable[[BinaryIO], object],
+    *,
+    overwrite: bool = False,
+    token: str | None = None,
+    mode: int = 0o666,
 ) -> None:
     """As `write_atomic`, with `write` filling the file: for what is too large to hold in memory.
 
@@ -69,7 +75,7 @@ def write_atomic_with(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write_synced(temporary, write)
+            _write_synced(temporary, write, mode)
             if overwrite:
                 _copy_mode(path, temporary)
                 temporary.replace(path)
@@ -88,10 +94,10 @@ def write_atomic_with(
         raise save_error(path, error) from error
 
 
-def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def _write_synced(path: Path, write: Callable[[BinaryIO], object], mode: int) -> None:
     # Not mkstemp: its files can be read by their owner only, and pictures are to be as the user's umask says.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
+    with os.fdopen(os.open(path, flags, mode), "wb") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())

@@ -11,6 +11,8 @@ from pathlib import Path
 from modules.catalogue import BackgroundHashing, Catalogue, Checkpoint, ModelFolders, ModelNotFoundError
 from modules.catalogue.cards import Cards
 from modules.catalogue.upscalers import Upscaler
+from modules.downloads import GetModels
+from modules.downloads.arrival import ModelPlaces
 from modules.files import remove_stale_temporaries
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
@@ -61,6 +63,8 @@ class Services:
     jobs: JobService
     engine_log: EngineLog
     lock: FolderLock
+    get_models: GetModels | None = None
+    """Fetches models; None with --offline."""
     notices: tuple[str, ...] = ()
 
     def upscalers(self) -> tuple[Upscaler, ...]:
@@ -91,6 +95,8 @@ class Services:
 
     def close(self) -> None:
         """End the engine and release the data folder. Jobs that wait or run go on at the next start."""
+        if self.get_models is not None:
+            self.get_models.close()
         self.hashing.stop()
         self.cards.close()
         self.jobs.close()
@@ -162,12 +168,13 @@ def open_services(flags: Flags) -> Services:
         ),
         limits=lambda: Limits(waiting=options.whole("queue_waiting_limit"), ended=options.whole("queue_ended_kept")),
     )
+    cards = Cards(catalogue.folders, paths.cache_dir / "cards.json", lambda: options.switch("list_hidden_files"))
     services = Services(
         flags=flags,
         paths=paths,
         options=options,
         catalogue=catalogue,
-        cards=Cards(catalogue.folders, paths.cache_dir / "cards.json", lambda: options.switch("list_hidden_files")),
+        cards=cards,
         hashing=hashing,
         styles=styles,
         gallery=gallery,
@@ -176,10 +183,23 @@ def open_services(flags: Flags) -> Services:
         jobs=jobs,
         engine_log=engine_log,
         lock=lock,
+        get_models=None if flags.offline else _get_models(paths, catalogue, cards, hashing, flags),
         notices=(*notices, *index.notices, *unknown_frozen(flags), *options.notices),
     )
     _start(services)
     return services
+
+
+def _get_models(
+    paths: Paths, catalogue: Catalogue, cards: Cards, hashing: BackgroundHashing, flags: Flags
+) -> GetModels:
+    def arrived(path: Path, kind: str) -> None:
+        catalogue.refresh()
+        cards.forget()
+        if not flags.no_hashing:
+            hashing.wake()
+
+    return GetModels(paths.data_dir, ModelPlaces(catalogue.folders, paths.vae_approx_dir), arrived)
 
 
 def _wildcard_folders(paths: Paths, options: OptionStore) -> list[Path]:

@@ -17,10 +17,11 @@ NOTICE: Final = (
     '<div id="demo_rest"><p>A tiny model that came with the project and only knows emoji-like things on simple '
     "backgrounds. For real pictures, put a checkpoint of Stable Diffusion 1, 2, XL, Z-Image or Flux.2 klein "
     "(.safetensors or .ckpt) into</p>"
-    "<p><code>{folder}</code>{button}</p><p>and press 🔄 beside the checkpoint list. Checkpoints of Stable "
+    "<p><code>{folder}</code>{buttons}</p><p>and press 🔄 beside the checkpoint list. Checkpoints of Stable "
     "Diffusion 3 and of Flux.1 can't be loaded yet. Try:</p></div>"
 )
 OPEN: Final = '<button type="button" id="demo_open">Open the folder</button>'
+GET: Final = '<button type="button" id="demo_get">Get models</button>'
 
 EXAMPLE_PROMPTS: Final = (
     "a red apple on a blue background",
@@ -30,6 +31,9 @@ EXAMPLE_PROMPTS: Final = (
 )
 
 
-def demo_notice(folder: Path, *, folder_button: bool) -> str:
-    """The notice as HTML: where checkpoints go, with a button where the folder can be opened on this screen."""
-    return NOTICE.format(folder=html.escape(str(folder)), button=OPEN if folder_button else "")
+def demo_notice(folder: Path, *, folder_button: bool, get_models: bool) -> str:
+    """The notice as HTML: where checkpoints go, with buttons where the folder can be opened on this
+    screen, and where models can be fetched."""
+    return NOTICE.format(
+        folder=html.escape(str(folder)), buttons=(OPEN if folder_button else "") + (GET if get_models else "")
+    )

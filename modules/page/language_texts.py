@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from modules.downloads.offered import offered_models
 from modules.features.table import SCRIPTS
 from modules.parameters import GenerationRequest, declared_parameters
 from modules.settings import OPTIONS, SECTIONS
@@ -17,7 +18,9 @@ from modules.settings.choices import MASKED_CONTENTS
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _ASSETS: Final = Path(__file__).parent / "assets"
 # Rooms without labels whose sentences reach the page.
-_SPEAKING: Final = ("jobs", "intake", "gallery", "pictures", "files", "prompt", "parameters", "settings", "catalogue")
+_SPEAKING: Final = (
+    *("jobs", "intake", "gallery", "downloads", "pictures", "files", "prompt", "parameters", "settings", "catalogue"),
+)
 _LETTERS: Final = re.compile(r"[^\W\d_]{2}")
 # In scripts: comments, then strings and templates.
 _COMMENT: Final = re.compile(r"(?m)^\s*//.*$|\s//\s.*$|/\*\*(?:[^*]|\*(?!/))*\*/")
@@ -68,8 +71,14 @@ _LOGGING: Final = frozenset({"debug", "info", "warning", "error", "exception"})
 @cache
 def page_texts() -> list[str]:
     """The texts, each once; `{}` stands for what is filled in."""
-    found = [*_option_texts(), *_parameter_texts(), *_script_texts(), *_python_texts(), *_GRADIO]
+    found = [*_option_texts(), *_parameter_texts(), *_script_texts(), *_python_texts(), *_offered_texts(), *_GRADIO]
     return list(dict.fromkeys(text for text in found if _LETTERS.search(text)))
+
+
+def _offered_texts() -> Iterator[str]:
+    for model in offered_models():
+        yield model.text
+        yield f"card: {model.card}" if model.card != "any" else "any card"
 
 
 def _option_texts() -> Iterator[str]:

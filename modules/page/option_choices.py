@@ -16,7 +16,17 @@ from modules.settings import Option
 if TYPE_CHECKING:
     from modules.jobs.services import Services
 
-TABS: Final = ("txt2img", "img2img", "Extras", "PNG Info", "Gallery", "Checkpoint Merger", "Queue", "Settings")
+TABS: Final = (
+    "txt2img",
+    "img2img",
+    "Extras",
+    "PNG Info",
+    "Gallery",
+    "Checkpoint Merger",
+    "Get models",
+    "Queue",
+    "Settings",
+)
 # What `ui_reorder_list` knows: A1111's names for the groups of controls in txt2img and img2img.
 CATEGORIES: Final = (
     "image",

@@ -19,6 +19,7 @@ from modules.page.extras_tab import build_extras
 from modules.page.file_lists import LIST_AGAIN, wire_file_lists
 from modules.page.form import Form
 from modules.page.gallery_tab import build_gallery
+from modules.page.get_models_tab import build_get_models
 from modules.page.hires import hires_list
 from modules.page.hires_events import wire_hires
 from modules.page.img2img import Img2Img, build_img2img
@@ -51,6 +52,7 @@ HEAD: Final = """
 <link rel="stylesheet" href="internal/assets/pictures.css">
 <link rel="stylesheet" href="internal/assets/settings.css">
 <link rel="stylesheet" href="internal/assets/queue.css">
+<link rel="stylesheet" href="internal/assets/get_models.css">
 <link rel="stylesheet" href="internal/assets/cards.css">
 <link rel="stylesheet" href="internal/assets/gallery.css">
 <link rel="stylesheet" href="internal/assets/units.css">
@@ -90,6 +92,9 @@ def build_page(
                 build_gallery()
             with gr.Tab("Checkpoint Merger", id="modelmerger", elem_id="tab_modelmerger"):
                 merger = build_merger(merger_choices(services))
+            if services.get_models is not None:
+                with gr.Tab("Get models", id="get_models", elem_id="tab_get_models"):
+                    build_get_models()
             with gr.Tab("Queue", id="queue", elem_id="tab_queue"):
                 build_queue()
             with gr.Tab("Settings", id="settings", elem_id="tab_settings"):

@@ -62,7 +62,9 @@ def build_quicksettings(services: Services, *, folder_button: bool) -> QuickSett
         refusal = gr.Textbox("", visible="hidden", elem_id="checkpoint_refusal")
         notice = gr.Textbox("", visible="hidden", elem_id="checkpoints_notice")
     with gr.Column(elem_id="demo_notice"):
-        gr.HTML(demo_notice(services.paths.checkpoint_dirs[0], folder_button=folder_button), padding=False)
+        fetches = services.get_models is not None
+        notice_html = demo_notice(services.paths.checkpoint_dirs[0], folder_button=folder_button, get_models=fetches)
+        gr.HTML(notice_html, padding=False)
         with gr.Row(elem_classes=["examples", "no-translate"]):
             examples = [gr.Button(prompt, size="sm", min_width=60, scale=0) for prompt in EXAMPLE_PROMPTS]
     return QuickSettings(checkpoint, refresh, others, sync, by_card, refusal, notice, examples)
@@ -77,4 +79,7 @@ def _checkpoint(services: Services, *, shown: bool) -> tuple[gr.Dropdown, gr.But
             elem_id="setting_sd_model_checkpoint",
             interactive=CHECKPOINT not in services.options.frozen,
         )
-        return checkpoint, tool_button("🔄", "refresh_sd_model_checkpoint")
+        refresh = tool_button("🔄", "refresh_sd_model_checkpoint")
+        # assets/get_models.js opens the tab.
+        tool_button("⬇️", "get_models", visible=services.get_models is not None)
+        return checkpoint, refresh

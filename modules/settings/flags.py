@@ -218,6 +218,7 @@ class Flags:
             NETWORK, "one more folder whose files the page may show; may be given more than once", repeated=True
         ),
     )
+    offline: bool = field(default=False, metadata=about(NETWORK, "fetch no models: there is no tab Get models"))
     timeout_keep_alive: int = field(
         default=30, metadata=about(NETWORK, "seconds an idle connection is kept", minimum=1)
     )

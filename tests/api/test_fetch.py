@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.api.base64_pictures import fetcher, picture_bytes
-from modules.api.fetch import Fetcher, FetchSome, is_public
+from modules.api.fetch import Fetcher, FetchSome
+from modules.downloads import is_public
 from modules.parameters import RequestError
 from modules.settings import OptionStore
 from tests.api.conftest import png

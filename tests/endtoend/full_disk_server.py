@@ -17,13 +17,13 @@ def pretend(flag: Path, outputs: Path) -> None:
     """Make pictures below `outputs` meet a full disk while `flag` exists."""
     write_synced = atomic._write_synced
 
-    def guarded(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    def guarded(path: Path, write: Callable[[BinaryIO], object], mode: int) -> None:
         if flag.exists() and path.is_relative_to(outputs):
             whole = io.BytesIO()
             write(whole)
             path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write_synced(path, write)
+        write_synced(path, write, mode)
 
     atomic._write_synced = guarded
 

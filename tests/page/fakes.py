@@ -25,6 +25,8 @@ from modules.catalogue import ModelFolders, ModelNotFoundError
 from modules.catalogue.cards import Cards
 from modules.catalogue.networks import NetworkList
 from modules.catalogue.upscalers import Upscaler, list_upscalers
+from modules.downloads import GetModels
+from modules.downloads.arrival import ModelPlaces
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
 from modules.gallery.index.service import PictureIndex
@@ -257,6 +259,7 @@ def open_services(flags: Flags) -> Any:
     paths = Paths.from_flags(flags)
     options = OptionStore(paths.config_file)
     catalogue: Any = FakeCatalogue()
+    folders = ModelFolders.from_paths(paths)
     seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.1"))
 
     def upscalers() -> tuple[Upscaler, ...]:
@@ -267,7 +270,8 @@ def open_services(flags: Flags) -> Any:
         paths=paths,
         options=options,
         catalogue=catalogue,
-        cards=Cards(ModelFolders.from_paths(paths), paths.cache_dir / "cards.json"),
+        cards=Cards(folders, paths.cache_dir / "cards.json"),
+        get_models=GetModels(paths.data_dir, ModelPlaces(folders, paths.vae_approx_dir), lambda path, kind: None),
         gallery=Gallery(paths, options),
         index=PictureIndex(paths, options),
         folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path, extensible=flags.alone),

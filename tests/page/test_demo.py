@@ -47,14 +47,16 @@ def services(tmp_path: Path) -> Any:
 
 def test_the_notice_names_the_folder_whole_and_the_families_that_load() -> None:
     folder = Path("/data <b>/models/Stable-Diffusion")
-    notice = demo_notice(folder, folder_button=True)
+    notice = demo_notice(folder, folder_button=True, get_models=True)
     assert html.escape(str(folder)) in notice and str(folder) not in notice
     text = re.sub("<[^<>]*>", " ", notice)
     wanted, _, refused = text.partition("and press")
     for family in FAMILIES:
         assert family.name.split()[0].removeprefix("SD") in wanted, "each family that loads is named, by its number"
     assert "Stable Diffusion 3" in re.sub(" +", " ", refused)
-    assert "demo_open" in notice and "demo_open" not in demo_notice(folder, folder_button=False)
+    assert "demo_open" in notice and "demo_get" in notice
+    without = demo_notice(folder, folder_button=False, get_models=False)
+    assert "demo_open" not in without and "demo_get" not in without
 
 
 def test_the_folder_is_made_under_the_name_that_is_said(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ const HINTS = {
   extras_in_library: "Show the picture in the gallery",
   theme_switch: "Switch between light and dark",
   refresh_sd_model_checkpoint: "Refresh the list of checkpoints",
+  get_models: "Get models",
   refresh_sd_vae: "Refresh the list of VAE files",
 };
 for (const tab of ["txt2img", "img2img"]) {

@@ -1,8 +1,46 @@
 // What the server answers the page's scripts, for the type checker alone; the models are in modules/page/routes.py,
-// modules/api/queue.py, modules/page/settings_tab.py and modules/page/card_lists.py.
+// modules/api/queue.py, modules/api/get_models.py, modules/page/settings_tab.py and modules/page/card_lists.py.
 
 export type Mode = "txt2img" | "img2img" | "extras" | "modelmerger";
 export type Kind = "error" | "info";
+
+export interface DownloadRow {
+  id: string;
+  name: string;
+  kind: string;
+  state: "waiting" | "running" | "checking" | "paused" | "failed" | "finished";
+  size: number;
+  received: number;
+  speed: number;
+  left: number | null;
+  cause: string;
+  path: string;
+}
+
+export interface DownloadList {
+  downloads: DownloadRow[];
+  tokens: Record<string, boolean>;
+  notice: string;
+}
+
+export interface OfferedModel {
+  id: string;
+  title: string;
+  text: string;
+  licence: string;
+  page: string;
+  card: string;
+  size: number;
+  files: string[];
+  there: boolean;
+}
+
+export interface ModelThere {
+  title: string;
+  page: string;
+  kinds: string[];
+  files: { number: number; name: string; size: number; kind: string }[];
+}
 
 export interface BatchPlace {
   id: string;

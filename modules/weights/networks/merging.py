@@ -1,6 +1,6 @@
 """Networks merged into a loaded model's weights, and taken out of them again bit for bit.
 
-Merged in float32 from the original weight and rounded once; taken out by putting the original back, never by
+Merged in float32 from the original weight and rounded once; taken out by copying the original back, never by
 subtracting. What can't be merged is applied while the model computes: weights that are stored in 8 bits, whose rounding
 would swallow most of a network, and biases of layers that have none. Behaviour reproduced: A1111 v1.10.1, but that it
 rounds after each network.
@@ -68,20 +68,11 @@ class _Merged:
     """A parameter that holds networks, and what was merged into it.
 
     Its original is in main memory; None if there was no room for it, and the checkpoint's file has to be read again.
-    Where the original's `own_memory` is saved, not a copy of it, the parameter gets other memory when it is merged.
     """
 
     parameter: nn.Parameter
     original: Tensor | None
-    own_memory: bool = False
     holds: tuple[Hashable, ...] = ()
-
-    def put_back(self, original: Tensor) -> None:
-        """Have the parameter hold its original again."""
-        if self.own_memory:
-            self.parameter.data = original
-        else:
-            self.parameter.data.copy_(original)
 
 
 # The changes of each parameter, in the order of the networks.
@@ -90,20 +81,17 @@ _Changes = dict[tuple[Target, ChangedPart], list[Change]]
 
 @dataclass(slots=True)
 class NetworkMerger:
-    """Applies networks to one model.
+    """Applies networks to one model. Weights are changed in place: recorded steps and pinned copies stay valid.
 
     `device` is where products are computed, whatever part of the model lies there. `make_room` is called with the bytes
     of main memory that originals will take, and says whether they are there. `state` is that of the checkpoint's file
-    when it was read, None if it doesn't matter. With `in_place` weights stay at their addresses: recorded steps and
-    pinned copies stay valid. Without it, which is quicker, changed weights get memory of their own while they are
-    changed, and the originals stay where they are.
+    when it was read, None if it doesn't matter.
     """
 
     model: Model
     device: torch.device
     make_room: Callable[[int], bool] = lambda needed: True
     state: FileState | None = None
-    in_place: bool = True
     _targets: dict[str, Target] | None = None
     _joined: dict[str, tuple[RowShare, ...]] = field(default_factory=dict)
     _merged: dict[tuple[Target, ChangedPart], _Merged] = field(default_factory=dict)
@@ -162,12 +150,12 @@ class NetworkMerger:
         unsaved = {f"{target.path}.{part}": (target, part) for target, part in places if not self._saved(target, part)}
         for place in places:
             if (original := self._merged[place].original) is not None:
-                self._merged.pop(place).put_back(original)
+                self._merged.pop(place).parameter.data.copy_(original)
         # One that holds nothing yet is as it was.
         if names := [name for name, place in unsaved.items() if self._merged[place].holds]:
             self._check_file()
             for name, values in original_parameters(self.model, names):
-                self._merged[unsaved[name]].put_back(values)
+                self._merged[unsaved[name]].parameter.data.copy_(values)
         for place in unsaved.values():
             del self._merged[place]
 
@@ -294,11 +282,8 @@ class NetworkMerger:
         new = [(place, getattr(place[0].module, place[1])) for place in wanted if place not in self._merged]
         room = not new or self.make_room(sum(parameter.nbytes for _, parameter in new))
         for place, parameter in new:
-            if room and not self.in_place:
-                self._merged[place] = _Merged(parameter, parameter.data, own_memory=True)
-            else:
-                original = torch.empty_like(parameter.data, device="cpu").copy_(parameter.data) if room else None
-                self._merged[place] = _Merged(parameter, original)
+            original = torch.empty_like(parameter.data, device="cpu").copy_(parameter.data) if room else None
+            self._merged[place] = _Merged(parameter, original)
 
     def _merge(self, wanted: _Changes) -> None:
         due = {
@@ -324,13 +309,12 @@ class NetworkMerger:
     def _merge_one(self, merged: _Merged, changes: list[Change], buffer: Tensor) -> list[Change]:
         """Write the original with these changes into a parameter; returns those of them that fit."""
         weight = merged.parameter.data
+        untouched = not merged.holds
         original = weight if merged.original is None else merged.original
-        if merged.own_memory and not merged.holds:
-            weight = merged.parameter.data = torch.empty_like(original)
         # Before it is written: what is half written holds something too.
         merged.holds = ((),)
         if merged.original is not None and _is_working_copy(weight, buffer):
-            return self._into(weight, original, changes)
+            return self._into(weight, original, changes, holds_it=untouched)
         values = buffer[: original.numel()].view(original.shape)
         remaining = self._into(values, original, changes)
         weight.copy_(values)
@@ -347,11 +331,16 @@ class NetworkMerger:
             changes[:] = self._into(values, tried, changes)
             self._tried.update(change.origin for change in changes)
 
-    def _into(self, values: Tensor, original: Tensor, changes: list[Change]) -> list[Change]:
-        """Fill `values` with the original and the changes, without those that don't fit; returns the others."""
+    def _into(self, values: Tensor, original: Tensor, changes: list[Change], *, holds_it: bool = False) -> list[Change]:
+        """Fill `values` with the original and the changes, without those that don't fit; returns the others.
+
+        With `holds_it`, `values` has the original already.
+        """
         changes = list(changes)
         while True:
-            values.copy_(original)
+            if not holds_it:
+                values.copy_(original)
+            holds_it = False
             for change in changes:
                 try:
                     change.into(values)

@@ -115,13 +115,13 @@ choices = st.lists(st.tuples(st.integers(0, 2), multipliers, multipliers), max_s
 
 
 @settings(max_examples=8)
-@given(sequence=st.lists(choices, min_size=1, max_size=5), saves=st.booleans(), in_place=st.booleans())
+@given(sequence=st.lists(choices, min_size=1, max_size=5), saves=st.booleans())
 def test_after_any_sequence_the_weights_are_those_of_the_last_networks_alone(
-    model: Model, networks: dict[int, Network], sequence: list[Any], saves: bool, in_place: bool
+    model: Model, networks: dict[int, Network], sequence: list[Any], saves: bool
 ) -> None:
     """Also where there is no memory for originals, and the file is read again."""
     before = copied(model)
-    merger = NetworkMerger(model, CPU, lambda needed: saves, in_place=in_place)
+    merger = NetworkMerger(model, CPU, lambda needed: saves)
     for chosen in sequence:
         merger.apply(applied(networks, *chosen))
     after = copied(model)
@@ -177,9 +177,8 @@ def test_only_what_changes_is_merged_anew(
     merger.restore()
 
 
-@pytest.mark.parametrize("in_place", [True, False])
 def test_what_fails_halfway_leaves_the_weights_as_they_were(
-    model: Model, networks: dict[int, Network], plain: dict[str, Tensor], in_place: bool
+    model: Model, networks: dict[int, Network], plain: dict[str, Tensor]
 ) -> None:
     class Failing:
         tensors: tuple[Tensor, ...] = ()
@@ -193,28 +192,12 @@ def test_what_fails_halfway_leaves_the_weights_as_they_were(
 
     last = list(networks[0].layers)[-1]
     broken = replace(networks[0], layers={**networks[0].layers, last: Layer(Failing(), None)})
-    merger = NetworkMerger(model, CPU, in_place=in_place)
+    merger = NetworkMerger(model, CPU)
     merger.apply(applied(networks, (1, 1.0, 1.0)))
     with pytest.raises(RuntimeError, match="can't allocate"):
         merger.apply([AppliedNetwork("broken", broken)])
     assert same(parameters(model), plain)
     assert merger.applied == () and merger.saved_bytes == 0
-
-
-def test_recorded_addresses_stay_and_elsewhere_originals_are_not_even_written(
-    model: Model, networks: dict[int, Network], plain: dict[str, Tensor]
-) -> None:
-    before = parameters(model)
-    recorded = {name: one.data_ptr() for name, one in before.items()}
-    for in_place in (True, False):
-        merger = NetworkMerger(model, CPU, in_place=in_place)
-        merger.apply(applied(networks, (0, 1.0, 1.0)))
-        changed = {name: one for name, one in parameters(model).items() if not torch.equal(one, plain[name])}
-        assert len(changed) > len(networks[0].layers) // 2
-        assert all((one.data_ptr() == recorded[name]) is in_place for name, one in changed.items())
-        assert same(before, plain) is not in_place
-        merger.apply([])
-        assert {name: one.data_ptr() for name, one in parameters(model).items()} == recorded
 
 
 def test_originals_are_not_taken_from_a_file_that_has_been_replaced(
