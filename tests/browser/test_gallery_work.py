@@ -433,7 +433,8 @@ def test_one_picture_is_used_sent_copied_and_downloaded(at_work: Watched, librar
     press("Size")
     expect(value["width"]).to_have_value("128")
     expect(value["height"]).to_have_value("192")
-    for name, slot in (("Inpaint", "inpaint"), ("Extras", "extras"), ("PNG Info", "pnginfo")):
+    places = {"Sketch": "sketch", "Inpaint": "inpaint", "Inpaint sketch": "inpaint_sketch"}
+    for name, slot in (places | {"Extras": "extras", "PNG Info": "pnginfo"}).items():
         press(name)
         expect(page.locator(f".slot[data-slot={slot}] .size")).to_have_text("128×192")
         expect(page.locator(f".slot[data-slot={slot}]")).to_be_visible()

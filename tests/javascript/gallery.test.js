@@ -104,3 +104,27 @@ test("folders named for days stand with the newest first, others as they were", 
     names,
   );
 });
+
+test("how many pictures of a large trash are deleted later is said", async () => {
+  const { Actions } = await import("../../modules/page/assets/gallery_actions.js");
+  const before = { fetch: globalThis.fetch, confirm: globalThis.confirm };
+  const answer = { deleted: ["a-1"], refused: { "a-2": "two.png can't be deleted: access denied." }, later: 3000 };
+  globalThis.confirm = () => true;
+  globalThis.fetch = async () => Response.json(answer);
+  let loads = 0;
+  const reload = async () => {
+    loads += 1;
+  };
+  const gallery = /** @type {any} */ ({ reload });
+  try {
+    await new Actions(gallery).emptyTrash();
+  } finally {
+    Object.assign(globalThis, before);
+  }
+  const said = [...document.querySelectorAll(".note")].map(({ textContent }) => textContent);
+  assert.equal(loads, 1);
+  assert.deepEqual(said.slice(-2), [
+    "two.png can't be deleted: access denied.",
+    "3,000 pictures more are deleted in the next minutes, while nothing else is to do.",
+  ]);
+});

@@ -308,7 +308,9 @@ export class Actions {
   emptyTrash() {
     if (!confirmed("Delete all pictures in the trash for good?")) return;
     return this.attempt(async () => {
-      await api.emptyTrash();
+      const { later = 0, refused = {} } = (await api.emptyTrash()) ?? {};
+      for (const reason of new Set(Object.values(refused))) toast(String(reason));
+      if (later) toast(`${pictures(later)} more are deleted in the next minutes, while nothing else is to do.`, "info");
       await this.gallery.reload();
     });
   }

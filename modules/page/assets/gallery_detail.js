@@ -28,7 +28,9 @@ const USES = /** @type {const} */ ([
 ]);
 const TARGETS = /** @type {const} */ ([
   ["img2img", "img2img"],
+  ["sketch", "Sketch"],
   ["inpaint", "Inpaint"],
+  ["inpaint_sketch", "Inpaint sketch"],
   ["extras", "Extras"],
   ["pnginfo", "PNG Info"],
 ]);

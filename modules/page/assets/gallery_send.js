@@ -74,9 +74,11 @@ export function sentPicture(shown, selected) {
   return sent === null ? [shown, selected] : [sent, 0];
 }
 
+/** @typedef {"img2img" | "sketch" | "inpaint" | "inpaint_sketch" | "extras" | "pnginfo"} Target */
+
 /**
  * @param {ShotDetail} shot
- * @param {"img2img" | "inpaint" | "extras" | "pnginfo"} target
+ * @param {Target} target
  */
 export async function sendPicture(shot, target) {
   const answer = await fetch(fileOf(shot.id));
@@ -85,6 +87,12 @@ export async function sendPicture(shot, target) {
   if (target === "pnginfo") {
     await opened("tab_pnginfo", "#pnginfo_read");
     return arrive(JSON.stringify({ slot: "pnginfo", ...picture }));
+  }
+  if (target === "sketch" || target === "inpaint_sketch") {
+    // No button under a result leads there.
+    const tab = await opened("tab_img2img", `#img2img_${target}_tab-button`);
+    tab.click();
+    return arrive(JSON.stringify({ slot: target, ...picture }));
   }
   const press = await opened("tab_txt2img", `#txt2img_send_to_${target}`);
   pending = JSON.stringify({ picture: picture.id, infotext: shot.infotext });
