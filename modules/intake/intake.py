@@ -6,11 +6,13 @@ import logging
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import JsonValue
 
-from modules.features.controlnet.plan import FindControl, with_found_models
+from modules.catalogue.controls import ControlFile
+from modules.features.controlnet.plan import ControlFiles, check_preprocessor, with_found_models
 from modules.features.detail.plan import check_detectors
 from modules.features.planning import Picture, seeds_of
 from modules.features.plans import INNER_PLANS, check_prompts, inner_plans_of, plan_of, with_drawn_seeds
@@ -51,7 +53,7 @@ class Intake:
     """Resolves requests. `merge_styles` takes prompt, negative prompt and style names; `strip_comments` one prompt.
 
     `style_names` are the names of all saved styles. With `networks`, tags that name no network get a notice. `control`
-    finds the control models that units name, `wildcards` gives the wildcards of this moment.
+    has the control models and preprocessors that units name, `wildcards` gives the wildcards of this moment.
     """
 
     options: OptionStore
@@ -62,7 +64,8 @@ class Intake:
     networks: Listed | None = None
     merger: MergerChooser | None = None
     wildcards: Callable[[], Wildcards] | None = None
-    control: FindControl | None = None
+    control: Callable[[str], ControlFile] | None = None
+    annotators: Sequence[Path] = ()
     detectors: Callable[[], Sequence[str]] | None = None
     rng: random.Random = field(default_factory=random.SystemRandom)
 
@@ -75,6 +78,8 @@ class Intake:
             raise RequestError(str(error)) from error
         if request.merger is not None and self.merger is not None:
             request = request.model_copy(update={"merger": self.merger.checked(request.merger)})
+        if request.extras is not None and request.extras.preprocess is not None:
+            check_preprocessor(request.extras.preprocess.module, self.annotators)
         if request.mode in ("extras", "modelmerger"):
             return resolve(request, options=options, rng=self.rng, notices=notices)
         checkpoint, model_notices = self.checkpoints.choose(options | overrides, request.hires_checkpoint)
@@ -167,7 +172,9 @@ class Intake:
                 check_prompts(request, *_texts_of(*hires))
         if self.detectors is not None:
             check_detectors(request, self.detectors)
-        return resolve_names(request if self.control is None else with_found_models(request, self.control))
+        if self.control is not None:
+            request = with_found_models(request, ControlFiles(self.control, self.annotators))
+        return resolve_names(request)
 
     def _variants(
         self,

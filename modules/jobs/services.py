@@ -145,6 +145,7 @@ def open_services(flags: Flags) -> Services:
                 strip_comments=strip_comments,
                 networks=catalogue.networks,
                 control=catalogue.find_control,
+                annotators=catalogue.folders.annotators,
                 detectors=lambda: detector_names(catalogue.folders, options),
                 merger=merger,
                 wildcards=wildcards.snapshot,

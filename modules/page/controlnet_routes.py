@@ -22,8 +22,9 @@ from modules.features.controlnet.preprocessors.declare import (
     find_preprocessor,
 )
 from modules.jobs.access import Viewer
-from modules.jobs.job import Job
+from modules.jobs.job import Job, JobError
 from modules.page.uploads import UploadStore
+from modules.parameters import RequestError
 from modules.parameters.extras_request import ExtrasRequest, PreprocessRequest
 from modules.parameters.request import extras_job
 from modules.pictures import PictureError
@@ -78,10 +79,10 @@ def controlnet_page_routes(services: Services, uploads: UploadStore, logged_in: 
                 threshold_b=body.threshold_b,
             )
             inputs = {"picture": uploads.get(body.image)}
-        except (UnknownPreprocessorError, PictureError) as error:
+            request = extras_job(ExtrasRequest(names=("The picture",), preprocess=wanted), tuple(inputs))
+            return submit_map(services, request, inputs, client=viewer.client, user=viewer.user)
+        except (UnknownPreprocessorError, PictureError, RequestError, JobError) as error:
             raise HTTPException(422, str(error)) from error
-        request = extras_job(ExtrasRequest(names=("The picture",), preprocess=wanted), tuple(inputs))
-        return submit_map(services, request, inputs, client=viewer.client, user=viewer.user)
 
     def stored(job: Job) -> dict[str, Any]:
         try:

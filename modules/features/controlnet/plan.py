@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
 
 from pydantic import JsonValue
 
+from modules.catalogue.control_kinds import control_kind
 from modules.catalogue.controls import ControlFile
-from modules.catalogue.model_errors import ModelNotFoundError
+from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
+from modules.catalogue.tensor_shapes import read_tensor_shapes
 from modules.features.controlnet.declare import CONTROLNET, FROM_FOLDER, NO_MODEL, UnitArguments, units_in
-from modules.features.controlnet.preprocessors.declare import UnknownPreprocessorError, find_preprocessor
+from modules.features.controlnet.preprocessors.declare import (
+    Preprocessor,
+    UnknownPreprocessorError,
+    find_preprocessor,
+)
+from modules.features.controlnet.preprocessors.plan import find_weights
+from modules.files import FileState
 from modules.parameters import GenerationRequest, RequestError, ResolvedRequest
 
-# The control model of a name. Raises ModelNotFoundError.
-FindControl = Callable[[str], ControlFile]
+# Files whose kind is known: a plot asks for each of its pictures.
+_KINDS: Final = 64
 
 
-def with_found_models(request: GenerationRequest, find: FindControl) -> GenerationRequest:
+@dataclass(frozen=True, slots=True)
+class ControlFiles:
+    """What lies on this machine: `model` finds the control model of a name and raises ModelNotFoundError, preprocessors
+    have their weights below the folders `annotators`.
+    """
+
+    model: Callable[[str], ControlFile]
+    annotators: Sequence[Path]
+
+
+def check_preprocessor(name: str, annotators: Sequence[Path]) -> None:
+    """Raises RequestError where there is no such preprocessor, or where a file of its weights is missing."""
+    try:
+        _preprocessor(name, annotators)
+    except (UnknownPreprocessorError, ModelNotFoundError) as error:
+        raise RequestError(str(error)) from error
+
+
+def _preprocessor(name: str, annotators: Sequence[Path]) -> Preprocessor:
+    found = find_preprocessor(name)
+    find_weights(found, annotators)
+    return found
+
+
+def with_found_models(request: GenerationRequest, files: ControlFiles) -> GenerationRequest:
     """`request` with the titles of its units' models and the names of their preprocessors.
 
     Raises RequestError where one is not here, or where a unit lacks its picture or model.
@@ -26,13 +62,13 @@ def with_found_models(request: GenerationRequest, find: FindControl) -> Generati
         return request
     units = values["units"]
     assert isinstance(units, list)
-    found = [_found(number, unit, request, find) for number, unit in enumerate(units) if isinstance(unit, Mapping)]
+    found = [_found(number, unit, request, files) for number, unit in enumerate(units) if isinstance(unit, Mapping)]
     scripts = {**request.scripts, CONTROLNET.title: {"units": found}}
     return request.model_copy(update={"scripts": scripts})
 
 
 def _found(
-    number: int, unit: Mapping[str, JsonValue], request: GenerationRequest, find: FindControl
+    number: int, unit: Mapping[str, JsonValue], request: GenerationRequest, files: ControlFiles
 ) -> dict[str, JsonValue]:
     values = dict(unit)
     if not values["enabled"]:
@@ -40,9 +76,9 @@ def _found(
     arguments = UnitArguments.read(values)
     where = f"ControlNet unit {number}"
     try:
-        preprocessor = find_preprocessor(arguments.module)
-        model = "" if arguments.model in ("", NO_MODEL) else find(arguments.model).title
-    except (UnknownPreprocessorError, ModelNotFoundError) as error:
+        preprocessor = _preprocessor(arguments.module, files.annotators)
+        model = "" if arguments.model in ("", NO_MODEL) else _title(files.model(arguments.model))
+    except (UnknownPreprocessorError, ModelNotFoundError, ModelFileError) as error:
         raise RequestError(f"{where}: {error}") from error
     if not model and not preprocessor.model_free:
         raise RequestError(f"{where} has no model: choose one, or disable the unit.")
@@ -55,6 +91,21 @@ def _found(
         raise RequestError(f"{where} would begin at {start:g} and end before that, at {end:g}.")
     _ = arguments.weights
     return {**values, "module": preprocessor.name, "model": model or NO_MODEL}
+
+
+def _title(file: ControlFile) -> str:
+    """The title of a control model that can be used. Raises ModelFileError for any other file."""
+    try:
+        _check_kind(file.path, file.state)
+    except OSError as error:
+        raise ModelFileError(f"{file.path.name} can't be read: {error.strerror or error}.") from error
+    return file.title
+
+
+@lru_cache(maxsize=_KINDS)
+def _check_kind(path: Path, state: FileState) -> None:
+    shapes, _ = read_tensor_shapes(path)
+    control_kind(path.name, shapes)
 
 
 def control_titles(request: GenerationRequest) -> tuple[str, ...]:
