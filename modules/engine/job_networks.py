@@ -150,12 +150,19 @@ class JobNetworks:
         for applied in wanted:
             fit = loaded.networks.fit(applied)
             total, name = len(applied.network.layers), names.get(applied.key, "")
-            if total and not fit.found:
+            if total and fit.misshapen == total:
+                self.notice(
+                    f"The LoRA {name} changes nothing: its layers have other shapes than those of {loaded.file.name}; "
+                    f"the first, {fit.first_misshapen}."
+                )
+            elif total and not fit.found and not fit.misshapen:
                 self.notice(f"The LoRA {name} changes nothing: none of its layers belongs to {loaded.file.name}.")
             elif fit.missing or fit.misshapen:
+                first = f"; the first, {fit.first_misshapen}" if fit.misshapen else ""
                 self.notice(
                     f"Of the LoRA {name} {fit.missing + fit.misshapen} of {total} layers were left out: this "
-                    f"checkpoint has no such layers ({fit.missing}) or has them in another shape ({fit.misshapen})."
+                    f"checkpoint has no such layers ({fit.missing}) or has them in another shape "
+                    f"({fit.misshapen}{first})."
                 )
 
 

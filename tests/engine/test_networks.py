@@ -152,6 +152,11 @@ def test_what_cannot_be_used_is_named_and_the_picture_is_made(
     said = {name: [text for text in events[-1].notices if f"LoRA {name} " in text] for name in bad}
     assert all(len(texts) == 1 for texts in said.values()), said
     assert "it is for SDXL" in said["xl"][0] and not ran.exists()
+    assert re.fullmatch(
+        rf"The LoRA misfit changes nothing: its layers have other shapes than those of {tiny.name}; "
+        rf"the first, '{layer}' has \[3, 1\] and \[1, 5\] for a tensor of \[\d+, \d+(, 1, 1)?\]\.",
+        said["misfit"][0],
+    )
 
 
 def test_no_job_sees_another_jobs_networks_whatever_happened_before(

@@ -18,6 +18,7 @@ from modules.weights.merging.checkpoints import MergeTarget, merge_checkpoints
 from modules.weights.merging.extraction import extract_lora, factors_of, largest_singular
 from modules.weights.merging.loras import LoraToMerge
 from modules.weights.merging.sources import SourceModel
+from modules.weights.networks.kinds import LowRank
 from modules.weights.networks.reading import read_network
 from modules.weights.networks.targets import network_targets
 from tests.amounts import some
@@ -109,7 +110,9 @@ def test_layers_without_a_place_are_counted_and_a_lora_without_any_is_refused(tm
     path, notices = with_lora(tmp_path, checkpoint, LoraToMerge(tmp_path / "mixed.safetensors", 1.0, 1.0))
     assert notices == (
         "mixed.safetensors: 1 of its layers are for parts that this checkpoint lacks, and were left out.",
-        "mixed.safetensors: 1 of its tensors don't fit this checkpoint, and were left out.",
+        "mixed.safetensors: 1 of its tensors don't fit this checkpoint, and were left out; the first, "
+        "'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k' has [32, 4] and [4, 64] "
+        "for a tensor of [32, 32].",
     )
     before, after = load_file(checkpoint), load_file(path)
     (changed,) = (name for name in before if not torch.equal(before[name], after[name]))
@@ -119,6 +122,37 @@ def test_layers_without_a_place_are_counted_and_a_lora_without_any_is_refused(tm
         CheckpointError, match=r"No layer of stray\.safetensors belongs to anything in base\.safetensors"
     ):
         with_lora(tmp_path, checkpoint, LoraToMerge(tmp_path / "stray.safetensors", 1.0, 1.0), name="never")
+
+
+def test_a_lora_whose_layers_all_have_other_shapes_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "base.safetensors")
+    odd = {
+        name.replace("attn2_to_k", "attn1_to_k"): value.clone()
+        for name, value in load_file(write_lora(tmp_path / "lora.safetensors")).items()
+    }
+    save_file(odd, tmp_path / "odd.safetensors")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(CheckpointError) as refused:
+        with_lora(tmp_path, checkpoint, LoraToMerge(tmp_path / "odd.safetensors", 1.0, 1.0))
+    assert str(refused.value) == (
+        "No layer of odd.safetensors has the shape of anything in base.safetensors; the first, "
+        "'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k' has [32, 4] and [4, 64] "
+        "for a tensor of [32, 32]."
+    )
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_no_layer_is_left_out_because_memory_ran_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "base.safetensors")
+    lora = write_lora(tmp_path / "lora.safetensors")
+
+    def refused(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+
+    monkeypatch.setattr(LowRank, "merge_into", refused)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        with_lora(tmp_path, checkpoint, LoraToMerge(lora, 1.0, 1.0))
+    assert not (tmp_path / "with.safetensors").exists()
 
 
 def test_extraction_has_kohyas_values() -> None:

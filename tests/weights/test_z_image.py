@@ -25,6 +25,7 @@ from modules.weights.merging.sources import SourceModel
 from modules.weights.model import Model
 from modules.weights.networks.merging import AppliedNetwork, NetworkMerger
 from modules.weights.networks.reading import read_network
+from modules.weights.networks.rotations import Rotation
 from tests.amounts import some
 from tests.checkpoints import write_tiny_checkpoint
 from tests.z_image_files import (
@@ -282,6 +283,41 @@ def test_what_depends_on_all_rows_is_merged_into_a_checkpoint_that_holds_them_ap
     model = loaded(replace(written, checkpoint=merged))
     found = torch.cat([model.unet.get_parameter(name).data for name in names])
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_networks_of_all_rows_behind_each_other_are_computed_a_few_times_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six of them: each made anew for every part of those behind it would be 3 + 9 + … + 729 = 1,092 rotations."""
+    written, count = write_z_image(tmp_path, "diffusers", modules=modules()), 6
+    name = "layers.0.attention.to_v.weight"
+    wanted = torch.cat([modules().transformer.get_parameter(f"layers.0.attention.to_{part}.weight") for part in "qkv"])
+    loras = []
+    for number in range(count):
+        tensors, wanted = of_all_rows(wanted)["OFT"]
+        loras.append(LoraToMerge(tmp_path / f"{number}.safetensors", 1.0, 1.0))
+        save_file({f"lora_unet_layers_0_attention_qkv.{part}": one for part, one in tensors.items()}, loras[-1].path)
+    rotated: list[int] = []
+    delta = Rotation.delta
+
+    def counted(self: Rotation, weight: torch.Tensor, dyn: int | None = None) -> torch.Tensor:
+        rotated.append(1)
+        return delta(self, weight, dyn)
+
+    monkeypatch.setattr(Rotation, "delta", counted)
+    source, target = SourceModel(written.checkpoint, "z", None, None), MergeTarget(tmp_path, "with", "0123456789abcdef")
+    request = MergeRequest(interp_method="No interpolation")
+    path, notices = merge_checkpoints(request, [source], None, target, lambda share: None, loras)
+    assert not notices
+    in_file = loaded(replace(written, checkpoint=path)).unet.get_parameter(name)
+    torch.testing.assert_close(in_file, wanted.chunk(3)[2], atol=1e-4, rtol=1e-4)
+    assert len(rotated) < 200
+    rotated.clear()
+    model = loaded(written)
+    merger = NetworkMerger(model, torch.device("cpu"))
+    merger.apply([AppliedNetwork(number, read_network(lora.path)) for number, lora in enumerate(loras)])
+    torch.testing.assert_close(model.unet.get_parameter(name), wanted.chunk(3)[2], atol=1e-4, rtol=1e-4)
+    assert len(rotated) < 200
 
 
 def test_originals_are_read_again_where_there_was_no_room_for_them(files: ZImageFiles, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
@@ -14,10 +13,11 @@ import torch
 from torch import Tensor
 
 from modules.families import family_of
+from modules.hardware.out_of_memory import is_out_of_memory
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.networks.reading import Network, read_network
 from modules.weights.networks.targets import RowShare, Target, joined_targets, network_targets
-from modules.weights.networks.updates import RowsOf, WeightUpdate
+from modules.weights.networks.updates import RowsOf, WeightUpdate, misfit
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import EmptyModel
 from modules.weights.tensor_file import TensorFile
@@ -47,6 +47,29 @@ class _TensorChange:
     def is_of_the_layer(self, other: _TensorChange) -> bool:
         return self.network is other.network and self.layer == other.layer
 
+    @property
+    def needs_all_rows(self) -> bool:
+        """Whether it is made of all parts of the layer's rows, not only of that which it changes."""
+        return isinstance(self.update, RowsOf) and self.update.update.mixes_rows
+
+    def into(self, tensor: Tensor, all_parts: Callable[[], Sequence[Tensor]]) -> None:
+        """Change a tensor of the file, float32, whose layer's parts are `all_parts` before. Raises RuntimeError where
+        shapes don't fit.
+        """
+        parameter, update = self.source.taken_from(tensor), self.update
+        if isinstance(update, Tensor):
+            parameter.add_(update.float().view_as(parameter), alpha=self.multiplier)
+        else:
+            if isinstance(update, RowsOf):
+                update = replace(update, all_parts=all_parts)
+            update.merge_into(parameter, self.multiplier)
+        self.source.put_back(parameter, tensor)
+
+    def misfit(self, tensor: Tensor) -> str:
+        """Why it doesn't fit a tensor of the file, as a part of a sentence."""
+        update = self.update.update if isinstance(self.update, RowsOf) else self.update
+        return misfit(self.layer, update, self.source.taken_from(tensor).shape)
+
 
 @dataclass(slots=True)
 class LoraMerger:
@@ -55,7 +78,7 @@ class LoraMerger:
     changes: Mapping[str, Sequence[_TensorChange]]
     missing: Mapping[Path, int]
     """Of each network the layers that the checkpoint has no place for."""
-    _misshapen: dict[Path, int] = field(default_factory=lambda: defaultdict(int))
+    _misshapen: dict[Path, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def into(self, name: str, values: Tensor, without: Callable[[str], Tensor]) -> Tensor:
         """The tensor `name` with the networks, float32, computed in its own memory if it is that already.
@@ -64,33 +87,30 @@ class LoraMerger:
         """
         changed = values.float()
         for change in self.changes.get(name, ()):
-            try:
-                self._apply(change, changed, without)
-            except RuntimeError:
-                self._misshapen[change.network.path] += 1
+            if not _fits(change, changed, partial(self._parts_before, change, without)):
+                self._misshapen[change.network.path].append(change.misfit(changed))
         return changed
 
-    def _apply(self, change: _TensorChange, tensor: Tensor, without: Callable[[str], Tensor]) -> None:
-        parameter, update = change.source.taken_from(tensor), change.update
-        if isinstance(update, Tensor):
-            parameter.add_(update.float().view_as(parameter), alpha=change.multiplier)
-        else:
-            if isinstance(update, RowsOf):
-                update = replace(update, all_parts=partial(self._parts_before, change, without))
-            update.merge_into(parameter, change.multiplier)
-        change.source.put_back(parameter, tensor)
+    def _parts_before(self, wanted: _TensorChange, without: Callable[[str], Tensor]) -> list[Tensor]:
+        """All parts of the rows that a layer changes, with what networks before it make of them, float32.
 
-    def _parts_before(self, change: _TensorChange, without: Callable[[str], Tensor]) -> list[Tensor]:
-        """All parts of the rows that a layer changes, with what networks before it make of them, float32."""
-        parts = []
-        for source in change.shares:
-            values = without(source.name).float()
-            for earlier in takewhile(lambda one: not one.is_of_the_layer(change), self.changes[source.name]):
-                # What doesn't fit there is counted where that tensor is made.
-                with suppress(RuntimeError):
-                    self._apply(earlier, values, without)
-            parts.append(source.taken_from(values))
-        return parts
+        Those are in one order for all parts, and what needs all rows changes all parts at once: each is made once.
+        """
+        # What doesn't fit is counted where its tensor is made.
+        tensors = [without(source.name).float() for source in wanted.shares]
+        queues = [
+            list(takewhile(lambda one: not one.is_of_the_layer(wanted), self.changes[source.name]))
+            for source in wanted.shares
+        ]
+        while any(queues):
+            for tensor, queue in zip(tensors, queues, strict=True):
+                while queue and not queue[0].needs_all_rows:
+                    _fits(queue.pop(0), tensor, list)
+            parts = [source.taken_from(tensor).clone() for source, tensor in zip(wanted.shares, tensors, strict=True)]
+            for tensor, queue in zip(tensors, queues, strict=True):
+                if queue:
+                    _fits(queue.pop(0), tensor, partial(list, parts))
+        return [source.taken_from(tensor) for source, tensor in zip(wanted.shares, tensors, strict=True)]
 
     def notices(self) -> tuple[str, ...]:
         """What of the networks was not merged, once everything is."""
@@ -100,17 +120,28 @@ class LoraMerger:
             if count
         ]
         odd = [
-            f"{path.name}: {count} of its tensors don't fit this checkpoint, and were left out."
-            for path, count in self._misshapen.items()
+            f"{path.name}: {len(odd)} of its tensors don't fit this checkpoint, and were left out; the first, {odd[0]}."
+            for path, odd in self._misshapen.items()
         ]
         return (*lacking, *odd)
+
+
+def _fits(change: _TensorChange, tensor: Tensor, all_parts: Callable[[], Sequence[Tensor]]) -> bool:
+    """Change a tensor, if it has the shape for that."""
+    try:
+        change.into(tensor, all_parts)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def lora_merger(file: TensorFile, loras: Sequence[LoraToMerge]) -> LoraMerger:
     """Read the networks, and find where in the checkpoint `file` each of their layers belongs.
 
     Raises:
-        ModelFileError: a network can't be read, or has nothing that the checkpoint has a place for.
+        ModelFileError: a network can't be read, or has nothing that the checkpoint has a place and the shape for.
     """
     family = family_of(file.shapes)
     assert family is not None, "a checkpoint is of a family"
@@ -127,13 +158,31 @@ def lora_merger(file: TensorFile, loras: Sequence[LoraToMerge]) -> LoraMerger:
             made_for = f": it is for {network.base}" if network.base else ""
             raise CheckpointError(f"No layer of {lora.path.name} belongs to anything in {file.path.name}{made_for}.")
         missing[lora.path] = len(network.layers) - len(found.keys() | of_rows.keys())
+        own: list[_TensorChange] = []
         for layer, target in found.items():
-            for change in _changes(model, network, layer, target, lora.text if target.text_encoder else lora.unet):
-                changes[change.source.name].append(change)
+            own += _changes(model, network, layer, target, lora.text if target.text_encoder else lora.unet)
         for layer, shares in of_rows.items():
-            for change in _changes_of_rows(model, network, layer, shares, lora.unet):
-                changes[change.source.name].append(change)
+            own += _changes_of_rows(model, network, layer, shares, lora.unet)
+        _check_that_one_fits(file, own, lora.path)
+        for change in own:
+            changes[change.source.name].append(change)
     return LoraMerger(changes, missing)
+
+
+def _check_that_one_fits(file: TensorFile, changes: Sequence[_TensorChange], lora: Path) -> None:
+    """Try changes on zeros until one fits. Raises CheckpointError where none does."""
+
+    def zeros(source: TensorSource) -> Tensor:
+        return torch.zeros(file.shapes[source.name])
+
+    def parts(of: _TensorChange) -> list[Tensor]:
+        return [source.taken_from(zeros(source)) for source in of.shares]
+
+    if changes and not any(_fits(change, zeros(change.source), partial(parts, change)) for change in changes):
+        why = changes[0].misfit(zeros(changes[0].source))
+        raise CheckpointError(
+            f"No layer of {lora.name} has the shape of anything in {file.path.name}; the first, {why}."
+        )
 
 
 def _changes(model: EmptyModel, network: Network, layer: str, target: Target, multiplier: float) -> list[_TensorChange]:

@@ -26,7 +26,7 @@ from modules.weights.model import Model
 from modules.weights.networks.changes import Change, ChangedPart, ChangeOrigin, LiveLayer
 from modules.weights.networks.reading import Network
 from modules.weights.networks.targets import RowShare, Target, joined_targets, network_targets
-from modules.weights.networks.updates import Layer, RowsOf, WeightUpdate
+from modules.weights.networks.updates import Layer, RowsOf, WeightUpdate, misfit
 from modules.weights.originals import original_parameters
 
 # Weights of these types are too coarse to hold what a network adds.
@@ -56,11 +56,12 @@ class AppliedNetwork:
 
 @dataclass(slots=True)
 class Fit:
-    """How many of a network's layers a model has, lacks, and has in another shape."""
+    """How many of a network's layers a model has, lacks, and has in another shape; the first of these in words."""
 
     found: int = 0
     missing: int = 0
     misshapen: int = 0
+    first_misshapen: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +100,8 @@ class NetworkMerger:
     _misshapen: set[ChangeOrigin] = field(default_factory=set)
     _tried: set[ChangeOrigin] = field(default_factory=set)
     _applied: tuple[AppliedNetwork, ...] = ()
+    _known: dict[int, list[Tensor]] | None = None
+    """While one parameter is made: what others are made of, where several networks ask for the same."""
 
     @property
     def applied(self) -> tuple[AppliedNetwork, ...]:
@@ -176,15 +179,24 @@ class NetworkMerger:
             if change.origin not in self._tried:
                 waiting.setdefault(place, []).append(change)
         self._try(waiting)
-        fit, misshapen = Fit(), {(key, layer) for key, layer, _ in self._misshapen}
+        fit, misshapen = Fit(), {(key, layer): part for key, layer, part in self._misshapen}
         for layer in applied.network.layers:
             if layer not in self._table() and layer not in self._joined:
                 fit.missing += 1
-            elif (applied.key, layer) in misshapen:
+            elif (part := misshapen.get((applied.key, layer))) is not None:
                 fit.misshapen += 1
+                fit.first_misshapen = fit.first_misshapen or self._misfit(applied.network, layer, part)
             else:
                 fit.found += 1
         return fit
+
+    def _misfit(self, network: Network, layer: str, part: ChangedPart) -> str:
+        update = getattr(network.layers[layer], part)
+        if layer in self._table():
+            return misfit(layer, update, _parameter_shape(self._table()[layer].module, part))
+        first = self._joined[layer][0]
+        rows, *others = _parameter_shape(first.target.module, part)
+        return misfit(layer, update, [rows * first.count, *others])
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -259,14 +271,28 @@ class NetworkMerger:
             change = Change(applied.key, name, "weight", rows, applied.unet, applied.dyn, depends)
             yield (share.target, "weight"), change
 
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """While open, nothing is made twice for networks that each ask for what those before them left of all rows."""
+        self._known = {}
+        try:
+            yield
+        finally:
+            self._known = None
+
     def _values(self, wanted: Sequence[tuple[Target, Sequence[Change]]]) -> list[Tensor]:
         """The weights that these modules have with these changes alone, float32."""
+        if self._known is not None and (known := self._known.get(id(wanted))) is not None:
+            return known
         found: list[Tensor] = []
         for target, changes in wanted:
             original = self._original_weight(target)
             values = torch.empty(original.shape, dtype=torch.float32, device=self.device)
             self._into(values, original, list(changes))
             found.append(values)
+        if self._known is not None:
+            # The changes that ask hold the list, so that it stays the only one of its identity.
+            self._known[id(wanted)] = found
         return found
 
     def _original_weight(self, target: Target) -> Tensor:
@@ -302,7 +328,8 @@ class NetworkMerger:
         largest = max(self._merged[place].parameter.numel() for place in due)
         buffer = torch.empty(largest, dtype=torch.float32, device=self.device)
         for place, changes in due.items():
-            remaining = self._merge_one(self._merged[place], changes, buffer)
+            with self._remembering():
+                remaining = self._merge_one(self._merged[place], changes, buffer)
             self._merged[place].holds = tuple(change.identity for change in remaining)
             self._tried.update(change.origin for change in remaining)
 
@@ -328,7 +355,8 @@ class NetworkMerger:
             weight = target.module.get_parameter("weight")
             tried = weight.data if part == "weight" else weight.data.new_zeros(weight.shape[0])
             values = torch.empty(tried.shape, dtype=torch.float32, device=self.device)
-            changes[:] = self._into(values, tried, changes)
+            with self._remembering():
+                changes[:] = self._into(values, tried, changes)
             self._tried.update(change.origin for change in changes)
 
     def _into(self, values: Tensor, original: Tensor, changes: list[Change], *, holds_it: bool = False) -> list[Change]:
@@ -352,6 +380,12 @@ class NetworkMerger:
             else:
                 return changes
             changes.remove(change)
+
+
+def _parameter_shape(module: nn.Module, part: ChangedPart) -> Sequence[int]:
+    """The shape that a parameter has, or a bias would have that isn't there."""
+    parameter = getattr(module, part)
+    return module.get_parameter("weight").shape[:1] if parameter is None else parameter.shape
 
 
 def _is_working_copy(weight: Tensor, buffer: Tensor) -> bool:

@@ -27,6 +27,8 @@ from modules.weights.networks.rotations import Rotation
 from modules.weights.original_names import swapped_halves
 
 _PEFT_DEFAULTS: Final = RotationSettings()
+# Of a layer's name in a sentence; theirs are below that, but a file may say what it likes.
+_LONGEST_NAME: Final = 150
 _Parts = Mapping[str, Tensor]
 
 
@@ -109,6 +111,13 @@ class RowsOf:
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         return self.update.tensors
+
+
+def misfit(layer: str, update: WeightUpdate | Tensor, shape: Sequence[int]) -> str:
+    """What the update of a layer has for a parameter of this shape, which it doesn't fit, as a part of a sentence."""
+    tensors = (update,) if isinstance(update, Tensor) else update.tensors
+    shapes = " and ".join(str(list(one.shape)) for one in tensors)
+    return f"{layer[:_LONGEST_NAME]!r} has {shapes} for a tensor of {list(shape)}"
 
 
 def layer_update(parts: Mapping[str, Tensor], rotation: RotationSettings = _PEFT_DEFAULTS) -> Layer:
