@@ -25,6 +25,12 @@ class ModelFolders:
     gfpgan: Path | None = None
     codeformer: Path | None = None
     detectors: tuple[Path, ...] = ()
+    foreign: tuple[Path, ...] = ()
+    """Those among them that belong to other programs: nothing is written there."""
+
+    def is_foreign(self, path: Path) -> bool:
+        """Whether a file lies in a folder of another program."""
+        return any(path.is_relative_to(folder) for folder in self.foreign)
 
     @classmethod
     def from_paths(cls, paths: Paths) -> Self:
@@ -35,17 +41,14 @@ class ModelFolders:
             vaes=paths.vae_dirs,
             text_encoders=paths.text_encoder_dirs,
             loras=paths.lora_dirs,
-            embeddings=(paths.embeddings_dir,),
-            hypernetworks=(paths.hypernetwork_dir,),
+            embeddings=paths.embeddings_dirs,
+            hypernetworks=paths.hypernetwork_dirs,
             controls=paths.control_dirs,
-            clip_vision=(paths.clip_vision_dir,),
-            # Forge's folder, and where A1111's extension has its downloads.
-            annotators=(
-                paths.models_dir / "ControlNetPreprocessor",
-                paths.models_dir.parent / "extensions" / "sd-webui-controlnet" / "annotator" / "downloads",
-            ),
+            clip_vision=paths.clip_vision_dirs,
+            annotators=paths.annotator_dirs,
             upscalers=paths.upscaler_dirs,
             gfpgan=paths.gfpgan_dir,
             codeformer=paths.codeformer_dir,
-            detectors=(paths.models_dir / "adetailer",),
+            detectors=paths.detector_dirs,
+            foreign=paths.foreign_dirs,
         )

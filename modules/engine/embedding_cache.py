@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +38,10 @@ class _Read:
 
 
 class EmbeddingCache:
-    """Looks at the folder before each job, as cheap as listing it while nothing changes."""
+    """Looks at the folders before each job, as cheap as listing it while nothing changes."""
 
-    def __init__(self, folder: Path, emit: Emit) -> None:
-        self._folder = folder
+    def __init__(self, folders: Sequence[Path], emit: Emit) -> None:
+        self._folders = tuple(folders)
         self._emit = emit
         self._files: dict[Path, _Read] = {}
         self._read: dict[str, _Read] = {}
@@ -54,7 +55,7 @@ class EmbeddingCache:
 
         The same object is returned while no file changed. What does not fit or can't be read is reported once.
         """
-        found = without_previews(walk_folders((self._folder,), EMBEDDING_SUFFIXES))
+        found = without_previews(walk_folders(self._folders, EMBEDDING_SUFFIXES))
         self._files = {file.path: self._of(file) for file in found}
         files = that_prompts_can_name(
             self._files.values(), lambda read: read.name, lambda read: read.embedding is not None

@@ -77,7 +77,7 @@ class Engine:
         self._hardware = choose_hardware(requested_hardware(flags))
         prepare_torch(self._hardware)
         paths = Paths.from_flags(flags)
-        embeddings = EmbeddingCache(paths.embeddings_dir, channel.emit)
+        embeddings = EmbeddingCache(paths.embeddings_dirs, channel.emit)
         tiny = TinyAutoencoderCache(paths.vae_approx_dir, self._hardware)
         self._models = ModelKeeper(
             self._hardware,

@@ -36,7 +36,8 @@ def engine_folders(flags: Flags) -> list[str]:
     paths = Paths.from_flags(flags)
     given = {name: getattr(flags, name) for name in _MODEL_FOLDERS}
     folders = [f"--{name.replace('_', '-')}={path.absolute()}" for name, path in given.items() if path is not None]
-    return [f"--models-dir={paths.models_dir}", f"--embeddings-dir={paths.embeddings_dir}", *folders]
+    others = [f"--other-models={folder}" for folder in flags.other_models]
+    return [f"--models-dir={paths.models_dir}", f"--embeddings-dir={paths.embeddings_dirs[0]}", *folders, *others]
 
 
 def engine_environment(cache: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +41,7 @@ from modules.prompt.comments import strip_comments
 from modules.prompt.dynamic import WildcardFiles
 from modules.settings import Flags, OptionError, OptionStore, Paths, frozen_keys, unknown_frozen
 from modules.settings.logins import logins
+from modules.settings.other_programs import remembered_programs
 from modules.settings.paths import make_checkpoint_folder
 
 _log = logging.getLogger(__name__)
@@ -110,6 +111,8 @@ def open_services(flags: Flags) -> Services:
 
     Raises FolderUnusable, DatabaseError, QueueFileError or FlagError, each one sentence for who starts the server.
     """
+    remembered = remembered_programs(Paths.from_flags(flags).data_dir)
+    flags = replace(flags, other_models=tuple(dict.fromkeys([*flags.other_models, *remembered])))
     paths = Paths.from_flags(flags)
     lock = FolderLock(paths.data_dir / "webui.lock")
     notices = prepare(paths.database)
@@ -226,7 +229,7 @@ def _start(services: Services) -> None:
 def _clean(services: Services) -> None:
     services.gallery.clean()
     folders = services.catalogue.folders
-    for folder in (*folders.checkpoints, *folders.loras):
+    for folder in {*folders.checkpoints, *folders.loras} - {*folders.foreign}:
         remove_stale_temporaries(folder)
 
 

@@ -73,6 +73,13 @@ def card_routes(services: Services, logged_in: Callable[[Request], None]) -> API
             raise HTTPException(404, _GONE)
         return card
 
+    def own(kind: CardKind, name: str) -> Card:
+        card = found(kind, name)
+        if services.catalogue.folders.is_foreign(card.files.model.path):
+            folder = card.files.model.path.parent
+            raise HTTPException(422, f"{folder} belongs to another program, and nothing is written there.")
+        return card
+
     @router.get("")
     def cards(wanted: Annotated[WantedCards, Query()]) -> dict[str, Any]:
         return card_page(services, wanted)
@@ -100,7 +107,7 @@ def card_routes(services: Services, logged_in: Callable[[Request], None]) -> API
 
     @router.post("/details")
     def save(noted: Noted) -> dict[str, Any]:
-        card = found(noted.kind, noted.name)
+        card = own(noted.kind, noted.name)
         changes: dict[str, str | float] = {key: text for key, text in noted.texts.items() if key in TEXT_KEYS}
         if noted.weight is not None:
             changes[WEIGHT_KEY] = noted.weight
@@ -113,7 +120,7 @@ def card_routes(services: Services, logged_in: Callable[[Request], None]) -> API
 
     @router.post("/preview")
     def preview(new: NewPreview, viewer: ByBrowser) -> dict[str, Any]:
-        card = found(new.kind, new.name)
+        card = own(new.kind, new.name)
         images = shown_pictures(services, viewer, new.job)
         if new.picture >= len(images):
             raise HTTPException(422, "There is no picture on display: generate one, or choose an earlier one.")

@@ -17,6 +17,13 @@ FRAME: Final = """
   <div class="found" hidden></div>
   <h2>Downloads</h2><ul class="list"></ul>
   <h2>Suggestions</h2><ul class="offered"></ul>
+  <details class="programs"><summary>Models of other programs</summary>
+    <p>Of A1111, Forge, ComfyUI, InvokeAI, StabilityMatrix, SwarmUI: used where they are, nothing is written there.</p>
+    <form><label for="other_program">Folder of the program</label>
+      <span><input id="other_program" type="text" autocomplete="off" spellcheck="false" maxlength="4096"
+        ><button type="submit">Use</button></span></form>
+    <ul></ul>
+  </details>
   <details class="tokens"><summary>Access tokens</summary>
     <p>For files that a site gives to known people only. A token is kept on this machine and never shown again.</p>
   </details>

@@ -14,6 +14,7 @@ from modules.api.routes import api_is_served, api_routes, page_only_routes
 from modules.page.card_routes import card_routes
 from modules.page.controlnet_routes import controlnet_page_routes
 from modules.page.folder_routes import folder_routes
+from modules.page.other_program_routes import other_program_routes
 from modules.page.picture_routes import create_picture_router
 from modules.page.process import ServerProcess
 from modules.page.routes import create_router
@@ -71,6 +72,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
         create_router(services, logged_in, layout=lambda: host.layout if host else "", warned=process.warned)
     )
     app.include_router(folder_routes(services, logged_in))
+    app.include_router(other_program_routes(services, logged_in))
     app.include_router(settings_routes(services, logged_in))
     app.include_router(system_routes(services, process, logged_in))
     app.include_router(style_routes(services, logged_in))

@@ -73,6 +73,15 @@ class Flags:
     controlnet_dir: Path | None = field(
         default=None, metadata=about(FILES, "another folder of ControlNets and their like, beside ControlNet in models")
     )
+    other_models: tuple[str, ...] = field(
+        default=(),
+        metadata=about(
+            FILES,
+            "folder of A1111, Forge, ComfyUI, InvokeAI, StabilityMatrix or SwarmUI whose models are used where they "
+            "are; may be given more than once",
+            repeated=True,
+        ),
+    )
     esrgan_models_path: Path | None = field(default=None, metadata=about(FILES, "the ESRGAN folder"))
     bsrgan_models_path: Path | None = field(default=None, metadata=about(FILES, "the BSRGAN folder"))
     realesrgan_models_path: Path | None = field(default=None, metadata=about(FILES, "the RealESRGAN folder"))

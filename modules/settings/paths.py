@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from modules.settings.flags import Flags
+from modules.settings.other_programs import FolderKind, OtherProgramError, other_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -28,10 +30,12 @@ class Paths:
     text_encoder_dirs: tuple[Path, ...]
     vae_file: Path | None
     lora_dirs: tuple[Path, ...]
-    embeddings_dir: Path
-    hypernetwork_dir: Path
+    embeddings_dirs: tuple[Path, ...]
+    hypernetwork_dirs: tuple[Path, ...]
     control_dirs: tuple[Path, ...]
-    clip_vision_dir: Path
+    clip_vision_dirs: tuple[Path, ...]
+    annotator_dirs: tuple[Path, ...]
+    detector_dirs: tuple[Path, ...]
     upscaler_dirs: tuple[Path, ...]
     gfpgan_dir: Path
     codeformer_dir: Path
@@ -50,28 +54,48 @@ class Paths:
     database: Path
     gallery_index: Path
     gallery_marks: Path
+    foreign_dirs: tuple[Path, ...]
+    """Folders of other programs among those above: nothing is written there."""
 
     @classmethod
     def from_flags(cls, flags: Flags, root: Path = REPOSITORY) -> "Paths":
         """The layout that `flags` describe; `root` is the folder that holds webui.py. Creates nothing."""
         data = (flags.data_dir or root).absolute()
         models = (flags.models_dir or data / "models").absolute()
+        others = _other_folders(flags)
         return cls(
             root=root,
             data_dir=data,
             models_dir=models,
-            checkpoint_dirs=_checkpoint_dirs(flags, models, root),
+            checkpoint_dirs=_checkpoint_dirs(flags, models, root, others["checkpoints"]),
             checkpoint_file=_absolute(flags.ckpt),
-            vae_dirs=distinct([models / "VAE", *_given(flags.vae_dir), models / "vae"]),
+            vae_dirs=distinct([models / "VAE", *_given(flags.vae_dir), models / "vae", *others["vaes"]]),
             # Forge's folder, then ComfyUI's.
-            text_encoder_dirs=distinct([models / name for name in ("text_encoder", "text_encoders", "clip")]),
+            text_encoder_dirs=distinct(
+                [*(models / name for name in ("text_encoder", "text_encoders", "clip")), *others["text_encoders"]]
+            ),
             vae_file=_absolute(flags.vae_path),
-            lora_dirs=distinct([flags.lora_dir or models / "Lora", flags.lyco_dir_backcompat or models / "LyCORIS"]),
-            embeddings_dir=(flags.embeddings_dir or data / "embeddings").absolute(),
-            hypernetwork_dir=(flags.hypernetwork_dir or models / "hypernetworks").absolute(),
-            control_dirs=distinct([models / "ControlNet", *_given(flags.controlnet_dir)]),
-            clip_vision_dir=models / "clip_vision",
-            upscaler_dirs=_upscaler_dirs(flags, models),
+            lora_dirs=distinct(
+                [
+                    flags.lora_dir or models / "Lora",
+                    flags.lyco_dir_backcompat or models / "LyCORIS",
+                    *others["loras"],
+                ]
+            ),
+            embeddings_dirs=distinct([flags.embeddings_dir or data / "embeddings", *others["embeddings"]]),
+            hypernetwork_dirs=distinct([flags.hypernetwork_dir or models / "hypernetworks", *others["hypernetworks"]]),
+            control_dirs=distinct([models / "ControlNet", *_given(flags.controlnet_dir), *others["controls"]]),
+            clip_vision_dirs=distinct([models / "clip_vision", *others["clip_vision"]]),
+            # Forge's folder, and where A1111's extension has its downloads.
+            annotator_dirs=distinct(
+                [
+                    models / "ControlNetPreprocessor",
+                    models.parent / "extensions" / "sd-webui-controlnet" / "annotator" / "downloads",
+                    *others["annotators"],
+                ]
+            ),
+            detector_dirs=distinct([models / "adetailer", *others["detectors"]]),
+            upscaler_dirs=_upscaler_dirs(flags, models, others["upscalers"]),
             gfpgan_dir=(flags.gfpgan_models_path or models / "GFPGAN").absolute(),
             codeformer_dir=(flags.codeformer_models_path or models / "Codeformer").absolute(),
             vae_approx_dir=models / "VAE-approx",
@@ -93,6 +117,7 @@ class Paths:
             database=data / "webui.db",
             gallery_index=data / "gallery-index.db",
             gallery_marks=data / "gallery-marks.db",
+            foreign_dirs=distinct(path for paths in others.values() for path in paths),
         )
 
 
@@ -112,17 +137,17 @@ def distinct(candidates: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(folders.values())
 
 
-def _checkpoint_dirs(flags: Flags, models: Path, root: Path) -> tuple[Path, ...]:
+def _checkpoint_dirs(flags: Flags, models: Path, root: Path, others: Iterable[Path]) -> tuple[Path, ...]:
     spellings = [models / name for name in CHECKPOINT_FOLDERS]
     # An existing folder comes first, so that new files join the ones of an A1111 installation.
     spellings.sort(key=lambda folder: not folder.is_dir())
     shipped = [root / "models" / name for name in CHECKPOINT_FOLDERS if (root / "models" / name).is_dir()]
     # Where ComfyUI has what is no whole checkpoint.
     apart = [models / name for name in ("diffusion_models", "unet")]
-    return distinct([*spellings, *_given(flags.ckpt_dir), *apart, *shipped])
+    return distinct([*spellings, *_given(flags.ckpt_dir), *apart, *others, *shipped])
 
 
-def _upscaler_dirs(flags: Flags, models: Path) -> tuple[Path, ...]:
+def _upscaler_dirs(flags: Flags, models: Path, others: Iterable[Path]) -> tuple[Path, ...]:
     given = {
         "ESRGAN": flags.esrgan_models_path,
         "RealESRGAN": flags.realesrgan_models_path,
@@ -131,7 +156,17 @@ def _upscaler_dirs(flags: Flags, models: Path) -> tuple[Path, ...]:
         "ScuNET": flags.scunet_models_path,
         "SwinIR": flags.swinir_models_path,
     }
-    return distinct(given.get(name) or models / name for name in UPSCALER_FOLDERS)
+    return distinct([*(given.get(name) or models / name for name in UPSCALER_FOLDERS), *others])
+
+
+def _other_folders(flags: Flags) -> dict[FolderKind, list[Path]]:
+    """The folders of other programs by kind. One that is not there just now has none."""
+    found: dict[FolderKind, list[Path]] = {kind: [] for kind in get_args(FolderKind)}
+    for folder in flags.other_models:
+        with suppress(OtherProgramError):
+            for kind, paths in other_program(Path(folder)).models.items():
+                found[kind] += paths
+    return found
 
 
 def _identity(folder: Path) -> tuple[int, int] | str:

@@ -26,7 +26,7 @@ ONES = document({"*": [[1.0] * 4]}, "painted")
 
 def test_pictures_count_by_the_name_in_them_and_other_pictures_not_at_all(tmp_path: Path) -> None:
     line = Line()
-    cache = EmbeddingCache(tmp_path, line.emit)
+    cache = EmbeddingCache([tmp_path], line.emit)
     write_embedding(tmp_path / "ink.pt", width=4)
     write_embedding(tmp_path / "painted.pt", width=4)
     (tmp_path / "below").mkdir()
@@ -54,7 +54,7 @@ def test_files_are_read_once_and_a_damaged_one_is_reported_once(
 
     monkeypatch.setattr(embedding_cache, "read_embedding_picture", counted)
     line = Line()
-    cache = EmbeddingCache(tmp_path, line.emit)
+    cache = EmbeddingCache([tmp_path], line.emit)
     write_pixel_picture(tmp_path / "card.png", ONES)
     write_text_picture(tmp_path / "bad.png", b"{")
     assert cache.fitting(MODEL) is cache.fitting(MODEL)
@@ -65,7 +65,7 @@ def test_files_are_read_once_and_a_damaged_one_is_reported_once(
 
 def test_a_file_that_is_gone_has_no_hash_and_fails_nothing(tmp_path: Path) -> None:
     # Infotext is written at a job's end: the file may have been moved since it was read.
-    cache = EmbeddingCache(tmp_path, Line().emit)
+    cache = EmbeddingCache([tmp_path], Line().emit)
     path = write_embedding(tmp_path / "ink.pt", width=4)
     cache.fitting(MODEL)
     path.unlink()

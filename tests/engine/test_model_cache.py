@@ -127,7 +127,7 @@ def test_the_state_of_a_cached_checkpoint_is_that_of_a_fresh_one(files: list[Pat
     vae = write_vae(tmp_path / "soft.safetensors")
 
     def embedding_cache() -> EmbeddingCache:
-        return EmbeddingCache(tmp_path / "embeddings", Line().emit)
+        return EmbeddingCache([tmp_path / "embeddings"], Line().emit)
 
     hires = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.6}
     kinds: list[tuple[dict[str, Any], dict[str, Any], Path | None]] = [
@@ -208,7 +208,7 @@ def test_each_picture_of_a_script_names_its_own_textual_inversions(files: list[P
     }  # fmt: skip
     for chosen in (axes | {"y_type": "Nothing", "y_values": ""}, axes):
         line = Line()
-        keeper = ModelKeeper(CPU, line.emit, embeddings=EmbeddingCache(tmp_path / "embeddings", line.emit))
+        keeper = ModelKeeper(CPU, line.emit, embeddings=EmbeddingCache([tmp_path / "embeddings"], line.emit))
         command = plot(files[0].parent, "plot", chosen, "a inkwash")
         with FinishedPictures() as finished:
             run_job(command, keeper, UPSCALERS, JobControl(), CPU, line.emit, finished)

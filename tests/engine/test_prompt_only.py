@@ -55,7 +55,9 @@ class Watched:
             return real(encoder, texts, options)
 
         patch.setattr(PromptEncoder, "_encode", encode)
-        self.keeper = ModelKeeper(CPU, self.line.emit, embeddings=EmbeddingCache(folder / "embeddings", self.line.emit))
+        self.keeper = ModelKeeper(
+            CPU, self.line.emit, embeddings=EmbeddingCache([folder / "embeddings"], self.line.emit)
+        )
         self.folders = ModelFolders.from_paths(Paths.from_flags(parse_flags([], {})))
         self.checkpoint = checkpoint_at(write_tiny_checkpoint(folder / "tiny.safetensors"))
 

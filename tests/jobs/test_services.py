@@ -167,6 +167,6 @@ def test_the_engine_looks_for_models_where_the_server_does(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     given = parse_flags(["--data-dir", "data", "--esrgan-models-path", "up", "--gfpgan-models-path", "faces"], {})
     server, engine = Paths.from_flags(given), Paths.from_flags(parse_flags(engine_folders(given), {}))
-    for name in ("models_dir", "embeddings_dir", "upscaler_dirs", "gfpgan_dir", "codeformer_dir"):
+    for name in ("models_dir", "embeddings_dirs", "upscaler_dirs", "gfpgan_dir", "codeformer_dir"):
         assert getattr(engine, name) == getattr(server, name)
     assert server.upscaler_dirs[0] == tmp_path / "up" and server.gfpgan_dir == tmp_path / "faces"

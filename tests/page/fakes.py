@@ -62,6 +62,7 @@ CHECKPOINTS = (
 class FakeCatalogue:
     """Two checkpoints that are on no disk."""
 
+    folders = ModelFolders()
     hashes = network_hashes = SimpleNamespace(get=lambda path, state: None)
 
     def checkpoints(self) -> tuple[FakeCheckpoint, ...]:

@@ -24,7 +24,7 @@ def test_defaults_lie_beside_webui_py(tmp_path: Path) -> None:
     encoders = ("text_encoder", "text_encoders", "clip")
     assert found.text_encoder_dirs == tuple(tmp_path / "models" / name for name in encoders)
     assert found.lora_dirs == (tmp_path / "models/Lora", tmp_path / "models/LyCORIS")
-    assert found.embeddings_dir == tmp_path / "embeddings"
+    assert found.embeddings_dirs == (tmp_path / "embeddings",)
     assert found.outputs_dir == tmp_path / "outputs"
     assert found.config_file == tmp_path / "config.json"
     assert found.ui_config_file == tmp_path / "ui-config.json"
@@ -60,7 +60,7 @@ def test_given_folders_are_used(tmp_path: Path) -> None:
     )
     assert Path("/c") in found.checkpoint_dirs and len(found.checkpoint_dirs) == 5
     assert Path("/v") in found.vae_dirs and found.lora_dirs[0] == Path("/l")
-    assert (found.embeddings_dir, found.checkpoint_file) == (Path("/e"), Path("/m.ckpt"))
+    assert (found.embeddings_dirs, found.checkpoint_file) == ((Path("/e"),), Path("/m.ckpt"))
 
 
 def test_another_data_folder_still_finds_the_shipped_checkpoint(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import { apiUrl, readFrom } from "./client.js";
 import { button, element, find, joined, need, sendTo, sentence } from "./dom.js";
 import { listAgain } from "./jobs.js";
 import { toast } from "./messages.js";
+import { watchPrograms } from "./other_programs.js";
 
 const PAUSE = 1000;
 const IDLE = 10000;
@@ -277,6 +278,7 @@ export function watchGetModels() {
       look(frame);
     });
     offer();
+    watchPrograms(need(frame, ".programs", HTMLDetailsElement));
     watcher.observe(frame);
   }).observe(document.body, { childList: true, subtree: true });
   document.addEventListener("visibilitychange", () => document.hidden || poll());

@@ -1,5 +1,5 @@
 // What the server answers the page's scripts, for the type checker alone; the models are in modules/page/routes.py,
-// modules/api/queue.py, modules/api/get_models.py, modules/page/settings_tab.py and modules/page/card_lists.py.
+// modules/api/queue.py, modules/api/get_models.py, modules/page/other_program_routes.py, modules/page/settings_tab.py and modules/page/card_lists.py.
 
 export type Mode = "txt2img" | "img2img" | "extras" | "modelmerger";
 export type Kind = "error" | "info";
@@ -40,6 +40,19 @@ export interface ModelThere {
   page: string;
   kinds: string[];
   files: { number: number; name: string; size: number; kind: string }[];
+}
+
+export interface ProgramRow {
+  folder: string;
+  kinds: string[];
+  cause: string;
+  active: boolean;
+  by_flag: boolean;
+}
+
+export interface ProgramList {
+  used: ProgramRow[];
+  nearby: ProgramRow[];
 }
 
 export interface BatchPlace {
