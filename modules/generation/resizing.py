@@ -7,6 +7,8 @@ from typing import Final
 
 from PIL import Image
 
+from modules.parameters import RequestError
+from modules.pictures.opening import MOST_PIXELS
 from modules.pictures.size import Size
 
 # Brings an RGB picture to an exact size; pixel upscalers stand behind it where one is chosen.
@@ -30,12 +32,28 @@ def enlarged_by(resize: Resize, image: Image.Image, size: Size) -> Image.Image:
 
 
 def resize_image(mode: int, image: Image.Image, size: Size, resize: Resize = lanczos) -> Image.Image:
-    """`image` at `size` (width, height) by A1111's resize mode: 0 stretched, 1 cropped, 2 fitted and filled up."""
+    """`image` at `size` (width, height) by A1111's resize mode: 0 stretched, 1 cropped, 2 fitted and filled up.
+
+    Raises RequestError for a strip that would be enlarged beyond measure before it is cropped.
+    """
     if mode == JUST_RESIZE:
         return enlarged_by(resize, image, size)
     if mode == CROP_AND_RESIZE:
-        return _centred(enlarged_by(resize, image, _scaled(image.size, size, cover=True)), size)
+        whole = _scaled(image.size, size, cover=True)
+        check_strip(image.size, whole)
+        return _centred(enlarged_by(resize, image, whole), size)
     return _filled(enlarged_by(resize, image, _scaled(image.size, size, cover=False)), size)
+
+
+def check_strip(have: Size, whole: Size) -> None:
+    """Raise RequestError where a picture of `have` that is scaled by its shorter side would have more pixels, as a
+    `whole`, than pictures may have.
+    """
+    if whole[0] * whole[1] > MOST_PIXELS:
+        raise RequestError(
+            f"A picture of {have[0]}x{have[1]} would be enlarged to {whole[0]}x{whole[1]}, more than "
+            f"{MOST_PIXELS // 10**6} megapixels: cut it to a less narrow shape, or choose another resize mode."
+        )
 
 
 def _scaled(have: Size, want: Size, *, cover: bool) -> Size:

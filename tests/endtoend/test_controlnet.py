@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import pickle
+import shutil
+import zipfile
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.control_models import controlnet_tensors, make_controlnet, write_control
+from tests.control_models import SMALL_SDXL, controlnet_tensors, make_controlnet, write_control
 from tests.endtoend.house import House, one_sentence
 from tests.endtoend.test_bad_pictures import encoded
 from tests.features.controlnet import layouts
@@ -144,26 +148,54 @@ def test_img2img_uses_its_own_picture_and_hires_has_two_maps(house: House, title
     assert len(maps) == 1 and not np.array_equal(only_low, made)
 
 
+def refused(house: House, unit: dict[str, Any], *, on: str = "request") -> str:
+    """The one sentence by which a unit is refused: with its request, or by the engine, which alone reads models."""
+    answer = house.post("/sdapi/v1/txt2img", **REQUEST, alwayson_scripts={"ControlNet": {"args": [unit]}})
+    assert answer.status_code == {"request": 422, "engine": 500}[on], answer.text
+    sentence = str(answer.json()["detail"])
+    assert one_sentence(sentence.replace("?", ".")), sentence
+    return sentence
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"model": "control_v11p_sd15_cany"}, "control_v11p_sd15_canny"),
         ({"model": "None"}, "has no model"),
+        ({"model": None}, "has no model"),
         ({"module": "cany"}, "canny"),
+        ({"module": "densepose"}, "is a TorchScript program (densepose_r50_fpn_dl.torchscript), and programs are not"),
         ({"image": None}, "has no picture"),
         ({"guidance_start": 0.9, "guidance_end": 0.1}, "begin at 0.9"),
         ({"image": "no base64!"}, "read as a picture"),
-        ({"advanced_weighting": [1, 2]}, "needs"),
+        ({"processor_res": "x"}, "Resolution is 'x'"),
     ],
 )
 def test_what_a_unit_lacks_is_one_sentence(house: House, title: str, change: dict[str, Any], said: str) -> None:
-    scripts = {"ControlNet": {"args": [unit(title, **change)]}}
-    answer = house.post("/sdapi/v1/txt2img", **REQUEST, alwayson_scripts=scripts)
-    assert answer.status_code in (422, 500), answer.text
-    body = answer.json()
-    sentence = body.get("detail") or body.get("errors") or ""
-    assert said in sentence and one_sentence(sentence.replace("?", "."))
+    assert said in refused(house, unit(title, **change))
     assert len(drawn(house)[0]) == 1
+
+
+def test_what_only_its_model_knows_is_one_sentence_too(house: House, title: str) -> None:
+    assert "has 2 numbers" in refused(house, unit(title, advanced_weighting=[1, 2]), on="engine")
+    folder = house.server.data_dir / "models" / "ControlNet"
+    other = write_control(folder / "sdxl_edges.safetensors", controlnet_tensors(make_controlnet(SMALL_SDXL)))
+    try:
+        said = refused(house, unit("sdxl_edges"), on="engine")
+    finally:
+        other.unlink()
+    assert said.startswith("sdxl_edges.safetensors is a ControlNet for SDXL, and ") and "of SD1: choose" in said
+    assert len(drawn(house, unit(title))[0]) == 2
+
+
+def test_a_resolution_out_of_range_is_the_preprocessors_own(house: House, title: str) -> None:
+    """As the extension has it: -1, and whatever else its slider doesn't reach."""
+    (wanted, found), _ = drawn(house, unit(title, processor_res=-1))
+    for out in (0, 63, 2049):
+        (made, again), _ = drawn(house, unit(title, processor_res=out))
+        assert np.array_equal(made, wanted) and np.array_equal(again, found), out
+    (_, least), _ = drawn(house, unit(title, processor_res=64))
+    assert not np.array_equal(least, found)
 
 
 def test_odd_pictures_and_masks_of_units(house: House, title: str) -> None:
@@ -181,10 +213,10 @@ def test_odd_pictures_and_masks_of_units(house: House, title: str) -> None:
         images, _ = drawn(house, unit(title, image=tall, module="none", resize_mode=mode))
         assert [one.shape for one in images] == [(64, 64, 3)] * 2, mode
     huge = base64.b64encode(header_only(20_000, 20_000)).decode()
-    answer = house.post(
-        "/sdapi/v1/txt2img", **REQUEST, alwayson_scripts={"ControlNet": {"args": [unit(title, image=huge)]}}
-    )
-    assert answer.status_code == 422 and one_sentence(answer.json()["detail"])
+    for name in ("image", "mask", "effective_region_mask"):
+        assert "is 20000x20000, more than 64 megapixels" in refused(house, unit(title, **{name: huge}))
+    strip = base64_of(Image.new("RGB", (3000, 1)))
+    assert "3000x1 would be enlarged to" in refused(house, unit(title, image=strip, processor_res=512), on="engine")
 
 
 class _Payload:
@@ -194,23 +226,64 @@ class _Payload:
         return os.system, ("exit 1",)
 
 
+def program(path: Path) -> None:
+    """What TorchScript saves: a program that would run when it is loaded."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("script/data.pkl", pickle.dumps({}, protocol=2))
+        archive.writestr("script/constants.pkl", pickle.dumps((), protocol=2))
+        archive.writestr("script/code/__torch__.py", "raise SystemExit")
+
+
 def test_files_that_are_no_control_model_are_refused_by_name(house: House, title: str) -> None:
     folder = house.server.data_dir / "models" / "ControlNet"
     torch.save({"control_model.input_hint_block.0.weight": _Payload()}, folder / "evil.pth")
     (folder / "broken.safetensors").write_bytes(b"\xff" * 40)
-    (folder / "densepose.torchscript").write_bytes(b"PK")
+    shutil.copy(folder / "evil.pth", folder / "wicked.pt")
+    program(folder / "scripted.pt")
+    program(folder / "densepose.torchscript")
     try:
         listed = house.get("/controlnet/model_list?update=true")["model_list"]
         assert title in listed and not any("densepose" in one for one in listed)
-        for name in ("evil", "broken"):
-            answer = house.post("/sdapi/v1/txt2img", **REQUEST, alwayson_scripts={"ControlNet": {"args": [unit(name)]}})
-            body = answer.json()
-            sentence = body.get("detail") or body.get("errors")
-            assert answer.status_code == 422 and name in sentence and one_sentence(sentence), answer.text
+        for name, said in {
+            "evil": "evil.pth was refused: it contains posix.system, which could run code",
+            "wicked": "wicked.pt was refused: it contains posix.system, which could run code",
+            "scripted": "scripted.pt was refused: it is a TorchScript program",
+            "broken": "broken.safetensors is not a file of model weights",
+        }.items():
+            assert said in refused(house, unit(name))
+        assert "No control model is called 'densepose.torchscript'" in refused(house, unit("densepose.torchscript"))
         assert len(drawn(house, unit(title))[0]) == 2
     finally:
-        for file in ("evil.pth", "broken.safetensors", "densepose.torchscript"):
+        for file in ("evil.pth", "wicked.pt", "scripted.pt", "broken.safetensors", "densepose.torchscript"):
             (folder / file).unlink()
+
+
+def test_files_of_preprocessors_that_are_no_weights_are_refused_by_name(house: House, title: str) -> None:
+    folder = house.server.data_dir / "models" / "ControlNetPreprocessor"
+    files = [
+        folder / place for place in ("hed/ControlNetHED.pth", "zoedepth/ZoeD_M12_N.pt", "openpose/yolox_l.onnx",
+                                     "openpose/dw-ll_ucoco_384.onnx")
+    ]  # fmt: skip
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"norm": _Payload()}, files[0])
+    program(files[1])
+    for file in files[2:]:
+        file.write_bytes(b"\x08\x07 broken")
+    try:
+        for module, said in {
+            "hed": "ControlNetHED.pth was refused: it contains posix.system, which could run code",
+            "depth_zoe": "ZoeD_M12_N.pt was refused: it is a TorchScript program",
+            "openpose_full": "yolox_l.onnx can't be read as ONNX",
+        }.items():
+            assert refused(house, unit(title, module=module), on="engine").startswith(said)
+            body = {"controlnet_module": module, "controlnet_input_images": [base64_of(picture())]}
+            alone = house.post("/controlnet/detect", **body)
+            assert alone.status_code == 500 and alone.json()["detail"].startswith(said)
+    finally:
+        for file in files:
+            file.unlink()
+    assert len(drawn(house, unit(title))[0]) == 2
 
 
 def test_units_as_a_photoshop_plugin_and_webuiapi_send_them(house: House, title: str) -> None:
@@ -263,7 +336,7 @@ def test_beside_kohyas_hrfix_a_controlnet_is_one_sentence(house: House, title: s
     shrink = {"kohya hrfix integrated": {"args": [True]}}
     scripts = {"ControlNet": {"args": [unit(title)]}, **shrink}
     answer = house.post("/sdapi/v1/txt2img", **REQUEST, alwayson_scripts=scripts)
-    assert answer.status_code >= 400 and "makes smaller inside: disable one of them." in answer.text
+    assert answer.status_code == 500 and "makes smaller inside: disable one of them." in answer.text
     (alone,), _ = drawn(house)
     assert alone.shape == (64, 64, 3)
 
@@ -291,8 +364,8 @@ def test_a_map_is_made_without_a_picture(house: House) -> None:
     (found,) = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in answer["images"]]
     wanted = cv2.Canny(np.asarray(picture()), 100, 200)
     assert answer["info"] == "Success" and np.array_equal(found[:, :, 0], wanted)
-    refused: httpx.Response = house.post("/controlnet/detect", controlnet_module="cany", controlnet_input_images=["a"])
-    assert refused.status_code == 422 and "Module not available" in refused.text
+    unknown: httpx.Response = house.post("/controlnet/detect", controlnet_module="cany", controlnet_input_images=["a"])
+    assert unknown.status_code == 422 and "Module not available" in unknown.text
     assert house.post("/controlnet/detect", controlnet_module="canny").json()["detail"] == "No image selected"
     without = house.post("/controlnet/detect", **body | {"controlnet_module": "inpaint"})
     assert without.json()["detail"] == "Preprocessor inpaint requires `controlnet_masks` param."
@@ -321,7 +394,7 @@ def drawn_poses(house: House, poses: list[Any]) -> httpx.Response:
 
 def test_a_pose_is_found_with_its_json(house: House) -> None:
     folder = house.server.data_dir / "models" / "ControlNetPreprocessor" / "openpose"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "yolox_l.onnx").write_bytes(detector(210))
     (folder / "dw-ll_ucoco_384.onnx").write_bytes(pose_net())
     body = {"controlnet_module": "openpose_full", "controlnet_input_images": [base64_of(picture((320, 320)))]}
@@ -341,8 +414,8 @@ def test_poses_are_drawn_from_json(house: House) -> None:
     drawn_on, empty = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in answer.json()["images"]]
     assert drawn_on.shape == (60, 100, 3) and drawn_on[30, 50].tolist() == [153, 0, 0] and not empty.any()
     for bad in ([], [{**pose, "canvas_width": 0}], [{**pose, "people": [{"pose_keypoints_2d": [1]}]}]):
-        refused = drawn_poses(house, bad)
-        assert refused.status_code == 422 and one_sentence(refused.json()["detail"])
+        answer = drawn_poses(house, bad)
+        assert answer.status_code == 422 and one_sentence(answer.json()["detail"])
 
 
 def brightness(image: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from modules.generation.resizing import CROP_AND_RESIZE, JUST_RESIZE, RESIZE_AND_FILL, flatten, resize_image
+from modules.parameters import RequestError
 
 
 def halves(size: tuple[int, int], left: str, right: str) -> Image.Image:
@@ -50,6 +51,15 @@ def test_fill_keeps_the_picture_in_proportion_in_the_middle() -> None:
     assert filled.getpixel((5, 30)) == (255, 0, 0)
     assert filled.getpixel((122, 30)) == (0, 0, 255)
     assert filled.getpixel((40, 30)) == (255, 0, 0)
+
+
+def test_a_strip_is_not_enlarged_beyond_measure() -> None:
+    """To cover a square of 512 it would take 23 gigabytes."""
+    strip = Image.new("RGB", (1, 30_000))
+    with pytest.raises(RequestError, match=r"1x30000 would be enlarged to 512x15360000, more than 64 megapixels"):
+        resize_image(CROP_AND_RESIZE, strip, (512, 512))
+    for mode in (JUST_RESIZE, RESIZE_AND_FILL):
+        assert resize_image(mode, strip, (512, 512)).size == (512, 512)
 
 
 def test_transparent_parts_get_the_background_colour() -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from modules.generation.resizing import check_strip
+
 # [height, width, channels], 0 to 255.
 RgbArray = npt.NDArray[np.uint8]
 # [height, width], 0 to 255.
@@ -54,11 +56,12 @@ def at_resolution(picture: RgbArray, resolution: int, compute: Callable[[RgbArra
     """`compute` of `picture` scaled until its shorter side has `resolution` pixels.
 
     What `compute` sees is padded to multiples of 64 by repeating the pixels at the right and the lower edge; its
-    result, of the same size, comes back without the padding.
+    result, of the same size, comes back without the padding. Raises RequestError for a strip.
     """
     height, width = picture.shape[:2]
     scale = resolution / min(height, width)
     high, wide = max(1, round(height * scale)), max(1, round(width * scale))
+    check_strip((width, height), (wide, high))
     small = at_size(picture, (wide, high))
     padded = np.pad(small, ((0, -high % _MULTIPLE), (0, -wide % _MULTIPLE), (0, 0)), mode="edge")
     return np.ascontiguousarray(compute(padded)[:high, :wide])

@@ -16,7 +16,7 @@ from PIL import Image
 from modules.features.controlnet.arrays import Floats, Grey, RgbArray, rgb_array, three_channels
 from modules.features.controlnet.thinning import thinned
 from modules.generation.masking import Box
-from modules.generation.resizing import CROP_AND_RESIZE, JUST_RESIZE, RESIZE_AND_FILL
+from modules.generation.resizing import CROP_AND_RESIZE, JUST_RESIZE, RESIZE_AND_FILL, check_strip
 from modules.pictures.size import Size
 
 # A mask that is nowhere above the first, or everywhere at the second at least, masks nothing.
@@ -62,7 +62,8 @@ def pixel_perfect_resolution(picture: RgbArray, target: Size, mode: int) -> int:
 def fit_map(found: RgbArray, size: Size, mode: int) -> RgbArray:
     """A map, [height, width, 3 or 4], at `size` by a resize mode: stretched, covering and cropped, fitted and filled.
 
-    What is filled up has the median colour of the border, and is masked where the map has a mask.
+    What is filled up has the median colour of the border, and is masked where the map has a mask. Raises RequestError
+    for a strip that can't be covered with.
     """
     width, height = size
     if mode == JUST_RESIZE:
@@ -72,6 +73,7 @@ def fit_map(found: RgbArray, size: Size, mode: int) -> RgbArray:
     scale = max(scales) if mode == CROP_AND_RESIZE else min(scales)
     wide, high = max(1, round(have_width * scale)), max(1, round(have_height * scale))
     if mode == CROP_AND_RESIZE:
+        check_strip((have_width, have_height), (wide, high))
         grown = resized_map(found, (max(wide, width), max(high, height)))
         top, left = (grown.shape[0] - height) // 2, (grown.shape[1] - width) // 2
         return grown[top : top + height, left : left + width]

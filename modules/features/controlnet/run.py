@@ -225,6 +225,7 @@ class ControlNet(JobFeature):
         resolution = pixel_perfect_resolution(source.picture, first, mode) if unit.pixel_perfect else unit.processor_res
         settings = Settings(
             resolution=resolution,
+            pixel_perfect=unit.pixel_perfect,
             threshold_a=unit.threshold_a,
             threshold_b=unit.threshold_b,
             seed=context.resolved.seeds[context.images.start] + context.resolved.subseeds[context.images.start],

@@ -14,7 +14,9 @@ from PIL import Image
 from modules.catalogue import ModelFolders
 from modules.features.controlnet.arrays import RgbArray
 from modules.features.controlnet.declare import CONTROLNET
-from modules.features.controlnet.preprocessors.run import Preprocessors
+from modules.features.controlnet.hint import fit_map
+from modules.features.controlnet.preprocessors.declare import find_preprocessor
+from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
 from modules.features.controlnet.run import ControlNet
 from modules.features.declaration import checked_arguments
 from modules.features.running import FeatureJob
@@ -22,6 +24,8 @@ from modules.features.shared import SharedCache, in_place
 from modules.generation.finishing import Finished
 from modules.generation.init_picture import InitPicture
 from modules.generation.pipeline import Pass, PassContext, Pipeline
+from modules.generation.resizing import CROP_AND_RESIZE, RESIZE_AND_FILL
+from modules.parameters import RequestError
 from modules.prompt import clip_tokenizer
 from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
@@ -123,6 +127,27 @@ def test_numbers_that_a_map_does_not_depend_on_make_no_new_one(room: Room) -> No
     room.map(shared, "invert", unit={"processor_res": 128})
     room.map(shared, "invert", unit={"processor_res": 256, "threshold_a": 5})
     assert room.made == before + 3
+
+
+def test_the_resolution_is_a_sliders_unless_the_pass_says_it() -> None:
+    canny, invert = find_preprocessor("canny"), find_preprocessor("invert")
+    for given in (None, -1, 0, 63, 2049):
+        assert Settings(resolution=given).resolution_of(canny) == 512
+    assert [Settings(resolution=given).resolution_of(canny) for given in (64, 2048)] == [64, 2048]
+    # Pixel perfect: as many pixels as the pass has, however many these are.
+    assert [Settings(resolution=given, pixel_perfect=True).resolution_of(canny) for given in (40, 3072)] == [40, 3072]
+    assert Settings(resolution=64).resolution_of(invert) is None
+    assert Settings(resolution=512).acting_on(canny) == Settings(resolution=512, pixel_perfect=True).acting_on(canny)
+
+
+def test_a_strip_is_not_enlarged_beyond_measure() -> None:
+    """It would take gigabytes, of a file of a few bytes."""
+    strip = np.zeros((1, 3000, 3), np.uint8)
+    with pytest.raises(RequestError, match=r"3000x1 would be enlarged to 1536000x512, more than 64 megapixels"):
+        Preprocessors([], SharedCache()).run(find_preprocessor("canny"), strip, Settings())
+    with pytest.raises(RequestError, match=r"3000x1 would be enlarged to 1536000x512"):
+        fit_map(strip, (512, 512), CROP_AND_RESIZE)
+    assert fit_map(strip, (512, 512), RESIZE_AND_FILL).shape == (512, 512, 3)
 
 
 def test_a_map_of_img2imgs_own_picture_is_shared_too(room: Room) -> None:

@@ -27,20 +27,32 @@ _SHUFFLE_RESOLUTION: Final = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """A unit's numbers: None, or what a slider does not reach, means the slider's default."""
+    """A unit's numbers: None, or what a slider does not reach, means the slider's default.
+
+    A `pixel_perfect` resolution is what the pass wants, and is taken as it is.
+    """
 
     resolution: float | None = None
+    pixel_perfect: bool = False
     threshold_a: float | None = None
     threshold_b: float | None = None
     seed: int = 0
     """The picture's seed and its variation's, added up, for maps that are drawn at random."""
 
+    def resolution_of(self, preprocessor: Preprocessor) -> int | None:
+        """How long the shorter side is that a preprocessor works on; None where it works on the picture as it is."""
+        if preprocessor.resolution is None:
+            return None
+        if self.pixel_perfect and self.resolution is not None:
+            return round(self.resolution)
+        return round(preprocessor.resolution.value(self.resolution))
+
     def acting_on(self, preprocessor: Preprocessor) -> Settings:
         """Those of them that a preprocessor's map depends on, with its defaults in; the others as if not given."""
         a, b = slider_values(preprocessor, self.threshold_a, self.threshold_b)
-        slider = preprocessor.resolution
-        resolution = None if slider is None else round(slider.value(self.resolution))
+        resolution = self.resolution_of(preprocessor)
         seed = self.seed if preprocessor.is_random else 0
+        # The same map, whichever way it is said.
         return Settings(resolution=resolution, threshold_a=a, threshold_b=b, seed=seed)
 
 
@@ -89,9 +101,9 @@ class Preprocessors:
         if compute is None:
             return picture
         a, b = slider_values(preprocessor, settings.threshold_a, settings.threshold_b)
-        if preprocessor.resolution is None:
+        resolution = settings.resolution_of(preprocessor)
+        if resolution is None:
             return compute(picture, a, b)
-        resolution = round(preprocessor.resolution.value(settings.resolution))
         return at_resolution(picture, resolution, lambda padded: compute(padded, a, b))
 
     def key(
@@ -114,7 +126,8 @@ class Preprocessors:
     ) -> tuple[RgbArray, list[Pose]] | None:
         """As `run`, with the poses that the map shows, in the map's pixels; None for one that finds no poses."""
         find = NETWORKS[preprocessor.name].poses if preprocessor.files else None
-        if find is None or preprocessor.resolution is None:
+        resolution = settings.resolution_of(preprocessor)
+        if find is None or resolution is None:
             return None
         net, found = self._network(preprocessor), list[Pose]()
 
@@ -123,7 +136,6 @@ class Preprocessors:
                 found[:] = find(net, padded)
             return draw_poses(found, padded.shape[1], padded.shape[0])
 
-        resolution = round(preprocessor.resolution.value(settings.resolution))
         return at_resolution(picture, resolution, drawn), found
 
     def _compute(self, preprocessor: Preprocessor) -> _Compute | None:
