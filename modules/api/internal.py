@@ -48,6 +48,25 @@ def internal_routes(services: Services, profile: StartProfile) -> APIRouter:
     return router
 
 
+def gradio_routes(services: Services) -> APIRouter:
+    """What Gradio 3 answers under A1111's page by itself, and where programs look whether a server is there."""
+    router = APIRouter(route_class=ApiRoute, tags=["internal"])
+
+    @router.get("/queue/status")
+    def queue_status() -> dict[str, Any]:
+        """How many jobs wait. Times are not estimated."""
+        times = dict.fromkeys(("avg_event_process_time", "avg_event_concurrent_process_time", "rank_eta"))
+        return {
+            "msg": "estimation",
+            "rank": None,
+            "queue_size": services.jobs.count("waiting"),
+            **times,
+            "queue_eta": 0,
+        }
+
+    return router
+
+
 def system_report(services: Services) -> dict[str, Any]:
     """What a bug report needs. Of the environment nothing, of the flags what is public, of the settings the changed."""
     engine, ram = services.jobs.engine(), psutil.virtual_memory()

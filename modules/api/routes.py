@@ -17,7 +17,7 @@ from modules.api.extra_networks import extra_network_routes
 from modules.api.extras_routes import extras_routes
 from modules.api.generation import generation_routes
 from modules.api.get_models import get_model_routes
-from modules.api.internal import internal_routes
+from modules.api.internal import gradio_routes, internal_routes
 from modules.api.jobs import job_routes
 from modules.api.lists import list_routes
 from modules.api.merger_routes import merger_routes
@@ -59,6 +59,7 @@ def api_routes(
         controlnet_routes,
         system_routes,
         partial(internal_routes, profile=profile or StartProfile()),
+        gradio_routes,
         extra_network_routes,
         queue_routes,
         job_routes,

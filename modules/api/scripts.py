@@ -71,33 +71,38 @@ def requested_scripts(services: Services, body: ApiOnly, mode: Mode) -> dict[str
         script = find_script(body.script_name)
         if script is None or script.always_on or mode not in script.tabs:
             raise HTTPException(422, f"Script '{body.script_name}' not found")
-        scripts[script.title] = _named(services, mode, script, body.script_args or [])
+        scripts[script.title] = _named(services, mode, script.arguments, body.script_args or [])
     for title, value in (body.alwayson_scripts or {}).items():
         given = value.get("args") if isinstance(value, Mapping) else None
         script = find_script(title)
         if script is not None and not script.always_on:
             raise HTTPException(422, "Cannot have a selectable script in the always on scripts params")
         if script is not None and mode in script.tabs:
-            scripts[script.title] = _arguments(services, mode, script, given if isinstance(given, list) else [])
+            args = given if isinstance(given, list) else []
+            scripts[script.title] = _arguments(services, mode, script, title, args)
         elif given:
             # Clients send the empty arguments of extensions that they know; those ask for nothing.
             raise HTTPException(422, f"always on script {title} not found")
     return scripts
 
 
-def _arguments(services: Services, mode: Mode, script: Script, given: Sequence[JsonValue]) -> dict[str, JsonValue]:
-    """The arguments that a body gives to an always-on script, by name. Raises HTTPException."""
+def _arguments(
+    services: Services, mode: Mode, script: Script, title: str, given: Sequence[JsonValue]
+) -> dict[str, JsonValue]:
+    """The arguments that a body gives to an always-on script under a title, by name. Raises HTTPException."""
     if script.own is None:
-        return _named(services, mode, script, given)
+        return _named(services, mode, script.positional(title), given)
     try:
         return script.own.from_api(given)
     except ScriptError as error:
         raise HTTPException(422, str(error)) from error
 
 
-def _named(services: Services, mode: Mode, script: Script, given: Sequence[JsonValue]) -> dict[str, JsonValue]:
+def _named(
+    services: Services, mode: Mode, arguments: Sequence[Argument], given: Sequence[JsonValue]
+) -> dict[str, JsonValue]:
     """Positional arguments by name. Missing and null ones keep their default; more than there are are ignored."""
-    pairs = zip(script.arguments, given, strict=False)
+    pairs = zip(arguments, given, strict=False)
     return {
         argument.name: _word(services, mode, argument, value)
         for argument, value in pairs

@@ -111,9 +111,10 @@ class Script:
 
     `pictures` is how many pictures it starts from on the img2img tab. A `named` one writes its title into pictures. One
     that `needs_mask` is off where there is none. `aliases` are titles that programs know it under, `*` standing for
-    anything. On the page those of one `group` stand together. `file` stands before its controls in ui-config.json: for
-    A1111's scripts the name of A1111's file. One that works `postprocesses`, on each finished picture, is on the page
-    where the setting postprocessing_enable_in_main_ui names it.
+    anything; under those of `orders` the API's positional arguments are these. On the page those of one `group` stand
+    together. `file` stands before its controls in ui-config.json: for A1111's scripts the name of A1111's file. One
+    that works `postprocesses`, on each finished picture, is on the page where the setting
+    postprocessing_enable_in_main_ui names it.
     """
 
     title: str
@@ -128,7 +129,15 @@ class Script:
     acts: Callable[[Script, Values], bool] = first_is_ticked
     own: OwnForms | None = None
     aliases: tuple[str, ...] = ()
+    orders: tuple[tuple[str, tuple[str, ...]], ...] = ()
     group: str = ""
+
+    def positional(self, title: str) -> tuple[Argument, ...]:
+        """Its arguments in the order in which a program gives them that calls it by `title`."""
+        for other, names in self.orders:
+            if other.casefold() == title.casefold():
+                return tuple(argument for name in names for argument in self.arguments if argument.name == name)
+        return self.arguments
 
     def is_active(self, values: Values) -> bool:
         """Whether the script does anything with these arguments."""

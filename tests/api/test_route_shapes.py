@@ -207,6 +207,7 @@ TABLE: Final[tuple[tuple[str, str, Any, Any], ...]] = (
     ("GET", "/internal/pending-tasks", None, {"size": int, "tasks": list}),
     ("GET", "/internal/quicksettings-hint", None, [{"name": str, "label": str}]),
     ("GET", "/internal/ping", None, {}),
+    ("GET", "/queue/status", None, Some({"msg": str, "queue_size": int, "queue_eta": int})),
     ("GET", "/internal/profile-startup", None, {"total": NUMBER, "records": dict}),
     ("GET", "/internal/sysinfo", None, Some({"Platform": str, "Python": str, "Version": str})),
     ("GET", "/internal/sysinfo-download", None, Some({"Platform": str, "Python": str, "Version": str})),

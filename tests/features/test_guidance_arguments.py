@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,8 @@ from modules.parameters import parse_infotext, parse_request, request_from_infot
 from modules.parameters.resolved import resolve
 from modules.settings.choices import BOTH
 
+# It has no types.
+webuiapi: Any = import_module("webuiapi")
 IDS = [script.title for script in GUIDANCE]
 
 
@@ -100,6 +103,15 @@ def test_the_arguments_of_the_nag_extension_are_read_in_its_order() -> None:
     args: list[JsonValue] = [True, "ugly", 4, 2.5, 0.8, "Both", False, 2, 2.5, 0.5, -1, -1, ""]
     values = by_program("Normalized Attention Guidance", args)["Normalized attention guidance"]
     assert list(values.values()) == args[:5]
+
+
+def test_the_arguments_of_webuiapis_sag_are_read_in_its_order() -> None:
+    """The extension for A1111 has no blur between scale and threshold, Forge has."""
+    args: list[JsonValue] = webuiapi.Sag(scale=0.6, mask_threshold=1.5).to_dict()
+    (values,) = by_program("Self Attention Guidance", args).values()
+    assert values == {"enabled": True, "scale": 0.6, "threshold": 1.5}
+    (values,) = by_program("SelfAttentionGuidance Integrated", [True, 0.6, 3, 1.5]).values()
+    assert values == {"enabled": True, "scale": 0.6, "blur_sigma": 3, "threshold": 1.5}
 
 
 def test_a_number_of_a_feature_is_an_axis() -> None:

@@ -21,7 +21,10 @@ SELF_ATTENTION_GUIDANCE: Final = Script(
     aliases=(
         "SelfAttentionGuidance Integrated",
         "SelfAttentionGuidance Integrated (SD 1.x, SD 2.x, SDXL)",
+        "Self Attention Guidance",
     ),
+    # The extension for A1111 has no blur.
+    orders=(("Self Attention Guidance", ("enabled", "scale", "threshold")),),
     group="Guidance",
 )
 
