@@ -18,6 +18,11 @@ _EIGHT_BITS: Final = (torch.float8_e4m3fn, torch.float8_e5m2)
 _OTHER_FORMATS: Final = {".weight_scale_2": "NVFP4", ".qweight": "SVDQuant", ".quant_map": "bitsandbytes' 4 bits"}
 
 
+def has_scales(file: TensorFile) -> bool:
+    """Whether weights of the file mean nothing without what lies beside them."""
+    return any(name.endswith((*_SCALES, *_OTHER_FORMATS)) for name in file.shapes)
+
+
 def with_scales(file: TensorFile) -> TensorFile:
     """`file`, whose weights are multiplied with their scales when they are taken.
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,20 +14,24 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
+from safetensors.torch import save_file
 
 from modules.api.extra_networks import card_html, extra_network_routes
 from modules.api.lists import list_routes
 from modules.catalogue.card_facts import expanded
-from modules.families import SD1
+from modules.families import FLUX2_KLEIN_4B, FLUX2_KLEIN_9B, SD1, Z_IMAGE
 from modules.page.card_previews import preview_target
 from modules.page.card_routes import card_routes
 from modules.pictures import read_metadata
 from modules.settings import parse_flags
 from tests.catalogue.files import write_header, write_model
+from tests.checkpoints import write_lora
 from tests.page.fakes import any_visitor, open_services
+from tests.z_image_files import z_image_lora
 
 
 def picture_bytes(kind: str = "PNG", size: tuple[int, int] = (600, 300), colour: str = "red") -> bytes:
@@ -174,6 +179,43 @@ def test_loras_of_another_family_are_left_out_unless_a_setting_or_the_page_shows
     house.services.options.update({"lora_show_all": True})
     assert house.cards()["total"] == 3
     assert house.cards(fitting=True)["total"] == 1
+
+
+def test_the_filter_tells_loras_of_transformers_by_their_shapes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = house.data / "models" / "Lora"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(z_image_lora(), folder / "z.safetensors", {"ss_base_model_version": "sd_v1"})
+    for name, width in (("klein4", 3072), ("klein9", 4096)):
+        stem = "diffusion_model.double_blocks.0.img_mlp.0"
+        down, up = torch.zeros(1, width), torch.zeros(6 * width, 1)
+        save_file({f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up}, folder / f"{name}.safetensors")
+    write_lora(folder / "old.safetensors", metadata={"ss_base_model_version": "sd_v1"})
+    fitting = {}
+    for family in (Z_IMAGE, FLUX2_KLEIN_4B, FLUX2_KLEIN_9B, SD1):
+        loaded = SimpleNamespace(family=family)
+        monkeypatch.setattr(house.services.catalogue, "architecture", lambda checkpoint, loaded=loaded: loaded)
+        fitting[family.name] = [card["title"] for card in house.cards()["cards"]]
+    assert fitting == {"Z-Image": ["z"], "Flux.2 klein 4B": ["klein4"], "Flux.2 klein 9B": ["klein9"], "SD1": ["old"]}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts what a process reads")
+def test_of_a_lora_of_2_gb_only_its_head_is_read(house: House) -> None:
+    def read_so_far() -> int:
+        return int(Path("/proc/self/io").read_text().split("rchar: ")[1].split()[0])
+
+    size, layer = 2**31, "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
+    tensor = {"dtype": "F16", "shape": [size // 2 // 768, 768], "data_offsets": [0, size // 1536 * 1536]}
+    document = {"__metadata__": {"ss_output_name": "large"}, layer: tensor}
+    for name, length in (("whole", size), ("cut", size // 2)):
+        path = write_header(house.data / "models" / "Lora" / f"{name}.safetensors", document)
+        os.truncate(path, length + 1000)
+    before = read_so_far()
+    cards = {card["title"]: card for card in house.cards()["cards"]}
+    assert json.loads(house.details("whole")["metadata"]) == {"ss_output_name": "large"}
+    assert house.client.get("/sdapi/v1/loras").status_code == 200
+    assert read_so_far() - before < 20 * 2**20
+    assert set(cards) == {"whole", "cut"}
+    assert "is truncated: it has 1,073,742,824 bytes" in house.details("cut")["problem"]
 
 
 # Pictures

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from modules.catalogue.kinds import ModelKind, classify_tensors
-from modules.families import VAE_PREFIX
+from modules.families import VAE_PREFIX, Family, family_of
 from modules.files import SaveError, write_atomic
 from modules.parameters.merger_request import ADD_DIFFERENCE, NO_INTERPOLATION, MergeRequest
 from modules.weights.checkpoint_errors import CheckpointError
@@ -33,12 +33,18 @@ from modules.weights.merging.arithmetic import (
 from modules.weights.merging.loras import LoraMerger, LoraToMerge, lora_merger
 from modules.weights.merging.recipe import merged_metadata
 from modules.weights.merging.safetensors_writer import PlannedTensor, WriteProgress, write_safetensors
-from modules.weights.merging.sources import SourceModel, check_checkpoints, merged_channels, wide_suffix
+from modules.weights.merging.sources import (
+    SourceModel,
+    check_checkpoints,
+    has_transformer,
+    merged_channels,
+    names_of_model,
+    wide_suffix,
+)
 from modules.weights.tensor_file import TensorFile, stream_tensors
 
-# What belongs to the model: the rest of a file are constants of the noise schedule, and leftovers of training.
-_OF_MODEL: Final = "model"
 _SKIPPED: Final = "position_ids"
+_Named = Callable[[str], bool]
 _PRECISIONS: Final = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -73,8 +79,12 @@ def merge_checkpoints(
     with ExitStack() as stack:
         files = [stack.enter_context(stream_tensors(source.path)) for source in sources]
         check_checkpoints(files)
+        family = family_of(files[0].shapes)
+        assert family is not None, "a checkpoint is of a family"
+        _check_parts(request, files[0], family, vae)
         merger = lora_merger(files[0], loras) if loras else None
-        tensors = _Plan(request, files, merger).tensors
+        of_model = names_of_model(family)
+        tensors = _Plan(request, files, merger, of_model).tensors
         if vae is not None:
             tensors |= _baked_vae(files[0], stack.enter_context(stream_tensors(vae)), request)
         left = [tensor for name, tensor in tensors.items() if not _discarded(name, request)]
@@ -84,7 +94,7 @@ def merge_checkpoints(
         path = target.folder / f"{target.name}{suffix}.safetensors"
         metadata = merged_metadata(request, sources, [file.metadata for file in files], suffix)
         write_safetensors(path, left, metadata, target.token, watch)
-        notices = _left_out(files)
+        notices = _left_out(files, of_model)
         if merger is not None:
             notices += merger.notices()
     return path, (*notices, *_copy_config(request, sources, path))
@@ -93,8 +103,12 @@ def merge_checkpoints(
 class _Plan:
     """The tensors of the result by name, before a VAE is put into it."""
 
-    def __init__(self, request: MergeRequest, files: Sequence[TensorFile], loras: LoraMerger | None) -> None:
+    def __init__(
+        self, request: MergeRequest, files: Sequence[TensorFile], loras: LoraMerger | None, of_model: _Named
+    ) -> None:
+        """`of_model` says of a name whether the tensor is the model's."""
         self._request = request
+        self._of_model = of_model
         self._files = files
         self._loras = loras
         self._last_block = last_block(files[0].shapes)
@@ -103,7 +117,7 @@ class _Plan:
     def _planned(self, name: str) -> PlannedTensor:
         used = self._sources(name)
         common = common_type([_type_in(file, name) for file in used])
-        dtype = stored_type(name, common, self._request)
+        dtype = stored_type(common, self._request) if self._of_model(name) else common
 
         def compute() -> Tensor:
             merged, loras = self._merged(name, used), self._loras
@@ -118,7 +132,9 @@ class _Plan:
     def _sources(self, name: str) -> list[TensorFile]:
         """The files that have a say in a tensor; one alone stands for A's as it is."""
         a, *others = self._files
-        merged = [file for file in others if _OF_MODEL in name and not name.endswith(_SKIPPED) and name in file.shapes]
+        merged = [
+            file for file in others if self._of_model(name) and not name.endswith(_SKIPPED) and name in file.shapes
+        ]
         if len(merged) < len(others) or not all(_type_in(file, name).is_floating_point for file in (a, *merged)):
             return [a]
         for file in merged:
@@ -142,10 +158,26 @@ class _Plan:
         return weighted_sum(values[0], values[1], weight)
 
 
-def stored_type(name: str, dtype: torch.dtype, request: MergeRequest) -> torch.dtype:
-    """The type that a tensor is stored in; constants, and what is no floating-point number, stay as they are."""
+def _check_parts(request: MergeRequest, a: TensorFile, family: Family, vae: Path | None) -> None:
+    """Refuse what only checkpoints with a UNet have the places for. Raises CheckpointError."""
+    if not has_transformer(family):
+        return
+    if request.weights and request.interp_method != NO_INTERPOLATION:
+        raise CheckpointError(
+            f"{a.path.name} is {family.label}, which has none of the blocks that weights by block are for: "
+            "leave them empty."
+        )
+    if vae is not None:
+        raise CheckpointError(
+            f"{a.path.name} is {family.label}, whose VAE is a file of its own: choose it beside the checkpoint instead "
+            "of baking it in."
+        )
+
+
+def stored_type(dtype: torch.dtype, request: MergeRequest) -> torch.dtype:
+    """The type that a tensor of the model is stored in; what is no floating-point number stays as it is."""
     wanted = _PRECISIONS.get(request.save_as)
-    return wanted if wanted is not None and dtype.is_floating_point and _OF_MODEL in name else dtype
+    return wanted if wanted is not None and dtype.is_floating_point else dtype
 
 
 def _type_in(file: TensorFile, name: str) -> torch.dtype:
@@ -171,7 +203,7 @@ def _baked_vae(a: TensorFile, vae: TensorFile, request: MergeRequest) -> dict[st
                 f"instead of {list(a.shapes[place])}."
             )
         if place in a.shapes or (not own and name.startswith(("encoder.", "decoder.", "quant_", "post_quant_"))):
-            dtype = stored_type(place, _type_in(vae, prefix + name), request)
+            dtype = stored_type(_type_in(vae, prefix + name), request)
             baked[place] = PlannedTensor(place, shape, dtype, _reading(vae, prefix + name))
     if not baked:
         raise CheckpointError(f"{vae.path.name} has no tensor that {a.path.name} has a place for.")
@@ -186,11 +218,11 @@ def _discarded(name: str, request: MergeRequest) -> bool:
     return bool(request.discard_weights) and re.search(request.discard_weights, name) is not None
 
 
-def _left_out(files: Sequence[TensorFile]) -> tuple[str, ...]:
+def _left_out(files: Sequence[TensorFile], of_model: _Named) -> tuple[str, ...]:
     a, *others = files
     notices = []
     for file in others[:1]:
-        alone = [name for name in file.shapes if name not in a.shapes and _OF_MODEL in name and _SKIPPED not in name]
+        alone = [name for name in file.shapes if name not in a.shapes and of_model(name) and _SKIPPED not in name]
         if alone:
             of = f"{file.path.name}'s tensors that {a.path.name} lacks"
             notices.append(f"Left out: {len(alone)} of {of}, first {alone[0]}.")

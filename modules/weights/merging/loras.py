@@ -15,6 +15,7 @@ from torch import Tensor
 from modules.families import family_of
 from modules.hardware.out_of_memory import is_out_of_memory
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.merging.sources import check_unscaled
 from modules.weights.networks.reading import Network, read_network
 from modules.weights.networks.targets import RowShare, Target, joined_targets, network_targets
 from modules.weights.networks.updates import RowsOf, WeightUpdate, misfit
@@ -145,6 +146,7 @@ def lora_merger(file: TensorFile, loras: Sequence[LoraToMerge]) -> LoraMerger:
     """
     family = family_of(file.shapes)
     assert family is not None, "a checkpoint is of a family"
+    check_unscaled(file)
     model = EmptyModel.of(file, family)
     targets = network_targets(model)
     joined = joined_targets(model, targets)

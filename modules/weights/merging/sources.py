@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,10 +10,15 @@ from typing import Final
 from modules.catalogue.kinds import ModelKind, classify_tensors
 from modules.families import Family, family_of
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.scaled_weights import has_scales
 from modules.weights.tensor_file import TensorFile
+from modules.weights.transformers import TRANSFORMERS
 
 # The UNet's first convolution, whose input channels are those of a kind of checkpoint.
 UNET_INPUT: Final = "model.diffusion_model.input_blocks.0.0.weight"
+_OF_MODEL: Final = "model"
+# Of files that hold all in one.
+_OTHER_PARTS: Final = ("vae.", "text_encoders.")
 _WIDE: Final = {9: "inpainting", 8: "instruct-pix2pix"}
 
 
@@ -28,12 +33,16 @@ class SourceModel:
 
 
 def check_checkpoints(files: Sequence[TensorFile]) -> None:
-    """Refuse what can't be merged with the first file. Raises CheckpointError naming one that is none, or another's."""
+    """Refuse what can't be merged with the first file. Raises CheckpointError naming one that is none, another's, or
+    in another layout.
+    """
     for file in files:
         kind = classify_tensors(file.shapes)
         if kind is not ModelKind.CHECKPOINT:
             raise CheckpointError(f"{file.path.name} is not a checkpoint but {kind.value}.")
     first, *others = files
+    for file in files if others else ():
+        check_unscaled(file)
     family = family_of(first.shapes)
     for other in others:
         its = family_of(other.shapes)
@@ -43,6 +52,38 @@ def check_checkpoints(files: Sequence[TensorFile]) -> None:
                 f"{other.path.name} is {labels[0]}, and {first.path.name} is {labels[1]}: "
                 "only checkpoints of one family can be merged."
             )
+        if has_transformer(family) and (lacking := _of_denoiser(first) - other.shapes.keys()):
+            raise CheckpointError(
+                f"{other.path.name} lacks {len(lacking)} tensors of {first.path.name}, first {min(lacking)}: their "
+                "layouts differ (ComfyUI's, diffusers', or all in one file); choose files of one layout."
+            )
+
+
+def _of_denoiser(file: TensorFile) -> set[str]:
+    return {name for name in file.shapes if not name.startswith(_OTHER_PARTS)}
+
+
+def check_unscaled(file: TensorFile) -> None:
+    """Raises CheckpointError where products with scales would have to be changed, not the numbers that are stored."""
+    if has_scales(file):
+        raise CheckpointError(
+            f"{file.path.name} keeps its weights in few bits with scales beside them, which can't be merged: "
+            "choose a file in 16 or 32 bits."
+        )
+
+
+def names_of_model(family: Family) -> Callable[[str], bool]:
+    """Whether a tensor of a checkpoint is the model's, by its name.
+
+    In files of Stable Diffusion those are whose names contain "model", as in A1111; the rest are constants of the noise
+    schedule, and leftovers of training. Files of transformers have no such rest.
+    """
+    return (lambda name: True) if has_transformer(family) else lambda name: _OF_MODEL in name
+
+
+def has_transformer(family: Family) -> bool:
+    """Whether its denoiser is no UNet: none of its blocks are those of lists of block weights."""
+    return family.denoiser in TRANSFORMERS
 
 
 def _have_one_layout(one: Family, other: Family) -> bool:
