@@ -215,7 +215,7 @@ def test_of_a_lora_of_2_gb_only_its_head_is_read(house: House) -> None:
     assert house.client.get("/sdapi/v1/loras").status_code == 200
     assert read_so_far() - before < 20 * 2**20
     assert set(cards) == {"whole", "cut"}
-    assert "is truncated: it has 1,073,742,824 bytes" in house.details("cut")["problem"]
+    assert "is truncated: it has 1,073,742,824 bytes" in cards["cut"]["problem"]
 
 
 # Pictures
