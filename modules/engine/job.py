@@ -257,9 +257,12 @@ class _Job:
 
     def _progress(self, batch: int, part: range, number: int) -> Progress:
         """The hooks of pass `number` over `part` of a batch's images."""
-        before, whole = sum(self._work.steps[:number]), sum(self._work.steps)
+        planned = self._work.steps
+        before = sum(planned[:number])
 
         def on_step(step: int, steps: int, denoised: Tensor) -> None:
+            # A feature may take steps before those of the pass.
+            whole = sum(planned) + max(0, steps - planned[number])
             fraction = self._fraction(batch, part, self._main * min((before + step) / whole, 1.0))
             self._reporter.step(batch, before + step, whole, fraction, denoised)
             self._decode_queue.take_up()

@@ -90,7 +90,7 @@ def run_pass(pipeline: Pipeline, resolved: ResolvedRequest, images: range, work:
             noise_multiplier=work.noise_multiplier,
             mask=work.mask,
             extra_channels=first.extra_channels,
-            on_step=lambda step: _report(progress, plan, step, ready),
+            on_step=lambda step: _report(step, ready),
             before_call=lambda call: ready.before_call(),
             refiner=_refiner_switch(pipeline, resolved, ready),
         )
@@ -114,6 +114,7 @@ class _Ready:
     images: range
     plan: SamplingPlan
     step: int = 1
+    steps_before: int = 0
     at_step: Callable[[int], None] = lambda step: None
     hooks: tuple[PassHook, ...] = ()
 
@@ -122,6 +123,10 @@ class _Ready:
         for hook in self.hooks:
             noise = hook.first_noise(noise)
         return noise
+
+    def report(self, step: int, denoised: Tensor) -> None:
+        """Step `step`, those before the pass's own included, is done."""
+        self.progress.on_step(step, self.steps_before + self.plan.steps, denoised)
 
     def before_call(self) -> None:
         self.progress.before_call()
@@ -132,6 +137,8 @@ class _Ready:
         model, work, settings = pipeline.model, self.work, self.resolved.settings
         self.at_step = self.in_use.enter_context(pipeline.networks(self.read_with))
         hooks = self.hooks = self._hooks(pipeline, is_refiner=is_refiner)
+        if not is_refiner:
+            self.steps_before = sum(hook.steps_before for hook in hooks)
         conditions = self._conditions(pipeline, hooks)
         guidance = guidance_of(pipeline, work, settings, self.progress, hooks)
         if self.networks != self.read_with:
@@ -182,7 +189,7 @@ class _Ready:
 
     def _hooks(self, pipeline: Pipeline, *, is_refiner: bool) -> tuple[PassHook, ...]:
         """What features do in this pass with this checkpoint."""
-        context = PassContext(pipeline, self.resolved, self.images, self.work, self.plan, is_refiner)
+        context = PassContext(pipeline, self.resolved, self.images, self.work, self.plan, is_refiner, self.report)
         return tuple(hook for one in pipeline.features(self.resolved) for hook in one.before_pass(context))
 
 
@@ -271,9 +278,9 @@ def _plan_texts(
     return plan
 
 
-def _report(progress: Progress, plan: SamplingPlan, step: Step, ready: _Ready) -> None:
+def _report(step: Step, ready: _Ready) -> None:
     ready.step = step.index + 2
-    progress.on_step(step.index + 1, plan.steps, step.denoised)
+    ready.report(ready.steps_before + step.index + 1, step.denoised)
 
 
 def model_sigmas(model: Model, options: SamplerOptions, spec: PassSpec) -> ModelSigmas:

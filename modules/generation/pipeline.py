@@ -117,11 +117,16 @@ class Pass:
     source: InitPicture | None = None
 
 
+def _to_nobody(step: int, denoised: Tensor) -> None:
+    """Where nobody looks at the progress."""
+
+
 @dataclass(frozen=True, slots=True)
 class PassContext:
     """A pass that a checkpoint is about to begin, or to go on with as a refiner.
 
-    `images` are the indexes of the job's images that it makes.
+    `images` are the indexes of the job's images that it makes. A hook with `steps_before` calls `report` after each of
+    them: with its number, counted from 1, and the estimate.
     """
 
     pipeline: Pipeline
@@ -130,6 +135,7 @@ class PassContext:
     work: Pass
     plan: SamplingPlan
     is_refiner: bool = False
+    report: Callable[[int, Tensor], None] = _to_nobody
 
     @property
     def is_hires(self) -> bool:
@@ -139,6 +145,9 @@ class PassContext:
 
 class PassHook(SamplingHook):
     """What a feature does in one pass with one checkpoint. A method that is left as it is does nothing."""
+
+    steps_before: int = 0
+    """How many steps it takes before the first of the pass; they count among those of the pass."""
 
     def encoding(self, encode: EncodeTexts) -> EncodeTexts:
         """What encodes the texts of the pass in the place of `encode`."""

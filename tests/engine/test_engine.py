@@ -63,6 +63,31 @@ def test_steps_are_reported_in_order_up_to_the_whole(engine: RunningEngine, tiny
     assert fractions[-1] == pytest.approx(1.0)
 
 
+def test_steps_that_a_feature_takes_first_are_reported_among_those_of_the_pass(
+    engine: RunningEngine, tiny: Any
+) -> None:
+    """Noise inversion of Tiled Diffusion: four steps back, then the picture's own, two pictures one after the other."""
+    picture = io.BytesIO()
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(picture, "PNG")
+    inversion = {"enabled": True, "noise_inversion": True, "inversion_steps": 4}
+    over: dict[str, Any] = {
+        "mode": "img2img",
+        "init_images": ("a",),
+        "denoising_strength": 0.5,
+        "steps": 4,
+        "n_iter": 2,
+    }
+    command = job(tiny, "inverted", **over, scripts={"Tiled Diffusion": inversion})
+    engine.send(command.model_copy(update={"inputs": ("a",), "blobs": (picture.getvalue(),)}))
+    events = engine.until(JobFinished, JobFailed)
+    assert isinstance(events[-1], JobFinished), events[-1]
+    steps = [event for event in events if isinstance(event, StepDone)]
+    own = steps[0].steps - 4
+    assert own >= 2 and [event.step for event in steps] == [*range(1, own + 5)] * 2
+    fractions = [event.fraction for event in steps]
+    assert fractions == sorted(set(fractions)) and fractions[-1] == pytest.approx(1.0)
+
+
 def previews_of(engine: Any, command: Any) -> list[tuple[Preview, Image.Image]]:
     engine.send(command)
     events = engine.until(JobFinished, JobFailed)

@@ -16,7 +16,7 @@ from modules.features.tiled_diffusion.declare import MIXTURE, TILED_DIFFUSION
 from modules.features.tiled_diffusion.noise_inversion import Renoise, detail_share
 from modules.generation.img2img import img2img
 from modules.generation.init_picture import InitPicture
-from modules.generation.pipeline import Pipeline
+from modules.generation.pipeline import Pipeline, Progress
 from modules.parameters import parse_infotext, parse_request, request_from_infotext, write_infotext
 from modules.parameters.resolved import resolve
 from tests.features.test_regions import by_program, pipeline, with_features
@@ -93,6 +93,17 @@ def test_each_picture_of_a_batch_has_its_own_noise(pipeline: Pipeline, sampler: 
     # Its latents have a deviation of 13.
     assert torch.allclose(together[1], alone[0], atol=1e-2)
     assert not torch.allclose(together[0], alone[0], atol=1)
+
+
+def test_its_steps_count_among_those_of_the_pass(pipeline: Pipeline) -> None:
+    """Three of the inversion, then the two of the pass; each shows what the picture is like."""
+    steps: list[tuple[int, int, torch.Size]] = []
+    watching = Progress(lambda step, of, denoised: steps.append((step, of, denoised.shape)), lambda: None)
+    values: dict[str, JsonValue] = {"noise_inversion": True, "inversion_steps": 3}
+    wanted = resolved(scripts={TITLE: {**TILES, **values}}, **OVER)
+    source = InitPicture(Image.linear_gradient("L").resize((256, 64)).convert("RGB"))
+    img2img(with_features(pipeline), wanted, range(2), source, watching)
+    assert steps == [(step, 5, (2, 4, 8, 32)) for step in range(1, 6)]
 
 
 def test_programs_and_pictures_say_it_as_the_extension_does() -> None:

@@ -75,6 +75,7 @@ class NoiseInversion(PassHook):
         renoise: Renoise | None,
         stopped: Callable[[], bool],
     ) -> None:
+        self.steps_before = arguments.inversion_steps
         self._context = context
         self._arguments = arguments
         self._renoise = renoise
@@ -137,7 +138,7 @@ class NoiseInversion(PassHook):
             before_call=check,
         )
         levels = model.uniform(arguments.inversion_steps).flip(0)
-        return (euler_inversion(denoise, x, levels, lambda step, denoised: None) - x) / levels[-1]
+        return (euler_inversion(denoise, x, levels, context.report) - x) / levels[-1]
 
 
 def noise_inversion(
