@@ -43,15 +43,17 @@ _VAE_BLOCK = re.compile(r"(encoder|decoder)\." + _BLOCK.pattern)
 
 @dataclass(frozen=True, slots=True)
 class TensorSource:
-    """Where a parameter is found: the tensor's name in the file, which of its equal parts, and whether it lies turned.
+    """Where a parameter is found: the tensor's name in the file, which of its rows, and whether it lies turned.
 
-    `part` is (index, count) of equal parts along the first axis; with `swapped` the second half of its rows is first.
+    `part` is (index, count) of equal parts along the first axis, of which it takes `span` in a row; with `swapped` the
+    second half of its rows is first.
     """
 
     name: str
     part: tuple[int, int] = (0, 1)
     transposed: bool = False
     swapped: bool = False
+    span: int = 1
 
     def taken_from(self, tensor: torch.Tensor) -> torch.Tensor:
         """The parameter in the file's `tensor`, a view of it (a copy if swapped). One that can't be cut so is returned
@@ -62,7 +64,7 @@ class TensorSource:
         index, count = self.part
         if count > 1 and tensor.ndim and tensor.shape[0] % count == 0:
             size = tensor.shape[0] // count
-            tensor = tensor[index * size : (index + 1) * size]
+            tensor = tensor[index * size : (index + self.span) * size]
         return tensor.t() if self.transposed and tensor.ndim == 2 else tensor
 
     def put_back(self, parameter: torch.Tensor, tensor: torch.Tensor) -> None:

@@ -201,16 +201,29 @@ def _changes_of_rows(
     model: EmptyModel, network: Network, layer: str, shares: Sequence[RowShare], multiplier: float
 ) -> list[_TensorChange]:
     """Of the tensor that holds all rows, or of those that hold a share each."""
-    update = network.layers[layer].weight
+    update, bias = network.layers[layer].weight, network.layers[layer].bias
+    on_biases = [
+        _TensorChange(network, layer, model.source(f"{share.target.path}.bias"), share.of_bias(bias), multiplier)
+        for share in shares
+        if isinstance(bias, Tensor) and share.target.module.bias is not None
+    ]
     if update is None:
-        return []
+        return on_biases
     sources = [model.source(f"{share.target.path}.weight") for share in shares]
     pairs = list(zip(sources, shares, strict=True))
-    if all((source.part, source.swapped) == ((share.index, share.count), share.swapped) for source, share in pairs):
-        return [_TensorChange(network, layer, TensorSource(sources[0].name), update, multiplier)]
-    return [
+    if all(
+        (source.part, source.swapped, source.span) == ((share.index, share.count), share.swapped, share.span)
+        for source, share in pairs
+    ):
+        return [_TensorChange(network, layer, TensorSource(sources[0].name), update, multiplier), *on_biases]
+    return on_biases + [
         _TensorChange(
-            network, layer, source, RowsOf(update, share.index, share.count, share.swapped), multiplier, tuple(sources)
+            network,
+            layer,
+            source,
+            RowsOf(update, share.index, share.count, share.swapped, span=share.span),
+            multiplier,
+            tuple(sources),
         )
         for source, share in pairs
     ]

@@ -261,13 +261,22 @@ class NetworkMerger:
         self, applied: AppliedNetwork, name: str, layer: Layer, earlier: _Changes
     ) -> Iterator[tuple[tuple[Target, ChangedPart], Change]]:
         """What a layer does to the modules that hold its rows, after the changes that are `earlier` than it."""
-        if layer.weight is None or applied.unet == 0 or (applied.key, name, "weight") in self._misshapen:
+        if applied.unet == 0:
             return
         shares = self._joined.get(name, ())
+        if isinstance(layer.bias, Tensor) and (applied.key, name, "bias") not in self._misshapen:
+            for share in shares:
+                if share.target.module.bias is not None:
+                    bias = share.of_bias(layer.bias)
+                    yield (share.target, "bias"), Change(applied.key, name, "bias", bias, applied.unet, applied.dyn)
+        if layer.weight is None or (applied.key, name, "weight") in self._misshapen:
+            return
         before = [(share.target, tuple(earlier.get((share.target, "weight"), ()))) for share in shares]
         depends = tuple(change.identity for _, changes in before for change in changes) * layer.weight.mixes_rows
         for share in shares:
-            rows = RowsOf(layer.weight, share.index, share.count, share.swapped, partial(self._values, before))
+            rows = RowsOf(
+                layer.weight, share.index, share.count, share.swapped, partial(self._values, before), share.span
+            )
             change = Change(applied.key, name, "weight", rows, applied.unet, applied.dyn, depends)
             yield (share.target, "weight"), change
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
@@ -69,14 +70,19 @@ def network_targets(model: NamedModules) -> dict[str, Target]:
 
 @dataclass(frozen=True, slots=True)
 class RowShare:
-    """A target that holds one of `count` equal parts of the rows of a layer in a network file, counted from 0, or all
-    of them with the halves `swapped`.
+    """A target that holds one of `count` equal parts of the rows of a layer in a network file, counted from 0, `span`
+    of them from that one on, or all with the halves `swapped`.
     """
 
     target: Target
     index: int
     count: int
     swapped: bool = False
+    span: int = 1
+
+    def of_bias(self, bias: torch.Tensor) -> torch.Tensor:
+        """Its part of what is added to the layer's bias."""
+        return TensorSource("", (self.index, self.count), swapped=self.swapped, span=self.span).taken_from(bias)
 
 
 def joined_targets(model: NamedModules, targets: Mapping[str, Target]) -> dict[str, tuple[RowShare, ...]]:
@@ -93,8 +99,9 @@ def joined_targets(model: NamedModules, targets: Mapping[str, Target]) -> dict[s
         index, count = source.part
         if count > 1 or source.swapped:
             for spelling in _transformer_spellings(source.name.removesuffix(".weight")):
-                found.setdefault(spelling, []).append(RowShare(by_path[target.path], index, count, source.swapped))
-    return {name: tuple(shares) for name, shares in found.items()}
+                share = RowShare(by_path[target.path], index, count, source.swapped, source.span)
+                found.setdefault(spelling, []).append(share)
+    return {name: tuple(sorted(shares, key=lambda share: share.index)) for name, shares in found.items()}
 
 
 def _changeable(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:

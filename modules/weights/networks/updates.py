@@ -69,12 +69,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsOf:
-    """Part `index` of `count` equal parts of the rows that an update is for, for the weight of these rows alone.
+    """Part `index` of `count` equal parts of the rows that an update is for, or `span` parts from that one on, for the
+    weight of these rows alone.
 
     With `swapped` the weight has all of them, the second half first.
 
-    `all_parts` gives what the parts are before this update, float32, where that matters: lengths of columns, and
-    rotations of rows, are of all of them together. Without it such updates don't fit.
+    `all_parts` gives what all rows are before this update, float32, as the weights that share them, in their order,
+    where that matters: lengths of columns, and rotations of rows, are of all of them together. Without it such updates
+    don't fit.
     """
 
     update: WeightUpdate
@@ -82,6 +84,7 @@ class RowsOf:
     count: int
     swapped: bool = False
     all_parts: Callable[[], Sequence[Tensor]] | None = None
+    span: int = 1
 
     @property
     def mixes_rows(self) -> bool:
@@ -90,20 +93,25 @@ class RowsOf:
     def delta(self, weight: Tensor, dyn: int | None = None) -> Tensor:
         if self.swapped:
             return swapped_halves(self.update.delta(swapped_halves(weight), dyn))
-        whole = self._whole(weight)
-        part = self.update.delta(whole, dyn).chunk(self.count)[self.index]
+        delta = self.update.delta(self._whole(weight), dyn)
+        size = delta.shape[0] // self.count
+        part = delta[self.index * size : (self.index + self.span) * size]
         if part.shape != weight.shape:
             raise RuntimeError(f"{tuple(part.shape)} rows are not those of a weight of {tuple(weight.shape)}")
         return part
 
     def _whole(self, weight: Tensor) -> Tensor:
-        if not self.update.mixes_rows:
-            # Each part stands where it is in the whole; what an update does with the others is left out.
-            return weight.repeat(self.count, *[1] * (weight.ndim - 1))
-        if self.all_parts is None:
+        """All rows, with `weight` in its place among them."""
+        size = weight.shape[0] // self.span
+        if self.update.mixes_rows and self.all_parts is None:
             raise RuntimeError("what is done to a row depends on all of them, and only a part of these is there")
-        parts = [part.to(weight.device) for part in self.all_parts()]
-        return torch.cat([*parts[: self.index], weight, *parts[self.index + 1 :]])
+        if self.update.mixes_rows and self.all_parts is not None:
+            whole = torch.cat([part.to(weight.device) for part in self.all_parts()])
+        else:
+            # What an update does with the rows of others is left out, whatever they are.
+            whole = weight[:size].repeat(self.count, *[1] * (weight.ndim - 1))
+        whole[self.index * size : (self.index + self.span) * size] = weight
+        return whole
 
     def merge_into(self, weight: Tensor, multiplier: float, dyn: int | None = None) -> None:
         weight.add_(self.delta(weight, dyn), alpha=multiplier)

@@ -225,6 +225,10 @@ def test_a_part_of_joined_rows_is_that_part_of_the_whole() -> None:
         assert update is not None
         rows = [RowsOf(update, index, 3, all_parts=lambda: parts).delta(part) for index, part in enumerate(parts)]
         torch.testing.assert_close(torch.cat(rows), update.delta(weight.clone()), atol=1e-6, rtol=1e-5)
+        unequal = weight.split((2, 2, 8))
+        shares = [RowsOf(update, i, 6, all_parts=lambda: unequal, span=span) for i, span in enumerate((1, 1, 4))]
+        rows = [share.delta(part) for share, part in zip(shares, unequal, strict=True)]
+        torch.testing.assert_close(torch.cat(rows), update.delta(weight.clone()), atol=1e-6, rtol=1e-5)
         assert update.mixes_rows == (name not in ("plain", "rows"))
         if update.mixes_rows:
             with pytest.raises(RuntimeError, match="depends on all of them"):
