@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from modules.families import EDM_TRAINING, FAMILIES, Family, ignored_settings
+from modules.families.prediction import LineOfSizes, LinesOfSizesAndSteps
 from modules.families.unsupported import UNSUPPORTED
 
 _INTRODUCTION: Final = """\
@@ -70,7 +71,8 @@ def _prediction(family: Family) -> str:
     if family.prediction_type is None:
         return "its file says it, or its answer to a constant"
     if family.flow is not None:
-        return f"flow (shift {family.flow.shift:g}{', by size and steps on Automatic' * family.flow.by_size})"
+        by_size = {LineOfSizes: ", by size on Automatic", LinesOfSizesAndSteps: ", by size and steps on Automatic"}
+        return f"flow (shift {family.flow.shift:g}{by_size.get(type(family.flow.by_size), '')})"
     training = EDM_TRAINING.get(family.prediction_type)
     noise = "" if training is None else f" (noise {training.sigma_min:g} to {training.sigma_max:g}, no timesteps)"
     return family.prediction_type + noise

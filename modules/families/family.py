@@ -158,9 +158,12 @@ class Family:
 
     def is_marked(self, names: Collection[str]) -> bool:
         """Whether a checkpoint with tensors of these names is of this family."""
-        return any(
-            all(any(name.startswith(beginning) for name in names) for beginning in group) for group in self.marks
-        )
+        return any(has_all(names, group) for group in self.marks)
+
+
+def has_all(names: Collection[str], beginnings: Collection[str]) -> bool:
+    """Whether for each of these beginnings there is a name that has it."""
+    return all(any(name.startswith(beginning) for name in names) for beginning in beginnings)
 
 
 def count_of(kind: AddedNumbers) -> int:

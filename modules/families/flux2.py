@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Final
 
 from modules.families.family import UNET_PREFIX, Family, TextEncoderFacts
-from modules.families.prediction import FlowTraining
+from modules.families.prediction import FlowTraining, LinesOfSizesAndSteps
 
 # Both in the original layout and in diffusers'. Flux.1 has a modulation in each block instead of this one.
 _MODULATION: Final = ("double_stream_modulation_img.lin.weight", "double_stream_modulation_img.linear.weight")
 # The sixth of the blocks for picture and text: 4B has five, 9B eight.
 _SIXTH_BLOCK: Final = ("double_blocks.5.", "transformer_blocks.5.")
+# Black Forest Labs' published code for FLUX.2 has these.
+_BY_SIZE: Final = LinesOfSizesAndSteps((8.73809524e-05, 1.89833333), (0.00016927, 0.45666666), 4300)
 _BLOCKS: Final = tuple(zip(_MODULATION, _SIXTH_BLOCK, strict=True))
 
 
@@ -47,7 +49,7 @@ FLUX2_KLEIN_4B: Final = Family(
     needs_range=True,
     prediction_type="flow",
     # Other schedules than that which is even take the shift that ComfyUI and Forge take: e to the power of 2.02.
-    flow=FlowTraining(shift=7.538, by_size=True),
+    flow=FlowTraining(shift=7.538, by_size=_BY_SIZE),
 )
 
 FLUX2_KLEIN_9B: Final = replace(

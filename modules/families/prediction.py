@@ -34,6 +34,42 @@ EDM_TRAINING: Final[Mapping[PredictionType, EdmTraining]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class LineOfSizes:
+    """By how much a picture's size moves even levels: the logarithm of the shift is a straight line over its tokens,
+    through two points (tokens, logarithm). A token is `cells` cells of the latent.
+    """
+
+    low: tuple[int, float]
+    high: tuple[int, float]
+    cells: int = 1
+
+    def shift(self, cells: int, steps: int) -> float:
+        """The shift over a latent of so many cells, whatever the steps."""
+        (low, at_low), (high, at_high) = self.low, self.high
+        slope = (at_high - at_low) / (high - low)
+        return math.exp(at_low + slope * (cells / self.cells - low))
+
+
+@dataclass(frozen=True, slots=True)
+class LinesOfSizesAndSteps:
+    """By how much a picture's size and the number of steps move even levels: the logarithm of the shift was fitted at
+    10 and at 200 steps by straight lines, (slope, at 0), over the cells. From `large` cells on steps don't matter.
+    """
+
+    at_10: tuple[float, float]
+    at_200: tuple[float, float]
+    large: int
+
+    def shift(self, cells: int, steps: int) -> float:
+        """The shift of so many steps over a latent of so many cells."""
+        at_200 = self.at_200[0] * cells + self.at_200[1]
+        if cells > self.large:
+            return math.exp(at_200)
+        at_10 = self.at_10[0] * cells + self.at_10[1]
+        return math.exp(at_200 + (at_200 - at_10) / 190.0 * (steps - 200))
+
+
+@dataclass(frozen=True, slots=True)
 class FlowTraining:
     """The noise of a model trained by flow matching: every level from 0, the picture, to 1, nothing but noise.
 
@@ -43,22 +79,8 @@ class FlowTraining:
     """
 
     shift: float = 1.0
-    by_size: bool = False
+    by_size: LineOfSizes | LinesOfSizesAndSteps | None = None
 
     def even_shift(self, cells: int, steps: int) -> float:
-        """The shift of so many even steps over a latent of so many cells.
-
-        With `by_size` it is that of Black Forest Labs' published code for FLUX.2, which fitted its logarithm at 10 and
-        at 200 steps by straight lines over the cells.
-        """
-        if not self.by_size:
-            return self.shift
-        at_200 = 0.00016927 * cells + 0.45666666
-        if cells > _LARGE:
-            return math.exp(at_200)
-        at_10 = 8.73809524e-05 * cells + 1.89833333
-        return math.exp(at_200 + (at_200 - at_10) / 190.0 * (steps - 200))
-
-
-# Cells from which on the number of steps makes no difference.
-_LARGE: Final = 4300
+        """The shift of so many even steps over a latent of so many cells."""
+        return self.shift if self.by_size is None else self.by_size.shift(cells, steps)

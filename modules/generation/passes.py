@@ -290,7 +290,7 @@ def model_sigmas(model: Model, options: SamplerOptions, spec: PassSpec) -> Model
     """
     if (flow := model.family.flow) is not None:
         width, height = (side // model.vae_factor for side in spec.size)
-        return FlowSigmas(replace(flow, shift=spec.shift, by_size=False) if spec.shift else flow, width * height)
+        return FlowSigmas(replace(flow, shift=spec.shift, by_size=None) if spec.shift else flow, width * height)
     if (training := model.predicts.edm) is not None:
         return EdmSigmas(training)
     return ModelSigmas.from_training(

@@ -23,7 +23,7 @@ from modules.families import (
     count_of,
     family_of,
 )
-from modules.families.unsupported import UNSUPPORTED
+from modules.families.unsupported import unsupported
 from modules.hardware.device import has_own_memory
 from modules.hardware.model_configs import (
     DenoiserModule,
@@ -268,9 +268,8 @@ def _family(file: TensorFile) -> Family:
     kind = classify_tensors(file.shapes)
     if kind is not ModelKind.CHECKPOINT:
         raise CheckpointError(f"{file.path.name} is not a checkpoint but {kind.value}.")
-    for beginning, what in UNSUPPORTED.items():
-        if any(name.startswith(beginning) for name in file.shapes):
-            raise CheckpointError(f"{file.path.name} is {what}, which can't be loaded here; choose another checkpoint.")
+    if (what := unsupported(file.shapes)) is not None:
+        raise CheckpointError(f"{file.path.name} is {what}, which can't be loaded here; choose another checkpoint.")
     family = family_of(file.shapes)
     assert family is not None, "a checkpoint has the marks of Stable Diffusion 1 at least"
     return family
