@@ -17,16 +17,21 @@ _UNET_INPUT: Final = "model.diffusion_model.input_blocks.0.0.weight"
 class Architecture:
     """A checkpoint's family, the widths of its text encoders, and how many channels its UNet takes.
 
-    `context_width` is that of the text that it listens to, `has_text` and `has_vae` whether it has these parts inside;
-    they are looked at in families whose parts come as files of their own.
+    `context_width` is that of the text that it listens to, `texts_inside` and `has_vae` say whether it has its text
+    encoders and its VAE inside; they are looked at in families whose parts come as files of their own.
     """
 
     family: Family
     text_widths: tuple[int, ...]
     unet_channels: int
     context_width: int = 0
-    has_text: bool = True
+    texts_inside: tuple[bool, ...] = ()
     has_vae: bool = True
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it lacks no text encoder."""
+        return all(self.texts_inside)
 
 
 def fits_encoders(embedding: Mapping[str, tuple[int, ...]], architecture: Architecture | None) -> bool:
@@ -60,14 +65,19 @@ def read_architecture(path: Path) -> Architecture | None:
 
 def _transformer(shapes: Shapes, family: Family) -> Architecture | None:
     prefix = family.file_prefix(shapes)
-    context = next((shapes[prefix + name] for name in family.context_layers if prefix + name in shapes), ())
-    if len(context) != 2:
+    context, pooled = (
+        next((shapes[prefix + name] for name in names if prefix + name in shapes), ())
+        for names in (family.context_layers, family.pooled_layers)
+    )
+    if len(context) != 2 or (family.pooled_layers and len(pooled) != 2):
         return None
     return Architecture(
         family,
-        text_widths=tuple(context[1] // facts.context_width(1) for facts in family.text_encoders),
+        text_widths=tuple(
+            pooled[1] if facts.only_pooled else context[1] // facts.context_width(1) for facts in family.text_encoders
+        ),
         unet_channels=family.latent_channels,
         context_width=context[1],
-        has_text=bool(family.text_widths(shapes)),
+        texts_inside=tuple(facts.prefix_in(shapes) is not None for facts in family.text_encoders),
         has_vae=any(name.startswith(VAE_PREFIXES) for name in shapes),
     )

@@ -8,6 +8,7 @@ from typing import Final
 
 from modules.catalogue.control_kinds import is_control_model
 from modules.catalogue.model_errors import ModelFileError
+from modules.families.flux import FLUX_BLOCKS, FLUX_PREFIXES
 
 
 class Container(Enum):
@@ -28,7 +29,7 @@ class ModelKind(Enum):
     CONTROLNET = "a ControlNet, which guides a checkpoint but can't replace one: put it into models/ControlNet"
     HYPERNETWORK = "a hypernetwork: put it into models/hypernetworks and write <hypernet:name:1> into the prompt"
     UPSCALER = "an upscaler: put it into models/ESRGAN"
-    FLUX = "a Flux model, which can't run here"
+    FLUX = "a part of a Flux model, or one in a form that can't run here"
     SD3 = "a Stable Diffusion 3 model, which can't run here"
     TRANSFORMER = "a diffusion transformer (as Qwen-Image and Wan are), which can't run here"
     DIFFUSERS_UNET = "a UNet in diffusers' layout; a single file with the original layout is needed"
@@ -67,6 +68,8 @@ _BEGINNINGS: Final = (
             "image_proj.",
         ),
     ),
+    # Control models have Flux.1's blocks too, and parts of their own.
+    (ModelKind.CHECKPOINT, tuple(prefix + name for prefix in FLUX_PREFIXES for name in FLUX_BLOCKS)),
     (
         ModelKind.FLUX,
         tuple(

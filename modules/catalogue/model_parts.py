@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from modules.catalogue.architecture import Architecture
 from modules.catalogue.entries import ModelFile
@@ -13,7 +14,20 @@ from modules.catalogue.tensor_shapes import Shapes, read_tensor_shapes
 from modules.families import TOKEN_EMBEDDING, VAE_PREFIXES, TextEncoderFacts, TextLayout
 
 # Names of files under which text encoders are published, by their roles.
-_KNOWN_AS = {"qwen3_4b": "qwen_3_4b.safetensors", "qwen3_8b": "qwen_3_8b.safetensors"}
+_KNOWN_AS: Final = {
+    "qwen3_4b": "qwen_3_4b.safetensors",
+    "qwen3_8b": "qwen_3_8b.safetensors",
+    "clip_l": "clip_l.safetensors",
+    "t5xxl": "t5xxl_fp16.safetensors or t5xxl_fp8_e4m3fn.safetensors",
+}
+# By layouts of text encoders in files of their own: what stands before their names there, and what others lack.
+_TEXT_MARKS: Final[Mapping[TextLayout, tuple[str, str]]] = {
+    "qwen3": ("", "model.layers.0.self_attn.q_norm.weight"),
+    "t5": ("", "encoder.block.0.layer.1.DenseReluDense.wi_0.weight"),
+    "transformers": ("text_model.", "text_model.embeddings.position_embedding.weight"),
+}
+# What UMT5 has in each block, and T5 in the first one alone.
+_OF_UMT5: Final = "encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +71,10 @@ def read_part(path: Path) -> PartFacts | None:
     if kind is ModelKind.VAE:
         channels = _vae_channels(shapes)
         return PartFacts(vae_channels=channels) if channels else None
-    if "model.layers.0.self_attn.q_norm.weight" in shapes:
-        embedding = shapes.get(TOKEN_EMBEDDING["qwen3"], ())
-        return PartFacts(layout="qwen3", width=embedding[-1]) if len(embedding) == 2 else None
+    for layout, (prefix, mark) in _TEXT_MARKS.items():
+        embedding = shapes.get(prefix + TOKEN_EMBEDDING[layout], ())
+        if mark in shapes and len(embedding) == 2 and _OF_UMT5 not in shapes:
+            return PartFacts(layout=layout, width=embedding[1])
     return None
 
 
@@ -82,11 +97,11 @@ def choose_parts(
     """
     family = architecture.family
     texts: list[ModelFile] = []
-    for facts in family.text_encoders if not architecture.has_text else ():
+    each = zip(family.text_encoders, architecture.text_widths, architecture.texts_inside, strict=False)
+    for facts, width in ((facts, width) for facts, width, inside in each if not inside):
 
-        def fits(part: ModelPart, facts: TextEncoderFacts = facts) -> bool:
-            width = facts.context_width(part.facts.width)
-            return part.facts.layout == facts.layout and width == architecture.context_width
+        def fits(part: ModelPart, facts: TextEncoderFacts = facts, width: int = width) -> bool:
+            return (part.facts.layout, part.facts.width) == (facts.layout, width)
 
         where = _KNOWN_AS.get(facts.role, "it"), "models/text_encoder"
         found = _only(name, f"{family.label}'s text encoder ({facts.role})", where, fits, chosen, others)

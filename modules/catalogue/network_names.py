@@ -7,11 +7,11 @@ from typing import Final
 _SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
     "up": (
         ".lora_up.weight", ".lora_B.weight", ".lora_B.default.weight", ".lora_B", ".lora.up.weight", "_lora.up.weight",
-        ".lora_linear_layer.up.weight",
+        ".lora_linear_layer.up.weight", ".up.weight",
     ),
     "down": (
         ".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".lora_A", ".lora.down.weight",
-        "_lora.down.weight", ".lora_linear_layer.down.weight",
+        "_lora.down.weight", ".lora_linear_layer.down.weight", ".down.weight",
     ),
     "mid": (".lora_mid.weight",),
     "up_bias": (".lora_B.bias", ".lora_B.default.bias"),

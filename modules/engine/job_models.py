@@ -300,6 +300,9 @@ class JobModels:
     def _facts_of(self, loaded: LoadedModel) -> dict[str, object]:
         channels = loaded.model.unet_channels
         shown: dict[str, object] = {} if channels == EDITING else {"Image CFG scale": None}
+        guidance = loaded.model.family.guidance(self._resolved.request.distilled_cfg_scale)
+        if guidance is not None:
+            shown["Distilled CFG Scale"] = guidance
         if channels == INPAINTING:
             shown["Conditional mask weight"] = self._settings.img2img.mask_weight
         return loaded.facts() | shown | dict.fromkeys(self._replaced)

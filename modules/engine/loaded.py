@@ -119,7 +119,7 @@ class LoadedModel:
         if self.file.vae_path and self.vae_sha256:
             facts |= {"VAE hash": self.vae_sha256.result()[:10], "VAE": Path(self.file.vae_path).name}
         facts |= {f"Module {number}": Path(path).stem for number, path in enumerate(self.file.text_paths, start=1)}
-        if self.model.family.flow is None:
+        if self.model.family.distilled_scale != "Shift":
             facts["Shift"] = None
         if not self.model.family.sees_pictures:
             facts["Klein no reference"] = None

@@ -12,12 +12,14 @@ from modules.families.family import (
     AddedNumbers,
     ClipSkip,
     DenoiserKind,
+    DistilledScale,
     Family,
     StepTables,
     TextEncoderFacts,
     TextLayout,
     count_of,
 )
+from modules.families.flux import FLUX_DEV, FLUX_SCHNELL
 from modules.families.flux2 import FLUX2_KLEIN_4B, FLUX2_KLEIN_9B
 from modules.families.ignored import ignored_settings
 from modules.families.prediction import EDM_TRAINING, EdmTraining, FlowTraining, PredictionType
@@ -28,7 +30,9 @@ from modules.families.shown import DEPTH, EDITING, INPAINTING
 from modules.families.z_image import Z_IMAGE
 
 # In the order of asking: the marks of the later ones are in files of the earlier ones too.
-FAMILIES: Final = (FLUX2_KLEIN_9B, FLUX2_KLEIN_4B, Z_IMAGE, PLAYGROUND, COSXL, SDXL, SDXL_REFINER, SD2, SD1)
+FAMILIES: Final = (
+    FLUX2_KLEIN_9B, FLUX2_KLEIN_4B, FLUX_DEV, FLUX_SCHNELL, Z_IMAGE, PLAYGROUND, COSXL, SDXL, SDXL_REFINER, SD2, SD1,
+)  # fmt: skip
 
 
 def family_of(names: Collection[str]) -> Family | None:
@@ -45,6 +49,8 @@ __all__ = [
     "FAMILIES",
     "FLUX2_KLEIN_4B",
     "FLUX2_KLEIN_9B",
+    "FLUX_DEV",
+    "FLUX_SCHNELL",
     "INPAINTING",
     "PLAYGROUND",
     "SD1",
@@ -59,6 +65,7 @@ __all__ = [
     "AddedNumbers",
     "ClipSkip",
     "DenoiserKind",
+    "DistilledScale",
     "EdmTraining",
     "Family",
     "FlowTraining",

@@ -1,7 +1,7 @@
 """What is known of an architecture of models, and of its parts: facts without torch."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from modules.families.prediction import FlowTraining, PredictionType
@@ -12,10 +12,13 @@ VAE_PREFIX: Final = "first_stage_model."
 VAE_PREFIXES: Final = (VAE_PREFIX, "vae.")
 
 # How a text encoder's tensors are named: as in transformers' `CLIPTextModel`, or as in OpenCLIP, whose attention has
-# query, key and value in one matrix; or as in transformers' `Qwen3ForCausalLM`, a language model.
-TextLayout = Literal["transformers", "openclip", "qwen3"]
+# query, key and value in one matrix; or as in transformers' `Qwen3ForCausalLM`, a language model, or its
+# `T5EncoderModel`.
+TextLayout = Literal["transformers", "openclip", "qwen3", "t5"]
+# How a text encoder reads a text: in chunks of 75 tokens; whole, as a message to a language model; or whole, as it is.
+ReadsText = Literal["chunks", "message", "text"]
 # What makes the picture: the UNet of latent diffusion, or one of these families' transformers.
-DenoiserKind = Literal["unet", "z_image", "flux2"]
+DenoiserKind = Literal["unet", "z_image", "flux", "flux2"]
 # Which setting of clip skip a text encoder follows: the one for all, that of SDXL's first encoder if the option
 # `sdxl_clip_l_skip` is on, or none.
 ClipSkip = Literal["always", "sdxl_clip_l_skip", "never"]
@@ -24,6 +27,9 @@ StepTables = Literal["SD1", "SDXL"]
 # What a UNet takes beside its text, each number as 256 sines and cosines: height and width of the picture, top and left
 # of its crop, height and width that were aimed at, an aesthetic score.
 AddedNumbers = Literal["size", "crop", "target", "aesthetic score"]
+# What Forge's one slider means, by the label and the key in infotext that it has: by how much levels are moved towards
+# the noise, or how much a model follows the text that was distilled to do so by itself.
+DistilledScale = Literal["Shift", "Distilled CFG Scale"]
 # The sines and cosines of one of those numbers.
 ADDED_WIDTH: Final = 256
 
@@ -31,6 +37,7 @@ TOKEN_EMBEDDING: Final[Mapping[TextLayout, str]] = {
     "transformers": "embeddings.token_embedding.weight",
     "openclip": "token_embedding.weight",
     "qwen3": "model.embed_tokens.weight",
+    "t5": "shared.weight",
 }
 """The tensor that every text encoder of a layout has, (vocabulary, width)."""
 
@@ -47,6 +54,7 @@ class TextEncoderFacts:
     """What the names of its layers begin with in network files (LoRA and its relatives): in trainers' flattened names,
     which end in "_" there, and in diffusers' dotted ones."""
     layout: TextLayout = "openclip"
+    reads: ReadsText = "chunks"
     activation: Literal["quick_gelu", "gelu"] = "gelu"
     pads_with_end: bool = False
     """A chunk is filled up with the end mark, otherwise with zeros."""
@@ -62,11 +70,15 @@ class TextEncoderFacts:
     """That hidden state goes through the encoder's last norm."""
     clip_skip: ClipSkip = "never"
     pooled: bool = False
-    """It also gives the vector of the whole text: that at the end mark behind the last layer, projected."""
+    """It also gives the vector of the whole text: that at the end mark behind the last layer."""
+    projected: bool = True
+    """That vector is projected."""
+    only_pooled: bool = False
+    """That vector alone conditions, none of its hidden states."""
 
     def context_width(self, width: int) -> int:
-        """Channels of what it conditions with, if it has so many itself."""
-        return width * max(1, len(self.joined_states))
+        """Channels of what its hidden states condition with, if it has so many itself."""
+        return 0 if self.only_pooled else width * max(1, len(self.joined_states))
 
     def prefix_in(self, names: Collection[str]) -> str | None:
         """What the names of its tensors begin with in a checkpoint with tensors of these names; None if it has none."""
@@ -105,6 +117,8 @@ class Family:
     """What the denoiser's tensors begin with in its files: "" where they lie there by themselves."""
     context_layers: tuple[str, ...] = ()
     """What the matrix (width, channels of the text) that a transformer takes its text by is called in its files."""
+    pooled_layers: tuple[str, ...] = ()
+    """The same of that (width, channels) by which it takes the vector of the whole text."""
     sees_pictures: bool = False
     """Its denoiser can be shown pictures beside the noisy one, whatever its file."""
     parts_apart: bool = False
@@ -129,8 +143,29 @@ class Family:
     """Its UNet has self-attention at the latents' own size, which is where tokens are merged."""
     flow: FlowTraining | None = None
     """The noise it was trained on, where it predicts a flow."""
+    fixed_shift: bool = False
+    """That noise is moved by nobody's word."""
+    distilled_guidance: float | None = None
+    """The guidance that it follows unless somebody says another, where it was distilled with one, which it takes."""
     follows_sdxl_settings: bool = False
     """Settings and flags that name SDXL mean it."""
+
+    @property
+    def distilled_scale(self) -> DistilledScale | None:
+        """What Forge's distilled CFG scale means with it."""
+        if self.distilled_guidance is not None:
+            return "Distilled CFG Scale"
+        return None if self.flow is None or self.fixed_shift else "Shift"
+
+    def guidance(self, scale: float) -> float | None:
+        """The guidance that it takes at this distilled CFG scale, 0 being its own; None where it takes none."""
+        return None if self.distilled_guidance is None else scale or self.distilled_guidance
+
+    def noise(self, scale: float) -> FlowTraining | None:
+        """The noise of its flow, moved by this distilled CFG scale where that is a shift; 0 leaves its own."""
+        if self.flow is None or not scale or self.distilled_scale != "Shift":
+            return self.flow
+        return replace(self.flow, shift=scale, by_size=None)
 
     @property
     def side_unit(self) -> int:

@@ -23,6 +23,7 @@ def _text_encoder(role: str) -> TextEncoderFacts:
         prefixes=(f"text_encoders.{role}.transformer.", f"text_encoders.{role}.", ""),
         network_prefixes=("lora_te_", "text_encoder."),
         layout="qwen3",
+        reads="message",
         joined_states=(9, 18, 27),
         empty_thought=True,
         filled_up=True,

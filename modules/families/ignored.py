@@ -23,7 +23,8 @@ _CROP: Final = ("sdxl_crop_top", "sdxl_crop_left")
 _SCORES: Final = ("sdxl_refiner_low_aesthetic_score", "sdxl_refiner_high_aesthetic_score")
 _OF_TIMESTEPS: Final = ("sd_noise_schedule", "enable_quantization", "use_downcasted_alpha_bar")
 _OF_ADDED_NOISE: Final = (*_OF_TIMESTEPS, "sgm_noise_multiplier", "s_churn")
-_OF_CHUNKS: Final = ("pad_cond_uncond", "pad_cond_uncond_v0", "comma_padding_backtrack")
+_OF_FILLING: Final = ("pad_cond_uncond", "pad_cond_uncond_v0")
+_OF_CHUNKS: Final = ("comma_padding_backtrack",)
 
 
 def ignored_settings(family: Family, *, clip_l_skip: bool = False) -> dict[str, str]:
@@ -51,7 +52,10 @@ def _ignored(family: Family, clip_l_skip: bool) -> Iterator[tuple[str, str]]:
         yield from ((key, _NO_CROP) for key in _CROP)
     if not family.follows_sdxl_settings:
         yield from ((key, _NO_SCORE) for key in _SCORES)
-    if any(facts.layout == "qwen3" for facts in family.text_encoders):
+    reads = {facts.reads for facts in family.text_encoders}
+    if reads != {"chunks"}:
+        yield from ((key, _NO_CHUNKS) for key in _OF_FILLING)
+    if "chunks" not in reads:
         yield from ((key, _NO_CHUNKS) for key in _OF_CHUNKS)
     if not family.sees_pictures:
         yield "klein_no_reference", _NOT_SHOWN

@@ -19,6 +19,7 @@ Z_IMAGE: Final = Family(
             prefixes=("text_encoders.qwen3_4b.transformer.", "text_encoders.qwen3_4b.", ""),
             network_prefixes=("lora_te_", "text_encoder."),
             layout="qwen3",
+            reads="message",
             layer=2,
         ),
     ),

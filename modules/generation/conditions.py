@@ -12,13 +12,14 @@ from torch import Tensor
 from modules.families import AddedNumbers, Family
 from modules.parameters.job_options import AddedOptions, JobOptions
 from modules.prompt import ConditioningPlan, PromptPart, active_index
-from modules.sampling import TEXT_LENGTH, Conditioning, ConditionsAt, Part, StepConditions
+from modules.sampling import GUIDANCE, TEXT_LENGTH, Conditioning, ConditionsAt, Part, StepConditions
 from modules.text.encoder import Encoding, PromptEncoder
 
 
 @dataclass(frozen=True, slots=True)
 class Conditioner:
-    """Turns texts into what a UNet of `dtype` on `device` is conditioned on, for pictures of `size` pixels.
+    """Turns texts into what a UNet of `dtype` on `device` is conditioned on, for pictures of `size` pixels, and with
+    the `guidance` that it was distilled with, if it was.
 
     Beside the text SDXL takes the vector of the whole text, `text_embeds`, and `time_ids`, numbers in the order of the
     family's `added_numbers`: Podell et al. (2023), arXiv:2307.01952, section 2.2, by diffusers' names.
@@ -30,6 +31,7 @@ class Conditioner:
     size: tuple[int, int]
     device: torch.device
     dtype: torch.dtype
+    guidance: float | None = None
 
     def of_texts(self, texts: Sequence[str], *, negative: bool = False) -> tuple[Conditioning, ...]:
         """One row for each text of a prompt's schedule.
@@ -43,21 +45,20 @@ class Conditioner:
                 None if encoding.pooled is None else torch.zeros_like(encoding.pooled),
             )
         context = self._sent(encoding.context)
-        added = {}
-        if self.family.added_numbers and encoding.pooled is not None:
-            added = {
-                "text_embeds": self._sent(encoding.pooled),
-                "time_ids": self._numbers(negative=negative).expand(len(texts), -1),
-            }
+        added: dict[str, Tensor] = {}
+        if encoding.pooled is not None:
+            added["text_embeds"] = self._sent(encoding.pooled)
+        if self.family.added_numbers:
+            added["time_ids"] = self._numbers(negative=negative).expand(len(texts), -1)
+        if self.guidance is not None:
+            added[GUIDANCE] = torch.full((len(texts),), self.guidance, device=self.device)
         if encoding.lengths:
-            # Each text counts with its own tokens; in a batch shorter ones are filled up behind them.
-            return tuple(
-                Conditioning(context[row : row + 1, :length], {TEXT_LENGTH: torch.tensor([length])})
-                for row, length in enumerate(encoding.lengths)
-            )
+            added[TEXT_LENGTH] = torch.tensor(encoding.lengths)
+        # Where each text counts with its own tokens, in a batch shorter ones are filled up behind them.
+        lengths = encoding.lengths or (context.shape[1],) * len(texts)
         return tuple(
-            Conditioning(context[row : row + 1], {name: rows[row : row + 1] for name, rows in added.items()})
-            for row in range(len(texts))
+            Conditioning(context[row : row + 1, :length], {name: rows[row : row + 1] for name, rows in added.items()})
+            for row, length in enumerate(lengths)
         )
 
     def empty_context(self) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
@@ -172,7 +172,7 @@ class _Ready:
     def _conditions(self, pipeline: Pipeline, hooks: Sequence[PassHook]) -> ConditionsAt:
         """What guides each call, as the hooks have it."""
         spec, settings = self.work.spec, self.resolved.settings
-        encode: EncodeTexts = conditioner_of(pipeline, spec.size, settings).of_texts
+        encode: EncodeTexts = conditioner_of(pipeline, spec, settings).of_texts
         for hook in hooks:
             encode = hook.encoding(encode)
 
@@ -234,10 +234,11 @@ def _check_tiling(model: Model, resolved: ResolvedRequest) -> None:
         )
 
 
-def conditioner_of(pipeline: Pipeline, size: tuple[int, int], settings: JobOptions) -> Conditioner:
-    """What turns a pass's texts into conditions, for pictures of `size` pixels."""
+def conditioner_of(pipeline: Pipeline, spec: PassSpec, settings: JobOptions) -> Conditioner:
+    """What turns a pass's texts into conditions."""
     model = pipeline.model
-    return Conditioner(pipeline.encoder, model.family, settings, size, pipeline.device, model.unet.dtype)
+    guidance = model.family.guidance(spec.distilled_cfg_scale)
+    return Conditioner(pipeline.encoder, model.family, settings, spec.size, pipeline.device, model.unet.dtype, guidance)
 
 
 @contextmanager
@@ -288,9 +289,9 @@ def model_sigmas(model: Model, options: SamplerOptions, spec: PassSpec) -> Model
 
     Those of flow matching are moved by the pass's shift, unless it is 0, instead of by the family's own.
     """
-    if (flow := model.family.flow) is not None:
+    if (flow := model.family.noise(spec.distilled_cfg_scale)) is not None:
         width, height = (side // model.vae_factor for side in spec.size)
-        return FlowSigmas(replace(flow, shift=spec.shift, by_size=None) if spec.shift else flow, width * height)
+        return FlowSigmas(flow, width * height)
     if (training := model.predicts.edm) is not None:
         return EdmSigmas(training)
     return ModelSigmas.from_training(
@@ -355,7 +356,7 @@ def guidance_of(
         skip_early=options.skip_early_cond,
         pad_with_empty=padded,
         pad_with_last=repeated,
-        empty_context=conditioner_of(pipeline, work.spec.size, settings).empty_context() if padded else None,
+        empty_context=conditioner_of(pipeline, work.spec, settings).empty_context() if padded else None,
         one_batch=options.batch_cond_uncond,
         on_effect=progress.effects.add,
         shown=progress.shown,

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
+from modules.generation.flux import flux_added, flux_forward
 from modules.generation.flux2 import flux2_forward
 from modules.generation.z_image import z_image_forward
 from modules.hardware.graphs import Forward, StepGraphs
@@ -27,14 +29,17 @@ _ADDED: Final = ("text_embeds", "time_ids")
 
 @dataclass(frozen=True, slots=True)
 class _Transformer:
-    """How a transformer is called in a UNet's place: what makes its forward, and what it takes beside the text."""
+    """How a transformer is called in a UNet's place: what makes its forward, and what it takes beside the text, which
+    may depend on the one.
+    """
 
     forward: Callable[..., Forward]
-    added: tuple[str, ...] = ()
+    added: Callable[..., tuple[str, ...]] = lambda _: ()
 
 
 _TRANSFORMERS: Final[Mapping[type[DenoiserModule], _Transformer]] = {
-    ZImageTransformer2DModel: _Transformer(z_image_forward, (TEXT_LENGTH,)),
+    ZImageTransformer2DModel: _Transformer(z_image_forward, lambda _: (TEXT_LENGTH,)),
+    FluxTransformer2DModel: _Transformer(flux_forward, flux_added),
     Flux2Transformer2DModel: _Transformer(flux2_forward),
 }
 
@@ -144,7 +149,7 @@ def _unflat(inside: tuple[Tensor, ...], skips: int) -> dict[str, object]:
 
 def _added_to(unet: DenoiserModule) -> tuple[str, ...]:
     if not isinstance(unet, UNet2DConditionModel):
-        return _TRANSFORMERS[type(unet)].added
+        return _TRANSFORMERS[type(unet)].added(unet)
     return _ADDED if unet_config(unet).addition_embed_type == "text_time" else ()
 
 

@@ -8,8 +8,10 @@ forwards, tests/hardware/test_budget.py; `C` are channels of a level, from the f
   text and what is made of it.
 - a transformer: rows × tokens × n·D, `D` its channels, a token for each 16 × 16 pixels and each of the text's 512; in
   16 bits query and key are turned by their positions in 32. Z-Image, n = 17: the feed-forward's 8/3·D thrice beside
-  what came in, its norm and what goes out of attention. Flux.2, n = 27: query, key, value and feed-forward in one
-  matrix of 9·D, all of it there until attention is done. Of a picture that it is shown each token counts too.
+  what came in, its norm and what goes out of attention. Flux.1, n = 18: a single block's feed-forward of 4·D before
+  and behind its activation, beside query, key and value and what they are turned into. Flux.2, n = 27: query, key,
+  value and feed-forward in one matrix of 9·D, all of it there until attention is done. Of a picture that it is shown
+  each token counts too.
 - its attention, unless a fused kernel takes the scores, instead of the 16·C if it is more: 4·C for query, key, value
   and result, and rows × heads × tokens² scores, twice for softmax; in slices two heads of one row at a time.
 - VAE decoding: pixels × (3·C[1] + 4), the last level's input, normed and activated, at full size. On a CPU a fourth

@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_kl_flux2 import AutoencoderKLFlux2
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 # What predicts, by its families' `denoiser`.
-TransformerModule = ZImageTransformer2DModel | Flux2Transformer2DModel
+TransformerModule = ZImageTransformer2DModel | FluxTransformer2DModel | Flux2Transformer2DModel
 DenoiserModule = UNet2DConditionModel | TransformerModule
 VaeModule = AutoencoderKL | AutoencoderKLFlux2
+FLUX_PATCH: Final = 2
+"""So many cells of the latents a side are one token of Flux.1's transformer, which counts them among its channels."""
 
 
 class VaeConfig(Protocol):
@@ -104,6 +107,19 @@ class ZImageConfig(TransformerConfig, Protocol):
     def cap_feat_dim(self) -> int: ...
 
 
+class FluxConfig(TransformerConfig, Protocol):
+    """What is read of the configuration of Flux.1's transformer. `in_channels` are those of a token."""
+
+    @property
+    def num_attention_heads(self) -> int: ...
+
+    @property
+    def attention_head_dim(self) -> int: ...
+
+    @property
+    def guidance_embeds(self) -> bool: ...
+
+
 class Flux2Config(TransformerConfig, Protocol):
     """What is read of the configuration of Flux.2's transformer."""
 
@@ -136,6 +152,11 @@ def z_image_config(transformer: ZImageTransformer2DModel) -> ZImageConfig:
     return cast(ZImageConfig, transformer.config)
 
 
+def flux_config(transformer: FluxTransformer2DModel) -> FluxConfig:
+    """The configuration of Flux.1's `transformer`."""
+    return cast(FluxConfig, transformer.config)
+
+
 def flux2_config(transformer: Flux2Transformer2DModel) -> Flux2Config:
     """The configuration of Flux.2's `transformer`."""
     return cast(Flux2Config, transformer.config)
@@ -165,6 +186,8 @@ def latent_channels_of(denoiser: DenoiserModule) -> int:
     """Channels of the latents that `denoiser` makes."""
     if isinstance(denoiser, UNet2DConditionModel):
         return unet_config(denoiser).out_channels
+    if isinstance(denoiser, FluxTransformer2DModel):
+        return flux_config(denoiser).in_channels // FLUX_PATCH**2
     return cast(TransformerConfig, denoiser.config).in_channels
 
 

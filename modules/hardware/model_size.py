@@ -9,6 +9,11 @@ from typing import Final
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_flux import (
+    FluxSingleTransformerBlock,
+    FluxTransformer2DModel,
+    FluxTransformerBlock,
+)
 from diffusers.models.transformers.transformer_flux2 import (
     Flux2SingleTransformerBlock,
     Flux2Transformer2DModel,
@@ -19,6 +24,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
+from transformers.models.t5.modeling_t5 import T5Block
 
 from modules.hardware.budget import STREAM_SLOTS, ModelSize
 from modules.hardware.device import module_bytes
@@ -26,6 +32,7 @@ from modules.hardware.model_configs import (
     DenoiserModule,
     VaeModule,
     flux2_config,
+    flux_config,
     unet_config,
     vae_config,
     vae_factor_of,
@@ -33,7 +40,8 @@ from modules.hardware.model_configs import (
 )
 
 # What a UNet is streamed in: large enough that copying is not made of small calls, small enough that two fit anywhere
-# (the largest of SD1 and SDXL alike have 95 MB in 16 bits, those of Z-Image 360 MB, of Flux.2 klein 490 and 870 MB).
+# (the largest of SD1 and SDXL alike have 95 MB in 16 bits, those of Z-Image 360 MB, of Flux.1 680 MB, of Flux.2 klein
+# 490 and 870 MB).
 _PIECES = (
     ResnetBlock2D,
     BasicTransformerBlock,
@@ -42,10 +50,14 @@ _PIECES = (
     ZImageTransformerBlock,
     Flux2TransformerBlock,
     Flux2SingleTransformerBlock,
+    FluxTransformerBlock,
+    FluxSingleTransformerBlock,
     Qwen3DecoderLayer,
+    T5Block,
 )
 
-# What a token takes in Flux.2's transformer, in its widths: see `budget`.
+# What a token takes in the transformers of Flux.1 and Flux.2, in their widths: see `budget`.
+_FLUX_NUMBERS: Final = 18
 _FLUX2_NUMBERS: Final = 27
 
 
@@ -98,6 +110,12 @@ def _z_image(size: ModelSize, transformer: ZImageTransformer2DModel) -> ModelSiz
     return replace(size, transformer=config.dim, heads=config.n_heads)
 
 
+def _flux(size: ModelSize, transformer: FluxTransformer2DModel) -> ModelSize:
+    config = flux_config(transformer)
+    width = config.num_attention_heads * config.attention_head_dim
+    return replace(size, transformer=width, heads=config.num_attention_heads, token_numbers=_FLUX_NUMBERS)
+
+
 def _flux2(size: ModelSize, transformer: Flux2Transformer2DModel) -> ModelSize:
     config = flux2_config(transformer)
     return replace(
@@ -113,5 +131,6 @@ def _flux2(size: ModelSize, transformer: Flux2Transformer2DModel) -> ModelSize:
 # A model's size with the widths of its transformer, by what that is.
 _TRANSFORMERS: Final[Mapping[type[DenoiserModule], Callable[..., ModelSize]]] = {
     ZImageTransformer2DModel: _z_image,
+    FluxTransformer2DModel: _flux,
     Flux2Transformer2DModel: _flux2,
 }

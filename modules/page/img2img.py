@@ -19,11 +19,11 @@ from modules.page.parts import (
     Buttons,
     GenerationTab,
     batch_sliders,
+    distilled_slider,
     override_list,
     prompt_controls,
     sampling_row,
     seed_rows,
-    shift_slider,
     side_sliders,
 )
 from modules.page.prompts import build_prompt_row
@@ -78,7 +78,7 @@ def build_img2img(services: Services, *, folder_button: bool) -> Img2Img:
             size, swap, detect = _size()
             with gr.Row():
                 strengths: Controls = {name: slider(name, MODE) for name in ("cfg_scale", "denoising_strength")}
-                strengths |= shift_slider(services, MODE)
+                strengths |= distilled_slider(services, MODE)
                 # Only instruct-pix2pix has a use for it; hidden, its value still goes along.
                 edits = listing.follows_pictures(services, services.current_checkpoint())
                 strengths["image_cfg_scale"] = slider("image_cfg_scale", MODE, visible=edits or "hidden")

@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING, Final
 
 from modules.catalogue import Checkpoint, ModelNotFoundError
-from modules.families import EDITING, ignored_settings
+from modules.families import EDITING, DistilledScale, ignored_settings
 from modules.parameters.samplers import sampler_labels
 from modules.parameters.schedules import schedule_labels
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
@@ -88,10 +88,10 @@ def ignored(services: Services, checkpoint: Checkpoint | None) -> dict[str, str]
     return ignored_settings(architecture.family, clip_l_skip=services.options.switch("sdxl_clip_l_skip"))
 
 
-def takes_shift(services: Services, checkpoint: Checkpoint | None) -> bool:
-    """Whether a checkpoint's noise levels can be shifted: it was trained by flow matching."""
+def distilled_scale(services: Services, checkpoint: Checkpoint | None) -> DistilledScale | None:
+    """What the distilled CFG scale means with a checkpoint, as its slider is called; None where it has no use."""
     architecture = None if checkpoint is None else services.catalogue.architecture(checkpoint)
-    return architecture is not None and architecture.family.flow is not None
+    return None if architecture is None else architecture.family.distilled_scale
 
 
 def follows_pictures(services: Services, checkpoint: Checkpoint | None) -> bool:

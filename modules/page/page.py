@@ -164,7 +164,7 @@ def _wire_quicksettings(
     quick: QuickSettings, tab: Txt2Img, img2img: Img2Img, services: Services, page: gr.Blocks
 ) -> None:
     image_cfg = img2img.form.controls["image_cfg_scale"]
-    shifts = [one.form.controls["distilled_cfg_scale"] for one in (tab, img2img)]
+    scales = [one.form.controls["distilled_cfg_scale"] for one in (tab, img2img)]
     sides = [tab.form.controls["width"], tab.form.controls["height"]]
 
     def choose(title: str) -> list[Any]:
@@ -179,8 +179,9 @@ def _wire_quicksettings(
 
     def shown() -> list[Any]:
         checkpoint = services.current_checkpoint()
-        edits, shift = listing.follows_pictures(services, checkpoint), listing.takes_shift(services, checkpoint)
-        return [gr.update(visible=edits or "hidden"), *[gr.update(visible=shift or "hidden")] * len(shifts)]
+        edits, label = listing.follows_pictures(services, checkpoint), listing.distilled_scale(services, checkpoint)
+        scale = gr.update(visible="hidden") if label is None else gr.update(visible=True, label=label)
+        return [gr.update(visible=edits or "hidden"), *[scale] * len(scales)]
 
     def listed() -> list[Any]:
         titles = gr.Dropdown(choices=checkpoint_choices(services), value=listing.current_title(services))
@@ -191,24 +192,24 @@ def _wire_quicksettings(
         found = len(listing.checkpoint_titles(services))
         return [*listed(), message("1 checkpoint found." if found == 1 else f"{found} checkpoints found.")]
 
-    quick.checkpoint.input(choose, quick.checkpoint, [*sides, image_cfg, *shifts, quick.refusal], **QUICK).then(
+    quick.checkpoint.input(choose, quick.checkpoint, [*sides, image_cfg, *scales, quick.refusal], **QUICK).then(
         None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
     )
     quick.by_card.click(
         choose,
         quick.refusal,
-        [*sides, image_cfg, *shifts, quick.refusal],
+        [*sides, image_cfg, *scales, quick.refusal],
         js="() => window.webui.checkpointOfCard()",
         **QUICK,
-    ).then(listed, None, [quick.checkpoint, image_cfg, *shifts], **QUICK).then(
+    ).then(listed, None, [quick.checkpoint, image_cfg, *scales], **QUICK).then(
         None, quick.refusal, None, js="(text) => window.webui.chosen(text)"
     )
-    quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg, *shifts, quick.notice], **QUICK).then(
+    quick.refresh.click(refresh, None, [quick.checkpoint, image_cfg, *scales, quick.notice], **QUICK).then(
         None, quick.notice, None, js=SAY
     ).then(None, None, None, js=LIST_AGAIN)
     # Pressed by the scripts when the server says that another checkpoint is in use, or the same under a new title.
-    quick.sync.click(listed, None, [quick.checkpoint, image_cfg, *shifts], **QUICK)
-    page.load(listed, None, [quick.checkpoint, image_cfg, *shifts], **QUICK)
+    quick.sync.click(listed, None, [quick.checkpoint, image_cfg, *scales], **QUICK)
+    page.load(listed, None, [quick.checkpoint, image_cfg, *scales], **QUICK)
     for button in quick.examples:
         button.click(None, button, tab.top.prompt, js="(prompt) => prompt")
 

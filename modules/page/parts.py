@@ -105,7 +105,12 @@ def override_list(mode: str) -> Controls:
     return {OVERRIDES: dropdown(OVERRIDES, mode, (), multiselect=True, allow_custom_value=True)}
 
 
-def shift_slider(services: Services, mode: str) -> Controls:
-    """How far noise levels are shifted; hidden where the checkpoint has no use for it, its value still goes along."""
-    shown = listing.takes_shift(services, services.current_checkpoint())
-    return {"distilled_cfg_scale": slider("distilled_cfg_scale", mode, visible=shown or "hidden")}
+def distilled_slider(services: Services, mode: str) -> Controls:
+    """Forge's distilled CFG scale under the name of what it does; hidden where the checkpoint has no use for it, its
+    value still goes along.
+    """
+    made = slider("distilled_cfg_scale", mode, visible="hidden")
+    label = listing.distilled_scale(services, services.current_checkpoint())
+    if label is not None:
+        made.label, made.visible = label, True
+    return {"distilled_cfg_scale": made}

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 from modules.parameters.samplers import find_sampler
 from modules.prompt import (
     NETWORK_KINDS,
-    ChatTokenizer,
     ChunkReading,
     NetworkTag,
     PartReading,
@@ -20,11 +19,12 @@ from modules.prompt import (
     StyleFileError,
     TextReading,
     Tokenizer,
+    WholeReader,
     apply_styles,
     clip_tokenizer,
     count_tokens,
-    qwen_tokenizer,
     read_prompt,
+    whole_reader,
 )
 from modules.settings import OptionStore
 
@@ -71,12 +71,13 @@ def counters(services: Services, typed: Typed) -> tuple[str, str]:
     )
 
 
-def _tokenizer(services: Services) -> Tokenizer | ChatTokenizer:
+def _tokenizer(services: Services) -> Tokenizer | WholeReader:
     """What reads the prompts of the checkpoint in use."""
     checkpoint = services.current_checkpoint()
     architecture = None if checkpoint is None else services.catalogue.architecture(checkpoint)
-    if architecture is not None and (facts := architecture.family.text_encoders[0]).layout == "qwen3":
-        return ChatTokenizer(qwen_tokenizer(), facts.empty_thought)
+    for facts in () if architecture is None else architecture.family.text_encoders:
+        if facts.reads != "chunks":
+            return whole_reader(facts.reads, empty_thought=facts.empty_thought)
     return clip_tokenizer()
 
 
@@ -98,7 +99,7 @@ def counter_html(count: int, limit: int, *, whole: bool = False) -> str:
 
 def _counter(
     options: OptionStore,
-    tokenizer: Tokenizer | ChatTokenizer,
+    tokenizer: Tokenizer | WholeReader,
     text: str,
     calls: int,
     styles: Sequence[Style],
@@ -108,7 +109,7 @@ def _counter(
     if len(text) > LONGEST_COUNTED:
         return f"<span>{len(text):,} characters</span>"
     count, limit = count_tokens(text, tokenizer, calls, negative=negative, styles=styles, **_shared(options))
-    return counter_html(count, limit, whole=isinstance(tokenizer, ChatTokenizer))
+    return counter_html(count, limit, whole=isinstance(tokenizer, WholeReader))
 
 
 def _shared(options: OptionStore) -> dict[str, Any]:

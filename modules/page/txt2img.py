@@ -17,11 +17,11 @@ from modules.page.parts import (
     Buttons,
     GenerationTab,
     batch_sliders,
+    distilled_slider,
     override_list,
     prompt_controls,
     sampling_row,
     seed_rows,
-    shift_slider,
     side_sliders,
 )
 from modules.page.prompts import build_prompt_row
@@ -56,7 +56,7 @@ def build_txt2img(services: Services, *, folder_button: bool) -> Txt2Img:
             with gr.Row(elem_classes=["sizes"]):
                 sides, (swap,) = side_sliders(MODE)
                 size = {**sides, **batch_sliders(MODE)}
-            cfg = {"cfg_scale": slider("cfg_scale", MODE), **shift_slider(services, MODE)}
+            cfg = {"cfg_scale": slider("cfg_scale", MODE), **distilled_slider(services, MODE)}
             seeds, seed_buttons = seed_rows(MODE)
             overrides = {**override_list(MODE), **build_extra_options(services, MODE)}
             scripts = build_scripts(services, MODE)

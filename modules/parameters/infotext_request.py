@@ -97,6 +97,9 @@ def request_from_infotext(
     in_force = read_options(PastingOptions, options)
     read = {key: str(value) for key, value in parsed.items()}
     split_old_sampler(read)
+    if (scale := read.pop("Distilled CFG Scale", None)) is not None:
+        # One field, whose name depends on the model.
+        read.setdefault("Shift", scale)
     values = {key: value for key, value in read.items() if key not in in_force.skipped}
     notices: list[str] = []
     fields = _prompts(values, models, notices)

@@ -23,6 +23,7 @@ _BASE: Final = (
     "Sampler",
     "Schedule type",
     "CFG scale",
+    "Distilled CFG Scale",
     "Shift",
     "Image CFG scale",
     "Seed",

@@ -18,7 +18,8 @@ class PassSpec:
     `size` is (width, height) in pixels. With a `strength` the pass starts from a picture; `exact_steps` then takes all
     of `steps`, as hires passes do, and not their share. `first_calls` is set for a hires pass: the model calls of the
     pass before, which prompt schedules count from. `token_merging` is the share of tokens merged in self-attention.
-    `shift` moves the noise levels of a model trained by flow matching; 0 leaves its own.
+    `distilled_cfg_scale` is by how much the noise levels of a model trained by flow matching are moved, or the guidance
+    that it was distilled with, as its family has it; 0 leaves its own.
     """
 
     choice: SamplerChoice
@@ -31,7 +32,7 @@ class PassSpec:
     exact_steps: bool = False
     first_calls: int | None = None
     token_merging: float = 0.0
-    shift: float = 0.0
+    distilled_cfg_scale: float = 0.0
 
 
 def passes_of(request: GenerationRequest, samplers: Samplers, merging: TokenMergingOptions) -> tuple[PassSpec, ...]:
@@ -45,7 +46,7 @@ def passes_of(request: GenerationRequest, samplers: Samplers, merging: TokenMerg
         size=(request.width, request.height),
         strength=request.denoising_strength if request.mode == "img2img" else None,
         token_merging=merging.first_pass(request.mode),
-        shift=request.distilled_cfg_scale,
+        distilled_cfg_scale=request.distilled_cfg_scale,
     )
     if not request.has_hires_pass:
         return (first,)
@@ -60,6 +61,6 @@ def passes_of(request: GenerationRequest, samplers: Samplers, merging: TokenMerg
         exact_steps=True,
         first_calls=first.choice.sampler.call_count(request.steps),
         token_merging=merging.hires_pass,
-        shift=request.distilled_cfg_scale,
+        distilled_cfg_scale=request.distilled_cfg_scale,
     )
     return first, hires

@@ -96,7 +96,9 @@ class GenerationRequest(BaseModel):
         Field(ge=0, le=100, allow_inf_nan=False),
         Parameter("Shift", infotext="Shift", minimum=0, maximum=24, step=0.1),
     ] = 0.0
-    """By how much models trained by flow matching see more noise, under Forge's name; 0 is as they were made for."""
+    """By how much models trained by flow matching see more noise, or the guidance that they were distilled with, under
+    Forge's name; 0 is as they were made for.
+    """
     image_cfg_scale: Annotated[
         Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] | None,
         Parameter(

@@ -2,7 +2,6 @@
 
 from modules.prompt.attention import BREAK, parse_attention
 from modules.prompt.block_weights import parse_presets
-from modules.prompt.chat import ChatTokenizer
 from modules.prompt.chunks import CHUNK_LENGTH, Chunk, ChunkedPrompt, chunk_prompt, empty_chunk
 from modules.prompt.comments import strip_comments
 from modules.prompt.composable import blended, split_composable
@@ -20,7 +19,7 @@ from modules.prompt.networks import (
 from modules.prompt.notices import PromptNotice
 from modules.prompt.old_emphasis import chunk_prompt_as_before
 from modules.prompt.plan import ConditioningPlan, PromptPart, PromptPlan, active_index, active_text, plan_conditioning
-from modules.prompt.qwen import qwen_tokenizer
+from modules.prompt.readers import whole_reader
 from modules.prompt.reading import (
     ChunkReading,
     PartReading,
@@ -34,13 +33,13 @@ from modules.prompt.scheduling import schedule
 from modules.prompt.style_files import StyleBook, StyleFileError, read_style_file, write_style_file
 from modules.prompt.styles import Style, apply_styles, extract_styles, merge_style
 from modules.prompt.tokens import Tokenizer, clip_tokenizer
+from modules.prompt.whole import WholeReader, WholeText
 
 __all__ = [
     "BREAK",
     "CHUNK_LENGTH",
     "NETWORK_KINDS",
     "NETWORK_LABELS",
-    "ChatTokenizer",
     "Chunk",
     "ChunkReading",
     "ChunkedPrompt",
@@ -60,6 +59,8 @@ __all__ = [
     "StyleFileError",
     "TextReading",
     "Tokenizer",
+    "WholeReader",
+    "WholeText",
     "active_index",
     "active_text",
     "apply_styles",
@@ -77,11 +78,11 @@ __all__ = [
     "parse_attention",
     "parse_presets",
     "plan_conditioning",
-    "qwen_tokenizer",
     "read_prompt",
     "read_style_file",
     "schedule",
     "split_composable",
     "strip_comments",
+    "whole_reader",
     "write_style_file",
 ]

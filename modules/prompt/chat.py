@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from modules.prompt.qwen import QwenTokenizer
+from modules.prompt.whole import WholeReader, WholeText
 from modules.settings.choices import Emphasis
-
-LONGEST: Final = 512
-"""Tokens that count, those around the message included."""
 
 _BEFORE: Final = "<|im_start|>user\n"
 _BEHIND: Final = "<|im_end|>\n<|im_start|>assistant\n"
@@ -20,18 +18,8 @@ _ESCAPED: Final = re.compile(r"\\([()\[\]])")
 
 
 @dataclass(frozen=True, slots=True)
-class ChatPrompt:
-    """A text as it is encoded. `ids` are its tokens, cut off at the end; `cut` says how many of them that were."""
-
-    text: str
-    ids: tuple[int, ...]
-    cut: int
-    had_weights: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ChatTokenizer:
-    """How a language model reads a text: its tokens, and what stands around a message.
+class ChatReader(WholeReader):
+    """How a language model reads a text: its tokens, and what stands around a message, which counts too.
 
     With `empty_thought` the answer that follows begins with one.
     """
@@ -39,14 +27,12 @@ class ChatTokenizer:
     words: QwenTokenizer
     empty_thought: bool = False
 
-    def read(self, text: str, emphasis: Emphasis = "Original") -> ChatPrompt:
-        """`text` as a user's message, without the weights that are written in it.
-
-        With the emphasis "None" everything is text.
-        """
+    def read(self, text: str, emphasis: Emphasis = "Original") -> WholeText:
+        """`text` as a user's message, without the weights that are written in it."""
         plain, weights = (text, False) if emphasis == "None" else without_weights(text)
         ids = self.words.encode(f"{_BEFORE}{plain}{_BEHIND}{_EMPTY_THOUGHT * self.empty_thought}")
-        return ChatPrompt(plain, tuple(ids[:LONGEST]), max(0, len(ids) - LONGEST), weights)
+        cut = max(0, len(ids) - self.longest)
+        return WholeText(plain, tuple(ids[: self.longest]), cut, lost_weights=weights)
 
 
 def without_weights(text: str) -> tuple[str, bool]:

@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
-from modules.prompt.chat import LONGEST, ChatTokenizer
 from modules.prompt.chunks import Encoder, chunk_prompt
 from modules.prompt.comments import strip_comments
 from modules.prompt.composable import split_composable
 from modules.prompt.networks import extract_networks
 from modules.prompt.scheduling import schedule
 from modules.prompt.styles import Style, merge_style
+from modules.prompt.whole import WholeReader
 from modules.settings.choices import Emphasis
 
 
 def count_tokens(
     text: str,
-    tokenizer: Encoder | ChatTokenizer,
+    tokenizer: Encoder | WholeReader,
     steps: int,
     *,
     negative: bool = False,
@@ -35,9 +35,9 @@ def count_tokens(
     text, _ = extract_networks(text)
     parts = [text] if negative else [part for part, _ in split_composable(text)]
     texts = dict.fromkeys(active for part in parts for _, active in schedule(part, steps))
-    if isinstance(tokenizer, ChatTokenizer):
+    if isinstance(tokenizer, WholeReader):
         read = [tokenizer.read(active, emphasis) for active in texts]
-        return max(len(prompt.ids) + prompt.cut for prompt in read), LONGEST
+        return max(len(prompt.ids) + prompt.cut for prompt in read), tokenizer.longest
     chunked = (chunk_prompt(active, tokenizer, emphasis, comma_padding_backtrack, embeddings) for active in texts)
     longest = max(chunked, key=lambda prompt: prompt.token_count)
     return longest.token_count, longest.limit

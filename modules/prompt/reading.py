@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from modules.prompt.attention import read_attention
-from modules.prompt.chat import LONGEST, ChatTokenizer
 from modules.prompt.chunks import CHUNK_LENGTH, Chunk, chunk_prompt
 from modules.prompt.comments import Commented, read_comments
 from modules.prompt.composable import Composition, read_composition
@@ -14,6 +13,7 @@ from modules.prompt.notices import PromptNotice
 from modules.prompt.plan import active_text
 from modules.prompt.scheduling import is_literal, schedule
 from modules.prompt.tokens import Tokenizer
+from modules.prompt.whole import WholeReader
 from modules.settings.choices import Emphasis
 
 
@@ -39,8 +39,8 @@ class ChunkReading:
 class TextReading:
     """One text of a schedule: the model's calls that use it, as ranges counted from 1, and its chunks.
 
-    `calls` is empty for a text that a schedule holds but no call reaches. A text that a language model reads has no
-    chunks: it is `message`, of which `limit` tokens count.
+    `calls` is empty for a text that a schedule holds but no call reaches. A text that is read whole has no chunks: it
+    is `message`, of which `limit` tokens count.
     """
 
     text: str
@@ -84,7 +84,7 @@ class ReadingOptions:
 
 def read_prompt(
     text: str,
-    tokenizer: Tokenizer | ChatTokenizer,
+    tokenizer: Tokenizer | WholeReader,
     options: ReadingOptions,
     embeddings: Mapping[str, int] | None = None,
     negative: bool = False,
@@ -110,7 +110,7 @@ class _PromptReader:
     """Reads parts, and gathers what concerns the prompt as a whole."""
 
     def __init__(
-        self, tokenizer: Tokenizer | ChatTokenizer, options: ReadingOptions, embeddings: Mapping[str, int]
+        self, tokenizer: Tokenizer | WholeReader, options: ReadingOptions, embeddings: Mapping[str, int]
     ) -> None:
         self.tokenizer = tokenizer
         self.options = options
@@ -134,7 +134,7 @@ class _PromptReader:
 
     def _text(self, text: str, calls: Sequence[int]) -> TextReading:
         options = self.options
-        if isinstance(self.tokenizer, ChatTokenizer):
+        if isinstance(self.tokenizer, WholeReader):
             return self._message(text, calls, self.tokenizer)
         if options.emphasis != "None":
             self.notices.extend(read_attention(text).notices)
@@ -144,15 +144,19 @@ class _PromptReader:
         chunks = tuple(ChunkReading(self._runs(chunk, tokenizer), chunk.length) for chunk in prompt.chunks)
         return TextReading(text, tuple(_ranges(calls)), chunks, prompt.token_count, prompt.limit)
 
-    def _message(self, text: str, calls: Sequence[int], tokenizer: ChatTokenizer) -> TextReading:
+    def _message(self, text: str, calls: Sequence[int], tokenizer: WholeReader) -> TextReading:
+        if tokenizer.weighs and self.options.emphasis != "None":
+            self.notices.extend(read_attention(text).notices)
         prompt = tokenizer.read(text, self.options.emphasis)
-        if prompt.had_weights:
+        if prompt.lost_weights:
             message = "This checkpoint reads a text as a whole: weights like (word:1.2) are left out, the words stay."
             self.notices.append(PromptNotice("no-weights", message))
         if prompt.cut:
-            message = f"Of this text the last {prompt.cut} tokens are beyond the {LONGEST} that count."
+            message = f"Of this text the last {prompt.cut} tokens are beyond the {tokenizer.longest} that count."
             self.notices.append(PromptNotice("cut", message))
-        return TextReading(text, tuple(_ranges(calls)), (), len(prompt.ids) + prompt.cut, LONGEST, prompt.text)
+        return TextReading(
+            text, tuple(_ranges(calls)), (), len(prompt.ids) + prompt.cut, tokenizer.longest, prompt.text
+        )
 
     def _runs(self, chunk: Chunk, tokenizer: Tokenizer) -> tuple[Run, ...]:
         """The chunk's tokens in runs of one weight, each textual inversion as a run of its own."""

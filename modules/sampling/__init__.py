@@ -16,6 +16,7 @@ Use a fresh ImageNoise for every pass. Hooks may raise `Interrupted`.
 """
 
 from modules.sampling.conditioning import (
+    GUIDANCE,
     TEXT_LENGTH,
     Conditioning,
     ConditionsAt,
@@ -39,6 +40,7 @@ from modules.sampling.samplers import SAMPLER_FUNCTIONS, Step
 from modules.sampling.schedules import build_sigmas, sigma_schedule
 
 __all__ = [
+    "GUIDANCE",
     "SAMPLER_FUNCTIONS",
     "TEXT_LENGTH",
     "CallPosition",

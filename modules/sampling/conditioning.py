@@ -11,6 +11,8 @@ from torch import Tensor
 
 # What `Conditioning.added` calls the number of tokens of a text, (rows,) on the CPU, where the rest means nothing.
 TEXT_LENGTH: Final = "text_length"
+# And the guidance that a model was distilled with, (rows,).
+GUIDANCE: Final = "guidance"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 
 from modules.families import TextEncoderFacts
 from modules.parameters.job_options import EncodingOptions
-from modules.prompt.chat import LONGEST, ChatTokenizer
-from modules.prompt.qwen import FILLER, qwen_tokenizer
+from modules.prompt import whole_reader
+from modules.prompt.qwen import FILLER
 
 
 class ChatEncoder:
@@ -22,6 +22,7 @@ class ChatEncoder:
     def __init__(self, model: Qwen3Model, facts: TextEncoderFacts) -> None:
         self._model = model
         self._facts = facts
+        self._reader = whole_reader("message", empty_thought=facts.empty_thought)
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], options: EncodingOptions) -> tuple[Tensor, tuple[int, ...]]:
@@ -35,8 +36,8 @@ class ChatEncoder:
 
     def _encode(self, text: str, options: EncodingOptions) -> Tensor:
         facts = self._facts
-        ids = ChatTokenizer(qwen_tokenizer(), facts.empty_thought).read(text, options.emphasis).ids
-        filler = LONGEST - len(ids) if facts.filled_up else 0
+        ids = self._reader.read(text, options.emphasis).ids
+        filler = self._reader.longest - len(ids) if facts.filled_up else 0
         answered = self._model(
             torch.tensor([[*ids, *[FILLER] * filler]], device=self._model.device),
             attention_mask=torch.tensor([[1] * len(ids) + [0] * filler], device=self._model.device) if filler else None,

@@ -12,34 +12,20 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
+from transformers.models.t5.modeling_t5 import T5Stack
 
 from modules.families import TextEncoderFacts
 from modules.parameters.job_options import EncodingOptions
 from modules.prompt import Chunk, Tokenizer, chunk_prompt, chunk_prompt_as_before, empty_chunk
 from modules.prompt.tokens import END
 from modules.text.chat import ChatEncoder
+from modules.text.emphasis import apply_emphasis
+from modules.text.t5 import T5Encoder
 from modules.weights.model import ClipEncoder, Model
 
 # What cached encodings take of the device at most. A chunk of SD 1.5 is 118 KB in half precision, so that is 540 of
 # them; what a job adds to them while it runs, after its memory was planned, is within the budget's reserve.
 CACHE_BYTES: Final = 64_000_000
-
-
-def apply_emphasis(hidden: Tensor, multipliers: Tensor, mode: str) -> Tensor:
-    """Weigh each token's vector, and for `Original` bring the mean back to what it was.
-
-    hidden: (texts, 77, width); multipliers: (texts, 77). The mean is taken over the whole tensor, all texts of one
-    schedule together, as A1111 does.
-    """
-    if mode in ("Ignore", "None"):
-        return hidden
-    weighted = hidden * multipliers.to(hidden.dtype).unsqueeze(-1)
-    if mode == "Original":
-        before, after = hidden.mean(), weighted.mean()
-        # Encodings whose mean is zero have nothing to be brought back to.
-        return weighted * torch.where(after == 0, torch.ones_like(after), before / after)
-    return weighted
-
 
 # The vectors of each textual inversion by its name, (count, width), one tensor for each text encoder.
 Embeddings = Mapping[str, tuple[Tensor, ...]]
@@ -80,10 +66,12 @@ class PromptEncoder:
 
     def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
         self._encoders: tuple[_ClipEncoder, ...] = ()
-        self._chat: ChatEncoder | None = None
+        self._whole: ChatEncoder | T5Encoder | None = None
         for encoder, facts in zip(model.text_encoders, model.family.text_encoders, strict=True):
             if isinstance(encoder, Qwen3Model):
-                self._chat = ChatEncoder(encoder, facts)
+                self._whole = ChatEncoder(encoder, facts)
+            elif isinstance(encoder, T5Stack):
+                self._whole = T5Encoder(encoder)
             else:
                 self._encoders = (*self._encoders, _ClipEncoder(encoder, facts, tokenizer))
         self._cache: OrderedDict[_Key, _Encoded] = OrderedDict()
@@ -141,7 +129,7 @@ class PromptEncoder:
     def release(self) -> None:
         """Free the text encoders, even while references to this object remain; it encodes nothing after that."""
         self.forget()
-        self._encoders, self._chat = (), None
+        self._encoders, self._whole = (), None
 
     def encode(self, texts: Sequence[str], options: EncodingOptions) -> Encoding:
         """The encoding of `texts`, all texts of one prompt's schedule.
@@ -188,9 +176,6 @@ class PromptEncoder:
         self._cached_bytes += encoded.encoding.size
 
     def _encode(self, texts: tuple[str, ...], options: EncodingOptions) -> _Encoded:
-        if self._chat is not None:
-            context, lengths = self._chat.encode(texts, options)
-            return _Encoded(Encoding(context, lengths=lengths), ())
         counts = {name: vectors[0].shape[0] for name, vectors in self._known.items()}
         contexts: list[Tensor] = []
         pooled: list[Tensor] = []
@@ -199,10 +184,14 @@ class PromptEncoder:
             columns = encoder.columns(texts, options, counts)
             own = {name: vectors[index] for name, vectors in self._known.items()}
             context, of_text = encoder.encode(columns, options, own)
-            contexts.append(context)
+            contexts += [] if encoder.facts.only_pooled else [context]
             pooled += [] if of_text is None else [of_text]
             names |= dict.fromkeys(name for column in columns for chunk in column for _, name in chunk.embeddings)
-        encoding = Encoding(torch.cat(contexts, dim=-1), torch.cat(pooled, dim=-1) if pooled else None)
+        lengths: tuple[int, ...] = ()
+        if self._whole is not None:
+            context, lengths = self._whole.encode(texts, options)
+            contexts.append(context)
+        encoding = Encoding(torch.cat(contexts, dim=-1), torch.cat(pooled, dim=-1) if pooled else None, lengths)
         return _Encoded(encoding, tuple(names))
 
 
@@ -211,7 +200,7 @@ class _ClipEncoder:
 
     def __init__(self, model: ClipEncoder, facts: TextEncoderFacts, tokenizer: Tokenizer) -> None:
         self._model = model
-        self._facts = facts
+        self.facts = facts
         self._tokenizer = tokenizer
         self._padding = END if facts.pads_with_end else 0
 
@@ -238,7 +227,7 @@ class _ClipEncoder:
     def _encode_chunks(
         self, chunks: Sequence[Chunk], options: EncodingOptions, embeddings: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor | None]:
-        device, facts = self._model.device, self._facts
+        device, facts = self._model.device, self.facts
         layer = self._layer(options)
         ids = torch.tensor([chunk.tokens for chunk in chunks], device=device)
         multipliers = torch.tensor([chunk.multipliers for chunk in chunks], dtype=torch.float32, device=device)
@@ -253,7 +242,9 @@ class _ClipEncoder:
                 hidden = self._clip.final_layer_norm(hidden)
         # An encoder that waits in main memory is brought to the device by the call: what it answers lies there.
         weighted = apply_emphasis(hidden, multipliers.to(hidden.device), options.emphasis)
-        return weighted, output.text_embeds if facts.pooled else None
+        if not facts.pooled:
+            return weighted, None
+        return weighted, output.text_embeds if facts.projected else output.pooler_output
 
     @property
     def _clip(self) -> CLIPTextModel:
@@ -261,9 +252,9 @@ class _ClipEncoder:
 
     def _layer(self, options: EncodingOptions) -> int:
         """The hidden state to take, counted from the last one, which is 1."""
-        rule = self._facts.clip_skip
+        rule = self.facts.clip_skip
         follows = rule == "always" or (rule == "sdxl_clip_l_skip" and options.sdxl_clip_l_skip)
-        return options.clip_skip if follows else self._facts.layer
+        return options.clip_skip if follows else self.facts.layer
 
     @contextmanager
     def _placed(self, chunks: Sequence[Chunk], embeddings: Mapping[str, Tensor]) -> Iterator[None]:

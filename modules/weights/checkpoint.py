@@ -268,7 +268,7 @@ def _family(file: TensorFile) -> Family:
     kind = classify_tensors(file.shapes)
     if kind is not ModelKind.CHECKPOINT:
         raise CheckpointError(f"{file.path.name} is not a checkpoint but {kind.value}.")
-    if (what := unsupported(file.shapes)) is not None:
+    if (what := unsupported(file.shapes, file.metadata)) is not None:
         raise CheckpointError(f"{file.path.name} is {what}, which can't be loaded here; choose another checkpoint.")
     family = family_of(file.shapes)
     assert family is not None, "a checkpoint has the marks of Stable Diffusion 1 at least"
@@ -352,7 +352,8 @@ def _check_text_fits(file_name: str, family: Family, unet: DenoiserShape, texts:
     width = sum(part.width for part in texts)
     if unet.context_dim != width:
         own = "UNet" if family.denoiser == "unet" else "transformer"
-        apart = next((part.file.path.name for part in texts if part.file.path.name != file_name), None)
+        heard = (part.file.path.name for part in texts if part.width)
+        apart = next((name for name in heard if name != file_name), None)
         if apart is not None:
             raise CheckpointError(
                 f"The {own} of {file_name} listens to {unet.context_dim} channels of text, and {apart} speaks {width}: "
@@ -362,6 +363,12 @@ def _check_text_fits(file_name: str, family: Family, unet: DenoiserShape, texts:
             f"{file_name} mixes models: its {own} listens to {unet.context_dim} channels of text, "
             f"its text encoder{'s speak' if len(texts) > 1 else ' speaks'} {width}."
         )
+    for part, facts in zip(texts, family.text_encoders, strict=True):
+        if facts.only_pooled and part.shape.hidden != unet.pooled_dim:
+            raise CheckpointError(
+                f"The transformer of {file_name} takes a vector of {unet.pooled_dim} channels of the text, and the "
+                f"text encoder ({facts.role}) of {part.file.path.name} gives {part.shape.hidden}: choose another one."
+            )
     if not family.added_numbers or not isinstance(unet, UnetShape):
         return
     each = zip(texts, family.text_encoders, strict=True)

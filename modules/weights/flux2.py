@@ -67,6 +67,7 @@ class Flux2Shape:
     single_blocks: int
     feed_forward: int
     context_dim: int
+    pooled_dim: int = 0
 
     @property
     def out_channels(self) -> int:

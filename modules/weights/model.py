@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
+from transformers.models.t5.modeling_t5 import T5Stack
 
 from modules.families import EDM_TRAINING, EdmTraining, Family, PredictionType
 from modules.hardware.main_memory import give_back_memory
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import DPTForDepthEstimation
 
 ClipEncoder = CLIPTextModel | CLIPTextModelWithProjection
-TextEncoder = ClipEncoder | Qwen3Model
+TextEncoder = ClipEncoder | Qwen3Model | T5Stack
 
 
 @dataclass(frozen=True, slots=True)

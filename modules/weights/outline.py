@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Protocol, Self
+from typing import Final, Generic, Protocol, Self
 
 from accelerate.big_modeling import init_empty_weights
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -13,16 +13,19 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
+from transformers.models.t5.configuration_t5 import T5Config
+from transformers.models.t5.modeling_t5 import T5Stack
 
 from modules.catalogue.hints import ModelHints, gather_hints
 from modules.catalogue.tensor_shapes import Shapes
-from modules.families import Family, TextEncoderFacts
+from modules.families import Family, TextEncoderFacts, TextLayout
 from modules.hardware.model_configs import DenoiserModule
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.fill import M, SourceOf
 from modules.weights.model import TextEncoder
 from modules.weights.original_names import TensorSource, openclip_source, unet_original_name
 from modules.weights.qwen3_shapes import infer_qwen3
+from modules.weights.t5_shapes import infer_t5, t5_source
 from modules.weights.tensor_file import TensorFile
 from modules.weights.text_shapes import infer_text_encoder
 from modules.weights.transformers import TRANSFORMERS, DenoiserShape, TransformerFiles, TransformerShape
@@ -131,12 +134,10 @@ def _text_part(file: TensorFile, apart: Sequence[TensorFile], facts: TextEncoder
             f"{file.path.name} has no text encoder inside ({facts.prefixes[0]}*), so it can't read a prompt; "
             "a complete checkpoint is needed."
         )
-    if facts.layout == "qwen3":
-        return _qwen3_part(holder, facts, prefix)
-    return _clip_part(holder, facts, prefix, heads)
+    return _PARTS[facts.layout](holder, facts, prefix, heads)
 
 
-def _qwen3_part(file: TensorFile, facts: TextEncoderFacts, prefix: str) -> TextPart:
+def _qwen3_part(file: TensorFile, facts: TextEncoderFacts, prefix: str, heads: int | None) -> TextPart:
     shape = infer_qwen3(file.below(prefix))
     if facts.joined_states:
         # What lies behind the last hidden state that conditions isn't needed, but for a layer: the norm behind the last
@@ -159,10 +160,26 @@ def _qwen3_part(file: TensorFile, facts: TextEncoderFacts, prefix: str) -> TextP
     return TextPart(file, outline, shape, facts.context_width(shape.hidden))
 
 
+def _t5_part(file: TensorFile, facts: TextEncoderFacts, prefix: str, heads: int | None) -> TextPart:
+    shape = infer_t5(file.below(prefix))
+
+    def make() -> TextEncoder:
+        encoder: TextEncoder = constructed(
+            lambda **values: T5Stack(T5Config(**values)), shape.config(), file.path.name, "text encoder"
+        )
+        return encoder
+
+    def source_of(name: str) -> TensorSource:
+        source = t5_source(name)
+        return replace(source, name=prefix + source.name)
+
+    return TextPart(file, Outline(make, source_of), shape, facts.context_width(shape.hidden))
+
+
 def _clip_part(file: TensorFile, facts: TextEncoderFacts, prefix: str, heads: int | None) -> TextPart:
     shape = infer_text_encoder(file.below(prefix), facts.layout)
     config = shape.config(heads, facts.activation)
-    wanted = CLIPTextModelWithProjection if facts.pooled else CLIPTextModel
+    wanted = CLIPTextModelWithProjection if facts.pooled and facts.projected else CLIPTextModel
 
     def make() -> TextEncoder:
         encoder: TextEncoder = constructed(
@@ -176,6 +193,14 @@ def _clip_part(file: TensorFile, facts: TextEncoderFacts, prefix: str, heads: in
         return replace(source, name=prefix + source.name)
 
     return TextPart(file, Outline(make, source_of), shape, facts.context_width(shape.hidden))
+
+
+_PARTS: Final[Mapping[TextLayout, Callable[[TensorFile, TextEncoderFacts, str, int | None], TextPart]]] = {
+    "transformers": _clip_part,
+    "openclip": _clip_part,
+    "qwen3": _qwen3_part,
+    "t5": _t5_part,
+}
 
 
 def constructed(make: Callable[..., M], config: dict[str, object], file_name: str, part: str) -> M:

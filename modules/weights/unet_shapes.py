@@ -38,6 +38,11 @@ class UnetShape:
     time_condition_dim: int | None
 
     @property
+    def pooled_dim(self) -> int:
+        """A vector of the whole text comes with numbers: `label_dim`."""
+        return 0
+
+    @property
     def layers_per_block(self) -> tuple[int, ...]:
         return tuple(len(level.depths) for level in self.down)
 

@@ -40,6 +40,7 @@ class ZImageShape:
     refiners: int
     heads: int
     context_dim: int
+    pooled_dim: int = 0
 
     @property
     def out_channels(self) -> int:

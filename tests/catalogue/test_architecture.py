@@ -37,7 +37,7 @@ def test_embeddings_are_for_all_encoders_or_for_the_only_one() -> None:
 def test_each_family_says_what_it_was_trained_at() -> None:
     assert {family.name: family.resolution[0] for family in FAMILIES} == {
         "SD1": 512, "SD2": 768, "SDXL": 1024, "SDXL refiner": 1024, "Z-Image": 1024,
-        "Flux.2 klein 4B": 1024, "Flux.2 klein 9B": 1024,
+        "Flux": 1024, "Flux.2 klein 4B": 1024, "Flux.2 klein 9B": 1024,
     }  # fmt: skip
 
 

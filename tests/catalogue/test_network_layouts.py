@@ -61,11 +61,18 @@ LAYOUTS: dict[str, tuple[ModelKind, tuple[str, ...]]] = {
     "a refiner": (ModelKind.CHECKPOINT, (UNET, "conditioner.embedders.0.model.ln_final.weight")),
     "a checkpoint with a network inside": (ModelKind.CHECKPOINT, (UNET, "lora_unet_x.lora_up.weight")),
     "a UNet alone": (ModelKind.CHECKPOINT, (UNET,)),
-    "Flux.1": (ModelKind.FLUX, ("double_blocks.0.img_attn.norm.key_norm.scale", "img_in.weight")),
-    "Chroma": (ModelKind.FLUX, ("distilled_guidance_layer.in_proj.weight", "double_blocks.0.img_attn.qkv.weight")),
-    "Flux.1, all in one": (ModelKind.FLUX, ("model.diffusion_model.double_blocks.0.x", "vae.decoder.conv_in.weight")),
+    "Flux.1": (ModelKind.CHECKPOINT, ("double_blocks.0.img_attn.norm.key_norm.scale", "img_in.weight")),
+    "a part of Flux.1": (ModelKind.FLUX, ("double_blocks.7.img_attn.qkv.weight",)),
+    "Flux.1, all in one": (
+        ModelKind.CHECKPOINT,
+        ("model.diffusion_model.double_blocks.0.img_attn.norm.key_norm.scale", "vae.decoder.conv_in.weight"),
+    ),
+    "a ControlNet of Flux.1": (
+        ModelKind.CONTROLNET,
+        ("double_blocks.0.img_attn.norm.key_norm.scale", "controlnet_blocks.0.weight", "input_hint_block.0.weight"),
+    ),
     "Flux.1, diffusers": (
-        ModelKind.FLUX,
+        ModelKind.CHECKPOINT,
         ("transformer_blocks.0.attn.to_q.weight", "single_transformer_blocks.0.proj_mlp.weight", "x_embedder.weight"),
     ),
     "AuraFlow": (

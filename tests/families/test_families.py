@@ -9,6 +9,8 @@ from modules.families import (
     FAMILIES,
     FLUX2_KLEIN_4B,
     FLUX2_KLEIN_9B,
+    FLUX_DEV,
+    FLUX_SCHNELL,
     PLAYGROUND,
     SD1,
     SD2,
@@ -58,6 +60,28 @@ def test_flux_2_klein_is_recognised_by_its_one_modulation_and_its_depth() -> Non
     assert family_of({"double_blocks.0.img_mod.lin.weight", "double_blocks.5.img_mod.lin.weight"}) is None
 
 
+def test_flux_1_is_recognised_by_its_blocks_and_dev_by_its_guidance() -> None:
+    for prefix in ("", "model.diffusion_model."):
+        for block, guidance in (
+            ("double_blocks.0.img_attn.norm.key_norm.scale", "guidance_in.in_layer.bias"),
+            ("double_blocks.0.img_attn.norm.key_norm.weight", "guidance_in.in_layer.bias"),
+            ("single_transformer_blocks.0.proj_mlp.weight", "time_text_embed.guidance_embedder.linear_1.bias"),
+        ):
+            assert family_of({prefix + block}) is FLUX_SCHNELL
+            assert family_of({prefix + block, prefix + guidance}) is FLUX_DEV
+    assert FLUX_DEV.shares_latents_with(FLUX_SCHNELL) and FLUX_DEV.shares_latents_with(Z_IMAGE)
+    assert not FLUX_DEV.shares_latents_with(FLUX2_KLEIN_4B)
+
+
+def test_one_scale_is_a_shift_or_a_guidance_or_nothing() -> None:
+    assert (Z_IMAGE.distilled_scale, FLUX_DEV.distilled_scale) == ("Shift", "Distilled CFG Scale")
+    assert (FLUX_SCHNELL.distilled_scale, SDXL.distilled_scale) == (None, None)
+    assert (FLUX_DEV.guidance(0), FLUX_DEV.guidance(2), Z_IMAGE.guidance(2)) == (3.5, 2, None)
+    assert (FLUX_DEV.noise(9), FLUX_SCHNELL.noise(9), SDXL.noise(9)) == (FLUX_DEV.flow, FLUX_SCHNELL.flow, None)
+    shifted = FLUX2_KLEIN_4B.noise(9)
+    assert shifted is not None and (shifted.shift, shifted.even_shift(4096, 4)) == (9, 9)
+
+
 def _is_a_name(node: ast.AST) -> bool:
     match node:
         case ast.Attribute(
@@ -70,7 +94,8 @@ def _is_a_name(node: ast.AST) -> bool:
 
 def test_nobody_else_asks_which_family_it_is() -> None:
     """Sources ask a family's value for what they need: its name is shown, not compared, and stands in its own file."""
-    names = {"SD1", "SD2", "SDXL", "SDXL_REFINER", "PLAYGROUND", "COSXL", "Z_IMAGE", "FLUX2_KLEIN_4B", "FLUX2_KLEIN_9B"}
+    names = {"SD1", "SD2", "SDXL", "SDXL_REFINER", "PLAYGROUND", "COSXL", "Z_IMAGE", "FLUX_DEV", "FLUX_SCHNELL"}
+    names |= {"FLUX2_KLEIN_4B", "FLUX2_KLEIN_9B"}
     kinds = set(get_args(DenoiserKind)) - {"unet"}
     questions = []
     for path in sorted((ROOT / "modules").rglob("*.py")):
@@ -97,7 +122,8 @@ def test_each_family_is_whole() -> None:
     for family in FAMILIES:
         assert family.marks and family.text_encoders and min(family.resolution) >= 512
         pooled = [facts for facts in family.text_encoders if facts.pooled]
-        assert bool(family.added_numbers) == bool(pooled), "numbers go beside the vector of the whole text"
+        assert bool(family.added_numbers) <= bool(pooled), "numbers go beside the vector of the whole text"
+        assert bool(family.pooled_layers) == any(facts.only_pooled for facts in pooled)
         assert len({facts.role for facts in family.text_encoders}) == len(family.text_encoders)
     assert len({family.label for family in FAMILIES}) == len(FAMILIES)
     by_name = {family.name: [facts.role for facts in family.text_encoders] for family in FAMILIES}

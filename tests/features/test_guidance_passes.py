@@ -191,7 +191,7 @@ def test_a_word_of_negative_weight_is_tokens_of_its_own_whose_values_are_negated
     on = {"enabled": True}
     request = resolved(prompt="a (red:-1.5) circle", scripts={"NegPiP": on})
     context: Any = SimpleNamespace(pipeline=pipeline, resolved=request)
-    hook, conditioner = NegPip(context), conditioner_of(pipeline, (64, 64), request.settings)
+    hook, conditioner = NegPip(context), conditioner_of(pipeline, request.passes[0], request.settings)
     (row,) = hook.encoding(conditioner.of_texts)(["a (red:-1.5) circle"])
     (rest,), (word,) = (conditioner.of_texts([text]) for text in ("(a :1) ( circle:1)", "(red:1.5)"))
     assert row.tokens == 78 and row.signs is not None and row.signs.tolist() == [[-1.0, *[1.0] * 77]]

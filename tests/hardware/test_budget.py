@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_kl_flux2 import AutoencoderKLFlux2
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from diffusers.models.transformers.transformer_z_image import ZImageTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from modules.generation.flux import flux_forward
 from modules.generation.flux2 import flux2_forward
 from modules.generation.z_image import z_image_forward
 from modules.hardware.attention import AttentionChoice, AttentionName, apply_attention, scores_of
@@ -189,6 +191,28 @@ def test_the_estimate_of_flux_2_holds_what_it_really_takes(width: int, height: i
     sample = half(rows, pictures * 128, height // 16, width // 16)
     with torch.no_grad(), mode, ByteCounter([transformer]) as counter:
         flux2_forward(transformer)(sample, torch.full((rows,), 0.5), half(rows, 512, 7680))
+    assert counter.peak <= estimate <= 1.25 * counter.peak
+
+
+@pytest.mark.parametrize(("width", "height", "rows"), some([(1024, 1024, 1), (1216, 832, 2), (512, 512, 1)], 1))
+def test_the_estimate_of_flux_holds_what_it_really_takes(width: int, height: int, rows: int) -> None:
+    """Two blocks of each kind stand for the 57."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            transformer = FluxTransformer2DModel(num_layers=2, num_single_layers=2, guidance_embeds=True)
+            vae = _make_vae(Architecture(vae_channels=(128, 256, 512, 512), latent_channels=16, norm_num_groups=32))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    estimate = unet_work(size_of(transformer, vae), RequestSize(width, height, images=rows, rows_per_image=1))
+    without_memory(transformer, mode)
+    half = partial(torch.empty, dtype=torch.bfloat16)
+    guidance, lengths = torch.full((rows,), 3.5), torch.tensor([512] * rows)
+    sample, context = half(rows, 16, height // 8, width // 8), half(rows, 512, 4096)
+    with torch.no_grad(), mode, ByteCounter([transformer]) as counter:
+        forward = flux_forward(transformer)
+        forward(sample, torch.full((rows,), 0.5), context, lengths, half(rows, 768), guidance)
     assert counter.peak <= estimate <= 1.25 * counter.peak
 
 

@@ -34,6 +34,7 @@ from modules.weights.checkpoint import load_checkpoint
 from modules.weights.model import Model
 from tests.amounts import some
 from tests.checkpoints import SD15, _make_unet, _make_vae, make_text_encoders, write_tiny_checkpoint
+from tests.flux_files import write_flux
 from tests.hardware.byte_counter import ByteCounter, without_memory
 from tests.z_image_files import write_z_image
 
@@ -97,6 +98,32 @@ def test_a_language_model_is_streamed_beside_its_transformer(tmp_path: Path) -> 
     (text,) = model.text_encoders
     layer = module_bytes(text.get_submodule("layers.0"))
     assert (size.text_streamed, size.text_slots) == (3 * layer, 2 * layer)
+    for mode in ("medvram", "lowvram", "full", "lowvram"):
+        offloader.apply(mode)
+        assert same(found(), before), mode
+    offloader.close()
+    assert same(found(), before)
+
+
+def test_t5_is_streamed_beside_a_transformer(tmp_path: Path) -> None:
+    """CLIP beside it has no pieces: it is brought whole."""
+    files = write_flux(tmp_path)
+    model = load_checkpoint(files.checkpoint, vae_path=files.vae, text_paths=files.texts)
+    encoder = PromptEncoder(model, clip_tokenizer())
+    forward, x = forward_of(model.unet), torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    @torch.inference_mode()
+    def found() -> list[torch.Tensor]:
+        encoder.forget()
+        read = encoder.encode(("a (cat:1.2)",), EncodingOptions())
+        assert read.pooled is not None and read.lengths == (256,)
+        beside = torch.tensor(read.lengths), read.pooled, torch.tensor([3.5])
+        return [read.context, read.pooled, forward(x, torch.tensor([0.5]), read.context, *beside)]
+
+    before, offloader = found(), offloader_of(model)
+    size = size_of(model.unet, model.vae, *model.text_encoders)
+    blocks = [module_bytes(model.text_encoders[1].get_submodule(f"block.{index}")) for index in range(2)]
+    assert (size.text_streamed, size.text_slots) == (sum(blocks), 2 * max(blocks))
     for mode in ("medvram", "lowvram", "full", "lowvram"):
         offloader.apply(mode)
         assert same(found(), before), mode

@@ -151,7 +151,7 @@ def test_old_samplers_and_hires_samplers() -> None:
         ("Steps: 20, Sampler: Euler, RNG: Dice", "RNG is 'Dice', which that setting can't take"),
         ("Steps: 20, Sampler: Euler, ENSD: 1e999", "ENSD is '1e999', which that setting can't take"),
         ("Steps: 20, Sampler: Euler, Masked content: jelly", "Masked content is 'jelly', which is none of"),
-        ("Steps: 20, Sampler: Euler, Distilled CFG Scale: 3", "takes over: Distilled CFG Scale."),
+        ("Steps: 20, Sampler: Euler, Hires Distilled CFG Scale: 3", "takes over: Hires Distilled CFG Scale."),
         (
             "Steps: 20, Sampler: Euler, AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ink(0a1b), "
             "AddNet Weight A 1: 0.5, AddNet Weight B 1: 0.5, AddNet Module 2: LoCon, AddNet Model 2: oil(2c3d)",
@@ -455,6 +455,8 @@ def test_text_encoders_of_forge_are_chosen_where_they_are_here() -> None:
     fields, overrides, notices = paste(text, {}, LocalFiles())
     assert overrides["forge_additional_modules"] == ["qwen_3_4b.safetensors"]
     assert fields["distilled_cfg_scale"] == 6
+    flux = paste(f"a\n{LINE}, Distilled CFG Scale: 2.5")
+    assert flux.fields["distilled_cfg_scale"] == 2.5 and not [one for one in flux.notices if "Distilled" in one]
     assert [notice for notice in notices if "gone" in notice] == [
         "The module gone is not here: what alone fits is used."
     ]

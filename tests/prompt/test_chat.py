@@ -8,9 +8,9 @@ from importlib.resources import files
 
 import pytest
 
-from modules.prompt import ReadingOptions, count_tokens, qwen_tokenizer, read_prompt
-from modules.prompt.chat import LONGEST, ChatTokenizer, without_weights
-from modules.prompt.qwen import VOCABULARY
+from modules.prompt import ReadingOptions, count_tokens, read_prompt
+from modules.prompt.chat import ChatReader, without_weights
+from modules.prompt.qwen import VOCABULARY, qwen_tokenizer
 
 # By the published tokenizer.json of Z-Image (tokenizers 0.22); 2,000 random texts of all scripts were equal too.
 IDS = {
@@ -56,14 +56,14 @@ def test_weights_are_taken_off_and_plain_brackets_stay(text: str) -> None:
 
 
 def test_a_text_is_a_message_and_ends_where_the_model_stops_reading() -> None:
-    tokenizer, chat = qwen_tokenizer(), ChatTokenizer(qwen_tokenizer())
+    tokenizer, chat = qwen_tokenizer(), ChatReader(qwen_tokenizer())
     found = chat.read("a (red:1.3) cat")
     assert tokenizer.decode(found.ids) == "<|im_start|>user\na red cat<|im_end|>\n<|im_start|>assistant\n"
-    assert (found.had_weights, found.cut) == (True, 0)
+    assert (found.lost_weights, found.cut) == (True, 0)
     assert chat.read("a (red:1.3) cat", "None").text == "a (red:1.3) cat"
     long = chat.read("cat " * 600)
-    assert len(long.ids) == LONGEST and long.cut == 600 + 9 - LONGEST
-    thoughtless = ChatTokenizer(qwen_tokenizer(), empty_thought=True).read("a cat")
+    assert len(long.ids) == ChatReader.longest and long.cut == 600 + 9 - ChatReader.longest
+    thoughtless = ChatReader(qwen_tokenizer(), empty_thought=True).read("a cat")
     assert tokenizer.decode(thoughtless.ids).endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
 
 
@@ -73,11 +73,11 @@ def test_many_brackets_are_read_quickly() -> None:
 
 
 def test_how_it_was_read_shows_the_limit_and_says_what_is_left_out() -> None:
-    tokenizer = ChatTokenizer(qwen_tokenizer())
+    tokenizer = ChatReader(qwen_tokenizer())
     reading = read_prompt("a (red:1.3) [cat:dog:2] " + "word " * 600, tokenizer, ReadingOptions(steps=4))
     (part,) = reading.parts
     assert len(part.texts) == 2 and all(text.calls for text in part.texts)
-    assert part.texts[0].limit == LONGEST < part.texts[0].token_count
+    assert part.texts[0].limit == ChatReader.longest < part.texts[0].token_count
     assert part.texts[0].message.startswith("a red cat word") and not part.texts[0].chunks
     assert {notice.kind for notice in reading.notices} == {"no-weights", "cut"}
-    assert count_tokens("a cat", tokenizer, 4) == (2 + 8, LONGEST)
+    assert count_tokens("a cat", tokenizer, 4) == (2 + 8, ChatReader.longest)

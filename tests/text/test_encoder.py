@@ -12,7 +12,8 @@ import torch
 from modules.parameters.job_options import EncodingOptions
 from modules.prompt import clip_tokenizer, plan_conditioning
 from modules.text import encoder as encoder_module
-from modules.text.encoder import PromptEncoder, apply_emphasis
+from modules.text.emphasis import apply_emphasis
+from modules.text.encoder import PromptEncoder
 from modules.weights.checkpoint import load_checkpoint
 from tests.checkpoints import TINY_SDXL, write_tiny_checkpoint
 

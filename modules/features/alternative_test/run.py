@@ -87,7 +87,7 @@ def found_noise(
                 model,
                 pipeline.model.predicts.kind,
             ),
-            conditions_for(conditioning, conditioner_of(pipeline, spec.size, settings).of_texts),
+            conditions_for(conditioning, conditioner_of(pipeline, spec, settings).of_texts),
             guidance_of(pipeline, Pass(spec), settings, progress),
             total_calls=spec.steps,
             extra_channels=start.extra,

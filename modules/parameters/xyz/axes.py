@@ -81,6 +81,7 @@ AXES: Final = (
     Axis("Steps", "whole", "steps"),
     Axis("Hires steps", "whole", "hr_second_pass_steps", tabs=TXT2IMG),
     Axis("CFG Scale", "number", "cfg_scale"),
+    Axis("Distilled CFG Scale", "number", "distilled_cfg_scale"),
     Axis("Shift", "number", "distilled_cfg_scale"),
     Axis("Image CFG Scale", "number", "image_cfg_scale", tabs=IMG2IMG),
     Axis(SEARCH, plain=True),

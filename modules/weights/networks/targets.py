@@ -14,7 +14,7 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
-from modules.families import Family, TextEncoderFacts
+from modules.families import Family, TextEncoderFacts, TextLayout
 from modules.hardware.model_configs import DenoiserModule, unet_config
 from modules.parameters.unet_blocks import BASE, block_of
 from modules.weights.model import TextEncoder
@@ -32,6 +32,9 @@ _TEXT_ATTENTION: Final = {
     ".self_attn.q_proj": ".self_attn.to_q", ".self_attn.k_proj": ".self_attn.to_k",
     ".self_attn.v_proj": ".self_attn.to_v", ".self_attn.out_proj": ".self_attn.to_out",
 }  # fmt: skip
+
+# What stands before the layers of encoders that read texts whole, in their files.
+_BEFORE_LAYERS: Final[Mapping[TextLayout, str]] = {"qwen3": "model.", "t5": "encoder."}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,12 +98,17 @@ def joined_targets(model: NamedModules, targets: Mapping[str, Target]) -> dict[s
         return {}
     by_path = {target.path: target for target in targets.values()}
     found: dict[str, list[RowShare]] = {}
+    trained = TRANSFORMERS[model.family.denoiser].trained
     for target, source in _transformer_targets(model):
-        index, count = source.part
-        if count > 1 or source.swapped:
-            for spelling in _transformer_spellings(source.name.removesuffix(".weight")):
-                share = RowShare(by_path[target.path], index, count, source.swapped, source.span)
-                found.setdefault(spelling, []).append(share)
+        named = [(source, _transformer_spellings(source.name.removesuffix(".weight")))]
+        if (other := trained(f"{target.path.removeprefix('unet.')}.weight")) is not None:
+            named.append((other, [other.name]))
+        for one, spellings in named:
+            index, count = one.part
+            if count > 1 or one.swapped:
+                share = RowShare(by_path[target.path], index, count, one.swapped, one.span)
+                for spelling in spellings:
+                    found.setdefault(spelling, []).append(share)
     return {name: tuple(sorted(shares, key=lambda share: share.index)) for name, shares in found.items()}
 
 
@@ -126,12 +134,15 @@ def _transformer_spellings(name: str) -> list[str]:
 
 
 def _unet_modules(model: NamedModules) -> Iterator[tuple[Target, list[str]]]:
-    if model.family.denoiser in TRANSFORMERS:
+    if (kind := TRANSFORMERS.get(model.family.denoiser)) is not None:
         for target, source in _transformer_targets(model):
             names = [target.path.removeprefix("unet.")]
             if source.part[1] == 1 and not source.swapped:
                 names.append(source.name.removesuffix(".weight"))
-            yield target, [spelling for name in dict.fromkeys(names) for spelling in _transformer_spellings(name)]
+            spellings = [spelling for name in dict.fromkeys(names) for spelling in _transformer_spellings(name)]
+            if (other := kind.trained(f"{names[0]}.weight")) is not None and other.part[1] == 1:
+                spellings.append(other.name)
+            yield target, spellings
         return
     assert isinstance(model.unet, UNet2DConditionModel)
     config = unet_config(model.unet)
@@ -167,8 +178,8 @@ def _text_modules(model: NamedModules) -> Iterator[tuple[Target, list[str]]]:
 
 def _text_spellings(facts: TextEncoderFacts, path: str) -> list[str]:
     """Files have the names of transformers before version 5, where each layer but the projection is in `text_model`."""
-    if facts.layout == "qwen3":
-        return _language_model_spellings(facts, f"model.{path}")
+    if (before := _BEFORE_LAYERS.get(facts.layout)) is not None:
+        return _language_model_spellings(facts, before, path)
     name = path if path.startswith((_TEXT_MODEL, "text_projection")) else _TEXT_MODEL + path
     dotted = [name, *(name.removesuffix(new) + old for new, old in _TEXT_ATTENTION.items() if name.endswith(new))]
     spellings = [f"text_encoders.{facts.role}.transformer.{name}"]
@@ -180,10 +191,10 @@ def _text_spellings(facts: TextEncoderFacts, path: str) -> list[str]:
     return spellings
 
 
-def _language_model_spellings(facts: TextEncoderFacts, name: str) -> list[str]:
-    bare = name.removeprefix("model.")
+def _language_model_spellings(facts: TextEncoderFacts, before: str, path: str) -> list[str]:
+    name = before + path
     spellings = [f"text_encoders.{facts.role}.transformer.{name}"]
     for prefix in facts.network_prefixes:
-        for one in (bare, name):
+        for one in (path, name):
             spellings.append(prefix + (one.replace(".", "_") if prefix.endswith("_") else one))
     return spellings

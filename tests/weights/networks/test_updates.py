@@ -206,7 +206,7 @@ def test_the_magnitudes_of_peft_are_those_of_rows() -> None:
 def test_a_part_of_joined_rows_is_that_part_of_the_whole() -> None:
     generator = torch.Generator().manual_seed(1)
     up, down, weight = (torch.randn(shape, generator=generator) for shape in ((12, 2), (2, 5), (12, 5)))
-    low_rank, parts = {"up": up, "down": down}, weight.chunk(3)
+    low_rank, parts, unequal = {"up": up, "down": down}, weight.chunk(3), (weight[:2], weight[2:4], weight[4:])
     drawn = {
         "plain": low_rank,
         "rows": low_rank | {"dora_scale": torch.rand(12, 1, generator=generator)},
@@ -225,7 +225,6 @@ def test_a_part_of_joined_rows_is_that_part_of_the_whole() -> None:
         assert update is not None
         rows = [RowsOf(update, index, 3, all_parts=lambda: parts).delta(part) for index, part in enumerate(parts)]
         torch.testing.assert_close(torch.cat(rows), update.delta(weight.clone()), atol=1e-6, rtol=1e-5)
-        unequal = weight.split((2, 2, 8))
         shares = [RowsOf(update, i, 6, all_parts=lambda: unequal, span=span) for i, span in enumerate((1, 1, 4))]
         rows = [share.delta(part) for share, part in zip(shares, unequal, strict=True)]
         torch.testing.assert_close(torch.cat(rows), update.delta(weight.clone()), atol=1e-6, rtol=1e-5)

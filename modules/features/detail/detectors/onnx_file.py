@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from modules.features.detail.detectors.detection import DetectorError
+from modules.files.protobuf import byte_fields
 
 _MOST_BYTES: Final = 1 << 30
 _METADATA: Final = 14
-_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 
 
 def read_onnx(path: Path) -> tuple[cv2.dnn.Net, dict[str, str]]:
@@ -37,35 +37,7 @@ def read_onnx(path: Path) -> tuple[cv2.dnn.Net, dict[str, str]]:
 
 
 def _metadata(content: bytes) -> Iterator[tuple[str, str]]:
-    for number, value in _fields(content):
+    for number, value in byte_fields(content):
         if number == _METADATA:
-            entry = dict(_fields(value))
+            entry = dict(byte_fields(value))
             yield entry.get(1, b"").decode("utf-8"), entry.get(2, b"").decode("utf-8")
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """The fields with bytes of a message in protobuf's encoding; numbers are passed over."""
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
-        kind = key & 7
-        if kind == _VARINT:
-            _, place = _varint(message, place)
-        elif kind == _LENGTH:
-            length, place = _varint(message, place)
-            yield key >> 3, message[place : place + length]
-            place += length
-        elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
-            place += 8 if kind == _EIGHT_BYTES else 4
-        else:
-            raise IndexError("a field of an unknown kind")
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[place]
-        value |= (byte & 127) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 128:
-            return value, place
