@@ -16,6 +16,7 @@ from modules.weights.merging.checkpoints import MergeTarget, merge_checkpoints
 from modules.weights.merging.extraction import extract_lora
 from modules.weights.merging.loras import LoraToMerge
 from modules.weights.merging.sources import SourceModel
+from modules.weights.networks.reading import read_network
 from tests.amounts import some
 from tests.checkpoints import write_lora, write_tiny_checkpoint, write_vae
 from tests.flux2_files import flux2_lora, write_flux2
@@ -58,6 +59,37 @@ def test_every_tensor_of_every_layout_is_merged(family: str, layout: str, tmp_pa
         if one.is_floating_point():
             wanted = (0.75 * one.double() + 0.25 * other[name].double()).half()
             torch.testing.assert_close(found[name], wanted, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("layout", some(["split", "diffusers", "all-in-one"], 2))
+@pytest.mark.parametrize("family", WRITERS)
+def test_what_is_extracted_and_merged_into_the_original_gives_the_tuned_one(
+    family: str, layout: str, tmp_path: Path
+) -> None:
+    original = WRITERS[family](tmp_path, layout).checkpoint
+    values = load_file(original)
+    generator = torch.Generator().manual_seed(3)
+    tuned = dict(values)
+    for name in values:
+        if name.endswith((".qkv.weight", ".linear1.weight", ".to_q.weight", ".layers.0.mlp.up_proj.weight")):
+            up, down = torch.randn(len(values[name]), 1, generator=generator), torch.ones(1, values[name].shape[1])
+            tuned[name] = values[name] + 0.1 * up @ down
+    save_file(tuned, tmp_path / "tuned.safetensors")
+    lora, _ = extract_lora(
+        ExtractRequest(tuned="tuned", original="original", rank=1, save_as="float32"),
+        tmp_path / "tuned.safetensors",
+        original,
+        MergeTarget(tmp_path, "lora", "0123456789abcdef"),
+        lambda share: None,
+    )
+    changed = [name for name in values if not torch.equal(values[name], tuned[name])]
+    assert changed and len([name for name in load_file(lora) if name.endswith(".alpha")]) == len(changed)
+    assert read_network(lora).base == {"Z-Image": "Z-Image", "klein": "Flux.2 klein 4B"}[family]
+    found = load_file(merged(tmp_path, original, loras=(lora,)))
+    for name in values:
+        # Of its largest numbers a hundredth is cut off.
+        left = float((found[name].float() - tuned[name].float()).norm())
+        assert left <= 0.5 * float((tuned[name].float() - values[name].float()).norm()), name
 
 
 @pytest.mark.parametrize(("first", "second"), [("Z-Image", "klein"), ("klein", "SD1"), ("SD1", "Z-Image")])

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from modules.families import UNET_PREFIX, Family, family_of
 from modules.parameters.merger_request import ExtractRequest
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.fill import SourceOf
 from modules.weights.merging.arithmetic import widened
 from modules.weights.merging.checkpoints import MergeTarget
 from modules.weights.merging.safetensors_writer import PlannedTensor, WriteProgress, write_safetensors
-from modules.weights.merging.sources import check_checkpoints
+from modules.weights.merging.sources import check_checkpoints, has_transformer
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import EmptyModel
 from modules.weights.tensor_file import TensorFile, stream_tensors
@@ -27,6 +28,7 @@ from modules.weights.tensor_file import TensorFile, stream_tensors
 _TYPES: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Text encoders are left out unless one of their weights differs by more than this.
 _DIFFERENT: Final = 0.01
+_MODULATION: Final = "adaLN"
 _QUANTILE: Final = 0.99
 # Of subspace iteration, which takes twice the vectors that are wanted and a few more, so often.
 _OVERSAMPLING: Final = 16
@@ -62,7 +64,7 @@ def extract_lora(
         check_checkpoints(files)
         family = family_of(files[0].shapes)
         assert family is not None, "a checkpoint is of a family"
-        layers = list(_layers(EmptyModel.of(files[0], family), request))
+        layers = list(_layers(EmptyModel.of(files[0], family), files[0], request))
         texts = _texts_differ([layer for layer in layers if layer.text], files)
         used = [layer for layer in layers if texts or not layer.text]
         tensors = _extracted(used, files, _TYPES[request.save_as], watch)
@@ -107,9 +109,12 @@ def largest_singular(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]
     return left[:, :rank], sizes[:rank], right[:rank]
 
 
-def _layers(model: EmptyModel, request: ExtractRequest) -> Iterator[_Layer]:
+def _layers(model: EmptyModel, file: TensorFile, request: ExtractRequest) -> Iterator[_Layer]:
     """The layers in question: attention, with the convolutional blocks if they get a rank, and text encoders."""
     for part, root, source_of in model.parts():
+        if part == "unet" and has_transformer(model.family):
+            yield from _transformer_layers(root, source_of, file, request)
+            continue
         for path, module in root.named_modules():
             if not isinstance(module, nn.Linear | nn.Conv2d):
                 continue
@@ -119,6 +124,21 @@ def _layers(model: EmptyModel, request: ExtractRequest) -> Iterator[_Layer]:
                 source = source_of(f"{path}.weight")
                 name = _text_name(model.family, part, path) if text else _unet_name(model.family, path, source)
                 yield _Layer(name, source, tuple(module.weight.shape), rank, text)
+
+
+def _transformer_layers(
+    root: nn.Module, source_of: SourceOf, file: TensorFile, request: ExtractRequest
+) -> Iterator[_Layer]:
+    """The linear layers of its blocks as the file has them, but for what they are modulated by."""
+    blocks = tuple(f"{name}." for name, child in root.named_children() if isinstance(child, nn.ModuleList))
+    names = [
+        source_of(f"{path}.weight").name
+        for path, module in root.named_modules()
+        if isinstance(module, nn.Linear) and path.startswith(blocks) and _MODULATION not in path
+    ]
+    for name in dict.fromkeys(names):
+        stem = name.removeprefix(UNET_PREFIX).removesuffix(".weight").replace(".", "_")
+        yield _Layer(f"lora_unet_{stem}", TensorSource(name), file.shapes[name], request.rank, text=False)
 
 
 def _text_rank(path: str, request: ExtractRequest) -> int:
@@ -142,6 +162,8 @@ def _unet_name(family: Family, path: str, source: TensorSource) -> str:
 
 def _text_name(family: Family, part: str, path: str) -> str:
     facts = family.text_encoders[int(part.rpartition(".")[2])]
+    if facts.layout == "qwen3":
+        return f"text_encoders.{facts.role}.transformer.model.{path}"
     prefix = next(one for one in facts.network_prefixes if one.endswith("_"))
     return f"{prefix}text_model_{path.removeprefix('text_model.')}".replace(".", "_")
 
