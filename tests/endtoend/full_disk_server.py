@@ -1,4 +1,7 @@
-"""The real server on a disk that is full while the file `full` lies in its data folder, where none can be mounted."""
+"""The real server on a disk that is full while the file `full` lies in its data folder, where none can be mounted.
+
+There is room for one more file if it says "1".
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ def pretend(flag: Path, outputs: Path) -> None:
     write_synced = atomic._write_synced
 
     def guarded(path: Path, write: Callable[[BinaryIO], object], mode: int) -> None:
-        if flag.exists() and path.is_relative_to(outputs):
+        if flag.exists() and path.is_relative_to(outputs) and flag.read_bytes() == b"1":
+            flag.write_bytes(b"0")
+        elif flag.exists() and path.is_relative_to(outputs):
             whole = io.BytesIO()
             write(whole)
             path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.checkpoints import write_tiny_checkpoint
 from tests.endtoend.house import FLAGS, House, one_sentence
+from tests.features.detail.planted import plant
 from tests.server.server import ROOT, Server
 
 pytestmark = pytest.mark.server
@@ -65,6 +68,43 @@ def test_a_full_disk_fails_the_job_in_a_sentence_and_the_next_one_works_when_the
         assert len(left) == 1, left
         filler.unlink()
         house.works()
+        a_disk_that_is_full_under_a_detail_pass(house, filler, mounted)
+
+
+def a_disk_that_is_full_under_a_detail_pass(house: House, filler: Path, mounted: bool) -> None:
+    """There is room for what is saved beside a picture, and none for the picture."""
+
+    def files() -> dict[Path, bytes]:
+        found = (path for path in house.outputs.rglob("*") if path.is_file() and path != filler)
+        return {path: path.read_bytes() for path in found}
+
+    plant(house.server.data_dir / "models" / "adetailer" / "planted.onnx", [(0.1, 0.1, 0.6, 0.6)])
+    detail = {
+        "alwayson_scripts": {"ADetailer": {"args": [{"ad_model": "planted.onnx", "ad_denoising_strength": 0.9}]}},
+        "override_settings": {"ad_save_images_before": True},
+    }
+    before = files()
+    room = 4096 * -(-(max(map(len, before.values())) + 1000) // 4096)
+    filler.write_bytes(b"1")
+    if mounted:
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(512)):
+                pass
+        os.truncate(filler, filler.stat().st_size - room)
+    job = house.made(n_iter=2, **detail)
+    assert (job["state"], one_sentence(job["cause"])) == ("failed", True), job["cause"]
+    assert str(house.outputs) in job["cause"]
+    left = files()
+    assert left.items() >= before.items()
+    for path in left.keys() - before.keys():
+        # Whole, and nothing under a passing name.
+        assert path.stem.endswith("-ad-before")
+        Image.open(path).load()
+    assert len(left) == len(before) + 1, left.keys()
+    filler.unlink()
+    job = house.made(n_iter=2, **detail)
+    assert job["state"] == "finished", job["cause"]
+    assert len(files()) == len(left) + 5  # two pictures, each as it was before, and their grid
 
 
 @pytest.mark.long
