@@ -65,8 +65,6 @@ from modules.sampling.control import (
 from modules.weights.control.reading import ControlModel, read_control_model
 
 _MOST_MAPS: Final = 8
-# A T2I-Adapter has four or five features, a ControlNet at least nine residuals.
-_MOST_FEATURES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +261,7 @@ class ControlNet(JobFeature):
         mode = ControlMode(unit.control_mode)
         count = residual_count(model)
         curved = is_curved(mode, unit.module, hires=context.is_hires)
-        by_default = feature_weights if count <= _MOST_FEATURES else residual_weights
+        by_default = feature_weights if model.kind is ControlKind.T2I_ADAPTER else residual_weights
         weights = tuple(weight * unit.weight for weight in unit.weights)
         weights = weights or by_default(count, unit.weight, curved=curved)
         if len(weights) < count:

@@ -49,11 +49,11 @@ class Room:
         write_control(encoder, dict(make_encoder(states, vector).state_dict()))
         write_tensors(encoder.with_name("another.safetensors"), {"something": torch.zeros(2)}, {})
 
-    def drawn(self, *units: dict[str, Any], files: dict[str, str] | None = None) -> Tensor:
-        """The latent of a small picture."""
+    def drawn(self, *units: dict[str, Any], files: dict[str, str] | None = None, **fields: Any) -> Tensor:
+        """The latent of a small picture; `fields` are of its request."""
         every: list[Any] = [{"enabled": True, "image": "red"} | unit for unit in units]
         scripts = {CONTROLNET.title: checked_arguments(CONTROLNET, {"units": every})} if units else {}
-        resolved = request(mode="txt2img", scripts=scripts)
+        resolved = request(mode="txt2img", scripts=scripts, **fields)
         given = cast(Any, SimpleNamespace())
         job = FeatureJob(
             resolved,
