@@ -53,7 +53,7 @@ USES = {
     "pictures": "parameters",
     "catalogue": "files settings parameters families pictures",
     "gallery": "files settings parameters pictures",
-    "downloads": "files pictures catalogue",
+    "downloads": "files families pictures catalogue",
     "protocol": "parameters prompt",
     "features.plan": "files settings features.declare parameters prompt catalogue",
     "hardware": "protocol",

@@ -68,22 +68,26 @@ def look_at_beginning(partial: Path, name: str, wanted: str) -> str | None:
         DownloadError: it is of no use here, so that the rest need not be fetched.
     """
     with partial.open("rb") as file:
-        head = file.read(512)
-        if head.lstrip()[:1] == b"<":
-            raise DownloadError(
-                f"A web page came instead of {name}: open the address in a browser and look what it says."
-            )
-        if not name.lower().endswith(".safetensors") or len(head) < _LENGTH_BYTES:
-            return None
-        (length,) = struct.unpack("<Q", head[:_LENGTH_BYTES])
-        if length > MAX_HEADER_BYTES:
-            raise DownloadError(f"{name} is not a safetensors file, though it is called one.")
-        file.seek(_LENGTH_BYTES)
-        header = file.read(length)
-    if len(header) < length:
+        head = file.read(_LENGTH_BYTES)
+        length = int.from_bytes(head, "little") if len(head) == _LENGTH_BYTES else 0
+        head += file.read(length if 512 < length <= MAX_HEADER_BYTES else 512)
+    return kind_of_beginning(head, name, wanted)
+
+
+def kind_of_beginning(head: bytes, name: str, wanted: str) -> str | None:
+    """As `look_at_beginning`, of the bytes that a file begins with."""
+    if head[:512].lstrip()[:1] == b"<":
+        raise DownloadError(f"A web page came instead of {name}: open the address in a browser.")
+    if not name.lower().endswith(".safetensors") or len(head) < _LENGTH_BYTES:
+        return None
+    (length,) = struct.unpack("<Q", head[:_LENGTH_BYTES])
+    if length > MAX_HEADER_BYTES:
+        raise DownloadError(f"{name} is not a safetensors file, though it is called one.")
+    if len(head) < _LENGTH_BYTES + length:
         return None
     try:
-        return _kind(classify_tensors(parse_safetensors_header(header, Path(name)).tensors), name, wanted)
+        header = parse_safetensors_header(head[_LENGTH_BYTES : _LENGTH_BYTES + length], Path(name))
+        return _kind(classify_tensors(header.tensors), name, wanted)
     except ModelFileError as error:
         raise DownloadError(str(error)) from error
 

@@ -116,7 +116,7 @@ class Downloads:
         Raises:
             DownloadError: it can't be fetched, is on the list or on the disk already.
         """
-        name, wanted = _checked_name(file.name), kind or file.kind
+        name, wanted = checked_name(file.name), kind or file.kind
         if kind and kind not in KINDS:
             raise DownloadError(f"{kind[:40]!r} is no kind of model; there are {', '.join(KINDS)}.")
         folder = self._places.folder(wanted)
@@ -407,7 +407,8 @@ class _Meter:
         return (there - first) / (now - began) if now > began else 0.0
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """`name` as a file can be called on every system. Raises DownloadError for what can't be a model file's."""
     if not name.lower().endswith(SUFFIXES):
         raise DownloadError(f"{name[:80]!r} is no model file: wanted is one that ends in {', '.join(SUFFIXES)}.")
     clean = _BAD_NAME.sub("_", name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from modules.catalogue.cards import Cards
 from modules.catalogue.upscalers import Upscaler
 from modules.downloads import GetModels
 from modules.downloads.arrival import ModelPlaces
+from modules.downloads.uploads import Uploads
 from modules.files import remove_stale_temporaries
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
@@ -64,8 +66,9 @@ class Services:
     jobs: JobService
     engine_log: EngineLog
     lock: FolderLock
-    get_models: GetModels | None = None
+    get_models: GetModels | None
     """Fetches models; None with --offline."""
+    uploads: Uploads
     notices: tuple[str, ...] = ()
 
     def upscalers(self) -> tuple[Upscaler, ...]:
@@ -173,6 +176,10 @@ def open_services(flags: Flags) -> Services:
         limits=lambda: Limits(waiting=options.whole("queue_waiting_limit"), ended=options.whole("queue_ended_kept")),
     )
     cards = Cards(catalogue.folders, paths.cache_dir / "cards.json", lambda: options.switch("list_hidden_files"))
+    places, arrived = (
+        ModelPlaces(catalogue.folders, paths.vae_approx_dir),
+        _arrived(catalogue, cards, None if flags.no_hashing else hashing),
+    )
     services = Services(
         flags=flags,
         paths=paths,
@@ -187,23 +194,24 @@ def open_services(flags: Flags) -> Services:
         jobs=jobs,
         engine_log=engine_log,
         lock=lock,
-        get_models=None if flags.offline else _get_models(paths, catalogue, cards, hashing, flags),
+        get_models=None if flags.offline else GetModels(paths.data_dir, places, arrived),
+        uploads=Uploads(places, arrived),
         notices=(*notices, *index.notices, *unknown_frozen(flags), *options.notices),
     )
     _start(services)
     return services
 
 
-def _get_models(
-    paths: Paths, catalogue: Catalogue, cards: Cards, hashing: BackgroundHashing, flags: Flags
-) -> GetModels:
+def _arrived(catalogue: Catalogue, cards: Cards, hashing: BackgroundHashing | None) -> Callable[[Path, str], None]:
+    """Lists a model file that has come."""
+
     def arrived(path: Path, kind: str) -> None:
         catalogue.refresh()
         cards.forget()
-        if not flags.no_hashing:
+        if hashing is not None:
             hashing.wake()
 
-    return GetModels(paths.data_dir, ModelPlaces(catalogue.folders, paths.vae_approx_dir), arrived)
+    return arrived
 
 
 def _wildcard_folders(paths: Paths, options: OptionStore) -> list[Path]:
@@ -228,6 +236,7 @@ def _start(services: Services) -> None:
 
 def _clean(services: Services) -> None:
     services.gallery.clean()
+    services.uploads.clean()
     folders = services.catalogue.folders
     for folder in {*folders.checkpoints, *folders.loras} - {*folders.foreign}:
         remove_stale_temporaries(folder)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from anyio import from_thread
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from modules.api.extra_networks import inside_picture
 from modules.api.viewer import ByBrowser
-from modules.catalogue import ModelFileError
 from modules.catalogue.card_files import CardKind
 from modules.catalogue.cards import Card
 from modules.catalogue.user_metadata import TEXT_KEYS, WEIGHT_KEY, SidecarError, save_user_metadata
@@ -22,13 +18,11 @@ from modules.files import SaveError
 from modules.gallery import Thumbnails
 from modules.page.card_lists import WantedCards, card_details, card_page
 from modules.page.card_previews import replace_preview
-from modules.page.card_uploads import store_lora
 from modules.page.job_pictures import shown_pictures
 from modules.parameters.output_options import ImageFileOptions
 from modules.pictures import PictureError
 from modules.pictures.opening import MOST_PIXELS
 from modules.settings.groups import read_options
-from modules.settings.logins import logins
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -133,25 +127,4 @@ def card_routes(services: Services, logged_in: Callable[[Request], None]) -> API
         services.cards.refresh(new.kind)
         return card_details(services, found(new.kind, new.name))
 
-    @router.post("/file")
-    async def put(request: Request, name: Annotated[str, Query(max_length=1000)]) -> dict[str, str]:
-        pieces = request.stream()
-
-        async def following() -> bytes:
-            return await anext(pieces, b"")
-
-        return await run_sync(_stored, services, name, partial(from_thread.run, following))
-
     return router
-
-
-def _stored(services: Services, name: str, following: Callable[[], bytes]) -> dict[str, str]:
-    """In a thread of its own, which waits for the next piece without holding up anybody."""
-    if services.flags.exposed and not logins(services.flags):
-        raise HTTPException(403, "Models are taken from people with a login only: start with --gradio-auth.")
-    try:
-        path = store_lora(services.cards.folder("lora"), name, following)
-    except (ModelFileError, SaveError) as error:
-        raise HTTPException(422, str(error)) from error
-    services.cards.refresh("lora")
-    return {"name": path.name}

@@ -14,6 +14,7 @@ from modules.api.routes import api_is_served, api_routes, page_only_routes
 from modules.page.card_routes import card_routes
 from modules.page.controlnet_routes import controlnet_page_routes
 from modules.page.folder_routes import folder_routes
+from modules.page.model_upload_routes import model_upload_routes
 from modules.page.other_program_routes import other_program_routes
 from modules.page.picture_routes import create_picture_router
 from modules.page.process import ServerProcess
@@ -79,6 +80,7 @@ def create_app(services: Services, flags: Flags, process: ServerProcess | None =
     app.include_router(unit_routes(services, logged_in))
     app.include_router(controlnet_page_routes(services, uploads, logged_in))
     app.include_router(card_routes(services, logged_in))
+    app.include_router(model_upload_routes(services, logged_in))
     app.include_router(create_picture_router(uploads, logged_in))
     if api_is_served(services):
         app.include_router(api_routes(services, logged_in, process.profile))

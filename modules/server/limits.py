@@ -18,8 +18,8 @@ LARGEST_BODY: Final = 128 * MEBIBYTE
 _LIMITS: Final = (
     ("/gradio_api/upload", 1024 * MEBIBYTE),
     ("/internal/pictures", 256 * MEBIBYTE),
-    # A LoRA, which is written while it comes.
-    ("/internal/cards/file", 4096 * MEBIBYTE),
+    # The header of a model file, and a piece of one.
+    ("/internal/models", 128 * MEBIBYTE),
     ("/internal", MEBIBYTE),
 )
 

@@ -65,7 +65,8 @@ SENT: dict[str, object] = {
     "/internal/controlnet/map": {"image": "0" * 64, "module": "canny"},
     "/internal/controlnet/pose": {"pose": POSE},
     "/internal/pictures": {},
-    "/internal/cards/file?name=a.safetensors": {},
+    "/internal/models/piece?name=a.safetensors&size=9&mark=1&offset=0": {},
+    "/internal/models/look?name=a.safetensors&size=9&mark=1": {},
 }
 THUMBNAIL = "/v1/pictures/none/thumbnail"
 # Of the queue these answer from memory, and are what the loop itself may call.

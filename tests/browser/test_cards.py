@@ -174,7 +174,7 @@ def _drop(page: Page, folder: Path) -> None:
         }""",
         list(data),
     )
-    expect_toast(page, "dropped.safetensors is among the LoRAs now.")
+    expect_toast(page, "dropped.safetensors is in its folder now (lora).")
     assert (folder / "dropped.safetensors").read_bytes() == data
     expect(page.locator(f"{CARDS} .card-status")).to_have_text("2 of 205 cards")
 

@@ -27,6 +27,7 @@ from modules.catalogue.networks import NetworkList
 from modules.catalogue.upscalers import Upscaler, list_upscalers
 from modules.downloads import GetModels
 from modules.downloads.arrival import ModelPlaces
+from modules.downloads.uploads import Uploads
 from modules.gallery import Gallery
 from modules.gallery.allowed_folders import AllowedFolders
 from modules.gallery.index.service import PictureIndex
@@ -261,6 +262,7 @@ def open_services(flags: Flags) -> Any:
     options = OptionStore(paths.config_file)
     catalogue: Any = FakeCatalogue()
     folders = ModelFolders.from_paths(paths)
+    places = ModelPlaces(folders, paths.vae_approx_dir)
     seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0.1"))
 
     def upscalers() -> tuple[Upscaler, ...]:
@@ -272,7 +274,8 @@ def open_services(flags: Flags) -> Any:
         options=options,
         catalogue=catalogue,
         cards=Cards(folders, paths.cache_dir / "cards.json"),
-        get_models=GetModels(paths.data_dir, ModelPlaces(folders, paths.vae_approx_dir), lambda path, kind: None),
+        get_models=GetModels(paths.data_dir, places, lambda path, kind: None),
+        uploads=Uploads(places, lambda path, kind: None),
         gallery=Gallery(paths, options),
         index=PictureIndex(paths, options),
         folders=AllowedFolders.at_start(paths, options, flags.gradio_allowed_path, extensible=flags.alone),

@@ -103,6 +103,14 @@ export function typeInto(field, text) {
  */
 export const send = (path, body = {}, method = "POST") => sendTo(url(path), body, { method });
 
+const UNANSWERED = "The server does not answer; try again.";
+
+/**
+ * Whether an error of `send` means that no answer came.
+ * @param {unknown} error
+ */
+export const isUnanswered = (error) => error instanceof Error && error.message === UNANSWERED;
+
 /**
  * As `send`, to a whole address.
  * @param {string} address
@@ -114,7 +122,7 @@ export const send = (path, body = {}, method = "POST") => sendTo(url(path), body
 export async function sendTo(address, body = {}, more = {}) {
   const json = { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const answer = await fetch(address, { method: "POST", ...json, ...more }).catch(() => {
-    throw new Error("The server does not answer; try again.");
+    throw new Error(UNANSWERED);
   });
   const content = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(String(content.detail ?? `The server refused this (${answer.status}).`));

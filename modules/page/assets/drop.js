@@ -1,11 +1,11 @@
 // @ts-check
-// A picture or a text file dropped on a prompt box: its parameters go into the form, as if pasted and read. A LoRA
-// dropped anywhere is offered to be put into its folder.
+// A picture or a text file dropped on a prompt box: its parameters go into the form, as if pasted and read. A
+// model dropped anywhere is offered to be put into its folder.
 
-import { read, url } from "./client.js";
-import { need, sendTo, sentence, typeInto, within } from "./dom.js";
-import { confirmed } from "./localization.js";
+import { read } from "./client.js";
+import { need, sentence, typeInto, within } from "./dom.js";
 import { toast } from "./messages.js";
+import { MODEL, takeModel } from "./model_upload.js";
 import { upload } from "./slot.js";
 
 const LONGEST_TEXT = 1000000;
@@ -57,21 +57,6 @@ function stayHere(event) {
   if (event.defaultPrevented || !wouldLeave(event)) return;
   event.preventDefault();
   if (event.dataTransfer) event.dataTransfer.dropEffect = "none";
-}
-
-const MODEL = /\.safetensors$/i;
-
-/**
- * A LoRA that is dropped anywhere is offered to be put into its folder.
- * @param {File} file
- */
-async function takeModel(file) {
-  if (!confirmed(`Put ${file.name} into the folder of LoRAs?`)) return;
-  toast(`${file.name} is on its way…`, "info");
-  const address = url(`cards/file?${new URLSearchParams({ name: file.name })}`);
-  await sendTo(address, {}, { body: file, headers: {} });
-  toast(`${file.name} is among the LoRAs now.`, "info");
-  document.dispatchEvent(new CustomEvent("webui-models"));
 }
 
 export function listenForDrops() {
