@@ -9,10 +9,11 @@ from fastapi import HTTPException
 from pydantic import JsonValue
 
 from modules.api.bodies import ApiOnly
-from modules.features.declaration import Argument, Script, ScriptError
+from modules.features.declaration import Argument, RequestChanges, Script, ScriptError
 from modules.features.table import SCRIPTS, find_script
 from modules.intake.script_choices import choices_of
 from modules.parameters import Mode
+from modules.pictures.size import Size
 
 if TYPE_CHECKING:
     from modules.jobs.services import Services
@@ -84,6 +85,23 @@ def requested_scripts(services: Services, body: ApiOnly, mode: Mode) -> dict[str
             # Clients send the empty arguments of extensions that they know; those ask for nothing.
             raise HTTPException(422, f"always on script {title} not found")
     return scripts
+
+
+def request_changes(body: ApiOnly, mode: Mode, size: Size, picture: Size | None) -> RequestChanges:
+    """What a body's always-on scripts change of its request, given its size and its picture's. Raises HTTPException."""
+    fields: dict[str, JsonValue] = {}
+    settings: dict[str, JsonValue] = {}
+    for title, value in (body.alwayson_scripts or {}).items():
+        script, given = find_script(title), value.get("args") if isinstance(value, Mapping) else None
+        if script is None or script.own is None or script.own.changes is None or mode not in script.tabs:
+            continue
+        try:
+            changes = script.own.changes(given if isinstance(given, list) else [], size, picture)
+        except ScriptError as error:
+            raise HTTPException(422, str(error)) from error
+        fields |= changes.fields
+        settings |= changes.settings
+    return RequestChanges(fields, settings)
 
 
 def _arguments(

@@ -10,10 +10,11 @@ from fastapi import HTTPException
 
 from modules.api.base64_pictures import Fetch, fetcher, picture_bytes
 from modules.api.bodies import ApiOnly, Img2ImgOnly, Txt2ImgOnly
-from modules.api.scripts import is_always_on, requested_scripts
+from modules.api.scripts import is_always_on, request_changes, requested_scripts
 from modules.catalogue.lookup import LocalModels
 from modules.catalogue.model_errors import ModelNotFoundError
 from modules.catalogue.upscalers import find_upscaler
+from modules.features.declaration import RequestChanges
 from modules.features.pictures import with_pictures
 from modules.gallery.allowed_folders import FolderError
 from modules.intake.checkpoints import options_in_force
@@ -32,6 +33,7 @@ from modules.parameters import (
     request_from_infotext,
 )
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
+from modules.pictures.opening import picture_size
 
 if TYPE_CHECKING:
     from modules.jobs.job import Job
@@ -93,10 +95,25 @@ def generation_request(services: Services, body: ApiOnly, mode: Mode) -> Submiss
     if isinstance(body, Img2ImgOnly) and body.mask_blur is not None:
         values |= {"mask_blur_x": body.mask_blur, "mask_blur_y": body.mask_blur}
     inputs = _pictures(body, values, fetcher(services.options))
+    changes = _changes(body, mode, values, inputs)
+    if (upscaler := changes.settings.get("upscaler_for_img2img")) is not None:
+        _find_upscaler(services, str(upscaler))
+    values |= {**changes.fields, "override_settings": {**overrides, **changes.settings}}
     request = parse_request(values)
     if request.enable_hr and request.hr_upscaler not in LATENT_UPSCALE_MODES:
         _find_upscaler(services, request.hr_upscaler)
     return Submission(request, inputs, notices)
+
+
+def _changes(body: ApiOnly, mode: Mode, values: Mapping[str, Any], inputs: Mapping[str, bytes]) -> RequestChanges:
+    """What scripts change of the request behind these values."""
+    if not body.alwayson_scripts:
+        return RequestChanges()
+    first = next(iter(values.get("init_images", ())), None)
+    fields = GenerationRequest.model_fields
+    width, height = (int(values.get(side, fields[side].default)) for side in ("width", "height"))
+    picture = None if first is None else picture_size(inputs[first], "init_images")
+    return request_changes(body, mode, (width, height), picture)
 
 
 def submit(services: Services, body: ApiOnly, mode: Mode, viewer: Viewer) -> list[Job]:

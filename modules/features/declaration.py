@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from pydantic import JsonValue
@@ -78,18 +78,29 @@ Values = Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
+class RequestChanges:
+    """What a script's arguments in an API change of the request that they come with: `fields` of it, and `settings`."""
+
+    fields: Mapping[str, JsonValue] = field(default_factory=dict)
+    settings: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class OwnForms:
     """How a script's arguments look to programs and in pictures, where they don't stand there one by one.
 
     `from_api` names the arguments of an API's `args`, in which pictures are base64 texts; it raises ScriptError.
     `written` gives the infotext keys and values of its arguments, and `read` the arguments of an infotext, None where
     it has none of this script; it raises ScriptError or ValueError. `is_key` knows its infotext keys.
+    `changes` says what an API's `args` change of the request itself, given the size of the request, (width, height),
+    and of the picture that it starts from, if any; it raises ScriptError.
     """
 
     from_api: Callable[[Sequence[JsonValue]], dict[str, JsonValue]]
     written: Callable[[Values], Iterator[tuple[str, object]]]
     read: Callable[[Mapping[str, str]], dict[str, JsonValue] | None]
     is_key: Callable[[str], bool]
+    changes: Callable[[Sequence[JsonValue], tuple[int, int], tuple[int, int] | None], RequestChanges] | None = None
 
 
 def first_is_ticked(script: Script, values: Values) -> bool:

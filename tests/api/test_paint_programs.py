@@ -194,6 +194,25 @@ def test_auto_sd_paint(api: httpx.Client, control: str) -> None:
     assert api.post("/controlnet/detect", json=preview | numbers).json()["info"] == "Success"
 
 
+def tiled_diffusion(upscaler: str, scale: float) -> dict[str, Any]:
+    """As auto-sd-paint-ext sends it, whose last argument is null."""
+    tiles = ["MultiDiffusion", False, True, 64, 64, 16, 16, 8, 4]
+    inversion = [False, 10, 1.0, 1.0, 64]
+    return {"Tiled Diffusion": {"args": [True, *tiles, upscaler, scale, *inversion, *[False] * 4, None]}}
+
+
+def test_auto_sd_paint_enlarges_by_tiled_diffusion(api: httpx.Client) -> None:
+    over = auto_sd_paint(init_images=[PICTURE], alwayson_scripts=tiled_diffusion("Lanczos", 2))
+    (found,), info = made(api, "img2img", over)
+    assert found.shape == (128, 128, 3) and "Tiled Diffusion" in info["infotexts"][0]
+    # On txt2img it names its upscaler too, and hires. fix enlarges.
+    (plain,), _ = made(api, "txt2img", auto_sd_paint(alwayson_scripts=tiled_diffusion("Lanczos", 2)))
+    assert plain.shape == (64, 64, 3)
+    for scripts, said in ((tiled_diffusion("nowhere", 2), "nowhere"), (tiled_diffusion("Lanczos", 20), "20 times")):
+        answer = api.post("/sdapi/v1/img2img", json={**over, "alwayson_scripts": scripts})
+        assert answer.status_code == 422 and said in answer.text and one_sentence(answer.json()["detail"])
+
+
 def test_a_unit_of_the_photoshop_plugins_first_days(api: httpx.Client, control: str) -> None:
     """With nulls for what it doesn't know, and without saying that it is enabled."""
     unit = {

@@ -11,7 +11,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from modules.features.declaration import ScriptError
+from modules.features.declaration import RequestChanges, ScriptError
 from modules.features.tiled_diffusion.declare import MIXTURE, MULTIDIFFUSION, TILED_DIFFUSION, TiledDiffusionArguments
 from modules.features.tiled_diffusion.run import TiledDiffusion, tile_starts, tile_weights, windows_of
 from modules.parameters import parse_infotext, parse_request, request_from_infotext, write_infotext
@@ -132,13 +132,55 @@ REST = {"tile_height": 96, "overlap": 48, "batch_size": 4, "noise_inversion": Fa
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("place", "value", "sentence"),
-    [(2, True, "the picture's size"), (10, "Lanczos", "by 'Lanczos'"), (18, True, "regions")],
-)  # fmt: skip
-def test_what_is_not_here_is_one_sentence(place: int, value: JsonValue, sentence: str) -> None:
-    args = [*EXTENSION, False, False]
-    args[place] = value
+def test_what_is_not_here_is_one_sentence() -> None:
     assert TILED_DIFFUSION.own is not None
-    with pytest.raises(ScriptError, match=f"Tiled Diffusion can't .*{sentence}"):
-        TILED_DIFFUSION.own.from_api(args)
+    with pytest.raises(ScriptError, match="Tiled Diffusion can't guide regions"):
+        TILED_DIFFUSION.own.from_api([*EXTENSION, False, True])
+
+
+def changes(picture: tuple[int, int] | None, **values: JsonValue) -> RequestChanges:
+    """What the extension's arguments change of a request of 512 x 512, in their order and as a record."""
+    names = (
+        *("enabled", "method", "overwrite_size", "keep_input_size", "image_width", "image_height"),
+        *("tile_width", "tile_height", "overlap", "tile_batch_size", "upscaler_name", "scale_factor"),
+    )
+    given = dict(zip(names, EXTENSION, strict=False)) | values
+    own = TILED_DIFFUSION.own
+    assert own is not None and own.changes is not None
+    found = own.changes(list(given.values()), (512, 512), picture)
+    assert own.changes([given], (512, 512), picture) == found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("picture", "values", "size", "upscaler"),
+    [
+        (None, {}, None, None),
+        (None, {"overwrite_size": True}, (1024, 1024), None),
+        (None, {"overwrite_size": True, "image_width": 1001}, (1000, 1024), None),
+        # An upscaler is for pictures, and a size of its own for txt2img.
+        (None, {"upscaler_name": "Lanczos"}, None, None),
+        ((100, 60), {"overwrite_size": True}, None, None),
+        ((100, 60), {"upscaler_name": "Lanczos", "scale_factor": 2}, (200, 120), "Lanczos"),
+        ((100, 60), {"upscaler_name": "Lanczos", "scale_factor": 1.5, "keep_input_size": False}, (768, 768), "Lanczos"),
+        ((100, 60), {"upscaler_name": "Lanczos", "enabled": False}, None, None),
+    ],
+)
+def test_its_arguments_may_ask_for_another_size(
+    picture: tuple[int, int] | None, values: dict[str, JsonValue], size: tuple[int, int] | None, upscaler: str | None
+) -> None:
+    found = changes(picture, **values)
+    assert tuple(found.fields.values()) == (size or ())
+    assert found.settings == ({"upscaler_for_img2img": upscaler} if upscaler else {})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"scale_factor": 9}, "would enlarge the picture 9 times: it must be from 1 to 8"),
+        ({"scale_factor": "two"}, "scale_factor is 'two': it must be a number"),
+    ],
+)
+def test_a_size_that_can_t_be_is_one_sentence(values: dict[str, JsonValue], said: str) -> None:
+    with pytest.raises(ScriptError, match=said):
+        changes((100, 60), upscaler_name="Lanczos", **values)

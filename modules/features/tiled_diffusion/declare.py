@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from pydantic import JsonValue
 
 from modules.features.arguments import ScriptArguments
-from modules.features.declaration import Argument, OwnForms, Script, ScriptError, Values
+from modules.features.declaration import Argument, OwnForms, RequestChanges, Script, ScriptError, Values
 from modules.settings.choices import IMG2IMG
 
 KEY: Final = "Tiled Diffusion"
@@ -45,10 +45,7 @@ _TAKEN: Final = {
     "noise_inverse_renoise_strength": "renoise_strength",
     "noise_inverse_renoise_kernel": "renoise_kernel",
 }
-_REFUSED: Final = {
-    "overwrite_size": "set the picture's size: give width and height of the request",
-    "enable_bbox_control": "guide regions: use Regional Prompter or Forge Couple",
-}
+_LARGEST_SCALE: Final = 8
 # The extension's words in pictures.
 _WRITTEN: Final = {
     "Method": "method",
@@ -74,14 +71,49 @@ def _from_api(given: Sequence[JsonValue]) -> dict[str, JsonValue]:
         # Forge's: the sizes follow at once, in pixels.
         pixels = _in_cells(dict(zip(_NUMBERS, given[_OVERWRITES:], strict=False)))
         return dict(zip(_ARGS, given[:_OVERWRITES], strict=False)) | pixels
-    named = given[0] if given and isinstance(given[0], Mapping) else dict(zip(_ARGS, given, strict=False))
-    if named.get("enabled"):
-        for name, what in _REFUSED.items():
-            if named.get(name) is True:
-                raise ScriptError(f"{KEY} can't {what}.")
-        if (upscaler := named.get("upscaler_name")) not in (None, "", "None"):
-            raise ScriptError(f"{KEY} can't enlarge the picture by {str(upscaler)[:40]!r}: resize it before.")
+    named = _named(given)
+    if named.get("enabled") and named.get("enable_bbox_control") is True:
+        raise ScriptError(f"{KEY} can't guide regions: use Regional Prompter or Forge Couple.")
     return {own: named[name] for name, own in _TAKEN.items() if named.get(name) is not None}
+
+
+def _named(given: Sequence[JsonValue]) -> Mapping[str, JsonValue]:
+    return given[0] if given and isinstance(given[0], Mapping) else dict(zip(_ARGS, given, strict=False))
+
+
+def _changes(given: Sequence[JsonValue], size: tuple[int, int], picture: tuple[int, int] | None) -> RequestChanges:
+    """A size of its own on txt2img. On img2img the picture, enlarged by an upscaler, in its own size or the request's.
+
+    As in the extension, whose arguments for the other tab say nothing.
+    """
+    named = _named(given)
+    if not named.get("enabled") or (len(given) > _OVERWRITES and not isinstance(given[_OVERWRITES], bool)):
+        return RequestChanges()
+    if picture is None:
+        if named.get("overwrite_size") is not True:
+            return RequestChanges()
+        return _sized(_number(named, "image_width", size[0]), _number(named, "image_height", size[1]))
+    upscaler = named.get("upscaler_name")
+    if not isinstance(upscaler, str) or upscaler in ("", "None"):
+        return RequestChanges()
+    scale = _number(named, "scale_factor", 1)
+    if not 1 <= scale <= _LARGEST_SCALE:
+        raise ScriptError(f"{KEY} would enlarge the picture {scale:g} times: it must be from 1 to {_LARGEST_SCALE}.")
+    width, height = picture if named.get("keep_input_size", True) is True else size
+    return replace(_sized(width * scale, height * scale), settings={"upscaler_for_img2img": upscaler})
+
+
+def _number(named: Mapping[str, JsonValue], name: str, default: float) -> float:
+    value = named.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ScriptError(f"{KEY}: {name} is {repr(value)[:40]}: it must be a number.")
+    return value
+
+
+def _sized(width: float, height: float) -> RequestChanges:
+    return RequestChanges({"width": int(width) // _PIXELS * _PIXELS, "height": int(height) // _PIXELS * _PIXELS})
 
 
 def _in_cells(pixels: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -142,7 +174,7 @@ TILED_DIFFUSION: Final = Script(
     ),
     always_on=True,
     file="tiled_diffusion.py",
-    own=OwnForms(_from_api, _written, _read, lambda key: key == KEY or key.startswith(_FORGE_KEY)),
+    own=OwnForms(_from_api, _written, _read, lambda key: key == KEY or key.startswith(_FORGE_KEY), _changes),
     aliases=("MultiDiffusion Integrated", "MultiDiffusion Integrated (SD 1.x, SD 2.x, SDXL)"),
 )
 
