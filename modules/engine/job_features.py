@@ -27,9 +27,6 @@ from modules.pictures.enlarging import Once
 from modules.protocol import CheckpointFile, RunJob, inner_key
 from modules.sampling import Interrupted
 
-# Of a picture's progress, what its own passes take where features run some over it: how many these are, and how long
-# they take, shows only when they run.
-_SHARE_OF_MAIN: Final = 0.5
 # A grid may have thousands of cells with requests of their own. Beside those of a picture there are those of the passes
 # that its features run.
 _MOST_MADE: Final = 8
@@ -160,8 +157,26 @@ class InnerJobs:
 
 
 def share_of_main(resolved: ResolvedRequest) -> float:
-    """How much of a picture's progress its own passes are."""
-    return _SHARE_OF_MAIN if resolved.inner else 1.0
+    """How much of a picture's progress its own passes are.
+
+    As much as of the work that is planned, a pass over the finished picture once each; whether there will be none of
+    them, or ten, nobody knows before it is finished.
+    """
+    own = _work(resolved)
+    inner = sum(
+        _work(resolved.inner_job(title, number, 0))
+        for title, ones in resolved.inner.items()
+        for number in range(len(ones))
+    )
+    return own / (own + inner) if inner else 1.0
+
+
+def _work(resolved: ResolvedRequest) -> float:
+    """Steps times pixels."""
+    return sum(
+        one.steps * (1.0 if one.strength is None or one.exact_steps else one.strength) * one.size[0] * one.size[1]
+        for one in resolved.passes
+    )
 
 
 def share_of_inner(number: int, done: float) -> float:
