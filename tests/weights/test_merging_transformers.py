@@ -75,13 +75,14 @@ def test_what_is_extracted_and_merged_into_the_original_gives_the_tuned_one(
             up, down = torch.randn(len(values[name]), 1, generator=generator), torch.ones(1, values[name].shape[1])
             tuned[name] = values[name] + 0.1 * up @ down
     save_file(tuned, tmp_path / "tuned.safetensors")
-    lora, _ = extract_lora(
+    lora, said = extract_lora(
         ExtractRequest(tuned="tuned", original="original", rank=1, save_as="float32"),
         tmp_path / "tuned.safetensors",
         original,
         MergeTarget(tmp_path, "lora", "0123456789abcdef"),
         lambda share: None,
     )
+    assert said == ()  # The text encoder is in the LoRA, or in no file of the two.
     changed = [name for name in values if not torch.equal(values[name], tuned[name])]
     assert changed and len([name for name in load_file(lora) if name.endswith(".alpha")]) == len(changed)
     assert read_network(lora).base == {"Z-Image": "Z-Image", "klein": "Flux.2 klein 4B"}[family]

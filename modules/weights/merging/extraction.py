@@ -74,7 +74,8 @@ def extract_lora(
     planned = [_planned(name, tensor) for name, tensor in tensors.items()]
     metadata = _metadata(request, family, target.name)
     write_safetensors(path, planned, metadata, target.token, lambda share: watch(1 - _WRITING + _WRITING * share))
-    return path, () if texts else ("The text encoders differ too little to be in the LoRA.",)
+    left_out = not texts and any(layer.text for layer in layers)
+    return path, ("The text encoders differ too little to be in the LoRA.",) if left_out else ()
 
 
 def factors_of(difference: Tensor, rank: int) -> tuple[Tensor, Tensor]:
