@@ -115,6 +115,7 @@ def test_cyanic_sd_krita(api: httpx.Client, control: str) -> None:
     assert api.post("/sdapi/v1/interrupt", json={}).status_code == 200
 
 
+@pytest.mark.long
 def test_cyanics_hires_fix_and_its_adetailer(api: httpx.Client) -> None:
     body = cyanic("tiny")
     larger = {"enable_hr": True, "hr_upscaler": "Latent", "hr_second_pass_steps": 0, "denoising_strength": 0.6}
