@@ -1,6 +1,7 @@
 """The gallery's index at 1,000, 10,000 and 100,000 pictures: reading headers, searching, the first page, bytes on disk.
 
     python -m benchmarks.gallery_index --pictures 1000 10000 100000 --files 1000
+    python -m benchmarks.gallery_index --pictures 100000 --meanings 768
 
 Reading is measured over real PNG files of 512² with infotext, in the process that the server reads with, by its CPU
 seconds: one core's worth. Searches are measured over rows that are written as the scanner writes them, four
@@ -27,6 +28,7 @@ from PIL.PngImagePlugin import PngInfo
 from modules.gallery.index.reading import ReadPicture
 from modules.gallery.index.reading_process import FileReader
 from modules.gallery.index.service import PictureIndex
+from modules.gallery.index.vectors import Vectors
 from modules.gallery.index.writing import Entry, FileFacts
 from modules.settings import Flags, OptionStore, Paths
 
@@ -162,6 +164,51 @@ def measure(pictures: int, rounds: int) -> Figures:
     return figures
 
 
+def measure_meanings(pictures: int, width: int, rounds: int) -> tuple[float, list[float], int]:
+    """Searches by meaning over random vectors: milliseconds until all are in memory, of each search, bytes on disk."""
+    chance = np.random.default_rng(3)
+    with tempfile.TemporaryDirectory() as place:
+        paths = Paths.from_flags(Flags(data_dir=Path(place)))
+        index = PictureIndex(paths, OptionStore(paths.config_file))
+        fill(index, pictures, paths.outputs_dir)
+        index._files.read("PRAGMA wal_checkpoint(TRUNCATE)")
+        before = sum(file.stat().st_size for file in Path(place).glob("gallery-index.db*"))
+        with index._files.change() as write:
+            for start in range(1, pictures + 1, BATCH):
+                made = chance.standard_normal((min(BATCH, pictures + 1 - start), width), np.float32)
+                made /= np.linalg.norm(made, axis=1, keepdims=True)
+                write.executemany(
+                    "INSERT INTO meanings (picture, encoder, vector) VALUES (?, 1, ?)",
+                    [(start + row, vector.astype(np.float16).tobytes()) for row, vector in enumerate(made)],
+                )
+        index._files.read("PRAGMA wal_checkpoint(TRUNCATE)")
+        found, store = index.search.found(""), Vectors(index._files)
+
+        def search(_: int) -> object:
+            wanted = chance.standard_normal(width, np.float32)
+            return store.nearest(1, wanted / np.linalg.norm(wanted), found.library, found.mask, 200)
+
+        first, searches = timed(1, search)[0], timed(rounds, search)
+        size = sum(file.stat().st_size for file in Path(place).glob("gallery-index.db*")) - before
+        index.close()
+    return first, searches, size
+
+
+def meanings_table(counts: Sequence[int], width: int, rounds: int) -> str:
+    """The table of searches by meaning."""
+    lines = [
+        f"| Pictures of {width} numbers | Nearest, median / p95 ms | First ms | Memory MB | In the index MB |",
+        "|---|---|---|---|---|",
+    ]
+    for count in counts:
+        first, searches, size = measure_meanings(count, width, rounds)
+        lines.append(
+            f"| {count:,} | {statistics.median(searches):.1f} / {p95(searches):.1f} | {first:.0f} |"
+            f" {count * (width + 12) / 1e6:.0f} | {size / 1e6:.0f} |"
+        )
+    return "\n".join(lines)
+
+
 def write_files(folder: Path, files: int) -> list[Path]:
     """PNG files of 512² with infotext; the pixels are those of a few pictures."""
     chance, paths = random.Random(2), []
@@ -222,7 +269,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--files", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=130)
+    parser.add_argument(
+        "--meanings", type=int, default=0, help="measure searches by meaning, with so many numbers a vector"
+    )
     given = parser.parse_args()
+    if given.meanings:
+        print(meanings_table(given.pictures, given.meanings, given.rounds))
+        return
     print(table(given.pictures, given.files, given.rounds))
 
 

@@ -63,7 +63,7 @@ class PictureItem(BaseModel):
 
 
 class SimilarItem(PictureItem):
-    """A picture with how far its look is from another one's: 0 is the same."""
+    """A picture with how far its look, or its meaning, is from another one's: 0 is the same."""
 
     distance: float
 
@@ -125,7 +125,7 @@ def picture_item(index: PictureIndex, picture: IndexedPicture) -> PictureItem:
 
 
 def similar_item(index: PictureIndex, picture: IndexedPicture, distance: float) -> SimilarItem:
-    return SimilarItem(**_values(index, picture), distance=round(distance, 2))
+    return SimilarItem(**_values(index, picture), distance=round(distance, 4))
 
 
 def picture_items(index: PictureIndex, pictures: Iterable[IndexedPicture]) -> list[PictureItem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -165,9 +165,15 @@ def _one(router: APIRouter, services: Services) -> None:
         )
 
     @router.get("/{picture_id}/similar")
-    def similar(picture_id: str, viewer: ByLogin, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> list[SimilarItem]:
-        """The pictures that look most like this one, nearest first."""
-        found = index.similar.to(index.find(picture_id, of(viewer)), limit, of(viewer))
+    def similar(
+        picture_id: str,
+        viewer: ByLogin,
+        by: Literal["look", "meaning"] = "look",
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> list[SimilarItem]:
+        """The pictures that look most like this one, or show most what it shows, nearest first."""
+        finder = index.meaning if by == "meaning" else index.similar
+        found = finder.to(index.find(picture_id, of(viewer)), limit, of(viewer))
         return [similar_item(index, picture, distance) for picture, distance in found]
 
 

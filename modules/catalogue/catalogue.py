@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from modules.catalogue.architecture import Architecture, read_architecture
+from modules.catalogue.clip_files import ClipFiles, ClipPair
 from modules.catalogue.controls import CONTROL_SUFFIXES, ControlFile, find_control
 from modules.catalogue.embedding_files import (
     EMBEDDING_SUFFIXES,
@@ -66,6 +67,7 @@ class Catalogue:
         self._lists_hidden = lists_hidden
         self._more_controls = more_controls
         self._control_hashes: dict[tuple[Path, FileState], str] = {}
+        self._clips = ClipFiles()
         self.hashes = HashCache(cache_file)
         self.network_hashes = HashCache(cache_file.with_name(f"network-{cache_file.name}"))
         # Held by those who make new lists, while they read files; whoever reads a list takes the tuple that is there.
@@ -182,6 +184,11 @@ class Catalogue:
     def clip_visions(self) -> tuple[ModelFile, ...]:
         """Image encoders, which IP-Adapters need, read from disk now."""
         return self._listed(self.folders.clip_vision, CONTROL_SUFFIXES)
+
+    def clip_pair(self, without: Collection[FoundFile] = ()) -> ClipPair | None:
+        """The image encoder that searches by meaning go by, with what reads their texts, read from disk now."""
+        found = self._files(self.folders.clip_vision, CONTROL_SUFFIXES)
+        return self._clips.chosen([file for file in found if file not in without])
 
     def _control_hash(self, file: FoundFile) -> str:
         """The hash in a control model's title, read once for each state of its file; "" where it can't be read."""

@@ -52,6 +52,11 @@ class JobControls:
         self._lock = threading.Lock()
         self._controls: dict[str, JobControl] = {}
 
+    @property
+    def busy(self) -> bool:
+        """Whether a job is there that has not ended."""
+        return bool(self._controls)
+
     def receive(self, job_id: str) -> JobControl:
         """The control of a run that has just been received; requests reach it from now on."""
         with self._lock:

@@ -22,6 +22,7 @@ from modules.engine.failures import is_lost, sentence_for
 from modules.engine.finished_pictures import FinishedPictures
 from modules.engine.hardware_flags import requested_hardware, requested_memory_mode, requested_sdxl_memory_mode
 from modules.engine.job import run_job
+from modules.engine.meanings import MeaningWorker
 from modules.engine.merger_job import run_merger
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.tiny_autoencoder_cache import TinyAutoencoderCache
@@ -34,6 +35,8 @@ from modules.protocol import (
     DEVICE_LOST,
     CheckpointFailed,
     CheckpointFile,
+    EncodePictures,
+    EncodeText,
     EngineReady,
     ImageReady,
     Interrupt,
@@ -89,11 +92,13 @@ class Engine:
         )
         self._upscalers = UpscalerKeeper(self._hardware, ModelFolders.from_paths(paths), flags.use_cpu)
         self._controls = JobControls()
+        self._meanings = MeaningWorker(lambda: self._controls.busy, channel.emit)
         self._received: queue.SimpleQueue[_Received] = queue.SimpleQueue()
 
     def work(self) -> None:
         """Serve until the command to shut down. Ends the process when the server is gone."""
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        self._meanings.start()
         with HeardWarnings(lambda text: self._channel.emit(Notice(text=text, level="warning"))).listening():
             self._channel.emit(
                 EngineReady(pid=os.getpid(), device=str(self._hardware.device), hardware=self._hardware.why)
@@ -125,6 +130,9 @@ class Engine:
                     self._controls.request(job_id, StopLevel.SKIP)
                 case RunJob(job_id=job_id) | RunExtras(job_id=job_id) | RunMerger(job_id=job_id):
                     self._received.put(_Received(command, self._controls.receive(job_id)))
+                    self._meanings.make_way()
+                case EncodePictures() | EncodeText():
+                    self._meanings.ask(command)
                 case _:
                     self._received.put(_Received(command))
 
@@ -137,6 +145,7 @@ class Engine:
             case UnloadCheckpoint():
                 self._models.unload()
                 self._upscalers.forget()
+                self._meanings.make_way()
             case _:
                 _log.warning("Ignored a %s command.", type(command).__name__)
 

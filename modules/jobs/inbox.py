@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from modules.jobs.engine_process import EngineEnded, EngineSaid
-from modules.protocol import CheckpointFile
+from modules.protocol import CheckpointFile, EncodePictures, EncodeText, Meanings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,14 @@ class LoadRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """Ask the engine something that is no job. `answer` is called once: with None where it can't be answered now."""
+
+    command: EncodePictures | EncodeText
+    answer: Callable[[Meanings | None], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """The queue has changed: see whether a job can start."""
 
@@ -40,4 +49,4 @@ class Close:
     """Put the running job back for the next start of the server, end the engine, and stop."""
 
 
-InboxItem = EngineSaid | EngineEnded | StopRequest | SkipRequest | LoadRequest | Look | Close
+InboxItem = EngineSaid | EngineEnded | StopRequest | SkipRequest | LoadRequest | Question | Look | Close

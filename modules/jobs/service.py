@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import secrets
@@ -16,7 +17,7 @@ from modules.jobs.access import Viewer, may_access
 from modules.jobs.collaborators import Collaborators, Limits
 from modules.jobs.commands import CommandBuilder
 from modules.jobs.completion import CompletionCallbacks, OnEnded
-from modules.jobs.inbox import LoadRequest, Look, SkipRequest, StopRequest
+from modules.jobs.inbox import LoadRequest, Look, Question, SkipRequest, StopRequest
 from modules.jobs.inputs import InputStore, references, stored
 from modules.jobs.job import (
     EngineChanged,
@@ -41,6 +42,7 @@ from modules.jobs.subscriptions import Hub, Subscription
 from modules.jobs.supervisor import Patience, Supervisor
 from modules.jobs.worker import Worker
 from modules.parameters import GenerationRequest, ResolvedRequest
+from modules.protocol import EncodePictures, EncodeText, Meanings
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class JobService:
         self._hub = Hub()
         self._callbacks = CompletionCallbacks()
         self._ended_count = 0
+        self._numbers = itertools.count(1)
         # Held while the store is read for somebody who waits, so that it is not closed under them.
         self._closing = threading.Lock()
         # Between storing a job's pictures and writing its row, nothing may clear them away.
@@ -337,6 +340,15 @@ class JobService:
     def unload_checkpoint(self) -> None:
         """Give back the memory of the loaded checkpoint once no job runs."""
         self._worker.post(LoadRequest(None))
+
+    def ask(self, make: Callable[[int], EncodePictures | EncodeText], timeout: float) -> Meanings | None:
+        """The engine's answer to a command that is no job, made for a number; None where it has none in time."""
+        answers: queue.SimpleQueue[Meanings | None] = queue.SimpleQueue()
+        self._worker.post(Question(make(next(self._numbers)), answers.put))
+        try:
+            return answers.get(timeout=timeout)
+        except queue.Empty:
+            return None
 
     # Keeping house
 

@@ -28,6 +28,7 @@ from modules.intake.networks import files_of
 from modules.intake.script_choices import Lists, machine_lists
 from modules.intake.styles import SavedStyles
 from modules.jobs.access import sharing_of
+from modules.jobs.clip_eyes import ClipEyes
 from modules.jobs.collaborators import Collaborators, Limits
 from modules.jobs.database import prepare
 from modules.jobs.engine_command import engine_launch
@@ -223,6 +224,9 @@ def _start(services: Services) -> None:
     services.jobs.start()
     services.cards.start()
     services.index.start()
+    services.index.open_eyes(
+        ClipEyes(services.catalogue, services.jobs.ask, lambda: services.options.switch("gallery_meaning"))
+    )
     if not services.flags.skip_load_model_at_start:
         try:
             services.jobs.load_checkpoint(None)

@@ -13,7 +13,7 @@ from typing import Final
 
 from modules.jobs.commands import CommandBuilder
 from modules.jobs.engine_process import EngineEnded, EngineSaid
-from modules.jobs.inbox import Close, InboxItem, LoadRequest, Look, SkipRequest, StopRequest
+from modules.jobs.inbox import Close, InboxItem, LoadRequest, Look, Question, SkipRequest, StopRequest
 from modules.jobs.job import ImageSaved, Job, JobChanged, JobError, JobState, QueueFileError, Spent, UnknownJob
 from modules.jobs.live_progress import LiveProgress
 from modules.jobs.pending_end import PendingEnd, RetryTimer
@@ -26,12 +26,14 @@ from modules.parameters import RequestError
 from modules.protocol import (
     CheckpointFailed,
     CheckpointFile,
+    EncodePictures,
     EngineReady,
     ImageReady,
     Interrupt,
     JobFailed,
     JobFinished,
     LoadCheckpoint,
+    Meanings,
     Notice,
     Preview,
     RunJob,
@@ -80,6 +82,7 @@ class Worker:
         self._pending: PendingEnd | None = None
         self._retry = RetryTimer(clock)
         self._load_request: LoadRequest | None = None
+        self._questions: dict[int, Question] = {}
         # What a new engine loads while no job waits: the last one's.
         self._checkpoint: CheckpointFile | None = None
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -117,6 +120,7 @@ class Worker:
                 self._guarded(self._unless_refused, self._go_on)
         finally:
             self._guarded(self._put_back_for_next_start)
+            self._forget_questions()
             closing = self._closing.is_set()
             self.supervisor.close("The server is shutting down." if closing else "The queue broke: restart the server.")
 
@@ -173,8 +177,26 @@ class Worker:
                     self.supervisor.send(Skip(job_id=job_id))
             case LoadRequest():
                 self._load_request = item
+            case Question():
+                self._ask(item)
             case _:
                 pass
+
+    # Questions
+
+    def _ask(self, question: Question) -> None:
+        """Pictures are looked at while there is nothing else to do; what a text means is somebody's to wait for."""
+        idle = self._running is None and self._pending is None and self.supervisor.status.state != "loading"
+        if not self.supervisor.ready or (isinstance(question.command, EncodePictures) and not idle):
+            question.answer(None)
+            return
+        self._questions[question.command.request] = question
+        self.supervisor.send(question.command)
+
+    def _forget_questions(self) -> None:
+        for question in self._questions.values():
+            question.answer(None)
+        self._questions.clear()
 
     # Starting jobs
 
@@ -254,6 +276,11 @@ class Worker:
             self._load_request = LoadRequest(self._checkpoint)
         elif isinstance(event, CheckpointFailed):
             self._checkpoint = None
+        if isinstance(event, Meanings):
+            # It says nothing about how the job is.
+            if (question := self._questions.pop(event.request, None)) is not None:
+                question.answer(event)
+            return
         if isinstance(event, Notice):
             _log.log(logging.WARNING if event.level == "warning" else logging.INFO, "%s", event.text)
             if event.level == "warning":
@@ -350,6 +377,7 @@ class Worker:
     def _engine_ended(self, news: EngineEnded) -> None:
         if self.supervisor.status.state == "loading":
             self._checkpoint = None  # It may have died of this file: loading it again could go on forever.
+        self._forget_questions()
         cause, running = self.supervisor.cause(news), self._running
         try:
             if running is not None:

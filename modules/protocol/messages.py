@@ -138,6 +138,27 @@ JobCommand = RunJob | RunExtras | RunMerger
 """The command that a job goes to an engine with."""
 
 
+class EncodePictures(Message):
+    """What a CLIP sees in picture files, for searches by meaning: beside everything else, while no job is there.
+
+    The answer is a `Meanings`, and soon: whatever could not be looked at because a job came is left out of it.
+    """
+
+    type: Literal["encode_pictures"] = "encode_pictures"
+    request: int
+    encoder: str
+    files: tuple[str, ...]
+
+
+class EncodeText(Message):
+    """What a text means to the CLIP in `encoder`, for searches by meaning: beside everything else, a job too."""
+
+    type: Literal["encode_text"] = "encode_text"
+    request: int
+    encoder: str
+    text: str
+
+
 class Interrupt(Message):
     """Stop the job after the current step; with `after_image`, after the batch that is being made."""
 
@@ -289,6 +310,16 @@ class MemoryPeak(BaseModel):
     reserved: int | None = None
 
 
+class Meanings(Message):
+    """The answer to `EncodePictures` and `EncodeText`: in each blob a vector of length 1 as 32-bit floats; an empty one
+    for a picture that can't be opened. `failure` is the sentence for why the encoder's file is of no use.
+    """
+
+    type: Literal["meanings"] = "meanings"
+    request: int
+    failure: str = ""
+
+
 class JobFinished(Message):
     type: Literal["job_finished"] = "job_finished"
     job_id: str
@@ -314,7 +345,8 @@ class Notice(Message):
 
 
 Command = Annotated[
-    LoadCheckpoint | UnloadCheckpoint | JobCommand | Interrupt | Skip | Shutdown, Field(discriminator="type")
+    LoadCheckpoint | UnloadCheckpoint | JobCommand | EncodePictures | EncodeText | Interrupt | Skip | Shutdown,
+    Field(discriminator="type"),
 ]
 Event = Annotated[
     EngineReady
@@ -326,6 +358,7 @@ Event = Annotated[
     | StepDone
     | Preview
     | ImageReady
+    | Meanings
     | JobFinished
     | JobFailed
     | Notice,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const { completed, hasTerm, phrase, promptPieces, term, terms, toggledTerm } = await import(
+const { completed, hasField, hasTerm, phrase, promptPieces, term, terms, toggledTerm } = await import(
   "../../modules/page/assets/gallery_query.js"
 );
 const { Selection } = await import("../../modules/page/assets/gallery_selection.js");
@@ -69,4 +69,9 @@ test("a selection grows and shrinks, and says so", () => {
   selection.clear();
   selection.clear();
   assert.deepEqual([selection.meant("x"), selection.meant(undefined), changes], [["x"], [], 5]);
+});
+
+test("whether a field is in a search does not hang on its value or its case", () => {
+  assert.equal(hasField('fox Like:"a red car"', "like"), true);
+  assert.equal(hasField('fox "like:this" -like:x unlike:y', "like"), false);
 });

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from modules.gallery.index.dates import span_of
+from modules.gallery.index.errors import MeaningError
 from modules.gallery.index.library import Columns, Library
 from modules.gallery.index.query import MOST_TERMS, Term
 from modules.gallery.index.reading import LORA
@@ -39,6 +40,11 @@ _COMPARE: Final[Mapping[str, Callable[[np.ndarray, float], np.ndarray]]] = {
 }
 
 
+# The places of the pictures in a mask that show most what texts say, with how near each is, and what is to be said.
+Nearest = Callable[[Sequence[str], Columns, np.ndarray], tuple[np.ndarray, np.ndarray, str | None]]
+LIKE: Final = "like"
+
+
 class _Unread(ValueError):
     """Why a term says nothing; one sentence."""
 
@@ -47,13 +53,15 @@ class _Unread(ValueError):
 class Found:
     """The pictures that a search finds: a mask over the rows of `library`. `state` is where all of them are.
 
-    `explained` says what of the search was not understood.
+    `explained` says what of the search was not understood. `nearness` is how near each row is to what a search by
+    meaning says, None for other searches.
     """
 
     library: Columns
     mask: np.ndarray
     state: State
     explained: str | None
+    nearness: np.ndarray | None = None
 
     @property
     def total(self) -> int:
@@ -68,7 +76,8 @@ class Found:
 class Compiler:
     """Finds pictures. `keys` are the infotext's keys of this index, folded, with their rows."""
 
-    def __init__(self, library: Library, keys: Mapping[str, int]) -> None:
+    def __init__(self, library: Library, keys: Mapping[str, int], nearest: Nearest) -> None:
+        self._nearest = nearest
         self._library, self._now = library, library.now()
         self._keys = keys
         self._fields: Mapping[str, Callable[[Term], np.ndarray]] = {
@@ -94,12 +103,12 @@ class Compiler:
     @property
     def names(self) -> list[str]:
         """The language's own fields."""
-        return [*ALIASES, *self._fields, "in"]
+        return [*ALIASES, *self._fields, LIKE, "in"]
 
     def compile(self, terms: list[Term], owner: str | None = None, *, own_only: bool = False) -> Found:
         """The pictures that all `terms` hold for; with `own_only`, those that `owner`'s login made, or nobody's."""
         explained = [f"Only the first {MOST_TERMS} conditions of a search count."] if len(terms) > MOST_TERMS else []
-        state, parts = State.THERE, list[np.ndarray]()
+        state, parts, likes = State.THERE, list[np.ndarray](), list[str]()
         for term in terms[:MOST_TERMS]:
             if term.field == "in":
                 if term.value.lower() == "trash":
@@ -108,6 +117,9 @@ class Compiler:
                     explained.append(f"in:{term.value} is no place: there is in:trash.")
                 continue
             try:
+                if folded(term.field) == LIKE:
+                    likes.append(_meant(term))
+                    continue
                 mask = self._condition(term)
             except _Unread as error:
                 explained.append(str(error))
@@ -119,7 +131,21 @@ class Compiler:
         found = self._now["state"] == state
         for part in parts:
             found &= part
-        return Found(self._now, found, state, " ".join(explained) or None)
+        nearness = None
+        if likes:
+            try:
+                found, nearness, said = self._likest(likes, found)
+            except MeaningError as error:
+                said = str(error)
+            explained += [said] if said else []
+        return Found(self._now, found, state, " ".join(explained) or None, nearness)
+
+    def _likest(self, texts: Sequence[str], mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, str | None]:
+        """Of what all other conditions hold for, those that show most what the texts say."""
+        places, cosines, said = self._nearest(texts, self._now, mask)
+        found, nearness = self._none(), np.zeros(len(self._now))
+        found[places], nearness[places] = True, cosines
+        return found, nearness, said
 
     def _condition(self, term: Term) -> np.ndarray:
         if not term.field:
@@ -314,6 +340,17 @@ class Compiler:
         except ValueError:
             number = -1
         return np.asarray(self._now["stack"] == number)
+
+
+def _meant(term: Term) -> str:
+    """What a search by meaning says."""
+    if term.without:
+        raise _Unread("like: finds what is nearest, which has no opposite: leave the sign before it out.")
+    if term.until is not None:
+        return f"{term.value}..{term.until}"
+    if not term.value.strip():
+        raise _Unread('like: says nothing yet: write what a picture shows behind it, as in like:"a red car".')
+    return f"{term.operator}{term.value}"
 
 
 def _refuse_order(term: Term) -> None:

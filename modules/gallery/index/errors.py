@@ -22,6 +22,10 @@ class UnknownEntry(GalleryError):
     """There is no board, saved search, folder or prompt of this id."""
 
 
+class MeaningError(GalleryError):
+    """Why nothing can be found by meaning."""
+
+
 class IndexFileError(GalleryError):
     """The file of the index, or of the marks, can't be read or written now. `trouble` says why."""
 

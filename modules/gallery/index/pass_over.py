@@ -120,10 +120,14 @@ class FolderPass:
         if known and found.empty and self._is_away(row, found):
             return
         back: list[int] = []
+        # Those that had another name in this folder before are not gone with it.
+        moved: set[int] = set()
         for file in found.files:
             before = known.pop(shown_name(file.name), None)
             if before is None:
-                if not self._moved_here(row, file):
+                if (here := self._moved_here(row, file)) is not None:
+                    moved.add(here)
+                else:
                     self._waiting.append((row, folder / file.name, file))
                     self.progress.total += 1
             elif (before.file.mtime_ns, before.file.size) != (file.mtime_ns, file.size):
@@ -133,7 +137,7 @@ class FolderPass:
                 back.append(before.row)
             if len(self._waiting) >= BATCH:
                 self._flush()
-        gone = [one.row for one in known.values() if one.state != State.PERHAPS_GONE]
+        gone = [one.row for one in known.values() if one.state != State.PERHAPS_GONE and one.row not in moved]
         if back or gone:
             self.writer.set_state(back, State.THERE)
             self.writer.set_state(gone, State.PERHAPS_GONE)
@@ -158,10 +162,10 @@ class FolderPass:
         before = int(self.files.read("SELECT device FROM folders WHERE id = ?", (row,))[0][0])
         return before not in (0, found.device)
 
-    def _moved_here(self, folder: int, file: FileFacts) -> bool:
-        """Whether a new file is one whose row names another place, where it is no more."""
+    def _moved_here(self, folder: int, file: FileFacts) -> int | None:
+        """The row of a new file, where there is one that names another place, where it is no more."""
         if not file.inode:
-            return False
+            return None
         rows = self.files.read(
             "SELECT p.id, p.name, p.raw, p.trash, f.path FROM pictures AS p JOIN folders AS f ON f.id = p.folder"
             " WHERE p.inode = ? AND p.bytes = ? AND p.mtime_ns = ? AND p.state <> ?",
@@ -172,8 +176,8 @@ class FolderPass:
             old = row["trash"] or Path(os.fsdecode(row["path"])) / name
             if not os.path.lexists(old):
                 self.writer.move(int(row["id"]), folder, file)
-                return True
-        return False
+                return int(row["id"])
+        return None
 
     def _flush(self) -> None:
         """Read what waits, and write it; only then are its folders noted as read."""

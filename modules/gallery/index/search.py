@@ -15,7 +15,8 @@ from typing import Final, Literal, TypeVar
 
 import numpy as np
 
-from modules.gallery.index.conditions import Compiler, Found
+from modules.gallery.index.conditions import Compiler, Found, Nearest
+from modules.gallery.index.errors import MeaningError
 from modules.gallery.index.library import Columns, Library
 from modules.gallery.index.query import parse_search
 from modules.gallery.index.records import Counted, Facets, IndexedPicture, Looker, SearchPage, Sort
@@ -42,6 +43,8 @@ class Search:
         self._library = Library(files)
         self._keys: tuple[int, Mapping[str, int]] = (-1, {})
         self._lock = threading.Lock()
+        # Set by what searches by meaning, which is made of this.
+        self.nearest: Nearest = _by_nothing
 
     def warm(self) -> bool:
         """Read what searches hold in memory, before somebody waits for it. There is no more to do then."""
@@ -55,7 +58,7 @@ class Search:
             if self._keys[0] != newest:
                 rows = self._files.read("SELECT id, folded FROM keys")
                 self._keys = (newest, {str(row["folded"]): int(row["id"]) for row in rows})
-            return Compiler(self._library, self._keys[1])
+            return Compiler(self._library, self._keys[1], self.nearest)
 
     def found(self, q: str, looker: Looker = EVERYBODY) -> Found:
         """All pictures of a search."""
@@ -95,6 +98,8 @@ class Search:
         """The places of what was found in the order of `sort`, and what it sorts all rows by beside their time."""
         newest = found.newest()
         match sort:
+            case "newest" if found.nearness is not None:
+                keys = np.rint(found.nearness * 1e6).astype(np.int64)
             case "newest":
                 return newest, None
             case "oldest":
@@ -263,6 +268,10 @@ class Search:
         row = self._files.row_of(folder_id)
         found = self._files.read("SELECT path FROM folders WHERE id = ?", (row,))
         return Path(os.fsdecode(found[0]["path"])) if found else None
+
+
+def _by_nothing(texts: Sequence[str], library: Columns, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, str | None]:
+    raise MeaningError("Searching by meaning is not ready yet: try again in a moment.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from modules.gallery.index.completion import complete
 from modules.gallery.index.errors import GalleryError, UnknownPicture
 from modules.gallery.index.history import PromptHistory
 from modules.gallery.index.marks import Marks
+from modules.gallery.index.meaning import Eyes, Meaning
 from modules.gallery.index.options import IndexOptions
 from modules.gallery.index.records import Completion, IndexedPicture, Indexing, Looker, Outcome
 from modules.gallery.index.roots import Roots
@@ -61,6 +62,8 @@ class PictureIndex:
         self.marks = Marks(self._files)
         self.prompts = PromptHistory(self._files, self.search, self.marks)
         self.similar = Similar(self._files, self.search)
+        self.meaning = Meaning(self._files, self.search)
+        self.search.nearest = self.meaning.nearest
         self.actions = Actions(self._files, self._writer, self.search, self.roots, trash, options)
         self._limits = TrashLimits(self._files, self.search, self.actions, options)
         self._thumbnails = {
@@ -82,8 +85,15 @@ class PictureIndex:
         if self._is_on:
             self._scanner.start()
 
+    def open_eyes(self, eyes: Eyes) -> None:
+        """Begin to look at pictures with these, for searches by meaning, unless there is no index."""
+        if self._is_on:
+            self.meaning.open(eyes)
+            self.meaning.start()
+
     def close(self) -> None:
         self.similar.stop()
+        self.meaning.stop()
         self._scanner.stop()
         self.similar.close()
         self._files.close()

@@ -166,7 +166,8 @@ class IndexWriter:
             return int(made.lastrowid or 0), None, content
         settings = ", ".join(f"{column} = ?" for column in values)
         write.execute(f"UPDATE pictures SET {settings} WHERE id = ?", (*values.values(), old["id"]))
-        write.execute("DELETE FROM looks WHERE picture = ?", (old["id"],))
+        for seen in ("looks", "meanings"):
+            write.execute(f"DELETE FROM {seen} WHERE picture = ?", (old["id"],))
         changed = old["content"] if old["content"] != content and content else None
         return int(old["id"]), changed, content
 

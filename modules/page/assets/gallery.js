@@ -12,7 +12,7 @@ import { Compare } from "./gallery_compare.js";
 import { Detail } from "./gallery_detail.js";
 import { ShotGrid } from "./gallery_grid.js";
 import { signButton } from "./gallery_icons.js";
-import { hasTerm, toggledTerm } from "./gallery_query.js";
+import { hasField, hasTerm, toggledTerm } from "./gallery_query.js";
 import { SearchBox } from "./gallery_search.js";
 import { Selection } from "./gallery_selection.js";
 import { SelectionBar } from "./gallery_selection_bar.js";
@@ -223,7 +223,9 @@ export class Gallery {
 
   /** Whether days can be headings: the list is in their order, and each picture is on its own. */
   get hasDays() {
-    const { sort, stack } = this.look;
+    const { q, sort, stack } = this.look;
+    // What is searched by meaning comes the nearest first.
+    if (sort === "newest" && hasField(q, "like")) return false;
     return !stack && (sort === "newest" || sort === "oldest");
   }
 
@@ -387,11 +389,15 @@ export class Gallery {
     }
   }
 
-  /** @param {Shot} shot */
-  async showSimilar(shot) {
+  /**
+   * @param {Shot} shot
+   * @param {"look" | "meaning"} by
+   */
+  async showSimilar(shot, by) {
     try {
-      const shots = await api.similar(shot.id);
-      await this.fix({ title: `Pictures like ${shot.name}`, shots: [shot, ...shots], groups: [], duplicates: false });
+      const shots = await api.similar(shot.id, by);
+      const title = by === "look" ? `Pictures like ${shot.name}` : `Pictures that show the same as ${shot.name}`;
+      await this.fix({ title, shots: [shot, ...shots], groups: [], duplicates: false });
     } catch (error) {
       toast(sentence(error));
     }

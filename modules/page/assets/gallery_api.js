@@ -74,9 +74,10 @@ export const completions = (q, at) => ask("pictures/fields", { q, at });
 
 /**
  * @param {string} id
+ * @param {"look" | "meaning"} by
  * @returns {Promise<Shot[]>}
  */
-export const similar = (id) => ask(`pictures/${encodeURIComponent(id)}/similar`);
+export const similar = (id, by) => ask(`pictures/${encodeURIComponent(id)}/similar`, { by });
 
 /** @returns {Promise<Shot[][]>} */
 export const duplicates = () => ask("pictures/duplicates");

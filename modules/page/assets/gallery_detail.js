@@ -16,8 +16,8 @@ import { toast } from "./messages.js";
 /** @import { ShotGrid } from "./gallery_grid.js" */
 
 /** What it needs of the gallery. @typedef {{
- *   grid: ShotGrid, actions: Actions, find: (q: string) => Promise<void>, showSimilar: (shot: Shot) => Promise<void>,
- *   reload: () => Promise<void>,
+ *   grid: ShotGrid, actions: Actions, find: (q: string) => Promise<void>, reload: () => Promise<void>,
+ *   showSimilar: (shot: Shot, by: "look" | "meaning") => Promise<void>,
  * }} Gallery */
 
 const USES = /** @type {const} */ ([
@@ -343,10 +343,7 @@ export class Detail {
    * @returns {[string, () => void][]}
    */
   fileButtons(shot) {
-    const { actions, showSimilar } = {
-      actions: this.gallery.actions,
-      showSimilar: () => this.gallery.showSimilar(shot),
-    };
+    const { actions } = this.gallery;
     /** @type {[string, () => void][]} */
     const entries = [
       ["Copy picture", () => this.copied(() => copyPicture(api.fileOf(shot.id)))],
@@ -355,7 +352,10 @@ export class Detail {
     ];
     if (shot.path)
       entries.push(["Open folder", () => actions.attempt(() => send("folders/open", { picture: shot.id }))]);
-    entries.push(["Similar pictures", () => this.leave(showSimilar)]);
+    entries.push(
+      ["Similar pictures", () => this.leave(() => this.gallery.showSimilar(shot, "look"))],
+      ["Similar meaning", () => this.leave(() => this.gallery.showSimilar(shot, "meaning"))],
+    );
     entries.push(
       shot.trashed
         ? ["Restore", () => this.away(() => actions.restore([shot.id]))]

@@ -51,6 +51,12 @@ export const phrase = (text) => (/^[\p{L}\p{N}_]+$/u.test(text) ? text : `"${tex
 export const hasTerm = (query, one) => terms(query).some(({ text }) => text.toLowerCase() === one.toLowerCase());
 
 /**
+ * @param {string} query
+ * @param {string} field
+ */
+export const hasField = (query, field) => terms(query).some(({ text }) => text.toLowerCase().startsWith(`${field}:`));
+
+/**
  * The search with a term more; without it, where it is there. Another value of the same field goes, where only one
  * value can be meant: a picture lies in one folder.
  * @param {string} query

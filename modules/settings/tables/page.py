@@ -49,6 +49,13 @@ OPTIONS = (
         "Ratings are written into the pictures' files too",
         hint="as XMP, into PNG, JPEG and WebP",
     ),
+    switch(
+        GALLERY,
+        "gallery_meaning",
+        True,
+        "Pictures are found by meaning",
+        hint="with a CLIP in models/clip_vision, which looks at them while nothing else is to do",
+    ),
     whole(GALLERY, "gallery_trash_days", 30, "Days that pictures stay in the trash", 0, 3650, hint="0: for ever"),
     whole(
         GALLERY,

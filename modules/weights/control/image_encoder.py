@@ -31,10 +31,11 @@ from modules.weights.weight_buffer import one_thread
 _PREFIX: Final = "vision_model."
 _OPENCLIP: Final = "visual."
 _PROJECTED: Final = "visual_projection."
-# The same in all three; their widths differ.
+# The same in those three, whose widths differ; ViT-B, which no adapter wants, has fewer.
 _HEADS: Final = 16
-# OpenAI's own model, ViT-L, is the one with the quick approximation.
-_QUICK_WIDTH: Final = 1024
+_HEADS_BY_WIDTH: Final = {768: 12}
+# OpenAI's own models, ViT-B and ViT-L, are those with the quick approximation.
+_QUICK_WIDTHS: Final = frozenset({768, 1024})
 _MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 _DEVIATION: Final = (0.26862954, 0.26130258, 0.27577711)
 _TOP: Final = {
@@ -89,13 +90,18 @@ class ImageEncoder:
     def state_width(self) -> int:
         return int(self.module.config.hidden_size)
 
+    @property
+    def side(self) -> int:
+        """Of the square that it sees, in pixels."""
+        side = self.module.config.image_size
+        assert isinstance(side, int)
+        return side
+
     def encode(self, pictures: Tensor) -> ImageView:
         """Look at pictures of any size, (pictures, 3, height, width) from 0 to 1: at the square in their middle."""
         weight = self.module.visual_projection.weight
         with torch.no_grad():
-            side = self.module.config.image_size
-            assert isinstance(side, int)
-            pixels = normalised(pictures.float(), side).to(weight)
+            pixels = normalised(pictures.float(), self.side).to(weight)
             made = self.module(pixels, output_hidden_states=True)
         return ImageView(made.image_embeds, made.hidden_states[-2], made.hidden_states[-1])
 
@@ -178,13 +184,13 @@ def _config(shapes: Shapes, source_of: Callable[[str], TensorSource]) -> dict[st
         "hidden_size": hidden,
         "intermediate_size": shape(f"{_PREFIX}encoder.layers.0.mlp.fc1.weight", 2)[0],
         "num_hidden_layers": layers,
-        "num_attention_heads": _HEADS,
+        "num_attention_heads": _HEADS_BY_WIDTH.get(hidden, _HEADS),
         "num_channels": channels,
         "patch_size": patch,
         "image_size": patch * round(places**0.5),
         # OpenCLIP's projection lies turned.
         "projection_dim": projected[1] if source_of("visual_projection.weight").transposed else projected[0],
-        "hidden_act": "quick_gelu" if hidden == _QUICK_WIDTH else "gelu",
+        "hidden_act": "quick_gelu" if hidden in _QUICK_WIDTHS else "gelu",
     }
 
 
