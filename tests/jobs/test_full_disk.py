@@ -43,7 +43,7 @@ class SmallDisk:
         house.store._writer.execute(f"PRAGMA max_page_count = {pages}")
         if house.picture_store.folder == self.folder:
 
-            def full(path: Path, data: bytes) -> None:
+            def full(path: Path, *_: object) -> None:
                 raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
             self._patch.setattr("modules.files.atomic._write_synced", full)
