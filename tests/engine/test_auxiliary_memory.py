@@ -41,6 +41,7 @@ from modules.hardware.pinned_weights import PinnedWeights
 from modules.parameters import ResolvedRequest
 from modules.parameters.job_options import EncodingOptions
 from modules.parameters.load_options import LoadOptions
+from modules.parameters.resolved import Variant
 from tests.checkpoints import Architecture, make_modules, write_tiny_checkpoint
 from tests.control_models import controlnet_tensors, make_controlnet, write_control
 from tests.engine.conftest import checkpoint_at, job
@@ -219,6 +220,12 @@ def test_detectors_are_planned_and_on_the_card_only_while_they_look(
     tabs: Any = {"ad_enable": True, "tabs": [{"ad_model": "face.pt"}, {"ad_model": "mediapipe_face_full"}]}
     found = job(files.checkpoint, "a", scripts={TITLE: checked_arguments(DETAIL, tabs)}).resolved
     size = detector_sizes(found, files.folders)[path]
+    # Pictures of a plot may have other detectors than the job.
+    plotted = found.request.model_copy(update={"scripts": {}})
+    plot = found.model_copy(
+        update={"request": plotted, "variants": (Variant(fields={"scripts": found.request.scripts}),)}
+    )
+    assert detector_sizes(plot, files.folders) == {path: size}
     detect = open_detector(Detector(name=path.name, path=path))
     models = files.models(found, SharedCache())
     models.pipeline(files.checkpoint)

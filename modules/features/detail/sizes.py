@@ -7,6 +7,7 @@ from typing import Final
 
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.model_errors import ModelNotFoundError
+from modules.features.controlnet.plan import requests_of
 from modules.features.detail.declare import DetailArguments
 from modules.features.detail.detectors.plan import list_detectors, named_detector
 from modules.features.detail.plan import detector_folders
@@ -23,7 +24,7 @@ _WORK: Final = 500_000_000
 
 def detector_sizes(resolved: ResolvedRequest, folders: ModelFolders) -> dict[Path, AuxiliarySize]:
     """Those of a job's detectors whose nets work on the device, by their files. What is missing is left out."""
-    tabs = DetailArguments.of(resolved.request.scripts).tabs
+    tabs = [tab for request in requests_of(resolved) for tab in DetailArguments.of(request.scripts).tabs]
     if not tabs:
         return {}
     detectors = list_detectors(detector_folders(folders, resolved.settings.detail.extra_models_dir))
