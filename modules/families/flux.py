@@ -67,7 +67,7 @@ FLUX_DEV: Final = Family(
     needs_range=True,
     prediction_type="flow",
     # Other schedules than that which is even take the shift of 1024 x 1024: e to the power of 1.15.
-    flow=FlowTraining(shift=3.158, by_size=LineOfSizes((256, 0.5), (4096, 1.15), cells=4)),
+    flow=FlowTraining(shift=3.15819, by_size=LineOfSizes((256, 0.5), (4096, 1.15), cells=4)),
     distilled_guidance=3.5,
 )
 

@@ -8,11 +8,13 @@ from typing import Final
 
 import torch
 
+from modules.families import TOKEN_EMBEDDING
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.tensor_file import TensorFile
 
 _SCALES: Final = (".scale_weight", ".weight_scale")
 _MARK: Final = "scaled_fp8"
+_WORDS: Final = tuple(TOKEN_EMBEDDING.values())
 _EIGHT_BITS: Final = (torch.float8_e4m3fn, torch.float8_e5m2)
 # What weights of other formats have beside them, and what these are called.
 _OTHER_FORMATS: Final = {".weight_scale_2": "NVFP4", ".qweight": "SVDQuant", ".quant_map": "bitsandbytes' 4 bits"}
@@ -41,8 +43,9 @@ def with_scales(file: TensorFile) -> TensorFile:
         for name in file.shapes
         if name.endswith(ending)
     }
-    if any(name.endswith(_MARK) for name in file.shapes):
-        _check_all_scaled(file, scales)
+    for name in file.shapes:
+        if name.endswith(_MARK):
+            _check_all_scaled(file, name.removesuffix(_MARK), scales)
     if not scales:
         return file
 
@@ -57,9 +60,14 @@ def with_scales(file: TensorFile) -> TensorFile:
     return replace(file, tensor=tensor)
 
 
-def _check_all_scaled(file: TensorFile, scales: dict[str, str]) -> None:
-    bare = next((name for name, dtype in file.dtypes.items() if dtype in _EIGHT_BITS and name not in scales), None)
-    if bare is not None and bare.endswith(".weight"):
-        raise CheckpointError(
-            f"{file.path.name} lacks the scale of {bare}, which its 8 bits mean nothing without: fetch it again."
-        )
+def _check_all_scaled(file: TensorFile, part: str, scales: dict[str, str]) -> None:
+    """Raise CheckpointError where a layer lacks its scale in the part of the file that is marked.
+
+    Other parts may be plain, and so may tables of words, which multiply nothing.
+    """
+    for bare, dtype in file.dtypes.items():
+        is_layer = bare.startswith(part) and bare.endswith(".weight") and not bare.endswith(_WORDS)
+        if is_layer and dtype in _EIGHT_BITS and bare not in scales:
+            raise CheckpointError(
+                f"{file.path.name} lacks the scale of {bare}, which its 8 bits mean nothing without: fetch it again."
+            )

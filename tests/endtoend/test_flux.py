@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,6 +70,13 @@ def test_pictures_are_guided_enlarged_and_changed_by_loras(house: House) -> None
     assert "Distilled CFG Scale: 30.0" in text and np.abs(guided - first).mean() > 0.3
     changed, text = made(house, prompt="a red circle <lora:ink:1>")
     assert "Lora hashes" in text and np.abs(changed - first).mean() > 0.5
+    answer = house.post(
+        "/sdapi/v1/txt2img",
+        **{**REQUEST, "prompt": "a red circle <lora:klein:1>"},
+        override_settings={"sd_model_checkpoint": NAME},
+    )
+    said = f"The LoRA klein was left out: it is for Flux.2 klein 4B, and {NAME} is Flux.1 dev."
+    assert said in json.loads(answer.json()["info"])["comments"]
     hires: dict[str, Any] = {"enable_hr": True, "denoising_strength": 0.5}
     assert made(house, "txt2img", **hires, hr_scale=1.5, hr_upscaler="Latent")[0].shape == (96, 96, 3)
     assert np.array_equal(made(house)[0], first)

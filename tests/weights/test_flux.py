@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 from transformers.models.t5.configuration_t5 import T5Config
-from transformers.models.t5.modeling_t5 import T5EncoderModel
+from transformers.models.t5.modeling_t5 import T5EncoderModel, T5Stack
 
 from modules.catalogue.architecture import read_architecture
 from modules.catalogue.kinds import ModelKind, classify_tensors
@@ -21,10 +23,12 @@ from modules.families import FLUX2_KLEIN_4B, FLUX_DEV, FLUX_SCHNELL
 from modules.hardware.fp8_weights import store_in_8_bits
 from modules.weights.checkpoint import check_heads, empty_parts, load_checkpoint
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.flux import flux_original, infer_flux
 from modules.weights.merging.loras import LoraToMerge, lora_merger
 from modules.weights.model import Model
 from modules.weights.networks.merging import AppliedNetwork, NetworkMerger
 from modules.weights.networks.reading import read_network
+from modules.weights.t5_shapes import infer_t5, t5_source
 from modules.weights.tensor_file import open_tensors
 from tests.amounts import some
 from tests.flux2_files import write_flux2
@@ -195,6 +199,33 @@ def test_weights_in_8_bits_with_scales_are_what_they_stand_for(tmp_path: Path) -
             error = float((found - wanted[name]).abs().max() / wanted[name].abs().max())
             in_8_bits = ("_blocks." in name or name.startswith("block.")) and found.ndim == 2 and "bias" not in name
             assert error < 0.07 if in_8_bits else error == 0, name
+
+
+def test_one_part_of_a_file_may_have_scales_and_another_none(tmp_path: Path) -> None:
+    """T5 scaled and marked, its words in 8 bits by themselves, and the transformer in plain 8 bits beside it."""
+    whole = load_file(write_flux(tmp_path, "all-in-one", modules=modules()).checkpoint)
+    t5, eight = "text_encoders.t5xxl.transformer.", torch.float8_e4m3fn
+    mixed = {f"{t5}scaled_fp8": torch.zeros(2).to(eight)}
+    for name, value in whole.items():
+        if name.startswith(f"{t5}encoder.block.") and value.ndim == 2 and "bias" not in name:
+            scale = value.abs().max() / 448
+            mixed |= {name: (value / scale).to(eight), f"{name.removesuffix('weight')}scale_weight": scale}
+        else:
+            plain = value.ndim == 2 and (name.startswith("model.") or name == f"{t5}shared.weight")
+            mixed[name] = value.to(eight) if plain else value
+    model = load_checkpoint(saved(mixed, tmp_path / "mixed.safetensors", {"webui.vae.norm_num_groups": "32"}))
+    own = modules()
+    assert torch.equal(
+        model.text_encoders[1].get_parameter("embed_tokens.weight"), own.t5.shared.weight.to(eight).float()
+    )
+    for found, wanted in ((model.unet, own.transformer), (model.text_encoders[1], own.t5.encoder)):
+        for name, value in found.named_parameters():
+            exact = wanted.get_parameter(name)
+            torch.testing.assert_close(value, exact, atol=0.07 * float(exact.abs().max()), rtol=0)
+    del mixed[f"{t5}encoder.block.1.layer.0.SelfAttention.k.scale_weight"]
+    with pytest.raises(CheckpointError, match=r"lacks the scale of .*SelfAttention.k.weight"):
+        check_heads(saved(mixed, tmp_path / "less.safetensors"))
+        load_checkpoint(tmp_path / "less.safetensors")
 
 
 def drawn(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -375,3 +406,35 @@ def test_weights_are_stored_in_8_bits_and_still_compute(files: FluxFiles) -> Non
         assert store_in_8_bits(model.unet) > 0
         found = model.unet(**given)[0]
     assert 0 < float((found - exact).abs().mean() / exact.abs().mean()) < 0.2
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_the_published_sizes_follow_from_the_shapes(guided: bool) -> None:
+    """Of 11.9 billion parameters, none with memory; no tensor of the original layout has rows that nobody takes."""
+    with torch.device("meta"):
+        transformer = FluxTransformer2DModel(guidance_embeds=guided)
+    shapes: dict[str, tuple[int, ...]] = {}
+    taken: dict[str, int] = defaultdict(int)
+    for name, value in transformer.named_parameters():
+        source = flux_original(name)
+        shapes[source.name] = (value.shape[0] * source.part[1] // source.span, *value.shape[1:])
+        taken[source.name] += value.shape[0]
+    assert all(shapes[name][0] == rows for name, rows in taken.items())
+    assert (shapes["single_blocks.37.linear1.weight"], len(shapes)) == ((21504, 3072), 780 if guided else 776)
+    shape = infer_flux(shapes)
+    assert all(transformer.config[name] == value for name, value in shape.config().items())
+    assert (shape.in_channels, shape.context_dim, shape.pooled_dim) == (16, 4096, 768)
+
+
+def test_the_published_t5_follows_from_its_shapes() -> None:
+    """By the configuration that FLUX.1 is published with."""
+    published = {
+        "vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64,
+        "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "layer_norm_epsilon": 1e-6,
+        "feed_forward_proj": "gated-gelu",
+    }  # fmt: skip
+    with torch.device("meta"):
+        encoder = T5Stack(T5Config(**published, is_encoder_decoder=False, use_cache=False))
+    shapes = {t5_source(name).name: tuple(value.shape) for name, value in encoder.named_parameters()}
+    found = infer_t5(shapes).config()
+    assert {name: found[name] for name in published} == published
