@@ -139,12 +139,15 @@ class _Ready:
         hooks = self.hooks = self._hooks(pipeline, is_refiner=is_refiner)
         if not is_refiner:
             self.steps_before = sum(hook.steps_before for hook in hooks)
+        patches, residuals = overriding(hooks, "patched", PassHook), residuals_of(hooks)
+        if patches or residuals is not None:
+            # Before they read texts, which models without a UNet read otherwise.
+            unet_of(model)
         conditions = self._conditions(pipeline, hooks)
         guidance = guidance_of(pipeline, work, settings, self.progress, hooks)
         if self.networks != self.read_with:
             self.in_use.close()
             self.at_step = self.in_use.enter_context(pipeline.networks(self.networks))
-        patches = overriding(hooks, "patched", PassHook)
         # A recorded step would not see networks come and go, nor what patches do.
         graphs = None if patches or any(use.has_steps for use in self.networks) else pipeline.graphs
         cells = latent_shape(pipeline, work.spec.size)[1:]
@@ -154,9 +157,6 @@ class _Ready:
         for hook in patches:
             self.in_use.enter_context(hook.patched(unet_of(model)))
         forward = self.in_use.enter_context(replayed(model.unet, graphs))
-        residuals = residuals_of(hooks)
-        if residuals is not None:
-            unet_of(model)
         unet = unet_function(model.unet, channels_last=pipeline.channels_last, forward=forward, residuals=residuals)
         for hook in hooks:
             unet = hook.around(unet)

@@ -226,6 +226,9 @@ def test_what_works_inside_of_a_unet_is_refused_by_a_sentence(pipeline_of: Calla
     class Patching(JobFeature):
         def before_pass(self, context: PassContext) -> list[PassHook]:
             class Patch(PassHook):
+                def encoding(self, encode: Any) -> Any:
+                    raise AssertionError("there are no chunks of 75 tokens to read")
+
                 def patched(self, unet: Any) -> Any:
                     raise AssertionError("there is no UNet")
 

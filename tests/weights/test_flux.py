@@ -428,7 +428,7 @@ def test_the_published_sizes_follow_from_the_shapes(guided: bool) -> None:
 
 def test_the_published_t5_follows_from_its_shapes() -> None:
     """By the configuration that FLUX.1 is published with."""
-    published = {
+    published: dict[str, Any] = {
         "vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64,
         "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "layer_norm_epsilon": 1e-6,
         "feed_forward_proj": "gated-gelu",
