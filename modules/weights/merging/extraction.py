@@ -21,6 +21,7 @@ from modules.weights.merging.arithmetic import widened
 from modules.weights.merging.checkpoints import MergeTarget
 from modules.weights.merging.safetensors_writer import PlannedTensor, WriteProgress, write_safetensors
 from modules.weights.merging.sources import check_checkpoints, has_transformer
+from modules.weights.networks.targets import BEFORE_LAYERS
 from modules.weights.original_names import TensorSource
 from modules.weights.outline import EmptyModel
 from modules.weights.tensor_file import TensorFile, stream_tensors
@@ -28,7 +29,10 @@ from modules.weights.tensor_file import TensorFile, stream_tensors
 _TYPES: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Text encoders are left out unless one of their weights differs by more than this.
 _DIFFERENT: Final = 0.01
-_MODULATION: Final = "adaLN"
+# Parts of the names of linear layers that a transformer's blocks are modulated by.
+_MODULATION: Final = ("adaLN", ".norm")
+# And of those of text encoders that get factors.
+_TEXT_LAYERS: Final = ("self_attn", "mlp", "SelfAttention", "DenseReluDense")
 _QUANTILE: Final = 0.99
 # Of subspace iteration, which takes twice the vectors that are wanted and a few more, so often.
 _OVERSAMPLING: Final = 16
@@ -135,7 +139,7 @@ def _transformer_layers(
     names = [
         source_of(f"{path}.weight").name
         for path, module in root.named_modules()
-        if isinstance(module, nn.Linear) and path.startswith(blocks) and _MODULATION not in path
+        if isinstance(module, nn.Linear) and path.startswith(blocks) and not any(part in path for part in _MODULATION)
     ]
     for name in dict.fromkeys(names):
         stem = name.removeprefix(UNET_PREFIX).removesuffix(".weight").replace(".", "_")
@@ -143,7 +147,7 @@ def _transformer_layers(
 
 
 def _text_rank(path: str, request: ExtractRequest) -> int:
-    return request.rank if ".self_attn." in path or ".mlp." in path else 0
+    return request.rank if any(f".{part}." in path for part in _TEXT_LAYERS) else 0
 
 
 def _unet_rank(path: str, module: nn.Linear | nn.Conv2d, request: ExtractRequest) -> int:
@@ -163,8 +167,8 @@ def _unet_name(family: Family, path: str, source: TensorSource) -> str:
 
 def _text_name(family: Family, part: str, path: str) -> str:
     facts = family.text_encoders[int(part.rpartition(".")[2])]
-    if facts.layout == "qwen3":
-        return f"text_encoders.{facts.role}.transformer.model.{path}"
+    if (before := BEFORE_LAYERS.get(facts.layout)) is not None:
+        return f"text_encoders.{facts.role}.transformer.{before}{path}"
     prefix = next(one for one in facts.network_prefixes if one.endswith("_"))
     return f"{prefix}text_model_{path.removeprefix('text_model.')}".replace(".", "_")
 

@@ -34,7 +34,7 @@ _TEXT_ATTENTION: Final = {
 }  # fmt: skip
 
 # What stands before the layers of encoders that read texts whole, in their files.
-_BEFORE_LAYERS: Final[Mapping[TextLayout, str]] = {"qwen3": "model.", "t5": "encoder."}
+BEFORE_LAYERS: Final[Mapping[TextLayout, str]] = {"qwen3": "model.", "t5": "encoder."}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +178,7 @@ def _text_modules(model: NamedModules) -> Iterator[tuple[Target, list[str]]]:
 
 def _text_spellings(facts: TextEncoderFacts, path: str) -> list[str]:
     """Files have the names of transformers before version 5, where each layer but the projection is in `text_model`."""
-    if (before := _BEFORE_LAYERS.get(facts.layout)) is not None:
+    if (before := BEFORE_LAYERS.get(facts.layout)) is not None:
         return _language_model_spellings(facts, before, path)
     name = path if path.startswith((_TEXT_MODEL, "text_projection")) else _TEXT_MODEL + path
     dotted = [name, *(name.removesuffix(new) + old for new, old in _TEXT_ATTENTION.items() if name.endswith(new))]
