@@ -21,6 +21,7 @@ from modules.engine.job_models import JobModels
 from modules.engine.model_keeper import ModelKeeper
 from modules.engine.previewer import Previewer
 from modules.engine.upscalers import UpscalerKeeper
+from modules.families import SD1
 from modules.generation.previews import fit_colours
 from modules.hardware.choice import Hardware
 from modules.protocol import CheckpointFile, ImageReady, JobFinished, JobStarted, Preview, RunJob
@@ -167,7 +168,7 @@ def test_a_checkpoint_is_not_replaced_while_its_facts_are_read(file: CheckpointF
     nothing = SimpleNamespace(embeddings_in_picture=())
     loaded = SimpleNamespace(
         file=file,
-        model=SimpleNamespace(unet_channels=4),
+        model=SimpleNamespace(unet_channels=4, family=SD1),
         encoder=nothing,
         facts=facts,
         embedding_hashes=lambda names: dict.fromkeys(names, ""),
