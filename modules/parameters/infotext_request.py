@@ -100,6 +100,9 @@ def request_from_infotext(
     if (scale := read.pop("Distilled CFG Scale", None)) is not None:
         # One field, whose name depends on the model.
         read.setdefault("Shift", scale)
+        if read.get("Hires Distilled CFG Scale") == scale:
+            # Forge always writes it; the hires pass has that of the first pass here.
+            del read["Hires Distilled CFG Scale"]
     values = {key: value for key, value in read.items() if key not in in_force.skipped}
     notices: list[str] = []
     fields = _prompts(values, models, notices)

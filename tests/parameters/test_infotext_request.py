@@ -455,7 +455,7 @@ def test_text_encoders_of_forge_are_chosen_where_they_are_here() -> None:
     fields, overrides, notices = paste(text, {}, LocalFiles())
     assert overrides["forge_additional_modules"] == ["qwen_3_4b.safetensors"]
     assert fields["distilled_cfg_scale"] == 6
-    flux = paste(f"a\n{LINE}, Distilled CFG Scale: 2.5")
+    flux = paste(f"a\n{LINE}, Distilled CFG Scale: 2.5, Hires Distilled CFG Scale: 2.5")
     assert flux.fields["distilled_cfg_scale"] == 2.5 and not [one for one in flux.notices if "Distilled" in one]
     assert [notice for notice in notices if "gone" in notice] == [
         "The module gone is not here: what alone fits is used."
