@@ -92,13 +92,16 @@ class Engine:
         )
         self._upscalers = UpscalerKeeper(self._hardware, ModelFolders.from_paths(paths), flags.use_cpu)
         self._controls = JobControls()
-        self._meanings = MeaningWorker(lambda: self._controls.busy, channel.emit)
+        self._looking = MeaningWorker(lambda: self._controls.busy, channel.emit, idly=True)
+        # Somebody waits for these: not behind pictures.
+        self._reading = MeaningWorker(lambda: self._controls.busy, channel.emit)
         self._received: queue.SimpleQueue[_Received] = queue.SimpleQueue()
 
     def work(self) -> None:
         """Serve until the command to shut down. Ends the process when the server is gone."""
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
-        self._meanings.start()
+        self._looking.start()
+        self._reading.start()
         with HeardWarnings(lambda text: self._channel.emit(Notice(text=text, level="warning"))).listening():
             self._channel.emit(
                 EngineReady(pid=os.getpid(), device=str(self._hardware.device), hardware=self._hardware.why)
@@ -130,9 +133,11 @@ class Engine:
                     self._controls.request(job_id, StopLevel.SKIP)
                 case RunJob(job_id=job_id) | RunExtras(job_id=job_id) | RunMerger(job_id=job_id):
                     self._received.put(_Received(command, self._controls.receive(job_id)))
-                    self._meanings.make_way()
-                case EncodePictures() | EncodeText():
-                    self._meanings.ask(command)
+                    self._looking.make_way()
+                case EncodePictures():
+                    self._looking.ask(command)
+                case EncodeText():
+                    self._reading.ask(command)
                 case _:
                     self._received.put(_Received(command))
 
@@ -145,7 +150,8 @@ class Engine:
             case UnloadCheckpoint():
                 self._models.unload()
                 self._upscalers.forget()
-                self._meanings.make_way()
+                self._looking.make_way()
+                self._reading.make_way()
             case _:
                 _log.warning("Ignored a %s command.", type(command).__name__)
 

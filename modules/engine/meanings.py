@@ -1,14 +1,16 @@
 """What pictures and texts mean, as vectors of a CLIP: worked out beside everything else, on the processor.
 
-A thread of its own, and main memory alone: neither the card's memory nor the plan for it is touched, and a job that
-comes does not wait for this one. Pictures are looked at only while there is no job; a search's text is read at any
-time, which takes a few hundredths of a second.
+Threads of their own, and main memory alone: neither the card's memory nor the plan for it is touched, and a job that
+comes does not wait for them. Pictures are looked at only while there is no job, on Linux with the lowest priority; a
+search's text is read at any time, which takes a few hundredths of a second.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,16 +33,20 @@ from modules.weights.clip_text import TextHalf, read_text_half
 from modules.weights.control.image_encoder import ImageEncoder, read_image_encoder
 
 _log = logging.getLogger(__name__)
+_LOWEST: Final = 19
 # Seconds that a model stays in memory after it was of use.
 _LINGERS: Final = 60.0
 _FileState = tuple[Path, FileState]
 
 
 class MeaningWorker:
-    """Answers in the order of asking. `busy` says whether a job is there."""
+    """Answers in the order of asking, `idly` behind whatever else the processor does.
 
-    def __init__(self, busy: Callable[[], bool], emit: Emit) -> None:
-        self._busy, self._emit = busy, emit
+    `busy` says whether a job is there.
+    """
+
+    def __init__(self, busy: Callable[[], bool], emit: Emit, *, idly: bool = False) -> None:
+        self._busy, self._emit, self._idly = busy, emit, idly
         self._commands: queue.SimpleQueue[EncodePictures | EncodeText | None] = queue.SimpleQueue()
         self._sees: tuple[_FileState, ImageEncoder] | None = None
         self._reads: tuple[_FileState, TextHalf] | None = None
@@ -56,6 +62,9 @@ class MeaningWorker:
         self._commands.put(None)
 
     def _work(self) -> None:
+        if self._idly and sys.platform == "linux":
+            # There a priority is a thread's own, and those that torch starts for it inherit it.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
         while True:
             try:
                 command = self._commands.get(timeout=_LINGERS if self._sees or self._reads else None)

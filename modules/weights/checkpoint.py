@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, Self
 
 import torch
-from accelerate.big_modeling import init_empty_weights
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from modules.catalogue.hints import ModelHints, gather_hints
@@ -36,6 +35,7 @@ from modules.hardware.model_configs import (
 )
 from modules.weights.checkpoint_errors import CheckpointError
 from modules.weights.depth import DEPTH_PREFIX, load_depth
+from modules.weights.empty_weights import empty_weights
 from modules.weights.fill import build_module
 from modules.weights.latent_scaling import LatentScaling
 from modules.weights.model import Model, NoiseTraining, Predicts, TextEncoder
@@ -173,7 +173,7 @@ def empty_parts(path: Path, vae_path: Path | None = None, text_paths: Sequence[P
         vae_file = file if vae_path is None else files.enter_context(open_tensors(vae_path))
         vae, texts = vae_outline(vae_file, family), text_encoder_parts(file, apart, family, hints)
         _check_text_fits(path.name, family, unet_shape, texts)
-        with init_empty_weights():
+        with empty_weights():
             parts = Parts(family, unet.make(), vae.make(), tuple(part.outline.make() for part in texts))
         _check_vae_fits(path.name, family, unet_shape.out_channels, parts.vae)
         return parts
@@ -189,7 +189,7 @@ def check_heads(path: Path, vae_path: Path | None = None, text_paths: Sequence[P
         apart = [files.enter_context(open_tensors(one)) for one in text_paths]
         _check_text_fits(path.name, family, unet_shape, text_encoder_parts(file, apart, family, hints))
         vae_file = file if vae_path is None else files.enter_context(open_tensors(vae_path))
-        with init_empty_weights():
+        with empty_weights():
             _check_vae_fits(path.name, family, unet_shape.out_channels, vae_outline(vae_file, family).make())
 
 

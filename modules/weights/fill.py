@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeVar
 
 import torch
-from accelerate.big_modeling import init_empty_weights
 from torch import nn
 
 from modules.catalogue.tensor_shapes import Shapes
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.empty_weights import empty_weights
 from modules.weights.original_names import TensorSource
 from modules.weights.tensor_file import TensorFile
 from modules.weights.weight_buffer import WeightBuffer
@@ -44,7 +44,7 @@ def build_module(
     Raises:
         CheckpointError: tensors are missing or of another shape; the sentence names the first ones.
     """
-    with init_empty_weights():
+    with empty_weights():
         module = make()
     parameters = dict(module.named_parameters())
     stored = {name: value for name, value in module.state_dict().items() if _is_stored(name, parameters)}
@@ -89,7 +89,7 @@ def published_net(
     """
     try:
         tensors = rename()
-        with init_empty_weights():
+        with empty_weights():
             net = make({name: tuple(tensor.shape) for name, tensor in tensors.items()})
     except _MISFITS as error:
         raise MisfitError(str(error)) from error

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Generic, Protocol, Self
 
-from accelerate.big_modeling import init_empty_weights
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -21,6 +20,7 @@ from modules.catalogue.tensor_shapes import Shapes
 from modules.families import Family, TextEncoderFacts, TextLayout
 from modules.hardware.model_configs import DenoiserModule
 from modules.weights.checkpoint_errors import CheckpointError
+from modules.weights.empty_weights import empty_weights
 from modules.weights.fill import M, SourceOf
 from modules.weights.model import TextEncoder
 from modules.weights.original_names import TensorSource, openclip_source, unet_original_name
@@ -235,7 +235,7 @@ class EmptyModel:
         inside = tuple(facts for facts in family.text_encoders if facts.prefix_in(file.shapes) is not None)
         family = replace(family, text_encoders=inside)
         texts = [part.outline for part in text_encoder_parts(file, (), family, hints)]
-        with init_empty_weights():
+        with empty_weights():
             made = unet.make(), tuple(text.make() for text in texts)
         return cls(*made, family, (unet.source_of, *(text.source_of for text in texts)))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +90,19 @@ def test_vectors_are_those_of_transformers(worker: Worker, clip: CLIPModel, file
     ids = torch.tensor([[49406, *clip_tokenizer().encode("a red car"), 49407]])
     expected = features(clip.get_text_features(input_ids=ids))[0]
     assert np.abs(np.frombuffer(read.blobs[0], np.float32) - expected).max() < 1e-4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities are a thread's own on Linux alone")
+def test_looking_has_the_lowest_priority_and_no_other_thread_with_it(file: str, tmp_path: Path) -> None:
+    before, answers = os.getpriority(os.PRIO_PROCESS, 0), queue.SimpleQueue[Message]()
+    known = set(threading.enumerate())
+    looking = MeaningWorker(lambda: False, lambda event: answers.put(event), idly=True)
+    looking.start()
+    looking.ask(EncodePictures(request=1, encoder=file, files=write_pictures(tmp_path)))
+    assert answers.get(timeout=60).blobs
+    (thread,) = set(threading.enumerate()) - known
+    assert thread.native_id is not None and os.getpriority(os.PRIO_PROCESS, thread.native_id) == 19
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_a_job_ends_the_looking_after_the_picture_under_way(worker: Worker, file: str, tmp_path: Path) -> None:
