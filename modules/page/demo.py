@@ -15,8 +15,8 @@ NOTICE: Final = (
     'aria-expanded="false" aria-controls="demo_rest">More</button><button type="button" id="demo_dismiss" '
     'title="Don\'t show this again" aria-label="Don\'t show this again">✕</button></div>'
     '<div id="demo_rest"><p>A tiny model that came with the project and only knows emoji-like things on simple '
-    "backgrounds. For real pictures, put a checkpoint of Stable Diffusion 1, 2, XL, Z-Image or Flux.2 klein "
-    "(.safetensors or .ckpt) into</p>"
+    "backgrounds. For real pictures, put a checkpoint of Stable Diffusion 1, 2, XL, Z-Image, Flux.1 or "
+    "Flux.2 klein (.safetensors or .ckpt) into</p>"
     "<p><code>{folder}</code>{buttons}</p><p>and press 🔄 beside the checkpoint list. Checkpoints of Stable "
     "Diffusion 3 and of Flux.1 can't be loaded yet. Try:</p></div>"
 )
