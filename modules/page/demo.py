@@ -18,7 +18,7 @@ NOTICE: Final = (
     "backgrounds. For real pictures, put a checkpoint of Stable Diffusion 1, 2, XL, Z-Image, Flux.1 or "
     "Flux.2 klein (.safetensors or .ckpt) into</p>"
     "<p><code>{folder}</code>{buttons}</p><p>and press 🔄 beside the checkpoint list. Checkpoints of Stable "
-    "Diffusion 3 and of Flux.1 can't be loaded yet. Try:</p></div>"
+    "Diffusion 3 can't be loaded yet. Try:</p></div>"
 )
 OPEN: Final = '<button type="button" id="demo_open">Open the folder</button>'
 GET: Final = '<button type="button" id="demo_get">Get models</button>'
