@@ -1,6 +1,7 @@
 """What can't work together, as sentences: known from the heads of files, before anything is loaded."""
 
 from modules.catalogue.architecture import Architecture
+from modules.catalogue.control_kinds import ControlKind
 from modules.families import DEPTH, EDM_TRAINING, Family, PredictionType
 from modules.parameters.samplers import SamplerChoice
 
@@ -42,6 +43,25 @@ def text_to_image_refusal(architecture: Architecture, model: str) -> str | None:
     if architecture.unet_channels != DEPTH:
         return None
     return f"{model} paints by the depth of a picture: use it on the img2img tab, or choose another checkpoint."
+
+
+def control_refusal(control: str, kind: ControlKind, made_for: str, family: Family, model: str) -> str | None:
+    """Why a control model, called `control` and made for the family of that short name, can't guide a `model` of
+    `family`, as a sentence; None if it can.
+    """
+    if family.takes_networks_for(made_for):
+        return None
+    return (
+        f"{control} is {kind.value} for {made_for}, and {model} is a checkpoint of {family.name}: "
+        "choose another model in the unit, or another checkpoint."
+    )
+
+
+def shown_text_refusal(preprocessor: str, family: Family, model: str) -> str | None:
+    """Why a picture can't stand for the whole text of a `model` of `family`, as a sentence; None if it can."""
+    if family.added_numbers:
+        return None
+    return f"{preprocessor} is for SDXL, and {model} is a checkpoint of {family.name}."
 
 
 def sampler_refusal(choice: SamplerChoice, prediction_type: PredictionType | None, model: str) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.catalogue import Catalogue, Checkpoint, ModelNotFoundError
+from modules.catalogue.architecture import Architecture
 from modules.catalogue.hints import read_sidecar
 from modules.catalogue.model_parts import ChosenParts, MissingPartError
 from modules.catalogue.refusals import (
@@ -165,6 +166,15 @@ class CheckpointChooser:
             began, goes_on = self._family(first), self._family(hires)
             if began is not None and goes_on is not None:
                 _refuse(hires_refusal(began, goes_on))
+
+    def pass_checkpoints(self, request: GenerationRequest, title: str) -> tuple[tuple[str, Architecture | None], ...]:
+        """The file name and architecture of the checkpoint of the first pass, of this title, and of the hires pass if
+        there is one; None for an architecture that the head of the file doesn't tell.
+        """
+        first = self._find(title)
+        hires = first if request.hires_checkpoint is None else self._find(request.hires_checkpoint)
+        passes = (first, hires) if request.has_hires_pass else (first,)
+        return tuple((one.name, self._catalogue.architecture(one)) for one in passes)
 
     def _refined(
         self, request: GenerationRequest, samplers: Samplers, options: Mapping[str, Any]

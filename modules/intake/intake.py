@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import JsonValue
 
 from modules.catalogue.controls import ControlFile
-from modules.features.controlnet.plan import ControlFiles, check_preprocessor, with_found_models
+from modules.features.controlnet.plan import ControlFiles, check_families, check_preprocessor, with_found_models
 from modules.features.detail.plan import check_detectors
 from modules.features.planning import Picture, seeds_of
 from modules.features.plans import INNER_PLANS, check_prompts, inner_plans_of, plan_of, with_drawn_seeds
@@ -139,6 +139,8 @@ class Intake:
         self, request: GenerationRequest, samplers: Samplers, checkpoint: str, options: Mapping[str, Any]
     ) -> None:
         self.checkpoints.check_passes(request, samplers, checkpoint, options)
+        if self.control is not None:
+            check_families(request, self.control, self.checkpoints.pass_checkpoints(request, checkpoint))
 
     def _with_style_names(
         self, request: GenerationRequest, plan: Sequence[Picture] | None

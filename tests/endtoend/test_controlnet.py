@@ -178,13 +178,29 @@ def test_what_a_unit_lacks_is_one_sentence(house: House, title: str, change: dic
 
 def test_what_only_its_model_knows_is_one_sentence_too(house: House, title: str) -> None:
     assert "has 2 numbers" in refused(house, unit(title, advanced_weighting=[1, 2]), on="engine")
+    assert len(drawn(house, unit(title))[0]) == 2
+
+
+def test_what_is_for_another_family_is_refused_with_its_request(house: House, title: str) -> None:
     folder = house.server.data_dir / "models" / "ControlNet"
     other = write_control(folder / "sdxl_edges.safetensors", controlnet_tensors(make_controlnet(SMALL_SDXL)))
+    low = unit("sdxl_edges", hr_option="Low res only")
+    inside = {"ad_model": "mediapipe_face_full", "ad_controlnet_model": "sdxl_edges", "ad_controlnet_module": "None"}
     try:
-        said = refused(house, unit("sdxl_edges"), on="engine")
+        said = [refused(house, wrong) for wrong in (unit("sdxl_edges"), low)]
+        both = {"ADetailer": {"args": [True, False, inside]}}
+        answer = house.post("/sdapi/v1/txt2img", **REQUEST, alwayson_scripts=both)
+        assert answer.status_code == 422, answer.text
+        said.append(str(answer.json()["detail"]))
+        # It acts in no pass, as there is no hires pass.
+        assert len(drawn(house, unit("sdxl_edges", hr_option="High res only"))[0]) == 1
     finally:
         other.unlink()
-    assert said.startswith("sdxl_edges.safetensors is a ControlNet for SDXL, and ") and "of SD1: choose" in said
+    for sentence in said:
+        assert "sdxl_edges.safetensors is a ControlNet for SDXL, and " in sentence and "of SD1: choose" in sentence
+    for module in ("revision_clipvision", "revision_ignore_prompt"):
+        said_of = refused(house, unit("None", module=module))
+        assert said_of.startswith(f"ControlNet unit 0: {module} is for SDXL, and ") and said_of.endswith("of SD1.")
     assert len(drawn(house, unit(title))[0]) == 2
 
 

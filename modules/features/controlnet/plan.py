@@ -10,12 +10,22 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from modules.catalogue.control_kinds import control_kind
+from modules.catalogue.architecture import Architecture
+from modules.catalogue.control_kinds import ControlKind, control_family, control_kind
 from modules.catalogue.controls import ControlFile
 from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
+from modules.catalogue.refusals import control_refusal, shown_text_refusal
 from modules.catalogue.tensor_shapes import read_tensor_shapes
-from modules.features.controlnet.declare import CONTROLNET, FROM_FOLDER, NO_MODEL, UnitArguments, units_in
+from modules.features.controlnet.declare import (
+    CONTROLNET,
+    FROM_FOLDER,
+    HIRES_OPTIONS,
+    NO_MODEL,
+    UnitArguments,
+    units_in,
+)
 from modules.features.controlnet.preprocessors.declare import (
+    REVISIONS,
     Preprocessor,
     UnknownPreprocessorError,
     find_preprocessor,
@@ -96,16 +106,44 @@ def _found(
 def _title(file: ControlFile) -> str:
     """The title of a control model that can be used. Raises ModelFileError for any other file."""
     try:
-        _check_kind(file.path, file.state)
+        _kind_and_family(file.path, file.state)
     except OSError as error:
         raise ModelFileError(f"{file.path.name} can't be read: {error.strerror or error}.") from error
     return file.title
 
 
 @lru_cache(maxsize=_KINDS)
-def _check_kind(path: Path, state: FileState) -> None:
+def _kind_and_family(path: Path, state: FileState) -> tuple[ControlKind, str]:
     shapes, _ = read_tensor_shapes(path)
-    control_kind(path.name, shapes)
+    kind = control_kind(path.name, shapes)
+    return kind, control_family(kind, shapes)
+
+
+def check_families(
+    request: GenerationRequest, find: Callable[[str], ControlFile], passes: Sequence[tuple[str, Architecture | None]]
+) -> None:
+    """Refuse units whose models or preprocessors are for another family than the checkpoint of a pass that they act in.
+
+    `passes` are the names and architectures of the checkpoints of the first pass and the hires pass; of those whose
+    architecture is None the engine decides. Units have the titles of models, as `with_found_models` gives them.
+
+    Raises RequestError with one sentence.
+    """
+    units = (request.scripts.get(CONTROLNET.title) or {}).get("units")
+    for number, values in enumerate(units if isinstance(units, list) else ()):
+        if not isinstance(values, Mapping) or not values["enabled"]:
+            continue
+        unit = UnitArguments.read(values)
+        for left_out, (checkpoint, known) in zip((HIRES_OPTIONS[2], HIRES_OPTIONS[1]), passes, strict=False):
+            if known is None or unit.hr_option == left_out:
+                continue
+            refusal = shown_text_refusal(unit.module, known.family, checkpoint) if unit.module in REVISIONS else None
+            if unit.module not in REVISIONS and unit.model != NO_MODEL:
+                file = find(unit.model)
+                kind, made_for = _kind_and_family(file.path, file.state)
+                refusal = control_refusal(file.path.name, kind, made_for, known.family, checkpoint)
+            if refusal is not None:
+                raise RequestError(f"ControlNet unit {number}: {refusal}")
 
 
 def control_titles(request: GenerationRequest) -> tuple[str, ...]:

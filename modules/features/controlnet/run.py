@@ -27,9 +27,9 @@ from modules.features.controlnet.hint import (
     pixel_perfect_resolution,
     region_weights,
 )
-from modules.features.controlnet.preprocessors.declare import find_preprocessor
+from modules.features.controlnet.preprocessors.declare import REVISIONS, find_preprocessor
 from modules.features.controlnet.preprocessors.run import Preprocessors, Settings
-from modules.features.controlnet.seen import REVISIONS, image_prompt, revision, shown_style
+from modules.features.controlnet.seen import image_prompt, revision, shown_style
 from modules.features.controlnet.shown import (
     COLOUR_FIXES,
     HOLDERS,

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from modules.catalogue.folders import ModelFolders
 from modules.catalogue.model_errors import ModelFileError
+from modules.catalogue.refusals import shown_text_refusal
 from modules.features.controlnet.arrays import RgbArray
 from modules.features.controlnet.declare import UnitArguments
-from modules.features.controlnet.preprocessors.declare import find_preprocessor, slider_values
+from modules.features.controlnet.preprocessors.declare import REVISIONS, find_preprocessor, slider_values
 from modules.features.running import FeatureJob
 from modules.files import FileState, found_file, walk_folders
 from modules.generation.control.attentions import attention_count
@@ -29,8 +30,6 @@ from modules.weights.control.ip_adapter import ImageAdapter
 from modules.weights.control.reading import ControlModel
 from modules.weights.control.style import StyleAdapter
 
-# Preprocessors whose picture stands for the whole text of SDXL: whether the words of the prompt are left out.
-REVISIONS: Final = {"revision_clipvision": False, "revision_ignore_prompt": True}
 _SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin")
 ENCODERS: Final = "image encoders"
 """The kind under which a `SharedCache` stores image encoders, by (path, state of the file, data type)."""
@@ -82,8 +81,9 @@ def revision(job: FeatureJob, unit: UnitArguments, pictures: Sequence[RgbArray],
     Raises RequestError for another family, and where no image encoder for it is here.
     """
     model = context.pipeline.model
-    if not model.family.added_numbers:
-        raise RequestError(f"{unit.module} is for SDXL, and {model.path.name} is a checkpoint of {model.family.name}.")
+    refusal = shown_text_refusal(unit.module, model.family, model.path.name)
+    if refusal is not None:
+        raise RequestError(refusal)
     fits = fits_text(model.text_widths[-1])
     encoder = _encoder(job, model.unet.dtype, fits, f"{unit.module} needs", "CLIP-bigG (clip_g.pth)")
     share, _ = slider_values(find_preprocessor(unit.module), unit.threshold_a, unit.threshold_b)

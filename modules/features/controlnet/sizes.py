@@ -13,9 +13,9 @@ from modules.catalogue.model_errors import ModelFileError, ModelNotFoundError
 from modules.catalogue.tensor_shapes import read_tensor_shapes
 from modules.features.controlnet.declare import NO_MODEL, UnitArguments, units_in
 from modules.features.controlnet.plan import requests_of
-from modules.features.controlnet.preprocessors.declare import Preprocessor, find_preprocessor
+from modules.features.controlnet.preprocessors.declare import REVISIONS, Preprocessor, find_preprocessor
 from modules.features.controlnet.preprocessors.plan import find_weights
-from modules.features.controlnet.seen import REVISIONS, Fits, find_encoder, fits_adapter, fits_style, fits_text
+from modules.features.controlnet.seen import Fits, find_encoder, fits_adapter, fits_style, fits_text
 from modules.features.shared import SharedCache
 from modules.hardware.budget import AuxiliarySize, ControlSize
 from modules.parameters import GenerationRequest, ResolvedRequest

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.catalogue.control_kinds import ControlKind
+from modules.catalogue.refusals import control_refusal
 from modules.generation.pipeline import PassHook
 from modules.generation.unet import unet_of
 from modules.hardware.model_configs import unet_config
@@ -72,12 +73,9 @@ def residual_count(model: ControlModel) -> int:
 
 def check_fits(control: ControlModel, model: Model) -> None:
     """Raise RequestError where a control model is not for the checkpoint: another family, or a UNet of other widths."""
-    label = f"{control.path.name} is {control.kind.value}"
-    if not model.family.takes_networks_for(control.family):
-        raise RequestError(
-            f"{label} for {control.family}, and {model.path.name} is a checkpoint of {model.family.name}: "
-            "choose another model in the unit, or another checkpoint."
-        )
+    refusal = control_refusal(control.path.name, control.kind, control.family, model.family, model.path.name)
+    if refusal is not None:
+        raise RequestError(refusal)
     if control.kind is ControlKind.T2I_ADAPTER or not control.kind.adds_residuals:
         return
     own, unet = _config_of(control.module), unet_config(unet_of(model))
@@ -85,7 +83,10 @@ def check_fits(control: ControlModel, model: Model) -> None:
     if tuple(own.block_out_channels) != tuple(unet.block_out_channels) or (
         reads_text and own.cross_attention_dim != unet.cross_attention_dim
     ):
-        raise RequestError(f"{label} for a UNet of other widths than that of {model.path.name}: choose another model.")
+        raise RequestError(
+            f"{control.path.name} is {control.kind.value} for a UNet of other widths than that of {model.path.name}: "
+            "choose another model."
+        )
 
 
 class ControlResiduals(PassHook):

@@ -149,6 +149,8 @@ _WITHOUT_WEIGHTS: Final = (
     ),
 )
 
+REVISIONS: Final = {"revision_clipvision": False, "revision_ignore_prompt": True}
+"""Whose picture stands for SDXL's whole text, and whether the prompt is left out beside it."""
 _IP_ADAPTER: Final = ("IP-Adapter",)
 # Which encoder an adapter was trained with is seen by its tensors: these names say the same.
 _SEEN_BY_CLIP: Final = (
@@ -179,7 +181,7 @@ _SEEN_BY_CLIP: Final = (
             model_free=True,
             seen_by_clip=True,
         )
-        for name in ("revision_clipvision", "revision_ignore_prompt")
+        for name in REVISIONS
     ),
 )
 
