@@ -17,9 +17,9 @@ def lora(size: int = 400_000, seed: int = 0) -> bytes:
     return save({"lora_unet_x.lora_down.weight": weight, "lora_unet_x.lora_up.weight": weight.T.copy()})
 
 
-def flux() -> bytes:
+def stable_diffusion_3() -> bytes:
     """A file with the names of a family that can't run here."""
-    return save({"double_blocks.0.img_attn.qkv.weight": np.zeros((600, 600), np.float32)})
+    return save({"joint_blocks.0.x_block.attn.qkv.weight": np.zeros((600, 600), np.float32)})
 
 
 def tiny_autoencoder() -> bytes:

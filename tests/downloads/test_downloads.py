@@ -159,7 +159,10 @@ def test_a_file_that_changed_at_its_source_is_fetched_from_its_beginning(here: I
         (Hosted(b"<!doctype html>" * 9), "A web page came instead of x.safetensors"),
         (Hosted(models.lora()[:-40]), "x.safetensors is truncated: it has"),
         (Hosted(b"\xff" * 4000), "x.safetensors is not a safetensors file, though it is called one."),
-        (Hosted(models.flux()), "x.safetensors is a Flux model, which can't run here; it was not kept."),
+        (
+            Hosted(models.stable_diffusion_3()),
+            "x.safetensors is a Stable Diffusion 3 model, which can't run here; it was not kept.",
+        ),
         (Hosted(models.tiny_autoencoder()), "x.safetensors is of a kind that is not known here; it was not kept."),
         (
             Hosted(b"x", redirect="http://127.0.0.1:9/secret"),
@@ -173,7 +176,7 @@ def test_a_file_that_changed_at_its_source_is_fetched_from_its_beginning(here: I
         ),
         (Hosted(b"x", token="secret"), "127.0.0.1 gives this file to known people only: accept its terms"),
     ],
-    ids=["hash", "size", "html", "page", "cut", "noise", "flux", "unknown", "http", "local", "mapped", "file", "gated"],
+    ids=["hash", "size", "html", "page", "cut", "noise", "sd3", "unknown", "http", "local", "mapped", "file", "gated"],
 )
 def test_what_is_no_good_is_one_sentence_and_leaves_nothing(
     here: Installation, site: Site, hosted: Hosted, sentence: str
@@ -194,9 +197,9 @@ def test_redirects_without_end_end(here: Installation, site: Site) -> None:
     assert "sends from one address to the next without end" in here.wait("failed").cause
 
 
-def test_a_flux_file_is_refused_before_all_of_it_came(here: Installation, site: Site) -> None:
+def test_a_file_of_no_use_is_refused_before_all_of_it_came(here: Installation, site: Site) -> None:
     hosted = site.put(
-        f"{REPOSITORY}/x.safetensors", Hosted(models.flux(), chunked_pause=threading.Event(), cut=400_000)
+        f"{REPOSITORY}/x.safetensors", Hosted(models.stable_diffusion_3(), chunked_pause=threading.Event(), cut=400_000)
     )
     here.fetch("x.safetensors")
     assert "can't run here" in here.wait("failed").cause

@@ -98,11 +98,12 @@ def test_a_drop_that_broke_off_goes_on_with_the_next(desk: Desk) -> None:
     ("name", "data", "sentence"),
     [
         ("../evil.exe", models.lora(), "is no model file"),
-        ("flux.safetensors", models.flux(), "is a Flux model, which can't run here"),
+        ("sd3.safetensors", models.stable_diffusion_3(), "is a Stable Diffusion 3 model, which can't run here"),
         ("noise.safetensors", b"\xff" * 4000, "is not a safetensors file"),
         ("cut.safetensors", models.lora()[:-9], "is truncated"),
         ("harm.ckpt", models.harmful_pickle(), "harm.ckpt"),
     ],
+    ids=["name", "sd3", "noise", "cut", "pickle"],
 )
 def test_what_is_no_good_is_refused_and_leaves_nothing(desk: Desk, name: str, data: bytes, sentence: str) -> None:
     answer = desk.send(name, data)

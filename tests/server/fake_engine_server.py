@@ -7,6 +7,7 @@ import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 from modules.jobs import services
 from modules.jobs.engine_log import EngineLog
@@ -36,8 +37,9 @@ def open_services(flags: Flags) -> services.Services:
     for name, resolution in (("demo-emoji", "128x128"), ("other", "256x192")):
         if not (folder / f"{name}.safetensors").exists():
             write_checkpoint(folder / f"{name}.safetensors", resolution)
-    vars(services)["engine_launch"] = fake_launch
-    return services.open_services(flags)
+    # For this call alone: in a process of many tests others want the real one.
+    with patch.object(services, "engine_launch", fake_launch):
+        return services.open_services(flags)
 
 
 if __name__ == "__main__":
