@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Again = Callable[
         [Sequence[tuple[Job, SavedImage]], int, GenerationRequest], tuple[GenerationRequest, dict[str, bytes]]
     ]
+    # The same for a picture of the Gallery tab, by what the page's scripts send of it.
+    AgainOfGallery = Callable[[str, GenerationRequest], tuple[GenerationRequest, dict[str, bytes]]]
 
 
 def wire_again(
@@ -36,10 +38,13 @@ def wire_again(
     services: Services,
     again: Again,
     given: Mapping[str, object] | None = None,
+    *,
+    of_gallery: AgainOfGallery | None = None,
 ) -> None:
     """Have `button` queue what `again` makes of the picture on display; its result takes that picture's place.
 
-    `given` are values of the form's controls that count instead of their own.
+    `given` are values of the form's controls that count instead of their own. With `of_gallery` the page's scripts may
+    send a picture of the Gallery tab this way: its result stands by itself.
     """
     mode = form.mode
     client = gr.Textbox("", visible="hidden", elem_id=f"{mode}_{name}_client")
@@ -49,15 +54,15 @@ def wire_again(
         *fields, sent_by = values
         sender = pressed_by(pressed, sent_by)
         try:
-            shown = shown_with_jobs(ViewedJobs(services.jobs, sender), job_id)
-            request, inputs = again(shown, int(index), form.request(fields, given))
-            job = services.jobs.submit(
-                request,
-                inputs=inputs,
-                client=sender.client,
-                user=sender.user,
-                task_id=replacing(job_id, int(index)),
-            )
+            wanted = form.request(fields, given)
+            if of_gallery is not None and job_id.startswith("{"):
+                request, inputs = of_gallery(job_id, wanted)
+                place = None
+            else:
+                shown = shown_with_jobs(ViewedJobs(services.jobs, sender), job_id)
+                request, inputs = again(shown, int(index), wanted)
+                place = replacing(job_id, int(index))
+            job = services.jobs.submit(request, inputs=inputs, client=sender.client, user=sender.user, task_id=place)
         except (RequestError, JobError) as error:
             return json.dumps({"error": str(error)})
         return json.dumps({"id": job.id})
@@ -66,7 +71,7 @@ def wire_again(
         submit,
         [results.shown, results.selected, *form.components, client],
         submitted,
-        js=f"(...values) => window.webui.stamp(values, '{mode}')",
+        js=f"(...values) => window.webui.{'stamp' if of_gallery is None else 'stampSent'}(values, '{mode}')",
         preprocess=False,
         **QUICK,
     ).then(None, submitted, None, js=f"(answer) => window.webui.submitted(answer, '{mode}')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +13,7 @@ from modules.page import listing
 from modules.page.again import wire_again
 from modules.page.arrange import arrange_tab, arrange_tabs
 from modules.page.defaults import PageDefaults, wire_defaults
-from modules.page.detail_events import SWITCHED_ON, detailed
+from modules.page.detail_events import SWITCHED_ON, detailed, detailed_of_gallery
 from modules.page.events import submitter, wire_generate, wire_tab
 from modules.page.extras_events import wire_extras
 from modules.page.extras_tab import build_extras
@@ -115,7 +116,16 @@ def build_page(
         for one in (tab, img2img):
             wire_tab(one, services, page, own_size=defaults.chose(one.form.controls["width"]))
             wire_results_sending(one.results, to, services, uploads)
-            wire_again(one.results.detail, "detail", one.results, one.form, services, detailed, SWITCHED_ON)
+            wire_again(
+                one.results.detail,
+                "detail",
+                one.results,
+                one.form,
+                services,
+                detailed,
+                SWITCHED_ON,
+                of_gallery=partial(detailed_of_gallery, services, uploads),
+            )
         wire_style_lists((tab, img2img), services, page)
         wire_extras(extras, services, uploads, page)
         wire_results_sending(extras.results, to, services, uploads)

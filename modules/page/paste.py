@@ -15,7 +15,7 @@ from modules.page.overrides import override_texts
 from modules.page.scripts import script_controls
 from modules.parameters import GenerationRequest, RequestError, parameter_of, parse_request
 from modules.parameters.infotext import parse_infotext
-from modules.parameters.infotext_request import request_from_infotext
+from modules.parameters.infotext_request import PastedRequest, request_from_infotext
 from modules.parameters.upscalers import LATENT_UPSCALE_MODES
 from modules.prompt import extract_styles
 
@@ -23,11 +23,16 @@ if TYPE_CHECKING:
     from modules.jobs.services import Services
 
 
-def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple[str, ...]]:
-    """What an infotext puts into the form, by control, and what has to be said about it."""
+def pasted_request(services: Services, text: str) -> PastedRequest:
+    """What an infotext says of a request, in the words of the files that are here."""
     models = LocalModels(services.catalogue, prefers_alias=prefers_alias(services.options))
     parsed = parse_infotext(text, backcompat=services.options.switch("auto_backcompat"))
-    pasted = request_from_infotext(parsed, options_in_force(services.catalogue, services.options), models=models)
+    return request_from_infotext(parsed, options_in_force(services.catalogue, services.options), models=models)
+
+
+def form_values(services: Services, text: str) -> tuple[dict[str, object], tuple[str, ...]]:
+    """What an infotext puts into the form, by control, and what has to be said about it."""
+    pasted = pasted_request(services, text)
     fields = {**pasted.fields, **_styles_taken_out(services, pasted.fields)}
     values = {name: _control_value(name, value) for name, value in fields.items()}
     notices = list(pasted.notices)

@@ -185,7 +185,8 @@ def test_too_much_is_cut_off(pages: PagesServer, path: str) -> None:
 
 def test_a_server_that_drips_is_left(pages: PagesServer) -> None:
     began = time.monotonic()
-    with pytest.raises(RequestError, match="be read as a picture"):
+    # What came by then is no picture; where the system says of the line that it was reset, that is the reason.
+    with pytest.raises(RequestError, match=r"be read as a picture|Connection reset"):
         picture_bytes("http://outer/drip", "mask", Net(pages, outer=[PUBLIC]).fetcher(seconds=0.4))
     assert time.monotonic() - began < 5
 

@@ -473,6 +473,28 @@ def test_one_picture_is_used_sent_copied_and_downloaded(at_work: Watched, librar
     assert [one for one in at_work.problems if "409" not in one] == []
 
 
+def test_a_picture_of_the_gallery_is_painted_over(browser: Browser, library: Server) -> None:
+    detectors = library.data_dir / "models" / "adetailer"
+    detectors.mkdir(parents=True)
+    # The fake engine looks at none; what is listed can be chosen.
+    (detectors / "face_planted.onnx").write_bytes(b"x")
+    library.stop()
+    library.start()
+    context = new_context(browser, DESKTOP)
+    page = context.new_page()
+    visit(page, library.url)
+    open_tab(page, "img2img")
+    page.locator("#script_img2img_adetailer button").first.click()
+    expect(page.locator("#unit_img2img_adetailer_0_ad_model")).to_have_value("face_planted.onnx")
+    open_gallery(page)
+    shots(page).first.click()
+    page.locator(".gallery-detail").get_by_role("button", name="ADetailer", exact=True).click()
+    expect(page.locator("#html_info_img2img")).to_contain_text("a red fox at night", timeout=60_000)
+    (job,) = library.json("/v1/jobs?limit=10")
+    assert "img2img" in json.dumps(job)
+    context.close()
+
+
 def test_a_result_of_img2img_leads_into_the_gallery_and_back(at_work: Watched, library: Server) -> None:
     page = at_work.page
     shots(page).first.click()

@@ -141,6 +141,9 @@ def test_a_real_engine_starts_a_job_at_once(
     engine.send(EncodePictures(request=7, encoder=file, files=names * 300))
     engine.send(job(tiny, "between", steps=2))
     events = engine.until(JobFinished)
+    # The job doesn't wait for the answer, which may come behind its end.
+    if not any(isinstance(event, Meanings) for event in events):
+        events += engine.until(Meanings)
     answers = [event for event in events if isinstance(event, Meanings)]
     assert len(answers) == 1 and len(answers[0].blobs) < 900
     # A job is there for a moment after its end was said.

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from modules.jobs.job import Job, SavedImage
-from modules.page.detail_events import detailed
+from modules.page.detail_events import detailed, detailed_of_gallery
 from modules.page.folder_routes import folder_routes
 from modules.page.form import RESIZE_TO, SIZE_FROM
 from modules.page.hires_events import upscaled
@@ -103,6 +103,22 @@ def test_painting_over_one_of_a_batch_starts_from_it_as_it_is(tmp_path: Path) ->
         detailed(shown, 2, form)
     with pytest.raises(RequestError, match="Choose a detector"):
         detailed(shown, 1, GenerationRequest())
+
+
+def test_painting_over_a_picture_of_the_gallery_goes_by_its_parameters(services: Any, tmp_path: Path) -> None:
+    uploads = UploadStore(tmp_path / "uploads")
+    picture = encoded(Image.new("RGB", (64, 72)))
+    sent = {"picture": uploads.put(picture).id, "infotext": "a cat\nSteps: 7, Sampler: Euler, CFG scale: 3, Seed: 9"}
+    tabs: Any = [{"ad_model": "face.onnx", "ad_tab_enable": True}]
+    form = GenerationRequest(prompt="other", steps=3, scripts={"ADetailer": {"ad_enable": True, "tabs": tabs}})
+    request, inputs = detailed_of_gallery(services, uploads, json.dumps(sent), form)
+    assert (request.mode, request.prompt, request.steps, request.seed) == ("img2img", "a cat", 7, 9)
+    assert list(inputs) == list(request.init_images) and request.scripts["ADetailer"]["ad_skip_img2img"]
+    bare, _ = detailed_of_gallery(services, uploads, json.dumps({**sent, "infotext": ""}), form)
+    assert (bare.prompt, bare.steps) == ("other", 3), "the form says what the picture doesn't"
+    for missing in ("{}", "{", "[]", json.dumps({"picture": "0" * 64})):
+        with pytest.raises(RequestError):
+            detailed_of_gallery(services, uploads, missing, form)
 
 
 def test_a_picture_of_the_gallery_is_sent_with_what_its_index_knows(services: Any, tmp_path: Path) -> None:

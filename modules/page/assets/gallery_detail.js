@@ -33,6 +33,7 @@ const TARGETS = /** @type {const} */ ([
   ["inpaint_sketch", "Inpaint sketch"],
   ["extras", "Extras"],
   ["pnginfo", "PNG Info"],
+  ["detail", "ADetailer"],
 ]);
 
 /**

@@ -2,10 +2,12 @@
 // From the gallery to the other tabs: parameters into the form of txt2img, pictures to where they are worked on.
 
 /** @import { ShotDetail } from "./gallery_types.js" */
+/** @import { Mode } from "./types.js" */
 
 import { find, need, typeInto } from "./dom.js";
 import { pasteParameters } from "./drop.js";
 import { fileOf } from "./gallery_api.js";
+import { stamp } from "./jobs.js";
 import { upload } from "./slot.js";
 import { arrive } from "./slots.js";
 
@@ -74,7 +76,14 @@ export function sentPicture(shown, selected) {
   return sent === null ? [shown, selected] : [sent, 0];
 }
 
-/** @typedef {"img2img" | "sketch" | "inpaint" | "inpaint_sketch" | "extras" | "pnginfo"} Target */
+/**
+ * A form's values with the picture that is sent, if one is, in the place of the one on display.
+ * @param {any[]} values
+ * @param {Mode} mode
+ */
+export const stampSent = ([shown, selected, ...rest], mode) => stamp([...sentPicture(shown, selected), ...rest], mode);
+
+/** @typedef {"img2img" | "sketch" | "inpaint" | "inpaint_sketch" | "extras" | "pnginfo" | "detail"} Target */
 
 /**
  * @param {ShotDetail} shot
@@ -94,7 +103,11 @@ export async function sendPicture(shot, target) {
     tab.click();
     return arrive(JSON.stringify({ slot: target, ...picture }));
   }
-  const press = await opened("tab_txt2img", `#txt2img_send_to_${target}`);
+  // What img2img's tabs of ADetailer say is done to it, and img2img shows the result.
+  const press =
+    target === "detail"
+      ? await opened("tab_img2img", "#img2img_detail")
+      : await opened("tab_txt2img", `#txt2img_send_to_${target}`);
   pending = JSON.stringify({ picture: picture.id, infotext: shot.infotext });
   press.click();
 }

@@ -11,7 +11,7 @@ import { watchDetail } from "./detail.js";
 import { listenForDrops } from "./drop.js";
 import { guardFocus } from "./focus.js";
 import { listenForMenus } from "./forever.js";
-import { sentPicture } from "./gallery_send.js";
+import { sentPicture, stampSent } from "./gallery_send.js";
 import { watchGallery } from "./gallery_tab.js";
 import { watchGetModels } from "./get_models.js";
 import { watchGuidance } from "./guidance.js";
@@ -67,6 +67,7 @@ window.webui = {
   source: slots.source,
   stampExtras: slots.stampExtras,
   sentPicture,
+  stampSent,
   arrive: slots.arrive,
   copyPicture: slots.copyPicture,
   pictureSize: slots.pictureSize,
