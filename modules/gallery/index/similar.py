@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -33,6 +34,7 @@ class Similar:
         self._files, self._search = files, search
         self._reader = FileReader()
         self._pending: list[int] = []
+        self._one_at_a_time = threading.Lock()
         self._next_look = time.monotonic() + _AFTER_START
 
     def stop(self) -> None:
@@ -46,8 +48,12 @@ class Similar:
     def more(self, *, now: bool = False) -> bool:
         """Look at a few pictures that nobody has looked at yet, newest first; says whether there are others.
 
-        Called in idle time, by one thread. `now` begins at once where it would wait a while.
+        Called in idle time; a second thread waits for the first. `now` begins at once where it would wait a while.
         """
+        with self._one_at_a_time:
+            return self._more(now=now)
+
+    def _more(self, *, now: bool) -> bool:
         if not self._pending and (now or time.monotonic() > self._next_look):
             rows = self._files.read(
                 "SELECT p.id FROM pictures AS p LEFT JOIN looks AS l ON l.picture = p.id WHERE p.state = ? AND"
